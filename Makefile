@@ -1,0 +1,56 @@
+# A newcomer needs four targets: demo, test, bench, lint. Each sets up what it needs.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export MLFLOW_DISABLE_TELEMETRY := true
+export DO_NOT_TRACK := true
+export RAY_USAGE_STATS_ENABLED := 0
+
+.PHONY: help demo test test-long bench lint lock clean
+
+help:
+	@echo "make demo       a telecom operator in a box: build, train, serve, four decisions"
+	@echo "make test       the test suite, a few minutes"
+	@echo "make test-long  the long runs: races, kills, big properties"
+	@echo "make bench      speed beside an empty endpoint and beside the stock servers -> bench.json"
+	@echo "make lint       ruff, mypy, import contracts"
+
+# uv where it is there, python -m venv and pip where it is not; the same hashes either way.
+$(READY): requirements-dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; this is $$($(PYTHON) --version). Try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@if command -v uv >/dev/null 2>&1; then \
+		uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && \
+		uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.txt && \
+		uv pip install --quiet --python $(BIN)/python --no-deps -e . ; \
+	else \
+		echo "installing with pip (a few minutes; uv does it in seconds)"; \
+		$(PYTHON) -m venv $(VENV) && \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt && \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e . ; \
+	fi
+	@touch $(READY)
+
+demo: $(READY)
+	@$(BIN)/brain demo
+
+test: $(READY)
+	@$(BIN)/python -m pytest -q -m "not long"
+
+test-long: $(READY)
+	@$(BIN)/python -m pytest -q -m long
+
+bench: $(READY)
+	@$(BIN)/python -m tests.benchmarks
+
+lint: $(READY)
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+# After a change of dependencies in pyproject.toml; hashes, and no address of where they came from.
+lock:
+	uv pip compile pyproject.toml --quiet --generate-hashes --no-emit-index-url --python-version 3.11 -o requirements.txt
+	uv pip compile pyproject.toml --quiet --extra dev -c requirements.txt --generate-hashes --no-emit-index-url --python-version 3.11 -o requirements-dev.txt
+
+clean:
+	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info

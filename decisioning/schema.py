@@ -1,0 +1,93 @@
+"""Every feature the brain may read: dtype, unit, source, tags. Nothing undeclared is ever a fact."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Value = bool | int | float | str
+"""A known fact. Timestamps are int microseconds since 1970 UTC; an absent or None fact is UNKNOWN, as is NaN."""
+Facts = Mapping[str, Value | None]
+
+Dtype = Literal["float", "int", "bool", "string", "enum", "timestamp"]
+Source = Literal["profile", "signal", "context", "model"]
+Tag = Literal["emotion", "special-category", "proxy", "identifier", "protected"]
+Id = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*([_-][a-z0-9]+)*$", max_length=64)]
+FeatureName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
+
+NEVER_SELLS: frozenset[Tag] = frozenset({"emotion", "special-category"})
+NEVER_LEARNED: frozenset[Tag] = NEVER_SELLS | {"proxy", "identifier"}
+
+
+class Strict(BaseModel):
+    """Base of everything read from YAML: frozen, unknown keys refused, no coercion of types."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Feature(Strict):
+    """One declared feature.
+
+    `max_age_s`: older than this, a profile value is UNKNOWN. `after_outcome`: known only once the outcome is, so
+    never a model input. `asserted_by`: the value was stated by this person, not measured (refused in prod).
+    """
+
+    name: FeatureName
+    dtype: Dtype
+    unit: str | None = None
+    source: Source = "profile"
+    values: tuple[str, ...] = ()
+    min: float | None = None
+    max: float | None = None
+    tags: tuple[Tag, ...] = ()
+    max_age_s: int | None = Field(default=None, gt=0)
+    model_input: bool = True
+    after_outcome: bool = False
+    asserted_by: str | None = None
+    description: str = ""
+
+    @property
+    def learnable(self) -> bool:
+        """Whether a model may read it."""
+        return (
+            self.model_input
+            and not self.after_outcome
+            and self.dtype in ("float", "int", "bool", "enum")
+            and not NEVER_LEARNED.intersection(self.tags)
+        )
+
+    @property
+    def may_sell(self) -> bool:
+        """Whether price, value, lever, weight or a commercial action's eligibility may read it (invariant 6)."""
+        return not NEVER_SELLS.intersection(self.tags)
+
+
+BUILT_IN: tuple[Feature, ...] = (
+    Feature(name="channel", dtype="string", source="context", description="the request's channel"),
+    Feature(name="locale", dtype="string", source="context", description="the request's locale"),
+    Feature(name="now", dtype="timestamp", source="context", description="the time of the decision"),
+    Feature(name="has_account", dtype="bool", source="context", description="whether the request named an account"),
+)
+"""Facts that every decision has, whatever the workspace declares."""
+
+
+class FeatureSchema:
+    """The features of one release, by name, in sorted order (so that file order changes nothing)."""
+
+    def __init__(self, features: tuple[Feature, ...]) -> None:
+        self.features = {f.name: f for f in sorted((*BUILT_IN, *features), key=lambda f: f.name)}
+
+    def __getitem__(self, name: str) -> Feature:
+        return self.features[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.features
+
+    def of_source(self, *sources: Source) -> tuple[Feature, ...]:
+        """Declared (not built-in) features of these sources, sorted by name."""
+        return tuple(f for f in self.features.values() if f.source in sources and f not in BUILT_IN)
+
+    @property
+    def learnable(self) -> tuple[Feature, ...]:
+        """Features a model may read, sorted by name."""
+        return tuple(f for f in self.features.values() if f.learnable and f not in BUILT_IN)

@@ -1,0 +1,1 @@
+"""How the brain learns: propensities, risk, evaluation, promotion."""
