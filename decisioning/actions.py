@@ -1,0 +1,279 @@
+"""What the catalogue says about actions and where they go: plain records, as written in YAML.
+
+Lengths and patterns are checked here; what one record says about another is checked in `decisioning.check`.
+Money in euros, times of the catalogue as aware datetimes whose `_us` properties are int microseconds UTC.
+"""
+
+import re
+from datetime import UTC, datetime, time, timedelta
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+
+from decisioning.schema import FeatureName, Id, Strict
+from decisioning.standing import CountsOn
+
+Issue = Literal["grow", "retain", "service", "nurture", "hardship"]
+Tier = Literal["mandatory", "service", "commercial"]
+Scope = Literal["person", "account"]
+Automation = Literal["automatic", "suggest", "human_only"]
+Direction = Literal["inbound", "outbound"]
+LegalBasis = Literal["contract", "legal-obligation", "vital-interests", "public-task", "legitimate-interests"]
+
+COMMERCIAL_ISSUES: frozenset[Issue] = frozenset({"grow", "retain", "nurture"})
+MARKETING = "marketing"
+PROFILING = "profiling"
+MAX_WINDOW_DAYS = 800
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
+
+
+def parse_moment(text: object) -> datetime:
+    """A date (`2026-11-01`, its first moment in UTC) or ISO 8601 timestamp (UTC unless it says) -> aware datetime.
+
+    Raises ValueError, in words for a person, for anything else and for times before 1970.
+    """
+    if not isinstance(text, str) or not _DATE.match(text):
+        raise ValueError("expected a date such as 2026-11-01 or a time such as 2026-11-01T08:00:00Z")
+    try:
+        parsed = datetime.fromisoformat(text)
+        moment = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(f"there is no such date or time as `{text[:40]}`") from None
+    if moment < _EPOCH:
+        raise ValueError("expected a date after 1970")
+    return moment
+
+
+def microseconds(moment: datetime) -> int:
+    """An aware datetime -> int microseconds since 1970 UTC, exactly."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def _parse_clock(text: object) -> time:
+    if not isinstance(text, str) or not _CLOCK.fullmatch(text):
+        raise ValueError('expected a time of day from "00:00" to "23:59", such as "21:00"')
+    return time.fromisoformat(text)
+
+
+def _as_levers(raw: Any) -> Any:
+    return ({"factor": raw},) if isinstance(raw, int | float) else raw
+
+
+Moment = Annotated[datetime, BeforeValidator(parse_moment)]
+Clock = Annotated[time, BeforeValidator(_parse_clock)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Factor = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Probability = Annotated[float, Field(gt=0, lt=1)]
+Days = Annotated[float, Field(gt=0, le=MAX_WINDOW_DAYS)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
+Locale = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2})?$")]
+Content = dict[Locale, dict[FeatureName, Text]]
+"""Locale -> field (`title`) -> text with `{feature}` placeholders; `{{` and `}}` are literal braces."""
+
+
+class Priors(Strict):
+    """Propensities for actions that state none: of their group, else of their issue, else `default`."""
+
+    group: dict[Id, Probability] = Field(default_factory=dict)
+    issue: dict[Issue, Probability] = Field(default_factory=dict)
+    default: Probability = 0.01
+
+
+class Settings(Strict):
+    """What holds for the whole workspace. Treatments are written in all `locales`; the first is the default."""
+
+    eur_per_point: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.01
+    time_zone: str = "UTC"
+    time_zone_feature: FeatureName | None = None
+    locales: tuple[Locale, ...] = Field(default=("en",), min_length=1)
+    max_per_group: int = Field(default=1, ge=1)
+    priors: Priors = Priors()
+
+
+class Purpose(Strict):
+    """What a consent is for; a consent older than `max_age_days` is unknown."""
+
+    id: Id
+    notice_version: Text
+    max_age_days: Days | None = None
+    description: str = ""
+
+
+class Basis(Strict):
+    """A permit without consent, to be cited: on `channels`, for one purpose. `asserted_by`: stated, not proven."""
+
+    id: Id
+    purpose: Id
+    basis: LegalBasis
+    channels: tuple[Id, ...] = Field(min_length=1)
+    text: Text
+    asserted_by: str | None = None
+
+
+class QuietHours(Strict):
+    """From `from_` (included) until `to` (excluded), local time of the customer; may pass midnight."""
+
+    from_: Clock = Field(alias="from")
+    to: Clock
+
+
+class Channel(Strict):
+    """Where a treatment can go. `gamma`: exploration, the higher the greedier; `.inf` never explores."""
+
+    id: Id
+    direction: Direction
+    placements: tuple[Id, ...] = Field(min_length=1)
+    purposes: tuple[Id, ...] = ()
+    counts_on: CountsOn = "decided"
+    reservation_s: int = Field(default=3600, gt=0, le=MAX_WINDOW_DAYS * 86_400)
+    gamma: float = Field(default=float("inf"), ge=0)
+    human: bool = False
+    quiet_hours: QuietHours | None = None
+
+    @model_validator(mode="after")
+    def _quiet_only_outbound(self) -> Self:
+        if self.quiet_hours and self.direction == "inbound":
+            raise ValueError("quiet hours are for outbound channels: an inbound customer comes to us")
+        return self
+
+
+class Amount(Strict):
+    """A number of euros, `{points: 500}` or `{expression: …, typical: 120}`: exactly one form is not None."""
+
+    eur: Finite | None = None
+    points: Finite | None = None
+    expression: Text | None = None
+    typical: Finite | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _number_is_euros(cls, raw: Any) -> Any:
+        return {"eur": raw} if isinstance(raw, int | float) else raw
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        if sum(form is not None for form in (self.eur, self.points, self.expression)) != 1:
+            raise ValueError('expected a number of euros, {points: 500} or {expression: "…", typical: 120}')
+        if (self.expression is None) != (self.typical is None):
+            raise ValueError("`expression` and `typical` (the euros of a typical customer) belong together")
+        return self
+
+    def constant_eur(self, eur_per_point: float) -> float | None:
+        """The amount in euros, or None for an expression over the customer."""
+        return self.points * eur_per_point if self.points is not None else self.eur
+
+
+class Lever(Strict):
+    """A factor of priority within [from_, until); None is open."""
+
+    factor: Factor
+    from_: Moment | None = Field(default=None, alias="from")
+    until: Moment | None = None
+
+    @property
+    def from_us(self) -> int | None:
+        """Start, included; None: always was."""
+        return microseconds(self.from_) if self.from_ else None
+
+    @property
+    def until_us(self) -> int | None:
+        """End, excluded; None: for good."""
+        return microseconds(self.until) if self.until else None
+
+
+class ContextWeight(Strict):
+    """A factor of priority while `when` is TRUE; 1 when it is FALSE or UNKNOWN."""
+
+    when: Text
+    factor: Factor
+
+
+class Outcomes(Strict):
+    """What can happen after an action; the label closes `window_days` after the contact."""
+
+    positive: tuple[Id, ...] = Field(default=("accepted",), min_length=1)
+    negative: tuple[Id, ...] = ("declined",)
+    window_days: Days = 30.0
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Positive, then negative."""
+        return self.positive + self.negative
+
+
+class Suppression(Strict):
+    """After this outcome the action stays away `days`; None: for good."""
+
+    after: Id
+    days: Days | None = None
+
+
+class Treatment(Strict):
+    """The form of an action on one channel. `tone`: variants for the emotion layer; `content` is the neutral one."""
+
+    id: Id
+    channel: Id
+    placements: tuple[Id, ...] = Field(min_length=1)
+    content_ref: Text | None = None
+    content: Content = Field(default_factory=dict)
+    tone: dict[Id, Content] = Field(default_factory=dict)
+
+
+class Action(Strict):
+    """What could be done for a customer. In force within [starts_at, ends_at)."""
+
+    id: Id
+    issue: Issue
+    group: Id
+    tier: Tier
+    scope: Scope = "person"
+    value: Amount
+    cost: Amount = Amount(eur=0.0)
+    price_eur: Factor | None = None
+    prior: Probability | None = None
+    lever: Annotated[tuple[Lever, ...], BeforeValidator(_as_levers)] = ()
+    context_weights: tuple[ContextWeight, ...] = ()
+    automation: Automation = "automatic"
+    purposes: tuple[Id, ...] = ()
+    starts_at: Moment | None = None
+    ends_at: Moment | None = None
+    outcomes: Outcomes = Outcomes()
+    suppress: tuple[Suppression, ...] = ()
+    supersedes: Id | None = None
+    treatments: tuple[Treatment, ...] = ()
+    description: str = ""
+
+    @property
+    def commercial(self) -> bool:
+        """Whether it sells: its issue is grow, retain or nurture, whatever its tier."""
+        return self.issue in COMMERCIAL_ISSUES
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Purposes that must be permitted, sorted: those stated, and marketing if it sells."""
+        return tuple(sorted({*self.purposes, *((MARKETING,) if self.commercial else ())}))
+
+    @property
+    def starts_us(self) -> int | None:
+        """Start, included; None: always was."""
+        return microseconds(self.starts_at) if self.starts_at else None
+
+    @property
+    def ends_us(self) -> int | None:
+        """End, excluded; None: for good."""
+        return microseconds(self.ends_at) if self.ends_at else None
+
+    def lever_at(self, now_us: int) -> float:
+        """The lever at a time; 1.0 outside every window. Windows never overlap (checked)."""
+        for lever in self.lever:
+            if (lever.from_us or 0) <= now_us and (lever.until_us is None or now_us < lever.until_us):
+                return lever.factor
+        return 1.0
+
+
+def full_id(action: Action, treatment: Treatment) -> str:
+    """The treatment's id in decisions: `tv-bundle.web-hero`."""
+    return f"{action.id}.{treatment.id}"

@@ -1,0 +1,155 @@
+"""What the catalogue says about when an action may be taken: plain records, as written in YAML."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from decisioning.actions import Action, Days, Issue, Locale, Moment, Text, microseconds
+from decisioning.schema import FeatureName, Id, Strict, Value
+from decisioning.standing import ALL_CHANNELS, ConsentStatus
+
+Level = Literal["eligibility", "applicability", "suitability", "contact"]
+ProtectionKind = Literal["hardship", "vulnerability", "complaint", "bereavement", "arrears"]
+CapCount = Literal["action", "group", "issue", "channel", "customer"]
+CappedTier = Literal["service", "commercial"]
+
+REQUIRED_PROTECTIONS: tuple[ProtectionKind, ...] = ("hardship", "vulnerability", "complaint")
+"""Kinds without which nothing may be sold."""
+
+
+def _one_as_tuple(raw: Any) -> Any:
+    return (raw,) if isinstance(raw, str) else raw
+
+
+class Attach(Strict):
+    """`all`, or one of issue, group, action with a name or a list of names."""
+
+    all: Literal[True] | None = None
+    issue: Annotated[tuple[Issue, ...], BeforeValidator(_one_as_tuple)] = ()
+    group: Annotated[tuple[Id, ...], BeforeValidator(_one_as_tuple)] = ()
+    action: Annotated[tuple[Id, ...], BeforeValidator(_one_as_tuple)] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _all_is_a_word(cls, raw: Any) -> Any:
+        return {"all": True} if raw == "all" else raw
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Self:
+        if sum(map(bool, (self.all, self.issue, self.group, self.action))) != 1:
+            raise ValueError("expected `all` or exactly one of {issue: grow}, {group: tv}, {action: [tv-bundle]}")
+        return self
+
+    def covers(self, action: Action) -> bool:
+        """Whether it is attached to this action."""
+        return bool(self.all) or action.issue in self.issue or action.group in self.group or action.id in self.action
+
+
+EVERYTHING = Attach(all=True)
+
+
+class Policy(Strict):
+    """A gate: `permit` must be TRUE, or `deny` must be FALSE, for the actions it is attached to."""
+
+    id: Id
+    level: Level
+    attach: Attach = EVERYTHING
+    permit: Text | None = None
+    deny: Text | None = None
+    description: str = ""
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> Self:
+        if (self.permit is None) == (self.deny is None):
+            raise ValueError("expected either `permit` (passes when true) or `deny` (passes when false)")
+        return self
+
+    @property
+    def rule(self) -> str:
+        """Text of the rule, whichever of the two it is."""
+        return self.permit if self.permit is not None else self.deny or ""
+
+
+class Protection(Strict):
+    """A reason to sell nothing: every commercial action is withheld unless `when` is definitely FALSE."""
+
+    id: Id
+    kind: ProtectionKind
+    when: Text
+    description: str = ""
+
+
+class Cap(Strict):
+    """At most `limit` contacts in any `window_days`, counted per action, group, issue, channel or over all.
+
+    Only for candidates on `channels` (none named: all) and of `tiers`; contacts that cannot be capped are not counted.
+    """
+
+    id: Id
+    count: CapCount
+    limit: int = Field(ge=0)
+    window_days: Days
+    attach: Attach = EVERYTHING
+    channels: tuple[Id, ...] = ()
+    tiers: tuple[CappedTier, ...] = Field(default=("commercial",), min_length=1)
+    description: str = ""
+
+
+class EmotionRule(Strict):
+    """What the emotion layer does while `when` is TRUE; `handover` is the reason given to the person called."""
+
+    id: Id
+    when: Text
+    silence_sales: bool = False
+    tone: Id | None = None
+    handover: Text | None = None
+
+    @model_validator(mode="after")
+    def _does_something(self) -> Self:
+        if not (self.silence_sales or self.tone or self.handover):
+            raise ValueError("the rule does nothing: add `silence_sales: true`, `tone` or `handover`")
+        return self
+
+
+class PersonaConsent(Strict):
+    """What a persona allowed; channel `*` means all."""
+
+    purpose: Id
+    channel: Id | Literal["*"] = ALL_CHANNELS
+    status: ConsentStatus = "granted"
+
+
+class Expect(Strict):
+    """What must come out: this action first, or nothing, and these actions withheld by these gates."""
+
+    action: Id | None = None
+    none: Literal[True] | None = None
+    withheld: dict[Id, Text] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_answer(self) -> Self:
+        if self.action and self.none:
+            raise ValueError("`action` and `none` exclude each other")
+        if not (self.action or self.none or self.withheld):
+            raise ValueError("expected {action: tv-bundle}, {none: true} or {withheld: {tv-bundle: no-debt}}")
+        return self
+
+
+class Persona(Strict):
+    """One case of the regression suite: a customer who never was, previewed at `as_of`."""
+
+    id: Id
+    channel: Id
+    placements: tuple[Id, ...] = Field(min_length=1)
+    locale: Locale | None = None
+    account: bool = False
+    as_of: Moment | None = None
+    facts: dict[FeatureName, Value | None] = Field(default_factory=dict)
+    consents: tuple[PersonaConsent, ...] = ()
+    expect: Expect
+    description: str = ""
+
+    @property
+    def as_of_us(self) -> int | None:
+        """Time of the preview; None: now."""
+        return microseconds(self.as_of) if self.as_of else None
