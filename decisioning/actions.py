@@ -52,6 +52,11 @@ def microseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
+def days_us(days: float) -> int:
+    """Days, possibly with a fraction -> int microseconds."""
+    return round(days * 86_400_000_000)
+
+
 def _parse_clock(text: object) -> time:
     if not isinstance(text, str) or not _CLOCK.fullmatch(text):
         raise ValueError('expected a time of day from "00:00" to "23:59", such as "21:00"')
@@ -202,6 +207,11 @@ class Outcomes(Strict):
     def all(self) -> tuple[str, ...]:
         """Positive, then negative."""
         return self.positive + self.negative
+
+    @property
+    def window_us(self) -> int:
+        """`window_days` in microseconds."""
+        return days_us(self.window_days)
 
 
 class Suppression(Strict):

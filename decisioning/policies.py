@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from decisioning.actions import Action, Days, Issue, Locale, Moment, Text, microseconds
+from decisioning.actions import Action, Days, Issue, Locale, Moment, Text, days_us, microseconds
 from decisioning.schema import FeatureName, Id, Strict, Value
 from decisioning.standing import ALL_CHANNELS, ConsentStatus
 
@@ -93,6 +93,11 @@ class Cap(Strict):
     channels: tuple[Id, ...] = ()
     tiers: tuple[CappedTier, ...] = Field(default=("commercial",), min_length=1)
     description: str = ""
+
+    @property
+    def window_us(self) -> int:
+        """`window_days` in microseconds."""
+        return days_us(self.window_days)
 
 
 class EmotionRule(Strict):
