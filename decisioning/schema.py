@@ -66,6 +66,7 @@ BUILT_IN: tuple[Feature, ...] = (
     Feature(name="channel", dtype="string", source="context", description="the request's channel"),
     Feature(name="locale", dtype="string", source="context", description="the request's locale"),
     Feature(name="now", dtype="timestamp", source="context", description="the time of the decision"),
+    Feature(name="gpc", dtype="bool", source="context", description="Global Privacy Control, as the browser sent it"),
     Feature(name="has_account", dtype="bool", source="context", description="whether the request named an account"),
 )
 """Facts that every decision has, whatever the workspace declares."""

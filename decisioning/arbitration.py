@@ -1,0 +1,140 @@
+"""Which of the permitted candidates, where, and with what exact probability.
+
+Tiers come first, then priority. Within the commercial tier, exploration is inverse-gap weighting (Abe and Long 1999;
+Foster and Rakhlin 2020): with K candidates and gaps g_a = (best - y_a) / best, p_a = 1 / (K + gamma g_a) for all but
+the best, which takes the rest. Gaps are relative, so gamma has no unit; gamma infinite is greedy. Doing nothing is one
+of the commercial candidates, worth 0.
+"""
+
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+NOTHING = -1
+"""The candidate that is always there in the commercial tier: leave the customer alone."""
+COMMERCIAL_TIER = 2
+
+Uniform = Callable[[int], float]
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One position to fill: `members` are the candidates (k,) that its placement can show."""
+
+    placement: int
+    rank: int
+    members: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How often candidates that share a bucket may still be chosen.
+
+    `bucket`: int64 (n_limits, k), the bucket of every candidate or -1 where a limit does not concern it.
+    `remaining`: one int64 array per limit, shape (n_buckets,).
+    """
+
+    bucket: NDArray[np.int64]
+    remaining: tuple[NDArray[np.int64], ...]
+
+    def room(self) -> NDArray[np.bool_]:
+        """Bool (k,): no bucket of the candidate is exhausted."""
+        room = np.ones(self.bucket.shape[1], dtype=np.bool_)
+        for bucket, remaining in zip(self.bucket, self.remaining, strict=True):
+            room &= (bucket < 0) | (remaining[bucket] > 0)
+        return room
+
+    def without(self, candidate: int) -> "Limits":
+        """The limits after `candidate` was chosen once."""
+        remaining = []
+        for bucket, left in zip(self.bucket, self.remaining, strict=True):
+            if (b := bucket[candidate]) >= 0:
+                left = left.copy()
+                left[b] -= 1
+            remaining.append(left)
+        return Limits(self.bucket, tuple(remaining))
+
+
+@dataclass(frozen=True)
+class Pick:
+    """What a slot got: a candidate (index into the k columns) or NOTHING, and the probability of just that choice."""
+
+    slot: Slot
+    candidate: int
+    probability: float
+
+
+@dataclass(frozen=True)
+class Field:
+    """The columns arbitration reads, each of shape (k,): who passed every filter, tier (0 first) and priority."""
+
+    permitted: NDArray[np.bool_]
+    tier: NDArray[np.int8]
+    priority: NDArray[np.float64]
+
+
+def uniforms(seed: str) -> Uniform:
+    """Numbers in [0, 1), the n-th a function of `seed` and n alone: 53 bits of SHA-256, the same on every machine."""
+
+    def draw(n: int) -> float:
+        digest = hashlib.sha256(f"{seed}/{n}".encode()).digest()
+        return (int.from_bytes(digest[:8], "big") >> 11) * 2.0**-53
+
+    return draw
+
+
+def inverse_gap(values: NDArray[np.float64], gamma: float) -> NDArray[np.float64]:
+    """Probabilities (n,) over candidates worth `values` (n,); the first of equals counts as the best.
+
+    Where the best is worth nothing or less, gaps have no scale, and the best is chosen for certain.
+    """
+    best = int(values.argmax())
+    top = values[best]
+    chosen = np.zeros(len(values))
+    if math.isfinite(gamma) and top > 0:
+        chosen = 1.0 / (len(values) + gamma * ((top - values) / top))
+        chosen[best] = 0.0
+    chosen[best] = 1.0 - math.fsum(chosen)
+    return chosen
+
+
+def fill(slots: Sequence[Slot], field: Field, limits: Limits, gamma: float, draw: Uniform) -> list[Pick]:
+    """Fills `slots` in their order; each probability is conditional on the picks before it.
+
+    A placement whose slot is left empty stays empty from there on.
+    """
+    picks: list[Pick] = []
+    ended: set[int] = set()
+    for n, slot in enumerate(slots):
+        if slot.placement in ended:
+            continue
+        open_to = np.flatnonzero(field.permitted & slot.members & limits.room())
+        pick = _choose(slot, open_to, field, gamma, draw(n))
+        picks.append(pick)
+        if pick.candidate == NOTHING:
+            ended.add(slot.placement)
+        else:
+            limits = limits.without(pick.candidate)
+    return picks
+
+
+def _choose(slot: Slot, open_to: NDArray[np.int64], field: Field, gamma: float, u: float) -> Pick:
+    open_to = open_to[(field.tier[open_to] != COMMERCIAL_TIER) | (field.priority[open_to] > 0.0)]
+    if not len(open_to):
+        return Pick(slot, NOTHING, 1.0)
+    first = open_to[field.tier[open_to] == field.tier[open_to].min()]
+    if field.tier[first[0]] != COMMERCIAL_TIER:
+        return Pick(slot, int(first[field.priority[first].argmax()]), 1.0)
+    probability = inverse_gap(np.append(field.priority[first], 0.0), gamma)
+    drawn = _draw(probability, u)
+    return Pick(slot, int(first[drawn]) if drawn < len(first) else NOTHING, float(probability[drawn]))
+
+
+def _draw(probability: NDArray[np.float64], u: float) -> int:
+    """The index whose share of [0, 1) holds u; never one of probability 0, whatever rounding leaves above the sum."""
+    index = int(np.searchsorted(np.add.accumulate(probability), u, side="right"))
+    return min(index, int(np.flatnonzero(probability > 0.0)[-1]))

@@ -1,0 +1,87 @@
+"""What the customer allowed: purposes x channels x legal basis -> a permission that cites its record.
+
+No record means no. A basis (contract, legal obligation) is a citable record of the catalogue; an objection, a refusal
+or a withdrawal on the same purpose is stronger than any basis but a legal obligation.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from decisioning.actions import Basis, Purpose
+from decisioning.standing import ALL_CHANNELS, Consent, Standing
+
+DAY_US = 86_400_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """Whether (purpose, channel) is allowed, and by which record: `cites` is what a decision quotes, `why` is why not."""
+
+    allowed: bool
+    cites: str | None
+    why: str
+
+
+def latest(standing: Standing, purpose: str, channel: str) -> Consent | None:
+    """The record that speaks for (purpose, channel).
+
+    The newer of the word on this channel and the word on all of them; but a grant for all channels does not lift what
+    was refused for this one.
+    """
+    named = _find(standing.consents, purpose, channel)
+    general = _find(standing.consents, purpose, ALL_CHANNELS)
+    if named is None or general is None:
+        return named or general
+    if named.status != "granted" and general.status == "granted":
+        return named
+    if general.occurred_us == named.occurred_us:
+        return general if general.status != "granted" else named
+    return max(named, general, key=lambda c: c.occurred_us)
+
+
+def permission(
+    standing: Standing, purpose: Purpose, channel: str, bases: Iterable[Basis], now_us: int
+) -> Permission:
+    """Whether `purpose` is allowed on `channel` now."""
+    record = latest(standing, purpose.id, channel)
+    refused = record is not None and record.status != "granted"
+    for basis in bases:
+        covers = basis.purpose == purpose.id and channel in basis.channels
+        if covers and (not refused or basis.basis == "legal-obligation"):
+            return Permission(True, f"basis:{basis.id}", "")
+    if record is None:
+        return Permission(False, None, "no record")
+    cited = f"consent:{record.purpose}/{record.channel}@{record.record}"
+    if refused:
+        return Permission(False, cited, record.status)
+    if why := _lapsed(record, purpose, now_us):
+        return Permission(False, cited, why)
+    return Permission(True, cited, "")
+
+
+def permissions(
+    standing: Standing,
+    purposes: Mapping[str, Purpose],
+    channel: str,
+    bases: tuple[Basis, ...],
+    now_us: int,
+) -> dict[str, Permission]:
+    """Every purpose's permission on one channel."""
+    return {p.id: permission(standing, p, channel, bases, now_us) for p in purposes.values()}
+
+
+def _find(consents: Iterable[Consent], purpose: str, channel: str) -> Consent | None:
+    return next((c for c in consents if c.purpose == purpose and c.channel == channel), None)
+
+
+def _lapsed(record: Consent, purpose: Purpose, now_us: int) -> str:
+    """Why a grant no longer counts, or an empty string."""
+    if record.occurred_us > now_us:
+        return "not yet valid"
+    if record.expires_us is not None and record.expires_us <= now_us:
+        return "expired"
+    if purpose.max_age_days is not None and now_us - record.occurred_us > purpose.max_age_days * DAY_US:
+        return "too old"
+    if record.notice_version != purpose.notice_version:
+        return "given for another notice"
+    return ""

@@ -1,0 +1,50 @@
+"""What the customer reads: a treatment's text in a locale and a tone, with the facts it names filled in."""
+
+import re
+from collections.abc import Mapping
+
+from decisioning.actions import Content, Treatment
+from decisioning.decision import iso
+from decisioning.schema import Facts, Feature
+
+PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([a-z][a-z0-9_]*)\}")
+
+
+def placeholders(treatment: Treatment) -> frozenset[str]:
+    """Every feature that some text of the treatment, in whatever locale or tone, names."""
+    texts = (
+        text
+        for content in (treatment.content, *treatment.tone.values())
+        for fields in content.values()
+        for text in fields.values()
+    )
+    return frozenset(m.group(1) for text in texts for m in PLACEHOLDER.finditer(text) if m.group(1))
+
+
+def render(
+    treatment: Treatment, tone: str | None, locale: str, facts: Facts, features: Mapping[str, Feature]
+) -> tuple[dict[str, str], str]:
+    """The fields in this locale, and the tone they are in: the one asked for, or `neutral` where it is not written."""
+    spoken: Content | None = treatment.tone.get(tone) if tone else None
+    content = spoken or treatment.content
+    fields = content.get(locale) or next(iter(content.values()), {})
+    filled = {name: _fill(text, locale, facts, features) for name, text in fields.items()}
+    return filled, (tone if spoken and tone else "neutral")
+
+
+def _fill(text: str, locale: str, facts: Facts, features: Mapping[str, Feature]) -> str:
+    def one(match: re.Match[str]) -> str:
+        name = match.group(1)
+        return match.group()[0] if name is None else _say(facts.get(name), features[name], locale)
+
+    return PLACEHOLDER.sub(one, text)
+
+
+def _say(value: object, feature: Feature, locale: str) -> str:
+    if isinstance(value, bool) or value is None or isinstance(value, str):
+        return str(value)
+    if feature.dtype == "timestamp" and isinstance(value, int):
+        return iso(value)[:10]
+    if isinstance(value, float | int) and feature.unit == "EUR":
+        return f"{value:.2f}".replace(".", "," if locale.startswith("nl") else ".")
+    return f"{value:g}" if isinstance(value, float) else str(value)

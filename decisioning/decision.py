@@ -1,0 +1,133 @@
+"""What is asked, what is known, and what was decided; the forms that travel, are recorded, and replay byte for byte."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+from pydantic_core import to_json
+
+from decisioning.schema import Facts, Strict, Value
+from decisioning.standing import Standing
+
+SubjectId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$")]
+"""Ids are 1 to 128 printable ASCII characters."""
+MAX_PLACEMENTS = 20
+MAX_SLOTS = 50
+MAX_CONTEXT = 100
+Scalar = Annotated[str, Field(max_length=1000)] | bool | int | Annotated[float, Field(allow_inf_nan=False)] | None
+
+
+class PlacementAsk(Strict):
+    """One place to fill: up to `limit` offers; `fallback` is what the channel shows when the brain cannot answer."""
+
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    limit: int = Field(default=1, ge=1, le=MAX_SLOTS)
+    fallback: Annotated[str, Field(max_length=256)] | None = None
+
+
+class Ask(Strict):
+    """A request for a decision, as it comes in and as it is recorded.
+
+    `as_of`, `release`, `overrides` and `seed` belong to previews: the time, the release hash, facts in place of the
+    stored ones, and the decision id whose draws to repeat.
+    """
+
+    request_id: SubjectId
+    customer_id: SubjectId | None = None
+    visitor_id: SubjectId | None = None
+    account_id: SubjectId | None = None
+    channel: Annotated[str, Field(min_length=1, max_length=64)]
+    locale: Annotated[str, Field(min_length=2, max_length=16)] | None = None
+    mode: Literal["live", "preview"] = "live"
+    placements: Annotated[tuple[PlacementAsk, ...], Field(min_length=1, max_length=MAX_PLACEMENTS)]
+    context: Annotated[dict[Annotated[str, Field(max_length=64)], Scalar], Field(max_length=MAX_CONTEXT)] = {}
+    as_of: str | None = Field(default=None, max_length=40)
+    release: str | None = Field(default=None, max_length=80)
+    overrides: Annotated[dict[Annotated[str, Field(max_length=64)], Scalar], Field(max_length=1000)] = {}
+    seed: SubjectId | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.customer_id is None) == (self.visitor_id is None):
+            raise ValueError("customer_id: name either a customer_id or a visitor_id")
+        names = [p.name for p in self.placements]
+        if len(set(names)) < len(names):
+            raise ValueError("placements: each placement may be named once")
+        if sum(p.limit for p in self.placements) > MAX_SLOTS:
+            raise ValueError(f"placements: at most {MAX_SLOTS} offers in one request")
+        if self.mode == "live" and (self.as_of or self.release or self.overrides or self.seed):
+            raise ValueError("mode: as_of, release, overrides and seed need mode preview")
+        return self
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the brain knows when it decides: facts as served, and the standing of every stream in play."""
+
+    facts: Facts
+    person: Standing
+    account: Standing | None = None
+    degraded: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Propensities (n,) in [0, 1], the rows behind each (n,), and the names of the features that moved each most."""
+
+    propensity: NDArray[np.float64]
+    evidence: NDArray[np.float64]
+    factors: tuple[tuple[str, ...], ...]
+
+
+Scorer = Callable[[Facts, NDArray[np.int64]], Scores]
+"""Facts and candidate indices into the release's candidates (n,) -> their scores, in the same order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """A candidate that did not pass: the first gate that stopped it, and the facts that the gate saw."""
+
+    treatment: str
+    gate: str
+    why: str
+    facts: dict[str, Value | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A decision before it is committed: the ledger's record (its bytes replay) and the answer within it.
+
+    `contacts`: reservations to append to the person's stream; those of account scope go to the account's too.
+    `permitted`: candidate indices that passed; `factors`: per permitted candidate, what its priority was made of.
+    """
+
+    record: dict[str, Any]
+    account_contacts: tuple[dict[str, Any], ...]
+    permitted: tuple[int, ...]
+    worth: tuple[dict[str, float], ...]
+    withheld: tuple[Withheld, ...]
+
+    @property
+    def answer(self) -> dict[str, Any]:
+        """What is sent back, as JSON types."""
+        answer: dict[str, Any] = self.record["answer"]
+        return answer
+
+    def to_bytes(self) -> bytes:
+        """The canonical bytes of the record."""
+        return canonical(self.record)
+
+
+def canonical(value: Mapping[str, Any]) -> bytes:
+    """JSON bytes in the order of construction; floats in their shortest exact form; NaN and infinities refused."""
+    return to_json(value, inf_nan_mode="strings")
+
+
+def iso(us: int) -> str:
+    """Microseconds since 1970 UTC as an RFC 3339 time."""
+    seconds, micros = divmod(us, 1_000_000)
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=micros).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,154 @@
+"""Every filter, ANDed: who passes, and for everyone else the first gate that stopped them. Filters only narrow."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decisioning.arbitration import Limits
+from decisioning.consent import Permission, permissions
+from decisioning.contact import limits, quiet, standing_for, suppressed_by
+from decisioning.decision import Known, Withheld
+from decisioning.ethics import may_profile
+from decisioning.release import Gate, Mask, Release, View
+from decisioning.schema import Facts, Value
+from decisioning.worth import Worth, worth
+
+History = Callable[[str, str, int], int]
+
+
+@dataclass
+class _Sieve:
+    """Candidates still in (k,), and the gate that stopped the others: an index into `stops`, -1 while in."""
+
+    alive: Mask
+    stopped_by: NDArray[np.int64]
+    stops: list[tuple[str, str, dict[str, Value | None]]] = field(default_factory=list)
+
+    def stop(self, members: Mask | bool, gate: str, why: str, seen: dict[str, Value | None] | None = None) -> None:
+        """Takes `members` out; the only thing that can be done to a sieve."""
+        hit = self.alive & members
+        if hit.any():
+            self.stopped_by[hit] = len(self.stops)
+            self.alive &= ~hit
+            self.stops.append((gate, why, seen or {}))
+
+
+@dataclass(frozen=True)
+class Screened:
+    """What passed, columns of length k: `permitted`, worth in euros, and what a slate may still take of each."""
+
+    view: View
+    asked: Mask
+    permitted: Mask
+    profiled: bool
+    permissions: dict[str, Permission]
+    worth: Worth
+    limits: Limits
+    withheld: tuple[Withheld, ...]
+
+
+def screen(
+    release: Release, view: View, asked: Mask, known: Known, facts: Facts, now_us: int, paused: frozenset[str]
+) -> Screened:
+    """Screens the candidates of `view` that some placement asked for, bool (k,)."""
+    sieve = _Sieve(asked.copy(), np.full(len(view), -1, dtype=np.int64))
+    allowed = permissions(known.person, release.purposes, view.channel.id, release.catalogue.bases, now_us)
+    profiled = may_profile(allowed, facts)
+    _standing_gates(sieve, view, known, now_us, paused)
+    _consent_gates(sieve, view, allowed)
+    _rule_gates(sieve, view, facts, _history(release, known, now_us))
+    room = _contact_gates(sieve, release, view, known, facts, now_us)
+    for name, members in view.placeholders:
+        if _unknown(facts.get(name)):
+            sieve.stop(members, f"placeholder:{name}", "the text names a fact that is not known", {name: None})
+    value = worth(view, sieve.alive, facts, profiled, now_us, _history(release, known, now_us))
+    sieve.stop(~value.known, "value:unknown", "what it is worth depends on a fact that is not known")
+    return Screened(view, asked, sieve.alive, profiled, allowed, value, room, _withheld(sieve, view, asked))
+
+
+def _standing_gates(sieve: _Sieve, view: View, known: Known, now_us: int, paused: frozenset[str]) -> None:
+    everyone = np.ones(len(view), dtype=np.bool_)
+    if known.person.erased or (known.account is not None and known.account.erased):
+        sieve.stop(everyone, "subject:erased", "the customer asked to be forgotten")
+    if known.person.restricted or (known.account is not None and known.account.restricted):
+        sieve.stop(everyone, "subject:restricted", "processing is restricted")
+    sieve.stop((view.starts_us > now_us) | (view.ends_us <= now_us), "action:dates", "outside its dates")
+    if paused:
+        sieve.stop(np.asarray([a.id in paused for a in view.actions], dtype=np.bool_), "action:paused", "paused")
+    sieve.stop(view.needs_person, "action:automation", "needs a person, and this channel has none")
+    if known.account is None:
+        sieve.stop(view.of_account, "action:account", "concerns an account, and the request names none")
+
+
+def _consent_gates(sieve: _Sieve, view: View, allowed: dict[str, Permission]) -> None:
+    for purpose, members in view.purposes:
+        permission = allowed[purpose]
+        if not permission.allowed:
+            sieve.stop(members, f"consent:{purpose}", permission.why)
+
+
+def _rule_gates(sieve: _Sieve, view: View, facts: Facts, history: History) -> None:
+    for gate in view.gates:
+        if gate.rule.per_action:
+            _per_action_gate(sieve, view, gate, facts, history)
+            continue
+        truth = gate.rule.truth(facts, history)
+        if not gate.passes(truth):
+            sieve.stop(gate.members, gate.id, _verdict(truth, gate), gate.rule.facts_seen(facts))
+
+
+def _per_action_gate(sieve: _Sieve, view: View, gate: Gate, facts: Facts, history: History) -> None:
+    verdicts: dict[str, bool | None] = {}
+    for i in np.flatnonzero(gate.members & sieve.alive):
+        action = view.actions[i].id
+        if action not in verdicts:
+            verdicts[action] = gate.rule.truth(facts, history, action)
+        if not gate.passes(verdicts[action]):
+            stopped = np.zeros(len(view), dtype=np.bool_)
+            stopped[i] = True
+            sieve.stop(stopped, gate.id, _verdict(verdicts[action], gate), gate.rule.facts_seen(facts))
+
+
+def _contact_gates(
+    sieve: _Sieve, release: Release, view: View, known: Known, facts: Facts, now_us: int
+) -> Limits:
+    settings = release.catalogue.settings
+    zone = facts.get(settings.time_zone_feature) if settings.time_zone_feature else settings.time_zone
+    hours = view.channel.quiet_hours
+    if quiet(hours, zone if isinstance(zone, str) else None, now_us) is not False:
+        sieve.stop(np.ones(len(view), dtype=np.bool_), "contact:quiet-hours", "quiet hours where the customer is")
+    for i in view.suppressing:
+        if sieve.alive[i] and (after := suppressed_by(view.actions[i], known, now_us)):
+            stopped = np.zeros(len(view), dtype=np.bool_)
+            stopped[i] = True
+            sieve.stop(stopped, f"suppressed:{after}", f"after the outcome {after}")
+    room, full = limits(view, known, now_us, settings.max_per_group)
+    for gate, members in full:
+        sieve.stop(members, gate, "shown as often as it may be")
+    return room
+
+
+def _history(release: Release, known: Known, now_us: int) -> History:
+    def count(action: str, outcome: str, window_us: int) -> int:
+        subject = release.actions.get(action)
+        standing = standing_for(subject, known) if subject else known.person
+        return standing.history(action, outcome, now_us - window_us)
+
+    return count
+
+
+def _verdict(truth: bool | None, gate: Gate) -> str:
+    said = "unknown" if truth is None else str(truth).lower()
+    return f"{'deny' if gate.deny else 'permit'} rule is {said}: {gate.rule.text}"
+
+
+def _unknown(value: Value | None) -> bool:
+    return value is None or value != value  # NaN alone differs from itself
+
+
+def _withheld(sieve: _Sieve, view: View, asked: Mask) -> tuple[Withheld, ...]:
+    return tuple(
+        Withheld(view.ids[i], *sieve.stops[sieve.stopped_by[i]]) for i in np.flatnonzero(asked & ~sieve.alive)
+    )

@@ -1,0 +1,65 @@
+"""What a candidate is worth in euros, and what weighs on it: the factors of priority besides propensity."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decisioning.release import Amounts, Mask, View
+from decisioning.schema import Facts
+
+History = Callable[[str, str, int], int]
+
+
+@dataclass(frozen=True)
+class Worth:
+    """Columns (k,): value and cost in euros, context weight and lever; `known` where all of them are."""
+
+    value_eur: NDArray[np.float64]
+    cost_eur: NDArray[np.float64]
+    weight: NDArray[np.float64]
+    lever: NDArray[np.float64]
+    known: Mask
+
+    def priority(self, propensity: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(propensity x value - cost) x context weight x lever, euros (k,); each row on its own, in this order."""
+        return (propensity * self.value_eur - self.cost_eur) * self.weight * self.lever
+
+
+def worth(view: View, alive: Mask, facts: Facts, profiled: bool, now_us: int, history: History) -> Worth:
+    """The worth of the candidates still `alive`, bool (k,).
+
+    Not profiled: amounts are those of a typical customer, and weights that read more than the request do not apply.
+    """
+    value = _evaluate(view.value, alive, facts, profiled, history)
+    cost = _evaluate(view.cost, alive, facts, profiled, history)
+    return Worth(value, cost, _weights(view, facts, profiled, history), _levers(view, now_us), np.isfinite(value + cost))
+
+
+def _evaluate(amounts: Amounts, alive: Mask, facts: Facts, profiled: bool, history: History) -> NDArray[np.float64]:
+    if not profiled:
+        return amounts.typical
+    if not amounts.expressions:
+        return amounts.constant
+    euros = amounts.constant.copy()
+    for expression, members in amounts.expressions:
+        if alive[members].any():
+            value = expression.value(facts, history)
+            euros[members] = np.nan if value is None else value
+    return euros
+
+
+def _weights(view: View, facts: Facts, profiled: bool, history: History) -> NDArray[np.float64]:
+    weight = np.ones(len(view))
+    for w in view.weights:
+        if (profiled or not w.personal) and w.rule.truth(facts, history) is True:
+            weight[w.members] *= w.factor
+    return weight
+
+
+def _levers(view: View, now_us: int) -> NDArray[np.float64]:
+    lever = np.ones(len(view))
+    for i in view.levered:
+        lever[i] = view.actions[i].lever_at(now_us)
+    return lever
