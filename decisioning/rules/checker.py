@@ -1,0 +1,195 @@
+"""Types of a rule's syntax tree, checked against the feature schema."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from decisioning.rules.errors import RuleError, did_you_mean
+from decisioning.rules.nodes import (
+    Arithmetic,
+    Choose,
+    Compare,
+    Count,
+    Default,
+    KindName,
+    Known,
+    Literal,
+    Logic,
+    Member,
+    Negate,
+    Node,
+    Not,
+    Pick,
+    Read,
+    StartsWith,
+)
+from decisioning.schema import Dtype, Feature
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a node yields. `values`: all the texts it can be, or None for any; `declared`: by an enum feature."""
+
+    name: KindName
+    values: frozenset[str] | None = None
+    declared: bool = False
+
+    def __str__(self) -> str:
+        return _SPOKEN[self.name]
+
+
+NUMBER, BOOL, TEXT = Kind("number"), Kind("bool"), Kind("text")
+TIMESTAMP, DURATION = Kind("timestamp"), Kind("duration")
+
+_SPOKEN: dict[KindName, str] = {
+    "number": "a number",
+    "bool": "true or false",
+    "text": "a text",
+    "timestamp": "a time",
+    "duration": "a duration",
+}
+_OF_DTYPE: dict[Dtype, Kind] = {
+    "float": NUMBER,
+    "int": NUMBER,
+    "bool": BOOL,
+    "string": TEXT,
+    "timestamp": TIMESTAMP,
+}
+_SUMS: dict[tuple[str, KindName, KindName], Kind] = {
+    **{(op, "number", "number"): NUMBER for op in "+-*/%"},
+    **{(op, "duration", "duration"): DURATION for op in "+-"},
+    **{(op, "timestamp", "duration"): TIMESTAMP for op in "+-"},
+    ("+", "duration", "timestamp"): TIMESTAMP,
+    ("-", "timestamp", "timestamp"): DURATION,
+}
+
+
+def kind_of(node: Node, schema: Mapping[str, Feature]) -> Kind:
+    """The type of `node`; RuleError at the first part whose type does not fit."""
+    return _Checker(schema).of(node)
+
+
+class _Checker:
+    def __init__(self, schema: Mapping[str, Feature]) -> None:
+        self._schema = schema
+
+    def of(self, node: Node) -> Kind:
+        return self._CHECK[type(node)](self, node)
+
+    def _of_logic(self, node: Logic) -> Kind:
+        for part in node.parts:
+            self._want(BOOL, part)
+        return BOOL
+
+    def _of_pick(self, node: Pick) -> Kind:
+        self._want(NUMBER, node.left)
+        return self._want(NUMBER, node.right)
+
+    def _of_starts_with(self, node: StartsWith) -> Kind:
+        self._want(TEXT, node.of)
+        return BOOL
+
+    def _of_known(self, node: Known) -> Kind:
+        self.of(node.of)
+        return BOOL
+
+    def _of_choose(self, node: Choose) -> Kind:
+        self._want(BOOL, node.condition)
+        return _merged(self.of(node.then), self.of(node.other), node.other)
+
+    def _want(self, wanted: Kind, node: Node) -> Kind:
+        found = self.of(node)
+        if found.name != wanted.name:
+            raise RuleError(f"{wanted} should stand here, this is {found}", node.start)
+        return wanted
+
+    def _of_read(self, node: Read) -> Kind:
+        feature = self._schema.get(node.name)
+        if feature is None:
+            hint = did_you_mean(node.name, self._schema)
+            if node.name == "action":
+                hint = 'the bare word action stands only in history(action, "outcome", "90d")'
+            raise RuleError(f"unknown feature {node.name!r}", node.start, hint)
+        if feature.dtype == "enum":
+            return Kind("text", frozenset(feature.values), declared=True)
+        return _OF_DTYPE[feature.dtype]
+
+    def _of_compare(self, node: Compare) -> Kind:
+        left, right = self.of(node.left), self.of(node.right)
+        if left.name != right.name:
+            raise RuleError(f"{left} and {right} never compare", node.right.start, _hint(left, right))
+        if node.op not in ("==", "!=") and left.name in ("bool", "text"):
+            raise RuleError(f"{left} has no order", node.start, "use == or !=")
+        _refuse_undeclared(left, right, node.right)
+        _refuse_undeclared(right, left, node.left)
+        return BOOL
+
+    def _of_arithmetic(self, node: Arithmetic) -> Kind:
+        left, right = self.of(node.left), self.of(node.right)
+        result = _SUMS.get((node.op, left.name, right.name))
+        if result is None:
+            wrong = node.left if left.name in ("bool", "text") else node.right
+            raise RuleError(f"{left} {node.op} {right} has no meaning", wrong.start, _hint(left, right))
+        return result
+
+    def _of_member(self, node: Member) -> Kind:
+        found = self.of(node.of)
+        for value in node.values:
+            if value.kind != found.name:
+                raise RuleError(f"{found} and {_SPOKEN[value.kind]} never compare", value.start)
+            _refuse_undeclared(found, _of_literal(value), value)
+        return BOOL
+
+    def _of_default(self, node: Default) -> Kind:
+        found, other = self.of(node.of), self.of(node.other)
+        _refuse_undeclared(found, other, node.other)
+        return _merged(found, other, node.other)
+
+    _CHECK: ClassVar[dict[type[Node], Callable[["_Checker", Any], Kind]]] = {
+        Literal: lambda _self, node: _of_literal(node),
+        Read: _of_read,
+        Logic: _of_logic,
+        Not: lambda self, node: self._want(BOOL, node.of),
+        Compare: _of_compare,
+        Member: _of_member,
+        Arithmetic: _of_arithmetic,
+        Negate: lambda self, node: self._want(NUMBER, node.of),
+        Choose: _of_choose,
+        Known: _of_known,
+        Default: _of_default,
+        Count: lambda _self, _node: NUMBER,
+        Pick: _of_pick,
+        StartsWith: _of_starts_with,
+    }
+
+
+def _merged(left: Kind, right: Kind, node: Node) -> Kind:
+    if left.name != right.name:
+        raise RuleError(f"both values must be of one type, not {left} and {right}", node.start)
+    both = left.values is not None and right.values is not None
+    values = (left.values or frozenset()) | (right.values or frozenset()) if both else None
+    return Kind(left.name, values, left.declared or right.declared)
+
+
+def _of_literal(node: Literal) -> Kind:
+    return Kind("text", frozenset((node.value,))) if isinstance(node.value, str) else Kind(node.kind)
+
+
+def _refuse_undeclared(enum: Kind, given: Kind, node: Node) -> None:
+    """Refuse a text that is written in the rule and not among the enum's values."""
+    if not enum.declared or given.declared or enum.values is None or given.values is None:
+        return
+    for text in sorted(given.values - enum.values):
+        hint = did_you_mean(text, enum.values) or f"the values are {', '.join(sorted(enum.values)[:10])}"
+        raise RuleError(f"{text!r} is not a value of this feature", node.start, hint)
+
+
+def _hint(left: Kind, right: Kind) -> str | None:
+    names = {left.name, right.name}
+    if "timestamp" in names and names & {"text", "number"}:
+        return 'write a time as timestamp("2026-01-01T00:00:00Z")'
+    if "duration" in names and names & {"text", "number"}:
+        return 'write a duration as duration("90d")'
+    if names == {"timestamp", "duration"}:
+        return "subtract two times to get a duration"
+    return None

@@ -1,0 +1,231 @@
+"""Evaluates a rule for a column of customers with numpy, row for row equal to `decisioning.rules.single`."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decisioning.rules.nodes import (
+    Arithmetic,
+    Choose,
+    Compare,
+    Count,
+    Default,
+    Known,
+    Literal,
+    Logic,
+    Member,
+    Negate,
+    Node,
+    Not,
+    Pick,
+    Read,
+    StartsWith,
+)
+from decisioning.rules.single import Facts, as_float, limit_of
+from decisioning.schema import Feature
+
+Columns = Mapping[str, NDArray[Any]]
+"""One array of shape (n,) per feature: float64 with NaN for UNKNOWN (numbers, timestamps; bools as 0.0 and 1.0), or
+object with None for UNKNOWN (strings, enums). An absent column is UNKNOWN in every row."""
+ColumnHistory = Callable[[str, str, int], NDArray[np.float64]]
+"""(action id, outcome, window in microseconds) -> how often it happened, float64 of shape (n,), all known."""
+
+
+@dataclass(frozen=True, slots=True)
+class KleeneColumn:
+    """Truth of n rows: two bool arrays of shape (n,); a row in neither is UNKNOWN, none is in both."""
+
+    true: NDArray[np.bool_]
+    false: NDArray[np.bool_]
+
+
+Result = KleeneColumn | NDArray[Any]
+
+_COMPARE: dict[str, Callable[[Any, Any], Any]] = {
+    "==": np.equal,
+    "!=": np.not_equal,
+    "<": np.less,
+    "<=": np.less_equal,
+    ">": np.greater,
+    ">=": np.greater_equal,
+}
+_ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
+    "+": np.add,
+    "-": np.subtract,
+    "*": np.multiply,
+    "/": np.divide,
+    "%": np.fmod,
+}
+
+
+def columns_of(rows: Sequence[Facts], features: Iterable[Feature]) -> Columns:
+    """Facts of n customers as `Columns`, with the types a single evaluation accepts."""
+    return {f.name: _column([row.get(f.name) for row in rows], f) for f in features}
+
+
+def _column(values: list[object], feature: Feature) -> NDArray[Any]:
+    if feature.dtype in ("string", "enum"):
+        return _texts(values)
+    if feature.dtype == "bool":
+        return np.array([float(v) if isinstance(v, bool) else np.nan for v in values], dtype=np.float64)
+    floats = (as_float(v) for v in values)
+    return np.array([np.nan if v is None else v for v in floats], dtype=np.float64)
+
+
+def _texts(values: Sequence[object]) -> NDArray[np.object_]:
+    column = np.empty(len(values), dtype=object)
+    column[:] = [v if isinstance(v, str) else None for v in values]
+    return column
+
+
+@dataclass(slots=True)
+class ColumnRun:
+    """One evaluation over n rows. Floats are NaN, texts None where UNKNOWN."""
+
+    columns: Columns
+    n: int
+    features: Mapping[str, Feature]
+    history: ColumnHistory | None
+    action: str | None
+    _read: dict[str, Result] = field(default_factory=dict)
+
+    def truth(self, node: Node) -> KleeneColumn:
+        """Truth of a node of type bool."""
+        result = self._of(node)
+        assert isinstance(result, KleeneColumn)
+        return result
+
+    def values(self, node: Node) -> NDArray[Any]:
+        """Values, shape (n,), of a node of any other type."""
+        result = self._of(node)
+        assert not isinstance(result, KleeneColumn)
+        return result
+
+    def _of(self, node: Node) -> Result:
+        match node:
+            case Literal():
+                return self._constant(node.value)
+            case Read():
+                if node.name not in self._read:
+                    self._read[node.name] = self._fact(self.features[node.name])
+                return self._read[node.name]
+            case Choose():
+                truth = self.truth(node.condition)
+                return _choose(truth, self._of(node.then), self._of(node.other))
+            case Default():
+                value = self._of(node.of)
+                known = _known(value)
+                return _choose(KleeneColumn(known, ~known), value, self._of(node.other))
+            case Arithmetic() | Negate() | Pick() | Count():
+                return self._number(node)
+        return self._bool(node)
+
+    def _number(self, node: Arithmetic | Negate | Pick | Count) -> NDArray[np.float64]:
+        if isinstance(node, Count):
+            return self._count(node)
+        if isinstance(node, Negate):
+            return -self.values(node.of)
+        left, right = self.values(node.left), self.values(node.right)
+        if isinstance(node, Pick):
+            first = np.less_equal(left, right) if node.op == "min" else np.greater_equal(left, right)
+            return np.where(_known(left) & _known(right), np.where(first, left, right), np.nan)
+        result = _ARITHMETIC[node.op](left, right)
+        return np.where(np.isfinite(result), result, np.nan)
+
+    def _bool(self, node: Node) -> KleeneColumn:
+        match node:
+            case Logic():
+                return self._logic(node)
+            case Not():
+                truth = self.truth(node.of)
+                return KleeneColumn(truth.false, truth.true)
+            case Compare():
+                return _compare(node.op, self._of(node.left), self._of(node.right))
+            case Known():
+                known = _known(self._of(node.of))
+                return KleeneColumn(known, ~known)
+            case Member():
+                values = self.values(node.of)
+                found = np.zeros(self.n, dtype=bool)
+                for value in node.values:
+                    found |= np.equal(values, value.value).astype(bool)
+                return _where_known(found, _known(values))
+            case StartsWith():
+                texts = self.values(node.of)
+                found = np.fromiter((t is not None and t.startswith(node.prefix) for t in texts), bool, self.n)
+                return _where_known(found, _known(texts))
+        raise AssertionError(node)
+
+    def _logic(self, node: Logic) -> KleeneColumn:
+        parts = [self.truth(p) for p in node.parts]
+        every, some = np.logical_and.reduce, np.logical_or.reduce
+        if node.op == "&&":
+            return KleeneColumn(every([p.true for p in parts]), some([p.false for p in parts]))
+        return KleeneColumn(some([p.true for p in parts]), every([p.false for p in parts]))
+
+    def _constant(self, value: float | bool | str) -> Result:
+        if isinstance(value, bool):
+            return KleeneColumn(np.full(self.n, value), np.full(self.n, not value))
+        return np.full(self.n, value, dtype=object if isinstance(value, str) else np.float64)
+
+    def _fact(self, feature: Feature) -> Result:
+        textual = feature.dtype in ("string", "enum")
+        column = self.columns.get(feature.name)
+        if column is None:
+            column = np.full(self.n, None if textual else np.nan, dtype=object if textual else np.float64)
+        if column.shape != (self.n,):
+            raise ValueError(f"column {feature.name!r} has shape {column.shape}, not ({self.n},)")
+        if feature.dtype == "enum":
+            return _texts([v if isinstance(v, str) and v in feature.values else None for v in column])
+        if textual:
+            return _texts(column.tolist())
+        floats = column.astype(np.float64)
+        if feature.dtype == "bool":
+            return KleeneColumn(floats == 1.0, floats == 0.0)
+        return np.where(np.abs(floats) < limit_of(feature), floats, np.nan)
+
+    def _count(self, node: Count) -> NDArray[np.float64]:
+        action = self.action if node.action is None else node.action
+        if self.history is None or action is None:
+            raise TypeError("the rule counts outcomes: give the history, and the action where it says `action`")
+        counts = np.asarray(self.history(action, node.outcome, node.window_us), dtype=np.float64)
+        if counts.shape != (self.n,):
+            raise ValueError(f"history has shape {counts.shape}, not ({self.n},)")
+        return counts
+
+
+def _known(values: Result) -> NDArray[np.bool_]:
+    if isinstance(values, KleeneColumn):
+        return values.true | values.false
+    if values.dtype == object:
+        return np.fromiter((v is not None for v in values), bool, len(values))
+    return np.isfinite(values)
+
+
+def _where_known(found: NDArray[np.bool_], known: NDArray[np.bool_]) -> KleeneColumn:
+    return KleeneColumn(found & known, ~found & known)
+
+
+def _compare(op: str, left: Result, right: Result) -> KleeneColumn:
+    known = _known(left) & _known(right)
+    if isinstance(left, KleeneColumn) and isinstance(right, KleeneColumn):
+        found = _COMPARE[op](left.true, right.true)
+    else:
+        found = _COMPARE[op](left, right).astype(bool)
+    return _where_known(found, known)
+
+
+def _choose(condition: KleeneColumn, then: Result, other: Result) -> Result:
+    """`then` where true, `other` where false, UNKNOWN elsewhere."""
+    if isinstance(then, KleeneColumn) and isinstance(other, KleeneColumn):
+        true = (condition.true & then.true) | (condition.false & other.true)
+        return KleeneColumn(true, (condition.true & then.false) | (condition.false & other.false))
+    assert not isinstance(then, KleeneColumn)
+    assert not isinstance(other, KleeneColumn)
+    chosen = np.full(then.shape, None if then.dtype == object else np.nan, dtype=then.dtype)
+    chosen[condition.true] = then[condition.true]
+    chosen[condition.false] = other[condition.false]
+    return chosen

@@ -1,0 +1,27 @@
+"""The one error of the rule language."""
+
+import difflib
+from collections.abc import Iterable
+
+from decisioning.errors import BrainError
+
+
+class RuleError(BrainError):
+    """A rule text that cannot be used.
+
+    `position` is the offset into the text, counted from 0, where the mistake starts; `suggestion` is a phrase that
+    says how to mend it, or None.
+    """
+
+    def __init__(self, message: str, position: int, suggestion: str | None = None) -> None:
+        self.message = message
+        self.position = position
+        self.suggestion = suggestion
+        hint = f"; {suggestion}" if suggestion else ""
+        super().__init__(f"{message} (at character {position + 1}){hint}")
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """A phrase that names the closest of `known`, or None where none is close."""
+    close = difflib.get_close_matches(word, sorted(known), n=1)
+    return f"did you mean {close[0]!r}?" if close else None

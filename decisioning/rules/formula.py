@@ -1,0 +1,126 @@
+"""A rule (true, false or UNKNOWN) and an expression (a number or UNKNOWN), compiled once from text."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decisioning.rules.checker import kind_of
+from decisioning.rules.column import ColumnHistory, ColumnRun, Columns, KleeneColumn
+from decisioning.rules.errors import RuleError
+from decisioning.rules.nodes import Count, Node, Read, walk
+from decisioning.rules.parser import parse
+from decisioning.rules.single import Closure, Facts, History, compile_closure, reader
+from decisioning.schema import Feature, Value
+
+Counted = tuple[str | None, str, int]
+"""(action id or None for the candidate's own, outcome, window in microseconds)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """What rules and expressions share; two are equal when their texts are.
+
+    `reads`: the features it names. `histories`: what it counts. `per_action`: whether that depends on the candidate,
+    so that `action` must be given.
+    """
+
+    text: str
+    reads: frozenset[str] = field(compare=False)
+    histories: frozenset[Counted] = field(compare=False)
+    per_action: bool = field(compare=False)
+    node: Node = field(compare=False, repr=False)
+    features: Mapping[str, Feature] = field(compare=False, repr=False)
+    closure: Closure = field(compare=False, repr=False)
+
+    def facts_seen(self, facts: Facts) -> dict[str, Value | None]:
+        """What it read, by name in sorted order; None where the fact was UNKNOWN."""
+        return {name: facts[name] if self._knows(name, facts) else None for name in sorted(self.reads)}
+
+    def _knows(self, name: str, facts: Facts) -> bool:
+        return reader(self.features[name])(facts, _nothing, None) is not None
+
+    def _need_action(self, action: str | None) -> None:
+        if action is None and self.per_action:
+            raise TypeError("the rule asks about its own action: give `action`")
+
+    def _run(self, columns: Columns, n: int, history: ColumnHistory | None, action: str | None) -> ColumnRun:
+        self._need_action(action)
+        if history is None and self.histories:
+            raise TypeError("the rule counts outcomes: give `history`")
+        return ColumnRun(columns, n, self.features, history, action)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule(Formula):
+    """A condition in Kleene's three-valued logic."""
+
+    def truth(self, facts: Facts, history: History, action: str | None = None) -> bool | None:
+        """True, False, or None for UNKNOWN; TypeError where it needs the action and there is none."""
+        if action is None and self.per_action:
+            self._need_action(action)
+        truth: bool | None = self.closure(facts, history, action)
+        return truth
+
+    def truth_column(
+        self, columns: Columns, n: int, history: ColumnHistory | None = None, action: str | None = None
+    ) -> KleeneColumn:
+        """Truth of n rows; TypeError where it counts outcomes and there is no `history` (or no `action`)."""
+        run = self._run(columns, n, history, action)
+        with np.errstate(all="ignore"):
+            return run.truth(self.node)
+
+
+@dataclass(frozen=True, slots=True)
+class Expression(Formula):
+    """A number."""
+
+    def value(self, facts: Facts, history: History, action: str | None = None) -> float | None:
+        """A finite float64, or None for UNKNOWN; TypeError where it needs the action and there is none."""
+        self._need_action(action)
+        value: float | None = self.closure(facts, history, action)
+        return value
+
+    def value_column(
+        self, columns: Columns, n: int, history: ColumnHistory | None = None, action: str | None = None
+    ) -> NDArray[np.float64]:
+        """float64 of shape (n,), NaN for UNKNOWN; TypeError as in `Rule.truth_column`."""
+        run = self._run(columns, n, history, action)
+        with np.errstate(all="ignore"):
+            return run.values(self.node)
+
+
+def compile_rule(text: str, schema: Mapping[str, Feature]) -> Rule:
+    """Parse and type-check a condition; RuleError says what is wrong, where, and how to mend it."""
+    node = _checked(text, schema, "bool", "a rule must be true or false")
+    return Rule(*_parts(text, node, schema))
+
+
+def compile_expression(text: str, schema: Mapping[str, Feature]) -> Expression:
+    """Parse and type-check a number; RuleError as in `compile_rule`."""
+    node = _checked(text, schema, "number", "an expression must be a number")
+    return Expression(*_parts(text, node, schema))
+
+
+def _checked(text: str, schema: Mapping[str, Feature], wanted: str, message: str) -> Node:
+    node = parse(text)
+    kind = kind_of(node, schema)
+    if kind.name != wanted:
+        raise RuleError(f"{message}, this is {kind}", node.start)
+    return node
+
+
+def _parts(
+    text: str, node: Node, schema: Mapping[str, Feature]
+) -> tuple[str, frozenset[str], frozenset[Counted], bool, Node, dict[str, Feature], Closure]:
+    below = tuple(walk(node))
+    reads = frozenset(n.name for n in below if isinstance(n, Read))
+    histories = frozenset((n.action, n.outcome, n.window_us) for n in below if isinstance(n, Count))
+    own = any(action is None for action, _, _ in histories)
+    features = {name: schema[name] for name in reads}
+    return text, reads, histories, own, node, features, compile_closure(node, features)
+
+
+def _nothing(_action: str, _outcome: str, _window_us: int) -> int:
+    return 0

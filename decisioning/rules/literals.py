@@ -1,0 +1,48 @@
+"""Values written in a rule: numbers, durations and points in time."""
+
+import math
+import re
+from datetime import UTC, datetime, timedelta
+
+from decisioning.rules.errors import RuleError
+
+EXACT = 2.0**53
+"""Whole numbers and microseconds at or beyond this are not exact as float64, and so UNKNOWN; in time: 1684 to 2255."""
+
+_UNIT_US = {"d": 86_400_000_000, "h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000}
+_DURATION = re.compile(r"([0-9]+)([dhms])")
+_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def number_of(digits: str, position: int) -> float:
+    """The float64 that `digits` mean; RuleError where it would be infinite or an inexact whole number."""
+    value = float(digits)
+    if not math.isfinite(value) or (digits.isdigit() and value >= EXACT):
+        raise RuleError("this number is too large", position, f"stay below {EXACT:.0f}")
+    return value
+
+
+def duration_us(text: str, position: int) -> int:
+    """Microseconds of "90d", "12h", "30m" or "10s"."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise RuleError(f"{text!r} is not a duration", position, 'write "90d", "12h", "30m" or "10s"')
+    length_us = int(match[1]) * _UNIT_US[match[2]]
+    if length_us >= EXACT:
+        raise RuleError(f"{text!r} is too long", position, "stay below 100,000 days")
+    return length_us
+
+
+def timestamp_us(text: str, position: int) -> int:
+    """Microseconds since 1970 UTC of an RFC 3339 time with its offset."""
+    try:
+        moment = datetime.fromisoformat(text) if _TIMESTAMP.fullmatch(text) else None
+    except ValueError:
+        moment = None
+    if moment is None:
+        raise RuleError(f"{text!r} is not a time", position, 'write it like "2026-01-01T00:00:00Z"')
+    at_us = (moment - _EPOCH) // timedelta(microseconds=1)
+    if abs(at_us) >= EXACT:
+        raise RuleError(f"{text!r} is out of range", position, "stay between the years 1685 and 2255")
+    return at_us

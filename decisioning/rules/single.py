@@ -1,0 +1,266 @@
+"""Evaluates a rule for one customer: the syntax tree becomes nested closures, once.
+
+Every closure yields None for UNKNOWN and never raises. All arithmetic is IEEE float64, so that it agrees bit for bit
+with `decisioning.rules.column`.
+"""
+
+import math
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from decisioning.rules.literals import EXACT
+from decisioning.rules.nodes import (
+    Arithmetic,
+    Choose,
+    Compare,
+    Count,
+    Default,
+    Known,
+    Literal,
+    Logic,
+    Member,
+    Negate,
+    Node,
+    Not,
+    Pick,
+    Read,
+    StartsWith,
+)
+from decisioning.schema import Feature, Value
+
+Facts = Mapping[str, Value | None]
+History = Callable[[str, str, int], int]
+"""(action id, outcome, window in microseconds) -> how often it happened; always known."""
+Closure = Callable[[Facts, History, str | None], Any]
+"""(facts, history, own action) -> float, bool or str; None is UNKNOWN. The type check has made sure which of them."""
+
+Build = Callable[[Node], Closure]
+
+_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+_ARITHMETIC: dict[str, Callable[[float, float], float]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "%": math.fmod,
+}
+
+
+def compile_closure(node: Node, schema: Mapping[str, Feature]) -> Closure:
+    """The closure that evaluates `node`, which has passed the type check against `schema`."""
+
+    def build(of: Node) -> Closure:
+        return reader(schema[of.name]) if isinstance(of, Read) else _BUILD[type(of)](of, build)
+
+    return build(node)
+
+
+def reader(feature: Feature) -> Closure:
+    """Reads one fact: a finite float for numbers and timestamps, else bool or str; of another type it is UNKNOWN.
+
+    A text that an enum does not declare is UNKNOWN; a number outside the declared range is a fact like any other.
+    """
+    if feature.dtype == "bool":
+        return _read_bool(feature.name)
+    if feature.dtype == "string":
+        return _read_text(feature.name)
+    if feature.dtype == "enum":
+        return _read_enum(feature.name, frozenset(feature.values))
+    return _read_number(feature.name, limit_of(feature))
+
+
+def limit_of(feature: Feature) -> float:
+    """The magnitude at and beyond which a number is UNKNOWN."""
+    return EXACT if feature.dtype in ("int", "timestamp") else math.inf
+
+
+def as_float(value: object) -> float | None:
+    """The float64 of an int or float; None for anything else (a bool too), NaN, infinity and overflow."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _read_number(name: str, limit: float) -> Closure:
+    def read(facts: Facts, _history: History, _action: str | None) -> float | None:
+        value = facts.get(name)
+        if type(value) is float:
+            return value if -limit < value < limit else None
+        if type(value) is int and -EXACT < value < EXACT:
+            return float(value)
+        number = as_float(value)
+        return number if number is not None and -limit < number < limit else None
+
+    return read
+
+
+def _read_bool(name: str) -> Closure:
+    def read(facts: Facts, _history: History, _action: str | None) -> bool | None:
+        value = facts.get(name)
+        return value if value is True or value is False else None
+
+    return read
+
+
+def _read_text(name: str) -> Closure:
+    def read(facts: Facts, _history: History, _action: str | None) -> str | None:
+        value = facts.get(name)
+        return value if isinstance(value, str) else None
+
+    return read
+
+
+def _read_enum(name: str, values: frozenset[str]) -> Closure:
+    def read(facts: Facts, _history: History, _action: str | None) -> str | None:
+        value = facts.get(name)
+        return value if isinstance(value, str) and value in values else None
+
+    return read
+
+
+def _constant(value: float | bool | str) -> Closure:
+    return lambda _facts, _history, _action: value
+
+
+def _logic(node: Logic, build: Build) -> Closure:
+    """Kleene's OR, which TRUE absorbs, and AND, which FALSE absorbs."""
+    parts, absorbing = tuple(build(p) for p in node.parts), node.op == "||"
+    neutral = not absorbing
+
+    def run(facts: Facts, history: History, action: str | None) -> bool | None:
+        result: bool | None = neutral
+        for part in parts:
+            truth: bool | None = part(facts, history, action)
+            if truth is absorbing:
+                return truth
+            if truth is None:
+                result = None
+        return result
+
+    return run
+
+
+def _compare(node: Compare, build: Build) -> Closure:
+    test = _COMPARE[node.op]
+    if isinstance(node.right, Literal):
+        constant = node.right.value
+        return _test(build(node.left), lambda value: test(value, constant))
+    return _both(test, build(node.left), build(node.right))
+
+
+def _member(node: Member, build: Build) -> Closure:
+    return _test(build(node.of), frozenset(v.value for v in node.values).__contains__)
+
+
+def _starts_with(node: StartsWith, build: Build) -> Closure:
+    prefix = node.prefix
+    return _test(build(node.of), lambda text: bool(text.startswith(prefix)))
+
+
+def _test(of: Closure, test: Callable[[Any], Any]) -> Closure:
+    """`test` of one known value; it never fails."""
+
+    def run(facts: Facts, history: History, action: str | None) -> Any:
+        value = of(facts, history, action)
+        return None if value is None else test(value)
+
+    return run
+
+
+def _both(join: Callable[[Any, Any], Any], left: Closure, right: Closure) -> Closure:
+    """`join` of two known values; it never fails."""
+
+    def run(facts: Facts, history: History, action: str | None) -> Any:
+        one = left(facts, history, action)
+        if one is None:
+            return None
+        other = right(facts, history, action)
+        return None if other is None else join(one, other)
+
+    return run
+
+
+def _arithmetic(node: Arithmetic, build: Build) -> Closure:
+    apply = _ARITHMETIC[node.op]
+
+    def join(one: float, other: float) -> float | None:
+        try:
+            result = apply(one, other)
+        except (ZeroDivisionError, ValueError):  # x / 0; fmod(x, 0)
+            return None
+        return result if math.isfinite(result) else None
+
+    return _both(join, build(node.left), build(node.right))
+
+
+def _pick(node: Pick, build: Build) -> Closure:
+    first = operator.le if node.op == "min" else operator.ge
+    return _both(lambda one, other: one if first(one, other) else other, build(node.left), build(node.right))
+
+
+def _choose(node: Choose, build: Build) -> Closure:
+    condition, then, other = build(node.condition), build(node.then), build(node.other)
+
+    def run(facts: Facts, history: History, action: str | None) -> Any:
+        truth = condition(facts, history, action)
+        if truth is None:
+            return None
+        return then(facts, history, action) if truth else other(facts, history, action)
+
+    return run
+
+
+def _known(node: Known, build: Build) -> Closure:
+    of = build(node.of)
+    return lambda facts, history, action: of(facts, history, action) is not None
+
+
+def _default(node: Default, build: Build) -> Closure:
+    of, other = build(node.of), build(node.other)
+
+    def run(facts: Facts, history: History, action: str | None) -> Any:
+        value = of(facts, history, action)
+        return other(facts, history, action) if value is None else value
+
+    return run
+
+
+def _count(node: Count, _build: Build) -> Closure:
+    named, outcome, window_us = node.action, node.outcome, node.window_us
+    if named is not None:
+        return lambda _facts, history, _action: float(history(named, outcome, window_us))
+
+    def own(_facts: Facts, history: History, action: str | None) -> float:
+        assert action is not None  # the caller's check of `per_action`
+        return float(history(action, outcome, window_us))
+
+    return own
+
+
+_BUILD: dict[type[Node], Callable[[Any, Build], Closure]] = {
+    Literal: lambda node, _build: _constant(node.value),
+    Logic: _logic,
+    Not: lambda node, build: _test(build(node.of), operator.not_),
+    Compare: _compare,
+    Member: _member,
+    StartsWith: _starts_with,
+    Arithmetic: _arithmetic,
+    Negate: lambda node, build: _test(build(node.of), operator.neg),
+    Pick: _pick,
+    Choose: _choose,
+    Known: _known,
+    Default: _default,
+    Count: _count,
+}
