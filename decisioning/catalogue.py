@@ -23,7 +23,7 @@ class Catalogue(Strict):
     personas: tuple[Persona, ...] = ()
 
     @cached_property
-    def feature_schema(self) -> FeatureSchema:
+    def schema_of_features(self) -> FeatureSchema:
         """The declared features and those every decision has."""
         return FeatureSchema(self.features)
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from decisioning.actions import Action, Days, Issue, Locale, Moment, Text, days_us, microseconds
 from decisioning.schema import FeatureName, Id, Strict, Value
@@ -17,8 +17,18 @@ REQUIRED_PROTECTIONS: tuple[ProtectionKind, ...] = ("hardship", "vulnerability",
 """Kinds without which nothing may be sold."""
 
 
+def _single(raw: Any) -> Any:
+    if isinstance(raw, tuple | dict):
+        raise ValueError("expected one number, one text, true or false")
+    return raw
+
+
 def _one_as_tuple(raw: Any) -> Any:
     return (raw,) if isinstance(raw, str) else raw
+
+
+Fact = Annotated[Value | None, BeforeValidator(_single)]
+ChannelOrAll = Annotated[str, StringConstraints(pattern=r"^(\*|[a-z][a-z0-9]*([_-][a-z0-9]+)*)$", max_length=64)]
 
 
 class Attach(Strict):
@@ -120,7 +130,7 @@ class PersonaConsent(Strict):
     """What a persona allowed; channel `*` means all."""
 
     purpose: Id
-    channel: Id | Literal["*"] = ALL_CHANNELS
+    channel: ChannelOrAll = ALL_CHANNELS
     status: ConsentStatus = "granted"
 
 
@@ -149,7 +159,7 @@ class Persona(Strict):
     locale: Locale | None = None
     account: bool = False
     as_of: Moment | None = None
-    facts: dict[FeatureName, Value | None] = Field(default_factory=dict)
+    facts: dict[FeatureName, Fact] = Field(default_factory=dict)
     consents: tuple[PersonaConsent, ...] = ()
     expect: Expect
     description: str = ""

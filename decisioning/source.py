@@ -1,0 +1,267 @@
+"""YAML with line numbers, and without its traps: what a workspace file says, exactly as it looks.
+
+A subset of YAML 1.2: only `true` and `false` are booleans (`no` is Norway), dates stay text, keys are text. Refused:
+duplicate keys, anchors, aliases, merge keys, tags, several documents, NaN, more than 10 MB, deeper than 32.
+Source of the number forms: YAML 1.2.2, chapter 10.3 (without octal, hexadecimal and leading zeros).
+"""
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from decisioning.errors import ConfigError, Problem
+
+MAX_CHARACTERS = 10_000_000
+MAX_DEPTH = 32
+_MAX_DIGITS = 18
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_INT = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_WORDS = {
+    "true": True,
+    "false": False,
+    "null": None,
+    "~": None,
+    "": None,
+    ".inf": math.inf,
+    "+.inf": math.inf,
+    "-.inf": -math.inf,
+}
+_HINTS = {
+    "mapping values are not allowed": "put a text that holds `: ` in quotes",
+    "did not find expected key": "check the indentation, and put a text that holds quotes or commas in quotes",
+    "did not find expected '-' indicator": "start every item of a list with `- `, all at the same indentation",
+    "did not find expected ',' or '}'": "close the `{`, and put a comma between its entries",
+    "did not find expected ',' or ']'": "close the `[`, and put a comma between its items",
+    "could not find expected ':'": "write `key: value`, with a space after the colon",
+    "found unexpected end of stream": "close the quote that is opened here",
+    "found unknown escape character": "use 'single quotes', or write the backslash twice",
+}
+
+Path = Sequence[str | int]
+"""Where something stands: keys and positions from the root down."""
+
+
+@dataclass(slots=True)
+class Node:
+    """A value and the line (from 1) of its key or item. `value`: None, bool, int, float, str, tuple or dict."""
+
+    value: Any
+    line: int
+    items: dict[str | int, "Node"] = field(default_factory=dict)
+
+    def at(self, path: Path) -> "Node":
+        """The node at a path, or the deepest one on the way there."""
+        node = self
+        for step in path:
+            if step not in node.items:
+                break
+            node = node.items[step]
+        return node
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One parsed file: `root` is None if it could not be read to its end; `problems` says why."""
+
+    file: str
+    root: Node | None
+    problems: tuple[Problem, ...]
+
+
+class _UnreadableError(Exception):
+    """Parsing cannot go on."""
+
+    def __init__(self, line: int, message: str, suggestion: str | None = None) -> None:
+        super().__init__(message)
+        self.line, self.message, self.suggestion = line, message, suggestion
+
+
+def decode(file: str, data: bytes) -> str:
+    """Bytes of a file -> text. Raises ConfigError, with the line, for what is not UTF-8."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        problem = Problem(file, line, "this is not UTF-8 text", "save the file with the encoding UTF-8")
+        raise ConfigError([problem]) from None
+
+
+def parse(file: str, text: str) -> Document:
+    """Text of one file -> its tree; an empty file is an empty mapping. Never raises."""
+    builder = _Builder(file)
+    try:
+        root = builder.build(text)
+    except _UnreadableError as stop:
+        problem = Problem(file, stop.line, stop.message, stop.suggestion)
+        return Document(file, None, (*builder.problems, problem))
+    return Document(file, root, tuple(builder.problems))
+
+
+class _Open:
+    """A mapping or a list that is not closed yet; `key` waits for its value."""
+
+    __slots__ = ("key", "key_line", "node")
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.key: str | None = None
+        self.key_line = 0
+
+
+class _Builder:
+    """Events of the parser -> nodes, with an explicit stack: no input can exhaust Python's."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.problems: list[Problem] = []
+        self.stack: list[_Open] = []
+        self.root: Node | None = None
+
+    def build(self, text: str) -> Node:
+        """The tree. Raises _UnreadableError."""
+        for event in _events(_readable(text)):
+            mark = event.start_mark
+            self._take(event, mark.line + 1 if mark else 1)
+        root = self.root or Node({}, 1)
+        if root.value is None:
+            root = Node({}, 1)
+        if not isinstance(root.value, dict):
+            raise _UnreadableError(root.line, "a file holds sections", "begin with a section, such as `actions:`")
+        return root
+
+    def _take(self, event: yaml.Event, line: int) -> None:
+        if isinstance(event, yaml.ScalarEvent):
+            _refuse_references(event, line)
+            self._scalar(event, line)
+        elif isinstance(event, yaml.CollectionStartEvent):
+            _refuse_references(event, line)
+            self._start({} if isinstance(event, yaml.MappingStartEvent) else [], line)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            self._end()
+        elif isinstance(event, yaml.AliasEvent):
+            raise _UnreadableError(line, f"`*{event.anchor}` refers to another place", "write the value out here")
+        elif isinstance(event, yaml.DocumentStartEvent) and self.root is not None:
+            raise _UnreadableError(line, "a second document begins here", "remove `---`, or use a second file")
+
+    def _scalar(self, event: yaml.ScalarEvent, line: int) -> None:
+        top = self.stack[-1] if self.stack else None
+        plain = event.implicit[0]
+        if event.style == '"' and _UNPRINTABLE.search(event.value):
+            raise _UnreadableError(line, "an escape for an unprintable character", "remove it")
+        if top and isinstance(top.node.value, dict) and top.key is None:
+            self._key(top, event.value, line, plain=plain)
+        else:
+            self._place(Node(self._resolve(event.value, line) if plain else event.value, line))
+
+    def _key(self, top: _Open, key: str, line: int, *, plain: bool) -> None:
+        if plain and key == "<<":
+            raise _UnreadableError(line, "`<<` would merge another mapping", "write the keys out here")
+        if key in top.node.items:
+            first = top.node.items[key].line
+            self._note(line, f"`{_cut(key)}` is given twice", f"the first is in line {first}; remove one of them")
+        top.key, top.key_line = key, line
+
+    def _start(self, value: dict[str, Any] | list[Any], line: int) -> None:
+        top = self.stack[-1] if self.stack else None
+        if top and isinstance(top.node.value, dict) and top.key is None:
+            raise _UnreadableError(line, "a key must be a text", 'put a text that begins with { or [ in "quotes"')
+        if len(self.stack) >= MAX_DEPTH:
+            raise _UnreadableError(line, f"more than {MAX_DEPTH} levels of nesting", "flatten this part")
+        self.stack.append(_Open(Node(value, top.key_line if top and top.key is not None else line)))
+
+    def _end(self) -> None:
+        node = self.stack.pop().node
+        if isinstance(node.value, list):
+            node.value = tuple(node.value)
+        self._place(node)
+
+    def _place(self, node: Node) -> None:
+        if not self.stack:
+            self.root = node
+            return
+        top = self.stack[-1]
+        parent = top.node
+        if isinstance(parent.value, list):
+            parent.items[len(parent.value)] = node
+            parent.value.append(node.value)
+        elif top.key is not None:
+            node.line = top.key_line
+            if top.key not in parent.items:  # of duplicates, which are already noted, the first stays
+                parent.items[top.key] = node
+                parent.value[top.key] = node.value
+            top.key = None
+
+    def _resolve(self, text: str, line: int) -> Any:
+        """A plain scalar as YAML reads it; what cannot be a number stays text, with a problem noted."""
+        if text in _WORDS:
+            return _WORDS[text]
+        if _INT.fullmatch(text) and len(text) <= _MAX_DIGITS:
+            return int(text)
+        if _FLOAT.fullmatch(text):
+            number = float(text)
+            if math.isfinite(number) and not _INT.fullmatch(text):
+                return number
+            self._note(line, f"the number `{_cut(text)}` is too large", "quotes for an identifier, .inf for infinity")
+        elif text.lower() in (".nan", "+.nan", "-.nan"):
+            self._note(line, "`.nan` is not a number", "leave the key out if the value is not known")
+        return text
+
+    def _note(self, line: int, message: str, suggestion: str) -> None:
+        self.problems.append(Problem(self.file, line, message, suggestion))
+
+
+def _readable(text: str) -> str:
+    """The text without its byte order mark. Raises _UnreadableError for what no editor shows, and for too much."""
+    if len(text) > MAX_CHARACTERS:
+        raise _UnreadableError(1, "the file is larger than 10 MB", "split it: sections of several files are merged")
+    text = text.removeprefix("\ufeff")
+    if bad := _UNPRINTABLE.search(text):
+        line = text.count("\n", 0, bad.start()) + 1
+        raise _UnreadableError(line, f"an unprintable character (code {ord(bad.group()):#x})", "remove it")
+    return text
+
+
+def _events(text: str) -> Iterator[yaml.Event]:
+    """Events of PyYAML; its syntax errors become _UnreadableError."""
+    try:
+        yield from yaml.parse(text, Loader=_LOADER)
+    except yaml.MarkedYAMLError as error:
+        raise _in_words(error, text) from None
+    except yaml.YAMLError:
+        raise _UnreadableError(
+            1, "this is not YAML", "look for characters that do not belong into a text file"
+        ) from None
+
+
+def _in_words(error: yaml.MarkedYAMLError, text: str) -> _UnreadableError:
+    mark = error.problem_mark or error.context_mark
+    problem = error.problem or "this is not YAML"
+    if "end of stream" in problem and error.context_mark:
+        mark = error.context_mark
+    if mark is None:
+        return _UnreadableError(1, f"this is not YAML: {problem}")
+    lines = text.splitlines()
+    line = lines[mark.line] if mark.line < len(lines) else ""
+    if "\t" in line[: len(line) - len(line.lstrip())] or line[mark.column : mark.column + 1] == "\t":
+        return _UnreadableError(mark.line + 1, "a tab where YAML wants spaces", "indent with spaces")
+    hint = next((hint for start, hint in _HINTS.items() if problem.startswith(start)), None)
+    return _UnreadableError(mark.line + 1, f"this is not YAML: {problem}", hint)
+
+
+def _refuse_references(event: yaml.ScalarEvent | yaml.CollectionStartEvent, line: int) -> None:
+    if event.anchor is not None:
+        raise _UnreadableError(line, f"`&{event.anchor}` marks a place to refer to", "remove it, and write values out")
+    if event.tag is not None:
+        tag = event.tag.replace("tag:yaml.org,2002:", "!!")
+        raise _UnreadableError(line, f"the tag `{_cut(tag)}` is not allowed", "remove it; quotes make a text")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "…"
