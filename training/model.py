@@ -1,0 +1,276 @@
+"""The trained thing: what it knows of a customer -> propensity of each action's positive outcome. numpy and LightGBM.
+
+For action a with treatment t and customer x: logit = w_a . z(x) + offset_(a,t) + trees_a(x), then a's calibration.
+All sums run over the features in one fixed order per row, and `exp` one number at a time: a propensity has the same
+bits whoever else is scored beside it, in a row or in a column.
+"""
+
+import hashlib
+import io
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from decisioning.errors import Refused
+from training.calibration import IDENTITY, Calibration
+from training.forest import Forest, RowReader
+from training.frame import Floats, Ints
+
+FORMAT = 1
+N_FACTORS = 2
+_CLIP = 8.0
+_MAX_LOGIT = 35.0
+_CHUNK = 8_192
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Design:
+    """From features (f,) to the base's inputs (1 + f + m,): one, standardised features, flags of what is missing.
+
+    A missing feature counts as the average one; `flagged` (m,) are the features whose absence itself is an input.
+    """
+
+    mean: Floats
+    inverse_scale: Floats
+    flagged: Ints
+
+    @property
+    def width(self) -> int:
+        return 1 + len(self.mean) + len(self.flagged)
+
+    def columns(self, x: Floats) -> Floats:
+        """Rows (n, f) -> inputs (width, n), C-contiguous."""
+        out = np.ones((self.width, len(x)))
+        n_features = len(self.mean)
+        z = (x.T - self.mean[:, None]) * self.inverse_scale[:, None]
+        out[1 : 1 + n_features] = np.where(np.isnan(z), 0.0, np.clip(z, -_CLIP, _CLIP))
+        out[1 + n_features :] = np.isnan(x.T[self.flagged])
+        return out
+
+    def row(self, row: Floats) -> Floats:
+        """One row (f,) -> inputs (width,); the same bits as `columns`."""
+        return self.columns(row[None, :])[:, 0]
+
+
+@dataclass(frozen=True, eq=False)
+class PropensityModel:
+    """Immutable; safe to share between threads.
+
+    `weights` (k + g + 1, width) and `offsets` (k + g + 1, t + 1) hold the k actions, then the g groups, then all;
+    the last offset column is zero, so that treatment -1 (unknown) has none. `evidence` (k + g + 1,) counts the matured
+    rows behind each action, 0 for the groups and all: an action the model never saw has no evidence.
+    """
+
+    feature_names: tuple[str, ...]
+    actions: tuple[str, ...]
+    groups: tuple[str, ...]
+    treatments: tuple[tuple[str, ...], ...]
+    design: Design
+    weights: Floats
+    offsets: Floats
+    evidence: Floats
+    forests: tuple[Forest | None, ...]
+    calibrations: tuple[Calibration, ...]
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {action: i for i, action in enumerate(self.actions)}
+
+    @cached_property
+    def _group_index(self) -> dict[str, int]:
+        return {group: len(self.actions) + i for i, group in enumerate(sorted(set(self.groups)))}
+
+    @cached_property
+    def _input_names(self) -> tuple[str, ...]:
+        flagged = (self.feature_names[i] for i in self.design.flagged)
+        return ("", *self.feature_names, *flagged)
+
+    def resolve(self, action: str, group: str) -> int:
+        """The index to score an action by: its own, else its group's, else the one of all actions.
+
+        An index of `len(actions)` or more means that the model never saw the action; its evidence is 0.
+        """
+        found = self._index.get(action)
+        return self._group_index.get(group, len(self.weights) - 1) if found is None else found
+
+    def treatment_code(self, action: int, treatment: str) -> int:
+        """The code of a treatment id within the action index, -1 where the model never saw it."""
+        known = self.treatments[action] if action < len(self.actions) else ()
+        return known.index(treatment) if treatment in known else -1
+
+    def score(self, row: Floats, actions: Ints, treatments: Ints) -> tuple[Floats, Floats, tuple[tuple[str, ...], ...]]:
+        """One customer (f,), n candidates as indices of `resolve` and codes of `treatment_code`, both (n,).
+
+        Gives propensity (n,), evidence (n,) in rows, and per candidate the names of the features that moved the
+        base's logit most from the average customer's, at most two, largest first.
+        """
+        parts = self.weights[actions] * self.design.row(row)
+        logit = np.add.accumulate(parts, axis=1)[:, -1] + self.offsets[actions, treatments]
+        logit = logit + self._tree_scores(row, actions)
+        for i, action in enumerate(actions.tolist()):
+            if self.calibrations[action].kind != "identity":
+                logit[i] = self.calibrations[action](float(logit[i]))
+        return _probability(logit), self.evidence[actions], self._factors(parts)
+
+    def propensities(self, x: Floats, action: int, treatment: int = -1) -> Floats:
+        """Propensity (n_rows,) of one action for customers (n_rows, f); the same bits as `score`."""
+        x = np.ascontiguousarray(x, dtype=np.float64)
+        logit = np.empty(len(x))
+        for at in range(0, len(x), _CHUNK):
+            logit[at : at + _CHUNK] = self._base(x[at : at + _CHUNK], action)
+        logit = logit + self.offsets[action, treatment]
+        forest = self.forests[action]
+        logit = logit + (forest.column(x) if forest and len(x) else 0.0)
+        return _probability(self.calibrations[action](logit))
+
+    def _base(self, x: Floats, action: int) -> Floats:
+        inputs = self.design.columns(x)
+        total = inputs[0] * self.weights[action, 0]
+        for j in range(1, len(inputs)):
+            total = total + inputs[j] * self.weights[action, j]
+        return total
+
+    def _tree_scores(self, row: Floats, actions: Ints) -> Floats:
+        reader = RowReader(row)
+        seen: dict[int, float] = {}
+        for action in actions.tolist():
+            if action not in seen:
+                forest = self.forests[action]
+                seen[action] = reader.score(forest) if forest else 0.0
+        return np.array([seen[action] for action in actions.tolist()], dtype=np.float64)
+
+    def _factors(self, parts: Floats) -> tuple[tuple[str, ...], ...]:
+        size = np.abs(parts)
+        size[:, 0] = 0.0
+        at = np.arange(len(size))
+        found = []
+        for _ in range(min(N_FACTORS, size.shape[1] - 1)):
+            top = size.argmax(axis=1)
+            found.append(np.where(size[at, top] > 0.0, top, 0).tolist())
+            size[at, top] = 0.0
+        names = self._input_names
+        return tuple(tuple(names[j] for j in row if j) for row in zip(*found, strict=True)) or ((),) * len(parts)
+
+    def files(self) -> dict[str, bytes]:
+        """Everything the model is, as relative path -> bytes; equal models give equal bytes."""
+        about = {
+            "format": FORMAT,
+            "feature_names": self.feature_names,
+            "actions": self.actions,
+            "groups": self.groups,
+            "treatments": self.treatments,
+            "calibrations": [asdict(c) for c in self.calibrations],
+        }
+        arrays = io.BytesIO()
+        np.savez(
+            arrays,
+            mean=self.design.mean,
+            inverse_scale=self.design.inverse_scale,
+            flagged=self.design.flagged,
+            weights=self.weights,
+            offsets=self.offsets,
+            evidence=self.evidence,
+        )
+        trees = {f"trees/{i}.txt": f.text.encode() for i, f in enumerate(self.forests) if f}
+        return {
+            "model.json": json.dumps(about, sort_keys=True, ensure_ascii=False).encode(),
+            "arrays.npz": arrays.getvalue(),
+            **trees,
+        }
+
+    @cached_property
+    def content_hash(self) -> str:
+        """sha256 (hex) over names and bytes of `files()`."""
+        return hash_files(self.files())
+
+    def save(self, directory: Path) -> str:
+        """Writes `files()` beneath an empty or new directory; gives the content hash."""
+        for name, data in self.files().items():
+            path = directory / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        return self.content_hash
+
+    @classmethod
+    def load(cls, directory: Path, expected_hash: str | None = None) -> "PropensityModel":
+        """The saved model, bit for bit; Refused where it is absent, of another format, or not what the hash says."""
+        files = read_files(directory)
+        if expected_hash is not None and hash_files(files) != expected_hash:
+            raise Refused("the model's files are not the ones that were sealed; restore them or train again")
+        if "model.json" not in files or "arrays.npz" not in files:
+            raise Refused("no model is saved there; train one first")
+        about = json.loads(files["model.json"])
+        if about["format"] != FORMAT:
+            raise Refused(f"the model has format {about['format']}, this version reads {FORMAT}; train again")
+        arrays = np.load(io.BytesIO(files["arrays.npz"]), allow_pickle=False)
+        trees = (files.get(f"trees/{i}.txt") for i in range(len(arrays["weights"])))
+        return cls(
+            feature_names=tuple(about["feature_names"]),
+            actions=tuple(about["actions"]),
+            groups=tuple(about["groups"]),
+            treatments=tuple(tuple(t) for t in about["treatments"]),
+            design=Design(arrays["mean"], arrays["inverse_scale"], arrays["flagged"]),
+            weights=arrays["weights"],
+            offsets=arrays["offsets"],
+            evidence=arrays["evidence"],
+            forests=tuple(Forest(t.decode()) if t else None for t in trees),
+            calibrations=tuple(_calibration(c) for c in about["calibrations"]),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class RiskModel:
+    """Probability that a customer's event (churn) comes, from their features; no action, no treatment."""
+
+    model: PropensityModel
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Of the columns that `scores` expects, in order."""
+        return self.model.feature_names
+
+    def scores(self, x: Floats) -> Floats:
+        """Probabilities (n,) for customers (n, f)."""
+        return self.model.propensities(x, 0)
+
+    def save(self, directory: Path) -> str:
+        """As PropensityModel.save."""
+        return self.model.save(directory)
+
+    @classmethod
+    def load(cls, directory: Path, expected_hash: str | None = None) -> "RiskModel":
+        """As PropensityModel.load."""
+        return cls(PropensityModel.load(directory, expected_hash))
+
+
+def read_files(directory: Path) -> dict[str, bytes]:
+    """Relative path -> bytes of every file beneath a directory."""
+    return {p.relative_to(directory).as_posix(): p.read_bytes() for p in sorted(directory.rglob("*")) if p.is_file()}
+
+
+def hash_files(files: dict[str, bytes]) -> str:
+    """sha256 (hex) over sorted names and bytes."""
+    state = hashlib.sha256()
+    for name in sorted(files):
+        state.update(f"{len(name)}:{name}:{len(files[name])}:".encode())
+        state.update(files[name])
+    return state.hexdigest()
+
+
+def _calibration(about: dict[str, object]) -> Calibration:
+    if about["kind"] == "identity":
+        return IDENTITY
+    kind, weights, knots = about["kind"], about["weights"], about["knots"]
+    assert isinstance(weights, Sequence) and isinstance(knots, Sequence)
+    return Calibration(kind, tuple(weights), tuple(knots))  # type: ignore[arg-type]
+
+
+def _probability(logit: Floats) -> Floats:
+    """Never 0 or 1. `math.exp`, not numpy's: that one may round differently from lane to lane and machine to machine."""
+    bounded = np.clip(logit, -_MAX_LOGIT, _MAX_LOGIT).tolist()
+    return np.array([1.0 / (1.0 + math.exp(-v)) for v in bounded], dtype=np.float64)
