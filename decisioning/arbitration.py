@@ -53,9 +53,9 @@ class Limits:
         remaining = []
         for bucket, left in zip(self.bucket, self.remaining, strict=True):
             if (b := bucket[candidate]) >= 0:
-                left = left.copy()
-                left[b] -= 1
-            remaining.append(left)
+                remaining.append(left - (np.arange(len(left)) == b))
+            else:
+                remaining.append(left)
         return Limits(self.bucket, tuple(remaining))
 
 

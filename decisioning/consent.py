@@ -15,7 +15,7 @@ DAY_US = 86_400_000_000
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """Whether (purpose, channel) is allowed, and by which record: `cites` is what a decision quotes, `why` is why not."""
+    """Whether (purpose, channel) is allowed; `cites` names the record that says so, `why` says why not."""
 
     allowed: bool
     cites: str | None
@@ -39,9 +39,7 @@ def latest(standing: Standing, purpose: str, channel: str) -> Consent | None:
     return max(named, general, key=lambda c: c.occurred_us)
 
 
-def permission(
-    standing: Standing, purpose: Purpose, channel: str, bases: Iterable[Basis], now_us: int
-) -> Permission:
+def permission(standing: Standing, purpose: Purpose, channel: str, bases: Iterable[Basis], now_us: int) -> Permission:
     """Whether `purpose` is allowed on `channel` now."""
     record = latest(standing, purpose.id, channel)
     refused = record is not None and record.status != "granted"

@@ -11,13 +11,25 @@ from decisioning.actions import Action, QuietHours
 from decisioning.arbitration import Limits
 from decisioning.consent import DAY_US
 from decisioning.decision import Known
-from decisioning.release import CompiledCap, Mask, View, cap_bucket
+from decisioning.release import CompiledCap, Mask, Release, View, cap_bucket
+from decisioning.rules import History
 from decisioning.standing import Contact, Standing
 
 
 def standing_for(action: Action, known: Known) -> Standing:
     """Whose history speaks for an action: the account's for actions of account scope, where one was named."""
     return known.account if action.scope == "account" and known.account is not None else known.person
+
+
+def history_of(release: Release, known: Known, now_us: int) -> History:
+    """The rule language's `history(action, outcome, window)` over what is known."""
+
+    def count(action: str, outcome: str, window_us: int) -> int:
+        subject = release.actions.get(action)
+        standing = standing_for(subject, known) if subject else known.person
+        return standing.history(action, outcome, now_us - window_us)
+
+    return count
 
 
 def suppressed_by(action: Action, known: Known, now_us: int) -> str | None:

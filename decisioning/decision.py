@@ -99,17 +99,14 @@ class Withheld:
 
 @dataclass(frozen=True)
 class Decision:
-    """A decision before it is committed: the ledger's record (its bytes replay) and the answer within it.
+    """A decision before it is committed.
 
-    `contacts`: reservations to append to the person's stream; those of account scope go to the account's too.
-    `permitted`: candidate indices that passed; `factors`: per permitted candidate, what its priority was made of.
+    `record`: what the ledger keeps, enough to decide the same again; its bytes are the decision's. `account_contacts`:
+    the reservations that belong to the account's stream, too.
     """
 
     record: dict[str, Any]
     account_contacts: tuple[dict[str, Any], ...]
-    permitted: tuple[int, ...]
-    worth: tuple[dict[str, float], ...]
-    withheld: tuple[Withheld, ...]
 
     @property
     def answer(self) -> dict[str, Any]:

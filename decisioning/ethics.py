@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from decisioning.actions import PROFILING
 from decisioning.arbitration import NOTHING, Pick
 from decisioning.consent import Permission
-from decisioning.contact import standing_for
-from decisioning.decision import Known
 from decisioning.release import Release, View
+from decisioning.rules import History
 from decisioning.schema import Facts
 
 
@@ -25,20 +24,13 @@ class Mood:
 
 
 def may_profile(permissions: Mapping[str, Permission], facts: Facts) -> bool:
-    """Whether a personal score may be computed: profiling is allowed, and no Global Privacy Control speaks against it."""
+    """Whether a personal score may be computed: profiling is allowed, and no Global Privacy Control forbids it."""
     allowed = permissions.get(PROFILING)
     return allowed is not None and allowed.allowed and facts.get("gpc") is not True
 
 
-def mood(release: Release, facts: Facts, known: Known) -> Mood:
+def mood(release: Release, facts: Facts, history: History) -> Mood:
     """What the release's emotion rules say; a rule that is not TRUE says nothing."""
-
-    def history(action: str, outcome: str, window_us: int) -> int:
-        now_us = facts.get("now")
-        since_us = int(now_us) - window_us if isinstance(now_us, int) else 0
-        subject = release.actions.get(action)
-        return (standing_for(subject, known) if subject else known.person).history(action, outcome, since_us)
-
     felt = [rule for rule, when in release.emotion if when.truth(facts, history) is True]
     return Mood(
         silence_sales=any(r.silence_sales for r in felt),

@@ -200,7 +200,11 @@ def _mask(actions: Iterable[Action], test: Callable[[Action], bool]) -> Mask:
 
 def _purposes(actions: tuple[Action, ...], channel: Channel) -> tuple[tuple[str, Mask], ...]:
     needed = sorted({p for a in actions for p in a.needs} | set(channel.purposes))
-    return tuple((p, _mask(actions, lambda a, p=p: p in a.needs or p in channel.purposes)) for p in needed)
+    return tuple((p, _needing(p, actions, channel)) for p in needed)
+
+
+def _needing(purpose: str, actions: tuple[Action, ...], channel: Channel) -> Mask:
+    return _mask(actions, lambda a: purpose in a.needs or purpose in channel.purposes)
 
 
 def _gates(release: Release, actions: tuple[Action, ...]) -> Iterable[Gate]:
@@ -259,13 +263,12 @@ def _amounts(amounts: list[Amount], eur_per_point: float, release: Release) -> A
 
 
 def _weights(release: Release, actions: tuple[Action, ...]) -> Iterable[Weight]:
+    """One weight per (position in the action's list, rule, factor): applied in the order each action lists them."""
     context = {f.name for f in (*BUILT_IN, *release.schema.of_source("context"))}
-    order = sorted({(n, w.when, w.factor) for a in actions for n, w in enumerate(a.context_weights)})
-    for n, when, factor in order:
-        has = _mask(
-            actions,
-            lambda a, n=n, key=(when, factor): n < len(a.context_weights)
-            and (a.context_weights[n].when, a.context_weights[n].factor) == key,
-        )
+    members: dict[tuple[int, str, float], list[int]] = {}
+    for i, action in enumerate(actions):
+        for n, weight in enumerate(action.context_weights):
+            members.setdefault((n, weight.when, weight.factor), []).append(i)
+    for (_, when, factor), has in sorted(members.items()):
         rule = release.rule(when)
-        yield Weight(rule, factor, has, personal=not rule.reads <= context)
+        yield Weight(rule, factor, np.isin(np.arange(len(actions)), has), personal=not rule.reads <= context)

@@ -1,21 +1,20 @@
 """Every filter, ANDed: who passes, and for everyone else the first gate that stopped them. Filters only narrow."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
 
 from decisioning.arbitration import Limits
 from decisioning.consent import Permission, permissions
-from decisioning.contact import limits, quiet, standing_for, suppressed_by
+from decisioning.contact import history_of, limits, quiet, suppressed_by
 from decisioning.decision import Known, Withheld
 from decisioning.ethics import may_profile
 from decisioning.release import Gate, Mask, Release, View
+from decisioning.rules import History
 from decisioning.schema import Facts, Value
 from decisioning.worth import Worth, worth
-
-History = Callable[[str, str, int], int]
 
 
 @dataclass
@@ -40,13 +39,23 @@ class Screened:
     """What passed, columns of length k: `permitted`, worth in euros, and what a slate may still take of each."""
 
     view: View
-    asked: Mask
-    permitted: Mask
     profiled: bool
     permissions: dict[str, Permission]
     worth: Worth
     limits: Limits
-    withheld: tuple[Withheld, ...]
+    asked: Mask
+    sieve: _Sieve
+
+    @property
+    def permitted(self) -> Mask:
+        """Bool (k,): asked for, and every permit TRUE, every deny gate definitely FALSE."""
+        return self.sieve.alive
+
+    @property
+    def withheld(self) -> tuple[Withheld, ...]:
+        """Everyone else, with the gate that stopped them."""
+        stopped = np.flatnonzero(self.asked & ~self.sieve.alive)
+        return tuple(Withheld(self.view.ids[i], *self.sieve.stops[self.sieve.stopped_by[i]]) for i in stopped)
 
 
 def screen(
@@ -58,14 +67,15 @@ def screen(
     profiled = may_profile(allowed, facts)
     _standing_gates(sieve, view, known, now_us, paused)
     _consent_gates(sieve, view, allowed)
-    _rule_gates(sieve, view, facts, _history(release, known, now_us))
+    history = history_of(release, known, now_us)
+    _rule_gates(sieve, view, facts, history)
     room = _contact_gates(sieve, release, view, known, facts, now_us)
     for name, members in view.placeholders:
         if _unknown(facts.get(name)):
             sieve.stop(members, f"placeholder:{name}", "the text names a fact that is not known", {name: None})
-    value = worth(view, sieve.alive, facts, profiled, now_us, _history(release, known, now_us))
+    value = worth(view, sieve.alive, facts, profiled, now_us, history)
     sieve.stop(~value.known, "value:unknown", "what it is worth depends on a fact that is not known")
-    return Screened(view, asked, sieve.alive, profiled, allowed, value, room, _withheld(sieve, view, asked))
+    return Screened(view, profiled, allowed, value, room, asked, sieve)
 
 
 def _standing_gates(sieve: _Sieve, view: View, known: Known, now_us: int, paused: frozenset[str]) -> None:
@@ -111,9 +121,7 @@ def _per_action_gate(sieve: _Sieve, view: View, gate: Gate, facts: Facts, histor
             sieve.stop(stopped, gate.id, _verdict(verdicts[action], gate), gate.rule.facts_seen(facts))
 
 
-def _contact_gates(
-    sieve: _Sieve, release: Release, view: View, known: Known, facts: Facts, now_us: int
-) -> Limits:
+def _contact_gates(sieve: _Sieve, release: Release, view: View, known: Known, facts: Facts, now_us: int) -> Limits:
     settings = release.catalogue.settings
     zone = facts.get(settings.time_zone_feature) if settings.time_zone_feature else settings.time_zone
     hours = view.channel.quiet_hours
@@ -130,25 +138,10 @@ def _contact_gates(
     return room
 
 
-def _history(release: Release, known: Known, now_us: int) -> History:
-    def count(action: str, outcome: str, window_us: int) -> int:
-        subject = release.actions.get(action)
-        standing = standing_for(subject, known) if subject else known.person
-        return standing.history(action, outcome, now_us - window_us)
-
-    return count
-
-
 def _verdict(truth: bool | None, gate: Gate) -> str:
     said = "unknown" if truth is None else str(truth).lower()
     return f"{'deny' if gate.deny else 'permit'} rule is {said}: {gate.rule.text}"
 
 
 def _unknown(value: Value | None) -> bool:
-    return value is None or value != value  # NaN alone differs from itself
-
-
-def _withheld(sieve: _Sieve, view: View, asked: Mask) -> tuple[Withheld, ...]:
-    return tuple(
-        Withheld(view.ids[i], *sieve.stops[sieve.stopped_by[i]]) for i in np.flatnonzero(asked & ~sieve.alive)
-    )
+    return value is None or (isinstance(value, float) and not isfinite(value))

@@ -1,15 +1,13 @@
 """What a candidate is worth in euros, and what weighs on it: the factors of priority besides propensity."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from decisioning.release import Amounts, Mask, View
+from decisioning.rules import History
 from decisioning.schema import Facts
-
-History = Callable[[str, str, int], int]
 
 
 @dataclass(frozen=True)
@@ -26,6 +24,10 @@ class Worth:
         """(propensity x value - cost) x context weight x lever, euros (k,); each row on its own, in this order."""
         return (propensity * self.value_eur - self.cost_eur) * self.weight * self.lever
 
+    def priority_of(self, i: int, propensity: float) -> float:
+        """The priority of one row: the same operations in the same order, so the same bits."""
+        return float((propensity * self.value_eur[i] - self.cost_eur[i]) * self.weight[i] * self.lever[i])
+
 
 def worth(view: View, alive: Mask, facts: Facts, profiled: bool, now_us: int, history: History) -> Worth:
     """The worth of the candidates still `alive`, bool (k,).
@@ -34,7 +36,9 @@ def worth(view: View, alive: Mask, facts: Facts, profiled: bool, now_us: int, hi
     """
     value = _evaluate(view.value, alive, facts, profiled, history)
     cost = _evaluate(view.cost, alive, facts, profiled, history)
-    return Worth(value, cost, _weights(view, facts, profiled, history), _levers(view, now_us), np.isfinite(value + cost))
+    return Worth(
+        value, cost, _weights(view, facts, profiled, history), _levers(view, now_us), np.isfinite(value + cost)
+    )
 
 
 def _evaluate(amounts: Amounts, alive: Mask, facts: Facts, profiled: bool, history: History) -> NDArray[np.float64]:

@@ -1,0 +1,151 @@
+"""decide(): screen, score, arbitrate, let emotion help, seal. Pure: the same arguments give the same bytes."""
+
+from collections.abc import Sequence
+from math import isfinite
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decisioning import ethics
+from decisioning.arbitration import NOTHING, Field, Pick, Slot, fill, uniforms
+from decisioning.contact import history_of
+from decisioning.decision import Ask, Decision, Known, Scorer, Scores, canonical
+from decisioning.errors import RequestError, SealBroken
+from decisioning.record import Run, sealed
+from decisioning.release import Mask, Release, View
+from decisioning.schema import Facts, Value
+from decisioning.screening import Screened, screen
+
+
+def decide(
+    ask: Ask,
+    known: Known,
+    release: Release,
+    score: Scorer,
+    *,
+    model: str,
+    now_us: int,
+    decision_id: str,
+    environment: str = "dev",
+    paused: frozenset[str] = frozenset(),
+    supersedes: str | None = None,
+) -> Decision:
+    """What to do next for one customer.
+
+    `score` is called at most once, with only those who passed every filter, and not at all where profiling is not
+    allowed. `decision_id` seeds every draw. Raises RequestError for an unknown channel or placement.
+    """
+    view = release.view(ask.channel)
+    locale = _locale(ask, release)
+    facts = _facts(ask, known, locale, now_us)
+    screened = screen(release, view, _asked(ask, view), known, facts, now_us, paused)
+    rows = np.flatnonzero(screened.permitted)
+    scores = _score(screened, rows, facts, score)
+    picks = _arbitrate(ask, release, screened, rows, scores, ask.seed or decision_id)
+    felt = ethics.mood(release, facts, history_of(release, known, now_us))
+    shown = _seal(ethics.apply(felt, picks, view), screened)
+    run = Run(ask, known, release, screened, rows, scores, felt, facts, locale, model, now_us, decision_id, environment)
+    return sealed(run, shown, tuple(sorted(paused & release.actions.keys())), supersedes)
+
+
+def screened_for(
+    ask: Ask, known: Known, release: Release, *, now_us: int, paused: frozenset[str] = frozenset()
+) -> Screened:
+    """Only the screening of decide(): for the explanation of a recorded decision."""
+    view = release.view(ask.channel)
+    facts = _facts(ask, known, _locale(ask, release), now_us)
+    return screen(release, view, _asked(ask, view), known, facts, now_us, paused)
+
+
+def _locale(ask: Ask, release: Release) -> str:
+    """The locale asked for or its language where content is written in it, else the workspace's first."""
+    spoken = release.catalogue.settings.locales
+    wanted = (ask.locale, ask.locale.split("-")[0]) if ask.locale else ()
+    return next((w for w in wanted if w in spoken), spoken[0])
+
+
+def _facts(ask: Ask, known: Known, locale: str, now_us: int) -> Facts:
+    """The facts as served: profile, signals and context, and what every decision knows; unknown ones left out."""
+    served = {k: v for k, v in known.facts.items() if v is not None and not (isinstance(v, float) and not isfinite(v))}
+    built_in: dict[str, Value] = {
+        "channel": ask.channel,
+        "locale": locale,
+        "now": now_us,
+        "has_account": known.account is not None,
+    }
+    return {"gpc": False, **served, **built_in}
+
+
+def _asked(ask: Ask, view: View) -> Mask:
+    asked = np.zeros(len(view), dtype=np.bool_)
+    for n, placement in enumerate(ask.placements):
+        if placement.name not in view.placements:
+            has = ", ".join(view.placements)
+            raise RequestError(f"placements.{n}.name", f"no such placement on {view.channel.id}; it has {has}")
+        asked |= view.placements[placement.name]
+    return asked
+
+
+def _score(screened: Screened, rows: NDArray[np.int64], facts: Facts, score: Scorer) -> Scores:
+    """Scores of the permitted `rows`; catalogue priors, without evidence, where profiling is not allowed."""
+    if not len(rows):
+        return Scores(np.zeros(0), np.zeros(0), ())
+    if not screened.profiled:
+        return Scores(screened.view.prior[rows], np.zeros(len(rows)), ((),) * len(rows))
+    scores = score(facts, screened.view.candidates[rows])
+    if not np.all((scores.propensity >= 0.0) & (scores.propensity <= 1.0)):
+        raise SealBroken("the model gave a propensity outside [0, 1]; nothing was decided")
+    return scores
+
+
+def _arbitrate(
+    ask: Ask, release: Release, screened: Screened, rows: NDArray[np.int64], scores: Scores, seed: str
+) -> list[Pick]:
+    view = screened.view
+    propensity = np.zeros(len(view))
+    propensity[rows] = scores.propensity
+    field = Field(screened.permitted, view.tier, screened.worth.priority(propensity))
+    slots = [
+        Slot(n, rank, view.placements[placement.name])
+        for n, placement in enumerate(ask.placements)
+        for rank in range(1, placement.limit + 1)
+    ]
+    return fill(slots, field, screened.limits, view.channel.gamma, uniforms(seed))
+
+
+def _seal(picks: Sequence[Pick], screened: Screened) -> list[Pick]:
+    """The picks, checked once more against what screening permitted, each action once; raises SealBroken."""
+    chosen = [p.candidate for p in picks if p.candidate != NOTHING]
+    actions = [screened.view.action[c] for c in chosen]
+    if not all(screened.permitted[c] for c in chosen) or len(set(actions)) < len(actions):
+        raise SealBroken("the slate holds a candidate that was not permitted; nothing was decided")
+    return list(picks)
+
+
+def replay(record: dict[str, Any], known: Known, release: Release) -> Decision:
+    """Decides again from a ledger record: the standing as read then, the release, and the recorded scores."""
+    recorded = record["scores"]
+    at = {c: n for n, c in enumerate(recorded["candidates"])}
+    factors = {int(c): tuple(names) for c, names in recorded["factors"].items()}
+
+    def score(_: Facts, candidates: NDArray[np.int64]) -> Scores:
+        n = [at[int(c)] for c in candidates]
+        return Scores(
+            np.asarray([recorded["propensity"][i] for i in n], dtype=np.float64),
+            np.asarray([recorded["evidence"][i] for i in n], dtype=np.float64),
+            tuple(factors.get(int(c), ()) for c in candidates),
+        )
+
+    return decide(
+        Ask.model_validate_json(canonical(record["request"])),
+        known,
+        release,
+        score,
+        model=record["model"],
+        now_us=record["decided_us"],
+        decision_id=record["decision_id"],
+        environment=record["environment"],
+        paused=frozenset(record["paused"]),
+        supersedes=record["supersedes"],
+    )

@@ -1,0 +1,158 @@
+"""The HTTP contract: what comes in, strictly; and problem details (RFC 9457) that name the field."""
+
+from datetime import datetime
+from typing import Annotated, Any, Self, TypeVar
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic_core import to_json
+
+from decisioning.actions import microseconds
+from decisioning.decision import Ask, SubjectId
+from decisioning.errors import RequestError
+from decisioning.schema import Strict
+from decisioning.standing import ALL_CHANNELS, ConsentStatus
+
+MAX_BODY_BYTES = 1_000_000
+MAX_ITEMS = 1_000
+MAX_FACTS = 1_000
+EARLIEST_YEAR, LATEST_YEAR = 1990, 2200
+
+Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z][a-z0-9_-]*$")]
+FactName = Annotated[str, Field(min_length=1, max_length=64)]
+Fact = Annotated[str, Field(max_length=1000)] | bool | int | Annotated[float, Field(allow_inf_nan=False)] | None
+Euros = Annotated[float, Field(allow_inf_nan=False, ge=-1e9, le=1e9)]
+
+
+class _Body(Strict):
+    """A request body: unknown fields refused, no coercion; times must name their offset."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+def _plausible(name: str, moment: datetime | None) -> None:
+    if moment is not None and not EARLIEST_YEAR <= moment.year <= LATEST_YEAR:
+        raise ValueError(f"{name}: expected a time between the years {EARLIEST_YEAR} and {LATEST_YEAR}")
+
+
+class ConsentIn(_Body):
+    """One word of a customer on a purpose. Withdrawing takes no more fields than granting; channel null is all."""
+
+    customer_id: SubjectId
+    purpose: Name
+    channel: Name | None = None
+    status: ConsentStatus
+    source: Annotated[str, Field(min_length=1, max_length=128)]
+    notice_version: Annotated[str, Field(max_length=64)] = ""
+    occurred_at: AwareDatetime | None = None
+    expires_at: AwareDatetime | None = None
+
+    @model_validator(mode="after")
+    def _times(self) -> Self:
+        _plausible("occurred_at", self.occurred_at)
+        _plausible("expires_at", self.expires_at)
+        if self.status == "granted" and not self.notice_version:
+            raise ValueError("notice_version: a grant names the notice that the customer saw")
+        return self
+
+    def body(self) -> dict[str, Any]:
+        """The ledger's record."""
+        return {
+            "purpose": self.purpose,
+            "channel": self.channel or ALL_CHANNELS,
+            "status": self.status,
+            "source": self.source,
+            "notice_version": self.notice_version,
+            "expires_us": microseconds(self.expires_at) if self.expires_at else None,
+            "asserted_by": None,
+        }
+
+
+class OutcomeIn(_Body):
+    """What happened to an offer, or to an action for a customer; `outcome_id` makes repeats harmless."""
+
+    outcome_id: SubjectId
+    offer_id: SubjectId | None = None
+    customer_id: SubjectId | None = None
+    action: Name | None = None
+    outcome: Name
+    occurred_at: AwareDatetime | None = None
+    value_eur: Euros | None = None
+
+    @model_validator(mode="after")
+    def _subject(self) -> Self:
+        _plausible("occurred_at", self.occurred_at)
+        if self.offer_id is None and (self.customer_id is None or self.action is None):
+            raise ValueError("offer_id: name an offer_id, or both customer_id and action")
+        if self.offer_id is not None and (self.customer_id is not None or self.action is not None):
+            raise ValueError("offer_id: an offer already says whose it is; leave customer_id and action out")
+        return self
+
+
+class ProfilePatch(_Body):
+    """Facts to set on a customer's profile; null makes a fact unknown. `as_of`: when they were true, by default now."""
+
+    facts: Annotated[dict[FactName, Fact], Field(min_length=1, max_length=MAX_FACTS)]
+    as_of: AwareDatetime | None = None
+    restricted: bool | None = None
+
+    @model_validator(mode="after")
+    def _times(self) -> Self:
+        _plausible("as_of", self.as_of)
+        return self
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details; `field` is the JSON path of what is wrong."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    field: str | None = None
+    fallbacks: dict[str, str | None] | None = None
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def parse(model: type[Model], body: bytes) -> Model:
+    """The body as `model`; raises RequestError naming the first field that is wrong."""
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise _as_request_error(error) from None
+
+
+def parse_many(model: type[Model], body: bytes) -> list[Model]:
+    """One object or an array of up to MAX_ITEMS."""
+    if not body.lstrip().startswith(b"["):
+        return [parse(model, body)]
+    try:
+        items = TypeAdapter(list[model]).validate_json(body, strict=True)  # type: ignore[valid-type]
+    except ValidationError as error:
+        raise _as_request_error(error) from None
+    if not 1 <= len(items) <= MAX_ITEMS:
+        raise RequestError("body", f"expected 1 to {MAX_ITEMS} items")
+    return items
+
+
+def problem(status: int, title: str, detail: str, field: str | None = None, **more: Any) -> bytes:
+    """A problem document as bytes."""
+    content = {"type": "about:blank", "title": title, "status": status, "detail": detail, "field": field, **more}
+    return to_json({k: v for k, v in content.items() if v is not None})
+
+
+def _as_request_error(error: ValidationError) -> RequestError:
+    """The first mistake, in words that never repeat what was sent."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    message = first["msg"].removeprefix("Value error, ")
+    path = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("list[", "function-")))
+    named, _, rest = message.partition(": ")
+    if first["type"] == "value_error" and rest and " " not in named:
+        return RequestError(f"{path}.{named}" if path else named, rest)
+    if first["type"] == "extra_forbidden":
+        return RequestError(path, "there is no such field")
+    return RequestError(path or "body", message)
+
+
+__all__ = ["Ask", "ConsentIn", "OutcomeIn", "Problem", "ProfilePatch", "parse", "parse_many", "problem"]
