@@ -1,0 +1,142 @@
+"""Customers as a float64 matrix: the one builder for training (columns) and serving (one customer), bit for bit."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from decisioning.errors import Refused
+from decisioning.schema import Dtype, Facts, Feature, FeatureSchema, Value
+from features.views import PYTHON_TYPES
+
+Columns = Mapping[str, NDArray[Any]]
+"""Feature -> shape (n,): numbers, bools, timestamps float64, NaN unknown; strings, enums object, None unknown."""
+
+TEXT: frozenset[Dtype] = frozenset({"string", "enum"})
+NAN = math.nan
+
+
+def number(value: Value | None, dtype: Dtype) -> float:
+    """A non-text value as float64, NaN when unknown, not finite or of another type than `dtype`."""
+    if type(value) not in PYTHON_TYPES[dtype]:
+        return NAN
+    try:
+        as_float = float(value)  # type: ignore[arg-type]
+    except OverflowError:
+        return NAN
+    return as_float if math.isfinite(as_float) else NAN
+
+
+class FeatureMatrix:
+    """The learnable features of a schema in a fixed order: by name, an enum as one column per value in sorted order.
+
+    `names[i]` is what column i holds: a feature, or `feature=value`. Unknown is NaN, in all columns of an enum.
+    """
+
+    def __init__(self, schema: FeatureSchema) -> None:
+        self.features = schema.learnable
+        self._plan = tuple((f.name, f.dtype, _one_hot(f) if f.dtype == "enum" else None) for f in self.features)
+        self.names: tuple[str, ...] = tuple(name for f in self.features for name in _names(f))
+
+    def row(self, facts: Facts) -> NDArray[np.float64]:
+        """One customer, shape (n_features,)."""
+        cells: list[float] = []
+        get, add = facts.get, cells.append
+        for name, dtype, one_hot in self._plan:
+            value = get(name)
+            if one_hot is not None:
+                cells += one_hot.get(value if type(value) is str else None) or one_hot[None]
+            else:
+                add(number(value, dtype))
+        return np.array(cells, dtype=np.float64)
+
+    def rows(self, columns: Columns, n: int) -> NDArray[np.float64]:
+        """n customers, shape (n, n_features), C-contiguous; a feature without a column is unknown for all."""
+        matrix = np.full((n, len(self.names)), NAN)
+        at = 0
+        for name, _, one_hot in self._plan:
+            width = 1 if one_hot is None else len(one_hot[None])
+            if name in columns:
+                block = matrix[:, at : at + width]
+                block[:] = _numbers(columns[name]) if one_hot is None else _hot(columns[name], one_hot)
+            at += width
+        return matrix
+
+
+OneHot = Mapping[str | None, tuple[float, ...]]
+
+
+def _names(feature: Feature) -> list[str]:
+    return [f"{feature.name}={v}" for v in sorted(feature.values)] if feature.dtype == "enum" else [feature.name]
+
+
+def _one_hot(feature: Feature) -> OneHot:
+    values = sorted(feature.values)
+    table: dict[str | None, tuple[float, ...]] = {v: tuple(float(v == w) for w in values) for v in values}
+    return {**table, None: (NAN,) * len(values)}
+
+
+def _numbers(column: NDArray[Any]) -> NDArray[np.float64]:
+    return _finite(np.asarray(column, dtype=np.float64))[:, None]
+
+
+def _hot(column: NDArray[Any], one_hot: OneHot) -> NDArray[np.float64]:
+    unknown = one_hot[None]
+    found = [one_hot.get(v, unknown) if type(v) is str else unknown for v in column]
+    return np.array(found, dtype=np.float64).reshape(len(column), len(unknown))
+
+
+def columns_of(facts: Sequence[Facts], schema: FeatureSchema) -> Columns:
+    """Every feature of the schema as a column, shape (len(facts),)."""
+    return {f.name: _column(facts, f) for f in schema.features.values()}
+
+
+def _column(facts: Sequence[Facts], feature: Feature) -> NDArray[Any]:
+    name, dtype = feature.name, feature.dtype
+    if dtype not in TEXT:
+        return np.array([number(f.get(name), dtype) for f in facts], dtype=np.float64)
+    texts = np.empty(len(facts), dtype=object)
+    texts[:] = [v if type(v := f.get(name)) is str else None for f in facts]
+    return texts
+
+
+def columns_from_table(table: pa.Table, schema: FeatureSchema) -> Columns:
+    """The table's columns that are features, in the same format; raises Refused for a column of another type."""
+    return {name: _from_arrow(table[name], schema[name]) for name in table.schema.names if name in schema}
+
+
+def _from_arrow(column: pa.ChunkedArray, feature: Feature) -> NDArray[Any]:
+    try:
+        if feature.dtype in TEXT:
+            texts: NDArray[Any] = column.cast(pa.string()).to_numpy()
+            return texts.astype(object)
+        return _finite(_as_numbers(column, feature.dtype))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        raise Refused(f"column {feature.name} is {column.type}, not {feature.dtype}") from None
+
+
+def _as_numbers(column: pa.ChunkedArray, dtype: Dtype) -> NDArray[np.float64]:
+    kind = column.type
+    if dtype == "timestamp" and pa.types.is_timestamp(kind):
+        column = column.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
+    elif dtype == "bool":
+        column = _of_type(column, pa.types.is_boolean(kind)).cast(pa.int8())
+    else:
+        column = _of_type(column, pa.types.is_integer(kind) or (dtype == "float" and pa.types.is_floating(kind)))
+    numbers: NDArray[np.float64] = pc.fill_null(column.cast(pa.float64(), safe=False), NAN).to_numpy()
+    return numbers
+
+
+def _of_type(column: pa.ChunkedArray, fits: bool) -> pa.ChunkedArray:
+    """Nulls alone have no type, so they fit every one."""
+    if not fits and not pa.types.is_null(column.type):
+        raise pa.ArrowInvalid("another type")
+    return column
+
+
+def _finite(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(np.isfinite(numbers), numbers, NAN)

@@ -1,0 +1,231 @@
+"""What the brain knows of a subject now: profile and model scores, read and written through Feast's online store.
+
+Feast applies no TTL online, reports an absent entity as nulls, keeps one whole-second timestamp per row and lets an
+older event overwrite a newer one. So every view carries the times of its values itself (`features.versions`), and
+age, absence and order are decided here.
+"""
+
+import math
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from feast.infra.key_encoding_utils import serialize_entity_key
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import Value as Proto
+
+from decisioning.errors import RequestError, Unavailable
+from decisioning.schema import Dtype, Facts, Feature, FeatureSchema, Value
+from features.archive import Archive
+from features.store import Store
+from features.versions import Stamp, State, Statement, Version, decode_stamps, encode_stamps, newer
+from features.views import PYTHON_TYPES, View, views_of
+
+FIELD: Mapping[Dtype, str] = {
+    "float": "double_val",
+    "int": "int64_val",
+    "bool": "bool_val",
+    "string": "string_val",
+    "enum": "string_val",
+    "timestamp": "int64_val",
+}
+"""Which field of Feast's protobuf value holds a dtype."""
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LAST_US = 253_370_764_800_000_000  # 9999-01-01
+CHUNK = 500  # subjects per write transaction: a bulk load stalls no live write for longer than some 100 ms
+Progress = Callable[[int, int], None]
+"""Called with (subjects done, subjects in all)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One subject as stored: `facts` holds what is known and young enough; `raw` every known value with its time."""
+
+    facts: dict[str, Value]
+    raw: dict[str, tuple[Value, int]]
+
+
+class Profiles:
+    """Profile and scores of subjects (ledger stream ids), as one release's schema declares them.
+
+    Any number may share one `Store`; safe for threads and processes.
+    """
+
+    def __init__(self, store: Store, schema: FeatureSchema) -> None:
+        self.store = store
+        self.schema = schema
+        self.archive = Archive(store.layout, views_of(schema))
+        self._kept = {f.name: f for view in self.archive.views for f in view.features}
+        self._views = tuple(_ReadView(view, store.feature_view(view)) for view in self.archive.views)
+
+    def read(self, subjects: Sequence[str], *, now_us: int) -> list[Stored]:
+        """In the order of `subjects`; one never heard of has no facts. Raises Unavailable."""
+        keys = [_key(s) for s in subjects]
+        answers = [Stored({}, {}) for _ in subjects]
+        with self._online() as online:
+            rows = [online.online_read(self.store.config, view.feast, keys) for view in self._views]
+        for view, found in zip(self._views, rows, strict=True):
+            for stored, (_, values) in zip(answers, found, strict=True):
+                if values:
+                    view.decode(values, now_us, stored)
+        return answers
+
+    def write(self, subject: str, facts: Facts, event_us: int, *, now_us: int) -> None:
+        """Say that `facts` were true at `event_us`; None says that a value is not known.
+
+        Per feature, a newer event stays. Durable online and in the history once this returns, in neither if it
+        raises: RequestError for a fact the schema does not hold, Unavailable for a store that is down.
+        """
+        statement = Statement(Stamp(_checked_time(event_us), now_us), self._checked(facts))
+        with self.store.lock, self.archive.spool.writing():
+            self.archive.spool.append(subject, statement)
+            self._merge({subject: statement.versions})
+
+    def merge(self, states: Mapping[str, State], progress: Progress | None = None) -> None:
+        """Bring versions that the history already holds online; what is newer there stays."""
+        subjects = list(states)
+        for start in range(0, len(subjects), CHUNK):
+            chunk = subjects[start : start + CHUNK]
+            with self.store.lock, self.archive.spool.writing():
+                self._merge({s: states[s] for s in chunk})
+            if progress:
+                progress(start + len(chunk), len(subjects))
+
+    def delete(self, *subjects: str) -> None:
+        """Erase subjects: online, spooled and in the history files; nothing of them stays in a log.
+
+        Raises Unavailable while another process still reads a log; erase again then.
+        """
+        keys = [serialize_entity_key(_key(s), entity_key_serialization_version=3) for s in subjects]
+        self.archive.forget(subjects)
+        for view in self.archive.views:
+            self.store.forget(view, keys)
+        self.store.scrub()
+
+    @contextmanager
+    def _online(self) -> Iterator[Any]:
+        """Feast's online store, for this thread alone (its SQLite connection is shared)."""
+        try:
+            with self.store.lock:
+                yield self.store.online
+        except sqlite3.Error as error:
+            raise Unavailable("the online feature store cannot be reached") from error
+
+    def _merge(self, states: Mapping[str, State]) -> None:
+        keys = {s: _key(s) for s in states}
+        with self._online() as online:
+            for view in self._views:
+                stored = online.online_read(self.store.config, view.feast, list(keys.values()))
+                rows = []
+                for (subject, key), (_, values) in zip(keys.items(), stored, strict=True):
+                    row = view.encode(states[subject], values or {})
+                    if row:
+                        rows.append((key, *row))
+                if rows:
+                    online.online_write_batch(self.store.config, view.feast, rows, None)
+
+    def _checked(self, facts: Facts) -> dict[str, Value | None]:
+        """The facts as stored (floats as float); raises RequestError naming the feature, never its value."""
+        for name in facts:
+            if name not in self._kept:
+                raise RequestError(name, "is not a profile or model feature of this release")
+        return {name: checked(name, value, self._kept[name]) for name, value in facts.items()}
+
+
+class _ReadView:
+    """One view with what decoding it needs, prepared."""
+
+    def __init__(self, view: View, feast: Any) -> None:
+        self.view = view
+        self.feast = feast
+        self.fields = {f.name: FIELD[f.dtype] for f in view.features}
+        self.enums = {f.name: frozenset(f.values) for f in view.features if f.dtype == "enum"}
+        self.ages_us = {f.name: f.max_age_s * 1_000_000 for f in view.features if f.max_age_s is not None}
+
+    def decode(self, values: Mapping[str, Any], now_us: int, into: Stored) -> None:
+        """Add what is known; a value without a time of its own is not."""
+        stamps = _stamps(values, self.view)
+        for name, field in self.fields.items():
+            value = _value(values.get(name), field)
+            stamp = stamps.get(name)
+            if value is None or stamp is None or (name in self.enums and value not in self.enums[name]):
+                continue
+            into.raw[name] = (value, stamp.event_us)
+            if name not in self.ages_us or now_us - stamp.event_us <= self.ages_us[name]:
+                into.facts[name] = value
+
+    def encode(self, state: State, values: Mapping[str, Any]) -> tuple[dict[str, Any], datetime, datetime] | None:
+        """Values to write, with the newest event and time of recording; None where nothing is news."""
+        stamps = _stamps(values, self.view)
+        old = {name: Version(_value(values.get(name), self.fields.get(name, "")), s) for name, s in stamps.items()}
+        news = newer(old, {name: version for name, version in state.items() if name in self.fields})
+        if not news:
+            return None
+        merged = {**stamps, **{name: version.stamp for name, version in news.items()}}
+        protos = {name: _proto(version.value, self.fields[name]) for name, version in news.items()}
+        protos[self.view.stamps] = Proto(string_val=encode_stamps(merged))
+        return protos, _moment(max(s.event_us for s in merged.values())), _moment(max(s[1] for s in merged.values()))
+
+
+def checked(name: str, value: Value | None, feature: Feature) -> Value | None:
+    """`value` as the feature stores it; raises RequestError when dtype, range or enumeration do not allow it."""
+    if value is None:
+        return None
+    if type(value) not in PYTHON_TYPES[feature.dtype]:
+        raise RequestError(name, f"is not a {feature.dtype}")
+    if feature.dtype == "enum" and value not in feature.values:
+        raise RequestError(name, f"is not one of {', '.join(feature.values)}")
+    if isinstance(value, str):
+        return value
+    if not math.isfinite(value) or abs(value) >= 2**63:
+        raise RequestError(name, "is not a finite 64-bit number")
+    low, high = feature.min, feature.max
+    if (low is not None and value < low) or (high is not None and value > high):
+        raise RequestError(name, f"is outside {low} to {high}")
+    return float(value) if feature.dtype == "float" else value
+
+
+def _checked_time(event_us: int) -> int:
+    if not 0 <= event_us <= LAST_US:
+        raise RequestError("event_us", "is not between 1970 and 9999")
+    return event_us
+
+
+def _stamps(values: Mapping[str, Any], view: View) -> Mapping[str, Stamp]:
+    proto = values.get(view.stamps)
+    return decode_stamps(proto.string_val) if proto is not None and proto.string_val else {}
+
+
+def _value(proto: Any, field: str) -> Value | None:
+    """What `field` holds; an int kept from before a feature became a float reads as a float, others as unknown."""
+    if proto is None:
+        return None
+    held = proto.WhichOneof("val")
+    if held == field:
+        return getattr(proto, field)  # type: ignore[no-any-return]
+    return float(proto.int64_val) if held == "int64_val" and field == "double_val" else None
+
+
+def _proto(value: Value | None, field: str) -> Any:
+    proto = Proto()
+    if value is not None:
+        setattr(proto, field, value)
+    return proto
+
+
+def _key(subject: str) -> Any:
+    return EntityKey(join_keys=["subject"], entity_values=[Proto(string_val=subject)])
+
+
+def _moment(us: int) -> datetime:
+    return EPOCH + timedelta(microseconds=us)
+
+
+def open_profiles(workspace_data_dir: Path, schema: FeatureSchema) -> Profiles:
+    """Profiles over a store of their own; raises Refused before the first `apply`."""
+    return Profiles(Store(workspace_data_dir), schema)

@@ -1,0 +1,1 @@
+"""The Feast repository of a workspace, generated from its feature schema."""

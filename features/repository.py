@@ -1,0 +1,75 @@
+"""The Feast repository of a workspace: written from the feature schema, then applied."""
+
+import hashlib
+import re
+from pathlib import Path
+
+from decisioning.schema import FeatureSchema
+from features.archive import Archive
+from features.views import Layout, views_of, write_views
+
+DEFINITIONS = '''"""Generated from the feature schema; the next release writes it anew."""
+
+from pathlib import Path
+
+from features.repo.definitions import from_folder
+
+subject, profile, scores = from_folder(Path(__file__).resolve().parent)
+'''
+
+
+def apply(workspace_data_dir: Path, schema: FeatureSchema, project: str) -> None:
+    """Bring repository, registry, online tables and history files in line with `schema`; idempotent.
+
+    A feature that was dropped leaves the registry; its history stays in the files for a rollback. When nothing has
+    changed since the last time, returns at once without importing Feast. Raises Refused when a feature's kept
+    history does not fit its new dtype.
+    """
+    layout = Layout(workspace_data_dir.resolve())
+    texts = _repository(layout, schema, project)
+    digest = hashlib.sha256(repr(sorted(texts.items())).encode()).hexdigest()
+    mark = layout.repo / ".applied"
+    if mark.exists() and mark.read_text() == digest:
+        return
+    layout.repo.mkdir(parents=True, exist_ok=True)
+    archive = Archive(layout, views_of(schema))
+    archive.prepare()
+    archive.spool.close()
+    for name, text in texts.items():
+        (layout.repo / name).write_text(text)
+    from features.store import register  # noqa: PLC0415  Feast takes seconds to import, and only a change needs it
+
+    register(layout)
+    mark.write_text(digest)
+
+
+def _repository(layout: Layout, schema: FeatureSchema, project: str) -> dict[str, str]:
+    """File name -> text of the generated repository."""
+    return {
+        "feature_store.yaml": _yaml(layout, project),
+        "definitions.py": DEFINITIONS,
+        "schema.json": write_views(schema),
+    }
+
+
+def _yaml(layout: Layout, project: str) -> str:
+    """Absolute paths: the SQL registry and DuckDB resolve relative ones against the working directory."""
+    name = re.sub(r"[^A-Za-z0-9]+", "_", project).strip("_") or "brain"
+    return (
+        f"project: {name}\n"
+        "provider: local\n"
+        "entity_key_serialization_version: 3\n"
+        "registry:\n"
+        "  registry_type: sql\n"
+        f"  path: {_quoted(f'sqlite:///{layout.registry}')}\n"
+        "  serve_features_while_materializing: true\n"
+        "online_store:\n"
+        "  type: sqlite\n"
+        f"  path: {_quoted(str(layout.online))}\n"
+        "offline_store:\n"
+        "  type: duckdb\n"
+    )
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,113 @@
+"""How declared features are kept: which view holds them, under which Arrow type, in which files. Knows no Feast."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from decisioning.schema import Dtype, Feature, FeatureSchema, Source
+
+VIEWS: Mapping[str, Source] = {"profile": "profile", "scores": "model"}
+"""Feature view -> the source whose features it keeps."""
+
+ARROW_TYPES: Mapping[Dtype, pa.DataType] = {
+    "float": pa.float64(),
+    "int": pa.int64(),
+    "bool": pa.bool_(),
+    "string": pa.string(),
+    "enum": pa.string(),
+    "timestamp": pa.int64(),
+}
+PYTHON_TYPES: Mapping[Dtype, frozenset[type]] = {
+    "float": frozenset({float, int}),
+    "int": frozenset({int}),
+    "bool": frozenset({bool}),
+    "string": frozenset({str}),
+    "enum": frozenset({str}),
+    "timestamp": frozenset({int}),
+}
+"""Exact Python types of a fact of each dtype: a bool is not an int, a numpy scalar is neither."""
+
+TIME = pa.timestamp("us", tz="UTC")
+
+
+def stamps_column(view: str) -> str:
+    """Where a view keeps the times of its values; no feature's name can start with an underscore."""
+    return f"_{view}_stamps"
+
+
+@dataclass(frozen=True)
+class View:
+    """One feature view: its features sorted by name."""
+
+    name: str
+    features: tuple[Feature, ...]
+
+    @property
+    def stamps(self) -> str:
+        """Its column of encoded stamps."""
+        return stamps_column(self.name)
+
+    @property
+    def arrow_schema(self) -> pa.Schema:
+        """Of its history: key, time in the world, time of recording, stamps, then a column per feature."""
+        head = [("subject", pa.string()), ("event_timestamp", TIME), ("created", TIME), (self.stamps, pa.string())]
+        return pa.schema([*head, *((f.name, ARROW_TYPES[f.dtype]) for f in self.features)])
+
+
+def views_of(schema: FeatureSchema) -> tuple[View, ...]:
+    """The views of a schema, in the order of `VIEWS`; a view without features is there too."""
+    return tuple(View(name, schema.of_source(source)) for name, source in VIEWS.items())
+
+
+def write_views(schema: FeatureSchema) -> str:
+    """The views as JSON text, from which `read_views` makes the same views again."""
+    body = {v.name: [f.model_dump(mode="json") for f in v.features] for v in views_of(schema)}
+    return json.dumps(body, indent=1, sort_keys=True) + "\n"
+
+
+def read_views(path: Path) -> tuple[View, ...]:
+    """The views that `write_views` described."""
+    body = json.loads(path.read_text())
+    return tuple(
+        View(name, tuple(Feature.model_validate_json(json.dumps(f)) for f in features))
+        for name, features in body.items()
+    )
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a workspace's data folder keeps what; all paths absolute."""
+
+    data: Path
+
+    @property
+    def repo(self) -> Path:
+        """The generated Feast repository."""
+        return self.data / "feature_repo"
+
+    @property
+    def offline(self) -> Path:
+        """Folder of the history: one Parquet file per view, and the spool."""
+        return self.data / "offline"
+
+    @property
+    def online(self) -> Path:
+        """SQLite file of the online store."""
+        return self.data / "online.db"
+
+    @property
+    def registry(self) -> Path:
+        """SQLite file of the Feast registry."""
+        return self.data / "registry.db"
+
+    @property
+    def spool(self) -> Path:
+        """SQLite file of statements not yet in the Parquet files."""
+        return self.offline / "spool.db"
+
+    def history(self, view: str) -> Path:
+        """Parquet file of one view."""
+        return self.offline / f"{view}.parquet"
