@@ -1,0 +1,265 @@
+"""The ledger: one append-only stream per subject, what it folds to, and the releases decisions were made with."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from functools import partial
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path
+from typing import Literal, Self
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from decisioning.errors import NotFound, Refused
+from decisioning.standing import Standing
+from features.ledger.database import Database
+from features.ledger.erasure import erase_stream
+from features.ledger.records import Activation, Entry, Prepared, Record, keyed_hash, prepare, record_of
+from features.ledger.snapshot import decode
+from features.ledger.standing import Fold, apply
+from features.ledger.tables import ACTIVATIONS, KEYS, PAUSES, RECORDS, RELEASES, STANDINGS
+from features.ledger.verification import Flaw, verify_stream
+from features.ledger.writer import Submission, Writer
+
+SubjectKind = Literal["person", "account", "visitor"]
+_PAGE = 500
+_IMPORT_CHUNK = 200
+_IMPORT_PAUSE_S = 0.001
+_COLUMNS = (STANDINGS.c.stream, STANDINGS.c.version, STANDINGS.c.body)
+_TWO = select(*_COLUMNS).where((STANDINGS.c.stream == bindparam("first")) | (STANDINGS.c.stream == bindparam("second")))
+_SEVERAL = select(*_COLUMNS).where(STANDINGS.c.stream.in_(bindparam("streams", expanding=True)))
+_BY_KEY = (
+    select(RECORDS)
+    .join(KEYS, (KEYS.c.stream == RECORDS.c.stream) & (KEYS.c.version == RECORDS.c.version))
+    .where(KEYS.c.key == bindparam("key"))
+)
+_OF_STREAM = (
+    select(RECORDS)
+    .where(RECORDS.c.stream == bindparam("stream"), RECORDS.c.version > bindparam("after"))
+    .order_by(RECORDS.c.version)
+    .limit(_PAGE)
+)
+_STREAMS = (
+    select(STANDINGS.c.stream).where(STANDINGS.c.stream > bindparam("after")).order_by(STANDINGS.c.stream).limit(_PAGE)
+)
+
+
+def now_us() -> int:
+    """The wall clock, int microseconds since 1970 UTC."""
+    return time.time_ns() // 1000
+
+
+class Ledger:
+    """Open ledger; safe to use from any thread. Every method may raise `Unavailable`."""
+
+    def __init__(self, database: Database, secret: bytes, clock: Callable[[], int]) -> None:
+        self._database, self._secret, self._clock = database, secret, clock
+        self._writer = Writer(database, clock)
+
+    @classmethod
+    def open(cls, url_or_path: str | Path, secret: bytes, clock: Callable[[], int] = now_us) -> Self:
+        """A path is a SQLite file, made if absent; `postgresql://…` is a server. Tables are brought up to date.
+
+        :param secret: keys the hashes that stand for ids; another secret finds none of the streams
+        """
+        return cls(Database(url_or_path), secret, clock)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Commit what was submitted, then close."""
+        self._writer.close()
+        self._database.close()
+
+    def stream_of(self, kind: SubjectKind, subject_id: str) -> str:
+        """The stream of a subject: 40 hex characters from which the id cannot be found without the secret."""
+        return keyed_hash(self._secret, f"{kind}:{subject_id}")
+
+    def read(self, *streams: str) -> tuple[Standing, ...]:
+        """What each stream folds to, all at one moment; version 0 for one never heard of."""
+        if len(streams) <= 2:
+            rows = self._database.fetch(_TWO, {"first": streams[0], "second": streams[-1]}) if streams else ()
+        else:
+            rows = self._database.fetch(_SEVERAL, {"streams": streams})
+        found = {row.stream: decode(row.stream, row.version, row.body) for row in rows}
+        return tuple(found.get(stream) or Fold(stream) for stream in streams)
+
+    def append(self, entries: Sequence[Entry], guards: Mapping[str, int] | None = None) -> tuple[int, ...]:
+        """The versions of the entries, which are committed together or not at all.
+
+        :param guards: streams that must still be at these versions, though nothing is appended to them
+        :raises Conflict: a stream has moved on from an `expected` or guarded version; never where none is given
+        :raises Duplicate: a key is in the ledger already; wins over Conflict, so that a repetition finds itself
+        :raises RequestError, Refused: an entry is wrong
+        """
+        return self.submit(entries, guards).result()
+
+    def submit(self, entries: Sequence[Entry], guards: Mapping[str, int] | None = None) -> "Future[tuple[int, ...]]":
+        """`append` without waiting; only RequestError and Refused entries may be raised at once."""
+        return self._writer.submit(Submission(self._prepare(entries), guards or {}))
+
+    def append_many(self, entries: Iterable[Entry]) -> int:
+        """Append a backfill in chunks, pausing between them so that decisions are not kept waiting.
+
+        Not atomic as a whole. Entries whose key is in the ledger already are left out, so it can be run again; keep
+        entries of one stream together, as each chunk writes a standing once. Returns how many were appended.
+        """
+        waiting, appended = iter(entries), 0
+        while chunk := list(islice(waiting, _IMPORT_CHUNK)):
+            appended += len(self._writer.submit(Submission(self._prepare(chunk), {}, skip_known=True)).result())
+            time.sleep(_IMPORT_PAUSE_S)
+        return appended
+
+    def _prepare(self, entries: Iterable[Entry]) -> list[Prepared]:
+        now_us = self._clock()
+        return [prepare(entry, self._secret, now_us) for entry in entries]
+
+    def lookup(self, key: str) -> Record | None:
+        """The record appended under this key or alias."""
+        rows = self._database.fetch(_BY_KEY, {"key": keyed_hash(self._secret, f"key:{key}")})
+        return record_of(rows[0]) if rows else None
+
+    def records(self, stream: str, upto: int | None = None) -> Iterator[Record]:
+        """A stream from its first record, up to and with version `upto`; read page by page."""
+        after = 0
+        while rows := self._database.fetch(_OF_STREAM, {"stream": stream, "after": after}):
+            for row in rows:
+                if upto is not None and row.version > upto:
+                    return
+                yield record_of(row)
+            after = rows[-1].version
+
+    def fold_at(self, stream: str, version: int) -> Standing:
+        """The standing as it was when the stream was at `version`; erased if its bodies are gone.
+
+        :raises Refused: the stream has not come that far
+        """
+        fold = Fold(stream)
+        for record in self.records(stream, upto=version):
+            if record.body is None:
+                return Fold(stream, version, erased=True)
+            fold = apply(fold, record.kind, record.body, record.version, record.occurred_us)
+        if fold.version != version:
+            raise Refused(f"the stream has no version {version}")
+        return fold
+
+    def scan(self, kinds: Sequence[str], after: int = 0, limit: int = 1000) -> list[Record]:
+        """The next records of these kinds by `seq`, of every stream; the cursor is the last record's `seq`.
+
+        Follows the order of commits: a record that is committed later has a higher `seq` than any returned here, so
+        a cursor never skips one. Bodies of erased subjects are None.
+        """
+        upto = self._database.settled()
+        statement = (
+            select(RECORDS)
+            .where(RECORDS.c.seq > after, RECORDS.c.seq <= upto, RECORDS.c.kind.in_(kinds))
+            .order_by(RECORDS.c.seq)
+            .limit(limit)
+        )
+        return [record_of(row) for row in self._database.fetch(statement)]
+
+    def erase(self, stream: str) -> None:
+        """Destroy every body and salt of a stream; a tombstone stays, and with it the subject is left alone for good.
+
+        The chain still verifies. What is appended later leaves its hash only. Safe to run again.
+
+        :raises Unavailable: also when the bytes are not yet gone from the files; run it again
+        """
+        self._writer.run(partial(erase_stream, stream=stream, now_us=self._clock()))
+        self._database.scrub()
+
+    def verify(self, stream: str | None = None) -> Iterator[Flaw]:
+        """Everything in a stream, or in all of them, that is not as it was appended."""
+        for one in self._streams() if stream is None else (stream,):
+            yield from verify_stream(self._database, one)
+
+    def _streams(self) -> Iterator[str]:
+        after = ""
+        while rows := self._database.fetch(_STREAMS, {"after": after}):
+            yield from (row.stream for row in rows)
+            after = rows[-1].stream
+
+    def put_release(self, content: bytes) -> str:
+        """Keep the bytes of a release; returns `sha256:<hex>`."""
+        name = f"sha256:{sha256(content).hexdigest()}"
+
+        def put(connection: Connection) -> None:
+            if connection.execute(select(RELEASES.c.hash).where(RELEASES.c.hash == name)).first() is None:
+                connection.execute(insert(RELEASES).values(hash=name, bytes=content))
+
+        self._writer.run(put)
+        return name
+
+    def get_release(self, name: str) -> bytes:
+        """The bytes of `sha256:<hex>`.
+
+        :raises NotFound: no such release
+        :raises Refused: the bytes are not those the hash names
+        """
+        rows = self._database.fetch(select(RELEASES.c.bytes).where(RELEASES.c.hash == name))
+        if not rows:
+            raise NotFound("release", "no release with this hash is kept here")
+        content = bytes(rows[0].bytes)
+        if name != f"sha256:{sha256(content).hexdigest()}":
+            raise Refused("the bytes of this release are not what its hash names: restore the database")
+        return content
+
+    def activate(self, environment: str, release: str, by: str) -> Activation:
+        """From now on `environment` serves `release`.
+
+        :raises NotFound: its bytes are not kept here
+        """
+        at_us = self._clock()
+        values = {"environment": environment, "release": release, "at_us": at_us, "by": by}
+        adding = insert(ACTIVATIONS).values(values).returning(ACTIVATIONS.c.seq)
+
+        def put(connection: Connection) -> int:
+            if connection.execute(select(RELEASES.c.hash).where(RELEASES.c.hash == release)).first() is None:
+                raise NotFound("release", "no release with this hash is kept here")
+            return int(connection.execute(adding).scalar_one())
+
+        return Activation(self._writer.run(put), environment, release, at_us, by)
+
+    def active(self, environment: str) -> str | None:
+        """The release that `environment` serves."""
+        newest = (
+            select(ACTIVATIONS.c.release)
+            .where(ACTIVATIONS.c.environment == environment)
+            .order_by(ACTIVATIONS.c.seq.desc())
+            .limit(1)
+        )
+        rows = self._database.fetch(newest)
+        return str(rows[0].release) if rows else None
+
+    def activations(self, environment: str) -> tuple[Activation, ...]:
+        """What `environment` served, oldest first."""
+        of_it = select(ACTIVATIONS).where(ACTIVATIONS.c.environment == environment).order_by(ACTIVATIONS.c.seq)
+        return tuple(
+            Activation(row.seq, row.environment, row.release, row.at_us, row.by) for row in self._database.fetch(of_it)
+        )
+
+    def pause(self, action: str) -> None:
+        """Stop offering an action, without a release."""
+        self._set_paused(action, paused=True)
+
+    def resume(self, action: str) -> None:
+        """Offer it again."""
+        self._set_paused(action, paused=False)
+
+    def paused(self) -> frozenset[str]:
+        """The actions that are not offered now."""
+        return frozenset(row.action for row in self._database.fetch(select(PAUSES.c.action).where(PAUSES.c.paused)))
+
+    def _set_paused(self, action: str, *, paused: bool) -> None:
+        values = {"paused": paused, "at_us": self._clock()}
+
+        def put(connection: Connection) -> None:
+            if not connection.execute(update(PAUSES).where(PAUSES.c.action == action).values(values)).rowcount:
+                connection.execute(insert(PAUSES).values(action=action, **values))
+
+        self._writer.run(put)

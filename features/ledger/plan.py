@@ -1,0 +1,198 @@
+"""What one transaction will write: heads are read under lock, submissions are added in memory, then all is written.
+
+Locks are taken in the order of the stream names, so that two processes never wait for each other in a circle.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from decisioning.errors import Conflict, Refused
+from features.ledger.chain import genesis, link
+from features.ledger.records import Duplicate, Prepared, record_of
+from features.ledger.snapshot import decode, encode
+from features.ledger.standing import NEVER_US, Fold, apply
+from features.ledger.tables import KEYS, RECORDS, STANDINGS
+
+_IN_ONE_STATEMENT = 500
+_HEADS = (
+    select(STANDINGS)
+    .where(STANDINGS.c.stream.in_(bindparam("streams", expanding=True)))
+    .order_by(STANDINGS.c.stream)
+    .with_for_update()
+)
+_KNOWN = select(KEYS).where(KEYS.c.key.in_(bindparam("keys", expanding=True)))
+_RECORD = select(RECORDS).where(RECORDS.c.stream == bindparam("stream"), RECORDS.c.version == bindparam("version"))
+_MOVE = (
+    update(STANDINGS)
+    .where(STANDINGS.c.stream == bindparam("of"))
+    .values({name: bindparam(name) for name in ("version", "at_us", "head_hash", "body")})
+)
+
+
+class Known(NamedTuple):
+    """Where the record is that already has a submission's key."""
+
+    stream: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The end of one stream: version and hash of its last record, when it was recorded, and the standing there."""
+
+    version: int
+    hash: bytes
+    at_us: int
+    fold: Fold
+
+    def columns(self) -> dict[str, Any]:
+        """Of its row in the standings table, beside the stream."""
+        return {"version": self.version, "at_us": self.at_us, "head_hash": self.hash, "body": encode(self.fold)}
+
+
+class Plan:
+    """The records, keys and standings of one transaction.
+
+    :param submissions: (entries, guards) of all that will be added, to lock and look up in one go
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        submissions: Iterable[tuple[Sequence[Prepared], Mapping[str, int]]],
+        now_us: int,
+    ) -> None:
+        self._now_us = now_us
+        streams, keys = set[str](), set[str]()
+        for entries, guards in submissions:
+            streams.update(guards, (p.entry.stream for p in entries))
+            keys.update(key for p in entries for key in p.keys)
+        self._stored = dict(_read_heads(connection, streams))
+        self._heads = {stream: self._stored.get(stream) or _empty(stream) for stream in streams}
+        self._known = dict(_read_keys(connection, keys))
+        self._records: list[dict[str, Any]] = []
+        self._keys: list[dict[str, Any]] = []
+
+    def add(
+        self, entries: Sequence[Prepared], guards: Mapping[str, int], *, skip_known: bool = False
+    ) -> tuple[int, ...] | Known:
+        """The versions its entries will have, or where a record is that already has one of their keys.
+
+        :param skip_known: leave out entries whose key is known, rather than the whole submission
+        :raises Conflict: a stream is not at the version that an entry or a guard expects
+        :raises Refused: a body lacks what its fold reads
+        """
+        known = [next((self._known[k] for k in p.keys if k in self._known), None) for p in entries]
+        if skip_known:
+            entries = [p for p, there in zip(entries, known, strict=True) if there is None]
+        elif (there := next(filter(None, known), None)) is not None:
+            return there
+        self._check_versions(entries, guards)
+        return self._stage(entries)
+
+    def _check_versions(self, entries: Sequence[Prepared], guards: Mapping[str, int]) -> None:
+        expected = {(p.entry.stream, p.entry.expected) for p in entries if p.entry.expected is not None}
+        for stream, version in (*expected, *guards.items()):
+            if self._heads[stream].version != version:
+                raise Conflict("another record came first; read the standing and decide again")
+
+    def _stage(self, entries: Sequence[Prepared]) -> tuple[int, ...]:
+        heads: dict[str, Head] = {}
+        records: list[dict[str, Any]] = []
+        keys: list[dict[str, Any]] = []
+        for prepared in entries:
+            stream = prepared.entry.stream
+            head, row = extend(heads.get(stream) or self._heads[stream], prepared, self._now_us)
+            heads[stream] = head
+            records.append(row)
+            keys += [{"key": key, "stream": stream, "version": head.version} for key in prepared.keys]
+        self._heads.update(heads)
+        self._records += records
+        self._keys += keys
+        self._known.update((str(k["key"]), Known(k["stream"], k["version"])) for k in keys)
+        return tuple(row["version"] for row in records)
+
+    def write(self, connection: Connection) -> None:
+        """Every row, in as few statements as there are tables; an unknown stream that was only guarded gets a row too.
+
+        That row, of version 0, is what a writer elsewhere that begins the stream runs into.
+        """
+        new = [s for s in sorted(self._heads) if s not in self._stored]
+        moved = [s for s in sorted(self._stored) if self._heads[s] is not self._stored[s]]
+        if new:
+            connection.execute(insert(STANDINGS), [{"stream": s, **self._heads[s].columns()} for s in new])
+        if moved:
+            connection.execute(_MOVE, [{"of": s, **self._heads[s].columns()} for s in moved])
+        if self._records:
+            connection.execute(insert(RECORDS), self._records)
+        if self._keys:
+            connection.execute(insert(KEYS), sorted(self._keys, key=lambda row: str(row["key"])))
+
+    def erased(self, stream: str) -> bool:
+        """Whether the stream, one of those it was made for, ends in an erased subject."""
+        return self._heads[stream].fold.erased
+
+    def landed(self, connection: Connection) -> bool:
+        """Whether an earlier attempt to write this plan was committed after all."""
+        if not self._records:
+            return False
+        last = self._records[-1]
+        row = connection.execute(_RECORD, {"stream": last["stream"], "version": last["version"]}).first()
+        return row is not None and row.hash == last["hash"]
+
+
+def extend(head: Head, prepared: Prepared, now_us: int) -> tuple[Head, dict[str, Any]]:
+    """The head after one more record, and that record's row; an erased stream keeps the hash of a body, never the body.
+
+    :raises Refused: the body lacks what its fold reads
+    """
+    entry, version, at_us = prepared.entry, head.version + 1, max(now_us, head.at_us)
+    try:
+        fold = apply(head.fold, entry.kind, entry.body, version, entry.occurred_us)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Refused(f"the body of a record of kind {entry.kind!r} lacks what the standing is made of") from error
+    digest = link(head.hash, entry.kind, at_us, entry.occurred_us, prepared.body_hash)
+    erased = fold.erased and entry.kind != "tombstone"
+    row = {
+        "stream": entry.stream,
+        "version": version,
+        "kind": entry.kind,
+        "at_us": at_us,
+        "occurred_us": entry.occurred_us,
+        "body": None if erased else prepared.raw,
+        "salt": None if erased else prepared.salt,
+        "body_hash": prepared.body_hash,
+        "hash": digest,
+    }
+    return Head(version, digest, at_us, fold), row
+
+
+def duplicate_of(connection: Connection, known: Known) -> Duplicate:
+    """The answer to a submission whose key is known; reads what the same transaction wrote as well."""
+    row = connection.execute(_RECORD, {"stream": known.stream, "version": known.version}).one()
+    return Duplicate(record_of(row))
+
+
+def _empty(stream: str) -> Head:
+    return Head(0, genesis(stream), NEVER_US, Fold(stream))
+
+
+def _read_heads(connection: Connection, streams: set[str]) -> Iterator[tuple[str, Head]]:
+    for chunk in _chunks(sorted(streams)):
+        for row in connection.execute(_HEADS, {"streams": chunk}):
+            fold = decode(row.stream, row.version, row.body)
+            yield row.stream, Head(row.version, row.head_hash, row.at_us, fold)
+
+
+def _read_keys(connection: Connection, keys: set[str]) -> Iterator[tuple[str, Known]]:
+    for chunk in _chunks(sorted(keys)):
+        for row in connection.execute(_KNOWN, {"keys": chunk}):
+            yield row.key, Known(row.stream, row.version)
+
+
+def _chunks(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Databases bound the parameters of a statement."""
+    return (names[at : at + _IN_ONE_STATEMENT] for at in range(0, len(names), _IN_ONE_STATEMENT))

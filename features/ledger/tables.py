@@ -1,0 +1,77 @@
+"""The ledger's tables, as the newest migration leaves them. Times are int microseconds since 1970 UTC."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+)
+
+METADATA = MetaData()
+VERSION_TABLE = "ledger_schema"
+"""Where Alembic notes what the tables look like; its own name, so that other schemas may share a database."""
+NEWEST = "ledger_0001"
+"""The newest migration; compared on open, so that only a database that needs it pays for importing Alembic."""
+SEQ = BigInteger().with_variant(Integer(), "sqlite")
+"""SQLite numbers rows by itself only where the type is exactly INTEGER."""
+
+RECORDS = Table(
+    "records",
+    METADATA,
+    Column("seq", SEQ, primary_key=True, autoincrement=True),
+    Column("stream", String(40), nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    Column("occurred_us", BigInteger, nullable=False),
+    Column("body", LargeBinary),
+    Column("salt", LargeBinary),
+    Column("body_hash", LargeBinary, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    UniqueConstraint("stream", "version", name="records_stream_version"),
+)
+STANDINGS = Table(
+    "standings",
+    METADATA,
+    Column("stream", String(40), primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    Column("head_hash", LargeBinary, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+KEYS = Table(
+    "keys",
+    METADATA,
+    Column("key", String(40), primary_key=True),
+    Column("stream", String(40), nullable=False),
+    Column("version", BigInteger, nullable=False),
+)
+RELEASES = Table(
+    "releases",
+    METADATA,
+    Column("hash", String(80), primary_key=True),
+    Column("bytes", LargeBinary, nullable=False),
+)
+ACTIVATIONS = Table(
+    "activations",
+    METADATA,
+    Column("seq", SEQ, primary_key=True, autoincrement=True),
+    Column("environment", String(32), nullable=False),
+    Column("release", String(80), nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    Column("by", String(128), nullable=False),
+    Index("activations_environment", "environment", "seq"),
+)
+PAUSES = Table(
+    "pauses",
+    METADATA,
+    Column("action", String(64), primary_key=True),
+    Column("paused", Boolean, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+)
