@@ -12,6 +12,7 @@ is false, `true || UNKNOWN` true, in either order; a ternary is UNKNOWN when its
 left side, as in CEL. One customer (`truth`, `value`) and a column of customers (`truth_column`, `value_column`) agree.
 """
 
+from decisioning.rules.analysis import never_true
 from decisioning.rules.column import ColumnHistory, Columns, KleeneColumn, columns_of
 from decisioning.rules.errors import RuleError, did_you_mean
 from decisioning.rules.formula import Expression, Rule, compile_expression, compile_rule
@@ -29,4 +30,5 @@ __all__ = [
     "compile_expression",
     "compile_rule",
     "did_you_mean",
+    "never_true",
 ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,13 +34,11 @@ class Formula:
     node: Node = field(compare=False, repr=False)
     features: Mapping[str, Feature] = field(compare=False, repr=False)
     closure: Closure = field(compare=False, repr=False)
+    readers: tuple[tuple[str, Closure], ...] = field(compare=False, repr=False)
 
     def facts_seen(self, facts: Facts) -> dict[str, Value | None]:
         """What it read, by name in sorted order; None where the fact was UNKNOWN."""
-        return {name: facts[name] if self._knows(name, facts) else None for name in sorted(self.reads)}
-
-    def _knows(self, name: str, facts: Facts) -> bool:
-        return reader(self.features[name])(facts, _nothing, None) is not None
+        return {name: None if read(facts, _nothing, None) is None else facts[name] for name, read in self.readers}
 
     def _need_action(self, action: str | None) -> None:
         if action is None and self.per_action:
@@ -91,16 +90,19 @@ class Expression(Formula):
             return run.values(self.node)
 
 
+F = TypeVar("F", bound=Formula)
+
+
 def compile_rule(text: str, schema: Mapping[str, Feature]) -> Rule:
     """Parse and type-check a condition; RuleError says what is wrong, where, and how to mend it."""
     node = _checked(text, schema, "bool", "a rule must be true or false")
-    return Rule(*_parts(text, node, schema))
+    return _compiled(Rule, text, node, schema)
 
 
 def compile_expression(text: str, schema: Mapping[str, Feature]) -> Expression:
     """Parse and type-check a number; RuleError as in `compile_rule`."""
     node = _checked(text, schema, "number", "an expression must be a number")
-    return Expression(*_parts(text, node, schema))
+    return _compiled(Expression, text, node, schema)
 
 
 def _checked(text: str, schema: Mapping[str, Feature], wanted: str, message: str) -> Node:
@@ -111,15 +113,20 @@ def _checked(text: str, schema: Mapping[str, Feature], wanted: str, message: str
     return node
 
 
-def _parts(
-    text: str, node: Node, schema: Mapping[str, Feature]
-) -> tuple[str, frozenset[str], frozenset[Counted], bool, Node, dict[str, Feature], Closure]:
+def _compiled(make: type[F], text: str, node: Node, schema: Mapping[str, Feature]) -> F:
     below = tuple(walk(node))
-    reads = frozenset(n.name for n in below if isinstance(n, Read))
+    features = {name: schema[name] for name in sorted({n.name for n in below if isinstance(n, Read)})}
     histories = frozenset((n.action, n.outcome, n.window_us) for n in below if isinstance(n, Count))
-    own = any(action is None for action, _, _ in histories)
-    features = {name: schema[name] for name in reads}
-    return text, reads, histories, own, node, features, compile_closure(node, features)
+    return make(
+        text=text,
+        reads=frozenset(features),
+        histories=histories,
+        per_action=any(action is None for action, _, _ in histories),
+        node=node,
+        features=features,
+        closure=compile_closure(node, features),
+        readers=tuple((name, reader(feature)) for name, feature in features.items()),
+    )
 
 
 def _nothing(_action: str, _outcome: str, _window_us: int) -> int:

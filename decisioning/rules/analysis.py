@@ -1,0 +1,272 @@
+"""Why a rule can never be true: interval and enum analysis, sound (it never says so of a rule that can be).
+
+A world is a set of customers. Narrowing it to those for whom a node is TRUE (or FALSE) gives worlds that together hold
+all of them: perhaps more, never fewer. No worlds at all means that it cannot be.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from itertools import combinations
+from typing import Any, ClassVar
+
+from decisioning.rules.domains import Domain, World
+from decisioning.rules.formula import Rule
+from decisioning.rules.interval import EMPTY, Interval, combine
+from decisioning.rules.nodes import (
+    Arithmetic,
+    Choose,
+    Compare,
+    CompareOp,
+    Count,
+    Default,
+    Known,
+    Literal,
+    Logic,
+    Member,
+    Negate,
+    Node,
+    Not,
+    Pick,
+    Read,
+    StartsWith,
+    walk,
+)
+from decisioning.schema import Feature
+
+_MAX_WORLDS = 64
+_MAX_STEPS = 20_000
+_MAX_PAIRED = 40
+_INVERSE: dict[CompareOp, CompareOp] = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
+_MIRROR: dict[CompareOp, CompareOp] = {"==": "==", "!=": "!=", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
+_BOOLS = (Logic, Not, Compare, Member, Known, StartsWith)
+
+
+def never_true(rule: Rule, schema: Mapping[str, Feature]) -> str | None:
+    """Why no facts within the schema's ranges and values make it TRUE; None where some may, or it is too complex."""
+    everyone = World(schema, {})
+    try:
+        if _Analysis().narrow(rule.node, True, everyone):
+            return None
+    except _TooComplexError:
+        return None
+    try:
+        return _Explanation(rule.text, everyone).of(rule.node)
+    except _TooComplexError:
+        return "its conditions contradict each other"
+
+
+class _TooComplexError(Exception):
+    """The rule has more cases than are worth looking at."""
+
+
+class _Analysis:
+    def __init__(self) -> None:
+        self._steps = 0
+
+    def _step(self) -> None:
+        self._steps += 1
+        if self._steps > _MAX_STEPS:
+            raise _TooComplexError
+
+    def narrow(self, node: Node, want: bool, world: World) -> list[World]:
+        """Worlds that hold every customer of `world` for whom a bool `node` is `want`."""
+        self._step()
+        worlds = self._NARROW[type(node)](self, node, want, world)
+        # too many worlds to follow: the one they came from holds them all
+        return worlds if len(worlds) <= _MAX_WORLDS else [world]
+
+    def narrow_all(self, parts: Iterable[Node], want: bool, world: World) -> list[World]:
+        """Where all parts are `want`."""
+        worlds = [world]
+        # asked twice, as `x != 5 && x == 5` shows only when the first is asked after the second
+        for part in (*parts, *parts):
+            found = [(outer, self.narrow(part, want, outer)) for outer in worlds]
+            worlds = [inner for _, narrowed in found for inner in narrowed]
+            if len(worlds) > _MAX_WORLDS:
+                worlds = [outer for outer, narrowed in found if narrowed]
+        return worlds
+
+    def _logic(self, node: Logic, want: bool, world: World) -> list[World]:
+        if want == (node.op == "&&"):
+            return self.narrow_all(node.parts, want, world)
+        return [w for part in node.parts for w in self.narrow(part, want, world)]
+
+    def _choose(self, node: Choose, want: bool, world: World) -> list[World]:
+        then = [w for met in self.narrow(node.condition, True, world) for w in self.narrow(node.then, want, met)]
+        other = [w for met in self.narrow(node.condition, False, world) for w in self.narrow(node.other, want, met)]
+        return then + other
+
+    def _default(self, node: Default, want: bool, world: World) -> list[World]:
+        unknown = [w for met in _where_unknown(node.of, world) for w in self.narrow(node.other, want, met)]
+        return self.narrow(node.of, want, world) + unknown
+
+    def _known(self, node: Known, want: bool, world: World) -> list[World]:
+        if not want:
+            return _where_unknown(node.of, world)
+        return world.assume(node.of, world[node.of].only_known()) if isinstance(node.of, Read) else [world]
+
+    def _compare(self, node: Compare, want: bool, world: World) -> list[World]:
+        op = node.op if want else _INVERSE[node.op]
+        return [
+            related
+            for met, left in self._cases(node.left, world)
+            for both, right in self._cases(node.right, met)
+            for related in self._relate(op, left, right, both)
+        ]
+
+    def _member(self, node: Member, want: bool, world: World) -> list[World]:
+        found: list[World] = []
+        for met, of in self._cases(node.of, world):
+            texts = frozenset(v.value for v in node.values if isinstance(v.value, str))
+            if texts:
+                domain = self._domain(of, met)
+                found += _hold(of, domain.within(texts) if want else domain.without(texts), met)
+            elif want:
+                found += [w for value in node.values for w in self._relate("==", of, value, met)]
+            else:
+                found += self._unlike(of, node.values, met)
+        return found
+
+    def _unlike(self, of: Node, values: Iterable[Node], world: World) -> list[World]:
+        worlds = [world]
+        for value in values:
+            worlds = [w for met in worlds for w in self._relate("!=", of, value, met)]
+        return worlds
+
+    def _starts_with(self, node: StartsWith, want: bool, world: World) -> list[World]:
+        found: list[World] = []
+        for met, of in self._cases(node.of, world):
+            domain = self._domain(of, met)
+            some = frozenset(t for t in domain.texts or () if t.startswith(node.prefix) == want)
+            found += _hold(of, domain.only_known() if domain.texts is None else domain.within(some), met)
+        return found
+
+    def _cases(self, node: Node, world: World) -> list[tuple[World, Node]]:
+        """The values a node may stand for, without `? :` and `default` at their head, each with its world."""
+        self._step()
+        match node:
+            case Choose():
+                sides = ((True, node.then), (False, node.other))
+                asked = [(w, of) for want, of in sides for w in self.narrow(node.condition, want, world)]
+            case Default():
+                asked = [(world, node.of), *((w, node.other) for w in _where_unknown(node.of, world))]
+            case _:
+                return [(world, node)]
+        return [case for met, of in asked for case in self._cases(of, met)]
+
+    def _relate(self, op: CompareOp, left: Node, right: Node, world: World) -> list[World]:
+        """Where `left op right` is TRUE; neither is a `? :` or a `default`."""
+        if isinstance(left, _BOOLS) or _reads_bool(left, world):
+            pairs = ((want, want == (op == "==")) for want in (True, False))
+            return [
+                w
+                for one, other in pairs
+                for met in self.narrow(left, one, world)
+                for w in self.narrow(right, other, met)
+            ]
+        return [
+            both
+            for met in _hold(left, self._domain(left, world).where(op, self._domain(right, world)), world)
+            for both in _hold(right, self._domain(right, met).where(_MIRROR[op], self._domain(left, met)), met)
+        ]
+
+    def _domain(self, node: Node, world: World) -> Domain:
+        """What a number, time, duration or text that is not a `? :` or a `default` may be."""
+        match node:
+            case Read() | Count():
+                return world[node]
+            case Literal(value=str(text)):
+                return Domain(unknown=False, texts=frozenset((text,)))
+        return Domain(numbers=self._interval(node, world)).settled
+
+    def _interval(self, node: Node, world: World) -> Interval:
+        """Bounds of a number, time or duration, where it is known."""
+        self._step()
+        match node:
+            case Literal():
+                return Interval(float(node.value), float(node.value))
+            case Read() | Count():
+                return world[node].numbers if world[node].known else EMPTY
+            case Arithmetic() | Pick():
+                return combine(node.op, self._interval(node.left, world), self._interval(node.right, world))
+            case Negate():
+                return combine("-", Interval(0.0, 0.0), self._interval(node.of, world))
+            case Choose():
+                return self._interval(node.then, world).join(self._interval(node.other, world))
+            case Default():
+                return self._interval(node.of, world).join(self._interval(node.other, world))
+        raise AssertionError(node)
+
+    _NARROW: ClassVar[dict[type[Node], Callable[["_Analysis", Any, bool, World], list[World]]]] = {
+        Literal: lambda _self, node, want, world: [world] if node.value is want else [],
+        Read: lambda _self, node, want, world: world.assume(node, world[node].being(want)),
+        Logic: _logic,
+        Not: lambda self, node, want, world: self.narrow(node.of, not want, world),
+        Compare: _compare,
+        Member: _member,
+        StartsWith: _starts_with,
+        Known: _known,
+        Choose: _choose,
+        Default: _default,
+    }
+
+
+def _reads_bool(node: Node, world: World) -> bool:
+    if isinstance(node, Literal):
+        return node.kind == "bool"
+    return isinstance(node, Read) and world.schema[node.name].dtype == "bool"
+
+
+def _where_unknown(node: Node, world: World) -> list[World]:
+    """Worlds that hold every customer for whom `node` is UNKNOWN."""
+    if isinstance(node, Read):
+        return world.assume(node, world[node].only_unknown())
+    return [] if isinstance(node, (Literal, Count, Known)) else [world]
+
+
+def _hold(node: Node, domain: Domain, world: World) -> list[World]:
+    if isinstance(node, (Read, Count)):
+        return world.assume(node, domain)
+    return [] if domain.empty else [world]
+
+
+class _Explanation:
+    """Says which part of a rule that is never true is to blame."""
+
+    def __init__(self, text: str, everyone: World) -> None:
+        self._text = text
+        self._everyone = everyone
+        self._analysis = _Analysis()
+
+    def of(self, node: Node) -> str:
+        if not isinstance(node, Logic):
+            return self._alone(node)
+        if node.op == "||":
+            return "; ".join(dict.fromkeys(self.of(part) for part in node.parts))
+        for part in node.parts:
+            if not self._analysis.narrow(part, True, self._everyone):
+                return self.of(part)
+        return self._together(node)
+
+    def _together(self, node: Logic) -> str:
+        for pair in combinations(node.parts[:_MAX_PAIRED], 2):
+            if not self._analysis.narrow_all(pair, True, self._everyone):
+                return f"{self._quote(pair[0])} and {self._quote(pair[1])} are never true together"
+        return f"the conditions of {self._quote(node)} are never true together"
+
+    def _alone(self, node: Node) -> str:
+        names = sorted({n.name for n in walk(node) if isinstance(n, Read)})
+        limits = [text for name in names if (text := _limits(self._everyone.schema[name]))]
+        why = f" ({'; '.join(limits)})" if limits else ""
+        return f"{self._quote(node)} is never true{why}"
+
+    def _quote(self, node: Node) -> str:
+        return f"`{self._text[node.start : node.end]}`"
+
+
+def _limits(feature: Feature) -> str | None:
+    """What the schema says of a number's range, for a person."""
+    if feature.min is None and feature.max is None:
+        return None
+    low = "" if feature.min is None else f" at least {feature.min:g}"
+    high = "" if feature.max is None else f" at most {feature.max:g}"
+    return f"{feature.name} is{low}{' and' if low and high else ''}{high}"
