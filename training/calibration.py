@@ -5,12 +5,13 @@ left out on purpose: over many data sets its worst case is far worse than no cal
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from training.frame import Bools, Floats
+from training.frame import Bools, Floats, Ints
 from training.logistic import Problem, fit_ridge, log_losses
 
 Kind = Literal["identity", "platt", "beta", "spline"]
@@ -33,14 +34,29 @@ class Calibration:
     weights: tuple[float, ...] = ()
     knots: tuple[float, ...] = ()
 
-    def __call__(self, logit: Number) -> Number:
-        """The calibrated logit of one number or of an array: the same bits, because the steps are the same."""
+    def one(self, logit: float) -> float:
+        """The calibrated logit of one number; the same bits as `column`, because the steps are the same."""
         if self.kind == "identity":
             return logit
-        total = logit * 0.0 + self.weights[0]
+        terms = _basis(self.kind, self.knots, logit)
+        total = self.weights[0]
+        for weight, term in zip(self.weights[1:], terms, strict=True):
+            total = total + term * weight
+        return total
+
+    def column(self, logit: Floats) -> Floats:
+        """Calibrated logits, shape (n,), of logits (n,)."""
+        if self.kind == "identity":
+            return logit
+        total = np.full_like(logit, self.weights[0])
         for weight, term in zip(self.weights[1:], _basis(self.kind, self.knots, logit), strict=True):
             total = total + term * weight
         return total
+
+    @classmethod
+    def from_json(cls, about: Mapping[str, Any]) -> "Calibration":
+        """The inverse of `dataclasses.asdict` after a trip through JSON."""
+        return cls(about["kind"], tuple(about["weights"]), tuple(about["knots"]))
 
 
 IDENTITY = Calibration()
@@ -82,33 +98,35 @@ def fit(kind: Kind, logit: Floats, label: Bools) -> Calibration:
     return Calibration(kind, tuple(float(w) for w in weights), knots)
 
 
-def _held_out_losses(kind: Kind, logit: Floats, label: Bools, fold: np.ndarray) -> Floats:
+def _held_out_losses(kind: Kind, logit: Floats, label: Bools, fold: Ints) -> Floats:
     losses = np.empty(len(logit))
     for k in range(_FOLDS):
         held_out = fold == k
         fitted = fit(kind, logit[~held_out], label[~held_out])
-        losses[held_out] = log_losses(label[held_out], fitted(logit[held_out]))
+        losses[held_out] = log_losses(label[held_out], fitted.column(logit[held_out]))
     return losses
 
 
 def _increasing(fitted: Calibration, logit: Floats) -> bool:
     grid = np.linspace(logit.min() - 2.0, logit.max() + 2.0, 200)
-    return bool(np.all(np.diff(fitted(grid)) >= 0.0))
+    return bool(np.all(np.diff(fitted.column(grid)) >= 0.0))
 
 
-def _basis(kind: Kind, knots: tuple[float, ...], logit: Number) -> tuple[Number, ...]:
+def _basis(kind: Kind, knots: tuple[float, ...], logit: Number) -> list[Number]:
     if kind == "platt":
-        return (logit,)
+        return [logit]
     if kind == "beta":
-        return (-_softplus(-logit), _softplus(logit))
-    return (logit, *_natural_cubic(knots, logit))
+        return [-_softplus(-logit), _softplus(logit)]
+    return _natural_cubic(knots, logit)
 
 
-def _natural_cubic(knots: tuple[float, ...], logit: Number) -> tuple[Number, ...]:
-    """Natural cubic spline terms (Hastie, Tibshirani, Friedman 2009, 5.2.1), linear outside the outer knots."""
+def _natural_cubic(knots: tuple[float, ...], logit: Number) -> list[Number]:
+    """Natural cubic spline basis (Hastie, Tibshirani, Friedman 2009, 5.2.1), linear outside the outer knots."""
     scale = 1.0 / (knots[-1] - knots[0]) ** 2
     last = _hinge_slope(knots, len(knots) - 2, logit)
-    return tuple((_hinge_slope(knots, k, logit) - last) * scale for k in range(len(knots) - 2))
+    terms = [logit]
+    terms.extend((_hinge_slope(knots, k, logit) - last) * scale for k in range(len(knots) - 2))
+    return terms
 
 
 def _hinge_slope(knots: tuple[float, ...], k: int, logit: Number) -> Number:

@@ -56,9 +56,7 @@ class RowReader:
 
     def score(self, forest: Forest) -> float:
         """The forest's raw score for the row."""
-        _check(
-            _LIB.LGBM_BoosterPredictForMatSingleRowFast(forest.config, self._data, self._n_out_at, self._out_at)
-        )
+        _check(_LIB.LGBM_BoosterPredictForMatSingleRowFast(forest.config, self._data, self._n_out_at, self._out_at))
         return self._out.value
 
 

@@ -47,7 +47,7 @@ class TrainingSet:
             raise Refused("training rows: every column needs one entry per row and every feature a name")
         if not len(self.actions) == len(self.groups) == len(self.treatments):
             raise Refused("training rows: every action needs a group and a tuple of treatments")
-        if n and not (0 <= self.action.min() and self.action.max() < len(self.actions)):
+        if n and not (self.action.min() >= 0 and self.action.max() < len(self.actions)):
             raise Refused("training rows: an action code lies outside the list of actions")
 
     def __len__(self) -> int:
@@ -56,7 +56,8 @@ class TrainingSet:
     def take(self, rows: Ints | Bools) -> "TrainingSet":
         """The rows given by position or mask, in that order; actions and names stay as they are."""
         parts: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{name: v[rows] for name, v in parts.items() if isinstance(v, np.ndarray)})
+        taken: dict[str, Any] = {name: v[rows] for name, v in parts.items() if isinstance(v, np.ndarray)}
+        return replace(self, **taken)
 
     def split(self, share: float, seed: int) -> tuple["TrainingSet", "TrainingSet"]:
         """Two disjoint random parts, the first with `share` of the rows; both keep the order of time."""
@@ -69,5 +70,6 @@ class TrainingSet:
         state = hashlib.sha256()
         for field in fields(self):
             value = getattr(self, field.name)
-            state.update(np.ascontiguousarray(value).tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
+            array = isinstance(value, np.ndarray)
+            state.update(np.ascontiguousarray(value).tobytes() if array else repr(value).encode())
         return f"sha256:{state.hexdigest()}"

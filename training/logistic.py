@@ -52,7 +52,7 @@ def fit_ridge(problem: Problem, start: Floats | None = None) -> Fit:
     loss = _objective(problem, weights)
     for _ in range(_STEPS):
         gradient, hessian = _derivatives(problem, weights)
-        step = np.linalg.solve(hessian, gradient)
+        step = np.asarray(np.linalg.solve(hessian, gradient), dtype=np.float64)
         weights, lower = _descend(problem, weights, step, loss)
         done = loss - lower <= 1e-9 * (1.0 + abs(lower))
         loss = lower

@@ -9,7 +9,6 @@ import hashlib
 import io
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from decisioning.errors import Refused
-from training.calibration import IDENTITY, Calibration
+from training.calibration import Calibration
 from training.forest import Forest, RowReader
 from training.frame import Floats, Ints
 
@@ -96,7 +95,7 @@ class PropensityModel:
         An index of `len(actions)` or more means that the model never saw the action; its evidence is 0.
         """
         found = self._index.get(action)
-        return self._group_index.get(group, len(self.weights) - 1) if found is None else found
+        return found if found is not None else self._group_index.get(group, len(self.weights) - 1)
 
     def treatment_code(self, action: int, treatment: str) -> int:
         """The code of a treatment id within the action index, -1 where the model never saw it."""
@@ -114,7 +113,7 @@ class PropensityModel:
         logit = logit + self._tree_scores(row, actions)
         for i, action in enumerate(actions.tolist()):
             if self.calibrations[action].kind != "identity":
-                logit[i] = self.calibrations[action](float(logit[i]))
+                logit[i] = self.calibrations[action].one(float(logit[i]))
         return _probability(logit), self.evidence[actions], self._factors(parts)
 
     def propensities(self, x: Floats, action: int, treatment: int = -1) -> Floats:
@@ -126,11 +125,11 @@ class PropensityModel:
         logit = logit + self.offsets[action, treatment]
         forest = self.forests[action]
         logit = logit + (forest.column(x) if forest and len(x) else 0.0)
-        return _probability(self.calibrations[action](logit))
+        return _probability(self.calibrations[action].column(logit))
 
     def _base(self, x: Floats, action: int) -> Floats:
         inputs = self.design.columns(x)
-        total = inputs[0] * self.weights[action, 0]
+        total: Floats = inputs[0] * self.weights[action, 0]
         for j in range(1, len(inputs)):
             total = total + inputs[j] * self.weights[action, j]
         return total
@@ -219,7 +218,7 @@ class PropensityModel:
             offsets=arrays["offsets"],
             evidence=arrays["evidence"],
             forests=tuple(Forest(t.decode()) if t else None for t in trees),
-            calibrations=tuple(_calibration(c) for c in about["calibrations"]),
+            calibrations=tuple(Calibration.from_json(c) for c in about["calibrations"]),
         )
 
 
@@ -262,15 +261,7 @@ def hash_files(files: dict[str, bytes]) -> str:
     return state.hexdigest()
 
 
-def _calibration(about: dict[str, object]) -> Calibration:
-    if about["kind"] == "identity":
-        return IDENTITY
-    kind, weights, knots = about["kind"], about["weights"], about["knots"]
-    assert isinstance(weights, Sequence) and isinstance(knots, Sequence)
-    return Calibration(kind, tuple(weights), tuple(knots))  # type: ignore[arg-type]
-
-
 def _probability(logit: Floats) -> Floats:
-    """Never 0 or 1. `math.exp`, not numpy's: that one may round differently from lane to lane and machine to machine."""
+    """Never 0 or 1. `math.exp`, not numpy's, which may round differently from lane to lane and machine to machine."""
     bounded = np.clip(logit, -_MAX_LOGIT, _MAX_LOGIT).tolist()
     return np.array([1.0 / (1.0 + math.exp(-v)) for v in bounded], dtype=np.float64)

@@ -7,7 +7,7 @@ import numpy as np
 from decisioning.errors import Refused
 from training.calibration import IDENTITY, Calibration, choose
 from training.forest import Forest
-from training.frame import Bools, Floats, Ints, TrainingSet
+from training.frame import Bools, Floats, TrainingSet
 from training.logistic import Problem, fit_pooled, with_tightness
 from training.model import Design, PropensityModel
 from training.trees import Growth, grow

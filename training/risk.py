@@ -9,7 +9,9 @@ from training.model import RiskModel
 from training.propensity import Recipe, fit
 
 
-def fit_risk(x: Floats, y: Bools, feature_names: Sequence[str] | None = None, recipe: Recipe | None = None) -> RiskModel:
+def fit_risk(
+    x: Floats, y: Bools, feature_names: Sequence[str] | None = None, recipe: Recipe | None = None
+) -> RiskModel:
     """A model of P(y) from features (n, f), NaN where unknown, and events (n,); Refused where y has one value only."""
     return RiskModel(fit(one_action(x, y, feature_names), recipe))
 

@@ -54,21 +54,39 @@ def grow(problem: Problem, weights: Floats, x: Floats, growth: Growth, seed: int
     if min(label.sum(), (~label).sum()) < growth.min_events:
         return None
     fold = stratified_folds(label, growth.folds, seed)
-    base = np.empty(len(label))
+    held_out_logit = np.empty(len(label))
     boosters, curve = [], np.zeros(growth.max_trees)
     for k in range(growth.folds):
-        train, held_out = fold != k, fold == k
-        fitted = problem.design @ fit_ridge(_rows(problem, train), weights).weights
-        base[held_out] = fitted[held_out]
-        booster, losses = _boost(x, label, fitted, train, held_out, growth, seed)
+        held_out = fold == k
+        base = problem.design @ fit_ridge(_rows(problem, ~held_out), weights).weights
+        held_out_logit[held_out] = base[held_out]
+        booster, losses = _boost(_Residual(x, label, base), held_out, growth, seed)
         boosters.append(booster)
         curve += losses * held_out.sum()
     n_trees = int(np.argmin(curve)) + 1
-    if curve[n_trees - 1] >= log_losses(label, base).sum():
-        return Grown(None, base)
+    if curve[n_trees - 1] >= log_losses(label, held_out_logit).sum():
+        return Grown(None, held_out_logit)
     for k, booster in enumerate(boosters):
-        base[fold == k] += np.asarray(booster.predict(x[fold == k], raw_score=True, num_iteration=n_trees))
-    return Grown(_final(label, problem.design @ weights, x, n_trees, growth, seed), base)
+        held_out_logit[fold == k] += np.asarray(booster.predict(x[fold == k], raw_score=True, num_iteration=n_trees))
+    params = _params(growth, len(x), seed)
+    data = _Residual(x, label, problem.design @ weights).dataset(params)
+    return Grown(str(lightgbm.train(params, data, n_trees).model_to_string(num_iteration=-1)), held_out_logit)
+
+
+@dataclass(frozen=True, slots=True)
+class _Residual:
+    """Features (n, f), labels (n,) and the base's logit (n,) that trees start from."""
+
+    x: Floats
+    label: Bools
+    base: Floats
+
+    def take(self, rows: Bools) -> "_Residual":
+        return _Residual(self.x[rows], self.label[rows], self.base[rows])
+
+    def dataset(self, params: dict[str, Any], like: lightgbm.Dataset | None = None) -> lightgbm.Dataset:
+        y = self.label.astype(np.float64)
+        return lightgbm.Dataset(self.x, y, init_score=self.base, params=params, reference=like)
 
 
 def _rows(problem: Problem, rows: Bools) -> Problem:
@@ -76,25 +94,14 @@ def _rows(problem: Problem, rows: Bools) -> Problem:
     return Problem(design, label, problem.prior, problem.precision, problem.pooled)
 
 
-def _final(label: Bools, base: Floats, x: Floats, n_trees: int, growth: Growth, seed: int) -> str:
-    params = _params(growth, len(x), seed)
-    data = lightgbm.Dataset(x, label.astype(np.float64), init_score=base, params=params)
-    return lightgbm.train(params, data, n_trees).model_to_string(num_iteration=-1)
-
-
-def _boost(
-    x: Floats, label: Bools, base: Floats, train: Bools, held_out: Bools, growth: Growth, seed: int
-) -> tuple[lightgbm.Booster, Floats]:
-    """A booster on the training rows and its held-out log-loss after 1..max_trees trees (max_trees,)."""
-    params = _params(growth, int(train.sum()), seed)
-    y = label.astype(np.float64)
-    data = lightgbm.Dataset(x[train], y[train], init_score=base[train], params=params)
-    judge = lightgbm.Dataset(x[held_out], y[held_out], init_score=base[held_out], reference=data)
+def _boost(residual: _Residual, held_out: Bools, growth: Growth, seed: int) -> tuple[lightgbm.Booster, Floats]:
+    """A booster on the other rows, and its log-loss on the held-out ones after 1..max_trees trees (max_trees,)."""
+    params = _params(growth, int((~held_out).sum()), seed)
+    data = residual.take(~held_out).dataset(params)
+    judge = residual.take(held_out).dataset(params, like=data)
     seen: dict[str, Any] = {}
-    stop = lightgbm.early_stopping(growth.patience, verbose=False)
-    booster = lightgbm.train(
-        params, data, growth.max_trees, [judge], ["held_out"], callbacks=[stop, lightgbm.record_evaluation(seen)]
-    )
+    watch = [lightgbm.early_stopping(growth.patience, verbose=False), lightgbm.record_evaluation(seen)]
+    booster = lightgbm.train(params, data, growth.max_trees, [judge], ["held_out"], callbacks=watch)
     losses = np.array(seen["held_out"]["binary_logloss"])
     return booster, np.concatenate([losses, np.full(growth.max_trees - len(losses), losses[-1])])
 

@@ -1,0 +1,173 @@
+"""Off-policy value from logged decisions: IPS, SNIPS and DR with 95% intervals.
+
+Horvitz and Thompson 1952 (IPS); Swaminathan and Joachims 2015 (SNIPS); Dudik, Langford and Li 2011 (DR).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Literal
+
+import numpy as np
+
+from decisioning.errors import Refused
+from training.frame import Floats, Ints
+
+Method = Literal["ips", "snips", "dr"]
+METHODS: tuple[Method, ...] = ("ips", "snips", "dr")
+MIN_EFFECTIVE = 200.0
+"""Below this effective sample size an answer would be noise with a decimal point."""
+_SUPPORT_ERRORS = 4.0
+_SMALL = 2_000
+_DRAWS = 1_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Log:
+    """n logged choices among k actions: action (n,), reward (n,), probability (n,) of that choice in (0, 1]."""
+
+    action: Ints
+    reward: Floats
+    probability: Floats
+    n_actions: int
+
+    def __post_init__(self) -> None:
+        if len(self.action) == 0:
+            raise Refused("off-policy value: the log has no rows")
+        if np.isnan(self.probability).any():
+            raise Refused("off-policy value: the log does not say with what probability each action was chosen")
+        if not (self.probability > 0.0).all() or not (self.probability <= 1.0).all():
+            raise Refused("off-policy value: a logged probability lies outside (0, 1]")
+        if len(np.unique(self.action)) < 2:
+            raise Refused("off-policy value: the log holds one arm only, so there is nothing to compare it with")
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A value and its confidence limits, in the reward's unit per decision."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a policy is worth per decision; `effective` is Kish's sample size of its weights."""
+
+    method: Method
+    interval: Interval
+    effective: float
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The paired difference a - b; `winner` is None unless its interval excludes zero."""
+
+    difference: Interval
+    winner: Literal["a", "b"] | None
+
+
+def estimate(log: Log, target: Floats, method: Method, rewards: Floats | None = None, level: float = 0.95) -> Estimate:
+    """Value of a policy whose choice probabilities are `target` (n, k), rows summing to 1.
+
+    `rewards` (n, k) are predictions made without each row's own outcome; needed for DR. Refused where the log does not
+    hold what the policy would do, or too little of it.
+    """
+    weight = checked_weights(log, target)
+    interval = _interval(_terms(log, target, weight, method, rewards), level)
+    return Estimate(method, interval, effective_size(weight))
+
+
+def compare(
+    log: Log, a: Floats, b: Floats, method: Method = "dr", rewards: Floats | None = None, level: float = 0.95
+) -> Comparison:
+    """Whether policy `a` (n, k) earns more than `b` (n, k) on the same rows; Refused as `estimate` is."""
+    of_a = _terms(log, a, checked_weights(log, a), method, rewards)
+    of_b = _terms(log, b, checked_weights(log, b), method, rewards)
+    difference = _interval(_Terms(lambda w: of_a.value(w) - of_b.value(w), of_a.influence - of_b.influence), level)
+    if difference.low > 0.0:
+        return Comparison(difference, "a")
+    return Comparison(difference, "b" if difference.high < 0.0 else None)
+
+
+def logged_value(log: Log, level: float = 0.95) -> Interval:
+    """What the log's own policy earned per decision."""
+    return _interval(_mean_terms(log.reward), level)
+
+
+def importance_weights(log: Log, target: Floats) -> Floats:
+    """Target over logged probability of what was done, shape (n,)."""
+    return np.asarray(target[np.arange(len(log.action)), log.action] / log.probability, dtype=np.float64)
+
+
+def effective_size(weight: Floats) -> float:
+    """Kish: how many equally weighted rows would be as informative."""
+    squares = float(np.sum(weight**2))
+    return float(np.sum(weight)) ** 2 / squares if squares > 0.0 else 0.0
+
+
+def checked_weights(log: Log, target: Floats) -> Floats:
+    """Importance weights (n,), Refused where the log cannot carry the policy.
+
+    Weights average one where the log could have taken every action the policy takes. Where it never could, for an
+    action or for some customers, they fall short, and no estimator of these would be unbiased.
+    """
+    if target.shape != (len(log.action), log.n_actions) or not np.allclose(target.sum(axis=1), 1.0, atol=1e-9):
+        raise Refused("off-policy value: a policy needs one probability per row and action, rows summing to 1")
+    never = np.setdiff1d(np.flatnonzero((target > 0.0).any(axis=0)), log.action)
+    if len(never):
+        raise Refused(f"off-policy value: the policy takes {len(never)} action(s) that the log never took")
+    weight = importance_weights(log, target)
+    effective = effective_size(weight)
+    if effective < MIN_EFFECTIVE:
+        raise Refused(
+            f"off-policy value: only {effective:.0f} effective rows support it, {MIN_EFFECTIVE:.0f} are needed"
+        )
+    error = float(weight.std()) / len(weight) ** 0.5
+    if abs(float(weight.mean()) - 1.0) > _SUPPORT_ERRORS * error + 1e-6:
+        raise Refused(
+            f"off-policy value: weights average {weight.mean():.2f} instead of 1, so the log lacks what the policy "
+            "would do for part of the customers, or its probabilities are wrong"
+        )
+    return weight
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Terms:
+    """`value` of a resampling (row counts, (n,)), and the influence of every row on it, (n,), mean zero."""
+
+    value: Callable[[Floats], float]
+    influence: Floats
+
+
+def _terms(log: Log, target: Floats, weight: Floats, method: Method, rewards: Floats | None) -> _Terms:
+    if method == "ips":
+        return _mean_terms(weight * log.reward)
+    if method == "snips":
+        value = float(np.sum(weight * log.reward) / np.sum(weight))
+        influence = weight * (log.reward - value) / float(weight.mean())
+        return _Terms(lambda w: float(np.sum(w * weight * log.reward) / np.sum(w * weight)), influence)
+    if rewards is None:
+        raise Refused("off-policy value: the doubly robust estimate needs predicted rewards")
+    rows = np.arange(len(log.action))
+    expected = np.sum(target * rewards, axis=1)
+    return _mean_terms(expected + weight * (log.reward - rewards[rows, log.action]))
+
+
+def _mean_terms(per_row: Floats) -> _Terms:
+    return _Terms(lambda w: float(np.sum(w * per_row) / np.sum(w)), per_row - float(per_row.mean()))
+
+
+def _interval(terms: _Terms, level: float) -> Interval:
+    """Normal, from every row's influence; below 2,000 rows the bootstrap's percentiles, drawn from a fixed seed."""
+    n = len(terms.influence)
+    value = terms.value(np.ones(n))
+    if n < _SMALL:
+        rng = np.random.default_rng(n)
+        shares = np.full(n, 1.0 / n)
+        drawn = [terms.value(rng.multinomial(n, shares).astype(np.float64)) for _ in range(_DRAWS)]
+        low, high = np.quantile(drawn, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
+        return Interval(value, float(low), float(high))
+    half = NormalDist().inv_cdf((1.0 + level) / 2.0) * float(np.std(terms.influence, ddof=1)) / n**0.5
+    return Interval(value, value - half, value + half)

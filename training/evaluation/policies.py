@@ -1,0 +1,145 @@
+"""Values of the trained policy, the logged one and each constant action, over held-out rows of a log."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from decisioning.errors import Refused
+from training.evaluation.estimators import (
+    METHODS,
+    Estimate,
+    Interval,
+    Log,
+    compare,
+    estimate,
+    logged_value,
+)
+from training.frame import Bools, Floats, Ints, TrainingSet
+from training.model import PropensityModel
+from training.propensity import Recipe, fit
+from training.trees import stratified_folds
+
+Reward = Literal["outcome", "value_eur"]
+LOGGED = "logged"
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyValue:
+    """One policy: its estimates by method, or the reason why the log cannot give them."""
+
+    name: str
+    estimates: tuple[Estimate, ...]
+    refused: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Values per decision. `winner` is the policy that beats every other one whose value is known, or None."""
+
+    reward: Reward
+    rows: int
+    logged: Interval
+    policies: tuple[PolicyValue, ...]
+    winner: str | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What to ask of a log: the reward, folds and seed of the reward model behind DR, and the recipe it uses."""
+
+    reward: Reward = "outcome"
+    folds: int = 3
+    seed: int = 0
+    level: float = 0.95
+    recipe: Recipe = field(default_factory=lambda: Recipe(growth=None))
+
+
+def evaluate(data: TrainingSet, policies: Mapping[str, Floats], question: Question | None = None) -> Report:
+    """Policies, as choice probabilities (n, k) over `data.actions`, judged on rows that did not train them.
+
+    Each constant action that the log ever took is judged too. Refused where the log supports no answer at all.
+    """
+    question = question or Question()
+    log = as_log(data, question.reward)
+    rewards = cross_fitted_rewards(data, question)
+    taken = np.unique(data.action).tolist()
+    asked = {**policies, **{f"always {data.actions[a]}": constant(len(data), len(data.actions), a) for a in taken}}
+    values = tuple(_value(name, log, target, rewards, question.level) for name, target in asked.items())
+    known = {v.name: asked[v.name] for v in values if v.refused is None}
+    winner, why = _winner(log, known, rewards, question.level)
+    return Report(question.reward, len(data), logged_value(log, question.level), values, winner, why)
+
+
+def as_log(data: TrainingSet, reward: Reward) -> Log:
+    """The rows as a log for the estimators; Refused as `Log` is."""
+    earned = data.label.astype(np.float64) if reward == "outcome" else data.value_eur
+    return Log(data.action, earned, data.probability, len(data.actions))
+
+
+def greedy(priorities: Floats) -> Floats:
+    """Choice probabilities (n, k) of always taking the highest priority (n, k), the first among equals."""
+    return _one_hot(priorities.argmax(axis=1), priorities.shape[1])
+
+
+def constant(n: int, n_actions: int, action: int) -> Floats:
+    """Choice probabilities (n, n_actions) of always taking one action."""
+    return _one_hot(np.full(n, action, dtype=np.int64), n_actions)
+
+
+def model_propensities(model: PropensityModel, data: TrainingSet) -> Floats:
+    """Propensity (n, k) of each of the data's actions for each row's customer, without a treatment."""
+    found = [model.resolve(action, group) for action, group in zip(data.actions, data.groups, strict=True)]
+    return np.column_stack([model.propensities(data.x, index) for index in found])
+
+
+def cross_fitted_rewards(data: TrainingSet, question: Question) -> Floats:
+    """Expected reward (n, k), each row predicted by a model fitted without its fold (Chernozhukov et al. 2018)."""
+    fold = stratified_folds(data.label, question.folds, question.seed)
+    found = np.empty((len(data), len(data.actions)))
+    for k in range(question.folds):
+        train = data.take(fold != k)
+        if train.label.all() or not train.label.any():
+            raise Refused("off-policy value: the log needs rows with and without the outcome to model the reward")
+        held_out = data.take(fold == k)
+        found[fold == k] = model_propensities(fit(train, question.recipe), held_out) * _worth(train, question.reward)
+    return found
+
+
+def _worth(train: TrainingSet, reward: Reward) -> Floats:
+    """Mean reward of a positive outcome per action, (k,); over all actions where one has none."""
+    if reward == "outcome":
+        return np.ones(len(train.actions))
+    overall = float(train.value_eur[train.label].mean())
+    rows = [train.label & (train.action == a) for a in range(len(train.actions))]
+    return np.array([float(train.value_eur[r].mean()) if r.any() else overall for r in rows])
+
+
+def _value(name: str, log: Log, target: Floats, rewards: Floats, level: float) -> PolicyValue:
+    try:
+        return PolicyValue(name, tuple(estimate(log, target, method, rewards, level) for method in METHODS))
+    except Refused as refused:
+        return PolicyValue(name, (), str(refused))
+
+
+def _winner(log: Log, known: Mapping[str, Floats], rewards: Floats, level: float) -> tuple[str | None, str]:
+    """The best by DR, if its paired difference with every other excludes zero (Bonferroni over the others)."""
+    if len(known) < 2:
+        return None, "fewer than two policies could be valued"
+    by_value = {n: estimate(log, t, "dr", rewards, level).interval.value for n, t in known.items()}
+    best = max(by_value, key=lambda n: by_value[n])
+    strict = 1.0 - (1.0 - level) / (len(known) - 1)
+    tied = [n for n, t in known.items() if n != best and _undecided(log, known[best], t, rewards, strict)]
+    if tied:
+        return None, f"the difference between {best} and {', '.join(tied)} may be chance"
+    return best, f"{best} beats every other policy; each difference excludes zero"
+
+
+def _undecided(log: Log, best: Floats, other: Floats, rewards: Floats, level: float) -> bool:
+    return compare(log, best, other, "dr", rewards, level).winner != "a"
+
+
+def _one_hot(action: Ints | Bools, n_actions: int) -> Floats:
+    return np.asarray(np.eye(n_actions)[action])

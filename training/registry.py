@@ -1,0 +1,204 @@
+"""Models by name and version in MLflow, and their sealed bytes beside it. The only place that imports MLflow.
+
+MLflow keeps what people look at: runs, metrics, plots, versions, aliases. What serves and what replays is the sealed
+copy, `models/<sha256>/`, read-only and named by its content; `models/<name>@<version>` says which one a version is, so
+neither needs MLflow to be there, nor its two seconds of import.
+"""
+
+import logging
+import os
+import shutil
+import stat
+import uuid
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import Any, Literal
+
+from decisioning.errors import NotFound, Refused
+from training.model import PropensityModel, hash_files, read_files
+
+Alias = Literal["champion", "challenger"]
+_ROOT = Path(__file__).resolve().parent.parent
+_READ_ONLY = stat.S_IRUSR | stat.S_IRGRP
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a model comes from: how it was fitted, what it reached, on which data, for which release."""
+
+    data_hash: str
+    feature_list: Sequence[str]
+    release: str
+    params: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    plots: Sequence[Path] = ()
+
+
+class Registry:
+    """The models of one workspace; `data` is its data folder, and nothing is written outside it."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data.resolve()
+        self._models = self._data / "models"
+        self._uri = f"sqlite:///{self._data / 'mlflow.db'}"
+
+    def log_and_register(self, model_dir: Path, name: str, provenance: Provenance) -> int:
+        """A new version of `name` from a saved model's directory, sealed before anything can name it."""
+        model = PropensityModel.load(model_dir)
+        content = self._seal(read_files(model_dir))
+        mlflow = self._mlflow()
+        client = mlflow.MlflowClient(self._uri, self._uri)
+        with mlflow.start_run(experiment_id=self._experiment(client, name), run_name=f"{name}-{content[:8]}"):
+            mlflow.log_params({**provenance.params, "release": provenance.release, "data_hash": provenance.data_hash})
+            mlflow.log_metrics(dict(provenance.metrics))
+            mlflow.log_dict({"features": list(provenance.feature_list)}, "features.json")
+            for plot in provenance.plots:
+                mlflow.log_artifact(str(plot), "plots")
+            logged = _log_model(mlflow, self._models / content, model)
+        tags = {"content_hash": content, "release": provenance.release, "data_hash": provenance.data_hash}
+        version = int(_register(client, name, logged, tags).version)
+        self._point(name, version, content)
+        return version
+
+    def set_alias(self, name: str, alias: Alias, version: int) -> None:
+        """Makes `alias` mean this version; NotFound where there is no such version."""
+        self.sealed(name, version)
+        self._client().set_registered_model_alias(name, alias, str(version))
+
+    def aliased(self, name: str, alias: Alias) -> int | None:
+        """The version that `alias` means, or None."""
+        if not (self._data / "mlflow.db").exists():
+            return None
+        exceptions = self._mlflow().exceptions
+        try:
+            return int(self._client().get_model_version_by_alias(name, alias).version)
+        except exceptions.MlflowException as missing:
+            if missing.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise
+
+    def champion(self, name: str) -> tuple[int, Path] | None:
+        """The version that serves and the directory of its sealed copy; None before the first champion."""
+        version = self.aliased(name, "champion")
+        return None if version is None else (version, self.sealed(name, version))
+
+    def versions(self, name: str) -> tuple[int, ...]:
+        """Every version that has a sealed copy, rising."""
+        found = (p.name.removeprefix(f"{name}@") for p in self._models.glob(f"{name}@*"))
+        return tuple(sorted(int(v) for v in found if v.isdigit()))
+
+    def sealed(self, name: str, version: int) -> Path:
+        """Directory of a version's sealed copy (checked again by hash when it is loaded); NotFound if there is none."""
+        pointer = self._models / f"{name}@{version}"
+        if not pointer.exists():
+            raise NotFound("model", f"there is no {name}@{version}")
+        return self._models / pointer.read_text().strip()
+
+    def load(self, name: str, version: int) -> PropensityModel:
+        """A version from its sealed copy, refused where its bytes are not what was sealed."""
+        directory = self.sealed(name, version)
+        return PropensityModel.load(directory, expected_hash=directory.name)
+
+    def seal(self, name: str, version: int) -> str:
+        """Makes sure that the version's read-only copy is there, from MLflow's if need be; gives its hash.
+
+        Refused where MLflow's copy is no longer what was registered.
+        """
+        client = self._client()
+        expected = client.get_model_version(name, str(version)).tags["content_hash"]
+        if not (self._models / expected).exists():
+            local = Path(self._mlflow().artifacts.download_artifacts(f"models:/{name}/{version}"))
+            files = read_files(local / "data" / expected)
+            if hash_files(files) != expected:
+                raise Refused(f"{name}@{version}: MLflow's copy is not what was registered; train again")
+            self._seal(files)
+        self._point(name, version, expected)
+        return str(expected)
+
+    def delete(self, name: str, version: int, referenced: Callable[[str], bool]) -> None:
+        """Forgets a version and, unless another has the same bytes, its sealed copy.
+
+        Refused while `referenced("<name>@<version>")`: a decision that names a model must stay recomputable.
+        """
+        directory = self.sealed(name, version)
+        if referenced(f"{name}@{version}"):
+            raise Refused(f"{name}@{version} cannot be deleted: decisions name it and must stay recomputable")
+        self._client().delete_model_version(name, str(version))
+        (self._models / f"{name}@{version}").unlink()
+        pointers = [p for p in self._models.glob("*@*") if p.is_file()]
+        if all(p.read_text().strip() != directory.name for p in pointers):
+            for path in (directory, *(p for p in directory.rglob("*") if p.is_dir())):
+                path.chmod(stat.S_IRWXU)
+            shutil.rmtree(directory)
+
+    def _seal(self, files: dict[str, bytes]) -> str:
+        """Written under another name and renamed, so that a half-written copy is never found by its hash."""
+        content = hash_files(files)
+        directory = self._models / content
+        if directory.exists():
+            return content
+        draft = self._models / f".{content}-{uuid.uuid4().hex}"
+        for name, data in files.items():
+            path = draft / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+            path.chmod(_READ_ONLY)
+        for path in (*(p for p in draft.rglob("*") if p.is_dir()), draft):
+            path.chmod(_READ_ONLY | stat.S_IXUSR | stat.S_IXGRP | (stat.S_IWUSR if path == draft else 0))
+        draft.rename(directory)
+        directory.chmod(_READ_ONLY | stat.S_IXUSR | stat.S_IXGRP)
+        return content
+
+    def _point(self, name: str, version: int, content: str) -> None:
+        draft = self._models / f".{uuid.uuid4().hex}"
+        draft.write_text(content)
+        draft.rename(self._models / f"{name}@{version}")
+
+    def _experiment(self, client: Any, name: str) -> str:
+        found = client.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        return str(client.create_experiment(name, artifact_location=(self._data / "artifacts").as_uri()))
+
+    def _client(self) -> Any:
+        return self._mlflow().MlflowClient(self._uri, self._uri)
+
+    def _mlflow(self) -> Any:
+        """MLflow pointed at this workspace; imported on first use, because that takes seconds."""
+        os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+        os.environ["DO_NOT_TRACK"] = "true"
+        os.environ.setdefault("MPLCONFIGDIR", str(self._data / "run" / "matplotlib"))
+        import mlflow  # noqa: PLC0415 - slow, and only training and promotion need it
+
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        logging.getLogger("mlflow").setLevel(logging.ERROR)
+        mlflow.set_tracking_uri(self._uri)
+        mlflow.set_registry_uri(self._uri)
+        return mlflow
+
+
+def _log_model(mlflow: Any, directory: Path, model: PropensityModel) -> Any:
+    """Logs the sealed directory as a pyfunc that carries its own code, to serve where this project is not installed."""
+    types = mlflow.types
+    columns = [types.ColSpec("double", f, required=False) for f in model.feature_names]
+    if len(model.actions) > 1:
+        columns += [types.ColSpec("string", "action"), types.ColSpec("string", "treatment", required=False)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # it would like an example row; the signature says enough
+        return mlflow.pyfunc.log_model(
+            name="model",
+            loader_module="training.pyfunc",
+            data_path=str(directory),
+            code_paths=[str(_ROOT / "training"), str(_ROOT / "decisioning")],
+            signature=mlflow.models.ModelSignature(inputs=types.Schema(columns)),
+            pip_requirements=[f"{p}=={installed(p)}" for p in ("lightgbm", "numpy", "pandas", "pydantic", "pyyaml")],
+        )
+
+
+def _register(client: Any, name: str, logged: Any, tags: Mapping[str, str]) -> Any:
+    if not client.search_registered_models(f"name='{name}'"):
+        client.create_registered_model(name)
+    return client.create_model_version(name, logged.model_uri, logged.run_id, tags, model_id=logged.model_id)
