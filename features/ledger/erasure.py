@@ -14,7 +14,7 @@ def erase_stream(connection: Connection, stream: str, now_us: int) -> None:
     Keys stay: they are keyed hashes, and a repetition of something erased must still be recognised.
     """
     tombstone = _tombstone(stream, now_us)
-    plan = Plan(connection, [((tombstone,), {})], now_us)
+    plan = Plan(connection, [((tombstone,), {})], now_us, look_up=False)
     if not plan.erased(stream):
         plan.add((tombstone,), {})
         plan.write(connection)

@@ -27,6 +27,8 @@ from pydantic_core import to_json
 from decisioning.standing import Consent, ConsentStatus, Contact, ContactState, Happened, Standing
 
 Body = Mapping[str, Any]
+Changes = dict[str, Any]
+"""Fields of the fold and what they become: one `replace` for a record, which is what an import spends its time on."""
 Mark = tuple[ContactState, int]
 """A contact state told before its decision was: (state, occurred_us)."""
 
@@ -53,14 +55,14 @@ def apply(fold: Fold, kind: str, body: Body, version: int, occurred_us: int) -> 
 
     :raises KeyError, TypeError, ValueError: the kind is unknown or the body lacks what it needs
     """
+    told = _FOLDS[kind]
     if kind == "tombstone" or fold.erased:
-        _ = _FOLDS[kind]
         return Fold(fold.stream, version, erased=True)
-    folded = _FOLDS[kind](fold, body, version, occurred_us)
-    return _forget(replace(folded, version=version, latest_us=max(fold.latest_us, occurred_us)))
+    changes = told(fold, body, version, occurred_us)
+    return _forget(replace(fold, version=version, latest_us=max(fold.latest_us, occurred_us), **changes))
 
 
-def _consent(fold: Fold, body: Body, version: int, occurred_us: int) -> Fold:
+def _consent(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
     told = Consent(
         purpose=body["purpose"],
         channel=body["channel"],
@@ -75,7 +77,7 @@ def _consent(fold: Fold, body: Body, version: int, occurred_us: int) -> Fold:
     by_key = {(c.purpose, c.channel): c for c in fold.consents}
     key = (told.purpose, told.channel)
     by_key[key] = max(by_key.get(key, told), told, key=_consent_order)
-    return replace(fold, consents=tuple(by_key[k] for k in sorted(by_key)))
+    return {"consents": tuple(by_key[k] for k in sorted(by_key))}
 
 
 def _consent_order(consent: Consent) -> tuple[int, int, int, str, str, str]:
@@ -86,11 +88,11 @@ def _consent_order(consent: Consent) -> tuple[int, int, int, str, str, str]:
     return consent.occurred_us, strictness, -expires_us, *words
 
 
-def _decision(fold: Fold, body: Body, version: int, occurred_us: int) -> Fold:
+def _decision(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
     return _add_contacts(fold, (Contact(**{**fields, "state": "reserved"}) for fields in body["contacts"]))
 
 
-def _add_contacts(fold: Fold, told: Iterable[Contact]) -> Fold:
+def _add_contacts(fold: Fold, told: Iterable[Contact]) -> Changes:
     contacts = {c.offer_id: c for c in fold.contacts}
     pending = dict(fold.pending)
     for contact in told:
@@ -98,29 +100,25 @@ def _add_contacts(fold: Fold, told: Iterable[Contact]) -> Fold:
         states = [state for state, at_us in marks if at_us >= contact.at_us - HORIZON_US]
         known = contacts.get(contact.offer_id, contact)
         contacts[contact.offer_id] = replace(known, state=_furthest(known.state, contact.state, *states))
-    return replace(fold, contacts=_in_order(contacts.values()), pending=pending)
-
-
-def _in_order(contacts: Iterable[Contact]) -> tuple[Contact, ...]:
-    return tuple(sorted(contacts, key=lambda c: (c.at_us, c.offer_id)))
+    return {"contacts": tuple(sorted(contacts.values(), key=lambda c: (c.at_us, c.offer_id))), "pending": pending}
 
 
 def _furthest(*states: ContactState) -> ContactState:
     return max(states, key=_STATE_RANK.__getitem__)
 
 
-def _contact(fold: Fold, body: Body, version: int, occurred_us: int) -> Fold:
+def _contact(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
     offer_id, state = body["offer_id"], cast(ContactState, body["state"])
     at = next((i for i, c in enumerate(fold.contacts) if c.offer_id == offer_id), None)
     if at is None:
         _ = _STATE_RANK[state]
         marks = _frontier(*fold.pending.get(offer_id, ()), (state, occurred_us))
-        return replace(fold, pending={**fold.pending, offer_id: marks})
+        return {"pending": {**fold.pending, offer_id: marks}}
     known = fold.contacts[at]
     if occurred_us < known.at_us - HORIZON_US:
-        return fold
+        return {}
     moved = replace(known, state=_furthest(known.state, state))
-    return replace(fold, contacts=(*fold.contacts[:at], moved, *fold.contacts[at + 1 :]))
+    return {"contacts": (*fold.contacts[:at], moved, *fold.contacts[at + 1 :])}
 
 
 def _frontier(*marks: Mark) -> tuple[Mark, ...]:
@@ -133,7 +131,7 @@ def _frontier(*marks: Mark) -> tuple[Mark, ...]:
     return tuple(sorted({m for m in marks if not beaten(m)}))
 
 
-def _outcome(fold: Fold, body: Body, version: int, occurred_us: int) -> Fold:
+def _outcome(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
     happened = Happened(
         action=body["action"],
         outcome=body["outcome"],
@@ -144,28 +142,27 @@ def _outcome(fold: Fold, body: Body, version: int, occurred_us: int) -> Fold:
     return _add_outcomes(fold, (happened,))
 
 
-def _add_outcomes(fold: Fold, told: Iterable[Happened]) -> Fold:
+def _add_outcomes(fold: Fold, told: Iterable[Happened]) -> Changes:
     outcomes = dict(fold.outcomes)
     for happened in told:
         known = (*outcomes.get(happened.action, ()), happened)
         outcomes[happened.action] = tuple(sorted(known, key=_outcome_order))
-    return replace(fold, outcomes={action: outcomes[action] for action in sorted(outcomes)})
+    return {"outcomes": {action: outcomes[action] for action in sorted(outcomes)}}
 
 
 def _outcome_order(happened: Happened) -> tuple[int, str, str, float]:
     return happened.at_us, happened.outcome, happened.offer_id or "", happened.value_eur or 0.0
 
 
-def _observation(fold: Fold, body: Body, version: int, occurred_us: int) -> Fold:
+def _observation(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
     offer_id = body.get("observation_id") or "observed-" + sha256(to_json([body, occurred_us])).hexdigest()[:24]
     action = body["action"]
     told = [
         Happened(action, o["outcome"], o.get("occurred_us") or occurred_us, offer_id, o.get("value_eur"))
         for o in body.get("outcomes", ())
     ]
-    if action != "none":
-        fold = _add_contacts(fold, (_observed(body, offer_id, occurred_us),))
-    return _add_outcomes(fold, told)
+    shown = () if action == "none" else (_observed(body, offer_id, occurred_us),)
+    return {**_add_contacts(fold, shown), **_add_outcomes(fold, told)}
 
 
 def _observed(body: Body, offer_id: str, occurred_us: int) -> Contact:
@@ -184,32 +181,32 @@ def _observed(body: Body, offer_id: str, occurred_us: int) -> Contact:
     )
 
 
-def _flag(fold: Fold, body: Body, version: int, occurred_us: int) -> Fold:
+def _flag(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
     told, known = (occurred_us, bool(body["restricted"])), (fold.restricted_us, fold.restricted)
     restricted_us, restricted = max(told, known)
-    return replace(fold, restricted=restricted, restricted_us=restricted_us)
+    return {"restricted": restricted, "restricted_us": restricted_us}
 
 
 def _forget(fold: Fold) -> Fold:
     """Without what is older than the horizon; a mark lives twice as long, as its decision may be that much younger."""
     since_us = fold.latest_us - HORIZON_US
-    contacts = fold.contacts[bisect_left(fold.contacts, since_us, key=lambda c: c.at_us) :]
-    outcomes = fold.outcomes
-    if any(known[0].at_us < since_us for known in outcomes.values()):
-        kept = {a: tuple(h for h in known if h.at_us >= since_us) for a, known in outcomes.items()}
-        outcomes = {a: known for a, known in kept.items() if known}
-    pending = fold.pending
-    if pending:
-        live = {o: tuple(m for m in marks if m[1] >= since_us - HORIZON_US) for o, marks in pending.items()}
-        pending = {o: marks for o, marks in live.items() if marks}
-    return replace(fold, contacts=contacts, outcomes=outcomes, pending=pending)
+    changes: Changes = {}
+    if fold.contacts and fold.contacts[0].at_us < since_us:
+        changes["contacts"] = fold.contacts[bisect_left(fold.contacts, since_us, key=lambda c: c.at_us) :]
+    if any(known[0].at_us < since_us for known in fold.outcomes.values()):
+        kept = {a: tuple(h for h in known if h.at_us >= since_us) for a, known in fold.outcomes.items()}
+        changes["outcomes"] = {action: known for action, known in kept.items() if known}
+    if any(at_us < since_us - HORIZON_US for marks in fold.pending.values() for _, at_us in marks):
+        live = {o: tuple(m for m in marks if m[1] >= since_us - HORIZON_US) for o, marks in fold.pending.items()}
+        changes["pending"] = {offer: marks for offer, marks in live.items() if marks}
+    return replace(fold, **changes) if changes else fold
 
 
-def _tombstone(fold: Fold, body: Body, version: int, occurred_us: int) -> Fold:
-    return Fold(fold.stream, version, erased=True)
+def _tombstone(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
+    return {"erased": True}
 
 
-_FOLDS: dict[str, Callable[[Fold, Body, int, int], Fold]] = {
+_FOLDS: dict[str, Callable[[Fold, Body, int, int], Changes]] = {
     "consent": _consent,
     "decision": _decision,
     "account_decision": _decision,

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection
 
-from decisioning.errors import BrainError, Unavailable
+from decisioning.errors import BrainError, Conflict, Unavailable
 from features.ledger.database import Database
 from features.ledger.plan import Known, Plan, duplicate_of
 from features.ledger.records import Prepared
@@ -138,19 +138,29 @@ class Writer:
         return [self._database.transact(waiting.work)] if isinstance(waiting, Job) else self._write(waiting)
 
     def _write(self, batch: Sequence[Submission]) -> Sequence[_Result]:
+        """Keys are new almost always, so they are looked up only if the first attempt says otherwise."""
         doubt: list[tuple[Plan, Sequence[_Result]]] = []
 
         def write(connection: Connection) -> Sequence[_Result]:
             if doubt and doubt[0][0].landed(connection):
                 return doubt[0][1]  # the commit went through, only its answer was lost
-            plan = Plan(connection, [(s.entries, s.guards) for s in batch], self._clock())
-            added = [_add(plan, submission) for submission in batch]
+            look_up = bool(doubt) or any(s.skip_known for s in batch)
+            plan, added = self._plan(connection, batch, look_up=look_up)
+            if not look_up and any(isinstance(result, Conflict) for result in added):
+                plan, added = self._plan(connection, batch, look_up=True)
+            doubt[:] = [(plan, ())]
             plan.write(connection)
             results = [duplicate_of(connection, r) if isinstance(r, Known) else r for r in added]
             doubt[:] = [(plan, results)]
             return results
 
         return self._database.transact(write)
+
+    def _plan(
+        self, connection: Connection, batch: Sequence[Submission], *, look_up: bool
+    ) -> tuple[Plan, Sequence[_Result | Known]]:
+        plan = Plan(connection, [(s.entries, s.guards) for s in batch], self._clock(), look_up=look_up)
+        return plan, [_add(plan, submission) for submission in batch]
 
 
 def _add(plan: Plan, submission: Submission) -> _Result | Known:
