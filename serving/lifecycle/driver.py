@@ -1,0 +1,89 @@
+"""The process that starts Ray and asks Ray Serve for the application. Child of the supervisor, which it tells how it
+goes: one JSON object per line, `{"state": "running" | "waiting" | "failed", "why": text}`.
+
+It gets its environment from `environment.for_ray`, before Ray is imported, and it is ended by being killed.
+"""
+
+import importlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TextIO
+
+import ray
+from ray import serve
+from ray.serve.schema import ApplicationStatus, LoggingConfig
+
+from decisioning.errors import BrainError
+from serving.lifecycle.processes import die_with_parent
+from serving.settings import Workspace
+
+APP_NAME = "brain"
+_OBJECT_STORE_BYTES = 200_000_000  # requests do not pass through it
+_POLL_S = 0.5
+_FAILED = (ApplicationStatus.DEPLOY_FAILED, ApplicationStatus.UNHEALTHY)
+
+
+def main() -> None:
+    """`driver WORKSPACE MODULE:BUILDER TEMP REPORT_FD`"""
+    die_with_parent()
+    root, app, temp, handle = sys.argv[1:]
+    with os.fdopen(int(handle), "w", buffering=1) as report:
+        try:
+            _start(Workspace.open(Path(root)), app, temp)
+        except BrainError as error:
+            _tell(report, "failed", str(error))
+            sys.exit(1)
+        _watch(report)
+
+
+def _start(workspace: Workspace, app: str, temp: str) -> None:
+    http = workspace.settings.http
+    behind_haproxy = "RAY_SERVE_ENABLE_HA_PROXY" in os.environ
+    logging = LoggingConfig(logs_dir=str(workspace.run / "logs"), log_level="WARNING", enable_access_log=False)
+    ray.init(
+        address="local",
+        num_cpus=1,
+        include_dashboard=False,
+        object_store_memory=_OBJECT_STORE_BYTES,
+        log_to_driver=False,
+        _temp_dir=temp,
+    )
+    application = _builder(app)({"workspace": str(workspace.root)})
+    # Behind HAProxy, replicas bind this host too: only HAProxy's own door opens wider (see haproxy.rewrite)
+    host = "127.0.0.1" if behind_haproxy else http.host
+    serve.start(http_options={"host": host, "port": http.port}, logging_config=logging)
+    target = serve.RunTarget(application, name=APP_NAME, route_prefix="/", logging_config=logging)
+    serve.run_many([target], wait_for_applications_running=False)
+
+
+def _builder(app: str) -> Callable[[dict[str, str]], Any]:
+    module, _, name = app.partition(":")
+    builder: Callable[[dict[str, str]], Any] = getattr(importlib.import_module(module), name)
+    return builder
+
+
+def _watch(report: TextIO) -> None:
+    """Tell every change of the application's state, until killed."""
+    last = ("", "")
+    while True:
+        overview = serve.status().applications.get(APP_NAME)
+        if overview is not None:
+            running = overview.status == ApplicationStatus.RUNNING
+            state = "running" if running else "failed" if overview.status in _FAILED else "waiting"
+            why = "\n".join([overview.message, *(d.message for d in overview.deployments.values())])
+            if (state, why) != last:
+                _tell(report, state, why)
+                last = (state, why)
+        time.sleep(_POLL_S)
+
+
+def _tell(report: TextIO, state: str, why: str) -> None:
+    report.write(json.dumps({"state": state, "why": why}) + "\n")
+
+
+if __name__ == "__main__":
+    main()

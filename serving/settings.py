@@ -1,0 +1,146 @@
+"""A workspace on disk: where its files are, its secret, and what `brain.yaml` says. Knows nothing of Ray."""
+
+import os
+import secrets
+import stat
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, ValidationError
+
+from decisioning.errors import ConfigError, Problem, Refused
+from decisioning.schema import Strict
+from decisioning.source import Node, decode, parse
+
+CONFIG_NAME = "brain.yaml"
+SECRET_BYTES = 32
+
+
+class Http(Strict):
+    """How requests come in.
+
+    `request_timeout_s` is the longest a request may take once it was let in. At most `max_ongoing_requests` run and
+    `max_queued_requests` wait; what comes beyond that is answered 503 with Retry-After at once.
+    """
+
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 8000
+    request_timeout_s: Annotated[float, Field(gt=0, le=60)] = 2.0
+    max_ongoing_requests: Annotated[int, Field(ge=1, le=1000)] = 16
+    max_queued_requests: Annotated[int, Field(ge=0, le=10_000)] = 64
+
+
+class Database(Strict):
+    """Where the ledger lives; `url` null is the SQLite file inside the workspace."""
+
+    url: str | None = None
+
+
+class OnlineStore(Strict):
+    """Where Feast keeps the latest features; `redis` null is the SQLite file inside the workspace."""
+
+    redis: str | None = None
+
+
+class Settings(Strict):
+    """All of `brain.yaml`; an empty file is a development workspace on this machine."""
+
+    environment: Literal["dev", "test", "prod"] = "dev"
+    http: Http = Http()
+    database: Database = Database()
+    online_store: OnlineStore = OnlineStore()
+
+
+class Workspace:
+    """A user's folder: catalogue, settings, secret and data. Making one reads nothing and writes nothing."""
+
+    def __init__(self, root: Path, settings: Settings) -> None:
+        self.root = root
+        self.settings = settings
+        self.config_file = root / CONFIG_NAME
+        self.catalogue = root / "catalogue"
+        self.secret_file = root / "secret"
+        self.data = root / "data"
+        self.ledger_file = self.data / "ledger.db"
+        self.online_file = self.data / "online.db"
+        self.registry_file = self.data / "registry.db"
+        self.mlflow_file = self.data / "mlflow.db"
+        self.artifacts = self.data / "artifacts"
+        self.offline = self.data / "offline"
+        self.models = self.data / "models"
+        self.run = self.data / "run"
+
+    @classmethod
+    def open(cls, root: Path) -> Self:
+        """The workspace at `root`; raises ConfigError for a missing or wrong `brain.yaml`."""
+        root = root.resolve()
+        return cls(root, read_settings(root / CONFIG_NAME))
+
+    @property
+    def database_url(self) -> str:
+        """SQLAlchemy URL of the ledger."""
+        return self.settings.database.url or f"sqlite:///{self.ledger_file}"
+
+    def create_secret(self) -> None:
+        """Write a new secret, readable by its owner only; raises Refused where there is one already."""
+        try:
+            handle = os.open(self.secret_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError as error:
+            raise Refused(f"{self.secret_file} exists already; it is never replaced") from error
+        with os.fdopen(handle, "w") as file:
+            file.write(secrets.token_hex(SECRET_BYTES) + "\n")
+
+    def secret(self) -> bytes:
+        """The 32 bytes that key this workspace's hashes; raises Refused where they are missing, wrong or readable by
+        others. A lost secret is never made anew: every customer's stream would be orphaned."""
+        try:
+            mode = self.secret_file.stat().st_mode
+            text = self.secret_file.read_text().strip()
+        except OSError as error:
+            raise Refused(
+                f"cannot read {self.secret_file}; restore it from your backup (a new workspace gets one)"
+            ) from error
+        if stat.S_IMODE(mode) & 0o077:
+            raise Refused(f"others may read {self.secret_file}; run: chmod 600 '{self.secret_file}'")
+        try:
+            secret = bytes.fromhex(text)
+        except ValueError:
+            secret = b""
+        if len(secret) != SECRET_BYTES:
+            raise Refused(f"{self.secret_file} is not {SECRET_BYTES} bytes in hexadecimal; restore it from your backup")
+        return secret
+
+
+def read_settings(file: Path) -> Settings:
+    """Parse `brain.yaml`; raises ConfigError with every mistake, its line and what was probably meant."""
+    try:
+        text = decode(file.name, file.read_bytes())
+    except OSError as error:
+        problem = Problem(file.name, 1, f"cannot read it in {file.parent}", "make a workspace with: brain new DIR")
+        raise ConfigError([problem]) from error
+    document = parse(file.name, text)
+    if document.root is None or document.problems:
+        raise ConfigError(document.problems)
+    root = document.root
+    try:
+        return Settings.model_validate(root.value)
+    except ValidationError as error:
+        raise ConfigError(_problem(file.name, root, e["type"], e["loc"], e["msg"]) for e in error.errors()) from None
+
+
+def _problem(file: str, root: Node, kind: str, path: tuple[int | str, ...], message: str) -> Problem:
+    line, where = root.at(path).line, ".".join(map(str, path))
+    if kind != "extra_forbidden":
+        return Problem(file, line, f"{where}: {message}")
+    known = _settings_at(path[:-1])
+    near = get_close_matches(str(path[-1]), known, n=1)
+    hint = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(known)}"
+    return Problem(file, line, f"{where}: there is no such setting", hint)
+
+
+def _settings_at(path: tuple[int | str, ...]) -> list[str]:
+    model: Any = Settings
+    for part in path:
+        model = model.model_fields[part].annotation
+    return list(model.model_fields)
