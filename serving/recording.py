@@ -1,0 +1,205 @@
+"""What customers and channels tell us: consents, outcomes, profile facts; and what a customer may ask of us."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from decisioning.actions import Action, microseconds
+from decisioning.decision import iso
+from decisioning.errors import Conflict, NotFound, Refused, RequestError
+from decisioning.standing import Standing
+from features.ledger import Duplicate, Entry, Record, now_us
+from serving.contract import ConsentIn, OutcomeIn, ProfilePatch
+from serving.runtime import Brain
+
+CONTACT_STATES = ("delivered", "seen", "pitched", "not_delivered", "expired")
+"""Outcomes that say how far a contact got, whatever the action declares."""
+MAX_LISTED = 200
+
+
+async def record_consents(brain: Brain, told: Sequence[ConsentIn]) -> dict[str, Any]:
+    """Appends them all or none; once this returns, every later decision on every replica is bound by them."""
+    purposes, channels = brain.snapshot.release.purposes, brain.snapshot.release.channels
+    for n, consent in enumerate(told):
+        if consent.purpose not in purposes:
+            raise RequestError(_at(told, n, "purpose"), f"no such purpose; known are {', '.join(purposes)}")
+        if consent.channel is not None and consent.channel not in channels:
+            raise RequestError(_at(told, n, "channel"), f"no such channel; known are {', '.join(channels)}")
+    entries = [
+        Entry(brain.ledger.stream_of("person", c.customer_id), "consent", c.body(), _when(c.occurred_at)) for c in told
+    ]
+    await asyncio.wrap_future(brain.ledger.submit(entries))
+    return {"recorded": len(entries)}
+
+
+async def record_outcomes(brain: Brain, told: Sequence[OutcomeIn]) -> dict[str, Any]:
+    """Appends each once, whatever is repeated; nothing is written where one of them is wrong."""
+    batches = [_outcome_entries(brain, outcome, _prefix(told, n)) for n, outcome in enumerate(told)]
+    repeated = 0
+    for entries in batches:
+        try:
+            await asyncio.wrap_future(brain.ledger.submit(entries))
+        except Duplicate:
+            repeated += 1
+    return {"recorded": len(batches) - repeated, "repeated": repeated}
+
+
+async def patch_customer(brain: Brain, customer_id: str, patch: ProfilePatch) -> dict[str, Any]:
+    """Sets facts of the profile; the next decision sees them."""
+    stream = brain.ledger.stream_of("person", customer_id)
+    if brain.ledger.read(stream)[0].erased:
+        raise NotFound("customer_id", "this customer was erased")
+    schema, at_us = brain.snapshot.release.schema, now_us()
+    for name in patch.facts:
+        if name not in schema or schema[name].source != "profile":
+            raise RequestError(f"facts.{name}", "no profile feature of this name")
+    try:
+        brain.profiles.write(stream, patch.facts, _when(patch.as_of), now_us=at_us)
+    except RequestError as error:
+        raise RequestError(f"facts.{error.field}", str(error).partition(": ")[2]) from None
+    if patch.restricted is not None:
+        flag = Entry(stream, "flag", {"restricted": patch.restricted}, at_us)
+        await asyncio.wrap_future(brain.ledger.submit([flag]))
+    return {"customer_id": customer_id, "updated": sorted(patch.facts)}
+
+
+def customer(brain: Brain, customer_id: str) -> dict[str, Any]:
+    """What the brain knows of a customer now."""
+    stream = brain.ledger.stream_of("person", customer_id)
+    standing = brain.ledger.read(stream)[0]
+    stored = brain.profiles.read([stream], now_us=now_us())[0]
+    return {"customer_id": customer_id, "facts": dict(sorted(stored.facts.items())), **_told(standing)}
+
+
+def export(brain: Brain, customer_id: str, after: int, limit: int = MAX_LISTED) -> dict[str, Any]:
+    """Everything that is held about a customer, a page of the ledger at a time; `next` is the cursor of the next."""
+    stream = brain.ledger.stream_of("person", customer_id)
+    page: list[Record] = []
+    more = False
+    for record in brain.ledger.records(stream):
+        if record.version <= after:
+            continue
+        if len(page) == limit:
+            more = True
+            break
+        page.append(record)
+    return {
+        **customer(brain, customer_id),
+        "records": [_exported(r) for r in page],
+        "next": page[-1].version if more else None,
+    }
+
+
+async def erase(brain: Brain, customer_id: str) -> dict[str, Any]:
+    """Forgets a customer: profile, history and every body in the ledger; a tombstone keeps them left alone."""
+    stream = brain.ledger.stream_of("person", customer_id)
+    await asyncio.to_thread(brain.ledger.erase, stream)
+    await asyncio.to_thread(brain.profiles.delete, stream)
+    return {"customer_id": customer_id, "erased": True}
+
+
+def _outcome_entries(brain: Brain, told: OutcomeIn, prefix: str) -> list[Entry]:
+    at_us = _when(told.occurred_at)
+    if told.offer_id is None:
+        stream = brain.ledger.stream_of("person", told.customer_id or "")
+        action = _declared(brain.snapshot.release.actions.get(told.action or ""), told, prefix)
+        return [Entry(stream, "outcome", _outcome(action.id, told), at_us, key=f"outcome:{told.outcome_id}")]
+    record = brain.ledger.lookup(f"decision:{told.offer_id.rpartition('.')[0]}")
+    if record is None or record.body is None:
+        raise NotFound(f"{prefix}offer_id", "no such offer was decided here")
+    contact = next((c for c in record.body["contacts"] if c["offer_id"] == told.offer_id), None)
+    if contact is None:
+        raise NotFound(f"{prefix}offer_id", "no such offer was decided here")
+    release = brain.release(record.body["release"])
+    return _offer_entries(brain, told, prefix, record, release.actions.get(contact["action"]), at_us)
+
+
+def _offer_entries(
+    brain: Brain, told: OutcomeIn, prefix: str, record: Record, action: Action | None, at_us: int
+) -> list[Entry]:
+    """On the person's stream, and for an action of account scope on the account's, too."""
+    body = record.body or {}
+    account = body["request"].get("account_id")
+    streams = [record.stream]
+    if action is not None and action.scope == "account" and account:
+        streams.append(brain.ledger.stream_of("account", account))
+    if told.outcome in CONTACT_STATES:
+        moved = {"offer_id": told.offer_id, "state": told.outcome}
+        kinds: list[tuple[str, dict[str, Any]]] = [("contact", moved)]
+    else:
+        outcome = _outcome(_declared(action, told, prefix).id, told)
+        kinds = [("contact", {"offer_id": told.offer_id, "state": "seen"}), ("outcome", outcome)]
+    keys = iter([f"outcome:{told.outcome_id}"])
+    return [Entry(s, kind, b, at_us, key=next(keys, None)) for s in streams for kind, b in kinds]
+
+
+def _declared(action: Action | None, told: OutcomeIn, prefix: str) -> Action:
+    if action is None:
+        raise RequestError(f"{prefix}action", "no such action in this release")
+    if told.outcome not in action.outcomes.all:
+        known = ", ".join((*CONTACT_STATES, *action.outcomes.all))
+        raise RequestError(f"{prefix}outcome", f"not an outcome of this action; expected one of {known}")
+    return action
+
+
+def _outcome(action: str, told: OutcomeIn) -> dict[str, Any]:
+    return {
+        "outcome_id": told.outcome_id,
+        "action": action,
+        "outcome": told.outcome,
+        "offer_id": told.offer_id,
+        "value_eur": told.value_eur,
+    }
+
+
+def _told(standing: Standing) -> dict[str, Any]:
+    return {
+        "erased": standing.erased,
+        "restricted": standing.restricted,
+        "consents": [
+            {
+                "purpose": c.purpose,
+                "channel": c.channel,
+                "status": c.status,
+                "source": c.source,
+                "notice_version": c.notice_version,
+                "occurred_at": iso(c.occurred_us),
+                "expires_at": iso(c.expires_us) if c.expires_us is not None else None,
+            }
+            for c in standing.consents
+        ],
+        "contacts": [
+            {"offer_id": c.offer_id, "action": c.action, "channel": c.channel, "at": iso(c.at_us), "state": c.state}
+            for c in standing.contacts[-MAX_LISTED:]
+        ],
+        "outcomes": [
+            {"action": h.action, "outcome": h.outcome, "at": iso(h.at_us)}
+            for history in standing.outcomes.values()
+            for h in history[-MAX_LISTED:]
+        ],
+    }
+
+
+def _exported(record: Record) -> dict[str, Any]:
+    return {
+        "version": record.version,
+        "kind": record.kind,
+        "recorded_at": iso(record.at_us),
+        "occurred_at": iso(record.occurred_us),
+        "body": record.body,
+    }
+
+
+def _when(moment: Any) -> int:
+    return microseconds(moment) if moment is not None else now_us()
+
+
+def _prefix(told: Sequence[Any], n: int) -> str:
+    return f"{n}." if len(told) > 1 else ""
+
+
+def _at(told: Sequence[Any], n: int, field: str) -> str:
+    return _prefix(told, n) + field
+
+
+__all__ = ["Conflict", "Refused", "customer", "erase", "export", "patch_customer", "record_consents", "record_outcomes"]

@@ -1,0 +1,231 @@
+"""The composition root of one process: ledger, profiles, and one immutable snapshot of release and model."""
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+from decisioning.actions import microseconds, parse_moment
+from decisioning.decision import Ask, Decision, Known, Scorer, canonical
+from decisioning.engine import decide
+from decisioning.errors import Conflict, Refused, RequestError, RequestReused, Unavailable
+from decisioning.release import Release
+from decisioning.schema import BUILT_IN, Facts, FeatureSchema, Value
+from decisioning.standing import Standing
+from features.ledger import Duplicate, Entry, Ledger, Record, now_us
+from features.online import Profiles
+from features.online import checked as checked_value
+from features.store import Store
+from serving.repeating import still_permitted
+from serving.scoring import PRIOR, model_scorer, prior_scorer
+from serving.settings import Workspace
+from training.registry import Registry
+
+PROPENSITY = "propensity"
+ATTEMPTS = 5
+"""How often a decision is made again when another record came first."""
+
+
+_DERIVED = frozenset(f.name for f in BUILT_IN) - {"gpc"}
+"""Facts that decide() makes itself; no request may give them."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What one request is decided with; replaced whole, never changed."""
+
+    release: Release
+    model: str
+    score: Scorer
+    paused: frozenset[str]
+
+
+class Brain:
+    """Everything a process needs to decide; used by the HTTP app, batch and the command line alike."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self.environment = workspace.settings.environment
+        self.ledger = Ledger.open(workspace.database_url, workspace.secret())
+        self._store = Store(workspace.data)
+        self._registry = Registry(workspace.data)
+        self.release = lru_cache(maxsize=32)(self._load_release)
+        self.snapshot = self._load_snapshot()
+
+    def close(self) -> None:
+        """Commits what was submitted."""
+        self.ledger.close()
+
+    def _load_release(self, name: str) -> Release:
+        return Release.from_bytes(self.ledger.get_release(name))
+
+    def _load_snapshot(self) -> Snapshot:
+        active = self.ledger.active(self.environment)
+        if active is None:
+            raise Refused(f"nothing is released in {self.environment} yet: run `brain release`")
+        release = self.release(active)
+        self.profiles = Profiles(self._store, release.schema)
+        return Snapshot(release, *self._scorer(release, self._champion()), self.ledger.paused())
+
+    def _champion(self) -> int | None:
+        return self._registry.aliased(PROPENSITY, "champion")
+
+    def _scorer(self, release: Release, version: int | None) -> tuple[str, Scorer]:
+        """The name decisions give the model, and the model over this release's candidates."""
+        if version is None:
+            return PRIOR, prior_scorer(release)
+        return f"{PROPENSITY}@{version}", model_scorer(release, self._registry.load(PROPENSITY, version))
+
+    def refresh(self) -> None:
+        """Takes up what was released or paused since; a request in flight keeps what it started with."""
+        snapshot, active, paused = self.snapshot, self.ledger.active(self.environment), self.ledger.paused()
+        if active != snapshot.release.hash:
+            self.snapshot = self._load_snapshot()
+        elif paused != snapshot.paused:
+            self.snapshot = replace(snapshot, paused=paused)
+
+    def refresh_model(self) -> None:
+        """Takes up a champion promoted since."""
+        version = self._champion()
+        if self.snapshot.model != (PRIOR if version is None else f"{PROPENSITY}@{version}"):
+            model, score = self._scorer(self.snapshot.release, version)
+            self.snapshot = replace(self.snapshot, model=model, score=score)
+
+    async def answer(self, ask: Ask) -> bytes:
+        """The answer to a request, as JSON bytes; a live decision is committed before it is given."""
+        if ask.mode == "preview":
+            return canonical(self.preview(ask).answer)
+        return canonical(await self._commit(ask))
+
+    def preview(self, ask: Ask) -> Decision:
+        """The same decision, written nowhere."""
+        snapshot = self._snapshot_for(ask)
+        at_us = microseconds(_moment(ask.as_of)) if ask.as_of else now_us()
+        known = self.known(ask, snapshot.release, at_us, overrides=ask.overrides)
+        return self._decide(ask, known, snapshot, at_us, ask.seed or new_id())
+
+    def _snapshot_for(self, ask: Ask) -> Snapshot:
+        snapshot = self.snapshot
+        if ask.release is None or ask.release == snapshot.release.hash:
+            return snapshot
+        release = self.release(ask.release)
+        return Snapshot(release, *self._scorer(release, self._champion()), snapshot.paused)
+
+    def _decide(
+        self, ask: Ask, known: Known, snapshot: Snapshot, at_us: int, decision_id: str, supersedes: str | None = None
+    ) -> Decision:
+        return decide(
+            ask,
+            known,
+            snapshot.release,
+            snapshot.score,
+            model=snapshot.model,
+            now_us=at_us,
+            decision_id=decision_id,
+            environment=self.environment,
+            paused=snapshot.paused,
+            supersedes=supersedes,
+        )
+
+    async def _commit(self, ask: Ask) -> dict[str, Any]:
+        """Read, decide, append; again from the reading when another record came first."""
+        snapshot, decision_id = self.snapshot, new_id()
+        repeat, supersedes = 0, None
+        for _ in range(ATTEMPTS):
+            at_us = now_us()
+            known = self.known(ask, snapshot.release, at_us)
+            decision = self._decide(ask, known, snapshot, at_us, decision_id, supersedes)
+            entries, guards = self._entries(ask, known, decision, f"request:{ask.request_id}#{repeat}")
+            try:
+                await asyncio.wrap_future(self.ledger.submit(entries, guards))
+            except Duplicate as duplicate:
+                recorded = _same_request(ask, duplicate.record)
+                if recorded is not None and still_permitted(recorded, self.release(recorded["release"]), known, at_us):
+                    return dict(recorded["answer"])
+                repeat, supersedes = repeat + 1, recorded["decision_id"] if recorded else None
+            except Conflict:
+                continue
+            else:
+                return decision.answer
+        raise Unavailable("other requests for this customer kept coming first; try again")
+
+    def _entries(self, ask: Ask, known: Known, decision: Decision, key: str) -> tuple[list[Entry], dict[str, int]]:
+        record, at_us = decision.record, decision.record["decided_us"]
+        alias = (f"decision:{record['decision_id']}",)
+        person = known.person
+        entries = [Entry(person.stream, "decision", record, at_us, person.version, key, alias)]
+        account = known.account
+        if account is None:
+            return entries, {}
+        if not decision.account_contacts:
+            return entries, {account.stream: account.version}
+        body = {"decision_id": record["decision_id"], "contacts": list(decision.account_contacts)}
+        entries.append(Entry(account.stream, "account_decision", body, at_us, account.version))
+        return entries, {}
+
+    def known(self, ask: Ask, release: Release, at_us: int, overrides: Facts | None = None) -> Known:
+        """What the brain knows now of the request's subjects; a profile that cannot be read is no profile."""
+        streams = self.streams(ask)
+        standings = self.ledger.read(*streams)
+        context = checked(ask.context, release.schema, ("context",), "context")
+        facts, degraded = self._profile(standings, at_us)
+        wanted = checked(overrides, release.schema, ("profile", "signal", "model", "context"), "overrides")
+        return Known({**facts, **context, **wanted}, standings[0], _second(standings), degraded)
+
+    def _profile(self, standings: Sequence[Standing], at_us: int) -> tuple[dict[str, Value | None], tuple[str, ...]]:
+        if standings[0].erased:
+            return {}, ()
+        try:
+            stored = self.profiles.read([standings[0].stream], now_us=at_us)[0]
+        except Unavailable:
+            return {}, ("profile",)
+        return dict(stored.facts), ()
+
+    def streams(self, ask: Ask) -> tuple[str, ...]:
+        """The person's (or visitor's) stream, and the account's where one is named."""
+        if ask.customer_id is not None:
+            person = self.ledger.stream_of("person", ask.customer_id)
+        else:
+            person = self.ledger.stream_of("visitor", ask.visitor_id or "")
+        if ask.account_id is None:
+            return (person,)
+        return person, self.ledger.stream_of("account", ask.account_id)
+
+
+def new_id() -> str:
+    """A decision's id, from which every draw of its decision follows."""
+    return f"d-{uuid.uuid4().hex}"
+
+
+def checked(
+    facts: Facts | None, schema: FeatureSchema, sources: tuple[str, ...], where: str
+) -> dict[str, Value | None]:
+    """Facts of a request, each declared, of one of `sources` and of its type; raises RequestError naming the field."""
+    fitting: dict[str, Value | None] = {}
+    for name, value in (facts or {}).items():
+        if name not in schema or name in _DERIVED or schema[name].source not in sources:
+            raise RequestError(f"{where}.{name}", f"no feature of this name may be given in {where}")
+        fitting[name] = checked_value(f"{where}.{name}", value, schema[name])
+    return fitting
+
+
+def _same_request(ask: Ask, record: Record) -> dict[str, Any] | None:
+    """The recorded decision of this very request, None where it was erased; raises RequestReused for another body."""
+    if record.body is None:
+        return None
+    if record.body["request"] != ask.model_dump(mode="json", exclude_defaults=True):
+        raise RequestReused("request_id", "this request_id came before with another body; use a new one")
+    return record.body
+
+
+def _second(standings: Sequence[Standing]) -> Standing | None:
+    return standings[1] if len(standings) > 1 else None
+
+
+def _moment(text: str) -> Any:
+    try:
+        return parse_moment(text)
+    except ValueError as error:
+        raise RequestError("as_of", str(error)) from None

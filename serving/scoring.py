@@ -1,0 +1,53 @@
+"""From facts to propensities: the champion over a release's candidates, or the priors of its catalogue."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decisioning.decision import Scorer, Scores
+from decisioning.release import Release
+from decisioning.schema import Facts
+from features.matrix import FeatureMatrix
+from training.model import PropensityModel
+
+PRIOR = "prior@0"
+
+
+def prior_scorer(release: Release) -> Scorer:
+    """Every candidate's catalogue prior, with no evidence behind it."""
+    prior = np.asarray([release.catalogue.prior(action) for action, _ in release.candidates], dtype=np.float64)
+
+    def score(_: Facts, candidates: NDArray[np.int64]) -> Scores:
+        return Scores(prior[candidates], np.zeros(len(candidates)), ((),) * len(candidates))
+
+    return score
+
+
+def model_scorer(release: Release, model: PropensityModel) -> Scorer:
+    """The model over the release's candidates; an action it never saw is scored as its group, or as all."""
+    actions = np.asarray([model.resolve(a.id, a.group) for a, _ in release.candidates], dtype=np.int64)
+    treatments = np.asarray(
+        [model.treatment_code(int(i), t.id) for i, (_, t) in zip(actions, release.candidates, strict=True)],
+        dtype=np.int64,
+    )
+    row_of = row_builder(release, model.feature_names)
+
+    def score(facts: Facts, candidates: NDArray[np.int64]) -> Scores:
+        return Scores(*model.score(row_of(facts), actions[candidates], treatments[candidates]))
+
+    return score
+
+
+def row_builder(release: Release, names: tuple[str, ...]) -> Callable[[Facts], NDArray[np.float64]]:
+    """Facts -> (len(names),) float64 through the one feature matrix; NaN for what this release no longer declares."""
+    matrix = FeatureMatrix(release.schema)
+    if matrix.names == names:
+        return matrix.row
+    at = {name: i for i, name in enumerate(matrix.names)}
+    index = np.asarray([at.get(name, -1) for name in names], dtype=np.int64)
+
+    def row(facts: Facts) -> NDArray[np.float64]:
+        return np.append(matrix.row(facts), np.nan)[index]
+
+    return row
