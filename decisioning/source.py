@@ -50,9 +50,10 @@ Path = Sequence[str | int]
 
 @dataclass(slots=True)
 class Node:
-    """A value and the line (from 1) of its key or item. `value`: None, bool, int, float, str, tuple or dict."""
+    """A value (None, bool, int, float, str, tuple, dict), and the file and line (from 1) of its key or item."""
 
     value: Any
+    file: str
     line: int
     items: dict[str | int, "Node"] = field(default_factory=dict)
 
@@ -64,6 +65,10 @@ class Node:
                 break
             node = node.items[step]
         return node
+
+    def problem(self, message: str, suggestion: str | None = None) -> Problem:
+        """A mistake that stands here."""
+        return Problem(self.file, self.line, message, suggestion)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +134,9 @@ class _Builder:
         for event in _events(_readable(text)):
             mark = event.start_mark
             self._take(event, mark.line + 1 if mark else 1)
-        root = self.root or Node({}, 1)
+        root = self.root or Node({}, self.file, 1)
         if root.value is None:
-            root = Node({}, 1)
+            root = Node({}, self.file, 1)
         if not isinstance(root.value, dict):
             raise _UnreadableError(root.line, "a file holds sections", "begin with a section, such as `actions:`")
         return root
@@ -158,14 +163,14 @@ class _Builder:
         if top and isinstance(top.node.value, dict) and top.key is None:
             self._key(top, event.value, line, plain=plain)
         else:
-            self._place(Node(self._resolve(event.value, line) if plain else event.value, line))
+            self._place(Node(self._resolve(event.value, line) if plain else event.value, self.file, line))
 
     def _key(self, top: _Open, key: str, line: int, *, plain: bool) -> None:
         if plain and key == "<<":
             raise _UnreadableError(line, "`<<` would merge another mapping", "write the keys out here")
         if key in top.node.items:
             first = top.node.items[key].line
-            self._note(line, f"`{_cut(key)}` is given twice", f"the first is in line {first}; remove one of them")
+            self._note(line, f"`{cut(key)}` is given twice", f"the first is in line {first}; remove one of them")
         top.key, top.key_line = key, line
 
     def _start(self, value: dict[str, Any] | list[Any], line: int) -> None:
@@ -174,7 +179,8 @@ class _Builder:
             raise _UnreadableError(line, "a key must be a text", 'put a text that begins with { or [ in "quotes"')
         if len(self.stack) >= MAX_DEPTH:
             raise _UnreadableError(line, f"more than {MAX_DEPTH} levels of nesting", "flatten this part")
-        self.stack.append(_Open(Node(value, top.key_line if top and top.key is not None else line)))
+        line = top.key_line if top and top.key is not None else line
+        self.stack.append(_Open(Node(value, self.file, line)))
 
     def _end(self) -> None:
         node = self.stack.pop().node
@@ -208,7 +214,7 @@ class _Builder:
             number = float(text)
             if math.isfinite(number) and not _INT.fullmatch(text):
                 return number
-            self._note(line, f"the number `{_cut(text)}` is too large", "quotes for an identifier, .inf for infinity")
+            self._note(line, f"the number `{cut(text)}` is too large", "quotes for an identifier, .inf for infinity")
         elif text.lower() in (".nan", "+.nan", "-.nan"):
             self._note(line, "`.nan` is not a number", "leave the key out if the value is not known")
         return text
@@ -260,8 +266,9 @@ def _refuse_references(event: yaml.ScalarEvent | yaml.CollectionStartEvent, line
         raise _UnreadableError(line, f"`&{event.anchor}` marks a place to refer to", "remove it, and write values out")
     if event.tag is not None:
         tag = event.tag.replace("tag:yaml.org,2002:", "!!")
-        raise _UnreadableError(line, f"the tag `{_cut(tag)}` is not allowed", "remove it; quotes make a text")
+        raise _UnreadableError(line, f"the tag `{cut(tag)}` is not allowed", "remove it; quotes make a text")
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
+    """A text short enough for a message."""
     return text if len(text) <= 60 else text[:57] + "…"
