@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version as installed
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from decisioning.errors import NotFound, Refused
@@ -22,6 +23,11 @@ from training.model import PropensityModel, hash_files, read_files
 
 Alias = Literal["champion", "challenger"]
 _ROOT = Path(__file__).resolve().parent.parent
+_CODE = (
+    *(f"training/{m}.py" for m in ("__init__", "pyfunc", "model", "forest", "calibration", "logistic", "frame")),
+    *(f"decisioning/{m}.py" for m in ("__init__", "errors")),
+)
+"""What `training.pyfunc` imports of this project; it travels with every registered model."""
 _READ_ONLY = stat.S_IRUSR | stat.S_IRGRP
 
 
@@ -57,7 +63,8 @@ class Registry:
             mlflow.log_dict({"features": list(provenance.feature_list)}, "features.json")
             for plot in provenance.plots:
                 mlflow.log_artifact(str(plot), "plots")
-            logged = _log_model(mlflow, self._models / content, model)
+            with TemporaryDirectory(dir=self._data) as scratch:
+                logged = _log_model(mlflow, self._models / content, model, Path(scratch))
         tags = {"content_hash": content, "release": provenance.release, "data_hash": provenance.data_hash}
         version = int(_register(client, name, logged, tags).version)
         self._point(name, version, content)
@@ -180,8 +187,11 @@ class Registry:
         return mlflow
 
 
-def _log_model(mlflow: Any, directory: Path, model: PropensityModel) -> Any:
+def _log_model(mlflow: Any, directory: Path, model: PropensityModel, scratch: Path) -> Any:
     """Logs the sealed directory as a pyfunc that carries its own code, to serve where this project is not installed."""
+    for part in _CODE:
+        (scratch / part).parent.mkdir(exist_ok=True)
+        shutil.copyfile(_ROOT / part, scratch / part)
     types = mlflow.types
     columns = [types.ColSpec("double", f, required=False) for f in model.feature_names]
     if len(model.actions) > 1:
@@ -192,7 +202,7 @@ def _log_model(mlflow: Any, directory: Path, model: PropensityModel) -> Any:
             name="model",
             loader_module="training.pyfunc",
             data_path=str(directory),
-            code_paths=[str(_ROOT / "training"), str(_ROOT / "decisioning")],
+            code_paths=[str(scratch / "training"), str(scratch / "decisioning")],
             signature=mlflow.models.ModelSignature(inputs=types.Schema(columns)),
             pip_requirements=[f"{p}=={installed(p)}" for p in ("lightgbm", "numpy", "pandas", "pydantic", "pyyaml")],
         )
