@@ -1,0 +1,1 @@
+"""Worlds whose truth is known: generated streams and a generated telecom operator."""
