@@ -35,6 +35,7 @@ from decisioning.schema import Feature
 _MAX_WORLDS = 64
 _MAX_STEPS = 20_000
 _MAX_PAIRED = 40
+_MAX_QUOTED = 3
 _INVERSE: dict[CompareOp, CompareOp] = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 _MIRROR: dict[CompareOp, CompareOp] = {"==": "==", "!=": "!=", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
 _BOOLS = (Logic, Not, Compare, Member, Known, StartsWith)
@@ -241,7 +242,7 @@ class _Explanation:
         if not isinstance(node, Logic):
             return self._alone(node)
         if node.op == "||":
-            return "; ".join(dict.fromkeys(self.of(part) for part in node.parts))
+            return "; ".join(self.of(part) for part in node.parts[:_MAX_QUOTED])
         for part in node.parts:
             if not self._analysis.narrow(part, True, self._everyone):
                 return self.of(part)

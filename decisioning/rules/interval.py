@@ -79,7 +79,10 @@ def _corners(left: Interval, right: Interval) -> list[tuple[float, float]]:
 
 
 def _hull(bounds: list[float]) -> Interval:
-    return ANY if any(math.isnan(b) for b in bounds) else Interval(min(bounds), max(bounds))
+    if any(math.isnan(b) for b in bounds):
+        return ANY
+    overflown = min(bounds) == _INF or max(bounds) == -_INF
+    return EMPTY if overflown else Interval(min(bounds), max(bounds))
 
 
 _COMBINE: dict[str, Callable[[Interval, Interval], Interval]] = {
