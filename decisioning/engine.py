@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decisioning import ethics
-from decisioning.arbitration import NOTHING, Field, Pick, Slot, fill, uniforms
+from decisioning.arbitration import NOTHING, Field, Pick, Slot, Uniform, fill, uniforms
 from decisioning.contact import history_of
 from decisioning.decision import Ask, Decision, Known, Scorer, Scores, canonical
 from decisioning.errors import RequestError, SealBroken
@@ -30,11 +30,13 @@ def decide(
     environment: str = "dev",
     paused: frozenset[str] = frozenset(),
     supersedes: str | None = None,
+    gamma: float | None = None,
 ) -> Decision:
     """What to do next for one customer.
 
     `score` is called at most once, with only those who passed every filter, and not at all where profiling is not
-    allowed. `decision_id` seeds every draw. Raises RequestError for an unknown channel or placement.
+    allowed. `decision_id` seeds every draw. `gamma` stands in for the channel's (personas are previewed without
+    exploration). Raises RequestError for an unknown channel or placement.
     """
     view = release.view(ask.channel)
     locale = _locale(ask, release)
@@ -42,7 +44,7 @@ def decide(
     screened = screen(release, view, _asked(ask, view), known, facts, now_us, paused)
     rows = np.flatnonzero(screened.permitted)
     scores = _score(screened, rows, facts, score)
-    picks = _arbitrate(ask, release, screened, rows, scores, ask.seed or decision_id)
+    picks = _arbitrate(ask, screened, rows, scores, uniforms(decision_id), gamma)
     felt = ethics.mood(release, facts, history_of(release, known, now_us))
     shown = _seal(ethics.apply(felt, picks, view), screened)
     run = Run(ask, known, release, screened, rows, scores, felt, facts, locale, model, now_us, decision_id, environment)
@@ -100,7 +102,7 @@ def _score(screened: Screened, rows: NDArray[np.int64], facts: Facts, score: Sco
 
 
 def _arbitrate(
-    ask: Ask, release: Release, screened: Screened, rows: NDArray[np.int64], scores: Scores, seed: str
+    ask: Ask, screened: Screened, rows: NDArray[np.int64], scores: Scores, draw: Uniform, gamma: float | None
 ) -> list[Pick]:
     view = screened.view
     propensity = np.zeros(len(view))
@@ -111,7 +113,7 @@ def _arbitrate(
         for n, placement in enumerate(ask.placements)
         for rank in range(1, placement.limit + 1)
     ]
-    return fill(slots, field, screened.limits, view.channel.gamma, uniforms(seed))
+    return fill(slots, field, screened.limits, view.channel.gamma if gamma is None else gamma, draw)
 
 
 def _seal(picks: Sequence[Pick], screened: Screened) -> list[Pick]:

@@ -1,0 +1,126 @@
+"""From files to what serves: check, release, roll back. Editing files changes nothing until they are released."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from decisioning import personas
+from decisioning.catalogue import load, pack
+from decisioning.decision import Scorer
+from decisioning.errors import ConfigError, NotFound, Problem, Refused
+from decisioning.release import Release
+from decisioning.source import decode
+from features.ledger import Ledger, now_us
+from features.repository import apply
+from serving.scoring import PRIOR, model_scorer, prior_scorer
+from serving.settings import Workspace
+from training.registry import Registry
+
+
+def read_files(workspace: Workspace) -> dict[str, str]:
+    """Relative path -> text of every YAML file of the catalogue; raises ConfigError where there is none."""
+    files = sorted(p for p in workspace.catalogue.rglob("*") if p.suffix in (".yaml", ".yml") and p.is_file())
+    if not files:
+        raise ConfigError([Problem("catalogue", 1, "there is no YAML file here", "make one with: brain new DIR")])
+    names = {str(p.relative_to(workspace.root)): p for p in files}
+    return {name: decode(name, path.read_bytes()) for name, path in names.items()}
+
+
+@contextmanager
+def open_ledger(workspace: Workspace) -> Iterator[Ledger]:
+    """The workspace's ledger, closed at the end."""
+    workspace.data.mkdir(mode=0o700, exist_ok=True)
+    with Ledger.open(workspace.database_url, workspace.secret()) as ledger:
+        yield ledger
+
+
+def check(workspace: Workspace) -> dict[str, Any]:
+    """Reads and cross-checks every file, then decides for every persona; raises ConfigError or Refused."""
+    files = read_files(workspace)
+    load(files, workspace.settings.environment)
+    release = Release.from_bytes(pack(files))
+    verdicts = personas.run(release, *_scorer(workspace, release), now_us())
+    if failed := [f"persona {v.persona}: {f}" for v in verdicts for f in v.failures]:
+        raise Refused("\n".join(failed))
+    catalogue = release.catalogue
+    return {
+        "release": release.hash,
+        "actions": len(catalogue.actions),
+        "treatments": len(release.candidates),
+        "features": len(catalogue.features),
+        "policies": len(catalogue.policies),
+        "personas": len(verdicts),
+    }
+
+
+def release(workspace: Workspace, by: str) -> dict[str, Any]:
+    """Checks, keeps the bytes, prepares the feature store, and makes the environment serve them."""
+    checked = check(workspace)
+    packed = pack(read_files(workspace))
+    compiled = Release.from_bytes(packed)
+    workspace.data.mkdir(mode=0o700, exist_ok=True)
+    apply(workspace.data, compiled.schema, workspace.root.name)
+    with open_ledger(workspace) as ledger:
+        name = ledger.put_release(packed)
+        already = ledger.active(workspace.settings.environment) == name
+        if not already:
+            ledger.activate(workspace.settings.environment, name, by)
+    return {**checked, "environment": workspace.settings.environment, "changed": not already}
+
+
+def rollback(workspace: Workspace, by: str, to: str | None = None) -> dict[str, Any]:
+    """Serves the release before the one that serves now, or the one named; its bytes were kept."""
+    environment = workspace.settings.environment
+    with open_ledger(workspace) as ledger:
+        served = [a.release for a in ledger.activations(environment)]
+        target = to or _before(served)
+        if target not in served:
+            raise NotFound("release", f"it was never released in {environment}")
+        compiled = Release.from_bytes(ledger.get_release(target))
+        apply(workspace.data, compiled.schema, workspace.root.name)
+        ledger.activate(environment, target, by)
+    return {"release": target, "environment": environment, "was": served[-1]}
+
+
+def pause(workspace: Workspace, action: str, *, resume: bool = False) -> dict[str, Any]:
+    """Takes an action out of, or back into, every decision from at most two seconds on; no release."""
+    with open_ledger(workspace) as ledger:
+        active = ledger.active(workspace.settings.environment)
+        if active is None or action not in Release.from_bytes(ledger.get_release(active)).actions:
+            raise NotFound("action", "the release that serves has no such action")
+        (ledger.resume if resume else ledger.pause)(action)
+        return {"action": action, "paused": not resume}
+
+
+def _before(served: list[str]) -> str:
+    """The newest release that is not the one that serves."""
+    earlier = [r for r in served if r != served[-1]] if served else []
+    if not earlier:
+        raise Refused("there is no earlier release to go back to")
+    return earlier[-1]
+
+
+def _scorer(workspace: Workspace, compiled: Release) -> tuple[Scorer, str]:
+    registry = Registry(workspace.data)
+    version = registry.aliased("propensity", "champion")
+    if version is None:
+        return prior_scorer(compiled), PRIOR
+    return model_scorer(compiled, registry.load("propensity", version)), f"propensity@{version}"
+
+
+def new(root: Path) -> dict[str, Any]:
+    """A workspace with a small catalogue to start from; raises Refused where there are files already."""
+    if root.exists() and any(root.iterdir()):
+        raise Refused(f"{root} is not empty; name a new folder")
+    for source in sorted(STARTER.rglob("*.yaml")):
+        target = root / source.relative_to(STARTER)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(source.read_text())
+    workspace = Workspace.open(root)
+    workspace.create_secret()
+    workspace.data.mkdir(mode=0o700)
+    return {"workspace": str(root), "next": f"brain check --workspace {root}"}
+
+
+STARTER = Path(__file__).parent / "starter"
