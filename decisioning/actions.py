@@ -138,12 +138,6 @@ class Channel(Strict):
     human: bool = False
     quiet_hours: QuietHours | None = None
 
-    @model_validator(mode="after")
-    def _quiet_only_outbound(self) -> Self:
-        if self.quiet_hours and self.direction == "inbound":
-            raise ValueError("quiet hours are for outbound channels: an inbound customer comes to us")
-        return self
-
 
 class Amount(Strict):
     """A number of euros, `{points: 500}` or `{expression: …, typical: 120}`: exactly one form is not None."""
@@ -163,7 +157,7 @@ class Amount(Strict):
         if sum(form is not None for form in (self.eur, self.points, self.expression)) != 1:
             raise ValueError('expected a number of euros, {points: 500} or {expression: "…", typical: 120}')
         if (self.expression is None) != (self.typical is None):
-            raise ValueError("`expression` and `typical` (the euros of a typical customer) belong together")
+            raise ValueError("an expression needs the euros of a typical customer", "add `typical: 120`")
         return self
 
     def constant_eur(self, eur_per_point: float) -> float | None:

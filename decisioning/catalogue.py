@@ -76,10 +76,11 @@ def _in_order(unread: list[Problem], problems: list[Problem]) -> list[Problem]:
 
 
 def _catalogue(found: Draft) -> Catalogue:
-    features = {item.spec.name: item.spec for item in found.features}
+    features = tuple(item.spec for item in found.features)
+    schema = FeatureSchema(features).features
     return Catalogue(
         settings=found.settings.spec,
-        features=tuple(features.values()),
+        features=features,
         purposes=tuple(item.spec for item in found.purposes),
         bases=tuple(item.spec for item in found.bases),
         channels=tuple(item.spec for item in found.channels),
@@ -88,7 +89,7 @@ def _catalogue(found: Draft) -> Catalogue:
         protections=tuple(item.spec for item in found.protections),
         caps=tuple(item.spec for item in found.caps),
         emotion=tuple(item.spec for item in found.emotion),
-        personas=tuple(_typed(item.spec, features) for item in found.personas),
+        personas=tuple(_typed(item.spec, schema) for item in found.personas),
     )
 
 

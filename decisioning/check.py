@@ -99,6 +99,9 @@ def _channels(draft: Draft) -> Iterator[Problem]:
         yield from unknown(item, ("purposes",), "purpose", channel.purposes, draft.named["purposes"])
         yield from twice(item, ("placements",), channel.placements)
         quiet = channel.quiet_hours
+        if quiet and channel.direction == "inbound":
+            message = "an inbound customer comes to us: there are no quiet hours"
+            yield item.problem(("quiet_hours",), message, "remove `quiet_hours`, or write `direction: outbound`")
         if quiet and quiet.from_ == quiet.to:
             yield item.problem(("quiet_hours",), "they begin and end at the same time", "write when they end in `to`")
 

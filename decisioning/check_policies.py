@@ -10,7 +10,7 @@ from decisioning.check_shape import Draft, Item
 from decisioning.check_words import hint
 from decisioning.errors import Problem
 from decisioning.policies import REQUIRED_PROTECTIONS, Attach, Cap, EmotionRule, Persona, Policy
-from decisioning.schema import Feature
+from decisioning.schema import Feature, FeatureSchema
 from decisioning.source import Path, cut
 
 _GIVEN = {"channel": "`channel:`", "locale": "`locale:`", "now": "`as_of:`", "has_account": "`account:`"}
@@ -26,7 +26,7 @@ def policy_problems(draft: Draft) -> Iterator[Problem]:
     for rule in draft.emotion:
         yield from _tone(rule, draft)
     channels = {item.spec.id: item.spec for item in draft.channels}
-    features = {item.spec.name: item.spec for item in draft.features}
+    features = FeatureSchema(tuple(item.spec for item in draft.features)).features
     for persona in draft.personas:
         yield from _persona(persona, draft, channels)
         yield from _facts(persona, draft, features)

@@ -16,6 +16,7 @@ from decisioning.source import Node, cut
 _EXAMPLES = {
     "action": "action: tv-bundle",
     "after": "after: declined",
+    "attach": "attach: {issue: grow}",
     "automation": "automation: automatic",
     "basis": "basis: contract",
     "channel": "channel: web",
@@ -29,6 +30,7 @@ _EXAMPLES = {
     "days": "days: 90",
     "direction": "direction: inbound",
     "dtype": "dtype: float",
+    "eur_per_point": "eur_per_point: 0.01",
     "ends_at": "ends_at: 2027-01-01",
     "expect": "expect: {action: tv-bundle}",
     "expression": 'expression: "monthly_fee_eur * 6"',
@@ -109,43 +111,50 @@ def shape_problems(label: str, model: type[BaseModel], error: ValidationError, n
     seen: set[int] = set()
     for detail in error.errors(include_url=False):
         at = node.at(detail["loc"])
+        if detail["type"] == "too_short" and at.value:
+            continue  # not empty, but none of its items is right: that is said of them
         if detail["type"] not in ("missing", "extra_forbidden"):
             if id(at) in seen:
                 continue  # the members of a union complain one by one about the same value
             seen.add(id(at))
-        message, suggestion = _describe(model, detail)
+        message, suggestion = _describe(model, detail, node)
         yield at.problem(f"{label}: {message}", suggestion)
 
 
-def _describe(model: type[BaseModel], error: ErrorDetails) -> tuple[str, str | None]:
-    """What to say of one error. Keys of a mapping have `[key]` at the end of their `loc`."""
+def _describe(model: type[BaseModel], error: ErrorDetails, node: Node) -> tuple[str, str | None]:
+    """What to say of one error, and what to write instead."""
     loc = error["loc"]
-    name = next((step for step in reversed(loc) if isinstance(step, str) and step != "[key]"), "it")
-    example = _EXAMPLES.get(name)
     if error["type"] == "missing":
-        return f"`{name}` is missing", f"add `{example or name + ': …'}`"
+        return f"`{loc[-1]}` is missing", f"add `{_EXAMPLES.get(str(loc[-1])) or f'{loc[-1]}: …'}`"
     if error["type"] == "extra_forbidden":
-        return f"unknown key `{cut(name)}`", hint(name, keys_at(model, loc[:-1]))
+        return f"unknown key `{cut(str(loc[-1]))}`", hint(str(loc[-1]), keys_at(model, loc[:-1]))
+    name = next((step for step in reversed(node.known_part(loc)) if isinstance(step, str)), "")
+    subject, example = f"`{cut(name)}` " if name else "", _EXAMPLES.get(name)
     if error["type"] in _WANTED:
-        wanted = f"`{cut(name)}` must be {_WANTED[error['type']]}, not {_say(error['input'])}"
-        return wanted, _retype(error["type"], error["input"], example)
-    return _of_value(cut(name), error, error.get("ctx", {}), example)
+        message = f"{subject}must be {_WANTED[error['type']]}, not {_say(error['input'])}"
+        if keys := "" if example else ", ".join(f"`{key}`" for key in keys_at(model, loc)):
+            return message, f"write `key: value`, with keys among {keys}"
+        return message, _retype(error["type"], error["input"], example)
+    return _of_value(subject, error, error.get("ctx", {}), example)
 
 
-def _of_value(name: str, error: ErrorDetails, context: dict[str, Any], example: str | None) -> tuple[str, str | None]:
+def _of_value(
+    subject: str, error: ErrorDetails, context: dict[str, Any], example: str | None
+) -> tuple[str, str | None]:
     """What to say of a value of the right type that cannot be."""
     kind, value = error["type"], error["input"]
     if kind == "literal_error":
         allowed = re.findall(r"'([^']*)'", str(context["expected"])) or [str(context["expected"]).lower()]
-        return f"`{name}` cannot be {_say(value)}", hint(str(value), allowed)
+        return f"{subject}cannot be {_say(value)}", hint(str(value), allowed)
     if kind == "string_pattern_mismatch":
         return _misshapen(str(value), str(context["pattern"]))
-    if kind == "value_error":
-        return str(context["error"]), None
+    if kind == "value_error":  # of our own specs: what is wrong, and perhaps what to write instead
+        message, *mended = context["error"].args
+        return f"{subject and subject.strip() + ': '}{message}", next(iter(mended), _such_as(example))
     if kind in _BOUNDS:
         bound = next(iter(context.values()))
-        return f"`{name}` must be {_BOUNDS[kind]} {bound:g}, not {_say(value)}", _such_as(example)
-    return f"`{name}` {_LIMITS.get(kind, error['msg']).format(**context)}", _such_as(example)
+        return f"{subject}must be {_BOUNDS[kind]} {bound:g}, not {_say(value)}", _such_as(example)
+    return f"{subject}{_LIMITS.get(kind, error['msg']).format(**context)}", _such_as(example)
 
 
 def _misshapen(text: str, pattern: str) -> tuple[str, str | None]:

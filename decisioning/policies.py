@@ -19,7 +19,7 @@ REQUIRED_PROTECTIONS: tuple[ProtectionKind, ...] = ("hardship", "vulnerability",
 
 def _single(raw: Any) -> Any:
     if isinstance(raw, tuple | dict):
-        raise ValueError("expected one number, one text, true or false")
+        raise ValueError("expected a single value", "write one number, one text, true or false")
     return raw
 
 
@@ -71,7 +71,9 @@ class Policy(Strict):
     @model_validator(mode="after")
     def _one_rule(self) -> Self:
         if (self.permit is None) == (self.deny is None):
-            raise ValueError("expected either `permit` (passes when true) or `deny` (passes when false)")
+            raise ValueError(
+                "it needs one rule", 'add `permit: "age >= 18"` (passes if true), or `deny: …` (passes if false)'
+            )
         return self
 
     @property
@@ -122,7 +124,7 @@ class EmotionRule(Strict):
     @model_validator(mode="after")
     def _does_something(self) -> Self:
         if not (self.silence_sales or self.tone or self.handover):
-            raise ValueError("the rule does nothing: add `silence_sales: true`, `tone` or `handover`")
+            raise ValueError("it does nothing", "add `silence_sales: true`, `tone: calm` or `handover: a reason`")
         return self
 
 
@@ -144,7 +146,7 @@ class Expect(Strict):
     @model_validator(mode="after")
     def _one_answer(self) -> Self:
         if self.action and self.none:
-            raise ValueError("`action` and `none` exclude each other")
+            raise ValueError("an action is expected, and none", "remove `action` or `none`")
         if not (self.action or self.none or self.withheld):
             raise ValueError("expected {action: tv-bundle}, {none: true} or {withheld: {tv-bundle: no-debt}}")
         return self

@@ -39,6 +39,7 @@ _HINTS = {
     "did not find expected '-' indicator": "start every item of a list with `- `, all at the same indentation",
     "did not find expected ',' or '}'": "close the `{`, and put a comma between its entries",
     "did not find expected ',' or ']'": "close the `[`, and put a comma between its items",
+    "did not find expected node content": "write a value here, or close what is open",
     "could not find expected ':'": "write `key: value`, with a space after the colon",
     "found unexpected end of stream": "close the quote that is opened here",
     "found unknown escape character": "use 'single quotes', or write the backslash twice",
@@ -60,11 +61,18 @@ class Node:
     def at(self, path: Path) -> "Node":
         """The node at a path, or the deepest one on the way there."""
         node = self
-        for step in path:
-            if step not in node.items:
-                break
+        for step in self.known_part(path):
             node = node.items[step]
         return node
+
+    def known_part(self, path: Path) -> Path:
+        """As much of a path as leads to nodes."""
+        node = self
+        for i, step in enumerate(path):
+            if step not in node.items:
+                return path[:i]
+            node = node.items[step]
+        return path
 
     def problem(self, message: str, suggestion: str | None = None) -> Problem:
         """A mistake that stands here."""
@@ -249,16 +257,17 @@ def _events(text: str) -> Iterator[yaml.Event]:
 def _in_words(error: yaml.MarkedYAMLError, text: str) -> _UnreadableError:
     mark = error.problem_mark or error.context_mark
     problem = error.problem or "this is not YAML"
-    if "end of stream" in problem and error.context_mark:
-        mark = error.context_mark
+    lines = text.splitlines()
+    if mark and error.context_mark and not "".join(lines[mark.line :])[mark.column :].strip():
+        mark = error.context_mark  # at the end of the text: say where it began
     if mark is None:
         return _UnreadableError(1, f"this is not YAML: {problem}")
-    lines = text.splitlines()
-    line = lines[mark.line] if mark.line < len(lines) else ""
+    number = min(mark.line, max(0, len(text.rstrip().splitlines()) - 1))
+    line = lines[number] if lines else ""
     if "\t" in line[: len(line) - len(line.lstrip())] or line[mark.column : mark.column + 1] == "\t":
-        return _UnreadableError(mark.line + 1, "a tab where YAML wants spaces", "indent with spaces")
+        return _UnreadableError(number + 1, "a tab where YAML wants spaces", "indent with spaces")
     hint = next((hint for start, hint in _HINTS.items() if problem.startswith(start)), None)
-    return _UnreadableError(mark.line + 1, f"this is not YAML: {problem}", hint)
+    return _UnreadableError(number + 1, f"this is not YAML: {problem}", hint)
 
 
 def _refuse_references(event: yaml.ScalarEvent | yaml.CollectionStartEvent, line: int) -> None:

@@ -1,0 +1,81 @@
+"""Every mistake of `mistakes.yaml` is refused once, at its line, with what to write instead; what is right is not."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from decisioning.catalogue import load
+from decisioning.errors import ConfigError, Problem
+
+CASES: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "mistakes.yaml").read_text("utf-8"))
+REST = """purposes: [{id: marketing, notice_version: "1"}, {id: service, notice_version: "1"}]
+settings: {locales: [nl, en], time_zone: Europe/Amsterdam}
+channels:
+  - {id: web, direction: inbound, placements: [hero, sidebar]}
+  - {id: email, direction: outbound, placements: [mail]}
+  - {id: agent, direction: inbound, placements: [suggestion], human: true}
+features:
+  - {name: age, dtype: int, min: 0, max: 130}
+  - {name: fee_eur, dtype: float, unit: EUR, min: 0, max: 500}
+  - {name: plan, dtype: enum, values: [basic, plus]}
+  - {name: since, dtype: timestamp}
+  - {name: hardship, dtype: bool}
+  - {name: mood, dtype: float, tags: [emotion]}
+  - {name: illness, dtype: bool, tags: [special-category]}
+  - {name: mood_score, dtype: float, source: model, tags: [emotion]}
+actions:
+  - {id: tv-bundle, issue: grow, group: tv, tier: commercial, value: 9}
+  - {id: fix-router, issue: service, group: help, tier: service, value: 1}
+protections:
+  - {id: hardship, kind: hardship, when: hardship}
+  - {id: vulnerability, kind: vulnerability, when: hardship}
+  - {id: complaint, kind: complaint, when: hardship}
+"""
+
+
+def problems(files: dict[str, str], environment: Any = "dev") -> tuple[Problem, ...]:
+    with pytest.raises(ConfigError) as caught:
+        load(files, environment)
+    return caught.value.problems
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
+def test_mistake(case: dict[str, Any]) -> None:
+    rest = {} if case.get("alone") else {"a.yaml": REST}
+    found = problems({"case.yaml": case["yaml"], **rest}, case.get("environment", "dev"))
+    assert len(found) == 1, [str(problem) for problem in found]
+    assert (found[0].file, found[0].line) == ("case.yaml", case["line"]), str(found[0])
+    assert case["says"] in found[0].message
+    if "suggests" in case:
+        assert case["suggests"] in (found[0].suggestion or "")
+
+
+def test_everything_is_found_in_one_pass() -> None:
+    """Mistakes of shape in one record do not hide those of others, nor what refers to them."""
+    text = """
+features: [{name: new, dtype: flaot}]
+channels: [{id: new, direction: inbound}]
+actions:
+  - {id: new, issue: service, group: new, tier: service, value: 1, treatments: [
+      {id: x, channel: new, placements: [any], content_ref: a},
+      {id: y, channel: old, placements: [any], content_ref: a}]}
+  - {id: newer, issue: service, group: newer, tier: service}
+policies:
+  - {id: fine, level: contact, permit: "new > 3", attach: {group: newer}}
+  - {id: new, level: contact, permit: "agee > 3", attach: {action: newer}}
+"""
+    found = problems({"case.yaml": text, "a.yaml": REST})
+    assert [problem.line for problem in found] == [2, 3, 7, 8, 11]
+
+
+def test_a_file_that_cannot_be_read_hides_only_what_would_refer_to_it() -> None:
+    found = problems(
+        {"a.yaml": REST, "b.yaml": "caps: {", "case.yaml": "purposes: [{id: 3}]\npolicies:\n  - {id: new}"}
+    )
+    assert [(problem.file, problem.line) for problem in found] == [
+        ("b.yaml", 1),
+        *[("case.yaml", 1)] * 2,
+        ("case.yaml", 3),
+    ]
