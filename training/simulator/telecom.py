@@ -19,13 +19,13 @@ from decisioning.rules import Columns, compile_expression
 from decisioning.schema import Value
 from training.simulator.telecom_campaign import CampaignLog, draw_outcomes, run_campaign
 from training.simulator.telecom_consents import ConsentGiven, answers, attitudes, marketing_allowed
-from training.simulator.telecom_customers import Floats, Population, populate
+from training.simulator.telecom_customers import Floats, PastCustomers, Population, past_customers, populate
 from training.simulator.telecom_permits import Permits
 from training.simulator.telecom_showcase import SHOWCASE, Showcase, settle
 from training.simulator.telecom_truth import CHANNELS, MAX_LOGIT, MIN_LOGIT, logits
 
-__all__ = ["AS_OF_US", "CHANNELS", "SHOWCASE", "CampaignLog", "ConsentGiven", "Showcase", "World", "catalogue_files",
-           "generate"]  # fmt: skip
+__all__ = ["AS_OF_US", "CHANNELS", "SHOWCASE", "CampaignLog", "ConsentGiven", "PastCustomers", "Responses", "Showcase",
+           "World", "catalogue_files", "generate"]  # fmt: skip
 
 AS_OF_US = 1_795_435_200_000_000
 """The date of a world that names none: 2026-11-23T12:00:00Z."""
@@ -53,6 +53,7 @@ class World:
     account_ids: tuple[str, ...]
     columns: Columns
     consents: tuple[ConsentGiven, ...]
+    past: PastCustomers
     log: CampaignLog
     actions: tuple[str, ...]
     """Sorted; what action codes, here and in the log, are positions in."""
@@ -74,16 +75,20 @@ class World:
         logit = self._of_action[customers, actions] + self._of_channel[customers, channels]
         return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logit, MIN_LOGIT, MAX_LOGIT))))
 
-    def respond(self, customers: Ints, actions: Ints, channels: Ints, at_us: Ints, rng: np.random.Generator) -> Responses:
+    def respond(
+        self, customers: Ints, actions: Ints, channels: Ints, at_us: Ints, rng: np.random.Generator
+    ) -> Responses:
         """What n contacts at `at_us` lead to; positive outcomes come with their true probability."""
         truth = self.probabilities(customers, actions, channels)
         return Responses(*draw_outcomes(self._actions_in_order, actions, channels, truth, at_us, rng))
 
     def permitted(self, channel: str, **context: Value) -> NDArray[np.bool_]:
         """Bool (n, n_actions): what policies, protections and consent allow now on a channel, caps left aside."""
-        now = np.full(len(self), float(self.as_of_us))
-        columns = dict(self.columns) | {"now": now} | {k: _constant(v, len(self)) for k, v in context.items()}
-        return self._permits.on(columns, self._marketing[:, CHANNELS.index(channel)], CHANNELS.index(channel))
+        n, code = len(self), CHANNELS.index(channel)
+        moment = dict(self.columns) | {"now": np.full(n, float(self.as_of_us))}
+        moment |= {name: _constant(value, n) for name, value in context.items()}
+        lasting = self._permits.lasting(self.columns, n)
+        return self._permits.at(lasting, moment, self._marketing[:, code], np.full(n, code))
 
     @cached_property
     def values_eur(self) -> Floats:
@@ -99,7 +104,9 @@ class World:
     def oracle(self, channel: str, **context: Value) -> tuple[Ints, Floats]:
         """The best permitted action per customer, -1 for none above zero, and its true expected worth in euros (n,)."""
         everyone, code = np.arange(len(self))[:, None], np.asarray([[CHANNELS.index(channel)]])
-        worth = self.probabilities(everyone, np.arange(len(self.actions))[None, :], code) * self.values_eur - self.costs_eur
+        worth = (
+            self.probabilities(everyone, np.arange(len(self.actions))[None, :], code) * self.values_eur - self.costs_eur
+        )
         worth = np.where(self.permitted(channel, **context) & np.isfinite(worth), worth, -np.inf)
         best, top = worth.argmax(axis=1), worth.max(axis=1)
         return np.where(top > 0, best, -1), np.maximum(top, 0.0)
@@ -136,6 +143,7 @@ def generate(seed: int, n: int, as_of_us: int = AS_OF_US) -> World:
         account_ids=(*(s.account_id for s in SHOWCASE), *(f"a-{1000 + h}" for h in people.households[len(SHOWCASE) :])),
         columns=people.columns,
         consents=consents,
+        past=past_customers(np.random.default_rng((seed, 1)), n // 2, as_of_us),
         log=run_campaign(
             rng,
             Permits(catalogue, CHANNELS),

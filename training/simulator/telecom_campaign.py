@@ -65,9 +65,10 @@ def run_campaign(
     at_us = as_of_us - CAMPAIGN_DAYS * DAY_US + np.sort(rng.integers(0, CAMPAIGN_DAYS * DAY_US, m))
     channel = rng.choice(len(CHANNELS), m, p=[_CHANNEL_SHARE[c] for c in CHANNELS])
     page, reason = _context(rng, channel)
-    columns = {name: column[who] for name, column in customers.items()}
-    columns |= {"now": at_us.astype(np.float64), "page": page, "contact_reason": reason}
-    allowed = permits.on(columns, marketing[who, channel], channel)
+    moment = {name: customers[name][who] for name in permits.read_at & customers.keys()}
+    moment |= {"now": at_us.astype(np.float64), "page": page, "contact_reason": reason}
+    lasting = permits.lasting(customers, len(marketing))
+    allowed = permits.at(lasting[who], moment, marketing[who, channel], channel)
     choices = allowed.sum(axis=1)
     kept = np.flatnonzero(choices)[:contacts]
     action = _pick(rng, allowed[kept], choices[kept])

@@ -11,7 +11,9 @@ from training.simulator.telecom_truth import CHANNELS
 
 NOTICE, OLD_NOTICE = "2026-01", "2024-06"
 ANSWERED_DAYS = (300.0, 100.0)
-Attitude = Literal["silent", "open", "impersonal", "own-channels", "e-mail-only", "closed", "withdrawn", "objected", "stale"]
+Attitude = Literal[
+    "silent", "open", "impersonal", "own-channels", "e-mail-only", "closed", "withdrawn", "objected", "stale"
+]
 
 
 class ConsentGiven(NamedTuple):
@@ -42,7 +44,10 @@ ATTITUDES: dict[Attitude, tuple[float, tuple[_Said, ...]]] = {
     ),
     "e-mail-only": (0.04, (("marketing", "email", "granted"), ("profiling", "email", "granted"))),
     "closed": (0.10, (("marketing", "*", "refused"), ("profiling", "*", "refused"))),
-    "withdrawn": (0.05, (("marketing", "*", "granted"), ("profiling", "*", "granted"), ("marketing", "*", "withdrawn"))),
+    "withdrawn": (
+        0.05,
+        (("marketing", "*", "granted"), ("profiling", "*", "granted"), ("marketing", "*", "withdrawn")),
+    ),
     "objected": (0.01, (("marketing", "*", "objected"),)),
     "stale": (0.02, (("marketing", "*", "granted"), ("profiling", "*", "granted"))),
 }

@@ -64,17 +64,34 @@ def populate(rng: Rng, n: int, as_of_us: int) -> Population:
     complete |= _persons(rng, complete)
     complete |= _usage(rng, complete, leaning[0], leaning[1])
     complete |= _troubles(rng, complete)
-    complete["churn_risk"] = churn_probability(complete, leaning[0])
+    complete["churn_risk"] = np.round(churn_probability(complete, np.zeros(n)), 4)
     return Population(household_of, _with_gaps(rng, complete), complete, leaning[0], leaning[1])
 
 
 def churn_probability(complete: dict[str, Column], saver: Floats) -> Floats:
-    """Probability of leaving within 90 days, (n,): new, out of contract, faulty and pricey lines leave."""
+    """Probability of leaving within 90 days, (n,): those who are new, have faults or pay too much leave.
+
+    With `saver` (n,) zero it is the best that anybody can know.
+    """
     c = complete
     logit = -3.1 + 0.35 * saver + 0.25 * np.minimum(c["faults_90d"], 5) + 0.012 * (c["monthly_fee_eur"] - 55)
     logit += 0.7 * (c["tenure_months"] < 14) - 0.004 * c["tenure_months"] + 0.5 * c["open_complaint"]
     logit += 0.9 * (c["saving_possible_eur"] >= 8) * (c["tenure_months"] < 60)
-    return np.round(1.0 / (1.0 + np.exp(-logit)), 4)
+    return np.asarray(1.0 / (1.0 + np.exp(-logit)))
+
+
+@dataclass(frozen=True)
+class PastCustomers:
+    """Customers as they stood ninety days before the world's date, and whether they had left by then, bool (n,)."""
+
+    columns: dict[str, Column]
+    left: NDArray[np.bool_]
+
+
+def past_customers(rng: Rng, n: int, as_of_us: int) -> PastCustomers:
+    """What a churn-risk model learns from; nobody of them is among the customers of today."""
+    people = populate(rng, n, as_of_us - 90 * DAY_US)
+    return PastCustomers(people.columns, rng.random(n) < churn_probability(people.complete, people.saver))
 
 
 def _households(rng: Rng, n: int) -> NDArray[np.int64]:
@@ -149,7 +166,9 @@ def _usage(rng: Rng, c: dict[str, Column], saver: Floats, curious: Floats) -> di
     share = np.where(c["data_bundle_gb"] >= UNLIMITED_GB, 0.045, 0.6) * np.exp(rng.normal(0.1 * curious, 0.5, n))
     used = np.round(np.minimum(share * c["data_bundle_gb"], np.minimum(c["data_bundle_gb"] * 1.3, 400.0)), 1)
     tv = np.where(c["has_broadband"] == 1, rng.gamma(2.2, 4.5 + 2.0 * c["has_tv"]), rng.gamma(1.2, 2.0, n))
-    wifi = np.clip(rng.normal(80 - 5.5 * (c["household_size"] - 1) - 0.12 * np.nan_to_num(c["router_age_months"]), 15), 5, 100)
+    wifi = np.clip(
+        rng.normal(80 - 5.5 * (c["household_size"] - 1) - 0.12 * np.nan_to_num(c["router_age_months"]), 15), 5, 100
+    )
     too_big = np.nan_to_num(share, nan=0.6) < 0.35
     saving = np.where(too_big & (rng.random(n) < 0.7), rng.gamma(2.0, 3.0, n), rng.gamma(0.4, 1.0, n))
     return {

@@ -3,15 +3,32 @@
 Outcome history, caps and pauses are left aside: the generated customers have no past but the campaign itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from decisioning.actions import Action
 from decisioning.catalogue import Catalogue
-from decisioning.rules import ColumnHistory, Columns, KleeneColumn, Rule, compile_rule
+from decisioning.rules import ColumnHistory, Columns, Rule, compile_rule
 
 Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+
+
+MOMENT = frozenset({"now", "channel", "locale", "page", "contact_reason"})
+"""What changes from one contact to the next; everything else stays with the customer."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A rule over actions: `members` bool (n_actions,)."""
+
+    rule: Rule
+    deny: bool
+    members: Bools
 
 
 class Permits:
@@ -20,28 +37,46 @@ class Permits:
     def __init__(self, catalogue: Catalogue, channels: Sequence[str]) -> None:
         self.actions = tuple(sorted(catalogue.actions, key=lambda a: a.id))
         self.commercial = np.asarray([a.commercial for a in self.actions])
-        self.served = np.asarray([[any(t.channel == c for t in a.treatments) for a in self.actions] for c in channels])
-        """Bool (n_channels, n_actions): which actions have a treatment there."""
-        schema = catalogue.schema_of_features.features
-        self._gates: list[tuple[Rule, bool, Bools]] = []
-        for protection in catalogue.protections:
-            self._gates.append((compile_rule(protection.when, schema), True, self.commercial))
-        for policy in catalogue.policies:
-            members = np.asarray([policy.attach.covers(a) for a in self.actions])
-            self._gates.append((compile_rule(policy.rule, schema), policy.deny is not None, members))
+        self._served = np.asarray([[any(t.channel == c for t in a.treatments) for a in self.actions] for c in channels])
+        gates = tuple(_gates(catalogue, self.actions, self.commercial))
+        self._lasting = tuple(g for g in gates if not g.rule.reads & MOMENT)
+        self._momentary = tuple(g for g in gates if g.rule.reads & MOMENT)
 
-    def on(self, columns: Columns, marketing: Bools, channel: int | NDArray[np.int64]) -> Bools:
-        """Bool (n, n_actions) for customers as `columns`; `marketing` bool (n,); `channel` one code or (n,)."""
-        allowed = np.broadcast_to(self.served[channel], (len(marketing), len(self.actions))).copy()
+    def lasting(self, customers: Columns, n: int) -> Bools:
+        """Bool (n, n_actions): what the gates about customers alone allow each of n customers."""
+        return self._through(self._lasting, np.ones((n, len(self.actions)), dtype=np.bool_), customers)
+
+    def at(self, lasting: Bools, moment: Columns, marketing: Bools, channel: Ints) -> Bools:
+        """Bool (m, n_actions): what is allowed at m moments.
+
+        `lasting` (m, n_actions) are the customers' rows of `lasting()`, `marketing` (m,) whether they may be sold to
+        there, `channel` (m,) codes; `moment` has the columns (m,) of customer and context that momentary rules read.
+        """
+        allowed = lasting & self._served[channel]
         allowed[:, self.commercial] &= marketing[:, None]
-        for rule, deny, members in self._gates:
-            passed = _passed(rule.truth_column(columns, len(marketing), _no_history(len(marketing)), "any"), deny)
-            allowed[:, members] &= passed[:, None]
+        return self._through(self._momentary, allowed, moment)
+
+    @cached_property
+    def read_at(self) -> frozenset[str]:
+        """The columns that momentary rules read."""
+        return frozenset().union(*(g.rule.reads for g in self._momentary))
+
+    @staticmethod
+    def _through(gates: Sequence[Gate], allowed: Bools, columns: Columns) -> Bools:
+        n = len(allowed)
+        for gate in gates:
+            truth = gate.rule.truth_column(columns, n, _no_history(n), "any")
+            allowed[:, gate.members] &= (truth.false if gate.deny else truth.true)[:, None]
         return allowed
 
 
-def _passed(truth: KleeneColumn, deny: bool) -> Bools:
-    return truth.false if deny else truth.true
+def _gates(catalogue: Catalogue, actions: Sequence[Action], commercial: Bools) -> Iterator[Gate]:
+    schema = catalogue.schema_of_features.features
+    for protection in catalogue.protections:
+        yield Gate(compile_rule(protection.when, schema), True, commercial)
+    for policy in catalogue.policies:
+        members = np.asarray([policy.attach.covers(a) for a in actions])
+        yield Gate(compile_rule(policy.rule, schema), policy.deny is not None, members)
 
 
 def _no_history(n: int) -> ColumnHistory:

@@ -58,7 +58,9 @@ _AT_PEACE: Mapping[str, Any] = {
 }
 
 
-def _ask(n: int, customer: str, account: str, channel: str, locale: str, slots: Mapping[str, int], **context: str) -> Any:
+def _ask(
+    n: int, customer: str, account: str, channel: str, locale: str, slots: Mapping[str, int], **context: str
+) -> Any:
     return {
         "request_id": f"showcase-{n}",
         "customer_id": customer,

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from training.simulator.telecom_customers import UNLIMITED_GB, Floats, Population
 
@@ -35,7 +36,9 @@ AFFINITY = {
 }
 
 TRUTH: dict[str, Response] = {
-    "fibre-upgrade": Response(0.02, ((0.7, "slow"), (0.5, "busy*slow"), (0.5, "faulty"), (0.3, "curious"), (-0.3, "saver"))),
+    "fibre-upgrade": Response(
+        0.02, ((0.7, "slow"), (0.5, "busy*slow"), (0.5, "faulty"), (0.3, "curious"), (-0.3, "saver"))
+    ),
     "faster-internet": Response(0.013, ((0.6, "busy"), (0.7, "slow*screen"), (0.3, "curious"), (-0.4, "saver"))),
     "wifi-plus": Response(0.024, ((0.9, "weak_wifi"), (0.5, "weak_wifi*busy"), (0.4, "old_router"), (-0.2, "saver"))),
     "sim-only": Response(0.018, ((0.5, "loyal"), (0.8, "couple*loyal"), (-0.5, "costly"), (0.4, "saver"))),
@@ -76,7 +79,7 @@ def drivers(people: Population) -> dict[str, Floats]:
     """What moves people, each (n,), 0 for the average customer or for one whom it does not concern."""
     c = people.complete
 
-    def flag(condition: Floats) -> Floats:
+    def flag(condition: NDArray[np.bool_]) -> Floats:
         return np.asarray(condition, dtype=np.float64)
 
     used = np.nan_to_num(c["data_used_gb"] / c["data_bundle_gb"])

@@ -1,0 +1,99 @@
+"""The demo operator's catalogue: complete, consistent with itself, and fit to be shown to its customers."""
+
+import re
+
+import pytest
+
+from decisioning.catalogue import load, pack
+from decisioning.decision import Ask, Known, PlacementAsk
+from decisioning.engine import decide, screened_for
+from decisioning.release import Release
+from decisioning.standing import Consent, Standing
+from training.simulator.telecom import AS_OF_US, CHANNELS, catalogue_files
+
+FILES = catalogue_files()
+CATALOGUE = load(FILES, "prod")
+RELEASE = Release.from_bytes(pack(FILES))
+TREATMENTS = [(a, t) for a in CATALOGUE.actions for t in a.treatments]
+PRICE = {"nl": re.compile(r"€ (\d+(?:,\d\d)?)"), "en": re.compile(r"€(\d+(?:\.\d\d)?)")}
+NEVER_SAID = re.compile(
+    r"\b(laatste kans|nog maar|alleen vandaag|op=op|zolang de voorraad|mis het niet|haast|"
+    r"last chance|only today|hurry|while stocks last|don't miss|limited time|"
+    r"wij voelen|we voelen|wij begrijpen hoe|we begrijpen hoe|ik voel|we feel|i feel|"
+    r"we understand how|we know how you)\b",
+    re.IGNORECASE,
+)
+
+
+def texts():
+    for action, treatment in TREATMENTS:
+        for content in (treatment.content, *treatment.tone.values()):
+            for locale, fields in content.items():
+                yield action, f"{action.id}.{treatment.id}", locale, " ".join(fields.values())
+
+
+def test_the_whole_world_is_there():
+    assert len(CATALOGUE.features) >= 22
+    assert len(CATALOGUE.actions) >= 24
+    assert {a.issue for a in CATALOGUE.actions} == {"grow", "retain", "service", "nurture", "hardship"}
+    assert {a.tier for a in CATALOGUE.actions} == {"mandatory", "service", "commercial"}
+    assert len({a.group for a in CATALOGUE.actions}) >= 8
+    assert sorted(c.id for c in CATALOGUE.channels) == sorted(CHANNELS)
+    assert {p.level for p in CATALOGUE.policies} == {"eligibility", "applicability", "suitability", "contact"}
+    assert {p.kind for p in CATALOGUE.protections} == {
+        "hardship", "vulnerability", "complaint", "bereavement", "arrears"
+    }  # fmt: skip
+
+
+def test_every_channel_and_placement_is_used():
+    used = {(t.channel, p) for _, t in TREATMENTS for p in t.placements}
+    assert used == {(c.id, p) for c in CATALOGUE.channels for p in c.placements}
+
+
+def test_every_treatment_speaks_both_languages_with_the_same_fields():
+    for _, treatment in TREATMENTS:
+        for content in (treatment.content, *treatment.tone.values()):
+            assert set(content) == {"nl", "en"}
+            assert set(content["nl"]) == set(content["en"])
+
+
+def test_a_price_in_a_text_is_the_price_of_the_action():
+    for action, treatment, locale, text in texts():
+        for price in PRICE[locale].findall(text):
+            assert float(price.replace(",", ".")) == action.price_eur, (treatment, text)
+
+
+def test_no_pressure_and_no_pretended_feelings():
+    assert [(t, text) for _, t, _, text in texts() if NEVER_SAID.search(text)] == []
+
+
+def test_text_messages_that_sell_say_how_to_stop():
+    for action, treatment, _, text in texts():
+        if action.commercial and ".text" in treatment:
+            assert "STOP" in text
+
+
+def test_files_are_short_enough_to_read():
+    assert all(len(text.splitlines()) < 400 and max(map(len, text.splitlines())) <= 180 for text in FILES.values())
+
+
+def prior(_facts, candidates):
+    raise AssertionError("nobody of the personas allowed profiling")
+
+
+@pytest.mark.parametrize("persona", CATALOGUE.personas, ids=lambda p: p.id)
+def test_persona(persona):
+    now_us = persona.as_of_us or AS_OF_US
+    consents = tuple(
+        Consent(c.purpose, c.channel, c.status, "test", "2026-01", now_us - 1, None, n)
+        for n, c in enumerate(persona.consents)
+    )
+    placements = tuple(PlacementAsk(name=p) for p in persona.placements)
+    ask = Ask(request_id="r", customer_id="c", account_id="a", channel=persona.channel, placements=placements)
+    who = Known(persona.facts, Standing("p", 1, consents), Standing("a", 1))
+    decision = decide(ask, who, RELEASE, prior, model="prior@0", now_us=now_us, decision_id="d-1")
+    shown = [o["action"] for p in decision.answer["placements"] for o in p["offers"]]
+    assert persona.expect.action is None or shown[0] == persona.expect.action
+    assert not persona.expect.none or shown == []
+    withheld = {(w.treatment.split(".")[0], w.gate) for w in screened_for(ask, who, RELEASE, now_us=now_us).withheld}
+    assert set(persona.expect.withheld.items()) <= withheld
