@@ -32,8 +32,16 @@ def history_of(release: Release, known: Known, now_us: int) -> History:
     return count
 
 
-def suppressed_by(action: Action, known: Known, now_us: int) -> str | None:
-    """The outcome after which the action stays away now, or None."""
+def suppressed(view: View, known: Known, now_us: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Outcomes after which candidates stay away now, with those; only actions with a past are looked at."""
+    happened = {*known.person.outcomes, *(known.account.outcomes if known.account else ())}
+    for name in sorted(happened & view.of_action.keys()):
+        members = view.of_action[name]
+        if after := _suppressed_by(view.actions[members[0]], known, now_us):
+            yield after, members
+
+
+def _suppressed_by(action: Action, known: Known, now_us: int) -> str | None:
     history = standing_for(action, known)
     for rule in action.suppress:
         since_us = 0 if rule.days is None else now_us - round(rule.days * DAY_US)

@@ -91,7 +91,7 @@ class View:
     gates: tuple[Gate, ...]
     placeholders: tuple[tuple[str, Mask], ...]
     caps: tuple[CompiledCap, ...]
-    suppressing: NDArray[np.int64]
+    of_action: Mapping[str, tuple[int, ...]]
     value: Amounts
     cost: Amounts
     weights: tuple[Weight, ...]
@@ -183,7 +183,7 @@ def _compile_view(release: Release, channel: Channel) -> View:
         gates=tuple(_gates(release, actions)),
         placeholders=_placeholders(treatments),
         caps=tuple(_caps(catalogue.caps, actions, channel, release.actions)),
-        suppressing=np.asarray([i for i, a in enumerate(actions) if a.suppress], dtype=np.int64),
+        of_action=_by_action(actions),
         value=_amounts([a.value for a in actions], points, release),
         cost=_amounts([a.cost for a in actions], points, release),
         weights=tuple(_weights(release, actions)),
@@ -196,6 +196,13 @@ def _compile_view(release: Release, channel: Channel) -> View:
 
 def _mask(actions: Iterable[Action], test: Callable[[Action], bool]) -> Mask:
     return np.asarray([test(a) for a in actions], dtype=np.bool_)
+
+
+def _by_action(actions: tuple[Action, ...]) -> dict[str, tuple[int, ...]]:
+    members: dict[str, tuple[int, ...]] = {}
+    for i, action in enumerate(actions):
+        members[action.id] = (*members.get(action.id, ()), i)
+    return members
 
 
 def _purposes(actions: tuple[Action, ...], channel: Channel) -> tuple[tuple[str, Mask], ...]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from decisioning.arbitration import Limits
 from decisioning.consent import Permission, permissions
-from decisioning.contact import history_of, limits, quiet, suppressed_by
+from decisioning.contact import history_of, limits, quiet, suppressed
 from decisioning.decision import Known, Withheld
 from decisioning.ethics import may_profile
 from decisioning.release import Gate, Mask, Release, View
@@ -116,9 +116,8 @@ def _per_action_gate(sieve: _Sieve, view: View, gate: Gate, facts: Facts, histor
         if action not in verdicts:
             verdicts[action] = gate.rule.truth(facts, history, action)
         if not gate.passes(verdicts[action]):
-            stopped = np.zeros(len(view), dtype=np.bool_)
-            stopped[i] = True
-            sieve.stop(stopped, gate.id, _verdict(verdicts[action], gate), gate.rule.facts_seen(facts))
+            why = _verdict(verdicts[action], gate)
+            sieve.stop(_only((int(i),), view), gate.id, why, gate.rule.facts_seen(facts))
 
 
 def _contact_gates(sieve: _Sieve, release: Release, view: View, known: Known, facts: Facts, now_us: int) -> Limits:
@@ -127,15 +126,18 @@ def _contact_gates(sieve: _Sieve, release: Release, view: View, known: Known, fa
     hours = view.channel.quiet_hours
     if quiet(hours, zone if isinstance(zone, str) else None, now_us) is not False:
         sieve.stop(np.ones(len(view), dtype=np.bool_), "contact:quiet-hours", "quiet hours where the customer is")
-    for i in view.suppressing:
-        if sieve.alive[i] and (after := suppressed_by(view.actions[i], known, now_us)):
-            stopped = np.zeros(len(view), dtype=np.bool_)
-            stopped[i] = True
-            sieve.stop(stopped, f"suppressed:{after}", f"after the outcome {after}")
+    for after, suppressed_candidates in suppressed(view, known, now_us):
+        sieve.stop(_only(suppressed_candidates, view), f"suppressed:{after}", f"after the outcome {after}")
     room, full = limits(view, known, now_us, settings.max_per_group)
     for gate, members in full:
         sieve.stop(members, gate, "shown as often as it may be")
     return room
+
+
+def _only(members: tuple[int, ...], view: View) -> Mask:
+    mask = np.zeros(len(view), dtype=np.bool_)
+    mask[list(members)] = True
+    return mask
 
 
 def _verdict(truth: bool | None, gate: Gate) -> str:

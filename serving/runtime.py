@@ -97,7 +97,7 @@ class Brain:
         """The answer to a request, as JSON bytes; a live decision is committed before it is given."""
         if ask.mode == "preview":
             return canonical(self.preview(ask).answer)
-        return canonical(await self._commit(ask))
+        return canonical(await self.commit(ask))
 
     def preview(self, ask: Ask) -> Decision:
         """The same decision, written nowhere."""
@@ -129,8 +129,8 @@ class Brain:
             supersedes=supersedes,
         )
 
-    async def _commit(self, ask: Ask) -> dict[str, Any]:
-        """Read, decide, append; again from the reading when another record came first."""
+    async def commit(self, ask: Ask) -> dict[str, Any]:
+        """The answer to a live request: read, decide, append; again from the reading when another record came first."""
         snapshot, decision_id = self.snapshot, new_id()
         repeat, supersedes = 0, None
         for _ in range(ATTEMPTS):
