@@ -57,6 +57,15 @@ def verify_stream(database: Database, stream: str) -> Iterator[Flaw]:
         for row in rows:
             yield from (Flaw(stream, row.version, message) for message in _follow(walk, row))
     yield from (Flaw(stream, walk.version, message) for message in _close(walk, heads[0] if heads else None))
+    if _beyond(database, stream, walk.version):
+        yield Flaw(stream, walk.version, "the stream goes on after its standing")
+
+
+def _beyond(database: Database, stream: str, version: int) -> bool:
+    """Whether there are records that the standing does not know, which a writer would have moved along with them."""
+    more = database.fetch(_RECORDS, {"stream": stream, "after": version, "upto": 2**62})
+    heads = database.fetch(_HEAD, {"stream": stream})
+    return bool(more and heads) and heads[0].version == version
 
 
 def _follow(walk: _Walk, row: Row[Any]) -> Iterator[str]:
@@ -97,5 +106,8 @@ def _close(walk: _Walk, head: Row[Any] | None) -> Iterator[str]:
             yield "the stream has records but no standing"
     elif (head.version, head.head_hash, head.at_us) != (walk.version, walk.hash, walk.at_us):
         yield "the stream does not end where its standing says"
+    elif walk.fold is None:
+        if not walk.bodiless:
+            yield "the standing cannot be checked: a record cannot be folded"
     elif decode(walk.stream, head.version, head.body) != walk.fold:
         yield "the standing is not what the records fold to"

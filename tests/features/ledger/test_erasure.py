@@ -1,0 +1,66 @@
+"""Erasing a subject leaves hashes and a tombstone, and no byte of what was known."""
+
+from pathlib import Path
+
+from features.ledger import Ledger
+from tests.features.ledger.builders import consent, decision, outcome, past_the_ledger
+
+MARK = "Jan de Vries uit Zutphen"
+
+
+def fill(ledger: Ledger, person: str) -> None:
+    ledger.append([consent(person, source=MARK, key=MARK)])
+    for i in range(30):
+        ledger.append([outcome(person, f"{MARK} {i} " + "x" * 3000, key=f"{MARK} {i}")])
+    ledger.append([decision(person, f"offer of {MARK}")])
+
+
+def bytes_of(path: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in sorted(path.parent.iterdir()))
+
+
+def test_no_byte_of_an_erased_subject_stays_in_any_file(tmp_path: Path, secret: bytes) -> None:
+    path = tmp_path / "ledger.db"
+    with Ledger.open(path, secret) as ledger, Ledger.open(path, secret) as reader:
+        person = ledger.stream_of("person", "a")
+        fill(ledger, person)
+        assert reader.read(person)[0].version == 32
+        assert MARK.encode() in bytes_of(path)
+        ledger.erase(person)
+        assert MARK.encode() not in bytes_of(path)
+        assert list(reader.verify()) == []
+    assert MARK.encode() not in bytes_of(path)
+
+
+def test_the_erased_stay_suppressed_and_verify(ledger: Ledger) -> None:
+    person, other = ledger.stream_of("person", "a"), ledger.stream_of("person", "b")
+    fill(ledger, person)
+    ledger.append([consent(other)])
+    ledger.erase(person)
+    ledger.erase(person)
+    assert [r.body for r in ledger.records(person)] == [None] * 32 + [{}]
+    assert ledger.append([consent(person, source=MARK, key="later")]) == (34,)
+    standing, beside = ledger.read(person, other)
+    assert (standing.version, standing.erased, standing.consents, standing.outcomes) == (34, True, (), {})
+    assert beside.consents
+    assert list(ledger.verify()) == []
+
+
+def test_what_is_appended_after_erasure_leaves_only_its_hash(ledger: Ledger, url: str) -> None:
+    person = ledger.stream_of("person", "never heard of")
+    ledger.erase(person)
+    ledger.append([consent(person, source=MARK, key="k"), decision(person, "o1", key="d")])
+    found = ledger.lookup("d")
+    assert found is not None
+    assert (found.version, found.body) == (3, None)
+    assert ledger.fold_at(person, 2).erased
+    rows = past_the_ledger(url, "SELECT body, salt FROM records ORDER BY seq")
+    assert all(row.body in (None, b"{}") for row in rows)
+    assert [row.salt is None for row in rows] == [False, True, True]
+
+
+def test_bodies_gone_without_a_tombstone_are_a_flaw(ledger: Ledger, url: str) -> None:
+    person = ledger.stream_of("person", "a")
+    ledger.append([consent(person)])
+    past_the_ledger(url, "UPDATE records SET body = NULL, salt = NULL")
+    assert [f.message for f in ledger.verify()] == ["the bodies of 1 records are gone, and nobody erased the subject"]

@@ -1,0 +1,80 @@
+"""The tables come from Alembic alone, on open, whoever opens first."""
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+import features.ledger.migrations
+from features.ledger import Ledger
+from features.ledger.tables import METADATA, NEWEST, VERSION_TABLE
+from tests.features.ledger.builders import consent, database_url
+
+ROOT = Path(__file__).parents[3]
+OPEN_AND_APPEND = """
+import sys
+from features.ledger import Ledger, Entry
+body = {"purpose": "marketing", "channel": "*", "status": "granted", "source": "web", "notice_version": "1"}
+print("ready", flush=True)
+sys.stdin.readline()
+with Ledger.open(sys.argv[1], b"secret") as ledger:
+    ledger.append([Entry(ledger.stream_of("person", "a"), "consent", body, 1)])
+"""
+
+
+def test_processes_that_open_at_once_find_one_set_of_tables(empty_url: str) -> None:
+    command = [sys.executable, "-c", OPEN_AND_APPEND, empty_url]
+    started = [
+        subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(3)
+    ]
+    for process in started:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in started:
+        process.communicate(timeout=30)
+        assert process.returncode == 0
+    with Ledger.open(empty_url, b"secret") as ledger:
+        assert [r.version for r in ledger.records(ledger.stream_of("person", "a"))] == [1, 2, 3]
+
+
+def test_the_migrations_make_the_tables_the_code_uses(url: str) -> None:
+    engine = sa.create_engine(database_url(url))
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+        assert compare_metadata(context, METADATA) == []
+    engine.dispose()
+
+
+def test_the_newest_migration_is_the_one_that_open_looks_for() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(features.ledger.migrations.__file__).parent))
+    assert ScriptDirectory.from_config(config).get_heads() == [NEWEST]
+
+
+def test_opening_what_is_migrated_does_not_import_alembic(url: str) -> None:
+    opened = "import sys; from features.ledger import Ledger; Ledger.open(sys.argv[1], b'x').close()"
+    check = f"{opened}; print('alembic' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", check, url], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+def test_the_file_and_its_log_are_private(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        with Ledger.open(tmp_path / "ledger.db", b"secret") as ledger:
+            ledger.append([consent("0" * 40)])
+            modes = {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
+    finally:
+        os.umask(before)
+    assert modes == {0o600}

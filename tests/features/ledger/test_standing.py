@@ -1,0 +1,176 @@
+"""The fold: any order of a backfill gives the same standing, and the snapshot gives back what was folded."""
+
+from dataclasses import replace
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from decisioning.standing import ContactState, Standing
+from features.ledger import HORIZON_US, Entry, Fold, apply
+from features.ledger.snapshot import decode, encode
+from tests.features.ledger.builders import NOW_US, consent, contact, decision, offered, outcome
+
+S = "0" * 40
+TIMES = st.integers(NOW_US - 3 * HORIZON_US, NOW_US) | st.sampled_from(
+    [NOW_US, NOW_US - 1, NOW_US - HORIZON_US, NOW_US - HORIZON_US - 1, NOW_US - 2 * HORIZON_US]
+)
+OFFERS = ("o1", "o2", "o3")
+
+
+def consents() -> st.SearchStrategy[Entry]:
+    return st.builds(
+        lambda status, at, channel, expires, source: consent(
+            S, status, at, channel=channel, expires_us=expires, source=source
+        ),
+        st.sampled_from(["granted", "refused", "withdrawn", "objected"]),
+        st.sampled_from([NOW_US, NOW_US - 1, NOW_US - 2]),
+        st.sampled_from(["*", "email"]),
+        st.none() | st.integers(NOW_US, NOW_US + 2),
+        st.sampled_from(["web", "import"]),
+    )
+
+
+def observations() -> st.SearchStrategy[Entry]:
+    def build(action: str, at: int, outcomes: list[tuple[str, float | None]]) -> Entry:
+        told = [{"outcome": name, "value_eur": value} for name, value in outcomes]
+        return Entry(S, "observation", {"action": action, "channel": "email", "outcomes": told}, at)
+
+    values = st.none() | st.floats(0, 10)
+    told = st.lists(st.tuples(st.sampled_from(["visit", "buy"]), values), max_size=2)
+    return st.builds(build, st.sampled_from(["mens", "none"]), TIMES, told)
+
+
+def others() -> st.SearchStrategy[Entry]:
+    return st.one_of(
+        consents(),
+        observations(),
+        st.builds(contact, st.just(S), st.sampled_from(OFFERS), st.sampled_from(get_args(ContactState)), TIMES),
+        st.builds(outcome, st.just(S), st.sampled_from(["accepted", "declined"]), TIMES),
+        st.builds(lambda r, at: Entry(S, "flag", {"restricted": r}, at), st.booleans(), TIMES),
+    )
+
+
+@st.composite
+def backfills(draw: st.DrawFn) -> list[Entry]:
+    """Records of every kind; each offer is decided at most once, as offer ids are minted."""
+    decided = [decision(S, offer, occurred_us=draw(TIMES)) for offer in draw(st.sets(st.sampled_from(OFFERS)))]
+    return draw(st.permutations(decided + draw(st.lists(others(), max_size=8))))
+
+
+def fold(entries: list[Entry]) -> Fold:
+    standing = Fold(S)
+    for version, entry in enumerate(entries, 1):
+        standing = apply(standing, entry.kind, entry.body, version, entry.occurred_us)
+    return standing
+
+
+def public(standing: Standing) -> tuple[Any, ...]:
+    """All that decide() reads, without the versions."""
+    consents = tuple(replace(c, record=0) for c in standing.consents)
+    return consents, standing.contacts, standing.outcomes, standing.erased, standing.restricted
+
+
+@settings(max_examples=150, deadline=None)
+@given(backfills(), st.data())
+def test_the_order_of_a_backfill_does_not_matter(entries: list[Entry], data: st.DataObject) -> None:
+    shuffled = data.draw(st.permutations(entries))
+    assert public(fold(entries)) == public(fold(shuffled))
+
+
+@settings(max_examples=60, deadline=None)
+@given(backfills(), st.data())
+def test_erased_stays_erased_wherever_the_tombstone_is(entries: list[Entry], data: st.DataObject) -> None:
+    at = data.draw(st.integers(0, len(entries)))
+    standing = fold([*entries[:at], Entry(S, "tombstone", {}, NOW_US), *entries[at:]])
+    assert standing == Fold(S, len(entries) + 1, erased=True)
+
+
+@settings(max_examples=60, deadline=None)
+@given(backfills())
+def test_a_snapshot_gives_back_the_fold_and_folds_on_alike(entries: list[Entry]) -> None:
+    halfway = fold(entries[: len(entries) // 2])
+    restored = decode(S, halfway.version, encode(halfway))
+    assert restored == halfway
+    for version, entry in enumerate(entries[len(entries) // 2 :], halfway.version + 1):
+        restored = apply(restored, entry.kind, entry.body, version, entry.occurred_us)
+    assert restored == fold(entries)
+
+
+@given(st.permutations([consent(S, "withdrawn", NOW_US), consent(S, "granted", NOW_US - 1)]))
+def test_an_older_grant_never_undoes_a_newer_withdrawal(entries: list[Entry]) -> None:
+    (kept,) = fold(entries).consents
+    assert (kept.status, kept.record) == ("withdrawn", entries.index(consent(S, "withdrawn", NOW_US)) + 1)
+
+
+@pytest.mark.parametrize(("weaker", "stricter"), [("granted", "refused"), ("refused", "withdrawn")])
+def test_of_two_consents_told_for_one_time_the_stricter_holds(weaker: str, stricter: str) -> None:
+    for order in ([weaker, stricter], [stricter, weaker]):
+        assert fold([consent(S, status) for status in order]).consents[0].status == stricter
+
+
+def test_a_later_grant_holds_again() -> None:
+    entries = [consent(S, "objected", NOW_US), consent(S, "granted", NOW_US + 1)]
+    assert fold(entries).consents[0].status == "granted"
+
+
+@pytest.mark.parametrize("freed", ["expired", "not_delivered"])
+def test_a_contact_that_came_to_nothing_frees_its_cap(freed: str) -> None:
+    (held,) = fold([decision(S, "o1")]).contacts
+    (free,) = fold([decision(S, "o1"), contact(S, "o1", freed)]).contacts
+    assert held.counts_at(NOW_US)
+    assert not free.counts_at(NOW_US)
+
+
+def test_a_contact_told_before_its_decision_waits_for_it() -> None:
+    early = fold([contact(S, "o1", "delivered")])
+    assert early.contacts == ()
+    assert apply(early, "decision", decision(S, "o1").body, 2, NOW_US).contacts[0].state == "delivered"
+
+
+def test_a_contact_never_goes_back() -> None:
+    seen = fold([decision(S, "o1"), contact(S, "o1", "seen"), contact(S, "o1", "delivered")])
+    assert seen.contacts[0].state == "seen"
+
+
+def test_an_observation_counts_as_seen() -> None:
+    told = Entry(S, "observation", {"action": "mens", "channel": "email", "outcomes": [{"outcome": "visit"}]}, NOW_US)
+    (once,) = fold([told]).contacts
+    assert (once.action, once.state, once.counts_at(NOW_US)) == ("mens", "seen", True)
+    assert fold([told, told]).contacts == (once,)
+    assert fold([told]).history("mens", "visit", NOW_US) == 1
+
+
+def test_what_was_observed_of_doing_nothing_is_no_contact() -> None:
+    nothing = fold([Entry(S, "observation", {"action": "none", "channel": "email", "outcomes": []}, NOW_US)])
+    assert nothing.contacts == ()
+
+
+@pytest.mark.parametrize(("restricted", "at_us"), [(False, NOW_US - 1), (True, NOW_US)])
+def test_the_latest_flag_holds_and_of_two_at_once_the_stricter(restricted: bool, at_us: int) -> None:
+    entries = [Entry(S, "flag", {"restricted": True}, NOW_US), Entry(S, "flag", {"restricted": restricted}, at_us)]
+    assert fold(entries).restricted
+    assert fold(entries[::-1]).restricted
+
+
+def test_what_is_older_than_the_horizon_is_forgotten() -> None:
+    old = NOW_US - HORIZON_US - 1
+    entries = [decision(S, "o1", occurred_us=old), outcome(S, occurred_us=old), outcome(S, occurred_us=NOW_US)]
+    standing = fold(entries)
+    assert standing.contacts == ()
+    assert standing.history("tv", "accepted", 0) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [("consent", {"purpose": "marketing"}), ("contact", {"offer_id": "o", "state": "?"}), ("gossip", {})],
+)
+def test_a_body_that_cannot_be_folded_is_refused(kind: str, body: dict[str, Any]) -> None:
+    with pytest.raises(KeyError):
+        apply(Fold(S), kind, body, 1, NOW_US)
+
+
+def test_state_in_a_decision_is_not_believed() -> None:
+    body = {"contacts": [offered("o1", state="seen")]}
+    assert apply(Fold(S), "decision", body, 1, NOW_US).contacts[0].state == "reserved"
