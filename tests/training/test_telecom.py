@@ -194,7 +194,7 @@ def learned_from_log():
         value_eur=log.value_eur,
         at_us=log.at_us,
     )
-    return fit(data.take(matured), Recipe(growth=None, calibrate=False)), everyone, treatments
+    return fit(data.take(matured), Recipe(growth=None, rounds=1, calibrate=False)), everyone, treatments
 
 
 def test_a_model_of_the_log_beats_chance_and_not_the_oracle():

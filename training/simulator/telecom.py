@@ -19,7 +19,7 @@ from decisioning.rules import Columns, compile_expression
 from decisioning.schema import Value
 from training.simulator.telecom_campaign import CampaignLog, draw_outcomes, run_campaign
 from training.simulator.telecom_consents import ConsentGiven, answers, attitudes, marketing_allowed
-from training.simulator.telecom_customers import Floats, PastCustomers, Population, past_customers, populate
+from training.simulator.telecom_customers import Floats, PastCustomers, past_customers, populate
 from training.simulator.telecom_permits import Permits
 from training.simulator.telecom_showcase import SHOWCASE, Showcase, settle
 from training.simulator.telecom_truth import CHANNELS, MAX_LOGIT, MIN_LOGIT, logits
@@ -57,7 +57,6 @@ class World:
     log: CampaignLog
     actions: tuple[str, ...]
     """Sorted; what action codes, here and in the log, are positions in."""
-    _people: Population
     _of_action: Floats
     _of_channel: Floats
     _marketing: NDArray[np.bool_]
@@ -156,7 +155,6 @@ def generate(seed: int, n: int, as_of_us: int = AS_OF_US) -> World:
             values_of(catalogue, actions, people.columns, n),
         ),
         actions=tuple(a.id for a in actions),
-        _people=people,
         _of_action=of_action,
         _of_channel=of_channel,
         _marketing=marketing,
