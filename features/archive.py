@@ -63,7 +63,7 @@ class Archive:
         """Merge statements: `table` has subject, event_timestamp, created and features of the view, one row each."""
         with self.alone():
             path = self.layout.history(view.name)
-            _replace(path, merge(pq.read_table(path), view, table, {}))
+            _replace(path, merge(fit(pq.read_table(path), view), view, table, {}))
 
     def compact(self) -> int:
         """Move the spool into the Parquet files; returns how many statements moved."""
@@ -90,7 +90,7 @@ class Archive:
 
     def _compact_view(self, view: View, spooled: Iterable[tuple[str, Statement]]) -> None:
         path = self.layout.history(view.name)
-        table = pq.read_table(path)
+        table = fit(pq.read_table(path), view)
         said: Said = {}
         for subject, (stamp, facts) in spooled:
             own = {k: v for k, v in facts.items() if k in table.schema.names[HEAD:]}

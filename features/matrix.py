@@ -10,25 +10,16 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from decisioning.errors import Refused
-from decisioning.schema import Dtype, Facts, Feature, FeatureSchema, Value
-from features.views import PYTHON_TYPES
+from decisioning.rules import Columns
+from decisioning.rules import columns_of as rule_columns
+from decisioning.rules.single import as_float
+from decisioning.schema import Dtype, Facts, Feature, FeatureSchema
 
-Columns = Mapping[str, NDArray[Any]]
-"""Feature -> shape (n,): numbers, bools, timestamps float64, NaN unknown; strings, enums object, None unknown."""
+__all__ = ["Columns", "FeatureMatrix", "columns_from_table", "columns_of"]
 
-TEXT: frozenset[Dtype] = frozenset({"string", "enum"})
 NAN = math.nan
-
-
-def number(value: Value | None, dtype: Dtype) -> float:
-    """A non-text value as float64, NaN when unknown, not finite or of another type than `dtype`."""
-    if type(value) not in PYTHON_TYPES[dtype]:
-        return NAN
-    try:
-        as_float = float(value)  # type: ignore[arg-type]
-    except OverflowError:
-        return NAN
-    return as_float if math.isfinite(as_float) else NAN
+OneHot = Mapping[str | None, tuple[float, ...]]
+"""Value of an enum -> its cells; None -> those of an unknown one."""
 
 
 class FeatureMatrix:
@@ -49,9 +40,12 @@ class FeatureMatrix:
         for name, dtype, one_hot in self._plan:
             value = get(name)
             if one_hot is not None:
-                cells += one_hot.get(value if type(value) is str else None) or one_hot[None]
+                cells += one_hot.get(value if isinstance(value, str) else None) or one_hot[None]
+            elif dtype == "bool":
+                add(float(value) if isinstance(value, bool) else NAN)
             else:
-                add(number(value, dtype))
+                number = as_float(value)
+                add(NAN if number is None else number)
         return np.array(cells, dtype=np.float64)
 
     def rows(self, columns: Columns, n: int) -> NDArray[np.float64]:
@@ -65,9 +59,6 @@ class FeatureMatrix:
                 block[:] = _numbers(columns[name]) if one_hot is None else _hot(columns[name], one_hot)
             at += width
         return matrix
-
-
-OneHot = Mapping[str | None, tuple[float, ...]]
 
 
 def _names(feature: Feature) -> list[str]:
@@ -86,22 +77,13 @@ def _numbers(column: NDArray[Any]) -> NDArray[np.float64]:
 
 def _hot(column: NDArray[Any], one_hot: OneHot) -> NDArray[np.float64]:
     unknown = one_hot[None]
-    found = [one_hot.get(v, unknown) if type(v) is str else unknown for v in column]
+    found = [one_hot.get(v if isinstance(v, str) else None, unknown) for v in column]
     return np.array(found, dtype=np.float64).reshape(len(column), len(unknown))
 
 
 def columns_of(facts: Sequence[Facts], schema: FeatureSchema) -> Columns:
-    """Every feature of the schema as a column, shape (len(facts),)."""
-    return {f.name: _column(facts, f) for f in schema.features.values()}
-
-
-def _column(facts: Sequence[Facts], feature: Feature) -> NDArray[Any]:
-    name, dtype = feature.name, feature.dtype
-    if dtype not in TEXT:
-        return np.array([number(f.get(name), dtype) for f in facts], dtype=np.float64)
-    texts = np.empty(len(facts), dtype=object)
-    texts[:] = [v if type(v := f.get(name)) is str else None for f in facts]
-    return texts
+    """Every feature of the schema as a column, shape (len(facts),); wrong types are unknown, as in `row`."""
+    return rule_columns(facts, schema.features.values())
 
 
 def columns_from_table(table: pa.Table, schema: FeatureSchema) -> Columns:
@@ -111,7 +93,7 @@ def columns_from_table(table: pa.Table, schema: FeatureSchema) -> Columns:
 
 def _from_arrow(column: pa.ChunkedArray, feature: Feature) -> NDArray[Any]:
     try:
-        if feature.dtype in TEXT:
+        if feature.dtype in ("string", "enum"):
             texts: NDArray[Any] = column.cast(pa.string()).to_numpy()
             return texts.astype(object)
         return _finite(_as_numbers(column, feature.dtype))
@@ -126,7 +108,7 @@ def _as_numbers(column: pa.ChunkedArray, dtype: Dtype) -> NDArray[np.float64]:
     elif dtype == "bool":
         column = _of_type(column, pa.types.is_boolean(kind)).cast(pa.int8())
     else:
-        column = _of_type(column, pa.types.is_integer(kind) or (dtype == "float" and pa.types.is_floating(kind)))
+        column = _of_type(column, pa.types.is_integer(kind) or pa.types.is_floating(kind))
     numbers: NDArray[np.float64] = pc.fill_null(column.cast(pa.float64(), safe=False), NAN).to_numpy()
     return numbers
 

@@ -68,7 +68,7 @@ class History:
         """Feast's join, back in the order of `keys` (a join keeps none)."""
         refs = [f"{view.name}:{name}" for view in self.archive.views for name in _columns(view)]
         frame = keys.append_column(ORDER, pa.array(np.arange(keys.num_rows))).to_pandas()
-        job = self.profiles.store.feast.get_historical_features(frame, refs, filter_by_created_timestamp=True)
+        job = self.profiles.store.offline().get_historical_features(frame, refs, filter_by_created_timestamp=True)
         found = job.to_arrow().sort_by(ORDER)
         return fit_to(found, self._nothing().schema)
 

@@ -82,9 +82,10 @@ class Profiles:
         raises: RequestError for a fact the schema does not hold, Unavailable for a store that is down.
         """
         statement = Statement(Stamp(_checked_time(event_us), now_us), self._checked(facts))
-        with self.store.lock, self.archive.spool.writing():
-            self.archive.spool.append(subject, statement)
-            self._merge({subject: statement.versions})
+        if facts:
+            with self.store.lock, self.archive.spool.writing():
+                self.archive.spool.append(subject, statement)
+                self._merge({subject: statement.versions})
 
     def merge(self, states: Mapping[str, State], progress: Progress | None = None) -> None:
         """Bring versions that the history already holds online; what is newer there stays."""
@@ -180,14 +181,24 @@ def checked(name: str, value: Value | None, feature: Feature) -> Value | None:
         raise RequestError(name, f"is not a {feature.dtype}")
     if feature.dtype == "enum" and value not in feature.values:
         raise RequestError(name, f"is not one of {', '.join(feature.values)}")
-    if isinstance(value, str):
-        return value
-    if not math.isfinite(value) or abs(value) >= 2**63:
+    return _text(name, value) if isinstance(value, str) else _number(name, value, feature)
+
+
+def _text(name: str, text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise RequestError(name, "is not valid Unicode") from None
+    return text
+
+
+def _number(name: str, number: float, feature: Feature) -> Value:
+    if (isinstance(number, int) and not -(2**63) <= number < 2**63) or not math.isfinite(number):
         raise RequestError(name, "is not a finite 64-bit number")
     low, high = feature.min, feature.max
-    if (low is not None and value < low) or (high is not None and value > high):
-        raise RequestError(name, f"is outside {low} to {high}")
-    return float(value) if feature.dtype == "float" else value
+    if (low is not None and number < low) or (high is not None and number > high):
+        raise RequestError(name, "is outside the range its feature declares")
+    return float(number) if feature.dtype == "float" else number
 
 
 def _checked_time(event_us: int) -> int:

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import ibis  # type: ignore[import-untyped]
 from feast import FeatureStore
 
 from decisioning.errors import Refused
@@ -47,6 +48,13 @@ class Store:
         db.execute("PRAGMA synchronous=FULL")
         db.execute("PRAGMA secure_delete=ON")
         return store
+
+    def offline(self) -> FeatureStore:
+        """For point-in-time joins: sees what another process applied, and spills to the workspace if it must."""
+        self.feast.refresh_registry()
+        spill = str(self.layout.offline / "spill").replace("'", "''")
+        ibis.get_backend().raw_sql(f"SET temp_directory = '{spill}'")
+        return self.feast
 
     def feature_view(self, view: View) -> Any:
         """The Feast view, made from our schema rather than read from a registry cache that may be old."""

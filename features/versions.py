@@ -96,7 +96,8 @@ def history(statements: Iterable[Statement]) -> list[Row]:
     rows: list[Row] = []
     by_created: dict[int, list[Statement]] = {}
     for statement in statements:
-        by_created.setdefault(statement.stamp.created_us, []).append(statement)
+        if statement.facts:  # who says nothing makes no row
+            by_created.setdefault(statement.stamp.created_us, []).append(statement)
     for created_us in sorted(by_created):
         touched = {us for s in by_created[created_us] for us in _state_into(states, events, s)}
         rows += [Row(us, created_us, dict(states[us])) for us in touched]

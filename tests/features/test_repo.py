@@ -1,0 +1,151 @@
+"""The generated Feast repository, seen through Feast's own command line, registry and user interface."""
+
+import asyncio
+import shutil
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from click.testing import CliRunner
+
+from decisioning.errors import Refused
+from decisioning.schema import Feature, FeatureSchema
+from features.offline import History
+from features.online import Profiles, open_profiles
+from features.repository import apply
+from tests.features.conftest import FEATURES, SCHEMA
+
+ASKED = pa.table({"subject": ["s1"], "event_timestamp": pa.array([5], pa.timestamp("us", "UTC"))})
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    (tmp_path / "data").mkdir()
+    return tmp_path / "data"
+
+
+def registered(data: Path) -> dict[str, set[str]]:
+    """View -> its features, from the registry as another process would read it."""
+    from feast import FeatureStore
+
+    views = FeatureStore(repo_path=str(data / "feature_repo")).list_feature_views()
+    return {v.name: {f.name for f in v.features} for v in views}
+
+
+def test_features_are_registered_by_source_and_nothing_else(world) -> None:
+    assert registered(world.data) == {
+        "profile": {"age", "fee_eur", "fresh_eur", "hardship", "plan", "city", "since", "_profile_stamps"},
+        "scores": {"churn_risk", "_scores_stamps"},
+    }
+
+
+def test_apply_again_is_quick_and_needs_no_feast(world) -> None:
+    before = (world.data / "registry.db").read_bytes()
+    start_s = time.perf_counter()
+    apply(world.data, SCHEMA, "a-workspace")
+    assert time.perf_counter() - start_s < 0.1
+    assert (world.data / "registry.db").read_bytes() == before
+
+
+def test_feast_command_line_lists_and_applies(world) -> None:
+    from feast.cli.cli import cli
+
+    repo = str(world.data / "feature_repo")
+    listed = CliRunner().invoke(cli, ["-c", repo, "feature-views", "list"])
+    assert listed.exit_code == 0, listed.output
+    assert "profile" in listed.output
+    assert "scores" in listed.output
+    applied = CliRunner().invoke(cli, ["-c", repo, "apply"])
+    assert applied.exit_code == 0, applied.output
+    assert registered(world.data)["scores"] == {"churn_risk", "_scores_stamps"}
+
+
+def test_feast_ui_shows_the_project(world) -> None:
+    from feast.ui_server import get_app
+
+    app = get_app(world.profiles.store.feast, "a_workspace")
+    assert "a_workspace" in asked(app, "/projects-list.json", "")
+    assert "churn_risk" in asked(app, "/api/v1/feature_views", "project=a_workspace")
+
+
+def asked(app, path: str, query: str) -> str:
+    """The body of one GET, without a network."""
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": query.encode(), "headers": []}
+    body: list[bytes] = []
+
+    async def receive() -> dict[str, object]:
+        return {"type": "http.request", "body": b""}
+
+    async def send(message: dict[str, Any]) -> None:
+        body.append(message.get("body", b""))
+
+    asyncio.run(app(scope, receive, send))
+    return b"".join(body).decode()
+
+
+def test_a_dropped_feature_leaves_the_registry_and_returns_with_a_rollback(data) -> None:
+    apply(data, SCHEMA, "ws")
+    open_profiles(data, SCHEMA).write("s1", {"city": "Utrecht", "age": 30}, 1, now_us=2)
+    smaller = FeatureSchema(tuple(f for f in FEATURES if f.name != "city"))
+    apply(data, smaller, "ws")
+    assert "city" not in registered(data)["profile"]
+    assert open_profiles(data, smaller).read(["s1"], now_us=3)[0].facts == {"age": 30}
+    apply(data, SCHEMA, "ws")
+    assert open_profiles(data, SCHEMA).read(["s1"], now_us=3)[0].facts == {"age": 30, "city": "Utrecht"}
+
+
+def test_a_process_that_is_open_sees_what_another_applied(data) -> None:
+    """Trap: Feast resolves views from one registry cache per process, which does not expire in time."""
+    apply(data, FeatureSchema(FEATURES[:1]), "ws")
+    old = open_profiles(data, FeatureSchema(FEATURES[:1]))
+    old.read(["s1"], now_us=1)
+    History(old).point_in_time(ASKED)
+    apply(data, SCHEMA, "ws")
+    new = Profiles(old.store, SCHEMA)
+    new.write("s1", {"plan": "plus"}, 1, now_us=2)
+    assert new.read(["s1"], now_us=3)[0].facts == {"plan": "plus"}
+    assert History(new).point_in_time(ASKED)["plan"].to_pylist() == ["plus"]
+
+
+def test_a_history_that_does_not_fit_a_new_dtype_is_refused(data) -> None:
+    apply(data, SCHEMA, "ws")
+    profiles = open_profiles(data, SCHEMA)
+    profiles.write("s1", {"city": "Utrecht", "age": 3}, 1, now_us=2)
+    History(profiles).archive.compact()
+    changed = tuple(Feature(name="city", dtype="float") if f.name == "city" else f for f in FEATURES)
+    with pytest.raises(Refused, match="city"):
+        apply(data, FeatureSchema(changed), "ws")
+    widened = tuple(Feature(name="age", dtype="float") if f.name == "age" else f for f in FEATURES)
+    apply(data, FeatureSchema(widened), "ws")
+    assert open_profiles(data, FeatureSchema(widened)).read(["s1"], now_us=3)[0].facts["age"] == 3.0
+
+
+def test_no_repository_yet_is_said_plainly(data) -> None:
+    with pytest.raises(Refused, match="brain release"):
+        open_profiles(data, SCHEMA)
+
+
+def test_a_moved_workspace_works_once_applied_again(data, tmp_path) -> None:
+    """Trap: the SQL registry and DuckDB take relative paths from the working directory, so ours are absolute."""
+    apply(data, SCHEMA, "ws")
+    open_profiles(data, SCHEMA).write("s1", {"age": 30}, 1, now_us=2)
+    moved = tmp_path / "moved"
+    shutil.move(data, moved)
+    apply(moved, SCHEMA, "ws")
+    profiles = open_profiles(moved, SCHEMA)
+    assert profiles.read(["s1"], now_us=3)[0].facts == {"age": 30}
+    assert History(profiles).point_in_time(ASKED)["age"].to_pylist() == [30]
+    assert not data.exists()
+
+
+def test_nothing_is_sent_and_nothing_written_outside_the_workspace(data, world, monkeypatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("Feast opened a connection")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    apply(data, SCHEMA, "ws")
+    open_profiles(data, SCHEMA).write("s1", {"age": 30}, 1, now_us=2)
+    assert list(world.outside.iterdir()) == []
