@@ -6,7 +6,7 @@ Each check yields problems and never raises. A name is known when somebody decla
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any, Literal
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from decisioning.actions import MARKETING, PROFILING
 from decisioning.check_actions import action_problems
@@ -60,9 +60,8 @@ def _feature(item: Item[Feature]) -> Iterator[Problem]:
 
 def _settings(draft: Draft) -> Iterator[Problem]:
     item, settings = draft.settings, draft.settings.spec
-    zones = available_timezones()
-    if settings.time_zone not in zones:
-        suggestion = hint(settings.time_zone, zones) or "for example `time_zone: Europe/Amsterdam`"
+    if not _is_time_zone(settings.time_zone):
+        suggestion = hint(settings.time_zone, available_timezones()) or "for example `time_zone: Europe/Amsterdam`"
         yield item.problem(("time_zone",), f"there is no time zone `{settings.time_zone}`", suggestion)
     if settings.time_zone_feature:
         yield from _time_zone_feature(draft, settings.time_zone_feature)
@@ -71,6 +70,14 @@ def _settings(draft: Draft) -> Iterator[Problem]:
         if group not in draft.groups:
             path = ("priors", "group", group)
             yield item.problem(path, f"no action is in group `{group}`", hint(group, draft.groups) or "remove it")
+
+
+def _is_time_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, ZoneInfoNotFoundError):  # a path, a folder, a name of no zone
+        return False
+    return True
 
 
 def _time_zone_feature(draft: Draft, name: str) -> Iterator[Problem]:

@@ -216,7 +216,7 @@ class _Builder:
         """A plain scalar as YAML reads it; what cannot be a number stays text, with a problem noted."""
         if text in _WORDS:
             return _WORDS[text]
-        if _INT.fullmatch(text) and len(text) <= _MAX_DIGITS:
+        if _INT.fullmatch(text) and len(text.lstrip("+-")) <= _MAX_DIGITS:
             return int(text)
         if _FLOAT.fullmatch(text):
             number = float(text)
@@ -249,9 +249,7 @@ def _events(text: str) -> Iterator[yaml.Event]:
     except yaml.MarkedYAMLError as error:
         raise _in_words(error, text) from None
     except yaml.YAMLError:
-        raise _UnreadableError(
-            1, "this is not YAML", "look for characters that do not belong into a text file"
-        ) from None
+        raise _UnreadableError(1, "this is not YAML", "look for characters that do not belong here") from None
 
 
 def _in_words(error: yaml.MarkedYAMLError, text: str) -> _UnreadableError:
