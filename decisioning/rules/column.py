@@ -189,8 +189,8 @@ class ColumnRun:
 
     def _count(self, node: Count) -> NDArray[np.float64]:
         action = self.action if node.action is None else node.action
-        if self.history is None or action is None:
-            raise TypeError("the rule counts outcomes: give the history, and the action where it says `action`")
+        assert self.history is not None  # both are the caller's checks
+        assert action is not None
         counts = np.asarray(self.history(action, node.outcome, node.window_us), dtype=np.float64)
         if counts.shape != (self.n,):
             raise ValueError(f"history has shape {counts.shape}, not ({self.n},)")

@@ -101,6 +101,12 @@ def test_it_says_why(text, reason):
         "-fee == 500",
         "fee % 7 < 0",
         "0 - fee * 2 > 999",
+        "age - fee > 600",
+        "default(vip, true) && !known(vip)",
+        "(age + 10) % 7 < 3",
+        "(vip ? 130 : 1) + age > 200",
+        "default(age, 130) + 0 > 125",
+        'plan in ["gold", "silver"] && segment in ["gold", "silver"] && segment != plan',
     ],
 )
 def test_it_leaves_a_rule_alone_that_can_be_true(text):
