@@ -84,7 +84,7 @@ class _Sections:
         self.first: dict[str, dict[str, Node]] = {section: {} for section in SECTIONS}
         self.refused: dict[str, set[str]] = {section: set() for section in ("settings", *SECTIONS)}
         self.groups: set[str] = set()
-        self.settings = Node({}, "settings", 1)
+        self.settings = Node({}, "settings", 1, {})
 
     def take(self, root: Node) -> None:
         """All sections of one file."""

@@ -8,7 +8,7 @@ Source of the number forms: YAML 1.2.2, chapter 10.3 (without octal, hexadecimal
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -45,6 +45,8 @@ _HINTS = {
     "found unknown escape character": "use 'single quotes', or write the backslash twice",
 }
 
+_SCALAR: dict[str | int, "Node"] = {}  # shared by all scalars: hundreds of thousands of empty ones would cost seconds
+
 Path = Sequence[str | int]
 """Where something stands: keys and positions from the root down."""
 
@@ -56,7 +58,7 @@ class Node:
     value: Any
     file: str
     line: int
-    items: dict[str | int, "Node"] = field(default_factory=dict)
+    items: dict[str | int, "Node"]
 
     def at(self, path: Path) -> "Node":
         """The node at a path, or the deepest one on the way there."""
@@ -142,9 +144,9 @@ class _Builder:
         for event in _events(_readable(text)):
             mark = event.start_mark
             self._take(event, mark.line + 1 if mark else 1)
-        root = self.root or Node({}, self.file, 1)
+        root = self.root or Node({}, self.file, 1, {})
         if root.value is None:
-            root = Node({}, self.file, 1)
+            root = Node({}, self.file, 1, {})
         if not isinstance(root.value, dict):
             raise _UnreadableError(root.line, "a file holds sections", "begin with a section, such as `actions:`")
         return root
@@ -171,7 +173,7 @@ class _Builder:
         if top and isinstance(top.node.value, dict) and top.key is None:
             self._key(top, event.value, line, plain=plain)
         else:
-            self._place(Node(self._resolve(event.value, line) if plain else event.value, self.file, line))
+            self._place(Node(self._resolve(event.value, line) if plain else event.value, self.file, line, _SCALAR))
 
     def _key(self, top: _Open, key: str, line: int, *, plain: bool) -> None:
         if plain and key == "<<":
@@ -188,7 +190,7 @@ class _Builder:
         if len(self.stack) >= MAX_DEPTH:
             raise _UnreadableError(line, f"more than {MAX_DEPTH} levels of nesting", "flatten this part")
         line = top.key_line if top and top.key is not None else line
-        self.stack.append(_Open(Node(value, self.file, line)))
+        self.stack.append(_Open(Node(value, self.file, line, {})))
 
     def _end(self) -> None:
         node = self.stack.pop().node
