@@ -2,6 +2,7 @@
 
 import ctypes
 import weakref
+from collections.abc import Sequence
 
 import lightgbm
 import numpy as np
@@ -44,20 +45,17 @@ class Forest:
         return np.asarray(self.booster.predict(x, raw_score=True, num_threads=1), dtype=np.float64)
 
 
-class RowReader:
-    """Scores one row (n_features,) with any number of forests; not shared between threads."""
-
-    def __init__(self, row: Floats) -> None:
-        self._row = np.ascontiguousarray(row, dtype=np.float64)
-        self._data = ctypes.c_void_p(self._row.ctypes.data)
-        self._out = ctypes.c_double()
-        self._out_at = ctypes.byref(self._out)
-        self._n_out_at = ctypes.byref(ctypes.c_int64())
-
-    def score(self, forest: Forest) -> float:
-        """The forest's raw score for the row."""
-        _check(_LIB.LGBM_BoosterPredictForMatSingleRowFast(forest.config, self._data, self._n_out_at, self._out_at))
-        return self._out.value
+def score_row(row: Floats, forests: Sequence[Forest]) -> list[float]:
+    """Raw score of one row (n_features,) by each forest."""
+    row = np.ascontiguousarray(row, dtype=np.float64)
+    data, out = ctypes.c_void_p(row.ctypes.data), ctypes.c_double()
+    out_at, n_out_at = ctypes.byref(out), ctypes.byref(ctypes.c_int64())
+    predict = _LIB.LGBM_BoosterPredictForMatSingleRowFast
+    found = []
+    for forest in forests:
+        _check(predict(forest.config, data, n_out_at, out_at))
+        found.append(out.value)
+    return found
 
 
 def _check(code: int) -> None:

@@ -17,11 +17,10 @@ import numpy as np
 
 from decisioning.errors import Refused
 from training.calibration import Calibration
-from training.forest import Forest, RowReader
+from training.forest import Forest, score_row
 from training.frame import Floats, Ints
 
 FORMAT = 1
-N_FACTORS = 2
 _CLIP = 8.0
 _MAX_LOGIT = 35.0
 _CHUNK = 8_192
@@ -85,6 +84,10 @@ class PropensityModel:
         return {group: len(self.actions) + i for i, group in enumerate(sorted(set(self.groups)))}
 
     @cached_property
+    def _calibrated(self) -> frozenset[int]:
+        return frozenset(i for i, c in enumerate(self.calibrations) if c.kind != "identity")
+
+    @cached_property
     def _input_names(self) -> tuple[str, ...]:
         flagged = (self.feature_names[i] for i in self.design.flagged)
         return ("", *self.feature_names, *flagged)
@@ -110,9 +113,10 @@ class PropensityModel:
         """
         parts = self.weights[actions] * self.design.row(row)
         logit = np.add.accumulate(parts, axis=1)[:, -1] + self.offsets[actions, treatments]
-        logit = logit + self._tree_scores(row, actions)
-        for i, action in enumerate(actions.tolist()):
-            if self.calibrations[action].kind != "identity":
+        asked = actions.tolist()
+        logit = logit + self._tree_scores(row, asked)
+        for i, action in enumerate(asked):
+            if action in self._calibrated:
                 logit[i] = self.calibrations[action].one(float(logit[i]))
         return _probability(logit), self.evidence[actions], self._factors(parts)
 
@@ -134,26 +138,24 @@ class PropensityModel:
             total = total + inputs[j] * self.weights[action, j]
         return total
 
-    def _tree_scores(self, row: Floats, actions: Ints) -> Floats:
-        reader = RowReader(row)
-        seen: dict[int, float] = {}
-        for action in actions.tolist():
-            if action not in seen:
-                forest = self.forests[action]
-                seen[action] = reader.score(forest) if forest else 0.0
-        return np.array([seen[action] for action in actions.tolist()], dtype=np.float64)
+    def _tree_scores(self, row: Floats, actions: list[int]) -> Floats:
+        """Trees do not see the treatment, so each action's are asked once."""
+        distinct = list(dict.fromkeys(actions))
+        forests = [forest for action in distinct if (forest := self.forests[action])]
+        scores = iter(score_row(row, forests))
+        by_action = {action: next(scores) if self.forests[action] else 0.0 for action in distinct}
+        return np.array([by_action[action] for action in actions], dtype=np.float64)
 
     def _factors(self, parts: Floats) -> tuple[tuple[str, ...], ...]:
         size = np.abs(parts)
-        size[:, 0] = 0.0
+        size[:, 0] = 0.0  # the intercept is no feature; where nothing moved, argmax falls back on it
         at = np.arange(len(size))
-        found = []
-        for _ in range(min(N_FACTORS, size.shape[1] - 1)):
-            top = size.argmax(axis=1)
-            found.append(np.where(size[at, top] > 0.0, top, 0).tolist())
-            size[at, top] = 0.0
+        first = size.argmax(axis=1)
+        size[at, first] = 0.0
+        second = size.argmax(axis=1)
         names = self._input_names
-        return tuple(tuple(names[j] for j in row if j) for row in zip(*found, strict=True)) or ((),) * len(parts)
+        pairs = zip(first.tolist(), second.tolist(), strict=True)
+        return tuple((names[i], names[j]) if j else (names[i],) if i else () for i, j in pairs)
 
     def files(self) -> dict[str, bytes]:
         """Everything the model is, as relative path -> bytes; equal models give equal bytes."""

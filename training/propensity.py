@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from decisioning.errors import Refused
 from training.calibration import IDENTITY, Calibration, choose
@@ -51,9 +52,13 @@ def fit(data: TrainingSet, recipe: Recipe | None = None) -> PropensityModel:
 
     Refused without rows or where only one of the two labels ever occurs.
     """
-    recipe = recipe or Recipe()
     if data.label.all() or not data.label.any():
         raise Refused("nothing to learn from: the log needs rows with and without the positive outcome")
+    with threadpool_limits(1, "blas"):  # last bits would depend on the number of cores, and waiting threads spin
+        return _fit(data, recipe or Recipe())
+
+
+def _fit(data: TrainingSet, recipe: Recipe) -> PropensityModel:
     design = make_design(data.x)
     inputs = _inputs(design, data.x)
     root, groups, actions = _hierarchy(data, inputs, recipe)

@@ -18,6 +18,7 @@ METHODS: tuple[Method, ...] = ("ips", "snips", "dr")
 MIN_EFFECTIVE = 200.0
 """Below this effective sample size an answer would be noise with a decimal point."""
 _SUPPORT_ERRORS = 4.0
+_SUPPORT_SLACK = 0.05
 _SMALL = 2_000
 _DRAWS = 1_000
 
@@ -125,7 +126,7 @@ def checked_weights(log: Log, target: Floats) -> Floats:
             f"off-policy value: only {effective:.0f} effective rows support it, {MIN_EFFECTIVE:.0f} are needed"
         )
     error = float(weight.std()) / len(weight) ** 0.5
-    if abs(float(weight.mean()) - 1.0) > _SUPPORT_ERRORS * error + 1e-6:
+    if abs(float(weight.mean()) - 1.0) > _SUPPORT_ERRORS * error + _SUPPORT_SLACK:
         raise Refused(
             f"off-policy value: weights average {weight.mean():.2f} instead of 1, so the log lacks what the policy "
             "would do for part of the customers, or its probabilities are wrong"
