@@ -75,9 +75,10 @@ def _column(values: list[object], feature: Feature) -> NDArray[Any]:
     return np.array([np.nan if v is None else v for v in floats], dtype=np.float64)
 
 
-def _texts(values: Sequence[object]) -> NDArray[np.object_]:
+def _texts(values: Sequence[object], allowed: frozenset[str] | None = None) -> NDArray[np.object_]:
+    """Texts, and None for what is not one, or not an allowed one."""
     column = np.empty(len(values), dtype=object)
-    column[:] = [v if isinstance(v, str) else None for v in values]
+    column[:] = [v if isinstance(v, str) and (allowed is None or v in allowed) else None for v in values]
     return column
 
 
@@ -178,10 +179,8 @@ class ColumnRun:
             column = np.full(self.n, None if textual else np.nan, dtype=object if textual else np.float64)
         if column.shape != (self.n,):
             raise ValueError(f"column {feature.name!r} has shape {column.shape}, not ({self.n},)")
-        if feature.dtype == "enum":
-            return _texts([v if isinstance(v, str) and v in feature.values else None for v in column])
         if textual:
-            return _texts(column.tolist())
+            return _texts(column.tolist(), frozenset(feature.values) if feature.dtype == "enum" else None)
         floats = column.astype(np.float64)
         if feature.dtype == "bool":
             return KleeneColumn(floats == 1.0, floats == 0.0)
