@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -43,6 +44,7 @@ def main() -> None:
 def _start(workspace: Workspace, app: str, temp: str) -> None:
     http = workspace.settings.http
     behind_haproxy = "RAY_SERVE_ENABLE_HA_PROXY" in os.environ
+    application = _builder(app)({"workspace": str(workspace.root)})
     logging = LoggingConfig(logs_dir=str(workspace.run / "logs"), log_level="WARNING", enable_access_log=False)
     ray.init(
         address="local",
@@ -52,10 +54,10 @@ def _start(workspace: Workspace, app: str, temp: str) -> None:
         log_to_driver=False,
         _temp_dir=temp,
     )
-    application = _builder(app)({"workspace": str(workspace.root)})
     # Behind HAProxy, replicas bind this host too: only HAProxy's own door opens wider (see haproxy.rewrite)
     host = "127.0.0.1" if behind_haproxy else http.host
-    serve.start(http_options={"host": host, "port": http.port}, logging_config=logging)
+    with suppress(TimeoutError):  # Ray waits 60 s for its proxies; the supervisor has more patience
+        serve.start(http_options={"host": host, "port": http.port}, logging_config=logging)
     target = serve.RunTarget(application, name=APP_NAME, route_prefix="/", logging_config=logging)
     serve.run_many([target], wait_for_applications_running=False)
 

@@ -40,6 +40,11 @@ def for_ray(workspace: Workspace, run_id: str, temp: Path) -> dict[str, str]:
         "RAY_worker_niceness": "0",  # the replica is a Ray worker; the default is 15
         "RAY_enable_worker_prestart": "0",  # no idle workers: two cores, and each is 130 MB
         "RAY_prestart_worker_first_driver": "0",
+        # how long a start may take where other programs hold the cores; Ray's own limits are 5 and 30 s
+        "RAY_agent_register_timeout_ms": "120000",
+        "RAY_worker_register_timeout_seconds": "120",
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "120",
+        "RAY_SERVE_HAPROXY_STARTUP_TIMEOUT_S": "120",
         "RAY_ROTATION_MAX_BYTES": str(_ROTATE_BYTES),
         "RAY_ROTATION_BACKUP_COUNT": "1",
         "AUTOSCALER_METRIC_PORT": str(next(ports)),
@@ -69,8 +74,14 @@ def _fast_http(run: Path, http: Http, temp: Path, stats: int, metrics: int) -> d
     binary = haproxy_binary()
     if binary is None:
         return {}
-    capacity = http.max_ongoing_requests + http.max_queued_requests
-    launcher = haproxy.install(run, binary, http.host, http.port, capacity)
+    door = haproxy.Door(
+        host=http.host,
+        port=http.port,
+        ongoing=http.max_ongoing_requests,
+        queued=http.max_queued_requests,
+        wait_ms=round(1000 * http.request_timeout_s),
+    )
+    launcher = haproxy.install(run, binary, door)
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher),

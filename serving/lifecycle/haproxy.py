@@ -30,20 +30,28 @@ _RESPONSE = (
 )
 
 
-class Rules(TypedDict):
-    """What the launcher hands over: where to bind the door, how many requests may be inside, the 503 page's path."""
+class Door(TypedDict):
+    """Where requests come in, and how many: `ongoing` at once in a replica, `queued` waiting in HAProxy in order of
+    arrival, for `wait_ms` at most."""
 
     host: str
     port: int
-    capacity: int
+    ongoing: int
+    queued: int
+    wait_ms: int
+
+
+class Rules(Door):
+    """What the launcher hands over: the door, and the path of the 503 page."""
+
     error_file: str
 
 
-def install(folder: Path, binary: str, host: str, port: int, capacity: int) -> Path:
+def install(folder: Path, binary: str, door: Door) -> Path:
     """Write the launcher and the 503 page into `folder`; returns the launcher's path."""
     error_file, launcher = folder / "503.http", folder / "haproxy"
     error_file.write_bytes(_RESPONSE.encode())
-    rules = Rules(host=host, port=port, capacity=capacity, error_file=str(error_file))
+    rules = Rules(**door, error_file=str(error_file))
     command = shlex.join([sys.executable, "-I", "-S", str(Path(__file__)), json.dumps(rules), binary])
     launcher.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
     launcher.chmod(0o700)
@@ -66,9 +74,11 @@ def _line(line: str, rules: Rules) -> Iterator[str]:
             return  # access logs hold the ids of customers, and would go to whoever listens for syslog
         case ["backend", name, *_] if name.startswith("http-"):
             yield line
-            yield from _doorman(rules["capacity"])
+            yield from _doorman(rules)
         case ["server", *_, "backup"]:  # Ray's Python proxy: it would hold requests while no replica is there
             return
+        case ["server", name, *_] if name.startswith("SERVE_REPLICA"):
+            yield f"{line} maxconn {rules['ongoing']}"
         case ["defaults"]:  # a client may take this long to send its headers
             yield line
             yield "    timeout http-request 10s"
@@ -82,12 +92,13 @@ def _bind(place: str, rules: Rules) -> str:
     return f"{rules['host'] if int(port) == rules['port'] else '127.0.0.1'}:{port}"
 
 
-def _doorman(capacity: int) -> Iterator[str]:
+def _doorman(rules: Rules) -> Iterator[str]:
     """Turned away here, a request costs the replica nothing. Ray need not watch for clients that hang up: a decision
     that is being committed is finished anyhow, and the watching costs a task per request."""
     body = _quoted(_BUSY)
     reply = f"return status 503 content-type application/problem+json hdr Retry-After 1 string {body}"
-    yield f"    http-request {reply} if {{ be_conn gt {capacity} }}"
+    yield f"    http-request {reply} if {{ be_conn gt {rules['ongoing'] + rules['queued']} }}"
+    yield f"    timeout queue {rules['wait_ms']}ms"
     yield "    http-request set-header x-request-disconnect-disabled ?1"
 
 

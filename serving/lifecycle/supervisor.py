@@ -9,6 +9,7 @@ import fcntl
 import http.client
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -152,9 +153,13 @@ class _Supervisor:
                 self.state, self.why = report["state"], report["why"]
 
     def _give_up(self, what: str) -> bool:
-        """Say it in one line; Ray's own many lines stay in the log."""
+        """Say it in one line; keep Ray's own many lines, and its logs, for whoever wants to know more."""
         with self.log.open("a") as log:
             log.write(f"\n{what}\n{self.why}\n")
+        ray_logs = self.workspace.run / "ray-logs"
+        shutil.rmtree(ray_logs, ignore_errors=True)
+        with suppress(OSError, shutil.Error):
+            shutil.copytree(Path(self.run.temp) / "session_latest" / "logs", ray_logs)
         cause = _cause(self.why)
         self.say(f"{what}{f': {cause}' if cause else ''} (details: {self.log})")
         return False
@@ -264,13 +269,6 @@ def _progress(say: Say) -> Iterator[Callable[[float], None]]:
 
 
 def _cause(why: str) -> str:
-    """The last line of a traceback that names an error, without its class's module path."""
-    for line in reversed(why.splitlines()):
-        name, colon, text = line.strip().partition(": ")
-        if (
-            colon
-            and name.replace(".", "").replace("_", "").isalnum()
-            and name.endswith(("Error", "Exception", "Unavailable", "Refused"))
-        ):
-            return text
-    return why.strip().splitlines()[-1] if why.strip() else ""
+    """What the last error of a traceback says, without its class; else the last line there is."""
+    errors = re.findall(r"^(?:\w+\.)*[A-Z]\w+: (.+)$", why, re.MULTILINE)
+    return (errors or why.strip().splitlines() or [""])[-1].strip()

