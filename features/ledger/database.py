@@ -126,7 +126,7 @@ class Database:
                 if self.sqlite:
                     busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar()
                     return not busy
-                connection.execute(text(f"VACUUM {RECORDS.name}, {STANDINGS.name}"))
+                _vacuum(connection)
                 return True
         except SQLAlchemyError as error:
             if _passing(error):
@@ -216,6 +216,15 @@ def _tune_sqlite(engine: Engine, *, readonly: bool) -> None:
     event.listen(engine, "connect", on_connect)
     if not readonly:
         event.listen(engine, "begin", on_begin)
+
+
+def _vacuum(connection: Connection) -> None:
+    """Takes as long as the tables are large, so no time limit; it blocks neither readers nor writers."""
+    connection.execute(text("SET statement_timeout = 0"))
+    try:
+        connection.execute(text(f"VACUUM {RECORDS.name}, {STANDINGS.name}"))
+    finally:
+        connection.execute(text("RESET statement_timeout"))
 
 
 def _passing(error: SQLAlchemyError) -> bool:

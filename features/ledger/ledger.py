@@ -100,7 +100,10 @@ class Ledger:
         return self.submit(entries, guards).result()
 
     def submit(self, entries: Sequence[Entry], guards: Mapping[str, int] | None = None) -> "Future[tuple[int, ...]]":
-        """`append` without waiting; only RequestError and Refused entries may be raised at once."""
+        """`append` without waiting; an entry that is wrong by itself is refused at once, by raising.
+
+        A future that could be cancelled was not written and never will be: a caller that runs out of time cancels.
+        """
         return self._writer.submit(Submission(self._prepare(entries), guards or {}))
 
     def append_many(self, entries: Iterable[Entry]) -> int:

@@ -84,7 +84,7 @@ class Prepared:
 
 def keyed_hash(secret: bytes, text: str) -> str:
     """HMAC-SHA256 in hex, its first 40 characters: streams and keys hold no ids."""
-    return hmac.digest(secret, text.encode(), "sha256").hex()[:40]
+    return hmac.digest(secret, text.encode(errors="surrogatepass"), "sha256").hex()[:40]
 
 
 def prepare(entry: Entry, secret: bytes, now_us: int) -> Prepared:

@@ -10,6 +10,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    Text,
     UniqueConstraint,
 )
 
@@ -65,7 +66,7 @@ ACTIVATIONS = Table(
     Column("environment", String(32), nullable=False),
     Column("release", String(80), nullable=False),
     Column("at_us", BigInteger, nullable=False),
-    Column("by", String(128), nullable=False),
+    Column("by", Text, nullable=False),
     Index("activations_environment", "environment", "seq"),
 )
 PAUSES = Table(

@@ -77,65 +77,61 @@ class Writer:
 
     def _put(self, item: _Item) -> None:
         with self._closing:
-            if self._closed or not self._thread.is_alive():
+            if self._closed:
                 raise Unavailable("the ledger is closed")
             self._queue.put(item)
 
     def _run(self) -> None:
-        """A bug that escapes ends the thread, with everything still waiting answered: nothing is written half."""
-        try:
-            while (item := self._queue.get()) is not None:
-                for following in self._take(item):
-                    self._answer(following)
-        finally:
-            with self._closing:
-                self._closed = True
-            _fail(self._drain())
+        while (item := self._queue.get()) is not None:
+            for following in self._take(item):
+                self._answer(following)
 
-    def _take(self, first: _Item) -> Iterable[Job[Any] | list[Submission]]:
-        """What is waiting, as batches and jobs in order; stops at the end mark, which goes back."""
+    def _take(self, first: _Item) -> Iterable[Sequence[_Item]]:
+        """What is waiting, in order, as batches of submissions and single jobs."""
         batch: list[Submission] = []
-        item: _Item | None = first
-        while item is not None:
-            if isinstance(item, Job):
-                if batch:
-                    yield batch
-                yield item
-                return
+        entries, item = 0, first
+        while isinstance(item, Submission):
             batch.append(item)
-            if len(batch) >= MAX_SUBMISSIONS or sum(len(s.entries) for s in batch) >= MAX_ENTRIES:
+            entries += len(item.entries)
+            following = self._next() if len(batch) < MAX_SUBMISSIONS and entries < MAX_ENTRIES else None
+            if following is None:
                 break
-            try:
-                item = self._queue.get_nowait()
-            except Empty:
-                break
-            if item is None:
-                self._queue.put(None)
-        yield batch
+            item = following
+        if batch:
+            yield batch
+        if isinstance(item, Job):
+            yield [item]
 
-    def _drain(self) -> Iterable[_Item]:
-        while True:
-            try:
-                item = self._queue.get_nowait()
-            except Empty:
-                return
-            if item is not None:
-                yield item
-
-    def _answer(self, waiting: Job[Any] | list[Submission]) -> None:
-        items: Sequence[_Item] = [waiting] if isinstance(waiting, Job) else waiting
+    def _next(self) -> _Item | None:
+        """What comes next if it is there already; the end mark goes back, to be met when all is answered."""
         try:
-            results = self._perform(waiting)
-        except BrainError as error:
-            results = [error] * len(items)
-        except BaseException:
-            _fail(items)
-            raise
-        for item, result in zip(items, results, strict=True):
-            _settle(item.future, result)
+            item = self._queue.get_nowait()
+        except Empty:
+            return None
+        if item is None:
+            self._queue.put(None)
+        return item
 
-    def _perform(self, waiting: Job[Any] | list[Submission]) -> Sequence[Any]:
-        return [self._database.transact(waiting.work)] if isinstance(waiting, Job) else self._write(waiting)
+    def _answer(self, waiting: Sequence[_Item]) -> None:
+        """What was cancelled before its turn is not written."""
+        items = [item for item in waiting if item.future.set_running_or_notify_cancel()]
+        results: Sequence[Any]
+        try:
+            results = self._perform(items)
+        except BaseException as error:  # noqa: BLE001 (rolled back; a bug is raised to its submitter, not to everyone)
+            results = [error] * len(items)
+        for item, result in zip(items, results, strict=True):
+            if isinstance(result, BaseException):
+                item.future.set_exception(result)
+            else:
+                item.future.set_result(result)
+
+    def _perform(self, items: Sequence[_Item]) -> Sequence[Any]:
+        """A job comes alone."""
+        if items and isinstance(items[0], Job):
+            return [self._database.transact(items[0].work)]
+        batch = [item for item in items if isinstance(item, Submission)]
+        return self._write(batch) if batch else []
 
     def _write(self, batch: Sequence[Submission]) -> Sequence[_Result]:
         """Keys are new almost always, so they are looked up only if the first attempt says otherwise."""
@@ -168,17 +164,3 @@ def _add(plan: Plan, submission: Submission) -> _Result | Known:
         return plan.add(submission.entries, submission.guards, skip_known=submission.skip_known)
     except BrainError as error:
         return error
-
-
-def _settle(future: "Future[Any]", result: Any) -> None:
-    if not future.set_running_or_notify_cancel():
-        return
-    if isinstance(result, BrainError):
-        future.set_exception(result)
-    else:
-        future.set_result(result)
-
-
-def _fail(items: Iterable[_Item]) -> None:
-    for item in items:
-        _settle(item.future, Unavailable("the ledger's writer has stopped"))

@@ -58,7 +58,7 @@ def _releases() -> None:
         sa.Column("environment", sa.String(32), nullable=False),
         sa.Column("release", sa.String(80), nullable=False),
         sa.Column("at_us", sa.BigInteger, nullable=False),
-        sa.Column("by", sa.String(128), nullable=False),
+        sa.Column("by", sa.Text, nullable=False),
     )
     op.create_index("activations_environment", "activations", ["environment", "seq"])
     op.create_table(

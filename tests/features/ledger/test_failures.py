@@ -1,0 +1,123 @@
+"""A database that is busy, away or damaged: waited for as long as it makes sense, then `Unavailable`, never half."""
+
+import sqlite3
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from decisioning.errors import Unavailable
+from features.ledger import Ledger, database
+from tests.features.ledger.builders import consent, outcome
+
+
+@pytest.fixture
+def person(ledger: Ledger) -> str:
+    return ledger.stream_of("person", "a")
+
+
+def test_a_write_waits_for_another_writer(tmp_path: Path, secret: bytes) -> None:
+    path = tmp_path / "ledger.db"
+    with Ledger.open(path, secret) as ledger:
+        person = ledger.stream_of("person", "a")
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        future = ledger.submit([consent(person)])
+        time.sleep(0.2)
+        assert not future.done()
+        assert ledger.read(person)[0].version == 0  # readers do not wait
+        other.execute("COMMIT")
+        assert future.result(timeout=2) == (1,)
+        other.close()
+
+
+def test_a_write_that_waited_too_long_is_unavailable(
+    tmp_path: Path, secret: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "ledger.db"
+    with Ledger.open(path, secret) as ledger:
+        monkeypatch.setattr(database, "PATIENCE_S", 0.1)
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Unavailable):
+            ledger.append([consent(ledger.stream_of("person", "a"))])
+        other.close()
+        assert ledger.append([consent(ledger.stream_of("person", "a"))]) == (1,)
+
+
+def test_a_server_that_drops_its_connections_is_reached_again(ledger: Ledger, person: str, postgres: str) -> None:
+    for version in (1, 2, 3):
+        assert ledger.append([outcome(person)]) == (version,)
+        if not ledger._database.sqlite:
+            drop_connections(postgres, ledger._database.url.database)
+        assert ledger.read(person)[0].version == version
+
+
+def drop_connections(server: str, database: str | None) -> None:
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (database,))
+
+
+def test_a_commit_whose_answer_was_lost_is_not_made_twice(ledger: Ledger, person: str) -> None:
+    """The driver commits and then fails, once: a fault that a network gives at the worst moment."""
+    dialect = ledger._database._writer.dialect
+    commit, lost = dialect.do_commit, threading.Event()
+
+    def commit_and_lose_the_answer(connection: Any) -> None:
+        commit(connection)
+        if not lost.is_set():
+            lost.set()
+            raise passing_error(sqlite=ledger._database.sqlite)
+
+    dialect.do_commit = commit_and_lose_the_answer  # type: ignore[method-assign]
+    assert ledger.append([outcome(person), outcome(person)]) == (1, 2)
+    assert lost.is_set()
+    assert ledger.read(person)[0].version == 2
+    assert list(ledger.verify()) == []
+
+
+def passing_error(*, sqlite: bool) -> Exception:
+    if not sqlite:
+        return psycopg.errors.SerializationFailure("lost")
+    error = sqlite3.OperationalError("lost")
+    error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+    return error
+
+
+def test_what_was_cancelled_in_time_is_never_written(ledger: Ledger, person: str) -> None:
+    release = threading.Event()
+    blocked = threading.Thread(target=ledger._writer.run, args=(lambda _: release.wait(5),))
+    blocked.start()
+    kept, cancelled = ledger.submit([consent(person)]), ledger.submit([outcome(person)])
+    assert cancelled.cancel()
+    release.set()
+    assert kept.result() == (1,)
+    blocked.join()
+    assert ledger.append([outcome(person)]) == (2,)
+
+
+def test_a_bug_is_raised_to_its_submitter_and_to_nobody_else(ledger: Ledger, person: str) -> None:
+    with pytest.raises(ZeroDivisionError):
+        ledger._writer.run(lambda _: 1 // 0)
+    assert ledger.append([consent(person)]) == (1,)
+
+
+def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "ledger.db").write_text("name,age\n" * 1000)
+    with pytest.raises(Unavailable):
+        Ledger.open(tmp_path / "ledger.db", b"secret")
+
+
+def test_damage_is_unavailable_and_tells_nothing_personal(tmp_path: Path, secret: bytes) -> None:
+    with Ledger.open(tmp_path / "ledger.db", secret) as ledger:
+        person = ledger.stream_of("person", "a")
+        ledger.append([consent(person, source="Jan de Vries")])
+        connection = sqlite3.connect(tmp_path / "ledger.db")
+        connection.execute("DROP TABLE records")
+        connection.commit()
+        with pytest.raises(Unavailable) as caught:
+            ledger.append([consent(person, source="Jan de Vries")])
+        assert "Vries" not in f"{caught.value} {caught.value.__cause__}"
