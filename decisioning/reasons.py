@@ -17,7 +17,7 @@ _SAID = {
         "value.expected": "Expected value {0} euro after costs.",
         "propensity.prior": "Usual response to this action; nothing personal was computed.",
         "propensity": "{0} counts for how likely this is to suit.",
-        "context": "It fits what is happening now: {0}.",
+        "context": "It fits what is happening now ({0}).",
         "lever": "The business weighs this action {0}.",
         "asserted": "{0} was stated by {1}, not measured.",
     },
@@ -27,7 +27,7 @@ _SAID = {
         "value.expected": "Verwachte waarde {0} euro na kosten.",
         "propensity.prior": "Gebruikelijke respons op deze actie; er is niets persoonlijks berekend.",
         "propensity": "{0} telt mee voor hoe goed dit past.",
-        "context": "Het past bij wat er nu gebeurt: {0}.",
+        "context": "Het past bij wat er nu gebeurt ({0}).",
         "lever": "Het bedrijf weegt deze actie met {0}.",
         "asserted": "{0} is opgegeven door {1}, niet gemeten.",
     },
@@ -40,7 +40,14 @@ def reasons(
     """Reasons for candidate `i` of the view, which is row `row` of the scores."""
     said = _SAID["nl" if locale.startswith("nl") else "en"]
     found = _codes(i, row, screened, scores, features)
-    return [{"code": code, "text": said[key].format(*words)} for code, key, words in found][:MAX_REASONS]
+    spoken = [{"code": c, "text": said[key].format(*(_number(w, locale) for w in words))} for c, key, words in found]
+    return spoken[:MAX_REASONS]
+
+
+def _number(word: object, locale: str) -> str:
+    if not isinstance(word, float):
+        return str(word)
+    return f"{word:.2f}".replace(".", "," if locale.startswith("nl") else ".")
 
 
 def _codes(
@@ -52,18 +59,22 @@ def _codes(
         yield f"tier.{tier}", f"tier.{tier}", ()
     factors = scores.factors[row] if screened.profiled else ()
     for name in factors:
-        feature = features.get(name)
-        yield f"propensity.{name}", "propensity", ((feature.description if feature else "") or name.replace("_", " "),)
+        yield f"propensity.{name}", "propensity", (_said(features.get(name), name),)
     for name in factors:
         if (feature := features.get(name)) and feature.asserted_by:
             yield f"asserted.{name}", "asserted", (name.replace("_", " "), feature.asserted_by)
     if not screened.profiled:
         yield "propensity.prior", "propensity.prior", ()
     if worth.weight[i] != 1.0:
-        used = [w.rule.text for w in view.weights if w.members[i]]
-        yield "context", "context", (", ".join(used),)
+        names = sorted(set().union(*(w.rule.reads for w in view.weights if w.members[i])))
+        yield "context", "context", (", ".join(_said(features.get(n), n) for n in names),)
     if worth.lever[i] != 1.0:
-        yield "lever", "lever", (f"{worth.lever[i]:g}",)
+        yield "lever", "lever", (float(worth.lever[i]),)
     if tier == "commercial":
         euros = float(np.multiply(scores.propensity[row], worth.value_eur[i]) - worth.cost_eur[i])
-        yield "value.expected", "value.expected", (f"{euros:.2f}",)
+        yield "value.expected", "value.expected", (euros,)
+
+
+def _said(feature: Feature | None, name: str) -> str:
+    """A feature in words: its description, else its name."""
+    return (feature.description if feature else "") or name.replace("_", " ")

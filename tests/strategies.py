@@ -1,0 +1,181 @@
+"""Random customers, requests and histories over the small catalogue, and a scorer that counts what it was asked."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from decisioning.catalogue import pack
+from decisioning.decision import Ask, Decision, Known, PlacementAsk, Scores
+from decisioning.engine import decide
+from decisioning.release import Release
+from decisioning.schema import Facts, Feature
+from decisioning.standing import Consent, Contact, Happened, Standing
+
+NOW_US = 1_795_435_200_000_000
+"""2026-11-23T12:00:00Z, a Monday."""
+DAY_US = 86_400_000_000
+SMALL_FILES = {p.name: p.read_text() for p in sorted((Path(__file__).parent / "catalogues" / "small").glob("*.yaml"))}
+SMALL = Release.from_bytes(pack(SMALL_FILES))
+ACTIONS = tuple(SMALL.actions)
+CHANNELS = tuple(SMALL.channels)
+
+
+def propensity_of(candidate: int, facts: Facts) -> float:
+    """A propensity that depends on candidate and customer alone."""
+    fee = facts.get("monthly_fee_eur")
+    moved = float(fee) % 7 if isinstance(fee, int | float) else 3.0
+    return ((candidate * 37 + moved * 11) % 97 + 1) / 200
+
+
+class CountingScorer:
+    """Scores each candidate on its own, and remembers which it was asked about."""
+
+    def __init__(self, of: Callable[[int, Facts], float] = propensity_of) -> None:
+        self.asked: list[int] = []
+        self._of = of
+
+    def __call__(self, facts: Facts, candidates: NDArray[np.int64]) -> Scores:
+        self.asked.extend(candidates.tolist())
+        propensity = np.asarray([self._of(c, facts) for c in candidates.tolist()], dtype=np.float64)
+        return Scores(propensity, np.full(len(candidates), 500.0), (("monthly_fee_eur",),) * len(candidates))
+
+
+def value_of(feature: Feature) -> st.SearchStrategy[Any]:
+    """A value of the feature's type, now and then a wrong or missing one."""
+    good = {
+        "bool": st.booleans(),
+        "int": st.integers(0, 130),
+        "float": st.floats(feature.min if feature.min is not None else -1, min(feature.max or 200, 200)),
+        "enum": st.sampled_from(feature.values or ("",)),
+        "string": st.sampled_from(["Europe/Amsterdam", "America/New_York", "Nowhere/At_all"]),
+        "timestamp": st.integers(0, NOW_US),
+    }[feature.dtype]
+    return st.one_of(good, good, good, good, st.none(), st.just(float("nan")), st.just("wrong"))
+
+
+def facts() -> st.SearchStrategy[dict[str, Any]]:
+    """Facts of a customer, some of them absent."""
+    features = SMALL.schema.of_source("profile", "signal", "model", "context")
+    return st.fixed_dictionaries({}, optional={f.name: value_of(f) for f in features})
+
+
+def consents() -> st.SearchStrategy[tuple[Consent, ...]]:
+    """At most one record per purpose and channel, as the ledger's fold leaves them."""
+    one = st.builds(
+        Consent,
+        purpose=st.sampled_from(sorted(SMALL.purposes)),
+        channel=st.sampled_from(["*", *CHANNELS]),
+        status=st.sampled_from(["granted", "granted", "granted", "refused", "withdrawn", "objected"]),
+        source=st.just("test"),
+        notice_version=st.sampled_from(["2026-01", "2026-01", "2026-01", "2020-01"]),
+        occurred_us=st.integers(NOW_US - 900 * DAY_US, NOW_US + DAY_US),
+        expires_us=st.one_of(st.none(), st.integers(NOW_US - DAY_US, NOW_US + DAY_US)),
+        record=st.integers(1, 9),
+    )
+    return st.lists(one, max_size=8, unique_by=lambda c: (c.purpose, c.channel)).map(tuple)
+
+
+def contacts() -> st.SearchStrategy[tuple[Contact, ...]]:
+    """Contacts of the last ninety days."""
+
+    def made(n: int, action: str, channel: str, ago_us: int, state: Any, counts_on: Any) -> Contact:
+        known, at_us = SMALL.actions[action], NOW_US - ago_us
+        until_us = at_us + 3_600_000_000
+        return Contact(
+            f"d.{n}", action, f"{action}.t", known.group, known.issue, channel, at_us, until_us, counts_on, state
+        )
+
+    one = st.builds(
+        made,
+        n=st.integers(0, 10**6),
+        action=st.sampled_from(ACTIONS),
+        channel=st.sampled_from(CHANNELS),
+        ago_us=st.integers(0, 90 * DAY_US),
+        state=st.sampled_from(["reserved", "expired", "not_delivered", "delivered", "seen", "pitched"]),
+        counts_on=st.sampled_from(["decided", "delivered", "seen"]),
+    )
+    return st.lists(one, max_size=6).map(tuple)
+
+
+def outcomes() -> st.SearchStrategy[dict[str, tuple[Happened, ...]]]:
+    """Outcomes by action."""
+
+    def by_action(told: list[tuple[str, str, int]]) -> dict[str, tuple[Happened, ...]]:
+        found: dict[str, tuple[Happened, ...]] = {}
+        for action, outcome, ago_us in told:
+            found[action] = (*found.get(action, ()), Happened(action, outcome, NOW_US - ago_us))
+        return found
+
+    one = st.tuples(st.sampled_from(ACTIONS), st.sampled_from(["accepted", "declined"]), st.integers(0, 400 * DAY_US))
+    return st.lists(one, max_size=4).map(by_action)
+
+
+@st.composite
+def standings(draw: st.DrawFn, stream: str = "person") -> Standing:
+    """A standing at some version."""
+    return Standing(stream, draw(st.integers(0, 9)), draw(consents()), draw(contacts()), draw(outcomes()))
+
+
+@st.composite
+def known(draw: st.DrawFn) -> Known:
+    """What is known of a customer, with or without an account."""
+    account = draw(st.one_of(st.none(), standings("account")))
+    return Known(draw(facts()), draw(standings()), account)
+
+
+@st.composite
+def asks(draw: st.DrawFn) -> Ask:
+    """A request on some channel for some of its placements."""
+    channel = draw(st.sampled_from(CHANNELS))
+    names = draw(st.lists(st.sampled_from(SMALL.channels[channel].placements), min_size=1, unique=True))
+    placements = tuple(PlacementAsk(name=n, limit=draw(st.integers(1, 3))) for n in names)
+    locale = draw(st.sampled_from([None, "nl", "en", "nl-BE", "fr"]))
+    return Ask(request_id="r", customer_id="c", account_id="a", channel=channel, locale=locale, placements=placements)
+
+
+def permissive() -> Known:
+    """A customer about whom everything is known and everything allowed."""
+    granted = tuple(
+        Consent(p.id, "*", "granted", "test", p.notice_version, NOW_US - DAY_US, None, n)
+        for n, p in enumerate(SMALL.purposes.values(), 1)
+    )
+    served = {
+        "age": 40,
+        "monthly_fee_eur": 40.0,
+        "tenure_months": 30.0,
+        "contract": "monthly",
+        "has_tv": False,
+        "arrears_eur": 0.0,
+        "hardship": False,
+        "vulnerable": False,
+        "open_complaint": False,
+        "home_time_zone": "Europe/Amsterdam",
+        "churn_risk": 0.5,
+        "paid_tv_views_30s": 0,
+        "page": "paid-tv",
+    }
+    return Known(served, Standing("person", 4, granted), Standing("account", 1, granted))
+
+
+def run(ask: Ask, of: Known, release: Release = SMALL, seed: str = "d-1", **more: Any) -> Decision:
+    """decide() at NOW_US with a counting scorer."""
+    score = more.pop("score", None) or CountingScorer()
+    return decide(ask, of, release, score, model="m@1", now_us=NOW_US, decision_id=seed, **more)
+
+
+def permitted(ask: Ask, of: Known, release: Release = SMALL) -> frozenset[str]:
+    """The treatments that pass every filter."""
+    from decisioning.engine import screened_for
+
+    screened = screened_for(ask, of, release, now_us=NOW_US)
+    return frozenset(np.asarray(screened.view.ids)[screened.permitted].tolist())
+
+
+def without_consents(of: Known) -> Known:
+    """The same customer, who allowed nothing."""
+    return replace(of, person=replace(of.person, consents=()))
