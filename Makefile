@@ -23,12 +23,12 @@ $(READY): requirements-dev.txt pyproject.toml
 	@if command -v uv >/dev/null 2>&1; then \
 		uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && \
 		uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.txt && \
-		uv pip install --quiet --python $(BIN)/python --no-deps -e . ; \
+		uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e . ; \
 	else \
 		echo "installing with pip (a few minutes; uv does it in seconds)"; \
 		$(PYTHON) -m venv $(VENV) && \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt && \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e . ; \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . ; \
 	fi
 	@touch $(READY)
 
@@ -36,7 +36,7 @@ demo: $(READY)
 	@$(BIN)/brain demo
 
 test: $(READY)
-	@$(BIN)/python -m pytest -q -m "not long"
+	@$(BIN)/python -m pytest -q -m "not long" -n 2 --dist loadgroup
 
 test-long: $(READY)
 	@$(BIN)/python -m pytest -q -m long
