@@ -2,14 +2,15 @@
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from decisioning.errors import Conflict, NotFound, Refused, RequestError, Unavailable
 from features.ledger import Duplicate, Entry, Ledger, now_us
-from tests.features.ledger.builders import DAY_US, NOW_US, consent, contact, decision, outcome
+from tests.features.ledger.builders import DAY_US, NOW_US, consent, contact, database_url, decision, outcome
 
 
 @pytest.fixture
@@ -180,6 +181,38 @@ def test_scan_pages_through_every_stream_in_the_order_of_commits(ledger: Ledger,
     rest = ledger.scan(["outcome"], after=first[-1].seq)
     assert [(r.stream, r.version) for r in first + rest] == [(person, 2), (account, 1), (person, 3)]
     assert ledger.scan(["outcome"], after=rest[-1].seq) == []
+
+
+def test_a_scan_waits_for_numbers_that_are_not_committed_yet(ledger: Ledger, person: str, account: str) -> None:
+    """PostgreSQL numbers a record before it commits: the other writer here has the lower number and is slower."""
+    if ledger._database.sqlite:
+        pytest.skip("SQLite numbers and commits under one lock")
+    ledger.append([outcome(person)])
+    with sa.create_engine(ledger._database.url).connect() as slower, ThreadPoolExecutor(1) as pool:
+        columns = "kind, at_us, occurred_us, body, body_hash, hash"
+        slower.execute(
+            sa.text(f"INSERT INTO records (stream, version, {columns}) SELECT stream, 2, {columns} FROM records")
+        )
+        ledger.append([outcome(account)])
+        scanned = pool.submit(ledger.scan, ["outcome"])
+        with pytest.raises(TimeoutError):
+            scanned.result(timeout=0.3)
+        slower.commit()
+        assert [(r.stream, r.version) for r in scanned.result()] == [(person, 1), (person, 2), (account, 1)]
+
+
+def test_a_guard_waits_for_who_is_moving_its_stream(ledger: Ledger, url: str, person: str, account: str) -> None:
+    """Otherwise two writers, each guarding the stream the other appends to, would both go through."""
+    ledger.append([consent(account)])
+    engine = sa.create_engine(database_url(url))
+    with engine.connect() as mover:
+        mover.execute(sa.text("UPDATE standings SET version = 2"))
+        guarded = ledger.submit([consent(person)], {account: 1})
+        with pytest.raises(TimeoutError):
+            guarded.result(timeout=0.3)
+        mover.commit()
+    engine.dispose()
+    assert isinstance(guarded.exception(), Conflict)
 
 
 def test_a_scan_never_skips_what_other_writers_commit_meanwhile(ledger: Ledger, url: str, secret: bytes) -> None:

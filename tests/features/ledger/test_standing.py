@@ -1,6 +1,7 @@
 """The fold: any order of a backfill gives the same standing, and the snapshot gives back what was folded."""
 
 from dataclasses import replace
+from itertools import permutations
 from typing import Any, get_args
 
 import pytest
@@ -127,6 +128,14 @@ def test_a_contact_told_before_its_decision_waits_for_it() -> None:
     early = fold([contact(S, "o1", "delivered")])
     assert early.contacts == ()
     assert apply(early, "decision", decision(S, "o1").body, 2, NOW_US).contacts[0].state == "delivered"
+
+
+def test_a_mark_waits_until_any_decision_it_may_belong_to_is_forgotten() -> None:
+    """A backfill may come from clocks that are far apart; see `_forget`."""
+    mark = contact(S, "o1", "delivered", NOW_US - 3 * HORIZON_US // 2)
+    decided = decision(S, "o1", occurred_us=NOW_US - HORIZON_US)
+    for order in permutations([mark, decided, outcome(S, occurred_us=NOW_US)]):
+        assert fold(list(order)).contacts[0].state == "delivered"
 
 
 def test_a_contact_never_goes_back() -> None:
