@@ -1,0 +1,140 @@
+"""The ledger records of a plan, each under a key of its own, so that a repetition adds nothing."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from decisioning.actions import Action, microseconds
+from decisioning.catalogue import Catalogue
+from decisioning.schema import Value
+from features.importing.plan import ContactRows, Plan
+from features.ledger import Entry, Ledger
+
+
+class Entries:
+    """Ledger records of a plan, by stream."""
+
+    def __init__(self, plan: Plan, catalogue: Catalogue, ledger: Ledger, alive: dict[str, str]) -> None:
+        self.plan, self.ledger, self.alive = plan, ledger, alive
+        self.id = plan.source.mapping.id
+        self.actions = {a.id: a for a in catalogue.actions}
+        self.found: dict[str, list[Entry]] = defaultdict(list)
+
+    def by_stream(self) -> dict[str, list[Entry]]:
+        """All of them; consents first, as people read a stream."""
+        self._stated_consents()
+        self._read_consents()
+        for contacts in self.plan.contacts:
+            self._contacts(contacts)
+        self._late()
+        return self.found
+
+    def _add(self, stream: str, kind: str, body: Mapping[str, object], at_us: int, key: str) -> None:
+        self.found[stream].append(Entry(stream, kind, body, at_us, key=f"import:{self.id}:{key}"))
+
+    def _stated_consents(self) -> None:
+        versions = {p.id: p.notice_version for p in self.plan.source.mapping.purposes}
+        for assertion in self.plan.source.mapping.assertions:
+            at_us = microseconds(assertion.since)
+            for consent in assertion.consents:
+                body = {
+                    "purpose": consent.purpose,
+                    "channel": consent.channel,
+                    "status": consent.status,
+                    "source": f"import:{self.id}",
+                    "notice_version": versions[consent.purpose],
+                    "expires_us": None,
+                    "asserted_by": assertion.author,
+                    "text": assertion.text,
+                }
+                for stream in self.alive.values():
+                    self._add(
+                        stream, "consent", body, at_us, f"consent:{stream}:{consent.purpose}:{consent.channel}:{at_us}"
+                    )
+
+    def _read_consents(self) -> None:
+        for rows in self.plan.consents:
+            for subject, granted, at_us in _zip(rows.subject, rows.granted, rows.at_us):
+                if stream := self.alive.get(subject):
+                    body = {
+                        "purpose": rows.purpose,
+                        "channel": rows.channel,
+                        "status": "granted" if granted else "refused",
+                        "source": f"import:{self.id}",
+                        "notice_version": rows.notice_version,
+                        "expires_us": None,
+                    }
+                    self._add(stream, "consent", body, at_us, f"consent:{stream}:{rows.purpose}:{rows.channel}:{at_us}")
+
+    def _contacts(self, rows: ContactRows) -> None:
+        ids = rows.id.to_pylist() if rows.id is not None else None
+        accounts = rows.account.to_pylist() if rows.account is not None else None
+        after = {name: cells.to_pylist() for name, cells in rows.after.items()}
+        names: list[str] = []
+        for n, (subject, action, channel, at_us, p) in enumerate(
+            _zip(rows.subject, rows.action, rows.channel, rows.at_us, rows.probability)
+        ):
+            stream = self.alive.get(subject, "")
+            name = f"{self.id}:{ids[n]}" if ids else f"{self.id}:{stream[:20]}:{action}:{channel}:{at_us}"
+            names.append(name)
+            body: dict[str, object] = {"action": action, "channel": channel, "observation_id": name, "told": rows.told}
+            body |= {"probability": p} if p is not None else {}
+            body |= _about(self.actions.get(action), channel)
+            if after:
+                body["after"] = {feature: values[n] for feature, values in after.items() if values[n] is not None}
+            self._placed(stream, accounts[n] if accounts else None, "observation", body, at_us, name)
+        self._outcomes(rows, names, accounts)
+
+    def _outcomes(self, rows: ContactRows, names: list[str], accounts: list[str] | None) -> None:
+        subjects, actions = rows.subject.to_pylist(), rows.action.to_pylist()
+        for outcome in rows.outcomes:
+            for n, at_us, value in _zip(outcome.row, outcome.at_us, outcome.value_eur):
+                body = {"action": actions[n], "outcome": outcome.name, "offer_id": names[n], "value_eur": value}
+                stream = self.alive.get(subjects[n], "")
+                self._placed(
+                    stream, accounts[n] if accounts else None, "outcome", body, at_us, f"{names[n]}:{outcome.name}"
+                )
+
+    def _late(self) -> None:
+        for rows in self.plan.late:
+            contacts = rows.contact.to_pylist() if rows.contact is not None else None
+            for n, (subject, action, at_us, value) in enumerate(
+                _zip(rows.subject, rows.action, rows.at_us, rows.value_eur)
+            ):
+                stream = self.alive.get(subject, "")
+                offer = f"{self.id}:{contacts[n]}" if contacts else None
+                body = {"action": action, "outcome": rows.name, "offer_id": offer, "value_eur": value}
+                self._placed(
+                    stream, None, "outcome", body, at_us, f"{offer or f'{stream}:{action}:{at_us}'}:{rows.name}"
+                )
+
+    def _placed(
+        self, stream: str, account: str | None, kind: str, body: dict[str, object], at_us: int, key: str
+    ) -> None:
+        """On the person's stream, and for an action of account scope on the account's, where its caps are counted."""
+        if not stream:
+            return
+        self._add(stream, kind, body, at_us, f"{kind}:{key}")
+        action = self.actions.get(str(body["action"]))
+        if account is not None and action is not None and action.scope == "account":
+            self._add(
+                self.ledger.stream_of("account", account),
+                kind,
+                {**body, "scope": "account"},
+                at_us,
+                f"{kind}:account:{key}",
+            )
+
+
+def _about(action: Action | None, channel: str) -> dict[str, Value]:
+    """What a cap needs to know of an action."""
+    if action is None:
+        return {}
+    treatment = next((f"{action.id}.{t.id}" for t in action.treatments if t.channel == channel), "")
+    return {"treatment": treatment, "group": action.group, "issue": action.issue}
+
+
+def _zip(*columns: pa.Array) -> Iterator[tuple[Any, ...]]:
+    return zip(*(c.to_pylist() for c in columns), strict=True)

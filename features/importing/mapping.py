@@ -1,0 +1,318 @@
+"""How a company's own files become facts: the mapping, as written in YAML."""
+
+from fractions import Fraction
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+
+from decisioning.actions import (
+    COMMERCIAL_ISSUES,
+    Amount,
+    Basis,
+    Channel,
+    Days,
+    Factor,
+    Issue,
+    Moment,
+    Purpose,
+    Settings,
+    Suppression,
+    Text,
+)
+from decisioning.policies import Cap, ChannelOrAll, Policy, Protection, ProtectionKind
+from decisioning.schema import Dtype, FeatureName, Id, Strict, Tag, Value
+from decisioning.standing import ALL_CHANNELS, ConsentStatus
+
+NONE = "none"
+"""The action of having done nothing."""
+
+
+def _word(raw: Any) -> Any:
+    """What a cell of a file would look like: YAML's 1 is the text "1"."""
+    if isinstance(raw, bool):
+        return str(raw).lower()
+    return str(raw) if isinstance(raw, int | float) else raw
+
+
+def _words(raw: Any) -> Any:
+    return tuple(map(_word, raw)) if isinstance(raw, tuple) else (_word(raw),)
+
+
+def _chance(raw: Any) -> Any:
+    if not isinstance(raw, str):
+        return raw
+    try:
+        return float(Fraction(raw))
+    except (ValueError, ZeroDivisionError):
+        raise ValueError("expected a probability such as 0.5 or 1/3, or {column: …}") from None
+
+
+def _bare(key: str) -> BeforeValidator:
+    """A value written without a mapping stands for `{key: value}`."""
+    return BeforeValidator(lambda raw: raw if isinstance(raw, dict) else {key: raw})
+
+
+def _one_of(*values: object) -> bool:
+    return sum(v is not None for v in values) == 1
+
+
+Word = Annotated[str, BeforeValidator(_word)]
+Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
+ColumnName = Annotated[str, Field(min_length=1, max_length=200)]
+NameOrNone = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*([_-][a-z0-9]+)*$", max_length=64)]
+
+
+class Subject(Strict):
+    """Who a row is about: the `column` with the customer's id, or `row`, a prefix before the number of the row."""
+
+    column: ColumnName | None = None
+    row: Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,64}$")] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if not _one_of(self.column, self.row):
+            raise ValueError("expected {column: customer_id}, or {row: shop-} for files without ids")
+        return self
+
+
+class When(Strict):
+    """A time: the same for all rows, or a column; `format` as in Python's strptime, ISO 8601 without it."""
+
+    time: Moment | None = None
+    column: ColumnName | None = None
+    format: Text | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if not _one_of(self.time, self.column):
+            raise ValueError("expected a time such as 2026-11-01, or {column: sent_at}")
+        return self
+
+
+class Choice(Strict):
+    """A name: the same for all rows, or a column whose cells `values` translates."""
+
+    name: NameOrNone | None = None
+    column: ColumnName | None = None
+    values: dict[str, NameOrNone] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if not _one_of(self.name, self.column) or (self.column is None) != (not self.values):
+            raise ValueError("expected a name, or {column: segment, values: {Text in the file: name}}")
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name that can come out."""
+        return (self.name,) if self.name is not None else tuple(dict.fromkeys(self.values.values()))
+
+
+class Chance(Strict):
+    """The logged probability of what was done: a number, a fraction such as 1/3, or a column."""
+
+    value: Annotated[float, BeforeValidator(_chance), Field(gt=0, le=1)] | None = None
+    column: ColumnName | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if not _one_of(self.value, self.column):
+            raise ValueError("expected a probability such as 1/3, or {column: …}")
+        return self
+
+
+Time = Annotated[When, _bare("time")]
+Named = Annotated[Choice, _bare("name")]
+Logged = Annotated[Chance, _bare("value")]
+
+
+class FeatureColumn(Strict):
+    """A column that is a fact. `map` translates its cells; `min`, `max`, `values` are taken from the data if absent.
+
+    `after_outcome`: known only once the outcome is. It is declared and kept with the contact, and no model may read it.
+    """
+
+    column: ColumnName
+    name: FeatureName
+    dtype: Dtype
+    unit: str | None = None
+    description: str = ""
+    tags: tuple[Tag, ...] = ()
+    min: float | None = None
+    max: float | None = None
+    max_age_s: int | None = Field(default=None, gt=0)
+    values: tuple[str, ...] = ()
+    map: dict[str, Word] = Field(default_factory=dict)
+    true: Words = ("true", "yes", "y", "1")
+    false: Words = ("false", "no", "n", "0")
+    missing: Words | None = None
+    format: Text | None = None
+    after_outcome: bool = False
+
+
+class ValueColumn(Strict):
+    """What an outcome was worth, in euros."""
+
+    column: ColumnName
+
+
+class OutcomeColumn(Strict):
+    """Something that the customer did: where `column` holds one of `positive`, or a number over `above`.
+
+    Its time is `at`, else that of the row's contact. `counts`: on which side of its action it stands.
+    """
+
+    name: Id
+    column: ColumnName
+    positive: Words | None = None
+    above: float | None = None
+    counts: Literal["positive", "negative"] = "positive"
+    value: ValueColumn | None = None
+    at: Time | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if not _one_of(self.positive, self.above):
+            raise ValueError("expected `positive: [yes]` or `above: 0`")
+        return self
+
+
+class ContactColumns(Strict):
+    """What was done with the customer of a row. Without `id`, one contact per customer, action, channel and time."""
+
+    id: ColumnName | None = None
+    action: Named
+    channel: Named
+    at: Time
+    probability: Logged | None = None
+    outcomes: tuple[OutcomeColumn, ...] = ()
+
+
+class LateOutcome(OutcomeColumn):
+    """An outcome in a file of its own: of the contact in column `contact`, or of `action` for this customer."""
+
+    contact: ColumnName | None = None
+    action: Named
+    at: Time
+
+
+class ConsentColumn(Strict):
+    """A consent as the file has it: granted or refused by what `column` holds, anything else is no record."""
+
+    purpose: Id
+    channel: ChannelOrAll = ALL_CHANNELS
+    column: ColumnName
+    granted: Words
+    refused: Words = ()
+    notice_version: Text
+    at: Time
+
+
+class FileSpec(Strict):
+    """One file. `path` is relative to the mapping; without it the importer is told where the file is."""
+
+    id: Id
+    path: Text | None = None
+    format: Literal["csv", "parquet"] | None = None
+    separator: Annotated[str, Field(min_length=1, max_length=1)] = ","
+    decimal: Literal[".", ","] = "."
+    encoding: Text = "utf-8"
+    missing: Words = ("",)
+    subject: Subject
+    account: ColumnName | None = None
+    as_of: Time | None = None
+    features: tuple[FeatureColumn, ...] = ()
+    contact: ContactColumns | None = None
+    outcomes: tuple[LateOutcome, ...] = ()
+    consents: tuple[ConsentColumn, ...] = ()
+
+    @model_validator(mode="after")
+    def _timed(self) -> Self:
+        if self.as_of is None and any(not f.after_outcome for f in self.features):
+            raise ValueError("its features need a time", "add `as_of: 2026-11-01`, or `as_of: {column: …}`")
+        if self.contact is None and any(f.after_outcome for f in self.features):
+            raise ValueError("`after_outcome` needs a contact that the outcome follows", "add `contact:`")
+        return self
+
+
+class ActionSpec(Strict):
+    """An action of the log, as the catalogue is to hold it; its outcomes and its prior come from the data."""
+
+    id: Id
+    issue: Issue
+    group: Id
+    title: Text
+    value: Amount
+    cost: Amount = Amount(eur=0.0)
+    price_eur: Factor | None = None
+    window_days: Days = 30.0
+    suppress: tuple[Suppression, ...] = ()
+    description: str = ""
+
+    @property
+    def tier(self) -> Literal["service", "commercial"]:
+        """Of its issue."""
+        return "commercial" if self.issue in COMMERCIAL_ISSUES else "service"
+
+
+class AssertedFeature(Strict):
+    """A fact that is the same for all because somebody says so. `protects`: withholds sales unless it is false."""
+
+    name: FeatureName
+    value: Value
+    values: tuple[str, ...] = ()
+    tags: tuple[Tag, ...] = ()
+    protects: ProtectionKind | None = None
+    description: str = ""
+
+
+class AssertedConsent(Strict):
+    """What all customers of the files are said to have allowed."""
+
+    purpose: Id
+    channel: ChannelOrAll = ALL_CHANNELS
+    status: ConsentStatus = "granted"
+
+
+class Assertion(Strict):
+    """What `author` states without proof, in the words of `text`, as true from `since` on; refused in prod."""
+
+    author: Text
+    text: Text
+    since: Moment
+    consents: tuple[AssertedConsent, ...] = ()
+    features: tuple[AssertedFeature, ...] = ()
+
+
+class Score(Strict):
+    """A model's probability that `outcome` comes, to be written as feature `name`."""
+
+    name: FeatureName
+    outcome: Id
+    description: str = ""
+
+
+class Mapping(Strict):
+    """A whole mapping; purposes, bases, channels, policies, protections and caps as in the catalogue."""
+
+    id: Id
+    about: Text
+    time_zone: str = "UTC"
+    settings: Settings = Settings()
+    purposes: tuple[Purpose, ...] = ()
+    bases: tuple[Basis, ...] = ()
+    channels: tuple[Channel, ...] = ()
+    actions: tuple[ActionSpec, ...] = ()
+    policies: tuple[Policy, ...] = ()
+    protections: tuple[Protection, ...] = ()
+    caps: tuple[Cap, ...] = ()
+    scores: tuple[Score, ...] = ()
+    assertions: tuple[Assertion, ...] = ()
+    files: tuple[FileSpec, ...] = Field(min_length=1)
+
+    @property
+    def outcomes(self) -> tuple[tuple[tuple[str, ...], OutcomeColumn], ...]:
+        """Every outcome of every file, with the actions it may follow."""
+        direct = ((f.contact.action.names, o) for f in self.files if f.contact for o in f.contact.outcomes)
+        late = ((o.action.names, o) for f in self.files for o in f.outcomes)
+        return (*direct, *late)

@@ -1,0 +1,108 @@
+"""A mapping file -> a checked mapping, or every mistake in it with its line."""
+
+from collections.abc import Iterator
+from zoneinfo import available_timezones
+
+from pydantic import ValidationError
+
+from decisioning.check_words import hint, shape_problems
+from decisioning.errors import ConfigError, Problem
+from decisioning.source import Node, Path, decode, parse
+from decisioning.standing import ALL_CHANNELS
+from features.importing.mapping import NONE, AssertedConsent, Choice, ConsentColumn, Mapping
+
+
+class Source:
+    """A mapping that was read: `mapping`, and `node`, from which a mistake finds its line."""
+
+    def __init__(self, mapping: Mapping, node: Node) -> None:
+        self.mapping, self.node = mapping, node
+
+
+def read_mapping(file: str, data: bytes) -> Source:
+    """The mapping in a YAML file; raises ConfigError with every mistake, its line and a suggestion."""
+    document = parse(file, decode(file, data))
+    if document.root is None or document.problems:
+        raise ConfigError(document.problems)
+    try:
+        source = Source(Mapping.model_validate(document.root.value), document.root)
+    except ValidationError as error:
+        raise ConfigError(shape_problems("mapping", Mapping, error, document.root)) from None
+    if problems := list(_cross_checks(source)):
+        raise ConfigError(problems)
+    return source
+
+
+def _cross_checks(source: Source) -> Iterator[Problem]:
+    """What the parts of a mapping say of each other."""
+    mapping, node = source.mapping, source.node
+    actions = {a.id for a in mapping.actions} | {NONE}
+    channels = {c.id for c in mapping.channels}
+    if mapping.time_zone not in available_timezones():
+        yield node.at(("time_zone",)).problem("there is no such time zone", "for example Europe/Amsterdam")
+    for i, file in enumerate(mapping.files):
+        path = ("files", i)
+        if file.contact:
+            yield from _names(node.at((*path, "contact", "action")), "action", file.contact.action, actions)
+            yield from _names(node.at((*path, "contact", "channel")), "channel", file.contact.channel, channels)
+        for j, outcome in enumerate(file.outcomes):
+            yield from _names(node.at((*path, "outcomes", j, "action")), "action", outcome.action, actions)
+    yield from _consents(mapping, node)
+    yield from _twice(mapping, node)
+    told = {o.name for _, o in mapping.outcomes}
+    for i, score in enumerate(mapping.scores):
+        if score.outcome not in told:
+            yield node.at(("scores", i, "outcome")).problem("no file tells of this outcome", hint(score.outcome, told))
+
+
+def _names(node: Node, kind: str, choice: Choice, known: set[str]) -> Iterator[Problem]:
+    for name in choice.names:
+        if name not in known:
+            yield node.problem(f"there is no {kind} `{name}`", hint(name, known) or f"declare it under `{kind}s`")
+
+
+def _consents(mapping: Mapping, node: Node) -> Iterator[Problem]:
+    purposes = {p.id for p in mapping.purposes}
+    channels = {c.id for c in mapping.channels} | {ALL_CHANNELS}
+    for path, consent in _consents_with_paths(mapping):
+        if consent.purpose not in purposes:
+            message = f"there is no purpose `{consent.purpose}`"
+            yield node.at((*path, "purpose")).problem(message, hint(consent.purpose, purposes) or "declare it")
+        if consent.channel not in channels:
+            message = f"there is no channel `{consent.channel}`"
+            yield node.at((*path, "channel")).problem(message, hint(consent.channel, channels))
+
+
+def _consents_with_paths(mapping: Mapping) -> Iterator[tuple[Path, AssertedConsent | ConsentColumn]]:
+    for i, assertion in enumerate(mapping.assertions):
+        for j, stated in enumerate(assertion.consents):
+            yield ("assertions", i, "consents", j), stated
+    for i, file in enumerate(mapping.files):
+        for j, read in enumerate(file.consents):
+            yield ("files", i, "consents", j), read
+
+
+def _twice(mapping: Mapping, node: Node) -> Iterator[Problem]:
+    """Names that stand for two things; of one feature several files may tell, if they agree on its dtype."""
+    dtypes: dict[str, str] = {}
+    seen: set[tuple[str, Path]] = set()
+    for path, name, dtype in _features_with_paths(mapping):
+        if dtypes.setdefault(name, dtype) != dtype or (name, path[:2]) in seen:
+            yield node.at(path).problem(f"feature `{name}` is declared twice", "give one of them another name")
+        seen.add((name, path[:2]))
+    ids = [f.id for f in mapping.files]
+    for i, id_ in enumerate(ids):
+        if id_ in ids[:i]:
+            yield node.at(("files", i, "id")).problem(f"file `{id_}` is named twice", "rename one of them")
+
+
+def _features_with_paths(mapping: Mapping) -> Iterator[tuple[Path, str, str]]:
+    """Path, name and kind of everything that becomes a feature."""
+    for i, file in enumerate(mapping.files):
+        for j, column in enumerate(file.features):
+            yield ("files", i, "features", j, "name"), column.name, column.dtype
+    for i, assertion in enumerate(mapping.assertions):
+        for j, asserted in enumerate(assertion.features):
+            yield ("assertions", i, "features", j, "name"), asserted.name, f"asserted {i}.{j}"
+    for i, score in enumerate(mapping.scores):
+        yield ("scores", i, "name"), score.name, "score"

@@ -1,0 +1,117 @@
+"""Files of a company as Arrow columns, and what is wrong with them: by file, row and column, never by value."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from decisioning.errors import Refused
+
+MAX_SAID = 20
+
+
+@dataclass
+class Faults:
+    """Bad cells; rows are counted from 1, without the header and empty lines."""
+
+    said: list[tuple[str, int, str, str]] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, file: str, column: str, rows: Iterable[int], message: str) -> None:
+        """Rows (from 0) of a column that are wrong in the same way."""
+        for row in rows:
+            self.count += 1
+            if len(self.said) < MAX_SAID:
+                self.said.append((file, int(row) + 1, column, message))
+
+    def raise_any(self) -> None:
+        """Raises Refused if there was any."""
+        if not self.count:
+            return
+        lines = [f"{file}: row {row}, column {column}: {message}" for file, row, column, message in self.said]
+        more = [f"and {self.count - len(lines)} more"] if self.count > len(lines) else []
+        raise Refused("\n".join([f"nothing was imported: {self.count} cells are wrong", *lines, *more]))
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One file: its name without folder, and its columns, of text or of Parquet's own types."""
+
+    file: str
+    table: pa.Table
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names in the order of the file."""
+        return tuple(self.table.schema.names)
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def __getitem__(self, column: str) -> pa.Array:
+        return self.table[column].combine_chunks()
+
+
+def read_sheet(path: Path, *, parquet: bool, separator: str = ",", encoding: str = "utf-8") -> Sheet:
+    """A CSV file with a header (all cells as text), or a Parquet file. Raises Refused."""
+    try:
+        table = pq.read_table(path) if parquet else _read_csv(path, separator, encoding)
+    except OSError as error:
+        raise Refused(f"{path.name} cannot be read: {error.strerror or 'it is no such file'}") from None
+    except LookupError:
+        raise Refused(f"{path.name}: there is no encoding {encoding!r}") from None
+    except (UnicodeDecodeError, pa.ArrowInvalid) as error:
+        raise Refused(f"{path.name} {_why(error, encoding, parquet=parquet)}") from None
+    names = table.schema.names
+    if repeated := sorted({n for n in names if names.count(n) > 1}):
+        raise Refused(f"{path.name} has two columns called {', '.join(repeated)}: rename one of them")
+    if not table.num_rows:
+        raise Refused(f"{path.name} holds no rows")
+    return Sheet(path.name, table)
+
+
+def _why(error: Exception, encoding: str, *, parquet: bool) -> str:
+    """In our words: Arrow's would quote the row."""
+    if parquet:
+        return "is not a Parquet file"
+    if "UTF8" in str(error) or isinstance(error, UnicodeDecodeError):
+        return f"is not text in {encoding}: state the `encoding`, such as cp1252"
+    return "is not a CSV file with a header"
+
+
+def _read_csv(path: Path, separator: str, encoding: str) -> pa.Table:
+    ragged: list[tuple[int, int, int]] = []
+
+    def note(row: pyarrow.csv.InvalidRow) -> str:
+        ragged.append((row.number, row.expected_columns, row.actual_columns))
+        return "skip"
+
+    parsing = pyarrow.csv.ParseOptions(delimiter=separator, newlines_in_values=True, invalid_row_handler=note)
+    reading = pyarrow.csv.ReadOptions(use_threads=False, encoding=encoding)
+    texts = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(_header(path, separator, encoding), pa.string()))
+    table = pyarrow.csv.read_csv(path, reading, parsing, texts)
+    if ragged:
+        faults = Faults()
+        for number, expected, actual in ragged:
+            faults.add(path.name, "(all)", [number - 2], f"{actual} cells, the header has {expected}")
+        faults.raise_any()
+    return table
+
+
+def _header(path: Path, separator: str, encoding: str) -> list[str]:
+    """The names of the columns."""
+    with pyarrow.csv.open_csv(
+        path,
+        pyarrow.csv.ReadOptions(use_threads=False, encoding=encoding),
+        pyarrow.csv.ParseOptions(delimiter=separator, newlines_in_values=True, invalid_row_handler=lambda _: "skip"),
+    ) as reader:
+        return list(reader.schema.names)
+
+
+def rows_of(mask: pa.Array) -> list[int]:
+    """Positions (from 0) where a boolean column is true; null is not."""
+    return np.flatnonzero(mask.fill_null(False).to_numpy(zero_copy_only=False)).tolist()

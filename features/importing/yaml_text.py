@@ -1,0 +1,64 @@
+"""Plain values -> YAML that a person likes to read and `decisioning.source` reads back as it was."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_PLAIN = re.compile(r"[A-Za-z_*][A-Za-z0-9_./*-]*")
+_WORDS = frozenset({"true", "false", "null", "*"})
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_WIDTH = 116
+
+
+def flow(value: Any) -> str:
+    """A value on one line."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{flow(str(k))}: {flow(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "[" + ", ".join(flow(v) for v in value) + "]"
+    if isinstance(value, str):
+        return value if (_PLAIN.fullmatch(value) and value not in _WORDS) or _DATE.fullmatch(value) else _quoted(value)
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, float):
+        return _float(value)
+    return str(value)
+
+
+def _quoted(text: str) -> str:
+    """JSON's quotes are YAML's, but for what JSON escapes beyond the basic plane and cannot be printed."""
+    if '"' in text and "'" not in text and text.isprintable():
+        return f"'{text}'"
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _float(value: float) -> str:
+    if value in (float("inf"), float("-inf")):
+        return ".inf" if value > 0 else "-.inf"
+    return repr(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+
+
+def section(name: str, items: Sequence[Mapping[str, Any]]) -> str:
+    """`name:` and one item per line, or several lines where one would be too long."""
+    return f"{name}:\n" + "".join(_item(item) for item in items)
+
+
+def _item(item: Mapping[str, Any]) -> str:
+    line = f"  - {flow(item)}"
+    if len(line) <= _WIDTH:
+        return line + "\n"
+    lines = [text for key, value in item.items() for text in _entry(key, value)]
+    return "".join(f"{'  - ' if n == 0 else '    '}{text}\n" for n, text in enumerate(lines))
+
+
+def _entry(key: str, value: Any) -> list[str]:
+    """A key with its value; a list of mappings, or a long list, on lines of their own."""
+    line = f"{key}: {flow(value)}"
+    if (
+        isinstance(value, Sequence)
+        and not isinstance(value, str)
+        and (len(line) > _WIDTH - 4 or any(isinstance(v, Mapping) for v in value))
+    ):
+        return [f"{key}:", *(f"  - {flow(v)}" for v in value)]
+    return [line]
