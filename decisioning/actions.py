@@ -24,6 +24,7 @@ COMMERCIAL_ISSUES: frozenset[Issue] = frozenset({"grow", "retain", "nurture"})
 MARKETING = "marketing"
 PROFILING = "profiling"
 MAX_WINDOW_DAYS = 800
+"""How far back caps and rules may look, and the longest wait for an outcome."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
@@ -72,7 +73,8 @@ Clock = Annotated[time, BeforeValidator(_parse_clock)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Factor = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Probability = Annotated[float, Field(gt=0, lt=1)]
-Days = Annotated[float, Field(gt=0, le=MAX_WINDOW_DAYS)]
+Days = Annotated[float, Field(gt=0, le=36_500)]
+Window = Annotated[float, Field(gt=0, le=MAX_WINDOW_DAYS)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 Locale = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2})?$")]
 Content = dict[Locale, dict[FeatureName, Text]]
@@ -195,7 +197,7 @@ class Outcomes(Strict):
 
     positive: tuple[Id, ...] = Field(default=("accepted",), min_length=1)
     negative: tuple[Id, ...] = ("declined",)
-    window_days: Days = 30.0
+    window_days: Window = 30.0
 
     @property
     def all(self) -> tuple[str, ...]:

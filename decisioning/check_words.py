@@ -108,15 +108,10 @@ _MANY = 2000
 
 def shape_problems(label: str, model: type[BaseModel], error: ValidationError, node: Node) -> Iterator[Problem]:
     """A problem for each mistake that pydantic found in the record at `node`; `label` names the record."""
-    seen: set[int] = set()
     for detail in error.errors(include_url=False):
         at = node.at(detail["loc"])
         if detail["type"] == "too_short" and at.value:
             continue  # not empty, but none of its items is right: that is said of them
-        if detail["type"] not in ("missing", "extra_forbidden"):
-            if id(at) in seen:
-                continue  # the members of a union complain one by one about the same value
-            seen.add(id(at))
         message, suggestion = _describe(model, detail, node)
         yield at.problem(f"{label}: {message}", suggestion)
 
@@ -202,7 +197,7 @@ def hint(word: str, known: Collection[str]) -> str | None:
     return f"known are {', '.join(f'`{k}`' for k in sorted(known))}" if 0 < len(known) <= 15 else None
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=128)
 def _closest(word: str, known: frozenset[str]) -> str | None:
     """Of very many, only those that begin alike: a person waits for the answer."""
     near = sorted(known) if len(known) <= _MANY else sorted(k for k in known if k[:2] == word[:2])[:_MANY]

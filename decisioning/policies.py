@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
-from decisioning.actions import Action, Days, Issue, Locale, Moment, Text, days_us, microseconds
+from decisioning.actions import Action, Issue, Locale, Moment, Text, Window, days_us, microseconds
 from decisioning.schema import FeatureName, Id, Strict, Value
 from decisioning.standing import ALL_CHANNELS, ConsentStatus
 
@@ -100,7 +100,7 @@ class Cap(Strict):
     id: Id
     count: CapCount
     limit: int = Field(ge=0)
-    window_days: Days
+    window_days: Window
     attach: Attach = EVERYTHING
     channels: tuple[Id, ...] = ()
     tiers: tuple[CappedTier, ...] = Field(default=("commercial",), min_length=1)

@@ -114,7 +114,7 @@ STRANGE = st.sampled_from(
 
 
 @given(data=st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_any_change_of_the_tree_is_whole_or_refused(small_files: dict[str, str], data: st.DataObject) -> None:
     tree: dict[str, Any] = {}
     for text in small_files.values():
@@ -150,7 +150,7 @@ def _places(tree: Any) -> Iterator[tuple[Any, Any]]:
 
 
 @given(data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_any_change_of_the_text_is_whole_or_refused(small_files: dict[str, str], data: st.DataObject) -> None:
     file = data.draw(st.sampled_from(sorted(small_files)))
     text = small_files[file]

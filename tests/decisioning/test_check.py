@@ -71,11 +71,44 @@ policies:
 
 
 def test_a_file_that_cannot_be_read_hides_only_what_would_refer_to_it() -> None:
-    found = problems(
-        {"a.yaml": REST, "b.yaml": "caps: {", "case.yaml": "purposes: [{id: 3}]\npolicies:\n  - {id: new}"}
-    )
-    assert [(problem.file, problem.line) for problem in found] == [
-        ("b.yaml", 1),
-        *[("case.yaml", 1)] * 2,
-        ("case.yaml", 3),
-    ]
+    text = "purposes: [{id: 3}]\npolicies:\n  - {id: new}\ncaps: [{id: new, count: action, limit: 1, window_days: 1,\n"
+    text += "  attach: {action: unknown}}]"
+    found = problems({"a.yaml": REST, "b.yaml": "actions: {", "case.yaml": text})
+    where = [(problem.file, problem.line) for problem in found]
+    assert where == [("b.yaml", 1), ("case.yaml", 1), ("case.yaml", 1), ("case.yaml", 3)]
+
+
+RIGHT = """
+features:
+  - {name: stated, dtype: bool, asserted_by: jane}
+  - {name: fixed, dtype: int, min: 3, max: 3}
+bases: [{id: new, purpose: marketing, basis: legitimate-interests, channels: [email], text: Soft opt-in}]
+actions:
+  - id: new
+    issue: hardship
+    group: help
+    tier: service
+    value: 1
+    lever: [{factor: 2, until: 2026-01-01}, {factor: 3, from: 2026-01-01, until: 2026-02-01}]
+    supersedes: fix-router
+    treatments:
+      - {id: web, channel: web, placements: [hero], content: {nl: {title: "{mood} {{x}}"}, en: {title: "{mood}"}},
+         tone: {calm: {en: {title: "{illness}"}}}}
+caps: [{id: new, count: customer, limit: 0, window_days: 800}]
+policies:
+  - {id: kind, level: suitability, deny: "mood < 0.0 && illness", attach: {action: new}}
+  - {id: kinder, level: suitability, deny: illness, attach: {issue: [hardship]}}
+  - {id: longest, level: contact, permit: 'history(action, "declined", "800d") == 0'}
+emotion: [{id: new, when: "mood < 0.0 || illness", silence_sales: true, tone: neutral}]
+personas: [{id: new, channel: web, placements: [hero], facts: {age: 130, fee_eur: 0, plan: plus}, expect: {none: true}}]
+"""
+
+
+def test_what_is_right_up_to_the_edge_is_accepted() -> None:
+    assert len(load({"a.yaml": REST, "b.yaml": RIGHT}).actions) == 3
+    assert [problem.line for problem in problems({"a.yaml": REST, "b.yaml": RIGHT}, "prod")] == [3]
+
+
+def test_caps_on_sales_may_wait_for_sales() -> None:
+    service = "actions: [{id: new, issue: service, group: help, tier: service, value: 1}]\n"
+    assert load({"a.yaml": service + "caps: [{id: new, count: action, limit: 1, window_days: 1}]"}).caps

@@ -93,7 +93,7 @@ def test_every_value_knows_its_line() -> None:
         "a: 1\n---\nb: 2", "[1]", "text", "a: [1", "a: 'b", "\ta: 1", "a:\n\t- b", "a: b: c", "a: @b", "a: `b`",
         "? [1]\n: 2",
         "{a: 1}: 2", "a: \x00", "a: \x07", "a: \ud800", 'a: "\\0"', 'a: "\\ud800"', "%YAML 3.0\n---\na: 1", "a: \ufffe",
-        "a: " + "[" * (MAX_DEPTH + 1), "[" * 100_000, "{a: " * 100_000, "a: " + "x" * MAX_CHARACTERS,
+        "a: " + "[" * MAX_DEPTH + "]" * MAX_DEPTH, "[" * 100_000, "{a: " * 100_000, "a: " + "x" * MAX_CHARACTERS,
     ],
 )  # fmt: skip
 def test_refused(text: str) -> None:
