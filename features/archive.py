@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import NoneType
 
 import numpy as np
 import pyarrow as pa
@@ -32,6 +33,14 @@ from features.versions import (
 from features.views import TIME, Layout, View
 
 HEAD = 4  # subject, event_timestamp, created, stamps: then the features
+HALF = ".half"  # a file that is being written
+PYTHON_OF: Mapping[pa.DataType, tuple[type, ...]] = {
+    pa.float64(): (float, int, NoneType),
+    pa.int64(): (int, NoneType),
+    pa.bool_(): (bool, NoneType),
+    pa.string(): (str, NoneType),
+}
+"""What a column takes: a process on the previous release may still state a dtype that a feature no longer has."""
 Said = dict[str, list[Statement]]
 
 
@@ -45,6 +54,11 @@ class Archive:
         self._thread = threading.RLock()
         self._held = False
 
+    def holds(self, view: View) -> bool:
+        """Whether the view's file has a column for each of its features."""
+        path = self.layout.history(view.name)
+        return path.exists() and set(view.arrow_schema.names) <= set(pq.read_schema(path).names)
+
     def table(self, view: View) -> pa.Table:
         """The file's rows, sorted by (subject, event_timestamp, created); spooled statements are not in it."""
         return pq.read_table(self.layout.history(view.name))
@@ -52,6 +66,8 @@ class Archive:
     def prepare(self) -> None:
         """Make the files hold every column of the views; raises Refused when a kept column cannot take a new type."""
         with self.alone():
+            if all(self.layout.history(view.name).exists() for view in self.views):
+                self.compact()  # what was stated under the old types is kept under them first
             for view in self.views:
                 path = self.layout.history(view.name)
                 old = pq.read_table(path) if path.exists() else view.arrow_schema.empty_table()
@@ -63,7 +79,7 @@ class Archive:
         """Merge statements: `table` has subject, event_timestamp, created and features of the view, one row each."""
         with self.alone():
             path = self.layout.history(view.name)
-            _replace(path, merge(fit(pq.read_table(path), view), view, table, {}))
+            _replace(path, merge(pq.read_table(path), view, table, {}))
 
     def compact(self) -> int:
         """Move the spool into the Parquet files; returns how many statements moved."""
@@ -83,6 +99,7 @@ class Archive:
             self.spool.scrub()
             for view in self.views:
                 path = self.layout.history(view.name)
+                path.with_suffix(HALF).unlink(missing_ok=True)
                 table = pq.read_table(path)
                 kept = table.filter(pc.invert(_among(table, subjects)))
                 if kept.num_rows < table.num_rows:
@@ -90,10 +107,11 @@ class Archive:
 
     def _compact_view(self, view: View, spooled: Iterable[tuple[str, Statement]]) -> None:
         path = self.layout.history(view.name)
-        table = fit(pq.read_table(path), view)
+        table = pq.read_table(path)
+        takes = {field.name: PYTHON_OF[field.type] for field in list(table.schema)[HEAD:]}
         said: Said = {}
         for subject, (stamp, facts) in spooled:
-            own = {k: v for k, v in facts.items() if k in table.schema.names[HEAD:]}
+            own = {name: value for name, value in facts.items() if type(value) in takes.get(name, ())}
             if own:
                 said.setdefault(subject, []).append(Statement(stamp, own))
         if said:
@@ -227,7 +245,7 @@ def _record(subject: str, row: Row, schema: pa.Schema) -> dict[str, object]:
 
 def _replace(path: Path, table: pa.Table) -> None:
     """Atomic and durable: a reader or a crash sees the old file or the new one."""
-    half = path.with_suffix(".half")
+    half = path.with_suffix(HALF)
     pq.write_table(table, half)
     with open(half, "rb") as file:
         os.fsync(file.fileno())

@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 from decisioning.errors import Refused
 from decisioning.schema import Feature
 from features.archive import fit_to, micros, states_of
-from features.online import Profiles, Progress
+from features.online import LAST_US, Profiles, Progress
 from features.versions import decode_stamps
 from features.views import ARROW_TYPES, TIME, View
 
@@ -37,7 +37,7 @@ class History:
             for view, part in zip(self.archive.views, parts, strict=True):
                 if part.num_columns > len(KEYS):
                     self.archive.add(view, part)
-            self.materialize(progress, table["subject"])
+            self.materialize(progress, parts[0]["subject"])
         return int(table.num_rows)
 
     def materialize(self, progress: Progress | None = None, subjects: pa.ChunkedArray | None = None) -> None:
@@ -94,10 +94,22 @@ def _columns(view: View) -> list[str]:
 def _statements(table: pa.Table, view: View) -> pa.Table:
     """The columns of `table` that belong to `view`, cast, with the time of recording."""
     features = {f.name: f for f in view.features if f.name in table.schema.names}
-    columns = {"subject": table["subject"].cast(pa.string()), "event_timestamp": table["event_timestamp"].cast(TIME)}
-    recorded = table["created"].cast(TIME) if "created" in table.schema.names else columns["event_timestamp"]
-    columns["created"] = pc.coalesce(recorded, columns["event_timestamp"])
-    return pa.table(columns | {name: _cast(table[name], feature) for name, feature in features.items()})
+    happened = _times(table, "event_timestamp")
+    recorded = pc.coalesce(_times(table, "created"), happened) if "created" in table.schema.names else happened
+    head = {"subject": table["subject"].cast(pa.string()), "event_timestamp": happened, "created": recorded}
+    return pa.table(head | {name: _cast(table[name], feature) for name, feature in features.items()})
+
+
+def _times(table: pa.Table, name: str) -> pa.ChunkedArray:
+    """A column of times in microseconds UTC; raises Refused for anything else, and outside 1970 to 9999."""
+    column = table[name]
+    if not (pa.types.is_timestamp(column.type) or pa.types.is_date(column.type)):
+        raise Refused(f"column {name} is {column.type}, not a timestamp")
+    times = column.cast(TIME, safe=False)  # nanoseconds are cut
+    lowest, highest = pc.min_max(times.cast(pa.int64())).as_py().values()
+    if lowest is not None and not 0 <= lowest <= highest <= LAST_US:
+        raise Refused(f"column {name} has times outside 1970 to 9999")
+    return times
 
 
 def _cast(column: pa.ChunkedArray, feature: Feature) -> pa.ChunkedArray:

@@ -18,7 +18,7 @@ from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value as Proto
 
-from decisioning.errors import RequestError, Unavailable
+from decisioning.errors import Refused, RequestError, Unavailable
 from decisioning.schema import Dtype, Facts, Feature, FeatureSchema, Value
 from features.archive import Archive
 from features.store import Store
@@ -53,13 +53,15 @@ class Stored:
 class Profiles:
     """Profile and scores of subjects (ledger stream ids), as one release's schema declares them.
 
-    Any number may share one `Store`; safe for threads and processes.
+    Any number may share one `Store`; safe for threads and processes. Raises Refused for a schema never applied.
     """
 
     def __init__(self, store: Store, schema: FeatureSchema) -> None:
         self.store = store
         self.schema = schema
         self.archive = Archive(store.layout, views_of(schema))
+        if not all(map(self.archive.holds, self.archive.views)):
+            raise Refused("this release's features are not in the feature store yet: run `brain release`")
         self._kept = {f.name: f for view in self.archive.views for f in view.features}
         self._views = tuple(_ReadView(view, store.feature_view(view)) for view in self.archive.views)
 

@@ -182,6 +182,8 @@ def test_created_says_when_an_imported_value_was_known(workspace) -> None:
         ({"plan": "gold"}, "outside"),
         ({"us": None}, "event_timestamp"),
         ({"subject": None}, "subject"),
+        ({"us": -1}, "1970"),
+        ({"us": 2**62}, "9999"),
     ],
 )
 def test_an_import_that_does_not_fit_is_refused_whole_and_without_values(world, change, says) -> None:
@@ -189,6 +191,19 @@ def test_an_import_that_does_not_fit_is_refused_whole_and_without_values(world, 
         world.history.import_profiles(rows_of({"subject": "refused", "us": 1, "city": "x"} | change))
     assert "gold" not in str(caught.value)
     assert "refused" not in world.history.archive.table(world.history.archive.views[0])["subject"].to_pylist()
+
+
+def test_times_of_an_import_are_timestamps_of_any_kind_and_subjects_strings_of_any_kind(world) -> None:
+    subject = fresh()
+    table = pa.table({"subject": pa.array([subject, subject]).dictionary_encode(), "age": [1, 2]})
+    with pytest.raises(Refused, match="not a timestamp"):
+        world.history.import_profiles(table.append_column("event_timestamp", pa.array(["2020-01-01", "2020-01-02"])))
+    nanoseconds = pa.array([1_999, 2_001], pa.timestamp("ns"))
+    world.history.import_profiles(table.append_column("event_timestamp", nanoseconds))
+    assert world.profiles.read([subject], now_us=3)[0].raw == {"age": (2, 2)}
+    large = table.set_column(0, "subject", table["subject"].cast(pa.large_string()))
+    world.history.import_profiles(large.append_column("event_timestamp", pa.array([18, 18], pa.date32())))
+    assert world.profiles.read([subject], now_us=3)[0].raw == {"age": (2, 18 * 86_400_000_000)}
 
 
 def test_nan_and_empty_cells_of_an_import_are_unknown_and_times_may_be_timestamps(workspace) -> None:
@@ -240,8 +255,8 @@ def test_materialise_rebuilds_a_lost_online_store(workspace) -> None:
 
 
 def test_many_customers_are_imported_quickly(workspace) -> None:
-    """64,000 customers took 9 s of an import budget of 60; here an eighth, with room for a busy machine."""
-    n = 8000
+    """64,000 customers took 9 s of an import budget of 60; here a sixteenth, with room for a busy machine."""
+    n = 4000
     rng = np.random.default_rng(0)
     table = pa.table(
         {
@@ -254,7 +269,7 @@ def test_many_customers_are_imported_quickly(workspace) -> None:
     )
     start_s = time.process_time()
     workspace.import_profiles(table)
-    assert time.process_time() - start_s < 5
+    assert time.process_time() - start_s < 3
     answer = workspace.point_in_time(at(*((f"s{i}", 6) for i in range(n))))
     assert answer["age"].to_pylist() == table["age"].to_pylist()
 
@@ -262,6 +277,7 @@ def test_many_customers_are_imported_quickly(workspace) -> None:
 STATES = st.lists(st.builds(Statement, st.builds(Stamp, st.integers(0, 4), st.integers(0, 4)), FACTS), max_size=8)
 
 
+@settings(deadline=None, max_examples=50)
 @given(STATES, st.randoms(use_true_random=False))
 def test_history_is_the_same_in_any_order_and_loses_nothing_that_mattered(said, random) -> None:
     rows = history(said)
@@ -271,6 +287,7 @@ def test_history_is_the_same_in_any_order_and_loses_nothing_that_mattered(said, 
     assert history(statements_in(row.state for row in rows)) == rows
 
 
+@settings(deadline=None, max_examples=50)
 @given(STATES)
 def test_the_newest_row_not_after_a_time_is_the_truth_of_that_time(said) -> None:
     rows = history(said)
@@ -281,6 +298,7 @@ def test_the_newest_row_not_after_a_time_is_the_truth_of_that_time(said) -> None
             assert (newest[name].value if name in newest else None) == naive(said, name, now_us)
 
 
+@settings(deadline=None, max_examples=50)
 @given(STATES, STATES)
 def test_the_vectorised_path_of_an_import_equals_the_slow_one(first, second) -> None:
     view = views_of(SCHEMA)[0]

@@ -110,17 +110,36 @@ def test_a_process_that_is_open_sees_what_another_applied(data) -> None:
     assert History(new).point_in_time(ASKED)["plan"].to_pylist() == ["plus"]
 
 
-def test_a_history_that_does_not_fit_a_new_dtype_is_refused(data) -> None:
+@pytest.mark.parametrize("compacted", [True, False])
+def test_a_history_that_does_not_fit_a_new_dtype_is_refused(data, compacted) -> None:
     apply(data, SCHEMA, "ws")
     profiles = open_profiles(data, SCHEMA)
     profiles.write("s1", {"city": "Utrecht", "age": 3}, 1, now_us=2)
-    History(profiles).archive.compact()
+    if compacted:
+        profiles.archive.compact()
     changed = tuple(Feature(name="city", dtype="float") if f.name == "city" else f for f in FEATURES)
     with pytest.raises(Refused, match="city"):
         apply(data, FeatureSchema(changed), "ws")
-    widened = tuple(Feature(name="age", dtype="float") if f.name == "age" else f for f in FEATURES)
-    apply(data, FeatureSchema(widened), "ws")
-    assert open_profiles(data, FeatureSchema(widened)).read(["s1"], now_us=3)[0].facts["age"] == 3.0
+    widened = FeatureSchema(tuple(Feature(name="age", dtype="float") if f.name == "age" else f for f in FEATURES))
+    apply(data, widened, "ws")
+    assert open_profiles(data, widened).read(["s1"], now_us=3)[0].facts["age"] == 3.0
+
+
+def test_a_process_on_the_previous_release_cannot_break_the_history(data) -> None:
+    apply(data, SCHEMA, "ws")
+    before = open_profiles(data, SCHEMA)
+    swapped = {"age": Feature(name="age", dtype="string"), "city": Feature(name="city", dtype="bool")}
+    apply(data, FeatureSchema(tuple(swapped.get(f.name, f) for f in FEATURES)), "ws")
+    before.write("s1", {"age": 30, "city": "x", "since": 4}, 1, now_us=2)
+    assert before.archive.compact() == 1
+    found = History(Profiles(before.store, FeatureSchema(FEATURES[6:7]))).point_in_time(ASKED)
+    assert found["since"].to_pylist() == [4]
+
+
+def test_a_schema_that_was_never_applied_is_refused(data) -> None:
+    apply(data, FeatureSchema(FEATURES[:2]), "ws")
+    with pytest.raises(Refused, match="brain release"):
+        open_profiles(data, SCHEMA)
 
 
 def test_no_repository_yet_is_said_plainly(data) -> None:
