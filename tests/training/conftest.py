@@ -1,0 +1,80 @@
+"""Public data sets as arrays, from the `data` folder beside the project (or BRAIN_DATA); tests skip without it."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+
+from training.frame import TrainingSet
+
+ROOT = Path(__file__).resolve().parents[2]
+MONTHS_AGO_NEVER = 999
+
+
+def shared(name: str) -> Path:
+    """A folder beside the project, or a skip that says what is missing."""
+    path = Path(os.environ.get("BRAIN_DATA", ROOT.parent / "shared")) / name
+    if not path.exists():
+        pytest.skip(f"{name} is not beside the project; set BRAIN_DATA to the folder that holds it")
+    return path
+
+
+def one_hot(frame: pd.DataFrame) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """Text columns as 0/1 columns, numbers as they are."""
+    text = [c for c in frame if not pd.api.types.is_numeric_dtype(frame[c])]
+    wide = pd.get_dummies(frame, columns=text, dtype=float)
+    return wide.to_numpy(dtype=np.float64), tuple(str(c) for c in wide.columns)
+
+
+@dataclass(frozen=True)
+class Labelled:
+    x: NDArray[np.float64]
+    names: tuple[str, ...]
+    y: NDArray[np.bool_]
+
+
+@pytest.fixture(scope="session")
+def bank() -> Labelled:
+    """Bank Marketing without `duration`, which is known only after the call."""
+    frame = pd.read_csv(shared("data/bank_marketing") / "bank-additional-full.csv", sep=";")
+    y = (frame.pop("y") == "yes").to_numpy()
+    frame = frame.drop(columns="duration")
+    frame["pdays"] = frame["pdays"].where(frame["pdays"] != MONTHS_AGO_NEVER).astype(float)
+    x, names = one_hot(frame)
+    return Labelled(x, names, y)
+
+
+@pytest.fixture(scope="session")
+def telco() -> Labelled:
+    """Telco churn; TotalCharges is blank for customers of month zero."""
+    frame = pd.read_csv(shared("data/telco_churn") / "churn.csv").drop(columns="customerID")
+    y = (frame.pop("Churn") == "Yes").to_numpy()
+    frame["TotalCharges"] = pd.to_numeric(frame["TotalCharges"], errors="coerce")
+    x, names = one_hot(frame)
+    return Labelled(x, names, y)
+
+
+@pytest.fixture(scope="session")
+def hillstrom() -> TrainingSet:
+    """64,000 customers randomised over three arms; the outcome is a visit, its value the spend."""
+    frame = pd.read_csv(shared("data/hillstrom") / "hillstrom.csv")
+    arms = ("No E-Mail", "Mens E-Mail", "Womens E-Mail")
+    n = len(frame)
+    x, names = one_hot(frame.drop(columns=["segment", "visit", "conversion", "spend"]))
+    return TrainingSet(
+        x=x,
+        feature_names=names,
+        actions=arms,
+        groups=("none", "email", "email"),
+        treatments=((), (), ()),
+        action=frame["segment"].map({a: i for i, a in enumerate(arms)}).to_numpy(dtype=np.int64),
+        treatment=np.full(n, -1, dtype=np.int64),
+        label=frame["visit"].to_numpy() == 1,
+        probability=np.full(n, 1 / 3),
+        value_eur=frame["spend"].to_numpy(dtype=np.float64),
+        at_us=np.zeros(n, dtype=np.int64),
+    )

@@ -1,0 +1,154 @@
+"""The same bits in a row and in a column, whoever else is asked; saved and loaded exactly; the unknown handled."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from decisioning.errors import Refused
+from tests.training.logs import random_log
+from training.calibration import Calibration
+from training.forest import score_row
+from training.model import PropensityModel
+from training.propensity import Recipe, fit
+from training.trees import Growth
+
+N_FEATURES, N_ACTIONS = 6, 4
+ABOVE = 3  # two groups and all
+MAPS = (
+    Calibration("spline", (-0.1, 0.9, 0.05, -0.02), (-3.0, -1.5, -0.5, 1.0)),
+    Calibration("beta", (0.1, 0.8, 1.1)),
+    Calibration("platt", (0.2, 0.9)),
+)
+
+
+@pytest.fixture(scope="module")
+def model() -> PropensityModel:
+    """Trees in every action, and one calibration of each kind, whatever the data would have chosen."""
+    fitted = fit(random_log(12_000, seed=1), Recipe(growth=Growth(max_trees=60)))
+    assert all(fitted.forests[:N_ACTIONS]), "the data was made so that trees help"
+    return replace(fitted, calibrations=(*MAPS, *fitted.calibrations[len(MAPS) :]))
+
+
+values = st.floats(-1e6, 1e6) | st.sampled_from([np.nan, np.inf, -np.inf, 0.0, -0.0, 0.3, -1.0])
+rows = hnp.arrays(np.float64, N_FEATURES, elements=values)
+columns = hnp.arrays(np.float64, st.tuples(st.integers(1, 40), st.just(N_FEATURES)), elements=values)
+candidates = st.lists(
+    st.tuples(st.integers(0, N_ACTIONS + ABOVE - 1), st.integers(-1, 1)).map(lambda c: c if c[0] < 4 else (c[0], -1)),
+    min_size=1,
+    max_size=40,
+)
+
+
+def scored(model: PropensityModel, row: np.ndarray, asked: list[tuple[int, int]]) -> np.ndarray:
+    actions, treatments = np.array(asked, dtype=np.int64).T
+    return model.score(row, actions, treatments)[0]
+
+
+@given(row=rows, asked=candidates, data=st.data())
+@settings(max_examples=150, deadline=None)
+def test_a_propensity_has_the_same_bits_whoever_is_asked_with_it(model, row, asked, data):
+    together = scored(model, row, asked)
+    alone = np.concatenate([scored(model, row, [one]) for one in asked])
+    np.testing.assert_array_equal(together, alone)
+    order = data.draw(st.permutations(range(len(asked))))
+    np.testing.assert_array_equal(scored(model, row, [asked[i] for i in order]), together[order])
+
+
+@given(x=columns, asked=candidates)
+@settings(max_examples=100, deadline=None)
+def test_a_column_of_customers_has_the_same_bits_as_each_of_them(model, x, asked):
+    for action, treatment in asked[:5]:
+        column = model.propensities(x, action, treatment)
+        single = np.array([scored(model, row, [(action, treatment)])[0] for row in x])
+        np.testing.assert_array_equal(column, single)
+
+
+def test_a_column_longer_than_a_chunk_has_the_same_bits_as_its_parts(model):
+    x = np.random.default_rng(3).normal(size=(20_011, N_FEATURES))
+    whole = model.propensities(x, 1, 0)
+    for part in (slice(0, 1), slice(8_191, 8_194), slice(16_000, 20_011), slice(5, 20_000, 7)):
+        np.testing.assert_array_equal(whole[part], model.propensities(x[part], 1, 0))
+
+
+def test_one_row_through_the_c_interface_equals_booster_predict(model):
+    x = np.random.default_rng(4).normal(size=(300, N_FEATURES))
+    x[::3, 2] = np.nan
+    forests = [f for f in model.forests if f]
+    by_row = np.array([score_row(row, forests) for row in x])
+    by_predict = np.column_stack([f.booster.predict(x, raw_score=True) for f in forests])
+    np.testing.assert_array_equal(by_row, by_predict)
+
+
+@given(row=rows)
+@settings(max_examples=50, deadline=None)
+def test_propensities_are_probabilities_whatever_the_customer(model, row):
+    p, evidence, factors = model.score(row, np.arange(N_ACTIONS), np.zeros(N_ACTIONS, dtype=np.int64))
+    assert np.all((p > 0) & (p < 1))
+    assert np.all(evidence > 2_000)
+    assert all(set(f) <= set(model.feature_names) and len(f) <= 2 for f in factors)
+
+
+def test_factors_are_the_largest_contributions_first():
+    log = random_log(4_000, seed=2, missing=0.0)
+    model = fit(log, Recipe(growth=None))
+    row = log.x[0]
+    parts = np.abs(model.weights[1] * model.design.row(row))[1 : 1 + N_FEATURES]
+    expected = tuple(model.feature_names[j] for j in np.argsort(-parts)[:2])
+    assert model.score(row, np.array([1]), np.array([-1]))[2] == (expected,)
+
+
+def test_nothing_known_of_a_customer_names_no_factor_but_absence():
+    log = random_log(2_000, seed=2, missing=0.0)
+    model = fit(log, Recipe(growth=None))
+    nobody = np.full(N_FEATURES, np.nan)
+    assert model.score(nobody, np.array([0, 1]), np.array([-1, -1]))[2] == ((), ())
+
+
+def test_saved_and_loaded_it_is_the_same_to_the_bit(model, tmp_path: Path):
+    content = model.save(tmp_path / "m")
+    loaded = PropensityModel.load(tmp_path / "m", expected_hash=content)
+    assert loaded.content_hash == content == model.content_hash
+    assert (loaded.actions, loaded.groups, loaded.treatments) == (model.actions, model.groups, model.treatments)
+    x = np.random.default_rng(6).normal(size=(200, N_FEATURES))
+    for action in range(N_ACTIONS + ABOVE):
+        np.testing.assert_array_equal(loaded.propensities(x, action), model.propensities(x, action))
+
+
+def test_a_model_whose_bytes_changed_is_refused(model, tmp_path: Path):
+    content = model.save(tmp_path)
+    tree = tmp_path / "trees" / "0.txt"
+    tree.write_text(tree.read_text().replace("leaf_value=", "leaf_value=1", 1))
+    with pytest.raises(Refused, match="sealed"):
+        PropensityModel.load(tmp_path, expected_hash=content)
+
+
+def test_an_empty_directory_and_another_format_are_refused(model, tmp_path: Path):
+    with pytest.raises(Refused, match="train one first"):
+        PropensityModel.load(tmp_path)
+    model.save(tmp_path)
+    about = tmp_path / "model.json"
+    about.write_text(about.read_text().replace('"format": 1', '"format": 99'))
+    with pytest.raises(Refused, match="format 99"):
+        PropensityModel.load(tmp_path)
+
+
+def test_an_unseen_action_is_scored_by_its_group_and_an_unseen_group_by_all(model):
+    assert model.resolve("a2", "g0") == 2
+    group, everything = model.resolve("new", "g1"), model.resolve("new", "nowhere")
+    assert (group, everything) == (N_ACTIONS + 1, N_ACTIONS + 2)
+    _, evidence, _ = model.score(np.zeros(N_FEATURES), np.array([2, group, everything]), np.full(3, -1))
+    assert evidence[0] > 0
+    assert evidence[1:].tolist() == [0.0, 0.0]
+
+
+def test_treatments_have_codes_and_an_unknown_one_has_no_offset(model):
+    web, email = (model.treatment_code(0, t) for t in ("a0.web", "a0.email"))
+    assert (web, email, model.treatment_code(0, "a0.sms")) == (0, 1, -1)
+    assert model.treatment_code(model.resolve("new", "g0"), "a0.web") == -1
+    x = np.zeros((1, N_FEATURES))
+    assert model.propensities(x, 0, web) < model.propensities(x, 0, -1) < model.propensities(x, 0, email)

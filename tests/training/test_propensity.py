@@ -1,0 +1,172 @@
+"""Fitting: shrinkage where data is thin, trees only where they help, the same model from the same data."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from decisioning.errors import Refused
+from tests.training.logs import log_of, random_log
+from training.frame import TrainingSet
+from training.logistic import Problem, fit_pooled, fit_ridge, log_losses, sigmoid
+from training.propensity import Recipe, fit
+from training.risk import fit_risk
+from training.trees import Growth
+
+BASE = Recipe(growth=None)
+QUICK = Recipe(growth=Growth(max_trees=60))
+
+
+def held_out_loss(model, log: TrainingSet) -> float:
+    p = np.empty(len(log))
+    for a in range(len(log.actions)):
+        rows = log.action == a
+        p[rows] = model.propensities(log.x[rows], a)
+    return float(-np.log(np.where(log.label, p, 1 - p)).mean())
+
+
+def problem(seed: int, n: int = 400, offset: bool = False) -> Problem:
+    rng = np.random.default_rng(seed)
+    design = np.column_stack([np.ones(n), rng.normal(size=(n, 3))])
+    label = rng.random(n) < sigmoid(design @ np.array([-1.0, 0.8, 0.0, -0.5]))
+    shift = rng.normal(size=n) if offset else None
+    return Problem(design, label, np.array([0.0, 0.5, 0.0, 0.0]), np.full(4, 2.0), np.ones(4, dtype=bool), shift)
+
+
+@given(seed=st.integers(0, 10_000), offset=st.booleans())
+@settings(max_examples=25, deadline=None)
+def test_newton_finds_where_the_gradient_vanishes(seed, offset):
+    p = problem(seed, offset=offset)
+    w = fit_ridge(p).weights
+    residual = sigmoid(p.design @ w + (0.0 if p.offset is None else p.offset)) - p.label
+    assert np.abs(p.design.T @ residual + p.precision * (w - p.prior)).max() < 1e-4
+
+
+def test_separable_rows_keep_finite_weights():
+    x = np.linspace(-1, 1, 50)
+    p = Problem(np.column_stack([np.ones(50), x]), x > 0, np.zeros(2), np.full(2, 1.0), np.ones(2, dtype=bool))
+    assert np.all(np.isfinite(fit_ridge(p).weights))
+
+
+def test_siblings_that_agree_are_held_closer_than_siblings_that_differ():
+    rng = np.random.default_rng(0)
+    design = [rng.normal(size=(500, 5)) for _ in range(8)]
+    prior, precision, pooled = np.full(5, 0.5), np.ones(5), np.ones(5, dtype=bool)
+
+    def tightness(spread: float) -> float:
+        truths = [prior + rng.normal(0, spread, 5) for _ in design]
+        labels = [rng.random(500) < sigmoid(x @ w) for x, w in zip(design, truths, strict=True)]
+        problems = [Problem(x, y, prior, precision, pooled) for x, y in zip(design, labels, strict=True)]
+        return fit_pooled(problems, 5.0, 6)[1]
+
+    assert tightness(0.05) > 10 * tightness(1.0)
+
+
+def test_an_action_without_rows_is_its_group_and_one_with_few_lies_between():
+    log = random_log(6_000, seed=3)
+    few = np.flatnonzero(log.action == 2)[30:]
+    none = np.flatnonzero(log.action == 3)
+    model = fit(log.take(np.setdiff1d(np.arange(len(log)), np.concatenate([few, none]))), BASE)
+    group = model.resolve("new", "g1")
+    np.testing.assert_array_equal(model.weights[3], model.weights[group])
+    assert model.evidence[:4].tolist()[2:] == [30.0, 0.0]
+    alone = fit(replace(log.take(log.action == 2), groups=("x", "x", "g", "x")), BASE)
+    parent = model.weights[model.resolve("new", "g0")]
+    assert np.linalg.norm(model.weights[2] - parent) < np.linalg.norm(alone.weights[2] - parent)
+
+
+def test_a_single_action_counts_its_rows_once():
+    """Its group and the whole have the same rows: all three levels are one and the same fit."""
+    model = fit(
+        replace(random_log(800, seed=4), action=np.zeros(800, dtype=np.int64), treatments=((), (), (), ())), BASE
+    )
+    np.testing.assert_allclose(model.weights[0], model.weights[-1], atol=1e-6)
+
+
+def test_trees_are_kept_where_they_help_and_only_there():
+    crooked, fresh = random_log(12_000, seed=5), random_log(6_000, seed=6)
+    with_trees, base = fit(crooked, QUICK), fit(crooked, BASE)
+    assert all(with_trees.forests[:4])
+    assert held_out_loss(with_trees, fresh) < held_out_loss(base, fresh) - 0.01
+    rng = np.random.default_rng(7)
+    x = rng.normal(size=(4_000, 6))
+    straight = fit_risk(x, rng.random(4_000) < sigmoid(x[:, 0] - 1.0), recipe=QUICK)
+    assert straight.model.forests[0] is None
+
+
+def test_too_few_positives_for_trees_leave_the_base():
+    log = random_log(600, seed=8, rate=-4.0)
+    assert fit(log, QUICK).forests == (None,) * 7
+
+
+def test_the_same_data_and_seed_give_the_same_bytes():
+    log = random_log(3_000, seed=9)
+    assert fit(log, QUICK).content_hash == fit(log, QUICK).content_hash
+
+
+def test_absence_that_tells_something_is_learnt():
+    rng = np.random.default_rng(10)
+    x = rng.normal(size=(4_000, 6))
+    gone = rng.random(4_000) < 0.3
+    label = rng.random(4_000) < np.where(gone, 0.5, 0.1)
+    x[gone, 2] = x[gone, 4] = np.nan
+    model = fit_risk(x, label, recipe=BASE).model
+    assert model.design.flagged.tolist() == [2], "features that are always absent together share one flag"
+    known, unknown = np.zeros((1, 6)), np.zeros((1, 6))
+    unknown[0, 2] = unknown[0, 4] = np.nan
+    assert model.propensities(unknown, 0)[0] == pytest.approx(0.5, abs=0.05)
+    assert model.propensities(known, 0)[0] == pytest.approx(0.1, abs=0.04)
+
+
+def test_constant_and_wholly_unknown_features_do_no_harm():
+    x = np.random.default_rng(11).normal(size=(2_000, 6))
+    x[:, 1], x[:, 3] = 7.0, np.nan
+    log = log_of(np.nan_to_num(x), 11)
+    model = fit(replace(log, x=x), BASE)
+    assert np.all(np.isfinite(model.weights))
+    assert np.all(model.weights[:, 2] == 0.0)
+
+
+def test_no_features_at_all_still_gives_rates():
+    log = random_log(4_000, seed=12)
+    model = fit(replace(log, x=np.empty((4_000, 0)), feature_names=(), treatments=((),) * 4), BASE)
+    p, _, factors = model.score(np.empty(0), np.arange(4), np.full(4, -1))
+    assert factors == ((), (), (), ())
+    np.testing.assert_allclose(p, [log.label[log.action == a].mean() for a in range(4)], atol=0.04)
+
+
+@pytest.mark.parametrize("label", [True, False])
+def test_one_label_only_is_refused(label):
+    log = random_log(100)
+    with pytest.raises(Refused, match="nothing to learn"):
+        fit(replace(log, label=np.full(100, label)), BASE)
+
+
+def test_rows_that_do_not_fit_together_are_refused():
+    log = random_log(100)
+    for broken in (
+        {"label": log.label[:50]},
+        {"feature_names": ("f0",)},
+        {"groups": ("g",)},
+        {"action": log.action + 9},
+    ):
+        with pytest.raises(Refused, match="training rows"):
+            replace(log, **broken)
+
+
+def test_risk_scores_rank_those_at_risk(tmp_path):
+    rng = np.random.default_rng(13)
+    x = rng.normal(size=(3_000, 4))
+    model = fit_risk(x, rng.random(3_000) < sigmoid(2 * x[:, 0] - 1), feature_names=("a", "b", "c", "d"), recipe=BASE)
+    at_risk, safe = model.scores(np.array([[2.0, 0, 0, 0], [-2.0, 0, 0, 0]]))
+    assert at_risk > 0.8
+    assert safe < 0.1
+    content = model.save(tmp_path)
+    np.testing.assert_array_equal(type(model).load(tmp_path, content).scores(x), model.scores(x))
+
+
+def test_held_out_losses_agree_with_the_definition():
+    label, logit = np.array([True, False]), np.array([0.3, -1.2])
+    np.testing.assert_allclose(log_losses(label, logit), -np.log(np.where(label, sigmoid(logit), 1 - sigmoid(logit))))

@@ -1,0 +1,165 @@
+"""Against a real MLflow on SQLite: versions, aliases, sealed copies that outlive it, nothing outside the workspace."""
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from decisioning.errors import NotFound, Refused
+from tests.training.logs import random_log
+from training.model import PropensityModel, hash_files, read_files
+from training.propensity import Recipe, fit
+from training.registry import Provenance, Registry
+
+NAME = "propensity"
+
+
+@pytest.fixture(scope="module")
+def models() -> tuple[PropensityModel, PropensityModel]:
+    return fit(random_log(5_000, seed=1)), fit(random_log(900, seed=2), Recipe(growth=None))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory, models) -> Path:
+    """A workspace's data folder with two registered versions; the process works and lives elsewhere meanwhile."""
+    root = tmp_path_factory.mktemp("workspace")
+    folder, elsewhere = root / "data", root / "elsewhere"
+    folder.mkdir()
+    elsewhere.mkdir()
+    before, home = Path.cwd(), os.environ.get("HOME")
+    os.chdir(elsewhere)
+    os.environ["HOME"] = str(elsewhere)
+    try:
+        registry = Registry(folder)
+        for i, model in enumerate(models):
+            model.save(root / f"saved-{i}")
+            plot = root / "curve.png"
+            plot.write_bytes(b"\x89PNG")
+            about = Provenance("sha256:d", model.feature_names, "sha256:r", {"seed": 0}, {"auc": 0.8}, [plot])
+            assert registry.log_and_register(root / f"saved-{i}", NAME, about) == i + 1
+        registry.set_alias(NAME, "champion", 1)
+    finally:
+        os.chdir(before)
+        os.environ["HOME"] = home or ""
+    return folder
+
+
+def test_nothing_is_written_outside_the_workspace(data):
+    assert list((data.parent / "elsewhere").rglob("*")) == []
+
+
+def test_before_the_first_model_there_is_no_champion(tmp_path):
+    assert Registry(tmp_path).champion(NAME) is None
+    assert list(tmp_path.iterdir()) == [], "asking creates nothing"
+
+
+def test_the_champion_loads_exactly_from_its_sealed_copy(data, models):
+    version, directory = Registry(data).champion(NAME) or (0, Path())
+    assert version == 1
+    assert PropensityModel.load(directory, directory.name).content_hash == models[0].content_hash == directory.name
+
+
+def test_sealed_copies_are_read_only_and_named_by_their_content(data):
+    for directory in (d for d in (data / "models").iterdir() if d.is_dir()):
+        assert hash_files(read_files(directory)) == directory.name
+        assert not any(p.stat().st_mode & stat.S_IWUSR for p in (directory, *directory.rglob("*")))
+
+
+def test_aliases_move_and_unknown_versions_have_none(data):
+    registry = Registry(data)
+    assert registry.aliased(NAME, "challenger") is None
+    assert registry.aliased("never-trained", "champion") is None
+    registry.set_alias(NAME, "challenger", 2)
+    assert (registry.aliased(NAME, "champion"), registry.aliased(NAME, "challenger")) == (1, 2)
+    with pytest.raises(NotFound, match="no propensity@9"):
+        registry.set_alias(NAME, "champion", 9)
+
+
+def test_a_run_says_what_made_the_model(data):
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{data / 'mlflow.db'}")
+    version = client.get_model_version(NAME, "1")
+    run = client.get_run(version.run_id)
+    assert run.data.params == {"seed": "0", "release": "sha256:r", "data_hash": "sha256:d"}
+    assert run.data.metrics == {"auc": 0.8}
+    assert {f.path for f in client.list_artifacts(version.run_id)} == {"features.json", "plots"}
+    assert version.tags["release"] == "sha256:r"
+
+
+def test_a_lost_sealed_copy_comes_back_from_mlflow(data, models):
+    registry = Registry(data)
+    directory = registry.sealed(NAME, 2)
+    hidden = directory.rename(directory.parent / ".hidden")
+    assert registry.seal(NAME, 2) == models[1].content_hash
+    assert registry.load(NAME, 2).content_hash == models[1].content_hash
+    assert hidden.exists()
+
+
+def test_a_version_serves_and_replays_without_mlflow(data, tmp_path, models):
+    """A fresh process, with MLflow made impossible to import."""
+    code = (
+        "import sys; sys.modules['mlflow'] = None\n"
+        "from pathlib import Path; from training.registry import Registry\n"
+        f"registry = Registry(Path({str(data)!r}))\n"
+        f"print(registry.load({NAME!r}, 1).content_hash, registry.versions({NAME!r}))"
+    )
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.split(maxsplit=1)[0] == models[0].content_hash
+
+
+def test_mlflow_scores_a_table_with_the_same_bits(data, models):
+    import mlflow
+    import pandas as pd
+
+    Registry(data).aliased(NAME, "champion")  # points MLflow at the workspace
+    served = mlflow.pyfunc.load_model(f"models:/{NAME}@champion")
+    x = random_log(20, seed=3).x
+    frame = pd.DataFrame(x, columns=list(models[0].feature_names)).assign(action="a1", treatment="a1.email")
+    frame.loc[0, ["action", "treatment"]] = ["a2", "never seen"]
+    expected = models[0].propensities(x, 1, 1)
+    expected[0] = models[0].propensities(x[:1], 2, -1)[0]
+    np.testing.assert_array_equal(served.predict(frame), expected)
+
+
+def test_the_code_beside_a_model_is_all_it_needs(data, tmp_path):
+    """As `mlflow models serve` would run it on a machine without this project."""
+    code = next((data / "artifacts").rglob("code"))
+    saved = data.parent / "saved-0"
+    ask = "import sys; from training.pyfunc import _load_pyfunc; print(len(_load_pyfunc(sys.argv[1]).model.actions))"
+    env = {**os.environ, "PYTHONPATH": str(code), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", ask, str(saved)],
+        cwd=tmp_path, env=env, capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert done.stdout.strip() == "4"
+
+
+def test_a_version_that_decisions_name_cannot_be_deleted(data):
+    registry = Registry(data)
+    named: list[str] = []
+    with pytest.raises(Refused, match="must stay recomputable"):
+        registry.delete(NAME, 1, lambda model: named.append(model) is None)
+    assert named == ["propensity@1"]
+    assert registry.load(NAME, 1).actions
+
+
+def test_deleting_keeps_bytes_that_another_version_shares(data, models):
+    registry = Registry(data)
+    about = Provenance("sha256:d", models[1].feature_names, "sha256:r")
+    twin = registry.log_and_register(data.parent / "saved-1", NAME, about)
+    directory = registry.sealed(NAME, twin)
+    registry.delete(NAME, twin, lambda _: False)
+    assert directory.exists()
+    registry.delete(NAME, 2, lambda _: False)
+    assert not directory.exists()
+    assert registry.versions(NAME) == (1,)
+    with pytest.raises(NotFound):
+        registry.load(NAME, 2)
