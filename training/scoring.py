@@ -1,0 +1,66 @@
+"""A model's score of every customer, written to the profile as a feature of source `model`."""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from decisioning.actions import PROFILING
+from decisioning.consent import permission
+from decisioning.release import Release
+from decisioning.standing import Standing
+from features.ledger import Ledger
+from features.matrix import FeatureMatrix, columns_from_table
+from features.offline import History
+from features.views import TIME
+from training.dataset import Progress
+from training.model import RiskModel
+
+_READ = 500
+
+
+def write_scores(
+    model: RiskModel,
+    feature: str,
+    ledger: Ledger,
+    release: Release,
+    history: History,
+    now_us: int,
+    progress: Progress | None = None,
+) -> dict[str, int]:
+    """Scores every customer with a profile, as of now; gives how many were scored and how many left out."""
+    everyone = known_subjects(history)
+    subjects = profiled(everyone, ledger, release, now_us)
+    times = pa.repeat(pa.scalar(now_us, pa.int64()), len(subjects)).cast(TIME)
+    entities = pa.table({"subject": pa.array(subjects, pa.string()), "event_timestamp": times})
+    columns = columns_from_table(history.point_in_time(entities), release.schema)
+    matrix = FeatureMatrix(release.schema)
+    at = [matrix.names.index(name) for name in model.feature_names]
+    scores = model.scores(matrix.rows(columns, len(subjects))[:, at])
+    history.import_profiles(
+        entities.append_column(feature, pa.array(scores)),
+        (lambda done, total: progress(done, total, "scores")) if progress else None,
+    )
+    return {"scored": len(subjects), "left_out": len(everyone) - len(subjects)}
+
+
+def known_subjects(history: History) -> list[str]:
+    """Every stream with a profile, sorted."""
+    history.archive.compact()
+    parts = [history.archive.table(view)["subject"] for view in history.archive.views]
+    return sorted(pc.unique(pa.chunked_array([c for part in parts for c in part.chunks], pa.string())).to_pylist())
+
+
+def profiled(streams: Sequence[str], ledger: Ledger, release: Release, now_us: int) -> list[str]:
+    """Those of whom a personal score may be computed, for some channel at least."""
+    parts = (streams[at : at + _READ] for at in range(0, len(streams), _READ))
+    standings = (standing for part in parts for standing in ledger.read(*part))
+    return [s.stream for s in standings if _may_profile(s, release, now_us)]
+
+
+def _may_profile(standing: Standing, release: Release, now_us: int) -> bool:
+    purpose = release.purposes.get(PROFILING)
+    if purpose is None or standing.erased or standing.restricted:
+        return False
+    bases = release.catalogue.bases
+    return any(permission(standing, purpose, channel, bases, now_us).allowed for channel in release.channels)

@@ -1,0 +1,241 @@
+"""From a ledger to a registered model, and to what it is worth: one function per command, each with a plain result."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+
+from decisioning.check_words import hint
+from decisioning.errors import Refused
+from decisioning.release import Release
+from features.ledger import Ledger
+from features.matrix import FeatureMatrix
+from features.offline import History
+from training.dataset import Dataset, Progress, build
+from training.evaluation.policies import PolicyValue, Question, Reward, as_log, greedy, model_propensities
+from training.evaluation.policies import evaluate as value_policies
+from training.frame import Bools, TrainingSet
+from training.model import RiskModel
+from training.propensity import Recipe, fit
+from training.registry import Registry
+from training.reporting import Made, Result, cross_fitted, flat, mean_worth, measure, propensities, register
+from training.risk import one_action
+from training.scoring import write_scores
+
+PROPENSITY = "propensity"
+TRAINED = "trained"
+TRAIN_SHARE = 0.7
+MIN_EVENTS = 20
+"""Rows of either label without which no model is fitted."""
+
+
+def train(
+    workspace_data: Path,
+    ledger: Ledger,
+    release: Release,
+    history: History,
+    registry: Registry,
+    *,
+    now_us: int,
+    inputs: Sequence[str] | None = None,
+    outcome: str | None = None,
+    recipe: Recipe | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """A new version of the propensity model, registered as challenger; metrics are of rows that a twin never saw.
+
+    The registered model learns from all rows; its metrics come from the same recipe on 70% of them.
+
+    :param inputs: the features it may read; None: every one that a model may
+    :param outcome: what counts as positive, instead of each action's own positive outcomes
+    :raises Refused: too little to learn from, or an input that no model may read
+    """
+    recipe, tell = recipe or Recipe(), _Steps(progress, 3)
+    check_inputs(release, inputs)
+    data = _only(build(ledger, release, history, now_us, outcome=outcome, progress=progress).rows, inputs)
+    _enough(data)
+    tell("fitting on 70%")
+    learn, held_out = data.split(TRAIN_SHARE, recipe.seed)
+    metrics = measure(held_out, propensities(fit(learn, recipe), held_out))
+    tell("fitting on all rows")
+    model = fit(data, recipe)
+    tell("registering")
+    params = {"held_out_rows": len(held_out), "outcome": outcome or "positive", **flat(recipe)}
+    made = Made(PROPENSITY, model, data, release.hash, params, metrics)
+    version = register(workspace_data, registry, made)
+    registry.set_alias(PROPENSITY, "challenger", version)
+    tell("done")
+    return made.result(version)
+
+
+def train_risk(
+    workspace_data: Path,
+    ledger: Ledger,
+    release: Release,
+    history: History,
+    registry: Registry,
+    *,
+    outcome: str,
+    feature: str,
+    now_us: int,
+    inputs: Sequence[str] | None = None,
+    recipe: Recipe | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """A model of P(outcome), registered as champion, and its score of every customer in feature `feature`.
+
+    Metrics are of five folds, each judged by a model that did not see it. Model scores are no inputs: it would learn
+    from itself. Whoever allows no profiling, or was erased or restricted, gets no score.
+
+    :raises Refused: `feature` is not a float of source `model`, or nothing tells of `outcome` with and without it
+    """
+    recipe, tell = recipe or Recipe(), _Steps(progress, 4)
+    _check_score(release, feature)
+    check_inputs(release, inputs)
+    names = [f.name for f in release.schema.learnable if f.source != "model" and (inputs is None or f.name in inputs)]
+    log = _only(build(ledger, release, history, now_us, outcome=outcome, progress=progress).rows, names)
+    _enough(log)
+    data = one_action(log.x, log.label, log.feature_names)
+    tell("fitting five folds")
+    metrics = measure(data, cross_fitted(data, recipe))
+    tell("fitting on all rows")
+    model = fit(data, recipe)
+    tell("registering")
+    params = {"outcome": outcome, "feature": feature, **flat(recipe)}
+    made = Made(feature.replace("_", "-"), model, data, release.hash, params, metrics)
+    version = register(workspace_data, registry, made)
+    registry.set_alias(made.name, "champion", version)
+    tell("scoring")
+    customers = write_scores(RiskModel(model), feature, ledger, release, history, now_us, progress)
+    tell("done")
+    return made.result(version) | {"outcome": outcome, "feature": feature, **customers}
+
+
+def evaluate(
+    ledger: Ledger,
+    release: Release,
+    history: History,
+    *,
+    now_us: int,
+    reward: Reward = "outcome",
+    outcome: str | None = None,
+    recipe: Recipe | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """What the trained policy, the logged one and each constant action are worth per decision, on the held-out 30%.
+
+    The trained policy takes the permitted action of the highest expected reward, by a model of the other 70%.
+
+    :raises Refused: the log cannot support any answer; where it cannot for one policy, that is said in its place
+    """
+    recipe, tell = recipe or Recipe(), _Steps(progress, 2)
+    data = build(ledger, release, history, now_us, outcome=outcome, idle=True, progress=progress)
+    _enough(data.rows)
+    if reward == "value_eur" and not data.rows.value_eur.any():
+        raise Refused("off-policy value: no outcome in the log says what it was worth; ask for the reward `outcome`")
+    learn, held_out = _split(data, recipe.seed)
+    as_log(held_out.rows, reward)  # refuses before anything is fitted
+    tell("fitting on 70%")
+    twin = fit(learn.rows, recipe)
+    tell("valuing policies")
+    expected = model_propensities(twin, held_out.rows) * mean_worth(learn.rows, reward)
+    chosen = greedy(np.where(held_out.permitted, expected, -np.inf))
+    report = value_policies(held_out.rows, {TRAINED: chosen}, Question(reward=reward, seed=recipe.seed))
+    tell("done")
+    return {
+        "reward": reward,
+        "release": release.hash,
+        "data_hash": data.rows.digest(),
+        "rows": len(data.rows),
+        "held_out_rows": report.rows,
+        "logged": asdict(report.logged),
+        "policies": [_policy(p) for p in report.policies],
+        "winner": report.winner,
+        "why": report.why,
+    }
+
+
+def promote(registry: Registry, release: Release, name: str = PROPENSITY, version: int | None = None) -> Result:
+    """Makes a version the champion: the one named, else the challenger.
+
+    :raises Refused: there is no challenger, or the release does not declare what the model reads
+    :raises NotFound: there is no such version
+    """
+    if version is None:
+        version = registry.aliased(name, "challenger")
+        if version is None:
+            raise Refused(f"{name} has no challenger: train one, or name a version")
+    known = set(FeatureMatrix(release.schema).names)
+    missing = [f for f in registry.load(name, version).feature_names if f not in known]
+    if missing:
+        few = ", ".join(missing[:5])
+        raise Refused(f"{name}@{version} reads what this release does not declare ({few}): train again")
+    before = registry.aliased(name, "champion")
+    registry.set_alias(name, "champion", version)
+    return {"model": f"{name}@{version}", "name": name, "version": version, "before": before}
+
+
+def check_inputs(release: Release, inputs: Sequence[str] | None) -> None:
+    """Refused, with the reason, for a feature that no model may read."""
+    schema = release.schema
+    for name in inputs or ():
+        if name not in schema:
+            near = hint(name, [f.name for f in schema.learnable]) or "declare it first"
+            raise Refused(f"there is no feature {name} to learn from ({near})")
+        if schema[name].after_outcome:
+            raise Refused(f"{name} is known only after the outcome: a model that reads it could never be used")
+        if schema[name] not in schema.learnable:
+            raise Refused(f"{name} must not be read by a model: see its dtype, tags and `model_input` in the catalogue")
+
+
+class _Steps:
+    """Tells where a command is; each step takes about as long."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self._progress, self._total, self._done = progress, total, 0
+
+    def __call__(self, what: str) -> None:
+        if self._progress:
+            self._progress(self._done, self._total, what)
+        self._done += 1
+
+
+def _only(data: TrainingSet, inputs: Sequence[str] | None) -> TrainingSet:
+    """The columns of some features alone."""
+    if inputs is None:
+        return data
+    at = [n for n, name in enumerate(data.feature_names) if name.partition("=")[0] in inputs]
+    return replace(data, x=data.x[:, at], feature_names=tuple(data.feature_names[n] for n in at))
+
+
+def _enough(data: TrainingSet) -> None:
+    events = int(data.label.sum())
+    if min(events, len(data) - events) < MIN_EVENTS:
+        raise Refused(
+            f"too little to learn from: {len(data)} contacts whose outcome is known, {events} of them positive, and "
+            f"{MIN_EVENTS} of both kinds are needed; import a log, or wait until windows have closed"
+        )
+
+
+def _check_score(release: Release, feature: str) -> None:
+    found = release.schema.features.get(feature)
+    if found is None or found.source != "model" or found.dtype != "float":
+        raise Refused(f"{feature} is no score: declare it as a feature of dtype float and `source: model`, and release")
+
+
+def _split(data: Dataset, seed: int) -> tuple[Dataset, Dataset]:
+    """As TrainingSet.split, with what was permitted."""
+    rows = np.arange(len(data.rows))
+    first = np.isin(rows, np.random.default_rng(seed).permutation(len(rows))[: round(TRAIN_SHARE * len(rows))])
+    return _take(data, first), _take(data, ~first)
+
+
+def _take(data: Dataset, rows: Bools) -> Dataset:
+    return Dataset(data.rows.take(rows), data.permitted[rows])
+
+
+def _policy(value: PolicyValue) -> Result:
+    """A policy's estimates by method, or why there are none."""
+    found: Result = {e.method: {**asdict(e.interval), "effective_rows": e.effective} for e in value.estimates}
+    return {"policy": value.name, "refused": value.refused, **found}
