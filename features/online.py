@@ -106,9 +106,10 @@ class Profiles:
         """
         keys = [serialize_entity_key(_key(s), entity_key_serialization_version=3) for s in subjects]
         self.archive.forget(subjects)
-        for view in self.archive.views:
-            self.store.forget(view, keys)
-        self.store.scrub()
+        with self._online():
+            for view in self.archive.views:
+                self.store.forget(view, keys)
+            self.store.scrub()
 
     @contextmanager
     def _online(self) -> Iterator[Any]:

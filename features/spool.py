@@ -85,6 +85,9 @@ class Spool:
 
 def scrub(db: sqlite3.Connection, what: str) -> None:
     """Move SQLite's write-ahead log of `db` into its file and cut the log to nothing."""
-    busy = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    try:
+        busy = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    except sqlite3.OperationalError:
+        busy = True
     if busy:
         raise Unavailable(f"{what} is being read elsewhere; erased values are still in its log: erase again")

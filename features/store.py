@@ -20,13 +20,12 @@ def register(layout: Layout) -> None:
     with sqlite3.connect(layout.online) as online:
         online.execute("PRAGMA journal_mode=WAL")  # kept in the file: readers never wait for a writer
     online.close()
-    store = FeatureStore(repo_path=str(layout.repo))
-    store.apply(list(from_folder(layout.repo)))
-    store.refresh_registry()
+    FeatureStore(repo_path=str(layout.repo)).apply(list(from_folder(layout.repo)))
 
 
 class Store:
-    """One workspace's FeatureStore; keep one per process, since Feast caches the registry per process.
+    """One workspace's FeatureStore; keep one per process. Nothing here reads through Feast's registry caches, which
+    lag behind an `apply` of another process.
 
     `lock` guards the online store's connection, which Feast shares between threads.
     """
@@ -50,10 +49,10 @@ class Store:
         return store
 
     def offline(self) -> FeatureStore:
-        """For point-in-time joins: sees what another process applied, and spills to the workspace if it must."""
-        self.feast.refresh_registry()
-        spill = str(self.layout.offline / "spill").replace("'", "''")
-        ibis.get_backend().raw_sql(f"SET temp_directory = '{spill}'")
+        """For point-in-time joins, which spill to the workspace if they must."""
+        duckdb, spill = ibis.get_backend().con, str(self.layout.offline / "spill")
+        if duckdb.execute("SELECT current_setting('temp_directory')").fetchone() != (spill,):
+            duckdb.execute("SET temp_directory = ?", [spill])  # DuckDB refuses this once it has spilled
         return self.feast
 
     def feature_view(self, view: View) -> Any:

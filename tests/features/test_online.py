@@ -295,6 +295,21 @@ def test_erasure_leaves_no_trace_of_the_subject_or_its_values(world) -> None:
     assert world.profiles.read([subject], now_us=9)[0].raw == {}
 
 
+def test_an_erasure_that_a_reader_holds_up_says_so_and_can_be_repeated(world) -> None:
+    subject, secret = fresh(), "Ammerzoden"
+    world.profiles.write(subject, {"city": secret}, 5, now_us=6)
+    db = world.profiles.store.online._get_conn(world.profiles.store.config)
+    db.execute("PRAGMA busy_timeout=50")
+    reader = sqlite3.connect(world.data / "online.db", isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM a_workspace_profile").fetchone()
+    with pytest.raises(Unavailable, match="erase again"):
+        world.profiles.delete(subject)
+    reader.close()
+    world.profiles.delete(subject)
+    assert traces(world.data, secret) == []
+
+
 def traces(data: Path, text: str) -> list[str]:
     """Files that hold `text` as bytes, or as a cell of a Parquet file (whose pages are compressed)."""
     import pyarrow.parquet as pq
