@@ -18,9 +18,9 @@ class Growth:
 
     min_events: int = 40
     folds: int = 4
-    max_trees: int = 300
-    patience: int = 30
-    learning_rate: float = 0.05
+    max_trees: int = 200
+    patience: int = 20
+    learning_rate: float = 0.1
     num_leaves: int = 15
     min_rows_in_leaf: int = 30
     lambda_l2: float = 5.0
