@@ -4,6 +4,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Dialect,
     Index,
     Integer,
     LargeBinary,
@@ -13,6 +14,19 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
 )
+
+
+class Bytes(LargeBinary):
+    """Bytes as they are: both drivers take and give them, so no value needs the wrapping SQLAlchemy does by default."""
+
+    cache_ok = True
+
+    def bind_processor(self, dialect: Dialect) -> None:
+        """Nothing to convert."""
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> None:
+        """Nothing to convert."""
+
 
 METADATA = MetaData()
 VERSION_TABLE = "ledger_schema"
@@ -31,10 +45,10 @@ RECORDS = Table(
     Column("kind", String(32), nullable=False),
     Column("at_us", BigInteger, nullable=False),
     Column("occurred_us", BigInteger, nullable=False),
-    Column("body", LargeBinary),
-    Column("salt", LargeBinary),
-    Column("body_hash", LargeBinary, nullable=False),
-    Column("hash", LargeBinary, nullable=False),
+    Column("body", Bytes()),
+    Column("salt", Bytes()),
+    Column("body_hash", Bytes(), nullable=False),
+    Column("hash", Bytes(), nullable=False),
     UniqueConstraint("stream", "version", name="records_stream_version"),
 )
 STANDINGS = Table(
@@ -43,8 +57,8 @@ STANDINGS = Table(
     Column("stream", String(40), primary_key=True),
     Column("version", BigInteger, nullable=False),
     Column("at_us", BigInteger, nullable=False),
-    Column("head_hash", LargeBinary, nullable=False),
-    Column("body", LargeBinary, nullable=False),
+    Column("head_hash", Bytes(), nullable=False),
+    Column("body", Bytes(), nullable=False),
 )
 KEYS = Table(
     "keys",
@@ -57,7 +71,7 @@ RELEASES = Table(
     "releases",
     METADATA,
     Column("hash", String(80), primary_key=True),
-    Column("bytes", LargeBinary, nullable=False),
+    Column("bytes", Bytes(), nullable=False),
 )
 ACTIVATIONS = Table(
     "activations",

