@@ -44,6 +44,11 @@ def test_normal_intervals_equal_those_computed_by_hand(monkeypatch):
     # terms 1.2, 0, 0, .6 around .45: sum of squares .5625 + .2025 + .2025 + .0225 = .99
     half = 1.959963984540054 * (0.99 / 3 / 4) ** 0.5
     assert (found.low, found.high) == pytest.approx((0.45 - half, 0.45 + half), abs=1e-12)
+    value = 1.8 / 4.05
+    influence = np.array([1.2 * (1 - value), -2 * value, -0.25 * value, 0.6 * (1 - value)]) / 1.0125
+    half = 1.959963984540054 * (float(np.sum(influence**2)) / 3 / 4) ** 0.5
+    found = estimate(Log(ACTION, REWARD, PROBABILITY, 2), TARGET, "snips").interval
+    assert (found.low, found.high) == pytest.approx((value - half, value + half), abs=1e-12)
 
 
 def made_log(n: int, seed: int, skew: float = 1.0) -> tuple[Log, np.ndarray, np.ndarray, np.ndarray]:
