@@ -14,14 +14,18 @@ _ONE_THREAD_BELOW = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """How trees are grown; `min_events` of both labels before any are tried."""
+    """How trees are grown; `min_events` of both labels before any are tried.
 
-    min_events: int = 40
+    Leaves a tree: a quarter of the root of the rarer label's count, within limits. Thin evidence carries stumps only.
+    """
+
+    min_events: int = 20
     folds: int = 4
     max_trees: int = 200
     patience: int = 20
     learning_rate: float = 0.1
-    num_leaves: int = 15
+    least_leaves: int = 4
+    most_leaves: int = 31
     min_rows_in_leaf: int = 30
     lambda_l2: float = 5.0
     threads: int = 2
@@ -68,7 +72,7 @@ def grow(problem: Problem, weights: Floats, x: Floats, growth: Growth, seed: int
         return Grown(None, held_out_logit)
     for k, booster in enumerate(boosters):
         held_out_logit[fold == k] += np.asarray(booster.predict(x[fold == k], raw_score=True, num_iteration=n_trees))
-    params = _params(growth, len(x), seed)
+    params = _params(growth, label, seed)
     data = _Residual(x, label, problem.design @ weights).dataset(params)
     return Grown(str(lightgbm.train(params, data, n_trees).model_to_string(num_iteration=-1)), held_out_logit)
 
@@ -96,7 +100,7 @@ def _rows(problem: Problem, rows: Bools) -> Problem:
 
 def _boost(residual: _Residual, held_out: Bools, growth: Growth, seed: int) -> tuple[lightgbm.Booster, Floats]:
     """A booster on the other rows, and its log-loss on the held-out ones after 1..max_trees trees (max_trees,)."""
-    params = _params(growth, int((~held_out).sum()), seed)
+    params = _params(growth, residual.label, seed)
     data = residual.take(~held_out).dataset(params)
     judge = residual.take(held_out).dataset(params, like=data)
     seen: dict[str, Any] = {}
@@ -106,18 +110,20 @@ def _boost(residual: _Residual, held_out: Bools, growth: Growth, seed: int) -> t
     return booster, np.concatenate([losses, np.full(growth.max_trees - len(losses), losses[-1])])
 
 
-def _params(growth: Growth, n_rows: int, seed: int) -> dict[str, Any]:
+def _params(growth: Growth, label: Bools, seed: int) -> dict[str, Any]:
+    events = min(int(label.sum()), int((~label).sum()))
+    leaves = int(np.clip(events**0.5 / 4.0, growth.least_leaves, growth.most_leaves))
     return {
         "objective": "binary",
         "metric": "binary_logloss",
         "learning_rate": growth.learning_rate,
-        "num_leaves": growth.num_leaves,
+        "num_leaves": leaves,
         "min_data_in_leaf": growth.min_rows_in_leaf,
         "min_sum_hessian_in_leaf": 1.0,
         "lambda_l2": growth.lambda_l2,
         "deterministic": True,
         "force_row_wise": True,
-        "num_threads": 1 if n_rows < _ONE_THREAD_BELOW else growth.threads,
+        "num_threads": 1 if len(label) < _ONE_THREAD_BELOW else growth.threads,
         "seed": seed,
         "verbosity": -1,
     }
