@@ -10,6 +10,8 @@ from training.frame import Bools, Floats, Ints
 from training.logistic import Problem, fit_ridge, log_losses
 
 _ONE_THREAD_BELOW = 50_000
+_ERRORS_TO_BEAT = 1.0
+"""Standard errors by which trees must beat the base alone: their number was chosen on the same held-out rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +70,15 @@ def grow(problem: Problem, weights: Floats, x: Floats, growth: Growth, seed: int
         boosters.append(booster)
         curve += losses * held_out.sum()
     n_trees = int(np.argmin(curve)) + 1
-    if curve[n_trees - 1] >= log_losses(label, held_out_logit).sum():
-        return Grown(None, held_out_logit)
+    corrected = held_out_logit.copy()
     for k, booster in enumerate(boosters):
-        held_out_logit[fold == k] += np.asarray(booster.predict(x[fold == k], raw_score=True, num_iteration=n_trees))
+        corrected[fold == k] += np.asarray(booster.predict(x[fold == k], raw_score=True, num_iteration=n_trees))
+    gain = log_losses(label, held_out_logit) - log_losses(label, corrected)
+    if gain.mean() <= _ERRORS_TO_BEAT * gain.std() / len(gain) ** 0.5:
+        return Grown(None, held_out_logit)
     params = _params(growth, label, seed)
     data = _Residual(x, label, problem.design @ weights).dataset(params)
-    return Grown(str(lightgbm.train(params, data, n_trees).model_to_string(num_iteration=-1)), held_out_logit)
+    return Grown(str(lightgbm.train(params, data, n_trees).model_to_string(num_iteration=-1)), corrected)
 
 
 @dataclass(frozen=True, slots=True)

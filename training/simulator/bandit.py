@@ -18,7 +18,7 @@ class Learner:
     """The recipe and its exploration: gamma = `gamma_per_root` x sqrt(decisions so far)."""
 
     recipe: Recipe = field(default_factory=lambda: Recipe(rounds=2, calibrate=False, growth=Growth(folds=3)))
-    gamma_per_root: float = 1.0
+    gamma_per_root: float = 2.5
     seed: int = 0
 
 
