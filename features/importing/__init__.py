@@ -1,5 +1,6 @@
 """A company's own files into profile, catalogue and ledger, by a mapping that is data."""
 
+from features.importing.checking import checked_catalogue
 from features.importing.generate import catalogue_files
 from features.importing.mapping import Mapping
 from features.importing.plan import Plan, Progress, assign_paths, make_plan
@@ -17,6 +18,7 @@ __all__ = [
     "Written",
     "assign_paths",
     "catalogue_files",
+    "checked_catalogue",
     "import_profile",
     "make_plan",
     "open_mapping",

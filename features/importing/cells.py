@@ -54,19 +54,16 @@ class Reader:
             if known != row and None not in key:
                 self.faults.add(self.sheet.file, "(all)", [row], f"the same {what} stands in row {known + 1}")
 
-    def required(self, column: str, cells: pa.Array) -> pa.Array:
-        """The same cells, noting those that are missing."""
-        self.note(column, cells.is_null(), "is empty")
-        return cells
+    def required(self, column: str, missing: tuple[str, ...] | None = None) -> None:
+        """Note the rows where the column is empty."""
+        self.note(column, self.text(column, missing).is_null(), "is empty")
 
     def ids(self, column: str) -> pa.Array:
         """Ids of customers, accounts or contacts."""
-        cells = self.required(column, self.text(column, ()))
-        self.note(
-            column,
-            pc.invert(pc.match_substring_regex(cells, _ID)),
-            "is not an id of 1 to 128 printable ASCII characters",
-        )
+        self.required(column, ())
+        cells = self.text(column, ())
+        bad = pc.invert(pc.match_substring_regex(cells, _ID))
+        self.note(column, bad, "is not an id of 1 to 128 printable ASCII characters")
         return cells
 
     def number(self, column: str, *, whole: bool = False, missing: tuple[str, ...] | None = None) -> pa.Array:
@@ -141,32 +138,34 @@ class Reader:
 
     def when(self, when: When) -> pa.Array:
         """int64 microseconds of every row."""
-        if when.column is not None:
-            return self.required(when.column, self.moment(when.column, when.format))
-        return self.constant(microseconds(when.time) if when.time else 0, pa.int64())
+        if when.column is None:
+            return self.constant(microseconds(when.time) if when.time else 0, pa.int64())
+        self.required(when.column)
+        return self.moment(when.column, when.format)
 
     def choice(self, choice: Choice, what: str) -> pa.Array:
         """Names of every row."""
         if choice.column is None:
             return self.constant(choice.name, pa.string())
-        return self.required(choice.column, self.translated(choice.column, choice.values, what, ()))
+        self.required(choice.column, ())
+        return self.translated(choice.column, choice.values, what, ())
 
     def chance(self, chance: Chance | None) -> pa.Array:
         """float64 in (0, 1]; null where nobody logged it."""
         if chance is None or chance.column is None:
             return self.constant(chance.value if chance else None, pa.float64())
+        self.required(chance.column)
         cells = self.number(chance.column)
-        self.note(
-            chance.column, pc.or_(pc.less_equal(cells, 0.0), pc.greater(cells, 1.0)), "is not a probability above 0"
-        )
-        return self.required(chance.column, cells)
+        outside = pc.or_(pc.less_equal(cells, 0.0), pc.greater(cells, 1.0))
+        self.note(chance.column, outside, "is not a probability above 0")
+        return cells
 
     def happened(self, outcome: OutcomeColumn) -> pa.Array:
         """bool: whether the outcome came."""
+        self.required(outcome.column, () if outcome.positive is not None else None)
         if outcome.positive is not None:
-            cells = self.required(outcome.column, self.text(outcome.column, ()))
-            return pc.is_in(cells, value_set=pa.array(outcome.positive, pa.string()))
-        return pc.greater(self.required(outcome.column, self.number(outcome.column)), outcome.above)
+            return pc.is_in(self.text(outcome.column, ()), value_set=pa.array(outcome.positive, pa.string()))
+        return pc.greater(self.number(outcome.column), outcome.above)
 
     def feature(self, spec: FeatureColumn) -> pa.Array:
         """A feature's cells, of its Arrow type; stated ranges and values are checked."""

@@ -1,24 +1,28 @@
 """A catalogue that fits an import: features with the ranges of the data, and a first version of everything else."""
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
-from decisioning.actions import microseconds
-from decisioning.errors import Refused
-from decisioning.schema import Dtype, FeatureSchema
-from features.importing.mapping import NONE, ActionSpec, AssertedFeature, Assertion, FeatureColumn
+from decisioning.check_shape import draft
+from decisioning.schema import FeatureSchema
+from decisioning.source import parse
+from features.importing.inferred import Record, feature_records
+from features.importing.mapping import ActionSpec
 from features.importing.plan import Plan
-from features.importing.yaml_text import section
+from features.importing.yaml_text import block, section
 
-Record = dict[str, Any]
-MAX_VALUES = 200
 _PRIOR_DIGITS = 4
-_COPIED = ("purposes", "bases", "channels", "policies", "protections", "caps")
+_HEAD = "# Made by an import with mapping `{}`, and anew by the next: change the mapping, not this file.\n"
+_START = "# A start, made by an import with mapping `{}`. It is yours: no import touches it again.\n"
+_STARTS = {
+    "channels.yaml": ("purposes", "bases", "channels"),
+    "actions.yaml": ("actions",),
+    "policies.yaml": ("policies", "protections", "caps"),
+}
+"""File -> the sections that it begins with."""
 
 
 def catalogue_files(
@@ -27,141 +31,46 @@ def catalogue_files(
     """The workspace's catalogue files (relative path -> text) after this import.
 
     `<mapping>/features.yaml` is written anew each time, with ranges and values widened to those of `schema`, which is
-    what was declared until now. Everything else of the mapping is a start: written where it is not there yet, and a
-    person's from then on. Files of other origin stay as they are.
+    what was declared until now. Everything else of the mapping is a start: written where it is not there yet, without
+    what other files declare already, and a person's from then on.
     """
-    mapping = plan.source.mapping
-    files = dict(before or {})
-    features = [*_features(plan, schema), *_scores(plan)]
-    head = (
-        f"# Made by an import with mapping `{mapping.id}`, and anew by the next: change the mapping, not this file.\n"
-    )
-    files[f"{mapping.id}/features.yaml"] = head + section("features", features)
-    first = f"# A start, made by an import with mapping `{mapping.id}`. It is yours: no import touches it again.\n"
-    for name, text in _starts(plan):
-        files.setdefault(f"{mapping.id}/{name}", first + text)
+    name, files = plan.source.mapping.id, dict(before or {})
+    own = {f"{name}/{file}" for file in ("features.yaml", *_STARTS)}
+    declared = _declared({file: text for file, text in files.items() if file not in own})
+    files[f"{name}/features.yaml"] = _HEAD.format(name) + section("features", list(feature_records(plan, schema)))
+    records = _records(plan)
+    for file, sections in _STARTS.items():
+        texts = [section(s, kept) for s in sections if (kept := [r for r in records[s] if r["id"] not in declared[s]])]
+        if file == "channels.yaml" and (settings := _settings(plan, declared["settings"])):
+            texts.insert(0, block("settings", settings))
+        if texts:
+            files.setdefault(f"{name}/{file}", _START.format(name) + "\n".join(texts))
     return files
 
 
-def _starts(plan: Plan) -> Iterator[tuple[str, str]]:
-    """File name -> text of what is written once."""
+def _declared(files: Mapping[str, str]) -> dict[str, frozenset[str]]:
+    """Section -> ids that files declare; under `settings`, the keys that are set."""
+    roots = [root for file, text in files.items() if (root := parse(file, text).root)]
+    settings = frozenset(key for root in roots for key in (root.value.get("settings") or ()))
+    return {**draft(roots)[0].named, "settings": settings}
+
+
+def _settings(plan: Plan, known: frozenset[str]) -> Record:
+    raw: Record = plan.source.node.value.get("settings", {})
+    return {key: value for key, value in raw.items() if key not in known}
+
+
+def _records(plan: Plan) -> dict[str, list[Record]]:
+    """Section -> what the mapping puts there: copied as written, and made of its assertions and actions."""
     raw = plan.source.node.value
-    protections = [*raw.get("protections", ()), *_protections(plan)]
-    copied = {name: [*raw.get(name, ())] for name in _COPIED} | {"protections": protections}
-    texts = [section(name, copied[name]) for name in ("purposes", "bases", "channels") if copied[name]]
-    if raw.get("settings"):
-        texts.insert(0, "settings:\n" + section("", [raw["settings"]]).split("\n", 1)[1].replace("  - ", "    ", 1))
-    if texts:
-        yield "channels.yaml", "\n".join(texts)
-    if plan.source.mapping.actions:
-        yield (
-            "actions.yaml",
-            section(
-                "actions", [_action(plan, a, raw["actions"][i]) for i, a in enumerate(plan.source.mapping.actions)]
-            ),
-        )
-    texts = [section(name, copied[name]) for name in ("policies", "protections", "caps") if copied[name]]
-    if texts:
-        yield "policies.yaml", "\n".join(texts)
+    made = {"protections": _protections(plan), "bases": _bases(plan), "actions": _actions(plan)}
+    copied = {s: [] if s == "actions" else [*raw.get(s, ())] for sections in _STARTS.values() for s in sections}
+    return {s: [*records, *made.get(s, ())] for s, records in copied.items()}
 
 
-def _features(plan: Plan, schema: FeatureSchema | None) -> Iterator[Record]:
-    seen: set[str] = set()
-    for file in plan.source.mapping.files:
-        for spec in file.features:
-            if spec.name not in seen:
-                seen.add(spec.name)
-                yield _feature(spec, _cells(plan, spec.name), schema)
-    for assertion in plan.source.mapping.assertions:
-        for asserted in assertion.features:
-            yield _asserted(assertion, asserted)
-
-
-def _cells(plan: Plan, name: str) -> list[pa.Array]:
-    """All cells of a feature, in whatever file."""
-    profile = [t[name].combine_chunks() for t in plan.profiles if name in t.schema.names]
-    return [*profile, *(c.after[name] for c in plan.contacts if name in c.after)]
-
-
-def _feature(spec: FeatureColumn, cells: list[pa.Array], schema: FeatureSchema | None) -> Record:
-    old = schema[spec.name] if schema and spec.name in schema else None
-    record: Record = {"name": spec.name, "dtype": spec.dtype}
-    if spec.unit:
-        record["unit"] = spec.unit
-    if spec.dtype == "enum":
-        record["values"] = sorted({*_values(spec, cells), *(old.values if old else ())})
-    if spec.dtype in ("int", "float"):
-        low, high = _range(spec, cells)
-        if old and old.min is not None and old.max is not None:
-            low, high = min(low, old.min), max(high, old.max)
-        record |= {"min": low, "max": high}
-    if spec.max_age_s:
-        record["max_age_s"] = spec.max_age_s
-    if spec.tags:
-        record["tags"] = list(spec.tags)
-    if spec.after_outcome:
-        record["after_outcome"] = True
-    return record | _described(spec.description)
-
-
-def _values(spec: FeatureColumn, cells: list[pa.Array]) -> set[str]:
-    if spec.values or spec.map:
-        return {*spec.values, *(spec.map.values() if not spec.values else ())}
-    found = {v for part in cells for v in pc.unique(part).to_pylist() if v is not None}
-    if not found:
-        raise Refused(f"feature {spec.name} has no value in any row: state its `values`, or leave it out")
-    if len(found) > MAX_VALUES:
-        raise Refused(
-            f"feature {spec.name} has {len(found)} values, an enum has {MAX_VALUES} at most: write `dtype: string`"
-        )
-    return found
-
-
-def _range(spec: FeatureColumn, cells: list[pa.Array]) -> tuple[float, float]:
-    """As stated; else round numbers about the data, from 0 where nothing is negative."""
-    known = [v for part in cells for v in pc.min_max(part).as_py().values() if v is not None] or [0.0]
-    low = spec.min if spec.min is not None else _round_up(-min(known)) * -1.0 if min(known) < 0 else 0.0
-    high = spec.max if spec.max is not None else _round_up(max(known)) if max(known) > 0 else 0.0
-    return low, max(high, low)
-
-
-def _round_up(number: float) -> float:
-    """The next of 1, 2, 5, 10, 20, 50, … that is not below."""
-    power = 10.0 ** math.floor(math.log10(number))
-    return next(float(f"{step * power:g}") for step in (1, 2, 5, 10) if float(f"{step * power:g}") >= number)
-
-
-def _described(text: str) -> Record:
-    return {"description": text} if text else {}
-
-
-def _asserted(assertion: Assertion, asserted: AssertedFeature) -> Record:
-    dtype = _dtype(asserted)
-    record: Record = {"name": asserted.name, "dtype": dtype}
-    if dtype == "enum":
-        record["values"] = sorted({*asserted.values, str(asserted.value)})
-    if asserted.tags:
-        record["tags"] = list(asserted.tags)
-    return record | {
-        "model_input": False,
-        "asserted_by": assertion.author,
-        "description": asserted.description or assertion.text,
-    }
-
-
-def _dtype(asserted: AssertedFeature) -> Dtype:
-    """Of the value as written."""
-    if isinstance(asserted.value, bool):
-        return "bool"
-    if isinstance(asserted.value, str):
-        return "enum"
-    return "int" if isinstance(asserted.value, int) else "float"
-
-
-def _scores(plan: Plan) -> Iterator[Record]:
-    for score in plan.source.mapping.scores:
-        text = score.description or f"how likely {score.outcome} is, by the model"
-        yield {"name": score.name, "dtype": "float", "source": "model", "min": 0, "max": 1, "description": text}
+def _actions(plan: Plan) -> Iterator[Record]:
+    for spec, raw in zip(plan.source.mapping.actions, plan.source.node.value.get("actions", ()), strict=True):
+        yield _action(plan, spec, raw)
 
 
 def _protections(plan: Plan) -> Iterator[Record]:
@@ -170,6 +79,12 @@ def _protections(plan: Plan) -> Iterator[Record]:
             if f.protects:
                 when = f.name if isinstance(f.value, bool) else f'{f.name} != "{f.value}"'
                 yield {"id": f.name.replace("_", "-"), "kind": f.protects, "when": when}
+
+
+def _bases(plan: Plan) -> Iterator[Record]:
+    for assertion in plan.source.mapping.assertions:
+        for basis in assertion.bases:
+            yield {**basis.model_dump(mode="json"), "asserted_by": assertion.author, "text": assertion.text}
 
 
 def _action(plan: Plan, spec: ActionSpec, raw: Mapping[str, Any]) -> Record:
@@ -188,7 +103,7 @@ def _action(plan: Plan, spec: ActionSpec, raw: Mapping[str, Any]) -> Record:
     record["treatments"] = [
         {"id": c.id, "channel": c.id, "placements": list(c.placements), "content": content} for c in channels
     ]
-    return record | _described(spec.description)
+    return record | ({"description": spec.description} if spec.description else {})
 
 
 def _channels_of(plan: Plan, action: str) -> set[str]:
@@ -214,14 +129,7 @@ def observed_rate(plan: Plan, spec: ActionSpec) -> float | None:
             if outcome.name in positive:
                 hit[outcome.row.to_numpy()] = True
         n, came = n + int(taken.sum()), came + int((taken & hit).sum())
-    if not n or spec.id == NONE:
+    if not n:
         return None
     smallest = 0.1**_PRIOR_DIGITS
     return round(min(max(came / n, smallest), 1.0 - smallest), _PRIOR_DIGITS)
-
-
-def asserted_constants(plan: Plan) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Per assertion: since when (int microseconds) and the facts that hold for all customers."""
-    for assertion in plan.source.mapping.assertions:
-        if assertion.features:
-            yield microseconds(assertion.since), {f.name: f.value for f in assertion.features}

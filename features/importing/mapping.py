@@ -13,6 +13,7 @@ from decisioning.actions import (
     Days,
     Factor,
     Issue,
+    LegalBasis,
     Moment,
     Purpose,
     Settings,
@@ -274,6 +275,15 @@ class AssertedConsent(Strict):
     status: ConsentStatus = "granted"
 
 
+class AssertedBasis(Strict):
+    """A legal basis that is said to hold without anybody's consent, on `channels`."""
+
+    id: Id
+    purpose: Id
+    basis: LegalBasis
+    channels: tuple[Id, ...] = Field(min_length=1)
+
+
 class Assertion(Strict):
     """What `author` states without proof, in the words of `text`, as true from `since` on; refused in prod."""
 
@@ -281,6 +291,7 @@ class Assertion(Strict):
     text: Text
     since: Moment
     consents: tuple[AssertedConsent, ...] = ()
+    bases: tuple[AssertedBasis, ...] = ()
     features: tuple[AssertedFeature, ...] = ()
 
 

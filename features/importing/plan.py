@@ -11,10 +11,11 @@ import pyarrow.compute as pc
 
 from decisioning.check_words import hint
 from decisioning.errors import ConfigError, Problem, Refused
+from decisioning.source import Node
 from features.importing.cells import Reader, as_time
 from features.importing.mapping import FileSpec, OutcomeColumn
 from features.importing.reading import Source
-from features.importing.tables import Faults, Sheet, read_sheet
+from features.importing.tables import Faults, Sheet, is_parquet, read_sheet
 
 Progress = Callable[[int, int, str], None]
 """Called with (done, in all, what)."""
@@ -89,24 +90,13 @@ def make_plan(source: Source, paths: Mapping[str, Path], now_us: int, progress: 
     Raises ConfigError where the mapping names what the files do not have, Refused for cells that are wrong: all of
     them (the first 20 are listed), by file, row and column.
     """
-    files, faults = source.mapping.files, Faults()
-    sheets = []
+    files, faults, sheets = source.mapping.files, Faults(), []
     for n, file in enumerate(files):
         if progress:
             progress(n, len(files), "reading files")
-        sheets.append(
-            read_sheet(
-                paths[file.id],
-                parquet=_is_parquet(file, paths[file.id]),
-                separator=file.separator,
-                encoding=file.encoding,
-            )
-        )
-    problems = [
-        p
-        for i, (file, sheet) in enumerate(zip(files, sheets, strict=True))
-        for p in _unknown_columns(source, i, file, sheet)
-    ]
+        sheets.append(_read(file, paths[file.id]))
+    numbered = enumerate(zip(files, sheets, strict=True))
+    problems = [p for i, (file, sheet) in numbered for p in _unknown_columns(source, i, sheet)]
     if problems:
         raise ConfigError(problems)
     parts = [_FilePart(source, file, sheet, faults, now_us) for file, sheet in zip(files, sheets, strict=True)]
@@ -130,40 +120,43 @@ def assign_paths(source: Source, folder: Path, given: Sequence[str]) -> dict[str
 
     Raises Refused, saying which files are wanted.
     """
-    specs = source.mapping.files
-    named = dict(text.split("=", 1) for text in given if text.partition("=")[0] in {f.id for f in specs})
-    bare = [text for text in given if text.partition("=")[0] not in named]
-    free = [f for f in specs if f.id not in named]
-    found = {id_: Path(text) for id_, text in named.items()}
-    found |= {f.id: Path(text) for f, text in zip(free, bare, strict=False)}
-    found |= {f.id: folder / f.path for f in specs if f.path and f.id not in found}
-    if len(bare) > len(free) or (missing := [f.id for f in specs if f.id not in found]):
-        wanted = " ".join(f"{f.id}=FILE" for f in specs)
-        raise Refused(
-            f"mapping {source.mapping.id} reads {len(specs)} file(s): give {wanted}"
-            + (f" ({', '.join(missing)} is missing)" if len(bare) <= len(free) else "")
-        )
+    specs = {f.id: f for f in source.mapping.files}
+    found = {f.id: folder / f.path for f in specs.values() if f.path}
+    named = dict(text.split("=", 1) for text in given if text.partition("=")[0] in specs)
+    bare = [text for text in given if text.partition("=")[0] not in specs]
+    free = [id_ for id_ in specs if id_ not in named]
+    found |= {id_: Path(text) for id_, text in (*named.items(), *zip(free, bare, strict=False))}
+    missing = [id_ for id_ in specs if id_ not in found]
+    if missing or len(bare) > len(free):
+        wanted = " ".join(f"{id_}=FILE" for id_ in specs)
+        which = f"there is no file for {', '.join(missing)}" if missing else f"{len(given)} files are too many"
+        raise Refused(f"{which}: mapping {source.mapping.id} reads {wanted}")
     return found
 
 
-def _is_parquet(file: FileSpec, path: Path) -> bool:
-    return file.format == "parquet" if file.format else path.suffix.lower() in (".parquet", ".pq")
+def _read(file: FileSpec, path: Path) -> Sheet:
+    parquet = file.format == "parquet" if file.format else is_parquet(path)
+    return read_sheet(path, parquet=parquet, separator=file.separator, encoding=file.encoding)
 
 
-def _unknown_columns(source: Source, i: int, file: FileSpec, sheet: Sheet) -> Iterator[Problem]:
+def _unknown_columns(source: Source, i: int, sheet: Sheet) -> Iterator[Problem]:
     """Columns that the mapping names and the file does not have, each at its line."""
-    node = source.node.at(("files", i))
-    todo = [node]
+    for node in _naming_columns(source.node.at(("files", i))):
+        if node.value not in sheet.columns:
+            has = f"its columns are {', '.join(sheet.columns[:30])}"
+            yield node.problem(
+                f"{sheet.file} has no column `{node.value}`", hint(str(node.value), sheet.columns) or has
+            )
+
+
+def _naming_columns(file: Node) -> Iterator[Node]:
+    """Where a column is named: `column`, and `account`, `contact` and the `id` of a contact where these are texts."""
+    todo = [(key, child) for key, child in file.items.items() if key != "id"]
     while todo:
-        here = todo.pop()
-        for key, child in here.items.items():
-            todo.append(child)
-            names = key in ("column", "id", "account", "contact") and isinstance(child.value, str) and here is not node
-            if (names or (key == "account" and here is node)) and child.value not in sheet.columns:
-                message = f"{sheet.file} has no column `{child.value}`"
-                yield child.problem(
-                    message, hint(str(child.value), sheet.columns) or f"its columns are {', '.join(sheet.columns[:30])}"
-                )
+        key, node = todo.pop(0)
+        if key in ("column", "id", "account", "contact") and isinstance(node.value, str):
+            yield node
+        todo.extend((k, child) for k, child in node.items.items() if key not in ("map", "values"))
 
 
 class _FilePart:

@@ -11,9 +11,9 @@ from decisioning.check_words import hint
 from decisioning.errors import Refused
 from decisioning.schema import Feature, FeatureSchema
 from features.importing.cells import Reader, as_time
-from features.importing.mapping import FeatureColumn
+from features.importing.mapping import FeatureColumn, When
 from features.importing.plan import Progress
-from features.importing.tables import Faults, Sheet, read_sheet
+from features.importing.tables import Faults, Sheet, is_parquet, read_sheet
 from features.importing.write import erased_among
 from features.ledger import Ledger
 from features.offline import History
@@ -44,7 +44,7 @@ def import_profile(
 
     An empty cell says "not known". Raises Refused, before anything is written, with file, row and column.
     """
-    sheet = read_sheet(path, parquet=path.suffix.lower() in (".parquet", ".pq"), separator=separator)
+    sheet = read_sheet(path, parquet=is_parquet(path), separator=separator)
     table, names = _table(sheet, schema, now_us)
     streams = {s: ledger.stream_of("person", s) for s in pc.unique(table["subject"]).to_pylist()}
     erased = erased_among(ledger, list(streams.values()))
@@ -71,11 +71,7 @@ def _table(sheet: Sheet, schema: FeatureSchema, now_us: int) -> tuple[pa.Table, 
     faults = Faults()
     reader = Reader(sheet, faults, ("",), ".", ZoneInfo("UTC"), now_us)
     subject = reader.ids(CUSTOMER)
-    at_us = (
-        reader.required(AS_OF, reader.moment(AS_OF, None))
-        if AS_OF in sheet.columns
-        else reader.constant(now_us, pa.int64())
-    )
+    at_us = reader.when(When(column=AS_OF)) if AS_OF in sheet.columns else reader.constant(now_us, pa.int64())
     reader.once("customer", subject, at_us)
     cells = {name: reader.feature(_spec(known[name])) for name in names}
     faults.raise_any()

@@ -7,9 +7,9 @@ from pydantic import ValidationError
 
 from decisioning.check_words import hint, shape_problems
 from decisioning.errors import ConfigError, Problem
-from decisioning.source import Node, Path, decode, parse
+from decisioning.source import Node, Path, cut, decode, parse
 from decisioning.standing import ALL_CHANNELS
-from features.importing.mapping import NONE, AssertedConsent, Choice, ConsentColumn, Mapping
+from features.importing.mapping import NONE, AssertedBasis, AssertedConsent, Choice, ConsentColumn, Mapping
 
 
 class Source:
@@ -38,8 +38,9 @@ def _cross_checks(source: Source) -> Iterator[Problem]:
     mapping, node = source.mapping, source.node
     actions = {a.id for a in mapping.actions} | {NONE}
     channels = {c.id for c in mapping.channels}
-    if mapping.time_zone not in available_timezones():
-        yield node.at(("time_zone",)).problem("there is no such time zone", "for example Europe/Amsterdam")
+    if mapping.time_zone not in (zones := available_timezones()):
+        near = hint(mapping.time_zone, zones) or "for example Europe/Amsterdam"
+        yield node.at(("time_zone",)).problem(f"there is no time zone `{cut(mapping.time_zone)}`", near)
     for i, file in enumerate(mapping.files):
         path = ("files", i)
         if file.contact:
@@ -68,13 +69,15 @@ def _consents(mapping: Mapping, node: Node) -> Iterator[Problem]:
         if consent.purpose not in purposes:
             message = f"there is no purpose `{consent.purpose}`"
             yield node.at((*path, "purpose")).problem(message, hint(consent.purpose, purposes) or "declare it")
-        if consent.channel not in channels:
-            message = f"there is no channel `{consent.channel}`"
-            yield node.at((*path, "channel")).problem(message, hint(consent.channel, channels))
+        for channel in consent.channels if isinstance(consent, AssertedBasis) else (consent.channel,):
+            if channel not in channels:
+                yield node.at((*path, "channel")).problem(f"there is no channel `{channel}`", hint(channel, channels))
 
 
-def _consents_with_paths(mapping: Mapping) -> Iterator[tuple[Path, AssertedConsent | ConsentColumn]]:
+def _consents_with_paths(mapping: Mapping) -> Iterator[tuple[Path, AssertedConsent | AssertedBasis | ConsentColumn]]:
     for i, assertion in enumerate(mapping.assertions):
+        for j, basis in enumerate(assertion.bases):
+            yield ("assertions", i, "bases", j), basis
         for j, stated in enumerate(assertion.consents):
             yield ("assertions", i, "consents", j), stated
     for i, file in enumerate(mapping.files):

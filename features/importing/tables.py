@@ -1,5 +1,7 @@
 """Files of a company as Arrow columns, and what is wrong with them: by file, row and column, never by value."""
 
+import csv
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,12 +58,17 @@ class Sheet:
         return self.table[column].combine_chunks()
 
 
+def is_parquet(path: Path) -> bool:
+    """By its name."""
+    return path.suffix.lower() in (".parquet", ".pq")
+
+
 def read_sheet(path: Path, *, parquet: bool, separator: str = ",", encoding: str = "utf-8") -> Sheet:
     """A CSV file with a header (all cells as text), or a Parquet file. Raises Refused."""
     try:
         table = pq.read_table(path) if parquet else _read_csv(path, separator, encoding)
     except OSError as error:
-        raise Refused(f"{path.name} cannot be read: {error.strerror or 'it is no such file'}") from None
+        raise Refused(f"{path.name} cannot be read: {os.strerror(error.errno or 0)}") from None
     except LookupError:
         raise Refused(f"{path.name}: there is no encoding {encoding!r}") from None
     except (UnicodeDecodeError, pa.ArrowInvalid) as error:
@@ -103,13 +110,9 @@ def _read_csv(path: Path, separator: str, encoding: str) -> pa.Table:
 
 
 def _header(path: Path, separator: str, encoding: str) -> list[str]:
-    """The names of the columns."""
-    with pyarrow.csv.open_csv(
-        path,
-        pyarrow.csv.ReadOptions(use_threads=False, encoding=encoding),
-        pyarrow.csv.ParseOptions(delimiter=separator, newlines_in_values=True, invalid_row_handler=lambda _: "skip"),
-    ) as reader:
-        return list(reader.schema.names)
+    """The names of the columns; none in an empty file."""
+    with path.open(encoding="utf-8-sig" if encoding == "utf-8" else encoding, newline="") as file:
+        return next(csv.reader(file, delimiter=separator), [])
 
 
 def rows_of(mask: pa.Array) -> list[int]:

@@ -1,6 +1,7 @@
 """A checked plan -> profile history and ledger; what is there already is not added again."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -11,7 +12,7 @@ from decisioning.errors import Refused
 from decisioning.schema import Feature, Value
 from features.importing.cells import as_time
 from features.importing.entries import Entries
-from features.importing.generate import asserted_constants
+from features.importing.inferred import asserted_constants
 from features.importing.mapping import NONE
 from features.importing.plan import Plan, Progress
 from features.ledger import Entry, Ledger
@@ -50,12 +51,13 @@ def write(
     streams = {s: ledger.stream_of("person", s) for s in plan.subjects}
     erased = erased_among(ledger, list(streams.values()))
     alive = {s: stream for s, stream in streams.items() if stream not in erased}
-    for table in _tables(plan):
-        _write_profile(table, alive, history, progress)
     entries = Entries(plan, catalogue, ledger, alive)
     found = entries.by_stream()
     total = sum(map(len, found.values()))
-    new = ledger.append_many(_told(found, total, progress))
+    with ThreadPoolExecutor(1, "import-profiles") as beside:  # two stores, and most of the time both wait for a disk
+        profiles = beside.submit(_write_profiles, plan, alive, history, progress)
+        new = ledger.append_many(_told(found, total, progress))
+        profiles.result()
     return Written(len(alive), plan.rows, total, new, len(erased))
 
 
@@ -77,6 +79,8 @@ def _refuse(plan: Plan, catalogue: Catalogue, environment: str) -> None:
         for name in table.schema.names[2:]:
             _known("feature", [name], features)
             _in_range(table[name], features[name])
+    for _, facts in asserted_constants(plan):
+        _known("feature", facts, features)
 
 
 def _known(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
@@ -86,18 +90,16 @@ def _known(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
 
 def _in_range(cells: pa.ChunkedArray, feature: Feature) -> None:
     if feature.dtype == "enum":
-        strangers = set(pc.unique(cells).to_pylist()) - {*feature.values, None}
-        fits = not strangers
+        fits = set(pc.unique(cells).to_pylist()) <= {*feature.values, None}
+    elif feature.dtype in ("int", "float", "timestamp"):
+        known = [v for v in pc.min_max(cells).as_py().values() if v is not None]
+        low, high = feature.min, feature.max
+        fits = all((low is None or low <= v) and (high is None or v <= high) for v in known)
     else:
-        ends = (
-            pc.min_max(cells).as_py() if feature.dtype in ("int", "float", "timestamp") else {"min": None, "max": None}
-        )
-        fits = (feature.min is None or ends["min"] is None or ends["min"] >= feature.min) and (
-            feature.max is None or ends["max"] is None or ends["max"] <= feature.max
-        )
+        fits = True
     if not fits:
         raise Refused(
-            f"the release's feature {feature.name} does not allow all values of the data: widen it and release first"
+            f"the release's feature {feature.name} does not allow all that the data holds: widen it and release first"
         )
 
 
@@ -105,6 +107,11 @@ def erased_among(ledger: Ledger, streams: Sequence[str]) -> set[str]:
     """An import must not bring back who asked to be forgotten."""
     parts = (streams[i : i + _READ] for i in range(0, len(streams), _READ))
     return {standing.stream for part in parts for standing in ledger.read(*part) if standing.erased}
+
+
+def _write_profiles(plan: Plan, alive: dict[str, str], history: History, progress: Progress | None) -> None:
+    for table in _tables(plan):
+        _write_profile(table, alive, history, progress)
 
 
 def _write_profile(table: pa.Table, alive: dict[str, str], history: History, progress: Progress | None) -> None:

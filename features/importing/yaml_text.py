@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _PLAIN = re.compile(r"[A-Za-z_*][A-Za-z0-9_./*-]*")
-_WORDS = frozenset({"true", "false", "null", "*"})
+_WORDS = frozenset({"true", "false", "null", "*", "yes", "no", "on", "off", "y", "n"})
+"""Bare, they would be something else: here, or in another reader of YAML."""
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _WIDTH = 116
 
@@ -18,7 +19,7 @@ def flow(value: Any) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return "[" + ", ".join(flow(v) for v in value) + "]"
     if isinstance(value, str):
-        return value if (_PLAIN.fullmatch(value) and value not in _WORDS) or _DATE.fullmatch(value) else _quoted(value)
+        return value if _is_plain(value) else _quoted(value)
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, float):
@@ -26,8 +27,12 @@ def flow(value: Any) -> str:
     return str(value)
 
 
+def _is_plain(text: str) -> bool:
+    return bool(_DATE.fullmatch(text) or _PLAIN.fullmatch(text)) and text.lower() not in _WORDS
+
+
 def _quoted(text: str) -> str:
-    """JSON's quotes are YAML's, but for what JSON escapes beyond the basic plane and cannot be printed."""
+    """JSON's escapes are YAML's, too; single quotes where that spares them."""
     if '"' in text and "'" not in text and text.isprintable():
         return f"'{text}'"
     return json.dumps(text, ensure_ascii=False)
@@ -42,6 +47,11 @@ def _float(value: float) -> str:
 def section(name: str, items: Sequence[Mapping[str, Any]]) -> str:
     """`name:` and one item per line, or several lines where one would be too long."""
     return f"{name}:\n" + "".join(_item(item) for item in items)
+
+
+def block(name: str, values: Mapping[str, Any]) -> str:
+    """`name:` and one key per line."""
+    return f"{name}:\n" + "".join(f"  {line}\n" for key, value in values.items() for line in _entry(key, value))
 
 
 def _item(item: Mapping[str, Any]) -> str:

@@ -1,0 +1,131 @@
+"""Features as the catalogue declares them, with the ranges and values that the data has."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from decisioning.actions import microseconds
+from decisioning.errors import Refused
+from decisioning.schema import Dtype, Feature, FeatureSchema, Value
+from features.importing.mapping import AssertedFeature, Assertion, FeatureColumn
+from features.importing.plan import Plan
+
+Record = dict[str, Any]
+MAX_VALUES = 200
+
+
+def feature_records(plan: Plan, schema: FeatureSchema | None) -> Iterator[Record]:
+    """Of columns, assertions and scores; ranges and values are widened to what `schema` allowed until now."""
+    seen: set[str] = set()
+    for file in plan.source.mapping.files:
+        for spec in file.features:
+            if spec.name not in seen:
+                seen.add(spec.name)
+                yield _feature(
+                    spec, _cells(plan, spec.name), schema[spec.name] if schema and spec.name in schema else None
+                )
+    for assertion in plan.source.mapping.assertions:
+        for asserted in assertion.features:
+            yield _asserted(assertion, asserted)
+    for score in plan.source.mapping.scores:
+        text = score.description or f"how likely {score.outcome} is, by the model"
+        yield {"name": score.name, "dtype": "float", "source": "model", "min": 0, "max": 1, "description": text}
+
+
+def asserted_constants(plan: Plan) -> Iterator[tuple[int, dict[str, Value]]]:
+    """Per assertion: since when (int microseconds) and the facts that hold for all customers."""
+    for assertion in plan.source.mapping.assertions:
+        if assertion.features:
+            yield microseconds(assertion.since), {f.name: f.value for f in assertion.features}
+
+
+def _cells(plan: Plan, name: str) -> list[pa.Array]:
+    """All cells of a feature, in whatever file."""
+    profile = [t[name].combine_chunks() for t in plan.profiles if name in t.schema.names]
+    return [*profile, *(c.after[name] for c in plan.contacts if name in c.after)]
+
+
+def _feature(spec: FeatureColumn, cells: list[pa.Array], old: Feature | None) -> Record:
+    record: Record = {"name": spec.name, "dtype": spec.dtype}
+    if spec.unit:
+        record["unit"] = spec.unit
+    if spec.dtype == "enum":
+        record["values"] = sorted({*_values(spec, cells), *(old.values if old else ())})
+    if spec.dtype in ("int", "float"):
+        record |= _range(spec, cells, old)
+    if spec.max_age_s:
+        record["max_age_s"] = spec.max_age_s
+    if spec.tags:
+        record["tags"] = list(spec.tags)
+    if spec.after_outcome:
+        record["after_outcome"] = True
+    return record | _described(spec.description)
+
+
+def _values(spec: FeatureColumn, cells: list[pa.Array]) -> set[str]:
+    if spec.values or spec.map:
+        return {*spec.values, *(spec.map.values() if not spec.values else ())}
+    found = {v for part in cells for v in pc.unique(part).to_pylist() if v is not None}
+    if not found:
+        raise Refused(f"feature {spec.name} has no value in any row: state its `values`, or leave it out")
+    if len(found) > MAX_VALUES:
+        raise Refused(
+            f"feature {spec.name} has {len(found)} values, an enum has {MAX_VALUES} at most: write `dtype: string`"
+        )
+    return found
+
+
+def _range(spec: FeatureColumn, cells: list[pa.Array], old: Feature | None) -> Record:
+    """As stated; else round numbers about the data, from 0 where nothing is negative; none where nothing is known."""
+    known = [v for part in cells for v in pc.min_max(part).as_py().values() if v is not None]
+    low = min(known) if known else None
+    high = max(known) if known else None
+    if low is not None and high is not None:
+        low, high = (-_round_up(-low) if low < 0 else 0.0), (_round_up(high) if high > 0 else 0.0)
+    return {
+        **_limit("min", spec.min, low, old.min if old else None),
+        **_limit("max", spec.max, high, old.max if old else None),
+    }
+
+
+def _limit(key: str, stated: float | None, found: float | None, old: float | None) -> Record:
+    """What was stated, else the wider of what was found and what held before."""
+    known = [v for v in (found, old) if v is not None]
+    limit = stated if stated is not None else (min(known) if key == "min" else max(known)) if known else None
+    return {} if limit is None else {key: limit}
+
+
+def _round_up(number: float) -> float:
+    """The next of 1, 2, 5, 10, 20, 50, … that is not below."""
+    power = 10.0 ** math.floor(math.log10(number))
+    return next(float(f"{step * power:g}") for step in (1, 2, 5, 10) if float(f"{step * power:g}") >= number)
+
+
+def _described(text: str) -> Record:
+    return {"description": text} if text else {}
+
+
+def _asserted(assertion: Assertion, asserted: AssertedFeature) -> Record:
+    dtype = _dtype(asserted)
+    record: Record = {"name": asserted.name, "dtype": dtype}
+    if dtype == "enum":
+        record["values"] = sorted({*asserted.values, str(asserted.value)})
+    if asserted.tags:
+        record["tags"] = list(asserted.tags)
+    return record | {
+        "model_input": False,
+        "asserted_by": assertion.author,
+        "description": asserted.description or assertion.text,
+    }
+
+
+def _dtype(asserted: AssertedFeature) -> Dtype:
+    """Of the value as written."""
+    if isinstance(asserted.value, bool):
+        return "bool"
+    if isinstance(asserted.value, str):
+        return "enum"
+    return "int" if isinstance(asserted.value, int) else "float"

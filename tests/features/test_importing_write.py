@@ -1,0 +1,248 @@
+"""An import is written once, whole, in any order, and never brings back who asked to be forgotten."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from decisioning.catalogue import load
+from decisioning.errors import Refused
+from features.importing import catalogue_files, import_profile, make_plan, read_mapping
+from tests.features.importing_help import FILES, NOW_US, SHOP, Shop, planned
+
+DAY_US = 86_400_000_000
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """The three customers and four mailings, imported."""
+    folder = tmp_path_factory.mktemp("files")
+    plan = planned(folder)
+    made = Shop(tmp_path_factory.mktemp("shop") / "data", plan)
+    made.write(plan)
+    return made
+
+
+def another(tmp_path: Path, shop: Shop, name: str = "other") -> Shop:
+    """An empty workspace of the same release."""
+    return Shop(tmp_path / name / "data", planned(tmp_path))
+
+
+def standings(shop: Shop) -> list[object]:
+    found = shop.ledger.read(*(shop.stream(f"c{n}") for n in (1, 2, 3)))
+    return [(s.contacts, s.outcomes, tuple(replace(c, record=0) for c in s.consents)) for s in found]
+
+
+def test_the_profile_holds_what_was_known_and_what_was_stated(shop: Shop) -> None:
+    stated = {"hardship": False, "vulnerable": False, "complaint_open": False}
+    assert shop.facts("c1") == {"age": 30, "spent_eur": 12.5, "plan": "basic", "vip": True, **stated}
+    assert shop.facts("c2") == {"age": 41, "plan": "plus", "vip": False, **stated}
+
+
+def test_consents_say_who_stated_them_and_in_what_words(shop: Shop) -> None:
+    record = next(r for r in shop.ledger.records(shop.stream("c1")) if r.kind == "consent")
+    assert record.body is not None
+    assert record.body["asserted_by"] == "A. Jansen"
+    assert record.body["text"].startswith("Nobody in these files")
+    assert shop.ledger.read(shop.stream("c1"))[0].consents[0].asserted_by == "A. Jansen"
+
+
+def test_contacts_and_outcomes_stand_in_the_ledger(shop: Shop) -> None:
+    standing = shop.ledger.read(shop.stream("c1"))[0]
+    assert [(c.action, c.treatment, c.group, c.state) for c in standing.contacts] == [
+        ("shoes", "shoes.email", "fashion", "seen"),
+        ("coats", "coats.email", "fashion", "seen"),
+    ]
+    assert [(h.outcome, h.offer_id, h.value_eur) for h in standing.outcomes["shoes"]] == [("bought", "shop:m1", 49.95)]
+    assert shop.ledger.read(shop.stream("c3"))[0].contacts == ()  # nothing was done
+    bodies = [r.body for r in shop.ledger.scan(["observation"]) if r.body]
+    assert {b["action"]: b["probability"] for b in bodies} == {"shoes": 0.5, "coats": 0.25, "none": 0.25}
+
+
+def test_importing_again_adds_nothing(shop: Shop, tmp_path: Path) -> None:
+    before, facts = standings(shop), shop.facts("c1")
+    said: list[tuple[int, int, str]] = []
+    written = shop.write(planned(tmp_path), progress=lambda *a: said.append(a))
+    assert (written.records, written.new_records) == (8, 0)
+    assert standings(shop) == before
+    assert shop.facts("c1") == facts
+    assert {(what, done) for done, total, what in said if done == total} == {("profiles", 3), ("ledger", 8)}
+
+
+def test_outcomes_that_came_later_are_added_by_the_next_export(shop: Shop, tmp_path: Path) -> None:
+    other = another(tmp_path, shop)
+    early = FILES["mailings"].replace("ja;49,95", "nee;")
+    assert other.write(planned(tmp_path, files=FILES | {"mailings": early})).new_records == 7
+    assert other.write(planned(tmp_path)).new_records == 1
+    assert standings(other) == standings(shop)
+
+
+def test_any_order_of_rows_and_imports_gives_the_same_standing(shop: Shop, tmp_path: Path) -> None:
+    other = another(tmp_path, shop)
+    lines = FILES["mailings"].splitlines(keepends=True)
+    customers = FILES["customers"].splitlines(keepends=True)
+    for n in (4, 1, 3, 2):
+        part = {"mailings": lines[0] + lines[n], "customers": customers[0] + "".join(reversed(customers[1:]))}
+        other.write(planned(tmp_path, files=part))
+    assert standings(other) == standings(shop)
+    assert [other.facts(c) for c in ("c1", "c2", "c3")] == [shop.facts(c) for c in ("c1", "c2", "c3")]
+    times = pa.table({"subject": [shop.stream("c1")], "event_timestamp": pa.array([NOW_US], pa.timestamp("us", "UTC"))})
+    assert other.history.point_in_time(times).equals(shop.history.point_in_time(times))
+
+
+def test_nothing_is_written_where_the_release_or_the_environment_says_no(shop: Shop, tmp_path: Path) -> None:
+    other = another(tmp_path, shop)
+    plan = planned(tmp_path)
+    with pytest.raises(Refused, match=r"prod takes no assertions.*A. Jansen"):
+        other.write(plan, environment="prod")
+    older = {k: v.replace("id: coats", "id: hats") for k, v in catalogue_files(plan).items()}
+    other.catalogue = load(older)
+    with pytest.raises(Refused, match="the release has no action coats"):
+        other.write(plan)
+    other.catalogue = load({k: v.replace("max: 50", "max: 40") for k, v in catalogue_files(plan).items()})
+    with pytest.raises(Refused, match="feature age does not allow"):
+        other.write(plan)
+    other.catalogue = load(
+        {k: v.replace("values: [basic, plus]", "values: [basic]") for k, v in catalogue_files(plan).items()}
+    )
+    with pytest.raises(Refused, match="feature plan does not allow"):
+        other.write(plan)
+    assert other.ledger.scan(["consent", "observation", "outcome"]) == []
+    assert other.facts("c1") == {}
+
+
+def test_who_was_erased_is_not_brought_back(shop: Shop, tmp_path: Path) -> None:
+    other = another(tmp_path, shop)
+    other.write(planned(tmp_path))
+    other.ledger.erase(other.stream("c1"))
+    other.profiles.delete(other.stream("c1"))
+    assert other.write(planned(tmp_path)).erased == 1
+    assert other.facts("c1") == {}
+    (tmp_path / "profile.csv").write_text("customer_id,age\nc1,31\nc2,42\n")
+    upserted = import_profile(tmp_path / "profile.csv", other.release.schema, other.ledger, other.history, NOW_US)
+    assert (upserted.rows, upserted.erased) == (1, 1)
+    assert other.facts("c1") == {}
+    assert other.facts("c2")["age"] == 42
+
+
+LATE = (
+    SHOP.replace(
+        "        - {name: bought, column: bought, positive: ja, value: {column: euro}}\n",
+        "        - {name: opened, column: bought, positive: ja}\n",
+    )
+    + """
+  - id: sales
+    subject: {column: customer}
+    account: house
+    outcomes:
+      - name: bought
+        contact: mailing
+        action: shoes
+        column: amount
+        above: 0
+        value: {column: amount}
+        at: {column: day}
+      - {name: returned, action: shoes, column: back, positive: 1, counts: negative, at: {column: day}}
+    consents:
+      - purpose: marketing
+        channel: email
+        column: optin
+        granted: "Y"
+        refused: "N"
+        notice_version: "2026-01"
+        at: {column: day}
+"""
+)
+SALES = """customer,house,mailing,amount,back,optin,day
+c1,h1,m1,20,0,Y,2026-02-03
+c2,h1,m2,0,1,N,2026-02-04
+c3,h2,m3,0,0,?,2026-02-05
+"""
+
+
+def test_outcomes_and_consents_may_stand_in_another_file(shop: Shop, tmp_path: Path) -> None:
+    plan = planned(tmp_path, LATE, FILES | {"sales": SALES})
+    other = Shop(tmp_path / "late" / "data", plan)
+    shoes = next(a for a in other.catalogue.actions if a.id == "shoes")
+    assert (shoes.outcomes.positive, shoes.outcomes.negative) == (("opened", "bought"), ("returned",))
+    other.write(plan)
+    one, two, three = other.ledger.read(*(other.stream(f"c{n}") for n in (1, 2, 3)))
+    assert [(h.outcome, h.offer_id, h.value_eur) for h in one.outcomes["shoes"]] == [
+        ("opened", "shop:m1", None),
+        ("bought", "shop:m1", 20.0),
+    ]
+    assert [(h.outcome, h.offer_id) for h in two.outcomes["shoes"]] == [("returned", None)]
+    assert [s.consents[0].status for s in (one, two, three)] == ["granted", "refused", "granted"]
+    assert one.consents[0].asserted_by is None  # the newer word, the file's own
+
+
+def test_an_action_of_account_scope_is_counted_for_the_account_too(shop: Shop, tmp_path: Path) -> None:
+    mapping = SHOP.replace('separator: ";"', 'separator: ";"\n    account: house')
+    lines = FILES["mailings"].splitlines()
+    mailings = "\n".join([f"{lines[0]};house", *(f"{line};h1" for line in lines[1:])])
+    plan = planned(tmp_path, mapping, FILES | {"mailings": mailings})
+    other = Shop(tmp_path / "accounts" / "data", plan)
+    actions = [a.model_copy(update={"scope": "account"}) if a.id == "coats" else a for a in other.catalogue.actions]
+    other.catalogue = other.catalogue.model_copy(update={"actions": tuple(actions)})
+    other.write(plan)
+    house = other.ledger.read(other.ledger.stream_of("account", "h1"))[0]
+    assert sorted(c.offer_id for c in house.contacts) == ["shop:m2", "shop:m4"]
+    assert [c.offer_id for c in other.ledger.read(other.stream("c2"))[0].contacts] == ["shop:m2"]
+
+
+def test_columns_known_after_the_outcome_stay_with_the_contact(shop: Shop, tmp_path: Path) -> None:
+    mapping = SHOP.replace(
+        "    contact:\n      id: mailing",
+        "    features: [{column: euro, name: euros_paid, dtype: float, after_outcome: true}]\n"
+        "    contact:\n      id: mailing",
+    )
+    plan = planned(tmp_path, mapping)
+    other = Shop(tmp_path / "after" / "data", plan)
+    other.write(plan)
+    assert other.release.schema["euros_paid"].after_outcome
+    assert "euros_paid" not in other.facts("c1")
+    bodies = {r.body["observation_id"]: r.body["after"] for r in other.ledger.scan(["observation"]) if r.body}
+    assert bodies["shop:m1"] == {"euros_paid": 49.95}
+    assert bodies["shop:m2"] == {}
+
+
+PROFILE_MISTAKES = [
+    ("customer_id,agee\nc1,3\n", "column `agee` is no profile feature of the release (did you mean `age`?)"),
+    ("customer,age\nc1,3\n", "has no column `customer_id`"),
+    ("customer_id\nc1\n", "has no column that is a feature"),
+    ("customer_id,age\nc1,old\n", "p.csv: row 1, column age: is not a whole number"),
+    ("customer_id,age\nc1,51\n", "p.csv: row 1, column age: is above the maximum of age"),
+    ("customer_id,plan\nc1,x\n", "p.csv: row 1, column plan: is not one of the values of plan"),
+    ("customer_id,age\nc1,1\nc1,2\n", "p.csv: row 2, column (all): the same customer stands in row 1"),
+]
+
+
+@pytest.mark.parametrize(("text", "said"), PROFILE_MISTAKES, ids=[said for _, said in PROFILE_MISTAKES])
+def test_a_wrong_profile_file_is_refused_whole(shop: Shop, tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "p.csv").write_text(text)
+    before = shop.facts("c1")
+    with pytest.raises(Refused) as caught:
+        import_profile(tmp_path / "p.csv", shop.release.schema, shop.ledger, shop.history, NOW_US)
+    assert said in str(caught.value)
+    assert shop.facts("c1") == before
+
+
+def test_a_profile_file_sets_facts_and_older_ones_stay_older(tmp_path: Path, shop: Shop) -> None:
+    other = another(tmp_path, shop)
+    path = tmp_path / "p.csv"
+    path.write_text("customer_id,age,plan,as_of\nc1,33,,2026-03-01\nc4,20,plus,2026-03-01\n")
+    assert import_profile(path, other.release.schema, other.ledger, other.history, NOW_US).features == ("age", "plan")
+    path.write_text("customer_id,age,vip,as_of\nc1,32,no,2026-02-01\n")
+    import_profile(path, other.release.schema, other.ledger, other.history, NOW_US)
+    assert other.facts("c1") == {"age": 33, "vip": False}
+    assert other.facts("c4") == {"age": 20, "plan": "plus"}
+
+
+def test_progress_begins_with_reading(tmp_path: Path) -> None:
+    planned(tmp_path)
+    said: list[str] = []
+    source = read_mapping("shop.yaml", SHOP.encode())
+    paths = {name: tmp_path / f"{name}.csv" for name in FILES}
+    make_plan(source, paths, NOW_US, lambda done, total, what: said.append(f"{done}/{total} {what}"))
+    assert said == ["0/2 reading files", "1/2 reading files", "2/2 reading files"]
