@@ -6,6 +6,8 @@ Exit codes: 0 done; 1 refused or failed, with what to do in plain words; 2 wrong
 import functools
 import getpass
 import json
+import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -138,6 +140,165 @@ def decide(workspace: Workspace, request: Any) -> Result:
     from serving.offline import decide_once
 
     return decide_once(workspace, request.read())
+
+
+@command(name="import")
+@click.argument("mapping")
+@click.argument("files", nargs=-1, required=True)
+@click.option("--separator", default=",", show_default=True, help="Of a CSV file for `brain import profile`.")
+def import_(workspace: Workspace, mapping: str, files: tuple[str, ...], separator: str) -> Result:
+    """Bring in FILES by MAPPING: `profile`, a recipe's name, or a mapping file."""
+    from serving import importing
+    from serving.progress import phases
+
+    with phases() as progress:
+        if mapping == "profile":
+            return importing.import_profile(workspace, Path(files[0]), separator, progress)
+        return importing.import_log(workspace, mapping, files, getpass.getuser(), progress)
+
+
+@command()
+@click.argument("what", type=click.Choice(["propensity", "risk"]), default="propensity")
+@click.option("--outcome", help="What counts as positive; for propensity, by default what each action declares.")
+@click.option("--feature", help="Of a risk model: the feature of source `model` that takes its score.")
+@click.option("--inputs", help="The features it may read, with commas between; by default all that a model may.")
+def train(workspace: Workspace, what: str, outcome: str | None, feature: str | None, inputs: str | None) -> Result:
+    """Train a model from the ledger and register it: propensity as challenger, risk with its scores."""
+    from features.ledger import now_us
+    from serving.importing import opened
+    from serving.progress import phases
+    from training import workflow
+    from training.registry import Registry
+
+    names = tuple(inputs.split(",")) if inputs else None
+    with opened(workspace) as store, phases() as progress:
+        common: dict[str, Any] = {"inputs": names, "now_us": now_us(), "progress": progress}
+        about = (workspace.data, store.ledger, store.release, store.history, Registry(workspace.data))
+        if what == "propensity":
+            return workflow.train(*about, outcome=outcome, **common)
+        if not (outcome and feature):
+            raise Refused("a risk model needs --outcome and --feature, such as --outcome churned --feature churn_risk")
+        return workflow.train_risk(*about, outcome=outcome, feature=feature, **common)
+
+
+@command()
+@click.option("--reward", type=click.Choice(["outcome", "value_eur"]), default="outcome", show_default=True)
+@click.option("--outcome", help="What counts as positive; by default what each action declares.")
+def evaluate(workspace: Workspace, reward: str, outcome: str | None) -> Result:
+    """What the trained policy, the logged one and each constant action are worth, from the log, with intervals."""
+    from features.ledger import now_us
+    from serving.importing import opened
+    from serving.progress import phases
+    from training import workflow
+
+    with opened(workspace) as store, phases() as progress:
+        about = (store.ledger, store.release, store.history)
+        return workflow.evaluate(*about, now_us=now_us(), reward=reward, outcome=outcome, progress=progress)  # type: ignore[arg-type]
+
+
+@command()
+@click.argument("version", type=int, required=False)
+@click.option("--name", default="propensity", show_default=True)
+def promote(workspace: Workspace, version: int | None, name: str) -> Result:
+    """Let a model serve: the challenger, or the version named. Running servers take it up by themselves."""
+    from serving.importing import opened
+    from training import workflow
+    from training.registry import Registry
+
+    with opened(workspace) as store:
+        return workflow.promote(Registry(workspace.data), store.release, name, version)
+
+
+@command()
+@click.argument("customers", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--channel", required=True)
+@click.option("--placement", "placements", multiple=True, required=True)
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Parquet to write.")
+@click.option("--batch-id", help="Repeating one gives the decisions already made.")
+def batch(
+    workspace: Workspace, customers: Path, channel: str, placements: tuple[str, ...], out: Path, batch_id: str | None
+) -> Result:
+    """Decide for every customer_id of a CSV or Parquet file."""
+    from serving import batch as batches
+
+    return batches.run(workspace, customers, out, channel, placements, batch_id=batch_id)
+
+
+@command()
+@click.option("--customers", type=click.IntRange(100, 200_000), default=5000, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+def simulate(workspace: Workspace, customers: int, seed: int) -> Result:
+    """Fill a workspace of the demo operator with generated customers, consents and ninety days of campaign."""
+    from features.ledger import now_us
+    from serving.importing import opened
+    from serving.progress import phases
+    from training.registry import Registry
+    from training.simulator import loading, telecom
+
+    world = telecom.generate(seed, customers, now_us())
+    with opened(workspace) as store, phases() as progress:
+        return loading.load_all(
+            world, workspace.data, store.ledger, store.release, store.history, Registry(workspace.data), progress
+        )
+
+
+@command()
+def report(workspace: Workspace) -> Result:
+    """What was decided and what came of it, per action."""
+    from serving.offline import report as make_report
+
+    return make_report(workspace)
+
+
+@command(workspace=False)
+@click.option(
+    "--workspace", "folder", type=click.Path(file_okay=False, path_type=Path), default=".demo", show_default=True
+)
+@click.option("--once", is_flag=True, help="Show the four decisions and stop.")
+@click.option("--customers", type=click.IntRange(100, 200_000), default=5000, show_default=True)
+def demo(folder: Path, once: bool, customers: int) -> Result:
+    """A telecom operator in a box: build, train, serve, and show four decisions."""
+    from serving import showing
+    from serving.lifecycle import serve_forever
+    from training.simulator import telecom
+
+    if not (folder / "brain.yaml").exists():
+        _build_demo(folder, customers)
+    workspace = Workspace.open(folder)
+    cases = [(s.story, dict(s.request)) for s in telecom.SHOWCASE]
+
+    def show(run: Any) -> None:
+        showing.show_decisions(run.url, cases)
+        if once:
+            os.kill(os.getpid(), signal.SIGTERM)
+        else:
+            showing.show_next(run.url, folder)
+
+    return serve_forever(workspace, on_ready=show, say=lambda line: click.echo(line, err=True))
+
+
+def _build_demo(folder: Path, customers: int) -> None:
+    """Each step as a user would do it: new, release, simulate, train, promote."""
+    from serving import releasing
+    from training.simulator import telecom
+
+    def step(line: str) -> None:
+        click.echo(line, err=True)
+
+    step(f"a telecom operator with {customers} generated customers in {folder}/ (nobody of them is real)")
+    releasing.new(folder, telecom.catalogue_files())
+    workspace = Workspace.open(folder)
+    released = releasing.release(workspace, getpass.getuser())
+    step(
+        f"released {released['actions']} actions, {released['treatments']} treatments, {released['policies']} policies"
+    )
+    told = simulate.callback.__wrapped__(workspace, customers, 0)  # type: ignore[union-attr]
+    step(
+        f"imported {told['contacts']} past contacts and {told['consents']} consents; churn model AUC {told['churn_auc']:.3f}"
+    )
+    made = train.callback.__wrapped__(workspace, "propensity", None, None, None)  # type: ignore[union-attr]
+    promote.callback.__wrapped__(workspace, None, "propensity")  # type: ignore[union-attr]
+    step(f"trained {made['model']} on {made['rows']} contacts: AUC {made['auc']:.3f} on contacts it had not seen")
 
 
 @command()

@@ -1,6 +1,6 @@
 """From files to what serves: check, release, roll back. Editing files changes nothing until they are released."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,17 +14,32 @@ from decisioning.source import decode
 from features.ledger import Ledger, now_us
 from features.repository import apply
 from serving.scoring import PRIOR, model_scorer, prior_scorer
-from serving.settings import Workspace
+from serving.settings import CONFIG_NAME, Workspace
 from training.registry import Registry
 
 
 def read_files(workspace: Workspace) -> dict[str, str]:
-    """Relative path -> text of every YAML file of the catalogue; raises ConfigError where there is none."""
-    files = sorted(p for p in workspace.catalogue.rglob("*") if p.suffix in (".yaml", ".yml") and p.is_file())
+    """Path from the workspace -> text of every YAML file of the catalogue; raises ConfigError where there is none."""
+    files = existing_files(workspace)
     if not files:
         raise ConfigError([Problem("catalogue", 1, "there is no YAML file here", "make one with: brain new DIR")])
+    return files
+
+
+def existing_files(workspace: Workspace) -> dict[str, str]:
+    """The same, and nothing where there is none."""
+    files = sorted(p for p in workspace.catalogue.rglob("*") if p.suffix in (".yaml", ".yml") and p.is_file())
     names = {str(p.relative_to(workspace.root)): p for p in files}
     return {name: decode(name, path.read_bytes()) for name, path in names.items()}
+
+
+def write_files(workspace: Workspace, files: Mapping[str, str]) -> None:
+    """Writes catalogue files by their path from the workspace; a file that says the same already is left alone."""
+    for name, text in files.items():
+        path = workspace.root / name
+        if not path.exists() or path.read_text() != text:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
 
 
 @contextmanager
@@ -109,14 +124,20 @@ def _scorer(workspace: Workspace, compiled: Release) -> tuple[Scorer, str]:
     return model_scorer(compiled, registry.load("propensity", version)), f"propensity@{version}"
 
 
-def new(root: Path) -> dict[str, Any]:
-    """A workspace with a small catalogue to start from; raises Refused where there are files already."""
+def new(root: Path, catalogue: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """A workspace with a small catalogue to start from, or with these files (path below catalogue/ -> text).
+
+    Raises Refused where there are files already.
+    """
     if root.exists() and any(root.iterdir()):
         raise Refused(f"{root} is not empty; name a new folder")
-    for source in sorted(STARTER.rglob("*.yaml")):
-        target = root / source.relative_to(STARTER)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(source.read_text())
+    files = {str(p.relative_to(STARTER)): p.read_text() for p in sorted(STARTER.rglob("*.yaml"))}
+    if catalogue is not None:
+        own = {f"catalogue/{name}": text for name, text in catalogue.items()}
+        files = {CONFIG_NAME: files[CONFIG_NAME], **own}
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
     workspace = Workspace.open(root)
     workspace.create_secret()
     workspace.data.mkdir(mode=0o700)

@@ -1,17 +1,27 @@
 """A generated world into a workspace: profiles, consents and the past campaign, as an import would bring them."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from decisioning.actions import Action
+from decisioning.release import Release
 from decisioning.schema import Feature
 from features.ledger import Entry, Ledger
+from features.matrix import FeatureMatrix
 from features.offline import History
+from training.model import RiskModel
+from training.propensity import Recipe, fit
+from training.registry import Registry
+from training.reporting import Made, cross_fitted, measure, register
+from training.risk import one_action
+from training.scoring import write_scores
 from training.simulator.telecom import CHANNELS, World
 
+CHURN = "churn_risk"
 CAMPAIGN_US = 90 * 86_400_000_000
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, what)."""
@@ -28,9 +38,25 @@ def load(world: World, ledger: Ledger, history: History, progress: Progress) -> 
     return {"customers": len(world), "consents": len(world.consents), "contacts": len(world.log)}
 
 
-def churn_frame(world: World) -> tuple[dict[str, Any], np.ndarray[Any, np.dtype[np.bool_]]]:
-    """Customers of ninety days ago, as columns, and whether they left: what the risk model learns from."""
-    return dict(world.past.columns), world.past.left
+def load_all(
+    world: World,
+    data: Path,
+    ledger: Ledger,
+    release: Release,
+    history: History,
+    registry: Registry,
+    progress: Progress,
+) -> dict[str, Any]:
+    """The world, and the churn risk of everybody in it by a model of those who left or stayed before them."""
+    loaded = load(world, ledger, history, progress)
+    matrix = FeatureMatrix(release.schema)
+    own = [i for i, name in enumerate(matrix.names) if name != CHURN]
+    rows = matrix.rows(world.past.columns, len(world.past.left))[:, own]
+    frame = one_action(rows, world.past.left, tuple(matrix.names[i] for i in own))
+    made = Made("churn-risk", fit(frame), frame, release.hash, {}, measure(frame, cross_fitted(frame, Recipe())))
+    registry.set_alias(made.name, "champion", register(data, registry, made))
+    write_scores(RiskModel(made.model), CHURN, ledger, release, history, world.as_of_us, progress)
+    return {**loaded, "churn_auc": made.measured.auc}
 
 
 def _profiles(world: World, streams: list[str], at_us: int) -> pa.Table:

@@ -1,0 +1,76 @@
+"""Decisions on a terminal, as a person would want to read them; asked over HTTP like anybody else's."""
+
+import http.client
+import json
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from rich.console import Console
+from rich.markup import escape
+from rich.panel import Panel
+
+_CONSOLE = Console(highlight=False)
+
+
+def show_decisions(url: str, cases: Sequence[tuple[str, dict[str, Any]]]) -> None:
+    """A panel per case: who asks, what was decided, and why."""
+    for story, request in cases:
+        answer = ask(url, "POST", "/v1/decisions", {**request, "request_id": f"demo-{uuid.uuid4().hex}"})
+        why = ask(url, "GET", f"/v1/decisions/{answer['decision_id']}")
+        lines = [f"[italic]{escape(story)}[/italic]", ""]
+        lines += [line for placed in answer["placements"] for line in _placement(placed)]
+        lines += ["", *_withheld(why), f"[dim]decided with {answer['model']} as {answer['decision_id']}[/dim]"]
+        title = f"{request['customer_id']} on {request['channel']}"
+        _CONSOLE.print(Panel("\n".join(lines), title=title, title_align="left", width=100))
+
+
+def show_next(url: str, folder: Path) -> None:
+    """Where to go from here."""
+    _CONSOLE.print(f"\nserving until Ctrl-C: [bold]{url}/docs[/bold]\n")
+    _CONSOLE.print(f"  curl -s {url}/v1/customers/c-1042")
+    _CONSOLE.print(f"  brain check --workspace {folder}      then edit {folder}/catalogue/ and `brain release`")
+    _CONSOLE.print(f"  brain evaluate --workspace {folder}   what the trained policy is worth, with intervals")
+    _CONSOLE.print(f"  brain verify --workspace {folder}     every decision decided again, byte for byte")
+
+
+def ask(url: str, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The JSON of one request."""
+    place = urlsplit(url)
+    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=30)
+    try:
+        connection.request(method, path, json.dumps(body) if body else None, {"Content-Type": "application/json"})
+        answer: dict[str, Any] = json.loads(connection.getresponse().read())
+    finally:
+        connection.close()
+    return answer
+
+
+def _placement(placed: dict[str, Any]) -> list[str]:
+    if not placed["offers"]:
+        return [f"[bold]{placed['name']}[/bold]  left empty: {placed['empty_reason'].replace('_', ' ')}"]
+    return [line for offer in placed["offers"] for line in _offer(placed["name"], offer)]
+
+
+def _offer(name: str, offer: dict[str, Any]) -> list[str]:
+    title = next(iter(offer["content"].values()), offer["content_ref"] or "")
+    lines = [
+        f"[bold]{name}[/bold]  [green]{offer['action']}[/green] ({offer['issue']}, {offer['tier']})  “{escape(title)}”",
+        f"      propensity {offer['propensity']:.3f} ({offer['confidence']} confidence), value {offer['value_eur']:.2f} euro,"
+        f" priority {offer['priority']:.2f}, chosen with probability {offer['probability']:.3f}",
+    ]
+    return lines + [f"      - {escape(reason['text'])}" for reason in offer["reasons"]]
+
+
+def _withheld(why: dict[str, Any]) -> list[str]:
+    """Which gates stopped how many candidates."""
+    gates: dict[str, int] = {}
+    for candidate in why["candidates"]:
+        if not candidate["passed"]:
+            gates[candidate["gate"]] = gates.get(candidate["gate"], 0) + 1
+    if not gates:
+        return []
+    most = sorted(gates.items(), key=lambda g: (-g[1], g[0]))[:5]
+    return [f"[dim]withheld {sum(gates.values())}: " + ", ".join(f"{gate} ({n})" for gate, n in most) + "[/dim]"]

@@ -1,0 +1,115 @@
+"""Workspaces for tests: made, released and asked as a user would, without a server where none is needed."""
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from serving import releasing
+from serving.app import build_app
+from serving.runtime import Brain
+from serving.settings import Workspace
+
+SMALL = Path(__file__).parents[1] / "catalogues" / "small"
+Json = dict[str, Any]
+
+
+def small_workspace(root: Path) -> Workspace:
+    """A released workspace with the small catalogue."""
+    releasing.new(root)
+    for starter in (root / "catalogue").glob("*.yaml"):
+        starter.unlink()
+    for file in SMALL.glob("*.yaml"):
+        shutil.copy(file, root / "catalogue" / file.name)
+    workspace = Workspace.open(root)
+    releasing.release(workspace, "test")
+    return workspace
+
+
+class Client:
+    """Asks one brain's ASGI app in this process: routes, parsing and errors are the server's, the network is not."""
+
+    def __init__(self, brain: Brain) -> None:
+        self.brain = brain
+        self._app = build_app(brain)
+
+    def __call__(self, method: str, path: str, body: Any = None) -> tuple[int, Json]:
+        """Status and JSON of one request; `body` may be raw bytes."""
+        return asyncio.run(self.ask(method, path, body))
+
+    async def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Json]:
+        """The same, for many at once."""
+        raw = body if isinstance(body, bytes) else b"" if body is None else to_json(body)
+        status, content = await _call(self._app, method, path, raw)
+        return status, from_json(content) if content else {}
+
+
+async def _call(app: Callable[..., Awaitable[None]], method: str, path: str, body: bytes) -> tuple[int, bytes]:
+    path, _, query = path.partition("?")
+    sent: list[dict[str, Any]] = []
+    waiting = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> dict[str, Any]:
+        return waiting.pop() if waiting else {"type": "http.disconnect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "headers": [(b"content-type", b"application/json")],
+        "http_version": "1.1",
+        "scheme": "http",
+        "server": ("127.0.0.1", 80),
+        "client": ("127.0.0.1", 1),
+        "root_path": "",
+    }
+    await app(scope, receive, send)
+    return sent[0]["status"], b"".join(m.get("body", b"") for m in sent[1:])
+
+
+def ask(request_id: str, customer: str = "c-1", channel: str = "web", **more: Any) -> Json:
+    """A request body for the hero of the small catalogue's web channel."""
+    placements = {"web": "hero", "email": "mail", "agent": "suggestion", "store": "counter"}
+    body = {"request_id": request_id, "customer_id": customer, "channel": channel}
+    return {**body, "placements": [{"name": placements.get(channel, "hero")}], "context": {"page": "paid-tv"}, **more}
+
+
+FACTS = {
+    "age": 40,
+    "monthly_fee_eur": 40.0,
+    "tenure_months": 30.0,
+    "contract": "monthly",
+    "has_tv": False,
+    "arrears_eur": 0.0,
+    "hardship": False,
+    "vulnerable": False,
+    "open_complaint": False,
+    "home_time_zone": "Europe/Amsterdam",
+}
+
+
+def welcome(client: Client, customer: str, *, purposes: tuple[str, ...] = ("marketing", "profiling", "email")) -> None:
+    """A customer with a profile who allowed these purposes."""
+    assert client("PATCH", f"/v1/customers/{customer}", {"facts": FACTS})[0] == 200
+    told = [consent(customer, p) for p in purposes]
+    if told:
+        assert client("POST", "/v1/consents", told)[0] == 200
+
+
+def consent(customer: str, purpose: str, status: str = "granted", **more: Any) -> Json:
+    """A consent body."""
+    about = {"customer_id": customer, "purpose": purpose, "status": status, "source": "test"}
+    return {**about, "notice_version": "2026-01", **more}
+
+
+def offers(answer: Json) -> list[Json]:
+    """All offers of an answer."""
+    return [o for p in answer["placements"] for o in p["offers"]]
