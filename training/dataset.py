@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -15,9 +15,11 @@ from decisioning.schema import Facts, FeatureSchema
 from decisioning.standing import Contact, ContactState
 from features.ledger import Ledger, Record
 from features.matrix import Columns, FeatureMatrix, columns_from_table, columns_of
-from features.offline import History
 from features.views import TIME
 from training.frame import Bools, Floats, TrainingSet
+
+if TYPE_CHECKING:  # Feast takes seconds to import
+    from features.offline import History
 
 NONE = "none"
 """The action of leaving the customer alone."""
@@ -103,7 +105,7 @@ class _Wanted:
 def build(
     ledger: Ledger,
     release: Release,
-    history: History,
+    history: "History",
     now_us: int,
     *,
     outcome: str | None = None,
@@ -185,7 +187,7 @@ class _Finder:
         return known[before - 1][1] if before else None
 
 
-def _features(rows: Sequence[_Row], schema: FeatureSchema, history: History, progress: Progress | None) -> Floats:
+def _features(rows: Sequence[_Row], schema: FeatureSchema, history: "History", progress: Progress | None) -> Floats:
     """(n, f): facts as served for decisions; for observations, what was known of the customer at their time."""
     matrix = FeatureMatrix(schema)
     x = np.full((len(rows), len(matrix.names)), np.nan)
@@ -203,7 +205,7 @@ def _features(rows: Sequence[_Row], schema: FeatureSchema, history: History, pro
     return x
 
 
-def _as_known(rows: Sequence[_Row], schema: FeatureSchema, history: History) -> Columns:
+def _as_known(rows: Sequence[_Row], schema: FeatureSchema, history: "History") -> Columns:
     """Columns of the history at each row's time, and over them what the observation itself says."""
     times = pa.array([r.at_us for r in rows], pa.int64()).cast(TIME)
     entities = pa.table({"subject": pa.array([r.stream for r in rows], pa.string()), "event_timestamp": times})

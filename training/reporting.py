@@ -12,7 +12,6 @@ from training.evaluation.metrics import auc, calibration_table, log_loss
 from training.evaluation.policies import Reward
 from training.frame import Bools, Floats, TrainingSet
 from training.model import PropensityModel
-from training.plots import auc_plot, calibration_plot
 from training.propensity import Recipe, fit
 from training.registry import Provenance, Registry
 from training.trees import stratified_folds
@@ -110,6 +109,8 @@ def mean_worth(data: TrainingSet, reward: Reward) -> Floats:
 
 def register(workspace_data: Path, registry: Registry, made: Made) -> int:
     """A new version of `made.name` with parameters, metrics, plots, data hash, feature list and release."""
+    from training.plots import auc_plot, calibration_plot  # noqa: PLC0415  Matplotlib takes a second to import
+
     measured = made.measured
     per_action = {f"auc.{action}": m["auc"] for action, m in measured.actions.items()}
     known = {

@@ -1,6 +1,7 @@
 """A model's score of every customer, written to the profile as a feature of source `model`."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,10 +12,12 @@ from decisioning.release import Release
 from decisioning.standing import Standing
 from features.ledger import Ledger
 from features.matrix import FeatureMatrix, columns_from_table
-from features.offline import History
 from features.views import TIME
 from training.dataset import Progress
 from training.model import RiskModel
+
+if TYPE_CHECKING:  # Feast takes seconds to import
+    from features.offline import History
 
 _READ = 500
 
@@ -24,7 +27,7 @@ def write_scores(
     feature: str,
     ledger: Ledger,
     release: Release,
-    history: History,
+    history: "History",
     now_us: int,
     progress: Progress | None = None,
 ) -> dict[str, int]:
@@ -44,7 +47,7 @@ def write_scores(
     return {"scored": len(subjects), "left_out": len(everyone) - len(subjects)}
 
 
-def known_subjects(history: History) -> list[str]:
+def known_subjects(history: "History") -> list[str]:
     """Every stream with a profile, sorted."""
     history.archive.compact()
     parts = [history.archive.table(view)["subject"] for view in history.archive.views]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,7 +12,6 @@ from decisioning.errors import Refused
 from decisioning.release import Release
 from features.ledger import Ledger
 from features.matrix import FeatureMatrix
-from features.offline import History
 from training.dataset import Dataset, Progress, build
 from training.evaluation.policies import PolicyValue, Question, Reward, as_log, greedy, model_propensities
 from training.evaluation.policies import evaluate as value_policies
@@ -22,6 +22,9 @@ from training.registry import Registry
 from training.reporting import Made, Result, cross_fitted, flat, mean_worth, measure, propensities, register
 from training.risk import one_action
 from training.scoring import write_scores
+
+if TYPE_CHECKING:  # Feast takes seconds to import
+    from features.offline import History
 
 PROPENSITY = "propensity"
 TRAINED = "trained"
@@ -34,7 +37,7 @@ def train(
     workspace_data: Path,
     ledger: Ledger,
     release: Release,
-    history: History,
+    history: "History",
     registry: Registry,
     *,
     now_us: int,
@@ -73,7 +76,7 @@ def train_risk(
     workspace_data: Path,
     ledger: Ledger,
     release: Release,
-    history: History,
+    history: "History",
     registry: Registry,
     *,
     outcome: str,
@@ -115,7 +118,7 @@ def train_risk(
 def evaluate(
     ledger: Ledger,
     release: Release,
-    history: History,
+    history: "History",
     *,
     now_us: int,
     reward: Reward = "outcome",

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
@@ -16,7 +17,9 @@ from features.importing.plan import Progress
 from features.importing.tables import Faults, Sheet, is_parquet, read_sheet
 from features.importing.write import erased_among
 from features.ledger import Ledger
-from features.offline import History
+
+if TYPE_CHECKING:  # Feast takes seconds to import
+    from features.offline import History
 
 CUSTOMER, AS_OF = "customer_id", "as_of"
 
@@ -34,7 +37,7 @@ def import_profile(
     path: Path,
     schema: FeatureSchema,
     ledger: Ledger,
-    history: History,
+    history: "History",
     now_us: int,
     *,
     separator: str = ",",

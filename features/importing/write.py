@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,7 +17,9 @@ from features.importing.inferred import asserted_constants
 from features.importing.mapping import NONE
 from features.importing.plan import Plan, Progress
 from features.ledger import Entry, Ledger
-from features.offline import History
+
+if TYPE_CHECKING:  # Feast takes seconds to import
+    from features.offline import History
 
 ENVIRONMENT_WITHOUT_ASSERTIONS = "prod"
 _READ = 500
@@ -38,7 +41,7 @@ def write(
     plan: Plan,
     catalogue: Catalogue,
     ledger: Ledger,
-    history: History,
+    history: "History",
     environment: str,
     progress: Progress | None = None,
 ) -> Written:
@@ -109,12 +112,12 @@ def erased_among(ledger: Ledger, streams: Sequence[str]) -> set[str]:
     return {standing.stream for part in parts for standing in ledger.read(*part) if standing.erased}
 
 
-def _write_profiles(plan: Plan, alive: dict[str, str], history: History, progress: Progress | None) -> None:
+def _write_profiles(plan: Plan, alive: dict[str, str], history: "History", progress: Progress | None) -> None:
     for table in _tables(plan):
         _write_profile(table, alive, history, progress)
 
 
-def _write_profile(table: pa.Table, alive: dict[str, str], history: History, progress: Progress | None) -> None:
+def _write_profile(table: pa.Table, alive: dict[str, str], history: "History", progress: Progress | None) -> None:
     keys = table["subject"].combine_chunks()
     streams = pa.array([alive.get(s) for s in keys.to_pylist()], pa.string())
     named = table.set_column(0, "subject", streams).filter(streams.is_valid())

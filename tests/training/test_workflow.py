@@ -1,0 +1,206 @@
+"""What the commands do with a log of known truth: learn it, register it, promote it, value it, and refuse the rest."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from decisioning.catalogue import load, pack
+from decisioning.errors import NotFound, Refused
+from decisioning.release import Release
+from features.importing import catalogue_files, make_plan, read_mapping
+from features.ledger import Entry
+from tests.features.importing_help import NOW_US, SHOP, Shop
+from training.propensity import Recipe
+from training.registry import Registry
+from training.workflow import evaluate, promote, train, train_risk
+
+BASE = Recipe(growth=None)
+N = 3_000
+MAPPING = (
+    SHOP[: SHOP.index("files:")]
+    + """
+scores:
+  - {name: churn_risk, outcome: left}
+files:
+  - id: log
+    subject: {row: c}
+    as_of: 2026-01-15
+    features:
+      - {column: age, name: age, dtype: int}
+      - {column: sporty, name: sporty, dtype: bool}
+      - {column: faith, name: faith, dtype: enum, values: [a, b], tags: [special-category]}
+      - {column: paid, name: paid_eur, dtype: float, after_outcome: true}
+    contact:
+      action: {column: arm, values: {s: shoes, c: coats, "-": none}}
+      channel: email
+      at: 2026-02-01
+      probability: 1/3
+      outcomes:
+        - {name: bought, column: bought, positive: 1, value: {column: paid}}
+        - {name: left, column: left, positive: 1, counts: negative}
+"""
+)
+MAPPING = (
+    MAPPING.replace("      - {purpose", "      - {purpose")
+    .replace(
+        "consents: [{purpose: marketing, channel: email}]",
+        "consents: [{purpose: marketing, channel: email}, {purpose: profiling}]",
+    )
+    .replace(
+        '  - {id: marketing, notice_version: "2026-01"}',
+        '  - {id: marketing, notice_version: "2026-01"}\n  - {id: profiling, notice_version: "2026-01"}',
+    )
+)
+
+
+def log_file(path: Path, n: int = N, seed: int = 0) -> Path:
+    """Three random arms: shoes suit the sporty, coats the others, and older customers leave."""
+    rng = np.random.default_rng(seed)
+    arm, sporty, age = rng.integers(0, 3, n), rng.random(n) < 0.5, rng.integers(18, 80, n)
+    suits = ((arm == 0) & sporty) | ((arm == 1) & ~sporty)
+    bought = rng.random(n) < np.where(suits, 0.35, np.where(arm == 2, 0.02, 0.05))
+    left = rng.random(n) < (age - 10) / 100
+    faith = rng.choice(["a", "b"], n)
+    lines = [
+        f"{a},{str(s).lower()},{f},{'sc-'[r]},{b:d},{20 if b else 0},{gone:d}"
+        for a, s, f, r, b, gone in zip(age, sporty, faith, arm, bought, left, strict=True)
+    ]
+    path.write_text("\n".join(["age,sporty,faith,arm,bought,paid,left", *lines]) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    folder = tmp_path_factory.mktemp("shop")
+    plan = make_plan(read_mapping("shop.yaml", MAPPING.encode()), {"log": log_file(folder / "log.csv")}, NOW_US)
+    made = Shop(folder / "data", plan)
+    made.plan = plan  # type: ignore[attr-defined]
+    made.registry = Registry(made.data)  # type: ignore[attr-defined]
+    made.write(plan)
+    return made
+
+
+def learn(shop: Any, **options: Any) -> dict[str, Any]:
+    return train(
+        shop.data, shop.ledger, shop.release, shop.history, shop.registry, now_us=NOW_US, recipe=BASE, **options
+    )
+
+
+def risk(shop: Any, **options: Any) -> dict[str, Any]:
+    named = {"outcome": "left", "feature": "churn_risk", "now_us": NOW_US, "recipe": BASE} | options
+    return train_risk(shop.data, shop.ledger, shop.release, shop.history, shop.registry, **named)
+
+
+def value(shop: Any, **options: Any) -> dict[str, Any]:
+    return evaluate(shop.ledger, shop.release, shop.history, now_us=NOW_US, recipe=BASE, **options)
+
+
+def test_train_registers_a_challenger_with_everything_that_says_where_it_came_from(shop: Any) -> None:
+    said: list[tuple[int, int, str]] = []
+    found = learn(shop, progress=lambda *a: said.append(a))
+    name, version = found["name"], found["version"]
+    assert found["model"] == f"propensity@{version}"
+    assert (found["rows"], found["features"]) == (N, ["age", "churn_risk", "sporty"])
+    assert found["actions"]["shoes"]["auc"] > 0.7
+    assert set(found["actions"]) == {"shoes", "coats", "none"}
+    assert shop.registry.aliased(name, "challenger") == version
+    assert shop.registry.load(name, version).feature_names == ("age", "churn_risk", "sporty")
+    assert [s for s in said if s[2] not in ("ledger", "features")] == [
+        (0, 3, "fitting on 70%"),
+        (1, 3, "fitting on all rows"),
+        (2, 3, "registering"),
+        (3, 3, "done"),
+    ]
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{shop.data / 'mlflow.db'}")
+    run = client.get_run(client.get_model_version(name, str(version)).run_id)
+    assert run.data.params["data_hash"] == found["data_hash"]
+    assert run.data.params["release"] == shop.release.hash
+    assert run.data.params["held_out_rows"] == "900"
+    assert run.data.metrics["auc"] == found["auc"]
+    assert {f.path for f in client.list_artifacts(run.info.run_id, "plots")} == {
+        "plots/auc.png",
+        "plots/calibration.png",
+    }
+
+
+def test_the_same_ledger_gives_the_same_model(shop: Any) -> None:
+    one, two = learn(shop), learn(shop)
+    assert one["data_hash"] == two["data_hash"]
+    assert shop.registry.sealed("propensity", one["version"]) == shop.registry.sealed("propensity", two["version"])
+
+
+def test_promote_makes_the_challenger_the_champion(shop: Any, tmp_path: Path) -> None:
+    version = learn(shop)["version"]
+    assert promote(shop.registry, shop.release)["version"] == version
+    assert shop.registry.aliased("propensity", "champion") == version
+    before = promote(shop.registry, shop.release, version=1)
+    assert (before["version"], before["before"]) == (1, version)
+    with pytest.raises(NotFound):
+        promote(shop.registry, shop.release, version=99)
+    with pytest.raises(Refused, match="no challenger"):
+        promote(Registry(tmp_path), shop.release)
+    fewer = {k: v.replace("name: sporty,", "name: sportif,") for k, v in catalogue_files(shop.plan).items()}
+    with pytest.raises(Refused, match=r"reads what this release does not declare \(sporty\)"):
+        promote(shop.registry, Release.from_bytes(pack(fewer)))
+    assert load(fewer)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("paid_eur", "known only after the outcome"),
+        ("faith", "must not be read by a model"),
+        ("hardship", "must not be read by a model"),
+        ("sporti", "did you mean `sporty`"),
+    ],
+)
+def test_an_input_that_no_model_may_read_is_refused(shop: Any, name: str, why: str) -> None:
+    with pytest.raises(Refused, match=why):
+        learn(shop, inputs=["age", name])
+    with pytest.raises(Refused, match=why):
+        risk(shop, inputs=["age", name])
+
+
+def test_inputs_and_outcome_can_be_chosen(shop: Any) -> None:
+    found = learn(shop, inputs=["sporty"], outcome="left")
+    assert found["features"] == ["sporty"]
+    assert found["actions"]["shoes"]["positives"] > 900 * 0.3 * 0.2
+
+
+def test_a_policy_that_really_is_better_wins(shop: Any) -> None:
+    found = value(shop)
+    assert found["winner"] == "trained", found["why"]
+    by_name = {p["policy"]: p for p in found["policies"]}
+    assert by_name["trained"]["dr"]["low"] > by_name["always shoes"]["dr"]["value"]
+    worth = value(shop, reward="value_eur")
+    assert worth["winner"] == "trained"
+    assert worth["logged"]["value"] == pytest.approx(20 * found["logged"]["value"])
+
+
+def test_too_little_is_refused(shop: Any) -> None:
+    with pytest.raises(Refused, match="too little to learn from: 0 contacts"):
+        train(shop.data, shop.ledger, shop.release, shop.history, shop.registry, now_us=1_769_990_400_000_000)
+    with pytest.raises(Refused, match="too little to learn from"):
+        value(shop, outcome="returned")
+    with pytest.raises(Refused, match="sporty is no score"):
+        risk(shop, feature="sporty")
+    with pytest.raises(Refused, match="too little to learn from"):
+        risk(shop, outcome="returned")
+
+
+def test_who_allows_no_profiling_gets_no_score(shop: Any) -> None:
+    gone, objecting, restricted = (shop.stream(f"c{n}") for n in (1, 2, 3))
+    said = {"purpose": "profiling", "channel": "*", "source": "web", "notice_version": "2026-01"}
+    shop.ledger.append([Entry(objecting, "consent", {**said, "status": "objected"}, NOW_US - 1)])
+    shop.ledger.append([Entry(restricted, "flag", {"restricted": True}, NOW_US - 1)])
+    shop.ledger.erase(gone)
+    found = risk(shop)
+    assert (found["scored"], found["left_out"]) == (N - 3, 3)
+    assert found["rows"] == N - 1  # the erased have no label
+    assert all("churn_risk" not in shop.facts(f"c{n}") for n in (1, 2, 3))
+    assert 0.0 < shop.facts("c4")["churn_risk"] < 1.0
+    assert shop.registry.aliased("churn-risk", "champion") == found["version"]
