@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ Command = Callable[..., Result]
 @click.version_option(package_name="central-brain")
 def main() -> None:
     """Next best action: one place that decides what to do next for a customer."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore", DeprecationWarning)  # libraries among themselves; nothing a user can mend
 
 
 def command(*, name: str | None = None, workspace: bool = True) -> Callable[[Command], click.Command]:
@@ -164,6 +167,12 @@ def import_(workspace: Workspace, mapping: str, files: tuple[str, ...], separato
 @click.option("--inputs", help="The features it may read, with commas between; by default all that a model may.")
 def train(workspace: Workspace, what: str, outcome: str | None, feature: str | None, inputs: str | None) -> Result:
     """Train a model from the ledger and register it: propensity as challenger, risk with its scores."""
+    return _train(workspace, what, outcome, feature, inputs)
+
+
+def _train(
+    workspace: Workspace, what: str, outcome: str | None, feature: str | None, inputs: str | None
+) -> dict[str, Any]:
     from features.ledger import now_us
     from serving.importing import opened
     from serving.progress import phases
@@ -201,6 +210,10 @@ def evaluate(workspace: Workspace, reward: str, outcome: str | None) -> Result:
 @click.option("--name", default="propensity", show_default=True)
 def promote(workspace: Workspace, version: int | None, name: str) -> Result:
     """Let a model serve: the challenger, or the version named. Running servers take it up by themselves."""
+    return _promote(workspace, version, name)
+
+
+def _promote(workspace: Workspace, version: int | None, name: str) -> dict[str, Any]:
     from serving.importing import opened
     from training import workflow
     from training.registry import Registry
@@ -229,6 +242,10 @@ def batch(
 @click.option("--seed", type=int, default=0, show_default=True)
 def simulate(workspace: Workspace, customers: int, seed: int) -> Result:
     """Fill a workspace of the demo operator with generated customers, consents and ninety days of campaign."""
+    return _simulate(workspace, customers, seed)
+
+
+def _simulate(workspace: Workspace, customers: int, seed: int) -> dict[str, Any]:
     from features.ledger import now_us
     from serving.importing import opened
     from serving.progress import phases
@@ -282,23 +299,20 @@ def _build_demo(folder: Path, customers: int) -> None:
     from serving import releasing
     from training.simulator import telecom
 
-    def step(line: str) -> None:
-        click.echo(line, err=True)
-
-    step(f"a telecom operator with {customers} generated customers in {folder}/ (nobody of them is real)")
+    _step(f"a telecom operator with {customers} generated customers in {folder}/ (nobody of them is real)")
     releasing.new(folder, telecom.catalogue_files())
     workspace = Workspace.open(folder)
     released = releasing.release(workspace, getpass.getuser())
-    step(
-        f"released {released['actions']} actions, {released['treatments']} treatments, {released['policies']} policies"
-    )
-    told = simulate.callback.__wrapped__(workspace, customers, 0)  # type: ignore[union-attr]
-    step(
-        f"imported {told['contacts']} past contacts and {told['consents']} consents; churn model AUC {told['churn_auc']:.3f}"
-    )
-    made = train.callback.__wrapped__(workspace, "propensity", None, None, None)  # type: ignore[union-attr]
-    promote.callback.__wrapped__(workspace, None, "propensity")  # type: ignore[union-attr]
-    step(f"trained {made['model']} on {made['rows']} contacts: AUC {made['auc']:.3f} on contacts it had not seen")
+    _step("released {actions} actions, {treatments} treatments, {policies} policies".format(**released))
+    told = _simulate(workspace, customers, seed=0)
+    _step("imported {contacts} past contacts, {consents} consents; churn model AUC {churn_auc:.3f}".format(**told))
+    made = _train(workspace, "propensity", None, None, None)
+    _promote(workspace, None, "propensity")
+    _step("trained {model} on {rows} contacts: AUC {auc:.3f} on contacts it had not seen".format(**made))
+
+
+def _step(line: str) -> None:
+    click.echo(line, err=True)
 
 
 @command()
@@ -335,10 +349,9 @@ def verify(workspace: Workspace, sample: int | None) -> Result:
 
     found = verify_all(workspace, sample)
     if found["flaws"] or found["different"]:
-        raise Refused(
-            f"{len(found['flaws'])} flaws in the ledger, {len(found['different'])} decisions that come out differently: "
-            + "; ".join([*found["flaws"][:5], *found["different"][:5]])
-        )
+        first = "; ".join([*found["flaws"][:5], *found["different"][:5]])
+        flaws, different = len(found["flaws"]), len(found["different"])
+        raise Refused(f"{flaws} flaws in the ledger, {different} decisions that come out differently: {first}")
     return found
 
 

@@ -45,6 +45,15 @@ class Catalogue(Strict):
         return priors.group.get(action.group, priors.issue.get(action.issue, priors.default))
 
 
+def read(files: Mapping[str, str]) -> Catalogue:
+    """The files of a release, which was checked when it was made: a later, stricter check must not lose it."""
+    documents = [parse(file, files[file]) for file in sorted(files)]
+    found, problems = draft(document.root for document in documents if document.root)
+    if problems or not all(document.root for document in documents):
+        raise ConfigError([*problems, *(p for document in documents for p in document.problems)])
+    return _catalogue(found)
+
+
 def load(files: Mapping[str, str], environment: Environment = "dev") -> Catalogue:
     """Relative path -> text of the YAML files of a workspace, checked for the environment that will serve them.
 

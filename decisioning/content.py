@@ -24,12 +24,12 @@ def placeholders(treatment: Treatment) -> frozenset[str]:
 def render(
     treatment: Treatment, tone: str | None, locale: str, facts: Facts, features: Mapping[str, Feature]
 ) -> tuple[dict[str, str], str]:
-    """The fields in this locale, and the tone they are in: the one asked for, or `neutral` where it is not written."""
-    spoken: Content | None = treatment.tone.get(tone) if tone else None
-    content = spoken or treatment.content
-    fields = content.get(locale) or next(iter(content.values()), {})
+    """The fields in this locale, and the tone they are in: `neutral` where the one asked for is not written in it."""
+    spoken: Content = treatment.tone.get(tone, {}) if tone else {}
+    toned = tone is not None and locale in spoken
+    fields = spoken[locale] if toned else treatment.content.get(locale) or next(iter(treatment.content.values()), {})
     filled = {name: _fill(text, locale, facts, features) for name, text in fields.items()}
-    return filled, (tone if spoken and tone else "neutral")
+    return filled, (tone if toned and tone else "neutral")
 
 
 def _fill(text: str, locale: str, facts: Facts, features: Mapping[str, Feature]) -> str:

@@ -1,14 +1,14 @@
 """One tree of errors; every message says what is wrong and what to do, and never holds personal data.
 
-    BrainError
-    ├── ConfigError        a file of the workspace is wrong (file, line, suggestion)
-    ├── RequestError       a request is wrong (field)
-    │   ├── RequestReused  the same request_id with another body
-    │   └── NotFound       no such decision, offer, release or model
-    ├── Conflict           another record came first; decide again
-    ├── Unavailable        the ledger or a store cannot be reached; nothing was decided
-    ├── Refused            asked for something the data or the rules do not support
-    └── SealBroken         a decision would have held what screening did not permit (a bug: fail closed)
+BrainError
+├── ConfigError        a file of the workspace is wrong (file, line, suggestion)
+├── RequestError       a request is wrong (field)
+│   ├── RequestReused  the same request_id with another body
+│   └── NotFound       no such decision, offer, release or model
+├── Conflict           another record came first; decide again
+├── Unavailable        the ledger or a store cannot be reached; nothing was decided
+├── Refused            asked for something the data or the rules do not support
+└── SealBroken         a decision would have held what screening did not permit (a bug: fail closed)
 """
 
 from collections.abc import Iterable

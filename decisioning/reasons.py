@@ -59,9 +59,9 @@ def _codes(
         yield f"tier.{tier}", f"tier.{tier}", ()
     factors = scores.factors[row] if screened.profiled else ()
     for name in factors:
-        yield f"propensity.{name}", "propensity", (_said(features.get(name), name),)
+        yield f"propensity.{name}", "propensity", (_said(features.get(name.partition("=")[0]), name),)
     for name in factors:
-        if (feature := features.get(name)) and feature.asserted_by:
+        if (feature := features.get(name.partition("=")[0])) and feature.asserted_by:
             yield f"asserted.{name}", "asserted", (name.replace("_", " "), feature.asserted_by)
     if not screened.profiled:
         yield "propensity.prior", "propensity.prior", ()
@@ -76,5 +76,8 @@ def _codes(
 
 
 def _said(feature: Feature | None, name: str) -> str:
-    """A feature in words: its description, else its name."""
-    return (feature.description if feature else "") or name.replace("_", " ")
+    """A model input in words: its feature's name and what that means; of an enum, the value too."""
+    said = name.partition("=")[0].replace("_", " ")
+    value = name.partition("=")[2]
+    meaning = f" ({feature.description})" if feature and feature.description else ""
+    return f"{said} {value}".strip() + meaning

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decisioning.actions import Action, Amount, Channel, Treatment, full_id
-from decisioning.catalogue import Catalogue, load, unpack
+from decisioning.catalogue import Catalogue, read, unpack
 from decisioning.content import placeholders
 from decisioning.errors import NotFound, RequestError
 from decisioning.policies import Cap, EmotionRule
@@ -122,7 +122,7 @@ class Release:
     @classmethod
     def from_bytes(cls, packed: bytes) -> "Release":
         """Compiles release bytes; raises ConfigError where they do not load."""
-        release = cls(load(unpack(packed)), "sha256:" + hashlib.sha256(packed).hexdigest())
+        release = cls(read(unpack(packed)), "sha256:" + hashlib.sha256(packed).hexdigest())
         for channel in release.channels:
             release.view(channel)
         return release

@@ -34,6 +34,8 @@ from serving.settings import Workspace
 REFRESH_S = 0.5
 """How often a replica looks for a release or a pause; both take effect within two seconds."""
 REFRESH_MODEL_S = 2.0
+COMPACT_S = 600.0
+"""How often what was written of profiles moves from the spool to the history files."""
 JSON, PROBLEM = "application/json", "application/problem+json"
 STATUS: tuple[tuple[type[BrainError], int, str], ...] = (
     (RequestReused, 409, "request_id reused"),
@@ -55,6 +57,7 @@ def build_app(brain: Brain) -> FastAPI:
         tasks = [
             asyncio.create_task(_every(REFRESH_S, brain.refresh)),
             asyncio.create_task(_every(REFRESH_MODEL_S, brain.refresh_model)),
+            asyncio.create_task(_every(COMPACT_S, brain.compact)),
         ]
         yield
         for task in tasks:

@@ -28,7 +28,7 @@ def explain(brain: Brain, decision_id: str) -> dict[str, Any]:
         "paused": body["paused"],
         "picks": body["picks"],
         "candidates": _candidates(brain, record.stream, body),
-        "asserted": _asserted(brain, body),
+        "asserted": _asserted(brain, record.stream, body),
     }
 
 
@@ -80,8 +80,8 @@ def _candidates(brain: Brain, stream: str, body: dict[str, Any]) -> list[dict[st
     return sorted([*found, *stopped], key=lambda c: str(c["treatment"]))
 
 
-def _asserted(brain: Brain, body: dict[str, Any]) -> list[dict[str, str]]:
-    """What the decision took on someone's word: features and legal bases stated, not measured."""
+def _asserted(brain: Brain, stream: str, body: dict[str, Any]) -> list[dict[str, str]]:
+    """What the decision took on someone's word: features, legal bases and consents stated, not recorded."""
     catalogue = brain.release(body["release"]).catalogue
     features = [
         {"feature": f.name, "by": f.asserted_by}
@@ -92,4 +92,10 @@ def _asserted(brain: Brain, body: dict[str, Any]) -> list[dict[str, str]]:
     bases = [
         {"basis": b.id, "by": b.asserted_by} for b in catalogue.bases if b.asserted_by and f"basis:{b.id}" in cited
     ]
-    return [*features, *bases]
+    standing = known_then(brain, stream, body).person
+    consents = [
+        {"consent": f"{c.purpose}/{c.channel}", "by": c.asserted_by}
+        for c in standing.consents
+        if c.asserted_by and f"consent:{c.purpose}/{c.channel}@{c.record}" in cited
+    ]
+    return [*features, *bases, *consents]

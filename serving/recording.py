@@ -54,7 +54,7 @@ async def patch_customer(brain: Brain, customer_id: str, patch: ProfilePatch) ->
         if name not in schema or schema[name].source != "profile":
             raise RequestError(f"facts.{name}", "no profile feature of this name")
     try:
-        brain.profiles.write(stream, patch.facts, _when(patch.as_of), now_us=at_us)
+        await asyncio.to_thread(brain.snapshot.profiles.write, stream, patch.facts, _when(patch.as_of), now_us=at_us)
     except RequestError as error:
         raise RequestError(f"facts.{error.field}", str(error).partition(": ")[2]) from None
     if patch.restricted is not None:
@@ -67,7 +67,7 @@ def customer(brain: Brain, customer_id: str) -> dict[str, Any]:
     """What the brain knows of a customer now."""
     stream = brain.ledger.stream_of("person", customer_id)
     standing = brain.ledger.read(stream)[0]
-    stored = brain.profiles.read([stream], now_us=now_us())[0]
+    stored = brain.snapshot.profiles.read([stream], now_us=now_us())[0]
     return {"customer_id": customer_id, "facts": dict(sorted(stored.facts.items())), **_told(standing)}
 
 
@@ -94,7 +94,7 @@ async def erase(brain: Brain, customer_id: str) -> dict[str, Any]:
     """Forgets a customer: profile, history and every body in the ledger; a tombstone keeps them left alone."""
     stream = brain.ledger.stream_of("person", customer_id)
     await asyncio.to_thread(brain.ledger.erase, stream)
-    await asyncio.to_thread(brain.profiles.delete, stream)
+    await asyncio.to_thread(brain.snapshot.profiles.delete, stream)
     return {"customer_id": customer_id, "erased": True}
 
 

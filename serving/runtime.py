@@ -37,6 +37,7 @@ class Snapshot:
     """What one request is decided with; replaced whole, never changed."""
 
     release: Release
+    profiles: Profiles
     model: str
     score: Scorer
     paused: frozenset[str]
@@ -66,8 +67,11 @@ class Brain:
         if active is None:
             raise Refused(f"nothing is released in {self.environment} yet: run `brain release`")
         release = self.release(active)
-        self.profiles = Profiles(self._store, release.schema)
-        return Snapshot(release, *self._scorer(release, self._champion()), self.ledger.paused())
+        return self._snapshot_of(release, self.ledger.paused())
+
+    def _snapshot_of(self, release: Release, paused: frozenset[str]) -> Snapshot:
+        model, score = self._scorer(release, self._champion())
+        return Snapshot(release, Profiles(self._store, release.schema), model, score, paused)
 
     def _champion(self) -> int | None:
         return self._registry.aliased(PROPENSITY, "champion")
@@ -93,6 +97,10 @@ class Brain:
             model, score = self._scorer(self.snapshot.release, version)
             self.snapshot = replace(self.snapshot, model=model, score=score)
 
+    def compact(self) -> None:
+        """Moves profile facts written since the last time into the history files."""
+        self.snapshot.profiles.archive.compact()
+
     async def answer(self, ask: Ask) -> bytes:
         """The answer to a request, as JSON bytes; a live decision is committed before it is given."""
         if ask.mode == "preview":
@@ -103,15 +111,14 @@ class Brain:
         """The same decision, written nowhere."""
         snapshot = self._snapshot_for(ask)
         at_us = microseconds(_moment(ask.as_of)) if ask.as_of else now_us()
-        known = self.known(ask, snapshot.release, at_us, overrides=ask.overrides)
+        known = self.known(ask, snapshot, at_us, overrides=ask.overrides)
         return self._decide(ask, known, snapshot, at_us, ask.seed or new_id())
 
     def _snapshot_for(self, ask: Ask) -> Snapshot:
         snapshot = self.snapshot
         if ask.release is None or ask.release == snapshot.release.hash:
             return snapshot
-        release = self.release(ask.release)
-        return Snapshot(release, *self._scorer(release, self._champion()), snapshot.paused)
+        return self._snapshot_of(self.release(ask.release), snapshot.paused)
 
     def _decide(
         self, ask: Ask, known: Known, snapshot: Snapshot, at_us: int, decision_id: str, supersedes: str | None = None
@@ -135,7 +142,7 @@ class Brain:
         repeat, supersedes = 0, None
         for _ in range(ATTEMPTS):
             at_us = now_us()
-            known = self.known(ask, snapshot.release, at_us)
+            known = self.known(ask, snapshot, at_us)
             decision = self._decide(ask, known, snapshot, at_us, decision_id, supersedes)
             entries, guards = self._entries(ask, known, decision, f"request:{ask.request_id}#{repeat}")
             try:
@@ -165,20 +172,23 @@ class Brain:
         entries.append(Entry(account.stream, "account_decision", body, at_us, account.version))
         return entries, {}
 
-    def known(self, ask: Ask, release: Release, at_us: int, overrides: Facts | None = None) -> Known:
+    def known(self, ask: Ask, snapshot: Snapshot, at_us: int, overrides: Facts | None = None) -> Known:
         """What the brain knows now of the request's subjects; a profile that cannot be read is no profile."""
         streams = self.streams(ask)
         standings = self.ledger.read(*streams)
-        context = checked(ask.context, release.schema, ("context",), "context")
-        facts, degraded = self._profile(standings, at_us)
-        wanted = checked(overrides, release.schema, ("profile", "signal", "model", "context"), "overrides")
+        schema = snapshot.release.schema
+        context = checked(ask.context, schema, ("context",), "context")
+        facts, degraded = self._profile(snapshot.profiles, standings, at_us)
+        wanted = checked(overrides, schema, ("profile", "signal", "model", "context"), "overrides")
         return Known({**facts, **context, **wanted}, standings[0], _second(standings), degraded)
 
-    def _profile(self, standings: Sequence[Standing], at_us: int) -> tuple[dict[str, Value | None], tuple[str, ...]]:
+    def _profile(
+        self, profiles: Profiles, standings: Sequence[Standing], at_us: int
+    ) -> tuple[dict[str, Value | None], tuple[str, ...]]:
         if standings[0].erased:
             return {}, ()
         try:
-            stored = self.profiles.read([standings[0].stream], now_us=at_us)[0]
+            stored = profiles.read([standings[0].stream], now_us=at_us)[0]
         except Unavailable:
             return {}, ("profile",)
         return dict(stored.facts), ()

@@ -58,8 +58,8 @@ def _offer(name: str, offer: dict[str, Any]) -> list[str]:
     title = next(iter(offer["content"].values()), offer["content_ref"] or "")
     lines = [
         f"[bold]{name}[/bold]  [green]{offer['action']}[/green] ({offer['issue']}, {offer['tier']})  “{escape(title)}”",
-        f"      propensity {offer['propensity']:.3f} ({offer['confidence']} confidence), value {offer['value_eur']:.2f} euro,"
-        f" priority {offer['priority']:.2f}, chosen with probability {offer['probability']:.3f}",
+        "      propensity {propensity:.3f} ({confidence} confidence), value {value_eur:.2f} euro,"
+        " priority {priority:.2f}, probability {probability:.3f}".format(**offer),
     ]
     return lines + [f"      - {escape(reason['text'])}" for reason in offer["reasons"]]
 

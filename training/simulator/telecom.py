@@ -142,7 +142,7 @@ def generate(seed: int, n: int, as_of_us: int = AS_OF_US) -> World:
         account_ids=(*(s.account_id for s in SHOWCASE), *(f"a-{1000 + h}" for h in people.households[len(SHOWCASE) :])),
         columns=people.columns,
         consents=consents,
-        past=past_customers(np.random.default_rng((seed, 1)), n // 2, as_of_us),
+        past=past_customers(np.random.default_rng((seed, 1)), 2 * n, as_of_us),
         log=run_campaign(
             rng,
             Permits(catalogue, CHANNELS),
