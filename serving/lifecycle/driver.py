@@ -1,7 +1,7 @@
 """The process that starts Ray and asks Ray Serve for the application. Child of the supervisor, which it tells how it
 goes: one JSON object per line, `{"state": "running" | "waiting" | "failed", "why": text}`.
 
-It gets its environment from `environment.for_ray`, before Ray is imported, and it is ended by being killed.
+It gets its environment from `environment.for_serving`, before Ray is imported, and it is ended by being killed.
 """
 
 import importlib

@@ -11,6 +11,7 @@ import secrets
 import socket
 import sys
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 from decisioning.errors import Refused
@@ -25,12 +26,12 @@ _ROTATE_BYTES = 10_000_000
 
 
 def for_ray(workspace: Workspace, run_id: str, temp: Path) -> dict[str, str]:
-    """Environment of everything a run starts. Writes Ray's token (0600) and the HAProxy launcher into `run/`."""
-    http = workspace.settings.http
-    ports = iter(free_block(workspace.root))
+    """Environment of a Ray of our own that starts now; `temp` is its folder. Needs `run/` to exist."""
+    ports = free_block(workspace.root)
     return {
         RUN_ID: run_id,
         "SPT_NOENV": "1",  # or setproctitle overwrites the environment that marks our processes
+        "RAY_TMPDIR": str(temp),  # where parts of Ray that are not told a folder write, such as file locks
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(_token(workspace.run / "ray-token")),
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -40,24 +41,33 @@ def for_ray(workspace: Workspace, run_id: str, temp: Path) -> dict[str, str]:
         "RAY_worker_niceness": "0",  # the replica is a Ray worker; the default is 15
         "RAY_enable_worker_prestart": "0",  # no idle workers: two cores, and each is 130 MB
         "RAY_prestart_worker_first_driver": "0",
-        # how long a start may take where other programs hold the cores; Ray's own limits are 5 and 30 s
+        # how long a start may take where other programs hold the cores; Ray's own limits are 5 to 60 s
         "RAY_agent_register_timeout_ms": "120000",
         "RAY_worker_register_timeout_seconds": "120",
-        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "120",
-        "RAY_SERVE_HAPROXY_STARTUP_TIMEOUT_S": "120",
         "RAY_ROTATION_MAX_BYTES": str(_ROTATE_BYTES),
         "RAY_ROTATION_BACKUP_COUNT": "1",
-        "AUTOSCALER_METRIC_PORT": str(next(ports)),
-        "DASHBOARD_METRIC_PORT": str(next(ports)),
+        "AUTOSCALER_METRIC_PORT": str(ports[0]),
+        "DASHBOARD_METRIC_PORT": str(ports[1]),
+    }
+
+
+def for_serving(workspace: Workspace, run_id: str, temp: Path) -> dict[str, str]:
+    """`for_ray`, with what Ray Serve reads. Writes the HAProxy launcher into `run/`: one run at a time may."""
+    ports = free_block(workspace.root)
+    replicas = ports[_BLOCK - REPLICA_PORTS :]
+    return {
+        **for_ray(workspace, run_id, temp),
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_REQUEST_LATENCY_BUCKETS_MS": "0.25,0.5,1,1.5,2,3,4,6,8,12,16,24,32,64,128,256,512,1024,2048",
-        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(next(ports)),
-        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(next(ports)),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports[2]),
+        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(ports[3]),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(replicas[0]),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(replicas[-1]),
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
         "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": "1",
-        **_fast_http(workspace.run, http, temp, next(ports), next(ports)),
-        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first := next(ports)),
-        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(first + REPLICA_PORTS - 1),
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "120",
+        "RAY_SERVE_HAPROXY_STARTUP_TIMEOUT_S": "120",
+        **_fast_http(workspace.run, workspace.settings.http, temp, ports[4], ports[5]),
     }
 
 
@@ -132,8 +142,7 @@ def is_free(host: str, port: int) -> bool:
 
 
 def _token(file: Path) -> Path:
-    """A new token for each run, readable by its owner only."""
-    file.unlink(missing_ok=True)
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+    """The workspace's token for Ray, made once, readable by its owner only: runs beside one another share it."""
+    with suppress(FileExistsError), os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
         out.write(secrets.token_hex(32))
     return file

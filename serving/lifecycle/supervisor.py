@@ -183,7 +183,7 @@ def _start_driver(workspace: Workspace, run: Running, app: str, log: Path, repor
     code = str(Path(serving.__file__).parents[1])
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
     path = os.pathsep.join(filter(None, [code, inherited.get("PYTHONPATH")]))
-    told = environment.for_ray(workspace, run.run_id, Path(run.temp))
+    told = environment.for_serving(workspace, run.run_id, Path(run.temp))
     with log.open("wb") as output:
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "serving.lifecycle.driver", str(workspace.root), app, run.temp, str(report)],
@@ -201,7 +201,8 @@ def _new_run(workspace: Workspace) -> Running:
     door = workspace.settings.http
     base = tempfile.gettempdir()
     temp = tempfile.mkdtemp(prefix="brain-", dir=base if len(base) <= _SHORT_TEMP else "/tmp")  # noqa: S108 - 0700
-    run = Running(f"http://{door.host}:{door.port}", uuid.uuid4().hex, os.getpid(), temp)
+    host = f"[{door.host}]" if ":" in door.host else door.host
+    run = Running(f"http://{host}:{door.port}", uuid.uuid4().hex, os.getpid(), temp)
     shutil.rmtree(workspace.run / "logs", ignore_errors=True)
     (workspace.run / "serve.json").write_text(json.dumps(asdict(run)))
     return run

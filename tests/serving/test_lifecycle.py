@@ -55,7 +55,7 @@ class TestProcesses:
     def test_a_process_of_another_run_is_never_touched(self, run_id: str) -> None:
         other = _start(uuid.uuid4().hex, "import time; time.sleep(60)")
         try:
-            processes.send(run_id, [other.pid, os.getpid()], signal.SIGKILL)
+            processes.send(run_id, [other.pid], signal.SIGKILL)
             processes.kill_all(run_id)
             time.sleep(0.05)
             assert other.poll() is None
@@ -91,6 +91,22 @@ class TestPorts:
     def test_a_host_of_another_machine_is_refused_in_words(self) -> None:
         with pytest.raises(Refused, match=r"cannot listen on 192\.0\.2\.77: .*http\.host"):
             environment.is_free("192.0.2.77", free_port())
+
+
+class TestEnvironment:
+    def test_rays_of_one_workspace_share_a_token_that_only_its_owner_reads(self, tmp_path: Path) -> None:
+        workspace = Workspace(tmp_path, Settings())
+        workspace.run.mkdir(parents=True)
+        first = environment.for_serving(workspace, "a", tmp_path)
+        token = Path(first["RAY_AUTH_TOKEN_PATH"])
+        before = token.read_text()
+        launcher = workspace.run / "haproxy"
+        launcher.unlink()
+        second = environment.for_ray(workspace, "b", tmp_path)
+        assert Path(second["RAY_AUTH_TOKEN_PATH"]).read_text() == before
+        assert token.stat().st_mode & 0o777 == 0o600
+        assert len(before) == 64
+        assert not launcher.exists()  # a batch run leaves the door of the run that serves alone
 
 
 class TestHaproxy:
