@@ -83,11 +83,12 @@ def _show(result: Result, as_json: bool) -> None:
 
 @command(workspace=False)
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-def new(folder: Path) -> Result:
+@click.option("--bare", is_flag=True, help="Without a catalogue: `brain import` will make one from your data.")
+def new(folder: Path, bare: bool) -> Result:
     """Make a workspace with a small catalogue to start from."""
     from serving import releasing
 
-    return releasing.new(folder)
+    return releasing.new(folder, {} if bare else None)
 
 
 @command()
