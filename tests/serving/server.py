@@ -26,7 +26,7 @@ class Server:
         self.process: subprocess.Popen[str] | None = None
         self.run_id = ""
         self.started_s = self.stopped_s = 0.0
-        (root / "brain.yaml").write_text(f"environment: test\nhttp: {{port: {self.port}}}\n")
+        (root / "brain.yaml").write_text(f"http: {{port: {self.port}}}\n")
 
     @property
     def said(self) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving.conftest import APP, COSTLY
+from tests.serving.conftest import COSTLY
 from tests.serving.load import closed_loop, get, open_loop
 from tests.serving.server import Server
 
@@ -105,7 +105,7 @@ def test_a_start_after_a_killed_supervisor_removes_what_is_left(server: Server) 
 
 
 def test_a_second_workspace_serves_beside_it(server: Server, tmp_path: Path) -> None:
-    second = Server(tmp_path, APP)
+    second = Server(tmp_path, "tests.serving.tiny_app:build")
     second.start()
     try:
         assert (_status(server), _status(second)) == (200, 200)
