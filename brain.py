@@ -28,7 +28,11 @@ Command = Callable[..., Result]
 def main() -> None:
     """Next best action: one place that decides what to do next for a customer."""
     if not sys.warnoptions:
-        warnings.simplefilter("ignore", DeprecationWarning)  # libraries among themselves; nothing a user can mend
+        warnings.showwarning = _not_shown
+
+
+def _not_shown(*_: Any, **__: Any) -> None:
+    """Warnings are between libraries (some reset the filters when imported) and nothing that a user can mend."""
 
 
 def command(*, name: str | None = None, workspace: bool = True) -> Callable[[Command], click.Command]:
