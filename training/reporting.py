@@ -57,7 +57,7 @@ class Made:
             "auc": self.measured.auc,
             "log_loss": self.measured.log_loss,
             "calibration": [asdict(b) for b in calibration_table(self.measured.label, self.measured.predicted)],
-            "actions": dict(self.measured.actions),
+            "actions": [{"action": action, **m} for action, m in self.measured.actions.items()],
         }
 
 

@@ -153,7 +153,7 @@ def evaluate(
         "rows": len(data.rows),
         "held_out_rows": report.rows,
         "logged": asdict(report.logged),
-        "policies": [_policy(p) for p in report.policies],
+        "policies": [row for policy in report.policies for row in _rows(policy)],
         "winner": report.winner,
         "why": report.why,
     }
@@ -238,7 +238,18 @@ def _take(data: Dataset, rows: Bools) -> Dataset:
     return Dataset(data.rows.take(rows), data.permitted[rows])
 
 
-def _policy(value: PolicyValue) -> Result:
-    """A policy's estimates by method, or why there are none."""
-    found: Result = {e.method: {**asdict(e.interval), "effective_rows": e.effective} for e in value.estimates}
-    return {"policy": value.name, "refused": value.refused, **found}
+def _rows(value: PolicyValue) -> list[Result]:
+    """A row per estimate of one policy, with its interval; without any, one that says why."""
+    if value.refused is not None:
+        none = dict.fromkeys(("method", "value", "low", "high", "effective_rows"))
+        return [{"policy": value.name, **none, "refused": value.refused}]
+    return [
+        {
+            "policy": value.name,
+            "method": e.method,
+            **asdict(e.interval),
+            "effective_rows": e.effective,
+            "refused": None,
+        }
+        for e in value.estimates
+    ]

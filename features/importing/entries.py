@@ -20,6 +20,7 @@ class Entries:
         self.plan, self.ledger, self.alive = plan, ledger, alive
         self.id = plan.source.mapping.id
         self.actions = {a.id: a for a in catalogue.actions}
+        self.notices = {p.id: p.notice_version for p in catalogue.purposes}  # of an assertion: the one in force
         self.found: dict[str, list[Entry]] = defaultdict(list)
 
     def by_stream(self) -> dict[str, list[Entry]]:
@@ -35,7 +36,6 @@ class Entries:
         self.found[stream].append(Entry(stream, kind, body, at_us, key=f"import:{self.id}:{key}"))
 
     def _stated_consents(self) -> None:
-        versions = {p.id: p.notice_version for p in self.plan.source.mapping.purposes}
         for assertion in self.plan.source.mapping.assertions:
             at_us = microseconds(assertion.since)
             for consent in assertion.consents:
@@ -44,7 +44,7 @@ class Entries:
                     "channel": consent.channel,
                     "status": consent.status,
                     "source": f"import:{self.id}",
-                    "notice_version": versions[consent.purpose],
+                    "notice_version": self.notices[consent.purpose],
                     "expires_us": None,
                     "asserted_by": assertion.author,
                     "text": assertion.text,
