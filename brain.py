@@ -138,7 +138,13 @@ def serve(workspace: Workspace) -> Result:
     def say(line: str) -> None:
         click.echo(line, err=True)
 
-    return serve_forever(workspace, on_ready=lambda run: say(f"ready: {run.url}/docs"), say=say)
+    def ready(run: Any) -> None:
+        if click.get_current_context().params["as_json"]:
+            click.echo(json.dumps({"url": run.url, "pid": run.pid}))
+        else:
+            say(f"ready: {run.url}/docs")
+
+    return serve_forever(workspace, on_ready=ready, say=say)
 
 
 @command()

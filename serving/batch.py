@@ -2,8 +2,11 @@
 
 import asyncio
 import os
+import shutil
 import tempfile
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +56,7 @@ def run(
     Repeating a `batch_id` gives the decisions already made. Raises Refused for a file without that column.
     """
     table, batch = _customers(source), batch_id or uuid.uuid4().hex
-    ray = _start_ray(workspace)
-    try:
+    with _ray(workspace) as ray:
         found = (
             ray.data.from_arrow(table)
             .map_batches(
@@ -67,8 +69,6 @@ def run(
             .to_arrow_refs()
         )
         decided = pa.concat_tables([t for t in ray.get(found) if t.num_rows] or [OUTPUT.empty_table()])
-    finally:
-        ray.shutdown()
     pq.write_table(decided, out)
     offers = decided.num_rows - decided["offer_id"].null_count
     failed = decided.num_rows - decided["error"].null_count
@@ -126,8 +126,9 @@ def _customers(source: Path) -> pa.Table:
     return pa.table({"customer_id": ids})
 
 
-def _start_ray(workspace: Workspace) -> Any:
-    """A Ray of its own for this run, guarded like the one that serves."""
+@contextmanager
+def _ray(workspace: Workspace) -> Iterator[Any]:
+    """A Ray of its own for this run, guarded like the one that serves; gone at the end, with its temporary folder."""
     workspace.run.mkdir(mode=0o700, parents=True, exist_ok=True)
     temp = Path(tempfile.mkdtemp(prefix="brain-"))
     os.environ.update(environment.for_ray(workspace, uuid.uuid4().hex, temp))
@@ -143,5 +144,8 @@ def _start_ray(workspace: Workspace) -> Any:
         logging_level="ERROR",
         _temp_dir=str(temp),
     )
-    ray.data.DataContext.get_current().enable_progress_bars = True
-    return ray
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+        shutil.rmtree(temp, ignore_errors=True)

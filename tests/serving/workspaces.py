@@ -9,7 +9,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from serving import releasing
-from serving.app import build_app
+from serving.routes import build_app
 from serving.runtime import Brain
 from serving.settings import Workspace
 
