@@ -1,8 +1,10 @@
 """Decisions for a file of customers, on Ray Data: the same brain, many customers at a time, every one committed."""
 
 import asyncio
+import logging
 import os
 import shutil
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -144,6 +146,8 @@ def _ray(workspace: Workspace) -> Iterator[Any]:
         logging_level="ERROR",
         _temp_dir=str(temp),
     )
+    ray.data.DataContext.get_current().enable_progress_bars = sys.stderr.isatty()
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
     try:
         yield ray
     finally:

@@ -70,7 +70,7 @@ def build_app(brain: Brain) -> FastAPI:
 
 
 def _decision_routes(app: FastAPI, brain: Brain) -> None:
-    metrics = _Metrics()
+    metrics, deadline_s = _Metrics(), brain.workspace.settings.http.request_timeout_s
     app.state.metrics = metrics
 
     @app.post("/v1/decisions", openapi_extra=_body(Ask), responses=_problems(409, 413, 422, 503))
@@ -79,11 +79,13 @@ def _decision_routes(app: FastAPI, brain: Brain) -> None:
         started = time.perf_counter()
         ask = parse(Ask, await _read(request))
         try:
-            answer = await brain.answer(ask)
-        except (Unavailable, Conflict) as error:
+            async with asyncio.timeout(deadline_s):
+                answer = await brain.answer(ask)
+        except (Unavailable, Conflict, TimeoutError) as error:
             metrics.failed.inc()
             fallbacks = {p.name: p.fallback for p in ask.placements}
-            return _problem(503, "unavailable", str(error), retry=True, fallbacks=fallbacks)
+            why = str(error) or f"no decision could be committed within {deadline_s:g} s"
+            return _problem(503, "unavailable", why, retry=True, fallbacks=fallbacks)
         metrics.seconds.observe(time.perf_counter() - started)
         return Response(answer, media_type=JSON)
 

@@ -306,3 +306,15 @@ def test_health_readiness_metrics_and_the_page_of_the_contract(client: Client) -
     status, described = client("GET", "/openapi.json")
     assert status == 200
     assert {"/v1/decisions", "/v1/outcomes", "/v1/consents", "/v1/customers/{customer_id}"} <= described["paths"].keys()
+
+
+def test_a_decision_that_cannot_be_committed_in_time_is_answered_by_its_fallback(workspace: Workspace) -> None:
+    http = workspace.settings.http.model_copy(update={"request_timeout_s": 0.0001})
+    hurried = Workspace(workspace.root, workspace.settings.model_copy(update={"http": http}))
+    brain = Brain(hurried)
+    body = ask("late-1", "c-late", placements=[{"name": "hero", "fallback": "static-hero"}])
+    with sqlite3.connect(workspace.ledger_file) as other:
+        other.execute("BEGIN IMMEDIATE")  # another program holds the ledger
+        status, problem = Client(brain)("POST", "/v1/decisions", body)
+    assert (status, problem["fallbacks"]) == (503, {"hero": "static-hero"})
+    brain.close()
