@@ -59,7 +59,8 @@ def post(path: str, body: bytes) -> bytes:
 
 
 async def closed_loop(port: int, request: Request, *, connections: int, count: int) -> Load:
-    """`count` requests over so many connections, each asking again as soon as it was answered."""
+    """`count` requests over so many connections, each asking again as soon as it was answered. A client that finds the
+    port closed gives up."""
     load, began = Load(), time.perf_counter()
     numbers = iter(range(count))
 
@@ -69,12 +70,23 @@ async def closed_loop(port: int, request: Request, *, connections: int, count: i
             sent = time.perf_counter()
             load.answers.append(await connection.ask(number, request(number), sent))
             if connection.broken:
-                connection = await _connect(port)
+                try:
+                    connection = await _connect(port)
+                except ConnectionError:
+                    return
         connection.close()
 
     await asyncio.gather(*(client() for _ in range(connections)))
     load.seconds = time.perf_counter() - began
     return load
+
+
+async def once(port: int, request: bytes) -> Answer:
+    """One request on a connection of its own."""
+    connection = await _connect(port)
+    answer = await connection.ask(0, request, time.perf_counter())
+    connection.close()
+    return answer
 
 
 async def open_loop(port: int, request: Request, *, per_second: float, count: int) -> Load:

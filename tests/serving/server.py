@@ -1,7 +1,7 @@
 """A product server in its own processes, for end-to-end tests: start, stop, kill, start again on the same workspace."""
 
+import http.client
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -9,24 +9,48 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from serving.lifecycle import Listener, listeners, processes
+from serving import releasing
+from serving.lifecycle import DEFAULT_APP, Listener, listeners, processes
+from serving.settings import Workspace
+from tests.serving.workspaces import small_workspace
 
 PROGRAM = [sys.executable, str(Path(__file__).with_name("run_server.py"))]
-START_LIMIT_S = 180.0
+BRAIN = [sys.executable, str(Path(__file__).parents[2] / "brain.py")]
 
 
 class Server:
     """`brain serve` of one workspace. `url` and `port` stay the same over restarts."""
 
-    def __init__(self, root: Path, app: str) -> None:
+    def __init__(self, root: Path, app: str = DEFAULT_APP) -> None:
         self.root, self.app = root, app
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[str] | None = None
         self.run_id = ""
         self.started_s = self.stopped_s = 0.0
-        (root / "brain.yaml").write_text(f"http: {{port: {self.port}}}\n")
+        (root / "brain.yaml").write_text(f"environment: test\nhttp: {{port: {self.port}}}\n")
+
+    def __call__(self, method: str, path: str, body: Any = None) -> tuple[int, dict[str, Any]]:
+        """Status and JSON of one request on a connection of its own; (0, {}) where nobody answered."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body))
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read() or b"{}")
+        except (OSError, http.client.HTTPException):
+            return 0, {}
+        finally:
+            connection.close()
+
+    def brain(self, *arguments: str) -> dict[str, Any]:
+        """`brain ARGUMENTS --workspace … --json`, as a user runs it beside the server."""
+        command = [*BRAIN, *arguments, "--workspace", str(self.root), "--json"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
 
     @property
     def said(self) -> str:
@@ -47,28 +71,21 @@ class Server:
         self.run_id = json.loads((self.root / "data/run/serve.json").read_text())["run_id"]
         self.started_s = time.monotonic() - began
 
-    def stop(self) -> int:
-        """SIGTERM, as a service manager sends it; the exit code."""
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """SIGTERM as a service manager sends it, or SIGINT as Ctrl-C does; the exit code."""
         assert self.process is not None
         began = time.monotonic()
-        self.process.terminate()
+        self.process.send_signal(number)
         code = self.process.wait(timeout=30)
         self.stopped_s = time.monotonic() - began
         return code
 
-    def kill_supervisor(self) -> None:
-        """SIGKILL to the one process that would tidy up."""
+    def kill(self) -> None:
+        """SIGKILL to every process of the run, as a power cut would, the one that would tidy up first."""
         assert self.process is not None
         self.process.kill()
+        assert processes.kill_all(self.run_id) == []
         self.process.wait()
-
-    def kill(self) -> None:
-        """SIGKILL to every process of the run, as a power cut would."""
-        pids = self.pids()
-        self.kill_supervisor()
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
 
     def pids(self, title: str = "") -> list[int]:
         """Processes of the run, but for the supervisor; those that call themselves `title…`."""
@@ -77,6 +94,14 @@ class Server:
 
     def listeners(self) -> list[Listener]:
         return listeners(self.run_id)
+
+
+def product(root: Path) -> Server:
+    """The product on a workspace with the small catalogue, released in the environment `test`; not started yet."""
+    small_workspace(root)
+    server = Server(root)
+    releasing.release(Workspace.open(root), "test")
+    return server
 
 
 def free_port() -> int:

@@ -173,7 +173,7 @@ class TestHaproxy:
 
 class TestSupervisor:
     def test_a_busy_port_is_refused_in_one_line(self, tmp_path: Path) -> None:
-        server = Server(tmp_path, "tests.serving.tiny_app:build")
+        server = Server(tmp_path)
         with environment.socket.create_server(("127.0.0.1", server.port)):
             done = subprocess.run(server.command(), capture_output=True, text=True, timeout=20, check=False)
         assert done.returncode == 1

@@ -1,32 +1,20 @@
-"""The real server, from outside: where it listens, what it answers beyond capacity, how it dies and comes back."""
+"""The real server, from outside: where it listens, that there is one per workspace, how a replica comes back."""
 
-import asyncio
-import http.client
 import os
 import signal
 import subprocess
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from tests.serving.conftest import COSTLY
-from tests.serving.load import closed_loop, get, open_loop
 from tests.serving.server import Server
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.xdist_group("server")]
 
 
-def _status(server: Server, path: str = "/healthz") -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().status
-    except (OSError, http.client.HTTPException):
-        return 0
-    finally:
-        connection.close()
+def _status(server: Server) -> int:
+    return server("GET", "/healthz")[0]
 
 
 def _until(condition: Callable[[], bool], within_s: float) -> bool:
@@ -61,19 +49,6 @@ def _refuses_without_token(port: int) -> bool:
     return False
 
 
-def test_beyond_capacity_only_503_with_retry_after(server: Server) -> None:
-    load = asyncio.run(closed_loop(server.port, lambda _: COSTLY, connections=200, count=2000))
-    turned_away = [a for a in load.answers if a.status == 503]
-    assert set(load.statuses) == {200, 503}
-    assert all(b"retry-after: 1" in a.head and b"application/problem+json" in a.head for a in turned_away)
-    assert _status(server) == 200
-
-
-def test_below_capacity_everything_is_answered(server: Server) -> None:
-    load = asyncio.run(open_loop(server.port, lambda _: get("/healthz"), per_second=100, count=200))
-    assert load.statuses == {200: 200}
-
-
 def test_a_second_serve_of_the_same_workspace_is_refused(server: Server) -> None:
     second = subprocess.run(server.command(), capture_output=True, text=True, timeout=20, check=False)
     assert second.returncode == 1
@@ -91,27 +66,3 @@ def test_a_dead_replica_is_announced_answered_503_and_replaced(server: Server) -
     assert server.pids("ray::ServeReplica") != before
     assert _until(lambda: "the decision process is away" in server.said, within_s=5)
     assert _until(lambda: "serving again after" in server.said, within_s=5)
-
-
-def test_a_start_after_a_killed_supervisor_removes_what_is_left(server: Server) -> None:
-    old = server.run_id
-    server.kill_supervisor()
-    server.start()
-    assert _status(server) == 200
-    assert server.run_id != old
-    server.run_id, new = old, server.run_id
-    assert server.pids() == []
-    server.run_id = new
-
-
-def test_a_second_workspace_serves_beside_it(server: Server, tmp_path: Path) -> None:
-    second = Server(tmp_path, "tests.serving.tiny_app:build")
-    second.start()
-    try:
-        assert (_status(server), _status(second)) == (200, 200)
-        assert not {p.port for p in server.listeners()} & {p.port for p in second.listeners()}
-    finally:
-        assert second.stop() == 0
-    assert second.pids() == []
-    assert second.stopped_s < 5
-    assert _status(server) == 200

@@ -1,7 +1,5 @@
-"""The smallest application `brain serve` can run: an empty answer to everything, and `/burn`, which keeps the core
-busy for 2 ms. What the process side is measured with, and what `make bench` calls an empty endpoint."""
+"""The smallest application `brain serve` can run, an empty answer to everything: what the process side costs alone."""
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +17,6 @@ class _App:
             await receive()
             await send({"type": "lifespan.startup.complete"})
             return
-        if scope["path"] == "/burn":
-            end = time.perf_counter() + 0.002
-            while time.perf_counter() < end:
-                pass
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
         await send({"type": "http.response.body", "body": b"{}"})
 

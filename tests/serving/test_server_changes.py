@@ -1,0 +1,149 @@
+"""What is paused, released, rolled back or withdrawn while the real server answers."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pydantic_core import from_json, to_json
+
+from serving.explaining import recomputes
+from serving.offline import open_brain
+from serving.settings import Workspace
+from tests.serving.load import once, post
+from tests.serving.server import Server
+from tests.serving.workspaces import FACTS, ask, consent, offers
+
+pytestmark = [pytest.mark.server, pytest.mark.xdist_group("server")]
+
+WITHIN_S = 2.0
+COMMERCIAL = {"grow", "retain", "nurture"}
+
+
+def welcome(server: Server, customer: str) -> None:
+    """A customer with a profile who allowed marketing and profiling."""
+    assert server("PATCH", f"/v1/customers/{customer}", {"facts": FACTS})[0] == 200
+    told = [consent(customer, purpose) for purpose in ("marketing", "profiling")]
+    assert server("POST", "/v1/consents", told)[0] == 200
+
+
+def decided(server: Server, request_id: str, customer: str, **more: Any) -> dict[str, Any]:
+    """The answer to a request for up to five offers."""
+    wide = {"placements": [{"name": "hero", "limit": 5}], **more}
+    status, answer = server("POST", "/v1/decisions", ask(request_id, customer, **wide))
+    assert status == 200
+    return answer
+
+
+def settled(looked: Callable[[], bool]) -> float:
+    """Asks until it is true, then for the rest of WITHIN_S whether it stays so; seconds until it was."""
+    began, since = time.monotonic(), None
+    while time.monotonic() < began + WITHIN_S:
+        if not looked():
+            since = None
+        elif since is None:
+            since = time.monotonic()
+        time.sleep(0.02)
+    assert since is not None, f"no effect within {WITHIN_S} s"
+    return since - began
+
+
+def test_a_pause_takes_effect_within_two_seconds(
+    server: Server, record_property: Callable[[str, object], None]
+) -> None:
+    welcome(server, "c-pause")
+
+    def offered() -> set[str]:
+        return {o["action"] for o in offers(decided(server, "look", "c-pause", mode="preview"))}
+
+    assert "fix-router" in offered()
+    server.brain("pause", "fix-router")
+    record_property("pause_s", settled(lambda: "fix-router" not in offered()))
+    live = decided(server, "paused-1", "c-pause")
+    assert "fix-router" not in {o["action"] for o in offers(live)}
+    why = server("GET", f"/v1/decisions/{live['decision_id']}")[1]
+    assert why["paused"] == ["fix-router"]
+    server.brain("pause", "fix-router", "--resume")
+    record_property("resume_s", settled(lambda: "fix-router" in offered()))
+
+
+def test_files_serve_once_released_and_old_decisions_still_recompute(
+    server: Server, record_property: Callable[[str, object], None]
+) -> None:
+    welcome(server, "c-release")
+    actions = server.root / "catalogue" / "actions.yaml"
+    before = actions.read_text()
+    first = decided(server, "release-1", "c-release")
+
+    def release() -> str:
+        return str(decided(server, "look", "c-release", mode="preview")["release"])
+
+    actions.write_text(before.replace("Help with your router", "Your router, helped"))
+    settled(lambda: release() == first["release"])
+    changed = server.brain("release")["release"]
+    assert changed != first["release"]
+    record_property("release_s", settled(lambda: release() == changed))
+    second = decided(server, "release-2", "c-release", locale="en")
+    assert second["release"] == changed
+    assert "Your router, helped" in str(second)
+    assert server.brain("rollback")["release"] == first["release"]
+    settled(lambda: release() == first["release"])
+    actions.write_text("actions: [")
+    try:
+        _recompute(server, first, second)
+    finally:
+        actions.write_text(before)
+
+
+def _recompute(server: Server, *answers: dict[str, Any]) -> None:
+    """Each of them by itself, and a sample by `brain verify`."""
+    with open_brain(Workspace.open(server.root)) as brain:
+        for answer in answers:
+            record = brain.ledger.lookup(f"decision:{answer['decision_id']}")
+            assert record is not None
+            assert record.body is not None
+            assert record.body["answer"] == answer
+            assert recomputes(brain, record)
+    found = server.brain("verify", "--sample", "200")
+    assert (found["flaws"], found["different"]) == ([], [])
+
+
+@pytest.mark.parametrize("customers", [40, pytest.param(1_000, marks=pytest.mark.long)])
+def test_an_acknowledged_withdrawal_binds_the_next_decision_under_load(server: Server, customers: int) -> None:
+    """Each customer is asked for on three connections while consent comes in on a fourth; what is asked after the
+    acknowledgement is bound. Every other customer confirms instead of withdrawing, and goes on being sold to."""
+
+    async def all_of_them() -> list[set[str]]:
+        gate = asyncio.Semaphore(5)
+
+        async def one(n: int) -> set[str]:
+            async with gate:
+                return await _told_meanwhile(server.port, f"c-withdraw-{customers}-{n}", withdraws=n % 2 == 0)
+
+        return list(await asyncio.gather(*(one(n) for n in range(customers))))
+
+    sold = asyncio.run(all_of_them())
+    assert set().union(*sold[::2]) & COMMERCIAL == set()
+    assert all(issues & COMMERCIAL for issues in sold[1::2])
+
+
+async def _told_meanwhile(port: int, customer: str, *, withdraws: bool) -> set[str]:
+    """The issues of what was offered after the acknowledgement."""
+    patch = post(f"/v1/customers/{customer}", to_json({"facts": FACTS})).replace(b"POST", b"PATCH", 1)
+    granted = [consent(customer, purpose) for purpose in ("marketing", "profiling")]
+    for request in (patch, post("/v1/consents", to_json(granted))):
+        assert (await once(port, request)).status == 200
+    told = consent(customer, "marketing", "withdrawn" if withdraws else "granted")
+    meanwhile = [once(port, _hero(f"{customer}-{n}", customer, 1)) for n in range(3)]
+    answers = await asyncio.gather(*meanwhile, once(port, post("/v1/consents", to_json(told))))
+    assert {a.status for a in answers} <= {200, 503}
+    assert answers[-1].status == 200, "a withdrawal never answers 'conflict'"
+    after = await asyncio.gather(*(once(port, _hero(f"{customer}-after-{n}", customer, 5)) for n in range(2)))
+    assert {a.status for a in after} == {200}
+    return {offer["issue"] for answer in after for offer in offers(from_json(answer.body))}
+
+
+def _hero(request_id: str, customer: str, limit: int) -> bytes:
+    wide = {"placements": [{"name": "sidebar", "limit": limit}, {"name": "hero", "limit": limit}]}
+    return post("/v1/decisions", to_json(ask(request_id, customer, **wide)))
