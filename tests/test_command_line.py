@@ -1,0 +1,245 @@
+"""The command line as a program meets it: one JSON object on stdout, exit codes, and one plain line for what is wrong."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+import brain
+from serving.settings import Workspace
+from tests.serving.workspaces import ask, small_workspace
+
+ROOT = Path(__file__).parents[1]
+Run = Callable[..., Result]
+NEED_RAY = {"serve", "batch", "demo"}
+PROFILE = "customer_id,age,monthly_fee_eur,contract\nc-1,40,40.5,monthly\nc-2,51,,yearly\n"
+SHOP = """
+id: shop
+about: A shop's own mailings.
+channels: [{id: email, direction: outbound, placements: [mail], counts_on: delivered}]
+purposes: [{id: marketing, notice_version: "2026-01"}]
+actions: [{id: shoes, issue: grow, group: fashion, title: New shoes, value: 10, window_days: 14}]
+assertions:
+  - author: A. Jansen
+    text: Nobody in the file is in trouble, all of them are adults, and all agreed to e-mail.
+    since: 2026-01-01
+    consents: [{purpose: marketing, channel: email}]
+    features:
+      - {name: adult, value: true}
+      - {name: hardship, value: false, protects: hardship}
+      - {name: vulnerable, value: false, protects: vulnerability}
+      - {name: complaint_open, value: false, protects: complaint}
+policies: [{id: adults-only, level: eligibility, attach: {issue: grow}, permit: adult}]
+files:
+  - id: mailings
+    subject: {column: customer}
+    as_of: 2026-01-10
+    features: [{column: spent, name: spent_eur, dtype: float, unit: EUR}]
+    contact:
+      action: {column: what, values: {Shoes: shoes, nothing: none}}
+      channel: email
+      at: 2026-02-01
+      probability: 1/2
+      outcomes: [{name: bought, column: bought, positive: yes}]
+"""
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """One released workspace for the whole module; tests that spoil one copy it."""
+    return small_workspace(tmp_path_factory.mktemp("small") / "shop")
+
+
+@pytest.fixture
+def run(small: Workspace) -> Run:
+    """A command in this process: Feast and Ray are imported once."""
+
+    def run_it(*arguments: str, at: Path | None = small.root, stdin: str | None = None) -> Result:
+        where = ["--workspace", str(at)] if at else []
+        return CliRunner().invoke(brain.main, [*arguments, *where], input=stdin, prog_name="brain")
+
+    return run_it
+
+
+def answer(result: Result) -> dict[str, Any]:
+    """The one JSON object of a command that went well."""
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert isinstance(found, dict)
+    assert result.stdout.count("\n") == 1
+    return found
+
+
+def refused(result: Result) -> str:
+    """What a command says that did not: plain lines on stderr and nothing on stdout."""
+    assert result.exit_code == 1, result.output
+    assert not result.stdout
+    assert "Traceback" not in result.stderr
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    return result.stderr.rstrip("\n")
+
+
+def test_a_workspace_from_nothing_to_a_verified_decision(run: Run, tmp_path: Path) -> None:
+    shop = tmp_path / "shop"
+    assert answer(run("new", str(shop), "--json", at=None))["workspace"] == str(shop)
+    assert answer(run("check", "--json", at=shop))["personas"] == 3
+    released = answer(run("release", "--json", at=shop))
+    assert released["changed"] is True
+    assert answer(run("release", "--json", at=shop))["changed"] is False
+    body = {"request_id": "r-1", "customer_id": "c-1", "channel": "web", "placements": [{"name": "hero"}]}
+    decided = answer(run("decide", "--json", at=shop, stdin=json.dumps(body)))
+    assert decided["release"] == released["release"]
+    assert answer(run("verify", "--json", at=shop))["recomputed"] == 1
+    actions = shop / "catalogue" / "actions.yaml"
+    actions.write_text(actions.read_text().replace("prior: 0.3\n", "prior: 0.4\n"))
+    second = answer(run("release", "--json", at=shop))["release"]
+    assert answer(run("rollback", "--json", at=shop)) == {
+        "release": released["release"],
+        "environment": "dev",
+        "was": second,
+    }
+    assert answer(run("verify", "--sample", "1", "--json", at=shop))["different"] == []
+
+
+def test_a_customer_comes_is_decided_for_exported_and_forgotten(run: Run, tmp_path: Path) -> None:
+    file, body = tmp_path / "people.csv", tmp_path / "ask.json"
+    file.write_text(PROFILE)
+    assert answer(run("import", "profile", str(file), "--json"))["rows"] == 2
+    body.write_text(json.dumps(ask("r-cli", "c-2")))
+    assert answer(run("decide", str(body), "--json"))["customer_id"] == "c-2"
+    assert any(r["kind"] == "decision" for r in answer(run("export", "c-2", "--json"))["records"])
+    kept = tmp_path / "c-2.json"
+    told = answer(run("export", "c-2", "--out", str(kept), "--json"))
+    assert told["records"] == len(json.loads(kept.read_text())["records"])
+    assert "nothing was erased" in run("erase", "c-2", stdin="n\n").stderr
+    assert answer(run("erase", "c-2", "--yes", "--json"))
+    assert answer(run("verify", "--json"))["erased"] >= 1
+    assert {"release", "model", "actions"} <= answer(run("report", "--json")).keys()
+
+
+def test_an_action_is_paused_and_resumed(run: Run) -> None:
+    assert answer(run("pause", "tv-bundle", "--json")) == {"action": "tv-bundle", "paused": True}
+    assert answer(run("pause", "tv-bundle", "--resume", "--json")) == {"action": "tv-bundle", "paused": False}
+
+
+def test_a_log_is_imported_learned_from_and_serves(run: Run, tmp_path: Path) -> None:
+    shop, mapping, log = tmp_path / "shop", tmp_path / "shop.yaml", tmp_path / "mailings.csv"
+    mapping.write_text(SHOP)
+    rows = [f"c-{n},{n % 97},{('Shoes', 'nothing')[n % 2]},{('no', 'yes')[n % 97 > 60]}" for n in range(1000)]
+    log.write_text("\n".join(["customer,spent,what,bought", *rows, ""]))
+    answer(run("new", str(shop), "--bare", "--json", at=None))
+    assert answer(run("import", str(mapping), str(log), "--json", at=shop))["mapping"] == "shop"
+    made = answer(run("train", "--json", at=shop))
+    assert made["model"] == "propensity@1"
+    assert made["auc"] > 0.9
+    valued = answer(run("evaluate", "--json", at=shop))
+    assert valued["logged"]["low"] <= valued["logged"]["value"] <= valued["logged"]["high"]
+    assert answer(run("promote", "--json", at=shop))["model"] == "propensity@1"
+    assert "needs --outcome and --feature" in refused(run("train", "risk", at=shop))
+
+
+def test_people_read_the_same_without_json(run: Run) -> None:
+    shown = run("check")
+    assert shown.exit_code == 0
+    assert "release: sha256:" in shown.stdout
+    assert not shown.stdout.startswith("{")
+
+
+@pytest.mark.parametrize(
+    ("file", "before", "after", "said"),
+    [
+        ("actions.yaml", "monthly_fee_eur", "monthly_fe_eur", "monthly_fee_eur"),
+        ("actions.yaml", "prior:", "priar:", "prior"),
+        ("settings.yaml", "direction: inbound", "direction: sideways", "sideways"),
+    ],
+)
+def test_check_names_file_line_and_what_was_meant(
+    run: Run, small: Workspace, tmp_path: Path, file: str, before: str, after: str, said: str
+) -> None:
+    shop = tmp_path / "shop"
+    shutil.copytree(small.root, shop, ignore=shutil.ignore_patterns("data"))
+    broken = shop / "catalogue" / file
+    text = broken.read_text()
+    line = next(n for n, content in enumerate(text.splitlines(), 1) if before in content)
+    broken.write_text(text.replace(before, after, 1))
+    told = refused(run("check", at=shop))
+    first = told.splitlines()[0]
+    assert first.startswith(f"catalogue/{file}:{line}: ")
+    assert said in first
+    as_json = run("check", "--json", at=shop)
+    assert as_json.exit_code == 1
+    problem = json.loads(as_json.stdout)["problems"][0]
+    assert (problem["file"], problem["line"]) == (f"catalogue/{file}", line)
+    assert refused(run("release", at=shop)) == told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "said"),
+    [
+        (("pause", "nothing-like-it"), None, "has no such action"),
+        (("rollback", "sha256:00"), None, "never released"),
+        (("rollback",), None, "no earlier release"),
+        (("erase", "stranger", "--yes"), None, "nothing is held"),
+        (("promote",), None, "train one"),
+        (("promote", "7"), None, "7"),
+        (("train",), None, "too little to learn from"),
+        (("evaluate",), None, "too little to learn from"),
+        (("decide",), "{", "body"),
+        (("decide",), '{"request_id": "r"}', "channel"),
+        (("import", "hillstorm", "x.csv"), None, "hillstrom"),
+        (("import", "profile", "absent.csv"), None, "absent.csv"),
+    ],
+)
+def test_refusals_are_one_plain_line(run: Run, arguments: tuple[str, ...], stdin: str | None, said: str) -> None:
+    told = refused(run(*arguments, stdin=stdin))
+    assert said in told
+    assert len(told.splitlines()) == 1
+    as_json = run(*arguments, "--json", stdin=stdin)
+    assert as_json.exit_code == 1
+    assert json.loads(as_json.stdout)["error"] == told
+
+
+def test_a_folder_that_is_no_workspace_says_how_to_make_one(run: Run, small: Workspace, tmp_path: Path) -> None:
+    for name in set(brain.main.commands) - NEED_RAY - {"new"}:
+        needs = {"pause": ["a"], "import": ["profile", "x.csv"], "export": ["c"], "erase": ["c", "--yes"]}
+        told = refused(run(name, *needs.get(name, []), at=tmp_path, stdin="{}"))
+        assert told.startswith("brain.yaml:1: ")
+        assert "brain new" in told
+    assert "is not empty" in refused(run("new", str(small.root), at=None))
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nonsense"], ["check", "--nonsense"], ["pause"], ["train", "nonsense"], ["verify", "--sample", "0"]]
+)
+def test_wrong_usage_is_exit_code_two(run: Run, arguments: list[str]) -> None:
+    result = run(*arguments, at=None)
+    assert result.exit_code == 2
+    assert not result.stdout
+    assert "Usage: brain" in result.stderr
+
+
+def test_every_command_has_json_a_workspace_and_one_line_of_help() -> None:
+    for name, command in brain.main.commands.items():
+        options = {o for p in command.params for o in p.opts}
+        assert {"--json", "folder" if name == "new" else "--workspace"} <= options
+        assert (command.help or "").strip().count("\n") == 0
+        assert (command.help or "").endswith(".")
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, brain\n"
+        "try: brain.main(['--help'])\n"
+        "except SystemExit as done: assert not done.code\n"
+        "heavy = {'feast', 'ray', 'mlflow', 'lightgbm', 'pandas', 'sklearn', 'matplotlib', 'fastapi'} & sys.modules.keys()\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert all(name in done.stdout for name in brain.main.commands)
