@@ -15,7 +15,6 @@ from features.ledger import Ledger, now_us
 from features.repository import apply
 from serving.scoring import PRIOR, model_scorer, prior_scorer
 from serving.settings import CONFIG_NAME, Workspace
-from training.registry import Registry
 
 
 def read_files(workspace: Workspace) -> dict[str, str]:
@@ -117,6 +116,10 @@ def _before(served: list[str]) -> str:
 
 
 def _scorer(workspace: Workspace, compiled: Release) -> tuple[Scorer, str]:
+    if not workspace.mlflow_file.exists():
+        return prior_scorer(compiled), PRIOR
+    from training.registry import Registry  # noqa: PLC0415  LightGBM with it: only where there is a model
+
     registry = Registry(workspace.data)
     version = registry.aliased("propensity", "champion")
     if version is None:

@@ -1,6 +1,9 @@
 """From facts to propensities: the champion over a release's candidates, or the priors of its catalogue."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +12,9 @@ from decisioning.decision import Scorer, Scores
 from decisioning.release import Release
 from decisioning.schema import Facts
 from features.matrix import FeatureMatrix
-from training.model import PropensityModel
+
+if TYPE_CHECKING:  # LightGBM takes seconds to import, and priors do without
+    from training.model import PropensityModel
 
 PRIOR = "prior@0"
 
