@@ -1,0 +1,123 @@
+"""What the documents say is so: examples run, links resolve, and every promise names tests that exist."""
+
+import ast
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import brain
+from decisioning.catalogue import load
+from serving import releasing
+from serving.runtime import Brain
+from serving.settings import Workspace
+from tests.serving.workspaces import Client
+from training.simulator import telecom
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = sorted(p for p in ROOT.glob("*.md"))
+README = (ROOT / "README.md").read_text()
+HILLSTROM = ROOT.parent / "shared" / "data" / "hillstrom" / "hillstrom.csv"
+
+
+def blocks(language: str, name: str) -> list[str]:
+    """The fenced examples of the README with this mark."""
+    found = re.findall(rf"^```{language} {name}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    assert found, f"the README has no example marked {language} {name}"
+    return found
+
+
+def spoken(name: str) -> list[str]:
+    """The bodies that the README sends to this endpoint by curl, but for what answers to an answer."""
+    found = re.findall(rf"/v1/{name} -d (?:'([^']+)'|@- <<'JSON'[^\n]*\n(.*?)JSON\n)", README, re.DOTALL)
+    assert found, f"the README posts nothing to {name}"
+    return [inline or typed for inline, typed in found]
+
+
+def commands(name: str) -> Iterator[tuple[str, list[str]]]:
+    """Standard input and arguments of each `brain` command of the examples, in order."""
+    for line in "".join(blocks("sh", name)).splitlines():
+        said, _, piped = line.rpartition(" | ")
+        words = shlex.split(piped)
+        if words[0] == "brain":
+            yield (shlex.split(said)[1] if said else ""), words[1:]
+
+
+def run(at: Path, arguments: list[str], stdin: str = "") -> str:
+    """What a command of the README says; it must succeed."""
+    where = [] if arguments[0] == "new" else ["--workspace", str(at)]
+    result = CliRunner().invoke(brain.main, [*arguments, *where], input=stdin)
+    assert result.exit_code == 0, (arguments, result.output)
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def starter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The catalogue to start from, released."""
+    root = tmp_path_factory.mktemp("starter") / "shop"
+    releasing.new(root)
+    releasing.release(Workspace.open(root), "test")
+    return root
+
+
+def test_the_catalogue_of_the_readme_is_one_and_its_commands_run(starter: Path) -> None:
+    for name in ("action", "policy"):
+        (starter / "catalogue" / f"own-{name}.yaml").write_text(blocks("yaml", name)[0])
+    files = releasing.read_files(Workspace.open(starter))
+    assert "winter-plan" in {a.id for a in load(files).actions}
+    for stdin, arguments in commands("starter"):
+        run(starter, arguments, stdin)
+
+
+def test_json_of_the_readme_is_taken_by_the_endpoint_it_names(tmp_path: Path) -> None:
+    releasing.new(tmp_path / "demo", telecom.catalogue_files())
+    demo = Workspace.open(tmp_path / "demo")
+    releasing.release(demo, "test")
+    answering = Brain(demo)
+    try:
+        client = Client(answering)
+        for name in ("consents", "decisions"):
+            for text in [*blocks("json", name), *spoken(name)]:
+                status, answer = client("POST", f"/v1/{name}", json.loads(text))
+                assert status == 200, answer
+    finally:
+        answering.close()
+
+
+@pytest.mark.skipif(not HILLSTROM.exists(), reason="needs the reference data in ../shared")
+def test_a_company_file_becomes_decisions_by_the_commands_of_the_readme(tmp_path: Path) -> None:
+    shop, few = tmp_path / "shop", tmp_path / "hillstrom.csv"
+    lines = HILLSTROM.read_text().splitlines(keepends=True)
+    few.write_text("".join([lines[0], *lines[1::16]]))
+    said = ""
+    for stdin, arguments in commands("hillstrom"):
+        said = run(shop, [{"PATH": str(few), "shop": str(shop)}.get(a, a) for a in arguments], stdin)
+    assert "hillstrom-1" in said
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)
+def test_links_between_documents_resolve(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", document.read_text()):
+        assert target.startswith(("http://127.0.0.1", "https://")) or (document.parent / target).exists(), target
+
+
+def test_commands_that_need_a_server_are_spelt_as_they_are() -> None:
+    for words in re.findall(r"^brain ([a-z]+.*)$", README, re.MULTILINE):
+        name, *rest = shlex.split(words)
+        known = {o for p in brain.main.commands[name].params for o in p.opts}
+        assert {w for w in rest if w.startswith("--")} <= known, words
+
+
+def test_every_promise_names_tests_that_exist() -> None:
+    rows = [line for line in (ROOT / "PROMISES.md").read_text().splitlines() if line.startswith("| ")][2:]
+    named = [re.findall(r"`(tests/[^`:]+)::([^`]+)`", line) for line in rows]
+    assert all(named), "a promise without a test"
+    for file, test in {pair for row in named for pair in row}:
+        path = ROOT / file
+        assert path.exists(), file
+        known = {n.name for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.FunctionDef)}
+        assert test in known, f"{file}::{test}"
