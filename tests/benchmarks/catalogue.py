@@ -1,0 +1,123 @@
+"""A catalogue of the size that the goals name: 100 actions on one channel, 30 policies, 60 features for the model.
+
+Every rule is evaluated and passes for every customer, so that all 100 candidates are scored in every decision.
+"""
+
+import yaml
+
+N_ACTIONS, N_POLICIES, N_LEARNED = 100, 30, 60
+N_GROUPS = 20
+CHANNEL = "web"
+PLACEMENTS = [{"name": "hero", "limit": 1}, {"name": "sidebar", "limit": 2}]
+
+NAMED = ("age", "monthly_fee_eur", "tenure_months", "arrears_eur")
+FLAGS = ("hardship", "vulnerable", "open_complaint")
+LEARNED: tuple[str, ...] = (*NAMED, *(f"usage_{i:02d}" for i in range(N_LEARNED - len(NAMED))))
+"""The model's features; all numbers, so that each is one column."""
+
+
+def action_id(n: int) -> str:
+    """Ids whose alphabetical order is their number's."""
+    return f"action-{n:03d}"
+
+
+def group_of(n: int) -> str:
+    """The group of an action."""
+    return f"group-{n % N_GROUPS:02d}"
+
+
+def files() -> dict[str, str]:
+    """Path below catalogue/ -> YAML."""
+    sections = {"settings": _settings(), "features": _features(), "actions": _actions(), "policies": _policies()}
+    return {f"{name}.yaml": yaml.safe_dump(section, sort_keys=False) for name, section in sections.items()}
+
+
+def _settings() -> dict[str, object]:
+    return {
+        "settings": {"locales": ["en", "nl"], "max_per_group": 1, "priors": {"default": 0.02}},
+        "purposes": [
+            {"id": "marketing", "notice_version": "2026-01", "max_age_days": 730},
+            {"id": "profiling", "notice_version": "2026-01"},
+        ],
+        "channels": [
+            {
+                "id": CHANNEL,
+                "direction": "inbound",
+                "placements": [p["name"] for p in PLACEMENTS],
+                "counts_on": "decided",
+                "reservation_s": 3600,
+                "gamma": 1000,
+            }
+        ],
+    }
+
+
+def _features() -> dict[str, object]:
+    learned = [{"name": name, "dtype": "int" if name == "age" else "float"} for name in LEARNED]
+    learned[1]["unit"] = "EUR"
+    flags = [{"name": name, "dtype": "bool", "model_input": False} for name in FLAGS]
+    page = {"name": "page", "dtype": "enum", "source": "context", "values": ["home", "paid-tv"], "model_input": False}
+    return {"features": [*learned, *flags, page]}
+
+
+def _actions() -> dict[str, object]:
+    return {"actions": [_action(n) for n in range(N_ACTIONS)]}
+
+
+def _action(n: int) -> dict[str, object]:
+    by_customer = {"expression": f"monthly_fee_eur * {3 + n % 10}", "typical": 150}
+    text = {
+        "en": {"title": f"Offer {n} for {{monthly_fee_eur}} a month"},
+        "nl": {"title": f"Aanbod {n} voor {{monthly_fee_eur}} per maand"},
+    }
+    return {
+        "id": action_id(n),
+        "issue": ("grow", "grow", "retain", "nurture")[n % 4],
+        "group": group_of(n),
+        "tier": "commercial",
+        "value": by_customer if n % 2 else 50 + n,
+        "cost": 0.1,
+        "price_eur": 10,
+        "context_weights": [{"when": 'page == "paid-tv"', "factor": 1.2}] if n % 5 == 0 else [],
+        "suppress": [{"after": "declined", "days": 90}, {"after": "accepted"}],
+        "treatments": [
+            {"id": CHANNEL, "channel": CHANNEL, "placements": [p["name"] for p in PLACEMENTS], "content": text}
+        ],
+    }
+
+
+def _policies() -> dict[str, object]:
+    everyone = [
+        {"id": "adults-only", "level": "eligibility", "attach": "all", "permit": "age >= 18"},
+        {"id": "no-debt", "level": "suitability", "attach": "all", "deny": "default(arrears_eur, 0.0) > 50.0"},
+        {
+            "id": "tired-of-it",
+            "level": "contact",
+            "attach": {"group": group_of(0)},
+            "deny": 'history(action, "declined", "365d") >= 3',
+        },
+    ]
+    return {
+        "policies": [*everyone, *(_policy(n) for n in range(N_POLICIES - len(everyone)))],
+        "protections": [
+            {"id": "hardship", "kind": "hardship", "when": "hardship"},
+            {"id": "vulnerable", "kind": "vulnerability", "when": "vulnerable"},
+            {"id": "complaint", "kind": "complaint", "when": "open_complaint"},
+        ],
+        "caps": [
+            {"id": "per-action", "count": "action", "limit": 500, "window_days": 7},
+            {"id": "per-group", "count": "group", "limit": 500, "window_days": 30},
+            {"id": "in-all", "count": "customer", "limit": 5000, "window_days": 30},
+        ],
+    }
+
+
+def _policy(n: int) -> dict[str, object]:
+    """Permits and denies in turn, about a group, an issue or everybody; true of any customer of this world."""
+    feature, other = LEARNED[4 + n], LEARNED[31 + n]
+    attach: object = ("all", {"group": group_of(n % N_GROUPS)}, {"issue": ["grow", "retain"]})[n % 3]
+    level = ("eligibility", "applicability", "suitability")[n % 3]
+    if n % 2:
+        return {"id": f"deny-{n:02d}", "level": level, "attach": attach, "deny": f"{feature} > 100.0 && {other} > 0.0"}
+    permit = f"{feature} > -100.0 && (tenure_months >= 0.0 || {other} < 100.0)"
+    return {"id": f"permit-{n:02d}", "level": level, "attach": attach, "permit": permit}

@@ -1,0 +1,217 @@
+"""The full decision over HTTP beside an empty endpoint, a plain deployment and stock servers; and decide() alone."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from pydantic_core import from_json
+
+from decisioning.decision import Ask, Decision, Known, canonical
+from decisioning.engine import decide, screened_for
+from decisioning.release import Release
+from features.ledger import Ledger, now_us
+from serving.contract import parse
+from serving.runtime import Brain, new_id
+from tests.benchmarks import catalogue, stock
+from tests.benchmarks.measures import Figures, Line, Measure, Suite, quantile
+from tests.benchmarks.world import N_CUSTOMERS, World, world
+from tests.serving.load import Answer, Load, closed_loop, open_loop, post
+from tests.serving.server import Server
+
+PER_SECOND = 150.0
+WARM, CLOSED, OPEN = 300, 1000, 1500
+IN_PROCESS = 1500
+PATH = "/v1/decisions"
+
+
+def _empty(made: World) -> Figures:
+    return _served(made, "empty", _other(made, "tests.serving.tiny_app:build"))
+
+
+def _plain(made: World) -> Figures:
+    return _served(made, "plain", _other(made, "tests.benchmarks.request_app:build"))
+
+
+def _full(made: World) -> Figures:
+    return _served(made, "full", made.server, lambda answers: _check(made, answers))
+
+
+def _stock(made: World) -> Figures:
+    return stock.measure(made, PER_SECOND)
+
+
+def _other(made: World, app: str) -> Server:
+    root = made.root / app.split(":", maxsplit=1)[0].rsplit(".", maxsplit=1)[-1]
+    root.mkdir()
+    return Server(root, app)
+
+
+def _served(
+    made: World, name: str, server: Server, check: Callable[[list[Answer]], None] = lambda _answers: None
+) -> Figures:
+    """Starts a server, asks it for the same decisions as every other, one at a time and at the fixed rate."""
+    server.start()
+    try:
+        asyncio.run(_closed(made, server.port, f"{name}-warm", WARM))
+        closed = asyncio.run(_closed(made, server.port, f"{name}-closed", CLOSED))
+        opened = asyncio.run(_open(made, server.port, f"{name}-open"))
+    finally:
+        server.stop()
+    assert set(closed.statuses) == {200}, closed.statuses
+    assert set(opened.statuses) <= {200, 503}, opened.statuses  # where others held the cores, the queue may overflow
+    check([a for a in (*closed.answers, *opened.answers) if a.status == 200])
+    return {
+        f"{name}_start_s": server.started_s,
+        f"{name}_closed_median_ms": closed.quantile_ms(0.5),
+        f"{name}_closed_p99_ms": closed.quantile_ms(0.99),
+        f"{name}_open_median_ms": opened.quantile_ms(0.5),
+        f"{name}_open_p99_ms": opened.quantile_ms(0.99),
+        f"{name}_open_refused": float(opened.statuses[503]),
+    }
+
+
+async def _closed(made: World, port: int, run: str, count: int) -> Load:
+    return await closed_loop(port, lambda n: post(PATH, made.request(n, run)), connections=1, count=count)
+
+
+async def _open(made: World, port: int, run: str) -> Load:
+    return await open_loop(port, lambda n: post(PATH, made.request(n, run)), per_second=PER_SECOND, count=OPEN)
+
+
+def _check(made: World, answers: list[Answer]) -> None:
+    """Every answer is committed, was decided over all 100 candidates with the champion, and nearly all hold offers."""
+    workspace = made.workspace
+    with_offers = 0
+    with Ledger.open(workspace.database_url, workspace.secret()) as ledger:
+        for answer in answers:
+            said = from_json(answer.body)
+            offers = [o for p in said["placements"] for o in p["offers"]]
+            with_offers += bool(offers)
+            assert (said["model"], said["withheld"], said["degraded"]) == ("propensity@1", 0, [])
+            record = ledger.lookup(f"decision:{said['decision_id']}")
+            assert record is not None
+            assert record.body is not None
+            scores = record.body["scores"]
+            assert len(scores["candidates"]) == catalogue.N_ACTIONS
+            assert min(scores["evidence"]) > 0
+            assert len(set(scores["propensity"])) > catalogue.N_ACTIONS / 2
+            assert all(o["propensity"] in scores["propensity"] for o in offers)
+    assert with_offers >= 0.98 * len(answers)
+
+
+def _in_process(made: World) -> Figures:
+    """The steps of a decision without HTTP, each timed alone over all customers, in one thread."""
+    began = time.perf_counter()
+    brain = Brain(made.workspace)
+    loaded_s = time.perf_counter() - began
+    try:
+        return {"brain_load_s": loaded_s, **_compile(brain), **_steps(made, brain)}
+    finally:
+        brain.close()
+
+
+def _compile(brain: Brain) -> Figures:
+    content = brain.ledger.get_release(brain.snapshot.release.hash)
+    began = time.perf_counter()
+    Release.from_bytes(content).view(catalogue.CHANNEL)
+    return {"release_compile_s": time.perf_counter() - began}
+
+
+def _steps(made: World, brain: Brain) -> Figures:
+    snapshot, at_us = brain.snapshot, now_us()
+    release = snapshot.release
+    asks = [parse(Ask, made.request(n, "in-process")) for n in range(N_CUSTOMERS)]
+    known = [brain.known(ask, release, at_us) for ask in asks]
+    every = release.view(catalogue.CHANNEL).candidates
+    ids = [new_id() for _ in asks]
+
+    def decided(n: int) -> Decision:
+        return _decide(brain, asks[n], known[n], at_us, ids[n])
+
+    decisions = [decided(n) for n in range(N_CUSTOMERS)]
+    assert sum(bool(d.record["contacts"]) for d in decisions) >= 0.98 * N_CUSTOMERS
+    assert {len(d.record["scores"]["candidates"]) for d in decisions} == {catalogue.N_ACTIONS}
+    return {
+        **_timed("parse", lambda n: parse(Ask, made.request(n, "in-process"))),
+        **_timed("read", lambda n: brain.known(asks[n], release, at_us)),
+        **_timed("decide", decided),
+        **_timed("screen", lambda n: screened_for(asks[n], known[n], release, now_us=at_us)),
+        **_timed("score", lambda n: snapshot.score(known[n].facts, every)),
+        **_timed("bytes", lambda n: canonical(decisions[n].record)),
+        **_commits(made, brain),
+    }
+
+
+def _decide(brain: Brain, ask: Ask, known: Known, at_us: int, decision_id: str) -> Decision:
+    snapshot = brain.snapshot
+    return decide(
+        ask, known, snapshot.release, snapshot.score, model=snapshot.model, now_us=at_us, decision_id=decision_id
+    )
+
+
+def _commits(made: World, brain: Brain) -> Figures:
+    """The whole decision within the process: read, decide, commit and answer, with nothing of HTTP."""
+    asks = [parse(Ask, made.request(n, "committed")) for n in range(N_CUSTOMERS)]
+
+    async def run() -> list[float]:
+        times = []
+        for ask in asks:
+            began = time.perf_counter()
+            await brain.answer(ask)
+            times.append(time.perf_counter() - began)
+        return times
+
+    return _figures("answer", asyncio.run(run()))
+
+
+def _timed(name: str, step: Callable[[int], object]) -> Figures:
+    times = []
+    for n in range(IN_PROCESS):
+        began = time.perf_counter()
+        step(n % N_CUSTOMERS)
+        times.append(time.perf_counter() - began)
+    return _figures(name, times)
+
+
+def _figures(name: str, times_s: list[float]) -> Figures:
+    return {f"{name}_median_ms": 1000 * quantile(times_s, 0.5), f"{name}_p99_ms": 1000 * quantile(times_s, 0.99)}
+
+
+SPEED = Suite(
+    world=world,
+    measures=(
+        Measure("an empty Ray Serve endpoint", _empty),
+        Measure("the brain's full decision", _full),
+        Measure("a plain Request deployment", _plain),
+        Measure("feast serve, then mlflow models serve", _stock),
+        Measure("the steps within the process", _in_process),
+    ),
+    lines=(
+        Line("empty endpoint, one connection, median", "empty_closed_median_ms"),
+        Line("plain Request deployment, median", "plain_closed_median_ms", "empty_closed_median_ms"),
+        Line("full decision, median, to empty", "full_closed_median_ms", "empty_closed_median_ms", 7.0),
+        Line("full decision, median, to stock servers", "full_closed_median_ms", "stock_closed_median_ms", 1 / 12),
+        Line("feast serve + mlflow models serve, median", "stock_closed_median_ms", "empty_closed_median_ms"),
+        Line(f"empty endpoint at {PER_SECOND:.0f}/s, median", "empty_open_median_ms"),
+        Line(f"empty endpoint at {PER_SECOND:.0f}/s, p99", "empty_open_p99_ms"),
+        Line(f"plain deployment at {PER_SECOND:.0f}/s, p99", "plain_open_p99_ms", "empty_open_p99_ms"),
+        Line(f"full decision at {PER_SECOND:.0f}/s, median", "full_open_median_ms", "empty_open_median_ms"),
+        Line(f"full decision at {PER_SECOND:.0f}/s, p99", "full_open_p99_ms", "empty_open_p99_ms"),
+        Line(f"stock servers at {PER_SECOND:.0f}/s, p99", "stock_open_p99_ms", "empty_open_p99_ms"),
+        Line("stock servers, answered a second of those", "stock_open_answered_per_s"),
+        Line("decide() of 100 actions, 30 rules, median", "decide_median_ms", None, 1.0),
+        Line("decide(), p99", "decide_p99_ms"),
+        Line("  of it screening, median", "screen_median_ms"),
+        Line("  of it scoring, median", "score_median_ms"),
+        Line("reading ledger and profile, median", "read_median_ms"),
+        Line("parsing the request, median", "parse_median_ms"),
+        Line("record to bytes, median", "bytes_median_ms"),
+        Line("read, decide, commit and answer, median", "answer_median_ms"),
+        Line("release compiled from its bytes", "release_compile_s"),
+        Line("brain loaded (release, model, stores)", "brain_load_s"),
+        Line("empty endpoint, start to ready", "empty_start_s"),
+        Line("brain, start to ready", "full_start_s", "empty_start_s"),
+        Line("stock servers, start to ready", "stock_start_s"),
+        Line("model fitted (100 actions, 40,000 rows)", "fit_s"),
+    ),
+)

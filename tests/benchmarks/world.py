@@ -1,0 +1,160 @@
+"""One workspace for all measures: customers with profile and consent, and a champion that carries trees."""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import lightgbm
+import numpy as np
+from pydantic_core import to_json
+
+from decisioning.release import Release
+from features.ledger import Entry, Ledger, now_us
+from features.online import Profiles
+from features.store import Store
+from serving import releasing
+from serving.settings import Workspace
+from tests.benchmarks import catalogue
+from tests.benchmarks.measures import Figures
+from tests.serving.server import Server
+from training.frame import Floats, TrainingSet
+from training.propensity import Recipe, fit
+from training.registry import Provenance, Registry
+from training.trees import Growth
+
+N_CUSTOMERS = 500
+ROWS_PER_ACTION = 400
+STOCK_TREES, STOCK_LEAVES = 200, 31
+RECIPE = Recipe(rounds=1, calibrate=False, growth=Growth(folds=2, max_trees=60, learning_rate=0.05, patience=60))
+
+
+@dataclass
+class World:
+    """`figures` are what was learned while it was made; `rows` (n_customers, 60) the customers' profiles."""
+
+    root: Path
+    server: Server
+    rows: Floats
+    figures: Figures = field(default_factory=dict)
+
+    @property
+    def workspace(self) -> Workspace:
+        return Workspace.open(self.root / "brain")
+
+    @property
+    def stock_model(self) -> Path:
+        """One LightGBM over all actions, as MLflow saves it."""
+        return self.root / "stock"
+
+    def request(self, number: int, run: str) -> bytes:
+        """The body of a request for a decision; `run` keeps the ids of one measure apart from another's."""
+        body = {
+            "request_id": f"{run}-{number}",
+            "customer_id": customer_id(number % N_CUSTOMERS),
+            "channel": catalogue.CHANNEL,
+            "locale": "en",
+            "placements": catalogue.PLACEMENTS,
+            "context": {"page": "paid-tv"},
+        }
+        return to_json(body)
+
+
+def customer_id(n: int) -> str:
+    """The id of customer n."""
+    return f"c-{n:05d}"
+
+
+@contextmanager
+def world() -> Iterator[World]:
+    """A released workspace in a temporary folder; nothing of it stays."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        root = Path(folder)
+        releasing.new(root / "brain", catalogue.files())
+        made = World(root, Server(root / "brain", "serving.app:build"), _profiles())
+        released = releasing.release(made.workspace, "bench")
+        assert (released["actions"], released["policies"]) == (catalogue.N_ACTIONS, catalogue.N_POLICIES)
+        _fill(made)
+        _train(made, str(released["release"]))
+        yield made
+
+
+def _profiles() -> Floats:
+    rows = np.random.default_rng(1).normal(size=(N_CUSTOMERS, catalogue.N_LEARNED))
+    rows[:, :4] = np.abs(rows[:, :4]) * (10.0, 20.0, 30.0, 1.0) + (18.0, 20.0, 1.0, 0.0)
+    rows[:, 0] = rows[:, 0].round()
+    return rows
+
+
+def _fill(made: World) -> None:
+    """Profiles as a system of record sends them, and consents to marketing and profiling."""
+    workspace, at_us = made.workspace, now_us()
+    with Ledger.open(workspace.database_url, workspace.secret()) as ledger:
+        release = Release.from_bytes(ledger.get_release(ledger.active(workspace.settings.environment) or ""))
+        profiles = Profiles(Store(workspace.data), release.schema)
+        streams = [ledger.stream_of("person", customer_id(n)) for n in range(N_CUSTOMERS)]
+        for stream, row in zip(streams, made.rows.tolist(), strict=True):
+            facts = dict(zip(catalogue.LEARNED, row, strict=True)) | dict.fromkeys(catalogue.FLAGS, False)
+            profiles.write(stream, {**facts, "age": int(row[0])}, at_us, now_us=at_us)
+        ledger.append_many(_grant(s, purpose, at_us) for s in streams for purpose in ("marketing", "profiling"))
+
+
+def _grant(stream: str, purpose: str, at_us: int) -> Entry:
+    about = {"channel": "*", "status": "granted", "source": "bench", "notice_version": "2026-01"}
+    return Entry(stream, "consent", {"purpose": purpose, "expires_us": None, "asserted_by": None, **about}, at_us)
+
+
+def _train(made: World, release: str) -> None:
+    """The champion, and what the stock servers serve: one LightGBM with the action as a feature."""
+    data = _log()
+    began = time.perf_counter()
+    model = fit(data, RECIPE)
+    made.figures["fit_s"] = time.perf_counter() - began
+    forests = [f for f in model.forests if f]
+    made.figures["actions_with_trees"] = float(len(forests))
+    made.figures["trees"] = float(sum(f.booster.num_trees() for f in forests))
+    assert len(forests) >= catalogue.N_ACTIONS // 2, "the benchmark's model is to carry trees"
+    model.save(made.root / "fitted")
+    registry = Registry(made.workspace.data)
+    version = registry.log_and_register(
+        made.root / "fitted", "propensity", Provenance(data.digest(), data.feature_names, release)
+    )
+    registry.set_alias("propensity", "champion", version)
+    import mlflow.lightgbm
+
+    params = {"objective": "binary", "num_leaves": STOCK_LEAVES, "num_threads": 1, "verbosity": -1}
+    x = np.column_stack([data.x, data.action])
+    booster = lightgbm.train(params, lightgbm.Dataset(x, data.label.astype(np.float64)), STOCK_TREES)
+    mlflow.lightgbm.save_model(booster, str(made.stock_model))
+
+
+def _log() -> TrainingSet:
+    """Uniform choices; each action's truth is a line and a symmetric threshold, which a base alone cannot express."""
+    n, k = ROWS_PER_ACTION * catalogue.N_ACTIONS, catalogue.N_ACTIONS
+    rng = np.random.default_rng(2)
+    x = _profiles()[rng.integers(0, N_CUSTOMERS, n)] + rng.normal(size=(n, catalogue.N_LEARNED))
+    action = np.arange(n, dtype=np.int64) % k
+    names, order = _columns()
+    far = np.abs(x[np.arange(n), 4 + action % 50]) > 1.0
+    logit = 0.2 * x[:, 10] + 4.0 * far - 3.0
+    return TrainingSet(
+        x=np.ascontiguousarray(x[:, order]),
+        feature_names=names,
+        actions=tuple(map(catalogue.action_id, range(k))),
+        groups=tuple(map(catalogue.group_of, range(k))),
+        treatments=tuple((f"{catalogue.action_id(i)}.{catalogue.CHANNEL}",) for i in range(k)),
+        action=action,
+        treatment=np.zeros(n, dtype=np.int64),
+        label=rng.random(n) < 1.0 / (1.0 + np.exp(-logit)),
+        probability=np.full(n, 1.0 / k),
+        value_eur=np.zeros(n),
+        at_us=np.arange(n, dtype=np.int64),
+    )
+
+
+def _columns() -> tuple[tuple[str, ...], list[int]]:
+    """The features in the order of the feature matrix (by name), and where each is in LEARNED."""
+    names = tuple(sorted(catalogue.LEARNED))
+    return names, [catalogue.LEARNED.index(name) for name in names]
