@@ -104,7 +104,7 @@ def report(workspace: Workspace) -> dict[str, Any]:
     """Offers decided, how far they got, and positive outcomes with a 95% interval (Wilson 1927), per action."""
     with open_brain(workspace) as brain:
         rows: dict[str, dict[str, int]] = {}
-        offered: dict[str, str] = {}
+        offered: dict[tuple[str, str], str] = {}
         for record in brain.ledger.scan(("decision", "contact", "outcome"), 0, 10**9):
             _count(record, rows, offered, brain.snapshot.release.actions)
     actions = [{"action": a, **row, **_rate(row["positive"], row["offered"])} for a, row in sorted(rows.items())]
@@ -112,16 +112,16 @@ def report(workspace: Workspace) -> dict[str, Any]:
 
 
 def _count(
-    record: Record, rows: dict[str, dict[str, int]], offered: dict[str, str], actions: dict[str, Action]
+    record: Record, rows: dict[str, dict[str, int]], offered: dict[tuple[str, str], str], actions: dict[str, Action]
 ) -> None:
     body = record.body or {}
     if record.kind == "decision":
         for contact in body.get("contacts", ()):
-            offered[contact["offer_id"]] = contact["action"]
+            offered[record.stream, contact["offer_id"]] = contact["action"]
             rows.setdefault(contact["action"], {"offered": 0, "reached": 0, "positive": 0, "negative": 0})[
                 "offered"
             ] += 1
-    elif (name := offered.get(body.get("offer_id", ""))) is not None:
+    elif name := offered.get((record.stream, body.get("offer_id", ""))):  # an account's stream repeats the person's
         row, action = rows[name], actions.get(name)
         row["reached"] += body.get("state") in ("delivered", "seen", "pitched")
         row["positive"] += action is not None and body.get("outcome") in action.outcomes.positive
