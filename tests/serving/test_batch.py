@@ -1,0 +1,75 @@
+"""Batch decisions: the worker that Ray Data runs, the files that are refused, and (long) the whole run on Ray."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from decisioning.errors import BrainError
+from serving import batch
+from serving.runtime import Brain
+from serving.settings import Workspace
+from tests.serving.workspaces import Client, small_workspace, welcome
+
+CUSTOMERS = [f"b-{n}" for n in range(30)]
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Half of the customers allowed marketing."""
+    workspace = small_workspace(tmp_path_factory.mktemp("batch") / "ws")
+    brain = Brain(workspace)
+    for n, customer in enumerate(CUSTOMERS):
+        welcome(Client(brain), customer, purposes=("marketing", "profiling") if n % 2 else ())
+    brain.close()
+    return workspace
+
+
+def decider(workspace: Workspace, name: str) -> batch.Decider:
+    return batch.Decider(str(workspace.root), "web", ("sidebar",), name)
+
+
+def test_everyone_gets_an_offer_or_the_reason_why_not_and_a_repetition_gives_the_same(workspace: Workspace) -> None:
+    table = pa.table({"customer_id": CUSTOMERS})
+    first = decider(workspace, "one")(table)
+    assert first.schema == batch.OUTPUT
+    rows = first.to_pylist()
+    assert [r["customer_id"] for r in rows] == CUSTOMERS
+    assert {r["empty_reason"] for n, r in enumerate(rows) if not n % 2} == {"all_withheld"}
+    assert all(r["action"] and r["probability"] for n, r in enumerate(rows) if n % 2)
+    assert decider(workspace, "one")(table).equals(first)
+    again = decider(workspace, "two")(table)
+    assert not set(again["decision_id"].to_pylist()) & set(first["decision_id"].to_pylist())
+
+
+def test_an_id_that_is_none_is_told_in_its_row_and_holds_nobody_up(workspace: Workspace) -> None:
+    rows = decider(workspace, "bad")(pa.table({"customer_id": ["", "é", "b-1"]})).to_pylist()
+    assert [r["error"] is None for r in rows] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("none.csv", None, "there is no file"),
+        ("other.csv", b"name\nx\n", "customer_id"),
+        ("broken.parquet", b"nothing", "cannot be read as Parquet"),
+    ],
+)
+def test_files_that_do_not_fit_are_refused(
+    workspace: Workspace, tmp_path: Path, name: str, content: bytes | None, said: str
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(BrainError, match=said):
+        batch.run(workspace, tmp_path / name, tmp_path / "out.parquet", "web", ("sidebar",))
+    assert not (tmp_path / "out.parquet").exists()
+
+
+@pytest.mark.long
+@pytest.mark.xdist_group("server")
+def test_the_whole_run_on_ray(workspace: Workspace, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"customer_id": CUSTOMERS * 3}), tmp_path / "in.parquet")
+    told = batch.run(workspace, tmp_path / "in.parquet", tmp_path / "out.parquet", "web", ("sidebar",))
+    assert (told["customers"], told["failed"]) == (len(CUSTOMERS), 0)
+    assert pq.read_table(tmp_path / "out.parquet").num_rows == len(CUSTOMERS)
