@@ -121,7 +121,7 @@ def _steps(made: World, brain: Brain) -> Figures:
     snapshot, at_us = brain.snapshot, now_us()
     release = snapshot.release
     asks = [parse(Ask, made.request(n, "in-process")) for n in range(N_CUSTOMERS)]
-    known = [brain.known(ask, release, at_us) for ask in asks]
+    known = [brain.known(ask, snapshot, at_us) for ask in asks]
     every = release.view(catalogue.CHANNEL).candidates
     ids = [new_id() for _ in asks]
 
@@ -133,7 +133,7 @@ def _steps(made: World, brain: Brain) -> Figures:
     assert {len(d.record["scores"]["candidates"]) for d in decisions} == {catalogue.N_ACTIONS}
     return {
         **_timed("parse", lambda n: parse(Ask, made.request(n, "in-process"))),
-        **_timed("read", lambda n: brain.known(asks[n], release, at_us)),
+        **_timed("read", lambda n: brain.known(asks[n], snapshot, at_us)),
         **_timed("decide", decided),
         **_timed("screen", lambda n: screened_for(asks[n], known[n], release, now_us=at_us)),
         **_timed("score", lambda n: snapshot.score(known[n].facts, every)),
