@@ -29,7 +29,7 @@ BAD = [
     ("customers", "c3,,", ",,", "row 3, column customer: is empty"),
     ("customers", "c3,,", "c\x01é,,", "row 3, column customer: is not an id"),
     ("customers", "2026-01-11", "11/01/2026", "row 3, column known_on: is not a time (ISO 8601)"),
-    ("customers", "2026-01-11", "2126-01-11", "row 3, column known_on: is not between 1970 and now"),
+    ("customers", "2026-01-11", "2026-05-30", "row 3, column known_on: is not between 1970 and now"),
     (
         "customers",
         "c3,,0.5,basic,,2026-01-11",
@@ -45,6 +45,7 @@ BAD = [
     ),
     ("mailings", "m2;c2;Coats", "m2;c2;", "row 2, column what: is empty"),
     ("mailings", "0,5;ja", "1,5;ja", "row 1, column p: is not a probability above 0"),
+    ("mailings", "0,5;ja", "0;ja", "row 1, column p: is not a probability above 0"),
     ("mailings", "0,5;ja", ";ja", "row 1, column p: is empty"),
     ("mailings", "0,5;ja", "0,5;", "row 1, column bought: is empty"),
     ("mailings", "m4;", "m1;", "row 4, column (all): the same contact stands in row 1"),
@@ -139,6 +140,24 @@ def test_parquet_says_the_same_as_csv(tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_bytes(b"PAR1 not really")
     with pytest.raises(Refused, match="is not a Parquet file"):
         make_plan(read_mapping("shop.yaml", SHOP.encode()), paths | {"customers": tmp_path / "x.parquet"}, NOW_US)
+
+
+def test_an_outcome_has_its_own_time_after_its_contact(tmp_path: Path) -> None:
+    mapping = SHOP.replace("positive: ja, value", "positive: ja, at: {column: when}, value")
+    lines = MAILINGS.splitlines()
+
+    def at(when: str) -> dict[str, str]:
+        return FILES | {
+            "mailings": "\n".join([f"{lines[0]};when", f"{lines[1]};{when}", *(f"{x};" for x in lines[2:])])
+        }
+
+    assert planned(tmp_path, mapping, at("2026-02-03")).contacts[0].outcomes[0].at_us.to_pylist() == [
+        1_770_073_200_000_000
+    ]
+    for when, said in (("", "is empty, and bought came"), ("2026-01-31", "bought came before its contact")):
+        with pytest.raises(Refused) as caught:
+            planned(tmp_path, mapping, at(when))
+        assert f"row 1, column when: {said}" in str(caught.value)
 
 
 def test_rows_without_an_id_are_numbered(tmp_path: Path) -> None:

@@ -48,6 +48,16 @@ def test_consents_say_who_stated_them_and_in_what_words(shop: Shop) -> None:
     assert shop.ledger.read(shop.stream("c1"))[0].consents[0].asserted_by == "A. Jansen"
 
 
+def test_what_was_stated_later_is_not_true_before(shop: Shop, tmp_path: Path) -> None:
+    plan = planned(tmp_path, SHOP.replace("since: 2026-01-01", "since: 2026-03-01"))
+    other = Shop(tmp_path / "since" / "data", plan)
+    other.write(plan)
+    asked = pa.array([1_770_000_000_000_000, NOW_US], pa.timestamp("us", "UTC"))  # in February, and now
+    found = other.history.point_in_time(pa.table({"subject": [shop.stream("c1")] * 2, "event_timestamp": asked}))
+    assert found["hardship"].to_pylist() == [None, False]
+    assert found["age"].to_pylist() == [30, 30]
+
+
 def test_contacts_and_outcomes_stand_in_the_ledger(shop: Shop) -> None:
     standing = shop.ledger.read(shop.stream("c1"))[0]
     assert [(c.action, c.treatment, c.group, c.state) for c in standing.contacts] == [
@@ -78,13 +88,24 @@ def test_outcomes_that_came_later_are_added_by_the_next_export(shop: Shop, tmp_p
     assert standings(other) == standings(shop)
 
 
+def test_a_part_imported_before_is_left_out_of_the_whole(shop: Shop, tmp_path: Path) -> None:
+    other = another(tmp_path, shop)
+    part = {name: "".join(text.splitlines(keepends=True)[i] for i in (0, 3)) for name, text in FILES.items()}
+    first = other.write(planned(tmp_path, files=part))
+    assert (first.customers, first.records) == (1, 2)
+    assert other.write(planned(tmp_path)).new_records == 8 - 2
+    assert standings(other) == standings(shop)
+
+
 def test_any_order_of_rows_and_imports_gives_the_same_standing(shop: Shop, tmp_path: Path) -> None:
     other = another(tmp_path, shop)
     lines = FILES["mailings"].splitlines(keepends=True)
     customers = FILES["customers"].splitlines(keepends=True)
+    added = 0
     for n in (4, 1, 3, 2):
         part = {"mailings": lines[0] + lines[n], "customers": customers[0] + "".join(reversed(customers[1:]))}
-        other.write(planned(tmp_path, files=part))
+        added += other.write(planned(tmp_path, files=part)).new_records
+    assert added == 8
     assert standings(other) == standings(shop)
     assert [other.facts(c) for c in ("c1", "c2", "c3")] == [shop.facts(c) for c in ("c1", "c2", "c3")]
     times = pa.table({"subject": [shop.stream("c1")], "event_timestamp": pa.array([NOW_US], pa.timestamp("us", "UTC"))})
@@ -117,7 +138,8 @@ def test_who_was_erased_is_not_brought_back(shop: Shop, tmp_path: Path) -> None:
     other.write(planned(tmp_path))
     other.ledger.erase(other.stream("c1"))
     other.profiles.delete(other.stream("c1"))
-    assert other.write(planned(tmp_path)).erased == 1
+    again = other.write(planned(tmp_path))
+    assert (again.erased, again.customers, again.records) == (1, 2, 4)
     assert other.facts("c1") == {}
     (tmp_path / "profile.csv").write_text("customer_id,age\nc1,31\nc2,42\n")
     upserted = import_profile(tmp_path / "profile.csv", other.release.schema, other.ledger, other.history, NOW_US)

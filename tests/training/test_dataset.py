@@ -136,6 +136,13 @@ def test_on_the_web_a_decision_counts_unless_it_was_not_shown(ledger: Ledger) ->
     assert set(told(ledger)) == {1}
 
 
+def test_what_is_told_late_takes_nothing_back(ledger: Ledger) -> None:
+    ledger.append(
+        [entry(ledger, decision(ledger, 1, "agent")), reached(ledger, 1, "seen"), reached(ledger, 1, "delivered")]
+    )
+    assert set(told(ledger)) == {1}
+
+
 def shown(ledger: Ledger, n: int, **facts: Any) -> dict[str, Any]:
     """An e-mail about tea that was seen: which action it is depends on no draw."""
     record = decision(ledger, n, "email", **facts)
@@ -144,11 +151,12 @@ def shown(ledger: Ledger, n: int, **facts: Any) -> dict[str, Any]:
 
 
 def test_the_label_is_a_positive_outcome_within_the_window(ledger: Ledger) -> None:
-    for n in range(7):
+    for n in range(8):
         shown(ledger, n)
     ledger.append([outcome(ledger, 1, value_eur=12.5), outcome(ledger, 1, "tried", value_eur=1.0)])
     ledger.append([outcome(ledger, 2, "declined"), outcome(ledger, 3, days=31), outcome(ledger, 4, days=30)])
     ledger.append([outcome(ledger, 5, offer=False), outcome(ledger, 6, offer=False, days=-1)])
+    ledger.append([outcome(ledger, 7, days=-1)])
     assert told(ledger) == {
         0: ("tea", False, 0.0),
         1: ("tea", True, 13.5),
@@ -157,6 +165,7 @@ def test_the_label_is_a_positive_outcome_within_the_window(ledger: Ledger) -> No
         4: ("tea", True, 0.0),
         5: ("tea", True, 0.0),
         6: ("tea", False, 0.0),
+        7: ("tea", False, 0.0),
     }
     only = rows(ledger, outcome="tried").rows
     assert (only.at_us[only.label] - THEN_US).tolist() == [1]

@@ -12,7 +12,10 @@ from decisioning.release import Release
 from features.importing import catalogue_files, make_plan, read_mapping
 from features.ledger import Entry
 from tests.features.importing_help import NOW_US, SHOP, Shop
-from training.propensity import Recipe
+from training.dataset import build
+from training.evaluation.policies import evaluate as value_policies
+from training.evaluation.policies import greedy, model_propensities
+from training.propensity import Recipe, fit
 from training.registry import Registry
 from training.workflow import evaluate, promote, train, train_risk
 
@@ -182,6 +185,16 @@ def test_a_policy_that_really_is_better_wins(shop: Any) -> None:
     assert worth["logged"]["value"] == pytest.approx(20 * found["logged"]["value"])
 
 
+def test_values_are_of_rows_that_trained_nothing(shop: Any) -> None:
+    """No arm keeps customers better, so what a model chooses is noise: a model of other rows chooses otherwise."""
+    log = build(shop.ledger, shop.release, shop.history, NOW_US, outcome="left").rows
+    learn_from, held_out = log.split(0.7, seed=0)
+    chosen = greedy(model_propensities(fit(learn_from, BASE), held_out))
+    expected = value_policies(held_out, {"trained": chosen}).policies[0].estimates
+    found = [row["value"] for row in value(shop, outcome="left")["policies"] if row["policy"] == "trained"]
+    assert found == [e.interval.value for e in expected]
+
+
 def test_too_little_is_refused(shop: Any) -> None:
     with pytest.raises(Refused, match="too little to learn from: 0 contacts"):
         train(shop.data, shop.ledger, shop.release, shop.history, shop.registry, now_us=1_769_990_400_000_000)
@@ -200,6 +213,7 @@ def test_who_allows_no_profiling_gets_no_score(shop: Any) -> None:
     shop.ledger.append([Entry(restricted, "flag", {"restricted": True}, NOW_US - 1)])
     shop.ledger.erase(gone)
     found = risk(shop)
+    assert found["features"] == ["age", "sporty"]  # no score of a model, its own least of all
     assert (found["scored"], found["left_out"]) == (N - 3, 3)
     assert found["rows"] == N - 1  # the erased have no label
     assert all("churn_risk" not in shop.facts(f"c{n}") for n in (1, 2, 3))
