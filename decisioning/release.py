@@ -122,7 +122,12 @@ class Release:
     @classmethod
     def from_bytes(cls, packed: bytes) -> "Release":
         """Compiles release bytes; raises ConfigError where they do not load."""
-        release = cls(read(unpack(packed)), "sha256:" + hashlib.sha256(packed).hexdigest())
+        return cls.of(read(unpack(packed)), packed)
+
+    @classmethod
+    def of(cls, catalogue: Catalogue, packed: bytes) -> "Release":
+        """Compiles a catalogue that was loaded from these release bytes."""
+        release = cls(catalogue, "sha256:" + hashlib.sha256(packed).hexdigest())
         for channel in release.channels:
             release.view(channel)
         return release

@@ -51,28 +51,34 @@ def open_ledger(workspace: Workspace) -> Iterator[Ledger]:
 
 def check(workspace: Workspace) -> dict[str, Any]:
     """Reads and cross-checks every file, then decides for every persona; raises ConfigError or Refused."""
+    return _counted(_checked(workspace)[0])
+
+
+def _checked(workspace: Workspace) -> tuple[Release, bytes]:
     files = read_files(workspace)
-    load(files, workspace.settings.environment)
-    release = Release.from_bytes(pack(files))
-    verdicts = personas.run(release, *_scorer(workspace, release), now_us())
+    packed = pack(files)
+    compiled = Release.of(load(files, workspace.settings.environment), packed)
+    verdicts = personas.run(compiled, *_scorer(workspace, compiled), now_us())
     if failed := [f"persona {v.persona}: {f}" for v in verdicts for f in v.failures]:
         raise Refused("\n".join(failed))
-    catalogue = release.catalogue
+    return compiled, packed
+
+
+def _counted(compiled: Release) -> dict[str, Any]:
+    catalogue = compiled.catalogue
     return {
-        "release": release.hash,
+        "release": compiled.hash,
         "actions": len(catalogue.actions),
-        "treatments": len(release.candidates),
+        "treatments": len(compiled.candidates),
         "features": len(catalogue.features),
         "policies": len(catalogue.policies),
-        "personas": len(verdicts),
+        "personas": len(catalogue.personas),
     }
 
 
 def release(workspace: Workspace, by: str) -> dict[str, Any]:
     """Checks, keeps the bytes, prepares the feature store, and makes the environment serve them."""
-    checked = check(workspace)
-    packed = pack(read_files(workspace))
-    compiled = Release.from_bytes(packed)
+    compiled, packed = _checked(workspace)
     workspace.data.mkdir(mode=0o700, exist_ok=True)
     apply(workspace.data, compiled.schema, workspace.root.name)
     with open_ledger(workspace) as ledger:
@@ -80,7 +86,7 @@ def release(workspace: Workspace, by: str) -> dict[str, Any]:
         already = ledger.active(workspace.settings.environment) == name
         if not already:
             ledger.activate(workspace.settings.environment, name, by)
-    return {**checked, "environment": workspace.settings.environment, "changed": not already}
+    return {**_counted(compiled), "environment": workspace.settings.environment, "changed": not already}
 
 
 def rollback(workspace: Workspace, by: str, to: str | None = None) -> dict[str, Any]:
