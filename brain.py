@@ -273,7 +273,7 @@ def _simulate(workspace: Workspace, customers: int, seed: int) -> dict[str, Any]
 @command()
 def report(workspace: Workspace) -> Result:
     """What was decided and what came of it, per action."""
-    from serving.offline import report as make_report
+    from serving.report import report as make_report
 
     return make_report(workspace)
 

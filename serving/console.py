@@ -34,7 +34,7 @@ def _cell(value: Any) -> str:
         return f"{value:.4g}"
     if isinstance(value, list):
         return ", ".join(_cell(v) for v in value) or "none"
-    return "" if value is None else str(value).replace("[", "\\[")
+    return "none" if value is None else str(value).replace("[", "\\[")
 
 
 def _words(key: str) -> str:

@@ -1,14 +1,12 @@
 """What the command line does with a brain of its own, without a server."""
 
 import asyncio
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from pydantic_core import from_json
 
-from decisioning.actions import Action
 from decisioning.decision import Ask
 from decisioning.errors import NotFound, Refused
 from features.ledger import Record
@@ -98,39 +96,3 @@ def _decisions(brain: Brain) -> Iterator[Record]:
     while page := brain.ledger.scan(("decision",), after, PAGE):
         yield from page
         after = page[-1].seq
-
-
-def report(workspace: Workspace) -> dict[str, Any]:
-    """Offers decided, how far they got, and positive outcomes with a 95% interval (Wilson 1927), per action."""
-    with open_brain(workspace) as brain:
-        rows: dict[str, dict[str, int]] = {}
-        offered: dict[tuple[str, str], str] = {}
-        for record in brain.ledger.scan(("decision", "contact", "outcome"), 0, 10**9):
-            _count(record, rows, offered, brain.snapshot.release.actions)
-    actions = [{"action": a, **row, **_rate(row["positive"], row["offered"])} for a, row in sorted(rows.items())]
-    return {"release": brain.snapshot.release.hash, "model": brain.snapshot.model, "actions": actions}
-
-
-def _count(
-    record: Record, rows: dict[str, dict[str, int]], offered: dict[tuple[str, str], str], actions: dict[str, Action]
-) -> None:
-    body = record.body or {}
-    if record.kind == "decision":
-        for contact in body.get("contacts", ()):
-            offered[record.stream, contact["offer_id"]] = contact["action"]
-            rows.setdefault(contact["action"], {"offered": 0, "reached": 0, "positive": 0, "negative": 0})[
-                "offered"
-            ] += 1
-    elif name := offered.get((record.stream, body.get("offer_id", ""))):  # an account's stream repeats the person's
-        row, action = rows[name], actions.get(name)
-        row["reached"] += body.get("state") in ("delivered", "seen", "pitched")
-        row["positive"] += action is not None and body.get("outcome") in action.outcomes.positive
-        row["negative"] += action is not None and body.get("outcome") in action.outcomes.negative
-
-
-def _rate(positive: int, n: int, z: float = 1.96) -> dict[str, float]:
-    if not n:
-        return {}
-    p = min(positive / n, 1.0)
-    centre, spread = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return {"rate": p, "low": (centre - spread) / (1 + z * z / n), "high": (centre + spread) / (1 + z * z / n)}

@@ -150,7 +150,8 @@ def new(root: Path, catalogue: Mapping[str, str] | None = None) -> dict[str, Any
     workspace = Workspace.open(root)
     workspace.create_secret()
     workspace.data.mkdir(mode=0o700)
-    return {"workspace": str(root), "next": f"brain check --workspace {root}"}
+    following = "import" if catalogue == {} else "check"
+    return {"workspace": str(root), "next": f"brain {following} --workspace {root}"}
 
 
 STARTER = Path(__file__).parent / "starter"

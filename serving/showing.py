@@ -32,7 +32,7 @@ def show_next(url: str, folder: Path) -> None:
     _CONSOLE.print(f"\nserving until Ctrl-C: [bold]{url}/docs[/bold]\n")
     _CONSOLE.print(f"  curl -s {url}/v1/customers/c-1042")
     _CONSOLE.print(f"  brain check --workspace {folder}      then edit {folder}/catalogue/ and `brain release`")
-    _CONSOLE.print(f"  brain evaluate --workspace {folder}   what the trained policy is worth, with intervals")
+    _CONSOLE.print(f"  brain report --workspace {folder}     what was offered and what came of it")
     _CONSOLE.print(f"  brain verify --workspace {folder}     every decision decided again, byte for byte")
 
 

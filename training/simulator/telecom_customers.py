@@ -136,7 +136,7 @@ def _lines(rng: Rng, home: dict[str, Column], as_of_us: int) -> dict[str, Column
         "download_mbps": speed,
         "monthly_fee_eur": np.round(fee, 2),
         "contract_ends_at": np.round(as_of_us + ends * DAY_US),
-        "router_age_months": np.where(broadband, np.round(rng.gamma(2.0, 18.0, n)), np.nan),
+        "router_age_months": np.where(broadband, np.minimum(np.round(rng.gamma(2.0, 18.0, n)), 240.0), np.nan),
     }
 
 
