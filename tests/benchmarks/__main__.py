@@ -95,14 +95,10 @@ def _print(suite: Suite, figures: Figures, about: dict[str, Any]) -> None:
 
 
 def _figure(line: Line, figures: Figures) -> str:
-    value, unit = figures[line.figure], line.figure.rpartition("_")[2]
-    return (
-        f"{value:.3f} ms"
-        if unit == "ms"
-        else f"{value:.2f} s"
-        if not line.figure.endswith("_per_s")
-        else f"{value:.0f}"
-    )
+    value, name = figures[line.figure], line.figure
+    if name.endswith("_ms"):
+        return f"{value:.3f} ms"
+    return f"{value:.2f} s" if name.endswith("_s") and not name.endswith("_per_s") else f"{value:.0f}"
 
 
 def _ratio(ratio: float | None) -> str:
