@@ -36,7 +36,7 @@ demo: $(READY)
 	@$(BIN)/brain demo
 
 test: $(READY)
-	@$(BIN)/python -m pytest -q -m "not long" -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -q -m "not long" -n 2 --no-loadscope-reorder
 
 test-long: $(READY)
 	@$(BIN)/python -m pytest -q -m long

@@ -1,6 +1,6 @@
 """The one Ray server of a test run. A full run starts Ray three times at most, one after the other: this server, its
-restart after a SIGKILL (test_server_load.py), and a second workspace beside it (test_server_beside.py). Whatever uses
-it is in the xdist group `server`, so that no two workers start one each."""
+restart after a SIGKILL (test_server_load.py), and a second workspace beside it (test_server_beside.py). Its tests are
+one piece of work (tests/conftest.py), so that no two workers start one each."""
 
 from collections.abc import Iterator
 

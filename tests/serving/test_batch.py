@@ -67,7 +67,6 @@ def test_files_that_do_not_fit_are_refused(
 
 
 @pytest.mark.long
-@pytest.mark.xdist_group("server")
 def test_the_whole_run_on_ray(workspace: Workspace, tmp_path: Path) -> None:
     pq.write_table(pa.table({"customer_id": CUSTOMERS * 3}), tmp_path / "in.parquet")
     told = batch.run(workspace, tmp_path / "in.parquet", tmp_path / "out.parquet", "web", ("sidebar",))

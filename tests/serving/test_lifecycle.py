@@ -85,8 +85,9 @@ class TestPorts:
             assert not set(environment.free_block(tmp_path)) & set(block)
 
     def test_workspaces_have_different_ports(self, tmp_path: Path) -> None:
-        starts = {environment.free_block(tmp_path / str(i)).start for i in range(5)}
-        assert len(starts) == 5
+        """By a hash of the folder: now and then two meet, and then the second finds its block taken when it serves."""
+        starts = {environment.free_block(tmp_path / str(i)).start for i in range(50)}
+        assert len(starts) > 40
 
     def test_a_host_of_another_machine_is_refused_in_words(self) -> None:
         with pytest.raises(Refused, match=r"cannot listen on 192\.0\.2\.77: .*http\.host"):

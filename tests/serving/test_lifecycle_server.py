@@ -10,7 +10,7 @@ import pytest
 
 from tests.serving.server import Server
 
-pytestmark = [pytest.mark.server, pytest.mark.xdist_group("server")]
+pytestmark = pytest.mark.server
 
 
 def _status(server: Server) -> int:

@@ -8,7 +8,7 @@ import pytest
 from tests.serving.server import Server, product
 from tests.serving.workspaces import ask
 
-pytestmark = [pytest.mark.server, pytest.mark.xdist_group("server")]
+pytestmark = pytest.mark.server
 
 
 def test_a_second_workspace_serves_beside_it_and_ctrl_c_leaves_nothing(server: Server, tmp_path: Path) -> None:

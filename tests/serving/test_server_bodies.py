@@ -10,7 +10,7 @@ from tests.serving.load import post
 from tests.serving.server import Server
 from tests.serving.workspaces import ask
 
-pytestmark = [pytest.mark.server, pytest.mark.xdist_group("server")]
+pytestmark = pytest.mark.server
 
 TEN_MB = 10_000_000
 MANY = json.dumps(ask("many", placements=[{"name": "hero"}] * 10_000)).encode()

@@ -16,7 +16,7 @@ from tests.serving.load import once, post
 from tests.serving.server import Server
 from tests.serving.workspaces import FACTS, ask, consent, offers
 
-pytestmark = [pytest.mark.server, pytest.mark.xdist_group("server")]
+pytestmark = pytest.mark.server
 
 WITHIN_S = 2.0
 COMMERCIAL = {"grow", "retain", "nurture"}

@@ -12,7 +12,7 @@ from tests.serving.load import Answer, Load, closed_loop, open_loop, post
 from tests.serving.server import Server
 from tests.serving.workspaces import FACTS, ask, consent
 
-pytestmark = [pytest.mark.server, pytest.mark.xdist_group("server")]
+pytestmark = pytest.mark.server
 
 CUSTOMERS = 200
 CONSENTS_AT_ONCE = 600

@@ -101,6 +101,7 @@ def test_a_log_without_probabilities_gives_no_value(bank: Imported) -> None:
         evaluate(bank.ledger, bank.release, bank.history, now_us=now_us(), reward="value_eur")
 
 
+@pytest.mark.long  # the published AUC itself is in test_reference_results.py
 def test_churn_risk_ranks_as_published_and_scores_every_customer(tmp_path: Path) -> None:
     telco = Imported("telco-churn", tmp_path / "telco")
     found = train_risk(

@@ -1,0 +1,24 @@
+"""How the run is shared between workers: a file stays on one, and everything that uses the Ray server is one piece,
+begun first because it takes longest. So Ray starts three times at most, one after the other, whatever the workers."""
+
+from typing import Any
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+SERVER = ("tests/serving/test_server_", "tests/serving/test_lifecycle_server.py")
+
+
+class OneServer(LoadScopeScheduling):
+    """Pieces of work: the server's tests together, every other file by itself."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "server" if nodeid.startswith(SERVER) else nodeid.partition("::")[0]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(SERVER))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return OneServer(config, log)
