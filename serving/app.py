@@ -1,5 +1,6 @@
 """The Ray Serve application. The driver and Ray's controller import this module, so it imports little by itself."""
 
+import gc
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -19,6 +20,7 @@ class BrainReplica:
         from serving.runtime import Brain  # noqa: PLC0415  Feast and LightGBM, seconds to import: here alone
 
         self._brain = Brain(Workspace.open(Path(root)))
+        gc.freeze()  # half a million objects of libraries, which no collection during a request need look at
 
     def __serve_build_asgi_app__(self) -> Callable[..., Awaitable[None]]:
         from serving.routes import build_app  # noqa: PLC0415

@@ -41,6 +41,7 @@ def model_scorer(release: Release, model: PropensityModel) -> Scorer:
     def score(facts: Facts, candidates: NDArray[np.int64]) -> Scores:
         return Scores(*model.score(row_of(facts), actions[candidates], treatments[candidates]))
 
+    score({}, np.arange(len(actions))[:1])  # what is prepared on first use is not the first customer's to wait for
     return score
 
 

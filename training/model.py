@@ -17,7 +17,7 @@ import numpy as np
 
 from decisioning.errors import Refused
 from training.calibration import Calibration
-from training.forest import Forest, score_row
+from training.forest import Forest, Forests
 from training.frame import Floats, Ints
 
 FORMAT = 1
@@ -84,6 +84,10 @@ class PropensityModel:
         return {group: len(self.actions) + i for i, group in enumerate(sorted(set(self.groups)))}
 
     @cached_property
+    def _trees(self) -> Forests:
+        return Forests(self.forests)
+
+    @cached_property
     def _calibrated(self) -> frozenset[int]:
         return frozenset(i for i, c in enumerate(self.calibrations) if c.kind != "identity")
 
@@ -114,7 +118,7 @@ class PropensityModel:
         parts = self.weights[actions] * self.design.row(row)
         logit = np.add.accumulate(parts, axis=1)[:, -1] + self.offsets[actions, treatments]
         asked = actions.tolist()
-        logit = logit + self._tree_scores(row, asked)
+        logit = logit + self._trees.row(row, actions)
         for i, action in enumerate(asked):
             if action in self._calibrated:
                 logit[i] = self.calibrations[action].one(float(logit[i]))
@@ -137,14 +141,6 @@ class PropensityModel:
         for j in range(1, len(inputs)):
             total = total + inputs[j] * self.weights[action, j]
         return total
-
-    def _tree_scores(self, row: Floats, actions: list[int]) -> Floats:
-        """Trees do not see the treatment, so each action's are asked once."""
-        distinct = list(dict.fromkeys(actions))
-        forests = [forest for action in distinct if (forest := self.forests[action])]
-        scores = iter(score_row(row, forests))
-        by_action = {action: next(scores) if self.forests[action] else 0.0 for action in distinct}
-        return np.array([by_action[action] for action in actions], dtype=np.float64)
 
     def _factors(self, parts: Floats) -> tuple[tuple[str, ...], ...]:
         size = np.abs(parts)

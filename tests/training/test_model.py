@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from decisioning.errors import Refused
 from tests.training.logs import random_log
 from training.calibration import Calibration
-from training.forest import score_row
+from training.forest import Forest, Forests
 from training.model import PropensityModel
 from training.propensity import Recipe, fit
 from training.trees import Growth
@@ -88,13 +88,18 @@ def test_a_column_longer_than_a_chunk_has_the_same_bits_as_its_parts(model):
         np.testing.assert_array_equal(whole[part], model.propensities(x[part], 1, 0))
 
 
-def test_one_row_through_the_c_interface_equals_booster_predict(model):
+@pytest.mark.parametrize("per_call", [1, 2, 100])
+def test_one_row_through_the_c_interface_equals_booster_predict(model, monkeypatch, per_call):
+    monkeypatch.setattr("training.forest._CALL", per_call)
     x = np.random.default_rng(4).normal(size=(300, N_FEATURES))
     x[::3, 2] = np.nan
-    forests = [f for f in model.forests if f]
-    by_row = np.array([score_row(row, forests) for row in x])
-    by_predict = np.column_stack([f.booster.predict(x, raw_score=True) for f in forests])
-    np.testing.assert_array_equal(by_row, by_predict)
+    shorter = Forest(model.forests[0].booster.model_to_string(num_iteration=2))
+    planted = [*(f for f in model.forests if f), shorter, None]
+    wanted = np.array([len(planted) - 1, 2, 0, len(planted) - 2, 1, 2])
+    together = Forests(planted)
+    by_row = np.array([together.row(row, wanted) for row in x])
+    columns = [f.booster.predict(x, raw_score=True) if f else np.zeros(len(x)) for f in planted]
+    np.testing.assert_array_equal(by_row, np.column_stack(columns)[:, wanted])
 
 
 @given(row=rows)
