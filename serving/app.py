@@ -17,10 +17,12 @@ class BrainReplica:
     """One replica: a brain, and the routes that ask it."""
 
     def __init__(self, root: str) -> None:
+        gc.disable()  # a collection walks half a million objects of libraries: a third of the start, then a slow request
         from serving.runtime import Brain  # noqa: PLC0415  Feast and LightGBM, seconds to import: here alone
 
         self._brain = Brain(Workspace.open(Path(root)))
-        gc.freeze()  # half a million objects of libraries, which no collection during a request need look at
+        gc.freeze()
+        gc.enable()
 
     def __serve_build_asgi_app__(self) -> Callable[..., Awaitable[None]]:
         from serving.routes import build_app  # noqa: PLC0415

@@ -1,6 +1,7 @@
 """How the run is shared between workers: a file stays on one, and everything that uses the Ray server is one piece,
 begun first because it takes longest. So Ray starts three times at most, one after the other, whatever the workers."""
 
+import gc
 from typing import Any
 
 import pytest
@@ -22,3 +23,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
     return OneServer(config, log)
+
+
+def pytest_configure() -> None:
+    """A collection walks half a million objects of imported libraries, which are there to stay."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
