@@ -4,6 +4,7 @@ Exit codes: 0 done; 1 refused or failed, with what to do in plain words; 2 wrong
 """
 
 import functools
+import gc
 import getpass
 import json
 import os
@@ -27,6 +28,7 @@ Command = Callable[..., Result]
 @click.version_option(package_name="central-brain")
 def main() -> None:
     """Next best action: one place that decides what to do next for a customer."""
+    gc.set_threshold(100_000, 50, 50)  # a collection walks every library that a command imported: seconds of its start
     if not sys.warnoptions:
         warnings.showwarning = _not_shown
 
