@@ -17,7 +17,7 @@ class BrainReplica:
     """One replica: a brain, and the routes that ask it."""
 
     def __init__(self, root: str) -> None:
-        gc.disable()  # a collection walks half a million objects of libraries: a third of the start, then a slow request
+        gc.disable()  # a collection walks every library: a third of the start, and then somebody's slow request
         from serving.runtime import Brain  # noqa: PLC0415  Feast and LightGBM, seconds to import: here alone
 
         self._brain = Brain(Workspace.open(Path(root)))
