@@ -25,6 +25,7 @@ def policy_problems(draft: Draft) -> Iterator[Problem]:
         yield from _cap(cap, draft)
     for rule in draft.emotion:
         yield from _tone(rule, draft)
+        yield from _let_through(rule, draft)
     channels = {item.spec.id: item.spec for item in draft.channels}
     features = FeatureSchema(tuple(item.spec for item in draft.features)).features
     for persona in draft.personas:
@@ -90,6 +91,17 @@ def _tone(item: Item[EmotionRule], draft: Draft) -> Iterator[Problem]:
     if tone and tone != NEUTRAL and tone not in tones and not draft.refused["actions"]:
         suggestion = hint(tone, tones) or f'write a variant, such as `tone: {{{tone}: {{en: {{title: "…"}}}}}}`'
         yield item.problem(("tone",), f"no treatment is written in the tone `{tone}`", suggestion)
+
+
+def _let_through(item: Item[EmotionRule], draft: Draft) -> Iterator[Problem]:
+    """Only help: what was felt must never bring a sale."""
+    path = ("let_through",)
+    yield from unknown(item, path, "action", item.spec.let_through, draft.named["actions"])
+    yield from twice(item, path, item.spec.let_through)
+    sells = {action.spec.id for action in draft.actions if action.spec.commercial}
+    for i, name in enumerate(item.spec.let_through):
+        if name in sells:
+            yield item.problem((*path, i), f"`{name}` sells, and what is felt may only bring help", "remove it")
 
 
 def _persona(item: Item[Persona], draft: Draft, channels: Mapping[str, Channel]) -> Iterator[Problem]:

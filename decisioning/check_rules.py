@@ -18,7 +18,11 @@ from decisioning.source import Path
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """A rule and its use. `sells`: what it would decide if it read emotion. `attach`: whose history it may count."""
+    """A rule and its use.
+
+    `sells`: what of a sale it would decide. `decides`: what it decides, of a sale or not. `attach`: whose history it
+    may count.
+    """
 
     item: Item[Any]
     path: Path
@@ -26,6 +30,7 @@ class _Text:
     condition: bool
     sells: str | None
     attach: Attach | None = None
+    decides: str | None = None
 
     def problem(self, message: str, suggestion: str | None) -> Problem:
         """A mistake in this rule."""
@@ -64,7 +69,8 @@ def _of_policies(draft: Draft) -> Iterator[_Text]:
             and groups.isdisjoint(attach.group)
         )
         key = "permit" if policy.spec.permit is not None else "deny"
-        yield _Text(policy, (key,), policy.spec.rule, True, "who is sold to" if sells else None, attach)
+        sold = "who is sold to" if sells else None
+        yield _Text(policy, (key,), policy.spec.rule, True, sold, attach, decides="who is helped")
     for protection in draft.protections:
         yield _Text(protection, ("when",), protection.spec.when, True, "who is sold to")
     for rule in draft.emotion:
@@ -113,13 +119,14 @@ class _Checker:
             yield text.problem(message, "compare with the `values`, `min` and `max` of its features")
 
     def _emotion(self, text: _Text, rule: Rule | Expression) -> Iterator[Problem]:
-        if text.sells is None:
-            return
         for name in sorted(rule.reads):
-            if not self.schema[name].may_sell:
+            if text.sells and not self.schema[name].may_sell:
                 tag = next(tag for tag in ("emotion", "special-category") if tag in self.schema[name].tags)
                 message = f"`{name}` is tagged `{tag}`, and must not decide {text.sells}"
                 yield text.problem(message, "remove it; only rules under `emotion:` may silence sales with it")
+            elif text.decides and "emotion" in self.schema[name].tags:
+                message = f"`{name}` is tagged `emotion`, and must not decide {text.decides}"
+                yield text.problem(message, "let a rule under `emotion:` do it: `let_through: [the action]`")
 
     def _own_history(self, text: _Text, rule: Rule | Expression) -> Iterator[Problem]:
         if rule.per_action and text.attach is None:

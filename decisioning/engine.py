@@ -1,6 +1,7 @@
 """decide(): screen, score, arbitrate, let emotion help, seal. Pure: the same arguments give the same bytes."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import isfinite
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decisioning import ethics
-from decisioning.arbitration import NOTHING, Field, Pick, Slot, Uniform, fill, uniforms
+from decisioning.arbitration import NOTHING, Field, Pick, Slot, fill, uniforms
 from decisioning.contact import history_of
 from decisioning.decision import Ask, Decision, Known, Scorer, Scores, canonical
 from decisioning.errors import RequestError, SealBroken
@@ -44,9 +45,12 @@ def decide(
     screened = screen(release, view, _asked(ask, view), known, facts, now_us, paused)
     rows = np.flatnonzero(screened.permitted)
     scores = _score(screened, rows, facts, score)
-    picks = _arbitrate(ask, screened, rows, scores, uniforms(decision_id), gamma)
+    slots, field = _slots(ask, view), _field(screened, rows, scores)
+    gamma = view.channel.gamma if gamma is None else gamma
+    usual = replace(field, permitted=field.permitted & ~view.held)
+    picks = fill(slots, usual, screened.limits, gamma, uniforms(decision_id))
     felt = ethics.mood(release, facts, history_of(release, known, now_us))
-    shown = _seal(ethics.apply(felt, picks, view), screened)
+    shown = _seal(ethics.apply(felt, picks, slots, view, field, screened.limits), screened)
     run = Run(ask, known, release, screened, rows, scores, felt, facts, locale, model, now_us, decision_id, environment)
     return sealed(run, shown, tuple(sorted(paused & release.actions.keys())), supersedes)
 
@@ -101,19 +105,18 @@ def _score(screened: Screened, rows: NDArray[np.int64], facts: Facts, score: Sco
     return scores
 
 
-def _arbitrate(
-    ask: Ask, screened: Screened, rows: NDArray[np.int64], scores: Scores, draw: Uniform, gamma: float | None
-) -> list[Pick]:
-    view = screened.view
-    propensity = np.zeros(len(view))
-    propensity[rows] = scores.propensity
-    field = Field(screened.permitted, view.tier, screened.worth.priority(propensity))
-    slots = [
+def _slots(ask: Ask, view: View) -> list[Slot]:
+    return [
         Slot(n, rank, view.placements[placement.name])
         for n, placement in enumerate(ask.placements)
         for rank in range(1, placement.limit + 1)
     ]
-    return fill(slots, field, screened.limits, view.channel.gamma if gamma is None else gamma, draw)
+
+
+def _field(screened: Screened, rows: NDArray[np.int64], scores: Scores) -> Field:
+    propensity = np.zeros(len(screened.view))
+    propensity[rows] = scores.propensity
+    return Field(screened.permitted, screened.view.tier, screened.worth.priority(propensity))
 
 
 def _seal(picks: Sequence[Pick], screened: Screened) -> list[Pick]:

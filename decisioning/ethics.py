@@ -3,11 +3,13 @@
 The protections (hardship, vulnerability, complaint, …) are deny gates of the release; see `release._gates`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from decisioning.actions import PROFILING
-from decisioning.arbitration import NOTHING, Pick
+from decisioning.arbitration import NOTHING, Field, Limits, Pick, Slot
 from decisioning.consent import Permission
 from decisioning.release import Release, View
 from decisioning.rules import History
@@ -16,9 +18,10 @@ from decisioning.schema import Facts
 
 @dataclass(frozen=True)
 class Mood:
-    """What the emotion layer asks for: no sales, a tone, a person to take over."""
+    """What the emotion layer asks for: no sales, help that was held back, a tone, a person to take over."""
 
     silence_sales: bool = False
+    let_through: frozenset[str] = frozenset()
     tone: str | None = None
     handover: str | None = None
 
@@ -34,16 +37,54 @@ def mood(release: Release, facts: Facts, history: History) -> Mood:
     felt = [rule for rule, when in release.emotion if when.truth(facts, history) is True]
     return Mood(
         silence_sales=any(r.silence_sales for r in felt),
+        let_through=frozenset(name for r in felt for name in r.let_through),
         tone=next((r.tone for r in felt if r.tone), None),
         handover=next((r.handover for r in felt if r.handover), None),
     )
 
 
-def apply(felt: Mood, picks: Sequence[Pick], view: View) -> list[Pick]:
-    """The slate after the emotion layer: it takes sales out, adds none, and leaves everything computed as it was."""
-    if not felt.silence_sales:
-        return list(picks)
-    return [Pick(p.slot, NOTHING, p.probability) if _sells(p, view) else p for p in picks]
+def apply(
+    felt: Mood, picks: Sequence[Pick], slots: Sequence[Slot], view: View, field: Field, limits: Limits
+) -> list[Pick]:
+    """The slate after the emotion layer: sales taken out, help before the rest; what was computed stays as it was.
+
+    `field` and `limits` are those of everyone who passed every filter: help that did not pass is not let through.
+    """
+    quiet = felt.silence_sales
+    left = [Pick(p.slot, NOTHING, p.probability) if quiet and _sells(p, view) else p for p in picks]
+    helped = list(_help(felt, slots, view, field, limits))
+    return _seated(helped, left, slots, limits) if helped else left
+
+
+def _help(felt: Mood, slots: Sequence[Slot], view: View, field: Field, limits: Limits) -> Iterator[tuple[Slot, int]]:
+    """What is let through, best first, each with a slot of the first placement that can hold it."""
+    named = np.asarray([a.id in felt.let_through for a in view.actions], dtype=np.bool_)
+    found = np.flatnonzero(field.permitted & view.held & named)
+    free = list(slots)
+    for candidate in found[np.lexsort((-field.priority[found], field.tier[found]))].tolist():
+        slot = next((s for s in free if s.members[candidate]), None)
+        if slot is not None and limits.room()[candidate]:
+            limits = limits.without(candidate)
+            free.remove(slot)
+            yield slot, candidate
+
+
+def _seated(
+    helped: Sequence[tuple[Slot, int]], left: Sequence[Pick], slots: Sequence[Slot], limits: Limits
+) -> list[Pick]:
+    """Per placement help first, then what was picked for it, as far as slots and limits go."""
+    for _, candidate in helped:
+        limits = limits.without(candidate)
+    seated: list[Pick] = []
+    for placement in dict.fromkeys(s.placement for s in slots):
+        queue = [(c, 1.0) for s, c in helped if s.placement == placement]
+        for pick in left:
+            if pick.slot.placement == placement and (pick.candidate == NOTHING or limits.room()[pick.candidate]):
+                queue.append((pick.candidate, pick.probability))
+                limits = limits if pick.candidate == NOTHING else limits.without(pick.candidate)
+        seats = (s for s in slots if s.placement == placement)
+        seated += [Pick(seat, c, p) for seat, (c, p) in zip(seats, queue, strict=False)]
+    return seated
 
 
 def _sells(pick: Pick, view: View) -> bool:

@@ -113,17 +113,22 @@ class Cap(Strict):
 
 
 class EmotionRule(Strict):
-    """What the emotion layer does while `when` is TRUE; `handover` is the reason given to the person called."""
+    """What the emotion layer does while `when` is TRUE.
+
+    `let_through`: actions that help, which are held back otherwise and now come before everything else. `handover`:
+    the reason given to the person called.
+    """
 
     id: Id
     when: Text
     silence_sales: bool = False
+    let_through: Annotated[tuple[Id, ...], BeforeValidator(_one_as_tuple)] = ()
     tone: Id | None = None
     handover: Text | None = None
 
     @model_validator(mode="after")
     def _does_something(self) -> Self:
-        if not (self.silence_sales or self.tone or self.handover):
+        if not (self.silence_sales or self.let_through or self.tone or self.handover):
             raise ValueError("it does nothing", "add `silence_sales: true`, `tone: calm` or `handover: a reason`")
         return self
 

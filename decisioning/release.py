@@ -73,7 +73,10 @@ class CompiledCap:
 
 @dataclass(frozen=True)
 class View:
-    """The candidates of one channel as columns of length k, in order of treatment id."""
+    """The candidates of one channel as columns of length k, in order of treatment id.
+
+    `held`: help that only the emotion layer lets through.
+    """
 
     channel: Channel
     candidates: NDArray[np.int64]
@@ -82,6 +85,7 @@ class View:
     ids: tuple[str, ...]
     tier: NDArray[np.int8]
     commercial: Mask
+    held: Mask
     of_account: Mask
     needs_person: Mask
     placements: Mapping[str, Mask]
@@ -171,6 +175,7 @@ def _compile_view(release: Release, channel: Channel) -> View:
     groups = {g: n for n, g in enumerate(sorted({a.group for a in catalogue.actions}))}
     order = {a: n for n, a in enumerate(release.actions)}
     points = catalogue.settings.eur_per_point
+    held = {name for rule in catalogue.emotion for name in rule.let_through}
     return View(
         channel=channel,
         candidates=np.asarray(index, dtype=np.int64),
@@ -179,6 +184,7 @@ def _compile_view(release: Release, channel: Channel) -> View:
         ids=tuple(full_id(a, t) for a, t in zip(actions, treatments, strict=True)),
         tier=np.fromiter((TIERS[a.tier] for a in actions), np.int8, k),
         commercial=_mask(actions, lambda a: a.commercial),
+        held=_mask(actions, lambda a: a.id in held),
         of_account=_mask(actions, lambda a: a.scope == "account"),
         needs_person=_mask(actions, lambda a: a.automation != "automatic" and not channel.human),
         placements={p: np.fromiter((p in t.placements for t in treatments), np.bool_, k) for p in channel.placements},

@@ -21,14 +21,15 @@ class Http(Strict):
     """How requests come in.
 
     `request_timeout_s` is the longest a request may take once it was let in. At most `max_ongoing_requests` run and
-    `max_queued_requests` wait; what comes beyond that is answered 503 with Retry-After at once.
+    `max_queued_requests` wait, by default about a second of work; what comes beyond is answered 503 with Retry-After at
+    once.
     """
 
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
     request_timeout_s: Annotated[float, Field(gt=0, le=60)] = 2.0
     max_ongoing_requests: Annotated[int, Field(ge=1, le=1000)] = 16
-    max_queued_requests: Annotated[int, Field(ge=0, le=10_000)] = 64
+    max_queued_requests: Annotated[int, Field(ge=0, le=10_000)] = 200
 
 
 class Database(Strict):

@@ -96,10 +96,10 @@ actions:
          tone: {calm: {en: {title: "{illness}"}}}}
 caps: [{id: new, count: customer, limit: 0, window_days: 800}]
 policies:
-  - {id: kind, level: suitability, deny: "mood < 0.0 && illness", attach: {action: new}}
+  - {id: kind, level: suitability, deny: "illness", attach: {action: new}}
   - {id: kinder, level: suitability, deny: illness, attach: {issue: [hardship]}}
   - {id: longest, level: contact, permit: 'history(action, "declined", "800d") == 0'}
-emotion: [{id: new, when: "mood < 0.0 || illness", silence_sales: true, tone: neutral}]
+emotion: [{id: new, when: "mood < 0.0 || illness", silence_sales: true, let_through: [new], tone: neutral}]
 personas: [{id: new, channel: web, placements: [hero], facts: {age: 130, fee_eur: 0, plan: plus}, expect: {none: true}}]
 """
 

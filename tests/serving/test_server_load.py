@@ -84,7 +84,7 @@ def test_at_70_percent_of_capacity_all_are_answered_and_in_the_ledger(
 
 @pytest.mark.parametrize("count", [1_500, pytest.param(20_000, marks=pytest.mark.long)])
 def test_beyond_capacity_only_429_or_503_with_retry_after(server: Server, customers: list[str], count: int) -> None:
-    load = asyncio.run(closed_loop(server.port, asking(f"beyond-{count}", customers), connections=200, count=count))
+    load = asyncio.run(closed_loop(server.port, asking(f"beyond-{count}", customers), connections=400, count=count))
     assert {200} < set(load.statuses) <= {200, 429, 503}
     assert turned_away(a for a in load.answers if a.status != 200)
     assert len(load.answers) == count
