@@ -2,6 +2,10 @@
 
 No record means no. A basis (contract, legal obligation) is a citable record of the catalogue; an objection, a refusal
 or a withdrawal on the same purpose is stronger than any basis but a legal obligation.
+
+The visitors linked to a person can only narrow: a visitor's word on (purpose, channel) is settled among the words on
+its own stream (this channel's against all channels'), and then a refusal binds the person, whatever its age, and of
+two grants the one that expires sooner holds. A visitor's grant permits the person nothing.
 """
 
 from collections.abc import Iterable, Mapping
@@ -40,21 +44,21 @@ def latest(standing: Standing, purpose: str, channel: str) -> Consent | None:
 
 
 def permission(standing: Standing, purpose: Purpose, channel: str, bases: Iterable[Basis], now_us: int) -> Permission:
-    """Whether `purpose` is allowed on `channel` now."""
+    """Whether `purpose` is allowed on `channel` now, to a person as far as every linked visitor allows it, too."""
     record = latest(standing, purpose.id, channel)
-    refused = record is not None and record.status != "granted"
+    narrowed = _narrowed(standing.visitors, purpose.id, channel, now_us)
+    refused = narrowed.refused or (record is not None and record.status != "granted")
     for basis in bases:
         covers = basis.purpose == purpose.id and channel in basis.channels
         if covers and (not refused or basis.basis == "legal-obligation"):
             return Permission(True, f"basis:{basis.id}", "")
     if record is None:
-        return Permission(False, None, "no record")
+        return Permission(False, None, narrowed.why or "no record")
     cited = f"consent:{record.purpose}/{record.channel}@{record.record}"
-    if refused:
+    if record.status != "granted":
         return Permission(False, cited, record.status)
-    if why := _lapsed(record, purpose, now_us):
-        return Permission(False, cited, why)
-    return Permission(True, cited, "")
+    why = narrowed.why or _lapsed(record, purpose, now_us)
+    return Permission(not why, cited, why)
 
 
 def permissions(
@@ -66,6 +70,24 @@ def permissions(
 ) -> dict[str, Permission]:
     """Every purpose's permission on one channel."""
     return {p.id: permission(standing, p, channel, bases, now_us) for p in purposes.values()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Narrowed:
+    """What linked visitors take away: by refusing, or with a grant that has expired."""
+
+    refused: bool = False
+    why: str = ""
+
+
+def _narrowed(visitors: Iterable[Standing], purpose: str, channel: str, now_us: int) -> _Narrowed:
+    words = [word for visitor in visitors if (word := latest(visitor, purpose, channel)) is not None]
+    for word in words:
+        if word.status != "granted":
+            return _Narrowed(True, f"{word.status} by a linked visitor")
+    if any(word.expires_us is not None and word.expires_us <= now_us for word in words):
+        return _Narrowed(False, "expired for a linked visitor")
+    return _Narrowed()
 
 
 def _find(consents: Iterable[Consent], purpose: str, channel: str) -> Consent | None:

@@ -73,6 +73,11 @@ class Known:
     account: Standing | None = None
     degraded: tuple[str, ...] = ()
 
+    @property
+    def linked(self) -> dict[str, int]:
+        """The versions read of the visitors that are merged into `person`, by stream, sorted."""
+        return {visitor.stream: visitor.version for visitor in self.person.visitors}
+
 
 @dataclass(frozen=True)
 class Scores:

@@ -4,6 +4,7 @@ BrainError
 ├── ConfigError        a file of the workspace is wrong (file, line, suggestion)
 ├── RequestError       a request is wrong (field)
 │   ├── RequestReused  the same request_id with another body
+│   ├── LinkedElsewhere  the identifier is another customer's
 │   └── NotFound       no such decision, offer, release or model
 ├── Conflict           another record came first; decide again
 ├── Unavailable        the ledger or a store cannot be reached; nothing was decided
@@ -51,6 +52,10 @@ class RequestError(BrainError):
 
 class RequestReused(RequestError):
     """The same `request_id` came with another body."""
+
+
+class LinkedElsewhere(RequestError):
+    """The identifier is linked to another customer, or was at that time; it must be unlinked there first."""
 
 
 class NotFound(RequestError):

@@ -53,7 +53,7 @@ def sealed(run: Run, picks: Sequence[Pick], paused: tuple[str, ...], supersedes:
     record = {
         "decision_id": run.decision_id,
         "request": run.ask.model_dump(mode="json", exclude_defaults=True),
-        "read": {"person": known.person.version, "account": known.account.version if known.account else None},
+        "read": _read(known),
         "decided_us": run.now_us,
         "environment": run.environment,
         "release": run.release.hash,
@@ -72,6 +72,12 @@ def sealed(run: Run, picks: Sequence[Pick], paused: tuple[str, ...], supersedes:
         o["offer_id"] for p, o in zip(chosen, offers, strict=True) if run.screened.view.of_account[p.candidate]
     }
     return Decision(record, tuple(c for c in contacts if c["offer_id"] in of_account))
+
+
+def _read(known: Known) -> dict[str, Any]:
+    """The versions of the streams that were read; `linked` only where there are any, as in records from before it."""
+    read = {"person": known.person.version, "account": known.account.version if known.account else None}
+    return {**read, "linked": known.linked} if known.linked else read
 
 
 def _scores(run: Run, chosen: Sequence[Pick]) -> dict[str, Any]:

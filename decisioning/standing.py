@@ -10,6 +10,7 @@ from typing import Literal
 ConsentStatus = Literal["granted", "refused", "withdrawn", "objected"]
 ContactState = Literal["reserved", "expired", "not_delivered", "delivered", "seen", "pitched"]
 CountsOn = Literal["decided", "delivered", "seen"]
+LinkKind = Literal["cookie", "device", "email", "wristband", "visitor"]
 ALL_CHANNELS = "*"
 
 
@@ -65,8 +66,32 @@ class Happened:
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """The latest word on whether a visitor, named by its stream, is this person; kept once unlinked, too."""
+
+    visitor: str
+    kind: LinkKind
+    source: str
+    occurred_us: int
+    linked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The latest word on whose a visitor is: what the visitor's own stream says, so that it is one person's at most."""
+
+    person: str
+    occurred_us: int
+    linked: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
-    """Everything screening needs from the ledger about one subject; `version` 0 is a subject never heard of."""
+    """Everything screening needs from the ledger about one subject; `version` 0 is a subject never heard of.
+
+    `links` are a person's, `holder` is a visitor's. `visitors` are the standings that `decisioning.identity.merged`
+    took in, sorted by stream; no fold has any.
+    """
 
     stream: str
     version: int = 0
@@ -75,6 +100,14 @@ class Standing:
     outcomes: dict[str, tuple[Happened, ...]] = field(default_factory=dict)
     erased: bool = False
     restricted: bool = False
+    links: tuple[Link, ...] = ()
+    holder: Holder | None = None
+    visitors: tuple["Standing", ...] = ()
+
+    @property
+    def linked(self) -> tuple[str, ...]:
+        """The streams of the visitors that are this person now, sorted."""
+        return tuple(link.visitor for link in self.links if link.linked)
 
     def history(self, action: str, outcome: str, since_us: int) -> int:
         """How often `outcome` happened for `action` at or after `since_us`."""

@@ -1,7 +1,8 @@
 """The HTTP contract: what comes in, strictly; and problem details (RFC 9457) that name the field."""
 
+import re
 from datetime import datetime
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic_core import to_json
@@ -9,13 +10,16 @@ from pydantic_core import to_json
 from decisioning.actions import microseconds
 from decisioning.decision import Ask, SubjectId
 from decisioning.errors import RequestError
+from decisioning.identity import visitor_id
 from decisioning.schema import Strict
-from decisioning.standing import ALL_CHANNELS, ConsentStatus
+from decisioning.standing import ALL_CHANNELS, ConsentStatus, LinkKind
 
 MAX_BODY_BYTES = 1_000_000
 MAX_ITEMS = 1_000
 MAX_FACTS = 1_000
 EARLIEST_YEAR, LATEST_YEAR = 1990, 2200
+MAX_ID = 128
+_HASH = re.compile(r"[0-9a-f]{32,128}")
 
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z][a-z0-9_-]*$")]
 FactName = Annotated[str, Field(min_length=1, max_length=64)]
@@ -35,9 +39,13 @@ def _plausible(name: str, moment: datetime | None) -> None:
 
 
 class ConsentIn(_Body):
-    """One word of a customer on a purpose. Withdrawing takes no more fields than granting; channel null is all."""
+    """One word of a customer or a visitor on a purpose.
 
-    customer_id: SubjectId
+    Withdrawing takes no more fields than granting; channel null is all.
+    """
+
+    customer_id: SubjectId | None = None
+    visitor_id: SubjectId | None = None
     purpose: Name
     channel: Name | None = None
     status: ConsentStatus
@@ -50,6 +58,8 @@ class ConsentIn(_Body):
     def _times(self) -> Self:
         _plausible("occurred_at", self.occurred_at)
         _plausible("expires_at", self.expires_at)
+        if (self.customer_id is None) == (self.visitor_id is None):
+            raise ValueError("customer_id: name either a customer_id or a visitor_id")
         if self.status == "granted" and not self.notice_version:
             raise ValueError("notice_version: a grant names the notice that the customer saw")
         return self
@@ -85,6 +95,41 @@ class OutcomeIn(_Body):
             raise ValueError("offer_id: name an offer_id, or both customer_id and action")
         if self.offer_id is not None and (self.customer_id is not None or self.action is not None):
             raise ValueError("offer_id: an offer already says whose it is; leave customer_id and action out")
+        return self
+
+
+class IdentifierIn(_Body):
+    """How a visitor is known: of an e-mail address its hash, never the address."""
+
+    kind: LinkKind
+    value: SubjectId
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.kind == "email" and not _HASH.fullmatch(self.value):
+            raise ValueError("value: expected a hash of the address, in lower-case hexadecimal digits")
+        if len(self.visitor_id) > MAX_ID:
+            raise ValueError(f"value: with its kind it may have {MAX_ID} characters")
+        return self
+
+    @property
+    def visitor_id(self) -> str:
+        """The id under which requests, consents and signals name the same visitor."""
+        return visitor_id(self.kind, self.value)
+
+
+class IdentityIn(_Body):
+    """Whether an identifier is this customer's. `linked` at login; a shared device is `unlinked` when they leave."""
+
+    customer_id: SubjectId
+    identifier: IdentifierIn
+    status: Literal["linked", "unlinked"]
+    source: Annotated[str, Field(min_length=1, max_length=128)]
+    occurred_at: AwareDatetime | None = None
+
+    @model_validator(mode="after")
+    def _times(self) -> Self:
+        _plausible("occurred_at", self.occurred_at)
         return self
 
 
@@ -155,4 +200,4 @@ def _as_request_error(error: ValidationError) -> RequestError:
     return RequestError(path or "body", message)
 
 
-__all__ = ["Ask", "ConsentIn", "OutcomeIn", "Problem", "ProfilePatch", "parse", "parse_many", "problem"]
+__all__ = ["Ask", "ConsentIn", "IdentityIn", "OutcomeIn", "Problem", "ProfilePatch", "parse", "parse_many", "problem"]

@@ -7,6 +7,7 @@ import numpy as np
 from decisioning.decision import Ask, Known, canonical
 from decisioning.engine import replay, screened_for
 from decisioning.errors import NotFound, Refused
+from decisioning.identity import merged
 from features.ledger import Record
 from serving.runtime import Brain
 
@@ -18,6 +19,8 @@ def explain(brain: Brain, decision_id: str) -> dict[str, Any]:
         raise NotFound("decision_id", "no such decision was made here")
     if record.body is None:
         raise NotFound("decision_id", "the customer was erased, and this decision with them")
+    if _forgotten(brain, record.body):
+        raise NotFound("decision_id", "a linked visitor was erased, and with them what this decision was made from")
     body = record.body
     return {
         **body["answer"],
@@ -33,14 +36,27 @@ def explain(brain: Brain, decision_id: str) -> dict[str, Any]:
 
 
 def known_then(brain: Brain, stream: str, body: dict[str, Any]) -> Known:
-    """What was known when it was decided: the facts as served, and the standings at the versions that were read."""
+    """What was known when it was decided: the facts as served, and the standings at the versions that were read.
+
+    The person's is merged with those of the visitors that were linked then.
+    """
     read, account = body["read"], None
     if read["account"] is not None:
         account = brain.ledger.fold_at(
             brain.ledger.stream_of("account", body["request"]["account_id"]), read["account"]
         )
-    person = brain.ledger.fold_at(stream, read["person"])
+    visitors = [brain.ledger.fold_at(visitor, version) for visitor, version in read.get("linked", {}).items()]
+    person = merged(brain.ledger.fold_at(stream, read["person"]), visitors)
     return Known(body["facts"], person, account, tuple(body["degraded"]))
+
+
+def erased(brain: Brain, record: Record) -> bool:
+    """Whether what the decision was made from is gone: with its own subject, or with a visitor linked to it then."""
+    return record.body is None or _forgotten(brain, record.body)
+
+
+def _forgotten(brain: Brain, body: dict[str, Any]) -> bool:
+    return any(standing.erased for standing in brain.ledger.read(*body["read"].get("linked", ())))
 
 
 def recomputes(brain: Brain, record: Record) -> bool:

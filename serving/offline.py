@@ -69,7 +69,7 @@ def verify(workspace: Workspace, sample: int | None) -> dict[str, Any]:
                 if (record.stream, record.version) not in chosen:
                     continue
                 tell(checked + erased, len(chosen), "recomputing decisions")
-                if record.body is None:
+                if record.body is None or explaining.erased(brain, record):
                     erased += 1
                     continue
                 checked += 1

@@ -25,11 +25,15 @@ async def record_consents(brain: Brain, told: Sequence[ConsentIn]) -> dict[str, 
             raise RequestError(_at(told, n, "purpose"), f"no such purpose; known are {', '.join(purposes)}")
         if consent.channel is not None and consent.channel not in channels:
             raise RequestError(_at(told, n, "channel"), f"no such channel; known are {', '.join(channels)}")
-    entries = [
-        Entry(brain.ledger.stream_of("person", c.customer_id), "consent", c.body(), _when(c.occurred_at)) for c in told
-    ]
+    entries = [Entry(_consenting(brain, c), "consent", c.body(), _when(c.occurred_at)) for c in told]
     await asyncio.wrap_future(brain.ledger.submit(entries))
     return {"recorded": len(entries)}
+
+
+def _consenting(brain: Brain, told: ConsentIn) -> str:
+    if told.visitor_id is not None:
+        return brain.ledger.stream_of("visitor", told.visitor_id)
+    return brain.ledger.stream_of("person", told.customer_id or "")
 
 
 async def record_outcomes(brain: Brain, told: Sequence[OutcomeIn]) -> dict[str, Any]:
@@ -91,10 +95,16 @@ def export(brain: Brain, customer_id: str, after: int, limit: int = MAX_LISTED) 
 
 
 async def erase(brain: Brain, customer_id: str) -> dict[str, Any]:
-    """Forgets a customer: profile, history and every body in the ledger; a tombstone keeps them left alone."""
+    """Forgets a customer: profile, history and every body in the ledger; a tombstone keeps them left alone.
+
+    The visitors linked to them go with them. What is stored of those goes first, too: once the customer is erased,
+    nothing says who they were, should this have to be run again.
+    """
     stream = brain.ledger.stream_of("person", customer_id)
-    await asyncio.to_thread(brain.ledger.erase, stream)
-    await asyncio.to_thread(brain.snapshot.profiles.delete, stream)
+    for visitor in brain.ledger.read(stream)[0].linked:
+        await asyncio.to_thread(brain.snapshot.profiles.delete, visitor)
+    for erased in await asyncio.to_thread(brain.ledger.erase, stream):
+        await asyncio.to_thread(brain.snapshot.profiles.delete, erased)
     return {"customer_id": customer_id, "erased": True}
 
 
@@ -167,6 +177,16 @@ def _told(standing: Standing) -> dict[str, Any]:
                 "expires_at": iso(c.expires_us) if c.expires_us is not None else None,
             }
             for c in standing.consents
+        ],
+        "links": [
+            {
+                "visitor": link.visitor,
+                "kind": link.kind,
+                "status": "linked" if link.linked else "unlinked",
+                "source": link.source,
+                "occurred_at": iso(link.occurred_us),
+            }
+            for link in standing.links
         ],
         "contacts": [
             {"offer_id": c.offer_id, "action": c.action, "channel": c.channel, "at": iso(c.at_us), "state": c.state}

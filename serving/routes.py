@@ -16,6 +16,7 @@ from decisioning.decision import Ask
 from decisioning.errors import (
     BrainError,
     Conflict,
+    LinkedElsewhere,
     NotFound,
     Refused,
     RequestError,
@@ -23,8 +24,18 @@ from decisioning.errors import (
     SealBroken,
     Unavailable,
 )
-from serving import explaining, recording
-from serving.contract import MAX_BODY_BYTES, ConsentIn, OutcomeIn, Problem, ProfilePatch, parse, parse_many, problem
+from serving import explaining, identities, recording
+from serving.contract import (
+    MAX_BODY_BYTES,
+    ConsentIn,
+    IdentityIn,
+    OutcomeIn,
+    Problem,
+    ProfilePatch,
+    parse,
+    parse_many,
+    problem,
+)
 from serving.runtime import Brain
 
 REFRESH_S = 0.5
@@ -35,6 +46,7 @@ COMPACT_S = 600.0
 JSON, PROBLEM = "application/json", "application/problem+json"
 STATUS: tuple[tuple[type[BrainError], int, str], ...] = (
     (RequestReused, 409, "request_id reused"),
+    (LinkedElsewhere, 409, "linked to another customer"),
     (NotFound, 404, "not found"),
     (RequestError, 422, "invalid request"),
     (Refused, 422, "refused"),
@@ -103,6 +115,11 @@ def _decision_routes(app: FastAPI, brain: Brain) -> None:
     async def consents(request: Request) -> Response:
         """What the customer allows, refuses, withdraws or objects to: one or an array."""
         return _json(await recording.record_consents(brain, parse_many(ConsentIn, await _read(request))))
+
+    @app.post("/v1/identities", openapi_extra=_body(IdentityIn), responses=_problems(404, 409, 413, 422, 503))
+    async def identity(request: Request) -> Response:
+        """Whether an identifier (a cookie, a device, a hashed address) is this customer's."""
+        return _json(await identities.record_identity(brain, parse(IdentityIn, await _read(request))))
 
 
 def _customer_routes(app: FastAPI, brain: Brain) -> None:

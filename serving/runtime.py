@@ -15,6 +15,7 @@ from decisioning.release import Release
 from decisioning.schema import BUILT_IN, Facts, FeatureSchema, Value
 from decisioning.standing import Standing
 from features.ledger import Duplicate, Entry, Ledger, Record, now_us
+from features.ledger.links import united
 from features.online import Profiles
 from features.online import checked as checked_value
 from features.store import Store
@@ -165,17 +166,20 @@ class Brain:
         entries = [Entry(person.stream, "decision", record, at_us, person.version, key, alias)]
         account = known.account
         if account is None:
-            return entries, {}
+            return entries, known.linked
         if not decision.account_contacts:
-            return entries, {account.stream: account.version}
+            return entries, {**known.linked, account.stream: account.version}
         body = {"decision_id": record["decision_id"], "contacts": list(decision.account_contacts)}
         entries.append(Entry(account.stream, "account_decision", body, at_us, account.version))
-        return entries, {}
+        return entries, known.linked
 
     def known(self, ask: Ask, snapshot: Snapshot, at_us: int, overrides: Facts | None = None) -> Known:
-        """What the brain knows now of the request's subjects; a profile that cannot be read is no profile."""
-        streams = self.streams(ask)
-        standings = self.ledger.read(*streams)
+        """What the brain knows now of the request's subjects; a profile that cannot be read is no profile.
+
+        A person's standing is merged with those of the visitors linked to them, `Known.linked`. A request that names
+        a visitor knows that visitor's own stream alone, linked or not: the device may be shared.
+        """
+        standings = united(self.ledger.read(*self.streams(ask)), self.ledger.read)
         schema = snapshot.release.schema
         context = checked(ask.context, schema, ("context",), "context")
         facts, degraded = self._profile(snapshot.profiles, standings, at_us)

@@ -11,6 +11,7 @@ from decisioning.consent import permission
 from decisioning.release import Release
 from decisioning.standing import Standing
 from features.ledger import Ledger
+from features.ledger.links import united
 from features.matrix import FeatureMatrix, columns_from_table
 from features.views import TIME
 from training.dataset import Progress
@@ -55,9 +56,9 @@ def known_subjects(history: "History") -> list[str]:
 
 
 def profiled(streams: Sequence[str], ledger: Ledger, release: Release, now_us: int) -> list[str]:
-    """Those of whom a personal score may be computed, for some channel at least."""
+    """Those of whom a personal score may be computed, for some channel at least; linked visitors' refusals bind."""
     parts = (streams[at : at + _READ] for at in range(0, len(streams), _READ))
-    standings = (standing for part in parts for standing in ledger.read(*part))
+    standings = (standing for part in parts for standing in united(ledger.read(*part), ledger.read))
     return [s.stream for s in standings if _may_profile(s, release, now_us)]
 
 

@@ -135,6 +135,10 @@ class Plan:
         """Whether the stream, one of those it was made for, ends in an erased subject."""
         return self._heads[stream].fold.erased
 
+    def standing(self, stream: str) -> Fold:
+        """What the stream, one of those it was made for, folds to."""
+        return self._heads[stream].fold
+
     def landed(self, connection: Connection) -> bool:
         """Whether an earlier attempt to write this plan was committed after all."""
         if not self._records:

@@ -8,19 +8,21 @@ from typing import Any, TypeVar
 
 from pydantic_core import from_json, to_json
 
-from decisioning.standing import Consent, Contact, Happened
+from decisioning.standing import Consent, Contact, Happened, Holder, Link
 from features.ledger.standing import Fold
 
-FORMAT = 1
-_T = TypeVar("_T", Consent, Contact, Happened)
+FORMAT = 2
+"""Format 1 ended before the links; `decode` reads it as a standing without any."""
+_T = TypeVar("_T", Consent, Contact, Happened, Link)
+_ROWS = (Consent, Contact, Happened, Link)
 
 
 def _names(cls: type[Any]) -> tuple[str, ...]:
     return tuple(f.name for f in fields(cls))
 
 
-_COLUMNS = {cls: tuple(map(attrgetter, _names(cls))) for cls in (Consent, Contact, Happened)}
-_SLOTS = {cls: tuple(getattr(cls, name).__set__ for name in _names(cls)) for cls in (Consent, Contact, Happened)}
+_COLUMNS = {cls: tuple(map(attrgetter, _names(cls))) for cls in _ROWS}
+_SLOTS = {cls: tuple(getattr(cls, name).__set__ for name in _names(cls)) for cls in _ROWS}
 
 
 def encode(fold: Fold) -> bytes:
@@ -37,15 +39,18 @@ def encode(fold: Fold) -> bytes:
             fold.latest_us,
             fold.restricted_us,
             fold.pending,
+            _columns(Link, fold.links),
+            fold.holder and [fold.holder.person, fold.holder.occurred_us, fold.holder.linked],
         ]
     )
 
 
 def decode(stream: str, version: int, body: bytes) -> Fold:
     """What `encode` was given; 50 contacts in 40 microseconds."""
-    _, consents, contacts, happened, erased, restricted, latest_us, restricted_us, pending = from_json(
+    _, consents, contacts, happened, erased, restricted, latest_us, restricted_us, pending, *since_2 = from_json(
         body, cache_strings="none"
     )
+    links, holder = since_2 or ((), None)
     return Fold(
         stream,
         version,
@@ -54,9 +59,11 @@ def decode(stream: str, version: int, body: bytes) -> Fold:
         _by_action(_rows(Happened, happened)),
         erased,
         restricted,
-        latest_us,
-        restricted_us,
-        {offer: tuple((state, at_us) for state, at_us in marks) for offer, marks in pending.items()},
+        tuple(_rows(Link, links)),
+        Holder(*holder) if holder else None,
+        latest_us=latest_us,
+        restricted_us=restricted_us,
+        pending={offer: tuple((state, at_us) for state, at_us in marks) for offer, marks in pending.items()},
     )
 
 

@@ -13,6 +13,8 @@ Bodies, by kind (JSON objects; `occurred_us` is a column of the record, not part
 - `observation`: action (`none` = nothing was done), channel; optional observation_id, treatment, group, issue,
   outcomes (each outcome; optional value_eur, occurred_us)
 - `flag`: restricted
+- `link`, `unlink` (a person's): visitor (its stream), kind, source
+- `linked_to` (a visitor's): person (their stream), linked
 - `tombstone`: empty
 """
 
@@ -24,7 +26,17 @@ from typing import Any, cast, get_args
 
 from pydantic_core import to_json
 
-from decisioning.standing import Consent, ConsentStatus, Contact, ContactState, Happened, Standing
+from decisioning.standing import (
+    Consent,
+    ConsentStatus,
+    Contact,
+    ContactState,
+    Happened,
+    Holder,
+    Link,
+    LinkKind,
+    Standing,
+)
 
 Body = Mapping[str, Any]
 Changes = dict[str, Any]
@@ -38,6 +50,7 @@ NEVER_US = -(2**62)
 _FOREVER_US = 2**62
 _STATE_RANK: dict[str, int] = {state: rank for rank, state in enumerate(get_args(ContactState))}
 _STRICTNESS: dict[str, int] = {"granted": 0, "refused": 1, "withdrawn": 2, "objected": 3}
+_LINK_KINDS: frozenset[str] = frozenset(get_args(LinkKind))
 assert set(_STRICTNESS) == set(get_args(ConsentStatus))
 
 
@@ -187,6 +200,33 @@ def _flag(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
     return {"restricted": restricted, "restricted_us": restricted_us}
 
 
+def _link(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
+    return _add_link(fold, body, occurred_us, linked=True)
+
+
+def _unlink(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
+    return _add_link(fold, body, occurred_us, linked=False)
+
+
+def _add_link(fold: Fold, body: Body, occurred_us: int, *, linked: bool) -> Changes:
+    if body["kind"] not in _LINK_KINDS:
+        raise ValueError("no such kind of identifier")
+    told = Link(body["visitor"], body["kind"], body["source"], occurred_us, linked)
+    by_visitor = {link.visitor: link for link in fold.links}
+    by_visitor[told.visitor] = max(by_visitor.get(told.visitor, told), told, key=link_order)
+    return {"links": tuple(by_visitor[visitor] for visitor in sorted(by_visitor))}
+
+
+def link_order(link: Link) -> tuple[int, bool, str, str]:
+    """Latest in the world last; of two told for the same time the one that unlinks."""
+    return link.occurred_us, not link.linked, link.kind, link.source
+
+
+def _linked_to(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
+    told = Holder(body["person"], occurred_us, bool(body["linked"]))
+    return {"holder": max(fold.holder or told, told, key=lambda h: (h.occurred_us, not h.linked, h.person))}
+
+
 def _forget(fold: Fold) -> Fold:
     """Without what is older than the horizon; a mark lives twice as long, as its decision may be that much younger."""
     since_us = fold.latest_us - HORIZON_US
@@ -214,6 +254,9 @@ _FOLDS: dict[str, Callable[[Fold, Body, int, int], Changes]] = {
     "outcome": _outcome,
     "observation": _observation,
     "flag": _flag,
+    "link": _link,
+    "unlink": _unlink,
+    "linked_to": _linked_to,
     "tombstone": _tombstone,
 }
 KINDS = frozenset(_FOLDS)
