@@ -14,7 +14,7 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 from decisioning.errors import NotFound, Refused
 from decisioning.standing import Standing
 from features.ledger.database import Database
-from features.ledger.erasure import erase_stream
+from features.ledger.links import erase_subject
 from features.ledger.records import Activation, Entry, Prepared, Record, keyed_hash, prepare, record_of
 from features.ledger.snapshot import decode
 from features.ledger.standing import Fold, apply
@@ -166,15 +166,17 @@ class Ledger:
         )
         return [record_of(row) for row in self._database.fetch(statement)]
 
-    def erase(self, stream: str) -> None:
+    def erase(self, stream: str) -> tuple[str, ...]:
         """Destroy every body and salt of a stream; a tombstone stays, and with it the subject is left alone for good.
 
-        The chain still verifies. What is appended later leaves its hash only. Safe to run again.
+        A person's linked visitors are erased with them; a visitor that is erased is unlinked. Gives the streams that
+        were erased. The chains still verify. What is appended later leaves its hash only. Safe to run again.
 
         :raises Unavailable: also when the bytes are not yet gone from the files; run it again
         """
-        self._writer.run(partial(erase_stream, stream=stream, now_us=self._clock()))
+        erased = self._writer.run(partial(erase_subject, stream=stream, now_us=self._clock()))
         self._database.scrub()
+        return erased
 
     def verify(self, stream: str | None = None) -> Iterator[Flaw]:
         """Everything in a stream, or in all of them, that is not as it was appended."""
