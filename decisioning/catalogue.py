@@ -9,8 +9,9 @@ from decisioning.actions import Action, Basis, Channel, Purpose, Settings, micro
 from decisioning.check import Environment, check
 from decisioning.check_shape import Draft, draft
 from decisioning.errors import ConfigError, Problem
-from decisioning.policies import Cap, EmotionRule, Persona, Policy, Protection
+from decisioning.policies import Cap, EmotionRule, Moment, Persona, Policy, Protection
 from decisioning.schema import Feature, FeatureSchema, Strict, Value
+from decisioning.signals import SignalType
 from decisioning.source import parse
 
 MAX_TOTAL_CHARACTERS = 100_000_000
@@ -21,6 +22,7 @@ class Catalogue(Strict):
     """What a release says, each section sorted by id, so that the order of files and items changes nothing."""
 
     settings: Settings = Settings()
+    signals: tuple[SignalType, ...] = ()
     features: tuple[Feature, ...] = ()
     purposes: tuple[Purpose, ...] = ()
     bases: tuple[Basis, ...] = ()
@@ -30,6 +32,7 @@ class Catalogue(Strict):
     protections: tuple[Protection, ...] = ()
     caps: tuple[Cap, ...] = ()
     emotion: tuple[EmotionRule, ...] = ()
+    moments: tuple[Moment, ...] = ()
     personas: tuple[Persona, ...] = ()
 
     @cached_property
@@ -89,6 +92,7 @@ def _catalogue(found: Draft) -> Catalogue:
     schema = FeatureSchema(features).features
     return Catalogue(
         settings=found.settings.spec,
+        signals=tuple(item.spec for item in found.signals),
         features=features,
         purposes=tuple(item.spec for item in found.purposes),
         bases=tuple(item.spec for item in found.bases),
@@ -98,6 +102,7 @@ def _catalogue(found: Draft) -> Catalogue:
         protections=tuple(item.spec for item in found.protections),
         caps=tuple(item.spec for item in found.caps),
         emotion=tuple(item.spec for item in found.emotion),
+        moments=tuple(item.spec for item in found.moments),
         personas=tuple(_typed(item.spec, schema) for item in found.personas),
     )
 

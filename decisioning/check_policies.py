@@ -9,7 +9,7 @@ from decisioning.check_references import twice, unknown
 from decisioning.check_shape import Draft, Item
 from decisioning.check_words import hint
 from decisioning.errors import Problem
-from decisioning.policies import REQUIRED_PROTECTIONS, Attach, Cap, EmotionRule, Persona, Policy
+from decisioning.policies import REQUIRED_PROTECTIONS, Attach, Cap, EmotionRule, Moment, Persona, Policy
 from decisioning.schema import Feature, FeatureSchema
 from decisioning.source import Path, cut
 
@@ -27,6 +27,8 @@ def policy_problems(draft: Draft) -> Iterator[Problem]:
         yield from _tone(rule, draft)
         yield from _let_through(rule, draft)
     channels = {item.spec.id: item.spec for item in draft.channels}
+    for moment in draft.moments:
+        yield from _moment(moment, draft, channels)
     features = FeatureSchema(tuple(item.spec for item in draft.features)).features
     for persona in draft.personas:
         yield from _persona(persona, draft, channels)
@@ -102,6 +104,17 @@ def _let_through(item: Item[EmotionRule], draft: Draft) -> Iterator[Problem]:
     for i, name in enumerate(item.spec.let_through):
         if name in sells:
             yield item.problem((*path, i), f"`{name}` sells, and what is felt may only bring help", "remove it")
+
+
+def _moment(item: Item[Moment], draft: Draft, channels: Mapping[str, Channel]) -> Iterator[Problem]:
+    moment = item.spec
+    yield from unknown(item, ("on",), "signal", moment.on, draft.named["signals"])
+    yield from unknown(item, ("channel",), "channel", (moment.channel,), draft.named["channels"])
+    if channel := channels.get(moment.channel):
+        kind = f"placement on channel `{channel.id}`:"
+        yield from unknown(item, ("placements",), kind, moment.placements, channel.placements)
+    for key in ("on", "placements", "deliver"):
+        yield from twice(item, (key,), getattr(moment, key))
 
 
 def _persona(item: Item[Persona], draft: Draft, channels: Mapping[str, Channel]) -> Iterator[Problem]:

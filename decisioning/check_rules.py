@@ -73,7 +73,7 @@ def _of_policies(draft: Draft) -> Iterator[_Text]:
         yield _Text(policy, (key,), policy.spec.rule, True, sold, attach, decides="who is helped")
     for protection in draft.protections:
         yield _Text(protection, ("when",), protection.spec.when, True, "who is sold to")
-    for rule in draft.emotion:
+    for rule in (*draft.emotion, *draft.moments):
         yield _Text(rule, ("when",), rule.spec.when, True, None)
 
 

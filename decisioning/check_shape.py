@@ -9,13 +9,15 @@ from pydantic import ValidationError
 from decisioning.actions import Action, Basis, Channel, Purpose, Settings
 from decisioning.check_words import hint, shape_problems
 from decisioning.errors import Problem
-from decisioning.policies import Cap, EmotionRule, Persona, Policy, Protection
+from decisioning.policies import Cap, EmotionRule, Moment, Persona, Policy, Protection
 from decisioning.schema import Feature, Strict
+from decisioning.signals import SignalType
 from decisioning.source import Node, Path, cut
 
 Spec = TypeVar("Spec", bound=Strict)
 
 SECTIONS: Mapping[str, tuple[str, type[Strict]]] = {
+    "signals": ("signal", SignalType),
     "features": ("feature", Feature),
     "purposes": ("purpose", Purpose),
     "bases": ("basis", Basis),
@@ -25,6 +27,7 @@ SECTIONS: Mapping[str, tuple[str, type[Strict]]] = {
     "protections": ("protection", Protection),
     "caps": ("cap", Cap),
     "emotion": ("emotion rule", EmotionRule),
+    "moments": ("moment", Moment),
     "personas": ("persona", Persona),
 }
 """Section -> (one of it, its model); `settings` is the only section that is not a list."""
@@ -52,6 +55,7 @@ class Draft:
     """
 
     settings: Item[Settings]
+    signals: tuple[Item[SignalType], ...]
     features: tuple[Item[Feature], ...]
     purposes: tuple[Item[Purpose], ...]
     bases: tuple[Item[Basis], ...]
@@ -61,6 +65,7 @@ class Draft:
     protections: tuple[Item[Protection], ...]
     caps: tuple[Item[Cap], ...]
     emotion: tuple[Item[EmotionRule], ...]
+    moments: tuple[Item[Moment], ...]
     personas: tuple[Item[Persona], ...]
     named: Mapping[str, frozenset[str]]
     groups: frozenset[str]

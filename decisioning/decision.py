@@ -33,7 +33,7 @@ class Ask(Strict):
     """A request for a decision, as it comes in and as it is recorded.
 
     `as_of`, `release`, `overrides` and `seed` belong to previews: the time, the release hash, facts in place of the
-    stored ones, and the decision id whose draws to repeat.
+    stored ones, and the decision id whose draws to repeat. `moment` names what opened a decision nobody asked for.
     """
 
     request_id: SubjectId
@@ -49,6 +49,7 @@ class Ask(Strict):
     release: str | None = Field(default=None, max_length=80)
     overrides: Annotated[dict[Annotated[str, Field(max_length=64)], Scalar], Field(max_length=1000)] = {}
     seed: SubjectId | None = None
+    moment: str | None = Field(default=None, max_length=64)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

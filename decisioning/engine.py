@@ -49,7 +49,7 @@ def decide(
     gamma = view.channel.gamma if gamma is None else gamma
     usual = replace(field, permitted=field.permitted & ~view.held)
     picks = fill(slots, usual, screened.limits, gamma, uniforms(decision_id))
-    felt = ethics.mood(release, facts, history_of(release, known, now_us))
+    felt = ethics.mood(release, facts, history_of(release, known, now_us), ask.moment)
     shown = _seal(ethics.apply(felt, picks, slots, view, field, screened.limits), screened)
     run = Run(ask, known, release, screened, rows, scores, felt, facts, locale, model, now_us, decision_id, environment)
     return sealed(run, shown, tuple(sorted(paused & release.actions.keys())), supersedes)
@@ -60,8 +60,13 @@ def screened_for(
 ) -> Screened:
     """Only the screening of decide(): for the explanation of a recorded decision."""
     view = release.view(ask.channel)
-    facts = _facts(ask, known, _locale(ask, release), now_us)
+    facts = facts_for(ask, known, release, now_us)
     return screen(release, view, _asked(ask, view), known, facts, now_us, paused)
+
+
+def facts_for(ask: Ask, known: Known, release: Release, now_us: int) -> Facts:
+    """The facts that decide() would serve."""
+    return _facts(ask, known, _locale(ask, release), now_us)
 
 
 def _locale(ask: Ask, release: Release) -> str:

@@ -32,11 +32,14 @@ def may_profile(permissions: Mapping[str, Permission], facts: Facts) -> bool:
     return allowed is not None and allowed.allowed and facts.get("gpc") is not True
 
 
-def mood(release: Release, facts: Facts, history: History) -> Mood:
-    """What the release's emotion rules say; a rule that is not TRUE says nothing."""
+def mood(release: Release, facts: Facts, history: History, moment: str | None = None) -> Mood:
+    """What the release's emotion rules say; a rule that is not TRUE says nothing.
+
+    A decision opened by a moment that reads what is felt sells nothing, whatever the rules say.
+    """
     felt = [rule for rule, when in release.emotion if when.truth(facts, history) is True]
     return Mood(
-        silence_sales=any(r.silence_sales for r in felt),
+        silence_sales=any(r.silence_sales for r in felt) or moment in release.felt_moments,
         let_through=frozenset(name for r in felt for name in r.let_through),
         tone=next((r.tone for r in felt if r.tone), None),
         handover=next((r.handover for r in felt if r.handover), None),

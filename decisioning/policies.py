@@ -12,6 +12,7 @@ Level = Literal["eligibility", "applicability", "suitability", "contact"]
 ProtectionKind = Literal["hardship", "vulnerability", "complaint", "bereavement", "arrears"]
 CapCount = Literal["action", "group", "issue", "channel", "customer"]
 CappedTier = Literal["service", "commercial"]
+Route = Literal["webhook", "stream"]
 
 REQUIRED_PROTECTIONS: tuple[ProtectionKind, ...] = ("hardship", "vulnerability", "complaint")
 """Kinds without which nothing may be sold."""
@@ -131,6 +132,25 @@ class EmotionRule(Strict):
         if not (self.silence_sales or self.let_through or self.tone or self.handover):
             raise ValueError("it does nothing", "add `silence_sales: true`, `tone: calm` or `handover: a reason`")
         return self
+
+
+class Moment(Strict):
+    """A pattern over signals that opens a decision without anyone asking, and where that decision goes.
+
+    `on`: signal types after which to look, `wait_s` seconds later (another such signal starts the wait anew: a cart
+    is left once nothing happens to it any more). It happens where `when` is TRUE then, at most once in `every_h` hours
+    for a subject. `deliver`: over a signed webhook, to screens that listen on the channel, or both.
+    """
+
+    id: Id
+    on: Annotated[tuple[Id, ...], BeforeValidator(_one_as_tuple), Field(min_length=1)]
+    when: Text
+    channel: Id
+    placements: Annotated[tuple[Id, ...], BeforeValidator(_one_as_tuple), Field(min_length=1)]
+    wait_s: int = Field(default=0, ge=0, le=7 * 86_400)
+    every_h: float = Field(default=24.0, ge=0, le=24 * 365)
+    deliver: Annotated[tuple[Route, ...], BeforeValidator(_one_as_tuple), Field(min_length=1)] = ("webhook", "stream")
+    description: str = ""
 
 
 class PersonaConsent(Strict):

@@ -12,7 +12,7 @@ from decisioning.actions import Action, Amount, Channel, Treatment, full_id
 from decisioning.catalogue import Catalogue, read, unpack
 from decisioning.content import placeholders
 from decisioning.errors import NotFound, RequestError
-from decisioning.policies import Cap, EmotionRule
+from decisioning.policies import Cap, EmotionRule, Moment
 from decisioning.rules import Expression, Rule, compile_expression, compile_rule
 from decisioning.schema import BUILT_IN, FeatureSchema
 
@@ -122,6 +122,7 @@ class Release:
         self.channels = {c.id: c for c in catalogue.channels}
         self._views: dict[str, View] = {}
         self._rules: dict[str, Rule] = {}
+        self._moments = {m.id: m for m in catalogue.moments}
 
     @classmethod
     def from_bytes(cls, packed: bytes) -> "Release":
@@ -160,6 +161,24 @@ class Release:
     def emotion(self) -> tuple[tuple[EmotionRule, Rule], ...]:
         """The rules of the emotion layer, in order of id."""
         return tuple((e, self.rule(e.when)) for e in self.catalogue.emotion)
+
+    def moment(self, name: str) -> Moment:
+        """The moment of this id; raises NotFound."""
+        if name not in self._moments:
+            raise NotFound("moment", "no such moment in this release")
+        return self._moments[name]
+
+    @cached_property
+    def felt_moments(self) -> frozenset[str]:
+        """Moments that read what is felt: the decisions they open sell nothing."""
+        tagged = {f.name for f in self.schema.features.values() if not f.may_sell}
+        return frozenset(m.id for m in self._moments.values() if not tagged.isdisjoint(self.rule(m.when).reads))
+
+    @cached_property
+    def moments_on(self) -> Mapping[str, tuple[Moment, ...]]:
+        """Signal type -> the moments to look for after it."""
+        types = {name for m in self._moments.values() for name in m.on}
+        return {name: tuple(m for m in self._moments.values() if name in m.on) for name in sorted(types)}
 
     @cached_property
     def candidate_actions(self) -> tuple[str, ...]:
