@@ -9,7 +9,7 @@ from decisioning.actions import Action, Basis, Channel, Purpose, Settings, micro
 from decisioning.check import Environment, check
 from decisioning.check_shape import Draft, draft
 from decisioning.errors import ConfigError, Problem
-from decisioning.policies import Cap, EmotionRule, Moment, Persona, Policy, Protection
+from decisioning.policies import Cap, EmotionRule, MomentRule, Persona, Policy, Protection
 from decisioning.schema import Feature, FeatureSchema, Strict, Value
 from decisioning.signals import SignalType
 from decisioning.source import parse
@@ -32,7 +32,7 @@ class Catalogue(Strict):
     protections: tuple[Protection, ...] = ()
     caps: tuple[Cap, ...] = ()
     emotion: tuple[EmotionRule, ...] = ()
-    moments: tuple[Moment, ...] = ()
+    moments: tuple[MomentRule, ...] = ()
     personas: tuple[Persona, ...] = ()
 
     @cached_property

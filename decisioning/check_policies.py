@@ -9,7 +9,7 @@ from decisioning.check_references import twice, unknown
 from decisioning.check_shape import Draft, Item
 from decisioning.check_words import hint
 from decisioning.errors import Problem
-from decisioning.policies import REQUIRED_PROTECTIONS, Attach, Cap, EmotionRule, Moment, Persona, Policy
+from decisioning.policies import REQUIRED_PROTECTIONS, Attach, Cap, EmotionRule, MomentRule, Persona, Policy
 from decisioning.schema import Feature, FeatureSchema
 from decisioning.source import Path, cut
 
@@ -106,7 +106,7 @@ def _let_through(item: Item[EmotionRule], draft: Draft) -> Iterator[Problem]:
             yield item.problem((*path, i), f"`{name}` sells, and what is felt may only bring help", "remove it")
 
 
-def _moment(item: Item[Moment], draft: Draft, channels: Mapping[str, Channel]) -> Iterator[Problem]:
+def _moment(item: Item[MomentRule], draft: Draft, channels: Mapping[str, Channel]) -> Iterator[Problem]:
     moment = item.spec
     yield from unknown(item, ("on",), "signal", moment.on, draft.named["signals"])
     yield from unknown(item, ("channel",), "channel", (moment.channel,), draft.named["channels"])

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from decisioning.actions import Action, Basis, Channel, Purpose, Settings
 from decisioning.check_words import hint, shape_problems
 from decisioning.errors import Problem
-from decisioning.policies import Cap, EmotionRule, Moment, Persona, Policy, Protection
+from decisioning.policies import Cap, EmotionRule, MomentRule, Persona, Policy, Protection
 from decisioning.schema import Feature, Strict
 from decisioning.signals import SignalType
 from decisioning.source import Node, Path, cut
@@ -27,7 +27,7 @@ SECTIONS: Mapping[str, tuple[str, type[Strict]]] = {
     "protections": ("protection", Protection),
     "caps": ("cap", Cap),
     "emotion": ("emotion rule", EmotionRule),
-    "moments": ("moment", Moment),
+    "moments": ("moment", MomentRule),
     "personas": ("persona", Persona),
 }
 """Section -> (one of it, its model); `settings` is the only section that is not a list."""
@@ -65,7 +65,7 @@ class Draft:
     protections: tuple[Item[Protection], ...]
     caps: tuple[Item[Cap], ...]
     emotion: tuple[Item[EmotionRule], ...]
-    moments: tuple[Item[Moment], ...]
+    moments: tuple[Item[MomentRule], ...]
     personas: tuple[Item[Persona], ...]
     named: Mapping[str, frozenset[str]]
     groups: frozenset[str]

@@ -7,6 +7,6 @@ from decisioning.release import Release
 
 
 def happens(release: Release, ask: Ask, known: Known, now_us: int) -> bool:
-    """Whether the moment that `ask` names is TRUE; unknown is not. Raises NotFound for one the release does not have."""
+    """Whether the moment that `ask` names is TRUE; unknown is not. Raises NotFound for one that is not released."""
     rule = release.rule(release.moment(ask.moment or "").when)
     return rule.truth(facts_for(ask, known, release, now_us), history_of(release, known, now_us)) is True

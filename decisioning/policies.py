@@ -134,7 +134,7 @@ class EmotionRule(Strict):
         return self
 
 
-class Moment(Strict):
+class MomentRule(Strict):
     """A pattern over signals that opens a decision without anyone asking, and where that decision goes.
 
     `on`: signal types after which to look, `wait_s` seconds later (another such signal starts the wait anew: a cart

@@ -12,7 +12,7 @@ from decisioning.actions import Action, Amount, Channel, Treatment, full_id
 from decisioning.catalogue import Catalogue, read, unpack
 from decisioning.content import placeholders
 from decisioning.errors import NotFound, RequestError
-from decisioning.policies import Cap, EmotionRule, Moment
+from decisioning.policies import Cap, EmotionRule, MomentRule
 from decisioning.rules import Expression, Rule, compile_expression, compile_rule
 from decisioning.schema import BUILT_IN, FeatureSchema
 
@@ -162,7 +162,7 @@ class Release:
         """The rules of the emotion layer, in order of id."""
         return tuple((e, self.rule(e.when)) for e in self.catalogue.emotion)
 
-    def moment(self, name: str) -> Moment:
+    def moment(self, name: str) -> MomentRule:
         """The moment of this id; raises NotFound."""
         if name not in self._moments:
             raise NotFound("moment", "no such moment in this release")
@@ -175,7 +175,7 @@ class Release:
         return frozenset(m.id for m in self._moments.values() if not tagged.isdisjoint(self.rule(m.when).reads))
 
     @cached_property
-    def moments_on(self) -> Mapping[str, tuple[Moment, ...]]:
+    def moments_on(self) -> Mapping[str, tuple[MomentRule, ...]]:
         """Signal type -> the moments to look for after it."""
         types = {name for m in self._moments.values() for name in m.on}
         return {name: tuple(m for m in self._moments.values() if name in m.on) for name in sorted(types)}
