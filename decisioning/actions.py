@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from decisioning.schema import FeatureName, Id, Strict
+from decisioning.signals import SignalSettings
 from decisioning.standing import CountsOn
 
 Issue = Literal["grow", "retain", "service", "nurture", "hardship"]
@@ -98,6 +99,7 @@ class Settings(Strict):
     locales: tuple[Locale, ...] = Field(default=("en",), min_length=1)
     max_per_group: int = Field(default=1, ge=1)
     priors: Priors = Priors()
+    signals: SignalSettings = SignalSettings()
 
 
 class Purpose(Strict):

@@ -1,41 +1,37 @@
 """Every feature the brain may read: dtype, unit, source, tags. Nothing undeclared is ever a fact."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-Value = bool | int | float | str
-"""A known fact. Timestamps are int microseconds since 1970 UTC; an absent or None fact is UNKNOWN, as is NaN."""
+from decisioning.signals import SignalFeature
+from decisioning.spec import FeatureName, Id, Strict, Tag, Value
+
+__all__ = ["Dtype", "Facts", "Feature", "FeatureName", "FeatureSchema", "Id", "Source", "Strict", "Tag", "Value"]
+
 Facts = Mapping[str, Value | None]
 
 Dtype = Literal["float", "int", "bool", "string", "enum", "timestamp"]
 Source = Literal["profile", "signal", "context", "model"]
-Tag = Literal["emotion", "special-category", "proxy", "identifier", "protected"]
-Id = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*([_-][a-z0-9]+)*$", max_length=64)]
-FeatureName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
 
 NEVER_SELLS: frozenset[Tag] = frozenset({"emotion", "special-category"})
 NEVER_LEARNED: frozenset[Tag] = NEVER_SELLS | {"proxy", "identifier"}
 
 
-class Strict(BaseModel):
-    """Base of everything read from YAML: frozen, unknown keys refused, no coercion of types."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
 class Feature(Strict):
     """One declared feature.
 
-    `max_age_s`: older than this, a profile value is UNKNOWN. `after_outcome`: known only once the outcome is, so
-    never a model input. `asserted_by`: the value was stated by this person, not measured (refused in prod).
+    `signal`: how one of source `signal` is computed. `max_age_s`: older than this, a value of the profile, or the
+    last one of a signal, is UNKNOWN. `after_outcome`: known only once the outcome is, so never a model input.
+    `asserted_by`: the value was stated by this person, not measured (refused in prod).
     """
 
     name: FeatureName
     dtype: Dtype
     unit: str | None = None
     source: Source = "profile"
+    signal: SignalFeature | None = None
     values: tuple[str, ...] = ()
     min: float | None = None
     max: float | None = None

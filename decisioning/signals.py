@@ -1,0 +1,187 @@
+"""What the catalogue says about signals: their types, and how features are computed from them. Pure records.
+
+Bounds and combinations of keys are checked here; what one record says about another, in `decisioning.check_signals`.
+"""
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from decisioning.spec import FeatureName, Id, Strict, Tag, Value
+
+FieldDtype = Literal["string", "enum", "int", "float", "bool"]
+Compute = Literal["count", "sum", "distinct", "last", "intensity", "seconds_since", "session_events", "session_seconds"]
+MAX_CHARACTERS = 4_000
+"""Of a text in a field of a signal."""
+MAX_NUMBER = 10**15
+"""Numbers in a field lie within plus and minus this: whole ones are exact, and so are sums of them in millionths."""
+PARTS = 30
+"""A window moves in steps of one part in this many."""
+GAP_MIN = 30.0
+MAX_KEYS = 100
+
+_KEYS: dict[Compute, tuple[frozenset[str], frozenset[str]]] = {
+    "count": (frozenset({"window"}), frozenset()),
+    "sum": (frozenset({"field", "window"}), frozenset()),
+    "distinct": (frozenset({"field", "window"}), frozenset({"max_keys"})),
+    "last": (frozenset({"field"}), frozenset()),
+    "intensity": (frozenset({"half_life_s"}), frozenset()),
+    "seconds_since": (frozenset(), frozenset()),
+    "session_events": (frozenset(), frozenset({"gap_min"})),
+    "session_seconds": (frozenset(), frozenset({"gap_min"})),
+}
+"""Keys that a compute needs, and those that it may have besides."""
+_EXAMPLES = {"field": "field: page", "window": "window: 5min", "half_life_s": "half_life_s: 3600"}
+_WINDOW = re.compile(r"([1-9][0-9]{0,8})(s|min|h|d)")
+_UNIT_S = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
+_LONGEST_S = 366 * 86_400
+
+
+def _as_window(raw: Any) -> Any:
+    match = _WINDOW.fullmatch(raw) if isinstance(raw, str) else None
+    if match is None or int(match[1]) * _UNIT_S[match[2]] > _LONGEST_S:
+        raise ValueError("expected a length of time of at most 366d", "write it like `30s`, `5min`, `24h` or `7d`")
+    return raw
+
+
+def _one_as_tuple(raw: Any) -> Any:
+    return (raw,) if isinstance(raw, str) else raw
+
+
+def _as_values(raw: Any) -> Any:
+    if not isinstance(raw, dict):
+        raise ValueError("expected fields with the values they must have", "write it like `where: {page: paid-tv}`")
+    found = {key: value if isinstance(value, tuple) else (value,) for key, value in raw.items()}
+    for key, values in found.items():
+        if not values or not all(isinstance(value, bool | int | float | str) for value in values):
+            raise ValueError(f"`{key}` has no value to compare with", f"write `{key}: a value`, or a list of values")
+    return found
+
+
+Window = Annotated[str, BeforeValidator(_as_window)]
+Where = Annotated[dict[FeatureName, tuple[Value, ...]], BeforeValidator(_as_values)]
+
+
+class SignalSettings(Strict):
+    """How far the time of a signal may lie behind and ahead of ours."""
+
+    max_lateness_h: float = Field(default=24.0, ge=0, le=744)
+    max_ahead_s: float = Field(default=60.0, ge=0, le=3600)
+
+    @property
+    def max_lateness_us(self) -> int:
+        """`max_lateness_h` in microseconds."""
+        return round(self.max_lateness_h * 3_600_000_000)
+
+    @property
+    def max_ahead_us(self) -> int:
+        """`max_ahead_s` in microseconds."""
+        return round(self.max_ahead_s * 1_000_000)
+
+
+class SignalField(Strict):
+    """One value in the data of a signal; `required`: a signal without it is refused."""
+
+    name: FeatureName
+    dtype: FieldDtype
+    required: bool = False
+    unit: str | None = None
+    values: tuple[str, ...] = ()
+    min: float | None = None
+    max: float | None = None
+    tags: tuple[Tag, ...] = ()
+    description: str = ""
+
+
+class SignalType(Strict):
+    """A kind of event. `retention_days`: how long each is kept; what features made of them stays."""
+
+    id: Id
+    retention_days: float = Field(gt=0, le=36_500)
+    fields: tuple[SignalField, ...] = ()
+    tags: tuple[Tag, ...] = ()
+    description: str = ""
+
+
+class SignalFeature(Strict):
+    """How a feature is computed from signals of the types `of` whose fields have one of the values in `where`.
+
+    `window`: length of time (count, sum, distinct). `max_keys`: of distinct values, how many of the latest are kept.
+    """
+
+    of: Annotated[tuple[Id, ...], BeforeValidator(_one_as_tuple)] = Field(min_length=1)
+    compute: Compute
+    where: Where = Field(default_factory=dict)
+    field: FeatureName | None = None
+    window: Window | None = None
+    half_life_s: float | None = Field(default=None, ge=0.001, le=_LONGEST_S)
+    gap_min: float | None = Field(default=None, ge=1, le=1440)
+    max_keys: int | None = Field(default=None, ge=1, le=1000)
+
+    @model_validator(mode="after")
+    def _keys_of_the_compute(self) -> Self:
+        needs, may = _KEYS[self.compute]
+        given = {key for key in ("field", "window", "half_life_s", "gap_min", "max_keys") if getattr(self, key)}
+        for key in sorted(needs - given):
+            raise ValueError(f"compute `{self.compute}` needs `{key}`", f"add `{_EXAMPLES[key]}`")
+        for key in sorted(given - needs - may):
+            raise ValueError(f"compute `{self.compute}` has no `{key}`", f"remove `{key}`")
+        return self
+
+    @property
+    def window_us(self) -> int:
+        """`window` in microseconds; 0 without one."""
+        match = _WINDOW.fullmatch(self.window or "")
+        return int(match[1]) * _UNIT_S[match[2]] * 1_000_000 if match else 0
+
+    @property
+    def half_life_us(self) -> int:
+        """`half_life_s` in microseconds; 0 without one."""
+        return round((self.half_life_s or 0.0) * 1_000_000)
+
+    @property
+    def gap_us(self) -> int:
+        """How far apart events of one session may lie, in microseconds."""
+        return round((self.gap_min or GAP_MIN) * 60_000_000)
+
+    @property
+    def keys(self) -> int:
+        """`max_keys`, or what it is if nobody says."""
+        return self.max_keys or MAX_KEYS
+
+
+def misfit(field: SignalField, value: object) -> str | None:
+    """Why this cannot be a value of the field, in words that do not repeat it; None where it can.
+
+    A whole number is also a float; nothing else is another type. Bounds are included.
+    """
+    if field.dtype in ("string", "enum"):
+        return _text(field, value) if isinstance(value, str) else "must be a text"
+    if field.dtype == "bool":
+        return None if isinstance(value, bool) else "must be true or false"
+    if isinstance(value, bool) or not isinstance(value, int if field.dtype == "int" else int | float):
+        return "must be a whole number" if field.dtype == "int" else "must be a number"
+    return _number(field, value)
+
+
+def _text(field: SignalField, text: str) -> str | None:
+    if field.dtype == "enum":
+        return None if text in field.values else f"must be one of {', '.join(field.values[:20])}"
+    if len(text) > MAX_CHARACTERS:
+        return f"must have at most {MAX_CHARACTERS} characters"
+    try:
+        fits = b"\0" not in text.encode()  # code 0 and lone surrogates: no database's text
+    except UnicodeEncodeError:
+        fits = False
+    return None if fits else "must be valid Unicode without code 0"
+
+
+def _number(field: SignalField, number: float) -> str | None:
+    if not -MAX_NUMBER <= number <= MAX_NUMBER:  # nor NaN
+        return f"must be a finite number within ±{MAX_NUMBER:.0e}"
+    if field.min is not None and number < field.min:
+        return f"must be at least {field.min:g}"
+    if field.max is not None and number > field.max:
+        return f"must be at most {field.max:g}"
+    return None

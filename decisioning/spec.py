@@ -1,0 +1,17 @@
+"""What every record read from YAML is made of: its base, names and types of values."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Value = bool | int | float | str
+"""A known fact. Timestamps are int microseconds since 1970 UTC; an absent or None fact is UNKNOWN, as is NaN."""
+Tag = Literal["emotion", "special-category", "proxy", "identifier", "protected"]
+Id = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*([_-][a-z0-9]+)*$", max_length=64)]
+FeatureName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
+
+
+class Strict(BaseModel):
+    """Base of everything read from YAML: frozen, unknown keys refused, no coercion of types."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)

@@ -1,0 +1,110 @@
+"""The signal features of a release, compiled: which trackers an event feeds, and which one each feature reads."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from decisioning.release import Release
+from decisioning.schema import Feature, Value
+from decisioning.signals import PARTS, Compute, SignalFeature, SignalSettings, SignalType
+from features.signals.trackers import (
+    Count,
+    Distinct,
+    Intensity,
+    Last,
+    SessionEvents,
+    SessionSeconds,
+    Since,
+    Sum,
+    Tracker,
+)
+
+_HALVINGS = 64
+_DIGITS = 12
+
+_MAKE: Mapping[Compute, Callable[[SignalFeature, Feature, SignalSettings], Tracker]] = {
+    "count": lambda spec, _, __: Count(spec.window_us, PARTS, PARTS),
+    "sum": lambda spec, _, __: Sum(spec.window_us, PARTS, PARTS),
+    "intensity": lambda spec, _, __: Intensity(spec.half_life_us, 1, _HALVINGS),
+    "distinct": lambda spec, _, __: Distinct(spec.window_us, spec.keys),
+    "last": lambda _, feature, __: Last(None if feature.max_age_s is None else feature.max_age_s * 1_000_000),
+    "seconds_since": lambda _, __, ___: Since(),
+    "session_events": lambda spec, _, settings: SessionEvents(spec.gap_us, settings.max_lateness_us),
+    "session_seconds": lambda spec, _, settings: SessionSeconds(spec.gap_us, settings.max_lateness_us),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """A tracker that events of one type feed: those with one of these values in each field of `where`."""
+
+    key: str
+    tracker: Tracker
+    where: tuple[tuple[str, frozenset[Value]], ...]
+    field: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A feature, and the tracker it reads."""
+
+    name: str
+    key: str
+    tracker: Tracker
+
+
+class Definitions:
+    """Signal features compiled. `trackers`: by content key; equal definitions share one, whatever their names.
+
+    `feeds`: type -> what its events feed. `readings`: in order of feature name.
+    """
+
+    def __init__(self, features: Iterable[Feature], types: Iterable[SignalType], settings: SignalSettings) -> None:
+        known = {t.id: t for t in types}
+        self.trackers: dict[str, Tracker] = {}
+        self.readings: list[Reading] = []
+        self.feeds: dict[str, list[Feed]] = {id_: [] for id_ in known}
+        for feature in sorted(features, key=lambda f: f.name):
+            if feature.signal is not None:  # releases of before signals had definitions hold such features
+                self._add(feature, feature.signal, known, settings)
+
+    @classmethod
+    def of(cls, release: Release) -> "Definitions":
+        """Of a release."""
+        catalogue = release.catalogue
+        return cls(release.schema.of_source("signal"), catalogue.signals, catalogue.settings.signals)
+
+    def _add(
+        self, feature: Feature, spec: SignalFeature, types: Mapping[str, SignalType], settings: SignalSettings
+    ) -> None:
+        key = _content_key(spec, types, settings)
+        tracker = _MAKE[spec.compute](spec, feature, settings)
+        self.readings.append(Reading(feature.name, key, tracker))
+        if key in self.trackers:
+            return
+        self.trackers[key] = tracker
+        where = tuple((name, frozenset(values)) for name, values in sorted(spec.where.items()))
+        for name in set(spec.of) & set(types):
+            self.feeds[name].append(Feed(key, tracker, where, spec.field))
+
+
+def _content_key(spec: SignalFeature, types: Mapping[str, SignalType], settings: SignalSettings) -> str:
+    """Names what a tracker keeps: equal for definitions whose trackers hold the same, whatever reads them."""
+    session = spec.compute.startswith("session_")
+    content: dict[str, Any] = {
+        "of": sorted(spec.of),
+        "where": {name: sorted({json.dumps(value) for value in values}) for name, values in spec.where.items()},
+        "compute": "session" if session else spec.compute,
+        "field": spec.field,
+        "dtypes": sorted(
+            {f.dtype for name in spec.of if name in types for f in types[name].fields if f.name == spec.field}
+        ),
+        "window_us": spec.window_us,
+        "half_life_us": spec.half_life_us,
+        "keys": spec.keys if spec.compute == "distinct" else None,
+        "session": [spec.gap_us, settings.max_lateness_us] if session else None,
+    }
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
