@@ -120,6 +120,7 @@ class Release:
         self.candidates = tuple(sorted(pairs, key=lambda p: full_id(*p)))
         self.purposes = {p.id: p for p in catalogue.purposes}
         self.channels = {c.id: c for c in catalogue.channels}
+        self.signals = {t.id: t for t in catalogue.signals}
         self._views: dict[str, View] = {}
         self._rules: dict[str, Rule] = {}
         self._moments = {m.id: m for m in catalogue.moments}

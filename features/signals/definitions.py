@@ -3,14 +3,14 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from decisioning.release import Release
 from decisioning.schema import Feature, Value
 from decisioning.signals import PARTS, Compute, SignalFeature, SignalSettings, SignalType
 from features.signals.trackers import (
     Count,
+    Data,
     Distinct,
     Intensity,
     Last,
@@ -36,23 +36,25 @@ _MAKE: Mapping[Compute, Callable[[SignalFeature, Feature, SignalSettings], Track
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Feed:
-    """A tracker that events of one type feed: those with one of these values in each field of `where`."""
+class Feed(NamedTuple):
+    """A tracker that events of one type feed: those with one of these values in each field of `where`.
+
+    `own`, `add`: of the tracker, bound once, because they are called per event.
+    """
 
     key: str
-    tracker: Tracker
     where: tuple[tuple[str, frozenset[Value]], ...]
     field: str | None
+    own: Callable[[Data], Data]
+    add: Callable[[Data, int, Value, str], Data]
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """A feature, and the tracker it reads."""
+class Reading(NamedTuple):
+    """A feature, the tracker it reads, and how."""
 
     name: str
     key: str
-    tracker: Tracker
+    read: Callable[[Data, int], Value | None]
 
 
 class Definitions:
@@ -81,13 +83,13 @@ class Definitions:
     ) -> None:
         key = _content_key(spec, types, settings)
         tracker = _MAKE[spec.compute](spec, feature, settings)
-        self.readings.append(Reading(feature.name, key, tracker))
+        self.readings.append(Reading(feature.name, key, tracker.read))
         if key in self.trackers:
             return
         self.trackers[key] = tracker
         where = tuple((name, frozenset(values)) for name, values in sorted(spec.where.items()))
         for name in set(spec.of) & set(types):
-            self.feeds[name].append(Feed(key, tracker, where, spec.field))
+            self.feeds[name].append(Feed(key, where, spec.field, tracker.own, tracker.add))
 
 
 def _content_key(spec: SignalFeature, types: Mapping[str, SignalType], settings: SignalSettings) -> str:

@@ -5,7 +5,7 @@ split give the same state, and two states merged give that of all their events. 
 later than `max_lateness_h` at the latest time a state has seen.) The cost of an event does not grow with the past.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,19 +44,20 @@ def absorb(state: State, events: Iterable[Event], definitions: Definitions, now_
     at_us = max(state.at_us, now_us)
     for event in events:
         at_us = max(at_us, event.recorded_us)
-        time_us, fields = event.time_us, event.fields
-        for feed in feeds.get(event.type, ()):
-            key, value = feed.key, True if feed.field is None else fields.get(feed.field)
-            if value is None or key not in trackers or not _matches(feed.where, fields):
+        time_us, fields, event_key = event.time_us, event.fields, event.key
+        for key, where, field, copied, add in feeds.get(event.type, ()):
+            value = True if field is None else fields.get(field)
+            if value is None or key not in trackers or (where and not _matches(where, fields)):
                 continue
+            data = trackers[key]
             if key not in own:
                 own.add(key)
-                trackers[key] = feed.tracker.own(trackers[key])
-            trackers[key] = feed.tracker.add(trackers[key], time_us, value, event.key)
+                data = copied(data)
+            trackers[key] = add(data, time_us, value, event_key)
     return State(at_us, _pruned(trackers, definitions, at_us))
 
 
-def _matches(where: tuple[tuple[str, frozenset[Value]], ...], fields: Any) -> bool:
+def _matches(where: tuple[tuple[str, frozenset[Value]], ...], fields: Mapping[str, Value]) -> bool:
     for name, values in where:  # noqa: SIM110  # all() of a generator takes three times as long
         if fields.get(name) not in values:
             return False
@@ -98,11 +99,9 @@ def facts(state: State, definitions: Definitions, now_us: int) -> dict[str, Valu
     """Every signal feature at a time; what is UNKNOWN, or whose tracker is missing, is left out."""
     at_us, trackers = max(now_us, state.at_us), state.trackers
     known: dict[str, Value] = {}
-    for reading in definitions.readings:
-        if reading.key in trackers:
-            value = reading.tracker.read(trackers[reading.key], at_us)
-            if value is not None:
-                known[reading.name] = value
+    for name, key, read in definitions.readings:
+        if key in trackers and (value := read(trackers[key], at_us)) is not None:
+            known[name] = value
     return known
 
 

@@ -9,6 +9,8 @@ import math
 from abc import ABC, abstractmethod
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
+from itertools import repeat
+from operator import sub
 from typing import Any
 
 from decisioning.schema import Value
@@ -141,12 +143,12 @@ class Intensity(Buckets):
     """
 
     def amount(self, time_us: int, value: Any) -> int:
-        return round(2.0 ** (time_us % self.span_us / self.span_us + _WEIGHT_BITS))
+        return round(math.exp2(time_us % self.span_us / self.span_us + _WEIGHT_BITS))
 
     def read(self, data: Data, at_us: int) -> float:
         now, rest_us = divmod(at_us, self.span_us)
-        past = 2.0 ** (-rest_us / self.span_us - _WEIGHT_BITS)
-        return past * math.fsum(math.ldexp(total, bucket - now) for bucket, total in zip(*data, strict=True))
+        weighed = sum(map(math.ldexp, data[1], map(sub, data[0], repeat(now))))
+        return weighed * math.exp2(-rest_us / self.span_us - _WEIGHT_BITS)
 
 
 @dataclass(frozen=True, slots=True)
