@@ -54,7 +54,7 @@ def _names(item: Item[Any], key: str, names: tuple[str, ...], known: frozenset[s
 
 
 def _known(names: Iterable[str]) -> str | None:
-    listed = ", ".join(f"`{name}`" for name in sorted(names))
+    listed = ", ".join(f"`{cut(name)}`" for name in sorted(names))
     return f"actions have {listed}" if listed else None
 
 

@@ -193,8 +193,8 @@ def _say(value: object) -> str:
 def hint(word: str, known: Collection[str]) -> str | None:
     """A phrase with the closest of `known`, else with all of them if they are few."""
     if close := _closest(word, frozenset(known)):
-        return f"did you mean `{close}`?"
-    return f"known are {', '.join(f'`{k}`' for k in sorted(known))}" if 0 < len(known) <= 15 else None
+        return f"did you mean `{cut(close)}`?"
+    return f"known are {', '.join(f'`{cut(k)}`' for k in sorted(known))}" if 0 < len(known) <= 15 else None
 
 
 @lru_cache(maxsize=128)
