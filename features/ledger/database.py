@@ -18,7 +18,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemy
 from sqlalchemy.sql import Executable
 
 from decisioning.errors import Unavailable
-from features.ledger.tables import NEWEST, RECORDS, STANDINGS, VERSION_TABLE
+from features.ledger.tables import NEWEST, RECORDS, SIGNAL_STATES, SIGNALS, STANDINGS, VERSION_TABLE
 
 _T = TypeVar("_T")
 PATIENCE_S: Final = 5.0
@@ -30,6 +30,7 @@ _MIGRATION_LOCK: Final = 0x6C6564676572  # any constant of our own; PostgreSQL's
 _SQLITE_BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _POSTGRES_PASSING: Final = frozenset({"40001", "40P01", "55P03"})  # serialization, deadlock, lock timeout
 _PRAGMAS: Final = ("synchronous=FULL", "secure_delete=ON")
+_ERASED_FROM: Final = ", ".join(kept.name for kept in (RECORDS, STANDINGS, SIGNALS, SIGNAL_STATES))
 _HIGHEST: Final = select(func.max(RECORDS.c.seq).label("seq"))
 _POSTGRES_OPTIONS: Final = "-c lock_timeout=2000 -c statement_timeout=60000"
 
@@ -109,7 +110,7 @@ class Database:
     def scrub(self) -> None:
         """Leave nothing of deleted bodies in the database's files.
 
-        SQLite overwrites freed bytes (secure_delete) and then empties its write-ahead log. PostgreSQL vacuums the two
+        SQLite overwrites freed bytes (secure_delete) and then empties its write-ahead log. PostgreSQL vacuums the
         tables; its write-ahead log keeps what it had until segments are recycled, and its backups are its owner's.
 
         :raises Unavailable: readers kept the log busy; nothing is lost by asking again
@@ -222,7 +223,7 @@ def _vacuum(connection: Connection) -> None:
     """Takes as long as the tables are large, so no time limit; it blocks neither readers nor writers."""
     connection.execute(text("SET statement_timeout = 0"))
     try:
-        connection.execute(text(f"VACUUM {RECORDS.name}, {STANDINGS.name}"))
+        connection.execute(text(f"VACUUM {_ERASED_FROM}"))
     finally:
         connection.execute(text("RESET statement_timeout"))
 

@@ -1,17 +1,17 @@
-"""Erasing a subject: bodies and salts go, hashes and a tombstone stay."""
+"""Erasing a subject: bodies and salts go, and every signal; hashes and tombstones stay."""
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, delete, insert, update
 
 from features.ledger.chain import hash_body, new_salt
 from features.ledger.plan import Plan
 from features.ledger.records import Entry, Prepared, encode_body
-from features.ledger.tables import RECORDS
+from features.ledger.tables import RECORDS, SIGNAL_STATES, SIGNALS
 
 
 def erase_stream(connection: Connection, stream: str, now_us: int) -> None:
-    """In one transaction: a tombstone at the end of the stream, and no body or salt before it.
+    """In one transaction: a tombstone at the end of the stream, no body or salt before it, and none of its signals.
 
-    Keys stay: they are keyed hashes, and a repetition of something erased must still be recognised.
+    Keys of records stay: they are keyed hashes, and a repetition of something erased must still be recognised.
     """
     tombstone = _tombstone(stream, now_us)
     plan = Plan(connection, [((tombstone,), {})], now_us, look_up=False)
@@ -23,6 +23,15 @@ def erase_stream(connection: Connection, stream: str, now_us: int) -> None:
         .where(RECORDS.c.stream == stream, RECORDS.c.kind != "tombstone", RECORDS.c.body.is_not(None))
         .values(body=None, salt=None)
     )
+    _erase_signals(connection, stream, now_us)
+
+
+def _erase_signals(connection: Connection, stream: str, now_us: int) -> None:
+    """The state's row loses its body first: a writer of signals elsewhere waits for it, and then takes nothing."""
+    emptied = update(SIGNAL_STATES).where(SIGNAL_STATES.c.stream == stream).values(at_us=now_us, body=None)
+    if not connection.execute(emptied).rowcount:
+        connection.execute(insert(SIGNAL_STATES).values(stream=stream, version=0, at_us=now_us, body=None))
+    connection.execute(delete(SIGNALS).where(SIGNALS.c.stream == stream))
 
 
 def _tombstone(stream: str, now_us: int) -> Prepared:

@@ -7,9 +7,10 @@ from functools import partial
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, null, select, union_all, update
+from sqlalchemy.sql import Executable
 
 from decisioning.errors import NotFound, Refused
 from decisioning.standing import Standing
@@ -18,10 +19,11 @@ from features.ledger.links import erase_subject
 from features.ledger.records import Activation, Entry, Prepared, Record, keyed_hash, prepare, record_of
 from features.ledger.snapshot import decode
 from features.ledger.standing import Fold, apply
-from features.ledger.tables import ACTIVATIONS, KEYS, PAUSES, RECORDS, RELEASES, STANDINGS
+from features.ledger.tables import ACTIVATIONS, KEYS, PAUSES, RECORDS, RELEASES, SIGNAL_STATES, STANDINGS
 from features.ledger.verification import Flaw, verify_stream
 from features.ledger.writer import Submission, Writer
 
+_T = TypeVar("_T")
 SubjectKind = Literal["person", "account", "visitor"]
 _PAGE = 500
 _IMPORT_CHUNK = 200
@@ -29,6 +31,14 @@ _IMPORT_PAUSE_S = 0.001
 _COLUMNS = (STANDINGS.c.stream, STANDINGS.c.version, STANDINGS.c.body)
 _TWO = select(*_COLUMNS).where((STANDINGS.c.stream == bindparam("first")) | (STANDINGS.c.stream == bindparam("second")))
 _SEVERAL = select(*_COLUMNS).where(STANDINGS.c.stream.in_(bindparam("streams", expanding=True)))
+_SIGNALLED = select(SIGNAL_STATES.c.stream, SIGNAL_STATES.c.version, null().label("body"))
+_SEVERAL_SIGNALLED = union_all(
+    _SEVERAL, _SIGNALLED.where(SIGNAL_STATES.c.stream.in_(bindparam("streams", expanding=True)))
+)
+_TWO_SIGNALLED = union_all(
+    _TWO,
+    _SIGNALLED.where((SIGNAL_STATES.c.stream == bindparam("first")) | (SIGNAL_STATES.c.stream == bindparam("second"))),
+)
 _BY_KEY = (
     select(RECORDS)
     .join(KEYS, (KEYS.c.stream == RECORDS.c.stream) & (KEYS.c.version == RECORDS.c.version))
@@ -82,12 +92,35 @@ class Ledger:
 
     def read(self, *streams: str) -> tuple[Standing, ...]:
         """What each stream folds to, all at one moment; version 0 for one never heard of."""
-        if len(streams) <= 2:
-            rows = self._database.fetch(_TWO, {"first": streams[0], "second": streams[-1]}) if streams else ()
-        else:
-            rows = self._database.fetch(_SEVERAL, {"streams": streams})
-        found = {row.stream: decode(row.stream, row.version, row.body) for row in rows}
-        return tuple(found.get(stream) or Fold(stream) for stream in streams)
+        return _standings(streams, self._of_streams(_TWO, _SEVERAL, streams))
+
+    def read_with_signals(self, *streams: str) -> tuple[tuple[Standing, ...], tuple[int, ...]]:
+        """`read`, and at the same moment the version of each stream's signal state, 0 where there is none."""
+        rows = self._of_streams(_TWO_SIGNALLED, _SEVERAL_SIGNALLED, streams)
+        versions = {row.stream: int(row.version) for row in rows if row.body is None}
+        standings = _standings(streams, [row for row in rows if row.body is not None])
+        return standings, tuple(versions.get(stream, 0) for stream in streams)
+
+    def _of_streams(self, two: Executable, several: Executable, streams: Sequence[str]) -> Sequence[Row[Any]]:
+        """A statement that needs no expansion takes two thirds of the time."""
+        if len(streams) > 2:
+            return self._database.fetch(several, {"streams": streams})
+        return self._database.fetch(two, {"first": streams[0], "second": streams[-1]}) if streams else ()
+
+    def select(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
+        """All rows of one reading statement over the ledger's tables, for the modules that keep some of their own."""
+        return self._database.fetch(statement, parameters)
+
+    def transact(self, work: Callable[[Connection], _T]) -> "Future[_T]":
+        """Run `work` in one transaction of the writer thread, again from the start if another process got in its way.
+
+        The future has what it returns, once that is committed. `work` must be short: appends wait behind it.
+        """
+        return self._writer.start(work)
+
+    def key_of(self, text: str) -> str:
+        """A keyed hash, under which something is kept once: 40 hex characters."""
+        return keyed_hash(self._secret, f"key:{text}")
 
     def append(self, entries: Sequence[Entry], guards: Mapping[str, int] | None = None) -> tuple[int, ...]:
         """The versions of the entries, which are committed together or not at all.
@@ -268,3 +301,8 @@ class Ledger:
                 connection.execute(insert(PAUSES).values(action=action, **values))
 
         self._writer.run(put)
+
+
+def _standings(streams: Sequence[str], rows: Iterable[Row[Any]]) -> tuple[Standing, ...]:
+    found = {row.stream: decode(row.stream, row.version, row.body) for row in rows}
+    return tuple(found.get(stream) or Fold(stream) for stream in streams)

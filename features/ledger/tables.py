@@ -31,7 +31,7 @@ class Bytes(LargeBinary):
 METADATA = MetaData()
 VERSION_TABLE = "ledger_schema"
 """Where Alembic notes what the tables look like; its own name, so that other schemas may share a database."""
-NEWEST = "ledger_0001"
+NEWEST = "ledger_0002"
 """The newest migration; compared on open, so that only a database that needs it pays for importing Alembic."""
 SEQ = BigInteger().with_variant(Integer(), "sqlite")
 """SQLite numbers rows by itself only where the type is exactly INTEGER."""
@@ -90,3 +90,28 @@ PAUSES = Table(
     Column("paused", Boolean, nullable=False),
     Column("at_us", BigInteger, nullable=False),
 )
+SIGNALS = Table(
+    "signals",
+    METADATA,
+    Column("seq", SEQ, primary_key=True, autoincrement=True),
+    Column("key", String(40), nullable=False, unique=True),
+    Column("stream", String(40), nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("type", String(64), nullable=False),
+    Column("occurred_us", BigInteger, nullable=False),
+    Column("recorded_us", BigInteger, nullable=False),
+    Column("expires_us", BigInteger, nullable=False),
+    Column("body", Bytes(), nullable=False),
+    Index("signals_stream", "stream", "version"),
+    Index("signals_expiry", "expires_us"),
+)
+"""What happened, once each; `version` is that of the stream's signal state which was the first to hold the event."""
+SIGNAL_STATES = Table(
+    "signal_states",
+    METADATA,
+    Column("stream", String(40), primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    Column("body", Bytes()),
+)
+"""What a stream's signals amount to; without a body, the subject was erased and nothing is taken about them again."""

@@ -61,11 +61,15 @@ class Writer:
         self._put(submission)
         return submission.future
 
-    def run(self, work: Callable[[Connection], _T]) -> _T:
+    def start(self, work: Callable[[Connection], _T]) -> "Future[_T]":
         """What `work` returns, once committed."""
         job = Job(work)
         self._put(job)
-        return job.future.result()
+        return job.future
+
+    def run(self, work: Callable[[Connection], _T]) -> _T:
+        """The same, waited for."""
+        return self.start(work).result()
 
     def close(self) -> None:
         """Write what was submitted, then stop."""
