@@ -2,8 +2,11 @@
 
 A linked visitor's contacts and outcomes count as the person's own, and its consents can only narrow (see
 `decisioning.consent`). So neither caps, suppression, restriction nor consents let anything through that they stopped
-before the link; what a rule makes of the united history is up to the rule. A request that names a visitor is decided
-as that visitor, from its own stream alone: a device may be shared, and what a person did elsewhere stays theirs.
+before the link. (What a rule makes of the united history is up to the rule, and who may no longer be profiled is worth
+what is typical, also where their own value is unknown.)
+
+A request that names a visitor is decided as that visitor, under the visitor's own consents and from its own stream
+alone, linked or not: a device may be shared, and what a person did elsewhere stays theirs.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,0 +1,208 @@
+"""Links on two streams at once: one person per visitor at most, whoever races, and erasing reaches both ways."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic_core import from_json, to_json
+
+from decisioning.errors import Conflict, LinkedElsewhere, NotFound, Refused, RequestError
+from decisioning.standing import Link, Standing
+from features.ledger import Entry, Fold, Ledger, apply
+from features.ledger.links import MAX_LINKED, entries, united
+from features.ledger.snapshot import decode, encode
+from tests.features.ledger.builders import NOW_US, consent, outcome
+from tests.features.ledger.test_standing import S, backfills, fold, public
+
+PEOPLE, VISITORS = ("a", "b"), ("x", "y")
+WORD = st.tuples(st.sampled_from(PEOPLE), st.sampled_from(VISITORS), st.booleans(), st.integers(0, 5))
+
+
+def word(visitor: str, at: int = 0, *, linked: bool = True) -> Link:
+    return Link(visitor, "cookie", "login", NOW_US + at, linked)
+
+
+def told(ledger: Ledger, person: str, visitor: str, at: int = 0, *, linked: bool = True) -> None:
+    standings = ledger.read(person, visitor)
+    ledger.append(entries(*standings, told=word(visitor, at, linked=linked)))
+
+
+@pytest.fixture
+def person(ledger: Ledger) -> str:
+    return ledger.stream_of("person", "c-1")
+
+
+@pytest.fixture
+def other(ledger: Ledger) -> str:
+    return ledger.stream_of("person", "c-2")
+
+
+@pytest.fixture
+def visitor(ledger: Ledger) -> str:
+    return ledger.stream_of("visitor", "cookie:abc")
+
+
+def link_entries() -> st.SearchStrategy[Entry]:
+    """Words on a person's visitors and on whose a visitor is, all on one stream."""
+
+    def build(visitor: str, at: int, kind: str) -> Entry:
+        if kind.startswith("linked_to"):
+            return Entry(S, "linked_to", {"person": visitor, "linked": kind.endswith("yes")}, NOW_US + at)
+        return Entry(S, kind, {"visitor": visitor, "kind": "cookie", "source": "login"}, NOW_US + at)
+
+    kinds = st.sampled_from(["link", "unlink", "linked_to yes", "linked_to no"])
+    return st.builds(build, st.sampled_from(VISITORS), st.integers(0, 2), kinds)
+
+
+@settings(max_examples=60, deadline=None)
+@given(backfills(), st.lists(link_entries(), max_size=6), st.data())
+def test_links_in_any_order_of_a_backfill_give_one_standing(
+    others: list[Entry], words: list[Entry], data: st.DataObject
+) -> None:
+    one, two = fold(others + words), fold(data.draw(st.permutations(others + words)))
+    assert public(one) == public(two)
+    assert (one.links, one.holder, one.linked) == (two.links, two.holder, two.linked)
+    assert decode(S, one.version, encode(one)) == one
+
+
+@pytest.mark.parametrize(("at", "linked"), [(-1, True), (0, False), (1, False)])
+def test_the_latest_word_holds_and_of_two_at_once_the_unlinking(at: int, linked: bool) -> None:
+    body = {"visitor": "x", "kind": "cookie", "source": "login"}
+    words = [Entry(S, "link", body, NOW_US), Entry(S, "unlink", body, NOW_US + at)]
+    assert fold(words).linked == fold(words[::-1]).linked == (("x",) if linked else ())
+
+
+def test_a_snapshot_of_the_format_before_has_no_links() -> None:
+    old = fold([consent(S), outcome(S)])
+    format_1 = to_json([1, *from_json(encode(old))[1:-2]])
+    assert decode(S, old.version, format_1) == old
+
+
+def test_a_body_that_tells_no_kind_of_identifier_is_refused(ledger: Ledger, person: str) -> None:
+    with pytest.raises(Refused):
+        ledger.append([Entry(person, "link", {"visitor": "x", "kind": "shoe", "source": "login"}, NOW_US)])
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(WORD, max_size=12))
+def test_a_visitor_is_one_persons_whatever_is_told_in_whatever_order(words: list[tuple[str, str, bool, int]]) -> None:
+    """Both streams always agree on who is linked with whom."""
+    world = {name: Fold(name) for name in (*PEOPLE, *VISITORS)}
+    for person, visitor, linked, at in words:
+        try:
+            appended = entries(world[person], world[visitor], word(visitor, at, linked=linked))
+        except LinkedElsewhere:
+            continue
+        for entry in appended:
+            assert entry.expected == world[entry.stream].version
+            world[entry.stream] = _after(world[entry.stream], entry)
+        for one in VISITORS:
+            holder = world[one].holder
+            holders = [holder.person] if holder is not None and holder.linked else []
+            assert [p for p in PEOPLE if one in world[p].linked] == holders
+
+
+def _after(standing: Fold, entry: Entry) -> Fold:
+    return apply(standing, entry.kind, entry.body, standing.version + 1, entry.occurred_us)
+
+
+def test_linked_to_another_it_must_be_unlinked_first(ledger: Ledger, person: str, other: str, visitor: str) -> None:
+    told(ledger, person, visitor)
+    with pytest.raises(LinkedElsewhere, match="identifier"):
+        told(ledger, other, visitor, 1)
+    told(ledger, person, visitor, 5, linked=False)
+    with pytest.raises(LinkedElsewhere, match="occurred_at"):
+        told(ledger, other, visitor, 5)
+    told(ledger, other, visitor, 6)
+    assert [s.linked for s in ledger.read(person, other)] == [(), (visitor,)]
+    assert list(ledger.verify()) == []
+
+
+def test_the_same_word_twice_is_kept_once(ledger: Ledger, person: str, visitor: str) -> None:
+    told(ledger, person, visitor)
+    told(ledger, person, visitor)
+    assert [s.version for s in ledger.read(person, visitor)] == [1, 1]
+
+
+def test_of_two_who_link_at_once_one_wins(url: str, secret: bytes) -> None:
+    """Two processes' worth of ledgers; both read that the visitor is free before either appends."""
+    with Ledger.open(url, secret) as one, Ledger.open(url, secret) as two:
+        for n in range(20):
+            visitor, people = one.stream_of("visitor", f"{n}"), [one.stream_of("person", f"{n}.{i}") for i in (0, 1)]
+            ready = [(x, entries(*x.read(p, visitor), word(visitor))) for x, p in zip((one, two), people, strict=True)]
+            with ThreadPoolExecutor(2) as pool:
+                ended = list(pool.map(_append, ready))
+            assert sorted(ended) == ["conflict", "won"]
+            linked = [p for s, p in zip(one.read(*people), people, strict=True) if s.linked]
+            holder = one.read(visitor)[0].holder
+            assert holder is not None
+            assert linked == [holder.person] == [people[ended.index("won")]]
+
+
+def _append(ready: tuple[Ledger, Sequence[Entry]]) -> str:
+    ledger, records = ready
+    try:
+        ledger.append(records)
+    except Conflict:
+        return "conflict"
+    return "won"
+
+
+def test_reading_goes_back_to_the_ledger_once_and_only_where_there_are_links(
+    ledger: Ledger, person: str, other: str, visitor: str
+) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def read(*streams: str) -> tuple[Standing, ...]:
+        asked.append(streams)
+        return ledger.read(*streams)
+
+    assert united(ledger.read(other, visitor), read) == ledger.read(other, visitor)
+    assert asked == []
+    told(ledger, person, visitor)
+    ledger.append([outcome(visitor)])
+    one, two = united(ledger.read(person, other), read)
+    assert (len(asked), one.history("tv", "accepted", 0), two) == (1, 1, ledger.read(other)[0])
+    assert [(v.stream, v.version) for v in one.visitors] == [(visitor, 2)]
+    told(ledger, person, visitor, 1, linked=False)
+    (alone,) = united(ledger.read(person), read)
+    assert (alone.outcomes, alone.visitors) == ({}, ())
+
+
+def test_erasing_a_person_erases_the_visitors_that_are_theirs(ledger: Ledger, person: str, visitor: str) -> None:
+    gone = ledger.stream_of("visitor", "device:gone")
+    for one in (visitor, gone):
+        told(ledger, person, one)
+        ledger.append([consent(one)])
+    told(ledger, person, gone, 1, linked=False)
+    assert set(ledger.erase(person)) == {person, visitor}
+    assert [s.erased for s in ledger.read(person, visitor, gone)] == [True, True, False]
+    assert {r.body is None or r.kind == "tombstone" for r in ledger.records(visitor)} == {True}
+    assert list(ledger.verify()) == []
+    with pytest.raises(NotFound):
+        told(ledger, person, gone, 2)
+    with pytest.raises(RequestError, match="erased"):
+        told(ledger, ledger.stream_of("person", "c-3"), visitor, 2)
+    assert ledger.erase(person) == (person,)
+
+
+def test_erasing_a_visitor_unlinks_it(ledger: Ledger, person: str, visitor: str) -> None:
+    ledger.append([consent(person)])
+    before = ledger.read(person)[0]
+    told(ledger, person, visitor, 60_000_000)
+    assert ledger.erase(visitor) == (visitor,)
+    after = ledger.read(person)[0]
+    assert (after.linked, after.consents, after.erased) == ((), before.consents, False)
+    assert after.links[0].source == "erasure"
+    assert list(ledger.verify()) == []
+
+
+def test_a_person_has_so_many_visitors_and_no_more(ledger: Ledger, person: str) -> None:
+    visitors = [ledger.stream_of("visitor", f"v-{n}") for n in range(MAX_LINKED)]
+    about = {"kind": "cookie", "source": "login"}
+    ledger.append([Entry(person, "link", {"visitor": visitor, **about}, NOW_US) for visitor in visitors])
+    with pytest.raises(Refused, match="unlink"):
+        told(ledger, person, ledger.stream_of("visitor", "one more"))
+    told(ledger, person, visitors[0], 1)
