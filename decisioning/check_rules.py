@@ -73,8 +73,10 @@ def _of_policies(draft: Draft) -> Iterator[_Text]:
         yield _Text(policy, (key,), policy.spec.rule, True, sold, attach, decides="who is helped")
     for protection in draft.protections:
         yield _Text(protection, ("when",), protection.spec.when, True, "who is sold to")
-    for rule in (*draft.emotion, *draft.moments):
+    for rule in draft.emotion:
         yield _Text(rule, ("when",), rule.spec.when, True, None)
+    for moment in draft.moments:
+        yield _Text(moment, ("when",), moment.spec.when, True, None)
 
 
 class _Checker:

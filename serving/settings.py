@@ -44,6 +44,13 @@ class OnlineStore(Strict):
     redis: str | None = None
 
 
+class Webhooks(Strict):
+    """Where moments are delivered; `webhook` null keeps them here. A delivery is tried `attempts` times."""
+
+    webhook: Annotated[str, Field(pattern=r"^https?://[^\s]+$", max_length=2000)] | None = None
+    attempts: Annotated[int, Field(ge=1, le=20)] = 8
+
+
 class Settings(Strict):
     """All of `brain.yaml`; an empty file is a development workspace on this machine."""
 
@@ -51,6 +58,7 @@ class Settings(Strict):
     http: Http = Http()
     database: Database = Database()
     online_store: OnlineStore = OnlineStore()
+    moments: Webhooks = Webhooks()
 
 
 class Workspace:

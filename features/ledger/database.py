@@ -18,7 +18,16 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemy
 from sqlalchemy.sql import Executable
 
 from decisioning.errors import Unavailable
-from features.ledger.tables import NEWEST, RECORDS, SIGNAL_STATES, SIGNALS, STANDINGS, VERSION_TABLE
+from features.ledger.tables import (
+    DELIVERIES,
+    NEWEST,
+    RECORDS,
+    SIGNAL_STATES,
+    SIGNALS,
+    STANDINGS,
+    VERSION_TABLE,
+    WATCHES,
+)
 
 _T = TypeVar("_T")
 PATIENCE_S: Final = 5.0
@@ -30,7 +39,7 @@ _MIGRATION_LOCK: Final = 0x6C6564676572  # any constant of our own; PostgreSQL's
 _SQLITE_BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _POSTGRES_PASSING: Final = frozenset({"40001", "40P01", "55P03"})  # serialization, deadlock, lock timeout
 _PRAGMAS: Final = ("synchronous=FULL", "secure_delete=ON")
-_ERASED_FROM: Final = ", ".join(kept.name for kept in (RECORDS, STANDINGS, SIGNALS, SIGNAL_STATES))
+_ERASED_FROM: Final = ", ".join(kept.name for kept in (RECORDS, STANDINGS, SIGNALS, SIGNAL_STATES, WATCHES, DELIVERIES))
 _HIGHEST: Final = select(func.max(RECORDS.c.seq).label("seq"))
 _POSTGRES_OPTIONS: Final = "-c lock_timeout=2000 -c statement_timeout=60000"
 

@@ -5,11 +5,11 @@ from sqlalchemy import Connection, delete, insert, update
 from features.ledger.chain import hash_body, new_salt
 from features.ledger.plan import Plan
 from features.ledger.records import Entry, Prepared, encode_body
-from features.ledger.tables import RECORDS, SIGNAL_STATES, SIGNALS
+from features.ledger.tables import DELIVERIES, FIRED, RECORDS, SIGNAL_STATES, SIGNALS, WATCHES
 
 
 def erase_stream(connection: Connection, stream: str, now_us: int) -> None:
-    """In one transaction: a tombstone at the end of the stream, no body or salt before it, and none of its signals.
+    """In one transaction: a tombstone at the end of the stream, and no body, salt, signal or moment before it.
 
     Keys of records stay: they are keyed hashes, and a repetition of something erased must still be recognised.
     """
@@ -24,6 +24,8 @@ def erase_stream(connection: Connection, stream: str, now_us: int) -> None:
         .values(body=None, salt=None)
     )
     _erase_signals(connection, stream, now_us)
+    for kept in (WATCHES, FIRED, DELIVERIES):
+        connection.execute(delete(kept).where(kept.c.stream == stream))
 
 
 def _erase_signals(connection: Connection, stream: str, now_us: int) -> None:

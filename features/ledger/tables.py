@@ -31,7 +31,7 @@ class Bytes(LargeBinary):
 METADATA = MetaData()
 VERSION_TABLE = "ledger_schema"
 """Where Alembic notes what the tables look like; its own name, so that other schemas may share a database."""
-NEWEST = "ledger_0002"
+NEWEST = "ledger_0003"
 """The newest migration; compared on open, so that only a database that needs it pays for importing Alembic."""
 SEQ = BigInteger().with_variant(Integer(), "sqlite")
 """SQLite numbers rows by itself only where the type is exactly INTEGER."""
@@ -115,3 +115,40 @@ SIGNAL_STATES = Table(
     Column("body", Bytes()),
 )
 """What a stream's signals amount to; without a body, the subject was erased and nothing is taken about them again."""
+WATCHES = Table(
+    "watches",
+    METADATA,
+    Column("stream", String(40), primary_key=True),
+    Column("moment", String(64), primary_key=True),
+    Column("due_us", BigInteger, nullable=False),
+    Column("claimed_us", BigInteger, nullable=False),
+    Column("body", Bytes(), nullable=False),
+    Index("watches_due", "due_us"),
+)
+"""When to look whether a moment happens; `claimed_us` is when a replica last began to."""
+FIRED = Table(
+    "fired",
+    METADATA,
+    Column("stream", String(40), primary_key=True),
+    Column("moment", String(64), primary_key=True),
+    Column("at_us", BigInteger, nullable=False),
+)
+DELIVERIES = Table(
+    "deliveries",
+    METADATA,
+    Column("seq", SEQ, primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("stream", String(40), nullable=False),
+    Column("moment", String(64), nullable=False),
+    Column("channel", String(64), nullable=False),
+    Column("route", String(16), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due_us", BigInteger, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    Column("body", Bytes(), nullable=False),
+    Column("error", Text, nullable=False),
+    Index("deliveries_due", "route", "state", "due_us"),
+    Index("deliveries_stream", "stream"),
+)
+"""Decisions that moments opened, on their way; `due_us` is when the next attempt is due."""
