@@ -1,0 +1,140 @@
+"""Webhooks against a receiver that answers as receivers do: signed, tried again, given up, and never redirected."""
+
+import asyncio
+import base64
+import hmac
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from features.ledger import Ledger, now_us
+from features.moments import Delivery, Moments, Watch
+from serving import webhooks
+from serving.settings import Settings, Workspace
+
+BODY = b'{"moment":"cart-left"}'
+
+
+class Receiver(HTTPServer):
+    """Answers the given statuses in turn, the last for good, and keeps what it was sent."""
+
+    def __init__(self, statuses: list[int]) -> None:
+        self.statuses, self.got = statuses, list[tuple[dict[str, str], bytes]]()
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.thread = Thread(target=self.serve_forever)
+        self.thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/hook"
+
+    def close(self) -> None:
+        self.shutdown()
+        self.thread.join()
+        self.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Receiver
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.server.got.append(({k.lower(): v for k, v in self.headers.items()}, body))
+        statuses = self.server.statuses
+        self.send_response(statuses.pop(0) if len(statuses) > 1 else statuses[0])
+        self.send_header("location", "/elsewhere")
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    (tmp_path / "brain.yaml").write_text("")
+    made = Workspace.open(tmp_path)
+    made.create_secret()
+    made.data.mkdir()
+    return made
+
+
+@pytest.fixture
+def moments(workspace: Workspace) -> Iterator[Moments]:
+    with Ledger.open(workspace.database_url, workspace.secret()) as ledger:
+        kept = Moments(ledger)
+        stream = ledger.stream_of("person", "c-1")
+        one = Watch(stream, "cart-left", 0, {"customer_id": "c-1"}, "e-1")
+        kept.settle(one, [Delivery.new("d-1", "webhook", stream, "cart-left", "app", now_us(), BODY)])
+        yield kept
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webhooks, "FIRST_PAUSE_S", 0.0)
+    monkeypatch.setattr(webhooks, "TIMEOUT_S", 0.5)
+
+
+def send(workspace: Workspace, moments: Moments, url: str | None, times: int, attempts: int = 3) -> None:
+    settings = Settings.model_validate({"moments": {"webhook": url, "attempts": attempts}})
+    sender = webhooks.Sender(Workspace(workspace.root, settings), moments)
+    for _ in range(times):
+        asyncio.run(sender.send_due())
+
+
+def test_a_delivery_arrives_once_with_a_signature_that_a_receiver_can_check(
+    workspace: Workspace, moments: Moments
+) -> None:
+    receiver = Receiver([204])
+    send(workspace, moments, receiver.url, times=3)
+    receiver.close()
+    ((headers, body),) = receiver.got
+    assert body == BODY
+    assert headers["content-type"] == "application/json"
+    secret = webhooks.shown(webhooks.secret_of(workspace))
+    assert secret.startswith("whsec_")
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    expected = base64.b64encode(hmac.new(key, signed, "sha256").digest()).decode()
+    assert headers["webhook-signature"] == f"v1,{expected}"
+    assert key != workspace.secret()
+
+
+def test_a_receiver_that_fails_is_asked_again_with_the_same_id(workspace: Workspace, moments: Moments) -> None:
+    receiver = Receiver([500, 503, 200])
+    send(workspace, moments, receiver.url, times=5)
+    receiver.close()
+    assert len(receiver.got) == 3
+    assert len({headers["webhook-id"] for headers, _ in receiver.got}) == 1
+    assert moments.listed("dead", 0, 10) == []
+
+
+@pytest.mark.parametrize(("status", "error"), [(500, "answered 500"), (302, "answered 302"), (410, "answered 410")])
+def test_what_fails_too_often_is_a_dead_letter(workspace: Workspace, moments: Moments, status: int, error: str) -> None:
+    receiver = Receiver([status])
+    send(workspace, moments, receiver.url, times=5)
+    receiver.close()
+    assert len(receiver.got) == 3
+    (dead,) = moments.listed("dead", 0, 10)
+    assert (dead.error, dead.attempts) == (error, 3)
+
+
+def test_a_receiver_that_is_not_there_is_an_error_without_its_address(workspace: Workspace, moments: Moments) -> None:
+    send(workspace, moments, "http://127.0.0.1:9/secret-path", times=1, attempts=1)
+    (dead,) = moments.listed("dead", 0, 10)
+    assert dead.error == "URLError"
+
+
+def test_without_a_receiver_deliveries_wait(workspace: Workspace, moments: Moments) -> None:
+    send(workspace, moments, None, times=2)
+    assert [d.attempts for d in moments.to_send(now_us())] == [0]
+
+
+def test_pauses_double_and_end() -> None:
+    assert [webhooks.pause_s(n) for n in (1, 2, 3)] == [0.0, 0.0, 0.0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(webhooks, "FIRST_PAUSE_S", 1.0)
+        assert [webhooks.pause_s(n) for n in (1, 2, 3, 20)] == [1.0, 2.0, 4.0, 600.0]
