@@ -1,27 +1,24 @@
 """What the brain knows of a subject now: profile and model scores, read and written through Feast's online store.
 
-Feast applies no TTL online, reports an absent entity as nulls, keeps one whole-second timestamp per row and lets an
-older event overwrite a newer one. So every view carries the times of its values itself (`features.versions`), and
-age, absence and order are decided here.
+Feast applies no TTL online, reports an absent entity as nulls, keeps one timestamp per row (whole seconds on SQLite)
+and has its own ideas of which row is the newer. So every view carries the times of its values itself
+(`features.versions`), and age, absence and order are decided here, for both online stores alike.
 """
 
 import math
-import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from feast.infra.key_encoding_utils import serialize_entity_key
-from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value as Proto
 
-from decisioning.errors import Refused, RequestError, Unavailable
+from decisioning.errors import Refused, RequestError
 from decisioning.schema import Dtype, Facts, Feature, FeatureSchema, Value
 from features.archive import Archive
-from features.store import Store
+from features.rows import Reader, Table, Values, Write
+from features.store import CHUNK, SignalState, Store, signal_state
 from features.versions import Stamp, State, Statement, Version, decode_stamps, encode_stamps, newer
 from features.views import PYTHON_TYPES, View, views_of
 
@@ -35,19 +32,19 @@ FIELD: Mapping[Dtype, str] = {
 }
 """Which field of Feast's protobuf value holds a dtype."""
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_US = 253_370_764_800_000_000  # 9999-01-01
-CHUNK = 500  # subjects per write transaction: a bulk load stalls no live write for longer than some 100 ms
 Progress = Callable[[int, int], None]
 """Called with (subjects done, subjects in all)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One subject as stored: `facts` holds what is known and young enough; `raw` every known value with its time."""
+    """One subject as stored: `facts` holds what is known and young enough; `raw` every known value with its time;
+    `signals` the state of its signals, None where none was written."""
 
     facts: dict[str, Value]
     raw: dict[str, tuple[Value, int]]
+    signals: SignalState | None = None
 
 
 class Profiles:
@@ -63,29 +60,32 @@ class Profiles:
         if not all(map(self.archive.holds, self.archive.views)):
             raise Refused("this release's features are not in the feature store yet: run `brain release`")
         self._kept = {f.name: f for view in self.archive.views for f in view.features}
-        self._views = tuple(_ReadView(view, store.feature_view(view)) for view in self.archive.views)
+        self._views = tuple(_OnlineView(view, store.table(view)) for view in self.archive.views if view.features)
+
+    @cached_property
+    def _read(self) -> Reader:
+        return self.store.online.reader([*(view.table for view in self._views), self.store.signals])
 
     def read(self, subjects: Sequence[str], *, now_us: int) -> list[Stored]:
-        """In the order of `subjects`; one never heard of has no facts. Raises Unavailable."""
-        keys = [_key(s) for s in subjects]
-        answers = [Stored({}, {}) for _ in subjects]
-        with self._online() as online:
-            rows = [online.online_read(self.store.config, view.feast, keys) for view in self._views]
-        for view, found in zip(self._views, rows, strict=True):
-            for stored, (_, values) in zip(answers, found, strict=True):
-                if values:
-                    view.decode(values, now_us, stored)
-        return answers
+        """In the order of `subjects`, in one round trip; one never heard of has no facts. Raises Unavailable."""
+        return [self._stored(values, now_us) for values in self._read(subjects)]
+
+    def _stored(self, values: Values, now_us: int) -> Stored:
+        stored = Stored({}, {}, signal_state(values))
+        for view in self._views:
+            view.decode(values, now_us, stored)
+        return stored
 
     def write(self, subject: str, facts: Facts, event_us: int, *, now_us: int) -> None:
         """Say that `facts` were true at `event_us`; None says that a value is not known.
 
-        Per feature, a newer event stays. Durable online and in the history once this returns, in neither if it
-        raises: RequestError for a fact the schema does not hold, Unavailable for a store that is down.
+        Per feature, a newer event stays. Online and, durably, in the history once this returns. Raises RequestError
+        for a fact the schema does not hold, and Unavailable for a store that is down: it is in neither then, unless
+        only Redis's answer was lost; saying the same again is safe.
         """
         statement = Statement(Stamp(_checked_time(event_us), now_us), self._checked(facts))
         if facts:
-            with self.store.lock, self.archive.spool.writing():
+            with self.archive.spool.writing():
                 self.archive.spool.append(subject, statement)
                 self._merge({subject: statement.versions})
 
@@ -94,7 +94,7 @@ class Profiles:
         subjects = list(states)
         for start in range(0, len(subjects), CHUNK):
             chunk = subjects[start : start + CHUNK]
-            with self.store.lock, self.archive.spool.writing():
+            with self.archive.spool.writing():
                 self._merge({s: states[s] for s in chunk})
             if progress:
                 progress(start + len(chunk), len(subjects))
@@ -104,34 +104,13 @@ class Profiles:
 
         Raises Unavailable while another process still reads a log; erase again then.
         """
-        keys = [serialize_entity_key(_key(s), entity_key_serialization_version=3) for s in subjects]
         self.archive.forget(subjects)
-        with self._online():
-            for view in self.archive.views:
-                self.store.forget(view, keys)
-            self.store.scrub()
-
-    @contextmanager
-    def _online(self) -> Iterator[Any]:
-        """Feast's online store, for this thread alone (its SQLite connection is shared)."""
-        try:
-            with self.store.lock:
-                yield self.store.online
-        except sqlite3.Error as error:
-            raise Unavailable("the online feature store cannot be reached") from error
+        tables = [self.store.table(view) for view in self.archive.views]
+        self.store.online.forget([*tables, self.store.signals], subjects)
 
     def _merge(self, states: Mapping[str, State]) -> None:
-        keys = {s: _key(s) for s in states}
-        with self._online() as online:
-            for view in self._views:
-                stored = online.online_read(self.store.config, view.feast, list(keys.values()))
-                rows = []
-                for (subject, key), (_, values) in zip(keys.items(), stored, strict=True):
-                    row = view.encode(states[subject], values or {})
-                    if row:
-                        rows.append((key, *row))
-                if rows:
-                    online.online_write_batch(self.store.config, view.feast, rows, None)
+        for view in self._views:
+            self.store.online.update(view.table, list(states), partial(_merged, view, states))
 
     def _checked(self, facts: Facts) -> dict[str, Value | None]:
         """The facts as stored (floats as float); raises RequestError naming the feature, never its value."""
@@ -141,17 +120,17 @@ class Profiles:
         return {name: checked(name, value, self._kept[name]) for name, value in facts.items()}
 
 
-class _ReadView:
-    """One view with what decoding it needs, prepared."""
+class _OnlineView:
+    """One view with what reading and writing it needs, prepared."""
 
-    def __init__(self, view: View, feast: Any) -> None:
+    def __init__(self, view: View, table: Table) -> None:
         self.view = view
-        self.feast = feast
+        self.table = table
         self.fields = {f.name: FIELD[f.dtype] for f in view.features}
         self.enums = {f.name: frozenset(f.values) for f in view.features if f.dtype == "enum"}
         self.ages_us = {f.name: f.max_age_s * 1_000_000 for f in view.features if f.max_age_s is not None}
 
-    def decode(self, values: Mapping[str, Any], now_us: int, into: Stored) -> None:
+    def decode(self, values: Values, now_us: int, into: Stored) -> None:
         """Add what is known; a value without a time of its own is not."""
         stamps = _stamps(values, self.view)
         for name, field in self.fields.items():
@@ -163,7 +142,7 @@ class _ReadView:
             if name not in self.ages_us or now_us - stamp.event_us <= self.ages_us[name]:
                 into.facts[name] = value
 
-    def encode(self, state: State, values: Mapping[str, Any]) -> tuple[dict[str, Any], datetime, datetime] | None:
+    def encode(self, state: State, values: Values) -> Write | None:
         """Values to write, with the newest event and time of recording; None where nothing is news."""
         stamps = _stamps(values, self.view)
         old = {name: Version(_value(values.get(name), self.fields.get(name, "")), s) for name, s in stamps.items()}
@@ -173,7 +152,11 @@ class _ReadView:
         merged = {**stamps, **{name: version.stamp for name, version in news.items()}}
         protos = {name: _proto(version.value, self.fields[name]) for name, version in news.items()}
         protos[self.view.stamps] = Proto(string_val=encode_stamps(merged))
-        return protos, _moment(max(s.event_us for s in merged.values())), _moment(max(s[1] for s in merged.values()))
+        return Write(protos, max(s.event_us for s in merged.values()), max(s.created_us for s in merged.values()))
+
+
+def _merged(view: _OnlineView, states: Mapping[str, State], subject: str, values: Values) -> Write | None:
+    return view.encode(states[subject], values)
 
 
 def checked(name: str, value: Value | None, feature: Feature) -> Value | None:
@@ -210,7 +193,7 @@ def _checked_time(event_us: int) -> int:
     return event_us
 
 
-def _stamps(values: Mapping[str, Any], view: View) -> Mapping[str, Stamp]:
+def _stamps(values: Values, view: View) -> Mapping[str, Stamp]:
     proto = values.get(view.stamps)
     return decode_stamps(proto.string_val) if proto is not None and proto.string_val else {}
 
@@ -230,14 +213,6 @@ def _proto(value: Value | None, field: str) -> Any:
     if value is not None:
         setattr(proto, field, value)
     return proto
-
-
-def _key(subject: str) -> Any:
-    return EntityKey(join_keys=["subject"], entity_values=[Proto(string_val=subject)])
-
-
-def _moment(us: int) -> datetime:
-    return EPOCH + timedelta(microseconds=us)
 
 
 def open_profiles(workspace_data_dir: Path, schema: FeatureSchema) -> Profiles:

@@ -4,9 +4,11 @@ import hashlib
 import re
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from decisioning.schema import FeatureSchema
 from features.archive import Archive
-from features.views import Layout, views_of, write_views
+from features.views import SIGNALS, SIGNALS_SCHEMA, Layout, views_of, write_views
 
 DEFINITIONS = '''"""Generated from the feature schema; the next release writes it anew."""
 
@@ -14,19 +16,25 @@ from pathlib import Path
 
 from features.repo.definitions import from_folder
 
-subject, profile, scores = from_folder(Path(__file__).resolve().parent)
+subject, profile, scores, signals = from_folder(Path(__file__).resolve().parent)
 '''
 
+REPOSITORY = "feature_store.yaml"
+TIMEOUT_S = 0.5
+"""For Redis to answer: without one, a request would wait for as long as the network does."""
 
-def apply(workspace_data_dir: Path, schema: FeatureSchema, project: str) -> None:
+
+def apply(workspace_data_dir: Path, schema: FeatureSchema, project: str, redis: str | None = None) -> None:
     """Bring repository, registry, online tables and history files in line with `schema`; idempotent.
+
+    `redis` is where the online store is, as "host:port,db=0"; without it, that is the SQLite file in the workspace.
 
     A feature that was dropped leaves the registry; its history stays in the files for a rollback. When nothing has
     changed since the last time, returns at once without importing Feast. Raises Refused when a feature's kept
     history does not fit its new dtype.
     """
     layout = Layout(workspace_data_dir.resolve())
-    texts = _repository(layout, schema, project)
+    texts = _repository(layout, schema, project, redis)
     digest = hashlib.sha256(repr(sorted(texts.items())).encode()).hexdigest()
     mark = layout.repo / ".applied"
     if mark.exists() and mark.read_text() == digest:
@@ -35,6 +43,7 @@ def apply(workspace_data_dir: Path, schema: FeatureSchema, project: str) -> None
     archive = Archive(layout, views_of(schema))
     archive.prepare()
     archive.spool.close()
+    pq.write_table(SIGNALS_SCHEMA.empty_table(), layout.history(SIGNALS))
     for name, text in texts.items():
         (layout.repo / name).write_text(text)
     from features.store import register  # noqa: PLC0415  Feast takes seconds to import, and only a change needs it
@@ -43,16 +52,22 @@ def apply(workspace_data_dir: Path, schema: FeatureSchema, project: str) -> None
     mark.write_text(digest)
 
 
-def _repository(layout: Layout, schema: FeatureSchema, project: str) -> dict[str, str]:
+def online_is(workspace_data_dir: Path, redis: str | None) -> bool:
+    """Whether what was applied last keeps its online store there."""
+    layout = Layout(workspace_data_dir.resolve())
+    return _online(layout, redis) in (layout.repo / REPOSITORY).read_text()
+
+
+def _repository(layout: Layout, schema: FeatureSchema, project: str, redis: str | None) -> dict[str, str]:
     """File name -> text of the generated repository."""
     return {
-        "feature_store.yaml": _yaml(layout, project),
+        REPOSITORY: _yaml(layout, project, redis),
         "definitions.py": DEFINITIONS,
         "schema.json": write_views(schema),
     }
 
 
-def _yaml(layout: Layout, project: str) -> str:
+def _yaml(layout: Layout, project: str, redis: str | None) -> str:
     """Absolute paths: the SQL registry and DuckDB resolve relative ones against the working directory."""
     name = re.sub(r"[^A-Za-z0-9]+", "_", project).strip("_") or "brain"
     return (
@@ -63,12 +78,18 @@ def _yaml(layout: Layout, project: str) -> str:
         "  registry_type: sql\n"
         f"  path: {_quoted(f'sqlite:///{layout.registry}')}\n"
         "  serve_features_while_materializing: true\n"
-        "online_store:\n"
-        "  type: sqlite\n"
-        f"  path: {_quoted(str(layout.online))}\n"
+        f"{_online(layout, redis)}"
         "offline_store:\n"
         "  type: duckdb\n"
     )
+
+
+def _online(layout: Layout, redis: str | None) -> str:
+    if redis is None:
+        return f"online_store:\n  type: sqlite\n  path: {_quoted(str(layout.online))}\n"
+    limits = [f"{name}={TIMEOUT_S}" for name in ("socket_timeout", "socket_connect_timeout")]
+    told = ",".join([redis, *(limit for limit in limits if limit.partition("=")[0] not in redis)])
+    return f"online_store:\n  type: redis\n  connection_string: {_quoted(told)}\n"
 
 
 def _quoted(text: str) -> str:

@@ -12,6 +12,10 @@ from decisioning.schema import Dtype, Feature, FeatureSchema, Source
 VIEWS: Mapping[str, Source] = {"profile": "profile", "scores": "model"}
 """Feature view -> the source whose features it keeps."""
 
+SIGNALS = "signals"
+"""A third view, of what a subject's signals amount to: two columns of our own, and no history (it is in the ledger)."""
+SIGNALS_VERSION, SIGNALS_STATE = "_signals_version", "_signals_state"
+
 ARROW_TYPES: Mapping[Dtype, pa.DataType] = {
     "float": pa.float64(),
     "int": pa.int64(),
@@ -31,6 +35,16 @@ PYTHON_TYPES: Mapping[Dtype, frozenset[type]] = {
 """Exact Python types of a fact of each dtype: a bool is not an int, a numpy scalar is neither."""
 
 TIME = pa.timestamp("us", tz="UTC")
+SIGNALS_SCHEMA = pa.schema(
+    [
+        ("subject", pa.string()),
+        ("event_timestamp", TIME),
+        ("created", TIME),
+        (SIGNALS_VERSION, pa.int64()),
+        (SIGNALS_STATE, pa.binary()),
+    ]
+)
+"""Of the empty file that Feast reads where a user materializes all views."""
 
 
 def stamps_column(view: str) -> str:

@@ -12,7 +12,7 @@ from features.importing import assign_paths, catalogue_files, checked_catalogue,
 from features.importing import import_profile as upsert
 from features.ledger import Ledger, now_us
 from features.offline import History
-from features.online import open_profiles
+from features.online import Profiles
 from serving import releasing
 from serving.settings import Workspace
 
@@ -36,7 +36,7 @@ def opened(workspace: Workspace) -> Iterator[Opened]:
         if active is None:
             raise Refused(f"nothing is released in {workspace.settings.environment} yet: run `brain release`")
         release = Release.from_bytes(ledger.get_release(active))
-        yield Opened(ledger, release, History(open_profiles(workspace.data, release.schema)))
+        yield Opened(ledger, release, History(Profiles(releasing.open_store(workspace), release.schema)))
 
 
 def import_log(

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from decisioning import personas
 from decisioning.catalogue import load, pack
@@ -12,9 +12,12 @@ from decisioning.errors import ConfigError, NotFound, Problem, Refused
 from decisioning.release import Release
 from decisioning.source import decode
 from features.ledger import Ledger, now_us
-from features.repository import apply
+from features.repository import apply, online_is
 from serving.scoring import PRIOR, model_scorer, prior_scorer
 from serving.settings import CONFIG_NAME, Workspace
+
+if TYPE_CHECKING:
+    from features.store import Store
 
 
 def read_files(workspace: Workspace) -> dict[str, str]:
@@ -49,6 +52,17 @@ def open_ledger(workspace: Workspace) -> Iterator[Ledger]:
         yield ledger
 
 
+def open_store(workspace: Workspace) -> "Store":
+    """The workspace's feature store; raises Refused before the first release, and after `brain.yaml` named another
+    online store, until that was released too."""
+    from features.store import Store  # noqa: PLC0415  Feast takes seconds to import
+
+    store = Store(workspace.data)
+    if not online_is(workspace.data, workspace.settings.online_store.redis):
+        raise Refused("brain.yaml names another online store than the last release: run `brain release`")
+    return store
+
+
 def check(workspace: Workspace) -> dict[str, Any]:
     """Reads and cross-checks every file, then decides for every persona; raises ConfigError or Refused."""
     return _counted(_checked(workspace)[0])
@@ -80,7 +94,7 @@ def release(workspace: Workspace, by: str) -> dict[str, Any]:
     """Checks, keeps the bytes, prepares the feature store, and makes the environment serve them."""
     compiled, packed = _checked(workspace)
     workspace.data.mkdir(mode=0o700, exist_ok=True)
-    apply(workspace.data, compiled.schema, workspace.root.name)
+    apply(workspace.data, compiled.schema, workspace.root.name, workspace.settings.online_store.redis)
     with open_ledger(workspace) as ledger:
         name = ledger.put_release(packed)
         already = ledger.active(workspace.settings.environment) == name
@@ -98,7 +112,7 @@ def rollback(workspace: Workspace, by: str, to: str | None = None) -> dict[str, 
         if target not in served:
             raise NotFound("release", f"it was never released in {environment}")
         compiled = Release.from_bytes(ledger.get_release(target))
-        apply(workspace.data, compiled.schema, workspace.root.name)
+        apply(workspace.data, compiled.schema, workspace.root.name, workspace.settings.online_store.redis)
         ledger.activate(environment, target, by)
     return {"release": target, "environment": environment, "was": served[-1]}
 

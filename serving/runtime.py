@@ -18,7 +18,7 @@ from features.ledger import Duplicate, Entry, Ledger, Record, now_us
 from features.ledger.links import united
 from features.online import Profiles
 from features.online import checked as checked_value
-from features.store import Store
+from serving.releasing import open_store
 from serving.repeating import still_permitted
 from serving.scoring import PRIOR, model_scorer, prior_scorer
 from serving.settings import Workspace
@@ -51,7 +51,7 @@ class Brain:
         self.workspace = workspace
         self.environment = workspace.settings.environment
         self.ledger = Ledger.open(workspace.database_url, workspace.secret())
-        self._store = Store(workspace.data)
+        self._store = open_store(workspace)
         self._registry = Registry(workspace.data)
         self.release = lru_cache(maxsize=32)(self._load_release)
         self.snapshot = self._load_snapshot()

@@ -2,10 +2,13 @@
 begun first because it takes longest. So Ray starts three times at most, one after the other, whatever the workers."""
 
 import gc
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
+
+from tests import redis_server
 
 SERVER = ("tests/serving/test_server_", "tests/serving/test_lifecycle_server.py")
 
@@ -33,3 +36,10 @@ def pytest_configure() -> None:
 def pytest_collection_finish() -> None:
     gc.freeze()
     gc.enable()
+
+
+@pytest.fixture(scope="session")
+def redis_at() -> Iterator[str]:
+    """Where a real Redis is, as `online_store.redis` takes it; started only if a test asks."""
+    with redis_server.redis_at() as at:
+        yield at

@@ -1,4 +1,5 @@
-"""Feast objects of a workspace: one entity `subject`, one feature view per source of features kept about it.
+"""Feast objects of a workspace: one entity `subject`, one feature view per source of features kept about it,
+and one of the state of its signals.
 
 `feast apply` in a workspace imports this module through the workspace's own `definitions.py`.
 """
@@ -8,10 +9,10 @@ from pathlib import Path
 
 from feast import Entity, FeatureView, Field, FileSource, ValueType
 from feast.data_format import ParquetFormat
-from feast.types import Bool, Float64, Int64, PrimitiveFeastType, String
+from feast.types import Bool, Bytes, Float64, Int64, PrimitiveFeastType, String
 
 from decisioning.schema import Dtype
-from features.views import VIEWS, View, read_views, stamps_column
+from features.views import SIGNALS, SIGNALS_STATE, SIGNALS_VERSION, VIEWS, View, read_views, stamps_column
 
 FEAST_TYPES: Mapping[Dtype, PrimitiveFeastType] = {
     "float": Float64,
@@ -34,28 +35,42 @@ def feature_view(view: View, offline: Path, entity: Entity) -> FeatureView:
     The path is absolute: the DuckDB store resolves relative ones against the working directory. No TTL: Feast does
     not apply it to online reads, so ages are checked by `features.online` from each value's own time.
     """
-    source = FileSource(
-        name=f"{view.name}_history",
-        path=str(offline / f"{view.name}.parquet"),
-        file_format=ParquetFormat(),
-        timestamp_field="event_timestamp",
-        created_timestamp_column="created",
-    )
     fields = [
         Field(name=f.name, dtype=FEAST_TYPES[f.dtype], description=f.description, tags=_tags(f.unit, f.tags))
         for f in view.features
     ]
     stamps = Field(name=stamps_column(view.name), dtype=String, description="when each value was true and recorded")
+    return _view(view.name, [*fields, stamps], offline, entity)
+
+
+def signals_view(offline: Path, entity: Entity) -> FeatureView:
+    """What a subject's signals amount to, as one value, with its version; its file of history stays empty."""
+    fields = [
+        Field(name=SIGNALS_VERSION, dtype=Int64, description="version of the state in the ledger's database"),
+        Field(name=SIGNALS_STATE, dtype=Bytes, description="windows, sums and sessions, encoded"),
+    ]
+    return _view(SIGNALS, fields, offline, entity)
+
+
+def _view(name: str, fields: list[Field], offline: Path, entity: Entity) -> FeatureView:
+    source = FileSource(
+        name=f"{name}_history",
+        path=str(offline / f"{name}.parquet"),
+        file_format=ParquetFormat(),
+        timestamp_field="event_timestamp",
+        created_timestamp_column="created",
+    )
     key = Field(name="subject", dtype=String)
-    return FeatureView(name=view.name, entities=[entity], schema=[*fields, stamps, key], source=source, ttl=None)
+    return FeatureView(name=name, entities=[entity], schema=[*fields, key], source=source, ttl=None)
 
 
-def from_folder(repo: Path) -> tuple[Entity, FeatureView, FeatureView]:
+def from_folder(repo: Path) -> tuple[Entity, FeatureView, FeatureView, FeatureView]:
     """The objects described by `repo/schema.json`; history lies in `../offline` beside the repository."""
     entity = subject_entity()
     views = {v.name: v for v in read_views(repo / "schema.json")}
-    profile, scores = (feature_view(views[name], repo.parent / "offline", entity) for name in VIEWS)
-    return entity, profile, scores
+    offline = repo.parent / "offline"
+    profile, scores = (feature_view(views[name], offline, entity) for name in VIEWS)
+    return entity, profile, scores, signals_view(offline, entity)
 
 
 def _tags(unit: str | None, tags: tuple[str, ...]) -> dict[str, str]:

@@ -1,6 +1,8 @@
 """A workspace's data folder with a real Feast repository, shared per module because Feast takes seconds to import."""
 
+import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -28,6 +30,21 @@ SCHEMA = FeatureSchema(FEATURES)
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
     """`data`, `schema`, `profiles`, `history`, with the working and home directories empty folders (`outside`)."""
+    with open_world(tmp_path_factory, None) as made:
+        yield made
+
+
+@pytest.fixture(scope="module", params=["sqlite", "redis"])
+def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
+    """`world`, once on each online store."""
+    redis = request.getfixturevalue("redis_at") if request.param == "redis" else None
+    with open_world(tmp_path_factory, redis) as made:
+        yield made
+
+
+@contextmanager
+def open_world(tmp_path_factory: pytest.TempPathFactory, redis: str | None) -> Iterator[SimpleNamespace]:
+    """A project of its own name, since a Redis that was given is shared by what else is running."""
     from features.offline import History
     from features.online import open_profiles
     from features.repository import apply
@@ -39,8 +56,18 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]
         patch.chdir(outside)
         patch.setenv("HOME", str(outside))
         patch.setenv("MPLCONFIGDIR", str(data.parent))  # Feast's command line imports matplotlib; the brain does not
-        apply(data, SCHEMA, "a-workspace")
+        apply(data, SCHEMA, f"a-workspace-{uuid.uuid4().hex[:8]}" if redis else "a-workspace", redis)
         profiles = open_profiles(data, SCHEMA)
         yield SimpleNamespace(
-            data=data, schema=SCHEMA, profiles=profiles, history=History(profiles), outside=outside, now_us=NOW_US
+            data=data,
+            schema=SCHEMA,
+            profiles=profiles,
+            store=profiles.store,
+            history=History(profiles),
+            outside=outside,
+            now_us=NOW_US,
+            redis=redis,
         )
+        if redis:
+            feast = profiles.store.feast._get_provider().online_store
+            feast.delete_entity_values(profiles.store.config, ["subject"])

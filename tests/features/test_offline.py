@@ -221,7 +221,7 @@ def test_feast_materialize_of_our_history_gives_our_online_rows(workspace) -> No
     subjects = ["s0", "s1", "s2"]
     before = workspace.profiles.read(subjects, now_us=22_000_000)
     store = workspace.profiles.store
-    with store.online._get_conn(store.config) as db:
+    with store.online.writer as db:
         db.execute("DELETE FROM ws_profile")
     assert workspace.profiles.read(subjects, now_us=22_000_000)[0].raw == {}
     store.feast.materialize(datetime(1970, 1, 1, tzinfo=UTC), datetime(2030, 1, 1, tzinfo=UTC), ["profile"])
@@ -245,7 +245,7 @@ def test_materialise_rebuilds_a_lost_online_store(workspace) -> None:
     workspace.archive.compact()
     before = workspace.profiles.read(["a", "b", "c"], now_us=50)
     store = workspace.profiles.store
-    with store.online._get_conn(store.config) as db:
+    with store.online.writer as db:
         db.execute("DELETE FROM ws_profile")
         db.execute("DELETE FROM ws_scores")
     seen: list[tuple[int, int]] = []

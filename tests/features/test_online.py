@@ -250,7 +250,7 @@ def test_a_write_that_fails_online_leaves_nothing_in_the_history(world, monkeypa
     subject = fresh()
     profiles = open_profiles(world.data, SCHEMA)
     profiles.read([subject], now_us=1)
-    profiles.store.online._get_conn(profiles.store.config).execute("PRAGMA query_only=ON")
+    profiles.store.online.writer.execute("PRAGMA query_only=ON")
     with pytest.raises(Unavailable):
         profiles.write(subject, {"city": "Delft"}, 1, now_us=2)
     assert subject not in {s for s, _ in profiles.archive.spool.read()[1]}
@@ -298,7 +298,7 @@ def test_erasure_leaves_no_trace_of_the_subject_or_its_values(world) -> None:
 def test_an_erasure_that_a_reader_holds_up_says_so_and_can_be_repeated(world) -> None:
     subject, secret = fresh(), "Ammerzoden"
     world.profiles.write(subject, {"city": secret}, 5, now_us=6)
-    db = world.profiles.store.online._get_conn(world.profiles.store.config)
+    db = world.profiles.store.online.writer
     db.execute("PRAGMA busy_timeout=50")
     reader = sqlite3.connect(world.data / "online.db", isolation_level=None)
     reader.execute("BEGIN")

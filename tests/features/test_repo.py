@@ -39,6 +39,7 @@ def test_features_are_registered_by_source_and_nothing_else(world) -> None:
     assert registered(world.data) == {
         "profile": {"age", "fee_eur", "fresh_eur", "hardship", "plan", "city", "since", "_profile_stamps"},
         "scores": {"churn_risk", "_scores_stamps"},
+        "signals": {"_signals_version", "_signals_state"},
     }
 
 
