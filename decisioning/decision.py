@@ -32,6 +32,9 @@ class PlacementAsk(Strict):
 class Ask(Strict):
     """A request for a decision, as it comes in and as it is recorded.
 
+    A request with `visitor_id` is decided as that visitor and from its own stream alone, also where it is linked to a
+    customer: a device may be shared.
+
     `as_of`, `release`, `overrides` and `seed` belong to previews: the time, the release hash, facts in place of the
     stored ones, and the decision id whose draws to repeat. `moment` names what opened a decision nobody asked for.
     """
@@ -67,12 +70,16 @@ class Ask(Strict):
 
 @dataclass(frozen=True)
 class Known:
-    """What the brain knows when it decides: facts as served, and the standing of every stream in play."""
+    """What the brain knows when it decides: facts as served, and the standing of every stream in play.
+
+    `signals`: the version of the signal state of every stream that has one; signal features are as of these.
+    """
 
     facts: Facts
     person: Standing
     account: Standing | None = None
     degraded: tuple[str, ...] = ()
+    signals: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def linked(self) -> dict[str, int]:

@@ -76,7 +76,10 @@ def customer(brain: Brain, customer_id: str) -> dict[str, Any]:
 
 
 def export(brain: Brain, customer_id: str, after: int, limit: int = MAX_LISTED) -> dict[str, Any]:
-    """Everything that is held about a customer, a page of the ledger at a time; `next` is the cursor of the next."""
+    """Everything that is held about a customer, a page of the ledger at a time; `next` is the cursor of the next.
+
+    Of the visitors linked to them what their streams amount to, in `visitors`.
+    """
     stream = brain.ledger.stream_of("person", customer_id)
     page: list[Record] = []
     more = False
@@ -87,8 +90,10 @@ def export(brain: Brain, customer_id: str, after: int, limit: int = MAX_LISTED) 
             more = True
             break
         page.append(record)
+    linked = brain.ledger.read(*brain.ledger.read(stream)[0].linked)
     return {
         **customer(brain, customer_id),
+        "visitors": [{"visitor": visitor.stream, **_told(visitor)} for visitor in linked],
         "records": [_exported(r) for r in page],
         "next": page[-1].version if more else None,
     }
