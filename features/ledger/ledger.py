@@ -9,14 +9,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
-from sqlalchemy import Connection, Row, bindparam, insert, null, select, union_all, update
+from sqlalchemy import Connection, Row, bindparam, case, insert, null, select, union_all, update
 from sqlalchemy.sql import Executable
 
 from decisioning.errors import NotFound, Refused
 from decisioning.standing import Standing
 from features.ledger.database import Database
 from features.ledger.links import erase_subject
-from features.ledger.records import Activation, Entry, Prepared, Record, keyed_hash, prepare, record_of
+from features.ledger.records import Activation, Entry, Names, Prepared, Record, prepare, record_of
 from features.ledger.snapshot import decode
 from features.ledger.standing import Fold, apply
 from features.ledger.tables import ACTIVATIONS, KEYS, PAUSES, RECORDS, RELEASES, SIGNAL_STATES, STANDINGS
@@ -31,7 +31,8 @@ _IMPORT_PAUSE_S = 0.001
 _COLUMNS = (STANDINGS.c.stream, STANDINGS.c.version, STANDINGS.c.body)
 _TWO = select(*_COLUMNS).where((STANDINGS.c.stream == bindparam("first")) | (STANDINGS.c.stream == bindparam("second")))
 _SEVERAL = select(*_COLUMNS).where(STANDINGS.c.stream.in_(bindparam("streams", expanding=True)))
-_SIGNALLED = select(SIGNAL_STATES.c.stream, SIGNAL_STATES.c.version, null().label("body"))
+_SIGNALS = case((SIGNAL_STATES.c.body.is_(None), -1), else_=SIGNAL_STATES.c.version)
+_SIGNALLED = select(SIGNAL_STATES.c.stream, _SIGNALS.label("version"), null().label("body"))
 _SEVERAL_SIGNALLED = union_all(
     _SEVERAL, _SIGNALLED.where(SIGNAL_STATES.c.stream.in_(bindparam("streams", expanding=True)))
 )
@@ -65,6 +66,7 @@ class Ledger:
 
     def __init__(self, database: Database, secret: bytes, clock: Callable[[], int]) -> None:
         self._database, self._secret, self._clock = database, secret, clock
+        self.names = Names(secret)
         self._writer = Writer(database, clock)
 
     @classmethod
@@ -88,14 +90,14 @@ class Ledger:
 
     def stream_of(self, kind: SubjectKind, subject_id: str) -> str:
         """The stream of a subject: 40 hex characters from which the id cannot be found without the secret."""
-        return keyed_hash(self._secret, f"{kind}:{subject_id}")
+        return self.names.stream_of(kind, subject_id)
 
     def read(self, *streams: str) -> tuple[Standing, ...]:
         """What each stream folds to, all at one moment; version 0 for one never heard of."""
         return _standings(streams, self._of_streams(_TWO, _SEVERAL, streams))
 
     def read_with_signals(self, *streams: str) -> tuple[tuple[Standing, ...], tuple[int, ...]]:
-        """`read`, and at the same moment the version of each stream's signal state, 0 where there is none."""
+        """`read`, and at the same moment the version of each stream's signal state: 0 for none, -1 for one erased."""
         rows = self._of_streams(_TWO_SIGNALLED, _SEVERAL_SIGNALLED, streams)
         versions = {row.stream: int(row.version) for row in rows if row.body is None}
         standings = _standings(streams, [row for row in rows if row.body is not None])
@@ -117,10 +119,6 @@ class Ledger:
         The future has what it returns, once that is committed. `work` must be short: appends wait behind it.
         """
         return self._writer.start(work)
-
-    def key_of(self, text: str) -> str:
-        """A keyed hash, under which something is kept once: 40 hex characters."""
-        return keyed_hash(self._secret, f"key:{text}")
 
     def append(self, entries: Sequence[Entry], guards: Mapping[str, int] | None = None) -> tuple[int, ...]:
         """The versions of the entries, which are committed together or not at all.
@@ -157,7 +155,7 @@ class Ledger:
 
     def lookup(self, key: str) -> Record | None:
         """The record appended under this key or alias."""
-        rows = self._database.fetch(_BY_KEY, {"key": keyed_hash(self._secret, f"key:{key}")})
+        rows = self._database.fetch(_BY_KEY, {"key": self.names.key_of(key)})
         return record_of(rows[0]) if rows else None
 
     def records(self, stream: str, upto: int | None = None) -> Iterator[Record]:

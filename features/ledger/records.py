@@ -3,7 +3,7 @@
 import hmac
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
@@ -85,6 +85,21 @@ class Prepared:
 def keyed_hash(secret: bytes, text: str) -> str:
     """HMAC-SHA256 in hex, its first 40 characters: streams and keys hold no ids."""
     return hmac.digest(secret, text.encode(errors="surrogatepass"), "sha256").hex()[:40]
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """How streams and keys are named; can be handed to another process."""
+
+    secret: bytes = field(repr=False)
+
+    def stream_of(self, kind: str, subject_id: str) -> str:
+        """The stream of a subject."""
+        return keyed_hash(self.secret, f"{kind}:{subject_id}")
+
+    def key_of(self, text: str) -> str:
+        """Under which something is kept once."""
+        return keyed_hash(self.secret, f"key:{text}")
 
 
 def prepare(entry: Entry, secret: bytes, now_us: int) -> Prepared:

@@ -115,6 +115,12 @@ SIGNAL_STATES = Table(
     Column("body", Bytes()),
 )
 """What a stream's signals amount to; without a body, the subject was erased and nothing is taken about them again."""
+Index(
+    "signal_states_erased",
+    SIGNAL_STATES.c.at_us,
+    sqlite_where=SIGNAL_STATES.c.body.is_(None),
+    postgresql_where=SIGNAL_STATES.c.body.is_(None),
+)
 WATCHES = Table(
     "watches",
     METADATA,

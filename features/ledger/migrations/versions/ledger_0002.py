@@ -36,4 +36,6 @@ def upgrade() -> None:
         sa.Column("at_us", sa.BigInteger, nullable=False),
         sa.Column("body", sa.LargeBinary),
     )
+    erased = sa.text("body IS NULL")
+    op.create_index("signal_states_erased", "signal_states", ["at_us"], sqlite_where=erased, postgresql_where=erased)
     op.execute(_ERASED_BEFORE)

@@ -1,0 +1,150 @@
+"""CloudEvents 1.0 (JSON) as events of the ledger's streams; what a sender got wrong is told by its attribute."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any, Final, get_args
+
+from decisioning.errors import RequestError
+from decisioning.identity import visitor_id
+from decisioning.release import Release
+from decisioning.signals import SignalSettings, SignalType
+from decisioning.standing import LinkKind
+from features.ledger.records import Names
+from features.signals.event import Event, checked_time, validate
+
+MAX_ATTRIBUTE: Final = 512
+MAX_ID: Final = 128
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_SUBJECT: Final = re.compile(r"([a-z]+):([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)")
+_HASH: Final = re.compile(r"[0-9a-f]{32,128}")
+_ATTRIBUTE: Final = re.compile(r"[a-z0-9]{1,64}")
+_JSON: Final = re.compile(r"application/([a-z0-9.+-]+\+)?json *(;.*)?", re.IGNORECASE)
+_VISITORS: Final = frozenset(get_args(LinkKind))
+_SUBJECTS: Final = ("customer", "account", *sorted(_VISITORS))
+_LONGEST_KIND: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Who a signal is about: its stream, and the name under which requests know it (`customer_id`, …)."""
+
+    stream: str
+    field: str
+    id: str
+
+
+class Intake:
+    """Signals of one release, as their senders write them.
+
+    :param history: for a replay: however late, as long as the type keeps its events
+    """
+
+    def __init__(self, release: Release, names: Names, *, history: bool = False) -> None:
+        self._names, self._history = names, history
+        self._types: Mapping[str, SignalType] = release.signals
+        self._settings: SignalSettings = release.catalogue.settings.signals
+        self._kept_us = {id_: round(t.retention_days * 86_400_000_000) for id_, t in self._types.items()}
+        self._subjects = lru_cache(maxsize=65_536)(self._subject)
+
+    def event(self, raw: object, now_us: int) -> Event:
+        """One CloudEvent that was parsed from JSON; without `time`, it happened now. Raises RequestError.
+
+        Extension attributes are allowed, as the specification has it, and not kept.
+        """
+        if not isinstance(raw, Mapping):
+            raise RequestError("", "must be a JSON object with the attributes of a CloudEvent")
+        _check_envelope(raw)
+        if not isinstance(raw.get("time"), str | None):
+            raise _bad_time()
+        return self.of_parts(
+            raw.get("id"),
+            raw.get("source"),
+            raw.get("type"),
+            raw.get("subject"),
+            raw.get("time"),
+            raw.get("data"),
+            now_us,
+        )
+
+    def of_parts(
+        self, id_: object, source: object, type_: object, subject: object, time: object, data: object, now_us: int
+    ) -> Event:
+        """The same from its attributes; `time` may also be int microseconds. Raises RequestError."""
+        key = self._names.key_of(f"signal:{json.dumps([_text('source', source), _text('id', id_)])}")
+        declared = self._types.get(_text("type", type_))
+        if declared is None:
+            raise RequestError(
+                "type", f"no such signal type; known are {', '.join(sorted(self._types)[:20]) or 'none'}"
+            )
+        occurred_us = now_us if time is None else _time(time)
+        if self._history:
+            self._check_kept(declared, occurred_us, now_us)
+        else:
+            checked_time(occurred_us, self._settings, now_us)
+        about = self.subject(subject)
+        return Event(
+            key, about.stream, declared.id, occurred_us, now_us, validate(declared, {} if data is None else data)
+        )
+
+    def _check_kept(self, type_: SignalType, occurred_us: int, now_us: int) -> None:
+        """What may have been purged cannot be told from what is new."""
+        if occurred_us <= now_us - self._kept_us[type_.id]:
+            raise RequestError("time", f"is longer ago than the {type_.retention_days:g} days that its type is kept")
+        if occurred_us > now_us + self._settings.max_ahead_us:
+            raise RequestError("time", f"is more than {self._settings.max_ahead_s:g} seconds ahead")
+
+    def subject(self, raw: object) -> Subject:
+        """Of an attribute `subject`; raises RequestError."""
+        return self._subjects(raw if isinstance(raw, str) and len(raw) <= MAX_ID + _LONGEST_KIND else "")
+
+    def _subject(self, raw: str) -> Subject:
+        match = _SUBJECT.fullmatch(raw)
+        if match is None or match[1] not in _SUBJECTS:
+            raise RequestError("subject", f"expected `kind:id` with kind one of {', '.join(_SUBJECTS)}")
+        kind, id_ = match[1], match[2]
+        if kind == "email" and not _HASH.fullmatch(id_):
+            raise RequestError("subject", "expected a hash of the address, in lower-case hexadecimal digits")
+        field = f"{kind}_id" if kind in ("customer", "account") else "visitor_id"
+        name = visitor_id(kind, id_) if kind in _VISITORS else id_  # type: ignore[arg-type]
+        if len(name) > MAX_ID:
+            raise RequestError("subject", f"its id may have {MAX_ID} characters")
+        stream_kind = {"customer_id": "person", "account_id": "account", "visitor_id": "visitor"}[field]
+        return Subject(self._names.stream_of(stream_kind, name), field, name)
+
+
+def _check_envelope(raw: Mapping[Any, Any]) -> None:
+    if raw.get("specversion") != "1.0":
+        raise RequestError("specversion", 'must be "1.0"')
+    if "data_base64" in raw:
+        raise RequestError("data_base64", "binary data is not taken; send `data` as a JSON object")
+    if not _JSON.fullmatch(str(raw.get("datacontenttype", "application/json"))):
+        raise RequestError("datacontenttype", "must be application/json")
+    if not all(isinstance(name, str) and _ATTRIBUTE.fullmatch(name) for name in raw):
+        raise RequestError("", "an attribute's name is made of lower-case letters and digits")
+
+
+def _text(name: str, raw: object) -> str:
+    if not isinstance(raw, str) or not 0 < len(raw) <= MAX_ATTRIBUTE:
+        raise RequestError(name, f"must be a text of 1 to {MAX_ATTRIBUTE} characters")
+    return raw
+
+
+def _time(raw: object) -> int:
+    if isinstance(raw, int) and not isinstance(raw, bool):
+        return raw
+    try:
+        moment = datetime.fromisoformat(raw)  # type: ignore[arg-type]
+        if moment.tzinfo is None:
+            raise RequestError("time", "must say its offset from UTC, such as Z")
+        return (moment - _EPOCH) // _MICROSECOND
+    except (TypeError, ValueError, OverflowError):
+        raise _bad_time() from None
+
+
+def _bad_time() -> RequestError:
+    return RequestError("time", "must be a time such as 2026-11-01T08:00:00Z")
