@@ -92,6 +92,10 @@ class Ledger:
         """The stream of a subject: 40 hex characters from which the id cannot be found without the secret."""
         return self.names.stream_of(kind, subject_id)
 
+    def key_of(self, text: str) -> str:
+        """Under which something is kept once, as 40 hex characters."""
+        return self.names.key_of(text)
+
     def read(self, *streams: str) -> tuple[Standing, ...]:
         """What each stream folds to, all at one moment; version 0 for one never heard of."""
         return _standings(streams, self._of_streams(_TWO, _SEVERAL, streams))

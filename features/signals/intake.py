@@ -13,6 +13,7 @@ from decisioning.identity import visitor_id
 from decisioning.release import Release
 from decisioning.signals import SignalSettings, SignalType
 from decisioning.standing import LinkKind
+from features.ledger import Ledger
 from features.ledger.records import Names
 from features.signals.event import Event, checked_time, validate
 
@@ -44,7 +45,7 @@ class Intake:
     :param history: for a replay: however late, as long as the type keeps its events
     """
 
-    def __init__(self, release: Release, names: Names, *, history: bool = False) -> None:
+    def __init__(self, release: Release, names: Names | Ledger, *, history: bool = False) -> None:
         self._names, self._history = names, history
         self._types: Mapping[str, SignalType] = release.signals
         self._settings: SignalSettings = release.catalogue.settings.signals
@@ -59,29 +60,40 @@ class Intake:
         if not isinstance(raw, Mapping):
             raise RequestError("", "must be a JSON object with the attributes of a CloudEvent")
         _check_envelope(raw)
-        if not isinstance(raw.get("time"), str | None):
-            raise _bad_time()
         return self.of_parts(
             raw.get("id"),
             raw.get("source"),
             raw.get("type"),
             raw.get("subject"),
-            raw.get("time"),
+            self.occurred_us(raw, now_us),
             raw.get("data"),
             now_us,
         )
 
+    def occurred_us(self, raw: Mapping[Any, Any], now_us: int) -> int:
+        """The time of a CloudEvent, int microseconds; raises RequestError."""
+        return now_us if raw.get("time") is None else _time(raw["time"])
+
+    def occurred_us(self, raw: Mapping[str, Any], now_us: int) -> int:
+        """When a CloudEvent says that it happened, now if it does not; raises RequestError."""
+        time = raw.get("time")
+        if time is None:
+            return now_us
+        if not isinstance(time, str):
+            raise _bad_time()
+        return _time(time)
+
     def of_parts(
         self, id_: object, source: object, type_: object, subject: object, time: object, data: object, now_us: int
     ) -> Event:
-        """The same from its attributes; `time` may also be int microseconds. Raises RequestError."""
+        """The same from its attributes; `time` may be int microseconds as well as text. Raises RequestError."""
         key = self._names.key_of(f"signal:{json.dumps([_text('source', source), _text('id', id_)])}")
         declared = self._types.get(_text("type", type_))
         if declared is None:
             raise RequestError(
                 "type", f"no such signal type; known are {', '.join(sorted(self._types)[:20]) or 'none'}"
             )
-        occurred_us = now_us if time is None else _time(time)
+        occurred_us = time if isinstance(time, int) else _time(time)
         if self._history:
             self._check_kept(declared, occurred_us, now_us)
         else:
@@ -135,8 +147,6 @@ def _text(name: str, raw: object) -> str:
 
 
 def _time(raw: object) -> int:
-    if isinstance(raw, int) and not isinstance(raw, bool):
-        return raw
     try:
         moment = datetime.fromisoformat(raw)  # type: ignore[arg-type]
         if moment.tzinfo is None:
