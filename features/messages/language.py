@@ -1,0 +1,83 @@
+"""Dutch, English, or neither that we can tell.
+
+Votes of frequent short words, of neighbours' words against (German, French, Spanish, Frisian are neither), and of what
+the sentiment lexicons and the spelling say where short words are few.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import cache
+from typing import Literal
+
+from features.messages import dutch, english
+from features.messages.text import words
+
+Language = Literal["nl", "en"]
+LANGUAGES: tuple[Language, ...] = ("nl", "en")
+
+_LOOKED_AT = 200
+_LEAST = 0.5
+_MARGIN = 1.25
+_WEAK = 0.5
+
+_FREQUENT: dict[str, str] = {
+    "nl": "de het een ik jij je jullie wij ze zij zijn geen niet van voor met op aan naar om te dat die dit "
+    "deze maar ook nog wel al bij uit als dan er hier daar heb hebt heeft hebben bent ben wordt worden "
+    "werd kan kunnen kunt wil wilt willen mijn mij jouw uw hun ons onze wat waar wanneer waarom hoe wie "
+    "nu weer steeds keer graag goed heel erg zo en moet moeten mag zou zouden gaat gaan doet doen gedaan "
+    "iets iemand niemand niets alleen altijd nooit vandaag morgen gisteren omdat zonder tegen tot toch "
+    "even veel meer u",
+    "en": "the a an and i you he she it its it's they this that these those to for with from not are were be "
+    "been being have has had my me your our their them what when where why how who which would could "
+    "should please thanks thank but do does did don't doesn't didn't can't won't i'm i've isn't on at by "
+    "there here so just still again get got going if because about after before all any some no yes out "
+    "up down now then than us very really is was as will much "
+    "more too",
+    "de": "ich nicht und das ist der ein eine einen mit sie wir haben kann auf für bitte mein dem den von zu "
+    "auch aber wie sind bei noch war wird ihr euch keine nur oder wenn danke sehr",
+    "fr": "le la les des est pas je vous nous une un pour dans avec que qui sur merci bonjour mon ma mes votre "
+    "c'est et du au ne plus mais très j'ai suis ce cette",
+    "es": "el los las que es por para una con pero muy gracias está mi su lo como más estoy tengo del y no un de hola",
+    "fy": "ik it fan en is net mei dat foar hy jo wy ek by wurdt oer nei yn",
+}
+_SPELLED: dict[str, re.Pattern[str]] = {
+    "nl": re.compile(r"ij|aa|uu|oe|sch|ee[nlrt]|lijk$|heid$|tje$|^ge.+[dt]$|ische?$"),
+    "en": re.compile(r"^th|th$|sh|ing$|tion$|ly$|'[stmd]$|n't$|'[rv]e$|ow|wh|ck$|ea"),
+}
+
+
+def detect(cleaned: str) -> Language | None:
+    """Of a text from `clean`; None where neither stands out."""
+    said = words(cleaned)[:_LOOKED_AT]
+    votes: dict[str, float] = defaultdict(float, {"": 0.0})
+    for word in said:
+        for language, vote in _votes(word):
+            votes[language] += vote
+    for language in LANGUAGES:
+        others = max(n for other, n in votes.items() if other != language)
+        if votes[language] >= max(_LEAST, _MARGIN * others):
+            return language
+    return None
+
+
+def _votes(word: str) -> Iterator[tuple[str, float]]:
+    """A frequent word of several languages votes for each of them."""
+    if frequent := _frequent().get(word):
+        yield from ((language, 1.0) for language in frequent)
+        return
+    is_dutch, is_english = dutch.known(word), word in english.known_words()
+    if is_dutch != is_english:
+        yield ("nl" if is_dutch else "en"), _WEAK
+    for language, shape in _SPELLED.items():
+        if shape.search(word[:40]):
+            yield language, _WEAK / 2
+
+
+@cache
+def _frequent() -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for language, listed in _FREQUENT.items():
+        for word in listed.split():
+            found[word] = (*found.get(word, ()), language)
+    return found

@@ -1,0 +1,38 @@
+"""Any text a sender can think of -> plain text of bounded length, and the words of it."""
+
+import re
+import unicodedata
+from itertools import islice
+
+from decisioning.signals import MAX_CHARACTERS
+
+__all__ = ["MAX_CHARACTERS", "MAX_WORDS", "clean", "stored", "words"]
+
+MAX_WORDS = 1_000
+_APOSTROPHES = str.maketrans({"\u2018": "'", "\u2019": "'", "\u02bc": "'", "`": "'", "\u00b4": "'"})
+_WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
+_DROPPED = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
+
+
+def clean(text: str) -> str:
+    """The first `MAX_CHARACTERS` of a text, composed (NFC), without controls, marks of direction and lone surrogates.
+
+    White space becomes one blank; a joiner of emoji goes too, so that each part stands for itself.
+    """
+    head = "".join(" " if c.isspace() else c for c in text[:MAX_CHARACTERS] if c.isspace() or _kept(c))
+    composed = unicodedata.normalize("NFC", head)[:MAX_CHARACTERS]
+    return " ".join(composed.translate(_APOSTROPHES).split())
+
+
+def stored(text: str) -> str:
+    """The first `MAX_CHARACTERS` of a text as a database takes it: no code 0, no lone surrogates; else as written."""
+    return "".join("\ufffd" if c == "\0" or "\ud800" <= c <= "\udfff" else c for c in text[:MAX_CHARACTERS])
+
+
+def words(cleaned: str) -> list[str]:
+    """Words of letters, in lower case and in order, the first `MAX_WORDS`."""
+    return [m[0] for m in islice(_WORD.finditer(cleaned.lower()), MAX_WORDS)]
+
+
+def _kept(character: str) -> bool:
+    return " " <= character <= "~" or unicodedata.category(character) not in _DROPPED

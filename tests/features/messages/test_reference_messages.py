@@ -1,0 +1,31 @@
+"""The built-in scorers on public data that nothing here was tuned on."""
+
+import numpy as np
+
+from features.messages import score
+from features.messages.language import detect
+from features.messages.text import clean
+from training.evaluation.metrics import auc
+
+
+def test_english_lexicon_on_the_airline_messages(airline):
+    found = np.array([score(text, "en").polarity for text in airline["text"]])
+    assert auc(airline["negative"].to_numpy(), -found) >= 0.748
+
+
+def test_dutch_lexicon_on_the_restaurant_sentences(restaurants):
+    rows = restaurants["nl"][restaurants["nl"]["polarity"].isin(["POS", "NEG"])]
+    scored = [score(text, "nl") for text in rows["text"]]
+    negative, polarity = (rows["polarity"] == "NEG").to_numpy(), np.array([s.polarity for s in scored])
+    assert auc(negative, -polarity) >= 0.785
+    sure = np.array([s.confidence for s in scored]) >= 0.5
+    right = (polarity < 0) == negative
+    assert sure.mean() > 0.3
+    assert right[sure].mean() > right[~sure].mean() + 0.1, "confidence says where it is right"
+
+
+def test_the_language_is_told_apart(restaurants):
+    for language, other in (("nl", "en"), ("en", "nl")):
+        found = [detect(clean(text)) for text in restaurants[language]["text"]]
+        assert found.count(language) >= 0.96 * len(found)
+        assert found.count(other) <= 0.01 * len(found)
