@@ -14,6 +14,8 @@ from decisioning.check_policies import policy_problems
 from decisioning.check_references import twice, unknown
 from decisioning.check_rules import rule_problems
 from decisioning.check_shape import Draft, Item
+from decisioning.check_signals import signal_problems
+from decisioning.check_values import value_problems
 from decisioning.check_words import hint
 from decisioning.errors import Problem
 from decisioning.schema import BUILT_IN, Feature
@@ -23,12 +25,12 @@ Environment = Literal["dev", "test", "prod"]
 _LANGUAGE = frozenset(
     {"true", "false", "null", "in", "action", "history", "known", "default", "duration", "timestamp", "min", "max"}
 )
-_MEASURED = ("int", "float", "timestamp")
 
 
 def check(draft: Draft, environment: Environment = "dev") -> Iterator[Problem]:
     """Every mistake in what the records say of each other; in `prod` also whatever somebody merely stated."""
     yield from chain.from_iterable(_feature(item) for item in draft.features)
+    yield from signal_problems(draft)
     yield from _settings(draft)
     yield from _bases(draft)
     yield from _channels(draft)
@@ -45,17 +47,7 @@ def _feature(item: Item[Feature]) -> Iterator[Problem]:
         yield item.problem(("name",), f"`{feature.name}` is a word of the rule language", "choose another name")
     if any(feature.name == built_in.name for built_in in BUILT_IN):
         yield item.problem(("name",), "every decision has this fact already", "remove it, or choose another name")
-    if feature.dtype == "enum" and not feature.values:
-        yield item.problem(("dtype",), "an enum without values", "add `values: [monthly, yearly]`")
-    if feature.dtype != "enum" and feature.values:
-        yield item.problem(("values",), f"only an enum has values, this is `{feature.dtype}`", "write `dtype: enum`")
-    yield from twice(item, ("values",), feature.values)
-    bounds = [bound for bound in (feature.min, feature.max) if bound is not None]
-    if bounds and feature.dtype not in _MEASURED:
-        where = "max" if feature.min is None else "min"
-        yield item.problem((where,), f"`{feature.dtype}` has no minimum and no maximum", f"remove `{where}`")
-    if len(bounds) == 2 and bounds[0] > bounds[1]:
-        yield item.problem(("min",), f"`min` {bounds[0]:g} is above `max` {bounds[1]:g}", "exchange them")
+    yield from value_problems(item, (), feature)
 
 
 def _settings(draft: Draft) -> Iterator[Problem]:

@@ -130,7 +130,7 @@ def _mutate(tree: Any, data: st.DataObject) -> None:
     parent, key = data.draw(st.sampled_from(places))
     change = data.draw(st.sampled_from(["replace", "remove", "rename", "double", "exchange"]))
     if change == "replace":
-        parent[key] = data.draw(STRANGE)
+        parent[key] = copy.deepcopy(data.draw(STRANGE))  # a later change must not change the strange ones
     elif change == "remove":
         del parent[key]
     elif change == "exchange":

@@ -16,6 +16,16 @@ channels:
   - {id: web, direction: inbound, placements: [hero, sidebar]}
   - {id: email, direction: outbound, placements: [mail]}
   - {id: agent, direction: inbound, placements: [suggestion], human: true}
+signals:
+  - {id: login, retention_days: 30}
+  - {id: message, retention_days: 30, tags: [emotion]}
+  - {id: call, retention_days: 1, fields: [{name: illness, dtype: bool, tags: [special-category]}]}
+  - id: view
+    retention_days: 30
+    fields:
+      - {name: page, dtype: string}
+      - {name: plan, dtype: enum, values: [basic, plus]}
+      - {name: seconds, dtype: float, unit: s, min: 0}
 features:
   - {name: age, dtype: int, min: 0, max: 130}
   - {name: fee_eur, dtype: float, unit: EUR, min: 0, max: 500}
@@ -82,6 +92,10 @@ RIGHT = """
 features:
   - {name: stated, dtype: bool, asserted_by: jane}
   - {name: fixed, dtype: int, min: 3, max: 3}
+  - {name: calls, dtype: int, source: signal, signal: {of: call, compute: count, window: 366d}}
+  - {name: long_views, dtype: int, source: signal, signal: {of: [view, login], compute: session_events, gap_min: 1440}}
+  - {name: last_plan, dtype: enum, values: [basic, none, plus], source: signal, max_age_s: 60,
+     signal: {of: view, where: {plan: [basic, plus], seconds: 0}, compute: last, field: plan}}
 bases: [{id: new, purpose: marketing, basis: legitimate-interests, channels: [email], text: Soft opt-in}]
 actions:
   - id: new

@@ -1,0 +1,28 @@
+"""What a feature and a field of a signal say of their values."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from decisioning.check_references import twice
+from decisioning.check_shape import Item
+from decisioning.errors import Problem
+from decisioning.schema import Feature
+from decisioning.signals import SignalField
+from decisioning.source import Path
+
+_MEASURED = ("int", "float", "timestamp")
+
+
+def value_problems(item: Item[Any], path: Path, spec: Feature | SignalField) -> Iterator[Problem]:
+    """Values and bounds that do not fit the dtype, or each other, of what stands at `path`."""
+    if spec.dtype == "enum" and not spec.values:
+        yield item.problem((*path, "dtype"), "an enum without values", "add `values: [monthly, yearly]`")
+    if spec.dtype != "enum" and spec.values:
+        yield item.problem((*path, "values"), f"only an enum has values, this is `{spec.dtype}`", "write `dtype: enum`")
+    yield from twice(item, (*path, "values"), spec.values)
+    bounds = [bound for bound in (spec.min, spec.max) if bound is not None]
+    if bounds and spec.dtype not in _MEASURED:
+        where = "max" if spec.min is None else "min"
+        yield item.problem((*path, where), f"`{spec.dtype}` has no minimum and no maximum", f"remove `{where}`")
+    if len(bounds) == 2 and bounds[0] > bounds[1]:
+        yield item.problem((*path, "min"), f"`min` {bounds[0]:g} is above `max` {bounds[1]:g}", "exchange them")
