@@ -13,7 +13,7 @@ from decisioning.identity import visitor_id
 from decisioning.release import Release
 from decisioning.signals import SignalSettings, SignalType
 from decisioning.standing import LinkKind
-from features.ledger import Ledger
+from features.ledger import Ledger, SubjectKind
 from features.ledger.records import Names
 from features.signals.event import Event, checked_time, validate
 
@@ -26,7 +26,11 @@ _HASH: Final = re.compile(r"[0-9a-f]{32,128}")
 _ATTRIBUTE: Final = re.compile(r"[a-z0-9]{1,64}")
 _JSON: Final = re.compile(r"application/([a-z0-9.+-]+\+)?json *(;.*)?", re.IGNORECASE)
 _VISITORS: Final = frozenset(get_args(LinkKind))
-_SUBJECTS: Final = ("customer", "account", *sorted(_VISITORS))
+_KINDS: Final[dict[str, tuple[SubjectKind, str]]] = {
+    "customer": ("person", "customer_id"),
+    "account": ("account", "account_id"),
+}
+_SUBJECTS: Final = (*_KINDS, *sorted(_VISITORS))
 _LONGEST_KIND: Final = 16
 
 
@@ -71,10 +75,6 @@ class Intake:
         )
 
     def occurred_us(self, raw: Mapping[Any, Any], now_us: int) -> int:
-        """The time of a CloudEvent, int microseconds; raises RequestError."""
-        return now_us if raw.get("time") is None else _time(raw["time"])
-
-    def occurred_us(self, raw: Mapping[str, Any], now_us: int) -> int:
         """When a CloudEvent says that it happened, now if it does not; raises RequestError."""
         time = raw.get("time")
         if time is None:
@@ -121,11 +121,10 @@ class Intake:
         kind, id_ = match[1], match[2]
         if kind == "email" and not _HASH.fullmatch(id_):
             raise RequestError("subject", "expected a hash of the address, in lower-case hexadecimal digits")
-        field = f"{kind}_id" if kind in ("customer", "account") else "visitor_id"
+        stream_kind, field = _KINDS.get(kind, ("visitor", "visitor_id"))
         name = visitor_id(kind, id_) if kind in _VISITORS else id_  # type: ignore[arg-type]
         if len(name) > MAX_ID:
             raise RequestError("subject", f"its id may have {MAX_ID} characters")
-        stream_kind = {"customer_id": "person", "account_id": "account", "visitor_id": "visitor"}[field]
         return Subject(self._names.stream_of(stream_kind, name), field, name)
 
 
