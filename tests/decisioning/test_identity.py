@@ -17,7 +17,7 @@ from decisioning.identity import merged, visitor_id
 from decisioning.standing import ALL_CHANNELS, Consent, Contact, Happened, Standing
 from tests import strategies as world
 
-EXAMPLES = 30
+EXAMPLES = 20
 NOW_US = world.NOW_US
 HERO = Ask(request_id="r", customer_id="c", channel="web", placements=(PlacementAsk(name="hero", limit=5),))
 
