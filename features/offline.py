@@ -1,13 +1,15 @@
 """What the brain knew at any time: bulk import, materialisation, and point-in-time frames through Feast."""
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from decisioning.errors import Refused
-from decisioning.schema import Feature
+from decisioning.schema import Feature, FeatureSchema
 from features.archive import fit_to, micros, states_of
-from features.online import LAST_US, Profiles, Progress
+from features.online import LAST_US, Profiles, Progress, open_profiles
 from features.versions import decode_stamps
 from features.views import ARROW_TYPES, TIME, View
 
@@ -85,6 +87,17 @@ class History:
         for name in table.schema.names:
             if name not in known and name not in KEYS:
                 raise Refused(f"column {name} is not a profile or model feature of this release: declare it first")
+
+
+def fill(workspace_data_dir: Path, schema: FeatureSchema) -> None:
+    """Bring the whole history online, unless it is there."""
+    profiles = open_profiles(workspace_data_dir, schema)
+    if not profiles.store.online.filled():
+        history = History(profiles)
+        history.archive.compact()
+        history.materialize()
+        profiles.store.online.fill()
+    profiles.archive.spool.close()
 
 
 def _columns(view: View) -> list[str]:

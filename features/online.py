@@ -8,7 +8,7 @@ and has its own ideas of which row is the newer. So every view carries the times
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from feast.protos.feast.types.Value_pb2 import Value as Proto
 from decisioning.errors import Refused, RequestError
 from decisioning.schema import Dtype, Facts, Feature, FeatureSchema, Value
 from features.archive import Archive
-from features.rows import Reader, Table, Values, Write
+from features.rows import Table, Values, Write
 from features.store import CHUNK, SignalState, Store, signal_state
 from features.versions import Stamp, State, Statement, Version, decode_stamps, encode_stamps, newer
 from features.views import PYTHON_TYPES, View, views_of
@@ -61,10 +61,7 @@ class Profiles:
             raise Refused("this release's features are not in the feature store yet: run `brain release`")
         self._kept = {f.name: f for view in self.archive.views for f in view.features}
         self._views = tuple(_OnlineView(view, store.table(view)) for view in self.archive.views if view.features)
-
-    @cached_property
-    def _read(self) -> Reader:
-        return self.store.online.reader([*(view.table for view in self._views), self.store.signals])
+        self._read = store.online.reader([*(view.table for view in self._views), store.signals])
 
     def read(self, subjects: Sequence[str], *, now_us: int) -> list[Stored]:
         """In the order of `subjects`, in one round trip; one never heard of has no facts. Raises Unavailable."""

@@ -18,17 +18,27 @@ from redis.exceptions import ConnectionError as Unreachable
 from redis.exceptions import RedisError, TimeoutError, WatchError
 from redis.retry import Retry
 
-from decisioning.errors import Unavailable
+from decisioning.errors import Refused, Unavailable
 from features.rows import BUSY_S, Change, Reader, Table, Values, Write, entity_key
 
 SILENCE_S = 1.0
 """Who could not be reached is not asked again for so long: a request must not wait for what the last one waited for."""
 
+FILLED = b"filled"
+Command = tuple[bytes, list[bytes]]
+"""A hash, and which of its fields are asked for."""
+Reply = list[bytes | None]
+
 
 class RedisOnline:
-    """Feast's `store` (a RedisOnlineStore) with `config` (a RepoConfig)."""
+    """Feast's `store` (a RedisOnlineStore) with `config` (a RepoConfig).
 
-    def __init__(self, store: Any, config: Any) -> None:
+    A Redis that was restarted without its data answers as if nobody had a profile. So it holds a mark of this
+    workspace, `home`, which every read asks for too.
+    """
+
+    def __init__(self, store: Any, config: Any, home: str) -> None:
+        self._mark = f"brain:{home}".encode()
         self._store = store
         self._config = config
         self._silent_until_s = 0.0
@@ -41,7 +51,10 @@ class RedisOnline:
 
         def read(subjects: Sequence[str]) -> list[Values]:
             with self._reached():
-                return self._select(fields, self._keys(subjects))
+                (filled,), *rows = self._fetch((self._mark, [FILLED]), *_commands(fields, self._keys(subjects)))
+            if filled is None:
+                raise Unavailable("the online feature store lost what it held; fill it again with `brain release`")
+            return _decoded(fields, rows)
 
         return read
 
@@ -65,12 +78,24 @@ class RedisOnline:
             with self._reached():
                 self.client.delete(*self._keys(subjects))
 
+    def filled(self) -> bool:
+        """As every read asks."""
+        with self._reached():
+            return bool(self.client.hexists(self._mark, FILLED))
+
+    def fill(self) -> None:
+        """As durable as the rest of what Redis holds: they are lost together."""
+        with self._reached():
+            self.client.hset(self._mark, FILLED, b"1")
+
     def _changed(self, table: Table, fields: Mapping[str, bytes], subjects: list[str], change: Change) -> bool:
         """False, and nothing written, when another writer came between reading and writing."""
         keys = self._keys(subjects)
         with self.client.pipeline() as pipe:
             pipe.watch(*keys)
-            held = self._select(fields, keys)  # by another connection: the watch began before
+            held = _decoded(
+                fields, self._fetch(*_commands(fields, keys))
+            )  # by another connection: the watch began before
             pipe.multi()
             for subject, key, values in zip(subjects, keys, held, strict=True):
                 write = change(subject, values)
@@ -82,9 +107,8 @@ class RedisOnline:
                 return False
         return True
 
-    def _select(self, fields: Mapping[str, bytes], keys: list[bytes]) -> list[Values]:
-        rows = self._store._read_hash_fields(self._config, [(key, list(fields.values())) for key in keys])
-        return [{c: Proto.FromString(v) for c, v in zip(fields, row, strict=True) if v is not None} for row in rows]
+    def _fetch(self, *commands: Command) -> list[Reply]:
+        return self._store._read_hash_fields(self._config, commands)  # type: ignore[no-any-return]
 
     def _keys(self, subjects: Sequence[str]) -> list[bytes]:
         return self._store._generate_redis_keys_for_entities(  # type: ignore[no-any-return]
@@ -104,8 +128,23 @@ class RedisOnline:
 
 
 def _fields(tables: Sequence[Table]) -> dict[str, bytes]:
-    """Column -> its field in a subject's hash."""
-    return {column: _mmh3(f"{table.name}:{column}") for table in tables for column in table.columns}
+    """Column -> its field in a subject's hash: 32 bits that Feast makes of the name. Raises Refused for two alike."""
+    owners: dict[bytes, str] = {}
+    for table in tables:
+        for column in table.columns:
+            other = owners.setdefault(_mmh3(f"{table.name}:{column}"), column)
+            if other != column:
+                raise Refused(f"Redis cannot tell feature {column} from {other}: give one of them another name")
+    return {column: field for field, column in owners.items()}
+
+
+def _commands(fields: Mapping[str, bytes], keys: Sequence[bytes]) -> list[Command]:
+    wanted = list(fields.values())
+    return [(key, wanted) for key in keys]
+
+
+def _decoded(fields: Mapping[str, bytes], rows: Sequence[Reply]) -> list[Values]:
+    return [{c: Proto.FromString(v) for c, v in zip(fields, row, strict=True) if v is not None} for row in rows]
 
 
 def _hash(table: Table, fields: Mapping[str, bytes], write: Write) -> dict[str | bytes, bytes]:

@@ -75,6 +75,16 @@ class SqliteOnline:
                     db.executemany(f"DELETE FROM {self._name(table)} WHERE entity_key = ?", keys)  # noqa: S608  ours
             scrub(self.writer, "the online store")
 
+    def filled(self) -> bool:
+        """Noted in the file itself."""
+        with self._writing, _reached():
+            return bool(self.writer.execute("PRAGMA user_version").fetchone()[0])
+
+    def fill(self) -> None:
+        """Durable."""
+        with self._writing, _reached():
+            self.writer.execute("PRAGMA user_version=1")
+
     def _select(
         self, db: sqlite3.Connection, tables: Sequence[Table], wanted: frozenset[str], subjects: Sequence[str]
     ) -> list[Values]:

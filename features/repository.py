@@ -2,6 +2,8 @@
 
 import hashlib
 import re
+import uuid
+from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -30,32 +32,55 @@ def apply(workspace_data_dir: Path, schema: FeatureSchema, project: str, redis: 
     `redis` is where the online store is, as "host:port,db=0"; without it, that is the SQLite file in the workspace.
 
     A feature that was dropped leaves the registry; its history stays in the files for a rollback. When nothing has
-    changed since the last time, returns at once without importing Feast. Raises Refused when a feature's kept
-    history does not fit its new dtype.
+    changed since the last time, returns at once without importing Feast. An online store that is new, or lost what it
+    held, is filled from the history. Raises Refused when a feature's kept history does not fit its new dtype, and
+    Unavailable when Redis cannot be reached.
     """
     layout = Layout(workspace_data_dir.resolve())
     texts = _repository(layout, schema, project, redis)
     digest = hashlib.sha256(repr(sorted(texts.items())).encode()).hexdigest()
     mark = layout.repo / ".applied"
-    if mark.exists() and mark.read_text() == digest:
+    if mark.exists() and mark.read_text() == digest and not _lost(layout, redis):
         return
+    _write(layout, schema, texts, redis)
+    from features.offline import fill  # noqa: PLC0415  Feast takes seconds to import, and only a change needs it
+    from features.store import register  # noqa: PLC0415
+
+    register(layout)
+    fill(layout.data, schema)
+    if redis is not None:
+        for file in ("online.db", "online.db-wal", "online.db-shm"):  # no erasure would reach them any more
+            (layout.data / file).unlink(missing_ok=True)
+    mark.write_text(digest)
+
+
+def _write(layout: Layout, schema: FeatureSchema, texts: Mapping[str, str], redis: str | None) -> None:
+    """History files that take what the schema declares, then the repository over them."""
     layout.repo.mkdir(parents=True, exist_ok=True)
+    if not layout.home.exists() or not online_is(layout.data, redis):
+        layout.home.write_text(uuid.uuid4().hex)
     archive = Archive(layout, views_of(schema))
     archive.prepare()
     archive.spool.close()
     pq.write_table(SIGNALS_SCHEMA.empty_table(), layout.history(SIGNALS))
     for name, text in texts.items():
         (layout.repo / name).write_text(text)
-    from features.store import register  # noqa: PLC0415  Feast takes seconds to import, and only a change needs it
 
-    register(layout)
-    mark.write_text(digest)
+
+def _lost(layout: Layout, redis: str | None) -> bool:
+    """Whether a Redis no longer holds what was brought there; a file is not lost by itself."""
+    if redis is None:
+        return False
+    from features.store import Store  # noqa: PLC0415  as above
+
+    return not Store(layout.data).online.filled()
 
 
 def online_is(workspace_data_dir: Path, redis: str | None) -> bool:
     """Whether what was applied last keeps its online store there."""
     layout = Layout(workspace_data_dir.resolve())
-    return _online(layout, redis) in (layout.repo / REPOSITORY).read_text()
+    file = layout.repo / REPOSITORY
+    return file.exists() and _online(layout, redis) in file.read_text()
 
 
 def _repository(layout: Layout, schema: FeatureSchema, project: str, redis: str | None) -> dict[str, str]:

@@ -49,7 +49,15 @@ class Online(Protocol):
         ...
 
     def forget(self, tables: Sequence[Table], subjects: Sequence[str]) -> None:
-        """Erase subjects, and leave no erased byte where this store can help it."""
+        """Erase subjects, and leave no erased byte where this store can help it. Redis forgets all tables at once."""
+        ...
+
+    def filled(self) -> bool:
+        """Whether what the history holds was brought here, and is not lost since."""
+        ...
+
+    def fill(self) -> None:
+        """Note that it was."""
         ...
 
 

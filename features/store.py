@@ -63,7 +63,7 @@ class Store:
             return SqliteOnline(feast, self.config)
         from features.online_redis import RedisOnline  # noqa: PLC0415  its client: only where there is a Redis
 
-        return RedisOnline(feast, self.config)
+        return RedisOnline(feast, self.config, self.layout.home.read_text())
 
     @cached_property
     def _read_signals(self) -> Reader:

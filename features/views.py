@@ -118,6 +118,11 @@ class Layout:
         return self.data / "registry.db"
 
     @property
+    def home(self) -> Path:
+        """File with the name of this workspace in its online store: a new one with every move to another store."""
+        return self.repo / "home"
+
+    @property
     def spool(self) -> Path:
         """SQLite file of statements not yet in the Parquet files."""
         return self.offline / "spool.db"
