@@ -75,9 +75,10 @@ def sealed(run: Run, picks: Sequence[Pick], paused: tuple[str, ...], supersedes:
 
 
 def _read(known: Known) -> dict[str, Any]:
-    """The versions of the streams that were read; `linked` only where there are any, as in records from before it."""
+    """The versions of the streams that were read; `linked` and `signals` only where there are any, as ever before."""
     read = {"person": known.person.version, "account": known.account.version if known.account else None}
-    return {**read, "linked": known.linked} if known.linked else read
+    more = {"linked": known.linked, "signals": dict(sorted(known.signals.items()))}
+    return {**read, **{name: versions for name, versions in more.items() if versions}}
 
 
 def _scores(run: Run, chosen: Sequence[Pick]) -> dict[str, Any]:

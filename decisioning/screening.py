@@ -74,7 +74,6 @@ def screen(
         if _unknown(facts.get(name)):
             sieve.stop(members, f"placeholder:{name}", "the text names a fact that is not known", {name: None})
     value = worth(view, sieve.alive, facts, profiled, now_us, history)
-    sieve.stop(~value.known, "value:unknown", "what it is worth depends on a fact that is not known")
     return Screened(view, profiled, allowed, value, room, asked, sieve)
 
 

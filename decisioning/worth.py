@@ -12,13 +12,12 @@ from decisioning.schema import Facts
 
 @dataclass(frozen=True)
 class Worth:
-    """Columns (k,): value and cost in euros, context weight and lever; `known` where all of them are."""
+    """Columns (k,): value and cost in euros, context weight and lever."""
 
     value_eur: NDArray[np.float64]
     cost_eur: NDArray[np.float64]
     weight: NDArray[np.float64]
     lever: NDArray[np.float64]
-    known: Mask
 
     def priority(self, propensity: NDArray[np.float64]) -> NDArray[np.float64]:
         """(propensity x value - cost) x context weight x lever, euros (k,); each row on its own, in this order."""
@@ -32,13 +31,13 @@ class Worth:
 def worth(view: View, alive: Mask, facts: Facts, profiled: bool, now_us: int, history: History) -> Worth:
     """The worth of the candidates still `alive`, bool (k,).
 
-    Not profiled: amounts are those of a typical customer, and weights that read more than the request do not apply.
+    Not profiled: amounts are those of a typical customer, and weights that read more than the request do not apply. A
+    typical customer also stands in where a fact is unknown: an amount is no filter, and allowing less must not let in
+    what allowing more kept out.
     """
     value = _evaluate(view.value, alive, facts, profiled, history)
     cost = _evaluate(view.cost, alive, facts, profiled, history)
-    return Worth(
-        value, cost, _weights(view, facts, profiled, history), _levers(view, now_us), np.isfinite(value + cost)
-    )
+    return Worth(value, cost, _weights(view, facts, profiled, history), _levers(view, now_us))
 
 
 def _evaluate(amounts: Amounts, alive: Mask, facts: Facts, profiled: bool, history: History) -> NDArray[np.float64]:
@@ -50,7 +49,7 @@ def _evaluate(amounts: Amounts, alive: Mask, facts: Facts, profiled: bool, histo
     for expression, members in amounts.expressions:
         if alive[members].any():
             value = expression.value(facts, history)
-            euros[members] = np.nan if value is None else value
+            euros[members] = amounts.typical[members] if value is None else value
     return euros
 
 

@@ -16,7 +16,7 @@ from training.propensity import Recipe, fit
 from training.simulator.telecom import CHANNELS, SHOWCASE, generate
 
 DAY_US = 86_400_000_000
-BEYOND_THE_SIMULATOR = ("contact:quiet-hours", "placeholder:", "value:unknown", "action:automation", "action:dates")
+BEYOND_THE_SIMULATOR = ("contact:quiet-hours", "placeholder:", "action:automation", "action:dates")
 
 
 def same(one, other):
