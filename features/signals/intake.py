@@ -62,7 +62,7 @@ class Intake:
         Extension attributes are allowed, as the specification has it, and not kept.
         """
         if not isinstance(raw, Mapping):
-            raise RequestError("", "must be a JSON object with the attributes of a CloudEvent")
+            raise RequestError("event", "must be a JSON object with the attributes of a CloudEvent")
         _check_envelope(raw)
         return self.of_parts(
             raw.get("id"),
@@ -136,7 +136,7 @@ def _check_envelope(raw: Mapping[Any, Any]) -> None:
     if not _JSON.fullmatch(str(raw.get("datacontenttype", "application/json"))):
         raise RequestError("datacontenttype", "must be application/json")
     if not all(isinstance(name, str) and _ATTRIBUTE.fullmatch(name) for name in raw):
-        raise RequestError("", "an attribute's name is made of lower-case letters and digits")
+        raise RequestError("event", "an attribute's name is made of lower-case letters and digits")
 
 
 def _text(name: str, raw: object) -> str:

@@ -127,6 +127,21 @@ def add(connection: Connection, events: Sequence[Event], terms: Terms, *, look_u
     return added
 
 
+class Attempt:
+    """`add` as the work of a transaction that may run again; events that are known are looked up from then on.
+
+    Keys are new almost always, so the first attempt goes without.
+    """
+
+    def __init__(self, events: Sequence[Event], terms: Terms) -> None:
+        self._events, self._terms = events, terms
+        self._again = False
+
+    def __call__(self, connection: Connection) -> Added:
+        look_up, self._again = self._again, True
+        return add(connection, self._events, self._terms, look_up=look_up)
+
+
 def _moved(connection: Connection, stream: str, head: Kept, new: Sequence[Event], terms: Terms) -> tuple[int, bytes]:
     """Its time is that of its events: what they come to does not depend on when they were written."""
     state = decode(head.body) if head.body else State.empty(terms.definitions)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Final, NamedTuple
@@ -20,7 +20,7 @@ from decisioning.release import Release
 from decisioning.schema import Value
 from features.ledger import Ledger
 from features.signals.event import Event
-from features.signals.log import Added, Recorded, Terms, add, erased_since, purge_some, renew, states_of, whole
+from features.signals.log import Added, Attempt, Recorded, Terms, erased_since, purge_some, renew, states_of, whole
 from features.signals.state import State, decode, facts, merge, missing
 from features.store import SignalState, Store
 
@@ -253,18 +253,18 @@ class _Batch:
     def __init__(self, take: Callable[[], list[_Arrival]], terms: Terms) -> None:
         self._take, self._terms = take, terms
         self._arrivals: list[_Arrival] | None = None
-        self._again = False
+
+    @cached_property
+    def _attempt(self) -> Attempt:
+        self._arrivals = self._take()
+        return Attempt([event for arrival in self._arrivals for event in arrival.events], self._terms)
 
     def work(self, connection: Connection) -> list[Added]:
-        """Keys are new almost always, so they are looked up only if the first attempt says otherwise."""
-        if self._arrivals is None:
-            self._arrivals = self._take()
-        look_up, self._again = self._again, True
-        events = [event for arrival in self._arrivals for event in arrival.events]
-        added = add(connection, events, self._terms, look_up=look_up)
+        """The first part tells of the states that moved; who comes after it in the line of copies waits for them."""
+        added = self._attempt(connection)
         results = iter(added.results)
         parts: list[Added] = []
-        for arrival in self._arrivals:  # the first tells of the states, and who comes after it waits for their copy
+        for arrival in self._arrivals or ():
             part = Added([next(results) for _ in arrival.events], {} if parts else added.states)
             if arrival.beside is not None:
                 arrival.beside(connection, part.results)

@@ -22,15 +22,22 @@ signals:
       - {name: seconds, dtype: float, unit: s, min: 0}
   - {id: login, retention_days: 30}
 features:
-  - {name: tv_views_30s, dtype: int, source: signal, signal: {of: page-view, where: {page: paid-tv}, compute: count, window: 30s}}
+  - {name: tv_views_30s, dtype: int, source: signal,
+     signal: {of: page-view, where: {page: paid-tv}, compute: count, window: 30s}}
   - {name: views_7d, dtype: int, source: signal, signal: {of: page-view, compute: count, window: 7d}}
-  - {name: seconds_24h, dtype: float, unit: s, source: signal, signal: {of: page-view, compute: sum, field: seconds, window: 24h}}
-  - {name: pages_1h, dtype: int, source: signal, signal: {of: page-view, compute: distinct, field: page, window: 1h, max_keys: 2}}
-  - {name: last_page, dtype: enum, values: [home, paid-tv, help], source: signal, signal: {of: page-view, compute: last, field: page}}
-  - {name: heat, dtype: float, source: signal, signal: {of: [page-view, login], compute: intensity, half_life_s: 600}}
+  - {name: seconds_24h, dtype: float, unit: s, source: signal,
+     signal: {of: page-view, compute: sum, field: seconds, window: 24h}}
+  - {name: pages_1h, dtype: int, source: signal,
+     signal: {of: page-view, compute: distinct, field: page, window: 1h, max_keys: 2}}
+  - {name: last_page, dtype: enum, values: [home, paid-tv, help], source: signal,
+     signal: {of: page-view, compute: last, field: page}}
+  - {name: heat, dtype: float, source: signal,
+     signal: {of: [page-view, login], compute: intensity, half_life_s: 600}}
   - {name: since_login_s, dtype: float, unit: s, source: signal, signal: {of: login, compute: seconds_since}}
-  - {name: session_events, dtype: int, source: signal, signal: {of: [page-view, login], compute: session_events, gap_min: 30}}
-  - {name: session_s, dtype: float, unit: s, source: signal, signal: {of: [page-view, login], compute: session_seconds, gap_min: 30}}
+  - {name: session_events, dtype: int, source: signal,
+     signal: {of: [page-view, login], compute: session_events, gap_min: 30}}
+  - {name: session_s, dtype: float, unit: s, source: signal,
+     signal: {of: [page-view, login], compute: session_seconds, gap_min: 30}}
 """
 MORE = """
 features:

@@ -1,0 +1,276 @@
+"""Past signals in bulk, from Parquet or JSON lines: parsed and checked by a second process, kept by this one.
+
+Each line or row is a CloudEvent, or just the attributes id, source, type, subject, time and data. What is there
+already is not counted again, so a replay can be repeated; where one stopped is noted, so that it goes on from there.
+"""
+
+import multiprocessing
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from hashlib import file_digest
+from itertools import islice
+from multiprocessing.connection import Connection
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic_core import from_json
+
+from decisioning.errors import BrainError, Refused, RequestError, Unavailable
+from decisioning.release import Release
+from features.importing.plan import Progress
+from features.importing.tables import MAX_SAID, is_parquet
+from features.ledger import Ledger, now_us
+from features.ledger.records import Names
+from features.signals.event import Event
+from features.signals.intake import Intake
+from features.signals.log import Added, Attempt, Terms
+
+ATTRIBUTES: Final = ("id", "source", "type", "subject", "time", "data")
+MAX_LINE: Final = 1_000_000
+_BLOCK: Final = 20_000
+"""Rows that are sorted by subject together: fewer states to move, and what a resumed replay may do twice."""
+_AT_ONCE: Final = 256
+_IN_FLIGHT: Final = 2
+_US: Final = pa.timestamp("us", tz="UTC")
+
+Packed = tuple[str, str, str, int, int, dict[str, Any]]
+"""An event as it goes between the processes: a tuple takes a third of a dataclass's time."""
+
+
+@dataclass(slots=True)
+class Block:
+    """What came of some rows: events sorted by subject; `rows` counts from the beginning of the file."""
+
+    rows: int
+    events: list[Packed] = field(default_factory=list)
+    refused: int = 0
+    said: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Replayed:
+    """What a replay did: `rows` read, of them accepted, there already, refused, or about erased subjects.
+
+    `problems`: the first of what was refused, by row. `resumed_at`: rows that an earlier run had finished.
+    """
+
+    rows: int = 0
+    accepted: int = 0
+    duplicate: int = 0
+    erased: int = 0
+    refused: int = 0
+    resumed_at: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+def import_signals(
+    path: Path, release_bytes: bytes, ledger: Ledger, notes: Path, progress: Progress | None = None
+) -> Replayed:
+    """Keeps the signals of a file, however late they are, as long as their type is kept.
+
+    :param notes: folder for the note of how far it came, by the hash of the file's content
+    :raises Refused: the file cannot be read; what was kept before stays
+    :raises Unavailable: the ledger cannot be reached; run it again to go on
+    """
+    total, note = _rows_of(path), notes / f"{_hash_of(path)}.rows"
+    done = Replayed(resumed_at=_noted(note))
+    done.rows = done.resumed_at
+    terms = Terms(Release.from_bytes(release_bytes))
+    with _parser(path, release_bytes, ledger.names, done.rows) as blocks:
+        for block in blocks:
+            _keep(ledger, terms, block, done)
+            _note(note, block.rows)
+            if progress:
+                progress(block.rows, max(total, block.rows), "signals")
+    note.unlink(missing_ok=True)
+    return done
+
+
+def _keep(ledger: Ledger, terms: Terms, block: Block, done: Replayed) -> None:
+    """A part is written while the next one is made ready."""
+    counts: Counter[str] = Counter()
+    flying: deque[Future[Added]] = deque()
+    for at in range(0, len(block.events), _AT_ONCE):
+        part = [Event(*packed) for packed in block.events[at : at + _AT_ONCE]]
+        flying.append(ledger.transact(Attempt(part, terms)))
+        if len(flying) >= _IN_FLIGHT:
+            counts.update(result.status for result in flying.popleft().result().results)
+    while flying:
+        counts.update(result.status for result in flying.popleft().result().results)
+    done.rows = block.rows
+    done.accepted += counts["accepted"]
+    done.duplicate += counts["duplicate"]
+    done.erased += counts["erased"]
+    done.refused += block.refused
+    done.problems += block.said[: MAX_SAID - len(done.problems)]
+
+
+class _parser:  # noqa: N801  a context manager, used as a function
+    """A second process that reads and checks the file; gives its blocks."""
+
+    def __init__(self, path: Path, release_bytes: bytes, names: Names, skip: int) -> None:
+        spawning = multiprocessing.get_context("spawn")  # this process has threads
+        self._receiving, sending = spawning.Pipe(duplex=False)
+        self._process = spawning.Process(
+            target=_parse, args=(sending, path, release_bytes, names, skip), name="signals-parser", daemon=True
+        )
+        self._process.start()
+        sending.close()
+
+    def __enter__(self) -> Iterator[Block]:
+        return self._blocks()
+
+    def __exit__(self, *exc: object) -> None:
+        self._receiving.close()
+        self._process.terminate()
+        self._process.join()
+
+    def _blocks(self) -> Iterator[Block]:
+        while True:
+            try:
+                message = self._receiving.recv()
+            except EOFError:
+                raise Unavailable("the process that reads the file ended early; run it again to go on") from None
+            if isinstance(message, str):
+                raise Refused(message)
+            if message is None:
+                return
+            yield message
+
+
+def _parse(sending: Connection, path: Path, release_bytes: bytes, names: Names, skip: int) -> None:
+    """The second process."""
+    with suppress(BrokenPipeError, KeyboardInterrupt):  # who asked has gone
+        try:
+            intake = Intake(Release.from_bytes(release_bytes), names, history=True)
+            for block in blocks(path, intake, skip):
+                sending.send(block)
+            sending.send(None)
+        except BrainError as error:
+            sending.send(str(error))
+
+
+def blocks(path: Path, intake: Intake, skip: int) -> Iterator[Block]:
+    """The rows of a file after the first `skip`, checked; raises Refused."""
+    rows = _parquet_rows(path, skip) if is_parquet(path) else _json_rows(path, skip)
+    at = skip
+    while some := list(islice(rows, _BLOCK)):
+        yield _checked(some, at, intake)
+        at += len(some)
+
+
+def _checked(rows: Iterable[Any], at: int, intake: Intake) -> Block:
+    block, events, at_us = Block(at), list[Event](), now_us()
+    for row in rows:
+        block.rows += 1
+        try:
+            events.append(_event(row, intake, at_us))
+        except RequestError as error:
+            block.refused += 1
+            if len(block.said) < MAX_SAID:
+                block.said.append(f"row {block.rows}: {error}")
+    events.sort(key=attrgetter("stream"))
+    block.events = [(e.key, e.stream, e.type, e.occurred_us, e.recorded_us, dict(e.fields)) for e in events]
+    return block
+
+
+def _event(row: object, intake: Intake, at_us: int) -> Event:
+    """Of a row with `specversion`, as of any CloudEvent; else of its attributes. A past signal needs its time."""
+    if not isinstance(row, Mapping):
+        raise RequestError("event", "must be a JSON object")
+    if row.get("time") is None:
+        raise RequestError("time", "is missing")
+    if "specversion" in row:
+        return intake.event(row, at_us)
+    id_, source, type_, subject, time, data = map(row.get, ATTRIBUTES)
+    return intake.of_parts(id_, source, type_, subject, time, _from_text(data), at_us)
+
+
+def _from_text(data: object) -> object:
+    """Of a table, data is often JSON in a column of text."""
+    if not isinstance(data, str):
+        return data
+    try:
+        return from_json(data)
+    except ValueError:
+        raise RequestError("data", "is not JSON") from None
+
+
+def _json_rows(path: Path, skip: int) -> Iterator[Any]:
+    """What cannot be read is refused with its row, like anything else that is wrong with it."""
+    with _opened(path) as file:
+        for line in islice(file, skip, None):
+            try:
+                yield from_json(line) if len(line) <= MAX_LINE else None
+            except ValueError:
+                yield None
+
+
+def _parquet_rows(path: Path, skip: int) -> Iterator[dict[str, Any]]:
+    """Times as int microseconds; nulls in a struct of data are fields that were not given."""
+    file = _parquet(path)
+    columns = [name for name in (*ATTRIBUTES, "specversion") if name in file.schema_arrow.names]
+    for batch in file.iter_batches(_BLOCK, columns=columns):
+        if skip >= batch.num_rows:
+            skip -= batch.num_rows
+            continue
+        table = pa.table(batch.slice(skip)) if skip else pa.table(batch)
+        skip = 0
+        yield from _in_microseconds(table).to_pylist()
+
+
+def _in_microseconds(table: pa.Table) -> pa.Table:
+    at = table.schema.get_field_index("time")
+    if at < 0 or not pa.types.is_timestamp(table.schema.field(at).type):
+        return table
+    column = table.column(at)
+    if column.type.tz is None:
+        raise Refused("the column `time` has times without a time zone: write them in UTC")
+    return table.set_column(at, "time", column.cast(_US, safe=False).cast(pa.int64()))
+
+
+def _parquet(path: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path)
+    except (OSError, pa.ArrowException) as error:
+        raise Refused(f"{path.name} cannot be read as Parquet") from error
+
+
+def _opened(path: Path) -> Any:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise Refused(f"{path.name} cannot be read: {error.strerror}") from error
+
+
+def _rows_of(path: Path) -> int:
+    if is_parquet(path):
+        return int(_parquet(path).metadata.num_rows)
+    with _opened(path) as file:
+        return sum(part.count(b"\n") for part in iter(partial(file.read, 1 << 20), b""))
+
+
+def _hash_of(path: Path) -> str:
+    with _opened(path) as file:
+        return file_digest(file, "sha256").hexdigest()[:32]
+
+
+def _noted(note: Path) -> int:
+    try:
+        return int(note.read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def _note(note: Path, rows: int) -> None:
+    note.parent.mkdir(parents=True, exist_ok=True)
+    half = note.with_suffix(".half")
+    half.write_text(str(rows))
+    half.replace(note)
