@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.messages import Trend, trend
-from features.messages.conversation import LONGEST
+from features.messages.conversation import LONGEST, Trend, trend
 
 POLARITIES = st.lists(st.floats(-1, 1), min_size=2, max_size=LONGEST)
 

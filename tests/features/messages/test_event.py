@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from decisioning.errors import RequestError
 from decisioning.signals import SignalType
-from features.messages import FIELDS, MAX_CHARACTERS, message_fields, score
+from features.messages.event import FIELDS, message_fields
+from features.messages.scoring import score
+from features.messages.text import MAX_CHARACTERS
 from features.signals.event import validate
 
 ANGRY = {"text": "Dit is belachelijk, ik bel voor de derde keer!!", "conversation_id": "c-9", "channel_kind": "chat"}

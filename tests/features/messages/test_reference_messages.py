@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from features.messages import score
 from features.messages.language import detect
+from features.messages.scoring import score
 from features.messages.text import clean
 from training.evaluation.metrics import auc
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from features.messages import MAX_CHARACTERS, score
 from features.messages.dutch import judge
-from features.messages.text import clean
+from features.messages.scoring import score
+from features.messages.text import MAX_CHARACTERS, clean
 
 ANY_TEXT = st.text(st.characters(categories=None), max_size=300) | st.text("!?:)(*.'a🙂\ufe0f\u200d", max_size=200)
 LONG = (
