@@ -47,7 +47,7 @@ def known_then(brain: Brain, stream: str, body: dict[str, Any]) -> Known:
         )
     visitors = [brain.ledger.fold_at(visitor, version) for visitor, version in read.get("linked", {}).items()]
     person = merged(brain.ledger.fold_at(stream, read["person"]), visitors)
-    return Known(body["facts"], person, account, tuple(body["degraded"]))
+    return Known(body["facts"], person, account, tuple(body["degraded"]), read.get("signals", {}))
 
 
 def erased(brain: Brain, record: Record) -> bool:

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -18,6 +18,9 @@ from features.ledger import Duplicate, Entry, Ledger, Record, now_us
 from features.ledger.links import united
 from features.online import Profiles
 from features.online import checked as checked_value
+from features.signals.intake import Intake
+from features.signals.store import Copies, Signals
+from features.store import SignalState
 from serving.releasing import open_store
 from serving.repeating import still_permitted
 from serving.scoring import PRIOR, model_scorer, prior_scorer
@@ -39,6 +42,8 @@ class Snapshot:
 
     release: Release
     profiles: Profiles
+    signals: Signals
+    intake: Intake
     model: str
     score: Scorer
     paused: frozenset[str]
@@ -52,12 +57,14 @@ class Brain:
         self.environment = workspace.settings.environment
         self.ledger = Ledger.open(workspace.database_url, workspace.secret())
         self._store = open_store(workspace)
+        self._copies = Copies(self._store)
         self._registry = Registry(workspace.data)
         self.release = lru_cache(maxsize=32)(self._load_release)
         self.snapshot = self._load_snapshot()
 
     def close(self) -> None:
         """Commits what was submitted."""
+        self._copies.close()
         self.ledger.close()
 
     def _load_release(self, name: str) -> Release:
@@ -72,7 +79,9 @@ class Brain:
 
     def _snapshot_of(self, release: Release, paused: frozenset[str]) -> Snapshot:
         model, score = self._scorer(release, self._champion())
-        return Snapshot(release, Profiles(self._store, release.schema), model, score, paused)
+        signals = Signals(self.ledger, self._store, release, self._copies)
+        intake = Intake(release, self.ledger.names)
+        return Snapshot(release, Profiles(self._store, release.schema), signals, intake, model, score, paused)
 
     def _champion(self) -> int | None:
         return self._registry.aliased(PROPENSITY, "champion")
@@ -99,8 +108,9 @@ class Brain:
             self.snapshot = replace(self.snapshot, model=model, score=score)
 
     def compact(self) -> None:
-        """Moves profile facts written since the last time into the history files."""
+        """Moves profile facts written since the last time into the history files; purges signals past their time."""
         self.snapshot.profiles.archive.compact()
+        self.snapshot.signals.purge(now_us())
 
     async def answer(self, ask: Ask) -> bytes:
         """The answer to a request, as JSON bytes; a live decision is committed before it is given."""
@@ -179,23 +189,40 @@ class Brain:
         A person's standing is merged with those of the visitors linked to them, `Known.linked`. A request that names
         a visitor knows that visitor's own stream alone, linked or not: the device may be shared.
         """
-        standings = united(self.ledger.read(*self.streams(ask)), self.ledger.read)
+        signalled: dict[str, int] = {}
+
+        def read(*streams: str) -> tuple[Standing, ...]:
+            standings, versions = self.ledger.read_with_signals(*streams)
+            signalled.update((s, v) for s, v in zip(streams, versions, strict=True) if v)
+            return standings
+
+        standings = united(read(*self.streams(ask)), read)
         schema = snapshot.release.schema
         context = checked(ask.context, schema, ("context",), "context")
-        facts, degraded = self._profile(snapshot.profiles, standings, at_us)
         wanted = checked(overrides, schema, ("profile", "signal", "model", "context"), "overrides")
-        return Known({**facts, **context, **wanted}, standings[0], _second(standings), degraded)
+        live, person = ask.mode == "live", standings[0]
+        facts, degraded = ({}, ()) if person.erased else self._facts(snapshot, person, signalled, at_us, keep=live)
+        return Known({**facts, **context, **wanted}, person, _second(standings), degraded, signalled)
 
-    def _profile(
-        self, profiles: Profiles, standings: Sequence[Standing], at_us: int
-    ) -> tuple[dict[str, Value | None], tuple[str, ...]]:
-        if standings[0].erased:
-            return {}, ()
+    def _facts(
+        self, snapshot: Snapshot, person: Standing, signalled: Mapping[str, int], at_us: int, *, keep: bool
+    ) -> tuple[dict[str, Value], tuple[str, ...]]:
+        """Profile, and what the signals come to of everyone in play: the person, linked visitors, the account.
+
+        :param keep: whether a copy of signals that is behind is made good in the store; not for a preview
+        """
+        streams = [person.stream, *(stream for stream in signalled if stream != person.stream)]
+        copies: list[SignalState | None] | None
+        degraded: tuple[str, ...] = ()
         try:
-            stored = profiles.read([standings[0].stream], now_us=at_us)[0]
+            stored = snapshot.profiles.read(streams[:1], now_us=at_us)[0]
+            copies = [stored.signals, *(self._store.read_signals(streams[1:]) if streams[1:] else ())]
+            profile = stored.facts
         except Unavailable:
-            return {}, ("profile",)
-        return dict(stored.facts), ()
+            profile, copies, degraded = {}, None, ("profile",)
+        versions = [signalled.get(stream, 0) for stream in streams]
+        seen = snapshot.signals.seen(streams, versions, copies, at_us, keep=keep)
+        return {**seen.facts, **profile}, degraded
 
     def streams(self, ask: Ask) -> tuple[str, ...]:
         """The person's (or visitor's) stream, and the account's where one is named."""

@@ -1,13 +1,14 @@
 """A workspace on disk: where its files are, its secret, and what `brain.yaml` says. Knows nothing of Ray."""
 
 import os
+import re
 import secrets
 import stat
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from decisioning.errors import ConfigError, Problem, Refused
 from decisioning.schema import Strict
@@ -39,9 +40,20 @@ class Database(Strict):
 
 
 class OnlineStore(Strict):
-    """Where Feast keeps the latest features; `redis` null is the SQLite file inside the workspace."""
+    """Where Feast keeps the latest features; `redis` null is the SQLite file inside the workspace.
+
+    `redis` is host:port and what else its client takes, as in "localhost:6379,db=0,password=${REDIS_PASSWORD}"; a
+    change counts from the next `brain release`.
+    """
 
     redis: str | None = None
+
+    @field_validator("redis")
+    @classmethod
+    def _an_address(cls, text: str | None) -> str | None:
+        if text is not None and not re.fullmatch(r"[^\s,:=]+:\d+(,\w+=[^\s,]+)*", text):
+            raise ValueError("it is host:port, and options after a comma: localhost:6379,db=0")
+        return text
 
 
 class Webhooks(Strict):
@@ -141,7 +153,7 @@ def read_settings(file: Path) -> Settings:
 def _problem(file: str, root: Node, kind: str, path: tuple[int | str, ...], message: str) -> Problem:
     line, where = root.at(path).line, ".".join(map(str, path))
     if kind != "extra_forbidden":
-        return Problem(file, line, f"{where}: {message}")
+        return Problem(file, line, f"{where}: {message.removeprefix('Value error, ')}")
     known = _settings_at(path[:-1])
     near = get_close_matches(str(path[-1]), known, n=1)
     hint = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(known)}"

@@ -39,6 +39,7 @@ def test_what_it_says_is_what_counts(tmp_path: Path) -> None:
         ("http:\n\n  port: many\n", "brain.yaml:3: http.port: "),
         ("http: {port: 70000}\n", "brain.yaml:1: http.port: "),
         ("environment: production\n", "brain.yaml:1: environment: "),
+        ("\nonline_store: {redis: localhost}\n", "brain.yaml:2: online_store.redis: it is host:port, "),
         ("http: 5\n", "brain.yaml:1: http: "),
         ("http: {port: 1, port: 2}\n", "brain.yaml:1: "),
         ("http: [\n", "brain.yaml:"),

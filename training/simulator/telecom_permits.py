@@ -1,6 +1,7 @@
 """What the catalogue's rules, its protections and marketing consent allow, for a column of customers at once.
 
-Outcome history, caps and pauses are left aside: the generated customers have no past but the campaign itself.
+Outcome history, caps and pauses are left aside: the generated customers have no past but the campaign itself, and
+nobody knew then how they felt: what only an emotion lets through was offered to none.
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,6 +38,8 @@ class Permits:
     def __init__(self, catalogue: Catalogue, channels: Sequence[str]) -> None:
         self.actions = tuple(sorted(catalogue.actions, key=lambda a: a.id))
         self.commercial = np.asarray([a.commercial for a in self.actions])
+        held = frozenset().union(*(rule.let_through for rule in catalogue.emotion))
+        self._open = np.asarray([a.id not in held for a in self.actions])
         self._served = np.asarray([[any(t.channel == c for t in a.treatments) for a in self.actions] for c in channels])
         gates = tuple(_gates(catalogue, self.actions, self.commercial))
         self._lasting = tuple(g for g in gates if not g.rule.reads & MOMENT)
@@ -44,7 +47,7 @@ class Permits:
 
     def lasting(self, customers: Columns, n: int) -> Bools:
         """Bool (n, n_actions): what the gates about customers alone allow each of n customers."""
-        return self._through(self._lasting, np.ones((n, len(self.actions)), dtype=np.bool_), customers)
+        return self._through(self._lasting, np.tile(self._open, (n, 1)), customers)
 
     def at(self, lasting: Bools, moment: Columns, marketing: Bools, channel: Ints) -> Bools:
         """Bool (m, n_actions): what is allowed at m moments.

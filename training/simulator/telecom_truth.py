@@ -71,6 +71,7 @@ TRUTH: dict[str, Response] = {
     "budget-plan": Response(0.06, ((0.5, "costly"), (0.4, "overpaying"))),
     "debt-help": Response(0.04, ((0.7, "late"), (-0.2, "digital"))),
     "bereavement-care": Response(0.06, ((0.2, "loyal"),)),
+    "call-back": Response(0.3, ((0.3, "calling"), (-0.2, "digital"))),
     "extra-care": Response(0.05, ((-0.4, "digital"), (0.4, "calling"))),
 }
 

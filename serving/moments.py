@@ -1,0 +1,90 @@
+"""Moments: decisions that a signal opens without anyone asking. Watched here, decided as all others, delivered."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from pydantic_core import to_json
+
+from decisioning.decision import Ask, PlacementAsk
+from decisioning.errors import BrainError, NotFound
+from decisioning.moments import happens
+from decisioning.policies import MomentRule
+from features.ledger import now_us
+from features.moments import Delivery, Moments, Watch
+from serving.runtime import Brain
+from serving.webhooks import Sender
+
+LOOK_S = 0.25
+"""How often a replica looks for what is due."""
+LISTEN_S = 25.0
+"""How long a screen's stream is held open; it then asks again from where it was, as every browser does by itself."""
+KEPT_DAYS = 7
+_HOUR_US = 3_600_000_000
+
+
+class Watcher:
+    """One replica's part of the looking and sending."""
+
+    def __init__(self, brain: Brain) -> None:
+        self._brain = brain
+        self.moments = Moments(brain.ledger)
+        self._sender = Sender(brain.workspace, self.moments)
+
+    async def look(self) -> None:
+        """Everything that is due now: looked at, decided, handed to its routes, sent."""
+        for due in await asyncio.to_thread(self.moments.due, now_us()):
+            await self._look_at(due)
+        await self._sender.send_due()
+
+    async def _look_at(self, due: Watch) -> None:
+        """A watch whose release no longer knows the moment is dropped; what cannot be decided now is tried again."""
+        try:
+            moment = self._brain.snapshot.release.moment(due.moment)
+        except NotFound:
+            return await asyncio.to_thread(self.moments.settle, due)
+        try:
+            await self._decide(due, moment)
+        except BrainError:
+            return None  # the claim lapses, and it is looked at again
+        return None
+
+    async def _decide(self, due: Watch, moment: MomentRule) -> None:
+        snapshot, at_us = self._brain.snapshot, now_us()
+        ask = _ask(due, moment)
+        fires = happens(snapshot.release, ask, self._brain.known(ask, snapshot, at_us), at_us)
+        if not fires or not self.moments.may_fire(due, round(moment.every_h * _HOUR_US), at_us):
+            return await asyncio.to_thread(self.moments.settle, due)
+        answer = await self._brain.commit(ask)
+        decided = any(p["offers"] for p in answer["placements"]) or answer["handover"] is not None
+        body = to_json({"moment": moment.id, "decision": answer})
+        letters = [
+            Delivery.new(answer["decision_id"], route, due.stream, moment.id, moment.channel, at_us, body)
+            for route in (moment.deliver if decided else ())
+        ]
+        return await asyncio.to_thread(self.moments.settle, due, letters, at_us)
+
+    async def listen(self, channel: str, stream: str | None, after: int | None) -> AsyncIterator[bytes]:
+        """Server-sent events for screens of a channel: of one subject, or of everybody who is handled there."""
+        cursor = self.moments.newest() if after is None else after
+        yield b"retry: 1000\n\n"
+        for _ in range(round(LISTEN_S / LOOK_S)):
+            for found in await asyncio.to_thread(self.moments.streamed, cursor, channel, stream):
+                cursor = found.seq
+                yield b"id: %d\nevent: moment\ndata: %s\n\n" % (found.seq, found.body)
+            await asyncio.sleep(LOOK_S)
+
+    def purge(self) -> None:
+        """Forgets what was delivered a week ago."""
+        self.moments.purge(now_us() - KEPT_DAYS * 24 * _HOUR_US)
+
+
+def _ask(due: Watch, moment: MomentRule) -> Ask:
+    """The same request for the same cause, so that a moment decided twice is one decision."""
+    return Ask(
+        request_id=f"moment.{moment.id}.{due.cause}",
+        customer_id=due.subject.get("customer_id"),
+        visitor_id=due.subject.get("visitor_id"),
+        channel=moment.channel,
+        placements=tuple(PlacementAsk(name=name) for name in moment.placements),
+        moment=moment.id,
+    )

@@ -1,0 +1,80 @@
+"""What every route takes and gives: bodies up to a size, JSON bytes, and problem documents for whatever goes wrong."""
+
+from typing import Any
+
+from fastapi import Request, Response
+from pydantic_core import to_json
+from starlette.exceptions import HTTPException
+
+from decisioning.errors import (
+    BrainError,
+    Conflict,
+    LinkedElsewhere,
+    NotFound,
+    Refused,
+    RequestError,
+    RequestReused,
+    SealBroken,
+    Unavailable,
+)
+from serving.contract import MAX_BODY_BYTES, Problem, problem
+
+JSON, PROBLEM = "application/json", "application/problem+json"
+STATUS: tuple[tuple[type[BrainError], int, str], ...] = (
+    (RequestReused, 409, "request_id reused"),
+    (LinkedElsewhere, 409, "linked to another customer"),
+    (NotFound, 404, "not found"),
+    (RequestError, 422, "invalid request"),
+    (Refused, 422, "refused"),
+    (Conflict, 503, "busy"),
+    (Unavailable, 503, "unavailable"),
+    (SealBroken, 500, "not decided"),
+)
+
+
+async def read_body(request: Request, at_most: int = MAX_BODY_BYTES) -> bytes:
+    """The body, up to `at_most` bytes; a longer one is refused before it is held."""
+    declared = request.headers.get("content-length", "0")
+    if declared.isdigit() and int(declared) > at_most:
+        raise HTTPException(413, f"a body may have {at_most} bytes")
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > at_most:
+            raise HTTPException(413, f"a body may have {at_most} bytes")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+async def handled(_: Request, error: Exception) -> Response:
+    """What went wrong, as a problem document."""
+    if isinstance(error, HTTPException):
+        return problem_reply(error.status_code, "refused", str(error.detail), field="body")
+    status, title = next((s, t) for kind, s, t in STATUS if isinstance(error, kind))
+    field = error.field if isinstance(error, RequestError) else None
+    detail = str(error).partition(": ")[2] if field else str(error)
+    return problem_reply(status, title, detail, field=field, retry=status == 503)
+
+
+def problem_reply(status: int, title: str, detail: str, *, retry: bool = False, **more: Any) -> Response:
+    """A problem document; `retry`: another try in a second is worth it."""
+    headers = {"Retry-After": "1"} if retry else None
+    return Response(problem(status, title, detail, **more), status, headers, media_type=PROBLEM)
+
+
+def json_reply(content: dict[str, Any], status: int = 200) -> Response:
+    """JSON, without FastAPI's serialisation."""
+    return Response(to_json(content), status, media_type=JSON)
+
+
+def body_schema(model: type[Any], *, many: bool = False) -> dict[str, Any]:
+    """OpenAPI of a body that the route parses itself."""
+    one = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    one = {**one, **({"$defs": one["$defs"]} if "$defs" in one else {})}
+    schema = {"oneOf": [one, {"type": "array", "items": one}]} if many else one
+    return {"requestBody": {"required": True, "content": {JSON: {"schema": schema}}}}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI of the problem documents a route may answer."""
+    return {s: {"model": Problem, "content": {PROBLEM: {}}} for s in statuses}
