@@ -1,4 +1,4 @@
-"""Dutch, by the open subjectivity lexicon of CLiPS (`nl.tsv` says where from), with rules for what Dutch does with it.
+"""Dutch, by the open subjectivity lexicon of CLiPS (`lexicon` says where from), with rules for what Dutch does with it.
 
 The polarity is the mean over the words found, as in Pattern (De Smedt & Daelemans, JMLR 13, 2012): a modifier before a
 word multiplies it by its intensity, a negation turns it round by half. Beyond it: negation reaches over small words
@@ -8,14 +8,14 @@ counts for more than what came before, as VADER has it; and inflected forms are 
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from itertools import islice
 
 from features.messages.english import sign
 from features.messages.judgement import Judgement, from_lexicon
+from features.messages.lexicon import Word, dutch_words
 from features.messages.text import MAX_WORDS
 
 _SERVICE = {
@@ -51,6 +51,7 @@ _ENDS = frozenset(".,;:!?…()")
 _VOWELS = frozenset("aeiou")
 _LONGEST = 40
 """Characters of a word that is looked up."""
+_UNKNOWN = Word(0.0, 1.0)
 
 
 @dataclass(slots=True)
@@ -126,7 +127,7 @@ def _modifies(clause: Sequence[str], at: int) -> float | None:
         return None
     if word in _MODIFIERS:
         return _MODIFIERS[word]
-    intensity = _lexicon().get(word, (0.0, 1.0))[1]
+    intensity = _lexicon().get(word, _UNKNOWN).intensity
     return intensity if intensity > 1.0 else None
 
 
@@ -140,7 +141,7 @@ def _polarity(word: str, written: str) -> float | None:
     if word in _MODIFIERS and word not in _ALONE_TOO:
         return None
     entry = _look_up(word)
-    return None if entry is None else entry[0]
+    return None if entry is None else entry.polarity
 
 
 def _bounded(polarity: float) -> float:
@@ -168,8 +169,8 @@ def _tokens(cleaned: str) -> Iterator[str]:
             yield from (match[0] for match in _TOKEN.finditer(chunk))
 
 
-def _look_up(word: str) -> tuple[float, float] | None:
-    """Polarity and intensity of a word in lower case or of its stem."""
+def _look_up(word: str) -> Word | None:
+    """A word in lower case, or its stem."""
     if len(word) > _LONGEST:
         return None
     lexicon = _lexicon()
@@ -197,8 +198,5 @@ def _respelled(stem: str) -> str:
 
 
 @cache
-def _lexicon() -> dict[str, tuple[float, float]]:
-    rows = files("features.messages").joinpath("nl.tsv").read_text(encoding="utf-8").splitlines()
-    parts = (row.split("\t") for row in rows if not row.startswith("#"))
-    found = {form: (float(polarity), float(intensity)) for form, polarity, intensity in parts}
-    return found | {word: (polarity, 1.0) for word, polarity in _SERVICE.items()}
+def _lexicon() -> Mapping[str, Word]:
+    return {**dutch_words(), **{word: Word(polarity, 1.0) for word, polarity in _SERVICE.items()}}
