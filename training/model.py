@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -199,6 +200,11 @@ class PropensityModel:
         files = read_files(directory)
         if expected_hash is not None and hash_files(files) != expected_hash:
             raise Refused("the model's files are not the ones that were sealed; restore them or train again")
+        return cls.from_files(files)
+
+    @classmethod
+    def from_files(cls, files: Mapping[str, bytes]) -> "PropensityModel":
+        """As `load`, from the bytes of `files()`."""
         if "model.json" not in files or "arrays.npz" not in files:
             raise Refused("no model is saved there; train one first")
         about = json.loads(files["model.json"])

@@ -5,6 +5,7 @@ copy, `models/<sha256>/`, read-only and named by its content; `models/<name>@<ve
 neither needs MLflow to be there, nor its two seconds of import.
 """
 
+import json
 import logging
 import os
 import shutil
@@ -12,23 +13,21 @@ import stat
 import uuid
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version as installed
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from decisioning.errors import NotFound, Refused
+from features.messages.trained import KIND, SentimentModel
 from training.model import PropensityModel, hash_files, read_files
 
 Alias = Literal["champion", "challenger"]
 _ROOT = Path(__file__).resolve().parent.parent
-_CODE = (
-    *(f"training/{m}.py" for m in ("__init__", "pyfunc", "model", "forest", "calibration", "logistic", "frame")),
-    *(f"decisioning/{m}.py" for m in ("__init__", "errors")),
-)
-"""What `training.pyfunc` imports of this project; it travels with every registered model."""
 _READ_ONLY = stat.S_IRUSR | stat.S_IRGRP
+
+SENTIMENT = KIND
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +42,41 @@ class Provenance:
     plots: Sequence[Path] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Flavour:
+    """How MLflow's own tools run a kind of model. `columns`: type, name and whether required, of its input.
+
+    `code`: what `loader` imports of this project; it travels with every registered model.
+    """
+
+    loader: str
+    columns: tuple[tuple[str, str, bool], ...]
+    code: tuple[str, ...]
+    packages: tuple[str, ...]
+
+
+_TABLE = _Flavour(
+    "training.pyfunc",
+    (),
+    (
+        *(f"training/{m}.py" for m in ("__init__", "pyfunc", "model", "forest", "calibration", "logistic", "frame")),
+        *(f"decisioning/{m}.py" for m in ("__init__", "errors")),
+    ),
+    ("lightgbm", "numpy", "pandas", "pydantic", "pyyaml"),
+)
+_TEXT = _Flavour(
+    "training.pyfunc_text",
+    (("string", "text", True),),
+    (
+        *(f"training/{m}.py" for m in ("__init__", "pyfunc_text")),
+        *(f"features/{m}.py" for m in ("__init__", "messages/__init__", "messages/trained", "messages/judgement")),
+        "features/messages/text.py",
+        *(f"decisioning/{m}.py" for m in ("__init__", "errors", "signals", "spec")),
+    ),
+    ("numpy", "pandas", "pydantic"),
+)
+
+
 class Registry:
     """The models of one workspace; `data` is its data folder, and nothing is written outside it."""
 
@@ -53,8 +87,12 @@ class Registry:
 
     def log_and_register(self, model_dir: Path, name: str, provenance: Provenance) -> int:
         """A new version of `name` from a saved model's directory, sealed before anything can name it."""
-        model = PropensityModel.load(model_dir)
-        content = self._seal(read_files(model_dir))
+        return self.register(read_files(model_dir), name, provenance)
+
+    def register(self, files: dict[str, bytes], name: str, provenance: Provenance) -> int:
+        """As `log_and_register`, from the bytes of a propensity or a sentiment model."""
+        flavour = _flavour(files)
+        content = self._seal(files)
         mlflow = self._mlflow()
         client = mlflow.MlflowClient(self._uri, self._uri)
         with mlflow.start_run(experiment_id=self._experiment(client, name), run_name=f"{name}-{content[:8]}"):
@@ -64,7 +102,7 @@ class Registry:
             for plot in provenance.plots:
                 mlflow.log_artifact(str(plot), "plots")
             with TemporaryDirectory(dir=self._data) as scratch:
-                logged = _log_model(mlflow, self._models / content, model, Path(scratch))
+                logged = _log_model(mlflow, self._models / content, flavour, Path(scratch))
         tags = {"content_hash": content, "release": provenance.release, "data_hash": provenance.data_hash}
         version = int(_register(client, name, logged, tags).version)
         self._point(name, version, content)
@@ -108,6 +146,14 @@ class Registry:
         """A version from its sealed copy, refused where its bytes are not what was sealed."""
         directory = self.sealed(name, version)
         return PropensityModel.load(directory, expected_hash=directory.name)
+
+    def load_sentiment(self, name: str, version: int) -> SentimentModel:
+        """As `load`, of a model of messages."""
+        directory = self.sealed(name, version)
+        files = read_files(directory)
+        if hash_files(files) != directory.name:
+            raise Refused("the model's files are not the ones that were sealed; restore them or train again")
+        return SentimentModel.from_files(files)
 
     def seal(self, name: str, version: int) -> str:
         """Makes sure that the version's read-only copy is there, from MLflow's if need be; gives its hash.
@@ -187,24 +233,39 @@ class Registry:
         return mlflow
 
 
-def _log_model(mlflow: Any, directory: Path, model: PropensityModel, scratch: Path) -> Any:
+def sentiment_name(language: str) -> str:
+    """Of the models of messages in a language."""
+    return f"{SENTIMENT}-{language}"
+
+
+def _flavour(files: Mapping[str, bytes]) -> _Flavour:
+    """Of a model's bytes; Refused where they are no model's."""
+    if json.loads(files.get("model.json", b"{}")).get("kind") == SENTIMENT:
+        SentimentModel.from_files(files)
+        return _TEXT
+    model = PropensityModel.from_files(files)
+    columns = [("double", feature, False) for feature in model.feature_names]
+    if len(model.actions) > 1:
+        columns += [("string", "action", True), ("string", "treatment", False)]
+    return replace(_TABLE, columns=tuple(columns))
+
+
+def _log_model(mlflow: Any, directory: Path, flavour: _Flavour, scratch: Path) -> Any:
     """Logs the sealed directory as a pyfunc that carries its own code, to serve where this project is not installed."""
-    for part in _CODE:
-        (scratch / part).parent.mkdir(exist_ok=True)
+    for part in flavour.code:
+        (scratch / part).parent.mkdir(exist_ok=True, parents=True)
         shutil.copyfile(_ROOT / part, scratch / part)
     types = mlflow.types
-    columns = [types.ColSpec("double", f, required=False) for f in model.feature_names]
-    if len(model.actions) > 1:
-        columns += [types.ColSpec("string", "action"), types.ColSpec("string", "treatment", required=False)]
+    columns = [types.ColSpec(kind, name, required=required) for kind, name, required in flavour.columns]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # it would like an example row; the signature says enough
         return mlflow.pyfunc.log_model(
             name="model",
-            loader_module="training.pyfunc",
+            loader_module=flavour.loader,
             data_path=str(directory),
-            code_paths=[str(scratch / "training"), str(scratch / "decisioning")],
+            code_paths=[str(p) for p in sorted(scratch.iterdir())],
             signature=mlflow.models.ModelSignature(inputs=types.Schema(columns)),
-            pip_requirements=[f"{p}=={installed(p)}" for p in ("lightgbm", "numpy", "pandas", "pydantic", "pyyaml")],
+            pip_requirements=[f"{p}=={installed(p)}" for p in flavour.packages],
         )
 
 

@@ -18,7 +18,7 @@ from training.evaluation.policies import evaluate as value_policies
 from training.frame import Bools, TrainingSet
 from training.model import RiskModel
 from training.propensity import Recipe, fit
-from training.registry import Registry
+from training.registry import SENTIMENT, Registry
 from training.reporting import Made, Result, cross_fitted, flat, mean_worth, measure, propensities, register
 from training.risk import one_action
 from training.scoring import write_scores
@@ -162,21 +162,30 @@ def evaluate(
 def promote(registry: Registry, release: Release, name: str = PROPENSITY, version: int | None = None) -> Result:
     """Makes a version the champion: the one named, else the challenger.
 
-    :raises Refused: there is no challenger, or the release does not declare what the model reads
+    :raises Refused: there is no challenger, the release does not declare what the model reads, or the model of messages
+        does not beat the built-in scorer
     :raises NotFound: there is no such version
     """
     if version is None:
         version = registry.aliased(name, "challenger")
         if version is None:
             raise Refused(f"{name} has no challenger: train one, or name a version")
+    _check_promotion(registry, release, name, version)
+    before = registry.aliased(name, "champion")
+    registry.set_alias(name, "champion", version)
+    return {"model": f"{name}@{version}", "name": name, "version": version, "before": before}
+
+
+def _check_promotion(registry: Registry, release: Release, name: str, version: int) -> None:
+    if name.startswith(f"{SENTIMENT}-"):
+        if not registry.load_sentiment(name, version).wins:
+            raise Refused(f"{name}@{version} does not beat the built-in scorer: label more messages and train again")
+        return
     known = set(FeatureMatrix(release.schema).names)
     missing = [f for f in registry.load(name, version).feature_names if f not in known]
     if missing:
         few = ", ".join(missing[:5])
         raise Refused(f"{name}@{version} reads what this release does not declare ({few}): train again")
-    before = registry.aliased(name, "champion")
-    registry.set_alias(name, "champion", version)
-    return {"model": f"{name}@{version}", "name": name, "version": version, "before": before}
 
 
 def check_inputs(release: Release, inputs: Sequence[str] | None) -> None:

@@ -1,0 +1,27 @@
+"""How MLflow's own tools (`mlflow models serve`, `mlflow models predict`) run a sentiment model; not the hot path."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.messages.trained import SentimentModel
+
+
+class Messages:
+    """Probability of each class, in the order of the model's `classes`, for the messages in column `text`."""
+
+    def __init__(self, model: SentimentModel) -> None:
+        self.model = model
+
+    def predict(self, frame: Any, params: dict[str, Any] | None = None) -> NDArray[np.float64]:
+        """Per row of a pandas frame, shape (n, k)."""
+        del params  # part of MLflow's call, and this model has none
+        rows = [list(self.model.probabilities(str(text)).values()) for text in frame["text"]]
+        return np.array(rows).reshape(-1, len(self.model.classes))
+
+
+def _load_pyfunc(path: str) -> Messages:
+    """The entry point MLflow calls with the directory of the saved model."""
+    return Messages(SentimentModel.from_files({p.name: p.read_bytes() for p in Path(path).iterdir()}))
