@@ -91,7 +91,10 @@ class Priors(Strict):
 
 
 class Settings(Strict):
-    """What holds for the whole workspace. Treatments are written in all `locales`; the first is the default."""
+    """What holds for the whole workspace. Treatments are written in all `locales`; the first is the default.
+
+    Another `arm_salt` draws anew who is in which arm.
+    """
 
     eur_per_point: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.01
     time_zone: str = "UTC"
@@ -100,6 +103,7 @@ class Settings(Strict):
     max_per_group: int = Field(default=1, ge=1)
     priors: Priors = Priors()
     signals: SignalSettings = SignalSettings()
+    arm_salt: str = ""
 
 
 class Purpose(Strict):

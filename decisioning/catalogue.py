@@ -9,7 +9,7 @@ from decisioning.actions import Action, Basis, Channel, Purpose, Settings, micro
 from decisioning.check import Environment, check
 from decisioning.check_shape import Draft, draft
 from decisioning.errors import ConfigError, Problem
-from decisioning.policies import Cap, EmotionRule, MomentRule, Persona, Policy, Protection
+from decisioning.policies import Arm, Cap, EmotionRule, MomentRule, Persona, Policy, Protection
 from decisioning.schema import Feature, FeatureSchema, Strict, Value
 from decisioning.signals import SignalType
 from decisioning.source import parse
@@ -31,6 +31,7 @@ class Catalogue(Strict):
     policies: tuple[Policy, ...] = ()
     protections: tuple[Protection, ...] = ()
     caps: tuple[Cap, ...] = ()
+    arms: tuple[Arm, ...] = ()
     emotion: tuple[EmotionRule, ...] = ()
     moments: tuple[MomentRule, ...] = ()
     personas: tuple[Persona, ...] = ()
@@ -101,6 +102,7 @@ def _catalogue(found: Draft) -> Catalogue:
         policies=tuple(item.spec for item in found.policies),
         protections=tuple(item.spec for item in found.protections),
         caps=tuple(item.spec for item in found.caps),
+        arms=tuple(item.spec for item in found.arms),
         emotion=tuple(item.spec for item in found.emotion),
         moments=tuple(item.spec for item in found.moments),
         personas=tuple(_typed(item.spec, schema) for item in found.personas),

@@ -37,6 +37,7 @@ def check(draft: Draft, environment: Environment = "dev") -> Iterator[Problem]:
     yield from action_problems(draft)
     yield from policy_problems(draft)
     yield from rule_problems(draft)
+    yield from _arms(draft)
     if environment == "prod":
         yield from _asserted((*draft.features, *draft.bases))
 
@@ -103,6 +104,14 @@ def _channels(draft: Draft) -> Iterator[Problem]:
             yield item.problem(("quiet_hours",), message, "remove `quiet_hours`, or write `direction: outbound`")
         if quiet and quiet.from_ == quiet.to:
             yield item.problem(("quiet_hours",), "they begin and end at the same time", "write when they end in `to`")
+
+
+def _arms(draft: Draft) -> Iterator[Problem]:
+    """Somebody in one arm as a person and in another with their account would be in neither."""
+    for item in draft.arms[1:]:
+        if item.spec.unit != (first := draft.arms[0]).spec.unit:
+            message = f"it draws by {item.spec.unit}, and {first.label} by {first.spec.unit}"
+            yield item.problem(("unit",), message, f"write `unit: {first.spec.unit}`: all arms draw by the same")
 
 
 def _asserted(items: Iterable[Item[Any]]) -> Iterator[Problem]:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from decisioning.actions import Action, Basis, Channel, Purpose, Settings
 from decisioning.check_words import hint, shape_problems
 from decisioning.errors import Problem
-from decisioning.policies import Cap, EmotionRule, MomentRule, Persona, Policy, Protection
+from decisioning.policies import Arm, Cap, EmotionRule, MomentRule, Persona, Policy, Protection
 from decisioning.schema import Feature, Strict
 from decisioning.signals import SignalType
 from decisioning.source import Node, Path, cut
@@ -26,6 +26,7 @@ SECTIONS: Mapping[str, tuple[str, type[Strict]]] = {
     "policies": ("policy", Policy),
     "protections": ("protection", Protection),
     "caps": ("cap", Cap),
+    "arms": ("arm", Arm),
     "emotion": ("emotion rule", EmotionRule),
     "moments": ("moment", MomentRule),
     "personas": ("persona", Persona),
@@ -64,6 +65,7 @@ class Draft:
     policies: tuple[Item[Policy], ...]
     protections: tuple[Item[Protection], ...]
     caps: tuple[Item[Cap], ...]
+    arms: tuple[Item[Arm], ...]
     emotion: tuple[Item[EmotionRule], ...]
     moments: tuple[Item[MomentRule], ...]
     personas: tuple[Item[Persona], ...]

@@ -69,6 +69,7 @@ _EXAMPLES = {
     "quiet_hours": 'quiet_hours: {from: "21:00", to: "08:00"}',
     "reservation_s": "reservation_s: 3600",
     "retention_days": "retention_days: 30",
+    "share": "share: 0.02",
     "signal": "signal: {of: page-view, compute: count, window: 5min}",
     "starts_at": "starts_at: 2026-01-01",
     "suppress": "suppress: [{after: declined, days: 90}]",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from decisioning import ethics
+from decisioning import arms, ethics
 from decisioning.arbitration import NOTHING, Field, Pick, Slot, fill, uniforms
 from decisioning.contact import history_of
 from decisioning.decision import Ask, Decision, Known, Scorer, Scores, canonical
@@ -37,31 +37,52 @@ def decide(
 
     `score` is called at most once, with only those who passed every filter, and not at all where profiling is not
     allowed. `decision_id` seeds every draw. `gamma` stands in for the channel's (personas are previewed without
-    exploration). Raises RequestError for an unknown channel or placement.
+    exploration, and in no control group). Raises RequestError for an unknown channel or placement.
     """
     view = release.view(ask.channel)
     locale = _locale(ask, release)
     facts = _facts(ask, known, locale, now_us)
-    screened = screen(release, view, _asked(ask, view), known, facts, now_us, paused)
+    arm = arms.NBA if gamma is not None else _arm(release, known, now_us)
+    screened = arms.weighed(_screened(ask, known, release, facts, now_us, paused, arm), arm)
     rows = np.flatnonzero(screened.permitted)
     scores = _score(screened, rows, facts, score)
-    slots, field = _slots(ask, view), _field(screened, rows, scores)
-    gamma = view.channel.gamma if gamma is None else gamma
+    slots, field = _slots(ask, view), _field(screened, rows, scores, arm)
+    gamma = arms.explored(view.channel.gamma if gamma is None else gamma, arm)
     usual = replace(field, permitted=field.permitted & ~view.held)
     picks = fill(slots, usual, screened.limits, gamma, uniforms(decision_id))
     felt = ethics.mood(release, facts, history_of(release, known, now_us), ask.moment)
     shown = _seal(ethics.apply(felt, picks, slots, view, field, screened.limits), screened)
-    run = Run(ask, known, release, screened, rows, scores, felt, facts, locale, model, now_us, decision_id, environment)
+    run = Run(
+        ask, known, release, screened, rows, scores, felt, facts, locale, model, now_us, decision_id, environment, arm
+    )
     return sealed(run, shown, tuple(sorted(paused & release.actions.keys())), supersedes)
 
 
 def screened_for(
-    ask: Ask, known: Known, release: Release, *, now_us: int, paused: frozenset[str] = frozenset()
+    ask: Ask,
+    known: Known,
+    release: Release,
+    *,
+    now_us: int,
+    paused: frozenset[str] = frozenset(),
+    arm: str | None = None,
 ) -> Screened:
-    """Only the screening of decide(): for the explanation of a recorded decision."""
-    view = release.view(ask.channel)
+    """Only the screening of decide(): for the explanation of a recorded decision. `arm`: instead of the customer's."""
     facts = facts_for(ask, known, release, now_us)
-    return screen(release, view, _asked(ask, view), known, facts, now_us, paused)
+    return _screened(ask, known, release, facts, now_us, paused, arm or _arm(release, known, now_us))
+
+
+def _arm(release: Release, known: Known, now_us: int) -> str:
+    return arms.arm_of(release.catalogue.arms, release.catalogue.settings.arm_salt, known, now_us)
+
+
+def _screened(
+    ask: Ask, known: Known, release: Release, facts: Facts, now_us: int, paused: frozenset[str], arm: str
+) -> Screened:
+    view = release.view(ask.channel)
+    screened = screen(release, view, _asked(ask, view), known, facts, now_us, paused)
+    arms.withhold(screened, arm)
+    return screened
 
 
 def facts_for(ask: Ask, known: Known, release: Release, now_us: int) -> Facts:
@@ -118,10 +139,11 @@ def _slots(ask: Ask, view: View) -> list[Slot]:
     ]
 
 
-def _field(screened: Screened, rows: NDArray[np.int64], scores: Scores) -> Field:
+def _field(screened: Screened, rows: NDArray[np.int64], scores: Scores, arm: str) -> Field:
     propensity = np.zeros(len(screened.view))
     propensity[rows] = scores.propensity
-    return Field(screened.permitted, screened.view.tier, screened.worth.priority(propensity))
+    field = Field(screened.permitted, screened.view.tier, screened.worth.priority(propensity))
+    return arms.ranked(field, propensity, arm)
 
 
 def _seal(picks: Sequence[Pick], screened: Screened) -> list[Pick]:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from decisioning.arms import NBA
 from decisioning.decision import Ask, Decision, Known, PlacementAsk, Scorer
 from decisioning.engine import decide, screened_for
 from decisioning.policies import Persona
@@ -61,7 +62,8 @@ def _judge(persona: Persona, release: Release, score: Scorer, model: str, now_us
     at_us = now_us if persona.as_of_us is None else persona.as_of_us
     ask, known = ask_of(persona), known_of(persona, release, at_us)
     decision = decide(ask, known, release, score, model=model, now_us=at_us, decision_id=persona.id, gamma=math.inf)
-    gates = {w.treatment.partition(".")[0]: w.gate for w in screened_for(ask, known, release, now_us=at_us).withheld}
+    screened = screened_for(ask, known, release, now_us=at_us, arm=NBA)
+    gates = {w.treatment.partition(".")[0]: w.gate for w in screened.withheld}
     offered = _offered(decision)
     return Verdict(persona.id, offered, tuple(_failures(persona, offered, gates)))
 

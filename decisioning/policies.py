@@ -1,6 +1,6 @@
 """What the catalogue says about when an action may be taken: plain records, as written in YAML."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
@@ -13,6 +13,8 @@ ProtectionKind = Literal["hardship", "vulnerability", "complaint", "bereavement"
 CapCount = Literal["action", "group", "issue", "channel", "customer"]
 CappedTier = Literal["service", "commercial"]
 Route = Literal["webhook", "stream"]
+ArmId = Literal["holdout", "no-levers", "propensity-only", "random"]
+Unit = Literal["person", "account"]
 
 REQUIRED_PROTECTIONS: tuple[ProtectionKind, ...] = ("hardship", "vulnerability", "complaint")
 """Kinds without which nothing may be sold."""
@@ -111,6 +113,30 @@ class Cap(Strict):
     def window_us(self) -> int:
         """`window_days` in microseconds."""
         return days_us(self.window_days)
+
+
+class Arm(Strict):
+    """A control group (see `decisioning.arms`): `share` of all units, within [from, until); None is open."""
+
+    id: ArmId
+    share: float = Field(gt=0, le=0.25)
+    unit: Unit = "person"
+    from_: Moment = Field(alias="from")
+    until: Moment | None = None
+    description: str = ""
+
+    @model_validator(mode="after")
+    def _dates(self) -> Self:
+        if self.until is not None and self.until <= self.from_:
+            raise ValueError("`until` is not after `from`", "exchange them, or remove `until`")
+        return self
+
+    def holds(self, place: float, now_us: int) -> bool:
+        """Whether a unit at `place` in [0, 1) is in it now; each kind of arm has a quarter of that range."""
+        kinds = get_args(ArmId)
+        within = 0.0 <= place - kinds.index(self.id) / len(kinds) < self.share
+        began = microseconds(self.from_) <= now_us
+        return within and began and (self.until is None or now_us < microseconds(self.until))
 
 
 class EmotionRule(Strict):

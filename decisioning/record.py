@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decisioning.arbitration import NOTHING, Pick
+from decisioning.arms import used
 from decisioning.content import render
 from decisioning.decision import Ask, Decision, Known, Scores, iso
 from decisioning.ethics import Mood
@@ -37,6 +38,7 @@ class Run:
     now_us: int
     decision_id: str
     environment: str
+    arm: str
 
     @property
     def served_by(self) -> str:
@@ -107,6 +109,7 @@ def _offer(run: Run, pick: Pick, n: int) -> dict[str, Any]:
     view, i = run.screened.view, pick.candidate
     row = int(np.searchsorted(run.rows, i))
     action, worth, propensity = view.actions[i], run.screened.worth, run.scores.propensity
+    why = reasons(i, row, run.screened, run.scores, run.release.schema.features, run.locale)
     content, tone = render(view.treatments[i], run.mood.tone, run.locale, run.facts, run.release.schema.features)
     return {
         "offer_id": f"{run.decision_id}.{n}",
@@ -126,7 +129,7 @@ def _offer(run: Run, pick: Pick, n: int) -> dict[str, Any]:
         "content": content,
         "content_ref": view.treatments[i].content_ref,
         "expires_at": iso(_expires_us(run, i)),
-        "reasons": reasons(i, row, run.screened, run.scores, run.release.schema.features, run.locale),
+        "reasons": used(why, run.arm, action.tier),
     }
 
 
@@ -168,7 +171,7 @@ def _answer(
         "decision_id": run.decision_id,
         **subject,
         "decided_at": iso(run.now_us),
-        "arm": "nba",
+        "arm": run.arm,
         "mode": ask.mode,
         "environment": run.environment,
         "placements": [

@@ -1,0 +1,169 @@
+"""Control groups: who is in them follows from a salted hash, and each changes just what it says, for sales alone."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic_core import from_json
+
+from decisioning.arms import NBA, arm_of, place_of
+from decisioning.catalogue import load, pack
+from decisioning.decision import Ask, Known, PlacementAsk
+from decisioning.engine import replay, screened_for
+from decisioning.errors import ConfigError
+from decisioning.release import Release
+from decisioning.standing import Holder, Standing
+from tests import strategies as world
+
+SHARES = {"holdout": 0.2, "no-levers": 0.15, "propensity-only": 0.1, "random": 0.25}
+BEGAN = "2026-01-01"
+
+
+def declared(unit: str = "person") -> str:
+    rows = [f"  - {{id: {arm}, share: {share}, unit: {unit}, from: {BEGAN}}}" for arm, share in SHARES.items()]
+    return "\n".join(["arms:", *rows])
+
+
+RELEASE = Release.from_bytes(pack({**world.SMALL_FILES, "arms.yaml": declared()}))
+LEVERED = Release.from_bytes(
+    pack(
+        {
+            **{n: t.replace("issue: grow", "lever: 3.0\n    issue: grow") for n, t in world.SMALL_FILES.items()},
+            "arms.yaml": declared(),
+        }
+    )
+)
+HELP = frozenset(a.id for a in world.SMALL.actions.values() if a.tier != "commercial")
+"""Paused where a test is about what sells, as help comes first."""
+WEB = Ask(request_id="r", customer_id="c", channel="web", placements=(PlacementAsk(name="hero"),))
+
+
+def somebody(arm: str, of: Known | None = None) -> Known:
+    """A customer, about whom everything is known and allowed, of this arm."""
+    of = of or replace(world.permissive(), account=None)
+    for n in range(10_000):
+        known = replace(of, person=replace(of.person, stream=f"{n:040x}"))
+        if arm_of(RELEASE.catalogue.arms, "", known, world.NOW_US) == arm:
+            return known
+    raise AssertionError(arm)
+
+
+ARMS = (NBA, *SHARES)
+PEOPLE = {arm: somebody(arm) for arm in ARMS}
+
+
+def test_shares_are_what_was_declared_and_nobody_is_in_two() -> None:
+    n = 20_000
+    places = np.array([place_of("salt", f"{i:040x}") for i in range(n)])
+    found = [[a.id for a in RELEASE.catalogue.arms if a.holds(p, world.NOW_US)] for p in places.tolist()]
+    assert max(map(len, found)) == 1
+    for arm, share in SHARES.items():
+        assert sum([arm] == f for f in found) / n == pytest.approx(share, abs=4 * (share / n) ** 0.5)
+
+
+def test_another_salt_draws_anew_and_a_larger_share_only_adds() -> None:
+    names = [f"{i:040x}" for i in range(2_000)]
+    holdout = RELEASE.catalogue.arms[0]
+    larger = holdout.model_copy(update={"share": 0.25})
+    inside, outside = ({n for n in names if a.holds(place_of("", n), world.NOW_US)} for a in (holdout, larger))
+    assert inside < outside
+    again = {n for n in names if holdout.holds(place_of("2027", n), world.NOW_US)}
+    assert len(inside & again) / len(again) == pytest.approx(0.2, abs=0.08)
+
+
+def test_outside_its_dates_an_arm_is_nobodys() -> None:
+    arms = load({"a.yaml": "arms: [{id: holdout, share: 0.25, from: 2026-01-01, until: 2026-02-01}]"}).arms
+    begin, end = (arms[0].from_.timestamp() * 1e6, arms[0].until.timestamp() * 1e6)  # type: ignore[union-attr]
+    held = {t: arms[0].holds(0.1, int(t)) for t in (begin - 1, begin, end - 1, end)}
+    assert list(held.values()) == [False, True, True, False]
+
+
+def test_an_account_is_one_unit_and_a_linked_visitor_is_in_the_arm_of_the_person() -> None:
+    household = Release.from_bytes(pack({**world.SMALL_FILES, "arms.yaml": declared("account")}))
+    one, two = Known({}, Standing("1" * 40), Standing("a" * 40)), Known({}, Standing("2" * 40), Standing("a" * 40))
+    arms = household.catalogue.arms
+    assert all(arm_of(arms, str(s), one, world.NOW_US) == arm_of(arms, str(s), two, world.NOW_US) for s in range(50))
+    person = PEOPLE["holdout"].person.stream
+    visitor = Known({}, Standing("f" * 40, holder=Holder(person, 1, linked=True)))
+    assert arm_of(RELEASE.catalogue.arms, "", visitor, world.NOW_US) == "holdout"
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_the_arm_is_in_the_answer_and_the_record_replays(arm: str) -> None:
+    decision = world.run(WEB, PEOPLE[arm], RELEASE)
+    assert decision.answer["arm"] == arm
+    record = from_json(decision.to_bytes())
+    assert replay(record, PEOPLE[arm], RELEASE).to_bytes() == decision.to_bytes()
+
+
+@settings(max_examples=40, deadline=None)
+@given(world.asks(), world.known(), st.sampled_from(ARMS))
+def test_an_arm_never_adds_a_candidate_and_changes_nothing_for_help(ask: Ask, of: Known, arm: str) -> None:
+    person = replace(of.person, stream=PEOPLE[arm].person.stream)
+    known, other = replace(of, person=person), replace(of, person=replace(of.person, stream=PEOPLE[NBA].person.stream))
+    mine, usual = (screened_for(ask, k, RELEASE, now_us=world.NOW_US) for k in (known, other))
+    sells = np.array([a.tier == "commercial" for a in mine.view.actions])
+    assert not (mine.permitted & ~usual.permitted).any()
+    assert np.array_equal(mine.permitted[~sells], usual.permitted[~sells])
+    assert (arm == "holdout") or np.array_equal(mine.permitted, usual.permitted)
+
+
+def test_a_holdout_is_sold_nothing_nor_scored_for_it() -> None:
+    score = world.CountingScorer()
+    decision = world.run(WEB, PEOPLE["holdout"], RELEASE, score=score)
+    asked = {RELEASE.candidates[c][0].tier for c in score.asked}
+    assert "commercial" not in asked
+    assert all(o["tier"] != "commercial" for p in decision.answer["placements"] for o in p["offers"])
+    gates = {w.gate for w in screened_for(WEB, PEOPLE["holdout"], RELEASE, now_us=world.NOW_US).withheld}
+    assert "arm:holdout" in gates
+
+
+def test_in_the_random_arm_every_choice_is_as_likely_as_the_others() -> None:
+    picked: dict[str | None, list[float]] = {}
+    for n in range(400):
+        pick = world.run(WEB, PEOPLE["random"], RELEASE, seed=f"d-{n}", paused=HELP).record["picks"][0]
+        picked.setdefault(pick["treatment"], []).append(pick["probability"])
+    k = len(picked)
+    assert k >= 3
+    assert None in picked
+    assert all(p == pytest.approx(1 / k, abs=1e-15) for known in picked.values() for p in known)
+    assert all(len(p) == pytest.approx(400 / k, abs=5 * (400 / k) ** 0.5) for p in picked.values())
+
+
+def test_without_levers_no_lever_weighs_and_propensity_alone_ranks_by_it() -> None:
+    levered = world.run(WEB, PEOPLE[NBA], LEVERED, paused=HELP).answer["placements"][0]["offers"][0]
+    without = world.run(WEB, PEOPLE["no-levers"], LEVERED, paused=HELP).answer["placements"][0]["offers"][0]
+    assert "lever" in {r["code"] for r in levered["reasons"]}
+    assert "lever" not in {r["code"] for r in without["reasons"]}
+    greedy = Release.from_bytes(
+        pack({n: t.replace("gamma: 200", "gamma: .inf") for n, t in world.SMALL_FILES.items()} | {"a.yaml": declared()})
+    )
+    record = world.run(WEB, PEOPLE["propensity-only"], greedy, paused=HELP).record
+    shown = record["answer"]["placements"][0]["offers"][0]
+    at = dict(zip(record["scores"]["candidates"], record["scores"]["propensity"], strict=True))
+    hero = {c: p for c, p in at.items() if greedy.candidates[c][0].tier == "commercial"}
+    places = {c for c in hero if "hero" in greedy.candidates[c][1].placements}
+    assert shown["propensity"] == max(hero[c] for c in places)
+    assert not {"lever", "context", "value.expected"} & {r["code"] for r in shown["reasons"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("arms: [{id: holdout, share: 0.3, from: 2026-01-01}]", "at most 0.25"),
+        ("arms: [{id: holdout, share: 0.1}]", "`from` is missing"),
+        ("arms: [{id: placebo, share: 0.1, from: 2026-01-01}]", "placebo"),
+        ("arms: [{id: holdout, share: 0.1, from: 2026-02-01, until: 2026-01-01}]", "`until` is not after `from`"),
+        (
+            "arms: [{id: holdout, share: 0.1, from: 2026-01-01}, "
+            "{id: random, share: 0.1, unit: account, from: 2026-01-01}]",
+            "all arms draw by the same",
+        ),
+    ],
+)
+def test_a_mistake_in_an_arm_is_told(text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        load({"arms.yaml": text})
+    assert said in str(error.value)
