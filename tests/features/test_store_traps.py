@@ -4,14 +4,13 @@ What a trap's library does is shown first, on the library alone; where it no lon
 """
 
 import itertools
-import os
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from multiprocessing.connection import Connection
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,8 +22,14 @@ from features.repository import apply
 from features.rows import Proto, Write, entity_key
 from features.store import Store
 from tests.features.conftest import FEATURES, NOW_US, SCHEMA, open_world
+from tests.features.processes import child, warm_up
 
 counter = itertools.count()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _warm() -> None:
+    warm_up()
 
 
 def fresh() -> str:
@@ -264,39 +269,6 @@ def test_the_library_still_shares_one_connection_among_threads(sqlite) -> None:
     assert elsewhere is lib.store._get_conn(lib.config)
 
 
-PROCESS = """
-import sys
-from pathlib import Path
-from features.online import open_profiles
-from tests.features.conftest import SCHEMA
-profiles = open_profiles(Path(sys.argv[1]), SCHEMA)
-print("ready", flush=True)
-sys.stdin.readline()
-for i in range(40):
-    profiles.write(sys.argv[2], {sys.argv[3]: i}, i, now_us=i)
-    profiles.store.write_signals({sys.argv[2]: (i, b"%d" % i)})
-"""
-
-
-def test_processes_share_the_store_without_losing_a_write(both) -> None:
-    """Two processes write two features of one view, and signals, of the same subject."""
-    subject = fresh()
-    command = [sys.executable, "-c", PROCESS, str(both.data), subject]
-    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    processes = [subprocess.Popen([*command, name], env=env, **pipes) for name in ("age", "since")]
-    for process in processes:
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        process.stdin.write("go\n")
-        process.stdin.close()
-    for process in processes:
-        process.stdout.close()
-        assert process.wait(60) == 0
-    (stored,) = both.profiles.read([subject], now_us=NOW_US)
-    assert (stored.raw, stored.signals) == ({"age": (39, 39), "since": (39, 39)}, (39, b"39"))
-
-
 def test_machines_share_a_redis_without_losing_a_write(redis, tmp_path) -> None:
     """Two workspaces' folders have no lock in common; only Redis is between them."""
     elsewhere = tmp_path / "data"
@@ -387,3 +359,39 @@ def test_reads_go_on_while_a_view_is_materialising(tmp_path, redis_at) -> None:
         assert profiles.read([subject], now_us=3)[0].facts == {"age": 4}
         assert feast.get_online_features(["profile:age"], [{"subject": subject}]).to_dict()["age"] == [4]
         profiles.delete(subject)
+
+
+# Processes: last, when the server that they are forked from has imported everything
+
+
+def write_forty(pipe: Connection, data: Path, subject: str, name: str) -> None:
+    """One of two processes that begin together."""
+    profiles = open_profiles(data, SCHEMA)
+    profiles.store.online  # noqa: B018  opened before the race
+    pipe.send("ready")
+    pipe.recv()
+    for i in range(40):
+        profiles.write(subject, {name: i}, i, now_us=i)
+        profiles.store.write_signals({subject: (i, b"%d" % i)})
+
+
+def race_of_processes(world: SimpleNamespace) -> None:
+    """Two processes write two features of one view, and signals, of the same subject."""
+    subject = fresh()
+    with child(write_forty, world.data, subject, "age") as one, child(write_forty, world.data, subject, "since") as two:
+        for racer in (one, two):
+            assert racer.pipe.recv() == "ready"
+        for racer in (one, two):
+            racer.pipe.send("go")
+        one.finished()
+        two.finished()
+    (stored,) = world.profiles.read([subject], now_us=NOW_US)
+    assert (stored.raw, stored.signals) == ({"age": (39, 39), "since": (39, 39)}, (39, b"39"))
+
+
+def test_processes_share_sqlite_without_losing_a_write(sqlite) -> None:
+    race_of_processes(sqlite)
+
+
+def test_processes_share_redis_without_losing_a_write(redis) -> None:
+    race_of_processes(redis)

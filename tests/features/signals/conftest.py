@@ -1,0 +1,45 @@
+"""Ledgers on SQLite and PostgreSQL, online stores in SQLite and Redis: all real."""
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.features.ledger.conftest import migrated_postgres, migrated_sqlite, new_database, postgres
+from tests.features.signals.places import Opened, Place
+from tests.features.signals.signal_help import release
+
+__all__ = ["migrated_postgres", "migrated_sqlite", "postgres"]
+
+
+@pytest.fixture(scope="session")
+def stores(tmp_path_factory: pytest.TempPathFactory, redis_at: str) -> dict[str, Path]:
+    """The data folder of a workspace on each online store; tests differ in their secret, so in all of their streams."""
+    from features.repository import apply
+
+    made = {}
+    for name, redis in (("sqlite", None), ("redis", redis_at)):
+        made[name] = tmp_path_factory.mktemp(name) / "data"
+        made[name].mkdir()
+        apply(made[name], release().schema, f"signals-{uuid.uuid4().hex[:8]}", redis)
+    return made
+
+
+@pytest.fixture(params=["sqlite-sqlite", "sqlite-redis", "postgresql-redis"])
+def place(request: pytest.FixtureRequest, stores: dict[str, Path], tmp_path: Path) -> Place:
+    """An empty ledger beside an online store."""
+    ledger, _, store = request.param.partition("-")
+    if ledger == "sqlite":
+        url = str(shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path / "ledger.db"))
+    else:
+        url = new_database(request.getfixturevalue("postgres"))
+    return Place(url, os.urandom(32), stores[store])
+
+
+@pytest.fixture
+def opened(place: Place) -> Iterator[Opened]:
+    with place.opened() as one:
+        yield one

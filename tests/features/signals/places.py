@@ -1,0 +1,182 @@
+"""A ledger and an online store that several processes open, senders of random events, and what holds of every read."""
+
+import itertools
+import random
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from decisioning.release import Release
+from features.ledger import Ledger
+from features.signals import Event
+from features.signals.intake import Intake
+from features.signals.log import Recorded, events_of
+from features.signals.offline import point_in_time
+from features.signals.store import Signals
+from features.store import Store
+from tests.features.signals.signal_help import HOUR_US, NOW_US, S_US, assert_same, by_the_book, release
+
+FASTER = 600
+"""Ten minutes of the events' time pass in a second, so that windows empty while a test runs."""
+PAGES = ("home", "tv", "film", "help", "ÅÄÖ 🎬")
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a process needs to open it. `began_ns`: by the clock that all processes of a machine share."""
+
+    url: str
+    secret: bytes
+    data: Path
+    began_ns: int = field(default_factory=time.monotonic_ns)
+
+    def now_us(self) -> int:
+        return NOW_US + (time.monotonic_ns() - self.began_ns) // 1000 * FASTER
+
+    @contextmanager
+    def opened(self, under: Release | None = None) -> "Iterator[Opened]":
+        """Whatever was submitted is recorded and copied at the end."""
+        with Ledger.open(self.url, self.secret) as ledger:
+            store = Store(self.data)
+            known = under or release()
+            signals = Signals(ledger, store, known)
+            try:
+                yield Opened(self, ledger, store, signals, Intake(known, ledger.names), known)
+            finally:
+                signals.close()
+
+
+@dataclass(frozen=True)
+class Opened:
+    """One process's view of a place."""
+
+    place: Place
+    ledger: Ledger
+    store: Store
+    signals: Signals
+    intake: Intake
+    release: Release
+
+    def stream(self, subject: str) -> str:
+        return self.intake.subject(subject).stream
+
+    def events(self, raws: Sequence[Json]) -> list[Event]:
+        return [self.intake.event(raw, self.place.now_us()) for raw in raws]
+
+    def record(self, raws: Sequence[Json]) -> list[Recorded]:
+        return self.signals.record(self.events(raws))
+
+    def log(self, subject: str) -> list[Event]:
+        return list(events_of(self.ledger.select, self.stream(subject)))
+
+    def check(self, streams: Sequence[str], at_us: int) -> dict[str, int]:
+        """From the online store and from SQL, a read is what the log comes to at its versions; what SQL's were."""
+        _, versions = self.ledger.read_with_signals(*streams)
+        recomputed: dict[tuple[int, ...], Json] = {}
+        for stored in (self.store.read_signals(streams), None):
+            seen = self.signals.seen(streams, versions, stored, at_us)
+            assert all(got >= least for got, least in zip(seen.versions, versions, strict=True))
+            if seen.versions not in recomputed:
+                told = dict(zip(streams, seen.versions, strict=True))
+                recomputed[seen.versions] = point_in_time(self.ledger, told, self.release, at_us)
+            assert_same(seen.facts, recomputed[seen.versions])
+        return dict(zip(streams, versions, strict=True))
+
+
+def written(at_us: int) -> str:
+    """A time as senders write it."""
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at_us)).isoformat()
+
+
+def cloud_event(id_: str, subject: str, at_us: int, type_: str = "view", **data: Any) -> Json:
+    about = {"specversion": "1.0", "id": id_, "source": "/test", "type": type_, "subject": subject}
+    return {**about, "time": written(at_us), "data": data}
+
+
+def subjects(count: int) -> list[str]:
+    """Customers, visitors and accounts."""
+    kinds = itertools.cycle(["customer", "visitor", "account", "cookie"])
+    return [f"{kind}:{n}" for kind, n in zip(kinds, range(count), strict=False)]
+
+
+class Sender:
+    """Sends `count` random events in random arrays: three in ten late, one in ten twice, some that others send too."""
+
+    def __init__(self, opened: Opened, seed: int, count: int, whom: Sequence[str]) -> None:
+        self._opened, self._left, self._whom, self._seed = opened, count, whom, seed
+        self._rng = random.Random(seed)
+        self._sent: list[Json] = []
+        self.ids: set[str] = set()
+
+    def run(self) -> None:
+        while self._left > 0:
+            size = min(self._left, self._rng.choice([1, 1, 2, 5, 20, 60]))
+            self._left -= size
+            raws = [self._one() for _ in range(size)]
+            self._seen_by_the_next_read(raws, self._opened.record(raws))
+
+    def _seen_by_the_next_read(self, raws: Sequence[Json], results: Sequence[Recorded]) -> None:
+        """The copy in the store is at least at the version that was acknowledged."""
+        streams = [self._opened.stream(raw["subject"]) for raw in raws]
+        copies = self._opened.store.read_signals(streams)
+        assert all(copy and copy.version >= r.version > 0 for copy, r in zip(copies, results, strict=True))
+
+    def _one(self) -> Json:
+        rng, n = self._rng, len(self._sent)
+        if self._sent and rng.random() < 0.1:
+            return rng.choice(self._sent)
+        id_ = f"common-{rng.randrange(50)}" if rng.random() < 0.02 else f"{self._seed}-{n}"
+        late_us = rng.choice([0, 0, 0, 0, 0, 0, 0, 0, rng.randrange(60 * S_US), rng.randrange(12 * HOUR_US)])
+        ahead_us = rng.choice([0, 0, 0, rng.randrange(50 * S_US)])
+        at_us = self._opened.place.now_us() - late_us + ahead_us
+        subject = self._whom[int(id_[7:]) % 7] if id_.startswith("common-") else rng.choice(self._whom)
+        type_ = rng.choice(["view", "view", "login"])
+        raw = cloud_event(id_, subject, at_us, type_, **(self._fields() if type_ == "view" else {}))
+        self._sent.append(raw)
+        self.ids.add(id_)
+        return raw
+
+    def _fields(self) -> Json:
+        rng = self._rng
+        fields = {
+            "page": rng.choice([*PAGES, f"page {rng.randrange(300)}"]),
+            "seconds": rng.choice([rng.uniform(0, 90), rng.randrange(100), -0.0]),
+            "items": rng.randrange(-5, 6),
+            "paid": rng.random() < 0.5,
+            "step": rng.choice(["added", "removed", "bought"]),
+        }
+        return {name: value for name, value in fields.items() if rng.random() < 0.8}
+
+
+def send(pipe: Connection, place: Place, seeds: Sequence[int], count: int, whom: Sequence[str]) -> None:
+    """A process of senders, one thread each; says which ids it sent."""
+    with place.opened() as opened:
+        pipe.send(set().union(*(s.ids for s in send_at_once(opened, seeds, count, whom))))
+
+
+def send_at_once(opened: Opened, seeds: Sequence[int], count: int, whom: Sequence[str]) -> list[Sender]:
+    """Returns when all threads have sent `count` events each; raises what any of them raised."""
+    senders = [Sender(opened, seed, count, whom) for seed in seeds]
+    with ThreadPoolExecutor(len(senders)) as pool:
+        list(pool.map(Sender.run, senders))
+    return senders
+
+
+def check_all(opened: Opened, whom: Sequence[str]) -> int:
+    """Every subject by the book, now and later; how many events there are."""
+    found = 0
+    for subject in whom:
+        events, stream = opened.log(subject), opened.stream(subject)
+        for later_us in (0, 2 * HOUR_US):
+            at_us = max([opened.place.now_us(), *(e.recorded_us for e in events)]) + later_us
+            opened.check([stream], at_us)
+            assert_same(opened.signals.read([stream], at_us).facts, by_the_book(events, at_us))
+        found += len(events)
+    return found

@@ -1,0 +1,239 @@
+"""The log and the states beside it: purged, erased, killed in the middle, and read under another release."""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
+
+import pytest
+
+from decisioning.catalogue import load, pack
+from decisioning.release import Release
+from features.signals.offline import recompute
+from tests.features.processes import child, warm_up
+from tests.features.signals.places import Json, Opened, Place, cloud_event, written
+from tests.features.signals.signal_help import CATALOGUE, HOUR_US, NOW_US, S_US, assert_same, release
+
+WHO = "customer:1"
+DAY_US = 24 * HOUR_US
+MORE = """
+features:
+  - {name: tv_7d, dtype: int, source: signal,
+     signal: {of: view, where: {page: tv}, compute: count, window: 7d}}
+  - {name: last_item, dtype: int, source: signal, signal: {of: view, compute: last, field: items}}
+"""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _warm() -> None:
+    warm_up()
+
+
+def views(opened: Opened, count: int, first: int = 0, subject: str = WHO) -> list[Json]:
+    at_us, pages = opened.place.now_us(), ("home", "tv", "film")
+    return [
+        cloud_event(f"{subject} {n}", subject, at_us - n * S_US, page=pages[n % 3], seconds=1.5 * n, items=n % 5)
+        for n in range(first, first + count)
+    ]
+
+
+def later_release() -> Release:
+    files = {"all.yaml": CATALOGUE, "more.yaml": MORE}
+    return Release.of(load(files), pack(files))
+
+
+def test_what_was_purged_still_counts(opened: Opened) -> None:
+    """Retention takes the events, not what they came to; and what is new is counted on top of it."""
+    stream = opened.stream(WHO)
+    assert {r.status for r in opened.record(views(opened, 40))} == {"accepted"}
+    known = opened.log(WHO)
+    long_ago = opened.events(views(opened, 10, 100, "customer:2"))
+    opened.signals.record(long_ago)
+    at_us = opened.place.now_us()
+    before = opened.signals.read([stream], at_us)
+    assert opened.signals.purge(at_us + 29 * DAY_US) == 0
+    assert opened.signals.purge(at_us + 31 * DAY_US) == 50
+    assert opened.log(WHO) == []
+    assert opened.signals.read([stream], at_us) == before
+    assert_same(before.facts, recompute(known, release().schema.of_source("signal"), at_us))
+    (again,) = opened.record([cloud_event("new", WHO, at_us, page="tv", seconds=4, items=1)])
+    assert again.version == before.versions[0] + 1
+    both = [*known, *opened.log(WHO)]
+    at_us = opened.place.now_us()
+    after = opened.signals.read([stream], at_us).facts
+    assert_same(after, recompute(both, release().schema.of_source("signal"), at_us))
+    assert after["count_24h"] == 41
+
+
+def test_a_release_that_adds_a_definition_makes_it_of_the_log(place: Place, opened: Opened) -> None:
+    """At the next read, which a preview does not keep, or at the next write; equal copies in SQL and in the store."""
+    opened.record(views(opened, 30))
+    stream, at_us = opened.stream(WHO), place.now_us()
+    with place.opened(later_release()) as later:
+        for keep in (False, True):
+            told = later.signals.read([stream], at_us, keep=keep)
+            assert (told.facts["tv_7d"], told.facts["last_item"], told.facts["count_24h"]) == (10, 0, 30)
+            assert told.versions == (1,)
+        kept = _renewed(later, stream)
+        later.check([stream], at_us)
+        later.record(views(later, 10, 30))
+        later.check([stream], place.now_us())
+        assert later.signals.read([stream], place.now_us()).facts["tv_7d"] == 13
+        assert kept is not None
+    opened.check([stream], place.now_us())
+    with place.opened(later_release()) as later:
+        later.record(views(later, 3, subject="customer:2"))
+        opened.record(views(opened, 3, 3, subject="customer:2"))  # a replica that has not yet taken it up
+        later.check([later.stream("customer:2")], place.now_us())
+        later.record(views(later, 3, 6, subject="customer:2"))
+        later.check([later.stream("customer:2")], place.now_us())
+
+
+def _renewed(opened: Opened, stream: str, within_s: float = 10) -> bytes:
+    """The store's copy once it has the trackers that were made anew."""
+    give_up_s = time.monotonic() + within_s
+    while time.monotonic() < give_up_s:
+        (copy,) = opened.store.read_signals([stream])
+        if copy and all(key.encode() in copy.body for key in opened.signals.terms.definitions.trackers):
+            return copy.body
+        time.sleep(0.01)
+    raise AssertionError("the state was not made anew")
+
+
+def test_nothing_comes_back_that_was_erased_while_events_arrived(opened: Opened) -> None:
+    """Who erases comes between two transactions: what came before goes, what comes after is refused."""
+    stream, stop = opened.stream(WHO), threading.Event()
+    arrived: list[list[str]] = [[], [], []]
+
+    def arrive(number: int) -> None:
+        while not stop.is_set():
+            raw = cloud_event(f"{number}-{len(arrived[number])}", WHO, opened.place.now_us(), page="tv")
+            arrived[number].append(opened.record([raw])[0].status)
+
+    with ThreadPoolExecutor(3) as pool:
+        done = pool.map(arrive, range(3))
+        _until(lambda: min(map(len, arrived)) > 5)
+        opened.ledger.erase(stream)
+        since = max(map(len, arrived))
+        _until(lambda: min(map(len, arrived)) > since + 5)
+        stop.set()
+        list(done)
+    for statuses in arrived:
+        assert set(statuses) == {"accepted", "erased"}
+        assert statuses == sorted(statuses), "accepted after it was erased"
+    assert opened.log(WHO) == []
+    opened.signals.purge(int(time.time() * 1e6))
+    assert opened.store.read_signals([stream]) == [None]
+    told = opened.signals.read([stream], opened.place.now_us())
+    assert (told.versions, told.facts["count_24h"], "last_page" in told.facts) == ((0,), 0, False)
+
+
+def _until(happened: Callable[[], bool], within_s: float = 20) -> None:
+    give_up_s = time.monotonic() + within_s
+    while not happened():
+        assert time.monotonic() < give_up_s
+        time.sleep(0.005)
+
+
+def die_before_the_copy(pipe: Connection, place: Place, raws: list[Json]) -> None:
+    """Commits, and hangs where the store would be told."""
+    with place.opened() as opened:
+
+        def hang(_: object) -> None:
+            pipe.send("committed")
+            time.sleep(600)
+
+        opened.store.write_signals = hang  # type: ignore[method-assign]
+        opened.record(raws)
+
+
+def test_a_kill_between_commit_and_copy_loses_nothing(place: Place, opened: Opened) -> None:
+    """The version in SQL tells that the store is behind; reading makes it good."""
+    stream, known, raws = opened.stream(WHO), views(opened, 5), views(opened, 20, 5)
+    opened.record(known)
+    with child(die_before_the_copy, place, raws) as dying:
+        assert dying.pipe.recv() == "committed"
+        dying.process.kill()
+        dying.process.join()
+    (copy,) = opened.store.read_signals([stream])
+    assert copy is not None
+    assert copy.version == 1
+    opened.check([stream], place.now_us())
+    told = opened.signals.read([stream], place.now_us())
+    assert (told.versions, told.facts["count_24h"]) == ((2,), 25)
+    assert {r.status for r in opened.record(raws)} == {"duplicate"}
+    opened.signals.copies.close()
+    assert [c.version for c in opened.store.read_signals([stream]) if c] == [2]
+
+
+def send_until_killed(pipe: Connection, place: Place, seed: int) -> None:
+    """Says what was acknowledged, one array after the other."""
+    rng = random.Random(seed)
+    with place.opened() as opened:
+        for n in range(100_000):
+            raws = views(opened, rng.randrange(1, 5), n * 10, f"customer:{rng.randrange(3)}")
+            opened.record(raws)
+            pipe.send(raws)
+
+
+def killed(place: Place, opened: Opened, kills: int) -> None:
+    """Every acknowledged event is there, and counted once, after each kill at a random moment."""
+    told = list[Json]()
+    for seed in range(kills):
+        with child(send_until_killed, place, seed) as dying:
+            told += dying.pipe.recv()
+            dying.process.join(random.Random(seed).random() * 0.1)
+            dying.process.kill()
+            dying.process.join()
+            while dying.pipe.poll():
+                try:
+                    told += dying.pipe.recv()
+                except EOFError:
+                    break
+        streams = [opened.stream(f"customer:{n}") for n in range(3)]
+        opened.check(streams, place.now_us())
+        assert {r.status for r in opened.record(told)} == {"duplicate"}
+    logged = [event for n in range(3) for event in opened.log(f"customer:{n}")]
+    assert len({e.key for e in logged}) == len(logged) >= len({raw["id"] for raw in told})
+
+
+def test_what_was_acknowledged_before_a_kill_is_there_and_counts_once(place: Place, opened: Opened) -> None:
+    killed(place, opened, 2)
+
+
+@pytest.mark.long
+def test_fifty_kills(place: Place, opened: Opened) -> None:
+    killed(place, opened, 50)
+
+
+def test_a_store_that_was_wiped_costs_no_fact(place: Place, opened: Opened) -> None:
+    opened.record(views(opened, 12))
+    stream = opened.stream(WHO)
+    opened.store.online.forget([opened.store.signals], [stream])
+    assert opened.store.read_signals([stream]) == [None]
+    opened.check([stream], place.now_us())
+    assert opened.signals.read([stream], place.now_us()).facts["count_24h"] == 12
+    opened.signals.copies.close()
+    assert opened.store.read_signals([stream]) != [None]
+
+
+def test_threads_that_send_the_same_event_at_once_count_it_once(opened: Opened) -> None:
+    raw = cloud_event("same", WHO, NOW_US, page="tv")
+    with ThreadPoolExecutor(8) as pool:
+        found = [r.status for results in pool.map(opened.record, [[raw, raw]] * 8) for r in results]
+    assert sorted(found) == ["accepted"] + ["duplicate"] * 15
+    assert opened.signals.read([opened.stream(WHO)], opened.place.now_us()).facts["count_24h"] == 1
+
+
+def test_an_event_later_than_stated_is_refused_and_one_at_the_edge_counts(opened: Opened) -> None:
+    from decisioning.errors import RequestError
+
+    now_us = opened.place.now_us()
+    edge = opened.intake.event(cloud_event("edge", WHO, now_us - 24 * HOUR_US, page="tv"), now_us)
+    opened.signals.record([edge])
+    assert opened.signals.read([opened.stream(WHO)], now_us).facts["last_page"] == "tv"
+    for at_us in (now_us - 24 * HOUR_US - 1, now_us + 60 * S_US + 1):
+        with pytest.raises(RequestError, match="time"):
+            opened.intake.event({**cloud_event("x", WHO, 0), "time": written(at_us)}, now_us)
