@@ -25,10 +25,15 @@ def auc(label: Bools, score: Floats) -> float:
     positives, negatives = int(label.sum()), int((~label).sum())
     if positives == 0 or negatives == 0:
         raise Refused("AUC: the rows need both outcomes")
-    _, position, counts = np.unique(score, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    ranks = (last - (counts - 1) / 2.0)[position]
+    ranks = middle_ranks(score)
     return float((ranks[label].sum() - positives * (positives + 1) / 2.0) / (positives * negatives))
+
+
+def middle_ranks(score: Floats) -> Floats:
+    """Of each row, (n,), from 1; ties share the mean of theirs."""
+    _, position, counts = np.unique(score, return_inverse=True, return_counts=True)
+    ranks: Floats = (np.cumsum(counts) - (counts - 1) / 2.0)[position]
+    return ranks
 
 
 def log_loss(label: Bools, probability: Floats) -> float:
