@@ -1,0 +1,162 @@
+"""The gate lets a challenger that is no better through as seldom as it says, however often one looks."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from decisioning.errors import Refused
+from training.evaluation.estimators import Interval
+from training.promotion import (
+    ALPHA,
+    GUARD_ALPHA,
+    Guard,
+    Trial,
+    calibrated,
+    difference,
+    fair,
+    fast,
+    harmless,
+    judge,
+    log_evidence,
+    risk_ratio,
+    weighted,
+)
+
+BASE, PER_ARM, PEEK = 0.02, 200_000, 1_000
+COMPLAINTS, LIMIT = 0.004, 0.002
+TERMS = np.array([2.0, -2.0, 2.0, -2.0, 0.0])
+"""Weighted rewards of: a sale by the challenger, by the champion; a complaint about each; nothing (share one half)."""
+
+
+def paths(n: int, seed: int, sale: float, complaint: float) -> np.ndarray:
+    """(n, peeks, 5) counts so far at every look; `sale`, `complaint`: the challenger's rates."""
+    rates = np.array([sale, BASE, complaint, COMPLAINTS]) / 2
+    rng = np.random.default_rng(seed)
+    looks = rng.multinomial(PEEK, [*rates, 1 - rates.sum()], size=(n, 2 * PER_ARM // PEEK))
+    return np.cumsum(looks, axis=1)
+
+
+def gate(seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) whether each run was promoted at some look, and whether it was rolled back by a guardrail before."""
+    sold, angry = np.array([1.0, 1, 0, 0, 0]), np.array([0.0, 0, 1, 1, 0])
+    better = log_evidence(seen.astype(float), TERMS * sold, 0.0, 4.0) >= -np.log(ALPHA)
+    shown = log_evidence(seen.astype(float), -TERMS * angry, -LIMIT, 4.0) >= -np.log(GUARD_ALPHA)
+    harm = log_evidence(seen.astype(float), TERMS * angry, 0.0, 4.0) >= -np.log(GUARD_ALPHA)
+    breached = harm & ((seen @ (TERMS * angry)) / seen.sum(axis=2) > LIMIT)
+    first = [np.where(hit.any(1), hit.argmax(1), seen.shape[1]) for hit in (better & shown & ~breached, breached)]
+    return first[0] < first[1], first[1] < first[0]
+
+
+def outcome(n: int, sale: float, complaint: float, seed: int = 0) -> tuple[float, float]:
+    promoted, rolled_back = zip(
+        *(gate(paths(min(100, n - at), seed + at, sale, complaint)) for at in range(0, n, 100)), strict=True
+    )
+    return float(np.concatenate(promoted).mean()), float(np.concatenate(rolled_back).mean())
+
+
+def test_the_gate_over_simulated_trials_with_peeking() -> None:
+    assert outcome(300, BASE, COMPLAINTS)[0] <= 0.05
+    assert outcome(200, 1.1 * BASE, COMPLAINTS, seed=1_000)[0] >= 0.9
+    promoted, rolled_back = outcome(200, 1.1 * BASE, 2 * COMPLAINTS, seed=2_000)
+    assert (promoted, rolled_back) == (0.0, 1.0)
+
+
+@pytest.mark.long
+def test_two_thousand_simulated_trials_with_a_look_after_every_thousand_decisions() -> None:
+    false = outcome(2_000, BASE, COMPLAINTS)[0]
+    power = outcome(2_000, 1.1 * BASE, COMPLAINTS, seed=10_000)[0]
+    promoted = outcome(2_000, 1.1 * BASE, 2 * COMPLAINTS, seed=20_000)[0]
+    assert false <= 0.05
+    assert power >= 0.9
+    assert promoted == 0.0
+
+
+@pytest.mark.long
+def test_two_thousand_simulated_trials_with_a_look_after_every_decision() -> None:
+    """Without a sale the capital stands still, so looking after every sale is looking after every decision."""
+
+    def ever(n: int, sale: float, seed: int) -> float:
+        rng, hits = np.random.default_rng(seed), 0
+        for _ in range(n):
+            sales = rng.binomial(2 * PER_ARM, (sale + BASE) / 2)
+            mine = np.cumsum(rng.random(sales) < sale / (sale + BASE))
+            counts = np.stack([mine, np.arange(1, sales + 1) - mine], axis=1).astype(float)
+            hits += bool((log_evidence(counts, TERMS[:2], 0.0, 4.0) >= -np.log(ALPHA)).any())
+        return hits / n
+
+    false, power = ever(2_000, BASE, 0), ever(2_000, 1.1 * BASE, 1)
+    assert false <= 0.05
+    assert power >= 0.9
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(-1, 1), min_size=1, max_size=6), st.floats(0.05, 0.95), st.integers(0, 2**32))
+def test_the_capital_of_a_fair_game_is_one_on_average(rewards: list[float], share: float, seed: int) -> None:
+    """One decision: the same reward whoever makes it; the mean over who makes it, exactly."""
+    for reward in rewards:
+        terms = weighted(np.array([True, False]), np.full(2, reward), share)
+        capital = np.exp(log_evidence(np.eye(2), terms, 0.0, 1 / min(share, 1 - share) + 2))
+        assert share * capital[0] + (1 - share) * capital[1] == pytest.approx(1.0, abs=1e-12)
+
+
+def test_the_interval_holds_the_difference_and_narrows() -> None:
+    rng, widths = np.random.default_rng(0), []
+    for n in (1_000, 10_000, 100_000):
+        mine = rng.random(n) < 0.3
+        reward = np.where(rng.random(n) < np.where(mine, 0.06, 0.05), 120.0, 0.0) - 2.0
+        found = difference(Trial(mine, 0.3), reward, 500.0)
+        assert found.low < 1.2 < found.high
+        assert found.low < found.value < found.high
+        widths.append(found.high - found.low)
+    assert widths[0] > 2 * widths[1] > 4 * widths[2]
+
+
+def test_nothing_seen_says_nothing() -> None:
+    empty = difference(Trial(np.zeros(0, dtype=bool), 0.5), np.zeros(0), 10.0)
+    assert (empty.low, empty.high) == (pytest.approx(-20.0), pytest.approx(20.0))
+    with pytest.raises(Refused, match="both models"):
+        Trial(np.zeros(0, dtype=bool), 1.0)
+
+
+def test_a_guardrail_is_open_until_it_is_shown() -> None:
+    rng = np.random.default_rng(1)
+    mine = rng.random(200_000) < 0.5
+    same = rng.random(200_000) < 0.004
+    worse = rng.random(200_000) < np.where(mine, 0.02, 0.004)
+    few = Trial(mine[:500], 0.5)
+    assert harmless("complaints", few, same[:500], LIMIT).state == "open"
+    assert harmless("complaints", Trial(mine, 0.5), same, LIMIT).state == "kept"
+    assert harmless("complaints", Trial(mine, 0.5), worse, LIMIT).state == "breached"
+
+
+def test_a_challenger_that_promises_too_much_is_not_calibrated() -> None:
+    rng = np.random.default_rng(2)
+    mine, said = rng.random(8_000) < 0.5, rng.uniform(0.01, 0.1, 8_000)
+    came = rng.random(8_000) < said
+    good, bad = calibrated(Trial(mine, 0.5), came, said), calibrated(Trial(mine, 0.5), came, 2 * said)
+    assert (good.state, bad.state) == ("kept", "breached")
+    assert good.low is not None and good.low < 1.0 < (good.high or 0)  # noqa: PT018
+    assert bad.high is not None and bad.high < 0.8  # noqa: PT018
+
+
+def test_a_group_that_is_left_out_blocks_and_chance_does_not() -> None:
+    states = {g.name: g.state for g in fair("grow.selected.sex", {"f": 400, "m": 800}, {"f": 4_000, "m": 4_000})}
+    assert states == {"grow.selected.sex=f": "breached", "grow.selected.sex=m": "breached"}
+    assert {g.state for g in fair("x", {"f": 4, "m": 8}, {"f": 40, "m": 40})} == {"kept"}
+    assert fair("x", {"f": 4}, {"f": 40}) == []
+    known = risk_ratio(30, 100, 60, 100, 0.05)
+    assert known is not None
+    assert (known.low, known.high) == pytest.approx((0.36, 0.71), abs=0.01)
+
+
+def test_the_verdict_waits_for_what_is_not_shown() -> None:
+    better, worse, unsure = Interval(2, 1, 3), Interval(-2, -3, -1), Interval(1, -1, 3)
+    kept, still_open, breached = (Guard("g", 0, 0, 0, 1, s) for s in ("kept", "open", "breached"))  # type: ignore[arg-type]
+    assert judge(better, [kept]).action == "promote"
+    assert judge(better, [kept, still_open]).action == "wait"
+    assert judge(better, [breached]).action == "roll back"
+    assert judge(unsure, [kept]).action == "wait"
+    assert judge(worse, [kept]).action == "roll back"
+    assert fast(3.0, 1.0).state == "breached"
+    assert fast(0.3, 0.1).state == "kept"
