@@ -11,7 +11,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 .PHONY: help demo test test-long bench lint lock clean
 
 help:
-	@echo "make demo       a telecom operator in a box: build, train, serve, four decisions"
+	@echo "make demo       a telecom operator in a box: build, train, serve, show decisions"
 	@echo "make test       the test suite, a few minutes"
 	@echo "make test-long  the long runs: races, kills, big properties"
 	@echo "make bench      speed beside an empty endpoint and beside the stock servers -> bench.json"

@@ -284,10 +284,10 @@ def report(workspace: Workspace) -> Result:
 @click.option(
     "--workspace", "folder", type=click.Path(file_okay=False, path_type=Path), default=".demo", show_default=True
 )
-@click.option("--once", is_flag=True, help="Show the four decisions and stop.")
+@click.option("--once", is_flag=True, help="Show the decisions and stop.")
 @click.option("--customers", type=click.IntRange(100, 200_000), default=5000, show_default=True)
 def demo(folder: Path, once: bool, customers: int) -> Result:
-    """A telecom operator in a box: build, train, serve, and show four decisions."""
+    """A telecom operator in a box: build, train, serve, and show what is decided for five customers."""
     from serving import showing
     from serving.lifecycle import serve_forever
     from training.simulator import telecom
@@ -295,7 +295,7 @@ def demo(folder: Path, once: bool, customers: int) -> Result:
     if not (folder / "brain.yaml").exists():
         _build_demo(folder, customers)
     workspace = Workspace.open(folder)
-    cases = [(s.story, dict(s.request)) for s in telecom.SHOWCASE]
+    cases = [showing.Case(s.story, s.request, s.happenings) for s in telecom.SHOWCASE]
 
     def show(run: Any) -> None:
         showing.show_decisions(run.url, cases)

@@ -66,7 +66,7 @@ def _codes(
     if not screened.profiled:
         yield "propensity.prior", "propensity.prior", ()
     if worth.weight[i] != 1.0:
-        names = sorted(set().union(*(w.rule.reads for w in view.weights if w.members[i])))
+        names = sorted(set().union(*(w.rule.reads for w in worth.applied if w.members[i])))
         yield "context", "context", (", ".join(_said(features.get(n), n) for n in names),)
     if worth.lever[i] != 1.0:
         yield "lever", "lever", (float(worth.lever[i]),)
@@ -76,8 +76,7 @@ def _codes(
 
 
 def _said(feature: Feature | None, name: str) -> str:
-    """A model input in words: its feature's name and what that means; of an enum, the value too."""
-    said = name.partition("=")[0].replace("_", " ")
-    value = name.partition("=")[2]
-    meaning = f" ({feature.description})" if feature and feature.description else ""
-    return f"{said} {value}".strip() + meaning
+    """A feature in words: what its description says, else its name; of a model's input on one value, that too."""
+    bare, _, value = name.partition("=")
+    meaning = feature.description if feature and feature.description else bare.replace("_", " ")
+    return f"{meaning}: {value}" if value else meaning

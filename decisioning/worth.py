@@ -1,23 +1,25 @@
 """What a candidate is worth in euros, and what weighs on it: the factors of priority besides propensity."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from decisioning.release import Amounts, Mask, View
+from decisioning.release import Amounts, Mask, View, Weight
 from decisioning.rules import History
 from decisioning.schema import Facts
 
 
 @dataclass(frozen=True)
 class Worth:
-    """Columns (k,): value and cost in euros, context weight and lever."""
+    """Columns (k,): value and cost in euros, context weight and lever. `applied`: the weights that are in `weight`."""
 
     value_eur: NDArray[np.float64]
     cost_eur: NDArray[np.float64]
     weight: NDArray[np.float64]
     lever: NDArray[np.float64]
+    applied: tuple[Weight, ...]
 
     def priority(self, propensity: NDArray[np.float64]) -> NDArray[np.float64]:
         """(propensity x value - cost) x context weight x lever, euros (k,); each row on its own, in this order."""
@@ -37,7 +39,8 @@ def worth(view: View, alive: Mask, facts: Facts, profiled: bool, now_us: int, hi
     """
     value = _evaluate(view.value, alive, facts, profiled, history)
     cost = _evaluate(view.cost, alive, facts, profiled, history)
-    return Worth(value, cost, _weights(view, facts, profiled, history), _levers(view, now_us))
+    applied = tuple(_applied(view, facts, profiled, history))
+    return Worth(value, cost, _weights(view, applied), _levers(view, now_us), applied)
 
 
 def _evaluate(amounts: Amounts, alive: Mask, facts: Facts, profiled: bool, history: History) -> NDArray[np.float64]:
@@ -53,11 +56,16 @@ def _evaluate(amounts: Amounts, alive: Mask, facts: Facts, profiled: bool, histo
     return euros
 
 
-def _weights(view: View, facts: Facts, profiled: bool, history: History) -> NDArray[np.float64]:
-    weight = np.ones(len(view))
+def _applied(view: View, facts: Facts, profiled: bool, history: History) -> Iterator[Weight]:
     for w in view.weights:
         if (profiled or not w.personal) and w.rule.truth(facts, history) is True:
-            weight[w.members] *= w.factor
+            yield w
+
+
+def _weights(view: View, applied: Iterable[Weight]) -> NDArray[np.float64]:
+    weight = np.ones(len(view))
+    for w in applied:
+        weight[w.members] *= w.factor
     return weight
 
 

@@ -3,7 +3,8 @@
 import http.client
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,16 +16,42 @@ from rich.panel import Panel
 _CONSOLE = Console(highlight=False)
 
 
-def show_decisions(url: str, cases: Sequence[tuple[str, dict[str, Any]]]) -> None:
-    """A panel per case: who asks, what was decided, and why."""
-    for story, request in cases:
-        answer = ask(url, "POST", "/v1/decisions", {**request, "request_id": f"demo-{uuid.uuid4().hex}"})
-        why = ask(url, "GET", f"/v1/decisions/{answer['decision_id']}")
-        lines = [f"[italic]{escape(story)}[/italic]", ""]
-        lines += [line for placed in answer["placements"] for line in _placement(placed)]
-        lines += ["", *_withheld(why), f"[dim]decided with {answer['model']} as {answer['decision_id']}[/dim]"]
-        title = f"{request['customer_id']} on {request['channel']}"
-        _CONSOLE.print(Panel("\n".join(lines), title=title, title_align="left", width=100))
+@dataclass(frozen=True)
+class Case:
+    """A story, the body of a `POST /v1/decisions` that tells it, and what happens before the same is asked again.
+
+    `happenings`: what it is, the type of its signal and its data.
+    """
+
+    story: str
+    request: Mapping[str, Any]
+    happenings: Sequence[tuple[str, str, Mapping[str, Any]]] = ()
+
+
+def show_decisions(url: str, cases: Sequence[Case]) -> None:
+    """A panel per case: who asks, what was decided, and why; and again after each thing that happens."""
+    for case in cases:
+        _show(url, case.request, f"[italic]{escape(case.story)}[/italic]")
+        for what, type_, data in case.happenings:
+            ask(url, "POST", "/v1/signals", _signal(case.request, type_, data))
+            said = f": “{escape(data['text'])}”" if "text" in data else ""
+            _show(url, case.request, f"[italic]then {what}{said}[/italic]")
+
+
+def _show(url: str, request: Mapping[str, Any], heading: str) -> None:
+    answer = ask(url, "POST", "/v1/decisions", {**request, "request_id": f"demo-{uuid.uuid4().hex}"})
+    why = ask(url, "GET", f"/v1/decisions/{answer['decision_id']}")
+    lines = [heading, "", *(line for placed in answer["placements"] for line in _placement(placed))]
+    if answer["handover"]:
+        lines.append(f"[bold]a person takes over[/bold]: {escape(answer['handover']['reason'])}")
+    lines += ["", *_withheld(why), f"[dim]decided with {answer['model']} as {answer['decision_id']}[/dim]"]
+    title = f"{request['customer_id']} on {request['channel']}"
+    _CONSOLE.print(Panel("\n".join(lines), title=title, title_align="left", width=100))
+
+
+def _signal(request: Mapping[str, Any], type_: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    about = {"id": uuid.uuid4().hex, "source": "demo", "subject": f"customer:{request['customer_id']}"}
+    return {"specversion": "1.0", **about, "type": type_, "data": data}
 
 
 def show_next(url: str, folder: Path) -> None:

@@ -23,6 +23,8 @@ class Showcase:
     attitude: Attitude
     facts: Mapping[str, Any]
     request: Mapping[str, Any]
+    happenings: tuple[tuple[str, str, Mapping[str, Any]], ...] = ()
+    """What they do then, and the same is asked after each: what it is, the type of its signal and its data."""
 
 
 _AT_PEACE: Mapping[str, Any] = {
@@ -166,6 +168,40 @@ SHOWCASE: tuple[Showcase, ...] = (
             "two_step_login": 0.0,
         },
         _ask(4, "c-1045", "a-10", "agent", "en", {"suggestion": 4}, contact_reason="upgrade"),
+    ),
+    Showcase(
+        "c-1046",
+        "a-11",
+        "He opens a chat. What he does just before, and what he says in it, changes what the agent sees first.",
+        "open",
+        {
+            **_AT_PEACE,
+            "age": 34.0,
+            "segment": "couple",
+            "household_size": 2.0,
+            "mobile_lines": 1.0,
+            "has_tv": 0.0,
+            "tv_hours_week": 11.0,
+            "connection": "fibre",
+            "download_mbps": 400.0,
+            "wifi_score": 79.0,
+            "tenure_months": 66.0,
+            "monthly_fee_eur": 71.0,
+            "data_used_gb": 19.5,
+            "device_age_months": 44.0,
+        },
+        _ask(5, "c-1046", "a-11", "agent", "en", {"suggestion": 4}, contact_reason="upgrade"),
+        (
+            ("a look at the paid-TV page", "page-view", {"page": "paid-tv", "seconds": 12.0}),
+            (
+                "a message",
+                "message",
+                {
+                    "author": "customer",
+                    "text": "This is the THIRD time I ask!! Useless. I want to speak to a real person.",
+                },
+            ),
+        ),
     ),
 )
 

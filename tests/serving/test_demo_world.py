@@ -1,0 +1,184 @@
+"""What a customer does, and how they say it, changes the next decision: the demo world, by its HTTP routes."""
+
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from features.ledger import now_us
+from features.ledger.tables import METADATA
+from serving import releasing
+from serving.importing import opened
+from serving.runtime import Brain
+from serving.settings import Workspace
+from tests.serving.workspaces import Client, Json, offers
+from training import workflow
+from training.registry import Registry
+from training.simulator import loading, telecom
+
+SHOWN = next(s for s in telecom.SHOWCASE if s.happenings)
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A small demo world with a model that learned from its past."""
+    root = tmp_path_factory.mktemp("demo") / "polder"
+    releasing.new(root, telecom.catalogue_files())
+    workspace = Workspace.open(root)
+    releasing.release(workspace, "test")
+    at_us = now_us()
+    with opened(workspace) as store:
+        loading.load(telecom.generate(0, 800, at_us), store.ledger, store.history, lambda *_: None)
+        registry = Registry(workspace.data)
+        workflow.train(workspace.data, store.ledger, store.release, store.history, registry, now_us=at_us)
+        workflow.promote(registry, store.release)
+    brain = Brain(workspace)
+    yield Client(brain)
+    brain.close()
+
+
+def signal(type_: str, subject: str = f"customer:{SHOWN.customer_id}", **data: Any) -> Json:
+    about = {"specversion": "1.0", "id": uuid.uuid4().hex, "source": "test", "subject": subject}
+    return {**about, "type": type_, "data": data}
+
+
+def ask(client: Client, **more: Any) -> Json:
+    status, answer = client("POST", "/v1/decisions", {**SHOWN.request, "request_id": uuid.uuid4().hex, **more})
+    assert status == 200, answer
+    return answer
+
+
+def suggested(answer: Json) -> list[str]:
+    return [o["action"] for o in offers(answer)]
+
+
+def test_a_look_at_paid_tv_and_an_angry_message_change_the_very_next_suggestion(client: Client) -> None:
+    before = suggested(ask(client))
+    assert before[0] != "tv-bundle"
+    assert "tv-bundle" in before
+    (_, view, data), (_, message, said) = SHOWN.happenings
+
+    assert client("POST", "/v1/signals", signal(view, **data))[0] == 200
+    after = ask(client)
+    assert suggested(after)[0] == "tv-bundle"
+    reasons = [r["text"] for r in offers(after)[0]["reasons"]]
+    assert any("paid-TV pages" in text for text in reasons), reasons
+
+    assert client("POST", "/v1/signals", signal(message, **said))[0] == 200
+    upset = ask(client)
+    assert suggested(upset)[0] == "call-back"
+    assert all(o["tier"] != "commercial" for o in offers(upset))
+    assert upset["handover"] is not None
+    for channel, placement in (("web", "hero"), ("app", "card")):
+        elsewhere = ask(client, channel=channel, placements=[{"name": placement, "limit": 2}], context={})
+        assert suggested(elsewhere)[0] == "call-back"
+        assert all(o["tone"] == "calm" for o in offers(elsewhere) if channel == "web")
+
+
+def test_what_was_said_is_gone_once_it_is_scored(client: Client) -> None:
+    words = f"schandalig, kenmerk {uuid.uuid4().hex}"
+    status, _ = client("POST", "/v1/signals", signal("message", text=words, conversation_id="k-9"))
+    assert status == 200
+    assert ask(client)["placements"]
+    root = client.brain.workspace.root
+    kept = [p for p in root.rglob("*") if p.is_file() and words.rpartition(" ")[2].encode() in p.read_bytes()]
+    assert kept == []
+
+
+def test_a_window_that_has_emptied_reads_as_empty(client: Client) -> None:
+    """Nobody has to send anything for it to be over: shown by previews of later times."""
+    who = {"customer_id": "c-1042", "account_id": "a-7", "context": {}}
+    assert client("POST", "/v1/signals", signal("page-view", "customer:c-1042", page="paid-tv"))[0] == 200
+    for later_s, seen in ((1, True), (3_000, True), (3_720, False)):
+        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + later_s))
+        previewed = ask(client, mode="preview", as_of=at, **who)
+        (tv,) = [o for o in offers(previewed) if o["action"] == "tv-bundle"]
+        assert any("paid-TV pages" in reason["text"] for reason in tv["reasons"]) is seen
+
+
+TABLES = tuple(METADATA.tables)
+EVERY = {
+    "unknown type": ({"type": "nope"}, "type"),
+    "year 9999": ({"time": "9999-12-31T23:59:59Z"}, "time"),
+    "year 0001": ({"time": "0001-01-01T00:00:00Z"}, "time"),
+    "no offset": ({"time": "2026-11-01T08:00:00"}, "time"),
+    "not a time": ({"time": 5}, "time"),
+    "negative duration": ({"data": {"page": "home", "seconds": -1}}, "data.seconds"),
+    "unknown field": ({"data": {"page": "home", "colour": "red"}}, "data.colour"),
+    "missing field": ({"data": {}}, "data.page"),
+    "wrong type": ({"data": {"page": 7}}, "data.page"),
+    "data is a list": ({"data": [1]}, "data"),
+    "binary": ({"data_base64": "AA=="}, "data_base64"),
+    "another version": ({"specversion": "0.3"}, "specversion"),
+    "no subject": ({"subject": None}, "subject"),
+    "unknown kind": ({"subject": "planet:mars"}, "subject"),
+    "address in clear": ({"subject": "email:jan@example.nl"}, "subject"),
+    "long id": ({"id": "x" * 10_000}, "id"),
+    "empty source": ({"source": ""}, "source"),
+    "upper-case attribute": ({"Trace": "1"}, "event"),
+}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_what_is_wrong_is_told_by_index_and_field_and_the_good_are_kept(client: Client, name: str) -> None:
+    change, field = EVERY[name]
+    good = [signal("page-view", page="home", seconds=1.5) for _ in range(2)]
+    status, told = client("POST", "/v1/signals", [good[0], {**signal("page-view", page="home"), **change}, good[1]])
+    assert (status, told["accepted"], told["refused"]) == (200, 2, 1)
+    assert [r["index"] for r in told["results"]] == [0, 1, 2]
+    wrong = told["results"][1]
+    assert (wrong["status"], wrong["field"]) == ("refused", field)
+    assert "example.nl" not in str(told)
+    status, again = client("POST", "/v1/signals", good)
+    assert (status, again["duplicate"]) == (200, 2)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "😀" * 500,
+        "\u202eשלום עולם مرحبا",
+        "a" * 100_000,
+        "! " * 50_000,
+        "\x00\x01",
+        "",
+        "𝕬𝖓𝖌𝖗𝖞 " * 1000,
+        "é\u0301" * 999,
+    ],
+    ids=["emoji", "right-to-left", "100,000 characters", "50,000 marks", "control", "empty", "astral", "combining"],
+)
+def test_any_text_is_a_message_or_refused_by_its_field(client: Client, said: str) -> None:
+    status, told = client("POST", "/v1/signals", signal("message", text=said, subject="customer:c-1045"))
+    assert status in (200, 422)
+    (result,) = told["results"]
+    assert result["status"] == "accepted" or result["field"].startswith("data"), result
+    assert ask(client, customer_id="c-1045", account_id="a-10")["placements"]
+
+
+def test_a_body_that_is_no_list_of_signals_is_a_problem_document(client: Client) -> None:
+    many = [signal("page-view", page="home") for _ in range(5_000)]
+    for body, status in (
+        (many, 422),
+        ([], 422),
+        (b"{", 422),
+        (b"[NaN]", 422),
+        (b'"\xff"', 422),
+        (b" " * 10_000_000, 413),
+        (5, 422),
+    ):
+        found, problem = client("POST", "/v1/signals", body)
+        assert found == status
+        assert problem.get("field") == "body" or problem["results"][0]["field"] == "event"
+    why, told = client("POST", "/v1/signals", many[:1000])
+    assert (why, told["accepted"], len(told["results"])) == (200, 1000, 1000)
+
+
+def test_all_refused_is_422_and_nothing_is_written(client: Client) -> None:
+    ledger = client.brain.ledger
+    before = [ledger.select(text(f"SELECT count(*) FROM {table}"), {})[0][0] for table in TABLES]
+    status, told = client("POST", "/v1/signals", [signal("nope"), 7])
+    assert (status, told["accepted"], told["refused"]) == (422, 0, 2)
+    assert before == [ledger.select(text(f"SELECT count(*) FROM {table}"), {})[0][0] for table in TABLES]
