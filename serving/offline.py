@@ -57,9 +57,11 @@ def erase_customer(workspace: Workspace, customer_id: str) -> dict[str, Any]:
 
 
 def verify(workspace: Workspace, sample: int | None) -> dict[str, Any]:
-    """Chains checked, decisions recomputed; what is wrong, named by stream or decision id, never by customer."""
+    """Checkpoints and chains checked, decisions recomputed; what is wrong is named by stream and version, or by
+    decision id, never by customer."""
     with open_brain(workspace) as brain:
-        flaws = [str(flaw) for flaw in brain.ledger.verify()]
+        audit = brain.ledger.audit(workspace.checkpoints_file)
+        flaws = [str(flaw) for flaw in audit.flaws()]
         decisions = [(r.stream, r.version) for r in _decisions(brain)]
         step = 1 if sample is None else max(1, len(decisions) // sample)
         chosen = set(decisions[::step][:sample])
@@ -77,6 +79,7 @@ def verify(workspace: Workspace, sample: int | None) -> dict[str, Any]:
                     different.append(str(record.body["decision_id"]))
     return {
         "flaws": flaws,
+        "checkpoints": audit.checkpoints,
         "decisions": len(decisions),
         "recomputed": checked,
         "erased": erased,
@@ -87,7 +90,7 @@ def verify(workspace: Workspace, sample: int | None) -> dict[str, Any]:
 def _recomputes(brain: Brain, record: Record) -> bool:
     try:
         return explaining.recomputes(brain, record)
-    except Refused:
+    except (Refused, NotFound):
         return False
 
 

@@ -23,15 +23,15 @@ from serving.runtime import Brain
 REFRESH_S = 0.5
 """How often a replica looks for a release or a pause; both take effect within two seconds."""
 REFRESH_MODEL_S = 2.0
-COMPACT_S = 600.0
-"""How often what was written of profiles moves from the spool to the history files."""
+CHECKPOINT_S = 1.0
+"""How often a replica looks whether the next checkpoint of the ledger is due."""
 SubjectPath = Annotated[str, PathParam(min_length=1, max_length=128)]
 
 
 def build_app(brain: Brain) -> FastAPI:
     """The ASGI application of one replica."""
 
-    watcher = Watcher(brain)
+    watcher, clean_s = Watcher(brain), brain.workspace.settings.erasure.within_s / 2
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -39,8 +39,9 @@ def build_app(brain: Brain) -> FastAPI:
             asyncio.create_task(_watched(watcher)),
             asyncio.create_task(_every(REFRESH_S, brain.refresh)),
             asyncio.create_task(_every(REFRESH_MODEL_S, brain.refresh_model)),
-            asyncio.create_task(_every(COMPACT_S, brain.compact)),
-            asyncio.create_task(_every(COMPACT_S, watcher.purge)),
+            asyncio.create_task(_every(CHECKPOINT_S, brain.checkpoint)),
+            asyncio.create_task(_every(clean_s, brain.compact)),
+            asyncio.create_task(_every(clean_s, watcher.purge)),
         ]
         yield
         for task in tasks:

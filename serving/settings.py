@@ -63,6 +63,15 @@ class Webhooks(Strict):
     attempts: Annotated[int, Field(ge=1, le=20)] = 8
 
 
+class Erasure(Strict):
+    """What was erased is gone from every file of the workspace within `within_s`, whatever came in between.
+
+    An erasure itself leaves nothing behind; this is for what a crash, or a file being written meanwhile, left over.
+    """
+
+    within_s: Annotated[float, Field(ge=1, le=30 * 86_400)] = 600.0
+
+
 class Settings(Strict):
     """All of `brain.yaml`; an empty file is a development workspace on this machine."""
 
@@ -71,6 +80,7 @@ class Settings(Strict):
     database: Database = Database()
     online_store: OnlineStore = OnlineStore()
     moments: Webhooks = Webhooks()
+    erasure: Erasure = Erasure()
 
 
 class Workspace:
@@ -91,6 +101,7 @@ class Workspace:
         self.offline = self.data / "offline"
         self.models = self.data / "models"
         self.run = self.data / "run"
+        self.checkpoints_file = self.data / "checkpoints"
 
     @classmethod
     def open(cls, root: Path) -> Self:

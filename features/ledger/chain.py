@@ -25,8 +25,10 @@ def hash_body(salt: bytes, body: bytes) -> bytes:
     return sha256(salt + body).digest()
 
 
-def link(previous: bytes, kind: str, at_us: int, occurred_us: int, body_hash: bytes) -> bytes:
-    """H(previous hash, kind, recorded, occurred, body hash)."""
+def link(
+    previous: bytes, kind: str, at_us: int, occurred_us: int, body_hash: bytes, keys: bytes | None = None
+) -> bytes:
+    """H(previous hash, kind, recorded, occurred, body hash, keys); without `keys`, as records from before had it."""
     times = (at_us.to_bytes(8, "big", signed=True), occurred_us.to_bytes(8, "big", signed=True))
-    parts = (previous, kind.encode(), *times, body_hash)
+    parts = (previous, kind.encode(), *times, body_hash, *(() if keys is None else (keys,)))
     return sha256(b"".join(len(part).to_bytes(4, "big") + part for part in parts)).digest()

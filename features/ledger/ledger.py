@@ -14,6 +14,8 @@ from sqlalchemy.sql import Executable
 
 from decisioning.errors import NotFound, Refused
 from decisioning.standing import Standing
+from features.ledger.audit import Audit
+from features.ledger.checkpoints import Checkpoints, Kept, Signer
 from features.ledger.database import Database
 from features.ledger.links import erase_subject
 from features.ledger.records import Activation, Entry, Names, Prepared, Record, prepare, record_of
@@ -51,9 +53,6 @@ _OF_STREAM = (
     .order_by(RECORDS.c.version)
     .limit(_PAGE)
 )
-_STREAMS = (
-    select(STANDINGS.c.stream).where(STANDINGS.c.stream > bindparam("after")).order_by(STANDINGS.c.stream).limit(_PAGE)
-)
 
 
 def now_us() -> int:
@@ -68,6 +67,8 @@ class Ledger:
         self._database, self._secret, self._clock = database, secret, clock
         self.names = Names(secret)
         self._writer = Writer(database, clock)
+        self._signer = Signer(secret)
+        self._checkpoints = Checkpoints(database, self._writer, self._signer)
 
     @classmethod
     def open(cls, url_or_path: str | Path, secret: bytes, clock: Callable[[], int] = now_us) -> Self:
@@ -213,16 +214,29 @@ class Ledger:
         self._database.scrub()
         return erased
 
-    def verify(self, stream: str | None = None) -> Iterator[Flaw]:
-        """Everything in a stream, or in all of them, that is not as it was appended."""
-        for one in self._streams() if stream is None else (stream,):
-            yield from verify_stream(self._database, one)
+    def checkpoint(self, kept: Path) -> int:
+        """Sign what came since the last time, if it is time and no other process does; how many checkpoints that made.
 
-    def _streams(self) -> Iterator[str]:
-        after = ""
-        while rows := self._database.fetch(_STREAMS, {"after": after}):
-            yield from (row.stream for row in rows)
-            after = rows[-1].stream
+        To be called about every second by every process that serves, from a thread of its own.
+
+        :param kept: the file outside the database to which every checkpoint, whoever took it, is appended
+        """
+        taken = self._checkpoints.take(self._clock())
+        Kept(kept).keep(self._database)
+        return taken
+
+    def verify(self, stream: str | None = None, kept: Path | None = None) -> Iterator[Flaw]:
+        """Everything in a stream, or in the whole ledger, that is not as it was written.
+
+        :param kept: the file that `checkpoint` appends to
+        """
+        if stream is not None:
+            return verify_stream(self._database, stream)
+        return self.audit(kept).flaws()
+
+    def audit(self, kept: Path | None = None) -> Audit:
+        """`verify` of the whole ledger, to be asked afterwards what it had to go by."""
+        return Audit(self._database, self._signer, kept)
 
     def put_release(self, content: bytes) -> str:
         """Keep the bytes of a release; returns `sha256:<hex>`."""

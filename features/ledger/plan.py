@@ -158,7 +158,8 @@ def extend(head: Head, prepared: Prepared, now_us: int) -> tuple[Head, dict[str,
         fold = apply(head.fold, entry.kind, entry.body, version, entry.occurred_us)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Refused(f"the body of a record of kind {entry.kind!r} lacks what the standing is made of") from error
-    digest = link(head.hash, entry.kind, at_us, entry.occurred_us, prepared.body_hash)
+    keys = bytes.fromhex("".join(prepared.keys))
+    digest = link(head.hash, entry.kind, at_us, entry.occurred_us, prepared.body_hash, keys)
     erased = fold.erased and entry.kind != "tombstone"
     row = {
         "stream": entry.stream,
@@ -170,6 +171,7 @@ def extend(head: Head, prepared: Prepared, now_us: int) -> tuple[Head, dict[str,
         "salt": None if erased else prepared.salt,
         "body_hash": prepared.body_hash,
         "hash": digest,
+        "own_keys": keys,
     }
     return Head(version, digest, at_us, fold), row
 

@@ -31,7 +31,7 @@ class Bytes(LargeBinary):
 METADATA = MetaData()
 VERSION_TABLE = "ledger_schema"
 """Where Alembic notes what the tables look like; its own name, so that other schemas may share a database."""
-NEWEST = "ledger_0003"
+NEWEST = "ledger_0004"
 """The newest migration; compared on open, so that only a database that needs it pays for importing Alembic."""
 SEQ = BigInteger().with_variant(Integer(), "sqlite")
 """SQLite numbers rows by itself only where the type is exactly INTEGER."""
@@ -49,8 +49,10 @@ RECORDS = Table(
     Column("salt", Bytes()),
     Column("body_hash", Bytes(), nullable=False),
     Column("hash", Bytes(), nullable=False),
+    Column("own_keys", Bytes()),
     UniqueConstraint("stream", "version", name="records_stream_version"),
 )
+"""`own_keys`: 20 bytes for each row in the keys table; null in records from before the chain covered them."""
 STANDINGS = Table(
     "standings",
     METADATA,
@@ -158,3 +160,19 @@ DELIVERIES = Table(
     Index("deliveries_stream", "stream"),
 )
 """Decisions that moments opened, on their way; `due_us` is when the next attempt is due."""
+CHECKPOINTS = Table(
+    "checkpoints",
+    METADATA,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("upto", BigInteger, nullable=False),
+    Column("body", Bytes(), nullable=False),
+    Column("signature", Bytes(), nullable=False),
+)
+"""What the records up to `upto` (a `seq`) looked like, signed; see `features.ledger.checkpoints`."""
+CLAIMS = Table(
+    "claims",
+    METADATA,
+    Column("name", String(32), primary_key=True),
+    Column("until_us", BigInteger, nullable=False),
+)
+"""Work that one of all processes does at a time: whoever moves `until_us` on has it until then."""

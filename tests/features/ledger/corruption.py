@@ -1,0 +1,224 @@
+"""Random changes to a ledger's tables behind its back, each of one thing, and back again."""
+
+import random
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from features.ledger import Fold, apply
+from features.ledger.chain import genesis, hash_body, link
+from features.ledger.snapshot import encode
+
+TABLES = {
+    "records": ("stream", "version", "kind", "at_us", "occurred_us", "body", "salt", "body_hash", "hash", "own_keys"),
+    "standings": ("stream", "version", "at_us", "head_hash", "body"),
+    "keys": ("key", "stream", "version"),
+    "checkpoints": ("number", "upto", "body", "signature"),
+    "activations": ("seq", "environment", "release", "at_us", "by"),
+    "releases": ("hash", "bytes"),
+}
+"""What is guarded, and which of its columns; `seq` of records is drawn apart, up to the last checkpoint."""
+
+
+class Corruptor:
+    """One random corruption at a time of the database `path` and the file `kept`.
+
+    :param upto: the last `seq` that a checkpoint has seen
+    """
+
+    def __init__(self, path: Path, kept: Path, upto: int, seed: int) -> None:
+        self.rng, self.kept, self.upto = random.Random(seed), kept, upto
+        self.db = sqlite3.connect(path, isolation_level=None)
+        self.lines = kept.read_bytes()
+        self.tables = {t: self.db.execute(f"SELECT rowid, * FROM {t} ORDER BY rowid").fetchall() for t in TABLES}
+        self.names = {t: [c[1] for c in self.db.execute(f"PRAGMA table_info({t})")] for t in TABLES}
+        self.kinds: tuple[Callable[[], str | None], ...] = (
+            *([self.change] * 6), self.drop, self.drop, self.swap, self.swap, self.copy, self.cut, self.made_anew,
+            self.reorder, self.cut_checkpoints, self.edit_file,
+        )  # fmt: skip
+
+    @contextmanager
+    def corrupted(self) -> Iterator[str]:
+        """What was done; undone at the end."""
+        done = None
+        while done is None:
+            self.db.execute("BEGIN IMMEDIATE")
+            try:
+                done = self.rng.choice(self.kinds)()
+            except sqlite3.IntegrityError:
+                done = None  # the database itself refuses it
+            if done is None or not self._different():
+                self.db.execute("ROLLBACK")
+                done = None
+        self.db.execute("COMMIT")
+        yield done
+        self._restore()
+
+    def _different(self) -> bool:
+        now = {t: self.db.execute(f"SELECT rowid, * FROM {t} ORDER BY rowid").fetchall() for t in TABLES}
+        return now != self.tables or self.kept.read_bytes() != self.lines
+
+    def _restore(self) -> None:
+        self.kept.write_bytes(self.lines)
+        self.db.execute("BEGIN IMMEDIATE")
+        for table, rows in self.tables.items():
+            self.db.execute(f"DELETE FROM {table}")
+            names = ["rowid", *self.names[table]] if "seq" not in self.names[table] else self.names[table]
+            marks = ",".join("?" * len(names))
+            values = [row if "seq" not in self.names[table] else row[1:] for row in rows]
+            quoted = ",".join(f'"{n}"' for n in names)
+            self.db.executemany(f"INSERT INTO {table} ({quoted}) VALUES ({marks})", values)
+        self.db.execute("COMMIT")
+
+    def _table(self) -> str:
+        return self.rng.choice([*["records"] * 4, "standings", "standings", *TABLES])
+
+    def _row(self, table: str) -> dict[str, Any]:
+        row = self.rng.choice(self.tables[table])
+        return dict(zip(("rowid", *self.names[table]), row, strict=True))
+
+    def change(self) -> str:
+        table = self._table()
+        row, column = self._row(table), self.rng.choice(TABLES[table])
+        value = self._other(table, column, row[column])
+        self.db.execute(f'UPDATE {table} SET "{column}" = ? WHERE rowid = ?', (value, row["rowid"]))
+        return f"{table}.{column} changed"
+
+    def _other(self, table: str, column: str, value: Any) -> Any:
+        """Another value: of another row, missing, or a bit away."""
+        kind = self.rng.random()
+        if kind < 0.3:
+            return self._row(table)[column]
+        if kind < 0.4:
+            return None
+        if isinstance(value, int):
+            return value + self.rng.choice([-1, 1, 10**6, -(10**6)])
+        if isinstance(value, str):
+            at = self.rng.randrange(max(1, len(value)))
+            return value[:at] + self.rng.choice("0123456789abcdef") + value[at + 1 :]
+        flipped = bytearray(value or b"x" * 16)
+        if not flipped:
+            return b"x" * 20
+        flipped[self.rng.randrange(len(flipped))] ^= 1 << self.rng.randrange(8)
+        return bytes(flipped)
+
+    def drop(self) -> str:
+        table = self._table()
+        self.db.execute(f"DELETE FROM {table} WHERE rowid = ?", (self._row(table)["rowid"],))
+        return f"a row of {table} dropped"
+
+    def swap(self) -> str:
+        """One column, or all but the row's own name, of two rows."""
+        table = self._table()
+        one, two = self._row(table), self._row(table)
+        columns = [c for c in TABLES[table] if c not in ("stream", "version", "key", "number", "hash", "seq")]
+        if self.rng.random() < 0.5:
+            columns = [self.rng.choice(columns or ["version"])]
+        for row, other in ((one, two), (two, one)):
+            for column in columns:
+                self.db.execute(f'UPDATE {table} SET "{column}" = ? WHERE rowid = ?', (other[column], row["rowid"]))
+        return f"{', '.join(columns)} of two rows of {table} swapped"
+
+    def copy(self) -> str:
+        """A row again, under the next free name."""
+        table = self.rng.choice(["records", "keys", "checkpoints", "activations"])
+        row = self._row(table)
+        row.pop("rowid")
+        row.pop("seq", None)
+        if table == "keys":
+            row["key"] = sha256(row["key"].encode()).hexdigest()[:40]
+        if table in ("records", "checkpoints"):
+            name = "version" if table == "records" else "number"
+            where, about = ("WHERE stream = ?", (row["stream"],)) if table == "records" else ("", ())
+            row[name] = self.db.execute(f"SELECT max({name}) + 1 FROM {table} {where}", about).fetchone()[0]
+        if table == "activations":
+            row["seq"] = self.tables["activations"][0][1] - 1
+        names = ",".join(f'"{n}"' for n in row)
+        self.db.execute(f"INSERT INTO {table} ({names}) VALUES ({','.join('?' * len(row))})", tuple(row.values()))
+        return f"a row of {table} repeated"
+
+    def reorder(self) -> str:
+        """Two records change places in the order of the whole ledger, or one moves out of it."""
+        rows = [r for r in self.tables["records"] if r[1] <= self.upto]
+        one, two = self.rng.sample([r[1] for r in rows], 2)
+        if self.rng.random() < 0.3:
+            self.db.execute("UPDATE records SET seq = ? WHERE seq = ?", (10**6, one))
+        else:
+            for was, now in ((one, -1), (two, one), (-1, two)):
+                self.db.execute("UPDATE records SET seq = ? WHERE seq = ?", (now, was))
+        return "records reordered"
+
+    def _records(self, stream: str) -> list[dict[str, Any]]:
+        names = self.names["records"]
+        rows = self.db.execute("SELECT * FROM records WHERE stream = ? ORDER BY version", (stream,)).fetchall()
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def cut(self) -> str | None:
+        """The tail of a stream, its keys and its standing, as if it had never been; past what a checkpoint saw."""
+        stream = self._row("standings")["stream"]
+        seen = [r["version"] for r in self._records(stream) if r["seq"] <= self.upto]
+        if not seen:
+            return None
+        kept = self.rng.randrange(seen[-1])
+        self.db.execute("DELETE FROM records WHERE stream = ? AND version > ?", (stream, kept))
+        self.db.execute("DELETE FROM keys WHERE stream = ? AND version > ?", (stream, kept))
+        return f"a stream cut to {kept} records" if self._stand(stream) else None
+
+    def made_anew(self) -> str | None:
+        """A record changed, and every hash from there on, and the standing, made to fit."""
+        stream = self._row("standings")["stream"]
+        records = [r for r in self._records(stream) if r["seq"] <= self.upto and r["body"] is not None]
+        if not records:
+            return None
+        at = self.rng.choice(records)
+        body = from_json(at["body"])
+        body["source"] = "somebody else"
+        raw = to_json(body)
+        self.db.execute(
+            "UPDATE records SET body = ?, body_hash = ? WHERE seq = ?", (raw, hash_body(at["salt"], raw), at["seq"])
+        )
+        return "a record made anew" if self._stand(stream) else None
+
+    def _stand(self, stream: str) -> bool:
+        """Chain and standing as a writer would have left them; False where bodies are erased."""
+        fold, head, at_us = Fold(stream), genesis(stream), -(2**62)
+        records = self._records(stream)
+        for r in records:
+            head = link(head, r["kind"], r["at_us"], r["occurred_us"], r["body_hash"], r["own_keys"])
+            self.db.execute("UPDATE records SET hash = ? WHERE seq = ?", (head, r["seq"]))
+            at_us = r["at_us"]
+            if r["body"] is None:
+                return False
+            fold = apply(fold, r["kind"], from_json(r["body"]), r["version"], r["occurred_us"])
+        if not records:
+            self.db.execute("DELETE FROM standings WHERE stream = ?", (stream,))
+        self.db.execute(
+            "UPDATE standings SET version = ?, at_us = ?, head_hash = ?, body = ? WHERE stream = ?",
+            (fold.version, at_us, head, encode(fold), stream),
+        )
+        return True
+
+    def cut_checkpoints(self) -> str:
+        kept = self.rng.randrange(len(self.tables["checkpoints"]))
+        self.db.execute("DELETE FROM checkpoints WHERE number > ?", (kept,))
+        return f"checkpoints cut to {kept}"
+
+    def edit_file(self) -> str:
+        """A line of the file outside changed, dropped from among the others, or swapped with another."""
+        lines = self.lines.splitlines(keepends=True)
+        one, two = self.rng.sample(range(len(lines)), 2)
+        kind = self.rng.choice(["changed", "dropped", "swapped"])
+        if kind == "changed":
+            at = self.rng.randrange(len(lines[one]) - 1)
+            lines[one] = lines[one][:at] + bytes([lines[one][at] ^ 1]) + lines[one][at + 1 :]
+        elif kind == "dropped":
+            del lines[min(one, two)]
+        else:
+            lines[one], lines[two] = lines[two], lines[one]
+        self.kept.write_bytes(b"".join(lines))
+        return f"a line of the file {kind}"

@@ -1,0 +1,254 @@
+"""What is signed, by whom, at what cost, and that nothing can be changed, dropped, reordered or cut behind it."""
+
+import multiprocessing
+import stat
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from decisioning.errors import Unavailable
+from decisioning.standing import Link
+from features.ledger import Ledger
+from features.ledger.chain import genesis, link
+from features.ledger.checkpoints import PERIOD_S, Checkpoints, _put, last_of
+from features.ledger.links import entries
+from tests.features.ledger.builders import NOW_US, consent, contact, decision, outcome, past_the_ledger
+from tests.features.ledger.corruption import Corruptor
+
+PERIOD_US = round(PERIOD_S * 1_000_000)
+
+
+@dataclass
+class Clock:
+    """Time that moves when it is told to."""
+
+    at_us: int = NOW_US + 10**9
+
+    def __call__(self) -> int:
+        self.at_us += 1000
+        return self.at_us
+
+    def later(self, us: int = PERIOD_US) -> None:
+        self.at_us += us
+
+
+@dataclass
+class World:
+    """A ledger with a bit of everything, and the file beside it."""
+
+    ledger: Ledger
+    clock: Clock
+    kept: Path
+    people: list[str] = field(default_factory=list)
+
+    def checkpoint(self) -> int:
+        self.clock.later()
+        return self.ledger.checkpoint(self.kept)
+
+
+def filled(world: World) -> World:
+    """Six people, one erased with a linked visitor; two releases; three checkpoints and a tail."""
+    ledger = world.ledger
+    for content in (b"one", b"two"):
+        ledger.activate("dev", ledger.put_release(content), "test")
+    for n in range(6):
+        person = ledger.stream_of("person", f"c-{n}")
+        world.people.append(person)
+        ledger.append([consent(person, key=f"k-{n}")])
+        ledger.append([decision(person, f"o-{n}", key=f"request:{n}", aliases=(f"decision:{n}",))])
+        if n == 2:
+            world.checkpoint()
+    visitor = ledger.stream_of("visitor", "v")
+    ledger.append(entries(*ledger.read(world.people[0], visitor), told=Link(visitor, "cookie", "login", NOW_US, True)))
+    ledger.erase(world.people[0])
+    world.checkpoint()
+    for n, person in enumerate(world.people[1:]):
+        ledger.append([contact(person, f"o-{n + 1}", "seen"), outcome(person, key=f"outcome:{n}")])
+    world.checkpoint()
+    ledger.append([consent(world.people[1], "withdrawn"), consent(world.people[0])])
+    return world
+
+
+@pytest.fixture
+def world(url: str, secret: bytes, tmp_path: Path) -> Iterator[World]:
+    clock = Clock()
+    with Ledger.open(url, secret, clock) as ledger:
+        yield World(ledger, clock, tmp_path / "checkpoints")
+
+
+def messages(world: World) -> list[str]:
+    return [str(flaw) for flaw in world.ledger.verify(kept=world.kept)]
+
+
+def test_verify_passes_after_erasures_and_says_how_many_checkpoints_it_had(world: World) -> None:
+    filled(world)
+    audit = world.ledger.audit(world.kept)
+    assert list(audit.flaws()) == []
+    assert (audit.checkpoints, len(audit.sealed)) == (3, 7)
+    assert stat.S_IMODE(world.kept.stat().st_mode) == 0o600
+
+
+def test_a_quiet_ledger_takes_no_checkpoint_and_writes_nothing(world: World) -> None:
+    assert world.checkpoint() == 0
+    world.ledger.append([consent("0" * 40)])
+    assert (world.checkpoint(), world.checkpoint()) == (1, 0)
+    heads = last_of(world.ledger._database)
+    assert heads is not None
+    assert [head[0] for head in heads.told["heads"]] == ["0" * 40]
+    world.ledger.append([consent("1" * 40)])
+    assert world.checkpoint() == 1
+    newest = last_of(world.ledger._database)
+    assert newest is not None
+    assert [head[0] for head in newest.told["heads"]] == ["1" * 40]
+
+
+def test_none_is_taken_before_its_time(world: World) -> None:
+    world.ledger.append([consent("0" * 40)])
+    assert world.checkpoint() == 1
+    world.ledger.append([consent("0" * 40)])
+    assert world.ledger.checkpoint(world.kept) == 0
+    assert world.checkpoint() == 1
+
+
+def test_of_all_replicas_one_takes_it_and_each_keeps_it(url: str, secret: bytes, tmp_path: Path) -> None:
+    clock = Clock()
+    replicas = [Ledger.open(url, secret, clock) for _ in range(4)]
+    files = [tmp_path / f"kept-{n}" for n in range(4)]
+    for _ in range(3):
+        replicas[0].append([consent("0" * 40)])
+        clock.later()
+        with ThreadPoolExecutor(4) as pool:
+            assert sum(pool.map(lambda pair: pair[0].checkpoint(pair[1]), zip(replicas, files, strict=True))) == 1
+    for replica, file in zip(replicas, files, strict=True):
+        replica.checkpoint(file)
+        assert len(file.read_bytes().splitlines()) == 3
+        assert list(replica.verify(kept=file)) == []
+        replica.close()
+
+
+def test_a_claim_whose_process_died_lapses(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.ledger.append([consent("0" * 40)])
+    with monkeypatch.context() as patched:
+        patched.setattr(Checkpoints, "_next", _killed)
+        with pytest.raises(Unavailable):
+            world.checkpoint()
+    assert world.ledger.checkpoint(world.kept) == 0
+    assert world.checkpoint() == 1
+
+
+def _killed(*_: object) -> None:
+    raise Unavailable("killed")
+
+
+def test_who_lost_the_claim_meanwhile_adds_nothing(world: World, secret: bytes, url: str) -> None:
+    world.ledger.append([consent("0" * 40)])
+    slow = world.ledger._checkpoints
+    late = slow._next(None, 10, NOW_US)
+    assert late is not None
+    world.checkpoint()
+    assert not world.ledger.transact(lambda c: _put(c, late)).result()
+    assert messages(world) == []
+
+
+def test_a_backlog_is_signed_in_several(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("features.ledger.checkpoints._MAX_RECORDS", 7)
+    world.ledger.append_many(consent(f"{n:040x}") for n in range(20))
+    assert world.checkpoint() == 3
+    assert messages(world) == []
+
+
+def test_what_a_crash_cut_off_in_the_file_is_mended(world: World) -> None:
+    filled(world)
+    whole = world.kept.read_bytes()
+    for size in (0, 5, len(whole) - 1, whole.index(b"\n") + 1):
+        world.kept.write_bytes(whole[:size])
+        assert messages(world) == []
+        world.ledger.checkpoint(world.kept)
+        assert world.kept.read_bytes() == whole
+
+
+def test_a_database_put_back_to_an_earlier_day_is_told_by_the_file(world: World, url: str) -> None:
+    """Everything of the database as it was then, which no check of the database alone could tell."""
+    filled(world)
+    told = {"upto": str(last_of(world.ledger._database).told["after"])}  # type: ignore[union-attr]
+    past_the_ledger(
+        url,
+        "DELETE FROM checkpoints WHERE upto > CAST(:upto AS INTEGER)",
+        "DELETE FROM records WHERE seq > CAST(:upto AS INTEGER)",
+        **told,
+    )
+    found = messages(world)
+    assert any(f"{world.people[1]}@4: a checkpoint saw the stream up to here, and it ends at 2" in m for m in found)
+    assert any(m.startswith("checkpoints@3: it is kept outside") for m in found)
+    world.ledger.append([consent(world.people[3])])
+    world.checkpoint()
+    assert any(
+        m.startswith("checkpoints@3: the one that is kept outside the database is another") for m in messages(world)
+    )
+
+
+def test_streams_that_change_places_are_found(world: World, url: str) -> None:
+    filled(world)
+    one, two = world.people[2:4]
+    swaps = [
+        f"UPDATE {table} SET stream = '{to}' WHERE stream = '{of}'"
+        for table in ("records", "standings", "keys")
+        for of, to in ((one, "x"), (two, one), ("x", two))
+    ]
+    past_the_ledger(url, *swaps)
+    assert {f.stream for f in world.ledger.verify(kept=world.kept)} == {one, two}
+
+
+def test_another_secret_signed_none_of_it(world: World, url: str) -> None:
+    filled(world)
+    with Ledger.open(url, b"another") as other:
+        assert sum("not the one that was signed" in f.message for f in other.verify(kept=world.kept)) == 3
+
+
+def test_records_from_before_the_chain_covered_keys_still_verify(world: World, url: str) -> None:
+    """As a ledger of the migration before has them: no keys of their own, hashed without."""
+    person = world.ledger.stream_of("person", "old")
+    world.ledger.append([consent(person, key="old")])
+    row = world.ledger.select(sa.text("SELECT * FROM records"))[0]
+    digest = link(genesis(person), row.kind, row.at_us, row.occurred_us, bytes(row.body_hash)).hex()
+    hashed = f"decode('{digest}', 'hex')" if "://" in url else f"x'{digest}'"
+    past_the_ledger(
+        url, f"UPDATE records SET own_keys = NULL, hash = {hashed}", f"UPDATE standings SET head_hash = {hashed}"
+    )
+    world.ledger.append([consent(person, key="new")])
+    world.checkpoint()
+    assert messages(world) == []
+
+
+def all_found(path: Path, secret: bytes, kept: Path, seed: int, times: int) -> list[str]:
+    """The corruptions that nobody found."""
+    clock = Clock()
+    with Ledger.open(path, secret, clock) as ledger:
+        world = filled(World(ledger, clock, kept))
+        last = last_of(ledger._database)
+        assert last is not None
+        corruptor, missed = Corruptor(path, kept, last.told["upto"], seed), []
+        for _ in range(times):
+            with corruptor.corrupted() as done:
+                if next(ledger.verify(kept=kept), None) is None:
+                    missed.append(done)
+        assert messages(world) == []
+        corruptor.db.close()
+    return missed
+
+
+def test_three_hundred_random_corruptions_are_all_found(migrated_sqlite: Path, tmp_path: Path, secret: bytes) -> None:
+    path = tmp_path / "ledger.db"
+    path.write_bytes(migrated_sqlite.read_bytes())
+    assert all_found(path, secret, tmp_path / "kept", seed=4, times=300) == []
+
+
+@pytest.mark.long
+def test_ten_thousand_random_corruptions_are_all_found(tmp_path: Path, secret: bytes) -> None:
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        parts = [(tmp_path / f"{n}.db", secret, tmp_path / f"kept-{n}", n, 2500) for n in range(4)]
+        assert [missed for part in pool.starmap(all_found, parts) for missed in part] == []
