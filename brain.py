@@ -22,6 +22,7 @@ from serving.settings import Workspace
 
 Result = dict[str, Any] | int | None
 Command = Callable[..., Result]
+READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -174,13 +175,32 @@ def import_(workspace: Workspace, mapping: str, files: tuple[str, ...], separato
 
 
 @command()
-@click.argument("what", type=click.Choice(["propensity", "risk"]), default="propensity")
+@click.argument("what", type=click.Choice(["propensity", "risk", "sentiment"]), default="propensity")
 @click.option("--outcome", help="What counts as positive; for propensity, by default what each action declares.")
 @click.option("--feature", help="Of a risk model: the feature of source `model` that takes its score.")
 @click.option("--inputs", help="The features it may read, with commas between; by default all that a model may.")
-def train(workspace: Workspace, what: str, outcome: str | None, feature: str | None, inputs: str | None) -> Result:
-    """Train a model from the ledger and register it: propensity as challenger, risk with its scores."""
-    return _train(workspace, what, outcome, feature, inputs)
+@click.option("--data", type=READABLE, help="Of sentiment: CSV, Parquet or JSON lines with text, label and language.")
+def train(workspace: Workspace, what: str, data: Path | None, **about: str | None) -> Result:
+    """Train a model and register it: propensity as challenger, risk with its scores, both from the ledger; sentiment
+    from your own labelled messages, which serves where it beats the built-in scorer."""
+    if what != "sentiment":
+        if data is not None:
+            raise Refused(f"{what} learns from the ledger: leave --data out")
+        return _train(workspace, what, **about)
+    if data is None or any(about.values()):
+        raise Refused("sentiment learns from messages alone: give --data FILE, and none of the other options")
+    return _train_sentiment(workspace, data)
+
+
+def _train_sentiment(workspace: Workspace, data: Path) -> dict[str, Any]:
+    from serving.importing import opened
+    from serving.progress import phases
+    from training import labelled, sentiment
+    from training.registry import Registry
+
+    with opened(workspace) as store, phases() as progress:
+        messages, registry = labelled.read(data), Registry(workspace.data)
+        return sentiment.train(workspace.data, registry, messages, release=store.release.hash, progress=progress)
 
 
 def _train(
@@ -219,11 +239,14 @@ def evaluate(workspace: Workspace, reward: str, outcome: str | None) -> Result:
 
 
 @command()
-@click.argument("version", type=int, required=False)
-@click.option("--name", default="propensity", show_default=True)
-def promote(workspace: Workspace, version: int | None, name: str) -> Result:
-    """Let a model serve: the challenger, or the version named. Running servers take it up by themselves."""
-    return _promote(workspace, version, name)
+@click.argument("model", default="propensity")
+def promote(workspace: Workspace, model: str) -> Result:
+    """Let MODEL serve: a name's challenger (sentiment-en) or a version (7, sentiment-en@2). Running servers take it up
+    by themselves."""
+    name, at, version = ("propensity", "@", model) if model.isdecimal() else model.partition("@")
+    if at and not version.isdecimal():
+        raise Refused(f"{model} names no model: write a name, a version, or both, such as sentiment-en@2")
+    return _promote(workspace, int(version) if at else None, name)
 
 
 def _promote(workspace: Workspace, version: int | None, name: str) -> dict[str, Any]:
@@ -236,7 +259,7 @@ def _promote(workspace: Workspace, version: int | None, name: str) -> dict[str, 
 
 
 @command()
-@click.argument("customers", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("customers", type=READABLE)
 @click.option("--channel", required=True)
 @click.option("--placement", "placements", multiple=True, required=True)
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Parquet to write.")

@@ -21,6 +21,7 @@ from features.online import checked as checked_value
 from features.signals.intake import Intake
 from features.signals.store import Copies, Signals
 from features.store import SignalState
+from serving.messages import Scorers, champions
 from serving.releasing import open_store
 from serving.repeating import still_permitted
 from serving.scoring import PRIOR, model_scorer, prior_scorer
@@ -46,6 +47,7 @@ class Snapshot:
     intake: Intake
     model: str
     score: Scorer
+    scorers: Scorers
     paused: frozenset[str]
 
 
@@ -75,13 +77,15 @@ class Brain:
         if active is None:
             raise Refused(f"nothing is released in {self.environment} yet: run `brain release`")
         release = self.release(active)
-        return self._snapshot_of(release, self.ledger.paused())
+        scorers = Scorers.load(self._registry, champions(self._registry))
+        return self._snapshot_of(release, scorers, self.ledger.paused())
 
-    def _snapshot_of(self, release: Release, paused: frozenset[str]) -> Snapshot:
+    def _snapshot_of(self, release: Release, scorers: Scorers, paused: frozenset[str]) -> Snapshot:
         model, score = self._scorer(release, self._champion())
         signals = Signals(self.ledger, self._store, release, self._copies)
         intake = Intake(release, self.ledger.names)
-        return Snapshot(release, Profiles(self._store, release.schema), signals, intake, model, score, paused)
+        profiles = Profiles(self._store, release.schema)
+        return Snapshot(release, profiles, signals, intake, model, score, scorers, paused)
 
     def _champion(self) -> int | None:
         return self._registry.aliased(PROPENSITY, "champion")
@@ -101,11 +105,13 @@ class Brain:
             self.snapshot = replace(snapshot, paused=paused)
 
     def refresh_model(self) -> None:
-        """Takes up a champion promoted since."""
-        version = self._champion()
+        """Takes up champions promoted since."""
+        version, languages = self._champion(), champions(self._registry)
         if self.snapshot.model != (PRIOR if version is None else f"{PROPENSITY}@{version}"):
             model, score = self._scorer(self.snapshot.release, version)
             self.snapshot = replace(self.snapshot, model=model, score=score)
+        if self.snapshot.scorers.versions != languages:
+            self.snapshot = replace(self.snapshot, scorers=Scorers.load(self._registry, languages))
 
     def checkpoint(self) -> None:
         """Signs what the ledger has since the last time, if it is time and no other replica does."""
@@ -133,7 +139,7 @@ class Brain:
         snapshot = self.snapshot
         if ask.release is None or ask.release == snapshot.release.hash:
             return snapshot
-        return self._snapshot_of(self.release(ask.release), snapshot.paused)
+        return self._snapshot_of(self.release(ask.release), snapshot.scorers, snapshot.paused)
 
     def _decide(
         self, ask: Ask, known: Known, snapshot: Snapshot, at_us: int, decision_id: str, supersedes: str | None = None

@@ -108,6 +108,8 @@ def _scored(
         keep_text="text" in kept and KEEP_TEXT in granted,
         voice_allowed=VOICE in granted,
         earlier=earlier,
+        trained=snapshot.scorers.trained,
+        models=snapshot.scorers.names,
     )
     return {name: value for name, value in fields.items() if name in kept}
 

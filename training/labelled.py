@@ -143,5 +143,7 @@ def _language(texts: Sequence[str]) -> Language:
     found = [spoken for said in texts[::step] if (spoken := detect(clean(said)))]
     best = max(LANGUAGES, key=found.count)
     if found.count(best) < _MAJORITY * max(1, len(found)):
-        raise Refused("the messages are of several languages: add a column `language` that says nl or en")
+        raise Refused(
+            "it cannot be told which language the messages are in: add a column `language` that says nl or en"
+        )
     return best

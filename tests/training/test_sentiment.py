@@ -1,0 +1,158 @@
+"""A model of a company's own messages: what is read, what is refused, and what the trained form gives."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+
+from decisioning.errors import Refused
+from features.messages.scoring import score
+from features.messages.trained import SentimentModel, terms
+from training.evaluation.estimators import Interval
+from training.labelled import Labelled, read
+from training.sentiment import fit, judge
+
+WON = Interval(0.2, 0.1, 0.3)
+JARGON = {"negative": "the zorp is flimmed again", "neutral": "which zorp is it", "positive": "the zorp runs quavely"}
+
+
+def messages(n: int = 240, seed: int = 0, language: str = "en", *, told: bool = True) -> pd.DataFrame:
+    """Jargon that no lexicon has; `told`: whether the words say what the label is."""
+    rng = np.random.default_rng(seed)
+    labels = rng.choice(list(JARGON), n)
+    said = labels if told else rng.permutation(labels)
+    texts = [
+        f"{JARGON[kind]} {' '.join(rng.choice(['at', 'home', 'now', 'here'], 3))} w{i}" for i, kind in enumerate(said)
+    ]
+    return pd.DataFrame({"text": texts, "label": labels, "language": language})
+
+
+def written(folder: Path, frame: pd.DataFrame, kind: str = "csv") -> Path:
+    file = folder / f"messages.{kind}"
+    if kind == "csv":
+        frame.to_csv(file, index=False)
+    elif kind == "parquet":
+        frame.to_parquet(file)
+    else:
+        file.write_text("\n".join(json.dumps(row) for row in frame.to_dict("records")) + "\n\n")
+    return file
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Labelled:
+    return read(written(tmp_path_factory.mktemp("labelled"), messages())).languages[0]
+
+
+@pytest.fixture(scope="module")
+def model(labelled: Labelled) -> SentimentModel:
+    return fit(labelled, WON)
+
+
+def test_the_same_messages_in_three_formats(tmp_path):
+    frame = pd.concat([messages(), messages(200, 1, "nl")])
+    found = [read(written(tmp_path, frame, kind)) for kind in ("csv", "parquet", "jsonl")]
+    assert len({tuple(part.digest() for part in one.languages) for one in found}) == 1
+    assert [(part.language, len(part)) for part in found[0].languages] == [("en", 240), ("nl", 200)]
+
+
+def test_without_a_column_the_language_is_the_one_that_most_are_in(tmp_path):
+    frame = messages().drop(columns="language")
+    assert read(written(tmp_path, frame)).languages[0].language == "en"
+    frame["text"] = [
+        f"ik heb het niet en dat wil ik ook nog wel {t}" if i % 2 else t for i, t in enumerate(frame["text"])
+    ]
+    with pytest.raises(Refused, match="add a column `language`"):
+        read(written(tmp_path, frame))
+
+
+def test_what_says_nothing_new_is_left_out(tmp_path):
+    frame = messages()
+    more = pd.DataFrame({"text": [frame["text"][0], "", None], "label": ["positive", "negative", "negative"]})
+    more.loc[3] = ["no label", None, "en"] if "language" in more else ["no label", None]
+    found = read(written(tmp_path, pd.concat([frame, more.assign(language="en")])))
+    assert (found.rows, found.left_out) == (244, 4)
+    assert found.languages[0].digest() == read(written(tmp_path, frame)).languages[0].digest()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("m.csv", "text,mood\nhi,negative\n", "no column label.*text, mood"),
+        ("m.csv", "", "not a CSV|no column|no rows"),
+        ("m.csv", "text,label\nhi,negative\nho,Jansen\n", "row 2, column label: must be one of negative, neutral, pos"),
+        ("m.csv", "text,label,language\nhi,negative,fr\n", "row 1, column language: must be one of nl, en"),
+        ("m.csv", "text,label\nhi,there,negative\n", "row 1, column .*3 cells, the header has 2"),
+        ("m.csv", "text,label\nthe bill is not mine,negative\n", "too little to learn from: 1 different"),
+        ("m.csv", "text,label\n,negative\n", "no message with a label"),
+        (
+            "m.jsonl",
+            '{"text": "hi", "label": "negative"}\n{"text": 3, "label": "negative"}',
+            "row 2, column text: must be a",
+        ),
+        ("m.jsonl", '{"text": "hi"}', "row 1, column label: is missing"),
+        ("m.jsonl", '{"text": "Jansen', "row 1, column .*is not a JSON object"),
+        ("m.jsonl", "[" * 100_000, "is not a JSON object"),
+        ("m.parquet", "Jansen", "not a Parquet file"),
+    ],
+)
+def test_what_is_wrong_is_named_and_not_repeated(tmp_path, name, content, said):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(Refused, match=said) as refused:
+        read(tmp_path / name)
+    assert "Jansen" not in str(refused.value)
+
+
+def test_it_serves_what_scikit_learn_fitted(labelled, model):
+    """The form that serves, in numpy and exact sums, against the library's own pipeline."""
+    vectorizer = TfidfVectorizer(analyzer=terms, sublinear_tf=True, min_df=3)
+    x = vectorizer.fit_transform(labelled.texts)
+    expected = LogisticRegression(C=2.0, max_iter=1_000).fit(x, labelled.codes).predict_proba(x)
+    found = [list(model.probabilities(text).values()) for text in labelled.texts]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_its_bytes_are_the_model(labelled, model):
+    again = SentimentModel.from_files(model.files())
+    assert again.files() == model.files() == fit(labelled, WON).files()
+    assert again.judge("the zorp") == model.judge("the zorp")
+
+
+def test_it_wins_where_it_ranks_better_than_the_lexicon(labelled, tmp_path):
+    judged = judge(labelled)
+    assert judged.auc > 0.95
+    assert judged.gain.low > 0
+    assert judged.gain.value == pytest.approx(judged.auc - judged.built_in_auc)
+    random = judge(read(written(tmp_path, messages(told=False))).languages[0])
+    assert random.gain.low < 0
+    assert random.auc < 0.65, "judged on messages it had not seen"
+
+
+def test_two_classes_will_do(tmp_path):
+    frame = messages()
+    found = fit(read(written(tmp_path, frame[frame["label"] != "neutral"])).languages[0], WON)
+    assert found.classes == ("negative", "positive")
+    assert found.judge(JARGON["negative"]).polarity < -0.5 < 0.5 < found.judge(JARGON["positive"]).polarity
+
+
+def test_what_names_somebody_is_no_term(tmp_path):
+    frame = messages()
+    frame["text"] += " ask @jansen, jan@jansen.nl, 0612345678 or https://jansen.nl"
+    vocabulary = " ".join(fit(read(written(tmp_path, frame)).languages[0], WON).vocabulary)
+    assert "jansen" not in vocabulary
+    assert not any(c.isdigit() for c in vocabulary)
+
+
+@given(st.text(st.characters(categories=None), max_size=200) | st.text("zorp ist!😡\u202e\0\ud800", max_size=300))
+@settings(max_examples=50)
+def test_any_text_has_a_score(model, text):
+    found = score(text, "en", trained={"en": model})
+    assert -1 <= found.polarity <= 1
+    assert 0 <= found.negative <= 1
+    assert 0 < found.confidence <= 1
+    assert sum(model.probabilities(text).values()) == pytest.approx(1)
