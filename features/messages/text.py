@@ -19,7 +19,9 @@ def clean(text: str) -> str:
 
     White space becomes one blank; a joiner of emoji goes too, so that each part stands for itself.
     """
-    head = "".join(" " if c.isspace() else c for c in text[:MAX_CHARACTERS] if c.isspace() or _kept(c))
+    head = text[:MAX_CHARACTERS]
+    if not (head.isascii() and head.isprintable()):
+        head = "".join(" " if c.isspace() else c for c in head if c.isspace() or _kept(c))
     composed = unicodedata.normalize("NFC", head)[:MAX_CHARACTERS]
     return " ".join(composed.translate(_APOSTROPHES).split())
 

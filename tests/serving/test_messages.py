@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,7 +19,7 @@ from features.ledger.tables import SIGNALS
 from serving import releasing
 from serving.runtime import Brain
 from serving.settings import Workspace
-from tests.serving.workspaces import Client, small_workspace
+from tests.serving.workspaces import Client, ask, small_workspace
 from tests.training.test_sentiment import JARGON, messages
 
 FIELDS = "fields: [{name: scorer, dtype: string}, {name: sentiment,"
@@ -54,23 +55,26 @@ def train(workspace: Workspace, frame: pd.DataFrame) -> dict[str, Any]:
     return told
 
 
-def scored(client: Client, event_id: str) -> dict[str, Any]:
+def message(text: str, **data: Any) -> dict[str, Any]:
+    about = {"specversion": "1.0", "id": uuid.uuid4().hex, "source": "chat", "type": "message"}
+    return {**about, "subject": "customer:c-9", "data": {"text": text, **data}}
+
+
+def scored(client: Client) -> dict[str, Any]:
     """What is kept of a message in the jargon of the company."""
-    event = {"specversion": "1.0", "id": event_id, "source": "chat", "type": "message", "subject": "customer:c-1"}
-    told = client("POST", "/v1/signals", {**event, "data": {"text": JARGON["negative"], "language": "en"}})[1]
-    assert told["accepted"] == 1
-    rows = client.brain.ledger.select(select(SIGNALS.c.body).order_by(SIGNALS.c.seq.desc()).limit(1), {})
-    return dict(from_json(rows[0].body))
+    assert client("POST", "/v1/signals", message(JARGON["negative"], language="en"))[1]["accepted"] == 1
+    latest = select(SIGNALS.c.body).order_by(SIGNALS.c.seq.desc()).limit(1)
+    return dict(from_json(client.brain.ledger.select(latest, {})[0].body))
 
 
 def test_a_model_serves_where_it_wins_and_a_running_brain_takes_it_up(client, workspace):
-    assert scored(client, "before")["scorer"] == "lexicon"
+    assert scored(client)["scorer"] == "lexicon"
     made = train(workspace, messages())["models"][0]
     assert (made["model"], made["serves"]) == ("sentiment-en@1", True)
     assert made["gain_low"] > 0
     assert made["auc"] > made["built_in_auc"]
     client.brain.refresh_model()
-    after = scored(client, "after")
+    after = scored(client)
     assert after["scorer"] == "sentiment-en@1"
     assert after["sentiment"] < -0.5
 
@@ -81,7 +85,7 @@ def test_a_model_serves_where_it_wins_and_a_running_brain_takes_it_up(client, wo
     assert "sentiment-en@2 does not beat the built-in scorer" in told["error"]
     assert run(workspace, "promote", "sentiment-en@1")[1]["model"] == "sentiment-en@1"
     client.brain.refresh_model()
-    assert scored(client, "later") == after
+    assert scored(client) == after
 
     _check_what_is_tracked(workspace, made)
 
@@ -104,6 +108,38 @@ def _check_what_is_tracked(workspace: Workspace, made: dict[str, Any]) -> None:
         cwd=code, env=env, capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip
     assert done.stdout.strip() == "(1, 3)"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "😡" * 4_000,
+        "الخدمة سيئة للغاية",
+        "\u202enot good\u202c",
+        "a" * 100_000,
+        "why? " * 20_000,
+        "\0",
+        "?!" * 50_000,
+        "",
+    ],
+    ids=["emoji", "arabic", "turned", "one word", "long", "NUL", "signs", "nothing"],
+)
+def test_any_text_is_scored_and_the_next_decision_is_made(client, text):
+    status, told = client("POST", "/v1/signals", message(text))
+    assert (status, told["accepted"]) == (200, 1), told
+    assert client("POST", "/v1/decisions", ask(f"r-{len(text)}-{text[:1]!a}", "c-9"))[0] == 200
+
+
+def test_half_a_character_is_refused_or_scored_and_never_fails(client):
+    body = json.dumps(message("bad \ud83d \udc4e")).encode()
+    status, _ = client("POST", "/v1/signals", body)
+    assert status in (200, 422)
+
+
+def test_a_list_of_all_sorts_is_judged_one_by_one(client):
+    told = client("POST", "/v1/signals", [message("fine"), {**message(""), "data": {"text": 3}}, message("\0!!")])[1]
+    assert [r["status"] for r in told["results"]] == ["accepted", "refused", "accepted"]
+    assert told["results"][1]["field"] == "data.text"
 
 
 @pytest.mark.parametrize(

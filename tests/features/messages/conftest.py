@@ -1,5 +1,7 @@
 """Public messages with labels, from the data folder beside the project; tests skip without it."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
@@ -7,10 +9,12 @@ from tests.training.conftest import shared
 
 
 @pytest.fixture(scope="session")
-def airline() -> pd.DataFrame:
-    """English messages: `text`, and whether each is `negative`."""
-    frame = pd.read_csv(shared("data/airline_tweets") / "Tweets.csv")
-    return pd.DataFrame({"text": frame["text"], "negative": frame["airline_sentiment"] == "negative"})
+def airline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """English messages as `brain train sentiment --data` reads them."""
+    frame = pd.read_csv(shared("data/airline_tweets") / "Tweets.csv").rename(columns={"airline_sentiment": "label"})
+    file = tmp_path_factory.mktemp("airline") / "messages.parquet"
+    frame[["text", "label"]].to_parquet(file)
+    return file
 
 
 @pytest.fixture(scope="session")
