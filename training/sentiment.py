@@ -105,8 +105,10 @@ def _train(workspace_data: Path, registry: Registry, data: Labelled, release: st
     if model.wins:
         registry.set_alias(name, "champion", version)
     tell()
-    about = {"model": f"{name}@{version}", "serves": model.wins, "rows": len(data), "data_hash": data.digest()}
-    return {**about, **_metrics(judged)}
+    found = _metrics(judged)
+    told = {key: found.pop(key) for key in ("auc", "built_in_auc", "gain_low", "gain_high")}
+    details = {"rows": len(data), "data_hash": data.digest(), **found}
+    return {"model": f"{name}@{version}", "serves": model.wins, **told, "details": details}
 
 
 def _fit(said: Sequence[Sequence[str]], data: Labelled, rows: Ints, gain: Interval) -> SentimentModel:

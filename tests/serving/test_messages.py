@@ -98,7 +98,7 @@ def _check_what_is_tracked(workspace: Workspace, made: dict[str, Any]) -> None:
     version = registry.get_model_version("sentiment-en", "1")
     run = registry.get_run(version.run_id)
     assert run.data.metrics["auc"] == pytest.approx(made["auc"])
-    assert run.data.params["data_hash"] == made["data_hash"]
+    assert run.data.params["data_hash"] == made["details"]["data_hash"]
     code = next(p for p in (workspace.data / "artifacts").rglob("code") if (p / "features").exists())
     sealed = workspace.data / "models" / version.tags["content_hash"]
     ask = "from training.pyfunc_text import _load_pyfunc as load; print(load({!r}).predict({{'text': ['zorp']}}).shape)"
