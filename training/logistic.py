@@ -30,10 +30,16 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Weights (d,) and how many of the pooled ones the data determined rather than the prior."""
+    """Weights (d,), how many of the pooled ones the data determined rather than the prior, and what is known of each.
+
+    `known` (d,): the log-posterior's curvature along each weight alone; one over it is the weight's variance where the
+    columns are unrelated, and less than that where they are, so that it does not explode between columns that move
+    together.
+    """
 
     weights: Floats
     determined: float
+    known: Floats
 
 
 def sigmoid(logit: Floats) -> Floats:
@@ -58,11 +64,12 @@ def fit_ridge(problem: Problem, start: Floats | None = None) -> Fit:
         loss = lower
         if done:
             break
-    return Fit(weights, _determined(problem, _derivatives(problem, weights)[1]))
+    hessian = _derivatives(problem, weights)[1]
+    return Fit(weights, _determined(problem, hessian), np.diag(hessian).copy())
 
 
-def fit_pooled(problems: Sequence[Problem], tightness: float, rounds: int) -> tuple[list[Floats], float]:
-    """Weights of every problem, and the precision of their pooled columns, learnt from all of them together.
+def fit_pooled(problems: Sequence[Problem], tightness: float, rounds: int) -> tuple[list[Fit], float]:
+    """The fit of every problem, and the precision of their pooled columns, learnt from all of them together.
 
     Type-II maximum likelihood (MacKay 1992): precision = determined weights / their squared distance from the prior.
     Where siblings agree it grows and they borrow from each other; where they differ it falls and each goes its own way.
@@ -77,7 +84,7 @@ def fit_pooled(problems: Sequence[Problem], tightness: float, rounds: int) -> tu
         starts = [f.weights for f in fits]
         away = sum(float(np.sum((f.weights - p.prior)[p.pooled] ** 2)) for f, p in zip(fits, problems, strict=True))
         tightness = float(np.clip(sum(f.determined for f in fits) / max(away, 1e-12), *_TIGHTNESS))
-    return [f.weights for f in fits], used
+    return fits, used
 
 
 def with_tightness(problem: Problem, tightness: float) -> Problem:

@@ -15,13 +15,14 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from decisioning.errors import Refused
 from training.calibration import Calibration
 from training.forest import Forest, Forests
 from training.frame import Floats, Ints
 
-FORMAT = 1
+FORMAT = 2
 _CLIP = 8.0
 _MAX_LOGIT = 35.0
 _CHUNK = 8_192
@@ -60,9 +61,9 @@ class Design:
 class PropensityModel:
     """Immutable; safe to share between threads.
 
-    `weights` (k + g + 1, width) and `offsets` (k + g + 1, t + 1) hold the k actions, then the g groups, then all;
-    the last offset column is zero, so that treatment -1 (unknown) has none. `evidence` (k + g + 1,) counts the matured
-    rows behind each action, 0 for the groups and all: an action the model never saw has no evidence.
+    `weights`, their `variances` (k + g + 1, width) and `offsets` (k + g + 1, t + 1) hold the k actions, then the g
+    groups, then all; the last offset column is zero, so that treatment -1 (unknown) has none. `evidence` (k + g + 1,)
+    counts the matured rows behind each action, 0 for the groups and all: an action the model never saw has no evidence.
     """
 
     feature_names: tuple[str, ...]
@@ -71,6 +72,7 @@ class PropensityModel:
     treatments: tuple[tuple[str, ...], ...]
     design: Design
     weights: Floats
+    variances: Floats
     offsets: Floats
     evidence: Floats
     forests: tuple[Forest | None, ...]
@@ -87,6 +89,14 @@ class PropensityModel:
     @cached_property
     def _trees(self) -> Forests:
         return Forests(self.forests)
+
+    @cached_property
+    def transparency(self) -> NDArray[np.int8]:
+        """How well propensities can be followed, (k + g + 1,) as `weights`: from 1 (opaque) to 5 (transparent).
+
+        4: one weight for each feature, added up. 3: trees over several features on top, whose shares can be computed.
+        """
+        return np.asarray([4 if forest is None else 3 for forest in self.forests], dtype=np.int8)
 
     @cached_property
     def _calibrated(self) -> frozenset[int]:
@@ -124,6 +134,16 @@ class PropensityModel:
             if action in self._calibrated:
                 logit[i] = self.calibrations[action].one(float(logit[i]))
         return _probability(logit), self.evidence[actions], self._factors(parts)
+
+    def uppers(self, row: Floats, actions: Ints, propensity: Floats) -> Floats:
+        """The upper end (n,) of one standard deviation around the propensities (n,) that `score` gave one customer."""
+        parts = self.variances[actions] * self.design.row(row) ** 2
+        return raised(propensity, np.sqrt(np.add.accumulate(parts, axis=1)[:, -1]))
+
+    def spread(self, x: Floats, action: int) -> Floats:
+        """How far the logit of one action may be off, (n_rows,): a standard deviation, from the base's weights."""
+        parts = self.design.columns(np.ascontiguousarray(x, dtype=np.float64)) ** 2 * self.variances[action][:, None]
+        return np.sqrt(np.add.accumulate(parts, axis=0)[-1])
 
     def propensities(self, x: Floats, action: int, treatment: int = -1) -> Floats:
         """Propensity (n_rows,) of one action for customers (n_rows, f); the same bits as `score`."""
@@ -171,6 +191,7 @@ class PropensityModel:
             inverse_scale=self.design.inverse_scale,
             flagged=self.design.flagged,
             weights=self.weights,
+            variances=self.variances,
             offsets=self.offsets,
             evidence=self.evidence,
         )
@@ -219,6 +240,7 @@ class PropensityModel:
             treatments=tuple(tuple(t) for t in about["treatments"]),
             design=Design(arrays["mean"], arrays["inverse_scale"], arrays["flagged"]),
             weights=arrays["weights"],
+            variances=arrays["variances"],
             offsets=arrays["offsets"],
             evidence=arrays["evidence"],
             forests=tuple(Forest(t.decode()) if t else None for t in trees),
@@ -249,6 +271,16 @@ class RiskModel:
     def load(cls, directory: Path, expected_hash: str | None = None) -> "RiskModel":
         """As PropensityModel.load."""
         return cls(PropensityModel.load(directory, expected_hash))
+
+
+def raised(propensity: Floats, by: Floats) -> Floats:
+    """Propensities (n,) whose logits are higher by (n,), or lower where that is negative; the same bits in any company.
+
+    An interval of 95% lies between 1.96 spreads below and above.
+    """
+    factor = np.array([math.exp(v) for v in by.tolist()])
+    odds = propensity * factor
+    return np.asarray(odds / (1.0 - propensity + odds), dtype=np.float64)
 
 
 def read_files(directory: Path) -> dict[str, bytes]:

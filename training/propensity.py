@@ -16,6 +16,7 @@ from training.trees import Growth, grow
 _FIRST_TIGHTNESS = 5.0
 _ROOT_INTERCEPT_PRECISION = 1e-3
 _INTERCEPT_PRECISION = 1.0
+_LEAST_KNOWN = 1e-3
 _CHUNK = 65_536
 
 
@@ -36,13 +37,15 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class _Node:
-    """One place of the hierarchy: its rows, weights, and the normal belief (mean, precision) they were fitted under.
+    """One place of the hierarchy: its rows, weights, how well each is known (`Fit.known`), and the normal belief (mean,
+    precision) they were fitted under.
 
     Without rows of its own it has its parent's weights.
     """
 
     rows: Bools
     weights: Floats
+    known: Floats
     prior: Floats
     precision: Floats
 
@@ -72,6 +75,9 @@ def _fit(data: TrainingSet, recipe: Recipe) -> PropensityModel:
         treatments=data.treatments,
         design=design,
         weights=np.vstack([node.weights[: design.width] for node in (*actions, *above)]),
+        variances=np.vstack(
+            [1.0 / np.maximum(node.known[: design.width], _LEAST_KNOWN) for node in (*actions, *above)]
+        ),
         offsets=_offsets(actions, design.width, n_above),
         evidence=np.append([float(node.rows.sum()) for node in actions], np.zeros(n_above)),
         forests=(*(forest for forest, _ in corrections), *(None,) * n_above),
@@ -154,9 +160,9 @@ def _with_treatments(problem: Problem, data: TrainingSet, action: int, rows: Boo
 
 
 def _fit_level(problems: list[Problem], masks: list[Bools], recipe: Recipe) -> list[_Node]:
-    weights, tightness = fit_pooled(problems, _FIRST_TIGHTNESS, recipe.rounds)
+    fits, tightness = fit_pooled(problems, _FIRST_TIGHTNESS, recipe.rounds)
     tight = [with_tightness(p, tightness) for p in problems]
-    return [_Node(m, w, p.prior, p.precision) for m, w, p in zip(masks, weights, tight, strict=True)]
+    return [_Node(m, f.weights, f.known, p.prior, p.precision) for m, f, p in zip(masks, fits, tight, strict=True)]
 
 
 def _correct(

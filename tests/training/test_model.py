@@ -14,8 +14,9 @@ from decisioning.errors import Refused
 from tests.training.logs import random_log
 from training.calibration import Calibration
 from training.forest import Forest, Forests
-from training.model import PropensityModel
+from training.model import PropensityModel, raised
 from training.propensity import Recipe, fit
+from training.risk import fit_risk
 from training.trees import Growth
 
 N_FEATURES, N_ACTIONS = 6, 4
@@ -150,7 +151,7 @@ def test_an_empty_directory_and_another_format_are_refused(model, tmp_path: Path
         PropensityModel.load(tmp_path)
     model.save(tmp_path)
     about = tmp_path / "model.json"
-    about.write_text(about.read_text().replace('"format": 1', '"format": 99'))
+    about.write_text(about.read_text().replace('"format": 2', '"format": 99'))
     with pytest.raises(Refused, match="format 99"):
         PropensityModel.load(tmp_path)
 
@@ -170,3 +171,34 @@ def test_treatments_have_codes_and_an_unknown_one_has_no_offset(model):
     assert model.treatment_code(model.resolve("new", "g0"), "a0.web") == -1
     x = np.zeros((1, N_FEATURES))
     assert model.propensities(x, 0, web) < model.propensities(x, 0, -1) < model.propensities(x, 0, email)
+
+
+def test_an_interval_has_the_same_bits_in_a_row_and_in_a_column_and_narrows_with_evidence(model):
+    x = np.random.default_rng(8).normal(size=(40, N_FEATURES))
+    actions, none = np.arange(N_ACTIONS), np.full(N_ACTIONS, -1)
+    for row in x:
+        propensity = model.score(row, actions, none)[0]
+        upper = model.uppers(row, actions, propensity)
+        column = [raised(model.propensities(row[None], a), model.spread(row[None], a))[0] for a in actions]
+        np.testing.assert_array_equal(upper, column)
+        assert np.all((upper > propensity) & (upper < 1.0))
+    few = fit(random_log(400, seed=2), Recipe(growth=None))
+    assert few.spread(x, 0).mean() > 2.0 * model.spread(x, 0).mean()
+
+
+def test_intervals_hold_the_truth_about_as_often_as_they_say():
+    """A straight truth of 40 draws: 95% of the customers' own probabilities lie within 1.96 spreads, give or take."""
+    held = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        x, weights = rng.normal(size=(1_500, 5)), rng.normal(0, 0.5, 5)
+        label = rng.random(1_500) < 1 / (1 + np.exp(1.5 - x @ weights))
+        model = fit_risk(x, label, recipe=Recipe(growth=None)).model
+        fresh = rng.normal(size=(200, 5))
+        truth, found, spread = (
+            (1 / (1 + np.exp(1.5 - fresh @ weights))),
+            model.propensities(fresh, 0),
+            model.spread(fresh, 0),
+        )
+        held.append(((raised(found, -1.96 * spread) <= truth) & (truth <= raised(found, 1.96 * spread))).mean())
+    assert 0.9 < np.mean(held) < 0.99

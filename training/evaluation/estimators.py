@@ -1,8 +1,10 @@
-"""Off-policy value from logged decisions: IPS, SNIPS and DR with 95% intervals.
+"""Off-policy value from logged decisions: IPS, SNIPS, DR and DRos with 95% intervals.
 
-Horvitz and Thompson 1952 (IPS); Swaminathan and Joachims 2015 (SNIPS); Dudik, Langford and Li 2011 (DR).
+Horvitz and Thompson 1952 (IPS); Swaminathan and Joachims 2015 (SNIPS); Dudik, Langford and Li 2011 (DR); Su,
+Dimakopoulou, Krishnamurthy and Dudik 2020 (DRos: DR whose largest weights are shrunk).
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -13,8 +15,8 @@ import numpy as np
 from decisioning.errors import Refused
 from training.frame import Floats, Ints
 
-Method = Literal["ips", "snips", "dr"]
-METHODS: tuple[Method, ...] = ("ips", "snips", "dr")
+Method = Literal["ips", "snips", "dr", "dros"]
+METHODS: tuple[Method, ...] = ("ips", "snips", "dr", "dros")
 MIN_EFFECTIVE = 200.0
 """Below this effective sample size an answer would be noise with a decimal point."""
 _SUPPORT_ERRORS = 4.0
@@ -72,8 +74,8 @@ class Comparison:
 def estimate(log: Log, target: Floats, method: Method, rewards: Floats | None = None, level: float = 0.95) -> Estimate:
     """Value of a policy whose choice probabilities are `target` (n, k), rows summing to 1.
 
-    `rewards` (n, k) are predictions made without each row's own outcome; needed for DR. Refused where the log does not
-    hold what the policy would do, or too little of it.
+    `rewards` (n, k) are predictions made without each row's own outcome; needed for DR and DRos. Refused where the log
+    does not hold what the policy would do, or too little of it.
     """
     weight = checked_weights(log, target)
     interval = _interval(_terms(log, target, weight, method, rewards), level)
@@ -94,7 +96,12 @@ def compare(
 
 def logged_value(log: Log, level: float = 0.95) -> Interval:
     """What the log's own policy earned per decision."""
-    return _interval(_mean_terms(log.reward), level)
+    return mean_interval(log.reward, level)
+
+
+def mean_interval(per_row: Floats, level: float = 0.95) -> Interval:
+    """The mean of independent terms (n,)."""
+    return _interval(_mean_terms(per_row), level)
 
 
 def importance_weights(log: Log, target: Floats) -> Floats:
@@ -153,7 +160,33 @@ def _terms(log: Log, target: Floats, weight: Floats, method: Method, rewards: Fl
         raise Refused("off-policy value: the doubly robust estimate needs predicted rewards")
     rows = np.arange(len(log.action))
     expected = np.sum(target * rewards, axis=1)
-    return _mean_terms(expected + weight * (log.reward - rewards[rows, log.action]))
+    surprise = log.reward - rewards[rows, log.action]
+    if method == "dros":
+        weight = shrunk(weight, shrinkage(expected, weight, surprise))
+    return _mean_terms(expected + weight * surprise)
+
+
+def shrunk(weight: Floats, limit: float) -> Floats:
+    """Optimistic shrinkage: limit w / (w^2 + limit), shape (n,); the weight itself for limit infinite."""
+    return weight if math.isinf(limit) else np.asarray(limit * weight / (weight**2 + limit), dtype=np.float64)
+
+
+def shrinkage(expected: Floats, weight: Floats, surprise: Floats) -> float:
+    """The limit of least estimated squared error; all (n,): model value, weight, reward less its prediction.
+
+    Squared error is variance plus squared bias. What shrinking changes estimates the bias, and two of its standard
+    errors are added: a limit is chosen only where the log shows that it does little harm.
+    """
+    largest = float((weight**2).max())
+    limits = [math.inf, *(largest * np.geomspace(1e-3, 1e2, 11)).tolist()]
+    return min(limits, key=lambda limit: _squared_error(expected, weight, surprise, limit))
+
+
+def _squared_error(expected: Floats, weight: Floats, surprise: Floats, limit: float) -> float:
+    less = shrunk(weight, limit)
+    change, n = (less - weight) * surprise, len(weight)
+    bias = abs(float(change.mean())) + 2.0 * float(change.std()) / n**0.5
+    return float((expected + less * surprise).var()) / n + bias**2
 
 
 def _mean_terms(per_row: Floats) -> _Terms:

@@ -2,57 +2,84 @@
 
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 
 from training.frame import Bools, Floats, Ints, TrainingSet
+from training.model import PropensityModel, raised
 from training.propensity import Recipe, fit
 from training.trees import Growth
 
-FIRST_REFITS = (1_000, 2_000, 3_000, 4_000, 5_000, 7_000, 9_000, 12_000)
-REFIT_EVERY = 4_000
+_FIRST_REFIT_PER_ACTION = 5
+_GROWTH = 1.3
+_REFIT_EVERY = 4_000
+
+
+class Policy(Protocol):
+    """Who decides: fitted again now and then on all decisions so far."""
+
+    def odds(self, seen: TrainingSet, x: Floats, exists: Bools) -> Floats:
+        """Choice probabilities (n, k) for the next customers (n, f), 0 for actions that do not exist yet (n, k)."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Learner:
-    """The recipe and its exploration: gamma = `gamma_per_root` x sqrt(decisions so far)."""
+    """Our recipe and its exploration: inverse-gap weighting over hopeful propensities.
+
+    gamma = `gamma_per_root` x sqrt(decisions so far); `optimism`: how much of the way to the upper end of its interval
+    a propensity is raised.
+    """
 
     recipe: Recipe = field(default_factory=lambda: Recipe(rounds=2, calibrate=False, growth=Growth(folds=3)))
-    gamma_per_root: float = 2.5
-    seed: int = 0
+    gamma_per_root: float = 10.0
+    optimism: float = 1.0
+
+    def odds(self, seen: TrainingSet, x: Floats, exists: Bools) -> Floats:
+        """As Policy."""
+        if seen.label.all() or not seen.label.any():
+            return even(exists)
+        model = fit(seen, self.recipe)
+        hoped = np.column_stack([self._hoped(model, x, a) for a in range(len(seen.actions))])
+        return inverse_gap(hoped, exists, self.gamma_per_root * np.sqrt(np.arange(len(seen), len(seen) + len(x))))
+
+    def _hoped(self, model: PropensityModel, x: Floats, action: int) -> Floats:
+        expected = model.propensities(x, action)
+        return expected + self.optimism * (raised(expected, model.spread(x, action)) - expected)
 
 
-def refit_times(n: int) -> list[int]:
-    """Decisions after which the model is fitted again."""
-    return [t for t in (*FIRST_REFITS, *range(FIRST_REFITS[-1] + REFIT_EVERY, n, REFIT_EVERY)) if t < n]
+def refit_times(n: int, n_actions: int) -> list[int]:
+    """Decisions after which a policy is fitted again: at first after every third as many more, later every 4,000."""
+    times, t = [], _FIRST_REFIT_PER_ACTION * n_actions
+    while t < n:
+        times.append(t)
+        t += min(round(t * (_GROWTH - 1.0)) + 1, _REFIT_EVERY)
+    return times
 
 
-def run(x: Floats, p: Floats, uniform: Floats, learner: Learner | None = None) -> Ints:
-    """The action chosen for each customer of a world (n,): features x (n, f), truth p (n, k), one uniform each (n,).
+def run(x: Floats, p: Floats, uniform: Floats, policy: Policy, seed: int = 0) -> tuple[Ints, Floats]:
+    """The action chosen for each customer of a world, and its probability, both (n,).
 
-    The learner sees x, and of p only which actions exist and whether its own choice was rewarded.
+    Features x (n, f), truth p (n, k), one uniform each (n,). The policy sees x, and of p only which actions exist and
+    whether its own choice was rewarded.
     """
-    learner = learner or Learner()
-    rng = np.random.default_rng([learner.seed, 7])
+    rng = np.random.default_rng([seed, 7])
     n, n_actions = p.shape
     chosen, probability = np.zeros(n, dtype=np.int64), np.ones(n)
-    times = [0, *refit_times(n), n]
-    for start, end in pairwise(times):
+    for start, end in pairwise([0, *refit_times(n, n_actions), n]):
         rows = slice(start, end)
         exists = ~np.isnan(p[rows])
-        scores = np.ones((end - start, n_actions))
-        if start:
-            past = np.arange(start)
-            rewarded = uniform[:start] < p[past, chosen[:start]]
-            scores = _scores(_seen(x, chosen, probability, rewarded, n_actions), x[rows], learner.recipe)
-        odds = inverse_gap(scores, exists, learner.gamma_per_root * np.sqrt(np.arange(start, end)))
+        rewarded = uniform[:start] < p[np.arange(start), chosen[:start]]
+        seen = log_of(x, chosen, probability, rewarded, n_actions)
+        odds = policy.odds(seen, x[rows], exists) if start else even(exists)
         chosen[rows] = _draw(odds, rng)
         probability[rows] = odds[np.arange(end - start), chosen[rows]]
-    return chosen
+    return chosen, probability
 
 
-def _seen(x: Floats, chosen: Ints, probability: Floats, rewarded: Bools, n_actions: int) -> TrainingSet:
-    """The decisions so far, as the rows of a log."""
+def log_of(x: Floats, chosen: Ints, probability: Floats, rewarded: Bools, n_actions: int) -> TrainingSet:
+    """The first decisions, as many as `rewarded` tells of, as the rows of a log."""
     n = len(rewarded)
     return TrainingSet(
         x=x[:n],
@@ -69,11 +96,9 @@ def _seen(x: Floats, chosen: Ints, probability: Floats, rewarded: Bools, n_actio
     )
 
 
-def _scores(seen: TrainingSet, x: Floats, recipe: Recipe) -> Floats:
-    if seen.label.all() or not seen.label.any():
-        return np.ones((len(x), len(seen.actions)))
-    model = fit(seen, recipe)
-    return np.column_stack([model.propensities(x, a) for a in range(len(seen.actions))])
+def even(exists: Bools) -> Floats:
+    """The same probability (n, k) for every action that exists."""
+    return np.asarray(exists / exists.sum(axis=1, keepdims=True), dtype=np.float64)
 
 
 def _draw(odds: Floats, rng: np.random.Generator) -> Ints:
@@ -84,9 +109,9 @@ def _draw(odds: Floats, rng: np.random.Generator) -> Ints:
 
 
 def inverse_gap(scores: Floats, exists: Bools, gamma: Floats) -> Floats:
-    """Choice probabilities (n, k) by inverse-gap weighting (Abe and Long 1999; Foster and Rakhlin 2020).
+    """`decisioning.arbitration.inverse_gap` over many rows: choice probabilities (n, k) for scores (n, k).
 
-    p_a = 1 / (K + gamma x gap_a / best) for all but the best, which takes the rest; gamma (n,) has no unit.
+    An action that does not exist (n, k) is no candidate; gamma (n,) has no unit.
     """
     masked = np.where(exists, scores, -np.inf)
     best = masked.argmax(axis=1)

@@ -7,7 +7,16 @@ from hypothesis import strategies as st
 
 from decisioning.errors import Refused
 from training.evaluation import estimators
-from training.evaluation.estimators import METHODS, Log, compare, effective_size, estimate, logged_value
+from training.evaluation.estimators import (
+    METHODS,
+    Log,
+    compare,
+    effective_size,
+    estimate,
+    logged_value,
+    shrinkage,
+    shrunk,
+)
 
 ACTION = np.array([0, 1, 0, 1])
 REWARD = np.array([1.0, 0.0, 0.0, 1.0])
@@ -20,6 +29,8 @@ BY_HAND = {
     "snips": (1.2 + 0.6) / 4.05,
     # expected: .38, .25, .54, .41; corrections: 1.2 x .5, 2 x -.4, .25 x -.3, .6 x .1
     "dr": (0.38 + 0.6 + 0.25 - 0.8 + 0.54 - 0.075 + 0.41 + 0.06) / 4,
+    # limit 2: weights 2.4/3.44, 4/6, .5/2.0625, 1.2/2.36
+    "dros": (1.58 + 2.4 / 3.44 * 0.5 - 4 / 6 * 0.4 - 0.5 / 2.0625 * 0.3 + 1.2 / 2.36 * 0.1) / 4,
 }
 
 
@@ -31,7 +42,8 @@ def _any_size(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_any_size")
 @pytest.mark.parametrize("method", METHODS)
-def test_values_equal_those_computed_by_hand(method):
+def test_values_equal_those_computed_by_hand(method, monkeypatch):
+    monkeypatch.setattr(estimators, "shrinkage", lambda *_: 2.0)
     found = estimate(Log(ACTION, REWARD, PROBABILITY, 2), TARGET, method, PREDICTED)
     assert found.interval.value == pytest.approx(BY_HAND[method], abs=1e-12)
     assert found.effective == pytest.approx(4.05**2 / 5.8625, abs=1e-12)
@@ -156,6 +168,17 @@ def test_an_action_that_half_of_the_customers_could_never_get_is_refused():
     log = Log(action, np.ones(4_000), np.where(eligible, 0.5, 1.0), 2)
     with pytest.raises(Refused, match=r"weights average 0\.\d+ instead of 1"):
         estimate(log, np.eye(2)[np.ones(4_000, dtype=np.int64)], "ips")
+
+
+def test_shrinking_is_chosen_where_weights_are_wild_and_never_without_need():
+    rng = np.random.default_rng(6)
+    expected, even = np.full(2_000, 0.3), np.ones(2_000)
+    surprise = (rng.random(2_000) < 0.3) - 0.3
+    assert shrinkage(expected, even, surprise) >= 1.0
+    wild = np.where(rng.random(2_000) < 0.005, 200.0, 0.1)
+    limit = shrinkage(expected, wild, 0.01 * rng.normal(size=2_000))
+    assert shrunk(wild, limit).max() < 190.0
+    np.testing.assert_array_equal(shrunk(wild, np.inf), wild)
 
 
 def test_effective_size_of_nothing_is_nothing():

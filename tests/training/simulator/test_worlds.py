@@ -5,10 +5,16 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from decisioning import arbitration
 from tests.training.conftest import shared
-from training.simulator import worlds
+from training.propensity import Recipe
+from training.simulator import peers, worlds
 from training.simulator.bandit import Learner, inverse_gap, refit_times, run
+
+QUICK = Learner(Recipe(rounds=2, growth=None))
 
 
 @pytest.fixture(scope="module")
@@ -57,18 +63,56 @@ def test_probabilities_of_inverse_gap_weighting_in_closed_form():
 
 
 def test_refits_come_thick_at_first_and_then_every_four_thousand():
-    assert refit_times(21_000) == [1_000, 2_000, 3_000, 4_000, 5_000, 7_000, 9_000, 12_000, 16_000, 20_000]
+    times = refit_times(60_000, n_actions=20)
+    gaps = np.diff([*times, 60_000])
+    assert times[0] == 100
+    assert (np.diff(gaps[:-1]) >= 0).all()
+    assert gaps.max() == 4_000
+
+
+@given(st.lists(st.floats(1e-6, 1.0), min_size=2, max_size=30), st.floats(0.0, 1e5))
+def test_the_simulator_explores_exactly_as_the_product_does(scores, gamma):
+    """Many rows at once, in place of one; doing nothing, which worlds do not have, is left out."""
+    row = np.asarray(scores)
+    found = inverse_gap(row[None], np.ones((1, len(row)), dtype=bool), np.array([gamma]))[0]
+    np.testing.assert_allclose(found, arbitration.inverse_gap(row, gamma), rtol=1e-9, atol=1e-12)
 
 
 def test_the_recipe_learns_in_a_world():
     x, p = worlds.world("mixed", 7, n=6_000, n_actions=4)
-    chosen = run(x, p, worlds.draws(7, 6_000), Learner())
+    chosen, probability = run(x, p, worlds.draws(7, 6_000), QUICK)
     assert worlds.lost_share(p, chosen, 5_000) < 0.6
-    np.testing.assert_array_equal(chosen, run(x, p, worlds.draws(7, 6_000), Learner()))
+    assert ((probability > 0) & (probability <= 1)).all()
+    np.testing.assert_array_equal(chosen, run(x, p, worlds.draws(7, 6_000), QUICK)[0])
 
 
 def test_it_never_chooses_an_action_that_does_not_exist_yet():
     x, p = worlds.world("new_action", 7, n=3_000, n_actions=5)
-    chosen = run(x, p, worlds.draws(7, 3_000))
+    chosen, _ = run(x, p, worlds.draws(7, 3_000), QUICK)
     assert not (chosen[:1_500] == 4).any()
     assert (chosen[1_500:] == 4).any()
+
+
+def test_recorded_probabilities_are_those_of_the_draws():
+    """Weights of "always this action" average one for every action, within four standard errors."""
+    x, p = worlds.world("linear", 8, n=8_000, n_actions=5)
+    chosen, probability = run(x, p, worlds.draws(8, 8_000), QUICK)
+    for action in range(5):
+        weight = (chosen == action) / probability
+        assert abs(weight.mean() - 1.0) < 4.0 * weight.std() / len(weight) ** 0.5
+
+
+def test_peers_play_and_the_learner_beats_chance_and_linear_upper_limits_do_too():
+    x, p = worlds.world("linear", 9, n=4_000, n_actions=4)
+    uniform = worlds.draws(9, 4_000)
+    at_random, _ = run(x, p, uniform, peers.Random())
+    assert worlds.lost_share(p, at_random, 0) == pytest.approx(1.0, abs=0.1)
+    assert len(set(peers.best_fixed(p).tolist())) == 1
+    explored, probability = run(x, p, uniform, peers.OneLightGBM(0.2))
+    assert probability.min() == pytest.approx(0.05)
+    player, chosen = peers.LinUCB(12, 4), np.zeros(4_000, dtype=np.int64)
+    for t in range(4_000):
+        chosen[t] = player.choose(x[t], np.ones(4, dtype=bool))
+        player.learn(x[t], chosen[t], bool(uniform[t] < p[t, chosen[t]]))
+    for played in (chosen, explored):
+        assert worlds.lost_share(p, played, 3_000) < 0.95

@@ -1,0 +1,62 @@
+"""Off-policy value of slates, from the conditional probability that is recorded for every slot.
+
+The probability of a slate is the product of its slots', each given the picks before it, so weights are exact.
+`whole` weighs everything a slate earned by the whole slate (Swaminathan et al. 2017, there called IPS): no assumption.
+`prefix` weighs what each slot earned by the slots up to it (McInerney et al. 2020, RIPS): narrower, and right as long
+as what a slot earns does not depend on what comes after it.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from decisioning.errors import Refused
+from training.evaluation.estimators import MIN_EFFECTIVE, Interval, effective_size, mean_interval
+from training.frame import Floats
+
+SlateMethod = Literal["whole", "prefix"]
+SLATE_METHODS: tuple[SlateMethod, ...] = ("whole", "prefix")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SlateLog:
+    """n logged slates of up to m slots: what each slot earned and its conditional probability, both (n, m).
+
+    A slot that a slate does not have earned 0 with probability 1.
+    """
+
+    reward: Floats
+    probability: Floats
+
+    def __post_init__(self) -> None:
+        if self.reward.shape != self.probability.shape or self.reward.ndim != 2 or not len(self.reward):
+            raise Refused("value of slates: the log needs rows, and a reward and a probability for every slot")
+        if not ((self.probability > 0.0) & (self.probability <= 1.0)).all():  # NaN is neither
+            raise Refused("value of slates: a slot's probability is missing or lies outside (0, 1]")
+
+
+@dataclass(frozen=True, slots=True)
+class SlateEstimate:
+    """What a policy's slates earn per decision; `effective` is Kish's sample size of the weights of whole slates."""
+
+    method: SlateMethod
+    interval: Interval
+    effective: float
+
+
+def estimate_slates(log: SlateLog, target: Floats, method: SlateMethod, level: float = 0.95) -> SlateEstimate:
+    """Value of a policy that picks what was logged, given the picks before, with probabilities `target` (n, m).
+
+    Refused where fewer effective slates than MIN_EFFECTIVE support it.
+    """
+    if target.shape != log.probability.shape or not ((target >= 0.0) & (target <= 1.0)).all():
+        raise Refused("value of slates: a policy needs the probability of every logged pick, between 0 and 1")
+    upto = np.cumprod(target / log.probability, axis=1)
+    effective = effective_size(upto[:, -1])
+    if effective < MIN_EFFECTIVE:
+        raise Refused(
+            f"value of slates: only {effective:.0f} effective slates support it, {MIN_EFFECTIVE:.0f} are needed"
+        )
+    weight = upto if method == "prefix" else upto[:, -1:]
+    return SlateEstimate(method, mean_interval(np.sum(weight * log.reward, axis=1), level), effective)

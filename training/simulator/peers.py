@@ -1,0 +1,79 @@
+"""Other learners for the same worlds: what ours must not lose against."""
+
+from dataclasses import dataclass, field
+
+import lightgbm
+import numpy as np
+
+from training.frame import Bools, Floats, Ints, TrainingSet
+from training.simulator.bandit import even
+
+_TREES = 100
+_LIGHTGBM = {"objective": "binary", "learning_rate": 0.1, "num_leaves": 31, "num_threads": 1, "verbosity": -1}
+
+
+@dataclass(frozen=True, slots=True)
+class Random:
+    """Every action as often."""
+
+    def odds(self, seen: TrainingSet, x: Floats, exists: Bools) -> Floats:
+        """As Policy."""
+        return even(exists)
+
+
+@dataclass(frozen=True, slots=True)
+class OneLightGBM:
+    """One LightGBM over all actions, the action a categorical feature; the best by it, but for `epsilon`."""
+
+    epsilon: float = 0.0
+
+    def odds(self, seen: TrainingSet, x: Floats, exists: Bools) -> Floats:
+        """As Policy."""
+        if seen.label.all() or not seen.label.any():
+            return even(exists)
+        data = lightgbm.Dataset(_with(seen.x, seen.action), seen.label.astype(np.float64), categorical_feature=[0])
+        booster = lightgbm.train(_LIGHTGBM, data, _TREES)
+        scores = np.column_stack(
+            [booster.predict(_with(x, np.full(len(x), a)), num_threads=1) for a in range(exists.shape[1])]
+        )
+        best = np.where(exists, scores, -np.inf).argmax(axis=1)
+        return (1.0 - self.epsilon) * np.eye(exists.shape[1])[best] + self.epsilon * even(exists)
+
+
+@dataclass(slots=True)
+class LinUCB:
+    """Disjoint LinUCB (Li, Chu, Langford and Schapire 2010), learning from every decision at once."""
+
+    n_features: int
+    n_actions: int
+    alpha: float = 0.5
+    _inverse: Floats = field(init=False)
+    _earned: Floats = field(init=False)
+
+    def __post_init__(self) -> None:
+        d = self.n_features + 1
+        self._inverse = np.tile(np.eye(d), (self.n_actions, 1, 1))
+        self._earned = np.zeros((self.n_actions, d))
+
+    def choose(self, x: Floats, exists: Bools) -> int:
+        """The action with the highest upper limit for one customer (f,) among those that exist (k,)."""
+        z = np.append(1.0, x)
+        known = self._inverse @ z
+        expected = np.sum(known * self._earned, axis=1)
+        return int(np.where(exists, expected + self.alpha * np.sqrt(known @ z), -np.inf).argmax())
+
+    def learn(self, x: Floats, action: int, rewarded: bool) -> None:
+        """Takes in what came of one decision."""
+        z = np.append(1.0, x)
+        known = self._inverse[action] @ z
+        self._inverse[action] -= np.outer(known, known) / (1.0 + known @ z)
+        self._earned[action] += rewarded * z
+
+
+def best_fixed(p: Floats) -> Ints:
+    """The one action (n,) that is best on average, by the truth (n, k), among those that exist from the start."""
+    return np.full(len(p), int(np.argmax(np.where(np.isnan(p[0]), -np.inf, np.nanmean(p, axis=0)))), dtype=np.int64)
+
+
+def _with(x: Floats, action: Ints) -> Floats:
+    return np.column_stack([action, x])
