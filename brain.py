@@ -181,8 +181,7 @@ def import_(workspace: Workspace, mapping: str, files: tuple[str, ...], separato
 @click.option("--inputs", help="The features it may read, with commas between; by default all that a model may.")
 @click.option("--data", type=READABLE, help="Of sentiment: CSV, Parquet or JSON lines with text, label and language.")
 def train(workspace: Workspace, what: str, data: Path | None, **about: str | None) -> Result:
-    """Train a model and register it: propensity as challenger, risk with its scores, both from the ledger; sentiment
-    from your own labelled messages, which serves where it beats the built-in scorer."""
+    """Train and register: propensity as challenger, risk with its scores, sentiment to serve where it beats a lexicon."""
     if what != "sentiment":
         if data is not None:
             raise Refused(f"{what} learns from the ledger: leave --data out")
@@ -241,8 +240,7 @@ def evaluate(workspace: Workspace, reward: str, outcome: str | None) -> Result:
 @command()
 @click.argument("model", default="propensity")
 def promote(workspace: Workspace, model: str) -> Result:
-    """Let MODEL serve: a name's challenger (sentiment-en) or a version (7, sentiment-en@2). Running servers take it up
-    by themselves."""
+    """Let MODEL serve, in running servers too: a name's challenger (sentiment-en) or a version (7, sentiment-en@2)."""
     name, at, version = ("propensity", "@", model) if model.isdecimal() else model.partition("@")
     if at and not version.isdecimal():
         raise Refused(f"{model} names no model: write a name, a version, or both, such as sentiment-en@2")
