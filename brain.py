@@ -181,7 +181,7 @@ def import_(workspace: Workspace, mapping: str, files: tuple[str, ...], separato
 @click.option("--inputs", help="The features it may read, with commas between; by default all that a model may.")
 @click.option("--data", type=READABLE, help="Of sentiment: CSV, Parquet or JSON lines with text, label and language.")
 def train(workspace: Workspace, what: str, data: Path | None, **about: str | None) -> Result:
-    """Train and register: propensity as challenger, risk with its scores, sentiment to serve where it beats a lexicon."""
+    """Train and register: propensity as challenger, risk with its scores, sentiment where it beats a lexicon."""
     if what != "sentiment":
         if data is not None:
             raise Refused(f"{what} learns from the ledger: leave --data out")
