@@ -143,7 +143,7 @@ class PropensityModel:
     def spread(self, x: Floats, action: int) -> Floats:
         """How far the logit of one action may be off, (n_rows,): a standard deviation, from the base's weights."""
         parts = self.design.columns(np.ascontiguousarray(x, dtype=np.float64)) ** 2 * self.variances[action][:, None]
-        return np.sqrt(np.add.accumulate(parts, axis=0)[-1])
+        return np.asarray(np.sqrt(np.add.accumulate(parts, axis=0)[-1]), dtype=np.float64)
 
     def propensities(self, x: Floats, action: int, treatment: int = -1) -> Floats:
         """Propensity (n_rows,) of one action for customers (n_rows, f); the same bits as `score`."""

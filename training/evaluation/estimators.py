@@ -178,15 +178,16 @@ def shrinkage(expected: Floats, weight: Floats, surprise: Floats) -> float:
     errors are added: a limit is chosen only where the log shows that it does little harm.
     """
     largest = float((weight**2).max())
-    limits = [math.inf, *(largest * np.geomspace(1e-3, 1e2, 11)).tolist()]
+    limits: list[float] = [math.inf, *(largest * np.geomspace(1e-3, 1e2, 11)).tolist()]
     return min(limits, key=lambda limit: _squared_error(expected, weight, surprise, limit))
 
 
 def _squared_error(expected: Floats, weight: Floats, surprise: Floats, limit: float) -> float:
     less = shrunk(weight, limit)
-    change, n = (less - weight) * surprise, len(weight)
-    bias = abs(float(change.mean())) + 2.0 * float(change.std()) / n**0.5
-    return float((expected + less * surprise).var()) / n + bias**2
+    change, root = (less - weight) * surprise, math.sqrt(len(weight))
+    bias = abs(float(change.mean())) + 2.0 * float(change.std()) / root
+    error = float((expected + less * surprise).std()) / root
+    return error * error + bias * bias
 
 
 def _mean_terms(per_row: Floats) -> _Terms:

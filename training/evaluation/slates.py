@@ -52,7 +52,7 @@ def estimate_slates(log: SlateLog, target: Floats, method: SlateMethod, level: f
     """
     if target.shape != log.probability.shape or not ((target >= 0.0) & (target <= 1.0)).all():
         raise Refused("value of slates: a policy needs the probability of every logged pick, between 0 and 1")
-    upto = np.cumprod(target / log.probability, axis=1)
+    upto = np.asarray(np.cumprod(target / log.probability, axis=1), dtype=np.float64)
     effective = effective_size(upto[:, -1])
     if effective < MIN_EFFECTIVE:
         raise Refused(

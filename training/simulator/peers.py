@@ -37,7 +37,7 @@ class OneLightGBM:
             [booster.predict(_with(x, np.full(len(x), a)), num_threads=1) for a in range(exists.shape[1])]
         )
         best = np.where(exists, scores, -np.inf).argmax(axis=1)
-        return (1.0 - self.epsilon) * np.eye(exists.shape[1])[best] + self.epsilon * even(exists)
+        return np.asarray((1.0 - self.epsilon) * np.eye(exists.shape[1])[best] + self.epsilon * even(exists))
 
 
 @dataclass(slots=True)
