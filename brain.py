@@ -356,11 +356,7 @@ def export(workspace: Workspace, customer_id: str, out: Path | None) -> Result:
     """Everything that is held about a customer."""
     from serving.offline import export_customer
 
-    exported = export_customer(workspace, customer_id)
-    if out is None:
-        return exported
-    out.write_text(json.dumps(exported, default=str))
-    return {"customer_id": customer_id, "written": str(out), "records": len(exported["records"])}
+    return export_customer(workspace, customer_id, out)
 
 
 @command()
@@ -376,9 +372,19 @@ def erase(workspace: Workspace, customer_id: str, yes: bool) -> Result:
 
 
 @command()
+@click.argument("customer_id")
+@click.option("--lift", is_flag=True, help="Use it again.")
+def restrict(workspace: Workspace, customer_id: str, lift: bool) -> Result:
+    """Keep what is known of a customer and use it for nothing: no decision, score, training or contact."""
+    from serving.offline import restrict_customer
+
+    return restrict_customer(workspace, customer_id, restricted=not lift)
+
+
+@command()
 @click.option("--sample", type=click.IntRange(1), help="Recompute this many decisions, spread over all.")
 def verify(workspace: Workspace, sample: int | None) -> Result:
-    """Check every chain of the ledger, and that decisions come out again byte for byte."""
+    """Check the ledger's checkpoints and chains, and that decisions come out again byte for byte."""
     from serving.offline import verify as verify_all
 
     found = verify_all(workspace, sample)

@@ -91,6 +91,21 @@ class Archive:
                 self.spool.drop(up_to)  # a crash before this line repeats a merge, which changes nothing
             return len(spooled)
 
+    def statements_of(self, subject: str) -> list[Statement]:
+        """All that was ever stated of one subject, in the order of the times at which it was true."""
+        states: list[State] = []
+        for view in self.views:
+            states += states_of(pq.read_table(self.layout.history(view.name), filters=[("subject", "=", subject)]))
+        return sorted([*statements_in(states), *self.spool.of(subject)], key=lambda said: said.stamp)
+
+    def among(self, subjects: Sequence[str]) -> list[str]:
+        """Those of whom the files hold something."""
+        wanted, found = pa.array(subjects, pa.string()), set[str]()
+        for view in self.views:
+            held = pq.read_table(self.layout.history(view.name), columns=["subject"])["subject"]
+            found.update(pc.unique(held.filter(pc.is_in(held, value_set=wanted))).to_pylist())
+        return sorted(found)
+
     def forget(self, subjects: Sequence[str]) -> None:
         """Erase subjects from spool and files."""
         with self.alone():

@@ -65,6 +65,14 @@ class Spool:
         said = [(subject, Statement(Stamp(e, c), json.loads(facts))) for _, subject, e, c, facts in rows]
         return (rows[-1][0] if rows else 0), said
 
+    def of(self, subject: str) -> list[Statement]:
+        """What is spooled of one subject, oldest first."""
+        with self._thread:
+            rows = self._db.execute(
+                "SELECT event_us, created_us, facts FROM statement WHERE subject = ? ORDER BY id", (subject,)
+            ).fetchall()
+        return [Statement(Stamp(event_us, created_us), json.loads(facts)) for event_us, created_us, facts in rows]
+
     def drop(self, up_to: int) -> None:
         """Forget what is now in the Parquet files."""
         with self.writing():

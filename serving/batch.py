@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from decisioning.decision import Ask, PlacementAsk
 from decisioning.errors import BrainError, NotFound, Refused, RequestError
+from serving import written
 from serving.lifecycle import environment
 from serving.runtime import Brain
 from serving.settings import Workspace
@@ -72,6 +73,7 @@ def run(
         )
         decided = pa.concat_tables([t for t in ray.get(found) if t.num_rows] or [OUTPUT.empty_table()])
     pq.write_table(decided, out)
+    written.note(workspace, out, "batch")
     offers = decided.num_rows - decided["offer_id"].null_count
     failed = decided.num_rows - decided["error"].null_count
     return {"batch_id": batch, "customers": table.num_rows, "offers": offers, "failed": failed, "written": str(out)}

@@ -134,16 +134,27 @@ class IdentityIn(_Body):
 
 
 class ProfilePatch(_Body):
-    """Facts to set on a customer's profile; null makes a fact unknown. `as_of`: when they were true, by default now."""
+    """Facts to set on a customer's profile; null makes a fact unknown. `as_of`: when they were true, by default now.
 
-    facts: Annotated[dict[FactName, Fact], Field(min_length=1, max_length=MAX_FACTS)]
+    `restricted`: whether nothing but keeping may be done with what is known of them (Art. 18 GDPR).
+    """
+
+    facts: Annotated[dict[FactName, Fact], Field(max_length=MAX_FACTS)] = {}
     as_of: AwareDatetime | None = None
     restricted: bool | None = None
 
     @model_validator(mode="after")
-    def _times(self) -> Self:
+    def _says(self) -> Self:
         _plausible("as_of", self.as_of)
+        if not self.facts and self.restricted is None:
+            raise ValueError("facts: name facts, or whether they are restricted")
         return self
+
+
+class VisitorPatch(_Body):
+    """`restricted`: whether nothing but keeping may be done with what is known of the visitor (Art. 18 GDPR)."""
+
+    restricted: bool
 
 
 class Problem(BaseModel):

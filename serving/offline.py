@@ -3,14 +3,15 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from decisioning.decision import Ask
 from decisioning.errors import NotFound, Refused
 from features.ledger import Record
-from serving import explaining, recording
+from serving import erasing, explaining, exporting, written
 from serving.contract import parse
 from serving.progress import phases
 from serving.runtime import Brain
@@ -37,23 +38,41 @@ def decide_once(workspace: Workspace, body: bytes) -> dict[str, Any]:
     return answer
 
 
-def export_customer(workspace: Workspace, customer_id: str) -> dict[str, Any]:
-    """Everything that is held about a customer, all pages."""
+def export_customer(workspace: Workspace, customer_id: str, out: Path | None = None) -> dict[str, Any]:
+    """Everything that is held about a customer, all pages; written to `out`, how much that was."""
     with open_brain(workspace) as brain:
-        page = recording.export(brain, customer_id, 0)
-        records = page["records"]
-        while page["next"] is not None:
-            page = recording.export(brain, customer_id, page["next"])
-            records = [*records, *page["records"]]
-    return {**page, "records": records}
+        pages = [exporting.export(brain, "person", customer_id)]
+        while (after := pages[-1]["next"]) is not None:
+            pages.append(exporting.export(brain, "person", customer_id, after))
+        logs = {log: [one for page in pages for one in page[log]] for log in ("records", "events")}
+        found = {**pages[0], **logs, "next": None}
+        if out is None:
+            return found
+        out.write_bytes(to_json(found))
+        written.note(workspace, out, "export", found["subject"])
+    return {"customer_id": customer_id, "written": str(out), "records": len(found["records"])}
 
 
 def erase_customer(workspace: Workspace, customer_id: str) -> dict[str, Any]:
-    """Forgets a customer; raises NotFound for one never heard of."""
+    """Forgets a customer, and takes what was left of anybody out of every file; NotFound for one never heard of."""
     with open_brain(workspace) as brain:
-        if not brain.ledger.read(brain.ledger.stream_of("person", customer_id))[0].version:
-            raise NotFound("customer_id", "nothing is held about this customer")
-        return asyncio.run(recording.erase(brain, customer_id))
+        _heard_of(brain, customer_id)
+        asyncio.run(erasing.erase(brain, "person", customer_id))
+        erasing.clean(brain)
+    return {"customer_id": customer_id, "erased": True}
+
+
+def restrict_customer(workspace: Workspace, customer_id: str, *, restricted: bool) -> dict[str, Any]:
+    """Nothing but keeping is done with what is known of a customer, or all of it again; NotFound likewise."""
+    with open_brain(workspace) as brain:
+        _heard_of(brain, customer_id)
+        asyncio.run(erasing.restrict(brain, "person", customer_id, restricted=restricted))
+    return {"customer_id": customer_id, "restricted": restricted}
+
+
+def _heard_of(brain: Brain, customer_id: str) -> None:
+    if not brain.ledger.read(brain.ledger.stream_of("person", customer_id))[0].version:
+        raise NotFound("customer_id", "nothing is held about this customer")
 
 
 def verify(workspace: Workspace, sample: int | None) -> dict[str, Any]:

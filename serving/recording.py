@@ -9,6 +9,7 @@ from decisioning.decision import iso
 from decisioning.errors import Conflict, NotFound, Refused, RequestError
 from decisioning.standing import Standing
 from features.ledger import Duplicate, Entry, Record, now_us
+from serving import erasing
 from serving.contract import ConsentIn, OutcomeIn, ProfilePatch
 from serving.runtime import Brain
 
@@ -62,8 +63,7 @@ async def patch_customer(brain: Brain, customer_id: str, patch: ProfilePatch) ->
     except RequestError as error:
         raise RequestError(f"facts.{error.field}", str(error).partition(": ")[2]) from None
     if patch.restricted is not None:
-        flag = Entry(stream, "flag", {"restricted": patch.restricted}, at_us)
-        await asyncio.wrap_future(brain.ledger.submit([flag]))
+        await erasing.restrict(brain, "person", customer_id, restricted=patch.restricted)
     return {"customer_id": customer_id, "updated": sorted(patch.facts)}
 
 
@@ -72,45 +72,7 @@ def customer(brain: Brain, customer_id: str) -> dict[str, Any]:
     stream = brain.ledger.stream_of("person", customer_id)
     standing = brain.ledger.read(stream)[0]
     stored = brain.snapshot.profiles.read([stream], now_us=now_us())[0]
-    return {"customer_id": customer_id, "facts": dict(sorted(stored.facts.items())), **_told(standing)}
-
-
-def export(brain: Brain, customer_id: str, after: int, limit: int = MAX_LISTED) -> dict[str, Any]:
-    """Everything that is held about a customer, a page of the ledger at a time; `next` is the cursor of the next.
-
-    Of the visitors linked to them what their streams amount to, in `visitors`.
-    """
-    stream = brain.ledger.stream_of("person", customer_id)
-    page: list[Record] = []
-    more = False
-    for record in brain.ledger.records(stream):
-        if record.version <= after:
-            continue
-        if len(page) == limit:
-            more = True
-            break
-        page.append(record)
-    linked = brain.ledger.read(*brain.ledger.read(stream)[0].linked)
-    return {
-        **customer(brain, customer_id),
-        "visitors": [{"visitor": visitor.stream, **_told(visitor)} for visitor in linked],
-        "records": [_exported(r) for r in page],
-        "next": page[-1].version if more else None,
-    }
-
-
-async def erase(brain: Brain, customer_id: str) -> dict[str, Any]:
-    """Forgets a customer: profile, history and every body in the ledger; a tombstone keeps them left alone.
-
-    The visitors linked to them go with them. What is stored of those goes first, too: once the customer is erased,
-    nothing says who they were, should this have to be run again.
-    """
-    stream = brain.ledger.stream_of("person", customer_id)
-    for visitor in brain.ledger.read(stream)[0].linked:
-        await asyncio.to_thread(brain.snapshot.profiles.delete, visitor)
-    for erased in await asyncio.to_thread(brain.ledger.erase, stream):
-        await asyncio.to_thread(brain.snapshot.profiles.delete, erased)
-    return {"customer_id": customer_id, "erased": True}
+    return {"customer_id": customer_id, "facts": dict(sorted(stored.facts.items())), **told_of(standing)}
 
 
 def _outcome_entries(brain: Brain, told: OutcomeIn, prefix: str) -> list[Entry]:
@@ -167,7 +129,8 @@ def _outcome(action: str, told: OutcomeIn) -> dict[str, Any]:
     }
 
 
-def _told(standing: Standing) -> dict[str, Any]:
+def told_of(standing: Standing) -> dict[str, Any]:
+    """A standing, as JSON types."""
     return {
         "erased": standing.erased,
         "restricted": standing.restricted,
@@ -205,16 +168,6 @@ def _told(standing: Standing) -> dict[str, Any]:
     }
 
 
-def _exported(record: Record) -> dict[str, Any]:
-    return {
-        "version": record.version,
-        "kind": record.kind,
-        "recorded_at": iso(record.at_us),
-        "occurred_at": iso(record.occurred_us),
-        "body": record.body,
-    }
-
-
 def _when(moment: Any) -> int:
     return microseconds(moment) if moment is not None else now_us()
 
@@ -227,4 +180,4 @@ def _at(told: Sequence[Any], n: int, field: str) -> str:
     return _prefix(told, n) + field
 
 
-__all__ = ["Conflict", "Refused", "customer", "erase", "export", "patch_customer", "record_consents", "record_outcomes"]
+__all__ = ["Conflict", "Refused", "customer", "patch_customer", "record_consents", "record_outcomes", "told_of"]

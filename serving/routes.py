@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Annotated
 
 from fastapi import FastAPI, Query, Request, Response
@@ -13,8 +14,8 @@ from starlette.exceptions import HTTPException
 
 from decisioning.decision import Ask
 from decisioning.errors import BrainError, Conflict, RequestError, Unavailable
-from serving import explaining, identities, recording
-from serving.contract import ConsentIn, IdentityIn, OutcomeIn, ProfilePatch, parse, parse_many
+from serving import erasing, explaining, exporting, identities, recording
+from serving.contract import ConsentIn, IdentityIn, OutcomeIn, ProfilePatch, VisitorPatch, parse, parse_many
 from serving.live import live_routes
 from serving.moments import LOOK_S, Watcher
 from serving.replies import JSON, body_schema, handled, json_reply, problem_reply, problems, read_body
@@ -26,6 +27,7 @@ REFRESH_MODEL_S = 2.0
 CHECKPOINT_S = 1.0
 """How often a replica looks whether the next checkpoint of the ledger is due."""
 SubjectPath = Annotated[str, PathParam(min_length=1, max_length=128)]
+Cursor = Annotated[str, Query(max_length=20)]
 
 
 def build_app(brain: Brain) -> FastAPI:
@@ -42,6 +44,7 @@ def build_app(brain: Brain) -> FastAPI:
             asyncio.create_task(_every(CHECKPOINT_S, brain.checkpoint)),
             asyncio.create_task(_every(clean_s, brain.compact)),
             asyncio.create_task(_every(clean_s, watcher.purge)),
+            asyncio.create_task(_every(clean_s, partial(erasing.clean, brain))),
         ]
         yield
         for task in tasks:
@@ -114,15 +117,34 @@ def _customer_routes(app: FastAPI, brain: Brain) -> None:
         """Profile, consents, contacts and outcomes."""
         return json_reply(await asyncio.to_thread(recording.customer, brain, customer_id))
 
-    @app.get("/v1/customers/{customer_id}/export")
-    async def export(customer_id: SubjectPath, after: Annotated[int, Query(ge=0, le=2**62)] = 0) -> Response:
-        """Everything that is held, a page at a time."""
-        return json_reply(await asyncio.to_thread(recording.export, brain, customer_id, after))
+    @app.get("/v1/customers/{customer_id}/export", responses=problems(422, 503))
+    async def export(customer_id: SubjectPath, after: Cursor = "") -> Response:
+        """Everything that is held, with receipts of consent, a page at a time."""
+        return json_reply(await asyncio.to_thread(exporting.export, brain, "person", customer_id, after))
 
-    @app.delete("/v1/customers/{customer_id}")
+    @app.delete("/v1/customers/{customer_id}", responses=problems(503))
     async def erase(customer_id: SubjectPath) -> Response:
-        """Forget the customer; a tombstone keeps them left alone."""
-        return json_reply(await recording.erase(brain, customer_id))
+        """Forget the customer, and the visitors linked to them; a tombstone keeps them left alone."""
+        await erasing.erase(brain, "person", customer_id)
+        return json_reply({"customer_id": customer_id, "erased": True})
+
+    @app.get("/v1/visitors/{visitor_id}/export", responses=problems(422, 503))
+    async def export_visitor(visitor_id: SubjectPath, after: Cursor = "") -> Response:
+        """Everything that is held about a visitor; other identifiers go by their kind: `cookie:abc`."""
+        return json_reply(await asyncio.to_thread(exporting.export, brain, "visitor", visitor_id, after))
+
+    @app.delete("/v1/visitors/{visitor_id}", responses=problems(503))
+    async def erase_visitor(visitor_id: SubjectPath) -> Response:
+        """Forget the visitor, and undo the link to a customer; a tombstone keeps them left alone."""
+        await erasing.erase(brain, "visitor", visitor_id)
+        return json_reply({"visitor_id": visitor_id, "erased": True})
+
+    @app.patch("/v1/visitors/{visitor_id}", openapi_extra=body_schema(VisitorPatch), responses=problems(404, 422, 503))
+    async def patch_visitor(visitor_id: SubjectPath, request: Request) -> Response:
+        """Whether nothing but keeping may be done with what is known of the visitor."""
+        restricted = parse(VisitorPatch, await read_body(request)).restricted
+        await erasing.restrict(brain, "visitor", visitor_id, restricted=restricted)
+        return json_reply({"visitor_id": visitor_id, "restricted": restricted})
 
 
 def _operations(app: FastAPI, brain: Brain) -> None:
@@ -156,7 +178,7 @@ class _Metrics:
         self.failed = Counter("brain_decisions_failed", "Requests answered with a fallback", registry=self.registry)
 
 
-async def _every(period_s: float, look: Callable[[], None]) -> None:
+async def _every(period_s: float, look: Callable[[], object]) -> None:
     """Looks again and again; while the ledger or registry cannot be reached, what was loaded goes on serving."""
     while True:
         await asyncio.sleep(period_s)

@@ -211,7 +211,8 @@ class Brain:
         context = checked(ask.context, schema, ("context",), "context")
         wanted = checked(overrides, schema, ("profile", "signal", "model", "context"), "overrides")
         live, person = ask.mode == "live", standings[0]
-        facts, degraded = ({}, ()) if person.erased else self._facts(snapshot, person, signalled, at_us, keep=live)
+        silent = person.erased or person.restricted  # what is restricted is kept, and not used
+        facts, degraded = ({}, ()) if silent else self._facts(snapshot, person, signalled, at_us, keep=live)
         return Known({**facts, **context, **wanted}, person, _second(standings), degraded, signalled)
 
     def _facts(

@@ -73,9 +73,13 @@ class Erasure(Strict):
 
 
 class Settings(Strict):
-    """All of `brain.yaml`; an empty file is a development workspace on this machine."""
+    """All of `brain.yaml`; an empty file is a development workspace on this machine.
+
+    `controller` is who answers for the data, as consent receipts name it; null is the name of the folder.
+    """
 
     environment: Literal["dev", "test", "prod"] = "dev"
+    controller: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     http: Http = Http()
     database: Database = Database()
     online_store: OnlineStore = OnlineStore()
@@ -102,6 +106,7 @@ class Workspace:
         self.models = self.data / "models"
         self.run = self.data / "run"
         self.checkpoints_file = self.data / "checkpoints"
+        self.written_file = self.data / "written.jsonl"
 
     @classmethod
     def open(cls, root: Path) -> Self:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # Feast takes seconds to import
 
 NONE = "none"
 """The action of leaving the customer alone."""
-KINDS = ("observation", "decision", "contact", "outcome")
+KINDS = ("observation", "decision", "contact", "outcome", "flag")
 Progress = Callable[[int, int, str], None]
 """Called with (done, in all, what); in all is 0 where nobody knows yet."""
 
@@ -227,6 +227,7 @@ class _Log:
     found: dict[tuple[str, str], _Row] = field(default_factory=dict)
     states: dict[str, ContactState] = field(default_factory=dict)
     outcomes: list[_Outcome] = field(default_factory=list)
+    restricted: dict[str, tuple[int, bool]] = field(default_factory=dict)
     _actions: dict[str, tuple[tuple[str, frozenset[str]], ...]] = field(default_factory=dict)
 
     def take(self, record: Record) -> None:
@@ -238,6 +239,9 @@ class _Log:
             self._observation(record, body)
         elif record.kind == "decision":
             self._decision(record, body)
+        elif record.kind == "flag":
+            told, known = (record.occurred_us, bool(body["restricted"])), self.restricted.get(record.stream)
+            self.restricted[record.stream] = max(told, known or told)
         elif record.kind == "contact":
             known = self.states.get(body["offer_id"], body["state"])
             self.states[body["offer_id"]] = max(known, body["state"], key=_STATES.__getitem__)
@@ -245,8 +249,10 @@ class _Log:
             self._outcome(record.stream, body, body.get("offer_id"), body["action"], record.occurred_us)
 
     def rows(self) -> list[_Row]:
-        """Everything that was done and got far enough to have an answer."""
-        return [r for r in self.found.values() if r.contact is None or self._reached(r.contact)]
+        """Everything that was done and got far enough to have an answer, but for who is restricted now."""
+        silent = {stream for stream, (_, restricted) in self.restricted.items() if restricted}
+        rows = (r for r in self.found.values() if r.stream not in silent)
+        return [r for r in rows if r.contact is None or self._reached(r.contact)]
 
     def _reached(self, contact: Contact) -> bool:
         fields = {name: getattr(contact, name) for name in Contact.__slots__}

@@ -1,0 +1,508 @@
+"""What customers may ask of us, and what the ledger promises: forgetting, restricting, exporting, replaying."""
+
+import asyncio
+import json
+import sqlite3
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select
+
+from decisioning.decision import Ask, Scores
+from features.ledger import Entry, now_us
+from features.ledger.tables import DELIVERIES
+from features.offline import History
+from serving import batch, erasing, releasing, written
+from serving.contract import ConsentIn
+from serving.moments import Watcher
+from serving.offline import erase_customer, export_customer, verify
+from serving.recording import record_consents
+from serving.runtime import Brain
+from serving.settings import Workspace
+from tests.serving.workspaces import FACTS, Client, Json, ask, consent, offers, small_workspace, welcome
+from training.dataset import build
+
+NUMBERS = count()
+MARKED = """
+purposes:
+  - {id: message-text, notice_version: "2026-01"}
+features:
+  - {name: nickname, dtype: string, model_input: false}
+  - {name: last_words, dtype: string, source: signal, model_input: false,
+     signal: {of: search, compute: last, field: words}}
+signals:
+  - {id: search, retention_days: 30, fields: [{name: words, dtype: string, required: true}]}
+  - id: call
+    retention_days: 30
+    fields:
+      - {name: conversation_id, dtype: string}
+      - {name: text, dtype: string, tags: [emotion]}
+      - {name: sentiment, dtype: float, min: -1, max: 1, tags: [emotion]}
+moments:
+  - {id: searched, on: search, when: 'last_words != "x"', channel: web, placements: [hero], every_h: 1}
+"""
+
+
+def marked_workspace(root: Path) -> Workspace:
+    """The small catalogue, and places for values that can be recognised."""
+    workspace = small_workspace(root)
+    (workspace.catalogue / "marked.yaml").write_text(MARKED)
+    releasing.release(workspace, "test")
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    return marked_workspace(tmp_path_factory.mktemp("promises") / "ws")
+
+
+@pytest.fixture(scope="module")
+def client(workspace: Workspace) -> Iterator[Client]:
+    brain = Brain(workspace)
+    yield Client(brain)
+    brain.close()
+
+
+def signal(type_: str, subject: str, **data: Any) -> Json:
+    about = {"specversion": "1.0", "id": uuid.uuid4().hex, "source": "test", "subject": subject}
+    return {**about, "type": type_, "data": data}
+
+
+class Marks:
+    """The recognisable values of one customer: whatever is stored of them has one of these in it."""
+
+    def __init__(self, mark: str) -> None:
+        self.customer, self.mark, self.email = f"id-{mark}", mark, f"{mark.encode().hex():0>64}"[-64:]
+
+    @property
+    def everything(self) -> set[bytes]:
+        return {self.mark.encode(), self.email.encode()}
+
+
+async def live(client: Client, one: Marks) -> None:
+    """Everything that may be stored about a customer, over HTTP."""
+
+    async def done(method: str, path: str, body: Any) -> Json:
+        status, answer = await client.ask(method, path, body)
+        assert status == 200, (path, answer)
+        return answer
+
+    m = one.mark
+    await done("PATCH", f"/v1/customers/{one.customer}", {"facts": {**FACTS, "nickname": f"name {m}"}})
+    said = ("marketing", "profiling", "email", "message-text")
+    await done("POST", "/v1/consents", [consent(one.customer, p, source=f"form {m}") for p in said])
+    identity = {"customer_id": one.customer, "status": "linked", "source": f"login {m}"}
+    await done("POST", "/v1/identities", {**identity, "identifier": {"kind": "email", "value": one.email}})
+    await done("POST", "/v1/identities", {**identity, "identifier": {"kind": "cookie", "value": f"cookie {m}"}})
+    person, visitor = f"customer:{one.customer}", f"cookie:cookie {m}"
+    said_here = {"text": f"My name is {m} and I am very angry", "conversation_id": f"talk {m}"}
+    await done(
+        "POST",
+        "/v1/signals",
+        [signal("search", person, words=f"search {m}"), signal("call", person, **said_here),
+         signal("search", visitor, words=f"visitor {m}")],
+    )  # fmt: skip
+    request = {**ask(f"request {m}", one.customer), "account_id": f"account {m}"}
+    answer = await done("POST", "/v1/decisions", request)
+    asked = ask(f"visit {m}", "")
+    del asked["customer_id"]
+    await done("POST", "/v1/decisions", {**asked, "visitor_id": visitor})
+    for n, offer in enumerate(offers(answer)):
+        told = {"offer_id": offer["offer_id"], "outcome": "declined", "outcome_id": f"outcome {m} {n}"}
+        await done("POST", "/v1/outcomes", told)
+
+
+def kept_files(workspace: Workspace) -> Iterator[tuple[str, bytes]]:
+    """The bytes of every file of a workspace, and what Parquet and SQLite hold where they would hide it."""
+    for path in sorted(p for p in workspace.root.rglob("*") if p.is_file()):
+        yield str(path), path.read_bytes()
+        if path.suffix == ".parquet":
+            yield f"{path} decompressed", repr(pq.read_table(path).to_pylist()).encode()
+
+
+def found_in(workspace: Workspace, marks: set[bytes]) -> list[tuple[str, bytes]]:
+    return [(name, mark) for name, content in kept_files(workspace) for mark in marks if mark in content]
+
+
+def with_past(brain: Brain, marks: list[Marks]) -> None:
+    """What another system showed them long ago, enough to learn from."""
+    ago_us, ledger = now_us() - 200 * 86_400_000_000, brain.ledger
+    for n, one in enumerate(marks):
+        body = {
+            "action": "tv-bundle",
+            "channel": "web",
+            "observation_id": f"seen {one.mark}",
+            "facts": {"age": 30 + n % 9},
+        }
+        outcomes = [{"outcome": "accepted"}] if n % 2 else []
+        ledger.append(
+            [Entry(ledger.stream_of("person", one.customer), "observation", {**body, "outcomes": outcomes}, ago_us)]
+        )
+
+
+def train(workspace: Workspace, brain: Brain) -> None:
+    from training import workflow
+    from training.registry import Registry
+
+    history, registry = History(brain.snapshot.profiles), Registry(workspace.data)
+    workflow.train(workspace.data, brain.ledger, brain.snapshot.release, history, registry, now_us=now_us())
+
+
+def decided_in_batch(workspace: Workspace, marks: list[Marks]) -> Path:
+    """A file that a batch wrote into the workspace for people."""
+    decider = batch.Decider(str(workspace.root), "web", ("sidebar",), uuid.uuid4().hex)
+    out = workspace.root / "batch.parquet"
+    pq.write_table(decider(pa.table({"customer_id": [one.customer for one in marks]})), out)
+    written.note(workspace, out, "batch")
+    decider._brain.close()
+    return out
+
+
+def forget_everyone(root: Path, customers: int, *, learn: bool) -> None:
+    """Customers live, are decided for, exported, learned from and erased, by every road there is; one stays."""
+    workspace = marked_workspace(root / "ws")
+    marks = [Marks(f"zxq{uuid.uuid4().hex[:12]}w") for _ in range(customers)]
+    stays = Marks("zxqstaysherew")
+    brain = Brain(workspace)
+    client = Client(brain)
+
+    async def all_live() -> None:
+        for one in (*marks, stays):
+            await live(client, one)
+        await Watcher(brain).look()
+
+    asyncio.run(all_live())
+    brain.compact()
+    if learn:
+        with_past(brain, marks)
+        train(workspace, brain)
+    out = decided_in_batch(workspace, [*marks, stays])
+    export_customer(workspace, marks[0].customer, workspace.root / "export.json")
+    everything = set().union(*(one.everything for one in marks))
+    named = {one.mark.encode() for one in marks}
+    assert {mark for _, mark in found_in(workspace, everything)} == named, "all was stored, but for hashes of addresses"
+    for one in marks[2:]:
+        assert client("DELETE", f"/v1/customers/{one.customer}")[0] == 200
+    brain.checkpoint()
+    brain.close()
+    for one in marks[:2]:
+        erase_customer(workspace, one.customer)
+    assert found_in(workspace, everything) == []
+    assert not (workspace.root / "export.json").exists()
+    assert set(pq.read_table(out)["customer_id"].to_pylist()) == {stays.customer}
+    assert found_in(workspace, {stays.mark.encode()})
+    checked = verify(workspace, 20)
+    assert (checked["flaws"], checked["different"], checked["checkpoints"]) == ([], [], 1)
+
+
+def test_thirty_erased_customers_leave_no_plaintext_in_any_file(tmp_path: Path) -> None:
+    forget_everyone(tmp_path, 30, learn=False)
+
+
+@pytest.mark.long
+def test_a_thousand_erased_customers_leave_no_plaintext_in_any_file(tmp_path: Path) -> None:
+    """MLflow's files among them, after a model learned from all."""
+    forget_everyone(tmp_path, 1000, learn=True)
+
+
+def test_what_is_written_about_the_erased_meanwhile_is_gone_after_the_stated_time(
+    client: Client, workspace: Workspace
+) -> None:
+    """As if a profile had been on its way when the erasure came: the next cleaning takes it."""
+    one, profiles = Marks("zxqmeanwhilew"), client.brain.snapshot.profiles
+    asyncio.run(live(client, one))
+    stream = client.brain.ledger.stream_of("person", one.customer)
+    assert client("DELETE", f"/v1/customers/{one.customer}")[0] == 200
+    profiles.write(stream, {"nickname": one.mark}, now_us(), now_us=now_us())
+    client.brain.compact()
+    assert found_in(workspace, {one.mark.encode()})
+    assert erasing.clean(client.brain) == 1
+    assert found_in(workspace, {one.mark.encode()}) == []
+    assert erasing.clean(client.brain) == 0
+    assert workspace.settings.erasure.within_s <= 3600
+
+
+def test_a_visitor_is_erased_and_left_alone(client: Client, workspace: Workspace) -> None:
+    mark = "zxqvisitorw"
+    visitor = f"cookie:{mark}"
+    word = {"visitor_id": visitor, "purpose": "marketing", "status": "granted", "source": mark}
+    assert client("POST", "/v1/consents", {**word, "notice_version": "2026-01"})[0] == 200
+    assert client("POST", "/v1/signals", signal("search", visitor, words=mark))[0] == 200
+    held = json.dumps(client("GET", f"/v1/visitors/{visitor}/export")[1])
+    assert held.count(mark) >= 3
+    assert client("DELETE", f"/v1/visitors/{visitor}") == (200, {"visitor_id": visitor, "erased": True})
+    assert found_in(workspace, {mark.encode()}) == []
+    request = {**ask("erased-visitor"), "visitor_id": visitor}
+    del request["customer_id"]
+    status, answer = client("POST", "/v1/decisions", request)
+    assert (status, offers(answer)) == (200, [])
+    assert client("PATCH", f"/v1/visitors/{visitor}", {"restricted": True})[0] == 404
+
+
+def test_a_file_that_is_no_longer_ours_is_left_alone(workspace: Workspace, client: Client) -> None:
+    one = Marks("zxqsomebodysw")
+    asyncio.run(live(client, one))
+    out = workspace.root / "mine.json"
+    export_customer(workspace, one.customer, out)
+    out.write_text(f"my own words about {one.mark}")
+    erase_customer(workspace, one.customer)
+    assert out.exists()
+    out.unlink()
+
+
+Silence = Callable[[Client, str], None]
+
+
+def erased(client: Client, customer: str) -> None:
+    assert client("DELETE", f"/v1/customers/{customer}")[0] == 200
+
+
+def restricted(client: Client, customer: str) -> None:
+    assert client("PATCH", f"/v1/customers/{customer}", {"restricted": True})[0] == 200
+
+
+@pytest.fixture(params=[erased, restricted])
+def silence(request: pytest.FixtureRequest) -> Silence:
+    return request.param  # type: ignore[no-any-return]
+
+
+def test_the_erased_and_the_restricted_are_never_scored_or_contacted(
+    client: Client, workspace: Workspace, silence: Silence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not when asked, not in a batch, not at a moment; and no fact of theirs is read."""
+    one = Marks(f"zxq{next(NUMBERS)}w")
+    asyncio.run(live(client, one))
+    brain = client.brain
+    assert client("POST", "/v1/signals", signal("search", f"customer:{one.customer}", words="again"))[0] == 200
+    silence(client, one.customer)
+    assert client("POST", "/v1/signals", signal("search", f"customer:{one.customer}", words="more"))[0] in (200, 422)
+
+    def scored(*_: Any) -> Scores:
+        raise AssertionError("scored")
+
+    monkeypatch.setattr(brain, "snapshot", replace(brain.snapshot, score=scored))
+    stream = brain.ledger.stream_of("person", one.customer)
+    asyncio.run(Watcher(brain).look())
+    assert not brain.ledger.select(select(DELIVERIES).where(DELIVERIES.c.stream == stream))
+    for channel in ("web", "email", "agent"):
+        status, answer = client("POST", "/v1/decisions", ask(f"silent {next(NUMBERS)}", one.customer, channel))
+        assert (status, offers(answer), answer["handover"]) == (200, [], None)
+        record = brain.ledger.lookup(f"decision:{answer['decision_id']}")
+        assert record is not None
+        assert record.body is None or not set(record.body["facts"]) & {*FACTS, "last_words", "sentiment"}
+    decider = batch.Decider(str(workspace.root), "web", ("sidebar",), f"silent {next(NUMBERS)}")
+    assert decider(pa.table({"customer_id": [one.customer]}))["offer_id"].to_pylist() == [None]
+    decider._brain.close()
+
+
+def test_the_erased_and_the_restricted_are_never_trained_on(client: Client, silence: Silence) -> None:
+    brain, marks = client.brain, [Marks(f"zxqlearn{next(NUMBERS)}w") for _ in range(4)]
+    for one in marks:
+        welcome(client, one.customer)
+    with_past(brain, marks)
+    history = History(brain.snapshot.profiles)
+
+    def rows() -> int:
+        return len(build(brain.ledger, brain.snapshot.release, history, now_us()).rows)
+
+    before = rows()
+    silence(client, marks[0].customer)
+    assert rows() == before - 1
+    client("PATCH", f"/v1/customers/{marks[0].customer}", {"restricted": False})
+    assert rows() == before - (silence is erased)
+
+
+def test_a_restriction_is_lifted(client: Client) -> None:
+    welcome(client, "c-lifted")
+    before = offers(client("POST", "/v1/decisions", ask("lift-0", "c-lifted", mode="preview"))[1])
+    restricted(client, "c-lifted")
+    assert client("GET", "/v1/customers/c-lifted")[1]["restricted"]
+    assert offers(client("POST", "/v1/decisions", ask("lift-1", "c-lifted", mode="preview"))[1]) == []
+    assert client("PATCH", "/v1/customers/c-lifted", {"restricted": False})[0] == 200
+    after = offers(client("POST", "/v1/decisions", ask("lift-0", "c-lifted", mode="preview"))[1])
+    assert [o["treatment"] for o in after] == [o["treatment"] for o in before] != []
+
+
+RECEIPT = {"@context", "@id", "@type", "dct:identifier", "dct:conformsTo", "dct:created", "dct:publisher",
+           "schema:recipient", "dpv:hasRecordOfActivity"}  # fmt: skip
+CONSENT = {"@id", "@type", "dct:identifier", "dct:conformsTo", "dct:created", "dpv:hasDataSubject", "dpv:hasNotice",
+           "dpv:hasDataController", "dpv:hasLegalBasis", "dpv:hasProcess", "dpv:hasRight",
+           "dpv:hasConsentStatus"}  # fmt: skip
+"""What ISO/IEC TS 27560 asks for, under the names of DPV's guide to it."""
+ROWS = {
+    "consents": {"purpose", "channel", "status", "source", "notice_version", "occurred_at", "expires_at"},
+    "links": {"visitor", "kind", "status", "source", "occurred_at"},
+    "contacts": {"offer_id", "action", "channel", "at", "state"},
+    "outcomes": {"action", "outcome", "at"},
+    "profile": {"feature", "value", "source", "as_of"},
+    "history": {"as_of", "recorded_at", "facts"},
+    "signals": {"subject", "version", "features", "state"},
+    "records": {"subject", "version", "kind", "recorded_at", "occurred_at", "body"},
+    "events": {"subject", "type", "occurred_at", "recorded_at", "expires_at", "fields"},
+}
+"""Of each list in an export, what its rows say."""
+ALONE = {"customer_id", "exported_at", "subject", "version", "facts", "erased", "restricted", "visitors", "moments",
+         "receipts", "next"}  # fmt: skip
+
+
+def exported(client: Client, customer: str) -> Json:
+    """Every page over HTTP, as one."""
+    pages, after = [], ""
+    while after is not None:
+        status, page = client("GET", f"/v1/customers/{customer}/export?after={after}")
+        assert status == 200
+        pages.append(page)
+        after = page["next"]
+    return {**pages[0], **{log: [row for page in pages for row in page[log]] for log in ("records", "events")}}
+
+
+def test_an_export_has_the_form_that_is_promised(client: Client) -> None:
+    one = Marks("zxqformw")
+    asyncio.run(live(client, one))
+    asyncio.run(Watcher(client.brain).look())
+    held = exported(client, one.customer)
+    assert set(held) == set(ROWS) | ALONE
+    for name, fields in ROWS.items():
+        assert held[name], name
+        assert all(set(row) == fields for row in held[name]), name
+    assert set(held["moments"]) == {"watched", "fired", "deliveries"}
+    assert any(held["moments"].values())
+    assert json.loads(json.dumps(held)) == held
+
+
+def test_receipts_are_consent_records_in_the_terms_of_dpv(client: Client) -> None:
+    customer = "c-receipts"
+    welcome(client, customer, purposes=("marketing",))
+    for status in ("withdrawn", "granted", "objected"):
+        assert client("POST", "/v1/consents", consent(customer, "marketing", status))[0] == 200
+    until = "2190-01-01T00:00:00Z"
+    assert client("POST", "/v1/consents", consent(customer, "email", channel="email", expires_at=until))[0] == 200
+    of_mail, of_marketing = exported(client, customer)["receipts"]
+    for receipt in (of_mail, of_marketing):
+        assert (set(receipt), receipt["@type"]) == (RECEIPT, "dpv:ConsentReceipt")
+        assert (set(receipt["dpv:hasRecordOfActivity"]), receipt["schema:recipient"]) == (CONSENT, "dpv:DataSubject")
+    record = of_marketing["dpv:hasRecordOfActivity"]
+    assert record["dpv:hasProcess"]["dpv:hasPurpose"] == {"@type": "dpv:DirectMarketing", "dct:identifier": "marketing"}
+    events = record["dpv:hasConsentStatus"]
+    assert [e["@type"] for e in events] == [f"dpv:Consent{s}" for s in ("Given", "Withdrawn", "Given", "Withdrawn")]
+    assert (events[3]["dpv:hasRight"], events[0]["dpv:hasIndicationMethod"]) == ("eu-gdpr:A21", "test")
+    assert of_mail["dpv:hasRecordOfActivity"]["dpv:hasConsentStatus"][0]["dpv:hasExpiryTime"] == until
+    assert of_mail["dpv:hasRecordOfActivity"]["dpv:hasProcess"]["dpv:hasScope"] == "email"
+    assert customer not in json.dumps([of_mail, of_marketing])
+
+
+WAYS: dict[str, Callable[[str, str], tuple[str, str, Any]]] = {
+    "profile": lambda c, m: ("PATCH", f"/v1/customers/{c}", {"facts": {"nickname": m}}),
+    "consent": lambda c, m: ("POST", "/v1/consents", consent(c, "marketing", source=m)),
+    "withdrawal": lambda c, m: ("POST", "/v1/consents", consent(c, "email", "withdrawn", source=m)),
+    "signal": lambda c, m: ("POST", "/v1/signals", signal("search", f"customer:{c}", words=m)),
+    "link": lambda c, m: (
+        "POST",
+        "/v1/identities",
+        {"customer_id": c, "identifier": {"kind": "cookie", "value": f"of {c}"}, "status": "linked", "source": m},
+    ),
+    "visitor": lambda c, m: ("POST", "/v1/signals", signal("search", f"cookie:of {c}", words=m)),
+    "decision": lambda c, m: ("POST", "/v1/decisions", ask(m, c)),
+    "outcome": lambda c, m: (
+        "POST",
+        "/v1/outcomes",
+        {"customer_id": c, "action": "tv-bundle", "outcome": "declined", "outcome_id": m},
+    ),
+}
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from(sorted(WAYS)), min_size=1, max_size=12))
+def test_whatever_is_written_about_a_customer_is_in_the_export(client: Client, ways: list[str]) -> None:
+    """Also what was overwritten since; of a visitor, once it is linked."""
+    customer = f"c-all-{next(NUMBERS)}"
+    marks = {f"zxq{next(NUMBERS)}w": way for way in (*ways, "link")}
+    for mark, way in marks.items():
+        method, path, body = WAYS[way](customer, mark)
+        assert client(method, path, body)[0] == 200, way
+    held = json.dumps(exported(client, customer))
+    told_before = {mark for mark in marks if marks[mark] == "link"}
+    first = next(iter(told_before))
+    assert {mark for mark in marks if mark not in held} <= told_before - {first}
+
+
+def test_a_long_past_is_exported_in_pages(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = Marks("zxqpagesw")
+    asyncio.run(live(client, one))
+    whole = exported(client, one.customer)
+    monkeypatch.setattr("serving.exporting.PAGE", 2)
+    paged = exported(client, one.customer)
+    assert (paged["records"], paged["events"]) == (whole["records"], whole["events"])
+    assert client("GET", f"/v1/customers/{one.customer}/export?after=x")[0] == 422
+
+
+def test_ledger_out_of_reach_writes_nothing_and_answers_503(
+    client: Client, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is asked; of a decision, only the placement's static fallback is left."""
+    welcome(client, "c-away")
+    monkeypatch.setattr("features.ledger.database.PATIENCE_S", 0.05)
+    other = sqlite3.connect(workspace.ledger_file, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    request = ask("away", "c-away", placements=[{"name": "hero", "fallback": "static-hero"}])
+    status, problem = client("POST", "/v1/decisions", request)
+    assert (status, problem["fallbacks"]) == (503, {"hero": "static-hero"})
+    assert not {"placements", "offers", "decision_id"} & set(problem)
+    for method, path, body in (WAYS[way]("c-away", "zxq") for way in ("consent", "outcome", "signal", "link")):
+        assert client(method, path, body)[0] == 503, path
+    decider = batch.Decider(str(workspace.root), "web", ("sidebar",), "away")
+    rows = decider(pa.table({"customer_id": ["c-away"]})).to_pylist()
+    assert [(row["offer_id"], row["error"]) for row in rows] == [(None, "Unavailable")]
+    other.close()
+    assert [r["kind"] for r in exported(client, "c-away")["records"]] == ["consent"] * 3
+    decider._brain.close()
+
+
+def replayed(root: Path, decisions: int) -> None:
+    """Decisions over all channels, customers and kinds of context, recomputed from the ledger alone."""
+    workspace = marked_workspace(root / "ws")
+    brain = Brain(workspace)
+    client = Client(brain)
+    rng = np.random.default_rng(5)
+    for n in range(20):
+        purposes = ("marketing", "profiling", "email", "service")[: n % 5]
+        welcome(client, f"c-{n}", purposes=purposes)
+
+    async def one(n: int) -> None:
+        channel = ("web", "email", "agent", "store")[n % 4]
+        placements = [{"name": "hero", "limit": 3}, {"name": "sidebar", "limit": 2}] if channel == "web" else None
+        more: Json = {"placements": placements} if placements else {}
+        body = {**ask(f"replay-{n}", f"c-{n % 20}", channel, **more), "account_id": f"a-{n % 7}"}
+        await brain.commit(Ask.model_validate_json(json.dumps(body)))
+        if n % 9 == 0:
+            status = ("granted", "withdrawn")[int(rng.integers(2))]
+            await record_consents(brain, [ConsentIn.model_validate(consent(f"c-{n % 20}", "marketing", status))])
+
+    async def all_of_them() -> None:
+        for n in range(decisions):
+            await one(n)
+
+    asyncio.run(all_of_them())
+    brain.checkpoint()
+    brain.close()
+    found = verify(workspace, None)
+    assert (found["recomputed"], found["different"], found["flaws"]) == (decisions, [], [])
+
+
+def test_three_hundred_decisions_replay_byte_for_byte(tmp_path: Path) -> None:
+    replayed(tmp_path, 300)
+
+
+@pytest.mark.long
+def test_ten_thousand_decisions_replay_byte_for_byte(tmp_path: Path) -> None:
+    replayed(tmp_path, 10_000)
