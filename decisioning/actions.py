@@ -19,11 +19,16 @@ Tier = Literal["mandatory", "service", "commercial"]
 Scope = Literal["person", "account"]
 Automation = Literal["automatic", "suggest", "human_only"]
 Direction = Literal["inbound", "outbound"]
-LegalBasis = Literal["contract", "legal-obligation", "vital-interests", "public-task", "legitimate-interests"]
+LegalBasis = Literal[
+    "contract", "legal-obligation", "vital-interests", "public-task", "legitimate-interests", "soft-opt-in"
+]
+Medium = Literal["phone", "email", "sms", "push", "post"]
 
 COMMERCIAL_ISSUES: frozenset[Issue] = frozenset({"grow", "retain", "nurture"})
 MARKETING = "marketing"
 PROFILING = "profiling"
+SHARING = "sharing"
+EMOTION = "emotion"
 MAX_WINDOW_DAYS = 800
 """How far back caps and rules may look, and the longest wait for an outcome."""
 
@@ -93,7 +98,11 @@ class Priors(Strict):
 class Settings(Strict):
     """What holds for the whole workspace. Treatments are written in all `locales`; the first is the default.
 
-    Another `arm_salt` draws anew who is in which arm.
+    Another `arm_salt` draws anew who is in which arm. `country_rules`: whose rules hold for going to people (`nl`,
+    `eu`, or one declared under `country_rules`). `gpc`: the purposes that a Global Privacy Control takes away.
+    `age_feature`: years, or a bool that says adult; who is not known to be `adult_age` is not profiled. `transparency`:
+    per issue, what a model must be at least, from 1 (opaque) to 5 (transparent). `ai_disclosure`: locale -> what is
+    said where a machine speaks, in place of our own words.
     """
 
     eur_per_point: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.01
@@ -104,6 +113,12 @@ class Settings(Strict):
     priors: Priors = Priors()
     signals: SignalSettings = SignalSettings()
     arm_salt: str = ""
+    country_rules: Id | None = None
+    gpc: tuple[Id, ...] = (PROFILING, SHARING)
+    age_feature: FeatureName | None = None
+    adult_age: int = Field(default=18, ge=13, le=130)
+    transparency: dict[Issue, Annotated[int, Field(ge=1, le=5)]] = Field(default_factory=dict)
+    ai_disclosure: dict[Locale, Text] = Field(default_factory=dict)
 
 
 class Purpose(Strict):
@@ -115,6 +130,18 @@ class Purpose(Strict):
     description: str = ""
 
 
+class SoftOptIn(Strict):
+    """When messages need no consent: rules that must be TRUE, and the groups of own products that are similar.
+
+    `customer`: they bought from us; `opt_out_offered`: they could say no then, and can in every message. That they did
+    not is on file: any refusal is stronger.
+    """
+
+    customer: Text
+    opt_out_offered: Text
+    groups: tuple[Id, ...] = Field(min_length=1)
+
+
 class Basis(Strict):
     """A permit without consent, to be cited: on `channels`, for one purpose. `asserted_by`: stated, not proven."""
 
@@ -124,6 +151,16 @@ class Basis(Strict):
     channels: tuple[Id, ...] = Field(min_length=1)
     text: Text
     asserted_by: str | None = None
+    soft_opt_in: SoftOptIn | None = None
+
+    @model_validator(mode="after")
+    def _conditions(self) -> Self:
+        if (self.basis == "soft-opt-in") != (self.soft_opt_in is not None):
+            raise ValueError(
+                "`basis: soft-opt-in` and its conditions belong together",
+                "add `soft_opt_in: {customer: …, opt_out_offered: …, groups: [tv]}`, or remove it",
+            )
+        return self
 
 
 class QuietHours(Strict):
@@ -134,7 +171,10 @@ class QuietHours(Strict):
 
 
 class Channel(Strict):
-    """Where a treatment can go. `gamma`: exploration, the higher the greedier; `.inf` never explores."""
+    """Where a treatment can go. `gamma`: exploration, the higher the greedier; `.inf` never explores.
+
+    `medium`: by what an outbound channel reaches people. `machine`: who speaks there is no person, and says so.
+    """
 
     id: Id
     direction: Direction
@@ -144,6 +184,8 @@ class Channel(Strict):
     reservation_s: int = Field(default=3600, gt=0, le=MAX_WINDOW_DAYS * 86_400)
     gamma: float = Field(default=float("inf"), ge=0)
     human: bool = False
+    machine: bool = False
+    medium: Medium | None = None
     quiet_hours: QuietHours | None = None
 
 
@@ -223,8 +265,18 @@ class Suppression(Strict):
     days: Days | None = None
 
 
+class Claims(Strict):
+    """Facts without which a text may not press: how many there are left, and until when an offer holds."""
+
+    scarcity: FeatureName | None = None
+    deadline: FeatureName | None = None
+
+
 class Treatment(Strict):
-    """The form of an action on one channel. `tone`: variants for the emotion layer; `content` is the neutral one."""
+    """The form of an action on one channel. `tone`: variants for the emotion layer; `content` is the neutral one.
+
+    `claims`: what proves a text that says there are few left or little time; without proof it is withheld.
+    """
 
     id: Id
     channel: Id
@@ -232,10 +284,15 @@ class Treatment(Strict):
     content_ref: Text | None = None
     content: Content = Field(default_factory=dict)
     tone: dict[Id, Content] = Field(default_factory=dict)
+    claims: Claims = Claims()
 
 
 class Action(Strict):
-    """What could be done for a customer. In force within [starts_at, ends_at)."""
+    """What could be done for a customer. In force within [starts_at, ends_at).
+
+    `credit`: it lends money. `significant`: it decides something of weight for the customer (GDPR, Art. 22); without a
+    `basis` of the catalogue and the routes for `review` and `contest` only a person may do it.
+    """
 
     id: Id
     issue: Issue
@@ -249,6 +306,11 @@ class Action(Strict):
     lever: Annotated[tuple[Lever, ...], BeforeValidator(_as_levers)] = ()
     context_weights: tuple[ContextWeight, ...] = ()
     automation: Automation = "automatic"
+    credit: bool = False
+    significant: bool = False
+    basis: Id | None = None
+    review: Text | None = None
+    contest: Text | None = None
     purposes: tuple[Id, ...] = ()
     starts_at: Moment | None = None
     ends_at: Moment | None = None
@@ -262,6 +324,17 @@ class Action(Strict):
     def commercial(self) -> bool:
         """Whether it sells: its issue is grow, retain or nurture, whatever its tier."""
         return self.issue in COMMERCIAL_ISSUES
+
+    @property
+    def spared(self) -> bool:
+        """Whether whoever is protected does not get it: it sells, or lends money."""
+        return self.commercial or self.credit
+
+    @property
+    def by_whom(self) -> Automation:
+        """`automation`, and a person alone where it is significant and a basis or a route is not stated."""
+        stated = self.basis and self.review and self.contest
+        return "human_only" if self.significant and not stated else self.automation
 
     @property
     def needs(self) -> tuple[str, ...]:

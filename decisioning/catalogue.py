@@ -8,6 +8,7 @@ from itertools import islice
 from decisioning.actions import Action, Basis, Channel, Purpose, Settings, microseconds, parse_moment
 from decisioning.check import Environment, check
 from decisioning.check_shape import Draft, draft
+from decisioning.countries import CountryRules, with_country_rules
 from decisioning.errors import ConfigError, Problem
 from decisioning.policies import Arm, Cap, EmotionRule, MomentRule, Persona, Policy, Protection
 from decisioning.schema import Feature, FeatureSchema, Strict, Value
@@ -26,6 +27,7 @@ class Catalogue(Strict):
     features: tuple[Feature, ...] = ()
     purposes: tuple[Purpose, ...] = ()
     bases: tuple[Basis, ...] = ()
+    country_rules: tuple[CountryRules, ...] = ()
     channels: tuple[Channel, ...] = ()
     actions: tuple[Action, ...] = ()
     policies: tuple[Policy, ...] = ()
@@ -51,6 +53,7 @@ class Catalogue(Strict):
 
 def read(files: Mapping[str, str]) -> Catalogue:
     """The files of a release, which was checked when it was made: a later, stricter check must not lose it."""
+    files = with_country_rules(files)
     documents = [parse(file, files[file]) for file in sorted(files)]
     found, problems = draft(document.root for document in documents if document.root)
     if problems or not all(document.root for document in documents):
@@ -66,6 +69,7 @@ def load(files: Mapping[str, str], environment: Environment = "dev") -> Catalogu
     """
     if sum(map(len, files.values())) > MAX_TOTAL_CHARACTERS:
         raise ConfigError([Problem(max(files), 1, "all files together are larger than 100 MB", "split the workspace")])
+    files = with_country_rules(files)
     documents = [parse(file, files[file]) for file in sorted(files)]
     found, problems = draft(document.root for document in documents if document.root)
     unread = [problem for document in documents for problem in document.problems]
@@ -97,6 +101,7 @@ def _catalogue(found: Draft) -> Catalogue:
         features=features,
         purposes=tuple(item.spec for item in found.purposes),
         bases=tuple(item.spec for item in found.bases),
+        country_rules=tuple(item.spec for item in found.country_rules),
         channels=tuple(item.spec for item in found.channels),
         actions=tuple(item.spec for item in found.actions),
         policies=tuple(item.spec for item in found.policies),

@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from decisioning.actions import MARKETING, PROFILING
 from decisioning.check_actions import action_problems
+from decisioning.check_ethics import ethics_problems
+from decisioning.check_flags import flag_problems
 from decisioning.check_policies import policy_problems
 from decisioning.check_references import twice, unknown
 from decisioning.check_rules import rule_problems
@@ -37,6 +39,8 @@ def check(draft: Draft, environment: Environment = "dev") -> Iterator[Problem]:
     yield from action_problems(draft)
     yield from policy_problems(draft)
     yield from rule_problems(draft)
+    yield from ethics_problems(draft)
+    yield from flag_problems(draft)
     yield from _arms(draft)
     if environment == "prod":
         yield from _asserted((*draft.features, *draft.bases))
@@ -86,7 +90,7 @@ def _bases(draft: Draft) -> Iterator[Problem]:
         basis = item.spec
         yield from unknown(item, ("purpose",), "purpose", (basis.purpose,), draft.named["purposes"])
         yield from unknown(item, ("channels",), "channel", basis.channels, draft.named["channels"])
-        if basis.purpose in (MARKETING, PROFILING) and basis.basis != "legitimate-interests":
+        if basis.purpose in (MARKETING, PROFILING) and basis.basis not in ("legitimate-interests", "soft-opt-in"):
             message = f"`{basis.basis}` is no ground for {basis.purpose}"
             yield item.problem(
                 ("basis",), message, "only consent or `legitimate-interests` is; or name another purpose"

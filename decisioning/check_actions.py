@@ -149,8 +149,8 @@ class _Treatments:
         places = (*path, "placements")
         yield from unknown(item, places, f"placement on channel `{name}`:", treatment.placements, channel.placements)
         yield from twice(item, places, treatment.placements)
-        if item.spec.automation != "automatic" and not channel.human:
-            message = f"automation `{item.spec.automation}` needs a person, and channel `{name}` has none"
+        if item.spec.by_whom != "automatic" and not channel.human:
+            message = f"automation `{item.spec.by_whom}` needs a person, and channel `{name}` has none"
             suggestion = "use a channel with `human: true`, or write `automation: automatic`"
             yield item.problem((*path, "channel"), message, suggestion)
 
@@ -192,8 +192,8 @@ class _Treatments:
         if name not in self.fillable:
             suggestion = hint(name, self.fillable) or f"declare the feature, or write {{{{{name}}}}} for plain braces"
             yield item.problem(path, f"no feature fills the placeholder {{{name}}}", suggestion)
-        elif item.spec.commercial and name in self.schema and not self.schema[name].may_sell:
-            message = f"{{{name}}} is tagged as never to be used for selling, and this action sells"
+        elif item.spec.commercial and name in self.schema and (why := self.schema[name].kept_back):
+            message = f"{{{name}}} is {why}, never to be used for selling, and this action sells"
             yield item.problem(path, message, "remove the placeholder")
 
 

@@ -63,12 +63,12 @@ def _protections(draft: Draft) -> Iterator[Problem]:
     sells = next((item for item in draft.actions if item.spec.commercial), None)
     if sells is None or draft.refused["protections"]:
         return
-    kinds = {item.spec.kind for item in draft.protections}
-    for kind in REQUIRED_PROTECTIONS:
-        if kind not in kinds:
-            message = f"it sells, but no protection of kind `{kind}` says who is spared"
-            suggestion = f'add `{{id: {kind}, kind: {kind}, when: "…"}}` to `protections`'
-            yield sells.problem(("issue",), message, suggestion)
+    kinds = {kind for item in draft.protections for kind in item.spec.kind}
+    if missing := [kind for kind in REQUIRED_PROTECTIONS if kind not in kinds]:
+        said = ", ".join(f"`{kind}`" for kind in missing)
+        message = f"it sells, but no protection of kind {said} says who is spared"
+        suggestion = f'add `{{id: {missing[0]}, kind: {missing[0]}, when: "…"}}` to `protections`'
+        yield sells.problem(("issue",), message, suggestion)
 
 
 def _cap(item: Item[Cap], draft: Draft) -> Iterator[Problem]:

@@ -40,7 +40,7 @@ class _Text:
 def rule_problems(draft: Draft) -> Iterator[Problem]:
     """Every mistake in the texts of rules and expressions."""
     checker = _Checker(draft)
-    for text in chain(_of_actions(draft), _of_policies(draft)):
+    for text in chain(_of_actions(draft), _of_policies(draft), _of_bases(draft)):
         yield from checker.problems(text)
 
 
@@ -77,6 +77,13 @@ def _of_policies(draft: Draft) -> Iterator[_Text]:
         yield _Text(rule, ("when",), rule.spec.when, True, None)
     for moment in draft.moments:
         yield _Text(moment, ("when",), moment.spec.when, True, None)
+
+
+def _of_bases(draft: Draft) -> Iterator[_Text]:
+    for item in draft.bases:
+        if (opt_in := item.spec.soft_opt_in) is not None:
+            for key in ("customer", "opt_out_offered"):
+                yield _Text(item, ("soft_opt_in", key), getattr(opt_in, key), True, "who is sold to")
 
 
 class _Checker:
@@ -122,9 +129,8 @@ class _Checker:
 
     def _emotion(self, text: _Text, rule: Rule | Expression) -> Iterator[Problem]:
         for name in sorted(rule.reads):
-            if text.sells and not self.schema[name].may_sell:
-                tag = next(tag for tag in ("emotion", "special-category") if tag in self.schema[name].tags)
-                message = f"`{name}` is tagged `{tag}`, and must not decide {text.sells}"
+            if text.sells and (why := self.schema[name].kept_back):
+                message = f"`{name}` is {why}, and must not decide {text.sells}"
                 yield text.problem(message, "remove it; only rules under `emotion:` may silence sales with it")
             elif text.decides and "emotion" in self.schema[name].tags:
                 message = f"`{name}` is tagged `emotion`, and must not decide {text.decides}"

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from decisioning.actions import Action, Basis, Channel, Purpose, Settings
 from decisioning.check_words import hint, shape_problems
+from decisioning.countries import CountryRules
 from decisioning.errors import Problem
 from decisioning.policies import Arm, Cap, EmotionRule, MomentRule, Persona, Policy, Protection
 from decisioning.schema import Feature, Strict
@@ -21,6 +22,7 @@ SECTIONS: Mapping[str, tuple[str, type[Strict]]] = {
     "features": ("feature", Feature),
     "purposes": ("purpose", Purpose),
     "bases": ("basis", Basis),
+    "country_rules": ("country rules", CountryRules),
     "channels": ("channel", Channel),
     "actions": ("action", Action),
     "policies": ("policy", Policy),
@@ -60,6 +62,7 @@ class Draft:
     features: tuple[Item[Feature], ...]
     purposes: tuple[Item[Purpose], ...]
     bases: tuple[Item[Basis], ...]
+    country_rules: tuple[Item[CountryRules], ...]
     channels: tuple[Item[Channel], ...]
     actions: tuple[Item[Action], ...]
     policies: tuple[Item[Policy], ...]

@@ -6,12 +6,16 @@ or a withdrawal on the same purpose is stronger than any basis but a legal oblig
 The visitors linked to a person can only narrow: a visitor's word on (purpose, channel) is settled among the words on
 its own stream (this channel's against all channels'), and then a refusal binds the person, whatever its age, and of
 two grants the one that expires sooner holds. A visitor's grant permits the person nothing.
+
+What a request says (Global Privacy Control, a consent platform, an age that is unknown) only takes away, like a refusal
+for the time of that request. Country rules narrow what may permit marketing on a channel that goes to people.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from decisioning.actions import Basis, Purpose
+from decisioning.actions import MARKETING, Basis, Purpose
+from decisioning.countries import MediumRule
 from decisioning.standing import ALL_CHANNELS, Consent, Standing
 
 DAY_US = 86_400_000_000
@@ -19,11 +23,15 @@ DAY_US = 86_400_000_000
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """Whether (purpose, channel) is allowed; `cites` names the record that says so, `why` says why not."""
+    """Whether (purpose, channel) is allowed; `cites` names the record that says so, `why` says why not.
+
+    `groups`: the groups of actions that are allowed, where it is not all of them.
+    """
 
     allowed: bool
     cites: str | None
     why: str
+    groups: tuple[str, ...] | None = None
 
 
 def latest(standing: Standing, purpose: str, channel: str) -> Consent | None:
@@ -43,22 +51,38 @@ def latest(standing: Standing, purpose: str, channel: str) -> Consent | None:
     return max(named, general, key=lambda c: c.occurred_us)
 
 
-def permission(standing: Standing, purpose: Purpose, channel: str, bases: Iterable[Basis], now_us: int) -> Permission:
-    """Whether `purpose` is allowed on `channel` now, to a person as far as every linked visitor allows it, too."""
+def permission(
+    standing: Standing,
+    purpose: Purpose,
+    channel: str,
+    bases: Iterable[Basis],
+    now_us: int,
+    *,
+    taken: str = "",
+    rule: MediumRule | None = None,
+) -> Permission:
+    """Whether `purpose` is allowed on `channel` now, to a person as far as every linked visitor allows it, too.
+
+    In this order: a basis that covers all, consent, a soft opt-in (of `bases`, those whose conditions are TRUE).
+
+    :param taken: why the request takes the purpose away; as a refusal does
+    :param rule: what the country asks of this purpose on this channel
+    """
     record = latest(standing, purpose.id, channel)
     narrowed = _narrowed(standing.visitors, purpose.id, channel, now_us)
-    refused = narrowed.refused or (record is not None and record.status != "granted")
+    refused = bool(taken) or narrowed.refused or (record is not None and record.status != "granted")
+    soft: Basis | None = None
     for basis in bases:
-        covers = basis.purpose == purpose.id and channel in basis.channels
-        if covers and (not refused or basis.basis == "legal-obligation"):
+        if basis.purpose != purpose.id or channel not in basis.channels or not _enough(basis, rule):
+            continue
+        if basis.soft_opt_in is not None:
+            soft = None if refused else basis
+        elif not refused or basis.basis == "legal-obligation":
             return Permission(True, f"basis:{basis.id}", "")
-    if record is None:
-        return Permission(False, None, narrowed.why or "no record")
-    cited = f"consent:{record.purpose}/{record.channel}@{record.record}"
-    if record.status != "granted":
-        return Permission(False, cited, record.status)
-    why = narrowed.why or _lapsed(record, purpose, now_us)
-    return Permission(not why, cited, why)
+    by_consent = _by_consent(standing, record, purpose, channel, now_us, taken or narrowed.why, rule)
+    if soft is None or soft.soft_opt_in is None or by_consent.allowed:
+        return by_consent
+    return Permission(True, f"basis:{soft.id}", "", soft.soft_opt_in.groups)
 
 
 def permissions(
@@ -67,9 +91,54 @@ def permissions(
     channel: str,
     bases: tuple[Basis, ...],
     now_us: int,
+    *,
+    taken: Mapping[str, str] | None = None,
+    rule: MediumRule | None = None,
 ) -> dict[str, Permission]:
-    """Every purpose's permission on one channel."""
-    return {p.id: permission(standing, p, channel, bases, now_us) for p in purposes.values()}
+    """Every purpose's permission on one channel; `rule` is about marketing."""
+    gone = taken or {}
+    return {
+        p.id: permission(
+            standing,
+            p,
+            channel,
+            bases,
+            now_us,
+            taken=gone.get(p.id, ""),
+            rule=rule if p.id == MARKETING else None,
+        )
+        for p in purposes.values()
+    }
+
+
+def _enough(basis: Basis, rule: MediumRule | None) -> bool:
+    """Whether the country accepts such a basis for marketing on this channel; without a rule, any."""
+    if rule is None or rule.needs == "no-objection":
+        return True
+    return rule.needs == "consent-or-soft-opt-in" and basis.soft_opt_in is not None
+
+
+def _by_consent(
+    standing: Standing,
+    record: Consent | None,
+    purpose: Purpose,
+    channel: str,
+    now_us: int,
+    narrowed: str,
+    rule: MediumRule | None,
+) -> Permission:
+    if record is None:
+        return Permission(False, None, narrowed or "no record")
+    cited = f"consent:{record.purpose}/{record.channel}@{record.record}"
+    if record.status != "granted":
+        return Permission(False, cited, record.status)
+    if rule is not None and rule.needs == "explicit-consent":
+        explicit = _find(standing.consents, purpose.id, channel)
+        if explicit is None:
+            return Permission(False, cited, f"not given for this very channel. {rule.text}")
+        record, cited = explicit, f"consent:{purpose.id}/{channel}@{explicit.record}"
+    why = narrowed or _lapsed(record, purpose, now_us)
+    return Permission(not why, cited, why)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,14 @@
 import re
 from collections.abc import Mapping
 
-from decisioning.actions import Content, Treatment
+from decisioning.actions import Content, Settings, Treatment
 from decisioning.decision import iso
 from decisioning.schema import Facts, Feature
 
+DISCLOSURE = {
+    "en": "You are talking with a computer, not with a person.",
+    "nl": "Je praat met een computer, niet met een mens.",
+}
 PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([a-z][a-z0-9_]*)\}")
 
 
@@ -19,6 +23,11 @@ def placeholders(treatment: Treatment) -> frozenset[str]:
         for text in fields.values()
     )
     return frozenset(m.group(1) for text in texts for m in PLACEHOLDER.finditer(text) if m.group(1))
+
+
+def disclosure(settings: Settings, locale: str) -> str:
+    """That a machine is speaking (Art. 50(1) of Regulation (EU) 2024/1689): in the workspace's words, or in ours."""
+    return settings.ai_disclosure.get(locale) or DISCLOSURE.get(locale.partition("-")[0], DISCLOSURE["en"])
 
 
 def render(

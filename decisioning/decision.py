@@ -37,6 +37,8 @@ class Ask(Strict):
 
     `as_of`, `release`, `overrides` and `seed` belong to previews: the time, the release hash, facts in place of the
     stored ones, and the decision id whose draws to repeat. `moment` names what opened a decision nobody asked for.
+    `consent_platform`: purpose -> what a consent platform on the page reports; a no takes the purpose away, a yes gives
+    nothing. `machine`: the customer is talking with a machine.
     """
 
     request_id: SubjectId
@@ -47,6 +49,8 @@ class Ask(Strict):
     locale: Annotated[str, Field(min_length=2, max_length=16)] | None = None
     mode: Literal["live", "preview"] = "live"
     placements: Annotated[tuple[PlacementAsk, ...], Field(min_length=1, max_length=MAX_PLACEMENTS)]
+    consent_platform: Annotated[dict[Annotated[str, Field(max_length=64)], bool], Field(max_length=MAX_CONTEXT)] = {}
+    machine: bool = False
     context: Annotated[dict[Annotated[str, Field(max_length=64)], Scalar], Field(max_length=MAX_CONTEXT)] = {}
     as_of: str | None = Field(default=None, max_length=40)
     release: str | None = Field(default=None, max_length=80)
@@ -89,11 +93,15 @@ class Known:
 
 @dataclass(frozen=True)
 class Scores:
-    """Propensities (n,) in [0, 1], the rows behind each (n,), and the names of the features that moved each most."""
+    """Propensities (n,) in [0, 1], the rows behind each (n,), and the names of the features that moved each most.
+
+    `transparency`: int8 (n,), how well each can be followed, from 1 (opaque) to 5; who does not say is opaque.
+    """
 
     propensity: NDArray[np.float64]
     evidence: NDArray[np.float64]
     factors: tuple[tuple[str, ...], ...]
+    transparency: NDArray[np.int8] | None = None
 
 
 Scorer = Callable[[Facts, NDArray[np.int64]], Scores]

@@ -1,6 +1,6 @@
 """decide(): screen, score, arbitrate, let emotion help, seal. Pure: the same arguments give the same bytes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import isfinite
 from typing import Any
@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from decisioning import arms, ethics
 from decisioning.arbitration import NOTHING, Field, Pick, Slot, fill, uniforms
+from decisioning.consent import Permission
 from decisioning.contact import history_of
 from decisioning.decision import Ask, Decision, Known, Scorer, Scores, canonical
 from decisioning.errors import RequestError, SealBroken
 from decisioning.record import Run, sealed
 from decisioning.release import Mask, Release, View
 from decisioning.schema import Facts, Value
-from decisioning.screening import Screened, screen
+from decisioning.screening import Screened, allowed_now, screen
 
 
 def decide(
@@ -50,7 +51,7 @@ def decide(
     gamma = arms.explored(view.channel.gamma if gamma is None else gamma, arm)
     usual = replace(field, permitted=field.permitted & ~view.held)
     picks = fill(slots, usual, screened.limits, gamma, uniforms(decision_id))
-    felt = ethics.mood(release, facts, history_of(release, known, now_us), ask.moment)
+    felt = ethics.mood(release, facts, history_of(release, known, now_us), screened.permissions, ask.moment)
     shown = _seal(ethics.apply(felt, picks, slots, view, field, screened.limits), screened)
     run = Run(
         ask, known, release, screened, rows, scores, felt, facts, locale, model, now_us, decision_id, environment, arm
@@ -80,9 +81,15 @@ def _screened(
     ask: Ask, known: Known, release: Release, facts: Facts, now_us: int, paused: frozenset[str], arm: str
 ) -> Screened:
     view = release.view(ask.channel)
-    screened = screen(release, view, _asked(ask, view), known, facts, now_us, paused)
+    screened = screen(release, view, _asked(ask, view), known, facts, now_us, paused, _reported(ask, release))
     arms.withhold(screened, arm)
     return screened
+
+
+def permissions_for(ask: Ask, known: Known, release: Release, *, now_us: int) -> dict[str, Permission]:
+    """By purpose, the permissions that screening goes by."""
+    facts = facts_for(ask, known, release, now_us)
+    return allowed_now(release, release.view(ask.channel), known, _reported(ask, release), facts, now_us)
 
 
 def facts_for(ask: Ask, known: Known, release: Release, now_us: int) -> Facts:
@@ -109,6 +116,15 @@ def _facts(ask: Ask, known: Known, locale: str, now_us: int) -> Facts:
     return {"gpc": False, **served, **built_in}
 
 
+def _reported(ask: Ask, release: Release) -> Mapping[str, bool]:
+    """What a consent platform reports; raises RequestError for a purpose that nobody declared."""
+    for name in ask.consent_platform:
+        if name not in release.purposes:
+            has = ", ".join(release.purposes)
+            raise RequestError(f"consent_platform.{name}", f"there is no such purpose; known are {has}")
+    return ask.consent_platform
+
+
 def _asked(ask: Ask, view: View) -> Mask:
     asked = np.zeros(len(view), dtype=np.bool_)
     for n, placement in enumerate(ask.placements):
@@ -128,7 +144,22 @@ def _score(screened: Screened, rows: NDArray[np.int64], facts: Facts, score: Sco
     scores = score(facts, screened.view.candidates[rows])
     if not np.all((scores.propensity >= 0.0) & (scores.propensity <= 1.0)):
         raise SealBroken("the model gave a propensity outside [0, 1]; nothing was decided")
-    return scores
+    return _transparent(scores, screened.view, rows)
+
+
+def _transparent(scores: Scores, view: View, rows: NDArray[np.int64]) -> Scores:
+    """The scores, and the catalogue's priors where the model is less transparent than the action's issue asks for."""
+    floor = view.floor[rows]
+    if not (floor > 1).any():
+        return replace(scores, transparency=None)
+    stated = np.ones(len(rows), dtype=np.int8) if scores.transparency is None else scores.transparency
+    opaque, prior = stated < floor, view.prior[rows]
+    return Scores(
+        np.where(opaque, prior, scores.propensity),
+        np.where(opaque, 0.0, scores.evidence),
+        tuple(() if hidden else names for hidden, names in zip(opaque.tolist(), scores.factors, strict=True)),
+        stated,
+    )
 
 
 def _slots(ask: Ask, view: View) -> list[Slot]:
@@ -167,6 +198,7 @@ def replay(record: dict[str, Any], known: Known, release: Release) -> Decision:
             np.asarray([recorded["propensity"][i] for i in n], dtype=np.float64),
             np.asarray([recorded["evidence"][i] for i in n], dtype=np.float64),
             tuple(factors.get(int(c), ()) for c in candidates),
+            np.asarray([recorded["transparency"][i] for i in n], dtype=np.int8) if "transparency" in recorded else None,
         )
 
     return decide(

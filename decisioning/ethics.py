@@ -1,6 +1,7 @@
 """In the customer's interest: what may be computed about them, and the layer that lets emotion help but never sell.
 
-The protections (hardship, vulnerability, complaint, …) are deny gates of the release; see `release._gates`.
+The protections (hardship, vulnerability, complaint, …) are deny gates of the release; see `release._gates`. What a
+request takes away it takes like a refusal: the stricter of what is on record and what is said now holds.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from decisioning.actions import PROFILING
+from decisioning.actions import EMOTION, PROFILING
 from decisioning.arbitration import NOTHING, Field, Limits, Pick, Slot
 from decisioning.consent import Permission
 from decisioning.release import Release, View
@@ -26,17 +27,38 @@ class Mood:
     handover: str | None = None
 
 
-def may_profile(permissions: Mapping[str, Permission], facts: Facts) -> bool:
-    """Whether a personal score may be computed: profiling is allowed, and no Global Privacy Control forbids it."""
+def taken_away(release: Release, reported: Mapping[str, bool], facts: Facts, history: History) -> dict[str, str]:
+    """Purposes that this request may not use, and why: Global Privacy Control, a consent platform's no, a minor."""
+    settings, gone = release.catalogue.settings, {}
+    if release.adult is not None and release.adult.truth(facts, history) is not True:
+        gone[PROFILING] = f"age is not known to be {settings.adult_age} or more"
+    gone |= {purpose: "the consent platform reports a no" for purpose, allowed in reported.items() if not allowed}
+    if facts.get("gpc") is not False:
+        gone |= dict.fromkeys(settings.gpc, "Global Privacy Control")
+    return gone
+
+
+def may_profile(permissions: Mapping[str, Permission]) -> bool:
+    """Whether a personal score may be computed."""
     allowed = permissions.get(PROFILING)
-    return allowed is not None and allowed.allowed and facts.get("gpc") is not True
+    return allowed is not None and allowed.allowed
 
 
-def mood(release: Release, facts: Facts, history: History, moment: str | None = None) -> Mood:
+def readable(release: Release, facts: Facts, emotion: Permission | None) -> Facts:
+    """The facts without what is felt, where the catalogue has a purpose for that and it is not permitted."""
+    if emotion is None or emotion.allowed:
+        return facts
+    return {name: value for name, value in facts.items() if name not in release.felt}
+
+
+def mood(
+    release: Release, facts: Facts, history: History, permissions: Mapping[str, Permission], moment: str | None = None
+) -> Mood:
     """What the release's emotion rules say; a rule that is not TRUE says nothing.
 
     A decision opened by a moment that reads what is felt sells nothing, whatever the rules say.
     """
+    facts = readable(release, facts, permissions.get(EMOTION))
     felt = [rule for rule, when in release.emotion if when.truth(facts, history) is True]
     return Mood(
         silence_sales=any(r.silence_sales for r in felt) or moment in release.felt_moments,
@@ -91,4 +113,4 @@ def _seated(
 
 
 def _sells(pick: Pick, view: View) -> bool:
-    return pick.candidate != NOTHING and bool(view.commercial[pick.candidate])
+    return pick.candidate != NOTHING and bool(view.spared[pick.candidate])

@@ -9,14 +9,14 @@ from decisioning.schema import FeatureName, Id, Strict, Value
 from decisioning.standing import ALL_CHANNELS, ConsentStatus
 
 Level = Literal["eligibility", "applicability", "suitability", "contact"]
-ProtectionKind = Literal["hardship", "vulnerability", "complaint", "bereavement", "arrears"]
+ProtectionKind = Literal["hardship", "vulnerability", "bereavement", "arrears", "complaint", "service-issue"]
 CapCount = Literal["action", "group", "issue", "channel", "customer"]
 CappedTier = Literal["service", "commercial"]
 Route = Literal["webhook", "stream"]
 ArmId = Literal["holdout", "no-levers", "propensity-only", "random"]
 Unit = Literal["person", "account"]
 
-REQUIRED_PROTECTIONS: tuple[ProtectionKind, ...] = ("hardship", "vulnerability", "complaint")
+REQUIRED_PROTECTIONS: tuple[ProtectionKind, ...] = get_args(ProtectionKind)
 """Kinds without which nothing may be sold."""
 
 
@@ -26,7 +26,8 @@ def _single(raw: Any) -> Any:
     return raw
 
 
-def _one_as_tuple(raw: Any) -> Any:
+def one_as_tuple(raw: Any) -> Any:
+    """A name that stands where a list may stand -> a list of it."""
     return (raw,) if isinstance(raw, str) else raw
 
 
@@ -38,9 +39,9 @@ class Attach(Strict):
     """`all`, or one of issue, group, action with a name or a list of names."""
 
     all: Literal[True] | None = None
-    issue: Annotated[tuple[Issue, ...], BeforeValidator(_one_as_tuple)] = ()
-    group: Annotated[tuple[Id, ...], BeforeValidator(_one_as_tuple)] = ()
-    action: Annotated[tuple[Id, ...], BeforeValidator(_one_as_tuple)] = ()
+    issue: Annotated[tuple[Issue, ...], BeforeValidator(one_as_tuple)] = ()
+    group: Annotated[tuple[Id, ...], BeforeValidator(one_as_tuple)] = ()
+    action: Annotated[tuple[Id, ...], BeforeValidator(one_as_tuple)] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -86,10 +87,10 @@ class Policy(Strict):
 
 
 class Protection(Strict):
-    """A reason to sell nothing: every commercial action is withheld unless `when` is definitely FALSE."""
+    """A reason to sell nothing, and to lend nothing: all that does is withheld unless `when` is definitely FALSE."""
 
     id: Id
-    kind: ProtectionKind
+    kind: Annotated[tuple[ProtectionKind, ...], BeforeValidator(one_as_tuple), Field(min_length=1)]
     when: Text
     description: str = ""
 
@@ -149,7 +150,7 @@ class EmotionRule(Strict):
     id: Id
     when: Text
     silence_sales: bool = False
-    let_through: Annotated[tuple[Id, ...], BeforeValidator(_one_as_tuple)] = ()
+    let_through: Annotated[tuple[Id, ...], BeforeValidator(one_as_tuple)] = ()
     tone: Id | None = None
     handover: Text | None = None
 
@@ -169,13 +170,13 @@ class MomentRule(Strict):
     """
 
     id: Id
-    on: Annotated[tuple[Id, ...], BeforeValidator(_one_as_tuple), Field(min_length=1)]
+    on: Annotated[tuple[Id, ...], BeforeValidator(one_as_tuple), Field(min_length=1)]
     when: Text
     channel: Id
-    placements: Annotated[tuple[Id, ...], BeforeValidator(_one_as_tuple), Field(min_length=1)]
+    placements: Annotated[tuple[Id, ...], BeforeValidator(one_as_tuple), Field(min_length=1)]
     wait_s: int = Field(default=0, ge=0, le=7 * 86_400)
     every_h: float = Field(default=24.0, ge=0, le=24 * 365)
-    deliver: Annotated[tuple[Route, ...], BeforeValidator(_one_as_tuple), Field(min_length=1)] = ("webhook", "stream")
+    deliver: Annotated[tuple[Route, ...], BeforeValidator(one_as_tuple), Field(min_length=1)] = ("webhook", "stream")
     description: str = ""
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from decisioning.arbitration import NOTHING, Pick
 from decisioning.arms import used
-from decisioning.content import render
+from decisioning.content import disclosure, render
 from decisioning.decision import Ask, Decision, Known, Scores, iso
 from decisioning.ethics import Mood
 from decisioning.reasons import reasons
@@ -41,6 +41,13 @@ class Run:
     arm: str
 
     @property
+    def degraded(self) -> list[str]:
+        """What the decision had to do without; `transparency`: the model, where an issue asks for a clearer one."""
+        stated = self.scores.transparency
+        opaque = stated is not None and bool((stated < self.screened.view.floor[self.rows]).any())
+        return list(dict.fromkeys((*self.known.degraded, *(("transparency",) if opaque else ()))))
+
+    @property
     def served_by(self) -> str:
         """The model that scored, or the catalogue's priors where none did."""
         return self.model if self.screened.profiled else "prior@0"
@@ -62,7 +69,7 @@ def sealed(run: Run, picks: Sequence[Pick], paused: tuple[str, ...], supersedes:
         "model": run.model,
         "paused": list(paused),
         "supersedes": supersedes,
-        "degraded": list(known.degraded),
+        "degraded": run.degraded,
         "facts": dict(sorted(run.facts.items())),
         "permissions": {p: a.cites for p, a in sorted(run.screened.permissions.items()) if a.allowed},
         "scores": _scores(run, chosen),
@@ -92,6 +99,7 @@ def _scores(run: Run, chosen: Sequence[Pick]) -> dict[str, Any]:
         "propensity": run.scores.propensity.tolist(),
         "evidence": run.scores.evidence.tolist(),
         "factors": {str(c): list(names) for i, c, names in factors if i in shown},
+        **({} if run.scores.transparency is None else {"transparency": run.scores.transparency.tolist()}),
     }
 
 
@@ -125,11 +133,12 @@ def _offer(run: Run, pick: Pick, n: int) -> dict[str, Any]:
         "priority": worth.priority_of(i, float(propensity[row])),
         "probability": pick.probability,
         "tone": tone,
-        "automation": action.automation,
+        "automation": action.by_whom,
         "content": content,
         "content_ref": view.treatments[i].content_ref,
         "expires_at": iso(_expires_us(run, i)),
         "reasons": used(why, run.arm, action.tier),
+        **({"review": action.review, "contest": action.contest} if action.significant else {}),
     }
 
 
@@ -183,8 +192,16 @@ def _answer(
         "model": run.served_by,
         "release": run.release.hash,
         "supersedes": supersedes,
-        "degraded": list(run.known.degraded),
+        "degraded": run.degraded,
+        **_disclosure(run),
     }
+
+
+def _disclosure(run: Run) -> dict[str, str]:
+    """What has to be said where a machine speaks; nothing where it does not."""
+    if not (run.ask.machine or run.screened.view.channel.machine):
+        return {}
+    return {"disclosure": disclosure(run.release.catalogue.settings, run.locale)}
 
 
 def _why_empty(run: Run, pick: Pick) -> str:

@@ -8,13 +8,14 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from decisioning.actions import Action, Amount, Channel, Treatment, full_id
+from decisioning.actions import Action, Amount, Basis, Channel, Treatment, full_id
 from decisioning.catalogue import Catalogue, read, unpack
 from decisioning.content import placeholders
+from decisioning.countries import MediumRule
 from decisioning.errors import NotFound, RequestError
 from decisioning.policies import Cap, EmotionRule, MomentRule
-from decisioning.rules import Expression, Rule, compile_expression, compile_rule
-from decisioning.schema import BUILT_IN, FeatureSchema
+from decisioning.rules import Expression, History, Rule, compile_expression, compile_rule
+from decisioning.schema import BUILT_IN, Facts, FeatureSchema
 
 TIERS = {"mandatory": 0, "service": 1, "commercial": 2}
 LEVELS = ("eligibility", "applicability", "suitability", "contact")
@@ -75,16 +76,18 @@ class CompiledCap:
 class View:
     """The candidates of one channel as columns of length k, in order of treatment id.
 
-    `held`: help that only the emotion layer lets through.
+    `rule`: what the country asks of marketing here. `spared`: what sells or lends. `held`: help that only the emotion
+    layer lets through. `claims`: per kind and fact that a text needs for it. `floor`: how transparent a model must be.
     """
 
     channel: Channel
+    rule: MediumRule | None
     candidates: NDArray[np.int64]
     actions: tuple[Action, ...]
     treatments: tuple[Treatment, ...]
     ids: tuple[str, ...]
     tier: NDArray[np.int8]
-    commercial: Mask
+    spared: Mask
     held: Mask
     of_account: Mask
     needs_person: Mask
@@ -94,6 +97,7 @@ class View:
     purposes: tuple[tuple[str, Mask], ...]
     gates: tuple[Gate, ...]
     placeholders: tuple[tuple[str, Mask], ...]
+    claims: tuple[tuple[str, str, Mask], ...]
     caps: tuple[CompiledCap, ...]
     of_action: Mapping[str, tuple[int, ...]]
     value: Amounts
@@ -101,6 +105,7 @@ class View:
     weights: tuple[Weight, ...]
     levered: NDArray[np.int64]
     prior: NDArray[np.float64]
+    floor: NDArray[np.int8]
     group: NDArray[np.int64]
     action: NDArray[np.int64]
 
@@ -159,6 +164,28 @@ class Release:
         return self.actions[name]
 
     @cached_property
+    def adult(self) -> Rule | None:
+        """TRUE of whoever is old enough to be profiled; None where the catalogue names no age."""
+        settings = self.catalogue.settings
+        if settings.age_feature is None:
+            return None
+        stated = self.schema[settings.age_feature].dtype == "bool"
+        return self.rule(settings.age_feature if stated else f"{settings.age_feature} >= {settings.adult_age}")
+
+    @cached_property
+    def soft_opt_ins(self) -> Mapping[str, tuple[Rule, Rule]]:
+        """Basis id -> what must be TRUE for it to hold."""
+        conditions = {b.id: b.soft_opt_in for b in self.catalogue.bases}
+        return {n: (self.rule(s.customer), self.rule(s.opt_out_offered)) for n, s in conditions.items() if s}
+
+    def bases(self, facts: Facts, history: History) -> tuple[Basis, ...]:
+        """The bases of the catalogue; soft opt-ins only where their conditions are TRUE."""
+        if not self.soft_opt_ins:
+            return self.catalogue.bases
+        failed = {n for n, w in self.soft_opt_ins.items() if any(r.truth(facts, history) is not True for r in w)}
+        return tuple(b for b in self.catalogue.bases if b.id not in failed)
+
+    @cached_property
     def emotion(self) -> tuple[tuple[EmotionRule, Rule], ...]:
         """The rules of the emotion layer, in order of id."""
         return tuple((e, self.rule(e.when)) for e in self.catalogue.emotion)
@@ -168,6 +195,11 @@ class Release:
         if name not in self._moments:
             raise NotFound("moment", "no such moment in this release")
         return self._moments[name]
+
+    @cached_property
+    def felt(self) -> frozenset[str]:
+        """Features that say what somebody feels."""
+        return frozenset(f.name for f in self.schema.features.values() if "emotion" in f.tags)
 
     @cached_property
     def felt_moments(self) -> frozenset[str]:
@@ -198,21 +230,23 @@ def _compile_view(release: Release, channel: Channel) -> View:
     held = {name for rule in catalogue.emotion for name in rule.let_through}
     return View(
         channel=channel,
+        rule=_country_rule(catalogue, channel),
         candidates=np.asarray(index, dtype=np.int64),
         actions=actions,
         treatments=treatments,
         ids=tuple(full_id(a, t) for a, t in zip(actions, treatments, strict=True)),
         tier=np.fromiter((TIERS[a.tier] for a in actions), np.int8, k),
-        commercial=_mask(actions, lambda a: a.commercial),
+        spared=_mask(actions, lambda a: a.spared),
         held=_mask(actions, lambda a: a.id in held),
         of_account=_mask(actions, lambda a: a.scope == "account"),
-        needs_person=_mask(actions, lambda a: a.automation != "automatic" and not channel.human),
+        needs_person=_mask(actions, lambda a: a.by_whom != "automatic" and not channel.human),
         placements={p: np.fromiter((p in t.placements for t in treatments), np.bool_, k) for p in channel.placements},
         starts_us=np.fromiter((a.starts_us or 0 for a in actions), np.int64, k),
         ends_us=np.fromiter((FOREVER_US if a.ends_us is None else a.ends_us for a in actions), np.int64, k),
         purposes=_purposes(actions, channel),
         gates=tuple(_gates(release, actions)),
         placeholders=_placeholders(treatments),
+        claims=_claims(treatments),
         caps=tuple(_caps(catalogue.caps, actions, channel, release.actions)),
         of_action=_by_action(actions),
         value=_amounts([a.value for a in actions], points, release),
@@ -220,9 +254,15 @@ def _compile_view(release: Release, channel: Channel) -> View:
         weights=tuple(_weights(release, actions)),
         levered=np.asarray([i for i, a in enumerate(actions) if a.lever], dtype=np.int64),
         prior=np.fromiter((catalogue.prior(a) for a in actions), np.float64, k),
+        floor=np.fromiter((catalogue.settings.transparency.get(a.issue, 1) for a in actions), np.int8, k),
         group=np.fromiter((groups[a.group] for a in actions), np.int64, k),
         action=np.fromiter((order[a.id] for a in actions), np.int64, k),
     )
+
+
+def _country_rule(catalogue: Catalogue, channel: Channel) -> MediumRule | None:
+    rules = next((r for r in catalogue.country_rules if r.id == catalogue.settings.country_rules), None)
+    return rules.about(channel.medium) if rules and channel.direction == "outbound" else None
 
 
 def _mask(actions: Iterable[Action], test: Callable[[Action], bool]) -> Mask:
@@ -248,9 +288,9 @@ def _needing(purpose: str, actions: tuple[Action, ...], channel: Channel) -> Mas
 def _gates(release: Release, actions: tuple[Action, ...]) -> Iterable[Gate]:
     """Protections first, then policies by level and id; those that concern no candidate here are left out."""
     for protection in release.catalogue.protections:
-        sells = _mask(actions, lambda a: a.commercial)
-        if sells.any():
-            yield Gate(f"protection:{protection.id}", release.rule(protection.when), True, sells)
+        spared = _mask(actions, lambda a: a.spared)
+        if spared.any():
+            yield Gate(f"protection:{protection.id}", release.rule(protection.when), True, spared)
     for policy in sorted(release.catalogue.policies, key=lambda p: (LEVELS.index(p.level), p.id)):
         members = _mask(actions, policy.attach.covers)
         if members.any():
@@ -262,6 +302,12 @@ def _placeholders(treatments: tuple[Treatment, ...]) -> tuple[tuple[str, Mask], 
     needs = [placeholders(t) for t in treatments]
     names = sorted(set().union(*needs)) if needs else []
     return tuple((n, np.asarray([n in need for need in needs], dtype=np.bool_)) for n in names)
+
+
+def _claims(treatments: tuple[Treatment, ...]) -> tuple[tuple[str, str, Mask], ...]:
+    stated = [{(kind, name) for kind, name in t.claims if name is not None} for t in treatments]
+    pairs = sorted(set().union(*stated)) if stated else []
+    return tuple((k, n, np.asarray([(k, n) in one for one in stated], dtype=np.bool_)) for k, n in pairs)
 
 
 def _caps(

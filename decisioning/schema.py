@@ -8,13 +8,36 @@ from pydantic import Field
 from decisioning.signals import SignalFeature
 from decisioning.spec import FeatureName, Id, Strict, Tag, Value
 
-__all__ = ["Dtype", "Facts", "Feature", "FeatureName", "FeatureSchema", "Id", "Source", "Strict", "Tag", "Value"]
+__all__ = [
+    "Dtype",
+    "Facts",
+    "Feature",
+    "FeatureName",
+    "FeatureSchema",
+    "Id",
+    "Source",
+    "SpecialCategory",
+    "Strict",
+    "Tag",
+    "Value",
+]
 
 Facts = Mapping[str, Value | None]
 
 Dtype = Literal["float", "int", "bool", "string", "enum", "timestamp"]
 Source = Literal["profile", "signal", "context", "model"]
 
+SpecialCategory = Literal[
+    "ethnic-origin",
+    "political-opinions",
+    "religion",
+    "trade-union",
+    "genetics",
+    "biometrics",
+    "health",
+    "sex-life",
+]
+"""What Art. 9(1) GDPR protects."""
 NEVER_SELLS: frozenset[Tag] = frozenset({"emotion", "special-category"})
 NEVER_LEARNED: frozenset[Tag] = NEVER_SELLS | {"proxy", "identifier"}
 
@@ -24,7 +47,8 @@ class Feature(Strict):
 
     `signal`: how one of source `signal` is computed. `max_age_s`: older than this, a value of the profile, or the
     last one of a signal, is UNKNOWN. `after_outcome`: known only once the outcome is, so never a model input.
-    `asserted_by`: the value was stated by this person, not measured (refused in prod).
+    `asserted_by`: the value was stated by this person, not measured (refused in prod). `proxy_for`: the special
+    categories that it gives away; it is kept from everything that those are kept from.
     """
 
     name: FeatureName
@@ -36,6 +60,7 @@ class Feature(Strict):
     min: float | None = None
     max: float | None = None
     tags: tuple[Tag, ...] = ()
+    proxy_for: tuple[SpecialCategory, ...] = ()
     max_age_s: int | None = Field(default=None, gt=0)
     model_input: bool = True
     after_outcome: bool = False
@@ -49,13 +74,20 @@ class Feature(Strict):
             self.model_input
             and not self.after_outcome
             and self.dtype in ("float", "int", "bool", "enum")
+            and not self.proxy_for
             and not NEVER_LEARNED.intersection(self.tags)
         )
 
     @property
     def may_sell(self) -> bool:
         """Whether price, value, lever, weight or a commercial action's eligibility may read it (invariant 6)."""
-        return not NEVER_SELLS.intersection(self.tags)
+        return self.kept_back is None
+
+    @property
+    def kept_back(self) -> str | None:
+        """Why it may not sell, in the catalogue's words; None where it may."""
+        tag = next((t for t in ("emotion", "special-category") if t in self.tags), None)
+        return f"tagged `{tag}`" if tag else f"a proxy for `{self.proxy_for[0]}`" if self.proxy_for else None
 
 
 BUILT_IN: tuple[Feature, ...] = (

@@ -1,5 +1,6 @@
 """Every filter, ANDed: who passes, and for everyone else the first gate that stopped them. Filters only narrow."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 
@@ -10,7 +11,7 @@ from decisioning.arbitration import Limits
 from decisioning.consent import Permission, permissions
 from decisioning.contact import history_of, limits, quiet, suppressed
 from decisioning.decision import Known, Withheld
-from decisioning.ethics import may_profile
+from decisioning.ethics import may_profile, taken_away
 from decisioning.release import Gate, Mask, Release, View
 from decisioning.rules import History
 from decisioning.schema import Facts, Value
@@ -51,6 +52,11 @@ class Screened:
         """Bool (k,): asked for, and every permit TRUE, every deny gate definitely FALSE."""
         return self.sieve.alive
 
+    def cites(self, candidate: int) -> dict[str, str]:
+        """The records that permit a candidate, by purpose."""
+        needed = (purpose for purpose, members in self.view.purposes if members[candidate])
+        return {p: cited for p in needed if (cited := self.permissions[p].cites) is not None}
+
     @property
     def withheld(self) -> tuple[Withheld, ...]:
         """Everyone else, with the gate that stopped them."""
@@ -58,21 +64,45 @@ class Screened:
         return tuple(Withheld(self.view.ids[i], *self.sieve.stops[self.sieve.stopped_by[i]]) for i in stopped)
 
 
+def allowed_now(
+    release: Release, view: View, known: Known, reported: Mapping[str, bool], facts: Facts, now_us: int
+) -> dict[str, Permission]:
+    """Every purpose's permission for this request: what is on record, less what the request takes away."""
+    history = history_of(release, known, now_us)
+    return permissions(
+        known.person,
+        release.purposes,
+        view.channel.id,
+        release.bases(facts, history),
+        now_us,
+        taken=taken_away(release, reported, facts, history),
+        rule=view.rule,
+    )
+
+
 def screen(
-    release: Release, view: View, asked: Mask, known: Known, facts: Facts, now_us: int, paused: frozenset[str]
+    release: Release,
+    view: View,
+    asked: Mask,
+    known: Known,
+    facts: Facts,
+    now_us: int,
+    paused: frozenset[str],
+    reported: Mapping[str, bool],
 ) -> Screened:
-    """Screens the candidates of `view` that some placement asked for, bool (k,)."""
+    """Screens the candidates of `view` that some placement asked for, bool (k,).
+
+    :param reported: what a consent platform reports, by purpose
+    """
     sieve = _Sieve(asked.copy(), np.full(len(view), -1, dtype=np.int64))
-    allowed = permissions(known.person, release.purposes, view.channel.id, release.catalogue.bases, now_us)
-    profiled = may_profile(allowed, facts)
+    allowed = allowed_now(release, view, known, reported, facts, now_us)
+    profiled = may_profile(allowed)
     _standing_gates(sieve, view, known, now_us, paused)
     _consent_gates(sieve, view, allowed)
     history = history_of(release, known, now_us)
     _rule_gates(sieve, view, facts, history)
     room = _contact_gates(sieve, release, view, known, facts, now_us)
-    for name, members in view.placeholders:
-        if _unknown(facts.get(name)):
-            sieve.stop(members, f"placeholder:{name}", "the text names a fact that is not known", {name: None})
+    _content_gates(sieve, view, facts, now_us)
     value = worth(view, sieve.alive, facts, profiled, now_us, history)
     return Screened(view, profiled, allowed, value, room, asked, sieve)
 
@@ -96,6 +126,9 @@ def _consent_gates(sieve: _Sieve, view: View, allowed: dict[str, Permission]) ->
         permission = allowed[purpose]
         if not permission.allowed:
             sieve.stop(members, f"consent:{purpose}", permission.why)
+        elif permission.groups is not None:
+            others = np.asarray([a.group not in permission.groups for a in view.actions], dtype=np.bool_)
+            sieve.stop(members & others, f"consent:{purpose}", f"{permission.cites} is about other products")
 
 
 def _rule_gates(sieve: _Sieve, view: View, facts: Facts, history: History) -> None:
@@ -133,6 +166,17 @@ def _contact_gates(sieve: _Sieve, release: Release, view: View, known: Known, fa
     return room
 
 
+def _content_gates(sieve: _Sieve, view: View, facts: Facts, now_us: int) -> None:
+    """Texts that need a fact which is not known, or claim what no fact proves."""
+    for name, members in view.placeholders:
+        if _unknown(facts.get(name)):
+            sieve.stop(members, f"placeholder:{name}", "the text names a fact that is not known", {name: None})
+    for kind, name, members in view.claims:
+        value = facts.get(name)
+        if not _proven(value, now_us if kind == "deadline" else 0):
+            sieve.stop(members, f"claim:{kind}", "the text claims what this fact does not prove", {name: value})
+
+
 def _only(members: tuple[int, ...], view: View) -> Mask:
     mask = np.zeros(len(view), dtype=np.bool_)
     mask[list(members)] = True
@@ -142,6 +186,12 @@ def _only(members: tuple[int, ...], view: View) -> Mask:
 def _verdict(truth: bool | None, gate: Gate) -> str:
     said = "unknown" if truth is None else str(truth).lower()
     return f"{'deny' if gate.deny else 'permit'} rule is {said}: {gate.rule.text}"
+
+
+def _proven(value: Value | None, above: int) -> bool:
+    """Whether something is left: of a stock above 0, of a time above now."""
+    known = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+    return known and float(value or 0) > above
 
 
 def _unknown(value: Value | None) -> bool:

@@ -4,7 +4,16 @@ import re
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import to_json
 
 from decisioning.actions import microseconds
@@ -38,6 +47,20 @@ def _plausible(name: str, moment: datetime | None) -> None:
         raise ValueError(f"{name}: expected a time between the years {EARLIEST_YEAR} and {LATEST_YEAR}")
 
 
+class ConsentSource(_Body):
+    """Where a consent comes from, and what proves it there: of a consent platform its TC string. A text is a kind."""
+
+    kind: Annotated[str, Field(min_length=1, max_length=128)]
+    record: Annotated[str, Field(min_length=1, max_length=16_384, pattern=r"^[\x21-\x7e]+$")] | None = None
+
+
+def _as_source(raw: object) -> object:
+    return {"kind": raw} if isinstance(raw, str) else raw
+
+
+Source = Annotated[ConsentSource, BeforeValidator(_as_source, json_schema_input_type=str | ConsentSource)]
+
+
 class ConsentIn(_Body):
     """One word of a customer or a visitor on a purpose.
 
@@ -49,7 +72,7 @@ class ConsentIn(_Body):
     purpose: Name
     channel: Name | None = None
     status: ConsentStatus
-    source: Annotated[str, Field(min_length=1, max_length=128)]
+    source: Source
     notice_version: Annotated[str, Field(max_length=64)] = ""
     occurred_at: AwareDatetime | None = None
     expires_at: AwareDatetime | None = None
@@ -70,7 +93,8 @@ class ConsentIn(_Body):
             "purpose": self.purpose,
             "channel": self.channel or ALL_CHANNELS,
             "status": self.status,
-            "source": self.source,
+            "source": self.source.kind,
+            **({"source_record": self.source.record} if self.source.record is not None else {}),
             "notice_version": self.notice_version,
             "expires_us": microseconds(self.expires_at) if self.expires_at else None,
             "asserted_by": None,

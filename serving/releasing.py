@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from decisioning import personas
 from decisioning.catalogue import load, pack
+from decisioning.countries import with_country_rules
 from decisioning.decision import Scorer
 from decisioning.errors import ConfigError, NotFound, Problem, Refused
 from decisioning.release import Release
@@ -69,7 +70,7 @@ def check(workspace: Workspace) -> dict[str, Any]:
 
 
 def _checked(workspace: Workspace) -> tuple[Release, bytes]:
-    files = read_files(workspace)
+    files = with_country_rules(read_files(workspace))
     packed = pack(files)
     compiled = Release.of(load(files, workspace.settings.environment), packed)
     verdicts = personas.run(compiled, *_scorer(workspace, compiled), now_us())

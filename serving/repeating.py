@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from decisioning.consent import permission
-from decisioning.decision import Known
+from decisioning.decision import Ask, Known, canonical
+from decisioning.engine import permissions_for
 from decisioning.release import Release
 
 
@@ -12,8 +12,6 @@ def still_permitted(record: dict[str, Any], release: Release, known: Known, now_
     subjects = [s for s in (known.person, known.account) if s is not None]
     if any(s.erased or s.restricted for s in subjects):
         return False
-    channel = record["request"]["channel"]
-    return all(
-        permission(known.person, release.purposes[p], channel, release.catalogue.bases, now_us).allowed
-        for p in record["permissions"]
-    )
+    ask = Ask.model_validate_json(canonical(record["request"]))
+    allowed = permissions_for(ask, known, release, now_us=now_us)
+    return all(allowed[p].allowed for p in record["permissions"])

@@ -69,7 +69,7 @@ def _decision_routes(app: FastAPI, brain: Brain) -> None:
     async def decisions(request: Request) -> Response:
         """What to do next for a customer."""
         started = time.perf_counter()
-        ask = parse(Ask, await read_body(request))
+        ask = _with_gpc(parse(Ask, await read_body(request)), request)
         if ask.moment is not None:
             raise RequestError("moment", "only the brain opens a decision for a moment")
         try:
@@ -102,6 +102,13 @@ def _decision_routes(app: FastAPI, brain: Brain) -> None:
     async def identity(request: Request) -> Response:
         """Whether an identifier (a cookie, a device, a hashed address) is this customer's."""
         return json_reply(await identities.record_identity(brain, parse(IdentityIn, await read_body(request))))
+
+
+def _with_gpc(ask: Ask, request: Request) -> Ask:
+    """The request with the browser's Global Privacy Control, which no `context.gpc` undoes."""
+    if request.headers.get("sec-gpc") != "1":
+        return ask
+    return ask.model_copy(update={"context": {**ask.context, "gpc": True}})
 
 
 def _customer_routes(app: FastAPI, brain: Brain) -> None:

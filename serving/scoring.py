@@ -20,11 +20,12 @@ PRIOR = "prior@0"
 
 
 def prior_scorer(release: Release) -> Scorer:
-    """Every candidate's catalogue prior, with no evidence behind it."""
+    """Every candidate's catalogue prior, with no evidence behind it, and nothing hidden."""
     prior = np.asarray([release.catalogue.prior(action) for action, _ in release.candidates], dtype=np.float64)
 
     def score(_: Facts, candidates: NDArray[np.int64]) -> Scores:
-        return Scores(prior[candidates], np.zeros(len(candidates)), ((),) * len(candidates))
+        n = len(candidates)
+        return Scores(prior[candidates], np.zeros(n), ((),) * n, np.full(n, 5, dtype=np.int8))
 
     return score
 
@@ -36,10 +37,12 @@ def model_scorer(release: Release, model: PropensityModel) -> Scorer:
         [model.treatment_code(int(i), t.id) for i, (_, t) in zip(actions, release.candidates, strict=True)],
         dtype=np.int64,
     )
+    transparency = model.transparency[actions]
     row_of = row_builder(release, model.feature_names)
 
     def score(facts: Facts, candidates: NDArray[np.int64]) -> Scores:
-        return Scores(*model.score(row_of(facts), actions[candidates], treatments[candidates]))
+        scored = model.score(row_of(facts), actions[candidates], treatments[candidates])
+        return Scores(*scored, transparency[candidates])
 
     score({}, np.arange(len(actions))[:1])  # what is prepared on first use is not the first customer's to wait for
     return score

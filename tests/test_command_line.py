@@ -22,7 +22,8 @@ PROFILE = "customer_id,age,monthly_fee_eur,contract\nc-1,40,40.5,monthly\nc-2,51
 SHOP = """
 id: shop
 about: A shop's own mailings.
-channels: [{id: email, direction: outbound, placements: [mail], counts_on: delivered}]
+settings: {country_rules: nl}
+channels: [{id: email, direction: outbound, medium: email, placements: [mail], counts_on: delivered}]
 purposes: [{id: marketing, notice_version: "2026-01"}]
 actions: [{id: shoes, issue: grow, group: fashion, title: New shoes, value: 10, window_days: 14}]
 assertions:
@@ -32,9 +33,9 @@ assertions:
     consents: [{purpose: marketing, channel: email}]
     features:
       - {name: adult, value: true}
-      - {name: hardship, value: false, protects: hardship}
-      - {name: vulnerable, value: false, protects: vulnerability}
-      - {name: complaint_open, value: false, protects: complaint}
+      - {name: hardship, value: false, protects: [hardship, arrears]}
+      - {name: vulnerable, value: false, protects: [vulnerability, bereavement]}
+      - {name: complaint_open, value: false, protects: [complaint, service-issue]}
 policies: [{id: adults-only, level: eligibility, attach: {issue: grow}, permit: adult}]
 files:
   - id: mailings

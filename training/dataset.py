@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 import pyarrow as pa
 
-from decisioning.catalogue import load, unpack
+from decisioning.catalogue import read, unpack
 from decisioning.release import Release
 from decisioning.schema import Facts, FeatureSchema
 from decisioning.standing import Contact, ContactState
@@ -325,7 +325,7 @@ class _Log:
     def _candidates(self, digest: str) -> tuple[tuple[str, frozenset[str]], ...]:
         """(action, placements) of every candidate of the release that decided."""
         if digest not in self._actions:
-            release = Release(load(unpack(self.ledger.get_release(digest))), digest)
+            release = Release(read(unpack(self.ledger.get_release(digest))), digest)
             self._actions[digest] = tuple((a.id, frozenset(t.placements)) for a, t in release.candidates)
         return self._actions[digest]
 

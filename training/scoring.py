@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from decisioning.actions import PROFILING
 from decisioning.consent import permission
 from decisioning.release import Release
+from decisioning.rules import Columns
 from decisioning.standing import Standing
 from features.ledger import Ledger
 from features.ledger.links import united
@@ -32,7 +35,10 @@ def write_scores(
     now_us: int,
     progress: Progress | None = None,
 ) -> dict[str, int]:
-    """Scores every customer with a profile, as of now; gives how many were scored and how many left out."""
+    """Scores every customer with a profile, as of now; gives how many were scored and how many left out.
+
+    Nobody is scored who is not known to be an adult, where the release says how to know.
+    """
     everyone = known_subjects(history)
     subjects = profiled(everyone, ledger, release, now_us)
     times = pa.repeat(pa.scalar(now_us, pa.int64()), len(subjects)).cast(TIME)
@@ -40,12 +46,18 @@ def write_scores(
     columns = columns_from_table(history.point_in_time(entities), release.schema)
     matrix = FeatureMatrix(release.schema)
     at = [matrix.names.index(name) for name in model.feature_names]
-    scores = model.scores(matrix.rows(columns, len(subjects))[:, at])
+    adult = _adult(release, columns, len(subjects))
+    scores = model.scores(matrix.rows(columns, len(subjects))[adult][:, at])
     history.import_profiles(
-        entities.append_column(feature, pa.array(scores)),
+        entities.filter(pa.array(adult)).append_column(feature, pa.array(scores)),
         (lambda done, total: progress(done, total, "scores")) if progress else None,
     )
-    return {"scored": len(subjects), "left_out": len(everyone) - len(subjects)}
+    return {"scored": len(scores), "left_out": len(everyone) - len(scores)}
+
+
+def _adult(release: Release, columns: Columns, n: int) -> NDArray[np.bool_]:
+    """Bool (n,): who may be profiled by age."""
+    return np.ones(n, dtype=np.bool_) if release.adult is None else release.adult.truth_column(columns, n).true
 
 
 def known_subjects(history: "History") -> list[str]:

@@ -16,7 +16,7 @@ from training.dataset import Dataset, Progress, build
 from training.evaluation.policies import PolicyValue, Question, Reward, as_log, greedy, model_propensities
 from training.evaluation.policies import evaluate as value_policies
 from training.frame import Bools, TrainingSet
-from training.model import RiskModel
+from training.model import PropensityModel, RiskModel
 from training.propensity import Recipe, fit
 from training.registry import SENTIMENT, Registry
 from training.reporting import Made, Result, cross_fitted, flat, mean_worth, measure, propensities, register
@@ -162,8 +162,8 @@ def evaluate(
 def promote(registry: Registry, release: Release, name: str = PROPENSITY, version: int | None = None) -> Result:
     """Makes a version the champion: the one named, else the challenger.
 
-    :raises Refused: there is no challenger, the release does not declare what the model reads, or the model of messages
-        does not beat the built-in scorer
+    :raises Refused: there is no challenger, the release does not declare what the model reads or asks for a more
+        transparent one, or the model of messages does not beat the built-in scorer
     :raises NotFound: there is no such version
     """
     if version is None:
@@ -181,11 +181,25 @@ def _check_promotion(registry: Registry, release: Release, name: str, version: i
         if not registry.load_sentiment(name, version).wins:
             raise Refused(f"{name}@{version} does not beat the built-in scorer: label more messages and train again")
         return
-    known = set(FeatureMatrix(release.schema).names)
-    missing = [f for f in registry.load(name, version).feature_names if f not in known]
+    known, model = set(FeatureMatrix(release.schema).names), registry.load(name, version)
+    missing = [f for f in model.feature_names if f not in known]
     if missing:
         few = ", ".join(missing[:5])
         raise Refused(f"{name}@{version} reads what this release does not declare ({few}): train again")
+    if name == PROPENSITY:
+        _check_transparency(model, release, f"{name}@{version}")
+
+
+def _check_transparency(model: PropensityModel, release: Release, called: str) -> None:
+    """Refused for a model that is less transparent than the issue of some action asks for."""
+    floors = release.catalogue.settings.transparency
+    for action in release.actions.values():
+        level = int(model.transparency[model.resolve(action.id, action.group)])
+        if level < (floor := floors.get(action.issue, 1)):
+            raise Refused(
+                f"{called} is of transparency {level} for {action.id}, and issue {action.issue} asks for {floor} of 5: "
+                "train it without trees, or lower `settings.transparency`"
+            )
 
 
 def check_inputs(release: Release, inputs: Sequence[str] | None) -> None:

@@ -14,6 +14,7 @@ left side, as in CEL. One customer (`truth`, `value`) and a column of customers 
 
 from decisioning.rules.analysis import never_true
 from decisioning.rules.column import ColumnHistory, Columns, KleeneColumn, columns_of
+from decisioning.rules.direction import Direction, Directions, Fact, directions
 from decisioning.rules.errors import RuleError, did_you_mean
 from decisioning.rules.formula import Expression, Rule, compile_expression, compile_rule
 from decisioning.rules.single import History
@@ -21,7 +22,10 @@ from decisioning.rules.single import History
 __all__ = [
     "ColumnHistory",
     "Columns",
+    "Direction",
+    "Directions",
     "Expression",
+    "Fact",
     "History",
     "KleeneColumn",
     "Rule",
@@ -30,5 +34,6 @@ __all__ = [
     "compile_expression",
     "compile_rule",
     "did_you_mean",
+    "directions",
     "never_true",
 ]

@@ -78,7 +78,7 @@ def _protections(plan: Plan) -> Iterator[Record]:
         for f in assertion.features:
             if f.protects:
                 when = f.name if isinstance(f.value, bool) else f'{f.name} != "{f.value}"'
-                yield {"id": f.name.replace("_", "-"), "kind": f.protects, "when": when}
+                yield {"id": f.name.replace("_", "-"), "kind": list(f.protects), "when": when}
 
 
 def _bases(plan: Plan) -> Iterator[Record]:

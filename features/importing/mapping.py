@@ -20,7 +20,7 @@ from decisioning.actions import (
     Suppression,
     Text,
 )
-from decisioning.policies import Cap, ChannelOrAll, Policy, Protection, ProtectionKind
+from decisioning.policies import Cap, ChannelOrAll, Policy, Protection, ProtectionKind, one_as_tuple
 from decisioning.schema import Dtype, FeatureName, Id, Strict, Tag, Value
 from decisioning.standing import ALL_CHANNELS, ConsentStatus
 
@@ -263,7 +263,7 @@ class AssertedFeature(Strict):
     value: Value
     values: tuple[str, ...] = ()
     tags: tuple[Tag, ...] = ()
-    protects: ProtectionKind | None = None
+    protects: Annotated[tuple[ProtectionKind, ...], BeforeValidator(one_as_tuple)] = ()
     description: str = ""
 
 

@@ -11,7 +11,7 @@ CHANNEL = "web"
 PLACEMENTS = [{"name": "hero", "limit": 1}, {"name": "sidebar", "limit": 2}]
 
 NAMED = ("age", "monthly_fee_eur", "tenure_months", "arrears_eur")
-FLAGS = ("hardship", "vulnerable", "open_complaint")
+FLAGS = ("hardship", "vulnerable", "open_complaint", "in_arrears", "bereaved")
 LEARNED: tuple[str, ...] = (*NAMED, *(f"usage_{i:02d}" for i in range(N_LEARNED - len(NAMED))))
 """The model's features; all numbers, so that each is one column."""
 
@@ -26,15 +26,16 @@ def group_of(n: int) -> str:
     return f"group-{n % N_GROUPS:02d}"
 
 
-def files() -> dict[str, str]:
+def files(n_policies: int = N_POLICIES) -> dict[str, str]:
     """Path below catalogue/ -> YAML."""
-    sections = {"settings": _settings(), "features": _features(), "actions": _actions(), "policies": _policies()}
+    policies = _policies(n_policies)
+    sections = {"settings": _settings(), "features": _features(), "actions": _actions(), "policies": policies}
     return {f"{name}.yaml": yaml.safe_dump(section, sort_keys=False) for name, section in sections.items()}
 
 
 def _settings() -> dict[str, object]:
     return {
-        "settings": {"locales": ["en", "nl"], "max_per_group": 1, "priors": {"default": 0.02}},
+        "settings": {"locales": ["en", "nl"], "age_feature": "age", "max_per_group": 1, "priors": {"default": 0.02}},
         "purposes": [
             {"id": "marketing", "notice_version": "2026-01", "max_age_days": 730},
             {"id": "profiling", "notice_version": "2026-01"},
@@ -86,7 +87,7 @@ def _action(n: int) -> dict[str, object]:
     }
 
 
-def _policies() -> dict[str, object]:
+def _policies(count: int) -> dict[str, object]:
     everyone = [
         {"id": "adults-only", "level": "eligibility", "attach": "all", "permit": "age >= 18"},
         {"id": "no-debt", "level": "suitability", "attach": "all", "deny": "default(arrears_eur, 0.0) > 50.0"},
@@ -98,11 +99,13 @@ def _policies() -> dict[str, object]:
         },
     ]
     return {
-        "policies": [*everyone, *(_policy(n) for n in range(N_POLICIES - len(everyone)))],
+        "policies": [*everyone, *(_policy(n) for n in range(count - len(everyone)))],
         "protections": [
             {"id": "hardship", "kind": "hardship", "when": "hardship"},
             {"id": "vulnerable", "kind": "vulnerability", "when": "vulnerable"},
-            {"id": "complaint", "kind": "complaint", "when": "open_complaint"},
+            {"id": "complaint", "kind": ["complaint", "service-issue"], "when": "open_complaint"},
+            {"id": "arrears", "kind": "arrears", "when": "in_arrears"},
+            {"id": "bereavement", "kind": "bereavement", "when": "bereaved"},
         ],
         "caps": [
             {"id": "per-action", "count": "action", "limit": 500, "window_days": 7},
@@ -114,7 +117,8 @@ def _policies() -> dict[str, object]:
 
 def _policy(n: int) -> dict[str, object]:
     """Permits and denies in turn, about a group, an issue or everybody; true of any customer of this world."""
-    feature, other = LEARNED[4 + n], LEARNED[31 + n]
+    usage = LEARNED[len(NAMED) :]
+    feature, other = usage[n % len(usage)], usage[(n + 27) % len(usage)]
     attach: object = ("all", {"group": group_of(n % N_GROUPS)}, {"issue": ["grow", "retain"]})[n % 3]
     level = ("eligibility", "applicability", "suitability")[n % 3]
     if n % 2:

@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 from pydantic_core import from_json
 
+from decisioning.catalogue import load, pack
 from decisioning.decision import Ask, Decision, Known, canonical
 from decisioning.engine import decide, screened_for
 from decisioning.release import Release
+from decisioning.standing import Consent, Standing
 from features.ledger import Ledger, now_us
 from serving.contract import parse
 from serving.runtime import Brain, new_id
@@ -21,6 +23,7 @@ from tests.serving.server import Server
 PER_SECOND = 150.0
 WARM, CLOSED, OPEN = 300, 1000, 1500
 IN_PROCESS = 1500
+MANY_RULES = 60
 PATH = "/v1/decisions"
 
 
@@ -146,6 +149,23 @@ def _steps(made: World, brain: Brain) -> Figures:
     }
 
 
+def _many_rules(made: World) -> Figures:
+    """Screening alone over all customers, with twice the rules of the other measures."""
+    files = {f"catalogue/{name}": text for name, text in catalogue.files(MANY_RULES).items()}
+    release, at_us = Release.of(load(files), pack(files)), now_us()
+    assert len(release.view(catalogue.CHANNEL).gates) >= MANY_RULES
+    words = tuple(
+        Consent(purpose, "*", "granted", "bench", "2026-01", at_us - 1, None, n)
+        for n, purpose in enumerate(("marketing", "profiling"))
+    )
+    flags = dict.fromkeys(catalogue.FLAGS, False)
+    profiles = (dict(zip(catalogue.LEARNED, row, strict=True)) for row in made.rows.tolist())
+    known = [Known({**p, **flags, "age": int(p["age"])}, Standing("s", 2, words)) for p in profiles]
+    ask = parse(Ask, made.request(0, "rules"))
+    assert screened_for(ask, known[0], release, now_us=at_us).permitted.all()
+    return _timed("rules_screen", lambda n: screened_for(ask, known[n], release, now_us=at_us))
+
+
 def _decide(brain: Brain, ask: Ask, known: Known, at_us: int, decision_id: str) -> Decision:
     snapshot = brain.snapshot
     return decide(
@@ -189,6 +209,7 @@ SPEED = Suite(
         Measure("a plain Request deployment", _plain),
         Measure("feast serve, then mlflow models serve", _stock),
         Measure("the steps within the process", _in_process),
+        Measure(f"screening with {MANY_RULES} rules", _many_rules),
     ),
     lines=(
         Line("empty endpoint, one connection, median", "empty_closed_median_ms"),
@@ -209,6 +230,8 @@ SPEED = Suite(
         Line("decide(), p99", "decide_p99_ms"),
         Line("  of it screening, median", "screen_median_ms"),
         Line("  of it scoring, median", "score_median_ms"),
+        Line(f"screening of 100 actions, {MANY_RULES} rules, median", "rules_screen_median_ms"),
+        Line(f"screening of 100 actions, {MANY_RULES} rules, p99", "rules_screen_p99_ms", None, 1.0),
         Line("reading ledger and profile, median", "read_median_ms"),
         Line("parsing the request, median", "parse_median_ms"),
         Line("record to bytes, median", "bytes_median_ms"),

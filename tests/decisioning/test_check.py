@@ -10,11 +10,14 @@ from decisioning.catalogue import load
 from decisioning.errors import ConfigError, Problem
 
 CASES: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "mistakes.yaml").read_text("utf-8"))
-REST = """purposes: [{id: marketing, notice_version: "1"}, {id: service, notice_version: "1"}]
-settings: {locales: [nl, en], time_zone: Europe/Amsterdam}
+REST = """purposes:
+  - {id: marketing, notice_version: "1"}
+  - {id: service, notice_version: "1"}
+  - {id: emotion, notice_version: "1"}
+settings: {locales: [nl, en], time_zone: Europe/Amsterdam, age_feature: age}
 channels:
   - {id: web, direction: inbound, placements: [hero, sidebar]}
-  - {id: email, direction: outbound, placements: [mail]}
+  - {id: email, direction: outbound, placements: [mail], medium: email}
   - {id: agent, direction: inbound, placements: [suggestion], human: true}
 signals:
   - {id: login, retention_days: 30}
@@ -31,17 +34,16 @@ features:
   - {name: fee_eur, dtype: float, unit: EUR, min: 0, max: 500}
   - {name: plan, dtype: enum, values: [basic, plus]}
   - {name: since, dtype: timestamp}
-  - {name: hardship, dtype: bool}
+  - {name: hardship, dtype: bool, model_input: false}
   - {name: mood, dtype: float, tags: [emotion]}
   - {name: illness, dtype: bool, tags: [special-category]}
   - {name: mood_score, dtype: float, source: model, tags: [emotion]}
 actions:
   - {id: tv-bundle, issue: grow, group: tv, tier: commercial, value: 9}
-  - {id: fix-router, issue: service, group: help, tier: service, value: 1}
+  - {id: fix-router, issue: service, group: help, tier: service, value: 1, purposes: [service]}
 protections:
   - {id: hardship, kind: hardship, when: hardship}
-  - {id: vulnerability, kind: vulnerability, when: hardship}
-  - {id: complaint, kind: complaint, when: hardship}
+  - {id: other, kind: [vulnerability, bereavement, arrears, complaint, service-issue], when: hardship}
 """
 
 
@@ -68,7 +70,7 @@ def test_everything_is_found_in_one_pass() -> None:
 features: [{name: new, dtype: flaot}]
 channels: [{id: new, direction: inbound}]
 actions:
-  - {id: new, issue: service, group: new, tier: service, value: 1, treatments: [
+  - {id: new, issue: service, group: new, tier: service, value: 1, purposes: [service], treatments: [
       {id: x, channel: new, placements: [any], content_ref: a},
       {id: y, channel: old, placements: [any], content_ref: a}]}
   - {id: newer, issue: service, group: newer, tier: service}
@@ -103,6 +105,7 @@ actions:
     group: help
     tier: service
     value: 1
+    purposes: [service]
     lever: [{factor: 2, until: 2026-01-01}, {factor: 3, from: 2026-01-01, until: 2026-02-01}]
     supersedes: fix-router
     treatments:
@@ -124,5 +127,7 @@ def test_what_is_right_up_to_the_edge_is_accepted() -> None:
 
 
 def test_caps_on_sales_may_wait_for_sales() -> None:
-    service = "actions: [{id: new, issue: service, group: help, tier: service, value: 1}]\n"
-    assert load({"a.yaml": service + "caps: [{id: new, count: action, limit: 1, window_days: 1}]"}).caps
+    purposes = "purposes: [{id: service, notice_version: '1'}]\n"
+    action = "{id: new, issue: service, group: help, tier: service, value: 1, purposes: [service]}"
+    caps = "caps: [{id: new, count: action, limit: 1, window_days: 1}]"
+    assert load({"a.yaml": f"{purposes}actions: [{action}]\n{caps}"}).caps

@@ -16,10 +16,11 @@ SHOP = """
 id: shop
 about: A shop's own mailings.
 time_zone: Europe/Amsterdam
+settings: {country_rules: nl, age_feature: age}
 purposes:
   - {id: marketing, notice_version: "2026-01"}
 channels:
-  - {id: email, direction: outbound, placements: [mail], counts_on: delivered}
+  - {id: email, direction: outbound, medium: email, placements: [mail], counts_on: delivered}
 actions:
   - {id: shoes, issue: grow, group: fashion, title: New shoes, value: 10, window_days: 30}
   - {id: coats, issue: grow, group: fashion, title: Coats, value: 20, window_days: 30}
@@ -31,9 +32,9 @@ assertions:
     since: 2026-01-01
     consents: [{purpose: marketing, channel: email}]
     features:
-      - {name: hardship, value: false, protects: hardship}
-      - {name: vulnerable, value: false, protects: vulnerability}
-      - {name: complaint_open, value: false, protects: complaint}
+      - {name: hardship, value: false, protects: [hardship, arrears]}
+      - {name: vulnerable, value: false, protects: [vulnerability, bereavement]}
+      - {name: complaint_open, value: false, protects: [complaint, service-issue]}
 files:
   - id: customers
     subject: {column: customer}

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from decisioning.catalogue import load
 from decisioning.errors import ConfigError, Refused
+from decisioning.policies import REQUIRED_PROTECTIONS
 from decisioning.source import parse
 from features.importing import (
     assign_paths,
@@ -85,7 +86,7 @@ def test_the_catalogue_holds_ranges_values_and_assertions(tmp_path: Path) -> Non
     assert features["plan"].values == ("basic", "plus")
     assert features["hardship"].asserted_by == "A. Jansen"
     assert not features["hardship"].learnable
-    assert {p.kind for p in catalogue.protections} == {"hardship", "vulnerability", "complaint"}
+    assert {k for p in catalogue.protections for k in p.kind} == set(REQUIRED_PROTECTIONS)
     shoes = next(a for a in catalogue.actions if a.id == "shoes")
     assert shoes.outcomes.positive == ("bought",)
     assert [t.channel for t in shoes.treatments] == ["email"]
@@ -117,9 +118,7 @@ def test_what_the_workspace_declares_already_is_not_declared_again(tmp_path: Pat
         "purposes.yaml": 'purposes: [{id: marketing, notice_version: "mine"}]\n',
         "settings.yaml": "settings: {locales: [nl]}\n",
     }
-    plan = planned(
-        tmp_path, SHOP.replace("time_zone: Europe", "settings: {locales: [nl], max_per_group: 2}\ntime_zone: Europe")
-    )
+    plan = planned(tmp_path, SHOP.replace("settings: {", "settings: {locales: [nl], max_per_group: 2, "))
     catalogue = load(catalogue_files(plan, mine))
     assert [p.notice_version for p in catalogue.purposes] == ["mine"]
     assert catalogue.settings.max_per_group == 2

@@ -162,7 +162,7 @@ def test_limits_hold_for_help_too() -> None:
 
 
 def test_nothing_is_felt_without_facts() -> None:
-    mood = ethics.mood(RELEASE, {}, lambda *_: 0)
+    mood = ethics.mood(RELEASE, {}, lambda *_: 0, {})
     assert mood == Mood()
     slot = Slot(0, 1, np.ones(1, dtype=np.bool_))
     empty = Limits(np.zeros((0, 1), dtype=np.int64), ())

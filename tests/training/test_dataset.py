@@ -27,15 +27,15 @@ features:
   - {name: age, dtype: int, min: 0, max: 120}
   - {name: page, dtype: enum, values: [home, shop], source: context}
   - {name: hardship, dtype: bool, model_input: false}
+settings: {country_rules: eu, age_feature: age}
 purposes: [{id: marketing, notice_version: "1"}, {id: profiling, notice_version: "1"}]
 channels:
   - {id: web, direction: inbound, placements: [hero, side], counts_on: decided, gamma: 10}
-  - {id: email, direction: outbound, placements: [mail], counts_on: delivered, gamma: .inf}
+  - {id: email, direction: outbound, medium: email, placements: [mail], counts_on: delivered, gamma: .inf}
   - {id: agent, direction: inbound, placements: [suggestion], counts_on: seen, gamma: .inf}
 protections:
   - {id: hardship, kind: hardship, when: hardship}
-  - {id: vulnerability, kind: vulnerability, when: hardship}
-  - {id: complaint, kind: complaint, when: hardship}
+  - {id: other, kind: [vulnerability, bereavement, arrears, complaint, service-issue], when: hardship}
 actions:
   - id: tea
     issue: grow

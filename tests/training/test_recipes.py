@@ -52,7 +52,7 @@ def test_arm_rates_of_the_ledger_are_those_of_the_file(hillstrom: Imported) -> N
     data = build(hillstrom.ledger, hillstrom.release, hillstrom.history, now_us()).rows
     assert data.value_eur.sum() == pytest.approx(sum(float(r["spend"]) for r in rows))
     assert not np.isnan(data.x).any()
-    assert not {"age_band", "hardship"} & {n.partition("=")[0] for n in data.feature_names}
+    assert not {"adult", "hardship"} & {n.partition("=")[0] for n in data.feature_names}
 
 
 def test_values_have_intervals_and_no_winner_is_claimed(hillstrom: Imported) -> None:

@@ -7,6 +7,7 @@ import pytest
 from decisioning.catalogue import load, pack
 from decisioning.decision import Ask, Known, PlacementAsk
 from decisioning.engine import decide, screened_for
+from decisioning.policies import REQUIRED_PROTECTIONS
 from decisioning.release import Release
 from decisioning.standing import Consent, Standing
 from training.simulator.telecom import AS_OF_US, CHANNELS, catalogue_files
@@ -40,9 +41,7 @@ def test_the_whole_world_is_there():
     assert len({a.group for a in CATALOGUE.actions}) >= 8
     assert sorted(c.id for c in CATALOGUE.channels) == sorted(CHANNELS)
     assert {p.level for p in CATALOGUE.policies} == {"eligibility", "applicability", "suitability", "contact"}
-    assert {p.kind for p in CATALOGUE.protections} == {
-        "hardship", "vulnerability", "complaint", "bereavement", "arrears"
-    }  # fmt: skip
+    assert {kind for p in CATALOGUE.protections for kind in p.kind} == set(REQUIRED_PROTECTIONS)
 
 
 def test_every_channel_and_placement_is_used():

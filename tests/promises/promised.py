@@ -1,0 +1,202 @@
+"""A larger world for the promises: channels that go to people, a machine that talks, stock, deadlines and what matters.
+
+Everything random comes from `tests.strategies`; this adds a release, requests to it, and words about consents.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from decisioning.catalogue import load, pack
+from decisioning.decision import Ask, Known, PlacementAsk
+from decisioning.engine import screened_for
+from decisioning.errors import ConfigError
+from decisioning.release import Release
+from decisioning.screening import Screened
+from decisioning.standing import Consent
+from tests import strategies as world
+
+MORE = """
+features:
+  - {name: opt_out_offered, dtype: bool, description: "could say no to mail when they bought"}
+  - {name: stock_left, dtype: int, min: 0, max: 10000, source: context}
+  - {name: offer_ends_at, dtype: timestamp, source: context}
+  - {name: postcode, dtype: int, proxy_for: [ethnic-origin]}
+  - {name: illness, dtype: bool, tags: [special-category]}
+channels:
+  - {id: call, direction: outbound, medium: phone, placements: [talk], human: true}
+  - {id: news, direction: outbound, medium: email, placements: [mail], quiet_hours: {from: "21:00", to: "08:00"}}
+  - {id: bot, direction: inbound, placements: [line], machine: true, gamma: 5}
+bases:
+  - id: own-customers
+    purpose: marketing
+    basis: soft-opt-in
+    channels: [news]
+    soft_opt_in: {customer: "tenure_months >= 1", opt_out_offered: opt_out_offered, groups: [tv]}
+    text: "Art. 11.7(3) Telecommunicatiewet: own customers, similar products, a way out in every message"
+  - {id: talks, purpose: service, basis: contract, channels: [bot, call, news], text: "Art. 6(1)(b) GDPR"}
+actions:
+  - id: match-pass
+    issue: grow
+    group: tv
+    tier: commercial
+    value: 50
+    treatments:
+      - {id: call, channel: call, placements: [talk], content_ref: a}
+      - {id: news, channel: news, placements: [mail], content_ref: a}
+      - {id: bot, channel: bot, placements: [line], content_ref: a}
+      - id: web
+        channel: web
+        placements: [hero, sidebar]
+        claims: {scarcity: stock_left, deadline: offer_ends_at}
+        content:
+          nl: {title: "Nog maar {stock_left} beschikbaar, laatste kans: tot {offer_ends_at}"}
+          en: {title: "Only {stock_left} left, last chance: until {offer_ends_at}"}
+  - id: phone-plan
+    issue: grow
+    group: mobile
+    tier: commercial
+    value: 60
+    treatments:
+      - {id: call, channel: call, placements: [talk], content_ref: a}
+      - {id: news, channel: news, placements: [mail], content_ref: a}
+      - {id: bot, channel: bot, placements: [line], content_ref: a}
+  - id: lend-a-phone
+    issue: service
+    group: loan
+    tier: service
+    credit: true
+    value: 5
+    purposes: [service]
+    treatments:
+      - {id: web, channel: web, placements: [hero, sidebar], content_ref: a}
+      - {id: bot, channel: bot, placements: [line], content_ref: a}
+  - id: close-account
+    issue: service
+    group: ending
+    tier: service
+    significant: true
+    value: 5
+    purposes: [service]
+    automation: human_only
+    treatments: [{id: agent, channel: agent, placements: [suggestion], content_ref: a}]
+  - id: share-figures
+    issue: nurture
+    group: sharing
+    tier: commercial
+    value: 5
+    purposes: [sharing]
+    treatments: [{id: web, channel: web, placements: [hero, sidebar], content_ref: a}]
+"""
+FILES = {**world.SMALL_FILES, "more.yaml": MORE}
+RELEASE = Release.of(load(FILES), pack(FILES))
+EXAMPLES = 60
+
+
+def with_more(*texts: str, checked: bool = True, **settings: Any) -> Release:
+    """The release with further sections, and with settings in place of those of the same name."""
+    return _with_more(texts, tuple(settings.items()), checked)
+
+
+@cache
+def _with_more(texts: tuple[str, ...], more: tuple[tuple[str, Any], ...], checked: bool) -> Release:
+    files = {**FILES, **{f"x{n}.yaml": text for n, text in enumerate(texts)}}
+    lines = files["settings.yaml"].splitlines()
+    for name, value in more:
+        lines = [line for line in lines if not line.startswith(f"  {name}:")]
+        lines.insert(lines.index("settings:") + 1, f"  {name}: {value}")
+    files["settings.yaml"] = "\n".join(lines)
+    return Release.of(load(files), pack(files)) if checked else Release.from_bytes(pack(files))
+
+
+def refused(*texts: str) -> str:
+    """What `brain check` says of the catalogue with these sections; empty where it accepts them."""
+    try:
+        load({**FILES, **{f"x{n}.yaml": text for n, text in enumerate(texts)}})
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
+def ask_on(channel: str, limit: int = 5, **more: Any) -> Ask:
+    """A request for all placements of a channel."""
+    placements = tuple(PlacementAsk(name=n, limit=limit) for n in RELEASE.channels[channel].placements)
+    return Ask(request_id="r", customer_id="c", account_id="a", channel=channel, placements=placements, **more)
+
+
+@st.composite
+def asks(draw: st.DrawFn) -> Ask:
+    """A request on any channel of the larger world."""
+    return ask_on(draw(st.sampled_from(sorted(RELEASE.channels))), draw(st.integers(1, 4)))
+
+
+@st.composite
+def customers(draw: st.DrawFn) -> Known:
+    """Anybody: of the small world, or one of whom all is known and who allows everything, with some of it changed."""
+    base = willing() if draw(st.integers(0, 3)) else draw(world.known())
+    changed = draw(world.facts()) if draw(st.booleans()) else {}
+    more = draw(st.fixed_dictionaries({}, optional=_MORE))
+    return replace(base, facts={**base.facts, **changed, **more})
+
+
+_MORE: Mapping[str, st.SearchStrategy[Any]] = {
+    "opt_out_offered": st.sampled_from([True, False, None]),
+    "bereaved": st.sampled_from([True, False, None]),
+    "stock_left": st.sampled_from([0, 3, None, "many"]),
+    "offer_ends_at": st.sampled_from([world.NOW_US - 1, world.NOW_US + world.DAY_US, None]),
+    "gpc": st.booleans(),
+    "postcode": st.integers(0, 9999),
+    "illness": st.booleans(),
+}
+
+
+def said(purpose: str, status: str = "granted", channel: str = "*", days_ago: float = 1, **more: Any) -> Consent:
+    """One word of a customer."""
+    about = {"source": "test", "notice_version": "2026-01", "expires_us": None, "record": 70, **more}
+    return Consent(purpose, channel, status, occurred_us=world.NOW_US - round(days_ago * world.DAY_US), **about)  # type: ignore[arg-type]
+
+
+def willing(**facts: Any) -> Known:
+    """A customer about whom everything is known and who allows everything, on every channel by name too."""
+    base = world.permissive()
+    grants = [said(p, channel=c) for p in RELEASE.purposes for c in ("*", *RELEASE.channels)]
+    known = {"bereaved": False, "opt_out_offered": True, "stock_left": 3, "offer_ends_at": world.NOW_US + world.DAY_US}
+    person = replace(base.person, consents=tuple(replace(c, record=n) for n, c in enumerate(grants, 1)))
+    return replace(base, facts={**base.facts, **known, **facts}, person=person)
+
+
+def telling(of: Known, *words: Consent, purposes: Iterable[str] | None = None) -> Known:
+    """The same customer with only these words about `purposes` (None: those that the words are about)."""
+    about = {w.purpose for w in words} if purposes is None else set(purposes)
+    kept = tuple(c for c in of.person.consents if c.purpose not in about)
+    return replace(of, person=replace(of.person, consents=(*kept, *words)))
+
+
+def screened(ask: Ask, of: Known, release: Release = RELEASE) -> Screened:
+    """The screening of a request."""
+    return screened_for(ask, of, release, now_us=world.NOW_US)
+
+
+def passed(ask: Ask, of: Known, release: Release = RELEASE) -> set[str]:
+    """The treatments that pass."""
+    found = screened(ask, of, release)
+    return set(np.asarray(found.view.ids)[found.permitted].tolist())
+
+
+def needing(purpose: str, names: Iterable[str]) -> set[str]:
+    """Those treatments whose action needs a purpose."""
+    return {n for n in names if purpose in RELEASE.actions[n.partition(".")[0]].needs}
+
+
+def selling(names: Iterable[str]) -> set[str]:
+    """Those treatments that sell, or lend money."""
+    return {n for n in names if RELEASE.actions[n.partition(".")[0]].spared}
+
+
+def offered(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """All offers of an answer."""
+    return [o for p in answer["placements"] for o in p["offers"]]

@@ -1,0 +1,186 @@
+"""Consent and rights: one test for each promise, over generated customers where that is possible."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from decisioning.decision import Ask, Known
+from decisioning.errors import RequestError
+from decisioning.standing import Standing
+from serving.contract import ConsentIn
+from tests import strategies as world
+from tests.promises.promised import (
+    EXAMPLES,
+    RELEASE,
+    ask_on,
+    asks,
+    customers,
+    needing,
+    passed,
+    refused,
+    said,
+    screened,
+    telling,
+    willing,
+    with_more,
+)
+
+PURPOSES = sorted(RELEASE.purposes)
+GRANT = {"customer_id": "c", "purpose": "marketing", "status": "granted", "source": "site", "notice_version": "2026-01"}
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(asks(), customers())
+def test_without_a_record_nothing_that_needs_one_passes(ask: Ask, of: Known) -> None:
+    nobody = replace(of, person=Standing("person"))
+    found = screened(ask, nobody)
+    for i, name in enumerate(found.view.ids):
+        if found.permitted[i]:
+            assert all(cited.startswith("basis:") for cited in found.cites(i).values()), name
+    assert not needing("sharing", passed(ask, nobody)), "no basis of the catalogue is about sharing"
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(asks(), customers(), st.sampled_from(PURPOSES))
+def test_no_purpose_implies_another(ask: Ask, of: Known, purpose: str) -> None:
+    everything_else = telling(willing(**of.facts), purposes=[purpose])
+    by_consent = [said(purpose, "refused")]
+    assert not needing(purpose, passed(ask, telling(everything_else, *by_consent)))
+    score = world.CountingScorer()
+    world.run(ask, telling(willing(), said("profiling", "refused")), RELEASE, score=score)
+    assert score.asked == [], "marketing is not profiling"
+
+
+def test_marketing_does_not_permit_the_use_of_emotion() -> None:
+    furious = willing(sentiment=-0.9)
+    assert world.run(ask_on("web"), furious, RELEASE).answer["handover"]
+    refusing = telling(furious, said("emotion", "objected"))
+    assert world.run(ask_on("web"), refusing, RELEASE).answer["handover"] is None
+    assert "no purpose `emotion` is declared" in refused_without_emotion()
+
+
+def refused_without_emotion() -> str:
+    from decisioning.catalogue import load
+    from decisioning.errors import ConfigError
+
+    small = {n: "\n".join(x for x in t.splitlines() if "id: emotion" not in x) for n, t in world.SMALL_FILES.items()}
+    small["settings.yaml"] = small["settings.yaml"].replace("purpose: emotion", "purpose: service")
+    with pytest.raises(ConfigError) as caught:
+        load(small)
+    return str(caught.value)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(
+    asks(),
+    st.sampled_from(["marketing", "sharing"]),
+    st.sampled_from(
+        [
+            {"expires_us": world.NOW_US},
+            {"days_ago": 731, "purpose": "marketing"},
+            {"notice_version": "2025-12"},
+            {"notice_version": ""},
+            {"days_ago": -1},
+            {"status": "withdrawn"},
+        ]
+    ),
+)
+def test_expired_superseded_or_for_another_notice_denies(ask: Ask, purpose: str, lapsed: dict[str, object]) -> None:
+    about = {"purpose": purpose, **lapsed}
+    soft = telling(willing(opt_out_offered=False), said(**about))  # type: ignore[arg-type]
+    assert not needing(str(about["purpose"]), passed(ask, soft))
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(asks(), customers(), st.sampled_from(["*", None]), st.floats(0, 900))
+def test_after_an_objection_no_marketing_and_no_score_of_it(
+    ask: Ask, of: Known, channel: str | None, days_ago: float
+) -> None:
+    newest = min((c.occurred_us for c in of.person.consents), default=0)
+    objecting = telling(of, said("marketing", "objected", channel or ask.channel, days_ago), purposes=["marketing"])
+    score = world.CountingScorer()
+    decision = world.run(ask, objecting, RELEASE, score=score)
+    assert not needing("marketing", passed(ask, objecting)), newest
+    assert not any(RELEASE.candidates[c][0].commercial for c in score.asked)
+    assert not any(RELEASE.candidates[c][0].commercial for c in decision.record["scores"]["candidates"])
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(asks(), customers(), st.dictionaries(st.sampled_from(PURPOSES), st.booleans()), st.booleans())
+def test_a_signal_of_the_request_only_restricts_and_the_stricter_wins(
+    ask: Ask, of: Known, reported: dict[str, bool], gpc: bool
+) -> None:
+    told = ask.model_copy(update={"consent_platform": reported})
+    heard, silent = replace(of, facts={**of.facts, "gpc": gpc}), replace(of, facts={**of.facts, "gpc": False})
+    left = passed(told, heard)
+    assert left <= passed(ask, silent)
+    gone = {p for p, allowed in reported.items() if not allowed} | ({"profiling", "sharing"} if gpc else set())
+    assert not set().union(*(needing(p, left) for p in gone))
+    score = world.CountingScorer()
+    world.run(told, heard, RELEASE, score=score)
+    assert "profiling" not in gone or score.asked == []
+    unknown = ask.model_copy(update={"consent_platform": {"marketting": False}})
+    with pytest.raises(RequestError, match="no such purpose"):
+        passed(unknown, of)
+    assert "leaves profiling as it is" in refused_gpc()
+
+
+def refused_gpc() -> str:
+    from decisioning.errors import ConfigError
+
+    with pytest.raises(ConfigError) as caught:
+        with_more(gpc="[sharing]")
+    return str(caught.value)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(customers(), st.sampled_from(["nl", "eu"]), st.sampled_from([None, True, False]), st.sampled_from([None, 0, 30]))
+def test_phone_sales_need_explicit_consent_and_mail_consent_or_a_soft_opt_in(
+    of: Known, country: str, offered: bool | None, tenure: int | None
+) -> None:
+    release = with_more(country_rules=country)
+    of = replace(willing(**of.facts), facts={**willing().facts, "opt_out_offered": offered, "tenure_months": tenure})
+    call, news = ask_on("call"), ask_on("news")
+    for general in (telling(of, purposes=["marketing"]), telling(of, said("marketing"))):
+        assert not needing("marketing", passed(call, general, release))
+    assert needing("marketing", passed(call, telling(of, said("marketing", channel="call")), release))
+    assert needing("marketing", passed(news, telling(of, said("marketing")), release))
+    softly = passed(news, telling(of, purposes=["marketing"]), release)
+    valid = offered is True and tenure == 30
+    assert needing("marketing", softly) == ({"match-pass.news"} if valid else set()), "similar products only"
+    for status in ("refused", "withdrawn", "objected"):
+        assert not needing("marketing", passed(news, telling(of, said("marketing", status)), release))
+
+
+def test_a_catalogue_that_goes_to_people_names_its_country() -> None:
+    treatment = "treatments: [{id: x, channel: letters, placements: [x], content_ref: a}]"
+    sale = f"{{id: new, issue: grow, group: tv, tier: commercial, value: 1, {treatment}}}"
+    letters = f"channels: [{{id: letters, direction: outbound, placements: [x]}}]\nactions: [{sale}]"
+    assert "does not say by what" in refused(letters)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(asks(), customers())
+def test_every_permitted_candidate_cites_the_record_that_permitted_it(ask: Ask, of: Known) -> None:
+    found = screened(ask, of)
+    known = {f"basis:{b.id}" for b in RELEASE.catalogue.bases}
+    known |= {f"consent:{c.purpose}/{c.channel}@{c.record}" for c in of.person.consents if c.status == "granted"}
+    for i in found.permitted.nonzero()[0]:
+        needed = {*found.view.actions[i].needs, *found.view.channel.purposes}
+        cited = found.cites(int(i))
+        assert cited.keys() == needed
+        assert needed
+        assert set(cited.values()) <= known
+    recorded = world.run(ask, of, RELEASE).record["permissions"]
+    assert set(recorded.values()) <= known
+
+
+def test_withdrawing_takes_no_more_fields_than_giving() -> None:
+    granted = ConsentIn.model_validate(GRANT)
+    for status in ("refused", "withdrawn", "objected"):
+        asked = {k: v for k, v in GRANT.items() if k != "notice_version"} | {"status": status}
+        assert ConsentIn.model_validate(asked).body().keys() == granted.body().keys()
+    with pytest.raises(ValueError, match="notice_version"):
+        ConsentIn.model_validate({k: v for k, v in GRANT.items() if k != "notice_version"})

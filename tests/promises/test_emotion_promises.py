@@ -1,0 +1,154 @@
+"""Emotion and manipulation: one test for each promise."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from decisioning.decision import Ask, Known
+from decisioning.errors import RequestError
+from decisioning.wording import claims, pretended
+from features.messages.event import message_fields
+from tests import strategies as world
+from tests.promises.promised import EXAMPLES, RELEASE, ask_on, asks, customers, passed, refused, screened, willing
+
+SALE = "actions: [{{id: new, issue: grow, group: tv, tier: commercial, {}}}]"
+MOODS = st.sampled_from([-1.0, -0.6, 0.0, 1.0, None])
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(asks(), customers(), MOODS, MOODS)
+def test_emotion_never_sells(ask: Ask, of: Known, one: float | None, two: float | None) -> None:
+    def computed(mood: float | None) -> list[bytes]:
+        felt = replace(of, facts={**of.facts, "sentiment": mood})
+        found = screened(ask, felt)
+        scores = world.run(ask, felt, RELEASE).record["scores"]["propensity"]
+        worth = found.worth
+        columns = (found.permitted, worth.value_eur, worth.cost_eur, worth.weight, worth.lever)
+        return [*(c.tobytes() for c in columns), repr(scores).encode()]
+
+    assert computed(one) == computed(two)
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        SALE.format("value: {expression: sentiment * 2.0, typical: 1}"),
+        SALE.format("value: 1, cost: {expression: sentiment * 2.0, typical: 1}"),
+        SALE.format("value: 1, context_weights: [{when: sentiment < 0.0, factor: 2}]"),
+        "policies: [{id: n, level: eligibility, attach: {group: tv}, permit: sentiment > 0.0}]",
+        "policies: [{id: n, level: contact, attach: {issue: service}, permit: sentiment > 0.0}]",
+        "protections: [{id: n, kind: complaint, when: sentiment < 0.0}]",
+    ],
+)
+def test_emotion_is_refused_wherever_it_would_decide(sections: str) -> None:
+    assert "`sentiment` is tagged `emotion`" in refused(sections)
+
+
+@pytest.mark.parametrize("basis", ["voice", "face"])
+def test_voice_and_face_need_explicit_consent_and_workers_are_never_scored(basis: str) -> None:
+    score = {"sentiment": -0.5, "model": "m", "basis": basis}
+    with pytest.raises(RequestError, match="explicit consent"):
+        message_fields({"text": "hello", "score": score}, keep_text=False)
+    assert message_fields({"text": "hello", "score": score}, keep_text=False, voice_allowed=True)["sentiment"] == -0.5
+    for anything in (score, {**score, "basis": "text"}):
+        with pytest.raises(RequestError, match="about a worker"):
+            message_fields({"text": "hi", "author": "agent", "score": anything}, keep_text=False, voice_allowed=True)
+    assert "sentiment" not in message_fields({"text": "I am furious", "author": "agent"}, keep_text=False)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(
+    st.sampled_from([None, 0, 1, 3, -1, "some", True, float("nan")]),
+    st.sampled_from([None, world.NOW_US - 1, world.NOW_US, world.NOW_US + 1, "soon", True]),
+)
+def test_claims_of_scarcity_and_deadlines_need_a_fact_that_proves_them(stock: Any, ends: Any) -> None:
+    of = willing()
+    of = replace(of, facts={**of.facts, "stock_left": stock, "offer_ends_at": ends})
+    proven = stock in (1, 3) and stock is not True and ends == world.NOW_US + 1
+    assert ("match-pass.web" in passed(ask_on("web"), of)) is proven
+
+
+PRESSURE = [
+    ("scarcity", "Only 3 left!"),
+    ("scarcity", "Only {stock_left} left"),
+    ("scarcity", "While stocks last"),
+    ("scarcity", "Nog maar 3 op voorraad"),
+    ("scarcity", "Nog slechts\nenkele plekken"),
+    ("scarcity", "OP = OP"),
+    ("scarcity", "Zolang de voorraad strekt"),
+    ("deadline", "Ends tonight"),
+    ("deadline", "Last chance"),
+    ("deadline", "Don’t miss out"),
+    ("deadline", "Only 2 days left"),
+    ("deadline", "Laatste kans"),
+    ("deadline", "Alleen vandaag"),
+    ("deadline", "Nog maar 30 dagen"),
+    ("deadline", "Eindigt vanavond"),
+]
+
+
+@pytest.mark.parametrize(("kind", "text"), PRESSURE)
+def test_words_that_press_are_found_in_both_languages(kind: str, text: str) -> None:
+    assert [k for k, _ in claims(text)] == [kind]
+    quoted = text.replace("\n", " ").replace('"', "'")
+    content = f'content: {{nl: {{title: "{quoted}"}}, en: {{title: "{quoted}"}}}}'
+    treatment = f"treatments: [{{id: x, channel: web, placements: [hero], {content}}}]"
+    told = refused(SALE.format(f"value: 1, {treatment}"))
+    assert f"presses with a {kind} that no fact proves" in told
+
+
+FEELINGS = [
+    "I understand how you feel",
+    "We truly understand what you are going through",
+    "We feel your frustration",
+    "I know how frustrating this is",
+    "We share your disappointment",
+    "I feel for you",
+    "We are as upset as you are",
+    "That must be really difficult",
+    "Wij begrijpen hoe u zich voelt",
+    "We snappen heel goed hoe je je voelt",
+    "Ik begrijp je boosheid",
+    "Wij voelen met u mee",
+    "We leven met je mee",
+    "We weten hoe vervelend dit voor u is",
+    "Dat moet heel moeilijk voor je zijn",
+    "Wij zijn net zo teleurgesteld als u",
+    "I under\u00adstand **how** you\u00a0feel",
+]
+HONEST = [
+    "We are sorry this took so long. We call you back today.",
+    "Tell us how we can help; we listen.",
+    "We understand your bill is hard to read: here is what each line means.",
+    "Condoleer, en neem de tijd.",
+    "Vraag wat er misging en luister.",
+    "Wij begrijpen uw vraag en zoeken het uit.",
+    "Je contract loopt bijna af.",
+    "Your contract is nearly over.",
+    "For now only 10 euros.",
+]
+
+
+@pytest.mark.parametrize("text", FEELINGS)
+def test_pretending_to_feel_is_refused_with_the_words_that_caused_it(text: str) -> None:
+    words = pretended(text)
+    assert words
+    title = f'{{title: "{text}"}}'
+    for spoken in ("content: {{nl: {0}, en: {{title: a}}}}", "content_ref: a, tone: {{calm: {{en: {0}}}}}"):
+        treatment = f"treatments: [{{id: x, channel: web, placements: [hero], {spoken.format(title)}}}]"
+        assert f"claims to feel what the customer feels: `{words}`" in refused(SALE.format(f"value: 1, {treatment}"))
+
+
+@pytest.mark.parametrize("text", HONEST)
+def test_honest_words_are_left_alone(text: str) -> None:
+    assert pretended(text) is None
+    assert list(claims(text)) == []
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(FEELINGS), st.sampled_from([str.upper, str.lower]), st.sampled_from([" ", "  ", "\n"]))
+def test_neither_case_nor_spacing_hides_them(text: str, case: Any, gap: str) -> None:
+    assert pretended(case(text).replace(" ", gap))

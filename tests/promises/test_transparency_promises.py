@@ -1,0 +1,142 @@
+"""People and transparency: one test for each promise."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from pydantic_core import from_json
+
+from decisioning.decision import Ask, Known, Scores
+from decisioning.engine import replay
+from decisioning.errors import Refused
+from decisioning.schema import Facts
+from features.matrix import FeatureMatrix
+from tests import strategies as world
+from tests.promises.promised import (
+    EXAMPLES,
+    RELEASE,
+    ask_on,
+    asks,
+    customers,
+    offered,
+    passed,
+    refused,
+    willing,
+    with_more,
+)
+from tests.training.logs import random_log
+from training.propensity import Recipe, fit
+from training.registry import Provenance, Registry
+from training.trees import Growth
+from training.workflow import promote
+
+BLOCK = """
+actions:
+  - id: block-line
+    issue: service
+    group: ending
+    tier: service
+    significant: true
+    value: 5
+    purposes: [service]
+    automation: {automation}
+    {routes}
+    treatments: [{{id: {channel}, channel: {channel}, placements: [{placement}], content_ref: a}}]
+"""
+ROUTES = {"basis": "basis: talks", "review": 'review: "call 0800-1"', "contest": 'contest: "write to us"'}
+
+
+def blocking(*stated: str, automation: str = "automatic", channel: str = "bot", placement: str = "line") -> str:
+    routes = "\n    ".join(ROUTES[s] for s in stated)
+    return BLOCK.format(automation=automation, routes=routes, channel=channel, placement=placement)
+
+
+@pytest.mark.parametrize("stated", [(), ("basis",), ("basis", "review"), ("review", "contest"), tuple(ROUTES)])
+def test_what_is_significant_is_done_by_a_person_unless_basis_and_routes_are_stated(stated: tuple[str, ...]) -> None:
+    whole = len(stated) == len(ROUTES)
+    assert ("it is significant" in refused(blocking(*stated))) is not whole
+    release = with_more(blocking(*stated), checked=False)
+    assert ("block-line.bot" in passed(ask_on("bot"), willing(), release)) is whole
+    told = [o for o in offered(world.run(ask_on("bot"), willing(), release).answer) if o["action"] == "block-line"]
+    assert [(o["review"], o["contest"], o["automation"]) for o in told] == (
+        [("call 0800-1", "write to us", "automatic")] if whole else []
+    )
+    by_hand = with_more(blocking(automation="human_only", channel="agent", placement="suggestion"))
+    assert by_hand.actions["block-line"].by_whom == "human_only"
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(asks(), customers(), st.booleans(), st.sampled_from(["nl", "en", "fr", None]))
+def test_a_conversation_with_a_machine_says_that_it_is_one(ask: Ask, of: Known, machine: bool, locale: Any) -> None:
+    answer = world.run(ask.model_copy(update={"machine": machine, "locale": locale}), of, RELEASE).answer
+    assert ("disclosure" in answer) is (machine or ask.channel == "bot")
+    if "disclosure" in answer:
+        assert ("computer" in answer["disclosure"]) is True
+        assert answer["disclosure"].startswith("Je praat" if locale != "en" else "You are")
+
+
+def test_the_words_of_the_disclosure_are_data() -> None:
+    own = with_more(ai_disclosure='{nl: "Ik ben een robot"}')
+    assert world.run(ask_on("bot", locale="nl"), willing(), own).answer["disclosure"] == "Ik ben een robot"
+    assert world.run(ask_on("bot", locale="en"), willing(), own).answer["disclosure"].startswith("You are talking")
+
+
+FLOORS = "{grow: 4, retain: 2, nurture: 1, service: 3, hardship: 5}"
+
+
+class Clear(world.CountingScorer):
+    """A scorer that says how transparent it is: the same for all, or by candidate."""
+
+    def __init__(self, level: int | None) -> None:
+        super().__init__()
+        self.level = level
+
+    def __call__(self, facts: Facts, candidates: NDArray[np.int64]) -> Scores:
+        scores = super().__call__(facts, candidates)
+        levels = None if self.level is None else (candidates + self.level) % 5 + 1
+        return Scores(scores.propensity, scores.evidence, scores.factors, levels)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(asks(), st.sampled_from([None, 0, 1, 2, 3, 4]))
+def test_a_model_below_the_floor_of_an_issue_is_not_used_for_it(ask: Ask, level: int | None) -> None:
+    release, of = with_more(transparency=FLOORS), willing()
+    decision = world.run(ask, of, release, score=Clear(level))
+    scores, refused_any = decision.record["scores"], False
+    for candidate, propensity, evidence in zip(
+        *(scores[k] for k in ("candidates", "propensity", "evidence")), strict=True
+    ):
+        action = release.candidates[candidate][0]
+        clear = 1 if level is None else (candidate + level) % 5 + 1
+        below = clear < release.catalogue.settings.transparency[action.issue]
+        expected = release.catalogue.prior(action) if below else world.propensity_of(candidate, of.facts)
+        assert (propensity, evidence) == (expected, 0.0 if below else 500.0)
+        refused_any |= below
+    assert decision.answer["degraded"] == (["transparency"] if refused_any else [])
+    recorded = from_json(decision.to_bytes())
+    then = Known(recorded["facts"], of.person, of.account, tuple(recorded["degraded"]))
+    assert replay(recorded, then, release).to_bytes() == decision.to_bytes()
+
+
+def test_a_model_below_the_floor_of_an_issue_is_refused_at_promotion(tmp_path: Path) -> None:
+    names = FeatureMatrix(RELEASE.schema).names
+    log = random_log(3_000, rate=0.0)
+    log = replace(log, actions=("match-pass", "phone-plan", "fix-router", "payment-plan"), feature_names=names[:6])
+    registry = Registry(tmp_path)
+    for version, growth in enumerate((Growth(), None), 1):
+        model = fit(log, Recipe(growth=growth, rounds=1))
+        model.save(tmp_path / f"saved-{version}")
+        about = Provenance("sha256:d", model.feature_names, "sha256:r")
+        assert registry.log_and_register(tmp_path / f"saved-{version}", "propensity", about) == version
+    assert (registry.load("propensity", 1).transparency == 3).any(), "trees found what is not linear"
+    floor = with_more(transparency="{grow: 4, service: 4, hardship: 4}")
+    with pytest.raises(Refused, match=r"propensity@1 is of transparency 3 for [a-z-]+, and issue \w+ asks for 4 of 5"):
+        promote(registry, floor, version=1)
+    assert registry.aliased("propensity", "champion") is None
+    assert promote(registry, floor, version=2)["version"] == 2
+    assert promote(registry, RELEASE, version=1)["version"] == 1
