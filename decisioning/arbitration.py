@@ -3,7 +3,8 @@
 Tiers come first, then priority. Within the commercial tier, exploration is inverse-gap weighting (Abe and Long 1999;
 Foster and Rakhlin 2020): with K candidates and gaps g_a = (best - y_a) / best, p_a = 1 / (K + gamma g_a) for all but
 the best, which takes the rest. Gaps are relative, so gamma has no unit; gamma infinite is greedy. Doing nothing is one
-of the commercial candidates, worth 0.
+of the commercial candidates, worth 0. A channel may explore by what candidates could be worth at the upper end of their
+interval (optimism, as in Li, Chu, Langford and Schapire 2010), so that what is little known is tried where it may win.
 """
 
 import hashlib
@@ -70,11 +71,15 @@ class Pick:
 
 @dataclass(frozen=True)
 class Field:
-    """The columns arbitration reads, each of shape (k,): who passed every filter, tier (0 first) and priority."""
+    """The columns arbitration reads, each of shape (k,): who passed every filter, tier (0 first) and priority.
+
+    `hope`: the priority by which exploration draws; None: the priority itself.
+    """
 
     permitted: NDArray[np.bool_]
     tier: NDArray[np.int8]
     priority: NDArray[np.float64]
+    hope: NDArray[np.float64] | None = None
 
 
 def uniforms(seed: str) -> Uniform:
@@ -129,7 +134,8 @@ def _choose(slot: Slot, open_to: NDArray[np.int64], field: Field, gamma: float, 
     first = open_to[field.tier[open_to] == field.tier[open_to].min()]
     if field.tier[first[0]] != COMMERCIAL_TIER:
         return Pick(slot, int(first[field.priority[first].argmax()]), 1.0)
-    probability = inverse_gap(np.append(field.priority[first], 0.0), gamma)
+    worth = field.hope if field.hope is not None and math.isfinite(gamma) else field.priority
+    probability = inverse_gap(np.append(worth[first], 0.0), gamma)
     drawn = _draw(probability, u)
     return Pick(slot, int(first[drawn]) if drawn < len(first) else NOTHING, float(probability[drawn]))
 

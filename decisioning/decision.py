@@ -96,12 +96,14 @@ class Scores:
     """Propensities (n,) in [0, 1], the rows behind each (n,), and the names of the features that moved each most.
 
     `transparency`: int8 (n,), how well each can be followed, from 1 (opaque) to 5; who does not say is opaque.
+    `upper`: where a propensity's interval of one standard deviation ends, (n,); None: nobody knows.
     """
 
     propensity: NDArray[np.float64]
     evidence: NDArray[np.float64]
     factors: tuple[tuple[str, ...], ...]
     transparency: NDArray[np.int8] | None = None
+    upper: NDArray[np.float64] | None = None
 
 
 Scorer = Callable[[Facts, NDArray[np.int64]], Scores]

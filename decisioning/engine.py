@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from math import isfinite
+from math import fsum, isfinite, sqrt
 from typing import Any
 
 import numpy as np
@@ -48,7 +48,7 @@ def decide(
     rows = np.flatnonzero(screened.permitted)
     scores = _score(screened, rows, facts, score)
     slots, field = _slots(ask, view), _field(screened, rows, scores, arm)
-    gamma = arms.explored(view.channel.gamma if gamma is None else gamma, arm)
+    gamma = arms.explored(_gamma(view, rows, scores) if gamma is None else gamma, arm)
     usual = replace(field, permitted=field.permitted & ~view.held)
     picks = fill(slots, usual, screened.limits, gamma, uniforms(decision_id))
     felt = ethics.mood(release, facts, history_of(release, known, now_us), screened.permissions, ask.moment)
@@ -174,7 +174,20 @@ def _field(screened: Screened, rows: NDArray[np.int64], scores: Scores, arm: str
     propensity = np.zeros(len(screened.view))
     propensity[rows] = scores.propensity
     field = Field(screened.permitted, screened.view.tier, screened.worth.priority(propensity))
-    return arms.ranked(field, propensity, arm)
+    ranked = arms.ranked(field, propensity, arm)
+    optimism = screened.view.channel.optimism
+    if ranked is not field or scores.upper is None or optimism == 0.0:
+        return ranked
+    propensity[rows] = np.minimum(scores.propensity + optimism * (scores.upper - scores.propensity), 1.0)
+    return replace(field, hope=screened.worth.priority(propensity))
+
+
+def _gamma(view: View, rows: NDArray[np.int64], scores: Scores) -> float:
+    """The channel's; where it grows, times the root of the evidence behind the actions that were scored, each once."""
+    if not view.channel.gamma_grows:
+        return view.channel.gamma
+    evidence = {view.action[row]: found for row, found in zip(rows.tolist(), scores.evidence.tolist(), strict=True)}
+    return view.channel.gamma * sqrt(max(fsum(evidence.values()), 1.0))
 
 
 def _seal(picks: Sequence[Pick], screened: Screened) -> list[Pick]:
@@ -199,6 +212,7 @@ def replay(record: dict[str, Any], known: Known, release: Release) -> Decision:
             np.asarray([recorded["evidence"][i] for i in n], dtype=np.float64),
             tuple(factors.get(int(c), ()) for c in candidates),
             np.asarray([recorded["transparency"][i] for i in n], dtype=np.int8) if "transparency" in recorded else None,
+            np.asarray([recorded["upper"][i] for i in n], dtype=np.float64) if "upper" in recorded else None,
         )
 
     return decide(

@@ -99,6 +99,7 @@ def _scores(run: Run, chosen: Sequence[Pick]) -> dict[str, Any]:
         "propensity": run.scores.propensity.tolist(),
         "evidence": run.scores.evidence.tolist(),
         "factors": {str(c): list(names) for i, c, names in factors if i in shown},
+        **({} if run.scores.upper is None else {"upper": run.scores.upper.tolist()}),
         **({} if run.scores.transparency is None else {"transparency": run.scores.transparency.tolist()}),
     }
 

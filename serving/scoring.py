@@ -41,8 +41,9 @@ def model_scorer(release: Release, model: PropensityModel) -> Scorer:
     row_of = row_builder(release, model.feature_names)
 
     def score(facts: Facts, candidates: NDArray[np.int64]) -> Scores:
-        scored = model.score(row_of(facts), actions[candidates], treatments[candidates])
-        return Scores(*scored, transparency[candidates])
+        row, asked = row_of(facts), actions[candidates]
+        scored = model.score(row, asked, treatments[candidates])
+        return Scores(*scored, transparency[candidates], model.uppers(row, asked, scored[0]))
 
     score({}, np.arange(len(actions))[:1])  # what is prepared on first use is not the first customer's to wait for
     return score

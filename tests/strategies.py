@@ -42,7 +42,8 @@ class CountingScorer:
     def __call__(self, facts: Facts, candidates: NDArray[np.int64]) -> Scores:
         self.asked.extend(candidates.tolist())
         propensity = np.asarray([self._of(c, facts) for c in candidates.tolist()], dtype=np.float64)
-        return Scores(propensity, np.full(len(candidates), 500.0), (("monthly_fee_eur",),) * len(candidates))
+        names = (("monthly_fee_eur",),) * len(candidates)
+        return Scores(propensity, np.full(len(candidates), 500.0), names, upper=np.minimum(1.5 * propensity, 1.0))
 
 
 def value_of(feature: Feature) -> st.SearchStrategy[Any]:
