@@ -107,7 +107,12 @@ def _offer_entries(
         outcome = _outcome(_declared(action, told, prefix).id, told)
         kinds = [("contact", {"offer_id": told.offer_id, "state": "seen"}), ("outcome", outcome)]
     keys = iter([f"outcome:{told.outcome_id}"])
-    return [Entry(s, kind, b, at_us, key=next(keys, None)) for s in streams for kind, b in kinds]
+    return [Entry(s, kind, _on(b, person=s == record.stream), at_us, key=next(keys, None)) for s in streams for kind, b in kinds]
+
+
+def _on(body: dict[str, Any], *, person: bool) -> dict[str, Any]:
+    """What is repeated on an account's stream outlives the person, so it names nothing of theirs."""
+    return body if person else {name: value for name, value in body.items() if name != "outcome_id"}
 
 
 def _declared(action: Action | None, told: OutcomeIn, prefix: str) -> Action:

@@ -446,6 +446,57 @@ def test_a_long_past_is_exported_in_pages(client: Client, monkeypatch: pytest.Mo
     assert client("GET", f"/v1/customers/{one.customer}/export?after=x")[0] == 422
 
 
+@pytest.mark.parametrize("moment", ["known", "_decide", "_entries"])
+@pytest.mark.parametrize("repeated", [False, True])
+def test_a_withdrawal_on_another_replica_binds_what_was_being_decided(
+    client: Client, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, moment: str, repeated: bool
+) -> None:
+    """It is acknowledged while a request, told for the first time or again, stands after each of its steps."""
+    customer, brain, other = f"c-{moment}-{repeated}", client.brain, Brain(workspace)
+    welcome(client, customer)
+    body = ask(f"{moment} {repeated}", customer)
+    if repeated:
+        assert offers(client("POST", "/v1/decisions", body)[1])
+    told = ConsentIn.model_validate(consent(customer, "marketing", "withdrawn")).body()
+    withdrawal = Entry(brain.ledger.stream_of("person", customer), "consent", told, now_us())
+    step, times, replica = getattr(brain, moment), count(), Client(other)
+
+    def then_withdrawn(*asked: Any, **more: Any) -> Any:
+        done = step(*asked, **more)
+        if next(times) == 0:
+            other.ledger.append([withdrawal])
+        return done
+
+    monkeypatch.setattr(brain, moment, then_withdrawn)
+    answers = [client("POST", "/v1/decisions", body)[1] for _ in range(2)]
+    answers.append(replica("POST", "/v1/decisions", body)[1])
+    other.close()
+    sold = [[o["action"] for o in offers(a) if o["issue"] == "grow"] for a in answers]
+    assert sold[1:] == [[], []]
+    records = list(brain.ledger.records(brain.ledger.stream_of("person", customer)))
+    withdrawn = next(r.version for r in records if (r.body or {}).get("status") == "withdrawn")
+    later = [c for r in records if r.version > withdrawn for c in (r.body or {}).get("contacts", ())]
+    assert [c for c in later if c["issue"] == "grow"] == []
+    assert repeated or sold[0] == []
+
+
+def test_what_is_repeated_on_an_accounts_stream_names_nothing_of_the_person(
+    client: Client, workspace: Workspace
+) -> None:
+    ledger, mark, customers = client.brain.ledger, "zxqaccountw", []
+    account = ledger.stream_of("account", "a-shared")
+    while not any(r.kind == "outcome" for r in ledger.records(account)):  # which offers come up is left to chance
+        customers.append(f"id {mark} {len(customers)}")
+        welcome(client, customers[-1])
+        request = ask(f"account {len(customers)}", customers[-1], placements=[{"name": "hero", "limit": 5}])
+        for offer in offers(client("POST", "/v1/decisions", {**request, "account_id": "a-shared"})[1]):
+            told = {"offer_id": offer["offer_id"], "outcome": "declined", "outcome_id": f"{mark} {offer['offer_id']}"}
+            assert client("POST", "/v1/outcomes", told)[0] == 200
+    for customer in customers:
+        erased(client, customer)
+    assert found_in(workspace, {mark.encode()}) == []
+
+
 def test_ledger_out_of_reach_writes_nothing_and_answers_503(
     client: Client, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
