@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from fastapi import Request
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,6 +11,7 @@ from decisioning.decision import Ask, Known
 from decisioning.errors import RequestError
 from decisioning.standing import Standing
 from serving.contract import ConsentIn
+from serving.routes import _with_gpc
 from tests import strategies as world
 from tests.promises.promised import (
     EXAMPLES,
@@ -125,6 +127,24 @@ def test_a_signal_of_the_request_only_restricts_and_the_stricter_wins(
     with pytest.raises(RequestError, match="no such purpose"):
         passed(unknown, of)
     assert "leaves profiling as it is" in refused_gpc()
+
+
+def test_the_browsers_header_is_a_global_privacy_control_that_no_context_undoes() -> None:
+    def heard(value: bytes, gpc: bool | None) -> object:
+        context = {} if gpc is None else {"gpc": gpc}
+        request = Request({"type": "http", "headers": [(b"sec-gpc", value)]})
+        return _with_gpc(ask_on("web", context=context), request).context.get("gpc")
+
+    assert [heard(b"1", None), heard(b"1", False), heard(b"1", True)] == [True, True, True]
+    assert [heard(b"0", None), heard(b"0", True)] == [None, True]
+
+
+def test_the_record_of_a_consent_platform_is_kept_as_the_source() -> None:
+    source = {"kind": "tcf", "record": "CPokAsAPokAsABEACBENC7CgAP_AAE_AAAYgIAAB"}
+    body = ConsentIn.model_validate({**GRANT, "source": source}).body()
+    assert (body["source"], body["source_record"]) == ("tcf", source["record"])
+    with pytest.raises(ValueError, match="record"):
+        ConsentIn.model_validate({**GRANT, "source": {"kind": "tcf", "record": "not one token"}})
 
 
 def refused_gpc() -> str:
