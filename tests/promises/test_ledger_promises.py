@@ -202,7 +202,7 @@ def forget_everyone(root: Path, customers: int, *, learn: bool) -> None:
     assert set(pq.read_table(out)["customer_id"].to_pylist()) == {stays.customer}
     assert found_in(workspace, {stays.mark.encode()})
     checked = verify(workspace, 20)
-    assert (checked["flaws"], checked["different"], checked["checkpoints"]) == ([], [], 1)
+    assert (checked["flaws"], checked["different"], checked["checkpoints"] > 0) == ([], [], True)
 
 
 def test_thirty_erased_customers_leave_no_plaintext_in_any_file(tmp_path: Path) -> None:
