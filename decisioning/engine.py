@@ -154,11 +154,13 @@ def _transparent(scores: Scores, view: View, rows: NDArray[np.int64]) -> Scores:
         return replace(scores, transparency=None)
     stated = np.ones(len(rows), dtype=np.int8) if scores.transparency is None else scores.transparency
     opaque, prior = stated < floor, view.prior[rows]
+    upper = None if scores.upper is None else np.where(opaque, prior, scores.upper)
     return Scores(
         np.where(opaque, prior, scores.propensity),
         np.where(opaque, 0.0, scores.evidence),
         tuple(() if hidden else names for hidden, names in zip(opaque.tolist(), scores.factors, strict=True)),
         stated,
+        upper,
     )
 
 

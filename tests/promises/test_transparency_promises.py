@@ -99,7 +99,9 @@ class Clear(world.CountingScorer):
     def __call__(self, facts: Facts, candidates: NDArray[np.int64]) -> Scores:
         scores = super().__call__(facts, candidates)
         levels = None if self.level is None else (candidates + self.level) % 5 + 1
-        return Scores(scores.propensity, scores.evidence, scores.factors, levels)
+        return Scores(
+            scores.propensity, scores.evidence, scores.factors, levels, np.minimum(scores.propensity * 2, 1.0)
+        )
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
@@ -116,6 +118,7 @@ def test_a_model_below_the_floor_of_an_issue_is_not_used_for_it(ask: Ask, level:
         below = clear < release.catalogue.settings.transparency[action.issue]
         expected = release.catalogue.prior(action) if below else world.propensity_of(candidate, of.facts)
         assert (propensity, evidence) == (expected, 0.0 if below else 500.0)
+        assert upper == (expected if below else min(expected * 2, 1.0)), "what is not used is not hoped for either"
         refused_any |= below
     assert decision.answer["degraded"] == (["transparency"] if refused_any else [])
     recorded = from_json(decision.to_bytes())
