@@ -245,22 +245,52 @@ class ContextWeight(Strict):
     factor: Factor
 
 
+class Stage(Strict):
+    """How far a customer came, and what that weighs; accepting weighs 1 unless it is declared otherwise.
+
+    Counts if it happened from `after_days` until `within_days` after the contact.
+    """
+
+    id: Id
+    weight: Finite
+    after_days: float = Field(default=0.0, ge=0, le=MAX_WINDOW_DAYS)
+    within_days: Window
+
+
 class Outcomes(Strict):
-    """What can happen after an action; the label closes `window_days` after the contact."""
+    """What can happen after an action; the label closes `window_days` after the contact.
+
+    `stages`, the furthest last, weigh what happened; `seen` and the like are those of the contact.
+    """
 
     positive: tuple[Id, ...] = Field(default=("accepted",), min_length=1)
     negative: tuple[Id, ...] = ("declined",)
     window_days: Window = 30.0
+    stages: tuple[Stage, ...] = ()
 
     @property
     def all(self) -> tuple[str, ...]:
-        """Positive, then negative."""
-        return self.positive + self.negative
+        """Positive, then negative, then what is but a stage."""
+        told = self.positive + self.negative
+        return told + tuple(s.id for s in self.stages if s.id not in told)
+
+    @property
+    def weighed(self) -> tuple[Stage, ...]:
+        """Every outcome with its weight, the furthest last: negative ones, positive ones, then `stages` as declared."""
+        named = {s.id for s in self.stages}
+        plain = [(name, 0.0) for name in self.negative] + [(name, 1.0) for name in self.positive]
+        rest = [Stage(id=name, weight=w, within_days=self.window_days) for name, w in plain if name not in named]
+        return (*rest, *self.stages)
 
     @property
     def window_us(self) -> int:
         """`window_days` in microseconds."""
         return days_us(self.window_days)
+
+    @property
+    def settled_us(self) -> int:
+        """How long until nothing more can count, in microseconds."""
+        return max(self.window_us, *(days_us(s.within_days) for s in self.weighed))
 
 
 class Suppression(Strict):

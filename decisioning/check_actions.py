@@ -84,6 +84,12 @@ def _outcomes(item: Item[Action]) -> Iterator[Problem]:
         if name in outcomes.positive:
             message = f"outcome `{name}` is positive and negative"
             yield item.problem(("outcomes", "negative", i), message, "remove it from one of the two lists")
+    stages = [stage.id for stage in outcomes.stages]
+    yield from twice(item, ("outcomes", "stages"), stages)
+    for i, stage in enumerate(outcomes.stages):
+        if stage.after_days >= stage.within_days:
+            message = f"stage `{stage.id}` ends before it begins to count"
+            yield item.problem(("outcomes", "stages", i, "within_days"), message, "make it more than `after_days`")
     after = [suppression.after for suppression in item.spec.suppress]
     for i, name in enumerate(after):
         path = ("suppress", i, "after")

@@ -71,6 +71,7 @@ _EXAMPLES = {
     "retention_days": "retention_days: 30",
     "share": "share: 0.02",
     "signal": "signal: {of: page-view, compute: count, window: 5min}",
+    "stages": "stages: [{id: kept-90-days, weight: 0.5, within_days: 120}]",
     "starts_at": "starts_at: 2026-01-01",
     "suppress": "suppress: [{after: declined, days: 90}]",
     "tags": "tags: [emotion]",
@@ -84,8 +85,10 @@ _EXAMPLES = {
     "values": "values: [monthly, yearly]",
     "when": 'when: "age < 18"',
     "where": "where: {page: paid-tv}",
+    "weight": "weight: 0.5",
     "window": "window: 5min",
     "window_days": "window_days: 7",
+    "within_days": "within_days: 30",
 }
 _WANTED = {
     "string_type": "a text",

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import count
 from typing import Any
 
 from decisioning.actions import Action, microseconds
@@ -9,6 +11,7 @@ from decisioning.decision import iso
 from decisioning.errors import Conflict, NotFound, Refused, RequestError
 from decisioning.standing import Standing
 from features.ledger import Duplicate, Entry, Record, now_us
+from features.ledger.standing import ANTI, RETRACTED
 from serving import erasing
 from serving.contract import ConsentIn, OutcomeIn, ProfilePatch
 from serving.runtime import Brain
@@ -16,6 +19,7 @@ from serving.runtime import Brain
 CONTACT_STATES = ("delivered", "seen", "pitched", "not_delivered", "expired")
 """Outcomes that say how far a contact got, whatever the action declares."""
 MAX_LISTED = 200
+_SAYS = ("action", "outcome", "offer_id", "value_eur")
 
 
 async def record_consents(brain: Brain, told: Sequence[ConsentIn]) -> dict[str, Any]:
@@ -38,15 +42,49 @@ def _consenting(brain: Brain, told: ConsentIn) -> str:
 
 
 async def record_outcomes(brain: Brain, told: Sequence[OutcomeIn]) -> dict[str, Any]:
-    """Appends each once, whatever is repeated; nothing is written where one of them is wrong."""
+    """Appends each once, whatever is repeated; nothing is written where one of them is wrong.
+
+    Something else under an `outcome_id` that is known corrects what it said before; what was said once under it is
+    repeated, whatever corrected it since.
+    """
     batches = [_outcome_entries(brain, outcome, _prefix(told, n)) for n, outcome in enumerate(told)]
-    repeated = 0
-    for entries in batches:
+    done = [await _record(brain, entries, outcome) for entries, outcome in zip(batches, told, strict=True)]
+    counted = {what: done.count(what) for what in ("recorded", "repeated", "corrected")}
+    return counted if counted["corrected"] else {k: v for k, v in counted.items() if k != "corrected"}
+
+
+async def _record(brain: Brain, entries: list[Entry], told: OutcomeIn) -> str:
+    """Appends the entries under the first key of this outcome that is free, unless one has the same to say."""
+    before: Record | None = None
+    for revision in count():
+        key = f"outcome:{told.outcome_id}" + (f"#{revision}" if revision else "")
         try:
-            await asyncio.wrap_future(brain.ledger.submit(entries))
-        except Duplicate:
-            repeated += 1
-    return {"recorded": len(batches) - repeated, "repeated": repeated}
+            await asyncio.wrap_future(brain.ledger.submit(_revised(entries, key, before)))
+        except Duplicate as duplicate:
+            before = duplicate.record
+            if _repeats(before, entries[-1], told):
+                return "repeated"
+        else:
+            return "corrected" if before else "recorded"
+    raise AssertionError("count() has no end")
+
+
+def _repeats(before: Record, entry: Entry, told: OutcomeIn) -> bool:
+    """Whether a record says the same; also what was erased, and how far a contact got, which is never taken back."""
+    if before.body is None or before.kind != "outcome" or entry.kind != "outcome":
+        return True
+    same = all(before.body.get(name) == entry.body.get(name) for name in _SAYS)
+    return same and (told.occurred_at is None or before.occurred_us == entry.occurred_us)
+
+
+def _revised(entries: list[Entry], key: str, before: Record | None) -> list[Entry]:
+    """The entries under their key; those that say what happened correct what was said before."""
+    if before is None:
+        return [*entries[:-1], replace(entries[-1], key=key)]
+    known = before.body or {}
+    wrong = {"occurred_us": before.occurred_us, **{k: known.get(k) for k in _SAYS}}
+    right = [replace(e, body={**e.body, "corrects": wrong}) if e.kind == "outcome" else e for e in entries]
+    return [*right[:-1], replace(right[-1], key=key)]
 
 
 async def patch_customer(brain: Brain, customer_id: str, patch: ProfilePatch) -> dict[str, Any]:
@@ -77,10 +115,12 @@ def customer(brain: Brain, customer_id: str) -> dict[str, Any]:
 
 def _outcome_entries(brain: Brain, told: OutcomeIn, prefix: str) -> list[Entry]:
     at_us = _when(told.occurred_at)
+    if told.outcome == RETRACTED and brain.ledger.lookup(f"outcome:{told.outcome_id}") is None:
+        raise RequestError(f"{prefix}outcome", "nothing was told under this outcome_id, so nothing can be taken back")
     if told.offer_id is None:
         stream = brain.ledger.stream_of("person", told.customer_id or "")
         action = _declared(brain.snapshot.release.actions.get(told.action or ""), told, prefix)
-        return [Entry(stream, "outcome", _outcome(action.id, told), at_us, key=f"outcome:{told.outcome_id}")]
+        return [Entry(stream, "outcome", _outcome(action.id, told), at_us)]
     record = brain.ledger.lookup(f"decision:{told.offer_id.rpartition('.')[0]}")
     if record is None or record.body is None:
         raise NotFound(f"{prefix}offer_id", "no such offer was decided here")
@@ -106,8 +146,7 @@ def _offer_entries(
     else:
         outcome = _outcome(_declared(action, told, prefix).id, told)
         kinds = [("contact", {"offer_id": told.offer_id, "state": "seen"}), ("outcome", outcome)]
-    keys = iter([f"outcome:{told.outcome_id}"])
-    return [Entry(s, kind, _on(b, person=s == record.stream), at_us, key=next(keys, None)) for s in streams for kind, b in kinds]
+    return [Entry(s, kind, _on(b, person=s == record.stream), at_us) for s in reversed(streams) for kind, b in kinds]
 
 
 def _on(body: dict[str, Any], *, person: bool) -> dict[str, Any]:
@@ -118,7 +157,7 @@ def _on(body: dict[str, Any], *, person: bool) -> dict[str, Any]:
 def _declared(action: Action | None, told: OutcomeIn, prefix: str) -> Action:
     if action is None:
         raise RequestError(f"{prefix}action", "no such action in this release")
-    if told.outcome not in action.outcomes.all:
+    if told.outcome not in (*action.outcomes.all, RETRACTED):
         known = ", ".join((*CONTACT_STATES, *action.outcomes.all))
         raise RequestError(f"{prefix}outcome", f"not an outcome of this action; expected one of {known}")
     return action
@@ -169,6 +208,7 @@ def told_of(standing: Standing) -> dict[str, Any]:
             {"action": h.action, "outcome": h.outcome, "at": iso(h.at_us)}
             for history in standing.outcomes.values()
             for h in history[-MAX_LISTED:]
+            if not h.outcome.startswith(ANTI)
         ],
     }
 

@@ -9,7 +9,8 @@ Bodies, by kind (JSON objects; `occurred_us` is a column of the record, not part
 - `consent`: purpose, channel (`*` = all), status, source, notice_version; optional expires_us, asserted_by
 - `decision`, `account_decision`: contacts, each the fields of `decisioning.standing.Contact` (state is not read)
 - `contact`: offer_id, state
-- `outcome`: action, outcome; optional offer_id, value_eur
+- `outcome`: action, outcome (`retracted` = none after all); optional offer_id, value_eur, and `corrects`: what was told
+  before and does not hold, its action, outcome, occurred_us, offer_id, value_eur
 - `observation`: action (`none` = nothing was done), channel; optional observation_id, treatment, group, issue,
   outcomes (each outcome; optional value_eur, occurred_us)
 - `flag`: restricted
@@ -50,6 +51,10 @@ NEVER_US = -(2**62)
 _FOREVER_US = 2**62
 _STATE_RANK: dict[str, int] = {state: rank for rank, state in enumerate(get_args(ContactState))}
 _STRICTNESS: dict[str, int] = {"granted": 0, "refused": 1, "withdrawn": 2, "objected": 3}
+RETRACTED = "retracted"
+"""What corrects an outcome by taking it back."""
+ANTI = "-"
+"""Before the name of an outcome that was corrected: it and the outcome cancel, whichever was told first."""
 _LINK_KINDS: frozenset[str] = frozenset(get_args(LinkKind))
 assert set(_STRICTNESS) == set(get_args(ConsentStatus))
 
@@ -145,22 +150,32 @@ def _frontier(*marks: Mark) -> tuple[Mark, ...]:
 
 
 def _outcome(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
-    happened = Happened(
-        action=body["action"],
-        outcome=body["outcome"],
-        at_us=occurred_us,
-        offer_id=body.get("offer_id"),
-        value_eur=body.get("value_eur"),
-    )
-    return _add_outcomes(fold, (happened,))
+    told = [_happened(body, body["outcome"], occurred_us)] if body["outcome"] != RETRACTED else []
+    if wrong := body.get("corrects"):
+        told.append(_happened(wrong, ANTI + wrong["outcome"], wrong["occurred_us"]))
+    return _add_outcomes(fold, told)
+
+
+def _happened(body: Body, outcome: str, occurred_us: int) -> Happened:
+    return Happened(body["action"], outcome, occurred_us, body.get("offer_id"), body.get("value_eur"))
 
 
 def _add_outcomes(fold: Fold, told: Iterable[Happened]) -> Changes:
     outcomes = dict(fold.outcomes)
     for happened in told:
-        known = (*outcomes.get(happened.action, ()), happened)
+        known = _cancelled(outcomes.get(happened.action, ()), happened)
         outcomes[happened.action] = tuple(sorted(known, key=_outcome_order))
-    return {"outcomes": {action: outcomes[action] for action in sorted(outcomes)}}
+    return {"outcomes": {action: outcomes[action] for action in sorted(outcomes) if outcomes[action]}}
+
+
+def _cancelled(known: tuple[Happened, ...], told: Happened) -> tuple[Happened, ...]:
+    """All of them, but for an outcome and its correction, which both go."""
+    name = told.outcome
+    opposite = replace(told, outcome=name.removeprefix(ANTI) if name.startswith(ANTI) else ANTI + name)
+    if opposite not in known:
+        return (*known, told)
+    at = known.index(opposite)
+    return known[:at] + known[at + 1 :]
 
 
 def _outcome_order(happened: Happened) -> tuple[int, str, str, float]:

@@ -43,12 +43,22 @@ def observations() -> st.SearchStrategy[Entry]:
     return st.builds(build, st.sampled_from(["mens", "none"]), TIMES, told)
 
 
+def corrections() -> st.SearchStrategy[Entry]:
+    def build(name: str, wrong: str, at: int, wrong_at: int) -> Entry:
+        before = {"action": "tv", "outcome": wrong, "occurred_us": wrong_at, "offer_id": None, "value_eur": None}
+        return Entry(S, "outcome", {"action": "tv", "outcome": name, "corrects": before}, at)
+
+    names = st.sampled_from(["accepted", "declined"])
+    return st.builds(build, names | st.just("retracted"), names, TIMES, TIMES)
+
+
 def others() -> st.SearchStrategy[Entry]:
     return st.one_of(
         consents(),
         observations(),
         st.builds(contact, st.just(S), st.sampled_from(OFFERS), st.sampled_from(get_args(ContactState)), TIMES),
         st.builds(outcome, st.just(S), st.sampled_from(["accepted", "declined"]), TIMES),
+        corrections(),
         st.builds(lambda r, at: Entry(S, "flag", {"restricted": r}, at), st.booleans(), TIMES),
     )
 
@@ -154,6 +164,20 @@ def test_an_observation_counts_as_seen() -> None:
 def test_what_was_observed_of_doing_nothing_is_no_contact() -> None:
     nothing = fold([Entry(S, "observation", {"action": "none", "channel": "email", "outcomes": []}, NOW_US)])
     assert nothing.contacts == ()
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2), (1, 2, 0)])
+def test_a_correction_holds_whichever_was_told_first(order: tuple[int, ...]) -> None:
+    first = outcome(S, "declined", NOW_US)
+    wrong = {**first.body, "occurred_us": first.occurred_us}
+    second = outcome(S, "accepted", NOW_US + 5)
+    right = Entry(S, "outcome", {**second.body, "corrects": wrong}, second.occurred_us)
+    again = {**second.body, "occurred_us": second.occurred_us}
+    none = Entry(S, "outcome", {**first.body, "outcome": "retracted", "corrects": again}, NOW_US + 9)
+    entries = [first, right, none]
+    told = [h.outcome for known in fold([first, right]).outcomes.values() for h in known]
+    assert told == ["accepted"]
+    assert fold([entries[n] for n in order]).outcomes == {}
 
 
 @pytest.mark.parametrize(("restricted", "at_us"), [(False, NOW_US - 1), (True, NOW_US)])
