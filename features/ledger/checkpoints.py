@@ -237,12 +237,17 @@ class Kept:
 
         A line that was cut off by a crash is left out: its checkpoint is in the database, and appended again.
         """
-        if not self._path.exists():
-            return
-        with self._path.open("rb") as file:
-            for line in file:
-                if line.endswith(b"\n"):
-                    yield _parsed(line) or NONE
+        size = self._path.stat().st_size if self._path.exists() else 0
+        return self._read(size)
+
+    def _read(self, size: int) -> Iterator[Checkpoint]:
+        """What was there at the call: the database, looked at later, has it too."""
+        if size:
+            with self._path.open("rb") as file:
+                for line in file:
+                    size -= len(line)
+                    if size >= 0 and line.endswith(b"\n"):
+                        yield _parsed(line) or NONE
 
 
 @contextmanager
