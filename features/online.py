@@ -105,6 +105,11 @@ class Profiles:
         tables = [self.store.table(view) for view in self.archive.views]
         self.store.online.forget([*tables, self.store.signals], subjects)
 
+    def rewrite(self) -> None:
+        """Leave no byte of the erased between the rows of files; raises Unavailable while others are at them."""
+        self.archive.spool.rewrite()
+        self.store.online.rewrite()
+
     def _merge(self, states: Mapping[str, State]) -> None:
         for view in self._views:
             self.store.online.update(view.table, list(states), partial(_merged, view, states))

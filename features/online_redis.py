@@ -78,6 +78,9 @@ class RedisOnline:
             with self._reached():
                 self.client.delete(*self._keys(subjects))
 
+    def rewrite(self) -> None:
+        """Nothing: Redis's files are its owner's."""
+
     def filled(self) -> bool:
         """As every read asks."""
         with self._reached():

@@ -18,7 +18,7 @@ from feast.protos.feast.types.Value_pb2 import Value as Proto
 
 from decisioning.errors import Unavailable
 from features.rows import BUSY_S, Change, Reader, Table, Values, Write, entity_key
-from features.spool import scrub
+from features.spool import rewrite, scrub
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -74,6 +74,11 @@ class SqliteOnline:
                 for table in tables:
                     db.executemany(f"DELETE FROM {self._name(table)} WHERE entity_key = ?", keys)  # noqa: S608  ours
             scrub(self.writer, "the online store")
+
+    def rewrite(self) -> None:
+        """Every row into a new file."""
+        with self._writing, _reached():
+            rewrite(self.writer, "the online store")
 
     def filled(self) -> bool:
         """Noted in the file itself."""

@@ -52,6 +52,10 @@ class Online(Protocol):
         """Erase subjects, and leave no erased byte where this store can help it. Redis forgets all tables at once."""
         ...
 
+    def rewrite(self) -> None:
+        """Leave no byte of the erased between what is there; takes as long as there is much."""
+        ...
+
     def filled(self) -> bool:
         """Whether what the history holds was brought here, and is not lost since."""
         ...

@@ -86,6 +86,11 @@ class Spool:
         """Leave no erased byte in the log; raises Unavailable while another process still reads it."""
         scrub(self._db, "the feature history")
 
+    def rewrite(self) -> None:
+        """Every row into a new file, so that nothing erased is left between them; raises Unavailable as `scrub`."""
+        with self._thread:
+            rewrite(self._db, "the feature history")
+
     def close(self) -> None:
         """Close the file."""
         self._db.close()
@@ -99,3 +104,12 @@ def scrub(db: sqlite3.Connection, what: str) -> None:
         busy = True
     if busy:
         raise Unavailable(f"{what} is being read elsewhere; erased values are still in its log: erase again")
+
+
+def rewrite(db: sqlite3.Connection, what: str) -> None:
+    """As `scrub`, after every row went into a new file: SQLite leaves copies in a page when rows move to another."""
+    try:
+        db.execute("VACUUM")
+    except sqlite3.OperationalError as error:
+        raise Unavailable(f"{what} is busy; erased values may still be in its file: erase again") from error
+    scrub(db, what)

@@ -30,8 +30,9 @@ async def erase(brain: Brain, kind: SubjectKind, subject_id: str) -> tuple[str, 
 def clean(brain: Brain) -> int:
     """Takes what is left of the erased out of every file: how many files and customers had something left.
 
-    Nothing is, unless a crash came between, or something about them was being written, or a command wrote a file for
-    people. Served by every replica within `erasure.within_s`, and by `brain erase`.
+    Something is where a crash came between, or it was being written, or a command wrote a file for people; and SQLite
+    leaves copies of rows in its pages as others are erased, so its files are written anew. Run by every replica within
+    `erasure.within_s`, and by `brain erase`.
     """
     erased = erased_since(brain.ledger.select, 0)
     if not erased:
@@ -40,6 +41,8 @@ def clean(brain: Brain) -> int:
     left = profiles.archive.among(erased)
     if left:
         profiles.delete(*left)
+    if brain.ledger.rewrite() or left:
+        profiles.rewrite()
     person = brain.ledger.names
     return len(left) + written.clean(
         brain.workspace, frozenset(erased), lambda customer: person.stream_of("person", customer)

@@ -130,6 +130,25 @@ class Database:
                 raise Unavailable("the subject is erased, but the log is still being read: erase again to empty it")
             time.sleep(_LONGEST_PAUSE_S)
 
+    def rewrite(self) -> None:
+        """Every row into a new file: SQLite overwrites what it frees, not what it leaves in a page when rows move on.
+
+        Takes as long as the file is large, and writers wait meanwhile. PostgreSQL's files are its owner's.
+
+        :raises Unavailable: others kept it busy; ask again
+        """
+        deadline = time.monotonic() + PATIENCE_S
+        while self.sqlite:
+            try:
+                with self._reader.connect() as connection:
+                    connection.exec_driver_sql("VACUUM")
+                break
+            except SQLAlchemyError as error:
+                if not _passing(error) or time.monotonic() > deadline:
+                    raise _unavailable(error) from error
+            time.sleep(_LONGEST_PAUSE_S)
+        self.scrub()
+
     def _scrubbed(self) -> bool:
         try:
             with self._reader.connect() as connection:

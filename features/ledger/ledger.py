@@ -20,8 +20,8 @@ from features.ledger.database import Database
 from features.ledger.links import erase_subject
 from features.ledger.records import Activation, Entry, Names, Prepared, Record, prepare, record_of
 from features.ledger.snapshot import decode
-from features.ledger.standing import Fold, apply
-from features.ledger.tables import ACTIVATIONS, KEYS, PAUSES, RECORDS, RELEASES, SIGNAL_STATES, STANDINGS
+from features.ledger.standing import NEVER_US, Fold, apply
+from features.ledger.tables import ACTIVATIONS, CLAIMS, KEYS, PAUSES, RECORDS, RELEASES, SIGNAL_STATES, STANDINGS
 from features.ledger.verification import Flaw, verify_stream
 from features.ledger.writer import Submission, Writer
 
@@ -53,6 +53,14 @@ _OF_STREAM = (
     .order_by(RECORDS.c.version)
     .limit(_PAGE)
 )
+_REWRITTEN = select(CLAIMS.c.until_us).where(CLAIMS.c.name == "rewritten")
+_ERASED = (
+    select(SIGNAL_STATES.c.stream)
+    .where(SIGNAL_STATES.c.body.is_(None), SIGNAL_STATES.c.at_us >= bindparam("since_us"))
+    .limit(1)
+)
+_SLACK_US = 10_000_000
+"""An erasure may be committed this much later than its time, and other machines' clocks be behind."""
 
 
 def now_us() -> int:
@@ -193,6 +201,10 @@ class Ledger:
         Follows the order of commits: a record that is committed later has a higher `seq` than any returned here, so
         a cursor never skips one. Bodies of erased subjects are None.
         """
+        return [record_of(row) for row in self.raw(kinds, after, limit)]
+
+    def raw(self, kinds: Sequence[str], after: int = 0, limit: int = 1000) -> Sequence[Row[Any]]:
+        """As `scan`, with bodies as the bytes that were appended: for who reads many of them."""
         upto = self._database.settled()
         statement = (
             select(RECORDS)
@@ -200,7 +212,7 @@ class Ledger:
             .order_by(RECORDS.c.seq)
             .limit(limit)
         )
-        return [record_of(row) for row in self._database.fetch(statement)]
+        return self._database.fetch(statement)
 
     def erase(self, stream: str) -> tuple[str, ...]:
         """Destroy every body and salt of a stream; a tombstone stays, and with it the subject is left alone for good.
@@ -213,6 +225,19 @@ class Ledger:
         erased = self._writer.run(partial(erase_subject, stream=stream, now_us=self._clock()))
         self._database.scrub()
         return erased
+
+    def rewrite(self) -> bool:
+        """Leave no byte of the erased between the rows of the database's file; False where nobody was since last time.
+
+        :raises Unavailable: it is busy; ask again
+        """
+        at_us = self._clock()
+        done = self._database.fetch(_REWRITTEN)
+        if not self._database.fetch(_ERASED, {"since_us": done[0].until_us if done else NEVER_US}):
+            return False
+        self._database.rewrite()
+        self._writer.run(partial(_rewritten, at_us=at_us - _SLACK_US))
+        return True
 
     def checkpoint(self, kept: Path) -> int:
         """Sign what came since the last time, if it is time and no other process does; how many checkpoints that made.
@@ -317,6 +342,11 @@ class Ledger:
                 connection.execute(insert(PAUSES).values(action=action, **values))
 
         self._writer.run(put)
+
+
+def _rewritten(connection: Connection, at_us: int) -> None:
+    if not connection.execute(update(CLAIMS).where(CLAIMS.c.name == "rewritten").values(until_us=at_us)).rowcount:
+        connection.execute(insert(CLAIMS).values(name="rewritten", until_us=at_us))
 
 
 def _standings(streams: Sequence[str], rows: Iterable[Row[Any]]) -> tuple[Standing, ...]:
