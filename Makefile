@@ -8,13 +8,14 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help demo test test-long bench lint lock clean
+.PHONY: help demo test test-long bench bench-learning lint lock clean
 
 help:
 	@echo "make demo       a telecom operator in a box: build, train, serve, show decisions"
 	@echo "make test       the test suite, a few minutes"
 	@echo "make test-long  the long runs: races, kills, big properties"
 	@echo "make bench      speed beside an empty endpoint and beside the stock servers -> bench.json"
+	@echo "make bench-learning  the learning core beside its peers and against its goals, hours -> bench-learning.json"
 	@echo "make lint       ruff, mypy, import contracts"
 
 # uv where it is there, python -m venv and pip where it is not; the same hashes either way.
@@ -43,6 +44,9 @@ test-long: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python -m tests.benchmarks
+
+bench-learning: $(READY)
+	@$(BIN)/python -m tests.benchmarks.learning
 
 lint: $(READY)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

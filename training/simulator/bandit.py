@@ -33,8 +33,8 @@ class Learner:
     """
 
     recipe: Recipe = field(default_factory=lambda: Recipe(rounds=2, calibrate=False, growth=Growth(folds=3)))
-    gamma_per_root: float = 10.0
-    optimism: float = 1.0
+    gamma_per_root: float = 20.0
+    optimism: float = 2.0
 
     def odds(self, seen: TrainingSet, x: Floats, exists: Bools) -> Floats:
         """As Policy."""

@@ -1,0 +1,78 @@
+"""Everyone who plays the worlds, by name, each on the same customers and the same draws."""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from vowpalwabbit import Workspace
+
+from training.frame import Bools, Floats, Ints
+from training.simulator import peers
+from training.simulator.bandit import Learner, Policy, run
+
+Player = Callable[[Floats, Floats, Floats, int], Ints]
+"""Features (n, f), truth (n, k), draws (n,) and a seed -> choices (n,)."""
+OURS = "ours"
+
+
+class VowpalWabbit:
+    """Vowpal Wabbit's contextual bandit with action-dependent features, crossed, learning from every decision."""
+
+    def __init__(self, exploration: str, n_actions: int, seed: int) -> None:
+        self._vw = Workspace(f"--cb_explore_adf {exploration} -q xa --quiet --random_seed {seed}")
+        self._actions = [f"|a a{a}" for a in range(n_actions)]
+        self._rng = np.random.default_rng([seed, 8])
+        self._told: tuple[str, float, list[int]] = ("", 1.0, [])
+
+    def choose(self, x: Floats, exists: Bools) -> int:
+        """An action drawn by Vowpal Wabbit's own probabilities."""
+        shared = "shared |x " + " ".join(f"{j}:{v:.5f}" for j, v in enumerate(x.tolist()))
+        open_to = np.flatnonzero(exists).tolist()
+        odds = np.array(self._vw.predict("\n".join([shared, *(self._actions[a] for a in open_to)])))
+        at = int(self._rng.choice(len(open_to), p=odds / odds.sum()))
+        self._told = shared, float(odds[at]), open_to
+        return int(open_to[at])
+
+    def learn(self, x: Floats, action: int, rewarded: bool) -> None:
+        """Takes in what came of the last choice."""
+        shared, probability, open_to = self._told
+        lines = [shared]
+        for a in open_to:
+            label = f"0:{-float(rewarded)}:{probability:.6f} " if a == action else ""
+            lines.append(f"{label}{self._actions[a]}")
+        self._vw.learn("\n".join(lines))
+
+
+def policy(made: Policy, x: Floats, p: Floats, uniform: Floats, seed: int) -> Ints:
+    """One that is fitted again now and then."""
+    return run(x, p, uniform, made, seed)[0]
+
+
+def live(x: Floats, p: Floats, uniform: Floats, player: "VowpalWabbit | peers.LinUCB") -> Ints:
+    """One that learns from every decision at once."""
+    chosen, exists = np.zeros(len(x), dtype=np.int64), ~np.isnan(p)
+    for t in range(len(x)):
+        a = player.choose(x[t], exists[t])
+        player.learn(x[t], a, bool(uniform[t] < p[t, a]))
+        chosen[t] = a
+    return chosen
+
+
+def _vw(exploration: str, x: Floats, p: Floats, uniform: Floats, seed: int) -> Ints:
+    return live(x, p, uniform, VowpalWabbit(exploration, p.shape[1], seed))
+
+
+def _linucb(x: Floats, p: Floats, uniform: Floats, seed: int) -> Ints:
+    return live(x, p, uniform, peers.LinUCB(x.shape[1], p.shape[1]))
+
+
+PLAYERS: dict[str, Player] = {
+    OURS: partial(policy, Learner()),
+    "random": partial(policy, peers.Random()),
+    "best fixed": lambda x, p, uniform, seed: peers.best_fixed(p),
+    "greedy LightGBM": partial(policy, peers.OneLightGBM()),
+    "epsilon-greedy LightGBM": partial(policy, peers.OneLightGBM(0.05)),
+    "LinUCB": _linucb,
+    "VW SquareCB": partial(_vw, "--squarecb"),
+    "VW bag": partial(_vw, "--bag 5"),
+}

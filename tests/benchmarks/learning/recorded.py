@@ -1,0 +1,51 @@
+"""Probabilities that `arbitration.fill` records, against how often each choice is drawn: a million decisions."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from decisioning.arbitration import COMMERCIAL_TIER, Field, Limits, Slot, fill, uniforms
+from tests.benchmarks.learning.parts import Figures, Line, Part, Run
+
+DECISIONS, SHARDS, ACTIONS = 1_000_000, 20, 12
+SLOTS = [Slot(0, rank, np.ones(ACTIONS, dtype=np.bool_)) for rank in (1, 2)]
+ONCE = Limits(np.arange(ACTIONS, dtype=np.int64)[None], (np.ones(ACTIONS, dtype=np.int64),))
+
+
+def decide_many(shard: int) -> Figures:
+    """Sums of importance weights for a policy that takes each candidate, or nothing, as often, and their squares."""
+    rng, n = np.random.default_rng([shard, 6]), DECISIONS // SHARDS
+    weights, missing = np.empty(n), 0
+    for i in range(n):
+        priority = rng.gamma(1.0, 10.0, ACTIONS)
+        field = Field(np.ones(ACTIONS, dtype=np.bool_), np.full(ACTIONS, COMMERCIAL_TIER, dtype=np.int8), priority)
+        picks = fill(SLOTS, field, ONCE, 20.0, uniforms(f"{shard}/{i}"))
+        missing += sum(not 0.0 < p.probability <= 1.0 for p in picks)
+        weights[i] = _weight([(p.candidate, p.probability) for p in picks])
+    return {"n": n, "sum": float(weights.sum()), "squares": float((weights**2).sum()), "missing": missing}
+
+
+def _weight(picks: list[tuple[int, float]]) -> float:
+    """Of a slate: what an even choice among those left, or nothing, would have made of its picks."""
+    weight = 1.0
+    for taken, (_, probability) in enumerate(picks):
+        weight *= 1.0 / (ACTIONS + 1 - taken) / probability
+    return weight
+
+
+def _lines(found: Mapping[str, Figures]) -> list[Line]:
+    if not found:
+        return []
+    n, missing = (sum(f[key] for f in found.values()) for key in ("n", "missing"))
+    mean = sum(f["sum"] for f in found.values()) / n
+    error = (max(sum(f["squares"] for f in found.values()) / n - mean**2, 0.0) / n) ** 0.5
+    weights = Line(
+        f"mean importance weight over {n:,} decisions of two slots",
+        f"{mean:.4f}, error {error:.4f}",
+        "1 within 3 errors",
+        abs(mean - 1.0) <= 3 * error,
+    )
+    return [Line("choices without a recorded probability", str(missing), "0", missing == 0), weights]
+
+
+RECORDED = Part([Run(f"shard/{s}", decide_many, (s,)) for s in range(SHARDS)], _lines)
