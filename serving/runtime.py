@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -216,10 +216,11 @@ class Brain:
         return Known({**facts, **context, **wanted}, person, _second(standings), degraded, signalled)
 
     def _facts(
-        self, snapshot: Snapshot, person: Standing, signalled: Mapping[str, int], at_us: int, *, keep: bool
+        self, snapshot: Snapshot, person: Standing, signalled: dict[str, int], at_us: int, *, keep: bool
     ) -> tuple[dict[str, Value], tuple[str, ...]]:
         """Profile, and what the signals come to of everyone in play: the person, linked visitors, the account.
 
+        :param signalled: versions as the ledger told; a copy that had moved on by the time it was read moves its own
         :param keep: whether a copy of signals that is behind is made good in the store; not for a preview
         """
         streams = [person.stream, *(stream for stream in signalled if stream != person.stream)]
@@ -233,6 +234,7 @@ class Brain:
             profile, copies, degraded = {}, None, ("profile",)
         versions = [signalled.get(stream, 0) for stream in streams]
         seen = snapshot.signals.seen(streams, versions, copies, at_us, keep=keep)
+        signalled.update((s, version) for s, version in zip(streams, seen.versions, strict=True) if version)
         return {**seen.facts, **profile}, degraded
 
     def streams(self, ask: Ask) -> tuple[str, ...]:
