@@ -96,8 +96,7 @@ async def pair(one: Client, other: Client, customer: Customer, rng: random.Rando
     assert (status, told["accepted"]) == (200, len(numbers))
     customer.acknowledged |= bits
     must = customer.acknowledged
-    status, answer = await other.ask("POST", "/v1/decisions", ask(f"pair-{next(NUMBERS)}", customer.id))
-    assert status == 200, answer
+    answer = await decided(other, customer)
     record = other.brain.ledger.lookup(f"decision:{answer['decision_id']}")
     assert record is not None
     assert record.body is not None
@@ -106,6 +105,15 @@ async def pair(one: Client, other: Client, customer: Customer, rng: random.Rando
     assert saw | customer.sent == customer.sent, "a decision saw what was never sent"
     assert record.body["degraded"] == []
     return record.body
+
+
+async def decided(client: Client, customer: Customer) -> Json:
+    """Where others for the same customer came first five times, it is asked again, as a caller would."""
+    status, body = 503, ask(f"pair-{next(NUMBERS)}", customer.id)
+    while status == 503:
+        status, answer = await client.ask("POST", "/v1/decisions", body)
+    assert status == 200, answer
+    return answer
 
 
 async def run_pairs(replicas: list[Client], customers: list[Customer], at_once: int) -> list[Json]:
@@ -154,7 +162,7 @@ def no_skew(brain: Brain, records: list[Json]) -> None:
         told = point_in_time(brain.ledger, versions, release, record["decided_us"])
         served = {name: value for name, value in record["facts"].items() if name in names}
         assert served.keys() == told.keys()
-        assert all(_same(served[name], told[name]) for name in told)
+        assert not {name: (served[name], told[name]) for name in told if not _same(served[name], told[name])}
     assert several > len(records) / 2, "few decisions were about linked visitors"
 
 
