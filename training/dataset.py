@@ -1,7 +1,7 @@
 """Training rows from the ledger alone: imported observations and our own decisions, once their windows have closed."""
 
 from bisect import bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, get_args
@@ -14,6 +14,7 @@ from decisioning.release import Release
 from decisioning.schema import Facts, FeatureSchema
 from decisioning.standing import Contact, ContactState
 from features.ledger import Ledger, Record
+from features.ledger.standing import RETRACTED
 from features.matrix import Columns, FeatureMatrix, columns_from_table, columns_of
 from features.views import TIME
 from training.frame import Bools, Floats, TrainingSet
@@ -124,7 +125,7 @@ def build(
     wanted = _Wanted(release, outcome)
     rows = [r for r in log.rows() if wanted.labelled(r) and r.at_us + wanted.window_us(r.action) <= now_us]
     rows.sort(key=lambda r: (r.at_us, r.stream, r.id))
-    label, value_eur = _labels(rows, log.outcomes, wanted)
+    label, value_eur = _labels(rows, log.happened(), wanted)
     x = _features(rows, release.schema, history, progress)
     actions = tuple(sorted({r.action for r in rows}))
     treatments = tuple(tuple(sorted({r.treatment for r in rows if r.action == a and r.treatment})) for a in actions)
@@ -227,6 +228,7 @@ class _Log:
     found: dict[tuple[str, str], _Row] = field(default_factory=dict)
     states: dict[str, ContactState] = field(default_factory=dict)
     outcomes: list[_Outcome] = field(default_factory=list)
+    corrected: Counter[_Outcome] = field(default_factory=Counter)
     restricted: dict[str, tuple[int, bool]] = field(default_factory=dict)
     _actions: dict[str, tuple[tuple[str, frozenset[str]], ...]] = field(default_factory=dict)
 
@@ -246,7 +248,20 @@ class _Log:
             known = self.states.get(body["offer_id"], body["state"])
             self.states[body["offer_id"]] = max(known, body["state"], key=_STATES.__getitem__)
         else:
-            self._outcome(record.stream, body, body.get("offer_id"), body["action"], record.occurred_us)
+            self._told(record, body)
+
+    def _told(self, record: Record, body: dict[str, Any]) -> None:
+        if body["outcome"] != RETRACTED:
+            self.outcomes.append(
+                _outcome_of(record.stream, body, body.get("offer_id"), body["action"], record.occurred_us)
+            )
+        if wrong := body.get("corrects"):
+            told = _outcome_of(record.stream, wrong, wrong["offer_id"], wrong["action"], wrong["occurred_us"])
+            self.corrected[told] += 1
+
+    def happened(self) -> list[_Outcome]:
+        """The outcomes, but for those that were corrected."""
+        return list((Counter(self.outcomes) - self.corrected).elements())
 
     def rows(self) -> list[_Row]:
         """Everything that was done and got far enough to have an answer, but for who is restricted now."""
@@ -284,11 +299,7 @@ class _Log:
         )
         for outcome in body.get("outcomes") or ():
             at_us = outcome.get("occurred_us") or record.occurred_us
-            self._outcome(record.stream, outcome, name, body["action"], at_us)
-
-    def _outcome(self, stream: str, body: Mapping[str, Any], name: str | None, action: str, at_us: int) -> None:
-        value = body.get("value_eur")
-        self.outcomes.append(_Outcome(stream, name, action, body["outcome"], at_us, 0.0 if value is None else value))
+            self.outcomes.append(_outcome_of(record.stream, outcome, name, body["action"], at_us))
 
     def _decision(self, record: Record, body: dict[str, Any]) -> None:
         contacts = iter(body["contacts"])
@@ -339,6 +350,11 @@ def _read(ledger: Ledger, *, idle: bool, progress: Progress | None) -> _Log:
         if progress:
             progress(done, 0, "ledger")
     return log
+
+
+def _outcome_of(stream: str, body: Mapping[str, Any], name: str | None, action: str, at_us: int) -> _Outcome:
+    value = body.get("value_eur")
+    return _Outcome(stream, name, action, body["outcome"], at_us, 0.0 if value is None else value)
 
 
 def _short(treatment: str | None) -> str:

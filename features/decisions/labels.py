@@ -1,0 +1,132 @@
+"""What came of each row: who was reached, the label once its window has closed, stages, weight and value.
+
+An outcome belongs to the offer that it names, else to the last one of its action that the customer was reached by. What
+was corrected counts as it was corrected. Nothing is said of a window that is open: no label, no stage, no weight.
+"""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from decisioning.release import Release
+from features.decisions.parsing import NOTHING, OPT_OUT
+
+COMPLAINED = "complained"
+"""The outcome that counts as a complaint, whatever the action."""
+IGNORED = "ignored"
+"""The stage of whoever was reached and did nothing until the window closed."""
+
+LABELS = f"""
+WITH net AS (
+  SELECT stream, offer_id, action, name, at_us, value_eur, sum(sign) AS times
+  FROM events WHERE kind = 'outcome' GROUP BY ALL HAVING times > 0),
+states AS (
+  SELECT offer_id, max(list_position(
+    ['reserved', 'expired', 'not_delivered', 'delivered', 'seen', 'pitched'], name)) AS state
+  FROM events WHERE kind = 'contact' GROUP BY offer_id),
+base AS (
+  SELECT r._stream, r._id, r._at_us, r._action, r._told, coalesce(s.state, 1) AS state,
+    CASE WHEN r._source = 'observation' OR r._action = '{NOTHING}' THEN true
+      WHEN s.state IN (2, 3) THEN false
+      WHEN r._counts_on = 'delivered' THEN coalesce(s.state, 1) >= 4
+      WHEN r._counts_on = 'seen' THEN coalesce(s.state, 1) >= 5
+      ELSE true END AS reached,
+    a.window_us, a.settled_us, r._at_us + a.window_us <= now.us AS closed, r._at_us + a.settled_us <= now.us AS settled
+  FROM rows r CROSS JOIN now LEFT JOIN states s ON s.offer_id = r._id LEFT JOIN actions a ON a.action = r._action),
+named AS (
+  SELECT b.*, n.name, n.value_eur * n.times AS value_eur, n.at_us
+  FROM base b JOIN net n ON n.offer_id = b._id AND n.stream = b._stream
+  UNION ALL
+  SELECT b.*, n.name, n.value_eur * n.times AS value_eur, n.at_us
+  FROM (SELECT * FROM net WHERE offer_id IS NULL) n
+  ASOF JOIN (SELECT * FROM base WHERE reached) b
+    ON n.stream = b._stream AND n.action = b._action AND n.at_us >= b._at_us),
+happened AS (
+  SELECT _stream, _id, n.name, coalesce(n.value_eur, 0.0) AS value_eur, n.at_us, n.at_us - _at_us AS after_us,
+    window_us, s.to_us, s.weight, s.ord, s.positive, coalesce(after_us BETWEEN s.from_us AND s.to_us, false) AS counts
+  FROM named n LEFT JOIN stages s ON s.action = n._action AND s.name = n.name),
+came AS (
+  SELECT _stream, _id,
+    bool_or(positive AND after_us BETWEEN 0 AND window_us) AS label,
+    sum(value_eur ORDER BY at_us, name, value_eur) FILTER (positive AND after_us BETWEEN 0 AND window_us) AS value_eur,
+    bool_or(name = '{COMPLAINED}' AND after_us BETWEEN 0 AND greatest(window_us, to_us, {{patience_us}})) AS complained
+  FROM happened GROUP BY ALL),
+weighed AS (
+  SELECT _stream, _id, sum(weight ORDER BY ord) AS weight, arg_max(name, ord) AS stage FROM (
+    SELECT DISTINCT _stream, _id, name, weight, ord FROM happened WHERE counts
+    UNION ALL
+    SELECT b._stream, b._id, s.name, s.weight, s.ord FROM base b JOIN stages s ON s.action = b._action
+    WHERE s.state IS NOT NULL AND b.state >= s.state AND b.state >= 4)
+  GROUP BY ALL),
+left_us AS (
+  SELECT b._stream, b._id, true AS opted_out
+  FROM (SELECT stream, at_us FROM events WHERE name = '{OPT_OUT}') e
+  ASOF JOIN (SELECT * FROM base WHERE reached AND _action <> '{NOTHING}') b
+    ON e.stream = b._stream AND e.at_us >= b._at_us
+  WHERE e.at_us - b._at_us <= {{patience_us}} GROUP BY ALL)
+SELECT b._stream, b._id, b.reached AS _reached,
+  CASE WHEN b.reached AND b.closed AND (b._told IS NULL OR list_has_any(b._told, p.names))
+    THEN coalesce(c.label, false) END AS _label,
+  CASE WHEN b.reached AND b.settled THEN coalesce(w.weight, 0.0) END AS _weight,
+  CASE WHEN b.reached AND b.closed THEN coalesce(w.stage, '{IGNORED}') END AS _stage,
+  CASE WHEN b.reached AND b.closed THEN coalesce(c.value_eur, 0.0) END AS _value_eur,
+  coalesce(c.complained, false) AS _complained, coalesce(l.opted_out, false) AS _opted_out,
+  coalesce(b.closed, false) AS _closed
+FROM base b LEFT JOIN came c USING (_stream, _id) LEFT JOIN weighed w USING (_stream, _id)
+LEFT JOIN left_us l USING (_stream, _id) LEFT JOIN positives p ON p.action = b._action
+"""
+"""Over `rows`, `events`, `actions`, `stages`, `positives` and `now`; every row of `rows` once."""
+
+PATIENCE_US = 30 * 86_400_000_000
+"""How long after an offer a complaint or an opt-out still counts as about it."""
+_STATES = {"delivered": 4, "seen": 5, "pitched": 6}
+
+
+def label_columns() -> list[str]:
+    """What `LABELS` adds to a row."""
+    return ["_reached", "_label", "_weight", "_stage", "_value_eur", "_complained", "_opted_out", "_closed"]
+
+
+def longest_us(release: Release) -> int:
+    """After this long nothing can change a row but a correction."""
+    return max([PATIENCE_US, *(a.outcomes.settled_us for a in release.actions.values())])
+
+
+def rules(release: Release) -> dict[str, pa.Table]:
+    """What the release says of outcomes, as the tables that `LABELS` joins.
+
+    After doing nothing the positive outcomes of every action count, for as long as the longest window.
+    """
+    every = tuple(release.actions.values())
+    window = max((a.outcomes.window_us for a in every), default=0)
+    all_positive = sorted({name for a in every for name in a.outcomes.positive})
+    actions = [(a.id, a.outcomes.window_us, a.outcomes.settled_us) for a in every] + [(NOTHING, window, window)]
+    stages = [
+        (a.id, s.id, s.weight, round(s.after_days * 86_400e6), round(s.within_days * 86_400e6), n, positive, state)
+        for a in every
+        for n, s in enumerate(a.outcomes.weighed)
+        for positive, state in ((s.id in a.outcomes.positive, _STATES.get(s.id)),)
+    ] + [(NOTHING, name, 1.0, 0, window, n, True, None) for n, name in enumerate(all_positive)]
+    positives = [(a.id, list(a.outcomes.positive)) for a in every] + [(NOTHING, all_positive)]
+    return {
+        "actions": _table(actions, {"action": pa.string(), "window_us": pa.int64(), "settled_us": pa.int64()}),
+        "stages": _table(
+            stages,
+            {
+                "action": pa.string(),
+                "name": pa.string(),
+                "weight": pa.float64(),
+                "from_us": pa.int64(),
+                "to_us": pa.int64(),
+                "ord": pa.int64(),
+                "positive": pa.bool_(),
+                "state": pa.int64(),
+            },
+        ),
+        "positives": _table(positives, {"action": pa.string(), "names": pa.list_(pa.string())}),
+    }
+
+
+def _table(rows: Sequence[tuple[object, ...]], types: dict[str, pa.DataType]) -> pa.Table:
+    cells = list(zip(*rows, strict=True)) if rows else [()] * len(types)
+    return pa.table({n: pa.array(list(c), t) for (n, t), c in zip(types.items(), cells, strict=True)})

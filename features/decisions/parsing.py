@@ -1,0 +1,175 @@
+"""Ledger records -> rows and events as Arrow tables, by DuckDB: no Python object per row but the bytes of its body."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import duckdb
+import pyarrow as pa
+from sqlalchemy import Row
+
+from decisioning.schema import Dtype, FeatureSchema
+
+KINDS = ("decision", "observation", "contact", "outcome", "consent", "flag", "tombstone")
+NOTHING = "none"
+"""The action of leaving the customer alone."""
+OPT_OUT = "opt-out"
+"""The event of a consent that was taken back."""
+_TYPES: dict[Dtype, str] = {
+    "float": "DOUBLE",
+    "int": "DOUBLE",
+    "bool": "BOOLEAN",
+    "enum": "VARCHAR",
+    "string": "VARCHAR",
+    "timestamp": "BIGINT",
+}
+_OFFER = {"offer_id": "VARCHAR", "propensity": "DOUBLE", "priority": "DOUBLE", "value_eur": "DOUBLE"}
+_DECISION = {
+    "decision_id": "VARCHAR",
+    "decided_us": "BIGINT",
+    "release": "VARCHAR",
+    "model": "VARCHAR",
+    "request": {"channel": "VARCHAR"},
+    "picks": [{"placement": "VARCHAR", "rank": "INTEGER", "treatment": "VARCHAR", "probability": "DOUBLE"}],
+    "contacts": [dict.fromkeys(("offer_id", "action", "treatment", "group", "issue", "counts_on"), "VARCHAR")],
+    "answer": {
+        "arm": "VARCHAR",
+        "model": "VARCHAR",
+        "placements": [{"name": "VARCHAR", "empty_reason": "VARCHAR", "offers": [_OFFER]}],
+    },
+}
+_OUTCOME = {"outcome": "VARCHAR", "occurred_us": "BIGINT", "value_eur": "DOUBLE"}
+_OBSERVATION = {
+    **dict.fromkeys(("observation_id", "action", "treatment", "group", "issue", "channel", "scope"), "VARCHAR"),
+    "probability": "DOUBLE",
+    "told": ["VARCHAR"],
+    "outcomes": [_OUTCOME],
+}
+_EVENT = {
+    **dict.fromkeys(("offer_id", "action", "outcome", "state", "scope", "status"), "VARCHAR"),
+    "value_eur": "DOUBLE",
+    "restricted": "BOOLEAN",
+    "corrects": {**_OUTCOME, "action": "VARCHAR", "offer_id": "VARCHAR"},
+}
+
+_DECIDED = """
+WITH told AS (
+  SELECT seq, stream, unnest(json_transform(body, '{decision}')) FROM raw WHERE kind = 'decision'),
+picked AS (
+  SELECT *, unnest(picks) AS pick, generate_subscripts(picks, 1) AS nth FROM told),
+known AS (
+  SELECT *, CASE WHEN pick.treatment IS NOT NULL
+      THEN contacts[len(list_filter(picks[1:nth], lambda p: p.treatment IS NOT NULL))] END AS contact,
+    list_filter(answer.placements, lambda p: p.name = pick.placement)[1] AS place
+  FROM picked),
+offered AS (
+  SELECT *, list_filter(place.offers, lambda o: o.offer_id = contact.offer_id)[1] AS offer FROM known)
+SELECT seq AS _seq, stream AS _stream, decision_id AS _decision,
+  coalesce(contact.offer_id, decision_id || '.nothing.' || (nth - 1)) AS _id, decided_us AS _at_us,
+  'decision' AS _source, coalesce(contact.action, '{nothing}') AS _action,
+  coalesce(regexp_extract(contact.treatment, '[^.]*$'), '') AS _treatment,
+  coalesce(contact."group", '{nothing}') AS _group, coalesce(contact.issue, '{nothing}') AS _issue,
+  request.channel AS _channel, pick.placement AS _placement, coalesce(pick.rank, 1) AS _rank, answer.arm AS _arm,
+  answer.model AS _model, model AS _assigned, release AS _release, pick.probability AS _probability,
+  offer.propensity AS _propensity, offer.priority AS _priority, offer.value_eur AS _worth_eur,
+  coalesce(contact.counts_on, 'decided') AS _counts_on,
+  CASE WHEN contact IS NULL THEN place.empty_reason END AS _empty_reason, CAST(NULL AS VARCHAR[]) AS _told
+FROM offered
+"""
+_OBSERVED = """
+WITH told AS (
+  SELECT seq, stream, occurred_us, unnest(json_transform(body, '{observation}')) FROM raw WHERE kind = 'observation')
+SELECT seq AS _seq, stream AS _stream, NULL AS _decision, coalesce(observation_id, 'observed-' || seq) AS _id,
+  occurred_us AS _at_us, 'observation' AS _source, action AS _action,
+  coalesce(regexp_extract(treatment, '[^.]*$'), '') AS _treatment, coalesce("group", '{nothing}') AS _group,
+  coalesce(issue, '{nothing}') AS _issue, channel AS _channel, '' AS _placement, 1 AS _rank, 'imported' AS _arm,
+  'imported' AS _model, 'imported' AS _assigned, NULL AS _release, probability AS _probability,
+  NULL::DOUBLE AS _propensity, NULL::DOUBLE AS _priority, NULL::DOUBLE AS _worth_eur, 'decided' AS _counts_on,
+  NULL AS _empty_reason, told AS _told
+FROM told WHERE scope IS DISTINCT FROM 'account'
+"""
+_FACTS = """
+SELECT r.*, f.* EXCLUDE (seq) FROM ({rows}) r JOIN (
+  SELECT seq, unnest(json_transform(body -> 'facts', '{facts}')) FROM raw WHERE kind IN ('decision', 'observation')
+) f ON f.seq = r._seq
+"""
+_EVENTS = """
+WITH e AS (
+  SELECT seq, stream, kind, occurred_us, unnest(json_transform(body, '{event}'))
+  FROM raw WHERE kind IN ('contact', 'outcome', 'consent', 'flag')),
+o AS (
+  SELECT seq, stream, occurred_us, unnest(json_transform(body, '{observation}')) FROM raw WHERE kind = 'observation'),
+seen AS (
+  SELECT seq, stream, coalesce(observation_id, 'observed-' || seq) AS id, action, occurred_us, unnest(outcomes) AS told
+  FROM o WHERE scope IS DISTINCT FROM 'account')
+SELECT seq, 0 AS part, stream, kind, offer_id, action,
+  CASE kind WHEN 'contact' THEN state WHEN 'outcome' THEN outcome WHEN 'flag' THEN restricted::VARCHAR
+    ELSE '{opt_out}' END AS name, occurred_us AS at_us, value_eur, 1 AS sign
+FROM e WHERE scope IS DISTINCT FROM 'account' AND (kind <> 'consent' OR status IN ('withdrawn', 'objected'))
+  AND (kind <> 'outcome' OR outcome <> 'retracted')
+UNION ALL BY NAME
+SELECT seq, 1 AS part, stream, 'outcome' AS kind, corrects.offer_id AS offer_id, corrects.action AS action,
+  corrects.outcome AS name, corrects.occurred_us AS at_us, corrects.value_eur AS value_eur, -1 AS sign
+FROM e WHERE corrects IS NOT NULL
+UNION ALL BY NAME
+SELECT seq, row_number() OVER (PARTITION BY seq) + 1 AS part, stream, 'outcome' AS kind, id AS offer_id, action,
+  told.outcome AS name, coalesce(told.occurred_us, occurred_us) AS at_us, told.value_eur AS value_eur, 1 AS sign
+FROM seen
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """`rows`: one per pick of a decision and per observation. `events`: what came of any. `erased`: streams."""
+
+    rows: pa.Table
+    events: pa.Table
+    erased: frozenset[str]
+
+
+def connect() -> duckdb.DuckDBPyConnection:
+    """A database in memory that loads nothing from elsewhere; one thread, so that sums have one order."""
+    offline = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+    return duckdb.connect(config={"threads": 1, **offline})
+
+
+def parse(records: Sequence[Row[tuple[object, ...]]], schema: FeatureSchema) -> Parsed:
+    """What raw records of `KINDS` say; bodies of the erased say nothing."""
+    erased = frozenset(str(r.stream) for r in records if r.kind == "tombstone")
+    told = [r for r in records if r.body is not None and r.kind != "tombstone"]
+    raw = pa.table(
+        {
+            "seq": pa.array([r.seq for r in told], pa.int64()),
+            "stream": pa.array([r.stream for r in told], pa.string()),
+            "kind": pa.array([r.kind for r in told], pa.string()),
+            "occurred_us": pa.array([r.occurred_us for r in told], pa.int64()),
+            "body": pa.array([r.body for r in told], pa.binary()).cast(pa.string()),
+        }
+    )
+    with connect() as connection:
+        connection.register("raw", raw)
+        return Parsed(
+            connection.sql(_rows_sql(schema)).to_arrow_table(),
+            connection.sql(_filled(_EVENTS)).to_arrow_table(),
+            erased,
+        )
+
+
+def columns(schema: FeatureSchema) -> dict[str, str]:
+    """The facts that are kept: every declared feature, and its type in DuckDB. `now` is `_at_us`."""
+    return {name: _TYPES[f.dtype] for name, f in schema.features.items() if name != "now"}
+
+
+def _rows_sql(schema: FeatureSchema) -> str:
+    both = f"({_filled(_DECIDED)}) UNION ALL BY NAME ({_filled(_OBSERVED)})"
+    return _FACTS.format(rows=both, facts=json.dumps(columns(schema)))
+
+
+def _filled(sql: str) -> str:
+    return sql.format(
+        decision=json.dumps(_DECISION),
+        observation=json.dumps(_OBSERVATION),
+        event=json.dumps(_EVENT),
+        nothing=NOTHING,
+        opt_out=OPT_OUT,
+    )
