@@ -174,6 +174,24 @@ def import_(workspace: Workspace, mapping: str, files: tuple[str, ...], separato
         return importing.import_log(workspace, mapping, files, getpass.getuser(), progress)
 
 
+@command(name="import-signals")
+@click.argument("file", type=READABLE)
+def import_signals(workspace: Workspace, file: Path) -> Result:
+    """Bring in past signals from FILE, Parquet or JSON lines, a CloudEvent a row; if it stops, run it again."""
+    from dataclasses import asdict
+
+    from features.importing.signals import import_signals as replay
+    from serving import releasing
+    from serving.progress import phases
+
+    with releasing.open_ledger(workspace) as ledger, phases() as progress:
+        active = ledger.active(workspace.settings.environment)
+        if active is None:
+            raise Refused(f"nothing is released in {workspace.settings.environment} yet: run `brain release`")
+        done = replay(file, ledger.get_release(active), ledger, workspace.data / "imports", progress)
+    return asdict(done)
+
+
 @command()
 @click.argument("what", type=click.Choice(["propensity", "risk", "sentiment"]), default="propensity")
 @click.option("--outcome", help="What counts as positive; for propensity, by default what each action declares.")

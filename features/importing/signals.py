@@ -4,6 +4,7 @@ Each line or row is a CloudEvent, or just the attributes id, source, type, subje
 already is not counted again, so a replay can be repeated; where one stopped is noted, so that it goes on from there.
 """
 
+import gc
 import multiprocessing
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,7 +21,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from decisioning.errors import BrainError, Refused, RequestError, Unavailable
 from decisioning.release import Release
@@ -34,31 +35,35 @@ from features.signals.log import Added, Attempt, Terms
 
 ATTRIBUTES: Final = ("id", "source", "type", "subject", "time", "data")
 MAX_LINE: Final = 1_000_000
-_BLOCK: Final = 20_000
-"""Rows that are sorted by subject together: fewer states to move, and what a resumed replay may do twice."""
+_FIRST_BLOCK: Final = 10_000
+_LARGEST_BLOCK: Final = 100_000
+"""Rows that are sorted by subject together, so that a state moves once for many events; what a resumed replay may do
+twice. Each block is twice the one before, so that writing begins soon; the largest takes some 100 MB."""
+_BATCH: Final = 10_000
 _AT_ONCE: Final = 256
 _IN_FLIGHT: Final = 2
 _US: Final = pa.timestamp("us", tz="UTC")
 
-Packed = tuple[str, str, str, int, int, dict[str, Any]]
-"""An event as it goes between the processes: a tuple takes a third of a dataclass's time."""
-
 
 @dataclass(slots=True)
 class Block:
-    """What came of some rows: events sorted by subject; `rows` counts from the beginning of the file."""
+    """What came of some rows: events sorted by subject; `rows` counts from the beginning of the file.
+
+    `parts`: each the events of one transaction as JSON, to be made objects again shortly before they are written.
+    """
 
     rows: int
-    events: list[Packed] = field(default_factory=list)
+    parts: list[bytes] = field(default_factory=list)
     refused: int = 0
-    said: list[str] = field(default_factory=list)
+    said: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class Replayed:
     """What a replay did: `rows` read, of them accepted, there already, refused, or about erased subjects.
 
-    `problems`: the first of what was refused, by row. `resumed_at`: rows that an earlier run had finished.
+    `problems`: of the first that were refused, the row and what is wrong with it. `resumed_at`: rows that an earlier
+    run had finished.
     """
 
     rows: int = 0
@@ -67,7 +72,7 @@ class Replayed:
     erased: int = 0
     refused: int = 0
     resumed_at: int = 0
-    problems: list[str] = field(default_factory=list)
+    problems: list[dict[str, Any]] = field(default_factory=list)
 
 
 def import_signals(
@@ -85,31 +90,35 @@ def import_signals(
     terms = Terms(Release.from_bytes(release_bytes))
     with _parser(path, release_bytes, ledger.names, done.rows) as blocks:
         for block in blocks:
-            _keep(ledger, terms, block, done)
+            for rows in _kept(ledger, terms, block, done):
+                if progress:
+                    progress(rows, max(total, rows), "signals")
             _note(note, block.rows)
-            if progress:
-                progress(block.rows, max(total, block.rows), "signals")
     note.unlink(missing_ok=True)
     return done
 
 
-def _keep(ledger: Ledger, terms: Terms, block: Block, done: Replayed) -> None:
-    """A part is written while the next one is made ready."""
-    counts: Counter[str] = Counter()
-    flying: deque[Future[Added]] = deque()
-    for at in range(0, len(block.events), _AT_ONCE):
-        part = [Event(*packed) for packed in block.events[at : at + _AT_ONCE]]
-        flying.append(ledger.transact(Attempt(part, terms)))
-        if len(flying) >= _IN_FLIGHT:
-            counts.update(result.status for result in flying.popleft().result().results)
+def _kept(ledger: Ledger, terms: Terms, block: Block, done: Replayed) -> Iterator[int]:
+    """How many rows are done after each part; one is written while the next is made ready."""
+    first, flying = done.rows, deque[Future[Added]]()
+    for n, part in enumerate(block.parts):
+        if len(flying) == _IN_FLIGHT:
+            _count(flying.popleft().result(), done)
+            yield first + (block.rows - first) * n // len(block.parts)
+        flying.append(ledger.transact(Attempt([Event(*packed) for packed in from_json(part)], terms)))
     while flying:
-        counts.update(result.status for result in flying.popleft().result().results)
+        _count(flying.popleft().result(), done)
     done.rows = block.rows
+    done.refused += block.refused
+    done.problems += block.said[: MAX_SAID - len(done.problems)]
+    yield block.rows
+
+
+def _count(added: Added, done: Replayed) -> None:
+    counts = Counter(result.status for result in added.results)
     done.accepted += counts["accepted"]
     done.duplicate += counts["duplicate"]
     done.erased += counts["erased"]
-    done.refused += block.refused
-    done.problems += block.said[: MAX_SAID - len(done.problems)]
 
 
 class _parser:  # noqa: N801  a context manager, used as a function
@@ -147,6 +156,7 @@ class _parser:  # noqa: N801  a context manager, used as a function
 
 def _parse(sending: Connection, path: Path, release_bytes: bytes, names: Names, skip: int) -> None:
     """The second process."""
+    gc.set_threshold(100_000, 50, 50)  # a block is hundreds of thousands of objects, none of them garbage
     with suppress(BrokenPipeError, KeyboardInterrupt):  # who asked has gone
         try:
             intake = Intake(Release.from_bytes(release_bytes), names, history=True)
@@ -160,10 +170,10 @@ def _parse(sending: Connection, path: Path, release_bytes: bytes, names: Names, 
 def blocks(path: Path, intake: Intake, skip: int) -> Iterator[Block]:
     """The rows of a file after the first `skip`, checked; raises Refused."""
     rows = _parquet_rows(path, skip) if is_parquet(path) else _json_rows(path, skip)
-    at = skip
-    while some := list(islice(rows, _BLOCK)):
-        yield _checked(some, at, intake)
-        at += len(some)
+    at, size = skip, _FIRST_BLOCK
+    while (block := _checked(islice(rows, size), at, intake)).rows > at:
+        yield block
+        at, size = block.rows, min(2 * size, _LARGEST_BLOCK)
 
 
 def _checked(rows: Iterable[Any], at: int, intake: Intake) -> Block:
@@ -175,9 +185,10 @@ def _checked(rows: Iterable[Any], at: int, intake: Intake) -> Block:
         except RequestError as error:
             block.refused += 1
             if len(block.said) < MAX_SAID:
-                block.said.append(f"row {block.rows}: {error}")
+                block.said.append({"row": block.rows, "problem": str(error)})
     events.sort(key=attrgetter("stream"))
-    block.events = [(e.key, e.stream, e.type, e.occurred_us, e.recorded_us, dict(e.fields)) for e in events]
+    packed = [(e.key, e.stream, e.type, e.occurred_us, e.recorded_us, e.fields) for e in events]
+    block.parts = [to_json(packed[at : at + _AT_ONCE]) for at in range(0, len(packed), _AT_ONCE)]
     return block
 
 
@@ -217,13 +228,19 @@ def _parquet_rows(path: Path, skip: int) -> Iterator[dict[str, Any]]:
     """Times as int microseconds; nulls in a struct of data are fields that were not given."""
     file = _parquet(path)
     columns = [name for name in (*ATTRIBUTES, "specversion") if name in file.schema_arrow.names]
-    for batch in file.iter_batches(_BLOCK, columns=columns):
+    for batch in file.iter_batches(_BATCH, columns=columns):
         if skip >= batch.num_rows:
             skip -= batch.num_rows
             continue
         table = pa.table(batch.slice(skip)) if skip else pa.table(batch)
         skip = 0
-        yield from _in_microseconds(table).to_pylist()
+        for row in _in_microseconds(table).to_pylist():
+            yield row | {"data": _given(row.get("data"))}
+
+
+def _given(data: Any) -> Any:
+    """A struct has the fields of every type in the file."""
+    return {name: value for name, value in data.items() if value is not None} if isinstance(data, dict) else data
 
 
 def _in_microseconds(table: pa.Table) -> pa.Table:

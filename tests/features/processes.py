@@ -35,7 +35,7 @@ def child(work: Callable[..., None], *arguments: Any) -> Iterator[Child]:
     """`work(pipe, *arguments)` in a process of its own, which does not outlive the block."""
     warm_up()
     ours, theirs = _FORKING.Pipe()
-    process = _FORKING.Process(target=work, args=(theirs, *arguments), daemon=True)
+    process = _FORKING.Process(target=work, args=(theirs, *arguments))
     process.start()
     theirs.close()
     try:

@@ -1,0 +1,185 @@
+"""Past signals in bulk: counted once however often and from wherever they are replayed, and told where they are bad."""
+
+import json
+import os
+import random
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from decisioning.catalogue import pack
+from decisioning.errors import Refused
+from features.importing.signals import Replayed, import_signals
+from features.ledger import now_us
+from features.signals.offline import point_in_time
+from features.signals.store import Signals
+from tests.features.processes import child, warm_up
+from tests.features.signals.places import Json, Opened, Place, cloud_event, written
+from tests.features.signals.signal_help import FILES, HOUR_US, S_US, assert_same, by_the_book, release
+
+RELEASE = pack(FILES)
+WHOM = [f"customer:{n}" for n in range(12)] + [f"device:{n}" for n in range(12)]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _warm() -> None:
+    warm_up()
+
+
+@pytest.fixture
+def opened(stores: dict[str, Path], tmp_path: Path) -> Iterator[Opened]:
+    """An empty ledger on SQLite, beside the online store on SQLite."""
+    with Place(str(tmp_path / "ledger.db"), os.urandom(32), stores["sqlite"]).opened() as one:
+        yield one
+
+
+def past(count: int, seed: int = 1) -> list[Json]:
+    """Over twenty days, in no order."""
+    rng, until_us, made = random.Random(seed), now_us(), list[Json]()
+    for n in range(count):
+        type_ = rng.choice(["view", "view", "login"])
+        data = {"page": rng.choice(["home", "tv", "ÅÄÖ 🎬"]), "seconds": rng.uniform(0, 90), "items": rng.randrange(5)}
+        at_us = until_us - rng.choice([rng.randrange(20 * 24 * HOUR_US), rng.randrange(2 * HOUR_US)])
+        made.append(cloud_event(f"{seed}-{n}", rng.choice(WHOM), at_us, type_, **(data if type_ == "view" else {})))
+    return made
+
+
+def json_lines(path: Path, rows: Sequence[Any]) -> Path:
+    path.write_text("".join(row if isinstance(row, str) else json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def parquet(path: Path, rows: Sequence[Json]) -> Path:
+    """As a warehouse exports it: a column of times, and data in a struct whose absent fields are null."""
+    columns = {name: [row[name] for row in rows] for name in ("id", "source", "type", "subject", "data")}
+    times = pa.array([row["time"] for row in rows]).cast(pa.timestamp("us", tz="UTC"))
+    data = pa.array(
+        columns.pop("data"), pa.struct([("page", pa.string()), ("seconds", pa.float64()), ("items", pa.int64())])
+    )
+    pq.write_table(pa.table({**columns, "time": times, "data": data}), path)
+    return path
+
+
+def replay(opened: Opened, path: Path, notes: Path | None = None) -> Replayed:
+    return import_signals(path, RELEASE, opened.ledger, notes or path.parent / "notes")
+
+
+def facts(opened: Opened, at_us: int) -> list[Json]:
+    """Of every subject, which are what the log comes to; read anew, as the online store was not told."""
+    fresh = Signals(opened.ledger, opened.store, release(), opened.signals.copies)
+    told = []
+    for subject in WHOM:
+        stream = opened.stream(subject)
+        seen = fresh.read([stream], at_us)
+        assert_same(seen.facts, point_in_time(opened.ledger, {stream: seen.versions[0]}, release(), at_us))
+        assert_same(seen.facts, by_the_book(opened.log(subject), at_us))
+        told.append(seen.facts)
+    return told
+
+
+@pytest.mark.parametrize("write", [json_lines, parquet])
+def test_a_replayed_file_counts_once_and_reads_as_if_it_had_been_sent(
+    opened: Opened, tmp_path: Path, write: Callable[[Path, Sequence[Json]], Path]
+) -> None:
+    rows = past(500)
+    path = write(tmp_path / f"past.{write.__name__}", [*rows, *rows[:40]])
+    first = replay(opened, path)
+    assert (first.rows, first.accepted, first.duplicate, first.refused) == (540, 500, 40, 0)
+    at_us = now_us() + S_US
+    told = facts(opened, at_us)
+    again = replay(opened, path)
+    assert (again.rows, again.accepted, again.duplicate, again.resumed_at) == (540, 0, 540, 0)
+    assert facts(opened, at_us) == told
+    assert sum(fact["session_events"] > 0 for fact in told) > 5
+    assert not list((tmp_path / "notes").iterdir())
+
+
+def test_what_arrived_by_itself_is_not_counted_again(opened: Opened, tmp_path: Path) -> None:
+    rows = past(300)
+    at_us = now_us()
+    recent = [row for row in rows if row["time"] > written(at_us - 23 * HOUR_US)]
+    opened.signals.record([opened.intake.event(row, at_us) for row in recent])
+    done = replay(opened, json_lines(tmp_path / "past.jsonl", rows))
+    assert (done.accepted, done.duplicate) == (300 - len(recent), len(recent))
+    facts(opened, now_us() + S_US)
+
+
+def replay_until_killed(pipe: Connection, place: Place, path: Path) -> None:
+    def tell(rows: int, _total: int, _what: str) -> None:
+        pipe.send(rows)
+
+    with place.opened() as opened:
+        import_signals(path, RELEASE, opened.ledger, path.parent / "notes", tell)
+
+
+def test_killed_half_way_and_run_again_gives_the_same_states(
+    opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = past(14_000)
+    path = json_lines(tmp_path / "past.jsonl", rows)
+    with child(replay_until_killed, opened.place, path) as dying:
+        while dying.pipe.recv() < 10_500:
+            pass
+        dying.process.kill()
+        dying.process.join()
+    done = replay(opened, path)
+    assert done.resumed_at == 10_000, "the first block is noted"
+    assert done.duplicate > 0, "of the second, some was kept"
+    assert (done.rows, done.accepted + done.duplicate, done.refused) == (14_000, 4_000, 0)
+    assert sum(len(opened.log(subject)) for subject in WHOM) == 14_000
+    facts(opened, now_us() + S_US)
+
+
+BAD: list[tuple[Any, str]] = [
+    ("{not json}\n", "must be a JSON object"),
+    ("[]\n", "must be a JSON object"),
+    ("\n", "must be a JSON object"),
+    (cloud_event("a", "customer:1", 0), "longer ago than the 30 days"),
+    ({**cloud_event("b", "customer:1", 0), "time": "9999-12-31T00:00:00Z"}, "seconds ahead"),
+    ({**cloud_event("c", "customer:1", 0), "time": "yesterday"}, "time"),
+    ({**cloud_event("d", "customer:1", 0), "time": None}, "time: is missing"),
+    (
+        {"id": "e", "source": "/s", "type": "sneeze", "subject": "customer:1", "time": written(now_us())},
+        "no such signal",
+    ),
+    ({"id": "f", "source": "/s", "type": "view", "subject": "nobody", "time": written(now_us())}, "kind:id"),
+    ({**cloud_event("g", "customer:1", now_us()), "data": {"items": 77}}, "data.items: must be at most 5"),
+    ({**cloud_event("h", "customer:1", now_us()), "data": {"secret name": 1}}, "data: unknown field"),
+]
+
+
+def test_bad_rows_are_told_by_number_and_never_by_value(opened: Opened, tmp_path: Path) -> None:
+    rows: list[Any] = [row for bad, _ in BAD for row in (bad, *past(1, random.randrange(10**9)))]
+    done = replay(opened, json_lines(tmp_path / "past.jsonl", rows))
+    assert (done.rows, done.accepted, done.refused) == (2 * len(BAD), len(BAD), len(BAD))
+    assert [problem["row"] for problem in done.problems] == list(range(1, 2 * len(BAD), 2))
+    for (_, says), problem in zip(BAD, done.problems, strict=True):
+        assert says in problem["problem"]
+        assert not any(value in problem["problem"] for value in ("yesterday", "sneeze", "nobody", "77", "secret"))
+
+
+def test_only_the_first_problems_are_named_and_all_are_counted(opened: Opened, tmp_path: Path) -> None:
+    done = replay(opened, json_lines(tmp_path / "past.jsonl", ["x\n"] * 100))
+    assert (done.rows, done.refused, len(done.problems), done.problems[-1]["row"]) == (100, 100, 20, 20)
+
+
+def test_a_file_that_cannot_be_read_is_refused(opened: Opened, tmp_path: Path) -> None:
+    naive = tmp_path / "naive.parquet"
+    pq.write_table(pa.table({"id": ["a"], "time": pa.array([0], pa.timestamp("us"))}), naive)
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1 no more")
+    for name, says in (("naive.parquet", "time zone"), ("broken.parquet", "Parquet"), ("none.jsonl", "cannot be read")):
+        with pytest.raises(Refused, match=says):
+            replay(opened, tmp_path / name)
+
+
+def test_what_is_about_the_erased_is_counted_and_not_kept(opened: Opened, tmp_path: Path) -> None:
+    rows = [cloud_event(f"e-{n}", WHOM[n % 2], now_us() - n * S_US, page="tv") for n in range(20)]
+    opened.ledger.erase(opened.stream(WHOM[0]))
+    done = replay(opened, json_lines(tmp_path / "past.jsonl", rows))
+    assert (done.accepted, done.erased) == (10, 10)
+    assert opened.log(WHOM[0]) == []
