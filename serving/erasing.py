@@ -4,6 +4,7 @@ import asyncio
 from typing import Final
 
 from decisioning.errors import NotFound
+from features.decisions.log import LOG, DecisionLog
 from features.ledger import Entry, SubjectKind, now_us
 from features.signals.log import erased_since
 from serving import written
@@ -44,8 +45,11 @@ def clean(brain: Brain) -> int:
     if brain.ledger.rewrite() or left:
         profiles.rewrite()
     person = brain.ledger.names
-    return len(left) + written.clean(
-        brain.workspace, frozenset(erased), lambda customer: person.stream_of("person", customer)
+    logged = DecisionLog(brain.workspace.data / LOG).forget(erased)
+    return (
+        len(left)
+        + logged
+        + written.clean(brain.workspace, frozenset(erased), lambda customer: person.stream_of("person", customer))
     )
 
 

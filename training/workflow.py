@@ -10,12 +10,14 @@ import numpy as np
 from decisioning.check_words import hint
 from decisioning.errors import Refused
 from decisioning.release import Release
+from features.decisions.log import LOG, DecisionLog
 from features.ledger import Ledger
 from features.matrix import FeatureMatrix
 from training.dataset import Dataset, Progress, build
 from training.evaluation.policies import PolicyValue, Question, Reward, as_log, greedy, model_propensities
 from training.evaluation.policies import evaluate as value_policies
 from training.frame import Bools, TrainingSet
+from training.logged import training_rows
 from training.model import PropensityModel, RiskModel
 from training.propensity import Recipe, fit
 from training.registry import SENTIMENT, Registry
@@ -56,7 +58,7 @@ def train(
     """
     recipe, tell = recipe or Recipe(), _Steps(progress, 3)
     check_inputs(release, inputs)
-    data = _only(build(ledger, release, history, now_us, outcome=outcome, progress=progress).rows, inputs)
+    data = _only(_rows_of(workspace_data, ledger, release, history, now_us, outcome, progress), inputs)
     _enough(data)
     tell("fitting on 70%")
     learn, held_out = data.split(TRAIN_SHARE, recipe.seed)
@@ -70,6 +72,23 @@ def train(
     registry.set_alias(PROPENSITY, "challenger", version)
     tell("done")
     return made.result(version)
+
+
+def _rows_of(
+    workspace_data: Path,
+    ledger: Ledger,
+    release: Release,
+    history: "History",
+    now_us: int,
+    outcome: str | None,
+    progress: Progress | None,
+) -> TrainingSet:
+    """From the log of decisions, which is brought up to date first; it keeps each action's own outcomes alone."""
+    if outcome is not None:
+        return build(ledger, release, history, now_us, outcome=outcome, progress=progress).rows
+    log = DecisionLog(workspace_data / LOG)
+    log.update(ledger, release, now_us, progress)
+    return training_rows(log, release, history, lambda digest: Release.from_bytes(ledger.get_release(digest)))
 
 
 def train_risk(

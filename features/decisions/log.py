@@ -5,10 +5,12 @@ the subject's stream in every row (`_stream` and `stream`), so that an erasure r
 with `_` are ours, the others are the facts as served.
 """
 
+import fcntl
 import json
 import os
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -24,6 +26,8 @@ from features.decisions.labels import LABELS, PATIENCE_US, label_columns, longes
 from features.decisions.parsing import KINDS, Parsed, columns, connect, parse
 from features.ledger import Ledger
 
+LOG = "decisions"
+"""The folder's name within a workspace's data."""
 Progress = Callable[[int, int, str], None]
 WEEK_US = 7 * 86_400_000_000
 _MONDAY_US = 4 * 86_400_000_000
@@ -82,6 +86,10 @@ class DecisionLog:
 
         Safe to run again after a crash: what is there already is not added twice.
         """
+        with self._alone():
+            return self._update(ledger, release, now_us, progress)
+
+    def _update(self, ledger: Ledger, release: Release, now_us: int, progress: Progress | None) -> Updated:
         state = self._read_state()
         held, after, done = _Held(), state["after"], 0
         while records := ledger.raw(KINDS, after, _PAGE):
@@ -92,9 +100,9 @@ class DecisionLog:
             if held.size > _HELD:
                 self._flush(held)
         self._flush(held)
-        gone = self.forget(held.erased)
+        gone = self._forget(held.erased)
         known = _rules_hash(release)
-        stale = held.weeks if known == state["rules"] else None
+        stale = held.weeks if known == state["rules"] and now_us >= state["at_us"] else None
         files = self._relabel(self._touched(stale, held.offers, state["at_us"], release), release, now_us)
         self._write_state({"after": after, "at_us": now_us, "rules": known})
         return Updated(held.rows_in, held.events_in, files, gone)
@@ -117,6 +125,20 @@ class DecisionLog:
 
     def forget(self, streams: Collection[str]) -> int:
         """Takes subjects out of every file; how many of them had something there."""
+        if not streams or not self._rows.parent.exists():
+            return 0
+        with self._alone():
+            return self._forget(streams)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One process at a time: an erasure that comes while the files are written takes out of what was written."""
+        self._rows.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (self._rows.parent / "lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _forget(self, streams: Collection[str]) -> int:
         if not streams:
             return 0
         gone, found = pa.array(sorted(streams), pa.string()), set()
@@ -142,7 +164,7 @@ class DecisionLog:
         held.size = 0
 
     def _touched(self, came: set[int] | None, offers: set[str], since_us: int, release: Release) -> list[int]:
-        """The weeks whose rows may be labelled otherwise than they are; None: all, as the rules have changed."""
+        """The weeks whose rows may be labelled otherwise than they are; None: all, as rules or clocks have changed."""
         weeks = sorted(_week_of(p) for p in self._rows.glob("*.parquet"))
         if came is None:
             return weeks

@@ -221,7 +221,7 @@ def test_who_allows_no_profiling_gets_no_score(shop: Any) -> None:
     found = risk(shop)
     assert found["features"] == ["age", "sporty"]  # no score of a model, its own least of all
     assert (found["scored"], found["left_out"]) == (N - 3, 3)
-    assert found["rows"] == N - 1  # the erased have no label
+    assert found["rows"] == N - 2  # the erased have no label, and of the restricted none is used
     assert all("churn_risk" not in shop.facts(f"c{n}") for n in (1, 2, 3))
     assert 0.0 < shop.facts("c4")["churn_risk"] < 1.0
     assert shop.registry.aliased("churn-risk", "champion") == found["version"]

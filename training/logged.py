@@ -1,0 +1,115 @@
+"""Training rows from the log of decisions, as columns: millions of them without a Python object for each."""
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from decisioning.release import Release
+from decisioning.schema import FeatureSchema
+from features.decisions.log import DecisionLog
+from features.decisions.parsing import NOTHING
+from features.matrix import FeatureMatrix, columns_from_table
+from features.views import TIME
+from training.frame import Floats, Ints, TrainingSet
+
+if TYPE_CHECKING:  # Feast takes seconds to import
+    from features.offline import History
+
+_LABELLED = f"""
+SELECT * FROM log WHERE _label IS NOT NULL AND (_source = 'observation' OR _action <> '{NOTHING}')
+ORDER BY _at_us, _stream, _id
+"""  # noqa: S608 - a name of our own
+
+
+def training_rows(
+    log: DecisionLog, release: Release, history: "History", release_of: Callable[[str], Release]
+) -> TrainingSet:
+    """Rows whose window has closed, of actions that `release` has, sorted by time.
+
+    Features are those that were served. What the release of a decision did not declare yet, and what an observation
+    does not say, is what was known at that time, by a point-in-time join.
+
+    :param release_of: the release of this hash
+    """
+    table = log.query(_LABELLED, release)
+    known = pa.array([*release.actions, NOTHING], pa.string())
+    table = table.filter(pc.is_in(table["_action"], value_set=known))
+    actions, action = _codes(table["_action"])
+    treatments, treatment = _treatments(table["_treatment"], action, len(actions))
+    matrix = FeatureMatrix(release.schema)
+    return TrainingSet(
+        x=matrix.rows(
+            columns_from_table(_filled(table, release.schema, history, release_of), release.schema), len(table)
+        ),
+        feature_names=matrix.names,
+        actions=actions,
+        groups=tuple(NOTHING if a == NOTHING else release.actions[a].group for a in actions),
+        treatments=treatments,
+        action=action,
+        treatment=treatment,
+        label=_numbers(table["_label"].cast(pa.int8())) > 0,
+        probability=_numbers(table["_probability"]),
+        value_eur=_numbers(table["_value_eur"]),
+        at_us=np.asarray(table["_at_us"].to_numpy(), dtype=np.int64),
+    )
+
+
+def _numbers(column: pa.ChunkedArray) -> Floats:
+    return np.asarray(pc.fill_null(column.cast(pa.float64()), np.nan).to_numpy(), dtype=np.float64)
+
+
+def _codes(column: pa.ChunkedArray) -> tuple[tuple[str, ...], Ints]:
+    """The names that occur, sorted, and each row's (n,)."""
+    names = sorted(pc.unique(column).to_pylist())
+    return tuple(names), np.asarray(pc.index_in(column, pa.array(names, pa.string())).to_numpy(), dtype=np.int64)
+
+
+def _treatments(column: pa.ChunkedArray, action: Ints, n: int) -> tuple[tuple[tuple[str, ...], ...], Ints]:
+    """Per action its treatments, sorted, and each row's code (n,) within its action, -1 where none is known."""
+    names, code = _codes(column)
+    found, placed = [], np.full(len(code), -1, dtype=np.int64)
+    for a in range(n):
+        rows = action == a
+        own = [c for c in np.unique(code[rows]).tolist() if names[c]]
+        at = np.full(len(names), -1, dtype=np.int64)
+        at[own] = np.arange(len(own))
+        placed[rows] = at[code[rows]]
+        found.append(tuple(names[c] for c in own))
+    return tuple(found), placed
+
+
+def _filled(
+    table: pa.Table, schema: FeatureSchema, history: "History", release_of: Callable[[str], Release]
+) -> pa.Table:
+    """The facts, and in the place of what was not served then what was known then."""
+    stored = [f.name for f in schema.learnable if f.source in ("profile", "model")]
+    unserved = _unserved(table["_release"], stored, release_of)
+    rows = np.flatnonzero(np.any(list(unserved.values()), axis=0)) if unserved else np.zeros(0, dtype=np.int64)
+    if not len(rows):
+        return table
+    keys = table.take(pa.array(rows))
+    entities = pa.table({"subject": keys["_stream"], "event_timestamp": keys["_at_us"].cast(TIME)})
+    then = history.point_in_time(entities)
+    back = np.full(len(table), -1, dtype=np.int64)
+    back[rows] = np.arange(len(rows))
+    where = pa.array(back, mask=back < 0)
+    for name, missing in unserved.items():
+        known = then[name].take(where).cast(table.schema.field(name).type)
+        own = table[name]
+        said = pc.and_(pa.array(missing), pc.is_null(own))
+        table = table.set_column(table.schema.get_field_index(name), name, pc.if_else(said, known, own))
+    return table
+
+
+def _unserved(
+    releases: pa.ChunkedArray, names: list[str], release_of: Callable[[str], Release]
+) -> Mapping[str, "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]"]:
+    """Feature -> bool (n,), whether the row's release did not serve it; those that every row has are left out."""
+    declared = lru_cache(lambda digest: release_of(digest).schema)
+    hashes, code = _codes(pc.fill_null(releases, ""))
+    lacking = {n: np.array([not h or n not in declared(h) for h in hashes], dtype=np.bool_) for n in names}
+    return {n: missing[code] for n, missing in lacking.items() if missing.any()}
