@@ -110,6 +110,14 @@ Scorer = Callable[[Facts, NDArray[np.int64]], Scores]
 """Facts and candidate indices into the release's candidates (n,) -> their scores, in the same order."""
 
 
+@dataclass(frozen=True)
+class Shadow:
+    """A model that is asked as well, to be compared with: what it says is recorded, and changes nothing."""
+
+    model: str
+    score: Scorer
+
+
 @dataclass(frozen=True, slots=True)
 class Withheld:
     """A candidate that did not pass: the first gate that stopped it, and the facts that the gate saw."""

@@ -12,7 +12,7 @@ from decisioning import arms, ethics
 from decisioning.arbitration import NOTHING, Field, Pick, Slot, fill, uniforms
 from decisioning.consent import Permission
 from decisioning.contact import history_of
-from decisioning.decision import Ask, Decision, Known, Scorer, Scores, canonical
+from decisioning.decision import Ask, Decision, Known, Scorer, Scores, Shadow, canonical
 from decisioning.errors import RequestError, SealBroken
 from decisioning.record import Run, sealed
 from decisioning.release import Mask, Release, View
@@ -33,12 +33,14 @@ def decide(
     paused: frozenset[str] = frozenset(),
     supersedes: str | None = None,
     gamma: float | None = None,
+    shadow: Shadow | None = None,
 ) -> Decision:
     """What to do next for one customer.
 
     `score` is called at most once, with only those who passed every filter, and not at all where profiling is not
     allowed. `decision_id` seeds every draw. `gamma` stands in for the channel's (personas are previewed without
-    exploration, and in no control group). Raises RequestError for an unknown channel or placement.
+    exploration, and in no control group). `shadow` is asked about the same, and recorded. Raises RequestError for an
+    unknown channel or placement.
     """
     view = release.view(ask.channel)
     locale = _locale(ask, release)
@@ -53,8 +55,23 @@ def decide(
     picks = fill(slots, usual, screened.limits, gamma, uniforms(decision_id))
     felt = ethics.mood(release, facts, history_of(release, known, now_us), screened.permissions, ask.moment)
     shown = _seal(ethics.apply(felt, picks, slots, view, field, screened.limits), screened)
+    beside = _beside(screened, rows, facts, shadow)
     run = Run(
-        ask, known, release, screened, rows, scores, felt, facts, locale, model, now_us, decision_id, environment, arm
+        ask,
+        known,
+        release,
+        screened,
+        rows,
+        scores,
+        felt,
+        facts,
+        locale,
+        model,
+        now_us,
+        decision_id,
+        environment,
+        arm,
+        beside,
     )
     return sealed(run, shown, tuple(sorted(paused & release.actions.keys())), supersedes)
 
@@ -164,6 +181,14 @@ def _transparent(scores: Scores, view: View, rows: NDArray[np.int64]) -> Scores:
     )
 
 
+def _beside(screened: Screened, rows: NDArray[np.int64], facts: Facts, shadow: Shadow | None) -> dict[str, Any] | None:
+    """What the shadow says of the permitted `rows`; nothing where no model is asked at all."""
+    if shadow is None or not len(rows) or not screened.profiled:
+        return None
+    found = shadow.score(facts, screened.view.candidates[rows]).propensity
+    return {"model": shadow.model, "propensity": found.tolist()}
+
+
 def _slots(ask: Ask, view: View) -> list[Slot]:
     return [
         Slot(n, rank, view.placements[placement.name])
@@ -228,4 +253,18 @@ def replay(record: dict[str, Any], known: Known, release: Release) -> Decision:
         environment=record["environment"],
         paused=frozenset(record["paused"]),
         supersedes=record["supersedes"],
+        shadow=_recorded_shadow(record),
     )
+
+
+def _recorded_shadow(record: dict[str, Any]) -> Shadow | None:
+    said = record.get("shadow")
+    if said is None:
+        return None
+    known = dict(zip(record["scores"]["candidates"], said["propensity"], strict=True))
+
+    def score(_: Facts, candidates: NDArray[np.int64]) -> Scores:
+        found = np.asarray([known[int(c)] for c in candidates], dtype=np.float64)
+        return Scores(found, np.zeros(len(found)), ((),) * len(found))
+
+    return Shadow(said["model"], score)

@@ -39,6 +39,7 @@ class Run:
     decision_id: str
     environment: str
     arm: str
+    shadow: dict[str, Any] | None
 
     @property
     def degraded(self) -> list[str]:
@@ -73,6 +74,7 @@ def sealed(run: Run, picks: Sequence[Pick], paused: tuple[str, ...], supersedes:
         "facts": dict(sorted(run.facts.items())),
         "permissions": {p: a.cites for p, a in sorted(run.screened.permissions.items()) if a.allowed},
         "scores": _scores(run, chosen),
+        **({"shadow": run.shadow} if run.shadow else {}),
         "picks": [_pick(run, p) for p in picks],
         "contacts": contacts,
         "answer": _answer(run, picks, offers, supersedes),

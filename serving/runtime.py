@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from decisioning.actions import microseconds, parse_moment
-from decisioning.decision import Ask, Decision, Known, Scorer, canonical
+from decisioning.decision import Ask, Decision, Known, canonical
 from decisioning.engine import decide
 from decisioning.errors import Conflict, Refused, RequestError, RequestReused, Unavailable
 from decisioning.release import Release
@@ -26,7 +26,8 @@ from serving.releasing import open_store
 from serving.repeating import still_permitted
 from serving.scoring import PRIOR, model_scorer, prior_scorer
 from serving.settings import Workspace
-from training.registry import Registry
+from serving.trials import Model, Models
+from training.registry import Lineup, Registry
 
 PROPENSITY = "propensity"
 ATTEMPTS = 5
@@ -45,10 +46,14 @@ class Snapshot:
     profiles: Profiles
     signals: Signals
     intake: Intake
-    model: str
-    score: Scorer
+    models: Models
     scorers: Scorers
     paused: frozenset[str]
+
+    @property
+    def model(self) -> str:
+        """The champion's name."""
+        return self.models.champion.name
 
 
 class Brain:
@@ -81,20 +86,23 @@ class Brain:
         return self._snapshot_of(release, scorers, self.ledger.paused())
 
     def _snapshot_of(self, release: Release, scorers: Scorers, paused: frozenset[str]) -> Snapshot:
-        model, score = self._scorer(release, self._champion())
+        models = self._models(release, self._registry.lineup(PROPENSITY))
         signals = Signals(self.ledger, self._store, release, self._copies)
         intake = Intake(release, self.ledger.names)
         profiles = Profiles(self._store, release.schema)
-        return Snapshot(release, profiles, signals, intake, model, score, scorers, paused)
+        return Snapshot(release, profiles, signals, intake, models, scorers, paused)
 
-    def _champion(self) -> int | None:
-        return self._registry.aliased(PROPENSITY, "champion")
+    def _models(self, release: Release, lineup: Lineup) -> Models:
+        """Over this release's candidates, which takes a moment: in the replica, before the first request meets them."""
+        champion = self._model(release, lineup.champion)
+        if lineup.trial is None:
+            return Models(champion)
+        return Models(champion, self._model(release, lineup.trial.version), lineup.trial)
 
-    def _scorer(self, release: Release, version: int | None) -> tuple[str, Scorer]:
-        """The name decisions give the model, and the model over this release's candidates."""
+    def _model(self, release: Release, version: int | None) -> Model:
         if version is None:
-            return PRIOR, prior_scorer(release)
-        return f"{PROPENSITY}@{version}", model_scorer(release, self._registry.load(PROPENSITY, version))
+            return Model(PRIOR, prior_scorer(release))
+        return Model(f"{PROPENSITY}@{version}", model_scorer(release, self._registry.load(PROPENSITY, version)))
 
     def refresh(self) -> None:
         """Takes up what was released or paused since; a request in flight keeps what it started with."""
@@ -105,11 +113,11 @@ class Brain:
             self.snapshot = replace(snapshot, paused=paused)
 
     def refresh_model(self) -> None:
-        """Takes up champions promoted since."""
-        version, languages = self._champion(), champions(self._registry)
-        if self.snapshot.model != (PRIOR if version is None else f"{PROPENSITY}@{version}"):
-            model, score = self._scorer(self.snapshot.release, version)
-            self.snapshot = replace(self.snapshot, model=model, score=score)
+        """Takes up champions promoted, and trials begun and ended, since."""
+        lineup, languages = self._registry.lineup(PROPENSITY), champions(self._registry)
+        name = PRIOR if lineup.champion is None else f"{PROPENSITY}@{lineup.champion}"
+        if (self.snapshot.model, self.snapshot.models.trial) != (name, lineup.trial):
+            self.snapshot = replace(self.snapshot, models=self._models(self.snapshot.release, lineup))
         if self.snapshot.scorers.versions != languages:
             self.snapshot = replace(self.snapshot, scorers=Scorers.load(self._registry, languages))
 
@@ -144,17 +152,19 @@ class Brain:
     def _decide(
         self, ask: Ask, known: Known, snapshot: Snapshot, at_us: int, decision_id: str, supersedes: str | None = None
     ) -> Decision:
+        model, shadow = snapshot.models.of(decision_id)
         return decide(
             ask,
             known,
             snapshot.release,
-            snapshot.score,
-            model=snapshot.model,
+            model.score,
+            model=model.name,
             now_us=at_us,
             decision_id=decision_id,
             environment=self.environment,
             paused=snapshot.paused,
             supersedes=supersedes,
+            shadow=shadow,
         )
 
     async def commit(self, ask: Ask) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import stat
 import uuid
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version as installed
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,6 +28,29 @@ _ROOT = Path(__file__).resolve().parent.parent
 _READ_ONLY = stat.S_IRUSR | stat.S_IRGRP
 
 SENTIMENT = KIND
+_TRIAL = "trial"
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A challenger beside the champion, since `since_us`.
+
+    `share` 0: in shadow, scored and recorded; else the probability that a decision is its own, drawn by a hash of
+    the decision's id, salted.
+    """
+
+    version: int
+    share: float
+    since_us: int
+    salt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lineup:
+    """Who serves and who is tried beside it, read at one moment."""
+
+    champion: int | None
+    trial: Trial | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +147,37 @@ class Registry:
             if missing.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 return None
             raise
+
+    def lineup(self, name: str) -> Lineup:
+        """The champion and the trial of a name."""
+        if not (self._data / "mlflow.db").exists():
+            return Lineup(None, None)
+        exceptions = self._mlflow().exceptions
+        try:
+            known = self._client().get_registered_model(name)
+        except exceptions.MlflowException as missing:
+            if missing.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return Lineup(None, None)
+            raise
+        champion, trial = known.aliases.get("champion"), known.tags.get(_TRIAL)
+        return Lineup(int(champion) if champion else None, Trial(**json.loads(trial)) if trial else None)
+
+    def set_trial(self, name: str, trial: Trial | None) -> None:
+        """Begins, changes or ends a trial; running replicas take it up by themselves. NotFound for no such version."""
+        if trial is not None:
+            self.sealed(name, trial.version)
+            self._client().set_registered_model_tag(name, _TRIAL, json.dumps(asdict(trial)))
+        elif self.lineup(name).trial is not None:
+            self._client().delete_registered_model_tag(name, _TRIAL)
+
+    def note(self, name: str, version: int, tag: str, text: str) -> None:
+        """Something to be read beside a version for as long as it is kept."""
+        self._client().set_model_version_tag(name, str(version), tag, text)
+
+    def noted(self, name: str, version: int, tag: str) -> str | None:
+        """What `note` was given."""
+        text = self._client().get_model_version(name, str(version)).tags.get(tag)
+        return None if text is None else str(text)
 
     def champion(self, name: str) -> tuple[int, Path] | None:
         """The version that serves and the directory of its sealed copy; None before the first champion."""

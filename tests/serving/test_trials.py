@@ -1,0 +1,113 @@
+"""A challenger beside the champion: in shadow it changes nothing, on a share it decides, and nothing restarts."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from decisioning.release import Release
+from features.matrix import FeatureMatrix
+from serving.offline import verify
+from serving.routes import REFRESH_MODEL_S
+from serving.runtime import Brain
+from serving.settings import Workspace
+from tests.serving.workspaces import Client, ask, offers, small_workspace, welcome
+from training.frame import TrainingSet
+from training.propensity import Recipe, fit
+from training.registry import Provenance, Registry, Trial
+
+
+def register(workspace: Workspace, release: Release, seed: int, rate: float) -> int:
+    """A small model of the small catalogue's actions, learned from random rows."""
+    rng, n = np.random.default_rng(seed), 600
+    names = FeatureMatrix(release.schema).names
+    actions = tuple(release.actions)
+    data = TrainingSet(
+        x=rng.normal(size=(n, len(names))),
+        feature_names=names,
+        actions=actions,
+        groups=tuple(a.group for a in release.actions.values()),
+        treatments=tuple(tuple(t.id for t in a.treatments) for a in release.actions.values()),
+        action=rng.integers(0, len(actions), n),
+        treatment=np.full(n, -1, dtype=np.int64),
+        label=rng.random(n) < rate,
+        probability=np.full(n, 0.5),
+        value_eur=np.zeros(n),
+        at_us=np.zeros(n, dtype=np.int64),
+    )
+    files = fit(data, Recipe(growth=None)).files()
+    return Registry(workspace.data).register(files, "propensity", Provenance("sha256:0", names, release.hash))
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Client:
+    workspace = small_workspace(tmp_path_factory.mktemp("trials") / "ws")
+    brain = Brain(workspace)
+    versions = [register(workspace, brain.snapshot.release, seed, rate) for seed, rate in ((0, 0.1), (1, 0.3))]
+    assert versions == [1, 2]
+    Registry(workspace.data).set_alias("propensity", "champion", 1)
+    brain.refresh_model()
+    client = Client(brain)
+    welcome(client, "c-1")
+    return client
+
+
+def decided(client: Client, request: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The answer and the ledger's record."""
+    status, answer = client("POST", "/v1/decisions", ask(request, account_id="a-1"))
+    assert status == 200
+    record = client.brain.ledger.lookup(f"decision:{answer['decision_id']}")
+    assert record is not None
+    return answer, record.body or {}
+
+
+def trial(client: Client, share: float | None) -> None:
+    tried = None if share is None else Trial(2, share, 1, "salt")
+    Registry(client.brain.workspace.data).set_trial("propensity", tried)
+    client.brain.refresh_model()
+
+
+def test_in_shadow_the_challenger_is_recorded_and_changes_nothing(client: Client) -> None:
+    before = decided(client, "r-before")[0]
+    trial(client, 0.0)
+    answer, record = decided(client, "r-shadow")
+    assert answer["model"] == "propensity@1"
+    assert record["shadow"]["model"] == "propensity@2"
+    assert len(record["shadow"]["propensity"]) == len(record["scores"]["candidates"])
+    assert record["shadow"]["propensity"] != record["scores"]["propensity"]
+    assert [o["propensity"] for o in offers(answer)] == [o["propensity"] for o in offers(before)]
+
+
+def test_on_a_share_of_traffic_it_decides_as_often_as_it_was_given(client: Client) -> None:
+    trial(client, 0.3)
+    models = [client.brain.snapshot.models.of(f"d-{n}")[0].name for n in range(2_000)]
+    assert models.count("propensity@2") / 2_000 == pytest.approx(0.3, abs=0.04)
+    found = {decided(client, f"r-share-{n}")[1]["model"] for n in range(12)}
+    assert found == {"propensity@1", "propensity@2"}
+    assert models == [client.brain.snapshot.models.of(f"d-{n}")[0].name for n in range(2_000)]
+
+
+def test_ending_it_takes_effect_without_a_restart(client: Client) -> None:
+    trial(client, None)
+    assert client.brain.snapshot.models.trial is None
+    answer, record = decided(client, "r-ended")
+    assert answer["model"] == "propensity@1"
+    assert "shadow" not in record
+    assert REFRESH_MODEL_S <= 2
+
+
+def test_every_decision_of_a_trial_recomputes(client: Client) -> None:
+    found = verify(client.brain.workspace, None)
+    assert found["different"] == []
+    assert found["recomputed"] >= 14
+
+
+def test_before_the_first_champion_a_challenger_can_be_tried(tmp_path: Path) -> None:
+    workspace = small_workspace(tmp_path / "ws")
+    brain = Brain(workspace)
+    version = register(workspace, brain.snapshot.release, 0, 0.1)
+    Registry(workspace.data).set_trial("propensity", Trial(version, 0.5, 1, "s"))
+    brain.refresh_model()
+    assert {brain.snapshot.models.of(f"d-{n}")[0].name for n in range(30)} == {"prior@0", "propensity@1"}
+    brain.close()
