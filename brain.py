@@ -134,6 +134,20 @@ def pause(workspace: Workspace, action: str, resume: bool) -> Result:
 
 
 @command()
+@click.option(
+    "--retry", "retried", multiple=True, metavar="ID", help="Send this dead letter again; `all` for every one."
+)
+@click.option("--secret", is_flag=True, help="Show what the receiver checks signatures with.")
+def moments(workspace: Workspace, retried: tuple[str, ...], secret: bool) -> Result:
+    """Deliveries of moments that were given up, to be looked at or sent again."""
+    from serving.moments import dead_letters
+    from serving.webhooks import secret_of, shown
+
+    told = dead_letters(workspace, retried)
+    return {**told, "secret": shown(secret_of(workspace))} if secret else told
+
+
+@command()
 def serve(workspace: Workspace) -> Result:
     """Answer requests over HTTP until Ctrl-C."""
     from serving.lifecycle import serve_forever

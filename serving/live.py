@@ -7,7 +7,7 @@ from fastapi import FastAPI, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from decisioning.decision import SubjectId
-from serving.moments import Watcher
+from serving.moments import Watcher, letter
 from serving.replies import JSON, json_reply, problem_reply, problems, read_body
 from serving.runtime import Brain
 from serving.signals import MAX_SIGNALS, parsed, record_signals
@@ -62,8 +62,9 @@ def live_routes(app: FastAPI, brain: Brain, watcher: Watcher) -> None:
     async def dead(after: Cursor = 0) -> Response:
         """Deliveries that were given up, a page at a time."""
         letters = await asyncio.to_thread(watcher.moments.listed, "dead", after, MAX_LISTED)
-        told = [{"id": d.id, "moment": d.moment, "attempts": d.attempts, "error": d.error} for d in letters]
-        return json_reply({"dead": told, "next": letters[-1].seq if len(letters) == MAX_LISTED else None})
+        return json_reply(
+            {"dead": [letter(d) for d in letters], "next": letters[-1].seq if len(letters) == MAX_LISTED else None}
+        )
 
 
 async def _seated(watcher: Watcher, seats: asyncio.Semaphore, channel: str, one: str | None, after: int | None) -> Any:

@@ -1,7 +1,8 @@
 """Moments: decisions that a signal opens without anyone asking. Watched here, decided as all others, delivered."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 from pydantic_core import to_json
 
@@ -9,9 +10,10 @@ from decisioning.decision import Ask, PlacementAsk
 from decisioning.errors import BrainError, NotFound
 from decisioning.moments import happens
 from decisioning.policies import MomentRule
-from features.ledger import now_us
+from features.ledger import Ledger, now_us
 from features.moments import Delivery, Moments, Watch
 from serving.runtime import Brain
+from serving.settings import Workspace
 from serving.webhooks import Sender
 
 LOOK_S = 0.25
@@ -19,6 +21,7 @@ LOOK_S = 0.25
 LISTEN_S = 25.0
 """How long a screen's stream is held open; it then asks again from where it was, as every browser does by itself."""
 KEPT_DAYS = 7
+_PAGE = 500
 _HOUR_US = 3_600_000_000
 
 
@@ -76,6 +79,27 @@ class Watcher:
     def purge(self) -> None:
         """Forgets what was delivered a week ago."""
         self.moments.purge(now_us() - KEPT_DAYS * 24 * _HOUR_US)
+
+
+def dead_letters(workspace: Workspace, retried: Sequence[str] = ()) -> dict[str, Any]:
+    """Deliveries that were given up, all of them; those named, or `all`, wait to be sent again.
+
+    Raises NotFound for one that is not among them.
+    """
+    with Ledger.open(workspace.database_url, workspace.secret()) as ledger:
+        moments, dead = Moments(ledger), list[Delivery]()
+        while page := moments.listed("dead", dead[-1].seq if dead else 0, _PAGE):
+            dead.extend(page)
+        ids = [d.id for d in dead] if "all" in retried else list(retried)
+        if missing := set(ids) - {d.id for d in dead}:
+            raise NotFound("retry", f"no dead letter is called {min(missing)}")
+        again = moments.retry(ids, now_us())
+    return {"retried": again, "dead": [letter(d) for d in dead if d.id not in ids]}
+
+
+def letter(delivery: Delivery) -> dict[str, Any]:
+    """A delivery that was given up, as it is told; what it would have said stays here."""
+    return {"id": delivery.id, "moment": delivery.moment, "attempts": delivery.attempts, "error": delivery.error}
 
 
 def _ask(due: Watch, moment: MomentRule) -> Ask:

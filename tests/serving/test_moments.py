@@ -1,0 +1,207 @@
+"""A moment from the signal that makes it to the screen and the webhook that tell of it, under all rules."""
+
+import asyncio
+import json
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from decisioning.errors import NotFound
+from features.ledger import now_us
+from features.ledger.tables import DELIVERIES
+from serving import moments as moments_module
+from serving.moments import Watcher, dead_letters
+from serving.runtime import Brain
+from serving.settings import Workspace
+from tests.serving.test_webhooks import Receiver
+from tests.serving.workspaces import Client, Json, consent, small_workspace, welcome
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    made = Receiver([200])
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, receiver: Receiver) -> Workspace:
+    small_workspace(tmp_path)
+    (tmp_path / "brain.yaml").write_text(f"moments: {{webhook: '{receiver.url}'}}\n")
+    return Workspace.open(tmp_path)
+
+
+@pytest.fixture
+def client(workspace: Workspace) -> Iterator[Client]:
+    brain = Brain(workspace)
+    yield Client(brain)
+    brain.close()
+
+
+def happened(client: Client, type_: str, customer: str = "c-1", ago_s: float = 0.0, **data: str) -> Json:
+    at = datetime.now(UTC) - timedelta(seconds=ago_s)
+    about = {"specversion": "1.0", "id": uuid.uuid4().hex, "source": "test", "time": at.isoformat()}
+    signal = {**about, "type": type_, "subject": f"customer:{customer}", "data": data}
+    status, told = client("POST", "/v1/signals", signal)
+    assert (status, told["accepted"]) == (200, 1), told
+    return signal
+
+
+def look(client: Client, times: int = 1) -> None:
+    watcher = Watcher(client.brain)
+    for _ in range(times):
+        asyncio.run(watcher.look())
+
+
+def shown(client: Client, channel: str = "web") -> list[Json]:
+    return [json.loads(d.body) for d in Watcher(client.brain).moments.streamed(0, channel, None)]
+
+
+def test_three_failures_open_one_decision_that_is_shown_and_sent_once(client: Client, receiver: Receiver) -> None:
+    welcome(client, "c-1")
+    for n in range(1, 5):
+        happened(client, "payment-failure")
+        look(client, times=2)
+        assert len(shown(client)) == (n >= 3)
+    (told,) = shown(client)
+    assert told["moment"] == "payment-trouble"
+    assert [p["name"] for p in told["decision"]["placements"]] == ["hero"]
+    assert told["decision"]["placements"][0]["offers"]
+    ((headers, body),) = receiver.got
+    assert json.loads(body) == told
+    assert headers["webhook-id"].startswith(told["decision"]["decision_id"])
+    status, why = client("GET", f"/v1/decisions/{told['decision']['decision_id']}")
+    assert (status, why["request"]["moment"]) == (200, "payment-trouble")
+
+
+def test_replicas_that_look_at_once_fire_once(workspace: Workspace) -> None:
+    brains = [Brain(workspace) for _ in range(3)]
+    clients = [Client(brain) for brain in brains]
+    welcome(clients[0], "c-1")
+    for _ in range(3):
+        happened(clients[0], "payment-failure")
+
+    async def all_at_once() -> None:
+        await asyncio.gather(*(Watcher(brain).look() for brain in brains for _ in range(3)))
+
+    asyncio.run(all_at_once())
+    assert len(shown(clients[0])) == 1
+    for brain in brains:
+        brain.close()
+
+
+def test_a_replica_that_dies_between_deciding_and_delivering_is_taken_over(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    welcome(client, "c-1")
+    for _ in range(3):
+        happened(client, "payment-failure")
+
+    def dies(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    watcher = Watcher(client.brain)
+    monkeypatch.setattr(watcher.moments, "settle", dies)
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(watcher.look())
+    assert shown(client) == []
+    look(client)
+    assert shown(client) == []  # the claim of the dead one has not lapsed
+    later = now_us() + 11_000_000
+    monkeypatch.setattr(moments_module, "now_us", lambda: later)
+    look(client)
+    (told,) = shown(client)
+    decisions = [e for e in client("GET", "/v1/customers/c-1/export")[1]["records"] if e["kind"] == "decision"]
+    assert [d["body"]["answer"]["decision_id"] for d in decisions] == [told["decision"]["decision_id"]]
+
+
+def test_what_is_left_for_a_quarter_of_an_hour_and_what_is_not(client: Client) -> None:
+    """The wait begins anew with every page, and an old page is not one that was just left."""
+    welcome(client, "c-1")
+    happened(client, "page-view", ago_s=840, page="paid-tv")
+    look(client)
+    assert shown(client) == []
+    happened(client, "page-view", customer="c-2", ago_s=960, page="paid-tv")
+    happened(client, "page-view", customer="c-2", ago_s=10, page="home")
+    welcome(client, "c-3")
+    happened(client, "page-view", customer="c-3", ago_s=960, page="paid-tv")
+    look(client)
+    assert [told["decision"]["customer_id"] for told in shown(client)] == ["c-3"]
+
+
+@pytest.mark.parametrize("purpose", ["marketing"])
+def test_without_consent_a_moment_that_would_sell_is_decided_and_nothing_is_sent(client: Client, purpose: str) -> None:
+    welcome(client, "c-1")
+    assert client("POST", "/v1/consents", consent("c-1", purpose, "withdrawn"))[0] == 200
+    happened(client, "page-view", ago_s=960, page="paid-tv")
+    look(client)
+    assert shown(client) == []
+    decisions = [e for e in client("GET", "/v1/customers/c-1/export")[1]["records"] if e["kind"] == "decision"]
+    assert [p["offers"] for d in decisions for p in d["body"]["answer"]["placements"]] == [[]]
+
+
+def test_a_moment_cannot_be_asked_for(client: Client) -> None:
+    body = {"request_id": "r", "customer_id": "c-1", "channel": "web", "placements": [{"name": "hero"}]}
+    status, problem = client("POST", "/v1/decisions", {**body, "moment": "payment-trouble"})
+    assert (status, problem["field"]) == (422, "moment")
+
+
+def test_the_erased_are_not_looked_for(client: Client) -> None:
+    welcome(client, "c-1")
+    for _ in range(3):
+        happened(client, "payment-failure")
+    assert client("DELETE", "/v1/customers/c-1")[0] in (200, 204)
+    look(client)
+    assert shown(client) == []
+    assert client.brain.ledger.select(select(func.count()).select_from(DELIVERIES))[0][0] == 0
+
+
+def test_a_screen_hears_of_its_channel_from_where_it_was(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moments_module, "LISTEN_S", 0.5)
+    for customer in ("c-1", "c-2"):
+        welcome(client, customer)
+        for _ in range(3):
+            happened(client, "payment-failure", customer)
+        look(client)
+
+    def heard(channel: str, customer: str | None, after: int | None) -> list[tuple[int, str]]:
+        stream = client.brain.ledger.stream_of("person", customer) if customer else None
+
+        async def listen() -> list[bytes]:
+            return [event async for event in Watcher(client.brain).listen(channel, stream, after)]
+
+        events = [event.decode().splitlines() for event in asyncio.run(listen())[1:]]
+        return [
+            (int(e[0].removeprefix("id: ")), json.loads(e[2].removeprefix("data: "))["decision"]["customer_id"])
+            for e in events
+        ]
+
+    both = heard("web", None, 0)
+    assert [who for _, who in both] == ["c-1", "c-2"]
+    assert heard("web", "c-2", 0) == both[1:]
+    assert heard("web", None, both[0][0]) == both[1:]
+    assert heard("web", None, None) == []
+    assert heard("agent", None, 0) == []
+
+
+def test_dead_letters_are_listed_and_sent_again_from_the_command_line(workspace: Workspace, client: Client) -> None:
+    welcome(client, "c-1")
+    refusing = Receiver([500])
+    (workspace.root / "brain.yaml").write_text(f"moments: {{webhook: '{refusing.url}', attempts: 1}}\n")
+    brain = Brain(Workspace.open(workspace.root))
+    for _ in range(3):
+        happened(client, "payment-failure")
+    asyncio.run(Watcher(brain).look())
+    brain.close()
+    refusing.close()
+    (dead,) = client("GET", "/v1/moments/dead")[1]["dead"]
+    assert (dead["moment"], dead["attempts"], dead["error"]) == ("payment-trouble", 1, "answered 500")
+    assert dead_letters(workspace) == {"retried": 0, "dead": [dead]}
+    with pytest.raises(NotFound, match="nope"):
+        dead_letters(workspace, ["nope"])
+    assert dead_letters(workspace, ["all"]) == {"retried": 1, "dead": []}
+    assert client("GET", "/v1/moments/dead")[1]["dead"] == []

@@ -1,0 +1,53 @@
+"""Signals and moments on the real server: seen by the next decision on any channel, and told to a screen."""
+
+import http.client
+import json
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.serving.server import Server
+from tests.serving.test_server_changes import decided, welcome
+from tests.serving.workspaces import Json
+
+pytestmark = pytest.mark.server
+
+
+def signal(customer: str, type_: str, **data: str | float) -> Json:
+    about = {"specversion": "1.0", "id": uuid.uuid4().hex, "source": "test", "subject": f"customer:{customer}"}
+    return {**about, "type": type_, "data": data}
+
+
+@contextmanager
+def screen(server: Server, customer: str) -> Iterator[Iterator[Json]]:
+    """What a browser's EventSource hears on the web channel, one decision after the other."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=15)
+    connection.request("GET", f"/v1/moments/stream?channel=web&customer_id={customer}")
+    answer = connection.getresponse()
+    assert (answer.status, answer.headers["content-type"].partition(";")[0]) == (200, "text/event-stream")
+    assert answer.readline() == b"retry: 1000\n"
+    lines = (line.decode() for line in iter(answer.readline, b""))
+    yield (json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: "))
+    connection.close()
+
+
+def test_what_happens_is_seen_by_the_next_decision_and_opens_one_on_a_screen(server: Server) -> None:
+    welcome(server, "c-live")
+    with screen(server, "c-live") as heard:
+        for n in range(3):
+            status, told = server("POST", "/v1/signals", signal("c-live", "payment-failure"))
+            assert (status, told["accepted"]) == (200, 1)
+            why = server("GET", f"/v1/decisions/{decided(server, f'live-{n}', 'c-live')['decision_id']}")[1]
+            assert why["facts"]["payment_failures_10min"] == n + 1
+        told = next(heard)
+    assert (told["moment"], told["decision"]["customer_id"]) == ("payment-trouble", "c-live")
+    status, why = server("GET", f"/v1/decisions/{told['decision']['decision_id']}")
+    assert (status, why["request"]["moment"]) == (200, "payment-trouble")
+
+
+def test_bad_signals_are_told_by_index_through_the_proxy_too(server: Server) -> None:
+    status, told = server("POST", "/v1/signals", [signal("c-live", "page-view", page="home"), {"id": 7}])
+    assert (status, [r["status"] for r in told["results"]]) == (200, ["accepted", "refused"])
+    assert server("POST", "/v1/signals", [signal("c-live", "page-view", page="home")] * 1_001)[0] == 422
