@@ -28,7 +28,7 @@ ALPHA = 0.05
 GUARD_ALPHA = 0.01
 FAIR = (0.8, 1.25)
 """Between these a rate of one group may lie, as a share of the rate of everybody else."""
-_FRACTIONS = 0.5 ** np.arange(2, 9)
+_FRACTIONS = np.array([0.9, *(0.5 ** np.arange(1, 9))])
 """Of the largest bet that cannot lose more than there is; a lift of 10% on a rate of 2% is best bet on with 0.06."""
 _WIDEST = 2.0
 """Rewards lie in [-1, 1], so no difference is larger."""
@@ -45,6 +45,16 @@ class Trial:
     def __post_init__(self) -> None:
         if not 0.0 < self.share < 1.0:
             raise Refused("a trial needs decisions of both models: give the challenger a share between 0 and 1")
+
+    @property
+    def largest(self) -> float:
+        """No weighted reward is further from 0, for rewards in [-1, 1]."""
+        return 1.0 / min(self.share, 1.0 - self.share)
+
+    def terms(self, reward: Floats) -> tuple[Floats, Floats]:
+        """The weighted rewards that occur (u,), and how often (u,); of `reward` (n,) within [-1, 1]."""
+        found, seen = np.unique(weighted(self.challenger, reward, self.share), return_counts=True)
+        return found, seen.astype(np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +96,9 @@ def difference(trial: Trial, reward: Floats, bound: float, alpha: float = ALPHA)
 
     :param reward: (n,); what lies outside [-bound, bound] counts as `bound`, which must not be chosen from the data
     """
-    scaled = np.clip(reward / bound, -1.0, 1.0)
-    terms, seen = np.unique(weighted(trial.challenger, scaled, trial.share), return_counts=True)
-    counts = seen.astype(np.float64)
-    largest = 1.0 / min(trial.share, 1.0 - trial.share)
+    terms, counts = trial.terms(np.clip(reward / bound, -1.0, 1.0))
     value = float(terms @ counts / counts.sum()) if len(terms) else 0.0
-    low, high = _limit(terms, counts, largest, alpha), -_limit(-terms, counts, largest, alpha)
+    low, high = _limit(terms, counts, trial.largest, alpha), -_limit(-terms, counts, trial.largest, alpha)
     return Interval(bound * value, bound * low, bound * high)
 
 
@@ -113,8 +120,10 @@ def harmless(name: str, trial: Trial, event: Bools, limit: float) -> Guard:
     Breached as soon as it is shown to bring more, and seems to bring more than the limit.
     """
     extra = difference(trial, event.astype(np.float64), 1.0, GUARD_ALPHA)
+    terms, counts = trial.terms(event.astype(np.float64))
+    shown = log_evidence(counts, -terms, -limit, trial.largest) >= -np.log(GUARD_ALPHA)
     breached = extra.low > 0.0 and extra.value > limit
-    state: State = "breached" if breached else "kept" if extra.high < limit else "open"
+    state: State = "breached" if breached else "kept" if shown else "open"
     return Guard(name, extra.value, extra.low, extra.high, limit, state)
 
 

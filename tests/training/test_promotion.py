@@ -41,7 +41,7 @@ def gate(seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(n,) whether each run was promoted at some look, and whether it was rolled back by a guardrail before."""
     sold, angry = np.array([1.0, 1, 0, 0, 0]), np.array([0.0, 0, 1, 1, 0])
     better = log_evidence(seen.astype(float), TERMS * sold, 0.0, 4.0) >= -np.log(ALPHA)
-    shown = log_evidence(seen.astype(float), -TERMS * angry, -LIMIT, 4.0) >= -np.log(GUARD_ALPHA)
+    shown = log_evidence(seen.astype(float), -TERMS * angry, -LIMIT, 2.0) >= -np.log(GUARD_ALPHA)
     harm = log_evidence(seen.astype(float), TERMS * angry, 0.0, 4.0) >= -np.log(GUARD_ALPHA)
     breached = harm & ((seen @ (TERMS * angry)) / seen.sum(axis=2) > LIMIT)
     first = [np.where(hit.any(1), hit.argmax(1), seen.shape[1]) for hit in (better & shown & ~breached, breached)]
