@@ -11,7 +11,8 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -271,21 +272,68 @@ def evaluate(workspace: Workspace, reward: str, outcome: str | None) -> Result:
 
 @command()
 @click.argument("model", default="propensity")
-def promote(workspace: Workspace, model: str) -> Result:
+@click.option("--justify", help="Why it may serve although groups fare differently; kept with your name, signed.")
+def promote(workspace: Workspace, model: str, justify: str | None) -> Result:
     """Let MODEL serve, in running servers too: a name's challenger (sentiment-en) or a version (7, sentiment-en@2)."""
     name, at, version = ("propensity", "@", model) if model.isdecimal() else model.partition("@")
     if at and not version.isdecimal():
         raise Refused(f"{model} names no model: write a name, a version, or both, such as sentiment-en@2")
-    return _promote(workspace, int(version) if at else None, name)
+    return _promote(workspace, int(version) if at else None, name, justify)
 
 
-def _promote(workspace: Workspace, version: int | None, name: str) -> dict[str, Any]:
+def _promote(workspace: Workspace, version: int | None, name: str, justify: str | None = None) -> dict[str, Any]:
+    from features.ledger import now_us
+    from training import trials
+
+    with _shop(workspace) as shop:
+        shop.log.update(shop.ledger, shop.release, now_us())
+        reason = trials.Justification(getpass.getuser(), justify) if justify else None
+        about: dict[str, Any] = {"secret": shop.secret, "name": name, "version": version, "justification": reason}
+        return trials.promote(shop.log, shop.registry, shop.release, now_us(), **about)
+
+
+@contextmanager
+def _shop(workspace: Workspace) -> Iterator[Any]:
+    """What the commands that learn from decisions work on."""
     from serving.importing import opened
-    from training import workflow
     from training.registry import Registry
+    from training.retrain import Shop
 
     with opened(workspace) as store:
-        return workflow.promote(Registry(workspace.data), store.release, name, version)
+        registry = Registry(workspace.data)
+        yield Shop(workspace.data, store.ledger, store.release, store.history, registry, workspace.secret())
+
+
+@command()
+@click.argument("version", type=int, required=False)
+@click.option("--share", type=float, help="Of decisions that it makes; 0 keeps it in shadow.")
+@click.option("--end", is_flag=True, help="The champion decides alone again.")
+def trial(workspace: Workspace, version: int | None, share: float | None, end: bool) -> Result:
+    """Try a challenger beside the champion, in running servers too; without options, what the trial shows so far."""
+    from features.ledger import now_us
+    from training import trials
+
+    with _shop(workspace) as shop:
+        if end:
+            shop.registry.set_trial("propensity", None)
+            return {"stage": "ended"}
+        if share is not None or version is not None:
+            return trials.begin(shop.registry, version, share or 0.0, now_us())
+        shop.log.update(shop.ledger, shop.release, now_us())
+        verdict, told = trials.assess(shop.log, shop.registry, shop.release, now_us())
+        return {**told, "verdict": verdict.action, "why": verdict.why}
+
+
+@command()
+def retrain(workspace: Workspace) -> Result:
+    """The next step of learning: export, train, evaluate, try, and promote or ask, as `brain.yaml` says."""
+    from features.ledger import now_us
+    from serving.progress import phases
+    from training.retrain import retrain as step
+
+    wanted = workspace.settings.retrain
+    with _shop(workspace) as shop, phases() as progress:
+        return step(shop, now_us(), rule=wanted.promote, share=wanted.share, progress=progress)
 
 
 @command()

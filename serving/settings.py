@@ -72,6 +72,18 @@ class Erasure(Strict):
     within_s: Annotated[float, Field(ge=1, le=30 * 86_400)] = 600.0
 
 
+class Retrain(Strict):
+    """How often `brain serve` learns; `every_h` null leaves it to whoever runs `brain retrain`.
+
+    `promote: rule` lets a challenger decide `share` of decisions, and then serve, once it is shown to be better and to
+    do no harm; `ask` says that it is. What does harm is rolled back either way.
+    """
+
+    every_h: Annotated[float, Field(ge=0.1, le=24 * 365)] | None = None
+    promote: Literal["ask", "rule"] = "ask"
+    share: Annotated[float, Field(gt=0, le=0.9)] = 0.5
+
+
 class Settings(Strict):
     """All of `brain.yaml`; an empty file is a development workspace on this machine.
 
@@ -85,6 +97,7 @@ class Settings(Strict):
     online_store: OnlineStore = OnlineStore()
     moments: Webhooks = Webhooks()
     erasure: Erasure = Erasure()
+    retrain: Retrain = Retrain()
 
 
 class Workspace:

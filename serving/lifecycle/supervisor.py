@@ -27,6 +27,7 @@ from types import FrameType
 import serving
 from decisioning.errors import Refused
 from serving.lifecycle import environment, processes
+from serving.lifecycle.learning import Learning
 from serving.settings import Http, Workspace
 
 DEFAULT_APP = "serving.app:build"
@@ -123,8 +124,10 @@ class _Supervisor:
         """Until asked to stop, or away for too long: Ray replaces a replica that died, which takes seconds."""
         last_seen = time.monotonic()
         away = False
+        learning = Learning(self.workspace, {processes.RUN_ID: self.run.run_id})
         while not self.asked:
             self._listen()
+            learning.look()
             if self.driver.poll() is not None:
                 self._give_up("the process that runs Ray ended")
                 return 1
