@@ -6,10 +6,11 @@ already is not counted again, so a replay can be repeated; where one stopped is 
 
 import gc
 import multiprocessing
+import sys
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import file_digest
@@ -31,17 +32,18 @@ from features.ledger import Ledger, now_us
 from features.ledger.records import Names
 from features.signals.event import Event
 from features.signals.intake import Intake
-from features.signals.log import Added, Attempt, Terms
+from features.signals.log import Added, Attempt, Terms, foresee
 
 ATTRIBUTES: Final = ("id", "source", "type", "subject", "time", "data")
 MAX_LINE: Final = 1_000_000
-_FIRST_BLOCK: Final = 10_000
+_FIRST_BLOCK: Final = 2_000
 _LARGEST_BLOCK: Final = 100_000
 """Rows that are sorted by subject together, so that a state moves once for many events; what a resumed replay may do
-twice. Each block is twice the one before, so that writing begins soon; the largest takes some 100 MB."""
+twice. Each block is four times the one before, so that writing begins soon; the largest takes some 100 MB."""
 _BATCH: Final = 10_000
 _AT_ONCE: Final = 256
 _IN_FLIGHT: Final = 2
+_TURN_S: Final = 0.0003
 _US: Final = pa.timestamp("us", tz="UTC")
 
 
@@ -88,7 +90,7 @@ def import_signals(
     done = Replayed(resumed_at=_noted(note))
     done.rows = done.resumed_at
     terms = Terms(Release.from_bytes(release_bytes))
-    with _parser(path, release_bytes, ledger.names, done.rows) as blocks:
+    with _taking_turns(), _parser(path, release_bytes, ledger.names, done.rows) as blocks:
         for block in blocks:
             for rows in _kept(ledger, terms, block, done):
                 if progress:
@@ -98,6 +100,18 @@ def import_signals(
     return done
 
 
+@contextmanager
+def _taking_turns() -> Iterator[None]:
+    """SQLite lets go of the interpreter for every row that the writer thread gives it; with Python's usual 5 ms to get
+    it back, making parts ready beside it would take longer than one after the other."""
+    before_s = sys.getswitchinterval()
+    sys.setswitchinterval(_TURN_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before_s)
+
+
 def _kept(ledger: Ledger, terms: Terms, block: Block, done: Replayed) -> Iterator[int]:
     """How many rows are done after each part; one is written while the next is made ready."""
     first, flying = done.rows, deque[Future[Added]]()
@@ -105,7 +119,8 @@ def _kept(ledger: Ledger, terms: Terms, block: Block, done: Replayed) -> Iterato
         if len(flying) == _IN_FLIGHT:
             _count(flying.popleft().result(), done)
             yield first + (block.rows - first) * n // len(block.parts)
-        flying.append(ledger.transact(Attempt([Event(*packed) for packed in from_json(part)], terms)))
+        events = [Event(*packed) for packed in from_json(part)]
+        flying.append(ledger.transact(Attempt(events, terms, foresee(ledger.select, events, terms))))
     while flying:
         _count(flying.popleft().result(), done)
     done.rows = block.rows
@@ -173,7 +188,7 @@ def blocks(path: Path, intake: Intake, skip: int) -> Iterator[Block]:
     at, size = skip, _FIRST_BLOCK
     while (block := _checked(islice(rows, size), at, intake)).rows > at:
         yield block
-        at, size = block.rows, min(2 * size, _LARGEST_BLOCK)
+        at, size = block.rows, min(4 * size, _LARGEST_BLOCK)
 
 
 def _checked(rows: Iterable[Any], at: int, intake: Intake) -> Block:

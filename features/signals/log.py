@@ -7,6 +7,7 @@ on the database), so that whoever writes beside us comes before or after, and is
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
+from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
 
 from pydantic_core import from_json, to_json
@@ -101,9 +102,38 @@ class Added:
     states: dict[str, tuple[int, bytes]] = field(default_factory=dict)
 
 
-def add(connection: Connection, events: Sequence[Event], terms: Terms, *, look_up: bool) -> Added:
+class Foreseen(NamedTuple):
+    """What a state at `version` comes to with so many events."""
+
+    version: int
+    events: int
+    body: bytes
+
+
+def foresee(fetch: Fetch, events: Sequence[Event], terms: Terms) -> dict[str, Foreseen]:
+    """The states that these events will make, if all are new and nobody comes first; made outside of a transaction."""
+    new: dict[str, list[Event]] = {}
+    for event in events:
+        new.setdefault(event.stream, []).append(event)
+    heads = states_of(fetch, sorted(new))
+    return {
+        stream: Foreseen(head.version, len(some), _absorbed(stream, head, some, terms, fetch))
+        for stream, some in new.items()
+        if (head := heads.get(stream, _NOTHING)).body is not None
+    }
+
+
+def add(
+    connection: Connection,
+    events: Sequence[Event],
+    terms: Terms,
+    *,
+    look_up: bool,
+    foreseen: Mapping[str, Foreseen] = MappingProxyType({}),
+) -> Added:
     """Keep what is new of `events`, and move the states of their streams.
 
+    :param foreseen: of `foresee`; used for a stream where it still holds
     :param look_up: whether to look for the keys first; if not, a key that is known fails the transaction
     :raises sqlalchemy.exc.IntegrityError: a key is known, or another process began a stream; to be run again
     """
@@ -122,7 +152,10 @@ def add(connection: Connection, events: Sequence[Event], terms: Terms, *, look_u
             added.results.append(Recorded("accepted", head.version + 1))
     if fresh:
         for stream, new in fresh.items():
-            added.states[stream] = _moved(connection, stream, heads.get(stream, _NOTHING), new, terms)
+            head, seen = heads.get(stream, _NOTHING), foreseen.get(stream)
+            holds = seen is not None and (seen.version, seen.events) == (head.version, len(new))
+            body = seen.body if seen and holds else _absorbed(stream, head, new, terms, _fetching(connection))
+            added.states[stream] = head.version + 1, body
         _write(connection, fresh, heads, added.states, terms)
     return added
 
@@ -133,31 +166,33 @@ class Attempt:
     Keys are new almost always, so the first attempt goes without.
     """
 
-    def __init__(self, events: Sequence[Event], terms: Terms) -> None:
-        self._events, self._terms = events, terms
+    def __init__(
+        self, events: Sequence[Event], terms: Terms, foreseen: Mapping[str, Foreseen] = MappingProxyType({})
+    ) -> None:
+        self._events, self._terms, self._foreseen = events, terms, foreseen
         self._again = False
 
     def __call__(self, connection: Connection) -> Added:
         look_up, self._again = self._again, True
-        return add(connection, self._events, self._terms, look_up=look_up)
+        return add(connection, self._events, self._terms, look_up=look_up, foreseen=self._foreseen)
 
 
-def _moved(connection: Connection, stream: str, head: Kept, new: Sequence[Event], terms: Terms) -> tuple[int, bytes]:
+def _absorbed(stream: str, head: Kept, new: Sequence[Event], terms: Terms, fetch: Fetch) -> bytes:
     """Its time is that of its events: what they come to does not depend on when they were written."""
     state = decode(head.body) if head.body else State.empty(terms.definitions)
-    state = whole(state, stream, head.version, terms, connection.execute)
-    return head.version + 1, encode(absorb(state, new, terms.definitions, state.at_us))
+    state = whole(state, stream, head.version, terms, fetch)
+    return encode(absorb(state, new, terms.definitions, state.at_us))
 
 
-def whole(state: State, stream: str, version: int, terms: Terms, execute: Callable[..., Any]) -> State:
+def whole(state: State, stream: str, version: int, terms: Terms, fetch: Fetch) -> State:
     """With the trackers that it was not made with, from what the log still has of the events up to its version."""
     if not missing(state, terms.definitions):
         return state
-
-    def fetch(statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Row[Any]]:
-        return list(execute(statement, parameters))
-
     return rebuild(state, events_of(fetch, stream, version), terms.definitions, state.at_us)
+
+
+def _fetching(connection: Connection) -> Fetch:
+    return lambda statement, parameters: connection.execute(statement, parameters).all()
 
 
 def _write(
@@ -220,7 +255,7 @@ def renew(connection: Connection, stream: str, version: int, terms: Terms) -> tu
     state = decode(head.body)
     if not missing(state, terms.definitions):
         return None
-    body = encode(whole(state, stream, version, terms, connection.execute))
+    body = encode(whole(state, stream, version, terms, _fetching(connection)))
     connection.execute(_RENEW, {"of": stream, "body": body})
     return version, body
 

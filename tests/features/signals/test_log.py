@@ -11,6 +11,7 @@ import pytest
 
 from decisioning.catalogue import load, pack
 from decisioning.release import Release
+from features.signals.log import Attempt, foresee
 from features.signals.offline import recompute
 from tests.features.processes import child, warm_up
 from tests.features.signals.places import Json, Opened, Place, cloud_event, written
@@ -225,6 +226,27 @@ def test_threads_that_send_the_same_event_at_once_count_it_once(opened: Opened) 
         found = [r.status for results in pool.map(opened.record, [[raw, raw]] * 8) for r in results]
     assert sorted(found) == ["accepted"] + ["duplicate"] * 15
     assert opened.signals.read([opened.stream(WHO)], opened.place.now_us()).facts["count_24h"] == 1
+
+
+@pytest.mark.parametrize("between", ["nobody", "another event", "the same events", "an erasure"])
+def test_a_state_made_before_its_transaction_is_used_only_where_it_holds(opened: Opened, between: str) -> None:
+    opened.record(views(opened, 3))
+    events, stream = opened.events(views(opened, 10, 3)), opened.stream(WHO)
+    foreseen = foresee(opened.ledger.select, events, opened.signals.terms)
+    if between == "another event":
+        opened.record(views(opened, 1, 50))
+    elif between == "the same events":
+        opened.signals.record(events[:4])
+    elif between == "an erasure":
+        opened.ledger.erase(stream)
+    added = opened.ledger.transact(Attempt(events, opened.signals.terms, foreseen)).result()
+    assert len(added.results) == 10
+    if between == "an erasure":
+        assert (added.states, opened.log(WHO)) == ({}, [])
+    else:
+        assert (added.states[stream][1] == foreseen[stream].body) is (between == "nobody")
+        opened.check([stream], opened.place.now_us())
+        assert len(opened.log(WHO)) == 13 + (between == "another event")
 
 
 def test_an_event_later_than_stated_is_refused_and_one_at_the_edge_counts(opened: Opened) -> None:
