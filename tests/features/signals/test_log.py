@@ -244,7 +244,7 @@ def test_a_state_made_before_its_transaction_is_used_only_where_it_holds(opened:
     if between == "an erasure":
         assert (added.states, opened.log(WHO)) == ({}, [])
     else:
-        assert (added.states[stream][1] == foreseen[stream].body) is (between == "nobody")
+        assert (added.states[stream][1] == foreseen[stream].body) is (between != "another event")
         opened.check([stream], opened.place.now_us())
         assert len(opened.log(WHO)) == 13 + (between == "another event")
 
