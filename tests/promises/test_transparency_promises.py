@@ -110,9 +110,8 @@ def test_a_model_below_the_floor_of_an_issue_is_not_used_for_it(ask: Ask, level:
     release, of = with_more(transparency=FLOORS), willing()
     decision = world.run(ask, of, release, score=Clear(level))
     scores, refused_any = decision.record["scores"], False
-    for candidate, propensity, evidence in zip(
-        *(scores[k] for k in ("candidates", "propensity", "evidence")), strict=True
-    ):
+    columns = [scores.get(k, []) for k in ("candidates", "propensity", "evidence", "upper")]
+    for candidate, propensity, evidence, upper in zip(*columns, strict=True):
         action = release.candidates[candidate][0]
         clear = 1 if level is None else (candidate + level) % 5 + 1
         below = clear < release.catalogue.settings.transparency[action.issue]
