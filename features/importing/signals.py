@@ -7,6 +7,7 @@ already is not counted again, so a replay can be repeated; where one stopped is 
 import gc
 import multiprocessing
 import sys
+import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
@@ -74,6 +75,7 @@ class Replayed:
     erased: int = 0
     refused: int = 0
     resumed_at: int = 0
+    seconds: float = 0.0
     problems: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -86,6 +88,7 @@ def import_signals(
     :raises Refused: the file cannot be read; what was kept before stays
     :raises Unavailable: the ledger cannot be reached; run it again to go on
     """
+    began_s = time.monotonic()
     total, note = _rows_of(path), notes / f"{_hash_of(path)}.rows"
     done = Replayed(resumed_at=_noted(note))
     done.rows = done.resumed_at
@@ -97,6 +100,7 @@ def import_signals(
                     progress(rows, max(total, rows), "signals")
             _note(note, block.rows)
     note.unlink(missing_ok=True)
+    done.seconds = round(time.monotonic() - began_s, 3)
     return done
 
 

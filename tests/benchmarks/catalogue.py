@@ -29,7 +29,13 @@ def group_of(n: int) -> str:
 def files(n_policies: int = N_POLICIES) -> dict[str, str]:
     """Path below catalogue/ -> YAML."""
     policies = _policies(n_policies)
-    sections = {"settings": _settings(), "features": _features(), "actions": _actions(), "policies": policies}
+    sections = {
+        "settings": _settings(),
+        "features": _features(),
+        "signals": _signals(),
+        "actions": _actions(),
+        "policies": policies,
+    }
     return {f"{name}.yaml": yaml.safe_dump(section, sort_keys=False) for name, section in sections.items()}
 
 
@@ -59,6 +65,34 @@ def _features() -> dict[str, object]:
     flags = [{"name": name, "dtype": "bool", "model_input": False} for name in FLAGS]
     page = {"name": "page", "dtype": "enum", "source": "context", "values": ["home", "paid-tv"], "model_input": False}
     return {"features": [*learned, *flags, page]}
+
+
+def _signals() -> dict[str, object]:
+    """A type, and features of every kind over it."""
+    fields = [{"name": "page", "dtype": "string", "required": True}, {"name": "seconds", "dtype": "float", "unit": "s"}]
+    computes: dict[str, tuple[str, dict[str, object]]] = {
+        "tv_views_30s": ("int", {"compute": "count", "window": "30s", "where": {"page": "paid-tv"}}),
+        "views_24h": ("int", {"compute": "count", "window": "24h"}),
+        "seconds_7d": ("float", {"compute": "sum", "field": "seconds", "window": "7d"}),
+        "pages_24h": ("int", {"compute": "distinct", "field": "page", "window": "24h"}),
+        "last_page": ("string", {"compute": "last", "field": "page"}),
+        "view_heat": ("float", {"compute": "intensity", "half_life_s": 3600}),
+        "since_view_s": ("float", {"compute": "seconds_since"}),
+        "session_views": ("int", {"compute": "session_events"}),
+    }
+    return {
+        "signals": [{"id": "page-view", "retention_days": 30, "fields": fields}],
+        "features": [
+            {
+                "name": name,
+                "dtype": dtype,
+                "source": "signal",
+                "model_input": False,
+                "signal": {"of": "page-view", **signal},
+            }
+            for name, (dtype, signal) in computes.items()
+        ],
+    }
 
 
 def _actions() -> dict[str, object]:

@@ -14,7 +14,7 @@ from decisioning.standing import Consent, Standing
 from features.ledger import Ledger, now_us
 from serving.contract import parse
 from serving.runtime import Brain, new_id
-from tests.benchmarks import catalogue, stock
+from tests.benchmarks import catalogue, signals, stock
 from tests.benchmarks.measures import Figures, Line, Measure, Suite, quantile
 from tests.benchmarks.world import N_CUSTOMERS, World, world
 from tests.serving.load import Answer, Load, closed_loop, open_loop, post
@@ -36,7 +36,7 @@ def _plain(made: World) -> Figures:
 
 
 def _full(made: World) -> Figures:
-    return _served(made, "full", made.server, lambda answers: _check(made, answers))
+    return _served(made, "full", made.server, lambda answers: _check(made, answers), signals.acknowledged)
 
 
 def _stock(made: World) -> Figures:
@@ -50,14 +50,22 @@ def _other(made: World, app: str) -> Server:
 
 
 def _served(
-    made: World, name: str, server: Server, check: Callable[[list[Answer]], None] = lambda _answers: None
+    made: World,
+    name: str,
+    server: Server,
+    check: Callable[[list[Answer]], None] = lambda _answers: None,
+    then: Callable[[World, Server], Figures] = lambda _made, _server: {},
 ) -> Figures:
-    """Starts a server, asks it for the same decisions as every other, one at a time and at the fixed rate."""
+    """Starts a server, asks it for the same decisions as every other, one at a time and at the fixed rate.
+
+    :param then: what else is measured of it while it is up
+    """
     server.start()
     try:
         asyncio.run(_closed(made, server.port, f"{name}-warm", WARM))
         closed = asyncio.run(_closed(made, server.port, f"{name}-closed", CLOSED))
         opened = asyncio.run(_open(made, server.port, f"{name}-open"))
+        more = then(made, server)
     finally:
         server.stop()
     refused = CLOSED - closed.statuses[200]
@@ -74,6 +82,7 @@ def _served(
         f"{name}_open_median_ms": opened.quantile_ms(0.5),
         f"{name}_open_p99_ms": opened.quantile_ms(0.99),
         f"{name}_open_refused": float(OPEN - opened.statuses[200]),
+        **more,
     }
 
 
@@ -210,6 +219,7 @@ SPEED = Suite(
         Measure("feast serve, then mlflow models serve", _stock),
         Measure("the steps within the process", _in_process),
         Measure(f"screening with {MANY_RULES} rules", _many_rules),
+        *signals.MEASURES,
     ),
     lines=(
         Line("empty endpoint, one connection, median", "empty_closed_median_ms"),
@@ -242,5 +252,6 @@ SPEED = Suite(
         Line("brain, start to ready", "full_start_s", "empty_start_s"),
         Line("stock servers, start to ready", "stock_start_s"),
         Line("model fitted (100 actions, 40,000 rows)", "fit_s"),
+        *signals.LINES,
     ),
 )
