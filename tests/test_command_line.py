@@ -208,9 +208,11 @@ def test_refusals_are_one_plain_line(run: Run, arguments: tuple[str, ...], stdin
 
 def test_a_folder_that_is_no_workspace_says_how_to_make_one(run: Run, small: Workspace, tmp_path: Path) -> None:
     for name in set(brain.main.commands) - NEED_RAY - {"new"}:
-        needs = {"pause": ["a"], "import": ["profile", "x.csv"], "export": ["c"], "erase": ["c", "--yes"]}
-        needs["restrict"] = ["c"]
-        told = refused(run(name, *needs.get(name, []), at=tmp_path, stdin="{}"))
+        required = [
+            __file__ for p in brain.main.commands[name].params if p.param_type_name == "argument" and p.required
+        ]
+        needs = {"import": ["profile", "x.csv"], "erase": ["c", "--yes"]}
+        told = refused(run(name, *needs.get(name, required), at=tmp_path, stdin="{}"))
         assert told.startswith("brain.yaml:1: ")
         assert "brain new" in told
     assert "is not empty" in refused(run("new", str(small.root), at=None))

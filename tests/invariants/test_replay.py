@@ -26,6 +26,10 @@ def test_a_record_replays_byte_for_byte(ask: Ask, of: Known, seed: str) -> None:
     assert replay(record, then, world.SMALL).to_bytes() == written
 
 
+_ON = {True: "on"}
+"""PyYAML reads YAML 1.1, where the key `on` of a moment is true."""
+
+
 def shuffled(seed: int) -> Release:
     """The small catalogue with its actions, policies and features in another order."""
     import yaml
@@ -36,7 +40,7 @@ def shuffled(seed: int) -> Release:
         for key, items in sections.items():
             if isinstance(items, list):
                 random.Random(seed).shuffle(items)
-            sections[key] = items
+                sections[key] = [{_ON.get(name, name): v for name, v in item.items()} for item in items]
         mixed[f"z-{seed}-{name}"] = yaml.safe_dump(sections, sort_keys=False)
     return Release.from_bytes(pack(mixed))
 

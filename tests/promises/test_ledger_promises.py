@@ -29,6 +29,7 @@ from serving.offline import erase_customer, export_customer, verify
 from serving.recording import record_consents
 from serving.runtime import Brain
 from serving.settings import Workspace
+from serving.trials import Model, Models
 from tests.serving.workspaces import FACTS, Client, Json, ask, consent, offers, small_workspace, welcome
 from training.dataset import build
 
@@ -290,7 +291,7 @@ def test_the_erased_and_the_restricted_are_never_scored_or_contacted(
     def scored(*_: Any) -> Scores:
         raise AssertionError("scored")
 
-    monkeypatch.setattr(brain, "snapshot", replace(brain.snapshot, score=scored))
+    monkeypatch.setattr(brain, "snapshot", replace(brain.snapshot, models=Models(Model("m", scored))))
     stream = brain.ledger.stream_of("person", one.customer)
     asyncio.run(Watcher(brain).look())
     assert not brain.ledger.select(select(DELIVERIES).where(DELIVERIES.c.stream == stream))

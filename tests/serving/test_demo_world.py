@@ -31,7 +31,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     releasing.release(workspace, "test")
     at_us = now_us()
     with opened(workspace) as store:
-        loading.load(telecom.generate(0, 800, at_us), store.ledger, store.history, lambda *_: None)
+        loading.load(telecom.generate(0, 2_500, at_us), store.ledger, store.history, lambda *_: None)
         registry = Registry(workspace.data)
         workflow.train(workspace.data, store.ledger, store.release, store.history, registry, now_us=at_us)
         workflow.promote(registry, store.release)
