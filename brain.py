@@ -374,11 +374,16 @@ def _simulate(workspace: Workspace, customers: int, seed: int) -> dict[str, Any]
 
 
 @command()
-def report(workspace: Workspace) -> Result:
-    """What was decided and what came of it, per action."""
-    from serving.report import report as make_report
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="By default report.html beside the data.")
+@click.option("--pdstools", type=click.Path(file_okay=False, path_type=Path), help="Models and history for pdstools.")
+def report(workspace: Workspace, out: Path | None, pdstools: Path | None) -> Result:
+    """What was decided and what came of it: control groups, drift, who is served badly; with a page to read."""
+    from features.ledger import now_us
+    from training import reports
 
-    return make_report(workspace)
+    with _shop(workspace) as shop:
+        told = reports.report(shop, now_us(), out or workspace.root / "report.html")
+        return {**told, "pdstools": reports.for_pdstools(shop, now_us(), pdstools)} if pdstools else told
 
 
 @command(workspace=False)

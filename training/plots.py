@@ -1,11 +1,13 @@
-"""Pictures of how well a model ranks and how well it is calibrated, as PNG files."""
+"""Pictures of how well a model ranks and how well it is calibrated: PNG files, and drawings for a page."""
 
 from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+if TYPE_CHECKING:  # Matplotlib takes a second to import
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 from training.evaluation.metrics import CalibrationBin
 
@@ -33,7 +35,10 @@ def auc_plot(path: Path, auc: Mapping[str, float], title: str) -> Path:
     return _saved(figure, path)
 
 
-def _figure(title: str) -> tuple[Figure, Axes]:
+def _figure(title: str) -> "tuple[Figure, Axes]":
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
     figure = Figure(figsize=(6.4, 4.8), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -41,6 +46,53 @@ def _figure(title: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _saved(figure: Figure, path: Path) -> Path:
+def _saved(figure: "Figure", path: Path) -> Path:
     figure.savefig(path, dpi=110)
     return path
+
+
+def calibration_svg(bins: Sequence[Mapping[str, float]]) -> str:
+    """`calibration_plot` as a drawing for a page, without Matplotlib."""
+    top = max(max(b["predicted"], b["observed"] + 2 * b["error"]) for b in bins) * 1.05 or 1.0
+
+    def at(value: float) -> float:
+        return 300.0 * value / top
+
+    marks = "".join(
+        f'<line x1="{40 + at(b["predicted"]):.1f}" x2="{40 + at(b["predicted"]):.1f}" '
+        f'y1="{310 - at(max(b["observed"] - 2 * b["error"], 0.0)):.1f}" '
+        f'y2="{310 - at(b["observed"] + 2 * b["error"]):.1f}" stroke="{_BLUE}"/>'
+        f'<circle cx="{40 + at(b["predicted"]):.1f}" cy="{310 - at(b["observed"]):.1f}" r="4" fill="{_BLUE}"/>'
+        for b in bins
+    )
+    return (
+        f'<svg viewBox="0 0 360 340" width="360" role="img" aria-label="observed against predicted rates">'
+        f'<line x1="40" y1="310" x2="340" y2="10" stroke="{_GREY}"/>{marks}'
+        f'<text x="190" y="335" text-anchor="middle" font-size="12">predicted, up to {top:.3g}</text>'
+        f'<text x="12" y="160" text-anchor="middle" font-size="12" transform="rotate(-90 12 160)">observed</text></svg>'
+    )
+
+
+def bars_svg(rows: Sequence[tuple[str, float, float, float]], what: str) -> str:
+    """A point with its interval per row: name, value, low, high."""
+    if not rows:
+        return ""
+    low, high = min(0.0, *(r[2] for r in rows)), max(0.0, *(r[3] for r in rows))
+    span, height = (high - low) or 1.0, 22 * len(rows) + 30
+
+    def at(value: float) -> float:
+        return 190.0 + 400.0 * (value - low) / span
+
+    marks = "".join(
+        f'<text x="180" y="{22 * n + 19}" text-anchor="end" font-size="12">{escape(name)}</text>'
+        f'<line x1="{at(a):.1f}" x2="{at(b):.1f}" y1="{22 * n + 15}" y2="{22 * n + 15}" stroke="{_BLUE}" '
+        f'stroke-width="2"/><circle cx="{at(value):.1f}" cy="{22 * n + 15}" r="4" fill="{_BLUE}"/>'
+        for n, (name, value, a, b) in enumerate(rows)
+    )
+    return (
+        f'<svg viewBox="0 0 620 {height}" width="620" role="img" aria-label="{escape(what)}">'
+        f'<line x1="{at(0.0):.1f}" x2="{at(0.0):.1f}" y1="4" y2="{height - 24}" stroke="{_GREY}"/>{marks}'
+        f'<text x="390" y="{height - 8}" text-anchor="middle" font-size="12">'
+        f"{escape(what)}: {low:.3g} to {high:.3g}</text>"
+        "</svg>"
+    )

@@ -108,12 +108,14 @@ class DecisionLog:
         return Updated(held.rows_in, held.events_in, files, gone)
 
     def query(self, sql: str, release: Release) -> pa.Table:
-        """The answer to a query over `log`: every row of who is not restricted, in DuckDB's SQL."""
+        """The answer to a query in DuckDB's SQL over `log` and `events`: every row of who is not restricted."""
         with connect() as connection:
             connection.register("nobody", _empty(release))
-            connection.sql(f"CREATE VIEW flags AS {self._files(self._events, _NO_EVENTS)}")
+            connection.sql(f"CREATE VIEW told AS {self._files(self._events, _NO_EVENTS)}")
+            connection.sql(f"CREATE VIEW silent AS {_RESTRICTED}")
             connection.sql(f"CREATE VIEW every AS {self._files(self._rows, 'SELECT * FROM nobody')}")
-            connection.sql(f"CREATE VIEW log AS SELECT * FROM every WHERE _stream NOT IN ({_RESTRICTED})")
+            connection.sql("CREATE VIEW log AS SELECT * FROM every WHERE _stream NOT IN (FROM silent)")
+            connection.sql("CREATE VIEW events AS SELECT * FROM told WHERE stream NOT IN (FROM silent)")
             return connection.sql(sql).to_arrow_table()
 
     def _files(self, folder: Path, none: str) -> str:
@@ -221,7 +223,7 @@ class DecisionLog:
 
 
 _RESTRICTED = (
-    "SELECT stream FROM flags WHERE kind = 'flag' GROUP BY stream HAVING arg_max(name, (at_us, name)) = 'true'"
+    "SELECT stream FROM told WHERE kind = 'flag' GROUP BY stream HAVING arg_max(name, (at_us, name)) = 'true'"
 )
 _NO_EVENTS = (
     "SELECT '' stream, '' kind, '' offer_id, '' AS action, '' AS name, 0::BIGINT at_us, 0.0::DOUBLE value_eur, 0 sign "

@@ -1,0 +1,163 @@
+"""The report: what control groups show, what moved, who is served badly; a page and tables that hold no one's id."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from decisioning.arms import NBA
+from decisioning.catalogue import pack
+from decisioning.decision import Ask, Known, PlacementAsk, Scores
+from decisioning.engine import decide
+from decisioning.release import Release
+from decisioning.standing import Consent, Standing
+from features.decisions.log import DecisionLog
+from features.ledger import Entry, Ledger
+from tests.training.test_dataset import CATALOGUE, DAY_US, THEN_US
+from training.lift import lift, mismatched, welch
+from training.page import write_page
+from training.pdstools import MODELS, PREDICTORS, write_tables
+from training.watching import drift, psi, watch, wilson
+
+FILES = {
+    "all.yaml": CATALOGUE.replace("[declined], window", "[declined, complained], window").replace(
+        "window_days: 30", "window_days: 10"
+    )
+    + "\narms:\n  - {id: holdout, share: 0.25, from: 2026-01-01}\n  - {id: random, share: 0.25, from: 2026-01-01}\n"
+}
+RELEASE = Release.from_bytes(pack(FILES))
+NOW_US = THEN_US + 70 * DAY_US
+N = 500
+
+
+def entries(ledger: Ledger, n: int) -> Iterator[Entry]:
+    """A customer's decision, and what they bought: six in ten of who is offered, one in ten unasked."""
+    rng = np.random.default_rng(n)
+    stream = ledger.stream_of("person", f"p{n}")
+    said = [Consent(p, "*", "granted", "test", "1", THEN_US - DAY_US, None, 1) for p in ("marketing", "profiling")]
+    late = n % 2
+    facts = {"age": (20 if not late else 60) + n % 10, "page": "shop" if n % 3 else "home", "hardship": False}
+    ask = Ask(request_id=f"r{n}", customer_id=f"p{n}", channel="web", placements=(PlacementAsk(name="hero"),))
+    at_us = THEN_US + 45 * DAY_US * late + n
+
+    def score(_: object, candidates: np.ndarray) -> Scores:
+        k = len(candidates)
+        return Scores(np.full(k, 0.005 if n % 4 == 1 else 0.5), np.zeros(k), ((),) * k)
+
+    known = Known(facts, Standing(stream, 1, tuple(said)))
+    made = decide(ask, known, RELEASE, score, model="propensity@1", now_us=at_us, decision_id=f"d{n}")
+    yield Entry(stream, "decision", made.record, at_us)
+    shown = made.record["contacts"]
+    if shown and rng.random() < 0.6:
+        body = {"action": shown[0]["action"], "outcome": "bought", "offer_id": shown[0]["offer_id"], "value_eur": 20.0}
+        yield Entry(stream, "outcome", body, at_us + DAY_US)
+    elif not shown and rng.random() < 0.1:
+        yield Entry(stream, "outcome", {"action": "tea", "outcome": "bought", "value_eur": 20.0}, at_us + DAY_US)
+    if shown and n % 20 == 0:
+        body = {"action": shown[0]["action"], "outcome": "complained", "offer_id": shown[0]["offer_id"]}
+        yield Entry(stream, "outcome", body, at_us + DAY_US)
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Iterable[DecisionLog]:
+    folder = tmp_path_factory.mktemp("watched")
+    with Ledger.open(folder / "ledger.db", b"x" * 32, clock=lambda: NOW_US) as ledger:
+        ledger.put_release(pack(FILES))
+        ledger.append_many(e for n in range(N) for e in entries(ledger, n))
+        made = DecisionLog(folder / "log")
+        made.update(ledger, RELEASE, NOW_US)
+        yield made
+
+
+def test_arms_are_compared_by_all_that_their_customers_bought(log: DecisionLog) -> None:
+    rows = {r["arm"]: r for r in lift(log, RELEASE, NOW_US)}
+    assert rows.keys() == {NBA, "holdout", "random"}
+    assert sum(r["units"] for r in rows.values()) == N
+    holdout = rows["holdout"]
+    assert holdout["mean_eur"] == pytest.approx(2.0, abs=1.5)
+    assert holdout["lift_low"] < 10.0 < holdout["lift_high"]
+    assert holdout["lift_low"] > 0
+    assert holdout["brought_eur"] == pytest.approx(holdout["lift_eur"] * rows[NBA]["units"])
+    assert mismatched(list(rows.values())) == []
+
+
+def test_an_arm_of_another_size_than_declared_is_told(log: DecisionLog) -> None:
+    arms = tuple(a.model_copy(update={"share": 0.05}) for a in RELEASE.catalogue.arms)
+    other = Release(RELEASE.catalogue.model_copy(update={"arms": arms}), RELEASE.hash)
+    assert set(mismatched(lift(log, other, NOW_US))) == {NBA, "holdout", "random"}
+
+
+def test_nothing_is_claimed_against_a_holdout_of_whom_nobody_knows_what_they_bought(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path / "ledger.db", b"x" * 32, clock=lambda: NOW_US) as ledger:
+        ledger.append_many(
+            e for n in range(60) for e in entries(ledger, n) if e.body.get("offer_id") or "picks" in e.body
+        )
+        log = DecisionLog(tmp_path / "log")
+        log.update(ledger, RELEASE, NOW_US)
+        holdout = next(r for r in lift(log, RELEASE, NOW_US) if r["arm"] == "holdout")
+    assert (holdout["lift_eur"], holdout["why"]) == (None, "nobody told of a sale without an offer")
+
+
+def test_what_moved_is_told_and_what_did_not_is_not(log: DecisionLog) -> None:
+    found = {r["column"]: r["drifted"] for r in drift(log, RELEASE, NOW_US)}
+    assert found["age"]
+    assert not found["page"]
+    assert drift(log, RELEASE, THEN_US) == []
+
+
+def test_the_index_of_stability_is_the_sum_over_bins() -> None:
+    before, after = (pa.chunked_array([[*("a" * a), *("b" * b)]]) for a, b in ((50, 50), (80, 20)))
+    p, q = np.array([50.5, 50.5]) / 101, np.array([80.5, 20.5]) / 101
+    assert psi(before, after, numeric=False) == pytest.approx(float(np.sum((q - p) * np.log(q / p))))
+    numbers = pa.chunked_array([[float(n) for n in range(500)]])
+    assert psi(numbers, numbers, numeric=True) == pytest.approx(0.0)
+    missing = pa.chunked_array([pa.array([None] * 500, pa.float64())])
+    assert psi(numbers, missing, numeric=True) > 1
+
+
+def test_every_section_of_the_report(log: DecisionLog) -> None:
+    told: dict[str, Any] = watch(log, RELEASE, NOW_US)
+    actions = {r["action"]: r for r in told["actions"]}
+    assert all(r["rate"] == r["positive"] / r["closed"] for r in actions.values())
+    assert sum(r["complaints"] for r in actions.values()) == sum(r["annoyed"] for r in told["annoyed"]) > 0
+    channel = next(r for r in told["segments"] if r["segment"] == "channel")
+    assert channel["sell"] + channel["service"] + channel["nothing"] == pytest.approx(1.0)
+    assert told["under_served"]["below"] == 0.01
+    assert told["under_served"]["rate"] == pytest.approx(0.5, abs=0.08)
+    assert {r["reason"] for r in told["empty"]} >= {"shown", "all_withheld"}
+    assert len(told["calibration"]) >= 1
+
+
+def test_the_page_holds_everything_and_fetches_nothing(log: DecisionLog, tmp_path: Path) -> None:
+    told = {"release": RELEASE.hash, "model": "propensity@1", **watch(log, RELEASE, NOW_US)}
+    page = write_page(tmp_path / "report.html", told, "2026-04-01").read_text()
+    assert page.count("<svg") == 3
+    assert "What annoys" in page
+    assert "http" not in page
+    assert "<script" not in page
+    streams = {r["_stream"] for r in log.query("SELECT _stream FROM log", RELEASE).to_pylist()}
+    assert not any(stream in page for stream in streams)
+
+
+def test_tables_have_the_columns_that_pdstools_documents(log: DecisionLog, tmp_path: Path) -> None:
+    models, predictors, history = (pq.read_table(p) for p in write_tables(log, RELEASE, NOW_US, tmp_path))
+    assert models.schema == MODELS
+    assert predictors.schema == PREDICTORS
+    assert set(models["pyName"].to_pylist()) == {"tea", "cake"}
+    assert sum(models["pyResponseCount"].to_pylist()) == history.num_rows
+    of = dict(zip(models["pyModelID"].to_pylist(), models["pyPositives"].to_pylist(), strict=True))
+    rows = predictors.to_pylist()
+    for name in {(r["pyModelID"], r["pyPredictorName"]) for r in rows}:
+        assert sum(r["pyBinPositives"] for r in rows if (r["pyModelID"], r["pyPredictorName"]) == name) == of[name[0]]
+    assert {"pxInteractionID", "pyOutcome", "pxOutcomeTime", "pyPropensity"} <= set(history.column_names)
+
+
+def test_intervals_are_the_published_ones() -> None:
+    assert wilson(10, 100) == pytest.approx((0.0552291, 0.1743657), abs=1e-6)
+    assert wilson(0, 5)[0] == pytest.approx(0.0, abs=1e-12)
+    more = welch(10.0, 4.0, 100, 9.0, 9.0, 50)
+    assert (more.value, more.high - more.value) == pytest.approx((1.0, 1.959964 * (0.04 + 0.18) ** 0.5), abs=1e-6)

@@ -1,0 +1,87 @@
+"""The report as one HTML page: tables and drawings in the page itself, nothing fetched from anywhere."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from training.plots import bars_svg, calibration_svg
+
+_TITLES = {
+    "trial": "The challenger on trial",
+    "actions": "What was offered, and what came of it",
+    "arms": "What the brain brings: control groups",
+    "calibration": "Promised and kept: calibration",
+    "drift": "What moved in the last four weeks",
+    "segments": "Sales, service and silence, per segment",
+    "under_served": "Customers for whom nothing is likely",
+    "annoyed": "What annoys: complaints and opt-outs",
+    "empty": "Why slots stay empty",
+    "fairness": "How groups fare",
+}
+_STYLE = (
+    "body{font:15px/1.45 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a}"
+    "table{border-collapse:collapse;margin:.5rem 0 1.5rem}th,td{padding:.2rem .7rem;text-align:right}"
+    "th{border-bottom:1px solid #888;font-weight:600}td:first-child,th:first-child{text-align:left}"
+    "p.warn{background:#fff3cd;padding:.5rem 1rem}svg{max-width:100%;height:auto}"
+)
+
+
+def write_page(path: Path, told: Mapping[str, Any], made_at: str) -> Path:
+    """The sections of `told` that have something to say, in a fixed order."""
+    parts = [_section(name, title, told[name]) for name, title in _TITLES.items() if told.get(name)]
+    head = (
+        f"<h1>Report</h1><p>{escape(made_at)}, release {escape(str(told['release'])[:19])}, model {told['model']}</p>"
+    )
+    page = (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Report</title><style>{_STYLE}</style>'
+        f"<body>{head}{''.join(_warnings(told))}{''.join(parts)}</body></html>"
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page)
+    return path
+
+
+def _warnings(told: Mapping[str, Any]) -> Iterable[str]:
+    if names := told["mismatched_arms"]:
+        yield _warn(f"Sizes of {', '.join(names)} are not what was declared: read nothing into their lift.")
+    if names := [r["column"] for r in told["drift"] if r["drifted"]]:
+        yield _warn(f"Moved: {', '.join(names)}.")
+    if names := [g["name"] for g in told["fairness"] if g["state"] == "breached"]:
+        yield _warn(f"Groups fare differently: {', '.join(names)}. Promotion needs a signed reason.")
+
+
+def _warn(text: str) -> str:
+    return f'<p class="warn">{escape(text)}</p>'
+
+
+def _section(name: str, title: str, content: Any) -> str:
+    rows = content if isinstance(content, list) else [content]
+    return f"<h2>{escape(title)}</h2>{_drawing(name, rows)}{_table(rows)}"
+
+
+def _drawing(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    if name == "calibration":
+        return calibration_svg(rows)
+    if name == "actions":
+        known = [(r["action"], r["rate"], r["low"], r["high"]) for r in rows if r["rate"] is not None]
+        return bars_svg(known, "share with a positive outcome, 95%")
+    if name == "arms":
+        known = [(r["arm"], r["lift_eur"], r["lift_low"], r["lift_high"]) for r in rows if r["lift_eur"] is not None]
+        return bars_svg(known, "euro per customer that nba brings more, 95%")
+    return ""
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    names = [n for n, v in rows[0].items() if not isinstance(v, dict | list)]
+    head = "".join(f"<th>{escape(n.replace('_', ' '))}</th>" for n in names)
+    body = "".join(f"<tr>{''.join(f'<td>{_cell(r.get(n))}</td>' for n in names)}</tr>" for r in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else escape(str(value))

@@ -1,0 +1,38 @@
+"""`brain report`: the log brought up to date, looked through, and written down for people and for other tools."""
+
+from pathlib import Path
+from typing import Any
+
+from decisioning.decision import iso
+from training.page import write_page
+from training.pdstools import write_tables
+from training.reporting import Result
+from training.retrain import Shop
+from training.trials import assess
+from training.watching import watch
+from training.workflow import PROPENSITY
+
+
+def report(shop: Shop, now_us: int, page: Path) -> Result:
+    """What there is to see, and the page that shows it."""
+    shop.log.update(shop.ledger, shop.release, now_us)
+    champion = shop.registry.lineup(PROPENSITY).champion
+    told = {
+        "release": shop.release.hash,
+        "model": "prior@0" if champion is None else f"{PROPENSITY}@{champion}",
+        **watch(shop.log, shop.release, now_us),
+        **_trial(shop, now_us),
+    }
+    return {**told, "page": str(write_page(page, told, iso(now_us)))}
+
+
+def _trial(shop: Shop, now_us: int) -> dict[str, Any]:
+    if shop.registry.lineup(PROPENSITY).trial is None:
+        return {}
+    verdict, told = assess(shop.log, shop.registry, shop.release, now_us)
+    return {"trial": [{**told, "verdict": verdict.action, "why": verdict.why}]}
+
+
+def for_pdstools(shop: Shop, now_us: int, folder: Path) -> list[str]:
+    """The files that were written."""
+    return [str(path) for path in write_tables(shop.log, shop.release, now_us, folder)]
