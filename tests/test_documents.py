@@ -80,7 +80,7 @@ def test_json_of_the_readme_is_taken_by_the_endpoint_it_names(tmp_path: Path) ->
     answering = Brain(demo)
     try:
         client = Client(answering)
-        for name in ("consents", "decisions"):
+        for name in ("consents", "decisions", "identities"):
             for text in [*blocks("json", name), *spoken(name)]:
                 status, answer = client("POST", f"/v1/{name}", json.loads(text))
                 assert status == 200, answer
