@@ -162,7 +162,7 @@ class _Sections:
     def draft(self) -> Draft:
         """What came out."""
         settings = self._settings()
-        items = {section: tuple(sorted(found, key=lambda item: item.label)) for section, found in self.items.items()}
+        items = {section: tuple(sorted(found, key=_id_of)) for section, found in self.items.items()}
         return Draft(
             settings=settings,
             named={section: frozenset(first) for section, first in self.first.items()},
@@ -170,3 +170,9 @@ class _Sections:
             refused={section: frozenset(ids) for section, ids in self.refused.items()},
             **items,
         )
+
+
+def _id_of(item: Item[Any]) -> str:
+    """What a section is sorted by (a label would put `a-b` before `a`)."""
+    name: str = item.spec.name if isinstance(item.spec, Feature) else item.spec.id
+    return name

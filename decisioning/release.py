@@ -51,7 +51,7 @@ class Amounts:
 
 @dataclass(frozen=True)
 class Weight:
-    """A context weight; `personal`: its rule reads more than the context of the request."""
+    """A context weight; `personal`: its rule reads more than the context of the request, or counts what happened."""
 
     rule: Rule
     factor: float
@@ -355,4 +355,5 @@ def _weights(release: Release, actions: tuple[Action, ...]) -> Iterable[Weight]:
             members.setdefault((n, weight.when, weight.factor), []).append(i)
     for (_, when, factor), has in sorted(members.items()):
         rule = release.rule(when)
-        yield Weight(rule, factor, np.isin(np.arange(len(actions)), has), personal=not rule.reads <= context)
+        personal = bool(rule.histories) or not rule.reads <= context
+        yield Weight(rule, factor, np.isin(np.arange(len(actions)), has), personal)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,7 +101,7 @@ def screen(
     history = history_of(release, known, now_us)
     _rule_gates(sieve, view, facts, history)
     room = _contact_gates(sieve, release, view, known, facts, now_us)
-    _content_gates(sieve, view, facts, now_us)
+    _content_gates(sieve, release, view, facts, history)
     value = worth(view, sieve.alive, facts, profiled, now_us, history)
     return Screened(view, profiled, allowed, value, room, asked, sieve)
 
@@ -166,15 +165,17 @@ def _contact_gates(sieve: _Sieve, release: Release, view: View, known: Known, fa
     return room
 
 
-def _content_gates(sieve: _Sieve, view: View, facts: Facts, now_us: int) -> None:
-    """Texts that need a fact which is not known, or claim what no fact proves."""
+def _content_gates(sieve: _Sieve, release: Release, view: View, facts: Facts, history: History) -> None:
+    """Texts that need a fact which is not known, or claim what no fact proves: known as the rules know it."""
     for name, members in view.placeholders:
-        if _unknown(facts.get(name)):
+        if release.rule(f"known({name})").truth(facts, history) is not True:
             sieve.stop(members, f"placeholder:{name}", "the text names a fact that is not known", {name: None})
     for kind, name, members in view.claims:
-        value = facts.get(name)
-        if not _proven(value, now_us if kind == "deadline" else 0):
-            sieve.stop(members, f"claim:{kind}", "the text claims what this fact does not prove", {name: value})
+        proof = release.rule(f"{name} > {'now' if kind == 'deadline' else '0'}")
+        if proof.truth(facts, history) is not True:
+            sieve.stop(
+                members, f"claim:{kind}", "the text claims what this fact does not prove", proof.facts_seen(facts)
+            )
 
 
 def _only(members: tuple[int, ...], view: View) -> Mask:
@@ -186,13 +187,3 @@ def _only(members: tuple[int, ...], view: View) -> Mask:
 def _verdict(truth: bool | None, gate: Gate) -> str:
     said = "unknown" if truth is None else str(truth).lower()
     return f"{'deny' if gate.deny else 'permit'} rule is {said}: {gate.rule.text}"
-
-
-def _proven(value: Value | None, above: int) -> bool:
-    """Whether something is left: of a stock above 0, of a time above now."""
-    known = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
-    return known and float(value or 0) > above
-
-
-def _unknown(value: Value | None) -> bool:
-    return value is None or (isinstance(value, float) and not isfinite(value))
