@@ -81,7 +81,7 @@ def test_json_of_the_readme_is_taken_by_the_endpoint_it_names(tmp_path: Path) ->
     try:
         client = Client(answering)
         shown = [(name, text) for name in ("consents", "decisions") for text in blocks("json", name)]
-        posted = [(name, text) for name in ("consents", "decisions", "identities") for text in spoken(name)]
+        posted = [(name, text) for name in ("signals", "consents", "decisions", "identities") for text in spoken(name)]
         for name, text in shown + posted:
             status, answer = client("POST", f"/v1/{name}", json.loads(text))
             assert status == 200, answer
