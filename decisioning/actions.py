@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
-from decisioning.schema import FeatureName, Id, Strict
+from decisioning.schema import Description, FeatureName, Id, Locale, Strict
 from decisioning.signals import SignalSettings
 from decisioning.standing import CountsOn
 
@@ -82,7 +82,6 @@ Probability = Annotated[float, Field(gt=0, lt=1)]
 Days = Annotated[float, Field(gt=0, le=36_500)]
 Window = Annotated[float, Field(gt=0, le=MAX_WINDOW_DAYS)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
-Locale = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2})?$")]
 Content = dict[Locale, dict[FeatureName, Text]]
 """Locale -> field (`title`) -> text with `{feature}` placeholders; `{{` and `}}` are literal braces."""
 
@@ -127,7 +126,7 @@ class Purpose(Strict):
     id: Id
     notice_version: Text
     max_age_days: Days | None = None
-    description: str = ""
+    description: Description = ""
 
 
 class SoftOptIn(Strict):

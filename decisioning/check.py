@@ -17,7 +17,7 @@ from decisioning.check_references import twice, unknown
 from decisioning.check_rules import rule_problems
 from decisioning.check_shape import Draft, Item
 from decisioning.check_signals import signal_problems
-from decisioning.check_values import value_problems
+from decisioning.check_values import change_problems, value_problems
 from decisioning.check_words import hint
 from decisioning.errors import Problem
 from decisioning.schema import BUILT_IN, Feature
@@ -53,6 +53,7 @@ def _feature(item: Item[Feature]) -> Iterator[Problem]:
     if any(feature.name == built_in.name for built_in in BUILT_IN):
         yield item.problem(("name",), "every decision has this fact already", "remove it, or choose another name")
     yield from value_problems(item, (), feature)
+    yield from change_problems(item)
 
 
 def _settings(draft: Draft) -> Iterator[Problem]:

@@ -34,6 +34,7 @@ def flag_problems(draft: Draft) -> Iterator[Problem]:
     if not flags.by_name:
         return
     yield from flags.learned()
+    yield from flags.changed()
     for item in draft.actions:
         yield from flags.worth(item)
     for policy in draft.policies:
@@ -68,6 +69,13 @@ class _Flags:
             if item.spec.name in self.by_name and item.spec.learnable:
                 message = f"protection `{self.by_name[item.spec.name]}` reads it, and a model may read it, too"
                 yield item.problem(("name",), message, "add `model_input: false`")
+
+    def changed(self) -> Iterator[Problem]:
+        """Flags that a counterfactual might tell a customer to change."""
+        for item in self.draft.features:
+            if item.spec.name in self.by_name and item.spec.changeable:
+                message = f"protection `{self.by_name[item.spec.name]}` reads it: nobody is told to change that"
+                yield item.problem(("changeable",), message, "remove `changeable`")
 
     def worth(self, item: Item[Action]) -> Iterator[Problem]:
         """Of a sale no flag decides what it is worth; of help more of a flag never makes it less."""

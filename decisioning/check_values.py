@@ -26,3 +26,28 @@ def value_problems(item: Item[Any], path: Path, spec: Feature | SignalField) -> 
         yield item.problem((*path, where), f"`{spec.dtype}` has no minimum and no maximum", f"remove `{where}`")
     if len(bounds) == 2 and bounds[0] > bounds[1]:
         yield item.problem((*path, "min"), f"`min` {bounds[0]:g} is above `max` {bounds[1]:g}", "exchange them")
+
+
+def change_problems(item: Item[Feature]) -> Iterator[Problem]:
+    """What is called changeable and is not the customer's to change, or does not say into what."""
+    feature, path = item.spec, ("changeable",)
+    if not feature.changeable:
+        return
+    if why := feature.not_theirs:
+        yield item.problem(path, f"no customer can be told to change what is {why}", "remove `changeable`")
+    elif feature.dtype not in ("bool", "enum", "int", "float"):
+        yield item.problem(path, f"a `{feature.dtype}` cannot be chosen", "remove `changeable`")
+    elif isinstance(feature.changeable, tuple) != (feature.dtype in ("int", "float")):
+        example = "`changeable: [5, 10, 20]`" if feature.dtype in ("int", "float") else "`changeable: true`"
+        yield item.problem(path, f"it does not fit `{feature.dtype}`", f"write {example}")
+    elif isinstance(feature.changeable, tuple):
+        yield from _chosen(item, feature.changeable)
+
+
+def _chosen(item: Item[Feature], values: tuple[int | float, ...]) -> Iterator[Problem]:
+    """Numbers to choose from that the feature cannot have."""
+    low, high = item.spec.min, item.spec.max
+    for n, value in enumerate(values):
+        whole = item.spec.dtype == "float" or isinstance(value, int)
+        if not whole or (low is not None and value < low) or (high is not None and value > high):
+            yield item.problem(("changeable", n), f"the feature is never {value:g}", "remove it, or widen the feature")

@@ -42,6 +42,24 @@ def decide(
     exploration, and in no control group). `shadow` is asked about the same, and recorded. Raises RequestError for an
     unknown channel or placement.
     """
+    run, shown = _computed(ask, known, release, score, model, now_us, decision_id, environment, paused, gamma, shadow)
+    return sealed(run, shown, tuple(sorted(paused & release.actions.keys())), supersedes)
+
+
+def _computed(
+    ask: Ask,
+    known: Known,
+    release: Release,
+    score: Scorer,
+    model: str,
+    now_us: int,
+    decision_id: str,
+    environment: str,
+    paused: frozenset[str],
+    gamma: float | None = None,
+    shadow: Shadow | None = None,
+) -> tuple[Run, list[Pick]]:
+    """Everything but the sealing; see decide()."""
     view = release.view(ask.channel)
     locale = _locale(ask, release)
     facts = _facts(ask, known, locale, now_us)
@@ -73,7 +91,7 @@ def decide(
         arm,
         beside,
     )
-    return sealed(run, shown, tuple(sorted(paused & release.actions.keys())), supersedes)
+    return run, shown
 
 
 def screened_for(
@@ -85,7 +103,7 @@ def screened_for(
     paused: frozenset[str] = frozenset(),
     arm: str | None = None,
 ) -> Screened:
-    """Only the screening of decide(): for the explanation of a recorded decision. `arm`: instead of the customer's."""
+    """Only the screening of decide(). `arm`: instead of the customer's."""
     facts = facts_for(ask, known, release, now_us)
     return _screened(ask, known, release, facts, now_us, paused, arm or _arm(release, known, now_us))
 
@@ -228,6 +246,49 @@ def _seal(picks: Sequence[Pick], screened: Screened) -> list[Pick]:
 
 def replay(record: dict[str, Any], known: Known, release: Release) -> Decision:
     """Decides again from a ledger record: the standing as read then, the release, and the recorded scores."""
+    return decide_as(record, known, release, recorded_scorer(record), _recorded_shadow(record))
+
+
+def decide_as(
+    record: dict[str, Any], known: Known, release: Release, score: Scorer, shadow: Shadow | None = None
+) -> Decision:
+    """Decides what a recorded request asked, at its time and with its draws, from what is given as known."""
+    return decide(
+        _recorded_ask(record),
+        known,
+        release,
+        score,
+        model=record["model"],
+        now_us=record["decided_us"],
+        decision_id=record["decision_id"],
+        environment=record["environment"],
+        paused=frozenset(record["paused"]),
+        supersedes=record["supersedes"],
+        shadow=shadow,
+    )
+
+
+def recomputed(record: dict[str, Any], known: Known, release: Release) -> Run:
+    """Everything that the recorded decision computed on its way, from the recorded scores."""
+    return _computed(
+        _recorded_ask(record),
+        known,
+        release,
+        recorded_scorer(record),
+        record["model"],
+        record["decided_us"],
+        record["decision_id"],
+        record["environment"],
+        frozenset(record["paused"]),
+    )[0]
+
+
+def _recorded_ask(record: dict[str, Any]) -> Ask:
+    return Ask.model_validate_json(canonical(record["request"]))
+
+
+def recorded_scorer(record: dict[str, Any]) -> Scorer:
+    """What the model said then, of those it was asked about."""
     recorded = record["scores"]
     at = {c: n for n, c in enumerate(recorded["candidates"])}
     factors = {int(c): tuple(names) for c, names in recorded["factors"].items()}
@@ -242,19 +303,7 @@ def replay(record: dict[str, Any], known: Known, release: Release) -> Decision:
             np.asarray([recorded["upper"][i] for i in n], dtype=np.float64) if "upper" in recorded else None,
         )
 
-    return decide(
-        Ask.model_validate_json(canonical(record["request"])),
-        known,
-        release,
-        score,
-        model=record["model"],
-        now_us=record["decided_us"],
-        decision_id=record["decision_id"],
-        environment=record["environment"],
-        paused=frozenset(record["paused"]),
-        supersedes=record["supersedes"],
-        shadow=_recorded_shadow(record),
-    )
+    return score
 
 
 def _recorded_shadow(record: dict[str, Any]) -> Shadow | None:

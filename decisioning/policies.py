@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
-from decisioning.actions import Action, Issue, Locale, Moment, Text, Window, days_us, microseconds
-from decisioning.schema import FeatureName, Id, Strict, Value
+from decisioning.actions import Action, Issue, Moment, Text, Window, days_us, microseconds
+from decisioning.schema import Description, FeatureName, Id, Locale, Strict, Value
 from decisioning.standing import ALL_CHANNELS, ConsentStatus
 
 Level = Literal["eligibility", "applicability", "suitability", "contact"]
@@ -70,7 +70,7 @@ class Policy(Strict):
     attach: Attach = EVERYTHING
     permit: Text | None = None
     deny: Text | None = None
-    description: str = ""
+    description: Description = ""
 
     @model_validator(mode="after")
     def _one_rule(self) -> Self:
@@ -92,7 +92,7 @@ class Protection(Strict):
     id: Id
     kind: Annotated[tuple[ProtectionKind, ...], BeforeValidator(one_as_tuple), Field(min_length=1)]
     when: Text
-    description: str = ""
+    description: Description = ""
 
 
 class Cap(Strict):
@@ -108,7 +108,7 @@ class Cap(Strict):
     attach: Attach = EVERYTHING
     channels: tuple[Id, ...] = ()
     tiers: tuple[CappedTier, ...] = Field(default=("commercial",), min_length=1)
-    description: str = ""
+    description: Description = ""
 
     @property
     def window_us(self) -> int:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from decisioning.arbitration import NOTHING, Pick
 from decisioning.arms import used
+from decisioning.contact import history_of
 from decisioning.content import disclosure, render
 from decisioning.decision import Ask, Decision, Known, Scores, iso
 from decisioning.ethics import Mood
@@ -82,7 +83,8 @@ def sealed(run: Run, picks: Sequence[Pick], paused: tuple[str, ...], supersedes:
     of_account = {
         o["offer_id"] for p, o in zip(chosen, offers, strict=True) if run.screened.view.of_account[p.candidate]
     }
-    return Decision(record, tuple(c for c in contacts if c["offer_id"] in of_account))
+    of_its_account = tuple(c for c in contacts if c["offer_id"] in of_account)
+    return Decision(record, of_its_account, run.screened.gates)
 
 
 def _read(known: Known) -> dict[str, Any]:
@@ -120,7 +122,7 @@ def _offer(run: Run, pick: Pick, n: int) -> dict[str, Any]:
     view, i = run.screened.view, pick.candidate
     row = int(np.searchsorted(run.rows, i))
     action, worth, propensity = view.actions[i], run.screened.worth, run.scores.propensity
-    why = reasons(i, row, run.screened, run.scores, run.release.schema.features, run.locale)
+    why = reasons_for(run, i, row, run.locale)
     content, tone = render(view.treatments[i], run.mood.tone, run.locale, run.facts, run.release.schema.features)
     return {
         "offer_id": f"{run.decision_id}.{n}",
@@ -140,9 +142,16 @@ def _offer(run: Run, pick: Pick, n: int) -> dict[str, Any]:
         "content": content,
         "content_ref": view.treatments[i].content_ref,
         "expires_at": iso(_expires_us(run, i)),
-        "reasons": used(why, run.arm, action.tier),
+        "reasons": why,
         **({"review": action.review, "contest": action.contest} if action.significant else {}),
     }
+
+
+def reasons_for(run: Run, i: int, row: int, locale: str) -> list[dict[str, str]]:
+    """Why candidate `i` of the view, row `row` of the scores, in this locale: what counted in the arm alone."""
+    history = history_of(run.release, run.known, run.now_us)
+    why = reasons(i, row, run.screened, run.scores, run.release.schema.features, locale, run.facts, history)
+    return used(why, run.arm, run.screened.view.actions[i].tier)
 
 
 def _expires_us(run: Run, i: int) -> int:

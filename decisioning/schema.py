@@ -6,20 +6,23 @@ from typing import Literal
 from pydantic import Field
 
 from decisioning.signals import SignalFeature
-from decisioning.spec import FeatureName, Id, Strict, Tag, Value
+from decisioning.spec import Description, FeatureName, Id, Locale, Strict, Tag, Value, worded
 
 __all__ = [
+    "Description",
     "Dtype",
     "Facts",
     "Feature",
     "FeatureName",
     "FeatureSchema",
     "Id",
+    "Locale",
     "Source",
     "SpecialCategory",
     "Strict",
     "Tag",
     "Value",
+    "worded",
 ]
 
 Facts = Mapping[str, Value | None]
@@ -40,6 +43,7 @@ SpecialCategory = Literal[
 """What Art. 9(1) GDPR protects."""
 NEVER_SELLS: frozenset[Tag] = frozenset({"emotion", "special-category"})
 NEVER_LEARNED: frozenset[Tag] = NEVER_SELLS | {"proxy", "identifier"}
+NEVER_CHANGED: frozenset[Tag] = NEVER_LEARNED | {"protected"}
 
 
 class Feature(Strict):
@@ -48,7 +52,8 @@ class Feature(Strict):
     `signal`: how one of source `signal` is computed. `max_age_s`: older than this, a value of the profile, or the
     last one of a signal, is UNKNOWN. `after_outcome`: known only once the outcome is, so never a model input.
     `asserted_by`: the value was stated by this person, not measured (refused in prod). `proxy_for`: the special
-    categories that it gives away; it is kept from everything that those are kept from.
+    categories that it gives away; it is kept from everything that those are kept from. `changeable`: the customer could
+    change it, so that a counterfactual may; of a number, the values that can be chosen.
     """
 
     name: FeatureName
@@ -65,7 +70,25 @@ class Feature(Strict):
     model_input: bool = True
     after_outcome: bool = False
     asserted_by: str | None = None
-    description: str = ""
+    changeable: bool | tuple[int | float, ...] = False
+    description: Description = ""
+
+    @property
+    def choices(self) -> tuple[Value, ...]:
+        """The values that the customer could choose, none where it is not theirs to change, or never to be named."""
+        if not self.changeable or self.not_theirs:
+            return ()
+        if isinstance(self.changeable, tuple):
+            return tuple(float(v) if self.dtype == "float" else v for v in self.changeable)
+        return (False, True) if self.dtype == "bool" else self.values
+
+    @property
+    def not_theirs(self) -> str | None:
+        """Why no counterfactual may change it, in the catalogue's words; None where one may."""
+        tag = next((t for t in self.tags if t in NEVER_CHANGED), None)
+        if tag or self.proxy_for:
+            return f"tagged `{tag}`" if tag else f"a proxy for `{self.proxy_for[0]}`"
+        return None if self.source == "profile" else f"of source `{self.source}`"
 
     @property
     def learnable(self) -> bool:
@@ -90,12 +113,16 @@ class Feature(Strict):
         return f"tagged `{tag}`" if tag else f"a proxy for `{self.proxy_for[0]}`" if self.proxy_for else None
 
 
+def _built_in(name: FeatureName, dtype: Dtype, en: str, nl: str) -> Feature:
+    return Feature(name=name, dtype=dtype, source="context", description={"en": en, "nl": nl})
+
+
 BUILT_IN: tuple[Feature, ...] = (
-    Feature(name="channel", dtype="string", source="context", description="the request's channel"),
-    Feature(name="locale", dtype="string", source="context", description="the request's locale"),
-    Feature(name="now", dtype="timestamp", source="context", description="the time of the decision"),
-    Feature(name="gpc", dtype="bool", source="context", description="Global Privacy Control, as the browser sent it"),
-    Feature(name="has_account", dtype="bool", source="context", description="whether the request named an account"),
+    _built_in("channel", "string", "the request's channel", "het kanaal van de vraag"),
+    _built_in("locale", "string", "the request's locale", "de taal van de vraag"),
+    _built_in("now", "timestamp", "the time of the decision", "het moment van de beslissing"),
+    _built_in("gpc", "bool", "Global Privacy Control of the browser", "Global Privacy Control van de browser"),
+    _built_in("has_account", "bool", "whether the request named an account", "of de vraag een account noemde"),
 )
 """Facts that every decision has, whatever the workspace declares."""
 

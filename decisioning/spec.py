@@ -8,6 +8,9 @@ Value = bool | int | float | str
 """A known fact. Timestamps are int microseconds since 1970 UTC; an absent or None fact is UNKNOWN, as is NaN."""
 Tag = Literal["emotion", "special-category", "proxy", "identifier", "protected"]
 Id = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*([_-][a-z0-9]+)*$", max_length=64)]
+Locale = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2})?$")]
+Description = str | dict[Locale, str]
+"""What something is, in plain words: one text, or one per locale."""
 FeatureName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
 
 
@@ -15,3 +18,11 @@ class Strict(BaseModel):
     """Base of everything read from YAML: frozen, unknown keys refused, no coercion of types."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+def worded(description: Description, locale: str) -> str:
+    """The text in this locale, else in its language, else the first that is written; empty where nothing is."""
+    if isinstance(description, str):
+        return description
+    wanted = (locale, locale.partition("-")[0])
+    return next((description[w] for w in wanted if w in description), next(iter(description.values()), ""))

@@ -57,6 +57,21 @@ class Design:
         return self.columns(row[None, :])[:, 0]
 
 
+@dataclass(frozen=True, slots=True)
+class Contributions:
+    """How a propensity came about, in logits: `base` (of everybody), `treatment` and `features` add up to `logit`.
+
+    `calibrated` is what calibration makes of that, and the propensity its logistic function.
+    """
+
+    base: float
+    treatment: float
+    features: Mapping[str, float]
+    logit: float
+    calibrated: float
+    propensity: float
+
+
 @dataclass(frozen=True, eq=False)
 class PropensityModel:
     """Immutable; safe to share between threads.
@@ -134,6 +149,21 @@ class PropensityModel:
             if action in self._calibrated:
                 logit[i] = self.calibrations[action].one(float(logit[i]))
         return _probability(logit), self.evidence[actions], self._factors(parts)
+
+    def contributions(self, row: Floats, action: int, treatment: int) -> Contributions:
+        """What each feature of one customer (f,) adds to the logit of `score`, from base and trees; sorted by size."""
+        parts = self.weights[action] * self.design.row(row)
+        forest = self.forests[action]
+        shares = np.zeros(len(row) + 1) if forest is None else forest.shares(row)
+        features = dict.fromkeys(self.feature_names, 0.0)
+        for name, part in zip((*self._input_names[1:], *self.feature_names), (*parts[1:], *shares[:-1]), strict=True):
+            features[name] += float(part)
+        base, offset = float(parts[0] + shares[-1]), float(self.offsets[action, treatment])
+        logit = math.fsum((base, offset, *features.values()))
+        calibrated = self.calibrations[action].one(logit)
+        ordered = dict(sorted(((n, v) for n, v in features.items() if v), key=lambda f: (-abs(f[1]), f[0])))
+        propensity = float(_probability(np.asarray([calibrated]))[0])
+        return Contributions(base, offset, ordered, logit, calibrated, propensity)
 
     def uppers(self, row: Floats, actions: Ints, propensity: Floats) -> Floats:
         """The upper end (n,) of one standard deviation around the propensities (n,) that `score` gave one customer."""

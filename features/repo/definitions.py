@@ -11,7 +11,7 @@ from feast import Entity, FeatureView, Field, FileSource, ValueType
 from feast.data_format import ParquetFormat
 from feast.types import Bool, Bytes, Float64, Int64, PrimitiveFeastType, String
 
-from decisioning.schema import Dtype
+from decisioning.schema import Dtype, worded
 from features.views import SIGNALS, SIGNALS_STATE, SIGNALS_VERSION, VIEWS, View, read_views, stamps_column
 
 FEAST_TYPES: Mapping[Dtype, PrimitiveFeastType] = {
@@ -36,7 +36,12 @@ def feature_view(view: View, offline: Path, entity: Entity) -> FeatureView:
     not apply it to online reads, so ages are checked by `features.online` from each value's own time.
     """
     fields = [
-        Field(name=f.name, dtype=FEAST_TYPES[f.dtype], description=f.description, tags=_tags(f.unit, f.tags))
+        Field(
+            name=f.name,
+            dtype=FEAST_TYPES[f.dtype],
+            description=worded(f.description, "en"),
+            tags=_tags(f.unit, f.tags),
+        )
         for f in view.features
     ]
     stamps = Field(name=stamps_column(view.name), dtype=String, description="when each value was true and recorded")
