@@ -133,11 +133,12 @@ class Decision:
     """A decision before it is committed.
 
     `record`: what the ledger keeps, enough to decide the same again; its bytes are the decision's. `account_contacts`:
-    the reservations that belong to the account's stream, too.
+    the reservations that belong to the account's stream, too. `gates`: how many candidates each stopped, to be counted.
     """
 
     record: dict[str, Any]
     account_contacts: tuple[dict[str, Any], ...]
+    gates: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def answer(self) -> dict[str, Any]:

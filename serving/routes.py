@@ -9,7 +9,7 @@ from typing import Annotated
 
 from fastapi import FastAPI, Query, Request, Response
 from fastapi import Path as PathParam
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 
 from decisioning.decision import Ask
@@ -62,8 +62,7 @@ def build_app(brain: Brain) -> FastAPI:
 
 
 def _decision_routes(app: FastAPI, brain: Brain) -> None:
-    metrics, deadline_s = _Metrics(), brain.workspace.settings.http.request_timeout_s
-    app.state.metrics = metrics
+    metrics, deadline_s = brain.metrics, brain.workspace.settings.http.request_timeout_s
 
     @app.post("/v1/decisions", openapi_extra=body_schema(Ask), responses=problems(409, 413, 422, 503))
     async def decisions(request: Request) -> Response:
@@ -91,7 +90,9 @@ def _decision_routes(app: FastAPI, brain: Brain) -> None:
     @app.post("/v1/outcomes", openapi_extra=body_schema(OutcomeIn, many=True), responses=problems(404, 413, 422, 503))
     async def outcomes(request: Request) -> Response:
         """What the customer did, or how far a contact got: one or an array."""
-        return json_reply(await recording.record_outcomes(brain, parse_many(OutcomeIn, await read_body(request))))
+        counts = await recording.record_outcomes(brain, parse_many(OutcomeIn, await read_body(request)))
+        metrics.told(metrics.outcomes, counts)
+        return json_reply(counts)
 
     @app.post("/v1/consents", openapi_extra=body_schema(ConsentIn, many=True), responses=problems(413, 422, 503))
     async def consents(request: Request) -> Response:
@@ -170,19 +171,7 @@ def _operations(app: FastAPI, brain: Brain) -> None:
     @app.get("/metrics")
     async def metrics() -> Response:
         """Prometheus."""
-        return Response(generate_latest(app.state.metrics.registry), media_type=CONTENT_TYPE_LATEST)
-
-
-class _Metrics:
-    """Counters of one replica; no label ever holds an id."""
-
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        buckets = (0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0)
-        self.seconds = Histogram(
-            "brain_decision_seconds", "Time to decide and commit", buckets=buckets, registry=self.registry
-        )
-        self.failed = Counter("brain_decisions_failed", "Requests answered with a fallback", registry=self.registry)
+        return Response(generate_latest(brain.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
 
 async def _every(period_s: float, look: Callable[[], object]) -> None:

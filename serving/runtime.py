@@ -22,6 +22,7 @@ from features.signals.intake import Intake
 from features.signals.store import Copies, Signals
 from features.store import SignalState
 from serving.messages import Scorers, champions
+from serving.metrics import Metrics
 from serving.releasing import open_store
 from serving.repeating import still_permitted
 from serving.scoring import PRIOR, model_scorer, prior_scorer
@@ -67,6 +68,7 @@ class Brain:
         self._copies = Copies(self._store)
         self._registry = Registry(workspace.data)
         self.release = lru_cache(maxsize=32)(self._load_release)
+        self.metrics = Metrics()
         self.snapshot = self._load_snapshot()
 
     def close(self) -> None:
@@ -186,6 +188,7 @@ class Brain:
             except Conflict:
                 continue
             else:
+                self.metrics.decided(decision)
                 return decision.answer
         raise Unavailable("other requests for this customer kept coming first; try again")
 
