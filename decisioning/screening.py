@@ -57,6 +57,16 @@ class Screened:
         return {p: cited for p in needed if (cited := self.permissions[p].cites) is not None}
 
     @property
+    def gates(self) -> dict[str, int]:
+        """How many candidates each gate was the first to stop."""
+        stopped = self.sieve.stopped_by[self.asked & ~self.sieve.alive]
+        counts = np.bincount(stopped, minlength=len(self.sieve.stops)).tolist()
+        found: dict[str, int] = {}
+        for (gate, _, _), n in zip(self.sieve.stops, counts, strict=True):
+            found[gate] = found.get(gate, 0) + n
+        return found
+
+    @property
     def withheld(self) -> tuple[Withheld, ...]:
         """Everyone else, with the gate that stopped them."""
         stopped = np.flatnonzero(self.asked & ~self.sieve.alive)
