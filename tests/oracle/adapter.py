@@ -1,0 +1,230 @@
+"""The same world and request in the engine's own forms: YAML of a workspace, standings, a request, a scorer."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+
+from decisioning.catalogue import pack
+from decisioning.decision import Ask, Known, PlacementAsk, Scores
+from decisioning.engine import decide, screened_for
+from decisioning.identity import merged
+from decisioning.release import Release
+from decisioning.standing import Consent, Contact, Happened, Holder, Standing
+
+_INFIX = {"and": "&&", "or": "||"}
+
+
+def text(rule):  # noqa: PLR0911 - a case of the language each
+    """A rule as the rule language writes it."""
+    op, *args = rule
+    if op == "const":
+        return json.dumps(args[0]) if not isinstance(args[0], float) else f"({args[0]!r})"
+    if op == "days":
+        return f'duration("{args[0]}d")'
+    if op == "fact":
+        return args[0]
+    if op == "count":
+        return f'history({json.dumps(args[0]) if args[0] else "action"}, "{args[1]}", "{args[2]}d")'
+    if op == "in":
+        return f"({text(args[0])} in {json.dumps(args[1])})"
+    if op == "starts":
+        return f"{text(args[0])}.startsWith({json.dumps(args[1])})"
+    parts = [text(a) for a in args]
+    if op == "if":
+        return f"({parts[0]} ? {parts[1]} : {parts[2]})"
+    if op == "not":
+        return f"!({parts[0]})"
+    if op in ("known", "default", "min", "max"):
+        return f"{op}({', '.join(parts)})"
+    return "(" + f" {_INFIX.get(op, op)} ".join(parts) + ")"
+
+
+def release(world):
+    """The world as a release, by way of the bytes of one."""
+    return Release.from_bytes(pack({"world.yaml": json.dumps(_catalogue(world))}))
+
+
+def _catalogue(w):
+    settings = {
+        "time_zone": w["zone"],
+        "time_zone_feature": w["zone_feature"],
+        "max_per_group": w["max_per_group"],
+        "gpc": w["gpc"],
+        "transparency": w["floors"],
+        "arm_salt": w["arm_salt"],
+        "locales": ["en"],
+        **({"age_feature": "age", "adult_age": 18} if w["age"] else {}),
+        **({"country_rules": "here"} if w["country"] else {}),
+    }
+    media = [{"medium": m, "needs": n, "text": "law"} for m, n in (w["country"] or {}).items()]
+    return {
+        "settings": settings,
+        "features": [{"name": n, **f} for n, f in w["features"].items()],
+        "purposes": [
+            {"id": p, "notice_version": v["notice"], "max_age_days": v["max_age_days"]}
+            for p, v in w["purposes"].items()
+        ],
+        "bases": [_basis(b) for b in w["bases"]],
+        "country_rules": [{"id": "here", "media": media}] if media else [],
+        "channels": [_channel(n, c) for n, c in w["channels"].items()],
+        "actions": [_action(a) for a in w["actions"].values()],
+        "policies": [{**_attached(p), p["kind"]: text(p["rule"]), "level": p["level"]} for p in w["policies"]],
+        "protections": [{"id": p["id"], "kind": "hardship", "when": text(p["when"])} for p in w["protections"]],
+        "caps": [
+            {**_attached(c), "window_days": c["days"], **{k: c[k] for k in ("count", "limit", "tiers", "channels")}}
+            for c in w["caps"]
+        ],
+        "arms": [{**a, "from": _iso(a["from"]), "until": _iso(a["until"])} for a in w["arms"]],
+        "emotion": [{**e, "when": text(e["when"])} for e in w["emotion"]],
+    }
+
+
+def _iso(us):
+    return None if us is None else (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)).isoformat()
+
+
+def _attached(record):
+    key, names = record["attach"]
+    return {"id": record["id"], "attach": "all" if key == "all" else {key: names}}
+
+
+def _basis(b):
+    soft = b.get("soft")
+    terms = soft and {
+        "customer": text(soft["rules"][0]),
+        "opt_out_offered": text(soft["rules"][1]),
+        "groups": soft["groups"],
+    }
+    return {**{k: b[k] for k in ("id", "purpose", "basis", "channels")}, "text": "law", "soft_opt_in": terms}
+
+
+def _channel(name, c):
+    hours = c["quiet"] and {"from": c["quiet"][0], "to": c["quiet"][1]}
+    gamma = {} if c["gamma"] is None else {"gamma": c["gamma"]}
+    plain = {k: c[k] for k in ("direction", "medium", "placements", "human", "purposes")}
+    return {"id": name, **plain, **gamma, "quiet_hours": hours}
+
+
+def _action(a):
+    plain = (
+        "id",
+        "issue",
+        "group",
+        "tier",
+        "scope",
+        "credit",
+        "significant",
+        "automation",
+        "purposes",
+        "prior",
+        "suppress",
+    )
+    stated = {"basis": "b", "review": "write to us", "contest": "write to us"} if a["stated"] else {}
+    return {
+        **{k: a[k] for k in plain},
+        **stated,
+        "price_eur": a["price"],
+        "starts_at": _iso(a["starts"]),
+        "ends_at": _iso(a["ends"]),
+        "value": _amount(a["value"]),
+        "cost": _amount(a["cost"]),
+        "lever": [{"factor": v["factor"], "from": _iso(v["from"]), "until": _iso(v["until"])} for v in a["levers"]],
+        "context_weights": [{"when": text(v["when"]), "factor": v["factor"]} for v in a["weights"]],
+        "treatments": [_treatment(t) for t in a["treatments"]],
+    }
+
+
+def _amount(amount):
+    return {"expression": text(amount["rule"]), "typical": amount["typical"]} if "rule" in amount else amount["typical"]
+
+
+def _treatment(t):
+    content = {"en": {"title": "For you " + " ".join(f"{{{n}}}" for n in t["names"])}}
+    plain = {k: t[k] for k in ("id", "channel", "placements", "claims")}
+    return {**plain, "content": content, "tone": dict.fromkeys(t["tones"], content)}
+
+
+def standing(s, visitors=()):
+    """A subject's standing, with the visitors that are linked to it."""
+    outcomes = {}
+    for action, outcome, at in s["outcomes"]:
+        outcomes[action] = (*outcomes.get(action, ()), Happened(action, outcome, at))
+    found = Standing(
+        s["stream"],
+        1,
+        tuple(
+            Consent(c["purpose"], c["channel"], c["status"], "test", c["notice"], c["at"], c["expires"], c["record"])
+            for c in s["consents"]
+        ),
+        tuple(
+            Contact(
+                c["offer"],
+                c["action"],
+                "t",
+                c["group"],
+                c["issue"],
+                c["channel"],
+                c["at"],
+                c["until"],
+                c["counts_on"],
+                c["state"],
+            )
+            for c in s["contacts"]
+        ),
+        outcomes,
+        s["erased"],
+        s["restricted"],
+        holder=Holder(s["holder"], 1, True) if s["holder"] else None,
+    )
+    return merged(found, visitors)
+
+
+def known(ask):
+    """What the brain would have read."""
+    person = standing(ask["person"], [standing(v) for v in ask["person"]["visitors"]])
+    return Known(ask["facts"], person, ask["account"] and standing(ask["account"]))
+
+
+def request(ask):
+    placements = tuple(PlacementAsk(name=n, limit=limit) for n, limit in ask["placements"])
+    return Ask(
+        request_id="r", customer_id="c", channel=ask["channel"], placements=placements, consent_platform=ask["platform"]
+    )
+
+
+def permitted(of, ask):
+    """The treatments that pass every filter."""
+    screened = screened_for(request(ask), known(ask), of, now_us=ask["now"], paused=frozenset(ask["paused"]))
+    return {screened.view.ids[i] for i in np.flatnonzero(screened.permitted)}
+
+
+def decision(of, ask, seed="d"):
+    """decide(), with the scores that the request comes with."""
+    names = [f"{a.id}.{t.id}" for a, t in of.candidates]
+
+    def score(_facts, candidates):
+        told = [ask["scores"][names[c]] for c in candidates.tolist()]
+        clear = np.asarray([c for _, c in told], dtype=np.int8)
+        return Scores(np.asarray([p for p, _ in told]), np.ones(len(told)), ((),) * len(told), clear)
+
+    more = {"model": "m", "now_us": ask["now"], "decision_id": seed, "paused": frozenset(ask["paused"])}
+    return decide(request(ask), known(ask), of, score, **more)
+
+
+def decided(of, ask):
+    """What the engine decides, in the oracle's form; `placements` always."""
+    screened = screened_for(request(ask), known(ask), of, now_us=ask["now"], paused=frozenset(ask["paused"]))
+    answer = decision(of, ask).answer
+    return {
+        "withheld": {w.treatment: w.gate for w in screened.withheld},
+        "permitted": {screened.view.ids[i]: screened.cites(i) for i in np.flatnonzero(screened.permitted).tolist()},
+        "profiled": screened.profiled,
+        "arm": answer["arm"],
+        "handover": answer["handover"] and answer["handover"]["reason"],
+        "placements": {p["name"]: [_offer(o) for o in p["offers"]] for p in answer["placements"]},
+    }
+
+
+def _offer(o):
+    return o["treatment"], o["tier"], o["propensity"], o["priority"], o["price_eur"], o["tone"]

@@ -1,0 +1,302 @@
+"""What a decision has to be, said a second time: by ARCHITECTURE.md alone, in plain Python, over plain dicts.
+
+It shares no code with the engine and imports nothing of it. Rules are tuples such as `(">=", ("fact", "age"), 18.0)`,
+facts are what came in, None is UNKNOWN. Slow and straightforward on purpose: one candidate, one question at a time.
+"""
+
+import hashlib
+import math
+import operator
+import sys
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+DAY = 86_400_000_000
+GREATEST = sys.float_info.max
+SELLS = ("grow", "retain", "nurture")
+TIERS = ("mandatory", "service", "commercial")
+LEVELS = ("eligibility", "applicability", "suitability", "contact")
+ARMS = ("holdout", "no-levers", "propensity-only", "random")
+BUILT_IN = {"channel": "string", "locale": "string", "now": "timestamp", "gpc": "bool", "has_account": "bool"}
+
+
+class Oracle:
+    """One request: everything about it can be asked."""
+
+    def __init__(self, world, ask):
+        self.world, self.ask, self.now = world, ask, ask["now"]
+        self.channel = world["channels"][ask["channel"]]
+        self.person, self.account = ask["person"], ask["account"]
+        self.visitors = [] if self.person["erased"] else self.person["visitors"]
+        built_in = {"channel": ask["channel"], "locale": "en", "now": self.now, "has_account": self.account is not None}
+        known = {k: v for k, v in ask["facts"].items() if not nothing(v)}
+        self.facts = {"gpc": False, **known, **built_in}
+        self.seen = {}
+        self.allowed = {p: self.permission(p) for p in world["purposes"]}
+        self.profiled = self.allowed.get("profiling", (False,))[0]
+        self.arm = self.arm_of()
+
+    def fact(self, name):
+        feature = self.world["features"].get(name) or {"dtype": BUILT_IN[name]}
+        value, dtype = self.facts.get(name), feature["dtype"]
+        if dtype == "bool":
+            return value if isinstance(value, bool) else None
+        if dtype in ("string", "enum"):
+            return value if isinstance(value, str) and (dtype == "string" or value in feature["values"]) else None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= GREATEST:
+            return None
+        return float(value) if dtype == "float" or abs(value) < 2**53 else None
+
+    def happened(self, action, outcome, days):
+        """How often, since `days` ago (None: ever); an account's action is the account's affair."""
+        known = self.world["actions"].get(action)
+        if known and known["scope"] == "account" and self.account is not None:
+            told = self.account["outcomes"]
+        else:
+            told = [o for s in (self.person, *self.visitors) for o in s["outcomes"]]
+        return sum(o[0] == action and o[1] == outcome and (days is None or o[2] >= self.now - days * DAY) for o in told)
+
+    def eval(self, rule, action=None):
+        key = id(rule) if action is None else (id(rule), action)
+        if key not in self.seen:
+            self.seen[key] = self.value(rule, action)
+        return self.seen[key]
+
+    def value(self, rule, action):  # noqa: PLR0911 - a case of the language each
+        op, *args = rule
+        if op in ("const", "days"):
+            return args[0] * DAY if op == "days" else args[0]
+        if op == "fact":
+            return self.fact(args[0])
+        if op == "count":
+            return float(self.happened(args[0] or action, args[1], args[2]))
+        if op in ("and", "or"):
+            truths = {self.value(a, action) for a in args}
+            return (op == "or") if (op == "or") in truths else None if None in truths else op == "and"
+        if op == "known":
+            return self.value(args[0], action) is not None
+        if op == "default":
+            first = self.value(args[0], action)
+            return self.value(args[1], action) if first is None else first
+        if op == "if":
+            truth = self.value(args[0], action)
+            return None if truth is None else self.value(args[1] if truth else args[2], action)
+        operands = [self.value(a, action) for a in (args[:1] if op in ("in", "starts") else args)]
+        if any(o is None for o in operands):
+            return None
+        try:
+            result = OPERATORS[op](*operands, *args[len(operands) :])
+        except ArithmeticError:
+            return None
+        except ValueError:  # a remainder of zero
+            return None
+        return None if nothing(result) else result
+
+    def taken(self, purpose):
+        """Whether the request itself takes a purpose away."""
+        age = self.world["age"]
+        minor = purpose == "profiling" and age is not None and self.eval(age) is not True
+        platform = self.ask["platform"].get(purpose) is False
+        return minor or platform or (purpose in self.world["gpc"] and self.facts["gpc"] is not False)
+
+    def permission(self, purpose):
+        """(allowed, what is cited, the groups it is about or None for all)."""
+        channel, record = self.ask["channel"], word(self.person, purpose, self.ask["channel"])
+        heard = [w for v in self.visitors if (w := word(v, purpose, channel))]
+        refused = self.taken(purpose) or any(w["status"] != "granted" for w in (*heard, *([record] if record else [])))
+        needs = self.needs() if purpose == "marketing" else "no-objection"
+        bases = [b for b in self.world["bases"] if b["purpose"] == purpose and channel in b["channels"]]
+        for basis in bases if needs == "no-objection" else ():
+            if "soft" not in basis and (not refused or basis["basis"] == "legal-obligation"):
+                return True, f"basis:{basis['id']}", None
+        if needs == "explicit-consent" and record and record["status"] == "granted":
+            record = next((c for c in self.person["consents"] if (c["purpose"], c["channel"]) == (purpose, channel)), 0)
+        late = any(w["expires"] is not None and w["expires"] <= self.now for w in heard)
+        if record and not refused and not late and self.valid(record, self.world["purposes"][purpose]):
+            return True, f"consent:{purpose}/{record['channel']}@{record['record']}", None
+        for basis in bases if needs != "explicit-consent" and not refused else ():
+            if "soft" in basis and all(self.eval(r) is True for r in basis["soft"]["rules"]):
+                return True, f"basis:{basis['id']}", basis["soft"]["groups"]
+        return False, None, None
+
+    def needs(self):
+        """What the country asks of marketing on this channel."""
+        if self.world["country"] is None or self.channel["direction"] == "inbound":
+            return "no-objection"
+        return self.world["country"].get(self.channel["medium"], "explicit-consent")
+
+    def valid(self, record, purpose):
+        began, ends, age = record["at"], record["expires"], purpose["max_age_days"]
+        fresh = began <= self.now and (ends is None or self.now < ends) and (not age or self.now - began <= age * DAY)
+        return record["status"] == "granted" and fresh and record["notice"] == purpose["notice"]
+
+    def arm_of(self):
+        for arm in self.world["arms"]:
+            account = arm["unit"] == "account" and self.account is not None
+            stream = self.account["stream"] if account else self.person["holder"] or self.person["stream"]
+            digest = hashlib.sha256(f"{self.world['arm_salt']}/{stream}".encode()).digest()
+            place = (int.from_bytes(digest[:8], "big") >> 11) / 2**53 - ARMS.index(arm["id"]) / 4
+            if 0 <= place < arm["share"] and arm["from"] <= self.now < (arm["until"] or math.inf):
+                return arm["id"]
+        return "nba"
+
+    def gates(self, action, treatment):  # noqa: PLR0912 - a gate of the table each, in its order
+        """Every gate that stops a candidate, in order; none: it is permitted."""
+        world, subjects = self.world, [s for s in (self.person, self.account) if s]
+        lends, human = action["credit"] or action["issue"] in SELLS, self.channel["human"]
+        if any(s["erased"] for s in subjects):
+            yield "subject:erased"
+        if any(s["restricted"] for s in (*subjects, *self.visitors)):
+            yield "subject:restricted"
+        if not (action["starts"] or 0) <= self.now < (action["ends"] or math.inf):
+            yield "action:dates"
+        if action["id"] in self.ask["paused"]:
+            yield "action:paused"
+        weighty = action["significant"] and not action["stated"]
+        if not human and (weighty or action["automation"] != "automatic"):
+            yield "action:automation"
+        if action["scope"] == "account" and self.account is None:
+            yield "action:account"
+        for purpose in self.purposes(action):
+            allowed, _, groups = self.allowed[purpose]
+            if not allowed or (groups is not None and action["group"] not in groups):
+                yield f"consent:{purpose}"
+        for protection in sorted(world["protections"], key=lambda p: p["id"]) if lends else ():
+            if self.eval(protection["when"]) is not False:
+                yield f"protection:{protection['id']}"
+        for policy in sorted(world["policies"], key=lambda p: (LEVELS.index(p["level"]), p["id"])):
+            own = action["id"] if policy["own"] else None
+            if covers(policy["attach"], action) and self.eval(policy["rule"], own) is not (policy["kind"] == "permit"):
+                yield f"{policy['level']}:{policy['id']}"
+        if self.quiet():
+            yield "contact:quiet-hours"
+        for rule in action["suppress"]:
+            if self.happened(action["id"], rule["after"], rule["days"]):
+                yield f"suppressed:{rule['after']}"
+        for cap in sorted(world["caps"], key=lambda c: c["id"]):
+            if any(self.room(cap, s, action) <= 0 for s in self.counted(cap, action)):
+                yield f"cap:{cap['id']}"
+        yield from (f"placeholder:{n}" for n in sorted(treatment["names"]) if self.fact(n) is None)
+        for kind, name in sorted(treatment["claims"].items()):
+            left = self.fact(name)
+            if left is None or left <= (self.now if kind == "deadline" else 0):
+                yield f"claim:{kind}"
+        if self.arm == "holdout" and action["tier"] == "commercial":
+            yield "arm:holdout"
+
+    def purposes(self, action):
+        return sorted({*action["purposes"], *self.channel["purposes"], *(["marketing"] * (action["issue"] in SELLS))})
+
+    def quiet(self):
+        if self.channel["quiet"] is None:
+            return False
+        zone = self.facts.get(self.world["zone_feature"]) if self.world["zone_feature"] else self.world["zone"]
+        try:
+            at = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=self.now)).astimezone(ZoneInfo(zone))
+        except (ZoneInfoNotFoundError, ValueError, OSError, TypeError):
+            return True
+        start, end = self.channel["quiet"]
+        clock = f"{at:%H:%M}"  # hours and minutes suffice: both ends are on the minute
+        return start <= clock < end if start < end else clock >= start or clock < end
+
+    def counted(self, cap, action):
+        """The subjects whose contacts count for an action under a cap."""
+        if action["tier"] not in cap["tiers"] or not covers(cap["attach"], action):
+            return []
+        if cap["channels"] and self.ask["channel"] not in cap["channels"]:
+            return []
+        return ["person", *(["account"] if action["scope"] == "account" and self.account else [])]
+
+    def room(self, cap, whose, action):
+        """What a cap leaves for an action."""
+        subjects = [self.account] if whose == "account" else [self.person, *self.visitors]
+        mine = bucket(cap, action, self.ask["channel"])
+        return cap["limit"] - sum(self.counts(cap, c, mine) for s in subjects for c in s["contacts"])
+
+    def counts(self, cap, contact, mine):
+        known = self.world["actions"].get(contact["action"])
+        capped = (known is None or known["tier"] in cap["tiers"]) and covers(cap["attach"], contact, contact["action"])
+        if not capped or (cap["channels"] and contact["channel"] not in cap["channels"]):
+            return False
+        if contact["at"] <= self.now - cap["days"] * DAY or contact["state"] in ("expired", "not_delivered"):
+            return False
+        reached = {"decided": True, "delivered": contact["state"] in ("delivered", "seen", "pitched")}
+        got_there = reached.get(contact["counts_on"], contact["state"] in ("seen", "pitched"))
+        same = bucket(cap, {**contact, "id": contact["action"]}, contact["channel"]) == mine
+        return same and (got_there or self.now < contact["until"])
+
+    def propensity(self, action, name):
+        floor = self.world["floors"].get(action["issue"], 1)
+        given, clear = self.ask["scores"][name]
+        return given if self.profiled and (floor <= 1 or clear >= floor) else action["prior"]
+
+    def amount(self, amount):
+        value = self.eval(amount["rule"]) if "rule" in amount and self.profiled else None
+        return amount["typical"] if value is None else value
+
+    def priority(self, action, name):
+        weight = lever = 1.0
+        for w in action["weights"]:
+            if (self.profiled or not personal(w["when"], self.world)) and self.eval(w["when"]) is True:
+                weight *= w["factor"]
+        for window in action["levers"]:
+            if window["from"] <= self.now < window["until"]:
+                lever = window["factor"]
+        if self.arm == "no-levers" and action["tier"] == "commercial":
+            lever = 1.0
+        value, cost = self.amount(action["value"]), self.amount(action["cost"])
+        return (self.propensity(action, name) * value - cost) * weight * lever
+
+
+def nothing(value):
+    return value is None or (isinstance(value, float) and not math.isfinite(value))
+
+
+def word(subject, purpose, channel):
+    """The word that speaks for a purpose on a channel: the newer one, and the stricter where a grant is for all."""
+    about = {c["channel"]: c for c in subject["consents"] if c["purpose"] == purpose}
+    named, general = about.get(channel), about.get("*")
+    if not named or not general:
+        return named or general
+    if named["status"] != "granted" and general["status"] == "granted":
+        return named
+    if named["at"] == general["at"]:
+        return named if general["status"] == "granted" else general
+    return max(named, general, key=lambda c: c["at"])
+
+
+def covers(attach, action, name=None):
+    key, names = attach
+    return key == "all" or (name or action["id"] if key == "action" else action[key]) in names
+
+
+def bucket(cap, action, channel):
+    keys = {"action": action["id"], "group": action["group"], "issue": action["issue"], "channel": channel}
+    return keys.get(cap["count"], "everyone")
+
+
+def personal(rule, world):
+    """Whether a rule reads more than the request."""
+    if rule[0] == "fact":
+        return rule[1] not in BUILT_IN and world["features"][rule[1]]["source"] != "context"
+    return rule[0] == "count" or any(personal(part, world) for part in rule[1:] if isinstance(part, tuple))
+
+
+OPERATORS = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "%": math.fmod,
+    "not": operator.not_,
+    "min": min,
+    "max": max,
+    "in": lambda a, values: a in values,
+    "starts": lambda a, prefix: a.startswith(prefix),
+}

@@ -1,0 +1,79 @@
+"""An independent statement of every gate and of the slate agrees with the engine, decision for decision."""
+
+from collections import Counter
+from random import Random
+
+import pytest
+
+from tests.oracle import adapter, slate, worlds
+
+KINDS = {
+    *("subject:erased", "subject:restricted", "action:dates", "action:paused", "action:automation", "action:account"),
+    *("contact:quiet-hours", "claim:scarcity", "claim:deadline", "arm:holdout"),
+    *("consent", "protection", "eligibility", "applicability", "suitability", "contact", "suppressed", "cap"),
+    "placeholder",
+}
+
+
+def differences(seed, asks, seen, **size):
+    """Decides `asks` requests to one world both ways; yields where they differ, and counts what was seen."""
+    world = worlds.world(seed, **size)
+    release, random = adapter.release(world), Random(-seed)
+    for n in range(asks):
+        ask = worlds.ask(world, random)
+        should, does = slate.decide(world, ask), adapter.decided(release, ask)
+        chance = "placements" not in should
+        if chance:
+            wrong = unlikely(world, should, does.pop("placements"))
+        if (chance and wrong) or should != does:
+            yield seed, n, {k: (should[k], does.get(k)) for k in should if should[k] != does.get(k)}
+        seen.update(kinds(should))
+
+
+def unlikely(world, should, placements):
+    """Whether chance chose what was not permitted, or put what sells before what helps."""
+    for offers in placements.values():
+        tiers = [("mandatory", "service", "commercial").index(o[1]) for o in offers]
+        if any(o[0] not in should["permitted"] for o in offers) or (tiers != sorted(tiers) and not world["emotion"]):
+            return True
+    return False
+
+
+def kinds(should):
+    """What a decision was about, to count that all of it was met."""
+    for gate in should["withheld"].values():
+        yield gate if gate in KINDS else gate.partition(":")[0]
+    yield from (f"arm={should['arm']}", f"handover={should['handover'] is not None}")
+    yield "offers" if any(should.get("placements", {}).values()) else "silence"
+    yield from ("cites " + c.partition(":")[0] for cites in should["permitted"].values() for c in cites.values())
+
+
+def compare(first, count, asks, **size):
+    """No difference over `count` worlds of `asks` requests each; every gate and kind of citation was met."""
+    seen = Counter()
+    found = [d for seed in range(first, first + count) for d in differences(seed, asks, seen, **size)]
+    assert not found, f"{len(found)} differences, the first (oracle, engine): {found[0]}"
+    return seen
+
+
+def test_twenty_thousand_small_decisions_are_what_the_oracle_says():
+    seen = compare(1, 100, 200)
+    assert seen.keys() >= KINDS | {
+        "offers",
+        "silence",
+        "cites basis",
+        "cites consent",
+        "handover=True",
+        "arm=no-levers",
+    }
+    assert seen["offers"] > 3000
+
+
+def test_a_thousand_decisions_of_full_size_are_what_the_oracle_says():
+    assert compare(1, 5, 200, actions=100, policies=32)["offers"] > 100
+
+
+@pytest.mark.long
+def test_a_million_decisions_are_what_the_oracle_says():
+    compare(10_000, 4_950, 200)
+    compare(50_000, 50, 200, actions=100, policies=32)

@@ -1,0 +1,368 @@
+"""Random worlds and requests to them, as plain dicts: mostly somebody who may have everything, with a few things wrong.
+
+Rules are oriented by a good customer (a permit is TRUE of them, a deny FALSE), so that many candidates get as far as
+the later gates, and a changed fact, consent, contact or hour is what stops them.
+"""
+
+import math
+from random import Random
+
+from tests.oracle.oracle import DAY, Oracle
+from tests.oracle.rules import FLAGS, Rules
+
+HOUR = 3_600_000_000
+NOW = 1_795_435_200_000_000  # 2026-11-23T12:00:00Z
+CLOCK_CHANGES = (1_774_746_000_000_000, 1_792_890_000_000_000, 1_772_953_200_000_000, 1_793_512_800_000_000)
+"""2026 in Amsterdam (both), then in New York (both)."""
+ZONES = ("Europe/Amsterdam", "America/New_York", "Asia/Kolkata", "Pacific/Kiritimati")
+STATES = ("reserved", "expired", "not_delivered", "delivered", "seen", "pitched")
+PURPOSES = ("marketing", "profiling", "service", "emotion", "sharing")
+
+
+def feature(dtype, source="profile", values=(), tags=()):
+    return {"dtype": dtype, "source": source, "values": list(values), "tags": list(tags)}
+
+
+FEATURES = {
+    "age": feature("int"),
+    "fee": feature("float"),
+    "usage": feature("float"),
+    "arrears": feature("float"),
+    "stock": feature("int", "context"),
+    "ends": feature("timestamp", "context"),
+    "since": feature("timestamp"),
+    **{flag: feature("bool") for flag in FLAGS},
+    "segment": feature("enum", values="abc"),
+    "page": feature("enum", "context", "abc"),
+    "plan": feature("string"),
+    "zone": feature("string"),
+    "mood": feature("float", tags=["emotion"]),
+}
+GOOD = {
+    "age": 40,
+    "fee": 31.5,
+    "usage": 2.25,
+    "arrears": 0.0,
+    "stock": 3,
+    "ends": NOW + 900 * DAY,
+    "since": NOW - 400 * DAY,
+    "vip": False,
+    "hardship": False,
+    "complaint": False,
+    "segment": "a",
+    "page": "b",
+    "plan": "fiber-1",
+    "zone": "Europe/Amsterdam",
+    "mood": 0.5,
+}
+WRONG = (
+    None,
+    math.nan,
+    math.inf,
+    -math.inf,
+    "wrong",
+    True,
+    False,
+    0,
+    -1,
+    2**53,
+    10**400,
+    1e300,
+    3,
+    0.0,
+    "b",
+    "c",
+    "fiber",
+)
+
+
+def world(seed, actions=4, policies=5, plain=False):
+    """A world of so many actions and policies; the same seed makes the same one. `plain`: UNKNOWN is asked nowhere."""
+    random = Random(seed)
+    names = [f"a{n}" if n % 2 else f"a{n}-x" for n in range(actions)]
+    rules = Rules(random, names, plain)
+    made = {
+        "features": FEATURES,
+        "zone": "Europe/Amsterdam",
+        "zone_feature": random.choice((None, "zone")),
+        "age": random.choice((None, (">=", ("fact", "age"), ("const", 18.0)))),
+        "max_per_group": random.randint(1, 2),
+        "gpc": random.choice((["profiling"], ["profiling", "sharing"], ["marketing", "profiling"])),
+        "floors": random.choice(({}, {}, {"grow": 3}, {"service": 2})),
+        "arm_salt": str(seed),
+        "country": random.choice(
+            (None, {"email": "consent-or-soft-opt-in", "post": "no-objection"}, {"phone": "no-objection"})
+        ),
+        "purposes": {p: {"notice": "v2", "max_age_days": random.choice((None, 300))} for p in PURPOSES},
+        "channels": _channels(random),
+        "actions": {n: _action(random, n, rules) for n in names},
+        "arms": _arms(random),
+    }
+    made |= {"bases": [], "protections": [], "policies": [], "caps": [], "emotion": []}
+    made["candidates"] = {f"{a['id']}.{t['id']}": (a, t) for a in made["actions"].values() for t in a["treatments"]}
+    made["bases"] = _bases(random, rules)
+    _judge(random, rules, made, policies)
+    made["caps"] = [cap(random, n, names) for n in random.sample(("c", "c-1", "c1", "d"), random.randint(1, 4))]
+    made["emotion"] = [_emotion(random, n, made) for n in random.sample(("e", "e-1"), random.randint(0, 2))]
+    return made
+
+
+def _channels(random):
+    def gamma():
+        return random.choice((None, None, None, 20.0))
+
+    web = {"direction": "inbound", "medium": None, "placements": ["hero", "side"], "human": False, "quiet": None}
+    quiet = random.choice((["21:00", "08:00"], ["02:00", "03:00"], ["09:30", "17:00"], None))
+    mail = {"direction": "outbound", "medium": random.choice(("email", "post")), "placements": ["mail"], "human": False}
+    call = {"direction": "outbound", "medium": "phone", "placements": ["talk"], "human": True}
+    found = {"web": web, "mail": {**mail, "quiet": quiet}, "call": {**call, "quiet": random.choice((quiet, None))}}
+    return {n: {**c, "purposes": random.choice(([], [], [], ["sharing"])), "gamma": gamma()} for n, c in found.items()}
+
+
+def _action(random, name, rules):
+    issue = random.choice(("grow", "grow", "retain", "nurture", "service", "hardship"))
+    sells = issue in ("grow", "retain", "nurture")
+    tier = (
+        random.choice(("commercial",) * 5 + ("mandatory",))
+        if sells
+        else random.choice(("service", "service", "mandatory"))
+    )
+    return {
+        "id": name,
+        "issue": issue,
+        "group": random.choice("ghi"),
+        "tier": tier,
+        "scope": random.choice(("person",) * 4 + ("account",)),
+        "credit": random.random() < 0.1,
+        "significant": random.random() < 0.06,
+        "stated": random.random() < 0.5,
+        "price": random.choice((None, 15.0)),
+        "automation": random.choice(("automatic",) * 20 + ("suggest", "human_only")),
+        "starts": random.choice((None, None, None, NOW - 30 * DAY)),
+        "ends": random.choice((None, None, None, NOW + 30 * DAY)),
+        "purposes": sorted({"service"} if not sells else {random.choice(("marketing", "marketing", *PURPOSES))}),
+        "suppress": [{"after": "declined", "days": random.choice((30, 90.5))}, {"after": "accepted", "days": None}],
+        "prior": random.choice((0.01, 0.05, 0.25)),
+        "value": _amount(random, rules),
+        "cost": {"typical": random.choice((0.0, 0.0, 1.0))},
+        "levers": _levers(random),
+        "weights": [
+            {"when": rules.truth(1), "factor": random.choice((0.0, 0.5, 2.0))} for _ in range(random.randint(0, 2))
+        ],
+        "treatments": _treatments(random),
+    }
+
+
+def _levers(random):
+    window = {"factor": random.choice((0.5, 2.0)), "from": NOW - 9 * DAY, "until": NOW + 9 * DAY}
+    return [window] if random.random() < 0.3 else []
+
+
+def _amount(random, rules):
+    typical = float(random.choice((-5, 5, 60, 60, 120)))
+    return {"typical": typical, "rule": rules.number()} if random.random() < 0.4 else {"typical": typical}
+
+
+def _treatments(random):
+    found = []
+    for channel, placements in (("web", ["hero", "side"]), ("mail", ["mail"]), ("call", ["talk"]))[
+        : random.randint(1, 3)
+    ]:
+        names = random.choice(([], [], [], ["fee"], ["segment", "age"]))
+        claims = random.choice(({}, {}, {}, {"scarcity": "stock"}, {"deadline": "ends", "scarcity": "stock"}))
+        at = placements if len(placements) < 2 else random.choice((["hero"], ["side"], ["hero", "side"]))
+        tones = random.choice(([], ["calm"]))
+        found.append(
+            {"id": channel, "channel": channel, "placements": at, "names": names, "claims": claims, "tones": tones}
+        )
+    return found
+
+
+def _bases(random, rules):
+    one = {"id": "b", "purpose": "service", "basis": "contract", "channels": ["web", "mail", "call"]}
+    two = {
+        "id": "b-1",
+        "purpose": random.choice(PURPOSES),
+        "basis": random.choice(("legitimate-interests", "legal-obligation")),
+    }
+    soft = {"id": "soft", "purpose": "marketing", "basis": "soft-opt-in", "channels": ["mail", "web"]}
+    terms = {"rules": [("fact", "vip"), rules.truth(1)], "groups": ["g", "h"]}
+    return [b for b in (one, {**two, "channels": ["web", "mail"]}, {**soft, "soft": terms}) if random.random() < 0.6]
+
+
+def _arms(random):
+    kinds = [a for a in ("holdout", "no-levers", "propensity-only", "random") if random.random() < 0.2]
+    about = {"unit": random.choice(("person", "account")), "from": NOW - 200 * DAY, "until": random.choice((None, NOW))}
+    return [{"id": a, "share": 0.2, **about} for a in kinds]
+
+
+def _judge(random, rules, made, policies):
+    """Protections that are FALSE of a good customer, and policies that let them pass."""
+    good = Oracle(made, {**good_ask(), "channel": "web"})
+    while len(made["protections"]) < 3:
+        rule = rules.truth(1)
+        if (truth := good.eval(rule)) is not None:
+            name = ("p", "p-1", "p1")[len(made["protections"])]
+            made["protections"].append({"id": name, "when": rule if truth is False else ("not", rule)})
+    while len(made["policies"]) < policies:
+        own = random.random() < 0.15
+        rule = ("and", rules.truth(), ("<", ("count", None, "declined", 60), ("const", 2.0))) if own else rules.truth()
+        truth = good.eval(rule, "a0-x" if own else None)
+        if truth is not None:
+            kind, level = (
+                "permit" if truth else "deny",
+                random.choice(("eligibility", "applicability", "suitability", "contact")),
+            )
+            about = {
+                "id": f"r{len(made['policies'])}",
+                "level": level,
+                "attach": attach(random, list(made["actions"])),
+            }
+            made["policies"].append({**about, "kind": kind, "rule": rule, "own": own})
+
+
+def attach(random, actions):
+    return random.choice((("all", []), ("issue", ["grow", "service"]), ("group", ["g"]), ("action", actions[:2])))
+
+
+def cap(random, name, actions):
+    return {
+        "id": name,
+        "count": random.choice(("action", "group", "issue", "channel", "customer")),
+        "limit": random.choice((0, 1, 1, 1, 2, 2, 3)),
+        "days": random.choice((1, 7, 30)),
+        "attach": attach(random, actions),
+        "tiers": random.choice((["commercial"], ["commercial"], ["service", "commercial"])),
+        "channels": random.choice(([], [], ["mail"], ["web"])),
+    }
+
+
+def _emotion(random, name, made):
+    calm = [a["id"] for a in made["actions"].values() if a["issue"] in ("service", "hardship")]
+    return {
+        "id": name,
+        "when": ("<", ("fact", "mood"), ("const", random.choice((-0.5, 1.0)))),
+        "silence_sales": random.random() < 0.5,
+        "let_through": calm[: random.randint(0, 1)],
+        "tone": random.choice((None, "calm")),
+        "handover": f"because of {name}",
+    }
+
+
+def subject(stream):
+    made = {"stream": stream, "erased": False, "restricted": False, "consents": [], "contacts": [], "outcomes": []}
+    return {**made, "visitors": [], "holder": None}
+
+
+def good_ask():
+    """Somebody of whom all is known, who allows everything and was left alone so far."""
+    asked = {"now": NOW, "facts": GOOD, "account": None, "paused": [], "platform": {}, "scores": {}}
+    return {**asked, "placements": [], "person": subject("s")}
+
+
+def ask(made, random):
+    """A request to a world: a channel, some of its placements, and somebody."""
+    channel = random.choice(("web", "web", "mail", "call"))
+    places = made["channels"][channel]["placements"]
+    chosen = random.sample(places, random.randint(1, len(places)))
+    now = _moment(random)
+    return {
+        "channel": channel,
+        "now": now,
+        "placements": [(p, random.randint(1, 3)) for p in chosen],
+        "facts": _facts(random, now),
+        "person": _subject(random, made, now, f"s{random.randrange(10**6)}", visitors=True),
+        "account": _subject(random, made, now, f"t{random.randrange(10**6)}") if random.random() < 0.8 else None,
+        "paused": [random.choice(list(made["actions"]))] if random.random() < 0.1 else [],
+        "platform": {random.choice(PURPOSES): random.random() < 0.5} if random.random() < 0.1 else {},
+        "scores": _scores(random, made),
+    }
+
+
+def _scores(random, made):
+    return {name: (random.randrange(1, 2000) / 2000, random.randint(1, 5)) for name in made["candidates"]}
+
+
+def _moment(random):
+    roll = random.random()
+    if roll < 0.5:
+        return NOW + random.randrange(-6, 6) * HOUR
+    if roll < 0.8:
+        return random.choice(CLOCK_CHANGES) + random.randrange(-26, 27) * 300_000_000 + random.choice((-1, 0, 1))
+    return NOW + random.randrange(-40 * DAY, 40 * DAY)
+
+
+def _facts(random, now):
+    facts = {**GOOD, "mood": random.choice((0.5, -0.9, None)), "since": now - random.choice((1, 400, 400)) * DAY}
+    if random.random() < 0.5:
+        for name in random.sample(sorted(facts), random.randint(1, 4)):
+            roll = random.random()
+            if roll < 0.3:
+                del facts[name]
+            else:
+                facts[name] = random.choice(WRONG) if roll < 0.8 else random.choice((True, 17, 18, 250.0, now, now + 1))
+    if random.random() < 0.3:
+        facts["zone"] = random.choice((*ZONES, "Nowhere/At_all", "../etc", 3))
+    if random.random() < 0.08:
+        facts["gpc"] = random.choice((True, False, None, "wrong"))
+    return facts
+
+
+def _subject(random, made, now, stream, visitors=False):
+    return {
+        "stream": stream,
+        "erased": random.random() < 0.01,
+        "restricted": random.random() < 0.01,
+        "consents": _consents(random, now, 0.93 if visitors else 0.0),
+        "contacts": [_contact(random, made, now, n) for n in range(random.choice((0, 0, 0, 1, 3)))],
+        "outcomes": [_outcome(random, made, now) for _ in range(random.choice((0, 0, 0, 1, 3)))],
+        "visitors": [_visitor(random, made, now, n) for n in range(2)] if visitors and random.random() < 0.06 else [],
+        "holder": "s-other" if random.random() < 0.03 else None,
+    }
+
+
+def _visitor(random, made, now, n):
+    return {**_subject(random, made, now, f"v{n}"), "erased": False, "consents": _consents(random, now, 0.5)[:4]}
+
+
+def _consents(random, now, good):
+    """At most one word per purpose and channel: mostly grants for all channels, some of them with something wrong."""
+    found = {}
+    for purpose in PURPOSES:
+        if random.random() < good:
+            found[purpose, "*"] = _word(purpose, "*", "granted", "v2", now - 5 * DAY, None)
+        if random.random() < 0.15:
+            channel = random.choice(("*", "web", "mail", "call", "call"))
+            status = random.choice(("granted", "granted", "granted", "refused", "withdrawn", "objected"))
+            at = now - random.choice((-HOUR, 0, 5 * DAY, 299 * DAY, 300 * DAY, 300 * DAY + 1, 700 * DAY))
+            ends = random.choice((None, None, None, now - 1, now, now + 1))
+            found[purpose, channel] = _word(purpose, channel, status, random.choice(("v2", "v2", "v2", "v1")), at, ends)
+    words = list(found.values())
+    random.shuffle(words)
+    return [{**w, "record": n} for n, w in enumerate(words, 1)]
+
+
+def _word(purpose, channel, status, notice, at, expires):
+    return {"purpose": purpose, "channel": channel, "status": status, "notice": notice, "at": at, "expires": expires}
+
+
+def _contact(random, made, now, n):
+    action = random.choice(list(made["actions"].values()))
+    at = now - random.choice((0, HOUR, DAY, 7 * DAY, 7 * DAY - 1, 20 * DAY, 30 * DAY))
+    gone = {"id": "gone", "group": "g", "issue": "grow"} if random.random() < 0.1 else action
+    return {
+        "offer": f"o{n}",
+        "action": gone["id"],
+        "group": gone["group"],
+        "issue": gone["issue"],
+        "channel": random.choice(("web", "mail", "call")),
+        "at": at,
+        "until": at + random.choice((0, HOUR, 8 * DAY)),
+        "counts_on": random.choice(("decided", "delivered", "seen")),
+        "state": random.choice(STATES),
+    }
+
+
+def _outcome(random, made, now):
+    ago = random.choice((0, DAY, 30 * DAY, 30 * DAY + 1, 60 * DAY, 400 * DAY))
+    return random.choice(list(made["actions"])), random.choice(("declined", "declined", "accepted")), now - ago
