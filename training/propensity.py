@@ -1,12 +1,13 @@
 """Fits the propensity model: per action a logistic base shrunk towards group and all, and trees on its residual."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from decisioning.errors import Refused
 from training.calibration import IDENTITY, Calibration, choose
+from training.drift import present
 from training.forest import Forest
 from training.frame import Bools, Floats, TrainingSet
 from training.logistic import Problem, fit_pooled, with_tightness
@@ -33,6 +34,8 @@ class Recipe:
     growth: Growth | None = field(default_factory=Growth)
     """None: the base alone."""
     calibrate: bool = True
+    forget: bool = True
+    """Whether rows from before a change of the truth are left out, where a test is sure of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,19 @@ def fit(data: TrainingSet, recipe: Recipe | None = None) -> PropensityModel:
     if data.label.all() or not data.label.any():
         raise Refused("nothing to learn from: the log needs rows with and without the positive outcome")
     with threadpool_limits(1, "blas"):  # last bits would depend on the number of cores, and waiting threads spin
-        return _fit(data, recipe or Recipe())
+        return _fit_present(data, recipe or Recipe())
+
+
+def _fit_present(data: TrainingSet, recipe: Recipe) -> PropensityModel:
+    """Of all rows, or of those that still hold: what is left after one change may hide another."""
+    quick = replace(recipe, growth=None, forget=False)
+    model = _fit(data, recipe)
+    while recipe.forget:
+        kept = present(data, model, lambda rows: _fit(rows, quick))
+        if kept is data:
+            break
+        data, model = kept, _fit(kept, recipe)
+    return model
 
 
 def _fit(data: TrainingSet, recipe: Recipe) -> PropensityModel:

@@ -12,6 +12,7 @@ from training.evaluation.metrics import auc, calibration_table, log_loss
 from training.evaluation.policies import Reward
 from training.frame import Bools, Floats, TrainingSet
 from training.model import PropensityModel
+from training.predicted import propensities
 from training.propensity import Recipe, fit
 from training.registry import Provenance, Registry
 from training.trees import stratified_folds
@@ -59,18 +60,6 @@ class Made:
             "calibration": [asdict(b) for b in calibration_table(self.measured.label, self.measured.predicted)],
             "actions": [{"action": action, **m} for action, m in self.measured.actions.items()],
         }
-
-
-def propensities(model: PropensityModel, data: TrainingSet) -> Floats:
-    """Of what was done in each row, treatment included, (n,)."""
-    found = np.empty(len(data))
-    for a, (action, group) in enumerate(zip(data.actions, data.groups, strict=True)):
-        index = model.resolve(action, group)
-        for t in np.unique(data.treatment[data.action == a]).tolist():
-            rows = (data.action == a) & (data.treatment == t)
-            code = model.treatment_code(index, data.treatments[a][t]) if t >= 0 else -1
-            found[rows] = model.propensities(data.x[rows], index, code)
-    return found
 
 
 def cross_fitted(data: TrainingSet, recipe: Recipe) -> Floats:

@@ -19,9 +19,10 @@ from training.evaluation.policies import evaluate as value_policies
 from training.frame import Bools, TrainingSet
 from training.logged import training_rows
 from training.model import PropensityModel, RiskModel
+from training.predicted import propensities
 from training.propensity import Recipe, fit
 from training.registry import SENTIMENT, Registry
-from training.reporting import Made, Result, cross_fitted, flat, mean_worth, measure, propensities, register
+from training.reporting import Made, Result, cross_fitted, flat, mean_worth, measure, register
 from training.risk import one_action
 from training.scoring import write_scores
 

@@ -28,8 +28,8 @@ class Policy(Protocol):
 class Learner:
     """Our recipe and its exploration: inverse-gap weighting over hopeful propensities.
 
-    gamma = `gamma_per_root` x sqrt(decisions so far); `optimism`: how much of the way to the upper end of its interval
-    a propensity is raised.
+    gamma = `gamma_per_root` x sqrt(rows behind the model and decisions since); `optimism`: how much of the way to the
+    upper end of its interval a propensity is raised.
     """
 
     recipe: Recipe = field(default_factory=lambda: Recipe(rounds=2, calibrate=False, growth=Growth(folds=3)))
@@ -42,7 +42,8 @@ class Learner:
             return even(exists)
         model = fit(seen, self.recipe)
         hoped = np.column_stack([self._hoped(model, x, a) for a in range(len(seen.actions))])
-        return inverse_gap(hoped, exists, self.gamma_per_root * np.sqrt(np.arange(len(seen), len(seen) + len(x))))
+        evidence = model.evidence.sum() + np.arange(len(x))  # what was forgotten is explored again
+        return inverse_gap(hoped, exists, self.gamma_per_root * np.sqrt(evidence))
 
     def _hoped(self, model: PropensityModel, x: Floats, action: int) -> Floats:
         expected = model.propensities(x, action)

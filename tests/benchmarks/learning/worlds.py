@@ -15,6 +15,7 @@ SEEDS = range(6)
 N, LAST_FIFTH = 100_000, 80_000
 LOST_GOAL = 0.13
 HALF = N // 2
+LATER = (20_000, 40_000)
 
 
 def play(kind: Kind, player: str, seed: int) -> Figures:
@@ -37,14 +38,17 @@ def meet_new_action(seed: int) -> Figures:
 
 
 def drift(seed: int) -> Figures:
-    """What share of the value that the change cost is back after two refits, over the 4,000 decisions that follow."""
+    """What share of the value that the change cost is back, over 4,000 decisions: after two refits, and later."""
     x, p = world("drift", seed)
     chosen = PLAYERS[OURS](x, p, draws(seed), seed)
     second = [t for t in refit_times(N, p.shape[1]) if t > HALF][1]
     before = lost_share(p[:HALF], chosen[:HALF], HALF - 4_000)
     fallen = _lost(p, chosen, HALF, second)
-    after = _lost(p, chosen, second, second + 4_000)
-    return {"before": before, "fallen": fallen, "after": after, "back": (fallen - after) / (fallen - before)}
+    back = {
+        name: (fallen - _lost(p, chosen, at, at + 4_000)) / (fallen - before)
+        for name, at in (("back", second), *((f"back_{n}", HALF + n) for n in LATER))
+    }
+    return {"before": before, "fallen": fallen, **back}
 
 
 def _lost(p: Floats, chosen: Ints, start: int, end: int) -> float:
@@ -91,6 +95,10 @@ def _change_lines(found: Mapping[str, Figures]) -> list[Line]:
     back = [f["back"] for name, f in found.items() if name.startswith("drift")]
     if back:
         lines.append(Line("drift: lost value back after two retrains", told(back), "≥ 0.9", spread(back)[0] >= 0.9))
+    for n in LATER:
+        later = [f[f"back_{n}"] for f in found.values() if f"back_{n}" in f]
+        if later:
+            lines.append(Line(f"drift: lost value back after {n:,} decisions", told(later)))
     return lines
 
 
