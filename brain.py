@@ -39,7 +39,9 @@ def _not_shown(*_: Any, **__: Any) -> None:
     """Warnings are between libraries (some reset the filters when imported) and nothing that a user can mend."""
 
 
-def command(*, name: str | None = None, workspace: bool = True) -> Callable[[Command], click.Command]:
+def command(
+    *, name: str | None = None, workspace: bool = True, group: click.Group = main
+) -> Callable[[Command], click.Command]:
     """A command with `--json`, and `--workspace` unless it makes one; errors become one plain line and exit 1."""
 
     def wrap(function: Command) -> click.Command:
@@ -64,7 +66,7 @@ def command(*, name: str | None = None, workspace: bool = True) -> Callable[[Com
             decorated = click.option(
                 "--workspace", type=where, default=".", show_default=True, help="The folder `brain new` made."
             )(decorated)
-        return main.command(name or function.__name__.strip("_"))(decorated)
+        return group.command(name or function.__name__.strip("_"))(decorated)
 
     return wrap
 
@@ -113,6 +115,39 @@ def release(workspace: Workspace) -> Result:
     from serving import releasing
 
     return releasing.release(workspace, getpass.getuser())
+
+
+@main.group()
+def policies() -> None:
+    """What a change of policies does to customers, and what is wrong with policies."""
+
+
+def of_a_population(function: Command) -> Command:
+    """Options that say whom to look at."""
+    everyone = click.option("--personas", is_flag=True, help="The catalogue's personas instead of the customers.")
+    some = click.option("--sample", type=click.IntRange(1), default=1000, show_default=True, help="Customers at most.")
+    return everyone(some(function))
+
+
+@command(group=policies)
+@click.argument("before")
+@click.argument("after", default="files")
+@of_a_population
+def diff(workspace: Workspace, before: str, after: str, sample: int, personas: bool) -> Result:
+    """Who gains or loses which actions between two releases (hashes, or `files`), and through which gate."""
+    from serving import comparing
+
+    return comparing.diff(workspace, before, after, sample, personas=personas)
+
+
+@command(group=policies)
+@click.argument("release", default="files")
+@of_a_population
+def audit(workspace: Workspace, release: str, sample: int, personas: bool) -> Result:
+    """Find rules that never decide, that contradict each other, or that nobody passes."""
+    from serving import comparing
+
+    return comparing.audit(workspace, release, sample, personas=personas)
 
 
 @command()

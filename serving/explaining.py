@@ -2,18 +2,25 @@
 
 from typing import Any
 
-import numpy as np
-
-from decisioning.decision import Ask, Known, canonical
-from decisioning.engine import replay, screened_for
+from decisioning.counterfactual import Counterfactual, counterfactual
+from decisioning.decision import Known, canonical
+from decisioning.engine import recomputed, replay
 from decisioning.errors import NotFound, Refused
 from decisioning.identity import merged
+from decisioning.record import Run
+from decisioning.release import Release
+from decisioning.telling import told
 from features.ledger import Record
 from serving.runtime import Brain
 
 
-def explain(brain: Brain, decision_id: str) -> dict[str, Any]:
-    """The decision, its request, and every candidate: passed, with its factors, or the gate that stopped it."""
+def explain(brain: Brain, decision_id: str, *, contributions: bool = False) -> dict[str, Any]:
+    """The decision, its request, and every candidate: passed, with its factors, or the gate that stopped it.
+
+    With what the customer could change for another first offer, and all of it in words.
+
+    :param contributions: also what each feature added to the score of those who passed; milliseconds for each
+    """
     record = brain.ledger.lookup(f"decision:{decision_id}")
     if record is None:
         raise NotFound("decision_id", "no such decision was made here")
@@ -21,7 +28,13 @@ def explain(brain: Brain, decision_id: str) -> dict[str, Any]:
         raise NotFound("decision_id", "the customer was erased, and this decision with them")
     if _forgotten(brain, record.body):
         raise NotFound("decision_id", "a linked visitor was erased, and with them what this decision was made from")
-    body = record.body
+    body, known = record.body, known_then(brain, record.stream, record.body)
+    release = brain.release(body["release"])
+    run = recomputed(body, known, release)
+    found = _counterfactual(brain, body, known, release)
+    candidates = _candidates(run, body)
+    if contributions:
+        _add_contributions(brain, run, candidates)
     return {
         **body["answer"],
         "request": body["request"],
@@ -30,9 +43,26 @@ def explain(brain: Brain, decision_id: str) -> dict[str, Any]:
         "permissions": body["permissions"],
         "paused": body["paused"],
         "picks": body["picks"],
-        "candidates": _candidates(brain, record.stream, body),
-        "asserted": _asserted(brain, record.stream, body),
+        "candidates": candidates,
+        "asserted": _asserted(release, known, body),
+        "counterfactual": _in_json(found),
+        "text": told(run, body["answer"], found),
     }
+
+
+def _counterfactual(brain: Brain, body: dict[str, Any], known: Known, release: Release) -> Counterfactual | None:
+    """None also where the model that decided is gone."""
+    try:
+        return counterfactual(body, known, release, brain.model_of(release, body["model"]).score)
+    except (NotFound, Refused):
+        return None
+
+
+def _in_json(found: Counterfactual | None) -> dict[str, Any]:
+    if found is None:
+        return {"found": False, "why": "none found"}
+    changes = [{"consent" if c.consent else "fact": c.name, "was": c.was, "becomes": c.becomes} for c in found.changes]
+    return {"found": True, "changes": changes, "first_offer": {"was": found.was, "becomes": found.becomes}}
 
 
 def known_then(brain: Brain, stream: str, body: dict[str, Any]) -> Known:
@@ -68,25 +98,25 @@ def recomputes(brain: Brain, record: Record) -> bool:
     return again.to_bytes() == canonical(record.body)
 
 
-def _candidates(brain: Brain, stream: str, body: dict[str, Any]) -> list[dict[str, Any]]:
-    release = brain.release(body["release"])
-    ask = Ask.model_validate_json(canonical(body["request"]))
-    known = known_then(brain, stream, body)
-    screened = screened_for(ask, known, release, now_us=body["decided_us"], paused=frozenset(body["paused"]))
-    scores = dict(zip(body["scores"]["candidates"], body["scores"]["propensity"], strict=True))
+def _candidates(run: Run, body: dict[str, Any]) -> list[dict[str, Any]]:
+    screened, picked = run.screened, {p["treatment"]: p["probability"] for p in body["picks"]}
     found = []
-    for i in np.flatnonzero(screened.permitted).tolist():
-        worth, propensity = screened.worth, scores[int(screened.view.candidates[i])]
+    for row, i in enumerate(run.rows.tolist()):
+        worth, propensity, name = screened.worth, float(run.scores.propensity[row]), screened.view.ids[i]
         found.append(
             {
-                "treatment": screened.view.ids[i],
+                "treatment": name,
                 "passed": True,
+                "cites": screened.cites(i),
                 "propensity": propensity,
+                "evidence": float(run.scores.evidence[row]),
                 "value_eur": float(worth.value_eur[i]),
                 "cost_eur": float(worth.cost_eur[i]),
                 "context_weight": float(worth.weight[i]),
                 "lever": float(worth.lever[i]),
                 "priority": worth.priority_of(i, propensity),
+                "chosen": name in picked,
+                "probability": picked.get(name),
             }
         )
     stopped = (
@@ -96,9 +126,21 @@ def _candidates(brain: Brain, stream: str, body: dict[str, Any]) -> list[dict[st
     return sorted([*found, *stopped], key=lambda c: str(c["treatment"]))
 
 
-def _asserted(brain: Brain, stream: str, body: dict[str, Any]) -> list[dict[str, str]]:
+def _add_contributions(brain: Brain, run: Run, candidates: list[dict[str, Any]]) -> None:
+    """What each feature added, by the model that the decision names; None where a prior stood in for it."""
+    at = {run.screened.view.ids[i]: (row, i) for row, i in enumerate(run.rows.tolist())}
+    shares = brain.contributions(run.release, run.model, run.facts) if run.screened.profiled else None
+    stated = run.scores.transparency
+    for candidate in candidates:
+        if candidate["passed"]:
+            row, i = at[candidate["treatment"]]
+            opaque = stated is not None and stated[row] < run.screened.view.floor[i]
+            candidate["contributions"] = None if shares is None or opaque else shares(run.screened.view.candidates[i])
+
+
+def _asserted(release: Release, known: Known, body: dict[str, Any]) -> list[dict[str, str]]:
     """What the decision took on someone's word: features, legal bases and consents stated, not recorded."""
-    catalogue = brain.release(body["release"]).catalogue
+    catalogue = release.catalogue
     features = [
         {"feature": f.name, "by": f.asserted_by}
         for f in catalogue.features
@@ -108,7 +150,7 @@ def _asserted(brain: Brain, stream: str, body: dict[str, Any]) -> list[dict[str,
     bases = [
         {"basis": b.id, "by": b.asserted_by} for b in catalogue.bases if b.asserted_by and f"basis:{b.id}" in cited
     ]
-    standing = known_then(brain, stream, body).person
+    standing = known.person
     consents = [
         {"consent": f"{c.purpose}/{c.channel}", "by": c.asserted_by}
         for c in standing.consents

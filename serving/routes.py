@@ -83,9 +83,10 @@ def _decision_routes(app: FastAPI, brain: Brain) -> None:
         return Response(answer, media_type=JSON)
 
     @app.get("/v1/decisions/{decision_id}", responses=problems(404))
-    async def why(decision_id: SubjectPath) -> Response:
-        """Why, and why not, for every candidate."""
-        return json_reply(await asyncio.to_thread(explaining.explain, brain, decision_id))
+    async def why(decision_id: SubjectPath, contributions: bool = False) -> Response:
+        """Why, and why not, for every candidate, and what would change it; on demand what each feature added."""
+        told = await asyncio.to_thread(explaining.explain, brain, decision_id, contributions=contributions)
+        return json_reply(told)
 
     @app.post("/v1/outcomes", openapi_extra=body_schema(OutcomeIn, many=True), responses=problems(404, 413, 422, 503))
     async def outcomes(request: Request) -> Response:

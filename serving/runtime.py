@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -25,7 +25,7 @@ from serving.messages import Scorers, champions
 from serving.metrics import Metrics
 from serving.releasing import open_store
 from serving.repeating import still_permitted
-from serving.scoring import PRIOR, model_scorer, prior_scorer
+from serving.scoring import PRIOR, explained, model_scorer, prior_scorer
 from serving.settings import Workspace
 from serving.trials import Model, Models
 from training.registry import Lineup, Registry
@@ -68,6 +68,7 @@ class Brain:
         self._copies = Copies(self._store)
         self._registry = Registry(workspace.data)
         self.release = lru_cache(maxsize=32)(self._load_release)
+        self._past_model = lru_cache(maxsize=4)(self._model)
         self.metrics = Metrics()
         self.snapshot = self._load_snapshot()
 
@@ -105,6 +106,18 @@ class Brain:
         if version is None:
             return Model(PRIOR, prior_scorer(release))
         return Model(f"{PROPENSITY}@{version}", model_scorer(release, self._registry.load(PROPENSITY, version)))
+
+    def model_of(self, release: Release, name: str) -> Model:
+        """The model that a decision names, over the candidates of the release it names; Refused where it is gone."""
+        for model in (self.snapshot.models.champion, self.snapshot.models.challenger):
+            if model is not None and model.name == name and release.hash == self.snapshot.release.hash:
+                return model
+        return self._past_model(release, _version_of(name))
+
+    def contributions(self, release: Release, name: str, facts: Facts) -> Callable[[int], dict[str, Any]] | None:
+        """Candidate index -> what each feature added to its score, by the model of this name; None of priors."""
+        version = _version_of(name)
+        return None if version is None else explained(release, self._registry.load(PROPENSITY, version), facts)
 
     def refresh(self) -> None:
         """Takes up what was released or paused since; a request in flight keeps what it started with."""
@@ -259,6 +272,11 @@ class Brain:
         if ask.account_id is None:
             return (person,)
         return person, self.ledger.stream_of("account", ask.account_id)
+
+
+def _version_of(name: str) -> int | None:
+    """The version that `propensity@7` names; None of the catalogue's priors."""
+    return None if name == PRIOR else int(name.rpartition("@")[2])
 
 
 def new_id() -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,18 @@ def model_scorer(release: Release, model: PropensityModel) -> Scorer:
 
     score({}, np.arange(len(actions))[:1])  # what is prepared on first use is not the first customer's to wait for
     return score
+
+
+def explained(release: Release, model: PropensityModel, facts: Facts) -> Callable[[int], dict[str, Any]]:
+    """Candidate index -> what each feature of this customer added to its score, in logits."""
+    row = row_builder(release, model.feature_names)(facts)
+
+    def of(candidate: int) -> dict[str, Any]:
+        action, treatment = release.candidates[candidate]
+        index = model.resolve(action.id, action.group)
+        return asdict(model.contributions(row, index, model.treatment_code(index, treatment.id)))
+
+    return of
 
 
 def row_builder(release: Release, names: tuple[str, ...]) -> Callable[[Facts], NDArray[np.float64]]:

@@ -1,0 +1,159 @@
+"""Reasons, contributions and counterfactuals: what is said of a decision is what decided it."""
+
+from collections import Counter
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from decisioning.contact import history_of
+from decisioning.counterfactual import Counterfactual, applied, counterfactual, first_offer
+from decisioning.decision import Ask, Known, PlacementAsk, Scorer
+from decisioning.engine import decide, decide_as, recomputed
+from decisioning.record import Run
+from decisioning.telling import told
+from features.matrix import FeatureMatrix
+from serving.scoring import explained, model_scorer
+from tests import strategies as world
+from tests.promises.promised import RELEASE, asks, customers
+from tests.training import telecom_help as telecom
+from tests.training.logs import log_of
+from training.model import PropensityModel
+from training.propensity import Recipe, fit
+from training.simulator.telecom import CHANNELS
+from training.trees import Growth
+
+EXAMPLES = 60
+DECISIONS, MANY = 200, 3_000
+NEVER = {"age", "postcode4", "hardship", "vulnerable", "bereaved", "open_complaint", "arrears_eur", "churn_risk"}
+
+
+@cache
+def model() -> PropensityModel:
+    """Of the larger world of the promises: a base and trees on every feature that a model may read."""
+    names = FeatureMatrix(RELEASE.schema).names
+    x = np.random.default_rng(3).normal(size=(1_200, len(names))) * 30.0 + 30.0
+    known = tuple(RELEASE.actions.values())[-4:]
+    about = {"actions": tuple(a.id for a in known), "groups": tuple(a.group for a in known)}
+    frame = replace(log_of(x / 60.0, 0), x=x, feature_names=names, **about)  # type: ignore[arg-type]
+    return fit(frame, Recipe(growth=Growth(max_trees=10), forget=False))
+
+
+def decided(ask: Ask, known: Known, score: Scorer, seed: str = "d-1") -> dict[str, Any]:
+    return decide(ask, known, RELEASE, score, model="m@1", now_us=world.NOW_US, decision_id=seed).record
+
+
+@given(asks(), customers(), st.uuids())
+@settings(max_examples=EXAMPLES, deadline=None)
+def test_no_reason_is_cited_that_was_not_used(ask: Ask, known: Known, seed: Any) -> None:
+    """Without the factor that a code names the score, the worth or the tier would be another."""
+    record = decided(ask, known, model_scorer(RELEASE, model()), str(seed))
+    run = recomputed(record, known, RELEASE)
+    for placed in record["answer"]["placements"]:
+        for offer in placed["offers"]:
+            assert len(offer["reasons"]) <= 4
+            for reason in offer["reasons"]:
+                assert used(run, run.screened.view.ids.index(offer["treatment"]), reason["code"])
+
+
+def used(run: Run, i: int, code: str) -> bool:
+    """Whether what a code names, and nothing else, being neutral gives other numbers."""
+    worth, row = run.screened.worth, run.rows.tolist().index(i)
+    kind, _, name = code.partition(".")
+    propensity = float(run.scores.propensity[row])
+    priority = worth.priority_of(i, propensity)
+    if kind == "tier":
+        return run.screened.view.actions[i].tier == name != "commercial"
+    if kind == "lever":
+        return priority != replace(worth, lever=np.ones_like(worth.lever)).priority_of(i, propensity)
+    if kind == "context":
+        return priority != replace(worth, weight=np.ones_like(worth.weight)).priority_of(i, propensity) and fired(
+            run, i
+        )
+    if kind == "value":
+        return run.screened.view.actions[i].tier == "commercial"
+    moved = worth.priority_of(i, propensity / 2) != priority
+    if name == "prior":
+        return moved and not run.screened.profiled
+    candidate = int(run.screened.view.candidates[i])
+    return moved and explained(RELEASE, model(), run.facts)(candidate)["features"].get(name, 0.0) != 0.0
+
+
+def fired(run: Run, i: int) -> bool:
+    history = history_of(RELEASE, run.known, run.now_us)
+    weights = [w for w in run.screened.worth.applied if w.members[i] and w.factor != 1.0]
+    return bool(weights) and all(w.rule.truth(run.facts, history) is True for w in weights)
+
+
+@given(customers(), st.integers(0, len(RELEASE.candidates) - 1))
+@settings(max_examples=EXAMPLES, deadline=None)
+def test_contributions_add_up_to_the_score(known: Known, candidate: int) -> None:
+    said = explained(RELEASE, model(), known.facts)(candidate)
+    assert said["base"] + said["treatment"] + sum(said["features"].values()) == pytest.approx(said["logit"], abs=1e-9)
+    scored = model_scorer(RELEASE, model())(known.facts, np.asarray([candidate]))
+    assert said["propensity"] == pytest.approx(scored.propensity[0], abs=1e-9)
+    assert 1 / (1 + np.exp(-said["calibrated"])) == pytest.approx(said["propensity"], abs=1e-12)
+
+
+def of_the_demo(n: int) -> tuple[dict[str, Any], Known, Scorer]:
+    """The n-th decision of a walk over customers and channels of the demo world, scored with the truth of each."""
+    channel = CHANNELS[n % len(CHANNELS)]
+    row = n * 13 % len(telecom.world())
+    placements = tuple(PlacementAsk(name=p) for p in telecom.release().channels[channel].placements)
+    ask = telecom.everything(row, channel).model_copy(update={"placements": placements})
+    score, known = telecom.truth(row, channel), telecom.known(row)
+    about = {"model": "truth@1", "now_us": telecom.world().as_of_us, "decision_id": f"d-{n}"}
+    return decide(ask, known, telecom.release(), score, **about).record, known, score  # type: ignore[arg-type]
+
+
+def sought(n: int) -> Counterfactual | None:
+    """The n-th counterfactual, decided again where it was found: it flips."""
+    record, known, score = of_the_demo(n)
+    found = counterfactual(record, known, telecom.release(), score)
+    if found is not None:
+        changed = decide_as(record, applied(found.changes, record, known, telecom.release()), telecom.release(), score)
+        assert first_offer(changed) == found.becomes != found.was
+        assert changed.record["decision_id"] == record["decision_id"]
+        assert 1 <= len(found.changes) <= 2
+        names = {c.name for c in found.changes if not c.consent}
+        assert not names & NEVER
+        assert all(telecom.release().schema[n].choices for n in names)
+    return found
+
+
+def figures(decisions: int) -> Counter[str]:
+    """How many counterfactuals were found over so many decisions of the demo world, by what they change."""
+    kinds: Counter[str] = Counter()
+    for n in range(decisions):
+        found = sought(n)
+        words = ("none found",) if found is None else sorted("consent" if c.consent else "fact" for c in found.changes)
+        kinds[" and ".join(words)] += 1
+    return kinds
+
+
+def test_every_counterfactual_flips_and_few_decisions_have_none(record_property: Any) -> None:
+    kinds = figures(DECISIONS)
+    record_property("counterfactuals", dict(kinds))
+    assert kinds["none found"] <= 0.2 * DECISIONS, kinds
+
+
+@pytest.mark.long
+def test_three_thousand_counterfactuals_flip_and_few_decisions_have_none(record_property: Any) -> None:
+    kinds = figures(MANY)
+    record_property("counterfactuals", dict(kinds))
+    assert kinds["none found"] <= 0.2 * MANY, kinds
+
+
+def test_what_was_decided_is_told_in_dutch_and_english() -> None:
+    record, known, score = of_the_demo(0)
+    run = recomputed(record, known, telecom.release())
+    text = told(run, record["answer"], counterfactual(record, known, telecom.release(), score))
+    assert set(text) == {"nl", "en"}
+    assert text["nl"].startswith("Besloten op 2026-11-23")
+    assert text["en"].startswith("Decided on 2026-11-23")
+    english = {f.description["en"] for f in telecom.world().catalogue.features if isinstance(f.description, dict)}
+    assert not [words for words in english if len(words) > 8 and words in text["nl"]]

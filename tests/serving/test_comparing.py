@@ -1,0 +1,71 @@
+"""`brain policies`: gains and losses by action and gate, and rules that are wrong, on customers and on personas."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import brain as command_line
+from serving.runtime import Brain
+from serving.settings import Workspace
+from tests.serving.workspaces import Client, small_workspace, welcome
+
+WRONG = """
+policies:
+  - {id: very-old, level: eligibility, attach: {group: mobile}, permit: "age >= 18 && age < 19"}
+  - {id: never-young, level: suitability, attach: {group: mobile}, deny: "age < 21"}
+  - {id: pays, level: eligibility, attach: {group: mobile}, permit: "monthly_fee_eur >= 0"}
+  - {id: pays-much, level: suitability, attach: {action: sports-channel}, permit: "monthly_fee_eur > 100"}
+"""
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Three customers who allow everything, and files with policies that were not released."""
+    workspace = small_workspace(tmp_path_factory.mktemp("policies") / "w")
+    brain = Brain(workspace)
+    for customer in ("c-1", "c-2", "c-3"):
+        welcome(Client(brain), customer)
+    brain.close()
+    (workspace.root / "catalogue" / "wrong.yaml").write_text(WRONG)
+    return workspace
+
+
+def run(workspace: Workspace, *arguments: str) -> dict:  # type: ignore[type-arg]
+    done = CliRunner().invoke(command_line.main, ["policies", *arguments, "--json", "--workspace", str(workspace.root)])
+    assert done.exit_code == 0, done.output
+    assert not {"c-1", "c-2", "c-3"} & set(done.stdout.replace('"', " ").split())
+    return json.loads(done.stdout)  # type: ignore[no-any-return]
+
+
+def released(workspace: Workspace) -> str:
+    brain = Brain(workspace)
+    name = brain.snapshot.release.hash
+    brain.close()
+    return name
+
+
+def test_a_diff_tells_who_loses_what_through_which_gate(workspace: Workspace) -> None:
+    found = run(workspace, "diff", released(workspace), "files")
+    lost = {(m["action"], m["gate"]): m for m in found["moved"]}
+    assert set(lost) == {("family-data", "eligibility:very-old"), ("sports-channel", "suitability:pays-much")}
+    assert all(m["customers"] == 3 and not m["gained"] and len(m["examples"]) == 3 for m in lost.values())
+    back = run(workspace, "diff", "files", released(workspace))
+    assert {(m["action"], m["gate"], m["gained"]) for m in back["moved"]} == {(*key, True) for key in lost}
+    assert run(workspace, "diff", released(workspace), released(workspace))["moved"] == []
+
+
+def test_an_audit_finds_dead_rules_contradictions_and_gates_that_nobody_passes(workspace: Workspace) -> None:
+    found = {(f["what"], tuple(sorted(f["gates"]))) for f in run(workspace, "audit")["findings"]}
+    assert ("contradiction", ("eligibility:very-old", "suitability:never-young")) in found
+    assert ("nobody-passes", ("eligibility:very-old",)) in found
+    assert ("nobody-passes", ("suitability:pays-much",)) in found
+    assert ("dead", ("eligibility:pays",)) in found
+    assert ("dead", ("suitability:never-young",)) in found
+    assert ("dead", ("suitability:pays-much",)) not in found
+
+
+def test_personas_are_a_population_too(workspace: Workspace, tmp_path: Path) -> None:
+    assert run(workspace, "diff", released(workspace), "files", "--personas")["population"] == 2
+    assert run(workspace, "audit", "--personas")["population"] == 2
