@@ -8,7 +8,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help demo test test-long bench bench-learning lint lock clean
+.PHONY: help demo test test-long bench bench-learning mutation lint lock clean
 
 help:
 	@echo "make demo       a telecom operator in a box: build, train, serve, show decisions"
@@ -16,6 +16,7 @@ help:
 	@echo "make test-long  the long runs: races, kills, big properties"
 	@echo "make bench      speed beside an empty endpoint and beside the stock servers -> bench.json"
 	@echo "make bench-learning  the learning core beside its peers and against its goals, hours -> bench-learning.json"
+	@echo "make mutation   small mistakes in what protects customers: are they found? an hour -> mutation.json"
 	@echo "make lint       ruff, mypy, import contracts"
 
 # uv where it is there, python -m venv and pip where it is not; the same hashes either way.
@@ -47,6 +48,9 @@ bench: $(READY)
 
 bench-learning: $(READY)
 	@$(BIN)/python -m tests.benchmarks.learning
+
+mutation: $(READY)
+	@$(BIN)/python -m tests.mutation
 
 lint: $(READY)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

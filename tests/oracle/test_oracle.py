@@ -51,8 +51,9 @@ def kinds(should):
 def compare(first, count, asks, **size):
     """No difference over `count` worlds of `asks` requests each; every gate and kind of citation was met."""
     seen = Counter()
-    found = [d for seed in range(first, first + count) for d in differences(seed, asks, seen, **size)]
-    assert not found, f"{len(found)} differences, the first (oracle, engine): {found[0]}"
+    for seed in range(first, first + count):
+        found = list(differences(seed, asks, seen, **size))
+        assert not found, f"{len(found)} differences, the first (oracle, engine): {found[0]}"
     return seen
 
 

@@ -1,0 +1,151 @@
+"""`make mutation`: which small mistakes in what protects customers do the tests find? 300 at random, and every gate.
+
+Each mutant is run in a copy of the tree against the tests of its part, the quick ones first, until one is red.
+Prints a line for each, and writes `mutation.json` with those that nobody noticed; exits with 1 where less is found than
+promised.
+"""
+
+import argparse
+import json
+import queue
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from random import Random
+
+from tests.mutation.mutants import Mutant, mutants
+
+ROOT = Path(__file__).parents[2]
+GOAL = 0.9
+LIMIT_S = 240
+"""A mutant that takes longer hangs, and counts as found."""
+CORE = ("decisioning/screening.py", "decisioning/consent.py", "decisioning/ethics.py", "decisioning/contact.py")
+GATES = ("decisioning/arms.py",)
+"""Others that stop candidates: their gates are deleted, too."""
+CORE_TESTS = (
+    *("tests/oracle/test_kleene.py", "tests/oracle/test_oracle.py", "tests/decisioning/test_consent.py"),
+    *("tests/decisioning/test_contact.py", "tests/decisioning/test_decision.py", "tests/decisioning/test_arms.py"),
+    *("tests/decisioning/test_identity.py", "tests/invariants", "tests/promises/test_consent_promises.py"),
+    *("tests/promises/test_emotion_promises.py", "tests/promises/test_protection_promises.py"),
+    *("tests/promises/test_limit_promises.py", "tests/promises/test_transparency_promises.py"),
+)
+LEDGER_TESTS = tuple(
+    f"tests/features/ledger/test_{name}.py"
+    for name in (
+        "standing",
+        "ledger",
+        "links",
+        "verification",
+        "erasure",
+        "checkpoints",
+        "moments",
+        "failures",
+        "migrations",
+    )
+)
+
+
+def main() -> int:
+    """Runs what was asked for; 0 where the goal is met."""
+    asked = _arguments()
+    chosen = choose(asked.mutants, asked.seed, gates=not asked.no_gates)
+    found = run(chosen, asked.jobs)
+    survived = [m for m, killed in zip(chosen, found, strict=True) if not killed]
+    drawn = [killed for m, killed in zip(chosen, found, strict=True) if not m.gate]
+    gates = [killed for m, killed in zip(chosen, found, strict=True) if m.gate]
+    share = sum(drawn) / len(drawn) if drawn else 1.0
+    met = share >= GOAL and all(gates)
+    told = {"mutants": len(drawn), "killed": sum(drawn), "share": round(share, 3), "goal": GOAL, "met": met}
+    told |= {"gates": len(gates), "gates_killed": sum(gates), "seed": asked.seed}
+    told["survived"] = [f"{m.file}:{m.line}: {m.change}" for m in survived]
+    Path(asked.out).write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+    sys.stdout.write(
+        f"random mutants {sum(drawn)} of {len(drawn)} found ({share:.0%}, goal {GOAL:.0%}); "
+        f"deleted gates {sum(gates)} of {len(gates)}; the goal is {'met' if met else 'missed'}\n"
+    )
+    return 0 if met else 1
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
+    parser.add_argument("--mutants", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--no-gates", action="store_true", help="only random ones")
+    parser.add_argument("--out", default="mutation.json")
+    return parser.parse_args()
+
+
+def choose(count: int, seed: int, *, gates: bool) -> list[Mutant]:
+    """Every gate, and so many others at random of all files together."""
+    ledger = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "features" / "ledger").glob("*.py"))
+    every = [m for file in (*CORE, *ledger) for m in mutants(file, (ROOT / file).read_text("utf-8"))]
+    more = [m for file in GATES for m in mutants(file, (ROOT / file).read_text("utf-8"))]
+    rest = [m for m in every if not m.gate]
+    drawn = Random(seed).sample(rest, min(count, len(rest)))
+    return [*((m for m in (*every, *more) if m.gate) if gates else ()), *drawn]
+
+
+def run(chosen: list[Mutant], jobs: int) -> list[bool]:
+    """For each mutant whether a test found it; as many at a time as there are copies of the tree."""
+    with tempfile.TemporaryDirectory() as folder:
+        copies: queue.Queue[Path] = queue.Queue()
+        for n in range(jobs):
+            copies.put(_copy(Path(folder) / str(n)))
+
+        copy = copies.queue[0]
+        assert all(_green(tests, copy) for tests in (CORE_TESTS, LEDGER_TESTS)), "the tests are red without any mistake"
+
+        def one(mutant: Mutant) -> bool:
+            copy = copies.get()
+            try:
+                return _found(mutant, copy)
+            finally:
+                copies.put(copy)
+
+        with ThreadPoolExecutor(jobs) as pool:
+            return [_told(m, killed) for m, killed in zip(chosen, pool.map(one, chosen), strict=True)]
+
+
+def _copy(to: Path) -> Path:
+    skip = shutil.ignore_patterns(".*", "*.egg-info", "__pycache__", "notebooks")
+    shutil.copytree(ROOT, to, ignore=skip)
+    where = subprocess.run(
+        [sys.executable, "-c", "import decisioning; print(decisioning.__file__)"],
+        cwd=to,
+        capture_output=True,
+        check=True,
+    )
+    assert str(to.resolve()) in where.stdout.decode(), "the copy is not what would be tested"
+    return to
+
+
+def _found(mutant: Mutant, copy: Path) -> bool:
+    file = copy / mutant.file
+    whole = file.read_text("utf-8")
+    file.write_text(mutant.source, "utf-8")
+    try:
+        return not _green(LEDGER_TESTS if mutant.file.startswith("features/") else CORE_TESTS, copy)
+    except subprocess.TimeoutExpired:
+        return True
+    finally:
+        file.write_text(whole, "utf-8")
+
+
+def _green(tests: tuple[str, ...], copy: Path) -> bool:
+    options = ("-x", "-q", "-m", "not long", "-p", "no:cacheprovider", "--no-header")
+    command = ["nice", "-n", "15", sys.executable, "-B", "-m", "pytest", *options, *tests]
+    return subprocess.run(command, cwd=copy, capture_output=True, timeout=LIMIT_S, check=False).returncode == 0
+
+
+def _told(mutant: Mutant, killed: bool) -> bool:
+    sys.stdout.write(f"{'found   ' if killed else 'SURVIVED'}  {mutant.file}:{mutant.line}: {mutant.change}\n")
+    sys.stdout.flush()
+    return killed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
