@@ -47,18 +47,24 @@ class Counterfactual:
 def counterfactual(record: dict[str, Any], known: Known, release: Release, score: Scorer) -> Counterfactual | None:
     """The smallest change, else pair of changes, with which the recorded decision has another first offer.
 
-    None where none was found, and where `score` no longer gives what was decided.
+    Among single changes one that leaves no offer at all comes last, as it tells the customer least. None where none
+    was found, and where `score` no longer gives what was decided.
 
     :param score: of the model that the decision names, for facts that nobody was scored with yet
     """
     was = first_offer(decide_as(record, known, release, score))
     if was != _first(record["answer"]):
         return None
+    least: Counterfactual | None = None
     for changes in islice(_tried(recomputed(record, known, release)), MAX_TRIES):
+        if least is not None and len(changes) > 1:
+            break
         becomes = first_offer(decide_as(record, applied(changes, record, known, release), release, score))
-        if becomes != was:
+        if becomes not in (was, None):
             return Counterfactual(changes, was, becomes)
-    return None
+        if becomes != was and least is None:
+            least = Counterfactual(changes, was, becomes)
+    return least
 
 
 def applied(changes: tuple[Change, ...], record: dict[str, Any], known: Known, release: Release) -> Known:

@@ -28,7 +28,7 @@ from training.simulator.telecom import CHANNELS
 from training.trees import Growth
 
 EXAMPLES = 60
-DECISIONS, MANY = 200, 3_000
+DECISIONS, MANY = 150, 3_000
 NEVER = {"age", "postcode4", "hardship", "vulnerable", "bereaved", "open_complaint", "arrears_eur", "churn_risk"}
 
 
