@@ -72,8 +72,9 @@ SELECT seq AS _seq, stream AS _stream, decision_id AS _decision,
   coalesce(regexp_extract(contact.treatment, '[^.]*$'), '') AS _treatment,
   coalesce(contact."group", '{nothing}') AS _group, coalesce(contact.issue, '{nothing}') AS _issue,
   request.channel AS _channel, pick.placement AS _placement, coalesce(pick.rank, 1) AS _rank, answer.arm AS _arm,
-  answer.model AS _model, model AS _assigned, shadow.model AS _shadow, release AS _release, pick.probability AS _probability,
-  list_max(scores.propensity) AS _best, offer.propensity AS _propensity, offer.priority AS _priority, offer.value_eur AS _worth_eur,
+  answer.model AS _model, model AS _assigned, shadow.model AS _shadow, release AS _release,
+  pick.probability AS _probability, list_max(scores.propensity) AS _best, offer.propensity AS _propensity,
+  offer.priority AS _priority, offer.value_eur AS _worth_eur,
   coalesce(contact.counts_on, 'decided') AS _counts_on,
   CASE WHEN contact IS NULL THEN place.empty_reason END AS _empty_reason, CAST(NULL AS VARCHAR[]) AS _told
 FROM offered
@@ -86,8 +87,8 @@ SELECT seq AS _seq, stream AS _stream, NULL AS _decision, coalesce(observation_i
   coalesce(regexp_extract(treatment, '[^.]*$'), '') AS _treatment, coalesce("group", '{nothing}') AS _group,
   coalesce(issue, '{nothing}') AS _issue, channel AS _channel, '' AS _placement, 1 AS _rank, 'imported' AS _arm,
   'imported' AS _model, 'imported' AS _assigned, NULL AS _shadow, NULL AS _release, probability AS _probability,
-  NULL::DOUBLE AS _best, NULL::DOUBLE AS _propensity, NULL::DOUBLE AS _priority, NULL::DOUBLE AS _worth_eur, 'decided' AS _counts_on,
-  NULL AS _empty_reason, told AS _told
+  NULL::DOUBLE AS _best, NULL::DOUBLE AS _propensity, NULL::DOUBLE AS _priority, NULL::DOUBLE AS _worth_eur,
+  'decided' AS _counts_on, NULL AS _empty_reason, told AS _told
 FROM told WHERE scope IS DISTINCT FROM 'account'
 """
 _FACTS = """
