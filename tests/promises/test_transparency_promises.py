@@ -130,7 +130,7 @@ def test_a_model_below_the_floor_of_an_issue_is_refused_at_promotion(tmp_path: P
     log = random_log(3_000, rate=0.0)
     log = replace(log, actions=("match-pass", "phone-plan", "fix-router", "payment-plan"), feature_names=names[:6])
     registry = Registry(tmp_path)
-    for version, growth in enumerate((Growth(), None), 1):
+    for version, growth in enumerate((Growth(folds=2, max_trees=40, patience=40), None), 1):
         model = fit(log, Recipe(growth=growth, rounds=1))
         model.save(tmp_path / f"saved-{version}")
         about = Provenance("sha256:d", model.feature_names, "sha256:r")
