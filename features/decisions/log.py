@@ -222,9 +222,7 @@ class DecisionLog:
         os.replace(half, self._state)
 
 
-_RESTRICTED = (
-    "SELECT stream FROM told WHERE kind = 'flag' GROUP BY stream HAVING arg_max(name, (at_us, name)) = 'true'"
-)
+_RESTRICTED = "SELECT stream FROM told WHERE kind = 'flag' GROUP BY stream HAVING arg_max(name, (at_us, name)) = 'true'"
 _NO_EVENTS = (
     "SELECT '' stream, '' kind, '' offer_id, '' AS action, '' AS name, 0::BIGINT at_us, 0.0::DOUBLE value_eur, 0 sign "
     "WHERE false"
