@@ -45,6 +45,7 @@ def kinds(should):
         yield gate if gate in KINDS else gate.partition(":")[0]
     yield from (f"arm={should['arm']}", f"handover={should['handover'] is not None}")
     yield "offers" if any(should.get("placements", {}).values()) else "silence"
+    yield from ("soft opt-in" for cites in should["permitted"].values() if "basis:soft" in cites.values())
     yield from ("cites " + c.partition(":")[0] for cites in should["permitted"].values() for c in cites.values())
 
 

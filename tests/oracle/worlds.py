@@ -186,7 +186,7 @@ def _bases(random, rules):
         "basis": random.choice(("legitimate-interests", "legal-obligation")),
     }
     soft = {"id": "soft", "purpose": "marketing", "basis": "soft-opt-in", "channels": ["mail", "web"]}
-    terms = {"rules": [("fact", "vip"), rules.truth(1)], "groups": ["g", "h"]}
+    terms = {"rules": [("not", ("fact", "vip")), rules.truth(1)], "groups": ["g", "h"]}
     return [b for b in (one, {**two, "channels": ["web", "mail"]}, {**soft, "soft": terms}) if random.random() < 0.6]
 
 
@@ -329,7 +329,7 @@ def _consents(random, now, good):
     """At most one word per purpose and channel: mostly grants for all channels, some of them with something wrong."""
     found = {}
     for purpose in PURPOSES:
-        if random.random() < good:
+        if random.random() < good * (0.7 if purpose == "marketing" else 1.0):
             found[purpose, "*"] = _word(purpose, "*", "granted", "v2", now - 5 * DAY, None)
         if random.random() < 0.15:
             channel = random.choice(("*", "web", "mail", "call", "call"))
