@@ -186,8 +186,8 @@ events = st.tuples(
 )
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(events, max_size=10), st.lists(st.integers(0, 7), max_size=6), st.integers(1, 4))
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(events, max_size=10), st.lists(st.integers(0, 7), max_size=6), st.integers(1, 3))
 def test_updates_in_any_split_say_what_the_whole_ledger_says(
     tmp_path_factory: pytest.TempPathFactory, happened: list[Any], unreached: list[int], split: int
 ) -> None:
