@@ -12,7 +12,19 @@ from decisioning.errors import RequestError
 from decisioning.wording import claims, pretended
 from features.messages.event import message_fields
 from tests import strategies as world
-from tests.promises.promised import EXAMPLES, RELEASE, ask_on, asks, customers, passed, refused, screened, willing
+from tests.promises.promised import (
+    EXAMPLES,
+    RELEASE,
+    ask_on,
+    asks,
+    customers,
+    offered,
+    passed,
+    refused,
+    screened,
+    selling,
+    willing,
+)
 
 SALE = "actions: [{{id: new, issue: grow, group: tv, tier: commercial, {}}}]"
 MOODS = st.sampled_from([-1.0, -0.6, 0.0, 1.0, None])
@@ -30,6 +42,14 @@ def test_emotion_never_sells(ask: Ask, of: Known, one: float | None, two: float 
         return [*(c.tobytes() for c in columns), repr(scores).encode()]
 
     assert computed(one) == computed(two)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(asks(), customers())
+def test_who_is_upset_is_sold_nothing_and_lent_nothing(ask: Ask, of: Known) -> None:
+    upset = replace(willing(**of.facts), facts={**willing().facts, "sentiment": -0.9})
+    shown = {o["treatment"] for o in offered(world.run(ask, upset, RELEASE).answer)}
+    assert not selling(shown)
 
 
 @pytest.mark.parametrize(
