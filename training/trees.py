@@ -29,7 +29,7 @@ class Growth:
     least_leaves: int = 4
     most_leaves: int = 31
     min_rows_in_leaf: int = 30
-    lambda_l2: float = 5.0
+    lambda_l2: float = 20.0
     threads: int = 2
 
 
