@@ -4,10 +4,11 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -49,6 +50,18 @@ files:
       probability: 1/2
       outcomes: [{name: bought, column: bought, positive: yes}]
 """
+
+
+def commands(group: click.Group, *before: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """The words and the command of everything that can be run, those of groups too."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, *before, name)
+        else:
+            yield (*before, name), command
+
+
+COMMANDS = dict(commands(brain.main))
 
 
 @pytest.fixture(scope="module")
@@ -207,12 +220,12 @@ def test_refusals_are_one_plain_line(run: Run, arguments: tuple[str, ...], stdin
 
 
 def test_a_folder_that_is_no_workspace_says_how_to_make_one(run: Run, small: Workspace, tmp_path: Path) -> None:
-    for name in set(brain.main.commands) - NEED_RAY - {"new"}:
-        required = [
-            __file__ for p in brain.main.commands[name].params if p.param_type_name == "argument" and p.required
-        ]
-        needs = {"import": ["profile", "x.csv"], "erase": ["c", "--yes"]}
-        told = refused(run(name, *needs.get(name, required), at=tmp_path, stdin="{}"))
+    for words, command in COMMANDS.items():
+        if words[0] in NEED_RAY | {"new"}:
+            continue
+        required = [__file__ for p in command.params if p.param_type_name == "argument" and p.required]
+        needs = {("import",): ["profile", "x.csv"], ("erase",): ["c", "--yes"]}
+        told = refused(run(*words, *needs.get(words, required), at=tmp_path, stdin="{}"))
         assert told.startswith("brain.yaml:1: ")
         assert "brain new" in told
     assert "is not empty" in refused(run("new", str(small.root), at=None))
@@ -229,9 +242,9 @@ def test_wrong_usage_is_exit_code_two(run: Run, arguments: list[str]) -> None:
 
 
 def test_every_command_has_json_a_workspace_and_one_line_of_help() -> None:
-    for name, command in brain.main.commands.items():
+    for words, command in COMMANDS.items():
         options = {o for p in command.params for o in p.opts}
-        assert {"--json", "folder" if name == "new" else "--workspace"} <= options
+        assert {"--json", "folder" if words == ("new",) else "--workspace"} <= options
         assert (command.help or "").strip().count("\n") == 0
         assert (command.help or "").endswith(".")
 

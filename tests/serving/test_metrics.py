@@ -40,3 +40,10 @@ def test_what_was_decided_withheld_and_told_is_counted(tmp_path: Path) -> None:
 
     assert b"c-secret" not in generate_latest(metrics.registry)
     brain.close()
+
+
+def test_counts_are_kept_in_memory_and_not_in_files_somewhere() -> None:
+    """Feast has prometheus_client write them to a temporary folder, where it can."""
+    from prometheus_client import values
+
+    assert values.ValueClass is values.MutexValue
