@@ -138,7 +138,7 @@ def _steps(made: World, brain: Brain) -> Figures:
     release = snapshot.release
     asks = [parse(Ask, made.request(n, "in-process")) for n in range(N_CUSTOMERS)]
     known = [brain.known(ask, snapshot, at_us) for ask in asks]
-    every = release.view(catalogue.CHANNEL).candidates
+    every, champion = release.view(catalogue.CHANNEL).candidates, snapshot.models.champion
     ids = [new_id() for _ in asks]
 
     def decided(n: int) -> Decision:
@@ -152,7 +152,7 @@ def _steps(made: World, brain: Brain) -> Figures:
         **_timed("read", lambda n: brain.known(asks[n], snapshot, at_us)),
         **_timed("decide", decided),
         **_timed("screen", lambda n: screened_for(asks[n], known[n], release, now_us=at_us)),
-        **_timed("score", lambda n: snapshot.score(known[n].facts, every)),
+        **_timed("score", lambda n: champion.score(known[n].facts, every)),
         **_timed("bytes", lambda n: canonical(decisions[n].record)),
         **_commits(made, brain),
     }
@@ -176,10 +176,9 @@ def _many_rules(made: World) -> Figures:
 
 
 def _decide(brain: Brain, ask: Ask, known: Known, at_us: int, decision_id: str) -> Decision:
-    snapshot = brain.snapshot
-    return decide(
-        ask, known, snapshot.release, snapshot.score, model=snapshot.model, now_us=at_us, decision_id=decision_id
-    )
+    champion = brain.snapshot.models.champion
+    release = brain.snapshot.release
+    return decide(ask, known, release, champion.score, model=champion.name, now_us=at_us, decision_id=decision_id)
 
 
 def _commits(made: World, brain: Brain) -> Figures:
