@@ -42,7 +42,8 @@ _LARGEST_BLOCK: Final = 100_000
 """Rows that are sorted by subject together, so that a state moves once for many events; what a resumed replay may do
 twice. Each block is four times the one before, so that writing begins soon; the largest takes some 100 MB."""
 _BATCH: Final = 10_000
-_AT_ONCE: Final = 256
+_AT_ONCE: Final = 1_024
+"""Events of a transaction: a third of the time is the disk's at every commit, and requests wait 50 ms for one at most."""
 _IN_FLIGHT: Final = 2
 _TURN_S: Final = 0.0003
 _US: Final = pa.timestamp("us", tz="UTC")
