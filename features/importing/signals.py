@@ -43,7 +43,7 @@ _LARGEST_BLOCK: Final = 100_000
 twice. Each block is four times the one before, so that writing begins soon; the largest takes some 100 MB."""
 _BATCH: Final = 10_000
 _AT_ONCE: Final = 1_024
-"""Events of a transaction: a third of the time is the disk's at every commit, and requests wait 50 ms for one at most."""
+"""Events of a transaction: a third of the time is the disk's at commits; requests wait 50 ms for one at most."""
 _IN_FLIGHT: Final = 2
 _TURN_S: Final = 0.0003
 _US: Final = pa.timestamp("us", tz="UTC")
