@@ -30,7 +30,7 @@ from serving.recording import record_consents
 from serving.runtime import Brain
 from serving.settings import Workspace
 from serving.trials import Model, Models
-from tests.serving.workspaces import FACTS, Client, Json, ask, consent, offers, small_workspace, welcome
+from tests.serving.workspaces import FACTS, Client, Json, ask, consent, offers, signal, small_workspace, welcome
 from training.dataset import build
 
 NUMBERS = count()
@@ -72,11 +72,6 @@ def client(workspace: Workspace) -> Iterator[Client]:
     brain = Brain(workspace)
     yield Client(brain)
     brain.close()
-
-
-def signal(type_: str, subject: str, **data: Any) -> Json:
-    about = {"specversion": "1.0", "id": uuid.uuid4().hex, "source": "test", "subject": subject}
-    return {**about, "type": type_, "data": data}
 
 
 class Marks:

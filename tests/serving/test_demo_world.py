@@ -3,6 +3,7 @@
 import time
 import uuid
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from serving import releasing
 from serving.importing import opened
 from serving.runtime import Brain
 from serving.settings import Workspace
+from tests.serving import workspaces
 from tests.serving.workspaces import Client, Json, offers
 from training import workflow
 from training.registry import Registry
@@ -40,9 +42,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     brain.close()
 
 
-def signal(type_: str, subject: str = f"customer:{SHOWN.customer_id}", **data: Any) -> Json:
-    about = {"specversion": "1.0", "id": uuid.uuid4().hex, "source": "test", "subject": subject}
-    return {**about, "type": type_, "data": data}
+signal = partial(workspaces.signal, subject=f"customer:{SHOWN.customer_id}")
 
 
 def ask(client: Client, **more: Any) -> Json:
@@ -91,7 +91,7 @@ def test_what_was_said_is_gone_once_it_is_scored(client: Client) -> None:
 def test_a_window_that_has_emptied_reads_as_empty(client: Client) -> None:
     """Nobody has to send anything for it to be over: shown by previews of later times."""
     who = {"customer_id": "c-1042", "account_id": "a-7", "context": {}}
-    assert client("POST", "/v1/signals", signal("page-view", "customer:c-1042", page="paid-tv"))[0] == 200
+    assert client("POST", "/v1/signals", signal("page-view", subject="customer:c-1042", page="paid-tv"))[0] == 200
     for later_s, seen in ((1, True), (3_000, True), (3_720, False)):
         at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + later_s))
         previewed = ask(client, mode="preview", as_of=at, **who)

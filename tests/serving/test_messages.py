@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,7 +18,7 @@ from features.ledger.tables import SIGNALS
 from serving import releasing
 from serving.runtime import Brain
 from serving.settings import Workspace
-from tests.serving.workspaces import Client, ask, small_workspace
+from tests.serving.workspaces import Client, ask, signal, small_workspace
 from tests.training.test_sentiment import JARGON, messages
 
 FIELDS = "fields: [{name: scorer, dtype: string}, {name: sentiment,"
@@ -56,8 +55,7 @@ def train(workspace: Workspace, frame: pd.DataFrame) -> dict[str, Any]:
 
 
 def message(text: str, **data: Any) -> dict[str, Any]:
-    about = {"specversion": "1.0", "id": uuid.uuid4().hex, "source": "chat", "type": "message"}
-    return {**about, "subject": "customer:c-9", "data": {"text": text, **data}}
+    return signal("message", "customer:c-9", text=text, **data)
 
 
 def scored(client: Client) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +17,7 @@ from serving.moments import Watcher, dead_letters
 from serving.runtime import Brain
 from serving.settings import Workspace
 from tests.serving.test_webhooks import Receiver
-from tests.serving.workspaces import Client, Json, consent, small_workspace, welcome
+from tests.serving.workspaces import Client, Json, consent, signal, small_workspace, welcome
 
 
 @pytest.fixture
@@ -44,11 +43,10 @@ def client(workspace: Workspace) -> Iterator[Client]:
 
 def happened(client: Client, type_: str, customer: str = "c-1", ago_s: float = 0.0, **data: str) -> Json:
     at = datetime.now(UTC) - timedelta(seconds=ago_s)
-    about = {"specversion": "1.0", "id": uuid.uuid4().hex, "source": "test", "time": at.isoformat()}
-    signal = {**about, "type": type_, "subject": f"customer:{customer}", "data": data}
-    status, told = client("POST", "/v1/signals", signal)
+    sent = {**signal(type_, f"customer:{customer}", **data), "time": at.isoformat()}
+    status, told = client("POST", "/v1/signals", sent)
     assert (status, told["accepted"]) == (200, 1), told
-    return signal
+    return sent
 
 
 def look(client: Client, times: int = 1) -> None:

@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,14 +9,9 @@ import pytest
 
 from tests.serving.server import Server
 from tests.serving.test_server_changes import decided, welcome
-from tests.serving.workspaces import Json
+from tests.serving.workspaces import Json, signal
 
 pytestmark = pytest.mark.server
-
-
-def signal(customer: str, type_: str, **data: str | float) -> Json:
-    about = {"specversion": "1.0", "id": uuid.uuid4().hex, "source": "test", "subject": f"customer:{customer}"}
-    return {**about, "type": type_, "data": data}
 
 
 @contextmanager
@@ -37,7 +31,7 @@ def test_what_happens_is_seen_by_the_next_decision_and_opens_one_on_a_screen(ser
     welcome(server, "c-live")
     with screen(server, "c-live") as heard:
         for n in range(3):
-            status, told = server("POST", "/v1/signals", signal("c-live", "payment-failure"))
+            status, told = server("POST", "/v1/signals", signal("payment-failure", "customer:c-live"))
             assert (status, told["accepted"]) == (200, 1)
             why = server("GET", f"/v1/decisions/{decided(server, f'live-{n}', 'c-live')['decision_id']}")[1]
             assert why["facts"]["payment_failures_10min"] == n + 1
@@ -48,6 +42,6 @@ def test_what_happens_is_seen_by_the_next_decision_and_opens_one_on_a_screen(ser
 
 
 def test_bad_signals_are_told_by_index_through_the_proxy_too(server: Server) -> None:
-    status, told = server("POST", "/v1/signals", [signal("c-live", "page-view", page="home"), {"id": 7}])
+    status, told = server("POST", "/v1/signals", [signal("page-view", "customer:c-live", page="home"), {"id": 7}])
     assert (status, [r["status"] for r in told["results"]]) == (200, ["accepted", "refused"])
-    assert server("POST", "/v1/signals", [signal("c-live", "page-view", page="home")] * 1_001)[0] == 422
+    assert server("POST", "/v1/signals", [signal("page-view", "customer:c-live", page="home")] * 1_001)[0] == 422

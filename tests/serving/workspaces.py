@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,12 @@ def consent(customer: str, purpose: str, status: str = "granted", **more: Any) -
     """A consent body."""
     about = {"customer_id": customer, "purpose": purpose, "status": status, "source": "test"}
     return {**about, "notice_version": "2026-01", **more}
+
+
+def signal(type_: str, subject: str, **data: Any) -> Json:
+    """A CloudEvent with an id of its own; without a time, so it happens when it arrives."""
+    about = {"specversion": "1.0", "id": uuid.uuid4().hex, "source": "test", "subject": subject}
+    return {**about, "type": type_, "data": data}
 
 
 def offers(answer: Json) -> list[Json]:
