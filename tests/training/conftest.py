@@ -1,4 +1,4 @@
-"""Public data sets as arrays, from the `data` folder beside the project (or BRAIN_DATA); tests skip without it."""
+"""Public data sets as arrays, from `data` beside the project (or BRAIN_DATA; tests skip without it); and a shop."""
 
 import os
 from dataclasses import dataclass
@@ -9,10 +9,20 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
+from tests.features.importing_help import Shop, planned
 from training.frame import TrainingSet
 
 ROOT = Path(__file__).resolve().parents[2]
 MONTHS_AGO_NEVER = 999
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """The imported shop: three customers, four mailings of which one was nothing."""
+    plan = planned(tmp_path_factory.mktemp("files"))
+    made = Shop(tmp_path_factory.mktemp("shop") / "data", plan)
+    made.write(plan)
+    return made
 
 
 def shared(name: str) -> Path:

@@ -16,7 +16,7 @@ from decisioning.release import Release
 from decisioning.standing import Consent, Standing
 from features.ledger import Entry, Ledger
 from features.matrix import FeatureMatrix
-from tests.features.importing_help import Shop, planned
+from tests.features.importing_help import Shop
 from training.dataset import NONE, Dataset, build
 
 DAY_US = 86_400_000_000
@@ -259,15 +259,6 @@ def test_an_action_that_the_release_no_longer_has_gives_no_row(ledger: Ledger) -
         [Entry(ledger.stream_of("person", "p9"), "observation", {"action": "soup", "channel": "web"}, THEN_US)]
     )
     assert len(rows(ledger).rows) == 1
-
-
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
-    """The imported shop: three customers, four mailings of which one was nothing."""
-    plan = planned(tmp_path_factory.mktemp("files"))
-    made = Shop(tmp_path_factory.mktemp("shop") / "data", plan)
-    made.write(plan)
-    return made
 
 
 def imported(shop: Shop, **options: Any) -> Dataset:

@@ -5,24 +5,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pytest
 
 from decisioning.catalogue import pack
 from decisioning.release import Release
 from features.decisions.log import DecisionLog
 from features.ledger import Entry
-from tests.features.importing_help import Shop, planned
+from tests.features.importing_help import Shop
 from tests.training.test_dataset import CATALOGUE, DAY_US, RELEASE, THEN_US, decision, entry, reached
 from training.dataset import build
 from training.logged import training_rows
-
-
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
-    plan = planned(tmp_path_factory.mktemp("files"))
-    made = Shop(tmp_path_factory.mktemp("shop") / "data", plan)
-    made.write(plan)
-    return made
 
 
 def test_observations_are_the_rows_that_the_ledger_gives(shop: Shop, tmp_path: Path) -> None:
