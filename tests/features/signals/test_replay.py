@@ -120,7 +120,7 @@ def replay_until_killed(pipe: Connection, place: Place, path: Path) -> None:
 def test_killed_half_way_and_run_again_gives_the_same_states(
     opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = past(4_000)
+    rows = past(8_000)
     path = json_lines(tmp_path / "past.jsonl", rows)
     with child(replay_until_killed, opened.place, path) as dying:
         while dying.pipe.recv() < 3_000:
@@ -130,8 +130,8 @@ def test_killed_half_way_and_run_again_gives_the_same_states(
     done = replay(opened, path)
     assert done.resumed_at == 2_000, "the first block is noted"
     assert done.duplicate > 0, "of the second, some was kept"
-    assert (done.rows, done.accepted + done.duplicate, done.refused) == (4_000, 2_000, 0)
-    assert sum(len(opened.log(subject)) for subject in WHOM) == 4_000
+    assert (done.rows, done.accepted + done.duplicate, done.refused) == (8_000, 6_000, 0)
+    assert sum(len(opened.log(subject)) for subject in WHOM) == 8_000
     facts(opened, now_us() + S_US)
 
 
