@@ -1,0 +1,84 @@
+"""The frame of every command: its `--json` and `--workspace`, errors as one plain line, and how a result is shown."""
+
+import functools
+import gc
+import json
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from decisioning.errors import BrainError, ConfigError
+from serving.settings import Workspace
+
+Result = dict[str, Any] | int | None
+Command = Callable[..., Result]
+READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(package_name="central-brain")
+def main() -> None:
+    """Next best action: one place that decides what to do next for a customer."""
+    gc.set_threshold(100_000, 50, 50)  # a collection walks every library that a command imported: seconds of its start
+    if not sys.warnoptions:
+        warnings.showwarning = _not_shown
+
+
+def _not_shown(*_: Any, **__: Any) -> None:
+    """Warnings are between libraries (some reset the filters when imported) and nothing that a user can mend."""
+
+
+def command(
+    *, name: str | None = None, workspace: bool = True, group: click.Group = main
+) -> Callable[[Command], click.Command]:
+    """A command with `--json`, and `--workspace` unless it makes one; errors become one plain line and exit 1."""
+
+    def wrap(function: Command) -> click.Command:
+        @functools.wraps(function)
+        def run(as_json: bool, **arguments: Any) -> None:
+            try:
+                if workspace:
+                    arguments["workspace"] = Workspace.open(arguments["workspace"])
+                result = function(**arguments)
+            except BrainError as error:
+                sys.exit(_refused(error, as_json))
+            except KeyboardInterrupt:
+                sys.exit(130)
+            _show(result, as_json)
+            sys.exit(result if isinstance(result, int) else 0)
+
+        decorated = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, nothing else.")(
+            run
+        )
+        if workspace:
+            where = click.Path(file_okay=False, path_type=Path)
+            decorated = click.option(
+                "--workspace", type=where, default=".", show_default=True, help="The folder `brain new` made."
+            )(decorated)
+        return group.command(name or function.__name__.strip("_"))(decorated)
+
+    return wrap
+
+
+def _refused(error: BrainError, as_json: bool) -> int:
+    if as_json:
+        problems = [vars(p) for p in error.problems] if isinstance(error, ConfigError) else []
+        click.echo(json.dumps({"error": str(error), "problems": problems}))
+    else:
+        click.echo(str(error), err=True)
+    return 1
+
+
+def _show(result: Result, as_json: bool) -> None:
+    if not isinstance(result, dict):
+        return
+    if as_json:
+        click.echo(json.dumps(result, default=str))
+        return
+    from serving.console import show
+
+    show(result)

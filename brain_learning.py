@@ -1,0 +1,177 @@
+"""The commands that learn and watch: train, evaluate, promote, trial, retrain, simulate, report."""
+
+import getpass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from brain_command import READABLE, Result, command
+from decisioning.errors import Refused
+from serving.settings import Workspace
+
+
+@command()
+@click.argument("what", type=click.Choice(["propensity", "risk", "sentiment"]), default="propensity")
+@click.option("--outcome", help="What counts as positive; for propensity, by default what each action declares.")
+@click.option("--feature", help="Of a risk model: the feature of source `model` that takes its score.")
+@click.option("--inputs", help="The features it may read, with commas between; by default all that a model may.")
+@click.option("--data", type=READABLE, help="Of sentiment: CSV, Parquet or JSON lines with text, label and language.")
+def train(workspace: Workspace, what: str, data: Path | None, **about: str | None) -> Result:
+    """Train and register: propensity as challenger, risk with its scores, sentiment where it beats a lexicon."""
+    if what != "sentiment":
+        if data is not None:
+            raise Refused(f"{what} learns from the ledger: leave --data out")
+        return train_in(workspace, what, **about)
+    if data is None or any(about.values()):
+        raise Refused("sentiment learns from messages alone: give --data FILE, and none of the other options")
+    return _train_sentiment(workspace, data)
+
+
+def _train_sentiment(workspace: Workspace, data: Path) -> dict[str, Any]:
+    from serving.importing import opened
+    from serving.progress import phases
+    from training import labelled, sentiment
+    from training.registry import Registry
+
+    with opened(workspace) as store, phases() as progress:
+        messages, registry = labelled.read(data), Registry(workspace.data)
+        return sentiment.train(workspace.data, registry, messages, release=store.release.hash, progress=progress)
+
+
+def train_in(
+    workspace: Workspace, what: str, outcome: str | None, feature: str | None, inputs: str | None
+) -> dict[str, Any]:
+    from features.ledger import now_us
+    from serving.importing import opened
+    from serving.progress import phases
+    from training import workflow
+    from training.registry import Registry
+
+    names = tuple(inputs.split(",")) if inputs else None
+    with opened(workspace) as store, phases() as progress:
+        common: dict[str, Any] = {"inputs": names, "now_us": now_us(), "progress": progress}
+        about = (workspace.data, store.ledger, store.release, store.history, Registry(workspace.data))
+        if what == "propensity":
+            return workflow.train(*about, outcome=outcome, **common)
+        if not (outcome and feature):
+            raise Refused("a risk model needs --outcome and --feature, such as --outcome churned --feature churn_risk")
+        return workflow.train_risk(*about, outcome=outcome, feature=feature, **common)
+
+
+@command()
+@click.option("--reward", type=click.Choice(["outcome", "value_eur"]), default="outcome", show_default=True)
+@click.option("--outcome", help="What counts as positive; by default what each action declares.")
+def evaluate(workspace: Workspace, reward: str, outcome: str | None) -> Result:
+    """What the trained policy, the logged one and each constant action are worth, from the log, with intervals."""
+    from features.ledger import now_us
+    from serving.importing import opened
+    from serving.progress import phases
+    from training import workflow
+
+    with opened(workspace) as store, phases() as progress:
+        about = (store.ledger, store.release, store.history)
+        return workflow.evaluate(*about, now_us=now_us(), reward=reward, outcome=outcome, progress=progress)  # type: ignore[arg-type]
+
+
+@command()
+@click.argument("model", default="propensity")
+@click.option("--justify", help="Why it may serve although groups fare differently; kept with your name, signed.")
+def promote(workspace: Workspace, model: str, justify: str | None) -> Result:
+    """Let MODEL serve, in running servers too: a name's challenger (sentiment-en) or a version (7, sentiment-en@2)."""
+    name, at, version = ("propensity", "@", model) if model.isdecimal() else model.partition("@")
+    if at and not version.isdecimal():
+        raise Refused(f"{model} names no model: write a name, a version, or both, such as sentiment-en@2")
+    return promote_in(workspace, int(version) if at else None, name, justify)
+
+
+def promote_in(workspace: Workspace, version: int | None, name: str, justify: str | None = None) -> dict[str, Any]:
+    from features.ledger import now_us
+    from training import trials
+
+    with _shop(workspace) as shop:
+        shop.log.update(shop.ledger, shop.release, now_us())
+        reason = trials.Justification(getpass.getuser(), justify) if justify else None
+        about: dict[str, Any] = {"secret": shop.secret, "name": name, "version": version, "justification": reason}
+        return trials.promote(shop.log, shop.registry, shop.release, now_us(), **about)
+
+
+@contextmanager
+def _shop(workspace: Workspace) -> Iterator[Any]:
+    """What the commands that learn from decisions work on."""
+    from serving.importing import opened
+    from training.registry import Registry
+    from training.retrain import Shop
+
+    with opened(workspace) as store:
+        registry = Registry(workspace.data)
+        yield Shop(workspace.data, store.ledger, store.release, store.history, registry, workspace.secret())
+
+
+@command()
+@click.argument("version", type=int, required=False)
+@click.option("--share", type=float, help="Of decisions that it makes; 0 keeps it in shadow.")
+@click.option("--end", is_flag=True, help="The champion decides alone again.")
+def trial(workspace: Workspace, version: int | None, share: float | None, end: bool) -> Result:
+    """Try a challenger beside the champion, in running servers too; without options, what the trial shows so far."""
+    from features.ledger import now_us
+    from training import trials
+
+    with _shop(workspace) as shop:
+        if end:
+            shop.registry.set_trial("propensity", None)
+            return {"stage": "ended"}
+        if share is not None or version is not None:
+            return trials.begin(shop.registry, version, share or 0.0, now_us())
+        shop.log.update(shop.ledger, shop.release, now_us())
+        verdict, told = trials.assess(shop.log, shop.registry, shop.release, now_us())
+        return {**told, "verdict": verdict.action, "why": verdict.why}
+
+
+@command()
+def retrain(workspace: Workspace) -> Result:
+    """The next step of learning: export, train, evaluate, try, and promote or ask, as `brain.yaml` says."""
+    from features.ledger import now_us
+    from serving.progress import phases
+    from training.retrain import retrain as step
+
+    wanted = workspace.settings.retrain
+    with _shop(workspace) as shop, phases() as progress:
+        return step(shop, now_us(), rule=wanted.promote, share=wanted.share, progress=progress)
+
+
+@command()
+@click.option("--customers", type=click.IntRange(100, 200_000), default=5000, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+def simulate(workspace: Workspace, customers: int, seed: int) -> Result:
+    """Fill a workspace of the demo operator with generated customers, consents and ninety days of campaign."""
+    return simulate_in(workspace, customers, seed)
+
+
+def simulate_in(workspace: Workspace, customers: int, seed: int) -> dict[str, Any]:
+    from features.ledger import now_us
+    from serving.importing import opened
+    from serving.progress import phases
+    from training.registry import Registry
+    from training.simulator import loading, telecom
+
+    world = telecom.generate(seed, customers, now_us())
+    with opened(workspace) as store, phases() as progress:
+        return loading.load_all(
+            world, workspace.data, store.ledger, store.release, store.history, Registry(workspace.data), progress
+        )
+
+
+@command()
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="By default report.html beside the data.")
+@click.option("--pdstools", type=click.Path(file_okay=False, path_type=Path), help="Models and history for pdstools.")
+def report(workspace: Workspace, out: Path | None, pdstools: Path | None) -> Result:
+    """What was decided and what came of it: control groups, drift, who is served badly; with a page to read."""
+    from features.ledger import now_us
+    from training import reports
+
+    with _shop(workspace) as shop:
+        told = reports.report(shop, now_us(), out or workspace.root / "report.html")
+        return {**told, "pdstools": reports.for_pdstools(shop, now_us(), pdstools)} if pdstools else told
