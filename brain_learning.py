@@ -111,6 +111,20 @@ def _shop(workspace: Workspace) -> Iterator[Any]:
 
 
 @command()
+@click.argument("action", required=False)
+@click.option("--version", type=int, help="By default the champion, else the challenger.")
+def card(workspace: Workspace, action: str | None, version: int | None) -> Result:
+    """What a model's propensities rest on: evidence, what they borrow, held-out figures, known limits; per ACTION."""
+    from training import cards, reports
+    from training.registry import Registry
+
+    found = reports.card_of(Registry(workspace.data), version, action)
+    if action is not None or click.get_current_context().params["as_json"]:
+        return found
+    return {**found, "actions": cards.overview(found)}
+
+
+@command()
 @click.argument("version", type=int, required=False)
 @click.option("--share", type=float, help="Of decisions that it makes; 0 keeps it in shadow.")
 @click.option("--end", is_flag=True, help="The champion decides alone again.")

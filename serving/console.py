@@ -32,6 +32,9 @@ def _table(title: str, rows: list[dict[str, Any]]) -> Table:
 def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
+    if isinstance(value, dict) and value.keys() == {"value", "low", "high"}:
+        found, low, high = (_cell(v) for v in value.values())
+        return found if value["low"] is None else f"{found} ({low} to {high})"
     if isinstance(value, list):
         return ", ".join(_cell(v) for v in value) or "none"
     return "none" if value is None else str(value).replace("[", "\\[")

@@ -5,9 +5,11 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from training.cards import overview
 from training.plots import bars_svg, calibration_svg
 
 _TITLES = {
+    "card": "Model card: what each action's propensity rests on",
     "trial": "The challenger on trial",
     "actions": "What was offered, and what came of it",
     "arms": "What the brain brings: control groups",
@@ -56,8 +58,28 @@ def _warn(text: str) -> str:
 
 
 def _section(name: str, title: str, content: Any) -> str:
+    if name == "card":
+        return f"<h2>{escape(title)}</h2>{_card(content)}"
     rows = content if isinstance(content, list) else [content]
     return f"<h2>{escape(title)}</h2>{_drawing(name, rows)}{_table(rows)}"
+
+
+def _card(card: Mapping[str, Any]) -> str:
+    """A table of all actions, what the model is and is not for, and of each action what can be opened."""
+    window = f"{card['rows']} rows from {card['from']} to {card['until']}, {card['data_hash'][:19]}"
+    uses = "".join(f"<li>{escape(use)}</li>" for use in card["intended_use"])
+    refused = "".join(f"<li>{escape(use)}</li>" for use in card["refused_uses"])
+    details = "".join(_details(action) for action in card["actions"])
+    return (
+        f"<p>{escape(window)}</p><p>For:</p><ul>{uses}</ul><p>Not for:</p><ul>{refused}</ul>"
+        f"{_table(overview(card))}{details}"
+    )
+
+
+def _details(action: Mapping[str, Any]) -> str:
+    limits = "".join(f"<li>{escape(limit)}</li>" for limit in action["known_limits"])
+    tables = "".join(_table(action[part]) for part in ("moved_by", "trees_split_on", "treatments", "reliability"))
+    return f"<details><summary>{escape(action['action'])}</summary><ul>{limits}</ul>{tables}</details>"
 
 
 def _drawing(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
@@ -73,6 +95,8 @@ def _drawing(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    if not rows:
+        return ""
     names = [n for n, v in rows[0].items() if not isinstance(v, dict | list)]
     head = "".join(f"<th>{escape(n.replace('_', ' '))}</th>" for n in names)
     body = "".join(f"<tr>{''.join(f'<td>{_cell(r.get(n))}</td>' for n in names)}</tr>" for r in rows)

@@ -63,6 +63,8 @@ class Provenance:
     params: Mapping[str, str | int | float | bool] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     plots: Sequence[Path] = ()
+    documents: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """JSON that is kept with the run, by file name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,8 @@ class Registry:
             mlflow.log_params({**provenance.params, "release": provenance.release, "data_hash": provenance.data_hash})
             mlflow.log_metrics(dict(provenance.metrics))
             mlflow.log_dict({"features": list(provenance.feature_list)}, "features.json")
+            for file, document in provenance.documents.items():
+                mlflow.log_dict(dict(document), file)
             for plot in provenance.plots:
                 mlflow.log_artifact(str(plot), "plots")
             with TemporaryDirectory(dir=self._data) as scratch:
@@ -178,6 +182,16 @@ class Registry:
         """What `note` was given."""
         text = self._client().get_model_version(name, str(version)).tags.get(tag)
         return None if text is None else str(text)
+
+    def document(self, name: str, version: int, file: str) -> dict[str, Any]:
+        """One of the documents that were registered with a version; NotFound where there is none."""
+        self.sealed(name, version)
+        mlflow = self._mlflow()
+        run = self._client().get_model_version(name, str(version)).run_id
+        try:
+            return dict(mlflow.artifacts.load_dict(f"runs:/{run}/{file}"))
+        except mlflow.exceptions.MlflowException:
+            raise NotFound("model", f"{name}@{version} was registered without {file}; train again") from None
 
     def champion(self, name: str) -> tuple[int, Path] | None:
         """The version that serves and the directory of its sealed copy; None before the first champion."""

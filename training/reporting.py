@@ -1,7 +1,7 @@
 """What a fitted model reached on rows it has not seen, and its registration with everything that says so."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -44,6 +44,8 @@ class Made:
     release: str
     params: Mapping[str, str | int | float | bool]
     measured: Measured
+    documents: Mapping[str, Result] = field(default_factory=dict)
+    """Kept with the run: `card.json`, `tuning.json`."""
 
     def result(self, version: int) -> Result:
         """For whoever ran the command."""
@@ -119,6 +121,7 @@ def register(workspace_data: Path, registry: Registry, made: Made) -> int:
             params={"rows": len(made.data), **made.params},
             metrics=known,
             plots=plots,
+            documents=made.documents,
         )
         return registry.log_and_register(folder / "model", made.name, about)
 

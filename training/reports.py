@@ -4,8 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from decisioning.decision import iso
+from decisioning.errors import NotFound, Refused
+from training.cards import CARD, of_action
 from training.page import write_page
 from training.pdstools import write_tables
+from training.registry import Registry
 from training.reporting import Result
 from training.retrain import Shop
 from training.trials import assess
@@ -22,6 +25,7 @@ def report(shop: Shop, now_us: int, page: Path) -> Result:
         "model": "prior@0" if champion is None else f"{PROPENSITY}@{champion}",
         **watch(shop.log, shop.release, now_us),
         **_trial(shop, now_us),
+        **_card(shop, champion),
     }
     return {**told, "page": str(write_page(page, told, iso(now_us)))}
 
@@ -31,6 +35,29 @@ def _trial(shop: Shop, now_us: int) -> dict[str, Any]:
         return {}
     verdict, told = assess(shop.log, shop.registry, shop.release, now_us)
     return {"trial": [{**told, "verdict": verdict.action, "why": verdict.why}]}
+
+
+def _card(shop: Shop, champion: int | None) -> dict[str, Any]:
+    """Of the champion; of one from before there were cards, nothing."""
+    if champion is None:
+        return {}
+    try:
+        return {"card": card_of(shop.registry, champion)}
+    except NotFound:
+        return {}
+
+
+def card_of(registry: Registry, version: int | None = None, action: str | None = None) -> Result:
+    """The card of a version: the one named, else the champion, else the challenger; of all its actions, or one.
+
+    :raises Refused: nothing is trained yet, or the version's release had no such action
+    :raises NotFound: there is no such version, or it has no card
+    """
+    found = version or registry.aliased(PROPENSITY, "champion") or registry.aliased(PROPENSITY, "challenger")
+    if found is None:
+        raise Refused(f"{PROPENSITY} has no version yet: run `brain train`")
+    card = {"model": f"{PROPENSITY}@{found}", **registry.document(PROPENSITY, found, CARD)}
+    return card if action is None else of_action(card, action)
 
 
 def for_pdstools(shop: Shop, now_us: int, folder: Path) -> list[str]:

@@ -1,6 +1,5 @@
 """What there is to see in the log of decisions: whether the world moved, whom it serves badly, and what annoys."""
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -12,7 +11,7 @@ import pyarrow.compute as pc
 from decisioning.release import Release
 from decisioning.schema import Feature
 from features.decisions.log import DecisionLog
-from training.evaluation.metrics import calibration_table
+from training.evaluation.metrics import calibration_table, wilson
 from training.frame import Floats
 from training.lift import lift, mismatched
 from training.trials import fairness
@@ -97,13 +96,6 @@ def _action(row: dict[str, Any], release: Release) -> dict[str, Any]:
 def _rate(hits: int, n: int) -> dict[str, Any]:
     low, high = wilson(hits, n) if n else (None, None)
     return {"rate": hits / n if n else None, "low": low, "high": high}
-
-
-def wilson(hits: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """The 95% interval of a share (Wilson 1927); `n` at least 1."""
-    p = hits / n
-    centre, spread = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return (centre - spread) / (1 + z * z / n), (centre + spread) / (1 + z * z / n)
 
 
 def drift(log: DecisionLog, release: Release, now_us: int) -> Rows:

@@ -1,5 +1,6 @@
 """How well a model's probabilities rank and how well they are calibrated."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -38,7 +39,19 @@ def middle_ranks(score: Floats) -> Floats:
 
 def log_loss(label: Bools, probability: Floats) -> float:
     """Mean negative log-likelihood, nats; probabilities strictly between 0 and 1."""
-    return float(-np.mean(np.log(np.where(label, probability, 1.0 - probability))))
+    return float(losses(label, probability).mean())
+
+
+def losses(label: Bools, probability: Floats) -> Floats:
+    """Negative log-likelihood of every row, nats, (n,)."""
+    return np.asarray(-np.log(np.where(label, probability, 1.0 - probability)), dtype=np.float64)
+
+
+def wilson(hits: int, n: int, z: float = 1.959964) -> tuple[float, float]:
+    """The 95% interval of a share (Wilson 1927); `n` at least 1."""
+    p = hits / n
+    centre, spread = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return (centre - spread) / (1 + z * z / n), (centre + spread) / (1 + z * z / n)
 
 
 def calibration_table(label: Bools, probability: Floats, bins: int = 10) -> tuple[CalibrationBin, ...]:
