@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
+from decisioning.exploration import Explored
 from decisioning.schema import Description, FeatureName, Id, Locale, Strict
 from decisioning.signals import SignalSettings
 from decisioning.standing import CountsOn
@@ -169,13 +170,10 @@ class QuietHours(Strict):
     to: Clock
 
 
-class Channel(Strict):
-    """Where a treatment can go. `gamma`: exploration, the higher the greedier; `.inf` never explores.
+class Channel(Explored):
+    """Where a treatment can go. `medium`: by what an outbound channel reaches people.
 
-    `gamma_grows`: gamma is multiplied by the square root of the rows behind the scores, so that exploration fades as
-    evidence comes in. `optimism`: how many times the way to the upper end of its interval a propensity is raised for
-    exploration.
-    `medium`: by what an outbound channel reaches people. `machine`: who speaks there is no person, and says so.
+    `machine`: who speaks there is no person, and says so.
     """
 
     id: Id
@@ -184,9 +182,6 @@ class Channel(Strict):
     purposes: tuple[Id, ...] = ()
     counts_on: CountsOn = "decided"
     reservation_s: int = Field(default=3600, gt=0, le=MAX_WINDOW_DAYS * 86_400)
-    gamma: float = Field(default=float("inf"), ge=0)
-    gamma_grows: bool = False
-    optimism: float = Field(default=0.0, ge=0.0, le=3.0)
     human: bool = False
     machine: bool = False
     medium: Medium | None = None

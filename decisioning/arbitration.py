@@ -1,10 +1,15 @@
 """Which of the permitted candidates, where, and with what exact probability.
 
 Tiers come first, then priority. Within the commercial tier, exploration is inverse-gap weighting (Abe and Long 1999;
-Foster and Rakhlin 2020): with K candidates and gaps g_a = (best - y_a) / best, p_a = 1 / (K + gamma g_a) for all but
-the best, which takes the rest. Gaps are relative, so gamma has no unit; gamma infinite is greedy. Doing nothing is one
-of the commercial candidates, worth 0. A channel may explore by what candidates could be worth at the upper end of their
-interval (optimism, as in Li, Chu, Langford and Schapire 2010), so that what is little known is tried where it may win.
+Foster and Rakhlin 2020): with K candidates and gaps g_a = (best - y_a) / best, p_a = 1 / (K + gamma_a g_a) for all but
+the best, which takes the rest. Gaps are relative, so gamma has no unit; gamma infinite is greedy. Each candidate's gap
+is weighted by the gamma of its own issue: it says how seldom such an action takes the place of a better one. Doing
+nothing is one of the commercial candidates, worth 0, with the channel's gamma. A channel may explore by what candidates
+could be worth at the upper end of their interval (optimism, as in Li, Chu, Langford and Schapire 2010), so that what is
+little known is tried where it may win.
+
+On top of that a channel may give a budget b to what is immature: with probability 1 - b the above, with probability b
+an even draw among the immature candidates of the slot. Both are one distribution, and one probability is recorded.
 """
 
 import hashlib
@@ -62,11 +67,17 @@ class Limits:
 
 @dataclass(frozen=True)
 class Pick:
-    """What a slot got: a candidate (index into the k columns) or NOTHING, and the probability of just that choice."""
+    """What a slot got: a candidate (index into the k columns) or NOTHING, and the probability of just that choice.
+
+    `extra`: the share of the slot's probability that went to the immature, and `given_up` what they are expected to
+    bring less than the schedule alone, in units of priority (euros).
+    """
 
     slot: Slot
     candidate: int
     probability: float
+    extra: float = 0.0
+    given_up: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -82,6 +93,33 @@ class Field:
     hope: NDArray[np.float64] | None = None
 
 
+@dataclass(frozen=True)
+class Exploration:
+    """How the commercial tier is drawn: `gamma` (k,) of every candidate, `idle` of doing nothing.
+
+    `immature`: bool (k,), the candidates of which too little is known; together they get `budget` of each slot.
+    """
+
+    gamma: NDArray[np.float64]
+    idle: float
+    immature: NDArray[np.bool_]
+    budget: float = 0.0
+
+    @classmethod
+    def flat(cls, gamma: float, k: int) -> "Exploration":
+        """The same gamma for all of k candidates, and nothing extra for anybody."""
+        return cls(np.full(k, gamma), gamma, np.zeros(k, dtype=np.bool_))
+
+
+@dataclass(frozen=True)
+class _Odds:
+    """The distribution of a slot (n + 1,), doing nothing last; `extra` and `given_up` as in Pick."""
+
+    probability: NDArray[np.float64]
+    extra: float = 0.0
+    given_up: float = 0.0
+
+
 def uniforms(seed: str) -> Uniform:
     """Numbers in [0, 1), the n-th a function of `seed` and n alone: 53 bits of SHA-256, the same on every machine."""
 
@@ -92,22 +130,24 @@ def uniforms(seed: str) -> Uniform:
     return draw
 
 
-def inverse_gap(values: NDArray[np.float64], gamma: float) -> NDArray[np.float64]:
-    """Probabilities (n,) over candidates worth `values` (n,); the first of equals counts as the best.
+def inverse_gap(values: NDArray[np.float64], gamma: float | NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probabilities (n,) over candidates worth `values` (n,), by a gamma for all or each; the first of equals is best.
 
     Where the best is worth nothing or less, gaps have no scale, and the best is chosen for certain.
     """
     best = int(values.argmax())
     top = values[best]
     chosen = np.zeros(len(values))
-    if math.isfinite(gamma) and top > 0:
-        chosen = 1.0 / (len(values) + gamma * ((top - values) / top))
+    explored = np.isfinite(gamma)
+    if explored.any() and top > 0:
+        finite = np.where(explored, gamma, 0.0)
+        chosen = np.where(explored, 1.0 / (len(values) + finite * ((top - values) / top)), 0.0)
         chosen[best] = 0.0
     chosen[best] = 1.0 - math.fsum(chosen)
     return chosen
 
 
-def fill(slots: Sequence[Slot], field: Field, limits: Limits, gamma: float, draw: Uniform) -> list[Pick]:
+def fill(slots: Sequence[Slot], field: Field, limits: Limits, explore: Exploration, draw: Uniform) -> list[Pick]:
     """Fills `slots` in their order; each probability is conditional on the picks before it.
 
     A placement whose slot is left empty stays empty from there on.
@@ -118,7 +158,7 @@ def fill(slots: Sequence[Slot], field: Field, limits: Limits, gamma: float, draw
         if slot.placement in ended:
             continue
         open_to = np.flatnonzero(field.permitted & slot.members & limits.room())
-        pick = _choose(slot, open_to, field, gamma, draw(n))
+        pick = _choose(slot, open_to, field, explore, draw(n))
         picks.append(pick)
         if pick.candidate == NOTHING:
             ended.add(slot.placement)
@@ -127,17 +167,33 @@ def fill(slots: Sequence[Slot], field: Field, limits: Limits, gamma: float, draw
     return picks
 
 
-def _choose(slot: Slot, open_to: NDArray[np.int64], field: Field, gamma: float, u: float) -> Pick:
+def _choose(slot: Slot, open_to: NDArray[np.int64], field: Field, explore: Exploration, u: float) -> Pick:
     open_to = open_to[(field.tier[open_to] != COMMERCIAL_TIER) | (field.priority[open_to] > 0.0)]
     if not len(open_to):
         return Pick(slot, NOTHING, 1.0)
     first = open_to[field.tier[open_to] == field.tier[open_to].min()]
     if field.tier[first[0]] != COMMERCIAL_TIER:
         return Pick(slot, int(first[field.priority[first].argmax()]), 1.0)
-    worth = field.hope if field.hope is not None and math.isfinite(gamma) else field.priority
-    probability = inverse_gap(np.append(worth[first], 0.0), gamma)
-    drawn = _draw(probability, u)
-    return Pick(slot, int(first[drawn]) if drawn < len(first) else NOTHING, float(probability[drawn]))
+    odds = _odds(first, field, explore)
+    drawn = _draw(odds.probability, u)
+    chosen = int(first[drawn]) if drawn < len(first) else NOTHING
+    return Pick(slot, chosen, float(odds.probability[drawn]), odds.extra, odds.given_up)
+
+
+def _odds(first: NDArray[np.int64], field: Field, explore: Exploration) -> _Odds:
+    """The distribution over the candidates `first` and doing nothing; what never explores goes by what is expected."""
+    expected, gamma = np.append(field.priority[first], 0.0), np.append(explore.gamma[first], explore.idle)
+    worth = expected
+    if field.hope is not None:
+        worth = np.where(np.isfinite(gamma), np.append(field.hope[first], 0.0), expected)
+    usual = inverse_gap(worth, gamma)
+    young = explore.immature[first]
+    if explore.budget == 0.0 or not young.any():
+        return _Odds(usual)
+    even = np.append(young / np.count_nonzero(young), 0.0)
+    lost = math.fsum(usual * expected) - math.fsum(even * expected)
+    budget = explore.budget
+    return _Odds((1.0 - budget) * usual + budget * even, budget, budget * lost)
 
 
 def _draw(probability: NDArray[np.float64], u: float) -> int:

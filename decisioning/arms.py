@@ -19,7 +19,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from decisioning.arbitration import COMMERCIAL_TIER, Field
+from decisioning.arbitration import COMMERCIAL_TIER, Exploration, Field
 from decisioning.decision import Known
 from decisioning.policies import Arm, Unit
 from decisioning.screening import Screened
@@ -78,9 +78,14 @@ def ranked(field: Field, propensity: NDArray[np.float64], arm: str) -> Field:
     return replace(field, priority=np.where(better, propensity, field.priority))
 
 
-def explored(gamma: float, arm: str) -> float:
-    """Exploration in this arm; with gamma 0 inverse-gap weighting is the uniform distribution, exactly."""
-    return 0.0 if arm == "random" else gamma
+def explored(explore: Exploration, arm: str) -> Exploration:
+    """Exploration in this arm; with gamma 0 inverse-gap weighting is the uniform distribution, exactly.
+
+    Where propensity alone ranks, nothing extra goes to the immature: what it costs is told in euros.
+    """
+    if arm == "random":
+        return Exploration.flat(0.0, len(explore.gamma))
+    return replace(explore, budget=0.0) if arm == "propensity-only" else explore
 
 
 def used(reasons: Sequence[dict[str, str]], arm: str, tier: str) -> list[dict[str, str]]:

@@ -19,6 +19,7 @@ _EXAMPLES = {
     "attach": "attach: {issue: grow}",
     "automation": "automation: automatic",
     "basis": "basis: contract",
+    "budget": "budget: 0.05",
     "channel": "channel: web",
     "channels": "channels: [web, agent]",
     "compute": "compute: count",
@@ -45,7 +46,9 @@ _EXAMPLES = {
     "group": "group: tv",
     "half_life_s": "half_life_s: 3600",
     "id": "id: tv-bundle",
+    "immature": "immature: {budget: 0.05, mature_at: 1000}",
     "issue": "issue: grow",
+    "issues": "issues: {retain: {gamma: 400}}",
     "kind": "kind: hardship",
     "level": "level: eligibility",
     "lever": "lever: 1.0",
@@ -138,7 +141,8 @@ def _describe(model: type[BaseModel], error: ErrorDetails, node: Node) -> tuple[
         return f"`{loc[-1]}` is missing", f"add `{_EXAMPLES.get(str(loc[-1])) or f'{loc[-1]}: …'}`"
     if error["type"] == "extra_forbidden":
         return f"unknown key `{cut(str(loc[-1]))}`", hint(str(loc[-1]), keys_at(model, loc[:-1]))
-    name = next((step for step in reversed(node.known_part(loc)) if isinstance(step, str)), "")
+    path = loc[:-2] if loc[-1:] == ("[key]",) else loc  # a key that cannot be is said of the mapping
+    name = next((step for step in reversed(node.known_part(path)) if isinstance(step, str)), "")
     subject, example = f"`{cut(name)}` " if name else "", _EXAMPLES.get(name)
     if error["type"] in _WANTED:
         message = f"{subject}must be {_WANTED[error['type']]}, not {_say(error['input'])}"

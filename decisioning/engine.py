@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decisioning import arms, ethics
-from decisioning.arbitration import NOTHING, Field, Pick, Slot, fill, uniforms
+from decisioning.arbitration import NOTHING, Exploration, Field, Pick, Slot, fill, uniforms
 from decisioning.consent import Permission
 from decisioning.contact import history_of
 from decisioning.decision import Ask, Decision, Known, Scorer, Scores, Shadow, canonical
@@ -68,9 +68,9 @@ def _computed(
     rows = np.flatnonzero(screened.permitted)
     scores = _score(screened, rows, facts, score)
     slots, field = _slots(ask, view), _field(screened, rows, scores, arm)
-    gamma = arms.explored(_gamma(view, rows, scores) if gamma is None else gamma, arm)
+    explore = _exploration(screened, rows, scores) if gamma is None else Exploration.flat(gamma, len(view))
     usual = replace(field, permitted=field.permitted & ~view.held)
-    picks = fill(slots, usual, screened.limits, gamma, uniforms(decision_id))
+    picks = fill(slots, usual, screened.limits, arms.explored(explore, arm), uniforms(decision_id))
     felt = ethics.mood(release, facts, history_of(release, known, now_us), screened.permissions, ask.moment)
     shown = _seal(ethics.apply(felt, picks, slots, view, field, screened.limits), screened)
     beside = _beside(screened, rows, facts, shadow)
@@ -220,19 +220,28 @@ def _field(screened: Screened, rows: NDArray[np.int64], scores: Scores, arm: str
     propensity[rows] = scores.propensity
     field = Field(screened.permitted, screened.view.tier, screened.worth.priority(propensity))
     ranked = arms.ranked(field, propensity, arm)
-    optimism = screened.view.channel.optimism
-    if ranked is not field or scores.upper is None or optimism == 0.0:
+    optimism = screened.view.optimism[rows]
+    if ranked is not field or scores.upper is None or not optimism.any():
         return ranked
     propensity[rows] = np.minimum(scores.propensity + optimism * (scores.upper - scores.propensity), 1.0)
     return replace(field, hope=screened.worth.priority(propensity))
 
 
-def _gamma(view: View, rows: NDArray[np.int64], scores: Scores) -> float:
-    """The channel's; where it grows, times the root of the evidence behind the actions that were scored, each once."""
-    if not view.channel.gamma_grows:
-        return view.channel.gamma
-    evidence = {view.action[row]: found for row, found in zip(rows.tolist(), scores.evidence.tolist(), strict=True)}
-    return view.channel.gamma * sqrt(max(fsum(evidence.values()), 1.0))
+def _exploration(screened: Screened, rows: NDArray[np.int64], scores: Scores) -> Exploration:
+    """The channel's schedules; what grows, times the root of the evidence behind the actions scored, each once."""
+    view, channel = screened.view, screened.view.channel
+    gamma, idle = view.gamma, channel.gamma
+    if channel.gamma_grows or view.grows.any():
+        evidence = {view.action[row]: found for row, found in zip(rows.tolist(), scores.evidence.tolist(), strict=True)}
+        root = sqrt(max(fsum(evidence.values()), 1.0))
+        gamma, idle = np.where(view.grows, gamma * root, gamma), idle * root if channel.gamma_grows else idle
+    immature = np.zeros(len(view), dtype=np.bool_)
+    if channel.immature is None or not screened.profiled:
+        return Exploration(gamma, idle, immature)
+    immature[rows] = scores.evidence < channel.immature.mature_at
+    if scores.transparency is not None:  # where the prior stands in for a score, no evidence is coming
+        immature[rows] &= scores.transparency >= view.floor[rows]
+    return Exploration(gamma, idle, immature, channel.immature.budget)
 
 
 def _seal(picks: Sequence[Pick], screened: Screened) -> list[Pick]:

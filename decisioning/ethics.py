@@ -5,7 +5,7 @@ request takes away it takes like a refusal: the stricter of what is on record an
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -102,13 +102,13 @@ def _seated(
         limits = limits.without(candidate)
     seated: list[Pick] = []
     for placement in dict.fromkeys(s.placement for s in slots):
-        queue = [(c, 1.0) for s, c in helped if s.placement == placement]
+        queue = [Pick(s, c, 1.0) for s, c in helped if s.placement == placement]
         for pick in left:
             if pick.slot.placement == placement and (pick.candidate == NOTHING or limits.room()[pick.candidate]):
-                queue.append((pick.candidate, pick.probability))
+                queue.append(pick)
                 limits = limits if pick.candidate == NOTHING else limits.without(pick.candidate)
         seats = (s for s in slots if s.placement == placement)
-        seated += [Pick(seat, c, p) for seat, (c, p) in zip(seats, queue, strict=False)]
+        seated += [replace(pick, slot=seat) for seat, pick in zip(seats, queue, strict=False)]
     return seated
 
 

@@ -78,6 +78,7 @@ class View:
 
     `rule`: what the country asks of marketing here. `spared`: what sells or lends. `held`: help that only the emotion
     layer lets through. `claims`: per kind and fact that a text needs for it. `floor`: how transparent a model must be.
+    `gamma`, `grows`, `optimism`: the schedules of exploration.
     """
 
     channel: Channel
@@ -106,6 +107,9 @@ class View:
     levered: NDArray[np.int64]
     prior: NDArray[np.float64]
     floor: NDArray[np.int8]
+    gamma: NDArray[np.float64]
+    grows: Mask
+    optimism: NDArray[np.float64]
     group: NDArray[np.int64]
     action: NDArray[np.int64]
 
@@ -228,6 +232,7 @@ def _compile_view(release: Release, channel: Channel) -> View:
     order = {a: n for n, a in enumerate(release.actions)}
     points = catalogue.settings.eur_per_point
     held = {name for rule in catalogue.emotion for name in rule.let_through}
+    schedules = [channel.schedule(a.issue) for a in actions]
     return View(
         channel=channel,
         rule=_country_rule(catalogue, channel),
@@ -255,6 +260,9 @@ def _compile_view(release: Release, channel: Channel) -> View:
         levered=np.asarray([i for i, a in enumerate(actions) if a.lever], dtype=np.int64),
         prior=np.fromiter((catalogue.prior(a) for a in actions), np.float64, k),
         floor=np.fromiter((catalogue.settings.transparency.get(a.issue, 1) for a in actions), np.int8, k),
+        gamma=np.fromiter((gamma for gamma, _, _ in schedules), np.float64, k),
+        grows=np.fromiter((grows for _, grows, _ in schedules), np.bool_, k),
+        optimism=np.fromiter((optimism for _, _, optimism in schedules), np.float64, k),
         group=np.fromiter((groups[a.group] for a in actions), np.int64, k),
         action=np.fromiter((order[a.id] for a in actions), np.int64, k),
     )

@@ -1,19 +1,32 @@
-"""Exploration by what may be true: closed-form probabilities over hopeful priorities, and only where a channel asks."""
+"""Exploration: by what may be true, by issue, and a budget for what too little is known of; only where asked for."""
 
 import math
 
 import numpy as np
 import pytest
+from pydantic_core import from_json
 
-from decisioning.arbitration import COMMERCIAL_TIER, Field, Limits, Slot, fill, inverse_gap, uniforms
+from decisioning.arbitration import COMMERCIAL_TIER, Exploration, Field, Limits, Slot, fill, inverse_gap, uniforms
+from decisioning.catalogue import load, pack
+from decisioning.decision import Ask, Decision, PlacementAsk, Scores
+from decisioning.engine import replay
+from decisioning.errors import ConfigError
+from decisioning.release import Release
+from tests import strategies as world
 
 PRIORITY, HOPE = np.asarray([5.0, 4.0, 1.0]), np.asarray([5.5, 4.2, 6.0])
 FREE = Limits(np.empty((0, 3), dtype=np.int64), ())
 SLOT = [Slot(0, 1, np.ones(3, dtype=np.bool_))]
+WEB = Ask(request_id="r", customer_id="c", channel="web", placements=(PlacementAsk(name="hero"),))
+HELP = frozenset(a.id for a in world.SMALL.actions.values() if a.tier != "commercial")
 
 
-def picked(field: Field, gamma: float, n: int = 200) -> dict[int, float]:
-    return {p.candidate: p.probability for i in range(n) for p in fill(SLOT, field, FREE, gamma, uniforms(str(i)))}
+def picked(field: Field, explore: Exploration, n: int = 200) -> dict[int, float]:
+    return {p.candidate: p.probability for i in range(n) for p in fill(SLOT, field, FREE, explore, uniforms(str(i)))}
+
+
+def flat(gamma: float) -> Exploration:
+    return Exploration.flat(gamma, 3)
 
 
 def field(priority: np.ndarray, hope: np.ndarray | None) -> Field:
@@ -22,18 +35,96 @@ def field(priority: np.ndarray, hope: np.ndarray | None) -> Field:
 
 def test_hope_decides_the_draw_and_its_probability_is_the_closed_form():
     expected = inverse_gap(np.append(HOPE, 0.0), 4.0)
-    found = picked(field(PRIORITY, HOPE), 4.0)
+    found = picked(field(PRIORITY, HOPE), flat(4.0))
     assert found == {c: pytest.approx(expected[c], abs=1e-15) for c in found}
     assert max(found, key=lambda c: found[c]) == 2
 
 
 def test_a_channel_that_never_explores_goes_by_what_is_expected():
-    assert picked(field(PRIORITY, HOPE), math.inf) == {0: 1.0}
+    assert picked(field(PRIORITY, HOPE), flat(math.inf)) == {0: 1.0}
+
+
+def test_an_issue_that_never_explores_goes_by_what_is_expected_beside_one_that_does():
+    own = Exploration(np.asarray([4.0, 4.0, math.inf]), 4.0, np.zeros(3, dtype=np.bool_))
+    expected = inverse_gap(np.asarray([5.5, 4.2, 1.0, 0.0]), np.asarray([4.0, 4.0, math.inf, 4.0]))
+    found = picked(field(PRIORITY, HOPE), own)
+    assert found == {c: pytest.approx(expected[c], abs=1e-15) for c in (0, 1, -1)}
 
 
 def test_what_is_expected_to_lose_is_not_offered_however_high_the_hope():
-    assert 2 not in picked(field(np.asarray([5.0, 4.0, -0.1]), HOPE), 0.5)
+    assert 2 not in picked(field(np.asarray([5.0, 4.0, -0.1]), HOPE), flat(0.5))
 
 
 def test_without_hope_nothing_changes():
-    assert picked(field(PRIORITY, PRIORITY), 4.0) == picked(field(PRIORITY, None), 4.0)
+    assert picked(field(PRIORITY, PRIORITY), flat(4.0)) == picked(field(PRIORITY, None), flat(4.0))
+
+
+def test_the_budget_costs_what_the_usual_choice_is_expected_to_bring_more():
+    young = Exploration(np.full(3, math.inf), math.inf, np.asarray([False, True, True]), 0.1)
+    pick = fill(SLOT, field(PRIORITY, None), FREE, young, uniforms("s"))[0]
+    assert (pick.extra, pick.given_up) == (0.1, pytest.approx(0.1 * (5.0 - (4.0 + 1.0) / 2)))
+    assert picked(field(PRIORITY, None), young) == {0: pytest.approx(0.9), 1: 0.05, 2: 0.05}
+
+
+def small(channel: str) -> Release:
+    """The small catalogue with more said of the channel `web`."""
+    files = {n: t.replace("    optimism: 0.8\n", f"    optimism: 0.8\n{channel}") for n, t in world.SMALL_FILES.items()}
+    assert files != world.SMALL_FILES
+    return Release.from_bytes(pack(files))
+
+
+def decided(release: Release, evidence: float, seed: str = "d-1", **more: object) -> Decision:
+    def score(_: object, candidates: np.ndarray) -> Scores:
+        k = len(candidates)
+        return Scores(np.linspace(0.1, 0.3, k), np.full(k, evidence), ((),) * k, upper=np.linspace(0.2, 0.4, k))
+
+    return world.run(WEB, world.permissive(), release, seed, score=score, paused=HELP, **more)
+
+
+IMMATURE = "    immature: {budget: 0.1, mature_at: 500}\n"
+
+
+def test_the_share_and_its_cost_are_recorded_and_replay():
+    decision = decided(small(IMMATURE), 499.0)
+    pick = decision.record["picks"][0]
+    assert pick["immature"]["share"] == 0.1
+    assert math.isfinite(pick["immature"]["given_up_eur"])
+    record = from_json(decision.to_bytes())
+    assert replay(record, world.permissive(), small(IMMATURE)).to_bytes() == decision.to_bytes()
+
+
+def test_nothing_is_spent_on_what_is_known_nor_in_a_preview_without_exploration():
+    assert "immature" not in decided(small(IMMATURE), 500.0).record["picks"][0]
+    assert "immature" not in decided(small(IMMATURE), 0.0, gamma=math.inf).record["picks"][0]
+    usual = {**decided(small(IMMATURE), 500.0).record, "release": "", "answer": ""}
+    assert usual == {**decided(world.SMALL, 500.0).record, "release": "", "answer": ""}
+
+
+def test_an_issue_with_the_channels_own_schedule_changes_no_bit():
+    same = small("    issues: {grow: {gamma: 9, optimism: 0.8}, retain: {gamma_grows: true}}\n")
+    for n in range(20):
+        one, two = (decided(r, 50.0, f"d-{n}").record for r in (same, world.SMALL))
+        assert one["picks"] == two["picks"]
+
+
+def test_an_issue_that_never_explores_is_shown_only_where_it_is_best():
+    never = small("    issues: {grow: {gamma: .inf}, retain: {gamma: .inf}, nurture: {gamma: .inf}}\n")
+    shown = [decided(never, 1.0, f"d-{n}").record["picks"][0] for n in range(40)]
+    treatments = {p["treatment"] for p in shown}
+    assert len(treatments - {None}) == 1
+    assert None in treatments, "doing nothing goes by the channel's gamma"
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("immature: {budget: 0.3}", "`budget` must be at most 0.2"),
+        ("immature: {mature_at: 100}", "`budget` is missing"),
+        ("issues: {service: {gamma: 5}}", "`issues` cannot be `service`"),
+        ("issues: {grow: {gamma: -1}}", "`gamma` must be at least 0"),
+    ],
+)
+def test_a_mistake_in_what_a_channel_explores_is_told(more: str, said: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        load({"c.yaml": f"channels: [{{id: web, direction: inbound, placements: [hero], {more}}}]"})
+    assert said in str(error.value)

@@ -10,7 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decisioning.arbitration import COMMERCIAL_TIER, NOTHING, Field, Limits, Pick, Slot, fill, inverse_gap, uniforms
+from decisioning.arbitration import (
+    COMMERCIAL_TIER,
+    NOTHING,
+    Exploration,
+    Field,
+    Limits,
+    Pick,
+    Slot,
+    fill,
+    inverse_gap,
+    uniforms,
+)
 from decisioning.decision import Ask, Known
 from tests import strategies as world
 
@@ -31,6 +42,18 @@ def test_probabilities_are_the_closed_form(values: list[float], gamma: float) ->
             assert found[i] == pytest.approx(1 / (k + gamma * (best - values[i]) / best), rel=1e-12)
 
 
+@given(st.lists(st.tuples(st.floats(-50, 1e6), gammas), min_size=1, max_size=30))
+def test_each_gap_is_weighed_by_its_own_gamma(candidates: list[tuple[float, float]]) -> None:
+    values, gamma = np.asarray(candidates).T
+    found, best = inverse_gap(values, gamma), int(values.argmax())
+    assert math.fsum(found) == pytest.approx(1.0, abs=1e-12)
+    for i in set(range(len(values))) - {best}:
+        explored = values[best] > 0 and math.isfinite(gamma[i])
+        gap = (values[best] - values[i]) / values[best] if explored else math.inf
+        expected = 1 / (len(values) + gamma[i] * gap) if explored else 0.0
+        assert found[i] == pytest.approx(expected, rel=1e-12)
+
+
 @given(priorities, st.floats(1, 1e6), st.floats(1e-3, 1e3))
 def test_gamma_has_no_unit(values: list[float], gamma: float, cents: float) -> None:
     array = np.asarray(values)
@@ -41,13 +64,107 @@ def limits(actions: Sequence[int]) -> Limits:
     return Limits(np.asarray([actions], dtype=np.int64), (np.ones(max(actions) + 1, dtype=np.int64),))
 
 
+SLOTS = [Slot(0, 1, np.ones(4, dtype=np.bool_)), Slot(1, 1, np.asarray([True, True, False, True]))]
+"""Two slots for four treatments of three actions: the first two are of one."""
+
+
+def commercial(priority: Sequence[float], hope: Sequence[float] | None = None) -> Field:
+    k = len(priority)
+    told = None if hope is None else np.asarray(hope)
+    return Field(np.ones(k, dtype=np.bool_), np.full(k, COMMERCIAL_TIER, np.int8), np.asarray(priority), told)
+
+
+def slates(field: Field, explore: Exploration, us: tuple[float, ...] = ()) -> dict[tuple[int, ...], float]:
+    """Every slate that can be drawn, and the product of its recorded probabilities: a walk through [0, 1) per slot."""
+    found: dict[tuple[int, ...], float] = {}
+    u = 0.0
+    while u < 1.0 - 1e-12:
+        draws = (*us, u)
+        picks = fill(SLOTS, field, limits([0, 0, 1, 2]), explore, lambda n, d=draws: d[n] if n < len(d) else 0.0)
+        if len(draws) < len(SLOTS):
+            found |= slates(field, explore, draws)
+        else:
+            found[tuple(p.candidate for p in picks)] = math.prod(p.probability for p in picks)
+        u += picks[len(us)].probability
+    return found
+
+
+def by_hand(field: Field, explore: Exploration) -> dict[tuple[int, ...], float]:
+    """The same by the closed form, slot by slot."""
+    found = {}
+    for first, p in chances(field, explore, [0, 1, 2, 3]).items():
+        left = [c for c in (0, 1, 3) if c != first and not (first in (0, 1) and c in (0, 1))]
+        found |= {(first, second): p * q for second, q in chances(field, explore, left).items() if p * q > 0}
+    return found
+
+
+def chances(field: Field, explore: Exploration, open_to: list[int]) -> dict[int, float]:
+    told = [c for c in open_to if field.priority[c] > 0]
+    if not told:
+        return {NOTHING: 1.0}
+    usual = inverse_gap(np.append(field.priority[told], 0.0), np.append(explore.gamma[told], explore.idle))
+    young = [c for c in told if explore.immature[c]]
+    budget = explore.budget if young else 0.0
+    odds = {c: (1 - budget) * p for c, p in zip((*told, NOTHING), usual.tolist(), strict=True)}
+    return {c: p + (budget / len(young) if c in young else 0.0) for c, p in odds.items()}
+
+
+mixtures = st.builds(
+    lambda gamma, idle, immature, budget: Exploration(np.asarray(gamma), idle, np.asarray(immature), budget),
+    st.lists(st.one_of(st.just(math.inf), st.floats(0, 50)), min_size=4, max_size=4),
+    st.one_of(st.just(math.inf), st.floats(0, 50)),
+    st.lists(st.booleans(), min_size=4, max_size=4),
+    st.sampled_from([0.0, 0.05, 0.2]),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(-2, 10).map(lambda v: round(v, 3)), min_size=4, max_size=4), mixtures)
+def test_all_slates_together_have_the_probabilities_of_the_closed_form(worth: list[float], mix: Exploration) -> None:
+    found, expected = slates(commercial(worth), mix), by_hand(commercial(worth), mix)
+    assert math.fsum(found.values()) == pytest.approx(1.0, abs=1e-9)
+    assert found == {slate: pytest.approx(expected[slate], rel=1e-9) for slate in found}
+    assert math.fsum(p for slate, p in expected.items() if slate not in found) < 1e-9
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.floats(-2, 10), min_size=4, max_size=4), mixtures, st.text(max_size=5))
+def test_no_slot_gives_more_than_its_budget_to_the_immature(worth: list[float], mix: Exploration, seed: str) -> None:
+    for pick in fill(SLOTS, commercial(worth), limits([0, 0, 1, 2]), mix, uniforms(seed)):
+        open_to = [c for c in range(4) if worth[c] > 0 and pick.slot.members[c]]
+        assert pick.extra in (0.0, mix.budget)
+        assert pick.extra == 0.0 or mix.immature[open_to].any()
+        assert pick.given_up <= mix.budget * max(0.0, *worth) + 1e-12
+    usual = Exploration(mix.gamma, mix.idle, mix.immature)
+    alone, mixed = (first_slot(commercial(worth), e) for e in (usual, mix))
+    more = {c: mixed.get(c, 0.0) - (1 - mix.budget) * alone.get(c, 0.0) for c in mixed.keys() | alone.keys()}
+    young = {c for c in range(4) if mix.immature[c] and worth[c] > 0}
+    if young:
+        assert math.fsum(more.values()) == pytest.approx(mix.budget, abs=1e-9)
+        assert all(
+            v == pytest.approx(mix.budget / len(young) if c in young else 0.0, abs=1e-9) for c, v in more.items()
+        )
+    else:
+        assert mixed == alone
+
+
+def first_slot(field: Field, explore: Exploration) -> dict[int, float]:
+    """The distribution of one slot, by walking through [0, 1)."""
+    found, u = {}, 0.0
+    while u < 1.0 - 1e-12:
+        pick = fill(SLOTS[:1], field, limits([0, 0, 1, 2]), explore, lambda _, at=u: at)[0]
+        found[pick.candidate] = pick.probability
+        u += pick.probability
+    return found
+
+
 def test_frequencies_of_slates_are_the_product_of_their_probabilities() -> None:
-    """Two slots, four treatments of three actions: every slate's frequency over 40,000 draws, within four errors."""
-    field = Field(np.ones(4, dtype=np.bool_), np.full(4, COMMERCIAL_TIER, np.int8), np.asarray([5.0, 4.0, 4.5, 1.0]))
-    slots = [Slot(0, 1, np.ones(4, dtype=np.bool_)), Slot(1, 1, np.asarray([True, True, False, True]))]
-    n, seen, promised = 40_000, Counter[tuple[int, ...]](), {}
+    """A gamma each and a budget for two of four: every slate's frequency over 20,000 draws, within four errors."""
+    field = commercial([5.0, 4.0, 4.5, 1.0])
+    explore = Exploration(np.asarray([3.0, 1.0, math.inf, 8.0]), 3.0, np.asarray([False, False, True, True]), 0.2)
+    n, seen, promised = 20_000, Counter[tuple[int, ...]](), {}
     for i in range(n):
-        picks = fill(slots, field, limits([0, 0, 1, 2]), 3.0, uniforms(str(i)))
+        picks = fill(SLOTS, field, limits([0, 0, 1, 2]), explore, uniforms(str(i)))
         slate = tuple(p.candidate for p in picks)
         seen[slate] += 1
         promised[slate] = math.prod(p.probability for p in picks)
@@ -61,14 +178,18 @@ def test_tiers_come_before_priority() -> None:
     tiers = np.asarray([2, 1, 0], np.int8)
     field = Field(np.ones(3, dtype=np.bool_), tiers, np.asarray([100.0, 1.0, -5.0]))
     slots = [Slot(0, rank, np.ones(3, dtype=np.bool_)) for rank in (1, 2, 3)]
-    assert [p.candidate for p in fill(slots, field, limits([0, 1, 2]), math.inf, uniforms("s"))] == [2, 1, 0]
+    assert [
+        p.candidate for p in fill(slots, field, limits([0, 1, 2]), Exploration.flat(math.inf, 3), uniforms("s"))
+    ] == [2, 1, 0]
 
 
 @given(st.lists(st.floats(-10, 10, allow_nan=False), min_size=1, max_size=6), gammas, st.text(max_size=5))
 def test_nothing_commercial_below_zero_is_offered(values: list[float], gamma: float, seed: str) -> None:
     k = len(values)
-    field = Field(np.ones(k, dtype=np.bool_), np.full(k, COMMERCIAL_TIER, np.int8), np.asarray(values))
-    picks = fill([Slot(0, 1, np.ones(k, dtype=np.bool_))], field, limits(list(range(k))), gamma, uniforms(seed))
+    explore = Exploration(np.full(k, gamma), gamma, np.ones(k, dtype=np.bool_), 0.2)
+    picks = fill(
+        [Slot(0, 1, np.ones(k, dtype=np.bool_))], commercial(values), limits(list(range(k))), explore, uniforms(seed)
+    )
     chosen = picks[0].candidate
     assert chosen == NOTHING or values[chosen] > 0
 
@@ -76,8 +197,8 @@ def test_nothing_commercial_below_zero_is_offered(values: list[float], gamma: fl
 @pytest.mark.parametrize("order", list(permutations(range(3))))
 def test_the_order_of_candidates_changes_no_choice(order: tuple[int, ...]) -> None:
     values = np.asarray([3.0, 2.0, 1.0])
-    field = Field(np.ones(3, dtype=np.bool_), np.full(3, COMMERCIAL_TIER, np.int8), values[list(order)])
-    pick: Pick = fill([Slot(0, 1, np.ones(3, dtype=np.bool_))], field, limits([0, 1, 2]), math.inf, uniforms("s"))[0]
+    slot, greedy = Slot(0, 1, np.ones(3, dtype=np.bool_)), Exploration.flat(math.inf, 3)
+    pick: Pick = fill([slot], commercial(values[list(order)]), limits([0, 1, 2]), greedy, uniforms("s"))[0]
     assert values[order[pick.candidate]] == 3.0
 
 

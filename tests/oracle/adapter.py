@@ -102,6 +102,7 @@ def _basis(b):
 def _channel(name, c):
     hours = c["quiet"] and {"from": c["quiet"][0], "to": c["quiet"][1]}
     gamma = {} if c["gamma"] is None else {"gamma": c["gamma"]}
+    gamma |= {k: c[k] for k in ("gamma_grows", "optimism", "issues", "immature")}
     plain = {k: c[k] for k in ("direction", "medium", "placements", "human", "purposes")}
     return {"id": name, **plain, **gamma, "quiet_hours": hours}
 
@@ -204,9 +205,11 @@ def decision(of, ask, seed="d"):
     names = [f"{a.id}.{t.id}" for a, t in of.candidates]
 
     def score(_facts, candidates):
-        told = [ask["scores"][names[c]] for c in candidates.tolist()]
-        clear = np.asarray([c for _, c in told], dtype=np.int8)
-        return Scores(np.asarray([p for p, _ in told]), np.ones(len(told)), ((),) * len(told), clear)
+        asked = [names[c] for c in candidates.tolist()]
+        told = np.asarray([ask["scores"][n] for n in asked])
+        evidence = np.asarray([ask["evidence"][n.partition(".")[0]] for n in asked])
+        upper = np.minimum(told[:, 0] * [ask["upper"][n] for n in asked], 1.0)
+        return Scores(told[:, 0], evidence, ((),) * len(asked), told[:, 1].astype(np.int8), upper)
 
     more = {"model": "m", "now_us": ask["now"], "decision_id": seed, "paused": frozenset(ask["paused"])}
     return decide(request(ask), known(ask), of, score, **more)
@@ -223,6 +226,7 @@ def decided(of, ask):
         "arm": answer["arm"],
         "handover": answer["handover"] and answer["handover"]["reason"],
         "placements": {p["name"]: [_offer(o) for o in p["offers"]] for p in answer["placements"]},
+        "chances": [o["probability"] for p in answer["placements"] for o in p["offers"]],
     }
 
 

@@ -234,7 +234,7 @@ class Oracle:
         value = self.eval(amount["rule"]) if "rule" in amount and self.profiled else None
         return amount["typical"] if value is None else value
 
-    def priority(self, action, name):
+    def priority(self, action, name, propensity=None):
         weight = lever = 1.0
         for w in action["weights"]:
             if (self.profiled or not personal(w["when"], self.world)) and self.eval(w["when"]) is True:
@@ -245,7 +245,8 @@ class Oracle:
         if self.arm == "no-levers" and action["tier"] == "commercial":
             lever = 1.0
         value, cost = self.amount(action["value"]), self.amount(action["cost"])
-        return (self.propensity(action, name) * value - cost) * weight * lever
+        likely = self.propensity(action, name) if propensity is None else propensity
+        return (likely * value - cost) * weight * lever
 
 
 def nothing(value):

@@ -1,10 +1,11 @@
-"""The second half of the oracle: who is shown where, once it is known who may be; greedy, so that it can be said."""
+"""The second half of the oracle: who is shown where, once it is known who may be, and how likely that was."""
 
+from tests.oracle.chance import Chance, draw
 from tests.oracle.oracle import SELLS, TIERS, Oracle
 
 
 def decide(world, ask):
-    """What a decision has to be, as a dict; `placements` holds offers only where nothing is left to chance."""
+    """What a decision has to be, as a dict; its draws follow from its id, which is `d`."""
     of = Oracle(world, ask)
     wanted = [name for name, _ in ask["placements"]]
     here = {n: c for n, c in world["candidates"].items() if c[1]["channel"] == ask["channel"]}
@@ -19,9 +20,9 @@ def decide(world, ask):
         "arm": of.arm,
         "handover": handover,
     }
-    if of.channel["gamma"] is not None or of.arm == "random":
-        return said
-    return {**said, "placements": shown(Slate(of, passed), silence, helping, tone)}
+    slate = Slate(of, passed)
+    offers = shown(slate, silence, helping, tone)
+    return {**said, "placements": offers, "chances": [slate.chance[o[0]] for told in offers.values() for o in told]}
 
 
 def mood(of):
@@ -44,7 +45,7 @@ class Slate:
     """The candidates that passed, what each is worth, and what was taken so far."""
 
     def __init__(self, of, passed):
-        self.of, self.passed, self.taken = of, passed, []
+        self.of, self.passed, self.taken, self.chance = of, passed, [], {}
         self.worth = {n: of.priority(a, n) for n, (a, _) in passed.items()}
         self.score = {n: of.propensity(a, n) for n, (a, _) in passed.items()}
         self.rank = dict(self.worth)
@@ -71,23 +72,35 @@ class Slate:
                 return False
         return True
 
-    def best(self, names):
-        """By tier, then priority, then id; nothing commercial that is worth nothing."""
+    def pick(self, names, slot):
+        """By tier, then by chance or priority, then id; nothing commercial that is worth nothing."""
         open_to = [n for n in names if self.passed[n][0]["tier"] != "commercial" or self.rank[n] > 0]
-        return min(open_to, key=self.order, default=None)
+        best = min(open_to, key=self.order, default=None)
+        if best is None or self.passed[best][0]["tier"] != "commercial":
+            self.chance[best] = 1.0
+            return best
+        odds, drawn, below = Chance(self, sorted(open_to)).mixed(), draw(slot), 0.0
+        for name, p in odds.items():
+            below += p
+            if drawn < below:
+                self.chance[name] = p
+                return name
+        raise AssertionError("chances that do not add up to one")
 
     def order(self, name):
         return TIERS.index(self.passed[name][0]["tier"]), -self.rank[name], name
 
     def filled(self, usual):
         """Placement -> what its slots got, from the first; None where one was left empty, which ends it."""
-        picks = {}
+        picks, first = {}, 0
         for place, limit in self.of.ask["placements"]:
             picks[place] = []
             while len(picks[place]) < limit and None not in picks[place]:
-                pick = self.best([n for n in usual if place in self.passed[n][1]["placements"] and self.fits(n)])
+                open_to = [n for n in usual if place in self.passed[n][1]["placements"] and self.fits(n)]
+                pick = self.pick(open_to, first + len(picks[place]))
                 picks[place].append(pick)
                 self.taken += [pick] if pick else []
+            first += limit
         return picks
 
 
@@ -111,6 +124,7 @@ def shown(slate, silence, helping, tone):
         if place is not None and slate.fits(name):
             first[place].append(name)
             slate.taken.append(name)
+            slate.chance[name] = 1.0
     for place, limit in slate.of.ask["placements"] if slate.taken else ():
         for name in picks[place]:
             if name is None or slate.fits(name):

@@ -22,21 +22,12 @@ def differences(seed, asks, seen, **size):
     for n in range(asks):
         ask = worlds.ask(world, random)
         should, does = slate.decide(world, ask), adapter.decided(release, ask)
-        chance = "placements" not in should
-        if chance:
-            wrong = unlikely(world, should, does.pop("placements"))
-        if (chance and wrong) or should != does:
-            yield seed, n, {k: (should[k], does.get(k)) for k in should if should[k] != does.get(k)}
-        seen.update(kinds(should))
-
-
-def unlikely(world, should, placements):
-    """Whether chance chose what was not permitted, or put what sells before what helps."""
-    for offers in placements.values():
-        tiers = [("mandatory", "service", "commercial").index(o[1]) for o in offers]
-        if any(o[0] not in should["permitted"] for o in offers) or (tiers != sorted(tiers) and not world["emotion"]):
-            return True
-    return False
+        chances = should.pop("chances"), does.pop("chances")
+        if should != does:
+            yield seed, n, {k: (should[k], does[k]) for k in should if should[k] != does[k]}
+        elif chances[0] != pytest.approx(chances[1], rel=1e-12):
+            yield seed, n, {"chances": chances}
+        seen.update((*kinds(should), *("chance" for p in chances[0] if p < 1.0)))
 
 
 def kinds(should):
@@ -44,7 +35,7 @@ def kinds(should):
     for gate in should["withheld"].values():
         yield gate if gate in KINDS else gate.partition(":")[0]
     yield from (f"arm={should['arm']}", f"handover={should['handover'] is not None}")
-    yield "offers" if any(should.get("placements", {}).values()) else "silence"
+    yield "offers" if any(should["placements"].values()) else "silence"
     yield from ("soft opt-in" for cites in should["permitted"].values() if "basis:soft" in cites.values())
     yield from ("cites " + c.partition(":")[0] for cites in should["permitted"].values() for c in cites.values())
 
@@ -69,6 +60,7 @@ def test_twenty_thousand_small_decisions_are_what_the_oracle_says():
         "arm=no-levers",
     }
     assert seen["offers"] > 3000
+    assert seen["chance"] > 500
 
 
 def test_a_thousand_decisions_of_full_size_are_what_the_oracle_says():

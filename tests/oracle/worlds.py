@@ -103,20 +103,45 @@ def world(seed, actions=4, policies=5, plain=False):
     made["bases"] = _bases(random, rules)
     _judge(random, rules, made, policies)
     made["caps"] = [cap(random, n, names) for n in random.sample(("c", "c-1", "c1", "d"), random.randint(1, 4))]
+    _explore(Random(f"explore/{seed}"), made)
     made["emotion"] = [_emotion(random, n, made) for n in random.sample(("e", "e-1"), random.randint(0, 2))]
     return made
 
 
 def _channels(random):
-    def gamma():
-        return random.choice((None, None, None, 20.0))
-
     web = {"direction": "inbound", "medium": None, "placements": ["hero", "side"], "human": False, "quiet": None}
     quiet = random.choice((["21:00", "08:00"], ["02:00", "03:00"], ["09:30", "17:00"], None))
     mail = {"direction": "outbound", "medium": random.choice(("email", "post")), "placements": ["mail"], "human": False}
     call = {"direction": "outbound", "medium": "phone", "placements": ["talk"], "human": True}
     found = {"web": web, "mail": {**mail, "quiet": quiet}, "call": {**call, "quiet": random.choice((quiet, None))}}
-    return {n: {**c, "purposes": random.choice(([], [], [], ["sharing"])), "gamma": gamma()} for n, c in found.items()}
+    return {n: {**c, "purposes": random.choice(([], [], [], ["sharing"]))} for n, c in found.items()}
+
+
+def _explore(random, made):
+    """What is left to chance, and what is known of each action; drawn apart from the rest."""
+    for channel in made["channels"].values():
+        gamma = random.choice((None, 2.0, 20.0))
+        share, rows = (0.15, 1000.0) if gamma else (0.05, 90.0)
+        channel |= {
+            "gamma": gamma,
+            "gamma_grows": random.random() < 0.3,
+            "optimism": random.choice((0.0, 0.0, 1.5)),
+            "issues": {
+                i: _schedule(random) for i in random.sample(("grow", "retain", "nurture"), random.randint(0, 2))
+            },
+            "immature": {"budget": share, "mature_at": rows} if random.random() < 0.4 else None,
+        }
+    made["evidence"] = {a: random.choice((0.0, 1.0, 90.0, 999.0, 1000.0)) for a in made["actions"]}
+    made["upper"] = {c: random.choice((1.0, 1.2, 3.0)) for c in made["candidates"]}
+
+
+def _schedule(random):
+    own = {
+        "gamma": random.choice((0.0, 3.0)),
+        "optimism": random.choice((0.0, 2.0)),
+        "gamma_grows": random.random() < 0.5,
+    }
+    return {k: v for k, v in own.items() if random.random() < 0.7}
 
 
 def _action(random, name, rules):
@@ -276,6 +301,8 @@ def ask(made, random):
         "paused": [random.choice(list(made["actions"]))] if random.random() < 0.1 else [],
         "platform": {random.choice(PURPOSES): random.random() < 0.5} if random.random() < 0.1 else {},
         "scores": _scores(random, made),
+        "evidence": made["evidence"],
+        "upper": made["upper"],
     }
 
 

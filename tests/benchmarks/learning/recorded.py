@@ -4,11 +4,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from decisioning.arbitration import COMMERCIAL_TIER, Field, Limits, Slot, fill, uniforms
+from decisioning.arbitration import COMMERCIAL_TIER, Exploration, Field, Limits, Slot, fill, uniforms
 from tests.benchmarks.learning.parts import Figures, Line, Part, Run
 
 DECISIONS, SHARDS, ACTIONS = 1_000_000, 20, 12
 SLOTS = [Slot(0, rank, np.ones(ACTIONS, dtype=np.bool_)) for rank in (1, 2)]
+EXPLORE = Exploration(np.linspace(2.0, 60.0, ACTIONS), 20.0, np.arange(ACTIONS) % 4 == 0, 0.1)
+"""Every candidate its own gamma, and a tenth of each slot for the three of which little is known."""
 ONCE = Limits(np.arange(ACTIONS, dtype=np.int64)[None], (np.ones(ACTIONS, dtype=np.int64),))
 
 
@@ -19,7 +21,7 @@ def decide_many(shard: int) -> Figures:
     for i in range(n):
         priority = rng.gamma(1.0, 10.0, ACTIONS)
         field = Field(np.ones(ACTIONS, dtype=np.bool_), np.full(ACTIONS, COMMERCIAL_TIER, dtype=np.int8), priority)
-        picks = fill(SLOTS, field, ONCE, 20.0, uniforms(f"{shard}/{i}"))
+        picks = fill(SLOTS, field, ONCE, EXPLORE, uniforms(f"{shard}/{i}"))
         missing += sum(not 0.0 < p.probability <= 1.0 for p in picks)
         weights[i] = _weight([(p.candidate, p.probability) for p in picks])
     return {"n": n, "sum": float(weights.sum()), "squares": float((weights**2).sum()), "missing": missing}
