@@ -1,0 +1,80 @@
+"""Tuning keeps to its time, gives the same again, and is used only where rows that no trial saw say that it helps."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.training.logs import random_log
+from training.frame import TrainingSet
+from training.propensity import Recipe
+from training.trees import Growth
+from training.tuning import tune
+
+BASE = Recipe(growth=None, rounds=1, forget=False)
+
+
+def log_of_treatments(effect: float, at_last: float, n: int = 1_500, seed: int = 0) -> TrainingSet:
+    """Two treatments that differ by `effect` in logit, and in the last fifth of time by `at_last`; else noise."""
+    rng = np.random.default_rng([seed, 3])
+    log = random_log(n, seed=seed)
+    differ = np.where(log.at_us < 0.8 * n, effect, at_last)
+    treatment = rng.integers(0, 2, n)
+    label = rng.random(n) < 1.0 / (1.0 + np.exp(1.0 - differ * (treatment - 0.5)))
+    order = rng.permutation(n)  # tuning goes by time, not by place
+    return replace(log, treatment=treatment, label=label).take(order)
+
+
+def test_settings_that_help_are_used() -> None:
+    shrunk = replace(BASE, treatment_precision=1_000.0)
+    found = tune(log_of_treatments(4.0, 4.0), shrunk, trials=6)
+    assert found.used
+    assert found.recipe.treatment_precision <= 100.0
+    assert found.gain is not None
+    assert found.gain.value > 0
+    assert found.trials[0]["treatment_precision"] == 1_000.0
+    assert min(t["loss"] for t in found.trials) < found.trials[0]["loss"]
+
+
+def test_what_only_looked_better_is_not_used() -> None:
+    """The same log up to the last fifth, where the difference between treatments is the other way round."""
+    shrunk = replace(BASE, treatment_precision=1_000.0)
+    found = tune(log_of_treatments(4.0, -4.0), shrunk, trials=6)
+    assert min(t["loss"] for t in found.trials) < found.trials[0]["loss"]
+    assert not found.used
+    assert found.recipe == shrunk
+    assert found.gain is not None
+    assert found.gain.value < 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_never_worse_than_the_default_on_rows_that_no_trial_saw(seed: int) -> None:
+    found = tune(log_of_treatments(0.3, 0.3, n=800, seed=seed), replace(BASE, seed=seed), trials=5)
+    assert found.used == (found.recipe != replace(BASE, seed=seed))
+    assert not found.used or (found.gain is not None and found.gain.value > 0)
+
+
+def test_the_same_log_seed_and_trials_give_the_same() -> None:
+    log, recipe = random_log(500, n_actions=1), replace(BASE, growth=Growth(folds=2, max_trees=5, threads=1))
+    one, two = (tune(log, recipe, trials=3) for _ in range(2))
+    assert (one.recipe, one.trials, one.gain) == (two.recipe, two.trials, two.gain)
+    assert len(one.trials) == 3
+    assert {"learning_rate", "most_leaves", "min_rows_in_leaf", "lambda_l2"} < one.trials[0].keys()
+    other = tune(log, replace(recipe, seed=1), trials=3)
+    assert other.trials[1:] != one.trials[1:]
+
+
+def test_it_keeps_to_its_time() -> None:
+    log = random_log(1_500)
+    one = tune(log, BASE, seconds=0.0)
+    assert len(one.trials) == 1
+    assert not one.used
+    more = tune(log, BASE, seconds=0.6)
+    assert len(more.trials) > 1
+    assert more.took_s <= 0.6 + one.took_s + 0.4, "the time, a trial, and what a busy machine adds"
+
+
+def test_too_little_is_said_and_changes_nothing() -> None:
+    found = tune(random_log(60), BASE, trials=5)
+    assert (found.recipe, found.used, found.trials) == (BASE, False, ())
+    assert "too little to tune on" in found.why
