@@ -102,7 +102,8 @@ class Settings(Strict):
     `eu`, or one declared under `country_rules`). `gpc`: the purposes that a Global Privacy Control takes away.
     `age_feature`: years, or a bool that says adult; who is not known to be `adult_age` is not profiled. `transparency`:
     per issue, what a model must be at least, from 1 (opaque) to 5 (transparent). `ai_disclosure`: locale -> what is
-    said where a machine speaks, in place of our own words.
+    said where a machine speaks, in place of our own words. `ranking`: whether what sells is ranked by how likely its
+    outcome is, or by how much likelier showing it makes it, where the model knows.
     """
 
     eur_per_point: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.01
@@ -119,6 +120,7 @@ class Settings(Strict):
     adult_age: int = Field(default=18, ge=13, le=130)
     transparency: dict[Issue, Annotated[int, Field(ge=1, le=5)]] = Field(default_factory=dict)
     ai_disclosure: dict[Locale, Text] = Field(default_factory=dict)
+    ranking: Literal["propensity", "uplift"] = "propensity"
 
 
 class Purpose(Strict):

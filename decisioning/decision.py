@@ -96,7 +96,8 @@ class Scores:
     """Propensities (n,) in [0, 1], the rows behind each (n,), and the names of the features that moved each most.
 
     `transparency`: int8 (n,), how well each can be followed, from 1 (opaque) to 5; who does not say is opaque.
-    `upper`: where a propensity's interval of one standard deviation ends, (n,); None: nobody knows.
+    `upper`: where a propensity's interval of one standard deviation ends, (n,); None: nobody knows. `uplift`: what
+    showing each adds to its propensity, (n,), NaN where nobody knows; None: it does not rank.
     """
 
     propensity: NDArray[np.float64]
@@ -104,6 +105,14 @@ class Scores:
     factors: tuple[tuple[str, ...], ...]
     transparency: NDArray[np.int8] | None = None
     upper: NDArray[np.float64] | None = None
+    uplift: NDArray[np.float64] | None = None
+
+    @property
+    def ranking(self) -> NDArray[np.float64]:
+        """What priority is made of, (n,): uplift where it ranks and is known, else propensity."""
+        if self.uplift is None:
+            return self.propensity
+        return np.where(np.isnan(self.uplift), self.propensity, self.uplift)
 
 
 Scorer = Callable[[Facts, NDArray[np.int64]], Scores]

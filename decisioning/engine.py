@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decisioning import arms, ethics
-from decisioning.arbitration import NOTHING, Exploration, Field, Pick, Slot, fill, uniforms
+from decisioning.arbitration import COMMERCIAL_TIER, NOTHING, Exploration, Field, Pick, Slot, fill, uniforms
 from decisioning.consent import Permission
 from decisioning.contact import history_of
 from decisioning.decision import Ask, Decision, Known, Scorer, Scores, Shadow, canonical
@@ -66,7 +66,7 @@ def _computed(
     arm = arms.NBA if gamma is not None else _arm(release, known, now_us)
     screened = arms.weighed(_screened(ask, known, release, facts, now_us, paused, arm), arm)
     rows = np.flatnonzero(screened.permitted)
-    scores = _score(screened, rows, facts, score)
+    scores = _ranked(_score(screened, rows, facts, score), release, view, rows, arm)
     slots, field = _slots(ask, view), _field(screened, rows, scores, arm)
     explore = _exploration(screened, rows, scores) if gamma is None else Exploration.flat(gamma, len(view))
     usual = replace(field, permitted=field.permitted & ~view.held)
@@ -196,7 +196,17 @@ def _transparent(scores: Scores, view: View, rows: NDArray[np.int64]) -> Scores:
         tuple(() if hidden else names for hidden, names in zip(opaque.tolist(), scores.factors, strict=True)),
         stated,
         upper,
+        None if scores.uplift is None else np.where(opaque, np.nan, scores.uplift),
     )
+
+
+def _ranked(scores: Scores, release: Release, view: View, rows: NDArray[np.int64], arm: str) -> Scores:
+    """The scores, with uplift where that ranks: what sells, if `settings.ranking` says so, but in `propensity-only`."""
+    if scores.uplift is None or release.catalogue.settings.ranking != "uplift" or arm == "propensity-only":
+        return replace(scores, uplift=None)
+    if not np.all(np.abs(np.nan_to_num(scores.uplift)) <= 1.0):
+        raise SealBroken("the model gave an uplift outside [-1, 1]; nothing was decided")
+    return replace(scores, uplift=np.where(view.tier[rows] == COMMERCIAL_TIER, scores.uplift, np.nan))
 
 
 def _beside(screened: Screened, rows: NDArray[np.int64], facts: Facts, shadow: Shadow | None) -> dict[str, Any] | None:
@@ -216,15 +226,15 @@ def _slots(ask: Ask, view: View) -> list[Slot]:
 
 
 def _field(screened: Screened, rows: NDArray[np.int64], scores: Scores, arm: str) -> Field:
-    propensity = np.zeros(len(screened.view))
-    propensity[rows] = scores.propensity
-    field = Field(screened.permitted, screened.view.tier, screened.worth.priority(propensity))
-    ranked = arms.ranked(field, propensity, arm)
+    likely = np.zeros(len(screened.view))
+    likely[rows] = scores.ranking
+    field = Field(screened.permitted, screened.view.tier, screened.worth.priority(likely))
+    ranked = arms.ranked(field, likely, arm)
     optimism = screened.view.optimism[rows]
     if ranked is not field or scores.upper is None or not optimism.any():
         return ranked
-    propensity[rows] = np.minimum(scores.propensity + optimism * (scores.upper - scores.propensity), 1.0)
-    return replace(field, hope=screened.worth.priority(propensity))
+    likely[rows] = np.minimum(scores.ranking + optimism * (scores.upper - scores.propensity), 1.0)
+    return replace(field, hope=screened.worth.priority(likely))
 
 
 def _exploration(screened: Screened, rows: NDArray[np.int64], scores: Scores) -> Exploration:
@@ -310,6 +320,7 @@ def recorded_scorer(record: dict[str, Any]) -> Scorer:
             tuple(factors.get(int(c), ()) for c in candidates),
             np.asarray([recorded["transparency"][i] for i in n], dtype=np.int8) if "transparency" in recorded else None,
             np.asarray([recorded["upper"][i] for i in n], dtype=np.float64) if "upper" in recorded else None,
+            np.asarray([recorded["uplift"][i] for i in n], dtype=np.float64) if "uplift" in recorded else None,
         )
 
     return score

@@ -20,6 +20,7 @@ _SAID = {
         "value.expected": "Expected value {0} euro after costs.",
         "propensity.prior": "Usual response to this action; nothing personal was computed.",
         "propensity": "{0} counts for how likely this is to suit.",
+        "uplift": "Being told of it makes it {0} percentage points likelier.",
         "context": "It fits what is happening now ({0}).",
         "lever": "The business weighs this action {0}.",
         "asserted": "{0} was stated by {1}, not measured.",
@@ -30,6 +31,7 @@ _SAID = {
         "value.expected": "Verwachte waarde {0} euro na kosten.",
         "propensity.prior": "Gebruikelijke respons op deze actie; er is niets persoonlijks berekend.",
         "propensity": "{0} telt mee voor hoe goed dit past.",
+        "uplift": "Erop gewezen worden maakt het {0} procentpunt waarschijnlijker.",
         "context": "Het past bij wat er nu gebeurt ({0}).",
         "lever": "Het bedrijf weegt deze actie met {0}.",
         "asserted": "{0} is opgegeven door {1}, niet gemeten.",
@@ -76,9 +78,11 @@ def _codes(
     view, worth = screened.view, screened.worth
     tier = view.actions[i].tier
     weight, lever = float(worth.weight[i]), float(worth.lever[i])
-    euros = float(np.multiply(scores.propensity[row], worth.value_eur[i]) - worth.cost_eur[i])
+    euros = float(np.multiply(scores.ranking[row], worth.value_eur[i]) - worth.cost_eur[i])
     if tier != "commercial":
         yield f"tier.{tier}", f"tier.{tier}", ()
+    if scores.uplift is not None and not np.isnan(scores.uplift[row]):
+        yield "uplift", "uplift", (100.0 * float(scores.uplift[row]),)
     if worth.value_eur[i] * weight * lever != 0.0:
         yield from _of_propensity(scores.factors[row] if screened.profiled else None, features)
     if weight != 1.0 and euros * lever != 0.0:

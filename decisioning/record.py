@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,11 @@ class Run:
         stated = self.scores.transparency
         opaque = stated is not None and bool((stated < self.screened.view.floor[self.rows]).any())
         return list(dict.fromkeys((*self.known.degraded, *(("transparency",) if opaque else ()))))
+
+    def uplift_of(self, row: int) -> dict[str, float]:
+        """Of a row of the scores, by name; empty where it did not rank."""
+        found = None if self.scores.uplift is None else _told(float(self.scores.uplift[row]))
+        return {} if found is None else {"uplift": found}
 
     @property
     def served_by(self) -> str:
@@ -104,8 +110,13 @@ def _scores(run: Run, chosen: Sequence[Pick]) -> dict[str, Any]:
         "evidence": run.scores.evidence.tolist(),
         "factors": {str(c): list(names) for i, c, names in factors if i in shown},
         **({} if run.scores.upper is None else {"upper": run.scores.upper.tolist()}),
+        **({} if run.scores.uplift is None else {"uplift": [_told(u) for u in run.scores.uplift.tolist()]}),
         **({} if run.scores.transparency is None else {"transparency": run.scores.transparency.tolist()}),
     }
+
+
+def _told(number: float) -> float | None:
+    return None if isnan(number) else number
 
 
 def _pick(run: Run, pick: Pick) -> dict[str, Any]:
@@ -133,10 +144,11 @@ def _offer(run: Run, pick: Pick, n: int) -> dict[str, Any]:
         "tier": action.tier,
         "rank": pick.slot.rank,
         "propensity": float(propensity[row]),
+        **run.uplift_of(row),
         "confidence": _confidence(float(run.scores.evidence[row])),
         "value_eur": round(float(worth.value_eur[i]), 2),
         "price_eur": action.price_eur,
-        "priority": worth.priority_of(i, float(propensity[row])),
+        "priority": worth.priority_of(i, float(run.scores.ranking[row])),
         "probability": pick.probability,
         "tone": tone,
         "automation": action.by_whom,

@@ -114,7 +114,8 @@ def _candidates(run: Run, body: dict[str, Any]) -> list[dict[str, Any]]:
                 "cost_eur": float(worth.cost_eur[i]),
                 "context_weight": float(worth.weight[i]),
                 "lever": float(worth.lever[i]),
-                "priority": worth.priority_of(i, propensity),
+                **run.uplift_of(row),
+                "priority": worth.priority_of(i, float(run.scores.ranking[row])),
                 "chosen": name in picked,
                 "probability": picked.get(name),
             }
