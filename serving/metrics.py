@@ -21,6 +21,9 @@ class Metrics:
         self.failed = self._counter("brain_decisions_failed", "Requests answered with a fallback")
         self.decisions = self._counter("brain_decisions", "Decisions committed", "arm", "model")
         self.offers = self._counter("brain_offers", "Offers decided, by issue; `none` is an empty placement", "issue")
+        self.explored = self._counter(
+            "brain_immature_share", "Probability of slots given to what is immature, of its budget", "channel"
+        )
         self.empty = self._counter("brain_placements_empty", "Placements left empty, by reason", "reason")
         self.withheld = self._counter("brain_candidates_withheld", "Candidates stopped, by the first gate", "gate")
         self.degraded = self._counter("brain_decisions_degraded", "Decisions made without something", "what")
@@ -40,6 +43,9 @@ class Metrics:
             if placement["empty_reason"] is not None:
                 self.offers.labels(NOTHING).inc()
                 self.empty.labels(placement["empty_reason"]).inc()
+        for pick in decision.record["picks"]:
+            if "immature" in pick:
+                self.explored.labels(decision.record["request"]["channel"]).inc(pick["immature"]["share"])
         for gate, n in decision.gates.items():
             self.withheld.labels(gate).inc(n)
         for what in answer["degraded"]:

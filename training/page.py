@@ -19,6 +19,7 @@ _TITLES = {
     "under_served": "Customers for whom nothing is likely",
     "annoyed": "What annoys: complaints and opt-outs",
     "empty": "Why slots stay empty",
+    "exploration": "What exploring the little known cost in four weeks",
     "fairness": "How groups fare",
 }
 _STYLE = (

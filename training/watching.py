@@ -12,6 +12,7 @@ from decisioning.release import Release
 from decisioning.schema import Feature
 from features.decisions.log import DecisionLog
 from training.evaluation.metrics import calibration_table, wilson
+from training.exploring import spent
 from training.frame import Floats
 from training.lift import lift, mismatched
 from training.trials import fairness
@@ -81,6 +82,7 @@ def watch(log: DecisionLog, release: Release, now_us: int) -> dict[str, Any]:
         "under_served": _under_served(ask, release),
         "annoyed": [{**row, **_rate(row["annoyed"], row["reached"])} for row in ask(_ANNOYS)],
         "empty": ask(_EMPTY),
+        "exploration": spent(log, release, since_us),
         "fairness": [asdict(g) for g in fairness(log, release, now_us)],
     }
 

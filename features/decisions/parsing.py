@@ -32,7 +32,12 @@ _DECISION = {
     "shadow": {"model": "VARCHAR"},
     "scores": {"propensity": ["DOUBLE"]},
     "request": {"channel": "VARCHAR"},
-    "picks": [{"placement": "VARCHAR", "rank": "INTEGER", "treatment": "VARCHAR", "probability": "DOUBLE"}],
+    "picks": [
+        {
+            **{"placement": "VARCHAR", "rank": "INTEGER", "treatment": "VARCHAR", "probability": "DOUBLE"},
+            "immature": {"share": "DOUBLE", "given_up_eur": "DOUBLE"},
+        }
+    ],
     "contacts": [dict.fromkeys(("offer_id", "action", "treatment", "group", "issue", "counts_on"), "VARCHAR")],
     "answer": {
         "arm": "VARCHAR",
@@ -73,7 +78,8 @@ SELECT seq AS _seq, stream AS _stream, decision_id AS _decision,
   coalesce(contact."group", '{nothing}') AS _group, coalesce(contact.issue, '{nothing}') AS _issue,
   request.channel AS _channel, pick.placement AS _placement, coalesce(pick.rank, 1) AS _rank, answer.arm AS _arm,
   answer.model AS _model, model AS _assigned, shadow.model AS _shadow, release AS _release,
-  pick.probability AS _probability, list_max(scores.propensity) AS _best, offer.propensity AS _propensity,
+  pick.probability AS _probability, pick.immature.share AS _extra, pick.immature.given_up_eur AS _given_up_eur,
+  list_max(scores.propensity) AS _best, offer.propensity AS _propensity,
   offer.priority AS _priority, offer.value_eur AS _worth_eur,
   coalesce(contact.counts_on, 'decided') AS _counts_on,
   CASE WHEN contact IS NULL THEN place.empty_reason END AS _empty_reason, CAST(NULL AS VARCHAR[]) AS _told
@@ -87,6 +93,7 @@ SELECT seq AS _seq, stream AS _stream, NULL AS _decision, coalesce(observation_i
   coalesce(regexp_extract(treatment, '[^.]*$'), '') AS _treatment, coalesce("group", '{nothing}') AS _group,
   coalesce(issue, '{nothing}') AS _issue, channel AS _channel, '' AS _placement, 1 AS _rank, 'imported' AS _arm,
   'imported' AS _model, 'imported' AS _assigned, NULL AS _shadow, NULL AS _release, probability AS _probability,
+  NULL::DOUBLE AS _extra, NULL::DOUBLE AS _given_up_eur,
   NULL::DOUBLE AS _best, NULL::DOUBLE AS _propensity, NULL::DOUBLE AS _priority, NULL::DOUBLE AS _worth_eur,
   'decided' AS _counts_on, NULL AS _empty_reason, told AS _told
 FROM told WHERE scope IS DISTINCT FROM 'account'

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from serving.metrics import Metrics
 from serving.runtime import Brain
 from tests.serving.workspaces import Client, ask, offers, small_workspace, welcome
+from tests.training.test_exploring import BUDGET, decided
 
 
 def counted(metrics: Metrics, name: str) -> dict[str, float]:
@@ -47,3 +49,10 @@ def test_counts_are_kept_in_memory_and_not_in_files_somewhere() -> None:
     from prometheus_client import values
 
     assert values.ValueClass is values.MutexValue
+
+
+def test_what_is_given_to_the_immature_is_counted_by_channel() -> None:
+    metrics = Metrics()
+    for n in range(6):
+        metrics.decided(decided(n))
+    assert counted(metrics, "brain_immature_share") == {"web": pytest.approx(3 * BUDGET)}
