@@ -87,6 +87,10 @@ Content = dict[Locale, dict[FeatureName, Text]]
 """Locale -> field (`title`) -> text with `{feature}` placeholders; `{{` and `}}` are literal braces."""
 
 
+Monotone = dict[FeatureName, Literal["up", "down"]]
+"""Feature -> whether more of it never makes the positive outcome less likely (up), or never more (down)."""
+
+
 class Priors(Strict):
     """Propensities for actions that state none: of their group, else of their issue, else `default`."""
 
@@ -119,6 +123,7 @@ class Settings(Strict):
     age_feature: FeatureName | None = None
     adult_age: int = Field(default=18, ge=13, le=130)
     transparency: dict[Issue, Annotated[int, Field(ge=1, le=5)]] = Field(default_factory=dict)
+    monotone: dict[Issue, Monotone] = Field(default_factory=dict)
     ai_disclosure: dict[Locale, Text] = Field(default_factory=dict)
     ranking: Literal["propensity", "uplift"] = "propensity"
 
@@ -322,7 +327,9 @@ class Action(Strict):
     """What could be done for a customer. In force within [starts_at, ends_at).
 
     `credit`: it lends money. `significant`: it decides something of weight for the customer (GDPR, Art. 22); without a
-    `basis` of the catalogue and the routes for `review` and `contest` only a person may do it.
+    `basis` of the catalogue and the routes for `review` and `contest` only a person may do it. `supersedes`: the
+    action, perhaps gone, whose evidence its model starts from. `frozen`: why its model stays as the champion has it.
+    `monotone`: which way the propensity may go with a feature.
     """
 
     id: Id
@@ -348,6 +355,8 @@ class Action(Strict):
     outcomes: Outcomes = Outcomes()
     suppress: tuple[Suppression, ...] = ()
     supersedes: Id | None = None
+    frozen: Text | None = None
+    monotone: Monotone = Field(default_factory=dict)
     treatments: tuple[Treatment, ...] = ()
     description: str = ""
 

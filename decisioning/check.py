@@ -12,6 +12,7 @@ from decisioning.actions import MARKETING, PROFILING
 from decisioning.check_actions import action_problems
 from decisioning.check_ethics import ethics_problems
 from decisioning.check_flags import flag_problems
+from decisioning.check_models import model_problems
 from decisioning.check_policies import policy_problems
 from decisioning.check_references import twice, unknown
 from decisioning.check_rules import rule_problems
@@ -37,6 +38,7 @@ def check(draft: Draft, environment: Environment = "dev") -> Iterator[Problem]:
     yield from _bases(draft)
     yield from _channels(draft)
     yield from action_problems(draft)
+    yield from model_problems(draft)
     yield from policy_problems(draft)
     yield from rule_problems(draft)
     yield from ethics_problems(draft)

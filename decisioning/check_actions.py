@@ -100,10 +100,7 @@ def _outcomes(item: Item[Action]) -> Iterator[Problem]:
 
 
 def _references(item: Item[Action], draft: Draft) -> Iterator[Problem]:
-    action = item.spec
-    yield from unknown(item, ("purposes",), "purpose", action.purposes, draft.named["purposes"])
-    if action.supersedes:
-        yield from unknown(item, ("supersedes",), "action", (action.supersedes,), draft.named["actions"])
+    yield from unknown(item, ("purposes",), "purpose", item.spec.purposes, draft.named["purposes"])
 
 
 def _circles(draft: Draft) -> Iterator[Problem]:

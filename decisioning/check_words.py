@@ -41,6 +41,7 @@ _EXAMPLES = {
     "fields": "fields: [{name: page, dtype: string}]",
     "factor": "factor: 1.5",
     "from": 'from: "21:00"',
+    "frozen": 'frozen: "kept until the audit of June"',
     "gamma": "gamma: 200",
     "gap_min": "gap_min: 30",
     "group": "group: tv",

@@ -168,6 +168,21 @@ class Release:
         return self.actions[name]
 
     @cached_property
+    def remembered(self) -> Mapping[str, Action]:
+        """The actions, and those gone that one of them supersedes: what counts as their outcome is what it says."""
+        heirs = {a.supersedes: a for a in self.actions.values() if a.supersedes and a.supersedes not in self.actions}
+        gone = {"supersedes": None, "treatments": ()}
+        return {**self.actions, **{name: a.model_copy(update={"id": name, **gone}) for name, a in heirs.items()}}
+
+    def superseded(self, action: str) -> tuple[str, ...]:
+        """What an action supersedes, what that superseded, and so on."""
+        found: tuple[str, ...] = ()
+        while (known := self.actions.get(action)) and known.supersedes:
+            action = known.supersedes
+            found = (*found, action)
+        return found
+
+    @cached_property
     def adult(self) -> Rule | None:
         """TRUE of whoever is old enough to be profiled; None where the catalogue names no age."""
         settings = self.catalogue.settings

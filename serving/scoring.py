@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from decisioning.actions import Action
 from decisioning.decision import Scorer, Scores
 from decisioning.release import Release
 from decisioning.schema import Facts
@@ -32,8 +33,12 @@ def prior_scorer(release: Release) -> Scorer:
 
 
 def model_scorer(release: Release, model: PropensityModel) -> Scorer:
-    """The model over the release's candidates; an action it never saw is scored as its group, or as all."""
-    actions = np.asarray([model.resolve(a.id, a.group) for a, _ in release.candidates], dtype=np.int64)
+    """The model over the release's candidates; an action it never saw is scored as what it supersedes, else as its
+    group, or as all, and has no evidence of its own."""
+    actions = np.asarray([_index(release, model, a) for a, _ in release.candidates], dtype=np.int64)
+    evidence = np.asarray(
+        [model.behind(a.id, int(i))[0] for i, (a, _) in zip(actions, release.candidates, strict=True)], dtype=np.float64
+    )
     treatments = np.asarray(
         [model.treatment_code(int(i), t.id) for i, (_, t) in zip(actions, release.candidates, strict=True)],
         dtype=np.int64,
@@ -43,23 +48,33 @@ def model_scorer(release: Release, model: PropensityModel) -> Scorer:
 
     def score(facts: Facts, candidates: NDArray[np.int64]) -> Scores:
         row, asked = row_of(facts), actions[candidates]
-        scored = model.score(row, asked, treatments[candidates])
-        return Scores(*scored, transparency[candidates], model.uppers(row, asked, scored[0]))
+        found, _, factors = model.score(row, asked, treatments[candidates])
+        upper = model.uppers(row, asked, found)
+        return Scores(found, evidence[candidates], factors, transparency[candidates], upper)
 
     score({}, np.arange(len(actions))[:1])  # what is prepared on first use is not the first customer's to wait for
     return score
 
 
 def explained(release: Release, model: PropensityModel, facts: Facts) -> Callable[[int], dict[str, Any]]:
-    """Candidate index -> what each feature of this customer added to its score, in logits."""
+    """Candidate index -> what each feature of this customer added to its score, in logits.
+
+    With the rows of what its action supersedes, where there are any: they are not among its evidence.
+    """
     row = row_builder(release, model.feature_names)(facts)
 
     def of(candidate: int) -> dict[str, Any]:
         action, treatment = release.candidates[candidate]
-        index = model.resolve(action.id, action.group)
-        return asdict(model.contributions(row, index, model.treatment_code(index, treatment.id)))
+        index = _index(release, model, action)
+        added = asdict(model.contributions(row, index, model.treatment_code(index, treatment.id)))
+        inherited = model.behind(action.id, index)[1]
+        return {**added, "inherited_evidence": inherited} if inherited else added
 
     return of
+
+
+def _index(release: Release, model: PropensityModel, action: Action) -> int:
+    return model.resolve(action.id, action.group, release.superseded(action.id))
 
 
 def row_builder(release: Release, names: tuple[str, ...]) -> Callable[[Facts], NDArray[np.float64]]:

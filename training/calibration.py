@@ -62,22 +62,25 @@ class Calibration:
 IDENTITY = Calibration()
 
 
-def choose(logit: Floats, label: Bools, seed: int) -> Calibration:
+def choose(logit: Floats, label: Bools, seed: int, *, everywhere: bool = False) -> Calibration:
     """The map with the lowest cross-validated log-loss over held-out logits (n,); identity unless clearly beaten.
 
     Clearly: by more than one standard error of the paired difference per row.
+
+    :param everywhere: it must increase wherever a logit may lie, and not only about where they do: no spline
     """
     if len(logit) < MIN_ROWS or min(label.sum(), (~label).sum()) < MIN_POSITIVES:
         return IDENTITY
     fold = np.random.default_rng([seed, 71]).permutation(len(logit)) % _FOLDS
     plain = log_losses(label, logit)
     best, best_gain = IDENTITY, 0.0
-    for kind in KINDS:
+    for kind in KINDS[:-1] if everywhere else KINDS:
         gains = plain - _held_out_losses(kind, logit, label, fold)
         gain = float(gains.mean())
         if gain > max(best_gain, float(gains.std()) / math.sqrt(len(gains))):
             fitted = fit(kind, logit, label)
-            best, best_gain = (fitted, gain) if _increasing(fitted, logit) else (best, best_gain)
+            rising = min(fitted.weights[1:]) >= 0.0 if everywhere else _increasing(fitted, logit)
+            best, best_gain = (fitted, gain) if rising else (best, best_gain)
     return best
 
 

@@ -1,6 +1,7 @@
 """The rows a model learns from: one per matured decision or imported observation."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -14,11 +15,34 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the catalogue asks of an action's model.
+
+    `supersedes`: the action whose past speaks for this one until it has its own, or "". `floor`: how transparent the
+    model must be, from 1 (opaque) to 5. `monotone`: features, sorted, with 1 where more of it never makes the outcome
+    less likely, and -1 where never more.
+    """
+
+    supersedes: str = ""
+    floor: int = 1
+    monotone: tuple[tuple[str, int], ...] = ()
+
+    @classmethod
+    def from_json(cls, about: Mapping[str, Any]) -> "Terms":
+        """The inverse of `dataclasses.asdict` after a trip through JSON."""
+        return cls(about["supersedes"], about["floor"], tuple((name, sign) for name, sign in about["monotone"]))
+
+
+NO_TERMS = Terms()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingSet:
     """n labelled rows over f features and k actions; only rows whose outcome window has closed.
 
-    `groups` and `treatments` run parallel to `actions`; a treatment's code is its position in its action's tuple.
+    `groups`, `treatments` and `terms` (empty where nothing is asked) run parallel to `actions`; a treatment's code is
+    its position in its action's tuple.
     """
 
     x: Floats
@@ -39,6 +63,7 @@ class TrainingSet:
     """(n,), what the outcome was worth, 0 where nothing came."""
     at_us: Ints
     """(n,), when it was decided, microseconds UTC."""
+    terms: tuple[Terms, ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self.x)
@@ -47,11 +72,17 @@ class TrainingSet:
             raise Refused("training rows: every column needs one entry per row and every feature a name")
         if not len(self.actions) == len(self.groups) == len(self.treatments):
             raise Refused("training rows: every action needs a group and a tuple of treatments")
+        if self.terms and len(self.terms) != len(self.actions):
+            raise Refused("training rows: where one action has terms, every action needs some")
         if n and not (self.action.min() >= 0 and self.action.max() < len(self.actions)):
             raise Refused("training rows: an action code lies outside the list of actions")
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def asked(self, action: int) -> Terms:
+        """The terms of an action, by position."""
+        return self.terms[action] if self.terms else NO_TERMS
 
     def take(self, rows: Ints | Bools) -> "TrainingSet":
         """The rows given by position or mask, in that order; actions and names stay as they are."""
@@ -68,8 +99,7 @@ class TrainingSet:
     def digest(self) -> str:
         """`sha256:<hex>` over every name and number, to say which data a model saw."""
         state = hashlib.sha256()
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for value in (getattr(self, field.name) for field in fields(self) if self.terms or field.name != "terms"):
             array = isinstance(value, np.ndarray)
             state.update(np.ascontiguousarray(value).tobytes() if array else repr(value).encode())
         return f"sha256:{state.hexdigest()}"

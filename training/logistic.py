@@ -1,11 +1,11 @@
 """Logistic regression with a normal prior around given weights, by Newton's method, and how tight that prior is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from training.frame import Bools, Floats
+from training.frame import Bools, Floats, Ints
 
 _CHUNK = 32_768
 _STEPS = 40
@@ -17,7 +17,8 @@ _TIGHTNESS = (0.3, 3_000.0)
 class Problem:
     """One regression: design (n, d), labels (n,), the prior's mean (d,) and precision (d,), an offset (n,) or None.
 
-    Columns in `pooled` (d,) share one precision that `fit_pooled` learns; the others keep theirs.
+    Columns in `pooled` (d,) share one precision that `fit_pooled` learns; the others keep theirs. `signs` (d,): 1 where
+    a weight must not be negative, -1 where not positive, 0 where it is free; None: all are.
     """
 
     design: Floats
@@ -26,6 +27,8 @@ class Problem:
     precision: Floats
     pooled: Bools
     offset: Floats | None = None
+    weight: Floats | None = None
+    signs: Ints | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,28 @@ def log_losses(label: Bools, logit: Floats) -> Floats:
 
 
 def fit_ridge(problem: Problem, start: Floats | None = None) -> Fit:
-    """The posterior mode; Newton steps, halved where they overshoot, until they no longer matter."""
+    """The posterior mode; Newton steps, halved where they overshoot, until they no longer matter.
+
+    A weight of the wrong sign is held at zero, and the others fitted again, until none is wrong.
+    """
+    fit = _newton(problem, start)
+    while problem.signs is not None and (wrong := fit.weights * problem.signs < 0.0).any():
+        problem = _without(problem, wrong)
+        fit = _newton(problem, np.where(wrong, 0.0, fit.weights))
+    return fit
+
+
+def _without(problem: Problem, columns: Bools) -> Problem:
+    """The problem in which the weights of some columns (d,) stay exactly zero."""
+    return replace(
+        problem,
+        design=np.where(columns, 0.0, problem.design),
+        prior=np.where(columns, 0.0, problem.prior),
+        pooled=problem.pooled & ~columns,
+    )
+
+
+def _newton(problem: Problem, start: Floats | None) -> Fit:
     weights = np.array(problem.prior if start is None else start, dtype=np.float64)
     loss = _objective(problem, weights)
     for _ in range(_STEPS):
@@ -89,8 +113,7 @@ def fit_pooled(problems: Sequence[Problem], tightness: float, rounds: int) -> tu
 
 def with_tightness(problem: Problem, tightness: float) -> Problem:
     """The problem with this precision on its pooled columns."""
-    precision = np.where(problem.pooled, tightness, problem.precision)
-    return Problem(problem.design, problem.label, problem.prior, precision, problem.pooled, problem.offset)
+    return replace(problem, precision=np.where(problem.pooled, tightness, problem.precision))
 
 
 def _logit(problem: Problem, weights: Floats) -> Floats:
@@ -100,7 +123,8 @@ def _logit(problem: Problem, weights: Floats) -> Floats:
 
 def _objective(problem: Problem, weights: Floats) -> float:
     penalty = 0.5 * float(np.sum(problem.precision * (weights - problem.prior) ** 2))
-    return float(log_losses(problem.label, _logit(problem, weights)).sum()) + penalty
+    losses = log_losses(problem.label, _logit(problem, weights))
+    return float((losses if problem.weight is None else losses * problem.weight).sum()) + penalty
 
 
 def _descend(problem: Problem, weights: Floats, step: Floats, loss: float) -> tuple[Floats, float]:
@@ -115,9 +139,11 @@ def _descend(problem: Problem, weights: Floats, step: Floats, loss: float) -> tu
 def _derivatives(problem: Problem, weights: Floats) -> tuple[Floats, Floats]:
     """Gradient (d,) and Hessian (d, d); in chunks, so that a million rows need no second copy of the design."""
     p = sigmoid(_logit(problem, weights))
-    gradient = problem.design.T @ (p - problem.label) + problem.precision * (weights - problem.prior)
+    wrong, curvature = p - problem.label, p * (1.0 - p)
+    if problem.weight is not None:
+        wrong, curvature = wrong * problem.weight, curvature * problem.weight
+    gradient = problem.design.T @ wrong + problem.precision * (weights - problem.prior)
     hessian = np.diag(problem.precision)
-    curvature = p * (1.0 - p)
     for at in range(0, len(p), _CHUNK):
         rows = problem.design[at : at + _CHUNK]
         hessian = hessian + rows.T @ (rows * curvature[at : at + _CHUNK, None])

@@ -9,7 +9,7 @@ import hashlib
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,42 +19,15 @@ from numpy.typing import NDArray
 
 from decisioning.errors import Refused
 from training.calibration import Calibration
+from training.design import Design
 from training.forest import Forest, Forests
-from training.frame import Floats, Ints
+from training.frame import Floats, Ints, Terms
 
 FORMAT = 2
-_CLIP = 8.0
+WITH_TREES = 3
+"""How transparent trees leave a propensity: their shares can be computed, and not read off."""
 _MAX_LOGIT = 35.0
 _CHUNK = 8_192
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Design:
-    """From features (f,) to the base's inputs (1 + f + m,): one, standardised features, flags of what is missing.
-
-    A missing feature counts as the average one; `flagged` (m,) are the features whose absence itself is an input.
-    """
-
-    mean: Floats
-    inverse_scale: Floats
-    flagged: Ints
-
-    @property
-    def width(self) -> int:
-        return 1 + len(self.mean) + len(self.flagged)
-
-    def columns(self, x: Floats) -> Floats:
-        """Rows (n, f) -> inputs (width, n), C-contiguous."""
-        out = np.ones((self.width, len(x)))
-        n_features = len(self.mean)
-        z = (x.T - self.mean[:, None]) * self.inverse_scale[:, None]
-        out[1 : 1 + n_features] = np.where(np.isnan(z), 0.0, np.clip(z, -_CLIP, _CLIP))
-        out[1 + n_features :] = np.isnan(x.T[self.flagged])
-        return out
-
-    def row(self, row: Floats) -> Floats:
-        """One row (f,) -> inputs (width,); the same bits as `columns`."""
-        return self.columns(row[None, :])[:, 0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +52,7 @@ class PropensityModel:
     `weights`, their `variances` (k + g + 1, width) and `offsets` (k + g + 1, t + 1) hold the k actions, then the g
     groups, then all; the last offset column is zero, so that treatment -1 (unknown) has none. `evidence` (k + g + 1,)
     counts the matured rows behind each action, 0 for the groups and all: an action the model never saw has no evidence.
+    `terms`: what the catalogue asked of the k actions, empty where nothing.
     """
 
     feature_names: tuple[str, ...]
@@ -92,6 +66,7 @@ class PropensityModel:
     evidence: Floats
     forests: tuple[Forest | None, ...]
     calibrations: tuple[Calibration, ...]
+    terms: tuple[Terms, ...] = ()
 
     @cached_property
     def _index(self) -> dict[str, int]:
@@ -111,7 +86,18 @@ class PropensityModel:
 
         4: one weight for each feature, added up. 3: trees over several features on top, whose shares can be computed.
         """
-        return np.asarray([4 if forest is None else 3 for forest in self.forests], dtype=np.int8)
+        return np.asarray([4 if forest is None else WITH_TREES for forest in self.forests], dtype=np.int8)
+
+    @cached_property
+    def inherited(self) -> Floats:
+        """Rows (k + g + 1,) of what an action supersedes, and of what that superseded: never part of its `evidence`."""
+        found = np.zeros(len(self.evidence))
+        for a in range(len(self.terms)):
+            at = a
+            while self.terms[at].supersedes:
+                at = self._index[self.terms[at].supersedes]
+                found[a] += self.evidence[at]
+        return found
 
     @cached_property
     def _calibrated(self) -> frozenset[int]:
@@ -122,13 +108,20 @@ class PropensityModel:
         flagged = (self.feature_names[i] for i in self.design.flagged)
         return ("", *self.feature_names, *flagged)
 
-    def resolve(self, action: str, group: str) -> int:
-        """The index to score an action by: its own, else its group's, else the one of all actions.
+    def resolve(self, action: str, group: str, superseded: Sequence[str] = ()) -> int:
+        """The index to score an action by: its own, else that of what it superseded (the nearest first), else its
+        group's, else the one of all actions.
 
         An index of `len(actions)` or more means that the model never saw the action; its evidence is 0.
         """
-        found = self._index.get(action)
+        found = next((self._index[name] for name in (action, *superseded) if name in self._index), None)
         return found if found is not None else self._group_index.get(group, len(self.weights) - 1)
+
+    def behind(self, action: str, index: int) -> tuple[float, float]:
+        """The rows behind an action's score by an `index` of `resolve`: its own, and those of what it supersedes."""
+        own, inherited = float(self.evidence[index]), float(self.inherited[index])
+        known = action in self._index or index >= len(self.actions)
+        return (own, inherited) if known else (0.0, own + inherited)
 
     def treatment_code(self, action: int, treatment: str) -> int:
         """The code of a treatment id within the action index, -1 where the model never saw it."""
@@ -213,6 +206,7 @@ class PropensityModel:
             "groups": self.groups,
             "treatments": self.treatments,
             "calibrations": [asdict(c) for c in self.calibrations],
+            **({"terms": [asdict(t) for t in self.terms]} if self.terms else {}),
         }
         arrays = io.BytesIO()
         np.savez(
@@ -275,6 +269,7 @@ class PropensityModel:
             evidence=arrays["evidence"],
             forests=tuple(Forest(t.decode()) if t else None for t in trees),
             calibrations=tuple(Calibration.from_json(c) for c in about["calibrations"]),
+            terms=tuple(Terms.from_json(t) for t in about.get("terms", ())),
         )
 
 

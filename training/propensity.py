@@ -7,18 +7,21 @@ from threadpoolctl import threadpool_limits
 
 from decisioning.errors import Refused
 from training.calibration import IDENTITY, Calibration, choose
+from training.design import make_design
 from training.drift import present
 from training.forest import Forest
-from training.frame import Bools, Floats, TrainingSet
-from training.logistic import Problem, fit_pooled, with_tightness
-from training.model import Design, PropensityModel
-from training.trees import Growth, grow
+from training.frame import Bools, Floats, Terms, TrainingSet
+from training.logistic import Problem, fit_pooled, fit_ridge, with_tightness
+from training.model import WITH_TREES, PropensityModel
+from training.terms import heirs, with_treatments_of_ancestors
+from training.trees import Grown, Growth, cross_fitted, grow, predicts_better, stratified_folds
 
 _FIRST_TIGHTNESS = 5.0
+_HEIR_TIGHTNESS = 20.0
+"""Where learning begins how far an action differs from the one it supersedes: less than from its group."""
 _ROOT_INTERCEPT_PRECISION = 1e-3
 _INTERCEPT_PRECISION = 1.0
 _LEAST_KNOWN = 1e-3
-_CHUNK = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,15 @@ class _Node:
     precision: Floats
 
 
+@dataclass(frozen=True, slots=True)
+class _Learnt:
+    """An action's node, trees and calibration."""
+
+    node: _Node
+    forest: Forest | None
+    calibration: Calibration
+
+
 def fit(data: TrainingSet, recipe: Recipe | None = None) -> PropensityModel:
     """A model of every action in `data.actions`; those without rows get their group's weights and no evidence.
 
@@ -77,67 +89,95 @@ def _fit_present(data: TrainingSet, recipe: Recipe) -> PropensityModel:
 
 
 def _fit(data: TrainingSet, recipe: Recipe) -> PropensityModel:
+    data = with_treatments_of_ancestors(data)
     design = make_design(data.x)
-    inputs = _inputs(design, data.x)
-    root, groups, actions = _hierarchy(data, inputs, recipe)
-    corrections = [_correct(data, inputs, a, node, recipe) for a, node in enumerate(actions)]
+    inputs = design.rows(data.x)
+    root, groups = _above(data, inputs, recipe)
+    actions = _actions(data, inputs, groups, recipe)
     above = [*groups, root]
-    n_above = len(above)
+    nodes, n_above = [*(learnt.node for learnt in actions), *above], len(above)
     return PropensityModel(
         feature_names=data.feature_names,
         actions=data.actions,
         groups=data.groups,
         treatments=data.treatments,
         design=design,
-        weights=np.vstack([node.weights[: design.width] for node in (*actions, *above)]),
-        variances=np.vstack(
-            [1.0 / np.maximum(node.known[: design.width], _LEAST_KNOWN) for node in (*actions, *above)]
-        ),
-        offsets=_offsets(actions, design.width, n_above),
-        evidence=np.append([float(node.rows.sum()) for node in actions], np.zeros(n_above)),
-        forests=(*(forest for forest, _ in corrections), *(None,) * n_above),
-        calibrations=(*(calibration for _, calibration in corrections), *(IDENTITY,) * n_above),
+        weights=np.vstack([node.weights[: design.width] for node in nodes]),
+        variances=np.vstack([1.0 / np.maximum(node.known[: design.width], _LEAST_KNOWN) for node in nodes]),
+        offsets=_offsets([learnt.node for learnt in actions], design.width, n_above),
+        evidence=np.append([float(learnt.node.rows.sum()) for learnt in actions], np.zeros(n_above)),
+        forests=(*(learnt.forest for learnt in actions), *(None,) * n_above),
+        calibrations=(*(learnt.calibration for learnt in actions), *(IDENTITY,) * n_above),
+        terms=data.terms,
     )
 
 
-def make_design(x: Floats) -> Design:
-    """Standardisation of features (n, f) by what is known of them, and a flag per distinct pattern of absence."""
-    n_features = x.shape[1]
-    mean, inverse_scale = np.zeros(n_features), np.ones(n_features)
-    patterns: dict[bytes, int] = {}
-    for j in range(n_features):
-        unknown = np.isnan(x[:, j])
-        if unknown.all():
-            continue
-        known = x[~unknown, j]
-        mean[j], spread = known.mean(), known.std()
-        inverse_scale[j] = 1.0 / spread if spread > 1e-12 else 1.0
-        if unknown.any():
-            patterns.setdefault(np.packbits(unknown).tobytes(), j)
-    return Design(mean, inverse_scale, np.array(sorted(patterns.values()), dtype=np.int64))
-
-
-def _inputs(design: Design, x: Floats) -> Floats:
-    """(n, width), filled in chunks: a million rows leave no room for several copies."""
-    out = np.empty((len(x), design.width))
-    for at in range(0, len(x), _CHUNK):
-        out[at : at + _CHUNK] = design.columns(x[at : at + _CHUNK]).T
-    return out
-
-
-def _hierarchy(data: TrainingSet, inputs: Floats, recipe: Recipe) -> tuple[_Node, list[_Node], list[_Node]]:
-    """The root, the groups (sorted by name) and the actions (in their order)."""
-    names = sorted(set(data.groups))
-    group_of = np.array([names.index(g) for g in data.groups], dtype=np.int64)
+def _above(data: TrainingSet, inputs: Floats, recipe: Recipe) -> tuple[_Node, list[_Node]]:
+    """The root, and the groups (sorted by name)."""
     root = _fit_root(inputs, data.label, recipe)
-    masks = [group_of[data.action] == g for g in range(len(names))]
-    groups = _fit_level([_node_problem(inputs[m], data.label[m], root, m) for m in masks], masks, recipe)
-    masks = [data.action == a for a in range(len(data.actions))]
+    of_action = np.array(data.groups)
+    masks = [(of_action == name)[data.action] for name in sorted(set(data.groups))]
+    return root, _fit_level([_node_problem(inputs[m], data.label[m], root, m) for m in masks], masks, recipe)
+
+
+def _actions(data: TrainingSet, inputs: Floats, groups: list[_Node], recipe: Recipe) -> list[_Learnt]:
+    """In their order; whoever supersedes another is learnt after it."""
+    names = sorted(set(data.groups))
+    found: dict[int, _Learnt] = {}
+    first = [a for a in range(len(data.actions)) if not data.asked(a).supersedes]
+    masks = [data.action == a for a in first]
     problems = []
-    for a, mask in enumerate(masks):
-        problem = _node_problem(inputs[mask], data.label[mask], groups[group_of[a]], mask)
-        problems.append(_with_treatments(problem, data, a, mask, recipe))
-    return root, groups, _fit_level(problems, masks, recipe)
+    for a, mask in zip(first, masks, strict=True):
+        problem = _node_problem(inputs[mask], data.label[mask], groups[names.index(data.groups[a])], mask)
+        problems.append(_with_signs(_with_treatments(problem, data, a, mask, recipe), data, a))
+    for a, node in zip(first, _fit_level(problems, masks, recipe), strict=True):
+        found[a] = _Learnt(node, *_correct(data, inputs, a, node, recipe))
+    for a, older in heirs(data):
+        found[a] = _inherit(data, inputs, a, older, found[older], recipe)
+    return [found[a] for a in range(len(data.actions))]
+
+
+def _inherit(data: TrainingSet, inputs: Floats, action: int, older: int, old: _Learnt, recipe: Recipe) -> _Learnt:
+    """An action that supersedes one: shrunk towards it, and with its trees and calibration until own ones are better.
+
+    How tightly, its own rows say: where they differ from what was inherited, that fades. Without rows it is the older.
+    """
+    mask = data.action == action
+    problem = _heir_problem(data, inputs, action, older, old.node, recipe)
+    lends = _may_inherit(data, action, older)
+    forest, calibration = (old.forest, old.calibration) if lends else (None, IDENTITY)
+    if not mask.any():
+        believed = fit_ridge(problem).weights
+        return _Learnt(_Node(mask, believed, old.node.known, believed, problem.precision), forest, calibration)
+    own = _fit_level([problem], [mask], recipe, _HEIR_TIGHTNESS)[0]
+    if forest is None and calibration == IDENTITY:
+        return _Learnt(own, *_correct(data, inputs, action, own, recipe))
+    raw = forest.column(data.x[mask]) if forest else np.zeros(len(problem.label))
+    lent = replace(problem, offset=raw)
+    heir = _Learnt(_fit_level([lent], [mask], recipe, _HEIR_TIGHTNESS)[0], forest, calibration)
+    grown = _grow(data, inputs, action, own, recipe)
+    if grown is None or recipe.growth is None:
+        return heir
+    fold = stratified_folds(lent.label, recipe.growth.folds, recipe.seed)
+    base = cross_fitted(_solved(lent, heir.node), heir.node.weights, fold)[fold, np.arange(len(fold))]
+    if predicts_better(lent.label, calibration.column(base + raw), grown.held_out_logit):
+        return _Learnt(own, *_kept(grown, lent.label, data.asked(action), recipe))
+    return heir
+
+
+def _heir_problem(data: TrainingSet, inputs: Floats, action: int, older: int, old: _Node, recipe: Recipe) -> Problem:
+    """It believes in the weights of the older action, and in its offset for each treatment of the same name."""
+    mask, width = data.action == action, inputs.shape[1]
+    problem = _with_treatments(_child(inputs[mask], data.label[mask], old.weights[:width]), data, action, mask, recipe)
+    known = dict(zip(data.treatments[older], old.weights[width:].tolist(), strict=True))
+    offsets = [known.get(treatment, 0.0) for treatment in data.treatments[action]]
+    return _with_signs(replace(problem, prior=np.append(problem.prior[:width], offsets)), data, action)
+
+
+def _may_inherit(data: TrainingSet, action: int, older: int) -> bool:
+    """Whether trees of the older action are what is asked of this one."""
+    asked, lent = data.asked(action), data.asked(older)
+    return asked.floor <= WITH_TREES and set(asked.monotone) <= set(lent.monotone)
 
 
 def _fit_root(inputs: Floats, label: Bools, recipe: Recipe) -> _Node:
@@ -156,9 +196,24 @@ def _node_problem(inputs: Floats, label: Bools, parent: _Node, rows: Bools) -> P
     width = inputs.shape[1]
     if rows.sum() == parent.rows.sum():
         return Problem(inputs, label, parent.prior, parent.precision, np.zeros(width, dtype=np.bool_))
-    pooled = np.ones(width, dtype=np.bool_)
+    return _child(inputs, label, parent.weights)
+
+
+def _child(inputs: Floats, label: Bools, prior: Floats) -> Problem:
+    pooled = np.ones(inputs.shape[1], dtype=np.bool_)
     pooled[0] = False
-    return Problem(inputs, label, parent.weights, np.full(width, _INTERCEPT_PRECISION), pooled)
+    return Problem(inputs, label, prior, np.full(len(pooled), _INTERCEPT_PRECISION), pooled)
+
+
+def _with_signs(problem: Problem, data: TrainingSet, action: int) -> Problem:
+    """The problem with the signs that the catalogue asks of the weights of features."""
+    asked = [(name, sign) for name, sign in data.asked(action).monotone if name in data.feature_names]
+    if not asked:
+        return problem
+    signs = np.zeros(len(problem.prior), dtype=np.int64)
+    for name, sign in asked:
+        signs[1 + data.feature_names.index(name)] = sign
+    return replace(problem, signs=signs)
 
 
 def _with_treatments(problem: Problem, data: TrainingSet, action: int, rows: Bools, recipe: Recipe) -> Problem:
@@ -174,8 +229,10 @@ def _with_treatments(problem: Problem, data: TrainingSet, action: int, rows: Boo
     )
 
 
-def _fit_level(problems: list[Problem], masks: list[Bools], recipe: Recipe) -> list[_Node]:
-    fits, tightness = fit_pooled(problems, _FIRST_TIGHTNESS, recipe.rounds)
+def _fit_level(
+    problems: list[Problem], masks: list[Bools], recipe: Recipe, tightness: float = _FIRST_TIGHTNESS
+) -> list[_Node]:
+    fits, tightness = fit_pooled(problems, tightness, recipe.rounds)
     tight = [with_tightness(p, tightness) for p in problems]
     return [_Node(m, f.weights, f.known, p.prior, p.precision) for m, f, p in zip(masks, fits, tight, strict=True)]
 
@@ -184,17 +241,32 @@ def _correct(
     data: TrainingSet, inputs: Floats, action: int, node: _Node, recipe: Recipe
 ) -> tuple[Forest | None, Calibration]:
     """The action's trees and calibration, each where held-out rows say that it helps."""
+    grown = _grow(data, inputs, action, node, recipe)
+    return _kept(grown, data.label[node.rows], data.asked(action), recipe) if grown else (None, IDENTITY)
+
+
+def _grow(data: TrainingSet, inputs: Floats, action: int, node: _Node, recipe: Recipe) -> Grown | None:
+    """None where nothing can be tried; without trees where the catalogue asks for more transparency."""
     if recipe.growth is None or not node.rows.any():
-        return None, IDENTITY
-    label, width = data.label[node.rows], inputs.shape[1]
-    fixed = np.zeros(width, dtype=np.bool_)
-    bare = Problem(inputs[node.rows], label, node.prior[:width], node.precision[:width], fixed)
-    problem = _with_treatments(bare, data, action, node.rows, recipe)
-    grown = grow(problem, node.weights, data.x[node.rows], recipe.growth, recipe.seed)
-    if grown is None:
-        return None, IDENTITY
-    calibration = choose(grown.held_out_logit, label, recipe.seed) if recipe.calibrate else IDENTITY
-    return (Forest(grown.text) if grown.text else None), calibration
+        return None
+    bare = _child(inputs[node.rows], data.label[node.rows], node.prior[: inputs.shape[1]])
+    problem = _with_signs(_with_treatments(bare, data, action, node.rows, recipe), data, action)
+    trees = data.asked(action).floor <= WITH_TREES
+    return grow(_solved(problem, node), node.weights, data.x[node.rows], recipe.growth, recipe.seed, trees=trees)
+
+
+def _solved(problem: Problem, node: _Node) -> Problem:
+    """The problem under the belief that the node was fitted under, with nothing left to learn about it."""
+    return replace(
+        problem, prior=node.prior, precision=node.precision, pooled=np.zeros(len(node.prior), dtype=np.bool_)
+    )
+
+
+def _kept(grown: Grown, label: Bools, asked: Terms, recipe: Recipe) -> tuple[Forest | None, Calibration]:
+    forest = Forest(grown.text) if grown.text else None
+    if not recipe.calibrate:
+        return forest, IDENTITY
+    return forest, choose(grown.held_out_logit, label, recipe.seed, everywhere=bool(asked.monotone))
 
 
 def _offsets(actions: list[_Node], width: int, n_above: int) -> Floats:

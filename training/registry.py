@@ -84,7 +84,10 @@ _TABLE = _Flavour(
     "training.pyfunc",
     (),
     (
-        *(f"training/{m}.py" for m in ("__init__", "pyfunc", "model", "forest", "calibration", "logistic", "frame")),
+        *(
+            f"training/{m}.py"
+            for m in ("__init__", "pyfunc", "model", "design", "forest", "calibration", "logistic", "frame")
+        ),
         *(f"decisioning/{m}.py" for m in ("__init__", "errors")),
     ),
     ("lightgbm", "numpy", "pandas", "pydantic", "pyyaml"),

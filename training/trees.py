@@ -1,6 +1,6 @@
 """LightGBM on what a logistic base leaves unexplained, with as many trees as help on held-out rows, or none."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import lightgbm
@@ -11,7 +11,7 @@ from training.logistic import Problem, fit_ridge, log_losses
 
 _ONE_THREAD_BELOW = 50_000
 _ERRORS_TO_BEAT = 1.0
-"""Standard errors by which trees must beat the base alone: their number was chosen on the same held-out rows."""
+"""Standard errors by which one must beat the other: the number of trees was chosen on the same held-out rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,34 +51,55 @@ def stratified_folds(label: Bools, folds: int, seed: int) -> Ints:
     return fold
 
 
-def grow(problem: Problem, weights: Floats, x: Floats, growth: Growth, seed: int) -> Grown | None:
+def grow(
+    problem: Problem, weights: Floats, x: Floats, growth: Growth, seed: int, *, trees: bool = True
+) -> Grown | None:
     """Trees over features (n, f) on the residual of the base, `problem` solved by `weights`; None: too few rows to try.
 
     The base is fitted again without each fold, so that trees are judged on a base that has not seen the rows either.
+    They keep the signs that the problem asks of the features' weights.
+
+    :param trees: False: none are tried, held-out logits are those of the base
     """
     label = problem.label
-    if min(label.sum(), (~label).sum()) < growth.min_events:
+    if not enough(label, growth):
         return None
     fold = stratified_folds(label, growth.folds, seed)
-    held_out_logit = np.empty(len(label))
+    bases = cross_fitted(problem, weights, fold)
+    held_out_logit = bases[fold, np.arange(len(label))]
+    if not trees:
+        return Grown(None, held_out_logit)
+    params = _params(growth, problem, x.shape[1], seed)
     boosters, curve = [], np.zeros(growth.max_trees)
-    for k in range(growth.folds):
-        held_out = fold == k
-        base = problem.design @ fit_ridge(_rows(problem, ~held_out), weights).weights
-        held_out_logit[held_out] = base[held_out]
-        booster, losses = _boost(_Residual(x, label, base), held_out, growth, seed)
+    for k, base in enumerate(bases):
+        booster, losses = _boost(_Residual(x, label, base), fold == k, growth, params)
         boosters.append(booster)
-        curve += losses * held_out.sum()
+        curve += losses * (fold == k).sum()
     n_trees = int(np.argmin(curve)) + 1
     corrected = held_out_logit.copy()
     for k, booster in enumerate(boosters):
         corrected[fold == k] += np.asarray(booster.predict(x[fold == k], raw_score=True, num_iteration=n_trees))
-    gain = log_losses(label, held_out_logit) - log_losses(label, corrected)
-    if gain.mean() <= _ERRORS_TO_BEAT * gain.std() / len(gain) ** 0.5:
+    if not predicts_better(label, held_out_logit, corrected):
         return Grown(None, held_out_logit)
-    params = _params(growth, label, seed)
     data = _Residual(x, label, problem.design @ weights).dataset(params)
     return Grown(str(lightgbm.train(params, data, n_trees).model_to_string(num_iteration=-1)), corrected)
+
+
+def enough(label: Bools, growth: Growth) -> bool:
+    """Whether rows with these labels (n,) can judge anything."""
+    return bool(min(label.sum(), (~label).sum()) >= growth.min_events)
+
+
+def cross_fitted(problem: Problem, weights: Floats, fold: Ints) -> Floats:
+    """Logits (folds, n) of bases fitted without each fold's rows, begun at `weights`; without the problem's offset."""
+    kept = (fold != k for k in range(int(fold.max()) + 1))
+    return np.array([problem.design @ fit_ridge(_rows(problem, rows), weights).weights for rows in kept])
+
+
+def predicts_better(label: Bools, before: Floats, after: Floats) -> bool:
+    """Whether logits `after` (n,) lose less than those `before`, by more than chance."""
+    gain = log_losses(label, before) - log_losses(label, after)
+    return bool(gain.mean() > _ERRORS_TO_BEAT * gain.std() / len(gain) ** 0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +119,14 @@ class _Residual:
 
 
 def _rows(problem: Problem, rows: Bools) -> Problem:
-    design, label = problem.design[rows], problem.label[rows]
-    return Problem(design, label, problem.prior, problem.precision, problem.pooled)
+    offset = None if problem.offset is None else problem.offset[rows]
+    return replace(problem, design=problem.design[rows], label=problem.label[rows], offset=offset)
 
 
-def _boost(residual: _Residual, held_out: Bools, growth: Growth, seed: int) -> tuple[lightgbm.Booster, Floats]:
+def _boost(
+    residual: _Residual, held_out: Bools, growth: Growth, params: dict[str, Any]
+) -> tuple[lightgbm.Booster, Floats]:
     """A booster on the other rows, and its log-loss on the held-out ones after 1..max_trees trees (max_trees,)."""
-    params = _params(growth, residual.label, seed)
     data = residual.take(~held_out).dataset(params)
     judge = residual.take(held_out).dataset(params, like=data)
     seen: dict[str, Any] = {}
@@ -114,7 +136,9 @@ def _boost(residual: _Residual, held_out: Bools, growth: Growth, seed: int) -> t
     return booster, np.concatenate([losses, np.full(growth.max_trees - len(losses), losses[-1])])
 
 
-def _params(growth: Growth, label: Bools, seed: int) -> dict[str, Any]:
+def _params(growth: Growth, problem: Problem, n_features: int, seed: int) -> dict[str, Any]:
+    label, signs = problem.label, problem.signs
+    monotone = [] if signs is None else signs[1 : 1 + n_features].tolist()
     events = min(int(label.sum()), int((~label).sum()))
     leaves = int(np.clip(events**0.5 / 4.0, growth.least_leaves, growth.most_leaves))
     return {
@@ -130,4 +154,5 @@ def _params(growth: Growth, label: Bools, seed: int) -> dict[str, Any]:
         "num_threads": 1 if len(label) < _ONE_THREAD_BELOW else growth.threads,
         "seed": seed,
         "verbosity": -1,
+        **({"monotone_constraints": monotone} if any(monotone) else {}),
     }

@@ -1,0 +1,168 @@
+"""What a catalogue asks of an action's model: whose evidence it starts from, and how it must be."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from decisioning.catalogue import pack
+from decisioning.errors import Refused
+from decisioning.release import Release
+from serving.scoring import explained, model_scorer
+from tests.training.logs import random_log
+from training.frame import Terms, TrainingSet
+from training.model import PropensityModel
+from training.propensity import Recipe, fit
+from training.terms import as_asked
+from training.trees import Growth
+
+QUICK = Recipe(growth=Growth(max_trees=40, folds=2), forget=False)
+SHORT = ("web", "email")
+rows = hnp.arrays(np.float64, 6, elements=st.floats(-5, 5) | st.just(np.nan))
+
+
+def log_with(n: int, own: int, seed: int = 1) -> TrainingSet:
+    """Four actions; of the last, which has another truth than the first, `own` rows."""
+    log = replace(random_log(n, seed=seed), treatments=(SHORT,) * 4)
+    last = np.flatnonzero(log.action == 3)
+    return log.take(np.setdiff1d(np.arange(n), last[own:]))
+
+
+def heir(log: TrainingSet, **terms: object) -> TrainingSet:
+    """The last action supersedes the first."""
+    return replace(log, terms=(Terms(), Terms(), Terms(), Terms(supersedes="a0", **terms)))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def model() -> PropensityModel:
+    log = replace(log_with(9_000, 0), treatments=(SHORT, SHORT, SHORT, ()))
+    fitted = fit(heir(log), QUICK)
+    assert fitted.forests[0], "the data was made so that trees help"
+    return PropensityModel.from_files(fitted.files())
+
+
+@given(row=rows)
+@settings(max_examples=50, deadline=None)
+def test_what_supersedes_an_action_is_that_action_until_it_has_rows(model, row):
+    for treatment in (*SHORT, "unheard-of"):
+        codes = np.array([model.treatment_code(a, treatment) for a in (3, 0)])
+        new, old = model.score(row, np.array([3, 0]), codes)[0]
+        assert new == old
+        assert model.propensities(row[None], 3, codes[0])[0] == old
+
+
+def test_what_was_inherited_is_told_apart_from_its_own_evidence(model):
+    assert model.evidence[3] == 0.0
+    assert model.inherited[3] == model.evidence[0] > 2_000
+    assert model.behind("a3", 3) == (0.0, model.evidence[0])
+    assert model.behind("newer", model.resolve("newer", "g0", ("newest", "a3"))) == (0.0, model.evidence[0])
+    assert model.behind("newer", model.resolve("newer", "g0")) == (0.0, 0.0)
+
+
+def loss(model: PropensityModel, log: TrainingSet, action: int) -> float:
+    mine = log.take(log.action == action)
+    p = model.propensities(mine.x, action)
+    return float(-np.log(np.where(mine.label, p, 1.0 - p)).mean())
+
+
+def test_own_rows_take_over_from_what_was_inherited():
+    """Of another truth than what it supersedes: many rows of its own, and it is as if it superseded nothing."""
+    fresh = random_log(12_000, seed=2)
+    few, many = (heir(log_with(8_000, own)) for own in (60, 2_000))
+    inherited, learnt, alone = fit(few, QUICK), fit(many, QUICK), fit(replace(many, terms=()), QUICK)
+    assert loss(learnt, fresh, 3) < min(loss(alone, fresh, 3) + 0.01, loss(inherited, fresh, 3) - 0.005)
+
+
+def test_a_new_version_of_the_same_is_known_from_few_rows():
+    """Rows of the first action, called the last: they need no trees of their own, and no weights."""
+    log, fresh = log_with(8_000, 0), random_log(6_000, seed=2)
+    few = np.flatnonzero(log.action == 0)[:60]
+    log = replace(log, action=np.where(np.isin(np.arange(len(log)), few), 3, log.action))
+    heirs, alone = fit(heir(log), QUICK), fit(log, QUICK)
+    fresh = replace(fresh, action=np.where(fresh.action == 0, 3, 1))
+    assert heirs.evidence[3] == 60.0
+    assert heirs.forests[3] is not None
+    assert heirs.forests[3].text == heirs.forests[0].text
+    assert loss(heirs, fresh, 3) < loss(alone, fresh, 3) - 0.02
+    assert loss(heirs, fresh, 3) < loss(heirs, replace(fresh, action=np.where(fresh.action == 3, 0, 1)), 0) + 0.02
+
+
+def test_terms_that_ask_nothing_change_nothing():
+    log = random_log(3_000, seed=3)
+    plain, asked = fit(log, QUICK), fit(replace(log, terms=(Terms(),) * 4), QUICK)
+    assert {**plain.files(), "model.json": b""} == {**asked.files(), "model.json": b""}
+    assert log.digest() != replace(log, terms=(Terms(),) * 4).digest()
+
+
+def test_inheritance_goes_down_a_chain_and_never_round():
+    log = replace(log_with(4_000, 0), treatments=(SHORT, SHORT, (), ()))
+    log = log.take(log.action != 2)
+    chain = fit(replace(log, terms=(Terms(), Terms(), Terms("a3"), Terms("a0"))), QUICK)
+    x = random_log(50, seed=4).x
+    np.testing.assert_array_equal(chain.propensities(x, 2, 1), chain.propensities(x, 0, 1))
+    assert chain.inherited[2] == chain.evidence[0]
+    for wrong in (Terms("a3"), Terms("nowhere")):
+        with pytest.raises(Refused, match="circle"):
+            fit(replace(log, terms=(Terms(), Terms(), wrong, Terms("a2"))), QUICK)
+    with pytest.raises(Refused, match="every action needs some"):
+        replace(log, terms=(Terms(),))
+
+
+ACTION = "issue: service, group: g0, tier: service, value: 1, purposes: [service]"
+TREATMENTS = "treatments: [{id: web, channel: web, placements: [hero], content_ref: x}]"
+CATALOGUE = f"""
+features: [{", ".join(f"{{name: f{j}, dtype: float}}" for j in range(6))}]
+purposes: [{{id: service, notice_version: "1"}}]
+bases: [{{id: contract, purpose: service, basis: contract, channels: [web], text: x}}]
+channels: [{{id: web, direction: inbound, placements: [hero]}}]
+settings: {{transparency: {{service: 3}}, monotone: {{service: {{f0: up, f1: up}}}}}}
+actions:
+  - {{id: a1, {ACTION}, {TREATMENTS}}}
+  - {{id: newer, {ACTION}, supersedes: gone, monotone: {{f1: down}}, outcomes: {{positive: [bought]}}, {TREATMENTS}}}
+  - {{id: newest, {ACTION}, supersedes: newer, {TREATMENTS}}}
+  - {{id: lonely, {ACTION}, supersedes: never-was, {TREATMENTS}}}
+"""
+
+
+def release() -> Release:
+    return Release.from_bytes(pack({"all.yaml": CATALOGUE}))
+
+
+def test_a_release_says_what_counts_for_what_is_gone_and_who_stands_in():
+    known = release()
+    assert known.superseded("newest") == ("newer", "gone")
+    assert known.superseded("a1") == known.superseded("unheard-of") == ()
+    assert set(known.remembered) - set(known.actions) == {"gone", "never-was"}
+    assert known.remembered["gone"].outcomes.positive == ("bought",)
+
+
+def test_rows_learn_what_the_release_asks_and_who_is_new():
+    log = replace(random_log(200), actions=("gone", "a1", "none", "newest"))
+    asked = as_asked(log, release())
+    assert asked.actions == ("gone", "a1", "none", "newest", "newer")
+    assert [t.supersedes for t in asked.terms] == ["", "", "", "newer", "gone"]
+    assert [t.floor for t in asked.terms] == [1, 3, 1, 3, 3]
+    assert asked.terms[4].monotone == (("f0", 1), ("f1", -1))
+    assert asked.terms[1].monotone == (("f0", 1), ("f1", 1))
+    plain = re.sub(r"settings: .*|supersedes: [^,]*, |monotone: {[^}]*}, ", "", CATALOGUE)
+    assert as_asked(log, Release.from_bytes(pack({"all.yaml": plain}))) is log
+
+
+def test_an_action_released_after_the_last_training_is_scored_as_what_it_supersedes():
+    known, log = release(), replace(random_log(600), actions=("gone", "a1", "b", "c"), treatments=(SHORT,) * 4)
+    model = fit(log, Recipe(growth=None))
+    names = [action.id for action, _ in known.candidates]
+    facts = {f"f{j}": float(j) for j in range(6)}
+    scores = model_scorer(known, model)(facts, np.arange(len(names)))
+    old = model.propensities(np.arange(6.0)[None], 0, 0)[0]
+    found = dict(zip(names, zip(scores.propensity.tolist(), scores.evidence.tolist(), strict=True), strict=True))
+    assert found["newest"] == found["newer"] == (old, 0.0)
+    assert found["lonely"][0] != old
+    assert found["a1"][1] > 0.0
+    told = explained(known, model, facts)
+    assert told(names.index("newer"))["inherited_evidence"] == model.evidence[0]
+    assert "inherited_evidence" not in told(names.index("a1"))
