@@ -72,7 +72,7 @@ def evaluate(workspace: Workspace, reward: str, outcome: str | None) -> Result:
     from training import workflow
 
     with opened(workspace) as store, phases() as progress:
-        about = (store.ledger, store.release, store.history)
+        about = (workspace.data, store.ledger, store.release, store.history)
         return workflow.evaluate(*about, now_us=now_us(), reward=reward, outcome=outcome, progress=progress)  # type: ignore[arg-type]
 
 

@@ -1,6 +1,7 @@
 """Training rows from the log of decisions, as columns: millions of them without a Python object for each."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -14,37 +15,73 @@ from features.decisions.log import DecisionLog
 from features.decisions.parsing import NOTHING
 from features.matrix import FeatureMatrix, columns_from_table
 from features.views import TIME
-from training.frame import Floats, Ints, TrainingSet
+from training.frame import Bools, Floats, Ints, TrainingSet
 
 if TYPE_CHECKING:  # Feast takes seconds to import
     from features.offline import History
 
-_LABELLED = f"""
-SELECT * FROM log WHERE _label IS NOT NULL AND (_source = 'observation' OR _action <> '{NOTHING}')
-ORDER BY _at_us, _stream, _id
+NO_CHOICE = ("no_candidates", "all_withheld", "no_room", "silenced")
+"""Reasons of a slot that is empty because nothing could be chosen."""
+_TAKEN = f"""
+SELECT * EXCLUDE (_candidates) FROM log
+WHERE _label IS NOT NULL AND (_source = 'observation' OR _action <> '{NOTHING}') ORDER BY _at_us, _stream, _id
 """  # noqa: S608 - a name of our own
+_CHOSEN = f"""
+SELECT * FROM log WHERE _label IS NOT NULL AND (_empty_reason IS NULL OR _empty_reason NOT IN {NO_CHOICE})
+ORDER BY _at_us, _stream, _id
+"""  # noqa: S608 - names of our own
+ReleaseOf = Callable[[str], Release]
+"""The release of a hash."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Choices:
+    """`rows`, and which of its actions could have been taken in each: `permitted` (n, k).
+
+    All of them where nobody recorded it, as in imported observations.
+    """
+
+    rows: TrainingSet
+    permitted: Bools
 
 
 def training_rows(
-    log: DecisionLog, release: Release, history: "History", release_of: Callable[[str], Release]
+    log: DecisionLog, release: Release, history: "History", release_of: ReleaseOf, *, outcome: str | None = None
 ) -> TrainingSet:
     """Rows whose window has closed, of actions that `release` has, sorted by time.
 
     Features are those that were served. What the release of a decision did not declare yet, and what an observation
     does not say, is what was known at that time, by a point-in-time join.
 
-    :param release_of: the release of this hash
+    :param outcome: the label is this outcome, instead of any positive one of the action
     """
-    table = log.query(_LABELLED, release)
-    known = pa.array([*release.actions, NOTHING], pa.string())
-    table = table.filter(pc.is_in(table["_action"], value_set=known))
+    table = _of_known_actions(log.query(_TAKEN, release, outcome), release)
+    return as_rows(table, release, history, release_of)
+
+
+def choices(
+    log: DecisionLog, release: Release, history: "History", release_of: ReleaseOf, *, outcome: str | None = None
+) -> Choices:
+    """As `training_rows`, with a row for each slot that was left empty though there was a choice: it earned nothing.
+
+    For the value of policies; what a customer does when left alone is learned from observations only.
+    """
+    table = _of_known_actions(log.query(_CHOSEN, release, outcome), release)
+    rows = as_rows(table, release, history, release_of)
+    return Choices(rows, permitted(table, rows.actions, release_of))
+
+
+def _of_known_actions(table: pa.Table, release: Release) -> pa.Table:
+    return table.filter(pc.is_in(table["_action"], value_set=pa.array([*release.actions, NOTHING], pa.string())))
+
+
+def as_rows(table: pa.Table, release: Release, history: "History", release_of: ReleaseOf) -> TrainingSet:
+    """Rows of the log, all of actions of `release`, as what a model learns from."""
     actions, action = _codes(table["_action"])
     treatments, treatment = _treatments(table["_treatment"], action, len(actions))
-    matrix = FeatureMatrix(release.schema)
+    matrix, schema = FeatureMatrix(release.schema), release.schema
     return TrainingSet(
-        x=matrix.rows(
-            columns_from_table(_filled(table, release.schema, history, release_of), release.schema), len(table)
-        ),
+        x=matrix.rows(columns_from_table(_filled(table, schema, history, release_of), schema), len(table)),
         feature_names=matrix.names,
         actions=actions,
         groups=tuple(NOTHING if a == NOTHING else release.actions[a].group for a in actions),
@@ -56,6 +93,29 @@ def training_rows(
         value_eur=_numbers(table["_value_eur"]),
         at_us=np.asarray(table["_at_us"].to_numpy(), dtype=np.int64),
     )
+
+
+def permitted(table: pa.Table, actions: tuple[str, ...], release_of: ReleaseOf) -> Bools:
+    """(n, k): what passed every filter and can go to the placement that was decided on; doing nothing always can."""
+    releases, decided_by = _codes(pc.fill_null(table["_release"], ""))
+    placements, placed = _codes(table["_placement"])
+    found = np.array([not releases[code] for code in decided_by], dtype=np.bool_)[:, None].repeat(len(actions), axis=1)
+    found[:, [a == NOTHING for a in actions]] = True
+    for digest, placement in np.unique(np.column_stack([decided_by, placed]), axis=0).tolist():
+        if releases[digest]:
+            rows = np.flatnonzero((decided_by == digest) & (placed == placement))
+            passed = table["_candidates"].take(pa.array(rows)).combine_chunks()
+            column = _columns_of(release_of(releases[digest]), placements[placement], actions)
+            at = column[pc.list_flatten(passed).to_numpy()]
+            found[rows[pc.list_parent_indices(passed).to_numpy()][at >= 0], at[at >= 0]] = True
+    return found
+
+
+def _columns_of(release: Release, placement: str, actions: tuple[str, ...]) -> Ints:
+    """(n_candidates,): where in `actions` a candidate's is, -1 for one that cannot go to the placement."""
+    code = {a: n for n, a in enumerate(actions)}
+    known = [code.get(a.id, -1) if placement in t.placements else -1 for a, t in release.candidates]
+    return np.array(known, dtype=np.int64)
 
 
 def _numbers(column: pa.ChunkedArray) -> Floats:
@@ -82,9 +142,7 @@ def _treatments(column: pa.ChunkedArray, action: Ints, n: int) -> tuple[tuple[tu
     return tuple(found), placed
 
 
-def _filled(
-    table: pa.Table, schema: FeatureSchema, history: "History", release_of: Callable[[str], Release]
-) -> pa.Table:
+def _filled(table: pa.Table, schema: FeatureSchema, history: "History", release_of: ReleaseOf) -> pa.Table:
     """The facts, and in the place of what was not served then what was known then."""
     stored = [f.name for f in schema.learnable if f.source in ("profile", "model")]
     unserved = _unserved(table["_release"], stored, release_of)
@@ -105,9 +163,7 @@ def _filled(
     return table
 
 
-def _unserved(
-    releases: pa.ChunkedArray, names: list[str], release_of: Callable[[str], Release]
-) -> Mapping[str, "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]"]:
+def _unserved(releases: pa.ChunkedArray, names: list[str], release_of: ReleaseOf) -> Mapping[str, Bools]:
     """Feature -> bool (n,), whether the row's release did not serve it; those that every row has are left out."""
     declared = lru_cache(lambda digest: release_of(digest).schema)
     hashes, code = _codes(pc.fill_null(releases, ""))

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 from decisioning.errors import Refused
 from decisioning.release import Release
-from features.decisions.log import LOG, DecisionLog
+from features.decisions.log import LOG, DecisionLog, Progress
 from features.ledger import Ledger
-from training.dataset import Progress
 from training.promotion import Verdict
 from training.propensity import Recipe
 from training.registry import Registry
@@ -64,8 +63,8 @@ def retrain(
 
 
 def _learned(shop: Shop, now_us: int, recipe: Recipe | None, progress: Progress | None) -> Result:
-    about = (shop.ledger, shop.release, shop.history)
-    made = train(shop.data, *about, shop.registry, now_us=now_us, recipe=recipe, progress=progress)
+    about = (shop.data, shop.ledger, shop.release, shop.history)
+    made = train(*about, shop.registry, now_us=now_us, recipe=recipe, progress=progress)
     try:
         value = evaluate(*about, now_us=now_us, recipe=recipe, progress=progress)
         valued = {"value": value["policies"], "winner": value["winner"], "value_why": value["why"]}

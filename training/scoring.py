@@ -13,11 +13,11 @@ from decisioning.consent import permission
 from decisioning.release import Release
 from decisioning.rules import Columns
 from decisioning.standing import Standing
+from features.decisions.log import Progress
 from features.ledger import Ledger
 from features.ledger.links import united
 from features.matrix import FeatureMatrix, columns_from_table
 from features.views import TIME
-from training.dataset import Progress
 from training.model import RiskModel
 
 if TYPE_CHECKING:  # Feast takes seconds to import

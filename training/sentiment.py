@@ -13,9 +13,9 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from decisioning.errors import Refused
+from features.decisions.log import Progress
 from features.messages.scoring import score
 from features.messages.trained import NEGATIVE, SentimentModel, terms
-from training.dataset import Progress
 from training.evaluation.comparison import auc_gain
 from training.evaluation.estimators import Interval
 from training.evaluation.metrics import auc, calibration_table, log_loss

@@ -2,22 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from decisioning.catalogue import read, unpack
 from decisioning.check_words import hint
 from decisioning.errors import Refused
 from decisioning.release import Release
-from features.decisions.log import LOG, DecisionLog
+from features.decisions.log import LOG, DecisionLog, Progress
 from features.ledger import Ledger
 from features.matrix import FeatureMatrix
-from training.dataset import Dataset, Progress, build
 from training.evaluation.policies import PolicyValue, Question, Reward, as_log, greedy, model_propensities
 from training.evaluation.policies import evaluate as value_policies
 from training.frame import Bools, TrainingSet
-from training.logged import training_rows
+from training.logged import Choices, ReleaseOf, choices, training_rows
 from training.model import PropensityModel, RiskModel
 from training.predicted import propensities
 from training.propensity import Recipe, fit
@@ -59,7 +60,8 @@ def train(
     """
     recipe, tell = recipe or Recipe(), _Steps(progress, 3)
     check_inputs(release, inputs)
-    data = _only(_rows_of(workspace_data, ledger, release, history, now_us, outcome, progress), inputs)
+    about = (workspace_data, ledger, release, history)
+    data = _only(training_set(*about, now_us, outcome=outcome, progress=progress), inputs)
     _enough(data)
     tell("fitting on 70%")
     learn, held_out = data.split(TRAIN_SHARE, recipe.seed)
@@ -75,21 +77,33 @@ def train(
     return made.result(version)
 
 
-def _rows_of(
+def training_set(
     workspace_data: Path,
     ledger: Ledger,
     release: Release,
     history: "History",
     now_us: int,
-    outcome: str | None,
-    progress: Progress | None,
+    *,
+    outcome: str | None = None,
+    progress: Progress | None = None,
 ) -> TrainingSet:
-    """From the log of decisions, which is brought up to date first; it keeps each action's own outcomes alone."""
-    if outcome is not None:
-        return build(ledger, release, history, now_us, outcome=outcome, progress=progress).rows
+    """What models learn from, by the log of decisions, which is brought up to date first; as `training_rows`."""
+    log = _log(workspace_data, ledger, release, now_us, progress)
+    return training_rows(log, release, history, _release_of(ledger), outcome=outcome)
+
+
+def _log(workspace_data: Path, ledger: Ledger, release: Release, now_us: int, progress: Progress | None) -> DecisionLog:
+    """The log of decisions, brought up to date."""
     log = DecisionLog(workspace_data / LOG)
     log.update(ledger, release, now_us, progress)
-    return training_rows(log, release, history, lambda digest: Release.from_bytes(ledger.get_release(digest)))
+    if progress:
+        progress(0, 0, "features")
+    return log
+
+
+def _release_of(ledger: Ledger) -> ReleaseOf:
+    """Read and not checked: an old release need not pass what is asked of a new one."""
+    return lru_cache(lambda digest: Release(read(unpack(ledger.get_release(digest))), digest))
 
 
 def train_risk(
@@ -117,9 +131,10 @@ def train_risk(
     _check_score(release, feature)
     check_inputs(release, inputs)
     names = [f.name for f in release.schema.learnable if f.source != "model" and (inputs is None or f.name in inputs)]
-    log = _only(build(ledger, release, history, now_us, outcome=outcome, progress=progress).rows, names)
-    _enough(log)
-    data = one_action(log.x, log.label, log.feature_names)
+    about = (workspace_data, ledger, release, history)
+    rows = _only(training_set(*about, now_us, outcome=outcome, progress=progress), names)
+    _enough(rows)
+    data = one_action(rows.x, rows.label, rows.feature_names)
     tell("fitting five folds")
     metrics = measure(data, cross_fitted(data, recipe))
     tell("fitting on all rows")
@@ -136,6 +151,7 @@ def train_risk(
 
 
 def evaluate(
+    workspace_data: Path,
     ledger: Ledger,
     release: Release,
     history: "History",
@@ -153,7 +169,8 @@ def evaluate(
     :raises Refused: the log cannot support any answer; where it cannot for one policy, that is said in its place
     """
     recipe, tell = recipe or Recipe(), _Steps(progress, 2)
-    data = build(ledger, release, history, now_us, outcome=outcome, idle=True, progress=progress)
+    log = _log(workspace_data, ledger, release, now_us, progress)
+    data = choices(log, release, history, _release_of(ledger), outcome=outcome)
     _enough(data.rows)
     if reward == "value_eur" and not data.rows.value_eur.any():
         raise Refused("off-policy value: no outcome in the log says what it was worth; ask for the reward `outcome`")
@@ -270,15 +287,15 @@ def _check_score(release: Release, feature: str) -> None:
         raise Refused(f"{feature} is no score: declare it as a feature of dtype float and `source: model`, and release")
 
 
-def _split(data: Dataset, seed: int) -> tuple[Dataset, Dataset]:
+def _split(data: Choices, seed: int) -> tuple[Choices, Choices]:
     """As TrainingSet.split, with what was permitted."""
     rows = np.arange(len(data.rows))
     first = np.isin(rows, np.random.default_rng(seed).permutation(len(rows))[: round(TRAIN_SHARE * len(rows))])
     return _take(data, first), _take(data, ~first)
 
 
-def _take(data: Dataset, rows: Bools) -> Dataset:
-    return Dataset(data.rows.take(rows), data.permitted[rows])
+def _take(data: Choices, rows: Bools) -> Choices:
+    return Choices(data.rows.take(rows), data.permitted[rows])
 
 
 def _rows(value: PolicyValue) -> list[Result]:

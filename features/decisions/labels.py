@@ -4,10 +4,11 @@ An outcome belongs to the offer that it names, else to the last one of its actio
 was corrected counts as it was corrected. Nothing is said of a window that is open: no label, no stage, no weight.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
+from decisioning.actions import Action
 from decisioning.release import Release
 from features.decisions.parsing import NOTHING, OPT_OUT
 
@@ -65,7 +66,7 @@ left_us AS (
     ON e.stream = b._stream AND e.at_us >= b._at_us
   WHERE e.at_us - b._at_us <= {{patience_us}} GROUP BY ALL)
 SELECT b._stream, b._id, b.reached AS _reached,
-  CASE WHEN b.reached AND b.closed AND (b._told IS NULL OR list_has_any(b._told, p.names))
+  CASE WHEN b.reached AND b.closed AND CASE WHEN b._told IS NULL THEN p.declared ELSE list_has_any(b._told, p.names) END
     THEN coalesce(c.label, false) END AS _label,
   CASE WHEN b.reached AND b.settled THEN coalesce(w.weight, 0.0) END AS _weight,
   CASE WHEN b.reached AND b.closed THEN coalesce(w.stage, '{IGNORED}') END AS _stage,
@@ -80,6 +81,16 @@ LEFT JOIN left_us l USING (_stream, _id) LEFT JOIN positives p ON p.action = b._
 PATIENCE_US = 30 * 86_400_000_000
 """How long after an offer a complaint or an opt-out still counts as about it."""
 _STATES = {"delivered": 4, "seen": 5, "pitched": 6}
+_STAGE = {
+    "action": pa.string(),
+    "name": pa.string(),
+    "weight": pa.float64(),
+    "from_us": pa.int64(),
+    "to_us": pa.int64(),
+    "ord": pa.int64(),
+    "positive": pa.bool_(),
+    "state": pa.int64(),
+}
 
 
 def label_columns() -> list[str]:
@@ -92,39 +103,38 @@ def longest_us(release: Release) -> int:
     return max([PATIENCE_US, *(a.outcomes.settled_us for a in release.actions.values())])
 
 
-def rules(release: Release) -> dict[str, pa.Table]:
+def rules(release: Release, outcome: str | None = None) -> dict[str, pa.Table]:
     """What the release says of outcomes, as the tables that `LABELS` joins.
 
     After doing nothing the positive outcomes of every action count, for as long as the longest window.
+
+    :param outcome: the one that counts as positive, instead of those of each action
     """
     every = tuple(release.actions.values())
     window = max((a.outcomes.window_us for a in every), default=0)
-    all_positive = sorted({name for a in every for name in a.outcomes.positive})
+    positive = {a.id: (outcome,) if outcome else a.outcomes.positive for a in every}
+    positive[NOTHING] = tuple(sorted({name for names in positive.values() for name in names}))
     actions = [(a.id, a.outcomes.window_us, a.outcomes.settled_us) for a in every] + [(NOTHING, window, window)]
-    stages = [
-        (a.id, s.id, s.weight, round(s.after_days * 86_400e6), round(s.within_days * 86_400e6), n, positive, state)
-        for a in every
-        for n, s in enumerate(a.outcomes.weighed)
-        for positive, state in ((s.id in a.outcomes.positive, _STATES.get(s.id)),)
-    ] + [(NOTHING, name, 1.0, 0, window, n, True, None) for n, name in enumerate(all_positive)]
-    positives = [(a.id, list(a.outcomes.positive)) for a in every] + [(NOTHING, all_positive)]
+    stages = [row for a in every for row in (_stages(a) if outcome is None else (_whole(outcome, a),))]
+    stages += [(NOTHING, name, 1.0, 0, window, n, True, None) for n, name in enumerate(positive[NOTHING])]
+    declared = {a.id: outcome is None or outcome in a.outcomes.all for a in every}
+    positives = [(action, list(names), declared.get(action, True)) for action, names in positive.items()]
     return {
         "actions": _table(actions, {"action": pa.string(), "window_us": pa.int64(), "settled_us": pa.int64()}),
-        "stages": _table(
-            stages,
-            {
-                "action": pa.string(),
-                "name": pa.string(),
-                "weight": pa.float64(),
-                "from_us": pa.int64(),
-                "to_us": pa.int64(),
-                "ord": pa.int64(),
-                "positive": pa.bool_(),
-                "state": pa.int64(),
-            },
-        ),
-        "positives": _table(positives, {"action": pa.string(), "names": pa.list_(pa.string())}),
+        "stages": _table(stages, _STAGE),
+        "positives": _table(positives, {"action": pa.string(), "names": pa.list_(pa.string()), "declared": pa.bool_()}),
     }
+
+
+def _stages(action: Action) -> Iterator[tuple[object, ...]]:
+    for n, s in enumerate(action.outcomes.weighed):
+        from_us, to_us = round(s.after_days * 86_400e6), round(s.within_days * 86_400e6)
+        yield action.id, s.id, s.weight, from_us, to_us, n, s.id in action.outcomes.positive, _STATES.get(s.id)
+
+
+def _whole(outcome: str, action: Action) -> tuple[object, ...]:
+    """An outcome that counts for as long as the window of the action."""
+    return action.id, outcome, 1.0, 0, action.outcomes.window_us, 0, True, None
 
 
 def _table(rows: Sequence[tuple[object, ...]], types: dict[str, pa.DataType]) -> pa.Table:

@@ -20,6 +20,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from duckdb import DuckDBPyConnection
 
 from decisioning.release import Release
 from features.decisions.labels import LABELS, PATIENCE_US, label_columns, longest_us, rules
@@ -35,6 +36,8 @@ _MONDAY_US = 4 * 86_400_000_000
 _PAGE = 20_000
 _HELD = 200_000
 """Rows and events that are held before their files are written."""
+_LAYOUT = 2
+"""Of the columns that are kept; files of another are made anew from the ledger."""
 _KEYS = "_stream, _id, _at_us, _action, _told, _source, _counts_on"
 
 
@@ -90,7 +93,7 @@ class DecisionLog:
             return self._update(ledger, release, now_us, progress)
 
     def _update(self, ledger: Ledger, release: Release, now_us: int, progress: Progress | None) -> Updated:
-        state = self._read_state()
+        state = self._begun()
         held, after, done = _Held(), state["after"], 0
         while records := ledger.raw(KINDS, after, _PAGE):
             held.take(parse(records, release.schema))
@@ -104,19 +107,38 @@ class DecisionLog:
         known = _rules_hash(release)
         stale = held.weeks if known == state["rules"] and now_us >= state["at_us"] else None
         files = self._relabel(self._touched(stale, held.offers, state["at_us"], release), release, now_us)
-        self._write_state({"after": after, "at_us": now_us, "rules": known})
+        self._write_state({"after": after, "at_us": now_us, "rules": known, "layout": _LAYOUT})
         return Updated(held.rows_in, held.events_in, files, gone)
 
-    def query(self, sql: str, release: Release) -> pa.Table:
-        """The answer to a query in DuckDB's SQL over `log` and `events`: every row of who is not restricted."""
+    def query(self, sql: str, release: Release, outcome: str | None = None) -> pa.Table:
+        """The answer to a query in DuckDB's SQL over `log` and `events`: every row of who is not restricted.
+
+        :param outcome: rows are labelled by whether this came, instead of any positive outcome of their action
+        """
         with connect() as connection:
             connection.register("nobody", _empty(release))
             connection.sql(f"CREATE VIEW told AS {self._files(self._events, _NO_EVENTS)}")
             connection.sql(f"CREATE VIEW silent AS {_RESTRICTED}")
             connection.sql(f"CREATE VIEW every AS {self._files(self._rows, 'SELECT * FROM nobody')}")
-            connection.sql("CREATE VIEW log AS SELECT * FROM every WHERE _stream NOT IN (FROM silent)")
+            connection.sql("CREATE VIEW kept AS SELECT * FROM every WHERE _stream NOT IN (FROM silent)")
             connection.sql("CREATE VIEW events AS SELECT * FROM told WHERE stream NOT IN (FROM silent)")
+            self._view(connection, release, outcome)
             return connection.sql(sql).to_arrow_table()
+
+    def _view(self, connection: DuckDBPyConnection, release: Release, outcome: str | None) -> None:
+        """The view `log`: the labels of the files, or those by another outcome at the time of the last update."""
+        if outcome is None:
+            connection.sql("CREATE VIEW log AS FROM kept")
+            return
+        tables = {**rules(release, outcome), "now": pa.table({"us": [self._read_state()["at_us"]]})}
+        for name, table in tables.items():
+            connection.register(name, table)
+        connection.sql(f"CREATE TABLE rows AS SELECT {_KEYS} FROM kept")
+        connection.sql(f"CREATE TABLE labels AS {LABELS.format(patience_us=PATIENCE_US)}")
+        connection.sql(
+            f"CREATE VIEW log AS SELECT k.* EXCLUDE ({', '.join(label_columns())}), l.* EXCLUDE (_stream, _id) "
+            "FROM kept k JOIN labels l USING (_stream, _id)"
+        )
 
     def _files(self, folder: Path, none: str) -> str:
         """SQL for all files of a folder, with every column that any of them has."""
@@ -210,10 +232,19 @@ class DecisionLog:
         _write(path, labelled)
         return True
 
+    def _begun(self) -> dict[str, Any]:
+        """Where the files are; files that lack a column go, and the ledger is read from its beginning."""
+        state = self._read_state()
+        if state["layout"] == _LAYOUT:
+            return state
+        for path in (*self._rows.glob("*.parquet"), *self._events.glob("*.parquet")):
+            path.unlink()
+        return {**state, "after": 0}
+
     def _read_state(self) -> dict[str, Any]:
         """Up to which record, at what time and by which rules the files were made."""
         state: dict[str, Any] = json.loads(self._state.read_text()) if self._state.exists() else {}
-        return {"after": 0, "at_us": 0, "rules": "", **state}
+        return {"after": 0, "at_us": 0, "rules": "", "layout": 1, **state}
 
     def _write_state(self, state: dict[str, Any]) -> None:
         half = self._state.with_suffix(".half")

@@ -30,11 +30,14 @@ _DECISION = {
     "release": "VARCHAR",
     "model": "VARCHAR",
     "shadow": {"model": "VARCHAR"},
-    "scores": {"propensity": ["DOUBLE"]},
+    "scores": {"candidates": ["INTEGER"], "propensity": ["DOUBLE"]},
     "request": {"channel": "VARCHAR"},
     "picks": [
         {
-            **{"placement": "VARCHAR", "rank": "INTEGER", "treatment": "VARCHAR", "probability": "DOUBLE"},
+            "placement": "VARCHAR",
+            "rank": "INTEGER",
+            "treatment": "VARCHAR",
+            "probability": "DOUBLE",
             "immature": {"share": "DOUBLE", "given_up_eur": "DOUBLE"},
         }
     ],
@@ -82,7 +85,8 @@ SELECT seq AS _seq, stream AS _stream, decision_id AS _decision,
   list_max(scores.propensity) AS _best, offer.propensity AS _propensity,
   offer.priority AS _priority, offer.value_eur AS _worth_eur,
   coalesce(contact.counts_on, 'decided') AS _counts_on,
-  CASE WHEN contact IS NULL THEN place.empty_reason END AS _empty_reason, CAST(NULL AS VARCHAR[]) AS _told
+  CASE WHEN contact IS NULL THEN place.empty_reason END AS _empty_reason, scores.candidates AS _candidates,
+  CAST(NULL AS VARCHAR[]) AS _told
 FROM offered
 """
 _OBSERVED = """
@@ -95,7 +99,7 @@ SELECT seq AS _seq, stream AS _stream, NULL AS _decision, coalesce(observation_i
   'imported' AS _model, 'imported' AS _assigned, NULL AS _shadow, NULL AS _release, probability AS _probability,
   NULL::DOUBLE AS _extra, NULL::DOUBLE AS _given_up_eur,
   NULL::DOUBLE AS _best, NULL::DOUBLE AS _propensity, NULL::DOUBLE AS _priority, NULL::DOUBLE AS _worth_eur,
-  'decided' AS _counts_on, NULL AS _empty_reason, told AS _told
+  'decided' AS _counts_on, NULL AS _empty_reason, NULL::INTEGER[] AS _candidates, told AS _told
 FROM told WHERE scope IS DISTINCT FROM 'account'
 """
 _FACTS = """

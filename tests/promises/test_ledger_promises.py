@@ -31,7 +31,7 @@ from serving.runtime import Brain
 from serving.settings import Workspace
 from serving.trials import Model, Models
 from tests.serving.workspaces import FACTS, Client, Json, ask, consent, offers, signal, small_workspace, welcome
-from training.dataset import build
+from training.workflow import training_set
 
 NUMBERS = count()
 MARKED = """
@@ -306,10 +306,10 @@ def test_the_erased_and_the_restricted_are_never_trained_on(client: Client, sile
     for one in marks:
         welcome(client, one.customer)
     with_past(brain, marks)
-    history = History(brain.snapshot.profiles)
+    release, history = brain.snapshot.release, History(brain.snapshot.profiles)
 
     def rows() -> int:
-        return len(build(brain.ledger, brain.snapshot.release, history, now_us()).rows)
+        return len(training_set(brain.workspace.data, brain.ledger, release, history, now_us()))
 
     before = rows()
     silence(client, marks[0].customer)

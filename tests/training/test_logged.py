@@ -1,32 +1,279 @@
-"""Training rows from the log of decisions are those of the whole ledger, and a new feature is as it was known then."""
+"""Training rows: whose window has closed, who was reached, what was known then, whatever the order of the ledger."""
 
+import itertools
+from collections.abc import Iterable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from decisioning.catalogue import pack
 from decisioning.release import Release
 from features.decisions.log import DecisionLog
-from features.ledger import Entry
+from features.decisions.parsing import NOTHING
+from features.ledger import Entry, Ledger
+from features.matrix import FeatureMatrix
 from tests.features.importing_help import Shop
-from tests.training.test_dataset import CATALOGUE, DAY_US, RELEASE, THEN_US, decision, entry, reached
-from training.dataset import build
-from training.logged import training_rows
+from tests.training.decided import (
+    CATALOGUE,
+    DAY_US,
+    FILES_OF_RELEASE,
+    LATER_US,
+    RELEASE,
+    THEN_US,
+    decision,
+    entry,
+    outcome,
+    reached,
+)
+from training.frame import TrainingSet
+from training.logged import Choices, choices, training_rows
 
 
-def test_observations_are_the_rows_that_the_ledger_gives(shop: Shop, tmp_path: Path) -> None:
-    now_us = 1_780_000_000_000_000
-    own = {"action": "coats", "channel": "email", "outcomes": [{"outcome": "bought"}], "facts": {"age": 99}}
-    shop.ledger.append([Entry(shop.stream("c2"), "observation", own, now_us - 60 * DAY_US)])
-    log = DecisionLog(tmp_path / "log")
-    log.update(shop.ledger, shop.release, now_us)
-    found = training_rows(log, shop.release, shop.history, lambda _: shop.release)
-    whole = build(shop.ledger, shop.release, shop.history, now_us).rows
-    assert found.digest() == whole.digest()
-    assert len(found) == 5
-    assert 99.0 in found.x
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterable[Ledger]:
+    with Ledger.open(tmp_path / "ledger.db", b"x" * 32) as opened:
+        opened.put_release(pack(FILES_OF_RELEASE))
+        yield opened
+
+
+def rows(ledger: Ledger, now_us: int = LATER_US, *, idle: bool = False, outcome: str | None = None) -> Choices:
+    """From a log that is made anew: decisions of `RELEASE` need no history."""
+    return logged(ledger, RELEASE, None, now_us, idle=idle, outcome=outcome)
+
+
+def logged(
+    ledger: Ledger, release: Release, history: Any, now_us: int, *, idle: bool = False, outcome: str | None = None
+) -> Choices:
+    with TemporaryDirectory() as folder:
+        log = DecisionLog(Path(folder))
+        log.update(ledger, release, now_us)
+        if idle:
+            return choices(log, release, history, lambda _: release, outcome=outcome)
+        found = training_rows(log, release, history, lambda _: release, outcome=outcome)
+    return Choices(found, np.ones((len(found), len(found.actions)), dtype=np.bool_))
+
+
+def told(ledger: Ledger) -> dict[int, tuple[str, bool, float]]:
+    """Person -> action, label, value, of those who gave a row."""
+    data = rows(ledger).rows
+    people = (data.at_us - THEN_US).tolist()
+    names = [data.actions[a] for a in data.action]
+    return dict(zip(people, zip(names, data.label.tolist(), data.value_eur.tolist(), strict=True), strict=True))
+
+
+def test_who_was_not_reached_gives_no_row(ledger: Ledger) -> None:
+    states = ("reserved", "not_delivered", "expired", "delivered", "seen", "pitched")
+    plan = [(channel, state) for channel in ("email", "agent") for state in states]
+    for n, (channel, state) in enumerate(plan):
+        entries = [entry(ledger, decision(ledger, n, channel))]
+        entries += [reached(ledger, n, state)] if state != "reserved" else []
+        ledger.append(entries)
+    found = {plan[n] for n in told(ledger)}
+    assert found == {
+        ("email", "delivered"),
+        ("email", "seen"),
+        ("email", "pitched"),
+        ("agent", "seen"),
+        ("agent", "pitched"),
+    }
+
+
+def test_on_the_web_a_decision_counts_unless_it_was_not_shown(ledger: Ledger) -> None:
+    ledger.append([entry(ledger, decision(ledger, n)) for n in (1, 2)])
+    ledger.append([reached(ledger, 2, "not_delivered")])
+    assert set(told(ledger)) == {1}
+
+
+def test_what_is_told_late_takes_nothing_back(ledger: Ledger) -> None:
+    ledger.append(
+        [entry(ledger, decision(ledger, 1, "agent")), reached(ledger, 1, "seen"), reached(ledger, 1, "delivered")]
+    )
+    assert set(told(ledger)) == {1}
+
+
+def shown(ledger: Ledger, n: int, **facts: Any) -> dict[str, Any]:
+    """An e-mail about tea that was seen: which action it is depends on no draw."""
+    record = decision(ledger, n, "email", **facts)
+    ledger.append([entry(ledger, record), reached(ledger, n, "seen")])
+    return record
+
+
+def test_the_label_is_a_positive_outcome_within_the_window(ledger: Ledger) -> None:
+    for n in range(8):
+        shown(ledger, n)
+    ledger.append([outcome(ledger, 1, value_eur=12.5), outcome(ledger, 1, "tried", value_eur=1.0)])
+    ledger.append([outcome(ledger, 2, "declined"), outcome(ledger, 3, days=31), outcome(ledger, 4, days=30)])
+    ledger.append([outcome(ledger, 5, offer=False), outcome(ledger, 6, offer=False, days=-1)])
+    ledger.append([outcome(ledger, 7, days=-1)])
+    assert told(ledger) == {
+        0: ("tea", False, 0.0),
+        1: ("tea", True, 13.5),
+        2: ("tea", False, 0.0),
+        3: ("tea", False, 0.0),
+        4: ("tea", True, 0.0),
+        5: ("tea", True, 0.0),
+        6: ("tea", False, 0.0),
+        7: ("tea", False, 0.0),
+    }
+    only = rows(ledger, outcome="tried").rows
+    assert (only.at_us[only.label] - THEN_US).tolist() == [1]
+
+
+def test_a_window_that_is_open_gives_no_row(ledger: Ledger) -> None:
+    shown(ledger, 0)
+    ledger.append([outcome(ledger, 0)])
+    assert len(rows(ledger, THEN_US + 30 * DAY_US - 1).rows) == 0
+    assert rows(ledger, THEN_US + 30 * DAY_US).rows.label.tolist() == [True]
+
+
+def test_an_outcome_without_offer_belongs_to_the_last_contact_before_it(ledger: Ledger) -> None:
+    first, second = decision(ledger, 1, "email"), decision(ledger, 1, "email")
+    second = second | {
+        "decision_id": "d1b",
+        "decided_us": THEN_US + 5 * DAY_US,
+        "contacts": [
+            second["contacts"][0] | {"offer_id": "d1b.0", "at_us": THEN_US + 5 * DAY_US, "counts_on": "decided"}
+        ],
+    }
+    ledger.append([entry(ledger, first), reached(ledger, 1, "seen"), entry(ledger, second)])
+    ledger.append([outcome(ledger, 1, offer=False, days=6)])
+    assert rows(ledger).rows.label.tolist() == [False, True]
+
+
+def test_features_are_those_that_were_served(ledger: Ledger) -> None:
+    records = [shown(ledger, n, age=20 + n, **({"page": "shop"} if n else {})) for n in range(3)]
+    data = rows(ledger).rows
+    matrix = FeatureMatrix(RELEASE.schema)
+    assert data.feature_names == matrix.names == ("age", "page=home", "page=shop")
+    assert np.array_equal(data.x, [matrix.row(r["facts"]) for r in records], equal_nan=True)
+    assert (data.actions, data.groups, data.treatments) == (("tea",), ("drinks",), (("mail",),))
+    assert data.treatment.tolist() == [0, 0, 0]
+
+
+def test_probabilities_and_what_was_permitted_come_from_the_decision(ledger: Ledger) -> None:
+    records = [decision(ledger, n) for n in range(40)]
+    ledger.append([entry(ledger, r) for r in records])
+    found = rows(ledger, idle=True)
+    picked = [r["picks"][0] for r in records]
+    assert found.rows.probability.tolist() == [p["probability"] for p in picked]
+    names = [found.rows.actions[a] for a in found.rows.action]
+    assert names == [NOTHING if p["treatment"] is None else p["treatment"].split(".")[0] for p in picked]
+    assert set(names) == {NOTHING, "tea", "cake"}
+    assert found.permitted.all()
+    without = rows(ledger).rows
+    assert len(without) == len(records) - names.count(NOTHING)
+    assert NOTHING not in without.actions
+
+
+def test_permitted_is_what_passed_and_can_go_to_the_placement(ledger: Ledger) -> None:
+    """Only tea has a mail; one slot of the web is for either, the other for cake alone."""
+    records = [decision(ledger, 1, "email"), decision(ledger, 2), decision(ledger, 3, placement="side")]
+    records += [decision(ledger, n) for n in range(4, 40)]
+    ledger.append([*(entry(ledger, r) for r in records), reached(ledger, 1, "seen")])
+    found = rows(ledger, idle=True)
+    assert found.rows.actions == ("cake", "none", "tea")
+    assert found.permitted[:3].tolist() == [[False, True, True], [True, True, True], [True, True, False]]
+    assert found.permitted[3:].all()
+
+
+def test_a_slot_that_had_no_choice_is_no_row(ledger: Ledger) -> None:
+    refused = decision(ledger, 1, hardship=True)
+    assert refused["answer"]["placements"][0]["empty_reason"] == "all_withheld"
+    ledger.append([entry(ledger, refused), entry(ledger, decision(ledger, 2, "email"))])
+    ledger.append([reached(ledger, 2, "seen")])
+    found = rows(ledger, idle=True)
+    assert len(found.rows) == 1
+    assert found.rows.actions == ("tea",)
+
+
+def test_any_order_of_the_ledger_gives_the_same_rows(tmp_path: Path) -> None:
+    digests = set()
+    for n, order in enumerate(itertools.islice(itertools.permutations(range(6)), 0, 720, 90)):
+        with Ledger.open(tmp_path / f"{n}.db", b"x" * 32) as ledger:
+            ledger.put_release(pack(FILES_OF_RELEASE))
+            entries = [
+                entry(ledger, decision(ledger, 1, "email")),
+                reached(ledger, 1, "seen"),
+                reached(ledger, 1, "delivered"),
+                outcome(ledger, 1, value_eur=3.0),
+                entry(ledger, decision(ledger, 2)),
+                outcome(ledger, 2, offer=False, action="cake"),
+            ]
+            for at in order:
+                ledger.append([entries[at]])
+            digests.add(rows(ledger).rows.digest())
+    assert len(digests) == 1
+
+
+def test_what_an_erased_subject_left_behind_gives_no_row(ledger: Ledger) -> None:
+    shown(ledger, 1)
+    shown(ledger, 2)
+    ledger.erase(ledger.stream_of("person", "p1"))
+    assert set(told(ledger)) == {2}
+
+
+def test_an_action_that_the_release_no_longer_has_gives_no_row(ledger: Ledger) -> None:
+    shown(ledger, 1)
+    ledger.append(
+        [Entry(ledger.stream_of("person", "p9"), "observation", {"action": "soup", "channel": "web"}, THEN_US)]
+    )
+    assert len(rows(ledger).rows) == 1
+
+
+def imported(shop: Shop) -> TrainingSet:
+    return logged(shop.ledger, shop.release, shop.history, shop_now()).rows
+
+
+def shop_now() -> int:
+    return 1_780_000_000_000_000
+
+
+def test_imported_observations_are_rows(shop: Shop) -> None:
+    data = imported(shop)
+    assert data.actions == ("coats", "none", "shoes")
+    assert data.groups == ("fashion", "none", "fashion")
+    assert data.label.sum() == 1
+    assert data.value_eur.sum() == 49.95
+    assert sorted(data.probability.tolist()) == [0.25, 0.25, 0.25, 0.5]
+    assert data.actions[data.action[data.label][0]] == "shoes"
+    ages = data.x[:, data.feature_names.index("age")]
+    assert sorted(ages[~np.isnan(ages)].tolist()) == [30.0, 30.0, 41.0]
+
+
+def test_what_was_learned_later_is_not_in_the_row(shop: Shop) -> None:
+    before = imported(shop).digest()
+    later = pa.array([shop_now() - DAY_US], pa.timestamp("us", "UTC"))
+    shop.history.import_profiles(pa.table({"subject": [shop.stream("c1")], "event_timestamp": later, "age": [31]}))
+    assert shop.facts("c1")["age"] == 31
+    assert imported(shop).digest() == before
+
+
+def test_a_row_whose_source_cannot_tell_the_outcome_has_no_label(tmp_path: Path, shop: Shop) -> None:
+    stream = shop.stream("c2")
+    at_us = shop_now() - 60 * DAY_US
+    body = {"action": "coats", "channel": "email"}
+    n = len(imported(shop))
+    shop.ledger.append([Entry(stream, "observation", {**body, "told": ["opened"]}, at_us)])
+    assert len(imported(shop)) == n
+    own = {**body, "outcomes": [{"outcome": "bought", "value_eur": 7.0}], "facts": {"age": 99}}
+    shop.ledger.append([Entry(stream, "observation", own, at_us + 1)])
+    data = imported(shop)
+    assert len(data) == n + 1
+    assert (data.label[-1], data.value_eur[-1], data.x[-1, data.feature_names.index("age")]) == (True, 7.0, 99.0)
+
+
+def test_the_same_contact_told_twice_is_one_row(tmp_path: Path, shop: Shop) -> None:
+    n = len(imported(shop))
+    record = next(r for r in shop.ledger.scan(["observation"]) if r.body and r.body["observation_id"] == "shop:m1")
+    assert record.body is not None
+    shop.ledger.append([Entry(record.stream, "observation", record.body, record.occurred_us)])
+    copy = {**record.body, "observation_id": "of-account", "scope": "account"}
+    shop.ledger.append([Entry(shop.ledger.stream_of("account", "h1"), "observation", copy, record.occurred_us)])
+    assert len(imported(shop)) == n
 
 
 def test_a_feature_that_was_not_served_yet_is_as_it_was_known_then(shop: Shop, tmp_path: Path) -> None:

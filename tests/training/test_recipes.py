@@ -11,8 +11,7 @@ import pytest
 from decisioning.errors import Refused
 from features.ledger import now_us
 from tests.training.recipe_help import Imported, plan_of, rows_of
-from training.dataset import build
-from training.workflow import evaluate, train, train_risk
+from training.workflow import evaluate, train, train_risk, training_set
 
 ARMS = {"Mens E-Mail": "mens-email", "Womens E-Mail": "womens-email", "No E-Mail": "none"}
 RATES = {"mens-email": "18.28", "womens-email": "15.14", "none": "10.62"}
@@ -26,7 +25,7 @@ def hillstrom(tmp_path_factory: pytest.TempPathFactory) -> Imported:
 
 def rates(shop: Imported, outcome: str | None = None) -> dict[str, tuple[int, int]]:
     """Action -> contacts and outcomes, from the ledger alone."""
-    data = build(shop.ledger, shop.release, shop.history, now_us(), outcome=outcome).rows
+    data = training_set(shop.data, shop.ledger, shop.release, shop.history, now_us(), outcome=outcome)
     return {
         action: (int((data.action == a).sum()), int(data.label[data.action == a].sum()))
         for a, action in enumerate(data.actions)
@@ -49,14 +48,14 @@ def test_arm_rates_of_the_ledger_are_those_of_the_file(hillstrom: Imported) -> N
     for outcome, column in ((None, "visit"), ("visit", "visit"), ("conversion", "conversion")):
         came = Counter(ARMS[r["segment"]] for r in rows if r[column] == "1")
         assert rates(hillstrom, outcome) == {a: (contacts[a], came[a]) for a in contacts}
-    data = build(hillstrom.ledger, hillstrom.release, hillstrom.history, now_us()).rows
+    data = training_set(hillstrom.data, hillstrom.ledger, hillstrom.release, hillstrom.history, now_us())
     assert data.value_eur.sum() == pytest.approx(sum(float(r["spend"]) for r in rows))
     assert not np.isnan(data.x).any()
     assert not {"adult", "hardship"} & {n.partition("=")[0] for n in data.feature_names}
 
 
 def test_values_have_intervals_and_no_winner_is_claimed(hillstrom: Imported) -> None:
-    found = evaluate(hillstrom.ledger, hillstrom.release, hillstrom.history, now_us=now_us())
+    found = evaluate(hillstrom.data, hillstrom.ledger, hillstrom.release, hillstrom.history, now_us=now_us())
     rows = {(p["policy"], p["method"]): p for p in found["policies"]}
     assert {name for name, _ in rows} == {"trained", "always mens-email", "always womens-email", "always none"}
     assert found["held_out_rows"] == 2_400
@@ -85,7 +84,7 @@ def test_duration_is_declared_kept_and_refused_as_input(bank: Imported) -> None:
             now_us=now_us(),
             inputs=["age", "call_duration_s"],
         )
-    data = build(bank.ledger, bank.release, bank.history, now_us()).rows
+    data = training_set(bank.data, bank.ledger, bank.release, bank.history, now_us())
     assert len(data) == 2_060
     assert not any("duration" in name for name in data.feature_names)
     first = bank.ledger.scan(["observation"], limit=1)[0].body
@@ -96,9 +95,9 @@ def test_duration_is_declared_kept_and_refused_as_input(bank: Imported) -> None:
 
 def test_a_log_without_probabilities_gives_no_value(bank: Imported) -> None:
     with pytest.raises(Refused, match="does not say with what probability"):
-        evaluate(bank.ledger, bank.release, bank.history, now_us=now_us())
+        evaluate(bank.data, bank.ledger, bank.release, bank.history, now_us=now_us())
     with pytest.raises(Refused, match="no outcome in the log says what it was worth"):
-        evaluate(bank.ledger, bank.release, bank.history, now_us=now_us(), reward="value_eur")
+        evaluate(bank.data, bank.ledger, bank.release, bank.history, now_us=now_us(), reward="value_eur")
 
 
 @pytest.mark.long  # the published AUC itself is in test_reference_results.py
@@ -137,6 +136,6 @@ def test_all_of_hillstrom_in_under_a_minute(tmp_path: Path) -> None:
     assert time.perf_counter() - began < 60
     assert (shop.written.customers, shop.written.rows) == (64_000, 64_000)
     assert {a: f"{100 * came / n:.2f}" for a, (n, came) in rates(shop).items()} == RATES
-    found = evaluate(shop.ledger, shop.release, shop.history, now_us=now_us())
+    found = evaluate(shop.data, shop.ledger, shop.release, shop.history, now_us=now_us())
     assert found["held_out_rows"] == 19_200
     assert found["winner"] is None

@@ -15,8 +15,8 @@ from decisioning.release import Release
 from features.decisions.log import DecisionLog
 from features.ledger import Entry, Ledger
 from features.matrix import FeatureMatrix
+from tests.training.decided import CATALOGUE, DAY_US, FILES_OF_RELEASE, THEN_US, decision
 from tests.training.logs import random_log
-from tests.training.test_dataset import CATALOGUE, DAY_US, FILES_OF_RELEASE, THEN_US, decision
 from training.frame import TrainingSet
 from training.promotion import Guard
 from training.propensity import Recipe, fit

@@ -17,7 +17,7 @@ from decisioning.release import Release
 from decisioning.standing import Consent, Standing
 from features.decisions.log import DecisionLog
 from features.ledger import Entry, Ledger
-from tests.training.test_dataset import CATALOGUE, DAY_US, THEN_US
+from tests.training.decided import CATALOGUE, DAY_US, THEN_US
 from training.lift import lift, mismatched, welch
 from training.page import write_page
 from training.pdstools import MODELS, PREDICTORS, write_tables

@@ -12,12 +12,11 @@ from decisioning.release import Release
 from features.importing import catalogue_files, make_plan, read_mapping
 from features.ledger import Entry
 from tests.features.importing_help import NOW_US, SHOP, Shop
-from training.dataset import build
 from training.evaluation.policies import Question, greedy, model_propensities
 from training.evaluation.policies import evaluate as value_policies
 from training.propensity import Recipe, fit
 from training.registry import Registry
-from training.workflow import evaluate, promote, train, train_risk
+from training.workflow import evaluate, promote, train, train_risk, training_set
 
 BASE = Recipe(growth=None)
 N = 3_000
@@ -97,7 +96,8 @@ def risk(shop: Any, **options: Any) -> dict[str, Any]:
 
 
 def value(shop: Any, **options: Any) -> dict[str, Any]:
-    return evaluate(shop.ledger, shop.release, shop.history, now_us=NOW_US, recipe=BASE, **options)
+    named = {"now_us": NOW_US, "recipe": BASE} | options
+    return evaluate(shop.data, shop.ledger, shop.release, shop.history, **named)
 
 
 def test_train_registers_a_challenger_with_everything_that_says_where_it_came_from(shop: Any) -> None:
@@ -187,7 +187,7 @@ def test_a_policy_that_really_is_better_wins(shop: Any) -> None:
 
 def test_values_are_of_rows_that_trained_nothing(shop: Any) -> None:
     """No arm keeps customers better, so what a model chooses is noise: a model of the rows judged chooses otherwise."""
-    log = build(shop.ledger, shop.release, shop.history, NOW_US, outcome="left").rows
+    log = training_set(shop.data, shop.ledger, shop.release, shop.history, NOW_US, outcome="left")
     for seed in range(20):
         recipe = Recipe(growth=None, seed=seed)
         learn_from, held_out = log.split(0.7, seed)
@@ -197,7 +197,7 @@ def test_values_are_of_rows_that_trained_nothing(shop: Any) -> None:
     else:
         pytest.fail("no split on which it would show")
     expected = value_policies(held_out, {"trained": chosen}, Question(seed=seed)).policies[0].estimates
-    rows = evaluate(shop.ledger, shop.release, shop.history, now_us=NOW_US, recipe=recipe, outcome="left")["policies"]
+    rows = value(shop, recipe=recipe, outcome="left")["policies"]
     assert [r["value"] for r in rows if r["policy"] == "trained"] == [e.interval.value for e in expected]
 
 

@@ -1,0 +1,88 @@
+"""Real decisions about a small catalogue, and what came of them, as entries of a ledger."""
+
+from typing import Any
+
+import numpy as np
+
+from decisioning.catalogue import pack
+from decisioning.decision import Ask, Known, PlacementAsk, Scores
+from decisioning.engine import decide
+from decisioning.release import Release
+from decisioning.standing import Consent, Standing
+from features.ledger import Entry, Ledger
+
+DAY_US = 86_400_000_000
+THEN_US = 1_770_000_000_000_000
+LATER_US = THEN_US + 40 * DAY_US
+CATALOGUE = """
+features:
+  - {name: age, dtype: int, min: 0, max: 120}
+  - {name: page, dtype: enum, values: [home, shop], source: context}
+  - {name: hardship, dtype: bool, model_input: false}
+settings: {country_rules: eu, age_feature: age}
+purposes: [{id: marketing, notice_version: "1"}, {id: profiling, notice_version: "1"}]
+channels:
+  - {id: web, direction: inbound, placements: [hero, side], counts_on: decided, gamma: 10}
+  - {id: email, direction: outbound, medium: email, placements: [mail], counts_on: delivered, gamma: .inf}
+  - {id: agent, direction: inbound, placements: [suggestion], counts_on: seen, gamma: .inf}
+protections:
+  - {id: hardship, kind: hardship, when: hardship}
+  - {id: other, kind: [vulnerability, bereavement, arrears, complaint, service-issue], when: hardship}
+actions:
+  - id: tea
+    issue: grow
+    group: drinks
+    tier: commercial
+    value: 10
+    outcomes: {positive: [bought, tried], negative: [declined], window_days: 30}
+    treatments:
+      - {id: hero, channel: web, placements: [hero], content_ref: a}
+      - {id: mail, channel: email, placements: [mail], content_ref: b}
+      - {id: talk, channel: agent, placements: [suggestion], content_ref: c}
+  - id: cake
+    issue: grow
+    group: food
+    tier: commercial
+    value: 9
+    outcomes: {positive: [bought], negative: [declined], window_days: 10}
+    treatments:
+      - {id: hero, channel: web, placements: [hero], content_ref: d}
+      - {id: side, channel: web, placements: [side], content_ref: e}
+"""
+FILES_OF_RELEASE = {"all.yaml": CATALOGUE}
+RELEASE = Release.from_bytes(pack(FILES_OF_RELEASE))
+PLACEMENT = {"web": "hero", "email": "mail", "agent": "suggestion"}
+
+
+def decision(
+    ledger: Ledger, number: int, channel: str = "web", age: int = 40, placement: str | None = None, **facts: Any
+) -> dict[str, Any]:
+    """A real decision about a person of their own, who allows everything."""
+    stream = ledger.stream_of("person", f"p{number}")
+    said = [Consent(p, "*", "granted", "test", "1", THEN_US - DAY_US, None, 1) for p in ("marketing", "profiling")]
+    known = Known({"age": age, "hardship": False, **facts}, Standing(stream, 1, tuple(said)))
+    placements = (PlacementAsk(name=placement or PLACEMENT[channel]),)
+    ask = Ask(request_id=f"r{number}", customer_id=f"p{number}", channel=channel, placements=placements)
+
+    def score(_: object, candidates: np.ndarray) -> Scores:
+        n = len(candidates)
+        return Scores(np.full(n, 0.3), np.zeros(n), ((),) * n)
+
+    made = decide(ask, known, RELEASE, score, model="propensity@1", now_us=THEN_US + number, decision_id=f"d{number}")
+    return made.record
+
+
+def entry(ledger: Ledger, record: dict[str, Any]) -> Entry:
+    return Entry(ledger.stream_of("person", record["request"]["customer_id"]), "decision", record, record["decided_us"])
+
+
+def outcome(
+    ledger: Ledger, number: int, name: str = "bought", days: float = 1.0, offer: bool = True, **more: Any
+) -> Entry:
+    body = {"action": more.pop("action", "tea"), "outcome": name, "offer_id": f"d{number}.0" if offer else None, **more}
+    return Entry(ledger.stream_of("person", f"p{number}"), "outcome", body, THEN_US + number + round(days * DAY_US))
+
+
+def reached(ledger: Ledger, number: int, state: str) -> Entry:
+    body = {"offer_id": f"d{number}.0", "state": state}
+    return Entry(ledger.stream_of("person", f"p{number}"), "contact", body, THEN_US + number + 1)
