@@ -45,12 +45,14 @@ def model_scorer(release: Release, model: PropensityModel) -> Scorer:
     )
     transparency = model.transparency[actions]
     row_of = row_builder(release, model.feature_names)
+    by_uplift = release.catalogue.settings.ranking == "uplift"
 
     def score(facts: Facts, candidates: NDArray[np.int64]) -> Scores:
         row, asked = row_of(facts), actions[candidates]
         found, _, factors = model.score(row, asked, treatments[candidates])
+        uplift = model.uplifts(row, asked, found) if by_uplift else None
         upper = model.uppers(row, asked, found)
-        return Scores(found, evidence[candidates], factors, transparency[candidates], upper)
+        return Scores(found, evidence[candidates], factors, transparency[candidates], upper, uplift)
 
     score({}, np.arange(len(actions))[:1])  # what is prepared on first use is not the first customer's to wait for
     return score

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from decisioning.errors import Refused
 from training.calibration import Calibration
 from training.design import Design
+from training.effects import Effects
 from training.forest import Forest, Forests
 from training.frame import Floats, Ints, Terms
 
@@ -52,7 +53,8 @@ class PropensityModel:
     `weights`, their `variances` (k + g + 1, width) and `offsets` (k + g + 1, t + 1) hold the k actions, then the g
     groups, then all; the last offset column is zero, so that treatment -1 (unknown) has none. `evidence` (k + g + 1,)
     counts the matured rows behind each action, 0 for the groups and all: an action the model never saw has no evidence.
-    `terms`: what the catalogue asked of the k actions, empty where nothing.
+    `effects`: what showing an action does, where any was ever withheld. `terms`: what the catalogue asked of the k
+    actions, empty where nothing.
     """
 
     feature_names: tuple[str, ...]
@@ -66,6 +68,7 @@ class PropensityModel:
     evidence: Floats
     forests: tuple[Forest | None, ...]
     calibrations: tuple[Calibration, ...]
+    effects: Effects | None = None
     terms: tuple[Terms, ...] = ()
 
     @cached_property
@@ -163,6 +166,19 @@ class PropensityModel:
         parts = self.variances[actions] * self.design.row(row) ** 2
         return raised(propensity, np.sqrt(np.add.accumulate(parts, axis=1)[:, -1]))
 
+    def uplifts(self, row: Floats, actions: Ints, propensity: Floats) -> Floats:
+        """What showing adds to one customer's propensities of `score` (n,), (n,); NaN where it is not known."""
+        if self.effects is None:
+            return np.full(len(actions), np.nan)
+        return propensity - raised(propensity, -self.effects.row(self.design.row(row), actions))
+
+    def uplift(self, x: Floats, action: int, propensity: Floats) -> Floats:
+        """As `uplifts`, of one action for customers (n_rows, f) of `propensity` (n_rows,); the same bits."""
+        if self.effects is None:
+            return np.full(len(x), np.nan)
+        inputs = self.design.columns(np.ascontiguousarray(x, dtype=np.float64))
+        return propensity - raised(propensity, -self.effects.column(inputs, action))
+
     def spread(self, x: Floats, action: int) -> Floats:
         """How far the logit of one action may be off, (n_rows,): a standard deviation, from the base's weights."""
         parts = self.design.columns(np.ascontiguousarray(x, dtype=np.float64)) ** 2 * self.variances[action][:, None]
@@ -224,6 +240,7 @@ class PropensityModel:
             "model.json": json.dumps(about, sort_keys=True, ensure_ascii=False).encode(),
             "arrays.npz": arrays.getvalue(),
             **trees,
+            **({} if self.effects is None else {"effects.npz": self.effects.to_bytes()}),
         }
 
     @cached_property
@@ -269,6 +286,7 @@ class PropensityModel:
             evidence=arrays["evidence"],
             forests=tuple(Forest(t.decode()) if t else None for t in trees),
             calibrations=tuple(Calibration.from_json(c) for c in about["calibrations"]),
+            effects=Effects.from_bytes(files["effects.npz"]) if "effects.npz" in files else None,
             terms=tuple(Terms.from_json(t) for t in about.get("terms", ())),
         )
 

@@ -86,7 +86,7 @@ _TABLE = _Flavour(
     (
         *(
             f"training/{m}.py"
-            for m in ("__init__", "pyfunc", "model", "design", "forest", "calibration", "logistic", "frame")
+            for m in ("__init__", "pyfunc", "model", "design", "effects", "forest", "calibration", "logistic", "frame")
         ),
         *(f"decisioning/{m}.py" for m in ("__init__", "errors")),
     ),

@@ -1,0 +1,97 @@
+"""Qini and effect: equal to numbers computed by hand and to the area drawn point by point; intervals that hold."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from decisioning.errors import Refused
+from training.evaluation import qini as module
+from training.evaluation.qini import Withheld, compared, effect, qini
+from training.frame import Floats
+
+
+@pytest.fixture
+def _any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six rows can be computed by hand; the floor that guards real logs would refuse them."""
+    monkeypatch.setattr(module, "MIN_EFFECTIVE", 1.0)
+
+
+def six() -> tuple[Withheld, Floats]:
+    """Weights 2 2 4 2 2 4, of either arm scaled from 8 to 6: v is 1.5 0 0 -1.5 1.5 0; ranks are 1 2 3.5 3.5 5 6."""
+    shown = np.array([True, False, True, False, True, False])
+    came, probability = np.array([1.0, 0.0, 0.0, 1.0, 1.0, 0.0]), np.array([0.5, 0.5, 0.25, 0.5, 0.5, 0.25])
+    return Withheld(shown, came, probability, np.arange(6)), np.array([0.9, 0.8, 0.7, 0.7, 0.2, 0.1])
+
+
+@pytest.mark.usefixtures("_any_size")
+def test_both_are_what_is_computed_by_hand() -> None:
+    told, score = six()
+    assert effect(told).value == pytest.approx((1.5 - 1.5 + 1.5) / 6, abs=1e-12)
+    # places 1/2 - (r - 1/2) / 6: 5/12 for rank 1, 0 for 3.5, -1/4 for 5
+    by_hand = (1.5 * 5 / 12 - 1.5 * 0 - 1.5 / 4) / 6
+    assert qini(told, score).value == pytest.approx(by_hand, abs=1e-12)
+    # the curve after 1, 2, 4, 5, 6 customers: 1/4, 1/4, 0, 1/4, 1/4; straight between 2 and 4, whose scores are equal
+    area = (0.125 + 0.25 + 2 * 0.125 + 0.125 + 0.25) / 6
+    assert by_hand == pytest.approx(area - 0.25 / 2, abs=1e-12)
+    assert compared(told, score, -score).difference.value == pytest.approx(2 * by_hand, abs=1e-12)
+
+
+def drawn(told: Withheld, score: Floats) -> float:
+    """The area between the curve and the straight line, point by point."""
+    inverse, n = 1.0 / told.probability, len(score)
+    points = [(0.0, 0.0)]
+    for at in sorted(set(score.tolist()), reverse=True):
+        top = score >= at
+        gain = sum(
+            sign * (inverse * told.came)[top & arm].sum() / inverse[arm].sum()
+            for sign, arm in ((1.0, told.shown), (-1.0, ~told.shown))
+        )
+        points.append((top.sum() / n, float(gain)))
+    area = sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in pairwise(points))
+    return area - points[-1][1] / 2
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 30))
+def test_qini_is_the_area_of_the_curve_whatever_the_ties(seed: int, levels: int) -> None:
+    rng = np.random.default_rng(seed)
+    n = 3_000
+    told = Withheld(rng.random(n) < 0.4, rng.random(n), rng.uniform(0.2, 1.0, n), np.arange(n))
+    score = rng.integers(0, levels, n) / levels
+    assert qini(told, score).value == pytest.approx(drawn(told, score), abs=1e-12)
+    assert qini(told, np.ones(n)).value == pytest.approx(0.0, abs=1e-12), "a score that says nothing"
+    assert qini(told, 3.0 * score - 7.0).value == qini(told, score).value, "only the order counts"
+
+
+def made(seed: int, n: int = 3_000, per_unit: int = 1) -> tuple[Withheld, Floats]:
+    """It is shown to half, and moves those of high score; several rows of a customer say the same."""
+    rng = np.random.default_rng(seed)
+    x, shown = rng.normal(size=n // per_unit), rng.random(n // per_unit) < 0.5
+    came = rng.random(len(x)) < 0.2 + 0.1 * shown * np.tanh(x)
+    told = (np.repeat(c, per_unit) for c in (shown, came.astype(np.float64), np.full(len(x), 0.5), np.arange(len(x))))
+    return Withheld(*told), np.repeat(x, per_unit)
+
+
+@pytest.mark.parametrize("per_unit", [1, 3])
+def test_intervals_hold_the_truth_also_where_customers_come_again(per_unit: int) -> None:
+    truth_of_qini = 0.01775  # of two million customers; the effect is 0
+    found = [
+        (effect(told), qini(told, score)) for told, score in (made(s, 2_500 * per_unit, per_unit) for s in range(200))
+    ]
+    of_effect = np.mean([e.low <= 0.0 <= e.high for e, _ in found])
+    of_qini = np.mean([q.low <= truth_of_qini <= q.high for _, q in found])
+    assert 0.91 <= of_effect <= 0.99, of_effect
+    assert 0.91 <= of_qini <= 0.99, of_qini
+
+
+def test_what_no_log_can_tell_is_refused() -> None:
+    told, _ = made(1)
+    with pytest.raises(Refused, match="effective rows in which it was withheld"):
+        Withheld(np.ones(3_000, dtype=bool), told.came, told.probability, told.unit)
+    with pytest.raises(Refused, match="effective rows in which it was shown"):
+        Withheld(np.arange(3_000) < 100, told.came, told.probability, told.unit)
+    with pytest.raises(Refused, match="with what probability"):
+        Withheld(told.shown, told.came, np.full(3_000, np.nan), told.unit)

@@ -1,0 +1,154 @@
+"""Uplift: none where there is none, the right one where there is; the same bits in a row and a column; no invention."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from training.evaluation.policies import Question
+from training.evaluation.qini import effect
+from training.evaluation.ranking import PLAIN, UPLIFT, Rankings, judged, rankings
+from training.frame import Floats, Ints, TrainingSet
+from training.model import PropensityModel
+from training.propensity import Recipe, fit
+from training.uplift import Contrasts, unknown, with_effects
+
+BASE = Recipe(growth=None)
+NOTHING = "none"
+SURE, PERSUADABLE, DOG, LOST = range(4)
+SHOWN, WITHHELD = np.array([0.50, 0.35, 0.20, 0.02]), np.array([0.50, 0.05, 0.40, 0.02])
+"""How often the outcome comes, by kind of customer."""
+
+
+def kinds(n: int, seed: int) -> Ints:
+    """What customers are to actions `a` and `b`, (n, 2)."""
+    return np.random.default_rng([seed, 7]).integers(0, 4, (n, 2))
+
+
+def chances(kind: Ints, shown: Ints) -> Floats:
+    """Of the outcomes of a and b (n, 2), where 0, 1 or nothing (2) is `shown` (n,)."""
+    return np.where(shown[:, None] == np.arange(2), SHOWN[kind], WITHHELD[kind])
+
+
+def log_of(n: int, seed: int, moved: bool = True) -> Contrasts:
+    """Random choices among a, b and nothing; features are the kinds. Not `moved`: showing changes nothing."""
+    rng, kind = np.random.default_rng(seed), kinds(n, seed)
+    action = rng.integers(0, 3, n)
+    came = rng.random((n, 2)) < chances(kind, action if moved else np.full(n, 2))
+    rows = TrainingSet(
+        x=np.hstack([np.eye(4)[kind[:, 0]], np.eye(4)[kind[:, 1]]]),
+        feature_names=tuple(f"{a}{k}" for a in "ab" for k in range(4)),
+        actions=("a", "b", NOTHING),
+        groups=("g", "g", NOTHING),
+        treatments=((), (), ()),
+        action=action,
+        treatment=np.full(n, -1),
+        label=came.any(axis=1),
+        probability=np.full(n, 1 / 3),
+        value_eur=came.sum(axis=1) * 10.0,
+        at_us=np.arange(n),
+    )
+    usable = np.tile([True, True, False], (n, 1))
+    return Contrasts(
+        rows, np.ones((n, 3), dtype=bool), usable, np.column_stack([came, np.zeros(n, dtype=bool)]), np.arange(n)
+    )
+
+
+def learned(data: Contrasts) -> PropensityModel:
+    """Propensity of what was shown: its own outcome."""
+    own = data.came[np.arange(len(data)), data.rows.action]
+    taught = replace(data.rows, label=own).take(data.rows.action < 2)
+    return with_effects(fit(taught, BASE), data)
+
+
+def ranked(model: PropensityModel, data: Contrasts) -> Rankings:
+    return rankings(model, data, np.ones(3), NOTHING)
+
+
+@settings(max_examples=3, deadline=None)
+@given(st.integers(0, 2**31))
+def test_what_moves_nobody_has_no_uplift(seed: int) -> None:
+    data = log_of(4_000, seed, moved=False)
+    found = ranked(learned(data), data).uplift[:, :2]
+    assert np.abs(found).mean() < 0.03
+    for a in range(2):
+        told = effect(data.withheld(a)[1])
+        width = told.high - told.low
+        assert told.low - width / 2 < 0.0 < told.high + width / 2  # four standard errors
+
+
+@settings(max_examples=3, deadline=None)
+@given(st.integers(0, 2**31))
+def test_uplift_finds_the_persuadable_and_leaves_sleeping_dogs_alone(seed: int) -> None:
+    model = learned(log_of(6_000, seed))
+    fresh, kind = log_of(4_000, seed + 1), kinds(4_000, seed + 1)
+    chosen = {name: p.argmax(axis=1) for name, p in ranked(model, fresh).policies.items()}
+    earned = {name: chances(kind, shown).sum(axis=1).mean() for name, shown in chosen.items()}
+    best = max(chances(kind, np.full(len(kind), a)).sum(axis=1).mean() for a in range(3))
+    assert earned[UPLIFT] > max(earned[PLAIN], best) + 0.03
+    dogs = {n: sum(((shown == a) & (kind[:, a] == DOG)).sum() for a in range(2)) for n, shown in chosen.items()}
+    assert dogs[UPLIFT] <= dogs[PLAIN]
+    assert dogs[UPLIFT] == 0
+
+
+def test_the_report_claims_that_gain_and_none_where_nothing_moves_anybody() -> None:
+    for moved in (True, False):
+        learn, held_out = log_of(8_000, 3, moved).split(0.7, 0)
+        told = judged(learned(learn), learn, held_out, Question(recipe=BASE), NOTHING)
+        assert told["gain"] is moved
+        assert (told["difference"]["low"] > 0.0) is moved
+        assert {p["policy"] for p in told["policies"]} >= {PLAIN, UPLIFT, "random", "always a", "always none"}
+        rows = {r["action"]: r for r in told["actions"]}
+        assert set(rows) == {"a", "b"}
+        assert all((r["qini_low"] > 0.0) is moved for r in rows.values())
+        assert all((r["qini_gain_low"] > 0.0) is moved for r in rows.values())
+
+
+@pytest.fixture(scope="module")
+def model() -> PropensityModel:
+    return learned(log_of(3_000, 11))
+
+
+values = st.floats(-1e6, 1e6) | st.sampled_from([np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0])
+
+
+@settings(max_examples=30, deadline=None)
+@given(hnp.arrays(np.float64, st.tuples(st.integers(1, 20), st.just(8)), elements=values), st.permutations(range(4)))
+def test_uplift_has_the_same_bits_in_a_row_and_in_a_column(model: PropensityModel, x: Floats, order: list[int]) -> None:
+    actions = np.array(order)
+    rows = []
+    for row in x:
+        p = model.score(row, actions, np.full(4, -1))[0]
+        rows.append(model.uplifts(row, actions, p))
+    for n, action in enumerate(order):
+        column = model.uplift(x, action, model.propensities(x, action))
+        np.testing.assert_array_equal(column, np.array(rows)[:, n])
+        assert np.isnan(column).all() == (action >= 2), "of groups and of all nothing is known"
+
+
+def test_effects_are_sealed_with_the_model(model: PropensityModel, tmp_path: Path) -> None:
+    assert PropensityModel.load(tmp_path, model.save(tmp_path)).effects is not None
+    again = PropensityModel.load(tmp_path, model.content_hash)
+    x = log_of(50, 1).rows.x
+    np.testing.assert_array_equal(model.uplift(x, 0, np.full(50, 0.3)), again.uplift(x, 0, np.full(50, 0.3)))
+    assert again.content_hash == model.content_hash
+
+
+def test_what_was_never_withheld_or_told_has_no_uplift() -> None:
+    data = log_of(3_000, 5)
+    always = data.take(data.rows.action != 2)
+    usable = always.usable.copy()
+    usable[:, 0] &= always.rows.action == 0  # a was shown wherever it could be
+    came = always.came.copy()
+    came[always.rows.action != 1, 1] = False  # nobody tells what of b comes by itself
+    told = Contrasts(always.rows, always.permitted, usable, came, always.unit)
+    reasons = unknown(told)
+    assert "withheld" in reasons["a"] or "told without an offer" in reasons["a"]
+    assert "told without an offer" in reasons["b"]
+    model = learned(told)
+    assert model.effects is None
+    assert np.isnan(model.uplift(told.rows.x, 0, np.full(len(told), 0.2))).all()

@@ -1,0 +1,149 @@
+"""Ranking by uplift beside ranking by propensity, on choices that trained neither: values, and Qini per action."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from decisioning.errors import Refused
+from training.evaluation.estimators import Interval, Log, checked_weights, effective_size
+from training.evaluation.policies import Question, as_log, constant, cross_fitted_rewards, greedy, model_propensities
+from training.evaluation.qini import compared, effect, unit_interval
+from training.frame import Floats
+from training.model import PropensityModel
+from training.uplift import Contrasts, with_effects
+
+PLAIN, UPLIFT, RANDOM = "by propensity", "by uplift", "random"
+TRAIN_SHARE = 0.7
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rankings:
+    """What two models of the same data would choose: propensity and uplift (n, k), NaN where the latter is not known,
+    and choice probabilities (n, k) by policy."""
+
+    propensity: Floats
+    uplift: Floats
+    policies: Mapping[str, Floats]
+
+
+def rankings(model: PropensityModel, data: Contrasts, worth: Floats, nothing: str) -> Rankings:
+    """As arbitration does with expected values of `worth` (k,) an outcome: doing nothing is worth 0, and what is not
+    above it is not shown. Uplift stands in for propensity where it is known.
+    """
+    rows, idle = data.rows, data.rows.actions.index(nothing)
+    propensity = model_propensities(model, rows)
+    found = [model.resolve(action, group) for action, group in zip(rows.actions, rows.groups, strict=True)]
+    uplift = np.column_stack([model.uplift(rows.x, i, propensity[:, a]) for a, i in enumerate(found)])
+    uplift[:, idle] = np.nan
+
+    def chosen(likely: Floats) -> Floats:
+        expected = np.where(data.permitted, likely * worth, -np.inf)
+        expected[:, idle] = 0.0
+        return greedy(expected)
+
+    policies = {
+        PLAIN: chosen(propensity),
+        UPLIFT: chosen(np.where(np.isnan(uplift), propensity, uplift)),
+        RANDOM: data.permitted / data.permitted.sum(axis=1, keepdims=True),
+        **{f"always {rows.actions[a]}": constant(len(rows), len(rows.actions), a) for a in np.unique(rows.action)},
+    }
+    return Rankings(propensity, uplift, policies)
+
+
+def side_by_side(data: Contrasts, ranked: Rankings, question: Question) -> Result:
+    """Value per choice of every policy by DR, what uplift earns more than propensity, and Qini of either per action.
+
+    What cannot be told of a policy or an action is told with the reason. A gain is claimed only where the interval of
+    the difference excludes 0.
+    """
+    log = as_log(data.rows, question.reward)
+    rewards = cross_fitted_rewards(data.rows, question)
+    rows, terms = [], {}
+    for name, target in ranked.policies.items():
+        try:
+            terms[name], effective = _terms(log, target, rewards)
+        except Refused as refused:
+            rows.append(
+                {"policy": name, **dict.fromkeys(("value", "low", "high", "effective_rows")), "why": str(refused)}
+            )
+        else:
+            interval = unit_interval(terms[name], data.unit)
+            rows.append({"policy": name, **asdict(interval), "effective_rows": effective, "why": None})
+    return {
+        "reward": question.reward,
+        "rows": len(data),
+        "policies": rows,
+        **_difference(terms, data),
+        "actions": [row for a in range(len(data.rows.actions)) for row in _of_action(data, ranked, a)],
+    }
+
+
+def _terms(log: Log, target: Floats, rewards: Floats) -> tuple[Floats, float]:
+    """Of every row to the doubly robust value (n,), and the effective sample size."""
+    weight = checked_weights(log, target)
+    surprise = log.reward - rewards[np.arange(len(rewards)), log.action]
+    return np.sum(target * rewards, axis=1) + weight * surprise, effective_size(weight)
+
+
+def _difference(terms: Mapping[str, Floats], data: Contrasts) -> Result:
+    if PLAIN not in terms or UPLIFT not in terms:
+        return {"difference": None, "gain": False, "why": "the log cannot carry one of the two rankings"}
+    found = unit_interval(terms[UPLIFT] - terms[PLAIN], data.unit)
+    return {"difference": asdict(found), "gain": found.low > 0.0, "why": verdict(found)}
+
+
+def verdict(difference: Interval) -> str:
+    """What may be said of uplift's value less propensity's."""
+    if difference.low > 0.0:
+        return "ranking by uplift earns more; the interval excludes 0"
+    if difference.high < 0.0:
+        return "ranking by propensity earns more; the interval excludes 0"
+    return "the difference may be chance"
+
+
+def _of_action(data: Contrasts, ranked: Rankings, action: int) -> Sequence[Result]:
+    if not data.usable[:, action].any():
+        return ()
+    try:
+        rows, told = data.withheld(action)
+        if np.isnan(uplift := ranked.uplift[rows, action]).any():
+            raise Refused("uplift: too little to learn it from")
+    except Refused as refused:
+        return ({"action": data.rows.actions[action], "why": str(refused)},)
+    scored = compared(told, uplift, ranked.propensity[rows, action])
+    return (
+        {
+            "action": data.rows.actions[action],
+            "shown": int(told.shown.sum()),
+            "withheld": int((~told.shown).sum()),
+            "mean_uplift": float(uplift.mean()),
+            **_named("effect", effect(told)),
+            **_named("qini", scored.qini),
+            **_named("qini_plain", scored.other),
+            **_named("qini_gain", scored.difference),
+            "why": None,
+        },
+    )
+
+
+def _named(name: str, interval: Interval) -> Result:
+    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+
+
+def judged(model: PropensityModel, learn: Contrasts, held_out: Contrasts, question: Question, nothing: str) -> Result:
+    """`side_by_side` on `held_out`, by a model of `learn`'s propensities to which `learn`'s effects are added."""
+    worth = _worth(learn, question)
+    return side_by_side(held_out, rankings(with_effects(model, learn), held_out, worth, nothing), question)
+
+
+def _worth(learn: Contrasts, question: Question) -> Floats:
+    """Mean value of what came after each action, (k,); 1 for the reward `outcome`."""
+    if question.reward == "outcome":
+        return np.ones(len(learn.rows.actions))
+    rows = learn.rows
+    overall = float(rows.value_eur[rows.label].mean()) if rows.label.any() else 0.0
+    mine = [rows.label & (rows.action == a) for a in range(len(rows.actions))]
+    return np.array([float(rows.value_eur[m].mean()) if m.any() else overall for m in mine])
