@@ -8,6 +8,7 @@ small one. Kuenzel, Sekhon, Bickel and Yu 2019 call one model of both arms the S
 propensities, trees and calibration included, and the effect in log-odds from here.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -57,6 +58,18 @@ class Contrasts:
         """Two disjoint random parts, the first with about `share` of the customers; nobody is in both."""
         first = np.random.default_rng(seed).random(int(self.unit.max(initial=-1)) + 1) < share
         return self.take(first[self.unit]), self.take(~first[self.unit])
+
+    @property
+    def own(self) -> TrainingSet:
+        """The rows with the outcome of what was chosen as label; after doing nothing, that of any action."""
+        taken = self.came[np.arange(len(self)), self.rows.action]
+        chosen = np.asarray(self.usable.any(axis=0), dtype=np.bool_)[self.rows.action]
+        return replace(self.rows, label=np.where(chosen, taken, self.rows.label))
+
+    def only(self, columns: Sequence[int]) -> "Contrasts":
+        """With some of the features alone."""
+        names = tuple(self.rows.feature_names[n] for n in columns)
+        return replace(self, rows=replace(self.rows, x=self.rows.x[:, columns], feature_names=names))
 
     def latest(self, action: int, most: int) -> "Contrasts":
         """At most so many rows that tell of an action and in which it was shown, and as many in which it was not."""

@@ -12,11 +12,13 @@ from training.evaluation.policies import Question, as_log, constant, cross_fitte
 from training.evaluation.qini import compared, effect, unit_interval
 from training.frame import Floats
 from training.model import PropensityModel
+from training.propensity import Recipe, fit
 from training.uplift import Contrasts, with_effects
 
 PLAIN, UPLIFT, RANDOM = "by propensity", "by uplift", "random"
-TRAIN_SHARE = 0.7
 Result = dict[str, Any]
+_TOLD = ("shown", "withheld", "mean_uplift", "effect", "qini_by_uplift", "qini_by_propensity", "qini_gain")
+"""Of an action: rows, rows, mean, and four intervals."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,11 +75,9 @@ def side_by_side(data: Contrasts, ranked: Rankings, question: Question) -> Resul
             interval = unit_interval(terms[name], data.unit)
             rows.append({"policy": name, **asdict(interval), "effective_rows": effective, "why": None})
     return {
-        "reward": question.reward,
-        "rows": len(data),
-        "policies": rows,
+        "rankings": rows,
         **_difference(terms, data),
-        "actions": [row for a in range(len(data.rows.actions)) for row in _of_action(data, ranked, a)],
+        "uplift": [row for a in range(len(data.rows.actions)) for row in _of_action(data, ranked, a)],
     }
 
 
@@ -90,9 +90,10 @@ def _terms(log: Log, target: Floats, rewards: Floats) -> tuple[Floats, float]:
 
 def _difference(terms: Mapping[str, Floats], data: Contrasts) -> Result:
     if PLAIN not in terms or UPLIFT not in terms:
-        return {"difference": None, "gain": False, "why": "the log cannot carry one of the two rankings"}
+        why = "the log cannot carry one of the two rankings"
+        return {"uplift_over_propensity": None, "uplift_gains": False, "uplift_why": why}
     found = unit_interval(terms[UPLIFT] - terms[PLAIN], data.unit)
-    return {"difference": asdict(found), "gain": found.low > 0.0, "why": verdict(found)}
+    return {"uplift_over_propensity": asdict(found), "uplift_gains": found.low > 0.0, "uplift_why": verdict(found)}
 
 
 def verdict(difference: Interval) -> str:
@@ -107,36 +108,23 @@ def verdict(difference: Interval) -> str:
 def _of_action(data: Contrasts, ranked: Rankings, action: int) -> Sequence[Result]:
     if not data.usable[:, action].any():
         return ()
+    row: Result = {"action": data.rows.actions[action], **dict.fromkeys(_TOLD), "why": None}
     try:
         rows, told = data.withheld(action)
         if np.isnan(uplift := ranked.uplift[rows, action]).any():
             raise Refused("uplift: too little to learn it from")
     except Refused as refused:
-        return ({"action": data.rows.actions[action], "why": str(refused)},)
+        return ({**row, "why": str(refused)},)
     scored = compared(told, uplift, ranked.propensity[rows, action])
-    return (
-        {
-            "action": data.rows.actions[action],
-            "shown": int(told.shown.sum()),
-            "withheld": int((~told.shown).sum()),
-            "mean_uplift": float(uplift.mean()),
-            **_named("effect", effect(told)),
-            **_named("qini", scored.qini),
-            **_named("qini_plain", scored.other),
-            **_named("qini_gain", scored.difference),
-            "why": None,
-        },
-    )
+    intervals = (effect(told), scored.qini, scored.other, scored.difference)
+    counts = (int(told.shown.sum()), int((~told.shown).sum()), float(uplift.mean()))
+    return ({**row, **dict(zip(_TOLD, (*counts, *map(asdict, intervals)), strict=True))},)
 
 
-def _named(name: str, interval: Interval) -> Result:
-    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
-
-
-def judged(model: PropensityModel, learn: Contrasts, held_out: Contrasts, question: Question, nothing: str) -> Result:
-    """`side_by_side` on `held_out`, by a model of `learn`'s propensities to which `learn`'s effects are added."""
-    worth = _worth(learn, question)
-    return side_by_side(held_out, rankings(with_effects(model, learn), held_out, worth, nothing), question)
+def judged(learn: Contrasts, held_out: Contrasts, question: Question, recipe: Recipe, nothing: str) -> Result:
+    """`side_by_side` on `held_out`, by a model of `learn`."""
+    model = with_effects(fit(learn.own, recipe), learn)
+    return side_by_side(held_out, rankings(model, held_out, _worth(learn, question), nothing), question)
 
 
 def _worth(learn: Contrasts, question: Question) -> Floats:

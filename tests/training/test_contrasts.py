@@ -1,0 +1,105 @@
+"""What the log tells of not showing an action: who could have been shown it and was not, and what came all the same."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from decisioning.catalogue import pack
+from features.decisions.log import DecisionLog
+from features.ledger import Ledger
+from tests.training.decided import (
+    DAY_US,
+    FILES_OF_RELEASE,
+    LATER_US,
+    RELEASE,
+    THEN_US,
+    decision,
+    entry,
+    outcome,
+    reached,
+)
+from training.contrasts import contrasts
+from training.uplift import Contrasts
+
+PEOPLE = 40
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterable[Ledger]:
+    with Ledger.open(tmp_path / "ledger.db", b"x" * 32) as opened:
+        opened.put_release(pack(FILES_OF_RELEASE))
+        yield opened
+
+
+def read(ledger: Ledger, folder: Path, now_us: int = LATER_US, **more: Any) -> Contrasts:
+    """From decisions of `RELEASE`, which need no history."""
+    log = DecisionLog(folder)
+    log.update(ledger, RELEASE, now_us)
+    return contrasts(log, RELEASE, None, lambda _: RELEASE, now_us, **more)  # type: ignore[arg-type]
+
+
+def decide_all(ledger: Ledger) -> dict[int, str]:
+    """Person -> what was shown on the web by chance: tea, cake or none."""
+    records = {n: decision(ledger, n) for n in range(PEOPLE)}
+    ledger.append([entry(ledger, record) for record in records.values()])
+    treatments = {n: record["picks"][0]["treatment"] for n, record in records.items()}
+    shown = {n: treatment.partition(".")[0] if treatment else "none" for n, treatment in treatments.items()}
+    assert set(shown.values()) == {"tea", "cake", "none"}, "chance decides"
+    return shown
+
+
+def test_what_came_counts_whatever_was_shown_and_whoever_it_is_credited_to(ledger: Ledger, tmp_path: Path) -> None:
+    shown = decide_all(ledger)
+    of = {name: [n for n, action in shown.items() if action == name] for name in ("tea", "cake", "none")}
+    asked, by_itself, of_other = of["tea"][0], of["none"][0], of["cake"][0]
+    late, undelivered = of["none"][1], of["tea"][1]
+    ledger.append([outcome(ledger, asked)])
+    ledger.append([outcome(ledger, by_itself, offer=False), outcome(ledger, of_other, offer=False)])
+    ledger.append([outcome(ledger, late, days=31, offer=False)])
+    ledger.append([reached(ledger, undelivered, "not_delivered"), outcome(ledger, undelivered, offer=False)])
+    data = read(ledger, tmp_path / "log")
+    person = (data.rows.at_us - THEN_US).tolist()
+    tea, cake = (data.rows.actions.index(a) for a in ("tea", "cake"))
+    assert {n: data.rows.actions[a] for n, a in zip(person, data.rows.action, strict=True)} == shown
+    assert data.usable[:, tea].all(), "shown, or it could have been"
+    assert not data.usable[:, cake].any(), "nobody ever told of a cake that came by itself"
+    assert {n for n, came in zip(person, data.came[:, tea], strict=True) if came} == {
+        asked,
+        by_itself,
+        of_other,
+        undelivered,
+    }
+    assert not data.came[:, cake].any()
+    assert data.rows.label.tolist() == data.came[:, tea].tolist()
+    assert len(np.unique(data.unit)) == PEOPLE
+
+
+def test_a_row_waits_for_the_longest_window_and_the_value_is_all_that_was_earned(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    shown = decide_all(ledger)
+    ledger.append(
+        [outcome(ledger, 3, offer=False, value_eur=7.0), outcome(ledger, 3, "tried", offer=False, value_eur=2.0)]
+    )
+    ledger.append([outcome(ledger, 3, days=5, offer=False, action="cake", value_eur=1.0)])
+    assert len(read(ledger, tmp_path / "early", THEN_US + 30 * DAY_US - 1)) == 0
+    data = read(ledger, tmp_path / "log")
+    at = (data.rows.at_us - THEN_US).tolist().index(3)
+    assert data.rows.value_eur[at] == 10.0
+    assert data.rows.value_eur.sum() == 10.0
+    assert data.came[at].sum() == 2
+    assert data.rows.actions[data.rows.action[at]] == shown[3]
+    only = read(ledger, tmp_path / "other", outcome="tried")
+    assert only.came.sum() == 1
+
+
+def test_a_channel_without_chance_tells_nothing_of_withholding(ledger: Ledger, tmp_path: Path) -> None:
+    for n in range(5):
+        ledger.append([entry(ledger, decision(ledger, n, "email")), outcome(ledger, n, offer=False)])
+    data = read(ledger, tmp_path / "log")
+    assert set(data.rows.action.tolist()) == {data.rows.actions.index("tea")}
+    assert "none" in data.rows.actions
+    assert not (data.usable & (data.rows.action[:, None] != np.arange(len(data.rows.actions)))).any()

@@ -1,0 +1,62 @@
+"""`brain evaluate`'s second part: ranking by uplift beside ranking by propensity, and what the last one found."""
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from decisioning.decision import iso
+from decisioning.errors import Refused
+from decisioning.release import Release
+from features.decisions.log import DecisionLog
+from features.decisions.parsing import NOTHING
+from training.contrasts import contrasts
+from training.evaluation.policies import Question
+from training.evaluation.ranking import judged
+from training.logged import ReleaseOf
+from training.propensity import Recipe
+from training.reporting import Result
+
+if TYPE_CHECKING:  # Feast takes seconds to import
+    from features.offline import History
+
+FOUND = "rankings.json"
+"""In the workspace's data: the last comparison, for `brain report`."""
+_SHARE = 0.7
+
+
+def compare_rankings(
+    workspace_data: Path,
+    log: DecisionLog,
+    release: Release,
+    history: "History",
+    release_of: ReleaseOf,
+    now_us: int,
+    *,
+    question: Question,
+    recipe: Recipe,
+    outcome: str | None = None,
+) -> Result:
+    """Both rankings by a model of 70% of the customers, judged on the others; or why the log cannot tell.
+
+    The reward is all that a customer did, offered or not, so that what comes by itself counts for doing nothing.
+    """
+    data = contrasts(log, release, history, release_of, now_us, outcome=outcome)
+    learn, held_out = data.split(_SHARE, recipe.seed)
+    try:
+        if not data.usable.any() or learn.own.label.all() or not learn.own.label.any():
+            raise Refused("uplift: no action was both shown and withheld by chance, with outcomes told of either")
+        found = judged(learn, held_out, question, recipe, NOTHING)
+    except Refused as refused:
+        found = {"rankings": [], "uplift_over_propensity": None, "uplift_gains": False, "uplift_why": str(refused)}
+    told = {"evaluated_at": iso(now_us), "reward": question.reward, "choices": len(held_out), **found}
+    half = workspace_data / f".{FOUND}.half"
+    half.write_text(json.dumps(told))
+    os.replace(half, workspace_data / FOUND)
+    return found
+
+
+def last_rankings(workspace_data: Path) -> Result:
+    """What the last comparison found; empty where there was none."""
+    path = workspace_data / FOUND
+    return dict(json.loads(path.read_text())) if path.exists() else {}
