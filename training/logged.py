@@ -1,7 +1,7 @@
 """Training rows from the log of decisions, as columns: millions of them without a Python object for each."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from features.decisions.parsing import NOTHING
 from features.matrix import FeatureMatrix, columns_from_table
 from features.views import TIME
 from training.frame import Bools, Floats, Ints, TrainingSet
+from training.terms import as_asked, terms_of
 
 if TYPE_CHECKING:  # Feast takes seconds to import
     from features.offline import History
@@ -48,15 +49,15 @@ class Choices:
 def training_rows(
     log: DecisionLog, release: Release, history: "History", release_of: ReleaseOf, *, outcome: str | None = None
 ) -> TrainingSet:
-    """Rows whose window has closed, of actions that `release` has, sorted by time.
+    """Rows whose window has closed, of actions that `release` has or that one of its own supersedes, sorted by time.
 
     Features are those that were served. What the release of a decision did not declare yet, and what an observation
     does not say, is what was known at that time, by a point-in-time join.
 
     :param outcome: the label is this outcome, instead of any positive one of the action
     """
-    table = _of_known_actions(log.query(_TAKEN, release, outcome), release)
-    return as_rows(table, release, history, release_of)
+    table = _of_actions(log.query(_TAKEN, release, outcome), release.remembered)
+    return as_asked(as_rows(table, release, history, release_of), release)
 
 
 def choices(
@@ -66,17 +67,18 @@ def choices(
 
     For the value of policies; what a customer does when left alone is learned from observations only.
     """
-    table = _of_known_actions(log.query(_CHOSEN, release, outcome), release)
+    table = _of_actions(log.query(_CHOSEN, release, outcome), release.actions)
     rows = as_rows(table, release, history, release_of)
+    rows = replace(rows, terms=terms_of(release, rows.actions))
     return Choices(rows, permitted(table, rows.actions, release_of))
 
 
-def _of_known_actions(table: pa.Table, release: Release) -> pa.Table:
-    return table.filter(pc.is_in(table["_action"], value_set=pa.array([*release.actions, NOTHING], pa.string())))
+def _of_actions(table: pa.Table, actions: Iterable[str]) -> pa.Table:
+    return table.filter(pc.is_in(table["_action"], value_set=pa.array([*actions, NOTHING], pa.string())))
 
 
 def as_rows(table: pa.Table, release: Release, history: "History", release_of: ReleaseOf) -> TrainingSet:
-    """Rows of the log, all of actions of `release`, as what a model learns from."""
+    """Rows of the log, all of actions that `release` remembers, as what a model learns from."""
     actions, action = _codes(table["_action"])
     treatments, treatment = _treatments(table["_treatment"], action, len(actions))
     matrix, schema = FeatureMatrix(release.schema), release.schema
@@ -84,7 +86,7 @@ def as_rows(table: pa.Table, release: Release, history: "History", release_of: R
         x=matrix.rows(columns_from_table(_filled(table, schema, history, release_of), schema), len(table)),
         feature_names=matrix.names,
         actions=actions,
-        groups=tuple(NOTHING if a == NOTHING else release.actions[a].group for a in actions),
+        groups=tuple(NOTHING if a == NOTHING else release.remembered[a].group for a in actions),
         treatments=treatments,
         action=action,
         treatment=treatment,

@@ -1,6 +1,6 @@
 """What a catalogue asks of the model of each action, and who inherits from whom."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from decisioning.errors import Refused
@@ -15,14 +15,17 @@ def as_asked(data: TrainingSet, release: Release) -> TrainingSet:
     known = set(data.actions)
     new = [a for a in release.actions.values() if a.id not in known and known.intersection(release.superseded(a.id))]
     actions = (*data.actions, *(a.id for a in new))
-    terms = tuple(_terms(release, action, actions) for action in actions)
-    if all(asked == NO_TERMS for asked in terms):
-        return data
     groups, treatments = (*data.groups, *(a.group for a in new)), (*data.treatments, *(() for _ in new))
-    return replace(data, actions=actions, groups=groups, treatments=treatments, terms=terms)
+    return replace(data, actions=actions, groups=groups, treatments=treatments, terms=terms_of(release, actions))
 
 
-def _terms(release: Release, action: str, actions: tuple[str, ...]) -> Terms:
+def terms_of(release: Release, actions: Sequence[str]) -> tuple[Terms, ...]:
+    """What a release asks of the models of these actions; empty where nothing."""
+    terms = tuple(_terms(release, action, actions) for action in actions)
+    return () if all(asked == NO_TERMS for asked in terms) else terms
+
+
+def _terms(release: Release, action: str, actions: Sequence[str]) -> Terms:
     known = release.actions.get(action)
     if known is None:
         return NO_TERMS

@@ -104,13 +104,13 @@ def longest_us(release: Release) -> int:
 
 
 def rules(release: Release, outcome: str | None = None) -> dict[str, pa.Table]:
-    """What the release says of outcomes, as the tables that `LABELS` joins.
+    """What the release says of outcomes, as the tables that `LABELS` joins; of what is gone, what superseded it says.
 
     After doing nothing the positive outcomes of every action count, for as long as the longest window.
 
     :param outcome: the one that counts as positive, instead of those of each action
     """
-    every = tuple(release.actions.values())
+    every = tuple(release.remembered.values())
     window = max((a.outcomes.window_us for a in every), default=0)
     positive = {a.id: (outcome,) if outcome else a.outcomes.positive for a in every}
     positive[NOTHING] = tuple(sorted({name for names in positive.values() for name in names}))

@@ -293,3 +293,22 @@ def test_a_feature_that_was_not_served_yet_is_as_it_was_known_then(shop: Shop, t
     tea = rows.take(rows.action == rows.actions.index("tea"))
     assert tea.x[:, rows.feature_names.index("age")].tolist() == [33.0]
     assert np.isfinite(tea.probability).all()
+
+
+def test_rows_of_an_action_that_is_gone_speak_for_what_supersedes_it(ledger: Ledger) -> None:
+    """Cake is gone: what counts for it is what counts for the pie that supersedes it, which has no row yet."""
+    pie = CATALOGUE.replace("id: cake", "id: pie\n    supersedes: cake").replace("[bought], neg", "[eaten], neg")
+    later = Release.from_bytes(pack({"all.yaml": pie}))
+    ledger.append(
+        [entry(ledger, decision(ledger, n, placement="side")) for n in range(3)]
+        + [outcome(ledger, 0, "eaten"), outcome(ledger, 1, "bought")]
+    )
+    found = logged(ledger, later, None, LATER_US).rows
+    assert found.actions == ("cake", "pie")
+    assert found.groups == ("food", "food")
+    assert [terms.supersedes for terms in found.terms] == ["", "cake"]
+    assert sorted(found.label.tolist()) == [False, False, True]
+    assert not len(
+        logged(ledger, Release.from_bytes(pack({"all.yaml": pie.replace("supersedes: cake", "")})), None, LATER_US).rows
+    )
+    assert "cake" not in logged(ledger, later, None, LATER_US, idle=True).rows.actions
