@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import Phase, settings
 from xdist.scheduler import LoadScopeScheduling
 
 from tests import redis_server
 
+settings.register_profile("unshrunk", phases=(Phase.explicit, Phase.generate))
+"""For `make mutation`: red is all it asks, and the smallest example takes minutes."""
 SERVER = ("tests/serving/test_server_", "tests/serving/test_lifecycle_server.py")
 
 
