@@ -1,5 +1,6 @@
 """What a customer does, and how they say it, changes the next decision: the demo world, by its HTTP routes."""
 
+import math
 import time
 import uuid
 from collections.abc import Iterator
@@ -182,3 +183,14 @@ def test_all_refused_is_422_and_nothing_is_written(client: Client) -> None:
     status, told = client("POST", "/v1/signals", [signal("nope"), 7])
     assert (status, told["accepted"], told["refused"]) == (422, 0, 2)
     assert before == [ledger.select(text(f"SELECT count(*) FROM {table}"), {})[0][0] for table in TABLES]
+
+
+def test_contributions_on_demand_add_up_to_the_score_that_decided(client: Client) -> None:
+    why = client("GET", f"/v1/decisions/{ask(client)['decision_id']}?contributions=true")[1]
+    told = [c for c in why["candidates"] if c["passed"] and c["contributions"]]
+    assert told
+    for candidate in told:
+        parts = candidate["contributions"]
+        added = math.fsum((parts["base"], parts["treatment"], *parts["features"].values()))
+        assert math.isclose(added, parts["logit"], abs_tol=1e-12)
+        assert math.isclose(parts["propensity"], candidate["propensity"], rel_tol=1e-12)
