@@ -3,45 +3,26 @@
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from decisioning.decision import iso
 from decisioning.errors import Refused
-from decisioning.release import Release
-from features.decisions.log import DecisionLog
 from features.decisions.parsing import NOTHING
-from training.contrasts import contrasts
 from training.evaluation.policies import Question
 from training.evaluation.ranking import judged
-from training.logged import ReleaseOf
 from training.propensity import Recipe
 from training.reporting import Result
-
-if TYPE_CHECKING:  # Feast takes seconds to import
-    from features.offline import History
+from training.uplift import Contrasts
 
 FOUND = "rankings.json"
 """In the workspace's data: the last comparison, for `brain report`."""
 _SHARE = 0.7
 
 
-def compare_rankings(
-    workspace_data: Path,
-    log: DecisionLog,
-    release: Release,
-    history: "History",
-    release_of: ReleaseOf,
-    now_us: int,
-    *,
-    question: Question,
-    recipe: Recipe,
-    outcome: str | None = None,
-) -> Result:
+def compare_rankings(workspace_data: Path, data: Contrasts, question: Question, recipe: Recipe, now_us: int) -> Result:
     """Both rankings by a model of 70% of the customers, judged on the others; or why the log cannot tell.
 
     The reward is all that a customer did, offered or not, so that what comes by itself counts for doing nothing.
     """
-    data = contrasts(log, release, history, release_of, now_us, outcome=outcome)
     learn, held_out = data.split(_SHARE, recipe.seed)
     try:
         if not data.usable.any() or learn.own.label.all() or not learn.own.label.any():

@@ -8,7 +8,6 @@ small one. Kuenzel, Sekhon, Bickel and Yu 2019 call one model of both arms the S
 propensities, trees and calibration included, and the effect in log-odds from here.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -66,11 +65,6 @@ class Contrasts:
         chosen = np.asarray(self.usable.any(axis=0), dtype=np.bool_)[self.rows.action]
         return replace(self.rows, label=np.where(chosen, taken, self.rows.label))
 
-    def only(self, columns: Sequence[int]) -> "Contrasts":
-        """With some of the features alone."""
-        names = tuple(self.rows.feature_names[n] for n in columns)
-        return replace(self, rows=replace(self.rows, x=self.rows.x[:, columns], feature_names=names))
-
     def latest(self, action: int, most: int) -> "Contrasts":
         """At most so many rows that tell of an action and in which it was shown, and as many in which it was not."""
         shown = self.rows.action == action
@@ -113,6 +107,14 @@ def with_effects(model: PropensityModel, data: Contrasts) -> PropensityModel:
         if at < len(model.actions):
             weights[at] = effect
     return replace(model, effects=Effects(weights))
+
+
+def known(model: PropensityModel, data: Contrasts) -> list[dict[str, str | bool | None]]:
+    """Of every action that some row tells of: whether the model knows its uplift, and why not."""
+    reasons = unknown(data)
+    told = [a for a, name in enumerate(data.rows.actions) if data.usable[:, a].any() and name in model.actions]
+    names = [data.rows.actions[a] for a in told]
+    return [{"action": name, "uplift": name not in reasons, "why": reasons.get(name)} for name in names]
 
 
 def unknown(data: Contrasts) -> dict[str, str]:
