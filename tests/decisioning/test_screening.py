@@ -41,9 +41,9 @@ def helping(name: str, value: float = 1, starts_us: int = 0, ends_us: int = 0) -
     return HELP.format(name=name, value=value, starts=starts, ends=ends)
 
 
-def why(of: Known, treatment: str, ask: Ask = BOTH) -> tuple[str, str]:
+def why(of: Known, treatment: str, ask: Ask = BOTH) -> tuple[str, str, dict[str, object]]:
     found = screened_for(ask, of, world.SMALL, now_us=world.NOW_US).withheld
-    return next((w.gate, w.why) for w in found if w.treatment == treatment)
+    return next((w.gate, w.why, dict(w.facts)) for w in found if w.treatment == treatment)
 
 
 @pytest.mark.parametrize(("starts", "ends", "shown"), [(0, 1, True), (-1, 1, True), (1, 2, False), (-1, 0, False)])
@@ -66,7 +66,12 @@ def test_a_rule_that_stopped_somebody_says_which_it_is_and_how_it_came_out(
     facts: dict[str, object], treatment: str, gate: str, told: str
 ) -> None:
     of = world.permissive()
-    assert why(replace(of, facts={**of.facts, **facts}), treatment) == (gate, told)
+    assert why(replace(of, facts={**of.facts, **facts}), treatment) == (gate, told, facts)
+
+
+def test_a_gate_that_reads_no_fact_shows_none() -> None:
+    gate, told, facts = why(world.without_consents(world.permissive()), "welcome-tour.web")
+    assert (gate, told, facts) == ("consent:marketing", "no record", {})
 
 
 def test_help_that_is_let_through_takes_one_slot_each_and_the_better_one_the_first() -> None:

@@ -43,6 +43,14 @@ def test_the_standing_is_the_fold_of_what_was_appended(ledger: Ledger, person: s
     assert (one.version, one.consents[0].record, one.contacts[0].state) == (3, 1, "seen")
     assert (other.version, other.contacts[0].state, none.version) == (1, "reserved", 0)
     assert list(ledger.verify()) == []
+    for streams in ((person,), (person, account), (person, account, "f" * 40)):
+        assert ledger.read_with_signals(*streams) == (ledger.read(*streams), (0,) * len(streams))
+
+
+def test_postgresql_gives_up_on_locks_and_statements_in_time(migrated_postgres: str) -> None:
+    with Ledger.open(migrated_postgres, b"secret") as ledger:
+        for setting, wanted in (("lock_timeout", "2s"), ("statement_timeout", "1min")):
+            assert ledger.select(sa.text(f"SHOW {setting}"))[0][0] == wanted
 
 
 def test_a_stale_version_conflicts_and_nothing_is_written(ledger: Ledger, person: str, account: str) -> None:
