@@ -223,7 +223,7 @@ def _build_demo(folder: Path, customers: int) -> None:
     _step("released {actions} actions, {treatments} treatments, {policies} policies".format(**released))
     told = brain_learning.simulate_in(workspace, customers, seed=0)
     _step("imported {contacts} past contacts, {consents} consents; churn model AUC {churn_auc:.3f}".format(**told))
-    made = brain_learning.train_in(workspace, "propensity", None, None, None)
+    made = brain_learning.train_in(workspace, "propensity")
     brain_learning.promote_in(workspace, None, "propensity")
     _step("trained {model} on {rows} contacts: AUC {auc:.3f} on contacts it had not seen".format(**made))
 

@@ -18,8 +18,9 @@ from serving.settings import Workspace
 @click.option("--outcome", help="What counts as positive; for propensity, by default what each action declares.")
 @click.option("--feature", help="Of a risk model: the feature of source `model` that takes its score.")
 @click.option("--inputs", help="The features it may read, with commas between; by default all that a model may.")
+@click.option("--tune-seconds", type=click.FloatRange(1), help="Of propensity: look so long for a better recipe.")
 @click.option("--data", type=READABLE, help="Of sentiment: CSV, Parquet or JSON lines with text, label and language.")
-def train(workspace: Workspace, what: str, data: Path | None, **about: str | None) -> Result:
+def train(workspace: Workspace, what: str, data: Path | None, **about: Any) -> Result:
     """Train and register: propensity as challenger, risk with its scores, sentiment where it beats a lexicon."""
     if what != "sentiment":
         if data is not None:
@@ -42,7 +43,12 @@ def _train_sentiment(workspace: Workspace, data: Path) -> dict[str, Any]:
 
 
 def train_in(
-    workspace: Workspace, what: str, outcome: str | None, feature: str | None, inputs: str | None
+    workspace: Workspace,
+    what: str,
+    outcome: str | None = None,
+    feature: str | None = None,
+    inputs: str | None = None,
+    tune_seconds: float | None = None,
 ) -> dict[str, Any]:
     from features.ledger import now_us
     from serving.importing import opened
@@ -55,7 +61,9 @@ def train_in(
         common: dict[str, Any] = {"inputs": names, "now_us": now_us(), "progress": progress}
         about = (workspace.data, store.ledger, store.release, store.history, Registry(workspace.data))
         if what == "propensity":
-            return workflow.train(*about, outcome=outcome, **common)
+            return workflow.train(*about, outcome=outcome, tune_s=tune_seconds, **common)
+        if tune_seconds is not None:
+            raise Refused("propensity models alone are tuned: leave --tune-seconds out")
         if not (outcome and feature):
             raise Refused("a risk model needs --outcome and --feature, such as --outcome churned --feature churn_risk")
         return workflow.train_risk(*about, outcome=outcome, feature=feature, **common)

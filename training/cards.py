@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from decisioning.actions import Issue
 from decisioning.decision import iso
 from decisioning.errors import Refused
 from decisioning.release import Release
 from training.evaluation.comparison import auc_gain
 from training.evaluation.estimators import Interval, mean_interval
 from training.evaluation.metrics import calibration_table, losses, wilson
-from training.frame import Bools, Floats, Ints, TrainingSet
+from training.frame import Bools, Floats, Ints, Terms, TrainingSet
 from training.logistic import sigmoid
 from training.model import PropensityModel, raised
 
@@ -106,23 +107,23 @@ class _About:
         """Of one action, whether the model saw it or not."""
         known = self.release.actions.get(action)
         group = known.group if known else self.model.groups[self.model.actions.index(action)]
-        at = self.model.resolve(action, group)
+        at = self.model.resolve(action, group, self.release.superseded(action) if known else ())
         rows, issue = self._rows(self.data, action), known.issue if known else None
         card = {
             "action": action,
             "group": group,
             "issue": issue,
-            "scored_by": self._scored_by(at),
-            "evidence": self._evidence(rows),
-            "weights_from": self._weights_from(at),
+            "scored_by": self._scored_by(action, at),
+            "evidence": self._evidence(rows) | {"inherited": int(self.model.behind(action, at)[1])},
+            "weights_from": self._weights_from(action, at),
             "rate": _share(self.data.label[rows]),
             "propensity_of_the_average_customer": _typical(self.model, at),
             **self._held_out(action),
             "trees": _trees(self.model, at),
             "calibration": self.model.calibrations[at].kind,
             "transparency": int(self.model.transparency[at]),
-            "asked_transparency": self.release.catalogue.settings.transparency.get(issue, 1) if issue else 1,
-            "treatments": self._treatments(action, rows),
+            "asked": self._asked(at, issue),
+            "treatments": self._treatments(action, at, rows),
             "moved_by": _moved_by(self.model, at),
             "trees_split_on": _split_on(self.model, at),
         }
@@ -132,10 +133,10 @@ class _About:
         code = data.actions.index(action) if action in data.actions else -1
         return np.asarray(data.action == code, dtype=np.bool_)
 
-    def _scored_by(self, at: int) -> str:
+    def _scored_by(self, action: str, at: int) -> str:
         above = at - len(self.model.actions)
         if above < 0:
-            return "its own weights"
+            return "its own weights" if self.model.actions[at] == action else f"the weights of {self.model.actions[at]}"
         return "its group's weights" if above < len(set(self.model.groups)) else "the weights of all actions"
 
     def _evidence(self, rows: Bools) -> Card:
@@ -150,21 +151,35 @@ class _About:
             "used_from": _window(self.data.at_us[used])["from"],
         }
 
-    def _weights_from(self, at: int) -> dict[str, float]:
-        """Shares that add up to 1: of the action's own rows, of its group's, of all, and of the prior of no effect.
+    def _asked(self, at: int, issue: Issue | None) -> Card:
+        """What the catalogue asks of its model."""
+        floor = self.release.catalogue.settings.transparency.get(issue, 1) if issue else 1
+        terms = self.model.terms[at] if at < len(self.model.terms) else Terms(floor=floor)
+        directions = {name: "up" if sign > 0 else "down" for name, sign in terms.monotone}
+        return {**asdict(terms), "monotone": directions}
 
-        Where a level has no rows but those of the level below, it adds nothing.
-        """
-        k, left, found = len(self.model.actions), 1.0, {}
-        groups = sorted(set(self.model.groups))
-        group = groups.index(self.model.groups[at]) + k if at < k else at
-        path = {"own": at if at < k else -1, "group": group if group < k + len(groups) else -1, "all": k + len(groups)}
-        below = 0
-        for name, node in path.items():
-            share, rows = self.support[node] if node >= 0 else (0.0, 0)
-            found[name] = left * share if rows > below else 0.0
-            left, below = left - found[name], max(below, rows)
+    def _weights_from(self, action: str, at: int) -> dict[str, float]:
+        """Shares that add up to 1: of the action's own rows, of those of what it supersedes, of its group's, of all,
+        and of the prior of no effect. Where a level has no rows but those of the level below, it adds nothing."""
+        found, left, below = dict.fromkeys(("own", "superseded", "group", "all"), 0.0), 1.0, 0
+        for level, node in self._path(action, at):
+            share, rows = self.support[node]
+            if rows > below or level in ("own", "superseded"):
+                found[level] += left * share
+                left *= 1.0 - share
+            below = rows
         return {**found, "none": left}
+
+    def _path(self, action: str, at: int) -> Iterator[tuple[str, int]]:
+        """The places in the hierarchy whose rows speak for an action that is scored at one, from its own upwards."""
+        k, groups = len(self.model.actions), sorted(set(self.model.groups))
+        while at < k:
+            yield "own" if self.model.actions[at] == action else "superseded", at
+            older = self.model.terms[at].supersedes if self.model.terms else ""
+            at = self.model.resolve(older, self.model.groups[at])
+        if at < k + len(groups):
+            yield "group", at
+        yield "all", k + len(groups)
 
     def _held_out(self, action: str) -> Card:
         rows = self._rows(self.judged.rows, action)
@@ -185,11 +200,11 @@ class _About:
             "reliability": [asdict(b) for b in calibration_table(label, predicted, bins)] if bins else [],
         }
 
-    def _treatments(self, action: str, rows: Bools) -> list[Card]:
+    def _treatments(self, action: str, at: int, rows: Bools) -> list[Card]:
         """Every treatment that the action has, or had: rows, and what it adds to the logit."""
         code = self.data.actions.index(action) if action in self.data.actions else -1
         seen = self.data.treatments[code] if code >= 0 else ()
-        at, known = self.model.resolve(action, ""), self.release.actions.get(action)
+        known = self.release.actions.get(action)
         declared = [t.id for t in known.treatments] if known else []
         return [
             {
@@ -293,7 +308,7 @@ def _limits(card: Card) -> Iterator[str]:
         yield "Not shown to predict better than the catalogue's prior."
     if card["trees"]:
         yield "Intervals are of the base: what the trees add is not in them."
-    if card["transparency"] < card["asked_transparency"]:
+    if card["transparency"] < card["asked"]["floor"]:
         yield "Less transparent than its issue asks for: the catalogue's prior is used in its place."
 
 

@@ -15,6 +15,8 @@ from decisioning.release import Release
 from features.decisions.log import LOG, DecisionLog, Progress
 from features.ledger import Ledger
 from features.matrix import FeatureMatrix
+from training.cards import CARD, Judged, describe
+from training.evaluation.estimators import MIN_EFFECTIVE
 from training.evaluation.policies import PolicyValue, Question, Reward, as_log, greedy, model_propensities
 from training.evaluation.policies import evaluate as value_policies
 from training.frame import Bools, TrainingSet
@@ -26,6 +28,7 @@ from training.registry import SENTIMENT, Registry
 from training.reporting import Made, Result, cross_fitted, flat, mean_worth, measure, register
 from training.risk import one_action
 from training.scoring import write_scores
+from training.tuning import TUNING, tune
 
 if TYPE_CHECKING:  # Feast takes seconds to import
     from features.offline import History
@@ -48,33 +51,42 @@ def train(
     inputs: Sequence[str] | None = None,
     outcome: str | None = None,
     recipe: Recipe | None = None,
+    tune_s: float | None = None,
     progress: Progress | None = None,
 ) -> Result:
     """A new version of the propensity model, registered as challenger; metrics are of rows that a twin never saw.
 
-    The registered model learns from all rows; its metrics come from the same recipe on 70% of them.
+    The registered model learns from all rows; its metrics come from the same recipe on 70% of them, on which it was
+    tuned, too.
 
     :param inputs: the features it may read; None: every one that a model may
     :param outcome: what counts as positive, instead of each action's own positive outcomes
+    :param tune_s: how long to look for a better recipe; None: not at all
     :raises Refused: too little to learn from, or an input that no model may read
     """
-    recipe, tell = recipe or Recipe(), _Steps(progress, 3)
+    recipe, tell = recipe or Recipe(), _Steps(progress, 3 if tune_s is None else 4)
     check_inputs(release, inputs)
     about = (workspace_data, ledger, release, history)
     data = _only(training_set(*about, now_us, outcome=outcome, progress=progress), inputs)
     _enough(data)
-    tell("fitting on 70%")
     learn, held_out = data.split(TRAIN_SHARE, recipe.seed)
+    documents: dict[str, Result] = {}
+    if tune_s is not None:
+        tell("tuning")
+        tuned = tune(learn, recipe, seconds=tune_s)
+        recipe, documents[TUNING] = tuned.recipe, tuned.document()
+    tell("fitting on 70%")
     metrics = measure(held_out, propensities(fit(learn, recipe), held_out))
     tell("fitting on all rows")
     model = fit(data, recipe)
     tell("registering")
     params = {"held_out_rows": len(held_out), "outcome": outcome or "positive", **flat(recipe)}
-    made = Made(PROPENSITY, model, data, release.hash, params, metrics)
+    documents[CARD] = describe(model, data, Judged(held_out, metrics.predicted), release)
+    made = Made(PROPENSITY, model, data, release.hash, params, metrics, documents)
     version = register(workspace_data, registry, made)
     registry.set_alias(PROPENSITY, "challenger", version)
     tell("done")
-    return made.result(version)
+    return made.result(version) | {"tuned": documents[TUNING]["why"] if TUNING in documents else "not asked for"}
 
 
 def training_set(
@@ -189,6 +201,7 @@ def evaluate(
         "data_hash": data.rows.digest(),
         "rows": len(data.rows),
         "held_out_rows": report.rows,
+        "needed_effective_rows": MIN_EFFECTIVE,
         "logged": asdict(report.logged),
         "policies": [row for policy in report.policies for row in _rows(policy)],
         "winner": report.winner,
@@ -300,15 +313,17 @@ def _take(data: Choices, rows: Bools) -> Choices:
 
 def _rows(value: PolicyValue) -> list[Result]:
     """A row per estimate of one policy, with its interval; without any, one that says why."""
+    claim = {"against_logged": value.claim}
     if value.refused is not None:
-        none = dict.fromkeys(("method", "value", "low", "high", "effective_rows"))
-        return [{"policy": value.name, **none, "refused": value.refused}]
+        none = dict.fromkeys(("method", "value", "low", "high"))
+        return [{"policy": value.name, **none, "effective_rows": value.effective, **claim, "refused": value.refused}]
     return [
         {
             "policy": value.name,
             "method": e.method,
             **asdict(e.interval),
             "effective_rows": e.effective,
+            **claim,
             "refused": None,
         }
         for e in value.estimates

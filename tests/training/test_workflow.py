@@ -1,5 +1,7 @@
 """What the commands do with a log of known truth: learn it, register it, promote it, value it, and refuse the rest."""
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from training.evaluation.policies import Question, greedy, model_propensities
 from training.evaluation.policies import evaluate as value_policies
 from training.propensity import Recipe, fit
 from training.registry import Registry
+from training.reports import card_of
+from training.tuning import TUNING
 from training.workflow import evaluate, promote, train, train_risk, training_set
 
 BASE = Recipe(growth=None)
@@ -125,10 +129,26 @@ def test_train_registers_a_challenger_with_everything_that_says_where_it_came_fr
     assert run.data.params["release"] == shop.release.hash
     assert run.data.params["held_out_rows"] == "900"
     assert run.data.metrics["auc"] == found["auc"]
+    card = card_of(shop.registry, version)
+    assert (card["model"], card["data_hash"]) == (f"propensity@{version}", found["data_hash"])
+    assert sum(a["evidence"]["rows"] for a in card["actions"]) == found["rows"]
+    assert sum(a["held_out"]["rows"] for a in card["actions"]) == 900
+    assert not re.search("faith|hardship|paid_eur", json.dumps(card))
+    with pytest.raises(NotFound, match="registered without"):
+        shop.registry.document(name, version, TUNING)
     assert {f.path for f in client.list_artifacts(run.info.run_id, "plots")} == {
         "plots/auc.png",
         "plots/calibration.png",
     }
+
+
+def test_a_tuned_model_is_judged_on_rows_that_it_was_not_tuned_on(shop: Any) -> None:
+    found = learn(shop, tune_s=0.5)
+    tuning = shop.registry.document("propensity", found["version"], TUNING)
+    assert (tuning["rows"], tuning["trials"][0]["treatment_precision"]) == (N - 900, 10.0)
+    assert found["tuned"] == tuning["why"]
+    losses = [trial["loss"] for trial in tuning["trials"]]
+    assert found["log_loss"] not in losses
 
 
 def test_the_same_ledger_gives_the_same_model(shop: Any) -> None:

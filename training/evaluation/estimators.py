@@ -7,10 +7,12 @@ Dimakopoulou, Krishnamurthy and Dudik 2020 (DRos: DR whose largest weights are s
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from decisioning.errors import Refused
 from training.frame import Floats, Ints
@@ -92,6 +94,14 @@ def compare(
     if difference.low > 0.0:
         return Comparison(difference, "a")
     return Comparison(difference, "b" if difference.high < 0.0 else None)
+
+
+def against_log(
+    log: Log, target: Floats, method: Method = "dr", rewards: Floats | None = None, level: float = 0.95
+) -> Interval:
+    """What a policy (n, k) earns more than the log's own, on the same rows; Refused as `estimate` is."""
+    terms, earned = _terms(log, target, checked_weights(log, target), method, rewards), _mean_terms(log.reward)
+    return _interval(_Terms(lambda w: terms.value(w) - earned.value(w), terms.influence - earned.influence), level)
 
 
 def logged_value(log: Log, level: float = 0.95) -> Interval:
@@ -199,10 +209,14 @@ def _interval(terms: _Terms, level: float) -> Interval:
     n = len(terms.influence)
     value = terms.value(np.ones(n))
     if n < _SMALL:
-        rng = np.random.default_rng(n)
-        shares = np.full(n, 1.0 / n)
-        drawn = [terms.value(rng.multinomial(n, shares).astype(np.float64)) for _ in range(_DRAWS)]
+        drawn = [terms.value(counts.astype(np.float64)) for counts in _resamplings(n)]
         low, high = np.quantile(drawn, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
         return Interval(value, float(low), float(high))
     half = NormalDist().inv_cdf((1.0 + level) / 2.0) * float(np.std(terms.influence, ddof=1)) / n**0.5
     return Interval(value, value - half, value + half)
+
+
+@lru_cache(maxsize=1)
+def _resamplings(n: int) -> NDArray[np.uint16]:
+    """How often each of n rows is drawn, (draws, n); the same for all that is asked of a log."""
+    return np.random.default_rng(n).multinomial(n, np.full(n, 1.0 / n), size=_DRAWS).astype(np.uint16)

@@ -1,7 +1,7 @@
 """Values of the trained policy, the logged one and each constant action, over held-out rows of a log."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -12,26 +12,43 @@ from training.evaluation.estimators import (
     Estimate,
     Interval,
     Log,
+    against_log,
     compare,
+    effective_size,
     estimate,
+    importance_weights,
     logged_value,
 )
-from training.frame import Bools, Floats, Ints, TrainingSet
+from training.frame import Floats, TrainingSet
 from training.model import PropensityModel
 from training.propensity import Recipe, fit
 from training.trees import stratified_folds
 
 Reward = Literal["outcome", "value_eur"]
+Claim = Literal["better", "worse", "cannot tell"]
 LOGGED = "logged"
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyValue:
-    """One policy: its estimates by method, or the reason why the log cannot give them."""
+    """One policy: its estimates by method, or the reason why the log cannot give them.
+
+    `effective`: how many of the log's rows, equally weighted, would tell as much of it. `more`: what it earns more than
+    the logged policy did (by DR); wider the more policies are valued, so that all claims hold together.
+    """
 
     name: str
+    effective: float
     estimates: tuple[Estimate, ...]
     refused: str | None = None
+    more: Interval | None = None
+
+    @property
+    def claim(self) -> Claim:
+        """Against the logged policy, as far as the interval of `more` says."""
+        if self.more is None or self.more.low <= 0.0 <= self.more.high:
+            return "cannot tell"
+        return "better" if self.more.low > 0.0 else "worse"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +82,23 @@ def evaluate(data: TrainingSet, policies: Mapping[str, Floats], question: Questi
     question = question or Question()
     log = as_log(data, question.reward)
     rewards = cross_fitted_rewards(data, question)
-    taken = np.unique(data.action).tolist()
-    asked = {**policies, **{f"always {data.actions[a]}": constant(len(data), len(data.actions), a) for a in taken}}
-    values = tuple(_value(name, log, target, rewards, question.level) for name, target in asked.items())
-    known = {v.name: asked[v.name] for v in values if v.refused is None}
+    values, known = [], {}
+    for name, target in _asked(policies, data):
+        values.append(value := _value(name, log, target, rewards, question.level))
+        if value.refused is None:
+            known[name] = target
+    strict = 1.0 - (1.0 - question.level) / max(len(known), 1)
+    more = {name: against_log(log, target, "dr", rewards, strict) for name, target in known.items()}
     winner, why = _winner(log, known, rewards, question.level)
-    return Report(question.reward, len(data), logged_value(log, question.level), values, winner, why)
+    told = tuple(replace(v, more=more.get(v.name)) for v in values)
+    return Report(question.reward, len(data), logged_value(log, question.level), told, winner, why)
+
+
+def _asked(policies: Mapping[str, Floats], data: TrainingSet) -> Iterator[tuple[str, Floats]]:
+    """The given policies and each constant action, made one by one: most cannot be valued, and each is (n, k)."""
+    yield from policies.items()
+    for a in np.unique(data.action).tolist():
+        yield f"always {data.actions[a]}", constant(len(data), len(data.actions), a)
 
 
 def as_log(data: TrainingSet, reward: Reward) -> Log:
@@ -81,12 +109,14 @@ def as_log(data: TrainingSet, reward: Reward) -> Log:
 
 def greedy(priorities: Floats) -> Floats:
     """Choice probabilities (n, k) of always taking the highest priority (n, k), the first among equals."""
-    return _one_hot(priorities.argmax(axis=1), priorities.shape[1])
+    return np.asarray(np.eye(priorities.shape[1])[priorities.argmax(axis=1)])
 
 
 def constant(n: int, n_actions: int, action: int) -> Floats:
     """Choice probabilities (n, n_actions) of always taking one action."""
-    return _one_hot(np.full(n, action, dtype=np.int64), n_actions)
+    chosen = np.zeros((n, n_actions))
+    chosen[:, action] = 1.0
+    return chosen
 
 
 def model_propensities(model: PropensityModel, data: TrainingSet) -> Floats:
@@ -118,10 +148,11 @@ def _worth(train: TrainingSet, reward: Reward) -> Floats:
 
 
 def _value(name: str, log: Log, target: Floats, rewards: Floats, level: float) -> PolicyValue:
+    effective = effective_size(importance_weights(log, target))
     try:
-        return PolicyValue(name, tuple(estimate(log, target, method, rewards, level) for method in METHODS))
+        return PolicyValue(name, effective, tuple(estimate(log, target, method, rewards, level) for method in METHODS))
     except Refused as refused:
-        return PolicyValue(name, (), str(refused))
+        return PolicyValue(name, effective, (), str(refused))
 
 
 def _winner(log: Log, known: Mapping[str, Floats], rewards: Floats, level: float) -> tuple[str | None, str]:
@@ -139,7 +170,3 @@ def _winner(log: Log, known: Mapping[str, Floats], rewards: Floats, level: float
 
 def _undecided(log: Log, best: Floats, other: Floats, rewards: Floats, level: float) -> bool:
     return compare(log, best, other, "dr", rewards, level).winner != "a"
-
-
-def _one_hot(action: Ints | Bools, n_actions: int) -> Floats:
-    return np.asarray(np.eye(n_actions)[action])

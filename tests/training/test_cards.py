@@ -1,0 +1,155 @@
+"""A card says what a model's numbers rest on, as the fit itself knows it, and where they end."""
+
+import json
+from dataclasses import replace
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from decisioning.catalogue import pack
+from decisioning.errors import Refused
+from decisioning.release import Release
+from tests.training.decided import CATALOGUE
+from tests.training.logs import random_log
+from training.cards import Judged, describe, of_action, overview
+from training.design import make_design
+from training.frame import Terms, TrainingSet
+from training.page import write_page
+from training.predicted import propensities
+from training.propensity import Recipe, _above, _actions, fit
+
+BASE = Recipe(growth=None)
+RELEASE = Release.from_bytes(pack({"all.yaml": CATALOGUE}))
+
+
+def shop_log(n: int, cakes: int) -> TrainingSet:
+    """`random_log` as contacts about tea and coffee (drinks), and a few cakes."""
+    log = random_log(n, n_actions=3)
+    names, groups = ("tea", "coffee", "cake"), ("drinks", "drinks", "food")
+    treatments = tuple(("mail", "web") for _ in names)
+    log = replace(log, actions=names, groups=groups, treatments=treatments)
+    few = (log.action != 2) | (np.cumsum(log.action == 2) <= cakes)
+    return log.take(few)
+
+
+def card_of(log: TrainingSet, recipe: Recipe = BASE) -> dict[str, Any]:
+    learn, held_out = log.split(0.7, 0)
+    judged = Judged(held_out, propensities(fit(learn, recipe), held_out))
+    return {"model": "propensity@1", **describe(fit(log, recipe), log, judged, RELEASE)}
+
+
+@pytest.fixture(scope="module")
+def log() -> TrainingSet:
+    return shop_log(3_000, 60)
+
+
+@pytest.fixture(scope="module")
+def card(log: TrainingSet) -> dict[str, Any]:
+    return card_of(log)
+
+
+def test_counts_are_those_of_the_rows(log: TrainingSet, card: dict[str, Any]) -> None:
+    for code, action in enumerate(log.actions):
+        told, rows = of_action(card, action), log.action == code
+        assert told["evidence"]["rows"] == rows.sum()
+        assert told["evidence"]["positives"] == log.label[rows].sum()
+        assert told["rate"]["low"] < told["rate"]["value"] == log.label[rows].mean() < told["rate"]["high"]
+        assert sum(t["rows"] for t in told["treatments"]) == (log.treatment[rows] >= 0).sum()
+        assert sum(b["rows"] for b in told["reliability"]) in (0, told["held_out"]["rows"])
+
+
+def test_what_an_action_borrows_is_what_the_fit_borrowed(log: TrainingSet, card: dict[str, Any]) -> None:
+    """The fit knows each weight's prior precision; the card recomputes shares from rows and never sees it."""
+    design = make_design(log.x)
+    inputs = design.rows(log.x)
+    _, groups = _above(log, inputs, BASE)
+    nodes = [learnt.node for learnt in _actions(log, inputs, groups, BASE)]
+    own = [1.0 - (n.precision / n.known)[: design.width].mean() for n in nodes]
+    drinks = 1.0 - (groups[0].precision / groups[0].known).mean()
+    for share, action in zip(own, log.actions, strict=True):
+        assert of_action(card, action)["weights_from"]["own"] == pytest.approx(share, abs=0.02)
+    assert of_action(card, "tea")["weights_from"]["group"] == pytest.approx((1.0 - own[0]) * drinks, abs=0.02)
+    assert of_action(card, "cake")["weights_from"]["group"] == 0.0  # no food but cake: those rows are its own
+    for told in card["actions"]:
+        assert sum(told["weights_from"].values()) == pytest.approx(1.0)
+
+
+def test_cold_actions_back_off_to_their_group_and_then_to_all() -> None:
+    few, many = (of_action(card_of(shop_log(3_000, n)), "cake") for n in (40, 400))
+    assert few["weights_from"]["own"] < many["weights_from"]["own"]
+    assert "Borrowed" in " ".join(few["known_limits"])
+    coffee = shop_log(2_000, 60)
+    coffee = replace(coffee.take(coffee.action == 1), actions=("-", "coffee", "+"), groups=("-", "drinks", "+"))
+    cold = card_of(coffee)
+    tea, cake = of_action(cold, "tea"), of_action(cold, "cake")
+    assert (tea["scored_by"], cake["scored_by"]) == ("its group's weights", "the weights of all actions")
+    assert tea["weights_from"]["own"] == cake["weights_from"]["own"] == cake["weights_from"]["group"] == 0.0
+    assert min(tea["weights_from"]["group"], cake["weights_from"]["all"]) > 0.5
+    assert tea["known_limits"] == ["Never tried: scored by its group's weights."]
+
+
+def test_what_supersedes_another_shows_what_it_inherits() -> None:
+    """Cake is new and supersedes coffee: with few rows most of its weights are coffee's."""
+    new, later = (
+        of_action(card_of(replace(shop_log(3_000, cakes), terms=(Terms(), Terms(), Terms("coffee")))), "cake")
+        for cakes in (30, 900)
+    )
+    assert new["evidence"]["inherited"] == (shop_log(3_000, 30).action == 1).sum()
+    assert new["asked"]["supersedes"] == "coffee"
+    assert new["weights_from"]["superseded"] > new["weights_from"]["group"] + new["weights_from"]["all"]
+    assert later["weights_from"]["own"] > new["weights_from"]["own"]
+    assert later["weights_from"]["superseded"] < new["weights_from"]["superseded"]
+
+
+def test_what_was_left_out_after_a_change_is_told() -> None:
+    log = random_log(6_000, missing=0.0)
+    changed = replace(log, x=np.where((log.at_us >= 4_500)[:, None], -log.x, log.x))
+    model = fit(changed, BASE)
+    assert model.evidence.sum() < 6_000
+    told = card_of(changed)["actions"]
+    for action, used in zip(model.actions, model.evidence, strict=False):
+        evidence = next(a["evidence"] for a in told if a["action"] == action)
+        assert evidence["rows"] - evidence["left_out"] == used
+    assert sum("The truth changed" in " ".join(a["known_limits"]) for a in told) == 4
+
+
+def test_features_point_where_they_move_the_customers_propensity(log: TrainingSet, card: dict[str, Any]) -> None:
+    model = fit(log, BASE)
+    for told in of_action(card, "tea")["moved_by"]:
+        j = log.feature_names.index(told["feature"])
+        more = np.tile(model.design.mean, (2, 1))
+        more[1, j] += 1.0 / model.design.inverse_scale[j]
+        less, higher = np.log(p := model.propensities(more, 0)) - np.log1p(-p)
+        assert higher - less == pytest.approx(told["adds"])
+        assert (told["direction"] == "up") == (higher > less)
+
+
+def test_held_out_figures_are_of_rows_that_the_model_never_saw(log: TrainingSet, card: dict[str, Any]) -> None:
+    held_out = log.split(0.7, 0)[1]
+    tea = of_action(card, "tea")["held_out"]
+    assert tea["rows"] == (held_out.action == 0).sum()
+    assert tea["auc"]["low"] < tea["auc"]["value"] < tea["auc"]["high"]
+    assert tea["log_loss_of_the_prior"] - tea["log_loss"] == pytest.approx(tea["gain_over_the_prior"]["value"])
+    backwards = Judged(held_out, 1.0 - propensities(fit(log, BASE), held_out))
+    worse = next(a for a in describe(fit(log, BASE), log, backwards, RELEASE)["actions"] if a["action"] == "tea")
+    rank, predict = "Not shown to rank customers better than chance.", "Not shown to predict better than the catalogue"
+    assert rank in worse["known_limits"]
+    assert rank not in of_action(card, "tea")["known_limits"]
+    flat = Judged(held_out, np.full(len(held_out), 0.001))
+    worse = next(a for a in describe(fit(log, BASE), log, flat, RELEASE)["actions"] if a["action"] == "tea")
+    assert any(predict in limit for limit in worse["known_limits"])
+
+
+def test_a_card_is_json_and_a_page_that_tells_of_nobody(card: dict[str, Any], tmp_path: Path) -> None:
+    assert json.loads(json.dumps(card, allow_nan=False)) == card
+    assert [row["action"] for row in overview(card)] == ["cake", "tea", "coffee"]
+    told = {"release": RELEASE.hash, "model": "propensity@1", "mismatched_arms": [], "drift": [], "fairness": []}
+    page = write_page(tmp_path / "page.html", {**told, "card": card}, "2026-04-01").read_text()
+    assert page.count("<details>") == 3
+    assert all(escape(limit) in page for a in card["actions"] for limit in a["known_limits"])
+    assert card["data_hash"][:19] in page
+    with pytest.raises(Refused, match="no such action"):
+        of_action(card, "soup")
