@@ -9,8 +9,8 @@ import hashlib
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -25,8 +25,11 @@ from training.forest import Forest, Forests
 from training.frame import Floats, Ints, Terms
 
 FORMAT = 2
-WITH_TREES = 3
-"""How transparent trees leave a propensity: their shares can be computed, and not read off."""
+FORMAT_FROZEN = 3
+"""Of a model that holds frozen actions: who cannot read that must not serve it."""
+WITH_TREES, WITHOUT_TREES = 3, 4
+"""How transparent a propensity is: shares of trees can be computed, weights of features can be read."""
+_ALONE = np.zeros(1, dtype=np.int64)
 _MAX_LOGIT = 35.0
 _CHUNK = 8_192
 
@@ -47,6 +50,19 @@ class Contributions:
 
 
 @dataclass(frozen=True, eq=False)
+class Frozen:
+    """An action as it was: `model` holds that action alone, as 0, over the features that were read then.
+
+    `source`: content hash of the model it was taken from; `since_us`: when, in microseconds UTC.
+    """
+
+    model: "PropensityModel"
+    source: str
+    since_us: int
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
 class PropensityModel:
     """Immutable; safe to share between threads.
 
@@ -54,7 +70,8 @@ class PropensityModel:
     groups, then all; the last offset column is zero, so that treatment -1 (unknown) has none. `evidence` (k + g + 1,)
     counts the matured rows behind each action, 0 for the groups and all: an action the model never saw has no evidence.
     `effects`: what showing an action does, where any was ever withheld. `terms`: what the catalogue asked of the k
-    actions, empty where nothing.
+    actions, empty where nothing. `frozen`: actions, by index, that are scored as an earlier model had them; in the
+    arrays their rows are empty.
     """
 
     feature_names: tuple[str, ...]
@@ -70,6 +87,7 @@ class PropensityModel:
     calibrations: tuple[Calibration, ...]
     effects: Effects | None = None
     terms: tuple[Terms, ...] = ()
+    frozen: Mapping[int, Frozen] = field(default_factory=dict)
 
     @cached_property
     def _index(self) -> dict[str, int]:
@@ -89,7 +107,10 @@ class PropensityModel:
 
         4: one weight for each feature, added up. 3: trees over several features on top, whose shares can be computed.
         """
-        return np.asarray([4 if forest is None else WITH_TREES for forest in self.forests], dtype=np.int8)
+        stated = np.asarray([WITHOUT_TREES if forest is None else WITH_TREES for forest in self.forests], dtype=np.int8)
+        for at, kept in self.frozen.items():
+            stated[at] = kept.model.transparency[0]
+        return stated
 
     @cached_property
     def inherited(self) -> Floats:
@@ -126,6 +147,22 @@ class PropensityModel:
         known = action in self._index or index >= len(self.actions)
         return (own, inherited) if known else (0.0, own + inherited)
 
+    def of(self, index: int) -> tuple["PropensityModel", int]:
+        """The model whose arrays say how an index is scored, and its index there: another where it is frozen."""
+        return (self.frozen[index].model, 0) if index in self.frozen else (self, index)
+
+    @cached_property
+    def _columns(self) -> dict[int, Ints]:
+        """Of each frozen action, where its features are among today's (f_then,)."""
+        then = {i: kept.model.feature_names for i, kept in self.frozen.items()}
+        return {i: np.array([self.feature_names.index(n) for n in names], dtype=np.int64) for i, names in then.items()}
+
+    def _as_then(self, row: Floats, actions: Ints) -> Iterator[tuple[int, "PropensityModel", Floats]]:
+        """Which candidates are of frozen actions, what scores each, and the features that it reads."""
+        for i, action in enumerate(actions.tolist()):
+            if action in self.frozen:
+                yield i, self.frozen[action].model, row[self._columns[action]]
+
     def treatment_code(self, action: int, treatment: str) -> int:
         """The code of a treatment id within the action index, -1 where the model never saw it."""
         known = self.treatments[action] if action < len(self.actions) else ()
@@ -137,6 +174,17 @@ class PropensityModel:
         Gives propensity (n,), evidence (n,) in rows, and per candidate the names of the features that moved the
         base's logit most from the average customer's, at most two, largest first.
         """
+        found, evidence, factors = self._score(row, actions, treatments)
+        if not self.frozen:
+            return found, evidence, factors
+        named = list(factors)
+        for i, model, then in self._as_then(row, actions):
+            found[i : i + 1], _, (named[i],) = model.score(then, _ALONE, treatments[i : i + 1])
+        return found, evidence, tuple(named)
+
+    def _score(
+        self, row: Floats, actions: Ints, treatments: Ints
+    ) -> tuple[Floats, Floats, tuple[tuple[str, ...], ...]]:
         parts = self.weights[actions] * self.design.row(row)
         logit = np.add.accumulate(parts, axis=1)[:, -1] + self.offsets[actions, treatments]
         asked = actions.tolist()
@@ -148,6 +196,8 @@ class PropensityModel:
 
     def contributions(self, row: Floats, action: int, treatment: int) -> Contributions:
         """What each feature of one customer (f,) adds to the logit of `score`, from base and trees; sorted by size."""
+        if action in self.frozen:
+            return self.frozen[action].model.contributions(row[self._columns[action]], 0, treatment)
         parts = self.weights[action] * self.design.row(row)
         forest = self.forests[action]
         shares = np.zeros(len(row) + 1) if forest is None else forest.shares(row)
@@ -164,16 +214,24 @@ class PropensityModel:
     def uppers(self, row: Floats, actions: Ints, propensity: Floats) -> Floats:
         """The upper end (n,) of one standard deviation around the propensities (n,) that `score` gave one customer."""
         parts = self.variances[actions] * self.design.row(row) ** 2
-        return raised(propensity, np.sqrt(np.add.accumulate(parts, axis=1)[:, -1]))
+        found = raised(propensity, np.sqrt(np.add.accumulate(parts, axis=1)[:, -1]))
+        for i, model, then in self._as_then(row, actions):
+            found[i : i + 1] = model.uppers(then, _ALONE, propensity[i : i + 1])
+        return found
 
     def uplifts(self, row: Floats, actions: Ints, propensity: Floats) -> Floats:
         """What showing adds to one customer's propensities of `score` (n,), (n,); NaN where it is not known."""
-        if self.effects is None:
-            return np.full(len(actions), np.nan)
-        return propensity - raised(propensity, -self.effects.row(self.design.row(row), actions))
+        found = np.full(len(actions), np.nan)
+        if self.effects is not None:
+            found = propensity - raised(propensity, -self.effects.row(self.design.row(row), actions))
+        for i, model, then in self._as_then(row, actions):
+            found[i : i + 1] = model.uplifts(then, _ALONE, propensity[i : i + 1])
+        return found
 
     def uplift(self, x: Floats, action: int, propensity: Floats) -> Floats:
         """As `uplifts`, of one action for customers (n_rows, f) of `propensity` (n_rows,); the same bits."""
+        if action in self.frozen:
+            return self.frozen[action].model.uplift(x[:, self._columns[action]], 0, propensity)
         if self.effects is None:
             return np.full(len(x), np.nan)
         inputs = self.design.columns(np.ascontiguousarray(x, dtype=np.float64))
@@ -181,11 +239,15 @@ class PropensityModel:
 
     def spread(self, x: Floats, action: int) -> Floats:
         """How far the logit of one action may be off, (n_rows,): a standard deviation, from the base's weights."""
+        if action in self.frozen:
+            return self.frozen[action].model.spread(x[:, self._columns[action]], 0)
         parts = self.design.columns(np.ascontiguousarray(x, dtype=np.float64)) ** 2 * self.variances[action][:, None]
         return np.asarray(np.sqrt(np.add.accumulate(parts, axis=0)[-1]), dtype=np.float64)
 
     def propensities(self, x: Floats, action: int, treatment: int = -1) -> Floats:
         """Propensity (n_rows,) of one action for customers (n_rows, f); the same bits as `score`."""
+        if action in self.frozen:
+            return self.frozen[action].model.propensities(x[:, self._columns[action]], 0, treatment)
         x = np.ascontiguousarray(x, dtype=np.float64)
         logit = np.empty(len(x))
         for at in range(0, len(x), _CHUNK):
@@ -216,13 +278,16 @@ class PropensityModel:
     def files(self) -> dict[str, bytes]:
         """Everything the model is, as relative path -> bytes; equal models give equal bytes."""
         about = {
-            "format": FORMAT,
+            "format": FORMAT_FROZEN if self.frozen else FORMAT,
             "feature_names": self.feature_names,
             "actions": self.actions,
             "groups": self.groups,
             "treatments": self.treatments,
             "calibrations": [asdict(c) for c in self.calibrations],
             **({"terms": [asdict(t) for t in self.terms]} if self.terms else {}),
+            **(
+                {"frozen": {i: (k.source, k.since_us, k.reason) for i, k in self.frozen.items()}} if self.frozen else {}
+            ),
         }
         arrays = io.BytesIO()
         np.savez(
@@ -240,6 +305,11 @@ class PropensityModel:
             "model.json": json.dumps(about, sort_keys=True, ensure_ascii=False).encode(),
             "arrays.npz": arrays.getvalue(),
             **trees,
+            **{
+                f"frozen/{i}/{name}": data
+                for i, kept in self.frozen.items()
+                for name, data in kept.model.files().items()
+            },
             **({} if self.effects is None else {"effects.npz": self.effects.to_bytes()}),
         }
 
@@ -270,7 +340,7 @@ class PropensityModel:
         if "model.json" not in files or "arrays.npz" not in files:
             raise Refused("no model is saved there; train one first")
         about = json.loads(files["model.json"])
-        if about["format"] != FORMAT:
+        if about["format"] not in (FORMAT, FORMAT_FROZEN):
             raise Refused(f"the model has format {about['format']}, this version reads {FORMAT}; train again")
         arrays = np.load(io.BytesIO(files["arrays.npz"]), allow_pickle=False)
         trees = (files.get(f"trees/{i}.txt") for i in range(len(arrays["weights"])))
@@ -288,32 +358,11 @@ class PropensityModel:
             calibrations=tuple(Calibration.from_json(c) for c in about["calibrations"]),
             effects=Effects.from_bytes(files["effects.npz"]) if "effects.npz" in files else None,
             terms=tuple(Terms.from_json(t) for t in about.get("terms", ())),
+            frozen={
+                int(i): Frozen(cls.from_files(_under(f"frozen/{i}/", files)), *kept)
+                for i, kept in about.get("frozen", {}).items()
+            },
         )
-
-
-@dataclass(frozen=True, eq=False)
-class RiskModel:
-    """Probability that a customer's event (churn) comes, from their features; no action, no treatment."""
-
-    model: PropensityModel
-
-    @property
-    def feature_names(self) -> tuple[str, ...]:
-        """Of the columns that `scores` expects, in order."""
-        return self.model.feature_names
-
-    def scores(self, x: Floats) -> Floats:
-        """Probabilities (n,) for customers (n, f)."""
-        return self.model.propensities(x, 0)
-
-    def save(self, directory: Path) -> str:
-        """As PropensityModel.save."""
-        return self.model.save(directory)
-
-    @classmethod
-    def load(cls, directory: Path, expected_hash: str | None = None) -> "RiskModel":
-        """As PropensityModel.load."""
-        return cls(PropensityModel.load(directory, expected_hash))
 
 
 def raised(propensity: Floats, by: Floats) -> Floats:
@@ -324,6 +373,10 @@ def raised(propensity: Floats, by: Floats) -> Floats:
     factor = np.array([math.exp(v) for v in by.tolist()])
     odds = propensity * factor
     return np.asarray(odds / (1.0 - propensity + odds), dtype=np.float64)
+
+
+def _under(folder: str, files: Mapping[str, bytes]) -> dict[str, bytes]:
+    return {name.removeprefix(folder): data for name, data in files.items() if name.startswith(folder)}
 
 
 def read_files(directory: Path) -> dict[str, bytes]:

@@ -1,12 +1,39 @@
 """Churn risk: the propensity recipe for one event without actions. Its score is a feature of source `model`."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from training.frame import Bools, Floats, TrainingSet
-from training.model import RiskModel
+from training.model import PropensityModel
 from training.propensity import Recipe, fit
+
+
+@dataclass(frozen=True, eq=False)
+class RiskModel:
+    """Probability that a customer's event (churn) comes, from their features; no action, no treatment."""
+
+    model: PropensityModel
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Of the columns that `scores` expects, in order."""
+        return self.model.feature_names
+
+    def scores(self, x: Floats) -> Floats:
+        """Probabilities (n,) for customers (n, f)."""
+        return self.model.propensities(x, 0)
+
+    def save(self, directory: Path) -> str:
+        """As PropensityModel.save."""
+        return self.model.save(directory)
+
+    @classmethod
+    def load(cls, directory: Path, expected_hash: str | None = None) -> "RiskModel":
+        """As PropensityModel.load."""
+        return cls(PropensityModel.load(directory, expected_hash))
 
 
 def fit_risk(

@@ -18,7 +18,7 @@ from features.ledger import Ledger
 from features.ledger.links import united
 from features.matrix import FeatureMatrix, columns_from_table
 from features.views import TIME
-from training.model import RiskModel
+from training.risk import RiskModel
 
 if TYPE_CHECKING:  # Feast takes seconds to import
     from features.offline import History

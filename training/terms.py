@@ -6,6 +6,7 @@ from dataclasses import replace
 from decisioning.errors import Refused
 from decisioning.release import Release
 from training.frame import NO_TERMS, Terms, TrainingSet
+from training.model import WITHOUT_TREES, PropensityModel
 
 _SIGNS = {"up": 1, "down": -1}
 
@@ -58,3 +59,21 @@ def with_treatments_of_ancestors(data: TrainingSet) -> TrainingSet:
     for action, older in heirs(data):
         treatments[action] += tuple(t for t in treatments[older] if t not in treatments[action])
     return replace(data, treatments=tuple(treatments))
+
+
+def check_terms(model: PropensityModel, release: Release, called: str) -> None:
+    """Refused for a model that is not what the catalogue asks of some action."""
+    for action in release.actions.values():
+        at = model.resolve(action.id, action.group, release.superseded(action.id))
+        asked = _terms(release, action.id, ())
+        if (level := int(model.transparency[at])) < asked.floor:
+            help_is_near = asked.floor <= WITHOUT_TREES
+            raise Refused(
+                f"{called} is of transparency {level} for {action.id}, and issue {action.issue} asks for {asked.floor} "
+                f"of 5: {'train again, which leaves out its trees, or ' if help_is_near else ''}lower "
+                "`settings.transparency`"
+            )
+        scored_by, index = model.of(at)
+        kept = set(scored_by.terms[index].monotone if scored_by.terms and index < len(scored_by.actions) else ())
+        if action.id in model.actions and (missing := sorted(set(asked.monotone) - kept)):
+            raise Refused(f"{called} does not keep the direction of {missing[0][0]} for {action.id}: train again")

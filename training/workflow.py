@@ -20,14 +20,16 @@ from training.evaluation.estimators import MIN_EFFECTIVE
 from training.evaluation.policies import PolicyValue, Question, Reward, as_log, greedy, model_propensities
 from training.evaluation.policies import evaluate as value_policies
 from training.frame import Bools, TrainingSet
+from training.frozen import check_frozen, including, kept_by, told, with_kept
 from training.logged import Choices, ReleaseOf, choices, training_rows
-from training.model import PropensityModel, RiskModel
+from training.model import PropensityModel
 from training.predicted import propensities
 from training.propensity import Recipe, fit
 from training.registry import SENTIMENT, Registry
 from training.reporting import Made, Result, cross_fitted, flat, mean_worth, measure, register
-from training.risk import one_action
+from training.risk import RiskModel, one_action
 from training.scoring import write_scores
+from training.terms import check_terms
 from training.tuning import TUNING, tune
 
 if TYPE_CHECKING:  # Feast takes seconds to import
@@ -62,12 +64,13 @@ def train(
     :param inputs: the features it may read; None: every one that a model may
     :param outcome: what counts as positive, instead of each action's own positive outcomes
     :param tune_s: how long to look for a better recipe; None: not at all
-    :raises Refused: too little to learn from, or an input that no model may read
+    :raises Refused: too little to learn from, an input that no model may read, or nothing to keep of a frozen action
     """
     recipe, tell = recipe or Recipe(), _Steps(progress, 3 if tune_s is None else 4)
     check_inputs(release, inputs)
     about = (workspace_data, ledger, release, history)
-    data = _only(training_set(*about, now_us, outcome=outcome, progress=progress), inputs)
+    kept = kept_by(release, _champion(registry), now_us)
+    data = including(_only(training_set(*about, now_us, outcome=outcome, progress=progress), inputs), kept)
     _enough(data)
     learn, held_out = data.split(TRAIN_SHARE, recipe.seed)
     documents: dict[str, Result] = {}
@@ -78,7 +81,7 @@ def train(
     tell("fitting on 70%")
     metrics = measure(held_out, propensities(fit(learn, recipe), held_out))
     tell("fitting on all rows")
-    model = fit(data, recipe)
+    model = with_kept(fit(data, recipe), kept)
     tell("registering")
     params = {"held_out_rows": len(held_out), "outcome": outcome or "positive", **flat(recipe)}
     documents[CARD] = describe(model, data, Judged(held_out, metrics.predicted), release)
@@ -86,7 +89,8 @@ def train(
     version = register(workspace_data, registry, made)
     registry.set_alias(PROPENSITY, "challenger", version)
     tell("done")
-    return made.result(version) | {"tuned": documents[TUNING]["why"] if TUNING in documents else "not asked for"}
+    tuned_how = documents[TUNING]["why"] if TUNING in documents else "not asked for"
+    return made.result(version) | {"tuned": tuned_how, "frozen": told(model)}
 
 
 def training_set(
@@ -212,8 +216,8 @@ def evaluate(
 def promote(registry: Registry, release: Release, name: str = PROPENSITY, version: int | None = None) -> Result:
     """Makes a version the champion: the one named, else the challenger.
 
-    :raises Refused: there is no challenger, the release does not declare what the model reads or asks for a more
-        transparent one, or the model of messages does not beat the built-in scorer
+    :raises Refused: there is no challenger, the release does not declare what the model reads or asks for another
+        one, or the model of messages does not beat the built-in scorer
     :raises NotFound: there is no such version
     """
     if version is None:
@@ -237,19 +241,13 @@ def _check_promotion(registry: Registry, release: Release, name: str, version: i
         few = ", ".join(missing[:5])
         raise Refused(f"{name}@{version} reads what this release does not declare ({few}): train again")
     if name == PROPENSITY:
-        _check_transparency(model, release, f"{name}@{version}")
+        check_terms(model, release, f"{name}@{version}")
+        check_frozen(model, _champion(registry), release, f"{name}@{version}")
 
 
-def _check_transparency(model: PropensityModel, release: Release, called: str) -> None:
-    """Refused for a model that is less transparent than the issue of some action asks for."""
-    floors = release.catalogue.settings.transparency
-    for action in release.actions.values():
-        level = int(model.transparency[model.resolve(action.id, action.group)])
-        if level < (floor := floors.get(action.issue, 1)):
-            raise Refused(
-                f"{called} is of transparency {level} for {action.id}, and issue {action.issue} asks for {floor} of 5: "
-                "train it without trees, or lower `settings.transparency`"
-            )
+def _champion(registry: Registry) -> PropensityModel | None:
+    version = registry.aliased(PROPENSITY, "champion")
+    return None if version is None else registry.load(PROPENSITY, version)
 
 
 def check_inputs(release: Release, inputs: Sequence[str] | None) -> None:

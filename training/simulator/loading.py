@@ -13,11 +13,10 @@ from decisioning.schema import Feature
 from features.ledger import Entry, Ledger
 from features.matrix import FeatureMatrix
 from features.offline import History
-from training.model import RiskModel
 from training.propensity import Recipe, fit
 from training.registry import Registry
 from training.reporting import Made, cross_fitted, measure, register
-from training.risk import one_action
+from training.risk import RiskModel, one_action
 from training.scoring import write_scores
 from training.simulator.telecom import CHANNELS, World
 

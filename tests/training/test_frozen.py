@@ -1,0 +1,147 @@
+"""A frozen action is scored to the bit as before, whatever the others learn and however often."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from decisioning.catalogue import pack
+from decisioning.errors import Refused
+from decisioning.release import Release
+from tests.training.logs import random_log
+from training.calibration import Calibration
+from training.frame import Terms, TrainingSet
+from training.frozen import alone, check_frozen, including, kept_by, told, with_kept
+from training.model import PropensityModel
+from training.propensity import Recipe, fit
+from training.trees import Growth
+
+QUICK = Recipe(growth=Growth(max_trees=40, folds=2), forget=False)
+BASE = Recipe(growth=None)
+THEN_US, NOW_US = 1_770_000_000_000_000, 1_780_000_000_000_000
+SHORT = ("web", "email")
+columns = hnp.arrays(np.float64, (5, 6), elements=st.floats(-8, 8) | st.just(np.nan))
+ACTION = "issue: service, group: g0, tier: service, value: 1, purposes: [service]"
+
+
+def freezing(*actions: str) -> Release:
+    stated = [f"{{id: a{i}, {ACTION}{f', frozen: audit of a{i}' if f'a{i}' in actions else ''}}}" for i in range(4)]
+    text = f'purposes: [{{id: service, notice_version: "1"}}]\nactions: [{", ".join(stated)}]'
+    return Release.from_bytes(pack({"all.yaml": text}))
+
+
+def log(n: int, seed: int) -> TrainingSet:
+    return replace(random_log(n, seed=seed), treatments=(SHORT,) * 4)
+
+
+def reordered(data: TrainingSet) -> TrainingSet:
+    """A new feature in front, the others the other way round, and other treatments."""
+    x = np.column_stack([np.arange(len(data)) % 7, data.x[:, ::-1]])
+    return replace(data, x=x, feature_names=("new", *data.feature_names[::-1]), treatments=(("sms",),) * 4)
+
+
+@pytest.fixture(scope="module")
+def champion() -> PropensityModel:
+    """With trees and a calibration in what is frozen."""
+    made = fit(log(9_000, 1), QUICK)
+    assert made.forests[0]
+    assert made.forests[1]
+    curved = Calibration("spline", (-0.1, 0.9, 0.05, -0.02), (-3.0, -1.5, -0.5, 1.0))
+    return replace(made, calibrations=(curved, *made.calibrations[1:]))
+
+
+@pytest.fixture(scope="module")
+def retrained(champion: PropensityModel) -> PropensityModel:
+    """Twice, on other rows of other features, saved and loaded in between; the first two actions are frozen."""
+    release, model = freezing("a0", "a1"), champion
+    for seed, now_us in ((2, THEN_US), (3, NOW_US)):
+        kept = kept_by(release, model, now_us)
+        fitted = with_kept(fit(including(reordered(log(1_500, seed)), kept), BASE), kept)
+        model = PropensityModel.from_files(fitted.files())
+    return model
+
+
+@given(x=columns, asked=st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["web", "email", "sms"])), min_size=1))
+@settings(max_examples=60, deadline=None)
+def test_what_is_frozen_is_scored_as_before_to_the_bit(champion, retrained, x, asked):
+    wide = np.column_stack([np.full(5, 3.0), x[:, ::-1]])
+    actions = np.array([a for a, _ in asked])
+    codes = np.array([retrained.treatment_code(a, t) for a, t in asked])
+    then = np.array([champion.treatment_code(a, t) for a, t in asked])
+    frozen = actions < 2
+    for n in range(5):
+        now, before = retrained.score(wide[n], actions, codes), champion.score(x[n], actions, then)
+        np.testing.assert_array_equal(now[0][frozen], before[0][frozen])
+        assert [now[2][i] for i in np.flatnonzero(frozen)] == [before[2][i] for i in np.flatnonzero(frozen)]
+        upper = retrained.uppers(wide[n], actions, now[0])
+        np.testing.assert_array_equal(upper[frozen], champion.uppers(x[n], actions, before[0])[frozen])
+        for i, a in enumerate(actions.tolist()):
+            assert retrained.propensities(wide[n : n + 1], a, codes[i])[0] == now[0][i]
+    for a in (0, 1):
+        np.testing.assert_array_equal(retrained.propensities(wide, a, 1), champion.propensities(x, a, 1))
+        np.testing.assert_array_equal(retrained.spread(wide, a), champion.spread(x, a))
+        assert retrained.contributions(wide[0], a, 1) == champion.contributions(x[0], a, 1)
+
+
+def test_the_model_says_what_is_frozen_since_when_and_from_which_model(champion, retrained):
+    since = "2026-02-02T02:40:00Z"
+    stated = [
+        {"action": f"a{i}", "since": since, "from": champion.content_hash, "reason": f"audit of a{i}"} for i in (0, 1)
+    ]
+    assert [{**row, "since": row["since"].replace("+00:00", "Z")} for row in told(retrained)] == stated
+    assert told(champion) == []
+    assert retrained.transparency[:4].tolist() == [3, 3, 4, 4]
+    np.testing.assert_array_equal(retrained.evidence[:2], champion.evidence[:2])
+    assert retrained.of(1)[0].actions == ("a1",)
+    assert retrained.of(2) == (retrained, 2)
+
+
+def test_a_sealed_model_with_frozen_actions_is_the_same_to_the_bit(retrained, tmp_path: Path):
+    content = retrained.save(tmp_path)
+    again = PropensityModel.load(tmp_path, content)
+    assert again.files() == retrained.files()
+    tree = next((tmp_path / "frozen" / "0" / "trees").iterdir())
+    tree.write_text(tree.read_text().replace("leaf_value=", "leaf_value=1", 1))
+    with pytest.raises(Refused, match="sealed"):
+        PropensityModel.load(tmp_path, content)
+
+
+def test_unfrozen_it_learns_again(champion, retrained):
+    kept = kept_by(freezing("a1"), retrained, NOW_US)
+    fitted = with_kept(fit(including(reordered(log(1_500, 5)), kept), BASE), kept)
+    x = reordered(log(50, 6)).x
+    assert not np.array_equal(fitted.propensities(x, 0), retrained.propensities(x, 0))
+    np.testing.assert_array_equal(fitted.propensities(x, 1), retrained.propensities(x, 1))
+
+
+def test_an_action_without_rows_stays_frozen(champion):
+    kept = kept_by(freezing("a3"), champion, NOW_US)
+    data = log(900, 7)
+    data = data.take(data.action < 3)
+    data = replace(data, actions=data.actions[:3], groups=data.groups[:3], treatments=data.treatments[:3])
+    for terms in ((), (Terms(),) * 3):
+        fitted = with_kept(fit(including(replace(data, terms=terms), kept), BASE), kept)
+        np.testing.assert_array_equal(fitted.propensities(data.x, 3, 0), champion.propensities(data.x, 3, 0))
+
+
+def test_what_cannot_be_kept_is_refused(champion):
+    with pytest.raises(Refused, match="a0 is frozen, and no champion knows it yet"):
+        kept_by(freezing("a0"), None, NOW_US)
+    with pytest.raises(Refused, match="a0 is frozen, and no champion knows it yet"):
+        kept_by(freezing("a0"), replace(champion, actions=("b", "a1", "a2", "a3")), NOW_US)
+    data = log(100, 1)
+    fewer = replace(data, x=data.x[:, :5], feature_names=data.feature_names[:5])
+    with pytest.raises(Refused, match="its model reads f5"):
+        including(fewer, kept_by(freezing("a0"), champion, NOW_US))
+
+
+def test_a_model_that_would_change_what_is_frozen_is_not_promoted(champion, retrained):
+    check_frozen(retrained, champion, freezing("a0", "a1"), "propensity@2")
+    check_frozen(retrained, None, freezing("a0"), "propensity@2")
+    with pytest.raises(Refused, match="a2 is frozen, and propensity@2 has another model of it"):
+        check_frozen(retrained, champion, freezing("a0", "a2"), "propensity@2")
+    assert alone(champion, 1).content_hash == alone(retrained, 1).content_hash
