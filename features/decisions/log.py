@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ _MONDAY_US = 4 * 86_400_000_000
 _PAGE = 20_000
 _HELD = 200_000
 """Rows and events that are held before their files are written."""
-_LAYOUT = 2
+_LAYOUT = 3
 """Of the columns that are kept; files of another are made anew from the ledger."""
 _KEYS = "_stream, _id, _at_us, _action, _told, _source, _counts_on"
 
@@ -95,8 +96,9 @@ class DecisionLog:
     def _update(self, ledger: Ledger, release: Release, now_us: int, progress: Progress | None) -> Updated:
         state = self._begun()
         held, after, done = _Held(), state["after"], 0
+        accounts = lru_cache(partial(ledger.stream_of, "account"))
         while records := ledger.raw(KINDS, after, _PAGE):
-            held.take(parse(records, release.schema))
+            held.take(parse(records, release.schema, accounts))
             after, done = records[-1].seq, done + len(records)
             if progress:
                 progress(done, 0, "ledger")
@@ -274,7 +276,7 @@ def _quoted(path: Path) -> str:
 
 def _empty(release: Release) -> pa.Table:
     """No rows, with every column that a row of this release has."""
-    rows = parse((), release.schema).rows
+    rows = parse((), release.schema, str).rows
     types = dict(zip(label_columns(), (pa.bool_(), pa.bool_(), pa.float64(), pa.string(), pa.float64()), strict=False))
     for name in label_columns():
         rows = rows.append_column(name, pa.array([], types.get(name, pa.bool_())))

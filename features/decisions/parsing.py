@@ -1,11 +1,12 @@
 """Ledger records -> rows and events as Arrow tables, by DuckDB: no Python object per row but the bytes of its body."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 from sqlalchemy import Row
 
 from decisioning.schema import Dtype, FeatureSchema
@@ -31,7 +32,7 @@ _DECISION = {
     "model": "VARCHAR",
     "shadow": {"model": "VARCHAR"},
     "scores": {"candidates": ["INTEGER"], "propensity": ["DOUBLE"]},
-    "request": {"channel": "VARCHAR"},
+    "request": {"channel": "VARCHAR", "account_id": "VARCHAR"},
     "picks": [
         {
             "placement": "VARCHAR",
@@ -74,7 +75,7 @@ known AS (
   FROM picked),
 offered AS (
   SELECT *, list_filter(place.offers, lambda o: o.offer_id = contact.offer_id)[1] AS offer FROM known)
-SELECT seq AS _seq, stream AS _stream, decision_id AS _decision,
+SELECT seq AS _seq, stream AS _stream, request.account_id AS _account, decision_id AS _decision,
   coalesce(contact.offer_id, decision_id || '.nothing.' || (nth - 1)) AS _id, decided_us AS _at_us,
   'decision' AS _source, coalesce(contact.action, '{nothing}') AS _action,
   coalesce(regexp_extract(contact.treatment, '[^.]*$'), '') AS _treatment,
@@ -92,7 +93,8 @@ FROM offered
 _OBSERVED = """
 WITH told AS (
   SELECT seq, stream, occurred_us, unnest(json_transform(body, '{observation}')) FROM raw WHERE kind = 'observation')
-SELECT seq AS _seq, stream AS _stream, NULL AS _decision, coalesce(observation_id, 'observed-' || seq) AS _id,
+SELECT seq AS _seq, stream AS _stream, NULL AS _account, NULL AS _decision,
+  coalesce(observation_id, 'observed-' || seq) AS _id,
   occurred_us AS _at_us, 'observation' AS _source, action AS _action,
   coalesce(regexp_extract(treatment, '[^.]*$'), '') AS _treatment, coalesce("group", '{nothing}') AS _group,
   coalesce(issue, '{nothing}') AS _issue, channel AS _channel, '' AS _placement, 1 AS _rank, 'imported' AS _arm,
@@ -147,8 +149,8 @@ def connect() -> duckdb.DuckDBPyConnection:
     return duckdb.connect(config={"threads": 1, **offline})
 
 
-def parse(records: Sequence[Row[tuple[object, ...]]], schema: FeatureSchema) -> Parsed:
-    """What raw records of `KINDS` say; bodies of the erased say nothing."""
+def parse(records: Sequence[Row[tuple[object, ...]]], schema: FeatureSchema, stream_of: Callable[[str], str]) -> Parsed:
+    """What raw records of `KINDS` say; bodies of the erased say nothing. An account is its stream, by `stream_of`."""
     erased = frozenset(str(r.stream) for r in records if r.kind == "tombstone")
     told = [r for r in records if r.body is not None and r.kind != "tombstone"]
     raw = pa.table(
@@ -163,10 +165,18 @@ def parse(records: Sequence[Row[tuple[object, ...]]], schema: FeatureSchema) -> 
     with connect() as connection:
         connection.register("raw", raw)
         return Parsed(
-            connection.sql(_rows_sql(schema)).to_arrow_table(),
+            _keyed(connection.sql(_rows_sql(schema)).to_arrow_table(), stream_of),
             connection.sql(_filled(_EVENTS)).to_arrow_table(),
             erased,
         )
+
+
+def _keyed(rows: pa.Table, stream_of: Callable[[str], str]) -> pa.Table:
+    """No account's id leaves the ledger."""
+    ids = pc.unique(rows["_account"])
+    streams = pa.array([None if i is None else stream_of(i) for i in ids.to_pylist()], pa.string())
+    at = rows.schema.get_field_index("_account")
+    return rows.set_column(at, "_account", streams.take(pc.index_in(rows["_account"], ids)))
 
 
 def columns(schema: FeatureSchema) -> dict[str, str]:

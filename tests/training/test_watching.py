@@ -18,7 +18,7 @@ from decisioning.standing import Consent, Standing
 from features.decisions.log import DecisionLog
 from features.ledger import Entry, Ledger
 from tests.training.decided import CATALOGUE, DAY_US, THEN_US
-from training.lift import lift, mismatched, welch
+from training.lift import Mean, difference, lift, mismatched
 from training.page import write_page
 from training.pdstools import MODELS, PREDICTORS, write_tables
 from training.watching import drift, psi, watch, wilson
@@ -159,5 +159,5 @@ def test_tables_have_the_columns_that_pdstools_documents(log: DecisionLog, tmp_p
 def test_intervals_are_the_published_ones() -> None:
     assert wilson(10, 100) == pytest.approx((0.0552291, 0.1743657), abs=1e-6)
     assert wilson(0, 5)[0] == pytest.approx(0.0, abs=1e-12)
-    more = welch(10.0, 4.0, 100, 9.0, 9.0, 50)
+    more = difference(Mean(10.0, 4.0, 100), Mean(9.0, 9.0, 50))
     assert (more.value, more.high - more.value) == pytest.approx((1.0, 1.959964 * (0.04 + 0.18) ** 0.5), abs=1e-6)

@@ -1,0 +1,109 @@
+"""Lift is of the units that were drawn: where those are accounts, people who share one are one piece of evidence."""
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from decisioning.arms import NBA
+from decisioning.catalogue import pack
+from decisioning.decision import Ask, Known, PlacementAsk, Scores
+from decisioning.engine import decide
+from decisioning.release import Release
+from decisioning.standing import Consent, Standing
+from features.decisions.log import DecisionLog
+from features.ledger import Entry, Ledger
+from tests.training.decided import CATALOGUE, DAY_US, THEN_US
+from training.frame import Floats, Ints
+from training.lift import Difference, difference, lift, mismatched, per_customer
+
+FILES = {"all.yaml": CATALOGUE + "\narms:\n  - {id: holdout, share: 0.25, unit: account, from: 2026-01-01}\n"}
+RELEASE = Release.from_bytes(pack(FILES))
+NOW_US = THEN_US + 70 * DAY_US
+PEOPLE = 240
+
+
+def account_of(n: int) -> str | None:
+    """Households of up to six; every tenth customer asks without an account."""
+    return None if n % 10 == 0 else f"a{int(n**0.85)}"
+
+
+def decided(ledger: Ledger, n: int) -> dict[str, Any]:
+    said = [Consent(p, "*", "granted", "test", "1", THEN_US - DAY_US, None, 1) for p in ("marketing", "profiling")]
+    person, account = Standing(ledger.stream_of("person", f"p{n}"), 1, tuple(said)), account_of(n)
+    of_account = Standing(ledger.stream_of("account", account), 1) if account else None
+    known = Known({"age": 40, "hardship": False}, person, of_account)
+    hero = (PlacementAsk(name="hero"),)
+    ask = Ask(request_id=f"r{n}", customer_id=f"p{n}", account_id=account, channel="web", placements=hero)
+
+    def score(_: object, candidates: np.ndarray) -> Scores:
+        return Scores(np.full(len(candidates), 0.5), np.zeros(len(candidates)), ((),) * len(candidates))
+
+    return decide(ask, known, RELEASE, score, model="propensity@1", now_us=THEN_US + n, decision_id=f"d{n}").record
+
+
+def test_accounts_that_were_drawn_are_the_units(tmp_path: Path) -> None:
+    entries: list[Entry] = []
+    spent: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    with Ledger.open(tmp_path / "ledger.db", b"x" * 32, clock=lambda: NOW_US) as ledger:
+        ledger.put_release(pack(FILES))
+        for n in range(PEOPLE):
+            record, stream = decided(ledger, n), ledger.stream_of("person", f"p{n}")
+            eur = 5.0 * (len(account_of(n) or "") + n % 3)
+            sale = {"action": "tea", "outcome": "bought", "value_eur": eur}
+            entries += [Entry(stream, "decision", record, THEN_US + n)]
+            entries += [Entry(stream, "outcome", sale, THEN_US + n + DAY_US)]
+            spent[record["answer"]["arm"]][account_of(n) or f"p{n}"].append(eur)
+        ledger.append_many(entries)
+        log = DecisionLog(tmp_path / "log")
+        log.update(ledger, RELEASE, NOW_US)
+        rows = {r["arm"]: r for r in lift(log, RELEASE, NOW_US)}
+        kept = log.query("SELECT * FROM log", RELEASE).column("_account").to_pylist()
+    assert not {account_of(n) for n in range(PEOPLE)} & {a for a in kept if a}, "ids stay in the ledger"
+    for arm, of_units in spent.items():
+        assert rows[arm]["units"] == len(of_units) < rows[arm]["customers"] == sum(map(len, of_units.values()))
+        assert rows[arm]["mean_eur"] == pytest.approx(sum(map(sum, of_units.values())) / rows[arm]["customers"])
+    told, by_hand = rows["holdout"], clustered(*(list(spent[arm].values()) for arm in (NBA, "holdout")))
+    assert (told["lift_eur"], told["lift_low"], told["lift_high"]) == pytest.approx(
+        (by_hand.value, by_hand.low, by_hand.high)
+    )
+    assert told["brought_eur"] == pytest.approx(told["lift_eur"] * rows[NBA]["customers"])
+    assert mismatched(list(rows.values())) == []
+
+
+def clustered(*arms: list[list[float]]) -> Difference:
+    means = (per_customer(np.array([sum(u) for u in arm]), np.array([float(len(u)) for u in arm])) for arm in arms)
+    return difference(*means)
+
+
+def test_units_of_one_are_plain_means() -> None:
+    eur = np.random.default_rng(0).gamma(1.0, 20.0, 500)
+    mean = per_customer(eur, np.ones(500))
+    assert (mean.value, mean.variance, mean.units) == pytest.approx((eur.mean(), eur.var(ddof=1), 500))
+
+
+def households(rng: np.random.Generator, units: int, more: float) -> tuple[Floats, Ints]:
+    """What each customer spends, and whose household they are in: who lives together spends alike."""
+    of = np.repeat(np.arange(units), rng.integers(1, 6, units))
+    return more + rng.gamma(2.0, 10.0, units)[of] + rng.normal(0.0, 3.0, len(of)), of
+
+
+def interval(eur: tuple[Floats, Floats], of: tuple[Ints, Ints]) -> Difference:
+    means = (per_customer(np.bincount(o, e), np.bincount(o).astype(np.float64)) for e, o in zip(eur, of, strict=True))
+    return difference(*means)
+
+
+def test_intervals_cover_where_people_of_an_account_are_alike() -> None:
+    """And would not, were they taken for independent."""
+    rng = np.random.default_rng(1)
+    found = {"by account": 0, "by person": 0}
+    for _ in range(1_000):
+        (a, of_a), (b, of_b) = households(rng, 300, 2.0), households(rng, 100, 0.0)
+        told = interval((a, b), (of_a, of_b))
+        naive = interval((a, b), (np.arange(len(a)), np.arange(len(b))))
+        found["by account"] += told.low < 2.0 < told.high
+        found["by person"] += naive.low < 2.0 < naive.high
+    assert 930 <= found["by account"] <= 970, found
+    assert found["by person"] < 850, found
