@@ -6,6 +6,8 @@ from rich.console import Console
 from rich.table import Table
 
 _CONSOLE = Console()
+INTERVAL = {"value", "low", "high"}
+"""What a figure with its interval consists of."""
 
 
 def show(result: dict[str, Any]) -> None:
@@ -22,7 +24,7 @@ def show(result: dict[str, Any]) -> None:
 
 
 def _table(title: str, rows: list[dict[str, Any]]) -> Table:
-    columns = [c for c in rows[0] if not isinstance(rows[0][c], dict)]
+    columns = [c for c, value in rows[0].items() if not isinstance(value, dict) or value.keys() == INTERVAL]
     table = Table(*columns, title=_words(title), title_justify="left", title_style="bold")
     for row in rows:
         table.add_row(*(_cell(row.get(c)) for c in columns))
@@ -32,7 +34,7 @@ def _table(title: str, rows: list[dict[str, Any]]) -> Table:
 def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
-    if isinstance(value, dict) and value.keys() == {"value", "low", "high"}:
+    if isinstance(value, dict) and value.keys() == INTERVAL:
         found, low, high = (_cell(v) for v in value.values())
         return found if value["low"] is None else f"{found} ({low} to {high})"
     if isinstance(value, list):

@@ -13,6 +13,8 @@ _TITLES = {
     "trial": "The challenger on trial",
     "actions": "What was offered, and what came of it",
     "arms": "What the brain brings: control groups",
+    "rankings": "Ranking by uplift beside ranking by propensity",
+    "uplift": "What showing an action adds, and how well either score finds whom it moves",
     "calibration": "Promised and kept: calibration",
     "drift": "What moved in the last four weeks",
     "segments": "Sales, service and silence, per segment",
@@ -22,6 +24,11 @@ _TITLES = {
     "exploration": "What exploring the little known cost in four weeks",
     "fairness": "How groups fare",
 }
+_BARS = {
+    "rankings": ("policy", "worth", "per choice, all that the customer did, 95%"),
+    "uplift": ("action", "effect", "outcomes per customer that showing it adds, 95%"),
+}
+"""By section: the name of a row, its interval, and what that is."""
 _STYLE = (
     "body{font:15px/1.45 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a}"
     "table{border-collapse:collapse;margin:.5rem 0 1.5rem}th,td{padding:.2rem .7rem;text-align:right}"
@@ -32,7 +39,9 @@ _STYLE = (
 
 def write_page(path: Path, told: Mapping[str, Any], made_at: str) -> Path:
     """The sections of `told` that have something to say, in a fixed order."""
-    parts = [_section(name, title, told[name]) for name, title in _TITLES.items() if told.get(name)]
+    parts = [
+        _section(name, title, told[name], told.get(f"{name}_said")) for name, title in _TITLES.items() if told.get(name)
+    ]
     head = (
         f"<h1>Report</h1><p>{escape(made_at)}, release {escape(str(told['release'])[:19])}, model {told['model']}</p>"
     )
@@ -58,11 +67,12 @@ def _warn(text: str) -> str:
     return f'<p class="warn">{escape(text)}</p>'
 
 
-def _section(name: str, title: str, content: Any) -> str:
+def _section(name: str, title: str, content: Any, said: str | None) -> str:
     if name == "card":
         return f"<h2>{escape(title)}</h2>{_card(content)}"
     rows = content if isinstance(content, list) else [content]
-    return f"<h2>{escape(title)}</h2>{_drawing(name, rows)}{_table(rows)}"
+    note = f"<p>{escape(said)}</p>" if said else ""
+    return f"<h2>{escape(title)}</h2>{note}{_drawing(name, rows)}{_table(rows)}"
 
 
 def _card(card: Mapping[str, Any]) -> str:
@@ -92,13 +102,16 @@ def _drawing(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
     if name == "arms":
         known = [(r["arm"], r["lift_eur"], r["lift_low"], r["lift_high"]) for r in rows if r["lift_eur"] is not None]
         return bars_svg(known, "euro per customer that nba brings more, 95%")
+    if name in _BARS:
+        called, column, what = _BARS[name]
+        return bars_svg([(r[called], *r[column].values()) for r in rows if r[column]], what)
     return ""
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
         return ""
-    names = [n for n, v in rows[0].items() if not isinstance(v, dict | list)]
+    names = [n for n, v in rows[0].items() if not isinstance(v, dict | list) or _is_interval(v)]
     head = "".join(f"<th>{escape(n.replace('_', ' '))}</th>" for n in names)
     body = "".join(f"<tr>{''.join(f'<td>{_cell(r.get(n))}</td>' for n in names)}</tr>" for r in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
@@ -109,4 +122,10 @@ def _cell(value: Any) -> str:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if _is_interval(value):
+        return f"{value['value']:.4g} ({value['low']:.4g} to {value['high']:.4g})"
     return f"{value:.4g}" if isinstance(value, float) else escape(str(value))
+
+
+def _is_interval(value: Any) -> bool:
+    return isinstance(value, dict) and value.keys() == {"value", "low", "high"}

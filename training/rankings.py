@@ -29,7 +29,7 @@ def compare_rankings(workspace_data: Path, data: Contrasts, question: Question, 
             raise Refused("uplift: no action was both shown and withheld by chance, with outcomes told of either")
         found = judged(learn, held_out, question, recipe, NOTHING)
     except Refused as refused:
-        found = {"rankings": [], "uplift_over_propensity": None, "uplift_gains": False, "uplift_why": str(refused)}
+        found = {"rankings": [], "uplift_gains": False, "uplift_why": str(refused), "uplift": []}
     told = {"evaluated_at": iso(now_us), "reward": question.reward, "choices": len(held_out), **found}
     half = workspace_data / f".{FOUND}.half"
     half.write_text(json.dumps(told))

@@ -8,6 +8,7 @@ from decisioning.errors import NotFound, Refused
 from training.cards import CARD, of_action
 from training.page import write_page
 from training.pdstools import write_tables
+from training.rankings import last_rankings
 from training.registry import Registry
 from training.reporting import Result
 from training.retrain import Shop
@@ -25,6 +26,7 @@ def report(shop: Shop, now_us: int, page: Path) -> Result:
         "model": "prior@0" if champion is None else f"{PROPENSITY}@{champion}",
         **watch(shop.log, shop.release, now_us),
         **_trial(shop, now_us),
+        **_rankings(shop),
         **_card(shop, champion),
     }
     return {**told, "page": str(write_page(page, told, iso(now_us)))}
@@ -35,6 +37,15 @@ def _trial(shop: Shop, now_us: int) -> dict[str, Any]:
         return {}
     verdict, told = assess(shop.log, shop.registry, shop.release, now_us)
     return {"trial": [{**told, "verdict": verdict.action, "why": verdict.why}]}
+
+
+def _rankings(shop: Shop) -> dict[str, Any]:
+    """Of the last `brain evaluate` or `brain retrain`: a comparison takes a training, and is not made for a page."""
+    found = last_rankings(shop.data)
+    if not found:
+        return {"rankings": [], "uplift": [], "rankings_said": "nothing was compared yet: run `brain evaluate`"}
+    said = f"{found['uplift_why']}; {found['choices']} choices held out, {found['reward']}, at {found['evaluated_at']}"
+    return {"rankings": found["rankings"], "uplift": found["uplift"], "rankings_said": said}
 
 
 def _card(shop: Shop, champion: int | None) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from features.decisions.log import LOG, DecisionLog, Progress
 from features.ledger import Ledger
 from features.matrix import FeatureMatrix
 from training.cards import CARD, Judged, describe
+from training.contrasts import contrasts
 from training.evaluation.estimators import MIN_EFFECTIVE
 from training.evaluation.policies import PolicyValue, Question, Reward, as_log, greedy, model_propensities
 from training.evaluation.policies import evaluate as value_policies
@@ -25,12 +26,14 @@ from training.logged import Choices, ReleaseOf, choices, training_rows
 from training.model import PropensityModel
 from training.predicted import propensities
 from training.propensity import Recipe, fit
+from training.rankings import compare_rankings
 from training.registry import SENTIMENT, Registry
 from training.reporting import Made, Result, cross_fitted, flat, mean_worth, measure, register
 from training.risk import RiskModel, one_action
 from training.scoring import write_scores
 from training.terms import check_terms
 from training.tuning import TUNING, tune
+from training.uplift import Contrasts, known, with_effects
 
 if TYPE_CHECKING:  # Feast takes seconds to import
     from features.offline import History
@@ -81,7 +84,8 @@ def train(
     tell("fitting on 70%")
     metrics = measure(held_out, propensities(fit(learn, recipe), held_out))
     tell("fitting on all rows")
-    model = with_kept(fit(data, recipe), kept)
+    withheld = _withheld(*about, now_us, inputs, outcome)
+    model = with_kept(with_effects(fit(data, recipe), withheld), kept)
     tell("registering")
     params = {"held_out_rows": len(held_out), "outcome": outcome or "positive", **flat(recipe)}
     documents[CARD] = describe(model, data, Judged(held_out, metrics.predicted), release)
@@ -90,7 +94,7 @@ def train(
     registry.set_alias(PROPENSITY, "challenger", version)
     tell("done")
     tuned_how = documents[TUNING]["why"] if TUNING in documents else "not asked for"
-    return made.result(version) | {"tuned": tuned_how, "frozen": told(model)}
+    return made.result(version) | {"tuned": tuned_how, "uplift": known(model, withheld), "frozen": told(model)}
 
 
 def training_set(
@@ -106,6 +110,20 @@ def training_set(
     """What models learn from, by the log of decisions, which is brought up to date first; as `training_rows`."""
     log = _log(workspace_data, ledger, release, now_us, progress)
     return training_rows(log, release, history, _release_of(ledger), outcome=outcome)
+
+
+def _withheld(
+    workspace_data: Path,
+    ledger: Ledger,
+    release: Release,
+    history: "History",
+    now_us: int,
+    inputs: Sequence[str] | None,
+    outcome: str | None,
+) -> Contrasts:
+    """What the log, as it was last brought up to date, tells of not showing an action."""
+    data = contrasts(DecisionLog(workspace_data / LOG), release, history, _release_of(ledger), now_us, outcome=outcome)
+    return replace(data, rows=_only(data.rows, inputs))
 
 
 def _log(workspace_data: Path, ledger: Ledger, release: Release, now_us: int, progress: Progress | None) -> DecisionLog:
@@ -184,12 +202,13 @@ def evaluate(
 
     :raises Refused: the log cannot support any answer; where it cannot for one policy, that is said in its place
     """
-    recipe, tell = recipe or Recipe(), _Steps(progress, 2)
+    recipe, tell = recipe or Recipe(), _Steps(progress, 3)
     log = _log(workspace_data, ledger, release, now_us, progress)
     data = choices(log, release, history, _release_of(ledger), outcome=outcome)
     _enough(data.rows)
     if reward == "value_eur" and not data.rows.value_eur.any():
         raise Refused("off-policy value: no outcome in the log says what it was worth; ask for the reward `outcome`")
+    question = Question(reward=reward, seed=recipe.seed)
     learn, held_out = _split(data, recipe.seed)
     as_log(held_out.rows, reward)  # refuses before anything is fitted
     tell("fitting on 70%")
@@ -197,7 +216,10 @@ def evaluate(
     tell("valuing policies")
     expected = model_propensities(twin, held_out.rows) * mean_worth(learn.rows, reward)
     chosen = greedy(np.where(held_out.permitted, expected, -np.inf))
-    report = value_policies(held_out.rows, {TRAINED: chosen}, Question(reward=reward, seed=recipe.seed))
+    report = value_policies(held_out.rows, {TRAINED: chosen}, question)
+    tell("comparing rankings")
+    withheld = _withheld(workspace_data, ledger, release, history, now_us, None, outcome)
+    compared = compare_rankings(workspace_data, withheld, question, recipe, now_us)
     tell("done")
     return {
         "reward": reward,
@@ -210,6 +232,7 @@ def evaluate(
         "policies": [row for policy in report.policies for row in _rows(policy)],
         "winner": report.winner,
         "why": report.why,
+        **compared,
     }
 
 

@@ -70,8 +70,13 @@ def telco() -> Labelled:
 
 @pytest.fixture(scope="session")
 def hillstrom() -> TrainingSet:
-    """64,000 customers randomised over three arms; the outcome is a visit, its value the spend."""
-    frame = pd.read_csv(shared("data/hillstrom") / "hillstrom.csv")
+    """All 64,000 customers."""
+    return read_hillstrom(shared("data/hillstrom") / "hillstrom.csv")
+
+
+def read_hillstrom(path: Path) -> TrainingSet:
+    """Customers randomised over three arms; the outcome is a visit, its value the spend."""
+    frame = pd.read_csv(path)
     arms = ("No E-Mail", "Mens E-Mail", "Womens E-Mail")
     n = len(frame)
     x, names = one_hot(frame.drop(columns=["segment", "visit", "conversion", "spend"]))

@@ -63,22 +63,29 @@ def side_by_side(data: Contrasts, ranked: Rankings, question: Question) -> Resul
     """
     log = as_log(data.rows, question.reward)
     rewards = cross_fitted_rewards(data.rows, question)
-    rows, terms = [], {}
+    terms: dict[str, Floats] = {}
+    rows: list[Result] = []
     for name, target in ranked.policies.items():
         try:
             terms[name], effective = _terms(log, target, rewards)
-        except Refused as refused:
             rows.append(
-                {"policy": name, **dict.fromkeys(("value", "low", "high", "effective_rows")), "why": str(refused)}
+                {"policy": name, "worth": asdict(unit_interval(terms[name], data.unit)), "effective_rows": effective}
             )
-        else:
-            interval = unit_interval(terms[name], data.unit)
-            rows.append({"policy": name, **asdict(interval), "effective_rows": effective, "why": None})
+        except Refused as refused:
+            rows.append({"policy": name, "worth": None, "effective_rows": None, "why": str(refused)})
+    more = {name: unit_interval(terms[UPLIFT] - of, data.unit) for name, of in terms.items() if UPLIFT in terms}
     return {
-        "rankings": rows,
-        **_difference(terms, data),
+        "rankings": [
+            {**row, "uplift_earns_more": _told(more.get(row["policy"])), "why": row.get("why")} for row in rows
+        ],
+        "uplift_gains": PLAIN in more and more[PLAIN].low > 0.0,
+        "uplift_why": verdict(more.get(PLAIN)),
         "uplift": [row for a in range(len(data.rows.actions)) for row in _of_action(data, ranked, a)],
     }
+
+
+def _told(interval: Interval | None) -> Result | None:
+    return None if interval is None else asdict(interval)
 
 
 def _terms(log: Log, target: Floats, rewards: Floats) -> tuple[Floats, float]:
@@ -88,16 +95,10 @@ def _terms(log: Log, target: Floats, rewards: Floats) -> tuple[Floats, float]:
     return np.sum(target * rewards, axis=1) + weight * surprise, effective_size(weight)
 
 
-def _difference(terms: Mapping[str, Floats], data: Contrasts) -> Result:
-    if PLAIN not in terms or UPLIFT not in terms:
-        why = "the log cannot carry one of the two rankings"
-        return {"uplift_over_propensity": None, "uplift_gains": False, "uplift_why": why}
-    found = unit_interval(terms[UPLIFT] - terms[PLAIN], data.unit)
-    return {"uplift_over_propensity": asdict(found), "uplift_gains": found.low > 0.0, "uplift_why": verdict(found)}
-
-
-def verdict(difference: Interval) -> str:
-    """What may be said of uplift's value less propensity's."""
+def verdict(difference: Interval | None) -> str:
+    """What may be said of uplift's value less propensity's; None: of one of them nothing is known."""
+    if difference is None:
+        return "the log cannot carry one of the two rankings"
     if difference.low > 0.0:
         return "ranking by uplift earns more; the interval excludes 0"
     if difference.high < 0.0:

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from tests.benchmarks.learning.calibrating import CALIBRATION
 from tests.benchmarks.learning.estimating import ESTIMATORS
+from tests.benchmarks.learning.hillstrom import HILLSTROM
 from tests.benchmarks.learning.keel import KEEL
 from tests.benchmarks.learning.million import MILLION
 from tests.benchmarks.learning.parts import Figures, Line, Part, Run, carried_out
@@ -31,6 +32,7 @@ PARTS: dict[str, Part] = {
     "recorded": RECORDED,
     "estimators": ESTIMATORS,
     "calibration": CALIBRATION,
+    "hillstrom": HILLSTROM,
     "million": MILLION,
 }
 OUT = Path("bench-learning.json")
