@@ -109,6 +109,7 @@ class _About:
         group = known.group if known else self.model.groups[self.model.actions.index(action)]
         at = self.model.resolve(action, group, self.release.superseded(action) if known else ())
         rows, issue = self._rows(self.data, action), known.issue if known else None
+        model, index = self.model.of(at)
         card = {
             "action": action,
             "group": group,
@@ -117,15 +118,16 @@ class _About:
             "evidence": self._evidence(rows) | {"inherited": int(self.model.behind(action, at)[1])},
             "weights_from": self._weights_from(action, at),
             "rate": _share(self.data.label[rows]),
-            "propensity_of_the_average_customer": _typical(self.model, at),
+            "propensity_of_the_average_customer": _typical(model, index),
             **self._held_out(action),
-            "trees": _trees(self.model, at),
-            "calibration": self.model.calibrations[at].kind,
+            "trees": _trees(model, index),
+            "calibration": model.calibrations[index].kind,
             "transparency": int(self.model.transparency[at]),
             "asked": self._asked(at, issue),
+            "frozen": self._frozen(at),
             "treatments": self._treatments(action, at, rows),
-            "moved_by": _moved_by(self.model, at),
-            "trees_split_on": _split_on(self.model, at),
+            "moved_by": _moved_by(model, index),
+            "trees_split_on": _split_on(model, index),
         }
         return {**card, "known_limits": list(_limits(card))}
 
@@ -158,10 +160,19 @@ class _About:
         directions = {name: "up" if sign > 0 else "down" for name, sign in terms.monotone}
         return {**asdict(terms), "monotone": directions}
 
+    def _frozen(self, at: int) -> Card | None:
+        kept = self.model.frozen.get(at)
+        return {"since": iso(kept.since_us), "from": kept.source, "reason": kept.reason} if kept else None
+
     def _weights_from(self, action: str, at: int) -> dict[str, float]:
         """Shares that add up to 1: of the action's own rows, of those of what it supersedes, of its group's, of all,
-        and of the prior of no effect. Where a level has no rows but those of the level below, it adds nothing."""
-        found, left, below = dict.fromkeys(("own", "superseded", "group", "all"), 0.0), 1.0, 0
+        and of the prior of no effect; of an earlier version, where it is frozen.
+
+        Where a level has no rows but those of the level below, it adds nothing.
+        """
+        found, left, below = dict.fromkeys(("own", "superseded", "group", "all", "earlier"), 0.0), 1.0, 0
+        if at in self.model.frozen:
+            return {**found, "earlier": 1.0, "none": 0.0}
         for level, node in self._path(action, at):
             share, rows = self.support[node]
             if rows > below or level in ("own", "superseded"):
@@ -204,13 +215,13 @@ class _About:
         """Every treatment that the action has, or had: rows, and what it adds to the logit."""
         code = self.data.actions.index(action) if action in self.data.actions else -1
         seen = self.data.treatments[code] if code >= 0 else ()
-        known = self.release.actions.get(action)
+        known, (model, index) = self.release.actions.get(action), self.model.of(at)
         declared = [t.id for t in known.treatments] if known else []
         return [
             {
                 "treatment": name,
                 "rows": int((self.data.treatment[rows] == seen.index(name)).sum()) if name in seen else 0,
-                "adds": float(self.model.offsets[at, self.model.treatment_code(at, name)]),
+                "adds": float(model.offsets[index, self.model.treatment_code(at, name)]),
             }
             for name in sorted({*declared, *seen})
         ]
@@ -221,7 +232,8 @@ def _kept(model: PropensityModel, data: TrainingSet) -> Bools:
     kept = np.zeros(len(data), dtype=np.bool_)
     for code, name in enumerate(data.actions):
         rows = np.flatnonzero(data.action == code)
-        used = int(model.evidence[model.resolve(name, "")])
+        at = model.resolve(name, "")
+        used = len(rows) if at in model.frozen else int(model.evidence[at])
         kept[rows[np.argsort(data.at_us[rows], kind="stable")][max(len(rows) - used, 0) :]] = True
     return kept
 
@@ -294,7 +306,9 @@ def _limits(card: Card) -> Iterator[str]:
         yield f"Never tried: scored by {card['scored_by']}."
     elif evidence["positives"] < THIN:
         yield f"Thin evidence: {evidence['positives']} positive outcomes."
-    if evidence["rows"] and own < 0.5:
+    if frozen := card["frozen"]:
+        yield f"Frozen since {frozen['since']}: what came after changes nothing; held-out figures are of one that learns."
+    elif evidence["rows"] and own < 0.5:
         yield f"Borrowed: its own rows determine {own:.0%} of its weights, other actions and the prior the rest."
     if evidence["rows"] and sum(t["rows"] > 0 for t in card["treatments"]) == 1 < len(card["treatments"]):
         yield "One treatment only: what another one changes is not known."

@@ -17,6 +17,8 @@ from tests.training.logs import random_log
 from training.cards import Judged, describe, of_action, overview
 from training.design import make_design
 from training.frame import Terms, TrainingSet
+from training.frozen import alone, with_kept
+from training.model import Frozen
 from training.page import write_page
 from training.predicted import propensities
 from training.propensity import Recipe, _above, _actions, fit
@@ -102,6 +104,24 @@ def test_what_supersedes_another_shows_what_it_inherits() -> None:
     assert new["weights_from"]["superseded"] > new["weights_from"]["group"] + new["weights_from"]["all"]
     assert later["weights_from"]["own"] > new["weights_from"]["own"]
     assert later["weights_from"]["superseded"] < new["weights_from"]["superseded"]
+
+
+def test_a_frozen_action_is_told_as_it_is_kept(log: TrainingSet, card: dict[str, Any]) -> None:
+    older = fit(log.take(log.at_us < 1_500), BASE)
+    kept = {"tea": Frozen(alone(older, 0), older.content_hash, 7, "a regulator looks at it")}
+    held_out = log.split(0.7, 0)[1]
+    judged = Judged(held_out, propensities(fit(log, BASE), held_out))
+    frozen = describe(with_kept(fit(log, BASE), kept), log, judged, RELEASE)
+    tea, coffee = (next(a for a in frozen["actions"] if a["action"] == name) for name in ("tea", "coffee"))
+    assert (tea["frozen"]["reason"], tea["weights_from"]["earlier"]) == ("a regulator looks at it", 1.0)
+    assert tea["moved_by"] == of_action(card_of(log.take(log.at_us < 1_500)), "tea")["moved_by"]
+    assert tea["evidence"]["left_out"] == 0
+    assert "Frozen since" in tea["known_limits"][0]
+    assert coffee == {k: v for k, v in of_action(card, "coffee").items() if k != "model"} | {
+        "held_out": coffee["held_out"],
+        "reliability": coffee["reliability"],
+        "known_limits": coffee["known_limits"],
+    }
 
 
 def test_what_was_left_out_after_a_change_is_told() -> None:
