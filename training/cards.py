@@ -307,7 +307,8 @@ def _limits(card: Card) -> Iterator[str]:
     elif evidence["positives"] < THIN:
         yield f"Thin evidence: {evidence['positives']} positive outcomes."
     if frozen := card["frozen"]:
-        yield f"Frozen since {frozen['since']}: what came after changes nothing; held-out figures are of one that learns."
+        since = frozen["since"]
+        yield f"Frozen since {since}: what came after changes nothing; held-out figures are of one that learns."
     elif evidence["rows"] and own < 0.5:
         yield f"Borrowed: its own rows determine {own:.0%} of its weights, other actions and the prior the rest."
     if evidence["rows"] and sum(t["rows"] > 0 for t in card["treatments"]) == 1 < len(card["treatments"]):
