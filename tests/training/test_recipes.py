@@ -11,6 +11,7 @@ import pytest
 from decisioning.errors import Refused
 from features.ledger import now_us
 from tests.training.recipe_help import Imported, plan_of, rows_of
+from training.rankings import last_rankings
 from training.workflow import evaluate, train, train_risk, training_set
 
 ARMS = {"Mens E-Mail": "mens-email", "Womens E-Mail": "womens-email", "No E-Mail": "none"}
@@ -65,6 +66,13 @@ def test_values_have_intervals_and_no_winner_is_claimed(hillstrom: Imported) -> 
         for method in ("ips", "snips", "dr"):
             assert rows[name, method]["low"] < rate < rows[name, method]["high"]
     assert rows["trained", "dr"]["effective_rows"] > 200
+    assert found["uplift_gains"] is False
+    assert found["uplift_why"] == "the difference may be chance"
+    assert {r["policy"] for r in found["rankings"]} > {"by uplift", "by propensity", "random", "always none"}
+    moved = {r["action"]: r["effect"] for r in found["uplift"]}
+    assert moved["mens-email"]["low"] < 0.0766 < moved["mens-email"]["high"]
+    assert moved["womens-email"]["low"] > 0.0
+    assert last_rankings(hillstrom.data)["rankings"] == found["rankings"]
 
 
 @pytest.fixture(scope="module")
