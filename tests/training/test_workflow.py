@@ -173,6 +173,25 @@ def test_promote_makes_the_challenger_the_champion(shop: Any, tmp_path: Path) ->
     assert load(fewer)
 
 
+def test_a_retraining_leaves_what_is_frozen_as_the_champion_has_it(shop: Any) -> None:
+    promote(shop.registry, shop.release, version=learn(shop)["version"])
+    champion = shop.registry.aliased("propensity", "champion")
+    text = {
+        k: v.replace("  - id: shoes", "  - id: shoes\n    frozen: audit") for k, v in catalogue_files(shop.plan).items()
+    }
+    freezing = Release.from_bytes(pack(text))
+    about = (shop.data, shop.ledger, freezing, shop.history, shop.registry)
+    found = train(*about, now_us=NOW_US, recipe=BASE, outcome="left")
+    (frozen,) = found["frozen"]
+    before, after = (shop.registry.load("propensity", v) for v in (champion, found["version"]))
+    assert (frozen["action"], frozen["reason"], frozen["from"]) == ("shoes", "audit", before.content_hash)
+    x = np.random.default_rng(0).normal(40, 20, (200, 3))
+    for action, same in (("shoes", True), ("coats", False)):
+        then, now = (m.propensities(x, m.actions.index(action), 0) for m in (before, after))
+        assert np.array_equal(then, now) == same
+    assert promote(shop.registry, freezing)["version"] == found["version"]
+
+
 @pytest.mark.parametrize(
     ("name", "why"),
     [
