@@ -80,7 +80,9 @@ def _checked(workspace: Workspace) -> tuple[Release, bytes]:
 
 
 def _counted(compiled: Release) -> dict[str, Any]:
+    """What there is; and what actions supersede that is in no file, as it should be gone and not misspelt."""
     catalogue = compiled.catalogue
+    gone = sorted(compiled.remembered.keys() - compiled.actions.keys())
     return {
         "release": compiled.hash,
         "actions": len(catalogue.actions),
@@ -88,6 +90,7 @@ def _counted(compiled: Release) -> dict[str, Any]:
         "features": len(catalogue.features),
         "policies": len(catalogue.policies),
         "personas": len(catalogue.personas),
+        **({"superseded_and_gone": gone} if gone else {}),
     }
 
 

@@ -159,7 +159,7 @@ class PropensityModel:
 
     def _as_then(self, row: Floats, actions: Ints) -> Iterator[tuple[int, "PropensityModel", Floats]]:
         """Which candidates are of frozen actions, what scores each, and the features that it reads."""
-        for i, action in enumerate(actions.tolist()):
+        for i, action in enumerate(actions.tolist() if self.frozen else ()):
             if action in self.frozen:
                 yield i, self.frozen[action].model, row[self._columns[action]]
 

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ from hypothesis.extra import numpy as hnp
 from decisioning.catalogue import pack
 from decisioning.errors import Refused
 from decisioning.release import Release
+from serving import releasing
 from serving.scoring import explained, model_scorer
+from serving.settings import Workspace
 from tests.training.logs import random_log
 from training.frame import Terms, TrainingSet
 from training.model import PropensityModel
@@ -166,3 +169,13 @@ def test_an_action_released_after_the_last_training_is_scored_as_what_it_superse
     told = explained(known, model, facts)
     assert told(names.index("newer"))["inherited_evidence"] == model.evidence[0]
     assert "inherited_evidence" not in told(names.index("a1"))
+
+
+def test_a_check_names_what_is_superseded_and_in_no_file(tmp_path: Path) -> None:
+    root = tmp_path / "shop"
+    releasing.new(root)
+    workspace = Workspace.open(root)
+    assert "superseded_and_gone" not in releasing.check(workspace)
+    actions = next(p for p in (root / "catalogue").rglob("*.yaml") if "id: upgrade" in p.read_text())
+    actions.write_text(actions.read_text().replace("- id: upgrade\n", "- id: upgrade\n    supersedes: upgrade-2025\n"))
+    assert releasing.check(workspace)["superseded_and_gone"] == ["upgrade-2025"]
