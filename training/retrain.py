@@ -68,8 +68,9 @@ def _learned(shop: Shop, now_us: int, recipe: Recipe | None, progress: Progress 
     try:
         value = evaluate(*about, now_us=now_us, recipe=recipe, progress=progress)
         valued = {"value": value["policies"], "winner": value["winner"], "value_why": value["why"]}
+        valued |= {name: value[name] for name in ("rankings", "uplift_why")}
     except Refused as refused:
-        valued = {"value": [], "winner": None, "value_why": str(refused)}
+        valued = {"value": [], "winner": None, "value_why": str(refused), "rankings": [], "uplift_why": str(refused)}
     tried = begin(shop.registry, made["version"], 0.0, now_us)
     return {**made, **valued, "stage": tried["stage"], "did": "trained a challenger and put it in shadow"}
 

@@ -16,6 +16,7 @@ from decisioning.errors import SealBroken
 from decisioning.release import Release
 from decisioning.schema import Facts
 from tests import strategies as world
+from tests.decisioning.test_arms import PEOPLE, declared
 
 BY_UPLIFT = {**world.SMALL_FILES, "ranking.yaml": "settings: {ranking: uplift}\n"}
 RELEASE = Release.from_bytes(pack(BY_UPLIFT))
@@ -105,3 +106,11 @@ def _permitted() -> set[int]:
 def test_an_uplift_that_cannot_be_is_refused() -> None:
     with pytest.raises(SealBroken, match="uplift outside"):
         world.run(WEB, world.permissive(), RELEASE, score=Scorer([1.5] * len(RELEASE.candidates)))
+
+
+def test_the_arm_that_ranks_by_propensity_alone_stays_plain() -> None:
+    with_arms = Release.from_bytes(pack({**BY_UPLIFT, "arms.yaml": declared()}))
+    for arm, ranks in (("propensity-only", False), ("nba", True)):
+        decision = world.run(WEB, PEOPLE[arm], with_arms, score=Scorer([0.1] * len(with_arms.candidates)), paused=HELP)
+        assert ("uplift" in decision.record["scores"]) is ranks
+        assert replay(from_json(decision.to_bytes()), PEOPLE[arm], with_arms).to_bytes() == decision.to_bytes()

@@ -55,13 +55,19 @@ PLACEMENT = {"web": "hero", "email": "mail", "agent": "suggestion"}
 
 
 def decision(
-    ledger: Ledger, number: int, channel: str = "web", age: int = 40, placement: str | None = None, **facts: Any
+    ledger: Ledger,
+    number: int,
+    channel: str = "web",
+    age: int = 40,
+    placement: str | None = None,
+    beside: tuple[str, ...] = (),
+    **facts: Any,
 ) -> dict[str, Any]:
     """A real decision about a person of their own, who allows everything."""
     stream = ledger.stream_of("person", f"p{number}")
     said = [Consent(p, "*", "granted", "test", "1", THEN_US - DAY_US, None, 1) for p in ("marketing", "profiling")]
     known = Known({"age": age, "hardship": False, **facts}, Standing(stream, 1, tuple(said)))
-    placements = (PlacementAsk(name=placement or PLACEMENT[channel]),)
+    placements = tuple(PlacementAsk(name=name) for name in (placement or PLACEMENT[channel], *beside))
     ask = Ask(request_id=f"r{number}", customer_id=f"p{number}", channel=channel, placements=placements)
 
     def score(_: object, candidates: np.ndarray) -> Scores:

@@ -103,3 +103,17 @@ def test_a_channel_without_chance_tells_nothing_of_withholding(ledger: Ledger, t
     assert set(data.rows.action.tolist()) == {data.rows.actions.index("tea")}
     assert "none" in data.rows.actions
     assert not (data.usable & (data.rows.action[:, None] != np.arange(len(data.rows.actions)))).any()
+
+
+def test_what_is_shown_elsewhere_in_the_decision_is_not_withheld(ledger: Ledger, tmp_path: Path) -> None:
+    records = {n: decision(ledger, n, beside=("side",)) for n in range(PEOPLE)}
+    ledger.append([entry(ledger, record) for record in records.values()])
+    ledger.append([outcome(ledger, 1, offer=False, action="cake")])
+    data = read(ledger, tmp_path / "log")
+    cake = data.rows.actions.index("cake")
+    told = 0
+    for at_us, action, usable in zip(data.rows.at_us, data.rows.action, data.usable[:, cake], strict=True):
+        shown = [c["action"] for c in records[int(at_us) - THEN_US]["contacts"]]
+        assert usable == ("cake" not in shown or action == cake)
+        told += not usable
+    assert told, "some saw cake at the side of something else, or of nothing"
