@@ -1,5 +1,6 @@
 """The notebook runs as it is, and promotes a model only where its interval says so."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -37,4 +38,8 @@ def test_it_leads_to_a_model_that_serves_only_where_the_interval_says_so(tmp_pat
     assert f"serving: propensity@{2 if supported else 1}" in printed
     assert "logged policy:" in printed
     pictures = [o for c in notebook.cells for o in c.get("outputs", ()) if "image/png" in o.get("data", {})]
-    assert len(pictures) == 4
+    assert len(pictures) == 6
+    assert "decided by: {'propensity@1': " in printed or "decided by: {'propensity@2': " in printed
+    assert "verdict: wait" in printed
+    for section in ("card", "actions", "empty"):
+        assert re.search(rf"sections with something in them:.*\b{section}\b", printed)
