@@ -25,14 +25,14 @@ CARD = "card.json"
 Card = dict[str, Any]
 """Plain JSON types."""
 INTENDED = (
-    "To rank, by expected value, what passed consent and every policy for this customer.",
-    "To say how likely the declared positive outcome is within its window, with an interval.",
+    "To rank, by expected value, what passed consent and every policy for this customer",
+    "To say how likely the declared positive outcome is within its window, with an interval",
 )
 REFUSED = (
-    "To decide who may have something: eligibility, suitability, credit and price are rules, not scores.",
-    "For anybody who does not allow profiling, is restricted, or is not known to be an adult.",
-    "From what somebody feels, or from a special category of data: no such feature reaches a model.",
-    "For people unlike those whose outcomes it learnt from, which are those of the log's dates and channels.",
+    "To decide who may have something: eligibility, suitability, credit and price are rules, not scores",
+    "For anybody who does not allow profiling, is restricted, or is not known to be an adult",
+    "From what somebody feels, or from a special category of data: no such feature reaches a model",
+    "For people unlike those whose outcomes it learnt from, which are those of the log's dates and channels",
 )
 THIN = 20
 """Fewer positive outcomes than this are called thin evidence."""
@@ -40,6 +40,8 @@ _Z = 1.959964
 _MOST_FEATURES = 5
 _ROWS_IN_BIN = 30
 _MOST_BINS = 5
+_FEWEST_TO_RANK = 10
+"""Of either outcome, without which the interval of an AUC promises too much."""
 _CHUNK = 65_536
 
 
@@ -76,10 +78,8 @@ def overview(card: Mapping[str, Any]) -> list[Card]:
             "action": a["action"],
             **{name: a["evidence"][name] for name in ("rows", "positives")},
             "rate": a["rate"]["value"],
-            **a["weights_from"],
-            "scored_by": a["scored_by"],
+            "weights_from": ", ".join(f"{name} {part:.0%}" for name, part in a["weights_from"].items() if part),
             "AUC": a["held_out"]["auc"]["value"],
-            "calibration": a["calibration"],
             "transparency": a["transparency"],
             "limits": len(a["known_limits"]),
         }
@@ -303,33 +303,33 @@ def _limits(card: Card) -> Iterator[str]:
     """What its own numbers say that it cannot be trusted with."""
     evidence, own = card["evidence"], card["weights_from"]["own"]
     if not evidence["rows"]:
-        yield f"Never tried: scored by {card['scored_by']}."
+        yield f"Never tried: scored by {card['scored_by']}"
     elif evidence["positives"] < THIN:
-        yield f"Thin evidence: {evidence['positives']} positive outcomes."
+        yield f"Thin evidence: {evidence['positives']} positive outcomes"
     if frozen := card["frozen"]:
         since = frozen["since"]
-        yield f"Frozen since {since}: what came after changes nothing; held-out figures are of one that learns."
+        yield f"Frozen since {since}: what came after changes nothing; held-out figures are of one that learns"
     elif evidence["rows"] and own < 0.5:
-        yield f"Borrowed: its own rows determine {own:.0%} of its weights, other actions and the prior the rest."
+        yield f"Borrowed: its own rows determine {own:.0%} of its weights, other actions and the prior the rest"
     if evidence["rows"] and sum(t["rows"] > 0 for t in card["treatments"]) == 1 < len(card["treatments"]):
-        yield "One treatment only: what another one changes is not known."
+        yield "One treatment only: what another one changes is not known"
     if evidence["left_out"]:
-        yield f"The truth changed: {evidence['left_out']} rows from before {evidence['used_from']} are left out."
+        yield f"The truth changed: {evidence['left_out']} rows from before {evidence['used_from']} are left out"
     auc = card["held_out"]["auc"]
     if auc["value"] is not None and auc["low"] <= 0.5:
-        yield "Not shown to rank customers better than chance."
+        yield "Not shown to rank customers better than chance"
     gain = card["held_out"]["gain_over_the_prior"]
     if gain["value"] is not None and gain["low"] <= 0.0:
-        yield "Not shown to predict better than the catalogue's prior."
+        yield "Not shown to predict better than the catalogue's prior"
     if card["trees"]:
-        yield "Intervals are of the base: what the trees add is not in them."
+        yield "Intervals are of the base: what the trees add is not in them"
     if card["transparency"] < card["asked"]["floor"]:
-        yield "Less transparent than its issue asks for: the catalogue's prior is used in its place."
+        yield "Less transparent than its issue asks for: the catalogue's prior is used in its place"
 
 
 def _auc(label: Bools, predicted: Floats) -> Card:
     """With its interval by DeLong: the gain over a score that is the same for all."""
-    if min(label.sum(), (~label).sum()) < 2:
+    if min(label.sum(), (~label).sum()) < _FEWEST_TO_RANK:
         return {"value": None, "low": None, "high": None}
     gain = auc_gain(label, predicted, np.zeros(len(label)))
     return asdict(Interval(*(0.5 + v for v in (gain.value, gain.low, gain.high))))

@@ -294,6 +294,7 @@ class Registry:
         """MLflow pointed at this workspace; imported on first use, because that takes seconds."""
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
         os.environ["DO_NOT_TRACK"] = "true"
+        os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
         os.environ.setdefault("MPLCONFIGDIR", str(self._data / "run" / "matplotlib"))
         import mlflow  # noqa: PLC0415 - slow, and only training and promotion need it
 

@@ -90,7 +90,7 @@ def test_cold_actions_back_off_to_their_group_and_then_to_all() -> None:
     assert (tea["scored_by"], cake["scored_by"]) == ("its group's weights", "the weights of all actions")
     assert tea["weights_from"]["own"] == cake["weights_from"]["own"] == cake["weights_from"]["group"] == 0.0
     assert min(tea["weights_from"]["group"], cake["weights_from"]["all"]) > 0.5
-    assert tea["known_limits"] == ["Never tried: scored by its group's weights."]
+    assert tea["known_limits"] == ["Never tried: scored by its group's weights"]
 
 
 def test_what_supersedes_another_shows_what_it_inherits() -> None:
@@ -155,7 +155,7 @@ def test_held_out_figures_are_of_rows_that_the_model_never_saw(log: TrainingSet,
     assert tea["log_loss_of_the_prior"] - tea["log_loss"] == pytest.approx(tea["gain_over_the_prior"]["value"])
     backwards = Judged(held_out, 1.0 - propensities(fit(log, BASE), held_out))
     worse = next(a for a in describe(fit(log, BASE), log, backwards, RELEASE)["actions"] if a["action"] == "tea")
-    rank, predict = "Not shown to rank customers better than chance.", "Not shown to predict better than the catalogue"
+    rank, predict = "Not shown to rank customers better than chance", "Not shown to predict better than the catalogue"
     assert rank in worse["known_limits"]
     assert rank not in of_action(card, "tea")["known_limits"]
     flat = Judged(held_out, np.full(len(held_out), 0.001))
