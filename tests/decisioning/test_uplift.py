@@ -28,6 +28,8 @@ UPLIFTS = st.lists(
     min_size=len(RELEASE.candidates),
     max_size=len(RELEASE.candidates),
 )
+PEOPLE_OF_ALL_KINDS = st.one_of(st.just(world.permissive()), world.known())
+"""Few of the random ones may be profiled."""
 
 
 class Scorer(world.CountingScorer):
@@ -46,7 +48,7 @@ def offers(decision: Decision) -> list[dict[str, object]]:
 
 
 @settings(max_examples=30, deadline=None)
-@given(world.asks(), world.known(), UPLIFTS)
+@given(world.asks(), PEOPLE_OF_ALL_KINDS, UPLIFTS)
 def test_a_decision_by_uplift_replays_byte_for_byte_and_records_both(ask: Ask, of: Known, uplift: list[float]) -> None:
     written = world.run(ask, of, RELEASE, score=Scorer(uplift)).to_bytes()
     record = from_json(written)
@@ -64,7 +66,7 @@ def test_a_decision_by_uplift_replays_byte_for_byte_and_records_both(ask: Ask, o
 
 
 @settings(max_examples=30, deadline=None)
-@given(world.asks(), world.known(), UPLIFTS)
+@given(world.asks(), PEOPLE_OF_ALL_KINDS, UPLIFTS)
 def test_nothing_is_sold_that_showing_makes_less_likely(ask: Ask, of: Known, uplift: list[float]) -> None:
     for offer in offers(world.run(ask, of, RELEASE, score=Scorer(uplift))):
         if offer["tier"] == "commercial" and "uplift" in offer:
@@ -73,7 +75,7 @@ def test_nothing_is_sold_that_showing_makes_less_likely(ask: Ask, of: Known, upl
 
 
 @settings(max_examples=30, deadline=None)
-@given(world.asks(), world.known(), UPLIFTS)
+@given(world.asks(), PEOPLE_OF_ALL_KINDS, UPLIFTS)
 def test_without_the_setting_or_for_who_is_not_profiled_uplift_changes_no_bit(
     ask: Ask, of: Known, uplift: list[float]
 ) -> None:

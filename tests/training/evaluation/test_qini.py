@@ -87,6 +87,14 @@ def test_intervals_hold_the_truth_also_where_customers_come_again(per_unit: int)
     assert 0.91 <= of_qini <= 0.99, of_qini
 
 
+def test_an_interval_knows_that_ranks_are_of_the_sample_too() -> None:
+    """Where all come who are shown it and nobody else, Qini is how evenly the shown are ranked: variance 1 / 12 n."""
+    n, rng = 4_000, np.random.default_rng(2)
+    shown = rng.random(n) < 0.5
+    found = qini(Withheld(shown, shown.astype(np.float64), np.full(n, 0.5), np.arange(n)), rng.random(n))
+    assert found.high - found.low == pytest.approx(2 * 1.959964 / (12 * n) ** 0.5, rel=0.03)
+
+
 def test_what_no_log_can_tell_is_refused() -> None:
     told, _ = made(1)
     with pytest.raises(Refused, match="effective rows in which it was withheld"):
