@@ -28,14 +28,14 @@ rows = hnp.arrays(np.float64, 6, elements=st.floats(-9, 9) | st.just(np.nan))
 
 @pytest.fixture(scope="module")
 def free() -> PropensityModel:
-    return fit(random_log(9_000, seed=1), QUICK)
+    return fit(random_log(6_000, seed=1), QUICK)
 
 
 @pytest.fixture(scope="module")
 def model() -> PropensityModel:
     """Directions for two actions, one of which may not have trees either, and one that may not in a third."""
     terms = (Terms(monotone=DIRECTIONS), Terms(floor=4, monotone=DIRECTIONS), Terms(floor=4), NO_TERMS)
-    return fit(replace(random_log(9_000, seed=1), terms=terms), QUICK)
+    return fit(replace(random_log(6_000, seed=1), terms=terms), QUICK)
 
 
 def along(model: PropensityModel, action: int, row: np.ndarray, feature: int, treatment: int) -> np.ndarray:
@@ -46,7 +46,7 @@ def along(model: PropensityModel, action: int, row: np.ndarray, feature: int, tr
 
 
 @given(row=rows, feature=st.integers(0, 2), action=st.integers(0, 1), treatment=st.integers(-1, 1))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_a_propensity_only_goes_the_way_it_may(model, row, feature, action, treatment):
     sign = dict(DIRECTIONS)[f"f{feature}"]
     assert np.all(np.diff(along(model, action, row, feature, treatment)) * sign >= 0.0)
