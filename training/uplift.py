@@ -76,13 +76,14 @@ class Contrasts:
         rows = self.usable[:, action]
         shown = self.rows.action[rows] == action
         came = self.came[rows, action].astype(np.float64)
+        told = Withheld(shown, came, self.rows.probability[rows], self.unit[rows])
         if (events := int(came.sum())) < MIN_EVENTS:
             raise Refused(f"uplift: its outcome came {events} times in all, {MIN_EVENTS} are needed")
         if not came[~shown].any():
             raise Refused(
                 "uplift: no outcome of it was ever told without an offer, so nobody knows what comes by itself"
             )
-        return rows, Withheld(shown, came, self.rows.probability[rows], self.unit[rows])
+        return rows, told
 
 
 def of_trial(data: TrainingSet, nothing: str) -> Contrasts:
