@@ -101,7 +101,7 @@ class _About:
     def __init__(self, model: PropensityModel, data: TrainingSet, judged: Judged, release: Release) -> None:
         self.model, self.data, self.judged, self.release = model, data, judged, release
         self.kept = _kept(model, data)
-        self.support = _support(model, data.take(self.kept))
+        self.support = _support(model, data if self.kept.all() else data.take(self.kept))
 
     def action(self, action: str) -> Card:
         """Of one action, whether the model saw it or not."""
