@@ -122,19 +122,24 @@ def _above(data: TrainingSet, inputs: Floats, recipe: Recipe) -> tuple[_Node, li
 
 def _actions(data: TrainingSet, inputs: Floats, groups: list[_Node], recipe: Recipe) -> list[_Learnt]:
     """In their order; whoever supersedes another is learnt after it."""
-    names = sorted(set(data.groups))
-    found: dict[int, _Learnt] = {}
     first = [a for a in range(len(data.actions)) if not data.asked(a).supersedes]
-    masks = [data.action == a for a in first]
-    problems = []
-    for a, mask in zip(first, masks, strict=True):
-        problem = _node_problem(inputs[mask], data.label[mask], groups[names.index(data.groups[a])], mask)
-        problems.append(_with_signs(_with_treatments(problem, data, a, mask, recipe), data, a))
-    for a, node in zip(first, _fit_level(problems, masks, recipe), strict=True):
-        found[a] = _Learnt(node, *_correct(data, inputs, a, node, recipe))
+    nodes = _of_groups(data, inputs, groups, first, recipe)
+    found = {a: _Learnt(n, *_correct(data, inputs, a, n, recipe)) for a, n in zip(first, nodes, strict=True)}
     for a, older in heirs(data):
         found[a] = _inherit(data, inputs, a, older, found[older], recipe)
     return [found[a] for a in range(len(data.actions))]
+
+
+def _of_groups(
+    data: TrainingSet, inputs: Floats, groups: list[_Node], actions: list[int], recipe: Recipe
+) -> list[_Node]:
+    """The nodes of these actions, each shrunk towards its group."""
+    names, problems = sorted(set(data.groups)), []
+    masks = [data.action == a for a in actions]
+    for a, mask in zip(actions, masks, strict=True):
+        problem = _node_problem(inputs[mask], data.label[mask], groups[names.index(data.groups[a])], mask)
+        problems.append(_with_signs(_with_treatments(problem, data, a, mask, recipe), data, a))
+    return _fit_level(problems, masks, recipe)
 
 
 def _inherit(data: TrainingSet, inputs: Floats, action: int, older: int, old: _Learnt, recipe: Recipe) -> _Learnt:
@@ -156,13 +161,17 @@ def _inherit(data: TrainingSet, inputs: Floats, action: int, older: int, old: _L
     lent = replace(problem, offset=raw)
     heir = _Learnt(_fit_level([lent], [mask], recipe, _HEIR_TIGHTNESS)[0], forest, calibration)
     grown = _grow(data, inputs, action, own, recipe)
-    if grown is None or recipe.growth is None:
+    if grown is None or recipe.growth is None or not _outdoes(grown, lent, heir, recipe.growth, recipe.seed):
         return heir
-    fold = stratified_folds(lent.label, recipe.growth.folds, recipe.seed)
+    return _Learnt(own, *_kept(grown, lent.label, data.asked(action), recipe))
+
+
+def _outdoes(grown: Grown, lent: Problem, heir: _Learnt, growth: Growth, seed: int) -> bool:
+    """Whether trees of one's own predict held-out rows better than what was lent; `lent.offset` are the lent trees."""
+    fold = stratified_folds(lent.label, growth.folds, seed)
     base = cross_fitted(_solved(lent, heir.node), heir.node.weights, fold)[fold, np.arange(len(fold))]
-    if predicts_better(lent.label, calibration.column(base + raw), grown.held_out_logit):
-        return _Learnt(own, *_kept(grown, lent.label, data.asked(action), recipe))
-    return heir
+    inherited = heir.calibration.column(base if lent.offset is None else base + lent.offset)
+    return predicts_better(lent.label, inherited, grown.held_out_logit)
 
 
 def _heir_problem(data: TrainingSet, inputs: Floats, action: int, older: int, old: _Node, recipe: Recipe) -> Problem:
