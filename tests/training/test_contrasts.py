@@ -59,6 +59,7 @@ def test_what_came_counts_whatever_was_shown_and_whoever_it_is_credited_to(ledge
     ledger.append([outcome(ledger, asked)])
     ledger.append([outcome(ledger, by_itself, offer=False), outcome(ledger, of_other, offer=False)])
     ledger.append([outcome(ledger, late, days=31, offer=False)])
+    ledger.append([outcome(ledger, of["cake"][1], action="cake")])
     ledger.append([reached(ledger, undelivered, "not_delivered"), outcome(ledger, undelivered, offer=False)])
     data = read(ledger, tmp_path / "log")
     person = (data.rows.at_us - THEN_US).tolist()
@@ -72,8 +73,8 @@ def test_what_came_counts_whatever_was_shown_and_whoever_it_is_credited_to(ledge
         of_other,
         undelivered,
     }
-    assert not data.came[:, cake].any()
-    assert data.rows.label.tolist() == data.came[:, tea].tolist()
+    assert [n for n, came in zip(person, data.came[:, cake], strict=True) if came] == [of["cake"][1]]
+    assert data.rows.label.tolist() == data.came.any(axis=1).tolist()
     assert len(np.unique(data.unit)) == PEOPLE
 
 

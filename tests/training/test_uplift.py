@@ -1,5 +1,6 @@
 """Uplift: none where there is none, the right one where there is; the same bits in a row and a column; no invention."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,23 @@ def test_uplift_finds_the_persuadable_and_leaves_sleeping_dogs_alone(seed: int) 
     dogs = {n: sum(((shown == a) & (kind[:, a] == DOG)).sum() for a in range(2)) for n, shown in chosen.items()}
     assert dogs[UPLIFT] <= dogs[PLAIN]
     assert dogs[UPLIFT] == 0
+
+
+def test_recorded_probabilities_undo_what_moved_choice_and_outcome_alike() -> None:
+    """`a` went to those who would buy anyway, for a reason that no feature tells; showing it changes nothing."""
+    n, rng = 8_000, np.random.default_rng(6)
+    data, eager = log_of(n, 6), rng.random(n) < 0.5
+    chance = np.where(eager, 0.8, 0.2)
+    shown, came = rng.random(n) < chance, rng.random(n) < np.where(eager, 0.5, 0.1)
+    found = data.came.copy()
+    found[:, 0] = came
+    rows = replace(
+        data.rows, action=np.where(shown, 0, 2), probability=np.where(shown, chance, 1.0 - chance), label=came
+    )
+    told = replace(data, rows=rows, came=found, usable=np.tile([True, False, False], (n, 1)))
+    model = with_effects(fit(told.own, BASE), told)
+    assert abs(ranked(model, told).uplift[:, 0].mean()) < 0.03
+    assert came[shown].mean() - came[~shown].mean() > 0.2, "which is what it looks like"
 
 
 def test_the_report_claims_that_gain_and_none_where_nothing_moves_anybody() -> None:

@@ -73,7 +73,8 @@ def side_by_side(data: Contrasts, ranked: Rankings, question: Question) -> Resul
             )
         except Refused as refused:
             rows.append({"policy": name, "worth": None, "effective_rows": None, "why": str(refused)})
-    more = {name: unit_interval(terms[UPLIFT] - of, data.unit) for name, of in terms.items() if UPLIFT in terms}
+    others = [name for name in terms if name != UPLIFT and UPLIFT in terms]
+    more = {name: unit_interval(terms[UPLIFT] - terms[name], data.unit) for name in others}
     return {
         "rankings": [
             {**row, "uplift_earns_more": _told(more.get(row["policy"])), "why": row.get("why")} for row in rows

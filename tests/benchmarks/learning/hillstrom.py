@@ -78,7 +78,8 @@ def _of(figures: list[Figures], unit: str) -> list[Line]:
         held = None if rate is None else all(t["worth"]["low"] < rate < t["worth"]["high"] for t in told)
         worth = _interval([t["worth"] for t in told])
         lines.append(Line(f"{unit}: {row['policy']}", worth, f"holds {rate}" if rate else "", held))
-    lines += [_gain([f["rankings"][n] for f in figures], unit) for n in range(len(figures[0]["rankings"]))]
+    others = [n for n, row in enumerate(figures[0]["rankings"]) if row["policy"] != UPLIFT]
+    lines += [_gain([f["rankings"][n] for f in figures], unit) for n in others]
     if unit.startswith("visits"):
         lines += [line for n in range(len(figures[0]["uplift"])) for line in _qini([f["uplift"][n] for f in figures])]
     return lines
