@@ -8,8 +8,9 @@ nothing is one of the commercial candidates, worth 0, with the channel's gamma. 
 could be worth at the upper end of their interval (optimism, as in Li, Chu, Langford and Schapire 2010), so that what is
 little known is tried where it may win.
 
-On top of that a channel may give a budget b to what is immature: with probability 1 - b the above, with probability b
-an even draw among the immature candidates of the slot. Both are one distribution, and one probability is recorded.
+On top of that a channel may let what is new count for more in the draw, and give a budget b to what is immature: with
+probability 1 - b the above, with probability b an even draw among the immature candidates of the slot. All of it is one
+distribution, and one probability is recorded.
 """
 
 import hashlib
@@ -69,8 +70,8 @@ class Limits:
 class Pick:
     """What a slot got: a candidate (index into the k columns) or NOTHING, and the probability of just that choice.
 
-    `extra`: the share of the slot's probability that went to the immature, and `given_up` what they are expected to
-    bring less than the schedule alone, in units of priority (euros).
+    `extra`: the share of the slot's probability that went to the immature, and `given_up` what they and the new are
+    expected to bring less than the schedule alone, in units of priority (euros).
     """
 
     slot: Slot
@@ -98,12 +99,14 @@ class Exploration:
     """How the commercial tier is drawn: `gamma` (k,) of every candidate, `idle` of doing nothing.
 
     `immature`: bool (k,), the candidates of which too little is known; together they get `budget` of each slot.
+    `ahead` (k,): how many times its worth a new candidate counts in the draw, 1 for the others; None: nothing is new.
     """
 
     gamma: NDArray[np.float64]
     idle: float
     immature: NDArray[np.bool_]
     budget: float = 0.0
+    ahead: NDArray[np.float64] | None = None
 
     @classmethod
     def flat(cls, gamma: float, k: int) -> "Exploration":
@@ -186,14 +189,16 @@ def _odds(first: NDArray[np.int64], field: Field, explore: Exploration) -> _Odds
     worth = expected
     if field.hope is not None:
         worth = np.where(np.isfinite(gamma), np.append(field.hope[first], 0.0), expected)
-    usual = inverse_gap(worth, gamma)
+    usual = odds = inverse_gap(worth, gamma)
+    if explore.ahead is not None:
+        ahead = np.where(np.isfinite(gamma), np.append(explore.ahead[first], 1.0), 1.0)
+        odds = inverse_gap(worth * ahead, gamma)
     young = explore.immature[first]
-    if explore.budget == 0.0 or not young.any():
-        return _Odds(usual)
-    even = np.append(young / np.count_nonzero(young), 0.0)
-    lost = math.fsum(usual * expected) - math.fsum(even * expected)
-    budget = explore.budget
-    return _Odds((1.0 - budget) * usual + budget * even, budget, budget * lost)
+    budget = explore.budget if young.any() else 0.0
+    if budget > 0.0:
+        odds = (1.0 - budget) * odds + budget * np.append(young / np.count_nonzero(young), 0.0)
+    lost = 0.0 if odds is usual else math.fsum(usual * expected) - math.fsum(odds * expected)
+    return _Odds(odds, budget, lost)
 
 
 def _draw(probability: NDArray[np.float64], u: float) -> int:

@@ -81,11 +81,11 @@ def ranked(field: Field, propensity: NDArray[np.float64], arm: str) -> Field:
 def explored(explore: Exploration, arm: str) -> Exploration:
     """Exploration in this arm; with gamma 0 inverse-gap weighting is the uniform distribution, exactly.
 
-    Where propensity alone ranks, nothing extra goes to the immature: what it costs is told in euros.
+    Where propensity alone ranks, nothing extra goes to the immature and the new: what it costs is told in euros.
     """
     if arm == "random":
         return Exploration.flat(0.0, len(explore.gamma))
-    return replace(explore, budget=0.0) if arm == "propensity-only" else explore
+    return replace(explore, budget=0.0, ahead=None) if arm == "propensity-only" else explore
 
 
 def used(reasons: Sequence[dict[str, str]], arm: str, tier: str) -> list[dict[str, str]]:

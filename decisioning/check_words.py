@@ -51,6 +51,7 @@ _EXAMPLES = {
     "issue": "issue: grow",
     "issues": "issues: {retain: {gamma: 400}}",
     "kind": "kind: hardship",
+    "launch": "launch: {days: 30, give_up: 0.35}",
     "level": "level: eligibility",
     "lever": "lever: 1.0",
     "limit": "limit: 1",

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from decisioning import arms, ethics
 from decisioning.arbitration import COMMERCIAL_TIER, NOTHING, Exploration, Field, Pick, Slot, fill, uniforms
-from decisioning.consent import Permission
+from decisioning.consent import DAY_US, Permission
 from decisioning.contact import history_of
 from decisioning.decision import Ask, Decision, Known, Scorer, Scores, Shadow, canonical
 from decisioning.errors import RequestError, SealBroken
+from decisioning.exploration import HOPEFUL
 from decisioning.record import Run, sealed
 from decisioning.release import Mask, Release, View
 from decisioning.schema import Facts, Value
@@ -67,8 +68,9 @@ def _computed(
     screened = arms.weighed(_screened(ask, known, release, facts, now_us, paused, arm), arm)
     rows = np.flatnonzero(screened.permitted)
     scores = _ranked(_score(screened, rows, facts, score), release, view, rows, arm)
-    slots, field = _slots(ask, view), _field(screened, rows, scores, arm)
-    explore = _exploration(screened, rows, scores) if gamma is None else Exploration.flat(gamma, len(view))
+    behind = _behind(view, rows, scores)
+    slots, field = _slots(ask, view), _field(screened, rows, scores, arm, behind)
+    explore = _explored(screened, rows, scores, behind, now_us) if gamma is None else Exploration.flat(gamma, len(view))
     usual = replace(field, permitted=field.permitted & ~view.held)
     picks = fill(slots, usual, screened.limits, arms.explored(explore, arm), uniforms(decision_id))
     felt = ethics.mood(release, facts, history_of(release, known, now_us), screened.permissions, ask.moment)
@@ -225,33 +227,51 @@ def _slots(ask: Ask, view: View) -> list[Slot]:
     ]
 
 
-def _field(screened: Screened, rows: NDArray[np.int64], scores: Scores, arm: str) -> Field:
+def _behind(view: View, rows: NDArray[np.int64], scores: Scores) -> float:
+    """The rows of evidence behind the actions scored, each once; at least 1, and just that where nothing grows."""
+    if not (view.channel.gamma_grows or view.grows.any()):
+        return 1.0
+    evidence = {view.action[row]: found for row, found in zip(rows.tolist(), scores.evidence.tolist(), strict=True)}
+    return max(fsum(evidence.values()), 1.0)
+
+
+def _field(screened: Screened, rows: NDArray[np.int64], scores: Scores, arm: str, behind: float) -> Field:
     likely = np.zeros(len(screened.view))
     likely[rows] = scores.ranking
     field = Field(screened.permitted, screened.view.tier, screened.worth.priority(likely))
     ranked = arms.ranked(field, likely, arm)
-    optimism = screened.view.optimism[rows]
+    fades = np.where(screened.view.grows[rows], sqrt(min(HOPEFUL / behind, 1.0)), 1.0)
+    optimism = screened.view.optimism[rows] * fades
     if ranked is not field or scores.upper is None or not optimism.any():
         return ranked
     likely[rows] = np.minimum(scores.ranking + optimism * (scores.upper - scores.propensity), 1.0)
     return replace(field, hope=screened.worth.priority(likely))
 
 
-def _exploration(screened: Screened, rows: NDArray[np.int64], scores: Scores) -> Exploration:
-    """The channel's schedules; what grows, times the root of the evidence behind the actions scored, each once."""
-    view, channel = screened.view, screened.view.channel
-    gamma, idle = view.gamma, channel.gamma
-    if channel.gamma_grows or view.grows.any():
-        evidence = {view.action[row]: found for row, found in zip(rows.tolist(), scores.evidence.tolist(), strict=True)}
-        root = sqrt(max(fsum(evidence.values()), 1.0))
-        gamma, idle = np.where(view.grows, gamma * root, gamma), idle * root if channel.gamma_grows else idle
+def _explored(screened: Screened, rows: NDArray[np.int64], scores: Scores, behind: float, now_us: int) -> Exploration:
+    """The channel's schedules; what grows, times the root of the evidence. Nothing extra for who is not profiled."""
+    view, channel, root = screened.view, screened.view.channel, sqrt(behind)
+    gamma, idle = np.where(view.grows, view.gamma * root, view.gamma), channel.gamma
+    idle = idle * root if channel.gamma_grows else idle
     immature = np.zeros(len(view), dtype=np.bool_)
-    if channel.immature is None or not screened.profiled:
+    if not screened.profiled:
         return Exploration(gamma, idle, immature)
+    ahead = _ahead(view, now_us)
+    if channel.immature is None:
+        return Exploration(gamma, idle, immature, ahead=ahead)
     immature[rows] = scores.evidence < channel.immature.mature_at
     if scores.transparency is not None:  # where the prior stands in for a score, no evidence is coming
         immature[rows] &= scores.transparency >= view.floor[rows]
-    return Exploration(gamma, idle, immature, channel.immature.budget)
+    return Exploration(gamma, idle, immature, channel.immature.budget, ahead)
+
+
+def _ahead(view: View, now_us: int) -> NDArray[np.float64] | None:
+    """By how much new candidates count for more in the draw (k,); None where nothing is new."""
+    launch = view.channel.launch
+    if launch is None:
+        return None
+    new = view.starts_us > now_us - round(launch.days * DAY_US)
+    return np.where(new, 1.0 / (1.0 - launch.give_up), 1.0) if new.any() else None
 
 
 def _seal(picks: Sequence[Pick], screened: Screened) -> list[Pick]:

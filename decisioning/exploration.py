@@ -9,6 +9,8 @@ from pydantic import Field
 
 from decisioning.spec import Strict
 
+HOPEFUL = 20_000.0
+"""Rows until which optimism stays whole where exploration fades."""
 Sold = Literal["grow", "retain", "nurture"]
 """The issues that are explored: help is never left to chance."""
 
@@ -32,12 +34,24 @@ class Immature(Strict):
     mature_at: float = Field(default=1000.0, gt=0.0, allow_inf_nan=False)
 
 
+class Launch(Strict):
+    """A start for what is new, which the customers it suits are otherwise slow to get.
+
+    For `days` from its `starts_at`, an action is drawn as if it were worth 1 / (1 - `give_up`) as much: it may take the
+    place of one that is expected to bring more, by at most this share of it.
+    """
+
+    days: float = Field(default=30.0, gt=0.0, allow_inf_nan=False)
+    give_up: float = Field(gt=0.0, le=0.5)
+
+
 class Explored(Strict):
     """The part of a channel that is about exploration. `gamma`: the higher the greedier; `.inf` never explores.
 
     `gamma_grows`: gamma is multiplied by the square root of the rows behind the scores, so that exploration fades as
-    evidence comes in. `optimism`: how many times the way to the upper end of its interval a propensity is raised for
-    exploration. `issues`: what is different for the actions of an issue.
+    evidence comes in, and from `HOPEFUL` rows on optimism is divided by it. `optimism`: how many times the way to the
+    upper end of its interval a propensity is raised for exploration. `issues`: what is different for the actions of an
+    issue.
     """
 
     gamma: float = Field(default=float("inf"), ge=0)
@@ -45,6 +59,7 @@ class Explored(Strict):
     optimism: float = Field(default=0.0, ge=0.0, le=3.0)
     issues: dict[Sold, Schedule] = Field(default_factory=dict)
     immature: Immature | None = None
+    launch: Launch | None = None
 
     def schedule(self, issue: str) -> tuple[float, bool, float]:
         """Gamma, whether it grows, and optimism, for the actions of an issue."""

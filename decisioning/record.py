@@ -126,7 +126,7 @@ def _pick(run: Run, pick: Pick) -> dict[str, Any]:
         "rank": pick.slot.rank,
         "treatment": None if nothing else run.screened.view.ids[pick.candidate],
         "probability": pick.probability,
-        **({"immature": {"share": pick.extra, "given_up_eur": pick.given_up}} if pick.extra else {}),
+        **({"immature": {"share": pick.extra, "given_up_eur": pick.given_up}} if pick.extra or pick.given_up else {}),
     }
 
 

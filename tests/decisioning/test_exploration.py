@@ -8,7 +8,7 @@ from pydantic_core import from_json
 
 from decisioning.arbitration import COMMERCIAL_TIER, Exploration, Field, Limits, Slot, fill, inverse_gap, uniforms
 from decisioning.catalogue import load, pack
-from decisioning.decision import Ask, Decision, PlacementAsk, Scores
+from decisioning.decision import Ask, Decision, PlacementAsk, Scores, iso
 from decisioning.engine import replay
 from decisioning.errors import ConfigError
 from decisioning.release import Release
@@ -66,11 +66,25 @@ def test_the_budget_costs_what_the_usual_choice_is_expected_to_bring_more():
     assert picked(field(PRIORITY, None), young) == {0: pytest.approx(0.9), 1: 0.05, 2: 0.05}
 
 
-def small(channel: str) -> Release:
+def test_what_is_new_takes_the_place_of_what_brings_more_by_at_most_what_may_be_given_up():
+    for give_up, first in ((0.1, 0), (0.19, 0), (0.21, 1), (0.5, 1)):
+        new = Exploration(
+            np.full(3, 1e15), 1e15, np.zeros(3, dtype=np.bool_), ahead=np.asarray([1, 1 / (1 - give_up), 1])
+        )
+        pick = fill(SLOT, field(PRIORITY, None), FREE, new, uniforms("s"))[0]
+        assert pick.candidate == first
+        assert pick.given_up == pytest.approx(5.0 - PRIORITY[first])
+
+
+def small_files(channel: str) -> dict[str, str]:
     """The small catalogue with more said of the channel `web`."""
     files = {n: t.replace("    optimism: 0.8\n", f"    optimism: 0.8\n{channel}") for n, t in world.SMALL_FILES.items()}
     assert files != world.SMALL_FILES
-    return Release.from_bytes(pack(files))
+    return files
+
+
+def small(channel: str) -> Release:
+    return Release.from_bytes(pack(small_files(channel)))
 
 
 def decided(release: Release, evidence: float, seed: str = "d-1", **more: object) -> Decision:
@@ -91,6 +105,30 @@ def test_the_share_and_its_cost_are_recorded_and_replay():
     assert math.isfinite(pick["immature"]["given_up_eur"])
     record = from_json(decision.to_bytes())
     assert replay(record, world.permissive(), small(IMMATURE)).to_bytes() == decision.to_bytes()
+
+
+def test_an_action_counts_for_more_from_its_start_for_so_many_days_and_that_replays():
+    sports = "    value: {points: 4000}\n"
+    assert sports in world.SMALL_FILES["actions.yaml"]
+
+    def decided_within(days: float) -> tuple[Release, list[Decision]]:
+        files = small_files(f"    launch: {{days: {days}, give_up: 0.5}}\n")
+        dated = f"{sports}    starts_at: {iso(world.NOW_US - 2 * world.DAY_US)}\n"
+        release = Release.from_bytes(pack({**files, "actions.yaml": files["actions.yaml"].replace(sports, dated)}))
+        likely = np.asarray([0.3 if a.id == "sports-channel" else 0.05 for a, _ in release.candidates])
+
+        def score(_: object, candidates: np.ndarray) -> Scores:
+            return Scores(likely[candidates], np.full(len(candidates), 50.0), ((),) * len(candidates))
+
+        ids = (f"d-{n}" for n in range(100))
+        return release, [world.run(WEB, world.permissive(), release, d, score=score, paused=HELP) for d in ids]
+
+    (release, new), (_, old) = decided_within(3), decided_within(1)
+    shown = [sum(p["treatment"] == "sports-channel.web" for d in ds for p in d.record["picks"]) for ds in (new, old)]
+    assert shown[0] > 50 > shown[1]
+    assert all("immature" in p for d in new for p in d.record["picks"])
+    assert not any("immature" in p for d in old for p in d.record["picks"])
+    assert replay(from_json(new[0].to_bytes()), world.permissive(), release).to_bytes() == new[0].to_bytes()
 
 
 def test_nothing_is_spent_on_what_is_known_nor_in_a_preview_without_exploration():
@@ -119,6 +157,7 @@ def test_an_issue_that_never_explores_is_shown_only_where_it_is_best():
     ("more", "said"),
     [
         ("immature: {budget: 0.3}", "`budget` must be at most 0.2"),
+        ("launch: {give_up: 0.6}", "`give_up` must be at most 0.5"),
         ("immature: {mature_at: 100}", "`budget` is missing"),
         ("issues: {service: {gamma: 5}}", "`issues` cannot be `service`"),
         ("issues: {grow: {gamma: -1}}", "`gamma` must be at least 0"),

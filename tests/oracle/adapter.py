@@ -102,7 +102,7 @@ def _basis(b):
 def _channel(name, c):
     hours = c["quiet"] and {"from": c["quiet"][0], "to": c["quiet"][1]}
     gamma = {} if c["gamma"] is None else {"gamma": c["gamma"]}
-    gamma |= {k: c[k] for k in ("gamma_grows", "optimism", "issues", "immature")}
+    gamma |= {k: c[k] for k in ("gamma_grows", "optimism", "issues", "immature", "launch")}
     plain = {k: c[k] for k in ("direction", "medium", "placements", "human", "purposes")}
     return {"id": name, **plain, **gamma, "quiet_hours": hours}
 

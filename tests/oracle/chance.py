@@ -36,23 +36,37 @@ class Chance:
             return 0.0
         if said["gamma"] is None:
             return math.inf
-        rows = sum({self.action[n]["id"]: rows for n, rows in self.evidence.items()}.values())
-        return said["gamma"] * (math.sqrt(max(rows, 1.0)) if said["gamma_grows"] else 1.0)
+        return said["gamma"] * (math.sqrt(self.rows()) if said["gamma_grows"] else 1.0)
+
+    def rows(self):
+        """Behind all actions that were scored, each once."""
+        return max(sum({self.action[n]["id"]: rows for n, rows in self.evidence.items()}.values()), 1.0)
 
     def worth(self, name):
         """What the draw goes by: what is expected, or what may be at best where that is explored."""
         if name is None:
             return 0.0
         optimism, plain = self.said(name)["optimism"], self.of.arm == "propensity-only"
+        if self.said(name)["gamma_grows"]:
+            optimism *= math.sqrt(min(20_000 / self.rows(), 1.0))
         if not optimism or plain or name not in self.told or self.gamma(name) == math.inf:
             return self.slate.rank[name]
         given = self.of.ask["scores"][name][0]
         upper = min(1.0, given * self.of.ask["upper"][name])
         return self.of.priority(self.action[name], name, min(1.0, given + optimism * (upper - given)))
 
+    def new(self, name):
+        """Whether a candidate counts for more in the draw, as its action has only just begun."""
+        launch = self.of.channel["launch"]
+        if name is None or launch is None or not self.of.profiled or self.of.arm in ("random", "propensity-only"):
+            return False
+        started = self.action[name]["starts"] or 0
+        return self.gamma(name) < math.inf and started > self.of.now - launch["days"] * 86_400_000_000
+
     def usual(self):
-        """Inverse-gap weighting, where each candidate's own gamma weighs its gap."""
+        """Inverse-gap weighting, where each candidate's own gamma weighs its gap, and what is new counts for more."""
         worth = {n: self.worth(n) for n in (*self.names, None)}
+        worth |= {n: w / (1 - self.of.channel["launch"]["give_up"]) for n, w in worth.items() if self.new(n)}
         best = max(worth, key=worth.get)
         odds = dict.fromkeys(worth, 0.0)
         for name in worth.keys() - {best} if worth[best] > 0 else ():

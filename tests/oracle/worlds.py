@@ -130,8 +130,9 @@ def _explore(random, made):
                 i: _schedule(random) for i in random.sample(("grow", "retain", "nurture"), random.randint(0, 2))
             },
             "immature": {"budget": share, "mature_at": rows} if random.random() < 0.4 else None,
+            "launch": {"days": random.choice((29.0, 31.0)), "give_up": 0.4} if random.random() < 0.4 else None,
         }
-    made["evidence"] = {a: random.choice((0.0, 1.0, 90.0, 999.0, 1000.0)) for a in made["actions"]}
+    made["evidence"] = {a: random.choice((0.0, 1.0, 90.0, 999.0, 1000.0, 30_000.0)) for a in made["actions"]}
     made["upper"] = {c: random.choice((1.0, 1.2, 3.0)) for c in made["candidates"]}
 
 

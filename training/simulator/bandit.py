@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
+from decisioning.exploration import HOPEFUL
 from training.frame import Bools, Floats, Ints, TrainingSet
 from training.model import PropensityModel, raised
 from training.propensity import Recipe, fit
@@ -29,25 +30,35 @@ class Learner:
     """Our recipe and its exploration: inverse-gap weighting over hopeful propensities.
 
     gamma = `gamma_per_root` x sqrt(rows behind the model and decisions since); `optimism`: how much of the way to the
-    upper end of its interval a propensity is raised.
+    upper end of its interval a propensity is raised, less from `HOPEFUL` rows on; for its first `launch` decisions an
+    action counts 1 / (1 - `give_up`) times. As a channel's `gamma_grows`, `optimism` and `launch`.
     """
 
     recipe: Recipe = field(default_factory=lambda: Recipe(rounds=2, calibrate=False, growth=Growth(folds=3)))
     gamma_per_root: float = 20.0
     optimism: float = 2.0
+    launch: int = 25_000
+    give_up: float = 0.35
 
     def odds(self, seen: TrainingSet, x: Floats, exists: Bools) -> Floats:
         """As Policy."""
         if seen.label.all() or not seen.label.any():
             return even(exists)
         model = fit(seen, self.recipe)
-        hoped = np.column_stack([self._hoped(model, x, a) for a in range(len(seen.actions))])
-        evidence = model.evidence.sum() + np.arange(len(x))  # what was forgotten is explored again
-        return inverse_gap(hoped, exists, self.gamma_per_root * np.sqrt(evidence))
+        behind = model.evidence.sum()  # what was forgotten is explored again
+        optimism = self.optimism * min(HOPEFUL / behind, 1.0) ** 0.5
+        hoped = np.column_stack([_hoped(model, x, a, optimism) for a in range(len(seen.actions))])
+        hoped[:, self._new(seen)] /= 1.0 - self.give_up
+        return inverse_gap(hoped, exists, self.gamma_per_root * np.sqrt(behind + np.arange(len(x))))
 
-    def _hoped(self, model: PropensityModel, x: Floats, action: int) -> Floats:
-        expected = model.propensities(x, action)
-        return expected + self.optimism * (raised(expected, model.spread(x, action)) - expected)
+    def _new(self, seen: TrainingSet) -> list[int]:
+        first = {int(a): int(n) for a, n in zip(*np.unique(seen.action, return_index=True), strict=True)}
+        return [a for a in range(len(seen.actions)) if len(seen) - first.get(a, len(seen)) < self.launch]
+
+
+def _hoped(model: PropensityModel, x: Floats, action: int, optimism: float) -> Floats:
+    expected = model.propensities(x, action)
+    return expected + optimism * (raised(expected, model.spread(x, action)) - expected)
 
 
 def refit_times(n: int, n_actions: int) -> list[int]:
