@@ -1,5 +1,6 @@
 """Where gates begin and end, to the microsecond, and what they say of what they stopped."""
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -67,6 +68,12 @@ def test_a_rule_that_stopped_somebody_says_which_it_is_and_how_it_came_out(
 ) -> None:
     of = world.permissive()
     assert why(replace(of, facts={**of.facts, **facts}), treatment) == (gate, told, facts)
+
+
+def test_each_gate_counts_those_whom_it_was_the_first_to_stop() -> None:
+    found = screened_for(BOTH, world.without_consents(world.permissive()), world.SMALL, now_us=world.NOW_US)
+    assert found.gates == dict(Counter(w.gate for w in found.withheld))
+    assert max(found.gates.values()) > 1
 
 
 def test_a_gate_that_reads_no_fact_shows_none() -> None:

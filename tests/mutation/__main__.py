@@ -36,12 +36,13 @@ def _files(folder: str, *names: str) -> tuple[str, ...]:
 
 CORE_TESTS: Rounds = (
     _files("oracle", "kleene", "oracle"),
-    (*_files("decisioning", "consent", "contact", "decision", "arms", "identity"), "tests/invariants"),
+    (*_files("decisioning", "consent", "contact", "decision", "arms", "identity", "screening"), "tests/invariants"),
     _files("promises", *(f"{of}_promises" for of in ("consent", "emotion", "protection", "limit", "transparency"))),
 )
 LEDGER_TESTS: Rounds = (
     _files("features/ledger", "standing", "ledger", "links", "verification"),
     _files("features/ledger", "erasure", "checkpoints", "moments", "failures", "migrations"),
+    _files("promises", "ledger_promises"),
 )
 
 

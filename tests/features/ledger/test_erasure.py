@@ -1,9 +1,10 @@
 """Erasing a subject leaves hashes and a tombstone, and no byte of what was known."""
 
+from itertools import count
 from pathlib import Path
 
 from features.ledger import Ledger
-from tests.features.ledger.builders import consent, decision, outcome, past_the_ledger
+from tests.features.ledger.builders import DAY_US, NOW_US, consent, decision, outcome, past_the_ledger
 
 MARK = "Jan de Vries uit Zutphen"
 
@@ -44,6 +45,17 @@ def test_the_erased_stay_suppressed_and_verify(ledger: Ledger) -> None:
     assert (standing.version, standing.erased, standing.consents, standing.outcomes) == (34, True, (), {})
     assert beside.consents
     assert list(ledger.verify()) == []
+
+
+def test_the_file_is_written_anew_once_after_each_erasure(url: str, secret: bytes) -> None:
+    days = count(NOW_US // DAY_US + 1)
+    with Ledger.open(url, secret, clock=lambda: next(days) * DAY_US) as ledger:
+        person = ledger.stream_of("person", "a")
+        fill(ledger, person)
+        assert not ledger.rewrite()
+        for _ in range(2):
+            ledger.erase(person)
+            assert [ledger.rewrite(), ledger.rewrite()] == [True, False]
 
 
 def test_what_is_appended_after_erasure_leaves_only_its_hash(ledger: Ledger, url: str) -> None:

@@ -10,7 +10,18 @@ import sqlalchemy as sa
 
 from decisioning.errors import Conflict, NotFound, Refused, RequestError, Unavailable
 from features.ledger import Duplicate, Entry, Ledger, now_us
-from tests.features.ledger.builders import DAY_US, NOW_US, consent, contact, database_url, decision, outcome
+from tests.features.ledger.builders import (
+    DAY_US,
+    NOW_US,
+    consent,
+    contact,
+    database_url,
+    decision,
+    outcome,
+    past_the_ledger,
+)
+
+_OTHER_BYTES = "UPDATE releases SET bytes = CAST('other' AS BLOB)"
 
 
 @pytest.fixture
@@ -250,6 +261,21 @@ def test_releases_are_kept_by_hash_and_activated_per_environment(ledger: Ledger)
     for ask in (ledger.get_release, lambda name: ledger.activate("prod", name, by="Ann")):
         with pytest.raises(NotFound):
             ask("sha256:" + "0" * 64)
+
+
+def test_bytes_of_a_release_that_are_not_what_its_hash_names_are_refused(ledger: Ledger, url: str) -> None:
+    name = ledger.put_release(b"as it was")
+    past_the_ledger(url, "UPDATE releases SET bytes = CAST('other' AS BYTEA)" if "://" in url else _OTHER_BYTES)
+    with pytest.raises(Refused, match="not what its hash names"):
+        ledger.get_release(name)
+
+
+def test_a_key_is_of_its_text_and_the_secret(ledger: Ledger, tmp_path: Path) -> None:
+    with Ledger.open(tmp_path / "other.db", b"another secret") as other:
+        keys = [ledger.key_of("a"), ledger.key_of("b"), other.key_of("a")]
+    assert len(set(keys)) == 3
+    assert all(len(key) == 40 and int(key, 16) for key in keys)
+    assert ledger.key_of("a") == keys[0]
 
 
 def test_actions_are_paused_and_resumed(ledger: Ledger) -> None:

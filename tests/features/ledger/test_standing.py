@@ -148,6 +148,18 @@ def test_a_mark_waits_until_any_decision_it_may_belong_to_is_forgotten() -> None
         assert fold(list(order)).contacts[0].state == "delivered"
 
 
+def test_of_marks_that_wait_only_those_that_may_still_matter_are_kept() -> None:
+    told = [("seen", -5), ("seen", 0), ("delivered", -1), ("pitched", -9)]
+    for order in permutations(told):
+        waiting = fold([contact(S, "o1", state, NOW_US + at) for state, at in order]).pending["o1"]
+        assert set(waiting) == {("seen", NOW_US), ("pitched", NOW_US - 9)}
+
+
+def test_a_mark_from_long_before_its_decision_is_of_another() -> None:
+    for ago_us, state in ((HORIZON_US, "seen"), (HORIZON_US + 1, "reserved")):
+        assert fold([decision(S, "o1"), contact(S, "o1", "seen", NOW_US - ago_us)]).contacts[0].state == state
+
+
 def test_a_contact_never_goes_back() -> None:
     seen = fold([decision(S, "o1"), contact(S, "o1", "seen"), contact(S, "o1", "delivered")])
     assert seen.contacts[0].state == "seen"
