@@ -14,15 +14,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from sqlalchemy import select
 
 from decisioning.decision import Ask, Scores
 from features.ledger import Entry, now_us
 from features.ledger.tables import DELIVERIES
 from features.offline import History
-from serving import batch, erasing, releasing, written
+from serving import batch, erasing
 from serving.contract import ConsentIn
 from serving.moments import Watcher
 from serving.offline import erase_customer, export_customer, verify
@@ -30,36 +28,21 @@ from serving.recording import record_consents
 from serving.runtime import Brain
 from serving.settings import Workspace
 from serving.trials import Model, Models
-from tests.serving.workspaces import FACTS, Client, Json, ask, consent, offers, signal, small_workspace, welcome
+from tests.promises.marked import (
+    WAYS,
+    Marks,
+    decided_in_batch,
+    exported,
+    found_in,
+    live,
+    marked_workspace,
+    train,
+    with_past,
+)
+from tests.serving.workspaces import FACTS, Client, Json, ask, consent, offers, signal, welcome
 from training.workflow import training_set
 
 NUMBERS = count()
-MARKED = """
-purposes:
-  - {id: message-text, notice_version: "2026-01"}
-features:
-  - {name: nickname, dtype: string, model_input: false}
-  - {name: last_words, dtype: string, source: signal, model_input: false,
-     signal: {of: search, compute: last, field: words}}
-signals:
-  - {id: search, retention_days: 30, fields: [{name: words, dtype: string, required: true}]}
-  - id: call
-    retention_days: 30
-    fields:
-      - {name: conversation_id, dtype: string}
-      - {name: text, dtype: string, tags: [emotion]}
-      - {name: sentiment, dtype: float, min: -1, max: 1, tags: [emotion]}
-moments:
-  - {id: searched, on: search, when: 'last_words != "x"', channel: web, placements: [hero], every_h: 1}
-"""
-
-
-def marked_workspace(root: Path) -> Workspace:
-    """The small catalogue, and places for values that can be recognised."""
-    workspace = small_workspace(root)
-    (workspace.catalogue / "marked.yaml").write_text(MARKED)
-    releasing.release(workspace, "test")
-    return workspace
 
 
 @pytest.fixture(scope="module")
@@ -72,96 +55,6 @@ def client(workspace: Workspace) -> Iterator[Client]:
     brain = Brain(workspace)
     yield Client(brain)
     brain.close()
-
-
-class Marks:
-    """The recognisable values of one customer: whatever is stored of them has one of these in it."""
-
-    def __init__(self, mark: str) -> None:
-        self.customer, self.mark, self.email = f"id-{mark}", mark, f"{mark.encode().hex():0>64}"[-64:]
-
-    @property
-    def everything(self) -> set[bytes]:
-        return {self.mark.encode(), self.email.encode()}
-
-
-async def live(client: Client, one: Marks) -> None:
-    """Everything that may be stored about a customer, over HTTP."""
-
-    async def done(method: str, path: str, body: Any) -> Json:
-        status, answer = await client.ask(method, path, body)
-        assert status == 200, (path, answer)
-        return answer
-
-    m = one.mark
-    await done("PATCH", f"/v1/customers/{one.customer}", {"facts": {**FACTS, "nickname": f"name {m}"}})
-    said = ("marketing", "profiling", "email", "message-text")
-    await done("POST", "/v1/consents", [consent(one.customer, p, source=f"form {m}") for p in said])
-    identity = {"customer_id": one.customer, "status": "linked", "source": f"login {m}"}
-    await done("POST", "/v1/identities", {**identity, "identifier": {"kind": "email", "value": one.email}})
-    await done("POST", "/v1/identities", {**identity, "identifier": {"kind": "cookie", "value": f"cookie {m}"}})
-    person, visitor = f"customer:{one.customer}", f"cookie:cookie {m}"
-    said_here = {"text": f"My name is {m} and I am very angry", "conversation_id": f"talk {m}"}
-    await done(
-        "POST",
-        "/v1/signals",
-        [signal("search", person, words=f"search {m}"), signal("call", person, **said_here),
-         signal("search", visitor, words=f"visitor {m}")],
-    )  # fmt: skip
-    request = {**ask(f"request {m}", one.customer), "account_id": f"account {m}"}
-    answer = await done("POST", "/v1/decisions", request)
-    asked = ask(f"visit {m}", "")
-    del asked["customer_id"]
-    await done("POST", "/v1/decisions", {**asked, "visitor_id": visitor})
-    for n, offer in enumerate(offers(answer)):
-        told = {"offer_id": offer["offer_id"], "outcome": "declined", "outcome_id": f"outcome {m} {n}"}
-        await done("POST", "/v1/outcomes", told)
-
-
-def kept_files(workspace: Workspace) -> Iterator[tuple[str, bytes]]:
-    """The bytes of every file of a workspace, and what Parquet and SQLite hold where they would hide it."""
-    for path in sorted(p for p in workspace.root.rglob("*") if p.is_file()):
-        yield str(path), path.read_bytes()
-        if path.suffix == ".parquet":
-            yield f"{path} decompressed", repr(pq.read_table(path).to_pylist()).encode()
-
-
-def found_in(workspace: Workspace, marks: set[bytes]) -> list[tuple[str, bytes]]:
-    return [(name, mark) for name, content in kept_files(workspace) for mark in marks if mark in content]
-
-
-def with_past(brain: Brain, marks: list[Marks]) -> None:
-    """What another system showed them long ago, enough to learn from."""
-    ago_us, ledger = now_us() - 200 * 86_400_000_000, brain.ledger
-    for n, one in enumerate(marks):
-        body = {
-            "action": "tv-bundle",
-            "channel": "web",
-            "observation_id": f"seen {one.mark}",
-            "facts": {"age": 30 + n % 9},
-        }
-        outcomes = [{"outcome": "accepted"}] if n % 2 else []
-        ledger.append(
-            [Entry(ledger.stream_of("person", one.customer), "observation", {**body, "outcomes": outcomes}, ago_us)]
-        )
-
-
-def train(workspace: Workspace, brain: Brain) -> None:
-    from training import workflow
-    from training.registry import Registry
-
-    history, registry = History(brain.snapshot.profiles), Registry(workspace.data)
-    workflow.train(workspace.data, brain.ledger, brain.snapshot.release, history, registry, now_us=now_us())
-
-
-def decided_in_batch(workspace: Workspace, marks: list[Marks]) -> Path:
-    """A file that a batch wrote into the workspace for people."""
-    decider = batch.Decider(str(workspace.root), "web", ("sidebar",), uuid.uuid4().hex)
-    out = workspace.root / "batch.parquet"
-    pq.write_table(decider(pa.table({"customer_id": [one.customer for one in marks]})), out)
-    written.note(workspace, out, "batch")
-    decider._brain.close()
-    return out
 
 
 def forget_everyone(root: Path, customers: int, *, learn: bool) -> None:
@@ -327,119 +220,6 @@ def test_a_restriction_is_lifted(client: Client) -> None:
     assert client("PATCH", "/v1/customers/c-lifted", {"restricted": False})[0] == 200
     after = offers(client("POST", "/v1/decisions", ask("lift-0", "c-lifted", mode="preview"))[1])
     assert [o["treatment"] for o in after] == [o["treatment"] for o in before] != []
-
-
-RECEIPT = {"@context", "@id", "@type", "dct:identifier", "dct:conformsTo", "dct:created", "dct:publisher",
-           "schema:recipient", "dpv:hasRecordOfActivity"}  # fmt: skip
-CONSENT = {"@id", "@type", "dct:identifier", "dct:conformsTo", "dct:created", "dpv:hasDataSubject", "dpv:hasNotice",
-           "dpv:hasDataController", "dpv:hasLegalBasis", "dpv:hasProcess", "dpv:hasRight",
-           "dpv:hasConsentStatus"}  # fmt: skip
-"""What ISO/IEC TS 27560 asks for, under the names of DPV's guide to it."""
-ROWS = {
-    "consents": {"purpose", "channel", "status", "source", "notice_version", "occurred_at", "expires_at"},
-    "links": {"visitor", "kind", "status", "source", "occurred_at"},
-    "contacts": {"offer_id", "action", "channel", "at", "state"},
-    "outcomes": {"action", "outcome", "at"},
-    "profile": {"feature", "value", "source", "as_of"},
-    "history": {"as_of", "recorded_at", "facts"},
-    "signals": {"subject", "version", "features", "state"},
-    "records": {"subject", "version", "kind", "recorded_at", "occurred_at", "body"},
-    "events": {"subject", "type", "occurred_at", "recorded_at", "expires_at", "fields"},
-}
-"""Of each list in an export, what its rows say."""
-ALONE = {"customer_id", "exported_at", "subject", "version", "facts", "erased", "restricted", "visitors", "moments",
-         "receipts", "next"}  # fmt: skip
-
-
-def exported(client: Client, customer: str) -> Json:
-    """Every page over HTTP, as one."""
-    pages, after = [], ""
-    while after is not None:
-        status, page = client("GET", f"/v1/customers/{customer}/export?after={after}")
-        assert status == 200
-        pages.append(page)
-        after = page["next"]
-    return {**pages[0], **{log: [row for page in pages for row in page[log]] for log in ("records", "events")}}
-
-
-def test_an_export_has_the_form_that_is_promised(client: Client) -> None:
-    one = Marks("zxqformw")
-    asyncio.run(live(client, one))
-    asyncio.run(Watcher(client.brain).look())
-    held = exported(client, one.customer)
-    assert set(held) == set(ROWS) | ALONE
-    for name, fields in ROWS.items():
-        assert held[name], name
-        assert all(set(row) == fields for row in held[name]), name
-    assert set(held["moments"]) == {"watched", "fired", "deliveries"}
-    assert any(held["moments"].values())
-    assert json.loads(json.dumps(held)) == held
-
-
-def test_receipts_are_consent_records_in_the_terms_of_dpv(client: Client) -> None:
-    customer = "c-receipts"
-    welcome(client, customer, purposes=("marketing",))
-    for status in ("withdrawn", "granted", "objected"):
-        assert client("POST", "/v1/consents", consent(customer, "marketing", status))[0] == 200
-    until = "2190-01-01T00:00:00Z"
-    assert client("POST", "/v1/consents", consent(customer, "email", channel="email", expires_at=until))[0] == 200
-    of_mail, of_marketing = exported(client, customer)["receipts"]
-    for receipt in (of_mail, of_marketing):
-        assert (set(receipt), receipt["@type"]) == (RECEIPT, "dpv:ConsentReceipt")
-        assert (set(receipt["dpv:hasRecordOfActivity"]), receipt["schema:recipient"]) == (CONSENT, "dpv:DataSubject")
-    record = of_marketing["dpv:hasRecordOfActivity"]
-    assert record["dpv:hasProcess"]["dpv:hasPurpose"] == {"@type": "dpv:DirectMarketing", "dct:identifier": "marketing"}
-    events = record["dpv:hasConsentStatus"]
-    assert [e["@type"] for e in events] == [f"dpv:Consent{s}" for s in ("Given", "Withdrawn", "Given", "Withdrawn")]
-    assert (events[3]["dpv:hasRight"], events[0]["dpv:hasIndicationMethod"]) == ("eu-gdpr:A21", "test")
-    assert of_mail["dpv:hasRecordOfActivity"]["dpv:hasConsentStatus"][0]["dpv:hasExpiryTime"] == until
-    assert of_mail["dpv:hasRecordOfActivity"]["dpv:hasProcess"]["dpv:hasScope"] == "email"
-    assert customer not in json.dumps([of_mail, of_marketing])
-
-
-WAYS: dict[str, Callable[[str, str], tuple[str, str, Any]]] = {
-    "profile": lambda c, m: ("PATCH", f"/v1/customers/{c}", {"facts": {"nickname": m}}),
-    "consent": lambda c, m: ("POST", "/v1/consents", consent(c, "marketing", source=m)),
-    "withdrawal": lambda c, m: ("POST", "/v1/consents", consent(c, "email", "withdrawn", source=m)),
-    "signal": lambda c, m: ("POST", "/v1/signals", signal("search", f"customer:{c}", words=m)),
-    "link": lambda c, m: (
-        "POST",
-        "/v1/identities",
-        {"customer_id": c, "identifier": {"kind": "cookie", "value": f"of {c}"}, "status": "linked", "source": m},
-    ),
-    "visitor": lambda c, m: ("POST", "/v1/signals", signal("search", f"cookie:of {c}", words=m)),
-    "decision": lambda c, m: ("POST", "/v1/decisions", ask(m, c)),
-    "outcome": lambda c, m: (
-        "POST",
-        "/v1/outcomes",
-        {"customer_id": c, "action": "tv-bundle", "outcome": "declined", "outcome_id": m},
-    ),
-}
-
-
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.sampled_from(sorted(WAYS)), min_size=1, max_size=12))
-def test_whatever_is_written_about_a_customer_is_in_the_export(client: Client, ways: list[str]) -> None:
-    """Also what was overwritten since; of a visitor, once it is linked."""
-    customer = f"c-all-{next(NUMBERS)}"
-    marks = {f"zxq{next(NUMBERS)}w": way for way in (*ways, "link")}
-    for mark, way in marks.items():
-        method, path, body = WAYS[way](customer, mark)
-        assert client(method, path, body)[0] == 200, way
-    held = json.dumps(exported(client, customer))
-    told_before = {mark for mark in marks if marks[mark] == "link"}
-    first = next(iter(told_before))
-    assert {mark for mark in marks if mark not in held} <= told_before - {first}
-
-
-def test_a_long_past_is_exported_in_pages(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = Marks("zxqpagesw")
-    asyncio.run(live(client, one))
-    whole = exported(client, one.customer)
-    monkeypatch.setattr("serving.exporting.PAGE", 2)
-    paged = exported(client, one.customer)
-    assert (paged["records"], paged["events"]) == (whole["records"], whole["events"])
-    assert client("GET", f"/v1/customers/{one.customer}/export?after=x")[0] == 422
 
 
 @pytest.mark.parametrize("moment", ["known", "_decide", "_entries"])

@@ -58,6 +58,16 @@ def test_the_file_is_written_anew_once_after_each_erasure(url: str, secret: byte
             assert [ledger.rewrite(), ledger.rewrite()] == [True, False]
 
 
+def test_a_file_written_anew_has_no_page_that_nothing_is_in(tmp_path: Path, secret: bytes) -> None:
+    path, free = tmp_path / "ledger.db", "PRAGMA freelist_count"
+    with Ledger.open(path, secret) as ledger:
+        fill(ledger, ledger.stream_of("person", "a"))
+        ledger.erase(ledger.stream_of("person", "a"))
+        assert past_the_ledger(str(path), free)[0][0] > 0
+        ledger.rewrite()
+        assert past_the_ledger(str(path), free)[0][0] == 0
+
+
 def test_what_is_appended_after_erasure_leaves_only_its_hash(ledger: Ledger, url: str) -> None:
     person = ledger.stream_of("person", "never heard of")
     ledger.erase(person)

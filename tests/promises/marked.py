@@ -1,0 +1,164 @@
+"""A workspace whose values can be recognised, a customer who has them everywhere, and ways to write and find them."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.ledger import Entry, now_us
+from features.offline import History
+from serving import batch, releasing, written
+from serving.runtime import Brain
+from serving.settings import Workspace
+from tests.serving.workspaces import FACTS, Client, Json, ask, consent, offers, signal, small_workspace
+
+MARKED = """
+purposes:
+  - {id: message-text, notice_version: "2026-01"}
+features:
+  - {name: nickname, dtype: string, model_input: false}
+  - {name: last_words, dtype: string, source: signal, model_input: false,
+     signal: {of: search, compute: last, field: words}}
+signals:
+  - {id: search, retention_days: 30, fields: [{name: words, dtype: string, required: true}]}
+  - id: call
+    retention_days: 30
+    fields:
+      - {name: conversation_id, dtype: string}
+      - {name: text, dtype: string, tags: [emotion]}
+      - {name: sentiment, dtype: float, min: -1, max: 1, tags: [emotion]}
+moments:
+  - {id: searched, on: search, when: 'last_words != "x"', channel: web, placements: [hero], every_h: 1}
+"""
+
+
+def marked_workspace(root: Path) -> Workspace:
+    """The small catalogue, and places for values that can be recognised."""
+    workspace = small_workspace(root)
+    (workspace.catalogue / "marked.yaml").write_text(MARKED)
+    releasing.release(workspace, "test")
+    return workspace
+
+
+class Marks:
+    """The recognisable values of one customer: whatever is stored of them has one of these in it."""
+
+    def __init__(self, mark: str) -> None:
+        self.customer, self.mark, self.email = f"id-{mark}", mark, f"{mark.encode().hex():0>64}"[-64:]
+
+    @property
+    def everything(self) -> set[bytes]:
+        return {self.mark.encode(), self.email.encode()}
+
+
+async def live(client: Client, one: Marks) -> None:
+    """Everything that may be stored about a customer, over HTTP."""
+
+    async def done(method: str, path: str, body: Any) -> Json:
+        status, answer = await client.ask(method, path, body)
+        assert status == 200, (path, answer)
+        return answer
+
+    m = one.mark
+    await done("PATCH", f"/v1/customers/{one.customer}", {"facts": {**FACTS, "nickname": f"name {m}"}})
+    said = ("marketing", "profiling", "email", "message-text")
+    await done("POST", "/v1/consents", [consent(one.customer, p, source=f"form {m}") for p in said])
+    identity = {"customer_id": one.customer, "status": "linked", "source": f"login {m}"}
+    await done("POST", "/v1/identities", {**identity, "identifier": {"kind": "email", "value": one.email}})
+    await done("POST", "/v1/identities", {**identity, "identifier": {"kind": "cookie", "value": f"cookie {m}"}})
+    person, visitor = f"customer:{one.customer}", f"cookie:cookie {m}"
+    said_here = {"text": f"My name is {m} and I am very angry", "conversation_id": f"talk {m}"}
+    await done(
+        "POST",
+        "/v1/signals",
+        [signal("search", person, words=f"search {m}"), signal("call", person, **said_here),
+         signal("search", visitor, words=f"visitor {m}")],
+    )  # fmt: skip
+    request = {**ask(f"request {m}", one.customer), "account_id": f"account {m}"}
+    answer = await done("POST", "/v1/decisions", request)
+    asked = ask(f"visit {m}", "")
+    del asked["customer_id"]
+    await done("POST", "/v1/decisions", {**asked, "visitor_id": visitor})
+    for n, offer in enumerate(offers(answer)):
+        told = {"offer_id": offer["offer_id"], "outcome": "declined", "outcome_id": f"outcome {m} {n}"}
+        await done("POST", "/v1/outcomes", told)
+
+
+def kept_files(workspace: Workspace) -> Iterator[tuple[str, bytes]]:
+    """The bytes of every file of a workspace, and what Parquet and SQLite hold where they would hide it."""
+    for path in sorted(p for p in workspace.root.rglob("*") if p.is_file()):
+        yield str(path), path.read_bytes()
+        if path.suffix == ".parquet":
+            yield f"{path} decompressed", repr(pq.read_table(path).to_pylist()).encode()
+
+
+def found_in(workspace: Workspace, marks: set[bytes]) -> list[tuple[str, bytes]]:
+    return [(name, mark) for name, content in kept_files(workspace) for mark in marks if mark in content]
+
+
+def with_past(brain: Brain, marks: list[Marks]) -> None:
+    """What another system showed them long ago, enough to learn from."""
+    ago_us, ledger = now_us() - 200 * 86_400_000_000, brain.ledger
+    for n, one in enumerate(marks):
+        body = {
+            "action": "tv-bundle",
+            "channel": "web",
+            "observation_id": f"seen {one.mark}",
+            "facts": {"age": 30 + n % 9},
+        }
+        outcomes = [{"outcome": "accepted"}] if n % 2 else []
+        ledger.append(
+            [Entry(ledger.stream_of("person", one.customer), "observation", {**body, "outcomes": outcomes}, ago_us)]
+        )
+
+
+def train(workspace: Workspace, brain: Brain) -> None:
+    from training import workflow
+    from training.registry import Registry
+
+    history, registry = History(brain.snapshot.profiles), Registry(workspace.data)
+    workflow.train(workspace.data, brain.ledger, brain.snapshot.release, history, registry, now_us=now_us())
+
+
+def decided_in_batch(workspace: Workspace, marks: list[Marks]) -> Path:
+    """A file that a batch wrote into the workspace for people."""
+    decider = batch.Decider(str(workspace.root), "web", ("sidebar",), uuid.uuid4().hex)
+    out = workspace.root / "batch.parquet"
+    pq.write_table(decider(pa.table({"customer_id": [one.customer for one in marks]})), out)
+    written.note(workspace, out, "batch")
+    decider._brain.close()
+    return out
+
+
+def exported(client: Client, customer: str) -> Json:
+    """Every page over HTTP, as one."""
+    pages, after = [], ""
+    while after is not None:
+        status, page = client("GET", f"/v1/customers/{customer}/export?after={after}")
+        assert status == 200
+        pages.append(page)
+        after = page["next"]
+    return {**pages[0], **{log: [row for page in pages for row in page[log]] for log in ("records", "events")}}
+
+
+WAYS: dict[str, Callable[[str, str], tuple[str, str, Any]]] = {
+    "profile": lambda c, m: ("PATCH", f"/v1/customers/{c}", {"facts": {"nickname": m}}),
+    "consent": lambda c, m: ("POST", "/v1/consents", consent(c, "marketing", source=m)),
+    "withdrawal": lambda c, m: ("POST", "/v1/consents", consent(c, "email", "withdrawn", source=m)),
+    "signal": lambda c, m: ("POST", "/v1/signals", signal("search", f"customer:{c}", words=m)),
+    "link": lambda c, m: (
+        "POST",
+        "/v1/identities",
+        {"customer_id": c, "identifier": {"kind": "cookie", "value": f"of {c}"}, "status": "linked", "source": m},
+    ),
+    "visitor": lambda c, m: ("POST", "/v1/signals", signal("search", f"cookie:of {c}", words=m)),
+    "decision": lambda c, m: ("POST", "/v1/decisions", ask(m, c)),
+    "outcome": lambda c, m: (
+        "POST",
+        "/v1/outcomes",
+        {"customer_id": c, "action": "tv-bundle", "outcome": "declined", "outcome_id": m},
+    ),
+}
