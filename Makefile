@@ -14,7 +14,7 @@ help:
 	@echo "make demo       a telecom operator in a box: build, train, serve, show decisions"
 	@echo "make test       the test suite, a few minutes"
 	@echo "make test-long  the long runs: races, kills, big properties"
-	@echo "make bench      speed beside an empty endpoint and beside the stock servers -> bench.json"
+	@echo "make bench      speed beside an empty endpoint and beside the stock servers, champions swapped under load -> bench.json"
 	@echo "make bench-learning  the learning core beside its peers and against its goals, hours -> bench-learning.json"
 	@echo "make mutation   small mistakes in what protects customers: are they found? an hour -> mutation.json"
 	@echo "make lint       ruff, mypy, import contracts"

@@ -1,6 +1,7 @@
 """The Ray Serve application. The driver and Ray's controller import this module, so it imports little by itself."""
 
 import gc
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from decisioning.errors import Refused
 from features.ledger import Ledger
 from serving.lifecycle.options import deployment_options
 from serving.settings import Workspace
+
+_SWITCH_S = 0.001
+"""How long a thread that loads a model may keep a request waiting; Python's own 5 ms are longer than a request."""
 
 
 @serve.ingress()
@@ -23,6 +27,7 @@ class BrainReplica:
         self._brain = Brain(Workspace.open(Path(root)))
         gc.freeze()
         gc.enable()
+        sys.setswitchinterval(_SWITCH_S)
 
     def __serve_build_asgi_app__(self) -> Callable[..., Awaitable[None]]:
         from serving.routes import build_app  # noqa: PLC0415

@@ -23,7 +23,8 @@ from serving.runtime import Brain
 
 REFRESH_S = 0.5
 """How often a replica looks for a release or a pause; both take effect within two seconds."""
-REFRESH_MODEL_S = 2.0
+REFRESH_MODEL_S = 0.5
+"""How often it looks whether a model was promoted, put on trial or rolled back."""
 CHECKPOINT_S = 1.0
 """How often a replica looks whether the next checkpoint of the ledger is due."""
 SubjectPath = Annotated[str, PathParam(min_length=1, max_length=128)]

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from threading import Lock
 from typing import Any
 
 from decisioning.actions import microseconds, parse_moment
@@ -16,6 +17,7 @@ from decisioning.schema import BUILT_IN, Facts, FeatureSchema, Value
 from decisioning.standing import Standing
 from features.ledger import Duplicate, Entry, Ledger, Record, now_us
 from features.ledger.links import united
+from features.messages.language import Language
 from features.online import Profiles
 from features.online import checked as checked_value
 from features.signals.intake import Intake
@@ -70,6 +72,9 @@ class Brain:
         self.release = lru_cache(maxsize=32)(self._load_release)
         self._past_model = lru_cache(maxsize=4)(self._model)
         self.metrics = Metrics()
+        self._exchanging = Lock()
+        self._revision: tuple[int, int] | None = None
+        self._known_aliases: tuple[Lineup, dict[Language, int]] = (Lineup(None, None), {})
         self.snapshot = self._load_snapshot()
 
     def close(self) -> None:
@@ -123,18 +128,34 @@ class Brain:
         """Takes up what was released or paused since; a request in flight keeps what it started with."""
         snapshot, active, paused = self.snapshot, self.ledger.active(self.environment), self.ledger.paused()
         if active != snapshot.release.hash:
-            self.snapshot = self._load_snapshot()
+            loaded = self._load_snapshot()
+            with self._exchanging:
+                self.snapshot = loaded
         elif paused != snapshot.paused:
-            self.snapshot = replace(snapshot, paused=paused)
+            self._exchange(snapshot.release, paused=paused)
 
     def refresh_model(self) -> None:
         """Takes up champions promoted, and trials begun and ended, since."""
-        lineup, languages = self._registry.lineup(PROPENSITY), champions(self._registry)
+        release, (lineup, languages) = self.snapshot.release, self._aliases()
         name = PRIOR if lineup.champion is None else f"{PROPENSITY}@{lineup.champion}"
         if (self.snapshot.model, self.snapshot.models.trial) != (name, lineup.trial):
-            self.snapshot = replace(self.snapshot, models=self._models(self.snapshot.release, lineup))
+            self._exchange(release, models=self._models(release, lineup))
         if self.snapshot.scorers.versions != languages:
-            self.snapshot = replace(self.snapshot, scorers=Scorers.load(self._registry, languages))
+            self._exchange(release, scorers=Scorers.load(self._registry, languages))
+
+    def _aliases(self) -> tuple[Lineup, dict[Language, int]]:
+        """Asked of MLflow only where something was written there since: its thread takes turns with requests."""
+        revision = self._registry.revision()
+        if revision is None or revision != self._revision:
+            self._known_aliases = (self._registry.lineup(PROPENSITY), champions(self._registry))
+            self._revision = revision  # read before: what is written meanwhile is another
+        return self._known_aliases
+
+    def _exchange(self, release: Release, **parts: Any) -> None:
+        """Parts of the snapshot, in one step; not where the release has moved on from the one they are made for."""
+        with self._exchanging:
+            if self.snapshot.release is release:
+                self.snapshot = replace(self.snapshot, **parts)
 
     def checkpoint(self) -> None:
         """Signs what the ledger has since the last time, if it is time and no other replica does."""

@@ -4,6 +4,7 @@ import ctypes
 import re
 import weakref
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import chain, zip_longest
 
 import lightgbm
@@ -30,7 +31,16 @@ class Forest:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.booster = Booster(model_str=text)
+
+    @cached_property
+    def booster(self) -> Booster:
+        """Read when it is first asked for: what scores single rows, all day long, never does."""
+        return Booster(model_str=self.text)
+
+    @property
+    def size(self) -> int:
+        """How many trees it has."""
+        return len(_TREE.findall(self.text))
 
     def column(self, x: Floats) -> Floats:
         """Raw scores (n_rows,) for rows (n_rows, n_features)."""
@@ -50,7 +60,7 @@ class Forests:
     as each forest's own `column`."""
 
     def __init__(self, forests: Sequence[Forest | None]) -> None:
-        planted = [(forest.booster.num_trees(), i) for i, forest in enumerate(forests) if forest]
+        planted = [(forest.size, i) for i, forest in enumerate(forests) if forest]
         order = [i for _, i in sorted(planted)]
         calls = [order[at : at + _CALL] for at in range(0, len(order), _CALL)]
         texts = [f.text if f else "" for f in forests]

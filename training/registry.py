@@ -9,17 +9,19 @@ import json
 import logging
 import os
 import shutil
+import sqlite3
 import stat
 import uuid
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version as installed
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
-from decisioning.errors import NotFound, Refused
+from decisioning.errors import NotFound, Refused, Unavailable
 from features.messages.trained import KIND, SentimentModel
 from training.model import PropensityModel, hash_files, read_files
 
@@ -112,6 +114,7 @@ class Registry:
         self._data = data.resolve()
         self._models = self._data / "models"
         self._uri = f"sqlite:///{self._data / 'mlflow.db'}"
+        self._looking: tuple[int, sqlite3.Connection] | None = None
 
     def log_and_register(self, model_dir: Path, name: str, provenance: Provenance) -> int:
         """A new version of `name` from a saved model's directory, sealed before anything can name it."""
@@ -147,27 +150,34 @@ class Registry:
         """The version that `alias` means, or None."""
         if not (self._data / "mlflow.db").exists():
             return None
-        exceptions = self._mlflow().exceptions
-        try:
+        with self._looked_up():
             return int(self._client().get_model_version_by_alias(name, alias).version)
-        except exceptions.MlflowException as missing:
-            if missing.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                return None
-            raise
+        return None
 
     def lineup(self, name: str) -> Lineup:
         """The champion and the trial of a name."""
         if not (self._data / "mlflow.db").exists():
             return Lineup(None, None)
-        exceptions = self._mlflow().exceptions
-        try:
+        with self._looked_up():
             known = self._client().get_registered_model(name)
-        except exceptions.MlflowException as missing:
-            if missing.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                return Lineup(None, None)
-            raise
-        champion, trial = known.aliases.get("champion"), known.tags.get(_TRIAL)
-        return Lineup(int(champion) if champion else None, Trial(**json.loads(trial)) if trial else None)
+            champion, trial = known.aliases.get("champion"), known.tags.get(_TRIAL)
+            return Lineup(int(champion) if champion else None, Trial(**json.loads(trial)) if trial else None)
+        return Lineup(None, None)
+
+    def revision(self) -> tuple[int, int] | None:
+        """Another whenever any process wrote to MLflow's database; None where there is none, or it cannot be told.
+
+        It costs microseconds, where `lineup` costs twenty milliseconds. For one thread at a time.
+        """
+        file = self._data / "mlflow.db"
+        try:
+            inode = file.stat().st_ino
+            if self._looking is None or self._looking[0] != inode:
+                found = sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, check_same_thread=False)
+                self._looking = (inode, found)
+            return inode, int(self._looking[1].execute("PRAGMA data_version").fetchone()[0])
+        except (OSError, sqlite3.Error):
+            return None
 
     def set_trial(self, name: str, trial: Trial | None) -> None:
         """Begins, changes or ends a trial; running replicas take it up by themselves. NotFound for no such version."""
@@ -286,6 +296,18 @@ class Registry:
         if found is not None:
             return str(found.experiment_id)
         return str(client.create_experiment(name, artifact_location=(self._data / "artifacts").as_uri()))
+
+    @contextmanager
+    def _looked_up(self) -> Iterator[None]:
+        """Goes on after the block where MLflow knows no such thing; Unavailable where it cannot say."""
+        exceptions = self._mlflow().exceptions
+        try:
+            yield
+        except exceptions.MlflowException as error:
+            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                raise Unavailable(
+                    "the registry of models cannot be read: see mlflow.db in the workspace's data"
+                ) from None
 
     def _client(self) -> Any:
         return self._mlflow().MlflowClient(self._uri, self._uri)
