@@ -2,12 +2,11 @@
 
 from features.ledger.ledger import Ledger, SubjectKind, now_us
 from features.ledger.records import Activation, Duplicate, Entry, Record
-from features.ledger.standing import HORIZON_US, KINDS, Fold, apply
+from features.ledger.standing import HORIZON_US, Fold, apply
 from features.ledger.verification import Flaw
 
 __all__ = [
     "HORIZON_US",
-    "KINDS",
     "Activation",
     "Duplicate",
     "Entry",

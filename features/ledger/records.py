@@ -107,7 +107,7 @@ def prepare(entry: Entry, secret: bytes, now_us: int) -> Prepared:
     :raises RequestError: `occurred_us` lies more than a day ahead
     :raises Refused: the kind is unknown, or the body is no JSON object
     """
-    if entry.kind not in KINDS or entry.kind == "tombstone":
+    if entry.kind not in KINDS:
         raise Refused(f"the ledger appends no records of kind {entry.kind!r}")
     if not _STREAM.fullmatch(entry.stream):
         raise Refused("a stream is named by stream_of(), never by an id")

@@ -73,8 +73,8 @@ def apply(fold: Fold, kind: str, body: Body, version: int, occurred_us: int) -> 
 
     :raises KeyError, TypeError, ValueError: the kind is unknown or the body lacks what it needs
     """
-    told = _FOLDS[kind]
-    if kind == "tombstone" or fold.erased:
+    told = None if kind == "tombstone" else _FOLDS[kind]
+    if told is None or fold.erased:
         return Fold(fold.stream, version, erased=True)
     changes = told(fold, body, version, occurred_us)
     return _forget(replace(fold, version=version, latest_us=max(fold.latest_us, occurred_us), **changes))
@@ -257,10 +257,6 @@ def _forget(fold: Fold) -> Fold:
     return replace(fold, **changes) if changes else fold
 
 
-def _tombstone(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
-    return {"erased": True}
-
-
 _FOLDS: dict[str, Callable[[Fold, Body, int, int], Changes]] = {
     "consent": _consent,
     "decision": _decision,
@@ -272,7 +268,6 @@ _FOLDS: dict[str, Callable[[Fold, Body, int, int], Changes]] = {
     "link": _link,
     "unlink": _unlink,
     "linked_to": _linked_to,
-    "tombstone": _tombstone,
 }
 KINDS = frozenset(_FOLDS)
-"""Every kind of record there is."""
+"""Every kind of record that can be appended; a tombstone is written by an erasure alone."""
