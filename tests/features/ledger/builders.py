@@ -46,7 +46,7 @@ def outcome(stream: str, name: str = "accepted", occurred_us: int = NOW_US, **op
     return Entry(stream, "outcome", {"action": "tv", "outcome": name, "offer_id": None}, occurred_us, **options)
 
 
-def past_the_ledger(url: str, *statements: str, **parameters: str) -> Sequence[sa.Row[Any]]:
+def past_the_ledger(url: str, *statements: str, **parameters: str | bytes) -> Sequence[sa.Row[Any]]:
     """Run statements straight on a ledger's database; the rows of the last, if it has any."""
     engine = sa.create_engine(database_url(url))
     with engine.begin() as connection:

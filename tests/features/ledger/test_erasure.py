@@ -3,6 +3,8 @@
 from itertools import count
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from features.ledger import Ledger
 from tests.features.ledger.builders import DAY_US, NOW_US, consent, decision, outcome, past_the_ledger
 
@@ -79,6 +81,23 @@ def test_what_is_appended_after_erasure_leaves_only_its_hash(ledger: Ledger, url
     rows = past_the_ledger(url, "SELECT body, salt FROM records ORDER BY seq")
     assert all(row.body in (None, b"{}") for row in rows)
     assert [row.salt is None for row in rows] == [False, True, True]
+
+
+def test_a_body_that_is_put_back_is_a_flaw(ledger: Ledger, url: str) -> None:
+    person = ledger.stream_of("person", "a")
+    ledger.append([consent(person)])
+    kept = past_the_ledger(url, "SELECT body, salt FROM records")[0]
+    ledger.erase(person)
+    assert list(ledger.verify()) == []
+    put = "UPDATE records SET body = :body, salt = :salt WHERE version = 1"
+    past_the_ledger(url, put, body=kept.body, salt=kept.salt)
+    assert any("was erased, and the bodies of 1 records are here" in str(flaw) for flaw in ledger.verify())
+
+
+def test_sqlite_syncs_every_commit_and_overwrites_what_it_deletes(tmp_path: Path, secret: bytes) -> None:
+    with Ledger.open(tmp_path / "ledger.db", secret) as ledger:
+        found = [ledger.select(sa.text(f"PRAGMA {name}"))[0][0] for name in ("synchronous", "secure_delete")]
+    assert found == [2, 1]
 
 
 def test_bodies_gone_without_a_tombstone_are_a_flaw(ledger: Ledger, url: str) -> None:
