@@ -210,27 +210,26 @@ class Kept:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def keep(self, database: Database) -> int:
-        """Append what the database has and the file has not, durably; how many.
+    def keep(self, database: Database) -> None:
+        """Append what the database has and the file has not, durably.
 
         What does not follow on the file's last line is not appended: `verify` tells of it.
 
         :raises Unavailable: the file cannot be written
         """
         with _written(self._path) as file:
-            last, added = _last_line(file), 0
+            last = _last_line(file)
             if last is None and file.tell():
-                return 0
+                return
             number, digest = (last.number, last.digest) if last else (0, "")
             for checkpoint, _ in all_of(database, number):
                 if checkpoint.told["previous"] != digest:
                     break
                 file.write(checkpoint.line)
-                digest, added = checkpoint.digest, added + 1
-            if added:
+                digest = checkpoint.digest
+            if digest != (last.digest if last else ""):
                 file.flush()
                 os.fsync(file.fileno())
-        return added
 
     def lines(self) -> Iterator[Checkpoint]:
         """Every line in order, `NONE` for one that cannot be read; nothing where there is no file.

@@ -137,16 +137,12 @@ class Database:
 
         :raises Unavailable: others kept it busy; ask again
         """
-        deadline = time.monotonic() + PATIENCE_S
-        while self.sqlite:
+        if self.sqlite:
             try:
                 with self._reader.connect() as connection:
                     connection.exec_driver_sql("VACUUM")
-                break
             except SQLAlchemyError as error:
-                if not _passing(error) or time.monotonic() > deadline:
-                    raise _unavailable(error) from error
-            time.sleep(_LONGEST_PAUSE_S)
+                raise _unavailable(error) from error
         self.scrub()
 
     def _scrubbed(self) -> bool:

@@ -7,13 +7,16 @@ promised.
 
 import argparse
 import json
+import os
 import queue
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -21,6 +24,8 @@ from tests.mutation.mutants import Mutant, mutants
 
 ROOT = Path(__file__).parents[2]
 GOAL = 0.9
+GRACE_S = 20
+MEMORY = Path("/dev/shm")
 PATIENCE = 4
 """A mutant for which the tests take so many times as long as without it hangs, and counts as found."""
 CORE = ("decisioning/screening.py", "decisioning/consent.py", "decisioning/ethics.py", "decisioning/contact.py")
@@ -89,7 +94,8 @@ def choose(count: int, seed: int, *, gates: bool) -> list[Mutant]:
 
 def run(chosen: list[Mutant], jobs: int) -> list[bool]:
     """For each mutant whether a test found it; as many at a time as there are copies of the tree."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.exists() else None) as folder:
+        os.environ["TMPDIR"] = folder  # databases in memory, too: the tests wait for the disk more than they compute
         copies: queue.Queue[Path] = queue.Queue()
         for n in range(jobs):
             copies.put(_copy(Path(folder) / str(n)))
@@ -145,7 +151,22 @@ def _found(mutant: Mutant, limit_s: dict[tuple[str, ...], float], copy: Path) ->
 def _green(tests: tuple[str, ...], copy: Path, limit_s: float | None) -> bool:
     options = ("-x", "-q", "-m", "not long", "-p", "no:cacheprovider", "--no-header", "--hypothesis-profile=unshrunk")
     command = ["nice", "-n", "15", sys.executable, "-B", "-m", "pytest", *options, *tests]
-    return subprocess.run(command, cwd=copy, capture_output=True, timeout=limit_s, check=False).returncode == 0
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, cwd=copy, start_new_session=True, **quiet) as running:
+        try:
+            return running.wait(limit_s) == 0
+        except subprocess.TimeoutExpired:
+            _stop(running)
+            raise
+
+
+def _stop(running: subprocess.Popen[bytes]) -> None:
+    """Politely first: a run that is interrupted stops the database server it started."""
+    for how in (signal.SIGINT, signal.SIGKILL):
+        os.killpg(running.pid, how)
+        with suppress(subprocess.TimeoutExpired):
+            running.wait(GRACE_S)
+            return
 
 
 def _told(mutant: Mutant, killed: bool) -> bool:

@@ -1,6 +1,7 @@
 """What is signed, by whom, at what cost, and that nothing can be changed, dropped, reordered or cut behind it."""
 
 import multiprocessing
+import os
 import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -163,6 +164,15 @@ def test_a_backlog_is_signed_in_several(world: World, monkeypatch: pytest.Monkey
     world.ledger.append_many(consent(f"{n:040x}") for n in range(20))
     assert world.checkpoint() == 3
     assert messages(world) == []
+
+
+def test_lines_are_on_the_disk_before_anything_counts_on_them(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[bytes] = []
+    monkeypatch.setattr(os, "fsync", lambda _: synced.append(world.kept.read_bytes()))
+    world.ledger.append([consent("0" * 40)])
+    world.checkpoint()
+    assert synced == [world.kept.read_bytes()]
+    assert len(synced[0].splitlines()) == 1
 
 
 def test_what_a_crash_cut_off_in_the_file_is_mended(world: World) -> None:

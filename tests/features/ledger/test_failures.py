@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import sqlalchemy as sa
 
 from decisioning.errors import Unavailable
 from features.ledger import Ledger, database
@@ -48,6 +49,46 @@ def test_a_write_that_waited_too_long_is_unavailable(
         assert ledger.append([consent(ledger.stream_of("person", "a"))]) == (1,)
 
 
+def test_pauses_grow_up_to_the_longest_and_are_longer_where_the_server_went(
+    url: str, secret: bytes, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(database.time, "sleep", pauses.append)
+    with Ledger.open(url, secret) as ledger:
+
+        def work(connection: sa.Connection) -> int:
+            if len(pauses) < 6:
+                raise sa.exc.IntegrityError("another came first", None, Exception())
+            if len(pauses) == 6 and not ledger._database.sqlite:
+                drop_connections(postgres, ledger._database.url.database)
+            return int(connection.execute(sa.text("SELECT 7")).scalar_one())
+
+        assert ledger._database.transact(work) == 7
+    first, longest = database._FIRST_PAUSE_S, database._LONGEST_PAUSE_S
+    assert pauses[:6] == [first, 2 * first, 4 * first, *[longest] * 3]
+    assert pauses[6:] == ([] if ledger._database.sqlite else [database._RECONNECT_PAUSE_S])
+
+
+def test_what_is_wrong_is_asked_once(ledger: Ledger) -> None:
+    asked: list[str] = []
+    sa.event.listen(ledger._database._reader, "before_cursor_execute", lambda *told: asked.append(told[2]))
+    with pytest.raises(Unavailable):
+        ledger.select(sa.text("SELECT nothing_of_ours FROM records"))
+    assert len(asked) == 1
+
+
+def test_the_file_is_written_anew_once_another_writer_is_done(tmp_path: Path, secret: bytes) -> None:
+    path = tmp_path / "ledger.db"
+    with Ledger.open(path, secret) as ledger:
+        other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        other.execute("BEGIN IMMEDIATE")
+        done = threading.Timer(0.2, other.execute, ("COMMIT",))
+        done.start()
+        ledger._database.rewrite()
+        done.join()
+        other.close()
+
+
 def test_a_server_that_drops_its_connections_is_reached_again(ledger: Ledger, person: str, postgres: str) -> None:
     for version in (1, 2, 3):
         assert ledger.append([outcome(person)]) == (version,)
@@ -61,7 +102,8 @@ def drop_connections(server: str, database: str | None) -> None:
         connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (database,))
 
 
-def test_a_commit_whose_answer_was_lost_is_not_made_twice(ledger: Ledger, person: str) -> None:
+@pytest.mark.parametrize("count", [2, 0])
+def test_a_commit_whose_answer_was_lost_is_not_made_twice(ledger: Ledger, person: str, count: int) -> None:
     """The driver commits and then fails, once: a fault that a network gives at the worst moment."""
     dialect = ledger._database._writer.dialect
     commit, lost = dialect.do_commit, threading.Event()
@@ -73,9 +115,9 @@ def test_a_commit_whose_answer_was_lost_is_not_made_twice(ledger: Ledger, person
             raise passing_error(sqlite=ledger._database.sqlite)
 
     dialect.do_commit = commit_and_lose_the_answer  # type: ignore[method-assign]
-    assert ledger.append([outcome(person), outcome(person)]) == (1, 2)
+    assert ledger.append([outcome(person)] * count, {person: 0}) == (1, 2)[:count]
     assert lost.is_set()
-    assert ledger.read(person)[0].version == 2
+    assert ledger.read(person)[0].version == count
     assert list(ledger.verify()) == []
 
 

@@ -9,7 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from decisioning.errors import Conflict, NotFound, Refused, RequestError, Unavailable
-from features.ledger import Duplicate, Entry, Ledger, now_us
+from features.ledger import Duplicate, Entry, Ledger, now_us, writer
+from features.ledger import ledger as ledger_module
 from tests.features.ledger.builders import (
     DAY_US,
     NOW_US,
@@ -302,6 +303,49 @@ def test_readers_do_not_wait_for_a_writer(ledger: Ledger, url: str, secret: byte
         assert [x.read(person)[0].version for x in (ledger, other)] == [1, 1]
     release.set()
     blocked.join()
+
+
+def test_nothing_stays_open_of_what_is_closed(tmp_path: Path, secret: bytes) -> None:
+    path = tmp_path / "ledger.db"
+    before = threading.active_count()
+    with Ledger.open(path, secret) as ledger:
+        assert ledger.read(ledger.stream_of("person", "a"))[0].version == 0
+        assert ledger._database.settled() == 0
+        assert any(path.samefile(handle) for handle in open_files())
+    assert threading.active_count() == before
+    assert not any(path.samefile(handle) for handle in open_files())
+
+
+def open_files() -> list[Path]:
+    return [handle for handle in Path("/proc/self/fd").iterdir() if handle.exists()]
+
+
+def test_an_import_leaves_the_writer_to_others_between_its_chunks(
+    ledger: Ledger, person: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "_IMPORT_CHUNK", 2)
+    at: list[int] = []
+    monkeypatch.setattr(ledger_module.time, "sleep", lambda _: at.append(ledger.read(person)[0].version))
+    assert ledger.append_many(outcome(person, occurred_us=NOW_US - n) for n in range(5)) == 5
+    assert at == [2, 4, 5]
+
+
+def test_a_batch_stops_growing_at_so_many_entries(ledger: Ledger, person: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "MAX_ENTRIES", 4)
+    batches: list[int] = []
+    sa.event.listen(ledger._database._writer, "commit", lambda _: batches.append(ledger.read(person)[0].version))
+    release, holding = threading.Event(), threading.Event()
+
+    def hold(_: object) -> None:
+        holding.set()
+        release.wait(10)
+
+    waiting = ledger.transact(hold)
+    holding.wait(10)
+    futures = [ledger.submit([outcome(person), outcome(person)]) for _ in range(4)]
+    release.set()
+    wait([waiting, *futures])
+    assert batches == [0, 0, 4]
 
 
 def test_a_closed_ledger_is_unavailable_and_what_was_submitted_is_there(url: str, secret: bytes) -> None:

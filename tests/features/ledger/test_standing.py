@@ -157,7 +157,8 @@ def test_of_marks_that_wait_only_those_that_may_still_matter_are_kept() -> None:
 
 def test_a_mark_from_long_before_its_decision_is_of_another() -> None:
     for ago_us, state in ((HORIZON_US, "seen"), (HORIZON_US + 1, "reserved")):
-        assert fold([decision(S, "o1"), contact(S, "o1", "seen", NOW_US - ago_us)]).contacts[0].state == state
+        told = [decision(S, "o1"), contact(S, "o1", "seen", NOW_US - ago_us)]
+        assert [fold(order).contacts[0].state for order in (told, told[::-1])] == [state, state]
 
 
 def test_a_contact_never_goes_back() -> None:
@@ -166,9 +167,12 @@ def test_a_contact_never_goes_back() -> None:
 
 
 def test_an_observation_counts_as_seen() -> None:
-    told = Entry(S, "observation", {"action": "mens", "channel": "email", "outcomes": [{"outcome": "visit"}]}, NOW_US)
+    shown = {"treatment": "mens.mail", "group": "clothes", "issue": "grow"}
+    body = {"action": "mens", "channel": "email", "outcomes": [{"outcome": "visit"}], **shown}
+    told = Entry(S, "observation", body, NOW_US)
     (once,) = fold([told]).contacts
     assert (once.action, once.state, once.counts_at(NOW_US)) == ("mens", "seen", True)
+    assert {name: getattr(once, name) for name in shown} == shown
     assert fold([told, told]).contacts == (once,)
     assert fold([told]).history("mens", "visit", NOW_US) == 1
 
