@@ -196,4 +196,7 @@ def report(workspace: Workspace, out: Path | None, pdstools: Path | None) -> Res
 
     with _shop(workspace) as shop:
         told = reports.report(shop, now_us(), out or workspace.root / "report.html")
-        return {**told, "pdstools": reports.for_pdstools(shop, now_us(), pdstools)} if pdstools else told
+        written = {"pdstools": reports.for_pdstools(shop, now_us(), pdstools)} if pdstools else {}
+    if not click.get_current_context().params["as_json"] and told.pop("card", None):
+        written["card"] = "what each propensity rests on: brain card"
+    return {"page": told["page"], **told, **written}

@@ -11,21 +11,38 @@ INTERVAL = {"value", "low", "high"}
 
 
 def show(result: dict[str, Any]) -> None:
-    """Key and value a line; lists of records as tables."""
+    """Key and value a line; lists of records as tables, as wide as the terminal; what is empty in one line."""
     for key, value in result.items():
-        if isinstance(value, list) and value and isinstance(value[0], dict):
-            _CONSOLE.print(_table(key, value))
+        if _records(value):
+            _show_table(key, value)
         elif isinstance(value, dict):
             _CONSOLE.print(f"[bold]{_words(key)}[/bold]")
             for name, one in value.items():
-                _CONSOLE.print(f"  {name}: {_cell(one)}", highlight=False)
-        else:
-            _CONSOLE.print(f"[bold]{_words(key)}[/bold]: {_cell(value)}", highlight=False)
+                _CONSOLE.print(f"  {_words(name)}: {_cell(one)}", highlight=False, soft_wrap=True)
+        elif value != []:
+            _CONSOLE.print(f"[bold]{_words(key)}[/bold]: {_cell(value)}", highlight=False, soft_wrap=True)
+    if empty := [_words(key) for key, value in result.items() if value == []]:
+        _CONSOLE.print(f"[bold]none[/bold]: {', '.join(empty)}", highlight=False)
 
 
-def _table(title: str, rows: list[dict[str, Any]]) -> Table:
-    columns = [c for c, value in rows[0].items() if not isinstance(value, dict) or value.keys() == INTERVAL]
-    table = Table(*columns, title=_words(title), title_justify="left", title_style="bold")
+def _show_table(title: str, rows: list[dict[str, Any]]) -> None:
+    """With the columns, from the first, that the terminal has room for; the others are named."""
+    every = [c for c, value in rows[0].items() if not isinstance(value, dict) or value.keys() == INTERVAL]
+    shown = len(every)
+    while shown > 1 and _width(_table(title, rows, every[:shown])) > _CONSOLE.width:
+        shown -= 1
+    _CONSOLE.print(_table(title, rows, every[:shown]))
+    if shown < len(every):
+        _CONSOLE.print(f"  [dim]and with --json: {', '.join(map(_words, every[shown:]))}[/dim]", highlight=False)
+
+
+def _width(table: Table) -> int:
+    """Of the table with nothing cut and nothing on two lines."""
+    return _CONSOLE.measure(table, options=_CONSOLE.options.update(max_width=10_000)).maximum
+
+
+def _table(title: str, rows: list[dict[str, Any]], columns: list[str]) -> Table:
+    table = Table(*map(_words, columns), title=_words(title), title_justify="left", title_style="bold")
     for row in rows:
         table.add_row(*(_cell(row.get(c)) for c in columns))
     return table
@@ -37,9 +54,15 @@ def _cell(value: Any) -> str:
     if isinstance(value, dict) and value.keys() == INTERVAL:
         found, low, high = (_cell(v) for v in value.values())
         return found if value["low"] is None else f"{found} ({low} to {high})"
+    if _records(value):
+        return f"{len(value)}, with --json"
     if isinstance(value, list):
         return ", ".join(_cell(v) for v in value) or "none"
     return "none" if value is None else str(value).replace("[", "\\[")
+
+
+def _records(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
 
 
 def _words(key: str) -> str:

@@ -1,0 +1,38 @@
+"""What a person sees of a result: whole columns, as many as there is room for, and what else there is."""
+
+from io import StringIO
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from serving import console
+
+CELLS = st.text("ab", min_size=1, max_size=15) | st.integers() | st.none() | st.lists(st.integers(), max_size=3)
+ROWS = st.lists(st.lists(CELLS, min_size=8, max_size=8), min_size=1, max_size=4)
+
+
+def printed(result: dict[str, object], width: int) -> str:
+    out = StringIO()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(console, "_CONSOLE", Console(file=out, width=width))
+        console.show(result)
+    return out.getvalue()
+
+
+@settings(max_examples=50)
+@given(ROWS, st.integers(40, 120))
+def test_no_cell_is_cut_and_every_column_is_shown_or_named(rows: list[list[object]], width: int) -> None:
+    names = [f"column-{n}" for n in range(8)]
+    told = printed({"found": [dict(zip(names, row, strict=True)) for row in rows]}, width)
+    table = told.partition("and with --json")[0]
+    assert "…" not in told
+    assert "│\n" in table
+    assert all(len(line) <= width for line in table.splitlines())
+    assert [name for name in names if name in " ".join(told.split())] == names
+
+
+def test_records_within_records_are_counted_and_what_is_empty_is_one_line() -> None:
+    told = printed({"a": {"b_c": [{"x": 1}, {"x": 2}], "d": 0.123456}, "no_e": [], "no_f": []}, 80)
+    assert told.splitlines() == ["a", "  b c: 2, with --json", "  d: 0.1235", "none: no e, no f"]
