@@ -196,7 +196,7 @@ def report(workspace: Workspace, out: Path | None, pdstools: Path | None) -> Res
 
     with _shop(workspace) as shop:
         told = reports.report(shop, now_us(), out or workspace.root / "report.html")
-        written = {"pdstools": reports.for_pdstools(shop, now_us(), pdstools)} if pdstools else {}
+        written: dict[str, Any] = {"pdstools": reports.for_pdstools(shop, now_us(), pdstools)} if pdstools else {}
     if not click.get_current_context().params["as_json"] and told.pop("card", None):
         written["card"] = "what each propensity rests on: brain card"
     return {"page": told["page"], **told, **written}
