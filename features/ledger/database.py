@@ -216,7 +216,10 @@ def _engine(url: URL, *, readonly: bool) -> Engine:
     arguments: dict[str, Any] = {"check_same_thread": False} if sqlite else _postgres_arguments()
     isolation: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None} if readonly else {}
     pool = {"pool_size": 8, "max_overflow": 24} if readonly else {"pool_size": 1, "max_overflow": 2}
-    engine = create_engine(url, hide_parameters=True, connect_args=arguments, **pool, **isolation)
+    try:
+        engine = create_engine(url, hide_parameters=True, connect_args=arguments, **pool, **isolation)
+    except ImportError as error:
+        raise Unavailable("PostgreSQL's driver is not installed: pip install 'central-brain[postgresql]'") from error
     if sqlite:
         _tune_sqlite(engine, readonly=readonly)
     return engine

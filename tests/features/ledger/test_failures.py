@@ -1,6 +1,7 @@
 """A database that is busy, away or damaged: waited for as long as it makes sense, then `Unavailable`, never half."""
 
 import sqlite3
+import sys
 import threading
 import time
 from pathlib import Path
@@ -145,6 +146,12 @@ def test_a_bug_is_raised_to_its_submitter_and_to_nobody_else(ledger: Ledger, per
     with pytest.raises(ZeroDivisionError):
         ledger._writer.run(lambda _: 1 // 0)
     assert ledger.append([consent(person)]) == (1,)
+
+
+def test_a_driver_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(Unavailable, match=r"central-brain\[postgresql\]"):
+        Ledger.open("postgresql://localhost/brain", b"secret")
 
 
 def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None:
