@@ -1,9 +1,11 @@
 """HTTP routes, no logic: parse, ask the brain, answer in bytes."""
 
 import asyncio
+import logging
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+import traceback
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Annotated
 
@@ -29,6 +31,7 @@ CHECKPOINT_S = 1.0
 """How often a replica looks whether the next checkpoint of the ledger is due."""
 SubjectPath = Annotated[str, PathParam(min_length=1, max_length=128)]
 Cursor = Annotated[str, Query(max_length=20)]
+_LOG = logging.getLogger("ray.serve")
 
 
 def build_app(brain: Brain) -> FastAPI:
@@ -180,7 +183,7 @@ async def _every(period_s: float, look: Callable[[], object]) -> None:
     """Looks again and again; while the ledger or registry cannot be reached, what was loaded goes on serving."""
     while True:
         await asyncio.sleep(period_s)
-        with suppress(BrainError):
+        with _outlived():
             await asyncio.to_thread(look)
 
 
@@ -188,5 +191,17 @@ async def _watched(watcher: Watcher) -> None:
     """Looks for moments again and again; what could not be looked at now is due the next time."""
     while True:
         await asyncio.sleep(LOOK_S)
-        with suppress(BrainError):
+        with _outlived():
             await watcher.look()
+
+
+@contextmanager
+def _outlived() -> Iterator[None]:
+    """What goes wrong at one look ends no later one: a bug is told in the replica's log, by its type and place."""
+    try:
+        yield
+    except BrainError:
+        pass
+    except Exception as error:  # noqa: BLE001 (a task that ended would leave what it keeps current as it is, unseen)
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        _LOG.error("%s at %s:%s while looking again", type(error).__name__, at.filename, at.lineno)

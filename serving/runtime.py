@@ -17,7 +17,6 @@ from decisioning.schema import BUILT_IN, Facts, FeatureSchema, Value
 from decisioning.standing import Standing
 from features.ledger import Duplicate, Entry, Ledger, Record, now_us
 from features.ledger.links import united
-from features.messages.language import Language
 from features.online import Profiles
 from features.online import checked as checked_value
 from features.signals.intake import Intake
@@ -73,8 +72,6 @@ class Brain:
         self._past_model = lru_cache(maxsize=4)(self._model)
         self.metrics = Metrics()
         self._exchanging = Lock()
-        self._revision: tuple[int, int] | None = None
-        self._known_aliases: tuple[Lineup, dict[Language, int]] = (Lineup(None, None), {})
         self.snapshot = self._load_snapshot()
 
     def close(self) -> None:
@@ -136,20 +133,12 @@ class Brain:
 
     def refresh_model(self) -> None:
         """Takes up champions promoted, and trials begun and ended, since."""
-        release, (lineup, languages) = self.snapshot.release, self._aliases()
+        release, lineup, languages = self.snapshot.release, self._registry.lineup(PROPENSITY), champions(self._registry)
         name = PRIOR if lineup.champion is None else f"{PROPENSITY}@{lineup.champion}"
         if (self.snapshot.model, self.snapshot.models.trial) != (name, lineup.trial):
             self._exchange(release, models=self._models(release, lineup))
         if self.snapshot.scorers.versions != languages:
             self._exchange(release, scorers=Scorers.load(self._registry, languages))
-
-    def _aliases(self) -> tuple[Lineup, dict[Language, int]]:
-        """Asked of MLflow only where something was written there since: its thread takes turns with requests."""
-        revision = self._registry.revision()
-        if revision is None or revision != self._revision:
-            self._known_aliases = (self._registry.lineup(PROPENSITY), champions(self._registry))
-            self._revision = revision  # read before: what is written meanwhile is another
-        return self._known_aliases
 
     def _exchange(self, release: Release, **parts: Any) -> None:
         """Parts of the snapshot, in one step; not where the release has moved on from the one they are made for."""

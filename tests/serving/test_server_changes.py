@@ -1,8 +1,10 @@
 """What is paused, released, rolled back or withdrawn while the real server answers."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -12,9 +14,11 @@ from serving import releasing
 from serving.explaining import recomputes
 from serving.offline import open_brain
 from serving.settings import Workspace
-from tests.serving.load import once, post
+from tests.serving.load import Answer, once, post
+from tests.serving.models import register
 from tests.serving.server import Server
 from tests.serving.workspaces import FACTS, ask, consent, offers
+from training.registry import Registry
 
 pytestmark = pytest.mark.server
 
@@ -128,6 +132,48 @@ def test_an_acknowledged_withdrawal_binds_the_next_decision_under_load(server: S
     sold = asyncio.run(all_of_them())
     assert set().union(*sold[::2]) & COMMERCIAL == set()
     assert sum(bool(issues & COMMERCIAL) for issues in sold[1::2]) > customers / 4
+
+
+@pytest.mark.parametrize("swaps", [4, pytest.param(100, marks=pytest.mark.long)])
+def test_champions_change_under_load_and_no_request_fails(server: Server, swaps: int) -> None:
+    """Two connections ask all the time, and each sees every change once."""
+    workspace, registry = Workspace.open(server.root), Registry(Workspace.open(server.root).data)
+    with open_brain(workspace) as brain:
+        versions = [register(workspace, brain.snapshot.release, seed, 0.2) for seed in (0, 1)]
+    welcome(server, "c-swap")
+    answers: list[list[Answer]] = [[], []]
+    ended = threading.Event()
+    asking = [
+        threading.Thread(target=asyncio.run, args=(_asked(server.port, f"swap-{n}", ended, answers[n]),))
+        for n in (0, 1)
+    ]
+    for thread in asking:
+        thread.start()
+    try:
+        for n in range(swaps):
+            registry.set_alias("propensity", "champion", versions[n % 2])
+            _wait_for(server, f"propensity@{versions[n % 2]}")
+    finally:
+        ended.set()
+        for thread in asking:
+            thread.join()
+    assert {answer.status for answer in (*answers[0], *answers[1])} == {200}
+    for said in answers:
+        models = [from_json(answer.body)["model"] for answer in said]
+        assert sum(one != other for one, other in pairwise(models)) in (swaps - 1, swaps)  # none before, or the prior
+
+
+def _wait_for(server: Server, model: str) -> None:
+    """Until it decides: the first model of a replica takes its imports along, seconds on a busy machine."""
+    until = time.monotonic() + 30
+    while decided(server, "look", "c-swap", mode="preview")["model"] != model:
+        assert time.monotonic() < until, f"{model} never came"
+        time.sleep(0.1)
+
+
+async def _asked(port: int, run: str, ended: threading.Event, answers: list[Answer]) -> None:
+    while not ended.is_set():
+        answers.append(await once(port, _wanted(f"{run}-{len(answers)}", "c-swap", 3)))
 
 
 async def _told_meanwhile(port: int, customer: str, *, withdraws: bool) -> set[str]:

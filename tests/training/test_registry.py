@@ -1,5 +1,6 @@
 """Against a real MLflow on SQLite: versions, aliases, sealed copies that outlive it, nothing outside the workspace."""
 
+import json
 import os
 import stat
 import subprocess
@@ -9,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from decisioning.errors import NotFound, Refused
+from decisioning.errors import NotFound, Refused, Unavailable
 from tests.training.logs import random_log
 from training.model import PropensityModel, hash_files, read_files
 from training.propensity import Recipe, fit
-from training.registry import Provenance, Registry
+from training.registry import Lineup, Provenance, Registry, Trial
 
 NAME = "propensity"
 
@@ -77,6 +78,25 @@ def test_aliases_move_and_unknown_versions_have_none(data):
     assert (registry.aliased(NAME, "champion"), registry.aliased(NAME, "challenger")) == (1, 2)
     with pytest.raises(NotFound, match="no propensity@9"):
         registry.set_alias(NAME, "champion", 9)
+
+
+def test_what_is_read_past_mlflow_is_what_mlflow_says(data):
+    registry = Registry(data)
+    registry.set_trial(NAME, Trial(2, 0.25, 7, "salt"))
+    known = registry._client().get_registered_model(NAME)
+    assert {a: registry.aliased(NAME, a) for a in known.aliases} == {a: int(v) for a, v in known.aliases.items()}
+    assert registry.lineup(NAME) == Lineup(1, Trial(**json.loads(known.tags["trial"])))
+    registry.set_trial(NAME, None)
+    assert registry.lineup(NAME) == Lineup(1, None)
+
+
+def test_a_database_that_is_being_made_has_nothing_yet_and_a_broken_one_is_told(tmp_path):
+    registry, file = Registry(tmp_path), tmp_path / "mlflow.db"
+    file.touch()
+    assert (registry.lineup(NAME), registry.aliased(NAME, "champion")) == (Lineup(None, None), None)
+    file.write_text("name,age\n" * 1000)
+    with pytest.raises(Unavailable, match=r"cannot be read .* see .*mlflow\.db"):
+        registry.lineup(NAME)
 
 
 def test_a_run_says_what_made_the_model(data):
