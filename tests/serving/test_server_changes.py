@@ -140,11 +140,12 @@ def test_champions_change_under_load_and_no_request_fails(server: Server, swaps:
     workspace, registry = Workspace.open(server.root), Registry(Workspace.open(server.root).data)
     with open_brain(workspace) as brain:
         versions = [register(workspace, brain.snapshot.release, seed, 0.2) for seed in (0, 1)]
-    welcome(server, "c-swap")
+    for customer in ("c-swap", "c-swap-0", "c-swap-1"):
+        welcome(server, customer)
     answers: list[list[Answer]] = [[], []]
     ended = threading.Event()
     asking = [
-        threading.Thread(target=asyncio.run, args=(_asked(server.port, f"swap-{n}", ended, answers[n]),))
+        threading.Thread(target=asyncio.run, args=(_asked(server.port, f"c-swap-{n}", ended, answers[n]),))
         for n in (0, 1)
     ]
     for thread in asking:
@@ -171,9 +172,9 @@ def _wait_for(server: Server, model: str) -> None:
         time.sleep(0.1)
 
 
-async def _asked(port: int, run: str, ended: threading.Event, answers: list[Answer]) -> None:
+async def _asked(port: int, customer: str, ended: threading.Event, answers: list[Answer]) -> None:
     while not ended.is_set():
-        answers.append(await once(port, _wanted(f"{run}-{len(answers)}", "c-swap", 3)))
+        answers.append(await once(port, _wanted(f"{customer}-{len(answers)}", customer, 3)))
 
 
 async def _told_meanwhile(port: int, customer: str, *, withdraws: bool) -> set[str]:
