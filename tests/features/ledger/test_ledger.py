@@ -174,6 +174,12 @@ def test_a_time_in_the_future_is_refused(ledger: Ledger, person: str, days: int)
     assert caught.value.field == "occurred_at"
 
 
+def test_what_happened_before_1970_is_kept(ledger: Ledger, person: str) -> None:
+    ledger.append([consent(person, occurred_us=-1)])
+    assert ledger.read(person)[0].consents[0].occurred_us == -1
+    assert list(ledger.verify()) == []
+
+
 @pytest.mark.parametrize("kind", ["gossip", "tombstone"])
 def test_an_unknown_kind_is_refused(ledger: Ledger, person: str, kind: str) -> None:
     with pytest.raises(Refused):
@@ -312,6 +318,8 @@ def test_nothing_stays_open_of_what_is_closed(tmp_path: Path, secret: bytes) -> 
         assert ledger.read(ledger.stream_of("person", "a"))[0].version == 0
         assert ledger._database.settled() == 0
         assert any(path.samefile(handle) for handle in open_files())
+        assert all(thread.daemon for thread in threading.enumerate() if thread.name == "ledger-writer")
+        assert ledger.select(sa.text("PRAGMA journal_mode"))[0][0] == "wal"
     assert threading.active_count() == before
     assert not any(path.samefile(handle) for handle in open_files())
 
@@ -342,7 +350,7 @@ def test_a_batch_stops_growing_at_so_many_entries(ledger: Ledger, person: str, m
 
     waiting = ledger.transact(hold)
     holding.wait(10)
-    futures = [ledger.submit([outcome(person), outcome(person)]) for _ in range(4)]
+    futures = [ledger.submit([outcome(person)]) for _ in range(8)]
     release.set()
     wait([waiting, *futures])
     assert batches == [0, 0, 4]

@@ -12,7 +12,7 @@ from decisioning.errors import Conflict, LinkedElsewhere, NotFound, Refused, Req
 from decisioning.standing import Link, Standing
 from features.ledger import Entry, Fold, Ledger, apply
 from features.ledger.links import MAX_LINKED, entries, united
-from features.ledger.snapshot import decode, encode
+from features.ledger.snapshot import decode, encode, says
 from tests.features.ledger.builders import NOW_US, consent, outcome
 from tests.features.ledger.test_standing import S, backfills, fold, public
 
@@ -78,6 +78,10 @@ def test_a_snapshot_of_the_format_before_has_no_links() -> None:
     old = fold([consent(S), outcome(S)])
     format_1 = to_json([1, *from_json(encode(old))[1:-2]])
     assert decode(S, old.version, format_1) == old
+    assert says(format_1, old)
+    assert not says(format_1, fold([consent(S)]))
+    linked = Entry(S, "link", {"visitor": "v", "kind": "cookie", "source": "login"}, NOW_US)
+    assert not says(format_1, fold([consent(S), outcome(S), linked]))
 
 
 def test_a_body_that_tells_no_kind_of_identifier_is_refused(ledger: Ledger, person: str) -> None:

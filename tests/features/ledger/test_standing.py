@@ -148,6 +148,14 @@ def test_a_mark_waits_until_any_decision_it_may_belong_to_is_forgotten() -> None
         assert fold(list(order)).contacts[0].state == "delivered"
 
 
+def test_a_mark_is_forgotten_just_after_twice_the_horizon() -> None:
+    mark = contact(S, "o1", "seen", NOW_US - 2 * HORIZON_US)
+    assert fold([mark, outcome(S)]).pending == {"o1": (("seen", NOW_US - 2 * HORIZON_US),)}
+    assert fold([mark, contact(S, "o2", "seen"), outcome(S, occurred_us=NOW_US + 1)]).pending.keys() == {"o2"}
+    both = [mark, contact(S, "o1", "delivered", NOW_US - 2 * HORIZON_US - 1), outcome(S)]
+    assert fold(both).pending == {"o1": (("seen", NOW_US - 2 * HORIZON_US),)}
+
+
 def test_of_marks_that_wait_only_those_that_may_still_matter_are_kept() -> None:
     told = [("seen", -5), ("seen", 0), ("delivered", -1), ("pitched", -9)]
     for order in permutations(told):
