@@ -126,13 +126,14 @@ def test_a_version_serves_and_replays_without_mlflow(data, tmp_path, models):
         "import sys; sys.modules['mlflow'] = None\n"
         "from pathlib import Path; from training.registry import Registry\n"
         f"registry = Registry(Path({str(data)!r}))\n"
-        f"print(registry.load({NAME!r}, 1).content_hash, registry.versions({NAME!r}))"
+        f"print(registry.load({NAME!r}, 1).content_hash, registry.versions({NAME!r}), registry.lineup({NAME!r}))"
     )
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.split(maxsplit=1)[0] == models[0].content_hash
+    assert "Lineup(champion=1" in done.stdout
 
 
 def test_mlflow_scores_a_table_with_the_same_bits(data, models):
