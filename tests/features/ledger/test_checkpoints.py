@@ -206,6 +206,10 @@ def test_a_database_put_back_to_an_earlier_day_is_told_by_the_file(world: World,
     assert any(
         m.startswith("checkpoints@3: the one that is kept outside the database is another") for m in messages(world)
     )
+    kept = world.kept.read_bytes()
+    world.ledger.append([consent(world.people[3])])
+    assert world.checkpoint() == 1
+    assert world.kept.read_bytes() == kept, "what does not follow is not appended"
 
 
 def test_streams_that_change_places_are_found(world: World, url: str) -> None:
