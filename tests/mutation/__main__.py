@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from random import Random
+from typing import Literal
 
 from tests.mutation.mutants import Mutant, mutants
 
@@ -31,6 +32,8 @@ PATIENCE = 4
 CORE = ("decisioning/screening.py", "decisioning/consent.py", "decisioning/ethics.py", "decisioning/contact.py")
 GATES = ("decisioning/arms.py",)
 """Others that stop candidates: their gates are deleted, too."""
+End = Literal["found", "hung", "SURVIVED"]
+"""A mutant that hangs is found; how many did is told, as a busy machine may make tests slow."""
 Rounds = tuple[tuple[str, ...], ...]
 """Tests, those first that start fast and find most: the others are only run where the ones before them are green."""
 
@@ -55,18 +58,18 @@ def main() -> int:
     """Runs what was asked for; 0 where the goal is met."""
     asked = _arguments()
     chosen = choose(asked.mutants, asked.seed, gates=not asked.no_gates)
-    found = run(chosen, asked.jobs)
-    survived = [m for m, killed in zip(chosen, found, strict=True) if not killed]
-    drawn = [killed for m, killed in zip(chosen, found, strict=True) if not m.gate]
-    gates = [killed for m, killed in zip(chosen, found, strict=True) if m.gate]
+    ends = run(chosen, asked.jobs)
+    survived = [m for m, end in zip(chosen, ends, strict=True) if end == "SURVIVED"]
+    drawn = [end != "SURVIVED" for m, end in zip(chosen, ends, strict=True) if not m.gate]
+    gates = [end != "SURVIVED" for m, end in zip(chosen, ends, strict=True) if m.gate]
     share = sum(drawn) / len(drawn) if drawn else 1.0
     met = share >= GOAL and all(gates)
     told = {"mutants": len(drawn), "killed": sum(drawn), "share": round(share, 3), "goal": GOAL, "met": met}
-    told |= {"gates": len(gates), "gates_killed": sum(gates), "seed": asked.seed}
+    told |= {"hung": ends.count("hung"), "gates": len(gates), "gates_killed": sum(gates), "seed": asked.seed}
     told["survived"] = [f"{m.file}:{m.line}: {m.change}" for m in survived]
     Path(asked.out).write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
     sys.stdout.write(
-        f"random mutants {sum(drawn)} of {len(drawn)} found ({share:.0%}, goal {GOAL:.0%}); "
+        f"random mutants {sum(drawn)} of {len(drawn)} found ({share:.0%}, goal {GOAL:.0%}); {ends.count('hung')} hung; "
         f"deleted gates {sum(gates)} of {len(gates)}; the goal is {'met' if met else 'missed'}\n"
     )
     return 0 if met else 1
@@ -92,8 +95,8 @@ def choose(count: int, seed: int, *, gates: bool) -> list[Mutant]:
     return [*((m for m in (*every, *more) if m.gate) if gates else ()), *drawn]
 
 
-def run(chosen: list[Mutant], jobs: int) -> list[bool]:
-    """For each mutant whether a test found it; as many at a time as there are copies of the tree."""
+def run(chosen: list[Mutant], jobs: int) -> list[End]:
+    """How each mutant ended; as many at a time as there are copies of the tree."""
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.exists() else None) as folder:
         os.environ["TMPDIR"] = folder  # databases in memory, too: the tests wait for the disk more than they compute
         copies: queue.Queue[Path] = queue.Queue()
@@ -102,15 +105,15 @@ def run(chosen: list[Mutant], jobs: int) -> list[bool]:
 
         took = {rounds: _seconds(rounds, copies.queue[0]) for rounds in (CORE_TESTS, LEDGER_TESTS)}
 
-        def one(mutant: Mutant) -> bool:
+        def one(mutant: Mutant) -> End:
             rounds, copy = LEDGER_TESTS if mutant.file.startswith("features/") else CORE_TESTS, copies.get()
             try:
-                return _found(mutant, took[rounds], copy)
+                return _end(mutant, took[rounds], copy)
             finally:
                 copies.put(copy)
 
         with ThreadPoolExecutor(jobs) as pool:
-            return [_told(m, killed) for m, killed in zip(chosen, pool.map(one, chosen), strict=True)]
+            return [_told(m, end) for m, end in zip(chosen, pool.map(one, chosen), strict=True)]
 
 
 def _copy(to: Path) -> Path:
@@ -136,14 +139,16 @@ def _seconds(rounds: Rounds, copy: Path) -> dict[tuple[str, ...], float]:
     return took
 
 
-def _found(mutant: Mutant, limit_s: dict[tuple[str, ...], float], copy: Path) -> bool:
+def _end(mutant: Mutant, limit_s: dict[tuple[str, ...], float], copy: Path) -> End:
     file = copy / mutant.file
     whole = file.read_text("utf-8")
     file.write_text(mutant.source, "utf-8")
     try:
-        return not all(_green(tests, copy, PATIENCE * seconds) for tests, seconds in limit_s.items())
+        green = all(_green(tests, copy, PATIENCE * seconds) for tests, seconds in limit_s.items())
     except subprocess.TimeoutExpired:
-        return True
+        return "hung"
+    else:
+        return "SURVIVED" if green else "found"
     finally:
         file.write_text(whole, "utf-8")
 
@@ -169,10 +174,10 @@ def _stop(running: subprocess.Popen[bytes]) -> None:
             return
 
 
-def _told(mutant: Mutant, killed: bool) -> bool:
-    sys.stdout.write(f"{'found   ' if killed else 'SURVIVED'}  {mutant.file}:{mutant.line}: {mutant.change}\n")
+def _told(mutant: Mutant, end: End) -> End:
+    sys.stdout.write(f"{end:8}  {mutant.file}:{mutant.line}: {mutant.change}\n")
     sys.stdout.flush()
-    return killed
+    return end
 
 
 if __name__ == "__main__":
