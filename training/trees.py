@@ -7,7 +7,7 @@ import lightgbm
 import numpy as np
 
 from training.frame import Bools, Floats, Ints
-from training.logistic import Problem, fit_ridge, log_losses
+from training.logistic import Fit, Problem, fit_ridge, log_losses
 
 _ONE_THREAD_BELOW = 50_000
 _ERRORS_TO_BEAT = 1.0
@@ -18,7 +18,7 @@ _ERRORS_TO_BEAT = 1.0
 class Growth:
     """How trees are grown; `min_events` of both labels before any are tried.
 
-    Leaves a tree: a quarter of the root of the rarer label's count, within limits. Thin evidence carries stumps only.
+    Leaves a tree: a sixteenth of the root of the rarer label's count, within limits. Thin evidence carries small trees.
     """
 
     min_events: int = 20
@@ -35,9 +35,13 @@ class Growth:
 
 @dataclass(frozen=True, slots=True)
 class Grown:
-    """Model text of the trees (None: the base is better alone) and the held-out logit of every row (n,)."""
+    """Model text of the trees, the base fitted again beside them, and the held-out logit of every row (n,).
+
+    Both None where the base is better alone.
+    """
 
     text: str | None
+    base: Fit | None
     held_out_logit: Floats
 
 
@@ -56,8 +60,9 @@ def grow(
 ) -> Grown | None:
     """Trees over features (n, f) on the residual of the base, `problem` solved by `weights`; None: too few rows to try.
 
-    The base is fitted again without each fold, so that trees are judged on a base that has not seen the rows either.
-    They keep the signs that the problem asks of the features' weights.
+    The base is fitted again without each fold, so that trees are judged on a base that has not seen the rows either,
+    and once more beside the trees (backfitting, Breiman and Friedman 1985): what they explain is not the base's to
+    approximate. They keep the signs that the problem asks of the features' weights.
 
     :param trees: False: none are tried, held-out logits are those of the base
     """
@@ -68,7 +73,7 @@ def grow(
     bases = cross_fitted(problem, weights, fold)
     held_out_logit = bases[fold, np.arange(len(label))]
     if not trees:
-        return Grown(None, held_out_logit)
+        return Grown(None, None, held_out_logit)
     params = _params(growth, problem, x.shape[1], seed)
     boosters, curve = [], np.zeros(growth.max_trees)
     for k, base in enumerate(bases):
@@ -78,11 +83,33 @@ def grow(
     n_trees = int(np.argmin(curve)) + 1
     corrected = held_out_logit.copy()
     for k, booster in enumerate(boosters):
-        corrected[fold == k] += np.asarray(booster.predict(x[fold == k], raw_score=True, num_iteration=n_trees))
+        added = _added(booster, x, n_trees)
+        corrected[fold == k] = (_beside(problem, added, fold != k, weights).logit + added)[fold == k]
     if not predicts_better(label, held_out_logit, corrected):
-        return Grown(None, held_out_logit)
+        return Grown(None, None, held_out_logit)
     data = _Residual(x, label, problem.design @ weights).dataset(params)
-    return Grown(str(lightgbm.train(params, data, n_trees).model_to_string(num_iteration=-1)), corrected)
+    booster = lightgbm.train(params, data, n_trees)
+    beside = _beside(problem, _added(booster, x, n_trees), np.ones(len(label), dtype=np.bool_), weights)
+    return Grown(str(booster.model_to_string(num_iteration=-1)), beside.fit, corrected)
+
+
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """A fit of the base, and its logit of every row (n,)."""
+
+    fit: Fit
+    logit: Floats
+
+
+def _added(booster: lightgbm.Booster, x: Floats, n_trees: int) -> Floats:
+    """What trees add to the logit of each row (n,)."""
+    return np.asarray(booster.predict(x, raw_score=True, num_iteration=n_trees), dtype=np.float64)
+
+
+def _beside(problem: Problem, added: Floats, rows: Bools, start: Floats) -> _Base:
+    """The base fitted to some of the rows (n,), given what trees add to each (n,)."""
+    fit = fit_ridge(_rows(replace(problem, offset=added), rows), start)
+    return _Base(fit, np.asarray(problem.design @ fit.weights, dtype=np.float64))
 
 
 def enough(label: Bools, growth: Growth) -> bool:
@@ -140,7 +167,7 @@ def _params(growth: Growth, problem: Problem, n_features: int, seed: int) -> dic
     label, signs = problem.label, problem.signs
     monotone = [] if signs is None else signs[1 : 1 + n_features].tolist()
     events = min(int(label.sum()), int((~label).sum()))
-    leaves = int(np.clip(events**0.5 / 4.0, growth.least_leaves, growth.most_leaves))
+    leaves = int(np.clip(events**0.5 / 16.0, growth.least_leaves, growth.most_leaves))
     return {
         "objective": "binary",
         "metric": "binary_logloss",
