@@ -10,7 +10,7 @@ from tests.training.peeking import BASE, COMPLAINTS, LIFTED, PEEK, PER_ARM, ever
 
 TRIALS = 2_000
 SAME, BETTER, HARMFUL = "A/A", "A/B, +10%", "A/B, +10% with twice the complaints"
-OFTEN, ALWAYS = f"a look per {PEEK:,} decisions", "a look per decision"
+OFTEN, ALWAYS = f"a look per {PEEK:,} decisions", "a look per decision, sales alone"
 
 
 def look_often(sale: float, complaint: float, seed: int) -> Figures:
@@ -20,7 +20,7 @@ def look_often(sale: float, complaint: float, seed: int) -> Figures:
 
 
 def look_always(sale: float, seed: int) -> Figures:
-    """The share of trials shown to earn more at some decision; a guardrail could only lower it."""
+    """The share of trials shown to earn more at some decision; no guardrail, which could only lower it."""
     return {"promoted": ever(TRIALS, sale, seed)}
 
 
