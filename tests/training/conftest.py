@@ -25,9 +25,14 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     return made
 
 
+def beside(name: str) -> Path:
+    """Where a folder or file beside the project is, if it is there."""
+    return Path(os.environ.get("BRAIN_DATA", ROOT.parent / "shared")) / name
+
+
 def shared(name: str) -> Path:
     """A folder beside the project, or a skip that says what is missing."""
-    path = Path(os.environ.get("BRAIN_DATA", ROOT.parent / "shared")) / name
+    path = beside(name)
     if not path.exists():
         pytest.skip(f"{name} is not beside the project; set BRAIN_DATA to the folder that holds it")
     return path

@@ -6,10 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decisioning.errors import Refused
+from tests.training.peeking import BASE, COMPLAINTS, LIFTED, LIMIT, ever, gate, outcome, paths
 from training.evaluation.estimators import Interval
 from training.promotion import (
-    ALPHA,
-    GUARD_ALPHA,
     Guard,
     Trial,
     calibrated,
@@ -23,50 +22,40 @@ from training.promotion import (
     weighted,
 )
 
-BASE, PER_ARM, PEEK = 0.02, 200_000, 1_000
-COMPLAINTS, LIMIT = 0.004, 0.002
-TERMS = np.array([2.0, -2.0, 2.0, -2.0, 0.0])
-"""Weighted rewards of: a sale by the challenger, by the champion; a complaint about each; nothing (share one half)."""
-
-
-def paths(n: int, seed: int, sale: float, complaint: float) -> np.ndarray:
-    """(n, peeks, 5) counts so far at every look; `sale`, `complaint`: the challenger's rates."""
-    rates = np.array([sale, BASE, complaint, COMPLAINTS]) / 2
-    rng = np.random.default_rng(seed)
-    looks = rng.multinomial(PEEK, [*rates, 1 - rates.sum()], size=(n, 2 * PER_ARM // PEEK))
-    return np.cumsum(looks, axis=1)
-
-
-def gate(seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) whether each run was promoted at some look, and whether it was rolled back by a guardrail before."""
-    sold, angry = np.array([1.0, 1, 0, 0, 0]), np.array([0.0, 0, 1, 1, 0])
-    better = log_evidence(seen.astype(float), TERMS * sold, 0.0, 4.0) >= -np.log(ALPHA)
-    shown = log_evidence(seen.astype(float), -TERMS * angry, -LIMIT, 2.0) >= -np.log(GUARD_ALPHA)
-    harm = log_evidence(seen.astype(float), TERMS * angry, 0.0, 4.0) >= -np.log(GUARD_ALPHA)
-    breached = harm & ((seen @ (TERMS * angry)) / seen.sum(axis=2) > LIMIT)
-    first = [np.where(hit.any(1), hit.argmax(1), seen.shape[1]) for hit in (better & shown & ~breached, breached)]
-    return first[0] < first[1], first[1] < first[0]
-
-
-def outcome(n: int, sale: float, complaint: float, seed: int = 0) -> tuple[float, float]:
-    promoted, rolled_back = zip(
-        *(gate(paths(min(100, n - at), seed + at, sale, complaint)) for at in range(0, n, 100)), strict=True
-    )
-    return float(np.concatenate(promoted).mean()), float(np.concatenate(rolled_back).mean())
-
 
 def test_the_gate_over_simulated_trials_with_peeking() -> None:
     assert outcome(300, BASE, COMPLAINTS)[0] <= 0.05
-    assert outcome(200, 1.1 * BASE, COMPLAINTS, seed=1_000)[0] >= 0.9
-    promoted, rolled_back = outcome(200, 1.1 * BASE, 2 * COMPLAINTS, seed=2_000)
+    assert outcome(200, LIFTED, COMPLAINTS, seed=1_000)[0] >= 0.9
+    promoted, rolled_back = outcome(200, LIFTED, 2 * COMPLAINTS, seed=2_000)
     assert (promoted, rolled_back) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("sale", "complaint", "action"),
+    [(BASE, COMPLAINTS, "wait"), (1.5 * BASE, COMPLAINTS, "promote"), (1.5 * BASE, 2 * COMPLAINTS, "roll back")],
+)
+def test_thousands_at_once_are_judged_as_one_is(sale: float, complaint: float, action: str) -> None:
+    """The simulated trials' gate, in arrays, against the functions that judge a real one, at ten looks."""
+    looks = paths(1, 3, sale, complaint)[:, 39::40]
+    promoted, rolled_back = gate(looks)
+    assert (promoted[0], rolled_back[0]) == (action == "promote", action == "roll back")
+    decisive = (a for a in (verdict(counts) for counts in looks[0]) if a != "wait")
+    assert next(decisive, "wait") == action
+
+
+def verdict(counts: np.ndarray) -> str:
+    """Of a trial row by row: sales and complaints of either, and nothing."""
+    event = np.repeat(np.arange(5), counts)
+    trial = Trial((event == 0) | (event == 2), 0.5)  # whose the decisions without an event were changes nothing
+    sold, angry = difference(trial, (event < 2).astype(float), 1.0), (event == 2) | (event == 3)
+    return judge(sold, [harmless("complaints", trial, angry, LIMIT)]).action
 
 
 @pytest.mark.long
 def test_two_thousand_simulated_trials_with_a_look_after_every_thousand_decisions() -> None:
     false = outcome(2_000, BASE, COMPLAINTS)[0]
-    power = outcome(2_000, 1.1 * BASE, COMPLAINTS, seed=10_000)[0]
-    promoted = outcome(2_000, 1.1 * BASE, 2 * COMPLAINTS, seed=20_000)[0]
+    power = outcome(2_000, LIFTED, COMPLAINTS, seed=10_000)[0]
+    promoted = outcome(2_000, LIFTED, 2 * COMPLAINTS, seed=20_000)[0]
     assert false <= 0.05
     assert power >= 0.9
     assert promoted == 0.0
@@ -74,18 +63,7 @@ def test_two_thousand_simulated_trials_with_a_look_after_every_thousand_decision
 
 @pytest.mark.long
 def test_two_thousand_simulated_trials_with_a_look_after_every_decision() -> None:
-    """Without a sale the capital stands still, so looking after every sale is looking after every decision."""
-
-    def ever(n: int, sale: float, seed: int) -> float:
-        rng, hits = np.random.default_rng(seed), 0
-        for _ in range(n):
-            sales = rng.binomial(2 * PER_ARM, (sale + BASE) / 2)
-            mine = np.cumsum(rng.random(sales) < sale / (sale + BASE))
-            counts = np.stack([mine, np.arange(1, sales + 1) - mine], axis=1).astype(float)
-            hits += bool((log_evidence(counts, TERMS[:2], 0.0, 4.0) >= -np.log(ALPHA)).any())
-        return hits / n
-
-    false, power = ever(2_000, BASE, 0), ever(2_000, 1.1 * BASE, 1)
+    false, power = ever(2_000, BASE, 0), ever(2_000, LIFTED, 1)
     assert false <= 0.05
     assert power >= 0.9
 

@@ -10,6 +10,7 @@ from decisioning.exploration import HOPEFUL
 from training.frame import Bools, Floats, Ints, TrainingSet
 from training.model import PropensityModel, raised
 from training.propensity import Recipe, fit
+from training.simulator.delays import AT_ONCE, Delays
 from training.trees import Growth
 
 _FIRST_REFIT_PER_ACTION = 5
@@ -18,10 +19,10 @@ _REFIT_EVERY = 4_000
 
 
 class Policy(Protocol):
-    """Who decides: fitted again now and then on all decisions so far."""
+    """Who decides: fitted again now and then on all decisions so far whose window has closed."""
 
     def odds(self, seen: TrainingSet, x: Floats, exists: Bools) -> Floats:
-        """Choice probabilities (n, k) for the next customers (n, f), 0 for actions that do not exist yet (n, k)."""
+        """Choice probabilities (n, k) for the next customers (n, f), 0 for what does not exist or is gated (n, k)."""
         ...
 
 
@@ -70,21 +71,24 @@ def refit_times(n: int, n_actions: int) -> list[int]:
     return times
 
 
-def run(x: Floats, p: Floats, uniform: Floats, policy: Policy, seed: int = 0) -> tuple[Ints, Floats]:
+def run(
+    x: Floats, p: Floats, uniform: Floats, policy: Policy, seed: int = 0, delays: Delays = AT_ONCE
+) -> tuple[Ints, Floats]:
     """The action chosen for each customer of a world, and its probability, both (n,).
 
-    Features x (n, f), truth p (n, k), one uniform each (n,). The policy sees x, and of p only which actions exist and
-    whether its own choice was rewarded.
+    Features x (n, f), truth p (n, k), one uniform each (n,). The policy sees x, of p only which actions exist and are
+    permitted, and whether its own choices were rewarded once their windows have closed.
     """
     rng = np.random.default_rng([seed, 7])
     n, n_actions = p.shape
-    chosen, probability = np.zeros(n, dtype=np.int64), np.ones(n)
+    chosen, probability, in_time = np.zeros(n, dtype=np.int64), np.ones(n), delays.in_time(n)
     for start, end in pairwise([0, *refit_times(n, n_actions), n]):
         rows = slice(start, end)
         exists = ~np.isnan(p[rows])
-        rewarded = uniform[:start] < p[np.arange(start), chosen[:start]]
+        closed = delays.closed(start)
+        rewarded = in_time[:closed] & (uniform[:closed] < p[np.arange(closed), chosen[:closed]])
         seen = log_of(x, chosen, probability, rewarded, n_actions)
-        odds = policy.odds(seen, x[rows], exists) if start else even(exists)
+        odds = policy.odds(seen, x[rows], exists) if closed else even(exists)
         chosen[rows] = _draw(odds, rng)
         probability[rows] = odds[np.arange(end - start), chosen[rows]]
     return chosen, probability

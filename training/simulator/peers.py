@@ -42,7 +42,7 @@ class OneLightGBM:
 
 @dataclass(slots=True)
 class LinUCB:
-    """Disjoint LinUCB (Li, Chu, Langford and Schapire 2010), learning from every decision at once."""
+    """Disjoint LinUCB (Li, Chu, Langford and Schapire 2010), learning from each outcome as it is told."""
 
     n_features: int
     n_actions: int
@@ -71,8 +71,13 @@ class LinUCB:
 
 
 def best_fixed(p: Floats) -> Ints:
-    """The one action (n,) that is best on average, by the truth (n, k), among those that exist from the start."""
-    return np.full(len(p), int(np.argmax(np.where(np.isnan(p[0]), -np.inf, np.nanmean(p, axis=0)))), dtype=np.int64)
+    """The action (n,) that is best on average by the truth (n, k); where it is stopped, the next best that is not.
+
+    One that nobody of the first half could get counts as last.
+    """
+    late = np.isnan(p[: len(p) // 2]).all(axis=0)
+    order = np.argsort(np.where(late, np.inf, -np.nanmean(p, axis=0)), kind="stable")
+    return np.asarray(order[(~np.isnan(p[:, order])).argmax(axis=1)], dtype=np.int64)
 
 
 def _with(x: Floats, action: Ints) -> Floats:

@@ -2,6 +2,7 @@
 
 x, p = world("thresholds", seed=0)               # (100000, 12), (100000, 20)
 rewarded = draws(seed=0)[t] < p[t, action]       # one uniform per decision, the same for every learner
+p = gated(x, p, stopped=1 / 3, seed=0)           # NaN also where a gate stops an action for a customer
 """
 
 from dataclasses import dataclass
@@ -9,12 +10,15 @@ from typing import Literal
 
 import numpy as np
 
+from decisioning.errors import Refused
 from training.frame import Floats, Ints
 
 Kind = Literal["linear", "thresholds", "mixed", "drift", "new_action"]
 KINDS: tuple[Kind, ...] = ("linear", "thresholds", "mixed", "drift", "new_action")
 N_FEATURES = 12
 _HIGHEST = 0.6
+_UNTOLD = 0.5
+"""Weight of what no feature tells in whom a gate stops, as consent and caps; the rule's feature has 1."""
 
 
 def world(kind: Kind, seed: int, n: int = 100_000, n_actions: int = 20) -> tuple[Floats, Floats]:
@@ -42,11 +46,29 @@ def draws(seed: int, n: int = 100_000) -> Floats:
     return np.random.default_rng([seed, 99]).random(n)
 
 
+def gated(x: Floats, p: Floats, stopped: float, seed: int) -> Floats:
+    """The truth (n, k), NaN also for the share `stopped` of each action's customers whom a gate of its own stops.
+
+    A gate is a threshold on one of the features (n, f), blurred. Everybody keeps the action nearest to permitted.
+    """
+    rng = np.random.default_rng([seed, 97])
+    rule, sign = rng.integers(0, x.shape[1], p.shape[1]), rng.choice([-1.0, 1.0], p.shape[1])
+    against = sign * x[:, rule] + _UNTOLD * rng.normal(size=p.shape)
+    closed = against > np.quantile(against, 1.0 - stopped, axis=0)
+    closed[np.arange(len(p)), np.where(np.isnan(p), np.inf, against).argmin(axis=1)] = False
+    return np.where(closed, np.nan, p)
+
+
 def lost_share(p: Floats, chosen: Ints, start: int) -> float:
-    """(oracle - chosen) / (oracle - random) from decision `start` on, for choices (n,) over truth (n, k)."""
+    """(oracle - chosen) / (oracle - random) from decision `start` on, for choices (n,) over truth (n, k).
+
+    Oracle and chance take only what exists and is permitted; Refused where a choice is neither.
+    """
     late = p[start:]
     oracle, random = float(np.nanmax(late, axis=1).mean()), float(np.nanmean(late, axis=1).mean())
     got = float(late[np.arange(len(late)), chosen[start:]].mean())
+    if np.isnan(got):
+        raise Refused("a choice does not exist or is stopped by a gate: draw only where the truth is not NaN")
     return (oracle - got) / (oracle - random)
 
 

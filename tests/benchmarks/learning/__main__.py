@@ -17,20 +17,26 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.benchmarks.learning.calibrating import CALIBRATION
+from tests.benchmarks.learning.delayed import DELAYED
 from tests.benchmarks.learning.estimating import ESTIMATORS
 from tests.benchmarks.learning.hillstrom import HILLSTROM
 from tests.benchmarks.learning.keel import KEEL
 from tests.benchmarks.learning.million import MILLION
+from tests.benchmarks.learning.obd import OBD
 from tests.benchmarks.learning.parts import Figures, Line, Part, Run, carried_out
+from tests.benchmarks.learning.promoting import PROMOTION
 from tests.benchmarks.learning.recorded import RECORDED
 from tests.benchmarks.learning.worlds import CHANGES, WORLDS
 
 PARTS: dict[str, Part] = {
     "worlds": WORLDS,
     "changes": CHANGES,
+    "delayed": DELAYED,
     "keel": KEEL,
     "recorded": RECORDED,
     "estimators": ESTIMATORS,
+    "obd": OBD,
+    "promotion": PROMOTION,
     "calibration": CALIBRATION,
     "hillstrom": HILLSTROM,
     "million": MILLION,

@@ -4,15 +4,13 @@ Both halves of the 64,000 customers are judged by models of the other half. Valu
 ways to halve are averaged, values and ends of intervals alike, as all six are of the same customers.
 """
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from statistics import mean
 
 import numpy as np
 
 from tests.benchmarks.learning.parts import Figures, Line, Part, Run
-from tests.training.conftest import ROOT, read_hillstrom
+from tests.training.conftest import beside, read_hillstrom
 from training.evaluation.policies import Question, Reward
 from training.evaluation.ranking import PLAIN, UPLIFT, Rankings, rankings, side_by_side
 from training.frame import Floats
@@ -23,7 +21,7 @@ SEEDS = range(6)
 NOTHING = "No E-Mail"
 RATES = {"always Mens E-Mail": 0.1828, "always Womens E-Mail": 0.1514, "always No E-Mail": 0.1062}
 """Of visits; published, and reached exactly by the raw means."""
-PATH = Path(os.environ.get("BRAIN_DATA", ROOT.parent / "shared")) / "data" / "hillstrom" / "hillstrom.csv"
+PATH = beside("data/hillstrom/hillstrom.csv")
 UNITS: dict[Reward, str] = {"outcome": "visits per customer", "value_eur": "dollars per customer"}
 
 

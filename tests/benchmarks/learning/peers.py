@@ -1,5 +1,10 @@
-"""Everyone who plays the worlds, by name, each on the same customers and the same draws."""
+"""Everyone who plays the worlds, by name, each on the same customers, the same draws and the same delays.
 
+Who learns live is told of a decision when its window closes, in the order of the decisions, as those who are fitted
+again see it from then on.
+"""
+
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 
@@ -9,20 +14,21 @@ from vowpalwabbit import Workspace
 from training.frame import Bools, Floats, Ints
 from training.simulator import peers
 from training.simulator.bandit import Learner, Policy, run
+from training.simulator.delays import AT_ONCE, Delays
 
-Player = Callable[[Floats, Floats, Floats, int], Ints]
-"""Features (n, f), truth (n, k), draws (n,) and a seed -> choices (n,)."""
+Player = Callable[..., Ints]
+"""Features (n, f), truth (n, k), draws (n,), a seed and, where outcomes come late, delays -> choices (n,)."""
 OURS = "ours"
 
 
 class VowpalWabbit:
-    """Vowpal Wabbit's contextual bandit with action-dependent features, crossed, learning from every decision."""
+    """Vowpal Wabbit's contextual bandit with action-dependent features, crossed, learning outcome by outcome."""
 
     def __init__(self, exploration: str, n_actions: int, seed: int) -> None:
         self._vw = Workspace(f"--cb_explore_adf {exploration} -q xa --quiet --random_seed {seed}")
         self._actions = [f"|a a{a}" for a in range(n_actions)]
         self._rng = np.random.default_rng([seed, 8])
-        self._told: tuple[str, float, list[int]] = ("", 1.0, [])
+        self._untold: deque[tuple[str, float, list[int]]] = deque()
 
     def choose(self, x: Floats, exists: Bools) -> int:
         """An action drawn by Vowpal Wabbit's own probabilities."""
@@ -30,12 +36,12 @@ class VowpalWabbit:
         open_to = np.flatnonzero(exists).tolist()
         odds = np.array(self._vw.predict("\n".join([shared, *(self._actions[a] for a in open_to)])))
         at = int(self._rng.choice(len(open_to), p=odds / odds.sum()))
-        self._told = shared, float(odds[at]), open_to
+        self._untold.append((shared, float(odds[at]), open_to))
         return int(open_to[at])
 
     def learn(self, x: Floats, action: int, rewarded: bool) -> None:
-        """Takes in what came of the last choice."""
-        shared, probability, open_to = self._told
+        """Takes in what came of the earliest choice of which nothing was told yet."""
+        shared, probability, open_to = self._untold.popleft()
         lines = [shared]
         for a in open_to:
             label = f"0:{-float(rewarded)}:{probability:.6f} " if a == action else ""
@@ -43,33 +49,40 @@ class VowpalWabbit:
         self._vw.learn("\n".join(lines))
 
 
-def policy(made: Policy, x: Floats, p: Floats, uniform: Floats, seed: int) -> Ints:
+def policy(made: Policy, x: Floats, p: Floats, uniform: Floats, seed: int, delays: Delays = AT_ONCE) -> Ints:
     """One that is fitted again now and then."""
-    return run(x, p, uniform, made, seed)[0]
+    return run(x, p, uniform, made, seed, delays)[0]
 
 
-def live(x: Floats, p: Floats, uniform: Floats, player: "VowpalWabbit | peers.LinUCB") -> Ints:
-    """One that learns from every decision at once."""
-    chosen, exists = np.zeros(len(x), dtype=np.int64), ~np.isnan(p)
+def live(
+    x: Floats, p: Floats, uniform: Floats, player: "VowpalWabbit | peers.LinUCB", delays: Delays = AT_ONCE
+) -> Ints:
+    """One that learns from every decision as soon as its window closes."""
+    chosen, exists, in_time = np.zeros(len(x), dtype=np.int64), ~np.isnan(p), delays.in_time(len(x))
     for t in range(len(x)):
-        a = player.choose(x[t], exists[t])
-        player.learn(x[t], a, bool(uniform[t] < p[t, a]))
-        chosen[t] = a
+        chosen[t] = player.choose(x[t], exists[t])
+        if delays.closed(t + 1):
+            told = t - delays.window
+            player.learn(x[told], chosen[told], bool(in_time[told] and uniform[told] < p[told, chosen[told]]))
     return chosen
 
 
-def _vw(exploration: str, x: Floats, p: Floats, uniform: Floats, seed: int) -> Ints:
-    return live(x, p, uniform, VowpalWabbit(exploration, p.shape[1], seed))
+def _vw(exploration: str, x: Floats, p: Floats, uniform: Floats, seed: int, delays: Delays = AT_ONCE) -> Ints:
+    return live(x, p, uniform, VowpalWabbit(exploration, p.shape[1], seed), delays)
 
 
-def _linucb(x: Floats, p: Floats, uniform: Floats, seed: int) -> Ints:
-    return live(x, p, uniform, peers.LinUCB(x.shape[1], p.shape[1]))
+def _linucb(x: Floats, p: Floats, uniform: Floats, seed: int, delays: Delays = AT_ONCE) -> Ints:
+    return live(x, p, uniform, peers.LinUCB(x.shape[1], p.shape[1]), delays)
+
+
+def _best_fixed(x: Floats, p: Floats, uniform: Floats, seed: int, delays: Delays = AT_ONCE) -> Ints:
+    return peers.best_fixed(p)
 
 
 PLAYERS: dict[str, Player] = {
     OURS: partial(policy, Learner()),
     "random": partial(policy, peers.Random()),
-    "best fixed": lambda x, p, uniform, seed: peers.best_fixed(p),
+    "best fixed": _best_fixed,
     "greedy LightGBM": partial(policy, peers.OneLightGBM()),
     "epsilon-greedy LightGBM": partial(policy, peers.OneLightGBM(0.05)),
     "LinUCB": _linucb,
