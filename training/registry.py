@@ -90,10 +90,7 @@ _TABLE = _Flavour(
     "training.pyfunc",
     (),
     (
-        *(
-            f"training/{m}.py"
-            for m in ("__init__", "pyfunc", "model", "files", "frame")
-        ),
+        *(f"training/{m}.py" for m in ("__init__", "pyfunc", "model", "files", "frame")),
         *(f"training/{m}.py" for m in ("design", "effects", "forest", "calibration", "logistic")),
         *(f"decisioning/{m}.py" for m in ("__init__", "errors")),
     ),

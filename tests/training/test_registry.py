@@ -127,6 +127,7 @@ def test_a_version_serves_and_replays_without_mlflow(data, tmp_path, models):
         "import sys; sys.modules['mlflow'] = None\n"
         "from pathlib import Path; from training.registry import Registry\n"
         f"registry = Registry(Path({str(data)!r}))\n"
+        f"registry.lineup({NAME!r}); assert 'lightgbm' not in sys.modules\n"
         f"print(registry.load({NAME!r}, 1).content_hash, registry.versions({NAME!r}), registry.lineup({NAME!r}))"
     )
     root = Path(__file__).resolve().parents[2]
