@@ -124,7 +124,7 @@ def test_a_trial_that_was_begun_by_hand_is_looked_at_without_a_schedule(client: 
 
 def test_harm_ends_a_trial_and_running_replicas_take_it_up(client: Client) -> None:
     trial(client, 0.5)
-    opt_outs(client, 22)
+    opt_outs(client, 20)
     said = CliRunner().invoke(
         brain.main, ["trial", "--guard", "--json", "--workspace", str(client.brain.workspace.root)]
     )

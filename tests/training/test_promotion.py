@@ -151,6 +151,19 @@ def test_harm_shows_before_windows_close_and_its_absence_only_afterwards() -> No
     assert harmless("complaints", trial, nobody, LIMIT, closed=everybody).state == "kept"
 
 
+def test_harm_that_is_looked_at_as_it_comes_is_not_found_by_chance() -> None:
+    """400 trials of equal models in which complaints come days after decisions, with a look after every complaint."""
+    breached = 0
+    for seed in range(400):
+        rng = np.random.default_rng(seed)
+        decided = np.cumsum(rng.exponential(1.0, 3_000))
+        came = np.where(rng.random(3_000) < 0.05, decided + rng.exponential(1_000.0, 3_000), np.inf)
+        mine = (rng.random(3_000) < 0.5)[np.argsort(came)][: int(np.isfinite(came).sum())]
+        counts = np.stack([mine.cumsum(), (~mine).cumsum()], axis=1).astype(float)
+        breached += bool((log_evidence(counts, TERMS[:2], 0.0, 4.0) >= -np.log(GUARD_ALPHA)).any())
+    assert breached <= 8
+
+
 def test_groups_that_are_looked_at_all_the_time_are_no_sooner_found_unfair_by_chance() -> None:
     """At the very limit of what is fair, with a look after every 100 decisions of each group."""
     found = {True: 0, False: 0}

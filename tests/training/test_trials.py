@@ -146,7 +146,7 @@ def test_the_guard_rolls_back_long_before_windows_close_and_says_why(
     ledger: Ledger, registry: Registry, tmp_path: Path
 ) -> None:
     shop = Shop(tmp_path, ledger, RELEASE, None, on_trial(registry), SECRET)  # type: ignore[arg-type]
-    serve(ledger, 400, (0.05, 0.05), complaints=(0.0, 0.15))
+    serve(ledger, 200, (0.05, 0.05), complaints=(0.0, 0.3))
     told = guard(shop, THEN_US + 2 * DAY_US)
     assert (told["did"], told["why"]) == ("rolled back: the champion decides alone", "breached: complaints")
     assert registry.lineup("propensity") == Lineup(1, None)
@@ -163,7 +163,7 @@ def test_the_guard_neither_promotes_nor_ends_what_does_no_harm(
     models = on_trial(registry)
     before = models.lineup("propensity")
     shop = Shop(tmp_path, ledger, RELEASE, None, models, SECRET)  # type: ignore[arg-type]
-    serve(ledger, 400, (0.05, 0.5))
+    serve(ledger, 250, (0.05, 0.6))
     told = guard(shop, NOW_US)
     assert (told["did"], told["why"]) == ("nothing", "it earns more than the champion, and no guardrail is breached")
     assert models.lineup("propensity") == before
@@ -180,7 +180,7 @@ def test_a_trial_that_was_begun_meanwhile_is_not_ended(registry: Registry) -> No
 def test_before_it_made_a_decision_the_champions_groups_are_not_held_against_it(
     ledger: Ledger, registry: Registry, tmp_path: Path
 ) -> None:
-    serve(ledger, 300, (0.1, 0.1), left_out="f", shadow=True)
+    serve(ledger, 250, (0.1, 0.1), left_out="f", shadow=True)
     begin(on_trial(registry), 2, 0.5, NOW_US)
     action, guards, _ = judged(tmp_path, ledger, registry)
     assert (action, [g for g in guards if g.startswith("fairness")]) == ("wait", [])
