@@ -1,5 +1,7 @@
 """Learning beside a server: a step when one is due, one at a time, and it ends with its run."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,15 @@ def test_a_step_is_taken_when_it_is_due_one_at_a_time(tmp_path: Path) -> None:
     first.wait(5)
     learning.look()
     assert learning.retrain.running is first, "the next one is due two hours after the last began"
+
+
+def test_who_watches_has_nothing_that_takes_seconds_to_import() -> None:
+    code = "import sys, serving.lifecycle.supervisor; print({'ray', 'mlflow', 'lightgbm', 'pandas'} & set(sys.modules))"
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == "set()"
 
 
 @pytest.mark.long
