@@ -136,12 +136,15 @@ def card(workspace: Workspace, action: str | None, version: int | None) -> Resul
 @click.argument("version", type=int, required=False)
 @click.option("--share", type=float, help="Of decisions that it makes; 0 keeps it in shadow.")
 @click.option("--end", is_flag=True, help="The champion decides alone again.")
-def trial(workspace: Workspace, version: int | None, share: float | None, end: bool) -> Result:
+@click.option("--guard", is_flag=True, help="End it if it does harm, else change nothing; `brain serve` does so.")
+def trial(workspace: Workspace, version: int | None, share: float | None, end: bool, guard: bool) -> Result:
     """Try a challenger beside the champion, in running servers too; without options, what the trial shows so far."""
     from features.ledger import now_us
-    from training import trials
+    from training import retrain, trials
 
     with _shop(workspace) as shop:
+        if guard:
+            return retrain.guard(shop, now_us())
         if end:
             shop.registry.set_trial("propensity", None)
             return {"stage": "ended"}

@@ -142,7 +142,7 @@ def _before(served: list[str]) -> str:
 def _scorer(workspace: Workspace, compiled: Release) -> tuple[Scorer, str]:
     if not workspace.mlflow_file.exists():
         return prior_scorer(compiled), PRIOR
-    from training.registry import Registry  # noqa: PLC0415  LightGBM with it: only where there is a model
+    from training.registry import Registry  # noqa: PLC0415 - only where there is a model
 
     registry = Registry(workspace.data)
     version = registry.aliased("propensity", "champion")

@@ -76,12 +76,14 @@ class Retrain(Strict):
     """How often `brain serve` learns; `every_h` null leaves it to whoever runs `brain retrain`.
 
     `promote: rule` lets a challenger decide `share` of decisions, and then serve, once it is shown to be better and to
-    do no harm; `ask` says that it is. What does harm is rolled back either way.
+    do no harm; `ask` says that it is. What does harm is rolled back either way, and whoever began its trial: that is
+    looked at every `guard_every_min`.
     """
 
     every_h: Annotated[float, Field(ge=0.1, le=24 * 365)] | None = None
     promote: Literal["ask", "rule"] = "ask"
     share: Annotated[float, Field(gt=0, le=0.9)] = 0.5
+    guard_every_min: Annotated[float, Field(ge=1, le=24 * 60)] = 10.0
 
 
 class Settings(Strict):

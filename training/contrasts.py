@@ -4,8 +4,8 @@ A row is the first slot of a placement that something commercial was shown in, o
 was shown there, and of every other one that could have been and was shown nowhere in that decision. An outcome counts
 whoever it is credited to and whether or not it names an offer: what comes by itself and what comes of a later offer are
 what not showing it now leads to. So every pick counts, delivered or not. The probability is that of the choice. A
-campaign with a control group tells of each action against the group alone. A holdout is left out: its records do not
-say who would have passed; `training.lift` has its effect.
+campaign with a control group tells of each action against the group alone. A holdout is left out: it
+is offered nothing later either, so it tells of never offering; `training.lift` has that effect.
 """
 
 from collections.abc import Mapping

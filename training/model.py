@@ -5,7 +5,6 @@ All sums run over the features in one fixed order per row, and `exp` one number 
 bits whoever else is scored beside it, in a row or in a column.
 """
 
-import hashlib
 import io
 import json
 import math
@@ -21,6 +20,7 @@ from decisioning.errors import Refused
 from training.calibration import Calibration
 from training.design import Design
 from training.effects import Effects
+from training.files import hash_files, read_files
 from training.forest import Forest, Forests
 from training.frame import Floats, Ints, Terms
 
@@ -377,20 +377,6 @@ def raised(propensity: Floats, by: Floats) -> Floats:
 
 def _under(folder: str, files: Mapping[str, bytes]) -> dict[str, bytes]:
     return {name.removeprefix(folder): data for name, data in files.items() if name.startswith(folder)}
-
-
-def read_files(directory: Path) -> dict[str, bytes]:
-    """Relative path -> bytes of every file beneath a directory."""
-    return {p.relative_to(directory).as_posix(): p.read_bytes() for p in sorted(directory.rglob("*")) if p.is_file()}
-
-
-def hash_files(files: dict[str, bytes]) -> str:
-    """sha256 (hex) over sorted names and bytes."""
-    state = hashlib.sha256()
-    for name in sorted(files):
-        state.update(f"{len(name)}:{name}:{len(files[name])}:".encode())
-        state.update(files[name])
-    return state.hexdigest()
 
 
 def _probability(logit: Floats) -> Floats:

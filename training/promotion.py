@@ -3,7 +3,8 @@
 Each decision of a trial is the challenger's with a known probability, so that the reward, weighted by it, is on average
 the difference between the two models whatever else changes over time. Evidence against "no better" is the capital of
 bets on that, whose odds were fair if it were true: it ever reaches 1 / alpha with probability alpha at most (Ville
-1939). Bets are a mixture of fixed fractions, so the capital needs counts alone and no order.
+1939), so looking every few minutes costs no more errors than looking once. Bets are a mixture of fixed fractions, so
+the capital needs counts alone and no order.
 
 Waudby-Smith and Ramdas, Estimating means of bounded random variables by betting, JRSS B 86 (2024); Howard, Ramdas,
 McAuliffe and Sekhon, Time-uniform, nonparametric, nonasymptotic confidence sequences, Annals of Statistics 49 (2021).
@@ -33,6 +34,8 @@ _FRACTIONS = np.array([0.9, *(0.5 ** np.arange(1, 9))])
 _WIDEST = 2.0
 """Rewards lie in [-1, 1], so no difference is larger."""
 _STEPS = 50
+_FIRST_TOLD = 10.0
+"""1 / variance of a log ratio at about which an interval that holds at all times gives away least."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,17 +117,24 @@ def _limit(terms: Floats, counts: Floats, largest: float, alpha: float) -> float
     return low
 
 
-def harmless(name: str, trial: Trial, event: Bools, limit: float) -> Guard:
+def harmless(name: str, trial: Trial, event: Bools, limit: float, closed: Bools | None = None) -> Guard:
     """Kept once it is shown that the challenger brings less than `limit` more of an event (n,) per decision.
 
-    Breached as soon as it is shown to bring more, and seems to bring more than the limit.
+    Breached as soon as it is shown to bring more, and seems to bring more than the limit: by now, without waiting for
+    windows to close. If both did the same, whatever came by now would be the challenger's with the probability of its
+    share, so these bets are fair too. Sooner counts as more.
+
+    :param closed: (n,) decisions of which nothing can come any more, by default all; only these show that it is kept
     """
+    by_now = difference(trial, event.astype(np.float64), 1.0, GUARD_ALPHA)
+    if by_now.low > 0.0 and by_now.value > limit:
+        return Guard(name, by_now.value, by_now.low, by_now.high, limit, "breached")
+    if closed is not None:
+        trial, event = Trial(trial.challenger[closed], trial.share), event[closed]
     extra = difference(trial, event.astype(np.float64), 1.0, GUARD_ALPHA)
     terms, counts = trial.terms(event.astype(np.float64))
     shown = log_evidence(counts, -terms, -limit, trial.largest) >= -np.log(GUARD_ALPHA)
-    breached = extra.low > 0.0 and extra.value > limit
-    state: State = "breached" if breached else "kept" if shown else "open"
-    return Guard(name, extra.value, extra.low, extra.high, limit, state)
+    return Guard(name, extra.value, extra.low, extra.high, limit, "kept" if shown else "open")
 
 
 def calibrated(trial: Trial, label: Bools, predicted: Floats) -> Guard:
@@ -148,16 +158,18 @@ def _ratio_limit(came: Floats, said: Floats, *, upper: bool) -> float:
     return float(2.0 ** (high if upper else low))
 
 
-def fair(name: str, hits: Mapping[str, int], rows: Mapping[str, int]) -> list[Guard]:
+def fair(name: str, hits: Mapping[str, int], rows: Mapping[str, int], *, always: bool = False) -> list[Guard]:
     """Each group's rate as a share of everybody else's; breached where its interval lies outside `FAIR`.
 
     Katz, Baptista, Azen and Pike, Obtaining confidence intervals for the risk ratio in cohort studies, Biometrics 34
     (1978); 99% over all groups together (Bonferroni).
+
+    :param always: and over all the times that one looks
     """
     found = []
     for group in sorted(rows):
         others, others_hits = sum(rows.values()) - rows[group], sum(hits.values()) - hits[group]
-        ratio = risk_ratio(hits[group], rows[group], others_hits, others, GUARD_ALPHA / len(rows))
+        ratio = risk_ratio(hits[group], rows[group], others_hits, others, GUARD_ALPHA / len(rows), always=always)
         if ratio is not None:
             breached = ratio.low > FAIR[1] or ratio.high < FAIR[0]
             state: State = "breached" if breached else "kept"
@@ -165,15 +177,26 @@ def fair(name: str, hits: Mapping[str, int], rows: Mapping[str, int]) -> list[Gu
     return found
 
 
-def risk_ratio(hits: int, rows: int, other_hits: int, other_rows: int, alpha: float) -> Interval | None:
+def risk_ratio(
+    hits: int, rows: int, other_hits: int, other_rows: int, alpha: float, *, always: bool = False
+) -> Interval | None:
     """One rate per another with its interval; None where one of them cannot be told. Half an event is added to each,
-    so that no event at all is no certainty."""
+    so that no event at all is no certainty.
+
+    :param always: right at all times with probability 1 - alpha, not only when looked at once
+    """
     if not rows or not other_rows:
         return None
     a, b = (hits + 0.5) / (rows + 0.5), (other_hits + 0.5) / (other_rows + 0.5)
     error = (1 / (hits + 0.5) - 1 / (rows + 0.5) + 1 / (other_hits + 0.5) - 1 / (other_rows + 0.5)) ** 0.5
-    z = NormalDist().inv_cdf(1.0 - alpha / 2.0)
+    z = _at_all_times(error**2, alpha) if always else NormalDist().inv_cdf(1.0 - alpha / 2.0)
     return Interval(a / b, float(a / b * np.exp(-z * error)), float(a / b * np.exp(z * error)))
+
+
+def _at_all_times(variance: float, alpha: float) -> float:
+    """How many standard errors to either side hold at all times, of an estimate of this variance (Robbins 1970)."""
+    gained = 1.0 / (_FIRST_TOLD * max(variance, 1e-12))  # it is 0 where nobody of either was left out
+    return float(np.sqrt((1.0 + 1.0 / gained) * (np.log1p(gained) - 2.0 * np.log(alpha))))
 
 
 def fast(challenger_ms: float, champion_ms: float, limit: float = 2.0) -> Guard:

@@ -2,7 +2,7 @@
 
 MLflow keeps what people look at: runs, metrics, plots, versions, aliases. What serves and what replays is the sealed
 copy, `models/<sha256>/`, read-only and named by its content; `models/<name>@<version>` says which one a version is, so
-neither needs MLflow to be there, nor its two seconds of import.
+neither needs MLflow to be there, nor its two seconds of import. Nor does who only asks who serves wait for LightGBM.
 """
 
 import fcntl
@@ -20,11 +20,14 @@ from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version as installed
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from decisioning.errors import NotFound, Refused, Unavailable
 from features.messages.trained import KIND, SentimentModel
-from training.model import PropensityModel, hash_files, read_files
+from training.files import hash_files, read_files
+
+if TYPE_CHECKING:
+    from training.model import PropensityModel
 
 Alias = Literal["champion", "challenger"]
 _ROOT = Path(__file__).resolve().parent.parent
@@ -87,10 +90,8 @@ _TABLE = _Flavour(
     "training.pyfunc",
     (),
     (
-        *(
-            f"training/{m}.py"
-            for m in ("__init__", "pyfunc", "model", "design", "effects", "forest", "calibration", "logistic", "frame")
-        ),
+        *(f"training/{m}.py" for m in ("__init__", "pyfunc", "model", "files", "frame")),
+        *(f"training/{m}.py" for m in ("design", "effects", "forest", "calibration", "logistic")),
         *(f"decisioning/{m}.py" for m in ("__init__", "errors")),
     ),
     ("lightgbm", "numpy", "pandas", "pydantic", "pyyaml"),
@@ -222,8 +223,10 @@ class Registry:
             raise NotFound("model", f"there is no {name}@{version}")
         return self._models / pointer.read_text().strip()
 
-    def load(self, name: str, version: int) -> PropensityModel:
+    def load(self, name: str, version: int) -> "PropensityModel":
         """A version from its sealed copy, refused where its bytes are not what was sealed."""
+        from training.model import PropensityModel  # noqa: PLC0415 - LightGBM with it, which takes seconds
+
         directory = self.sealed(name, version)
         return PropensityModel.load(directory, expected_hash=directory.name)
 
@@ -254,9 +257,13 @@ class Registry:
     def delete(self, name: str, version: int, referenced: Callable[[str], bool]) -> None:
         """Forgets a version and, unless another has the same bytes, its sealed copy.
 
-        Refused while `referenced("<name>@<version>")`: a decision that names a model must stay recomputable.
+        Refused for who serves, is on trial or could be next, and while `referenced("<name>@<version>")`: a decision
+        that names a model must stay recomputable.
         """
         directory = self.sealed(name, version)
+        needed = self._needed(name, version)
+        if needed:
+            raise Refused(f"{name}@{version} cannot be deleted: {needed}")
         if referenced(f"{name}@{version}"):
             raise Refused(f"{name}@{version} cannot be deleted: decisions name it and must stay recomputable")
         self._client().delete_model_version(name, str(version))
@@ -266,6 +273,17 @@ class Registry:
             for path in (directory, *(p for p in directory.rglob("*") if p.is_dir())):
                 path.chmod(stat.S_IRWXU)
             shutil.rmtree(directory)
+
+    def _needed(self, name: str, version: int) -> str:
+        """What a version is there for although no decision may name it yet, and what to do first; else empty."""
+        lineup = self.lineup(name)
+        if version == lineup.champion:
+            return "it is the champion; promote another first"
+        if lineup.trial is not None and version == lineup.trial.version:
+            return "it is on trial; end that first (brain trial --end)"
+        if version == self.aliased(name, "challenger"):
+            return "it is the challenger; train or try another first"
+        return ""
 
     def _seal(self, files: dict[str, bytes]) -> str:
         """Written under another name and renamed, so that a half-written copy is never found by its hash."""
@@ -331,6 +349,8 @@ def _flavour(files: Mapping[str, bytes]) -> _Flavour:
     if json.loads(files.get("model.json", b"{}")).get("kind") == SENTIMENT:
         SentimentModel.from_files(files)
         return _TEXT
+    from training.model import PropensityModel  # noqa: PLC0415 - LightGBM with it, which takes seconds
+
     model = PropensityModel.from_files(files)
     columns = [("double", feature, False) for feature in model.feature_names]
     if len(model.actions) > 1:

@@ -5,15 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from decisioning.decision import iso
 from decisioning.errors import Refused
 from decisioning.release import Release
 from features.decisions.log import LOG, DecisionLog, Progress
 from features.ledger import Ledger
 from training.promotion import Verdict
 from training.propensity import Recipe
-from training.registry import Registry
+from training.registry import Registry, Trial
 from training.reporting import Result
-from training.trials import assess, begin, promote, stage_of
+from training.trials import assess, begin, promote, roll_back, stage_of
 from training.workflow import PROPENSITY, evaluate, train
 
 if TYPE_CHECKING:  # Feast takes seconds to import
@@ -56,10 +57,27 @@ def retrain(
     :raises Refused: too little to learn from
     """
     shop.log.update(shop.ledger, shop.release, now_us, progress)
-    if shop.registry.lineup(PROPENSITY).trial is None:
+    trial = shop.registry.lineup(PROPENSITY).trial
+    if trial is None:
         return _learned(shop, now_us, recipe, progress)
     verdict, told = assess(shop.log, shop.registry, shop.release, now_us)
-    return {**told, "verdict": verdict.action, "why": verdict.why, "did": _did(shop, verdict, now_us, rule, share)}
+    did = _did(shop, trial, verdict, now_us, rule, share)
+    return {**told, "verdict": verdict.action, "why": verdict.why, "did": did}
+
+
+def guard(shop: Shop, now_us: int) -> Result:
+    """Exports what the ledger has had since, and rolls back what is on trial if that does harm; never anything else.
+
+    May be called as often as one likes: each guardrail's evidence holds however often one looks.
+    """
+    trial = shop.registry.lineup(PROPENSITY).trial
+    if trial is None:
+        return {"did": "nothing: no challenger is on trial"}
+    shop.log.update(shop.ledger, shop.release, now_us)
+    verdict, told = assess(shop.log, shop.registry, shop.release, now_us)
+    harm = verdict.action == "roll back"
+    did = roll_back(shop.registry, trial, verdict.why, now_us) if harm else "nothing"
+    return {"at": iso(now_us), "model": told["model"], "stage": told["stage"], "why": verdict.why, "did": did}
 
 
 def _learned(shop: Shop, now_us: int, recipe: Recipe | None, progress: Progress | None) -> Result:
@@ -75,13 +93,11 @@ def _learned(shop: Shop, now_us: int, recipe: Recipe | None, progress: Progress 
     return {**made, **valued, "stage": tried["stage"], "did": "trained a challenger and put it in shadow"}
 
 
-def _did(shop: Shop, verdict: Verdict, now_us: int, rule: Rule, share: float) -> str:
-    trial = shop.registry.lineup(PROPENSITY).trial
-    if trial is None or verdict.action == "wait":
+def _did(shop: Shop, trial: Trial, verdict: Verdict, now_us: int, rule: Rule, share: float) -> str:
+    if verdict.action == "wait":
         return "nothing"
     if verdict.action == "roll back":
-        shop.registry.set_trial(PROPENSITY, None)
-        return "rolled back: the champion decides alone"
+        return roll_back(shop.registry, trial, verdict.why, now_us)
     step, command = _STEPS[stage_of(trial)]
     if rule == "ask":
         return f"nothing: run `{command.format(share=share)}` if you agree"

@@ -17,6 +17,7 @@ from features.decisions.log import DecisionLog
 from features.decisions.parsing import NOTHING
 from training.evaluation.policies import Reward
 from training.frame import Bools, Floats
+from training.model import PropensityModel
 from training.promotion import Guard, Trial, Verdict, calibrated, difference, fair, fast, harmless, judge
 from training.registry import Lineup, Registry
 from training.registry import Trial as Running
@@ -29,14 +30,16 @@ EXTRA_COMPLAINTS, EXTRA_OPT_OUTS = 0.002, 0.002
 SHADOWED = 1_000
 """Decisions in shadow before a challenger may decide itself."""
 FAIR_DAYS = 90
-JUSTIFIED = "justification"
+JUSTIFIED, ROLLED_BACK = "justification", "rolled-back"
+"""What is noted beside a version."""
 _TIMED = 200
 
 _DECISIONS = """
-SELECT _assigned = '{challenger}' AS challenger, max(_label::INT) AS outcome,
+SELECT _assigned = '{challenger}' AS challenger, max(_at_us) + {horizon_us} <= {now_us} AS closed,
+  max(_label::INT) AS outcome,
   sum(_label::INT * _worth_eur) AS value_eur, bool_or(_complained) AS complained, bool_or(_opted_out) AS opted_out
 FROM log WHERE _source = 'decision' AND _arm = 'nba' AND ('{champion}' = 'prior@0' OR _model <> 'prior@0')
-  AND _at_us >= {since_us} AND _at_us + {horizon_us} <= {now_us} AND _assigned IN ('{challenger}', '{champion}')
+  AND _at_us >= {since_us} AND _assigned IN ('{challenger}', '{champion}')
 GROUP BY _decision, _assigned ORDER BY _decision
 """
 _SHADOWED = "SELECT count(DISTINCT _decision) AS n FROM log WHERE _shadow = '{challenger}'"
@@ -100,13 +103,14 @@ def stage_of(trial: Running) -> str:
 def assess(
     log: DecisionLog, registry: Registry, release: Release, now_us: int, reward: Reward = "outcome"
 ) -> tuple[Verdict, Result]:
-    """What the trial shows by now, from decisions all of whose windows have closed, whatever was shown.
+    """What the trial shows by now, from decisions all of whose windows have closed, whatever was shown; of harm, from
+    all decisions.
 
     :raises Refused: there is no trial
     """
     lineup = registry.lineup(PROPENSITY)
     if lineup.trial is None:
-        raise Refused("no challenger is on trial: begin one with `brain trial`")
+        raise Refused(f"no challenger is on trial: begin one with `brain trial`{_rolled_back(registry)}")
     challenger = f"{PROPENSITY}@{lineup.trial.version}"
     told: Result = {"model": challenger, "stage": stage_of(lineup.trial), "share": lineup.trial.share}
     guards = [_latency(registry, lineup)]
@@ -115,17 +119,25 @@ def assess(
         return _of_shadow(guards, shadowed), {**told, "decisions": shadowed, "guards": [asdict(g) for g in guards]}
     known = _names(lineup, lineup.trial, release, now_us)
     decisions = log.query(_DECISIONS.format(**known), release)
-    trial = Trial(_bools(decisions["challenger"]), lineup.trial.share)
-    value = difference(trial, _floats(decisions[reward]), _bound(release, reward))
-    guards += _harm(trial, decisions) + _promise(log, release, known) + fairness(log, release, now_us, challenger)
+    closed = decisions.filter(decisions["closed"])
+    value = difference(_trial(closed, lineup.trial), _floats(closed[reward]), _bound(release, reward))
+    everyone = _trial(decisions, lineup.trial)
+    guards += _harm(everyone, decisions) + _promise(log, release, known)
+    if everyone.challenger.any():  # else the groups would be those of the champion
+        guards += fairness(log, release, now_us, challenger, always=True)
     verdict = judge(value, guards)
     return verdict, {
         **told,
-        "decisions": len(decisions),
+        "decisions": len(closed),
+        "open": len(decisions) - len(closed),
         "reward": reward,
         "value": asdict(value),
         "guards": [asdict(g) for g in guards],
     }
+
+
+def _trial(decisions: pa.Table, running: Running) -> Trial:
+    return Trial(_bools(decisions["challenger"]), running.share)
 
 
 def _names(lineup: Lineup, trial: Running, release: Release, now_us: int) -> dict[str, object]:
@@ -158,9 +170,10 @@ def _bound(release: Release, reward: Reward) -> float:
 
 
 def _harm(trial: Trial, decisions: pa.Table) -> list[Guard]:
+    closed = _bools(decisions["closed"])
     return [
-        harmless("complaints", trial, _bools(decisions["complained"]), EXTRA_COMPLAINTS),
-        harmless("opt-outs", trial, _bools(decisions["opted_out"]), EXTRA_OPT_OUTS),
+        harmless("complaints", trial, _bools(decisions["complained"]), EXTRA_COMPLAINTS, closed),
+        harmless("opt-outs", trial, _bools(decisions["opted_out"]), EXTRA_OPT_OUTS, closed),
     ]
 
 
@@ -173,27 +186,27 @@ def _promise(log: DecisionLog, release: Release, known: Mapping[str, object]) ->
 def _latency(registry: Registry, lineup: Lineup) -> Guard:
     if lineup.trial is None or lineup.champion is None:
         return fast(1.0, 1.0)
-    mine, theirs = (_score_ms(registry, v) for v in (lineup.trial.version, lineup.champion))
-    return fast(mine, theirs)
+    mine, theirs = (registry.load(PROPENSITY, v) for v in (lineup.trial.version, lineup.champion))
+    return fast(*map(median, zip(*((_score_ms(mine), _score_ms(theirs)) for _ in range(_TIMED)), strict=True)))
 
 
-def _score_ms(registry: Registry, version: int) -> float:
-    """Median milliseconds to score every action for one customer."""
-    model = registry.load(PROPENSITY, version)
+def _score_ms(model: PropensityModel) -> float:
+    """Milliseconds to score every action for one customer; in turns with another's, so that what else the machine does
+    slows both."""
     row = np.zeros(len(model.feature_names))
     actions = np.arange(len(model.actions), dtype=np.int64)
-    took = []
-    for _ in range(_TIMED):
-        began = time.perf_counter()
-        model.score(row, actions, np.full(len(actions), -1, dtype=np.int64))
-        took.append(1e3 * (time.perf_counter() - began))
-    return median(took)
+    began = time.perf_counter()
+    model.score(row, actions, np.full(len(actions), -1, dtype=np.int64))
+    return 1e3 * (time.perf_counter() - began)
 
 
-def fairness(log: DecisionLog, release: Release, now_us: int, model: str | None = None) -> list[Guard]:
+def fairness(
+    log: DecisionLog, release: Release, now_us: int, model: str | None = None, *, always: bool = False
+) -> list[Guard]:
     """Per issue that sells and protected feature: the rates at which groups are selected, and succeed if selected.
 
     :param model: of its decisions alone, where it made any; else of all decisions of the last `FAIR_DAYS`
+    :param always: with intervals that hold however often one looks
     """
     made = model is not None and _one(
         log.query(f"SELECT count(*) AS n FROM log WHERE _assigned = '{model}' AND _source = 'decision'", release)  # noqa: S608
@@ -210,13 +223,33 @@ def fairness(log: DecisionLog, release: Release, now_us: int, model: str | None 
     for issue in issues:
         for feature in features:
             rows = log.query(_GROUPS.format(feature=feature, issue=issue, **about), release).to_pylist()
-            found += _of_groups(f"fairness.{issue}.selected.{feature}", rows, "shown", "decisions")
-            found += _of_groups(f"fairness.{issue}.succeeded.{feature}", rows, "succeeded", "labelled")
+            found += _of_groups(f"fairness.{issue}.selected.{feature}", rows, "shown", "decisions", always)
+            found += _of_groups(f"fairness.{issue}.succeeded.{feature}", rows, "succeeded", "labelled", always)
     return found
 
 
-def _of_groups(name: str, rows: Sequence[Mapping[str, int]], hits: str, of: str) -> list[Guard]:
-    return fair(name, {str(r["part"]): r[hits] for r in rows}, {str(r["part"]): r[of] for r in rows})
+def _of_groups(name: str, rows: Sequence[Mapping[str, int]], hits: str, of: str, always: bool) -> list[Guard]:
+    return fair(name, {str(r["part"]): r[hits] for r in rows}, {str(r["part"]): r[of] for r in rows}, always=always)
+
+
+def roll_back(registry: Registry, judged: Running, why: str, now_us: int) -> str:
+    """Ends the trial that was judged, and keeps why beside the version; what was done, in words."""
+    if registry.lineup(PROPENSITY).trial != judged:
+        return "nothing: what was judged is not on trial any more"
+    registry.set_trial(PROPENSITY, None)
+    registry.note(PROPENSITY, judged.version, ROLLED_BACK, json.dumps({"at": iso(now_us), "why": why}))
+    return "rolled back: the champion decides alone"
+
+
+def _rolled_back(registry: Registry) -> str:
+    """Of the last that was tried, if that is how it ended: when and why."""
+    version = registry.aliased(PROPENSITY, "challenger")
+    said = None if version is None else registry.noted(PROPENSITY, version, ROLLED_BACK)
+    if said is None:
+        return ""
+    return "; {name}@{version} was rolled back at {at}, {why}".format(
+        name=PROPENSITY, version=version, **json.loads(said)
+    )
 
 
 def promote(

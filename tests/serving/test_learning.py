@@ -1,5 +1,7 @@
 """Learning beside a server: a step when one is due, one at a time, and it ends with its run."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,30 +19,39 @@ def test_a_step_is_taken_when_it_is_due_one_at_a_time(tmp_path: Path) -> None:
     workspace.run.mkdir(exist_ok=True)
     learning = Learning(workspace, {processes.RUN_ID: "test-learning"}, lambda: now_s[0])
     learning.look()
-    assert learning.running is None
+    assert learning.retrain.running is None
     now_s[0] = 2 * 3600.0
     learning.look()
-    first = learning.running
+    first = learning.retrain.running
     assert first is not None
     learning.look()
-    assert learning.running is first
+    assert learning.retrain.running is first
     assert processes.members("test-learning") == [first.pid]
     assert processes.kill_all("test-learning") == []
     first.wait(5)
     learning.look()
-    assert learning.running is first, "the next one is due two hours after the last began"
+    assert learning.retrain.running is first, "the next one is due two hours after the last began"
+
+
+def test_who_watches_has_nothing_that_takes_seconds_to_import() -> None:
+    code = "import sys, serving.lifecycle.supervisor; print({'ray', 'mlflow', 'lightgbm', 'pandas'} & set(sys.modules))"
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == "set()"
 
 
 @pytest.mark.long
 def test_what_a_step_says_is_kept(tmp_path: Path) -> None:
     root = small_workspace(tmp_path / "ws").root
     (root / "brain.yaml").write_text("retrain: {every_h: 2}\n")
-    workspace, now_s = Workspace.open(root), iter((0.0, 7200.0, 7200.0))
+    workspace, now_s = Workspace.open(root), iter((0.0, 7200.0))
     workspace.run.mkdir(exist_ok=True)
     learning = Learning(workspace, {}, lambda: next(now_s))
     learning.look()
-    assert learning.running is not None
-    assert learning.running.wait(120) == 1
+    assert learning.retrain.running is not None
+    assert learning.retrain.running.wait(120) == 1
     assert "too little to learn from" in (workspace.run / "retrain.log").read_text()
 
 
@@ -48,4 +59,4 @@ def test_nothing_is_learned_where_nobody_asked_for_it(tmp_path: Path) -> None:
     workspace = small_workspace(tmp_path / "ws")
     learning = Learning(workspace, {}, lambda: 1e12)
     learning.look()
-    assert learning.running is None
+    assert learning.retrain.running is None

@@ -1,14 +1,21 @@
 """A challenger beside the champion: in shadow it changes nothing, on a share it decides, and nothing restarts."""
 
+import json
+import os
+from itertools import count
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+import brain
+from serving.lifecycle import processes
+from serving.lifecycle.learning import Learning
 from serving.offline import verify
 from serving.routes import REFRESH_MODEL_S
 from serving.runtime import Brain
 from tests.serving.models import register
-from tests.serving.workspaces import Client, ask, offers, small_workspace, welcome
+from tests.serving.workspaces import Client, ask, consent, offers, small_workspace, welcome
 from training.registry import Registry, Trial
 
 _first: set[str] = set()
@@ -74,6 +81,57 @@ def test_ending_it_takes_effect_without_a_restart(client: Client) -> None:
     assert answer["model"] == "propensity@1"
     assert "shadow" not in record
     assert REFRESH_MODEL_S <= 2
+
+
+def opt_outs(client: Client, wanted: int) -> None:
+    """After so many offers of the challenger, after none of the champion; each to a customer of their own."""
+    for number in count():
+        customer = f"c-harm-{number}"
+        welcome(client, customer)
+        answer = client("POST", "/v1/decisions", ask(f"r-harm-{number}", customer))[1]
+        if answer["model"] == "propensity@2":
+            assert client("POST", "/v1/consents", [consent(customer, "marketing", "withdrawn")])[0] == 200
+            wanted -= 1
+            if not wanted:
+                return
+
+
+def watched(client: Client) -> Learning:
+    """As the supervisor makes it, of a `brain.yaml` that schedules nothing, after its first look."""
+    client.brain.workspace.run.mkdir(exist_ok=True)
+    learning = Learning(client.brain.workspace, {processes.RUN_ID: "test-guard"}, lambda: 0.0)
+    learning.look()
+    return learning
+
+
+def test_without_a_trial_no_process_is_started(client: Client) -> None:
+    trial(client, None)
+    learning = watched(client)
+    assert (learning.guard.running, learning.retrain.running) == (None, None)
+
+
+def test_a_trial_that_was_begun_by_hand_is_looked_at_without_a_schedule(client: Client) -> None:
+    trial(client, 0.5)
+    learning = watched(client)
+    assert learning.retrain.running is None
+    running = learning.guard.running
+    assert running is not None
+    assert running.args[3:7] == ["brain", "trial", "--guard", "--json"]
+    assert os.getpriority(os.PRIO_PROCESS, running.pid) == 15
+    assert processes.kill_all("test-guard") == []
+    running.wait(5)
+
+
+def test_harm_ends_a_trial_and_running_replicas_take_it_up(client: Client) -> None:
+    trial(client, 0.5)
+    opt_outs(client, 20)
+    said = CliRunner().invoke(
+        brain.main, ["trial", "--guard", "--json", "--workspace", str(client.brain.workspace.root)]
+    )
+    assert json.loads(said.stdout)["why"] == "breached: opt-outs"
+    client.brain.refresh_model()
+    assert client.brain.snapshot.models.trial is None
+    assert {decided(client, f"r-after-{n}")[0]["model"] for n in range(8)} == {"propensity@1"}
 
 
 def test_every_decision_of_a_trial_recomputes(client: Client) -> None:

@@ -6,9 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decisioning.errors import Refused
-from tests.training.peeking import BASE, COMPLAINTS, LIFTED, LIMIT, ever, gate, outcome, paths
+from tests.training.peeking import BASE, COMPLAINTS, LIFTED, LIMIT, TERMS, ever, gate, outcome, paths
 from training.evaluation.estimators import Interval
 from training.promotion import (
+    FAIR,
+    GUARD_ALPHA,
     Guard,
     Trial,
     calibrated,
@@ -116,6 +118,41 @@ def test_a_challenger_that_promises_too_much_is_not_calibrated() -> None:
     assert (good.state, bad.state) == ("kept", "breached")
     assert good.low is not None and good.low < 1.0 < (good.high or 0)  # noqa: PT018
     assert bad.high is not None and bad.high < 0.8  # noqa: PT018
+
+
+def test_harm_shows_before_windows_close_and_its_absence_only_afterwards() -> None:
+    rng = np.random.default_rng(3)
+    mine = rng.random(20_000) < 0.5
+    trial, worse = Trial(mine, 0.5), rng.random(20_000) < np.where(mine, 0.03, 0.004)
+    nobody, everybody = np.zeros(20_000, dtype=bool), np.ones(20_000, dtype=bool)
+    assert harmless("complaints", trial, worse, LIMIT, closed=nobody).state == "breached"
+    assert harmless("complaints", trial, nobody, LIMIT, closed=nobody).state == "open"
+    assert harmless("complaints", trial, nobody, LIMIT, closed=everybody).state == "kept"
+
+
+def test_harm_that_is_looked_at_as_it_comes_is_not_found_by_chance() -> None:
+    """400 trials of equal models in which complaints come days after decisions, with a look after every complaint."""
+    breached = 0
+    for seed in range(400):
+        rng = np.random.default_rng(seed)
+        decided = np.cumsum(rng.exponential(1.0, 3_000))
+        came = np.where(rng.random(3_000) < 0.05, decided + rng.exponential(1_000.0, 3_000), np.inf)
+        mine = (rng.random(3_000) < 0.5)[np.argsort(came)][: int(np.isfinite(came).sum())]
+        counts = np.stack([mine.cumsum(), (~mine).cumsum()], axis=1).astype(float)
+        breached += bool((log_evidence(counts, TERMS[:2], 0.0, 4.0) >= -np.log(GUARD_ALPHA)).any())
+    assert breached <= 8
+
+
+def test_groups_that_are_looked_at_all_the_time_are_no_sooner_found_unfair_by_chance() -> None:
+    """At the very limit of what is fair, with a look after every 100 decisions of each group."""
+    found = {True: 0, False: 0}
+    for seed in range(200):
+        hits = np.random.default_rng(seed).binomial(100, [[0.25, 0.2]] * 100).cumsum(axis=0).tolist()
+        for always in found:
+            seen = (risk_ratio(a, 100 * n, b, 100 * n, GUARD_ALPHA, always=always) for n, (a, b) in enumerate(hits, 1))
+            found[always] += any(r is not None and r.low > FAIR[1] for r in seen)
+    assert found[True] <= 4 < found[False]
+    assert [g.state for g in fair("x", {"f": 50, "m": 50}, {"f": 50, "m": 50}, always=True)] == ["kept", "kept"]
 
 
 def test_a_group_that_is_left_out_blocks_and_chance_does_not() -> None:

@@ -12,7 +12,8 @@ import pytest
 
 from decisioning.errors import NotFound, Refused, Unavailable
 from tests.training.logs import random_log
-from training.model import PropensityModel, hash_files, read_files
+from training.files import hash_files, read_files
+from training.model import PropensityModel
 from training.propensity import Recipe, fit
 from training.registry import Lineup, Provenance, Registry, Trial
 
@@ -126,6 +127,7 @@ def test_a_version_serves_and_replays_without_mlflow(data, tmp_path, models):
         "import sys; sys.modules['mlflow'] = None\n"
         "from pathlib import Path; from training.registry import Registry\n"
         f"registry = Registry(Path({str(data)!r}))\n"
+        f"registry.lineup({NAME!r}); assert 'lightgbm' not in sys.modules\n"
         f"print(registry.load({NAME!r}, 1).content_hash, registry.versions({NAME!r}), registry.lineup({NAME!r}))"
     )
     root = Path(__file__).resolve().parents[2]
@@ -163,17 +165,36 @@ def test_the_code_beside_a_model_is_all_it_needs(data, tmp_path):
     assert done.stdout.strip() == "4"
 
 
+def test_who_serves_is_tried_or_comes_next_cannot_be_deleted(data):
+    registry = Registry(data)
+    registry.set_alias(NAME, "champion", 1)
+    registry.set_alias(NAME, "challenger", 2)
+    with pytest.raises(Refused, match=r"propensity@1 .* it is the champion; promote another first"):
+        registry.delete(NAME, 1, lambda _: False)
+    with pytest.raises(Refused, match=r"propensity@2 .* it is the challenger; train or try another first"):
+        registry.delete(NAME, 2, lambda _: False)
+    registry.set_alias(NAME, "challenger", 1)
+    registry.set_trial(NAME, Trial(2, 0.0, 7, "salt"))
+    with pytest.raises(Refused, match=r"propensity@2 .* it is on trial; end that first"):
+        registry.delete(NAME, 2, lambda _: False)
+    registry.set_trial(NAME, None)
+    assert registry.versions(NAME) == (1, 2)
+
+
 def test_a_version_that_decisions_name_cannot_be_deleted(data):
     registry = Registry(data)
     named: list[str] = []
+    registry.set_alias(NAME, "champion", 1)
+    registry.set_alias(NAME, "challenger", 1)
     with pytest.raises(Refused, match="must stay recomputable"):
-        registry.delete(NAME, 1, lambda model: named.append(model) is None)
-    assert named == ["propensity@1"]
-    assert registry.load(NAME, 1).actions
+        registry.delete(NAME, 2, lambda model: named.append(model) is None)
+    assert named == ["propensity@2"]
+    assert registry.load(NAME, 2).actions
 
 
 def test_deleting_keeps_bytes_that_another_version_shares(data, models):
     registry = Registry(data)
+    registry.set_alias(NAME, "challenger", 1)
     about = Provenance("sha256:d", models[1].feature_names, "sha256:r")
     twin = registry.log_and_register(data.parent / "saved-1", NAME, about)
     directory = registry.sealed(NAME, twin)

@@ -20,9 +20,9 @@ from tests.training.logs import random_log
 from training.frame import TrainingSet
 from training.promotion import Guard
 from training.propensity import Recipe, fit
-from training.registry import Provenance, Registry
-from training.retrain import Shop, retrain
-from training.trials import JUSTIFIED, Justification, assess, begin, fairness, genuine, promote
+from training.registry import Lineup, Provenance, Registry
+from training.retrain import Shop, guard, retrain
+from training.trials import JUSTIFIED, Justification, assess, begin, fairness, genuine, promote, roll_back
 
 FILES = {
     "all.yaml": CATALOGUE.replace(
@@ -140,6 +140,50 @@ def test_what_does_harm_is_rolled_back_however_much_it_earns(
     serve(ledger, 1_000, (0.05, 0.25), complaints=(0.0, 0.15))
     action, guards, _ = judged(tmp_path, ledger, models)
     assert (action, guards["complaints"].state) == ("roll back", "breached")
+
+
+def test_the_guard_rolls_back_long_before_windows_close_and_says_why(
+    ledger: Ledger, registry: Registry, tmp_path: Path
+) -> None:
+    shop = Shop(tmp_path, ledger, RELEASE, None, on_trial(registry), SECRET)  # type: ignore[arg-type]
+    serve(ledger, 200, (0.05, 0.05), complaints=(0.0, 0.3))
+    told = guard(shop, THEN_US + 2 * DAY_US)
+    assert (told["did"], told["why"]) == ("rolled back: the champion decides alone", "breached: complaints")
+    assert registry.lineup("propensity") == Lineup(1, None)
+    with pytest.raises(Refused, match=r"propensity@2 was rolled back at 2026-02-0\dT.*, breached: complaints"):
+        assess(shop.log, registry, RELEASE, NOW_US)
+    assert guard(shop, NOW_US) == {"did": "nothing: no challenger is on trial"}
+
+
+def test_the_guard_neither_promotes_nor_ends_what_does_no_harm(
+    ledger: Ledger, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for limit in ("EXTRA_COMPLAINTS", "EXTRA_OPT_OUTS"):
+        monkeypatch.setattr(f"training.trials.{limit}", 0.2)
+    models = on_trial(registry)
+    before = models.lineup("propensity")
+    shop = Shop(tmp_path, ledger, RELEASE, None, models, SECRET)  # type: ignore[arg-type]
+    serve(ledger, 250, (0.05, 0.6))
+    told = guard(shop, NOW_US)
+    assert (told["did"], told["why"]) == ("nothing", "it earns more than the champion, and no guardrail is breached")
+    assert models.lineup("propensity") == before
+
+
+def test_a_trial_that_was_begun_meanwhile_is_not_ended(registry: Registry) -> None:
+    judged = on_trial(registry).lineup("propensity").trial
+    assert judged is not None
+    begin(registry, 2, 0.2, THEN_US)
+    assert roll_back(registry, judged, "breached: complaints", NOW_US).startswith("nothing")
+    assert registry.lineup("propensity").trial is not None
+
+
+def test_before_it_made_a_decision_the_champions_groups_are_not_held_against_it(
+    ledger: Ledger, registry: Registry, tmp_path: Path
+) -> None:
+    serve(ledger, 250, (0.1, 0.1), left_out="f", shadow=True)
+    begin(on_trial(registry), 2, 0.5, NOW_US)
+    action, guards, _ = judged(tmp_path, ledger, registry)
+    assert (action, [g for g in guards if g.startswith("fairness")]) == ("wait", [])
 
 
 def test_groups_that_fare_differently_block_promotion_until_somebody_signs(
