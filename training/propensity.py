@@ -124,7 +124,7 @@ def _actions(data: TrainingSet, inputs: Floats, groups: list[_Node], recipe: Rec
     """In their order; whoever supersedes another is learnt after it."""
     first = [a for a in range(len(data.actions)) if not data.asked(a).supersedes]
     nodes = _of_groups(data, inputs, groups, first, recipe)
-    found = {a: _correct(data, inputs, a, n, recipe) for a, n in zip(first, nodes, strict=True)}
+    found = {a: _Learnt(n, *_correct(data, inputs, a, n, recipe)) for a, n in zip(first, nodes, strict=True)}
     for a, older in heirs(data):
         found[a] = _inherit(data, inputs, a, older, found[older], recipe)
     return [found[a] for a in range(len(data.actions))]
@@ -156,14 +156,14 @@ def _inherit(data: TrainingSet, inputs: Floats, action: int, older: int, old: _L
         return _Learnt(_Node(mask, believed, old.node.known, believed, problem.precision), forest, calibration)
     own = _fit_level([problem], [mask], recipe, _HEIR_TIGHTNESS)[0]
     if forest is None and calibration == IDENTITY:
-        return _correct(data, inputs, action, own, recipe)
+        return _Learnt(own, *_correct(data, inputs, action, own, recipe))
     raw = forest.column(data.x[mask]) if forest else np.zeros(len(problem.label))
     lent = replace(problem, offset=raw)
     heir = _Learnt(_fit_level([lent], [mask], recipe, _HEIR_TIGHTNESS)[0], forest, calibration)
     grown = _grow(data, inputs, action, own, recipe)
     if grown is None or recipe.growth is None or not _outdoes(grown, lent, heir, recipe.growth, recipe.seed):
         return heir
-    return _kept(own, grown, lent.label, data.asked(action), recipe)
+    return _Learnt(own, *_kept(grown, lent.label, data.asked(action), recipe))
 
 
 def _outdoes(grown: Grown, lent: Problem, heir: _Learnt, growth: Growth, seed: int) -> bool:
@@ -246,12 +246,12 @@ def _fit_level(
     return [_Node(m, f.weights, f.known, p.prior, p.precision) for m, f, p in zip(masks, fits, tight, strict=True)]
 
 
-def _correct(data: TrainingSet, inputs: Floats, action: int, node: _Node, recipe: Recipe) -> _Learnt:
-    """The node with the action's trees and calibration, each where held-out rows say that it helps."""
+def _correct(
+    data: TrainingSet, inputs: Floats, action: int, node: _Node, recipe: Recipe
+) -> tuple[Forest | None, Calibration]:
+    """The action's trees and calibration, each where held-out rows say that it helps."""
     grown = _grow(data, inputs, action, node, recipe)
-    if grown is None:
-        return _Learnt(node, None, IDENTITY)
-    return _kept(node, grown, data.label[node.rows], data.asked(action), recipe)
+    return _kept(grown, data.label[node.rows], data.asked(action), recipe) if grown else (None, IDENTITY)
 
 
 def _grow(data: TrainingSet, inputs: Floats, action: int, node: _Node, recipe: Recipe) -> Grown | None:
@@ -271,14 +271,11 @@ def _solved(problem: Problem, node: _Node) -> Problem:
     )
 
 
-def _kept(node: _Node, grown: Grown, label: Bools, asked: Terms, recipe: Recipe) -> _Learnt:
-    """The node as it is beside its trees, where there are any."""
+def _kept(grown: Grown, label: Bools, asked: Terms, recipe: Recipe) -> tuple[Forest | None, Calibration]:
     forest = Forest(grown.text) if grown.text else None
-    beside = node if grown.base is None else replace(node, weights=grown.base.weights, known=grown.base.known)
     if not recipe.calibrate:
-        return _Learnt(beside, forest, IDENTITY)
-    calibration = choose(grown.held_out_logit, label, recipe.seed, everywhere=bool(asked.monotone))
-    return _Learnt(beside, forest, calibration)
+        return forest, IDENTITY
+    return forest, choose(grown.held_out_logit, label, recipe.seed, everywhere=bool(asked.monotone))
 
 
 def _offsets(actions: list[_Node], width: int, n_above: int) -> Floats:

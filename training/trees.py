@@ -1,5 +1,6 @@
 """LightGBM on what a logistic base leaves unexplained, with as many trees as help on held-out rows, or none."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -7,7 +8,7 @@ import lightgbm
 import numpy as np
 
 from training.frame import Bools, Floats, Ints
-from training.logistic import Fit, Problem, fit_ridge, log_losses
+from training.logistic import Problem, fit_ridge, log_losses
 
 _ONE_THREAD_BELOW = 50_000
 _ERRORS_TO_BEAT = 1.0
@@ -18,7 +19,8 @@ _ERRORS_TO_BEAT = 1.0
 class Growth:
     """How trees are grown; `min_events` of both labels before any are tried.
 
-    Leaves a tree: a sixteenth of the root of the rarer label's count, within limits. Thin evidence carries small trees.
+    Leaves a tree: the least, or up to a quarter of the root of the rarer label's count, whichever predicts held-out
+    rows better.
     """
 
     min_events: int = 20
@@ -35,13 +37,9 @@ class Growth:
 
 @dataclass(frozen=True, slots=True)
 class Grown:
-    """Model text of the trees, the base fitted again beside them, and the held-out logit of every row (n,).
-
-    Both None where the base is better alone.
-    """
+    """Model text of the trees (None: the base is better alone) and the held-out logit of every row (n,)."""
 
     text: str | None
-    base: Fit | None
     held_out_logit: Floats
 
 
@@ -60,9 +58,8 @@ def grow(
 ) -> Grown | None:
     """Trees over features (n, f) on the residual of the base, `problem` solved by `weights`; None: too few rows to try.
 
-    The base is fitted again without each fold, so that trees are judged on a base that has not seen the rows either,
-    and once more beside the trees (backfitting, Breiman and Friedman 1985): what they explain is not the base's to
-    approximate. They keep the signs that the problem asks of the features' weights.
+    The base is fitted again without each fold, so that trees are judged on a base that has not seen the rows either.
+    They keep the signs that the problem asks of the features' weights.
 
     :param trees: False: none are tried, held-out logits are those of the base
     """
@@ -73,43 +70,15 @@ def grow(
     bases = cross_fitted(problem, weights, fold)
     held_out_logit = bases[fold, np.arange(len(label))]
     if not trees:
-        return Grown(None, None, held_out_logit)
-    params = _params(growth, problem, x.shape[1], seed)
-    boosters, curve = [], np.zeros(growth.max_trees)
-    for k, base in enumerate(bases):
-        booster, losses = _boost(_Residual(x, label, base), fold == k, growth, params)
-        boosters.append(booster)
-        curve += losses * (fold == k).sum()
-    n_trees = int(np.argmin(curve)) + 1
-    corrected = held_out_logit.copy()
-    for k, booster in enumerate(boosters):
-        added = _added(booster, x, n_trees)
-        corrected[fold == k] = (_beside(problem, added, fold != k, weights).logit + added)[fold == k]
+        return Grown(None, held_out_logit)
+    residuals = [_Residual(x, label, base) for base in bases]
+    tried = [_judged(residuals, fold, growth, params) for params in _params(growth, problem, x.shape[1], seed)]
+    best = min(tried, key=lambda judged: judged.loss)
+    corrected = held_out_logit + best.held_out(x, fold)
     if not predicts_better(label, held_out_logit, corrected):
-        return Grown(None, None, held_out_logit)
-    data = _Residual(x, label, problem.design @ weights).dataset(params)
-    booster = lightgbm.train(params, data, n_trees)
-    beside = _beside(problem, _added(booster, x, n_trees), np.ones(len(label), dtype=np.bool_), weights)
-    return Grown(str(booster.model_to_string(num_iteration=-1)), beside.fit, corrected)
-
-
-@dataclass(frozen=True, slots=True)
-class _Base:
-    """A fit of the base, and its logit of every row (n,)."""
-
-    fit: Fit
-    logit: Floats
-
-
-def _added(booster: lightgbm.Booster, x: Floats, n_trees: int) -> Floats:
-    """What trees add to the logit of each row (n,)."""
-    return np.asarray(booster.predict(x, raw_score=True, num_iteration=n_trees), dtype=np.float64)
-
-
-def _beside(problem: Problem, added: Floats, rows: Bools, start: Floats) -> _Base:
-    """The base fitted to some of the rows (n,), given what trees add to each (n,)."""
-    fit = fit_ridge(_rows(replace(problem, offset=added), rows), start)
-    return _Base(fit, np.asarray(problem.design @ fit.weights, dtype=np.float64))
+        return Grown(None, held_out_logit)
+    data = _Residual(x, label, problem.design @ weights).dataset(best.params)
+    return Grown(str(lightgbm.train(best.params, data, best.n_trees).model_to_string(num_iteration=-1)), corrected)
 
 
 def enough(label: Bools, growth: Growth) -> bool:
@@ -150,6 +119,32 @@ def _rows(problem: Problem, rows: Bools) -> Problem:
     return replace(problem, design=problem.design[rows], label=problem.label[rows], offset=offset)
 
 
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A booster per fold under some parameters, the number of trees that is best, and the held-out loss there, nats."""
+
+    params: dict[str, Any]
+    boosters: list[lightgbm.Booster]
+    n_trees: int
+    loss: float
+
+    def held_out(self, x: Floats, fold: Ints) -> Floats:
+        """What trees that have not seen a row add to its logit, (n,)."""
+        added = np.empty(len(fold))
+        for k, booster in enumerate(self.boosters):
+            added[fold == k] = booster.predict(x[fold == k], raw_score=True, num_iteration=self.n_trees)
+        return added
+
+
+def _judged(residuals: Sequence[_Residual], fold: Ints, growth: Growth, params: dict[str, Any]) -> _Judged:
+    boosters, curve = [], np.zeros(growth.max_trees)
+    for k, residual in enumerate(residuals):
+        booster, losses = _boost(residual, fold == k, growth, params)
+        boosters.append(booster)
+        curve += losses * (fold == k).sum()
+    return _Judged(params, boosters, int(np.argmin(curve)) + 1, float(curve.min()))
+
+
 def _boost(
     residual: _Residual, held_out: Bools, growth: Growth, params: dict[str, Any]
 ) -> tuple[lightgbm.Booster, Floats]:
@@ -163,16 +158,16 @@ def _boost(
     return booster, np.concatenate([losses, np.full(growth.max_trees - len(losses), losses[-1])])
 
 
-def _params(growth: Growth, problem: Problem, n_features: int, seed: int) -> dict[str, Any]:
+def _params(growth: Growth, problem: Problem, n_features: int, seed: int) -> list[dict[str, Any]]:
+    """Of small trees, and of larger ones where there is evidence for more leaves."""
     label, signs = problem.label, problem.signs
     monotone = [] if signs is None else signs[1 : 1 + n_features].tolist()
     events = min(int(label.sum()), int((~label).sum()))
-    leaves = int(np.clip(events**0.5 / 16.0, growth.least_leaves, growth.most_leaves))
-    return {
+    most = int(np.clip(events**0.5 / 4.0, growth.least_leaves, growth.most_leaves))
+    common = {
         "objective": "binary",
         "metric": "binary_logloss",
         "learning_rate": growth.learning_rate,
-        "num_leaves": leaves,
         "min_data_in_leaf": growth.min_rows_in_leaf,
         "min_sum_hessian_in_leaf": 1.0,
         "lambda_l2": growth.lambda_l2,
@@ -183,3 +178,4 @@ def _params(growth: Growth, problem: Problem, n_features: int, seed: int) -> dic
         "verbosity": -1,
         **({"monotone_constraints": monotone} if any(monotone) else {}),
     }
+    return [{**common, "num_leaves": leaves} for leaves in sorted({growth.least_leaves, most})]
