@@ -26,6 +26,7 @@ SOAP = """
 BASE = CATALOGUE.replace("placements: [hero], content_ref: a", "placements: [hero, side], content_ref: a")
 YOUNG = "policies: [{id: young, level: eligibility, attach: {action: [cake]}, permit: 'age < 50'}]\nactions:"
 GATED = BASE.replace("actions:", YOUNG, 1)
+LOOSE = BASE.replace("gamma: 10", "gamma: 2")
 GREEDY = BASE.replace("gamma: 10", "gamma: .inf")
 CHANGES = {
     "lever": ("value: 9", "value: 9\n    lever: [{factor: 1.6}]"),
@@ -40,7 +41,7 @@ def release(text: str = BASE, change: str | None = None) -> Release:
     return Release.from_bytes(pack({"all.yaml": text.replace(*CHANGES[change], 1) if change else text}))
 
 
-TEXT_OF = {release(text).hash: text for text in (BASE, GATED, GREEDY)}
+TEXT_OF = {release(text).hash: text for text in (BASE, LOOSE, GATED, GREEDY)}
 
 
 def scorer(of: Release) -> Scorer:
@@ -75,7 +76,7 @@ def decided(known: Known, by: Release, seed: str, places: Sequence[str] = ("hero
 
 
 def fill(ledger: Ledger, by: Release, n: int, seed: int = 0) -> list[dict[str, Any]]:
-    """`n` people of two ages with a decision each by `by`; tea is bought by 2 in 10, cake by 6, of who is shown it."""
+    """`n` people of two ages with a decision each by `by`; cake in the hero is bought by 6 in 10, else by 1 in 20."""
     ledger.put_release(pack({"all.yaml": TEXT_OF[by.hash]}))
     streams = [ledger.stream_of("person", f"p-d{i}") for i in range(n)]
     ledger.append_many(e for stream in streams for e in agreed(stream))
@@ -91,7 +92,7 @@ def _came(stream: str, record: dict[str, Any], rng: np.random.Generator) -> list
     at_us, named = record["decided_us"], (f"decision:{record['decision_id']}",)
     found = [Entry(stream, "decision", record, at_us, aliases=named)]
     for shown in record["contacts"]:
-        if rng.random() < (0.6 if shown["action"] == "cake" else 0.2):
+        if rng.random() < (0.6 if shown["treatment"] == "cake.hero" else 0.05):
             told = {"action": shown["action"], "outcome": "bought", "offer_id": shown["offer_id"], "value_eur": 7.0}
             found.append(Entry(stream, "outcome", told, at_us + DAY_US))
     return found
