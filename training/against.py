@@ -82,8 +82,10 @@ def against(
     """What `asked.other` would have earned per decision, against what was earned, with 95% intervals.
 
     :param release: the one that serves, whose outcomes label the log
-    :raises Refused: no decision whose windows have closed can be made again
+    :raises Refused: no decision whose windows have closed can be made again, or no action has the outcome
     """
+    if asked.outcome and not any(asked.outcome in a.outcomes.all for a in release.remembered.values()):
+        raise Refused(f"no action of the release that serves has the outcome {asked.outcome}")
     log = DecisionLog(workspace_data / LOG)
     log.update(ledger, release, now_us, progress)
     found = _decided_again(ledger, _earned(log, release, asked, at_most), asked, progress)

@@ -1,6 +1,5 @@
 """A small catalogue, changes of it, and decisions about it: what a release other than the one that decided is."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -55,7 +54,7 @@ def scorer(of: Release) -> Scorer:
     return score
 
 
-def agreed(stream: str, at_us: int = THEN_US - DAY_US) -> list[Entry]:
+def agreed(stream: str, at_us: int) -> list[Entry]:
     """Entries of somebody who allows marketing and profiling."""
     said = {"channel": "*", "status": "granted", "source": "test", "notice_version": "1"}
     return [Entry(stream, "consent", {**said, "purpose": p}, at_us) for p in ("marketing", "profiling")]
@@ -67,23 +66,25 @@ def person(n: int = 0, **facts: Any) -> Known:
     return Known({"age": 40, "page": "shop", "hardship": False, **facts}, Standing(f"{n:040x}", 2, said))
 
 
-def decided(known: Known, by: Release, seed: str, places: Sequence[str] = ("hero", "side"), **more: Any) -> Any:
-    """The record of a real decision."""
-    placements = tuple(PlacementAsk(name=p) for p in places)
+def decided(
+    known: Known, by: Release, seed: str, score: Scorer | None = None, model: str = "propensity@1", at_us: int = THEN_US
+) -> Any:
+    """The record of a real decision about two places."""
+    placements = (PlacementAsk(name="hero"), PlacementAsk(name="side"))
     ask = Ask(request_id=f"r-{seed}", customer_id=f"p-{seed}", channel="web", placements=placements)
-    named = {"model": "propensity@1", "now_us": THEN_US, **more}
-    return decide(ask, known, by, scorer(by), decision_id=seed, **named).record
+    return decide(ask, known, by, score or scorer(by), model=model, now_us=at_us, decision_id=seed).record
 
 
-def fill(ledger: Ledger, by: Release, n: int, seed: int = 0) -> list[dict[str, Any]]:
+def fill(ledger: Ledger, by: Release, n: int, at_us: int = THEN_US, **more: Any) -> None:
     """`n` people of two ages with a decision each by `by`; cake in the hero is bought by 6 in 10, else by 1 in 20."""
-    ledger.put_release(pack({"all.yaml": TEXT_OF[by.hash]}))
+    if by.hash in TEXT_OF:
+        ledger.put_release(pack({"all.yaml": TEXT_OF[by.hash]}))
     streams = [ledger.stream_of("person", f"p-d{i}") for i in range(n)]
-    ledger.append_many(e for stream in streams for e in agreed(stream))
-    rng, made = np.random.default_rng(seed), []
+    ledger.append_many(e for stream in streams for e in agreed(stream, at_us - DAY_US))
+    rng, made = np.random.default_rng(0), []
     facts = [{"age": 30 + 40 * (i % 2), "page": "shop" if i % 3 else "home", "hardship": False} for i in range(n)]
     for i, standing in enumerate(ledger.read(*streams)):
-        made.append(decided(Known(facts[i], standing), by, f"d{i}", now_us=THEN_US + i))
+        made.append(decided(Known(facts[i], standing), by, f"d{i}", at_us=at_us + i, **more))
     ledger.append_many(e for s, record in zip(streams, made, strict=True) for e in _came(s, record, rng))
     return made
 
