@@ -5,9 +5,11 @@ reached the customer earned nothing; leaving out decisions for that would choose
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from math import fsum
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +36,7 @@ _EARNED = """
 SELECT _seq, list(_placement ORDER BY _id) AS placement, list(_rank ORDER BY _id) AS rank,
   list(coalesce(_label, false) ORDER BY _id) AS label,
   list(CASE WHEN _label THEN coalesce(_value_eur, 0.0) ELSE 0.0 END ORDER BY _id) AS value_eur,
-  bool_and(_closed) AS closed, any_value(_arm) = 'nba' AS nba
+  min(_at_us) AS at_us, any_value(_arm) = 'nba' AS nba
 FROM log WHERE _source = 'decision' GROUP BY _seq ORDER BY _seq DESC
 """
 _WHY = (
@@ -88,37 +90,47 @@ def against(
         raise Refused(f"no action of the release that serves has the outcome {asked.outcome}")
     log = DecisionLog(workspace_data / LOG)
     log.update(ledger, release, now_us, progress)
-    found = _decided_again(ledger, _earned(log, release, asked, at_most), asked, progress)
+    found = _decided_again(ledger, _earned(log, release, asked, now_us, at_most), release, asked, progress)
     if not found.made:
         why = ", ".join(f"{n} {what}" for what, n in found.left_out.items()) or "none was made"
         raise Refused(f"no decision can be made again by {asked.other.hash}: {why}; wait until windows have closed")
     return _told(found, asked, at_most)
 
 
-def _earned(log: DecisionLog, release: Release, asked: Asked, at_most: int) -> tuple[dict[int, Rewards], Counter[str]]:
-    """What each slot of the latest decisions earned, by the decision's `seq`; and how many were left out, by why."""
+def _earned(
+    log: DecisionLog, release: Release, asked: Asked, now_us: int, at_most: int
+) -> tuple[dict[int, Rewards], Counter[str]]:
+    """What each slot of the latest decisions earned, by the decision's `seq`; and how many were left out, by why.
+
+    The longest window of all must have closed, not those of what was picked: else what has a short one comes too often.
+    """
+    until_us = now_us - max((a.outcomes.window_us for a in release.remembered.values()), default=0)
     rows = log.query(_EARNED, release, asked.outcome).to_pylist()
-    left_out = Counter({"control group": sum(not r["nba"] for r in rows)})
-    left_out["window still open"] = sum(r["nba"] and not r["closed"] for r in rows)
-    usable = [r for r in rows if r["nba"] and r["closed"]]
-    left_out["older"] = len(usable[at_most:])
+    usable = [r for r in rows if r["nba"] and r["at_us"] <= until_us]
+    left_out = Counter({"control group": sum(not r["nba"] for r in rows), "older": len(usable[at_most:])})
+    left_out["window still open"] = len(rows) - len(usable) - left_out["control group"]
     column = "label" if asked.reward == "outcome" else "value_eur"
-    keys = (zip(r["placement"], r["rank"], strict=True) for r in usable[:at_most])
-    earned = {
-        r["_seq"]: dict(zip(k, map(float, r[column]), strict=True)) for r, k in zip(usable[:at_most], keys, strict=True)
-    }
-    return earned, +left_out
+    return {r["_seq"]: _rewards(r, column) for r in usable[:at_most]}, +left_out
+
+
+def _rewards(row: Mapping[str, Any], column: str) -> Rewards:
+    slots = zip(row["placement"], row["rank"], strict=True)
+    return dict(zip(slots, map(float, row[column]), strict=True))
 
 
 def _decided_again(
-    ledger: Ledger, logged: tuple[dict[int, Rewards], Counter[str]], asked: Asked, progress: Progress | None
+    ledger: Ledger,
+    logged: tuple[dict[int, Rewards], Counter[str]],
+    release: Release,
+    asked: Asked,
+    progress: Progress | None,
 ) -> _Found:
     earned, left_out = logged
     found = _Found(left_out=left_out)
     for done, record in enumerate(decisions(ledger, earned)):
         if progress:
             progress(done, len(earned), "deciding again")
-        made = _again(ledger, record, asked)
+        made = _again(ledger, record, release, asked)
         if isinstance(made, Otherwise):
             found.made.append(made)
             found.earned.append(earned[record.seq])
@@ -127,18 +139,18 @@ def _decided_again(
     return found
 
 
-def _again(ledger: Ledger, record: Record, asked: Asked) -> Otherwise | str:
+def _again(ledger: Ledger, record: Record, release: Release, asked: Asked) -> Otherwise | str:
     """The decision made by the other release, or why not."""
     body = record.body
     if body is None:
         return "erased"
-    known = known_then(ledger, record.stream, body)
+    known, then = known_then(ledger, record.stream, body), asked.release_of(body["release"])
     if _forgotten(known):
         return "erased"
+    if any(then.candidates[c][0].id not in release.remembered for c in body["scores"]["candidates"]):
+        return "action gone"
     try:
-        return otherwise(
-            body, known, asked.release_of(body["release"]), asked.other, lambda: asked.scorer_of(body["model"])
-        )
+        return otherwise(body, known, then, asked.other, lambda: asked.scorer_of(body["model"]))
     except (NotFound, Refused):
         return "model gone"
     except RequestError:
@@ -186,7 +198,7 @@ def _slates(found: _Found) -> tuple[SlateLog, Floats]:
 def _estimates(log: SlateLog, target: Floats, share: float, touched: float) -> tuple[list[SlateEstimate], str | None]:
     """By both methods, whole slates first; or why the log supports none."""
     if share > _UNSUPPORTED:
-        lost = f"{share:.1%} of its choices, in {touched:.1%} of the decisions, could not have been logged"
+        lost = f"{share:.1%} of its slates, in {touched:.1%} of the decisions, could not have been logged"
         return [], f"off-policy value: {lost} (see lacking), so no weighing of the log tells what they would earn"
     try:
         check_average(np.prod(target / log.probability, axis=1))
@@ -196,7 +208,7 @@ def _estimates(log: SlateLog, target: Floats, share: float, touched: float) -> t
 
 
 def _lacking(made: Sequence[Otherwise]) -> tuple[list[Result], float, float]:
-    """By action and what kept it out: its share of all choices of slates, and of the decisions; both in all.
+    """By action and what kept it out: its share of all slates, by probability, and of the decisions; both in all.
 
     A slot counts as often as the other release comes to it: by the weight of what was picked before.
     """
@@ -213,7 +225,7 @@ def _lacking(made: Sequence[Otherwise]) -> tuple[list[Result], float, float]:
         {"action": action, "why": why, "share": found, "decisions": decided[action, why] / len(made)}
         for (action, why), found in sorted(share.items(), key=lambda item: (-item[1], item[0]))
     ]
-    return rows[:_TOLD], sum(share.values()), touched / len(made)
+    return rows[:_TOLD], fsum(share.values()), touched / len(made)
 
 
 def _weighed(made: Otherwise) -> Iterator[tuple[Lack, float]]:

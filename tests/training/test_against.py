@@ -46,7 +46,7 @@ def value(root: Path, ledger: Ledger, other: Release, **more: Any) -> dict[str, 
 
     about = {name: more.pop(name) for name in ("reward", "outcome", "scorer_of") if name in more}
     asked = Asked(other, release_of, **{"scorer_of": scorer_of, **about})
-    return against(root, ledger, release(), asked, **{"now_us": LATER_US, **more})
+    return against(root, ledger, more.pop("serves", release()), asked, **{"now_us": LATER_US, **more})
 
 
 def by_method(told: dict[str, Any]) -> dict[str, Any]:
@@ -121,8 +121,11 @@ def test_a_model_that_is_gone_and_windows_that_are_open_leave_nothing_to_say(tmp
         with pytest.raises(Refused, match="none was made"):
             value(tmp_path, ledger, release())
         fill(ledger, release(GATED), 6)
-        with pytest.raises(Refused, match="6 window still open"):
-            value(tmp_path, ledger, release(), now_us=LATER_US - 35 * DAY_US)
+        with pytest.raises(Refused, match="6 window still open"):  # also of cake, whose own has closed
+            value(tmp_path, ledger, release(), now_us=LATER_US - 25 * DAY_US)
+        tea_alone = release(BASE[: BASE.index("  - id: cake")])
+        gone_since = value(tmp_path, ledger, tea_alone, serves=tea_alone)["left_out"]
+        assert gone_since == {"action gone": 3}, "of the young, to whom cake could be shown, whether it was or not"
         assert value(tmp_path, ledger, release(BASE), scorer_of=gone)["left_out"] == {"model gone": 3}
         ledger.append([Entry(ledger.stream_of("person", "p-d1"), "flag", {"restricted": True}, LATER_US)])
         ledger.erase(ledger.stream_of("person", "p-d2"))
