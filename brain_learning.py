@@ -72,8 +72,11 @@ def train_in(
 @command()
 @click.option("--reward", type=click.Choice(["outcome", "value_eur"]), default="outcome", show_default=True)
 @click.option("--outcome", help="What counts as positive; by default what each action declares.")
-def evaluate(workspace: Workspace, reward: str, outcome: str | None) -> Result:
+@click.option("--against", metavar="RELEASE", help="Of a stored release, or `files`: before it goes live.")
+def evaluate(workspace: Workspace, reward: str, outcome: str | None, against: str | None) -> Result:
     """What the trained policy, the logged one and each constant action are worth, from the log, with intervals."""
+    if against is not None:
+        return _evaluate_against(workspace, against, reward, outcome)
     from features.ledger import now_us
     from serving.importing import opened
     from serving.progress import phases
@@ -82,6 +85,24 @@ def evaluate(workspace: Workspace, reward: str, outcome: str | None) -> Result:
     with opened(workspace) as store, phases() as progress:
         about = (workspace.data, store.ledger, store.release, store.history)
         return workflow.evaluate(*about, now_us=now_us(), reward=reward, outcome=outcome, progress=progress)  # type: ignore[arg-type]
+
+
+def _evaluate_against(workspace: Workspace, name: str, reward: str, outcome: str | None) -> dict[str, Any]:
+    from features.ledger import now_us
+    from serving.comparing import named
+    from serving.offline import open_brain
+    from serving.progress import phases
+    from training.against import Asked, against
+
+    with open_brain(workspace) as brain, phases() as progress:
+        other = named(brain, workspace, name)
+
+        def scorer_of(model: str) -> Any:
+            return brain.model_of(other, model).score
+
+        asked = Asked(other, brain.release, scorer_of, reward, outcome)  # type: ignore[arg-type]
+        about = (workspace.data, brain.ledger, brain.snapshot.release, asked)
+        return against(*about, now_us=now_us(), progress=progress)
 
 
 @command()

@@ -15,7 +15,7 @@ distribution, and one probability is recorded.
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -115,12 +115,21 @@ class Exploration:
 
 
 @dataclass(frozen=True)
-class _Odds:
-    """The distribution of a slot (n + 1,), doing nothing last; `extra` and `given_up` as in Pick."""
+class Odds:
+    """What a slot may get: `candidates` (n,), and the `probability` (n + 1,) of each, doing nothing last.
 
+    `extra` and `given_up` as in Pick.
+    """
+
+    candidates: NDArray[np.int64]
     probability: NDArray[np.float64]
     extra: float = 0.0
     given_up: float = 0.0
+
+    def pick(self, slot: Slot, at: int) -> Pick:
+        """The choice of index `at` of `probability`."""
+        chosen = int(self.candidates[at]) if at < len(self.candidates) else NOTHING
+        return Pick(slot, chosen, float(self.probability[at]), self.extra, self.given_up)
 
 
 def uniforms(seed: str) -> Uniform:
@@ -151,39 +160,46 @@ def inverse_gap(values: NDArray[np.float64], gamma: float | NDArray[np.float64])
 
 
 def fill(slots: Sequence[Slot], field: Field, limits: Limits, explore: Exploration, draw: Uniform) -> list[Pick]:
-    """Fills `slots` in their order; each probability is conditional on the picks before it.
+    """Fills `slots` in their order; each probability is conditional on the picks before it."""
+    walked = walk(slots, field, limits, explore, lambda n, odds: _draw(odds.probability, draw(n)))
+    return [odds.pick(slot, at) for slot, odds, at in walked]
 
-    A placement whose slot is left empty stays empty from there on.
+
+def walk(
+    slots: Sequence[Slot], field: Field, limits: Limits, explore: Exploration, take: Callable[[int, Odds], int]
+) -> Iterator[tuple[Slot, Odds, int]]:
+    """Slot after slot what it may get, given what was taken before, and what `take` takes of it: an index of the odds.
+
+    `take` is given the slot's place in `slots`. A placement whose slot is left empty stays empty from there on.
     """
-    picks: list[Pick] = []
     ended: set[int] = set()
     for n, slot in enumerate(slots):
         if slot.placement in ended:
             continue
         open_to = np.flatnonzero(field.permitted & slot.members & limits.room())
-        pick = _choose(slot, open_to, field, explore, draw(n))
-        picks.append(pick)
-        if pick.candidate == NOTHING:
+        odds = _odds_of(open_to, field, explore)
+        at = take(n, odds)
+        yield slot, odds, at
+        if at == len(odds.candidates):
             ended.add(slot.placement)
         else:
-            limits = limits.without(pick.candidate)
-    return picks
+            limits = limits.without(int(odds.candidates[at]))
 
 
-def _choose(slot: Slot, open_to: NDArray[np.int64], field: Field, explore: Exploration, u: float) -> Pick:
+def _odds_of(open_to: NDArray[np.int64], field: Field, explore: Exploration) -> Odds:
+    """Of the first tier among those `open_to`; what is not commercial is not left to chance."""
     open_to = open_to[(field.tier[open_to] != COMMERCIAL_TIER) | (field.priority[open_to] > 0.0)]
     if not len(open_to):
-        return Pick(slot, NOTHING, 1.0)
+        return Odds(open_to, np.ones(1))
     first = open_to[field.tier[open_to] == field.tier[open_to].min()]
-    if field.tier[first[0]] != COMMERCIAL_TIER:
-        return Pick(slot, int(first[field.priority[first].argmax()]), 1.0)
-    odds = _odds(first, field, explore)
-    drawn = _draw(odds.probability, u)
-    chosen = int(first[drawn]) if drawn < len(first) else NOTHING
-    return Pick(slot, chosen, float(odds.probability[drawn]), odds.extra, odds.given_up)
+    if field.tier[first[0]] == COMMERCIAL_TIER:
+        return _explored(first, field, explore)
+    certain = np.zeros(len(first) + 1)
+    certain[field.priority[first].argmax()] = 1.0
+    return Odds(first, certain)
 
 
-def _odds(first: NDArray[np.int64], field: Field, explore: Exploration) -> _Odds:
+def _explored(first: NDArray[np.int64], field: Field, explore: Exploration) -> Odds:
     """The distribution over the candidates `first` and doing nothing; what never explores goes by what is expected."""
     expected, gamma = np.append(field.priority[first], 0.0), np.append(explore.gamma[first], explore.idle)
     worth = expected
@@ -198,7 +214,7 @@ def _odds(first: NDArray[np.int64], field: Field, explore: Exploration) -> _Odds
     if budget > 0.0:
         odds = (1.0 - budget) * odds + budget * np.append(young / np.count_nonzero(young), 0.0)
     lost = 0.0 if odds is usual else math.fsum(usual * expected) - math.fsum(odds * expected)
-    return _Odds(odds, budget, lost)
+    return Odds(first, odds, budget, lost)
 
 
 def _draw(probability: NDArray[np.float64], u: float) -> int:

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decisioning import arms, ethics
-from decisioning.arbitration import COMMERCIAL_TIER, NOTHING, Exploration, Field, Pick, Slot, fill, uniforms
+from decisioning.arbitration import COMMERCIAL_TIER, NOTHING, Exploration, Field, Pick, Slot
 from decisioning.consent import DAY_US, Permission
 from decisioning.contact import history_of
 from decisioning.decision import Ask, Decision, Known, Scorer, Scores, Shadow, canonical
+from decisioning.drawing import Drawing
 from decisioning.errors import RequestError, SealBroken
 from decisioning.exploration import HOPEFUL
 from decisioning.record import Run, sealed
@@ -61,6 +62,25 @@ def _computed(
     shadow: Shadow | None = None,
 ) -> tuple[Run, list[Pick]]:
     """Everything but the sealing; see decide()."""
+    made = _drawing(ask, known, release, score, model, now_us, decision_id, environment, paused, gamma, shadow)
+    run, screened = made.run, made.run.screened
+    shown = ethics.apply(run.mood, made.picks(), made.slots, screened.view, made.field, screened.limits)
+    return run, _seal(shown, screened)
+
+
+def _drawing(
+    ask: Ask,
+    known: Known,
+    release: Release,
+    score: Scorer,
+    model: str,
+    now_us: int,
+    decision_id: str,
+    environment: str,
+    paused: frozenset[str],
+    gamma: float | None,
+    shadow: Shadow | None,
+) -> Drawing:
     view = release.view(ask.channel)
     locale = _locale(ask, release)
     facts = _facts(ask, known, locale, now_us)
@@ -72,9 +92,7 @@ def _computed(
     slots, field = _slots(ask, view), _field(screened, rows, scores, arm, behind)
     explore = _explored(screened, rows, scores, behind, now_us) if gamma is None else Exploration.flat(gamma, len(view))
     usual = replace(field, permitted=field.permitted & ~view.held)
-    picks = fill(slots, usual, screened.limits, arms.explored(explore, arm), uniforms(decision_id))
     felt = ethics.mood(release, facts, history_of(release, known, now_us), screened.permissions, ask.moment)
-    shown = _seal(ethics.apply(felt, picks, slots, view, field, screened.limits), screened)
     beside = _beside(screened, rows, facts, shadow)
     run = Run(
         ask,
@@ -93,7 +111,7 @@ def _computed(
         arm,
         beside,
     )
-    return run, shown
+    return Drawing(run, slots, field, usual, arms.explored(explore, arm))
 
 
 def screened_for(
@@ -309,17 +327,24 @@ def decide_as(
 
 def recomputed(record: dict[str, Any], known: Known, release: Release) -> Run:
     """Everything that the recorded decision computed on its way, from the recorded scores."""
-    return _computed(
+    return drawing_as(record, known, release, recorded_scorer(record)).run
+
+
+def drawing_as(record: dict[str, Any], known: Known, release: Release, score: Scorer) -> Drawing:
+    """As decide_as, up to the draws."""
+    return _drawing(
         _recorded_ask(record),
         known,
         release,
-        recorded_scorer(record),
+        score,
         record["model"],
         record["decided_us"],
         record["decision_id"],
         record["environment"],
         frozenset(record["paused"]),
-    )[0]
+        None,
+        None,
+    )
 
 
 def _recorded_ask(record: dict[str, Any]) -> Ask:

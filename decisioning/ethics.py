@@ -81,6 +81,12 @@ def apply(
     return _seated(helped, left, slots, limits) if helped else left
 
 
+def interferes(felt: Mood, slots: Sequence[Slot], view: View, field: Field, limits: Limits) -> bool:
+    """Whether apply() may change a slate, whatever it is; of what is felt and what passed alone, not of the draw."""
+    sales = felt.silence_sales and bool((field.permitted & view.spared).any())
+    return sales or next(_help(felt, slots, view, field, limits), None) is not None
+
+
 def _help(felt: Mood, slots: Sequence[Slot], view: View, field: Field, limits: Limits) -> Iterator[tuple[Slot, int]]:
     """What is let through, best first, each with a slot of the first placement that can hold it."""
     named = np.asarray([a.id in felt.let_through for a in view.actions], dtype=np.bool_)

@@ -37,7 +37,7 @@ def diff(
     :param sample: of at most so many customers, spread evenly over all; `personas`: of the catalogue's instead
     """
     with open_brain(workspace) as brain, phases() as tell:
-        one, other, at_us = _release(brain, workspace, before), _release(brain, workspace, after), now_us()
+        one, other, at_us = named(brain, workspace, before), named(brain, workspace, after), now_us()
         members = list(_personas(other, at_us) if personas else _customers(brain, other, sample, at_us))
         watched = _watched(members, lambda done: tell(done, len(members), "comparing"))
         moved = compared(one, other, watched, at_us)
@@ -49,7 +49,7 @@ def audit(
 ) -> dict[str, Any]:
     """Rules that stop nobody, never decide, let nobody through, or contradict each other."""
     with open_brain(workspace) as brain, phases() as tell:
-        found, at_us = _release(brain, workspace, release), now_us()
+        found, at_us = named(brain, workspace, release), now_us()
         members = list(_personas(found, at_us) if personas else _customers(brain, found, sample, at_us))
         tell(0, 2, "looking for contradictions")
         findings: list[Finding] = contradictions(found)
@@ -60,7 +60,8 @@ def audit(
     return {**about, "findings": [asdict(f) for f in findings]}
 
 
-def _release(brain: Brain, workspace: Workspace, name: str) -> Release:
+def named(brain: Brain, workspace: Workspace, name: str) -> Release:
+    """The release of a hash, or `files`: what is in the folder; raises NotFound, ConfigError."""
     if name != FILES:
         return brain.release(name)
     files = with_country_rules(read_files(workspace))

@@ -6,11 +6,11 @@ from decisioning.counterfactual import Counterfactual, counterfactual
 from decisioning.decision import Known, canonical
 from decisioning.engine import recomputed, replay
 from decisioning.errors import NotFound, Refused
-from decisioning.identity import merged
 from decisioning.record import Run
 from decisioning.release import Release
 from decisioning.telling import told
 from features.ledger import Record
+from features.ledger.past import known_then
 from serving.runtime import Brain
 
 
@@ -28,7 +28,7 @@ def explain(brain: Brain, decision_id: str, *, contributions: bool = False) -> d
         raise NotFound("decision_id", "the customer was erased, and this decision with them")
     if _forgotten(brain, record.body):
         raise NotFound("decision_id", "a linked visitor was erased, and with them what this decision was made from")
-    body, known = record.body, known_then(brain, record.stream, record.body)
+    body, known = record.body, known_then(brain.ledger, record.stream, record.body)
     release = brain.release(body["release"])
     run = recomputed(body, known, release)
     found = _counterfactual(brain, body, known, release)
@@ -65,21 +65,6 @@ def _in_json(found: Counterfactual | None) -> dict[str, Any]:
     return {"found": True, "changes": changes, "first_offer": {"was": found.was, "becomes": found.becomes}}
 
 
-def known_then(brain: Brain, stream: str, body: dict[str, Any]) -> Known:
-    """What was known when it was decided: the facts as served, and the standings at the versions that were read.
-
-    The person's is merged with those of the visitors that were linked then.
-    """
-    read, account = body["read"], None
-    if read["account"] is not None:
-        account = brain.ledger.fold_at(
-            brain.ledger.stream_of("account", body["request"]["account_id"]), read["account"]
-        )
-    visitors = [brain.ledger.fold_at(visitor, version) for visitor, version in read.get("linked", {}).items()]
-    person = merged(brain.ledger.fold_at(stream, read["person"]), visitors)
-    return Known(body["facts"], person, account, tuple(body["degraded"]), read.get("signals", {}))
-
-
 def erased(brain: Brain, record: Record) -> bool:
     """Whether what the decision was made from is gone: with its own subject, or with a visitor linked to it then."""
     return record.body is None or _forgotten(brain, record.body)
@@ -94,7 +79,7 @@ def recomputes(brain: Brain, record: Record) -> bool:
     if record.body is None:
         raise Refused("the decision was erased with its customer")
     release = brain.release(record.body["release"])
-    again = replay(record.body, known_then(brain, record.stream, record.body), release)
+    again = replay(record.body, known_then(brain.ledger, record.stream, record.body), release)
     return again.to_bytes() == canonical(record.body)
 
 

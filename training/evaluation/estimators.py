@@ -56,6 +56,16 @@ class Interval:
     high: float
 
 
+Claim = Literal["better", "worse", "cannot tell"]
+
+
+def claim_of(more: Interval | None) -> Claim:
+    """What an interval of a difference lets one say; None: nothing is known of it."""
+    if more is None or more.low <= 0.0 <= more.high:
+        return "cannot tell"
+    return "better" if more.low > 0.0 else "worse"
+
+
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """What a policy is worth per decision; `effective` is Kish's sample size of its weights."""
@@ -142,13 +152,18 @@ def checked_weights(log: Log, target: Floats) -> Floats:
         raise Refused(
             f"off-policy value: only {effective:.0f} effective rows support it, {MIN_EFFECTIVE:.0f} are needed"
         )
+    check_average(weight)
+    return weight
+
+
+def check_average(weight: Floats) -> None:
+    """Refused where weights (n,) do not average one, as far as chance explains."""
     error = float(weight.std()) / len(weight) ** 0.5
     if abs(float(weight.mean()) - 1.0) > _SUPPORT_ERRORS * error + _SUPPORT_SLACK:
         raise Refused(
             f"off-policy value: weights average {weight.mean():.2f} instead of 1, so the log lacks what the policy "
             "would do for part of the customers, or its probabilities are wrong"
         )
-    return weight
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,10 +9,12 @@ import numpy as np
 from decisioning.errors import Refused
 from training.evaluation.estimators import (
     METHODS,
+    Claim,
     Estimate,
     Interval,
     Log,
     against_log,
+    claim_of,
     compare,
     effective_size,
     estimate,
@@ -25,7 +27,6 @@ from training.propensity import Recipe, fit
 from training.trees import stratified_folds
 
 Reward = Literal["outcome", "value_eur"]
-Claim = Literal["better", "worse", "cannot tell"]
 LOGGED = "logged"
 
 
@@ -46,9 +47,7 @@ class PolicyValue:
     @property
     def claim(self) -> Claim:
         """Against the logged policy, as far as the interval of `more` says."""
-        if self.more is None or self.more.low <= 0.0 <= self.more.high:
-            return "cannot tell"
-        return "better" if self.more.low > 0.0 else "worse"
+        return claim_of(self.more)
 
 
 @dataclass(frozen=True, slots=True)

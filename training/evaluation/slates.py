@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from decisioning.errors import Refused
-from training.evaluation.estimators import MIN_EFFECTIVE, Interval, effective_size, mean_interval
+from training.evaluation.estimators import MIN_EFFECTIVE, Claim, Interval, claim_of, effective_size, mean_interval
 from training.frame import Floats
 
 SlateMethod = Literal["whole", "prefix"]
@@ -38,11 +38,22 @@ class SlateLog:
 
 @dataclass(frozen=True, slots=True)
 class SlateEstimate:
-    """What a policy's slates earn per decision; `effective` is Kish's sample size of the weights of whole slates."""
+    """What a policy's slates earn per decision, and `more` than those logged, on the same decisions.
+
+    `effective` is Kish's sample size of the weights of whole slates, `average` their mean: near 1 where the log could
+    hold whatever the policy does.
+    """
 
     method: SlateMethod
     interval: Interval
     effective: float
+    more: Interval
+    average: float
+
+    @property
+    def claim(self) -> Claim:
+        """Against what was logged."""
+        return claim_of(self.more)
 
 
 def estimate_slates(log: SlateLog, target: Floats, method: SlateMethod, level: float = 0.95) -> SlateEstimate:
@@ -59,4 +70,6 @@ def estimate_slates(log: SlateLog, target: Floats, method: SlateMethod, level: f
             f"value of slates: only {effective:.0f} effective slates support it, {MIN_EFFECTIVE:.0f} are needed"
         )
     weight = upto if method == "prefix" else upto[:, -1:]
-    return SlateEstimate(method, mean_interval(np.sum(weight * log.reward, axis=1), level), effective)
+    worth, earned = np.sum(weight * log.reward, axis=1), np.sum(log.reward, axis=1)
+    more, average = mean_interval(worth - earned, level), float(upto[:, -1].mean())
+    return SlateEstimate(method, mean_interval(worth, level), effective, more, average)

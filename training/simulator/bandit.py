@@ -14,7 +14,7 @@ from training.simulator.delays import AT_ONCE, Delays
 from training.trees import Growth
 
 _FIRST_REFIT_PER_ACTION = 5
-_GROWTH = 1.3
+_GROWTH = 1.15
 _REFIT_EVERY = 4_000
 
 
@@ -63,7 +63,7 @@ def _hoped(model: PropensityModel, x: Floats, action: int, optimism: float) -> F
 
 
 def refit_times(n: int, n_actions: int) -> list[int]:
-    """Decisions after which a policy is fitted again: at first after every third as many more, later every 4,000."""
+    """Decisions after which a policy is fitted again: at first after every seventh as many more, later every 4,000."""
     times, t = [], _FIRST_REFIT_PER_ACTION * n_actions
     while t < n:
         times.append(t)

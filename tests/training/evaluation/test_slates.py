@@ -20,6 +20,8 @@ def test_values_equal_those_computed_by_hand(method, monkeypatch):
     found = estimate_slates(SlateLog(REWARD, PROBABILITY), TARGET, method)
     assert found.interval.value == pytest.approx(BY_HAND[method], abs=1e-12)
     assert found.effective == pytest.approx(9 / 5, abs=1e-12)
+    assert found.more.value == pytest.approx(BY_HAND[method] - 1.5, abs=1e-12)
+    assert found.average == pytest.approx(1.5, abs=1e-12)
 
 
 def drawn(n: int, seed: int) -> tuple[SlateLog, np.ndarray, float]:
