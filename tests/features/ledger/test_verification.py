@@ -19,6 +19,7 @@ TAMPERED = {
         2,
         "does not follow",
     ),
+    "another order of writing": ("UPDATE records SET seq = -seq WHERE version = 3", 3, "older than the one before"),
     "a standing changed": (
         "UPDATE standings SET body = (SELECT body FROM standings s WHERE s.stream != standings.stream)",
         4,
