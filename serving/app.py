@@ -12,8 +12,9 @@ from features.ledger import Ledger
 from serving.lifecycle.options import deployment_options
 from serving.settings import Workspace
 
-_SWITCH_S = 0.001
-"""How long a thread that loads a model may keep a request waiting; Python's own 5 ms are longer than a request."""
+_SWITCH_S = 0.0001
+"""How long a thread that loads a model may keep a request waiting each time that it comes back from the databases, some
+ten times a request; Python's own 5 ms are longer than a request."""
 
 
 @serve.ingress()
