@@ -39,7 +39,7 @@ class Learner:
     gamma_per_root: float = 20.0
     optimism: float = 2.0
     launch: int = 25_000
-    give_up: float = 0.35
+    give_up: float = 0.45
 
     def odds(self, seen: TrainingSet, x: Floats, exists: Bools) -> Floats:
         """As Policy."""
