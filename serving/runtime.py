@@ -69,7 +69,7 @@ class Brain:
         self._copies = Copies(self._store)
         self._registry = Registry(workspace.data)
         self.release = lru_cache(maxsize=32)(self._load_release)
-        self._past_model = lru_cache(maxsize=4)(self._model)
+        self._loaded = lru_cache(maxsize=4)(self._model)
         self.metrics = Metrics()
         self._exchanging = Lock()
         self.snapshot = self._load_snapshot()
@@ -98,11 +98,14 @@ class Brain:
         return Snapshot(release, profiles, signals, intake, models, scorers, paused)
 
     def _models(self, release: Release, lineup: Lineup) -> Models:
-        """Over this release's candidates, which takes a moment: in the replica, before the first request meets them."""
-        champion = self._model(release, lineup.champion)
+        """Over this release's candidates, which takes a moment: in the replica, before the first request meets them.
+
+        What was tried before it serves, or comes back when a trial ends, is loaded already.
+        """
+        champion = self._loaded(release, lineup.champion)
         if lineup.trial is None:
             return Models(champion)
-        return Models(champion, self._model(release, lineup.trial.version), lineup.trial)
+        return Models(champion, self._loaded(release, lineup.trial.version), lineup.trial)
 
     def _model(self, release: Release, version: int | None) -> Model:
         if version is None:
@@ -114,7 +117,7 @@ class Brain:
         for model in (self.snapshot.models.champion, self.snapshot.models.challenger):
             if model is not None and model.name == name and release.hash == self.snapshot.release.hash:
                 return model
-        return self._past_model(release, _version_of(name))
+        return self._loaded(release, _version_of(name))
 
     def contributions(self, release: Release, name: str, facts: Facts) -> Callable[[int], dict[str, Any]] | None:
         """Candidate index -> what each feature added to its score, by the model of this name; None of priors."""
