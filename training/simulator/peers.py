@@ -23,7 +23,10 @@ class Random:
 
 @dataclass(frozen=True, slots=True)
 class OneLightGBM:
-    """One LightGBM over all actions, the action a categorical feature; the best by it, but for `epsilon`."""
+    """One LightGBM over all actions, the action a categorical feature; the best by it, but for `epsilon`.
+
+    Equals share the odds, or it would be stuck on the first action before there is anything to split by.
+    """
 
     epsilon: float = 0.0
 
@@ -36,8 +39,9 @@ class OneLightGBM:
         scores = np.column_stack(
             [booster.predict(_with(x, np.full(len(x), a)), num_threads=1) for a in range(exists.shape[1])]
         )
-        best = np.where(exists, scores, -np.inf).argmax(axis=1)
-        return np.asarray((1.0 - self.epsilon) * np.eye(exists.shape[1])[best] + self.epsilon * even(exists))
+        masked = np.where(exists, scores, -np.inf)
+        best = even(masked == masked.max(axis=1, keepdims=True))
+        return np.asarray((1.0 - self.epsilon) * best + self.epsilon * even(exists))
 
 
 @dataclass(slots=True)
