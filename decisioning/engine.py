@@ -44,28 +44,10 @@ def decide(
     exploration, and in no control group). `shadow` is asked about the same, and recorded. Raises RequestError for an
     unknown channel or placement.
     """
-    run, shown = _computed(ask, known, release, score, model, now_us, decision_id, environment, paused, gamma, shadow)
-    return sealed(run, shown, tuple(sorted(paused & release.actions.keys())), supersedes)
-
-
-def _computed(
-    ask: Ask,
-    known: Known,
-    release: Release,
-    score: Scorer,
-    model: str,
-    now_us: int,
-    decision_id: str,
-    environment: str,
-    paused: frozenset[str],
-    gamma: float | None = None,
-    shadow: Shadow | None = None,
-) -> tuple[Run, list[Pick]]:
-    """Everything but the sealing; see decide()."""
     made = _drawing(ask, known, release, score, model, now_us, decision_id, environment, paused, gamma, shadow)
     run, screened = made.run, made.run.screened
     shown = ethics.apply(run.mood, made.picks(), made.slots, screened.view, made.field, screened.limits)
-    return run, _seal(shown, screened)
+    return sealed(run, _seal(shown, screened), tuple(sorted(paused & release.actions.keys())), supersedes)
 
 
 def _drawing(
@@ -81,6 +63,7 @@ def _drawing(
     gamma: float | None,
     shadow: Shadow | None,
 ) -> Drawing:
+    """Everything but the draw, the emotion layer and the sealing; see decide()."""
     view = release.view(ask.channel)
     locale = _locale(ask, release)
     facts = _facts(ask, known, locale, now_us)
