@@ -1,7 +1,6 @@
 """The Ray Serve application. The driver and Ray's controller import this module, so it imports little by itself."""
 
 import gc
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -11,10 +10,6 @@ from decisioning.errors import Refused
 from features.ledger import Ledger
 from serving.lifecycle.options import deployment_options
 from serving.settings import Workspace
-
-_SWITCH_S = 0.0001
-"""How long a thread that loads a model may keep a request waiting each time that it comes back from the databases, some
-ten times a request; Python's own 5 ms are longer than a request."""
 
 
 @serve.ingress()
@@ -28,7 +23,6 @@ class BrainReplica:
         self._brain = Brain(Workspace.open(Path(root)))
         gc.freeze()
         gc.enable()
-        sys.setswitchinterval(_SWITCH_S)
 
     def __serve_build_asgi_app__(self) -> Callable[..., Awaitable[None]]:
         from serving.routes import build_app  # noqa: PLC0415

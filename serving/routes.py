@@ -22,6 +22,7 @@ from serving.live import live_routes
 from serving.moments import LOOK_S, Watcher
 from serving.replies import JSON, body_schema, handled, json_reply, problem_reply, problems, read_body
 from serving.runtime import Brain
+from training.pace import unhurried
 
 REFRESH_S = 0.5
 """How often a replica looks for a release or a pause; both take effect within two seconds."""
@@ -183,7 +184,7 @@ async def _every(period_s: float, look: Callable[[], object]) -> None:
     """Looks again and again; while the ledger or registry cannot be reached, what was loaded goes on serving."""
     while True:
         await asyncio.sleep(period_s)
-        with _outlived():
+        with _outlived(), unhurried():
             await asyncio.to_thread(look)
 
 

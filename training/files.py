@@ -3,10 +3,13 @@
 import hashlib
 from pathlib import Path
 
+from training.pace import in_pieces
+
 
 def read_files(directory: Path) -> dict[str, bytes]:
     """Relative path -> bytes of every file beneath a directory."""
-    return {p.relative_to(directory).as_posix(): p.read_bytes() for p in sorted(directory.rglob("*")) if p.is_file()}
+    paths = in_pieces(sorted(directory.rglob("*")))
+    return {p.relative_to(directory).as_posix(): p.read_bytes() for p in paths if p.is_file()}
 
 
 def hash_files(files: dict[str, bytes]) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from lightgbm.basic import _LIB, Booster
 
 from training.frame import Floats, Ints
+from training.pace import in_pieces
 
 _RAW_SCORE = 1
 _FLOAT64 = 1
@@ -110,9 +111,11 @@ class _Call:
 
 def _merged(texts: Sequence[str]) -> str:
     """LightGBM's text of one model whose n-th output is the n-th model's: round by round, a tree of each."""
-    grown = [text.partition("end of trees")[0].split(_TREE) for text in texts]  # ten times as fast as a pattern
+    # ten times as fast as a pattern
+    grown = [text.partition("end of trees")[0].split(_TREE) for text in in_pieces(texts)]
     rounds = zip_longest(*((tree.partition("\n")[2] for tree in trees[1:]) for trees in grown), fillvalue=_NO_TREE)
-    blocks = [f"Tree={n}\n{tree.strip()}\n\n\n" for n, tree in enumerate(chain.from_iterable(rounds))]
+    in_turn = chain.from_iterable(in_pieces(rounds))
+    blocks = [f"Tree={n}\n{tree.strip()}\n\n\n" for n, tree in enumerate(in_turn)]
     head = f"{grown[0][0]}\n"
     for name, value in (
         ("num_class", str(len(texts))),

@@ -91,7 +91,7 @@ _TABLE = _Flavour(
     (),
     (
         *(f"training/{m}.py" for m in ("__init__", "pyfunc", "model", "files", "frame")),
-        *(f"training/{m}.py" for m in ("design", "effects", "forest", "calibration", "logistic")),
+        *(f"training/{m}.py" for m in ("design", "effects", "forest", "calibration", "logistic", "pace")),
         *(f"decisioning/{m}.py" for m in ("__init__", "errors")),
     ),
     ("lightgbm", "numpy", "pandas", "pydantic", "pyyaml"),

@@ -22,11 +22,13 @@ WINDOWS, SWAPS_IN_ONE = 10, 10
 """Windows with swaps; as many without come between them."""
 EVERY_S = 0.9
 """A replica looks for a new champion every half second."""
+MODELS = 6
+"""In turns; a replica keeps fewer, so that it loads at every swap, as it does when every champion is new."""
 
 
 def swapped(made: World, server: Server) -> Figures:
     """At half of what the server can do, a window without swaps, then one with them, and so on."""
-    versions = _two_versions(made)
+    versions = _versions(made)
     command = [sys.executable, "-m", "tests.benchmarks.swaps", str(made.workspace.data), *map(str, versions)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as promoter:
         try:
@@ -40,11 +42,12 @@ def swapped(made: World, server: Server) -> Figures:
     return _told(quiet, busy) | {"swap_requests_per_s": 0.5 * capacity.rate}
 
 
-def _two_versions(made: World) -> tuple[int, int]:
-    """The champion, and one as large of other weights."""
+def _versions(made: World) -> list[int]:
+    """The champion, and others as large of other weights."""
     registry, champion = Registry(made.workspace.data), PropensityModel.load(made.root / "fitted")
-    other = replace(champion, weights=0.9 * champion.weights)
-    return 1, registry.register(other.files(), "propensity", Provenance("bench", champion.feature_names, "bench"))
+    about = Provenance("bench", champion.feature_names, "bench")
+    others = [replace(champion, weights=(1.0 - 0.01 * n) * champion.weights) for n in range(1, MODELS)]
+    return [1, *(registry.register(other.files(), "propensity", about) for other in others)]
 
 
 def _asking(made: World, run: str):  # type: ignore[no-untyped-def]
@@ -72,7 +75,7 @@ async def _windows(
 def _told(quiet: list[list[Answer]], busy: list[list[Answer]]) -> Figures:
     every = [a for window in (*quiet, *busy) for a in window]
     models = [from_json(a.body)["model"] for window in busy for a in window if a.status == 200]
-    assert set(models) == {"propensity@1", "propensity@2"}, set(models)
+    assert set(models) == {f"propensity@{n + 1}" for n in range(MODELS)}, set(models)
     figures = {"swaps": float(sum(1 for _ in groupby(models)) - 1)}
     figures["swap_requests"] = float(len(every))
     figures["swap_failed"] = float(sum(a.status != 200 for a in every))
@@ -105,7 +108,7 @@ def _promote(data: Path, versions: list[int]) -> None:
         for _ in range(SWAPS_IN_ONE):
             swaps += 1
             began = time.monotonic()
-            registry.set_alias("propensity", "champion", versions[swaps % 2])
+            registry.set_alias("propensity", "champion", versions[swaps % len(versions)])
             time.sleep(max(0.0, EVERY_S - (time.monotonic() - began)))
         sys.stdout.write("done\n")
         sys.stdout.flush()

@@ -1,0 +1,32 @@
+"""Long work in pieces: the same result, and a rest after every piece where requests wait beside it."""
+
+import asyncio
+import time
+
+import pytest
+
+from training import pace
+from training.pace import in_pieces, unhurried
+
+
+@pytest.fixture
+def rests(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long was rested, each time."""
+    taken: list[float] = []
+    monkeypatch.setattr(time, "sleep", taken.append)
+    return taken
+
+
+def test_items_are_the_same_and_nothing_rests_where_nobody_waits(rests: list[float]) -> None:
+    assert list(in_pieces("abc")) == ["a", "b", "c"]
+    assert rests == []
+
+
+def test_unhurried_work_rests_after_every_piece_also_in_a_thread_and_only_within(rests: list[float]) -> None:
+    async def look() -> list[str]:
+        with unhurried():
+            return await asyncio.to_thread(lambda: list(in_pieces("abc")))
+
+    assert asyncio.run(look()) == ["a", "b", "c"]
+    assert rests == [pace.REST_S] * 3
+    assert list(in_pieces("d")) == ["d"] and len(rests) == 3
