@@ -20,8 +20,8 @@ PATH = "/v1/decisions"
 CAPACITY, CONNECTIONS = 600, 8
 WINDOWS, SWAPS_IN_ONE = 10, 10
 """Windows with swaps; as many without come between them."""
-EVERY_S = 0.9
-"""A replica looks for a new champion every half second."""
+EVERY_S = 1.8
+"""A replica looks for a new champion every half second, and takes a second to load it beside requests."""
 MODELS = 6
 """In turns; a replica keeps fewer, so that it loads at every swap, as it does when every champion is new."""
 

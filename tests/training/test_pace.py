@@ -29,4 +29,5 @@ def test_unhurried_work_rests_after_every_piece_also_in_a_thread_and_only_within
 
     assert asyncio.run(look()) == ["a", "b", "c"]
     assert rests == [pace.REST_S] * 3
-    assert list(in_pieces("d")) == ["d"] and len(rests) == 3
+    assert list(in_pieces("d")) == ["d"]
+    assert len(rests) == 3
