@@ -22,7 +22,7 @@ from features.ledger import Ledger, Record
 from features.ledger.past import decisions, known_then
 from training.evaluation.estimators import check_average, claim_of, mean_interval
 from training.evaluation.policies import Reward
-from training.evaluation.slates import SLATE_METHODS, SlateEstimate, SlateLog, estimate_slates
+from training.evaluation.slates import WEIGHINGS, SlateEstimate, SlateLog, estimate_beyond_model, estimate_slates
 from training.frame import Floats
 from training.logged import ReleaseOf
 from training.reporting import Result
@@ -165,7 +165,8 @@ def _forgotten(known: Known) -> bool:
 def _told(found: _Found, asked: Asked, at_most: int) -> Result:
     log, target = _slates(found)
     lacking, share, touched = _lacking(found.made)
-    estimates, refused = _estimates(log, target, share, touched)
+    expected = _expected(found.made, asked.reward)
+    estimates, refused = _estimates(log, target, expected, share, touched)
     whole = next(iter(estimates), None)
     return {
         "reward": asked.reward,
@@ -174,7 +175,7 @@ def _told(found: _Found, asked: Asked, at_most: int) -> Result:
         "at_most": at_most,
         "left_out": dict(found.left_out),
         "logged": asdict(mean_interval(np.sum(log.reward, axis=1))),
-        "estimates": [*(_row(e) for e in estimates), _model_based(found.made, asked.reward)],
+        "estimates": [*(_row(e) for e in estimates), _model_based(*expected)],
         "claim": claim_of(whole.more if whole else None),
         "refused": refused,
         "unsupported_share": share,
@@ -195,14 +196,22 @@ def _slates(found: _Found) -> tuple[SlateLog, Floats]:
     return SlateLog(reward, logged), target
 
 
-def _estimates(log: SlateLog, target: Floats, share: float, touched: float) -> tuple[list[SlateEstimate], str | None]:
-    """By both methods, whole slates first; or why the log supports none."""
+def _expected(made: Sequence[Otherwise], reward: Reward) -> tuple[Floats, Floats]:
+    """What the scores expect of each slate, as logged and as drawn by the other release, (n,) each."""
+    return np.array([_of(one.logged, reward) for one in made]), np.array([_of(one.drawn, reward) for one in made])
+
+
+def _estimates(
+    log: SlateLog, target: Floats, expected: tuple[Floats, Floats], share: float, touched: float
+) -> tuple[list[SlateEstimate], str | None]:
+    """By all methods, whole slates first; or why the log supports none."""
     if share > _UNSUPPORTED:
         lost = f"{share:.1%} of its slates, in {touched:.1%} of the decisions, could not have been logged"
         return [], f"off-policy value: {lost} (see lacking), so no weighing of the log tells what they would earn"
     try:
         check_average(np.prod(target / log.probability, axis=1))
-        return [estimate_slates(log, target, method) for method in SLATE_METHODS], None
+        weighed = [estimate_slates(log, target, method) for method in WEIGHINGS]
+        return [*weighed, estimate_beyond_model(log, target, *expected)], None
     except Refused as refused:
         return [], str(refused)
 
@@ -248,10 +257,9 @@ def _row(estimate: SlateEstimate) -> Result:
     }
 
 
-def _model_based(made: Sequence[Otherwise], reward: Reward) -> Result:
+def _model_based(logged: Floats, drawn: Floats) -> Result:
     """The expected reward of what the other release draws, by the scores; nothing is claimed of it."""
-    drawn = np.array([_of(one.drawn, reward) for one in made])
-    more = mean_interval(drawn - np.array([_of(one.logged, reward) for one in made]))
+    more = mean_interval(drawn - logged)
     none = {"claim": None, "effective_decisions": None, "average_weight": None}
     return {"method": "model-based", "value": asdict(mean_interval(drawn)), "more_than_logged": asdict(more), **none}
 

@@ -18,7 +18,7 @@ from training.registry import Provenance, Registry
 
 PATH = "/v1/decisions"
 CAPACITY, CONNECTIONS = 600, 8
-WINDOWS, SWAPS_IN_ONE = 10, 10
+WINDOWS, SWAPS_IN_ONE = 10, 11
 """Windows with swaps; as many without come between them."""
 EVERY_S = 1.8
 """A replica looks for a new champion every half second, and takes a second to load it beside requests."""

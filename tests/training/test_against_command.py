@@ -51,12 +51,12 @@ def test_files_are_valued_before_they_are_released_and_a_stored_release_too(run:
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)
     assert (told["decisions"], told["refused"], told["claim"]) == (N, None, "better")
-    assert [e["method"] for e in told["estimates"]] == ["whole", "prefix", "model-based"]
+    assert [e["method"] for e in told["estimates"]] == ["whole", "prefix", "doubly robust", "model-based"]
     assert told["estimates"][0]["average_weight"] != 1.0
     with open_brain(shop) as answering:
         same = answering.snapshot.release.hash
     told = json.loads(run("--against", same, "--json").stdout)
-    assert [e["more_than_logged"]["value"] for e in told["estimates"]] == [0.0, 0.0, 0.0]
+    assert [e["more_than_logged"]["value"] for e in told["estimates"]] == [0.0, 0.0, 0.0, 0.0]
 
 
 def test_a_new_action_is_refused_and_named_for_people_to_read(run: Run, shop: Workspace, tmp_path: Path) -> None:

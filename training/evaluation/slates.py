@@ -4,6 +4,8 @@ The probability of a slate is the product of its slots', each given the picks be
 `whole` weighs everything a slate earned by the whole slate (Swaminathan et al. 2017, there called IPS): no assumption.
 `prefix` weighs what each slot earned by the slots up to it (McInerney et al. 2020, RIPS): narrower, and right as long
 as what a slot earns does not depend on what comes after it.
+`doubly robust` weighs by the whole slate what was earned beyond what a model expects of it (Dudík, Langford and Li
+2011): no assumption either, however wrong the model, and narrower where it is right.
 """
 
 from dataclasses import dataclass
@@ -15,8 +17,9 @@ from decisioning.errors import Refused
 from training.evaluation.estimators import MIN_EFFECTIVE, Claim, Interval, claim_of, effective_size, mean_interval
 from training.frame import Floats
 
-SlateMethod = Literal["whole", "prefix"]
-SLATE_METHODS: tuple[SlateMethod, ...] = ("whole", "prefix")
+Weighing = Literal["whole", "prefix"]
+SlateMethod = Weighing | Literal["doubly robust"]
+WEIGHINGS: tuple[Weighing, ...] = ("whole", "prefix")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,11 +59,27 @@ class SlateEstimate:
         return claim_of(self.more)
 
 
-def estimate_slates(log: SlateLog, target: Floats, method: SlateMethod, level: float = 0.95) -> SlateEstimate:
+def estimate_slates(log: SlateLog, target: Floats, method: Weighing, level: float = 0.95) -> SlateEstimate:
     """Value of a policy that picks what was logged, given the picks before, with probabilities `target` (n, m).
 
     Refused where fewer effective slates than MIN_EFFECTIVE support it.
     """
+    upto = _weights(log, target)
+    weight = upto if method == "prefix" else upto[:, -1:]
+    return _estimate(method, log, upto[:, -1], np.sum(weight * log.reward, axis=1), level)
+
+
+def estimate_beyond_model(
+    log: SlateLog, target: Floats, logged: Floats, drawn: Floats, level: float = 0.95
+) -> SlateEstimate:
+    """As `estimate_slates`, doubly robust: a model expects `logged` (n,) of the slates of the log, and `drawn` (n,) of
+    slates that the policy drew for the same decisions."""
+    whole = _weights(log, target)[:, -1]
+    return _estimate("doubly robust", log, whole, drawn + whole * (np.sum(log.reward, axis=1) - logged), level)
+
+
+def _weights(log: SlateLog, target: Floats) -> Floats:
+    """Of every slate up to each slot, (n, m)."""
     if target.shape != log.probability.shape or not ((target >= 0.0) & (target <= 1.0)).all():
         raise Refused("value of slates: a policy needs the probability of every logged pick, between 0 and 1")
     upto = np.asarray(np.cumprod(target / log.probability, axis=1), dtype=np.float64)
@@ -69,7 +88,10 @@ def estimate_slates(log: SlateLog, target: Floats, method: SlateMethod, level: f
         raise Refused(
             f"value of slates: only {effective:.0f} effective slates support it, {MIN_EFFECTIVE:.0f} are needed"
         )
-    weight = upto if method == "prefix" else upto[:, -1:]
-    worth, earned = np.sum(weight * log.reward, axis=1), np.sum(log.reward, axis=1)
-    more, average = mean_interval(worth - earned, level), float(upto[:, -1].mean())
-    return SlateEstimate(method, mean_interval(worth, level), effective, more, average)
+    return upto
+
+
+def _estimate(method: SlateMethod, log: SlateLog, weight: Floats, worth: Floats, level: float) -> SlateEstimate:
+    """Of what each decision is `worth` (n,), where a slate counts `weight` (n,) times."""
+    more = mean_interval(worth - np.sum(log.reward, axis=1), level)
+    return SlateEstimate(method, mean_interval(worth, level), effective_size(weight), more, float(weight.mean()))

@@ -53,7 +53,7 @@ def main() -> int:
     for name in asked.only:
         part = PARTS[name]
         known = found.setdefault(name, {})
-        todo = [run for run in part.runs if run.name not in known]
+        todo = [run for run in part.runs if run.name not in known or "absent" in known[run.name]]
         for run, figures in _run(todo, 1 if part.alone else asked.jobs):
             known[run.name] = figures
             OUT.write_text(json.dumps(found, indent=1) + "\n")

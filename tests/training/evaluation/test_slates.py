@@ -5,7 +5,7 @@ import pytest
 
 from decisioning.errors import Refused
 from training.evaluation import slates
-from training.evaluation.slates import SLATE_METHODS, SlateLog, estimate_slates
+from training.evaluation.slates import WEIGHINGS, SlateLog, estimate_beyond_model, estimate_slates
 
 REWARD = np.array([[1.0, 0.0], [0.0, 2.0]])
 PROBABILITY = np.array([[0.5, 0.4], [0.25, 1.0]])
@@ -14,7 +14,7 @@ TARGET = np.array([[0.25, 0.8], [0.5, 1.0]])
 BY_HAND = {"whole": (1.0 * 1.0 + 2.0 * 2.0) / 2, "prefix": (0.5 * 1.0 + 2.0 * 2.0) / 2}
 
 
-@pytest.mark.parametrize("method", SLATE_METHODS)
+@pytest.mark.parametrize("method", WEIGHINGS)
 def test_values_equal_those_computed_by_hand(method, monkeypatch):
     monkeypatch.setattr(slates, "MIN_EFFECTIVE", 1.0)
     found = estimate_slates(SlateLog(REWARD, PROBABILITY), TARGET, method)
@@ -22,6 +22,14 @@ def test_values_equal_those_computed_by_hand(method, monkeypatch):
     assert found.effective == pytest.approx(9 / 5, abs=1e-12)
     assert found.more.value == pytest.approx(BY_HAND[method] - 1.5, abs=1e-12)
     assert found.average == pytest.approx(1.5, abs=1e-12)
+
+
+def test_a_model_is_put_right_by_what_was_earned_beyond_it(monkeypatch):
+    monkeypatch.setattr(slates, "MIN_EFFECTIVE", 1.0)
+    expected = np.array([0.5, 1.0]), np.array([0.75, 1.25])
+    found = estimate_beyond_model(SlateLog(REWARD, PROBABILITY), TARGET, *expected)
+    assert found.interval.value == pytest.approx((0.75 + 1.0 * 0.5 + 1.25 + 2.0 * 1.0) / 2, abs=1e-12)
+    assert (found.method, found.effective) == ("doubly robust", pytest.approx(9 / 5, abs=1e-12))
 
 
 def drawn(n: int, seed: int) -> tuple[SlateLog, np.ndarray, float]:
@@ -48,15 +56,31 @@ def drawn(n: int, seed: int) -> tuple[SlateLog, np.ndarray, float]:
 
 
 def test_both_find_the_truth_and_prefixes_find_it_closer():
-    width, covered = dict.fromkeys(SLATE_METHODS, 0.0), dict.fromkeys(SLATE_METHODS, 0)
+    width, covered = dict.fromkeys(WEIGHINGS, 0.0), dict.fromkeys(WEIGHINGS, 0)
     for seed in range(60):
         log, target, truth = drawn(3_000, seed)
-        for method in SLATE_METHODS:
+        for method in WEIGHINGS:
             found = estimate_slates(log, target, method).interval
             covered[method] += found.low <= truth <= found.high
             width[method] += found.high - found.low
     assert all(52 <= c <= 60 for c in covered.values()), covered
     assert width["prefix"] < width["whole"]
+
+
+def test_a_right_model_narrows_and_a_wrong_one_only_widens():
+    """One slot, three actions: with the true rates as the model's, and with all of them turned round."""
+    rates, logging, target = np.array([0.1, 0.5, 0.9]), np.array([0.5, 0.3, 0.2]), np.array([0.2, 0.3, 0.5])
+    covered, width = np.zeros(2, dtype=int), np.zeros(3)
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        shown, other = rng.choice(3, 2_000, p=logging), rng.choice(3, 2_000, p=target)
+        log = SlateLog((rng.random(2_000) < rates[shown]).astype(float)[:, None], logging[shown][:, None])
+        weighed = target[shown][:, None]
+        found = [estimate_beyond_model(log, weighed, m[shown], m[other]).interval for m in (rates, rates[::-1])]
+        covered += [i.low <= rates @ target <= i.high for i in found]
+        width += [i.high - i.low for i in (*found, estimate_slates(log, weighed, "whole").interval)]
+    assert (covered >= 52).all(), covered
+    assert width[0] < width[2] < width[1]
 
 
 def test_what_a_log_of_slates_cannot_answer_is_refused():
