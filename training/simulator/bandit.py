@@ -1,7 +1,7 @@
 """Learning while deciding: refit, explore a little, decide, in a world whose truth is known."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -18,11 +18,23 @@ _GROWTH = 1.15
 _REFIT_EVERY = 4_000
 
 
-class Policy(Protocol):
-    """Who decides: fitted again now and then on all decisions so far whose window has closed."""
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What somebody decides by until the next refit.
 
-    def odds(self, seen: TrainingSet, x: Floats, exists: Bools) -> Floats:
-        """Choice probabilities (n, k) for the next customers (n, f), 0 for what does not exist or is gated (n, k)."""
+    `odds(x, exists)`: choice probabilities (n, k) for customers (n, f), 0 for what does not exist or is gated (n, k);
+    `left_out`: how many decisions it was told of and does not rest on, as they were of another world.
+    """
+
+    odds: Callable[[Floats, Bools], Floats]
+    left_out: int = 0
+
+
+class Policy(Protocol):
+    """Who decides: fitted again now and then."""
+
+    def learn(self, seen: TrainingSet) -> Learnt:
+        """From all decisions so far whose window has closed."""
         ...
 
 
@@ -41,16 +53,20 @@ class Learner:
     launch: int = 25_000
     give_up: float = 0.45
 
-    def odds(self, seen: TrainingSet, x: Floats, exists: Bools) -> Floats:
+    def learn(self, seen: TrainingSet) -> Learnt:
         """As Policy."""
         if seen.label.all() or not seen.label.any():
-            return even(exists)
+            return EVENLY
         model = fit(seen, self.recipe)
         behind = model.evidence.sum()  # what was forgotten is explored again
-        optimism = self.optimism * min(HOPEFUL / behind, 1.0) ** 0.5
-        hoped = np.column_stack([_hoped(model, x, a, optimism) for a in range(len(seen.actions))])
-        hoped[:, self._new(seen)] /= 1.0 - self.give_up
-        return inverse_gap(hoped, exists, self.gamma_per_root * np.sqrt(behind + np.arange(len(x))))
+        optimism, new = self.optimism * min(HOPEFUL / behind, 1.0) ** 0.5, self._new(seen)
+
+        def odds(x: Floats, exists: Bools) -> Floats:
+            hoped = np.column_stack([_hoped(model, x, a, optimism) for a in range(len(seen.actions))])
+            hoped[:, new] /= 1.0 - self.give_up
+            return inverse_gap(hoped, exists, self.gamma_per_root * np.sqrt(behind + np.arange(len(x))))
+
+        return Learnt(odds, len(seen) - round(behind))
 
     def _new(self, seen: TrainingSet) -> list[int]:
         first = {int(a): int(n) for a, n in zip(*np.unique(seen.action, return_index=True), strict=True)}
@@ -63,12 +79,17 @@ def _hoped(model: PropensityModel, x: Floats, action: int, optimism: float) -> F
 
 
 def refit_times(n: int, n_actions: int) -> list[int]:
-    """Decisions after which a policy is fitted again: at first after every seventh as many more, later every 4,000."""
+    """Decisions after which a policy that leaves nothing out is fitted again."""
     times, t = [], _FIRST_REFIT_PER_ACTION * n_actions
     while t < n:
         times.append(t)
-        t += min(round(t * (_GROWTH - 1.0)) + 1, _REFIT_EVERY)
+        t = _next_refit(t, 0)
     return times
+
+
+def _next_refit(made: int, left_out: int) -> int:
+    """After every seventh as many more as it rests on, at most 4,000: often again where little of the log holds."""
+    return made + min(round((made - left_out) * (_GROWTH - 1.0)) + 1, _REFIT_EVERY)
 
 
 def run(
@@ -82,15 +103,17 @@ def run(
     rng = np.random.default_rng([seed, 7])
     n, n_actions = p.shape
     chosen, probability, in_time = np.zeros(n, dtype=np.int64), np.ones(n), delays.in_time(n)
-    for start, end in pairwise([0, *refit_times(n, n_actions), n]):
-        rows = slice(start, end)
-        exists = ~np.isnan(p[rows])
+    start, end = 0, _FIRST_REFIT_PER_ACTION * n_actions
+    while start < n:
         closed = delays.closed(start)
         rewarded = in_time[:closed] & (uniform[:closed] < p[np.arange(closed), chosen[:closed]])
-        seen = log_of(x, chosen, probability, rewarded, n_actions)
-        odds = policy.odds(seen, x[rows], exists) if closed else even(exists)
+        learnt = policy.learn(log_of(x, chosen, probability, rewarded, n_actions)) if closed else EVENLY
+        end = min(_next_refit(start, learnt.left_out) if start else end, n)
+        rows = slice(start, end)
+        odds = learnt.odds(x[rows], ~np.isnan(p[rows]))
         chosen[rows] = _draw(odds, rng)
         probability[rows] = odds[np.arange(end - start), chosen[rows]]
+        start = end
     return chosen, probability
 
 
@@ -115,6 +138,9 @@ def log_of(x: Floats, chosen: Ints, probability: Floats, rewarded: Bools, n_acti
 def even(exists: Bools) -> Floats:
     """The same probability (n, k) for every action that exists."""
     return np.asarray(exists / exists.sum(axis=1, keepdims=True), dtype=np.float64)
+
+
+EVENLY = Learnt(lambda _, exists: even(exists))
 
 
 def _draw(odds: Floats, rng: np.random.Generator) -> Ints:

@@ -1,12 +1,13 @@
 """Other learners for the same worlds: what ours must not lose against."""
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import lightgbm
 import numpy as np
 
 from training.frame import Bools, Floats, Ints, TrainingSet
-from training.simulator.bandit import even
+from training.simulator.bandit import EVENLY, Learnt, even
 
 _TREES = 100
 _LIGHTGBM = {"objective": "binary", "learning_rate": 0.1, "num_leaves": 31, "num_threads": 1, "verbosity": -1}
@@ -16,9 +17,9 @@ _LIGHTGBM = {"objective": "binary", "learning_rate": 0.1, "num_leaves": 31, "num
 class Random:
     """Every action as often."""
 
-    def odds(self, seen: TrainingSet, x: Floats, exists: Bools) -> Floats:
+    def learn(self, seen: TrainingSet) -> Learnt:
         """As Policy."""
-        return even(exists)
+        return EVENLY
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +31,15 @@ class OneLightGBM:
 
     epsilon: float = 0.0
 
-    def odds(self, seen: TrainingSet, x: Floats, exists: Bools) -> Floats:
+    def learn(self, seen: TrainingSet) -> Learnt:
         """As Policy."""
         if seen.label.all() or not seen.label.any():
-            return even(exists)
+            return EVENLY
         data = lightgbm.Dataset(_with(seen.x, seen.action), seen.label.astype(np.float64), categorical_feature=[0])
         booster = lightgbm.train(_LIGHTGBM, data, _TREES)
+        return Learnt(partial(self._odds, booster))
+
+    def _odds(self, booster: lightgbm.Booster, x: Floats, exists: Bools) -> Floats:
         scores = np.column_stack(
             [booster.predict(_with(x, np.full(len(x), a)), num_threads=1) for a in range(exists.shape[1])]
         )

@@ -38,12 +38,16 @@ def meet_new_action(seed: int) -> Figures:
 
 
 def drift(seed: int) -> Figures:
-    """What share of the value that the change cost is back, over 4,000 decisions: after two refits, and later."""
+    """What share of the value that the change cost is back, over 4,000 decisions: after two refits, and later.
+
+    Who finds that most of the log no longer holds is fitted again more often; the two refits are those of who does not.
+    What the change cost is told from before the first of them.
+    """
     x, p = world("drift", seed)
     chosen = PLAYERS[OURS](x, p, draws(seed), seed)
-    second = [t for t in refit_times(N, p.shape[1]) if t > HALF][1]
+    first, second = [t for t in refit_times(N, p.shape[1]) if t > HALF][:2]
     before = lost_share(p[:HALF], chosen[:HALF], HALF - 4_000)
-    fallen = _lost(p, chosen, HALF, second)
+    fallen = _lost(p, chosen, HALF, first)
     back = {
         name: (fallen - _lost(p, chosen, at, at + 4_000)) / (fallen - before)
         for name, at in (("back", second), *((f"back_{n}", HALF + n) for n in LATER))

@@ -7,7 +7,7 @@ from decisioning.errors import Refused
 from tests.benchmarks.learning.peers import PLAYERS
 from training.propensity import Recipe, fit
 from training.simulator import peers, worlds
-from training.simulator.bandit import Learner, even, log_of, refit_times, run
+from training.simulator.bandit import EVENLY, Learner, log_of, refit_times, run
 from training.simulator.delays import AT_ONCE, Delays
 
 QUICK = Recipe(rounds=1, growth=None, calibrate=False, forget=False)
@@ -19,9 +19,9 @@ class Watcher:
     def __init__(self):
         self.seen = []
 
-    def odds(self, seen, x, exists):
+    def learn(self, seen):
         self.seen.append(seen)
-        return even(exists)
+        return EVENLY
 
 
 def test_without_delays_everything_is_known_before_the_next_decision():

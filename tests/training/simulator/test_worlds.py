@@ -2,6 +2,7 @@
 
 import importlib.util
 from dataclasses import replace
+from itertools import pairwise
 from types import ModuleType
 
 import numpy as np
@@ -13,7 +14,7 @@ from decisioning import arbitration
 from tests.training.conftest import shared
 from training.propensity import Recipe
 from training.simulator import peers, worlds
-from training.simulator.bandit import Learner, inverse_gap, refit_times, run
+from training.simulator.bandit import EVENLY, Learner, Learnt, inverse_gap, refit_times, run
 
 QUICK = Learner(Recipe(rounds=2, growth=None))
 
@@ -69,6 +70,23 @@ def test_refits_come_thick_at_first_and_then_every_four_thousand():
     assert times[0] == 100
     assert (np.diff(gaps[:-1]) >= 0).all()
     assert gaps.max() == 4_000
+
+
+def test_who_leaves_most_of_the_log_out_is_fitted_again_as_often_as_at_first():
+    """A learner that finds at 2,000 decisions that the last 100 alone hold, and leaves out the same from then on."""
+    x, p = worlds.world("linear", 8, n=2_400, n_actions=4)
+    told: list[int] = []
+
+    class Forgetful:
+        def learn(self, seen):
+            told.append(len(seen))
+            return Learnt(EVENLY.odds, left_out=1_900 if len(seen) >= 2_000 else 0)
+
+    run(x, p, worlds.draws(8, 2_400), Forgetful())
+    first = next(t for t in told if t >= 2_000)
+    held = [t - 1_900 for t in told if t >= 2_000]
+    assert [b - a for a, b in pairwise(held)] == [round(0.15 * h) + 1 for h in held[:-1]]
+    assert [t for t in told if t <= first] == [t for t in refit_times(2_400, 4) if t <= first]
 
 
 @given(st.lists(st.floats(1e-6, 1.0), min_size=2, max_size=30), st.floats(0.0, 1e5))
