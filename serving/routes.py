@@ -44,7 +44,8 @@ def build_app(brain: Brain) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         tasks = [
             asyncio.create_task(_watched(watcher)),
-            asyncio.create_task(_every(REFRESH_S, brain.refresh)),
+            asyncio.create_task(_every(REFRESH_S, brain.refresh_release)),
+            asyncio.create_task(_every(REFRESH_S, brain.refresh_paused)),
             asyncio.create_task(_every(REFRESH_MODEL_S, brain.refresh_model)),
             asyncio.create_task(_every(CHECKPOINT_S, brain.checkpoint)),
             asyncio.create_task(_every(clean_s, brain.compact)),

@@ -124,14 +124,17 @@ class Brain:
         version = _version_of(name)
         return None if version is None else explained(release, self._registry.load(PROPENSITY, version), facts)
 
-    def refresh(self) -> None:
-        """Takes up what was released or paused since; a request in flight keeps what it started with."""
-        snapshot, active, paused = self.snapshot, self.ledger.active(self.environment), self.ledger.paused()
-        if active != snapshot.release.hash:
+    def refresh_release(self) -> None:
+        """Takes up what was released since; a request in flight keeps what it started with."""
+        if self.ledger.active(self.environment) != self.snapshot.release.hash:
             loaded = self._load_snapshot()
-            with self._exchanging:
-                self.snapshot = loaded
-        elif paused != snapshot.paused:
+            with self._exchanging:  # what was paused while it was loaded is out with it as well
+                self.snapshot = replace(loaded, paused=self.ledger.paused())
+
+    def refresh_paused(self) -> None:
+        """Takes up what was paused or resumed since: beside a release that is being loaded, which may take a while."""
+        snapshot, paused = self.snapshot, self.ledger.paused()
+        if paused != snapshot.paused:
             self._exchange(snapshot.release, paused=paused)
 
     def refresh_model(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from decisioning.catalogue import pack, unpack
 from serving.explaining import recomputes
 from serving.runtime import Brain
 from serving.settings import Workspace
@@ -183,15 +184,43 @@ def test_everything_held_is_exported_and_erased(client: Client) -> None:
     assert client("PATCH", "/v1/customers/c-erase", {"facts": {"age": 3}})[0] == 404
 
 
-def test_pauses_and_releases_are_taken_up_by_refresh(client: Client) -> None:
+def test_pauses_are_taken_up(client: Client) -> None:
     welcome(client, "c-pause")
     hero = ask("pause-1", "c-pause", placements=[{"name": "hero", "limit": 5}], mode="preview")
     assert "tv-bundle" in {o["action"] for o in offers(client("POST", "/v1/decisions", hero)[1])}
     client.brain.ledger.pause("tv-bundle")
-    client.brain.refresh()
+    client.brain.refresh_paused()
     assert "tv-bundle" not in {o["action"] for o in offers(client("POST", "/v1/decisions", hero)[1])}
     client.brain.ledger.resume("tv-bundle")
-    client.brain.refresh()
+    client.brain.refresh_paused()
+
+
+def test_a_pause_waits_for_no_release_that_is_being_loaded_and_holds_with_it(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brain, before = client.brain, client.brain.snapshot.release.hash
+    during: list[tuple[str, frozenset[str]]] = []
+
+    load = brain._models
+
+    def slowly(*about: Any) -> Any:
+        brain.ledger.pause("tv-bundle")
+        brain.refresh_paused()
+        during.append((brain.snapshot.release.hash, brain.snapshot.paused))
+        return load(*about)
+
+    files = {name: f"{text}# released again\n" for name, text in unpack(brain.ledger.get_release(before)).items()}
+    after = brain.ledger.put_release(pack(files))
+    brain.ledger.activate(brain.environment, after, "test")
+    with monkeypatch.context() as patched:
+        patched.setattr(brain, "_models", slowly)
+        brain.refresh_release()
+    assert during == [(before, frozenset({"tv-bundle"}))]
+    assert (brain.snapshot.release.hash, brain.snapshot.paused) == (after, frozenset({"tv-bundle"}))
+    brain.ledger.resume("tv-bundle")
+    brain.ledger.activate(brain.environment, before, "test")
+    brain.refresh_release()
+    assert (brain.snapshot.release.hash, brain.snapshot.paused) == (before, frozenset())
 
 
 def test_concurrent_requests_for_one_customer_never_overrun_a_cap(client: Client) -> None:
