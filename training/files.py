@@ -15,7 +15,7 @@ def read_files(directory: Path) -> dict[str, bytes]:
 def hash_files(files: dict[str, bytes]) -> str:
     """sha256 (hex) over sorted names and bytes."""
     state = hashlib.sha256()
-    for name in sorted(files):
+    for name in in_pieces(sorted(files)):
         state.update(f"{len(name)}:{name}:{len(files[name])}:".encode())
         state.update(files[name])
     return state.hexdigest()

@@ -16,8 +16,9 @@ from training.pace import in_pieces
 
 _RAW_SCORE = 1
 _FLOAT64 = 1
-_CALL = 100
-"""Forests to one call: a call costs as much as a few trees, and a forest is padded to the largest of its call."""
+_CALL = 25
+"""Forests to one call: a call costs as much as a few trees, a forest is padded to the largest of its call, and a call
+is read in one piece, in 7 ms. (All of a hundred: 3 to 5% faster to score, and 30 ms to read.)"""
 _TREE = "\nTree="
 _NO_TREE = (
     "num_leaves=1\nnum_cat=0\nsplit_feature=\nsplit_gain=\nthreshold=\ndecision_type=\nleft_child=\nright_child=\n"
@@ -61,11 +62,11 @@ class Forests:
     as each forest's own `column`."""
 
     def __init__(self, forests: Sequence[Forest | None]) -> None:
-        planted = [(forest.size, i) for i, forest in enumerate(forests) if forest]
+        planted = [(forest.size, i) for i, forest in enumerate(in_pieces(forests)) if forest]
         order = [i for _, i in sorted(planted)]
         calls = [order[at : at + _CALL] for at in range(0, len(order), _CALL)]
         texts = [f.text if f else "" for f in forests]
-        self._calls = [(np.array(call), _Call([texts[i] for i in call])) for call in calls]
+        self._calls = [(np.array(call), _Call([texts[i] for i in call])) for call in in_pieces(calls)]
         self._call_of = np.full(len(forests), -1)
         for n, (members, _) in enumerate(self._calls):
             self._call_of[members] = n
@@ -114,14 +115,15 @@ def _merged(texts: Sequence[str]) -> str:
     # ten times as fast as a pattern
     grown = [text.partition("end of trees")[0].split(_TREE) for text in in_pieces(texts)]
     rounds = zip_longest(*((tree.partition("\n")[2] for tree in trees[1:]) for trees in grown), fillvalue=_NO_TREE)
-    in_turn = chain.from_iterable(in_pieces(rounds))
+    in_turn = in_pieces(chain.from_iterable(rounds))
     blocks = [f"Tree={n}\n{tree.strip()}\n\n\n" for n, tree in enumerate(in_turn)]
+    sizes = [str(len(block.encode())) for block in in_pieces(blocks)]
     head = f"{grown[0][0]}\n"
     for name, value in (
         ("num_class", str(len(texts))),
         ("num_tree_per_iteration", str(len(texts))),
         ("objective", f"multiclassova num_class:{len(texts)} sigmoid:1" if len(texts) > 1 else "binary sigmoid:1"),
-        ("tree_sizes", " ".join(str(len(block.encode())) for block in blocks)),
+        ("tree_sizes", " ".join(sizes)),
     ):
         head = re.sub(rf"^{name}=.*$", f"{name}={value}", head, flags=re.MULTILINE)
     return f"{head}{''.join(blocks)}end of trees\n"

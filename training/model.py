@@ -23,6 +23,7 @@ from training.effects import Effects
 from training.files import hash_files, read_files
 from training.forest import Forest, Forests
 from training.frame import Floats, Ints, Terms
+from training.pace import in_pieces
 
 FORMAT = 2
 FORMAT_FROZEN = 3
@@ -343,7 +344,7 @@ class PropensityModel:
         if about["format"] not in (FORMAT, FORMAT_FROZEN):
             raise Refused(f"the model has format {about['format']}, this version reads {FORMAT}; train again")
         arrays = np.load(io.BytesIO(files["arrays.npz"]), allow_pickle=False)
-        trees = (files.get(f"trees/{i}.txt") for i in range(len(arrays["weights"])))
+        trees = (files.get(f"trees/{i}.txt") for i in in_pieces(range(len(arrays["weights"]))))
         return cls(
             feature_names=tuple(about["feature_names"]),
             actions=tuple(about["actions"]),
