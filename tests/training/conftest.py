@@ -30,12 +30,17 @@ def beside(name: str) -> Path:
     return Path(os.environ.get("BRAIN_DATA", ROOT.parent / "shared")) / name
 
 
+def absent(name: str) -> str | None:
+    """What is missing of a folder or file beside the project, and what to do; None where it is there."""
+    path = beside(name)
+    return None if path.exists() else f"{path} is not there; set BRAIN_DATA to the folder that holds {name}"
+
+
 def shared(name: str) -> Path:
     """A folder beside the project, or a skip that says what is missing."""
-    path = beside(name)
-    if not path.exists():
-        pytest.skip(f"{name} is not beside the project; set BRAIN_DATA to the folder that holds it")
-    return path
+    if missing := absent(name):
+        pytest.skip(missing)
+    return beside(name)
 
 
 def one_hot(frame: pd.DataFrame) -> tuple[NDArray[np.float64], tuple[str, ...]]:

@@ -10,7 +10,7 @@ from statistics import mean
 import numpy as np
 
 from tests.benchmarks.learning.parts import Figures, Line, Part, Run
-from tests.training.conftest import beside, read_hillstrom
+from tests.training.conftest import absent, beside, read_hillstrom
 from training.evaluation.policies import Question, Reward
 from training.evaluation.ranking import PLAIN, UPLIFT, Rankings, rankings, side_by_side
 from training.frame import Floats
@@ -21,15 +21,15 @@ SEEDS = range(6)
 NOTHING = "No E-Mail"
 RATES = {"always Mens E-Mail": 0.1828, "always Womens E-Mail": 0.1514, "always No E-Mail": 0.1062}
 """Of visits; published, and reached exactly by the raw means."""
-PATH = beside("data/hillstrom/hillstrom.csv")
+NAME = "data/hillstrom/hillstrom.csv"
 UNITS: dict[Reward, str] = {"outcome": "visits per customer", "value_eur": "dollars per customer"}
 
 
 def run(seed: int) -> Figures:
     """Both rewards; nothing but why where the data set is absent."""
-    if not PATH.exists():
-        return {"absent": f"{PATH.name} is not beside the project; set BRAIN_DATA to the folder that holds it"}
-    data = of_trial(read_hillstrom(PATH), NOTHING)
+    if missing := absent(NAME):
+        return {"absent": missing}
+    data = of_trial(read_hillstrom(beside(NAME)), NOTHING)
     return {reward: judged(data, seed, reward, Recipe(seed=seed)) for reward in UNITS}
 
 

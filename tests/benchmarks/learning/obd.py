@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from tests.benchmarks.learning.parts import Figures, Line, Part, Run
-from tests.training.conftest import beside
+from tests.training.conftest import absent, beside
 from tests.training.open_bandit import FOLDER, OpenBandit
 from training.evaluation.estimators import METHODS, MIN_EFFECTIVE
 from training.evaluation.policies import PolicyValue
@@ -14,10 +14,9 @@ PUBLISHED = {"ips": 0.311, "snips": 0.312, "dr": 0.292, "dros": 0.160}
 
 def judge() -> Figures:
     """Effective rows, claims and relative errors; nothing but why where the data set is absent."""
-    folder = beside(FOLDER)
-    if not folder.exists():
-        return {"absent": f"{FOLDER} is not beside the project; set BRAIN_DATA to the folder that holds it"}
-    data = OpenBandit.read(folder)
+    if missing := absent(FOLDER):
+        return {"absent": missing}
+    data = OpenBandit.read(beside(FOLDER))
     report = data.report()
     told = {p.name: _told(p) for p in report.policies if p.refused is None}
     refused = [p.effective for p in report.policies if p.refused is not None]
