@@ -5,8 +5,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_PLAIN = re.compile(r"[A-Za-z_*][A-Za-z0-9_./*-]*")
-_WORDS = frozenset({"true", "false", "null", "*", "yes", "no", "on", "off", "y", "n"})
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./*-]*")
+_WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
 """Bare, they would be something else: here, or in another reader of YAML."""
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _WIDTH = 116

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from decisioning.catalogue import load
@@ -158,6 +158,7 @@ VALUES = st.recursive(
 )
 
 
+@example([{"id": "*a"}])
 @given(
     st.lists(st.dictionaries(st.sampled_from(["id", "note", "yes", "a b"]), VALUES, min_size=1), min_size=1, max_size=3)
 )
