@@ -23,7 +23,7 @@ from serving.settings import Workspace
 @click.option("--bare", is_flag=True, help="Without a catalogue: `brain import` will make one from your data.")
 def new(folder: Path, bare: bool) -> Result:
     """Make a workspace with a small catalogue to start from."""
-    from serving import releasing
+    from serving.brain import releasing
 
     return releasing.new(folder, {} if bare else None)
 
@@ -31,7 +31,7 @@ def new(folder: Path, bare: bool) -> Result:
 @command()
 def check(workspace: Workspace) -> Result:
     """Find every mistake in the catalogue, and run its personas."""
-    from serving import releasing
+    from serving.brain import releasing
 
     return releasing.check(workspace)
 
@@ -39,7 +39,7 @@ def check(workspace: Workspace) -> Result:
 @command()
 def release(workspace: Workspace) -> Result:
     """Make what is in the files serve, as one immutable release."""
-    from serving import releasing
+    from serving.brain import releasing
 
     return releasing.release(workspace, getpass.getuser())
 
@@ -62,9 +62,9 @@ def of_a_population(function: Command) -> Command:
 @of_a_population
 def diff(workspace: Workspace, before: str, after: str, sample: int, personas: bool) -> Result:
     """Who gains or loses which actions between two releases (hashes, or `files`), and through which gate."""
-    from serving import comparing
+    from serving.commands import policy_changes
 
-    return comparing.diff(workspace, before, after, sample, personas=personas)
+    return policy_changes.diff(workspace, before, after, sample, personas=personas)
 
 
 @command(group=policies)
@@ -72,16 +72,16 @@ def diff(workspace: Workspace, before: str, after: str, sample: int, personas: b
 @of_a_population
 def audit(workspace: Workspace, release: str, sample: int, personas: bool) -> Result:
     """Find rules that never decide, that contradict each other, or that nobody passes."""
-    from serving import comparing
+    from serving.commands import policy_changes
 
-    return comparing.audit(workspace, release, sample, personas=personas)
+    return policy_changes.audit(workspace, release, sample, personas=personas)
 
 
 @command()
 @click.argument("to", required=False)
 def rollback(workspace: Workspace, to: str | None) -> Result:
     """Serve the release before, or the one named by its hash."""
-    from serving import releasing
+    from serving.brain import releasing
 
     return releasing.rollback(workspace, getpass.getuser(), to)
 
@@ -91,7 +91,7 @@ def rollback(workspace: Workspace, to: str | None) -> Result:
 @click.option("--resume", is_flag=True, help="Offer it again.")
 def pause(workspace: Workspace, action: str, resume: bool) -> Result:
     """Stop offering an action within two seconds, without a release."""
-    from serving import releasing
+    from serving.brain import releasing
 
     return releasing.pause(workspace, action, resume=resume)
 
@@ -103,8 +103,8 @@ def pause(workspace: Workspace, action: str, resume: bool) -> Result:
 @click.option("--secret", is_flag=True, help="Show what the receiver checks signatures with.")
 def moments(workspace: Workspace, retried: tuple[str, ...], secret: bool) -> Result:
     """Deliveries of moments that were given up, to be looked at or sent again."""
-    from serving.moments import dead_letters
-    from serving.webhooks import secret_of, shown
+    from serving.events.moments import dead_letters
+    from serving.events.webhooks import secret_of, shown
 
     told = dead_letters(workspace, retried)
     return {**told, "secret": shown(secret_of(workspace))} if secret else told
@@ -131,7 +131,7 @@ def serve(workspace: Workspace) -> Result:
 @click.argument("request", type=click.File("rb"), default="-")
 def decide(workspace: Workspace, request: Any) -> Result:
     """One decision, asked as over HTTP: a JSON file, or standard input."""
-    from serving.offline import decide_once
+    from serving.commands.offline import decide_once
 
     return decide_once(workspace, request.read())
 
@@ -142,8 +142,8 @@ def decide(workspace: Workspace, request: Any) -> Result:
 @click.option("--separator", default=",", show_default=True, help="Of a CSV file for `brain import profile`.")
 def import_(workspace: Workspace, mapping: str, files: tuple[str, ...], separator: str) -> Result:
     """Bring in FILES by MAPPING: `profile`, a recipe's name, or a mapping file."""
-    from serving import importing
-    from serving.progress import phases
+    from serving.commands import importing
+    from serving.commands.progress import phases
 
     with phases() as progress:
         if mapping == "profile":
@@ -158,8 +158,8 @@ def import_signals(workspace: Workspace, file: Path) -> Result:
     from dataclasses import asdict
 
     from features.importing.signals import import_signals as replay
-    from serving import releasing
-    from serving.progress import phases
+    from serving.brain import releasing
+    from serving.commands.progress import phases
 
     with releasing.open_ledger(workspace) as ledger, phases() as progress:
         active = ledger.active(workspace.settings.environment)
@@ -179,7 +179,7 @@ def batch(
     workspace: Workspace, customers: Path, channel: str, placements: tuple[str, ...], out: Path, batch_id: str | None
 ) -> Result:
     """Decide for every customer_id of a CSV or Parquet file."""
-    from serving import batch as batches
+    from serving.commands import batch as batches
 
     return batches.run(workspace, customers, out, channel, placements, batch_id=batch_id)
 
@@ -192,7 +192,7 @@ def batch(
 @click.option("--customers", type=click.IntRange(100, 200_000), default=5000, show_default=True)
 def demo(folder: Path, once: bool, customers: int) -> Result:
     """A telecom operator in a box: build, train, serve, and show what is decided for five customers."""
-    from serving import showing
+    from serving.commands import showing
     from serving.lifecycle import serve_forever
     from training.simulator import telecom
 
@@ -213,7 +213,7 @@ def demo(folder: Path, once: bool, customers: int) -> Result:
 
 def _build_demo(folder: Path, customers: int) -> None:
     """Each step as a user would do it: new, release, simulate, train, promote."""
-    from serving import releasing
+    from serving.brain import releasing
     from training.simulator import telecom
 
     _step(f"a telecom operator with {customers} generated customers in {folder}/ (nobody of them is real)")
@@ -237,7 +237,7 @@ def _step(line: str) -> None:
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file.")
 def export(workspace: Workspace, customer_id: str, out: Path | None) -> Result:
     """Everything that is held about a customer."""
-    from serving.offline import export_customer
+    from serving.commands.offline import export_customer
 
     return export_customer(workspace, customer_id, out)
 
@@ -247,7 +247,7 @@ def export(workspace: Workspace, customer_id: str, out: Path | None) -> Result:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def erase(workspace: Workspace, customer_id: str, yes: bool) -> Result:
     """Forget a customer for good; they stay left alone."""
-    from serving.offline import erase_customer
+    from serving.commands.offline import erase_customer
 
     if not yes and not click.confirm("Everything that is held about this customer is destroyed. Go on?", err=True):
         raise Refused("nothing was erased")
@@ -259,7 +259,7 @@ def erase(workspace: Workspace, customer_id: str, yes: bool) -> Result:
 @click.option("--lift", is_flag=True, help="Use it again.")
 def restrict(workspace: Workspace, customer_id: str, lift: bool) -> Result:
     """Keep what is known of a customer and use it for nothing: no decision, score, training or contact."""
-    from serving.offline import restrict_customer
+    from serving.commands.offline import restrict_customer
 
     return restrict_customer(workspace, customer_id, restricted=not lift)
 
@@ -268,7 +268,7 @@ def restrict(workspace: Workspace, customer_id: str, lift: bool) -> Result:
 @click.option("--sample", type=click.IntRange(1), help="Recompute this many decisions, spread over all.")
 def verify(workspace: Workspace, sample: int | None) -> Result:
     """Check the ledger's checkpoints and chains, and that decisions come out again byte for byte."""
-    from serving.offline import verify as verify_all
+    from serving.commands.offline import verify as verify_all
 
     found = verify_all(workspace, sample)
     if found["flaws"] or found["different"]:

@@ -79,6 +79,6 @@ def _show(result: Result, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(result, default=str))
         return
-    from serving.console import show
+    from serving.commands.console import show
 
     show(result)

@@ -32,13 +32,14 @@ def train(workspace: Workspace, what: str, data: Path | None, **about: Any) -> R
 
 
 def _train_sentiment(workspace: Workspace, data: Path) -> dict[str, Any]:
-    from serving.importing import opened
-    from serving.progress import phases
-    from training import labelled, sentiment
+    from serving.commands.importing import opened
+    from serving.commands.progress import phases
+    from training.learning import sentiment
     from training.registry import Registry
+    from training.rows import message_data
 
     with opened(workspace) as store, phases() as progress:
-        messages, registry = labelled.read(data), Registry(workspace.data)
+        messages, registry = message_data.read(data), Registry(workspace.data)
         return sentiment.train(workspace.data, registry, messages, release=store.release.hash, progress=progress)
 
 
@@ -51,9 +52,9 @@ def train_in(
     tune_seconds: float | None = None,
 ) -> dict[str, Any]:
     from features.ledger import now_us
-    from serving.importing import opened
-    from serving.progress import phases
-    from training import workflow
+    from serving.commands.importing import opened
+    from serving.commands.progress import phases
+    from training.learning import workflow
     from training.registry import Registry
 
     names = tuple(inputs.split(",")) if inputs else None
@@ -78,9 +79,9 @@ def evaluate(workspace: Workspace, reward: str, outcome: str | None, against: st
     if against is not None:
         return _evaluate_against(workspace, against, reward, outcome)
     from features.ledger import now_us
-    from serving.importing import opened
-    from serving.progress import phases
-    from training import workflow
+    from serving.commands.importing import opened
+    from serving.commands.progress import phases
+    from training.learning import workflow
 
     with opened(workspace) as store, phases() as progress:
         about = (workspace.data, store.ledger, store.release, store.history)
@@ -89,10 +90,10 @@ def evaluate(workspace: Workspace, reward: str, outcome: str | None, against: st
 
 def _evaluate_against(workspace: Workspace, name: str, reward: str, outcome: str | None) -> dict[str, Any]:
     from features.ledger import now_us
-    from serving.comparing import named
-    from serving.offline import open_brain
-    from serving.progress import phases
-    from training.against import Asked, against
+    from serving.commands.offline import open_brain
+    from serving.commands.policy_changes import named
+    from serving.commands.progress import phases
+    from training.learning.release_evaluation import Asked, against
 
     with open_brain(workspace) as brain, phases() as progress:
         other = named(brain, workspace, name)
@@ -118,7 +119,7 @@ def promote(workspace: Workspace, model: str, justify: str | None) -> Result:
 
 def promote_in(workspace: Workspace, version: int | None, name: str, justify: str | None = None) -> dict[str, Any]:
     from features.ledger import now_us
-    from training import trials
+    from training.learning import trials
 
     with _shop(workspace) as shop:
         shop.log.update(shop.ledger, shop.release, now_us())
@@ -130,9 +131,9 @@ def promote_in(workspace: Workspace, version: int | None, name: str, justify: st
 @contextmanager
 def _shop(workspace: Workspace) -> Iterator[Any]:
     """What the commands that learn from decisions work on."""
-    from serving.importing import opened
+    from serving.commands.importing import opened
+    from training.learning.retrain import Shop
     from training.registry import Registry
-    from training.retrain import Shop
 
     with opened(workspace) as store:
         registry = Registry(workspace.data)
@@ -144,10 +145,11 @@ def _shop(workspace: Workspace) -> Iterator[Any]:
 @click.option("--version", type=int, help="By default the champion, else the challenger.")
 def card(workspace: Workspace, action: str | None, version: int | None) -> Result:
     """What a model's propensities rest on: evidence, what they borrow, held-out figures, known limits; per ACTION."""
-    from training import cards, reports
+    from training.learning import report
     from training.registry import Registry
+    from training.reporting import cards
 
-    found = reports.card_of(Registry(workspace.data), version, action)
+    found = report.card_of(Registry(workspace.data), version, action)
     if action is not None or click.get_current_context().params["as_json"]:
         return found
     return {**found, "actions": cards.overview(found)}
@@ -161,7 +163,7 @@ def card(workspace: Workspace, action: str | None, version: int | None) -> Resul
 def trial(workspace: Workspace, version: int | None, share: float | None, end: bool, guard: bool) -> Result:
     """Try a challenger beside the champion, in running servers too; without options, what the trial shows so far."""
     from features.ledger import now_us
-    from training import retrain, trials
+    from training.learning import retrain, trials
 
     with _shop(workspace) as shop:
         if guard:
@@ -180,8 +182,8 @@ def trial(workspace: Workspace, version: int | None, share: float | None, end: b
 def retrain(workspace: Workspace) -> Result:
     """The next step of learning: export, train, evaluate, try, and promote or ask, as `brain.yaml` says."""
     from features.ledger import now_us
-    from serving.progress import phases
-    from training.retrain import retrain as step
+    from serving.commands.progress import phases
+    from training.learning.retrain import retrain as step
 
     wanted = workspace.settings.retrain
     with _shop(workspace) as shop, phases() as progress:
@@ -198,8 +200,8 @@ def simulate(workspace: Workspace, customers: int, seed: int) -> Result:
 
 def simulate_in(workspace: Workspace, customers: int, seed: int) -> dict[str, Any]:
     from features.ledger import now_us
-    from serving.importing import opened
-    from serving.progress import phases
+    from serving.commands.importing import opened
+    from serving.commands.progress import phases
     from training.registry import Registry
     from training.simulator import loading, telecom
 
@@ -216,11 +218,11 @@ def simulate_in(workspace: Workspace, customers: int, seed: int) -> dict[str, An
 def report(workspace: Workspace, out: Path | None, pdstools: Path | None) -> Result:
     """What was decided and what came of it: control groups, drift, who is served badly; with a page to read."""
     from features.ledger import now_us
-    from training import reports
+    from training.learning import report
 
     with _shop(workspace) as shop:
-        told = reports.report(shop, now_us(), out or workspace.root / "report.html")
-        written: dict[str, Any] = {"pdstools": reports.for_pdstools(shop, now_us(), pdstools)} if pdstools else {}
+        told = report.report(shop, now_us(), out or workspace.root / "report.html")
+        written: dict[str, Any] = {"pdstools": report.for_pdstools(shop, now_us(), pdstools)} if pdstools else {}
     if not click.get_current_context().params["as_json"] and told.pop("card", None):
         written["card"] = "what each propensity rests on: brain card"
     return {"page": told["page"], **told, **written}

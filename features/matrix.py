@@ -10,10 +10,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from decisioning.errors import Refused
+from decisioning.facts.schema import Dtype, Facts, Feature, FeatureSchema
 from decisioning.rules import Columns
 from decisioning.rules import columns_of as rule_columns
 from decisioning.rules.single import as_float
-from decisioning.schema import Dtype, Facts, Feature, FeatureSchema
 
 __all__ = ["Columns", "FeatureMatrix", "columns_from_table", "columns_of"]
 

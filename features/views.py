@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from decisioning.schema import Dtype, Feature, FeatureSchema, Source
+from decisioning.facts.schema import Dtype, Feature, FeatureSchema, Source
 
 VIEWS: Mapping[str, Source] = {"profile": "profile", "scores": "model"}
 """Feature view -> the source whose features it keeps."""

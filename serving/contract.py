@@ -16,12 +16,12 @@ from pydantic import (
 )
 from pydantic_core import to_json
 
-from decisioning.actions import microseconds
-from decisioning.decision import Ask, SubjectId
 from decisioning.errors import RequestError
-from decisioning.identity import visitor_id
-from decisioning.schema import Strict
-from decisioning.standing import ALL_CHANNELS, ConsentStatus, LinkKind
+from decisioning.facts.forms import Ask, SubjectId
+from decisioning.facts.identity import visitor_id
+from decisioning.facts.schema import Strict
+from decisioning.facts.standing import ALL_CHANNELS, ConsentStatus, LinkKind
+from decisioning.times import microseconds
 
 MAX_BODY_BYTES = 1_000_000
 MAX_ITEMS = 1_000

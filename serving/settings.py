@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator
 
+from decisioning.catalogue.source import Node, decode, parse
 from decisioning.errors import ConfigError, Problem, Refused
-from decisioning.schema import Strict
-from decisioning.source import Node, decode, parse
+from decisioning.facts.schema import Strict
 
 CONFIG_NAME = "brain.yaml"
 SECRET_BYTES = 32

@@ -9,12 +9,12 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from decisioning.catalogue import pack
-from decisioning.decision import Ask, Decision, Known, PlacementAsk, Scores
-from decisioning.engine import decide
-from decisioning.release import Release
-from decisioning.schema import Facts, Feature
-from decisioning.standing import Consent, Contact, Happened, Standing
+from decisioning.catalogue.files import pack
+from decisioning.catalogue.release import Release
+from decisioning.deciding.engine import decide
+from decisioning.facts.forms import Ask, Decision, Known, PlacementAsk, Scores
+from decisioning.facts.schema import Facts, Feature
+from decisioning.facts.standing import Consent, Contact, Happened, Standing
 
 NOW_US = 1_795_435_200_000_000
 """2026-11-23T12:00:00Z, a Monday."""
@@ -171,7 +171,7 @@ def run(ask: Ask, of: Known, release: Release = SMALL, seed: str = "d-1", **more
 
 def permitted(ask: Ask, of: Known, release: Release = SMALL) -> frozenset[str]:
     """The treatments that pass every filter."""
-    from decisioning.engine import screened_for
+    from decisioning.deciding.engine import screened_for
 
     screened = screened_for(ask, of, release, now_us=NOW_US)
     return frozenset(np.asarray(screened.view.ids)[screened.permitted].tolist())

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from serving import console
+from serving.commands import console
 
 CELLS = st.text("ab", min_size=1, max_size=15) | st.integers() | st.none() | st.lists(st.integers(), max_size=3)
 ROWS = st.lists(st.lists(CELLS, min_size=8, max_size=8), min_size=1, max_size=4)

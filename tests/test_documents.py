@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 import brain
-from decisioning.catalogue import load
-from serving import releasing
-from serving.runtime import Brain
+from decisioning.catalogue.files import load
+from serving.brain import releasing
+from serving.brain.runtime import Brain
 from serving.settings import Workspace
 from tests.serving.workspaces import Client
 from training.simulator import telecom

@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from decisioning.errors import NotFound, Refused, Unavailable
 from features.messages.trained import KIND, SentimentModel
-from training.files import hash_files, read_files
+from training.model.files import hash_files, read_files
 
 if TYPE_CHECKING:
-    from training.model import PropensityModel
+    from training.model.model import PropensityModel
 
 Alias = Literal["champion", "challenger"]
 _ROOT = Path(__file__).resolve().parent.parent
@@ -87,23 +87,24 @@ class _Flavour:
 
 
 _TABLE = _Flavour(
-    "training.pyfunc",
+    "training.model.pyfunc",
     (),
     (
-        *(f"training/{m}.py" for m in ("__init__", "pyfunc", "model", "files", "frame")),
-        *(f"training/{m}.py" for m in ("design", "effects", "forest", "calibration", "logistic", "pace")),
+        *(f"training/{m}.py" for m in ("__init__", "model/__init__", "model/pyfunc", "model/model", "model/files")),
+        *(f"training/model/{m}.py" for m in ("frame", "design", "effects", "forest", "calibration", "logistic")),
+        "training/model/background.py",
         *(f"decisioning/{m}.py" for m in ("__init__", "errors")),
     ),
     ("lightgbm", "numpy", "pandas", "pydantic", "pyyaml"),
 )
 _TEXT = _Flavour(
-    "training.pyfunc_text",
+    "training.model.pyfunc_text",
     (("string", "text", True),),
     (
-        *(f"training/{m}.py" for m in ("__init__", "pyfunc_text")),
+        *(f"training/{m}.py" for m in ("__init__", "model/__init__", "model/pyfunc_text")),
         *(f"features/{m}.py" for m in ("__init__", "messages/__init__", "messages/trained", "messages/judgement")),
         "features/messages/text.py",
-        *(f"decisioning/{m}.py" for m in ("__init__", "errors", "signals", "spec")),
+        *(f"decisioning/{m}.py" for m in ("__init__", "errors", "facts/__init__", "facts/signals", "spec")),
     ),
     ("numpy", "pandas", "pydantic"),
 )
@@ -225,7 +226,7 @@ class Registry:
 
     def load(self, name: str, version: int) -> "PropensityModel":
         """A version from its sealed copy, refused where its bytes are not what was sealed."""
-        from training.model import PropensityModel  # noqa: PLC0415 - LightGBM with it, which takes seconds
+        from training.model.model import PropensityModel  # noqa: PLC0415 - LightGBM with it, which takes seconds
 
         directory = self.sealed(name, version)
         return PropensityModel.load(directory, expected_hash=directory.name)
@@ -349,7 +350,7 @@ def _flavour(files: Mapping[str, bytes]) -> _Flavour:
     if json.loads(files.get("model.json", b"{}")).get("kind") == SENTIMENT:
         SentimentModel.from_files(files)
         return _TEXT
-    from training.model import PropensityModel  # noqa: PLC0415 - LightGBM with it, which takes seconds
+    from training.model.model import PropensityModel  # noqa: PLC0415 - LightGBM with it, which takes seconds
 
     model = PropensityModel.from_files(files)
     columns = [("double", feature, False) for feature in model.feature_names]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import combinations
 from typing import Any, ClassVar
 
+from decisioning.facts.schema import Feature
 from decisioning.rules.domains import Domain, World
 from decisioning.rules.formula import Rule
 from decisioning.rules.interval import EMPTY, Interval, combine
@@ -30,7 +31,6 @@ from decisioning.rules.nodes import (
     StartsWith,
     walk,
 )
-from decisioning.schema import Feature
 
 _MAX_WORLDS = 64
 _MAX_STEPS = 20_000

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from decisioning.facts.schema import Dtype, Feature
 from decisioning.rules.errors import RuleError, did_you_mean
 from decisioning.rules.nodes import (
     Arithmetic,
@@ -23,7 +24,6 @@ from decisioning.rules.nodes import (
     Read,
     StartsWith,
 )
-from decisioning.schema import Dtype, Feature
 
 
 @dataclass(frozen=True, slots=True)

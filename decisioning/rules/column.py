@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from decisioning.facts.schema import Feature
 from decisioning.rules.nodes import (
     Arithmetic,
     Choose,
@@ -25,7 +26,6 @@ from decisioning.rules.nodes import (
     StartsWith,
 )
 from decisioning.rules.single import Facts, as_float, limit_of
-from decisioning.schema import Feature
 
 Columns = Mapping[str, NDArray[Any]]
 """One array of shape (n,) per feature: float64 with NaN for UNKNOWN (numbers, timestamps; bools as 0.0 and 1.0), or

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from decisioning.facts.schema import Feature
 from decisioning.rules.interval import ANY, Interval
 from decisioning.rules.nodes import CompareOp, Count, Read
-from decisioning.schema import Feature
 
 
 @dataclass(frozen=True, slots=True)

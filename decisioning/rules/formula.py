@@ -7,13 +7,13 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from decisioning.facts.schema import Feature, Value
 from decisioning.rules.checker import kind_of
 from decisioning.rules.column import ColumnHistory, ColumnRun, Columns, KleeneColumn
 from decisioning.rules.errors import RuleError
 from decisioning.rules.nodes import Count, Node, Read, walk
 from decisioning.rules.parser import parse
 from decisioning.rules.single import Closure, Facts, History, compile_closure, reader
-from decisioning.schema import Feature, Value
 
 Counted = tuple[str | None, str, int]
 """(action id or None for the candidate's own, outcome, window in microseconds)."""

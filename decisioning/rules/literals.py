@@ -2,17 +2,17 @@
 
 import math
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from decisioning.rules.errors import RuleError
+from decisioning.times import DAY_US, HOUR_US, SECOND_US, microseconds
 
 EXACT = 2.0**53
 """Whole numbers and microseconds at or beyond this are not exact as float64, and so UNKNOWN; in time: 1684 to 2255."""
 
-_UNIT_US = {"d": 86_400_000_000, "h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000}
+_UNIT_US = {"d": DAY_US, "h": HOUR_US, "m": 60 * SECOND_US, "s": SECOND_US}
 _DURATION = re.compile(r"([0-9]+)([dhms])")
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def number_of(digits: str, position: int) -> float:
@@ -42,7 +42,7 @@ def timestamp_us(text: str, position: int) -> int:
         moment = None
     if moment is None:
         raise RuleError(f"{text!r} is not a time", position, 'write it like "2026-01-01T00:00:00Z"')
-    at_us = (moment - _EPOCH) // timedelta(microseconds=1)
+    at_us = microseconds(moment)
     if abs(at_us) >= EXACT:
         raise RuleError(f"{text!r} is out of range", position, "stay between the years 1685 and 2255")
     return at_us

@@ -9,6 +9,7 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from decisioning.facts.schema import Feature, Value
 from decisioning.rules.literals import EXACT
 from decisioning.rules.nodes import (
     Arithmetic,
@@ -27,7 +28,6 @@ from decisioning.rules.nodes import (
     Read,
     StartsWith,
 )
-from decisioning.schema import Feature, Value
 
 Facts = Mapping[str, Value | None]
 History = Callable[[str, str, int], int]

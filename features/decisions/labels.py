@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from decisioning.actions import Action
-from decisioning.release import Release
+from decisioning.catalogue.actions import Action
+from decisioning.catalogue.release import Release
+from decisioning.times import DAY_US, days_us
 from features.decisions.parsing import NOTHING, OPT_OUT
 
 COMPLAINED = "complained"
@@ -78,7 +79,7 @@ LEFT JOIN left_us l USING (_stream, _id) LEFT JOIN positives p ON p.action = b._
 """
 """Over `rows`, `events`, `actions`, `stages`, `positives` and `now`; every row of `rows` once."""
 
-PATIENCE_US = 30 * 86_400_000_000
+PATIENCE_US = 30 * DAY_US
 """How long after an offer a complaint or an opt-out still counts as about it."""
 _STATES = {"delivered": 4, "seen": 5, "pitched": 6}
 _STAGE = {
@@ -128,7 +129,7 @@ def rules(release: Release, outcome: str | None = None) -> dict[str, pa.Table]:
 
 def _stages(action: Action) -> Iterator[tuple[object, ...]]:
     for n, s in enumerate(action.outcomes.weighed):
-        from_us, to_us = round(s.after_days * 86_400e6), round(s.within_days * 86_400e6)
+        from_us, to_us = days_us(s.after_days), days_us(s.within_days)
         yield action.id, s.id, s.weight, from_us, to_us, n, s.id in action.outcomes.positive, _STATES.get(s.id)
 
 

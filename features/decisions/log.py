@@ -23,7 +23,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from duckdb import DuckDBPyConnection
 
-from decisioning.release import Release
+from decisioning.catalogue.release import Release
+from decisioning.times import DAY_US
 from features.decisions.labels import LABELS, PATIENCE_US, label_columns, longest_us, rules
 from features.decisions.parsing import KINDS, Parsed, columns, connect, parse
 from features.ledger import Ledger
@@ -31,8 +32,8 @@ from features.ledger import Ledger
 LOG = "decisions"
 """The folder's name within a workspace's data."""
 Progress = Callable[[int, int, str], None]
-WEEK_US = 7 * 86_400_000_000
-_MONDAY_US = 4 * 86_400_000_000
+WEEK_US = 7 * DAY_US
+_MONDAY_US = 4 * DAY_US
 """The first Monday of 1970 was its fifth day."""
 _PAGE = 20_000
 _HELD = 200_000

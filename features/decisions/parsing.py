@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Row
 
-from decisioning.schema import Dtype, FeatureSchema
+from decisioning.facts.schema import Dtype, FeatureSchema
 
 KINDS = ("decision", "observation", "contact", "outcome", "consent", "flag", "tombstone")
 NOTHING = "none"

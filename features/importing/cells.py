@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from decisioning.actions import microseconds
+from decisioning.times import datetime_at, microseconds
 from features.importing.mapping import Chance, Choice, FeatureColumn, OutcomeColumn, When
 from features.importing.tables import Faults, Sheet, rows_of
 from features.views import ARROW_TYPES, TIME
@@ -16,7 +16,6 @@ from features.views import ARROW_TYPES, TIME
 _FLOAT = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _INT = r"^[+-]?[0-9]{1,18}(\.0*)?$"
 _ID = r"^[\x21-\x7e]([\x20-\x7e]{0,126}[\x21-\x7e])?$"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass
@@ -114,7 +113,7 @@ class Reader:
             us = own.cast(pa.timestamp("us", getattr(own.type, "tz", None))).cast(pa.int64())
             if getattr(own.type, "tz", None) is None:
                 us = pa.array(
-                    [None if v is None else self._local(_EPOCH + timedelta(microseconds=v)) for v in us.to_pylist()],
+                    [None if v is None else self._local(datetime_at(v)) for v in us.to_pylist()],
                     pa.int64(),
                 )
         else:

@@ -3,10 +3,10 @@
 import re
 from collections.abc import Iterator, Mapping
 
-from decisioning.catalogue import Catalogue, load
-from decisioning.check import Environment
+from decisioning.catalogue.check.everything import Environment
+from decisioning.catalogue.files import Catalogue, load
+from decisioning.catalogue.source import Node
 from decisioning.errors import ConfigError, Problem
-from decisioning.source import Node
 from features.importing.plan import Plan
 from features.importing.reading import Source
 

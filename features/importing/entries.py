@@ -6,9 +6,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from decisioning.actions import Action, microseconds
-from decisioning.catalogue import Catalogue
-from decisioning.schema import Value
+from decisioning.catalogue.actions import Action
+from decisioning.catalogue.files import Catalogue
+from decisioning.facts.schema import Value
+from decisioning.times import microseconds
 from features.importing.plan import ContactRows, Plan
 from features.ledger import Entry, Ledger
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from decisioning.check_shape import draft
-from decisioning.schema import FeatureSchema
-from decisioning.source import parse
+from decisioning.catalogue.check.shape import draft
+from decisioning.catalogue.source import parse
+from decisioning.facts.schema import FeatureSchema
 from features.importing.inferred import Record, feature_records
 from features.importing.mapping import ActionSpec
 from features.importing.plan import Plan

@@ -7,9 +7,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from decisioning.actions import microseconds
 from decisioning.errors import Refused
-from decisioning.schema import Dtype, Feature, FeatureSchema, Value
+from decisioning.facts.schema import Dtype, Feature, FeatureSchema, Value
+from decisioning.times import microseconds
 from features.importing.mapping import AssertedFeature, Assertion, FeatureColumn
 from features.importing.plan import Plan
 

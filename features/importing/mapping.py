@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
-from decisioning.actions import (
+from decisioning.catalogue.actions import (
     COMMERCIAL_ISSUES,
     Amount,
     Basis,
@@ -20,9 +20,9 @@ from decisioning.actions import (
     Suppression,
     Text,
 )
-from decisioning.policies import Cap, ChannelOrAll, Policy, Protection, ProtectionKind, one_as_tuple
-from decisioning.schema import Dtype, FeatureName, Id, Strict, Tag, Value
-from decisioning.standing import ALL_CHANNELS, ConsentStatus
+from decisioning.catalogue.policies import Cap, ChannelOrAll, Policy, Protection, ProtectionKind, one_as_tuple
+from decisioning.facts.schema import Dtype, FeatureName, Id, Strict, Tag, Value
+from decisioning.facts.standing import ALL_CHANNELS, ConsentStatus
 
 NONE = "none"
 """The action of having done nothing."""

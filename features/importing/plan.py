@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from decisioning.check_words import hint
+from decisioning.catalogue.check.words import hint
+from decisioning.catalogue.source import Node
 from decisioning.errors import ConfigError, Problem, Refused
-from decisioning.source import Node
 from features.importing.cells import Reader, as_time
 from features.importing.mapping import FileSpec, OutcomeColumn
 from features.importing.reading import Source

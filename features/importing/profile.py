@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from decisioning.check_words import hint
+from decisioning.catalogue.check.words import hint
 from decisioning.errors import Refused
-from decisioning.schema import Feature, FeatureSchema
+from decisioning.facts.schema import Feature, FeatureSchema
 from features.importing.cells import Reader, as_time
 from features.importing.mapping import FeatureColumn, When
 from features.importing.plan import Progress
@@ -19,7 +19,7 @@ from features.importing.write import erased_among
 from features.ledger import Ledger
 
 if TYPE_CHECKING:  # Feast takes seconds to import
-    from features.offline import History
+    from features.profile.offline import History
 
 CUSTOMER, AS_OF = "customer_id", "as_of"
 

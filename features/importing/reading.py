@@ -5,10 +5,10 @@ from zoneinfo import available_timezones
 
 from pydantic import ValidationError
 
-from decisioning.check_words import hint, shape_problems
+from decisioning.catalogue.check.words import hint, shape_problems
+from decisioning.catalogue.source import Node, Path, cut, decode, parse
 from decisioning.errors import ConfigError, Problem
-from decisioning.source import Node, Path, cut, decode, parse
-from decisioning.standing import ALL_CHANNELS
+from decisioning.facts.standing import ALL_CHANNELS
 from features.importing.mapping import NONE, AssertedBasis, AssertedConsent, Choice, ConsentColumn, Mapping
 
 

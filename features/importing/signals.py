@@ -25,8 +25,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic_core import from_json, to_json
 
+from decisioning.catalogue.release import Release
 from decisioning.errors import BrainError, Refused, RequestError, Unavailable
-from decisioning.release import Release
 from features.importing.plan import Progress
 from features.importing.tables import MAX_SAID, is_parquet
 from features.ledger import Ledger, now_us

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.files import Catalogue
 from decisioning.errors import Refused
-from decisioning.schema import Feature, Value
+from decisioning.facts.schema import Feature, Value
 from features.importing.cells import as_time
 from features.importing.entries import Entries
 from features.importing.inferred import asserted_constants
@@ -19,7 +19,7 @@ from features.importing.plan import Plan, Progress
 from features.ledger import Entry, Ledger
 
 if TYPE_CHECKING:  # Feast takes seconds to import
-    from features.offline import History
+    from features.profile.offline import History
 
 ENVIRONMENT_WITHOUT_ASSERTIONS = "prod"
 _READ = 500

@@ -1,9 +1,9 @@
 """Append-only streams, one per subject: what was allowed, decided, shown and done, and what it amounts to now."""
 
+from features.ledger.checking.verification import Flaw
 from features.ledger.ledger import Ledger, SubjectKind, now_us
 from features.ledger.records import Activation, Duplicate, Entry, Record
 from features.ledger.standing import HORIZON_US, Fold, apply
-from features.ledger.verification import Flaw
 
 __all__ = [
     "HORIZON_US",

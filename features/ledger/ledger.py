@@ -13,16 +13,16 @@ from sqlalchemy import Connection, Row, bindparam, case, insert, null, select, u
 from sqlalchemy.sql import Executable
 
 from decisioning.errors import NotFound, Refused
-from decisioning.standing import Standing
-from features.ledger.audit import Audit
-from features.ledger.checkpoints import Checkpoints, Kept, Signer
+from decisioning.facts.standing import Standing
+from features.ledger.checking.audit import Audit
+from features.ledger.checking.checkpoints import Checkpoints, Kept, Signer
+from features.ledger.checking.verification import Flaw, verify_stream
 from features.ledger.database import Database
 from features.ledger.links import erase_subject
 from features.ledger.records import Activation, Entry, Names, Prepared, Record, prepare, record_of
 from features.ledger.snapshot import decode
 from features.ledger.standing import NEVER_US, Fold, apply
 from features.ledger.tables import ACTIVATIONS, CLAIMS, KEYS, PAUSES, RECORDS, RELEASES, SIGNAL_STATES, STANDINGS
-from features.ledger.verification import Flaw, verify_stream
 from features.ledger.writer import Submission, Writer
 
 _T = TypeVar("_T")

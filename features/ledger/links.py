@@ -10,8 +10,8 @@ from typing import Final
 from sqlalchemy import Connection
 
 from decisioning.errors import LinkedElsewhere, NotFound, Refused, RequestError
-from decisioning.identity import merged
-from decisioning.standing import Link, Standing
+from decisioning.facts.identity import merged
+from decisioning.facts.standing import Link, Standing
 from features.ledger.chain import hash_body, new_salt
 from features.ledger.erasure import erase_stream
 from features.ledger.plan import Plan

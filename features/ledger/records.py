@@ -10,11 +10,12 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 from sqlalchemy import Row
 
 from decisioning.errors import Conflict, Refused, RequestError
+from decisioning.times import DAY_US
 from features.ledger.chain import hash_body, new_salt
 from features.ledger.standing import KINDS
 
 _STREAM = re.compile(r"[0-9a-f]{40}")
-_FUTURE_US = 86_400 * 1_000_000
+_FUTURE_US = DAY_US
 """Clocks of other systems may be wrong by this much; a later time would make the fold forget all that is older."""
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic_core import from_json, to_json
 
-from decisioning.standing import Consent, Contact, Happened, Holder, Link
+from decisioning.facts.standing import Consent, Contact, Happened, Holder, Link
 from features.ledger.standing import Fold
 
 FORMAT = 2

@@ -27,7 +27,7 @@ from typing import Any, cast, get_args
 
 from pydantic_core import to_json
 
-from decisioning.standing import (
+from decisioning.facts.standing import (
     Consent,
     ConsentStatus,
     Contact,
@@ -38,6 +38,7 @@ from decisioning.standing import (
     LinkKind,
     Standing,
 )
+from decisioning.times import DAY_US
 
 Body = Mapping[str, Any]
 Changes = dict[str, Any]
@@ -45,7 +46,7 @@ Changes = dict[str, Any]
 Mark = tuple[ContactState, int]
 """A contact state told before its decision was: (state, occurred_us)."""
 
-HORIZON_US = 800 * 86_400 * 1_000_000
+HORIZON_US = 800 * DAY_US
 """Contacts and outcomes this much older than the newest record are forgotten; no cap or suppression looks so far."""
 NEVER_US = -(2**62)
 _FOREVER_US = 2**62

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from decisioning.errors import RequestError
-from decisioning.schema import Tag, Value
-from decisioning.signals import SignalField, SignalType
+from decisioning.facts.schema import Tag, Value
+from decisioning.facts.signals import SignalField, SignalType
 from features.messages.conversation import trend
 from features.messages.language import LANGUAGES, Language
 from features.messages.scoring import Scored, Trained, level, score

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from itertools import islice
 
-from decisioning.signals import MAX_CHARACTERS
+from decisioning.facts.signals import MAX_CHARACTERS
 
 __all__ = ["MAX_CHARACTERS", "MAX_WORDS", "clean", "stored", "words"]
 

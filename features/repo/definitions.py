@@ -11,7 +11,7 @@ from feast import Entity, FeatureView, Field, FileSource, ValueType
 from feast.data_format import ParquetFormat
 from feast.types import Bool, Bytes, Float64, Int64, PrimitiveFeastType, String
 
-from decisioning.schema import Dtype, worded
+from decisioning.facts.schema import Dtype, worded
 from features.views import SIGNALS, SIGNALS_STATE, SIGNALS_VERSION, VIEWS, View, read_views, stamps_column
 
 FEAST_TYPES: Mapping[Dtype, PrimitiveFeastType] = {

@@ -5,9 +5,9 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from decisioning.release import Release
-from decisioning.schema import Feature, Value
-from decisioning.signals import PARTS, Compute, SignalFeature, SignalSettings, SignalType
+from decisioning.catalogue.release import Release
+from decisioning.facts.schema import Feature, Value
+from decisioning.facts.signals import PARTS, Compute, SignalFeature, SignalSettings, SignalType
 from features.signals.trackers import (
     Count,
     Data,

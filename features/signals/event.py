@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from decisioning.errors import RequestError
-from decisioning.schema import Value
-from decisioning.signals import SignalField, SignalSettings, SignalType, misfit
+from decisioning.facts.schema import Value
+from decisioning.facts.signals import SignalField, SignalSettings, SignalType, misfit
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 

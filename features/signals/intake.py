@@ -4,23 +4,22 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final, get_args
 
+from decisioning.catalogue.release import Release
 from decisioning.errors import RequestError
-from decisioning.identity import visitor_id
-from decisioning.release import Release
-from decisioning.signals import SignalSettings, SignalType
-from decisioning.standing import LinkKind
+from decisioning.facts.identity import visitor_id
+from decisioning.facts.signals import SignalSettings, SignalType
+from decisioning.facts.standing import LinkKind
+from decisioning.times import days_us, microseconds
 from features.ledger import Ledger, SubjectKind
 from features.ledger.records import Names
 from features.signals.event import Event, checked_time, validate
 
 MAX_ATTRIBUTE: Final = 512
 MAX_ID: Final = 128
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
 _SUBJECT: Final = re.compile(r"([a-z]+):([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)")
 _HASH: Final = re.compile(r"[0-9a-f]{32,128}")
 _ATTRIBUTE: Final = re.compile(r"[a-z0-9]{1,64}")
@@ -53,7 +52,7 @@ class Intake:
         self._names, self._history = names, history
         self._types: Mapping[str, SignalType] = release.signals
         self._settings: SignalSettings = release.catalogue.settings.signals
-        self._kept_us = {id_: round(t.retention_days * 86_400_000_000) for id_, t in self._types.items()}
+        self._kept_us = {id_: days_us(t.retention_days) for id_, t in self._types.items()}
         self._subjects = lru_cache(maxsize=65_536)(self._subject)
 
     def event(self, raw: object, now_us: int) -> Event:
@@ -150,7 +149,7 @@ def _time(raw: object) -> int:
         moment = datetime.fromisoformat(raw)  # type: ignore[arg-type]
         if moment.tzinfo is None:
             raise RequestError("time", "must say its offset from UTC, such as Z")
-        return (moment - _EPOCH) // _MICROSECOND
+        return microseconds(moment)
     except (TypeError, ValueError, OverflowError):
         raise _bad_time() from None
 

@@ -14,8 +14,8 @@ from pydantic_core import from_json, to_json
 from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 from sqlalchemy.sql import Executable
 
-from decisioning.actions import days_us
-from decisioning.release import Release
+from decisioning.catalogue.release import Release
+from decisioning.times import days_us
 from features.ledger.tables import SIGNAL_STATES, SIGNALS
 from features.signals.definitions import Definitions
 from features.signals.event import Event

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from decisioning.schema import Value
+from decisioning.facts.schema import Value
 from features.signals.definitions import Definitions
 from features.signals.event import Event
 

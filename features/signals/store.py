@@ -15,19 +15,19 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Connection
 
+from decisioning.catalogue.release import Release
 from decisioning.errors import Unavailable
-from decisioning.release import Release
-from decisioning.schema import Value
+from decisioning.facts.schema import Value
+from decisioning.times import HOUR_US
 from features.ledger import Ledger
+from features.profile.store import SignalState, Store
 from features.signals.event import Event
 from features.signals.log import Added, Attempt, Recorded, Terms, erased_since, purge_some, renew, states_of, whole
 from features.signals.state import State, decode, facts, merge, missing
-from features.store import SignalState, Store
 
 MAX_EVENTS: Final = 256
 """Of one transaction: about 10 ms, which is what a decision may have to wait behind a large array."""
 _PURGE_PAUSE_S: Final = 0.001
-_HOUR_US: Final = 3_600_000_000
 
 Beside = Callable[[Connection, Sequence[Recorded]], None]
 """What else belongs to the transaction that keeps events; told what became of them. May run again."""
@@ -164,7 +164,7 @@ class Signals:
         while some := self._ledger.transact(partial(purge_some, now_us=at_us)).result():
             purged += some
             time.sleep(_PURGE_PAUSE_S)  # so that appends are not kept waiting
-        erased = erased_since(self._ledger.select, at_us - _HOUR_US)
+        erased = erased_since(self._ledger.select, at_us - HOUR_US)
         left = [s for s, copy in zip(erased, self._store.read_signals(erased), strict=True) if copy]
         if left:
             self._store.online.forget([self._store.signals], left)

@@ -13,8 +13,8 @@ from itertools import repeat
 from operator import sub
 from typing import Any
 
-from decisioning.schema import Value
-from decisioning.signals import PARTS
+from decisioning.facts.schema import Value
+from decisioning.facts.signals import PARTS
 
 MILLIONTHS = 1_000_000
 _LONG = 40

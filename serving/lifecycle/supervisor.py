@@ -30,7 +30,7 @@ from serving.lifecycle import environment, processes
 from serving.lifecycle.learning import Learning
 from serving.settings import Http, Workspace
 
-DEFAULT_APP = "serving.app:build"
+DEFAULT_APP = "serving.http.app:build"
 START_LIMIT_S = 180.0  # 25 s on idle cores; more than 100 where both are busy
 AWAY_LIMIT_S = 30.0
 _TICK_S = 0.25

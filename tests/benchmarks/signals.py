@@ -12,7 +12,7 @@ from features.ledger import Ledger, now_us
 from features.signals import Event
 from features.signals.log import Attempt
 from features.signals.store import MAX_EVENTS
-from serving.runtime import Brain
+from serving.brain.runtime import Brain
 from tests.benchmarks.measures import Figures, Line, Measure, quantile
 from tests.benchmarks.world import N_CUSTOMERS, World, customer_id
 from tests.serving.load import closed_loop, post

@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 from pydantic_core import from_json
 
-from decisioning.catalogue import load, pack
-from decisioning.decision import Ask, Decision, Known, canonical
-from decisioning.engine import decide, screened_for
-from decisioning.release import Release
-from decisioning.standing import Consent, Standing
+from decisioning.catalogue.files import load, pack
+from decisioning.catalogue.release import Release
+from decisioning.deciding.engine import decide, screened_for
+from decisioning.facts.forms import Ask, Decision, Known, canonical
+from decisioning.facts.standing import Consent, Standing
 from features.ledger import Ledger, now_us
+from serving.brain.runtime import Brain, new_id
 from serving.contract import parse
-from serving.runtime import Brain, new_id
 from tests.benchmarks import catalogue, signals, stock
 from tests.benchmarks.measures import Figures, Line, Measure, Suite, quantile
 from tests.benchmarks.world import N_CUSTOMERS, World, world

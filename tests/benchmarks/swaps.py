@@ -13,7 +13,7 @@ from tests.benchmarks.measures import Figures, Line, Measure, Suite, quantile
 from tests.benchmarks.world import World, world
 from tests.serving.load import Answer, closed_loop, open_loop, post
 from tests.serving.server import Server
-from training.model import PropensityModel
+from training.model.model import PropensityModel
 from training.registry import Provenance, Registry
 
 PATH = "/v1/decisions"

@@ -11,19 +11,19 @@ import lightgbm
 import numpy as np
 from pydantic_core import to_json
 
-from decisioning.release import Release
+from decisioning.catalogue.release import Release
 from features.ledger import Entry, Ledger, now_us
-from features.online import Profiles
-from features.store import Store
-from serving import releasing
+from features.profile.online import Profiles
+from features.profile.store import Store
+from serving.brain import releasing
 from serving.settings import Workspace
 from tests.benchmarks import catalogue
 from tests.benchmarks.measures import Figures
 from tests.serving.server import Server
-from training.frame import Floats, TrainingSet
-from training.propensity import Recipe, fit
+from training.fitting.propensity import Recipe, fit
+from training.fitting.trees import Growth
+from training.model.frame import Floats, TrainingSet
 from training.registry import Provenance, Registry
-from training.trees import Growth
 
 N_CUSTOMERS = 500
 ROWS_PER_ACTION = 400
@@ -73,7 +73,7 @@ def world() -> Iterator[World]:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         root = Path(folder)
         releasing.new(root / "brain", catalogue.files())
-        made = World(root, Server(root / "brain", "serving.app:build"), _profiles())
+        made = World(root, Server(root / "brain", "serving.http.app:build"), _profiles())
         released = releasing.release(made.workspace, "bench")
         assert (released["actions"], released["policies"]) == (catalogue.N_ACTIONS, catalogue.N_POLICIES)
         _fill(made)

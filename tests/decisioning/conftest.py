@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from decisioning.catalogue import Catalogue, load
+from decisioning.catalogue.files import Catalogue, load
 
 SMALL = Path(__file__).parents[1] / "catalogues" / "small"
 

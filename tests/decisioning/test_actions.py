@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from decisioning.actions import Action, Amount, Lever, Treatment, days_us, full_id, microseconds, parse_moment
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.actions import Action, Amount, Lever, Treatment, full_id
+from decisioning.catalogue.files import Catalogue
+from decisioning.times import days_us, microseconds, parse_moment
 
 DAY_US = 86_400_000_000
 MOMENTS = st.datetimes(datetime(1970, 1, 3), datetime(9998, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001

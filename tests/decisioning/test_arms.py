@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic_core import from_json
 
-from decisioning.arms import NBA, arm_of, place_of
-from decisioning.catalogue import load, pack
-from decisioning.decision import Ask, Known, PlacementAsk
-from decisioning.engine import replay, screened_for
+from decisioning.catalogue.files import load, pack
+from decisioning.catalogue.release import Release
+from decisioning.deciding.arms import NBA, arm_of, place_of
+from decisioning.deciding.engine import replay, screened_for
 from decisioning.errors import ConfigError
-from decisioning.release import Release
-from decisioning.standing import Holder, Standing
+from decisioning.facts.forms import Ask, Known, PlacementAsk
+from decisioning.facts.standing import Holder, Standing
 from tests import strategies as world
 
 SHARES = {"holdout": 0.2, "no-levers": 0.15, "propensity-only": 0.1, "random": 0.25}

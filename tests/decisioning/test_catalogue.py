@@ -12,12 +12,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decisioning import check_actions
-from decisioning.actions import COMMERCIAL_ISSUES
-from decisioning.catalogue import Catalogue, load, pack, unpack
+from decisioning.catalogue.actions import COMMERCIAL_ISSUES
+from decisioning.catalogue.check import actions
+from decisioning.catalogue.files import Catalogue, load, pack, unpack
+from decisioning.catalogue.source import parse
 from decisioning.errors import ConfigError, Problem
-from decisioning.schema import BUILT_IN
-from decisioning.source import parse
+from decisioning.facts.schema import BUILT_IN
 
 
 def test_the_small_catalogue_covers_every_issue(small: Catalogue) -> None:
@@ -174,8 +174,8 @@ def test_ten_thousand_actions_are_checked_in_under_ten_seconds(small_files: dict
 
 
 def test_more_than_is_allowed(monkeypatch: pytest.MonkeyPatch, small_files: dict[str, str]) -> None:
-    monkeypatch.setattr(check_actions, "MAX_ACTIONS", 7)
-    monkeypatch.setattr(check_actions, "MAX_TREATMENTS", 3)
+    monkeypatch.setattr(actions, "MAX_ACTIONS", 7)
+    monkeypatch.setattr(actions, "MAX_TREATMENTS", 3)
     said = [problem.message for problem in problems(small_files)]
     assert said == [f"action `welcome-tour`: more than {most}" for most in ("7 actions", "3 treatments in all")]
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from decisioning.catalogue import load
+from decisioning.catalogue.files import load
 from decisioning.errors import ConfigError, Problem
 
 CASES: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "mistakes.yaml").read_text("utf-8"))

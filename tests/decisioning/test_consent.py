@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decisioning.actions import Basis, Purpose
-from decisioning.consent import DAY_US, permission
-from decisioning.standing import Consent, Standing
+from decisioning.catalogue.actions import Basis, Purpose
+from decisioning.deciding.consent import permission
+from decisioning.facts.standing import Consent, Standing
+from decisioning.times import DAY_US
 
 NOW_US = 1_795_435_200_000_000
 MARKETING = Purpose(id="marketing", notice_version="2", max_age_days=100.0)

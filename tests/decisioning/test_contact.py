@@ -6,10 +6,10 @@ from datetime import UTC, datetime, time
 import pytest
 from hypothesis import given, settings
 
-from decisioning.actions import QuietHours
-from decisioning.contact import quiet
-from decisioning.decision import Ask, Known, PlacementAsk
-from decisioning.standing import Contact, Happened
+from decisioning.catalogue.actions import QuietHours
+from decisioning.deciding.contact import quiet
+from decisioning.facts.forms import Ask, Known, PlacementAsk
+from decisioning.facts.standing import Contact, Happened
 from tests import strategies as world
 
 NIGHT = QuietHours.model_validate({"from": "21:00", "to": "08:00"})

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from decisioning.content import render
-from decisioning.decision import Ask, PlacementAsk, canonical, iso
+from decisioning.catalogue.content import render
 from decisioning.errors import RequestError
-from decisioning.personas import run as run_personas
+from decisioning.facts.forms import Ask, PlacementAsk, canonical
+from decisioning.review.personas import run as run_personas
+from decisioning.times import iso
 from tests import strategies as world
 
 HERO = Ask(

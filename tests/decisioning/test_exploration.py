@@ -6,12 +6,22 @@ import numpy as np
 import pytest
 from pydantic_core import from_json
 
-from decisioning.arbitration import COMMERCIAL_TIER, Exploration, Field, Limits, Slot, fill, inverse_gap, uniforms
-from decisioning.catalogue import load, pack
-from decisioning.decision import Ask, Decision, PlacementAsk, Scores, iso
-from decisioning.engine import replay
+from decisioning.catalogue.files import load, pack
+from decisioning.catalogue.release import Release
+from decisioning.deciding.arbitration import (
+    COMMERCIAL_TIER,
+    Exploration,
+    Field,
+    Limits,
+    Slot,
+    fill,
+    inverse_gap,
+    uniforms,
+)
+from decisioning.deciding.engine import replay
 from decisioning.errors import ConfigError
-from decisioning.release import Release
+from decisioning.facts.forms import Ask, Decision, PlacementAsk, Scores
+from decisioning.times import iso
 from tests import strategies as world
 
 PRIORITY, HOPE = np.asarray([5.0, 4.0, 1.0]), np.asarray([5.5, 4.2, 6.0])

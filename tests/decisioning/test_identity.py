@@ -9,12 +9,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic_core import from_json
 
-from decisioning.actions import Basis
-from decisioning.consent import DAY_US, latest, permission
-from decisioning.decision import Ask, Known, PlacementAsk, canonical
-from decisioning.engine import replay
-from decisioning.identity import merged, visitor_id
-from decisioning.standing import ALL_CHANNELS, Consent, Contact, Happened, Standing
+from decisioning.catalogue.actions import Basis
+from decisioning.deciding.consent import latest, permission
+from decisioning.deciding.engine import replay
+from decisioning.facts.forms import Ask, Known, PlacementAsk, canonical
+from decisioning.facts.identity import merged, visitor_id
+from decisioning.facts.standing import ALL_CHANNELS, Consent, Contact, Happened, Standing
+from decisioning.times import DAY_US
 from tests import strategies as world
 
 EXAMPLES = 20

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic_core import from_json
 
-from decisioning.decision import Ask, Known
-from decisioning.otherwise import Otherwise, otherwise
+from decisioning.facts.forms import Ask, Known
+from decisioning.review.what_if import Otherwise, otherwise
 from tests import strategies as world
 from tests.training import changed
 from tests.training.changed import BASE, CHANGES, GATED, SOAP, decided, person, release, scorer

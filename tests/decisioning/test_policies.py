@@ -3,8 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from decisioning.catalogue import Catalogue
-from decisioning.policies import EVERYTHING, Attach, Cap, Persona, Policy
+from decisioning.catalogue.files import Catalogue
+from decisioning.catalogue.policies import EVERYTHING, Attach, Cap, Persona, Policy
 
 
 def covered(small: Catalogue, attach: object) -> set[str]:

@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from decisioning.catalogue import pack
-from decisioning.decision import Ask, Known, PlacementAsk, iso
-from decisioning.engine import screened_for
-from decisioning.release import Release
+from decisioning.catalogue.files import pack
+from decisioning.catalogue.release import Release
+from decisioning.deciding.engine import screened_for
+from decisioning.facts.forms import Ask, Known, PlacementAsk
+from decisioning.times import iso
 from tests import strategies as world
 
 HELP = """

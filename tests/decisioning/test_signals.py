@@ -3,9 +3,9 @@
 import pytest
 from pydantic import ValidationError
 
-from decisioning.catalogue import load, pack, read
-from decisioning.release import Release
-from decisioning.signals import SignalFeature, SignalField, misfit
+from decisioning.catalogue.files import load, pack, read
+from decisioning.catalogue.release import Release
+from decisioning.facts.signals import SignalFeature, SignalField, misfit
 
 TEXT = """
 settings: {signals: {max_lateness_h: 36, max_ahead_s: 5}}

@@ -8,8 +8,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from decisioning.catalogue.source import MAX_CHARACTERS, MAX_DEPTH, Node, decode, parse
 from decisioning.errors import ConfigError
-from decisioning.source import MAX_CHARACTERS, MAX_DEPTH, Node, decode, parse
 
 
 def value(text: str) -> Any:

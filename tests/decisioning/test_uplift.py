@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydantic_core import from_json
 
-from decisioning.catalogue import pack
-from decisioning.decision import Ask, Decision, Known, PlacementAsk, Scores, canonical
-from decisioning.engine import recomputed, replay
+from decisioning.catalogue.files import pack
+from decisioning.catalogue.release import Release
+from decisioning.deciding.engine import recomputed, replay
 from decisioning.errors import SealBroken
-from decisioning.release import Release
-from decisioning.schema import Facts
+from decisioning.facts.forms import Ask, Decision, Known, PlacementAsk, Scores, canonical
+from decisioning.facts.schema import Facts
 from tests import strategies as world
 from tests.decisioning.test_arms import PEOPLE, declared
 

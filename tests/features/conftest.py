@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from decisioning.schema import Feature, FeatureSchema
+from decisioning.facts.schema import Feature, FeatureSchema
 
 DAY_US = 86_400_000_000
 NOW_US = 1_750_000_000_123_456
@@ -45,9 +45,9 @@ def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 @contextmanager
 def open_world(tmp_path_factory: pytest.TempPathFactory, redis: str | None) -> Iterator[SimpleNamespace]:
     """A project of its own name, since a Redis that was given is shared by what else is running."""
-    from features.offline import History
-    from features.online import open_profiles
-    from features.repository import apply
+    from features.profile.offline import History
+    from features.profile.online import open_profiles
+    from features.profile.repository import apply
 
     outside: Path = tmp_path_factory.mktemp("outside")
     data: Path = tmp_path_factory.mktemp("workspace") / "data"

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from decisioning.catalogue import pack
-from decisioning.release import Release
+from decisioning.catalogue.files import pack
+from decisioning.catalogue.release import Release
 from features.importing import Plan, Written, catalogue_files, checked_catalogue, make_plan, read_mapping, write
 from features.ledger import Ledger
 
@@ -84,9 +84,9 @@ class Shop:
     """A workspace for the mapping; what differs between plans is not applied again."""
 
     def __init__(self, data: Path, plan: Plan) -> None:
-        from features.offline import History
-        from features.online import open_profiles
-        from features.repository import apply
+        from features.profile.offline import History
+        from features.profile.online import open_profiles
+        from features.profile.repository import apply
 
         files = catalogue_files(plan)
         self.catalogue = checked_catalogue(plan, files)

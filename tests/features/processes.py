@@ -9,7 +9,7 @@ from multiprocessing.context import ForkServerProcess
 from typing import Any, NamedTuple
 
 _FORKING = multiprocessing.get_context("forkserver")
-_IMPORTED = ["pytest", "hypothesis", "features.online", "features.signals.store", "features.importing.signals"]
+_IMPORTED = ["pytest", "hypothesis", "features.profile.online", "features.signals.store", "features.importing.signals"]
 
 
 class Child(NamedTuple):

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from decisioning.catalogue import load
+from decisioning.catalogue.files import load
+from decisioning.catalogue.policies import REQUIRED_PROTECTIONS
+from decisioning.catalogue.source import parse
 from decisioning.errors import ConfigError, Refused
-from decisioning.policies import REQUIRED_PROTECTIONS
-from decisioning.source import parse
 from features.importing import (
     assign_paths,
     catalogue_files,

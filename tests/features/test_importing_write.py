@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from decisioning.catalogue import load
+from decisioning.catalogue.files import load
 from decisioning.errors import Refused
 from features.importing import catalogue_files, import_profile, make_plan, read_mapping
 from tests.features.importing_help import FILES, NOW_US, SHOP, Shop, planned

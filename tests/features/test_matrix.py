@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decisioning.errors import Refused
-from decisioning.schema import Feature, FeatureSchema
+from decisioning.facts.schema import Feature, FeatureSchema
 from features.matrix import FeatureMatrix, columns_from_table, columns_of
 
 SCHEMA = FeatureSchema(

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decisioning.errors import Refused
-from features.archive import merge
 from features.matrix import FeatureMatrix, columns_from_table, columns_of
-from features.offline import History
-from features.online import open_profiles
-from features.repository import apply
-from features.versions import Stamp, Statement, decode_stamps, encode_stamps, history, statements_in
+from features.profile.archive import merge
+from features.profile.offline import History
+from features.profile.online import open_profiles
+from features.profile.repository import apply
+from features.profile.versions import Stamp, Statement, decode_stamps, encode_stamps, history, statements_in
 from features.views import views_of
 from tests.features.conftest import NOW_US, SCHEMA
 

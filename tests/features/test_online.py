@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decisioning.errors import RequestError, Unavailable
-from decisioning.schema import Feature, FeatureSchema
-from features.online import Profiles, open_profiles
-from features.repository import apply
-from features.versions import Stamp, Version
+from decisioning.facts.schema import Feature, FeatureSchema
+from features.profile.online import Profiles, open_profiles
+from features.profile.repository import apply
+from features.profile.versions import Stamp, Version
 from tests.features.conftest import DAY_US, FEATURES, NOW_US, SCHEMA
 
 FULL = {

@@ -12,10 +12,10 @@ import pytest
 from click.testing import CliRunner
 
 from decisioning.errors import Refused
-from decisioning.schema import Feature, FeatureSchema
-from features.offline import History
-from features.online import Profiles, open_profiles
-from features.repository import apply
+from decisioning.facts.schema import Feature, FeatureSchema
+from features.profile.offline import History
+from features.profile.online import Profiles, open_profiles
+from features.profile.repository import apply
 from tests.features.conftest import FEATURES, SCHEMA
 
 ASKED = pa.table({"subject": ["s1"], "event_timestamp": pa.array([5], pa.timestamp("us", "UTC"))})

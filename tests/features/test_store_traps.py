@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
-from decisioning.schema import FeatureSchema
-from features.online import Profiles, open_profiles
-from features.repository import apply
-from features.rows import Proto, Write, entity_key
-from features.store import Store
+from decisioning.facts.schema import FeatureSchema
+from features.profile.online import Profiles, open_profiles
+from features.profile.repository import apply
+from features.profile.rows import Proto, Write, entity_key
+from features.profile.store import Store
 from tests.features.conftest import FEATURES, NOW_US, SCHEMA, open_world
 from tests.features.processes import child, warm_up
 

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decisioning import ethics
-from decisioning.arbitration import NOTHING, Field, Limits, Pick, Slot
-from decisioning.catalogue import pack
-from decisioning.decision import Ask, Known, PlacementAsk
-from decisioning.ethics import Mood
-from decisioning.release import Release, View
-from decisioning.schema import Facts
+from decisioning.catalogue.files import pack
+from decisioning.catalogue.release import Release, View
+from decisioning.deciding import ethics
+from decisioning.deciding.arbitration import NOTHING, Field, Limits, Pick, Slot
+from decisioning.deciding.ethics import Mood
+from decisioning.facts.forms import Ask, Known, PlacementAsk
+from decisioning.facts.schema import Facts
 from features.matrix import FeatureMatrix
 from tests import strategies as world
 

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decisioning.actions import full_id
-from decisioning.catalogue import pack
-from decisioning.decision import Ask, Known, PlacementAsk
-from decisioning.engine import decide
+from decisioning.catalogue.actions import full_id
+from decisioning.catalogue.files import pack
+from decisioning.catalogue.release import Release
+from decisioning.deciding.engine import decide
 from decisioning.errors import SealBroken
-from decisioning.release import Release
-from decisioning.standing import Consent
+from decisioning.facts.forms import Ask, Known, PlacementAsk
+from decisioning.facts.standing import Consent
 from tests import strategies as world
 
 EXAMPLES = 100

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decisioning.arbitration import (
+from decisioning.deciding.arbitration import (
     COMMERCIAL_TIER,
     NOTHING,
     Exploration,
@@ -22,7 +22,7 @@ from decisioning.arbitration import (
     inverse_gap,
     uniforms,
 )
-from decisioning.decision import Ask, Known
+from decisioning.facts.forms import Ask, Known
 from tests import strategies as world
 
 worth = st.floats(-50, 1e6).map(lambda v: round(v, 6))

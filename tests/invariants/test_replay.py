@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic_core import from_json
 
-from decisioning.catalogue import pack, unpack
-from decisioning.decision import Ask, Known, canonical
-from decisioning.engine import replay
-from decisioning.release import Release
+from decisioning.catalogue.files import pack, unpack
+from decisioning.catalogue.release import Release
+from decisioning.deciding.engine import replay
+from decisioning.facts.forms import Ask, Known, canonical
 from tests import strategies as world
 
 EXAMPLES = 100

@@ -29,8 +29,13 @@ GRACE_S = 20
 MEMORY = Path("/dev/shm")
 PATIENCE = 4
 """A mutant for which the tests take so many times as long as without it hangs, and counts as found."""
-CORE = ("decisioning/screening.py", "decisioning/consent.py", "decisioning/ethics.py", "decisioning/contact.py")
-GATES = ("decisioning/arms.py",)
+CORE = (
+    "decisioning/deciding/screening.py",
+    "decisioning/deciding/consent.py",
+    "decisioning/deciding/ethics.py",
+    "decisioning/deciding/contact.py",
+)
+GATES = ("decisioning/deciding/arms.py",)
 """Others that stop candidates: their gates are deleted, too."""
 End = Literal["found", "hung", "SURVIVED"]
 """A mutant that hangs is found; how many did is told, as a busy machine may make tests slow."""

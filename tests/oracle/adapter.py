@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from decisioning.catalogue import pack
-from decisioning.decision import Ask, Known, PlacementAsk, Scores
-from decisioning.engine import decide, screened_for
-from decisioning.identity import merged
-from decisioning.release import Release
-from decisioning.standing import Consent, Contact, Happened, Holder, Standing
+from decisioning.catalogue.files import pack
+from decisioning.catalogue.release import Release
+from decisioning.deciding.engine import decide, screened_for
+from decisioning.facts.forms import Ask, Known, PlacementAsk, Scores
+from decisioning.facts.identity import merged
+from decisioning.facts.standing import Consent, Contact, Happened, Holder, Standing
 
 _INFIX = {"and": "&&", "or": "||"}
 

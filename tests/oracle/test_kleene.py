@@ -10,11 +10,11 @@ from itertools import product
 import numpy as np
 import pytest
 
-from decisioning.catalogue import pack
-from decisioning.decision import Ask, Known, PlacementAsk
-from decisioning.engine import screened_for
-from decisioning.release import Release
-from decisioning.standing import Standing
+from decisioning.catalogue.files import pack
+from decisioning.catalogue.release import Release
+from decisioning.deciding.engine import screened_for
+from decisioning.facts.forms import Ask, Known, PlacementAsk
+from decisioning.facts.standing import Standing
 
 NOW_US = 1_795_435_200_000_000
 

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from decisioning.decision import canonical
+from decisioning.facts.forms import canonical
 from tests.oracle import adapter, worlds
 from tests.oracle.oracle import Oracle
 from tests.oracle.rules import Rules

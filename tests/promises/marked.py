@@ -9,9 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.ledger import Entry, now_us
-from features.offline import History
-from serving import batch, releasing, written
-from serving.runtime import Brain
+from features.profile.offline import History
+from serving.brain import releasing
+from serving.brain.runtime import Brain
+from serving.commands import batch
+from serving.customers import exported_files
 from serving.settings import Workspace
 from tests.serving.workspaces import FACTS, Client, Json, ask, consent, offers, signal, small_workspace
 
@@ -116,7 +118,7 @@ def with_past(brain: Brain, marks: list[Marks]) -> None:
 
 
 def train(workspace: Workspace, brain: Brain) -> None:
-    from training import workflow
+    from training.learning import workflow
     from training.registry import Registry
 
     history, registry = History(brain.snapshot.profiles), Registry(workspace.data)
@@ -128,7 +130,7 @@ def decided_in_batch(workspace: Workspace, marks: list[Marks]) -> Path:
     decider = batch.Decider(str(workspace.root), "web", ("sidebar",), uuid.uuid4().hex)
     out = workspace.root / "batch.parquet"
     pq.write_table(decider(pa.table({"customer_id": [one.customer for one in marks]})), out)
-    written.note(workspace, out, "batch")
+    exported_files.note(workspace, out, "batch")
     decider._brain.close()
     return out
 

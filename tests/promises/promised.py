@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from decisioning.catalogue import load, pack
-from decisioning.decision import Ask, Known, PlacementAsk
-from decisioning.engine import screened_for
+from decisioning.catalogue.files import load, pack
+from decisioning.catalogue.release import Release
+from decisioning.deciding.engine import screened_for
+from decisioning.deciding.screening import Screened
 from decisioning.errors import ConfigError
-from decisioning.release import Release
-from decisioning.screening import Screened
-from decisioning.standing import Consent
+from decisioning.facts.forms import Ask, Known, PlacementAsk
+from decisioning.facts.standing import Consent
 from tests import strategies as world
 
 MORE = """

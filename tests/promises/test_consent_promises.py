@@ -7,11 +7,11 @@ from fastapi import Request
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decisioning.decision import Ask, Known
 from decisioning.errors import RequestError
-from decisioning.standing import Standing
+from decisioning.facts.forms import Ask, Known
+from decisioning.facts.standing import Standing
 from serving.contract import ConsentIn
-from serving.routes import _with_gpc
+from serving.http.routes import _with_gpc
 from tests import strategies as world
 from tests.promises.promised import (
     EXAMPLES,
@@ -64,7 +64,7 @@ def test_marketing_does_not_permit_the_use_of_emotion() -> None:
 
 
 def refused_without_emotion() -> str:
-    from decisioning.catalogue import load
+    from decisioning.catalogue.files import load
     from decisioning.errors import ConfigError
 
     small = {n: "\n".join(x for x in t.splitlines() if "id: emotion" not in x) for n, t in world.SMALL_FILES.items()}

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decisioning.decision import Ask, Known
+from decisioning.catalogue.wording import claims, pretended
 from decisioning.errors import RequestError
-from decisioning.wording import claims, pretended
+from decisioning.facts.forms import Ask, Known
 from features.messages.event import message_fields
 from tests import strategies as world
 from tests.promises.promised import (

@@ -10,22 +10,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decisioning.contact import history_of
-from decisioning.counterfactual import Counterfactual, applied, counterfactual, first_offer
-from decisioning.decision import Ask, Known, PlacementAsk, Scorer
-from decisioning.engine import decide, decide_as, recomputed
-from decisioning.record import Run
-from decisioning.telling import told
+from decisioning.deciding.contact import history_of
+from decisioning.deciding.engine import decide, decide_as, recomputed
+from decisioning.deciding.record import Run
+from decisioning.facts.forms import Ask, Known, PlacementAsk, Scorer
+from decisioning.review.counterfactual import Counterfactual, applied, counterfactual, first_offer
+from decisioning.review.narrative import told
 from features.matrix import FeatureMatrix
-from serving.scoring import explained, model_scorer
+from serving.brain.scoring import explained, model_scorer
 from tests import strategies as world
 from tests.promises.promised import RELEASE, asks, customers
 from tests.training import telecom_help as telecom
 from tests.training.logs import log_of
-from training.model import PropensityModel
-from training.propensity import Recipe, fit
+from training.fitting.propensity import Recipe, fit
+from training.fitting.trees import Growth
+from training.model.model import PropensityModel
 from training.simulator.telecom import CHANNELS
-from training.trees import Growth
 
 EXAMPLES = 60
 DECISIONS, MANY = 150, 3_000

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from serving.moments import Watcher
-from serving.runtime import Brain
+from serving.brain.runtime import Brain
+from serving.events.moments import Watcher
 from serving.settings import Workspace
 from tests.promises.marked import (
     WAYS,
@@ -112,7 +112,7 @@ def test_a_long_past_is_exported_in_pages(client: Client, monkeypatch: pytest.Mo
     one = Marks("zxqpagesw")
     asyncio.run(live(client, one))
     whole = exported(client, one.customer)
-    monkeypatch.setattr("serving.exporting.PAGE", 2)
+    monkeypatch.setattr("serving.customers.exporting.PAGE", 2)
     paged = exported(client, one.customer)
     assert (paged["records"], paged["events"]) == (whole["records"], whole["events"])
     assert client("GET", f"/v1/customers/{one.customer}/export?after=x")[0] == 422

@@ -16,18 +16,19 @@ import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import select
 
-from decisioning.decision import Ask, Scores
+from decisioning.facts.forms import Ask, Scores
 from features.ledger import Entry, now_us
 from features.ledger.tables import DELIVERIES
-from features.offline import History
-from serving import batch, erasing
+from features.profile.offline import History
+from serving.brain.runtime import Brain
+from serving.brain.trials import Model, Models
+from serving.commands import batch
+from serving.commands.offline import erase_customer, export_customer, verify
 from serving.contract import ConsentIn
-from serving.moments import Watcher
-from serving.offline import erase_customer, export_customer, verify
-from serving.recording import record_consents
-from serving.runtime import Brain
+from serving.customers import erasing
+from serving.customers.recording import record_consents
+from serving.events.moments import Watcher
 from serving.settings import Workspace
-from serving.trials import Model, Models
 from tests.promises.marked import (
     WAYS,
     Marks,
@@ -40,7 +41,7 @@ from tests.promises.marked import (
     with_past,
 )
 from tests.serving.workspaces import FACTS, Client, Json, ask, consent, offers, signal, welcome
-from training.workflow import training_set
+from training.learning.workflow import training_set
 
 NUMBERS = count()
 

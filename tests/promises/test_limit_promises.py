@@ -6,9 +6,9 @@ from zoneinfo import ZoneInfo, available_timezones
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from decisioning.actions import QuietHours
-from decisioning.contact import quiet
-from decisioning.decision import Ask, Known
+from decisioning.catalogue.actions import QuietHours
+from decisioning.deciding.contact import quiet
+from decisioning.facts.forms import Ask, Known
 from tests import strategies as world
 from tests.promises.promised import EXAMPLES, RELEASE, ask_on, asks, customers, offered, passed, willing
 

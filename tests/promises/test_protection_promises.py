@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decisioning.decision import Ask, Known, canonical
+from decisioning.facts.forms import Ask, Known, canonical
 from decisioning.rules import Direction, compile_rule, directions
 from features.matrix import FeatureMatrix
 from tests import strategies as world

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydantic_core import from_json
 
-from decisioning.decision import Ask, Known, Scores
-from decisioning.engine import replay
+from decisioning.deciding.engine import replay
 from decisioning.errors import Refused
-from decisioning.schema import Facts
+from decisioning.facts.forms import Ask, Known, Scores
+from decisioning.facts.schema import Facts
 from features.matrix import FeatureMatrix
 from tests import strategies as world
 from tests.promises.promised import (
@@ -30,10 +30,10 @@ from tests.promises.promised import (
     with_more,
 )
 from tests.training.logs import random_log
-from training.propensity import Recipe, fit
+from training.fitting.propensity import Recipe, fit
+from training.fitting.trees import Growth
+from training.learning.workflow import promote
 from training.registry import Provenance, Registry
-from training.trees import Growth
-from training.workflow import promote
 
 BLOCK = """
 actions:

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from decisioning.release import Release
+from decisioning.catalogue.release import Release
 from features.matrix import FeatureMatrix
 from serving.settings import Workspace
-from training.frame import TrainingSet
-from training.propensity import Recipe, fit
+from training.fitting.propensity import Recipe, fit
+from training.model.frame import TrainingSet
 from training.registry import Provenance, Registry
 
 

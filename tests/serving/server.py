@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from serving import releasing
+from serving.brain import releasing
 from serving.lifecycle import DEFAULT_APP, Listener, listeners, processes
 from serving.settings import Workspace
 from tests.serving.workspaces import small_workspace

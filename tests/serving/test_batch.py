@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from decisioning.errors import BrainError
-from serving import batch
-from serving.runtime import Brain
+from serving.brain.runtime import Brain
+from serving.commands import batch
 from serving.settings import Workspace
 from tests.serving.workspaces import Client, small_workspace, welcome
 

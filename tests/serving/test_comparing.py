@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 import brain as command_line
-from serving.runtime import Brain
+from serving.brain.runtime import Brain
 from serving.settings import Workspace
 from tests.serving.workspaces import Client, small_workspace, welcome
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from serving.offline import verify
-from serving.runtime import Brain
+from serving.brain.runtime import Brain
+from serving.commands.offline import verify
 from tests.serving.workspaces import Client, ask, offers, small_workspace, welcome
 
 

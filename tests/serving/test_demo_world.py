@@ -12,13 +12,13 @@ from sqlalchemy import text
 
 from features.ledger import now_us
 from features.ledger.tables import METADATA
-from serving import releasing
-from serving.importing import opened
-from serving.runtime import Brain
+from serving.brain import releasing
+from serving.brain.runtime import Brain
+from serving.commands.importing import opened
 from serving.settings import Workspace
 from tests.serving import workspaces
 from tests.serving.workspaces import Client, Json, offers
-from training import workflow
+from training.learning import workflow
 from training.registry import Registry
 from training.simulator import loading, telecom
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from serving.runtime import Brain
+from serving.brain.runtime import Brain
 from tests.serving.workspaces import Client, ask, offers, small_workspace, welcome
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from decisioning.catalogue import pack, unpack
-from serving.explaining import recomputes
-from serving.runtime import Brain
+from decisioning.catalogue.files import pack, unpack
+from serving.brain.explaining import recomputes
+from serving.brain.runtime import Brain
 from serving.settings import Workspace
 from tests.serving.workspaces import FACTS, Client, ask, consent, offers, small_workspace, welcome
 

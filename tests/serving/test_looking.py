@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 
 from decisioning.errors import Unavailable
-from serving.routes import _every
+from serving.http.routes import _every
 
 
 def test_no_error_ends_the_looking_and_a_bug_is_told_without_what_it_says(caplog: pytest.LogCaptureFixture) -> None:

@@ -15,8 +15,8 @@ from sqlalchemy import select
 
 import brain
 from features.ledger.tables import SIGNALS
-from serving import releasing
-from serving.runtime import Brain
+from serving.brain import releasing
+from serving.brain.runtime import Brain
 from serving.settings import Workspace
 from tests.serving.workspaces import Client, ask, signal, small_workspace
 from tests.training.test_sentiment import JARGON, messages

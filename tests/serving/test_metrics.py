@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from serving.metrics import Metrics
-from serving.runtime import Brain
+from serving.brain.metrics import Metrics
+from serving.brain.runtime import Brain
 from tests.serving.workspaces import Client, ask, offers, small_workspace, welcome
 from tests.training.test_exploring import BUDGET, decided
 

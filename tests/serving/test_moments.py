@@ -12,9 +12,9 @@ from sqlalchemy import func, select
 from decisioning.errors import NotFound
 from features.ledger import now_us
 from features.ledger.tables import DELIVERIES
-from serving import moments as moments_module
-from serving.moments import Watcher, dead_letters
-from serving.runtime import Brain
+from serving.brain.runtime import Brain
+from serving.events import moments as moments_module
+from serving.events.moments import Watcher, dead_letters
 from serving.settings import Workspace
 from tests.serving.test_webhooks import Receiver
 from tests.serving.workspaces import Client, Json, consent, signal, small_workspace, welcome

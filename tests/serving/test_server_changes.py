@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from pydantic_core import from_json, to_json
 
-from serving import releasing
-from serving.explaining import recomputes
-from serving.offline import open_brain
+from serving.brain import releasing
+from serving.brain.explaining import recomputes
+from serving.commands.offline import open_brain
 from serving.settings import Workspace
 from tests.serving.load import Answer, once, post
 from tests.serving.models import register

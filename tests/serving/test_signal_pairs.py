@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from features.ledger import now_us
-from features.signals.offline import point_in_time
-from serving import releasing
-from serving.runtime import Brain
+from serving.brain import releasing
+from serving.brain.runtime import Brain
 from serving.settings import Workspace
 from tests.features.signals.places import written
+from tests.features.signals.recomputed import point_in_time
 from tests.serving.workspaces import Client, Json, ask, small_workspace
 
 FEATURES = """

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import yaml
 
-from serving import releasing
-from serving.runtime import Brain
+from serving.brain import releasing
+from serving.brain.runtime import Brain
 from serving.settings import Workspace
 from tests.serving.workspaces import Client, ask, offers, welcome
 

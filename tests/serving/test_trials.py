@@ -9,11 +9,11 @@ import pytest
 from click.testing import CliRunner
 
 import brain
+from serving.brain.runtime import Brain
+from serving.commands.offline import verify
+from serving.http.routes import REFRESH_MODEL_S
 from serving.lifecycle import processes
 from serving.lifecycle.learning import Learning
-from serving.offline import verify
-from serving.routes import REFRESH_MODEL_S
-from serving.runtime import Brain
 from tests.serving.models import register
 from tests.serving.workspaces import Client, ask, consent, offers, small_workspace, welcome
 from training.registry import Registry, Trial

@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 from pydantic_core import from_json
 
-from decisioning.catalogue import pack
-from decisioning.decision import Ask, Known, PlacementAsk
-from decisioning.engine import decide, replay
-from decisioning.release import Release
-from decisioning.standing import Consent, Standing
+from decisioning.catalogue.files import pack
+from decisioning.catalogue.release import Release
+from decisioning.deciding.engine import decide, replay
+from decisioning.facts.forms import Ask, Known, PlacementAsk
+from decisioning.facts.standing import Consent, Standing
 from features.matrix import FeatureMatrix
-from serving.scoring import model_scorer
+from serving.brain.scoring import model_scorer
 from tests.training.decided import CATALOGUE, DAY_US, RELEASE, THEN_US
 from tests.training.logs import log_of
-from training.effects import Effects
-from training.model import PropensityModel
-from training.propensity import Recipe, fit
+from training.fitting.propensity import Recipe, fit
+from training.model.effects import Effects
+from training.model.model import PropensityModel
 
 BY_UPLIFT = Release.from_bytes(pack({"all.yaml": CATALOGUE.replace("settings: {", "settings: {ranking: uplift, ")}))
 FACTS = {"age": 40, "hardship": False, "page": "shop"}

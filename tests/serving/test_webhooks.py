@@ -13,7 +13,7 @@ import pytest
 
 from features.ledger import Ledger, now_us
 from features.moments import Delivery, Moments, Watch
-from serving import webhooks
+from serving.events import webhooks
 from serving.settings import Settings, Workspace
 
 BODY = b'{"moment":"cart-left"}'

@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from serving import releasing
-from serving.routes import build_app
-from serving.runtime import Brain
+from serving.brain import releasing
+from serving.brain.runtime import Brain
+from serving.http.routes import build_app
 from serving.settings import Workspace
 
 SMALL = Path(__file__).parents[1] / "catalogues" / "small"

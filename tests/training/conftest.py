@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.features.importing_help import Shop, planned
-from training.frame import TrainingSet
+from training.model.frame import TrainingSet
 
 ROOT = Path(__file__).resolve().parents[2]
 MONTHS_AGO_NEVER = 999

@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from decisioning.catalogue import pack
-from decisioning.decision import Ask, Known, PlacementAsk, Scores
-from decisioning.engine import decide
-from decisioning.release import Release
-from decisioning.standing import Consent, Standing
+from decisioning.catalogue.files import pack
+from decisioning.catalogue.release import Release
+from decisioning.deciding.engine import decide
+from decisioning.facts.forms import Ask, Known, PlacementAsk, Scores
+from decisioning.facts.standing import Consent, Standing
 from features.ledger import Entry, Ledger
 
 DAY_US = 86_400_000_000

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from training.frame import Floats, TrainingSet
+from training.model.frame import Floats, TrainingSet
 
 
 def log_of(x: Floats, seed: int, n_actions: int = 4, rate: float = -1.0, missing: float = 0.1) -> TrainingSet:

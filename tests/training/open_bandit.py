@@ -9,8 +9,8 @@ import pandas as pd
 from tests.training.conftest import one_hot
 from training.evaluation.estimators import METHODS, Log, estimate
 from training.evaluation.policies import Question, Report, evaluate
-from training.frame import Floats, TrainingSet
-from training.propensity import Recipe
+from training.fitting.propensity import Recipe
+from training.model.frame import Floats, TrainingSet
 
 FOLDER = "data/obd_small"
 ITEMS, RESAMPLED = 80, 30

@@ -4,9 +4,9 @@ from functools import cache
 
 import numpy as np
 
-from decisioning.decision import Ask, Known, PlacementAsk, Scores
-from decisioning.release import Release
-from decisioning.standing import Consent, Standing
+from decisioning.catalogue.release import Release
+from decisioning.facts.forms import Ask, Known, PlacementAsk, Scores
+from decisioning.facts.standing import Consent, Standing
 from training.simulator.telecom import CHANNELS, World, generate
 
 

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from decisioning.decision import Scorer
+from decisioning.catalogue.release import Release
 from decisioning.errors import NotFound, Refused
-from decisioning.release import Release
+from decisioning.facts.forms import Scorer
 from features.ledger import Entry, Ledger
 from tests.training.changed import BASE, GATED, GREEDY, LOOSE, SOAP, fill, release, scorer
 from tests.training.decided import DAY_US, LATER_US
-from training import against as module
-from training.against import Asked, against
 from training.evaluation import slates
+from training.learning import release_evaluation as module
+from training.learning.release_evaluation import Asked, against
 
 N, FEW = 500, 40
 
@@ -143,6 +143,6 @@ def test_shares_of_slots_that_follow_count_by_how_likely_they_are_come_to() -> N
 
 
 def module_step(logged: float, other: float, lacks: tuple[Any, ...]) -> Any:
-    from decisioning.otherwise import Step
+    from decisioning.review.what_if import Step
 
     return Step("hero", 1, logged, other, lacks)

@@ -9,9 +9,9 @@ from click.testing import CliRunner, Result
 
 import brain
 from features.ledger import now_us
-from serving import releasing
-from serving.offline import open_brain
-from serving.scoring import PRIOR, prior_scorer
+from serving.brain import releasing
+from serving.brain.scoring import PRIOR, prior_scorer
+from serving.commands.offline import open_brain
 from serving.settings import Workspace
 from tests.training.changed import GATED, LOOSE, SOAP, fill
 from tests.training.decided import DAY_US

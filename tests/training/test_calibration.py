@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from training.calibration import IDENTITY, KINDS, Calibration, choose, fit
-from training.logistic import log_losses
+from training.model.calibration import IDENTITY, KINDS, Calibration, choose, fit
+from training.model.logistic import log_losses
 
 logits = hnp.arrays(np.float64, st.integers(1, 30), elements=st.floats(-30, 30))
 

@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from decisioning.catalogue import pack
+from decisioning.catalogue.files import pack
+from decisioning.catalogue.release import Release
 from decisioning.errors import Refused
-from decisioning.release import Release
 from tests.training.decided import CATALOGUE
 from tests.training.logs import random_log
-from training.cards import Judged, describe, of_action, overview
-from training.design import make_design
-from training.frame import Terms, TrainingSet
-from training.frozen import alone, with_kept
-from training.model import Frozen
-from training.page import write_page
-from training.predicted import propensities
-from training.propensity import Recipe, _above, _actions, fit
+from training.fitting.frozen import alone, with_kept
+from training.fitting.propensity import Recipe, _above, _actions, fit
+from training.model.design import make_design
+from training.model.frame import Terms, TrainingSet
+from training.model.model import Frozen
+from training.model.predict import propensities
+from training.reporting.cards import Judged, describe, of_action, overview
+from training.reporting.page import write_page
 
 BASE = Recipe(growth=None)
 RELEASE = Release.from_bytes(pack({"all.yaml": CATALOGUE}))

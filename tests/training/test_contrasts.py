@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from decisioning.catalogue import pack
+from decisioning.catalogue.files import pack
 from features.decisions.log import DecisionLog
 from features.ledger import Ledger
 from tests.training.decided import (
@@ -21,8 +21,8 @@ from tests.training.decided import (
     outcome,
     reached,
 )
-from training.contrasts import contrasts
-from training.uplift import Contrasts
+from training.fitting.uplift import Contrasts
+from training.rows.contrasts import contrasts
 
 PEOPLE = 40
 

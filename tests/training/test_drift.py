@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tests.training.logs import random_log
-from training.drift import strongest_change
-from training.frame import Bools, TrainingSet
-from training.propensity import Recipe, fit
+from training.fitting.drift import strongest_change
+from training.fitting.propensity import Recipe, fit
+from training.model.frame import Bools, TrainingSet
 
 BASE = Recipe(growth=None)
 N, CHANGE = 8_000, 6_000

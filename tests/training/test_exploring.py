@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from decisioning.catalogue import pack
-from decisioning.decision import Ask, Decision, PlacementAsk, Scores
-from decisioning.release import Release
+from decisioning.catalogue.files import pack
+from decisioning.catalogue.release import Release
+from decisioning.facts.forms import Ask, Decision, PlacementAsk, Scores
 from features.decisions.log import DecisionLog
 from features.ledger import Entry, Ledger
 from tests import strategies as world
-from training.exploring import spent
-from training.page import write_page
+from training.reporting.exploration_cost import spent
+from training.reporting.page import write_page
 
 BUDGET = 0.08
 FILES = {

@@ -9,16 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from decisioning.catalogue import pack
+from decisioning.catalogue.files import pack
+from decisioning.catalogue.release import Release
 from decisioning.errors import Refused
-from decisioning.release import Release
 from tests.training.logs import random_log
-from training.calibration import Calibration
-from training.frame import Terms, TrainingSet
-from training.frozen import alone, check_frozen, including, kept_by, told, with_kept
-from training.model import PropensityModel
-from training.propensity import Recipe, fit
-from training.trees import Growth
+from training.fitting.frozen import alone, check_frozen, including, kept_by, told, with_kept
+from training.fitting.propensity import Recipe, fit
+from training.fitting.trees import Growth
+from training.model.calibration import Calibration
+from training.model.frame import Terms, TrainingSet
+from training.model.model import PropensityModel
 
 QUICK = Recipe(growth=Growth(max_trees=40, folds=2), forget=False)
 BASE = Recipe(growth=None)

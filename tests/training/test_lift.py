@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from decisioning.arms import NBA
-from decisioning.catalogue import pack
-from decisioning.decision import Ask, Known, PlacementAsk, Scores
-from decisioning.engine import decide
-from decisioning.release import Release
-from decisioning.standing import Consent, Standing
+from decisioning.catalogue.files import pack
+from decisioning.catalogue.release import Release
+from decisioning.deciding.arms import NBA
+from decisioning.deciding.engine import decide
+from decisioning.facts.forms import Ask, Known, PlacementAsk, Scores
+from decisioning.facts.standing import Consent, Standing
 from features.decisions.log import DecisionLog
 from features.ledger import Entry, Ledger
 from tests.training.decided import CATALOGUE, DAY_US, THEN_US
-from training.frame import Floats, Ints
-from training.lift import Difference, difference, lift, mismatched, per_customer
+from training.evaluation.lift import Difference, difference, lift, mismatched, per_customer
+from training.model.frame import Floats, Ints
 
 FILES = {"all.yaml": CATALOGUE + "\narms:\n  - {id: holdout, share: 0.25, unit: account, from: 2026-01-01}\n"}
 RELEASE = Release.from_bytes(pack(FILES))

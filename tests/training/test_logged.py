@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from decisioning.catalogue import pack
-from decisioning.release import Release
+from decisioning.catalogue.files import pack
+from decisioning.catalogue.release import Release
 from features.decisions.log import DecisionLog
 from features.decisions.parsing import NOTHING
 from features.ledger import Entry, Ledger
@@ -29,8 +29,8 @@ from tests.training.decided import (
     outcome,
     reached,
 )
-from training.frame import TrainingSet
-from training.logged import Choices, choices, training_rows
+from training.model.frame import TrainingSet
+from training.rows.logged import Choices, choices, training_rows
 
 
 @pytest.fixture

@@ -12,12 +12,12 @@ from hypothesis.extra import numpy as hnp
 
 from decisioning.errors import Refused
 from tests.training.logs import random_log
-from training.calibration import Calibration
-from training.forest import Forest, Forests
-from training.model import PropensityModel, raised
-from training.propensity import Recipe, fit
-from training.risk import fit_risk
-from training.trees import Growth
+from training.fitting.propensity import Recipe, fit
+from training.fitting.risk import fit_risk
+from training.fitting.trees import Growth
+from training.model.calibration import Calibration
+from training.model.forest import Forest, Forests
+from training.model.model import PropensityModel, raised
 
 N_FEATURES, N_ACTIONS = 6, 4
 ABOVE = 3  # two groups and all
@@ -91,7 +91,7 @@ def test_a_column_longer_than_a_chunk_has_the_same_bits_as_its_parts(model):
 
 @pytest.mark.parametrize("per_call", [1, 2, 100])
 def test_one_row_through_the_c_interface_equals_booster_predict(model, monkeypatch, per_call):
-    monkeypatch.setattr("training.forest._CALL", per_call)
+    monkeypatch.setattr("training.model.forest._CALL", per_call)
     x = np.random.default_rng(4).normal(size=(300, N_FEATURES))
     x[::3, 2] = np.nan
     shorter = Forest(model.forests[0].booster.model_to_string(num_iteration=2))

@@ -8,17 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from decisioning.catalogue import pack
+from decisioning.catalogue.files import pack
+from decisioning.catalogue.release import Release
 from decisioning.errors import Refused
-from decisioning.release import Release
 from tests.training.logs import random_log
-from training.calibration import choose
-from training.frame import NO_TERMS, Terms
-from training.logistic import Problem, fit_ridge, sigmoid
-from training.model import PropensityModel
-from training.propensity import Recipe, fit
-from training.terms import check_terms
-from training.trees import Growth
+from training.fitting.propensity import Recipe, fit
+from training.fitting.terms import check_terms
+from training.fitting.trees import Growth
+from training.model.calibration import choose
+from training.model.frame import NO_TERMS, Terms
+from training.model.logistic import Problem, fit_ridge, sigmoid
+from training.model.model import PropensityModel
 
 QUICK = Recipe(growth=Growth(max_trees=40, folds=2), forget=False)
 DIRECTIONS = (("f0", 1), ("f1", 1), ("f2", -1))

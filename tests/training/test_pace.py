@@ -5,15 +5,15 @@ import time
 
 import pytest
 
-from training import pace
-from training.pace import in_pieces, unhurried
+from training.model import background
+from training.model.background import in_pieces, unhurried
 
 
 @pytest.fixture
 def rests(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """How long was rested, each time; every item is a piece."""
     taken: list[float] = []
-    monkeypatch.setattr(pace, "PIECE_S", 0.0)
+    monkeypatch.setattr(background, "PIECE_S", 0.0)
     monkeypatch.setattr(time, "sleep", taken.append)
     return taken
 
@@ -29,7 +29,7 @@ def test_unhurried_work_rests_after_every_piece_also_in_a_thread_and_only_within
             return await asyncio.to_thread(lambda: list(in_pieces("abc")))
 
     assert asyncio.run(look()) == ["a", "b", "c"]
-    assert rests == [pace.REST_S] * 3
+    assert rests == [background.REST_S] * 3
     assert list(in_pieces("d")) == ["d"]
     assert len(rests) == 3
 
@@ -38,7 +38,7 @@ def test_a_piece_lasts_a_while_and_is_as_many_items_as_are_done_in_it(
     rests: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter((0.0, 0.2, 0.4, 1.1, 1.1, 1.3, 2.1, 2.1))  # read at the start, after every item and after a rest
-    monkeypatch.setattr(pace, "PIECE_S", 1.0)
+    monkeypatch.setattr(background, "PIECE_S", 1.0)
     monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
     with unhurried():
         assert list(in_pieces("abcde")) == list("abcde")

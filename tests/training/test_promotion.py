@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from decisioning.errors import Refused
 from tests.training.peeking import BASE, COMPLAINTS, LIFTED, LIMIT, TERMS, ever, gate, outcome, paths
-from training.evaluation.estimators import Interval
-from training.promotion import (
+from training.fitting.intervals import Interval
+from training.learning.promotion import (
     FAIR,
     GUARD_ALPHA,
     Guard,

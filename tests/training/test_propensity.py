@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from decisioning.errors import Refused
 from tests.training.logs import log_of, random_log
-from training.frame import TrainingSet
-from training.logistic import Problem, fit_pooled, fit_ridge, log_losses, sigmoid
-from training.propensity import Recipe, fit
-from training.risk import fit_risk
-from training.trees import Growth
+from training.fitting.propensity import Recipe, fit
+from training.fitting.risk import fit_risk
+from training.fitting.trees import Growth
+from training.model.frame import TrainingSet
+from training.model.logistic import Problem, fit_pooled, fit_ridge, log_losses, sigmoid
 
 BASE = Recipe(growth=None)
 QUICK = Recipe(growth=Growth(max_trees=60))

@@ -11,8 +11,8 @@ import pytest
 from decisioning.errors import Refused
 from features.ledger import now_us
 from tests.training.recipe_help import Imported, plan_of, rows_of
-from training.rankings import last_rankings
-from training.workflow import evaluate, train, train_risk, training_set
+from training.learning.rankings import last_rankings
+from training.learning.workflow import evaluate, train, train_risk, training_set
 
 ARMS = {"Mens E-Mail": "mens-email", "Womens E-Mail": "womens-email", "No E-Mail": "none"}
 RATES = {"mens-email": "18.28", "womens-email": "15.14", "none": "10.62"}

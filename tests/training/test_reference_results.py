@@ -4,12 +4,12 @@ import pytest
 
 from tests.training.conftest import Labelled, shared
 from tests.training.open_bandit import FOLDER, OpenBandit
-from training.evaluation.estimators import MIN_EFFECTIVE
 from training.evaluation.metrics import cross_validated_auc
 from training.evaluation.policies import Question, evaluate, greedy, model_propensities
-from training.frame import TrainingSet
-from training.propensity import fit
-from training.risk import fit_risk
+from training.fitting.intervals import MIN_EFFECTIVE
+from training.fitting.propensity import fit
+from training.fitting.risk import fit_risk
+from training.model.frame import TrainingSet
 
 
 def mean_auc(data: Labelled, seeds: tuple[int, ...]) -> float:

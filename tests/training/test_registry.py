@@ -12,9 +12,9 @@ import pytest
 
 from decisioning.errors import NotFound, Refused, Unavailable
 from tests.training.logs import random_log
-from training.files import hash_files, read_files
-from training.model import PropensityModel
-from training.propensity import Recipe, fit
+from training.fitting.propensity import Recipe, fit
+from training.model.files import hash_files, read_files
+from training.model.model import PropensityModel
 from training.registry import Lineup, Provenance, Registry, Trial
 
 NAME = "propensity"

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from decisioning.decision import Ask
-from decisioning.engine import decide, screened_for
+from decisioning.deciding.engine import decide, screened_for
+from decisioning.facts.forms import Ask
 from features.matrix import FeatureMatrix
 from tests.training.telecom_help import everything, known, release, truth, world
-from training.frame import TrainingSet
-from training.propensity import Recipe, fit
+from training.fitting.propensity import Recipe, fit
+from training.model.frame import TrainingSet
 from training.simulator.telecom import CHANNELS, SHOWCASE, generate
 
 DAY_US = 86_400_000_000

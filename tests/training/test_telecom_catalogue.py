@@ -4,12 +4,12 @@ import re
 
 import pytest
 
-from decisioning.catalogue import load, pack
-from decisioning.decision import Ask, Known, PlacementAsk
-from decisioning.engine import decide, screened_for
-from decisioning.policies import REQUIRED_PROTECTIONS
-from decisioning.release import Release
-from decisioning.standing import Consent, Standing
+from decisioning.catalogue.files import load, pack
+from decisioning.catalogue.policies import REQUIRED_PROTECTIONS
+from decisioning.catalogue.release import Release
+from decisioning.deciding.engine import decide, screened_for
+from decisioning.facts.forms import Ask, Known, PlacementAsk
+from decisioning.facts.standing import Consent, Standing
 from training.simulator.telecom import AS_OF_US, CHANNELS, catalogue_files
 
 FILES = catalogue_files()

@@ -10,18 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from decisioning.catalogue import pack
+from decisioning.catalogue.files import pack
+from decisioning.catalogue.release import Release
 from decisioning.errors import Refused
-from decisioning.release import Release
-from serving import releasing
-from serving.scoring import explained, model_scorer
+from serving.brain import releasing
+from serving.brain.scoring import explained, model_scorer
 from serving.settings import Workspace
 from tests.training.logs import random_log
-from training.frame import Terms, TrainingSet
-from training.model import PropensityModel
-from training.propensity import Recipe, fit
-from training.terms import as_asked
-from training.trees import Growth
+from training.fitting.propensity import Recipe, fit
+from training.fitting.terms import as_asked
+from training.fitting.trees import Growth
+from training.model.frame import Terms, TrainingSet
+from training.model.model import PropensityModel
 
 QUICK = Recipe(growth=Growth(max_trees=40, folds=2), forget=False)
 SHORT = ("web", "email")

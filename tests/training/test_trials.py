@@ -9,20 +9,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from decisioning.catalogue import pack
+from decisioning.catalogue.files import pack
+from decisioning.catalogue.release import Release
 from decisioning.errors import Refused
-from decisioning.release import Release
 from features.decisions.log import DecisionLog
 from features.ledger import Entry, Ledger
 from features.matrix import FeatureMatrix
 from tests.training.decided import CATALOGUE, DAY_US, FILES_OF_RELEASE, THEN_US, decision
 from tests.training.logs import random_log
-from training.frame import TrainingSet
-from training.promotion import Guard
-from training.propensity import Recipe, fit
+from training.fitting.propensity import Recipe, fit
+from training.learning.promotion import Guard
+from training.learning.retrain import Shop, guard, retrain
+from training.learning.trials import JUSTIFIED, Justification, assess, begin, fairness, genuine, promote, roll_back
+from training.model.frame import TrainingSet
 from training.registry import Lineup, Provenance, Registry
-from training.retrain import Shop, guard, retrain
-from training.trials import JUSTIFIED, Justification, assess, begin, fairness, genuine, promote, roll_back
 
 FILES = {
     "all.yaml": CATALOGUE.replace(
@@ -117,8 +117,8 @@ def on_trial(registry: Registry, share: float = 0.5) -> Registry:
 @pytest.fixture(autouse=True)
 def larger_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """To show that there are fewer than 2 in 100 takes a tenth of what 2 in 1,000 takes."""
-    monkeypatch.setattr("training.trials.EXTRA_COMPLAINTS", 0.02)
-    monkeypatch.setattr("training.trials.EXTRA_OPT_OUTS", 0.02)
+    monkeypatch.setattr("training.learning.trials.EXTRA_COMPLAINTS", 0.02)
+    monkeypatch.setattr("training.learning.trials.EXTRA_OPT_OUTS", 0.02)
 
 
 def test_what_is_better_and_does_no_harm_is_promoted(ledger: Ledger, registry: Registry, tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_the_guard_neither_promotes_nor_ends_what_does_no_harm(
     ledger: Ledger, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for limit in ("EXTRA_COMPLAINTS", "EXTRA_OPT_OUTS"):
-        monkeypatch.setattr(f"training.trials.{limit}", 0.2)
+        monkeypatch.setattr(f"training.learning.trials.{limit}", 0.2)
     models = on_trial(registry)
     before = models.lineup("propensity")
     shop = Shop(tmp_path, ledger, RELEASE, None, models, SECRET)  # type: ignore[arg-type]
@@ -227,7 +227,7 @@ def test_a_trial_that_makes_no_sense_is_refused(registry: Registry, tmp_path: Pa
 def test_retrain_takes_one_step_at_a_time(
     ledger: Ledger, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.trials.SHADOWED", 100)
+    monkeypatch.setattr("training.learning.trials.SHADOWED", 100)
     models = on_trial(registry)
     models.set_trial("propensity", None)
     shop = Shop(tmp_path, ledger, RELEASE, None, models, SECRET)  # type: ignore[arg-type]  decisions need no history

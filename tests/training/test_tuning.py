@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from tests.training.logs import random_log
-from training.frame import TrainingSet
-from training.propensity import Recipe
-from training.trees import Growth
-from training.tuning import tune
+from training.fitting.propensity import Recipe
+from training.fitting.trees import Growth
+from training.fitting.tuning import tune
+from training.model.frame import TrainingSet
 
 BASE = Recipe(growth=None, rounds=1, forget=False)
 

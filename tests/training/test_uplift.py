@@ -12,10 +12,10 @@ from hypothesis.extra import numpy as hnp
 from training.evaluation.policies import Question
 from training.evaluation.qini import effect
 from training.evaluation.ranking import PLAIN, UPLIFT, Rankings, judged, rankings
-from training.frame import Floats, Ints, TrainingSet
-from training.model import PropensityModel
-from training.propensity import Recipe, fit
-from training.uplift import Contrasts, unknown, with_effects
+from training.fitting.propensity import Recipe, fit
+from training.fitting.uplift import Contrasts, unknown, with_effects
+from training.model.frame import Floats, Ints, TrainingSet
+from training.model.model import PropensityModel
 
 BASE = Recipe(growth=None)
 NOTHING = "none"

@@ -9,19 +9,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from decisioning.arms import NBA
-from decisioning.catalogue import pack
-from decisioning.decision import Ask, Known, PlacementAsk, Scores
-from decisioning.engine import decide
-from decisioning.release import Release
-from decisioning.standing import Consent, Standing
+from decisioning.catalogue.files import pack
+from decisioning.catalogue.release import Release
+from decisioning.deciding.arms import NBA
+from decisioning.deciding.engine import decide
+from decisioning.facts.forms import Ask, Known, PlacementAsk, Scores
+from decisioning.facts.standing import Consent, Standing
 from features.decisions.log import DecisionLog
 from features.ledger import Entry, Ledger
 from tests.training.decided import CATALOGUE, DAY_US, THEN_US
-from training.lift import Mean, difference, lift, mismatched
-from training.page import write_page
-from training.pdstools import MODELS, PREDICTORS, write_tables
-from training.watching import drift, psi, watch, wilson
+from training.evaluation.lift import Mean, difference, lift, mismatched
+from training.reporting.monitoring import drift, psi, watch, wilson
+from training.reporting.page import write_page
+from training.reporting.pdstools import MODELS, PREDICTORS, write_tables
 
 FILES = {
     "all.yaml": CATALOGUE.replace("[declined], window", "[declined, complained], window").replace(
@@ -133,7 +133,7 @@ def test_every_section_of_the_report(log: DecisionLog) -> None:
 
 
 def test_the_page_holds_everything_and_fetches_nothing(log: DecisionLog, tmp_path: Path) -> None:
-    told = {"release": RELEASE.hash, "model": "propensity@1", **watch(log, RELEASE, NOW_US)}
+    told = {"release": RELEASE.hash, "model": "propensity@1", **watch(log, RELEASE, NOW_US), "fairness": []}
     page = write_page(tmp_path / "report.html", told, "2026-04-01").read_text()
     assert page.count("<svg") == 3
     assert "What annoys" in page

@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from decisioning.catalogue import load, pack
+from decisioning.catalogue.files import load, pack
+from decisioning.catalogue.release import Release
 from decisioning.errors import NotFound, Refused
-from decisioning.release import Release
 from features.importing import catalogue_files, make_plan, read_mapping
 from features.ledger import Entry
 from tests.features.importing_help import NOW_US, SHOP, Shop
 from training.evaluation.policies import Question, greedy, model_propensities
 from training.evaluation.policies import evaluate as value_policies
-from training.propensity import Recipe, fit
+from training.fitting.propensity import Recipe, fit
+from training.fitting.tuning import TUNING
+from training.learning.report import card_of
+from training.learning.workflow import evaluate, promote, train, train_risk, training_set
 from training.registry import Registry
-from training.reports import card_of
-from training.tuning import TUNING
-from training.workflow import evaluate, promote, train, train_risk, training_set
 
 BASE = Recipe(growth=None)
 N = 3_000

@@ -1,9 +1,9 @@
 """Whether one score ranks better than another on the same rows."""
 
 from decisioning.errors import Refused
-from training.evaluation.estimators import Interval
 from training.evaluation.metrics import middle_ranks
-from training.frame import Bools, Floats
+from training.fitting.intervals import Interval
+from training.model.frame import Bools, Floats
 
 _Z = 1.959964
 

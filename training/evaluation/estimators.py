@@ -5,26 +5,27 @@ Dimakopoulou, Krishnamurthy and Dudik 2020 (DRos: DR whose largest weights are s
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
-from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from decisioning.errors import Refused
-from training.frame import Floats, Ints
+from training.fitting.intervals import (
+    MIN_EFFECTIVE,
+    Interval,
+    Resampled,
+    effective_size,
+    interval_of,
+    mean_interval,
+    resampled_mean,
+)
+from training.model.frame import Floats, Ints
 
 Method = Literal["ips", "snips", "dr", "dros"]
 METHODS: tuple[Method, ...] = ("ips", "snips", "dr", "dros")
-MIN_EFFECTIVE = 200.0
-"""Below this effective sample size an answer would be noise with a decimal point."""
 _SUPPORT_ERRORS = 4.0
 _SUPPORT_SLACK = 0.05
-_SMALL = 2_000
-_DRAWS = 1_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,15 +46,6 @@ class Log:
             raise Refused("off-policy value: a logged probability lies outside (0, 1]")
         if len(np.unique(self.action)) < 2:
             raise Refused("off-policy value: the log holds one arm only, so there is nothing to compare it with")
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A value and its confidence limits, in the reward's unit per decision."""
-
-    value: float
-    low: float
-    high: float
 
 
 Claim = Literal["better", "worse", "cannot tell"]
@@ -90,7 +82,7 @@ def estimate(log: Log, target: Floats, method: Method, rewards: Floats | None = 
     does not hold what the policy would do, or too little of it.
     """
     weight = checked_weights(log, target)
-    interval = _interval(_terms(log, target, weight, method, rewards), level)
+    interval = interval_of(_terms(log, target, weight, method, rewards), level)
     return Estimate(method, interval, effective_size(weight))
 
 
@@ -100,7 +92,7 @@ def compare(
     """Whether policy `a` (n, k) earns more than `b` (n, k) on the same rows; Refused as `estimate` is."""
     of_a = _terms(log, a, checked_weights(log, a), method, rewards)
     of_b = _terms(log, b, checked_weights(log, b), method, rewards)
-    difference = _interval(_Terms(lambda w: of_a.value(w) - of_b.value(w), of_a.influence - of_b.influence), level)
+    difference = interval_of(Resampled(lambda w: of_a.value(w) - of_b.value(w), of_a.influence - of_b.influence), level)
     if difference.low > 0.0:
         return Comparison(difference, "a")
     return Comparison(difference, "b" if difference.high < 0.0 else None)
@@ -110,8 +102,8 @@ def against_log(
     log: Log, target: Floats, method: Method = "dr", rewards: Floats | None = None, level: float = 0.95
 ) -> Interval:
     """What a policy (n, k) earns more than the log's own, on the same rows; Refused as `estimate` is."""
-    terms, earned = _terms(log, target, checked_weights(log, target), method, rewards), _mean_terms(log.reward)
-    return _interval(_Terms(lambda w: terms.value(w) - earned.value(w), terms.influence - earned.influence), level)
+    terms, earned = _terms(log, target, checked_weights(log, target), method, rewards), resampled_mean(log.reward)
+    return interval_of(Resampled(lambda w: terms.value(w) - earned.value(w), terms.influence - earned.influence), level)
 
 
 def logged_value(log: Log, level: float = 0.95) -> Interval:
@@ -119,20 +111,9 @@ def logged_value(log: Log, level: float = 0.95) -> Interval:
     return mean_interval(log.reward, level)
 
 
-def mean_interval(per_row: Floats, level: float = 0.95) -> Interval:
-    """The mean of independent terms (n,)."""
-    return _interval(_mean_terms(per_row), level)
-
-
 def importance_weights(log: Log, target: Floats) -> Floats:
     """Target over logged probability of what was done, shape (n,)."""
     return np.asarray(target[np.arange(len(log.action)), log.action] / log.probability, dtype=np.float64)
-
-
-def effective_size(weight: Floats) -> float:
-    """Kish: how many equally weighted rows would be as informative."""
-    squares = float(np.sum(weight**2))
-    return float(np.sum(weight)) ** 2 / squares if squares > 0.0 else 0.0
 
 
 def checked_weights(log: Log, target: Floats) -> Floats:
@@ -166,21 +147,13 @@ def check_average(weight: Floats) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Terms:
-    """`value` of a resampling (row counts, (n,)), and the influence of every row on it, (n,), mean zero."""
-
-    value: Callable[[Floats], float]
-    influence: Floats
-
-
-def _terms(log: Log, target: Floats, weight: Floats, method: Method, rewards: Floats | None) -> _Terms:
+def _terms(log: Log, target: Floats, weight: Floats, method: Method, rewards: Floats | None) -> Resampled:
     if method == "ips":
-        return _mean_terms(weight * log.reward)
+        return resampled_mean(weight * log.reward)
     if method == "snips":
         value = float(np.sum(weight * log.reward) / np.sum(weight))
         influence = weight * (log.reward - value) / float(weight.mean())
-        return _Terms(lambda w: float(np.sum(w * weight * log.reward) / np.sum(w * weight)), influence)
+        return Resampled(lambda w: float(np.sum(w * weight * log.reward) / np.sum(w * weight)), influence)
     if rewards is None:
         raise Refused("off-policy value: the doubly robust estimate needs predicted rewards")
     rows = np.arange(len(log.action))
@@ -188,7 +161,7 @@ def _terms(log: Log, target: Floats, weight: Floats, method: Method, rewards: Fl
     surprise = log.reward - rewards[rows, log.action]
     if method == "dros":
         weight = shrunk(weight, shrinkage(expected, weight, surprise))
-    return _mean_terms(expected + weight * surprise)
+    return resampled_mean(expected + weight * surprise)
 
 
 def shrunk(weight: Floats, limit: float) -> Floats:
@@ -213,25 +186,3 @@ def _squared_error(expected: Floats, weight: Floats, surprise: Floats, limit: fl
     bias = abs(float(change.mean())) + 2.0 * float(change.std()) / root
     error = float((expected + less * surprise).std()) / root
     return error * error + bias * bias
-
-
-def _mean_terms(per_row: Floats) -> _Terms:
-    return _Terms(lambda w: float(np.sum(w * per_row) / np.sum(w)), per_row - float(per_row.mean()))
-
-
-def _interval(terms: _Terms, level: float) -> Interval:
-    """Normal, from every row's influence; below 2,000 rows the bootstrap's percentiles, drawn from a fixed seed."""
-    n = len(terms.influence)
-    value = terms.value(np.ones(n))
-    if n < _SMALL:
-        drawn = [terms.value(counts.astype(np.float64)) for counts in _resamplings(n)]
-        low, high = np.quantile(drawn, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
-        return Interval(value, float(low), float(high))
-    half = NormalDist().inv_cdf((1.0 + level) / 2.0) * float(np.std(terms.influence, ddof=1)) / n**0.5
-    return Interval(value, value - half, value + half)
-
-
-@lru_cache(maxsize=1)
-def _resamplings(n: int) -> NDArray[np.uint16]:
-    """How often each of n rows is drawn, (draws, n); the same for all that is asked of a log."""
-    return np.random.default_rng(n).multinomial(n, np.full(n, 1.0 / n), size=_DRAWS).astype(np.uint16)

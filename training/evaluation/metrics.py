@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from decisioning.errors import Refused
-from training.frame import Bools, Floats
-from training.trees import stratified_folds
+from training.fitting.folds import stratified_folds
+from training.model.frame import Bools, Floats
+from training.model.logistic import losses
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +41,6 @@ def middle_ranks(score: Floats) -> Floats:
 def log_loss(label: Bools, probability: Floats) -> float:
     """Mean negative log-likelihood, nats; probabilities strictly between 0 and 1."""
     return float(losses(label, probability).mean())
-
-
-def losses(label: Bools, probability: Floats) -> Floats:
-    """Negative log-likelihood of every row, nats, (n,)."""
-    return np.asarray(-np.log(np.where(label, probability, 1.0 - probability)), dtype=np.float64)
 
 
 def wilson(hits: int, n: int, z: float = 1.959964) -> tuple[float, float]:

@@ -11,20 +11,19 @@ from training.evaluation.estimators import (
     METHODS,
     Claim,
     Estimate,
-    Interval,
     Log,
     against_log,
     claim_of,
     compare,
-    effective_size,
     estimate,
     importance_weights,
     logged_value,
 )
-from training.frame import Floats, TrainingSet
-from training.model import PropensityModel
-from training.propensity import Recipe, fit
-from training.trees import stratified_folds
+from training.fitting.folds import stratified_folds
+from training.fitting.intervals import Interval, effective_size
+from training.fitting.propensity import Recipe, fit
+from training.model.frame import Floats, TrainingSet
+from training.model.model import PropensityModel
 
 Reward = Literal["outcome", "value_eur"]
 LOGGED = "logged"

@@ -18,39 +18,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from decisioning.errors import Refused
-from training.evaluation.estimators import MIN_EFFECTIVE, Interval, effective_size, mean_interval
 from training.evaluation.metrics import middle_ranks
-from training.frame import Bools, Floats, Ints
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Withheld:
-    """n rows of one action: whether it was `shown`, what `came` (0 or 1, or euros), and the recorded `probability` of
-    what was done, all (n,). `unit` (n,): codes of the customers; rows of one are not independent."""
-
-    shown: Bools
-    came: Floats
-    probability: Floats
-    unit: Ints
-
-    def __post_init__(self) -> None:
-        p = self.probability
-        if not ((p > 0.0) & (p <= 1.0)).all():  # NaN is neither
-            raise Refused("uplift: the log does not say with what probability each row was chosen")
-        for name, rows in (("shown", self.shown), ("withheld", ~self.shown)):
-            effective = effective_size(1.0 / p[rows]) if rows.any() else 0.0
-            if effective < MIN_EFFECTIVE:
-                raise Refused(
-                    f"uplift: {effective:.0f} effective rows in which it was {name}, {MIN_EFFECTIVE:.0f} are needed"
-                )
-
-    @property
-    def weight(self) -> Floats:
-        """Inverse probabilities (n,), of either arm summing to n."""
-        inverse = 1.0 / self.probability
-        total = np.where(self.shown, inverse[self.shown].sum(), inverse[~self.shown].sum())
-        return np.asarray(inverse * (len(inverse) / total), dtype=np.float64)
+from training.fitting.control import ControlRows
+from training.fitting.intervals import Interval, mean_interval
+from training.model.frame import Floats, Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +33,19 @@ class Scored:
     difference: Interval
 
 
-def effect(data: Withheld) -> Interval:
+def effect(data: ControlRows) -> Interval:
     """What showing it to everybody brings per head, against showing it to nobody."""
     value, influence = _weighed(data, np.ones(len(data.shown)))
     return unit_interval(value + influence, data.unit)
 
 
-def qini(data: Withheld, score: Floats) -> Interval:
+def qini(data: ControlRows, score: Floats) -> Interval:
     """The coefficient of a score (n,), the higher the sooner; see above."""
     value, influence = _qini(data, score)
     return unit_interval(value + influence, data.unit)
 
 
-def compared(data: Withheld, score: Floats, other: Floats) -> Scored:
+def compared(data: ControlRows, score: Floats, other: Floats) -> Scored:
     """Two scores (n,) on the same rows; a gain only where the interval of the difference excludes 0."""
     (a, of_a), (b, of_b) = _qini(data, score), _qini(data, other)
     terms = (a + of_a, b + of_b, a - b + of_a - of_b)
@@ -88,7 +59,7 @@ def unit_interval(per_row: Floats, unit: Ints) -> Interval:
     return mean_interval(np.asarray(sums * (len(sums) / len(per_row)), dtype=np.float64))
 
 
-def _qini(data: Withheld, score: Floats) -> tuple[float, Floats]:
+def _qini(data: ControlRows, score: Floats) -> tuple[float, Floats]:
     """The coefficient and the influence of each row on it, (n,), mean zero."""
     n = len(score)
     place = 0.5 - (middle_ranks(-score) - 0.5) / n
@@ -104,7 +75,7 @@ def _above(score: Floats, signed: Floats) -> Floats:
     return np.asarray(((np.cumsum(sums) - 0.5 * sums) / len(score))[at], dtype=np.float64)
 
 
-def _weighed(data: Withheld, factor: Floats) -> tuple[float, Floats]:
+def _weighed(data: ControlRows, factor: Floats) -> tuple[float, Floats]:
     """The weighted mean of came x factor where it was shown, less that where it was not; and every row's influence."""
     weight, terms = data.weight, data.came * factor
     of_shown = float(np.mean(np.where(data.shown, weight * terms, 0.0)))

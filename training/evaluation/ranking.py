@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from decisioning.errors import Refused
-from training.evaluation.estimators import Interval, Log, checked_weights, effective_size
+from training.evaluation.estimators import Log, checked_weights
 from training.evaluation.policies import Question, as_log, constant, cross_fitted_rewards, greedy, model_propensities
 from training.evaluation.qini import compared, effect, unit_interval
-from training.frame import Floats
-from training.model import PropensityModel
-from training.propensity import Recipe, fit
-from training.uplift import Contrasts, with_effects
+from training.fitting.intervals import Interval, effective_size
+from training.fitting.propensity import Recipe, fit
+from training.fitting.uplift import Contrasts, with_effects
+from training.model.frame import Floats
+from training.model.model import PropensityModel
 
 PLAIN, UPLIFT, RANDOM = "by propensity", "by uplift", "random"
 Result = dict[str, Any]

@@ -14,8 +14,9 @@ from typing import Literal
 import numpy as np
 
 from decisioning.errors import Refused
-from training.evaluation.estimators import MIN_EFFECTIVE, Claim, Interval, claim_of, effective_size, mean_interval
-from training.frame import Floats
+from training.evaluation.estimators import Claim, claim_of
+from training.fitting.intervals import MIN_EFFECTIVE, Interval, effective_size, mean_interval
+from training.model.frame import Floats
 
 Weighing = Literal["whole", "prefix"]
 SlateMethod = Weighing | Literal["doubly robust"]

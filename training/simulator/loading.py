@@ -7,21 +7,22 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from decisioning.actions import Action
-from decisioning.release import Release
-from decisioning.schema import Feature
+from decisioning.catalogue.actions import Action
+from decisioning.catalogue.release import Release
+from decisioning.facts.schema import Feature
+from decisioning.times import DAY_US
 from features.ledger import Entry, Ledger
 from features.matrix import FeatureMatrix
-from features.offline import History
-from training.propensity import Recipe, fit
+from features.profile.offline import History
+from training.fitting.propensity import Recipe, fit
+from training.fitting.risk import RiskModel, one_action
+from training.fitting.scoring import write_scores
 from training.registry import Registry
-from training.reporting import Made, cross_fitted, measure, register
-from training.risk import RiskModel, one_action
-from training.scoring import write_scores
+from training.reporting.reporting import Made, cross_fitted, measure, register
 from training.simulator.telecom import CHANNELS, World
 
 CHURN = "churn_risk"
-CAMPAIGN_US = 90 * 86_400_000_000
+CAMPAIGN_US = 90 * DAY_US
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, what)."""
 

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from decisioning.actions import Action
-from decisioning.catalogue import Catalogue, load
+from decisioning.catalogue.actions import Action
+from decisioning.catalogue.files import Catalogue, load
+from decisioning.facts.schema import Value
 from decisioning.rules import Columns, compile_expression
-from decisioning.schema import Value
 from training.simulator.telecom_campaign import CampaignLog, draw_outcomes, run_campaign
 from training.simulator.telecom_consents import ConsentGiven, answers, attitudes, marketing_allowed
 from training.simulator.telecom_customers import Floats, PastCustomers, past_customers, populate

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from decisioning.actions import Action
+from decisioning.catalogue.actions import Action
 from decisioning.rules import Columns
-from training.simulator.telecom_customers import DAY_US, Column, Floats, Rng
+from decisioning.times import DAY_US
+from training.simulator.telecom_customers import Column, Floats, Rng
 from training.simulator.telecom_permits import Permits
 from training.simulator.telecom_showcase import SHOWCASE
 from training.simulator.telecom_truth import CHANNELS, MAX_LOGIT, MIN_LOGIT

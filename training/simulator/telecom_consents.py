@@ -5,8 +5,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from decisioning.standing import ALL_CHANNELS, ConsentStatus
-from training.simulator.telecom_customers import DAY_US, Floats, Rng
+from decisioning.facts.standing import ALL_CHANNELS, ConsentStatus
+from decisioning.times import DAY_US
+from training.simulator.telecom_customers import Floats, Rng
 from training.simulator.telecom_truth import CHANNELS
 
 NOTICE, OLD_NOTICE = "2026-01", "2024-06"

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from decisioning.times import DAY_US
+
 Floats = NDArray[np.float64]
 Column = NDArray[Any]
 Rng = np.random.Generator
 
-DAY_US = 86_400_000_000
 UNLIMITED_GB = 1000.0
 _ZONES = ("Europe/Amsterdam", "Europe/London", "America/Curacao")
 _UNKNOWN_SHARE = {

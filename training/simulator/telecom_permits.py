@@ -11,8 +11,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from decisioning.actions import Action
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.actions import Action
+from decisioning.catalogue.files import Catalogue
 from decisioning.rules import ColumnHistory, Columns, Rule, compile_rule
 
 Bools = NDArray[np.bool_]

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from decisioning.times import DAY_US
 from training.simulator.telecom_consents import ATTITUDES, Attitude
-from training.simulator.telecom_customers import DAY_US, Population
+from training.simulator.telecom_customers import Population
 
 
 @dataclass(frozen=True)

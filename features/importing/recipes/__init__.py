@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from decisioning.check_words import hint
+from decisioning.catalogue.check.words import hint
 from decisioning.errors import Refused
 from features.importing.reading import Source, read_mapping
 

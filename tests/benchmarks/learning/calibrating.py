@@ -7,10 +7,10 @@ import numpy as np
 
 from tests.benchmarks.learning.keel import LINEAR_ONE_AGAINST_ALL, classes
 from tests.benchmarks.learning.parts import Figures, Line, Part, Run
-from training.calibration import MIN_ROWS, choose
-from training.frame import Bools, Floats, Ints
-from training.logistic import log_losses
-from training.trees import stratified_folds
+from training.fitting.folds import stratified_folds
+from training.model.calibration import MIN_ROWS, choose
+from training.model.frame import Bools, Floats, Ints
+from training.model.logistic import log_losses
 
 CLASSES = 3
 _MAKER = {"objective": "binary", "learning_rate": 0.1, "num_leaves": 31, "num_threads": 1, "verbosity": -1}

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from tests.benchmarks.learning.parts import Figures, Line, Part, Run, told
 from tests.benchmarks.learning.peers import OURS, PLAYERS
-from training.simulator.delays import Delays
-from training.simulator.worlds import draws, gated, lost_share, world
+from tests.training.simulator.delays import Delays
+from tests.training.simulator.worlds import draws, gated, lost_share, world
 
 PEERS = ("greedy LightGBM", "LinUCB")
 SEEDS = range(3)

@@ -6,7 +6,7 @@ import numpy as np
 
 from tests.benchmarks.learning.parts import Figures, Line, Part, Run
 from training.evaluation.estimators import METHODS, Log, estimate
-from training.frame import Floats
+from training.model.frame import Floats
 
 LOGS, SHARDS, ROWS, ACTIONS, TRUTH_ROWS = 1_000, 20, 6_000, 5, 200_000
 

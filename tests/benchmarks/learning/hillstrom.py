@@ -13,9 +13,9 @@ from tests.benchmarks.learning.parts import Figures, Line, Part, Run
 from tests.training.conftest import absent, beside, read_hillstrom
 from training.evaluation.policies import Question, Reward
 from training.evaluation.ranking import PLAIN, UPLIFT, Rankings, rankings, side_by_side
-from training.frame import Floats
-from training.propensity import Recipe, fit
-from training.uplift import Contrasts, of_trial, with_effects
+from training.fitting.propensity import Recipe, fit
+from training.fitting.uplift import Contrasts, of_trial, with_effects
+from training.model.frame import Floats
 
 SEEDS = range(6)
 NOTHING = "No E-Mail"

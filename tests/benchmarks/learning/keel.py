@@ -15,7 +15,7 @@ import numpy as np
 
 from tests.benchmarks.learning.parts import Figures, Line, Part, Run, spread, told
 from tests.benchmarks.learning.peers import OURS, PLAYERS
-from training.frame import Floats, Ints
+from training.model.frame import Floats, Ints
 
 LINEAR_ONE_AGAINST_ALL = {
     "letter": 0.459,

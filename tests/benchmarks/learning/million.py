@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from tests.benchmarks.learning.parts import Figures, Line, Part, Run
-from training.frame import TrainingSet
-from training.propensity import Recipe, fit
+from training.fitting.propensity import Recipe, fit
+from training.model.frame import TrainingSet
 
 ROWS, FEATURES, ACTIONS = 1_000_000, 60, 50
 

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from tests.benchmarks.learning.parts import Figures, Line, Part, Run
 from tests.training.conftest import absent, beside
 from tests.training.open_bandit import FOLDER, OpenBandit
-from training.evaluation.estimators import METHODS, MIN_EFFECTIVE
+from training.evaluation.estimators import METHODS
 from training.evaluation.policies import PolicyValue
+from training.fitting.intervals import MIN_EFFECTIVE
 
 PUBLISHED = {"ips": 0.311, "snips": 0.312, "dr": 0.292, "dros": 0.160}
 """Relative errors over 30 resampled logs, by the makers of the data."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from decisioning.arbitration import COMMERCIAL_TIER, Exploration, Field, Limits, Slot, fill, uniforms
+from decisioning.deciding.arbitration import COMMERCIAL_TIER, Exploration, Field, Limits, Slot, fill, uniforms
 from tests.benchmarks.learning.parts import Figures, Line, Part, Run
 
 DECISIONS, SHARDS, ACTIONS = 1_000_000, 20, 12

@@ -6,9 +6,9 @@ import numpy as np
 
 from tests.benchmarks.learning.parts import Figures, Line, Part, Run, spread, told
 from tests.benchmarks.learning.peers import OURS, PLAYERS
-from training.frame import Floats, Ints
-from training.simulator.bandit import refit_times
-from training.simulator.worlds import Kind, draws, lost_share, world
+from tests.training.simulator.bandit import refit_times
+from tests.training.simulator.worlds import Kind, draws, lost_share, world
+from training.model.frame import Floats, Ints
 
 STATIONARY: tuple[Kind, ...] = ("linear", "thresholds", "mixed")
 SEEDS = range(6)

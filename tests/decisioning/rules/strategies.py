@@ -4,7 +4,7 @@ from functools import cache
 
 from hypothesis import strategies as st
 
-from decisioning.schema import Feature, FeatureSchema
+from decisioning.facts.schema import Feature, FeatureSchema
 
 SCHEMA = FeatureSchema(
     (

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from decisioning.catalogue import pack
-from decisioning.release import Release
+from decisioning.catalogue.files import pack
+from decisioning.catalogue.release import Release
 from features.decisions.log import DecisionLog
 from features.ledger import Entry, Ledger
 from tests.training.decided import (

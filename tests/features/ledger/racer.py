@@ -18,7 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from decisioning.errors import Conflict
-from decisioning.standing import Standing
+from decisioning.facts.standing import Standing
 from features.ledger import Entry, Ledger, now_us
 
 AT_ONCE = 16

@@ -12,10 +12,10 @@ import pytest
 import sqlalchemy as sa
 
 from decisioning.errors import Unavailable
-from decisioning.standing import Link
+from decisioning.facts.standing import Link
 from features.ledger import Ledger
 from features.ledger.chain import genesis, link
-from features.ledger.checkpoints import PERIOD_S, Checkpoints, Kept, _put, last_of
+from features.ledger.checking.checkpoints import PERIOD_S, Checkpoints, Kept, _put, last_of
 from features.ledger.links import entries
 from tests.features.ledger.builders import NOW_US, consent, contact, decision, outcome, past_the_ledger
 from tests.features.ledger.corruption import Corruptor
@@ -163,7 +163,7 @@ def test_who_lost_the_claim_meanwhile_adds_nothing(world: World, secret: bytes, 
 
 
 def test_a_backlog_is_signed_in_several(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("features.ledger.checkpoints._MAX_RECORDS", 7)
+    monkeypatch.setattr("features.ledger.checking.checkpoints._MAX_RECORDS", 7)
     world.ledger.append_many(consent(f"{n:040x}") for n in range(20))
     assert world.checkpoint() == 3
     assert messages(world) == []

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from decisioning.errors import Conflict
-from decisioning.standing import Standing
+from decisioning.facts.standing import Standing
 from features.ledger import Duplicate, Entry, Ledger
 from tests.features.ledger.builders import NOW_US, consent, decision
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic_core import from_json, to_json
 
 from decisioning.errors import Conflict, LinkedElsewhere, NotFound, Refused, RequestError
-from decisioning.standing import Link, Standing
+from decisioning.facts.standing import Link, Standing
 from features.ledger import Entry, Fold, Ledger, apply
 from features.ledger.links import MAX_LINKED, entries, united
 from features.ledger.snapshot import decode, encode, says

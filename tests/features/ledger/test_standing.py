@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decisioning.standing import ContactState, Standing
+from decisioning.facts.standing import ContactState, Standing
 from features.ledger import HORIZON_US, Entry, Fold, apply
 from features.ledger.snapshot import decode, encode
 from tests.features.ledger.builders import NOW_US, consent, contact, decision, offered, outcome

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from decisioning.errors import RequestError
-from decisioning.signals import SignalType
+from decisioning.facts.signals import SignalType
 from features.messages.event import FIELDS, message_fields
 from features.messages.scoring import score
 from features.messages.text import MAX_CHARACTERS

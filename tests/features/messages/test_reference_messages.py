@@ -6,8 +6,8 @@ from features.messages.language import detect
 from features.messages.scoring import score
 from features.messages.text import clean
 from training.evaluation.metrics import auc
-from training.labelled import read
-from training.sentiment import judge
+from training.learning.sentiment import judge
+from training.rows.message_data import read
 
 
 def test_english_lexicon_and_a_trained_model_on_the_airline_messages(airline):

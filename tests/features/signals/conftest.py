@@ -18,7 +18,7 @@ __all__ = ["migrated_postgres", "migrated_sqlite", "postgres"]
 @pytest.fixture(scope="session")
 def stores(tmp_path_factory: pytest.TempPathFactory, redis_at: str) -> dict[str, Path]:
     """The data folder of a workspace on each online store; tests differ in their secret, so in all of their streams."""
-    from features.repository import apply
+    from features.profile.repository import apply
 
     made = {}
     for name, redis in (("sqlite", None), ("redis", redis_at)):

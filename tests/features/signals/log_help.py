@@ -3,8 +3,8 @@
 import random
 from typing import Any
 
-from decisioning.catalogue import load, pack
-from decisioning.release import Release
+from decisioning.catalogue.files import load, pack
+from decisioning.catalogue.release import Release
 from features.ledger import Ledger
 from features.signals import Event
 

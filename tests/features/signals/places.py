@@ -12,14 +12,14 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from decisioning.release import Release
+from decisioning.catalogue.release import Release
 from features.ledger import Ledger
+from features.profile.store import Store
 from features.signals import Event
 from features.signals.intake import Intake
 from features.signals.log import Recorded, events_of
-from features.signals.offline import point_in_time
 from features.signals.store import Signals
-from features.store import Store
+from tests.features.signals.recomputed import point_in_time
 from tests.features.signals.signal_help import HOUR_US, NOW_US, S_US, assert_same, by_the_book, release
 
 FASTER = 600

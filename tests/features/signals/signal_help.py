@@ -6,9 +6,9 @@ from functools import cache
 
 from hypothesis import strategies as st
 
-from decisioning.catalogue import load, pack
-from decisioning.release import Release
-from decisioning.schema import Value
+from decisioning.catalogue.files import load, pack
+from decisioning.catalogue.release import Release
+from decisioning.facts.schema import Value
 from features.signals import Definitions, Event
 
 NOW_US = 1_795_435_200_000_000

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from decisioning.errors import RequestError
-from decisioning.signals import SignalField, SignalSettings, SignalType
+from decisioning.facts.signals import SignalField, SignalSettings, SignalType
 from features.signals import checked_time, validate
 
 TYPE = SignalType(

@@ -9,12 +9,12 @@ from multiprocessing.connection import Connection
 
 import pytest
 
-from decisioning.catalogue import load, pack
-from decisioning.release import Release
+from decisioning.catalogue.files import load, pack
+from decisioning.catalogue.release import Release
 from features.signals.log import Attempt, foresee
-from features.signals.offline import recompute
 from tests.features.processes import child, warm_up
 from tests.features.signals.places import Json, Opened, Place, cloud_event, written
+from tests.features.signals.recomputed import recompute
 from tests.features.signals.signal_help import CATALOGUE, HOUR_US, NOW_US, S_US, assert_same, release
 
 WHO = "customer:1"

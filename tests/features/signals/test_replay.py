@@ -12,14 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from decisioning.catalogue import pack
+from decisioning.catalogue.files import pack
 from decisioning.errors import Refused
 from features.importing.signals import Replayed, import_signals
 from features.ledger import now_us
-from features.signals.offline import point_in_time
 from features.signals.store import Signals
 from tests.features.processes import child, warm_up
 from tests.features.signals.places import Json, Opened, Place, cloud_event, written
+from tests.features.signals.recomputed import point_in_time
 from tests.features.signals.signal_help import FILES, HOUR_US, S_US, assert_same, by_the_book, release
 
 RELEASE = pack(FILES)

@@ -6,10 +6,10 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decisioning.schema import Feature
-from decisioning.signals import SignalFeature, SignalSettings, SignalType
+from decisioning.facts.schema import Feature
+from decisioning.facts.signals import SignalFeature, SignalSettings, SignalType
 from features.signals import Definitions, Event, State, absorb, decode, encode, facts, merge, missing, rebuild
-from features.signals.offline import recompute
+from tests.features.signals.recomputed import recompute
 from tests.features.signals.signal_help import (
     HOUR_US,
     NOW_US,

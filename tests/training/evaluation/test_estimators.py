@@ -7,16 +7,8 @@ from hypothesis import strategies as st
 
 from decisioning.errors import Refused
 from training.evaluation import estimators
-from training.evaluation.estimators import (
-    METHODS,
-    Log,
-    compare,
-    effective_size,
-    estimate,
-    logged_value,
-    shrinkage,
-    shrunk,
-)
+from training.evaluation.estimators import METHODS, Log, compare, estimate, logged_value, shrinkage, shrunk
+from training.fitting.intervals import effective_size
 
 ACTION = np.array([0, 1, 0, 1])
 REWARD = np.array([1.0, 0.0, 0.0, 1.0])

@@ -8,7 +8,7 @@ import pytest
 from decisioning.errors import Refused
 from tests.training.logs import random_log
 from training.evaluation.policies import Question, constant, cross_fitted_rewards, evaluate, greedy, model_propensities
-from training.propensity import Recipe, fit
+from training.fitting.propensity import Recipe, fit
 
 BASE = Recipe(growth=None)
 

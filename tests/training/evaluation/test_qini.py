@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from decisioning.errors import Refused
 from training.evaluation import qini as module
-from training.evaluation.qini import Withheld, compared, effect, qini
-from training.frame import Floats
+from training.evaluation.qini import compared, effect, qini
+from training.fitting.control import ControlRows
+from training.model.frame import Floats
 
 
 @pytest.fixture
@@ -19,11 +20,11 @@ def _any_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MIN_EFFECTIVE", 1.0)
 
 
-def six() -> tuple[Withheld, Floats]:
+def six() -> tuple[ControlRows, Floats]:
     """Weights 2 2 4 2 2 4, of either arm scaled from 8 to 6: v is 1.5 0 0 -1.5 1.5 0; ranks are 1 2 3.5 3.5 5 6."""
     shown = np.array([True, False, True, False, True, False])
     came, probability = np.array([1.0, 0.0, 0.0, 1.0, 1.0, 0.0]), np.array([0.5, 0.5, 0.25, 0.5, 0.5, 0.25])
-    return Withheld(shown, came, probability, np.arange(6)), np.array([0.9, 0.8, 0.7, 0.7, 0.2, 0.1])
+    return ControlRows(shown, came, probability, np.arange(6)), np.array([0.9, 0.8, 0.7, 0.7, 0.2, 0.1])
 
 
 @pytest.mark.usefixtures("_any_size")
@@ -39,7 +40,7 @@ def test_both_are_what_is_computed_by_hand() -> None:
     assert compared(told, score, -score).difference.value == pytest.approx(2 * by_hand, abs=1e-12)
 
 
-def drawn(told: Withheld, score: Floats) -> float:
+def drawn(told: ControlRows, score: Floats) -> float:
     """The area between the curve and the straight line, point by point."""
     inverse, n = 1.0 / told.probability, len(score)
     points = [(0.0, 0.0)]
@@ -59,20 +60,20 @@ def drawn(told: Withheld, score: Floats) -> float:
 def test_qini_is_the_area_of_the_curve_whatever_the_ties(seed: int, levels: int) -> None:
     rng = np.random.default_rng(seed)
     n = 3_000
-    told = Withheld(rng.random(n) < 0.4, rng.random(n), rng.uniform(0.2, 1.0, n), np.arange(n))
+    told = ControlRows(rng.random(n) < 0.4, rng.random(n), rng.uniform(0.2, 1.0, n), np.arange(n))
     score = rng.integers(0, levels, n) / levels
     assert qini(told, score).value == pytest.approx(drawn(told, score), abs=1e-12)
     assert qini(told, np.ones(n)).value == pytest.approx(0.0, abs=1e-12), "a score that says nothing"
     assert qini(told, 3.0 * score - 7.0).value == qini(told, score).value, "only the order counts"
 
 
-def made(seed: int, n: int = 3_000, per_unit: int = 1) -> tuple[Withheld, Floats]:
+def made(seed: int, n: int = 3_000, per_unit: int = 1) -> tuple[ControlRows, Floats]:
     """It is shown to half, and moves those of high score; several rows of a customer say the same."""
     rng = np.random.default_rng(seed)
     x, shown = rng.normal(size=n // per_unit), rng.random(n // per_unit) < 0.5
     came = rng.random(len(x)) < 0.2 + 0.1 * shown * np.tanh(x)
     told = (np.repeat(c, per_unit) for c in (shown, came.astype(np.float64), np.full(len(x), 0.5), np.arange(len(x))))
-    return Withheld(*told), np.repeat(x, per_unit)
+    return ControlRows(*told), np.repeat(x, per_unit)
 
 
 @pytest.mark.parametrize("per_unit", [1, 3])
@@ -91,15 +92,15 @@ def test_an_interval_knows_that_ranks_are_of_the_sample_too() -> None:
     """Where all come who are shown it and nobody else, Qini is how evenly the shown are ranked: variance 1 / 12 n."""
     n, rng = 4_000, np.random.default_rng(2)
     shown = rng.random(n) < 0.5
-    found = qini(Withheld(shown, shown.astype(np.float64), np.full(n, 0.5), np.arange(n)), rng.random(n))
+    found = qini(ControlRows(shown, shown.astype(np.float64), np.full(n, 0.5), np.arange(n)), rng.random(n))
     assert found.high - found.low == pytest.approx(2 * 1.959964 / (12 * n) ** 0.5, rel=0.03)
 
 
 def test_what_no_log_can_tell_is_refused() -> None:
     told, _ = made(1)
     with pytest.raises(Refused, match="effective rows in which it was withheld"):
-        Withheld(np.ones(3_000, dtype=bool), told.came, told.probability, told.unit)
+        ControlRows(np.ones(3_000, dtype=bool), told.came, told.probability, told.unit)
     with pytest.raises(Refused, match="effective rows in which it was shown"):
-        Withheld(np.arange(3_000) < 100, told.came, told.probability, told.unit)
+        ControlRows(np.arange(3_000) < 100, told.came, told.probability, told.unit)
     with pytest.raises(Refused, match="with what probability"):
-        Withheld(told.shown, told.came, np.full(3_000, np.nan), told.unit)
+        ControlRows(told.shown, told.came, np.full(3_000, np.nan), told.unit)

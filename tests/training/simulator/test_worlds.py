@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from decisioning import arbitration
+from decisioning.deciding import arbitration
 from tests.training.conftest import shared
-from training.propensity import Recipe
+from tests.training.simulator.bandit import EVENLY, Learner, Learnt, inverse_gap, refit_times, run
+from training.fitting.propensity import Recipe
 from training.simulator import peers, worlds
-from training.simulator.bandit import EVENLY, Learner, Learnt, inverse_gap, refit_times, run
 
 QUICK = Learner(Recipe(rounds=2, growth=None))
 

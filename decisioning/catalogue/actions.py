@@ -1,0 +1,376 @@
+"""What the catalogue says about actions and where they go: plain records, as written in YAML.
+
+Lengths and patterns are checked here; what one record says about another is checked in `decisioning.check`.
+Money in euros, times of the catalogue as aware datetimes whose `_us` properties are int microseconds UTC.
+"""
+
+import re
+from datetime import datetime, time
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+
+from decisioning.catalogue.exploration import Explored
+from decisioning.facts.schema import Description, FeatureName, Id, Locale, Strict
+from decisioning.facts.signals import SignalSettings
+from decisioning.facts.standing import CountsOn
+from decisioning.times import days_us, microseconds, parse_moment
+
+Issue = Literal["grow", "retain", "service", "nurture", "hardship"]
+Tier = Literal["mandatory", "service", "commercial"]
+Scope = Literal["person", "account"]
+Automation = Literal["automatic", "suggest", "human_only"]
+Direction = Literal["inbound", "outbound"]
+LegalBasis = Literal[
+    "contract", "legal-obligation", "vital-interests", "public-task", "legitimate-interests", "soft-opt-in"
+]
+Medium = Literal["phone", "email", "sms", "push", "post"]
+
+COMMERCIAL_ISSUES: frozenset[Issue] = frozenset({"grow", "retain", "nurture"})
+MARKETING = "marketing"
+PROFILING = "profiling"
+SHARING = "sharing"
+EMOTION = "emotion"
+MAX_WINDOW_DAYS = 800
+"""How far back caps and rules may look, and the longest wait for an outcome."""
+
+_CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
+
+
+def _parse_clock(text: object) -> time:
+    if not isinstance(text, str) or not _CLOCK.fullmatch(text):
+        raise ValueError('expected a time of day from "00:00" to "23:59", such as "21:00"')
+    return time.fromisoformat(text)
+
+
+def _as_levers(raw: Any) -> Any:
+    return ({"factor": raw},) if isinstance(raw, int | float) else raw
+
+
+Moment = Annotated[datetime, BeforeValidator(parse_moment)]
+Clock = Annotated[time, BeforeValidator(_parse_clock)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Factor = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Probability = Annotated[float, Field(gt=0, lt=1)]
+Days = Annotated[float, Field(gt=0, le=36_500)]
+Window = Annotated[float, Field(gt=0, le=MAX_WINDOW_DAYS)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
+Content = dict[Locale, dict[FeatureName, Text]]
+"""Locale -> field (`title`) -> text with `{feature}` placeholders; `{{` and `}}` are literal braces."""
+
+
+Monotone = dict[FeatureName, Literal["up", "down"]]
+"""Feature -> whether more of it never makes the positive outcome less likely (up), or never more (down)."""
+
+
+class Priors(Strict):
+    """Propensities for actions that state none: of their group, else of their issue, else `default`."""
+
+    group: dict[Id, Probability] = Field(default_factory=dict)
+    issue: dict[Issue, Probability] = Field(default_factory=dict)
+    default: Probability = 0.01
+
+
+class Settings(Strict):
+    """What holds for the whole workspace. Treatments are written in all `locales`; the first is the default.
+
+    Another `arm_salt` draws anew who is in which arm. `country_rules`: whose rules hold for going to people (`nl`,
+    `eu`, or one declared under `country_rules`). `gpc`: the purposes that a Global Privacy Control takes away.
+    `age_feature`: years, or a bool that says adult; who is not known to be `adult_age` is not profiled. `transparency`:
+    per issue, what a model must be at least, from 1 (opaque) to 5 (transparent). `ai_disclosure`: locale -> what is
+    said where a machine speaks, in place of our own words. `ranking`: whether what sells is ranked by how likely its
+    outcome is, or by how much likelier showing it makes it, where the model knows.
+    """
+
+    eur_per_point: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.01
+    time_zone: str = "UTC"
+    time_zone_feature: FeatureName | None = None
+    locales: tuple[Locale, ...] = Field(default=("en",), min_length=1)
+    max_per_group: int = Field(default=1, ge=1)
+    priors: Priors = Priors()
+    signals: SignalSettings = SignalSettings()
+    arm_salt: str = ""
+    country_rules: Id | None = None
+    gpc: tuple[Id, ...] = (PROFILING, SHARING)
+    age_feature: FeatureName | None = None
+    adult_age: int = Field(default=18, ge=13, le=130)
+    transparency: dict[Issue, Annotated[int, Field(ge=1, le=5)]] = Field(default_factory=dict)
+    monotone: dict[Issue, Monotone] = Field(default_factory=dict)
+    ai_disclosure: dict[Locale, Text] = Field(default_factory=dict)
+    ranking: Literal["propensity", "uplift"] = "propensity"
+
+
+class Purpose(Strict):
+    """What a consent is for; a consent older than `max_age_days` is unknown."""
+
+    id: Id
+    notice_version: Text
+    max_age_days: Days | None = None
+    description: Description = ""
+
+
+class SoftOptIn(Strict):
+    """When messages need no consent: rules that must be TRUE, and the groups of own products that are similar.
+
+    `customer`: they bought from us; `opt_out_offered`: they could say no then, and can in every message. That they did
+    not is on file: any refusal is stronger.
+    """
+
+    customer: Text
+    opt_out_offered: Text
+    groups: tuple[Id, ...] = Field(min_length=1)
+
+
+class Basis(Strict):
+    """A permit without consent, to be cited: on `channels`, for one purpose. `asserted_by`: stated, not proven."""
+
+    id: Id
+    purpose: Id
+    basis: LegalBasis
+    channels: tuple[Id, ...] = Field(min_length=1)
+    text: Text
+    asserted_by: str | None = None
+    soft_opt_in: SoftOptIn | None = None
+
+    @model_validator(mode="after")
+    def _conditions(self) -> Self:
+        if (self.basis == "soft-opt-in") != (self.soft_opt_in is not None):
+            raise ValueError(
+                "`basis: soft-opt-in` and its conditions belong together",
+                "add `soft_opt_in: {customer: …, opt_out_offered: …, groups: [tv]}`, or remove it",
+            )
+        return self
+
+
+class QuietHours(Strict):
+    """From `from_` (included) until `to` (excluded), local time of the customer; may pass midnight."""
+
+    from_: Clock = Field(alias="from")
+    to: Clock
+
+
+class Channel(Explored):
+    """Where a treatment can go. `medium`: by what an outbound channel reaches people.
+
+    `machine`: who speaks there is no person, and says so.
+    """
+
+    id: Id
+    direction: Direction
+    placements: tuple[Id, ...] = Field(min_length=1)
+    purposes: tuple[Id, ...] = ()
+    counts_on: CountsOn = "decided"
+    reservation_s: int = Field(default=3600, gt=0, le=MAX_WINDOW_DAYS * 86_400)
+    human: bool = False
+    machine: bool = False
+    medium: Medium | None = None
+    quiet_hours: QuietHours | None = None
+
+
+class Amount(Strict):
+    """A number of euros, `{points: 500}` or `{expression: …, typical: 120}`: exactly one form is not None."""
+
+    eur: Finite | None = None
+    points: Finite | None = None
+    expression: Text | None = None
+    typical: Finite | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _number_is_euros(cls, raw: Any) -> Any:
+        return {"eur": raw} if isinstance(raw, int | float) else raw
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        if sum(form is not None for form in (self.eur, self.points, self.expression)) != 1:
+            raise ValueError('expected a number of euros, {points: 500} or {expression: "…", typical: 120}')
+        if (self.expression is None) != (self.typical is None):
+            raise ValueError("an expression needs the euros of a typical customer", "add `typical: 120`")
+        return self
+
+    def constant_eur(self, eur_per_point: float) -> float | None:
+        """The amount in euros, or None for an expression over the customer."""
+        return self.points * eur_per_point if self.points is not None else self.eur
+
+
+class Lever(Strict):
+    """A factor of priority within [from_, until); None is open."""
+
+    factor: Factor
+    from_: Moment | None = Field(default=None, alias="from")
+    until: Moment | None = None
+
+    @property
+    def from_us(self) -> int | None:
+        """Start, included; None: always was."""
+        return microseconds(self.from_) if self.from_ else None
+
+    @property
+    def until_us(self) -> int | None:
+        """End, excluded; None: for good."""
+        return microseconds(self.until) if self.until else None
+
+
+class ContextWeight(Strict):
+    """A factor of priority while `when` is TRUE; 1 when it is FALSE or UNKNOWN."""
+
+    when: Text
+    factor: Factor
+
+
+class Stage(Strict):
+    """How far a customer came, and what that weighs; accepting weighs 1 unless it is declared otherwise.
+
+    Counts if it happened from `after_days` until `within_days` after the contact.
+    """
+
+    id: Id
+    weight: Finite
+    after_days: float = Field(default=0.0, ge=0, le=MAX_WINDOW_DAYS)
+    within_days: Window
+
+
+class Outcomes(Strict):
+    """What can happen after an action; the label closes `window_days` after the contact.
+
+    `stages`, the furthest last, weigh what happened; `seen` and the like are those of the contact.
+    """
+
+    positive: tuple[Id, ...] = Field(default=("accepted",), min_length=1)
+    negative: tuple[Id, ...] = ("declined",)
+    window_days: Window = 30.0
+    stages: tuple[Stage, ...] = ()
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Positive, then negative, then what is but a stage."""
+        told = self.positive + self.negative
+        return told + tuple(s.id for s in self.stages if s.id not in told)
+
+    @property
+    def weighed(self) -> tuple[Stage, ...]:
+        """Every outcome with its weight, the furthest last: negative ones, positive ones, then `stages` as declared."""
+        named = {s.id for s in self.stages}
+        plain = [(name, 0.0) for name in self.negative] + [(name, 1.0) for name in self.positive]
+        rest = [Stage(id=name, weight=w, within_days=self.window_days) for name, w in plain if name not in named]
+        return (*rest, *self.stages)
+
+    @property
+    def window_us(self) -> int:
+        """`window_days` in microseconds."""
+        return days_us(self.window_days)
+
+    @property
+    def settled_us(self) -> int:
+        """How long until nothing more can count, in microseconds."""
+        return max(self.window_us, *(days_us(s.within_days) for s in self.weighed))
+
+
+class Suppression(Strict):
+    """After this outcome the action stays away `days`; None: for good."""
+
+    after: Id
+    days: Days | None = None
+
+
+class Claims(Strict):
+    """Facts without which a text may not press: how many there are left, and until when an offer holds."""
+
+    scarcity: FeatureName | None = None
+    deadline: FeatureName | None = None
+
+
+class Treatment(Strict):
+    """The form of an action on one channel. `tone`: variants for the emotion layer; `content` is the neutral one.
+
+    `claims`: what proves a text that says there are few left or little time; without proof it is withheld.
+    """
+
+    id: Id
+    channel: Id
+    placements: tuple[Id, ...] = Field(min_length=1)
+    content_ref: Text | None = None
+    content: Content = Field(default_factory=dict)
+    tone: dict[Id, Content] = Field(default_factory=dict)
+    claims: Claims = Claims()
+
+
+class Action(Strict):
+    """What could be done for a customer. In force within [starts_at, ends_at).
+
+    `credit`: it lends money. `significant`: it decides something of weight for the customer (GDPR, Art. 22); without a
+    `basis` of the catalogue and the routes for `review` and `contest` only a person may do it. `supersedes`: the
+    action, perhaps gone, whose evidence its model starts from. `frozen`: why its model stays as the champion has it.
+    `monotone`: which way the propensity may go with a feature.
+    """
+
+    id: Id
+    issue: Issue
+    group: Id
+    tier: Tier
+    scope: Scope = "person"
+    value: Amount
+    cost: Amount = Amount(eur=0.0)
+    price_eur: Factor | None = None
+    prior: Probability | None = None
+    lever: Annotated[tuple[Lever, ...], BeforeValidator(_as_levers)] = ()
+    context_weights: tuple[ContextWeight, ...] = ()
+    automation: Automation = "automatic"
+    credit: bool = False
+    significant: bool = False
+    basis: Id | None = None
+    review: Text | None = None
+    contest: Text | None = None
+    purposes: tuple[Id, ...] = ()
+    starts_at: Moment | None = None
+    ends_at: Moment | None = None
+    outcomes: Outcomes = Outcomes()
+    suppress: tuple[Suppression, ...] = ()
+    supersedes: Id | None = None
+    frozen: Text | None = None
+    monotone: Monotone = Field(default_factory=dict)
+    treatments: tuple[Treatment, ...] = ()
+    description: str = ""
+
+    @property
+    def commercial(self) -> bool:
+        """Whether it sells: its issue is grow, retain or nurture, whatever its tier."""
+        return self.issue in COMMERCIAL_ISSUES
+
+    @property
+    def spared(self) -> bool:
+        """Whether whoever is protected does not get it: it sells, or lends money."""
+        return self.commercial or self.credit
+
+    @property
+    def by_whom(self) -> Automation:
+        """`automation`, and a person alone where it is significant and a basis or a route is not stated."""
+        stated = self.basis and self.review and self.contest
+        return "human_only" if self.significant and not stated else self.automation
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Purposes that must be permitted, sorted: those stated, and marketing if it sells."""
+        return tuple(sorted({*self.purposes, *((MARKETING,) if self.commercial else ())}))
+
+    @property
+    def starts_us(self) -> int | None:
+        """Start, included; None: always was."""
+        return microseconds(self.starts_at) if self.starts_at else None
+
+    @property
+    def ends_us(self) -> int | None:
+        """End, excluded; None: for good."""
+        return microseconds(self.ends_at) if self.ends_at else None
+
+    def lever_at(self, now_us: int) -> float:
+        """The lever at a time; 1.0 outside every window. Windows never overlap (checked)."""
+        for lever in self.lever:
+            if (lever.from_us or 0) <= now_us and (lever.until_us is None or now_us < lever.until_us):
+                return lever.factor
+        return 1.0
+
+
+def full_id(action: Action, treatment: Treatment) -> str:
+    """The treatment's id in decisions: `tv-bundle.web-hero`."""
+    return f"{action.id}.{treatment.id}"

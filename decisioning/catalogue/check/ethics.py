@@ -1,0 +1,178 @@
+"""What may not be left unsaid, and what may not be said: purposes, ages, country rules, significance, and wording."""
+
+from collections.abc import Iterator
+
+from decisioning.catalogue.actions import EMOTION, MARKETING, PROFILING, Action, Basis, Channel, Settings, Treatment
+from decisioning.catalogue.check.references import twice, unknown
+from decisioning.catalogue.check.shape import Draft, Item
+from decisioning.catalogue.content import PLACEHOLDER
+from decisioning.catalogue.countries import SHIPPED
+from decisioning.catalogue.source import Path
+from decisioning.catalogue.wording import claims, pretended
+from decisioning.errors import Problem
+from decisioning.facts.schema import Feature
+
+_PROVES = {"scarcity": ("int", "float"), "deadline": ("timestamp",)}
+_MAY_DECIDE_ALONE = ("contract", "legal-obligation")
+_NEVER_SOFT = (PROFILING, EMOTION)
+
+
+def ethics_problems(draft: Draft) -> Iterator[Problem]:
+    """Every promise to customers that the catalogue does not keep, but for those about the facts that rules read."""
+    yield from _settings(draft)
+    yield from _soft_opt_ins(draft)
+    yield from _channels(draft)
+    yield from _felt(draft)
+    features = {item.spec.name: item.spec for item in draft.features}
+    for item in draft.actions:
+        yield from _cited(item)
+        yield from _significant(item, draft)
+        for i, treatment in enumerate(item.spec.treatments):
+            yield from _wording(item, ("treatments", i), treatment, draft, features)
+
+
+def _settings(draft: Draft) -> Iterator[Problem]:
+    item, settings = draft.settings, draft.settings.spec
+    if "gpc" in item.node.items:
+        yield from unknown(item, ("gpc",), "purpose", settings.gpc, draft.named["purposes"])
+        yield from twice(item, ("gpc",), settings.gpc)
+    if (
+        PROFILING in draft.named["purposes"]
+        and PROFILING not in settings.gpc
+        and "gpc" not in draft.refused["settings"]
+    ):
+        yield item.problem(
+            ("gpc",), "a Global Privacy Control leaves profiling as it is", "add `profiling` to the list"
+        )
+    if settings.country_rules:
+        known = draft.named["country_rules"] | frozenset(SHIPPED)
+        yield from unknown(item, ("country_rules",), "country rules", (settings.country_rules,), known)
+    yield from _age(draft, settings)
+
+
+def _age(draft: Draft, settings: Settings) -> Iterator[Problem]:
+    """Nobody's marketing is profiled whose age is not known: so the catalogue says where it stands."""
+    item, name = draft.settings, settings.age_feature
+    sells = next((action for action in draft.actions if action.spec.commercial), None)
+    if name is None:
+        if sells and PROFILING in draft.named["purposes"] and "age_feature" not in draft.refused["settings"]:
+            message = "it sells with profiling, and nothing says which feature is the age"
+            yield sells.problem(("issue",), message, "add `age_feature: age` to `settings`: years, or a bool: is adult")
+        return
+    yield from unknown(item, ("age_feature",), "feature", (name,), draft.named["features"])
+    found = next((f.spec for f in draft.features if f.spec.name == name), None)
+    if found and found.dtype not in ("int", "float", "bool"):
+        message = f"an age is a number of years, or a bool that says adult; `{name}` is `{found.dtype}`"
+        yield item.problem(("age_feature",), message, f"make `{name}` an int")
+
+
+def _soft_opt_ins(draft: Draft) -> Iterator[Problem]:
+    seen: set[tuple[str, str]] = set()
+    for item in draft.bases:
+        basis = item.spec
+        if basis.soft_opt_in is None:
+            continue
+        yield from unknown(item, ("soft_opt_in", "groups"), "group", basis.soft_opt_in.groups, draft.groups)
+        if basis.purpose in _NEVER_SOFT:
+            message = f"a soft opt-in is about messages, never about {basis.purpose}"
+            yield item.problem(("purpose",), message, "write `purpose: marketing`")
+        yield from _one_each(item, basis, seen)
+
+
+def _one_each(item: Item[Basis], basis: Basis, seen: set[tuple[str, str]]) -> Iterator[Problem]:
+    """Two that cover the same would leave open which one is cited."""
+    for i, channel in enumerate(basis.channels):
+        if (basis.purpose, channel) in seen:
+            message = f"another soft opt-in covers {basis.purpose} on `{channel}`"
+            yield item.problem(("channels", i), message, "put all groups into one of them")
+        seen.add((basis.purpose, channel))
+
+
+def _channels(draft: Draft) -> Iterator[Problem]:
+    sold_on = {t.channel for a in draft.actions if MARKETING in a.spec.needs for t in a.spec.treatments}
+    for item in draft.channels:
+        channel = item.spec
+        if channel.machine and channel.human:
+            yield item.problem(("machine",), "a machine speaks there, and a person too", "remove `machine` or `human`")
+        if channel.direction == "outbound" and channel.id in sold_on:
+            yield from _outbound(item, channel, draft)
+
+
+def _outbound(item: Item[Channel], channel: Channel, draft: Draft) -> Iterator[Problem]:
+    """Selling by going to people needs a country, and the medium that its rules are about."""
+    if draft.settings.spec.country_rules is None and "country_rules" not in draft.refused["settings"]:
+        message = "it sells by going to people, and no country's rules are chosen"
+        yield item.problem(("direction",), message, "add `country_rules: nl` to `settings`; `eu` holds all over the EU")
+    if channel.medium is None:
+        message = "it sells by going to people, and does not say by what"
+        yield item.problem(("direction",), message, "add `medium: email`, phone, sms, push or post")
+
+
+def _felt(draft: Draft) -> Iterator[Problem]:
+    """To use what is felt is a purpose of its own: no other implies it."""
+    if draft.emotion and EMOTION not in draft.named["purposes"]:
+        message = "it uses what somebody feels, and no purpose `emotion` is declared"
+        suggestion = 'add `{id: emotion, notice_version: "1"}` to `purposes`; a basis or consent permits it'
+        yield draft.emotion[0].problem(("when",), message, suggestion)
+
+
+def _cited(item: Item[Action]) -> Iterator[Problem]:
+    if not item.spec.needs:
+        message = "it has no purpose, so that no record would permit it"
+        yield item.problem(("id",), message, "add `purposes: [service]`, and a basis for it")
+
+
+def _significant(item: Item[Action], draft: Draft) -> Iterator[Problem]:
+    action = item.spec
+    if action.basis:
+        yield from unknown(item, ("basis",), "basis", (action.basis,), draft.named["bases"])
+        found = next((b.spec for b in draft.bases if b.spec.id == action.basis), None)
+        if found and found.basis not in _MAY_DECIDE_ALONE:
+            message = f"`{found.basis}` is no ground for deciding without a person (Art. 22(2) GDPR)"
+            yield item.problem(("basis",), message, "name a basis of `contract` or `legal-obligation`")
+    missing = [key for key in ("basis", "review", "contest") if getattr(action, key) is None]
+    if action.significant and action.automation != "human_only" and missing:
+        message = f"it is significant, and does not say `{missing[0]}`"
+        suggestion = f"write `automation: human_only`, or add {' and '.join(f'`{key}: …`' for key in missing)}"
+        yield item.problem(("significant",), message, suggestion)
+
+
+def _wording(
+    item: Item[Action], path: Path, treatment: Treatment, draft: Draft, features: dict[str, Feature]
+) -> Iterator[Problem]:
+    for kind, name in treatment.claims:
+        if name is not None:
+            yield from _proof(item, (*path, "claims", kind), kind, name, draft, features)
+    for tone, content in (("content", treatment.content), *(("tone/" + t, c) for t, c in treatment.tone.items())):
+        for locale, fields in content.items():
+            for field, text in fields.items():
+                yield from _text(item, (*path, *tone.split("/"), locale, field), text, treatment)
+
+
+def _proof(
+    item: Item[Action], path: Path, kind: str, name: str, draft: Draft, features: dict[str, Feature]
+) -> Iterator[Problem]:
+    yield from unknown(item, path, "feature", (name,), draft.named["features"])
+    found = features.get(name)
+    if found and found.dtype not in _PROVES[kind]:
+        wanted = " or ".join(f"`{dtype}`" for dtype in _PROVES[kind])
+        message = f"a {kind} is proven by a feature of type {wanted}, `{name}` is `{found.dtype}`"
+        yield item.problem(path, message, "name another feature")
+
+
+def _text(item: Item[Action], path: Path, text: str, treatment: Treatment) -> Iterator[Problem]:
+    if words := pretended(text):
+        message = f"it claims to feel what the customer feels: `{words}`"
+        yield item.problem(path, message, "say what is done about it, or ask; listen, do not pretend")
+    named = {match.group(1) for match in PLACEHOLDER.finditer(text)}
+    for kind, words in claims(text):
+        fact = getattr(treatment.claims, kind)
+        if fact is None:
+            example = "stock_left" if kind == "scarcity" else "offer_ends_at"
+            message = f"it presses with a {kind} that no fact proves: `{words}`"
+            yield item.problem(
+                path, message, f"add `claims: {{{kind}: {example}}}` with the fact, or leave the words out"
+            )
+        elif fact not in named:
+            message = f"it presses with a {kind} and does not tell it: `{words}`"
+            yield item.problem(path, message, f"write {{{fact}}} into the text")

@@ -1,0 +1,37 @@
+"""What a catalogue asks of models, against the features that a model may read."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from decisioning.catalogue.check.shape import Draft, Item
+from decisioning.catalogue.check.words import hint
+from decisioning.catalogue.source import Path
+from decisioning.errors import Problem
+from decisioning.facts.schema import Feature
+
+_ORDERED = ("int", "float", "bool")
+
+
+def model_problems(draft: Draft) -> Iterator[Problem]:
+    """Directions of features that there are not, that no model reads, or that know no more and less."""
+    known = {item.spec.name: item.spec for item in draft.features}
+    names = draft.named["features"]
+    for issue, asked in draft.settings.spec.monotone.items():
+        for name in asked:
+            yield from _direction(draft.settings, ("monotone", issue, name), name, known, names)
+    for item in draft.actions:
+        for name in item.spec.monotone:
+            yield from _direction(item, ("monotone", name), name, known, names)
+
+
+def _direction(
+    item: Item[Any], path: Path, name: str, known: Mapping[str, Feature], names: frozenset[str]
+) -> Iterator[Problem]:
+    feature = known.get(name)
+    if name not in names:
+        message = f"there is no feature `{name}`"
+        yield item.problem(path, message, hint(name, names) or "declare the feature, or remove the name")
+    elif feature and feature.dtype not in _ORDERED:
+        yield item.problem(path, f"of a `{feature.dtype}` there is no more and no less", "remove it, or name a number")
+    elif feature and not feature.learnable:
+        yield item.problem(path, f"no model may read `{name}`", "remove it")

@@ -1,0 +1,186 @@
+"""Policies, protections, caps, the emotion layer and personas against the rest of the catalogue."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from decisioning.catalogue.actions import Channel
+from decisioning.catalogue.check.actions import NEUTRAL
+from decisioning.catalogue.check.references import twice, unknown
+from decisioning.catalogue.check.shape import Draft, Item
+from decisioning.catalogue.check.words import hint
+from decisioning.catalogue.policies import REQUIRED_PROTECTIONS, Attach, Cap, EmotionRule, MomentRule, Persona, Policy
+from decisioning.catalogue.source import Path, cut
+from decisioning.errors import Problem
+from decisioning.facts.schema import Feature, FeatureSchema
+from decisioning.times import parse_moment
+
+_GIVEN = {"channel": "`channel:`", "locale": "`locale:`", "now": "`as_of:`", "has_account": "`account:`"}
+
+
+def policy_problems(draft: Draft) -> Iterator[Problem]:
+    """Every mistake in who is concerned and what is referred to; rule texts are checked in `check_rules`."""
+    for policy in draft.policies:
+        yield from _attachment(policy, policy.spec.attach, draft)
+    yield from _protections(draft)
+    for cap in draft.caps:
+        yield from _cap(cap, draft)
+    for rule in draft.emotion:
+        yield from _tone(rule, draft)
+        yield from _let_through(rule, draft)
+    channels = {item.spec.id: item.spec for item in draft.channels}
+    for moment in draft.moments:
+        yield from _moment(moment, draft, channels)
+    features = FeatureSchema(tuple(item.spec for item in draft.features)).features
+    for persona in draft.personas:
+        yield from _persona(persona, draft, channels)
+        yield from _facts(persona, draft, features)
+
+
+def _attachment(item: Item[Policy] | Item[Cap], attach: Attach, draft: Draft) -> Iterator[Problem]:
+    """Names nobody has; and an issue that no action has, unless an action was refused that may have it."""
+    yield from _names(item, "group", attach.group, draft.groups)
+    yield from _names(item, "action", attach.action, draft.named["actions"])
+    issues = {action.spec.issue for action in draft.actions}
+    if attach.issue and not issues.intersection(attach.issue) and not draft.refused["actions"]:
+        message = f"no action has issue {' or '.join(f'`{issue}`' for issue in attach.issue)}"
+        yield item.problem(("attach", "issue"), message, _known(issues) or "remove it until there is one")
+
+
+def _names(item: Item[Any], key: str, names: tuple[str, ...], known: frozenset[str]) -> Iterator[Problem]:
+    for i, name in enumerate(names):
+        if name not in known:
+            message = f"it is attached to {key} `{name}`, which no action {'has' if key == 'group' else 'is'}"
+            yield item.problem(("attach", key, i), message, hint(name, known) or "remove it until there is one")
+    yield from twice(item, ("attach", key), names)
+
+
+def _known(names: Iterable[str]) -> str | None:
+    listed = ", ".join(f"`{cut(name)}`" for name in sorted(names))
+    return f"actions have {listed}" if listed else None
+
+
+def _protections(draft: Draft) -> Iterator[Problem]:
+    """Who sells must know whom to spare: said once, at the first action that sells."""
+    sells = next((item for item in draft.actions if item.spec.commercial), None)
+    if sells is None or draft.refused["protections"]:
+        return
+    kinds = {kind for item in draft.protections for kind in item.spec.kind}
+    if missing := [kind for kind in REQUIRED_PROTECTIONS if kind not in kinds]:
+        said = ", ".join(f"`{kind}`" for kind in missing)
+        message = f"it sells, but no protection of kind {said} says who is spared"
+        suggestion = f'add `{{id: {missing[0]}, kind: {missing[0]}, when: "…"}}` to `protections`'
+        yield sells.problem(("issue",), message, suggestion)
+
+
+def _cap(item: Item[Cap], draft: Draft) -> Iterator[Problem]:
+    cap = item.spec
+    yield from _attachment(item, cap.attach, draft)
+    yield from unknown(item, ("channels",), "channel", cap.channels, draft.named["channels"])
+    yield from twice(item, ("channels",), cap.channels)
+    concerned = [action.spec for action in draft.actions if cap.attach.covers(action.spec)]
+    if concerned and not draft.refused["actions"] and not any(action.tier in cap.tiers for action in concerned):
+        if cap.attach.all:
+            return  # a catalogue that sells nothing yet may well have caps on sales
+        tiers = _known({action.tier for action in concerned} - {"mandatory"})
+        message = "none of the actions it is attached to is of a tier that it counts"
+        yield item.problem(
+            ("attach",), message, f"{tiers}: name them in `tiers`" if tiers else "`mandatory` has no caps"
+        )
+
+
+def _tone(item: Item[EmotionRule], draft: Draft) -> Iterator[Problem]:
+    tone = item.spec.tone
+    tones = {tone for action in draft.actions for treatment in action.spec.treatments for tone in treatment.tone}
+    if tone and tone != NEUTRAL and tone not in tones and not draft.refused["actions"]:
+        suggestion = hint(tone, tones) or f'write a variant, such as `tone: {{{tone}: {{en: {{title: "…"}}}}}}`'
+        yield item.problem(("tone",), f"no treatment is written in the tone `{tone}`", suggestion)
+
+
+def _let_through(item: Item[EmotionRule], draft: Draft) -> Iterator[Problem]:
+    """Only help: what was felt must never bring a sale."""
+    path = ("let_through",)
+    yield from unknown(item, path, "action", item.spec.let_through, draft.named["actions"])
+    yield from twice(item, path, item.spec.let_through)
+    sells = {action.spec.id for action in draft.actions if action.spec.commercial}
+    for i, name in enumerate(item.spec.let_through):
+        if name in sells:
+            yield item.problem((*path, i), f"`{name}` sells, and what is felt may only bring help", "remove it")
+
+
+def _moment(item: Item[MomentRule], draft: Draft, channels: Mapping[str, Channel]) -> Iterator[Problem]:
+    moment = item.spec
+    yield from unknown(item, ("on",), "signal", moment.on, draft.named["signals"])
+    yield from unknown(item, ("channel",), "channel", (moment.channel,), draft.named["channels"])
+    if channel := channels.get(moment.channel):
+        kind = f"placement on channel `{channel.id}`:"
+        yield from unknown(item, ("placements",), kind, moment.placements, channel.placements)
+    for key in ("on", "placements", "deliver"):
+        yield from twice(item, (key,), getattr(moment, key))
+
+
+def _persona(item: Item[Persona], draft: Draft, channels: Mapping[str, Channel]) -> Iterator[Problem]:
+    persona = item.spec
+    yield from unknown(item, ("channel",), "channel", (persona.channel,), draft.named["channels"])
+    if channel := channels.get(persona.channel):
+        kind = f"placement on channel `{channel.id}`:"
+        yield from unknown(item, ("placements",), kind, persona.placements, channel.placements)
+    yield from twice(item, ("placements",), persona.placements)
+    locales = draft.settings.spec.locales
+    if persona.locale and persona.locale not in locales and "locales" not in draft.refused["settings"]:
+        yield from unknown(item, ("locale",), "locale", (persona.locale,), locales)
+    for i, consent in enumerate(persona.consents):
+        yield from unknown(item, ("consents", i, "purpose"), "purpose", (consent.purpose,), draft.named["purposes"])
+        known = draft.named["channels"] | {"*"}
+        yield from unknown(item, ("consents", i, "channel"), "channel", (consent.channel,), known)
+    for name in persona.expect.withheld:
+        yield from unknown(item, ("expect", "withheld", name), "action", (name,), draft.named["actions"])
+    if persona.expect.action:
+        yield from unknown(item, ("expect", "action"), "action", (persona.expect.action,), draft.named["actions"])
+
+
+def _facts(item: Item[Persona], draft: Draft, features: Mapping[str, Feature]) -> Iterator[Problem]:
+    for name, value in item.spec.facts.items():
+        path = ("facts", name)
+        if name in _GIVEN:
+            yield item.problem(path, f"`{name}` is not a fact of a persona", f"use {_GIVEN[name]}")
+        elif name not in features:
+            yield from unknown(item, path, "feature", (name,), draft.named["features"])
+        elif value is not None:
+            yield from _fact(item, path, features[name], value)
+
+
+def _fact(item: Item[Persona], path: Path, feature: Feature, value: object) -> Iterator[Problem]:
+    if not _fits(feature, value):
+        message = f"`{feature.name}` is of type `{feature.dtype}`, and cannot be `{cut(str(value))}`"
+        yield item.problem(path, message, _example(feature, value))
+
+
+def _fits(feature: Feature, value: object) -> bool:
+    """Whether a value, as written in YAML, is one of the feature's."""
+    if feature.dtype == "timestamp":
+        return _is_moment(value)
+    if feature.dtype in ("string", "enum"):
+        return isinstance(value, str) and (feature.dtype == "string" or value in feature.values)
+    if feature.dtype == "bool" or isinstance(value, bool):
+        return feature.dtype == "bool" and isinstance(value, bool)
+    kind = int if feature.dtype == "int" else int | float
+    low, high = feature.min, feature.max
+    return isinstance(value, kind) and (low is None or value >= low) and (high is None or value <= high)
+
+
+def _is_moment(value: object) -> bool:
+    try:
+        parse_moment(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _example(feature: Feature, value: object) -> str:
+    if feature.dtype == "enum":
+        return hint(str(value), feature.values) or "write one of its `values`"
+    if feature.min is not None or feature.max is not None:
+        low = "any" if feature.min is None else f"{feature.min:g}"
+        return f"write a number from {low} to {'any' if feature.max is None else f'{feature.max:g}'}"
+    example = {"bool": "true", "string": '"a text"', "timestamp": "2026-11-01", "int": "3", "float": "2.5"}
+    return f"for example `{feature.name}: {example[feature.dtype]}`"

@@ -1,0 +1,178 @@
+"""Sections of parsed files -> typed records, each with the place it came from."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from pydantic import ValidationError
+
+from decisioning.catalogue.actions import Action, Basis, Channel, Purpose, Settings
+from decisioning.catalogue.check.words import hint, shape_problems
+from decisioning.catalogue.countries import CountryRules
+from decisioning.catalogue.policies import Arm, Cap, EmotionRule, MomentRule, Persona, Policy, Protection
+from decisioning.catalogue.source import Node, Path, cut
+from decisioning.errors import Problem
+from decisioning.facts.schema import Feature, Strict
+from decisioning.facts.signals import SignalType
+
+Spec = TypeVar("Spec", bound=Strict)
+
+SECTIONS: Mapping[str, tuple[str, type[Strict]]] = {
+    "signals": ("signal", SignalType),
+    "features": ("feature", Feature),
+    "purposes": ("purpose", Purpose),
+    "bases": ("basis", Basis),
+    "country_rules": ("country rules", CountryRules),
+    "channels": ("channel", Channel),
+    "actions": ("action", Action),
+    "policies": ("policy", Policy),
+    "protections": ("protection", Protection),
+    "caps": ("cap", Cap),
+    "arms": ("arm", Arm),
+    "emotion": ("emotion rule", EmotionRule),
+    "moments": ("moment", MomentRule),
+    "personas": ("persona", Persona),
+}
+"""Section -> (one of it, its model); `settings` is the only section that is not a list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item(Generic[Spec]):
+    """A record and where it is written; `label` names it in messages: "action `tv-bundle`"."""
+
+    label: str
+    spec: Spec
+    node: Node
+
+    def problem(self, path: Path, message: str, suggestion: str | None = None) -> Problem:
+        """A mistake at a path within the record."""
+        return self.node.at(path).problem(f"{self.label}: {message}", suggestion)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A catalogue whose records have the right shape; what they say of each other is not yet checked.
+
+    `named`: section -> every id, also of records that were refused, so that those are not called unknown as well.
+    `groups`: likewise those of actions. `refused`: section -> ids (of `settings`: keys) of what was left out.
+    """
+
+    settings: Item[Settings]
+    signals: tuple[Item[SignalType], ...]
+    features: tuple[Item[Feature], ...]
+    purposes: tuple[Item[Purpose], ...]
+    bases: tuple[Item[Basis], ...]
+    country_rules: tuple[Item[CountryRules], ...]
+    channels: tuple[Item[Channel], ...]
+    actions: tuple[Item[Action], ...]
+    policies: tuple[Item[Policy], ...]
+    protections: tuple[Item[Protection], ...]
+    caps: tuple[Item[Cap], ...]
+    arms: tuple[Item[Arm], ...]
+    emotion: tuple[Item[EmotionRule], ...]
+    moments: tuple[Item[MomentRule], ...]
+    personas: tuple[Item[Persona], ...]
+    named: Mapping[str, frozenset[str]]
+    groups: frozenset[str]
+    refused: Mapping[str, frozenset[str]]
+
+
+def draft(roots: Iterable[Node]) -> tuple[Draft, list[Problem]]:
+    """The records of all files, in order of id, and what is wrong with the shape of those left out."""
+    sections = _Sections()
+    for root in roots:
+        sections.take(root)
+    return sections.draft(), sections.problems
+
+
+class _Sections:
+    """Merges the sections of files."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self.items: dict[str, list[Item[Any]]] = {section: [] for section in SECTIONS}
+        self.first: dict[str, dict[str, Node]] = {section: {} for section in SECTIONS}
+        self.refused: dict[str, set[str]] = {section: set() for section in ("settings", *SECTIONS)}
+        self.groups: set[str] = set()
+        self.settings = Node({}, "settings", 1, {})
+
+    def take(self, root: Node) -> None:
+        """All sections of one file."""
+        for section, node in root.items.items():
+            if section == "settings":
+                self._take_settings(node)
+            elif section in SECTIONS:
+                self._take_section(str(section), node)
+            else:
+                known = hint(str(section), ("settings", *SECTIONS))
+                self.problems.append(node.problem(f"unknown section `{cut(str(section))}`", known))
+
+    def _take_section(self, section: str, node: Node) -> None:
+        if not isinstance(node.value, tuple | None):
+            self.problems.append(node.problem(f"`{section}` must be a list", "begin every item with `- `"))
+            return
+        for child in node.items.values():
+            self._take_item(section, child)
+
+    def _take_item(self, section: str, node: Node) -> None:
+        word, model = SECTIONS[section]
+        key = "name" if section == "features" else "id"
+        raw = node.value if isinstance(node.value, dict) else {}
+        name = raw.get(key)
+        label = f"{word} `{cut(name)}`" if isinstance(name, str) else word
+        if isinstance(name, str):
+            self._once(section, name, node.at((key,)), label)
+        if section == "actions":
+            self.groups.add(str(raw.get("group")))
+        try:
+            self.items[section].append(Item(label, model.model_validate(node.value), node))
+        except ValidationError as error:
+            self.refused[section].add(str(name))
+            self.problems.extend(shape_problems(label, model, error, node))
+
+    def _once(self, section: str, name: str, node: Node, label: str) -> None:
+        first = self.first[section].setdefault(name, node)
+        if first is not node:
+            suggestion = f"the first is in {first.file}:{first.line}; give this one another name, or remove it"
+            self.problems.append(node.problem(f"{label} is declared twice", suggestion))
+
+    def _take_settings(self, node: Node) -> None:
+        if not isinstance(node.value, dict | None):
+            example = "for example `settings: {locales: [nl, en]}`"
+            self.problems.append(node.problem("`settings` must be a mapping", example))
+            return
+        for key, child in node.items.items():
+            first = self.settings.items.setdefault(key, child)
+            if first is not child:
+                suggestion = f"the first is in {first.file}:{first.line}; remove one of them"
+                self.problems.append(child.problem(f"setting `{cut(str(key))}` is given twice", suggestion))
+
+    def _settings(self) -> Item[Settings]:
+        """The settings, without those that are wrong."""
+        raw = {key: node.value for key, node in self.settings.items.items()}
+        try:
+            return Item("settings", Settings.model_validate(raw), self.settings)
+        except ValidationError as error:
+            self.problems.extend(shape_problems("settings", Settings, error, self.settings))
+            wrong = {str(detail["loc"][0]) for detail in error.errors()}
+        self.refused["settings"] |= wrong
+        kept = {key: value for key, value in raw.items() if key not in wrong}
+        return Item("settings", Settings.model_validate(kept), self.settings)
+
+    def draft(self) -> Draft:
+        """What came out."""
+        settings = self._settings()
+        items = {section: tuple(sorted(found, key=_id_of)) for section, found in self.items.items()}
+        return Draft(
+            settings=settings,
+            named={section: frozenset(first) for section, first in self.first.items()},
+            groups=frozenset(self.groups),
+            refused={section: frozenset(ids) for section, ids in self.refused.items()},
+            **items,
+        )
+
+
+def _id_of(item: Item[Any]) -> str:
+    """What a section is sorted by (a label would put `a-b` before `a`)."""
+    name: str = item.spec.name if isinstance(item.spec, Feature) else item.spec.id
+    return name

@@ -1,0 +1,175 @@
+"""Signal types, and the features computed from them, against each other."""
+
+from collections.abc import Iterator, Mapping
+
+from decisioning.catalogue.check.references import twice, unknown
+from decisioning.catalogue.check.shape import Draft, Item
+from decisioning.catalogue.check.values import value_problems
+from decisioning.catalogue.check.words import hint
+from decisioning.catalogue.source import Path, cut
+from decisioning.errors import Problem
+from decisioning.facts.schema import Dtype, Feature
+from decisioning.facts.signals import Compute, FieldDtype, SignalFeature, SignalField, SignalType, misfit
+from decisioning.spec import Tag, Value
+
+Types = Mapping[str, SignalType]
+
+_DTYPES: Mapping[Compute, Dtype] = {
+    "count": "int",
+    "sum": "float",
+    "distinct": "int",
+    "intensity": "float",
+    "seconds_since": "float",
+    "session_events": "int",
+    "session_seconds": "float",
+}
+_READS: Mapping[Compute, tuple[FieldDtype, ...]] = {
+    "sum": ("int", "float"),
+    "distinct": ("string", "enum", "int", "bool"),
+}
+_EXAMPLE = "signal: {of: page-view, compute: count, window: 5min}"
+
+
+def signal_problems(draft: Draft) -> Iterator[Problem]:
+    """Every mistake in what signal types say, and in how features are computed from them."""
+    for item in draft.signals:
+        yield from _fields(item)
+        yield from _retention(item, draft)
+    types = {item.spec.id: item.spec for item in draft.signals}
+    for feature in draft.features:
+        yield from _block(feature)
+        if feature.spec.signal is not None and feature.spec.source == "signal":
+            yield from _definition(feature, feature.spec.signal, types, draft)
+
+
+def _fields(item: Item[SignalType]) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for i, field in enumerate(item.spec.fields):
+        if field.name in seen:
+            message = f"field `{field.name}` is declared twice"
+            yield item.problem(("fields", i, "name"), message, "remove one of them, or give it another name")
+        seen.add(field.name)
+        yield from value_problems(item, ("fields", i), field)
+
+
+def _retention(item: Item[SignalType], draft: Draft) -> Iterator[Problem]:
+    hours = draft.settings.spec.signals.max_lateness_h
+    if "signals" not in draft.refused["settings"] and item.spec.retention_days * 24 < hours:
+        message = f"it is kept for {item.spec.retention_days * 24:g} hours, and may come {hours:g} hours late"
+        suggestion = f"write `retention_days: {-(-hours // 24):g}` or more, or lower `settings.signals.max_lateness_h`"
+        yield item.problem(("retention_days",), message, suggestion)
+
+
+def _block(item: Item[Feature]) -> Iterator[Problem]:
+    """A definition where one belongs, and nowhere else."""
+    feature = item.spec
+    if feature.source == "signal" and feature.signal is None:
+        yield item.problem(("source",), "nothing says how it is computed from signals", f"add `{_EXAMPLE}`")
+    if feature.source != "signal" and feature.signal is not None:
+        message = f"it is of source `{feature.source}`, and not computed from signals"
+        yield item.problem(("signal",), message, "write `source: signal`, or remove `signal`")
+
+
+def _definition(item: Item[Feature], spec: SignalFeature, types: Types, draft: Draft) -> Iterator[Problem]:
+    yield from unknown(item, ("signal", "of"), "signal", spec.of, draft.named["signals"])
+    yield from twice(item, ("signal", "of"), spec.of)
+    yield from _age(item, spec)
+    if any(name not in types for name in spec.of):
+        return  # unknown, or itself refused
+    yield from _where(item, spec, types)
+    yield from _field(item, spec, types)
+    yield from _tags(item, spec, types)
+    if spec.compute != "last":
+        yield from _dtype(item, _DTYPES[spec.compute], f"compute `{spec.compute}`")
+
+
+def _age(item: Item[Feature], spec: SignalFeature) -> Iterator[Problem]:
+    if item.spec.max_age_s is not None and spec.compute != "last":
+        message = f"compute `{spec.compute}` is made at the time of the decision, and has no age"
+        yield item.problem(("max_age_s",), message, "remove `max_age_s`")
+
+
+def _dtype(item: Item[Feature], dtype: str, what: str) -> Iterator[Problem]:
+    if item.spec.dtype != dtype:
+        message = f"{what} is of type `{dtype}`, not `{item.spec.dtype}`"
+        yield item.problem(("dtype",), message, f"write `dtype: {dtype}`")
+
+
+def _find(types: Types, type_: str, name: str) -> SignalField | None:
+    return next((field for field in types[type_].fields if field.name == name), None)
+
+
+def _where(item: Item[Feature], spec: SignalFeature, types: Types) -> Iterator[Problem]:
+    for name, values in spec.where.items():
+        path = ("signal", "where", name)
+        for type_ in spec.of:
+            field = _find(types, type_, name)
+            if field is None:
+                yield _no_field(item, path, types[type_], name)
+            else:
+                yield from _compared(item, path, field, values)
+
+
+def _compared(item: Item[Feature], path: Path, field: SignalField, values: tuple[Value, ...]) -> Iterator[Problem]:
+    """Values that the field can never have."""
+    for i, value in enumerate(values):
+        if why := misfit(field, value):
+            message = f"`{field.name}` cannot be `{cut(str(value))}`: it {why}"
+            near = hint(str(value), field.values) if field.dtype == "enum" else None
+            yield item.problem((*path, i), message, near or "compare with how the field is declared")
+
+
+def _no_field(item: Item[Feature], path: Path, type_: SignalType, name: str) -> Problem:
+    known = [field.name for field in type_.fields]
+    suggestion = hint(name, known) or f"declare it among the `fields` of `{type_.id}`"
+    return item.problem(path, f"signal `{type_.id}` has no field `{name}`", suggestion)
+
+
+def _field(item: Item[Feature], spec: SignalFeature, types: Types) -> Iterator[Problem]:
+    if spec.field is None:
+        return
+    path, found = ("signal", "field"), {type_: _find(types, type_, spec.field) for type_ in spec.of}
+    for type_, field in found.items():
+        if field is None:
+            yield _no_field(item, path, types[type_], spec.field)
+        elif field.dtype not in _READS.get(spec.compute, (field.dtype,)):
+            message = f"`{spec.field}` of signal `{type_}` is `{field.dtype}`, which has no {spec.compute}"
+            yield item.problem(path, message, f"only {' and '.join(_READS[spec.compute])} have")
+    known = [field for field in found.values() if field]
+    yield from _alike(item, spec, known)
+    if spec.compute == "last" and known:
+        yield from _last(item, known)
+
+
+def _alike(item: Item[Feature], spec: SignalFeature, fields: list[SignalField]) -> Iterator[Problem]:
+    dtypes = sorted({field.dtype for field in fields})
+    if len(dtypes) > 1 and spec.compute in ("last", "distinct"):
+        message = f"`{spec.field}` is {' and '.join(f'`{dtype}`' for dtype in dtypes)}, depending on the signal"
+        yield item.problem(("signal", "field"), message, "declare it with the same `dtype` in all of them")
+
+
+def _last(item: Item[Feature], fields: list[SignalField]) -> Iterator[Problem]:
+    """The last value is a value of the feature."""
+    yield from _dtype(item, fields[0].dtype, f"`{fields[0].name}`, whose last value it is,")
+    if item.spec.dtype == "enum" and item.spec.values:
+        for value in dict.fromkeys(value for field in fields for value in field.values):
+            if value not in item.spec.values:
+                message = f"`{cut(value)}` is a value of the field, and not of the feature"
+                yield item.problem(("values",), message, f"add `{cut(value)}` to `values`")
+
+
+def _tags(item: Item[Feature], spec: SignalFeature, types: Types) -> Iterator[Problem]:
+    """What is computed from something tagged is tagged like it, so that emotion cannot lose its name on the way."""
+    read = {*spec.where, spec.field}
+    tagged: dict[Tag, str] = {}
+    for type_ in spec.of:
+        for tag in types[type_].tags:
+            tagged.setdefault(tag, f"signal `{type_}`")
+        for field in types[type_].fields:
+            for tag in field.tags if field.name in read else ():
+                tagged.setdefault(tag, f"`{field.name}` of signal `{type_}`")
+    lost = [tag for tag in tagged if tag not in item.spec.tags]
+    if lost:
+        every = ", ".join(dict.fromkeys((*item.spec.tags, *tagged)))
+        message = f"{tagged[lost[0]]} is tagged `{lost[0]}`, and so is what is computed from it"
+        yield item.problem(("tags",), message, f"write `tags: [{every}]`")

@@ -1,0 +1,245 @@
+"""What is wrong with the shape of a record, in plain words, with what to write instead."""
+
+import difflib
+import re
+from collections.abc import Collection, Iterator
+from functools import lru_cache
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from decisioning.catalogue.source import Node, cut
+from decisioning.errors import Problem
+
+_EXAMPLES = {
+    "action": "action: tv-bundle",
+    "after": "after: declined",
+    "attach": "attach: {issue: grow}",
+    "automation": "automation: automatic",
+    "basis": "basis: contract",
+    "budget": "budget: 0.05",
+    "channel": "channel: web",
+    "channels": "channels: [web, agent]",
+    "compute": "compute: count",
+    "consents": "consents: [{purpose: marketing}]",
+    "content": 'content: {en: {title: "More television"}}',
+    "context_weights": "context_weights: [{when: 'page == \"paid-tv\"', factor: 1.5}]",
+    "cost": "cost: 2.0",
+    "count": "count: action",
+    "counts_on": "counts_on: decided",
+    "days": "days: 90",
+    "direction": "direction: inbound",
+    "dtype": "dtype: float",
+    "eur_per_point": "eur_per_point: 0.01",
+    "ends_at": "ends_at: 2027-01-01",
+    "expect": "expect: {action: tv-bundle}",
+    "expression": 'expression: "monthly_fee_eur * 6"',
+    "facts": "facts: {age: 40}",
+    "field": "field: page",
+    "fields": "fields: [{name: page, dtype: string}]",
+    "factor": "factor: 1.5",
+    "from": 'from: "21:00"',
+    "frozen": 'frozen: "kept until the audit of June"',
+    "gamma": "gamma: 200",
+    "gap_min": "gap_min: 30",
+    "group": "group: tv",
+    "half_life_s": "half_life_s: 3600",
+    "id": "id: tv-bundle",
+    "immature": "immature: {budget: 0.05, mature_at: 1000}",
+    "issue": "issue: grow",
+    "issues": "issues: {retain: {gamma: 400}}",
+    "kind": "kind: hardship",
+    "launch": "launch: {days: 30, give_up: 0.35}",
+    "level": "level: eligibility",
+    "lever": "lever: 1.0",
+    "limit": "limit: 1",
+    "locales": "locales: [nl, en]",
+    "max": "max: 100",
+    "max_age_s": "max_age_s: 3600",
+    "max_keys": "max_keys: 100",
+    "min": "min: 0",
+    "name": "name: monthly_fee_eur",
+    "negative": "negative: [declined]",
+    "notice_version": 'notice_version: "2026-01"',
+    "of": "of: page-view",
+    "outcomes": "outcomes: {positive: [accepted], negative: [declined], window_days: 30}",
+    "placements": "placements: [hero]",
+    "positive": "positive: [accepted]",
+    "price_eur": "price_eur: 15",
+    "prior": "prior: 0.03",
+    "purpose": "purpose: service",
+    "purposes": "purposes: [service]",
+    "quiet_hours": 'quiet_hours: {from: "21:00", to: "08:00"}',
+    "reservation_s": "reservation_s: 3600",
+    "retention_days": "retention_days: 30",
+    "share": "share: 0.02",
+    "signal": "signal: {of: page-view, compute: count, window: 5min}",
+    "stages": "stages: [{id: kept-90-days, weight: 0.5, within_days: 120}]",
+    "starts_at": "starts_at: 2026-01-01",
+    "suppress": "suppress: [{after: declined, days: 90}]",
+    "tags": "tags: [emotion]",
+    "text": 'text: "Art. 6(1)(b) GDPR: performance of the contract"',
+    "tier": "tier: commercial",
+    "to": 'to: "08:00"',
+    "tone": "tone: calm",
+    "treatments": "treatments: [{id: web, channel: web, placements: [hero], content_ref: cms/1}]",
+    "typical": "typical: 120",
+    "value": "value: 120",
+    "values": "values: [monthly, yearly]",
+    "when": 'when: "age < 18"',
+    "where": "where: {page: paid-tv}",
+    "weight": "weight: 0.5",
+    "window": "window: 5min",
+    "window_days": "window_days: 7",
+    "within_days": "within_days: 30",
+}
+_WANTED = {
+    "string_type": "a text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "tuple_type": "a list",
+    "dict_type": "a mapping of keys to values",
+    "model_type": "a mapping of keys to values",
+    "model_attributes_type": "a mapping of keys to values",
+}
+_BOUNDS = {
+    "greater_than": "above",
+    "greater_than_equal": "at least",
+    "less_than": "below",
+    "less_than_equal": "at most",
+}
+_LIMITS = {
+    "finite_number": "must be finite",
+    "too_short": "must have at least {min_length} item",
+    "string_too_short": "is empty",
+    "string_too_long": "is longer than {max_length} characters",
+}
+_SHAPES = {  # a pattern of a spec -> what it is, and how a text is mended to fit it
+    "-": ("an id: lower-case letters, digits, `-` and `_`, beginning with a letter", "-"),
+    "_": ("a name: lower-case letters, digits and `_`, beginning with a letter", "_"),
+    "locale": ("a locale", ""),
+}
+_MANY = 2000
+
+
+def shape_problems(label: str, model: type[BaseModel], error: ValidationError, node: Node) -> Iterator[Problem]:
+    """A problem for each mistake that pydantic found in the record at `node`; `label` names the record."""
+    for detail in error.errors(include_url=False):
+        at = node.at(detail["loc"])
+        if detail["type"] == "too_short" and at.value:
+            continue  # not empty, but none of its items is right: that is said of them
+        message, suggestion = _describe(model, detail, node)
+        yield at.problem(f"{label}: {message}", suggestion)
+
+
+def _describe(model: type[BaseModel], error: ErrorDetails, node: Node) -> tuple[str, str | None]:
+    """What to say of one error, and what to write instead."""
+    loc = error["loc"]
+    if error["type"] == "missing":
+        return f"`{loc[-1]}` is missing", f"add `{_EXAMPLES.get(str(loc[-1])) or f'{loc[-1]}: …'}`"
+    if error["type"] == "extra_forbidden":
+        return f"unknown key `{cut(str(loc[-1]))}`", hint(str(loc[-1]), keys_at(model, loc[:-1]))
+    path = loc[:-2] if loc[-1:] == ("[key]",) else loc  # a key that cannot be is said of the mapping
+    name = next((step for step in reversed(node.known_part(path)) if isinstance(step, str)), "")
+    subject, example = f"`{cut(name)}` " if name else "", _EXAMPLES.get(name)
+    if error["type"] in _WANTED:
+        message = f"{subject}must be {_WANTED[error['type']]}, not {_say(error['input'])}"
+        if keys := "" if example else ", ".join(f"`{key}`" for key in keys_at(model, loc)):
+            return message, f"write `key: value`, with keys among {keys}"
+        return message, _retype(error["type"], error["input"], example)
+    return _of_value(subject, error, error.get("ctx", {}), example)
+
+
+def _of_value(
+    subject: str, error: ErrorDetails, context: dict[str, Any], example: str | None
+) -> tuple[str, str | None]:
+    """What to say of a value of the right type that cannot be."""
+    kind, value = error["type"], error["input"]
+    if kind == "literal_error":
+        allowed = re.findall(r"'([^']*)'", str(context["expected"])) or [str(context["expected"]).lower()]
+        return f"{subject}cannot be {_say(value)}", hint(str(value), allowed)
+    if kind == "string_pattern_mismatch":
+        return _misshapen(str(value), str(context["pattern"]))
+    if kind == "value_error":  # of our own specs: what is wrong, and perhaps what to write instead
+        message, *mended = context["error"].args
+        return f"{subject and subject.strip() + ': '}{message}", next(iter(mended), _such_as(example))
+    if kind in _BOUNDS:
+        bound = next(iter(context.values()))
+        return f"{subject}must be {_BOUNDS[kind]} {bound:g}, not {_say(value)}", _such_as(example)
+    return f"{subject}{_LIMITS.get(kind, error['msg']).format(**context)}", _such_as(example)
+
+
+def _misshapen(text: str, pattern: str) -> tuple[str, str | None]:
+    shape = "locale" if "A-Z" in pattern else "-" if "-" in pattern.replace("a-z", "").replace("0-9", "") else "_"
+    wanted, joint = _SHAPES[shape]
+    if shape == "locale":
+        return f"{_say(text)} is not {wanted}", "write a language, such as `nl`, or with its country, such as `nl-NL`"
+    mended = re.sub(r"[^a-z0-9]+", joint, text.lower()).strip("-_0123456789")[:64].strip("-_")
+    return f"{_say(text)} is not {wanted}", f"write `{mended}`" if mended else None
+
+
+def _retype(kind: str, value: object, example: str | None) -> str | None:
+    if kind == "bool_type" and isinstance(value, str) and value.lower() in ("yes", "on", "true", "y"):
+        return "write `true`, in lower case and without quotes"
+    if kind == "bool_type" and isinstance(value, str) and value.lower() in ("no", "off", "false", "n"):
+        return "write `false`, in lower case and without quotes"
+    if kind == "string_type" and isinstance(value, bool | int | float):
+        return f'put it in quotes: "{_say(value).strip("`")}"'
+    if kind == "tuple_type" and isinstance(value, str):
+        return f"write `[{cut(value)}]`"
+    if kind in ("float_type", "int_type") and isinstance(value, str) and re.fullmatch(r"-?\d+(\.\d+)?", value):
+        return f"write {value} without quotes"
+    return _such_as(example)
+
+
+def _such_as(example: str | None) -> str | None:
+    return f"for example `{example}`" if example else None
+
+
+def _say(value: object) -> str:
+    """A value as it looks in YAML, shortened; collections by their kind."""
+    if isinstance(value, tuple):
+        return "a list"
+    if isinstance(value, dict):
+        return "a mapping"
+    if value is None:
+        return "nothing"
+    return f"`{cut(str(value).lower() if isinstance(value, bool) else str(value))}`"
+
+
+def hint(word: str, known: Collection[str]) -> str | None:
+    """A phrase with the closest of `known`, else with all of them if they are few."""
+    if close := _closest(word, frozenset(known)):
+        return f"did you mean `{cut(close)}`?"
+    return f"known are {', '.join(f'`{cut(k)}`' for k in sorted(known))}" if 0 < len(known) <= 15 else None
+
+
+@lru_cache(maxsize=128)
+def _closest(word: str, known: frozenset[str]) -> str | None:
+    """Of very many, only those that begin alike: a person waits for the answer."""
+    near = sorted(known) if len(known) <= _MANY else sorted(k for k in known if k[:2] == word[:2])[:_MANY]
+    return next(iter(difflib.get_close_matches(word[:100], near, n=1)), None)
+
+
+def keys_at(model: type[BaseModel], path: tuple[str | int, ...]) -> tuple[str, ...]:
+    """The keys that may stand at a path within a record, as they are written."""
+    found = _model_at(model, path)
+    return tuple(field.alias or name for name, field in found.model_fields.items()) if found else ()
+
+
+def _model_at(annotation: Any, path: tuple[str | int, ...]) -> type[BaseModel] | None:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in (Union, UnionType, Annotated):
+        return next(filter(None, (_model_at(argument, path) for argument in arguments)), None)
+    if origin in (tuple, dict):
+        return _model_at(arguments[origin is dict], path[1:]) if path else None
+    if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        return None
+    if not path:
+        return annotation
+    fields = {field.alias or name: field.annotation for name, field in annotation.model_fields.items()}
+    return _model_at(fields.get(str(path[0])), path[1:])

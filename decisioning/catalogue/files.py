@@ -1,0 +1,143 @@
+"""One catalogue: every section of every file of a workspace, merged, checked, and in order of id."""
+
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from itertools import islice
+
+from decisioning.catalogue.actions import Action, Basis, Channel, Purpose, Settings
+from decisioning.catalogue.check.everything import Environment, check
+from decisioning.catalogue.check.shape import Draft, draft
+from decisioning.catalogue.countries import CountryRules, with_country_rules
+from decisioning.catalogue.policies import Arm, Cap, EmotionRule, MomentRule, Persona, Policy, Protection
+from decisioning.catalogue.source import parse
+from decisioning.errors import ConfigError, Problem
+from decisioning.facts.schema import Feature, FeatureSchema, Strict, Value
+from decisioning.facts.signals import SignalType
+from decisioning.times import microseconds, parse_moment
+
+MAX_TOTAL_CHARACTERS = 100_000_000
+MAX_PROBLEMS = 1000
+
+
+class Catalogue(Strict):
+    """What a release says, each section sorted by id, so that the order of files and items changes nothing."""
+
+    settings: Settings = Settings()
+    signals: tuple[SignalType, ...] = ()
+    features: tuple[Feature, ...] = ()
+    purposes: tuple[Purpose, ...] = ()
+    bases: tuple[Basis, ...] = ()
+    country_rules: tuple[CountryRules, ...] = ()
+    channels: tuple[Channel, ...] = ()
+    actions: tuple[Action, ...] = ()
+    policies: tuple[Policy, ...] = ()
+    protections: tuple[Protection, ...] = ()
+    caps: tuple[Cap, ...] = ()
+    arms: tuple[Arm, ...] = ()
+    emotion: tuple[EmotionRule, ...] = ()
+    moments: tuple[MomentRule, ...] = ()
+    personas: tuple[Persona, ...] = ()
+
+    @cached_property
+    def schema_of_features(self) -> FeatureSchema:
+        """The declared features and those every decision has."""
+        return FeatureSchema(self.features)
+
+    def prior(self, action: Action) -> float:
+        """Catalogue propensity of an action: its own, else of its group, else of its issue, else the default."""
+        priors = self.settings.priors
+        if action.prior is not None:
+            return action.prior
+        return priors.group.get(action.group, priors.issue.get(action.issue, priors.default))
+
+
+def read(files: Mapping[str, str]) -> Catalogue:
+    """The files of a release, which was checked when it was made: a later, stricter check must not lose it."""
+    files = with_country_rules(files)
+    documents = [parse(file, files[file]) for file in sorted(files)]
+    found, problems = draft(document.root for document in documents if document.root)
+    if problems or not all(document.root for document in documents):
+        raise ConfigError([*problems, *(p for document in documents for p in document.problems)])
+    return _catalogue(found)
+
+
+def load(files: Mapping[str, str], environment: Environment = "dev") -> Catalogue:
+    """Relative path -> text of the YAML files of a workspace, checked for the environment that will serve them.
+
+    Raises ConfigError with every mistake found (at most 1000), in order of file and line. What records say of each
+    other is checked only once every file can be read.
+    """
+    if sum(map(len, files.values())) > MAX_TOTAL_CHARACTERS:
+        raise ConfigError([Problem(max(files), 1, "all files together are larger than 100 MB", "split the workspace")])
+    files = with_country_rules(files)
+    documents = [parse(file, files[file]) for file in sorted(files)]
+    found, problems = draft(document.root for document in documents if document.root)
+    unread = [problem for document in documents for problem in document.problems]
+    if all(document.root for document in documents):
+        problems.extend(islice(check(found, environment), MAX_PROBLEMS))
+    if unread or problems:
+        raise ConfigError(_in_order(unread, problems))
+    return _catalogue(found)
+
+
+def _in_order(unread: list[Problem], problems: list[Problem]) -> list[Problem]:
+    """Each once; where a line cannot be read as it stands, what follows from it is left out."""
+    broken = {(problem.file, problem.line) for problem in unread}
+    rest = (problem for problem in problems if (problem.file, problem.line) not in broken)
+    ordered = sorted(dict.fromkeys((*unread, *rest)), key=lambda problem: (problem.file, problem.line))
+    if len(ordered) <= MAX_PROBLEMS:
+        return ordered
+    last = ordered[MAX_PROBLEMS - 1]
+    more = Problem(last.file, last.line, "there are more mistakes than are listed here", "mend these first")
+    return [*ordered[: MAX_PROBLEMS - 1], more]
+
+
+def _catalogue(found: Draft) -> Catalogue:
+    features = tuple(item.spec for item in found.features)
+    schema = FeatureSchema(features).features
+    return Catalogue(
+        settings=found.settings.spec,
+        signals=tuple(item.spec for item in found.signals),
+        features=features,
+        purposes=tuple(item.spec for item in found.purposes),
+        bases=tuple(item.spec for item in found.bases),
+        country_rules=tuple(item.spec for item in found.country_rules),
+        channels=tuple(item.spec for item in found.channels),
+        actions=tuple(item.spec for item in found.actions),
+        policies=tuple(item.spec for item in found.policies),
+        protections=tuple(item.spec for item in found.protections),
+        caps=tuple(item.spec for item in found.caps),
+        arms=tuple(item.spec for item in found.arms),
+        emotion=tuple(item.spec for item in found.emotion),
+        moments=tuple(item.spec for item in found.moments),
+        personas=tuple(_typed(item.spec, schema) for item in found.personas),
+    )
+
+
+def _typed(persona: Persona, features: Mapping[str, Feature]) -> Persona:
+    """The persona with facts of the types of their features: times in microseconds, floats where 3 was written."""
+    facts = {name: value if value is None else _value(value, features[name]) for name, value in persona.facts.items()}
+    return persona.model_copy(update={"facts": facts})
+
+
+def _value(value: Value, feature: Feature) -> Value:
+    if feature.dtype == "timestamp":
+        return microseconds(parse_moment(value))
+    return float(value) if feature.dtype == "float" else value
+
+
+def pack(files: Mapping[str, str]) -> bytes:
+    """Release bytes: canonical JSON (sorted keys, ASCII) of the files; equal files give equal bytes."""
+    return json.dumps({"files": dict(files)}, sort_keys=True, separators=(",", ":")).encode("ascii")
+
+
+def unpack(packed: bytes) -> dict[str, str]:
+    """The files of release bytes. Raises ConfigError for what `pack` cannot have written."""
+    try:
+        files = json.loads(packed)["files"]
+        if pack(files) == packed and all(isinstance(text, str) for text in files.values()):
+            return dict(files)
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        pass  # said below, once
+    raise ConfigError([Problem("release", 1, "these are not the bytes of a release", "release the workspace again")])

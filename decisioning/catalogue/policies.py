@@ -1,0 +1,225 @@
+"""What the catalogue says about when an action may be taken: plain records, as written in YAML."""
+
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+
+from decisioning.catalogue.actions import Action, Issue, Moment, Text, Window
+from decisioning.facts.schema import Description, FeatureName, Id, Locale, Strict, Value
+from decisioning.facts.standing import ALL_CHANNELS, ConsentStatus
+from decisioning.times import days_us, microseconds
+
+Level = Literal["eligibility", "applicability", "suitability", "contact"]
+ProtectionKind = Literal["hardship", "vulnerability", "bereavement", "arrears", "complaint", "service-issue"]
+CapCount = Literal["action", "group", "issue", "channel", "customer"]
+CappedTier = Literal["service", "commercial"]
+Route = Literal["webhook", "stream"]
+ArmId = Literal["holdout", "no-levers", "propensity-only", "random"]
+Unit = Literal["person", "account"]
+
+REQUIRED_PROTECTIONS: tuple[ProtectionKind, ...] = get_args(ProtectionKind)
+"""Kinds without which nothing may be sold."""
+
+
+def _single(raw: Any) -> Any:
+    if isinstance(raw, tuple | dict):
+        raise ValueError("expected a single value", "write one number, one text, true or false")
+    return raw
+
+
+def one_as_tuple(raw: Any) -> Any:
+    """A name that stands where a list may stand -> a list of it."""
+    return (raw,) if isinstance(raw, str) else raw
+
+
+Fact = Annotated[Value | None, BeforeValidator(_single)]
+ChannelOrAll = Annotated[str, StringConstraints(pattern=r"^(\*|[a-z][a-z0-9]*([_-][a-z0-9]+)*)$", max_length=64)]
+
+
+class Attach(Strict):
+    """`all`, or one of issue, group, action with a name or a list of names."""
+
+    all: Literal[True] | None = None
+    issue: Annotated[tuple[Issue, ...], BeforeValidator(one_as_tuple)] = ()
+    group: Annotated[tuple[Id, ...], BeforeValidator(one_as_tuple)] = ()
+    action: Annotated[tuple[Id, ...], BeforeValidator(one_as_tuple)] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _all_is_a_word(cls, raw: Any) -> Any:
+        return {"all": True} if raw == "all" else raw
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Self:
+        if sum(map(bool, (self.all, self.issue, self.group, self.action))) != 1:
+            raise ValueError("expected `all` or exactly one of {issue: grow}, {group: tv}, {action: [tv-bundle]}")
+        return self
+
+    def covers(self, action: Action) -> bool:
+        """Whether it is attached to this action."""
+        return bool(self.all) or action.issue in self.issue or action.group in self.group or action.id in self.action
+
+
+EVERYTHING = Attach(all=True)
+
+
+class Policy(Strict):
+    """A gate: `permit` must be TRUE, or `deny` must be FALSE, for the actions it is attached to."""
+
+    id: Id
+    level: Level
+    attach: Attach = EVERYTHING
+    permit: Text | None = None
+    deny: Text | None = None
+    description: Description = ""
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> Self:
+        if (self.permit is None) == (self.deny is None):
+            raise ValueError(
+                "it needs one rule", 'add `permit: "age >= 18"` (passes if true), or `deny: …` (passes if false)'
+            )
+        return self
+
+    @property
+    def rule(self) -> str:
+        """Text of the rule, whichever of the two it is."""
+        return self.permit if self.permit is not None else self.deny or ""
+
+
+class Protection(Strict):
+    """A reason to sell nothing, and to lend nothing: all that does is withheld unless `when` is definitely FALSE."""
+
+    id: Id
+    kind: Annotated[tuple[ProtectionKind, ...], BeforeValidator(one_as_tuple), Field(min_length=1)]
+    when: Text
+    description: Description = ""
+
+
+class Cap(Strict):
+    """At most `limit` contacts in any `window_days`, counted per action, group, issue, channel or over all.
+
+    Only for candidates on `channels` (none named: all) and of `tiers`; contacts that cannot be capped are not counted.
+    """
+
+    id: Id
+    count: CapCount
+    limit: int = Field(ge=0)
+    window_days: Window
+    attach: Attach = EVERYTHING
+    channels: tuple[Id, ...] = ()
+    tiers: tuple[CappedTier, ...] = Field(default=("commercial",), min_length=1)
+    description: Description = ""
+
+    @property
+    def window_us(self) -> int:
+        """`window_days` in microseconds."""
+        return days_us(self.window_days)
+
+
+class Arm(Strict):
+    """A control group (see `decisioning.arms`): `share` of all units, within [from, until); None is open."""
+
+    id: ArmId
+    share: float = Field(gt=0, le=0.25)
+    unit: Unit = "person"
+    from_: Moment = Field(alias="from")
+    until: Moment | None = None
+    description: str = ""
+
+    @model_validator(mode="after")
+    def _dates(self) -> Self:
+        if self.until is not None and self.until <= self.from_:
+            raise ValueError("`until` is not after `from`", "exchange them, or remove `until`")
+        return self
+
+    def holds(self, place: float, now_us: int) -> bool:
+        """Whether a unit at `place` in [0, 1) is in it now; each kind of arm has a quarter of that range."""
+        kinds = get_args(ArmId)
+        within = 0.0 <= place - kinds.index(self.id) / len(kinds) < self.share
+        began = microseconds(self.from_) <= now_us
+        return within and began and (self.until is None or now_us < microseconds(self.until))
+
+
+class EmotionRule(Strict):
+    """What the emotion layer does while `when` is TRUE.
+
+    `let_through`: actions that help, which are held back otherwise and now come before everything else. `handover`:
+    the reason given to the person called.
+    """
+
+    id: Id
+    when: Text
+    silence_sales: bool = False
+    let_through: Annotated[tuple[Id, ...], BeforeValidator(one_as_tuple)] = ()
+    tone: Id | None = None
+    handover: Text | None = None
+
+    @model_validator(mode="after")
+    def _does_something(self) -> Self:
+        if not (self.silence_sales or self.let_through or self.tone or self.handover):
+            raise ValueError("it does nothing", "add `silence_sales: true`, `tone: calm` or `handover: a reason`")
+        return self
+
+
+class MomentRule(Strict):
+    """A pattern over signals that opens a decision without anyone asking, and where that decision goes.
+
+    `on`: signal types after which to look, `wait_s` seconds later (another such signal starts the wait anew: a cart
+    is left once nothing happens to it any more). It happens where `when` is TRUE then, at most once in `every_h` hours
+    for a subject. `deliver`: over a signed webhook, to screens that listen on the channel, or both.
+    """
+
+    id: Id
+    on: Annotated[tuple[Id, ...], BeforeValidator(one_as_tuple), Field(min_length=1)]
+    when: Text
+    channel: Id
+    placements: Annotated[tuple[Id, ...], BeforeValidator(one_as_tuple), Field(min_length=1)]
+    wait_s: int = Field(default=0, ge=0, le=7 * 86_400)
+    every_h: float = Field(default=24.0, ge=0, le=24 * 365)
+    deliver: Annotated[tuple[Route, ...], BeforeValidator(one_as_tuple), Field(min_length=1)] = ("webhook", "stream")
+    description: str = ""
+
+
+class PersonaConsent(Strict):
+    """What a persona allowed; channel `*` means all."""
+
+    purpose: Id
+    channel: ChannelOrAll = ALL_CHANNELS
+    status: ConsentStatus = "granted"
+
+
+class Expect(Strict):
+    """What must come out: this action first, or nothing, and these actions withheld by these gates."""
+
+    action: Id | None = None
+    none: Literal[True] | None = None
+    withheld: dict[Id, Text] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_answer(self) -> Self:
+        if self.action and self.none:
+            raise ValueError("an action is expected, and none", "remove `action` or `none`")
+        if not (self.action or self.none or self.withheld):
+            raise ValueError("expected {action: tv-bundle}, {none: true} or {withheld: {tv-bundle: no-debt}}")
+        return self
+
+
+class Persona(Strict):
+    """One case of the regression suite: a customer who never was, previewed at `as_of`."""
+
+    id: Id
+    channel: Id
+    placements: tuple[Id, ...] = Field(min_length=1)
+    locale: Locale | None = None
+    account: bool = False
+    as_of: Moment | None = None
+    facts: dict[FeatureName, Fact] = Field(default_factory=dict)
+    consents: tuple[PersonaConsent, ...] = ()
+    expect: Expect
+    description: str = ""
+
+    @property
+    def as_of_us(self) -> int | None:
+        """Time of the preview; None: now."""
+        return microseconds(self.as_of) if self.as_of else None

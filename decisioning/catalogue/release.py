@@ -1,0 +1,382 @@
+"""A release, compiled: the catalogue as columns per channel, its rules parsed once. Immutable, named by its hash."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decisioning.catalogue.actions import Action, Amount, Basis, Channel, Treatment, full_id
+from decisioning.catalogue.content import placeholders
+from decisioning.catalogue.countries import MediumRule
+from decisioning.catalogue.files import Catalogue, read, unpack
+from decisioning.catalogue.policies import Cap, EmotionRule, MomentRule
+from decisioning.errors import NotFound, RequestError
+from decisioning.facts.schema import BUILT_IN, Facts, FeatureSchema
+from decisioning.rules import Expression, History, Rule, compile_expression, compile_rule
+
+TIERS = {"mandatory": 0, "service": 1, "commercial": 2}
+LEVELS = ("eligibility", "applicability", "suitability", "contact")
+FOREVER_US = 2**62
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One rule over the candidates of a channel: passes when TRUE (permit) or definitely FALSE (deny).
+
+    `members`: bool (k,), the candidates it is about.
+    """
+
+    id: str
+    rule: Rule
+    deny: bool
+    members: Mask
+
+    def passes(self, truth: bool | None) -> bool:
+        """Kleene to yes or no: unknown denies."""
+        return truth is (not self.deny)
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """Euros per candidate: `constant` (k,), NaN where an expression over the customer stands instead."""
+
+    constant: NDArray[np.float64]
+    typical: NDArray[np.float64]
+    expressions: tuple[tuple[Expression, NDArray[np.int64]], ...]
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A context weight; `personal`: its rule reads more than the context of the request, or counts what happened."""
+
+    rule: Rule
+    factor: float
+    members: Mask
+    personal: bool
+
+
+@dataclass(frozen=True)
+class CompiledCap:
+    """A cap over the candidates of a channel: `bucket` int64 (k,), -1 where it is not concerned; `names` per bucket.
+
+    `exempt`: actions of tiers that it does not count.
+    """
+
+    cap: Cap
+    bucket: NDArray[np.int64]
+    names: Mapping[str, int]
+    exempt: frozenset[str]
+
+
+@dataclass(frozen=True)
+class View:
+    """The candidates of one channel as columns of length k, in order of treatment id.
+
+    `rule`: what the country asks of marketing here. `spared`: what sells or lends. `held`: help that only the emotion
+    layer lets through. `claims`: per kind and fact that a text needs for it. `floor`: how transparent a model must be.
+    `gamma`, `grows`, `optimism`: the schedules of exploration.
+    """
+
+    channel: Channel
+    rule: MediumRule | None
+    candidates: NDArray[np.int64]
+    actions: tuple[Action, ...]
+    treatments: tuple[Treatment, ...]
+    ids: tuple[str, ...]
+    tier: NDArray[np.int8]
+    spared: Mask
+    held: Mask
+    of_account: Mask
+    needs_person: Mask
+    placements: Mapping[str, Mask]
+    starts_us: NDArray[np.int64]
+    ends_us: NDArray[np.int64]
+    purposes: tuple[tuple[str, Mask], ...]
+    gates: tuple[Gate, ...]
+    placeholders: tuple[tuple[str, Mask], ...]
+    claims: tuple[tuple[str, str, Mask], ...]
+    caps: tuple[CompiledCap, ...]
+    of_action: Mapping[str, tuple[int, ...]]
+    value: Amounts
+    cost: Amounts
+    weights: tuple[Weight, ...]
+    levered: NDArray[np.int64]
+    prior: NDArray[np.float64]
+    floor: NDArray[np.int8]
+    gamma: NDArray[np.float64]
+    grows: Mask
+    optimism: NDArray[np.float64]
+    group: NDArray[np.int64]
+    action: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class Release:
+    """One immutable, content-addressed release. `candidates` are all (action, treatment), sorted by full id."""
+
+    def __init__(self, catalogue: Catalogue, digest: str) -> None:
+        self.catalogue = catalogue
+        self.hash = digest
+        self.schema: FeatureSchema = catalogue.schema_of_features
+        self.actions = {a.id: a for a in sorted(catalogue.actions, key=lambda a: a.id)}
+        pairs = [(a, t) for a in self.actions.values() for t in a.treatments]
+        self.candidates = tuple(sorted(pairs, key=lambda p: full_id(*p)))
+        self.purposes = {p.id: p for p in catalogue.purposes}
+        self.channels = {c.id: c for c in catalogue.channels}
+        self.signals = {t.id: t for t in catalogue.signals}
+        self._views: dict[str, View] = {}
+        self._rules: dict[str, Rule] = {}
+        self._moments = {m.id: m for m in catalogue.moments}
+
+    @classmethod
+    def from_bytes(cls, packed: bytes) -> "Release":
+        """Compiles release bytes; raises ConfigError where they do not load."""
+        return cls.of(read(unpack(packed)), packed)
+
+    @classmethod
+    def of(cls, catalogue: Catalogue, packed: bytes) -> "Release":
+        """Compiles a catalogue that was loaded from these release bytes."""
+        release = cls(catalogue, "sha256:" + hashlib.sha256(packed).hexdigest())
+        for channel in release.channels:
+            release.view(channel)
+        return release
+
+    def view(self, channel: str) -> View:
+        """The columns of one channel; raises RequestError for a channel that nobody declared."""
+        if channel not in self._views:
+            if channel not in self.channels:
+                raise RequestError("channel", f"there is no such channel; known are {', '.join(self.channels)}")
+            self._views[channel] = _compile_view(self, self.channels[channel])
+        return self._views[channel]
+
+    def rule(self, text: str) -> Rule:
+        """The compiled rule of this text, parsed once per release."""
+        if text not in self._rules:
+            self._rules[text] = compile_rule(text, self.schema.features)
+        return self._rules[text]
+
+    def action(self, name: str) -> Action:
+        """The action of this id; raises NotFound."""
+        if name not in self.actions:
+            raise NotFound("action", "no such action in this release")
+        return self.actions[name]
+
+    @cached_property
+    def remembered(self) -> Mapping[str, Action]:
+        """The actions, and those gone that one of them supersedes: what counts as their outcome is what it says."""
+        heirs = {a.supersedes: a for a in self.actions.values() if a.supersedes and a.supersedes not in self.actions}
+        gone = {"supersedes": None, "treatments": ()}
+        return {**self.actions, **{name: a.model_copy(update={"id": name, **gone}) for name, a in heirs.items()}}
+
+    def superseded(self, action: str) -> tuple[str, ...]:
+        """What an action supersedes, what that superseded, and so on."""
+        found: tuple[str, ...] = ()
+        while (known := self.actions.get(action)) and known.supersedes:
+            action = known.supersedes
+            found = (*found, action)
+        return found
+
+    @cached_property
+    def adult(self) -> Rule | None:
+        """TRUE of whoever is old enough to be profiled; None where the catalogue names no age."""
+        settings = self.catalogue.settings
+        if settings.age_feature is None:
+            return None
+        stated = self.schema[settings.age_feature].dtype == "bool"
+        return self.rule(settings.age_feature if stated else f"{settings.age_feature} >= {settings.adult_age}")
+
+    @cached_property
+    def soft_opt_ins(self) -> Mapping[str, tuple[Rule, Rule]]:
+        """Basis id -> what must be TRUE for it to hold."""
+        conditions = {b.id: b.soft_opt_in for b in self.catalogue.bases}
+        return {n: (self.rule(s.customer), self.rule(s.opt_out_offered)) for n, s in conditions.items() if s}
+
+    def bases(self, facts: Facts, history: History) -> tuple[Basis, ...]:
+        """The bases of the catalogue; soft opt-ins only where their conditions are TRUE."""
+        if not self.soft_opt_ins:
+            return self.catalogue.bases
+        failed = {n for n, w in self.soft_opt_ins.items() if any(r.truth(facts, history) is not True for r in w)}
+        return tuple(b for b in self.catalogue.bases if b.id not in failed)
+
+    @cached_property
+    def emotion(self) -> tuple[tuple[EmotionRule, Rule], ...]:
+        """The rules of the emotion layer, in order of id."""
+        return tuple((e, self.rule(e.when)) for e in self.catalogue.emotion)
+
+    def moment(self, name: str) -> MomentRule:
+        """The moment of this id; raises NotFound."""
+        if name not in self._moments:
+            raise NotFound("moment", "no such moment in this release")
+        return self._moments[name]
+
+    @cached_property
+    def felt(self) -> frozenset[str]:
+        """Features that say what somebody feels."""
+        return frozenset(f.name for f in self.schema.features.values() if "emotion" in f.tags)
+
+    @cached_property
+    def felt_moments(self) -> frozenset[str]:
+        """Moments that read what is felt: the decisions they open sell nothing."""
+        tagged = {f.name for f in self.schema.features.values() if not f.may_sell}
+        return frozenset(m.id for m in self._moments.values() if not tagged.isdisjoint(self.rule(m.when).reads))
+
+    @cached_property
+    def moments_on(self) -> Mapping[str, tuple[MomentRule, ...]]:
+        """Signal type -> the moments to look for after it."""
+        types = {name for m in self._moments.values() for name in m.on}
+        return {name: tuple(m for m in self._moments.values() if name in m.on) for name in sorted(types)}
+
+    @cached_property
+    def candidate_actions(self) -> tuple[str, ...]:
+        """Action id of every candidate."""
+        return tuple(a.id for a, _ in self.candidates)
+
+
+def _compile_view(release: Release, channel: Channel) -> View:
+    index = [i for i, (_, t) in enumerate(release.candidates) if t.channel == channel.id]
+    actions = tuple(release.candidates[i][0] for i in index)
+    treatments = tuple(release.candidates[i][1] for i in index)
+    catalogue, k = release.catalogue, len(index)
+    groups = {g: n for n, g in enumerate(sorted({a.group for a in catalogue.actions}))}
+    order = {a: n for n, a in enumerate(release.actions)}
+    points = catalogue.settings.eur_per_point
+    held = {name for rule in catalogue.emotion for name in rule.let_through}
+    schedules = [channel.schedule(a.issue) for a in actions]
+    return View(
+        channel=channel,
+        rule=_country_rule(catalogue, channel),
+        candidates=np.asarray(index, dtype=np.int64),
+        actions=actions,
+        treatments=treatments,
+        ids=tuple(full_id(a, t) for a, t in zip(actions, treatments, strict=True)),
+        tier=np.fromiter((TIERS[a.tier] for a in actions), np.int8, k),
+        spared=_mask(actions, lambda a: a.spared),
+        held=_mask(actions, lambda a: a.id in held),
+        of_account=_mask(actions, lambda a: a.scope == "account"),
+        needs_person=_mask(actions, lambda a: a.by_whom != "automatic" and not channel.human),
+        placements={p: np.fromiter((p in t.placements for t in treatments), np.bool_, k) for p in channel.placements},
+        starts_us=np.fromiter((a.starts_us or 0 for a in actions), np.int64, k),
+        ends_us=np.fromiter((FOREVER_US if a.ends_us is None else a.ends_us for a in actions), np.int64, k),
+        purposes=_purposes(actions, channel),
+        gates=tuple(_gates(release, actions)),
+        placeholders=_placeholders(treatments),
+        claims=_claims(treatments),
+        caps=tuple(_caps(catalogue.caps, actions, channel, release.actions)),
+        of_action=_by_action(actions),
+        value=_amounts([a.value for a in actions], points, release),
+        cost=_amounts([a.cost for a in actions], points, release),
+        weights=tuple(_weights(release, actions)),
+        levered=np.asarray([i for i, a in enumerate(actions) if a.lever], dtype=np.int64),
+        prior=np.fromiter((catalogue.prior(a) for a in actions), np.float64, k),
+        floor=np.fromiter((catalogue.settings.transparency.get(a.issue, 1) for a in actions), np.int8, k),
+        gamma=np.fromiter((gamma for gamma, _, _ in schedules), np.float64, k),
+        grows=np.fromiter((grows for _, grows, _ in schedules), np.bool_, k),
+        optimism=np.fromiter((optimism for _, _, optimism in schedules), np.float64, k),
+        group=np.fromiter((groups[a.group] for a in actions), np.int64, k),
+        action=np.fromiter((order[a.id] for a in actions), np.int64, k),
+    )
+
+
+def _country_rule(catalogue: Catalogue, channel: Channel) -> MediumRule | None:
+    rules = next((r for r in catalogue.country_rules if r.id == catalogue.settings.country_rules), None)
+    return rules.about(channel.medium) if rules and channel.direction == "outbound" else None
+
+
+def _mask(actions: Iterable[Action], test: Callable[[Action], bool]) -> Mask:
+    return np.asarray([test(a) for a in actions], dtype=np.bool_)
+
+
+def _by_action(actions: tuple[Action, ...]) -> dict[str, tuple[int, ...]]:
+    members: dict[str, tuple[int, ...]] = {}
+    for i, action in enumerate(actions):
+        members[action.id] = (*members.get(action.id, ()), i)
+    return members
+
+
+def _purposes(actions: tuple[Action, ...], channel: Channel) -> tuple[tuple[str, Mask], ...]:
+    needed = sorted({p for a in actions for p in a.needs} | set(channel.purposes))
+    return tuple((p, _needing(p, actions, channel)) for p in needed)
+
+
+def _needing(purpose: str, actions: tuple[Action, ...], channel: Channel) -> Mask:
+    return _mask(actions, lambda a: purpose in a.needs or purpose in channel.purposes)
+
+
+def _gates(release: Release, actions: tuple[Action, ...]) -> Iterable[Gate]:
+    """Protections first, then policies by level and id; those that concern no candidate here are left out."""
+    for protection in release.catalogue.protections:
+        spared = _mask(actions, lambda a: a.spared)
+        if spared.any():
+            yield Gate(f"protection:{protection.id}", release.rule(protection.when), True, spared)
+    for policy in sorted(release.catalogue.policies, key=lambda p: (LEVELS.index(p.level), p.id)):
+        members = _mask(actions, policy.attach.covers)
+        if members.any():
+            rule = release.rule(policy.rule)
+            yield Gate(f"{policy.level}:{policy.id}", rule, policy.deny is not None, members)
+
+
+def _placeholders(treatments: tuple[Treatment, ...]) -> tuple[tuple[str, Mask], ...]:
+    needs = [placeholders(t) for t in treatments]
+    names = sorted(set().union(*needs)) if needs else []
+    return tuple((n, np.asarray([n in need for need in needs], dtype=np.bool_)) for n in names)
+
+
+def _claims(treatments: tuple[Treatment, ...]) -> tuple[tuple[str, str, Mask], ...]:
+    stated = [{(kind, name) for kind, name in t.claims if name is not None} for t in treatments]
+    pairs = sorted(set().union(*stated)) if stated else []
+    return tuple((k, n, np.asarray([(k, n) in one for one in stated], dtype=np.bool_)) for k, n in pairs)
+
+
+def _caps(
+    caps: Iterable[Cap], actions: tuple[Action, ...], channel: Channel, every: Mapping[str, Action]
+) -> Iterable[CompiledCap]:
+    for cap in caps:
+        concerned = [a.tier in cap.tiers and cap.attach.covers(a) for a in actions]
+        if not any(concerned) or (cap.channels and channel.id not in cap.channels):
+            continue
+        keys = [
+            cap_bucket(cap, a.id, a.group, a.issue, channel.id) if c else None
+            for a, c in zip(actions, concerned, strict=True)
+        ]
+        names = {key: n for n, key in enumerate(sorted({key for key in keys if key is not None}))}
+        bucket = np.asarray([-1 if key is None else names[key] for key in keys], dtype=np.int64)
+        yield CompiledCap(cap, bucket, names, frozenset(a.id for a in every.values() if a.tier not in cap.tiers))
+
+
+def cap_bucket(cap: Cap, action: str, group: str, issue: str, channel: str) -> str:
+    """What a contact or a candidate is counted under."""
+    return {"action": action, "group": group, "issue": issue, "channel": channel, "customer": "*"}[cap.count]
+
+
+def _amounts(amounts: list[Amount], eur_per_point: float, release: Release) -> Amounts:
+    constant = [a.constant_eur(eur_per_point) for a in amounts]
+    typical = [c if a.typical is None else a.typical for a, c in zip(amounts, constant, strict=True)]
+    members: dict[str, list[int]] = {}
+    for i, amount in enumerate(amounts):
+        if amount.expression is not None:
+            members.setdefault(amount.expression, []).append(i)
+    compiled = {t: compile_expression(t, release.schema.features) for t in members}
+    return Amounts(
+        np.asarray([np.nan if c is None else c for c in constant], dtype=np.float64),
+        np.asarray(typical, dtype=np.float64),
+        tuple((compiled[t], np.asarray(m, dtype=np.int64)) for t, m in members.items()),
+    )
+
+
+def _weights(release: Release, actions: tuple[Action, ...]) -> Iterable[Weight]:
+    """One weight per (position in the action's list, rule, factor): applied in the order each action lists them."""
+    context = {f.name for f in (*BUILT_IN, *release.schema.of_source("context"))}
+    members: dict[tuple[int, str, float], list[int]] = {}
+    for i, action in enumerate(actions):
+        for n, weight in enumerate(action.context_weights):
+            members.setdefault((n, weight.when, weight.factor), []).append(i)
+    for (_, when, factor), has in sorted(members.items()):
+        rule = release.rule(when)
+        personal = bool(rule.histories) or not rule.reads <= context
+        yield Weight(rule, factor, np.isin(np.arange(len(actions)), has), personal)

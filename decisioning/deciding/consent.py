@@ -1,0 +1,175 @@
+"""What the customer allowed: purposes x channels x legal basis -> a permission that cites its record.
+
+No record means no. A basis (contract, legal obligation) is a citable record of the catalogue; an objection, a refusal
+or a withdrawal on the same purpose is stronger than any basis but a legal obligation.
+
+The visitors linked to a person can only narrow: a visitor's word on (purpose, channel) is settled among the words on
+its own stream (this channel's against all channels'), and then a refusal binds the person, whatever its age, and of
+two grants the one that expires sooner holds. A visitor's grant permits the person nothing.
+
+What a request says (Global Privacy Control, a consent platform, an age that is unknown) only takes away, like a refusal
+for the time of that request. Country rules narrow what may permit marketing on a channel that goes to people.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from decisioning.catalogue.actions import MARKETING, Basis, Purpose
+from decisioning.catalogue.countries import MediumRule
+from decisioning.facts.standing import ALL_CHANNELS, Consent, Standing
+from decisioning.times import DAY_US
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """Whether (purpose, channel) is allowed; `cites` names the record that says so, `why` says why not.
+
+    `groups`: the groups of actions that are allowed, where it is not all of them.
+    """
+
+    allowed: bool
+    cites: str | None
+    why: str
+    groups: tuple[str, ...] | None = None
+
+
+def latest(standing: Standing, purpose: str, channel: str) -> Consent | None:
+    """The record that speaks for (purpose, channel).
+
+    The newer of the word on this channel and the word on all of them; but a grant for all channels does not lift what
+    was refused for this one.
+    """
+    named = _find(standing.consents, purpose, channel)
+    general = _find(standing.consents, purpose, ALL_CHANNELS)
+    if named is None or general is None:
+        return named or general
+    if named.status != "granted" and general.status == "granted":
+        return named
+    if general.occurred_us == named.occurred_us:
+        return general if general.status != "granted" else named
+    return max(named, general, key=lambda c: c.occurred_us)
+
+
+def permission(
+    standing: Standing,
+    purpose: Purpose,
+    channel: str,
+    bases: Iterable[Basis],
+    now_us: int,
+    *,
+    taken: str = "",
+    rule: MediumRule | None = None,
+) -> Permission:
+    """Whether `purpose` is allowed on `channel` now, to a person as far as every linked visitor allows it, too.
+
+    In this order: a basis that covers all, consent, a soft opt-in (of `bases`, those whose conditions are TRUE).
+
+    :param taken: why the request takes the purpose away; as a refusal does
+    :param rule: what the country asks of this purpose on this channel
+    """
+    record = latest(standing, purpose.id, channel)
+    narrowed = _narrowed(standing.visitors, purpose.id, channel, now_us)
+    refused = bool(taken) or narrowed.refused or (record is not None and record.status != "granted")
+    soft: Basis | None = None
+    for basis in bases:
+        if basis.purpose != purpose.id or channel not in basis.channels or not _enough(basis, rule):
+            continue
+        if basis.soft_opt_in is not None:
+            soft = None if refused else basis
+        elif not refused or basis.basis == "legal-obligation":
+            return Permission(True, f"basis:{basis.id}", "")
+    by_consent = _by_consent(standing, record, purpose, channel, now_us, taken or narrowed.why, rule)
+    if soft is None or soft.soft_opt_in is None or by_consent.allowed:
+        return by_consent
+    return Permission(True, f"basis:{soft.id}", "", soft.soft_opt_in.groups)
+
+
+def permissions(
+    standing: Standing,
+    purposes: Mapping[str, Purpose],
+    channel: str,
+    bases: tuple[Basis, ...],
+    now_us: int,
+    *,
+    taken: Mapping[str, str] | None = None,
+    rule: MediumRule | None = None,
+) -> dict[str, Permission]:
+    """Every purpose's permission on one channel; `rule` is about marketing."""
+    gone = taken or {}
+    return {
+        p.id: permission(
+            standing,
+            p,
+            channel,
+            bases,
+            now_us,
+            taken=gone.get(p.id, ""),
+            rule=rule if p.id == MARKETING else None,
+        )
+        for p in purposes.values()
+    }
+
+
+def _enough(basis: Basis, rule: MediumRule | None) -> bool:
+    """Whether the country accepts such a basis for marketing on this channel; without a rule, any."""
+    if rule is None or rule.needs == "no-objection":
+        return True
+    return rule.needs == "consent-or-soft-opt-in" and basis.soft_opt_in is not None
+
+
+def _by_consent(
+    standing: Standing,
+    record: Consent | None,
+    purpose: Purpose,
+    channel: str,
+    now_us: int,
+    narrowed: str,
+    rule: MediumRule | None,
+) -> Permission:
+    if record is None:
+        return Permission(False, None, narrowed or "no record")
+    cited = f"consent:{record.purpose}/{record.channel}@{record.record}"
+    if record.status != "granted":
+        return Permission(False, cited, record.status)
+    if rule is not None and rule.needs == "explicit-consent":
+        explicit = _find(standing.consents, purpose.id, channel)
+        if explicit is None:
+            return Permission(False, cited, f"not given for this very channel. {rule.text}")
+        record, cited = explicit, f"consent:{purpose.id}/{channel}@{explicit.record}"
+    why = narrowed or _lapsed(record, purpose, now_us)
+    return Permission(not why, cited, why)
+
+
+@dataclass(frozen=True, slots=True)
+class _Narrowed:
+    """What linked visitors take away: by refusing, or with a grant that has expired."""
+
+    refused: bool = False
+    why: str = ""
+
+
+def _narrowed(visitors: Iterable[Standing], purpose: str, channel: str, now_us: int) -> _Narrowed:
+    words = [word for visitor in visitors if (word := latest(visitor, purpose, channel)) is not None]
+    for word in words:
+        if word.status != "granted":
+            return _Narrowed(True, f"{word.status} by a linked visitor")
+    if any(word.expires_us is not None and word.expires_us <= now_us for word in words):
+        return _Narrowed(False, "expired for a linked visitor")
+    return _Narrowed()
+
+
+def _find(consents: Iterable[Consent], purpose: str, channel: str) -> Consent | None:
+    return next((c for c in consents if c.purpose == purpose and c.channel == channel), None)
+
+
+def _lapsed(record: Consent, purpose: Purpose, now_us: int) -> str:
+    """Why a grant no longer counts, or an empty string."""
+    if record.occurred_us > now_us:
+        return "not yet valid"
+    if record.expires_us is not None and record.expires_us <= now_us:
+        return "expired"
+    if purpose.max_age_days is not None and now_us - record.occurred_us > purpose.max_age_days * DAY_US:
+        return "too old"
+    if record.notice_version != purpose.notice_version:
+        return "given for another notice"
+    return ""

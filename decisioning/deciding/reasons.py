@@ -1,0 +1,124 @@
+"""Why an offer: at most four codes, each naming a factor that was used, with a sentence in Dutch or English."""
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+
+import numpy as np
+
+from decisioning.catalogue.release import Weight
+from decisioning.deciding.screening import Screened
+from decisioning.facts.forms import Scores
+from decisioning.facts.schema import Facts, Feature, worded
+from decisioning.rules import History
+
+MAX_REASONS = 4
+
+_SAID = {
+    "en": {
+        "tier.mandatory": "This has to be said, whatever else could be.",
+        "tier.service": "Help comes before sales.",
+        "value.expected": "Expected value {0} euro after costs.",
+        "propensity.prior": "Usual response to this action; nothing personal was computed.",
+        "propensity": "{0} counts for how likely this is to suit.",
+        "uplift": "Being told of it makes it {0} percentage points likelier.",
+        "context": "It fits what is happening now ({0}).",
+        "lever": "The business weighs this action {0}.",
+        "asserted": "{0} was stated by {1}, not measured.",
+    },
+    "nl": {
+        "tier.mandatory": "Dit moet gezegd worden, wat er verder ook kan.",
+        "tier.service": "Helpen gaat voor verkopen.",
+        "value.expected": "Verwachte waarde {0} euro na kosten.",
+        "propensity.prior": "Gebruikelijke respons op deze actie; er is niets persoonlijks berekend.",
+        "propensity": "{0} telt mee voor hoe goed dit past.",
+        "uplift": "Erop gewezen worden maakt het {0} procentpunt waarschijnlijker.",
+        "context": "Het past bij wat er nu gebeurt ({0}).",
+        "lever": "Het bedrijf weegt deze actie met {0}.",
+        "asserted": "{0} is opgegeven door {1}, niet gemeten.",
+    },
+}
+
+
+def reasons(
+    i: int,
+    row: int,
+    screened: Screened,
+    scores: Scores,
+    features: Mapping[str, Feature],
+    locale: str,
+    facts: Facts,
+    history: History,
+) -> list[dict[str, str]]:
+    """Reasons for candidate `i` of the view, which is row `row` of the scores; by the facts that were served."""
+    said = _SAID["nl" if locale.startswith("nl") else "en"]
+    found = islice(_codes(i, row, screened, scores, features, facts, history), MAX_REASONS)
+    return [{"code": c, "text": said[key].format(*(_spoken(w, locale) for w in words))} for c, key, words in found]
+
+
+Word = float | str | tuple[tuple[Feature | None, str], ...]
+"""A number, a text, or features by the names that a model or a rule has for them."""
+
+
+def _spoken(word: Word, locale: str) -> str:
+    if isinstance(word, float):
+        return f"{word:.2f}".replace(".", "," if locale.startswith("nl") else ".")
+    return word if isinstance(word, str) else ", ".join(_said(feature, name, locale) for feature, name in word)
+
+
+def _codes(
+    i: int,
+    row: int,
+    screened: Screened,
+    scores: Scores,
+    features: Mapping[str, Feature],
+    facts: Facts,
+    history: History,
+) -> Iterator[tuple[str, str, tuple[Word, ...]]]:
+    """What decided, most telling first; a factor that something multiplied by zero is not named."""
+    view, worth = screened.view, screened.worth
+    tier = view.actions[i].tier
+    weight, lever = float(worth.weight[i]), float(worth.lever[i])
+    euros = float(np.multiply(scores.ranking[row], worth.value_eur[i]) - worth.cost_eur[i])
+    if tier != "commercial":
+        yield f"tier.{tier}", f"tier.{tier}", ()
+    if scores.uplift is not None and not np.isnan(scores.uplift[row]):
+        yield "uplift", "uplift", (100.0 * float(scores.uplift[row]),)
+    if worth.value_eur[i] * weight * lever != 0.0:
+        yield from _of_propensity(scores.factors[row] if screened.profiled else None, features)
+    if weight != 1.0 and euros * lever != 0.0:
+        names = sorted(set().union(*(_decisive(w, facts, history) for w in worth.applied if w.members[i])))
+        yield "context", "context", (tuple((features.get(n), n) for n in names),)
+    if lever != 1.0 and euros * weight != 0.0:
+        yield "lever", "lever", (lever,)
+    if tier == "commercial":
+        yield "value.expected", "value.expected", (euros,)
+
+
+def _of_propensity(
+    factors: tuple[str, ...] | None, features: Mapping[str, Feature]
+) -> Iterator[tuple[str, str, tuple[Word, ...]]]:
+    """`factors`: what moved the model's score most; None: no model was asked."""
+    known = [(features.get(name.partition("=")[0]), name) for name in factors or ()]
+    for feature, name in known:
+        yield f"propensity.{name}", "propensity", (((feature, name),),)
+    for feature, name in known:
+        if feature and feature.asserted_by:
+            yield f"asserted.{name}", "asserted", (name.replace("_", " "), feature.asserted_by)
+    if factors is None:
+        yield "propensity.prior", "propensity.prior", ()
+
+
+def _decisive(weight: Weight, facts: Facts, history: History) -> frozenset[str]:
+    """The facts without any one of which the weight would not apply; where each alone is enough, all that it reads."""
+    if weight.factor == 1.0:
+        return frozenset()
+    without = {name: {n: v for n, v in facts.items() if n != name} for name in weight.rule.reads}
+    needed = frozenset(n for n, less in without.items() if weight.rule.truth(less, history) is not True)
+    return needed or weight.rule.reads
+
+
+def _said(feature: Feature | None, name: str, locale: str) -> str:
+    """A feature in words: what its description says, else its name; of a model's input on one value, that too."""
+    bare, _, value = name.partition("=")
+    meaning = (worded(feature.description, locale) if feature else "") or bare.replace("_", " ")
+    return f"{meaning}: {value}" if value else meaning

@@ -1,0 +1,164 @@
+"""What is asked, what is known, and what was decided; the forms that travel, are recorded, and replay byte for byte."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+from pydantic_core import to_json
+
+from decisioning.facts.schema import Facts, Strict, Value
+from decisioning.facts.standing import Standing
+
+SubjectId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$")]
+"""Ids are 1 to 128 printable ASCII characters."""
+MAX_PLACEMENTS = 20
+MAX_SLOTS = 50
+MAX_CONTEXT = 100
+Scalar = Annotated[str, Field(max_length=1000)] | bool | int | Annotated[float, Field(allow_inf_nan=False)] | None
+
+
+class PlacementAsk(Strict):
+    """One place to fill: up to `limit` offers; `fallback` is what the channel shows when the brain cannot answer."""
+
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    limit: int = Field(default=1, ge=1, le=MAX_SLOTS)
+    fallback: Annotated[str, Field(max_length=256)] | None = None
+
+
+class Ask(Strict):
+    """A request for a decision, as it comes in and as it is recorded.
+
+    A request with `visitor_id` is decided as that visitor and from its own stream alone, also where it is linked to a
+    customer: a device may be shared.
+
+    `as_of`, `release`, `overrides` and `seed` belong to previews: the time, the release hash, facts in place of the
+    stored ones, and the decision id whose draws to repeat. `moment` names what opened a decision nobody asked for.
+    `consent_platform`: purpose -> what a consent platform on the page reports; a no takes the purpose away, a yes gives
+    nothing. `machine`: the customer is talking with a machine.
+    """
+
+    request_id: SubjectId
+    customer_id: SubjectId | None = None
+    visitor_id: SubjectId | None = None
+    account_id: SubjectId | None = None
+    channel: Annotated[str, Field(min_length=1, max_length=64)]
+    locale: Annotated[str, Field(min_length=2, max_length=16)] | None = None
+    mode: Literal["live", "preview"] = "live"
+    placements: Annotated[tuple[PlacementAsk, ...], Field(min_length=1, max_length=MAX_PLACEMENTS)]
+    consent_platform: Annotated[dict[Annotated[str, Field(max_length=64)], bool], Field(max_length=MAX_CONTEXT)] = {}
+    machine: bool = False
+    context: Annotated[dict[Annotated[str, Field(max_length=64)], Scalar], Field(max_length=MAX_CONTEXT)] = {}
+    as_of: str | None = Field(default=None, max_length=40)
+    release: str | None = Field(default=None, max_length=80)
+    overrides: Annotated[dict[Annotated[str, Field(max_length=64)], Scalar], Field(max_length=1000)] = {}
+    seed: SubjectId | None = None
+    moment: str | None = Field(default=None, max_length=64)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.customer_id is None) == (self.visitor_id is None):
+            raise ValueError("customer_id: name either a customer_id or a visitor_id")
+        names = [p.name for p in self.placements]
+        if len(set(names)) < len(names):
+            raise ValueError("placements: each placement may be named once")
+        if sum(p.limit for p in self.placements) > MAX_SLOTS:
+            raise ValueError(f"placements: at most {MAX_SLOTS} offers in one request")
+        if self.mode == "live" and (self.as_of or self.release or self.overrides or self.seed):
+            raise ValueError("mode: as_of, release, overrides and seed need mode preview")
+        return self
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the brain knows when it decides: facts as served, and the standing of every stream in play.
+
+    `signals`: the version of the signal state of every stream that has one; signal features are as of these.
+    """
+
+    facts: Facts
+    person: Standing
+    account: Standing | None = None
+    degraded: tuple[str, ...] = ()
+    signals: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def linked(self) -> dict[str, int]:
+        """The versions read of the visitors that are merged into `person`, by stream, sorted."""
+        return {visitor.stream: visitor.version for visitor in self.person.visitors}
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Propensities (n,) in [0, 1], the rows behind each (n,), and the names of the features that moved each most.
+
+    `transparency`: int8 (n,), how well each can be followed, from 1 (opaque) to 5; who does not say is opaque.
+    `upper`: where a propensity's interval of one standard deviation ends, (n,); None: nobody knows. `uplift`: what
+    showing each adds to its propensity, (n,), NaN where nobody knows; None: it does not rank.
+    """
+
+    propensity: NDArray[np.float64]
+    evidence: NDArray[np.float64]
+    factors: tuple[tuple[str, ...], ...]
+    transparency: NDArray[np.int8] | None = None
+    upper: NDArray[np.float64] | None = None
+    uplift: NDArray[np.float64] | None = None
+
+    @property
+    def ranking(self) -> NDArray[np.float64]:
+        """What priority is made of, (n,): uplift where it ranks and is known, else propensity."""
+        if self.uplift is None:
+            return self.propensity
+        return np.where(np.isnan(self.uplift), self.propensity, self.uplift)
+
+
+Scorer = Callable[[Facts, NDArray[np.int64]], Scores]
+"""Facts and candidate indices into the release's candidates (n,) -> their scores, in the same order."""
+
+
+@dataclass(frozen=True)
+class Shadow:
+    """A model that is asked as well, to be compared with: what it says is recorded, and changes nothing."""
+
+    model: str
+    score: Scorer
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """A candidate that did not pass: the first gate that stopped it, and the facts that the gate saw."""
+
+    treatment: str
+    gate: str
+    why: str
+    facts: dict[str, Value | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A decision before it is committed.
+
+    `record`: what the ledger keeps, enough to decide the same again; its bytes are the decision's. `account_contacts`:
+    the reservations that belong to the account's stream, too. `gates`: how many candidates each stopped, to be counted.
+    """
+
+    record: dict[str, Any]
+    account_contacts: tuple[dict[str, Any], ...]
+    gates: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def answer(self) -> dict[str, Any]:
+        """What is sent back, as JSON types."""
+        answer: dict[str, Any] = self.record["answer"]
+        return answer
+
+    def to_bytes(self) -> bytes:
+        """The canonical bytes of the record."""
+        return canonical(self.record)
+
+
+def canonical(value: Mapping[str, Any]) -> bytes:
+    """JSON bytes in the order of construction; floats in their shortest exact form; NaN and infinities refused."""
+    return to_json(value, inf_nan_mode="strings")

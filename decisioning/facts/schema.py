@@ -1,0 +1,149 @@
+"""Every feature the brain may read: dtype, unit, source, tags. Nothing undeclared is ever a fact."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import Field
+
+from decisioning.facts.signals import SignalFeature
+from decisioning.spec import Description, FeatureName, Id, Locale, Strict, Tag, Value, worded
+
+__all__ = [
+    "Description",
+    "Dtype",
+    "Facts",
+    "Feature",
+    "FeatureName",
+    "FeatureSchema",
+    "Id",
+    "Locale",
+    "Source",
+    "SpecialCategory",
+    "Strict",
+    "Tag",
+    "Value",
+    "worded",
+]
+
+Facts = Mapping[str, Value | None]
+
+Dtype = Literal["float", "int", "bool", "string", "enum", "timestamp"]
+Source = Literal["profile", "signal", "context", "model"]
+
+SpecialCategory = Literal[
+    "ethnic-origin",
+    "political-opinions",
+    "religion",
+    "trade-union",
+    "genetics",
+    "biometrics",
+    "health",
+    "sex-life",
+]
+"""What Art. 9(1) GDPR protects."""
+NEVER_SELLS: frozenset[Tag] = frozenset({"emotion", "special-category"})
+NEVER_LEARNED: frozenset[Tag] = NEVER_SELLS | {"proxy", "identifier"}
+NEVER_CHANGED: frozenset[Tag] = NEVER_LEARNED | {"protected"}
+
+
+class Feature(Strict):
+    """One declared feature.
+
+    `signal`: how one of source `signal` is computed. `max_age_s`: older than this, a value of the profile, or the
+    last one of a signal, is UNKNOWN. `after_outcome`: known only once the outcome is, so never a model input.
+    `asserted_by`: the value was stated by this person, not measured (refused in prod). `proxy_for`: the special
+    categories that it gives away; it is kept from everything that those are kept from. `changeable`: the customer could
+    change it, so that a counterfactual may; of a number, the values that can be chosen.
+    """
+
+    name: FeatureName
+    dtype: Dtype
+    unit: str | None = None
+    source: Source = "profile"
+    signal: SignalFeature | None = None
+    values: tuple[str, ...] = ()
+    min: float | None = None
+    max: float | None = None
+    tags: tuple[Tag, ...] = ()
+    proxy_for: tuple[SpecialCategory, ...] = ()
+    max_age_s: int | None = Field(default=None, gt=0)
+    model_input: bool = True
+    after_outcome: bool = False
+    asserted_by: str | None = None
+    changeable: bool | tuple[int | float, ...] = False
+    description: Description = ""
+
+    @property
+    def choices(self) -> tuple[Value, ...]:
+        """The values that the customer could choose, none where it is not theirs to change, or never to be named."""
+        if not self.changeable or self.not_theirs:
+            return ()
+        if isinstance(self.changeable, tuple):
+            return tuple(float(v) if self.dtype == "float" else v for v in self.changeable)
+        return (False, True) if self.dtype == "bool" else self.values
+
+    @property
+    def not_theirs(self) -> str | None:
+        """Why no counterfactual may change it, in the catalogue's words; None where one may."""
+        tag = next((t for t in self.tags if t in NEVER_CHANGED), None)
+        if tag or self.proxy_for:
+            return f"tagged `{tag}`" if tag else f"a proxy for `{self.proxy_for[0]}`"
+        return None if self.source == "profile" else f"of source `{self.source}`"
+
+    @property
+    def learnable(self) -> bool:
+        """Whether a model may read it."""
+        return (
+            self.model_input
+            and not self.after_outcome
+            and self.dtype in ("float", "int", "bool", "enum")
+            and not self.proxy_for
+            and not NEVER_LEARNED.intersection(self.tags)
+        )
+
+    @property
+    def may_sell(self) -> bool:
+        """Whether price, value, lever, weight or a commercial action's eligibility may read it (invariant 6)."""
+        return self.kept_back is None
+
+    @property
+    def kept_back(self) -> str | None:
+        """Why it may not sell, in the catalogue's words; None where it may."""
+        tag = next((t for t in ("emotion", "special-category") if t in self.tags), None)
+        return f"tagged `{tag}`" if tag else f"a proxy for `{self.proxy_for[0]}`" if self.proxy_for else None
+
+
+def _built_in(name: FeatureName, dtype: Dtype, en: str, nl: str) -> Feature:
+    return Feature(name=name, dtype=dtype, source="context", description={"en": en, "nl": nl})
+
+
+BUILT_IN: tuple[Feature, ...] = (
+    _built_in("channel", "string", "the request's channel", "het kanaal van de vraag"),
+    _built_in("locale", "string", "the request's locale", "de taal van de vraag"),
+    _built_in("now", "timestamp", "the time of the decision", "het moment van de beslissing"),
+    _built_in("gpc", "bool", "Global Privacy Control of the browser", "Global Privacy Control van de browser"),
+    _built_in("has_account", "bool", "whether the request named an account", "of de vraag een account noemde"),
+)
+"""Facts that every decision has, whatever the workspace declares."""
+
+
+class FeatureSchema:
+    """The features of one release, by name, in sorted order (so that file order changes nothing)."""
+
+    def __init__(self, features: tuple[Feature, ...]) -> None:
+        self.features = {f.name: f for f in sorted((*BUILT_IN, *features), key=lambda f: f.name)}
+
+    def __getitem__(self, name: str) -> Feature:
+        return self.features[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.features
+
+    def of_source(self, *sources: Source) -> tuple[Feature, ...]:
+        """Declared (not built-in) features of these sources, sorted by name."""
+        return tuple(f for f in self.features.values() if f.source in sources and f not in BUILT_IN)
+
+    @property
+    def learnable(self) -> tuple[Feature, ...]:
+        """Features a model may read, sorted by name."""
+        return tuple(f for f in self.features.values() if f.learnable and f not in BUILT_IN)

@@ -1,0 +1,161 @@
+"""A decision in plain words, Dutch and English: what was decided and why, what stopped the rest, what would change."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+
+from decisioning.catalogue.content import render
+from decisioning.catalogue.release import Release
+from decisioning.deciding.record import Run, reasons_for
+from decisioning.facts.schema import Value, worded
+from decisioning.review.counterfactual import Change, Counterfactual
+
+LOCALES = ("nl", "en")
+MAX_GATES = 4
+
+_WORDS: Mapping[str, Mapping[str, str]] = {
+    "en": {
+        "decided": "Decided on {0}.",
+        "offer": "In “{0}” came “{1}”.",
+        "nothing": "Nothing is shown in “{0}”.",
+        "why": "Why: {0}",
+        "withheld": "{0} other possibilities were left out: {1}.",
+        "changed": "Had {0}, then {1}.",
+        "unchanged": "Nothing was found that you could change for another outcome.",
+        "first": "“{0}” would have come first",
+        "no first": "nothing would have been offered",
+        "and": " and ",
+        "fact": "{0} been {1} instead of {2}",
+        "given": "you allowed {0}",
+        "withdrawn": "you not allowed {0}",
+        "true": "yes",
+        "false": "no",
+        "consent": "no permission for {0}",
+        "action": "not now, or not here",
+        "subject": "your data is not used",
+        "cap": "shown as often as it may be",
+        "suppressed": "you answered it before",
+        "contact": "it is late where you are",
+        "placeholder": "a fact that the text needs is not known",
+        "claim": "the text would claim what is not so",
+        "arm": "you are in a group that is offered nothing, to compare with",
+    },
+    "nl": {
+        "decided": "Besloten op {0}.",
+        "offer": "Op “{0}” kwam “{1}”.",
+        "nothing": "Op “{0}” staat niets.",
+        "why": "Waarom: {0}",
+        "withheld": "{0} andere mogelijkheden vielen af: {1}.",
+        "changed": "Als {0}, dan {1}.",
+        "unchanged": "Er is niets gevonden dat u kunt veranderen voor een andere uitkomst.",
+        "first": "was “{0}” als eerste gekomen",
+        "no first": "was er niets aangeboden",
+        "and": " en ",
+        "fact": "{0} {1} was geweest in plaats van {2}",
+        "given": "u toestemming had gegeven voor {0}",
+        "withdrawn": "u geen toestemming had gegeven voor {0}",
+        "true": "ja",
+        "false": "nee",
+        "consent": "geen toestemming voor {0}",
+        "action": "niet nu, of niet hier",
+        "subject": "uw gegevens worden niet gebruikt",
+        "cap": "al zo vaak getoond als mag",
+        "suppressed": "u hebt er al op geantwoord",
+        "contact": "het is laat waar u bent",
+        "placeholder": "een gegeven dat de tekst nodig heeft is niet bekend",
+        "claim": "de tekst zou iets beweren dat niet zo is",
+        "arm": "u zit in een groep die ter vergelijking niets krijgt aangeboden",
+    },
+}
+
+
+def told(run: Run, answer: Mapping[str, list[dict[str, object]]], found: Counterfactual | None) -> dict[str, str]:
+    """Locale -> the whole story; `answer` is what was given, `found` what would have changed it."""
+    return {locale: " ".join(_sentences(run, answer, found, locale)) for locale in LOCALES}
+
+
+def _sentences(
+    run: Run, answer: Mapping[str, list[dict[str, object]]], found: Counterfactual | None, locale: str
+) -> Iterator[str]:
+    says = _WORDS[locale]
+    yield says["decided"].format(datetime.fromtimestamp(run.now_us // 1_000_000, UTC).strftime("%Y-%m-%d %H:%M UTC"))
+    for placed in answer["placements"]:
+        offers = placed["offers"]
+        if not isinstance(offers, list) or not offers:
+            yield says["nothing"].format(placed["name"])
+            continue
+        for offer in offers:
+            yield from _offer(run, str(placed["name"]), str(offer["treatment"]), locale)
+    if run.screened.withheld:
+        yield _withheld(run, locale)
+    yield _instead(run, found, locale)
+
+
+def _offer(run: Run, placement: str, treatment: str, locale: str) -> Iterator[str]:
+    i = run.screened.view.ids.index(treatment)
+    yield _WORDS[locale]["offer"].format(placement, _title(run, i, locale))
+    row = run.rows.tolist().index(i)
+    if why := reasons_for(run, i, row, locale):
+        yield _WORDS[locale]["why"].format(" ".join(reason["text"] for reason in why))
+
+
+def _title(run: Run, i: int, locale: str) -> str:
+    """The first line of a treatment, as it would read; the action's name where the text is elsewhere."""
+    view = run.screened.view
+    content, _ = render(view.treatments[i], None, locale, run.facts, run.release.schema.features)
+    return next(iter(content.values()), view.actions[i].id.replace("-", " "))
+
+
+def _withheld(run: Run, locale: str) -> str:
+    gates = Counter(w.gate for w in run.screened.withheld)
+    most = sorted(gates, key=lambda gate: (-gates[gate], gate))[:MAX_GATES]
+    reasons = "; ".join(f"{gate_in_words(run.release, gate, locale)} ({gates[gate]})" for gate in most)
+    return _WORDS[locale]["withheld"].format(gates.total(), reasons)
+
+
+def gate_in_words(release: Release, gate: str, locale: str) -> str:
+    """A gate by its description in the catalogue, else by what its kind means."""
+    kind, _, name = gate.partition(":")
+    catalogue, plain = release.catalogue, name.replace("-", " ")
+    if kind == "consent":
+        return _WORDS[locale]["consent"].format(_purpose(release, name, locale))
+    described = {
+        "protection": {p.id: p.description for p in catalogue.protections},
+        "cap": {c.id: c.description for c in catalogue.caps},
+    }.get(kind, {p.id: p.description for p in catalogue.policies})
+    if (found := described.get(name)) is not None:
+        return worded(found, locale) or plain
+    return _WORDS[locale].get(kind, plain)
+
+
+def _purpose(release: Release, name: str, locale: str) -> str:
+    purpose = release.purposes.get(name)
+    return (worded(purpose.description, locale) if purpose else "") or name
+
+
+def _instead(run: Run, found: Counterfactual | None, locale: str) -> str:
+    says = _WORDS[locale]
+    if found is None:
+        return says["unchanged"]
+    changes = says["and"].join(_change(run.release, change, locale) for change in found.changes)
+    becomes = says["no first"] if found.becomes is None else says["first"].format(_action(run, found.becomes, locale))
+    return says["changed"].format(changes, becomes)
+
+
+def _change(release: Release, change: Change, locale: str) -> str:
+    says = _WORDS[locale]
+    if change.consent:
+        return says["given" if change.becomes else "withdrawn"].format(_purpose(release, change.name, locale))
+    name = worded(release.schema[change.name].description, locale) or change.name.replace("_", " ")
+    return says["fact"].format(name, _value(change.becomes, locale), _value(change.was, locale))
+
+
+def _value(value: Value | None, locale: str) -> str:
+    if isinstance(value, bool):
+        return _WORDS[locale][str(value).lower()]
+    return f"{value:g}" if isinstance(value, float) else str(value).replace("_", " ")
+
+
+def _action(run: Run, action: str, locale: str) -> str:
+    of = run.screened.view.of_action.get(action)
+    return action.replace("-", " ") if not of else _title(run, of[0], locale)

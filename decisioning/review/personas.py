@@ -1,0 +1,86 @@
+"""The regression suite of a catalogue: customers who never were, decided for without exploration."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from decisioning.catalogue.policies import Persona
+from decisioning.catalogue.release import Release
+from decisioning.deciding.arms import NBA
+from decisioning.deciding.engine import decide, screened_for
+from decisioning.facts.forms import Ask, Decision, Known, PlacementAsk, Scorer
+from decisioning.facts.standing import Consent, Standing
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came out for one persona; `failures` in plain words, none where it came out as expected."""
+
+    persona: str
+    offered: tuple[str, ...]
+    failures: tuple[str, ...]
+
+
+def run(release: Release, score: Scorer, model: str, now_us: int) -> tuple[Verdict, ...]:
+    """Every persona of the release, in order of id, at its own `as_of` or at `now_us`."""
+    return tuple(_judge(p, release, score, model, now_us) for p in release.catalogue.personas)
+
+
+def ask_of(persona: Persona) -> Ask:
+    """The preview that a persona stands for."""
+    return Ask(
+        request_id=f"persona-{persona.id}",
+        customer_id=f"persona-{persona.id}",
+        account_id=f"persona-{persona.id}" if persona.account else None,
+        channel=persona.channel,
+        locale=persona.locale,
+        mode="preview",
+        placements=tuple(PlacementAsk(name=p) for p in persona.placements),
+    )
+
+
+def known_of(persona: Persona, release: Release, now_us: int) -> Known:
+    """A persona's facts, and consents given a moment ago for the notices of this release."""
+    consents = tuple(
+        Consent(
+            purpose=c.purpose,
+            channel=c.channel,
+            status=c.status,
+            source="persona",
+            notice_version=release.purposes[c.purpose].notice_version,
+            occurred_us=now_us - 1,
+            expires_us=None,
+            record=n,
+        )
+        for n, c in enumerate(persona.consents, 1)
+    )
+    account = Standing("account") if persona.account else None
+    return Known(dict(persona.facts), Standing("persona", len(consents), consents), account)
+
+
+def _judge(persona: Persona, release: Release, score: Scorer, model: str, now_us: int) -> Verdict:
+    at_us = now_us if persona.as_of_us is None else persona.as_of_us
+    ask, known = ask_of(persona), known_of(persona, release, at_us)
+    decision = decide(ask, known, release, score, model=model, now_us=at_us, decision_id=persona.id, gamma=math.inf)
+    screened = screened_for(ask, known, release, now_us=at_us, arm=NBA)
+    gates = {w.treatment.partition(".")[0]: w.gate for w in screened.withheld}
+    offered = _offered(decision)
+    return Verdict(persona.id, offered, tuple(_failures(persona, offered, gates)))
+
+
+def _offered(decision: Decision) -> tuple[str, ...]:
+    return tuple(o["action"] for p in decision.answer["placements"] for o in p["offers"])
+
+
+def _failures(persona: Persona, offered: tuple[str, ...], gates: dict[str, str]) -> Iterator[str]:
+    expect = persona.expect
+    if expect.none and offered:
+        yield f"expected nothing, got {', '.join(offered)}"
+    if expect.action and (not offered or offered[0] != expect.action):
+        yield f"expected {expect.action} first, got {', '.join(offered) or 'nothing'}"
+    for action, gate in expect.withheld.items():
+        stopped = gates.get(action)
+        if stopped is None:
+            yield f"expected {action} to be withheld by {gate}, but it passed"
+        elif gate not in (stopped, stopped.partition(":")[2]):
+            yield f"expected {action} to be withheld by {gate}, but {stopped} stopped it first"

@@ -1,0 +1,189 @@
+"""What a change of policies does to a population, and what is wrong with those that are there. Pure.
+
+Gains and losses are counted by screening everybody under both releases, so that they are exactly what would be decided.
+Of single rules truth is computed for all customers at once, in columns.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decisioning.catalogue.actions import Action
+from decisioning.catalogue.release import Mask, Release
+from decisioning.deciding.arms import NBA
+from decisioning.deciding.engine import facts_for, screened_for
+from decisioning.facts.forms import Ask, Known
+from decisioning.rules import Columns, Rule, columns_of, compile_rule, never_true
+
+ABSENT = "release:absent"
+"""The gate of an action that a release does not have on a channel."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """Somebody of the population: a name to show, what is asked for them, and what is known."""
+
+    name: str
+    asks: tuple[Ask, ...]
+    known: Known
+
+
+@dataclass(frozen=True)
+class Moved:
+    """How many gain (or lose) an action, by the gate that stopped it before (or stops it now); some of their names."""
+
+    action: str
+    gate: str
+    gained: bool
+    customers: int
+    examples: tuple[str, ...]
+
+
+def compared(before: Release, after: Release, members: Iterable[Member], now_us: int, examples: int = 3) -> list[Moved]:
+    """Who gains or loses which actions, on any channel that was asked about; most customers first."""
+    moved: dict[tuple[str, str, bool], list[str]] = defaultdict(list)
+    for member in members:
+        for key in sorted(set(_moves(before, after, member, now_us))):
+            moved[key].append(member.name)
+    found = [Moved(a, gate, g, len(who), tuple(who[:examples])) for (a, gate, g), who in moved.items()]
+    return sorted(found, key=lambda m: (-m.customers, m.action, m.gate, m.gained))
+
+
+def _moves(before: Release, after: Release, member: Member, now_us: int) -> Iterator[tuple[str, str, bool]]:
+    """(action, gate, gained) of one customer, a channel at a time."""
+    for ask in member.asks:
+        was, now = (_gates(ask, member.known, release, now_us) for release in (before, after))
+        for action in sorted(was.keys() | now.keys()):
+            one, other = was.get(action, ABSENT), now.get(action, ABSENT)
+            if (one is None) != (other is None):
+                yield action, one or other or ABSENT, other is None
+
+
+def _gates(ask: Ask, known: Known, release: Release, now_us: int) -> dict[str, str | None]:
+    """Action -> None where one of its treatments passes, else the gate that stopped the first of them."""
+    if ask.channel not in release.channels:
+        return {}
+    known_here = release.channels[ask.channel].placements
+    placements = tuple(p for p in ask.placements if p.name in known_here)
+    if not placements:
+        return {}
+    asked = ask.model_copy(update={"placements": placements})
+    screened = screened_for(asked, known, release, now_us=now_us, arm=NBA)
+    gates: dict[str, str | None] = {}
+    for stopped in screened.withheld:
+        gates.setdefault(stopped.treatment.partition(".")[0], stopped.gate)
+    return gates | dict.fromkeys((screened.view.actions[i].id for i in np.flatnonzero(screened.permitted)), None)
+
+
+@dataclass(frozen=True)
+class Ruled:
+    """One rule of the catalogue: a permit or a deny, and the actions that it is about."""
+
+    id: str
+    rule: Rule
+    deny: bool
+    actions: tuple[str, ...]
+
+    @property
+    def passing(self) -> str:
+        """The condition under which it lets through, as a rule; UNKNOWN left aside."""
+        return f"!({self.rule.text})" if self.deny else f"({self.rule.text})"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something wrong: `what` is `dead`, `shadowed`, `nobody-passes` or `contradiction`, of these gates, and why."""
+
+    what: str
+    gates: tuple[str, ...]
+    why: str
+
+
+def ruled(release: Release) -> tuple[Ruled, ...]:
+    """Every protection and policy that is about some action."""
+    catalogue, found = release.catalogue, []
+    for protection in catalogue.protections:
+        about = _ids(release, lambda a: a.spared)
+        found.append(Ruled(f"protection:{protection.id}", release.rule(protection.when), True, about))
+    for policy in catalogue.policies:
+        about = _ids(release, policy.attach.covers)
+        found.append(Ruled(f"{policy.level}:{policy.id}", release.rule(policy.rule), policy.deny is not None, about))
+    return tuple(r for r in found if r.actions)
+
+
+def _ids(release: Release, test: Callable[[Action], bool]) -> tuple[str, ...]:
+    return tuple(name for name, action in release.actions.items() if test(action))
+
+
+def contradictions(release: Release) -> list[Finding]:
+    """Pairs about a common action that never both let through, whatever the facts: by interval analysis, sound."""
+    features, found = release.schema.features, []
+    for one, other in combinations(ruled(release), 2):
+        shared = [a for a in one.actions if a in other.actions]
+        if not shared or one.rule.reads.isdisjoint(other.rule.reads):
+            continue
+        why = never_true(compile_rule(f"{one.passing} && {other.passing}", features), features)
+        if why is not None:
+            found.append(Finding("contradiction", (one.id, other.id), f"about {', '.join(shared)}: {why}"))
+    return found
+
+
+def audited(release: Release, everyone: Sequence[Known], ask: Ask, now_us: int) -> list[Finding]:
+    """What the rules do to a population: those that stop nobody, stop nobody alone, or let nobody through.
+
+    Rules that read what only a request tells (a page, a channel) are left out: a population has no requests.
+    """
+    rules = [r for r in ruled(release) if not r.rule.reads & _of_requests(release)]
+    if not everyone or not rules:
+        return []
+    facts = [facts_for(ask, known, release, now_us) for known in everyone]
+    columns = columns_of(facts, release.schema.features.values())
+    passes = {r.id: _passing(r, release, everyone, columns, now_us) for r in rules}
+    stopping: dict[str, list[str]] = {a: [r.id for r in rules if a in r.actions] for a in release.actions}
+    none = np.zeros(len(facts), dtype=np.int64)
+    failed = {a: np.sum([none, *(~passes[r][a] for r in ids)], axis=0) for a, ids in stopping.items()}
+    return [finding for r in rules if (finding := _judged(r, passes[r.id], failed)) is not None]
+
+
+def _judged(rule: Ruled, passes: Mapping[str, Mask], failed: Mapping[str, NDArray[np.int64]]) -> Finding | None:
+    stopped = sum(int((~passed).sum()) for passed in passes.values())
+    alone = sum(int((~passed & (failed[action] == 1)).sum()) for action, passed in passes.items())
+    n = next(iter(passes.values())).size
+    if not stopped:
+        return Finding("dead", (rule.id,), f"stops none of {n} customers")
+    if stopped == n * len(passes):
+        return Finding("nobody-passes", (rule.id,), f"none of {n} customers passes")
+    if not alone:
+        return Finding("shadowed", (rule.id,), "whomever it stops, another rule stops, too")
+    return None
+
+
+def _passing(
+    rule: Ruled, release: Release, everyone: Sequence[Known], columns: Columns, now_us: int
+) -> dict[str, Mask]:
+    """Action -> bool (n,): whom the rule lets through; the same for every action unless it asks about its own."""
+    n = len(everyone)
+
+    def history(action: str, outcome: str, window_us: int) -> NDArray[np.float64]:
+        return np.asarray([k.person.history(action, outcome, now_us - window_us) for k in everyone], dtype=np.float64)
+
+    def passing(action: str | None) -> Mask:
+        truth = rule.rule.truth_column(columns, n, history, action)
+        return truth.false if rule.deny else truth.true
+
+    if rule.rule.per_action:
+        return {action: passing(action) for action in rule.actions}
+    return dict.fromkeys(rule.actions, passing(None))
+
+
+def _of_requests(release: Release) -> frozenset[str]:
+    return frozenset(f.name for f in release.schema.features.values() if f.source == "context" and f.name != "now")
+
+
+def counted(findings: Iterable[Finding]) -> dict[str, int]:
+    """How many of each kind."""
+    return dict(sorted(Counter(f.what for f in findings).items()))

@@ -1,0 +1,183 @@
+"""What the brain knew at any time: bulk import, materialisation, and point-in-time frames through Feast."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from decisioning.errors import Refused
+from decisioning.facts.schema import Feature, FeatureSchema
+from features.profile.archive import fit_to, micros, states_of
+from features.profile.online import LAST_US, Profiles, Progress, open_profiles
+from features.profile.versions import decode_stamps
+from features.views import ARROW_TYPES, TIME, View
+
+KEYS = ("subject", "event_timestamp", "created")
+ENTITY = pa.schema([("subject", pa.string()), ("event_timestamp", TIME)])
+ORDER = "_row"
+
+
+class History:
+    """The past of every subject; what it imports, `profiles` serve."""
+
+    def __init__(self, profiles: Profiles) -> None:
+        self.profiles = profiles
+        self.archive = profiles.archive
+
+    def import_profiles(self, table: pa.Table, progress: Progress | None = None) -> int:
+        """Add one statement per row and bring the newest online; returns the number of rows.
+
+        `table`: subject (string), event_timestamp (timestamp; when the values were true), optionally created
+        (timestamp; when they were known, else event_timestamp) and any profile or model features; an empty cell says
+        "not known". Rows may come in any order, in any split and more than once: the outcome is the same. Raises
+        Refused for a column that no feature declares, or whose values do not fit its dtype.
+        """
+        self._refuse_strangers(table)
+        parts = [_statements(table, view) for view in self.archive.views]
+        with self.archive.alone():  # an erasure waits, or this would bring its subject back
+            for view, part in zip(self.archive.views, parts, strict=True):
+                if part.num_columns > len(KEYS):
+                    self.archive.add(view, part)
+            self.materialize(progress, parts[0]["subject"])
+        return int(table.num_rows)
+
+    def materialize(self, progress: Progress | None = None, subjects: pa.ChunkedArray | None = None) -> None:
+        """Bring the newest of the history online, for these subjects or for all; what is newer online stays."""
+        with self.archive.alone():
+            for view in self.archive.views:
+                latest = _latest(self.archive.table(view))
+                if subjects is not None:
+                    latest = latest.filter(pc.is_in(latest["subject"], value_set=subjects))
+                states = dict(zip(latest["subject"].to_pylist(), states_of(latest), strict=True))
+                self.profiles.merge(states, progress)
+
+    def point_in_time(self, entities: pa.Table) -> pa.Table:
+        """What was known of each subject at each time, through Feast.
+
+        `entities`: subject (string), event_timestamp (timestamp); the answer has the same rows in the same order and
+        a column per profile and model feature, null where unknown or too old then. Only values both true and
+        recorded by `event_timestamp` count.
+        """
+        self.archive.compact()
+        keys = entities.select(["subject", "event_timestamp"]).cast(ENTITY)
+        frame = self._joined(keys) if keys.num_rows else self._nothing()
+        for view in self.archive.views:
+            frame = _known(frame, view)
+        return frame.select([*ENTITY.names, *(f.name for view in self.archive.views for f in view.features)])
+
+    def _joined(self, keys: pa.Table) -> pa.Table:
+        """Feast's join, back in the order of `keys` (a join keeps none)."""
+        refs = [f"{view.name}:{name}" for view in self.archive.views for name in _columns(view)]
+        frame = keys.append_column(ORDER, pa.array(np.arange(keys.num_rows))).to_pandas()
+        job = self.profiles.store.offline().get_historical_features(frame, refs, filter_by_created_timestamp=True)
+        found = job.to_arrow().sort_by(ORDER)
+        return fit_to(found, self._nothing().schema)
+
+    def _nothing(self) -> pa.Table:
+        """No rows of the joined frame."""
+        fields = [view.arrow_schema.field(name) for view in self.archive.views for name in _columns(view)]
+        return pa.schema([*ENTITY, *fields]).empty_table()
+
+    def _refuse_strangers(self, table: pa.Table) -> None:
+        known = {f.name for view in self.archive.views for f in view.features}
+        for name in ("subject", "event_timestamp"):
+            if name not in table.schema.names or table[name].null_count:
+                raise Refused(f"an import needs a {name} in every row")
+        for name in table.schema.names:
+            if name not in known and name not in KEYS:
+                raise Refused(f"column {name} is not a profile or model feature of this release: declare it first")
+
+
+def fill(workspace_data_dir: Path, schema: FeatureSchema) -> None:
+    """Bring the whole history online, unless it is there."""
+    profiles = open_profiles(workspace_data_dir, schema)
+    if not profiles.store.online.filled():
+        history = History(profiles)
+        history.archive.compact()
+        history.materialize()
+        profiles.store.online.fill()
+    profiles.archive.spool.close()
+
+
+def _columns(view: View) -> list[str]:
+    return [view.stamps, *(f.name for f in view.features)]
+
+
+def _statements(table: pa.Table, view: View) -> pa.Table:
+    """The columns of `table` that belong to `view`, cast, with the time of recording."""
+    features = {f.name: f for f in view.features if f.name in table.schema.names}
+    happened = _times(table, "event_timestamp")
+    recorded = pc.coalesce(_times(table, "created"), happened) if "created" in table.schema.names else happened
+    head = {"subject": table["subject"].cast(pa.string()), "event_timestamp": happened, "created": recorded}
+    return pa.table(head | {name: _cast(table[name], feature) for name, feature in features.items()})
+
+
+def _times(table: pa.Table, name: str) -> pa.ChunkedArray:
+    """A column of times in microseconds UTC; raises Refused for anything else, and outside 1970 to 9999."""
+    column = table[name]
+    if not (pa.types.is_timestamp(column.type) or pa.types.is_date(column.type)):
+        raise Refused(f"column {name} is {column.type}, not a timestamp")
+    times = column.cast(TIME, safe=False)  # nanoseconds are cut
+    lowest, highest = pc.min_max(times.cast(pa.int64())).as_py().values()
+    if lowest is not None and not 0 <= lowest <= highest <= LAST_US:
+        raise Refused(f"column {name} has times outside 1970 to 9999")
+    return times
+
+
+def _cast(column: pa.ChunkedArray, feature: Feature) -> pa.ChunkedArray:
+    """As kept; NaN is "not known". Raises Refused for what does not fit dtype, range or enumeration."""
+    try:
+        cells = column.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()) if _is_time(column, feature) else column
+        cells = cells.cast(ARROW_TYPES[feature.dtype])
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        raise Refused(f"column {feature.name} ({column.type}) does not fit its dtype {feature.dtype}") from None
+    if feature.dtype == "float":
+        cells = pc.if_else(pc.is_nan(cells), None, cells)
+    outside = _outside(cells, feature)
+    if outside:
+        raise Refused(f"column {feature.name} has {outside} values outside what the feature declares")
+    return cells
+
+
+def _is_time(column: pa.ChunkedArray, feature: Feature) -> bool:
+    return feature.dtype == "timestamp" and pa.types.is_timestamp(column.type)
+
+
+def _outside(cells: pa.ChunkedArray, feature: Feature) -> int:
+    """How many known cells the declaration does not allow."""
+    bad = []
+    if feature.dtype == "enum":
+        bad.append(pc.invert(pc.is_in(cells, value_set=pa.array([*feature.values, None], pa.string()))))
+    if feature.dtype == "float":
+        bad.append(pc.is_inf(cells))
+    if feature.min is not None:
+        bad.append(pc.less(cells, feature.min))
+    if feature.max is not None:
+        bad.append(pc.greater(cells, feature.max))
+    return sum(int(pc.sum(b).as_py() or 0) for b in bad)
+
+
+def _latest(table: pa.Table) -> pa.Table:
+    """The last row of each subject; rows are sorted by subject and time."""
+    if not table.num_rows:
+        return table
+    codes = table["subject"].combine_chunks().dictionary_encode().indices.to_numpy()
+    return table.filter(pa.array(np.append(codes[1:] != codes[:-1], True)))
+
+
+def _known(frame: pa.Table, view: View) -> pa.Table:
+    """Null what was too old at the row's time, or is no longer one of an enumeration's values: as online."""
+    texts = frame[view.stamps].combine_chunks().dictionary_encode()
+    stamps = [decode_stamps(text) for text in texts.dictionary.to_pylist()]
+    at_us = pa.array(micros(frame["event_timestamp"]))
+    for feature in view.features:
+        cells = frame[feature.name]
+        if feature.max_age_s is not None:
+            since = pa.array([s[feature.name].event_us if feature.name in s else None for s in stamps], pa.int64())
+            age_us = pc.subtract(at_us, since.take(texts.indices))
+            cells = pc.if_else(pc.less_equal(age_us, feature.max_age_s * 1_000_000), cells, None)
+        if feature.dtype == "enum":
+            cells = pc.if_else(pc.is_in(cells, value_set=pa.array(feature.values, pa.string())), cells, None)
+        frame = frame.set_column(frame.schema.get_field_index(feature.name), feature.name, cells)
+    return frame

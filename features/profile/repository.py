@@ -1,0 +1,121 @@
+"""The Feast repository of a workspace: written from the feature schema, then applied."""
+
+import hashlib
+import re
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from decisioning.facts.schema import FeatureSchema
+from features.profile.archive import Archive
+from features.views import SIGNALS, SIGNALS_SCHEMA, Layout, views_of, write_views
+
+DEFINITIONS = '''"""Generated from the feature schema; the next release writes it anew."""
+
+from pathlib import Path
+
+from features.repo.definitions import from_folder
+
+subject, profile, scores, signals = from_folder(Path(__file__).resolve().parent)
+'''
+
+REPOSITORY = "feature_store.yaml"
+TIMEOUT_S = 0.5
+"""For Redis to answer: without one, a request would wait for as long as the network does."""
+
+
+def apply(workspace_data_dir: Path, schema: FeatureSchema, project: str, redis: str | None = None) -> None:
+    """Bring repository, registry, online tables and history files in line with `schema`; idempotent.
+
+    `redis` is where the online store is, as "host:port,db=0"; without it, that is the SQLite file in the workspace.
+
+    A feature that was dropped leaves the registry; its history stays in the files for a rollback. When nothing has
+    changed since the last time, returns at once without importing Feast. An online store that is new, or lost what it
+    held, is filled from the history. Raises Refused when a feature's kept history does not fit its new dtype, and
+    Unavailable when Redis cannot be reached.
+    """
+    layout = Layout(workspace_data_dir.resolve())
+    texts = _repository(layout, schema, project, redis)
+    digest = hashlib.sha256(repr(sorted(texts.items())).encode()).hexdigest()
+    mark = layout.repo / ".applied"
+    if mark.exists() and mark.read_text() == digest and not _lost(layout, redis):
+        return
+    _write(layout, schema, texts, redis)
+    from features.profile.offline import fill  # noqa: PLC0415  Feast takes seconds to import, and only a change needs it
+    from features.profile.store import register  # noqa: PLC0415
+
+    register(layout)
+    fill(layout.data, schema)
+    if redis is not None:
+        for file in ("online.db", "online.db-wal", "online.db-shm"):  # no erasure would reach them any more
+            (layout.data / file).unlink(missing_ok=True)
+    mark.write_text(digest)
+
+
+def _write(layout: Layout, schema: FeatureSchema, texts: Mapping[str, str], redis: str | None) -> None:
+    """History files that take what the schema declares, then the repository over them."""
+    layout.repo.mkdir(parents=True, exist_ok=True)
+    if not layout.home.exists() or not online_is(layout.data, redis):
+        layout.home.write_text(uuid.uuid4().hex)
+    archive = Archive(layout, views_of(schema))
+    archive.prepare()
+    archive.spool.close()
+    pq.write_table(SIGNALS_SCHEMA.empty_table(), layout.history(SIGNALS))
+    for name, text in texts.items():
+        (layout.repo / name).write_text(text)
+
+
+def _lost(layout: Layout, redis: str | None) -> bool:
+    """Whether a Redis no longer holds what was brought there; a file is not lost by itself."""
+    if redis is None:
+        return False
+    from features.profile.store import Store  # noqa: PLC0415  as above
+
+    return not Store(layout.data).online.filled()
+
+
+def online_is(workspace_data_dir: Path, redis: str | None) -> bool:
+    """Whether what was applied last keeps its online store there."""
+    layout = Layout(workspace_data_dir.resolve())
+    file = layout.repo / REPOSITORY
+    return file.exists() and _online(layout, redis) in file.read_text()
+
+
+def _repository(layout: Layout, schema: FeatureSchema, project: str, redis: str | None) -> dict[str, str]:
+    """File name -> text of the generated repository."""
+    return {
+        REPOSITORY: _yaml(layout, project, redis),
+        "definitions.py": DEFINITIONS,
+        "schema.json": write_views(schema),
+    }
+
+
+def _yaml(layout: Layout, project: str, redis: str | None) -> str:
+    """Absolute paths: the SQL registry and DuckDB resolve relative ones against the working directory."""
+    name = re.sub(r"[^A-Za-z0-9]+", "_", project).strip("_") or "brain"
+    return (
+        f"project: {name}\n"
+        "provider: local\n"
+        "entity_key_serialization_version: 3\n"
+        "registry:\n"
+        "  registry_type: sql\n"
+        f"  path: {_quoted(f'sqlite:///{layout.registry}')}\n"
+        "  serve_features_while_materializing: true\n"
+        f"{_online(layout, redis)}"
+        "offline_store:\n"
+        "  type: duckdb\n"
+    )
+
+
+def _online(layout: Layout, redis: str | None) -> str:
+    if redis is None:
+        return f"online_store:\n  type: sqlite\n  path: {_quoted(str(layout.online))}\n"
+    limits = [f"{name}={TIMEOUT_S}" for name in ("socket_timeout", "socket_connect_timeout")]
+    told = ",".join([redis, *(limit for limit in limits if limit.partition("=")[0] not in redis)])
+    return f"online_store:\n  type: redis\n  connection_string: {_quoted(told)}\n"
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

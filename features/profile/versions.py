@@ -1,0 +1,133 @@
+"""Values with the two times that order them: when they were true in the world, and when we recorded them.
+
+Per feature the greatest (event, created, value) wins, whatever the order of arrival: merging is commutative,
+associative and idempotent, so any order of a backfill ends in the same state. A stated None ("known to be unknown")
+is a value like any other; a feature never stated has no version at all. Times are int microseconds UTC.
+"""
+
+import json
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from types import MappingProxyType
+from typing import NamedTuple
+
+from decisioning.facts.schema import Facts, Value
+
+
+class Stamp(NamedTuple):
+    """When a value was true (`event_us`) and when it was recorded (`created_us`)."""
+
+    event_us: int
+    created_us: int
+
+
+class Version(NamedTuple):
+    """One value of one feature."""
+
+    value: Value | None
+    stamp: Stamp
+
+
+State = dict[str, Version]
+"""Feature -> its winning version."""
+
+
+class Statement(NamedTuple):
+    """What somebody said about one subject at once."""
+
+    stamp: Stamp
+    facts: Facts
+
+    @property
+    def versions(self) -> State:
+        """The same per feature."""
+        return {name: Version(value, self.stamp) for name, value in self.facts.items()}
+
+
+class Row(NamedTuple):
+    """A full row of history: everything true at `event_us` as far as it was recorded at `created_us`."""
+
+    event_us: int
+    created_us: int
+    state: State
+
+
+def wins(new: Version, old: Version | None) -> bool:
+    """Whether `new` replaces `old`; equal versions do not."""
+    if old is None or new.stamp != old.stamp:
+        return old is None or new.stamp > old.stamp
+    return _rank(new.value) > _rank(old.value)
+
+
+def newer(state: Mapping[str, Version], versions: Mapping[str, Version]) -> State:
+    """The part of `versions` that replaces something in `state`."""
+    return {name: version for name, version in versions.items() if wins(version, state.get(name))}
+
+
+def _rank(value: Value | None) -> tuple[str, str]:
+    """A total order over values, for two statements that carry exactly the same times."""
+    return (type(value).__name__, repr(value)) if value is not None else ("", "")
+
+
+def encode_stamps(stamps: Mapping[str, Stamp]) -> str:
+    """JSON `[[event_us, created_us, [names]], …]`, sorted: features stated together share one entry."""
+    groups: dict[Stamp, list[str]] = {}
+    for name in sorted(stamps):
+        groups.setdefault(stamps[name], []).append(name)
+    return json.dumps([[*stamp, names] for stamp, names in sorted(groups.items())], separators=(",", ":"))
+
+
+@lru_cache(maxsize=4096)
+def decode_stamps(text: str) -> Mapping[str, Stamp]:
+    """What `encode_stamps` encoded; cached, since customers of one import share one text."""
+    found = {name: Stamp(event_us, created_us) for event_us, created_us, names in json.loads(text) for name in names}
+    return MappingProxyType(found)
+
+
+def history(statements: Iterable[Statement]) -> list[Row]:
+    """Full rows such that, at any time T, the row with the greatest (event, created), both at most T, is the truth
+    as known at T. A late statement therefore repeats the later rows it changes, with its own time of recording.
+
+    `statements` in any order; the rows come sorted by (event, created).
+    """
+    events: list[int] = []
+    states: dict[int, State] = {}
+    rows: list[Row] = []
+    by_created: dict[int, list[Statement]] = {}
+    for statement in statements:
+        if statement.facts:  # who says nothing makes no row
+            by_created.setdefault(statement.stamp.created_us, []).append(statement)
+    for created_us in sorted(by_created):
+        touched = {us for s in by_created[created_us] for us in _state_into(states, events, s)}
+        rows += [Row(us, created_us, dict(states[us])) for us in touched]
+    return sorted(rows, key=lambda row: (row.event_us, row.created_us))
+
+
+def _state_into(states: dict[int, State], events: list[int], statement: Statement) -> list[int]:
+    """Merge a statement into the state of its own and every later event; the events whose state changed."""
+    event_us = statement.stamp.event_us
+    at = bisect_left(events, event_us)
+    if event_us not in states:
+        states[event_us] = dict(states[events[at - 1]]) if at else {}
+        events.insert(at, event_us)
+    touched = []
+    for us in events[at:]:
+        changes = newer(states[us], statement.versions)
+        if changes:
+            states[us].update(changes)
+            touched.append(us)
+    return touched
+
+
+def statements_in(rows: Iterable[State]) -> list[Statement]:
+    """The statements that full rows were made of (nothing that ever mattered is lost in `history`)."""
+    best: dict[tuple[str, Stamp], Version] = {}
+    for state in rows:
+        for name, version in state.items():
+            if wins(version, best.get((name, version.stamp))):
+                best[name, version.stamp] = version
+    facts: dict[Stamp, dict[str, Value | None]] = {}
+    for (name, stamp), version in best.items():
+        facts.setdefault(stamp, {})[name] = version.value
+    return [Statement(stamp, said) for stamp, said in facts.items()]

@@ -1,0 +1,145 @@
+"""Why, and why not: a recorded decision screened and decided again from the ledger, for every candidate."""
+
+from typing import Any
+
+from decisioning.catalogue.release import Release
+from decisioning.deciding.engine import recomputed, replay
+from decisioning.deciding.record import Run
+from decisioning.errors import NotFound, Refused
+from decisioning.facts.forms import Known, canonical
+from decisioning.review.counterfactual import Counterfactual, counterfactual
+from decisioning.review.narrative import told
+from features.ledger import Record
+from features.ledger.as_of_decision import known_then
+from serving.brain.runtime import Brain
+
+
+def explain(brain: Brain, decision_id: str, *, contributions: bool = False) -> dict[str, Any]:
+    """The decision, its request, and every candidate: passed, with its factors, or the gate that stopped it.
+
+    With what the customer could change for another first offer, and all of it in words.
+
+    :param contributions: also what each feature added to the score of those who passed; milliseconds for each
+    """
+    record = brain.ledger.lookup(f"decision:{decision_id}")
+    if record is None:
+        raise NotFound("decision_id", "no such decision was made here")
+    if record.body is None:
+        raise NotFound("decision_id", "the customer was erased, and this decision with them")
+    if _forgotten(brain, record.body):
+        raise NotFound("decision_id", "a linked visitor was erased, and with them what this decision was made from")
+    body, known = record.body, known_then(brain.ledger, record.stream, record.body)
+    release = brain.release(body["release"])
+    run = recomputed(body, known, release)
+    found = _counterfactual(brain, body, known, release)
+    candidates = _candidates(run, body)
+    if contributions:
+        _add_contributions(brain, run, candidates)
+    return {
+        **body["answer"],
+        "request": body["request"],
+        "facts": body["facts"],
+        "read": body["read"],
+        "permissions": body["permissions"],
+        "paused": body["paused"],
+        "picks": body["picks"],
+        "candidates": candidates,
+        "asserted": _asserted(release, known, body),
+        "counterfactual": _in_json(found),
+        "text": told(run, body["answer"], found),
+    }
+
+
+def _counterfactual(brain: Brain, body: dict[str, Any], known: Known, release: Release) -> Counterfactual | None:
+    """None also where the model that decided is gone."""
+    try:
+        return counterfactual(body, known, release, brain.model_of(release, body["model"]).score)
+    except (NotFound, Refused):
+        return None
+
+
+def _in_json(found: Counterfactual | None) -> dict[str, Any]:
+    if found is None:
+        return {"found": False, "why": "none found"}
+    changes = [{"consent" if c.consent else "fact": c.name, "was": c.was, "becomes": c.becomes} for c in found.changes]
+    return {"found": True, "changes": changes, "first_offer": {"was": found.was, "becomes": found.becomes}}
+
+
+def erased(brain: Brain, record: Record) -> bool:
+    """Whether what the decision was made from is gone: with its own subject, or with a visitor linked to it then."""
+    return record.body is None or _forgotten(brain, record.body)
+
+
+def _forgotten(brain: Brain, body: dict[str, Any]) -> bool:
+    return any(standing.erased for standing in brain.ledger.read(*body["read"].get("linked", ())))
+
+
+def recomputes(brain: Brain, record: Record) -> bool:
+    """Whether the recorded decision comes out again, byte for byte."""
+    if record.body is None:
+        raise Refused("the decision was erased with its customer")
+    release = brain.release(record.body["release"])
+    again = replay(record.body, known_then(brain.ledger, record.stream, record.body), release)
+    return again.to_bytes() == canonical(record.body)
+
+
+def _candidates(run: Run, body: dict[str, Any]) -> list[dict[str, Any]]:
+    screened, picked = run.screened, {p["treatment"]: p["probability"] for p in body["picks"]}
+    found = []
+    for row, i in enumerate(run.rows.tolist()):
+        worth, propensity, name = screened.worth, float(run.scores.propensity[row]), screened.view.ids[i]
+        found.append(
+            {
+                "treatment": name,
+                "passed": True,
+                "cites": screened.cites(i),
+                "propensity": propensity,
+                "evidence": float(run.scores.evidence[row]),
+                "value_eur": float(worth.value_eur[i]),
+                "cost_eur": float(worth.cost_eur[i]),
+                "context_weight": float(worth.weight[i]),
+                "lever": float(worth.lever[i]),
+                **run.uplift_of(row),
+                "priority": worth.priority_of(i, float(run.scores.ranking[row])),
+                "chosen": name in picked,
+                "probability": picked.get(name),
+            }
+        )
+    stopped = (
+        {"treatment": w.treatment, "passed": False, "gate": w.gate, "why": w.why, "facts": w.facts}
+        for w in screened.withheld
+    )
+    return sorted([*found, *stopped], key=lambda c: str(c["treatment"]))
+
+
+def _add_contributions(brain: Brain, run: Run, candidates: list[dict[str, Any]]) -> None:
+    """What each feature added, by the model that the decision names; None where a prior stood in for it."""
+    at = {run.screened.view.ids[i]: (row, i) for row, i in enumerate(run.rows.tolist())}
+    shares = brain.contributions(run.release, run.model, run.facts) if run.screened.profiled else None
+    stated = run.scores.transparency
+    for candidate in candidates:
+        if candidate["passed"]:
+            row, i = at[candidate["treatment"]]
+            opaque = stated is not None and stated[row] < run.screened.view.floor[i]
+            candidate["contributions"] = None if shares is None or opaque else shares(run.screened.view.candidates[i])
+
+
+def _asserted(release: Release, known: Known, body: dict[str, Any]) -> list[dict[str, str]]:
+    """What the decision took on someone's word: features, legal bases and consents stated, not recorded."""
+    catalogue = release.catalogue
+    features = [
+        {"feature": f.name, "by": f.asserted_by}
+        for f in catalogue.features
+        if f.asserted_by and f.name in body["facts"]
+    ]
+    cited = set(body["permissions"].values())
+    bases = [
+        {"basis": b.id, "by": b.asserted_by} for b in catalogue.bases if b.asserted_by and f"basis:{b.id}" in cited
+    ]
+    standing = known.person
+    consents = [
+        {"consent": f"{c.purpose}/{c.channel}", "by": c.asserted_by}
+        for c in standing.consents
+        if c.asserted_by and f"consent:{c.purpose}/{c.channel}@{c.record}" in cited
+    ]
+    return [*features, *bases, *consents]

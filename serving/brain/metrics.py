@@ -1,0 +1,58 @@
+"""What one replica counts for Prometheus. Labels are words of the catalogue and of the contract, never an id."""
+
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from decisioning.facts.forms import Decision
+
+NOTHING = "none"
+_BUCKETS = (0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0)
+
+
+class Metrics:
+    """Counters since the replica began."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.seconds = Histogram(
+            "brain_decision_seconds", "Time to decide and commit", buckets=_BUCKETS, registry=self.registry
+        )
+        self.failed = self._counter("brain_decisions_failed", "Requests answered with a fallback")
+        self.decisions = self._counter("brain_decisions", "Decisions committed", "arm", "model")
+        self.offers = self._counter("brain_offers", "Offers decided, by issue; `none` is an empty placement", "issue")
+        self.explored = self._counter(
+            "brain_immature_share", "Probability of slots given to what is immature, of its budget", "channel"
+        )
+        self.empty = self._counter("brain_placements_empty", "Placements left empty, by reason", "reason")
+        self.withheld = self._counter("brain_candidates_withheld", "Candidates stopped, by the first gate", "gate")
+        self.degraded = self._counter("brain_decisions_degraded", "Decisions made without something", "what")
+        self.signals = self._counter("brain_signals", "Signals, by what became of them", "status")
+        self.outcomes = self._counter("brain_outcomes", "Outcomes, by what became of them", "status")
+
+    def _counter(self, name: str, about: str, *labels: str) -> Counter:
+        return Counter(name, about, labels, registry=self.registry)
+
+    def decided(self, decision: Decision) -> None:
+        """One decision that was committed."""
+        answer = decision.answer
+        self.decisions.labels(answer["arm"], answer["model"]).inc()
+        for placement in answer["placements"]:
+            for offer in placement["offers"]:
+                self.offers.labels(offer["issue"]).inc()
+            if placement["empty_reason"] is not None:
+                self.offers.labels(NOTHING).inc()
+                self.empty.labels(placement["empty_reason"]).inc()
+        for pick in decision.record["picks"]:
+            if "immature" in pick:
+                self.explored.labels(decision.record["request"]["channel"]).inc(pick["immature"]["share"])
+        for gate, n in decision.gates.items():
+            self.withheld.labels(gate).inc(n)
+        for what in answer["degraded"]:
+            self.degraded.labels(what).inc()
+
+    def told(self, counter: Counter, counts: dict[str, Any]) -> None:
+        """How many of a batch were taken, repeated, refused."""
+        for status, n in counts.items():
+            if isinstance(n, int):
+                counter.labels(status).inc(n)

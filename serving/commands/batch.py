@@ -1,0 +1,157 @@
+"""Decisions for a file of customers, on Ray Data: the same brain, many customers at a time, every one committed."""
+
+import asyncio
+import logging
+import os
+import shutil
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from decisioning.errors import BrainError, NotFound, Refused, RequestError
+from decisioning.facts.forms import Ask, PlacementAsk
+from serving.brain.runtime import Brain
+from serving.customers import exported_files
+from serving.lifecycle import environment
+from serving.settings import Workspace
+
+BATCH_ROWS = 256
+_OBJECT_STORE_BYTES = 200_000_000
+
+OUTPUT = pa.schema(
+    [
+        ("customer_id", pa.string()),
+        ("decision_id", pa.string()),
+        ("placement", pa.string()),
+        ("rank", pa.int64()),
+        ("offer_id", pa.string()),
+        ("action", pa.string()),
+        ("treatment", pa.string()),
+        ("propensity", pa.float64()),
+        ("probability", pa.float64()),
+        ("priority", pa.float64()),
+        ("empty_reason", pa.string()),
+        ("error", pa.string()),
+    ]
+)
+"""A row per offer; a customer who gets none has one row that says why, and one that was refused a row with `error`."""
+
+
+def run(
+    workspace: Workspace,
+    source: Path,
+    out: Path,
+    channel: str,
+    placements: tuple[str, ...],
+    *,
+    batch_id: str | None = None,
+) -> dict[str, Any]:
+    """Decides for every `customer_id` of a CSV or Parquet file and writes OUTPUT as Parquet.
+
+    Repeating a `batch_id` gives the decisions already made. Raises Refused for a file without that column.
+    """
+    table, batch = _customers(source), batch_id or uuid.uuid4().hex
+    with _ray(workspace) as ray:
+        found = (
+            ray.data.from_arrow(table)
+            .map_batches(
+                Decider,
+                batch_size=BATCH_ROWS,
+                batch_format="pyarrow",
+                concurrency=1,
+                fn_constructor_args=(str(workspace.root), channel, placements, batch),
+            )
+            .to_arrow_refs()
+        )
+        decided = pa.concat_tables([t for t in ray.get(found) if t.num_rows] or [OUTPUT.empty_table()])
+    pq.write_table(decided, out)
+    exported_files.note(workspace, out, "batch")
+    offers = decided.num_rows - decided["offer_id"].null_count
+    failed = decided.num_rows - decided["error"].null_count
+    return {"batch_id": batch, "customers": table.num_rows, "offers": offers, "failed": failed, "written": str(out)}
+
+
+class Decider:
+    """One Ray Data worker: a brain, asked for a batch of customers at once."""
+
+    def __init__(self, root: str, channel: str, placements: tuple[str, ...], batch: str) -> None:
+        self._brain = Brain(Workspace.open(Path(root)))
+        self._channel, self._batch = channel, batch
+        self._placements = tuple(PlacementAsk(name=p) for p in placements)
+
+    def __call__(self, customers: pa.Table) -> pa.Table:
+        """Column customer_id (n,) -> OUTPUT rows."""
+        return pa.Table.from_pylist(asyncio.run(self._all(customers["customer_id"].to_pylist())), OUTPUT)
+
+    async def _all(self, customers: list[str]) -> list[dict[str, Any]]:
+        answers = await asyncio.gather(*(self._one(c) for c in customers))
+        return [row for rows in answers for row in rows]
+
+    async def _one(self, customer: str) -> list[dict[str, Any]]:
+        try:
+            ask = Ask(
+                request_id=f"{self._batch}/{self._brain.ledger.stream_of('person', customer)}",
+                customer_id=customer,
+                channel=self._channel,
+                placements=self._placements,
+            )
+            answer = await self._brain.commit(ask)
+        except (BrainError, ValueError) as error:
+            return [{"customer_id": customer, "error": type(error).__name__}]
+        return [row for placed in answer["placements"] for row in _rows(answer, placed)]
+
+
+def _rows(answer: dict[str, Any], placed: dict[str, Any]) -> list[dict[str, Any]]:
+    about = {"customer_id": answer["customer_id"], "decision_id": answer["decision_id"], "placement": placed["name"]}
+    names = ("rank", "offer_id", "action", "treatment", "propensity", "probability", "priority")
+    offers = [{**about, **{name: offer[name] for name in names}} for offer in placed["offers"]]
+    return offers or [{**about, "empty_reason": placed["empty_reason"]}]
+
+
+def _customers(source: Path) -> pa.Table:
+    """The distinct ids of a file, one column of strings."""
+    try:
+        table = pq.read_table(source) if source.suffix == ".parquet" else pyarrow.csv.read_csv(source)
+    except FileNotFoundError:
+        raise NotFound("file", f"there is no file {source}") from None
+    except pa.ArrowInvalid:
+        raise Refused(f"{source} cannot be read as {'Parquet' if source.suffix == '.parquet' else 'CSV'}") from None
+    if "customer_id" not in table.column_names:
+        raise RequestError("customer_id", f"{source} has no such column; it has {', '.join(table.column_names)}")
+    ids = table["customer_id"].cast(pa.string()).drop_null().unique()
+    return pa.table({"customer_id": ids})
+
+
+@contextmanager
+def _ray(workspace: Workspace) -> Iterator[Any]:
+    """A Ray of its own for this run, guarded like the one that serves; gone at the end, with its temporary folder."""
+    workspace.run.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temp = Path(tempfile.mkdtemp(prefix="brain-"))
+    os.environ.update(environment.for_ray(workspace, uuid.uuid4().hex, temp))
+    import ray  # noqa: PLC0415 - reads the environment at import
+    import ray.data  # noqa: PLC0415
+
+    ray.init(
+        address="local",
+        num_cpus=2,
+        include_dashboard=False,
+        object_store_memory=_OBJECT_STORE_BYTES,
+        log_to_driver=False,
+        logging_level="ERROR",
+        _temp_dir=str(temp),
+    )
+    ray.data.DataContext.get_current().enable_progress_bars = sys.stderr.isatty()
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+        shutil.rmtree(temp, ignore_errors=True)

@@ -1,0 +1,151 @@
+"""Everything that is held about a person or a visitor, as JSON, in pages.
+
+The first page has all but the two logs; records of the ledger and signals then come in pages, in the order in which
+they were recorded: those of the subject, and of the visitors that are linked to them.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from pydantic_core import from_json
+from sqlalchemy import BindParameter, Table, bindparam, select
+from sqlalchemy.sql import Select
+
+from decisioning.errors import RequestError
+from decisioning.times import iso
+from features.ledger import Record, SubjectKind, now_us
+from features.ledger.records import record_of
+from features.ledger.tables import DELIVERIES, FIRED, RECORDS, SIGNAL_STATES, SIGNALS, WATCHES
+from serving.brain.runtime import Brain
+from serving.customers.erasing import ID_FIELDS
+from serving.customers.receipts import receipts
+from serving.customers.recording import told_of
+
+PAGE: Final = 200
+_CURSOR = re.compile(r"(s?)([0-9]{1,18})")
+_AMONG: BindParameter[Any] = bindparam("streams", expanding=True)
+
+
+def _log(table: Table) -> Select[Any]:
+    return (
+        select(table)
+        .where(table.c.stream.in_(_AMONG), table.c.seq > bindparam("after"))
+        .order_by(table.c.seq)
+        .limit(PAGE + 1)
+    )
+
+
+_RECORDS, _SIGNALS = _log(RECORDS), _log(SIGNALS)
+_CONSENTS = select(RECORDS).where(RECORDS.c.stream.in_(_AMONG), RECORDS.c.kind == "consent").order_by(RECORDS.c.seq)
+
+
+def export(brain: Brain, kind: SubjectKind, subject_id: str, after: str = "") -> dict[str, Any]:
+    """One page; `next` is the cursor of the following, None on the last.
+
+    :raises RequestError: the cursor is none of ours
+    """
+    stream = brain.ledger.stream_of(kind, subject_id)
+    streams = [stream, *brain.ledger.read(stream)[0].linked]
+    found = _CURSOR.fullmatch(after or "0")
+    if found is None:
+        raise RequestError("after", "expected the `next` of the page before")
+    page: dict[str, Any] = {ID_FIELDS[kind]: subject_id}
+    if not after or after == "0":
+        page |= _held(brain, streams)
+    records, more = ([], "s0") if found[1] else _page(brain, _RECORDS, streams, int(found[2]), "", "s0")
+    page["records"] = [_record(record_of(row)) for row in records]
+    events: Sequence[Any] = ()
+    if more and more.startswith("s"):
+        events, more = _page(brain, _SIGNALS, streams, int(found[2]) if found[1] else 0, "s", None)
+    return {**page, "events": [_event(row) for row in events], "next": more}
+
+
+def _page(
+    brain: Brain, log: Select[Any], streams: Sequence[str], after: int, mark: str, last: str | None
+) -> tuple[Sequence[Any], str | None]:
+    """Some rows of a log, and the cursor of what comes then."""
+    rows = brain.ledger.select(log, {"streams": streams, "after": after})
+    return rows[:PAGE], f"{mark}{rows[PAGE - 1].seq}" if len(rows) > PAGE else last
+
+
+def _held(brain: Brain, streams: Sequence[str]) -> dict[str, Any]:
+    """All but the logs; of linked visitors what their streams amount to, in `visitors`."""
+    at_us = now_us()
+    standing, *visitors = brain.ledger.read(*streams)
+    stored = brain.snapshot.profiles.read(streams[:1], now_us=at_us)[0]
+    schema = brain.snapshot.release.schema
+    consents = map(record_of, brain.ledger.select(_CONSENTS, {"streams": streams}))
+    settings = brain.workspace.settings
+    return {
+        "exported_at": iso(at_us),
+        "subject": standing.stream,
+        "version": standing.version,
+        "facts": dict(sorted(stored.facts.items())),
+        **told_of(standing),
+        "profile": [
+            {"feature": name, "value": value, "source": schema[name].source, "as_of": iso(since_us)}
+            for name, (value, since_us) in sorted(stored.raw.items())
+        ],
+        "history": [
+            {"as_of": iso(stamp.event_us), "recorded_at": iso(stamp.created_us), "facts": dict(said)}
+            for stamp, said in brain.snapshot.profiles.archive.statements_of(standing.stream)
+        ],
+        "signals": [_state(brain, row, at_us) for row in _rows(brain, SIGNAL_STATES, streams)],
+        "moments": {
+            "watched": [_moment(row, "due_us") for row in _rows(brain, WATCHES, streams)],
+            "fired": [_moment(row, "at_us") for row in _rows(brain, FIRED, streams)],
+            "deliveries": [_delivery(row) for row in _rows(brain, DELIVERIES, streams)],
+        },
+        "visitors": [{"visitor": visitor.stream, **told_of(visitor)} for visitor in visitors],
+        "receipts": receipts(consents, settings.controller or brain.workspace.root.name, at_us),
+    }
+
+
+def _rows(brain: Brain, table: Table, streams: Sequence[str]) -> Iterable[Any]:
+    return brain.ledger.select(select(table).where(table.c.stream.in_(_AMONG)), {"streams": streams})
+
+
+def _record(record: Record) -> dict[str, Any]:
+    return {
+        "subject": record.stream,
+        "version": record.version,
+        "kind": record.kind,
+        "recorded_at": iso(record.at_us),
+        "occurred_at": iso(record.occurred_us),
+        "body": record.body,
+    }
+
+
+def _event(row: Any) -> dict[str, Any]:
+    return {
+        "subject": row.stream,
+        "type": row.type,
+        "occurred_at": iso(row.occurred_us),
+        "recorded_at": iso(row.recorded_us),
+        "expires_at": iso(row.expires_us),
+        "fields": from_json(row.body),
+    }
+
+
+def _state(brain: Brain, row: Any, at_us: int) -> dict[str, Any]:
+    """What the signals come to: the features a decision would see, and what they are computed from."""
+    seen = brain.snapshot.signals.read([row.stream], at_us, keep=False)
+    kept = from_json(row.body) if row.body else None
+    return {"subject": row.stream, "version": row.version, "features": dict(sorted(seen.facts.items())), "state": kept}
+
+
+def _moment(row: Any, when: str) -> dict[str, Any]:
+    about = {"subject": row.stream, "moment": row.moment, when.replace("_us", ""): iso(getattr(row, when))}
+    return {**about, "for": from_json(row.body)[0]} if when == "due_us" else about
+
+
+def _delivery(row: Any) -> dict[str, Any]:
+    names = ("moment", "channel", "route", "state", "attempts", "error")
+    return {
+        "subject": row.stream,
+        "id": row.id,
+        **{name: getattr(row, name) for name in names},
+        "at": iso(row.at_us),
+        "body": from_json(row.body),
+    }

@@ -1,0 +1,75 @@
+"""Routes of what happens now: signals in, moments out."""
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Header, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from decisioning.facts.forms import SubjectId
+from serving.brain.runtime import Brain
+from serving.events.moments import Watcher, letter
+from serving.events.signals import MAX_SIGNALS, parsed, record_signals
+from serving.http.replies import JSON, json_reply, problem_reply, problems, read_body
+
+MAX_SIGNALS_BYTES = 4_000_000
+MAX_LISTED = 200
+Cursor = Annotated[int, Query(ge=0, le=2**62)]
+_EVENT = {
+    "type": "object",
+    "required": ["specversion", "id", "source", "type", "subject"],
+    "properties": {
+        "specversion": {"const": "1.0"},
+        **{name: {"type": "string"} for name in ("id", "source", "type")},
+        "subject": {"type": "string", "description": "customer:c-1042, account:a-7, visitor:v-1, cookie:…, device:…"},
+        "time": {"type": "string", "format": "date-time"},
+        "data": {"type": "object"},
+    },
+}
+_SIGNALS: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {JSON: {"schema": {"oneOf": [_EVENT, {"type": "array", "items": _EVENT, "maxItems": MAX_SIGNALS}]}}},
+    }
+}
+
+
+def live_routes(app: FastAPI, brain: Brain, watcher: Watcher) -> None:
+    """Adds them to the application."""
+    seats = asyncio.Semaphore(max(1, brain.workspace.settings.http.max_ongoing_requests // 2))
+
+    @app.post("/v1/signals", openapi_extra=_SIGNALS, responses=problems(413, 422, 503))
+    async def signals(request: Request) -> Response:
+        """What a customer did: CloudEvents 1.0, one or an array; seen by the next decision once this answers."""
+        events = parsed(await read_body(request, MAX_SIGNALS_BYTES))
+        status, told = await record_signals(brain, events)
+        brain.metrics.told(brain.metrics.signals, told)
+        return json_reply(told, status)
+
+    @app.get("/v1/moments/stream", responses=problems(404, 503))
+    async def stream(
+        channel: Annotated[str, Query(max_length=64)],
+        customer_id: Annotated[SubjectId | None, Query()] = None,
+        last_event_id: Annotated[int | None, Header(ge=0, le=2**62)] = None,
+    ) -> Response:
+        """Server-sent events: decisions that moments open on this channel, for one customer or for all."""
+        brain.snapshot.release.view(channel)
+        if seats.locked():
+            return problem_reply(503, "unavailable", "every seat for listening is taken", retry=True)
+        one = None if customer_id is None else brain.ledger.stream_of("person", customer_id)
+        return StreamingResponse(_seated(watcher, seats, channel, one, last_event_id), media_type="text/event-stream")
+
+    @app.get("/v1/moments/dead", responses=problems(503))
+    async def dead(after: Cursor = 0) -> Response:
+        """Deliveries that were given up, a page at a time."""
+        letters = await asyncio.to_thread(watcher.moments.listed, "dead", after, MAX_LISTED)
+        return json_reply(
+            {"dead": [letter(d) for d in letters], "next": letters[-1].seq if len(letters) == MAX_LISTED else None}
+        )
+
+
+async def _seated(watcher: Watcher, seats: asyncio.Semaphore, channel: str, one: str | None, after: int | None) -> Any:
+    """A screen keeps a request open, and decisions need theirs: half of all there are."""
+    async with seats:
+        async for event in watcher.listen(channel, one, after):
+            yield event

@@ -1,0 +1,166 @@
+"""Learning while deciding: refit, explore a little, decide, in a world whose truth is known."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from decisioning.catalogue.exploration import HOPEFUL
+from tests.training.simulator.delays import AT_ONCE, Delays
+from training.fitting.propensity import Recipe, fit
+from training.fitting.trees import Growth
+from training.model.frame import Bools, Floats, Ints, TrainingSet
+from training.model.model import PropensityModel, raised
+
+_FIRST_REFIT_PER_ACTION = 5
+_GROWTH = 1.15
+_REFIT_EVERY = 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What somebody decides by until the next refit.
+
+    `odds(x, exists)`: choice probabilities (n, k) for customers (n, f), 0 for what does not exist or is gated (n, k);
+    `left_out`: how many decisions it was told of and does not rest on, as they were of another world.
+    """
+
+    odds: Callable[[Floats, Bools], Floats]
+    left_out: int = 0
+
+
+class Policy(Protocol):
+    """Who decides: fitted again now and then."""
+
+    def learn(self, seen: TrainingSet) -> Learnt:
+        """From all decisions so far whose window has closed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Learner:
+    """Our recipe and its exploration: inverse-gap weighting over hopeful propensities.
+
+    gamma = `gamma_per_root` x sqrt(rows behind the model and decisions since); `optimism`: how much of the way to the
+    upper end of its interval a propensity is raised, less from `HOPEFUL` rows on; for its first `launch` decisions an
+    action counts 1 / (1 - `give_up`) times. As a channel's `gamma_grows`, `optimism` and `launch`.
+    """
+
+    recipe: Recipe = field(default_factory=lambda: Recipe(rounds=2, calibrate=False, growth=Growth(folds=3)))
+    gamma_per_root: float = 20.0
+    optimism: float = 2.0
+    launch: int = 25_000
+    give_up: float = 0.45
+
+    def learn(self, seen: TrainingSet) -> Learnt:
+        """As Policy."""
+        if seen.label.all() or not seen.label.any():
+            return EVENLY
+        model = fit(seen, self.recipe)
+        behind = model.evidence.sum()  # what was forgotten is explored again
+        optimism, new = self.optimism * min(HOPEFUL / behind, 1.0) ** 0.5, self._new(seen)
+
+        def odds(x: Floats, exists: Bools) -> Floats:
+            hoped = np.column_stack([_hoped(model, x, a, optimism) for a in range(len(seen.actions))])
+            hoped[:, new] /= 1.0 - self.give_up
+            return inverse_gap(hoped, exists, self.gamma_per_root * np.sqrt(behind + np.arange(len(x))))
+
+        return Learnt(odds, len(seen) - round(behind))
+
+    def _new(self, seen: TrainingSet) -> list[int]:
+        first = {int(a): int(n) for a, n in zip(*np.unique(seen.action, return_index=True), strict=True)}
+        return [a for a in range(len(seen.actions)) if len(seen) - first.get(a, len(seen)) < self.launch]
+
+
+def _hoped(model: PropensityModel, x: Floats, action: int, optimism: float) -> Floats:
+    expected = model.propensities(x, action)
+    return expected + optimism * (raised(expected, model.spread(x, action)) - expected)
+
+
+def refit_times(n: int, n_actions: int) -> list[int]:
+    """Decisions after which a policy that leaves nothing out is fitted again."""
+    times, t = [], _FIRST_REFIT_PER_ACTION * n_actions
+    while t < n:
+        times.append(t)
+        t = _next_refit(t, 0)
+    return times
+
+
+def _next_refit(made: int, left_out: int) -> int:
+    """After every seventh as many more as it rests on, at most 4,000: often again where little of the log holds."""
+    return made + min(round((made - left_out) * (_GROWTH - 1.0)) + 1, _REFIT_EVERY)
+
+
+def run(
+    x: Floats, p: Floats, uniform: Floats, policy: Policy, seed: int = 0, delays: Delays = AT_ONCE
+) -> tuple[Ints, Floats]:
+    """The action chosen for each customer of a world, and its probability, both (n,).
+
+    Features x (n, f), truth p (n, k), one uniform each (n,). The policy sees x, of p only which actions exist and are
+    permitted, and whether its own choices were rewarded once their windows have closed.
+    """
+    rng = np.random.default_rng([seed, 7])
+    n, n_actions = p.shape
+    chosen, probability, in_time = np.zeros(n, dtype=np.int64), np.ones(n), delays.in_time(n)
+    start, end = 0, _FIRST_REFIT_PER_ACTION * n_actions
+    while start < n:
+        closed = delays.closed(start)
+        rewarded = in_time[:closed] & (uniform[:closed] < p[np.arange(closed), chosen[:closed]])
+        learnt = policy.learn(log_of(x, chosen, probability, rewarded, n_actions)) if closed else EVENLY
+        end = min(_next_refit(start, learnt.left_out) if start else end, n)
+        rows = slice(start, end)
+        odds = learnt.odds(x[rows], ~np.isnan(p[rows]))
+        chosen[rows] = _draw(odds, rng)
+        probability[rows] = odds[np.arange(end - start), chosen[rows]]
+        start = end
+    return chosen, probability
+
+
+def log_of(x: Floats, chosen: Ints, probability: Floats, rewarded: Bools, n_actions: int) -> TrainingSet:
+    """The first decisions, as many as `rewarded` tells of, as the rows of a log."""
+    n = len(rewarded)
+    return TrainingSet(
+        x=x[:n],
+        feature_names=tuple(f"f{j}" for j in range(x.shape[1])),
+        actions=tuple(f"a{a}" for a in range(n_actions)),
+        groups=("all",) * n_actions,
+        treatments=((),) * n_actions,
+        action=chosen[:n],
+        treatment=np.full(n, -1, dtype=np.int64),
+        label=rewarded,
+        probability=probability[:n],
+        value_eur=rewarded.astype(np.float64),
+        at_us=np.arange(n, dtype=np.int64),
+    )
+
+
+def even(exists: Bools) -> Floats:
+    """The same probability (n, k) for every action that exists."""
+    return np.asarray(exists / exists.sum(axis=1, keepdims=True), dtype=np.float64)
+
+
+EVENLY = Learnt(lambda _, exists: even(exists))
+
+
+def _draw(odds: Floats, rng: np.random.Generator) -> Ints:
+    """One action per row (n,), by its probabilities (n, k)."""
+    below = (odds.cumsum(axis=1) <= rng.random(len(odds))[:, None]).sum(axis=1)
+    last_possible = odds.shape[1] - 1 - (odds[:, ::-1] > 0.0).argmax(axis=1)
+    return np.asarray(np.minimum(below, last_possible), dtype=np.int64)
+
+
+def inverse_gap(scores: Floats, exists: Bools, gamma: Floats) -> Floats:
+    """`decisioning.arbitration.inverse_gap` over many rows: choice probabilities (n, k) for scores (n, k).
+
+    An action that does not exist (n, k) is no candidate; gamma (n,) has no unit.
+    """
+    masked = np.where(exists, scores, -np.inf)
+    best = masked.argmax(axis=1)
+    rows = np.arange(len(scores))
+    top = masked[rows, best]
+    gap = np.where(exists, (top[:, None] - scores) / np.maximum(top, 1e-9)[:, None], 0.0)
+    odds = np.where(exists, 1.0 / (exists.sum(axis=1)[:, None] + gamma[:, None] * gap), 0.0)
+    odds[rows, best] = 0.0
+    odds[rows, best] = 1.0 - odds.sum(axis=1)
+    return odds

@@ -1,0 +1,38 @@
+"""What showing one action did, as a log with recorded probabilities can tell it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from decisioning.errors import Refused
+from training.fitting.intervals import MIN_EFFECTIVE, effective_size
+from training.model.frame import Bools, Floats, Ints
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ControlRows:
+    """n rows of one action: whether it was `shown`, what `came` (0 or 1, or euros), and the recorded `probability` of
+    what was done, all (n,). `unit` (n,): codes of the customers; rows of one are not independent."""
+
+    shown: Bools
+    came: Floats
+    probability: Floats
+    unit: Ints
+
+    def __post_init__(self) -> None:
+        p = self.probability
+        if not ((p > 0.0) & (p <= 1.0)).all():  # NaN is neither
+            raise Refused("uplift: the log does not say with what probability each row was chosen")
+        for name, rows in (("shown", self.shown), ("withheld", ~self.shown)):
+            effective = effective_size(1.0 / p[rows]) if rows.any() else 0.0
+            if effective < MIN_EFFECTIVE:
+                raise Refused(
+                    f"uplift: {effective:.0f} effective rows in which it was {name}, {MIN_EFFECTIVE:.0f} are needed"
+                )
+
+    @property
+    def weight(self) -> Floats:
+        """Inverse probabilities (n,), of either arm summing to n."""
+        inverse = 1.0 / self.probability
+        total = np.where(self.shown, inverse[self.shown].sum(), inverse[~self.shown].sum())
+        return np.asarray(inverse * (len(inverse) / total), dtype=np.float64)

@@ -1,0 +1,15 @@
+"""Folds of rows for cross-validation."""
+
+import numpy as np
+
+from training.model.frame import Bools, Ints
+
+
+def stratified_folds(label: Bools, folds: int, seed: int) -> Ints:
+    """A fold number per row, shape (n,), shuffled, both labels spread evenly."""
+    fold = np.empty(len(label), dtype=np.int64)
+    rng = np.random.default_rng(seed)
+    for value in (False, True):
+        rows = np.flatnonzero(label == value)
+        fold[rng.permutation(rows)] = np.arange(len(rows)) % folds
+    return fold

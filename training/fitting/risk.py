@@ -1,0 +1,63 @@
+"""Churn risk: the propensity recipe for one event without actions. Its score is a feature of source `model`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from training.fitting.propensity import Recipe, fit
+from training.model.frame import Bools, Floats, TrainingSet
+from training.model.model import PropensityModel
+
+
+@dataclass(frozen=True, eq=False)
+class RiskModel:
+    """Probability that a customer's event (churn) comes, from their features; no action, no treatment."""
+
+    model: PropensityModel
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Of the columns that `scores` expects, in order."""
+        return self.model.feature_names
+
+    def scores(self, x: Floats) -> Floats:
+        """Probabilities (n,) for customers (n, f)."""
+        return self.model.propensities(x, 0)
+
+    def save(self, directory: Path) -> str:
+        """As PropensityModel.save."""
+        return self.model.save(directory)
+
+    @classmethod
+    def load(cls, directory: Path, expected_hash: str | None = None) -> "RiskModel":
+        """As PropensityModel.load."""
+        return cls(PropensityModel.load(directory, expected_hash))
+
+
+def fit_risk(
+    x: Floats, y: Bools, feature_names: Sequence[str] | None = None, recipe: Recipe | None = None
+) -> RiskModel:
+    """A model of P(y) from features (n, f), NaN where unknown, and events (n,); Refused where y has one value only."""
+    return RiskModel(fit(one_action(x, y, feature_names), recipe))
+
+
+def one_action(x: Floats, y: Bools, feature_names: Sequence[str] | None = None) -> TrainingSet:
+    """Features (n, f) and events (n,) as rows of a log with a single action, `event`."""
+    n = len(x)
+    names = tuple(feature_names or (f"f{j}" for j in range(x.shape[1])))
+    zeros = np.zeros(n, dtype=np.int64)
+    return TrainingSet(
+        x=np.asarray(x, dtype=np.float64),
+        feature_names=names,
+        actions=("event",),
+        groups=("event",),
+        treatments=((),),
+        action=zeros,
+        treatment=zeros - 1,
+        label=np.asarray(y, dtype=np.bool_),
+        probability=np.full(n, np.nan),
+        value_eur=np.zeros(n),
+        at_us=zeros,
+    )

@@ -1,0 +1,82 @@
+"""A model's score of every customer, written to the profile as a feature of source `model`."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from decisioning.catalogue.actions import PROFILING
+from decisioning.catalogue.release import Release
+from decisioning.deciding.consent import permission
+from decisioning.facts.standing import Standing
+from decisioning.rules import Columns
+from features.decisions.log import Progress
+from features.ledger import Ledger
+from features.ledger.links import united
+from features.matrix import FeatureMatrix, columns_from_table
+from features.views import TIME
+from training.fitting.risk import RiskModel
+
+if TYPE_CHECKING:  # Feast takes seconds to import
+    from features.profile.offline import History
+
+_READ = 500
+
+
+def write_scores(
+    model: RiskModel,
+    feature: str,
+    ledger: Ledger,
+    release: Release,
+    history: "History",
+    now_us: int,
+    progress: Progress | None = None,
+) -> dict[str, int]:
+    """Scores every customer with a profile, as of now; gives how many were scored and how many left out.
+
+    Nobody is scored who is not known to be an adult, where the release says how to know.
+    """
+    everyone = known_subjects(history)
+    subjects = profiled(everyone, ledger, release, now_us)
+    times = pa.repeat(pa.scalar(now_us, pa.int64()), len(subjects)).cast(TIME)
+    entities = pa.table({"subject": pa.array(subjects, pa.string()), "event_timestamp": times})
+    columns = columns_from_table(history.point_in_time(entities), release.schema)
+    matrix = FeatureMatrix(release.schema)
+    at = [matrix.names.index(name) for name in model.feature_names]
+    adult = _adult(release, columns, len(subjects))
+    scores = model.scores(matrix.rows(columns, len(subjects))[adult][:, at])
+    history.import_profiles(
+        entities.filter(pa.array(adult)).append_column(feature, pa.array(scores)),
+        (lambda done, total: progress(done, total, "scores")) if progress else None,
+    )
+    return {"scored": len(scores), "left_out": len(everyone) - len(scores)}
+
+
+def _adult(release: Release, columns: Columns, n: int) -> NDArray[np.bool_]:
+    """Bool (n,): who may be profiled by age."""
+    return np.ones(n, dtype=np.bool_) if release.adult is None else release.adult.truth_column(columns, n).true
+
+
+def known_subjects(history: "History") -> list[str]:
+    """Every stream with a profile, sorted."""
+    history.archive.compact()
+    parts = [history.archive.table(view)["subject"] for view in history.archive.views]
+    return sorted(pc.unique(pa.chunked_array([c for part in parts for c in part.chunks], pa.string())).to_pylist())
+
+
+def profiled(streams: Sequence[str], ledger: Ledger, release: Release, now_us: int) -> list[str]:
+    """Those of whom a personal score may be computed, for some channel at least; linked visitors' refusals bind."""
+    parts = (streams[at : at + _READ] for at in range(0, len(streams), _READ))
+    standings = (standing for part in parts for standing in united(ledger.read(*part), ledger.read))
+    return [s.stream for s in standings if _may_profile(s, release, now_us)]
+
+
+def _may_profile(standing: Standing, release: Release, now_us: int) -> bool:
+    purpose = release.purposes.get(PROFILING)
+    if purpose is None or standing.erased or standing.restricted:
+        return False
+    bases = release.catalogue.bases
+    return any(permission(standing, purpose, channel, bases, now_us).allowed for channel in release.channels)

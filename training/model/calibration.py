@@ -1,0 +1,149 @@
+"""Maps from a model's logit to a better calibrated one, kept only where held-out rows say so.
+
+Every map is a logistic regression on a small basis of the logit with identity as its prior. Isotonic regression is
+left out on purpose: over many data sets its worst case is far worse than no calibration at all.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+
+from training.model.frame import Bools, Floats, Ints
+from training.model.logistic import Problem, fit_ridge, log_losses
+
+Kind = Literal["identity", "platt", "beta", "spline"]
+KINDS: tuple[Kind, ...] = ("platt", "beta", "spline")
+MIN_ROWS = 2_000
+"""Below this many rows no map helps much."""
+MIN_POSITIVES = 100
+_FOLDS = 5
+_PRIOR_PRECISION = 1.0
+_QUANTILES = (0.05, 0.35, 0.65, 0.95)
+
+Number = TypeVar("Number", float, Floats)
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """One fitted map; increasing. `weights` belong to the basis of its kind, `knots` (logits) to the spline."""
+
+    kind: Kind = "identity"
+    weights: tuple[float, ...] = ()
+    knots: tuple[float, ...] = ()
+
+    def one(self, logit: float) -> float:
+        """The calibrated logit of one number; the same bits as `column`, because the steps are the same."""
+        if self.kind == "identity":
+            return logit
+        terms = _basis(self.kind, self.knots, logit)
+        total = self.weights[0]
+        for weight, term in zip(self.weights[1:], terms, strict=True):
+            total = total + term * weight
+        return total
+
+    def column(self, logit: Floats) -> Floats:
+        """Calibrated logits, shape (n,), of logits (n,)."""
+        if self.kind == "identity":
+            return logit
+        total = np.full_like(logit, self.weights[0])
+        for weight, term in zip(self.weights[1:], _basis(self.kind, self.knots, logit), strict=True):
+            total = total + term * weight
+        return total
+
+    @classmethod
+    def from_json(cls, about: Mapping[str, Any]) -> "Calibration":
+        """The inverse of `dataclasses.asdict` after a trip through JSON."""
+        return cls(about["kind"], tuple(about["weights"]), tuple(about["knots"]))
+
+
+IDENTITY = Calibration()
+
+
+def choose(logit: Floats, label: Bools, seed: int, *, everywhere: bool = False) -> Calibration:
+    """The map with the lowest cross-validated log-loss over held-out logits (n,); identity unless clearly beaten.
+
+    Clearly: by more than one standard error of the paired difference per row.
+
+    :param everywhere: it must increase wherever a logit may lie, and not only about where they do: no spline
+    """
+    if len(logit) < MIN_ROWS or min(label.sum(), (~label).sum()) < MIN_POSITIVES:
+        return IDENTITY
+    fold = np.random.default_rng([seed, 71]).permutation(len(logit)) % _FOLDS
+    plain = log_losses(label, logit)
+    best, best_gain = IDENTITY, 0.0
+    for kind in KINDS[:-1] if everywhere else KINDS:
+        gains = plain - _held_out_losses(kind, logit, label, fold)
+        gain = float(gains.mean())
+        if gain > max(best_gain, float(gains.std()) / math.sqrt(len(gains))):
+            fitted = fit(kind, logit, label)
+            rising = min(fitted.weights[1:]) >= 0.0 if everywhere else _increasing(fitted, logit)
+            best, best_gain = (fitted, gain) if rising else (best, best_gain)
+    return best
+
+
+def fit(kind: Kind, logit: Floats, label: Bools) -> Calibration:
+    """A map of this kind for held-out logits (n,) and labels (n,)."""
+    knots = tuple(float(q) for q in np.quantile(logit, _QUANTILES)) if kind == "spline" else ()
+    if kind == "spline" and knots[-1] - knots[0] < 1e-6:
+        return IDENTITY
+    basis = _basis(kind, knots, logit)
+    design = np.column_stack([np.ones_like(logit), *basis])
+    prior = np.zeros(design.shape[1])
+    prior[1] = 1.0
+    if kind == "beta":
+        prior[2] = 1.0
+    precision = np.full(len(prior), _PRIOR_PRECISION)
+    pooled = np.zeros(len(prior), dtype=np.bool_)
+    weights = fit_ridge(Problem(design, label, prior, precision, pooled)).weights
+    return Calibration(kind, tuple(float(w) for w in weights), knots)
+
+
+def _held_out_losses(kind: Kind, logit: Floats, label: Bools, fold: Ints) -> Floats:
+    losses = np.empty(len(logit))
+    for k in range(_FOLDS):
+        held_out = fold == k
+        fitted = fit(kind, logit[~held_out], label[~held_out])
+        losses[held_out] = log_losses(label[held_out], fitted.column(logit[held_out]))
+    return losses
+
+
+def _increasing(fitted: Calibration, logit: Floats) -> bool:
+    grid = np.linspace(logit.min() - 2.0, logit.max() + 2.0, 200)
+    return bool(np.all(np.diff(fitted.column(grid)) >= 0.0))
+
+
+def _basis(kind: Kind, knots: tuple[float, ...], logit: Number) -> list[Number]:
+    if kind == "platt":
+        return [logit]
+    if kind == "beta":
+        return [-_softplus(-logit), _softplus(logit)]
+    return _natural_cubic(knots, logit)
+
+
+def _natural_cubic(knots: tuple[float, ...], logit: Number) -> list[Number]:
+    """Natural cubic spline basis (Hastie, Tibshirani, Friedman 2009, 5.2.1), linear outside the outer knots."""
+    scale = 1.0 / (knots[-1] - knots[0]) ** 2
+    last = _hinge_slope(knots, len(knots) - 2, logit)
+    terms = [logit]
+    terms.extend((_hinge_slope(knots, k, logit) - last) * scale for k in range(len(knots) - 2))
+    return terms
+
+
+def _hinge_slope(knots: tuple[float, ...], k: int, logit: Number) -> Number:
+    return (_cubed_hinge(logit - knots[k]) - _cubed_hinge(logit - knots[-1])) * (1.0 / (knots[-1] - knots[k]))
+
+
+def _cubed_hinge(distance: Number) -> Number:
+    above = (distance + abs(distance)) * 0.5
+    return above * above * above
+
+
+def _softplus(logit: Number) -> Number:
+    """log(1 + e^logit), one row at a time: numpy's own exp may round differently inside a vector."""
+    if isinstance(logit, float):
+        return (logit + abs(logit)) * 0.5 + math.log1p(math.exp(-abs(logit)))
+    tail = [math.log1p(math.exp(-v)) for v in np.abs(logit).tolist()]
+    return (logit + np.abs(logit)) * 0.5 + np.asarray(tail, dtype=np.float64)

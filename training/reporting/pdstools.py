@@ -1,0 +1,204 @@
+"""Models and history as Parquet files that pdstools reads: model snapshots, predictor binning, interaction history.
+
+Column names are those of the data sets that it documents (`pdstools.adm.Schema`, `pdstools.ih.Schema`). A model there
+is one action in one treatment on one channel. Subjects are left out.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from decisioning.catalogue.release import Release
+from decisioning.facts.schema import Feature
+from features.decisions.log import DecisionLog
+from training.evaluation.metrics import auc
+from training.model.frame import Bools, Floats
+
+_TIME = pa.timestamp("us")
+_BINS = 10
+MODELS = pa.schema(
+    [
+        ("pxApplication", pa.string()),
+        ("pyAppliesToClass", pa.string()),
+        ("pyModelID", pa.string()),
+        ("pyConfigurationName", pa.string()),
+        ("pySnapshotTime", _TIME),
+        ("pyIssue", pa.string()),
+        ("pyGroup", pa.string()),
+        ("pyName", pa.string()),
+        ("pyTreatment", pa.string()),
+        ("pyChannel", pa.string()),
+        ("pyDirection", pa.string()),
+        ("pyPerformance", pa.float64()),
+        ("pySuccessRate", pa.float64()),
+        ("pyResponseCount", pa.float32()),
+        ("pyPositives", pa.float32()),
+        ("pyNegatives", pa.float32()),
+        ("pyActivePredictors", pa.uint16()),
+        ("pyTotalPredictors", pa.uint16()),
+    ]
+)
+PREDICTORS = pa.schema(
+    [
+        ("pyModelID", pa.string()),
+        ("pySnapshotTime", _TIME),
+        ("pyPredictorName", pa.string()),
+        ("pyType", pa.string()),
+        ("pyEntryType", pa.string()),
+        ("pyPerformance", pa.float64()),
+        ("pyPositives", pa.float32()),
+        ("pyNegatives", pa.float32()),
+        ("pyResponseCount", pa.float32()),
+        ("pyTotalBins", pa.uint16()),
+        ("pyBinIndex", pa.uint16()),
+        ("pyBinSymbol", pa.string()),
+        ("pyBinType", pa.string()),
+        ("pyBinLowerBound", pa.float32()),
+        ("pyBinUpperBound", pa.float32()),
+        ("pyBinPositives", pa.float32()),
+        ("pyBinNegatives", pa.float32()),
+        ("pyBinResponseCount", pa.float32()),
+    ]
+)
+_HISTORY = """
+SELECT _id AS "pxInteractionID", CASE WHEN _label THEN 'Accepted' WHEN _complained OR _opted_out THEN 'Rejected'
+    ELSE 'NoResponse' END AS "pyOutcome", make_timestamp(_at_us) AS "pxOutcomeTime", _channel AS "pyChannel",
+  d.direction AS "pyDirection", _issue AS "pyIssue", _group AS "pyGroup", _action AS "pyName",
+  _treatment AS "pyTreatment", _propensity AS "pyPropensity", 'LogisticWithTrees' AS "pyModelTechnique"
+FROM log LEFT JOIN (VALUES {channels}) d(channel, direction) ON d.channel = _channel
+WHERE _source = 'decision' AND _action <> 'none' AND _label IS NOT NULL ORDER BY _at_us, _id
+"""
+_LABELLED = """
+SELECT * FROM log WHERE _source = 'decision' AND _action <> 'none' AND _label IS NOT NULL
+ORDER BY _action, _treatment, _channel, _at_us, _id
+"""
+
+
+def write_tables(log: DecisionLog, release: Release, now_us: int, folder: Path) -> tuple[Path, ...]:
+    """`models.parquet`, `predictors.parquet` and `interactions.parquet`, of all offers whose windows have closed."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    rows, at = log.query(_LABELLED, release), datetime.fromtimestamp(now_us / 1e6, UTC).replace(tzinfo=None)
+    models = list(_models(rows, release))
+    predictors = [f for f in release.schema.learnable if f.name in rows.column_names]
+    binned = [r for _, part, name in models for r in _predictors(part, name, predictors)]
+    directions = ", ".join(f"('{c.id}', '{c.direction.capitalize()}')" for c in release.channels.values())
+    tables = {
+        "models": pa.Table.from_pylist([_model(m, p, n, predictors, release, at) for m, p, n in models], MODELS),
+        "predictors": pa.Table.from_pylist([{**r, "pySnapshotTime": at} for r in binned], PREDICTORS),
+        "interactions": log.query(_HISTORY.format(channels=directions or "('', '')"), release),
+    }
+    for name, table in tables.items():
+        pq.write_table(table, folder / f"{name}.parquet")
+    return tuple(folder / f"{name}.parquet" for name in tables)
+
+
+def _models(rows: pa.Table, release: Release) -> Iterator[tuple[dict[str, str], pa.Table, str]]:
+    """What names each model, its rows (all of one action, treatment and channel), and its id."""
+    keys = ("_action", "_treatment", "_channel", "_issue", "_group")
+    columns = [rows[k].to_pylist() for k in keys]
+    at = 0
+    for n in range(1, rows.num_rows + 1):
+        here = [c[at] for c in columns]
+        if n == rows.num_rows or [c[n] for c in columns[:3]] != here[:3]:
+            yield dict(zip(keys, here, strict=True)), rows.slice(at, n - at), "/".join(here[:3])
+            at = n
+
+
+def _model(
+    named: dict[str, str], rows: pa.Table, name: str, predictors: list[Feature], release: Release, at: datetime
+) -> dict[str, Any]:
+    label, score = _labels(rows), np.nan_to_num(_floats(rows["_propensity"]))
+    channel = release.channels.get(named["_channel"])
+    return {
+        "pxApplication": "central-brain",
+        "pyAppliesToClass": "Customer",
+        "pyModelID": name,
+        "pyConfigurationName": "propensity",
+        "pySnapshotTime": at,
+        "pyIssue": named["_issue"],
+        "pyGroup": named["_group"],
+        "pyName": named["_action"],
+        "pyTreatment": named["_treatment"],
+        "pyChannel": named["_channel"],
+        "pyDirection": channel.direction.capitalize() if channel else "Inbound",
+        "pyPerformance": _performance(label, score),
+        "pySuccessRate": float(label.mean()),
+        **_totals(label),
+        "pyActivePredictors": len(predictors),
+        "pyTotalPredictors": len(predictors),
+    }
+
+
+def _predictors(rows: pa.Table, name: str, predictors: list[Feature]) -> Iterator[dict[str, Any]]:
+    label = _labels(rows)
+    for feature in predictors:
+        numeric = feature.dtype in ("float", "int")
+        bins = list(_numeric(rows[feature.name]) if numeric else _symbolic(rows[feature.name]))
+        rates = np.zeros(len(label))
+        for *_, members in bins:
+            rates[members] = label[members].mean() if members.any() else 0.0
+        about = {
+            "pyModelID": name,
+            "pyPredictorName": feature.name,
+            "pyType": "numeric" if numeric else "symbolic",
+            "pyEntryType": "Active",
+            "pyPerformance": _performance(label, rates),
+            "pyTotalBins": len(bins),
+            **_totals(label),
+        }
+        for n, (symbol, low, high, members) in enumerate(bins, 1):
+            positives = float(label[members].sum())
+            yield {
+                **about,
+                "pyBinIndex": n,
+                "pyBinSymbol": symbol,
+                "pyBinType": "MISSING" if symbol == "MISSING" else "INTERVAL" if numeric else "SYMBOL",
+                "pyBinLowerBound": low,
+                "pyBinUpperBound": high,
+                "pyBinPositives": positives,
+                "pyBinNegatives": float(members.sum()) - positives,
+                "pyBinResponseCount": float(members.sum()),
+            }
+
+
+def _numeric(column: pa.ChunkedArray) -> Iterator[tuple[str, float | None, float | None, Bools]]:
+    """Up to ten bins of equally many rows, and one of those that are not known, which comes first."""
+    x = _floats(column)
+    known = x[~np.isnan(x)]
+    yield "MISSING", None, None, np.isnan(x)
+    if not len(known):
+        return
+    edges = np.unique(np.quantile(known, np.linspace(0, 1, _BINS + 1)))
+    place = np.clip(np.searchsorted(edges, x, side="right") - 1, 0, max(len(edges) - 2, 0))
+    for n in range(max(len(edges) - 1, 1)):
+        low, high = float(edges[n]), float(edges[min(n + 1, len(edges) - 1)])
+        yield f"[{low:.6g}, {high:.6g})", low, high, (place == n) & ~np.isnan(x)
+
+
+def _symbolic(column: pa.ChunkedArray) -> Iterator[tuple[str, float | None, float | None, Bools]]:
+    told = np.array(["MISSING" if v is None else str(v) for v in column.to_pylist()], dtype=object)
+    for symbol in ("MISSING", *sorted(set(told.tolist()) - {"MISSING"})):
+        yield symbol, None, None, told == symbol
+
+
+def _labels(rows: pa.Table) -> Bools:
+    return np.asarray(rows["_label"].cast(pa.int8()).to_numpy()) > 0
+
+
+def _floats(column: pa.ChunkedArray) -> Floats:
+    return np.asarray(column.cast(pa.float64()).to_numpy(), dtype=np.float64)
+
+
+def _performance(label: Bools, score: Floats) -> float:
+    """AUC, at least one half, as pdstools has it."""
+    return 0.5 if label.all() or not label.any() else max(auc(label, score), 0.5)
+
+
+def _totals(label: Bools) -> dict[str, float]:
+    positives = float(label.sum())
+    return {"pyResponseCount": float(len(label)), "pyPositives": positives, "pyNegatives": len(label) - positives}
