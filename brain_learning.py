@@ -132,12 +132,12 @@ def promote_in(workspace: Workspace, version: int | None, name: str, justify: st
 def _shop(workspace: Workspace) -> Iterator[Any]:
     """What the commands that learn from decisions work on."""
     from serving.commands.importing import opened
-    from training.learning.retrain import Shop
+    from training.learning.retrain import LearningContext
     from training.registry import Registry
 
     with opened(workspace) as store:
         registry = Registry(workspace.data)
-        yield Shop(workspace.data, store.ledger, store.release, store.history, registry, workspace.secret())
+        yield LearningContext(workspace.data, store.ledger, store.release, store.history, registry, workspace.secret())
 
 
 @command()

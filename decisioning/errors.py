@@ -21,7 +21,7 @@ class BrainError(Exception):
 
 
 @dataclass(frozen=True)
-class Problem:
+class Mistake:
     """One mistake in a workspace file: path relative to the workspace, line counted from 1."""
 
     file: str
@@ -37,7 +37,7 @@ class Problem:
 class ConfigError(BrainError):
     """Mistakes in workspace files, all of those found in one pass."""
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    def __init__(self, problems: Iterable[Mistake]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(str(p) for p in self.problems))
 

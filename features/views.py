@@ -53,7 +53,7 @@ def stamps_column(view: str) -> str:
 
 
 @dataclass(frozen=True)
-class View:
+class ProfileView:
     """One feature view: its features sorted by name."""
 
     name: str
@@ -71,9 +71,9 @@ class View:
         return pa.schema([*head, *((f.name, ARROW_TYPES[f.dtype]) for f in self.features)])
 
 
-def views_of(schema: FeatureSchema) -> tuple[View, ...]:
+def views_of(schema: FeatureSchema) -> tuple[ProfileView, ...]:
     """The views of a schema, in the order of `VIEWS`; a view without features is there too."""
-    return tuple(View(name, schema.of_source(source)) for name, source in VIEWS.items())
+    return tuple(ProfileView(name, schema.of_source(source)) for name, source in VIEWS.items())
 
 
 def write_views(schema: FeatureSchema) -> str:
@@ -82,11 +82,11 @@ def write_views(schema: FeatureSchema) -> str:
     return json.dumps(body, indent=1, sort_keys=True) + "\n"
 
 
-def read_views(path: Path) -> tuple[View, ...]:
+def read_views(path: Path) -> tuple[ProfileView, ...]:
     """The views that `write_views` described."""
     body = json.loads(path.read_text())
     return tuple(
-        View(name, tuple(Feature.model_validate_json(json.dumps(f)) for f in features))
+        ProfileView(name, tuple(Feature.model_validate_json(json.dumps(f)) for f in features))
         for name, features in body.items()
     )
 

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator
 
-from decisioning.catalogue.source import Node, decode, parse
-from decisioning.errors import ConfigError, Problem, Refused
+from decisioning.catalogue.source import YamlNode, decode, parse
+from decisioning.errors import ConfigError, Mistake, Refused
 from decisioning.facts.schema import Strict
 
 CONFIG_NAME = "brain.yaml"
@@ -33,7 +33,7 @@ class Http(Strict):
     max_queued_requests: Annotated[int, Field(ge=0, le=10_000)] = 200
 
 
-class Database(Strict):
+class DatabaseSettings(Strict):
     """Where the ledger lives; `url` null is the SQLite file inside the workspace."""
 
     url: str | None = None
@@ -86,7 +86,7 @@ class Retrain(Strict):
     guard_every_min: Annotated[float, Field(ge=1, le=24 * 60)] = 10.0
 
 
-class Settings(Strict):
+class BrainSettings(Strict):
     """All of `brain.yaml`; an empty file is a development workspace on this machine.
 
     `controller` is who answers for the data, as consent receipts name it; null is the name of the folder.
@@ -95,7 +95,7 @@ class Settings(Strict):
     environment: Literal["dev", "test", "prod"] = "dev"
     controller: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     http: Http = Http()
-    database: Database = Database()
+    database: DatabaseSettings = DatabaseSettings()
     online_store: OnlineStore = OnlineStore()
     moments: Webhooks = Webhooks()
     erasure: Erasure = Erasure()
@@ -105,7 +105,7 @@ class Settings(Strict):
 class Workspace:
     """A user's folder: catalogue, settings, secret and data. Making one reads nothing and writes nothing."""
 
-    def __init__(self, root: Path, settings: Settings) -> None:
+    def __init__(self, root: Path, settings: BrainSettings) -> None:
         self.root = root
         self.settings = settings
         self.config_file = root / CONFIG_NAME
@@ -164,35 +164,35 @@ class Workspace:
         return secret
 
 
-def read_settings(file: Path) -> Settings:
+def read_settings(file: Path) -> BrainSettings:
     """Parse `brain.yaml`; raises ConfigError with every mistake, its line and what was probably meant."""
     try:
         text = decode(file.name, file.read_bytes())
     except OSError as error:
-        problem = Problem(file.name, 1, f"cannot read it in {file.parent}", "make a workspace with: brain new DIR")
+        problem = Mistake(file.name, 1, f"cannot read it in {file.parent}", "make a workspace with: brain new DIR")
         raise ConfigError([problem]) from error
     document = parse(file.name, text)
     if document.root is None or document.problems:
         raise ConfigError(document.problems)
     root = document.root
     try:
-        return Settings.model_validate(root.value)
+        return BrainSettings.model_validate(root.value)
     except ValidationError as error:
         raise ConfigError(_problem(file.name, root, e["type"], e["loc"], e["msg"]) for e in error.errors()) from None
 
 
-def _problem(file: str, root: Node, kind: str, path: tuple[int | str, ...], message: str) -> Problem:
+def _problem(file: str, root: YamlNode, kind: str, path: tuple[int | str, ...], message: str) -> Mistake:
     line, where = root.at(path).line, ".".join(map(str, path))
     if kind != "extra_forbidden":
-        return Problem(file, line, f"{where}: {message.removeprefix('Value error, ')}")
+        return Mistake(file, line, f"{where}: {message.removeprefix('Value error, ')}")
     known = _settings_at(path[:-1])
     near = get_close_matches(str(path[-1]), known, n=1)
     hint = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(known)}"
-    return Problem(file, line, f"{where}: there is no such setting", hint)
+    return Mistake(file, line, f"{where}: there is no such setting", hint)
 
 
 def _settings_at(path: tuple[int | str, ...]) -> list[str]:
-    model: Any = Settings
+    model: Any = BrainSettings
     for part in path:
         model = model.model_fields[part].annotation
     return list(model.model_fields)

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from decisioning.spec import Strict
 
-HOPEFUL = 20_000.0
+FULL_OPTIMISM_ROWS = 20_000.0
 """Rows until which optimism stays whole where exploration fades."""
 Sold = Literal["grow", "retain", "nurture"]
 """The issues that are explored: help is never left to chance."""
@@ -49,9 +49,9 @@ class Explored(Strict):
     """The part of a channel that is about exploration. `gamma`: the higher the greedier; `.inf` never explores.
 
     `gamma_grows`: gamma is multiplied by the square root of the rows behind the scores, so that exploration fades as
-    evidence comes in, and from `HOPEFUL` rows on optimism is divided by it. `optimism`: how many times the way to the
-    upper end of its interval a propensity is raised for exploration. `issues`: what is different for the actions of an
-    issue.
+    evidence comes in, and from `FULL_OPTIMISM_ROWS` rows on optimism is divided by it. `optimism`: how many times the
+    way to the upper end of its interval a propensity is raised for exploration. `issues`: what differs for the actions
+    of an issue.
     """
 
     gamma: float = Field(default=float("inf"), ge=0)

@@ -11,7 +11,7 @@ from decisioning.catalogue.check.shape import Draft, draft
 from decisioning.catalogue.countries import CountryRules, with_country_rules
 from decisioning.catalogue.policies import Arm, Cap, EmotionRule, MomentRule, Persona, Policy, Protection
 from decisioning.catalogue.source import parse
-from decisioning.errors import ConfigError, Problem
+from decisioning.errors import ConfigError, Mistake
 from decisioning.facts.schema import Feature, FeatureSchema, Strict, Value
 from decisioning.facts.signals import SignalType
 from decisioning.times import microseconds, parse_moment
@@ -69,7 +69,7 @@ def load(files: Mapping[str, str], environment: Environment = "dev") -> Catalogu
     other is checked only once every file can be read.
     """
     if sum(map(len, files.values())) > MAX_TOTAL_CHARACTERS:
-        raise ConfigError([Problem(max(files), 1, "all files together are larger than 100 MB", "split the workspace")])
+        raise ConfigError([Mistake(max(files), 1, "all files together are larger than 100 MB", "split the workspace")])
     files = with_country_rules(files)
     documents = [parse(file, files[file]) for file in sorted(files)]
     found, problems = draft(document.root for document in documents if document.root)
@@ -81,7 +81,7 @@ def load(files: Mapping[str, str], environment: Environment = "dev") -> Catalogu
     return _catalogue(found)
 
 
-def _in_order(unread: list[Problem], problems: list[Problem]) -> list[Problem]:
+def _in_order(unread: list[Mistake], problems: list[Mistake]) -> list[Mistake]:
     """Each once; where a line cannot be read as it stands, what follows from it is left out."""
     broken = {(problem.file, problem.line) for problem in unread}
     rest = (problem for problem in problems if (problem.file, problem.line) not in broken)
@@ -89,7 +89,7 @@ def _in_order(unread: list[Problem], problems: list[Problem]) -> list[Problem]:
     if len(ordered) <= MAX_PROBLEMS:
         return ordered
     last = ordered[MAX_PROBLEMS - 1]
-    more = Problem(last.file, last.line, "there are more mistakes than are listed here", "mend these first")
+    more = Mistake(last.file, last.line, "there are more mistakes than are listed here", "mend these first")
     return [*ordered[: MAX_PROBLEMS - 1], more]
 
 
@@ -140,4 +140,4 @@ def unpack(packed: bytes) -> dict[str, str]:
             return dict(files)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         pass  # said below, once
-    raise ConfigError([Problem("release", 1, "these are not the bytes of a release", "release the workspace again")])
+    raise ConfigError([Mistake("release", 1, "these are not the bytes of a release", "release the workspace again")])

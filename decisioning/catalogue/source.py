@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from decisioning.errors import ConfigError, Problem
+from decisioning.errors import ConfigError, Mistake
 
 MAX_CHARACTERS = 10_000_000
 MAX_DEPTH = 32
@@ -45,22 +45,24 @@ _HINTS = {
     "found unknown escape character": "use 'single quotes', or write the backslash twice",
 }
 
-_SCALAR: dict[str | int, "Node"] = {}  # shared by all scalars: hundreds of thousands of empty ones would cost seconds
+_SCALAR: dict[
+    str | int, "YamlNode"
+] = {}  # shared by all scalars: hundreds of thousands of empty ones would cost seconds
 
 Path = Sequence[str | int]
 """Where something stands: keys and positions from the root down."""
 
 
 @dataclass(slots=True)
-class Node:
+class YamlNode:
     """A value (None, bool, int, float, str, tuple, dict), and the file and line (from 1) of its key or item."""
 
     value: Any
     file: str
     line: int
-    items: dict[str | int, "Node"]
+    items: dict[str | int, "YamlNode"]
 
-    def at(self, path: Path) -> "Node":
+    def at(self, path: Path) -> "YamlNode":
         """The node at a path, or the deepest one on the way there."""
         node = self
         for step in self.known_part(path):
@@ -76,9 +78,9 @@ class Node:
             node = node.items[step]
         return path
 
-    def problem(self, message: str, suggestion: str | None = None) -> Problem:
+    def problem(self, message: str, suggestion: str | None = None) -> Mistake:
         """A mistake that stands here."""
-        return Problem(self.file, self.line, message, suggestion)
+        return Mistake(self.file, self.line, message, suggestion)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +88,8 @@ class Document:
     """One parsed file: `root` is None if it could not be read to its end; `problems` says why."""
 
     file: str
-    root: Node | None
-    problems: tuple[Problem, ...]
+    root: YamlNode | None
+    problems: tuple[Mistake, ...]
 
 
 class _UnreadableError(Exception):
@@ -104,7 +106,7 @@ def decode(file: str, data: bytes) -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        problem = Problem(file, line, "this is not UTF-8 text", "save the file with the encoding UTF-8")
+        problem = Mistake(file, line, "this is not UTF-8 text", "save the file with the encoding UTF-8")
         raise ConfigError([problem]) from None
 
 
@@ -114,7 +116,7 @@ def parse(file: str, text: str) -> Document:
     try:
         root = builder.build(text)
     except _UnreadableError as stop:
-        problem = Problem(file, stop.line, stop.message, stop.suggestion)
+        problem = Mistake(file, stop.line, stop.message, stop.suggestion)
         return Document(file, None, (*builder.problems, problem))
     return Document(file, root, tuple(builder.problems))
 
@@ -124,7 +126,7 @@ class _Open:
 
     __slots__ = ("key", "key_line", "node")
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: YamlNode) -> None:
         self.node = node
         self.key: str | None = None
         self.key_line = 0
@@ -135,18 +137,18 @@ class _Builder:
 
     def __init__(self, file: str) -> None:
         self.file = file
-        self.problems: list[Problem] = []
+        self.problems: list[Mistake] = []
         self.stack: list[_Open] = []
-        self.root: Node | None = None
+        self.root: YamlNode | None = None
 
-    def build(self, text: str) -> Node:
+    def build(self, text: str) -> YamlNode:
         """The tree. Raises _UnreadableError."""
         for event in _events(_readable(text)):
             mark = event.start_mark
             self._take(event, mark.line + 1 if mark else 1)
-        root = self.root or Node({}, self.file, 1, {})
+        root = self.root or YamlNode({}, self.file, 1, {})
         if root.value is None:
-            root = Node({}, self.file, 1, {})
+            root = YamlNode({}, self.file, 1, {})
         if not isinstance(root.value, dict):
             raise _UnreadableError(root.line, "a file holds sections", "begin with a section, such as `actions:`")
         return root
@@ -173,7 +175,7 @@ class _Builder:
         if top and isinstance(top.node.value, dict) and top.key is None:
             self._key(top, event.value, line, plain=plain)
         else:
-            self._place(Node(self._resolve(event.value, line) if plain else event.value, self.file, line, _SCALAR))
+            self._place(YamlNode(self._resolve(event.value, line) if plain else event.value, self.file, line, _SCALAR))
 
     def _key(self, top: _Open, key: str, line: int, *, plain: bool) -> None:
         if plain and key == "<<":
@@ -190,7 +192,7 @@ class _Builder:
         if len(self.stack) >= MAX_DEPTH:
             raise _UnreadableError(line, f"more than {MAX_DEPTH} levels of nesting", "flatten this part")
         line = top.key_line if top and top.key is not None else line
-        self.stack.append(_Open(Node(value, self.file, line, {})))
+        self.stack.append(_Open(YamlNode(value, self.file, line, {})))
 
     def _end(self) -> None:
         node = self.stack.pop().node
@@ -198,7 +200,7 @@ class _Builder:
             node.value = tuple(node.value)
         self._place(node)
 
-    def _place(self, node: Node) -> None:
+    def _place(self, node: YamlNode) -> None:
         if not self.stack:
             self.root = node
             return
@@ -230,7 +232,7 @@ class _Builder:
         return text
 
     def _note(self, line: int, message: str, suggestion: str) -> None:
-        self.problems.append(Problem(self.file, line, message, suggestion))
+        self.problems.append(Mistake(self.file, line, message, suggestion))
 
 
 def _readable(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from decisioning.catalogue.exploration import HOPEFUL
+from decisioning.catalogue.exploration import FULL_OPTIMISM_ROWS
 from decisioning.catalogue.release import Mask, Release, View
 from decisioning.deciding import arms, ethics
 from decisioning.deciding.arbitration import COMMERCIAL_TIER, NOTHING, Exploration, Field, Pick, Slot
@@ -242,7 +242,7 @@ def _field(screened: Screened, rows: NDArray[np.int64], scores: Scores, arm: str
     likely[rows] = scores.ranking
     field = Field(screened.permitted, screened.view.tier, screened.worth.priority(likely))
     ranked = arms.ranked(field, likely, arm)
-    fades = np.where(screened.view.grows[rows], sqrt(min(HOPEFUL / behind, 1.0)), 1.0)
+    fades = np.where(screened.view.grows[rows], sqrt(min(FULL_OPTIMISM_ROWS / behind, 1.0)), 1.0)
     optimism = screened.view.optimism[rows] * fades
     if ranked is not field or scores.upper is None or not optimism.any():
         return ranked

@@ -13,7 +13,7 @@ from decisioning.facts.standing import Consent, Standing
 
 
 @dataclass(frozen=True)
-class Verdict:
+class PersonaResult:
     """What came out for one persona; `failures` in plain words, none where it came out as expected."""
 
     persona: str
@@ -21,7 +21,7 @@ class Verdict:
     failures: tuple[str, ...]
 
 
-def run(release: Release, score: Scorer, model: str, now_us: int) -> tuple[Verdict, ...]:
+def run(release: Release, score: Scorer, model: str, now_us: int) -> tuple[PersonaResult, ...]:
     """Every persona of the release, in order of id, at its own `as_of` or at `now_us`."""
     return tuple(_judge(p, release, score, model, now_us) for p in release.catalogue.personas)
 
@@ -58,14 +58,14 @@ def known_of(persona: Persona, release: Release, now_us: int) -> Known:
     return Known(dict(persona.facts), Standing("persona", len(consents), consents), account)
 
 
-def _judge(persona: Persona, release: Release, score: Scorer, model: str, now_us: int) -> Verdict:
+def _judge(persona: Persona, release: Release, score: Scorer, model: str, now_us: int) -> PersonaResult:
     at_us = now_us if persona.as_of_us is None else persona.as_of_us
     ask, known = ask_of(persona), known_of(persona, release, at_us)
     decision = decide(ask, known, release, score, model=model, now_us=at_us, decision_id=persona.id, gamma=math.inf)
     screened = screened_for(ask, known, release, now_us=at_us, arm=NBA)
     gates = {w.treatment.partition(".")[0]: w.gate for w in screened.withheld}
     offered = _offered(decision)
-    return Verdict(persona.id, offered, tuple(_failures(persona, offered, gates)))
+    return PersonaResult(persona.id, offered, tuple(_failures(persona, offered, gates)))
 
 
 def _offered(decision: Decision) -> tuple[str, ...]:

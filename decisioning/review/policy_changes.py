@@ -24,7 +24,7 @@ ABSENT = "release:absent"
 
 
 @dataclass(frozen=True)
-class Member:
+class SampledCustomer:
     """Somebody of the population: a name to show, what is asked for them, and what is known."""
 
     name: str
@@ -43,7 +43,9 @@ class Moved:
     examples: tuple[str, ...]
 
 
-def compared(before: Release, after: Release, members: Iterable[Member], now_us: int, examples: int = 3) -> list[Moved]:
+def compared(
+    before: Release, after: Release, members: Iterable[SampledCustomer], now_us: int, examples: int = 3
+) -> list[Moved]:
     """Who gains or loses which actions, on any channel that was asked about; most customers first."""
     moved: dict[tuple[str, str, bool], list[str]] = defaultdict(list)
     for member in members:
@@ -53,7 +55,7 @@ def compared(before: Release, after: Release, members: Iterable[Member], now_us:
     return sorted(found, key=lambda m: (-m.customers, m.action, m.gate, m.gained))
 
 
-def _moves(before: Release, after: Release, member: Member, now_us: int) -> Iterator[tuple[str, str, bool]]:
+def _moves(before: Release, after: Release, member: SampledCustomer, now_us: int) -> Iterator[tuple[str, str, bool]]:
     """(action, gate, gained) of one customer, a channel at a time."""
     for ask in member.asks:
         was, now = (_gates(ask, member.known, release, now_us) for release in (before, after))

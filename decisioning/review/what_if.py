@@ -31,7 +31,7 @@ DOING_NOTHING = "none"
 
 
 @dataclass(frozen=True, slots=True)
-class Lack:
+class Unsupported:
     """A choice of the other release that the log could not hold: `why` is a gate, or says what else kept it out."""
 
     action: str
@@ -40,14 +40,14 @@ class Lack:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class SlotChoice:
     """A slot: the probability of what was picked, given the picks before, then and by the other release."""
 
     placement: str
     rank: int
     logged: float
     other: float
-    lacks: tuple[Lack, ...]
+    lacks: tuple[Unsupported, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +59,17 @@ class Expected:
 
 
 @dataclass(frozen=True, slots=True)
-class Otherwise:
+class WhatIf:
     """`steps` in the order of the slots; what is expected of the slate as logged, and as drawn by the other release."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[SlotChoice, ...]
     logged: Expected
     drawn: Expected
 
 
 def otherwise(
     record: dict[str, Any], known: Known, release: Release, other: Release, asked: Callable[[], Scorer]
-) -> Otherwise | LeftOut:
+) -> WhatIf | LeftOut:
     """The recorded decision, made by `other`.
 
     What is left out does not depend on what was drawn, so that those left are drawn as they were. RequestError where
@@ -88,7 +88,7 @@ def otherwise(
     found = [point.chances.get(name) for point, name in zip(before, names, strict=False)]
     if found != [pick["probability"] for pick in record["picks"]]:
         return "not as recorded"
-    return Otherwise(tuple(_steps(record["picks"], then, now, before, after)), *_expected(names, then, now))
+    return WhatIf(tuple(_steps(record["picks"], then, now, before, after)), *_expected(names, then, now))
 
 
 def _left_out(arm: str) -> LeftOut:
@@ -123,16 +123,16 @@ def _along(made: Drawing, names: Sequence[str | None]) -> Iterator[_Point]:
 
 def _steps(
     picks: Sequence[Mapping[str, Any]], then: Drawing, now: Drawing, before: Sequence[_Point], after: Sequence[_Point]
-) -> Iterator[Step]:
+) -> Iterator[SlotChoice]:
     for n, pick in enumerate(picks):
         chances = after[n].chances if n < len(after) else {}
         lacks = tuple(
-            Lack(_action(name, now), _why(name, before[n], then), likely)
+            Unsupported(_action(name, now), _why(name, before[n], then), likely)
             for name, likely in chances.items()
             if likely > 0.0 and not before[n].chances.get(name)
         )
         likely = chances.get(pick["treatment"], 0.0)
-        yield Step(pick["placement"], pick["rank"], pick["probability"], likely, lacks)
+        yield SlotChoice(pick["placement"], pick["rank"], pick["probability"], likely, lacks)
 
 
 def _action(name: str | None, made: Drawing) -> str:

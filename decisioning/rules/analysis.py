@@ -9,7 +9,7 @@ from itertools import combinations
 from typing import Any, ClassVar
 
 from decisioning.facts.schema import Feature
-from decisioning.rules.domains import Domain, World
+from decisioning.rules.domains import Assumptions, Domain
 from decisioning.rules.formula import Rule
 from decisioning.rules.interval import EMPTY, Interval, combine
 from decisioning.rules.nodes import (
@@ -17,16 +17,16 @@ from decisioning.rules.nodes import (
     Choose,
     Compare,
     CompareOp,
-    Count,
     Default,
-    Known,
+    Extreme,
+    HistoryCount,
+    IsKnown,
     Literal,
     Logic,
-    Member,
+    Membership,
     Negate,
     Node,
     Not,
-    Pick,
     Read,
     StartsWith,
     walk,
@@ -38,12 +38,12 @@ _MAX_PAIRED = 40
 _MAX_QUOTED = 3
 _INVERSE: dict[CompareOp, CompareOp] = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 _MIRROR: dict[CompareOp, CompareOp] = {"==": "==", "!=": "!=", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
-_BOOLS = (Logic, Not, Compare, Member, Known, StartsWith)
+_BOOLS = (Logic, Not, Compare, Membership, IsKnown, StartsWith)
 
 
 def never_true(rule: Rule, schema: Mapping[str, Feature]) -> str | None:
     """Why no facts within the schema's ranges and values make it TRUE; None where some may, or it is too complex."""
-    everyone = World(schema, {})
+    everyone = Assumptions(schema, {})
     try:
         if _Analysis().narrow(rule.node, True, everyone):
             return None
@@ -68,14 +68,14 @@ class _Analysis:
         if self._steps > _MAX_STEPS:
             raise _TooComplexError
 
-    def narrow(self, node: Node, want: bool, world: World) -> list[World]:
+    def narrow(self, node: Node, want: bool, world: Assumptions) -> list[Assumptions]:
         """Worlds that hold every customer of `world` for whom a bool `node` is `want`."""
         self._step()
         worlds = self._NARROW[type(node)](self, node, want, world)
         # too many worlds to follow: the one they came from holds them all
         return worlds if len(worlds) <= _MAX_WORLDS else [world]
 
-    def narrow_all(self, parts: Iterable[Node], want: bool, world: World) -> list[World]:
+    def narrow_all(self, parts: Iterable[Node], want: bool, world: Assumptions) -> list[Assumptions]:
         """Where all parts are `want`."""
         worlds = [world]
         # asked twice, as `x != 5 && x == 5` shows only when the first is asked after the second
@@ -86,26 +86,26 @@ class _Analysis:
                 worlds = [outer for outer, narrowed in found if narrowed]
         return worlds
 
-    def _logic(self, node: Logic, want: bool, world: World) -> list[World]:
+    def _logic(self, node: Logic, want: bool, world: Assumptions) -> list[Assumptions]:
         if want == (node.op == "&&"):
             return self.narrow_all(node.parts, want, world)
         return [w for part in node.parts for w in self.narrow(part, want, world)]
 
-    def _choose(self, node: Choose, want: bool, world: World) -> list[World]:
+    def _choose(self, node: Choose, want: bool, world: Assumptions) -> list[Assumptions]:
         then = [w for met in self.narrow(node.condition, True, world) for w in self.narrow(node.then, want, met)]
         other = [w for met in self.narrow(node.condition, False, world) for w in self.narrow(node.other, want, met)]
         return then + other
 
-    def _default(self, node: Default, want: bool, world: World) -> list[World]:
+    def _default(self, node: Default, want: bool, world: Assumptions) -> list[Assumptions]:
         unknown = [w for met in _where_unknown(node.of, world) for w in self.narrow(node.other, want, met)]
         return self.narrow(node.of, want, world) + unknown
 
-    def _known(self, node: Known, want: bool, world: World) -> list[World]:
+    def _known(self, node: IsKnown, want: bool, world: Assumptions) -> list[Assumptions]:
         if not want:
             return _where_unknown(node.of, world)
         return world.assume(node.of, world[node.of].only_known()) if isinstance(node.of, Read) else [world]
 
-    def _compare(self, node: Compare, want: bool, world: World) -> list[World]:
+    def _compare(self, node: Compare, want: bool, world: Assumptions) -> list[Assumptions]:
         op = node.op if want else _INVERSE[node.op]
         return [
             related
@@ -114,8 +114,8 @@ class _Analysis:
             for related in self._relate(op, left, right, both)
         ]
 
-    def _member(self, node: Member, want: bool, world: World) -> list[World]:
-        found: list[World] = []
+    def _member(self, node: Membership, want: bool, world: Assumptions) -> list[Assumptions]:
+        found: list[Assumptions] = []
         for met, of in self._cases(node.of, world):
             texts = frozenset(v.value for v in node.values if isinstance(v.value, str))
             if texts:
@@ -127,21 +127,21 @@ class _Analysis:
                 found += self._unlike(of, node.values, met)
         return found
 
-    def _unlike(self, of: Node, values: Iterable[Node], world: World) -> list[World]:
+    def _unlike(self, of: Node, values: Iterable[Node], world: Assumptions) -> list[Assumptions]:
         worlds = [world]
         for value in values:
             worlds = [w for met in worlds for w in self._relate("!=", of, value, met)]
         return worlds
 
-    def _starts_with(self, node: StartsWith, want: bool, world: World) -> list[World]:
-        found: list[World] = []
+    def _starts_with(self, node: StartsWith, want: bool, world: Assumptions) -> list[Assumptions]:
+        found: list[Assumptions] = []
         for met, of in self._cases(node.of, world):
             domain = self._domain(of, met)
             some = frozenset(t for t in domain.texts or () if t.startswith(node.prefix) == want)
             found += _hold(of, domain.only_known() if domain.texts is None else domain.within(some), met)
         return found
 
-    def _cases(self, node: Node, world: World) -> list[tuple[World, Node]]:
+    def _cases(self, node: Node, world: Assumptions) -> list[tuple[Assumptions, Node]]:
         """The values a node may stand for, without `? :` and `default` at their head, each with its world."""
         self._step()
         match node:
@@ -154,7 +154,7 @@ class _Analysis:
                 return [(world, node)]
         return [case for met, of in asked for case in self._cases(of, met)]
 
-    def _relate(self, op: CompareOp, left: Node, right: Node, world: World) -> list[World]:
+    def _relate(self, op: CompareOp, left: Node, right: Node, world: Assumptions) -> list[Assumptions]:
         """Where `left op right` is TRUE; neither is a `? :` or a `default`."""
         if isinstance(left, _BOOLS) or _reads_bool(left, world):
             pairs = ((want, want == (op == "==")) for want in (True, False))
@@ -170,24 +170,24 @@ class _Analysis:
             for both in _hold(right, self._domain(right, met).where(_MIRROR[op], self._domain(left, met)), met)
         ]
 
-    def _domain(self, node: Node, world: World) -> Domain:
+    def _domain(self, node: Node, world: Assumptions) -> Domain:
         """What a number, time, duration or text that is not a `? :` or a `default` may be."""
         match node:
-            case Read() | Count():
+            case Read() | HistoryCount():
                 return world[node]
             case Literal(value=str(text)):
                 return Domain(unknown=False, texts=frozenset((text,)))
         return Domain(numbers=self._interval(node, world)).settled
 
-    def _interval(self, node: Node, world: World) -> Interval:
+    def _interval(self, node: Node, world: Assumptions) -> Interval:
         """Bounds of a number, time or duration, where it is known."""
         self._step()
         match node:
             case Literal():
                 return Interval(float(node.value), float(node.value))
-            case Read() | Count():
+            case Read() | HistoryCount():
                 return world[node].numbers if world[node].known else EMPTY
-            case Arithmetic() | Pick():
+            case Arithmetic() | Extreme():
                 return combine(node.op, self._interval(node.left, world), self._interval(node.right, world))
             case Negate():
                 return combine("-", Interval(0.0, 0.0), self._interval(node.of, world))
@@ -197,35 +197,35 @@ class _Analysis:
                 return self._interval(node.of, world).join(self._interval(node.other, world))
         raise AssertionError(node)
 
-    _NARROW: ClassVar[dict[type[Node], Callable[["_Analysis", Any, bool, World], list[World]]]] = {
+    _NARROW: ClassVar[dict[type[Node], Callable[["_Analysis", Any, bool, Assumptions], list[Assumptions]]]] = {
         Literal: lambda _self, node, want, world: [world] if node.value is want else [],
         Read: lambda _self, node, want, world: world.assume(node, world[node].being(want)),
         Logic: _logic,
         Not: lambda self, node, want, world: self.narrow(node.of, not want, world),
         Compare: _compare,
-        Member: _member,
+        Membership: _member,
         StartsWith: _starts_with,
-        Known: _known,
+        IsKnown: _known,
         Choose: _choose,
         Default: _default,
     }
 
 
-def _reads_bool(node: Node, world: World) -> bool:
+def _reads_bool(node: Node, world: Assumptions) -> bool:
     if isinstance(node, Literal):
         return node.kind == "bool"
     return isinstance(node, Read) and world.schema[node.name].dtype == "bool"
 
 
-def _where_unknown(node: Node, world: World) -> list[World]:
+def _where_unknown(node: Node, world: Assumptions) -> list[Assumptions]:
     """Worlds that hold every customer for whom `node` is UNKNOWN."""
     if isinstance(node, Read):
         return world.assume(node, world[node].only_unknown())
-    return [] if isinstance(node, (Literal, Count, Known)) else [world]
+    return [] if isinstance(node, (Literal, HistoryCount, IsKnown)) else [world]
 
 
-def _hold(node: Node, domain: Domain, world: World) -> list[World]:
-    if isinstance(node, (Read, Count)):
+def _hold(node: Node, domain: Domain, world: Assumptions) -> list[Assumptions]:
+    if isinstance(node, (Read, HistoryCount)):
         return world.assume(node, domain)
     return [] if domain.empty else [world]
 
@@ -233,7 +233,7 @@ def _hold(node: Node, domain: Domain, world: World) -> list[World]:
 class _Explanation:
     """Says which part of a rule that is never true is to blame."""
 
-    def __init__(self, text: str, everyone: World) -> None:
+    def __init__(self, text: str, everyone: Assumptions) -> None:
         self._text = text
         self._everyone = everyone
         self._analysis = _Analysis()

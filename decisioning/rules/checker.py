@@ -10,17 +10,17 @@ from decisioning.rules.nodes import (
     Arithmetic,
     Choose,
     Compare,
-    Count,
     Default,
+    Extreme,
+    HistoryCount,
+    IsKnown,
     KindName,
-    Known,
     Literal,
     Logic,
-    Member,
+    Membership,
     Negate,
     Node,
     Not,
-    Pick,
     Read,
     StartsWith,
 )
@@ -81,7 +81,7 @@ class _Checker:
             self._want(BOOL, part)
         return BOOL
 
-    def _of_pick(self, node: Pick) -> Kind:
+    def _of_pick(self, node: Extreme) -> Kind:
         self._want(NUMBER, node.left)
         return self._want(NUMBER, node.right)
 
@@ -89,7 +89,7 @@ class _Checker:
         self._want(TEXT, node.of)
         return BOOL
 
-    def _of_known(self, node: Known) -> Kind:
+    def _of_known(self, node: IsKnown) -> Kind:
         self.of(node.of)
         return BOOL
 
@@ -132,7 +132,7 @@ class _Checker:
             raise RuleError(f"{left} {node.op} {right} has no meaning", wrong.start, _hint(left, right))
         return result
 
-    def _of_member(self, node: Member) -> Kind:
+    def _of_member(self, node: Membership) -> Kind:
         found = self.of(node.of)
         for value in node.values:
             if value.kind != found.name:
@@ -151,14 +151,14 @@ class _Checker:
         Logic: _of_logic,
         Not: lambda self, node: self._want(BOOL, node.of),
         Compare: _of_compare,
-        Member: _of_member,
+        Membership: _of_member,
         Arithmetic: _of_arithmetic,
         Negate: lambda self, node: self._want(NUMBER, node.of),
         Choose: _of_choose,
-        Known: _of_known,
+        IsKnown: _of_known,
         Default: _of_default,
-        Count: lambda _self, _node: NUMBER,
-        Pick: _of_pick,
+        HistoryCount: lambda _self, _node: NUMBER,
+        Extreme: _of_pick,
         StartsWith: _of_starts_with,
     }
 

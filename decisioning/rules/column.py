@@ -12,16 +12,16 @@ from decisioning.rules.nodes import (
     Arithmetic,
     Choose,
     Compare,
-    Count,
     Default,
-    Known,
+    Extreme,
+    HistoryCount,
+    IsKnown,
     Literal,
     Logic,
-    Member,
+    Membership,
     Negate,
     Node,
     Not,
-    Pick,
     Read,
     StartsWith,
 )
@@ -120,17 +120,17 @@ class ColumnRun:
                 value = self._of(node.of)
                 known = _known(value)
                 return _choose(KleeneColumn(known, ~known), value, self._of(node.other))
-            case Arithmetic() | Negate() | Pick() | Count():
+            case Arithmetic() | Negate() | Extreme() | HistoryCount():
                 return self._number(node)
         return self._bool(node)
 
-    def _number(self, node: Arithmetic | Negate | Pick | Count) -> NDArray[np.float64]:
-        if isinstance(node, Count):
+    def _number(self, node: Arithmetic | Negate | Extreme | HistoryCount) -> NDArray[np.float64]:
+        if isinstance(node, HistoryCount):
             return self._count(node)
         if isinstance(node, Negate):
             return -self.values(node.of)
         left, right = self.values(node.left), self.values(node.right)
-        if isinstance(node, Pick):
+        if isinstance(node, Extreme):
             first = np.less_equal(left, right) if node.op == "min" else np.greater_equal(left, right)
             return np.where(_known(left) & _known(right), np.where(first, left, right), np.nan)
         result = _ARITHMETIC[node.op](left, right)
@@ -145,10 +145,10 @@ class ColumnRun:
                 return KleeneColumn(truth.false, truth.true)
             case Compare():
                 return _compare(node.op, self._of(node.left), self._of(node.right))
-            case Known():
+            case IsKnown():
                 known = _known(self._of(node.of))
                 return KleeneColumn(known, ~known)
-            case Member():
+            case Membership():
                 values = self.values(node.of)
                 found = np.zeros(self.n, dtype=bool)
                 for value in node.values:
@@ -186,7 +186,7 @@ class ColumnRun:
             return KleeneColumn(floats == 1.0, floats == 0.0)
         return np.where(np.abs(floats) < limit_of(feature), floats, np.nan)
 
-    def _count(self, node: Count) -> NDArray[np.float64]:
+    def _count(self, node: HistoryCount) -> NDArray[np.float64]:
         action = self.action if node.action is None else node.action
         assert self.history is not None  # both are the caller's checks
         assert action is not None

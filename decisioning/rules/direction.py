@@ -12,13 +12,13 @@ from decisioning.rules.nodes import (
     Arithmetic,
     Compare,
     Default,
+    Extreme,
     Literal,
     Logic,
-    Member,
+    Membership,
     Negate,
     Node,
     Not,
-    Pick,
     Read,
     children,
 )
@@ -48,7 +48,7 @@ def directions(node: Node) -> Directions:
     return _MOVED.get(type(node), _mixed)(node)
 
 
-def _member(node: Member) -> Directions:
+def _member(node: Membership) -> Directions:
     if isinstance(node.of, Read) and all(isinstance(v.value, str) for v in node.values):
         return {(node.of.name, str(v.value)): Direction.UP for v in node.values}
     return _mixed(node)
@@ -109,9 +109,9 @@ _MOVED: Mapping[type[Node], Callable[[Any], Directions]] = {
     Not: lambda node: _flip(directions(node.of)),
     Negate: lambda node: _flip(directions(node.of)),
     Logic: lambda node: _join(*map(directions, node.parts)),
-    Pick: lambda node: _join(directions(node.left), directions(node.right)),
+    Extreme: lambda node: _join(directions(node.left), directions(node.right)),
     Default: lambda node: _join(directions(node.of), directions(node.other)),
     Compare: _compare,
-    Member: _member,
+    Membership: _member,
     Arithmetic: _arithmetic,
 }

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from decisioning.facts.schema import Feature
 from decisioning.rules.interval import ANY, Interval
-from decisioning.rules.nodes import CompareOp, Count, Read
+from decisioning.rules.nodes import CompareOp, HistoryCount, Read
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,26 +68,26 @@ Key = str | tuple[str | None, str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class Assumptions:
     """One set of customers the analysis looks at: what was assumed so far, by key; the schema for the rest."""
 
     schema: Mapping[str, Feature]
     assumed: Mapping[Key, Domain]
 
-    def __getitem__(self, node: Read | Count) -> Domain:
+    def __getitem__(self, node: Read | HistoryCount) -> Domain:
         return self.assumed.get(key_of(node)) or _initial(node, self.schema)
 
-    def assume(self, node: Read | Count, domain: Domain) -> "list[World]":
+    def assume(self, node: Read | HistoryCount, domain: Domain) -> "list[Assumptions]":
         """This world with that domain; none where nothing is left of it."""
-        return [] if domain.empty else [World(self.schema, {**self.assumed, key_of(node): domain.settled})]
+        return [] if domain.empty else [Assumptions(self.schema, {**self.assumed, key_of(node): domain.settled})]
 
 
-def key_of(node: Read | Count) -> Key:
+def key_of(node: Read | HistoryCount) -> Key:
     return node.name if isinstance(node, Read) else (node.action, node.outcome, node.window_us)
 
 
-def _initial(node: Read | Count, schema: Mapping[str, Feature]) -> Domain:
-    if isinstance(node, Count):
+def _initial(node: Read | HistoryCount, schema: Mapping[str, Feature]) -> Domain:
+    if isinstance(node, HistoryCount):
         return Domain(unknown=False, numbers=Interval(low=0.0))
     feature = schema[node.name]
     low = ANY.low if feature.min is None else feature.min

@@ -11,7 +11,7 @@ from decisioning.facts.schema import Feature, Value
 from decisioning.rules.checker import kind_of
 from decisioning.rules.column import ColumnHistory, ColumnRun, Columns, KleeneColumn
 from decisioning.rules.errors import RuleError
-from decisioning.rules.nodes import Count, Node, Read, walk
+from decisioning.rules.nodes import HistoryCount, Node, Read, walk
 from decisioning.rules.parser import parse
 from decisioning.rules.single import Closure, Facts, History, compile_closure, reader
 
@@ -116,7 +116,7 @@ def _checked(text: str, schema: Mapping[str, Feature], wanted: str, message: str
 def _compiled(make: type[F], text: str, node: Node, schema: Mapping[str, Feature]) -> F:
     below = tuple(walk(node))
     features = {name: schema[name] for name in sorted({n.name for n in below if isinstance(n, Read)})}
-    histories = frozenset((n.action, n.outcome, n.window_us) for n in below if isinstance(n, Count))
+    histories = frozenset((n.action, n.outcome, n.window_us) for n in below if isinstance(n, HistoryCount))
     return make(
         text=text,
         reads=frozenset(features),

@@ -53,7 +53,7 @@ class Compare(Node):
 
 
 @dataclass(frozen=True, slots=True)
-class Member(Node):
+class Membership(Node):
     """`of in [values]`."""
 
     of: Node
@@ -82,7 +82,7 @@ class Choose(Node):
 
 
 @dataclass(frozen=True, slots=True)
-class Known(Node):
+class IsKnown(Node):
     of: Node
 
 
@@ -93,7 +93,7 @@ class Default(Node):
 
 
 @dataclass(frozen=True, slots=True)
-class Count(Node):
+class HistoryCount(Node):
     """`history(action, outcome, window)`; `action` None is the candidate's own."""
 
     action: str | None
@@ -102,7 +102,7 @@ class Count(Node):
 
 
 @dataclass(frozen=True, slots=True)
-class Pick(Node):
+class Extreme(Node):
     op: PickOp
     left: Node
     right: Node

@@ -12,18 +12,18 @@ from decisioning.rules.nodes import (
     Choose,
     Compare,
     CompareOp,
-    Count,
     Default,
+    Extreme,
+    HistoryCount,
+    IsKnown,
     KindName,
-    Known,
     Literal,
     Logic,
     LogicOp,
-    Member,
+    Membership,
     Negate,
     Node,
     Not,
-    Pick,
     PickOp,
     Read,
     StartsWith,
@@ -197,7 +197,7 @@ class _Parser:
         while self._accept(","):
             values.append(self._list_item())
         end = self._expect("]").end
-        return _sized(Member(of, tuple(values), start=of.start, end=end, depth=0))
+        return _sized(Membership(of, tuple(values), start=of.start, end=end, depth=0))
 
     def _list_item(self) -> Literal:
         minus = self._accept("-")
@@ -250,7 +250,7 @@ def _text_of(node: Node, what: str) -> str:
 
 
 def _known(given: list[Node], start: int, end: int) -> Node:
-    return _sized(Known(given[0], start=start, end=end, depth=0))
+    return _sized(IsKnown(given[0], start=start, end=end, depth=0))
 
 
 def _default(given: list[Node], start: int, end: int) -> Node:
@@ -258,7 +258,7 @@ def _default(given: list[Node], start: int, end: int) -> Node:
 
 
 def _pick(op: PickOp) -> Callable[[list[Node], int, int], Node]:
-    return lambda given, start, end: _sized(Pick(op, given[0], given[1], start=start, end=end, depth=0))
+    return lambda given, start, end: _sized(Extreme(op, given[0], given[1], start=start, end=end, depth=0))
 
 
 def _starts_with(given: list[Node], start: int, end: int) -> Node:
@@ -284,7 +284,7 @@ def _history(given: list[Node], start: int, end: int) -> Node:
     window_us = duration_us(_text_of(window, "the window"), window.start)
     if window_us == 0:
         raise RuleError("a window of no length counts nothing", window.start)
-    return Count(action, _text_of(outcome, "the outcome"), window_us, start=start, end=end, depth=1)
+    return HistoryCount(action, _text_of(outcome, "the outcome"), window_us, start=start, end=end, depth=1)
 
 
 _FUNCTIONS: dict[str, tuple[Callable[[list[Node], int, int], Node], int]] = {

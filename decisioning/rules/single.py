@@ -15,16 +15,16 @@ from decisioning.rules.nodes import (
     Arithmetic,
     Choose,
     Compare,
-    Count,
     Default,
-    Known,
+    Extreme,
+    HistoryCount,
+    IsKnown,
     Literal,
     Logic,
-    Member,
+    Membership,
     Negate,
     Node,
     Not,
-    Pick,
     Read,
     StartsWith,
 )
@@ -160,7 +160,7 @@ def _compare(node: Compare, build: Build) -> Closure:
     return _both(test, build(node.left), build(node.right))
 
 
-def _member(node: Member, build: Build) -> Closure:
+def _member(node: Membership, build: Build) -> Closure:
     return _test(build(node.of), frozenset(v.value for v in node.values).__contains__)
 
 
@@ -205,7 +205,7 @@ def _arithmetic(node: Arithmetic, build: Build) -> Closure:
     return _both(join, build(node.left), build(node.right))
 
 
-def _pick(node: Pick, build: Build) -> Closure:
+def _pick(node: Extreme, build: Build) -> Closure:
     first = operator.le if node.op == "min" else operator.ge
     return _both(lambda one, other: one if first(one, other) else other, build(node.left), build(node.right))
 
@@ -222,7 +222,7 @@ def _choose(node: Choose, build: Build) -> Closure:
     return run
 
 
-def _known(node: Known, build: Build) -> Closure:
+def _known(node: IsKnown, build: Build) -> Closure:
     of = build(node.of)
     return lambda facts, history, action: of(facts, history, action) is not None
 
@@ -237,7 +237,7 @@ def _default(node: Default, build: Build) -> Closure:
     return run
 
 
-def _count(node: Count, _build: Build) -> Closure:
+def _count(node: HistoryCount, _build: Build) -> Closure:
     named, outcome, window_us = node.action, node.outcome, node.window_us
     if named is not None:
         return lambda _facts, history, _action: float(history(named, outcome, window_us))
@@ -254,13 +254,13 @@ _BUILD: dict[type[Node], Callable[[Any, Build], Closure]] = {
     Logic: _logic,
     Not: lambda node, build: _test(build(node.of), operator.not_),
     Compare: _compare,
-    Member: _member,
+    Membership: _member,
     StartsWith: _starts_with,
     Arithmetic: _arithmetic,
     Negate: lambda node, build: _test(build(node.of), operator.neg),
-    Pick: _pick,
+    Extreme: _pick,
     Choose: _choose,
-    Known: _known,
+    IsKnown: _known,
     Default: _default,
-    Count: _count,
+    HistoryCount: _count,
 }

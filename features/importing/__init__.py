@@ -3,19 +3,19 @@
 from features.importing.checking import checked_catalogue
 from features.importing.generate import catalogue_files
 from features.importing.mapping import Mapping
-from features.importing.plan import Plan, Progress, assign_paths, make_plan
+from features.importing.plan import ImportPlan, Progress, assign_paths, make_plan
 from features.importing.profile import Upserted, import_profile
 from features.importing.reading import Source, read_mapping
 from features.importing.recipes import open_mapping, recipe_names
-from features.importing.write import Written, write
+from features.importing.write import ImportResult, write
 
 __all__ = [
+    "ImportPlan",
+    "ImportResult",
     "Mapping",
-    "Plan",
     "Progress",
     "Source",
     "Upserted",
-    "Written",
     "assign_paths",
     "catalogue_files",
     "checked_catalogue",

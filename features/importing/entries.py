@@ -10,14 +10,14 @@ from decisioning.catalogue.actions import Action
 from decisioning.catalogue.files import Catalogue
 from decisioning.facts.schema import Value
 from decisioning.times import microseconds
-from features.importing.plan import ContactRows, Plan
+from features.importing.plan import ContactRows, ImportPlan
 from features.ledger import Entry, Ledger
 
 
 class Entries:
     """Ledger records of a plan, by stream."""
 
-    def __init__(self, plan: Plan, catalogue: Catalogue, ledger: Ledger, alive: dict[str, str]) -> None:
+    def __init__(self, plan: ImportPlan, catalogue: Catalogue, ledger: Ledger, alive: dict[str, str]) -> None:
         self.plan, self.ledger, self.alive = plan, ledger, alive
         self.id = plan.source.mapping.id
         self.actions = {a.id: a for a in catalogue.actions}

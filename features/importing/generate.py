@@ -11,7 +11,7 @@ from decisioning.catalogue.source import parse
 from decisioning.facts.schema import FeatureSchema
 from features.importing.inferred import Record, feature_records
 from features.importing.mapping import ActionSpec
-from features.importing.plan import Plan
+from features.importing.plan import ImportPlan
 from features.importing.yaml_text import block, section
 
 _PRIOR_DIGITS = 4
@@ -26,7 +26,7 @@ _STARTS = {
 
 
 def catalogue_files(
-    plan: Plan, before: Mapping[str, str] | None = None, schema: FeatureSchema | None = None
+    plan: ImportPlan, before: Mapping[str, str] | None = None, schema: FeatureSchema | None = None
 ) -> dict[str, str]:
     """The workspace's catalogue files (relative path -> text) after this import.
 
@@ -55,12 +55,12 @@ def _declared(files: Mapping[str, str]) -> dict[str, frozenset[str]]:
     return {**draft(roots)[0].named, "settings": settings}
 
 
-def _settings(plan: Plan, known: frozenset[str]) -> Record:
+def _settings(plan: ImportPlan, known: frozenset[str]) -> Record:
     raw: Record = plan.source.node.value.get("settings", {})
     return {key: value for key, value in raw.items() if key not in known}
 
 
-def _records(plan: Plan) -> dict[str, list[Record]]:
+def _records(plan: ImportPlan) -> dict[str, list[Record]]:
     """Section -> what the mapping puts there: copied as written, and made of its assertions and actions."""
     raw = plan.source.node.value
     made = {"protections": _protections(plan), "bases": _bases(plan), "actions": _actions(plan)}
@@ -68,12 +68,12 @@ def _records(plan: Plan) -> dict[str, list[Record]]:
     return {s: [*records, *made.get(s, ())] for s, records in copied.items()}
 
 
-def _actions(plan: Plan) -> Iterator[Record]:
+def _actions(plan: ImportPlan) -> Iterator[Record]:
     for spec, raw in zip(plan.source.mapping.actions, plan.source.node.value.get("actions", ()), strict=True):
         yield _action(plan, spec, raw)
 
 
-def _protections(plan: Plan) -> Iterator[Record]:
+def _protections(plan: ImportPlan) -> Iterator[Record]:
     for assertion in plan.source.mapping.assertions:
         for f in assertion.features:
             if f.protects:
@@ -81,13 +81,13 @@ def _protections(plan: Plan) -> Iterator[Record]:
                 yield {"id": f.name.replace("_", "-"), "kind": list(f.protects), "when": when}
 
 
-def _bases(plan: Plan) -> Iterator[Record]:
+def _bases(plan: ImportPlan) -> Iterator[Record]:
     for assertion in plan.source.mapping.assertions:
         for basis in assertion.bases:
             yield {**basis.model_dump(mode="json"), "asserted_by": assertion.author, "text": assertion.text}
 
 
-def _action(plan: Plan, spec: ActionSpec, raw: Mapping[str, Any]) -> Record:
+def _action(plan: ImportPlan, spec: ActionSpec, raw: Mapping[str, Any]) -> Record:
     mapping = plan.source.mapping
     record: Record = {"id": spec.id, "issue": spec.issue, "group": spec.group, "tier": spec.tier, "value": raw["value"]}
     record |= {key: raw[key] for key in ("cost", "price_eur") if key in raw}
@@ -106,7 +106,7 @@ def _action(plan: Plan, spec: ActionSpec, raw: Mapping[str, Any]) -> Record:
     return record | ({"description": spec.description} if spec.description else {})
 
 
-def _channels_of(plan: Plan, action: str) -> set[str]:
+def _channels_of(plan: ImportPlan, action: str) -> set[str]:
     """The channels on which the log took an action."""
     found: set[str] = set()
     for contacts in plan.contacts:
@@ -114,12 +114,12 @@ def _channels_of(plan: Plan, action: str) -> set[str]:
     return found
 
 
-def _outcomes(plan: Plan, spec: ActionSpec, side: str) -> list[str]:
+def _outcomes(plan: ImportPlan, spec: ActionSpec, side: str) -> list[str]:
     told = (o.name for actions, o in plan.source.mapping.outcomes if spec.id in actions and o.counts == side)
     return list(dict.fromkeys(told))
 
 
-def observed_rate(plan: Plan, spec: ActionSpec) -> float | None:
+def observed_rate(plan: ImportPlan, spec: ActionSpec) -> float | None:
     """Share of the log's contacts with a positive outcome in their own row; None where it took the action never."""
     positive, n, came = _outcomes(plan, spec, "positive"), 0, 0
     for contacts in plan.contacts:

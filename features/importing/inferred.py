@@ -11,13 +11,13 @@ from decisioning.errors import Refused
 from decisioning.facts.schema import Dtype, Feature, FeatureSchema, Value
 from decisioning.times import microseconds
 from features.importing.mapping import AssertedFeature, Assertion, FeatureColumn
-from features.importing.plan import Plan
+from features.importing.plan import ImportPlan
 
 Record = dict[str, Any]
 MAX_VALUES = 200
 
 
-def feature_records(plan: Plan, schema: FeatureSchema | None) -> Iterator[Record]:
+def feature_records(plan: ImportPlan, schema: FeatureSchema | None) -> Iterator[Record]:
     """Of columns, assertions and scores; ranges and values are widened to what `schema` allowed until now."""
     seen: set[str] = set()
     for file in plan.source.mapping.files:
@@ -35,14 +35,14 @@ def feature_records(plan: Plan, schema: FeatureSchema | None) -> Iterator[Record
         yield {"name": score.name, "dtype": "float", "source": "model", "min": 0, "max": 1, "description": text}
 
 
-def asserted_constants(plan: Plan) -> Iterator[tuple[int, dict[str, Value]]]:
+def asserted_constants(plan: ImportPlan) -> Iterator[tuple[int, dict[str, Value]]]:
     """Per assertion: since when (int microseconds) and the facts that hold for all customers."""
     for assertion in plan.source.mapping.assertions:
         if assertion.features:
             yield microseconds(assertion.since), {f.name: f.value for f in assertion.features}
 
 
-def _cells(plan: Plan, name: str) -> list[pa.Array]:
+def _cells(plan: ImportPlan, name: str) -> list[pa.Array]:
     """All cells of a feature, in whatever file."""
     profile = [t[name].combine_chunks() for t in plan.profiles if name in t.schema.names]
     return [*profile, *(c.after[name] for c in plan.contacts if name in c.after)]

@@ -63,7 +63,7 @@ ColumnName = Annotated[str, Field(min_length=1, max_length=200)]
 NameOrNone = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*([_-][a-z0-9]+)*$", max_length=64)]
 
 
-class Subject(Strict):
+class RowSubject(Strict):
     """Who a row is about: the `column` with the customer's id, or `row`, a prefix before the number of the row."""
 
     column: ColumnName | None = None
@@ -219,7 +219,7 @@ class FileSpec(Strict):
     decimal: Literal[".", ","] = "."
     encoding: Text = "utf-8"
     missing: Words = ("",)
-    subject: Subject
+    subject: RowSubject
     account: ColumnName | None = None
     as_of: Time | None = None
     features: tuple[FeatureColumn, ...] = ()

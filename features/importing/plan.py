@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from decisioning.catalogue.check.words import hint
-from decisioning.catalogue.source import Node
-from decisioning.errors import ConfigError, Problem, Refused
+from decisioning.catalogue.source import YamlNode
+from decisioning.errors import ConfigError, Mistake, Refused
 from features.importing.cells import Reader, as_time
 from features.importing.mapping import FileSpec, OutcomeColumn
 from features.importing.reading import Source
@@ -72,7 +72,7 @@ class ConsentRows:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ImportPlan:
     """A whole import. `profiles`: subject (the customer's id), event_timestamp and features, a table per file."""
 
     source: Source
@@ -84,7 +84,7 @@ class Plan:
     rows: int
 
 
-def make_plan(source: Source, paths: Mapping[str, Path], now_us: int, progress: Progress | None = None) -> Plan:
+def make_plan(source: Source, paths: Mapping[str, Path], now_us: int, progress: Progress | None = None) -> ImportPlan:
     """Reads and checks every file; `paths` by the ids that the mapping gives them.
 
     Raises ConfigError where the mapping names what the files do not have, Refused for cells that are wrong: all of
@@ -104,7 +104,7 @@ def make_plan(source: Source, paths: Mapping[str, Path], now_us: int, progress: 
     if progress:
         progress(len(files), len(files), "reading files")
     subjects = dict.fromkeys(s for part in parts for s in part.subject.to_pylist())
-    return Plan(
+    return ImportPlan(
         source,
         tuple(subjects),
         tuple(p.profile for p in parts if p.profile is not None),
@@ -139,7 +139,7 @@ def _read(file: FileSpec, path: Path) -> Sheet:
     return read_sheet(path, parquet=parquet, separator=file.separator, encoding=file.encoding)
 
 
-def _unknown_columns(source: Source, i: int, sheet: Sheet) -> Iterator[Problem]:
+def _unknown_columns(source: Source, i: int, sheet: Sheet) -> Iterator[Mistake]:
     """Columns that the mapping names and the file does not have, each at its line."""
     for node in _naming_columns(source.node.at(("files", i))):
         if node.value not in sheet.columns:
@@ -149,7 +149,7 @@ def _unknown_columns(source: Source, i: int, sheet: Sheet) -> Iterator[Problem]:
             )
 
 
-def _naming_columns(file: Node) -> Iterator[Node]:
+def _naming_columns(file: YamlNode) -> Iterator[YamlNode]:
     """Where a column is named: `column`, and `account`, `contact` and the `id` of a contact where these are texts."""
     todo = [(key, child) for key, child in file.items.items() if key != "id"]
     while todo:

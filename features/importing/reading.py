@@ -6,8 +6,8 @@ from zoneinfo import available_timezones
 from pydantic import ValidationError
 
 from decisioning.catalogue.check.words import hint, shape_problems
-from decisioning.catalogue.source import Node, Path, cut, decode, parse
-from decisioning.errors import ConfigError, Problem
+from decisioning.catalogue.source import Path, YamlNode, cut, decode, parse
+from decisioning.errors import ConfigError, Mistake
 from decisioning.facts.standing import ALL_CHANNELS
 from features.importing.mapping import NONE, AssertedBasis, AssertedConsent, Choice, ConsentColumn, Mapping
 
@@ -15,7 +15,7 @@ from features.importing.mapping import NONE, AssertedBasis, AssertedConsent, Cho
 class Source:
     """A mapping that was read: `mapping`, and `node`, from which a mistake finds its line."""
 
-    def __init__(self, mapping: Mapping, node: Node) -> None:
+    def __init__(self, mapping: Mapping, node: YamlNode) -> None:
         self.mapping, self.node = mapping, node
 
 
@@ -33,7 +33,7 @@ def read_mapping(file: str, data: bytes) -> Source:
     return source
 
 
-def _cross_checks(source: Source) -> Iterator[Problem]:
+def _cross_checks(source: Source) -> Iterator[Mistake]:
     """What the parts of a mapping say of each other."""
     mapping, node = source.mapping, source.node
     actions = {a.id for a in mapping.actions} | {NONE}
@@ -56,13 +56,13 @@ def _cross_checks(source: Source) -> Iterator[Problem]:
             yield node.at(("scores", i, "outcome")).problem("no file tells of this outcome", hint(score.outcome, told))
 
 
-def _names(node: Node, kind: str, choice: Choice, known: set[str]) -> Iterator[Problem]:
+def _names(node: YamlNode, kind: str, choice: Choice, known: set[str]) -> Iterator[Mistake]:
     for name in choice.names:
         if name not in known:
             yield node.problem(f"there is no {kind} `{name}`", hint(name, known) or f"declare it under `{kind}s`")
 
 
-def _consents(mapping: Mapping, node: Node) -> Iterator[Problem]:
+def _consents(mapping: Mapping, node: YamlNode) -> Iterator[Mistake]:
     purposes = {p.id for p in mapping.purposes}
     channels = {c.id for c in mapping.channels} | {ALL_CHANNELS}
     for path, consent in _consents_with_paths(mapping):
@@ -85,7 +85,7 @@ def _consents_with_paths(mapping: Mapping) -> Iterator[tuple[Path, AssertedConse
             yield ("files", i, "consents", j), read
 
 
-def _twice(mapping: Mapping, node: Node) -> Iterator[Problem]:
+def _twice(mapping: Mapping, node: YamlNode) -> Iterator[Mistake]:
     """Names that stand for two things; of one feature several files may tell, if they agree on its dtype."""
     dtypes: dict[str, str] = {}
     seen: set[tuple[str, Path]] = set()

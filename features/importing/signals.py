@@ -33,7 +33,7 @@ from features.ledger import Ledger, now_us
 from features.ledger.records import Names
 from features.signals.event import Event
 from features.signals.intake import Intake
-from features.signals.log import Added, Attempt, Terms, foresee
+from features.signals.log import Added, Attempt, SignalRules, foresee
 
 ATTRIBUTES: Final = ("id", "source", "type", "subject", "time", "data")
 MAX_LINE: Final = 1_000_000
@@ -93,7 +93,7 @@ def import_signals(
     total, note = _rows_of(path), notes / f"{_hash_of(path)}.rows"
     done = Replayed(resumed_at=_noted(note))
     done.rows = done.resumed_at
-    terms = Terms(Release.from_bytes(release_bytes))
+    terms = SignalRules(Release.from_bytes(release_bytes))
     with _taking_turns(), _parser(path, release_bytes, ledger.names, done.rows) as blocks:
         for block in blocks:
             for rows in _kept(ledger, terms, block, done):
@@ -117,7 +117,7 @@ def _taking_turns() -> Iterator[None]:
         sys.setswitchinterval(before_s)
 
 
-def _kept(ledger: Ledger, terms: Terms, block: Block, done: Replayed) -> Iterator[int]:
+def _kept(ledger: Ledger, terms: SignalRules, block: Block, done: Replayed) -> Iterator[int]:
     """How many rows are done after each part; one is written while the next is made ready."""
     first, flying = done.rows, deque[Future[Added]]()
     for n, part in enumerate(block.parts):

@@ -15,7 +15,7 @@ from features.importing.cells import as_time
 from features.importing.entries import Entries
 from features.importing.inferred import asserted_constants
 from features.importing.mapping import NONE
-from features.importing.plan import Plan, Progress
+from features.importing.plan import ImportPlan, Progress
 from features.ledger import Entry, Ledger
 
 if TYPE_CHECKING:  # Feast takes seconds to import
@@ -27,7 +27,7 @@ _TOLD = 5000
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class ImportResult:
     """What an import added: ledger records, of them new; customers, and those left out because they were erased."""
 
     customers: int
@@ -38,13 +38,13 @@ class Written:
 
 
 def write(
-    plan: Plan,
+    plan: ImportPlan,
     catalogue: Catalogue,
     ledger: Ledger,
     history: "History",
     environment: str,
     progress: Progress | None = None,
-) -> Written:
+) -> ImportResult:
     """Brings the plan into profile, online store and ledger, for the release whose catalogue this is.
 
     Run again after a failure or by mistake, it adds what is missing and nothing twice. Raises Refused, before
@@ -61,10 +61,10 @@ def write(
         profiles = beside.submit(_write_profiles, plan, alive, history, progress)
         new = ledger.append_many(_told(found, total, progress))
         profiles.result()
-    return Written(len(alive), plan.rows, total, new, len(erased))
+    return ImportResult(len(alive), plan.rows, total, new, len(erased))
 
 
-def _refuse(plan: Plan, catalogue: Catalogue, environment: str) -> None:
+def _refuse(plan: ImportPlan, catalogue: Catalogue, environment: str) -> None:
     mapping = plan.source.mapping
     if environment == ENVIRONMENT_WITHOUT_ASSERTIONS and mapping.assertions:
         authors = ", ".join(a.author for a in mapping.assertions)
@@ -112,7 +112,7 @@ def erased_among(ledger: Ledger, streams: Sequence[str]) -> set[str]:
     return {standing.stream for part in parts for standing in ledger.read(*part) if standing.erased}
 
 
-def _write_profiles(plan: Plan, alive: dict[str, str], history: "History", progress: Progress | None) -> None:
+def _write_profiles(plan: ImportPlan, alive: dict[str, str], history: "History", progress: Progress | None) -> None:
     for table in _tables(plan):
         _write_profile(table, alive, history, progress)
 
@@ -125,7 +125,7 @@ def _write_profile(table: pa.Table, alive: dict[str, str], history: "History", p
         history.import_profiles(named, (lambda done, total: progress(done, total, "profiles")) if progress else None)
 
 
-def _tables(plan: Plan) -> Iterator[pa.Table]:
+def _tables(plan: ImportPlan) -> Iterator[pa.Table]:
     """The profile rows, with what somebody states of all customers: in the rows that are no older, else in its own.
 
     A second statement about every customer would double the time of an import.

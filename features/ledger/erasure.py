@@ -3,7 +3,7 @@
 from sqlalchemy import Connection, delete, insert, update
 
 from features.ledger.chain import hash_body, new_salt
-from features.ledger.plan import Plan
+from features.ledger.plan import AppendPlan
 from features.ledger.records import Entry, Prepared, encode_body
 from features.ledger.tables import DELIVERIES, FIRED, RECORDS, SIGNAL_STATES, SIGNALS, WATCHES
 
@@ -14,7 +14,7 @@ def erase_stream(connection: Connection, stream: str, now_us: int) -> None:
     Keys of records stay: they are keyed hashes, and a repetition of something erased must still be recognised.
     """
     tombstone = _tombstone(stream, now_us)
-    plan = Plan(connection, [((tombstone,), {})], now_us, look_up=False)
+    plan = AppendPlan(connection, [((tombstone,), {})], now_us, look_up=False)
     if not plan.erased(stream):
         plan.add((tombstone,), {})
         plan.write(connection)

@@ -15,7 +15,7 @@ from sqlalchemy.sql import Executable
 from decisioning.errors import NotFound, Refused
 from decisioning.facts.standing import Standing
 from features.ledger.checking.audit import Audit
-from features.ledger.checking.checkpoints import Checkpoints, Kept, Signer
+from features.ledger.checking.checkpoints import CheckpointFile, Checkpoints, Signer
 from features.ledger.checking.verification import Flaw, verify_stream
 from features.ledger.database import Database
 from features.ledger.links import erase_subject
@@ -247,7 +247,7 @@ class Ledger:
         :param kept: the file outside the database to which every checkpoint, whoever took it, is appended
         """
         taken = self._checkpoints.take(self._clock())
-        Kept(kept).keep(self._database)
+        CheckpointFile(kept).keep(self._database)
         return taken
 
     def verify(self, stream: str | None = None, kept: Path | None = None) -> Iterator[Flaw]:

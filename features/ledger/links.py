@@ -14,7 +14,7 @@ from decisioning.facts.identity import merged
 from decisioning.facts.standing import Link, Standing
 from features.ledger.chain import hash_body, new_salt
 from features.ledger.erasure import erase_stream
-from features.ledger.plan import Plan
+from features.ledger.plan import AppendPlan
 from features.ledger.records import Entry, Prepared, encode_body
 from features.ledger.standing import link_order
 
@@ -95,13 +95,13 @@ def erase_subject(connection: Connection, stream: str, now_us: int) -> tuple[str
     return erased
 
 
-def _reach(plan: Plan, stream: str) -> set[str]:
+def _reach(plan: AppendPlan, stream: str) -> set[str]:
     standing = plan.standing(stream)
     return {*standing.linked, *([standing.holder.person] if standing.holder else [])}
 
 
-def _locked(connection: Connection, streams: set[str], now_us: int) -> Plan:
-    return Plan(connection, [((), dict.fromkeys(streams, 0))], now_us, look_up=False)
+def _locked(connection: Connection, streams: set[str], now_us: int) -> AppendPlan:
+    return AppendPlan(connection, [((), dict.fromkeys(streams, 0))], now_us, look_up=False)
 
 
 def _unlink(connection: Connection, person: str, visitor: str, now_us: int) -> None:
@@ -113,6 +113,6 @@ def _unlink(connection: Connection, person: str, visitor: str, now_us: int) -> N
     raw, salt = encode_body(body), new_salt()
     entry = Entry(person, "unlink", body, max(now_us, link.occurred_us))
     prepared = Prepared(entry, raw, salt, hash_body(salt, raw), ())
-    plan = Plan(connection, [((prepared,), {})], now_us, look_up=False)
+    plan = AppendPlan(connection, [((prepared,), {})], now_us, look_up=False)
     plan.add((prepared,), {})
     plan.write(connection)

@@ -29,7 +29,7 @@ _MOVE = (
 )
 
 
-class Known(NamedTuple):
+class ExistingKey(NamedTuple):
     """Where the record is that already has a submission's key."""
 
     stream: str
@@ -50,7 +50,7 @@ class Head:
         return {"version": self.version, "at_us": self.at_us, "head_hash": self.hash, "body": encode(self.fold)}
 
 
-class Plan:
+class AppendPlan:
     """The records, keys and standings of one transaction.
 
     :param submissions: (entries, guards) of all that will be added, to lock in one go
@@ -78,7 +78,7 @@ class Plan:
 
     def add(
         self, entries: Sequence[Prepared], guards: Mapping[str, int], *, skip_known: bool = False
-    ) -> tuple[int, ...] | Known:
+    ) -> tuple[int, ...] | ExistingKey:
         """The versions its entries will have, or where a record is that already has one of their keys.
 
         :param skip_known: leave out entries whose key is known, rather than the whole submission
@@ -112,7 +112,7 @@ class Plan:
         self._heads.update(heads)
         self._records += records
         self._keys += keys
-        self._known.update((str(k["key"]), Known(k["stream"], k["version"])) for k in keys)
+        self._known.update((str(k["key"]), ExistingKey(k["stream"], k["version"])) for k in keys)
         return tuple(row["version"] for row in records)
 
     def write(self, connection: Connection) -> None:
@@ -176,7 +176,7 @@ def extend(head: Head, prepared: Prepared, now_us: int) -> tuple[Head, dict[str,
     return Head(version, digest, at_us, fold), row
 
 
-def duplicate_of(connection: Connection, known: Known) -> Duplicate:
+def duplicate_of(connection: Connection, known: ExistingKey) -> Duplicate:
     """The answer to a submission whose key is known; reads what the same transaction wrote as well."""
     row = connection.execute(_RECORD, {"stream": known.stream, "version": known.version}).one()
     return Duplicate(record_of(row))
@@ -199,10 +199,10 @@ def _read_heads(connection: Connection, streams: set[str]) -> Iterator[tuple[str
             yield row.stream, Head(row.version, row.head_hash, row.at_us, fold)
 
 
-def _read_keys(connection: Connection, keys: set[str]) -> Iterator[tuple[str, Known]]:
+def _read_keys(connection: Connection, keys: set[str]) -> Iterator[tuple[str, ExistingKey]]:
     for chunk in _chunks(sorted(keys)):
         for row in connection.execute(_KNOWN, {"keys": chunk}):
-            yield row.key, Known(row.stream, row.version)
+            yield row.key, ExistingKey(row.stream, row.version)
 
 
 def _chunks(names: Sequence[str]) -> Iterator[Sequence[str]]:

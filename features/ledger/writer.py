@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from decisioning.errors import BrainError, Conflict, Unavailable
 from features.ledger.database import Database
-from features.ledger.plan import Known, Plan, duplicate_of
+from features.ledger.plan import AppendPlan, ExistingKey, duplicate_of
 from features.ledger.records import Prepared
 
 _T = TypeVar("_T")
@@ -139,7 +139,7 @@ class Writer:
 
     def _write(self, batch: Sequence[Submission]) -> Sequence[_Result]:
         """Keys are new almost always, so they are looked up only if the first attempt says otherwise."""
-        doubt: list[tuple[Plan, Sequence[_Result]]] = []
+        doubt: list[tuple[AppendPlan, Sequence[_Result]]] = []
 
         def write(connection: Connection) -> Sequence[_Result]:
             if doubt and doubt[0][0].landed(connection):
@@ -150,7 +150,7 @@ class Writer:
                 plan, added = self._plan(connection, batch, look_up=True)
             doubt[:] = [(plan, ())]
             plan.write(connection)
-            results = [duplicate_of(connection, r) if isinstance(r, Known) else r for r in added]
+            results = [duplicate_of(connection, r) if isinstance(r, ExistingKey) else r for r in added]
             doubt[:] = [(plan, results)]
             return results
 
@@ -158,12 +158,12 @@ class Writer:
 
     def _plan(
         self, connection: Connection, batch: Sequence[Submission], *, look_up: bool
-    ) -> tuple[Plan, Sequence[_Result | Known]]:
-        plan = Plan(connection, [(s.entries, s.guards) for s in batch], self._clock(), look_up=look_up)
+    ) -> tuple[AppendPlan, Sequence[_Result | ExistingKey]]:
+        plan = AppendPlan(connection, [(s.entries, s.guards) for s in batch], self._clock(), look_up=look_up)
         return plan, [_add(plan, submission) for submission in batch]
 
 
-def _add(plan: Plan, submission: Submission) -> _Result | Known:
+def _add(plan: AppendPlan, submission: Submission) -> _Result | ExistingKey:
     try:
         return plan.add(submission.entries, submission.guards, skip_known=submission.skip_known)
     except BrainError as error:

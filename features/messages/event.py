@@ -10,7 +10,7 @@ from decisioning.facts.schema import Tag, Value
 from decisioning.facts.signals import SignalField, SignalType
 from features.messages.conversation import trend
 from features.messages.language import LANGUAGES, Language
-from features.messages.scoring import Scored, Trained, level, score
+from features.messages.scoring import MessageScore, Trained, level, score
 from features.messages.text import stored
 from features.signals.event import validate
 
@@ -127,7 +127,7 @@ def message_fields(
     return {name: value for name, value in about.items() if value is not None}
 
 
-def _of_text(scored: Scored | None) -> dict[str, Value | None]:
+def _of_text(scored: MessageScore | None) -> dict[str, Value | None]:
     if scored is None:
         return {}
     cues = scored.cues
@@ -157,7 +157,7 @@ def _of_conversation(sentiments: Sequence[float]) -> dict[str, Value | None]:
     return {"turn": found.messages, "change": found.change, "slope": found.slope, "lowest": found.lowest}
 
 
-def _said(upstream: Mapping[str, Value] | None, scored: Scored | None, models: Mapping[Language, str]) -> _Said:
+def _said(upstream: Mapping[str, Value] | None, scored: MessageScore | None, models: Mapping[Language, str]) -> _Said:
     if upstream is not None:
         polarity, confidence = float(upstream["sentiment"]), float(upstream.get("confidence", _UNSAID))
         return _Said(polarity, max(0.0, -polarity), confidence, f"upstream:{upstream['model']}")

@@ -22,7 +22,7 @@ _PULL = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class MessageScore:
     """`language`: None where it is neither Dutch nor English as far as can be told; then emoji alone are scored.
 
     `polarity` from -1 to 1; `level` from -2 (very negative) to 2; `negative`, how negative it is, and `confidence` from
@@ -37,14 +37,14 @@ class Scored:
     cues: Cues
 
 
-def score(text: str, language: Language | None = None, *, trained: Trained | None = None) -> Scored:
+def score(text: str, language: Language | None = None, *, trained: Trained | None = None) -> MessageScore:
     """`language`: as the sender states it, else detected. Takes any text."""
     cleaned = clean(text)
     spoken = language or detect(cleaned)
     cues = find_cues(cleaned)
     model = (trained or {}).get(spoken) if spoken else None
     judged = model.judge(cleaned) if model else built_in(cleaned, spoken, cues)
-    return Scored(spoken, judged.polarity, level(judged.polarity), judged.negative, judged.confidence, cues)
+    return MessageScore(spoken, judged.polarity, level(judged.polarity), judged.negative, judged.confidence, cues)
 
 
 def built_in(cleaned: str, language: Language | None, cues: Cues) -> Judgement:

@@ -30,7 +30,7 @@ from features.profile.versions import (
     history,
     statements_in,
 )
-from features.views import TIME, Layout, View
+from features.views import TIME, Layout, ProfileView
 
 HEAD = 4  # subject, event_timestamp, created, stamps: then the features
 HALF = ".half"  # a file that is being written
@@ -47,19 +47,19 @@ Said = dict[str, list[Statement]]
 class Archive:
     """Parquet files and spool of one workspace; safe for several processes."""
 
-    def __init__(self, layout: Layout, views: Sequence[View]) -> None:
+    def __init__(self, layout: Layout, views: Sequence[ProfileView]) -> None:
         self.layout = layout
         self.views = tuple(views)
         self.spool = Spool(layout.spool)
         self._thread = threading.RLock()
         self._held = False
 
-    def holds(self, view: View) -> bool:
+    def holds(self, view: ProfileView) -> bool:
         """Whether the view's file has a column for each of its features."""
         path = self.layout.history(view.name)
         return path.exists() and set(view.arrow_schema.names) <= set(pq.read_schema(path).names)
 
-    def table(self, view: View) -> pa.Table:
+    def table(self, view: ProfileView) -> pa.Table:
         """The file's rows, sorted by (subject, event_timestamp, created); spooled statements are not in it."""
         return pq.read_table(self.layout.history(view.name))
 
@@ -75,7 +75,7 @@ class Archive:
                 if new.schema != old.schema or not path.exists():
                     _replace(path, new)
 
-    def add(self, view: View, table: pa.Table) -> None:
+    def add(self, view: ProfileView, table: pa.Table) -> None:
         """Merge statements: `table` has subject, event_timestamp, created and features of the view, one row each."""
         with self.alone():
             path = self.layout.history(view.name)
@@ -120,7 +120,7 @@ class Archive:
                 if kept.num_rows < table.num_rows:
                     _replace(path, kept)
 
-    def _compact_view(self, view: View, spooled: Iterable[tuple[str, Statement]]) -> None:
+    def _compact_view(self, view: ProfileView, spooled: Iterable[tuple[str, Statement]]) -> None:
         path = self.layout.history(view.name)
         table = pq.read_table(path)
         takes = {field.name: PYTHON_OF[field.type] for field in list(table.schema)[HEAD:]}
@@ -149,7 +149,7 @@ class Archive:
                     self._held = False
 
 
-def fit(table: pa.Table, view: View) -> pa.Table:
+def fit(table: pa.Table, view: ProfileView) -> pa.Table:
     """`table` with the columns and types of `view`, in its order, then columns of features no longer declared."""
     extra = [table.schema.field(name) for name in table.schema.names if name not in view.arrow_schema.names]
     columns = [_column(table, field) for field in [*view.arrow_schema, *extra]]
@@ -168,7 +168,7 @@ def _column(table: pa.Table, field: pa.Field) -> pa.ChunkedArray:
         ) from None
 
 
-def merge(old: pa.Table, view: View, new: pa.Table | None, said: Said) -> pa.Table:
+def merge(old: pa.Table, view: ProfileView, new: pa.Table | None, said: Said) -> pa.Table:
     """The history of everything in `old`, `new` (one statement a row) and `said`, sorted.
 
     Subjects that appear once, and never before, need no merging and take a vectorised path.
@@ -205,7 +205,7 @@ def _repeated(subjects: pa.ChunkedArray) -> pa.Array:
     return counts.field("values").filter(pc.greater(counts.field("counts"), 1))
 
 
-def _single_rows(table: pa.Table, view: View) -> pa.Table:
+def _single_rows(table: pa.Table, view: ProfileView) -> pa.Table:
     """Statements as rows of history: the same values, plus the stamps of the columns that the table has."""
     names = [n for n in table.schema.names if n not in ("subject", "event_timestamp", "created")]
     times = np.stack([micros(table["event_timestamp"]), micros(table["created"])], axis=1)

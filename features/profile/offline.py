@@ -11,7 +11,7 @@ from decisioning.facts.schema import Feature, FeatureSchema
 from features.profile.archive import fit_to, micros, states_of
 from features.profile.online import LAST_US, Profiles, Progress, open_profiles
 from features.profile.versions import decode_stamps
-from features.views import ARROW_TYPES, TIME, View
+from features.views import ARROW_TYPES, TIME, ProfileView
 
 KEYS = ("subject", "event_timestamp", "created")
 ENTITY = pa.schema([("subject", pa.string()), ("event_timestamp", TIME)])
@@ -100,11 +100,11 @@ def fill(workspace_data_dir: Path, schema: FeatureSchema) -> None:
     profiles.archive.spool.close()
 
 
-def _columns(view: View) -> list[str]:
+def _columns(view: ProfileView) -> list[str]:
     return [view.stamps, *(f.name for f in view.features)]
 
 
-def _statements(table: pa.Table, view: View) -> pa.Table:
+def _statements(table: pa.Table, view: ProfileView) -> pa.Table:
     """The columns of `table` that belong to `view`, cast, with the time of recording."""
     features = {f.name: f for f in view.features if f.name in table.schema.names}
     happened = _times(table, "event_timestamp")
@@ -166,7 +166,7 @@ def _latest(table: pa.Table) -> pa.Table:
     return table.filter(pa.array(np.append(codes[1:] != codes[:-1], True)))
 
 
-def _known(frame: pa.Table, view: View) -> pa.Table:
+def _known(frame: pa.Table, view: ProfileView) -> pa.Table:
     """Null what was too old at the row's time, or is no longer one of an enumeration's values: as online."""
     texts = frame[view.stamps].combine_chunks().dictionary_encode()
     stamps = [decode_stamps(text) for text in texts.dictionary.to_pylist()]

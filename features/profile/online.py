@@ -20,7 +20,7 @@ from features.profile.archive import Archive
 from features.profile.rows import Table, Values, Write
 from features.profile.store import CHUNK, SignalState, Store, signal_state
 from features.profile.versions import Stamp, State, Statement, Version, decode_stamps, encode_stamps, newer
-from features.views import PYTHON_TYPES, View, views_of
+from features.views import PYTHON_TYPES, ProfileView, views_of
 
 FIELD: Mapping[Dtype, str] = {
     "float": "double_val",
@@ -125,7 +125,7 @@ class Profiles:
 class _OnlineView:
     """One view with what reading and writing it needs, prepared."""
 
-    def __init__(self, view: View, table: Table) -> None:
+    def __init__(self, view: ProfileView, table: Table) -> None:
         self.view = view
         self.table = table
         self.fields = {f.name: FIELD[f.dtype] for f in view.features}
@@ -195,7 +195,7 @@ def _checked_time(event_us: int) -> int:
     return event_us
 
 
-def _stamps(values: Values, view: View) -> Mapping[str, Stamp]:
+def _stamps(values: Values, view: ProfileView) -> Mapping[str, Stamp]:
     proto = values.get(view.stamps)
     return decode_stamps(proto.string_val) if proto is not None and proto.string_val else {}
 

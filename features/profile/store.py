@@ -15,7 +15,7 @@ from decisioning.errors import Refused, Unavailable
 from features.profile.online_sqlite import SqliteOnline
 from features.profile.rows import BUSY_S, Online, Reader, Table, Values, Write
 from features.repo.definitions import feature_view, from_folder, signals_view, subject_entity
-from features.views import SIGNALS, SIGNALS_STATE, SIGNALS_VERSION, Layout, View
+from features.views import SIGNALS, SIGNALS_STATE, SIGNALS_VERSION, Layout, ProfileView
 
 CHUNK = 500
 """Subjects per write transaction: a bulk load stalls no live write for longer than some 100 ms."""
@@ -76,7 +76,7 @@ class Store:
             duckdb.execute("SET temp_directory = ?", [spill])  # DuckDB refuses this once it has spilled
         return self.feast
 
-    def table(self, view: View) -> Table:
+    def table(self, view: ProfileView) -> Table:
         """The Feast view, made from our schema rather than read from a registry cache that may be old."""
         columns = (view.stamps, *(f.name for f in view.features))
         return Table(view.name, columns, feature_view(view, self.layout.offline, subject_entity()))

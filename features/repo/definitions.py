@@ -12,7 +12,7 @@ from feast.data_format import ParquetFormat
 from feast.types import Bool, Bytes, Float64, Int64, PrimitiveFeastType, String
 
 from decisioning.facts.schema import Dtype, worded
-from features.views import SIGNALS, SIGNALS_STATE, SIGNALS_VERSION, VIEWS, View, read_views, stamps_column
+from features.views import SIGNALS, SIGNALS_STATE, SIGNALS_VERSION, VIEWS, ProfileView, read_views, stamps_column
 
 FEAST_TYPES: Mapping[Dtype, PrimitiveFeastType] = {
     "float": Float64,
@@ -29,7 +29,7 @@ def subject_entity() -> Entity:
     return Entity(name="subject", join_keys=["subject"], value_type=ValueType.STRING, description="ledger stream id")
 
 
-def feature_view(view: View, offline: Path, entity: Entity) -> FeatureView:
+def feature_view(view: ProfileView, offline: Path, entity: Entity) -> FeatureView:
     """The Feast view of `view` over `offline/<view>.parquet`.
 
     The path is absolute: the DuckDB store resolves relative ones against the working directory. No TTL: Feast does

@@ -65,7 +65,7 @@ _ERASED = select(SIGNAL_STATES.c.stream).where(
 )
 
 
-class Terms:
+class SignalRules:
     """What a release says of signals: features compiled, and how long each type is kept."""
 
     def __init__(self, release: Release) -> None:
@@ -84,14 +84,14 @@ class Recorded:
     version: int = 0
 
 
-class Kept(NamedTuple):
+class StoredState(NamedTuple):
     """The state of a stream as its row has it; no body: the subject was erased."""
 
     version: int
     body: bytes | None
 
 
-_NOTHING: Final = Kept(0, b"")
+_NOTHING: Final = StoredState(0, b"")
 
 
 @dataclass(slots=True)
@@ -110,7 +110,7 @@ class Foreseen(NamedTuple):
     body: bytes
 
 
-def foresee(fetch: Fetch, events: Sequence[Event], terms: Terms) -> dict[str, Foreseen]:
+def foresee(fetch: Fetch, events: Sequence[Event], terms: SignalRules) -> dict[str, Foreseen]:
     """The states that these events will make, if all are new and nobody comes first; made outside of a transaction."""
     new: dict[str, list[Event]] = {}
     for event in events:
@@ -126,7 +126,7 @@ def foresee(fetch: Fetch, events: Sequence[Event], terms: Terms) -> dict[str, Fo
 def add(
     connection: Connection,
     events: Sequence[Event],
-    terms: Terms,
+    terms: SignalRules,
     *,
     look_up: bool,
     foreseen: Mapping[str, Foreseen] = MappingProxyType({}),
@@ -167,7 +167,7 @@ class Attempt:
     """
 
     def __init__(
-        self, events: Sequence[Event], terms: Terms, foreseen: Mapping[str, Foreseen] = MappingProxyType({})
+        self, events: Sequence[Event], terms: SignalRules, foreseen: Mapping[str, Foreseen] = MappingProxyType({})
     ) -> None:
         self._events, self._terms, self._foreseen = events, terms, foreseen
         self._again = False
@@ -177,14 +177,14 @@ class Attempt:
         return add(connection, self._events, self._terms, look_up=look_up, foreseen=self._foreseen)
 
 
-def _absorbed(stream: str, head: Kept, new: Sequence[Event], terms: Terms, fetch: Fetch) -> bytes:
+def _absorbed(stream: str, head: StoredState, new: Sequence[Event], terms: SignalRules, fetch: Fetch) -> bytes:
     """Its time is that of its events: what they come to does not depend on when they were written."""
     state = decode(head.body) if head.body else State.empty(terms.definitions)
     state = whole(state, stream, head.version, terms, fetch)
     return encode(absorb(state, new, terms.definitions, state.at_us))
 
 
-def whole(state: State, stream: str, version: int, terms: Terms, fetch: Fetch) -> State:
+def whole(state: State, stream: str, version: int, terms: SignalRules, fetch: Fetch) -> State:
     """With the trackers that it was not made with, from what the log still has of the events up to its version."""
     if not missing(state, terms.definitions):
         return state
@@ -198,9 +198,9 @@ def _fetching(connection: Connection) -> Fetch:
 def _write(
     connection: Connection,
     fresh: Mapping[str, Sequence[Event]],
-    heads: Mapping[str, Kept],
+    heads: Mapping[str, StoredState],
     states: Mapping[str, tuple[int, bytes]],
-    terms: Terms,
+    terms: SignalRules,
 ) -> None:
     """Keys and streams in their order, so that two processes never wait for each other in a circle."""
     events = sorted((event for new in fresh.values() for event in new), key=attrgetter("key"))
@@ -215,7 +215,7 @@ def _write(
         connection.execute(_BEGIN, [{"stream": s, **values[s]} for s in begun])
 
 
-def _row(event: Event, version: int, terms: Terms) -> dict[str, Any]:
+def _row(event: Event, version: int, terms: SignalRules) -> dict[str, Any]:
     return {
         "key": event.key,
         "stream": event.stream,
@@ -228,12 +228,12 @@ def _row(event: Event, version: int, terms: Terms) -> dict[str, Any]:
     }
 
 
-def _heads(connection: Connection, streams: Sequence[str]) -> dict[str, Kept]:
+def _heads(connection: Connection, streams: Sequence[str]) -> dict[str, StoredState]:
     if len(streams) == 1:  # as for most calls: a statement that needs no expansion takes two thirds of the time
         rows = connection.execute(_HEAD, {"stream": streams[0]}).all()
     else:
         rows = [row for part in _parts(streams) for row in connection.execute(_HEADS, {"streams": part})]
-    return {row.stream: Kept(row.version, row.body) for row in rows}
+    return {row.stream: StoredState(row.version, row.body) for row in rows}
 
 
 def _known(connection: Connection, keys: Sequence[str]) -> dict[str, int]:
@@ -247,7 +247,7 @@ def _parts(names: Sequence[str]) -> Iterator[Sequence[str]]:
     return (names[at : at + _IN_ONE_STATEMENT] for at in range(0, len(names), _IN_ONE_STATEMENT))
 
 
-def renew(connection: Connection, stream: str, version: int, terms: Terms) -> tuple[int, bytes] | None:
+def renew(connection: Connection, stream: str, version: int, terms: SignalRules) -> tuple[int, bytes] | None:
     """Keep the state with trackers made anew, under its version; None where it has moved on or has them all."""
     head = _heads(connection, [stream]).get(stream, _NOTHING)
     if head.version != version or not head.body:
@@ -265,9 +265,9 @@ def purge_some(connection: Connection, now_us: int) -> int:
     return connection.execute(_PURGE, {"now_us": now_us}).rowcount
 
 
-def states_of(fetch: Fetch, streams: Sequence[str]) -> dict[str, Kept]:
+def states_of(fetch: Fetch, streams: Sequence[str]) -> dict[str, StoredState]:
     """The states of those streams that have one, all at one moment."""
-    return {row.stream: Kept(row.version, row.body) for row in fetch(_STATES, {"streams": streams})}
+    return {row.stream: StoredState(row.version, row.body) for row in fetch(_STATES, {"streams": streams})}
 
 
 def erased_since(fetch: Fetch, since_us: int) -> list[str]:

@@ -22,7 +22,17 @@ from decisioning.times import HOUR_US
 from features.ledger import Ledger
 from features.profile.store import SignalState, Store
 from features.signals.event import Event
-from features.signals.log import Added, Attempt, Recorded, Terms, erased_since, purge_some, renew, states_of, whole
+from features.signals.log import (
+    Added,
+    Attempt,
+    Recorded,
+    SignalRules,
+    erased_since,
+    purge_some,
+    renew,
+    states_of,
+    whole,
+)
 from features.signals.state import State, decode, facts, merge, missing
 
 MAX_EVENTS: Final = 256
@@ -54,7 +64,7 @@ class Signals:
 
     def __init__(self, ledger: Ledger, store: Store, release: Release, copies: "Copies | None" = None) -> None:
         self._ledger, self._store = ledger, store
-        self.terms = Terms(release)
+        self.terms = SignalRules(release)
         self.copies = copies or Copies(store)
         self._arrivals = Arrivals(ledger, self.terms)
         self._renewing: set[str] = set()
@@ -73,13 +83,13 @@ class Signals:
 
     def submit(self, events: Sequence[Event], beside: Beside | None = None) -> "Future[list[Recorded]]":
         """`record` without waiting. A long array is recorded in several transactions, each with its own `beside`."""
-        call = _Call(len(events))
+        call = _PendingCall(len(events))
         for at in range(0, len(events), MAX_EVENTS):
             part = self._arrivals.put(events[at : at + MAX_EVENTS], beside)
             part.add_done_callback(partial(self._committed, call, at))
         return call.future
 
-    def _committed(self, call: "_Call", at: int, part: "Future[Added]") -> None:
+    def _committed(self, call: "_PendingCall", at: int, part: "Future[Added]") -> None:
         error = part.exception()
         if error is not None:
             call.fail(error)
@@ -175,7 +185,7 @@ def _version(state: SignalState | None) -> int:
     return state.version if state else 0
 
 
-class _Call:
+class _PendingCall:
     """One call's results, gathered from its transactions."""
 
     def __init__(self, size: int) -> None:
@@ -210,7 +220,7 @@ class _Arrival(NamedTuple):
 class Arrivals:
     """Events that wait for the writer thread: those of the same moment share a transaction."""
 
-    def __init__(self, ledger: Ledger, terms: Terms) -> None:
+    def __init__(self, ledger: Ledger, terms: SignalRules) -> None:
         self._ledger, self._terms = ledger, terms
         self._waiting: list[_Arrival] = []
         self._lock = Lock()
@@ -250,7 +260,7 @@ class Arrivals:
 class _Batch:
     """One transaction of arrivals, taken when its turn comes; when it has to run again, of the same."""
 
-    def __init__(self, take: Callable[[], list[_Arrival]], terms: Terms) -> None:
+    def __init__(self, take: Callable[[], list[_Arrival]], terms: SignalRules) -> None:
         self._take, self._terms = take, terms
         self._arrivals: list[_Arrival] | None = None
 

@@ -9,7 +9,7 @@ from decisioning.catalogue.countries import with_country_rules
 from decisioning.catalogue.files import load, pack
 from decisioning.catalogue.release import Release
 from decisioning.catalogue.source import decode
-from decisioning.errors import ConfigError, NotFound, Problem, Refused
+from decisioning.errors import ConfigError, Mistake, NotFound, Refused
 from decisioning.facts.forms import Scorer
 from decisioning.review import personas
 from features.ledger import Ledger, now_us
@@ -25,7 +25,7 @@ def read_files(workspace: Workspace) -> dict[str, str]:
     """Path from the workspace -> text of every YAML file of the catalogue; raises ConfigError where there is none."""
     files = existing_files(workspace)
     if not files:
-        raise ConfigError([Problem("catalogue", 1, "there is no YAML file here", "make one with: brain new DIR")])
+        raise ConfigError([Mistake("catalogue", 1, "there is no YAML file here", "make one with: brain new DIR")])
     return files
 
 

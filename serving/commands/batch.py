@@ -73,7 +73,7 @@ def run(
         )
         decided = pa.concat_tables([t for t in ray.get(found) if t.num_rows] or [OUTPUT.empty_table()])
     pq.write_table(decided, out)
-    exported_files.note(workspace, out, "batch")
+    exported_files.register(workspace, out, "batch")
     offers = decided.num_rows - decided["offer_id"].null_count
     failed = decided.num_rows - decided["error"].null_count
     return {"batch_id": batch, "customers": table.num_rows, "offers": offers, "failed": failed, "written": str(out)}

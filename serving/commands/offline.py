@@ -50,7 +50,7 @@ def export_customer(workspace: Workspace, customer_id: str, out: Path | None = N
         if out is None:
             return found
         out.write_bytes(to_json(found))
-        exported_files.note(workspace, out, "export", found["subject"])
+        exported_files.register(workspace, out, "export", found["subject"])
     return {"customer_id": customer_id, "written": str(out), "records": len(found["records"])}
 
 

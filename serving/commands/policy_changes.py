@@ -12,7 +12,7 @@ from decisioning.facts.forms import Ask, Known, PlacementAsk
 from decisioning.facts.schema import Facts
 from decisioning.facts.standing import Standing
 from decisioning.review.personas import ask_of, known_of
-from decisioning.review.policy_changes import Finding, Member, audited, compared, contradictions, counted
+from decisioning.review.policy_changes import Finding, SampledCustomer, audited, compared, contradictions, counted
 from features.ledger import now_us
 from features.ledger.links import united
 from features.profile.online import Stored
@@ -68,18 +68,18 @@ def named(brain: Brain, workspace: Workspace, name: str) -> Release:
     return Release.of(load(files, workspace.settings.environment), pack(files))
 
 
-def _watched(members: Sequence[Member], tell: Callable[[int], None]) -> Iterator[Member]:
+def _watched(members: Sequence[SampledCustomer], tell: Callable[[int], None]) -> Iterator[SampledCustomer]:
     for done, member in enumerate(members):
         tell(done)
         yield member
 
 
-def _personas(release: Release, at_us: int) -> Iterator[Member]:
+def _personas(release: Release, at_us: int) -> Iterator[SampledCustomer]:
     for persona in release.catalogue.personas:
-        yield Member(persona.id, (ask_of(persona),), known_of(persona, release, at_us))
+        yield SampledCustomer(persona.id, (ask_of(persona),), known_of(persona, release, at_us))
 
 
-def _customers(brain: Brain, release: Release, sample: int, at_us: int) -> Iterator[Member]:
+def _customers(brain: Brain, release: Release, sample: int, at_us: int) -> Iterator[SampledCustomer]:
     """Customers with an account of no past: actions of account scope are compared, too. Named by a hash."""
     streams = _streams(brain)
     chosen = streams[:: max(1, len(streams) // sample)][:sample]
@@ -87,7 +87,7 @@ def _customers(brain: Brain, release: Release, sample: int, at_us: int) -> Itera
     for at in range(0, len(chosen), _READ):
         for stream, known in _known(brain, chosen[at : at + _READ], at_us):
             name = hashlib.sha256(stream.encode()).hexdigest()[:12]
-            yield Member(name, asks, known)
+            yield SampledCustomer(name, asks, known)
 
 
 def _everything(release: Release, channel: str) -> Ask:

@@ -24,7 +24,7 @@ What = Literal["export", "batch"]
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class ExportedFile:
     """One file; `stream` is whose export it is."""
 
     path: str
@@ -33,11 +33,11 @@ class Written:
     stream: str | None = None
 
 
-def note(workspace: Workspace, path: Path, what: What, stream: str | None = None) -> None:
+def register(workspace: Workspace, path: Path, what: What, stream: str | None = None) -> None:
     """Remember a file that was just written."""
     with _notes(workspace) as notes:
         others = [n for n in notes if n.path != str(path.resolve())]
-        notes[:] = [*others, Written(str(path.resolve()), what, _digest(path), stream)]
+        notes[:] = [*others, ExportedFile(str(path.resolve()), what, _digest(path), stream)]
 
 
 def clean(workspace: Workspace, erased: frozenset[str], stream_of: Callable[[str], str]) -> int:
@@ -53,7 +53,7 @@ def clean(workspace: Workspace, erased: frozenset[str], stream_of: Callable[[str
         return sum(one not in notes for one in before)
 
 
-def _cleaned(one: Written, erased: frozenset[str], stream_of: Callable[[str], str]) -> Written | None:
+def _cleaned(one: ExportedFile, erased: frozenset[str], stream_of: Callable[[str], str]) -> ExportedFile | None:
     """The note of what is left; None where the file is gone, or no longer ours."""
     path = Path(one.path)
     if not path.is_file() or _digest(path) != one.digest:
@@ -79,12 +79,12 @@ def _digest(path: Path) -> str:
 
 
 @contextmanager
-def _notes(workspace: Workspace) -> Iterator[list[Written]]:
+def _notes(workspace: Workspace) -> Iterator[list[ExportedFile]]:
     """What is noted, alone; written back where it was changed."""
     handle = os.open(workspace.written_file, os.O_RDWR | os.O_CREAT, 0o600)
     with os.fdopen(handle, "r+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        notes = [Written(**json.loads(line)) for line in file]
+        notes = [ExportedFile(**json.loads(line)) for line in file]
         before = list(notes)
         yield notes
         if notes != before:

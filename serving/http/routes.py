@@ -23,7 +23,7 @@ from serving.customers import erasing, exporting, identities, recording
 from serving.events.moments import LOOK_S, Watcher
 from serving.http.live import live_routes
 from serving.http.replies import JSON, body_schema, handled, json_reply, problem_reply, problems, read_body
-from training.model.background import unhurried
+from training.model.background import yielding
 
 REFRESH_S = 0.5
 """How often a replica looks for a release or a pause; both take effect within two seconds."""
@@ -186,7 +186,7 @@ async def _every(period_s: float, look: Callable[[], object]) -> None:
     """Looks again and again; while the ledger or registry cannot be reached, what was loaded goes on serving."""
     while True:
         await asyncio.sleep(period_s)
-        with _outlived(), unhurried():
+        with _outlived(), yielding():
             await asyncio.to_thread(look)
 
 

@@ -16,7 +16,7 @@ from decisioning.catalogue.actions import COMMERCIAL_ISSUES
 from decisioning.catalogue.check import actions
 from decisioning.catalogue.files import Catalogue, load, pack, unpack
 from decisioning.catalogue.source import parse
-from decisioning.errors import ConfigError, Problem
+from decisioning.errors import ConfigError, Mistake
 from decisioning.facts.schema import BUILT_IN
 
 
@@ -96,7 +96,7 @@ def expect_whole_or_refused(files: dict[str, str]) -> None:
         assert len(str(problem)) < 1000
 
 
-def problems(files: dict[str, str]) -> tuple[Problem, ...]:
+def problems(files: dict[str, str]) -> tuple[Mistake, ...]:
     try:
         load(files)
     except ConfigError as error:

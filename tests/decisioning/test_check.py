@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from decisioning.catalogue.files import load
-from decisioning.errors import ConfigError, Problem
+from decisioning.errors import ConfigError, Mistake
 
 CASES: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "mistakes.yaml").read_text("utf-8"))
 REST = """purposes:
@@ -47,7 +47,7 @@ protections:
 """
 
 
-def problems(files: dict[str, str], environment: Any = "dev") -> tuple[Problem, ...]:
+def problems(files: dict[str, str], environment: Any = "dev") -> tuple[Mistake, ...]:
     with pytest.raises(ConfigError) as caught:
         load(files, environment)
     return caught.value.problems

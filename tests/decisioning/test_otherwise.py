@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic_core import from_json
 
 from decisioning.facts.forms import Ask, Known
-from decisioning.review.what_if import Otherwise, otherwise
+from decisioning.review.what_if import WhatIf, otherwise
 from tests import strategies as world
 from tests.training import changed
 from tests.training.changed import BASE, CHANGES, GATED, SOAP, decided, person, release, scorer
@@ -19,11 +19,11 @@ OLD = release()
 
 def again(record, known, other, then=OLD):
     found = otherwise(record, known, then, other, lambda: scorer(other))
-    assert isinstance(found, Otherwise), found
+    assert isinstance(found, WhatIf), found
     return found
 
 
-def weight(made: Otherwise) -> float:
+def weight(made: WhatIf) -> float:
     return math.prod(s.other / s.logged for s in made.steps)
 
 
@@ -129,11 +129,11 @@ def test_what_was_not_scored_is_scored_by_the_named_model_and_what_was_keeps_its
         )
 
     made = otherwise(record, person(age=60), old, new, model)
-    assert asked and isinstance(made, Otherwise)  # noqa: PT018 - one thing
+    assert asked and isinstance(made, WhatIf)  # noqa: PT018 - one thing
     cake = next(lack for lack in made.steps[0].lacks if lack.action == "cake")
     assert cake.probability < 0.1, "cake by the model, tea as recorded"
     asked.clear()
-    assert isinstance(otherwise(record, person(age=60), old, release(GATED, "value"), model), Otherwise)
+    assert isinstance(otherwise(record, person(age=60), old, release(GATED, "value"), model), WhatIf)
     assert not asked, "everybody was scored then"
 
 

@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from decisioning.catalogue.source import MAX_CHARACTERS, MAX_DEPTH, Node, decode, parse
+from decisioning.catalogue.source import MAX_CHARACTERS, MAX_DEPTH, YamlNode, decode, parse
 from decisioning.errors import ConfigError
 
 
@@ -169,7 +169,7 @@ def _tuples(tree: Any) -> Any:
     return {key: _tuples(inner) for key, inner in tree.items()} if isinstance(tree, dict) else tree
 
 
-def _rebuilt(node: Node) -> Any:
+def _rebuilt(node: YamlNode) -> Any:
     if isinstance(node.value, tuple):
         return tuple(_rebuilt(child) for child in node.items.values())
     if isinstance(node.value, dict):

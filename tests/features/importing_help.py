@@ -6,7 +6,15 @@ from typing import Any
 
 from decisioning.catalogue.files import pack
 from decisioning.catalogue.release import Release
-from features.importing import Plan, Written, catalogue_files, checked_catalogue, make_plan, read_mapping, write
+from features.importing import (
+    ImportPlan,
+    ImportResult,
+    catalogue_files,
+    checked_catalogue,
+    make_plan,
+    read_mapping,
+    write,
+)
 from features.ledger import Ledger
 
 NOW_US = 1_780_000_000_000_000
@@ -71,7 +79,7 @@ m4;c1;Coats;01-03-2026 09:30;0,25;nee;
 FILES = {"customers": CUSTOMERS, "mailings": MAILINGS}
 
 
-def planned(folder: Path, mapping: str = SHOP, files: Mapping[str, str | bytes] = FILES) -> Plan:
+def planned(folder: Path, mapping: str = SHOP, files: Mapping[str, str | bytes] = FILES) -> ImportPlan:
     """The plan of these texts, as files in `folder`."""
     paths = {}
     for name, text in files.items():
@@ -83,7 +91,7 @@ def planned(folder: Path, mapping: str = SHOP, files: Mapping[str, str | bytes] 
 class Shop:
     """A workspace for the mapping; what differs between plans is not applied again."""
 
-    def __init__(self, data: Path, plan: Plan) -> None:
+    def __init__(self, data: Path, plan: ImportPlan) -> None:
         from features.profile.offline import History
         from features.profile.online import open_profiles
         from features.profile.repository import apply
@@ -98,7 +106,7 @@ class Shop:
         self.profiles = open_profiles(data, self.release.schema)
         self.history = History(self.profiles)
 
-    def write(self, plan: Plan, **options: Any) -> Written:
+    def write(self, plan: ImportPlan, **options: Any) -> ImportResult:
         return write(plan, self.catalogue, self.ledger, self.history, options.pop("environment", "dev"), **options)
 
     def stream(self, customer: str) -> str:

@@ -130,7 +130,7 @@ def decided_in_batch(workspace: Workspace, marks: list[Marks]) -> Path:
     decider = batch.Decider(str(workspace.root), "web", ("sidebar",), uuid.uuid4().hex)
     out = workspace.root / "batch.parquet"
     pq.write_table(decider(pa.table({"customer_id": [one.customer for one in marks]})), out)
-    exported_files.note(workspace, out, "batch")
+    exported_files.register(workspace, out, "batch")
     decider._brain.close()
     return out
 

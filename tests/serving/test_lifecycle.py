@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from decisioning.errors import Refused
 from serving.lifecycle import clean_up, environment, haproxy, listeners, processes
 from serving.lifecycle.supervisor import _cause
-from serving.settings import Http, Settings, Workspace
+from serving.settings import BrainSettings, Http, Workspace
 from tests.serving.server import PROGRAM, Server, free_port
 
 LISTEN = "import socket, time; s = socket.create_server(('{host}', 0), family=socket.{family}); time.sleep(60)"
@@ -96,7 +96,7 @@ class TestPorts:
 
 class TestEnvironment:
     def test_rays_of_one_workspace_share_a_token_that_only_its_owner_reads(self, tmp_path: Path) -> None:
-        workspace = Workspace(tmp_path, Settings())
+        workspace = Workspace(tmp_path, BrainSettings())
         workspace.run.mkdir(parents=True)
         first = environment.for_serving(workspace, "a", tmp_path)
         token = Path(first["RAY_AUTH_TOKEN_PATH"])
@@ -195,7 +195,7 @@ class TestSupervisor:
         assert "brain new" in done.stderr
 
     def test_cleaning_up_kills_what_a_killed_run_left_and_nothing_else(self, tmp_path: Path, run_id: str) -> None:
-        workspace = Workspace(tmp_path, Settings(http=Http(port=free_port())))
+        workspace = Workspace(tmp_path, BrainSettings(http=Http(port=free_port())))
         workspace.run.mkdir(parents=True)
         temp = tmp_path / "brain-left"
         temp.mkdir()
@@ -213,7 +213,7 @@ class TestSupervisor:
 
     @pytest.mark.parametrize("record", ["", "{", "[]", '{"run_id": 3}', "null"])
     def test_a_broken_record_of_an_earlier_run_is_no_obstacle(self, tmp_path: Path, record: str) -> None:
-        workspace = Workspace(tmp_path, Settings())
+        workspace = Workspace(tmp_path, BrainSettings())
         workspace.run.mkdir(parents=True)
         (workspace.run / "serve.json").write_text(record)
         clean_up(workspace)

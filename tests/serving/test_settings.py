@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from decisioning.errors import ConfigError, Refused
-from serving.settings import Http, Settings, Workspace, read_settings
+from serving.settings import BrainSettings, Http, Workspace, read_settings
 
 
 def _open(root: Path, text: str) -> Workspace:
@@ -19,7 +19,7 @@ def _open(root: Path, text: str) -> Workspace:
 
 def test_an_empty_file_is_a_development_workspace_on_loopback(tmp_path: Path) -> None:
     workspace = _open(tmp_path, "")
-    assert workspace.settings == Settings()
+    assert workspace.settings == BrainSettings()
     assert (workspace.settings.environment, workspace.settings.http.host) == ("dev", "127.0.0.1")
     assert workspace.database_url == f"sqlite:///{tmp_path}/data/ledger.db"
 
@@ -62,11 +62,11 @@ def test_no_content_raises_anything_but_a_config_error(tmp_path_factory: pytest.
     file = tmp_path_factory.mktemp("any") / "brain.yaml"
     file.write_bytes(data)
     with suppress(ConfigError):
-        assert isinstance(read_settings(file), Settings)
+        assert isinstance(read_settings(file), BrainSettings)
 
 
 def test_the_secret_is_made_once_and_is_its_owners_alone(tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path, Settings())
+    workspace = Workspace(tmp_path, BrainSettings())
     workspace.create_secret()
     secret = workspace.secret()
     assert len(secret) == 32
@@ -78,11 +78,11 @@ def test_the_secret_is_made_once_and_is_its_owners_alone(tmp_path: Path) -> None
 
 def test_a_missing_secret_is_not_made_anew(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="restore it"):
-        Workspace(tmp_path, Settings()).secret()
+        Workspace(tmp_path, BrainSettings()).secret()
 
 
 def test_a_secret_that_others_may_read_is_refused(tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path, Settings())
+    workspace = Workspace(tmp_path, BrainSettings())
     workspace.create_secret()
     workspace.secret_file.chmod(0o644)
     with pytest.raises(Refused, match="chmod 600"):
@@ -91,7 +91,7 @@ def test_a_secret_that_others_may_read_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "abc", "zz" * 32, "ab" * 31])
 def test_a_secret_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
-    workspace = Workspace(tmp_path, Settings())
+    workspace = Workspace(tmp_path, BrainSettings())
     workspace.secret_file.write_text(text)
     workspace.secret_file.chmod(0o600)
     with pytest.raises(Refused, match="not 32 bytes"):

@@ -14,7 +14,7 @@ import pytest
 from features.ledger import Ledger, now_us
 from features.moments import Delivery, Moments, Watch
 from serving.events import webhooks
-from serving.settings import Settings, Workspace
+from serving.settings import BrainSettings, Workspace
 
 BODY = b'{"moment":"cart-left"}'
 
@@ -79,7 +79,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def send(workspace: Workspace, moments: Moments, url: str | None, times: int, attempts: int = 3) -> None:
-    settings = Settings.model_validate({"moments": {"webhook": url, "attempts": attempts}})
+    settings = BrainSettings.model_validate({"moments": {"webhook": url, "attempts": attempts}})
     sender = webhooks.Sender(Workspace(workspace.root, settings), moments)
     for _ in range(times):
         asyncio.run(sender.send_due())

@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-from features.importing import Plan, Written, make_plan, open_mapping
+from features.importing import ImportPlan, ImportResult, make_plan, open_mapping
 from features.ledger import now_us
 from tests.features.importing_help import Shop
 from tests.training.conftest import shared
@@ -28,7 +28,7 @@ def rows_of(recipe: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file, delimiter=";" if recipe == "bank-marketing" else ","))
 
 
-def plan_of(recipe: str, folder: Path, every: int = 1) -> Plan:
+def plan_of(recipe: str, folder: Path, every: int = 1) -> ImportPlan:
     """The import of every `every`-th row."""
     path, (source, _) = path_of(recipe), open_mapping(recipe)
     if every > 1:
@@ -47,4 +47,4 @@ class Imported(Shop):
         super().__init__(folder / "data", plan)
         self.plan = plan
         self.registry = Registry(self.data)
-        self.written: Written = self.write(plan)
+        self.written: ImportResult = self.write(plan)

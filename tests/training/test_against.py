@@ -134,15 +134,15 @@ def test_a_model_that_is_gone_and_windows_that_are_open_leave_nothing_to_say(tmp
 
 
 def test_shares_of_slots_that_follow_count_by_how_likely_they_are_come_to() -> None:
-    lack = module.Lack("soap", "new", 0.5)
+    lack = module.Unsupported("soap", "new", 0.5)
     steps = (module_step(0.25, 0.5, ()), module_step(0.5, 0.1, (lack,)))
-    one = module.Otherwise(steps, module.Expected(0, 0), module.Expected(0, 0))
+    one = module.WhatIf(steps, module.Expected(0, 0), module.Expected(0, 0))
     rows, share, touched = module._lacking([one, one])
     assert (share, touched) == (1.0, 1.0)
     assert rows == [{"action": "soap", "why": "new", "share": 1.0, "decisions": 1.0}]
 
 
 def module_step(logged: float, other: float, lacks: tuple[Any, ...]) -> Any:
-    from decisioning.review.what_if import Step
+    from decisioning.review.what_if import SlotChoice
 
-    return Step("hero", 1, logged, other, lacks)
+    return SlotChoice("hero", 1, logged, other, lacks)

@@ -17,10 +17,10 @@ from tests.training.logs import random_log
 from training.fitting.frozen import alone, with_kept
 from training.fitting.propensity import Recipe, _above, _actions, fit
 from training.model.design import make_design
-from training.model.frame import Terms, TrainingSet
+from training.model.frame import ModelTerms, TrainingSet
 from training.model.model import Frozen
 from training.model.predict import propensities
-from training.reporting.cards import Judged, describe, of_action, overview
+from training.reporting.cards import HeldOut, describe, of_action, overview
 from training.reporting.page import write_page
 
 BASE = Recipe(growth=None)
@@ -39,7 +39,7 @@ def shop_log(n: int, cakes: int) -> TrainingSet:
 
 def card_of(log: TrainingSet, recipe: Recipe = BASE) -> dict[str, Any]:
     learn, held_out = log.split(0.7, 0)
-    judged = Judged(held_out, propensities(fit(learn, recipe), held_out))
+    judged = HeldOut(held_out, propensities(fit(learn, recipe), held_out))
     return {"model": "propensity@1", **describe(fit(log, recipe), log, judged, RELEASE)}
 
 
@@ -96,7 +96,9 @@ def test_cold_actions_back_off_to_their_group_and_then_to_all() -> None:
 def test_what_supersedes_another_shows_what_it_inherits() -> None:
     """Cake is new and supersedes coffee: with few rows most of its weights are coffee's."""
     new, later = (
-        of_action(card_of(replace(shop_log(3_000, cakes), terms=(Terms(), Terms(), Terms("coffee")))), "cake")
+        of_action(
+            card_of(replace(shop_log(3_000, cakes), terms=(ModelTerms(), ModelTerms(), ModelTerms("coffee")))), "cake"
+        )
         for cakes in (30, 900)
     )
     assert new["evidence"]["inherited"] == (shop_log(3_000, 30).action == 1).sum()
@@ -110,7 +112,7 @@ def test_a_frozen_action_is_told_as_it_is_kept(log: TrainingSet, card: dict[str,
     older = fit(log.take(log.at_us < 1_500), BASE)
     kept = {"tea": Frozen(alone(older, 0), older.content_hash, 7, "a regulator looks at it")}
     held_out = log.split(0.7, 0)[1]
-    judged = Judged(held_out, propensities(fit(log, BASE), held_out))
+    judged = HeldOut(held_out, propensities(fit(log, BASE), held_out))
     frozen = describe(with_kept(fit(log, BASE), kept), log, judged, RELEASE)
     tea, coffee = (next(a for a in frozen["actions"] if a["action"] == name) for name in ("tea", "coffee"))
     assert (tea["frozen"]["reason"], tea["weights_from"]["earlier"]) == ("a regulator looks at it", 1.0)
@@ -153,12 +155,12 @@ def test_held_out_figures_are_of_rows_that_the_model_never_saw(log: TrainingSet,
     assert tea["rows"] == (held_out.action == 0).sum()
     assert tea["auc"]["low"] < tea["auc"]["value"] < tea["auc"]["high"]
     assert tea["log_loss_of_the_prior"] - tea["log_loss"] == pytest.approx(tea["gain_over_the_prior"]["value"])
-    backwards = Judged(held_out, 1.0 - propensities(fit(log, BASE), held_out))
+    backwards = HeldOut(held_out, 1.0 - propensities(fit(log, BASE), held_out))
     worse = next(a for a in describe(fit(log, BASE), log, backwards, RELEASE)["actions"] if a["action"] == "tea")
     rank, predict = "Not shown to rank customers better than chance", "Not shown to predict better than the catalogue"
     assert rank in worse["known_limits"]
     assert rank not in of_action(card, "tea")["known_limits"]
-    flat = Judged(held_out, np.full(len(held_out), 0.001))
+    flat = HeldOut(held_out, np.full(len(held_out), 0.001))
     worse = next(a for a in describe(fit(log, BASE), log, flat, RELEASE)["actions"] if a["action"] == "tea")
     assert any(predict in limit for limit in worse["known_limits"])
 

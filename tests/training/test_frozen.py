@@ -17,7 +17,7 @@ from training.fitting.frozen import alone, check_frozen, including, kept_by, tol
 from training.fitting.propensity import Recipe, fit
 from training.fitting.trees import Growth
 from training.model.calibration import Calibration
-from training.model.frame import Terms, TrainingSet
+from training.model.frame import ModelTerms, TrainingSet
 from training.model.model import PropensityModel
 
 QUICK = Recipe(growth=Growth(max_trees=40, folds=2), forget=False)
@@ -126,7 +126,7 @@ def test_an_action_without_rows_stays_frozen(champion):
     data = log(900, 7)
     data = data.take(data.action < 3)
     data = replace(data, actions=data.actions[:3], groups=data.groups[:3], treatments=data.treatments[:3])
-    for terms in ((), (Terms(),) * 3):
+    for terms in ((), (ModelTerms(),) * 3):
         fitted = with_kept(fit(including(replace(data, terms=terms), kept), BASE), kept)
         np.testing.assert_array_equal(fitted.propensities(data.x, 3, 0), champion.propensities(data.x, 3, 0))
 

@@ -16,8 +16,8 @@ from training.fitting.propensity import Recipe, fit
 from training.fitting.terms import check_terms
 from training.fitting.trees import Growth
 from training.model.calibration import choose
-from training.model.frame import NO_TERMS, Terms
-from training.model.logistic import Problem, fit_ridge, sigmoid
+from training.model.frame import NO_TERMS, ModelTerms
+from training.model.logistic import RidgeProblem, fit_ridge, sigmoid
 from training.model.model import PropensityModel
 
 QUICK = Recipe(growth=Growth(max_trees=40, folds=2), forget=False)
@@ -34,7 +34,7 @@ def free() -> PropensityModel:
 @pytest.fixture(scope="module")
 def model() -> PropensityModel:
     """Directions for two actions, one of which may not have trees either, and one that may not in a third."""
-    terms = (Terms(monotone=DIRECTIONS), Terms(floor=4, monotone=DIRECTIONS), Terms(floor=4), NO_TERMS)
+    terms = (ModelTerms(monotone=DIRECTIONS), ModelTerms(floor=4, monotone=DIRECTIONS), ModelTerms(floor=4), NO_TERMS)
     return fit(replace(random_log(6_000, seed=1), terms=terms), QUICK)
 
 
@@ -68,8 +68,8 @@ def test_trees_are_left_out_where_more_transparency_is_asked(model, free):
 def test_trees_are_not_inherited_where_they_may_not_be():
     log = random_log(5_000, seed=1)
     log = log.take(log.action < 2)
-    for terms in (Terms("a0", floor=4), Terms("a0", monotone=DIRECTIONS)):
-        heir = fit(replace(log, terms=(NO_TERMS, NO_TERMS, terms, Terms("a0"))), QUICK)
+    for terms in (ModelTerms("a0", floor=4), ModelTerms("a0", monotone=DIRECTIONS)):
+        heir = fit(replace(log, terms=(NO_TERMS, NO_TERMS, terms, ModelTerms("a0"))), QUICK)
         assert (heir.forests[2], heir.forests[3] is None) == (None, False)
 
 
@@ -79,11 +79,13 @@ def test_a_weight_of_the_wrong_sign_is_zero_and_the_others_are_as_if_it_were_not
     rng = np.random.default_rng(seed)
     design = np.column_stack([np.ones(300), rng.normal(size=(300, 3))])
     label = rng.random(300) < sigmoid(design @ np.array([-1.0, 1.5, -1.5, 0.3]))
-    problem = Problem(design, label, np.zeros(4), np.full(4, 2.0), np.ones(4, dtype=bool), signs=np.array([0, 1, 1, 0]))
+    problem = RidgeProblem(
+        design, label, np.zeros(4), np.full(4, 2.0), np.ones(4, dtype=bool), signs=np.array([0, 1, 1, 0])
+    )
     weights = fit_ridge(problem).weights
     assert weights[2] == 0.0 < weights[1]
     kept = [0, 1, 3]
-    rest = Problem(design[:, kept], label, np.zeros(3), np.full(3, 2.0), np.ones(3, dtype=bool))
+    rest = RidgeProblem(design[:, kept], label, np.zeros(3), np.full(3, 2.0), np.ones(3, dtype=bool))
     np.testing.assert_allclose(weights[kept], fit_ridge(rest).weights, atol=1e-4)
 
 

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from training.model import background
-from training.model.background import in_pieces, unhurried
+from training.model.background import in_slices, yielding
 
 
 @pytest.fixture
@@ -19,18 +19,18 @@ def rests(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_items_are_the_same_and_nothing_rests_where_nobody_waits(rests: list[float]) -> None:
-    assert list(in_pieces("abc")) == ["a", "b", "c"]
+    assert list(in_slices("abc")) == ["a", "b", "c"]
     assert rests == []
 
 
 def test_unhurried_work_rests_after_every_piece_also_in_a_thread_and_only_within(rests: list[float]) -> None:
     async def look() -> list[str]:
-        with unhurried():
-            return await asyncio.to_thread(lambda: list(in_pieces("abc")))
+        with yielding():
+            return await asyncio.to_thread(lambda: list(in_slices("abc")))
 
     assert asyncio.run(look()) == ["a", "b", "c"]
     assert rests == [background.REST_S] * 3
-    assert list(in_pieces("d")) == ["d"]
+    assert list(in_slices("d")) == ["d"]
     assert len(rests) == 3
 
 
@@ -40,6 +40,6 @@ def test_a_piece_lasts_a_while_and_is_as_many_items_as_are_done_in_it(
     clock = iter((0.0, 0.2, 0.4, 1.1, 1.1, 1.3, 2.1, 2.1))  # read at the start, after every item and after a rest
     monkeypatch.setattr(background, "PIECE_S", 1.0)
     monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
-    with unhurried():
-        assert list(in_pieces("abcde")) == list("abcde")
+    with yielding():
+        assert list(in_slices("abcde")) == list("abcde")
     assert len(rests) == 2

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 
 from decisioning.errors import Refused
 from tests.training.peeking import BASE, COMPLAINTS, LIFTED, LIMIT, TERMS, ever, gate, outcome, paths
-from training.fitting.intervals import Interval
+from training.fitting.intervals import ConfidenceInterval
 from training.learning.promotion import (
     FAIR,
     GUARD_ALPHA,
     Guard,
-    Trial,
+    TrialOutcomes,
     calibrated,
     difference,
     fair,
@@ -48,7 +48,7 @@ def test_thousands_at_once_are_judged_as_one_is(sale: float, complaint: float, a
 def verdict(counts: np.ndarray) -> str:
     """Of a trial row by row: sales and complaints of either, and nothing."""
     event = np.repeat(np.arange(5), counts)
-    trial = Trial((event == 0) | (event == 2), 0.5)  # whose the decisions without an event were changes nothing
+    trial = TrialOutcomes((event == 0) | (event == 2), 0.5)  # whose the decisions without an event were changes nothing
     sold, angry = difference(trial, (event < 2).astype(float), 1.0), (event == 2) | (event == 3)
     return judge(sold, [harmless("complaints", trial, angry, LIMIT)]).action
 
@@ -85,7 +85,7 @@ def test_the_interval_holds_the_difference_and_narrows() -> None:
     for n in (1_000, 10_000, 100_000):
         mine = rng.random(n) < 0.3
         reward = np.where(rng.random(n) < np.where(mine, 0.06, 0.05), 120.0, 0.0) - 2.0
-        found = difference(Trial(mine, 0.3), reward, 500.0)
+        found = difference(TrialOutcomes(mine, 0.3), reward, 500.0)
         assert found.low < 1.2 < found.high
         assert found.low < found.value < found.high
         widths.append(found.high - found.low)
@@ -93,10 +93,10 @@ def test_the_interval_holds_the_difference_and_narrows() -> None:
 
 
 def test_nothing_seen_says_nothing() -> None:
-    empty = difference(Trial(np.zeros(0, dtype=bool), 0.5), np.zeros(0), 10.0)
+    empty = difference(TrialOutcomes(np.zeros(0, dtype=bool), 0.5), np.zeros(0), 10.0)
     assert (empty.low, empty.high) == (pytest.approx(-20.0), pytest.approx(20.0))
     with pytest.raises(Refused, match="both models"):
-        Trial(np.zeros(0, dtype=bool), 1.0)
+        TrialOutcomes(np.zeros(0, dtype=bool), 1.0)
 
 
 def test_a_guardrail_is_open_until_it_is_shown() -> None:
@@ -104,17 +104,17 @@ def test_a_guardrail_is_open_until_it_is_shown() -> None:
     mine = rng.random(200_000) < 0.5
     same = rng.random(200_000) < 0.004
     worse = rng.random(200_000) < np.where(mine, 0.02, 0.004)
-    few = Trial(mine[:500], 0.5)
+    few = TrialOutcomes(mine[:500], 0.5)
     assert harmless("complaints", few, same[:500], LIMIT).state == "open"
-    assert harmless("complaints", Trial(mine, 0.5), same, LIMIT).state == "kept"
-    assert harmless("complaints", Trial(mine, 0.5), worse, LIMIT).state == "breached"
+    assert harmless("complaints", TrialOutcomes(mine, 0.5), same, LIMIT).state == "kept"
+    assert harmless("complaints", TrialOutcomes(mine, 0.5), worse, LIMIT).state == "breached"
 
 
 def test_a_challenger_that_promises_too_much_is_not_calibrated() -> None:
     rng = np.random.default_rng(2)
     mine, said = rng.random(8_000) < 0.5, rng.uniform(0.01, 0.1, 8_000)
     came = rng.random(8_000) < said
-    good, bad = calibrated(Trial(mine, 0.5), came, said), calibrated(Trial(mine, 0.5), came, 2 * said)
+    good, bad = calibrated(TrialOutcomes(mine, 0.5), came, said), calibrated(TrialOutcomes(mine, 0.5), came, 2 * said)
     assert (good.state, bad.state) == ("kept", "breached")
     assert good.low is not None and good.low < 1.0 < (good.high or 0)  # noqa: PT018
     assert bad.high is not None and bad.high < 0.8  # noqa: PT018
@@ -123,7 +123,7 @@ def test_a_challenger_that_promises_too_much_is_not_calibrated() -> None:
 def test_harm_shows_before_windows_close_and_its_absence_only_afterwards() -> None:
     rng = np.random.default_rng(3)
     mine = rng.random(20_000) < 0.5
-    trial, worse = Trial(mine, 0.5), rng.random(20_000) < np.where(mine, 0.03, 0.004)
+    trial, worse = TrialOutcomes(mine, 0.5), rng.random(20_000) < np.where(mine, 0.03, 0.004)
     nobody, everybody = np.zeros(20_000, dtype=bool), np.ones(20_000, dtype=bool)
     assert harmless("complaints", trial, worse, LIMIT, closed=nobody).state == "breached"
     assert harmless("complaints", trial, nobody, LIMIT, closed=nobody).state == "open"
@@ -166,7 +166,7 @@ def test_a_group_that_is_left_out_blocks_and_chance_does_not() -> None:
 
 
 def test_the_verdict_waits_for_what_is_not_shown() -> None:
-    better, worse, unsure = Interval(2, 1, 3), Interval(-2, -3, -1), Interval(1, -1, 3)
+    better, worse, unsure = ConfidenceInterval(2, 1, 3), ConfidenceInterval(-2, -3, -1), ConfidenceInterval(1, -1, 3)
     kept, still_open, breached = (Guard("g", 0, 0, 0, 1, s) for s in ("kept", "open", "breached"))  # type: ignore[arg-type]
     assert judge(better, [kept]).action == "promote"
     assert judge(better, [kept, still_open]).action == "wait"

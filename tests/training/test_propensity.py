@@ -13,7 +13,7 @@ from training.fitting.propensity import Recipe, fit
 from training.fitting.risk import fit_risk
 from training.fitting.trees import Growth
 from training.model.frame import TrainingSet
-from training.model.logistic import Problem, fit_pooled, fit_ridge, log_losses, sigmoid
+from training.model.logistic import RidgeProblem, fit_pooled, fit_ridge, log_losses, sigmoid
 
 BASE = Recipe(growth=None)
 QUICK = Recipe(growth=Growth(max_trees=60))
@@ -27,12 +27,12 @@ def held_out_loss(model, log: TrainingSet) -> float:
     return float(-np.log(np.where(log.label, p, 1 - p)).mean())
 
 
-def problem(seed: int, n: int = 400, offset: bool = False) -> Problem:
+def problem(seed: int, n: int = 400, offset: bool = False) -> RidgeProblem:
     rng = np.random.default_rng(seed)
     design = np.column_stack([np.ones(n), rng.normal(size=(n, 3))])
     label = rng.random(n) < sigmoid(design @ np.array([-1.0, 0.8, 0.0, -0.5]))
     shift = rng.normal(size=n) if offset else None
-    return Problem(design, label, np.array([0.0, 0.5, 0.0, 0.0]), np.full(4, 2.0), np.ones(4, dtype=bool), shift)
+    return RidgeProblem(design, label, np.array([0.0, 0.5, 0.0, 0.0]), np.full(4, 2.0), np.ones(4, dtype=bool), shift)
 
 
 @given(seed=st.integers(0, 10_000), offset=st.booleans())
@@ -46,7 +46,7 @@ def test_newton_finds_where_the_gradient_vanishes(seed, offset):
 
 def test_separable_rows_keep_finite_weights():
     x = np.linspace(-1, 1, 50)
-    p = Problem(np.column_stack([np.ones(50), x]), x > 0, np.zeros(2), np.full(2, 1.0), np.ones(2, dtype=bool))
+    p = RidgeProblem(np.column_stack([np.ones(50), x]), x > 0, np.zeros(2), np.full(2, 1.0), np.ones(2, dtype=bool))
     assert np.all(np.isfinite(fit_ridge(p).weights))
 
 
@@ -58,7 +58,7 @@ def test_siblings_that_agree_are_held_closer_than_siblings_that_differ():
     def tightness(spread: float) -> float:
         truths = [prior + rng.normal(0, spread, 5) for _ in design]
         labels = [rng.random(500) < sigmoid(x @ w) for x, w in zip(design, truths, strict=True)]
-        problems = [Problem(x, y, prior, precision, pooled) for x, y in zip(design, labels, strict=True)]
+        problems = [RidgeProblem(x, y, prior, precision, pooled) for x, y in zip(design, labels, strict=True)]
         return fit_pooled(problems, 5.0, 6)[1]
 
     assert tightness(0.05) > 10 * tightness(1.0)

@@ -14,11 +14,11 @@ from sklearn.linear_model import LogisticRegression
 from decisioning.errors import Refused
 from features.messages.scoring import score
 from features.messages.trained import SentimentModel, terms
-from training.fitting.intervals import Interval
+from training.fitting.intervals import ConfidenceInterval
 from training.learning.sentiment import fit, judge
 from training.rows.message_data import Labelled, read
 
-WON = Interval(0.2, 0.1, 0.3)
+WON = ConfidenceInterval(0.2, 0.1, 0.3)
 JARGON = {"negative": "the zorp is flimmed again", "neutral": "which zorp is it", "positive": "the zorp runs quavely"}
 
 

@@ -20,7 +20,7 @@ from tests.training.logs import random_log
 from training.fitting.propensity import Recipe, fit
 from training.fitting.terms import as_asked
 from training.fitting.trees import Growth
-from training.model.frame import Terms, TrainingSet
+from training.model.frame import ModelTerms, TrainingSet
 from training.model.model import PropensityModel
 
 QUICK = Recipe(growth=Growth(max_trees=40, folds=2), forget=False)
@@ -37,7 +37,7 @@ def log_with(n: int, own: int, seed: int = 1) -> TrainingSet:
 
 def heir(log: TrainingSet, **terms: object) -> TrainingSet:
     """The last action supersedes the first."""
-    return replace(log, terms=(Terms(), Terms(), Terms(), Terms(supersedes="a0", **terms)))  # type: ignore[arg-type]
+    return replace(log, terms=(ModelTerms(), ModelTerms(), ModelTerms(), ModelTerms(supersedes="a0", **terms)))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -96,23 +96,23 @@ def test_a_new_version_of_the_same_is_known_from_few_rows():
 
 def test_terms_that_ask_nothing_change_nothing():
     log = random_log(3_000, seed=3)
-    plain, asked = fit(log, QUICK), fit(replace(log, terms=(Terms(),) * 4), QUICK)
+    plain, asked = fit(log, QUICK), fit(replace(log, terms=(ModelTerms(),) * 4), QUICK)
     assert {**plain.files(), "model.json": b""} == {**asked.files(), "model.json": b""}
-    assert log.digest() != replace(log, terms=(Terms(),) * 4).digest()
+    assert log.digest() != replace(log, terms=(ModelTerms(),) * 4).digest()
 
 
 def test_inheritance_goes_down_a_chain_and_never_round():
     log = replace(log_with(4_000, 0), treatments=(SHORT, SHORT, (), ()))
     log = log.take(log.action != 2)
-    chain = fit(replace(log, terms=(Terms(), Terms(), Terms("a3"), Terms("a0"))), QUICK)
+    chain = fit(replace(log, terms=(ModelTerms(), ModelTerms(), ModelTerms("a3"), ModelTerms("a0"))), QUICK)
     x = random_log(50, seed=4).x
     np.testing.assert_array_equal(chain.propensities(x, 2, 1), chain.propensities(x, 0, 1))
     assert chain.inherited[2] == chain.evidence[0]
-    for wrong in (Terms("a3"), Terms("nowhere")):
+    for wrong in (ModelTerms("a3"), ModelTerms("nowhere")):
         with pytest.raises(Refused, match="circle"):
-            fit(replace(log, terms=(Terms(), Terms(), wrong, Terms("a2"))), QUICK)
+            fit(replace(log, terms=(ModelTerms(), ModelTerms(), wrong, ModelTerms("a2"))), QUICK)
     with pytest.raises(Refused, match="every action needs some"):
-        replace(log, terms=(Terms(),))
+        replace(log, terms=(ModelTerms(),))
 
 
 ACTION = "issue: service, group: g0, tier: service, value: 1, purposes: [service]"

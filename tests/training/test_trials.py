@@ -19,7 +19,7 @@ from tests.training.decided import CATALOGUE, DAY_US, FILES_OF_RELEASE, THEN_US,
 from tests.training.logs import random_log
 from training.fitting.propensity import Recipe, fit
 from training.learning.promotion import Guard
-from training.learning.retrain import Shop, guard, retrain
+from training.learning.retrain import LearningContext, guard, retrain
 from training.learning.trials import JUSTIFIED, Justification, assess, begin, fairness, genuine, promote, roll_back
 from training.model.frame import TrainingSet
 from training.registry import Lineup, Provenance, Registry
@@ -145,7 +145,7 @@ def test_what_does_harm_is_rolled_back_however_much_it_earns(
 def test_the_guard_rolls_back_long_before_windows_close_and_says_why(
     ledger: Ledger, registry: Registry, tmp_path: Path
 ) -> None:
-    shop = Shop(tmp_path, ledger, RELEASE, None, on_trial(registry), SECRET)  # type: ignore[arg-type]
+    shop = LearningContext(tmp_path, ledger, RELEASE, None, on_trial(registry), SECRET)  # type: ignore[arg-type]
     serve(ledger, 200, (0.05, 0.05), complaints=(0.0, 0.3))
     told = guard(shop, THEN_US + 2 * DAY_US)
     assert (told["did"], told["why"]) == ("rolled back: the champion decides alone", "breached: complaints")
@@ -162,7 +162,7 @@ def test_the_guard_neither_promotes_nor_ends_what_does_no_harm(
         monkeypatch.setattr(f"training.learning.trials.{limit}", 0.2)
     models = on_trial(registry)
     before = models.lineup("propensity")
-    shop = Shop(tmp_path, ledger, RELEASE, None, models, SECRET)  # type: ignore[arg-type]
+    shop = LearningContext(tmp_path, ledger, RELEASE, None, models, SECRET)  # type: ignore[arg-type]
     serve(ledger, 250, (0.05, 0.6))
     told = guard(shop, NOW_US)
     assert (told["did"], told["why"]) == ("nothing", "it earns more than the champion, and no guardrail is breached")
@@ -230,7 +230,7 @@ def test_retrain_takes_one_step_at_a_time(
     monkeypatch.setattr("training.learning.trials.SHADOWED", 100)
     models = on_trial(registry)
     models.set_trial("propensity", None)
-    shop = Shop(tmp_path, ledger, RELEASE, None, models, SECRET)  # type: ignore[arg-type]  decisions need no history
+    shop = LearningContext(tmp_path, ledger, RELEASE, None, models, SECRET)  # type: ignore[arg-type]  decisions need no history
     serve(ledger, 600, (0.2, 0.2), shadow=True)
     first = retrain(shop, NOW_US, recipe=Recipe(growth=None))
     assert (first["stage"], models.lineup("propensity").trial.version) == ("shadow", 3)  # type: ignore[union-attr]

@@ -2,13 +2,13 @@
 
 from decisioning.errors import Refused
 from training.evaluation.metrics import middle_ranks
-from training.fitting.intervals import Interval
+from training.fitting.intervals import ConfidenceInterval
 from training.model.frame import Bools, Floats
 
 _Z = 1.959964
 
 
-def auc_gain(label: Bools, score: Floats, baseline: Floats) -> Interval:
+def auc_gain(label: Bools, score: Floats, baseline: Floats) -> ConfidenceInterval:
     """AUC of `score` less AUC of `baseline`, all (n,), with its 95% interval; Refused with one label only.
 
     DeLong, DeLong & Clarke-Pearson, Comparing the areas under two or more correlated ROC curves, Biometrics 44 (1988).
@@ -19,7 +19,7 @@ def auc_gain(label: Bools, score: Floats, baseline: Floats) -> Interval:
     differences = [a - b for a, b in zip(of_score, of_baseline, strict=True)]
     gain = float(differences[0].mean())
     error = float(sum(d.var(ddof=1) / len(d) for d in differences)) ** 0.5
-    return Interval(gain, gain - _Z * error, gain + _Z * error)
+    return ConfidenceInterval(gain, gain - _Z * error, gain + _Z * error)
 
 
 def _placements(label: Bools, score: Floats) -> tuple[Floats, Floats]:

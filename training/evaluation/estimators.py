@@ -13,7 +13,7 @@ import numpy as np
 from decisioning.errors import Refused
 from training.fitting.intervals import (
     MIN_EFFECTIVE,
-    Interval,
+    ConfidenceInterval,
     Resampled,
     effective_size,
     interval_of,
@@ -51,7 +51,7 @@ class Log:
 Claim = Literal["better", "worse", "cannot tell"]
 
 
-def claim_of(more: Interval | None) -> Claim:
+def claim_of(more: ConfidenceInterval | None) -> Claim:
     """What an interval of a difference lets one say; None: nothing is known of it."""
     if more is None or more.low <= 0.0 <= more.high:
         return "cannot tell"
@@ -63,7 +63,7 @@ class Estimate:
     """What a policy is worth per decision; `effective` is Kish's sample size of its weights."""
 
     method: Method
-    interval: Interval
+    interval: ConfidenceInterval
     effective: float
 
 
@@ -71,7 +71,7 @@ class Estimate:
 class Comparison:
     """The paired difference a - b; `winner` is None unless its interval excludes zero."""
 
-    difference: Interval
+    difference: ConfidenceInterval
     winner: Literal["a", "b"] | None
 
 
@@ -100,13 +100,13 @@ def compare(
 
 def against_log(
     log: Log, target: Floats, method: Method = "dr", rewards: Floats | None = None, level: float = 0.95
-) -> Interval:
+) -> ConfidenceInterval:
     """What a policy (n, k) earns more than the log's own, on the same rows; Refused as `estimate` is."""
     terms, earned = _terms(log, target, checked_weights(log, target), method, rewards), resampled_mean(log.reward)
     return interval_of(Resampled(lambda w: terms.value(w) - earned.value(w), terms.influence - earned.influence), level)
 
 
-def logged_value(log: Log, level: float = 0.95) -> Interval:
+def logged_value(log: Log, level: float = 0.95) -> ConfidenceInterval:
     """What the log's own policy earned per decision."""
     return mean_interval(log.reward, level)
 

@@ -20,7 +20,7 @@ from training.evaluation.estimators import (
     logged_value,
 )
 from training.fitting.folds import stratified_folds
-from training.fitting.intervals import Interval, effective_size
+from training.fitting.intervals import ConfidenceInterval, effective_size
 from training.fitting.propensity import Recipe, fit
 from training.model.frame import Floats, TrainingSet
 from training.model.model import PropensityModel
@@ -41,7 +41,7 @@ class PolicyValue:
     effective: float
     estimates: tuple[Estimate, ...]
     refused: str | None = None
-    more: Interval | None = None
+    more: ConfidenceInterval | None = None
 
     @property
     def claim(self) -> Claim:
@@ -55,7 +55,7 @@ class Report:
 
     reward: Reward
     rows: int
-    logged: Interval
+    logged: ConfidenceInterval
     policies: tuple[PolicyValue, ...]
     winner: str | None
     why: str

@@ -20,39 +20,39 @@ import numpy as np
 
 from training.evaluation.metrics import middle_ranks
 from training.fitting.control import ControlRows
-from training.fitting.intervals import Interval, mean_interval
+from training.fitting.intervals import ConfidenceInterval, mean_interval
 from training.model.frame import Floats, Ints
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class QiniComparison:
     """Qini of one score beside another's, and what the one has more."""
 
-    qini: Interval
-    other: Interval
-    difference: Interval
+    qini: ConfidenceInterval
+    other: ConfidenceInterval
+    difference: ConfidenceInterval
 
 
-def effect(data: ControlRows) -> Interval:
+def effect(data: ControlRows) -> ConfidenceInterval:
     """What showing it to everybody brings per head, against showing it to nobody."""
     value, influence = _weighed(data, np.ones(len(data.shown)))
     return unit_interval(value + influence, data.unit)
 
 
-def qini(data: ControlRows, score: Floats) -> Interval:
+def qini(data: ControlRows, score: Floats) -> ConfidenceInterval:
     """The coefficient of a score (n,), the higher the sooner; see above."""
     value, influence = _qini(data, score)
     return unit_interval(value + influence, data.unit)
 
 
-def compared(data: ControlRows, score: Floats, other: Floats) -> Scored:
+def compared(data: ControlRows, score: Floats, other: Floats) -> QiniComparison:
     """Two scores (n,) on the same rows; a gain only where the interval of the difference excludes 0."""
     (a, of_a), (b, of_b) = _qini(data, score), _qini(data, other)
     terms = (a + of_a, b + of_b, a - b + of_a - of_b)
-    return Scored(*(unit_interval(each, data.unit) for each in terms))
+    return QiniComparison(*(unit_interval(each, data.unit) for each in terms))
 
 
-def unit_interval(per_row: Floats, unit: Ints) -> Interval:
+def unit_interval(per_row: Floats, unit: Ints) -> ConfidenceInterval:
     """The mean of terms (n,) of which only those of different customers, `unit` (n,), are independent."""
     _, at = np.unique(unit, return_inverse=True)
     sums = np.bincount(at, per_row)

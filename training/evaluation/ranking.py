@@ -10,7 +10,7 @@ from decisioning.errors import Refused
 from training.evaluation.estimators import Log, checked_weights
 from training.evaluation.policies import Question, as_log, constant, cross_fitted_rewards, greedy, model_propensities
 from training.evaluation.qini import compared, effect, unit_interval
-from training.fitting.intervals import Interval, effective_size
+from training.fitting.intervals import ConfidenceInterval, effective_size
 from training.fitting.propensity import Recipe, fit
 from training.fitting.uplift import Contrasts, with_effects
 from training.model.frame import Floats
@@ -86,7 +86,7 @@ def side_by_side(data: Contrasts, ranked: Rankings, question: Question) -> Resul
     }
 
 
-def _told(interval: Interval | None) -> Result | None:
+def _told(interval: ConfidenceInterval | None) -> Result | None:
     return None if interval is None else asdict(interval)
 
 
@@ -97,7 +97,7 @@ def _terms(log: Log, target: Floats, rewards: Floats) -> tuple[Floats, float]:
     return np.sum(target * rewards, axis=1) + weight * surprise, effective_size(weight)
 
 
-def verdict(difference: Interval | None) -> str:
+def verdict(difference: ConfidenceInterval | None) -> str:
     """What may be said of uplift's value less propensity's; None: of one of them nothing is known."""
     if difference is None:
         return "the log cannot carry one of the two rankings"

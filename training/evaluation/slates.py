@@ -15,7 +15,7 @@ import numpy as np
 
 from decisioning.errors import Refused
 from training.evaluation.estimators import Claim, claim_of
-from training.fitting.intervals import MIN_EFFECTIVE, Interval, effective_size, mean_interval
+from training.fitting.intervals import MIN_EFFECTIVE, ConfidenceInterval, effective_size, mean_interval
 from training.model.frame import Floats
 
 Weighing = Literal["whole", "prefix"]
@@ -49,9 +49,9 @@ class SlateEstimate:
     """
 
     method: SlateMethod
-    interval: Interval
+    interval: ConfidenceInterval
     effective: float
-    more: Interval
+    more: ConfidenceInterval
     average: float
 
     @property

@@ -51,7 +51,7 @@ def strongest_change(data: TrainingSet, model: PropensityModel) -> tuple[int, fl
     if not len(moments):
         return 0, -np.inf
     p = propensities(model, data)
-    residual, logit = _Residual(data.label - p, p * (1.0 - p)), _logit(p)
+    residual, logit = _Surprise(data.label - p, p * (1.0 - p)), _logit(p)
     each = [np.flatnonzero(data.action == a) for a in np.unique(data.action)]
     ends = [np.searchsorted(data.at_us[rows], moments) for rows in each]
     level = np.column_stack([np.ones(len(p)), logit - logit.mean()])
@@ -82,21 +82,21 @@ def _moments(at_us: Ints) -> Ints:
 
 
 @dataclass(frozen=True, slots=True)
-class _Residual:
+class _Surprise:
     """Label minus prediction (n,) and the variance of the label by the prediction (n,), in the order of time."""
 
     off: Floats
     variance: Floats
 
-    def take(self, rows: Ints) -> "_Residual":
-        return _Residual(self.off[rows], self.variance[rows])
+    def take(self, rows: Ints) -> "_Surprise":
+        return _Surprise(self.off[rows], self.variance[rows])
 
 
-def _weights(residual: _Residual, model: PropensityModel, x: Floats, ends: Ints) -> Floats:
+def _weights(residual: _Surprise, model: PropensityModel, x: Floats, ends: Ints) -> Floats:
     return _evidence(residual, model.design.columns(x).T, ends, np.full(model.design.width, _WEIGHT))
 
 
-def _evidence(residual: _Residual, z: Floats, ends: Ints, precision: Floats) -> Floats:
+def _evidence(residual: _Surprise, z: Floats, ends: Ints, precision: Floats) -> Floats:
     """Log Bayes factor (m,) of a shift of the weights of inputs z (n, d) after the first `ends` (m,) rows each."""
     parts = list(_parts(ends, len(z)))
     score = np.cumsum([z[at].T @ residual.off[at] for at in parts], axis=0)

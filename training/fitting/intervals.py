@@ -17,7 +17,7 @@ _DRAWS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
+class ConfidenceInterval:
     """A value and its confidence limits, in the reward's unit per decision."""
 
     value: float
@@ -37,16 +37,16 @@ def resampled_mean(per_row: Floats) -> Resampled:
     return Resampled(lambda w: float(np.sum(w * per_row) / np.sum(w)), per_row - float(per_row.mean()))
 
 
-def interval_of(terms: Resampled, level: float) -> Interval:
+def interval_of(terms: Resampled, level: float) -> ConfidenceInterval:
     """Normal, from every row's influence; below 2,000 rows the bootstrap's percentiles, drawn from a fixed seed."""
     n = len(terms.influence)
     value = terms.value(np.ones(n))
     if n < _SMALL:
         drawn = [terms.value(counts.astype(np.float64)) for counts in _resamplings(n)]
         low, high = np.quantile(drawn, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
-        return Interval(value, float(low), float(high))
+        return ConfidenceInterval(value, float(low), float(high))
     half = NormalDist().inv_cdf((1.0 + level) / 2.0) * float(np.std(terms.influence, ddof=1)) / n**0.5
-    return Interval(value, value - half, value + half)
+    return ConfidenceInterval(value, value - half, value + half)
 
 
 @lru_cache(maxsize=1)
@@ -55,7 +55,7 @@ def _resamplings(n: int) -> NDArray[np.uint16]:
     return np.random.default_rng(n).multinomial(n, np.full(n, 1.0 / n), size=_DRAWS).astype(np.uint16)
 
 
-def mean_interval(per_row: Floats, level: float = 0.95) -> Interval:
+def mean_interval(per_row: Floats, level: float = 0.95) -> ConfidenceInterval:
     """The mean of independent terms (n,)."""
     return interval_of(resampled_mean(per_row), level)
 

@@ -13,8 +13,8 @@ from training.fitting.trees import Grown, Growth, cross_fitted, grow, predicts_b
 from training.model.calibration import IDENTITY, Calibration, choose
 from training.model.design import make_design
 from training.model.forest import Forest
-from training.model.frame import Bools, Floats, Terms, TrainingSet
-from training.model.logistic import Problem, fit_pooled, fit_ridge, with_tightness
+from training.model.frame import Bools, Floats, ModelTerms, TrainingSet
+from training.model.logistic import RidgeProblem, fit_pooled, fit_ridge, with_tightness
 from training.model.model import WITH_TREES, PropensityModel
 
 _FIRST_TIGHTNESS = 5.0
@@ -167,7 +167,7 @@ def _inherit(data: TrainingSet, inputs: Floats, action: int, older: int, old: _L
     return _Learnt(own, *_kept(grown, lent.label, data.asked(action), recipe))
 
 
-def _outdoes(grown: Grown, lent: Problem, heir: _Learnt, growth: Growth, seed: int) -> bool:
+def _outdoes(grown: Grown, lent: RidgeProblem, heir: _Learnt, growth: Growth, seed: int) -> bool:
     """Whether trees of one's own predict held-out rows better than what was lent; `lent.offset` are the lent trees."""
     fold = stratified_folds(lent.label, growth.folds, seed)
     base = cross_fitted(_solved(lent, heir.node), heir.node.weights, fold)[fold, np.arange(len(fold))]
@@ -175,7 +175,9 @@ def _outdoes(grown: Grown, lent: Problem, heir: _Learnt, growth: Growth, seed: i
     return predicts_better(lent.label, inherited, grown.held_out_logit)
 
 
-def _heir_problem(data: TrainingSet, inputs: Floats, action: int, older: int, old: _Node, recipe: Recipe) -> Problem:
+def _heir_problem(
+    data: TrainingSet, inputs: Floats, action: int, older: int, old: _Node, recipe: Recipe
+) -> RidgeProblem:
     """It believes in the weights of the older action, and in its offset for each treatment of the same name."""
     mask, width = data.action == action, inputs.shape[1]
     problem = _with_treatments(_child(inputs[mask], data.label[mask], old.weights[:width]), data, action, mask, recipe)
@@ -194,28 +196,28 @@ def _fit_root(inputs: Floats, label: Bools, recipe: Recipe) -> _Node:
     width = inputs.shape[1]
     prior, precision, pooled = np.zeros(width), np.zeros(width), np.ones(width, dtype=np.bool_)
     prior[0], precision[0], pooled[0] = np.log(label.mean() / (1.0 - label.mean())), _ROOT_INTERCEPT_PRECISION, False
-    problem = Problem(inputs, label, prior, precision, pooled)
+    problem = RidgeProblem(inputs, label, prior, precision, pooled)
     return _fit_level([problem], [np.ones(len(label), dtype=np.bool_)], recipe)[0]
 
 
-def _node_problem(inputs: Floats, label: Bools, parent: _Node, rows: Bools) -> Problem:
+def _node_problem(inputs: Floats, label: Bools, parent: _Node, rows: Bools) -> RidgeProblem:
     """A child believes in its parent's weights; one that has all of the parent's rows, in what the parent believed.
 
     Else those rows would count twice, once as their own prior.
     """
     width = inputs.shape[1]
     if rows.sum() == parent.rows.sum():
-        return Problem(inputs, label, parent.prior, parent.precision, np.zeros(width, dtype=np.bool_))
+        return RidgeProblem(inputs, label, parent.prior, parent.precision, np.zeros(width, dtype=np.bool_))
     return _child(inputs, label, parent.weights)
 
 
-def _child(inputs: Floats, label: Bools, prior: Floats) -> Problem:
+def _child(inputs: Floats, label: Bools, prior: Floats) -> RidgeProblem:
     pooled = np.ones(inputs.shape[1], dtype=np.bool_)
     pooled[0] = False
-    return Problem(inputs, label, prior, np.full(len(pooled), _INTERCEPT_PRECISION), pooled)
+    return RidgeProblem(inputs, label, prior, np.full(len(pooled), _INTERCEPT_PRECISION), pooled)
 
 
-def _with_signs(problem: Problem, data: TrainingSet, action: int) -> Problem:
+def _with_signs(problem: RidgeProblem, data: TrainingSet, action: int) -> RidgeProblem:
     """The problem with the signs that the catalogue asks of the weights of features."""
     asked = [(name, sign) for name, sign in data.asked(action).monotone if name in data.feature_names]
     if not asked:
@@ -226,11 +228,13 @@ def _with_signs(problem: Problem, data: TrainingSet, action: int) -> Problem:
     return replace(problem, signs=signs)
 
 
-def _with_treatments(problem: Problem, data: TrainingSet, action: int, rows: Bools, recipe: Recipe) -> Problem:
+def _with_treatments(
+    problem: RidgeProblem, data: TrainingSet, action: int, rows: Bools, recipe: Recipe
+) -> RidgeProblem:
     """Adds an input per treatment of the action, shrunk towards no difference."""
     n = len(data.treatments[action])
     one_hot = (data.treatment[rows, None] == np.arange(n)).astype(np.float64)
-    return Problem(
+    return RidgeProblem(
         np.hstack([problem.design, one_hot]),
         problem.label,
         np.append(problem.prior, np.zeros(n)),
@@ -240,7 +244,7 @@ def _with_treatments(problem: Problem, data: TrainingSet, action: int, rows: Boo
 
 
 def _fit_level(
-    problems: list[Problem], masks: list[Bools], recipe: Recipe, tightness: float = _FIRST_TIGHTNESS
+    problems: list[RidgeProblem], masks: list[Bools], recipe: Recipe, tightness: float = _FIRST_TIGHTNESS
 ) -> list[_Node]:
     fits, tightness = fit_pooled(problems, tightness, recipe.rounds)
     tight = [with_tightness(p, tightness) for p in problems]
@@ -265,14 +269,14 @@ def _grow(data: TrainingSet, inputs: Floats, action: int, node: _Node, recipe: R
     return grow(_solved(problem, node), node.weights, data.x[node.rows], recipe.growth, recipe.seed, trees=trees)
 
 
-def _solved(problem: Problem, node: _Node) -> Problem:
+def _solved(problem: RidgeProblem, node: _Node) -> RidgeProblem:
     """The problem under the belief that the node was fitted under, with nothing left to learn about it."""
     return replace(
         problem, prior=node.prior, precision=node.precision, pooled=np.zeros(len(node.prior), dtype=np.bool_)
     )
 
 
-def _kept(grown: Grown, label: Bools, asked: Terms, recipe: Recipe) -> tuple[Forest | None, Calibration]:
+def _kept(grown: Grown, label: Bools, asked: ModelTerms, recipe: Recipe) -> tuple[Forest | None, Calibration]:
     forest = Forest(grown.text) if grown.text else None
     if not recipe.calibrate:
         return forest, IDENTITY

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from decisioning.catalogue.release import Release
 from decisioning.errors import Refused
-from training.model.frame import NO_TERMS, Terms, TrainingSet
+from training.model.frame import NO_TERMS, ModelTerms, TrainingSet
 from training.model.model import WITHOUT_TREES, PropensityModel
 
 _SIGNS = {"up": 1, "down": -1}
@@ -20,19 +20,19 @@ def as_asked(data: TrainingSet, release: Release) -> TrainingSet:
     return replace(data, actions=actions, groups=groups, treatments=treatments, terms=terms_of(release, actions))
 
 
-def terms_of(release: Release, actions: Sequence[str]) -> tuple[Terms, ...]:
+def terms_of(release: Release, actions: Sequence[str]) -> tuple[ModelTerms, ...]:
     """What a release asks of the models of these actions; empty where nothing."""
     terms = tuple(_terms(release, action, actions) for action in actions)
     return () if all(asked == NO_TERMS for asked in terms) else terms
 
 
-def _terms(release: Release, action: str, actions: Sequence[str]) -> Terms:
+def _terms(release: Release, action: str, actions: Sequence[str]) -> ModelTerms:
     known = release.actions.get(action)
     if known is None:
         return NO_TERMS
     settings = release.catalogue.settings
     asked = {**settings.monotone.get(known.issue, {}), **known.monotone}
-    return Terms(
+    return ModelTerms(
         supersedes=next((older for older in release.superseded(action) if older in actions), ""),
         floor=settings.transparency.get(known.issue, 1),
         monotone=tuple(sorted((name, _SIGNS[direction]) for name, direction in asked.items())),

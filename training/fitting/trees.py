@@ -9,7 +9,7 @@ import numpy as np
 
 from training.fitting.folds import stratified_folds
 from training.model.frame import Bools, Floats, Ints
-from training.model.logistic import Problem, fit_ridge, log_losses
+from training.model.logistic import RidgeProblem, fit_ridge, log_losses
 
 _ONE_THREAD_BELOW = 50_000
 _ERRORS_TO_BEAT = 1.0
@@ -45,7 +45,7 @@ class Grown:
 
 
 def grow(
-    problem: Problem, weights: Floats, x: Floats, growth: Growth, seed: int, *, trees: bool = True
+    problem: RidgeProblem, weights: Floats, x: Floats, growth: Growth, seed: int, *, trees: bool = True
 ) -> Grown | None:
     """Trees over features (n, f) on the residual of the base, `problem` solved by `weights`; None: too few rows to try.
 
@@ -77,7 +77,7 @@ def enough(label: Bools, growth: Growth) -> bool:
     return bool(min(label.sum(), (~label).sum()) >= growth.min_events)
 
 
-def cross_fitted(problem: Problem, weights: Floats, fold: Ints) -> Floats:
+def cross_fitted(problem: RidgeProblem, weights: Floats, fold: Ints) -> Floats:
     """Logits (folds, n) of bases fitted without each fold's rows, begun at `weights`; without the problem's offset."""
     kept = (fold != k for k in range(int(fold.max()) + 1))
     return np.array([problem.design @ fit_ridge(_rows(problem, rows), weights).weights for rows in kept])
@@ -105,7 +105,7 @@ class _Residual:
         return lightgbm.Dataset(self.x, y, init_score=self.base, params=params, reference=like)
 
 
-def _rows(problem: Problem, rows: Bools) -> Problem:
+def _rows(problem: RidgeProblem, rows: Bools) -> RidgeProblem:
     offset = None if problem.offset is None else problem.offset[rows]
     return replace(problem, design=problem.design[rows], label=problem.label[rows], offset=offset)
 
@@ -149,7 +149,7 @@ def _boost(
     return booster, np.concatenate([losses, np.full(growth.max_trees - len(losses), losses[-1])])
 
 
-def _params(growth: Growth, problem: Problem, n_features: int, seed: int) -> list[dict[str, Any]]:
+def _params(growth: Growth, problem: RidgeProblem, n_features: int, seed: int) -> list[dict[str, Any]]:
     """Of small trees, and of larger ones where there is evidence for more leaves."""
     label, signs = problem.label, problem.signs
     monotone = [] if signs is None else signs[1 : 1 + n_features].tolist()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from training.fitting.intervals import Interval, mean_interval
+from training.fitting.intervals import ConfidenceInterval, mean_interval
 from training.fitting.propensity import Recipe, fit
 from training.model.frame import Floats, Ints, TrainingSet
 from training.model.logistic import losses
@@ -44,7 +44,7 @@ class Tuned:
     rows: int
     used: bool
     why: str
-    gain: Interval | None
+    gain: ConfidenceInterval | None
     trials: tuple[dict[str, Any], ...]
     took_s: float
 

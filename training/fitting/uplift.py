@@ -18,7 +18,7 @@ from training.fitting.control import ControlRows
 from training.fitting.intervals import effective_size
 from training.model.effects import Effects
 from training.model.frame import Bools, Floats, Ints, TrainingSet
-from training.model.logistic import Problem, fit_pooled
+from training.model.logistic import RidgeProblem, fit_pooled
 from training.model.model import PropensityModel
 
 MIN_EVENTS = 20
@@ -179,14 +179,16 @@ def _usual(told: _Told, width: int) -> Floats:
     return np.append(np.log(rate / (1.0 - rate)), np.zeros(width - 1))
 
 
-def _problem(design: Floats, told: _Told, prior: Floats, precision: float, offset: Floats | None = None) -> Problem:
+def _problem(
+    design: Floats, told: _Told, prior: Floats, precision: float, offset: Floats | None = None
+) -> RidgeProblem:
     """The first column keeps its precision; the others share one that is learned."""
     pooled = np.ones(design.shape[1], dtype=np.bool_)
     pooled[0] = False
     own = np.full(design.shape[1], precision)
-    return Problem(design, told.came, prior, own, pooled, offset, told.weight)
+    return RidgeProblem(design, told.came, prior, own, pooled, offset, told.weight)
 
 
-def _fitted(problems: list[Problem]) -> list[Floats]:
+def _fitted(problems: list[RidgeProblem]) -> list[Floats]:
     fits, _ = fit_pooled(problems, _TIGHTNESS, _ROUNDS)
     return [f.weights for f in fits]

@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 
 from decisioning.errors import Refused
-from training.fitting.intervals import Interval
+from training.fitting.intervals import ConfidenceInterval
 from training.model.frame import Bools, Floats
 
 Action = Literal["promote", "wait", "roll back"]
@@ -39,7 +39,7 @@ _FIRST_TOLD = 10.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Trial:
+class TrialOutcomes:
     """Matured decisions of a trial: whose each was, bool (n,), and the probability that it was the challenger's."""
 
     challenger: Bools
@@ -94,7 +94,7 @@ def weighted(challenger: Bools, reward: Floats, share: float) -> Floats:
     return np.where(challenger, reward / share, -reward / (1.0 - share))
 
 
-def difference(trial: Trial, reward: Floats, bound: float, alpha: float = ALPHA) -> Interval:
+def difference(trial: TrialOutcomes, reward: Floats, bound: float, alpha: float = ALPHA) -> ConfidenceInterval:
     """Challenger less champion, reward per decision; each limit is right at all times with probability 1 - alpha.
 
     :param reward: (n,); what lies outside [-bound, bound] counts as `bound`, which must not be chosen from the data
@@ -102,7 +102,7 @@ def difference(trial: Trial, reward: Floats, bound: float, alpha: float = ALPHA)
     terms, counts = trial.terms(np.clip(reward / bound, -1.0, 1.0))
     value = float(terms @ counts / counts.sum()) if len(terms) else 0.0
     low, high = _limit(terms, counts, trial.largest, alpha), -_limit(-terms, counts, trial.largest, alpha)
-    return Interval(bound * value, bound * low, bound * high)
+    return ConfidenceInterval(bound * value, bound * low, bound * high)
 
 
 def _limit(terms: Floats, counts: Floats, largest: float, alpha: float) -> float:
@@ -117,7 +117,7 @@ def _limit(terms: Floats, counts: Floats, largest: float, alpha: float) -> float
     return low
 
 
-def harmless(name: str, trial: Trial, event: Bools, limit: float, closed: Bools | None = None) -> Guard:
+def harmless(name: str, trial: TrialOutcomes, event: Bools, limit: float, closed: Bools | None = None) -> Guard:
     """Kept once it is shown that the challenger brings less than `limit` more of an event (n,) per decision.
 
     Breached as soon as it is shown to bring more, and seems to bring more than the limit: by now, without waiting for
@@ -130,14 +130,14 @@ def harmless(name: str, trial: Trial, event: Bools, limit: float, closed: Bools 
     if by_now.low > 0.0 and by_now.value > limit:
         return Guard(name, by_now.value, by_now.low, by_now.high, limit, "breached")
     if closed is not None:
-        trial, event = Trial(trial.challenger[closed], trial.share), event[closed]
+        trial, event = TrialOutcomes(trial.challenger[closed], trial.share), event[closed]
     extra = difference(trial, event.astype(np.float64), 1.0, GUARD_ALPHA)
     terms, counts = trial.terms(event.astype(np.float64))
     shown = log_evidence(counts, -terms, -limit, trial.largest) >= -np.log(GUARD_ALPHA)
     return Guard(name, extra.value, extra.low, extra.high, limit, "kept" if shown else "open")
 
 
-def calibrated(trial: Trial, label: Bools, predicted: Floats) -> Guard:
+def calibrated(trial: TrialOutcomes, label: Bools, predicted: Floats) -> Guard:
     """Breached once what came, per predicted, lies outside `FAIR` for the challenger's decisions, all (n,)."""
     came, said = label[trial.challenger].astype(np.float64), predicted[trial.challenger]
     low, high = (_ratio_limit(came, said, upper=upper) for upper in (False, True))
@@ -179,7 +179,7 @@ def fair(name: str, hits: Mapping[str, int], rows: Mapping[str, int], *, always:
 
 def risk_ratio(
     hits: int, rows: int, other_hits: int, other_rows: int, alpha: float, *, always: bool = False
-) -> Interval | None:
+) -> ConfidenceInterval | None:
     """One rate per another with its interval; None where one of them cannot be told. Half an event is added to each,
     so that no event at all is no certainty.
 
@@ -190,7 +190,7 @@ def risk_ratio(
     a, b = (hits + 0.5) / (rows + 0.5), (other_hits + 0.5) / (other_rows + 0.5)
     error = (1 / (hits + 0.5) - 1 / (rows + 0.5) + 1 / (other_hits + 0.5) - 1 / (other_rows + 0.5)) ** 0.5
     z = _at_all_times(error**2, alpha) if always else NormalDist().inv_cdf(1.0 - alpha / 2.0)
-    return Interval(a / b, float(a / b * np.exp(-z * error)), float(a / b * np.exp(z * error)))
+    return ConfidenceInterval(a / b, float(a / b * np.exp(-z * error)), float(a / b * np.exp(z * error)))
 
 
 def _at_all_times(variance: float, alpha: float) -> float:
@@ -206,7 +206,7 @@ def fast(challenger_ms: float, champion_ms: float, limit: float = 2.0) -> Guard:
     return Guard("latency", ratio, None, None, limit, "breached" if breached else "kept")
 
 
-def judge(value: Interval, guards: Sequence[Guard]) -> Verdict:
+def judge(value: ConfidenceInterval, guards: Sequence[Guard]) -> Verdict:
     """Roll back what does harm or earns less, promote what is shown to earn more and to do no harm, else wait."""
     breached = _named(guards, "breached")
     if breached:

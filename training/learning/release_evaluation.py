@@ -16,7 +16,7 @@ import numpy as np
 from decisioning.catalogue.release import Release
 from decisioning.errors import NotFound, Refused, RequestError
 from decisioning.facts.forms import Known, Scorer
-from decisioning.review.what_if import Expected, Lack, Otherwise, otherwise
+from decisioning.review.what_if import Expected, Unsupported, WhatIf, otherwise
 from features.decisions.log import LOG, DecisionLog, Progress
 from features.ledger import Ledger, Record
 from features.ledger.as_of_decision import decisions, known_then
@@ -67,7 +67,7 @@ class Asked:
 class _Found:
     """The decisions that can be made again, one of each list for each, and how many cannot, by why."""
 
-    made: list[Otherwise] = field(default_factory=list)
+    made: list[WhatIf] = field(default_factory=list)
     earned: list[Rewards] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
 
@@ -132,7 +132,7 @@ def _decided_again(
         if progress:
             progress(done, len(earned), "deciding again")
         made = _again(ledger, record, release, asked)
-        if isinstance(made, Otherwise):
+        if isinstance(made, WhatIf):
             found.made.append(made)
             found.earned.append(earned[record.seq])
         else:
@@ -140,7 +140,7 @@ def _decided_again(
     return found
 
 
-def _again(ledger: Ledger, record: Record, release: Release, asked: Asked) -> Otherwise | str:
+def _again(ledger: Ledger, record: Record, release: Release, asked: Asked) -> WhatIf | str:
     """The decision made by the other release, or why not."""
     body = record.body
     if body is None:
@@ -197,7 +197,7 @@ def _slates(found: _Found) -> tuple[SlateLog, Floats]:
     return SlateLog(reward, logged), target
 
 
-def _expected(made: Sequence[Otherwise], reward: Reward) -> tuple[Floats, Floats]:
+def _expected(made: Sequence[WhatIf], reward: Reward) -> tuple[Floats, Floats]:
     """What the scores expect of each slate, as logged and as drawn by the other release, (n,) each."""
     return np.array([_of(one.logged, reward) for one in made]), np.array([_of(one.drawn, reward) for one in made])
 
@@ -217,7 +217,7 @@ def _estimates(
         return [], str(refused)
 
 
-def _lacking(made: Sequence[Otherwise]) -> tuple[list[Result], float, float]:
+def _lacking(made: Sequence[WhatIf]) -> tuple[list[Result], float, float]:
     """By action and what kept it out: its share of all slates, by probability, and of the decisions; both in all.
 
     A slot counts as often as the other release comes to it: by the weight of what was picked before.
@@ -238,7 +238,7 @@ def _lacking(made: Sequence[Otherwise]) -> tuple[list[Result], float, float]:
     return rows[:_TOLD], fsum(share.values()), touched / len(made)
 
 
-def _weighed(made: Otherwise) -> Iterator[tuple[Lack, float]]:
+def _weighed(made: WhatIf) -> Iterator[tuple[Unsupported, float]]:
     weight = 1.0
     for step in made.steps:
         yield from ((lack, weight) for lack in step.lacks)

@@ -7,7 +7,7 @@ from typing import Any
 from decisioning.errors import NotFound, Refused
 from decisioning.times import iso
 from training.learning.rankings import last_rankings
-from training.learning.retrain import Shop
+from training.learning.retrain import LearningContext
 from training.learning.trials import assess, fairness
 from training.learning.workflow import PROPENSITY
 from training.registry import Registry
@@ -18,7 +18,7 @@ from training.reporting.pdstools import write_tables
 from training.reporting.reporting import Result
 
 
-def report(shop: Shop, now_us: int, page: Path) -> Result:
+def report(shop: LearningContext, now_us: int, page: Path) -> Result:
     """What there is to see, and the page that shows it."""
     shop.log.update(shop.ledger, shop.release, now_us)
     champion = shop.registry.lineup(PROPENSITY).champion
@@ -34,14 +34,14 @@ def report(shop: Shop, now_us: int, page: Path) -> Result:
     return {**told, "page": str(write_page(page, told, iso(now_us)))}
 
 
-def _trial(shop: Shop, now_us: int) -> dict[str, Any]:
+def _trial(shop: LearningContext, now_us: int) -> dict[str, Any]:
     if shop.registry.lineup(PROPENSITY).trial is None:
         return {}
     verdict, told = assess(shop.log, shop.registry, shop.release, now_us)
     return {"trial": [{**told, "verdict": verdict.action, "why": verdict.why}]}
 
 
-def _rankings(shop: Shop) -> dict[str, Any]:
+def _rankings(shop: LearningContext) -> dict[str, Any]:
     """Of the last `brain evaluate` or `brain retrain`: a comparison takes a training, and is not made for a page."""
     found = last_rankings(shop.data)
     if not found:
@@ -50,7 +50,7 @@ def _rankings(shop: Shop) -> dict[str, Any]:
     return {"rankings": found["rankings"], "uplift": found["uplift"], "rankings_said": said}
 
 
-def _card(shop: Shop, champion: int | None) -> dict[str, Any]:
+def _card(shop: LearningContext, champion: int | None) -> dict[str, Any]:
     """Of the champion; of one from before there were cards, nothing."""
     if champion is None:
         return {}
@@ -73,6 +73,6 @@ def card_of(registry: Registry, version: int | None = None, action: str | None =
     return card if action is None else of_action(card, action)
 
 
-def for_pdstools(shop: Shop, now_us: int, folder: Path) -> list[str]:
+def for_pdstools(shop: LearningContext, now_us: int, folder: Path) -> list[str]:
     """The files that were written."""
     return [str(path) for path in write_tables(shop.log, shop.release, now_us, folder)]

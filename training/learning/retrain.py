@@ -24,7 +24,7 @@ Rule = Literal["ask", "rule"]
 
 
 @dataclass(frozen=True)
-class Shop:
+class LearningContext:
     """What is learned from and what is learned."""
 
     data: Path
@@ -41,7 +41,7 @@ class Shop:
 
 
 def retrain(
-    shop: Shop,
+    shop: LearningContext,
     now_us: int,
     *,
     rule: Rule = "ask",
@@ -65,7 +65,7 @@ def retrain(
     return {**told, "verdict": verdict.action, "why": verdict.why, "did": did}
 
 
-def guard(shop: Shop, now_us: int) -> Result:
+def guard(shop: LearningContext, now_us: int) -> Result:
     """Exports what the ledger has had since, and rolls back what is on trial if that does harm; never anything else.
 
     May be called as often as one likes: each guardrail's evidence holds however often one looks.
@@ -80,7 +80,7 @@ def guard(shop: Shop, now_us: int) -> Result:
     return {"at": iso(now_us), "model": told["model"], "stage": told["stage"], "why": verdict.why, "did": did}
 
 
-def _learned(shop: Shop, now_us: int, recipe: Recipe | None, progress: Progress | None) -> Result:
+def _learned(shop: LearningContext, now_us: int, recipe: Recipe | None, progress: Progress | None) -> Result:
     about = (shop.data, shop.ledger, shop.release, shop.history)
     made = train(*about, shop.registry, now_us=now_us, recipe=recipe, progress=progress)
     try:
@@ -93,7 +93,7 @@ def _learned(shop: Shop, now_us: int, recipe: Recipe | None, progress: Progress 
     return {**made, **valued, "stage": tried["stage"], "did": "trained a challenger and put it in shadow"}
 
 
-def _did(shop: Shop, trial: Trial, verdict: Verdict, now_us: int, rule: Rule, share: float) -> str:
+def _did(shop: LearningContext, trial: Trial, verdict: Verdict, now_us: int, rule: Rule, share: float) -> str:
     if verdict.action == "wait":
         return "nothing"
     if verdict.action == "roll back":
@@ -104,17 +104,17 @@ def _did(shop: Shop, trial: Trial, verdict: Verdict, now_us: int, rule: Rule, sh
     return step(shop, trial.version, now_us, share)
 
 
-def _to_share(shop: Shop, version: int, now_us: int, share: float) -> str:
+def _to_share(shop: LearningContext, version: int, now_us: int, share: float) -> str:
     begin(shop.registry, version, share, now_us)
     return f"gave it {share:.0%} of decisions"
 
 
-def _to_champion(shop: Shop, version: int, now_us: int, share: float) -> str:
+def _to_champion(shop: LearningContext, version: int, now_us: int, share: float) -> str:
     made = promote(shop.log, shop.registry, shop.release, now_us, secret=shop.secret, version=version)
     return f"promoted {made['model']}"
 
 
-_STEPS: dict[str, tuple[Callable[[Shop, int, int, float], str], str]] = {
+_STEPS: dict[str, tuple[Callable[[LearningContext, int, int, float], str], str]] = {
     "shadow": (_to_share, "brain trial --share {share}"),
     "share": (_to_champion, "brain promote"),
 }

@@ -19,7 +19,7 @@ from features.messages.trained import NEGATIVE, SentimentModel, terms
 from training.evaluation.comparison import auc_gain
 from training.evaluation.metrics import auc, calibration_table, log_loss
 from training.fitting.folds import stratified_folds
-from training.fitting.intervals import Interval
+from training.fitting.intervals import ConfidenceInterval
 from training.model.frame import Floats, Ints
 from training.registry import Provenance, Registry, sentiment_name
 from training.reporting.reporting import Result
@@ -32,11 +32,11 @@ _INVERSE_PENALTY = 2.0
 _STEPS = 1_000
 _NEVER = -30.0
 """An intercept that leaves no probability."""
-_UNTRIED = Interval(0.0, 0.0, 0.0)
+_UNTRIED = ConfidenceInterval(0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Judged:
+class MessageMetrics:
     """What was reached on messages that the judging model had not seen.
 
     `negative` (n,) are the probabilities given, `accuracy` of the likeliest class. `gain`: AUC for negative messages
@@ -48,15 +48,15 @@ class Judged:
     auc: float
     built_in_auc: float
     log_loss: float
-    gain: Interval
+    gain: ConfidenceInterval
 
 
-def fit(data: Labelled, gain: Interval) -> SentimentModel:
+def fit(data: Labelled, gain: ConfidenceInterval) -> SentimentModel:
     """TF-IDF of words and pairs, multinomial logistic regression; Refused where no term occurs often enough."""
     return _fit([terms(said) for said in data.texts], data, np.arange(len(data)), gain)
 
 
-def judge(data: Labelled, seed: int = 0, tell: Callable[[], None] | None = None) -> Judged:
+def judge(data: Labelled, seed: int = 0, tell: Callable[[], None] | None = None) -> MessageMetrics:
     """Each fifth by a model of the others, beside the built-in scorer of the language; `tell` is called five times."""
     said = [terms(text) for text in data.texts]
     fold = stratified_folds(data.negative, _FOLDS, seed)
@@ -69,7 +69,7 @@ def judge(data: Labelled, seed: int = 0, tell: Callable[[], None] | None = None)
         if tell:
             tell()
     negative = found[:, data.classes.index(NEGATIVE)]
-    return Judged(
+    return MessageMetrics(
         negative,
         float((found.argmax(1) == data.codes).mean()),
         auc(data.negative, negative),
@@ -111,7 +111,7 @@ def _train(workspace_data: Path, registry: Registry, data: Labelled, release: st
     return {"model": f"{name}@{version}", "serves": model.wins, **told, "details": details}
 
 
-def _fit(said: Sequence[Sequence[str]], data: Labelled, rows: Ints, gain: Interval) -> SentimentModel:
+def _fit(said: Sequence[Sequence[str]], data: Labelled, rows: Ints, gain: ConfidenceInterval) -> SentimentModel:
     vectorizer = TfidfVectorizer(analyzer=lambda one: one, sublinear_tf=True, min_df=MIN_MESSAGES)
     try:
         x = vectorizer.fit_transform([said[row] for row in rows])
@@ -142,7 +142,7 @@ def _register(
     registry: Registry,
     data: Labelled,
     model: SentimentModel,
-    judged: Judged,
+    judged: MessageMetrics,
     release: str,
 ) -> int:
     """A new version with what it reached, and no word of any message: terms are in the sealed copy alone."""
@@ -158,7 +158,7 @@ def _register(
         return registry.register(model.files(), name, about)
 
 
-def _metrics(judged: Judged) -> dict[str, float]:
+def _metrics(judged: MessageMetrics) -> dict[str, float]:
     return {
         "auc": judged.auc,
         "built_in_auc": judged.built_in_auc,

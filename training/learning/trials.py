@@ -16,7 +16,17 @@ from decisioning.times import DAY_US, iso
 from features.decisions.log import DecisionLog
 from features.decisions.parsing import NOTHING
 from training.evaluation.policies import Reward
-from training.learning.promotion import Guard, Trial, Verdict, calibrated, difference, fair, fast, harmless, judge
+from training.learning.promotion import (
+    Guard,
+    TrialOutcomes,
+    Verdict,
+    calibrated,
+    difference,
+    fair,
+    fast,
+    harmless,
+    judge,
+)
 from training.learning.workflow import PROPENSITY
 from training.learning.workflow import promote as make_champion
 from training.model.frame import Bools, Floats
@@ -136,8 +146,8 @@ def assess(
     }
 
 
-def _trial(decisions: pa.Table, running: Running) -> Trial:
-    return Trial(_bools(decisions["challenger"]), running.share)
+def _trial(decisions: pa.Table, running: Running) -> TrialOutcomes:
+    return TrialOutcomes(_bools(decisions["challenger"]), running.share)
 
 
 def _names(lineup: Lineup, trial: Running, release: Release, now_us: int) -> dict[str, object]:
@@ -169,7 +179,7 @@ def _bound(release: Release, reward: Reward) -> float:
     return 2.0 * max(typical, default=1.0) or 1.0
 
 
-def _harm(trial: Trial, decisions: pa.Table) -> list[Guard]:
+def _harm(trial: TrialOutcomes, decisions: pa.Table) -> list[Guard]:
     closed = _bools(decisions["closed"])
     return [
         harmless("complaints", trial, _bools(decisions["complained"]), EXTRA_COMPLAINTS, closed),
@@ -179,7 +189,7 @@ def _harm(trial: Trial, decisions: pa.Table) -> list[Guard]:
 
 def _promise(log: DecisionLog, release: Release, known: Mapping[str, object]) -> list[Guard]:
     offers = log.query(_OFFERS.format(**known), release)
-    everyone = Trial(np.ones(len(offers), dtype=np.bool_), 0.5)
+    everyone = TrialOutcomes(np.ones(len(offers), dtype=np.bool_), 0.5)
     return [calibrated(everyone, _bools(offers["_label"]), _floats(offers["_propensity"]))]
 
 

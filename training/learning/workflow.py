@@ -30,7 +30,7 @@ from training.model.frame import Bools, TrainingSet
 from training.model.model import PropensityModel
 from training.model.predict import propensities
 from training.registry import SENTIMENT, Registry
-from training.reporting.cards import CARD, Judged, describe
+from training.reporting.cards import CARD, HeldOut, describe
 from training.reporting.reporting import Made, Result, cross_fitted, flat, mean_worth, measure, register
 from training.rows.contrasts import contrasts
 from training.rows.logged import Choices, ReleaseOf, choices, training_rows
@@ -88,7 +88,7 @@ def train(
     model = with_kept(with_effects(fit(data, recipe), withheld), kept)
     tell("registering")
     params = {"held_out_rows": len(held_out), "outcome": outcome or "positive", **flat(recipe)}
-    documents[CARD] = describe(model, data, Judged(held_out, metrics.predicted), release)
+    documents[CARD] = describe(model, data, HeldOut(held_out, metrics.predicted), release)
     made = Made(PROPENSITY, model, data, release.hash, params, metrics, documents)
     version = register(workspace_data, registry, made)
     registry.set_alias(PROPENSITY, "challenger", version)

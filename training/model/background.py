@@ -15,7 +15,7 @@ _rest_s: ContextVar[float] = ContextVar("rest_s", default=0.0)
 
 
 @contextmanager
-def unhurried() -> Iterator[None]:
+def yielding() -> Iterator[None]:
     """Within it, in this thread or task, `in_pieces` rests `REST_S` after every `PIECE_S`."""
     before = _rest_s.set(REST_S)
     try:
@@ -24,7 +24,7 @@ def unhurried() -> Iterator[None]:
         _rest_s.reset(before)
 
 
-def in_pieces(items: Iterable[Item]) -> Iterator[Item]:
+def in_slices(items: Iterable[Item]) -> Iterator[Item]:
     """The same items, with rests between them within `unhurried`."""
     rest_s, began = _rest_s.get(), time.perf_counter()
     for item in items:

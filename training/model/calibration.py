@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from training.model.frame import Bools, Floats, Ints
-from training.model.logistic import Problem, fit_ridge, log_losses
+from training.model.logistic import RidgeProblem, fit_ridge, log_losses
 
 Kind = Literal["identity", "platt", "beta", "spline"]
 KINDS: tuple[Kind, ...] = ("platt", "beta", "spline")
@@ -97,7 +97,7 @@ def fit(kind: Kind, logit: Floats, label: Bools) -> Calibration:
         prior[2] = 1.0
     precision = np.full(len(prior), _PRIOR_PRECISION)
     pooled = np.zeros(len(prior), dtype=np.bool_)
-    weights = fit_ridge(Problem(design, label, prior, precision, pooled)).weights
+    weights = fit_ridge(RidgeProblem(design, label, prior, precision, pooled)).weights
     return Calibration(kind, tuple(float(w) for w in weights), knots)
 
 

@@ -3,19 +3,19 @@
 import hashlib
 from pathlib import Path
 
-from training.model.background import in_pieces
+from training.model.background import in_slices
 
 
 def read_files(directory: Path) -> dict[str, bytes]:
     """Relative path -> bytes of every file beneath a directory."""
-    paths = in_pieces(sorted(directory.rglob("*")))
+    paths = in_slices(sorted(directory.rglob("*")))
     return {p.relative_to(directory).as_posix(): p.read_bytes() for p in paths if p.is_file()}
 
 
 def hash_files(files: dict[str, bytes]) -> str:
     """sha256 (hex) over sorted names and bytes."""
     state = hashlib.sha256()
-    for name in in_pieces(sorted(files)):
+    for name in in_slices(sorted(files)):
         state.update(f"{len(name)}:{name}:{len(files[name])}:".encode())
         state.update(files[name])
     return state.hexdigest()

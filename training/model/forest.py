@@ -11,7 +11,7 @@ import lightgbm
 import numpy as np
 from lightgbm.basic import _LIB, Booster
 
-from training.model.background import in_pieces
+from training.model.background import in_slices
 from training.model.frame import Floats, Ints
 
 _RAW_SCORE = 1
@@ -62,11 +62,11 @@ class Forests:
     as each forest's own `column`."""
 
     def __init__(self, forests: Sequence[Forest | None]) -> None:
-        planted = [(forest.size, i) for i, forest in enumerate(in_pieces(forests)) if forest]
+        planted = [(forest.size, i) for i, forest in enumerate(in_slices(forests)) if forest]
         order = [i for _, i in sorted(planted)]
         calls = [order[at : at + _CALL] for at in range(0, len(order), _CALL)]
         texts = [f.text if f else "" for f in forests]
-        self._calls = [(np.array(call), _Call([texts[i] for i in call])) for call in in_pieces(calls)]
+        self._calls = [(np.array(call), _Call([texts[i] for i in call])) for call in in_slices(calls)]
         self._call_of = np.full(len(forests), -1)
         for n, (members, _) in enumerate(self._calls):
             self._call_of[members] = n
@@ -113,11 +113,11 @@ class _Call:
 def _merged(texts: Sequence[str]) -> str:
     """LightGBM's text of one model whose n-th output is the n-th model's: round by round, a tree of each."""
     # ten times as fast as a pattern
-    grown = [text.partition("end of trees")[0].split(_TREE) for text in in_pieces(texts)]
+    grown = [text.partition("end of trees")[0].split(_TREE) for text in in_slices(texts)]
     rounds = zip_longest(*((tree.partition("\n")[2] for tree in trees[1:]) for trees in grown), fillvalue=_NO_TREE)
-    in_turn = in_pieces(chain.from_iterable(rounds))
+    in_turn = in_slices(chain.from_iterable(rounds))
     blocks = [f"Tree={n}\n{tree.strip()}\n\n\n" for n, tree in enumerate(in_turn)]
-    sizes = [str(len(block.encode())) for block in in_pieces(blocks)]
+    sizes = [str(len(block.encode())) for block in in_slices(blocks)]
     head = f"{grown[0][0]}\n"
     for name, value in (
         ("num_class", str(len(texts))),

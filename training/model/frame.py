@@ -16,7 +16,7 @@ Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class ModelTerms:
     """What the catalogue asks of an action's model.
 
     `supersedes`: the action whose past speaks for this one until it has its own, or "". `floor`: how transparent the
@@ -29,12 +29,12 @@ class Terms:
     monotone: tuple[tuple[str, int], ...] = ()
 
     @classmethod
-    def from_json(cls, about: Mapping[str, Any]) -> "Terms":
+    def from_json(cls, about: Mapping[str, Any]) -> "ModelTerms":
         """The inverse of `dataclasses.asdict` after a trip through JSON."""
         return cls(about["supersedes"], about["floor"], tuple((name, sign) for name, sign in about["monotone"]))
 
 
-NO_TERMS = Terms()
+NO_TERMS = ModelTerms()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,7 +63,7 @@ class TrainingSet:
     """(n,), what the outcome was worth, 0 where nothing came."""
     at_us: Ints
     """(n,), when it was decided, microseconds UTC."""
-    terms: tuple[Terms, ...] = ()
+    terms: tuple[ModelTerms, ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self.x)
@@ -80,7 +80,7 @@ class TrainingSet:
     def __len__(self) -> int:
         return len(self.x)
 
-    def asked(self, action: int) -> Terms:
+    def asked(self, action: int) -> ModelTerms:
         """The terms of an action, by position."""
         return self.terms[action] if self.terms else NO_TERMS
 

@@ -14,7 +14,7 @@ _TIGHTNESS = (0.3, 3_000.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class RidgeProblem:
     """One regression: design (n, d), labels (n,), the prior's mean (d,) and precision (d,), an offset (n,) or None.
 
     Columns in `pooled` (d,) share one precision that `fit_pooled` learns; the others keep theirs. `signs` (d,): 1 where
@@ -60,7 +60,7 @@ def losses(label: Bools, probability: Floats) -> Floats:
     return np.asarray(-np.log(np.where(label, probability, 1.0 - probability)), dtype=np.float64)
 
 
-def fit_ridge(problem: Problem, start: Floats | None = None) -> Fit:
+def fit_ridge(problem: RidgeProblem, start: Floats | None = None) -> Fit:
     """The posterior mode; Newton steps, halved where they overshoot, until they no longer matter.
 
     A weight of the wrong sign is held at zero, and the others fitted again, until none is wrong.
@@ -72,7 +72,7 @@ def fit_ridge(problem: Problem, start: Floats | None = None) -> Fit:
     return fit
 
 
-def _without(problem: Problem, columns: Bools) -> Problem:
+def _without(problem: RidgeProblem, columns: Bools) -> RidgeProblem:
     """The problem in which the weights of some columns (d,) stay exactly zero."""
     return replace(
         problem,
@@ -82,7 +82,7 @@ def _without(problem: Problem, columns: Bools) -> Problem:
     )
 
 
-def _newton(problem: Problem, start: Floats | None) -> Fit:
+def _newton(problem: RidgeProblem, start: Floats | None) -> Fit:
     weights = np.array(problem.prior if start is None else start, dtype=np.float64)
     loss = _objective(problem, weights)
     for _ in range(_STEPS):
@@ -97,7 +97,7 @@ def _newton(problem: Problem, start: Floats | None) -> Fit:
     return Fit(weights, _determined(problem, hessian), np.diag(hessian).copy())
 
 
-def fit_pooled(problems: Sequence[Problem], tightness: float, rounds: int) -> tuple[list[Fit], float]:
+def fit_pooled(problems: Sequence[RidgeProblem], tightness: float, rounds: int) -> tuple[list[Fit], float]:
     """The fit of every problem, and the precision of their pooled columns, learnt from all of them together.
 
     Type-II maximum likelihood (MacKay 1992): precision = determined weights / their squared distance from the prior.
@@ -116,23 +116,23 @@ def fit_pooled(problems: Sequence[Problem], tightness: float, rounds: int) -> tu
     return fits, used
 
 
-def with_tightness(problem: Problem, tightness: float) -> Problem:
+def with_tightness(problem: RidgeProblem, tightness: float) -> RidgeProblem:
     """The problem with this precision on its pooled columns."""
     return replace(problem, precision=np.where(problem.pooled, tightness, problem.precision))
 
 
-def _logit(problem: Problem, weights: Floats) -> Floats:
+def _logit(problem: RidgeProblem, weights: Floats) -> Floats:
     logit = problem.design @ weights
     return np.asarray(logit if problem.offset is None else logit + problem.offset, dtype=np.float64)
 
 
-def _objective(problem: Problem, weights: Floats) -> float:
+def _objective(problem: RidgeProblem, weights: Floats) -> float:
     penalty = 0.5 * float(np.sum(problem.precision * (weights - problem.prior) ** 2))
     losses = log_losses(problem.label, _logit(problem, weights))
     return float((losses if problem.weight is None else losses * problem.weight).sum()) + penalty
 
 
-def _descend(problem: Problem, weights: Floats, step: Floats, loss: float) -> tuple[Floats, float]:
+def _descend(problem: RidgeProblem, weights: Floats, step: Floats, loss: float) -> tuple[Floats, float]:
     for halving in range(_MAX_HALVINGS):
         tried = weights - step * 0.5**halving
         lower = _objective(problem, tried)
@@ -141,7 +141,7 @@ def _descend(problem: Problem, weights: Floats, step: Floats, loss: float) -> tu
     return weights, loss
 
 
-def _derivatives(problem: Problem, weights: Floats) -> tuple[Floats, Floats]:
+def _derivatives(problem: RidgeProblem, weights: Floats) -> tuple[Floats, Floats]:
     """Gradient (d,) and Hessian (d, d); in chunks, so that a million rows need no second copy of the design."""
     p = sigmoid(_logit(problem, weights))
     wrong, curvature = p - problem.label, p * (1.0 - p)
@@ -155,6 +155,6 @@ def _derivatives(problem: Problem, weights: Floats) -> tuple[Floats, Floats]:
     return gradient, hessian
 
 
-def _determined(problem: Problem, hessian: Floats) -> float:
+def _determined(problem: RidgeProblem, hessian: Floats) -> float:
     spread = np.diag(np.linalg.inv(hessian))
     return float(np.sum((1.0 - problem.precision * spread)[problem.pooled]))

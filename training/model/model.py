@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decisioning.errors import Refused
-from training.model.background import in_pieces
+from training.model.background import in_slices
 from training.model.calibration import Calibration
 from training.model.design import Design
 from training.model.effects import Effects
 from training.model.files import hash_files, read_files
 from training.model.forest import Forest, Forests
-from training.model.frame import Floats, Ints, Terms
+from training.model.frame import Floats, Ints, ModelTerms
 
 FORMAT = 2
 FORMAT_FROZEN = 3
@@ -87,7 +87,7 @@ class PropensityModel:
     forests: tuple[Forest | None, ...]
     calibrations: tuple[Calibration, ...]
     effects: Effects | None = None
-    terms: tuple[Terms, ...] = ()
+    terms: tuple[ModelTerms, ...] = ()
     frozen: Mapping[int, Frozen] = field(default_factory=dict)
 
     @cached_property
@@ -344,7 +344,7 @@ class PropensityModel:
         if about["format"] not in (FORMAT, FORMAT_FROZEN):
             raise Refused(f"the model has format {about['format']}, this version reads {FORMAT}; train again")
         arrays = np.load(io.BytesIO(files["arrays.npz"]), allow_pickle=False)
-        trees = (files.get(f"trees/{i}.txt") for i in in_pieces(range(len(arrays["weights"]))))
+        trees = (files.get(f"trees/{i}.txt") for i in in_slices(range(len(arrays["weights"]))))
         return cls(
             feature_names=tuple(about["feature_names"]),
             actions=tuple(about["actions"]),
@@ -358,7 +358,7 @@ class PropensityModel:
             forests=tuple(Forest(t.decode()) if t else None for t in trees),
             calibrations=tuple(Calibration.from_json(c) for c in about["calibrations"]),
             effects=Effects.from_bytes(files["effects.npz"]) if "effects.npz" in files else None,
-            terms=tuple(Terms.from_json(t) for t in about.get("terms", ())),
+            terms=tuple(ModelTerms.from_json(t) for t in about.get("terms", ())),
             frozen={
                 int(i): Frozen(cls.from_files(_under(f"frozen/{i}/", files)), *kept)
                 for i, kept in about.get("frozen", {}).items()

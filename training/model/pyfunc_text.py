@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from features.messages.trained import SentimentModel
 
 
-class Messages:
+class MessageClassifier:
     """Probability of each class, in the order of the model's `classes`, for the messages in column `text`."""
 
     def __init__(self, model: SentimentModel) -> None:
@@ -22,6 +22,6 @@ class Messages:
         return np.array(rows).reshape(-1, len(self.model.classes))
 
 
-def _load_pyfunc(path: str) -> Messages:
+def _load_pyfunc(path: str) -> MessageClassifier:
     """The entry point MLflow calls with the directory of the saved model."""
-    return Messages(SentimentModel.from_files({p.name: p.read_bytes() for p in Path(path).iterdir()}))
+    return MessageClassifier(SentimentModel.from_files({p.name: p.read_bytes() for p in Path(path).iterdir()}))

@@ -15,8 +15,8 @@ from decisioning.errors import Refused
 from decisioning.times import iso
 from training.evaluation.comparison import auc_gain
 from training.evaluation.metrics import calibration_table, wilson
-from training.fitting.intervals import Interval, mean_interval
-from training.model.frame import Bools, Floats, Ints, Terms, TrainingSet
+from training.fitting.intervals import ConfidenceInterval, mean_interval
+from training.model.frame import Bools, Floats, Ints, ModelTerms, TrainingSet
 from training.model.logistic import losses, sigmoid
 from training.model.model import PropensityModel, raised
 
@@ -46,14 +46,14 @@ _CHUNK = 65_536
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Judged:
+class HeldOut:
     """Rows that a twin of the model never saw, and its propensity of each, (n,)."""
 
     rows: TrainingSet
     predicted: Floats
 
 
-def describe(model: PropensityModel, data: TrainingSet, judged: Judged, release: Release) -> Card:
+def describe(model: PropensityModel, data: TrainingSet, judged: HeldOut, release: Release) -> Card:
     """The card of a model that learnt from `data`: of each action that the release has or the model saw."""
     about = _About(model, data, judged, release)
     unknown = [a for a in model.actions if a not in release.actions]
@@ -98,7 +98,7 @@ def of_action(card: Card, action: str) -> Card:
 class _About:
     """A model, its rows, and what of its weights they determined."""
 
-    def __init__(self, model: PropensityModel, data: TrainingSet, judged: Judged, release: Release) -> None:
+    def __init__(self, model: PropensityModel, data: TrainingSet, judged: HeldOut, release: Release) -> None:
         self.model, self.data, self.judged, self.release = model, data, judged, release
         self.kept = _kept(model, data)
         self.support = _support(model, data if self.kept.all() else data.take(self.kept))
@@ -156,7 +156,7 @@ class _About:
     def _asked(self, at: int, issue: Issue | None) -> Card:
         """What the catalogue asks of its model."""
         floor = self.release.catalogue.settings.transparency.get(issue, 1) if issue else 1
-        terms = self.model.terms[at] if at < len(self.model.terms) else Terms(floor=floor)
+        terms = self.model.terms[at] if at < len(self.model.terms) else ModelTerms(floor=floor)
         directions = {name: "up" if sign > 0 else "down" for name, sign in terms.monotone}
         return {**asdict(terms), "monotone": directions}
 
@@ -332,7 +332,7 @@ def _auc(label: Bools, predicted: Floats) -> Card:
     if min(label.sum(), (~label).sum()) < _FEWEST_TO_RANK:
         return {"value": None, "low": None, "high": None}
     gain = auc_gain(label, predicted, np.zeros(len(label)))
-    return asdict(Interval(*(0.5 + v for v in (gain.value, gain.low, gain.high))))
+    return asdict(ConfidenceInterval(*(0.5 + v for v in (gain.value, gain.low, gain.high))))
 
 
 def _mean(per_row: Floats) -> Card:

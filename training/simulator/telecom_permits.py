@@ -24,7 +24,7 @@ MOMENT = frozenset({"now", "channel", "locale", "page", "contact_reason"})
 
 
 @dataclass(frozen=True)
-class Gate:
+class PermitRule:
     """A rule over actions: `members` bool (n_actions,)."""
 
     rule: Rule
@@ -65,7 +65,7 @@ class Permits:
         return frozenset().union(*(g.rule.reads for g in self._momentary))
 
     @staticmethod
-    def _through(gates: Sequence[Gate], allowed: Bools, columns: Columns) -> Bools:
+    def _through(gates: Sequence[PermitRule], allowed: Bools, columns: Columns) -> Bools:
         n = len(allowed)
         for gate in gates:
             truth = gate.rule.truth_column(columns, n, _no_history(n), "any")
@@ -73,13 +73,13 @@ class Permits:
         return allowed
 
 
-def _gates(catalogue: Catalogue, actions: Sequence[Action], commercial: Bools) -> Iterator[Gate]:
+def _gates(catalogue: Catalogue, actions: Sequence[Action], commercial: Bools) -> Iterator[PermitRule]:
     schema = catalogue.schema_of_features.features
     for protection in catalogue.protections:
-        yield Gate(compile_rule(protection.when, schema), True, commercial)
+        yield PermitRule(compile_rule(protection.when, schema), True, commercial)
     for policy in catalogue.policies:
         members = np.asarray([policy.attach.covers(a) for a in actions])
-        yield Gate(compile_rule(policy.rule, schema), policy.deny is not None, members)
+        yield PermitRule(compile_rule(policy.rule, schema), policy.deny is not None, members)
 
 
 def _no_history(n: int) -> ColumnHistory:

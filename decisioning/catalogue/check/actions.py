@@ -9,7 +9,7 @@ from decisioning.catalogue.check.shape import Draft, Item
 from decisioning.catalogue.check.words import hint
 from decisioning.catalogue.content import PLACEHOLDER
 from decisioning.catalogue.source import Path, cut
-from decisioning.errors import Problem
+from decisioning.errors import Mistake
 from decisioning.facts.schema import FeatureSchema
 
 MAX_ACTIONS = 20_000
@@ -19,7 +19,7 @@ NEUTRAL = "neutral"
 _BRACES = "write {name} for a feature, in lower case and without spaces; {{ and }} for braces"
 
 
-def action_problems(draft: Draft) -> Iterator[Problem]:
+def action_problems(draft: Draft) -> Iterator[Mistake]:
     """Every mistake of an action, its treatments and their texts."""
     yield from _too_many(draft)
     yield from _marketing(draft)
@@ -33,14 +33,14 @@ def action_problems(draft: Draft) -> Iterator[Problem]:
     yield from _circles(draft)
 
 
-def _too_many(draft: Draft) -> Iterator[Problem]:
+def _too_many(draft: Draft) -> Iterator[Mistake]:
     if len(draft.actions) > MAX_ACTIONS:
         yield draft.actions[MAX_ACTIONS].problem((), f"more than {MAX_ACTIONS} actions", "split the workspace")
     if sum(len(item.spec.treatments) for item in draft.actions) > MAX_TREATMENTS:
         yield draft.actions[-1].problem((), f"more than {MAX_TREATMENTS} treatments in all", "split the workspace")
 
 
-def _marketing(draft: Draft) -> Iterator[Problem]:
+def _marketing(draft: Draft) -> Iterator[Mistake]:
     """Whatever sells needs the purpose `marketing`: said once, at the first action that sells."""
     sells = next((item for item in draft.actions if item.spec.commercial), None)
     if sells and MARKETING not in draft.named["purposes"]:
@@ -48,7 +48,7 @@ def _marketing(draft: Draft) -> Iterator[Problem]:
         yield sells.problem(("issue",), message, 'add `{id: marketing, notice_version: "2026-01"}` to `purposes`')
 
 
-def _tier(item: Item[Action]) -> Iterator[Problem]:
+def _tier(item: Item[Action]) -> Iterator[Mistake]:
     action = item.spec
     if action.id == NOTHING:
         yield item.problem(("id",), "`none` is the name of doing nothing", "choose another id")
@@ -58,7 +58,7 @@ def _tier(item: Item[Action]) -> Iterator[Problem]:
         yield item.problem(("tier",), message, f"write `tier: {other}` or `tier: mandatory`")
 
 
-def _dates(item: Item[Action]) -> Iterator[Problem]:
+def _dates(item: Item[Action]) -> Iterator[Mistake]:
     action = item.spec
     if action.starts_at and action.ends_at and action.ends_at <= action.starts_at:
         yield item.problem(("ends_at",), "`ends_at` is not after `starts_at`", "exchange them, or remove one")
@@ -76,7 +76,7 @@ def _overlap(before: Lever, after: Lever) -> bool:
     return before.until_us is None or before.until_us > (after.from_us or 0)
 
 
-def _outcomes(item: Item[Action]) -> Iterator[Problem]:
+def _outcomes(item: Item[Action]) -> Iterator[Mistake]:
     outcomes = item.spec.outcomes
     yield from twice(item, ("outcomes", "positive"), outcomes.positive)
     yield from twice(item, ("outcomes", "negative"), outcomes.negative)
@@ -99,11 +99,11 @@ def _outcomes(item: Item[Action]) -> Iterator[Problem]:
             yield item.problem(path, f"there are two suppressions after `{name}`", "keep the longer one")
 
 
-def _references(item: Item[Action], draft: Draft) -> Iterator[Problem]:
+def _references(item: Item[Action], draft: Draft) -> Iterator[Mistake]:
     yield from unknown(item, ("purposes",), "purpose", item.spec.purposes, draft.named["purposes"])
 
 
-def _circles(draft: Draft) -> Iterator[Problem]:
+def _circles(draft: Draft) -> Iterator[Mistake]:
     """Actions that supersede each other; said at the first of each circle, in order of id."""
     items = {item.spec.id: item for item in draft.actions}
     done: set[str] = set()
@@ -130,7 +130,7 @@ class _Treatments:
         self.locales_known = "locales" not in draft.refused["settings"]
         self.fillable = draft.named["features"] | frozenset(self.schema.features)
 
-    def problems(self, item: Item[Action]) -> Iterator[Problem]:
+    def problems(self, item: Item[Action]) -> Iterator[Mistake]:
         """Of all treatments of one action."""
         ids = [treatment.id for treatment in item.spec.treatments]
         for i, treatment in enumerate(item.spec.treatments):
@@ -140,7 +140,7 @@ class _Treatments:
             yield from self._place(item, path, treatment)
             yield from self._content(item, path, treatment)
 
-    def _place(self, item: Item[Action], path: Path, treatment: Treatment) -> Iterator[Problem]:
+    def _place(self, item: Item[Action], path: Path, treatment: Treatment) -> Iterator[Mistake]:
         name = treatment.channel
         if name not in self.draft.named["channels"]:
             message = f"nobody serves channel `{name}`"
@@ -157,7 +157,7 @@ class _Treatments:
             suggestion = "use a channel with `human: true`, or write `automation: automatic`"
             yield item.problem((*path, "channel"), message, suggestion)
 
-    def _content(self, item: Item[Action], path: Path, treatment: Treatment) -> Iterator[Problem]:
+    def _content(self, item: Item[Action], path: Path, treatment: Treatment) -> Iterator[Mistake]:
         content = (*path, "content")
         if treatment.content_ref is None and self.locales_known:
             yield from self._missing_locales(item, content, treatment.content)
@@ -168,13 +168,13 @@ class _Treatments:
                 yield item.problem(where, "`content` itself is the neutral tone", "move the text to `content`")
             yield from self._texts(item, where, variant)
 
-    def _missing_locales(self, item: Item[Action], path: Path, content: Content) -> Iterator[Problem]:
+    def _missing_locales(self, item: Item[Action], path: Path, content: Content) -> Iterator[Mistake]:
         missing = sorted(self.locales - content.keys())
         if missing:
             message = f"the text is missing in {', '.join(f'`{locale}`' for locale in missing)}"
             yield item.problem(path, message, f'add `{missing[0]}: {{title: "…"}}`, or name a `content_ref`')
 
-    def _texts(self, item: Item[Action], path: Path, content: Content) -> Iterator[Problem]:
+    def _texts(self, item: Item[Action], path: Path, content: Content) -> Iterator[Mistake]:
         for locale, fields in content.items():
             if self.locales_known and locale not in self.locales:
                 message = f"locale `{locale}` is not among `settings.locales`"
@@ -183,7 +183,7 @@ class _Treatments:
                 yield from self._text(item, (*path, locale, field), text)
         yield from chain.from_iterable(_uneven(item, (*path, locale), content, locale) for locale in content)
 
-    def _text(self, item: Item[Action], path: Path, text: str) -> Iterator[Problem]:
+    def _text(self, item: Item[Action], path: Path, text: str) -> Iterator[Mistake]:
         for match in PLACEHOLDER.finditer(text):
             if name := match.group(1):
                 yield from self._placeholder(item, path, name)
@@ -191,7 +191,7 @@ class _Treatments:
         if "{" in rest or "}" in rest:
             yield item.problem(path, f"a brace without its partner in `{cut(text)}`", _BRACES)
 
-    def _placeholder(self, item: Item[Action], path: Path, name: str) -> Iterator[Problem]:
+    def _placeholder(self, item: Item[Action], path: Path, name: str) -> Iterator[Mistake]:
         if name not in self.fillable:
             suggestion = hint(name, self.fillable) or f"declare the feature, or write {{{{{name}}}}} for plain braces"
             yield item.problem(path, f"no feature fills the placeholder {{{name}}}", suggestion)
@@ -200,7 +200,7 @@ class _Treatments:
             yield item.problem(path, message, "remove the placeholder")
 
 
-def _uneven(item: Item[Action], path: Path, content: Content, locale: str) -> Iterator[Problem]:
+def _uneven(item: Item[Action], path: Path, content: Content, locale: str) -> Iterator[Mistake]:
     """Fields that another locale has and this one lacks."""
     missing = sorted(set().union(*content.values()) - content[locale].keys())
     if missing:

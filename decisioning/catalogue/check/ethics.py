@@ -9,7 +9,7 @@ from decisioning.catalogue.content import PLACEHOLDER
 from decisioning.catalogue.countries import SHIPPED
 from decisioning.catalogue.source import Path
 from decisioning.catalogue.wording import claims, pretended
-from decisioning.errors import Problem
+from decisioning.errors import Mistake
 from decisioning.facts.schema import Feature
 
 _PROVES = {"scarcity": ("int", "float"), "deadline": ("timestamp",)}
@@ -17,7 +17,7 @@ _MAY_DECIDE_ALONE = ("contract", "legal-obligation")
 _NEVER_SOFT = (PROFILING, EMOTION)
 
 
-def ethics_problems(draft: Draft) -> Iterator[Problem]:
+def ethics_problems(draft: Draft) -> Iterator[Mistake]:
     """Every promise to customers that the catalogue does not keep, but for those about the facts that rules read."""
     yield from _settings(draft)
     yield from _soft_opt_ins(draft)
@@ -31,7 +31,7 @@ def ethics_problems(draft: Draft) -> Iterator[Problem]:
             yield from _wording(item, ("treatments", i), treatment, draft, features)
 
 
-def _settings(draft: Draft) -> Iterator[Problem]:
+def _settings(draft: Draft) -> Iterator[Mistake]:
     item, settings = draft.settings, draft.settings.spec
     if "gpc" in item.node.items:
         yield from unknown(item, ("gpc",), "purpose", settings.gpc, draft.named["purposes"])
@@ -50,7 +50,7 @@ def _settings(draft: Draft) -> Iterator[Problem]:
     yield from _age(draft, settings)
 
 
-def _age(draft: Draft, settings: Settings) -> Iterator[Problem]:
+def _age(draft: Draft, settings: Settings) -> Iterator[Mistake]:
     """Nobody's marketing is profiled whose age is not known: so the catalogue says where it stands."""
     item, name = draft.settings, settings.age_feature
     sells = next((action for action in draft.actions if action.spec.commercial), None)
@@ -66,7 +66,7 @@ def _age(draft: Draft, settings: Settings) -> Iterator[Problem]:
         yield item.problem(("age_feature",), message, f"make `{name}` an int")
 
 
-def _soft_opt_ins(draft: Draft) -> Iterator[Problem]:
+def _soft_opt_ins(draft: Draft) -> Iterator[Mistake]:
     seen: set[tuple[str, str]] = set()
     for item in draft.bases:
         basis = item.spec
@@ -79,7 +79,7 @@ def _soft_opt_ins(draft: Draft) -> Iterator[Problem]:
         yield from _one_each(item, basis, seen)
 
 
-def _one_each(item: Item[Basis], basis: Basis, seen: set[tuple[str, str]]) -> Iterator[Problem]:
+def _one_each(item: Item[Basis], basis: Basis, seen: set[tuple[str, str]]) -> Iterator[Mistake]:
     """Two that cover the same would leave open which one is cited."""
     for i, channel in enumerate(basis.channels):
         if (basis.purpose, channel) in seen:
@@ -88,7 +88,7 @@ def _one_each(item: Item[Basis], basis: Basis, seen: set[tuple[str, str]]) -> It
         seen.add((basis.purpose, channel))
 
 
-def _channels(draft: Draft) -> Iterator[Problem]:
+def _channels(draft: Draft) -> Iterator[Mistake]:
     sold_on = {t.channel for a in draft.actions if MARKETING in a.spec.needs for t in a.spec.treatments}
     for item in draft.channels:
         channel = item.spec
@@ -98,7 +98,7 @@ def _channels(draft: Draft) -> Iterator[Problem]:
             yield from _outbound(item, channel, draft)
 
 
-def _outbound(item: Item[Channel], channel: Channel, draft: Draft) -> Iterator[Problem]:
+def _outbound(item: Item[Channel], channel: Channel, draft: Draft) -> Iterator[Mistake]:
     """Selling by going to people needs a country, and the medium that its rules are about."""
     if draft.settings.spec.country_rules is None and "country_rules" not in draft.refused["settings"]:
         message = "it sells by going to people, and no country's rules are chosen"
@@ -108,7 +108,7 @@ def _outbound(item: Item[Channel], channel: Channel, draft: Draft) -> Iterator[P
         yield item.problem(("direction",), message, "add `medium: email`, phone, sms, push or post")
 
 
-def _felt(draft: Draft) -> Iterator[Problem]:
+def _felt(draft: Draft) -> Iterator[Mistake]:
     """To use what is felt is a purpose of its own: no other implies it."""
     if draft.emotion and EMOTION not in draft.named["purposes"]:
         message = "it uses what somebody feels, and no purpose `emotion` is declared"
@@ -116,13 +116,13 @@ def _felt(draft: Draft) -> Iterator[Problem]:
         yield draft.emotion[0].problem(("when",), message, suggestion)
 
 
-def _cited(item: Item[Action]) -> Iterator[Problem]:
+def _cited(item: Item[Action]) -> Iterator[Mistake]:
     if not item.spec.needs:
         message = "it has no purpose, so that no record would permit it"
         yield item.problem(("id",), message, "add `purposes: [service]`, and a basis for it")
 
 
-def _significant(item: Item[Action], draft: Draft) -> Iterator[Problem]:
+def _significant(item: Item[Action], draft: Draft) -> Iterator[Mistake]:
     action = item.spec
     if action.basis:
         yield from unknown(item, ("basis",), "basis", (action.basis,), draft.named["bases"])
@@ -139,7 +139,7 @@ def _significant(item: Item[Action], draft: Draft) -> Iterator[Problem]:
 
 def _wording(
     item: Item[Action], path: Path, treatment: Treatment, draft: Draft, features: dict[str, Feature]
-) -> Iterator[Problem]:
+) -> Iterator[Mistake]:
     for kind, name in treatment.claims:
         if name is not None:
             yield from _proof(item, (*path, "claims", kind), kind, name, draft, features)
@@ -151,7 +151,7 @@ def _wording(
 
 def _proof(
     item: Item[Action], path: Path, kind: str, name: str, draft: Draft, features: dict[str, Feature]
-) -> Iterator[Problem]:
+) -> Iterator[Mistake]:
     yield from unknown(item, path, "feature", (name,), draft.named["features"])
     found = features.get(name)
     if found and found.dtype not in _PROVES[kind]:
@@ -160,7 +160,7 @@ def _proof(
         yield item.problem(path, message, "name another feature")
 
 
-def _text(item: Item[Action], path: Path, text: str, treatment: Treatment) -> Iterator[Problem]:
+def _text(item: Item[Action], path: Path, text: str, treatment: Treatment) -> Iterator[Mistake]:
     if words := pretended(text):
         message = f"it claims to feel what the customer feels: `{words}`"
         yield item.problem(path, message, "say what is done about it, or ask; listen, do not pretend")

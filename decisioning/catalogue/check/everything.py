@@ -20,7 +20,7 @@ from decisioning.catalogue.check.shape import Draft, Item
 from decisioning.catalogue.check.signals import signal_problems
 from decisioning.catalogue.check.values import change_problems, value_problems
 from decisioning.catalogue.check.words import hint
-from decisioning.errors import Problem
+from decisioning.errors import Mistake
 from decisioning.facts.schema import BUILT_IN, Feature
 
 Environment = Literal["dev", "test", "prod"]
@@ -30,7 +30,7 @@ _LANGUAGE = frozenset(
 )
 
 
-def check(draft: Draft, environment: Environment = "dev") -> Iterator[Problem]:
+def check(draft: Draft, environment: Environment = "dev") -> Iterator[Mistake]:
     """Every mistake in what the records say of each other; in `prod` also whatever somebody merely stated."""
     yield from chain.from_iterable(_feature(item) for item in draft.features)
     yield from signal_problems(draft)
@@ -48,7 +48,7 @@ def check(draft: Draft, environment: Environment = "dev") -> Iterator[Problem]:
         yield from _asserted((*draft.features, *draft.bases))
 
 
-def _feature(item: Item[Feature]) -> Iterator[Problem]:
+def _feature(item: Item[Feature]) -> Iterator[Mistake]:
     feature = item.spec
     if feature.name in _LANGUAGE:
         yield item.problem(("name",), f"`{feature.name}` is a word of the rule language", "choose another name")
@@ -58,7 +58,7 @@ def _feature(item: Item[Feature]) -> Iterator[Problem]:
     yield from change_problems(item)
 
 
-def _settings(draft: Draft) -> Iterator[Problem]:
+def _settings(draft: Draft) -> Iterator[Mistake]:
     item, settings = draft.settings, draft.settings.spec
     if not _is_time_zone(settings.time_zone):
         suggestion = hint(settings.time_zone, available_timezones()) or "for example `time_zone: Europe/Amsterdam`"
@@ -80,7 +80,7 @@ def _is_time_zone(name: str) -> bool:
     return True
 
 
-def _time_zone_feature(draft: Draft, name: str) -> Iterator[Problem]:
+def _time_zone_feature(draft: Draft, name: str) -> Iterator[Mistake]:
     path, item = ("time_zone_feature",), draft.settings
     yield from unknown(item, path, "feature", (name,), draft.named["features"])
     found = next((f.spec for f in draft.features if f.spec.name == name), None)
@@ -88,7 +88,7 @@ def _time_zone_feature(draft: Draft, name: str) -> Iterator[Problem]:
         yield item.problem(path, f"a time zone is a text, `{name}` is `{found.dtype}`", f"make `{name}` a string")
 
 
-def _bases(draft: Draft) -> Iterator[Problem]:
+def _bases(draft: Draft) -> Iterator[Mistake]:
     for item in draft.bases:
         basis = item.spec
         yield from unknown(item, ("purpose",), "purpose", (basis.purpose,), draft.named["purposes"])
@@ -100,7 +100,7 @@ def _bases(draft: Draft) -> Iterator[Problem]:
             )
 
 
-def _channels(draft: Draft) -> Iterator[Problem]:
+def _channels(draft: Draft) -> Iterator[Mistake]:
     for item in draft.channels:
         channel = item.spec
         yield from unknown(item, ("purposes",), "purpose", channel.purposes, draft.named["purposes"])
@@ -113,7 +113,7 @@ def _channels(draft: Draft) -> Iterator[Problem]:
             yield item.problem(("quiet_hours",), "they begin and end at the same time", "write when they end in `to`")
 
 
-def _arms(draft: Draft) -> Iterator[Problem]:
+def _arms(draft: Draft) -> Iterator[Mistake]:
     """Somebody in one arm as a person and in another with their account would be in neither."""
     for item in draft.arms[1:]:
         if item.spec.unit != (first := draft.arms[0]).spec.unit:
@@ -121,7 +121,7 @@ def _arms(draft: Draft) -> Iterator[Problem]:
             yield item.problem(("unit",), message, f"write `unit: {first.spec.unit}`: all arms draw by the same")
 
 
-def _asserted(items: Iterable[Item[Any]]) -> Iterator[Problem]:
+def _asserted(items: Iterable[Item[Any]]) -> Iterator[Mistake]:
     for item in items:
         if item.spec.asserted_by:
             message = "it was stated by a person, not measured, which prod does not accept"

@@ -12,7 +12,7 @@ from decisioning.catalogue.actions import Action, Amount
 from decisioning.catalogue.check.shape import Draft, Item
 from decisioning.catalogue.policies import Attach
 from decisioning.catalogue.source import Path
-from decisioning.errors import Problem
+from decisioning.errors import Mistake
 from decisioning.facts.schema import Feature, FeatureSchema
 from decisioning.rules import Direction, Directions, Fact, RuleError, compile_expression, compile_rule, directions
 
@@ -20,7 +20,7 @@ _SALES = "a flag of a protection may only take sales away"
 _HELP = "a flag of a protection may only add help"
 
 
-def flag_problems(draft: Draft) -> Iterator[Problem]:
+def flag_problems(draft: Draft) -> Iterator[Mistake]:
     """Every use of a flag against whoever it protects; texts that do not compile are told elsewhere."""
     flags = _Flags(draft)
     if not flags.by_name:
@@ -55,21 +55,21 @@ class _Flags:
                 self.moved[fact] = way if known is way else Direction.MIXED
                 self.by_name.setdefault(fact[0], item.spec.id)
 
-    def learned(self) -> Iterator[Problem]:
+    def learned(self) -> Iterator[Mistake]:
         """Flags that a model may read."""
         for item in self.draft.features:
             if item.spec.name in self.by_name and item.spec.learnable:
                 message = f"protection `{self.by_name[item.spec.name]}` reads it, and a model may read it, too"
                 yield item.problem(("name",), message, "add `model_input: false`")
 
-    def changed(self) -> Iterator[Problem]:
+    def changed(self) -> Iterator[Mistake]:
         """Flags that a counterfactual might tell a customer to change."""
         for item in self.draft.features:
             if item.spec.name in self.by_name and item.spec.changeable:
                 message = f"protection `{self.by_name[item.spec.name]}` reads it: nobody is told to change that"
                 yield item.problem(("changeable",), message, "remove `changeable`")
 
-    def worth(self, item: Item[Action]) -> Iterator[Problem]:
+    def worth(self, item: Item[Action]) -> Iterator[Mistake]:
         """Of a sale no flag decides what it is worth; of help more of a flag never makes it less."""
         action = item.spec
         for key, way in (("value", Direction.UP), ("cost", Direction.DOWN)):
@@ -82,7 +82,7 @@ class _Flags:
             found = self._directions(weight.when)
             yield from self._judged(item, ("context_weights", i, "when"), found, way, action.spared)
 
-    def policy(self, item: Item[Any], attach: Attach) -> Iterator[Problem]:
+    def policy(self, item: Item[Any], attach: Attach) -> Iterator[Mistake]:
         """A permit lets in where it is true, a deny where it is false."""
         concerned = [a.spec for a in self.draft.actions if attach.covers(a.spec)]
         permits = item.spec.permit is not None
@@ -94,7 +94,7 @@ class _Flags:
         if not all(a.spared for a in concerned):
             yield from self._against(_Use(item, path, Direction.UP, _HELP), lets_in)
 
-    def _judged(self, item: Item[Any], path: Path, found: Directions, way: Direction, sells: bool) -> Iterator[Problem]:
+    def _judged(self, item: Item[Any], path: Path, found: Directions, way: Direction, sells: bool) -> Iterator[Mistake]:
         if not sells:
             yield from self._against(_Use(item, path, way, _HELP), found)
             return
@@ -102,7 +102,7 @@ class _Flags:
             message = f"`{name}` must not decide what a sale is worth: {_SALES}"
             yield item.problem(path, f"`{path[-1]}`: {message}", "remove it")
 
-    def _against(self, use: _Use, found: Directions) -> Iterator[Problem]:
+    def _against(self, use: _Use, found: Directions) -> Iterator[Mistake]:
         """A problem for each flag that moves the text the wrong way, or in a way that cannot be told."""
         wrong = (name for (name, value), way in found.items() if self._wrong(name, value, way, use.wanted))
         for name in sorted(set(wrong)):

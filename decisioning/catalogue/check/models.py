@@ -6,13 +6,13 @@ from typing import Any
 from decisioning.catalogue.check.shape import Draft, Item
 from decisioning.catalogue.check.words import hint
 from decisioning.catalogue.source import Path
-from decisioning.errors import Problem
+from decisioning.errors import Mistake
 from decisioning.facts.schema import Feature
 
 _ORDERED = ("int", "float", "bool")
 
 
-def model_problems(draft: Draft) -> Iterator[Problem]:
+def model_problems(draft: Draft) -> Iterator[Mistake]:
     """Directions of features that there are not, that no model reads, or that know no more and less."""
     known = {item.spec.name: item.spec for item in draft.features}
     names = draft.named["features"]
@@ -26,7 +26,7 @@ def model_problems(draft: Draft) -> Iterator[Problem]:
 
 def _direction(
     item: Item[Any], path: Path, name: str, known: Mapping[str, Feature], names: frozenset[str]
-) -> Iterator[Problem]:
+) -> Iterator[Mistake]:
     feature = known.get(name)
     if name not in names:
         message = f"there is no feature `{name}`"

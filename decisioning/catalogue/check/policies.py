@@ -10,14 +10,14 @@ from decisioning.catalogue.check.shape import Draft, Item
 from decisioning.catalogue.check.words import hint
 from decisioning.catalogue.policies import REQUIRED_PROTECTIONS, Attach, Cap, EmotionRule, MomentRule, Persona, Policy
 from decisioning.catalogue.source import Path, cut
-from decisioning.errors import Problem
+from decisioning.errors import Mistake
 from decisioning.facts.schema import Feature, FeatureSchema
 from decisioning.times import parse_moment
 
 _GIVEN = {"channel": "`channel:`", "locale": "`locale:`", "now": "`as_of:`", "has_account": "`account:`"}
 
 
-def policy_problems(draft: Draft) -> Iterator[Problem]:
+def policy_problems(draft: Draft) -> Iterator[Mistake]:
     """Every mistake in who is concerned and what is referred to; rule texts are checked in `check_rules`."""
     for policy in draft.policies:
         yield from _attachment(policy, policy.spec.attach, draft)
@@ -36,7 +36,7 @@ def policy_problems(draft: Draft) -> Iterator[Problem]:
         yield from _facts(persona, draft, features)
 
 
-def _attachment(item: Item[Policy] | Item[Cap], attach: Attach, draft: Draft) -> Iterator[Problem]:
+def _attachment(item: Item[Policy] | Item[Cap], attach: Attach, draft: Draft) -> Iterator[Mistake]:
     """Names nobody has; and an issue that no action has, unless an action was refused that may have it."""
     yield from _names(item, "group", attach.group, draft.groups)
     yield from _names(item, "action", attach.action, draft.named["actions"])
@@ -46,7 +46,7 @@ def _attachment(item: Item[Policy] | Item[Cap], attach: Attach, draft: Draft) ->
         yield item.problem(("attach", "issue"), message, _known(issues) or "remove it until there is one")
 
 
-def _names(item: Item[Any], key: str, names: tuple[str, ...], known: frozenset[str]) -> Iterator[Problem]:
+def _names(item: Item[Any], key: str, names: tuple[str, ...], known: frozenset[str]) -> Iterator[Mistake]:
     for i, name in enumerate(names):
         if name not in known:
             message = f"it is attached to {key} `{name}`, which no action {'has' if key == 'group' else 'is'}"
@@ -59,7 +59,7 @@ def _known(names: Iterable[str]) -> str | None:
     return f"actions have {listed}" if listed else None
 
 
-def _protections(draft: Draft) -> Iterator[Problem]:
+def _protections(draft: Draft) -> Iterator[Mistake]:
     """Who sells must know whom to spare: said once, at the first action that sells."""
     sells = next((item for item in draft.actions if item.spec.commercial), None)
     if sells is None or draft.refused["protections"]:
@@ -72,7 +72,7 @@ def _protections(draft: Draft) -> Iterator[Problem]:
         yield sells.problem(("issue",), message, suggestion)
 
 
-def _cap(item: Item[Cap], draft: Draft) -> Iterator[Problem]:
+def _cap(item: Item[Cap], draft: Draft) -> Iterator[Mistake]:
     cap = item.spec
     yield from _attachment(item, cap.attach, draft)
     yield from unknown(item, ("channels",), "channel", cap.channels, draft.named["channels"])
@@ -88,7 +88,7 @@ def _cap(item: Item[Cap], draft: Draft) -> Iterator[Problem]:
         )
 
 
-def _tone(item: Item[EmotionRule], draft: Draft) -> Iterator[Problem]:
+def _tone(item: Item[EmotionRule], draft: Draft) -> Iterator[Mistake]:
     tone = item.spec.tone
     tones = {tone for action in draft.actions for treatment in action.spec.treatments for tone in treatment.tone}
     if tone and tone != NEUTRAL and tone not in tones and not draft.refused["actions"]:
@@ -96,7 +96,7 @@ def _tone(item: Item[EmotionRule], draft: Draft) -> Iterator[Problem]:
         yield item.problem(("tone",), f"no treatment is written in the tone `{tone}`", suggestion)
 
 
-def _let_through(item: Item[EmotionRule], draft: Draft) -> Iterator[Problem]:
+def _let_through(item: Item[EmotionRule], draft: Draft) -> Iterator[Mistake]:
     """Only help: what was felt must never bring a sale."""
     path = ("let_through",)
     yield from unknown(item, path, "action", item.spec.let_through, draft.named["actions"])
@@ -107,7 +107,7 @@ def _let_through(item: Item[EmotionRule], draft: Draft) -> Iterator[Problem]:
             yield item.problem((*path, i), f"`{name}` sells, and what is felt may only bring help", "remove it")
 
 
-def _moment(item: Item[MomentRule], draft: Draft, channels: Mapping[str, Channel]) -> Iterator[Problem]:
+def _moment(item: Item[MomentRule], draft: Draft, channels: Mapping[str, Channel]) -> Iterator[Mistake]:
     moment = item.spec
     yield from unknown(item, ("on",), "signal", moment.on, draft.named["signals"])
     yield from unknown(item, ("channel",), "channel", (moment.channel,), draft.named["channels"])
@@ -118,7 +118,7 @@ def _moment(item: Item[MomentRule], draft: Draft, channels: Mapping[str, Channel
         yield from twice(item, (key,), getattr(moment, key))
 
 
-def _persona(item: Item[Persona], draft: Draft, channels: Mapping[str, Channel]) -> Iterator[Problem]:
+def _persona(item: Item[Persona], draft: Draft, channels: Mapping[str, Channel]) -> Iterator[Mistake]:
     persona = item.spec
     yield from unknown(item, ("channel",), "channel", (persona.channel,), draft.named["channels"])
     if channel := channels.get(persona.channel):
@@ -138,7 +138,7 @@ def _persona(item: Item[Persona], draft: Draft, channels: Mapping[str, Channel])
         yield from unknown(item, ("expect", "action"), "action", (persona.expect.action,), draft.named["actions"])
 
 
-def _facts(item: Item[Persona], draft: Draft, features: Mapping[str, Feature]) -> Iterator[Problem]:
+def _facts(item: Item[Persona], draft: Draft, features: Mapping[str, Feature]) -> Iterator[Mistake]:
     for name, value in item.spec.facts.items():
         path = ("facts", name)
         if name in _GIVEN:
@@ -149,7 +149,7 @@ def _facts(item: Item[Persona], draft: Draft, features: Mapping[str, Feature]) -
             yield from _fact(item, path, features[name], value)
 
 
-def _fact(item: Item[Persona], path: Path, feature: Feature, value: object) -> Iterator[Problem]:
+def _fact(item: Item[Persona], path: Path, feature: Feature, value: object) -> Iterator[Mistake]:
     if not _fits(feature, value):
         message = f"`{feature.name}` is of type `{feature.dtype}`, and cannot be `{cut(str(value))}`"
         yield item.problem(path, message, _example(feature, value))

@@ -6,17 +6,17 @@ from typing import Any
 from decisioning.catalogue.check.shape import Item
 from decisioning.catalogue.check.words import hint
 from decisioning.catalogue.source import Path, cut
-from decisioning.errors import Problem
+from decisioning.errors import Mistake
 
 
-def unknown(item: Item[Any], path: Path, kind: str, names: Iterable[str], known: Collection[str]) -> Iterator[Problem]:
+def unknown(item: Item[Any], path: Path, kind: str, names: Iterable[str], known: Collection[str]) -> Iterator[Mistake]:
     """A problem for each of `names`, which stand in the list at `path`, that is not among the `known` of its kind."""
     for i, name in enumerate(names):
         if name not in known:
             yield item.problem((*path, i), f"there is no {kind} `{cut(name)}`", hint(name, known) or _declare(kind))
 
 
-def twice(item: Item[Any], path: Path, names: Iterable[str]) -> Iterator[Problem]:
+def twice(item: Item[Any], path: Path, names: Iterable[str]) -> Iterator[Mistake]:
     """A problem for each of `names`, which stand in the list at `path`, that came before."""
     seen: set[str] = set()
     for i, name in enumerate(names):

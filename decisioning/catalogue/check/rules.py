@@ -11,7 +11,7 @@ from decisioning.catalogue.check.shape import Draft, Item
 from decisioning.catalogue.check.words import hint
 from decisioning.catalogue.policies import Attach
 from decisioning.catalogue.source import Path
-from decisioning.errors import Problem
+from decisioning.errors import Mistake
 from decisioning.facts.schema import Feature, FeatureSchema
 from decisioning.rules import Expression, Rule, RuleError, compile_expression, compile_rule, never_true
 from decisioning.times import days_us
@@ -33,14 +33,14 @@ class _Text:
     attach: Attach | None = None
     decides: str | None = None
 
-    def problem(self, message: str, suggestion: str | None) -> Problem:
+    def problem(self, message: str, suggestion: str | None) -> Mistake:
         """A mistake in this rule."""
         return self.item.problem(self.path, f"`{self.path[-1]}`: {message}", suggestion)
 
 
-def rule_problems(draft: Draft) -> Iterator[Problem]:
+def rule_problems(draft: Draft) -> Iterator[Mistake]:
     """Every mistake in the texts of rules and expressions."""
-    checker = _Checker(draft)
+    checker = _RuleChecks(draft)
     for text in chain(_of_actions(draft), _of_policies(draft), _of_bases(draft)):
         yield from checker.problems(text)
 
@@ -87,7 +87,7 @@ def _of_bases(draft: Draft) -> Iterator[_Text]:
                 yield _Text(item, ("soft_opt_in", key), getattr(opt_in, key), True, "who is sold to")
 
 
-class _Checker:
+class _RuleChecks:
     def __init__(self, draft: Draft) -> None:
         self.draft = draft
         self.schema: Mapping[str, Feature] = FeatureSchema(tuple(item.spec for item in draft.features)).features
@@ -95,7 +95,7 @@ class _Checker:
         self.compiled: dict[tuple[str, bool], Rule | Expression | RuleError] = {}
         self.impossible: dict[str, str | None] = {}
 
-    def problems(self, text: _Text) -> Iterator[Problem]:
+    def problems(self, text: _Text) -> Iterator[Mistake]:
         """Of one text; nothing of a text that names a feature which was itself refused."""
         if self.draft.refused["features"].intersection(findall(r"\w+", text.text)):
             return
@@ -119,7 +119,7 @@ class _Checker:
                 self.compiled[key] = compiled
         return self.compiled[key]
 
-    def _never(self, text: _Text, rule: Rule | Expression) -> Iterator[Problem]:
+    def _never(self, text: _Text, rule: Rule | Expression) -> Iterator[Mistake]:
         if not isinstance(rule, Rule):
             return
         if rule.text not in self.impossible:
@@ -128,7 +128,7 @@ class _Checker:
             message = f"it can never be true: {why}"
             yield text.problem(message, "compare with the `values`, `min` and `max` of its features")
 
-    def _emotion(self, text: _Text, rule: Rule | Expression) -> Iterator[Problem]:
+    def _emotion(self, text: _Text, rule: Rule | Expression) -> Iterator[Mistake]:
         for name in sorted(rule.reads):
             if text.sells and (why := self.schema[name].kept_back):
                 message = f"`{name}` is {why}, and must not decide {text.sells}"
@@ -137,12 +137,12 @@ class _Checker:
                 message = f"`{name}` is tagged `emotion`, and must not decide {text.decides}"
                 yield text.problem(message, "let a rule under `emotion:` do it: `let_through: [the action]`")
 
-    def _own_history(self, text: _Text, rule: Rule | Expression) -> Iterator[Problem]:
+    def _own_history(self, text: _Text, rule: Rule | Expression) -> Iterator[Mistake]:
         if rule.per_action and text.attach is None:
             message = "`history(action, …)` is for policies: here it is not about one action"
             yield text.problem(message, 'name the action, such as `history("tv-bundle", "declined", "90d")`')
 
-    def _histories(self, text: _Text, rule: Rule | Expression) -> Iterator[Problem]:
+    def _histories(self, text: _Text, rule: Rule | Expression) -> Iterator[Mistake]:
         for name, outcome, window_us in sorted(rule.histories, key=str):
             if window_us > days_us(MAX_WINDOW_DAYS):
                 yield text.problem(f"the window is longer than {MAX_WINDOW_DAYS} days", "shorten it")
@@ -152,7 +152,7 @@ class _Checker:
             elif self.draft.refused["actions"].isdisjoint([*known] if name is None else [name]):
                 yield from self._outcome(text, name, outcome)
 
-    def _outcome(self, text: _Text, name: str | None, outcome: str) -> Iterator[Problem]:
+    def _outcome(self, text: _Text, name: str | None, outcome: str) -> Iterator[Mistake]:
         """An outcome that neither the action named nor, for `action`, any action attached can have."""
         asked = [a for a in self.actions.values() if (a.id == name if name else text.attach and text.attach.covers(a))]
         known = {declared for action in asked for declared in action.outcomes.all}

@@ -10,8 +10,8 @@ from decisioning.catalogue.actions import Action, Basis, Channel, Purpose, Setti
 from decisioning.catalogue.check.words import hint, shape_problems
 from decisioning.catalogue.countries import CountryRules
 from decisioning.catalogue.policies import Arm, Cap, EmotionRule, MomentRule, Persona, Policy, Protection
-from decisioning.catalogue.source import Node, Path, cut
-from decisioning.errors import Problem
+from decisioning.catalogue.source import Path, YamlNode, cut
+from decisioning.errors import Mistake
 from decisioning.facts.schema import Feature, Strict
 from decisioning.facts.signals import SignalType
 
@@ -42,9 +42,9 @@ class Item(Generic[Spec]):
 
     label: str
     spec: Spec
-    node: Node
+    node: YamlNode
 
-    def problem(self, path: Path, message: str, suggestion: str | None = None) -> Problem:
+    def problem(self, path: Path, message: str, suggestion: str | None = None) -> Mistake:
         """A mistake at a path within the record."""
         return self.node.at(path).problem(f"{self.label}: {message}", suggestion)
 
@@ -77,7 +77,7 @@ class Draft:
     refused: Mapping[str, frozenset[str]]
 
 
-def draft(roots: Iterable[Node]) -> tuple[Draft, list[Problem]]:
+def draft(roots: Iterable[YamlNode]) -> tuple[Draft, list[Mistake]]:
     """The records of all files, in order of id, and what is wrong with the shape of those left out."""
     sections = _Sections()
     for root in roots:
@@ -89,14 +89,14 @@ class _Sections:
     """Merges the sections of files."""
 
     def __init__(self) -> None:
-        self.problems: list[Problem] = []
+        self.problems: list[Mistake] = []
         self.items: dict[str, list[Item[Any]]] = {section: [] for section in SECTIONS}
-        self.first: dict[str, dict[str, Node]] = {section: {} for section in SECTIONS}
+        self.first: dict[str, dict[str, YamlNode]] = {section: {} for section in SECTIONS}
         self.refused: dict[str, set[str]] = {section: set() for section in ("settings", *SECTIONS)}
         self.groups: set[str] = set()
-        self.settings = Node({}, "settings", 1, {})
+        self.settings = YamlNode({}, "settings", 1, {})
 
-    def take(self, root: Node) -> None:
+    def take(self, root: YamlNode) -> None:
         """All sections of one file."""
         for section, node in root.items.items():
             if section == "settings":
@@ -107,14 +107,14 @@ class _Sections:
                 known = hint(str(section), ("settings", *SECTIONS))
                 self.problems.append(node.problem(f"unknown section `{cut(str(section))}`", known))
 
-    def _take_section(self, section: str, node: Node) -> None:
+    def _take_section(self, section: str, node: YamlNode) -> None:
         if not isinstance(node.value, tuple | None):
             self.problems.append(node.problem(f"`{section}` must be a list", "begin every item with `- `"))
             return
         for child in node.items.values():
             self._take_item(section, child)
 
-    def _take_item(self, section: str, node: Node) -> None:
+    def _take_item(self, section: str, node: YamlNode) -> None:
         word, model = SECTIONS[section]
         key = "name" if section == "features" else "id"
         raw = node.value if isinstance(node.value, dict) else {}
@@ -130,13 +130,13 @@ class _Sections:
             self.refused[section].add(str(name))
             self.problems.extend(shape_problems(label, model, error, node))
 
-    def _once(self, section: str, name: str, node: Node, label: str) -> None:
+    def _once(self, section: str, name: str, node: YamlNode, label: str) -> None:
         first = self.first[section].setdefault(name, node)
         if first is not node:
             suggestion = f"the first is in {first.file}:{first.line}; give this one another name, or remove it"
             self.problems.append(node.problem(f"{label} is declared twice", suggestion))
 
-    def _take_settings(self, node: Node) -> None:
+    def _take_settings(self, node: YamlNode) -> None:
         if not isinstance(node.value, dict | None):
             example = "for example `settings: {locales: [nl, en]}`"
             self.problems.append(node.problem("`settings` must be a mapping", example))

@@ -7,7 +7,7 @@ from decisioning.catalogue.check.shape import Draft, Item
 from decisioning.catalogue.check.values import value_problems
 from decisioning.catalogue.check.words import hint
 from decisioning.catalogue.source import Path, cut
-from decisioning.errors import Problem
+from decisioning.errors import Mistake
 from decisioning.facts.schema import Dtype, Feature
 from decisioning.facts.signals import Compute, FieldDtype, SignalFeature, SignalField, SignalType, misfit
 from decisioning.spec import Tag, Value
@@ -30,7 +30,7 @@ _READS: Mapping[Compute, tuple[FieldDtype, ...]] = {
 _EXAMPLE = "signal: {of: page-view, compute: count, window: 5min}"
 
 
-def signal_problems(draft: Draft) -> Iterator[Problem]:
+def signal_problems(draft: Draft) -> Iterator[Mistake]:
     """Every mistake in what signal types say, and in how features are computed from them."""
     for item in draft.signals:
         yield from _fields(item)
@@ -42,7 +42,7 @@ def signal_problems(draft: Draft) -> Iterator[Problem]:
             yield from _definition(feature, feature.spec.signal, types, draft)
 
 
-def _fields(item: Item[SignalType]) -> Iterator[Problem]:
+def _fields(item: Item[SignalType]) -> Iterator[Mistake]:
     seen: set[str] = set()
     for i, field in enumerate(item.spec.fields):
         if field.name in seen:
@@ -52,7 +52,7 @@ def _fields(item: Item[SignalType]) -> Iterator[Problem]:
         yield from value_problems(item, ("fields", i), field)
 
 
-def _retention(item: Item[SignalType], draft: Draft) -> Iterator[Problem]:
+def _retention(item: Item[SignalType], draft: Draft) -> Iterator[Mistake]:
     hours = draft.settings.spec.signals.max_lateness_h
     if "signals" not in draft.refused["settings"] and item.spec.retention_days * 24 < hours:
         message = f"it is kept for {item.spec.retention_days * 24:g} hours, and may come {hours:g} hours late"
@@ -60,7 +60,7 @@ def _retention(item: Item[SignalType], draft: Draft) -> Iterator[Problem]:
         yield item.problem(("retention_days",), message, suggestion)
 
 
-def _block(item: Item[Feature]) -> Iterator[Problem]:
+def _block(item: Item[Feature]) -> Iterator[Mistake]:
     """A definition where one belongs, and nowhere else."""
     feature = item.spec
     if feature.source == "signal" and feature.signal is None:
@@ -70,7 +70,7 @@ def _block(item: Item[Feature]) -> Iterator[Problem]:
         yield item.problem(("signal",), message, "write `source: signal`, or remove `signal`")
 
 
-def _definition(item: Item[Feature], spec: SignalFeature, types: Types, draft: Draft) -> Iterator[Problem]:
+def _definition(item: Item[Feature], spec: SignalFeature, types: Types, draft: Draft) -> Iterator[Mistake]:
     yield from unknown(item, ("signal", "of"), "signal", spec.of, draft.named["signals"])
     yield from twice(item, ("signal", "of"), spec.of)
     yield from _age(item, spec)
@@ -83,13 +83,13 @@ def _definition(item: Item[Feature], spec: SignalFeature, types: Types, draft: D
         yield from _dtype(item, _DTYPES[spec.compute], f"compute `{spec.compute}`")
 
 
-def _age(item: Item[Feature], spec: SignalFeature) -> Iterator[Problem]:
+def _age(item: Item[Feature], spec: SignalFeature) -> Iterator[Mistake]:
     if item.spec.max_age_s is not None and spec.compute != "last":
         message = f"compute `{spec.compute}` is made at the time of the decision, and has no age"
         yield item.problem(("max_age_s",), message, "remove `max_age_s`")
 
 
-def _dtype(item: Item[Feature], dtype: str, what: str) -> Iterator[Problem]:
+def _dtype(item: Item[Feature], dtype: str, what: str) -> Iterator[Mistake]:
     if item.spec.dtype != dtype:
         message = f"{what} is of type `{dtype}`, not `{item.spec.dtype}`"
         yield item.problem(("dtype",), message, f"write `dtype: {dtype}`")
@@ -99,7 +99,7 @@ def _find(types: Types, type_: str, name: str) -> SignalField | None:
     return next((field for field in types[type_].fields if field.name == name), None)
 
 
-def _where(item: Item[Feature], spec: SignalFeature, types: Types) -> Iterator[Problem]:
+def _where(item: Item[Feature], spec: SignalFeature, types: Types) -> Iterator[Mistake]:
     for name, values in spec.where.items():
         path = ("signal", "where", name)
         for type_ in spec.of:
@@ -110,7 +110,7 @@ def _where(item: Item[Feature], spec: SignalFeature, types: Types) -> Iterator[P
                 yield from _compared(item, path, field, values)
 
 
-def _compared(item: Item[Feature], path: Path, field: SignalField, values: tuple[Value, ...]) -> Iterator[Problem]:
+def _compared(item: Item[Feature], path: Path, field: SignalField, values: tuple[Value, ...]) -> Iterator[Mistake]:
     """Values that the field can never have."""
     for i, value in enumerate(values):
         if why := misfit(field, value):
@@ -119,13 +119,13 @@ def _compared(item: Item[Feature], path: Path, field: SignalField, values: tuple
             yield item.problem((*path, i), message, near or "compare with how the field is declared")
 
 
-def _no_field(item: Item[Feature], path: Path, type_: SignalType, name: str) -> Problem:
+def _no_field(item: Item[Feature], path: Path, type_: SignalType, name: str) -> Mistake:
     known = [field.name for field in type_.fields]
     suggestion = hint(name, known) or f"declare it among the `fields` of `{type_.id}`"
     return item.problem(path, f"signal `{type_.id}` has no field `{name}`", suggestion)
 
 
-def _field(item: Item[Feature], spec: SignalFeature, types: Types) -> Iterator[Problem]:
+def _field(item: Item[Feature], spec: SignalFeature, types: Types) -> Iterator[Mistake]:
     if spec.field is None:
         return
     path, found = ("signal", "field"), {type_: _find(types, type_, spec.field) for type_ in spec.of}
@@ -141,14 +141,14 @@ def _field(item: Item[Feature], spec: SignalFeature, types: Types) -> Iterator[P
         yield from _last(item, known)
 
 
-def _alike(item: Item[Feature], spec: SignalFeature, fields: list[SignalField]) -> Iterator[Problem]:
+def _alike(item: Item[Feature], spec: SignalFeature, fields: list[SignalField]) -> Iterator[Mistake]:
     dtypes = sorted({field.dtype for field in fields})
     if len(dtypes) > 1 and spec.compute in ("last", "distinct"):
         message = f"`{spec.field}` is {' and '.join(f'`{dtype}`' for dtype in dtypes)}, depending on the signal"
         yield item.problem(("signal", "field"), message, "declare it with the same `dtype` in all of them")
 
 
-def _last(item: Item[Feature], fields: list[SignalField]) -> Iterator[Problem]:
+def _last(item: Item[Feature], fields: list[SignalField]) -> Iterator[Mistake]:
     """The last value is a value of the feature."""
     yield from _dtype(item, fields[0].dtype, f"`{fields[0].name}`, whose last value it is,")
     if item.spec.dtype == "enum" and item.spec.values:
@@ -158,7 +158,7 @@ def _last(item: Item[Feature], fields: list[SignalField]) -> Iterator[Problem]:
                 yield item.problem(("values",), message, f"add `{cut(value)}` to `values`")
 
 
-def _tags(item: Item[Feature], spec: SignalFeature, types: Types) -> Iterator[Problem]:
+def _tags(item: Item[Feature], spec: SignalFeature, types: Types) -> Iterator[Mistake]:
     """What is computed from something tagged is tagged like it, so that emotion cannot lose its name on the way."""
     read = {*spec.where, spec.field}
     tagged: dict[Tag, str] = {}

@@ -6,14 +6,14 @@ from typing import Any
 from decisioning.catalogue.check.references import twice
 from decisioning.catalogue.check.shape import Item
 from decisioning.catalogue.source import Path
-from decisioning.errors import Problem
+from decisioning.errors import Mistake
 from decisioning.facts.schema import Feature
 from decisioning.facts.signals import SignalField
 
 _MEASURED = ("int", "float", "timestamp")
 
 
-def value_problems(item: Item[Any], path: Path, spec: Feature | SignalField) -> Iterator[Problem]:
+def value_problems(item: Item[Any], path: Path, spec: Feature | SignalField) -> Iterator[Mistake]:
     """Values and bounds that do not fit the dtype, or each other, of what stands at `path`."""
     if spec.dtype == "enum" and not spec.values:
         yield item.problem((*path, "dtype"), "an enum without values", "add `values: [monthly, yearly]`")
@@ -28,7 +28,7 @@ def value_problems(item: Item[Any], path: Path, spec: Feature | SignalField) -> 
         yield item.problem((*path, "min"), f"`min` {bounds[0]:g} is above `max` {bounds[1]:g}", "exchange them")
 
 
-def change_problems(item: Item[Feature]) -> Iterator[Problem]:
+def change_problems(item: Item[Feature]) -> Iterator[Mistake]:
     """What is called changeable and is not the customer's to change, or does not say into what."""
     feature, path = item.spec, ("changeable",)
     if not feature.changeable:
@@ -44,7 +44,7 @@ def change_problems(item: Item[Feature]) -> Iterator[Problem]:
         yield from _chosen(item, feature.changeable)
 
 
-def _chosen(item: Item[Feature], values: tuple[int | float, ...]) -> Iterator[Problem]:
+def _chosen(item: Item[Feature], values: tuple[int | float, ...]) -> Iterator[Mistake]:
     """Numbers to choose from that the feature cannot have."""
     low, high = item.spec.min, item.spec.max
     for n, value in enumerate(values):

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from decisioning.catalogue.source import Node, cut
-from decisioning.errors import Problem
+from decisioning.catalogue.source import YamlNode, cut
+from decisioning.errors import Mistake
 
 _EXAMPLES = {
     "action": "action: tv-bundle",
@@ -126,7 +126,7 @@ _SHAPES = {  # a pattern of a spec -> what it is, and how a text is mended to fi
 _MANY = 2000
 
 
-def shape_problems(label: str, model: type[BaseModel], error: ValidationError, node: Node) -> Iterator[Problem]:
+def shape_problems(label: str, model: type[BaseModel], error: ValidationError, node: YamlNode) -> Iterator[Mistake]:
     """A problem for each mistake that pydantic found in the record at `node`; `label` names the record."""
     for detail in error.errors(include_url=False):
         at = node.at(detail["loc"])
@@ -136,7 +136,7 @@ def shape_problems(label: str, model: type[BaseModel], error: ValidationError, n
         yield at.problem(f"{label}: {message}", suggestion)
 
 
-def _describe(model: type[BaseModel], error: ErrorDetails, node: Node) -> tuple[str, str | None]:
+def _describe(model: type[BaseModel], error: ErrorDetails, node: YamlNode) -> tuple[str, str | None]:
     """What to say of one error, and what to write instead."""
     loc = error["loc"]
     if error["type"] == "missing":

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from decisioning.catalogue.actions import Medium, Text
-from decisioning.catalogue.source import Node, parse
+from decisioning.catalogue.source import YamlNode, parse
 from decisioning.spec import Id, Strict
 
 Needs = Literal["explicit-consent", "consent-or-soft-opt-in", "no-objection"]
@@ -52,12 +52,12 @@ def with_country_rules(files: Mapping[str, str]) -> dict[str, str]:
     return {**files, **{f"shipped/country-rules-{n}.yaml": _shipped(n) for n in SHIPPED if n in chosen - declared}}
 
 
-def _chosen(root: Node) -> object:
+def _chosen(root: YamlNode) -> object:
     settings = root.items.get("settings")
     return settings.value.get("country_rules") if settings and isinstance(settings.value, dict) else None
 
 
-def _declared(root: Node) -> list[Node]:
+def _declared(root: YamlNode) -> list[YamlNode]:
     section = root.items.get("country_rules")
     return list(section.items.values()) if section else []
 

@@ -8,7 +8,15 @@ from pathlib import Path
 
 from sqlalchemy import bindparam, select, union
 
-from features.ledger.checking.checkpoints import Checkpoint, Kept, Signer, activations_upto, all_of, order_of, span
+from features.ledger.checking.checkpoints import (
+    Checkpoint,
+    CheckpointFile,
+    Signer,
+    activations_upto,
+    all_of,
+    order_of,
+    span,
+)
 from features.ledger.checking.verification import Flaw, Sealed, keys_in, verify_stream
 from features.ledger.database import Database
 from features.ledger.tables import ACTIVATIONS, KEYS, RECORDS, RELEASES, STANDINGS
@@ -54,7 +62,7 @@ class Audit:
         yield from self._releases()
 
     def _checkpoints(self) -> Iterator[Flaw]:
-        outside = Kept(self.kept).lines() if self.kept is not None else iter(())
+        outside = CheckpointFile(self.kept).lines() if self.kept is not None else iter(())
         digest, after = "", 0
         for number, (found, line) in enumerate(zip_longest(all_of(self.database), outside), start=1):
             inside, upto = found or (None, None)

@@ -200,7 +200,7 @@ def _put(connection: Connection, new: Checkpoint) -> bool:
     return True
 
 
-class Kept:
+class CheckpointFile:
     """The checkpoints in a file outside the database, one a line, only ever appended to.
 
     Every machine that serves keeps its own, whoever took them: a database that is cut, or put back, has fewer than the

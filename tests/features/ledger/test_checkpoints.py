@@ -15,7 +15,7 @@ from decisioning.errors import Unavailable
 from decisioning.facts.standing import Link
 from features.ledger import Ledger
 from features.ledger.chain import genesis, link
-from features.ledger.checking.checkpoints import PERIOD_S, Checkpoints, Kept, _put, last_of
+from features.ledger.checking.checkpoints import PERIOD_S, CheckpointFile, Checkpoints, _put, last_of
 from features.ledger.links import entries
 from tests.features.ledger.builders import NOW_US, consent, contact, decision, outcome, past_the_ledger
 from tests.features.ledger.corruption import Corruptor
@@ -24,7 +24,7 @@ PERIOD_US = round(PERIOD_S * 1_000_000)
 
 
 def test_where_no_file_is_there_are_no_lines(tmp_path: Path) -> None:
-    assert list(Kept(tmp_path / "none").lines()) == []
+    assert list(CheckpointFile(tmp_path / "none").lines()) == []
 
 
 @dataclass

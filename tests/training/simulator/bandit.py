@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from decisioning.catalogue.exploration import HOPEFUL
+from decisioning.catalogue.exploration import FULL_OPTIMISM_ROWS
 from tests.training.simulator.delays import AT_ONCE, Delays
 from training.fitting.propensity import Recipe, fit
 from training.fitting.trees import Growth
@@ -43,8 +43,8 @@ class Learner:
     """Our recipe and its exploration: inverse-gap weighting over hopeful propensities.
 
     gamma = `gamma_per_root` x sqrt(rows behind the model and decisions since); `optimism`: how much of the way to the
-    upper end of its interval a propensity is raised, less from `HOPEFUL` rows on; for its first `launch` decisions an
-    action counts 1 / (1 - `give_up`) times. As a channel's `gamma_grows`, `optimism` and `launch`.
+    upper end of its interval a propensity is raised, less from `FULL_OPTIMISM_ROWS` rows on; for its first `launch`
+    decisions an action counts 1 / (1 - `give_up`) times. As a channel's `gamma_grows`, `optimism` and `launch`.
     """
 
     recipe: Recipe = field(default_factory=lambda: Recipe(rounds=2, calibrate=False, growth=Growth(folds=3)))
@@ -59,7 +59,7 @@ class Learner:
             return EVENLY
         model = fit(seen, self.recipe)
         behind = model.evidence.sum()  # what was forgotten is explored again
-        optimism, new = self.optimism * min(HOPEFUL / behind, 1.0) ** 0.5, self._new(seen)
+        optimism, new = self.optimism * min(FULL_OPTIMISM_ROWS / behind, 1.0) ** 0.5, self._new(seen)
 
         def odds(x: Floats, exists: Bools) -> Floats:
             hoped = np.column_stack([_hoped(model, x, a, optimism) for a in range(len(seen.actions))])
