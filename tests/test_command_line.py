@@ -99,6 +99,7 @@ def refused(result: Result) -> str:
     return result.stderr.rstrip("\n")
 
 
+@pytest.mark.promise("decisions.recomputed-from-ledger", "releases.rollback")
 def test_a_workspace_from_nothing_to_a_verified_decision(run: Run, tmp_path: Path) -> None:
     shop = tmp_path / "shop"
     assert answer(run("new", str(shop), "--json", at=None))["workspace"] == str(shop)
@@ -165,6 +166,7 @@ def test_people_read_the_same_without_json(run: Run) -> None:
     assert not shown.stdout.startswith("{")
 
 
+@pytest.mark.promise("configuration.mistakes")
 @pytest.mark.parametrize(
     ("file", "before", "after", "said"),
     [
@@ -193,6 +195,7 @@ def test_check_names_file_line_and_what_was_meant(
     assert refused(run("release", at=shop)) == told
 
 
+@pytest.mark.promise("commands.json-and-exit-codes")
 @pytest.mark.parametrize(
     ("arguments", "stdin", "said"),
     [
@@ -231,6 +234,7 @@ def test_a_folder_that_is_no_workspace_says_how_to_make_one(run: Run, small: Wor
     assert "is not empty" in refused(run("new", str(small.root), at=None))
 
 
+@pytest.mark.promise("commands.json-and-exit-codes")
 @pytest.mark.parametrize(
     "arguments", [["nonsense"], ["check", "--nonsense"], ["pause"], ["train", "nonsense"], ["verify", "--sample", "0"]]
 )
@@ -249,6 +253,7 @@ def test_every_command_has_json_a_workspace_and_one_line_of_help() -> None:
         assert (command.help or "").endswith(".")
 
 
+@pytest.mark.promise("commands.json-and-exit-codes")
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys, brain\n"

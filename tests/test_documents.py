@@ -1,6 +1,5 @@
-"""What the documents say is so: examples run, links resolve, and every promise names tests that exist."""
+"""What the documents say is so: examples run, links resolve, and PROMISES.md has the promises of the tests."""
 
-import ast
 import json
 import re
 import shlex
@@ -15,6 +14,7 @@ from decisioning.catalogue.files import load
 from serving.brain import releasing
 from serving.brain.runtime import Brain
 from serving.settings import Workspace
+from tests.promises import document as promises
 from tests.serving.workspaces import Client
 from training.simulator import telecom
 
@@ -64,6 +64,7 @@ def starter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.promise("documents.readme-runs")
 def test_the_catalogue_of_the_readme_is_one_and_its_commands_run(starter: Path) -> None:
     for name in ("action", "policy"):
         (starter / "catalogue" / f"own-{name}.yaml").write_text(blocks("yaml", name)[0])
@@ -89,6 +90,7 @@ def test_json_of_the_readme_is_taken_by_the_endpoint_it_names(tmp_path: Path) ->
         answering.close()
 
 
+@pytest.mark.promise("documents.readme-runs")
 @pytest.mark.skipif(not HILLSTROM.exists(), reason="needs the reference data in ../shared")
 def test_a_company_file_becomes_decisions_by_the_commands_of_the_readme(tmp_path: Path) -> None:
     shop, few = tmp_path / "shop", tmp_path / "hillstrom.csv"
@@ -113,12 +115,79 @@ def test_commands_that_need_a_server_are_spelt_as_they_are() -> None:
         assert {w for w in rest if w.startswith("--")} <= known, words
 
 
-def test_every_promise_names_tests_that_exist() -> None:
-    rows = [line for line in (ROOT / "PROMISES.md").read_text().splitlines() if line.startswith("| ")][2:]
-    named = [re.findall(r"`(tests/[^`:]+)::([^`]+)`", line) for line in rows]
-    assert all(named), "a promise without a test"
-    for file, test in {pair for row in named for pair in row}:
-        path = ROOT / file
-        assert path.exists(), file
-        known = {n.name for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.FunctionDef)}
-        assert test in known, f"{file}::{test}"
+def test_promises_are_those_of_the_tests(capsys: pytest.CaptureFixture[str]) -> None:
+    assert promises.main(ROOT, check=True) == 0, capsys.readouterr().err
+
+
+SENTENCES = """
+- title: Caps, and more
+  intro: Of contacts.
+  promises:
+  - caps.exact: Caps are exact.
+  - caps.freed: A contact that failed frees its cap.
+"""
+HELD = """
+import pytest
+
+pytestmark = [pytest.mark.server, pytest.mark.promise("caps.exact")]
+
+
+@pytest.mark.long
+@pytest.mark.promise("caps.freed", "caps.exact")
+def test_slow(): ...
+
+
+@pytest.mark.parametrize("n", [1, pytest.param(2, marks=pytest.mark.long)])
+def test_more(n): ...
+"""
+PAGE = """
+## Caps, and more
+
+Of contacts.
+
+- Caps are exact.
+  - `tests/caps/test_caps.py::test_slow` *long* *server*
+  - `tests/caps/test_caps.py::test_more` *more when long* *server*
+- A contact that failed frees its cap.
+  - `tests/caps/test_caps.py::test_slow` *long* *server*
+"""
+
+
+@pytest.fixture
+def promised(tmp_path: Path) -> Path:
+    """Two promises, the two tests that hold them, and the page of both."""
+    for name, text in {promises.SENTENCES: SENTENCES, "tests/caps/test_caps.py": HELD}.items():
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(text)
+    assert promises.main(tmp_path, check=False) == 0
+    return tmp_path
+
+
+def test_a_page_of_promises_has_sentences_and_tests_with_how_they_run(promised: Path) -> None:
+    page = (promised / promises.DOCUMENT).read_text()
+    assert page.endswith(PAGE)
+    assert "[Caps, and more](#caps-and-more)" in page
+    assert promises.main(promised, check=True) == 0
+
+
+@pytest.mark.parametrize(
+    ("file", "before", "after", "said"),
+    [
+        (promises.DOCUMENT, "Caps are exact", "Caps are nearly exact", "PROMISES.md is older"),
+        (promises.SENTENCES, "Caps are exact", "Caps are nearly exact", "PROMISES.md is older"),
+        ("tests/caps/test_caps.py", "test_more", "test_others", "PROMISES.md is older"),
+        ("tests/caps/test_caps.py", '"caps.freed", ', '"caps.fred", "caps.freed", ', "no promise has the id caps.fred"),
+        ("tests/caps/test_caps.py", '"caps.freed", ', "", "no test holds caps.freed"),
+        ("tests/caps/test_caps.py", '"caps.freed", ', "FREED, ", "test_caps.py:8: a promise is marked above a test"),
+        ("tests/caps/test_caps.py", "def test_slow", "def slow", "test_caps.py:8: a promise is marked above a test"),
+        (promises.SENTENCES, "caps.freed", "caps.exact", "an id is there twice"),
+    ],
+)
+def test_a_page_that_is_old_and_markers_that_are_wrong_are_told(
+    promised: Path, capsys: pytest.CaptureFixture[str], file: str, before: str, after: str, said: str
+) -> None:
+    text = (promised / file).read_text()
+    assert before in text
+    (promised / file).write_text(text.replace(before, after))
+    assert promises.main(promised, check=True) == 1
+    assert said in capsys.readouterr().err.splitlines()[0]

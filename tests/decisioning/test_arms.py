@@ -54,6 +54,7 @@ ARMS = (NBA, *SHARES)
 PEOPLE = {arm: somebody(arm) for arm in ARMS}
 
 
+@pytest.mark.promise("arms.drawn-by-hash")
 def test_shares_are_what_was_declared_and_nobody_is_in_two() -> None:
     n = 20_000
     places = np.array([place_of("salt", f"{i:040x}") for i in range(n)])
@@ -63,6 +64,7 @@ def test_shares_are_what_was_declared_and_nobody_is_in_two() -> None:
         assert sum([arm] == f for f in found) / n == pytest.approx(share, abs=4 * (share / n) ** 0.5)
 
 
+@pytest.mark.promise("arms.drawn-by-hash")
 def test_another_salt_draws_anew_and_a_larger_share_only_adds() -> None:
     names = [f"{i:040x}" for i in range(2_000)]
     holdout = RELEASE.catalogue.arms[0]
@@ -90,6 +92,7 @@ def test_an_account_is_one_unit_and_a_linked_visitor_is_in_the_arm_of_the_person
     assert arm_of(RELEASE.catalogue.arms, "", visitor, world.NOW_US) == "holdout"
 
 
+@pytest.mark.promise("arms.drawn-by-hash")
 @pytest.mark.parametrize("arm", ARMS)
 def test_the_arm_is_in_the_answer_and_the_record_replays(arm: str) -> None:
     decision = world.run(WEB, PEOPLE[arm], RELEASE)
@@ -98,6 +101,7 @@ def test_the_arm_is_in_the_answer_and_the_record_replays(arm: str) -> None:
     assert replay(record, PEOPLE[arm], RELEASE).to_bytes() == decision.to_bytes()
 
 
+@pytest.mark.promise("arms.never-add")
 @settings(max_examples=40, deadline=None)
 @given(world.asks(), world.known(), st.sampled_from(ARMS))
 def test_an_arm_never_adds_a_candidate_and_changes_nothing_for_help(ask: Ask, of: Known, arm: str) -> None:
@@ -110,6 +114,7 @@ def test_an_arm_never_adds_a_candidate_and_changes_nothing_for_help(ask: Ask, of
     assert (arm == "holdout") or np.array_equal(mine.permitted, usual.permitted)
 
 
+@pytest.mark.promise("arms.holdout")
 def test_a_holdout_is_sold_nothing_nor_scored_for_it() -> None:
     score = world.CountingScorer()
     decision = world.run(WEB, PEOPLE["holdout"], RELEASE, score=score)
@@ -120,6 +125,7 @@ def test_a_holdout_is_sold_nothing_nor_scored_for_it() -> None:
     assert "arm:holdout" in gates
 
 
+@pytest.mark.promise("arms.random")
 def test_in_the_random_arm_every_choice_is_as_likely_as_the_others() -> None:
     picked: dict[str | None, list[float]] = {}
     for n in range(400):

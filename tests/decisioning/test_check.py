@@ -53,6 +53,7 @@ def problems(files: dict[str, str], environment: Any = "dev") -> tuple[Mistake, 
     return caught.value.problems
 
 
+@pytest.mark.promise("configuration.mistakes")
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
 def test_mistake(case: dict[str, Any]) -> None:
     rest = {} if case.get("alone") else {"a.yaml": REST}

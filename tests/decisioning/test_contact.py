@@ -89,6 +89,7 @@ def test_mandatory_is_never_capped() -> None:
     )
 
 
+@pytest.mark.promise("caps.slate")
 @settings(max_examples=100, deadline=None)
 @given(world.asks(), world.known())
 def test_a_slate_never_takes_more_than_a_cap_has_left(ask: Ask, of: Known) -> None:

@@ -43,6 +43,7 @@ def test_content_is_filled_in_the_customers_language_and_tone(
     assert (found["title"], spoken) == expected
 
 
+@pytest.mark.promise("emotion.changes-no-computation")
 def test_emotion_silences_sales_and_changes_nothing_that_was_computed() -> None:
     of = world.permissive()
     calm = world.run(HERO, of).record

@@ -43,6 +43,7 @@ def field(priority: np.ndarray, hope: np.ndarray | None) -> Field:
     return Field(np.ones(3, dtype=np.bool_), np.full(3, COMMERCIAL_TIER, dtype=np.int8), priority, hope)
 
 
+@pytest.mark.promise("exploration.optimism-is-exact")
 def test_hope_decides_the_draw_and_its_probability_is_the_closed_form():
     expected = inverse_gap(np.append(HOPE, 0.0), 4.0)
     found = picked(field(PRIORITY, HOPE), flat(4.0))
@@ -61,6 +62,7 @@ def test_an_issue_that_never_explores_goes_by_what_is_expected_beside_one_that_d
     assert found == {c: pytest.approx(expected[c], abs=1e-15) for c in (0, 1, -1)}
 
 
+@pytest.mark.promise("exploration.optimism-never-loses")
 def test_what_is_expected_to_lose_is_not_offered_however_high_the_hope():
     assert 2 not in picked(field(np.asarray([5.0, 4.0, -0.1]), HOPE), flat(0.5))
 
@@ -76,6 +78,7 @@ def test_the_budget_costs_what_the_usual_choice_is_expected_to_bring_more():
     assert picked(field(PRIORITY, None), young) == {0: pytest.approx(0.9), 1: 0.05, 2: 0.05}
 
 
+@pytest.mark.promise("exploration.launch")
 def test_what_is_new_takes_the_place_of_what_brings_more_by_at_most_what_may_be_given_up():
     for give_up, first in ((0.1, 0), (0.19, 0), (0.21, 1), (0.5, 1)):
         new = Exploration(
@@ -108,6 +111,7 @@ def decided(release: Release, evidence: float, seed: str = "d-1", **more: object
 IMMATURE = "    immature: {budget: 0.1, mature_at: 500}\n"
 
 
+@pytest.mark.promise("exploration.cost-is-recorded")
 def test_the_share_and_its_cost_are_recorded_and_replay():
     decision = decided(small(IMMATURE), 499.0)
     pick = decision.record["picks"][0]
@@ -117,6 +121,7 @@ def test_the_share_and_its_cost_are_recorded_and_replay():
     assert replay(record, world.permissive(), small(IMMATURE)).to_bytes() == decision.to_bytes()
 
 
+@pytest.mark.promise("exploration.launch")
 def test_an_action_counts_for_more_from_its_start_for_so_many_days_and_that_replays():
     sports = "    value: {points: 4000}\n"
     assert sports in world.SMALL_FILES["actions.yaml"]
@@ -141,6 +146,7 @@ def test_an_action_counts_for_more_from_its_start_for_so_many_days_and_that_repl
     assert replay(from_json(new[0].to_bytes()), world.permissive(), release).to_bytes() == new[0].to_bytes()
 
 
+@pytest.mark.promise("exploration.budget")
 def test_nothing_is_spent_on_what_is_known_nor_in_a_preview_without_exploration():
     assert "immature" not in decided(small(IMMATURE), 500.0).record["picks"][0]
     assert "immature" not in decided(small(IMMATURE), 0.0, gamma=math.inf).record["picks"][0]
@@ -163,6 +169,7 @@ def test_an_issue_that_never_explores_is_shown_only_where_it_is_best():
     assert None in treatments, "doing nothing goes by the channel's gamma"
 
 
+@pytest.mark.promise("exploration.budget")
 @pytest.mark.parametrize(
     ("more", "said"),
     [

@@ -27,6 +27,7 @@ def weight(made: WhatIf) -> float:
     return math.prod(s.other / s.logged for s in made.steps)
 
 
+@pytest.mark.promise("evaluation.same-release")
 @settings(max_examples=30, deadline=None)
 @given(world.asks(), world.known(), st.text("0123456789abcdef", min_size=6, max_size=6))
 def test_the_same_release_picks_the_same_with_the_recorded_probability_to_the_bit(ask: Ask, of: Known, seed: str):
@@ -59,6 +60,7 @@ def logged():
     return [decided(person(), OLD, f"then-{n}") for n in range(N)]
 
 
+@pytest.mark.promise("evaluation.changed-release")
 @pytest.mark.parametrize("change", CHANGES)
 def test_weighing_the_log_gives_what_really_deciding_with_the_change_earns(logged, change):
     other = release(BASE, change)
@@ -89,6 +91,7 @@ def lacks(then, other, **facts):
     return {(lack.action, lack.why): lack.probability for lack in first.lacks}, first
 
 
+@pytest.mark.promise("evaluation.no-support")
 def test_what_a_loosened_gate_lets_in_has_no_support_and_the_gate_is_named():
     old, new = release(GATED), release(BASE)
     found, _ = lacks(old, new, age=60)

@@ -47,6 +47,7 @@ def offers(decision: Decision) -> list[dict[str, object]]:
     return [o for p in decision.answer["placements"] for o in p["offers"]]
 
 
+@pytest.mark.promise("uplift.recorded")
 @settings(max_examples=30, deadline=None)
 @given(world.asks(), PEOPLE_OF_ALL_KINDS, UPLIFTS)
 def test_a_decision_by_uplift_replays_byte_for_byte_and_records_both(ask: Ask, of: Known, uplift: list[float]) -> None:
@@ -65,6 +66,7 @@ def test_a_decision_by_uplift_replays_byte_for_byte_and_records_both(ask: Ask, o
         assert ranked == (found if known else world.propensity_of(candidate, record["facts"]))
 
 
+@pytest.mark.promise("uplift.nothing-put-off")
 @settings(max_examples=30, deadline=None)
 @given(world.asks(), PEOPLE_OF_ALL_KINDS, UPLIFTS)
 def test_nothing_is_sold_that_showing_makes_less_likely(ask: Ask, of: Known, uplift: list[float]) -> None:
@@ -74,6 +76,7 @@ def test_nothing_is_sold_that_showing_makes_less_likely(ask: Ask, of: Known, upl
             assert "uplift" in {r["code"] for r in offer["reasons"]}  # type: ignore[attr-defined]
 
 
+@pytest.mark.promise("uplift.only-when-asked")
 @settings(max_examples=30, deadline=None)
 @given(world.asks(), PEOPLE_OF_ALL_KINDS, UPLIFTS)
 def test_without_the_setting_or_for_who_is_not_profiled_uplift_changes_no_bit(

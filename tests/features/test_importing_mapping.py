@@ -46,6 +46,7 @@ MISTAKES = [
 ]
 
 
+@pytest.mark.promise("configuration.mistakes")
 @pytest.mark.parametrize(("old", "new", "said"), MISTAKES, ids=[said for *_, said in MISTAKES])
 def test_a_mistake_is_said_with_file_line_and_suggestion(old: str, new: str, said: str) -> None:
     assert old in SHOP

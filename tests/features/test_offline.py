@@ -95,6 +95,7 @@ def test_what_was_recorded_late_is_not_known_before(world) -> None:
     assert answer["city"].to_pylist() == [None, None, None, None, "late"]
 
 
+@pytest.mark.promise("profile.same-bits-in-training")
 def test_training_rows_and_served_facts_are_the_same_bits(world) -> None:
     subjects = [fresh() for _ in range(3)]
     facts = [
@@ -137,6 +138,7 @@ ROWS = [
 ]
 
 
+@pytest.mark.promise("ledger.backfill-order")
 def test_any_order_and_split_of_a_backfill_gives_the_same_files_and_the_same_profiles(workspace, tmp_path) -> None:
     workspace.import_profiles(rows_of(*ROWS))
     expected = workspace.archive.table(workspace.archive.views[0])

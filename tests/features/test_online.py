@@ -165,6 +165,7 @@ def test_a_write_waits_for_a_bulk_load_no_longer_than_for_one_chunk(both) -> Non
     assert slowest[0] < 4  # a chunk takes some 60 ms on an idle core; the spool would give up after 5 s
 
 
+@pytest.mark.promise("erasure.ledger-and-profile")
 def test_erasure_leaves_no_trace_of_the_subject_or_its_values(both) -> None:
     subject, other, secret = fresh() + "-erased", fresh(), "Zaltbommel-am-Geheim"
     both.profiles.write(subject, {"city": secret, "churn_risk": 0.5}, 5, now_us=6)

@@ -51,6 +51,7 @@ def test_apply_again_is_quick_and_needs_no_feast(world) -> None:
     assert (world.data / "registry.db").read_bytes() == before
 
 
+@pytest.mark.promise("serving.feast")
 def test_feast_command_line_lists_and_applies(world) -> None:
     from feast.cli.cli import cli
 
@@ -64,6 +65,7 @@ def test_feast_command_line_lists_and_applies(world) -> None:
     assert registered(world.data)["scores"] == {"churn_risk", "_scores_stamps"}
 
 
+@pytest.mark.promise("serving.feast")
 def test_feast_ui_shows_the_project(world) -> None:
     from feast.ui_server import get_app
 
@@ -161,6 +163,7 @@ def test_a_moved_workspace_works_once_applied_again(data, tmp_path) -> None:
     assert not data.exists()
 
 
+@pytest.mark.promise("serving.inside-the-workspace")
 def test_nothing_is_sent_and_nothing_written_outside_the_workspace(data, world, monkeypatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("Feast opened a connection")

@@ -130,6 +130,7 @@ def test_the_library_still_reports_an_absent_redis_entity_as_present(redis) -> N
     assert [list(column.statuses) for column in answer.results][-1] == [FieldStatus.PRESENT]
 
 
+@pytest.mark.promise("profile.newest-fact-wins")
 @pytest.mark.parametrize(("older_us", "known"), [(60_000_000, True), (60_000_001, False), (-5, True)])
 def test_age_is_ours_to_the_microsecond(both, older_us, known) -> None:
     """Traps: Feast applies no TTL online, and its SQLite store cuts timestamps to whole seconds."""
@@ -157,6 +158,7 @@ def test_the_library_still_cuts_times_to_seconds_on_sqlite(sqlite) -> None:
 # Which write stays
 
 
+@pytest.mark.promise("profile.newest-fact-wins")
 def test_an_older_event_never_overwrites_a_newer_one_per_feature(both) -> None:
     """Traps: Feast's SQLite store keeps what was written last; its Redis store drops the whole row, news and all."""
     subject = fresh()

@@ -84,6 +84,7 @@ def flips(ask: Ask, of: Known, moods: list[dict[str, Any]], before: list[bytes])
     assert len({computed(ask, replace(of, facts={**rest, **mood}), before) for mood in moods}) == 1
 
 
+@pytest.mark.promise("emotion.flipping", "emotion.never-sells")
 @pytest.mark.parametrize("vectors", [2_000, pytest.param(100_000, marks=pytest.mark.long)])
 def test_flipping_every_emotion_leaves_what_was_computed_byte_identical(vectors: int, before: list[bytes]) -> None:
     moods_each = 5

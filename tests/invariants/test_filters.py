@@ -34,12 +34,14 @@ STRICTER = tuple(
 )
 
 
+@pytest.mark.promise("filters.only-take-out")
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(world.asks(), world.known(), st.sampled_from(STRICTER))
 def test_one_more_policy_never_adds_a_candidate(ask: Ask, of: Known, stricter: Release) -> None:
     assert world.permitted(ask, of, stricter) <= world.permitted(ask, of)
 
 
+@pytest.mark.promise("filters.only-take-out")
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(world.asks(), world.known(), st.data())
 def test_forgetting_a_consent_never_adds_a_candidate_that_needs_it(ask: Ask, of: Known, data: st.DataObject) -> None:
@@ -49,6 +51,7 @@ def test_forgetting_a_consent_never_adds_a_candidate_that_needs_it(ask: Ask, of:
     assert world.permitted(ask, less) <= world.permitted(ask, of)
 
 
+@pytest.mark.promise("consent.withdrawal-binds")
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(world.asks(), world.known(), st.sampled_from(sorted(world.SMALL.purposes)), st.sampled_from(["*", "web"]))
 def test_a_withdrawal_never_adds_a_candidate(ask: Ask, of: Known, purpose: str, channel: str) -> None:
@@ -59,6 +62,7 @@ def test_a_withdrawal_never_adds_a_candidate(ask: Ask, of: Known, purpose: str, 
     )
 
 
+@pytest.mark.promise("filters.only-take-out")
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(world.asks(), world.known(), st.sampled_from(sorted(f.name for f in world.SMALL.catalogue.features)))
 def test_an_unknown_fact_never_adds_a_candidate(ask: Ask, of: Known, name: str) -> None:
@@ -69,6 +73,7 @@ def test_an_unknown_fact_never_adds_a_candidate(ask: Ask, of: Known, name: str) 
     assert world.permitted(ask, less) <= world.permitted(ask, of)
 
 
+@pytest.mark.promise("filters.offers-passed-all")
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(world.asks(), world.known())
 def test_what_is_offered_passed_every_filter(ask: Ask, of: Known) -> None:
@@ -77,6 +82,7 @@ def test_what_is_offered_passed_every_filter(ask: Ask, of: Known) -> None:
     assert len({t.partition(".")[0] for t in offered}) == len(offered)
 
 
+@pytest.mark.promise("consent.no-marketing-without-consent")
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(world.asks(), world.known())
 def test_only_who_passed_is_scored(ask: Ask, of: Known) -> None:
@@ -86,6 +92,7 @@ def test_only_who_passed_is_scored(ask: Ask, of: Known) -> None:
     assert scored <= world.permitted(ask, of)
 
 
+@pytest.mark.promise("consent.no-marketing-without-consent")
 def test_without_consent_marketing_is_neither_shown_nor_scored() -> None:
     score = world.CountingScorer()
     ask = Ask(request_id="r", customer_id="c", channel="web", placements=(PlacementAsk(name="hero", limit=3),))
@@ -95,6 +102,7 @@ def test_without_consent_marketing_is_neither_shown_nor_scored() -> None:
     assert score.asked == []
 
 
+@pytest.mark.promise("consent.no-profiling-without-permission")
 def test_marketing_without_profiling_uses_the_catalogues_prior_alone() -> None:
     of = world.permissive()
     less = replace(
@@ -110,6 +118,7 @@ def test_marketing_without_profiling_uses_the_catalogues_prior_alone() -> None:
     assert decision.answer["model"] == "prior@0"
 
 
+@pytest.mark.promise("protection.sales-out-help-in")
 @pytest.mark.parametrize("flag", ["hardship", "vulnerable", "open_complaint"])
 @pytest.mark.parametrize("value", [True, None])
 def test_need_of_protection_removes_sales_and_lets_help_through(flag: str, value: bool | None) -> None:

@@ -30,6 +30,7 @@ priorities = st.lists(worth, min_size=1, max_size=30)
 gammas = st.one_of(st.just(math.inf), st.floats(0, 1e6))
 
 
+@pytest.mark.promise("exploration.probabilities")
 @given(priorities, gammas)
 def test_probabilities_are_the_closed_form(values: list[float], gamma: float) -> None:
     array = np.asarray(values)
@@ -43,6 +44,7 @@ def test_probabilities_are_the_closed_form(values: list[float], gamma: float) ->
             assert found[i] == pytest.approx(1 / (k + gamma * (best - values[i]) / best), rel=1e-12)
 
 
+@pytest.mark.promise("exploration.gamma-per-issue")
 @given(st.lists(st.tuples(worth, gammas), min_size=1, max_size=30))
 def test_each_gap_is_weighed_by_its_own_gamma(candidates: list[tuple[float, float]]) -> None:
     values, gamma = np.asarray(candidates).T
@@ -119,6 +121,7 @@ mixtures = st.builds(
 )
 
 
+@pytest.mark.promise("exploration.gamma-per-issue")
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.floats(-2, 10).map(lambda v: round(v, 3)), min_size=4, max_size=4), mixtures)
 def test_all_slates_together_have_the_probabilities_of_the_closed_form(worth: list[float], mix: Exploration) -> None:
@@ -128,6 +131,7 @@ def test_all_slates_together_have_the_probabilities_of_the_closed_form(worth: li
     assert math.fsum(p for slate, p in expected.items() if slate not in found) < 1e-9
 
 
+@pytest.mark.promise("exploration.budget")
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.floats(-2, 10), min_size=4, max_size=4), mixtures, st.text(max_size=5))
 def test_no_slot_gives_more_than_its_budget_to_the_immature(worth: list[float], mix: Exploration, seed: str) -> None:
@@ -159,6 +163,7 @@ def first_slot(field: Field, explore: Exploration) -> dict[int, float]:
     return found
 
 
+@pytest.mark.promise("exploration.probabilities", "exploration.gamma-per-issue")
 def test_frequencies_of_slates_are_the_product_of_their_probabilities() -> None:
     """A gamma each and a budget for two of four: every slate's frequency over 20,000 draws, within four errors."""
     field = commercial([5.0, 4.0, 4.5, 1.0])
@@ -175,6 +180,7 @@ def test_frequencies_of_slates_are_the_product_of_their_probabilities() -> None:
     assert not any(slate[0] in (0, 1) and slate[1] in (0, 1) for slate in seen), "an action twice"
 
 
+@pytest.mark.promise("arbitration.tiers-first")
 def test_tiers_come_before_priority() -> None:
     tiers = np.asarray([2, 1, 0], np.int8)
     field = Field(np.ones(3, dtype=np.bool_), tiers, np.asarray([100.0, 1.0, -5.0]))
@@ -184,6 +190,7 @@ def test_tiers_come_before_priority() -> None:
     ] == [2, 1, 0]
 
 
+@pytest.mark.promise("arbitration.nothing-below-zero")
 @given(st.lists(st.floats(-10, 10, allow_nan=False), min_size=1, max_size=6), gammas, st.text(max_size=5))
 def test_nothing_commercial_below_zero_is_offered(values: list[float], gamma: float, seed: str) -> None:
     k = len(values)
@@ -203,6 +210,7 @@ def test_the_order_of_candidates_changes_no_choice(order: tuple[int, ...]) -> No
     assert values[order[pick.candidate]] == 3.0
 
 
+@pytest.mark.promise("exploration.probabilities")
 @settings(max_examples=200, deadline=None)
 @given(world.asks(), world.known(), st.text("0123456789abcdef", min_size=6, max_size=6))
 def test_every_offer_has_its_probability_and_help_is_never_left_to_chance(ask: Ask, of: Known, seed: str) -> None:

@@ -3,6 +3,7 @@
 import random
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic_core import from_json
@@ -16,6 +17,7 @@ from tests import strategies as world
 EXAMPLES = 100
 
 
+@pytest.mark.promise("replay.same-bytes")
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(world.asks(), world.known(), st.text("0123456789abcdef", min_size=8, max_size=8))
 def test_a_record_replays_byte_for_byte(ask: Ask, of: Known, seed: str) -> None:
@@ -48,6 +50,7 @@ def shuffled(seed: int) -> Release:
 SHUFFLED = tuple(shuffled(seed) for seed in range(3))
 
 
+@pytest.mark.promise("replay.same-bytes")
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(world.asks(), world.known(), st.sampled_from(SHUFFLED))
 def test_the_order_of_a_catalogue_changes_no_bit(ask: Ask, of: Known, other: Release) -> None:
@@ -58,6 +61,7 @@ def test_the_order_of_a_catalogue_changes_no_bit(ask: Ask, of: Known, other: Rel
     assert canonical(one) == canonical(two)
 
 
+@pytest.mark.promise("decisions.candidates-are-independent")
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(world.asks(), world.known(), st.sampled_from(sorted(world.ACTIONS)))
 def test_screening_one_action_out_changes_no_other_priority(ask: Ask, of: Known, paused: str) -> None:
@@ -69,6 +73,7 @@ def test_screening_one_action_out_changes_no_other_priority(ask: Ask, of: Known,
     assert all(less[t] == whole[t] for t in whole.keys() & less.keys())
 
 
+@pytest.mark.promise("replay.same-bytes")
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(world.asks(), world.known(), st.integers(0, 2**32))
 def test_the_order_of_what_is_known_changes_no_bit(ask: Ask, of: Known, seed: int) -> None:

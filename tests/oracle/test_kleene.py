@@ -56,10 +56,12 @@ def mismatches(gates):
     return wrong, told
 
 
+@pytest.mark.promise("filters.unknown-denies")
 def test_every_value_of_eight_gates_and_every_split_of_them():
     assert mismatches(8) == (0, 3**8 * 2**8)
 
 
+@pytest.mark.promise("filters.unknown-denies")
 @pytest.mark.long
 def test_every_value_of_twelve_gates_and_every_split_of_them():
     assert mismatches(12) == (0, 3**12 * 2**12)

@@ -87,11 +87,13 @@ def narrowed(pairs, worlds_of):
     return kept_out
 
 
+@pytest.mark.promise("filters.less-never-lets-in-more")
 @pytest.mark.parametrize("pairs", LESS)
 def test_in_two_thousand_pairs_less_never_lets_in_more(pairs):
     assert narrowed(pairs, 20) > 30
 
 
+@pytest.mark.promise("filters.less-never-lets-in-more")
 @pytest.mark.long
 @pytest.mark.parametrize("pairs", LESS)
 def test_in_a_hundred_thousand_pairs_less_never_lets_in_more(pairs):
@@ -127,10 +129,12 @@ def decided_all(release, asks):
     return [canonical(record) for record in records]
 
 
+@pytest.mark.promise("filters.order-changes-no-bit")
 def test_in_two_thousand_pairs_no_order_changes_a_bit():
     same_bytes(20)
 
 
+@pytest.mark.promise("filters.order-changes-no-bit")
 @pytest.mark.long
 def test_in_a_hundred_thousand_pairs_no_order_changes_a_bit():
     same_bytes(1000)

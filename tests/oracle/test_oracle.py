@@ -49,6 +49,7 @@ def compare(first, count, asks, **size):
     return seen
 
 
+@pytest.mark.promise("filters.independent-oracle", "exploration.gamma-per-issue")
 def test_twenty_thousand_small_decisions_are_what_the_oracle_says():
     seen = compare(1, 100, 200)
     assert seen.keys() >= KINDS | {
@@ -63,10 +64,12 @@ def test_twenty_thousand_small_decisions_are_what_the_oracle_says():
     assert seen["chance"] > 500
 
 
+@pytest.mark.promise("filters.independent-oracle")
 def test_a_thousand_decisions_of_full_size_are_what_the_oracle_says():
     assert compare(1, 5, 200, actions=100, policies=32)["offers"] > 100
 
 
+@pytest.mark.promise("filters.independent-oracle")
 @pytest.mark.long
 def test_a_million_decisions_are_what_the_oracle_says():
     compare(10_000, 4_950, 200)

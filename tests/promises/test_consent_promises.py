@@ -33,6 +33,7 @@ PURPOSES = sorted(RELEASE.purposes)
 GRANT = {"customer_id": "c", "purpose": "marketing", "status": "granted", "source": "site", "notice_version": "2026-01"}
 
 
+@pytest.mark.promise("consent.no-record-no-action")
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(asks(), customers())
 def test_without_a_record_nothing_that_needs_one_passes(ask: Ask, of: Known) -> None:
@@ -44,6 +45,7 @@ def test_without_a_record_nothing_that_needs_one_passes(ask: Ask, of: Known) -> 
     assert not needing("sharing", passed(ask, nobody)), "no basis of the catalogue is about sharing"
 
 
+@pytest.mark.promise("consent.no-purpose-implies-another")
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(asks(), customers(), st.sampled_from(PURPOSES))
 def test_no_purpose_implies_another(ask: Ask, of: Known, purpose: str) -> None:
@@ -55,6 +57,7 @@ def test_no_purpose_implies_another(ask: Ask, of: Known, purpose: str) -> None:
     assert score.asked == [], "marketing is not profiling"
 
 
+@pytest.mark.promise("consent.no-purpose-implies-another")
 def test_marketing_does_not_permit_the_use_of_emotion() -> None:
     furious = willing(sentiment=-0.9)
     assert world.run(ask_on("web"), furious, RELEASE).answer["handover"]
@@ -74,6 +77,7 @@ def refused_without_emotion() -> str:
     return str(caught.value)
 
 
+@pytest.mark.promise("consent.lapsed-denies")
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(
     asks(),
@@ -95,6 +99,7 @@ def test_expired_superseded_or_for_another_notice_denies(ask: Ask, purpose: str,
     assert not needing(str(about["purpose"]), passed(ask, soft))
 
 
+@pytest.mark.promise("consent.objection")
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(asks(), customers(), st.sampled_from(["*", None]), st.floats(0, 900))
 def test_after_an_objection_no_marketing_and_no_score_of_it(
@@ -109,6 +114,7 @@ def test_after_an_objection_no_marketing_and_no_score_of_it(
     assert not any(RELEASE.candidates[c][0].commercial for c in decision.record["scores"]["candidates"])
 
 
+@pytest.mark.promise("consent.signals-only-restrict")
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(asks(), customers(), st.dictionaries(st.sampled_from(PURPOSES), st.booleans()), st.booleans())
 def test_a_signal_of_the_request_only_restricts_and_the_stricter_wins(
@@ -129,6 +135,7 @@ def test_a_signal_of_the_request_only_restricts_and_the_stricter_wins(
     assert "leaves profiling as it is" in refused_gpc()
 
 
+@pytest.mark.promise("consent.signals-only-restrict")
 def test_the_browsers_header_is_a_global_privacy_control_that_no_context_undoes() -> None:
     def heard(value: bytes, gpc: bool | None) -> object:
         context = {} if gpc is None else {"gpc": gpc}
@@ -139,6 +146,7 @@ def test_the_browsers_header_is_a_global_privacy_control_that_no_context_undoes(
     assert [heard(b"0", None), heard(b"0", True)] == [None, True]
 
 
+@pytest.mark.promise("consent.signals-only-restrict")
 def test_the_record_of_a_consent_platform_is_kept_as_the_source() -> None:
     source = {"kind": "tcf", "record": "CPokAsAPokAsABEACBENC7CgAP_AAE_AAAYgIAAB"}
     body = ConsentIn.model_validate({**GRANT, "source": source}).body()
@@ -155,6 +163,7 @@ def refused_gpc() -> str:
     return str(caught.value)
 
 
+@pytest.mark.promise("consent.phone-and-mail")
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(customers(), st.sampled_from(["nl", "eu"]), st.sampled_from([None, True, False]), st.sampled_from([None, 0, 30]))
 def test_phone_sales_need_explicit_consent_and_mail_consent_or_a_soft_opt_in(
@@ -174,6 +183,7 @@ def test_phone_sales_need_explicit_consent_and_mail_consent_or_a_soft_opt_in(
         assert not needing("marketing", passed(news, telling(of, said("marketing", status)), release))
 
 
+@pytest.mark.promise("consent.phone-and-mail")
 def test_a_catalogue_that_goes_to_people_names_its_country() -> None:
     treatment = "treatments: [{id: x, channel: letters, placements: [x], content_ref: a}]"
     sale = f"{{id: new, issue: grow, group: tv, tier: commercial, value: 1, {treatment}}}"
@@ -181,6 +191,7 @@ def test_a_catalogue_that_goes_to_people_names_its_country() -> None:
     assert "does not say by what" in refused(letters)
 
 
+@pytest.mark.promise("consent.cited")
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(asks(), customers())
 def test_every_permitted_candidate_cites_the_record_that_permitted_it(ask: Ask, of: Known) -> None:
@@ -197,6 +208,7 @@ def test_every_permitted_candidate_cites_the_record_that_permitted_it(ask: Ask, 
     assert set(recorded.values()) <= known
 
 
+@pytest.mark.promise("consent.withdrawing-is-as-easy")
 def test_withdrawing_takes_no_more_fields_than_giving() -> None:
     granted = ConsentIn.model_validate(GRANT)
     for status in ("refused", "withdrawn", "objected"):

@@ -30,6 +30,7 @@ SALE = "actions: [{{id: new, issue: grow, group: tv, tier: commercial, {}}}]"
 MOODS = st.sampled_from([-1.0, -0.6, 0.0, 1.0, None])
 
 
+@pytest.mark.promise("emotion.never-sells")
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(asks(), customers(), MOODS, MOODS)
 def test_emotion_never_sells(ask: Ask, of: Known, one: float | None, two: float | None) -> None:
@@ -44,6 +45,7 @@ def test_emotion_never_sells(ask: Ask, of: Known, one: float | None, two: float 
     assert computed(one) == computed(two)
 
 
+@pytest.mark.promise("emotion.never-sells")
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(asks(), customers())
 def test_who_is_upset_is_sold_nothing_and_lent_nothing(ask: Ask, of: Known) -> None:
@@ -52,6 +54,7 @@ def test_who_is_upset_is_sold_nothing_and_lent_nothing(ask: Ask, of: Known) -> N
     assert not selling(shown)
 
 
+@pytest.mark.promise("emotion.never-sells")
 @pytest.mark.parametrize(
     "sections",
     [
@@ -67,6 +70,7 @@ def test_emotion_is_refused_wherever_it_would_decide(sections: str) -> None:
     assert "`sentiment` is tagged `emotion`" in refused(sections)
 
 
+@pytest.mark.promise("emotion.voice-and-face")
 @pytest.mark.parametrize("basis", ["voice", "face"])
 def test_voice_and_face_need_explicit_consent_and_workers_are_never_scored(basis: str) -> None:
     score = {"sentiment": -0.5, "model": "m", "basis": basis}
@@ -79,6 +83,7 @@ def test_voice_and_face_need_explicit_consent_and_workers_are_never_scored(basis
     assert "sentiment" not in message_fields({"text": "I am furious", "author": "agent"}, keep_text=False)
 
 
+@pytest.mark.promise("wording.scarcity-needs-a-fact")
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(
     st.sampled_from([None, 0, 1, 3, -1, "some", True, float("nan")]),
@@ -110,6 +115,7 @@ PRESSURE = [
 ]
 
 
+@pytest.mark.promise("wording.scarcity-needs-a-fact")
 @pytest.mark.parametrize(("kind", "text"), PRESSURE)
 def test_words_that_press_are_found_in_both_languages(kind: str, text: str) -> None:
     assert [k for k, _ in claims(text)] == [kind]
@@ -152,6 +158,7 @@ HONEST = [
 ]
 
 
+@pytest.mark.promise("wording.no-pretended-feelings")
 @pytest.mark.parametrize("text", FEELINGS)
 def test_pretending_to_feel_is_refused_with_the_words_that_caused_it(text: str) -> None:
     words = pretended(text)
@@ -162,6 +169,7 @@ def test_pretending_to_feel_is_refused_with_the_words_that_caused_it(text: str) 
         assert f"claims to feel what the customer feels: `{words}`" in refused(SALE.format(f"value: 1, {treatment}"))
 
 
+@pytest.mark.promise("wording.no-pretended-feelings")
 @pytest.mark.parametrize("text", HONEST)
 def test_honest_words_are_left_alone(text: str) -> None:
     assert pretended(text) is None

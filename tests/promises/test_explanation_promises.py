@@ -47,6 +47,7 @@ def decided(ask: Ask, known: Known, score: Scorer, seed: str = "d-1") -> dict[st
     return decide(ask, known, RELEASE, score, model="m@1", now_us=world.NOW_US, decision_id=seed).record
 
 
+@pytest.mark.promise("explanations.reasons")
 @given(asks(), customers(), st.uuids())
 @settings(max_examples=EXAMPLES, deadline=None)
 def test_no_reason_is_cited_that_was_not_used(ask: Ask, known: Known, seed: Any) -> None:
@@ -89,6 +90,7 @@ def fired(run: Run, i: int) -> bool:
     return bool(weights) and all(w.rule.truth(run.facts, history) is True for w in weights)
 
 
+@pytest.mark.promise("explanations.contributions")
 @given(customers(), st.integers(0, len(RELEASE.candidates) - 1))
 @settings(max_examples=EXAMPLES, deadline=None)
 def test_contributions_add_up_to_the_score(known: Known, candidate: int) -> None:
@@ -135,12 +137,14 @@ def figures(decisions: int) -> Counter[str]:
     return kinds
 
 
+@pytest.mark.promise("explanations.counterfactuals")
 def test_every_counterfactual_flips_and_few_decisions_have_none(record_property: Any) -> None:
     kinds = figures(DECISIONS)
     record_property("counterfactuals", dict(kinds))
     assert kinds["none found"] <= 0.2 * DECISIONS, kinds
 
 
+@pytest.mark.promise("explanations.counterfactuals")
 @pytest.mark.long
 def test_three_thousand_counterfactuals_flip_and_few_decisions_have_none(record_property: Any) -> None:
     kinds = figures(MANY)
@@ -148,6 +152,7 @@ def test_three_thousand_counterfactuals_flip_and_few_decisions_have_none(record_
     assert kinds["none found"] <= 0.2 * MANY, kinds
 
 
+@pytest.mark.promise("explanations.every-candidate")
 def test_what_was_decided_is_told_in_dutch_and_english() -> None:
     record, known, score = of_the_demo(0)
     run = recomputed(record, known, telecom.release())

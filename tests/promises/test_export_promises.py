@@ -58,6 +58,7 @@ ALONE = {"customer_id", "exported_at", "subject", "version", "facts", "erased", 
          "receipts", "next"}  # fmt: skip
 
 
+@pytest.mark.promise("export.complete")
 def test_an_export_has_the_form_that_is_promised(client: Client) -> None:
     one = Marks("zxqformw")
     asyncio.run(live(client, one))
@@ -72,6 +73,7 @@ def test_an_export_has_the_form_that_is_promised(client: Client) -> None:
     assert json.loads(json.dumps(held)) == held
 
 
+@pytest.mark.promise("export.complete")
 def test_receipts_are_consent_records_in_the_terms_of_dpv(client: Client) -> None:
     customer = "c-receipts"
     welcome(client, customer, purposes=("marketing",))
@@ -93,6 +95,7 @@ def test_receipts_are_consent_records_in_the_terms_of_dpv(client: Client) -> Non
     assert customer not in json.dumps([of_mail, of_marketing])
 
 
+@pytest.mark.promise("export.complete")
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(sorted(WAYS)), min_size=1, max_size=12))
 def test_whatever_is_written_about_a_customer_is_in_the_export(client: Client, ways: list[str]) -> None:
@@ -108,6 +111,7 @@ def test_whatever_is_written_about_a_customer_is_in_the_export(client: Client, w
     assert {mark for mark in marks if mark not in held} <= told_before - {first}
 
 
+@pytest.mark.promise("export.complete")
 def test_a_long_past_is_exported_in_pages(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     one = Marks("zxqpagesw")
     asyncio.run(live(client, one))

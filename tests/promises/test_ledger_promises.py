@@ -95,16 +95,19 @@ def forget_everyone(root: Path, customers: int, *, learn: bool) -> None:
     assert (checked["flaws"], checked["different"], checked["checkpoints"] > 0) == ([], [], True)
 
 
+@pytest.mark.promise("erasure.every-file")
 def test_thirty_erased_customers_leave_no_plaintext_in_any_file(tmp_path: Path) -> None:
     forget_everyone(tmp_path, 30, learn=False)
 
 
+@pytest.mark.promise("erasure.every-file")
 @pytest.mark.long
 def test_a_thousand_erased_customers_leave_no_plaintext_in_any_file(tmp_path: Path) -> None:
     """MLflow's files among them, after a model learned from all."""
     forget_everyone(tmp_path, 1000, learn=True)
 
 
+@pytest.mark.promise("erasure.every-file")
 def test_what_is_written_about_the_erased_meanwhile_is_gone_after_the_stated_time(
     client: Client, workspace: Workspace
 ) -> None:
@@ -122,6 +125,7 @@ def test_what_is_written_about_the_erased_meanwhile_is_gone_after_the_stated_tim
     assert workspace.settings.erasure.within_s <= 3600
 
 
+@pytest.mark.promise("erasure.every-file")
 def test_a_visitor_is_erased_and_left_alone(client: Client, workspace: Workspace) -> None:
     mark = "zxqvisitorw"
     visitor = f"cookie:{mark}"
@@ -166,6 +170,7 @@ def silence(request: pytest.FixtureRequest) -> Silence:
     return request.param  # type: ignore[no-any-return]
 
 
+@pytest.mark.promise("erasure.restricted-and-erased-unused")
 def test_the_erased_and_the_restricted_are_never_scored_or_contacted(
     client: Client, workspace: Workspace, silence: Silence, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,6 +200,7 @@ def test_the_erased_and_the_restricted_are_never_scored_or_contacted(
     decider._brain.close()
 
 
+@pytest.mark.promise("erasure.restricted-and-erased-unused")
 def test_the_erased_and_the_restricted_are_never_trained_on(client: Client, silence: Silence) -> None:
     brain, marks = client.brain, [Marks(f"zxqlearn{next(NUMBERS)}w") for _ in range(4)]
     for one in marks:
@@ -212,6 +218,7 @@ def test_the_erased_and_the_restricted_are_never_trained_on(client: Client, sile
     assert rows() == before - (silence is erased)
 
 
+@pytest.mark.promise("erasure.restricted-and-erased-unused")
 def test_a_restriction_is_lifted(client: Client) -> None:
     welcome(client, "c-lifted")
     before = offers(client("POST", "/v1/decisions", ask("lift-0", "c-lifted", mode="preview"))[1])
@@ -223,6 +230,7 @@ def test_a_restriction_is_lifted(client: Client) -> None:
     assert [o["treatment"] for o in after] == [o["treatment"] for o in before] != []
 
 
+@pytest.mark.promise("consent.withdrawal-in-every-order")
 @pytest.mark.parametrize("moment", ["known", "_decide", "_entries"])
 @pytest.mark.parametrize("repeated", [False, True])
 def test_a_withdrawal_on_another_replica_binds_what_was_being_decided(
@@ -257,6 +265,7 @@ def test_a_withdrawal_on_another_replica_binds_what_was_being_decided(
     assert repeated or sold[0] == []
 
 
+@pytest.mark.promise("erasure.every-file")
 def test_what_is_repeated_on_an_accounts_stream_names_nothing_of_the_person(
     client: Client, workspace: Workspace
 ) -> None:
@@ -274,6 +283,7 @@ def test_what_is_repeated_on_an_accounts_stream_names_nothing_of_the_person(
     assert found_in(workspace, {mark.encode()}) == []
 
 
+@pytest.mark.promise("ledger.unreachable")
 def test_ledger_out_of_reach_writes_nothing_and_answers_503(
     client: Client, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -327,10 +337,12 @@ def replayed(root: Path, decisions: int) -> None:
     assert (found["recomputed"], found["different"], found["flaws"]) == (decisions, [], [])
 
 
+@pytest.mark.promise("replay.every-channel")
 def test_three_hundred_decisions_replay_byte_for_byte(tmp_path: Path) -> None:
     replayed(tmp_path, 300)
 
 
+@pytest.mark.promise("replay.every-channel")
 @pytest.mark.long
 def test_ten_thousand_decisions_replay_byte_for_byte(tmp_path: Path) -> None:
     replayed(tmp_path, 10_000)

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, available_timezones
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +22,7 @@ def clock(minutes: int) -> str:
     return f"{minutes // 60:02d}:{minutes % 60:02d}"
 
 
+@pytest.mark.promise("contact.quiet-hours")
 @settings(max_examples=400, deadline=None)
 @given(st.sampled_from(ZONES), st.sampled_from(CHANGES), st.integers(-1500, 1500), CLOCK, CLOCK)
 @example("Europe/Amsterdam", CHANGES[0], 30, 21 * 60, 8 * 60)
@@ -44,6 +46,7 @@ def test_at_night_nobody_is_written_to_and_an_unknown_zone_is_night() -> None:
         assert not passed(ask_on("news"), willing(home_time_zone=zone)), zone
 
 
+@pytest.mark.promise("exploration.only-permitted")
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(asks(), customers(), st.text("0123456789abcdef", min_size=4, max_size=4))
 def test_only_who_passed_is_explored(ask: Ask, of: Known, seed: str) -> None:

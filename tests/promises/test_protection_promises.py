@@ -42,6 +42,7 @@ PLACES = (
 )
 
 
+@pytest.mark.promise("protection.special-categories")
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(asks(), customers(), st.integers(0, 9999), st.booleans())
 def test_special_categories_and_proxies_never_reach_a_model(ask: Ask, of: Known, postcode: int, ill: bool) -> None:
@@ -60,6 +61,7 @@ def by_inputs() -> world.CountingScorer:
     return world.CountingScorer(of=lambda c, facts: (hash((matrix.row(facts).tobytes(), c)) % 97 + 1) / 200)
 
 
+@pytest.mark.promise("protection.special-categories")
 @pytest.mark.parametrize("name", SECRET)
 def test_special_categories_and_proxies_are_refused_wherever_they_would_sell(name: str) -> None:
     assert not RELEASE.schema[name].learnable
@@ -72,6 +74,7 @@ def test_special_categories_and_proxies_are_refused_wherever_they_would_sell(nam
     assert said in refused(f"policies: [{rule}]")
 
 
+@pytest.mark.promise("protection.age")
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(asks(), customers(), st.sampled_from([None, 0, 12, 17, 17.99, "old", True]))
 def test_nobody_of_unknown_age_or_under_it_is_profiled(ask: Ask, of: Known, age: Any) -> None:
@@ -84,6 +87,7 @@ def test_nobody_of_unknown_age_or_under_it_is_profiled(ask: Ask, of: Known, age:
     assert "loyalty-discount.agent" not in passed(ask_on("agent"), replace(willing(), facts=young.facts))
 
 
+@pytest.mark.promise("protection.age")
 def test_the_age_that_counts_is_data() -> None:
     score = world.CountingScorer()
     world.run(ask_on("web"), willing(age=19), with_more(adult_age=21), score=score)
@@ -94,6 +98,7 @@ def test_the_age_that_counts_is_data() -> None:
         with_more(age_feature="null")
 
 
+@pytest.mark.promise("protection.need-helped-first")
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(asks(), customers(), st.sampled_from(["hardship", "vulnerable", "bereaved", "arrears_eur"]))
 def test_who_is_in_need_is_sold_nothing_lent_nothing_and_helped_first(ask: Ask, of: Known, flag: str) -> None:
@@ -105,6 +110,7 @@ def test_who_is_in_need_is_sold_nothing_lent_nothing_and_helped_first(ask: Ask, 
     assert not selling(passed(ask, unknown)), "not known is not no"
 
 
+@pytest.mark.promise("protection.need-helped-first")
 @pytest.mark.parametrize("flag", sorted(FLAGS))
 def test_help_is_there_when_sales_go(flag: str) -> None:
     usual, in_need = passed(ask_on("web"), willing()), passed(ask_on("web"), willing(**{flag: FLAGS[flag]}))
@@ -113,6 +119,7 @@ def test_help_is_there_when_sales_go(flag: str) -> None:
     assert in_need
 
 
+@pytest.mark.promise("protection.flags-only-protect")
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(asks(), customers(), st.sampled_from(sorted(FLAGS)))
 def test_a_flag_only_removes_sales_or_adds_help(ask: Ask, of: Known, flag: str) -> None:
@@ -129,6 +136,7 @@ def test_a_flag_only_removes_sales_or_adds_help(ask: Ask, of: Known, flag: str) 
         assert (one[both] == two[both]).all()
 
 
+@pytest.mark.promise("protection.flags-only-protect")
 @pytest.mark.parametrize(
     ("sections", "said"),
     [
@@ -170,6 +178,7 @@ RULES = st.recursive(
 )
 
 
+@pytest.mark.promise("protection.flags-only-protect")
 @settings(max_examples=200, deadline=None)
 @given(RULES, st.integers(0, 30), st.integers(0, 30), st.integers(0, 40), st.booleans())
 def test_which_way_a_fact_moves_a_rule_is_told_truly(rule: str, one: int, two: int, age: int, monthly: bool) -> None:
@@ -182,6 +191,7 @@ def test_which_way_a_fact_moves_a_rule_is_told_truly(rule: str, one: int, two: i
     assert way is not Direction.NONE or low == high
 
 
+@pytest.mark.promise("protection.complaint-leads-with-service")
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(asks(), customers(), st.sampled_from([True, None]))
 def test_an_open_complaint_or_unsolved_issue_removes_sales_and_leads_with_service(

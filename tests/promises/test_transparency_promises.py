@@ -56,6 +56,7 @@ def blocking(*stated: str, automation: str = "automatic", channel: str = "bot", 
     return BLOCK.format(automation=automation, routes=routes, channel=channel, placement=placement)
 
 
+@pytest.mark.promise("transparency.significant-effects")
 @pytest.mark.parametrize("stated", [(), ("basis",), ("basis", "review"), ("review", "contest"), tuple(ROUTES)])
 def test_what_is_significant_is_done_by_a_person_unless_basis_and_routes_are_stated(stated: tuple[str, ...]) -> None:
     whole = len(stated) == len(ROUTES)
@@ -70,6 +71,7 @@ def test_what_is_significant_is_done_by_a_person_unless_basis_and_routes_are_sta
     assert by_hand.actions["block-line"].by_whom == "human_only"
 
 
+@pytest.mark.promise("transparency.machine-says-so")
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(asks(), customers(), st.booleans(), st.sampled_from(["nl", "en", "fr", None]))
 def test_a_conversation_with_a_machine_says_that_it_is_one(ask: Ask, of: Known, machine: bool, locale: Any) -> None:
@@ -104,6 +106,7 @@ class Clear(world.CountingScorer):
         )
 
 
+@pytest.mark.promise("models.transparency-floor")
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(asks(), st.sampled_from([None, 0, 1, 2, 3, 4]))
 def test_a_model_below_the_floor_of_an_issue_is_not_used_for_it(ask: Ask, level: int | None) -> None:
@@ -125,6 +128,7 @@ def test_a_model_below_the_floor_of_an_issue_is_not_used_for_it(ask: Ask, level:
     assert replay(recorded, then, release).to_bytes() == decision.to_bytes()
 
 
+@pytest.mark.promise("models.transparency-floor")
 def test_a_model_below_the_floor_of_an_issue_is_refused_at_promotion(tmp_path: Path) -> None:
     names = FeatureMatrix(RELEASE.schema).names
     log = random_log(3_000, rate=0.0)

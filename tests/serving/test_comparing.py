@@ -46,6 +46,7 @@ def released(workspace: Workspace) -> str:
     return name
 
 
+@pytest.mark.promise("explanations.policies")
 def test_a_diff_tells_who_loses_what_through_which_gate(workspace: Workspace) -> None:
     found = run(workspace, "diff", released(workspace), "files")
     lost = {(m["action"], m["gate"]): m for m in found["moved"]}
@@ -56,6 +57,7 @@ def test_a_diff_tells_who_loses_what_through_which_gate(workspace: Workspace) ->
     assert run(workspace, "diff", released(workspace), released(workspace))["moved"] == []
 
 
+@pytest.mark.promise("explanations.policies")
 def test_an_audit_finds_dead_rules_contradictions_and_gates_that_nobody_passes(workspace: Workspace) -> None:
     found = {(f["what"], tuple(sorted(f["gates"]))) for f in run(workspace, "audit")["findings"]}
     assert ("contradiction", ("eligibility:very-old", "suitability:never-young")) in found
@@ -66,6 +68,7 @@ def test_an_audit_finds_dead_rules_contradictions_and_gates_that_nobody_passes(w
     assert ("dead", ("suitability:pays-much",)) not in found
 
 
+@pytest.mark.promise("explanations.policies")
 def test_personas_are_a_population_too(workspace: Workspace, tmp_path: Path) -> None:
     assert run(workspace, "diff", released(workspace), "files", "--personas")["population"] == 2
     assert run(workspace, "audit", "--personas")["population"] == 2

@@ -28,6 +28,7 @@ def tell(client: Client, offer: str, outcome: str, **more: object) -> tuple[int,
     return client("POST", "/v1/outcomes", {"outcome_id": f"o-{offer}", "offer_id": offer, "outcome": outcome, **more})
 
 
+@pytest.mark.promise("ledger.outcomes-corrected")
 def test_a_later_word_under_the_same_id_holds(client: Client) -> None:
     offer = offered(client, "c-1", account_id="a-1")
     assert tell(client, offer, "declined") == (200, {"recorded": 1, "repeated": 0})
@@ -42,6 +43,7 @@ def test_a_later_word_under_the_same_id_holds(client: Client) -> None:
     assert [h.value_eur for known in account.outcomes.values() for h in known] == [12.0]
 
 
+@pytest.mark.promise("ledger.outcomes-corrected")
 def test_an_outcome_can_be_taken_back(client: Client) -> None:
     offer = offered(client, "c-2", account_id="a-2")
     assert tell(client, offer, "retracted")[0] == 422

@@ -56,6 +56,7 @@ def suggested(answer: Json) -> list[str]:
     return [o["action"] for o in offers(answer)]
 
 
+@pytest.mark.promise("signals.demo")
 def test_a_look_at_paid_tv_and_an_angry_message_change_the_very_next_suggestion(client: Client) -> None:
     before = suggested(ask(client))
     assert before[0] != "tv-bundle"
@@ -79,6 +80,7 @@ def test_a_look_at_paid_tv_and_an_angry_message_change_the_very_next_suggestion(
         assert all(o["tone"] == "calm" for o in offers(elsewhere) if channel == "web")
 
 
+@pytest.mark.promise("messages.text-is-gone")
 def test_what_was_said_is_gone_once_it_is_scored(client: Client) -> None:
     words = f"schandalig, kenmerk {uuid.uuid4().hex}"
     status, _ = client("POST", "/v1/signals", signal("message", text=words, conversation_id="k-9"))
@@ -123,6 +125,7 @@ EVERY = {
 }
 
 
+@pytest.mark.promise("signals.errors-by-index-and-field")
 @pytest.mark.parametrize("name", EVERY)
 def test_what_is_wrong_is_told_by_index_and_field_and_the_good_are_kept(client: Client, name: str) -> None:
     change, field = EVERY[name]
@@ -137,6 +140,7 @@ def test_what_is_wrong_is_told_by_index_and_field_and_the_good_are_kept(client: 
     assert (status, again["duplicate"]) == (200, 2)
 
 
+@pytest.mark.promise("signals.errors-by-index-and-field")
 @pytest.mark.parametrize(
     "said",
     [

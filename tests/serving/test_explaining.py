@@ -17,6 +17,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     brain.close()
 
 
+@pytest.mark.promise("explanations.every-candidate")
 def test_an_explanation_has_every_candidate_a_counterfactual_and_words(client: Client) -> None:
     status, answer = client("POST", "/v1/decisions", ask("r-1"))
     assert status == 200
@@ -36,6 +37,7 @@ def test_an_explanation_has_every_candidate_a_counterfactual_and_words(client: C
     assert client("GET", f"/v1/decisions/{answer['decision_id']}")[1] == why
 
 
+@pytest.mark.promise("explanations.contributions")
 def test_contributions_are_given_on_demand_and_none_where_a_prior_decided(client: Client) -> None:
     _, answer = client("POST", "/v1/decisions", ask("r-2"))
     plain = client("GET", f"/v1/decisions/{answer['decision_id']}")[1]

@@ -42,6 +42,7 @@ def test_a_customer_nobody_knows_is_decided_with_an_empty_profile(client: Client
     assert "grow" not in {o["issue"] for o in offers(answer)}
 
 
+@pytest.mark.promise("decisions.recomputed-from-ledger")
 def test_an_offer_is_committed_explained_and_recomputed(client: Client) -> None:
     welcome(client, "c-offer")
     body = ask("offer-1", "c-offer", placements=[{"name": "hero", "limit": 5}])
@@ -60,6 +61,7 @@ def test_an_offer_is_committed_explained_and_recomputed(client: Client) -> None:
     assert recomputes(client.brain, record)
 
 
+@pytest.mark.promise("decisions.repeated-request")
 def test_repeating_a_request_returns_what_was_recorded(client: Client) -> None:
     welcome(client, "c-repeat")
     first = client("POST", "/v1/decisions", ask("repeat-1", "c-repeat"))
@@ -70,6 +72,7 @@ def test_repeating_a_request_returns_what_was_recorded(client: Client) -> None:
     assert (status, problem["field"]) == (409, "request_id")
 
 
+@pytest.mark.promise("consent.withdrawal-binds")
 def test_a_repeated_request_is_decided_anew_once_its_permission_is_gone(client: Client) -> None:
     welcome(client, "c-gone")
     body = ask("gone-1", "c-gone", placements=[{"name": "hero", "limit": 5}])
@@ -82,6 +85,7 @@ def test_a_repeated_request_is_decided_anew_once_its_permission_is_gone(client: 
     assert client("POST", "/v1/decisions", body)[1] == second
 
 
+@pytest.mark.promise("caps.freed")
 def test_caps_count_what_was_shown_and_free_what_was_not(client: Client) -> None:
     welcome(client, "c-cap")
     hero = ask("cap-w", "c-cap", placements=[{"name": "hero", "limit": 5}])
@@ -134,6 +138,7 @@ def everything(workspace: Workspace) -> str:
     return digest.hexdigest()
 
 
+@pytest.mark.promise("decisions.previews-write-nothing")
 def test_a_preview_of_a_thousand_personas_changes_no_row_anywhere(client: Client, workspace: Workspace) -> None:
     for n in range(20):
         welcome(client, f"p-{n}", purposes=("marketing", "profiling")[: n % 3])
@@ -146,6 +151,7 @@ def test_a_preview_of_a_thousand_personas_changes_no_row_anywhere(client: Client
     assert everything(workspace) != before
 
 
+@pytest.mark.promise("decisions.previews-write-nothing")
 @pytest.mark.parametrize("channel", ["web", "agent", "email"])
 def test_a_preview_equals_the_live_decision_for_the_same_state_seed_and_time(client: Client, channel: str) -> None:
     """Two customers of whom the same is known: one is decided live, the other previewed with its draws and time."""
@@ -195,6 +201,7 @@ def test_pauses_are_taken_up(client: Client) -> None:
     client.brain.refresh_paused()
 
 
+@pytest.mark.promise("serving.pause", "releases.rollback")
 def test_a_pause_waits_for_no_release_that_is_being_loaded_and_holds_with_it(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,6 +230,7 @@ def test_a_pause_waits_for_no_release_that_is_being_loaded_and_holds_with_it(
     assert (brain.snapshot.release.hash, brain.snapshot.paused) == (before, frozenset())
 
 
+@pytest.mark.promise("caps.exact-in-races")
 def test_concurrent_requests_for_one_customer_never_overrun_a_cap(client: Client) -> None:
     welcome(client, "c-race")
 
@@ -296,6 +304,7 @@ BAD: list[tuple[str, str, Any, str]] = [
 ]
 
 
+@pytest.mark.promise("serving.bad-input")
 @pytest.mark.parametrize("case", range(len(BAD)))
 def test_bad_input_names_the_field_and_writes_nothing(client: Client, case: int) -> None:
     method, path, body, field = BAD[case]
@@ -308,11 +317,13 @@ def test_bad_input_names_the_field_and_writes_nothing(client: Client, case: int)
     assert rows(client) == before
 
 
+@pytest.mark.promise("serving.bad-input")
 def test_a_body_of_ten_megabytes_is_refused(client: Client) -> None:
     status, problem = client("POST", "/v1/decisions", b" " * 10_000_000)
     assert (status, problem["status"]) == (413, 413)
 
 
+@pytest.mark.promise("ledger.unreachable")
 def test_ledger_out_of_reach_gives_503_and_the_static_fallback_only(client: Client, workspace: Workspace) -> None:
     brain = Brain(workspace)
     brain.ledger.close()

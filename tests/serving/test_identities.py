@@ -80,6 +80,7 @@ def fill_cap(client: Client, visitor: str) -> None:
     client.brain.ledger.append([Entry(stream, "account_decision", {"contacts": [shown]}, at_us)])
 
 
+@pytest.mark.promise("identity.linked-visitor")
 def test_what_a_visitor_refused_binds_the_very_next_decision_until_it_is_unlinked(client: Client) -> None:
     welcome(client, "c-refused")
     assert client("POST", "/v1/consents", said("cookie:refused", "marketing", "refused"))[0] == 200
@@ -94,6 +95,7 @@ def test_what_a_visitor_refused_binds_the_very_next_decision_until_it_is_unlinke
     assert "tv-bundle" in actions(decide(client, "c-refused"))
 
 
+@pytest.mark.promise("identity.linked-visitor")
 def test_what_a_visitor_saw_counts_for_the_person_until_it_is_unlinked(client: Client) -> None:
     welcome(client, "c-capped")
     fill_cap(client, "cookie:capped")
@@ -187,6 +189,7 @@ def test_erasing_a_customer_erases_the_linked_visitor(client: Client, workspace:
     assert (found["flaws"], found["different"]) == ([], [])
 
 
+@pytest.mark.promise("identity.linked-visitor")
 def test_erasing_a_visitor_undoes_the_link(client: Client, workspace: Workspace) -> None:
     welcome(client, "c-forgot")
     visitor = link(client, "c-forgot", "forgot")["visitor"]
@@ -222,6 +225,7 @@ def test_what_the_visitor_does_between_reading_and_committing_is_not_missed(
     assert next(readings) > 2
 
 
+@pytest.mark.promise("identity.linked-visitor")
 def test_a_cap_is_exact_while_person_and_visitor_are_decided_at_once(client: Client) -> None:
     """Whenever tv-bundle is shown to the person, none was shown before, to the person or as the visitor."""
     ledger = client.brain.ledger

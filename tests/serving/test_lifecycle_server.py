@@ -26,6 +26,7 @@ def _until(condition: Callable[[], bool], within_s: float) -> bool:
     return False
 
 
+@pytest.mark.promise("serving.loopback")
 def test_everything_listens_on_loopback_but_one_port_that_asks_for_the_token(server: Server) -> None:
     """Ours and the proxy's: loopback. Ray's: loopback too, but for the replica's port for calls between deployments."""
     found = server.listeners()

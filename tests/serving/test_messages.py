@@ -65,6 +65,7 @@ def scored(client: Client) -> dict[str, Any]:
     return dict(from_json(client.brain.ledger.select(latest, {})[0].body))
 
 
+@pytest.mark.promise("messages.model-must-win")
 def test_a_model_serves_where_it_wins_and_a_running_brain_takes_it_up(client, workspace):
     assert scored(client)["scorer"] == "lexicon"
     made = train(workspace, messages())["models"][0]
@@ -108,6 +109,7 @@ def _check_what_is_tracked(workspace: Workspace, made: dict[str, Any]) -> None:
     assert done.stdout.strip() == "(1, 3)"
 
 
+@pytest.mark.promise("messages.any-text")
 @pytest.mark.parametrize(
     "text",
     [

@@ -20,6 +20,7 @@ def counted(metrics: Metrics, name: str) -> dict[str, float]:
     return {"/".join(s.labels.values()): s.value for s in samples}
 
 
+@pytest.mark.promise("serving.reports-name-nobody")
 def test_what_was_decided_withheld_and_told_is_counted(tmp_path: Path) -> None:
     brain = Brain(small_workspace(tmp_path / "ws"))
     client, metrics = Client(brain), brain.metrics
@@ -51,6 +52,7 @@ def test_counts_are_kept_in_memory_and_not_in_files_somewhere() -> None:
     assert values.ValueClass is values.MutexValue
 
 
+@pytest.mark.promise("exploration.cost-is-recorded")
 def test_what_is_given_to_the_immature_is_counted_by_channel() -> None:
     metrics = Metrics()
     for n in range(6):

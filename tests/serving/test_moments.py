@@ -59,6 +59,7 @@ def shown(client: Client, channel: str = "web") -> list[Json]:
     return [json.loads(d.body) for d in Watcher(client.brain).moments.streamed(0, channel, None)]
 
 
+@pytest.mark.promise("moments.fire-once")
 def test_three_failures_open_one_decision_that_is_shown_and_sent_once(client: Client, receiver: Receiver) -> None:
     welcome(client, "c-1")
     for n in range(1, 5):
@@ -76,6 +77,7 @@ def test_three_failures_open_one_decision_that_is_shown_and_sent_once(client: Cl
     assert (status, why["request"]["moment"]) == (200, "payment-trouble")
 
 
+@pytest.mark.promise("moments.fire-once")
 def test_replicas_that_look_at_once_fire_once(workspace: Workspace) -> None:
     brains = [Brain(workspace) for _ in range(3)]
     clients = [Client(brain) for brain in brains]
@@ -92,6 +94,7 @@ def test_replicas_that_look_at_once_fire_once(workspace: Workspace) -> None:
         brain.close()
 
 
+@pytest.mark.promise("moments.fire-once")
 def test_a_replica_that_dies_between_deciding_and_delivering_is_taken_over(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,6 +134,7 @@ def test_what_is_left_for_a_quarter_of_an_hour_and_what_is_not(client: Client) -
     assert [told["decision"]["customer_id"] for told in shown(client)] == ["c-3"]
 
 
+@pytest.mark.promise("moments.under-consent")
 @pytest.mark.parametrize("purpose", ["marketing"])
 def test_without_consent_a_moment_that_would_sell_is_decided_and_nothing_is_sent(client: Client, purpose: str) -> None:
     welcome(client, "c-1")
@@ -158,6 +162,7 @@ def test_the_erased_are_not_looked_for(client: Client) -> None:
     assert client.brain.ledger.select(select(func.count()).select_from(DELIVERIES))[0][0] == 0
 
 
+@pytest.mark.promise("moments.screens")
 def test_a_screen_hears_of_its_channel_from_where_it_was(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(moments_module, "LISTEN_S", 0.5)
     for customer in ("c-1", "c-2"):
@@ -186,6 +191,7 @@ def test_a_screen_hears_of_its_channel_from_where_it_was(client: Client, monkeyp
     assert heard("agent", None, 0) == []
 
 
+@pytest.mark.promise("moments.webhooks")
 def test_dead_letters_are_listed_and_sent_again_from_the_command_line(workspace: Workspace, client: Client) -> None:
     welcome(client, "c-1")
     refusing = Receiver([500])

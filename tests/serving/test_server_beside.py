@@ -11,6 +11,7 @@ from tests.serving.workspaces import ask
 pytestmark = pytest.mark.server
 
 
+@pytest.mark.promise("serving.second-workspace")
 def test_a_second_workspace_serves_beside_it_and_ctrl_c_leaves_nothing(server: Server, tmp_path: Path) -> None:
     """Ctrl-C here; the first one gets SIGTERM at the end of the run (conftest.py)."""
     second = product(tmp_path / "second")

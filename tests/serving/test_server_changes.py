@@ -54,6 +54,7 @@ def settled(looked: Callable[[], bool]) -> float:
     return since - began
 
 
+@pytest.mark.promise("serving.pause")
 def test_a_pause_takes_effect_within_two_seconds(
     server: Server, record_property: Callable[[str, object], None]
 ) -> None:
@@ -73,6 +74,7 @@ def test_a_pause_takes_effect_within_two_seconds(
     record_property("resume_s", settled(lambda: "fix-router" in offered()))
 
 
+@pytest.mark.promise("releases.over-http")
 def test_files_serve_once_released_and_old_decisions_still_recompute(
     server: Server, record_property: Callable[[str, object], None]
 ) -> None:
@@ -114,6 +116,7 @@ def _recompute(server: Server, *answers: dict[str, Any]) -> None:
     assert (found["flaws"], found["different"]) == ([], [])
 
 
+@pytest.mark.promise("consent.withdrawal-binds-under-load")
 @pytest.mark.parametrize("customers", [40, pytest.param(1_000, marks=pytest.mark.long)])
 def test_an_acknowledged_withdrawal_binds_the_next_decision_under_load(server: Server, customers: int) -> None:
     """Each customer is asked for on two connections while consent comes in on a third; what is asked after the

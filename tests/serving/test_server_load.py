@@ -61,6 +61,7 @@ def turned_away(answers: Iterable[Answer]) -> bool:
     return all(b"retry-after: 1" in a.head and b"application/problem+json" in a.head for a in answers)
 
 
+@pytest.mark.promise("serving.at-70-percent")
 @pytest.mark.parametrize("count", [1_500, pytest.param(20_000, marks=pytest.mark.long)])
 def test_at_70_percent_of_capacity_all_are_answered_and_in_the_ledger(
     server: Server, customers: list[str], count: int, record_property: Callable[[str, object], None]
@@ -82,6 +83,7 @@ def test_at_70_percent_of_capacity_all_are_answered_and_in_the_ledger(
     assert len(answered(load)) == count
 
 
+@pytest.mark.promise("serving.beyond-capacity")
 @pytest.mark.parametrize("count", [1_500, pytest.param(20_000, marks=pytest.mark.long)])
 def test_beyond_capacity_only_429_or_503_with_retry_after(server: Server, customers: list[str], count: int) -> None:
     load = asyncio.run(closed_loop(server.port, asking(f"beyond-{count}", customers), connections=400, count=count))
@@ -96,6 +98,7 @@ def test_beyond_capacity_only_429_or_503_with_retry_after(server: Server, custom
     }
 
 
+@pytest.mark.promise("serving.kill")
 def test_a_kill_of_everything_loses_nothing_that_was_answered(server: Server, customers: list[str]) -> None:
     """SIGKILL to every process in the middle of load; then a start, which serves what was decided before."""
     load = asyncio.run(_killed_meanwhile(server, customers))

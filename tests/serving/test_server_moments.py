@@ -27,6 +27,7 @@ def screen(server: Server, customer: str) -> Iterator[Iterator[Json]]:
     connection.close()
 
 
+@pytest.mark.promise("signals.seen-by-next-decision")
 def test_what_happens_is_seen_by_the_next_decision_and_opens_one_on_a_screen(server: Server) -> None:
     welcome(server, "c-live")
     with screen(server, "c-live") as heard:

@@ -81,6 +81,7 @@ def test_a_missing_secret_is_not_made_anew(tmp_path: Path) -> None:
         Workspace(tmp_path, BrainSettings()).secret()
 
 
+@pytest.mark.promise("ledger.secret-is-private")
 def test_a_secret_that_others_may_read_is_refused(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path, BrainSettings())
     workspace.create_secret()

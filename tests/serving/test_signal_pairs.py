@@ -172,11 +172,13 @@ def _same(a: Any, b: Any) -> bool:
     return math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9)
 
 
+@pytest.mark.promise("signals.point-in-time")
 def test_500_decisions_saw_their_signals_and_equal_the_log(replicas: list[Client]) -> None:
     records = pairs(replicas, 20, "short")
     no_skew(replicas[0].brain, records)
 
 
+@pytest.mark.promise("signals.point-in-time")
 @pytest.mark.long
 def test_10000_decisions_saw_their_signals_and_equal_the_log(replicas: list[Client]) -> None:
     records = pairs(replicas, 400, "long")

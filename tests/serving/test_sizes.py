@@ -4,6 +4,7 @@ import json
 import time
 from pathlib import Path
 
+import pytest
 import yaml
 
 from serving.brain import releasing
@@ -30,6 +31,7 @@ def released(root: Path, actions: list[dict[str, object]]) -> Workspace:
     return workspace
 
 
+@pytest.mark.promise("serving.catalogue-sizes")
 def test_an_empty_catalogue_answers_that_there_is_nothing(tmp_path: Path) -> None:
     brain = Brain(released(tmp_path / "none", []))
     client = Client(brain)
@@ -41,6 +43,7 @@ def test_an_empty_catalogue_answers_that_there_is_nothing(tmp_path: Path) -> Non
     brain.close()
 
 
+@pytest.mark.promise("serving.catalogue-sizes")
 def test_ten_thousand_actions_serve(tmp_path: Path) -> None:
     actions = [_action(n) for n in range(10_000)]
     brain = Brain(released(tmp_path / "many", actions))

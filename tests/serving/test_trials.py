@@ -54,6 +54,7 @@ def trial(client: Client, share: float | None) -> None:
     client.brain.refresh_model()
 
 
+@pytest.mark.promise("trials.shadow-and-share")
 def test_in_shadow_the_challenger_is_recorded_and_changes_nothing(client: Client) -> None:
     before = decided(client, "r-before")[0]
     trial(client, 0.0)
@@ -65,6 +66,7 @@ def test_in_shadow_the_challenger_is_recorded_and_changes_nothing(client: Client
     assert [o["propensity"] for o in offers(answer)] == [o["propensity"] for o in offers(before)]
 
 
+@pytest.mark.promise("trials.shadow-and-share")
 def test_on_a_share_of_traffic_it_decides_as_often_as_it_was_given(client: Client) -> None:
     trial(client, 0.3)
     models = [client.brain.snapshot.models.of(f"d-{n}")[0].name for n in range(2_000)]
@@ -74,6 +76,7 @@ def test_on_a_share_of_traffic_it_decides_as_often_as_it_was_given(client: Clien
     assert models == [client.brain.snapshot.models.of(f"d-{n}")[0].name for n in range(2_000)]
 
 
+@pytest.mark.promise("trials.shadow-and-share")
 def test_ending_it_takes_effect_without_a_restart(client: Client) -> None:
     trial(client, None)
     assert client.brain.snapshot.models.trial is None
@@ -104,12 +107,14 @@ def watched(client: Client) -> Learning:
     return learning
 
 
+@pytest.mark.promise("trials.guard-does-nothing-else")
 def test_without_a_trial_no_process_is_started(client: Client) -> None:
     trial(client, None)
     learning = watched(client)
     assert (learning.guard.running, learning.retrain.running) == (None, None)
 
 
+@pytest.mark.promise("trials.harm-ends-them")
 def test_a_trial_that_was_begun_by_hand_is_looked_at_without_a_schedule(client: Client) -> None:
     trial(client, 0.5)
     learning = watched(client)
@@ -122,6 +127,7 @@ def test_a_trial_that_was_begun_by_hand_is_looked_at_without_a_schedule(client: 
     running.wait(5)
 
 
+@pytest.mark.promise("trials.harm-ends-them")
 def test_harm_ends_a_trial_and_running_replicas_take_it_up(client: Client) -> None:
     trial(client, 0.5)
     opt_outs(client, 20)
@@ -134,6 +140,7 @@ def test_harm_ends_a_trial_and_running_replicas_take_it_up(client: Client) -> No
     assert {decided(client, f"r-after-{n}")[0]["model"] for n in range(8)} == {"propensity@1"}
 
 
+@pytest.mark.promise("trials.shadow-and-share")
 def test_every_decision_of_a_trial_recomputes(client: Client) -> None:
     found = verify(client.brain.workspace, None)
     assert found["different"] == []

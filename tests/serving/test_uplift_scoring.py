@@ -48,6 +48,7 @@ def test_uplift_is_asked_for_only_where_it_ranks(model: PropensityModel) -> None
         assert (uplift > 0.0) == (action.id == "tea")
 
 
+@pytest.mark.promise("uplift.recorded")
 def test_it_decides_and_replays(model: PropensityModel) -> None:
     said = [Consent(p, "*", "granted", "test", "1", THEN_US - DAY_US, None, 1) for p in ("marketing", "profiling")]
     known = Known(FACTS, Standing("1" * 40, 1, tuple(said)))

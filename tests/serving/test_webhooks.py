@@ -85,6 +85,7 @@ def send(workspace: Workspace, moments: Moments, url: str | None, times: int, at
         asyncio.run(sender.send_due())
 
 
+@pytest.mark.promise("moments.webhooks")
 def test_a_delivery_arrives_once_with_a_signature_that_a_receiver_can_check(
     workspace: Workspace, moments: Moments
 ) -> None:
@@ -112,6 +113,7 @@ def test_a_receiver_that_fails_is_asked_again_with_the_same_id(workspace: Worksp
     assert moments.listed("dead", 0, 10) == []
 
 
+@pytest.mark.promise("moments.webhooks")
 @pytest.mark.parametrize(("status", "error"), [(500, "answered 500"), (302, "answered 302"), (410, "answered 410")])
 def test_what_fails_too_often_is_a_dead_letter(workspace: Workspace, moments: Moments, status: int, error: str) -> None:
     receiver = Receiver([status])

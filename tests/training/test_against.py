@@ -53,6 +53,7 @@ def by_method(told: dict[str, Any]) -> dict[str, Any]:
     return {e["method"]: e for e in told["estimates"]}
 
 
+@pytest.mark.promise("evaluation.same-release")
 def test_the_same_release_earns_what_was_earned_and_nothing_is_claimed(shop: Any) -> None:
     told = shop(LOOSE, release(LOOSE))
     assert (told["decisions"], told["refused"], told["lacking"], told["left_out"]) == (N, None, [], {})
@@ -78,6 +79,7 @@ def test_what_is_earned_may_be_told_in_euros(shop: Any) -> None:
     assert 9.0 <= expected[1] / expected[0] <= 10.0, "cake is worth 9 and tea 10, by the catalogue"
 
 
+@pytest.mark.promise("evaluation.no-support")
 @pytest.mark.parametrize(
     ("then", "other", "what"),
     [

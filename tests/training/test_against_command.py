@@ -44,6 +44,7 @@ def run(shop: Workspace) -> Run:
     return run_it
 
 
+@pytest.mark.promise("evaluation.changed-release")
 def test_files_are_valued_before_they_are_released_and_a_stored_release_too(run: Run, shop: Workspace) -> None:
     file = shop.root / "catalogue" / "all.yaml"
     file.write_text(LOOSE.replace("value: 9", "value: 14"))

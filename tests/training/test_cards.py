@@ -53,6 +53,7 @@ def card(log: TrainingSet) -> dict[str, Any]:
     return card_of(log)
 
 
+@pytest.mark.promise("models.cards")
 def test_counts_are_those_of_the_rows(log: TrainingSet, card: dict[str, Any]) -> None:
     for code, action in enumerate(log.actions):
         told, rows = of_action(card, action), log.action == code
@@ -63,6 +64,7 @@ def test_counts_are_those_of_the_rows(log: TrainingSet, card: dict[str, Any]) ->
         assert sum(b["rows"] for b in told["reliability"]) in (0, told["held_out"]["rows"])
 
 
+@pytest.mark.promise("models.cards")
 def test_what_an_action_borrows_is_what_the_fit_borrowed(log: TrainingSet, card: dict[str, Any]) -> None:
     """The fit knows each weight's prior precision; the card recomputes shares from rows and never sees it."""
     design = make_design(log.x)
@@ -79,6 +81,7 @@ def test_what_an_action_borrows_is_what_the_fit_borrowed(log: TrainingSet, card:
         assert sum(told["weights_from"].values()) == pytest.approx(1.0)
 
 
+@pytest.mark.promise("models.cards")
 def test_cold_actions_back_off_to_their_group_and_then_to_all() -> None:
     few, many = (of_action(card_of(shop_log(3_000, n)), "cake") for n in (40, 400))
     assert few["weights_from"]["own"] < many["weights_from"]["own"]
@@ -93,6 +96,7 @@ def test_cold_actions_back_off_to_their_group_and_then_to_all() -> None:
     assert tea["known_limits"] == ["Never tried: scored by its group's weights"]
 
 
+@pytest.mark.promise("models.cards")
 def test_what_supersedes_another_shows_what_it_inherits() -> None:
     """Cake is new and supersedes coffee: with few rows most of its weights are coffee's."""
     new, later = (
@@ -126,6 +130,7 @@ def test_a_frozen_action_is_told_as_it_is_kept(log: TrainingSet, card: dict[str,
     }
 
 
+@pytest.mark.promise("models.cards")
 def test_what_was_left_out_after_a_change_is_told() -> None:
     log = random_log(6_000, missing=0.0)
     changed = replace(log, x=np.where((log.at_us >= 4_500)[:, None], -log.x, log.x))
@@ -149,6 +154,7 @@ def test_features_point_where_they_move_the_customers_propensity(log: TrainingSe
         assert (told["direction"] == "up") == (higher > less)
 
 
+@pytest.mark.promise("models.cards")
 def test_held_out_figures_are_of_rows_that_the_model_never_saw(log: TrainingSet, card: dict[str, Any]) -> None:
     held_out = log.split(0.7, 0)[1]
     tea = of_action(card, "tea")["held_out"]
@@ -165,6 +171,7 @@ def test_held_out_figures_are_of_rows_that_the_model_never_saw(log: TrainingSet,
     assert any(predict in limit for limit in worse["known_limits"])
 
 
+@pytest.mark.promise("models.cards")
 def test_a_card_is_json_and_a_page_that_tells_of_nobody(card: dict[str, Any], tmp_path: Path) -> None:
     assert json.loads(json.dumps(card, allow_nan=False)) == card
     assert [row["action"] for row in overview(card)] == ["cake", "tea", "coffee"]

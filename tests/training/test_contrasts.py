@@ -51,6 +51,7 @@ def decide_all(ledger: Ledger) -> dict[int, str]:
     return shown
 
 
+@pytest.mark.promise("uplift.not-made-up")
 def test_what_came_counts_whatever_was_shown_and_whoever_it_is_credited_to(ledger: Ledger, tmp_path: Path) -> None:
     shown = decide_all(ledger)
     of = {name: [n for n, action in shown.items() if action == name] for name in ("tea", "cake", "none")}

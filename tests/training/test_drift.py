@@ -21,6 +21,7 @@ def changed(seed: int, which: Bools) -> TrainingSet:
     return replace(before, x=np.where(rows[:, None], -after.x, before.x))
 
 
+@pytest.mark.promise("learning.change")
 @pytest.mark.parametrize("seed", [0, 1])
 def test_what_held_before_a_change_is_forgotten(seed):
     log = changed(seed, np.ones(N, dtype=np.bool_))
@@ -30,12 +31,14 @@ def test_what_held_before_a_change_is_forgotten(seed):
     np.testing.assert_allclose(model.weights[:4], fresh.weights[:4], atol=0.25)
 
 
+@pytest.mark.promise("learning.change")
 def test_where_nothing_changes_nothing_is_forgotten():
     for seed in range(6):
         log = random_log(N, seed=seed)
         assert fit(log, BASE).content_hash == fit(log, replace(BASE, forget=False)).content_hash
 
 
+@pytest.mark.promise("learning.change")
 def test_one_action_that_changes_loses_its_own_past_alone():
     log = changed(2, random_log(N, seed=2).action == 3)
     kept, had = fit(log, BASE).evidence[:4], np.bincount(log.action)

@@ -60,6 +60,7 @@ def on_web(log: DecisionLog, release: Release) -> dict[str, Any]:
     return next(row for row in spent(log, release, 0) if row["channel"] == "web")
 
 
+@pytest.mark.promise("exploration.cost-is-recorded")
 def test_the_share_and_its_cost_are_those_of_the_records(log: DecisionLog, decisions: list[Decision]) -> None:
     row = on_web(log, RELEASE)
     picks = [p for d in decisions if d.record["request"]["channel"] == "web" for p in d.record["picks"]]

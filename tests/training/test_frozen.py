@@ -65,6 +65,7 @@ def retrained(champion: PropensityModel) -> PropensityModel:
     return model
 
 
+@pytest.mark.promise("learning.frozen")
 @given(
     x=columns,
     asked=st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["web", "email", "sms"])), min_size=1, max_size=5),
@@ -142,6 +143,7 @@ def test_what_cannot_be_kept_is_refused(champion):
         including(fewer, kept_by(freezing("a0"), champion, NOW_US))
 
 
+@pytest.mark.promise("learning.frozen-blocks-promotion")
 def test_a_model_that_would_change_what_is_frozen_is_not_promoted(champion, retrained):
     check_frozen(retrained, champion, freezing("a0", "a1"), "propensity@2")
     check_frozen(retrained, None, freezing("a0"), "propensity@2")

@@ -44,6 +44,7 @@ def decided(ledger: Ledger, n: int) -> dict[str, Any]:
     return decide(ask, known, RELEASE, score, model="propensity@1", now_us=THEN_US + n, decision_id=f"d{n}").record
 
 
+@pytest.mark.promise("arms.by-account")
 def test_accounts_that_were_drawn_are_the_units(tmp_path: Path) -> None:
     entries: list[Entry] = []
     spent: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
@@ -95,6 +96,7 @@ def interval(eur: tuple[Floats, Floats], of: tuple[Ints, Ints]) -> Difference:
     return difference(*means)
 
 
+@pytest.mark.promise("arms.by-account")
 def test_intervals_cover_where_people_of_an_account_are_alike() -> None:
     """And would not, were they taken for independent."""
     rng = np.random.default_rng(1)

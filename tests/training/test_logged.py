@@ -65,6 +65,7 @@ def told(ledger: Ledger) -> dict[int, tuple[str, bool, float]]:
     return dict(zip(people, zip(names, data.label.tolist(), data.value_eur.tolist(), strict=True), strict=True))
 
 
+@pytest.mark.promise("caps.freed")
 def test_who_was_not_reached_gives_no_row(ledger: Ledger) -> None:
     states = ("reserved", "not_delivered", "expired", "delivered", "seen", "pitched")
     plan = [(channel, state) for channel in ("email", "agent") for state in states]
@@ -123,6 +124,7 @@ def test_the_label_is_a_positive_outcome_within_the_window(ledger: Ledger) -> No
     assert (only.at_us[only.label] - THEN_US).tolist() == [1]
 
 
+@pytest.mark.promise("learning.labels")
 def test_a_window_that_is_open_gives_no_row(ledger: Ledger) -> None:
     shown(ledger, 0)
     ledger.append([outcome(ledger, 0)])
@@ -144,6 +146,7 @@ def test_an_outcome_without_offer_belongs_to_the_last_contact_before_it(ledger: 
     assert rows(ledger).rows.label.tolist() == [False, True]
 
 
+@pytest.mark.promise("profile.same-bits-in-training")
 def test_features_are_those_that_were_served(ledger: Ledger) -> None:
     records = [shown(ledger, n, age=20 + n, **({"page": "shop"} if n else {})) for n in range(3)]
     data = rows(ledger).rows
@@ -232,6 +235,7 @@ def shop_now() -> int:
     return 1_780_000_000_000_000
 
 
+@pytest.mark.promise("learning.log")
 def test_imported_observations_are_rows(shop: Shop) -> None:
     data = imported(shop)
     assert data.actions == ("coats", "none", "shoes")
@@ -244,6 +248,7 @@ def test_imported_observations_are_rows(shop: Shop) -> None:
     assert sorted(ages[~np.isnan(ages)].tolist()) == [30.0, 30.0, 41.0]
 
 
+@pytest.mark.promise("learning.labels")
 def test_what_was_learned_later_is_not_in_the_row(shop: Shop) -> None:
     before = imported(shop).digest()
     later = pa.array([shop_now() - DAY_US], pa.timestamp("us", "UTC"))
@@ -276,6 +281,7 @@ def test_the_same_contact_told_twice_is_one_row(tmp_path: Path, shop: Shop) -> N
     assert len(imported(shop)) == n
 
 
+@pytest.mark.promise("learning.features-not-served")
 def test_a_feature_that_was_not_served_yet_is_as_it_was_known_then(shop: Shop, tmp_path: Path) -> None:
     """Decided without `age`; the new release declares it, and the history knew it before and after."""
     ledger, log = shop.ledger, DecisionLog(tmp_path / "log")

@@ -51,6 +51,7 @@ def scored(model: PropensityModel, row: np.ndarray, asked: list[tuple[int, int]]
     return model.score(row, actions, treatments)[0]
 
 
+@pytest.mark.promise("decisions.candidates-are-independent")
 @given(row=rows, asked=candidates, data=st.data())
 @settings(max_examples=150, deadline=None)
 def test_a_propensity_has_the_same_bits_whoever_is_asked_with_it(model, row, asked, data):
@@ -173,6 +174,7 @@ def test_treatments_have_codes_and_an_unknown_one_has_no_offset(model):
     assert model.propensities(x, 0, web) < model.propensities(x, 0, -1) < model.propensities(x, 0, email)
 
 
+@pytest.mark.promise("learning.intervals")
 def test_an_interval_has_the_same_bits_in_a_row_and_in_a_column_and_narrows_with_evidence(model):
     x = np.random.default_rng(8).normal(size=(40, N_FEATURES))
     actions, none = np.arange(N_ACTIONS), np.full(N_ACTIONS, -1)
@@ -186,6 +188,7 @@ def test_an_interval_has_the_same_bits_in_a_row_and_in_a_column_and_narrows_with
     assert few.spread(x, 0).mean() > 2.0 * model.spread(x, 0).mean()
 
 
+@pytest.mark.promise("learning.intervals")
 def test_intervals_hold_the_truth_about_as_often_as_they_say():
     """A straight truth of 40 draws: 95% of the customers' own probabilities lie within 1.96 spreads, give or take."""
     held = []

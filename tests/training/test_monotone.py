@@ -45,6 +45,7 @@ def along(model: PropensityModel, action: int, row: np.ndarray, feature: int, tr
     return model.propensities(x, action, treatment)
 
 
+@pytest.mark.promise("learning.monotone")
 @given(row=rows, feature=st.integers(0, 2), action=st.integers(0, 1), treatment=st.integers(-1, 1))
 @settings(max_examples=100, deadline=None)
 def test_a_propensity_only_goes_the_way_it_may(model, row, feature, action, treatment):

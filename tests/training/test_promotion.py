@@ -25,6 +25,7 @@ from training.learning.promotion import (
 )
 
 
+@pytest.mark.promise("trials.peeking")
 def test_the_gate_over_simulated_trials_with_peeking() -> None:
     assert outcome(300, BASE, COMPLAINTS)[0] <= 0.05
     assert outcome(200, LIFTED, COMPLAINTS, seed=1_000)[0] >= 0.9
@@ -32,6 +33,7 @@ def test_the_gate_over_simulated_trials_with_peeking() -> None:
     assert (promoted, rolled_back) == (0.0, 1.0)
 
 
+@pytest.mark.promise("trials.peeking")
 @pytest.mark.parametrize(
     ("sale", "complaint", "action"),
     [(BASE, COMPLAINTS, "wait"), (1.5 * BASE, COMPLAINTS, "promote"), (1.5 * BASE, 2 * COMPLAINTS, "roll back")],
@@ -53,6 +55,7 @@ def verdict(counts: np.ndarray) -> str:
     return judge(sold, [harmless("complaints", trial, angry, LIMIT)]).action
 
 
+@pytest.mark.promise("trials.peeking")
 @pytest.mark.long
 def test_two_thousand_simulated_trials_with_a_look_after_every_thousand_decisions() -> None:
     false = outcome(2_000, BASE, COMPLAINTS)[0]
@@ -63,6 +66,7 @@ def test_two_thousand_simulated_trials_with_a_look_after_every_thousand_decision
     assert promoted == 0.0
 
 
+@pytest.mark.promise("trials.peeking")
 @pytest.mark.long
 def test_two_thousand_simulated_trials_with_a_look_after_every_decision() -> None:
     false, power = ever(2_000, BASE, 0), ever(2_000, LIFTED, 1)
@@ -70,6 +74,7 @@ def test_two_thousand_simulated_trials_with_a_look_after_every_decision() -> Non
     assert power >= 0.9
 
 
+@pytest.mark.promise("trials.peeking")
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=6), st.floats(0.05, 0.95), st.integers(0, 2**32))
 def test_the_capital_of_a_fair_game_is_one_on_average(rewards: list[float], share: float, seed: int) -> None:
@@ -120,6 +125,7 @@ def test_a_challenger_that_promises_too_much_is_not_calibrated() -> None:
     assert bad.high is not None and bad.high < 0.8  # noqa: PT018
 
 
+@pytest.mark.promise("trials.no-harm-by-chance")
 def test_harm_shows_before_windows_close_and_its_absence_only_afterwards() -> None:
     rng = np.random.default_rng(3)
     mine = rng.random(20_000) < 0.5
@@ -130,6 +136,7 @@ def test_harm_shows_before_windows_close_and_its_absence_only_afterwards() -> No
     assert harmless("complaints", trial, nobody, LIMIT, closed=everybody).state == "kept"
 
 
+@pytest.mark.promise("trials.no-harm-by-chance")
 def test_harm_that_is_looked_at_as_it_comes_is_not_found_by_chance() -> None:
     """400 trials of equal models in which complaints come days after decisions, with a look after every complaint."""
     breached = 0
@@ -143,6 +150,7 @@ def test_harm_that_is_looked_at_as_it_comes_is_not_found_by_chance() -> None:
     assert breached <= 8
 
 
+@pytest.mark.promise("trials.no-harm-by-chance")
 def test_groups_that_are_looked_at_all_the_time_are_no_sooner_found_unfair_by_chance() -> None:
     """At the very limit of what is fair, with a look after every 100 decisions of each group."""
     found = {True: 0, False: 0}
@@ -155,6 +163,7 @@ def test_groups_that_are_looked_at_all_the_time_are_no_sooner_found_unfair_by_ch
     assert [g.state for g in fair("x", {"f": 50, "m": 50}, {"f": 50, "m": 50}, always=True)] == ["kept", "kept"]
 
 
+@pytest.mark.promise("trials.fairness")
 def test_a_group_that_is_left_out_blocks_and_chance_does_not() -> None:
     states = {g.name: g.state for g in fair("grow.selected.sex", {"f": 400, "m": 800}, {"f": 4_000, "m": 4_000})}
     assert states == {"grow.selected.sex=f": "breached", "grow.selected.sex=m": "breached"}

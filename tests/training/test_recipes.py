@@ -33,6 +33,7 @@ def rates(shop: Imported, outcome: str | None = None) -> dict[str, tuple[int, in
     }
 
 
+@pytest.mark.promise("imports.hillstrom")
 def test_the_whole_file_is_read_and_gives_the_published_rates(tmp_path: Path) -> None:
     contacts = plan_of("hillstrom", tmp_path).contacts[0]
     action = np.array(contacts.action.to_pylist())
@@ -55,6 +56,7 @@ def test_arm_rates_of_the_ledger_are_those_of_the_file(hillstrom: Imported) -> N
     assert not {"adult", "hardship"} & {n.partition("=")[0] for n in data.feature_names}
 
 
+@pytest.mark.promise("evaluation.uplift-gain", "imports.hillstrom")
 def test_values_have_intervals_and_no_winner_is_claimed(hillstrom: Imported) -> None:
     found = evaluate(hillstrom.data, hillstrom.ledger, hillstrom.release, hillstrom.history, now_us=now_us())
     rows = {(p["policy"], p["method"]): p for p in found["policies"]}
@@ -81,6 +83,7 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> Imported:
     return Imported("bank-marketing", tmp_path_factory.mktemp("bank"), every=20)
 
 
+@pytest.mark.promise("imports.known-after-the-outcome")
 def test_duration_is_declared_kept_and_refused_as_input(bank: Imported) -> None:
     with pytest.raises(Refused, match="call_duration_s is known only after the outcome"):
         train(
@@ -101,6 +104,7 @@ def test_duration_is_declared_kept_and_refused_as_input(bank: Imported) -> None:
     assert "call_duration_s" not in bank.facts("bank-1")
 
 
+@pytest.mark.promise("imports.no-probabilities-no-value")
 def test_a_log_without_probabilities_gives_no_value(bank: Imported) -> None:
     with pytest.raises(Refused, match="does not say with what probability"):
         evaluate(bank.data, bank.ledger, bank.release, bank.history, now_us=now_us())
@@ -137,6 +141,7 @@ def test_churn_risk_ranks_as_published_and_scores_every_customer(tmp_path: Path)
     assert all(0.0 < risk < 1.0 for risk in (*left, *stayed))
 
 
+@pytest.mark.promise("imports.hillstrom")
 @pytest.mark.long
 def test_all_of_hillstrom_in_under_a_minute(tmp_path: Path) -> None:
     began = time.perf_counter()

@@ -19,6 +19,7 @@ def mean_auc(data: Labelled, seeds: tuple[int, ...]) -> float:
     )
 
 
+@pytest.mark.promise("imports.bank-marketing")
 def test_bank_marketing_without_duration(bank):
     assert "duration" not in bank.names
     assert mean_auc(bank, (0,)) >= 0.798
@@ -29,6 +30,7 @@ def test_bank_marketing_without_duration_over_three_seeds(bank):
     assert mean_auc(bank, (0, 1, 2)) >= 0.798
 
 
+@pytest.mark.promise("imports.telco-churn")
 def test_telco_churn(telco):
     assert mean_auc(telco, (0,)) >= 0.845
 
@@ -53,6 +55,7 @@ def test_estimators_on_the_open_bandit_data():
     assert all(0.1 < e < 0.4 for e in errors.values()), errors
 
 
+@pytest.mark.promise("evaluation.open-bandit-data")
 def test_on_few_clicks_the_report_states_what_it_rests_on_and_claims_nothing():
     """38 clicks in 10,000 rows of 80 items: the production policy cannot be told from the random one."""
     data = OpenBandit.read(shared(FOLDER))

@@ -50,6 +50,7 @@ def data(tmp_path_factory: pytest.TempPathFactory, models) -> Path:
     return folder
 
 
+@pytest.mark.promise("serving.inside-the-workspace")
 def test_nothing_is_written_outside_the_workspace(data):
     assert list((data.parent / "elsewhere").rglob("*")) == []
 
@@ -165,6 +166,7 @@ def test_the_code_beside_a_model_is_all_it_needs(data, tmp_path):
     assert done.stdout.strip() == "4"
 
 
+@pytest.mark.promise("models.not-deleted-while-needed")
 def test_who_serves_is_tried_or_comes_next_cannot_be_deleted(data):
     registry = Registry(data)
     registry.set_alias(NAME, "champion", 1)
@@ -181,6 +183,7 @@ def test_who_serves_is_tried_or_comes_next_cannot_be_deleted(data):
     assert registry.versions(NAME) == (1, 2)
 
 
+@pytest.mark.promise("models.not-deleted-while-needed")
 def test_a_version_that_decisions_name_cannot_be_deleted(data):
     registry = Registry(data)
     named: list[str] = []

@@ -80,6 +80,7 @@ def test_what_says_nothing_new_is_left_out(tmp_path):
     assert found.languages[0].digest() == read(written(tmp_path, frame)).languages[0].digest()
 
 
+@pytest.mark.promise("messages.labelled-errors")
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
@@ -123,6 +124,7 @@ def test_its_bytes_are_the_model(labelled, model):
     assert again.judge("the zorp") == model.judge("the zorp")
 
 
+@pytest.mark.promise("messages.model-must-win")
 def test_it_wins_where_it_ranks_better_than_the_lexicon(labelled, tmp_path):
     judged = judge(labelled)
     assert judged.auc > 0.95
@@ -148,6 +150,7 @@ def test_what_names_somebody_is_no_term(tmp_path):
     assert not any(c.isdigit() for c in vocabulary)
 
 
+@pytest.mark.promise("messages.any-text")
 @given(st.text(st.characters(categories=None), max_size=200) | st.text("zorp ist!😡\u202e\0\ud800", max_size=300))
 @settings(max_examples=50)
 def test_any_text_has_a_score(model, text):

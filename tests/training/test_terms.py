@@ -48,6 +48,7 @@ def model() -> PropensityModel:
     return PropensityModel.from_files(fitted.files())
 
 
+@pytest.mark.promise("learning.supersedes")
 @given(row=rows)
 @settings(max_examples=50, deadline=None)
 def test_what_supersedes_an_action_is_that_action_until_it_has_rows(model, row):
@@ -58,6 +59,7 @@ def test_what_supersedes_an_action_is_that_action_until_it_has_rows(model, row):
         assert model.propensities(row[None], 3, codes[0])[0] == old
 
 
+@pytest.mark.promise("learning.supersedes")
 def test_what_was_inherited_is_told_apart_from_its_own_evidence(model):
     assert model.evidence[3] == 0.0
     assert model.inherited[3] == model.evidence[0] > 2_000

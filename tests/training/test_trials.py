@@ -133,6 +133,7 @@ def test_what_is_better_and_does_no_harm_is_promoted(ledger: Ledger, registry: R
     assert (made["version"], models.lineup("propensity").trial) == (2, None)
 
 
+@pytest.mark.promise("trials.harm-outweighs-gain")
 def test_what_does_harm_is_rolled_back_however_much_it_earns(
     ledger: Ledger, registry: Registry, tmp_path: Path
 ) -> None:
@@ -142,6 +143,7 @@ def test_what_does_harm_is_rolled_back_however_much_it_earns(
     assert (action, guards["complaints"].state) == ("roll back", "breached")
 
 
+@pytest.mark.promise("trials.harm-ends-them")
 def test_the_guard_rolls_back_long_before_windows_close_and_says_why(
     ledger: Ledger, registry: Registry, tmp_path: Path
 ) -> None:
@@ -155,6 +157,7 @@ def test_the_guard_rolls_back_long_before_windows_close_and_says_why(
     assert guard(shop, NOW_US) == {"did": "nothing: no challenger is on trial"}
 
 
+@pytest.mark.promise("trials.guard-does-nothing-else")
 def test_the_guard_neither_promotes_nor_ends_what_does_no_harm(
     ledger: Ledger, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,6 +172,7 @@ def test_the_guard_neither_promotes_nor_ends_what_does_no_harm(
     assert models.lineup("propensity") == before
 
 
+@pytest.mark.promise("trials.guard-does-nothing-else")
 def test_a_trial_that_was_begun_meanwhile_is_not_ended(registry: Registry) -> None:
     judged = on_trial(registry).lineup("propensity").trial
     assert judged is not None
@@ -177,6 +181,7 @@ def test_a_trial_that_was_begun_meanwhile_is_not_ended(registry: Registry) -> No
     assert registry.lineup("propensity").trial is not None
 
 
+@pytest.mark.promise("trials.champions-harm")
 def test_before_it_made_a_decision_the_champions_groups_are_not_held_against_it(
     ledger: Ledger, registry: Registry, tmp_path: Path
 ) -> None:
@@ -186,6 +191,7 @@ def test_before_it_made_a_decision_the_champions_groups_are_not_held_against_it(
     assert (action, [g for g in guards if g.startswith("fairness")]) == ("wait", [])
 
 
+@pytest.mark.promise("trials.fairness")
 def test_groups_that_fare_differently_block_promotion_until_somebody_signs(
     ledger: Ledger, registry: Registry, tmp_path: Path
 ) -> None:

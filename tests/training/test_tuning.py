@@ -36,6 +36,7 @@ def test_settings_that_help_are_used() -> None:
     assert min(t["loss"] for t in found.trials) < found.trials[0]["loss"]
 
 
+@pytest.mark.promise("models.tuning-must-help")
 def test_what_only_looked_better_is_not_used() -> None:
     """The same log up to the last fifth, where the difference between treatments is the other way round."""
     shrunk = replace(BASE, treatment_precision=1_000.0)
@@ -47,6 +48,7 @@ def test_what_only_looked_better_is_not_used() -> None:
     assert found.gain.value < 0
 
 
+@pytest.mark.promise("models.tuning-must-help")
 @pytest.mark.parametrize("seed", range(4))
 def test_never_worse_than_the_default_on_rows_that_no_trial_saw(seed: int) -> None:
     found = tune(log_of_treatments(0.3, 0.3, n=800, seed=seed), replace(BASE, seed=seed), trials=5)
@@ -54,6 +56,7 @@ def test_never_worse_than_the_default_on_rows_that_no_trial_saw(seed: int) -> No
     assert not found.used or (found.gain is not None and found.gain.value > 0)
 
 
+@pytest.mark.promise("models.tuning-in-time")
 def test_the_same_log_seed_and_trials_give_the_same() -> None:
     log, recipe = random_log(500, n_actions=1), replace(BASE, growth=Growth(folds=2, max_trees=5, threads=1))
     one, two = (tune(log, recipe, trials=3) for _ in range(2))
@@ -64,6 +67,7 @@ def test_the_same_log_seed_and_trials_give_the_same() -> None:
     assert other.trials[1:] != one.trials[1:]
 
 
+@pytest.mark.promise("models.tuning-in-time")
 def test_it_keeps_to_its_time() -> None:
     log = random_log(1_500)
     one = tune(log, BASE, seconds=0.0)

@@ -67,6 +67,7 @@ def ranked(model: PropensityModel, data: Contrasts) -> Rankings:
     return rankings(model, data, np.ones(3), NOTHING)
 
 
+@pytest.mark.promise("uplift.persuadable")
 @settings(max_examples=3, deadline=None)
 @given(st.integers(0, 2**31))
 def test_what_moves_nobody_has_no_uplift(seed: int) -> None:
@@ -79,6 +80,7 @@ def test_what_moves_nobody_has_no_uplift(seed: int) -> None:
         assert told.low - width / 2 < 0.0 < told.high + width / 2  # four standard errors
 
 
+@pytest.mark.promise("uplift.persuadable")
 @settings(max_examples=3, deadline=None)
 @given(st.integers(0, 2**31))
 def test_uplift_finds_the_persuadable_and_leaves_sleeping_dogs_alone(seed: int) -> None:
@@ -110,6 +112,7 @@ def test_recorded_probabilities_undo_what_moved_choice_and_outcome_alike() -> No
     assert came[shown].mean() - came[~shown].mean() > 0.2, "which is what it looks like"
 
 
+@pytest.mark.promise("evaluation.uplift-gain")
 def test_the_report_claims_that_gain_and_none_where_nothing_moves_anybody() -> None:
     for moved in (True, False):
         learn, held_out = log_of(8_000, 3, moved).split(0.7, 0)
@@ -132,6 +135,7 @@ def model() -> PropensityModel:
 values = st.floats(-1e6, 1e6) | st.sampled_from([np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0])
 
 
+@pytest.mark.promise("uplift.same-bits")
 @settings(max_examples=30, deadline=None)
 @given(hnp.arrays(np.float64, st.tuples(st.integers(1, 20), st.just(8)), elements=values), st.permutations(range(4)))
 def test_uplift_has_the_same_bits_in_a_row_and_in_a_column(model: PropensityModel, x: Floats, order: list[int]) -> None:
@@ -154,6 +158,7 @@ def test_effects_are_sealed_with_the_model(model: PropensityModel, tmp_path: Pat
     assert again.content_hash == model.content_hash
 
 
+@pytest.mark.promise("uplift.not-made-up")
 def test_what_was_never_withheld_or_told_has_no_uplift() -> None:
     data = log_of(3_000, 5)
     always = data.take(data.rows.action != 2)

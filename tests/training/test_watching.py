@@ -73,6 +73,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Iterable[DecisionLog]:
         yield made
 
 
+@pytest.mark.promise("arms.compared")
 def test_arms_are_compared_by_all_that_their_customers_bought(log: DecisionLog) -> None:
     rows = {r["arm"]: r for r in lift(log, RELEASE, NOW_US)}
     assert rows.keys() == {NBA, "holdout", "random"}
@@ -85,12 +86,14 @@ def test_arms_are_compared_by_all_that_their_customers_bought(log: DecisionLog) 
     assert mismatched(list(rows.values())) == []
 
 
+@pytest.mark.promise("arms.sizes")
 def test_an_arm_of_another_size_than_declared_is_told(log: DecisionLog) -> None:
     arms = tuple(a.model_copy(update={"share": 0.05}) for a in RELEASE.catalogue.arms)
     other = Release(RELEASE.catalogue.model_copy(update={"arms": arms}), RELEASE.hash)
     assert set(mismatched(lift(log, other, NOW_US))) == {NBA, "holdout", "random"}
 
 
+@pytest.mark.promise("arms.unknown-sales")
 def test_nothing_is_claimed_against_a_holdout_of_whom_nobody_knows_what_they_bought(tmp_path: Path) -> None:
     with Ledger.open(tmp_path / "ledger.db", b"x" * 32, clock=lambda: NOW_US) as ledger:
         ledger.append_many(
@@ -132,6 +135,7 @@ def test_every_section_of_the_report(log: DecisionLog) -> None:
     assert len(told["calibration"]) >= 1
 
 
+@pytest.mark.promise("serving.reports-name-nobody")
 def test_the_page_holds_everything_and_fetches_nothing(log: DecisionLog, tmp_path: Path) -> None:
     told = {"release": RELEASE.hash, "model": "propensity@1", **watch(log, RELEASE, NOW_US), "fairness": []}
     page = write_page(tmp_path / "report.html", told, "2026-04-01").read_text()

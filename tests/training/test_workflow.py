@@ -104,6 +104,7 @@ def value(shop: Any, **options: Any) -> dict[str, Any]:
     return evaluate(shop.data, shop.ledger, shop.release, shop.history, **named)
 
 
+@pytest.mark.promise("models.cards")
 def test_train_registers_a_challenger_with_everything_that_says_where_it_came_from(shop: Any) -> None:
     said: list[tuple[int, int, str]] = []
     found = learn(shop, progress=lambda *a: said.append(a))
@@ -142,6 +143,7 @@ def test_train_registers_a_challenger_with_everything_that_says_where_it_came_fr
     }
 
 
+@pytest.mark.promise("models.tuning-must-help")
 def test_a_tuned_model_is_judged_on_rows_that_it_was_not_tuned_on(shop: Any) -> None:
     found = learn(shop, tune_s=0.5)
     tuning = shop.registry.document("propensity", found["version"], TUNING)

@@ -73,6 +73,7 @@ def test_rows_hold_what_was_served_and_with_what_probability(ledger: Ledger, tmp
             assert (row["_propensity"], row["_priority"]) == (offer["propensity"], offer["priority"])
 
 
+@pytest.mark.promise("learning.log")
 def test_only_what_changed_is_written_again(ledger: Ledger, tmp_path: Path) -> None:
     log, folder = DecisionLog(tmp_path / "log"), tmp_path / "log" / "rows"
     for n in range(6):
@@ -92,6 +93,7 @@ def test_only_what_changed_is_written_again(ledger: Ledger, tmp_path: Path) -> N
     assert dict(told(log, "_id, _label")) == {f"d{n}.0": n == 2 for n in range(6)}
 
 
+@pytest.mark.promise("learning.windows")
 def test_an_open_window_says_nothing_and_is_labelled_once_it_closes(ledger: Ledger, tmp_path: Path) -> None:
     log = DecisionLog(tmp_path / "log")
     shown(ledger, 0)
@@ -102,6 +104,7 @@ def test_an_open_window_says_nothing_and_is_labelled_once_it_closes(ledger: Ledg
     assert told(log, "_label, _stage, _value_eur, _closed") == [(True, "bought", 5.0, True)]
 
 
+@pytest.mark.promise("learning.stages")
 def test_stages_weigh_what_happened_in_their_windows(ledger: Ledger, tmp_path: Path) -> None:
     log = DecisionLog(tmp_path / "log")
     for n in range(6):
@@ -122,6 +125,7 @@ def test_stages_weigh_what_happened_in_their_windows(ledger: Ledger, tmp_path: P
     ]
 
 
+@pytest.mark.promise("learning.windows")
 def test_who_did_nothing_ignored_it(ledger: Ledger, tmp_path: Path) -> None:
     log = DecisionLog(tmp_path / "log")
     shown(ledger, 0)
@@ -129,6 +133,7 @@ def test_who_did_nothing_ignored_it(ledger: Ledger, tmp_path: Path) -> None:
     assert told(log, "_stage") == [("ignored",)]
 
 
+@pytest.mark.promise("ledger.outcomes-corrected")
 def test_a_late_correction_rewrites_the_row(ledger: Ledger, tmp_path: Path) -> None:
     log = DecisionLog(tmp_path / "log")
     for n in range(2):
@@ -156,6 +161,7 @@ def test_an_opt_out_counts_for_the_offer_before_it(ledger: Ledger, tmp_path: Pat
     assert told(log, "_id, _opted_out") == [("d0.0", False), ("d1.0", True)]
 
 
+@pytest.mark.promise("learning.log")
 def test_the_erased_are_taken_out_and_the_restricted_left_out(ledger: Ledger, tmp_path: Path) -> None:
     log = DecisionLog(tmp_path / "log")
     for n in range(4):
@@ -196,6 +202,7 @@ events = st.tuples(
 )
 
 
+@pytest.mark.promise("learning.log")
 @settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(events, max_size=10), st.lists(st.integers(0, 7), max_size=6), st.integers(1, 3))
 def test_updates_in_any_split_say_what_the_whole_ledger_says(

@@ -97,6 +97,7 @@ def test_verify_passes_after_erasures_and_says_how_many_checkpoints_it_had(world
     assert stat.S_IMODE(world.kept.stat().st_mode) == 0o600
 
 
+@pytest.mark.promise("ledger.checkpoints")
 def test_a_quiet_ledger_takes_no_checkpoint_and_writes_nothing(world: World) -> None:
     assert world.checkpoint() == 0
     world.ledger.append([consent("0" * 40)])
@@ -122,6 +123,7 @@ def test_none_is_taken_before_its_time(world: World) -> None:
     assert world.checkpoint() == 1
 
 
+@pytest.mark.promise("ledger.checkpoints")
 def test_of_all_replicas_one_takes_it_and_each_keeps_it(url: str, secret: bytes, tmp_path: Path) -> None:
     clock = Clock()
     replicas = [Ledger.open(url, secret, clock) for _ in range(4)]
@@ -138,6 +140,7 @@ def test_of_all_replicas_one_takes_it_and_each_keeps_it(url: str, secret: bytes,
         replica.close()
 
 
+@pytest.mark.promise("ledger.checkpoints")
 def test_a_claim_whose_process_died_lapses(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.ledger.append([consent("0" * 40)])
     with monkeypatch.context() as patched:
@@ -188,6 +191,7 @@ def test_what_a_crash_cut_off_in_the_file_is_mended(world: World) -> None:
         assert world.kept.read_bytes() == whole
 
 
+@pytest.mark.promise("ledger.corruption-is-located")
 def test_a_database_put_back_to_an_earlier_day_is_told_by_the_file(world: World, url: str) -> None:
     """Everything of the database as it was then, which no check of the database alone could tell."""
     filled(world)
@@ -212,6 +216,7 @@ def test_a_database_put_back_to_an_earlier_day_is_told_by_the_file(world: World,
     assert world.kept.read_bytes() == kept, "what does not follow is not appended"
 
 
+@pytest.mark.promise("ledger.corruption-is-located")
 def test_streams_that_change_places_are_found(world: World, url: str) -> None:
     filled(world)
     one, two = world.people[2:4]
@@ -262,12 +267,14 @@ def all_found(path: Path, secret: bytes, kept: Path, seed: int, times: int) -> l
     return missed
 
 
+@pytest.mark.promise("ledger.corruption-is-located")
 def test_three_hundred_random_corruptions_are_all_found(migrated_sqlite: Path, tmp_path: Path, secret: bytes) -> None:
     path = tmp_path / "ledger.db"
     path.write_bytes(migrated_sqlite.read_bytes())
     assert all_found(path, secret, tmp_path / "kept", seed=4, times=300) == []
 
 
+@pytest.mark.promise("ledger.corruption-is-located")
 @pytest.mark.long
 def test_ten_thousand_random_corruptions_are_all_found(tmp_path: Path, secret: bytes) -> None:
     with multiprocessing.get_context("spawn").Pool(2) as pool:

@@ -3,6 +3,7 @@
 from itertools import count
 from pathlib import Path
 
+import pytest
 import sqlalchemy as sa
 
 from features.ledger import Ledger
@@ -22,6 +23,7 @@ def bytes_of(path: Path) -> bytes:
     return b"".join(file.read_bytes() for file in sorted(path.parent.iterdir()))
 
 
+@pytest.mark.promise("erasure.ledger-and-profile")
 def test_no_byte_of_an_erased_subject_stays_in_any_file(tmp_path: Path, secret: bytes) -> None:
     path = tmp_path / "ledger.db"
     with Ledger.open(path, secret) as ledger, Ledger.open(path, secret) as reader:
@@ -35,6 +37,7 @@ def test_no_byte_of_an_erased_subject_stays_in_any_file(tmp_path: Path, secret: 
     assert MARK.encode() not in bytes_of(path)
 
 
+@pytest.mark.promise("erasure.ledger-and-profile")
 def test_the_erased_stay_suppressed_and_verify(ledger: Ledger) -> None:
     person, other = ledger.stream_of("person", "a"), ledger.stream_of("person", "b")
     fill(ledger, person)

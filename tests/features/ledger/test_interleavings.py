@@ -180,11 +180,13 @@ def ledger(migrated_sqlite: Path, tmp_path: Path, secret: bytes) -> Iterator[Led
 CASES = pytest.mark.parametrize("one_request", [False, True], ids=["two requests", "one request told twice"])
 
 
+@pytest.mark.promise("consent.withdrawal-in-every-order")
 @CASES
 def test_two_deciders_and_a_withdrawer_in_every_order(ledger: Ledger, one_request: bool) -> None:
     explored(Explorer(lambda: World(ledger, one_request=one_request, brief=True)), 500)
 
 
+@pytest.mark.promise("consent.withdrawal-in-every-order")
 @pytest.mark.long
 @CASES
 def test_two_deciders_and_a_withdrawer_in_every_order_with_every_crash(ledger: Ledger, one_request: bool) -> None:

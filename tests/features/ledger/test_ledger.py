@@ -35,6 +35,7 @@ def account(ledger: Ledger) -> str:
     return ledger.stream_of("account", "a-7")
 
 
+@pytest.mark.promise("ledger.streams-hide-ids")
 def test_streams_differ_by_kind_id_and_secret_and_hide_the_id(ledger: Ledger, tmp_path: Path) -> None:
     with Ledger.open(tmp_path / "other.db", b"another secret") as other:
         names = {x.stream_of(kind, i) for x in (ledger, other) for kind in ("person", "account") for i in ("a", "b")}

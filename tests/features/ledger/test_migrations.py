@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
@@ -69,6 +70,7 @@ def test_opening_what_is_migrated_does_not_import_alembic(url: str) -> None:
     assert done.stdout == "False\n"
 
 
+@pytest.mark.promise("ledger.files-are-private")
 def test_the_file_and_its_log_are_private(tmp_path: Path) -> None:
     before = os.umask(0)
     try:

@@ -51,6 +51,7 @@ def check_stream(ledger: Ledger, stream: str) -> list[str]:
     return kinds
 
 
+@pytest.mark.promise("caps.exact-in-races")
 def test_two_processes_race_on_caps_and_withdrawals(url: str, secret: bytes, tmp_path: Path) -> None:
     rounds, killed = (20, 15) if "://" not in url else (4, 3)
     told = run_races(url, secret, tmp_path, per_round=100, rounds=rounds, killed=killed)
@@ -60,6 +61,7 @@ def test_two_processes_race_on_caps_and_withdrawals(url: str, secret: bytes, tmp
     assert told["killed"] >= killed // 2
 
 
+@pytest.mark.promise("caps.exact-in-races")
 @pytest.mark.long
 def test_a_hundred_thousand_races_a_thousand_of_them_with_a_kill(url: str, secret: bytes, tmp_path: Path) -> None:
     told = run_races(url, secret, tmp_path, per_round=50, rounds=1050, killed=1050)

@@ -83,6 +83,7 @@ def public(standing: Standing) -> tuple[Any, ...]:
     return consents, standing.contacts, standing.outcomes, standing.erased, standing.restricted
 
 
+@pytest.mark.promise("ledger.backfill-order")
 @settings(max_examples=150, deadline=None)
 @given(backfills(), st.data())
 def test_the_order_of_a_backfill_does_not_matter(entries: list[Entry], data: st.DataObject) -> None:
@@ -109,6 +110,7 @@ def test_a_snapshot_gives_back_the_fold_and_folds_on_alike(entries: list[Entry])
     assert restored == fold(entries)
 
 
+@pytest.mark.promise("consent.withdrawal-binds")
 @given(st.permutations([consent(S, "withdrawn", NOW_US), consent(S, "granted", NOW_US - 1)]))
 def test_an_older_grant_never_undoes_a_newer_withdrawal(entries: list[Entry]) -> None:
     (kept,) = fold(entries).consents
@@ -126,6 +128,7 @@ def test_a_later_grant_holds_again() -> None:
     assert fold(entries).consents[0].status == "granted"
 
 
+@pytest.mark.promise("caps.freed")
 @pytest.mark.parametrize("freed", ["expired", "not_delivered"])
 def test_a_contact_that_came_to_nothing_frees_its_cap(freed: str) -> None:
     (held,) = fold([decision(S, "o1")]).contacts
@@ -190,6 +193,7 @@ def test_what_was_observed_of_doing_nothing_is_no_contact() -> None:
     assert nothing.contacts == ()
 
 
+@pytest.mark.promise("ledger.outcomes-corrected")
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2), (1, 2, 0)])
 def test_a_correction_holds_whichever_was_told_first(order: tuple[int, ...]) -> None:
     first = outcome(S, "declined", NOW_US)

@@ -30,6 +30,7 @@ TAMPERED = {
 }
 
 
+@pytest.mark.promise("ledger.tampering")
 @pytest.mark.parametrize("name", TAMPERED)
 def test_tampering_is_found(name: str, ledger: Ledger, url: str) -> None:
     statements, version, message = TAMPERED[name]

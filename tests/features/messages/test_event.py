@@ -53,6 +53,7 @@ def test_whatever_the_text_the_fields_are_valid_and_serialisable(text, keep_text
     assert ("text" in fields) is keep_text
 
 
+@pytest.mark.promise("messages.text-is-gone")
 def test_the_text_is_gone_unless_kept():
     secret = "mijn wachtwoord is zomer"
     assert secret not in repr(message_fields({"text": secret}, keep_text=False))
@@ -67,6 +68,7 @@ def test_whatever_tells_of_feelings_is_tagged():
     assert {f.name for f in FIELDS} - FELT == plain
 
 
+@pytest.mark.promise("messages.workers")
 def test_an_agents_message_tells_of_no_feelings():
     fields = message_fields({**ANGRY, "author": "agent"}, keep_text=False)
     assert fields == {"author": "agent", "conversation_id": "c-9", "channel_kind": "chat"}
@@ -90,6 +92,7 @@ def test_an_upstream_score_goes_before_ours():
     assert "text" not in alone
 
 
+@pytest.mark.promise("messages.voice-and-face")
 @pytest.mark.parametrize("basis", ["voice", "face"])
 def test_voice_and_face_need_explicit_consent_and_are_never_about_a_worker(basis):
     data = {"score": {**UPSTREAM, "basis": basis}}

@@ -1,6 +1,7 @@
 """The built-in scorers and a trained one, on public data."""
 
 import numpy as np
+import pytest
 
 from features.messages.language import detect
 from features.messages.scoring import score
@@ -10,6 +11,7 @@ from training.learning.sentiment import judge
 from training.rows.message_data import read
 
 
+@pytest.mark.promise("messages.published-auc")
 def test_english_lexicon_and_a_trained_model_on_the_airline_messages(airline):
     """Each message judged by a model that had not seen it; the lexicon has seen none."""
     judged = judge(read(airline).languages[0])
@@ -18,6 +20,7 @@ def test_english_lexicon_and_a_trained_model_on_the_airline_messages(airline):
     assert judged.gain.low > 0.1
 
 
+@pytest.mark.promise("messages.published-auc")
 def test_dutch_lexicon_on_the_restaurant_sentences(restaurants):
     rows = restaurants["nl"][restaurants["nl"]["polarity"].isin(["POS", "NEG"])]
     scored = [score(text, "nl") for text in rows["text"]]

@@ -197,6 +197,7 @@ def test_cues_weigh_in():
     assert score("I call you for the third time").polarity < score("I call you now").polarity
 
 
+@pytest.mark.promise("messages.any-text")
 @given(ANY_TEXT)
 @example("\ud800\udfff\x00\x1b[31m")
 @example("\u202e\u200f\u05e9\u05dc\u05d5\u05dd\u200e")
@@ -220,6 +221,7 @@ def test_controls_directions_and_halves_of_characters_change_nothing(text):
     assert score(dirty) == score(text)
 
 
+@pytest.mark.promise("messages.any-text")
 @pytest.mark.parametrize("piece", LONG)
 @pytest.mark.parametrize("language", ["nl", "en", None])
 def test_work_is_bounded(piece, language):

@@ -42,10 +42,12 @@ def _checked(opened: Opened, whom: list[str], rng: random.Random) -> int:
     return any(told.values())
 
 
+@pytest.mark.promise("signals.exact")
 def test_any_read_is_what_the_log_comes_to_while_processes_send(place: Place, opened: Opened) -> None:
     race(place, opened, events=5_000, many=24)
 
 
+@pytest.mark.promise("signals.exact")
 @pytest.mark.long
 def test_a_hundred_thousand_events_from_two_processes(place: Place, opened: Opened) -> None:
     race(place, opened, events=100_000, many=400)

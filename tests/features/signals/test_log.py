@@ -45,6 +45,7 @@ def later_release() -> Release:
     return Release.of(load(files), pack(files))
 
 
+@pytest.mark.promise("signals.purged-still-count")
 def test_what_was_purged_still_counts(opened: Opened) -> None:
     """Retention takes the events, not what they came to; and what is new is counted on top of it."""
     stream = opened.stream(WHO)
@@ -68,6 +69,7 @@ def test_what_was_purged_still_counts(opened: Opened) -> None:
     assert after["count_24h"] == 41
 
 
+@pytest.mark.promise("signals.new-definition")
 def test_a_release_that_adds_a_definition_makes_it_of_the_log(place: Place, opened: Opened) -> None:
     """At the next read, which a preview does not keep, or at the next write; equal copies in SQL and in the store."""
     opened.record(views(opened, 30))
@@ -103,6 +105,7 @@ def _renewed(opened: Opened, stream: str, within_s: float = 10) -> bytes:
     raise AssertionError("the state was not made anew")
 
 
+@pytest.mark.promise("signals.erased-stay-erased")
 def test_nothing_comes_back_that_was_erased_while_events_arrived(opened: Opened) -> None:
     """Who erases comes between two transactions: what came before goes, what comes after is refused."""
     stream, stop = opened.stream(WHO), threading.Event()
@@ -150,6 +153,7 @@ def die_before_the_copy(pipe: Connection, place: Place, raws: list[Json]) -> Non
         opened.record(raws)
 
 
+@pytest.mark.promise("signals.kill")
 def test_a_kill_between_commit_and_copy_loses_nothing(place: Place, opened: Opened) -> None:
     """The version in SQL tells that the store is behind; reading makes it good."""
     stream, known, raws = opened.stream(WHO), views(opened, 5), views(opened, 20, 5)
@@ -200,15 +204,18 @@ def killed(place: Place, opened: Opened, kills: int) -> None:
     assert len({e.key for e in logged}) == len(logged) >= len({raw["id"] for raw in told})
 
 
+@pytest.mark.promise("signals.kill")
 def test_what_was_acknowledged_before_a_kill_is_there_and_counts_once(place: Place, opened: Opened) -> None:
     killed(place, opened, 2)
 
 
+@pytest.mark.promise("signals.kill")
 @pytest.mark.long
 def test_fifty_kills(place: Place, opened: Opened) -> None:
     killed(place, opened, 50)
 
 
+@pytest.mark.promise("signals.kill")
 def test_a_store_that_was_wiped_costs_no_fact(place: Place, opened: Opened) -> None:
     opened.record(views(opened, 12))
     stream = opened.stream(WHO)

@@ -82,6 +82,7 @@ def facts(opened: Opened, at_us: int) -> list[Json]:
     return told
 
 
+@pytest.mark.promise("signals.replay-of-a-file")
 @pytest.mark.parametrize("write", [json_lines, parquet])
 def test_a_replayed_file_counts_once_and_reads_as_if_it_had_been_sent(
     opened: Opened, tmp_path: Path, write: Callable[[Path, Sequence[Json]], Path]
@@ -117,6 +118,7 @@ def replay_until_killed(pipe: Connection, place: Place, path: Path) -> None:
         import_signals(path, RELEASE, opened.ledger, path.parent / "notes", tell)
 
 
+@pytest.mark.promise("signals.replay-of-a-file")
 def test_killed_half_way_and_run_again_gives_the_same_states(
     opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,6 +155,7 @@ BAD: list[tuple[Any, str]] = [
 ]
 
 
+@pytest.mark.promise("signals.replay-of-a-file")
 def test_bad_rows_are_told_by_number_and_never_by_value(opened: Opened, tmp_path: Path) -> None:
     rows: list[Any] = [row for bad, _ in BAD for row in (bad, *past(1, random.randrange(10**9)))]
     done = replay(opened, json_lines(tmp_path / "past.jsonl", rows))

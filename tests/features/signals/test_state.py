@@ -3,6 +3,7 @@
 import random
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -35,6 +36,7 @@ def recent(events: list[Event]) -> list[Event]:
     return [e for e in events if e.time_us >= events[-1].recorded_us - 24 * HOUR_US]
 
 
+@pytest.mark.promise("signals.exact")
 @given(histories().map(recent), st.randoms(use_true_random=False), st.lists(st.integers(0, 40), max_size=4))
 @settings(max_examples=80, deadline=None)
 def test_any_order_and_any_split_comes_to_the_same_state(
@@ -49,6 +51,7 @@ def test_any_order_and_any_split_comes_to_the_same_state(
     assert encode(absorb(state, [], definitions(), 0)) == encode(whole)
 
 
+@pytest.mark.promise("signals.exact")
 @given(histories(), st.lists(STEPS_US, min_size=1, max_size=3), st.integers(1, 9))
 @settings(max_examples=120, deadline=None)
 def test_facts_equal_a_recomputation_at_any_later_time(events: list[Event], steps: list[int], size: int) -> None:
@@ -111,6 +114,7 @@ def test_five_thousand_events_late_and_out_of_order() -> None:
     assert len(encode(state)) < 20_000
 
 
+@pytest.mark.promise("signals.long-history")
 def test_a_long_past_leaves_no_more_than_a_short_one() -> None:
     """However much happens, a state is bounded; so then are reading it and adding to it."""
     sizes = []

@@ -32,6 +32,7 @@ def _any_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(estimators, "MIN_EFFECTIVE", 1.0)
 
 
+@pytest.mark.promise("evaluation.estimators")
 @pytest.mark.usefixtures("_any_size")
 @pytest.mark.parametrize("method", METHODS)
 def test_values_equal_those_computed_by_hand(method, monkeypatch):
@@ -66,6 +67,7 @@ def made_log(n: int, seed: int, skew: float = 1.0) -> tuple[Log, np.ndarray, np.
     return Log(action, reward, logging[np.arange(n), action], 3), rates, target, rates + rng.normal(0, 0.1, rates.shape)
 
 
+@pytest.mark.promise("evaluation.intervals")
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("n", [800, 4_000], ids=["bootstrap", "normal"])
 def test_intervals_cover_the_truth_about_as_often_as_they_say(method, n):
@@ -105,6 +107,7 @@ def test_the_logging_policy_itself_is_worth_what_it_earned():
     assert estimate(log, same, "ips").effective == pytest.approx(3_000)
 
 
+@pytest.mark.promise("evaluation.intervals")
 def test_a_winner_is_named_only_where_the_paired_difference_excludes_zero():
     log, rates, target, predicted = made_log(6_000, 2)
     worst = np.eye(3)[rates.argmin(1)] * 0.8 + 0.2 / 3

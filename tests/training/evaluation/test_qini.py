@@ -27,6 +27,7 @@ def six() -> tuple[ControlRows, Floats]:
     return ControlRows(shown, came, probability, np.arange(6)), np.array([0.9, 0.8, 0.7, 0.7, 0.2, 0.1])
 
 
+@pytest.mark.promise("evaluation.qini")
 @pytest.mark.usefixtures("_any_size")
 def test_both_are_what_is_computed_by_hand() -> None:
     told, score = six()
@@ -76,6 +77,7 @@ def made(seed: int, n: int = 3_000, per_unit: int = 1) -> tuple[ControlRows, Flo
     return ControlRows(*told), np.repeat(x, per_unit)
 
 
+@pytest.mark.promise("evaluation.qini")
 @pytest.mark.parametrize("per_unit", [1, 3])
 def test_intervals_hold_the_truth_also_where_customers_come_again(per_unit: int) -> None:
     truth_of_qini = 0.01775  # of two million customers; the effect is 0

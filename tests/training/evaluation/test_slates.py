@@ -14,6 +14,7 @@ TARGET = np.array([[0.25, 0.8], [0.5, 1.0]])
 BY_HAND = {"whole": (1.0 * 1.0 + 2.0 * 2.0) / 2, "prefix": (0.5 * 1.0 + 2.0 * 2.0) / 2}
 
 
+@pytest.mark.promise("evaluation.estimators")
 @pytest.mark.parametrize("method", WEIGHINGS)
 def test_values_equal_those_computed_by_hand(method, monkeypatch):
     monkeypatch.setattr(slates, "MIN_EFFECTIVE", 1.0)

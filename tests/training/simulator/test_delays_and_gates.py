@@ -44,6 +44,7 @@ def test_outcomes_come_after_the_stated_mean_and_never_after_the_window():
     assert AT_ONCE.in_time(100).all()
 
 
+@pytest.mark.promise("simulator.windows")
 def test_only_decisions_whose_window_has_closed_are_seen():
     x, p = worlds.world("mixed", 5, n=1_000, n_actions=3)
     uniform, watcher, late = worlds.draws(5, 1_000), Watcher(), Delays(mean=50.0, window=200)
@@ -55,6 +56,7 @@ def test_only_decisions_whose_window_has_closed_are_seen():
     np.testing.assert_array_equal(last.label, comes)
 
 
+@pytest.mark.promise("simulator.windows")
 def test_learning_from_closed_windows_is_unbiased_and_from_open_ones_it_is_not():
     """Half of 16,000 decisions have an open window; a third of what will come of those has not come yet."""
     n, late = 16_000, Delays(mean=4_000.0, window=8_000, seed=2)
@@ -88,6 +90,7 @@ def test_a_gate_stops_its_share_by_what_the_customer_is_and_leaves_everybody_som
     assert min(told) > 0.5, "a gate goes by a feature"
 
 
+@pytest.mark.promise("simulator.gates")
 def test_the_oracle_takes_the_best_that_is_permitted_and_a_choice_that_is_not_is_refused():
     x, p = worlds.world("mixed", 3, n=2_000)
     gated = worlds.gated(x, p, stopped=0.5, seed=3)
@@ -96,6 +99,7 @@ def test_the_oracle_takes_the_best_that_is_permitted_and_a_choice_that_is_not_is
         worlds.lost_share(gated, p.argmax(axis=1), 0)
 
 
+@pytest.mark.promise("simulator.gates")
 @pytest.mark.parametrize("name", sorted(PLAYERS))
 def test_no_player_ever_takes_what_a_gate_stops_however_late_outcomes_come(name):
     x, p = worlds.world("new_action", 4, n=600, n_actions=4)

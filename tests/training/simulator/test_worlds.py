@@ -89,6 +89,7 @@ def test_who_leaves_most_of_the_log_out_is_fitted_again_as_often_as_at_first():
     assert [t for t in told if t <= first] == [t for t in refit_times(2_400, 4) if t <= first]
 
 
+@pytest.mark.promise("simulator.explores-as-the-product")
 @given(st.lists(st.floats(1e-6, 1.0), min_size=2, max_size=30), st.floats(0.0, 1e5))
 def test_the_simulator_explores_exactly_as_the_product_does(scores, gamma):
     """Many rows at once, in place of one; doing nothing, which worlds do not have, is left out."""
