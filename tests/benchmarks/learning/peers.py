@@ -11,10 +11,10 @@ from functools import partial
 import numpy as np
 from vowpalwabbit import Workspace
 
+from tests.training.simulator import peers
 from tests.training.simulator.bandit import Learner, Policy, run
 from tests.training.simulator.delays import AT_ONCE, Delays
 from training.model.frame import Bools, Floats, Ints
-from training.simulator import peers
 
 Player = Callable[..., Ints]
 """Features (n, f), truth (n, k), draws (n,), a seed and, where outcomes come late, delays -> choices (n,)."""

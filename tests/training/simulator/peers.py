@@ -5,8 +5,8 @@ from functools import partial
 
 import lightgbm
 import numpy as np
-from training.simulator.bandit import EVENLY, Learnt, even
 
+from tests.training.simulator.bandit import EVENLY, Learnt, even
 from training.model.frame import Bools, Floats, Ints, TrainingSet
 
 _TREES = 100

@@ -5,10 +5,10 @@ import pytest
 
 from decisioning.errors import Refused
 from tests.benchmarks.learning.peers import PLAYERS
+from tests.training.simulator import peers, worlds
 from tests.training.simulator.bandit import EVENLY, Learner, log_of, refit_times, run
 from tests.training.simulator.delays import AT_ONCE, Delays
 from training.fitting.propensity import Recipe, fit
-from training.simulator import peers, worlds
 
 QUICK = Recipe(rounds=1, growth=None, calibrate=False, forget=False)
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from decisioning.deciding import arbitration
 from tests.training.conftest import shared
+from tests.training.simulator import peers, worlds
 from tests.training.simulator.bandit import EVENLY, Learner, Learnt, inverse_gap, refit_times, run
 from training.fitting.propensity import Recipe
-from training.simulator import peers, worlds
 
 QUICK = Learner(Recipe(rounds=2, growth=None))
 
