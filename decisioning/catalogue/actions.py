@@ -338,7 +338,7 @@ class Action(Strict):
         return self.issue in COMMERCIAL_ISSUES
 
     @property
-    def spared(self) -> bool:
+    def sells_or_lends(self) -> bool:
         """Whether whoever is protected does not get it: it sells, or lends money."""
         return self.commercial or self.credit
 

@@ -76,7 +76,7 @@ class CompiledCap:
 class View:
     """The candidates of one channel as columns of length k, in order of treatment id.
 
-    `rule`: what the country asks of marketing here. `spared`: what sells or lends. `held`: help that only the emotion
+    `rule`: what the country asks of marketing here. `sells_or_lends`: what sells or lends. `held`: help that only the emotion
     layer lets through. `claims`: per kind and fact that a text needs for it. `floor`: how transparent a model must be.
     `gamma`, `grows`, `optimism`: the schedules of exploration.
     """
@@ -88,7 +88,7 @@ class View:
     treatments: tuple[Treatment, ...]
     ids: tuple[str, ...]
     tier: NDArray[np.int8]
-    spared: Mask
+    sells_or_lends: Mask
     held: Mask
     of_account: Mask
     needs_person: Mask
@@ -168,7 +168,7 @@ class Release:
         return self.actions[name]
 
     @cached_property
-    def remembered(self) -> Mapping[str, Action]:
+    def with_superseded(self) -> Mapping[str, Action]:
         """The actions, and those gone that one of them supersedes: what counts as their outcome is what it says."""
         heirs = {a.supersedes: a for a in self.actions.values() if a.supersedes and a.supersedes not in self.actions}
         gone = {"supersedes": None, "treatments": ()}
@@ -216,12 +216,12 @@ class Release:
         return self._moments[name]
 
     @cached_property
-    def felt(self) -> frozenset[str]:
+    def emotion_features(self) -> frozenset[str]:
         """Features that say what somebody feels."""
         return frozenset(f.name for f in self.schema.features.values() if "emotion" in f.tags)
 
     @cached_property
-    def felt_moments(self) -> frozenset[str]:
+    def emotion_moments(self) -> frozenset[str]:
         """Moments that read what is felt: the decisions they open sell nothing."""
         tagged = {f.name for f in self.schema.features.values() if not f.may_sell}
         return frozenset(m.id for m in self._moments.values() if not tagged.isdisjoint(self.rule(m.when).reads))
@@ -256,7 +256,7 @@ def _compile_view(release: Release, channel: Channel) -> View:
         treatments=treatments,
         ids=tuple(full_id(a, t) for a, t in zip(actions, treatments, strict=True)),
         tier=np.fromiter((TIERS[a.tier] for a in actions), np.int8, k),
-        spared=_mask(actions, lambda a: a.spared),
+        sells_or_lends=_mask(actions, lambda a: a.sells_or_lends),
         held=_mask(actions, lambda a: a.id in held),
         of_account=_mask(actions, lambda a: a.scope == "account"),
         needs_person=_mask(actions, lambda a: a.by_whom != "automatic" and not channel.human),
@@ -311,9 +311,9 @@ def _needing(purpose: str, actions: tuple[Action, ...], channel: Channel) -> Mas
 def _gates(release: Release, actions: tuple[Action, ...]) -> Iterable[Gate]:
     """Protections first, then policies by level and id; those that concern no candidate here are left out."""
     for protection in release.catalogue.protections:
-        spared = _mask(actions, lambda a: a.spared)
-        if spared.any():
-            yield Gate(f"protection:{protection.id}", release.rule(protection.when), True, spared)
+        sells_or_lends = _mask(actions, lambda a: a.sells_or_lends)
+        if sells_or_lends.any():
+            yield Gate(f"protection:{protection.id}", release.rule(protection.when), True, sells_or_lends)
     for policy in sorted(release.catalogue.policies, key=lambda p: (LEVELS.index(p.level), p.id)):
         members = _mask(actions, policy.attach.covers)
         if members.any():

@@ -85,13 +85,13 @@ class Pick:
 class Field:
     """The columns arbitration reads, each of shape (k,): who passed every filter, tier (0 first) and priority.
 
-    `hope`: the priority by which exploration draws; None: the priority itself.
+    `optimistic_priority`: the priority by which exploration draws; None: the priority itself.
     """
 
     permitted: NDArray[np.bool_]
     tier: NDArray[np.int8]
     priority: NDArray[np.float64]
-    hope: NDArray[np.float64] | None = None
+    optimistic_priority: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -99,14 +99,14 @@ class Exploration:
     """How the commercial tier is drawn: `gamma` (k,) of every candidate, `idle` of doing nothing.
 
     `immature`: bool (k,), the candidates of which too little is known; together they get `budget` of each slot.
-    `ahead` (k,): how many times its worth a new candidate counts in the draw, 1 for the others; None: nothing is new.
+    `launch_boost` (k,): how many times its worth a new candidate counts in the draw, 1 for the others; None: nothing is new.
     """
 
     gamma: NDArray[np.float64]
     idle: float
     immature: NDArray[np.bool_]
     budget: float = 0.0
-    ahead: NDArray[np.float64] | None = None
+    launch_boost: NDArray[np.float64] | None = None
 
     @classmethod
     def flat(cls, gamma: float, k: int) -> "Exploration":
@@ -203,12 +203,12 @@ def _explored(first: NDArray[np.int64], field: Field, explore: Exploration) -> O
     """The distribution over the candidates `first` and doing nothing; what never explores goes by what is expected."""
     expected, gamma = np.append(field.priority[first], 0.0), np.append(explore.gamma[first], explore.idle)
     worth = expected
-    if field.hope is not None:
-        worth = np.where(np.isfinite(gamma), np.append(field.hope[first], 0.0), expected)
+    if field.optimistic_priority is not None:
+        worth = np.where(np.isfinite(gamma), np.append(field.optimistic_priority[first], 0.0), expected)
     usual = odds = inverse_gap(worth, gamma)
-    if explore.ahead is not None:
-        ahead = np.where(np.isfinite(gamma), np.append(explore.ahead[first], 1.0), 1.0)
-        odds = inverse_gap(worth * ahead, gamma)
+    if explore.launch_boost is not None:
+        boost = np.where(np.isfinite(gamma), np.append(explore.launch_boost[first], 1.0), 1.0)
+        odds = inverse_gap(worth * boost, gamma)
     young = explore.immature[first]
     budget = explore.budget if young.any() else 0.0
     if budget > 0.0:

@@ -85,7 +85,7 @@ def explored(explore: Exploration, arm: str) -> Exploration:
     """
     if arm == "random":
         return Exploration.flat(0.0, len(explore.gamma))
-    return replace(explore, budget=0.0, ahead=None) if arm == "propensity-only" else explore
+    return replace(explore, budget=0.0, launch_boost=None) if arm == "propensity-only" else explore
 
 
 def used(reasons: Sequence[dict[str, str]], arm: str, tier: str) -> list[dict[str, str]]:

@@ -247,7 +247,7 @@ def _field(screened: Screened, rows: NDArray[np.int64], scores: Scores, arm: str
     if ranked is not field or scores.upper is None or not optimism.any():
         return ranked
     likely[rows] = np.minimum(scores.ranking + optimism * (scores.upper - scores.propensity), 1.0)
-    return replace(field, hope=screened.worth.priority(likely))
+    return replace(field, optimistic_priority=screened.worth.priority(likely))
 
 
 def _explored(screened: Screened, rows: NDArray[np.int64], scores: Scores, behind: float, now_us: int) -> Exploration:
@@ -260,7 +260,7 @@ def _explored(screened: Screened, rows: NDArray[np.int64], scores: Scores, behin
         return Exploration(gamma, idle, immature)
     ahead = _ahead(view, now_us)
     if channel.immature is None:
-        return Exploration(gamma, idle, immature, ahead=ahead)
+        return Exploration(gamma, idle, immature, launch_boost=ahead)
     immature[rows] = scores.evidence < channel.immature.mature_at
     if scores.transparency is not None:  # where the prior stands in for a score, no evidence is coming
         immature[rows] &= scores.transparency >= view.floor[rows]

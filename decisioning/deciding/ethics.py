@@ -48,7 +48,7 @@ def readable(release: Release, facts: Facts, emotion: Permission | None) -> Fact
     """The facts without what is felt, where the catalogue has a purpose for that and it is not permitted."""
     if emotion is None or emotion.allowed:
         return facts
-    return {name: value for name, value in facts.items() if name not in release.felt}
+    return {name: value for name, value in facts.items() if name not in release.emotion_features}
 
 
 def mood(
@@ -61,7 +61,7 @@ def mood(
     facts = readable(release, facts, permissions.get(EMOTION))
     felt = [rule for rule, when in release.emotion if when.truth(facts, history) is True]
     return Mood(
-        silence_sales=any(r.silence_sales for r in felt) or moment in release.felt_moments,
+        silence_sales=any(r.silence_sales for r in felt) or moment in release.emotion_moments,
         let_through=frozenset(name for r in felt for name in r.let_through),
         tone=next((r.tone for r in felt if r.tone), None),
         handover=next((r.handover for r in felt if r.handover), None),
@@ -83,7 +83,7 @@ def apply(
 
 def interferes(felt: Mood, slots: Sequence[Slot], view: View, field: Field, limits: Limits) -> bool:
     """Whether apply() may change a slate, whatever it is; of what is felt and what passed alone, not of the draw."""
-    sales = felt.silence_sales and bool((field.permitted & view.spared).any())
+    sales = felt.silence_sales and bool((field.permitted & view.sells_or_lends).any())
     return sales or next(_help(felt, slots, view, field, limits), None) is not None
 
 
@@ -119,4 +119,4 @@ def _seated(
 
 
 def _sells(pick: Pick, view: View) -> bool:
-    return pick.candidate != NOTHING and bool(view.spared[pick.candidate])
+    return pick.candidate != NOTHING and bool(view.sells_or_lends[pick.candidate])

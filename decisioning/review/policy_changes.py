@@ -109,7 +109,7 @@ def ruled(release: Release) -> tuple[Ruled, ...]:
     """Every protection and policy that is about some action."""
     catalogue, found = release.catalogue, []
     for protection in catalogue.protections:
-        about = _ids(release, lambda a: a.spared)
+        about = _ids(release, lambda a: a.sells_or_lends)
         found.append(Ruled(f"protection:{protection.id}", release.rule(protection.when), True, about))
     for policy in catalogue.policies:
         about = _ids(release, policy.attach.covers)

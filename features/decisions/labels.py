@@ -111,7 +111,7 @@ def rules(release: Release, outcome: str | None = None) -> dict[str, pa.Table]:
 
     :param outcome: the one that counts as positive, instead of those of each action
     """
-    every = tuple(release.remembered.values())
+    every = tuple(release.with_superseded.values())
     window = max((a.outcomes.window_us for a in every), default=0)
     positive = {a.id: (outcome,) if outcome else a.outcomes.positive for a in every}
     positive[NOTHING] = tuple(sorted({name for names in positive.values() for name in names}))

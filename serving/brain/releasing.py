@@ -82,7 +82,7 @@ def _checked(workspace: Workspace) -> tuple[Release, bytes]:
 def _counted(compiled: Release) -> dict[str, Any]:
     """What there is; and what actions supersede that is in no file, as it should be gone and not misspelt."""
     catalogue = compiled.catalogue
-    gone = sorted(compiled.remembered.keys() - compiled.actions.keys())
+    gone = sorted(compiled.with_superseded.keys() - compiled.actions.keys())
     return {
         "release": compiled.hash,
         "actions": len(catalogue.actions),

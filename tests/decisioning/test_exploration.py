@@ -82,7 +82,7 @@ def test_the_budget_costs_what_the_usual_choice_is_expected_to_bring_more():
 def test_what_is_new_takes_the_place_of_what_brings_more_by_at_most_what_may_be_given_up():
     for give_up, first in ((0.1, 0), (0.19, 0), (0.21, 1), (0.5, 1)):
         new = Exploration(
-            np.full(3, 1e15), 1e15, np.zeros(3, dtype=np.bool_), ahead=np.asarray([1, 1 / (1 - give_up), 1])
+            np.full(3, 1e15), 1e15, np.zeros(3, dtype=np.bool_), launch_boost=np.asarray([1, 1 / (1 - give_up), 1])
         )
         pick = fill(SLOT, field(PRIORITY, None), FREE, new, uniforms("s"))[0]
         assert pick.candidate == first

@@ -194,7 +194,7 @@ def needing(purpose: str, names: Iterable[str]) -> set[str]:
 
 def selling(names: Iterable[str]) -> set[str]:
     """Those treatments that sell, or lend money."""
-    return {n for n in names if RELEASE.actions[n.partition(".")[0]].spared}
+    return {n for n in names if RELEASE.actions[n.partition(".")[0]].sells_or_lends}
 
 
 def offered(answer: Mapping[str, Any]) -> list[dict[str, Any]]:

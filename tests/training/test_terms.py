@@ -141,8 +141,8 @@ def test_a_release_says_what_counts_for_what_is_gone_and_who_stands_in():
     known = release()
     assert known.superseded("newest") == ("newer", "gone")
     assert known.superseded("a1") == known.superseded("unheard-of") == ()
-    assert set(known.remembered) - set(known.actions) == {"gone", "never-was"}
-    assert known.remembered["gone"].outcomes.positive == ("bought",)
+    assert set(known.with_superseded) - set(known.actions) == {"gone", "never-was"}
+    assert known.with_superseded["gone"].outcomes.positive == ("bought",)
 
 
 def test_rows_learn_what_the_release_asks_and_who_is_new():

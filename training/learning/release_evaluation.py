@@ -87,7 +87,7 @@ def against(
     :param release: the one that serves, whose outcomes label the log
     :raises Refused: no decision whose windows have closed can be made again, or no action has the outcome
     """
-    if asked.outcome and not any(asked.outcome in a.outcomes.all for a in release.remembered.values()):
+    if asked.outcome and not any(asked.outcome in a.outcomes.all for a in release.with_superseded.values()):
         raise Refused(f"no action of the release that serves has the outcome {asked.outcome}")
     log = DecisionLog(workspace_data / LOG)
     log.update(ledger, release, now_us, progress)
@@ -105,7 +105,7 @@ def _earned(
 
     The longest window of all must have closed, not those of what was picked: else what has a short one comes too often.
     """
-    until_us = now_us - max((a.outcomes.window_us for a in release.remembered.values()), default=0)
+    until_us = now_us - max((a.outcomes.window_us for a in release.with_superseded.values()), default=0)
     rows = log.query(_EARNED, release, asked.outcome).to_pylist()
     usable = [r for r in rows if r["nba"] and r["at_us"] <= until_us]
     left_out = Counter({"control group": sum(not r["nba"] for r in rows), "older": len(usable[at_most:])})
@@ -148,7 +148,7 @@ def _again(ledger: Ledger, record: Record, release: Release, asked: Asked) -> Wh
     known, then = known_then(ledger, record.stream, body), asked.release_of(body["release"])
     if _forgotten(known):
         return "erased"
-    if any(then.candidates[c][0].id not in release.remembered for c in body["scores"]["candidates"]):
+    if any(then.candidates[c][0].id not in release.with_superseded for c in body["scores"]["candidates"]):
         return "action gone"
     try:
         return otherwise(body, known, then, asked.other, lambda: asked.scorer_of(body["model"]))

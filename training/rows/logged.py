@@ -56,7 +56,7 @@ def training_rows(
 
     :param outcome: the label is this outcome, instead of any positive one of the action
     """
-    table = _of_actions(log.query(_TAKEN, release, outcome), release.remembered)
+    table = _of_actions(log.query(_TAKEN, release, outcome), release.with_superseded)
     return as_asked(as_rows(table, release, history, release_of), release)
 
 
@@ -86,7 +86,7 @@ def as_rows(table: pa.Table, release: Release, history: "History", release_of: R
         x=matrix.rows(columns_from_table(_filled(table, schema, history, release_of), schema), len(table)),
         feature_names=matrix.names,
         actions=actions,
-        groups=tuple(NOTHING if a == NOTHING else release.remembered[a].group for a in actions),
+        groups=tuple(NOTHING if a == NOTHING else release.with_superseded[a].group for a in actions),
         treatments=treatments,
         action=action,
         treatment=treatment,

@@ -76,11 +76,11 @@ class _Flags:
             amount: Amount = getattr(action, key)
             if amount.expression is not None:
                 found = self._directions(amount.expression, condition=False)
-                yield from self._judged(item, (key, "expression"), found, way, action.spared)
+                yield from self._judged(item, (key, "expression"), found, way, action.sells_or_lends)
         for i, weight in enumerate(action.context_weights):
             way = Direction.UP if weight.factor >= 1.0 else Direction.DOWN
             found = self._directions(weight.when)
-            yield from self._judged(item, ("context_weights", i, "when"), found, way, action.spared)
+            yield from self._judged(item, ("context_weights", i, "when"), found, way, action.sells_or_lends)
 
     def policy(self, item: Item[Any], attach: Attach) -> Iterator[Mistake]:
         """A permit lets in where it is true, a deny where it is false."""
@@ -89,9 +89,9 @@ class _Flags:
         path: Path = ("permit",) if permits else ("deny",)
         lets_in = self._directions(item.spec.rule)
         lets_in = lets_in if permits else {fact: way.flipped() for fact, way in lets_in.items()}
-        if any(a.spared for a in concerned):
+        if any(a.sells_or_lends for a in concerned):
             yield from self._against(_Use(item, path, Direction.DOWN, _SALES), lets_in)
-        if not all(a.spared for a in concerned):
+        if not all(a.sells_or_lends for a in concerned):
             yield from self._against(_Use(item, path, Direction.UP, _HELP), lets_in)
 
     def _judged(self, item: Item[Any], path: Path, found: Directions, way: Direction, sells: bool) -> Iterator[Mistake]:
