@@ -76,9 +76,13 @@ class CompiledCap:
 class View:
     """The candidates of one channel as columns of length k, in order of treatment id.
 
-    `rule`: what the country asks of marketing here. `sells_or_lends`: what sells or lends. `held`: help that only the emotion
-    layer lets through. `claims`: per kind and fact that a text needs for it. `floor`: how transparent a model must be.
-    `gamma`, `grows`, `optimism`: the schedules of exploration.
+    `rule`: the country's rule for marketing over this channel's medium, None where there is none.
+    `sells_or_lends`: whether the action sells something or lends money.
+    `held_help`: whether it is help that only a rule of the emotion layer lets through.
+    `claims`: (kind of claim, feature that proves it, the candidates whose texts need that proof).
+    `lever_rows`: int64, positions of the candidates with a lever.
+    `transparency_floor`: int8, from 1 to 5, the least transparency that a model of the action must have.
+    `gamma`, `gamma_grows`, `optimism`: the exploration schedule of the action's issue on this channel.
     """
 
     channel: Channel
@@ -89,7 +93,7 @@ class View:
     ids: tuple[str, ...]
     tier: NDArray[np.int8]
     sells_or_lends: Mask
-    held: Mask
+    held_help: Mask
     of_account: Mask
     needs_person: Mask
     placements: Mapping[str, Mask]
@@ -104,11 +108,11 @@ class View:
     value: Amounts
     cost: Amounts
     weights: tuple[Weight, ...]
-    levered: NDArray[np.int64]
+    lever_rows: NDArray[np.int64]
     prior: NDArray[np.float64]
-    floor: NDArray[np.int8]
+    transparency_floor: NDArray[np.int8]
     gamma: NDArray[np.float64]
-    grows: Mask
+    gamma_grows: Mask
     optimism: NDArray[np.float64]
     group: NDArray[np.int64]
     action: NDArray[np.int64]
@@ -246,7 +250,7 @@ def _compile_view(release: Release, channel: Channel) -> View:
     groups = {g: n for n, g in enumerate(sorted({a.group for a in catalogue.actions}))}
     order = {a: n for n, a in enumerate(release.actions)}
     points = catalogue.settings.eur_per_point
-    held = {name for rule in catalogue.emotion for name in rule.let_through}
+    held_help = {name for rule in catalogue.emotion for name in rule.let_through}
     schedules = [channel.schedule(a.issue) for a in actions]
     return View(
         channel=channel,
@@ -257,7 +261,7 @@ def _compile_view(release: Release, channel: Channel) -> View:
         ids=tuple(full_id(a, t) for a, t in zip(actions, treatments, strict=True)),
         tier=np.fromiter((TIERS[a.tier] for a in actions), np.int8, k),
         sells_or_lends=_mask(actions, lambda a: a.sells_or_lends),
-        held=_mask(actions, lambda a: a.id in held),
+        held_help=_mask(actions, lambda a: a.id in held_help),
         of_account=_mask(actions, lambda a: a.scope == "account"),
         needs_person=_mask(actions, lambda a: a.by_whom != "automatic" and not channel.human),
         placements={p: np.fromiter((p in t.placements for t in treatments), np.bool_, k) for p in channel.placements},
@@ -272,11 +276,11 @@ def _compile_view(release: Release, channel: Channel) -> View:
         value=_amounts([a.value for a in actions], points, release),
         cost=_amounts([a.cost for a in actions], points, release),
         weights=tuple(_weights(release, actions)),
-        levered=np.asarray([i for i, a in enumerate(actions) if a.lever], dtype=np.int64),
+        lever_rows=np.asarray([i for i, a in enumerate(actions) if a.lever], dtype=np.int64),
         prior=np.fromiter((catalogue.prior(a) for a in actions), np.float64, k),
-        floor=np.fromiter((catalogue.settings.transparency.get(a.issue, 1) for a in actions), np.int8, k),
+        transparency_floor=np.fromiter((catalogue.settings.transparency.get(a.issue, 1) for a in actions), np.int8, k),
         gamma=np.fromiter((gamma for gamma, _, _ in schedules), np.float64, k),
-        grows=np.fromiter((grows for _, grows, _ in schedules), np.bool_, k),
+        gamma_grows=np.fromiter((grows for _, grows, _ in schedules), np.bool_, k),
         optimism=np.fromiter((optimism for _, _, optimism in schedules), np.float64, k),
         group=np.fromiter((groups[a.group] for a in actions), np.int64, k),
         action=np.fromiter((order[a.id] for a in actions), np.int64, k),

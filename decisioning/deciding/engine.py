@@ -75,7 +75,7 @@ def _drawing(
     behind = _behind(view, rows, scores)
     slots, field = _slots(ask, view), _field(screened, rows, scores, arm, behind)
     explore = _explored(screened, rows, scores, behind, now_us) if gamma is None else Exploration.flat(gamma, len(view))
-    usual = replace(field, permitted=field.permitted & ~view.held)
+    usual = replace(field, permitted=field.permitted & ~view.held_help)
     felt = ethics.mood(release, facts, history_of(release, known, now_us), screened.permissions, ask.moment)
     beside = _beside(screened, rows, facts, shadow)
     run = Run(
@@ -188,7 +188,7 @@ def _score(screened: Screened, rows: NDArray[np.int64], facts: Facts, score: Sco
 
 def _transparent(scores: Scores, view: View, rows: NDArray[np.int64]) -> Scores:
     """The scores, and the catalogue's priors where the model is less transparent than the action's issue asks for."""
-    floor = view.floor[rows]
+    floor = view.transparency_floor[rows]
     if not (floor > 1).any():
         return replace(scores, transparency=None)
     stated = np.ones(len(rows), dtype=np.int8) if scores.transparency is None else scores.transparency
@@ -231,7 +231,7 @@ def _slots(ask: Ask, view: View) -> list[Slot]:
 
 def _behind(view: View, rows: NDArray[np.int64], scores: Scores) -> float:
     """The rows of evidence behind the actions scored, each once; at least 1, and just that where nothing grows."""
-    if not (view.channel.gamma_grows or view.grows.any()):
+    if not (view.channel.gamma_grows or view.gamma_grows.any()):
         return 1.0
     evidence = {view.action[row]: found for row, found in zip(rows.tolist(), scores.evidence.tolist(), strict=True)}
     return max(fsum(evidence.values()), 1.0)
@@ -242,7 +242,7 @@ def _field(screened: Screened, rows: NDArray[np.int64], scores: Scores, arm: str
     likely[rows] = scores.ranking
     field = Field(screened.permitted, screened.view.tier, screened.worth.priority(likely))
     ranked = arms.ranked(field, likely, arm)
-    fades = np.where(screened.view.grows[rows], sqrt(min(FULL_OPTIMISM_ROWS / behind, 1.0)), 1.0)
+    fades = np.where(screened.view.gamma_grows[rows], sqrt(min(FULL_OPTIMISM_ROWS / behind, 1.0)), 1.0)
     optimism = screened.view.optimism[rows] * fades
     if ranked is not field or scores.upper is None or not optimism.any():
         return ranked
@@ -253,7 +253,7 @@ def _field(screened: Screened, rows: NDArray[np.int64], scores: Scores, arm: str
 def _explored(screened: Screened, rows: NDArray[np.int64], scores: Scores, behind: float, now_us: int) -> Exploration:
     """The channel's schedules; what grows, times the root of the evidence. Nothing extra for who is not profiled."""
     view, channel, root = screened.view, screened.view.channel, sqrt(behind)
-    gamma, idle = np.where(view.grows, view.gamma * root, view.gamma), channel.gamma
+    gamma, idle = np.where(view.gamma_grows, view.gamma * root, view.gamma), channel.gamma
     idle = idle * root if channel.gamma_grows else idle
     immature = np.zeros(len(view), dtype=np.bool_)
     if not screened.profiled:
@@ -263,7 +263,7 @@ def _explored(screened: Screened, rows: NDArray[np.int64], scores: Scores, behin
         return Exploration(gamma, idle, immature, launch_boost=ahead)
     immature[rows] = scores.evidence < channel.immature.mature_at
     if scores.transparency is not None:  # where the prior stands in for a score, no evidence is coming
-        immature[rows] &= scores.transparency >= view.floor[rows]
+        immature[rows] &= scores.transparency >= view.transparency_floor[rows]
     return Exploration(gamma, idle, immature, channel.immature.budget, ahead)
 
 

@@ -90,7 +90,7 @@ def interferes(felt: Mood, slots: Sequence[Slot], view: View, field: Field, limi
 def _help(felt: Mood, slots: Sequence[Slot], view: View, field: Field, limits: Limits) -> Iterator[tuple[Slot, int]]:
     """What is let through, best first, each with a slot of the first placement that can hold it."""
     named = np.asarray([a.id in felt.let_through for a in view.actions], dtype=np.bool_)
-    found = np.flatnonzero(field.permitted & view.held & named)
+    found = np.flatnonzero(field.permitted & view.held_help & named)
     free = list(slots)
     for candidate in found[np.lexsort((-field.priority[found], field.tier[found]))].tolist():
         slot = next((s for s in free if s.members[candidate]), None)

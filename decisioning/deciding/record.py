@@ -48,7 +48,7 @@ class Run:
     def degraded(self) -> list[str]:
         """What the decision had to do without; `transparency`: the model, where an issue asks for a clearer one."""
         stated = self.scores.transparency
-        opaque = stated is not None and bool((stated < self.screened.view.floor[self.rows]).any())
+        opaque = stated is not None and bool((stated < self.screened.view.transparency_floor[self.rows]).any())
         return list(dict.fromkeys((*self.known.degraded, *(("transparency",) if opaque else ()))))
 
     def uplift_of(self, row: int) -> dict[str, float]:

@@ -71,6 +71,6 @@ def _weights(view: View, applied: Iterable[Weight]) -> NDArray[np.float64]:
 
 def _levers(view: View, now_us: int) -> NDArray[np.float64]:
     lever = np.ones(len(view))
-    for i in view.levered:
+    for i in view.lever_rows:
         lever[i] = view.actions[i].lever_at(now_us)
     return lever

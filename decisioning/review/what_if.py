@@ -178,7 +178,7 @@ def _scorer(record: dict[str, Any], then: Drawing, other: Release, asked: Callab
 
 def _own_scores(record: dict[str, Any], then: Drawing) -> Mapping[str, int]:
     """Treatment -> its place in the recorded scores, but for those in whose place a prior was recorded."""
-    scores, floor = record["scores"], then.run.screened.view.floor[then.run.rows]
+    scores, floor = record["scores"], then.run.screened.view.transparency_floor[then.run.rows]
     stated = np.asarray(scores.get("transparency", [5] * len(floor)))
     names = (full_id(*then.run.release.candidates[c]) for c in scores["candidates"])
     return {name: n for n, name in enumerate(names) if stated[n] >= floor[n]}

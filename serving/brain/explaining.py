@@ -120,7 +120,7 @@ def _add_contributions(brain: Brain, run: Run, candidates: list[dict[str, Any]])
     for candidate in candidates:
         if candidate["passed"]:
             row, i = at[candidate["treatment"]]
-            opaque = stated is not None and stated[row] < run.screened.view.floor[i]
+            opaque = stated is not None and stated[row] < run.screened.view.transparency_floor[i]
             candidate["contributions"] = None if shares is None or opaque else shares(run.screened.view.candidates[i])
 
 
