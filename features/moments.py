@@ -12,6 +12,7 @@ from pydantic_core import from_json, to_json
 from sqlalchemy import Connection, Row, bindparam, delete, insert, or_, select, update
 
 from features.ledger import Ledger
+from features.ledger.database import upsert
 from features.ledger.tables import DELIVERIES, FIRED, WATCHES
 
 CLAIM_US = 10_000_000
@@ -60,9 +61,7 @@ def watch(connection: Connection, watches: Iterable[Watch]) -> None:
     """Sets when to look; a later signal of the same moment moves it. Part of the transaction that keeps the signals."""
     for one in watches:
         values = {"due_us": one.due_us, "claimed_us": 0, "body": _encode(one)}
-        here = (WATCHES.c.stream == one.stream) & (WATCHES.c.moment == one.moment)
-        if not connection.execute(update(WATCHES).where(here).values(values)).rowcount:
-            connection.execute(insert(WATCHES).values(stream=one.stream, moment=one.moment, **values))
+        upsert(connection, WATCHES, {"stream": one.stream, "moment": one.moment}, values)
 
 
 class Moments:
@@ -100,7 +99,7 @@ class Moments:
         def done(connection: Connection) -> None:
             connection.execute(delete(WATCHES).where(here, WATCHES.c.due_us == watch.due_us))
             if fired_us is not None:
-                _fired(connection, watch, fired_us)
+                upsert(connection, FIRED, {"stream": watch.stream, "moment": watch.moment}, {"at_us": fired_us})
             known = {row.id for row in connection.execute(select(DELIVERIES.c.id).where(_any_of(deliveries)))}
             if rows := [_row(d) for d in deliveries if d.id not in known]:
                 connection.execute(insert(DELIVERIES), rows)
@@ -157,12 +156,6 @@ class Moments:
         """Forgets what was delivered, or shown on screens, before then; dead letters stay."""
         old = (DELIVERIES.c.at_us < before_us) & or_(DELIVERIES.c.state == "delivered", DELIVERIES.c.route == "stream")
         self._ledger.transact(lambda connection: connection.execute(delete(DELIVERIES).where(old)) and None).result()
-
-
-def _fired(connection: Connection, watch: Watch, at_us: int) -> None:
-    here = (FIRED.c.stream == watch.stream) & (FIRED.c.moment == watch.moment)
-    if not connection.execute(update(FIRED).where(here).values(at_us=at_us)).rowcount:
-        connection.execute(insert(FIRED).values(stream=watch.stream, moment=watch.moment, at_us=at_us))
 
 
 def _any_of(deliveries: Sequence[Delivery]) -> Any:

@@ -23,6 +23,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from decisioning.errors import NotFound, Refused, Unavailable
+from features.files import replace_file
 from features.messages.trained import KIND, SentimentModel
 from training.model.files import hash_files, read_files
 
@@ -305,9 +306,8 @@ class Registry:
         return content
 
     def _point(self, name: str, version: int, content: str) -> None:
-        draft = self._models / f".{uuid.uuid4().hex}"
-        draft.write_text(content)
-        draft.rename(self._models / f"{name}@{version}")
+        pointer = self._models / f"{name}@{version}"
+        replace_file(pointer, lambda half: half.write_text(content), contended=True)
 
     def _experiment(self, client: Any, name: str) -> str:
         found = client.get_experiment_by_name(name)

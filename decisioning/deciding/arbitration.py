@@ -17,6 +17,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,13 +134,14 @@ class Odds:
 
 
 def uniforms(seed: str) -> Uniform:
-    """Numbers in [0, 1), the n-th a function of `seed` and n alone: 53 bits of SHA-256, the same on every machine."""
+    """Return a function that gives the n-th number of `seed`, in [0, 1): see `hashed_uniform`."""
+    return partial(hashed_uniform, seed)
 
-    def draw(n: int) -> float:
-        digest = hashlib.sha256(f"{seed}/{n}".encode()).digest()
-        return (int.from_bytes(digest[:8], "big") >> 11) * 2.0**-53
 
-    return draw
+def hashed_uniform(seed: str, name: str | int) -> float:
+    """Return a number in [0, 1) that depends on `seed` and `name` alone: 53 bits of SHA-256, the same everywhere."""
+    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+    return (int.from_bytes(digest[:8], "big") >> 11) * 2.0**-53
 
 
 def inverse_gap(values: NDArray[np.float64], gamma: float | NDArray[np.float64]) -> NDArray[np.float64]:

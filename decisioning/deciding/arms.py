@@ -12,7 +12,6 @@ nobody but those who come in. A new `settings.arm_salt` draws everybody anew. Ou
 What is mandatory or helps is the same in every arm, and so are the filters.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -20,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decisioning.catalogue.policies import Arm, Unit
-from decisioning.deciding.arbitration import COMMERCIAL_TIER, Exploration, Field
+from decisioning.deciding.arbitration import COMMERCIAL_TIER, Exploration, Field, hashed_uniform
 from decisioning.deciding.screening import Screened
 from decisioning.facts.forms import Known
 
@@ -28,12 +27,6 @@ NBA = "nba"
 """Everybody who is in no control group."""
 _UNRANKED_BY = frozenset({"context", "lever", "value.expected"})
 """Reasons that say nothing where propensity alone ranks."""
-
-
-def place_of(salt: str, name: str) -> float:
-    """A number in [0, 1) that follows from both alone: 53 bits of SHA-256."""
-    digest = hashlib.sha256(f"{salt}/{name}".encode()).digest()
-    return (int.from_bytes(digest[:8], "big") >> 11) * 2.0**-53
 
 
 def unit_of(known: Known, unit: Unit) -> str:
@@ -50,7 +43,7 @@ def unit_of(known: Known, unit: Unit) -> str:
 def arm_of(arms: Sequence[Arm], salt: str, known: Known, now_us: int) -> str:
     """The arm that a decision belongs to."""
     for arm in arms:
-        if arm.holds(place_of(salt, unit_of(known, arm.unit)), now_us):
+        if arm.holds(hashed_uniform(salt, unit_of(known, arm.unit)), now_us):
             return arm.id
     return NBA
 

@@ -16,7 +16,7 @@ from decisioning.deciding.contact import history_of
 from decisioning.deciding.ethics import Mood
 from decisioning.deciding.reasons import reasons
 from decisioning.deciding.screening import Screened
-from decisioning.facts.forms import Ask, Decision, Known, Scores
+from decisioning.facts.forms import PRIOR_MODEL, Ask, Decision, Known, Scores
 from decisioning.facts.schema import Facts
 from decisioning.times import iso
 
@@ -59,7 +59,7 @@ class Run:
     @property
     def served_by(self) -> str:
         """The model that scored, or the catalogue's priors where none did."""
-        return self.model if self.screened.profiled else "prior@0"
+        return self.model if self.screened.profiled else PRIOR_MODEL
 
 
 def sealed(run: Run, picks: Sequence[Pick], paused: tuple[str, ...], supersedes: str | None) -> Decision:

@@ -17,6 +17,8 @@ SubjectId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[\x21-
 MAX_PLACEMENTS = 20
 MAX_SLOTS = 50
 MAX_CONTEXT = 100
+PRIOR_MODEL = "prior@0"
+"""What decisions name as their model where none scored: the catalogue's priors."""
 Scalar = Annotated[str, Field(max_length=1000)] | bool | int | Annotated[float, Field(allow_inf_nan=False)] | None
 
 

@@ -18,7 +18,7 @@ from decisioning.deciding.arbitration import COMMERCIAL_TIER, NOTHING, Odds, Slo
 from decisioning.deciding.arms import NBA
 from decisioning.deciding.drawing import Drawing
 from decisioning.deciding.engine import drawing_as, recorded_scorer
-from decisioning.facts.forms import Known, Scorer, Scores
+from decisioning.facts.forms import PRIOR_MODEL, Known, Scorer, Scores
 from decisioning.facts.schema import Facts
 
 LeftOut = Literal["control group", "emotion layer", "not as recorded"]
@@ -26,7 +26,6 @@ LeftOut = Literal["control group", "emotion layer", "not as recorded"]
 computed now is not what was recorded, as where a linked visitor was erased since."""
 Chances = dict[str | None, float]
 """Treatment -> probability in a slot; None is doing nothing."""
-PRIOR = "prior@0"
 DOING_NOTHING = "none"
 
 
@@ -163,7 +162,7 @@ def _scorer(record: dict[str, Any], then: Drawing, other: Release, asked: Callab
 
     Where no model scored, the priors are those of `other`: they are part of a release.
     """
-    if then.run.served_by == PRIOR:
+    if then.run.served_by == PRIOR_MODEL:
         return asked()
     recorded, own = _own_scores(record, then), [full_id(*pair) for pair in other.candidates]
 

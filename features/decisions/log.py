@@ -7,7 +7,6 @@ with `_` are ours, the others are the facts as served.
 
 import fcntl
 import json
-import os
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from decisioning.catalogue.release import Release
 from decisioning.times import DAY_US
 from features.decisions.labels import LABELS, PATIENCE_US, label_columns, longest_us, rules
 from features.decisions.parsing import KINDS, Parsed, columns, connect, parse
+from features.files import replace_file
 from features.ledger import Ledger
 
 LOG = "decisions"
@@ -250,10 +250,8 @@ class DecisionLog:
         return {"after": 0, "at_us": 0, "rules": "", "layout": 1, **state}
 
     def _write_state(self, state: dict[str, Any]) -> None:
-        half = self._state.with_suffix(".half")
         self._state.parent.mkdir(parents=True, exist_ok=True)
-        half.write_text(json.dumps(state))
-        os.replace(half, self._state)
+        replace_file(self._state, lambda half: half.write_text(json.dumps(state)))
 
 
 _RESTRICTED = "SELECT stream FROM told WHERE kind = 'flag' GROUP BY stream HAVING arg_max(name, (at_us, name)) = 'true'"
@@ -323,6 +321,4 @@ def _once(table: pa.Table, key: tuple[str, str, str]) -> pa.Table:
 def _write(path: Path, table: pa.Table) -> None:
     """Whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    half = path.with_name(f".{path.name}.half")
-    pq.write_table(table, half, compression="zstd")
-    os.replace(half, path)
+    replace_file(path, lambda half: pq.write_table(table, half, compression="zstd"))

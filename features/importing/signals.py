@@ -27,6 +27,7 @@ from pydantic_core import from_json, to_json
 
 from decisioning.catalogue.release import Release
 from decisioning.errors import BrainError, Refused, RequestError, Unavailable
+from features.files import replace_file
 from features.importing.plan import Progress
 from features.importing.tables import MAX_SAID, is_parquet
 from features.ledger import Ledger, now_us
@@ -308,6 +309,4 @@ def _noted(note: Path) -> int:
 
 def _note(note: Path, rows: int) -> None:
     note.parent.mkdir(parents=True, exist_ok=True)
-    half = note.with_suffix(".half")
-    half.write_text(str(rows))
-    half.replace(note)
+    replace_file(note, lambda half: half.write_text(str(rows)))

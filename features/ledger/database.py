@@ -9,10 +9,25 @@ import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Engine, Row, create_engine, event, func, inspect, select, table, text
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Row,
+    Table,
+    create_engine,
+    event,
+    func,
+    insert,
+    inspect,
+    select,
+    text,
+    update,
+)
 from sqlalchemy import column as sql_column
+from sqlalchemy import table as sql_table
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.sql import Executable
@@ -189,6 +204,22 @@ class Database:
             self.transact(upgrade)
 
 
+def upsert(
+    connection: Connection,
+    table: Table,
+    key: Mapping[str, Any],
+    values: Mapping[str, Any],
+    initial: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """Set `values` in the row with this `key`; insert the row where there is none.
+
+    :param initial: further columns of an inserted row; an existing row keeps its own
+    """
+    here = [table.c[name] == value for name, value in key.items()]
+    if not connection.execute(update(table).where(*here).values(**values)).rowcount:
+        connection.execute(insert(table).values(**key, **initial, **values))
+
+
 def _url(url_or_path: str | Path) -> URL:
     given = str(url_or_path)
     if "://" not in given:
@@ -271,7 +302,7 @@ def _unavailable(error: SQLAlchemyError) -> Unavailable:
 def _schema_version(connection: Connection) -> str | None:
     if not inspect(connection).has_table(VERSION_TABLE):
         return None
-    return connection.execute(select(sql_column("version_num")).select_from(table(VERSION_TABLE))).scalar()
+    return connection.execute(select(sql_column("version_num")).select_from(sql_table(VERSION_TABLE))).scalar()
 
 
 def _upgrade(connection: Connection) -> None:

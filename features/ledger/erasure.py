@@ -1,8 +1,9 @@
 """Erasing a subject: bodies and salts go, and every signal; hashes and tombstones stay."""
 
-from sqlalchemy import Connection, delete, insert, update
+from sqlalchemy import Connection, delete, update
 
 from features.ledger.chain import hash_body, new_salt
+from features.ledger.database import upsert
 from features.ledger.plan import AppendPlan
 from features.ledger.records import Entry, Prepared, encode_body
 from features.ledger.tables import DELIVERIES, FIRED, RECORDS, SIGNAL_STATES, SIGNALS, WATCHES
@@ -30,9 +31,7 @@ def erase_stream(connection: Connection, stream: str, now_us: int) -> None:
 
 def _erase_signals(connection: Connection, stream: str, now_us: int) -> None:
     """The state's row loses its body first: a writer of signals elsewhere waits for it, and then takes nothing."""
-    emptied = update(SIGNAL_STATES).where(SIGNAL_STATES.c.stream == stream).values(at_us=now_us, body=None)
-    if not connection.execute(emptied).rowcount:
-        connection.execute(insert(SIGNAL_STATES).values(stream=stream, version=0, at_us=now_us, body=None))
+    upsert(connection, SIGNAL_STATES, {"stream": stream}, {"at_us": now_us, "body": None}, initial={"version": 0})
     connection.execute(delete(SIGNALS).where(SIGNALS.c.stream == stream))
 
 

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
-from sqlalchemy import Connection, Row, bindparam, case, insert, null, select, union_all, update
+from sqlalchemy import Connection, Row, bindparam, case, insert, null, select, union_all
 from sqlalchemy.sql import Executable
 
 from decisioning.errors import NotFound, Refused
@@ -17,7 +17,7 @@ from decisioning.facts.standing import Standing
 from features.ledger.checking.audit import Audit
 from features.ledger.checking.checkpoints import CheckpointFile, Checkpoints, Signer
 from features.ledger.checking.verification import Flaw, verify_stream
-from features.ledger.database import Database
+from features.ledger.database import Database, upsert
 from features.ledger.links import erase_subject
 from features.ledger.records import Activation, Entry, Names, Prepared, Record, prepare, record_of
 from features.ledger.snapshot import decode
@@ -337,16 +337,11 @@ class Ledger:
     def _set_paused(self, action: str, *, paused: bool) -> None:
         values = {"paused": paused, "at_us": self._clock()}
 
-        def put(connection: Connection) -> None:
-            if not connection.execute(update(PAUSES).where(PAUSES.c.action == action).values(values)).rowcount:
-                connection.execute(insert(PAUSES).values(action=action, **values))
-
-        self._writer.run(put)
+        self._writer.run(lambda connection: upsert(connection, PAUSES, {"action": action}, values))
 
 
 def _rewritten(connection: Connection, at_us: int) -> None:
-    if not connection.execute(update(CLAIMS).where(CLAIMS.c.name == "rewritten").values(until_us=at_us)).rowcount:
-        connection.execute(insert(CLAIMS).values(name="rewritten", until_us=at_us))
+    upsert(connection, CLAIMS, {"name": "rewritten"}, {"until_us": at_us})
 
 
 def _standings(streams: Sequence[str], rows: Iterable[Row[Any]]) -> tuple[Standing, ...]:

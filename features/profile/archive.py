@@ -5,7 +5,6 @@ dropped are carried along, so that a rollback finds them again.
 """
 
 import fcntl
-import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from decisioning.errors import Refused
+from features.files import replace_file, unfinished
 from features.profile.spool import Spool
 from features.profile.versions import (
     Row,
@@ -33,7 +33,7 @@ from features.profile.versions import (
 from features.views import TIME, Layout, ProfileView
 
 HEAD = 4  # subject, event_timestamp, created, stamps: then the features
-HALF = ".half"  # a file that is being written
+_OLD_HALF = ".half"  # of a file that an earlier version of the brain was writing when it crashed
 PYTHON_OF: Mapping[pa.DataType, tuple[type, ...]] = {
     pa.float64(): (float, int, NoneType),
     pa.int64(): (int, NoneType),
@@ -62,6 +62,14 @@ class Archive:
     def table(self, view: ProfileView) -> pa.Table:
         """The file's rows, sorted by (subject, event_timestamp, created); spooled statements are not in it."""
         return pq.read_table(self.layout.history(view.name))
+
+    def subjects(self) -> list[str]:
+        """Return every stream that has a profile, sorted; what was still spooled counts."""
+        self.compact()
+        paths = [self.layout.history(view.name) for view in self.views]
+        parts = [pq.read_table(path, columns=["subject"])["subject"] for path in paths]
+        everyone = pa.chunked_array([chunk for part in parts for chunk in part.chunks], pa.string())
+        return sorted(pc.unique(everyone).to_pylist())
 
     def prepare(self) -> None:
         """Make the files hold every column of the views; raises Refused when a kept column cannot take a new type."""
@@ -114,7 +122,8 @@ class Archive:
             self.spool.scrub()
             for view in self.views:
                 path = self.layout.history(view.name)
-                path.with_suffix(HALF).unlink(missing_ok=True)
+                for half in (unfinished(path), path.with_suffix(_OLD_HALF)):
+                    half.unlink(missing_ok=True)
                 table = pq.read_table(path)
                 kept = table.filter(pc.invert(_among(table, subjects)))
                 if kept.num_rows < table.num_rows:
@@ -259,12 +268,4 @@ def _record(subject: str, row: Row, schema: pa.Schema) -> dict[str, object]:
 
 
 def _replace(path: Path, table: pa.Table) -> None:
-    """Atomic and durable: a reader or a crash sees the old file or the new one."""
-    half = path.with_suffix(HALF)
-    pq.write_table(table, half)
-    with open(half, "rb") as file:
-        os.fsync(file.fileno())
-    os.replace(half, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    os.fsync(folder)
-    os.close(folder)
+    replace_file(path, lambda half: pq.write_table(table, half), durable=True)

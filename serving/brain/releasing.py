@@ -10,11 +10,11 @@ from decisioning.catalogue.files import load, pack
 from decisioning.catalogue.release import Release
 from decisioning.catalogue.source import decode
 from decisioning.errors import ConfigError, Mistake, NotFound, Refused
-from decisioning.facts.forms import Scorer
+from decisioning.facts.forms import PRIOR_MODEL, Scorer
 from decisioning.review import personas
 from features.ledger import Ledger, now_us
 from features.profile.repository import apply, online_is
-from serving.brain.scoring import PRIOR, model_scorer, prior_scorer
+from serving.brain.scoring import model_scorer, prior_scorer
 from serving.settings import CONFIG_NAME, Workspace
 
 if TYPE_CHECKING:
@@ -141,13 +141,13 @@ def _before(served: list[str]) -> str:
 
 def _scorer(workspace: Workspace, compiled: Release) -> tuple[Scorer, str]:
     if not workspace.mlflow_file.exists():
-        return prior_scorer(compiled), PRIOR
+        return prior_scorer(compiled), PRIOR_MODEL
     from training.registry import Registry  # noqa: PLC0415 - only where there is a model
 
     registry = Registry(workspace.data)
     version = registry.aliased("propensity", "champion")
     if version is None:
-        return prior_scorer(compiled), PRIOR
+        return prior_scorer(compiled), PRIOR_MODEL
     return model_scorer(compiled, registry.load("propensity", version)), f"propensity@{version}"
 
 

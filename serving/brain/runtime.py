@@ -11,7 +11,7 @@ from typing import Any
 from decisioning.catalogue.release import Release
 from decisioning.deciding.engine import decide
 from decisioning.errors import Conflict, Refused, RequestError, RequestReused, Unavailable
-from decisioning.facts.forms import Ask, Decision, Known, canonical
+from decisioning.facts.forms import PRIOR_MODEL, Ask, Decision, Known, canonical
 from decisioning.facts.schema import BUILT_IN, Facts, FeatureSchema, Value
 from decisioning.facts.standing import Standing
 from decisioning.times import microseconds, parse_moment
@@ -26,7 +26,7 @@ from serving.brain.messages import Scorers, champions
 from serving.brain.metrics import Metrics
 from serving.brain.releasing import open_store
 from serving.brain.repeating import still_permitted
-from serving.brain.scoring import PRIOR, explained, model_scorer, prior_scorer
+from serving.brain.scoring import explained, model_scorer, prior_scorer
 from serving.brain.trials import Model, Models
 from serving.settings import Workspace
 from training.registry import Lineup, Registry
@@ -109,7 +109,7 @@ class Brain:
 
     def _model(self, release: Release, version: int | None) -> Model:
         if version is None:
-            return Model(PRIOR, prior_scorer(release))
+            return Model(PRIOR_MODEL, prior_scorer(release))
         return Model(f"{PROPENSITY}@{version}", model_scorer(release, self._registry.load(PROPENSITY, version)))
 
     def model_of(self, release: Release, name: str) -> Model:
@@ -140,7 +140,7 @@ class Brain:
     def refresh_model(self) -> None:
         """Takes up champions promoted, and trials begun and ended, since."""
         release, lineup, languages = self.snapshot.release, self._registry.lineup(PROPENSITY), champions(self._registry)
-        name = PRIOR if lineup.champion is None else f"{PROPENSITY}@{lineup.champion}"
+        name = PRIOR_MODEL if lineup.champion is None else f"{PROPENSITY}@{lineup.champion}"
         if (self.snapshot.model, self.snapshot.models.trial) != (name, lineup.trial):
             self._exchange(release, models=self._models(release, lineup))
         if self.snapshot.scorers.versions != languages:
@@ -292,7 +292,7 @@ class Brain:
 
 def _version_of(name: str) -> int | None:
     """The version that `propensity@7` names; None of the catalogue's priors."""
-    return None if name == PRIOR else int(name.rpartition("@")[2])
+    return None if name == PRIOR_MODEL else int(name.rpartition("@")[2])
 
 
 def new_id() -> str:

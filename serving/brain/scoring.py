@@ -18,8 +18,6 @@ from features.matrix import FeatureMatrix
 if TYPE_CHECKING:  # LightGBM takes seconds to import, and priors do without
     from training.model.model import PropensityModel
 
-PRIOR = "prior@0"
-
 
 def prior_scorer(release: Release) -> Scorer:
     """Every candidate's catalogue prior, with no evidence behind it, and nothing hidden."""

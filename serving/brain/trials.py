@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from decisioning.deciding.arms import place_of
+from decisioning.deciding.arbitration import hashed_uniform
 from decisioning.facts.forms import Scorer, Shadow
 from training.registry import Trial
 
@@ -32,5 +32,5 @@ class Models:
             return self.champion, None
         if self.trial.share == 0.0:
             return self.champion, Shadow(self.challenger.name, self.challenger.score)
-        own = place_of(self.trial.salt, decision_id) < self.trial.share
+        own = hashed_uniform(self.trial.salt, decision_id) < self.trial.share
         return (self.challenger if own else self.champion), None

@@ -81,7 +81,7 @@ def _personas(release: Release, at_us: int) -> Iterator[SampledCustomer]:
 
 def _customers(brain: Brain, release: Release, sample: int, at_us: int) -> Iterator[SampledCustomer]:
     """Customers with an account of no past: actions of account scope are compared, too. Named by a hash."""
-    streams = _streams(brain)
+    streams = brain.snapshot.profiles.archive.subjects()
     chosen = streams[:: max(1, len(streams) // sample)][:sample]
     asks = tuple(_everything(release, channel) for channel in release.channels if release.channels[channel].placements)
     for at in range(0, len(chosen), _READ):
@@ -93,14 +93,6 @@ def _customers(brain: Brain, release: Release, sample: int, at_us: int) -> Itera
 def _everything(release: Release, channel: str) -> Ask:
     placements = tuple(PlacementAsk(name=name) for name in release.channels[channel].placements)
     return Ask(request_id="policies", customer_id="policies", channel=channel, mode="preview", placements=placements)
-
-
-def _streams(brain: Brain) -> list[str]:
-    """Every stream with facts, sorted."""
-    brain.snapshot.profiles.archive.compact()
-    archive = brain.snapshot.profiles.archive
-    profiled = {s for view in archive.views for s in archive.table(view)["subject"].to_pylist()}
-    return sorted(profiled)
 
 
 def _known(brain: Brain, streams: Sequence[str], at_us: int) -> Iterator[tuple[str, Known]]:

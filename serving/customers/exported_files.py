@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from features.files import replace_file
 from serving.settings import Workspace
 
 What = Literal["export", "batch"]
@@ -67,9 +68,7 @@ def _cleaned(one: ExportedFile, erased: frozenset[str], stream_of: Callable[[str
     gone = pa.array([stream_of(customer) in erased for customer in table["customer_id"].to_pylist()], pa.bool_())
     if not pc.any(gone).as_py():
         return one
-    half = path.with_name(f".{path.name}.half")
-    pq.write_table(table.filter(pc.invert(gone)), half)
-    os.replace(half, path)
+    replace_file(path, lambda half: pq.write_table(table.filter(pc.invert(gone)), half))
     return replace(one, digest=_digest(path))
 
 

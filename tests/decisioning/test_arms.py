@@ -10,7 +10,8 @@ from pydantic_core import from_json
 
 from decisioning.catalogue.files import load, pack
 from decisioning.catalogue.release import Release
-from decisioning.deciding.arms import NBA, arm_of, place_of
+from decisioning.deciding.arbitration import hashed_uniform
+from decisioning.deciding.arms import NBA, arm_of
 from decisioning.deciding.engine import replay, screened_for
 from decisioning.errors import ConfigError
 from decisioning.facts.forms import Ask, Known, PlacementAsk
@@ -57,7 +58,7 @@ PEOPLE = {arm: somebody(arm) for arm in ARMS}
 @pytest.mark.promise("arms.drawn-by-hash")
 def test_shares_are_what_was_declared_and_nobody_is_in_two() -> None:
     n = 20_000
-    places = np.array([place_of("salt", f"{i:040x}") for i in range(n)])
+    places = np.array([hashed_uniform("salt", f"{i:040x}") for i in range(n)])
     found = [[a.id for a in RELEASE.catalogue.arms if a.holds(p, world.NOW_US)] for p in places.tolist()]
     assert max(map(len, found)) == 1
     for arm, share in SHARES.items():
@@ -69,9 +70,9 @@ def test_another_salt_draws_anew_and_a_larger_share_only_adds() -> None:
     names = [f"{i:040x}" for i in range(2_000)]
     holdout = RELEASE.catalogue.arms[0]
     larger = holdout.model_copy(update={"share": 0.25})
-    inside, outside = ({n for n in names if a.holds(place_of("", n), world.NOW_US)} for a in (holdout, larger))
+    inside, outside = ({n for n in names if a.holds(hashed_uniform("", n), world.NOW_US)} for a in (holdout, larger))
     assert inside < outside
-    again = {n for n in names if holdout.holds(place_of("2027", n), world.NOW_US)}
+    again = {n for n in names if holdout.holds(hashed_uniform("2027", n), world.NOW_US)}
     assert len(inside & again) / len(again) == pytest.approx(0.2, abs=0.08)
 
 

@@ -173,7 +173,8 @@ def test_erasure_leaves_no_trace_of_the_subject_or_its_values(both) -> None:
     both.profiles.write(subject, {"city": secret + "2"}, 7, now_us=8)
     both.profiles.write(other, {"city": "Delft"}, 7, now_us=8)
     assert traces(both.data, secret)
-    (both.data / "offline" / "profile.half").write_text(secret)  # as a crash while it is written would leave it
+    for half in ("profile.half", ".profile.parquet.half"):  # as a crash while it is written would leave it
+        (both.data / "offline" / half).write_text(secret)
     both.profiles.delete(subject)
     assert both.profiles.read([subject, other], now_us=9)[0].raw == {}
     assert both.profiles.read([other], now_us=9)[0].facts == {"city": "Delft"}

@@ -8,9 +8,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 import brain
+from decisioning.facts.forms import PRIOR_MODEL
 from features.ledger import now_us
 from serving.brain import releasing
-from serving.brain.scoring import PRIOR, prior_scorer
+from serving.brain.scoring import prior_scorer
 from serving.commands.offline import open_brain
 from serving.settings import Workspace
 from tests.training.changed import GATED, LOOSE, SOAP, fill
@@ -32,7 +33,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     releasing.release(workspace, "test")
     with open_brain(workspace) as answering:
         release = answering.snapshot.release
-        fill(answering.ledger, release, N, now_us() - 60 * DAY_US, score=prior_scorer(release), model=PRIOR)
+        fill(answering.ledger, release, N, now_us() - 60 * DAY_US, score=prior_scorer(release), model=PRIOR_MODEL)
     return workspace
 
 

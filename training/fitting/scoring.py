@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from decisioning.catalogue.actions import PROFILING
@@ -39,7 +38,7 @@ def write_scores(
 
     Nobody is scored who is not known to be an adult, where the release says how to know.
     """
-    everyone = known_subjects(history)
+    everyone = history.archive.subjects()
     subjects = profiled(everyone, ledger, release, now_us)
     times = pa.repeat(pa.scalar(now_us, pa.int64()), len(subjects)).cast(TIME)
     entities = pa.table({"subject": pa.array(subjects, pa.string()), "event_timestamp": times})
@@ -58,13 +57,6 @@ def write_scores(
 def _adult(release: Release, columns: Columns, n: int) -> NDArray[np.bool_]:
     """Bool (n,): who may be profiled by age."""
     return np.ones(n, dtype=np.bool_) if release.adult is None else release.adult.truth_column(columns, n).true
-
-
-def known_subjects(history: "History") -> list[str]:
-    """Every stream with a profile, sorted."""
-    history.archive.compact()
-    parts = [history.archive.table(view)["subject"] for view in history.archive.views]
-    return sorted(pc.unique(pa.chunked_array([c for part in parts for c in part.chunks], pa.string())).to_pylist())
 
 
 def profiled(streams: Sequence[str], ledger: Ledger, release: Release, now_us: int) -> list[str]:

@@ -1,12 +1,12 @@
 """`brain evaluate`'s second part: ranking by uplift beside ranking by propensity, and what the last one found."""
 
 import json
-import os
 from pathlib import Path
 
 from decisioning.errors import Refused
 from decisioning.times import iso
 from features.decisions.parsing import NOTHING
+from features.files import replace_file
 from training.evaluation.policies import Question
 from training.evaluation.ranking import judged
 from training.fitting.propensity import Recipe
@@ -31,9 +31,7 @@ def compare_rankings(workspace_data: Path, data: Contrasts, question: Question, 
     except Refused as refused:
         found = {"rankings": [], "uplift_gains": False, "uplift_why": str(refused), "uplift": []}
     told = {"evaluated_at": iso(now_us), "reward": question.reward, "choices": len(held_out), **found}
-    half = workspace_data / f".{FOUND}.half"
-    half.write_text(json.dumps(told))
-    os.replace(half, workspace_data / FOUND)
+    replace_file(workspace_data / FOUND, lambda half: half.write_text(json.dumps(told)))
     return found
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from decisioning.errors import NotFound, Refused
+from decisioning.facts.forms import PRIOR_MODEL
 from decisioning.times import iso
 from training.learning.rankings import last_rankings
 from training.learning.retrain import LearningContext
@@ -24,7 +25,7 @@ def report(shop: LearningContext, now_us: int, page: Path) -> Result:
     champion = shop.registry.lineup(PROPENSITY).champion
     told = {
         "release": shop.release.hash,
-        "model": "prior@0" if champion is None else f"{PROPENSITY}@{champion}",
+        "model": PRIOR_MODEL if champion is None else f"{PROPENSITY}@{champion}",
         **watch(shop.log, shop.release, now_us),
         "fairness": [asdict(g) for g in fairness(shop.log, shop.release, now_us)],
         **_trial(shop, now_us),

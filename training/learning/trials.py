@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from decisioning.catalogue.release import Release
 from decisioning.errors import Refused
+from decisioning.facts.forms import PRIOR_MODEL
 from decisioning.times import DAY_US, iso
 from features.decisions.log import DecisionLog
 from features.decisions.parsing import NOTHING
@@ -48,7 +49,7 @@ _DECISIONS = """
 SELECT _assigned = '{challenger}' AS challenger, max(_at_us) + {horizon_us} <= {now_us} AS closed,
   max(_label::INT) AS outcome,
   sum(_label::INT * _worth_eur) AS value_eur, bool_or(_complained) AS complained, bool_or(_opted_out) AS opted_out
-FROM log WHERE _source = 'decision' AND _arm = 'nba' AND ('{champion}' = 'prior@0' OR _model <> 'prior@0')
+FROM log WHERE _source = 'decision' AND _arm = 'nba' AND ('{champion}' = '{prior}' OR _model <> '{prior}')
   AND _at_us >= {since_us} AND _assigned IN ('{challenger}', '{champion}')
 GROUP BY _decision, _assigned ORDER BY _decision
 """
@@ -151,10 +152,11 @@ def _trial(decisions: pa.Table, running: Running) -> TrialOutcomes:
 
 
 def _names(lineup: Lineup, trial: Running, release: Release, now_us: int) -> dict[str, object]:
-    champion = "prior@0" if lineup.champion is None else f"{PROPENSITY}@{lineup.champion}"
+    champion = PRIOR_MODEL if lineup.champion is None else f"{PROPENSITY}@{lineup.champion}"
     return {
         "challenger": f"{PROPENSITY}@{trial.version}",
         "champion": champion,
+        "prior": PRIOR_MODEL,
         "since_us": trial.since_us,
         "now_us": now_us,
         "horizon_us": max((a.outcomes.window_us for a in release.actions.values()), default=0),

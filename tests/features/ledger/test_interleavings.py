@@ -205,6 +205,6 @@ def explored(explorer: Explorer, at_least: int) -> None:
 def test_a_ledger_that_did_not_compare_versions_would_be_caught(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("features.ledger.plan.Plan._check_versions", lambda *_: None)
+    monkeypatch.setattr("features.ledger.plan.AppendPlan._check_versions", lambda *_: None)
     with pytest.raises(AssertionError, match="withdrawn"):
         Explorer(lambda: World(ledger, one_request=False, brief=True)).orders()
