@@ -1,6 +1,6 @@
 """What every record read from YAML is made of: its base, names and types of values."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,6 +18,11 @@ class Strict(BaseModel):
     """Base of everything read from YAML: frozen, unknown keys refused, no coercion of types."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+def one_as_tuple(raw: Any) -> Any:
+    """Return a single text as a tuple of one, and anything else as it is, for fields that accept either form."""
+    return (raw,) if isinstance(raw, str) else raw
 
 
 def worded(description: Description, locale: str) -> str:

@@ -14,7 +14,7 @@ from decisioning.catalogue.release import Release
 from decisioning.deciding.engine import decide
 from decisioning.facts.forms import Ask, Decision, Known, PlacementAsk, Scores
 from decisioning.facts.schema import Facts, Feature
-from decisioning.facts.standing import Consent, Contact, Happened, Standing
+from decisioning.facts.standing import Consent, Contact, RecordedOutcome, Standing
 
 NOW_US = 1_795_435_200_000_000
 """2026-11-23T12:00:00Z, a Monday."""
@@ -103,13 +103,13 @@ def contacts() -> st.SearchStrategy[tuple[Contact, ...]]:
     return st.lists(one, max_size=6).map(tuple)
 
 
-def outcomes() -> st.SearchStrategy[dict[str, tuple[Happened, ...]]]:
+def outcomes() -> st.SearchStrategy[dict[str, tuple[RecordedOutcome, ...]]]:
     """Outcomes by action."""
 
-    def by_action(told: list[tuple[str, str, int]]) -> dict[str, tuple[Happened, ...]]:
-        found: dict[str, tuple[Happened, ...]] = {}
+    def by_action(told: list[tuple[str, str, int]]) -> dict[str, tuple[RecordedOutcome, ...]]:
+        found: dict[str, tuple[RecordedOutcome, ...]] = {}
         for action, outcome, ago_us in told:
-            found[action] = (*found.get(action, ()), Happened(action, outcome, NOW_US - ago_us))
+            found[action] = (*found.get(action, ()), RecordedOutcome(action, outcome, NOW_US - ago_us))
         return found
 
     one = st.tuples(st.sampled_from(ACTIONS), st.sampled_from(["accepted", "declined"]), st.integers(0, 400 * DAY_US))

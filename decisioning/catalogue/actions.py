@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
-from decisioning.catalogue.exploration import Explored
+from decisioning.catalogue.exploration import ExplorationSettings
 from decisioning.facts.schema import Description, FeatureName, Id, Locale, Strict
 from decisioning.facts.signals import SignalSettings
 from decisioning.facts.standing import CountsOn
@@ -20,7 +20,7 @@ Issue = Literal["grow", "retain", "service", "nurture", "hardship"]
 Tier = Literal["mandatory", "service", "commercial"]
 Scope = Literal["person", "account"]
 Automation = Literal["automatic", "suggest", "human_only"]
-Direction = Literal["inbound", "outbound"]
+ChannelDirection = Literal["inbound", "outbound"]
 LegalBasis = Literal[
     "contract", "legal-obligation", "vital-interests", "public-task", "legitimate-interests", "soft-opt-in"
 ]
@@ -47,13 +47,13 @@ def _as_levers(raw: Any) -> Any:
     return ({"factor": raw},) if isinstance(raw, int | float) else raw
 
 
-Moment = Annotated[datetime, BeforeValidator(parse_moment)]
+PointInTime = Annotated[datetime, BeforeValidator(parse_moment)]
 Clock = Annotated[time, BeforeValidator(_parse_clock)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Factor = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Probability = Annotated[float, Field(gt=0, lt=1)]
 Days = Annotated[float, Field(gt=0, le=36_500)]
-Window = Annotated[float, Field(gt=0, le=MAX_WINDOW_DAYS)]
+WindowDays = Annotated[float, Field(gt=0, le=MAX_WINDOW_DAYS)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 Content = dict[Locale, dict[FeatureName, Text]]
 """Locale -> field (`title`) -> text with `{feature}` placeholders; `{{` and `}}` are literal braces."""
@@ -149,14 +149,14 @@ class QuietHours(Strict):
     to: Clock
 
 
-class Channel(Explored):
+class Channel(ExplorationSettings):
     """Where a treatment can go. `medium`: by what an outbound channel reaches people.
 
     `machine`: who speaks there is no person, and says so.
     """
 
     id: Id
-    direction: Direction
+    direction: ChannelDirection
     placements: tuple[Id, ...] = Field(min_length=1)
     purposes: tuple[Id, ...] = ()
     counts_on: CountsOn = "decided"
@@ -197,8 +197,8 @@ class Lever(Strict):
     """A factor of priority within [from_, until); None is open."""
 
     factor: Factor
-    from_: Moment | None = Field(default=None, alias="from")
-    until: Moment | None = None
+    from_: PointInTime | None = Field(default=None, alias="from")
+    until: PointInTime | None = None
 
     @property
     def from_us(self) -> int | None:
@@ -227,7 +227,7 @@ class Stage(Strict):
     id: Id
     weight: Finite
     after_days: float = Field(default=0.0, ge=0, le=MAX_WINDOW_DAYS)
-    within_days: Window
+    within_days: WindowDays
 
 
 class Outcomes(Strict):
@@ -238,7 +238,7 @@ class Outcomes(Strict):
 
     positive: tuple[Id, ...] = Field(default=("accepted",), min_length=1)
     negative: tuple[Id, ...] = ("declined",)
-    window_days: Window = 30.0
+    window_days: WindowDays = 30.0
     stages: tuple[Stage, ...] = ()
 
     @property
@@ -248,7 +248,7 @@ class Outcomes(Strict):
         return told + tuple(s.id for s in self.stages if s.id not in told)
 
     @property
-    def weighed(self) -> tuple[Stage, ...]:
+    def weighted_stages(self) -> tuple[Stage, ...]:
         """Every outcome with its weight, the furthest last: negative ones, positive ones, then `stages` as declared."""
         named = {s.id for s in self.stages}
         plain = [(name, 0.0) for name in self.negative] + [(name, 1.0) for name in self.positive]
@@ -263,7 +263,7 @@ class Outcomes(Strict):
     @property
     def settled_us(self) -> int:
         """How long until nothing more can count, in microseconds."""
-        return max(self.window_us, *(days_us(s.within_days) for s in self.weighed))
+        return max(self.window_us, *(days_us(s.within_days) for s in self.weighted_stages))
 
 
 class Suppression(Strict):
@@ -322,8 +322,8 @@ class Action(Strict):
     review: Text | None = None
     contest: Text | None = None
     purposes: tuple[Id, ...] = ()
-    starts_at: Moment | None = None
-    ends_at: Moment | None = None
+    starts_at: PointInTime | None = None
+    ends_at: PointInTime | None = None
     outcomes: Outcomes = Outcomes()
     suppress: tuple[Suppression, ...] = ()
     supersedes: Id | None = None
@@ -343,13 +343,13 @@ class Action(Strict):
         return self.commercial or self.credit
 
     @property
-    def by_whom(self) -> Automation:
+    def effective_automation(self) -> Automation:
         """`automation`, and a person alone where it is significant and a basis or a route is not stated."""
         stated = self.basis and self.review and self.contest
         return "human_only" if self.significant and not stated else self.automation
 
     @property
-    def needs(self) -> tuple[str, ...]:
+    def required_purposes(self) -> tuple[str, ...]:
         """Purposes that must be permitted, sorted: those stated, and marketing if it sells."""
         return tuple(sorted({*self.purposes, *((MARKETING,) if self.commercial else ())}))
 

@@ -11,7 +11,7 @@ from decisioning.spec import Strict
 
 FULL_OPTIMISM_ROWS = 20_000.0
 """Rows until which optimism stays whole where exploration fades."""
-Sold = Literal["grow", "retain", "nurture"]
+ExploredIssue = Literal["grow", "retain", "nurture"]
 """The issues that are explored: help is never left to chance."""
 
 
@@ -23,7 +23,7 @@ class Schedule(Strict):
     optimism: float | None = Field(default=None, ge=0.0, le=3.0)
 
 
-class Immature(Strict):
+class ImmatureBudget(Strict):
     """Extra exploration of what too little is known of.
 
     `budget`: the share of a slot's probability that all candidates with fewer than `mature_at` rows behind their score
@@ -34,7 +34,7 @@ class Immature(Strict):
     mature_at: float = Field(default=1000.0, gt=0.0, allow_inf_nan=False)
 
 
-class Launch(Strict):
+class LaunchBoost(Strict):
     """A start for what is new, which the customers it suits are otherwise slow to get.
 
     For `days` from its `starts_at`, an action is drawn as if it were worth 1 / (1 - `give_up`) as much: it may take the
@@ -45,7 +45,7 @@ class Launch(Strict):
     give_up: float = Field(gt=0.0, le=0.5)
 
 
-class Explored(Strict):
+class ExplorationSettings(Strict):
     """The part of a channel that is about exploration. `gamma`: the higher the greedier; `.inf` never explores.
 
     `gamma_grows`: gamma is multiplied by the square root of the rows behind the scores, so that exploration fades as
@@ -57,9 +57,9 @@ class Explored(Strict):
     gamma: float = Field(default=float("inf"), ge=0)
     gamma_grows: bool = False
     optimism: float = Field(default=0.0, ge=0.0, le=3.0)
-    issues: dict[Sold, Schedule] = Field(default_factory=dict)
-    immature: Immature | None = None
-    launch: Launch | None = None
+    issues: dict[ExploredIssue, Schedule] = Field(default_factory=dict)
+    immature: ImmatureBudget | None = None
+    launch: LaunchBoost | None = None
 
     def schedule(self, issue: str) -> tuple[float, bool, float]:
         """Gamma, whether it grows, and optimism, for the actions of an issue."""

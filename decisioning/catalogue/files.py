@@ -7,7 +7,7 @@ from itertools import islice
 
 from decisioning.catalogue.actions import Action, Basis, Channel, Purpose, Settings
 from decisioning.catalogue.check.everything import Environment, check
-from decisioning.catalogue.check.shape import Draft, draft
+from decisioning.catalogue.check.shape import Draft, build_draft
 from decisioning.catalogue.countries import CountryRules, with_country_rules
 from decisioning.catalogue.policies import Arm, Cap, EmotionRule, MomentRule, Persona, Policy, Protection
 from decisioning.catalogue.source import parse
@@ -56,10 +56,10 @@ def read(files: Mapping[str, str]) -> Catalogue:
     """The files of a release, which was checked when it was made: a later, stricter check must not lose it."""
     files = with_country_rules(files)
     documents = [parse(file, files[file]) for file in sorted(files)]
-    found, problems = draft(document.root for document in documents if document.root)
+    found, problems = build_draft(document.root for document in documents if document.root)
     if problems or not all(document.root for document in documents):
         raise ConfigError([*problems, *(p for document in documents for p in document.problems)])
-    return _catalogue(found)
+    return _catalogue_of(found)
 
 
 def load(files: Mapping[str, str], environment: Environment = "dev") -> Catalogue:
@@ -72,16 +72,16 @@ def load(files: Mapping[str, str], environment: Environment = "dev") -> Catalogu
         raise ConfigError([Mistake(max(files), 1, "all files together are larger than 100 MB", "split the workspace")])
     files = with_country_rules(files)
     documents = [parse(file, files[file]) for file in sorted(files)]
-    found, problems = draft(document.root for document in documents if document.root)
+    found, problems = build_draft(document.root for document in documents if document.root)
     unread = [problem for document in documents for problem in document.problems]
     if all(document.root for document in documents):
         problems.extend(islice(check(found, environment), MAX_PROBLEMS))
     if unread or problems:
-        raise ConfigError(_in_order(unread, problems))
-    return _catalogue(found)
+        raise ConfigError(_ordered(unread, problems))
+    return _catalogue_of(found)
 
 
-def _in_order(unread: list[Mistake], problems: list[Mistake]) -> list[Mistake]:
+def _ordered(unread: list[Mistake], problems: list[Mistake]) -> list[Mistake]:
     """Each once; where a line cannot be read as it stands, what follows from it is left out."""
     broken = {(problem.file, problem.line) for problem in unread}
     rest = (problem for problem in problems if (problem.file, problem.line) not in broken)
@@ -93,7 +93,7 @@ def _in_order(unread: list[Mistake], problems: list[Mistake]) -> list[Mistake]:
     return [*ordered[: MAX_PROBLEMS - 1], more]
 
 
-def _catalogue(found: Draft) -> Catalogue:
+def _catalogue_of(found: Draft) -> Catalogue:
     features = tuple(item.spec for item in found.features)
     schema = FeatureSchema(features).features
     return Catalogue(
@@ -111,17 +111,19 @@ def _catalogue(found: Draft) -> Catalogue:
         arms=tuple(item.spec for item in found.arms),
         emotion=tuple(item.spec for item in found.emotion),
         moments=tuple(item.spec for item in found.moments),
-        personas=tuple(_typed(item.spec, schema) for item in found.personas),
+        personas=tuple(_with_typed_facts(item.spec, schema) for item in found.personas),
     )
 
 
-def _typed(persona: Persona, features: Mapping[str, Feature]) -> Persona:
+def _with_typed_facts(persona: Persona, features: Mapping[str, Feature]) -> Persona:
     """The persona with facts of the types of their features: times in microseconds, floats where 3 was written."""
-    facts = {name: value if value is None else _value(value, features[name]) for name, value in persona.facts.items()}
+    facts = {
+        name: value if value is None else _typed_value(value, features[name]) for name, value in persona.facts.items()
+    }
     return persona.model_copy(update={"facts": facts})
 
 
-def _value(value: Value, feature: Feature) -> Value:
+def _typed_value(value: Value, feature: Feature) -> Value:
     if feature.dtype == "timestamp":
         return microseconds(parse_moment(value))
     return float(value) if feature.dtype == "float" else value

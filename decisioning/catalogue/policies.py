@@ -4,9 +4,10 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
-from decisioning.catalogue.actions import Action, Issue, Moment, Text, Window
+from decisioning.catalogue.actions import Action, Issue, PointInTime, Text, WindowDays
 from decisioning.facts.schema import Description, FeatureName, Id, Locale, Strict, Value
 from decisioning.facts.standing import ALL_CHANNELS, ConsentStatus
+from decisioning.spec import one_as_tuple
 from decisioning.times import days_us, microseconds
 
 Level = Literal["eligibility", "applicability", "suitability", "contact"]
@@ -21,18 +22,13 @@ REQUIRED_PROTECTIONS: tuple[ProtectionKind, ...] = get_args(ProtectionKind)
 """Kinds without which nothing may be sold."""
 
 
-def _single(raw: Any) -> Any:
+def _refuse_collections(raw: Any) -> Any:
     if isinstance(raw, tuple | dict):
         raise ValueError("expected a single value", "write one number, one text, true or false")
     return raw
 
 
-def one_as_tuple(raw: Any) -> Any:
-    """A name that stands where a list may stand -> a list of it."""
-    return (raw,) if isinstance(raw, str) else raw
-
-
-Fact = Annotated[Value | None, BeforeValidator(_single)]
+PersonaFact = Annotated[Value | None, BeforeValidator(_refuse_collections)]
 ChannelOrAll = Annotated[str, StringConstraints(pattern=r"^(\*|[a-z][a-z0-9]*([_-][a-z0-9]+)*)$", max_length=64)]
 
 
@@ -105,7 +101,7 @@ class Cap(Strict):
     id: Id
     count: CapCount
     limit: int = Field(ge=0)
-    window_days: Window
+    window_days: WindowDays
     attach: Attach = EVERYTHING
     channels: tuple[Id, ...] = ()
     tiers: tuple[CappedTier, ...] = Field(default=("commercial",), min_length=1)
@@ -123,8 +119,8 @@ class Arm(Strict):
     id: ArmId
     share: float = Field(gt=0, le=0.25)
     unit: Unit = "person"
-    from_: Moment = Field(alias="from")
-    until: Moment | None = None
+    from_: PointInTime = Field(alias="from")
+    until: PointInTime | None = None
     description: str = ""
 
     @model_validator(mode="after")
@@ -213,8 +209,8 @@ class Persona(Strict):
     placements: tuple[Id, ...] = Field(min_length=1)
     locale: Locale | None = None
     account: bool = False
-    as_of: Moment | None = None
-    facts: dict[FeatureName, Fact] = Field(default_factory=dict)
+    as_of: PointInTime | None = None
+    facts: dict[FeatureName, PersonaFact] = Field(default_factory=dict)
     consents: tuple[PersonaConsent, ...] = ()
     expect: Expect
     description: str = ""

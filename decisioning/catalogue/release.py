@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +13,13 @@ from decisioning.catalogue.actions import Action, Amount, Basis, Channel, Treatm
 from decisioning.catalogue.content import placeholders
 from decisioning.catalogue.countries import MediumRule
 from decisioning.catalogue.files import Catalogue, read, unpack
-from decisioning.catalogue.policies import Cap, EmotionRule, MomentRule
+from decisioning.catalogue.policies import Cap, EmotionRule, Level, MomentRule
 from decisioning.errors import NotFound, RequestError
 from decisioning.facts.schema import BUILT_IN, Facts, FeatureSchema
 from decisioning.rules import Expression, History, Rule, compile_expression, compile_rule
 
 TIERS = {"mandatory": 0, "service": 1, "commercial": 2}
-LEVELS = ("eligibility", "applicability", "suitability", "contact")
+LEVELS = get_args(Level)
 FOREVER_US = 2**62
 Mask = NDArray[np.bool_]
 
@@ -104,7 +105,7 @@ class View:
     placeholders: tuple[tuple[str, Mask], ...]
     claims: tuple[tuple[str, str, Mask], ...]
     caps: tuple[CompiledCap, ...]
-    of_action: Mapping[str, tuple[int, ...]]
+    rows_by_action: Mapping[str, tuple[int, ...]]
     value: Amounts
     cost: Amounts
     weights: tuple[Weight, ...]
@@ -236,11 +237,6 @@ class Release:
         types = {name for m in self._moments.values() for name in m.on}
         return {name: tuple(m for m in self._moments.values() if name in m.on) for name in sorted(types)}
 
-    @cached_property
-    def candidate_actions(self) -> tuple[str, ...]:
-        """Action id of every candidate."""
-        return tuple(a.id for a, _ in self.candidates)
-
 
 def _compile_view(release: Release, channel: Channel) -> View:
     index = [i for i, (_, t) in enumerate(release.candidates) if t.channel == channel.id]
@@ -260,10 +256,10 @@ def _compile_view(release: Release, channel: Channel) -> View:
         treatments=treatments,
         ids=tuple(full_id(a, t) for a, t in zip(actions, treatments, strict=True)),
         tier=np.fromiter((TIERS[a.tier] for a in actions), np.int8, k),
-        sells_or_lends=_mask(actions, lambda a: a.sells_or_lends),
-        held_help=_mask(actions, lambda a: a.id in held_help),
-        of_account=_mask(actions, lambda a: a.scope == "account"),
-        needs_person=_mask(actions, lambda a: a.by_whom != "automatic" and not channel.human),
+        sells_or_lends=_mask_where(actions, lambda a: a.sells_or_lends),
+        held_help=_mask_where(actions, lambda a: a.id in held_help),
+        of_account=_mask_where(actions, lambda a: a.scope == "account"),
+        needs_person=_mask_where(actions, lambda a: a.effective_automation != "automatic" and not channel.human),
         placements={p: np.fromiter((p in t.placements for t in treatments), np.bool_, k) for p in channel.placements},
         starts_us=np.fromiter((a.starts_us or 0 for a in actions), np.int64, k),
         ends_us=np.fromiter((FOREVER_US if a.ends_us is None else a.ends_us for a in actions), np.int64, k),
@@ -272,7 +268,7 @@ def _compile_view(release: Release, channel: Channel) -> View:
         placeholders=_placeholders(treatments),
         claims=_claims(treatments),
         caps=tuple(_caps(catalogue.caps, actions, channel, release.actions)),
-        of_action=_by_action(actions),
+        rows_by_action=_rows_by_action(actions),
         value=_amounts([a.value for a in actions], points, release),
         cost=_amounts([a.cost for a in actions], points, release),
         weights=tuple(_weights(release, actions)),
@@ -289,14 +285,14 @@ def _compile_view(release: Release, channel: Channel) -> View:
 
 def _country_rule(catalogue: Catalogue, channel: Channel) -> MediumRule | None:
     rules = next((r for r in catalogue.country_rules if r.id == catalogue.settings.country_rules), None)
-    return rules.about(channel.medium) if rules and channel.direction == "outbound" else None
+    return rules.rule_for(channel.medium) if rules and channel.direction == "outbound" else None
 
 
-def _mask(actions: Iterable[Action], test: Callable[[Action], bool]) -> Mask:
+def _mask_where(actions: Iterable[Action], test: Callable[[Action], bool]) -> Mask:
     return np.asarray([test(a) for a in actions], dtype=np.bool_)
 
 
-def _by_action(actions: tuple[Action, ...]) -> dict[str, tuple[int, ...]]:
+def _rows_by_action(actions: tuple[Action, ...]) -> dict[str, tuple[int, ...]]:
     members: dict[str, tuple[int, ...]] = {}
     for i, action in enumerate(actions):
         members[action.id] = (*members.get(action.id, ()), i)
@@ -304,22 +300,22 @@ def _by_action(actions: tuple[Action, ...]) -> dict[str, tuple[int, ...]]:
 
 
 def _purposes(actions: tuple[Action, ...], channel: Channel) -> tuple[tuple[str, Mask], ...]:
-    needed = sorted({p for a in actions for p in a.needs} | set(channel.purposes))
-    return tuple((p, _needing(p, actions, channel)) for p in needed)
+    needed = sorted({p for a in actions for p in a.required_purposes} | set(channel.purposes))
+    return tuple((p, _mask_needing(p, actions, channel)) for p in needed)
 
 
-def _needing(purpose: str, actions: tuple[Action, ...], channel: Channel) -> Mask:
-    return _mask(actions, lambda a: purpose in a.needs or purpose in channel.purposes)
+def _mask_needing(purpose: str, actions: tuple[Action, ...], channel: Channel) -> Mask:
+    return _mask_where(actions, lambda a: purpose in a.required_purposes or purpose in channel.purposes)
 
 
 def _gates(release: Release, actions: tuple[Action, ...]) -> Iterable[Gate]:
     """Protections first, then policies by level and id; those that concern no candidate here are left out."""
     for protection in release.catalogue.protections:
-        sells_or_lends = _mask(actions, lambda a: a.sells_or_lends)
+        sells_or_lends = _mask_where(actions, lambda a: a.sells_or_lends)
         if sells_or_lends.any():
             yield Gate(f"protection:{protection.id}", release.rule(protection.when), True, sells_or_lends)
     for policy in sorted(release.catalogue.policies, key=lambda p: (LEVELS.index(p.level), p.id)):
-        members = _mask(actions, policy.attach.covers)
+        members = _mask_where(actions, policy.attach.covers)
         if members.any():
             rule = release.rule(policy.rule)
             yield Gate(f"{policy.level}:{policy.id}", rule, policy.deny is not None, members)

@@ -121,7 +121,7 @@ def parse(file: str, text: str) -> Document:
     return Document(file, root, tuple(builder.problems))
 
 
-class _Open:
+class _OpenCollection:
     """A mapping or a list that is not closed yet; `key` waits for its value."""
 
     __slots__ = ("key", "key_line", "node")
@@ -138,14 +138,14 @@ class _Builder:
     def __init__(self, file: str) -> None:
         self.file = file
         self.problems: list[Mistake] = []
-        self.stack: list[_Open] = []
+        self.stack: list[_OpenCollection] = []
         self.root: YamlNode | None = None
 
     def build(self, text: str) -> YamlNode:
         """The tree. Raises _UnreadableError."""
-        for event in _events(_readable(text)):
+        for event in _events(_checked_text(text)):
             mark = event.start_mark
-            self._take(event, mark.line + 1 if mark else 1)
+            self._handle(event, mark.line + 1 if mark else 1)
         root = self.root or YamlNode({}, self.file, 1, {})
         if root.value is None:
             root = YamlNode({}, self.file, 1, {})
@@ -153,7 +153,7 @@ class _Builder:
             raise _UnreadableError(root.line, "a file holds sections", "begin with a section, such as `actions:`")
         return root
 
-    def _take(self, event: yaml.Event, line: int) -> None:
+    def _handle(self, event: yaml.Event, line: int) -> None:
         if isinstance(event, yaml.ScalarEvent):
             _refuse_references(event, line)
             self._scalar(event, line)
@@ -177,12 +177,12 @@ class _Builder:
         else:
             self._place(YamlNode(self._resolve(event.value, line) if plain else event.value, self.file, line, _SCALAR))
 
-    def _key(self, top: _Open, key: str, line: int, *, plain: bool) -> None:
+    def _key(self, top: _OpenCollection, key: str, line: int, *, plain: bool) -> None:
         if plain and key == "<<":
             raise _UnreadableError(line, "`<<` would merge another mapping", "write the keys out here")
         if key in top.node.items:
             first = top.node.items[key].line
-            self._note(line, f"`{cut(key)}` is given twice", f"the first is in line {first}; remove one of them")
+            self._note(line, f"`{shorten(key)}` is given twice", f"the first is in line {first}; remove one of them")
         top.key, top.key_line = key, line
 
     def _start(self, value: dict[str, Any] | list[Any], line: int) -> None:
@@ -192,7 +192,7 @@ class _Builder:
         if len(self.stack) >= MAX_DEPTH:
             raise _UnreadableError(line, f"more than {MAX_DEPTH} levels of nesting", "flatten this part")
         line = top.key_line if top and top.key is not None else line
-        self.stack.append(_Open(YamlNode(value, self.file, line, {})))
+        self.stack.append(_OpenCollection(YamlNode(value, self.file, line, {})))
 
     def _end(self) -> None:
         node = self.stack.pop().node
@@ -226,7 +226,9 @@ class _Builder:
             number = float(text)
             if math.isfinite(number) and not _INT.fullmatch(text):
                 return number
-            self._note(line, f"the number `{cut(text)}` is too large", "quotes for an identifier, .inf for infinity")
+            self._note(
+                line, f"the number `{shorten(text)}` is too large", "quotes for an identifier, .inf for infinity"
+            )
         elif text.lower() in (".nan", "+.nan", "-.nan"):
             self._note(line, "`.nan` is not a number", "leave the key out if the value is not known")
         return text
@@ -235,7 +237,7 @@ class _Builder:
         self.problems.append(Mistake(self.file, line, message, suggestion))
 
 
-def _readable(text: str) -> str:
+def _checked_text(text: str) -> str:
     """The text without its byte order mark. Raises _UnreadableError for what no editor shows, and for too much."""
     if len(text) > MAX_CHARACTERS:
         raise _UnreadableError(1, "the file is larger than 10 MB", "split it: sections of several files are merged")
@@ -251,12 +253,12 @@ def _events(text: str) -> Iterator[yaml.Event]:
     try:
         yield from yaml.parse(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
-        raise _in_words(error, text) from None
+        raise _syntax_error(error, text) from None
     except yaml.YAMLError:
         raise _UnreadableError(1, "this is not YAML", "look for characters that do not belong here") from None
 
 
-def _in_words(error: yaml.MarkedYAMLError, text: str) -> _UnreadableError:
+def _syntax_error(error: yaml.MarkedYAMLError, text: str) -> _UnreadableError:
     mark = error.problem_mark or error.context_mark
     problem = error.problem or "this is not YAML"
     lines = text.splitlines()
@@ -277,9 +279,9 @@ def _refuse_references(event: yaml.ScalarEvent | yaml.CollectionStartEvent, line
         raise _UnreadableError(line, f"`&{event.anchor}` marks a place to refer to", "remove it, and write values out")
     if event.tag is not None:
         tag = event.tag.replace("tag:yaml.org,2002:", "!!")
-        raise _UnreadableError(line, f"the tag `{cut(tag)}` is not allowed", "remove it; quotes make a text")
+        raise _UnreadableError(line, f"the tag `{shorten(tag)}` is not allowed", "remove it; quotes make a text")
 
 
-def cut(text: str) -> str:
+def shorten(text: str) -> str:
     """A text short enough for a message."""
     return text if len(text) <= 60 else text[:57] + "…"

@@ -12,15 +12,15 @@ Claim = Literal["scarcity", "deadline"]
 
 _QUANTITY = r"(?:\d+|\{\w+\}|one|two|three|four|five|six|a few|een|één|twee|drie|vier|vijf|zes|een paar|enkele)"
 _TIME = r"(?:hours?|days?|minutes?|weeks?|uur|uren|dagen|dag|minuten|weken|week)"
-_LITTLE = rf"{_QUANTITY}(?!\w)(?! (?:more )?{_TIME})"
+_SMALL_QUANTITY = rf"{_QUANTITY}(?!\w)(?! (?:more )?{_TIME})"
 _SCARCITY = (
-    rf"only (?:have )?{_LITTLE}(?: \w+){{0,3}} (?:left|remaining|available|to go)",
-    rf"(?:just|last|final) {_LITTLE}(?: \w+){{0,3}} (?:left|remaining|available|in stock)",
+    rf"only (?:have )?{_SMALL_QUANTITY}(?: \w+){{0,3}} (?:left|remaining|available|to go)",
+    rf"(?:just|last|final) {_SMALL_QUANTITY}(?: \w+){{0,3}} (?:left|remaining|available|in stock)",
     r"(?:almost|nearly) (?:gone|sold out)|selling (?:out )?fast|going fast|while (?:stocks?|supplies) lasts?",
     r"limited (?:stock|supply|number|edition|availability|places|quantity)|last (?:ones?|items?|pieces?|places?) left",
     r"while they last|running out|few(?:er)? (?:\w+ )?left",
-    rf"(?:nog|slechts) (?:maar )?{_LITTLE}(?: \w+){{0,3}} (?:over|beschikbaar|op voorraad|te krijgen|vrij)",
-    rf"nog (?:maar|slechts) {_LITTLE}",
+    rf"(?:nog|slechts) (?:maar )?{_SMALL_QUANTITY}(?: \w+){{0,3}} (?:over|beschikbaar|op voorraad|te krijgen|vrij)",
+    rf"nog (?:maar|slechts) {_SMALL_QUANTITY}",
     r"(?:bijna|haast) (?:uitverkocht|weg|vol)\b|op\s?=\s?op|zolang de voorraad strekt",
     r"beperkte? (?:voorraad|oplage|aantal)",
     r"(?:de )?laatste (?:exemplaren|stuks|plaatsen|plekken)|wees er snel bij|gaat hard",
@@ -39,66 +39,66 @@ _DEADLINE = (
     rf"nog (?:maar|slechts) {_QUANTITY} {_TIME}|tijdelijk(?:e)? (?:aanbod|actie|aanbieding)",
     r"voordat het te laat is|tijd dringt|wacht niet (?:te lang|langer)|slechts tijdelijk",
 )
-_VERY = r"(?:(?:really|truly|fully|completely|can|do|so|very well|exactly|just|totally|deeply|absolutely) )*"
-_HEEL = r"(?:(?:heel goed|heel|erg|goed|helemaal|volledig|precies|echt|maar al te goed|zo|best) )*"
-_FEELINGS = (
+_INTENSIFIERS_EN = r"(?:(?:really|truly|fully|completely|can|do|so|very well|exactly|just|totally|deeply|absolutely) )*"
+_INTENSIFIERS_NL = r"(?:(?:heel goed|heel|erg|goed|helemaal|volledig|precies|echt|maar al te goed|zo|best) )*"
+_FEELINGS_EN = (
     r"(?:frustrations?|anger|pain|disappointment|sadness|grief|worry|worries|fears?|anxiety|stress|annoyance|upset|"
     r"irritation|sorrow|feelings?|emotions?|distress|hurt|loss|joy|excitement)"
 )
-_GEVOEL = (
+_FEELINGS_NL = (
     r"(?:frustratie|boosheid|woede|pijn|teleurstelling|verdriet|zorgen|angst|onrust|stress|ergernis|irritatie|rouw|"
     r"gevoel(?:ens)?|emoties?|verlies|blijdschap|ongeduld|spanning)"
 )
-_HARD = r"(?:frustrating|upsetting|hard|difficult|painful|annoying|stressful|worrying|disappointing|sad|scary|tough)"
-_MOEILIJK = (
+_HARD_EN = r"(?:frustrating|upsetting|hard|difficult|painful|annoying|stressful|worrying|disappointing|sad|scary|tough)"
+_HARD_NL = (
     r"(?:frustrerend|vervelend|moeilijk|zwaar|pijnlijk|ergerlijk|stressvol|verdrietig|teleurstellend|naar|eng|lastig)"
 )
-_WE, _WIJ = r"\b(?:i|we)", r"\b(?:ik|wij|we)"
-_GRASP = r"(?:understand|know|feel|sense|get|see|realise|realize|imagine)"
-_SNAP = r"(?:begrijp|snap|weet|voel|merk|zie|besef|begrijpen|snappen|weten|voelen|merken|zien|beseffen)"
-_DEEL = r"(?:begrijp|snap|voel|deel|herken|begrijpen|snappen|voelen|delen|herkennen)"
-_LEEF = r"(?:voel|voelen|leef|leven)"
-_FELT = (
-    rf"{_WE} {_VERY}{_GRASP} {_VERY}(?:how|what) (?:it is )?"
+_WE_EN, _WE_NL = r"\b(?:i|we)", r"\b(?:ik|wij|we)"
+_UNDERSTAND_EN = r"(?:understand|know|feel|sense|get|see|realise|realize|imagine)"
+_UNDERSTAND_NL = r"(?:begrijp|snap|weet|voel|merk|zie|besef|begrijpen|snappen|weten|voelen|merken|zien|beseffen)"
+_SHARE_NL = r"(?:begrijp|snap|voel|deel|herken|begrijpen|snappen|voelen|delen|herkennen)"
+_SYMPATHISE_NL = r"(?:voel|voelen|leef|leven)"
+_PRETENDED_FEELING = (
+    rf"{_WE_EN} {_INTENSIFIERS_EN}{_UNDERSTAND_EN} {_INTENSIFIERS_EN}(?:how|what) (?:it is )?"
     r"(?:you(?:'re| are| must)?(?: be)?|(?:this|that|it) makes you)(?: \w+)? (?:feeling|feel|going through)",
-    rf"{_WE} {_VERY}{_GRASP} how {_HARD}",
-    rf"{_WE} {_VERY}(?:{_GRASP}|share|recognise|recognize) (?:all )?your {_FEELINGS}",
-    rf"{_WE} {_VERY}feel (?:for|with) you\b|\bi feel you\b|\bwe feel the same\b",
+    rf"{_WE_EN} {_INTENSIFIERS_EN}{_UNDERSTAND_EN} how {_HARD_EN}",
+    rf"{_WE_EN} {_INTENSIFIERS_EN}(?:{_UNDERSTAND_EN}|share|recognise|recognize) (?:all )?your {_FEELINGS_EN}",
+    rf"{_WE_EN} {_INTENSIFIERS_EN}feel (?:for|with) you\b|\bi feel you\b|\bwe feel the same\b",
     r"\b(?:i'?m|i am|we'?re|we are) (?:just )?as (?:upset|sad|frustrated|angry|disappointed|sorry|happy) as you",
-    rf"\b(?:this|that|it) must (?:be|feel|have been) (?:\w+ )?{_HARD}",
-    rf"{_WIJ} {_SNAP} {_HEEL}(?:hoe|wat) (?:u|je|jij|jullie|dit|dat|het)"
+    rf"\b(?:this|that|it) must (?:be|feel|have been) (?:\w+ )?{_HARD_EN}",
+    rf"{_WE_NL} {_UNDERSTAND_NL} {_INTENSIFIERS_NL}(?:hoe|wat) (?:u|je|jij|jullie|dit|dat|het)"
     r"(?: zich| je| jou| u| met je| met u| voor je| voor u)* (?:nu |zich )?(?:voelt|voelen|doormaakt|meemaakt|doet)",
-    rf"{_WIJ} {_SNAP} {_HEEL}hoe {_HEEL}{_MOEILIJK}",
-    rf"{_WIJ} {_DEEL} {_HEEL}(?:al )?(?:uw|je|jouw|jullie) {_GEVOEL}",
-    rf"{_WIJ} {_LEEF} {_HEEL}(?:met )?(?:u|je|jou|jullie) {_HEEL}mee\b",
-    rf"{_WIJ} {_LEEF} {_HEEL}(?:mee )?met (?:u|je|jou|jullie)\b",
+    rf"{_WE_NL} {_UNDERSTAND_NL} {_INTENSIFIERS_NL}hoe {_INTENSIFIERS_NL}{_HARD_NL}",
+    rf"{_WE_NL} {_SHARE_NL} {_INTENSIFIERS_NL}(?:al )?(?:uw|je|jouw|jullie) {_FEELINGS_NL}",
+    rf"{_WE_NL} {_SYMPATHISE_NL} {_INTENSIFIERS_NL}(?:met )?(?:u|je|jou|jullie) {_INTENSIFIERS_NL}mee\b",
+    rf"{_WE_NL} {_SYMPATHISE_NL} {_INTENSIFIERS_NL}(?:mee )?met (?:u|je|jou|jullie)\b",
     r"\b(?:ik ben|wij zijn|we zijn) (?:net |even )?zo "
     r"(?:boos|verdrietig|gefrustreerd|teleurgesteld|blij) als (?:u|je|jij)",
-    rf"\b(?:dit|dat|het) moet (?:{_HEEL}){_MOEILIJK}(?: voor (?:u|je|jou))? (?:zijn|voelen)",
+    rf"\b(?:dit|dat|het) moet (?:{_INTENSIFIERS_NL}){_HARD_NL}(?: voor (?:u|je|jou))? (?:zijn|voelen)",
 )
 _CLAIMS: Mapping[Claim, re.Pattern[str]] = {
     "scarcity": re.compile("|".join(rf"(?<!\w)(?:{p})" for p in _SCARCITY)),
     "deadline": re.compile("|".join(rf"(?<!\w)(?:{p})" for p in _DEADLINE)),
 }
-_PRETENDS = re.compile("|".join(f"(?:{p})" for p in _FELT))
-_UNSEEN = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff*~`]")
+_PRETENDED_FEELING_PATTERN = re.compile("|".join(f"(?:{p})" for p in _PRETENDED_FEELING))
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff*~`]")
 
 
 def claims(text: str) -> Iterator[tuple[Claim, str]]:
     """Every kind of pressure in a text, with the words that make it."""
-    plain = _plain(text)
+    plain = _normalized(text)
     for kind, pattern in _CLAIMS.items():
         if found := pattern.search(plain):
             yield kind, found.group().strip()
 
 
-def pretended(text: str) -> str | None:
+def pretended_feeling(text: str) -> str | None:
     """The words by which a text claims to feel what the customer feels; None where there are none."""
-    found = _PRETENDS.search(_plain(text))
+    found = _PRETENDED_FEELING_PATTERN.search(_normalized(text))
     return found.group().strip() if found else None
 
 
-def _plain(text: str) -> str:
+def _normalized(text: str) -> str:
     """One line of lower case with plain quotes, without what is not seen and without marks of emphasis."""
-    seen = _UNSEEN.sub("", unicodedata.normalize("NFKC", text)).translate({0x2019: "'", 0x2018: "'"})
+    seen = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text)).translate({0x2019: "'", 0x2018: "'"})
     return " ".join(seen.casefold().split())

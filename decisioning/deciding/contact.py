@@ -35,8 +35,8 @@ def history_of(release: Release, known: Known, now_us: int) -> History:
 def suppressed(view: View, known: Known, now_us: int) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Outcomes after which candidates stay away now, with those; only actions with a past are looked at."""
     happened = {*known.person.outcomes, *(known.account.outcomes if known.account else ())}
-    for name in sorted(happened & view.of_action.keys()):
-        members = view.of_action[name]
+    for name in sorted(happened & view.rows_by_action.keys()):
+        members = view.rows_by_action[name]
         if after := _suppressed_by(view.actions[members[0]], known, now_us):
             yield after, members
 

@@ -152,7 +152,7 @@ def _offer(run: Run, pick: Pick, n: int) -> dict[str, Any]:
         "priority": worth.priority_of(i, float(run.scores.ranking[row])),
         "probability": pick.probability,
         "tone": tone,
-        "automation": action.by_whom,
+        "automation": action.effective_automation,
         "content": content,
         "content_ref": view.treatments[i].content_ref,
         "expires_at": iso(_expires_us(run, i)),

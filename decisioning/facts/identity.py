@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from operator import attrgetter
 
-from decisioning.facts.standing import Contact, Happened, LinkKind, Standing
+from decisioning.facts.standing import Contact, LinkKind, RecordedOutcome, Standing
 
 
 def visitor_id(kind: LinkKind, value: str) -> str:
@@ -21,7 +21,7 @@ def visitor_id(kind: LinkKind, value: str) -> str:
     return value if kind == "visitor" else f"{kind}:{value}"
 
 
-def merged(person: Standing, visitors: Sequence[Standing]) -> Standing:
+def merge_standings(person: Standing, visitors: Sequence[Standing]) -> Standing:
     """The person's standing with those of the visitors linked to them; without any, the very same.
 
     Stream and version stay the person's; the visitors' are in `visitors`. An erased visitor has nothing to add.
@@ -43,7 +43,7 @@ def _contact_order(contact: Contact) -> tuple[int, str]:
     return contact.at_us, contact.offer_id
 
 
-def _outcomes(everyone: Sequence[Standing]) -> Iterator[tuple[str, tuple[Happened, ...]]]:
+def _outcomes(everyone: Sequence[Standing]) -> Iterator[tuple[str, tuple[RecordedOutcome, ...]]]:
     """By action, each oldest first."""
     for action in sorted({action for s in everyone for action in s.outcomes}):
         known = (happened for s in everyone for happened in s.outcomes.get(action, ()))

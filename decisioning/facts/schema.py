@@ -76,14 +76,14 @@ class Feature(Strict):
     @property
     def choices(self) -> tuple[Value, ...]:
         """The values that the customer could choose, none where it is not theirs to change, or never to be named."""
-        if not self.changeable or self.not_theirs:
+        if not self.changeable or self.why_not_changeable:
             return ()
         if isinstance(self.changeable, tuple):
             return tuple(float(v) if self.dtype == "float" else v for v in self.changeable)
         return (False, True) if self.dtype == "bool" else self.values
 
     @property
-    def not_theirs(self) -> str | None:
+    def why_not_changeable(self) -> str | None:
         """Why no counterfactual may change it, in the catalogue's words; None where one may."""
         tag = next((t for t in self.tags if t in NEVER_CHANGED), None)
         if tag or self.proxy_for:
@@ -104,10 +104,10 @@ class Feature(Strict):
     @property
     def may_sell(self) -> bool:
         """Whether price, value, lever, weight or a commercial action's eligibility may read it (invariant 6)."""
-        return self.kept_back is None
+        return self.why_not_for_sales is None
 
     @property
-    def kept_back(self) -> str | None:
+    def why_not_for_sales(self) -> str | None:
         """Why it may not sell, in the catalogue's words; None where it may."""
         tag = next((t for t in ("emotion", "special-category") if t in self.tags), None)
         return f"tagged `{tag}`" if tag else f"a proxy for `{self.proxy_for[0]}`" if self.proxy_for else None

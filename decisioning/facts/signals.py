@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from decisioning.spec import FeatureName, Id, Strict, Tag, Value
+from decisioning.spec import FeatureName, Id, Strict, Tag, Value, one_as_tuple
 
 FieldDtype = Literal["string", "enum", "int", "float", "bool"]
 Compute = Literal["count", "sum", "distinct", "last", "intensity", "seconds_since", "session_events", "session_seconds"]
@@ -43,10 +43,6 @@ def _as_window(raw: Any) -> Any:
     if match is None or int(match[1]) * _UNIT_S[match[2]] > _LONGEST_S:
         raise ValueError("expected a length of time of at most 366d", "write it like `30s`, `5min`, `24h` or `7d`")
     return raw
-
-
-def _one_as_tuple(raw: Any) -> Any:
-    return (raw,) if isinstance(raw, str) else raw
 
 
 def _as_values(raw: Any) -> Any:
@@ -110,7 +106,7 @@ class SignalFeature(Strict):
     `window`: length of time (count, sum, distinct). `max_keys`: of distinct values, how many of the latest are kept.
     """
 
-    of: Annotated[tuple[Id, ...], BeforeValidator(_one_as_tuple)] = Field(min_length=1)
+    of: Annotated[tuple[Id, ...], BeforeValidator(one_as_tuple)] = Field(min_length=1)
     compute: Compute
     where: Where = Field(default_factory=dict)
     field: FeatureName | None = None

@@ -55,7 +55,7 @@ class Contact:
 
 
 @dataclass(frozen=True, slots=True)
-class Happened:
+class RecordedOutcome:
     """One outcome: what the customer did about an action."""
 
     action: str
@@ -97,7 +97,7 @@ class Standing:
     version: int = 0
     consents: tuple[Consent, ...] = ()
     contacts: tuple[Contact, ...] = ()
-    outcomes: dict[str, tuple[Happened, ...]] = field(default_factory=dict)
+    outcomes: dict[str, tuple[RecordedOutcome, ...]] = field(default_factory=dict)
     erased: bool = False
     restricted: bool = False
     links: tuple[Link, ...] = ()

@@ -157,5 +157,5 @@ def _value(value: Value | None, locale: str) -> str:
 
 
 def _action(run: Run, action: str, locale: str) -> str:
-    of = run.screened.view.of_action.get(action)
+    of = run.screened.view.rows_by_action.get(action)
     return action.replace("-", " ") if not of else _title(run, of[0], locale)

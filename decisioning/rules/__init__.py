@@ -14,7 +14,7 @@ left side, as in CEL. One customer (`truth`, `value`) and a column of customers 
 
 from decisioning.rules.analysis import never_true
 from decisioning.rules.column import ColumnHistory, Columns, KleeneColumn, columns_of
-from decisioning.rules.direction import Direction, Directions, Fact, directions
+from decisioning.rules.direction import Direction, Directions, FactKey, directions
 from decisioning.rules.errors import RuleError, did_you_mean
 from decisioning.rules.formula import Expression, Rule, compile_expression, compile_rule
 from decisioning.rules.single import History
@@ -25,7 +25,7 @@ __all__ = [
     "Direction",
     "Directions",
     "Expression",
-    "Fact",
+    "FactKey",
     "History",
     "KleeneColumn",
     "Rule",

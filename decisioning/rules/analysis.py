@@ -14,16 +14,16 @@ from decisioning.rules.formula import Rule
 from decisioning.rules.interval import EMPTY, Interval, combine
 from decisioning.rules.nodes import (
     Arithmetic,
-    Choose,
     Compare,
     CompareOp,
+    Conditional,
     Default,
-    Extreme,
     HistoryCount,
     IsKnown,
     Literal,
     Logic,
     Membership,
+    MinMax,
     Negate,
     Node,
     Not,
@@ -91,7 +91,7 @@ class _Analysis:
             return self.narrow_all(node.parts, want, world)
         return [w for part in node.parts for w in self.narrow(part, want, world)]
 
-    def _choose(self, node: Choose, want: bool, world: Assumptions) -> list[Assumptions]:
+    def _choose(self, node: Conditional, want: bool, world: Assumptions) -> list[Assumptions]:
         then = [w for met in self.narrow(node.condition, True, world) for w in self.narrow(node.then, want, met)]
         other = [w for met in self.narrow(node.condition, False, world) for w in self.narrow(node.other, want, met)]
         return then + other
@@ -120,7 +120,7 @@ class _Analysis:
             texts = frozenset(v.value for v in node.values if isinstance(v.value, str))
             if texts:
                 domain = self._domain(of, met)
-                found += _hold(of, domain.within(texts) if want else domain.without(texts), met)
+                found += _assume(of, domain.within(texts) if want else domain.without(texts), met)
             elif want:
                 found += [w for value in node.values for w in self._relate("==", of, value, met)]
             else:
@@ -138,14 +138,14 @@ class _Analysis:
         for met, of in self._cases(node.of, world):
             domain = self._domain(of, met)
             some = frozenset(t for t in domain.texts or () if t.startswith(node.prefix) == want)
-            found += _hold(of, domain.only_known() if domain.texts is None else domain.within(some), met)
+            found += _assume(of, domain.only_known() if domain.texts is None else domain.within(some), met)
         return found
 
     def _cases(self, node: Node, world: Assumptions) -> list[tuple[Assumptions, Node]]:
         """The values a node may stand for, without `? :` and `default` at their head, each with its world."""
         self._step()
         match node:
-            case Choose():
+            case Conditional():
                 sides = ((True, node.then), (False, node.other))
                 asked = [(w, of) for want, of in sides for w in self.narrow(node.condition, want, world)]
             case Default():
@@ -166,8 +166,8 @@ class _Analysis:
             ]
         return [
             both
-            for met in _hold(left, self._domain(left, world).where(op, self._domain(right, world)), world)
-            for both in _hold(right, self._domain(right, met).where(_MIRROR[op], self._domain(left, met)), met)
+            for met in _assume(left, self._domain(left, world).where(op, self._domain(right, world)), world)
+            for both in _assume(right, self._domain(right, met).where(_MIRROR[op], self._domain(left, met)), met)
         ]
 
     def _domain(self, node: Node, world: Assumptions) -> Domain:
@@ -187,11 +187,11 @@ class _Analysis:
                 return Interval(float(node.value), float(node.value))
             case Read() | HistoryCount():
                 return world[node].numbers if world[node].known else EMPTY
-            case Arithmetic() | Extreme():
+            case Arithmetic() | MinMax():
                 return combine(node.op, self._interval(node.left, world), self._interval(node.right, world))
             case Negate():
                 return combine("-", Interval(0.0, 0.0), self._interval(node.of, world))
-            case Choose():
+            case Conditional():
                 return self._interval(node.then, world).join(self._interval(node.other, world))
             case Default():
                 return self._interval(node.of, world).join(self._interval(node.other, world))
@@ -206,7 +206,7 @@ class _Analysis:
         Membership: _member,
         StartsWith: _starts_with,
         IsKnown: _known,
-        Choose: _choose,
+        Conditional: _choose,
         Default: _default,
     }
 
@@ -224,7 +224,7 @@ def _where_unknown(node: Node, world: Assumptions) -> list[Assumptions]:
     return [] if isinstance(node, (Literal, HistoryCount, IsKnown)) else [world]
 
 
-def _hold(node: Node, domain: Domain, world: Assumptions) -> list[Assumptions]:
+def _assume(node: Node, domain: Domain, world: Assumptions) -> list[Assumptions]:
     if isinstance(node, (Read, HistoryCount)):
         return world.assume(node, domain)
     return [] if domain.empty else [world]

@@ -8,16 +8,16 @@ from decisioning.facts.schema import Dtype, Feature
 from decisioning.rules.errors import RuleError, did_you_mean
 from decisioning.rules.nodes import (
     Arithmetic,
-    Choose,
     Compare,
+    Conditional,
     Default,
-    Extreme,
     HistoryCount,
     IsKnown,
     KindName,
     Literal,
     Logic,
     Membership,
+    MinMax,
     Negate,
     Node,
     Not,
@@ -35,13 +35,13 @@ class Kind:
     declared: bool = False
 
     def __str__(self) -> str:
-        return _SPOKEN[self.name]
+        return _PHRASES[self.name]
 
 
 NUMBER, BOOL, TEXT = Kind("number"), Kind("bool"), Kind("text")
 TIMESTAMP, DURATION = Kind("timestamp"), Kind("duration")
 
-_SPOKEN: dict[KindName, str] = {
+_PHRASES: dict[KindName, str] = {
     "number": "a number",
     "bool": "true or false",
     "text": "a text",
@@ -55,7 +55,7 @@ _OF_DTYPE: dict[Dtype, Kind] = {
     "string": TEXT,
     "timestamp": TIMESTAMP,
 }
-_SUMS: dict[tuple[str, KindName, KindName], Kind] = {
+_ARITHMETIC_KINDS: dict[tuple[str, KindName, KindName], Kind] = {
     **{(op, "number", "number"): NUMBER for op in "+-*/%"},
     **{(op, "duration", "duration"): DURATION for op in "+-"},
     **{(op, "timestamp", "duration"): TIMESTAMP for op in "+-"},
@@ -78,26 +78,26 @@ class _Checker:
 
     def _of_logic(self, node: Logic) -> Kind:
         for part in node.parts:
-            self._want(BOOL, part)
+            self._require(BOOL, part)
         return BOOL
 
-    def _of_pick(self, node: Extreme) -> Kind:
-        self._want(NUMBER, node.left)
-        return self._want(NUMBER, node.right)
+    def _of_pick(self, node: MinMax) -> Kind:
+        self._require(NUMBER, node.left)
+        return self._require(NUMBER, node.right)
 
     def _of_starts_with(self, node: StartsWith) -> Kind:
-        self._want(TEXT, node.of)
+        self._require(TEXT, node.of)
         return BOOL
 
     def _of_known(self, node: IsKnown) -> Kind:
         self.of(node.of)
         return BOOL
 
-    def _of_choose(self, node: Choose) -> Kind:
-        self._want(BOOL, node.condition)
+    def _of_choose(self, node: Conditional) -> Kind:
+        self._require(BOOL, node.condition)
         return _merged(self.of(node.then), self.of(node.other), node.other)
 
-    def _want(self, wanted: Kind, node: Node) -> Kind:
+    def _require(self, wanted: Kind, node: Node) -> Kind:
         found = self.of(node)
         if found.name != wanted.name:
             raise RuleError(f"{wanted} should stand here, this is {found}", node.start)
@@ -126,7 +126,7 @@ class _Checker:
 
     def _of_arithmetic(self, node: Arithmetic) -> Kind:
         left, right = self.of(node.left), self.of(node.right)
-        result = _SUMS.get((node.op, left.name, right.name))
+        result = _ARITHMETIC_KINDS.get((node.op, left.name, right.name))
         if result is None:
             wrong = node.left if left.name in ("bool", "text") else node.right
             raise RuleError(f"{left} {node.op} {right} has no meaning", wrong.start, _hint(left, right))
@@ -136,7 +136,7 @@ class _Checker:
         found = self.of(node.of)
         for value in node.values:
             if value.kind != found.name:
-                raise RuleError(f"{found} and {_SPOKEN[value.kind]} never compare", value.start)
+                raise RuleError(f"{found} and {_PHRASES[value.kind]} never compare", value.start)
             _refuse_undeclared(found, _of_literal(value), value)
         return BOOL
 
@@ -149,16 +149,16 @@ class _Checker:
         Literal: lambda _self, node: _of_literal(node),
         Read: _of_read,
         Logic: _of_logic,
-        Not: lambda self, node: self._want(BOOL, node.of),
+        Not: lambda self, node: self._require(BOOL, node.of),
         Compare: _of_compare,
         Membership: _of_member,
         Arithmetic: _of_arithmetic,
-        Negate: lambda self, node: self._want(NUMBER, node.of),
-        Choose: _of_choose,
+        Negate: lambda self, node: self._require(NUMBER, node.of),
+        Conditional: _of_choose,
         IsKnown: _of_known,
         Default: _of_default,
         HistoryCount: lambda _self, _node: NUMBER,
-        Extreme: _of_pick,
+        MinMax: _of_pick,
         StartsWith: _of_starts_with,
     }
 

@@ -7,25 +7,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from decisioning.facts.schema import Feature
+from decisioning.facts.schema import Facts, Feature
 from decisioning.rules.nodes import (
     Arithmetic,
-    Choose,
     Compare,
+    Conditional,
     Default,
-    Extreme,
     HistoryCount,
     IsKnown,
     Literal,
     Logic,
     Membership,
+    MinMax,
     Negate,
     Node,
     Not,
     Read,
     StartsWith,
 )
-from decisioning.rules.single import Facts, as_float, limit_of
+from decisioning.rules.single import as_float, limit_of
 
 Columns = Mapping[str, NDArray[Any]]
 """One array of shape (n,) per feature: float64 with NaN for UNKNOWN (numbers, timestamps; bools as 0.0 and 1.0), or
@@ -83,7 +83,7 @@ def _texts(values: Sequence[object], allowed: frozenset[str] | None = None) -> N
 
 
 @dataclass(slots=True)
-class ColumnRun:
+class ColumnEvaluation:
     """One evaluation over n rows. Floats are NaN, texts None where UNKNOWN."""
 
     columns: Columns
@@ -113,24 +113,24 @@ class ColumnRun:
                 if node.name not in self._read:
                     self._read[node.name] = self._fact(self.features[node.name])
                 return self._read[node.name]
-            case Choose():
+            case Conditional():
                 truth = self.truth(node.condition)
                 return _choose(truth, self._of(node.then), self._of(node.other))
             case Default():
                 value = self._of(node.of)
                 known = _known(value)
                 return _choose(KleeneColumn(known, ~known), value, self._of(node.other))
-            case Arithmetic() | Negate() | Extreme() | HistoryCount():
+            case Arithmetic() | Negate() | MinMax() | HistoryCount():
                 return self._number(node)
         return self._bool(node)
 
-    def _number(self, node: Arithmetic | Negate | Extreme | HistoryCount) -> NDArray[np.float64]:
+    def _number(self, node: Arithmetic | Negate | MinMax | HistoryCount) -> NDArray[np.float64]:
         if isinstance(node, HistoryCount):
             return self._count(node)
         if isinstance(node, Negate):
             return -self.values(node.of)
         left, right = self.values(node.left), self.values(node.right)
-        if isinstance(node, Extreme):
+        if isinstance(node, MinMax):
             first = np.less_equal(left, right) if node.op == "min" else np.greater_equal(left, right)
             return np.where(_known(left) & _known(right), np.where(first, left, right), np.nan)
         result = _ARITHMETIC[node.op](left, right)

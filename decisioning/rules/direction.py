@@ -12,10 +12,10 @@ from decisioning.rules.nodes import (
     Arithmetic,
     Compare,
     Default,
-    Extreme,
     Literal,
     Logic,
     Membership,
+    MinMax,
     Negate,
     Node,
     Not,
@@ -23,7 +23,7 @@ from decisioning.rules.nodes import (
     children,
 )
 
-Fact = tuple[str, str | None]
+FactKey = tuple[str, str | None]
 """A feature's name, and for a text the value that is looked at."""
 
 
@@ -40,12 +40,12 @@ class Direction(IntEnum):
         return self if self is Direction.MIXED else Direction(-self)
 
 
-Directions = Mapping[Fact, Direction]
+Directions = Mapping[FactKey, Direction]
 
 
 def directions(node: Node) -> Directions:
     """For each fact that is read below, how what `node` stands for moves with it."""
-    return _MOVED.get(type(node), _mixed)(node)
+    return _BY_NODE.get(type(node), _mixed)(node)
 
 
 def _member(node: Membership) -> Directions:
@@ -88,7 +88,7 @@ def _flip(found: Directions) -> Directions:
 
 
 def _join(*parts: Directions) -> Directions:
-    joined: dict[Fact, Direction] = {}
+    joined: dict[FactKey, Direction] = {}
     for part in parts:
         for fact, way in part.items():
             before = joined.get(fact, Direction.NONE)
@@ -104,12 +104,12 @@ def _mixed(node: Node) -> Directions:
     return {fact: Direction.MIXED for child in children(node) for fact in _mixed(child)}
 
 
-_MOVED: Mapping[type[Node], Callable[[Any], Directions]] = {
+_BY_NODE: Mapping[type[Node], Callable[[Any], Directions]] = {
     Read: lambda node: {(node.name, None): Direction.UP},
     Not: lambda node: _flip(directions(node.of)),
     Negate: lambda node: _flip(directions(node.of)),
     Logic: lambda node: _join(*map(directions, node.parts)),
-    Extreme: lambda node: _join(directions(node.left), directions(node.right)),
+    MinMax: lambda node: _join(directions(node.left), directions(node.right)),
     Default: lambda node: _join(directions(node.of), directions(node.other)),
     Compare: _compare,
     Membership: _member,

@@ -63,7 +63,7 @@ class Domain:
         return narrowed.without(other.texts or frozenset()) if one_text else narrowed
 
 
-Key = str | tuple[str | None, str, int]
+DomainKey = str | tuple[str | None, str, int]
 """A feature's name, or what a count counts."""
 
 
@@ -72,17 +72,17 @@ class Assumptions:
     """One set of customers the analysis looks at: what was assumed so far, by key; the schema for the rest."""
 
     schema: Mapping[str, Feature]
-    assumed: Mapping[Key, Domain]
+    assumed: Mapping[DomainKey, Domain]
 
     def __getitem__(self, node: Read | HistoryCount) -> Domain:
-        return self.assumed.get(key_of(node)) or _initial(node, self.schema)
+        return self.assumed.get(domain_key(node)) or _initial(node, self.schema)
 
     def assume(self, node: Read | HistoryCount, domain: Domain) -> "list[Assumptions]":
         """This world with that domain; none where nothing is left of it."""
-        return [] if domain.empty else [Assumptions(self.schema, {**self.assumed, key_of(node): domain.settled})]
+        return [] if domain.empty else [Assumptions(self.schema, {**self.assumed, domain_key(node): domain.settled})]
 
 
-def key_of(node: Read | HistoryCount) -> Key:
+def domain_key(node: Read | HistoryCount) -> DomainKey:
     return node.name if isinstance(node, Read) else (node.action, node.outcome, node.window_us)
 
 

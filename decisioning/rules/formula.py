@@ -7,15 +7,15 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from decisioning.facts.schema import Feature, Value
+from decisioning.facts.schema import Facts, Feature, Value
 from decisioning.rules.checker import kind_of
-from decisioning.rules.column import ColumnHistory, ColumnRun, Columns, KleeneColumn
+from decisioning.rules.column import ColumnEvaluation, ColumnHistory, Columns, KleeneColumn
 from decisioning.rules.errors import RuleError
 from decisioning.rules.nodes import HistoryCount, Node, Read, walk
 from decisioning.rules.parser import parse
-from decisioning.rules.single import Closure, Facts, History, compile_closure, reader
+from decisioning.rules.single import Closure, History, compile_closure, reader
 
-Counted = tuple[str | None, str, int]
+CountKey = tuple[str | None, str, int]
 """(action id or None for the candidate's own, outcome, window in microseconds)."""
 
 
@@ -29,7 +29,7 @@ class Formula:
 
     text: str
     reads: frozenset[str] = field(compare=False)
-    histories: frozenset[Counted] = field(compare=False)
+    histories: frozenset[CountKey] = field(compare=False)
     per_action: bool = field(compare=False)
     node: Node = field(compare=False, repr=False)
     features: Mapping[str, Feature] = field(compare=False, repr=False)
@@ -38,17 +38,17 @@ class Formula:
 
     def facts_seen(self, facts: Facts) -> dict[str, Value | None]:
         """What it read, by name in sorted order; None where the fact was UNKNOWN."""
-        return {name: None if read(facts, _nothing, None) is None else facts[name] for name, read in self.readers}
+        return {name: None if read(facts, _no_history, None) is None else facts[name] for name, read in self.readers}
 
     def _need_action(self, action: str | None) -> None:
         if action is None and self.per_action:
             raise TypeError("the rule asks about its own action: give `action`")
 
-    def _run(self, columns: Columns, n: int, history: ColumnHistory | None, action: str | None) -> ColumnRun:
+    def _run(self, columns: Columns, n: int, history: ColumnHistory | None, action: str | None) -> ColumnEvaluation:
         self._need_action(action)
         if history is None and self.histories:
             raise TypeError("the rule counts outcomes: give `history`")
-        return ColumnRun(columns, n, self.features, history, action)
+        return ColumnEvaluation(columns, n, self.features, history, action)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +95,17 @@ F = TypeVar("F", bound=Formula)
 
 def compile_rule(text: str, schema: Mapping[str, Feature]) -> Rule:
     """Parse and type-check a condition; RuleError says what is wrong, where, and how to mend it."""
-    node = _checked(text, schema, "bool", "a rule must be true or false")
-    return _compiled(Rule, text, node, schema)
+    node = _checked_tree(text, schema, "bool", "a rule must be true or false")
+    return _formula_of(Rule, text, node, schema)
 
 
 def compile_expression(text: str, schema: Mapping[str, Feature]) -> Expression:
     """Parse and type-check a number; RuleError as in `compile_rule`."""
-    node = _checked(text, schema, "number", "an expression must be a number")
-    return _compiled(Expression, text, node, schema)
+    node = _checked_tree(text, schema, "number", "an expression must be a number")
+    return _formula_of(Expression, text, node, schema)
 
 
-def _checked(text: str, schema: Mapping[str, Feature], wanted: str, message: str) -> Node:
+def _checked_tree(text: str, schema: Mapping[str, Feature], wanted: str, message: str) -> Node:
     node = parse(text)
     kind = kind_of(node, schema)
     if kind.name != wanted:
@@ -113,7 +113,7 @@ def _checked(text: str, schema: Mapping[str, Feature], wanted: str, message: str
     return node
 
 
-def _compiled(make: type[F], text: str, node: Node, schema: Mapping[str, Feature]) -> F:
+def _formula_of(make: type[F], text: str, node: Node, schema: Mapping[str, Feature]) -> F:
     below = tuple(walk(node))
     features = {name: schema[name] for name in sorted({n.name for n in below if isinstance(n, Read)})}
     histories = frozenset((n.action, n.outcome, n.window_us) for n in below if isinstance(n, HistoryCount))
@@ -129,5 +129,5 @@ def _compiled(make: type[F], text: str, node: Node, schema: Mapping[str, Feature
     )
 
 
-def _nothing(_action: str, _outcome: str, _window_us: int) -> int:
+def _no_history(_action: str, _outcome: str, _window_us: int) -> int:
     return 0

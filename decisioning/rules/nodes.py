@@ -9,7 +9,7 @@ KindName = OneOf["number", "bool", "text", "timestamp", "duration"]
 LogicOp = OneOf["&&", "||"]
 CompareOp = OneOf["==", "!=", "<", "<=", ">", ">="]
 ArithmeticOp = OneOf["+", "-", "*", "/", "%"]
-PickOp = OneOf["min", "max"]
+MinMaxOp = OneOf["min", "max"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +73,7 @@ class Negate(Node):
 
 
 @dataclass(frozen=True, slots=True)
-class Choose(Node):
+class Conditional(Node):
     """`condition ? then : other`."""
 
     condition: Node
@@ -102,8 +102,8 @@ class HistoryCount(Node):
 
 
 @dataclass(frozen=True, slots=True)
-class Extreme(Node):
-    op: PickOp
+class MinMax(Node):
+    op: MinMaxOp
     left: Node
     right: Node
 

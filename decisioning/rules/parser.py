@@ -9,11 +9,10 @@ from decisioning.rules.literals import duration_us, number_of, timestamp_us
 from decisioning.rules.nodes import (
     Arithmetic,
     ArithmeticOp,
-    Choose,
     Compare,
     CompareOp,
+    Conditional,
     Default,
-    Extreme,
     HistoryCount,
     IsKnown,
     KindName,
@@ -21,10 +20,11 @@ from decisioning.rules.nodes import (
     Logic,
     LogicOp,
     Membership,
+    MinMax,
+    MinMaxOp,
     Negate,
     Node,
     Not,
-    PickOp,
     Read,
     StartsWith,
     children,
@@ -42,7 +42,7 @@ _LEVEL = {
     **dict.fromkeys(("+", "-"), 4),
     **dict.fromkeys(("*", "/", "%"), 5),
 }
-_WORDS = {
+_OTHER_LANGUAGES = {
     "and": "and is &&",
     "or": "or is ||",
     "not": "not is !",
@@ -95,7 +95,9 @@ class _Parser:
         token = self._peek
         if token.kind == "end":
             return RuleError(f"the rule ends where {wanted} should follow", token.start)
-        return RuleError(f"{wanted} should stand here, not {token.text!r}", token.start, _WORDS.get(token.text))
+        return RuleError(
+            f"{wanted} should stand here, not {token.text!r}", token.start, _OTHER_LANGUAGES.get(token.text)
+        )
 
     def _deeper(self, token: Token) -> None:
         """Bound the parser's own recursion (parentheses make no node)."""
@@ -110,7 +112,7 @@ class _Parser:
             then = self._expression()
             self._expect(":")
             other = self._expression()
-            node = _sized(Choose(node, then, other, start=node.start, end=other.end, depth=0))
+            node = _with_depth(Conditional(node, then, other, start=node.start, end=other.end, depth=0))
         self._level -= 1
         return node
 
@@ -138,8 +140,8 @@ class _Parser:
         of = self._unary()
         self._level -= 1
         if token.text == "!":
-            return _sized(Not(of, start=token.start, end=of.end, depth=0))
-        return _sized(Negate(of, start=token.start, end=of.end, depth=0))
+            return _with_depth(Not(of, start=token.start, end=of.end, depth=0))
+        return _with_depth(Negate(of, start=token.start, end=of.end, depth=0))
 
     def _postfix(self) -> Node:
         node = self._primary()
@@ -169,8 +171,8 @@ class _Parser:
     def _word(self, token: Token) -> Node:
         if token.text in ("true", "false"):
             return _literal(token, token.text == "true")
-        if token.text in _WORDS or token.text == "in":
-            raise RuleError(f"{token.text!r} is not of the language", token.start, _WORDS.get(token.text))
+        if token.text in _OTHER_LANGUAGES or token.text == "in":
+            raise RuleError(f"{token.text!r} is not of the language", token.start, _OTHER_LANGUAGES.get(token.text))
         if not self._accept("("):
             return Read(token.text, start=token.start, end=token.end, depth=1)
         if token.text not in _FUNCTIONS:
@@ -197,7 +199,7 @@ class _Parser:
         while self._accept(","):
             values.append(self._list_item())
         end = self._expect("]").end
-        return _sized(Membership(of, tuple(values), start=of.start, end=end, depth=0))
+        return _with_depth(Membership(of, tuple(values), start=of.start, end=end, depth=0))
 
     def _list_item(self) -> Literal:
         minus = self._accept("-")
@@ -220,7 +222,7 @@ def _too_deep(position: int) -> RuleError:
     return RuleError(f"nested more than {MAX_DEPTH} levels deep", position, "split it into several rules")
 
 
-def _sized(node: N) -> N:
+def _with_depth(node: N) -> N:
     """The same node with its depth, which is bounded so that no later walk can exhaust the stack."""
     depth = 1 + max(child.depth for child in children(node))
     if depth > MAX_DEPTH:
@@ -233,10 +235,10 @@ def _join(op: str, left: Node, right: Node) -> Node:
     if op in ("&&", "||"):
         # Kleene's and, or are associative: one flat node, so that long rules are not deep ones
         parts = (*_parts(left, op), *_parts(right, op))
-        return _sized(Logic(cast("LogicOp", op), parts, start=start, end=end, depth=0))
+        return _with_depth(Logic(cast("LogicOp", op), parts, start=start, end=end, depth=0))
     if _LEVEL[op] == _RELATION:
-        return _sized(Compare(cast("CompareOp", op), left, right, start=start, end=end, depth=0))
-    return _sized(Arithmetic(cast("ArithmeticOp", op), left, right, start=start, end=end, depth=0))
+        return _with_depth(Compare(cast("CompareOp", op), left, right, start=start, end=end, depth=0))
+    return _with_depth(Arithmetic(cast("ArithmeticOp", op), left, right, start=start, end=end, depth=0))
 
 
 def _parts(node: Node, op: str) -> tuple[Node, ...]:
@@ -250,21 +252,21 @@ def _text_of(node: Node, what: str) -> str:
 
 
 def _known(given: list[Node], start: int, end: int) -> Node:
-    return _sized(IsKnown(given[0], start=start, end=end, depth=0))
+    return _with_depth(IsKnown(given[0], start=start, end=end, depth=0))
 
 
 def _default(given: list[Node], start: int, end: int) -> Node:
-    return _sized(Default(given[0], given[1], start=start, end=end, depth=0))
+    return _with_depth(Default(given[0], given[1], start=start, end=end, depth=0))
 
 
-def _pick(op: PickOp) -> Callable[[list[Node], int, int], Node]:
-    return lambda given, start, end: _sized(Extreme(op, given[0], given[1], start=start, end=end, depth=0))
+def _min_max(op: MinMaxOp) -> Callable[[list[Node], int, int], Node]:
+    return lambda given, start, end: _with_depth(MinMax(op, given[0], given[1], start=start, end=end, depth=0))
 
 
 def _starts_with(given: list[Node], start: int, end: int) -> Node:
     if len(given) != 2:
         raise RuleError(f"startsWith takes a text and its beginning, not {len(given)} value(s)", start)
-    return _sized(StartsWith(given[0], _text_of(given[1], "the beginning"), start=start, end=end, depth=0))
+    return _with_depth(StartsWith(given[0], _text_of(given[1], "the beginning"), start=start, end=end, depth=0))
 
 
 def _duration(given: list[Node], start: int, end: int) -> Node:
@@ -293,7 +295,7 @@ _FUNCTIONS: dict[str, tuple[Callable[[list[Node], int, int], Node], int]] = {
     "history": (_history, 3),
     "duration": (_duration, 1),
     "timestamp": (_timestamp, 1),
-    "min": (_pick("min"), 2),
-    "max": (_pick("max"), 2),
+    "min": (_min_max("min"), 2),
+    "max": (_min_max("max"), 2),
     "startsWith": (_starts_with, 2),
 }

@@ -9,19 +9,19 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from decisioning.facts.schema import Feature, Value
+from decisioning.facts.schema import Facts, Feature
 from decisioning.rules.literals import EXACT
 from decisioning.rules.nodes import (
     Arithmetic,
-    Choose,
     Compare,
+    Conditional,
     Default,
-    Extreme,
     HistoryCount,
     IsKnown,
     Literal,
     Logic,
     Membership,
+    MinMax,
     Negate,
     Node,
     Not,
@@ -29,7 +29,6 @@ from decisioning.rules.nodes import (
     StartsWith,
 )
 
-Facts = Mapping[str, Value | None]
 History = Callable[[str, str, int], int]
 """(action id, outcome, window in microseconds) -> how often it happened; always known."""
 Closure = Callable[[Facts, History, str | None], Any]
@@ -205,12 +204,12 @@ def _arithmetic(node: Arithmetic, build: Build) -> Closure:
     return _both(join, build(node.left), build(node.right))
 
 
-def _pick(node: Extreme, build: Build) -> Closure:
+def _min_max(node: MinMax, build: Build) -> Closure:
     first = operator.le if node.op == "min" else operator.ge
     return _both(lambda one, other: one if first(one, other) else other, build(node.left), build(node.right))
 
 
-def _choose(node: Choose, build: Build) -> Closure:
+def _choose(node: Conditional, build: Build) -> Closure:
     condition, then, other = build(node.condition), build(node.then), build(node.other)
 
     def run(facts: Facts, history: History, action: str | None) -> Any:
@@ -237,7 +236,7 @@ def _default(node: Default, build: Build) -> Closure:
     return run
 
 
-def _count(node: HistoryCount, _build: Build) -> Closure:
+def _history_count(node: HistoryCount, _build: Build) -> Closure:
     named, outcome, window_us = node.action, node.outcome, node.window_us
     if named is not None:
         return lambda _facts, history, _action: float(history(named, outcome, window_us))
@@ -258,9 +257,9 @@ _BUILD: dict[type[Node], Callable[[Any, Build], Closure]] = {
     StartsWith: _starts_with,
     Arithmetic: _arithmetic,
     Negate: lambda node, build: _test(build(node.of), operator.neg),
-    Extreme: _pick,
-    Choose: _choose,
+    MinMax: _min_max,
+    Conditional: _choose,
     IsKnown: _known,
     Default: _default,
-    HistoryCount: _count,
+    HistoryCount: _history_count,
 }

@@ -49,7 +49,7 @@ def tokenize(text: str) -> list[Token]:
         if token is None:
             at = cast("re.Match[str]", _TOKEN.match(text, at)).end()
             continue
-        _refuse_glued(tokens, token)
+        _refuse_adjacent(tokens, token)
         tokens.append(token)
         at = token.end
     return [*tokens, Token("end", "", len(text), len(text))]
@@ -66,7 +66,7 @@ def _next(text: str, at: int) -> Token | None:
     return Token(kind, value, at, match.end())
 
 
-def _refuse_glued(tokens: list[Token], token: Token) -> None:
+def _refuse_adjacent(tokens: list[Token], token: Token) -> None:
     """Refuse `12abc` and `1.2.3`, which would otherwise be two tokens."""
     before = tokens[-1] if tokens else None
     if before and before.kind == "number" and before.end == token.start and token.kind in ("word", "number"):

@@ -128,7 +128,7 @@ def rules(release: Release, outcome: str | None = None) -> dict[str, pa.Table]:
 
 
 def _stages(action: Action) -> Iterator[tuple[object, ...]]:
-    for n, s in enumerate(action.outcomes.weighed):
+    for n, s in enumerate(action.outcomes.weighted_stages):
         from_us, to_us = days_us(s.after_days), days_us(s.within_days)
         yield action.id, s.id, s.weight, from_us, to_us, n, s.id in action.outcomes.positive, _STATES.get(s.id)
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from decisioning.catalogue.check.shape import draft
+from decisioning.catalogue.check.shape import build_draft
 from decisioning.catalogue.source import parse
 from decisioning.facts.schema import FeatureSchema
 from features.importing.inferred import Record, feature_records
@@ -52,7 +52,7 @@ def _declared(files: Mapping[str, str]) -> dict[str, frozenset[str]]:
     """Section -> ids that files declare; under `settings`, the keys that are set."""
     roots = [root for file, text in files.items() if (root := parse(file, text).root)]
     settings = frozenset(key for root in roots for key in (root.value.get("settings") or ()))
-    return {**draft(roots)[0].named, "settings": settings}
+    return {**build_draft(roots)[0].known_ids, "settings": settings}
 
 
 def _settings(plan: ImportPlan, known: frozenset[str]) -> Record:

@@ -14,7 +14,7 @@ from decisioning.catalogue.actions import (
     Factor,
     Issue,
     LegalBasis,
-    Moment,
+    PointInTime,
     Purpose,
     Settings,
     Suppression,
@@ -79,7 +79,7 @@ class RowSubject(Strict):
 class When(Strict):
     """A time: the same for all rows, or a column; `format` as in Python's strptime, ISO 8601 without it."""
 
-    time: Moment | None = None
+    time: PointInTime | None = None
     column: ColumnName | None = None
     format: Text | None = None
 
@@ -289,7 +289,7 @@ class Assertion(Strict):
 
     author: Text
     text: Text
-    since: Moment
+    since: PointInTime
     consents: tuple[AssertedConsent, ...] = ()
     bases: tuple[AssertedBasis, ...] = ()
     features: tuple[AssertedFeature, ...] = ()

@@ -6,7 +6,7 @@ from zoneinfo import available_timezones
 from pydantic import ValidationError
 
 from decisioning.catalogue.check.words import hint, shape_problems
-from decisioning.catalogue.source import Path, YamlNode, cut, decode, parse
+from decisioning.catalogue.source import Path, YamlNode, decode, parse, shorten
 from decisioning.errors import ConfigError, Mistake
 from decisioning.facts.standing import ALL_CHANNELS
 from features.importing.mapping import NONE, AssertedBasis, AssertedConsent, Choice, ConsentColumn, Mapping
@@ -40,7 +40,7 @@ def _cross_checks(source: Source) -> Iterator[Mistake]:
     channels = {c.id for c in mapping.channels}
     if mapping.time_zone not in (zones := available_timezones()):
         near = hint(mapping.time_zone, zones) or "for example Europe/Amsterdam"
-        yield node.at(("time_zone",)).problem(f"there is no time zone `{cut(mapping.time_zone)}`", near)
+        yield node.at(("time_zone",)).problem(f"there is no time zone `{shorten(mapping.time_zone)}`", near)
     for i, file in enumerate(mapping.files):
         path = ("files", i)
         if file.contact:

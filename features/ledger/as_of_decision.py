@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from decisioning.facts.forms import Known
-from decisioning.facts.identity import merged
+from decisioning.facts.identity import merge_standings
 from features.ledger.ledger import Ledger
 from features.ledger.records import Record, record_of
 
@@ -20,7 +20,7 @@ def known_then(ledger: Ledger, stream: str, body: dict[str, Any]) -> Known:
     if read["account"] is not None:
         account = ledger.fold_at(ledger.stream_of("account", body["request"]["account_id"]), read["account"])
     visitors = [ledger.fold_at(visitor, version) for visitor, version in read.get("linked", {}).items()]
-    person = merged(ledger.fold_at(stream, read["person"]), visitors)
+    person = merge_standings(ledger.fold_at(stream, read["person"]), visitors)
     return Known(body["facts"], person, account, tuple(body["degraded"]), read.get("signals", {}))
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from decisioning.errors import LinkedElsewhere, NotFound, Refused, RequestError
-from decisioning.facts.identity import merged
+from decisioning.facts.identity import merge_standings
 from decisioning.facts.standing import Link, Standing
 from features.ledger.chain import hash_body, new_salt
 from features.ledger.erasure import erase_stream
@@ -75,7 +75,7 @@ def united(standings: Sequence[Standing], read: Callable[..., Sequence[Standing]
     linked = sorted({visitor for standing in standings for visitor in standing.linked})
     parts = (linked[at : at + _READ] for at in range(0, len(linked), _READ))
     found = {standing.stream: standing for part in parts for standing in read(*part)}
-    return tuple(merged(standing, [found[visitor] for visitor in standing.linked]) for standing in standings)
+    return tuple(merge_standings(standing, [found[visitor] for visitor in standing.linked]) for standing in standings)
 
 
 def erase_subject(connection: Connection, stream: str, now_us: int) -> tuple[str, ...]:

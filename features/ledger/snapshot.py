@@ -8,13 +8,13 @@ from typing import Any, TypeVar
 
 from pydantic_core import from_json, to_json
 
-from decisioning.facts.standing import Consent, Contact, Happened, Holder, Link
+from decisioning.facts.standing import Consent, Contact, Holder, Link, RecordedOutcome
 from features.ledger.standing import Fold
 
 FORMAT = 2
 """Format 1 ended before the links; `decode` reads it as a standing without any."""
-_T = TypeVar("_T", Consent, Contact, Happened, Link)
-_ROWS = (Consent, Contact, Happened, Link)
+_T = TypeVar("_T", Consent, Contact, RecordedOutcome, Link)
+_ROWS = (Consent, Contact, RecordedOutcome, Link)
 
 
 def _names(cls: type[Any]) -> tuple[str, ...]:
@@ -33,7 +33,7 @@ def encode(fold: Fold) -> bytes:
             FORMAT,
             _columns(Consent, fold.consents),
             _columns(Contact, fold.contacts),
-            _columns(Happened, outcomes),
+            _columns(RecordedOutcome, outcomes),
             fold.erased,
             fold.restricted,
             fold.latest_us,
@@ -56,7 +56,7 @@ def decode(stream: str, version: int, body: bytes) -> Fold:
         version,
         tuple(_rows(Consent, consents)),
         tuple(_rows(Contact, contacts)),
-        _by_action(_rows(Happened, happened)),
+        _by_action(_rows(RecordedOutcome, happened)),
         erased,
         restricted,
         tuple(_rows(Link, links)),
@@ -89,8 +89,8 @@ def _rows(cls: type[_T], columns: Sequence[Sequence[Any]]) -> list[_T]:
     return rows
 
 
-def _by_action(happened: Iterable[Happened]) -> dict[str, tuple[Happened, ...]]:
-    grouped: dict[str, list[Happened]] = {}
+def _by_action(happened: Iterable[RecordedOutcome]) -> dict[str, tuple[RecordedOutcome, ...]]:
+    grouped: dict[str, list[RecordedOutcome]] = {}
     for one in happened:
         grouped.setdefault(one.action, []).append(one)
     return {action: tuple(known) for action, known in grouped.items()}

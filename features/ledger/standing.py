@@ -32,10 +32,10 @@ from decisioning.facts.standing import (
     ConsentStatus,
     Contact,
     ContactState,
-    Happened,
     Holder,
     Link,
     LinkKind,
+    RecordedOutcome,
     Standing,
 )
 from decisioning.times import DAY_US
@@ -157,11 +157,11 @@ def _outcome(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
     return _add_outcomes(fold, told)
 
 
-def _happened(body: Body, outcome: str, occurred_us: int) -> Happened:
-    return Happened(body["action"], outcome, occurred_us, body.get("offer_id"), body.get("value_eur"))
+def _happened(body: Body, outcome: str, occurred_us: int) -> RecordedOutcome:
+    return RecordedOutcome(body["action"], outcome, occurred_us, body.get("offer_id"), body.get("value_eur"))
 
 
-def _add_outcomes(fold: Fold, told: Iterable[Happened]) -> Changes:
+def _add_outcomes(fold: Fold, told: Iterable[RecordedOutcome]) -> Changes:
     outcomes = dict(fold.outcomes)
     for happened in told:
         known = _cancelled(outcomes.get(happened.action, ()), happened)
@@ -169,7 +169,7 @@ def _add_outcomes(fold: Fold, told: Iterable[Happened]) -> Changes:
     return {"outcomes": {action: outcomes[action] for action in sorted(outcomes) if outcomes[action]}}
 
 
-def _cancelled(known: tuple[Happened, ...], told: Happened) -> tuple[Happened, ...]:
+def _cancelled(known: tuple[RecordedOutcome, ...], told: RecordedOutcome) -> tuple[RecordedOutcome, ...]:
     """All of them, but for an outcome and its correction, which both go."""
     name = told.outcome
     opposite = replace(told, outcome=name.removeprefix(ANTI) if name.startswith(ANTI) else ANTI + name)
@@ -179,7 +179,7 @@ def _cancelled(known: tuple[Happened, ...], told: Happened) -> tuple[Happened, .
     return known[:at] + known[at + 1 :]
 
 
-def _outcome_order(happened: Happened) -> tuple[int, str, str, float]:
+def _outcome_order(happened: RecordedOutcome) -> tuple[int, str, str, float]:
     return happened.at_us, happened.outcome, happened.offer_id or "", happened.value_eur or 0.0
 
 
@@ -187,7 +187,7 @@ def _observation(fold: Fold, body: Body, version: int, occurred_us: int) -> Chan
     offer_id = body.get("observation_id") or "observed-" + sha256(to_json([body, occurred_us])).hexdigest()[:24]
     action = body["action"]
     told = [
-        Happened(action, o["outcome"], o.get("occurred_us") or occurred_us, offer_id, o.get("value_eur"))
+        RecordedOutcome(action, o["outcome"], o.get("occurred_us") or occurred_us, offer_id, o.get("value_eur"))
         for o in body.get("outcomes", ())
     ]
     shown = () if action == "none" else (_observed(body, offer_id, occurred_us),)

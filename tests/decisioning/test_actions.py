@@ -77,12 +77,12 @@ def test_amounts_in_euros_points_or_expressions() -> None:
 
 
 def test_whatever_sells_needs_marketing() -> None:
-    assert action(issue="grow", tier="mandatory").needs == ("marketing",)
-    assert action(issue="nurture", tier="commercial", purposes=("profiling", "marketing")).needs == (
+    assert action(issue="grow", tier="mandatory").required_purposes == ("marketing",)
+    assert action(issue="nurture", tier="commercial", purposes=("profiling", "marketing")).required_purposes == (
         "marketing",
         "profiling",
     )
-    assert action(purposes=("service",)).needs == ("service",)
+    assert action(purposes=("service",)).required_purposes == ("service",)
     assert [action(issue=issue).commercial for issue in ("grow", "retain", "nurture", "service", "hardship")] == [
         True
     ] * 3 + [False] * 2

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from decisioning.catalogue.actions import QuietHours
 from decisioning.deciding.contact import quiet
 from decisioning.facts.forms import Ask, Known, PlacementAsk
-from decisioning.facts.standing import Contact, Happened
+from decisioning.facts.standing import Contact, RecordedOutcome
 from tests import strategies as world
 
 NIGHT = QuietHours.model_validate({"from": "21:00", "to": "08:00"})
@@ -109,7 +109,7 @@ def test_a_slate_never_takes_more_than_a_cap_has_left(ask: Ask, of: Known) -> No
 )
 def test_outcomes_suppress_for_as_long_as_they_say(outcome: str, days_ago: int, shown: bool) -> None:
     of = world.permissive()
-    happened = Happened("tv-bundle", outcome, world.NOW_US - days_ago * world.DAY_US)
+    happened = RecordedOutcome("tv-bundle", outcome, world.NOW_US - days_ago * world.DAY_US)
     less = replace(of, person=replace(of.person, outcomes={"tv-bundle": (happened,)}))
     assert ("tv-bundle.web-hero" in world.permitted(HERO, less)) is shown
 

@@ -13,8 +13,8 @@ from decisioning.catalogue.actions import Basis
 from decisioning.deciding.consent import latest, permission
 from decisioning.deciding.engine import replay
 from decisioning.facts.forms import Ask, Known, PlacementAsk, canonical
-from decisioning.facts.identity import merged, visitor_id
-from decisioning.facts.standing import ALL_CHANNELS, Consent, Contact, Happened, Standing
+from decisioning.facts.identity import merge_standings, visitor_id
+from decisioning.facts.standing import ALL_CHANNELS, Consent, Contact, RecordedOutcome, Standing
 from decisioning.times import DAY_US
 from tests import strategies as world
 
@@ -30,7 +30,7 @@ def visitors(least: int = 0) -> st.SearchStrategy[tuple[Standing, ...]]:
 
 
 def linked(of: Known, *others: Standing) -> Known:
-    return replace(of, person=merged(of.person, others))
+    return replace(of, person=merge_standings(of.person, others))
 
 
 def says(status: Any = "granted", channel: str = ALL_CHANNELS, days_ago: float = 1, **more: Any) -> Consent:
@@ -81,7 +81,7 @@ def test_a_purpose_is_allowed_where_the_person_and_no_visitor_says_otherwise(
     words = [word for v in others if (word := latest(v, purpose, channel)) is not None]
     refused = any(w.status != "granted" for w in words)
     ended = any(w.expires_us is not None and w.expires_us <= NOW_US for w in words)
-    asked, of = (world.SMALL.purposes[purpose], channel), merged(person, others)
+    asked, of = (world.SMALL.purposes[purpose], channel), merge_standings(person, others)
     alone = permission(person, *asked, (), NOW_US).allowed
     assert permission(of, *asked, (), NOW_US).allowed == (alone and not refused and not ended)
     contract = (Basis(id="b", purpose=purpose, basis="contract", channels=(channel,), text="Art. 6(1)(b)"),)
@@ -93,7 +93,7 @@ def test_a_purpose_is_allowed_where_the_person_and_no_visitor_says_otherwise(
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(world.standings(), visitors())
 def test_caps_and_history_count_all_of_them(person: Standing, others: tuple[Standing, ...]) -> None:
-    of = merged(person, others)
+    of = merge_standings(person, others)
     everyone = (person, *others)
     assert sorted(c.offer_id for c in of.contacts) == sorted(c.offer_id for s in everyone for c in s.contacts)
     for action in world.ACTIONS:
@@ -124,7 +124,7 @@ def test_a_record_names_every_stream_it_read_and_replays(ask: Ask, of: Known, ot
 
 @given(world.standings())
 def test_without_visitors_the_standing_is_the_very_same(person: Standing) -> None:
-    assert merged(person, ()) is person
+    assert merge_standings(person, ()) is person
 
 
 @pytest.mark.parametrize("status", ["refused", "withdrawn", "objected"])
@@ -134,35 +134,35 @@ def test_a_visitors_no_binds_the_person_whatever_its_age(status: str, channel: s
     person = visitor(says(channel=own, days_ago=1), stream="p")
     other = visitor(says(status, channel, days_ago=500))
     assert may(person)
-    assert not may(merged(person, [other]))
-    assert not may(merged(person, [visitor(stream="v0"), other]))
+    assert not may(merge_standings(person, [other]))
+    assert not may(merge_standings(person, [visitor(stream="v0"), other]))
 
 
 def test_a_visitors_no_to_one_channel_leaves_the_others() -> None:
-    of = merged(visitor(says(), stream="p"), [visitor(says("refused", "web"))])
+    of = merge_standings(visitor(says(), stream="p"), [visitor(says("refused", "web"))])
     assert (may(of, "web"), may(of, "email")) == (False, True)
 
 
 def test_what_a_visitor_allowed_by_name_after_a_general_no_is_not_held_against_the_person() -> None:
     other = visitor(says("refused", days_ago=5), says(channel="web", days_ago=2))
-    of = merged(visitor(says(days_ago=9), stream="p"), [other])
+    of = merge_standings(visitor(says(days_ago=9), stream="p"), [other])
     assert (may(of, "web"), may(of, "email")) == (True, False)
 
 
 def test_a_visitors_grant_permits_the_person_nothing() -> None:
-    assert not may(merged(Standing("p"), [visitor(says())]))
-    assert not may(merged(visitor(says("withdrawn", days_ago=9), stream="p"), [visitor(says())]))
+    assert not may(merge_standings(Standing("p"), [visitor(says())]))
+    assert not may(merge_standings(visitor(says("withdrawn", days_ago=9), stream="p"), [visitor(says())]))
 
 
 @pytest.mark.parametrize(("mine", "theirs"), [(-1, 1), (1, -1)])
 def test_of_two_grants_the_one_that_expires_sooner_holds(mine: int, theirs: int) -> None:
     person = visitor(says(days_ago=1, expires_us=NOW_US + mine), stream="p")
     other = visitor(says(channel="web", days_ago=9, expires_us=NOW_US + theirs))
-    assert not may(merged(person, [other]))
+    assert not may(merge_standings(person, [other]))
 
 
 def test_a_visitors_no_ends_a_contracts_permission_but_no_legal_duty() -> None:
-    of = merged(Standing("p"), [visitor(says("objected"))])
+    of = merge_standings(Standing("p"), [visitor(says("objected"))])
     for basis, expected in (("contract", False), ("legal-obligation", True)):
         permits = (Basis(id="b", purpose="marketing", basis=basis, channels=("web",), text="GDPR, Article 6"),)
         assert may(Standing("p"), bases=permits)
@@ -177,14 +177,14 @@ def test_a_cap_that_the_visitors_filled_is_full_for_the_person() -> None:
 
 
 def test_what_a_visitor_declined_stays_away_from_the_person() -> None:
-    said_no = replace(visitor(), outcomes={"tv-bundle": (Happened("tv-bundle", "declined", NOW_US - DAY_US),)})
+    said_no = replace(visitor(), outcomes={"tv-bundle": (RecordedOutcome("tv-bundle", "declined", NOW_US - DAY_US),)})
     assert "tv-bundle.web-hero" not in world.permitted(HERO, linked(world.permissive(), said_no))
 
 
 def test_a_restricted_visitor_restricts_and_an_erased_person_stays_erased() -> None:
     assert world.permitted(HERO, linked(world.permissive(), replace(visitor(), restricted=True))) == frozenset()
     erased = Standing("p", 3, erased=True)
-    assert merged(erased, [visitor(says())]) is erased
+    assert merge_standings(erased, [visitor(says())]) is erased
 
 
 def test_a_visitor_is_called_by_its_kind_but_for_its_own() -> None:

@@ -9,8 +9,8 @@ from decisioning.catalogue.files import pack
 from decisioning.catalogue.release import Release
 from decisioning.deciding.engine import decide, screened_for
 from decisioning.facts.forms import Ask, Known, PlacementAsk, Scores
-from decisioning.facts.identity import merged
-from decisioning.facts.standing import Consent, Contact, Happened, Holder, Standing
+from decisioning.facts.identity import merge_standings
+from decisioning.facts.standing import Consent, Contact, Holder, RecordedOutcome, Standing
 
 _INFIX = {"and": "&&", "or": "||"}
 
@@ -150,7 +150,7 @@ def standing(s, visitors=()):
     """A subject's standing, with the visitors that are linked to it."""
     outcomes = {}
     for action, outcome, at in s["outcomes"]:
-        outcomes[action] = (*outcomes.get(action, ()), Happened(action, outcome, at))
+        outcomes[action] = (*outcomes.get(action, ()), RecordedOutcome(action, outcome, at))
     found = Standing(
         s["stream"],
         1,
@@ -178,7 +178,7 @@ def standing(s, visitors=()):
         s["restricted"],
         holder=Holder(s["holder"], 1, True) if s["holder"] else None,
     )
-    return merged(found, visitors)
+    return merge_standings(found, visitors)
 
 
 def known(ask):

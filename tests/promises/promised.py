@@ -189,7 +189,7 @@ def passed(ask: Ask, of: Known, release: Release = RELEASE) -> set[str]:
 
 def needing(purpose: str, names: Iterable[str]) -> set[str]:
     """Those treatments whose action needs a purpose."""
-    return {n for n in names if purpose in RELEASE.actions[n.partition(".")[0]].needs}
+    return {n for n in names if purpose in RELEASE.actions[n.partition(".")[0]].required_purposes}
 
 
 def selling(names: Iterable[str]) -> set[str]:

@@ -199,7 +199,7 @@ def test_every_permitted_candidate_cites_the_record_that_permitted_it(ask: Ask, 
     known = {f"basis:{b.id}" for b in RELEASE.catalogue.bases}
     known |= {f"consent:{c.purpose}/{c.channel}@{c.record}" for c in of.person.consents if c.status == "granted"}
     for i in found.permitted.nonzero()[0]:
-        needed = {*found.view.actions[i].needs, *found.view.channel.purposes}
+        needed = {*found.view.actions[i].required_purposes, *found.view.channel.purposes}
         cited = found.cites(int(i))
         assert cited.keys() == needed
         assert needed

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decisioning.catalogue.wording import claims, pretended
+from decisioning.catalogue.wording import claims, pretended_feeling
 from decisioning.errors import RequestError
 from decisioning.facts.forms import Ask, Known
 from features.messages.event import message_fields
@@ -161,7 +161,7 @@ HONEST = [
 @pytest.mark.promise("wording.no-pretended-feelings")
 @pytest.mark.parametrize("text", FEELINGS)
 def test_pretending_to_feel_is_refused_with_the_words_that_caused_it(text: str) -> None:
-    words = pretended(text)
+    words = pretended_feeling(text)
     assert words
     title = f'{{title: "{text}"}}'
     for spoken in ("content: {{nl: {0}, en: {{title: a}}}}", "content_ref: a, tone: {{calm: {{en: {0}}}}}"):
@@ -172,11 +172,11 @@ def test_pretending_to_feel_is_refused_with_the_words_that_caused_it(text: str) 
 @pytest.mark.promise("wording.no-pretended-feelings")
 @pytest.mark.parametrize("text", HONEST)
 def test_honest_words_are_left_alone(text: str) -> None:
-    assert pretended(text) is None
+    assert pretended_feeling(text) is None
     assert list(claims(text)) == []
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(FEELINGS), st.sampled_from([str.upper, str.lower]), st.sampled_from([" ", "  ", "\n"]))
 def test_neither_case_nor_spacing_hides_them(text: str, case: Any, gap: str) -> None:
-    assert pretended(case(text).replace(" ", gap))
+    assert pretended_feeling(case(text).replace(" ", gap))

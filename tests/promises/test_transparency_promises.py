@@ -68,7 +68,7 @@ def test_what_is_significant_is_done_by_a_person_unless_basis_and_routes_are_sta
         [("call 0800-1", "write to us", "automatic")] if whole else []
     )
     by_hand = with_more(blocking(automation="human_only", channel="agent", placement="suggestion"))
-    assert by_hand.actions["block-line"].by_whom == "human_only"
+    assert by_hand.actions["block-line"].effective_automation == "human_only"
 
 
 @pytest.mark.promise("transparency.machine-says-so")

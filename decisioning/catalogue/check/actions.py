@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 from itertools import chain, pairwise
 
 from decisioning.catalogue.actions import MARKETING, Action, Channel, Content, Lever, Treatment
-from decisioning.catalogue.check.references import twice, unknown
+from decisioning.catalogue.check.references import repeated_names, unknown_names
 from decisioning.catalogue.check.shape import Draft, Item
 from decisioning.catalogue.check.words import hint
 from decisioning.catalogue.content import PLACEHOLDER
-from decisioning.catalogue.source import Path, cut
+from decisioning.catalogue.source import Path, shorten
 from decisioning.errors import Mistake
 from decisioning.facts.schema import FeatureSchema
 
@@ -43,7 +43,7 @@ def _too_many(draft: Draft) -> Iterator[Mistake]:
 def _marketing(draft: Draft) -> Iterator[Mistake]:
     """Whatever sells needs the purpose `marketing`: said once, at the first action that sells."""
     sells = next((item for item in draft.actions if item.spec.commercial), None)
-    if sells and MARKETING not in draft.named["purposes"]:
+    if sells and MARKETING not in draft.known_ids["purposes"]:
         message = "it sells, but no purpose `marketing` is declared"
         yield sells.problem(("issue",), message, 'add `{id: marketing, notice_version: "2026-01"}` to `purposes`')
 
@@ -78,14 +78,14 @@ def _overlap(before: Lever, after: Lever) -> bool:
 
 def _outcomes(item: Item[Action]) -> Iterator[Mistake]:
     outcomes = item.spec.outcomes
-    yield from twice(item, ("outcomes", "positive"), outcomes.positive)
-    yield from twice(item, ("outcomes", "negative"), outcomes.negative)
+    yield from repeated_names(item, ("outcomes", "positive"), outcomes.positive)
+    yield from repeated_names(item, ("outcomes", "negative"), outcomes.negative)
     for i, name in enumerate(outcomes.negative):
         if name in outcomes.positive:
             message = f"outcome `{name}` is positive and negative"
             yield item.problem(("outcomes", "negative", i), message, "remove it from one of the two lists")
     stages = [stage.id for stage in outcomes.stages]
-    yield from twice(item, ("outcomes", "stages"), stages)
+    yield from repeated_names(item, ("outcomes", "stages"), stages)
     for i, stage in enumerate(outcomes.stages):
         if stage.after_days >= stage.within_days:
             message = f"stage `{stage.id}` ends before it begins to count"
@@ -100,7 +100,7 @@ def _outcomes(item: Item[Action]) -> Iterator[Mistake]:
 
 
 def _references(item: Item[Action], draft: Draft) -> Iterator[Mistake]:
-    yield from unknown(item, ("purposes",), "purpose", item.spec.purposes, draft.named["purposes"])
+    yield from unknown_names(item, ("purposes",), "purpose", item.spec.purposes, draft.known_ids["purposes"])
 
 
 def _circles(draft: Draft) -> Iterator[Mistake]:
@@ -127,8 +127,8 @@ class _Treatments:
         self.channels: Mapping[str, Channel] = {item.spec.id: item.spec for item in draft.channels}
         self.schema = FeatureSchema(tuple(item.spec for item in draft.features))
         self.locales = frozenset(draft.settings.spec.locales)
-        self.locales_known = "locales" not in draft.refused["settings"]
-        self.fillable = draft.named["features"] | frozenset(self.schema.features)
+        self.locales_known = "locales" not in draft.refused_ids["settings"]
+        self.fillable = draft.known_ids["features"] | frozenset(self.schema.features)
 
     def problems(self, item: Item[Action]) -> Iterator[Mistake]:
         """Of all treatments of one action."""
@@ -142,18 +142,20 @@ class _Treatments:
 
     def _place(self, item: Item[Action], path: Path, treatment: Treatment) -> Iterator[Mistake]:
         name = treatment.channel
-        if name not in self.draft.named["channels"]:
+        if name not in self.draft.known_ids["channels"]:
             message = f"nobody serves channel `{name}`"
-            suggestion = hint(name, self.draft.named["channels"]) or "declare it under `channels`"
+            suggestion = hint(name, self.draft.known_ids["channels"]) or "declare it under `channels`"
             yield item.problem((*path, "channel"), message, suggestion)
         channel = self.channels.get(name)
         if channel is None:
             return
         places = (*path, "placements")
-        yield from unknown(item, places, f"placement on channel `{name}`:", treatment.placements, channel.placements)
-        yield from twice(item, places, treatment.placements)
-        if item.spec.by_whom != "automatic" and not channel.human:
-            message = f"automation `{item.spec.by_whom}` needs a person, and channel `{name}` has none"
+        yield from unknown_names(
+            item, places, f"placement on channel `{name}`:", treatment.placements, channel.placements
+        )
+        yield from repeated_names(item, places, treatment.placements)
+        if item.spec.effective_automation != "automatic" and not channel.human:
+            message = f"automation `{item.spec.effective_automation}` needs a person, and channel `{name}` has none"
             suggestion = "use a channel with `human: true`, or write `automation: automatic`"
             yield item.problem((*path, "channel"), message, suggestion)
 
@@ -189,13 +191,13 @@ class _Treatments:
                 yield from self._placeholder(item, path, name)
         rest = PLACEHOLDER.sub("", text)
         if "{" in rest or "}" in rest:
-            yield item.problem(path, f"a brace without its partner in `{cut(text)}`", _BRACES)
+            yield item.problem(path, f"a brace without its partner in `{shorten(text)}`", _BRACES)
 
     def _placeholder(self, item: Item[Action], path: Path, name: str) -> Iterator[Mistake]:
         if name not in self.fillable:
             suggestion = hint(name, self.fillable) or f"declare the feature, or write {{{{{name}}}}} for plain braces"
             yield item.problem(path, f"no feature fills the placeholder {{{name}}}", suggestion)
-        elif item.spec.commercial and name in self.schema and (why := self.schema[name].kept_back):
+        elif item.spec.commercial and name in self.schema and (why := self.schema[name].why_not_for_sales):
             message = f"{{{name}}} is {why}, never to be used for selling, and this action sells"
             yield item.problem(path, message, "remove the placeholder")
 

@@ -3,18 +3,18 @@
 from collections.abc import Iterator
 
 from decisioning.catalogue.actions import EMOTION, MARKETING, PROFILING, Action, Basis, Channel, Settings, Treatment
-from decisioning.catalogue.check.references import twice, unknown
+from decisioning.catalogue.check.references import repeated_names, unknown_names
 from decisioning.catalogue.check.shape import Draft, Item
 from decisioning.catalogue.content import PLACEHOLDER
 from decisioning.catalogue.countries import SHIPPED
 from decisioning.catalogue.source import Path
-from decisioning.catalogue.wording import claims, pretended
+from decisioning.catalogue.wording import claims, pretended_feeling
 from decisioning.errors import Mistake
 from decisioning.facts.schema import Feature
 
-_PROVES = {"scarcity": ("int", "float"), "deadline": ("timestamp",)}
-_MAY_DECIDE_ALONE = ("contract", "legal-obligation")
-_NEVER_SOFT = (PROFILING, EMOTION)
+_PROOF_DTYPES = {"scarcity": ("int", "float"), "deadline": ("timestamp",)}
+_BASES_FOR_AUTOMATION = ("contract", "legal-obligation")
+_NO_SOFT_OPT_IN = (PROFILING, EMOTION)
 
 
 def ethics_problems(draft: Draft) -> Iterator[Mistake]:
@@ -22,10 +22,10 @@ def ethics_problems(draft: Draft) -> Iterator[Mistake]:
     yield from _settings(draft)
     yield from _soft_opt_ins(draft)
     yield from _channels(draft)
-    yield from _felt(draft)
+    yield from _emotion_purpose(draft)
     features = {item.spec.name: item.spec for item in draft.features}
     for item in draft.actions:
-        yield from _cited(item)
+        yield from _purpose_missing(item)
         yield from _significant(item, draft)
         for i, treatment in enumerate(item.spec.treatments):
             yield from _wording(item, ("treatments", i), treatment, draft, features)
@@ -34,19 +34,19 @@ def ethics_problems(draft: Draft) -> Iterator[Mistake]:
 def _settings(draft: Draft) -> Iterator[Mistake]:
     item, settings = draft.settings, draft.settings.spec
     if "gpc" in item.node.items:
-        yield from unknown(item, ("gpc",), "purpose", settings.gpc, draft.named["purposes"])
-        yield from twice(item, ("gpc",), settings.gpc)
+        yield from unknown_names(item, ("gpc",), "purpose", settings.gpc, draft.known_ids["purposes"])
+        yield from repeated_names(item, ("gpc",), settings.gpc)
     if (
-        PROFILING in draft.named["purposes"]
+        PROFILING in draft.known_ids["purposes"]
         and PROFILING not in settings.gpc
-        and "gpc" not in draft.refused["settings"]
+        and "gpc" not in draft.refused_ids["settings"]
     ):
         yield item.problem(
             ("gpc",), "a Global Privacy Control leaves profiling as it is", "add `profiling` to the list"
         )
     if settings.country_rules:
-        known = draft.named["country_rules"] | frozenset(SHIPPED)
-        yield from unknown(item, ("country_rules",), "country rules", (settings.country_rules,), known)
+        known = draft.known_ids["country_rules"] | frozenset(SHIPPED)
+        yield from unknown_names(item, ("country_rules",), "country rules", (settings.country_rules,), known)
     yield from _age(draft, settings)
 
 
@@ -55,11 +55,11 @@ def _age(draft: Draft, settings: Settings) -> Iterator[Mistake]:
     item, name = draft.settings, settings.age_feature
     sells = next((action for action in draft.actions if action.spec.commercial), None)
     if name is None:
-        if sells and PROFILING in draft.named["purposes"] and "age_feature" not in draft.refused["settings"]:
+        if sells and PROFILING in draft.known_ids["purposes"] and "age_feature" not in draft.refused_ids["settings"]:
             message = "it sells with profiling, and nothing says which feature is the age"
             yield sells.problem(("issue",), message, "add `age_feature: age` to `settings`: years, or a bool: is adult")
         return
-    yield from unknown(item, ("age_feature",), "feature", (name,), draft.named["features"])
+    yield from unknown_names(item, ("age_feature",), "feature", (name,), draft.known_ids["features"])
     found = next((f.spec for f in draft.features if f.spec.name == name), None)
     if found and found.dtype not in ("int", "float", "bool"):
         message = f"an age is a number of years, or a bool that says adult; `{name}` is `{found.dtype}`"
@@ -72,14 +72,14 @@ def _soft_opt_ins(draft: Draft) -> Iterator[Mistake]:
         basis = item.spec
         if basis.soft_opt_in is None:
             continue
-        yield from unknown(item, ("soft_opt_in", "groups"), "group", basis.soft_opt_in.groups, draft.groups)
-        if basis.purpose in _NEVER_SOFT:
+        yield from unknown_names(item, ("soft_opt_in", "groups"), "group", basis.soft_opt_in.groups, draft.groups)
+        if basis.purpose in _NO_SOFT_OPT_IN:
             message = f"a soft opt-in is about messages, never about {basis.purpose}"
             yield item.problem(("purpose",), message, "write `purpose: marketing`")
-        yield from _one_each(item, basis, seen)
+        yield from _overlapping(item, basis, seen)
 
 
-def _one_each(item: Item[Basis], basis: Basis, seen: set[tuple[str, str]]) -> Iterator[Mistake]:
+def _overlapping(item: Item[Basis], basis: Basis, seen: set[tuple[str, str]]) -> Iterator[Mistake]:
     """Two that cover the same would leave open which one is cited."""
     for i, channel in enumerate(basis.channels):
         if (basis.purpose, channel) in seen:
@@ -89,7 +89,7 @@ def _one_each(item: Item[Basis], basis: Basis, seen: set[tuple[str, str]]) -> It
 
 
 def _channels(draft: Draft) -> Iterator[Mistake]:
-    sold_on = {t.channel for a in draft.actions if MARKETING in a.spec.needs for t in a.spec.treatments}
+    sold_on = {t.channel for a in draft.actions if MARKETING in a.spec.required_purposes for t in a.spec.treatments}
     for item in draft.channels:
         channel = item.spec
         if channel.machine and channel.human:
@@ -100,7 +100,7 @@ def _channels(draft: Draft) -> Iterator[Mistake]:
 
 def _outbound(item: Item[Channel], channel: Channel, draft: Draft) -> Iterator[Mistake]:
     """Selling by going to people needs a country, and the medium that its rules are about."""
-    if draft.settings.spec.country_rules is None and "country_rules" not in draft.refused["settings"]:
+    if draft.settings.spec.country_rules is None and "country_rules" not in draft.refused_ids["settings"]:
         message = "it sells by going to people, and no country's rules are chosen"
         yield item.problem(("direction",), message, "add `country_rules: nl` to `settings`; `eu` holds all over the EU")
     if channel.medium is None:
@@ -108,16 +108,16 @@ def _outbound(item: Item[Channel], channel: Channel, draft: Draft) -> Iterator[M
         yield item.problem(("direction",), message, "add `medium: email`, phone, sms, push or post")
 
 
-def _felt(draft: Draft) -> Iterator[Mistake]:
+def _emotion_purpose(draft: Draft) -> Iterator[Mistake]:
     """To use what is felt is a purpose of its own: no other implies it."""
-    if draft.emotion and EMOTION not in draft.named["purposes"]:
+    if draft.emotion and EMOTION not in draft.known_ids["purposes"]:
         message = "it uses what somebody feels, and no purpose `emotion` is declared"
         suggestion = 'add `{id: emotion, notice_version: "1"}` to `purposes`; a basis or consent permits it'
         yield draft.emotion[0].problem(("when",), message, suggestion)
 
 
-def _cited(item: Item[Action]) -> Iterator[Mistake]:
-    if not item.spec.needs:
+def _purpose_missing(item: Item[Action]) -> Iterator[Mistake]:
+    if not item.spec.required_purposes:
         message = "it has no purpose, so that no record would permit it"
         yield item.problem(("id",), message, "add `purposes: [service]`, and a basis for it")
 
@@ -125,9 +125,9 @@ def _cited(item: Item[Action]) -> Iterator[Mistake]:
 def _significant(item: Item[Action], draft: Draft) -> Iterator[Mistake]:
     action = item.spec
     if action.basis:
-        yield from unknown(item, ("basis",), "basis", (action.basis,), draft.named["bases"])
+        yield from unknown_names(item, ("basis",), "basis", (action.basis,), draft.known_ids["bases"])
         found = next((b.spec for b in draft.bases if b.spec.id == action.basis), None)
-        if found and found.basis not in _MAY_DECIDE_ALONE:
+        if found and found.basis not in _BASES_FOR_AUTOMATION:
             message = f"`{found.basis}` is no ground for deciding without a person (Art. 22(2) GDPR)"
             yield item.problem(("basis",), message, "name a basis of `contract` or `legal-obligation`")
     missing = [key for key in ("basis", "review", "contest") if getattr(action, key) is None]
@@ -152,16 +152,16 @@ def _wording(
 def _proof(
     item: Item[Action], path: Path, kind: str, name: str, draft: Draft, features: dict[str, Feature]
 ) -> Iterator[Mistake]:
-    yield from unknown(item, path, "feature", (name,), draft.named["features"])
+    yield from unknown_names(item, path, "feature", (name,), draft.known_ids["features"])
     found = features.get(name)
-    if found and found.dtype not in _PROVES[kind]:
-        wanted = " or ".join(f"`{dtype}`" for dtype in _PROVES[kind])
+    if found and found.dtype not in _PROOF_DTYPES[kind]:
+        wanted = " or ".join(f"`{dtype}`" for dtype in _PROOF_DTYPES[kind])
         message = f"a {kind} is proven by a feature of type {wanted}, `{name}` is `{found.dtype}`"
         yield item.problem(path, message, "name another feature")
 
 
 def _text(item: Item[Action], path: Path, text: str, treatment: Treatment) -> Iterator[Mistake]:
-    if words := pretended(text):
+    if words := pretended_feeling(text):
         message = f"it claims to feel what the customer feels: `{words}`"
         yield item.problem(path, message, "say what is done about it, or ask; listen, do not pretend")
     named = {match.group(1) for match in PLACEHOLDER.finditer(text)}

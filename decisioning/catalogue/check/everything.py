@@ -14,7 +14,7 @@ from decisioning.catalogue.check.ethics import ethics_problems
 from decisioning.catalogue.check.flags import flag_problems
 from decisioning.catalogue.check.models import model_problems
 from decisioning.catalogue.check.policies import policy_problems
-from decisioning.catalogue.check.references import twice, unknown
+from decisioning.catalogue.check.references import repeated_names, unknown_names
 from decisioning.catalogue.check.rules import rule_problems
 from decisioning.catalogue.check.shape import Draft, Item
 from decisioning.catalogue.check.signals import signal_problems
@@ -25,7 +25,7 @@ from decisioning.facts.schema import BUILT_IN, Feature
 
 Environment = Literal["dev", "test", "prod"]
 
-_LANGUAGE = frozenset(
+_RULE_WORDS = frozenset(
     {"true", "false", "null", "in", "action", "history", "known", "default", "duration", "timestamp", "min", "max"}
 )
 
@@ -50,7 +50,7 @@ def check(draft: Draft, environment: Environment = "dev") -> Iterator[Mistake]:
 
 def _feature(item: Item[Feature]) -> Iterator[Mistake]:
     feature = item.spec
-    if feature.name in _LANGUAGE:
+    if feature.name in _RULE_WORDS:
         yield item.problem(("name",), f"`{feature.name}` is a word of the rule language", "choose another name")
     if any(feature.name == built_in.name for built_in in BUILT_IN):
         yield item.problem(("name",), "every decision has this fact already", "remove it, or choose another name")
@@ -65,7 +65,7 @@ def _settings(draft: Draft) -> Iterator[Mistake]:
         yield item.problem(("time_zone",), f"there is no time zone `{settings.time_zone}`", suggestion)
     if settings.time_zone_feature:
         yield from _time_zone_feature(draft, settings.time_zone_feature)
-    yield from twice(item, ("locales",), settings.locales)
+    yield from repeated_names(item, ("locales",), settings.locales)
     for group in settings.priors.group:
         if group not in draft.groups:
             path = ("priors", "group", group)
@@ -82,7 +82,7 @@ def _is_time_zone(name: str) -> bool:
 
 def _time_zone_feature(draft: Draft, name: str) -> Iterator[Mistake]:
     path, item = ("time_zone_feature",), draft.settings
-    yield from unknown(item, path, "feature", (name,), draft.named["features"])
+    yield from unknown_names(item, path, "feature", (name,), draft.known_ids["features"])
     found = next((f.spec for f in draft.features if f.spec.name == name), None)
     if found and found.dtype not in ("string", "enum"):
         yield item.problem(path, f"a time zone is a text, `{name}` is `{found.dtype}`", f"make `{name}` a string")
@@ -91,8 +91,8 @@ def _time_zone_feature(draft: Draft, name: str) -> Iterator[Mistake]:
 def _bases(draft: Draft) -> Iterator[Mistake]:
     for item in draft.bases:
         basis = item.spec
-        yield from unknown(item, ("purpose",), "purpose", (basis.purpose,), draft.named["purposes"])
-        yield from unknown(item, ("channels",), "channel", basis.channels, draft.named["channels"])
+        yield from unknown_names(item, ("purpose",), "purpose", (basis.purpose,), draft.known_ids["purposes"])
+        yield from unknown_names(item, ("channels",), "channel", basis.channels, draft.known_ids["channels"])
         if basis.purpose in (MARKETING, PROFILING) and basis.basis not in ("legitimate-interests", "soft-opt-in"):
             message = f"`{basis.basis}` is no ground for {basis.purpose}"
             yield item.problem(
@@ -103,8 +103,8 @@ def _bases(draft: Draft) -> Iterator[Mistake]:
 def _channels(draft: Draft) -> Iterator[Mistake]:
     for item in draft.channels:
         channel = item.spec
-        yield from unknown(item, ("purposes",), "purpose", channel.purposes, draft.named["purposes"])
-        yield from twice(item, ("placements",), channel.placements)
+        yield from unknown_names(item, ("purposes",), "purpose", channel.purposes, draft.known_ids["purposes"])
+        yield from repeated_names(item, ("placements",), channel.placements)
         quiet = channel.quiet_hours
         if quiet and channel.direction == "inbound":
             message = "an inbound customer comes to us: there are no quiet hours"

@@ -14,7 +14,7 @@ from decisioning.catalogue.policies import Attach
 from decisioning.catalogue.source import Path
 from decisioning.errors import Mistake
 from decisioning.facts.schema import Feature, FeatureSchema
-from decisioning.rules import Direction, Directions, Fact, RuleError, compile_expression, compile_rule, directions
+from decisioning.rules import Direction, Directions, FactKey, RuleError, compile_expression, compile_rule, directions
 
 _SALES = "a flag of a protection may only take sales away"
 _HELP = "a flag of a protection may only add help"
@@ -34,7 +34,7 @@ def flag_problems(draft: Draft) -> Iterator[Mistake]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Use:
+class _FlagUse:
     """Which way a text may move with a flag: UP is more sales or more help."""
 
     item: Item[Any]
@@ -47,7 +47,7 @@ class _Flags:
     def __init__(self, draft: Draft) -> None:
         self.draft = draft
         self.schema: Mapping[str, Feature] = FeatureSchema(tuple(item.spec for item in draft.features)).features
-        self.moved: dict[Fact, Direction] = {}
+        self.moved: dict[FactKey, Direction] = {}
         self.by_name: dict[str, str] = {}
         for item in draft.protections:
             for fact, way in self._directions(item.spec.when).items():
@@ -90,19 +90,19 @@ class _Flags:
         lets_in = self._directions(item.spec.rule)
         lets_in = lets_in if permits else {fact: way.flipped() for fact, way in lets_in.items()}
         if any(a.sells_or_lends for a in concerned):
-            yield from self._against(_Use(item, path, Direction.DOWN, _SALES), lets_in)
+            yield from self._against(_FlagUse(item, path, Direction.DOWN, _SALES), lets_in)
         if not all(a.sells_or_lends for a in concerned):
-            yield from self._against(_Use(item, path, Direction.UP, _HELP), lets_in)
+            yield from self._against(_FlagUse(item, path, Direction.UP, _HELP), lets_in)
 
     def _judged(self, item: Item[Any], path: Path, found: Directions, way: Direction, sells: bool) -> Iterator[Mistake]:
         if not sells:
-            yield from self._against(_Use(item, path, way, _HELP), found)
+            yield from self._against(_FlagUse(item, path, way, _HELP), found)
             return
         for name in sorted({name for name, _ in found} & self.by_name.keys()):
             message = f"`{name}` must not decide what a sale is worth: {_SALES}"
             yield item.problem(path, f"`{path[-1]}`: {message}", "remove it")
 
-    def _against(self, use: _Use, found: Directions) -> Iterator[Mistake]:
+    def _against(self, use: _FlagUse, found: Directions) -> Iterator[Mistake]:
         """A problem for each flag that moves the text the wrong way, or in a way that cannot be told."""
         wrong = (name for (name, value), way in found.items() if self._wrong(name, value, way, use.wanted))
         for name in sorted(set(wrong)):

@@ -9,13 +9,13 @@ from decisioning.catalogue.source import Path
 from decisioning.errors import Mistake
 from decisioning.facts.schema import Feature
 
-_ORDERED = ("int", "float", "bool")
+_ORDERED_DTYPES = ("int", "float", "bool")
 
 
 def model_problems(draft: Draft) -> Iterator[Mistake]:
     """Directions of features that there are not, that no model reads, or that know no more and less."""
     known = {item.spec.name: item.spec for item in draft.features}
-    names = draft.named["features"]
+    names = draft.known_ids["features"]
     for issue, asked in draft.settings.spec.monotone.items():
         for name in asked:
             yield from _direction(draft.settings, ("monotone", issue, name), name, known, names)
@@ -31,7 +31,7 @@ def _direction(
     if name not in names:
         message = f"there is no feature `{name}`"
         yield item.problem(path, message, hint(name, names) or "declare the feature, or remove the name")
-    elif feature and feature.dtype not in _ORDERED:
+    elif feature and feature.dtype not in _ORDERED_DTYPES:
         yield item.problem(path, f"of a `{feature.dtype}` there is no more and no less", "remove it, or name a number")
     elif feature and not feature.learnable:
         yield item.problem(path, f"no model may read `{name}`", "remove it")

@@ -5,16 +5,16 @@ from typing import Any
 
 from decisioning.catalogue.actions import Channel
 from decisioning.catalogue.check.actions import NEUTRAL
-from decisioning.catalogue.check.references import twice, unknown
+from decisioning.catalogue.check.references import repeated_names, unknown_names
 from decisioning.catalogue.check.shape import Draft, Item
 from decisioning.catalogue.check.words import hint
 from decisioning.catalogue.policies import REQUIRED_PROTECTIONS, Attach, Cap, EmotionRule, MomentRule, Persona, Policy
-from decisioning.catalogue.source import Path, cut
+from decisioning.catalogue.source import Path, shorten
 from decisioning.errors import Mistake
 from decisioning.facts.schema import Feature, FeatureSchema
 from decisioning.times import parse_moment
 
-_GIVEN = {"channel": "`channel:`", "locale": "`locale:`", "now": "`as_of:`", "has_account": "`account:`"}
+_PERSONA_KEYS = {"channel": "`channel:`", "locale": "`locale:`", "now": "`as_of:`", "has_account": "`account:`"}
 
 
 def policy_problems(draft: Draft) -> Iterator[Mistake]:
@@ -39,11 +39,11 @@ def policy_problems(draft: Draft) -> Iterator[Mistake]:
 def _attachment(item: Item[Policy] | Item[Cap], attach: Attach, draft: Draft) -> Iterator[Mistake]:
     """Names nobody has; and an issue that no action has, unless an action was refused that may have it."""
     yield from _names(item, "group", attach.group, draft.groups)
-    yield from _names(item, "action", attach.action, draft.named["actions"])
+    yield from _names(item, "action", attach.action, draft.known_ids["actions"])
     issues = {action.spec.issue for action in draft.actions}
-    if attach.issue and not issues.intersection(attach.issue) and not draft.refused["actions"]:
+    if attach.issue and not issues.intersection(attach.issue) and not draft.refused_ids["actions"]:
         message = f"no action has issue {' or '.join(f'`{issue}`' for issue in attach.issue)}"
-        yield item.problem(("attach", "issue"), message, _known(issues) or "remove it until there is one")
+        yield item.problem(("attach", "issue"), message, _issues_listed(issues) or "remove it until there is one")
 
 
 def _names(item: Item[Any], key: str, names: tuple[str, ...], known: frozenset[str]) -> Iterator[Mistake]:
@@ -51,18 +51,18 @@ def _names(item: Item[Any], key: str, names: tuple[str, ...], known: frozenset[s
         if name not in known:
             message = f"it is attached to {key} `{name}`, which no action {'has' if key == 'group' else 'is'}"
             yield item.problem(("attach", key, i), message, hint(name, known) or "remove it until there is one")
-    yield from twice(item, ("attach", key), names)
+    yield from repeated_names(item, ("attach", key), names)
 
 
-def _known(names: Iterable[str]) -> str | None:
-    listed = ", ".join(f"`{cut(name)}`" for name in sorted(names))
+def _issues_listed(names: Iterable[str]) -> str | None:
+    listed = ", ".join(f"`{shorten(name)}`" for name in sorted(names))
     return f"actions have {listed}" if listed else None
 
 
 def _protections(draft: Draft) -> Iterator[Mistake]:
     """Who sells must know whom to spare: said once, at the first action that sells."""
     sells = next((item for item in draft.actions if item.spec.commercial), None)
-    if sells is None or draft.refused["protections"]:
+    if sells is None or draft.refused_ids["protections"]:
         return
     kinds = {kind for item in draft.protections for kind in item.spec.kind}
     if missing := [kind for kind in REQUIRED_PROTECTIONS if kind not in kinds]:
@@ -75,13 +75,13 @@ def _protections(draft: Draft) -> Iterator[Mistake]:
 def _cap(item: Item[Cap], draft: Draft) -> Iterator[Mistake]:
     cap = item.spec
     yield from _attachment(item, cap.attach, draft)
-    yield from unknown(item, ("channels",), "channel", cap.channels, draft.named["channels"])
-    yield from twice(item, ("channels",), cap.channels)
+    yield from unknown_names(item, ("channels",), "channel", cap.channels, draft.known_ids["channels"])
+    yield from repeated_names(item, ("channels",), cap.channels)
     concerned = [action.spec for action in draft.actions if cap.attach.covers(action.spec)]
-    if concerned and not draft.refused["actions"] and not any(action.tier in cap.tiers for action in concerned):
+    if concerned and not draft.refused_ids["actions"] and not any(action.tier in cap.tiers for action in concerned):
         if cap.attach.all:
             return  # a catalogue that sells nothing yet may well have caps on sales
-        tiers = _known({action.tier for action in concerned} - {"mandatory"})
+        tiers = _issues_listed({action.tier for action in concerned} - {"mandatory"})
         message = "none of the actions it is attached to is of a tier that it counts"
         yield item.problem(
             ("attach",), message, f"{tiers}: name them in `tiers`" if tiers else "`mandatory` has no caps"
@@ -91,7 +91,7 @@ def _cap(item: Item[Cap], draft: Draft) -> Iterator[Mistake]:
 def _tone(item: Item[EmotionRule], draft: Draft) -> Iterator[Mistake]:
     tone = item.spec.tone
     tones = {tone for action in draft.actions for treatment in action.spec.treatments for tone in treatment.tone}
-    if tone and tone != NEUTRAL and tone not in tones and not draft.refused["actions"]:
+    if tone and tone != NEUTRAL and tone not in tones and not draft.refused_ids["actions"]:
         suggestion = hint(tone, tones) or f'write a variant, such as `tone: {{{tone}: {{en: {{title: "…"}}}}}}`'
         yield item.problem(("tone",), f"no treatment is written in the tone `{tone}`", suggestion)
 
@@ -99,8 +99,8 @@ def _tone(item: Item[EmotionRule], draft: Draft) -> Iterator[Mistake]:
 def _let_through(item: Item[EmotionRule], draft: Draft) -> Iterator[Mistake]:
     """Only help: what was felt must never bring a sale."""
     path = ("let_through",)
-    yield from unknown(item, path, "action", item.spec.let_through, draft.named["actions"])
-    yield from twice(item, path, item.spec.let_through)
+    yield from unknown_names(item, path, "action", item.spec.let_through, draft.known_ids["actions"])
+    yield from repeated_names(item, path, item.spec.let_through)
     sells = {action.spec.id for action in draft.actions if action.spec.commercial}
     for i, name in enumerate(item.spec.let_through):
         if name in sells:
@@ -109,49 +109,53 @@ def _let_through(item: Item[EmotionRule], draft: Draft) -> Iterator[Mistake]:
 
 def _moment(item: Item[MomentRule], draft: Draft, channels: Mapping[str, Channel]) -> Iterator[Mistake]:
     moment = item.spec
-    yield from unknown(item, ("on",), "signal", moment.on, draft.named["signals"])
-    yield from unknown(item, ("channel",), "channel", (moment.channel,), draft.named["channels"])
+    yield from unknown_names(item, ("on",), "signal", moment.on, draft.known_ids["signals"])
+    yield from unknown_names(item, ("channel",), "channel", (moment.channel,), draft.known_ids["channels"])
     if channel := channels.get(moment.channel):
         kind = f"placement on channel `{channel.id}`:"
-        yield from unknown(item, ("placements",), kind, moment.placements, channel.placements)
+        yield from unknown_names(item, ("placements",), kind, moment.placements, channel.placements)
     for key in ("on", "placements", "deliver"):
-        yield from twice(item, (key,), getattr(moment, key))
+        yield from repeated_names(item, (key,), getattr(moment, key))
 
 
 def _persona(item: Item[Persona], draft: Draft, channels: Mapping[str, Channel]) -> Iterator[Mistake]:
     persona = item.spec
-    yield from unknown(item, ("channel",), "channel", (persona.channel,), draft.named["channels"])
+    yield from unknown_names(item, ("channel",), "channel", (persona.channel,), draft.known_ids["channels"])
     if channel := channels.get(persona.channel):
         kind = f"placement on channel `{channel.id}`:"
-        yield from unknown(item, ("placements",), kind, persona.placements, channel.placements)
-    yield from twice(item, ("placements",), persona.placements)
+        yield from unknown_names(item, ("placements",), kind, persona.placements, channel.placements)
+    yield from repeated_names(item, ("placements",), persona.placements)
     locales = draft.settings.spec.locales
-    if persona.locale and persona.locale not in locales and "locales" not in draft.refused["settings"]:
-        yield from unknown(item, ("locale",), "locale", (persona.locale,), locales)
+    if persona.locale and persona.locale not in locales and "locales" not in draft.refused_ids["settings"]:
+        yield from unknown_names(item, ("locale",), "locale", (persona.locale,), locales)
     for i, consent in enumerate(persona.consents):
-        yield from unknown(item, ("consents", i, "purpose"), "purpose", (consent.purpose,), draft.named["purposes"])
-        known = draft.named["channels"] | {"*"}
-        yield from unknown(item, ("consents", i, "channel"), "channel", (consent.channel,), known)
+        yield from unknown_names(
+            item, ("consents", i, "purpose"), "purpose", (consent.purpose,), draft.known_ids["purposes"]
+        )
+        known = draft.known_ids["channels"] | {"*"}
+        yield from unknown_names(item, ("consents", i, "channel"), "channel", (consent.channel,), known)
     for name in persona.expect.withheld:
-        yield from unknown(item, ("expect", "withheld", name), "action", (name,), draft.named["actions"])
+        yield from unknown_names(item, ("expect", "withheld", name), "action", (name,), draft.known_ids["actions"])
     if persona.expect.action:
-        yield from unknown(item, ("expect", "action"), "action", (persona.expect.action,), draft.named["actions"])
+        yield from unknown_names(
+            item, ("expect", "action"), "action", (persona.expect.action,), draft.known_ids["actions"]
+        )
 
 
 def _facts(item: Item[Persona], draft: Draft, features: Mapping[str, Feature]) -> Iterator[Mistake]:
     for name, value in item.spec.facts.items():
         path = ("facts", name)
-        if name in _GIVEN:
-            yield item.problem(path, f"`{name}` is not a fact of a persona", f"use {_GIVEN[name]}")
+        if name in _PERSONA_KEYS:
+            yield item.problem(path, f"`{name}` is not a fact of a persona", f"use {_PERSONA_KEYS[name]}")
         elif name not in features:
-            yield from unknown(item, path, "feature", (name,), draft.named["features"])
+            yield from unknown_names(item, path, "feature", (name,), draft.known_ids["features"])
         elif value is not None:
             yield from _fact(item, path, features[name], value)
 
 
 def _fact(item: Item[Persona], path: Path, feature: Feature, value: object) -> Iterator[Mistake]:
     if not _fits(feature, value):
-        message = f"`{feature.name}` is of type `{feature.dtype}`, and cannot be `{cut(str(value))}`"
+        message = f"`{feature.name}` is of type `{feature.dtype}`, and cannot be `{shorten(str(value))}`"
         yield item.problem(path, message, _example(feature, value))
 
 

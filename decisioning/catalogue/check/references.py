@@ -5,23 +5,25 @@ from typing import Any
 
 from decisioning.catalogue.check.shape import Item
 from decisioning.catalogue.check.words import hint
-from decisioning.catalogue.source import Path, cut
+from decisioning.catalogue.source import Path, shorten
 from decisioning.errors import Mistake
 
 
-def unknown(item: Item[Any], path: Path, kind: str, names: Iterable[str], known: Collection[str]) -> Iterator[Mistake]:
+def unknown_names(
+    item: Item[Any], path: Path, kind: str, names: Iterable[str], known: Collection[str]
+) -> Iterator[Mistake]:
     """A problem for each of `names`, which stand in the list at `path`, that is not among the `known` of its kind."""
     for i, name in enumerate(names):
         if name not in known:
-            yield item.problem((*path, i), f"there is no {kind} `{cut(name)}`", hint(name, known) or _declare(kind))
+            yield item.problem((*path, i), f"there is no {kind} `{shorten(name)}`", hint(name, known) or _declare(kind))
 
 
-def twice(item: Item[Any], path: Path, names: Iterable[str]) -> Iterator[Mistake]:
+def repeated_names(item: Item[Any], path: Path, names: Iterable[str]) -> Iterator[Mistake]:
     """A problem for each of `names`, which stand in the list at `path`, that came before."""
     seen: set[str] = set()
     for i, name in enumerate(names):
         if name in seen:
-            yield item.problem((*path, i), f"`{cut(name)}` stands twice in this list", "remove one of them")
+            yield item.problem((*path, i), f"`{shorten(name)}` stands twice in this list", "remove one of them")
         seen.add(name)
 
 

@@ -18,7 +18,7 @@ from decisioning.times import days_us
 
 
 @dataclass(frozen=True, slots=True)
-class _Text:
+class _RuleUse:
     """A rule and its use.
 
     `sells`: what of a sale it would decide. `decides`: what it decides, of a sale or not. `attach`: whose history it
@@ -45,21 +45,21 @@ def rule_problems(draft: Draft) -> Iterator[Mistake]:
         yield from checker.problems(text)
 
 
-def _of_actions(draft: Draft) -> Iterator[_Text]:
+def _of_actions(draft: Draft) -> Iterator[_RuleUse]:
     for item in draft.actions:
         action = item.spec
         yield from _of_amount(item, "value", action.value)
         yield from _of_amount(item, "cost", action.cost)
         for i, weight in enumerate(action.context_weights):
-            yield _Text(item, ("context_weights", i, "when"), weight.when, True, "a context weight")
+            yield _RuleUse(item, ("context_weights", i, "when"), weight.when, True, "a context weight")
 
 
-def _of_amount(item: Item[Action], key: str, amount: Amount) -> Iterator[_Text]:
+def _of_amount(item: Item[Action], key: str, amount: Amount) -> Iterator[_RuleUse]:
     if amount.expression is not None:
-        yield _Text(item, (key, "expression"), amount.expression, False, f"the {key} of an action")
+        yield _RuleUse(item, (key, "expression"), amount.expression, False, f"the {key} of an action")
 
 
-def _of_policies(draft: Draft) -> Iterator[_Text]:
+def _of_policies(draft: Draft) -> Iterator[_RuleUse]:
     commercial = {item.spec.id for item in draft.actions if item.spec.commercial}
     groups = {item.spec.group for item in draft.actions if item.spec.commercial}
     for policy in draft.policies:
@@ -71,20 +71,20 @@ def _of_policies(draft: Draft) -> Iterator[_Text]:
         )
         key = "permit" if policy.spec.permit is not None else "deny"
         sold = "who is sold to" if sells else None
-        yield _Text(policy, (key,), policy.spec.rule, True, sold, attach, decides="who is helped")
+        yield _RuleUse(policy, (key,), policy.spec.rule, True, sold, attach, decides="who is helped")
     for protection in draft.protections:
-        yield _Text(protection, ("when",), protection.spec.when, True, "who is sold to")
+        yield _RuleUse(protection, ("when",), protection.spec.when, True, "who is sold to")
     for rule in draft.emotion:
-        yield _Text(rule, ("when",), rule.spec.when, True, None)
+        yield _RuleUse(rule, ("when",), rule.spec.when, True, None)
     for moment in draft.moments:
-        yield _Text(moment, ("when",), moment.spec.when, True, None)
+        yield _RuleUse(moment, ("when",), moment.spec.when, True, None)
 
 
-def _of_bases(draft: Draft) -> Iterator[_Text]:
+def _of_bases(draft: Draft) -> Iterator[_RuleUse]:
     for item in draft.bases:
         if (opt_in := item.spec.soft_opt_in) is not None:
             for key in ("customer", "opt_out_offered"):
-                yield _Text(item, ("soft_opt_in", key), getattr(opt_in, key), True, "who is sold to")
+                yield _RuleUse(item, ("soft_opt_in", key), getattr(opt_in, key), True, "who is sold to")
 
 
 class _RuleChecks:
@@ -95,9 +95,9 @@ class _RuleChecks:
         self.compiled: dict[tuple[str, bool], Rule | Expression | RuleError] = {}
         self.impossible: dict[str, str | None] = {}
 
-    def problems(self, text: _Text) -> Iterator[Mistake]:
+    def problems(self, text: _RuleUse) -> Iterator[Mistake]:
         """Of one text; nothing of a text that names a feature which was itself refused."""
-        if self.draft.refused["features"].intersection(findall(r"\w+", text.text)):
+        if self.draft.refused_ids["features"].intersection(findall(r"\w+", text.text)):
             return
         rule = self._compile(text)
         if isinstance(rule, RuleError):
@@ -108,7 +108,7 @@ class _RuleChecks:
         yield from self._own_history(text, rule)
         yield from self._histories(text, rule)
 
-    def _compile(self, text: _Text) -> Rule | Expression | RuleError:
+    def _compile(self, text: _RuleUse) -> Rule | Expression | RuleError:
         key = (text.text, text.condition)
         if key not in self.compiled:
             try:
@@ -119,7 +119,7 @@ class _RuleChecks:
                 self.compiled[key] = compiled
         return self.compiled[key]
 
-    def _never(self, text: _Text, rule: Rule | Expression) -> Iterator[Mistake]:
+    def _never(self, text: _RuleUse, rule: Rule | Expression) -> Iterator[Mistake]:
         if not isinstance(rule, Rule):
             return
         if rule.text not in self.impossible:
@@ -128,31 +128,31 @@ class _RuleChecks:
             message = f"it can never be true: {why}"
             yield text.problem(message, "compare with the `values`, `min` and `max` of its features")
 
-    def _emotion(self, text: _Text, rule: Rule | Expression) -> Iterator[Mistake]:
+    def _emotion(self, text: _RuleUse, rule: Rule | Expression) -> Iterator[Mistake]:
         for name in sorted(rule.reads):
-            if text.sells and (why := self.schema[name].kept_back):
+            if text.sells and (why := self.schema[name].why_not_for_sales):
                 message = f"`{name}` is {why}, and must not decide {text.sells}"
                 yield text.problem(message, "remove it; only rules under `emotion:` may silence sales with it")
             elif text.decides and "emotion" in self.schema[name].tags:
                 message = f"`{name}` is tagged `emotion`, and must not decide {text.decides}"
                 yield text.problem(message, "let a rule under `emotion:` do it: `let_through: [the action]`")
 
-    def _own_history(self, text: _Text, rule: Rule | Expression) -> Iterator[Mistake]:
+    def _own_history(self, text: _RuleUse, rule: Rule | Expression) -> Iterator[Mistake]:
         if rule.per_action and text.attach is None:
             message = "`history(action, …)` is for policies: here it is not about one action"
             yield text.problem(message, 'name the action, such as `history("tv-bundle", "declined", "90d")`')
 
-    def _histories(self, text: _Text, rule: Rule | Expression) -> Iterator[Mistake]:
+    def _histories(self, text: _RuleUse, rule: Rule | Expression) -> Iterator[Mistake]:
         for name, outcome, window_us in sorted(rule.histories, key=str):
             if window_us > days_us(MAX_WINDOW_DAYS):
                 yield text.problem(f"the window is longer than {MAX_WINDOW_DAYS} days", "shorten it")
-            known = self.draft.named["actions"]
+            known = self.draft.known_ids["actions"]
             if name is not None and name not in known:
                 yield text.problem(f"there is no action `{name}`", hint(name, known))
-            elif self.draft.refused["actions"].isdisjoint([*known] if name is None else [name]):
+            elif self.draft.refused_ids["actions"].isdisjoint([*known] if name is None else [name]):
                 yield from self._outcome(text, name, outcome)
 
-    def _outcome(self, text: _Text, name: str | None, outcome: str) -> Iterator[Mistake]:
+    def _outcome(self, text: _RuleUse, name: str | None, outcome: str) -> Iterator[Mistake]:
         """An outcome that neither the action named nor, for `action`, any action attached can have."""
         asked = [a for a in self.actions.values() if (a.id == name if name else text.attach and text.attach.covers(a))]
         known = {declared for action in asked for declared in action.outcomes.all}

@@ -10,7 +10,7 @@ from decisioning.catalogue.actions import Action, Basis, Channel, Purpose, Setti
 from decisioning.catalogue.check.words import hint, shape_problems
 from decisioning.catalogue.countries import CountryRules
 from decisioning.catalogue.policies import Arm, Cap, EmotionRule, MomentRule, Persona, Policy, Protection
-from decisioning.catalogue.source import Path, YamlNode, cut
+from decisioning.catalogue.source import Path, YamlNode, shorten
 from decisioning.errors import Mistake
 from decisioning.facts.schema import Feature, Strict
 from decisioning.facts.signals import SignalType
@@ -72,16 +72,16 @@ class Draft:
     emotion: tuple[Item[EmotionRule], ...]
     moments: tuple[Item[MomentRule], ...]
     personas: tuple[Item[Persona], ...]
-    named: Mapping[str, frozenset[str]]
+    known_ids: Mapping[str, frozenset[str]]
     groups: frozenset[str]
-    refused: Mapping[str, frozenset[str]]
+    refused_ids: Mapping[str, frozenset[str]]
 
 
-def draft(roots: Iterable[YamlNode]) -> tuple[Draft, list[Mistake]]:
+def build_draft(roots: Iterable[YamlNode]) -> tuple[Draft, list[Mistake]]:
     """The records of all files, in order of id, and what is wrong with the shape of those left out."""
     sections = _Sections()
     for root in roots:
-        sections.take(root)
+        sections.add_file(root)
     return sections.draft(), sections.problems
 
 
@@ -91,52 +91,52 @@ class _Sections:
     def __init__(self) -> None:
         self.problems: list[Mistake] = []
         self.items: dict[str, list[Item[Any]]] = {section: [] for section in SECTIONS}
-        self.first: dict[str, dict[str, YamlNode]] = {section: {} for section in SECTIONS}
-        self.refused: dict[str, set[str]] = {section: set() for section in ("settings", *SECTIONS)}
+        self.first_nodes: dict[str, dict[str, YamlNode]] = {section: {} for section in SECTIONS}
+        self.refused_ids: dict[str, set[str]] = {section: set() for section in ("settings", *SECTIONS)}
         self.groups: set[str] = set()
         self.settings = YamlNode({}, "settings", 1, {})
 
-    def take(self, root: YamlNode) -> None:
+    def add_file(self, root: YamlNode) -> None:
         """All sections of one file."""
         for section, node in root.items.items():
             if section == "settings":
-                self._take_settings(node)
+                self._add_settings(node)
             elif section in SECTIONS:
-                self._take_section(str(section), node)
+                self._add_section(str(section), node)
             else:
                 known = hint(str(section), ("settings", *SECTIONS))
-                self.problems.append(node.problem(f"unknown section `{cut(str(section))}`", known))
+                self.problems.append(node.problem(f"unknown section `{shorten(str(section))}`", known))
 
-    def _take_section(self, section: str, node: YamlNode) -> None:
+    def _add_section(self, section: str, node: YamlNode) -> None:
         if not isinstance(node.value, tuple | None):
             self.problems.append(node.problem(f"`{section}` must be a list", "begin every item with `- `"))
             return
         for child in node.items.values():
-            self._take_item(section, child)
+            self._add_item(section, child)
 
-    def _take_item(self, section: str, node: YamlNode) -> None:
+    def _add_item(self, section: str, node: YamlNode) -> None:
         word, model = SECTIONS[section]
         key = "name" if section == "features" else "id"
         raw = node.value if isinstance(node.value, dict) else {}
         name = raw.get(key)
-        label = f"{word} `{cut(name)}`" if isinstance(name, str) else word
+        label = f"{word} `{shorten(name)}`" if isinstance(name, str) else word
         if isinstance(name, str):
-            self._once(section, name, node.at((key,)), label)
+            self._refuse_repeat(section, name, node.at((key,)), label)
         if section == "actions":
             self.groups.add(str(raw.get("group")))
         try:
             self.items[section].append(Item(label, model.model_validate(node.value), node))
         except ValidationError as error:
-            self.refused[section].add(str(name))
+            self.refused_ids[section].add(str(name))
             self.problems.extend(shape_problems(label, model, error, node))
 
-    def _once(self, section: str, name: str, node: YamlNode, label: str) -> None:
-        first = self.first[section].setdefault(name, node)
+    def _refuse_repeat(self, section: str, name: str, node: YamlNode, label: str) -> None:
+        first = self.first_nodes[section].setdefault(name, node)
         if first is not node:
             suggestion = f"the first is in {first.file}:{first.line}; give this one another name, or remove it"
             self.problems.append(node.problem(f"{label} is declared twice", suggestion))
 
-    def _take_settings(self, node: YamlNode) -> None:
+    def _add_settings(self, node: YamlNode) -> None:
         if not isinstance(node.value, dict | None):
             example = "for example `settings: {locales: [nl, en]}`"
             self.problems.append(node.problem("`settings` must be a mapping", example))
@@ -145,7 +145,7 @@ class _Sections:
             first = self.settings.items.setdefault(key, child)
             if first is not child:
                 suggestion = f"the first is in {first.file}:{first.line}; remove one of them"
-                self.problems.append(child.problem(f"setting `{cut(str(key))}` is given twice", suggestion))
+                self.problems.append(child.problem(f"setting `{shorten(str(key))}` is given twice", suggestion))
 
     def _settings(self) -> Item[Settings]:
         """The settings, without those that are wrong."""
@@ -155,7 +155,7 @@ class _Sections:
         except ValidationError as error:
             self.problems.extend(shape_problems("settings", Settings, error, self.settings))
             wrong = {str(detail["loc"][0]) for detail in error.errors()}
-        self.refused["settings"] |= wrong
+        self.refused_ids["settings"] |= wrong
         kept = {key: value for key, value in raw.items() if key not in wrong}
         return Item("settings", Settings.model_validate(kept), self.settings)
 
@@ -165,9 +165,9 @@ class _Sections:
         items = {section: tuple(sorted(found, key=_id_of)) for section, found in self.items.items()}
         return Draft(
             settings=settings,
-            named={section: frozenset(first) for section, first in self.first.items()},
+            known_ids={section: frozenset(first) for section, first in self.first_nodes.items()},
             groups=frozenset(self.groups),
-            refused={section: frozenset(ids) for section, ids in self.refused.items()},
+            refused_ids={section: frozenset(ids) for section, ids in self.refused_ids.items()},
             **items,
         )
 

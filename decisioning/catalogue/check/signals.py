@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 
-from decisioning.catalogue.check.references import twice, unknown
+from decisioning.catalogue.check.references import repeated_names, unknown_names
 from decisioning.catalogue.check.shape import Draft, Item
 from decisioning.catalogue.check.values import value_problems
 from decisioning.catalogue.check.words import hint
-from decisioning.catalogue.source import Path, cut
+from decisioning.catalogue.source import Path, shorten
 from decisioning.errors import Mistake
 from decisioning.facts.schema import Dtype, Feature
 from decisioning.facts.signals import Compute, FieldDtype, SignalFeature, SignalField, SignalType, misfit
@@ -23,7 +23,7 @@ _DTYPES: Mapping[Compute, Dtype] = {
     "session_events": "int",
     "session_seconds": "float",
 }
-_READS: Mapping[Compute, tuple[FieldDtype, ...]] = {
+_FIELD_DTYPES: Mapping[Compute, tuple[FieldDtype, ...]] = {
     "sum": ("int", "float"),
     "distinct": ("string", "enum", "int", "bool"),
 }
@@ -54,7 +54,7 @@ def _fields(item: Item[SignalType]) -> Iterator[Mistake]:
 
 def _retention(item: Item[SignalType], draft: Draft) -> Iterator[Mistake]:
     hours = draft.settings.spec.signals.max_lateness_h
-    if "signals" not in draft.refused["settings"] and item.spec.retention_days * 24 < hours:
+    if "signals" not in draft.refused_ids["settings"] and item.spec.retention_days * 24 < hours:
         message = f"it is kept for {item.spec.retention_days * 24:g} hours, and may come {hours:g} hours late"
         suggestion = f"write `retention_days: {-(-hours // 24):g}` or more, or lower `settings.signals.max_lateness_h`"
         yield item.problem(("retention_days",), message, suggestion)
@@ -71,8 +71,8 @@ def _block(item: Item[Feature]) -> Iterator[Mistake]:
 
 
 def _definition(item: Item[Feature], spec: SignalFeature, types: Types, draft: Draft) -> Iterator[Mistake]:
-    yield from unknown(item, ("signal", "of"), "signal", spec.of, draft.named["signals"])
-    yield from twice(item, ("signal", "of"), spec.of)
+    yield from unknown_names(item, ("signal", "of"), "signal", spec.of, draft.known_ids["signals"])
+    yield from repeated_names(item, ("signal", "of"), spec.of)
     yield from _age(item, spec)
     if any(name not in types for name in spec.of):
         return  # unknown, or itself refused
@@ -107,14 +107,16 @@ def _where(item: Item[Feature], spec: SignalFeature, types: Types) -> Iterator[M
             if field is None:
                 yield _no_field(item, path, types[type_], name)
             else:
-                yield from _compared(item, path, field, values)
+                yield from _impossible_values(item, path, field, values)
 
 
-def _compared(item: Item[Feature], path: Path, field: SignalField, values: tuple[Value, ...]) -> Iterator[Mistake]:
+def _impossible_values(
+    item: Item[Feature], path: Path, field: SignalField, values: tuple[Value, ...]
+) -> Iterator[Mistake]:
     """Values that the field can never have."""
     for i, value in enumerate(values):
         if why := misfit(field, value):
-            message = f"`{field.name}` cannot be `{cut(str(value))}`: it {why}"
+            message = f"`{field.name}` cannot be `{shorten(str(value))}`: it {why}"
             near = hint(str(value), field.values) if field.dtype == "enum" else None
             yield item.problem((*path, i), message, near or "compare with how the field is declared")
 
@@ -132,16 +134,16 @@ def _field(item: Item[Feature], spec: SignalFeature, types: Types) -> Iterator[M
     for type_, field in found.items():
         if field is None:
             yield _no_field(item, path, types[type_], spec.field)
-        elif field.dtype not in _READS.get(spec.compute, (field.dtype,)):
+        elif field.dtype not in _FIELD_DTYPES.get(spec.compute, (field.dtype,)):
             message = f"`{spec.field}` of signal `{type_}` is `{field.dtype}`, which has no {spec.compute}"
-            yield item.problem(path, message, f"only {' and '.join(_READS[spec.compute])} have")
+            yield item.problem(path, message, f"only {' and '.join(_FIELD_DTYPES[spec.compute])} have")
     known = [field for field in found.values() if field]
-    yield from _alike(item, spec, known)
+    yield from _same_dtype(item, spec, known)
     if spec.compute == "last" and known:
         yield from _last(item, known)
 
 
-def _alike(item: Item[Feature], spec: SignalFeature, fields: list[SignalField]) -> Iterator[Mistake]:
+def _same_dtype(item: Item[Feature], spec: SignalFeature, fields: list[SignalField]) -> Iterator[Mistake]:
     dtypes = sorted({field.dtype for field in fields})
     if len(dtypes) > 1 and spec.compute in ("last", "distinct"):
         message = f"`{spec.field}` is {' and '.join(f'`{dtype}`' for dtype in dtypes)}, depending on the signal"
@@ -154,8 +156,8 @@ def _last(item: Item[Feature], fields: list[SignalField]) -> Iterator[Mistake]:
     if item.spec.dtype == "enum" and item.spec.values:
         for value in dict.fromkeys(value for field in fields for value in field.values):
             if value not in item.spec.values:
-                message = f"`{cut(value)}` is a value of the field, and not of the feature"
-                yield item.problem(("values",), message, f"add `{cut(value)}` to `values`")
+                message = f"`{shorten(value)}` is a value of the field, and not of the feature"
+                yield item.problem(("values",), message, f"add `{shorten(value)}` to `values`")
 
 
 def _tags(item: Item[Feature], spec: SignalFeature, types: Types) -> Iterator[Mistake]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from decisioning.catalogue.source import YamlNode, cut
+from decisioning.catalogue.source import YamlNode, shorten
 from decisioning.errors import Mistake
 
 _EXAMPLES = {
@@ -95,7 +95,7 @@ _EXAMPLES = {
     "window_days": "window_days: 7",
     "within_days": "within_days: 30",
 }
-_WANTED = {
+_TYPE_PHRASES = {
     "string_type": "a text",
     "int_type": "a whole number",
     "int_from_float": "a whole number",
@@ -106,24 +106,24 @@ _WANTED = {
     "model_type": "a mapping of keys to values",
     "model_attributes_type": "a mapping of keys to values",
 }
-_BOUNDS = {
+_BOUND_PHRASES = {
     "greater_than": "above",
     "greater_than_equal": "at least",
     "less_than": "below",
     "less_than_equal": "at most",
 }
-_LIMITS = {
+_LIMIT_PHRASES = {
     "finite_number": "must be finite",
     "too_short": "must have at least {min_length} item",
     "string_too_short": "is empty",
     "string_too_long": "is longer than {max_length} characters",
 }
-_SHAPES = {  # a pattern of a spec -> what it is, and how a text is mended to fit it
+_PATTERN_PHRASES = {  # a pattern of a spec -> what it is, and how a text is mended to fit it
     "-": ("an id: lower-case letters, digits, `-` and `_`, beginning with a letter", "-"),
     "_": ("a name: lower-case letters, digits and `_`, beginning with a letter", "_"),
     "locale": ("a locale", ""),
 }
-_MANY = 2000
+_MANY_NAMES = 2000
 
 
 def shape_problems(label: str, model: type[BaseModel], error: ValidationError, node: YamlNode) -> Iterator[Mistake]:
@@ -142,65 +142,68 @@ def _describe(model: type[BaseModel], error: ErrorDetails, node: YamlNode) -> tu
     if error["type"] == "missing":
         return f"`{loc[-1]}` is missing", f"add `{_EXAMPLES.get(str(loc[-1])) or f'{loc[-1]}: …'}`"
     if error["type"] == "extra_forbidden":
-        return f"unknown key `{cut(str(loc[-1]))}`", hint(str(loc[-1]), keys_at(model, loc[:-1]))
+        return f"unknown key `{shorten(str(loc[-1]))}`", hint(str(loc[-1]), keys_at(model, loc[:-1]))
     path = loc[:-2] if loc[-1:] == ("[key]",) else loc  # a key that cannot be is said of the mapping
     name = next((step for step in reversed(node.known_part(path)) if isinstance(step, str)), "")
-    subject, example = f"`{cut(name)}` " if name else "", _EXAMPLES.get(name)
-    if error["type"] in _WANTED:
-        message = f"{subject}must be {_WANTED[error['type']]}, not {_say(error['input'])}"
+    subject, example = f"`{shorten(name)}` " if name else "", _EXAMPLES.get(name)
+    if error["type"] in _TYPE_PHRASES:
+        message = f"{subject}must be {_TYPE_PHRASES[error['type']]}, not {_quoted(error['input'])}"
         if keys := "" if example else ", ".join(f"`{key}`" for key in keys_at(model, loc)):
             return message, f"write `key: value`, with keys among {keys}"
-        return message, _retype(error["type"], error["input"], example)
-    return _of_value(subject, error, error.get("ctx", {}), example)
+        return message, _type_suggestion(error["type"], error["input"], example)
+    return _describe_value(subject, error, error.get("ctx", {}), example)
 
 
-def _of_value(
+def _describe_value(
     subject: str, error: ErrorDetails, context: dict[str, Any], example: str | None
 ) -> tuple[str, str | None]:
     """What to say of a value of the right type that cannot be."""
     kind, value = error["type"], error["input"]
     if kind == "literal_error":
         allowed = re.findall(r"'([^']*)'", str(context["expected"])) or [str(context["expected"]).lower()]
-        return f"{subject}cannot be {_say(value)}", hint(str(value), allowed)
+        return f"{subject}cannot be {_quoted(value)}", hint(str(value), allowed)
     if kind == "string_pattern_mismatch":
-        return _misshapen(str(value), str(context["pattern"]))
+        return _describe_pattern(str(value), str(context["pattern"]))
     if kind == "value_error":  # of our own specs: what is wrong, and perhaps what to write instead
         message, *mended = context["error"].args
-        return f"{subject and subject.strip() + ': '}{message}", next(iter(mended), _such_as(example))
-    if kind in _BOUNDS:
+        return f"{subject and subject.strip() + ': '}{message}", next(iter(mended), _for_example(example))
+    if kind in _BOUND_PHRASES:
         bound = next(iter(context.values()))
-        return f"{subject}must be {_BOUNDS[kind]} {bound:g}, not {_say(value)}", _such_as(example)
-    return f"{subject}{_LIMITS.get(kind, error['msg']).format(**context)}", _such_as(example)
+        return f"{subject}must be {_BOUND_PHRASES[kind]} {bound:g}, not {_quoted(value)}", _for_example(example)
+    return f"{subject}{_LIMIT_PHRASES.get(kind, error['msg']).format(**context)}", _for_example(example)
 
 
-def _misshapen(text: str, pattern: str) -> tuple[str, str | None]:
+def _describe_pattern(text: str, pattern: str) -> tuple[str, str | None]:
     shape = "locale" if "A-Z" in pattern else "-" if "-" in pattern.replace("a-z", "").replace("0-9", "") else "_"
-    wanted, joint = _SHAPES[shape]
+    wanted, joint = _PATTERN_PHRASES[shape]
     if shape == "locale":
-        return f"{_say(text)} is not {wanted}", "write a language, such as `nl`, or with its country, such as `nl-NL`"
+        return (
+            f"{_quoted(text)} is not {wanted}",
+            "write a language, such as `nl`, or with its country, such as `nl-NL`",
+        )
     mended = re.sub(r"[^a-z0-9]+", joint, text.lower()).strip("-_0123456789")[:64].strip("-_")
-    return f"{_say(text)} is not {wanted}", f"write `{mended}`" if mended else None
+    return f"{_quoted(text)} is not {wanted}", f"write `{mended}`" if mended else None
 
 
-def _retype(kind: str, value: object, example: str | None) -> str | None:
+def _type_suggestion(kind: str, value: object, example: str | None) -> str | None:
     if kind == "bool_type" and isinstance(value, str) and value.lower() in ("yes", "on", "true", "y"):
         return "write `true`, in lower case and without quotes"
     if kind == "bool_type" and isinstance(value, str) and value.lower() in ("no", "off", "false", "n"):
         return "write `false`, in lower case and without quotes"
     if kind == "string_type" and isinstance(value, bool | int | float):
-        return f'put it in quotes: "{_say(value).strip("`")}"'
+        return f'put it in quotes: "{_quoted(value).strip("`")}"'
     if kind == "tuple_type" and isinstance(value, str):
-        return f"write `[{cut(value)}]`"
+        return f"write `[{shorten(value)}]`"
     if kind in ("float_type", "int_type") and isinstance(value, str) and re.fullmatch(r"-?\d+(\.\d+)?", value):
         return f"write {value} without quotes"
-    return _such_as(example)
+    return _for_example(example)
 
 
-def _such_as(example: str | None) -> str | None:
+def _for_example(example: str | None) -> str | None:
     return f"for example `{example}`" if example else None
 
 
-def _say(value: object) -> str:
+def _quoted(value: object) -> str:
     """A value as it looks in YAML, shortened; collections by their kind."""
     if isinstance(value, tuple):
         return "a list"
@@ -208,20 +211,20 @@ def _say(value: object) -> str:
         return "a mapping"
     if value is None:
         return "nothing"
-    return f"`{cut(str(value).lower() if isinstance(value, bool) else str(value))}`"
+    return f"`{shorten(str(value).lower() if isinstance(value, bool) else str(value))}`"
 
 
 def hint(word: str, known: Collection[str]) -> str | None:
     """A phrase with the closest of `known`, else with all of them if they are few."""
     if close := _closest(word, frozenset(known)):
-        return f"did you mean `{cut(close)}`?"
-    return f"known are {', '.join(f'`{cut(k)}`' for k in sorted(known))}" if 0 < len(known) <= 15 else None
+        return f"did you mean `{shorten(close)}`?"
+    return f"known are {', '.join(f'`{shorten(k)}`' for k in sorted(known))}" if 0 < len(known) <= 15 else None
 
 
 @lru_cache(maxsize=128)
 def _closest(word: str, known: frozenset[str]) -> str | None:
     """Of very many, only those that begin alike: a person waits for the answer."""
-    near = sorted(known) if len(known) <= _MANY else sorted(k for k in known if k[:2] == word[:2])[:_MANY]
+    near = sorted(known) if len(known) <= _MANY_NAMES else sorted(k for k in known if k[:2] == word[:2])[:_MANY_NAMES]
     return next(iter(difflib.get_close_matches(word[:100], near, n=1)), None)
 
 

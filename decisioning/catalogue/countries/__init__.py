@@ -35,7 +35,7 @@ class CountryRules(Strict):
     media: tuple[MediumRule, ...] = Field(min_length=1)
     description: str = ""
 
-    def about(self, medium: Medium | None) -> MediumRule:
+    def rule_for(self, medium: Medium | None) -> MediumRule:
         """The rule for a medium; the strictest where there is none."""
         found = next((rule for rule in self.media if rule.medium == medium), None)
         return found or MediumRule(medium="phone", needs=STRICTEST, text=f"no rule of `{self.id}` allows less")
