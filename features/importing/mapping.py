@@ -20,9 +20,10 @@ from decisioning.catalogue.actions import (
     Suppression,
     Text,
 )
-from decisioning.catalogue.policies import Cap, ChannelOrAll, Policy, Protection, ProtectionKind, one_as_tuple
+from decisioning.catalogue.policies import Cap, ChannelOrAll, Policy, Protection, ProtectionKind
 from decisioning.facts.schema import Dtype, FeatureName, Id, Strict, Tag, Value
 from decisioning.facts.standing import ALL_CHANNELS, ConsentStatus
+from decisioning.spec import one_as_tuple
 
 NONE = "none"
 """The action of having done nothing."""
