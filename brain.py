@@ -159,14 +159,12 @@ def import_signals(workspace: Workspace, file: Path) -> Result:
 
     from features.importing.signals import import_signals as replay
     from serving.brain import releasing
+    from serving.brain.active import active_release
     from serving.commands.progress import phases
 
     with releasing.open_ledger(workspace) as ledger, phases() as progress:
-        active = ledger.active(workspace.settings.environment)
-        if active is None:
-            raise Refused(f"nothing is released in {workspace.settings.environment} yet: run `brain release`")
-        done = replay(file, ledger.get_release(active), ledger, workspace.data / "imports", progress)
-    return asdict(done)
+        packed = ledger.get_release(active_release(ledger, workspace.settings.environment))
+        return asdict(replay(file, packed, ledger, workspace.data / "imports", progress))
 
 
 @command()

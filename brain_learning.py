@@ -91,12 +91,12 @@ def evaluate(workspace: Workspace, reward: str, outcome: str | None, against: st
 def _evaluate_against(workspace: Workspace, name: str, reward: str, outcome: str | None) -> dict[str, Any]:
     from features.ledger import now_us
     from serving.commands.offline import open_brain
-    from serving.commands.policy_changes import named
+    from serving.commands.policy_changes import release_named
     from serving.commands.progress import phases
     from training.learning.release_evaluation import Asked, against
 
     with open_brain(workspace) as brain, phases() as progress:
-        other = named(brain, workspace, name)
+        other = release_named(brain, name)
 
         def scorer_of(model: str) -> Any:
             return brain.model_of(other, model).score

@@ -23,6 +23,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from decisioning.errors import NotFound, Refused, Unavailable
+from decisioning.facts.forms import PRIOR_MODEL
 from features.files import replace_file
 from features.messages.trained import KIND, SentimentModel
 from training.model.files import hash_files, read_files
@@ -34,6 +35,7 @@ Alias = Literal["champion", "challenger"]
 _ROOT = Path(__file__).resolve().parent.parent
 _READ_ONLY = stat.S_IRUSR | stat.S_IRGRP
 
+PROPENSITY = "propensity"
 SENTIMENT = KIND
 _TRIAL = "trial"
 
@@ -94,7 +96,7 @@ _TABLE = _Flavour(
         *(f"training/{m}.py" for m in ("__init__", "model/__init__", "model/pyfunc", "model/model", "model/files")),
         *(f"training/model/{m}.py" for m in ("frame", "design", "effects", "forest", "calibration", "logistic")),
         "training/model/background.py",
-        *(f"decisioning/{m}.py" for m in ("__init__", "errors")),
+        *(f"decisioning/{m}.py" for m in ("__init__", "errors", "hashes")),
     ),
     ("lightgbm", "numpy", "pandas", "pydantic", "pyyaml"),
 )
@@ -338,6 +340,11 @@ class Registry:
         mlflow.set_tracking_uri(self._uri)
         mlflow.set_registry_uri(self._uri)
         return mlflow
+
+
+def propensity_name(version: int | None) -> str:
+    """Return how decisions name a version of the propensity model; None is the catalogue's priors."""
+    return PRIOR_MODEL if version is None else f"{PROPENSITY}@{version}"
 
 
 def sentiment_name(language: str) -> str:

@@ -1,6 +1,5 @@
 """A release, compiled: the catalogue as columns per channel, its rules parsed once. Immutable, named by its hash."""
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +15,7 @@ from decisioning.catalogue.files import Catalogue, read, unpack
 from decisioning.catalogue.policies import Cap, EmotionRule, Level, MomentRule
 from decisioning.errors import NotFound, RequestError
 from decisioning.facts.schema import BUILT_IN, Facts, FeatureSchema
+from decisioning.hashes import content_id
 from decisioning.rules import Expression, History, Rule, compile_expression, compile_rule
 
 TIERS = {"mandatory": 0, "service": 1, "commercial": 2}
@@ -147,7 +147,7 @@ class Release:
     @classmethod
     def of(cls, catalogue: Catalogue, packed: bytes) -> "Release":
         """Compiles a catalogue that was loaded from these release bytes."""
-        release = cls(catalogue, "sha256:" + hashlib.sha256(packed).hexdigest())
+        release = cls(catalogue, content_id([packed]))
         for channel in release.channels:
             release.view(channel)
         return release

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
-from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
@@ -14,6 +13,7 @@ from sqlalchemy.sql import Executable
 
 from decisioning.errors import NotFound, Refused
 from decisioning.facts.standing import Standing
+from decisioning.hashes import content_id
 from features.ledger.checking.audit import Audit
 from features.ledger.checking.checkpoints import CheckpointFile, Checkpoints, Signer
 from features.ledger.checking.verification import Flaw, verify_stream
@@ -265,7 +265,7 @@ class Ledger:
 
     def put_release(self, content: bytes) -> str:
         """Keep the bytes of a release; returns `sha256:<hex>`."""
-        name = f"sha256:{sha256(content).hexdigest()}"
+        name = content_id([content])
 
         def put(connection: Connection) -> None:
             if connection.execute(select(RELEASES.c.hash).where(RELEASES.c.hash == name)).first() is None:
@@ -284,7 +284,7 @@ class Ledger:
         if not rows:
             raise NotFound("release", "no release with this hash is kept here")
         content = bytes(rows[0].bytes)
-        if name != f"sha256:{sha256(content).hexdigest()}":
+        if name != content_id([content]):
             raise Refused("the bytes of this release are not what its hash names: restore the database")
         return content
 

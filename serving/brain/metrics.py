@@ -6,12 +6,12 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from decisioning.facts.forms import Decision
 
-NOTHING = "none"
+NO_OFFER = "none"
 _BUCKETS = (0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0)
 
 
 class Metrics:
-    """Counters since the replica began."""
+    """Counters since the replica started."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -30,18 +30,18 @@ class Metrics:
         self.signals = self._counter("brain_signals", "Signals, by what became of them", "status")
         self.outcomes = self._counter("brain_outcomes", "Outcomes, by what became of them", "status")
 
-    def _counter(self, name: str, about: str, *labels: str) -> Counter:
-        return Counter(name, about, labels, registry=self.registry)
+    def _counter(self, name: str, description: str, *labels: str) -> Counter:
+        return Counter(name, description, labels, registry=self.registry)
 
-    def decided(self, decision: Decision) -> None:
-        """One decision that was committed."""
+    def count_decision(self, decision: Decision) -> None:
+        """Count one committed decision: its model, offers, empty placements, withheld candidates and degradations."""
         answer = decision.answer
         self.decisions.labels(answer["arm"], answer["model"]).inc()
         for placement in answer["placements"]:
             for offer in placement["offers"]:
                 self.offers.labels(offer["issue"]).inc()
             if placement["empty_reason"] is not None:
-                self.offers.labels(NOTHING).inc()
+                self.offers.labels(NO_OFFER).inc()
                 self.empty.labels(placement["empty_reason"]).inc()
         for pick in decision.record["picks"]:
             if "immature" in pick:
@@ -51,8 +51,8 @@ class Metrics:
         for what in answer["degraded"]:
             self.degraded.labels(what).inc()
 
-    def told(self, counter: Counter, counts: dict[str, Any]) -> None:
-        """How many of a batch were taken, repeated, refused."""
+    def count_statuses(self, counter: Counter, counts: dict[str, Any]) -> None:
+        """Add the counts of a batch by status, such as accepted, repeated or refused; other entries are ignored."""
         for status, n in counts.items():
             if isinstance(n, int):
                 counter.labels(status).inc(n)

@@ -1,17 +1,18 @@
-"""The composition root of one process: ledger, profiles, and one immutable snapshot of release and model."""
+"""The composition root of one process: ledger, profiles, and one immutable snapshot of release and models."""
 
 import asyncio
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from threading import Lock
+from types import MappingProxyType
 from typing import Any
 
 from decisioning.catalogue.release import Release
 from decisioning.deciding.engine import decide
-from decisioning.errors import Conflict, Refused, RequestError, RequestReused, Unavailable
-from decisioning.facts.forms import PRIOR_MODEL, Ask, Decision, Known, canonical
+from decisioning.errors import Conflict, RequestError, RequestReused, Unavailable
+from decisioning.facts.forms import Ask, Decision, Known, canonical
 from decisioning.facts.schema import BUILT_IN, Facts, FeatureSchema, Value
 from decisioning.facts.standing import Standing
 from decisioning.times import microseconds, parse_moment
@@ -22,34 +23,34 @@ from features.profile.online import checked as checked_value
 from features.profile.store import SignalState
 from features.signals.intake import Intake
 from features.signals.store import Copies, Signals
-from serving.brain.messages import Scorers, champions
+from serving.brain.active import active_release
+from serving.brain.messages import MessageScorers, sentiment_champions
 from serving.brain.metrics import Metrics
 from serving.brain.releasing import open_store
 from serving.brain.repeating import still_permitted
-from serving.brain.scoring import explained, model_scorer, prior_scorer
+from serving.brain.scoring import contributions_of, load_model, version_of
 from serving.brain.trials import Model, Models
 from serving.settings import Workspace
-from training.registry import Lineup, Registry
+from training.registry import PROPENSITY, Lineup, Registry, propensity_name
 
-PROPENSITY = "propensity"
 ATTEMPTS = 5
-"""How often a decision is made again when another record came first."""
+"""How often a decision is made again because another record was appended first."""
 
 
 _DERIVED = frozenset(f.name for f in BUILT_IN) - {"gpc"}
-"""Facts that decide() makes itself; no request may give them."""
+"""Facts that decide() computes itself; no request may give them."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What one request is decided with; replaced whole, never changed."""
+    """What one request is decided with; a newer snapshot replaces it as a whole."""
 
     release: Release
     profiles: Profiles
     signals: Signals
     intake: Intake
     models: Models
-    scorers: Scorers
+    scorers: MessageScorers
     paused: frozenset[str]
 
     @property
@@ -59,7 +60,7 @@ class Snapshot:
 
 
 class Brain:
-    """Everything a process needs to decide; used by the HTTP app, batch and the command line alike."""
+    """All that a process needs to decide; the HTTP app, batch and the command line use it alike."""
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
@@ -69,13 +70,13 @@ class Brain:
         self._copies = Copies(self._store)
         self._registry = Registry(workspace.data)
         self.release = lru_cache(maxsize=32)(self._load_release)
-        self._loaded = lru_cache(maxsize=4)(self._model)
+        self._model = lru_cache(maxsize=4)(partial(load_model, self._registry))
         self.metrics = Metrics()
-        self._exchanging = Lock()
+        self._snapshot_lock = Lock()
         self.snapshot = self._load_snapshot()
 
     def close(self) -> None:
-        """Commits what was submitted."""
+        """Commit what was submitted, then close the ledger."""
         self._copies.close()
         self.ledger.close()
 
@@ -83,14 +84,11 @@ class Brain:
         return Release.from_bytes(self.ledger.get_release(name))
 
     def _load_snapshot(self) -> Snapshot:
-        active = self.ledger.active(self.environment)
-        if active is None:
-            raise Refused(f"nothing is released in {self.environment} yet: run `brain release`")
-        release = self.release(active)
-        scorers = Scorers.load(self._registry, champions(self._registry))
+        release = self.release(active_release(self.ledger, self.environment))
+        scorers = MessageScorers.load(self._registry, sentiment_champions(self._registry))
         return self._snapshot_of(release, scorers, self.ledger.paused())
 
-    def _snapshot_of(self, release: Release, scorers: Scorers, paused: frozenset[str]) -> Snapshot:
+    def _snapshot_of(self, release: Release, scorers: MessageScorers, paused: frozenset[str]) -> Snapshot:
         models = self._models(release, self._registry.lineup(PROPENSITY))
         signals = Signals(self.ledger, self._store, release, self._copies)
         intake = Intake(release, self.ledger.names)
@@ -98,79 +96,78 @@ class Brain:
         return Snapshot(release, profiles, signals, intake, models, scorers, paused)
 
     def _models(self, release: Release, lineup: Lineup) -> Models:
-        """Over this release's candidates, which takes a moment: in the replica, before the first request meets them.
+        """Load the models of a lineup over the release's candidates, which takes a moment.
 
-        What was tried before it serves, or comes back when a trial ends, is loaded already.
+        They are cached: a model that was on trial before it serves, or serves again after a trial, is not loaded twice.
         """
-        champion = self._loaded(release, lineup.champion)
+        champion = self._model(release, lineup.champion)
         if lineup.trial is None:
             return Models(champion)
-        return Models(champion, self._loaded(release, lineup.trial.version), lineup.trial)
-
-    def _model(self, release: Release, version: int | None) -> Model:
-        if version is None:
-            return Model(PRIOR_MODEL, prior_scorer(release))
-        return Model(f"{PROPENSITY}@{version}", model_scorer(release, self._registry.load(PROPENSITY, version)))
+        return Models(champion, self._model(release, lineup.trial.version), lineup.trial)
 
     def model_of(self, release: Release, name: str) -> Model:
-        """The model that a decision names, over the candidates of the release it names; Refused where it is gone."""
+        """Return the model that a decision names, over the candidates of the release; raises Refused if it is gone."""
         for model in (self.snapshot.models.champion, self.snapshot.models.challenger):
             if model is not None and model.name == name and release.hash == self.snapshot.release.hash:
                 return model
-        return self._loaded(release, _version_of(name))
+        return self._model(release, version_of(name))
 
     def contributions(self, release: Release, name: str, facts: Facts) -> Callable[[int], dict[str, Any]] | None:
-        """Candidate index -> what each feature added to its score, by the model of this name; None of priors."""
-        version = _version_of(name)
-        return None if version is None else explained(release, self._registry.load(PROPENSITY, version), facts)
+        """Return a function: candidate index -> what each feature added to its score by the model `name`.
+
+        None for the catalogue's priors.
+        """
+        version = version_of(name)
+        return None if version is None else contributions_of(release, self._registry.load(PROPENSITY, version), facts)
 
     def refresh_release(self) -> None:
-        """Takes up what was released since; a request in flight keeps what it started with."""
+        """Load the release that now serves, if it changed; a request in progress keeps the snapshot it began with."""
         if self.ledger.active(self.environment) != self.snapshot.release.hash:
             loaded = self._load_snapshot()
-            with self._exchanging:  # what was paused while it was loaded is out with it as well
+            with self._snapshot_lock:  # reads the pauses again: one may have come while the release was loaded
                 self.snapshot = replace(loaded, paused=self.ledger.paused())
 
     def refresh_paused(self) -> None:
-        """Takes up what was paused or resumed since: beside a release that is being loaded, which may take a while."""
+        """Apply pauses and resumptions, without waiting for a release that may be loading at the same time."""
         snapshot, paused = self.snapshot, self.ledger.paused()
         if paused != snapshot.paused:
-            self._exchange(snapshot.release, paused=paused)
+            self._update_snapshot(snapshot.release, paused=paused)
 
     def refresh_model(self) -> None:
-        """Takes up champions promoted, and trials begun and ended, since."""
-        release, lineup, languages = self.snapshot.release, self._registry.lineup(PROPENSITY), champions(self._registry)
-        name = PRIOR_MODEL if lineup.champion is None else f"{PROPENSITY}@{lineup.champion}"
-        if (self.snapshot.model, self.snapshot.models.trial) != (name, lineup.trial):
-            self._exchange(release, models=self._models(release, lineup))
-        if self.snapshot.scorers.versions != languages:
-            self._exchange(release, scorers=Scorers.load(self._registry, languages))
+        """Load champions that were promoted, and apply trials that began or ended."""
+        release, lineup = self.snapshot.release, self._registry.lineup(PROPENSITY)
+        versions = sentiment_champions(self._registry)
+        current = (self.snapshot.model, self.snapshot.models.trial)
+        if current != (propensity_name(lineup.champion), lineup.trial):
+            self._update_snapshot(release, models=self._models(release, lineup))
+        if self.snapshot.scorers.versions != versions:
+            self._update_snapshot(release, scorers=MessageScorers.load(self._registry, versions))
 
-    def _exchange(self, release: Release, **parts: Any) -> None:
-        """Parts of the snapshot, in one step; not where the release has moved on from the one they are made for."""
-        with self._exchanging:
+    def _update_snapshot(self, release: Release, **parts: Any) -> None:
+        """Replace parts of the snapshot in one step, unless its release is no longer the one they were made for."""
+        with self._snapshot_lock:
             if self.snapshot.release is release:
                 self.snapshot = replace(self.snapshot, **parts)
 
     def checkpoint(self) -> None:
-        """Signs what the ledger has since the last time, if it is time and no other replica does."""
+        """Sign what the ledger has gained since the last checkpoint, if one is due and no other replica does it."""
         self.ledger.checkpoint(self.workspace.checkpoints_file)
 
     def compact(self) -> None:
-        """Moves profile facts written since the last time into the history files; purges signals past their time."""
+        """Move newly written profile facts into the history files, and purge signals whose retention is over."""
         self.snapshot.profiles.archive.compact()
         self.snapshot.signals.purge(now_us())
 
     async def answer(self, ask: Ask) -> bytes:
-        """The answer to a request, as JSON bytes; a live decision is committed before it is given."""
+        """Return the answer to a request as JSON bytes; a live decision is committed first."""
         if ask.mode == "preview":
             return canonical(self.preview(ask).answer)
         return canonical(await self.commit(ask))
 
     def preview(self, ask: Ask) -> Decision:
-        """The same decision, written nowhere."""
+        """Decide in the same way, and write nothing."""
         snapshot = self._snapshot_for(ask)
-        at_us = microseconds(_moment(ask.as_of)) if ask.as_of else now_us()
+        at_us = microseconds(_parsed_time(ask.as_of)) if ask.as_of else now_us()
         known = self.known(ask, snapshot, at_us, overrides=ask.overrides)
         return self._decide(ask, known, snapshot, at_us, ask.seed or new_id())
 
@@ -183,7 +180,7 @@ class Brain:
     def _decide(
         self, ask: Ask, known: Known, snapshot: Snapshot, at_us: int, decision_id: str, supersedes: str | None = None
     ) -> Decision:
-        model, shadow = snapshot.models.of(decision_id)
+        model, shadow = snapshot.models.for_decision(decision_id)
         return decide(
             ask,
             known,
@@ -199,7 +196,10 @@ class Brain:
         )
 
     async def commit(self, ask: Ask) -> dict[str, Any]:
-        """The answer to a live request: read, decide, append; again from the reading when another record came first."""
+        """Return the answer to a live request: read, decide, append; start again if another record came first.
+
+        Raises RequestReused for a request_id that came with another body, Unavailable after ATTEMPTS conflicts.
+        """
         snapshot, decision_id = self.snapshot, new_id()
         repeat, supersedes = 0, None
         for _ in range(ATTEMPTS):
@@ -217,7 +217,7 @@ class Brain:
             except Conflict:
                 continue
             else:
-                self.metrics.decided(decision)
+                self.metrics.count_decision(decision)
                 return decision.answer
         raise Unavailable("other requests for this customer kept coming first; try again")
 
@@ -236,10 +236,32 @@ class Brain:
         return entries, known.linked
 
     def known(self, ask: Ask, snapshot: Snapshot, at_us: int, overrides: Facts | None = None) -> Known:
-        """What the brain knows now of the request's subjects; a profile that cannot be read is no profile.
+        """Read what is known now of the request's subjects, with the facts that the request itself gives.
 
-        A person's standing is merged with those of the visitors linked to them, `Known.linked`. A request that names
-        a visitor knows that visitor's own stream alone, linked or not: the device may be shared.
+        A request that names a visitor reads that visitor's own stream alone, linked or not: the device may be shared.
+        """
+        schema = snapshot.release.schema
+        context = checked(ask.context, schema, ("context",), "context")
+        replaced = checked(overrides, schema, ("profile", "signal", "model", "context"), "overrides")
+        given = {**context, **replaced}
+        return self.known_of(self.streams(ask), snapshot, at_us, keep=ask.mode == "live", given=given)
+
+    def known_of(
+        self,
+        streams: tuple[str, ...],
+        snapshot: Snapshot,
+        at_us: int,
+        *,
+        keep: bool = False,
+        given: Mapping[str, Value | None] = MappingProxyType({}),
+    ) -> Known:
+        """Read what is known now of a person or visitor, and of an account if a second stream is named.
+
+        A person's standing is merged with those of the visitors linked to them (`Known.linked`). A profile that cannot
+        be read counts as an empty one, and `Known.degraded` says so.
+
+        :param keep: whether to repair an outdated copy of signals in the online store; not for a preview
+        :param given: facts that take the place of what is stored
         """
         signalled: dict[str, int] = {}
 
@@ -248,22 +270,21 @@ class Brain:
             signalled.update((s, v) for s, v in zip(streams, versions, strict=True) if v)
             return standings
 
-        standings = united(read(*self.streams(ask)), read)
-        schema = snapshot.release.schema
-        context = checked(ask.context, schema, ("context",), "context")
-        wanted = checked(overrides, schema, ("profile", "signal", "model", "context"), "overrides")
-        live, person = ask.mode == "live", standings[0]
-        silent = person.erased or person.restricted  # what is restricted is kept, and not used
-        facts, degraded = ({}, ()) if silent else self._facts(snapshot, person, signalled, at_us, keep=live)
-        return Known({**facts, **context, **wanted}, person, _second(standings), degraded, signalled)
+        standings = united(read(*streams), read)
+        person, account = standings[0], standings[1] if len(standings) > 1 else None
+        facts: dict[str, Value] = {}
+        degraded: tuple[str, ...] = ()
+        if not (person.erased or person.restricted):  # what is known of a restricted person is kept, and not used
+            facts, degraded = self._facts(snapshot, person, signalled, at_us, keep=keep)
+        return Known({**facts, **given}, person, account, degraded, signalled)
 
     def _facts(
         self, snapshot: Snapshot, person: Standing, signalled: dict[str, int], at_us: int, *, keep: bool
     ) -> tuple[dict[str, Value], tuple[str, ...]]:
-        """Profile, and what the signals come to of everyone in play: the person, linked visitors, the account.
+        """Return the profile with the signal features of the person, linked visitors and account; and what is missing.
 
-        :param signalled: versions as the ledger told; a copy that had moved on by the time it was read moves its own
-        :param keep: whether a copy of signals that is behind is made good in the store; not for a preview
+        :param signalled: stream -> version of its signal state by the ledger; raised where the copy read is newer
+        :param keep: whether to repair an outdated copy of signals in the online store; not for a preview
         """
         streams = [person.stream, *(stream for stream in signalled if stream != person.stream)]
         copies: list[SignalState | None] | None
@@ -280,40 +301,44 @@ class Brain:
         return {**seen.facts, **profile}, degraded
 
     def streams(self, ask: Ask) -> tuple[str, ...]:
-        """The person's (or visitor's) stream, and the account's where one is named."""
-        if ask.customer_id is not None:
-            person = self.ledger.stream_of("person", ask.customer_id)
-        else:
-            person = self.ledger.stream_of("visitor", ask.visitor_id or "")
-        if ask.account_id is None:
-            return (person,)
-        return person, self.ledger.stream_of("account", ask.account_id)
+        """Return the person's (or visitor's) stream, and the account's if the request names one."""
+        person = self.stream_of_person(ask.customer_id, ask.visitor_id)
+        return (person,) if ask.account_id is None else (person, self.ledger.stream_of("account", ask.account_id))
 
-
-def _version_of(name: str) -> int | None:
-    """The version that `propensity@7` names; None of the catalogue's priors."""
-    return None if name == PRIOR_MODEL else int(name.rpartition("@")[2])
+    def stream_of_person(self, customer_id: str | None, visitor_id: str | None = None) -> str:
+        """Return the stream of the customer, or of the visitor if no customer is named."""
+        if customer_id is not None:
+            return self.ledger.stream_of("person", customer_id)
+        return self.ledger.stream_of("visitor", visitor_id or "")
 
 
 def new_id() -> str:
-    """A decision's id, from which every draw of its decision follows."""
+    """Return a new decision id, from which every draw of its decision follows."""
     return f"d-{uuid.uuid4().hex}"
 
 
 def checked(
     facts: Facts | None, schema: FeatureSchema, sources: tuple[str, ...], where: str
 ) -> dict[str, Value | None]:
-    """Facts of a request, each declared, of one of `sources` and of its type; raises RequestError naming the field."""
-    fitting: dict[str, Value | None] = {}
-    for name, value in (facts or {}).items():
+    """Return the facts of a request as their features store them.
+
+    Raises RequestError naming the field, unless each is declared, of one of `sources` and of its feature's type.
+    """
+    if not facts:
+        return {}
+    valid: dict[str, Value | None] = {}
+    for name, value in facts.items():
         if name not in schema or name in _DERIVED or schema[name].source not in sources:
             raise RequestError(f"{where}.{name}", f"no feature of this name may be given in {where}")
-        fitting[name] = checked_value(f"{where}.{name}", value, schema[name])
-    return fitting
+        valid[name] = checked_value(f"{where}.{name}", value, schema[name])
+    return valid
 
 
 def _same_request(ask: Ask, record: Record) -> dict[str, Any] | None:
-    """The recorded decision of this very request, None where it was erased; raises RequestReused for another body."""
+    """Return the decision recorded for this request, or None if it was erased.
+
+    Raises RequestReused if it was made for another body.
+    """
     if record.body is None:
         return None
     if record.body["request"] != ask.model_dump(mode="json", exclude_defaults=True):
@@ -321,11 +346,7 @@ def _same_request(ask: Ask, record: Record) -> dict[str, Any] | None:
     return record.body
 
 
-def _second(standings: Sequence[Standing]) -> Standing | None:
-    return standings[1] if len(standings) > 1 else None
-
-
-def _moment(text: str) -> Any:
+def _parsed_time(text: str) -> Any:
     try:
         return parse_moment(text)
     except ValueError as error:

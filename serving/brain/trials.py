@@ -1,4 +1,4 @@
-"""Which model a decision is made with while a challenger is tried beside the champion."""
+"""Which model makes a decision while a challenger is on trial with the champion."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from training.registry import Trial
 
 @dataclass(frozen=True)
 class Model:
-    """A model as decisions name it, over one release's candidates."""
+    """A model over one release's candidates; `name` is how decisions name it, such as `propensity@7`."""
 
     name: str
     score: Scorer
@@ -17,20 +17,20 @@ class Model:
 
 @dataclass(frozen=True)
 class Models:
-    """The champion, and the challenger with its trial where there is one."""
+    """The champion, and the challenger with its trial if there is one."""
 
     champion: Model
     challenger: Model | None = None
     trial: Trial | None = None
 
-    def of(self, decision_id: str) -> tuple[Model, Shadow | None]:
-        """Who makes this decision, and who is asked beside it: the challenger while it is in shadow.
+    def for_decision(self, decision_id: str) -> tuple[Model, Shadow | None]:
+        """Return the model that makes this decision, and the challenger as a shadow if it is only in shadow.
 
-        Drawn per decision: whatever else changes over time, both models meet the same customers.
+        The draw is made per decision, so that both models meet the same customers, whatever changes over time.
         """
         if self.challenger is None or self.trial is None:
             return self.champion, None
         if self.trial.share == 0.0:
             return self.champion, Shadow(self.challenger.name, self.challenger.score)
-        own = hashed_uniform(self.trial.salt, decision_id) < self.trial.share
-        return (self.challenger if own else self.champion), None
+        assigned = hashed_uniform(self.trial.salt, decision_id) < self.trial.share
+        return (self.challenger if assigned else self.champion), None

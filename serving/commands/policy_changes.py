@@ -1,21 +1,19 @@
-"""`brain policies`: what a change of policies does to the customers of a workspace, and what is wrong with them."""
+"""`brain policies`: what a change of policies does to a workspace's customers, and which policies are wrong."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from decisioning.catalogue.countries import with_country_rules
 from decisioning.catalogue.files import load, pack
 from decisioning.catalogue.release import Release
+from decisioning.errors import Unavailable
 from decisioning.facts.forms import Ask, Known, PlacementAsk
-from decisioning.facts.schema import Facts
 from decisioning.facts.standing import Standing
 from decisioning.review.personas import ask_of, known_of
 from decisioning.review.policy_changes import Finding, SampledCustomer, audited, compared, contradictions, counted
 from features.ledger import now_us
-from features.ledger.links import united
-from features.profile.online import Stored
 from serving.brain.releasing import read_files
 from serving.brain.runtime import Brain
 from serving.commands.offline import open_brain
@@ -23,54 +21,59 @@ from serving.commands.progress import phases
 from serving.settings import Workspace
 
 FILES = "files"
-"""Names what is in the folder, released or not."""
+"""The name of what is in the catalogue folder, released or not."""
 SAMPLE = 1000
-_READ = 200
 
 
 def diff(
     workspace: Workspace, before: str, after: str, sample: int = SAMPLE, *, personas: bool = False
 ) -> dict[str, Any]:
-    """Customers who gain or lose actions from one release to the other, by action and gate.
+    """Compare two releases: which customers gain or lose actions, by action and gate.
 
-    :param before: a release's hash, or `files`; so is `after`
-    :param sample: of at most so many customers, spread evenly over all; `personas`: of the catalogue's instead
+    :param before: a release's hash or `files`; so is `after`
+    :param sample: how many customers to compare at most, spread evenly over all
+    :param personas: compare the catalogue's personas instead of customers
     """
-    with open_brain(workspace) as brain, phases() as tell:
-        one, other, at_us = named(brain, workspace, before), named(brain, workspace, after), now_us()
-        members = list(_personas(other, at_us) if personas else _customers(brain, other, sample, at_us))
-        watched = _watched(members, lambda done: tell(done, len(members), "comparing"))
-        moved = compared(one, other, watched, at_us)
-    return {"before": one.hash, "after": other.hash, "population": len(members), "moved": [asdict(m) for m in moved]}
+    with open_brain(workspace) as brain, phases() as progress:
+        old, new, at_us = release_named(brain, before), release_named(brain, after), now_us()
+        members = list(_personas(new, at_us) if personas else _customers(brain, new, sample, at_us))
+        counting = _counting(members, lambda n: progress(n, len(members), "comparing"))
+        moved = compared(old, new, counting, at_us)
+    return {"before": old.hash, "after": new.hash, "population": len(members), "moved": [asdict(m) for m in moved]}
 
 
 def audit(
     workspace: Workspace, release: str = FILES, sample: int = SAMPLE, *, personas: bool = False
 ) -> dict[str, Any]:
-    """Rules that stop nobody, never decide, let nobody through, or contradict each other."""
-    with open_brain(workspace) as brain, phases() as tell:
-        found, at_us = named(brain, workspace, release), now_us()
-        members = list(_personas(found, at_us) if personas else _customers(brain, found, sample, at_us))
-        tell(0, 2, "looking for contradictions")
-        findings: list[Finding] = contradictions(found)
-        tell(1, 2, "rules over the population")
+    """Find rules that stop nobody, never decide, let nobody through, or contradict each other.
+
+    Parameters as in `diff`.
+    """
+    with open_brain(workspace) as brain, phases() as progress:
+        audited_release, at_us = release_named(brain, release), now_us()
+        members = list(
+            _personas(audited_release, at_us) if personas else _customers(brain, audited_release, sample, at_us)
+        )
+        progress(0, 2, "looking for contradictions")
+        findings: list[Finding] = contradictions(audited_release)
+        progress(1, 2, "rules over the population")
         if members:
-            findings += audited(found, [m.known for m in members], members[0].asks[0], at_us)
-    about = {"release": found.hash, "population": len(members), "counts": counted(findings)}
-    return {**about, "findings": [asdict(f) for f in findings]}
+            findings += audited(audited_release, [m.known for m in members], members[0].asks[0], at_us)
+    summary = {"release": audited_release.hash, "population": len(members), "counts": counted(findings)}
+    return {**summary, "findings": [asdict(f) for f in findings]}
 
 
-def named(brain: Brain, workspace: Workspace, name: str) -> Release:
-    """The release of a hash, or `files`: what is in the folder; raises NotFound, ConfigError."""
+def release_named(brain: Brain, name: str) -> Release:
+    """Return the release with this hash, or for `files` what is in the folder; raises NotFound or ConfigError."""
     if name != FILES:
         return brain.release(name)
-    files = with_country_rules(read_files(workspace))
-    return Release.of(load(files, workspace.settings.environment), pack(files))
+    files = with_country_rules(read_files(brain.workspace))
+    return Release.of(load(files, brain.environment), pack(files))
 
 
-def _watched(members: Sequence[SampledCustomer], tell: Callable[[int], None]) -> Iterator[SampledCustomer]:
-    for done, member in enumerate(members):
-        tell(done)
+def _counting(members: Sequence[SampledCustomer], progress: Callable[[int], None]) -> Iterator[SampledCustomer]:
+    for n, member in enumerate(members):
+        progress(n)
         yield member
 
 
@@ -80,30 +83,24 @@ def _personas(release: Release, at_us: int) -> Iterator[SampledCustomer]:
 
 
 def _customers(brain: Brain, release: Release, sample: int, at_us: int) -> Iterator[SampledCustomer]:
-    """Customers with an account of no past: actions of account scope are compared, too. Named by a hash."""
+    """Sample customers, each with a new account, so that account-scoped actions are compared too. Ids are hashes."""
     streams = brain.snapshot.profiles.archive.subjects()
     chosen = streams[:: max(1, len(streams) // sample)][:sample]
-    asks = tuple(_everything(release, channel) for channel in release.channels if release.channels[channel].placements)
-    for at in range(0, len(chosen), _READ):
-        for stream, known in _known(brain, chosen[at : at + _READ], at_us):
-            name = hashlib.sha256(stream.encode()).hexdigest()[:12]
-            yield SampledCustomer(name, asks, known)
+    asks = tuple(_ask(release, channel) for channel in release.channels if release.channels[channel].placements)
+    for stream in chosen:
+        name = hashlib.sha256(stream.encode()).hexdigest()[:12]
+        yield SampledCustomer(name, asks, _known(brain, stream, at_us))
 
 
-def _everything(release: Release, channel: str) -> Ask:
+def _ask(release: Release, channel: str) -> Ask:
+    """Return a request for every placement of a channel."""
     placements = tuple(PlacementAsk(name=name) for name in release.channels[channel].placements)
     return Ask(request_id="policies", customer_id="policies", channel=channel, mode="preview", placements=placements)
 
 
-def _known(brain: Brain, streams: Sequence[str], at_us: int) -> Iterator[tuple[str, Known]]:
-    standings = united(brain.ledger.read(*streams), brain.ledger.read)
-    stored = brain.snapshot.profiles.read(streams, now_us=at_us)
-    for stream, standing, one in zip(streams, standings, stored, strict=True):
-        silent = standing.erased or standing.restricted
-        yield stream, Known({} if silent else _facts(brain, stream, one, at_us), standing, Standing("account"))
-
-
-def _facts(brain: Brain, stream: str, stored: Stored, at_us: int) -> Facts:
-    _, versions = brain.ledger.read_with_signals(stream)
-    seen = brain.snapshot.signals.seen([stream], [v or 0 for v in versions], [stored.signals], at_us, keep=False)
-    return {**seen.facts, **stored.facts}
+def _known(brain: Brain, stream: str, at_us: int) -> Known:
+    """Return what a decision would know of the customer, with a new account; raises Unavailable without a profile."""
+    known = brain.known_of((stream,), brain.snapshot, at_us)
+    if known.degraded:
+        raise Unavailable("the profiles of customers cannot be read now; try again")
+    return replace(known, account=Standing("account"))

@@ -1,4 +1,4 @@
-"""The Ray Serve application. The driver and Ray's controller import this module, so it imports little by itself."""
+"""The Ray Serve application. The driver and Ray's controller import this module, so it imports little at the top."""
 
 import gc
 from collections.abc import Awaitable, Callable
@@ -6,19 +6,19 @@ from pathlib import Path
 
 from ray import serve
 
-from decisioning.errors import Refused
 from features.ledger import Ledger
+from serving.brain.active import active_release
 from serving.lifecycle.options import deployment_options
 from serving.settings import Workspace
 
 
 @serve.ingress()
 class BrainReplica:
-    """One replica: a brain, and the routes that ask it."""
+    """One replica: a brain and the HTTP routes over it."""
 
     def __init__(self, root: str) -> None:
-        gc.disable()  # a collection walks every library: a third of the start, and then somebody's slow request
-        from serving.brain.runtime import Brain  # noqa: PLC0415  Feast and LightGBM, seconds to import: here alone
+        gc.disable()  # a collection walks every library: a third of the start, and later one slow request
+        from serving.brain.runtime import Brain  # noqa: PLC0415  Feast and LightGBM take seconds to import
 
         self._brain = Brain(Workspace.open(Path(root)))
         gc.freeze()
@@ -31,9 +31,8 @@ class BrainReplica:
 
 
 def build(args: dict[str, str]) -> serve.Application:
-    """The Serve application of the workspace named in `args["workspace"]`; raises Refused before its first release."""
+    """Return the Serve application of the workspace `args["workspace"]`; raises Refused if nothing is released yet."""
     workspace = Workspace.open(Path(args["workspace"]))
     with Ledger.open(workspace.database_url, workspace.secret()) as ledger:
-        if ledger.active(workspace.settings.environment) is None:
-            raise Refused(f"nothing is released in {workspace.settings.environment} yet: run `brain release`")
+        active_release(ledger, workspace.settings.environment)
     return serve.deployment(BrainReplica, **deployment_options(workspace)).bind(str(workspace.root))

@@ -43,7 +43,7 @@ def live_routes(app: FastAPI, brain: Brain, watcher: Watcher) -> None:
         """What a customer did: CloudEvents 1.0, one or an array; seen by the next decision once this answers."""
         events = parsed(await read_body(request, MAX_SIGNALS_BYTES))
         status, told = await record_signals(brain, events)
-        brain.metrics.told(brain.metrics.signals, told)
+        brain.metrics.count_statuses(brain.metrics.signals, told)
         return json_reply(told, status)
 
     @app.get("/v1/moments/stream", responses=problems(404, 503))

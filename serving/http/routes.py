@@ -99,7 +99,7 @@ def _decision_routes(app: FastAPI, brain: Brain) -> None:
     async def outcomes(request: Request) -> Response:
         """What the customer did, or how far a contact got: one or an array."""
         counts = await recording.record_outcomes(brain, parse_many(OutcomeIn, await read_body(request)))
-        metrics.told(metrics.outcomes, counts)
+        metrics.count_statuses(metrics.outcomes, counts)
         return json_reply(counts)
 
     @app.post("/v1/consents", openapi_extra=body_schema(ConsentIn, many=True), responses=problems(413, 422, 503))

@@ -19,6 +19,6 @@ class Plain:
 
 
 def build(args: dict[str, str]) -> serve.Application:
-    """As `serving.app:build` does it."""
+    """As `serving.http.app:build` does it."""
     options = deployment_options(Workspace.open(Path(args["workspace"])))
     return serve.deployment(Plain, **options).bind()

@@ -17,7 +17,7 @@ from decisioning.facts.forms import Ask, Known, PlacementAsk, Scorer
 from decisioning.review.counterfactual import Counterfactual, applied, counterfactual, first_offer
 from decisioning.review.narrative import told
 from features.matrix import FeatureMatrix
-from serving.brain.scoring import explained, model_scorer
+from serving.brain.scoring import contributions_of, model_scorer
 from tests import strategies as world
 from tests.promises.promised import RELEASE, asks, customers
 from tests.training import telecom_help as telecom
@@ -81,7 +81,7 @@ def used(run: Run, i: int, code: str) -> bool:
     if name == "prior":
         return moved and not run.screened.profiled
     candidate = int(run.screened.view.candidates[i])
-    return moved and explained(RELEASE, model(), run.facts)(candidate)["features"].get(name, 0.0) != 0.0
+    return moved and contributions_of(RELEASE, model(), run.facts)(candidate)["features"].get(name, 0.0) != 0.0
 
 
 def fired(run: Run, i: int) -> bool:
@@ -94,7 +94,7 @@ def fired(run: Run, i: int) -> bool:
 @given(customers(), st.integers(0, len(RELEASE.candidates) - 1))
 @settings(max_examples=EXAMPLES, deadline=None)
 def test_contributions_add_up_to_the_score(known: Known, candidate: int) -> None:
-    said = explained(RELEASE, model(), known.facts)(candidate)
+    said = contributions_of(RELEASE, model(), known.facts)(candidate)
     assert said["base"] + said["treatment"] + sum(said["features"].values()) == pytest.approx(said["logit"], abs=1e-9)
     scored = model_scorer(RELEASE, model())(known.facts, np.asarray([candidate]))
     assert said["propensity"] == pytest.approx(scored.propensity[0], abs=1e-9)

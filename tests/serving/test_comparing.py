@@ -9,7 +9,7 @@ from click.testing import CliRunner
 import brain as command_line
 from serving.brain.runtime import Brain
 from serving.settings import Workspace
-from tests.serving.workspaces import Client, small_workspace, welcome
+from tests.serving.workspaces import Client, signal, small_workspace, welcome
 
 WRONG = """
 policies:
@@ -17,6 +17,9 @@ policies:
   - {id: never-young, level: suitability, attach: {group: mobile}, deny: "age < 21"}
   - {id: pays, level: eligibility, attach: {group: mobile}, permit: "monthly_fee_eur >= 0"}
   - {id: pays-much, level: suitability, attach: {action: sports-channel}, permit: "monthly_fee_eur > 100"}
+"""
+SEEN = """
+policies: [{id: seen, level: eligibility, attach: {action: family-data}, permit: 'page_seen == "paid-tv"'}]
 """
 
 
@@ -72,3 +75,18 @@ def test_an_audit_finds_dead_rules_contradictions_and_gates_that_nobody_passes(w
 def test_personas_are_a_population_too(workspace: Workspace, tmp_path: Path) -> None:
     assert run(workspace, "diff", released(workspace), "files", "--personas")["population"] == 2
     assert run(workspace, "audit", "--personas")["population"] == 2
+
+
+def test_a_customer_is_read_as_a_decision_reads_them(tmp_path: Path) -> None:
+    workspace = small_workspace(tmp_path / "w")
+    brain = Brain(workspace)
+    client = Client(brain)
+    for customer in ("c-1", "c-2"):
+        welcome(client, customer)
+    link = {"customer_id": "c-1", "identifier": {"kind": "cookie", "value": "k"}, "status": "linked", "source": "login"}
+    assert client("POST", "/v1/identities", link)[0] == 200
+    assert client("POST", "/v1/signals", signal("page-view", "cookie:k", page="paid-tv"))[0] == 200
+    brain.close()
+    (workspace.root / "catalogue" / "seen.yaml").write_text(SEEN)
+    moved = run(workspace, "diff", released(workspace), "files")["moved"]
+    assert [(m["action"], m["gate"], m["customers"]) for m in moved] == [("family-data", "eligibility:seen", 1)]

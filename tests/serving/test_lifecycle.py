@@ -10,11 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+import serving
 from decisioning.errors import Refused
-from serving.lifecycle import clean_up, environment, haproxy, listeners, processes
+from serving.lifecycle import DEFAULT_APP, clean_up, environment, haproxy, listeners, processes
+from serving.lifecycle.driver import _builder
 from serving.lifecycle.supervisor import _cause
 from serving.settings import BrainSettings, Http, Workspace
 from tests.serving.server import PROGRAM, Server, free_port
@@ -222,3 +225,10 @@ class TestSupervisor:
         why = "Traceback\n  File\nValueError: first\n\nray.x.RayTaskError(E): y\ndecisioning.errors.Unavailable: none\n"
         assert _cause(why) == "none"
         assert _cause("") == ""
+
+
+def test_deployment_files_name_the_application_that_brain_serve_runs() -> None:
+    """Also those that were copied into workspaces before the application moved."""
+    deployed = yaml.safe_load((Path(serving.__file__).parent / "deploy" / "serve.yaml").read_text())
+    assert [a["import_path"] for a in deployed["applications"]] == [DEFAULT_APP]
+    assert _builder("serving.app:build") is _builder(DEFAULT_APP)

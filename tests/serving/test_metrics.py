@@ -56,5 +56,5 @@ def test_counts_are_kept_in_memory_and_not_in_files_somewhere() -> None:
 def test_what_is_given_to_the_immature_is_counted_by_channel() -> None:
     metrics = Metrics()
     for n in range(6):
-        metrics.decided(decided(n))
+        metrics.count_decision(decided(n))
     assert counted(metrics, "brain_immature_share") == {"web": pytest.approx(3 * BUDGET)}

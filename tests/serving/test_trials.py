@@ -30,7 +30,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Client:
     assert versions == [1, 2]
     Registry(workspace.data).set_trial("propensity", Trial(1, 0.5, 1, "s"))
     brain.refresh_model()
-    _first.update(brain.snapshot.models.of(f"d-{n}")[0].name for n in range(30))
+    _first.update(brain.snapshot.models.for_decision(f"d-{n}")[0].name for n in range(30))
     Registry(workspace.data).set_trial("propensity", None)
     Registry(workspace.data).set_alias("propensity", "champion", 1)
     brain.refresh_model()
@@ -69,11 +69,11 @@ def test_in_shadow_the_challenger_is_recorded_and_changes_nothing(client: Client
 @pytest.mark.promise("trials.shadow-and-share")
 def test_on_a_share_of_traffic_it_decides_as_often_as_it_was_given(client: Client) -> None:
     trial(client, 0.3)
-    models = [client.brain.snapshot.models.of(f"d-{n}")[0].name for n in range(2_000)]
+    models = [client.brain.snapshot.models.for_decision(f"d-{n}")[0].name for n in range(2_000)]
     assert models.count("propensity@2") / 2_000 == pytest.approx(0.3, abs=0.04)
     found = {decided(client, f"r-share-{n}")[1]["model"] for n in range(12)}
     assert found == {"propensity@1", "propensity@2"}
-    assert models == [client.brain.snapshot.models.of(f"d-{n}")[0].name for n in range(2_000)]
+    assert models == [client.brain.snapshot.models.for_decision(f"d-{n}")[0].name for n in range(2_000)]
 
 
 @pytest.mark.promise("trials.shadow-and-share")

@@ -14,7 +14,7 @@ from decisioning.catalogue.files import pack
 from decisioning.catalogue.release import Release
 from decisioning.errors import Refused
 from serving.brain import releasing
-from serving.brain.scoring import explained, model_scorer
+from serving.brain.scoring import contributions_of, model_scorer
 from serving.settings import Workspace
 from tests.training.logs import random_log
 from training.fitting.propensity import Recipe, fit
@@ -168,7 +168,7 @@ def test_an_action_released_after_the_last_training_is_scored_as_what_it_superse
     assert found["newest"] == found["newer"] == (old, 0.0)
     assert found["lonely"][0] != old
     assert found["a1"][1] > 0.0
-    told = explained(known, model, facts)
+    told = contributions_of(known, model, facts)
     assert told(names.index("newer"))["inherited_evidence"] == model.evidence[0]
     assert "inherited_evidence" not in told(names.index("a1"))
 

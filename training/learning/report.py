@@ -5,13 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from decisioning.errors import NotFound, Refused
-from decisioning.facts.forms import PRIOR_MODEL
 from decisioning.times import iso
 from training.learning.rankings import last_rankings
 from training.learning.retrain import LearningContext
 from training.learning.trials import assess, fairness
-from training.learning.workflow import PROPENSITY
-from training.registry import Registry
+from training.registry import PROPENSITY, Registry, propensity_name
 from training.reporting.cards import CARD, of_action
 from training.reporting.monitoring import watch
 from training.reporting.page import write_page
@@ -25,7 +23,7 @@ def report(shop: LearningContext, now_us: int, page: Path) -> Result:
     champion = shop.registry.lineup(PROPENSITY).champion
     told = {
         "release": shop.release.hash,
-        "model": PRIOR_MODEL if champion is None else f"{PROPENSITY}@{champion}",
+        "model": propensity_name(champion),
         **watch(shop.log, shop.release, now_us),
         "fairness": [asdict(g) for g in fairness(shop.log, shop.release, now_us)],
         **_trial(shop, now_us),

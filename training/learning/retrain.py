@@ -13,8 +13,8 @@ from features.ledger import Ledger
 from training.fitting.propensity import Recipe
 from training.learning.promotion import Verdict
 from training.learning.trials import assess, begin, promote, roll_back, stage_of
-from training.learning.workflow import PROPENSITY, evaluate, train
-from training.registry import Registry, Trial
+from training.learning.workflow import evaluate, train
+from training.registry import PROPENSITY, Registry, Trial
 from training.reporting.reporting import Result
 
 if TYPE_CHECKING:  # Feast takes seconds to import

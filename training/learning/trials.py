@@ -28,11 +28,10 @@ from training.learning.promotion import (
     harmless,
     judge,
 )
-from training.learning.workflow import PROPENSITY
 from training.learning.workflow import promote as make_champion
 from training.model.frame import Bools, Floats
 from training.model.model import PropensityModel
-from training.registry import Lineup, Registry
+from training.registry import PROPENSITY, Lineup, Registry, propensity_name
 from training.registry import Trial as Running
 from training.reporting.reporting import Result
 
@@ -152,11 +151,10 @@ def _trial(decisions: pa.Table, running: Running) -> TrialOutcomes:
 
 
 def _names(lineup: Lineup, trial: Running, release: Release, now_us: int) -> dict[str, object]:
-    champion = PRIOR_MODEL if lineup.champion is None else f"{PROPENSITY}@{lineup.champion}"
     return {
-        "challenger": f"{PROPENSITY}@{trial.version}",
-        "champion": champion,
+        "challenger": propensity_name(trial.version),
         "prior": PRIOR_MODEL,
+        "champion": propensity_name(lineup.champion),
         "since_us": trial.since_us,
         "now_us": now_us,
         "horizon_us": max((a.outcomes.window_us for a in release.actions.values()), default=0),

@@ -29,7 +29,7 @@ from training.learning.rankings import compare_rankings
 from training.model.frame import Bools, TrainingSet
 from training.model.model import PropensityModel
 from training.model.predict import propensities
-from training.registry import SENTIMENT, Registry
+from training.registry import PROPENSITY, SENTIMENT, Registry
 from training.reporting.cards import CARD, HeldOut, describe
 from training.reporting.reporting import Made, Result, cross_fitted, flat, mean_worth, measure, register
 from training.rows.contrasts import contrasts
@@ -38,7 +38,6 @@ from training.rows.logged import Choices, ReleaseOf, choices, training_rows
 if TYPE_CHECKING:  # Feast takes seconds to import
     from features.profile.offline import History
 
-PROPENSITY = "propensity"
 TRAINED = "trained"
 TRAIN_SHARE = 0.7
 MIN_EVENTS = 20

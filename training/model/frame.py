@@ -1,6 +1,5 @@
 """The rows a model learns from: one per matured decision or imported observation."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decisioning.errors import Refused
+from decisioning.hashes import content_id
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -98,8 +98,9 @@ class TrainingSet:
 
     def digest(self) -> str:
         """`sha256:<hex>` over every name and number, to say which data a model saw."""
-        state = hashlib.sha256()
-        for value in (getattr(self, field.name) for field in fields(self) if self.terms or field.name != "terms"):
-            array = isinstance(value, np.ndarray)
-            state.update(np.ascontiguousarray(value).tobytes() if array else repr(value).encode())
-        return f"sha256:{state.hexdigest()}"
+        values = (getattr(self, field.name) for field in fields(self) if self.terms or field.name != "terms")
+        return content_id(map(_bytes_of, values))
+
+
+def _bytes_of(value: object) -> bytes:
+    return np.ascontiguousarray(value).tobytes() if isinstance(value, np.ndarray) else repr(value).encode()

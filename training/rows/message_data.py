@@ -1,6 +1,5 @@
 """A company's own labelled messages from a file: columns `text`, `label` and, if it has one, `language`."""
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from decisioning.errors import Refused
+from decisioning.hashes import content_id
 from features.importing.tables import Faults, is_parquet, read_sheet
 from features.messages.language import LANGUAGES, Language, detect
 from features.messages.text import clean
@@ -45,10 +45,10 @@ class Labelled:
 
     def digest(self) -> str:
         """`sha256:<hex>` over every text and class, to say which data a model saw."""
-        state = hashlib.sha256()
-        for text, code in zip(self.texts, self.codes.tolist(), strict=True):
-            state.update(f"{self.classes[code]}\0{len(text)}\0".encode() + text.encode("utf-8", "surrogatepass"))
-        return f"sha256:{state.hexdigest()}"
+        return content_id(
+            f"{self.classes[code]}\0{len(text)}\0".encode() + text.encode("utf-8", "surrogatepass")
+            for text, code in zip(self.texts, self.codes.tolist(), strict=True)
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

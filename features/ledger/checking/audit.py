@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from hashlib import sha256
 from itertools import zip_longest
 from pathlib import Path
 
 from sqlalchemy import bindparam, select, union
 
+from decisioning.hashes import content_id
 from features.ledger.checking.checkpoints import (
     Checkpoint,
     CheckpointFile,
@@ -112,7 +112,7 @@ class Audit:
         names = {row.hash for row in self.database.fetch(_RELEASES)}
         for name in sorted(names):
             content = self.database.fetch(select(RELEASES.c.bytes).where(RELEASES.c.hash == name))
-            if content and f"sha256:{sha256(content[0].bytes).hexdigest()}" != name:
+            if content and content_id([content[0].bytes]) != name:
                 yield Flaw("releases", 0, f"the bytes of {name} are not what it names")
         for row in self.database.fetch(_SERVED):
             if row.release not in names:
