@@ -10,3 +10,9 @@ def content_id(parts: Iterable[bytes]) -> str:
     for part in parts:
         state.update(part)
     return f"sha256:{state.hexdigest()}"
+
+
+def hashed_uniform(seed: str, name: str | int) -> float:
+    """Return a number in [0, 1) that depends on `seed` and `name` alone: 53 bits of SHA-256, the same everywhere."""
+    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+    return (int.from_bytes(digest[:8], "big") >> 11) * 2.0**-53

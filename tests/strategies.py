@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from decisioning.catalogue.files import pack
 from decisioning.catalogue.release import Release
+from decisioning.deciding.case import DecisionContext
 from decisioning.deciding.engine import decide
-from decisioning.facts.forms import Ask, Decision, Known, PlacementAsk, Scores
+from decisioning.deciding.record import Decision
+from decisioning.facts.forms import Ask, Known, PlacementAsk, Scores
 from decisioning.facts.schema import Facts, Feature
 from decisioning.facts.standing import Consent, Contact, RecordedOutcome, Standing
 
@@ -166,12 +168,14 @@ def permissive() -> Known:
 def run(ask: Ask, of: Known, release: Release = SMALL, seed: str = "d-1", **more: Any) -> Decision:
     """decide() at NOW_US with a counting scorer."""
     score = more.pop("score", None) or CountingScorer()
-    return decide(ask, of, release, score, model="m@1", now_us=NOW_US, decision_id=seed, **more)
+    return decide(
+        ask, of, release, score, DecisionContext(assigned_model="m@1", now_us=NOW_US, decision_id=seed, **more)
+    )
 
 
 def permitted(ask: Ask, of: Known, release: Release = SMALL) -> frozenset[str]:
     """The treatments that pass every filter."""
-    from decisioning.deciding.engine import screened_for
+    from decisioning.deciding.screening import screened_for
 
     screened = screened_for(ask, of, release, now_us=NOW_US)
     return frozenset(np.asarray(screened.view.ids)[screened.permitted].tolist())

@@ -13,7 +13,6 @@ probability 1 - b the above, with probability b an even draw among the immature 
 distribution, and one probability is recorded.
 """
 
-import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,8 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
+
+from decisioning.hashes import hashed_uniform
 
 NOTHING = -1
 """The candidate that is always there in the commercial tier: leave the customer alone."""
@@ -100,7 +101,8 @@ class Exploration:
     """How the commercial tier is drawn: `gamma` (k,) of every candidate, `idle` of doing nothing.
 
     `immature`: bool (k,), the candidates of which too little is known; together they get `budget` of each slot.
-    `launch_boost` (k,): how many times its worth a new candidate counts in the draw, 1 for the others; None: nothing is new.
+    `launch_boost` (k,): how many times its worth a new candidate counts in the draw, 1 for the others; None if nothing
+    is new.
     """
 
     gamma: NDArray[np.float64]
@@ -134,14 +136,8 @@ class Odds:
 
 
 def uniforms(seed: str) -> Uniform:
-    """Return a function that gives the n-th number of `seed`, in [0, 1): see `hashed_uniform`."""
+    """Return a function that gives the n-th number of `seed`, in [0, 1)."""
     return partial(hashed_uniform, seed)
-
-
-def hashed_uniform(seed: str, name: str | int) -> float:
-    """Return a number in [0, 1) that depends on `seed` and `name` alone: 53 bits of SHA-256, the same everywhere."""
-    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
-    return (int.from_bytes(digest[:8], "big") >> 11) * 2.0**-53
 
 
 def inverse_gap(values: NDArray[np.float64], gamma: float | NDArray[np.float64]) -> NDArray[np.float64]:

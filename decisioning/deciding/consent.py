@@ -1,14 +1,14 @@
 """What the customer allowed: purposes x channels x legal basis -> a permission that cites its record.
 
-No record means no. A basis (contract, legal obligation) is a citable record of the catalogue; an objection, a refusal
-or a withdrawal on the same purpose is stronger than any basis but a legal obligation.
+Without a record nothing is allowed. A basis (contract, legal obligation) is a citable record of the catalogue; an
+objection, a refusal or a withdrawal for the same purpose is stronger than any basis except a legal obligation.
 
-The visitors linked to a person can only narrow: a visitor's word on (purpose, channel) is settled among the words on
-its own stream (this channel's against all channels'), and then a refusal binds the person, whatever its age, and of
-two grants the one that expires sooner holds. A visitor's grant permits the person nothing.
+Visitors linked to a person can only narrow. The record that counts for a visitor is found on the visitor's own stream
+(its record for this channel against its record for all channels). A visitor's refusal binds the person, whatever its
+age; of two grants, the one that expires sooner holds. A visitor's grant permits the person nothing.
 
-What a request says (Global Privacy Control, a consent platform, an age that is unknown) only takes away, like a refusal
-for the time of that request. Country rules narrow what may permit marketing on a channel that goes to people.
+A request (Global Privacy Control, a consent platform, an unknown age) can only withdraw, like a refusal that lasts for
+that request. Country rules narrow what may permit marketing on an outbound channel.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,9 +22,9 @@ from decisioning.times import DAY_US
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """Whether (purpose, channel) is allowed; `cites` names the record that says so, `why` says why not.
+    """Whether (purpose, channel) is allowed; `cites` names the record that permits it, `why` the reason if it does not.
 
-    `groups`: the groups of actions that are allowed, where it is not all of them.
+    `groups`: the groups of actions that are allowed, if that is not all of them.
     """
 
     allowed: bool
@@ -34,10 +34,10 @@ class Permission:
 
 
 def latest(standing: Standing, purpose: str, channel: str) -> Consent | None:
-    """The record that speaks for (purpose, channel).
+    """Return the record that counts for (purpose, channel).
 
-    The newer of the word on this channel and the word on all of them; but a grant for all channels does not lift what
-    was refused for this one.
+    That is the newer of the record for this channel and the record for all channels; but a grant for all channels does
+    not lift a refusal for this one.
     """
     named = _find(standing.consents, purpose, channel)
     general = _find(standing.consents, purpose, ALL_CHANNELS)
@@ -57,19 +57,19 @@ def permission(
     bases: Iterable[Basis],
     now_us: int,
     *,
-    taken: str = "",
+    withdrawn: str = "",
     rule: MediumRule | None = None,
 ) -> Permission:
-    """Whether `purpose` is allowed on `channel` now, to a person as far as every linked visitor allows it, too.
+    """Return whether `purpose` is allowed on `channel` now; linked visitors can only narrow it.
 
     In this order: a basis that covers all, consent, a soft opt-in (of `bases`, those whose conditions are TRUE).
 
-    :param taken: why the request takes the purpose away; as a refusal does
-    :param rule: what the country asks of this purpose on this channel
+    :param withdrawn: why the request withdraws the purpose, which counts as a refusal; empty if it does not
+    :param rule: what the country requires of this purpose on this channel
     """
     record = latest(standing, purpose.id, channel)
     narrowed = _narrowed(standing.visitors, purpose.id, channel, now_us)
-    refused = bool(taken) or narrowed.refused or (record is not None and record.status != "granted")
+    refused = bool(withdrawn) or narrowed.refused or (record is not None and record.status != "granted")
     soft: Basis | None = None
     for basis in bases:
         if basis.purpose != purpose.id or channel not in basis.channels or not _enough(basis, rule):
@@ -78,7 +78,7 @@ def permission(
             soft = None if refused else basis
         elif not refused or basis.basis == "legal-obligation":
             return Permission(True, f"basis:{basis.id}", "")
-    by_consent = _by_consent(standing, record, purpose, channel, now_us, taken or narrowed.why, rule)
+    by_consent = _by_consent(standing, record, purpose, channel, now_us, withdrawn or narrowed.why, rule)
     if soft is None or soft.soft_opt_in is None or by_consent.allowed:
         return by_consent
     return Permission(True, f"basis:{soft.id}", "", soft.soft_opt_in.groups)
@@ -91,11 +91,11 @@ def permissions(
     bases: tuple[Basis, ...],
     now_us: int,
     *,
-    taken: Mapping[str, str] | None = None,
+    withdrawn: Mapping[str, str] | None = None,
     rule: MediumRule | None = None,
 ) -> dict[str, Permission]:
-    """Every purpose's permission on one channel; `rule` is about marketing."""
-    gone = taken or {}
+    """Return every purpose's permission on one channel; `rule` is about marketing."""
+    reasons = withdrawn or {}
     return {
         p.id: permission(
             standing,
@@ -103,7 +103,7 @@ def permissions(
             channel,
             bases,
             now_us,
-            taken=gone.get(p.id, ""),
+            withdrawn=reasons.get(p.id, ""),
             rule=rule if p.id == MARKETING else None,
         )
         for p in purposes.values()
@@ -111,7 +111,7 @@ def permissions(
 
 
 def _enough(basis: Basis, rule: MediumRule | None) -> bool:
-    """Whether the country accepts such a basis for marketing on this channel; without a rule, any."""
+    """Tell whether the country accepts such a basis for marketing on this channel; without a rule it accepts any."""
     if rule is None or rule.needs == "no-objection":
         return True
     return rule.needs == "consent-or-soft-opt-in" and basis.soft_opt_in is not None
@@ -142,18 +142,18 @@ def _by_consent(
 
 @dataclass(frozen=True, slots=True)
 class _Narrowed:
-    """What linked visitors take away: by refusing, or with a grant that has expired."""
+    """What linked visitors withdraw: by a refusal, or by a grant that has expired."""
 
     refused: bool = False
     why: str = ""
 
 
 def _narrowed(visitors: Iterable[Standing], purpose: str, channel: str, now_us: int) -> _Narrowed:
-    words = [word for visitor in visitors if (word := latest(visitor, purpose, channel)) is not None]
-    for word in words:
-        if word.status != "granted":
-            return _Narrowed(True, f"{word.status} by a linked visitor")
-    if any(word.expires_us is not None and word.expires_us <= now_us for word in words):
+    records = [record for visitor in visitors if (record := latest(visitor, purpose, channel)) is not None]
+    for record in records:
+        if record.status != "granted":
+            return _Narrowed(True, f"{record.status} by a linked visitor")
+    if any(record.expires_us is not None and record.expires_us <= now_us for record in records):
         return _Narrowed(False, "expired for a linked visitor")
     return _Narrowed()
 
@@ -163,7 +163,7 @@ def _find(consents: Iterable[Consent], purpose: str, channel: str) -> Consent | 
 
 
 def _lapsed(record: Consent, purpose: Purpose, now_us: int) -> str:
-    """Why a grant no longer counts, or an empty string."""
+    """Return why a grant no longer counts, or an empty string."""
     if record.occurred_us > now_us:
         return "not yet valid"
     if record.expires_us is not None and record.expires_us <= now_us:

@@ -1,4 +1,4 @@
-"""How often and when: caps, quiet hours and suppression over the standing of a person and of their account."""
+"""How often and when: caps, quiet hours and suppression, over the standings of a person and of their account."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, time
@@ -8,32 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decisioning.catalogue.actions import Action, QuietHours
-from decisioning.catalogue.release import CompiledCap, Mask, Release, View, cap_bucket
+from decisioning.catalogue.release import CompiledCap, Mask, View, cap_bucket
 from decisioning.deciding.arbitration import Limits
+from decisioning.deciding.case import standing_for
 from decisioning.facts.forms import Known
 from decisioning.facts.standing import Contact, Standing
-from decisioning.rules import History
-from decisioning.times import DAY_US
-
-
-def standing_for(action: Action, known: Known) -> Standing:
-    """Whose history speaks for an action: the account's for actions of account scope, where one was named."""
-    return known.account if action.scope == "account" and known.account is not None else known.person
-
-
-def history_of(release: Release, known: Known, now_us: int) -> History:
-    """The rule language's `history(action, outcome, window)` over what is known."""
-
-    def count(action: str, outcome: str, window_us: int) -> int:
-        subject = release.actions.get(action)
-        standing = standing_for(subject, known) if subject else known.person
-        return standing.history(action, outcome, now_us - window_us)
-
-    return count
+from decisioning.times import days_us
 
 
 def suppressed(view: View, known: Known, now_us: int) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Outcomes after which candidates stay away now, with those; only actions with a past are looked at."""
+    """Yield (outcome, candidates) for every outcome that suppresses candidates now; only actions with a past count."""
     happened = {*known.person.outcomes, *(known.account.outcomes if known.account else ())}
     for name in sorted(happened & view.rows_by_action.keys()):
         members = view.rows_by_action[name]
@@ -44,17 +28,17 @@ def suppressed(view: View, known: Known, now_us: int) -> Iterator[tuple[str, tup
 def _suppressed_by(action: Action, known: Known, now_us: int) -> str | None:
     history = standing_for(action, known)
     for rule in action.suppress:
-        since_us = 0 if rule.days is None else now_us - round(rule.days * DAY_US)
+        since_us = 0 if rule.days is None else now_us - days_us(rule.days)
         if history.history(action.id, rule.after, since_us):
             return rule.after
     return None
 
 
 def limits(view: View, known: Known, now_us: int, max_per_group: int) -> tuple[Limits, list[tuple[str, Mask]]]:
-    """What a slate may take, and per cap the candidates (k,) that have no room at all.
+    """Return what a slate may take, and (gate, members) of every cap: the candidates (k,) that have no room at all.
 
-    Every action once per slate, `max_per_group` of each group, and the caps: of the person for all candidates, and of
-    the account, too, for those of account scope.
+    A slate takes every action once, `max_per_group` of each group, and what is left under each cap: the person's for
+    all candidates, and the account's as well for those of account scope.
     """
     buckets, remaining = [view.action, view.group], [_per(view.action, 1), _per(view.group, max_per_group)]
     full: list[tuple[str, Mask]] = []
@@ -74,7 +58,7 @@ def _counted_for(cap: CompiledCap, view: View, known: Known) -> Iterator[tuple[S
 
 
 def quiet(hours: QuietHours | None, zone: str | None, now_us: int) -> bool | None:
-    """Whether it is quiet time where the customer is; None where the zone is unknown."""
+    """Tell whether it is quiet time where the customer is; None if the zone is unknown."""
     if hours is None:
         return False
     if zone is None:
@@ -95,7 +79,7 @@ def _per(index: NDArray[np.int64], room: int) -> NDArray[np.int64]:
 
 
 def _room(cap: CompiledCap, standing: Standing, now_us: int) -> NDArray[np.int64]:
-    since_us = now_us - round(cap.cap.window_days * DAY_US)
+    since_us = now_us - days_us(cap.cap.window_days)
     room = np.full(len(cap.names), cap.cap.limit, dtype=np.int64)
     for contact in standing.contacts:
         if contact.at_us > since_us and _counted(cap, contact) and contact.counts_at(now_us):

@@ -1,19 +1,20 @@
-"""Why an offer: at most four codes, each naming a factor that was used, with a sentence in Dutch or English."""
+"""Why an offer was made: at most four codes, each for a factor that was used, with a sentence in Dutch or English."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
 
 from decisioning.catalogue.release import Weight
+from decisioning.deciding.case import Case
 from decisioning.deciding.screening import Screened
 from decisioning.facts.forms import Scores
 from decisioning.facts.schema import Facts, Feature, worded
-from decisioning.rules import History
 
 MAX_REASONS = 4
 
-_SAID = {
+_TEXTS = {
     "en": {
         "tier.mandatory": "This has to be said, whatever else could be.",
         "tier.service": "Help comes before sales.",
@@ -39,43 +40,45 @@ _SAID = {
 }
 
 
-def reasons(
-    i: int,
-    row: int,
-    screened: Screened,
-    scores: Scores,
-    features: Mapping[str, Feature],
-    locale: str,
-    facts: Facts,
-    history: History,
-) -> list[dict[str, str]]:
-    """Reasons for candidate `i` of the view, which is row `row` of the scores; by the facts that were served."""
-    said = _SAID["nl" if locale.startswith("nl") else "en"]
-    found = islice(_codes(i, row, screened, scores, features, facts, history), MAX_REASONS)
-    return [{"code": c, "text": said[key].format(*(_spoken(w, locale) for w in words))} for c, key, words in found]
+@dataclass(frozen=True)
+class Explained:
+    """The offer that reasons are given for: candidate `i` of the view, which is row `row` of the scores."""
+
+    i: int
+    row: int
+    screened: Screened
+    scores: Scores
+    facts: Facts
+    case: Case
+
+    @property
+    def features(self) -> Mapping[str, Feature]:
+        return self.case.release.schema.features
+
+
+def reasons(explained: Explained, locale: str) -> list[dict[str, str]]:
+    """Return at most MAX_REASONS reasons, most telling first, by the facts that were served."""
+    texts = _TEXTS["nl" if locale.startswith("nl") else "en"]
+    codes = islice(_codes(explained), MAX_REASONS)
+    return [{"code": c, "text": texts[key].format(*(_in_words(w, locale) for w in words))} for c, key, words in codes]
 
 
 Word = float | str | tuple[tuple[Feature | None, str], ...]
-"""A number, a text, or features by the names that a model or a rule has for them."""
+"""A number, a text, or features with the names that a model or a rule has for them."""
 
 
-def _spoken(word: Word, locale: str) -> str:
+def _in_words(word: Word, locale: str) -> str:
     if isinstance(word, float):
         return f"{word:.2f}".replace(".", "," if locale.startswith("nl") else ".")
-    return word if isinstance(word, str) else ", ".join(_said(feature, name, locale) for feature, name in word)
+    return (
+        word if isinstance(word, str) else ", ".join(_feature_in_words(feature, name, locale) for feature, name in word)
+    )
 
 
-def _codes(
-    i: int,
-    row: int,
-    screened: Screened,
-    scores: Scores,
-    features: Mapping[str, Feature],
-    facts: Facts,
-    history: History,
-) -> Iterator[tuple[str, str, tuple[Word, ...]]]:
-    """What decided, most telling first; a factor that something multiplied by zero is not named."""
-    view, worth = screened.view, screened.worth
+def _codes(explained: Explained) -> Iterator[tuple[str, str, tuple[Word, ...]]]:
+    """Yield (code, text key, words) of what decided; a factor that was multiplied by zero is left out."""
+    i, row, scores = explained.i, explained.row, explained.scores
+    view, worth = explained.screened.view, explained.screened.worth
     tier = view.actions[i].tier
     weight, lever = float(worth.weight[i]), float(worth.lever[i])
     euros = float(np.multiply(scores.ranking[row], worth.value_eur[i]) - worth.cost_eur[i])
@@ -84,10 +87,10 @@ def _codes(
     if scores.uplift is not None and not np.isnan(scores.uplift[row]):
         yield "uplift", "uplift", (100.0 * float(scores.uplift[row]),)
     if worth.value_eur[i] * weight * lever != 0.0:
-        yield from _of_propensity(scores.factors[row] if screened.profiled else None, features)
+        yield from _of_propensity(scores.factors[row] if explained.screened.profiled else None, explained.features)
     if weight != 1.0 and euros * lever != 0.0:
-        names = sorted(set().union(*(_decisive(w, facts, history) for w in worth.applied if w.members[i])))
-        yield "context", "context", (tuple((features.get(n), n) for n in names),)
+        names = sorted(set().union(*(_decisive(w, explained) for w in worth.applied if w.members[i])))
+        yield "context", "context", (tuple((explained.features.get(n), n) for n in names),)
     if lever != 1.0 and euros * weight != 0.0:
         yield "lever", "lever", (lever,)
     if tier == "commercial":
@@ -97,7 +100,7 @@ def _codes(
 def _of_propensity(
     factors: tuple[str, ...] | None, features: Mapping[str, Feature]
 ) -> Iterator[tuple[str, str, tuple[Word, ...]]]:
-    """`factors`: what moved the model's score most; None: no model was asked."""
+    """Yield the reasons of a propensity; `factors`: what moved the score most, or None if no model was asked."""
     known = [(features.get(name.partition("=")[0]), name) for name in factors or ()]
     for feature, name in known:
         yield f"propensity.{name}", "propensity", (((feature, name),),)
@@ -108,17 +111,18 @@ def _of_propensity(
         yield "propensity.prior", "propensity.prior", ()
 
 
-def _decisive(weight: Weight, facts: Facts, history: History) -> frozenset[str]:
-    """The facts without any one of which the weight would not apply; where each alone is enough, all that it reads."""
+def _decisive(weight: Weight, explained: Explained) -> frozenset[str]:
+    """Return the facts without any one of which the weight would not apply; if there are none, all that it reads."""
     if weight.factor == 1.0:
         return frozenset()
+    facts, history = explained.facts, explained.case.history
     without = {name: {n: v for n, v in facts.items() if n != name} for name in weight.rule.reads}
-    needed = frozenset(n for n, less in without.items() if weight.rule.truth(less, history) is not True)
+    needed = frozenset(n for n, rest in without.items() if weight.rule.truth(rest, history) is not True)
     return needed or weight.rule.reads
 
 
-def _said(feature: Feature | None, name: str, locale: str) -> str:
-    """A feature in words: what its description says, else its name; of a model's input on one value, that too."""
+def _feature_in_words(feature: Feature | None, name: str, locale: str) -> str:
+    """Return a feature's description, else its name; for a model's input on one value, the value as well."""
     bare, _, value = name.partition("=")
     meaning = (worded(feature.description, locale) if feature else "") or bare.replace("_", " ")
     return f"{meaning}: {value}" if value else meaning

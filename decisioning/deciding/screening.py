@@ -1,20 +1,22 @@
-"""Every filter, ANDed: who passes, and for everyone else the first gate that stopped them. Filters only narrow."""
+"""Every filter, joined by AND: what passes, and for the rest the first gate that stopped it. Filters only narrow."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from decisioning.catalogue.release import Gate, Mask, Release, View
-from decisioning.deciding.arbitration import Limits
+from decisioning.deciding import arms
+from decisioning.deciding.arbitration import COMMERCIAL_TIER, Limits
+from decisioning.deciding.case import Case, undrawn_case
 from decisioning.deciding.consent import Permission, permissions
-from decisioning.deciding.contact import history_of, limits, quiet, suppressed
-from decisioning.deciding.ethics import may_profile, taken_away
+from decisioning.deciding.contact import limits, quiet, suppressed
+from decisioning.deciding.ethics import may_profile, withdrawn_by_request
 from decisioning.deciding.worth import Worth, worth
-from decisioning.facts.forms import Known, Withheld
+from decisioning.facts.forms import Ask, Known, Withheld
 from decisioning.facts.schema import Facts, Value
-from decisioning.rules import History
 
 
 @dataclass
@@ -26,7 +28,7 @@ class _Sieve:
     stops: list[tuple[str, str, dict[str, Value | None]]] = field(default_factory=list)
 
     def stop(self, members: Mask | bool, gate: str, why: str, seen: dict[str, Value | None] | None = None) -> None:
-        """Takes `members` out; the only thing that can be done to a sieve."""
+        """Remove `members`; nothing else can be done to a sieve."""
         hit = self.alive & members
         if hit.any():
             self.stopped_by[hit] = len(self.stops)
@@ -36,10 +38,10 @@ class _Sieve:
 
 @dataclass(frozen=True)
 class Screened:
-    """What passed, columns of length k: `permitted`, worth in euros, and what a slate may still take of each."""
+    """What passed, in columns of length k: `permitted`, worth in euros, and what a slate may still take of each."""
 
     view: View
-    profiled: bool
+    arm: str
     permissions: dict[str, Permission]
     worth: Worth
     limits: Limits
@@ -48,75 +50,95 @@ class Screened:
 
     @property
     def permitted(self) -> Mask:
-        """Bool (k,): asked for, and every permit TRUE, every deny gate definitely FALSE."""
+        """Bool (k,): requested, every permit TRUE, and every deny gate definitely FALSE."""
         return self.sieve.alive
 
+    @cached_property
+    def rows(self) -> NDArray[np.int64]:
+        """The permitted candidates in their order: int64 (n,) indices into the k columns."""
+        return np.flatnonzero(self.permitted)
+
+    @cached_property
+    def profiled(self) -> bool:
+        """Whether a personal score may be computed."""
+        return may_profile(self.permissions)
+
     def cites(self, candidate: int) -> dict[str, str]:
-        """The records that permit a candidate, by purpose."""
+        """Return purpose -> the record that permits it, for the purposes that a candidate needs."""
         needed = (purpose for purpose, members in self.view.purposes if members[candidate])
         return {p: cited for p in needed if (cited := self.permissions[p].cites) is not None}
 
     @property
     def gates(self) -> dict[str, int]:
-        """How many candidates each gate was the first to stop."""
+        """Gate -> how many candidates it was the first to stop."""
         stopped = self.sieve.stopped_by[self.asked & ~self.sieve.alive]
-        counts = np.bincount(stopped, minlength=len(self.sieve.stops)).tolist()
-        found: dict[str, int] = {}
-        for (gate, _, _), n in zip(self.sieve.stops, counts, strict=True):
-            found[gate] = found.get(gate, 0) + n
-        return found
+        numbers = np.bincount(stopped, minlength=len(self.sieve.stops)).tolist()
+        counts: dict[str, int] = {}
+        for (gate, _, _), n in zip(self.sieve.stops, numbers, strict=True):
+            counts[gate] = counts.get(gate, 0) + n
+        return counts
 
     @property
     def withheld(self) -> tuple[Withheld, ...]:
-        """Everyone else, with the gate that stopped them."""
+        """The requested candidates that did not pass, each with the gate that stopped it."""
         stopped = np.flatnonzero(self.asked & ~self.sieve.alive)
         return tuple(Withheld(self.view.ids[i], *self.sieve.stops[self.sieve.stopped_by[i]]) for i in stopped)
 
 
-def allowed_now(
-    release: Release, view: View, known: Known, reported: Mapping[str, bool], facts: Facts, now_us: int
-) -> dict[str, Permission]:
-    """Every purpose's permission for this request: what is on record, less what the request takes away."""
-    history = history_of(release, known, now_us)
+def screen(case: Case, facts: Facts, arm: str | None = None) -> Screened:
+    """Screen the candidates that some placement of the request can show.
+
+    :param arm: a control group to screen for instead of the customer's own
+    """
+    view, asked, arm = case.view, case.asked(), arm or arms.arm_for(case)
+    sieve = _Sieve(asked.copy(), np.full(len(view), -1, dtype=np.int64))
+    allowed = permissions_of(case, facts)
+    _standing_gates(sieve, case)
+    _consent_gates(sieve, view, allowed)
+    _rule_gates(sieve, case, facts)
+    room = _contact_gates(sieve, case, facts)
+    _content_gates(sieve, case, facts)
+    value = worth(view, sieve.alive, facts, may_profile(allowed), case.now_us, case.history)
+    _holdout_gate(sieve, view, arm)
+    return Screened(view, arm, allowed, arms.weighed(value, view.tier, arm), room, asked, sieve)
+
+
+def screened_for(
+    ask: Ask,
+    known: Known,
+    release: Release,
+    *,
+    now_us: int,
+    paused: frozenset[str] = frozenset(),
+    arm: str | None = None,
+) -> Screened:
+    """Return only the screening of decide(); `arm` replaces the customer's own."""
+    case = undrawn_case(ask, known, release, now_us, paused)
+    return screen(case, case.facts(), arm)
+
+
+def permissions_for(ask: Ask, known: Known, release: Release, *, now_us: int) -> dict[str, Permission]:
+    """Return purpose -> the permission that screening goes by."""
+    case = undrawn_case(ask, known, release, now_us)
+    return permissions_of(case, case.facts())
+
+
+def permissions_of(case: Case, facts: Facts) -> dict[str, Permission]:
+    """Return purpose -> permission for this request: what is on record, less what the request withdraws."""
+    release, view = case.release, case.view
     return permissions(
-        known.person,
+        case.known.person,
         release.purposes,
         view.channel.id,
-        release.bases(facts, history),
-        now_us,
-        taken=taken_away(release, reported, facts, history),
+        release.bases(facts, case.history),
+        case.now_us,
+        withdrawn=withdrawn_by_request(release, case.reported_consents(), facts, case.history),
         rule=view.rule,
     )
 
 
-def screen(
-    release: Release,
-    view: View,
-    asked: Mask,
-    known: Known,
-    facts: Facts,
-    now_us: int,
-    paused: frozenset[str],
-    reported: Mapping[str, bool],
-) -> Screened:
-    """Screens the candidates of `view` that some placement asked for, bool (k,).
-
-    :param reported: what a consent platform reports, by purpose
-    """
-    sieve = _Sieve(asked.copy(), np.full(len(view), -1, dtype=np.int64))
-    allowed = allowed_now(release, view, known, reported, facts, now_us)
-    profiled = may_profile(allowed)
-    _standing_gates(sieve, view, known, now_us, paused)
-    _consent_gates(sieve, view, allowed)
-    history = history_of(release, known, now_us)
-    _rule_gates(sieve, view, facts, history)
-    room = _contact_gates(sieve, release, view, known, facts, now_us)
-    _content_gates(sieve, release, view, facts, history)
-    value = worth(view, sieve.alive, facts, profiled, now_us, history)
-    return Screened(view, profiled, allowed, value, room, asked, sieve)
-
-
-def _standing_gates(sieve: _Sieve, view: View, known: Known, now_us: int, paused: frozenset[str]) -> None:
+def _standing_gates(sieve: _Sieve, case: Case) -> None:
+    view, known, now_us, paused = case.view, case.known, case.now_us, case.context.paused
     everyone = np.ones(len(view), dtype=np.bool_)
     if known.person.erased or (known.account is not None and known.account.erased):
         sieve.stop(everyone, "subject:erased", "the customer asked to be forgotten")
@@ -130,7 +152,7 @@ def _standing_gates(sieve: _Sieve, view: View, known: Known, now_us: int, paused
         sieve.stop(view.of_account, "action:account", "concerns an account, and the request names none")
 
 
-def _consent_gates(sieve: _Sieve, view: View, allowed: dict[str, Permission]) -> None:
+def _consent_gates(sieve: _Sieve, view: View, allowed: Mapping[str, Permission]) -> None:
     for purpose, members in view.purposes:
         permission = allowed[purpose]
         if not permission.allowed:
@@ -140,43 +162,43 @@ def _consent_gates(sieve: _Sieve, view: View, allowed: dict[str, Permission]) ->
             sieve.stop(members & others, f"consent:{purpose}", f"{permission.cites} is about other products")
 
 
-def _rule_gates(sieve: _Sieve, view: View, facts: Facts, history: History) -> None:
-    for gate in view.gates:
+def _rule_gates(sieve: _Sieve, case: Case, facts: Facts) -> None:
+    for gate in case.view.gates:
         if gate.rule.per_action:
-            _per_action_gate(sieve, view, gate, facts, history)
+            _per_action_gate(sieve, gate, case, facts)
             continue
-        truth = gate.rule.truth(facts, history)
+        truth = gate.rule.truth(facts, case.history)
         if not gate.passes(truth):
             sieve.stop(gate.members, gate.id, _verdict(truth, gate), gate.rule.facts_seen(facts))
 
 
-def _per_action_gate(sieve: _Sieve, view: View, gate: Gate, facts: Facts, history: History) -> None:
-    verdicts: dict[str, bool | None] = {}
+def _per_action_gate(sieve: _Sieve, gate: Gate, case: Case, facts: Facts) -> None:
+    view, verdicts = case.view, dict[str, bool | None]()
     for i in np.flatnonzero(gate.members & sieve.alive):
         action = view.actions[i].id
         if action not in verdicts:
-            verdicts[action] = gate.rule.truth(facts, history, action)
+            verdicts[action] = gate.rule.truth(facts, case.history, action)
         if not gate.passes(verdicts[action]):
             why = _verdict(verdicts[action], gate)
             sieve.stop(_only((int(i),), view), gate.id, why, gate.rule.facts_seen(facts))
 
 
-def _contact_gates(sieve: _Sieve, release: Release, view: View, known: Known, facts: Facts, now_us: int) -> Limits:
-    settings = release.catalogue.settings
+def _contact_gates(sieve: _Sieve, case: Case, facts: Facts) -> Limits:
+    settings, view, now_us = case.release.catalogue.settings, case.view, case.now_us
     zone = facts.get(settings.time_zone_feature) if settings.time_zone_feature else settings.time_zone
-    hours = view.channel.quiet_hours
-    if quiet(hours, zone if isinstance(zone, str) else None, now_us) is not False:
+    if quiet(view.channel.quiet_hours, zone if isinstance(zone, str) else None, now_us) is not False:
         sieve.stop(np.ones(len(view), dtype=np.bool_), "contact:quiet-hours", "quiet hours where the customer is")
-    for after, suppressed_candidates in suppressed(view, known, now_us):
+    for after, suppressed_candidates in suppressed(view, case.known, now_us):
         sieve.stop(_only(suppressed_candidates, view), f"suppressed:{after}", f"after the outcome {after}")
-    room, full = limits(view, known, now_us, settings.max_per_group)
+    room, full = limits(view, case.known, now_us, settings.max_per_group)
     for gate, members in full:
         sieve.stop(members, gate, "shown as often as it may be")
     return room
 
 
-def _content_gates(sieve: _Sieve, release: Release, view: View, facts: Facts, history: History) -> None:
-    """Texts that need a fact which is not known, or claim what no fact proves: known as the rules know it."""
+def _content_gates(sieve: _Sieve, case: Case, facts: Facts) -> None:
+    """Stop texts that name an unknown fact or claim what no fact proves; "known" means what it means in rules."""
+    release, view, history = case.release, case.view, case.history
     for name, members in view.placeholders:
         if release.rule(f"known({name})").truth(facts, history) is not True:
             sieve.stop(members, f"placeholder:{name}", "the text names a fact that is not known", {name: None})
@@ -188,6 +210,13 @@ def _content_gates(sieve: _Sieve, release: Release, view: View, facts: Facts, hi
             )
 
 
+def _holdout_gate(sieve: _Sieve, view: View, arm: str) -> None:
+    """The last of the filters: a holdout is sold nothing."""
+    if arm == "holdout":
+        sells = view.tier == COMMERCIAL_TIER
+        sieve.stop(sells, "arm:holdout", "one of the customers whom nothing is sold, to compare with")
+
+
 def _only(members: tuple[int, ...], view: View) -> Mask:
     mask = np.zeros(len(view), dtype=np.bool_)
     mask[list(members)] = True
@@ -195,5 +224,5 @@ def _only(members: tuple[int, ...], view: View) -> Mask:
 
 
 def _verdict(truth: bool | None, gate: Gate) -> str:
-    said = "unknown" if truth is None else str(truth).lower()
-    return f"{'deny' if gate.deny else 'permit'} rule is {said}: {gate.rule.text}"
+    value = "unknown" if truth is None else str(truth).lower()
+    return f"{'deny' if gate.deny else 'permit'} rule is {value}: {gate.rule.text}"

@@ -138,29 +138,6 @@ class Withheld:
     facts: dict[str, Value | None] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Decision:
-    """A decision before it is committed.
-
-    `record`: what the ledger keeps, enough to decide the same again; its bytes are the decision's. `account_contacts`:
-    the reservations that belong to the account's stream, too. `gates`: how many candidates each stopped, to be counted.
-    """
-
-    record: dict[str, Any]
-    account_contacts: tuple[dict[str, Any], ...]
-    gates: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def answer(self) -> dict[str, Any]:
-        """What is sent back, as JSON types."""
-        answer: dict[str, Any] = self.record["answer"]
-        return answer
-
-    def to_bytes(self) -> bytes:
-        """The canonical bytes of the record."""
-        return canonical(self.record)
-
-
 def canonical(value: Mapping[str, Any]) -> bytes:
     """JSON bytes in the order of construction; floats in their shortest exact form; NaN and infinities refused."""
     return to_json(value, inf_nan_mode="strings")

@@ -1,8 +1,8 @@
-"""What the customer could change for another first offer: one change, else two, found by deciding again.
+"""What the customer could change to get another first offer: one change, else two, found by deciding again.
 
-Only facts that the catalogue calls `changeable`, and consents, which are always the customer's to give and to withdraw.
-Everything else stays as it was: the time, the draws, the release, and what a model made of other facts. Whatever is
-given as a counterfactual was decided so.
+Only facts that the catalogue calls `changeable` change, and consents, which the customer can always give and withdraw.
+Everything else stays as it was: the time, the draws, the release, and what a model derived from other facts. Every
+counterfactual was decided with these changes.
 """
 
 from collections.abc import Iterator
@@ -12,16 +12,16 @@ from typing import Any
 
 from decisioning.catalogue.actions import PROFILING
 from decisioning.catalogue.release import Release
-from decisioning.deciding.engine import decide_as, recomputed
-from decisioning.deciding.record import Run
-from decisioning.facts.forms import Decision, Known, Scorer
+from decisioning.deciding.record import Computation, Decision
+from decisioning.facts.forms import Known, Scorer
 from decisioning.facts.schema import Feature, Value
 from decisioning.facts.standing import Consent, ConsentStatus
+from decisioning.review.replaying import decide_as, recomputed
 
 MAX_TRIES = 300
-"""Decisions made again at most; a customer waits for the answer."""
+"""The most decisions that are made again; a customer waits for the answer."""
 _GIVING, _WITHDRAWING = 2.0, 3.0
-"""Sizes of a consent given or withdrawn, larger than that of any fact."""
+"""The sizes of a consent given or withdrawn, larger than that of any fact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Counterfactual:
-    """The changes, and the action that is then offered first, None for no offer; `was`: the one that is."""
+    """The changes, the action that was offered first (`was`) and the one that would be; None stands for no offer."""
 
     changes: tuple[Change, ...]
     was: str | None
@@ -45,18 +45,18 @@ class Counterfactual:
 
 
 def counterfactual(record: dict[str, Any], known: Known, release: Release, score: Scorer) -> Counterfactual | None:
-    """The smallest change, else pair of changes, with which the recorded decision has another first offer.
+    """Return the smallest change, else pair of changes, that gives the recorded decision another first offer.
 
-    Among single changes one that leaves no offer at all comes last, as it tells the customer least. None where none
-    was found, and where `score` no longer gives what was decided.
+    Among single changes, one that leaves no offer at all comes last, because it tells the customer least. None if there
+    is none, and if `score` no longer gives what was decided.
 
-    :param score: of the model that the decision names, for facts that nobody was scored with yet
+    :param score: the scorer of the model that the decision names, for facts that were not scored yet
     """
     was = first_offer(decide_as(record, known, release, score))
     if was != _first(record["answer"]):
         return None
     least: Counterfactual | None = None
-    for changes in islice(_tried(recomputed(record, known, release)), MAX_TRIES):
+    for changes in islice(_candidate_changes(recomputed(record, known, release)), MAX_TRIES):
         if least is not None and len(changes) > 1:
             break
         becomes = first_offer(decide_as(record, applied(changes, record, known, release), release, score))
@@ -68,17 +68,17 @@ def counterfactual(record: dict[str, Any], known: Known, release: Release, score
 
 
 def applied(changes: tuple[Change, ...], record: dict[str, Any], known: Known, release: Release) -> Known:
-    """What would be known, had the customer made these changes before the decision."""
+    """Return what would be known if the customer had made these changes before the decision."""
     facts = {**known.facts, **{c.name: c.becomes for c in changes if not c.consent}}
-    said = {c.name: "granted" if c.becomes else "withdrawn" for c in changes if c.consent}
+    statuses = {c.name: "granted" if c.becomes else "withdrawn" for c in changes if c.consent}
     channel, at_us = record["request"]["channel"], record["decided_us"]
-    kept = (c for c in known.person.consents if not (c.purpose in said and c.channel == channel))
-    told = (_word(release, name, channel, status, at_us) for name, status in said.items())
-    return replace(known, facts=facts, person=replace(known.person, consents=(*kept, *told)))
+    others = (c for c in known.person.consents if not (c.purpose in statuses and c.channel == channel))
+    changed = (_consent(release, name, channel, status, at_us) for name, status in statuses.items())
+    return replace(known, facts=facts, person=replace(known.person, consents=(*others, *changed)))
 
 
 def first_offer(decision: Decision) -> str | None:
-    """The action of the first offer, in the order of the request's placements; None where nothing is offered."""
+    """Return the action of the first offer, in the order of the request's placements, or None if there is no offer."""
     return _first(decision.answer)
 
 
@@ -86,15 +86,15 @@ def _first(answer: dict[str, Any]) -> str | None:
     return next((str(o["action"]) for p in answer["placements"] for o in p["offers"]), None)
 
 
-def _word(release: Release, purpose: str, channel: str, status: str, at_us: int) -> Consent:
+def _consent(release: Release, purpose: str, channel: str, status: str, at_us: int) -> Consent:
     given: ConsentStatus = "granted" if status == "granted" else "withdrawn"
     notice = release.purposes[purpose].notice_version
     return Consent(purpose, channel, given, "counterfactual", notice, at_us, None, record=0)
 
 
-def _tried(run: Run) -> Iterator[tuple[Change, ...]]:
-    """Single changes by size, then pairs by the sum of theirs; ties by name."""
-    singles = sorted(chain(_of_facts(run), _of_consents(run)), key=_by_size)
+def _candidate_changes(computed: Computation) -> Iterator[tuple[Change, ...]]:
+    """Yield single changes by size, then pairs by the sum of their sizes; ties by name."""
+    singles = sorted(chain(_of_facts(computed), _of_consents(computed)), key=_by_size)
     pairs = [(a, b) for a, b in combinations(singles, 2) if a.name != b.name]
     yield from ((change,) for change in singles)
     yield from sorted(pairs, key=lambda p: (p[0].size + p[1].size, _by_size(p[0]), _by_size(p[1])))
@@ -104,9 +104,9 @@ def _by_size(change: Change) -> tuple[float, str, str]:
     return change.size, change.name, str(change.becomes)
 
 
-def _of_facts(run: Run) -> Iterator[Change]:
-    for feature in run.release.schema.features.values():
-        was = run.facts.get(feature.name)
+def _of_facts(computed: Computation) -> Iterator[Change]:
+    for feature in computed.release.schema.features.values():
+        was = computed.facts.get(feature.name)
         if was is None:  # what is not known was not changed from anything
             continue
         for value in feature.choices:
@@ -115,18 +115,18 @@ def _of_facts(run: Run) -> Iterator[Change]:
 
 
 def _size(feature: Feature, was: Value, becomes: Value) -> float:
-    """1 for another word; of a number the part that it moves of all that it could."""
+    """Return 1 for another text; for a number, its move as a share of the largest possible one."""
     if isinstance(becomes, bool | str) or not isinstance(was, int | float):
         return 1.0
     every = [float(was), *(float(v) for v in feature.choices)]
     return abs(float(becomes) - float(was)) / (max(every) - min(every))
 
 
-def _of_consents(run: Run) -> Iterator[Change]:
-    """Every purpose that candidates need, but what the law has us say: a refusal is weaker than nothing else."""
-    view, settled = run.screened.view, _settled(run.release, run.ask.channel)
-    for purpose in sorted({PROFILING, *(p for p, _ in view.purposes)} & run.release.purposes.keys() - settled):
-        allowed = run.screened.permissions[purpose].allowed
+def _of_consents(computed: Computation) -> Iterator[Change]:
+    """Yield every purpose that candidates need, except those with a legal obligation, which no refusal changes."""
+    view, settled = computed.view, _settled(computed.release, computed.case.ask.channel)
+    for purpose in sorted({PROFILING, *(p for p, _ in view.purposes)} & computed.release.purposes.keys() - settled):
+        allowed = computed.screened.permissions[purpose].allowed
         yield Change(purpose, allowed, not allowed, _WITHDRAWING if allowed else _GIVING, consent=True)
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from decisioning.catalogue.content import render
 from decisioning.catalogue.release import Release
-from decisioning.deciding.record import Run, reasons_for
+from decisioning.deciding.record import Computation, reasons_for
 from decisioning.facts.schema import Value, worded
 from decisioning.review.counterfactual import Change, Counterfactual
 
@@ -69,52 +69,56 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def told(run: Run, answer: Mapping[str, list[dict[str, object]]], found: Counterfactual | None) -> dict[str, str]:
-    """Locale -> the whole story; `answer` is what was given, `found` what would have changed it."""
-    return {locale: " ".join(_sentences(run, answer, found, locale)) for locale in LOCALES}
+def narrative(
+    computed: Computation, answer: Mapping[str, list[dict[str, object]]], instead: Counterfactual | None
+) -> dict[str, str]:
+    """Return locale -> the whole story; `answer` is what was given, `instead` what would have changed it."""
+    return {locale: " ".join(_sentences(computed, answer, instead, locale)) for locale in LOCALES}
 
 
 def _sentences(
-    run: Run, answer: Mapping[str, list[dict[str, object]]], found: Counterfactual | None, locale: str
+    computed: Computation, answer: Mapping[str, list[dict[str, object]]], instead: Counterfactual | None, locale: str
 ) -> Iterator[str]:
-    says = _WORDS[locale]
-    yield says["decided"].format(datetime.fromtimestamp(run.now_us // 1_000_000, UTC).strftime("%Y-%m-%d %H:%M UTC"))
+    texts = _WORDS[locale]
+    yield texts["decided"].format(
+        datetime.fromtimestamp(computed.case.now_us // 1_000_000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    )
     for placed in answer["placements"]:
         offers = placed["offers"]
         if not isinstance(offers, list) or not offers:
-            yield says["nothing"].format(placed["name"])
+            yield texts["nothing"].format(placed["name"])
             continue
         for offer in offers:
-            yield from _offer(run, str(placed["name"]), str(offer["treatment"]), locale)
-    if run.screened.withheld:
-        yield _withheld(run, locale)
-    yield _instead(run, found, locale)
+            yield from _offer(computed, str(placed["name"]), str(offer["treatment"]), locale)
+    if computed.screened.withheld:
+        yield _withheld(computed, locale)
+    yield _what_instead(computed, instead, locale)
 
 
-def _offer(run: Run, placement: str, treatment: str, locale: str) -> Iterator[str]:
-    i = run.screened.view.ids.index(treatment)
-    yield _WORDS[locale]["offer"].format(placement, _title(run, i, locale))
-    row = run.rows.tolist().index(i)
-    if why := reasons_for(run, i, row, locale):
+def _offer(computed: Computation, placement: str, treatment: str, locale: str) -> Iterator[str]:
+    i = computed.view.ids.index(treatment)
+    yield _WORDS[locale]["offer"].format(placement, _title(computed, i, locale))
+    row = computed.screened.rows.tolist().index(i)
+    if why := reasons_for(computed, i, row, locale):
         yield _WORDS[locale]["why"].format(" ".join(reason["text"] for reason in why))
 
 
-def _title(run: Run, i: int, locale: str) -> str:
-    """The first line of a treatment, as it would read; the action's name where the text is elsewhere."""
-    view = run.screened.view
-    content, _ = render(view.treatments[i], None, locale, run.facts, run.release.schema.features)
+def _title(computed: Computation, i: int, locale: str) -> str:
+    """Return the first line of a treatment as it would read, or the action's name if its text is kept elsewhere."""
+    view = computed.view
+    content, _ = render(view.treatments[i], None, locale, computed.facts, computed.release.schema.features)
     return next(iter(content.values()), view.actions[i].id.replace("-", " "))
 
 
-def _withheld(run: Run, locale: str) -> str:
-    gates = Counter(w.gate for w in run.screened.withheld)
+def _withheld(computed: Computation, locale: str) -> str:
+    gates = Counter(w.gate for w in computed.screened.withheld)
     most = sorted(gates, key=lambda gate: (-gates[gate], gate))[:MAX_GATES]
-    reasons = "; ".join(f"{gate_in_words(run.release, gate, locale)} ({gates[gate]})" for gate in most)
+    reasons = "; ".join(f"{gate_in_words(computed.release, gate, locale)} ({gates[gate]})" for gate in most)
     return _WORDS[locale]["withheld"].format(gates.total(), reasons)
 
 
 def gate_in_words(release: Release, gate: str, locale: str) -> str:
-    """A gate by its description in the catalogue, else by what its kind means."""
+    """Return a gate's description in the catalogue, else what its kind means."""
     kind, _, name = gate.partition(":")
     catalogue, plain = release.catalogue, name.replace("-", " ")
     if kind == "consent":
@@ -123,8 +127,8 @@ def gate_in_words(release: Release, gate: str, locale: str) -> str:
         "protection": {p.id: p.description for p in catalogue.protections},
         "cap": {c.id: c.description for c in catalogue.caps},
     }.get(kind, {p.id: p.description for p in catalogue.policies})
-    if (found := described.get(name)) is not None:
-        return worded(found, locale) or plain
+    if (description := described.get(name)) is not None:
+        return worded(description, locale) or plain
     return _WORDS[locale].get(kind, plain)
 
 
@@ -133,21 +137,25 @@ def _purpose(release: Release, name: str, locale: str) -> str:
     return (worded(purpose.description, locale) if purpose else "") or name
 
 
-def _instead(run: Run, found: Counterfactual | None, locale: str) -> str:
-    says = _WORDS[locale]
-    if found is None:
-        return says["unchanged"]
-    changes = says["and"].join(_change(run.release, change, locale) for change in found.changes)
-    becomes = says["no first"] if found.becomes is None else says["first"].format(_action(run, found.becomes, locale))
-    return says["changed"].format(changes, becomes)
+def _what_instead(computed: Computation, instead: Counterfactual | None, locale: str) -> str:
+    texts = _WORDS[locale]
+    if instead is None:
+        return texts["unchanged"]
+    changes = texts["and"].join(_change(computed.release, change, locale) for change in instead.changes)
+    becomes = (
+        texts["no first"]
+        if instead.becomes is None
+        else texts["first"].format(_action(computed, instead.becomes, locale))
+    )
+    return texts["changed"].format(changes, becomes)
 
 
 def _change(release: Release, change: Change, locale: str) -> str:
-    says = _WORDS[locale]
+    texts = _WORDS[locale]
     if change.consent:
-        return says["given" if change.becomes else "withdrawn"].format(_purpose(release, change.name, locale))
+        return texts["given" if change.becomes else "withdrawn"].format(_purpose(release, change.name, locale))
     name = worded(release.schema[change.name].description, locale) or change.name.replace("_", " ")
-    return says["fact"].format(name, _value(change.becomes, locale), _value(change.was, locale))
+    return texts["fact"].format(name, _value(change.becomes, locale), _value(change.was, locale))
 
 
 def _value(value: Value | None, locale: str) -> str:
@@ -156,6 +164,6 @@ def _value(value: Value | None, locale: str) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value).replace("_", " ")
 
 
-def _action(run: Run, action: str, locale: str) -> str:
-    of = run.screened.view.rows_by_action.get(action)
-    return action.replace("-", " ") if not of else _title(run, of[0], locale)
+def _action(computed: Computation, action: str, locale: str) -> str:
+    candidates = computed.view.rows_by_action.get(action)
+    return action.replace("-", " ") if not candidates else _title(computed, candidates[0], locale)

@@ -1,4 +1,4 @@
-"""The regression suite of a catalogue: customers who never were, decided for without exploration."""
+"""The regression suite of a catalogue: invented customers, decided for without exploration."""
 
 import math
 from collections.abc import Iterator
@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from decisioning.catalogue.policies import Persona
 from decisioning.catalogue.release import Release
 from decisioning.deciding.arms import NBA
-from decisioning.deciding.engine import decide, screened_for
-from decisioning.facts.forms import Ask, Decision, Known, PlacementAsk, Scorer
+from decisioning.deciding.case import DecisionContext
+from decisioning.deciding.engine import decide
+from decisioning.deciding.record import Decision
+from decisioning.deciding.screening import screened_for
+from decisioning.facts.forms import Ask, Known, PlacementAsk, Scorer
 from decisioning.facts.standing import Consent, Standing
 
 
 @dataclass(frozen=True)
 class PersonaResult:
-    """What came out for one persona; `failures` in plain words, none where it came out as expected."""
+    """The outcome for one persona; `failures` in plain words, none if the outcome is as expected."""
 
     persona: str
     offered: tuple[str, ...]
@@ -22,12 +25,12 @@ class PersonaResult:
 
 
 def run(release: Release, score: Scorer, model: str, now_us: int) -> tuple[PersonaResult, ...]:
-    """Every persona of the release, in order of id, at its own `as_of` or at `now_us`."""
+    """Run every persona of the release, in order of id, at its own `as_of` or else at `now_us`."""
     return tuple(_judge(p, release, score, model, now_us) for p in release.catalogue.personas)
 
 
 def ask_of(persona: Persona) -> Ask:
-    """The preview that a persona stands for."""
+    """Return the preview request that a persona stands for."""
     return Ask(
         request_id=f"persona-{persona.id}",
         customer_id=f"persona-{persona.id}",
@@ -40,7 +43,7 @@ def ask_of(persona: Persona) -> Ask:
 
 
 def known_of(persona: Persona, release: Release, now_us: int) -> Known:
-    """A persona's facts, and consents given a moment ago for the notices of this release."""
+    """Return a persona's facts, and its consents as given a moment ago for the notices of this release."""
     consents = tuple(
         Consent(
             purpose=c.purpose,
@@ -61,7 +64,7 @@ def known_of(persona: Persona, release: Release, now_us: int) -> Known:
 def _judge(persona: Persona, release: Release, score: Scorer, model: str, now_us: int) -> PersonaResult:
     at_us = now_us if persona.as_of_us is None else persona.as_of_us
     ask, known = ask_of(persona), known_of(persona, release, at_us)
-    decision = decide(ask, known, release, score, model=model, now_us=at_us, decision_id=persona.id, gamma=math.inf)
+    decision = decide(ask, known, release, score, DecisionContext(model, at_us, persona.id, gamma=math.inf))
     screened = screened_for(ask, known, release, now_us=at_us, arm=NBA)
     gates = {w.treatment.partition(".")[0]: w.gate for w in screened.withheld}
     offered = _offered(decision)

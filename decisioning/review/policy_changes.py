@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from decisioning.catalogue.actions import Action
 from decisioning.catalogue.release import Mask, Release
 from decisioning.deciding.arms import NBA
-from decisioning.deciding.engine import facts_for, screened_for
+from decisioning.deciding.case import facts_for
+from decisioning.deciding.screening import screened_for
 from decisioning.facts.forms import Ask, Known
 from decisioning.rules import Columns, Rule, columns_of, compile_rule, never_true
 

@@ -1,7 +1,7 @@
-"""A recorded decision as another release would make it: how likely what was picked is, and what could not be picked.
+"""A recorded decision as another release would make it: how likely its picks are, and which could not be picked.
 
-Everything but the release stays: the time, the facts as served, the standing and what was paused. Candidates are the
-same where their treatment is, as an index means something within one release alone.
+Only the release changes: the time, the facts as served, the standing and the pauses stay. Candidates of two releases
+are the same if their treatment is, because an index has a meaning only within one release.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,14 +16,15 @@ from decisioning.catalogue.actions import full_id
 from decisioning.catalogue.release import Release
 from decisioning.deciding.arbitration import COMMERCIAL_TIER, NOTHING, Odds, Slot, walk
 from decisioning.deciding.arms import NBA
-from decisioning.deciding.drawing import Drawing
-from decisioning.deciding.engine import drawing_as, recorded_scorer
+from decisioning.deciding.ranking import draw
+from decisioning.deciding.record import Computation
 from decisioning.facts.forms import PRIOR_MODEL, Known, Scorer, Scores
 from decisioning.facts.schema import Facts
+from decisioning.review.replaying import decide_as, recomputed, recorded_scorer
 
 LeftOut = Literal["control group", "emotion layer", "not as recorded"]
-"""Why a decision tells nothing: it, or the other release's, is in an arm, or may be changed after the draw; or what is
-computed now is not what was recorded, as where a linked visitor was erased since."""
+"""Why a decision cannot be used: under either release it is in an arm, or the emotion layer may change it after the
+draw; or what is computed now is not what was recorded, for example because a linked visitor was erased since."""
 Chances = dict[str | None, float]
 """Treatment -> probability in a slot; None is doing nothing."""
 DOING_NOTHING = "none"
@@ -31,7 +32,7 @@ DOING_NOTHING = "none"
 
 @dataclass(frozen=True, slots=True)
 class Unsupported:
-    """A choice of the other release that the log could not hold: `why` is a gate, or says what else kept it out."""
+    """A choice of the other release that the log cannot hold; `why` is a gate, or another reason that kept it out."""
 
     action: str
     why: str
@@ -40,7 +41,7 @@ class Unsupported:
 
 @dataclass(frozen=True, slots=True)
 class SlotChoice:
-    """A slot: the probability of what was picked, given the picks before, then and by the other release."""
+    """A slot: the probability of its pick given the picks before it, as logged and under the other release."""
 
     placement: str
     rank: int
@@ -51,7 +52,7 @@ class SlotChoice:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a model says of a slate: its positive outcomes, and their euros."""
+    """What a model expects of a slate: positive outcomes, and their value in euros."""
 
     outcome: float
     value_eur: float
@@ -59,33 +60,34 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class WhatIf:
-    """`steps` in the order of the slots; what is expected of the slate as logged, and as drawn by the other release."""
+    """The slots in order, and what is expected of the slate as logged and as the other release would draw it."""
 
     steps: tuple[SlotChoice, ...]
     logged: Expected
     drawn: Expected
 
 
-def otherwise(
-    record: dict[str, Any], known: Known, release: Release, other: Release, asked: Callable[[], Scorer]
+def what_if(
+    record: dict[str, Any], known: Known, release: Release, other: Release, scorer_of_model: Callable[[], Scorer]
 ) -> WhatIf | LeftOut:
-    """The recorded decision, made by `other`.
+    """Return the recorded decision as `other` would make it, or why it is left out.
 
-    What is left out does not depend on what was drawn, so that those left are drawn as they were. RequestError where
-    the request is none that `other` takes.
+    Whether a decision is left out does not depend on what was drawn, so the remaining ones are drawn as they were.
+    Raises RequestError if `other` does not accept the request.
 
-    :param asked: the model that the decision names, over the candidates of `other`; of those not scored then
+    :param scorer_of_model: returns the model that the decision names, over the candidates of `other`; it is asked about
+        candidates that were not scored then
     """
-    then = drawing_as(record, known, release, recorded_scorer(record))
-    if record["answer"]["arm"] != NBA or then.moved:
+    then = recomputed(record, known, release)
+    if record["answer"]["arm"] != NBA or then.mood_may_change_slate:
         return _left_out(record["answer"]["arm"])
-    now = drawing_as(record, known, other, _scorer(record, then, other, asked))
-    if now.run.arm != NBA or now.moved:
-        return _left_out(now.run.arm)
+    now = decide_as(record, known, other, _scorer(record, then, other, scorer_of_model)).computed
+    if now.screened.arm != NBA or now.mood_may_change_slate:
+        return _left_out(now.screened.arm)
     names = [pick["treatment"] for pick in record["picks"]]
     before, after = list(_along(then, names)), list(_along(now, names))
-    found = [point.chances.get(name) for point, name in zip(before, names, strict=False)]
-    if found != [pick["probability"] for pick in record["picks"]]:
+    chances = [point.chances.get(name) for point, name in zip(before, names, strict=False)]
+    if chances != [pick["probability"] for pick in record["picks"]]:
         return "not as recorded"
     return WhatIf(tuple(_steps(record["picks"], then, now, before, after)), *_expected(names, then, now))
 
@@ -96,22 +98,22 @@ def _left_out(arm: str) -> LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class _Point:
-    """A slot on the way along what was picked, and what it may get."""
+    """A slot reached by following the logged picks, and what it may get."""
 
     slot: Slot
     odds: Odds
     chances: Chances
 
 
-def _along(made: Drawing, names: Sequence[str | None]) -> Iterator[_Point]:
-    """Slot after slot, given that `names` were picked, up to the first that cannot be."""
-    ids, left = made.run.screened.view.ids, iter(names)
+def _along(computed: Computation, names: Sequence[str | None]) -> Iterator[_Point]:
+    """Yield slot after slot, given that `names` were picked, up to the first that cannot be."""
+    ids, remaining, ranking = computed.view.ids, iter(names), computed.ranking
 
     def take(_: int, odds: Odds) -> int:
-        name = next(left, None)
+        name = next(remaining, None)
         return next((n for n, c in enumerate(odds.candidates.tolist()) if ids[c] == name), len(odds.candidates))
 
-    walked = walk(made.slots, made.usual, made.run.screened.limits, made.explore, take)
+    walked = walk(ranking.slots, ranking.without_held_help, ranking.limits, ranking.exploration, take)
     for name, (slot, odds, _) in zip(names, walked, strict=False):
         shown: list[str | None] = [*(ids[c] for c in odds.candidates.tolist()), None]
         chances = dict(zip(shown, odds.probability.tolist(), strict=True))
@@ -121,7 +123,11 @@ def _along(made: Drawing, names: Sequence[str | None]) -> Iterator[_Point]:
 
 
 def _steps(
-    picks: Sequence[Mapping[str, Any]], then: Drawing, now: Drawing, before: Sequence[_Point], after: Sequence[_Point]
+    picks: Sequence[Mapping[str, Any]],
+    then: Computation,
+    now: Computation,
+    before: Sequence[_Point],
+    after: Sequence[_Point],
 ) -> Iterator[SlotChoice]:
     for n, pick in enumerate(picks):
         chances = after[n].chances if n < len(after) else {}
@@ -134,14 +140,14 @@ def _steps(
         yield SlotChoice(pick["placement"], pick["rank"], pick["probability"], likely, lacks)
 
 
-def _action(name: str | None, made: Drawing) -> str:
-    view = made.run.screened.view
+def _action(name: str | None, computed: Computation) -> str:
+    view = computed.view
     return DOING_NOTHING if name is None else view.actions[view.ids.index(name)].id
 
 
-def _why(name: str | None, at: _Point, then: Drawing) -> str:
-    """Why a choice could not be drawn when it was logged: its gate, or what else."""
-    screened, view = then.run.screened, then.run.screened.view
+def _why(name: str | None, at: _Point, then: Computation) -> str:
+    """Return why a choice could not be drawn when the decision was logged: its gate, or another reason."""
+    screened, view = then.screened, then.view
     if name is not None and name not in view.ids:
         return "new"
     if stopped := next((w.gate for w in screened.withheld if w.treatment == name), None):
@@ -149,78 +155,82 @@ def _why(name: str | None, at: _Point, then: Drawing) -> str:
     i = NOTHING if name is None else view.ids.index(name)
     if name is None or i in at.odds.candidates:
         return "never drawn"
-    if not (then.usual.permitted[i] and at.slot.members[i]):
+    if not (then.ranking.without_held_help.permitted[i] and at.slot.members[i]):
         return "not for this placement"
-    if view.tier[i] == COMMERCIAL_TIER and then.usual.priority[i] <= 0.0:
+    if view.tier[i] == COMMERCIAL_TIER and then.ranking.without_held_help.priority[i] <= 0.0:
         return "worth nothing"
     first = at.odds.candidates[:1]
     return "after another tier" if (view.tier[first] < view.tier[i]).any() else "no room"
 
 
-def _scorer(record: dict[str, Any], then: Drawing, other: Release, asked: Callable[[], Scorer]) -> Scorer:
-    """The recorded scores by treatment, and the model's own of who was not scored, or not by it.
+def _scorer(record: dict[str, Any], then: Computation, other: Release, scorer_of_model: Callable[[], Scorer]) -> Scorer:
+    """Return a scorer that gives the recorded scores by treatment, and the model's own for candidates without one.
 
-    Where no model scored, the priors are those of `other`: they are part of a release.
+    If no model scored, the priors are those of `other`, because priors are part of a release.
     """
-    if then.run.served_by == PRIOR_MODEL:
-        return asked()
+    if then.scoring_model == PRIOR_MODEL:
+        return scorer_of_model()
     recorded, own = _own_scores(record, then), [full_id(*pair) for pair in other.candidates]
 
     def score(facts: Facts, candidates: NDArray[np.int64]) -> Scores:
         at = np.asarray([recorded.get(own[c], -1) for c in candidates.tolist()], dtype=np.int64)
         if (at >= 0).all() and not _asks_more(record, other):
             return recorded_scorer(record)(facts, np.asarray(record["scores"]["candidates"], dtype=np.int64)[at])
-        return _merged(record, at, asked()(facts, candidates))
+        return _merged(record, at, scorer_of_model()(facts, candidates))
 
     return score
 
 
-def _own_scores(record: dict[str, Any], then: Drawing) -> Mapping[str, int]:
-    """Treatment -> its place in the recorded scores, but for those in whose place a prior was recorded."""
-    scores, floor = record["scores"], then.run.screened.view.transparency_floor[then.run.rows]
+def _own_scores(record: dict[str, Any], then: Computation) -> Mapping[str, int]:
+    """Return treatment -> its place in the recorded scores, without those for which a prior was recorded instead."""
+    scores, floor = record["scores"], then.view.transparency_floor[then.screened.rows]
     stated = np.asarray(scores.get("transparency", [5] * len(floor)))
-    names = (full_id(*then.run.release.candidates[c]) for c in scores["candidates"])
+    names = (full_id(*then.release.candidates[c]) for c in scores["candidates"])
     return {name: n for n, name in enumerate(names) if stated[n] >= floor[n]}
 
 
 def _asks_more(record: dict[str, Any], other: Release) -> bool:
-    """Whether `other` needs what was not recorded of a score: how transparent it is, or its uplift."""
-    lacks = {"uplift"} if other.catalogue.settings.ranking == "uplift" else set()
-    lacks |= {"transparency"} if other.catalogue.settings.transparency else set()
-    return not lacks <= record["scores"].keys()
+    """Tell whether the other release needs a score's transparency or uplift, which this decision did not record."""
+    needed = {"uplift"} if other.catalogue.settings.ranking == "uplift" else set()
+    needed |= {"transparency"} if other.catalogue.settings.transparency else set()
+    return not needed <= record["scores"].keys()
 
 
-def _merged(record: dict[str, Any], at: NDArray[np.int64], asked: Scores) -> Scores:
-    """What was recorded in the place of what is asked now, where there is any: `at` (n,), else -1."""
-    scores, was = record["scores"], at >= 0
+def _merged(record: dict[str, Any], place: NDArray[np.int64], scores: Scores) -> Scores:
+    """Return `scores` with the recorded ones in their place: `place` (n,) in the recorded scores, -1 for none."""
+    recorded, has = record["scores"], place >= 0
 
-    def kept(name: str, now: NDArray[Any]) -> NDArray[Any]:
-        told = np.asarray(scores.get(name, []), dtype=np.float64)
-        return np.where(was, told[at], now).astype(now.dtype) if len(told) else now
+    def column(name: str, now: NDArray[Any]) -> NDArray[Any]:
+        values = np.asarray(recorded.get(name, []), dtype=np.float64)
+        return np.where(has, values[place], now).astype(now.dtype) if len(values) else now
 
     return Scores(
-        kept("propensity", asked.propensity),
-        kept("evidence", asked.evidence),
-        asked.factors,
-        None if asked.transparency is None else kept("transparency", asked.transparency),
-        None if asked.upper is None else kept("upper", asked.upper),
-        None if asked.uplift is None else kept("uplift", asked.uplift),
+        propensity=column("propensity", scores.propensity),
+        evidence=column("evidence", scores.evidence),
+        factors=scores.factors,
+        transparency=None if scores.transparency is None else column("transparency", scores.transparency),
+        upper=None if scores.upper is None else column("upper", scores.upper),
+        uplift=None if scores.uplift is None else column("uplift", scores.uplift),
     )
 
 
-def _expected(names: Sequence[str | None], then: Drawing, now: Drawing) -> tuple[Expected, Expected]:
-    """Of the logged slate and of one by `now` with the decision's own draws, by one measure: what held then, if any."""
-    told = _told(now) | _told(then)
-    drawn = [now.run.screened.view.ids[p.candidate] for p in now.picks() if p.candidate != NOTHING]
-    return _sum([told[n] for n in names if n is not None]), _sum([told[n] for n in drawn])
+def _expected(names: Sequence[str | None], then: Computation, now: Computation) -> tuple[Expected, Expected]:
+    """Return what is expected of the logged slate and of one that `now` draws with the decision's own draws.
+
+    Both by one measure: what held then, if the treatment passed then.
+    """
+    measures = _measures(now) | _measures(then)
+    picks = draw(now.ranking, now.case.context.decision_id)
+    drawn = [now.view.ids[p.candidate] for p in picks if p.candidate != NOTHING]
+    return _total([measures[n] for n in names if n is not None]), _total([measures[n] for n in drawn])
 
 
-def _sum(told: Sequence[tuple[float, float]]) -> Expected:
-    return Expected(fsum(p for p, _ in told), fsum(p * value for p, value in told))
+def _total(measures: Sequence[tuple[float, float]]) -> Expected:
+    return Expected(fsum(p for p, _ in measures), fsum(p * value for p, value in measures))
 
 
-def _told(made: Drawing) -> dict[str, tuple[float, float]]:
-    """Treatment -> its propensity and its value in euros, of who passed."""
-    run, value = made.run, made.run.screened.worth.value_eur
-    rows = zip(run.rows.tolist(), run.scores.propensity.tolist(), strict=True)
-    return {run.screened.view.ids[i]: (p, float(value[i])) for i, p in rows}
+def _measures(computed: Computation) -> dict[str, tuple[float, float]]:
+    """Return treatment -> (propensity, value in euros) of the candidates that passed."""
+    value = computed.screened.worth.value_eur
+    rows = zip(computed.screened.rows.tolist(), computed.scores.propensity.tolist(), strict=True)
+    return {computed.view.ids[i]: (p, float(value[i])) for i, p in rows}

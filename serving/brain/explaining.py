@@ -3,12 +3,12 @@
 from typing import Any
 
 from decisioning.catalogue.release import Release
-from decisioning.deciding.engine import recomputed, replay
-from decisioning.deciding.record import Run
+from decisioning.deciding.record import Computation
 from decisioning.errors import NotFound, Refused
 from decisioning.facts.forms import Known, canonical
 from decisioning.review.counterfactual import Counterfactual, counterfactual
-from decisioning.review.narrative import told
+from decisioning.review.narrative import narrative
+from decisioning.review.replaying import recomputed, replay
 from features.ledger import Record
 from features.ledger.as_of_decision import known_then
 from serving.brain.runtime import Brain
@@ -30,11 +30,11 @@ def explain(brain: Brain, decision_id: str, *, contributions: bool = False) -> d
         raise NotFound("decision_id", "a linked visitor was erased, and with them what this decision was made from")
     body, known = record.body, known_then(brain.ledger, record.stream, record.body)
     release = brain.release(body["release"])
-    run = recomputed(body, known, release)
+    computed = recomputed(body, known, release)
     found = _counterfactual(brain, body, known, release)
-    candidates = _candidates(run, body)
+    candidates = _candidates(computed, body)
     if contributions:
-        _add_contributions(brain, run, candidates)
+        _add_contributions(brain, computed, candidates)
     return {
         **body["answer"],
         "request": body["request"],
@@ -46,7 +46,7 @@ def explain(brain: Brain, decision_id: str, *, contributions: bool = False) -> d
         "candidates": candidates,
         "asserted": _asserted(release, known, body),
         "counterfactual": _in_json(found),
-        "text": told(run, body["answer"], found),
+        "text": narrative(computed, body["answer"], found),
     }
 
 
@@ -83,24 +83,24 @@ def recomputes(brain: Brain, record: Record) -> bool:
     return again.to_bytes() == canonical(record.body)
 
 
-def _candidates(run: Run, body: dict[str, Any]) -> list[dict[str, Any]]:
-    screened, picked = run.screened, {p["treatment"]: p["probability"] for p in body["picks"]}
+def _candidates(computed: Computation, body: dict[str, Any]) -> list[dict[str, Any]]:
+    screened, picked = computed.screened, {p["treatment"]: p["probability"] for p in body["picks"]}
     found = []
-    for row, i in enumerate(run.rows.tolist()):
-        worth, propensity, name = screened.worth, float(run.scores.propensity[row]), screened.view.ids[i]
+    for row, i in enumerate(computed.screened.rows.tolist()):
+        worth, propensity, name = screened.worth, float(computed.scores.propensity[row]), screened.view.ids[i]
         found.append(
             {
                 "treatment": name,
                 "passed": True,
                 "cites": screened.cites(i),
                 "propensity": propensity,
-                "evidence": float(run.scores.evidence[row]),
+                "evidence": float(computed.scores.evidence[row]),
                 "value_eur": float(worth.value_eur[i]),
                 "cost_eur": float(worth.cost_eur[i]),
                 "context_weight": float(worth.weight[i]),
                 "lever": float(worth.lever[i]),
-                **run.uplift_of(row),
-                "priority": worth.priority_of(i, float(run.scores.ranking[row])),
+                **computed.uplift_of(row),
+                "priority": worth.priority_of(i, float(computed.scores.ranking[row])),
                 "chosen": name in picked,
                 "probability": picked.get(name),
             }
@@ -112,16 +112,20 @@ def _candidates(run: Run, body: dict[str, Any]) -> list[dict[str, Any]]:
     return sorted([*found, *stopped], key=lambda c: str(c["treatment"]))
 
 
-def _add_contributions(brain: Brain, run: Run, candidates: list[dict[str, Any]]) -> None:
+def _add_contributions(brain: Brain, computed: Computation, candidates: list[dict[str, Any]]) -> None:
     """What each feature added, by the model that the decision names; None where a prior stood in for it."""
-    at = {run.screened.view.ids[i]: (row, i) for row, i in enumerate(run.rows.tolist())}
-    shares = brain.contributions(run.release, run.model, run.facts) if run.screened.profiled else None
-    stated = run.scores.transparency
+    at = {computed.view.ids[i]: (row, i) for row, i in enumerate(computed.screened.rows.tolist())}
+    shares = (
+        brain.contributions(computed.release, computed.case.context.assigned_model, computed.facts)
+        if computed.screened.profiled
+        else None
+    )
+    stated = computed.scores.transparency
     for candidate in candidates:
         if candidate["passed"]:
             row, i = at[candidate["treatment"]]
-            opaque = stated is not None and stated[row] < run.screened.view.transparency_floor[i]
-            candidate["contributions"] = None if shares is None or opaque else shares(run.screened.view.candidates[i])
+            opaque = stated is not None and stated[row] < computed.view.transparency_floor[i]
+            candidate["contributions"] = None if shares is None or opaque else shares(computed.view.candidates[i])
 
 
 def _asserted(release: Release, known: Known, body: dict[str, Any]) -> list[dict[str, str]]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from decisioning.catalogue.release import Release
-from decisioning.deciding.engine import permissions_for
+from decisioning.deciding.screening import permissions_for
 from decisioning.facts.forms import Ask, Known, canonical
 
 

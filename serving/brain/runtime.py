@@ -10,9 +10,11 @@ from types import MappingProxyType
 from typing import Any
 
 from decisioning.catalogue.release import Release
+from decisioning.deciding.case import DecisionContext
 from decisioning.deciding.engine import decide
+from decisioning.deciding.record import Decision
 from decisioning.errors import Conflict, RequestError, RequestReused, Unavailable
-from decisioning.facts.forms import Ask, Decision, Known, canonical
+from decisioning.facts.forms import Ask, Known, canonical
 from decisioning.facts.schema import BUILT_IN, Facts, FeatureSchema, Value
 from decisioning.facts.standing import Standing
 from decisioning.times import microseconds, parse_moment
@@ -181,12 +183,8 @@ class Brain:
         self, ask: Ask, known: Known, snapshot: Snapshot, at_us: int, decision_id: str, supersedes: str | None = None
     ) -> Decision:
         model, shadow = snapshot.models.for_decision(decision_id)
-        return decide(
-            ask,
-            known,
-            snapshot.release,
-            model.score,
-            model=model.name,
+        context = DecisionContext(
+            assigned_model=model.name,
             now_us=at_us,
             decision_id=decision_id,
             environment=self.environment,
@@ -194,6 +192,7 @@ class Brain:
             supersedes=supersedes,
             shadow=shadow,
         )
+        return decide(ask, known, snapshot.release, model.score, context)
 
     async def commit(self, ask: Ask) -> dict[str, Any]:
         """Return the answer to a live request: read, decide, append; start again if another record came first.

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from decisioning.deciding.arbitration import hashed_uniform
 from decisioning.facts.forms import Scorer, Shadow
+from decisioning.hashes import hashed_uniform
 from training.registry import Trial
 
 

@@ -8,8 +8,11 @@ from pydantic_core import from_json
 
 from decisioning.catalogue.files import load, pack
 from decisioning.catalogue.release import Release
-from decisioning.deciding.engine import decide, screened_for
-from decisioning.facts.forms import Ask, Decision, Known, canonical
+from decisioning.deciding.case import DecisionContext
+from decisioning.deciding.engine import decide
+from decisioning.deciding.record import Decision
+from decisioning.deciding.screening import screened_for
+from decisioning.facts.forms import Ask, Known, canonical
 from decisioning.facts.standing import Consent, Standing
 from features.ledger import Ledger, now_us
 from serving.brain.runtime import Brain, new_id
@@ -178,7 +181,13 @@ def _many_rules(made: World) -> Figures:
 def _decide(brain: Brain, ask: Ask, known: Known, at_us: int, decision_id: str) -> Decision:
     champion = brain.snapshot.models.champion
     release = brain.snapshot.release
-    return decide(ask, known, release, champion.score, model=champion.name, now_us=at_us, decision_id=decision_id)
+    return decide(
+        ask,
+        known,
+        release,
+        champion.score,
+        DecisionContext(assigned_model=champion.name, now_us=at_us, decision_id=decision_id),
+    )
 
 
 def _commits(made: World, brain: Brain) -> Figures:

@@ -10,12 +10,13 @@ from pydantic_core import from_json
 
 from decisioning.catalogue.files import load, pack
 from decisioning.catalogue.release import Release
-from decisioning.deciding.arbitration import hashed_uniform
 from decisioning.deciding.arms import NBA, arm_of
-from decisioning.deciding.engine import replay, screened_for
+from decisioning.deciding.screening import screened_for
 from decisioning.errors import ConfigError
 from decisioning.facts.forms import Ask, Known, PlacementAsk
 from decisioning.facts.standing import Holder, Standing
+from decisioning.hashes import hashed_uniform
+from decisioning.review.replaying import replay
 from tests import strategies as world
 
 SHARES = {"holdout": 0.2, "no-levers": 0.15, "propensity-only": 0.1, "random": 0.25}

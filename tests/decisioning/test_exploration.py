@@ -18,9 +18,10 @@ from decisioning.deciding.arbitration import (
     inverse_gap,
     uniforms,
 )
-from decisioning.deciding.engine import replay
+from decisioning.deciding.record import Decision
 from decisioning.errors import ConfigError
-from decisioning.facts.forms import Ask, Decision, PlacementAsk, Scores
+from decisioning.facts.forms import Ask, PlacementAsk, Scores
+from decisioning.review.replaying import replay
 from decisioning.times import iso
 from tests import strategies as world
 

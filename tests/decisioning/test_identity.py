@@ -11,10 +11,10 @@ from pydantic_core import from_json
 
 from decisioning.catalogue.actions import Basis
 from decisioning.deciding.consent import latest, permission
-from decisioning.deciding.engine import replay
 from decisioning.facts.forms import Ask, Known, PlacementAsk, canonical
 from decisioning.facts.identity import merge_standings, visitor_id
 from decisioning.facts.standing import ALL_CHANNELS, Consent, Contact, RecordedOutcome, Standing
+from decisioning.review.replaying import replay
 from decisioning.times import DAY_US
 from tests import strategies as world
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic_core import from_json
 
 from decisioning.facts.forms import Ask, Known
-from decisioning.review.what_if import WhatIf, otherwise
+from decisioning.review.what_if import WhatIf, what_if
 from tests import strategies as world
 from tests.training import changed
 from tests.training.changed import BASE, CHANGES, GATED, SOAP, decided, person, release, scorer
@@ -18,7 +18,7 @@ OLD = release()
 
 
 def again(record, known, other, then=OLD):
-    found = otherwise(record, known, then, other, lambda: scorer(other))
+    found = what_if(record, known, then, other, lambda: scorer(other))
     assert isinstance(found, WhatIf), found
     return found
 
@@ -33,7 +33,7 @@ def weight(made: WhatIf) -> float:
 def test_the_same_release_picks_the_same_with_the_recorded_probability_to_the_bit(ask: Ask, of: Known, seed: str):
     record = from_json(world.run(ask, of, seed=seed).to_bytes())
     then = Known(record["facts"], of.person, of.account, tuple(record["degraded"]))
-    made = otherwise(record, then, world.SMALL, world.SMALL, world.CountingScorer)
+    made = what_if(record, then, world.SMALL, world.SMALL, world.CountingScorer)
     if isinstance(made, str):
         assert made == "emotion layer"
         return
@@ -131,20 +131,20 @@ def test_what_was_not_scored_is_scored_by_the_named_model_and_what_was_keeps_its
             np.full(len(candidates), 0.01), np.zeros(len(candidates)), ((),) * len(candidates)
         )
 
-    made = otherwise(record, person(age=60), old, new, model)
+    made = what_if(record, person(age=60), old, new, model)
     assert asked and isinstance(made, WhatIf)  # noqa: PT018 - one thing
     cake = next(lack for lack in made.steps[0].lacks if lack.action == "cake")
     assert cake.probability < 0.1, "cake by the model, tea as recorded"
     asked.clear()
-    assert isinstance(otherwise(record, person(age=60), old, release(GATED, "value"), model), WhatIf)
+    assert isinstance(what_if(record, person(age=60), old, release(GATED, "value"), model), WhatIf)
     assert not asked, "everybody was scored then"
 
 
 def test_who_is_left_out_is_not_chosen_by_what_was_drawn():
     arms = "\narms:\n  - {id: holdout, share: 0.25, from: 2026-01-01}\n"
     other = release(BASE + arms)
-    inside = [otherwise(decided(person(n), OLD, "x"), person(n), OLD, other, lambda: scorer(other)) for n in range(30)]
+    inside = [what_if(decided(person(n), OLD, "x"), person(n), OLD, other, lambda: scorer(other)) for n in range(30)]
     assert {"control group"} == {m for m in inside if isinstance(m, str)}
     record = decided(person(), OLD, "x")
     record["picks"][0]["probability"] *= 0.99
-    assert otherwise(record, person(), OLD, OLD, lambda: scorer(OLD)) == "not as recorded"
+    assert what_if(record, person(), OLD, OLD, lambda: scorer(OLD)) == "not as recorded"

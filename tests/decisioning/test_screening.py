@@ -7,7 +7,7 @@ import pytest
 
 from decisioning.catalogue.files import pack
 from decisioning.catalogue.release import Release
-from decisioning.deciding.engine import screened_for
+from decisioning.deciding.screening import screened_for
 from decisioning.facts.forms import Ask, Known, PlacementAsk
 from decisioning.times import iso
 from tests import strategies as world

@@ -11,10 +11,11 @@ from pydantic_core import from_json
 
 from decisioning.catalogue.files import pack
 from decisioning.catalogue.release import Release
-from decisioning.deciding.engine import recomputed, replay
+from decisioning.deciding.record import Decision
 from decisioning.errors import SealBroken
-from decisioning.facts.forms import Ask, Decision, Known, PlacementAsk, Scores, canonical
+from decisioning.facts.forms import Ask, Known, PlacementAsk, Scores, canonical
 from decisioning.facts.schema import Facts
+from decisioning.review.replaying import recomputed, replay
 from tests import strategies as world
 from tests.decisioning.test_arms import PEOPLE, declared
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from decisioning.catalogue.actions import full_id
 from decisioning.catalogue.files import pack
 from decisioning.catalogue.release import Release
+from decisioning.deciding.case import DecisionContext
 from decisioning.deciding.engine import decide
 from decisioning.errors import SealBroken
 from decisioning.facts.forms import Ask, Known, PlacementAsk
@@ -136,7 +137,13 @@ def test_a_scorer_that_answers_nonsense_decides_nothing() -> None:
     score = world.CountingScorer(of=lambda c, f: 1.5)
     ask = Ask(request_id="r", customer_id="c", channel="web", placements=(PlacementAsk(name="hero"),))
     with pytest.raises(SealBroken):
-        decide(ask, world.permissive(), world.SMALL, score, model="m", now_us=world.NOW_US, decision_id="d")
+        decide(
+            ask,
+            world.permissive(),
+            world.SMALL,
+            score,
+            DecisionContext(assigned_model="m", now_us=world.NOW_US, decision_id="d"),
+        )
 
 
 def test_paused_actions_are_out() -> None:

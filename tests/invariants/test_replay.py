@@ -10,8 +10,8 @@ from pydantic_core import from_json
 
 from decisioning.catalogue.files import pack, unpack
 from decisioning.catalogue.release import Release
-from decisioning.deciding.engine import replay
 from decisioning.facts.forms import Ask, Known, canonical
+from decisioning.review.replaying import replay
 from tests import strategies as world
 
 EXAMPLES = 100

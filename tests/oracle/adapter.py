@@ -7,7 +7,9 @@ import numpy as np
 
 from decisioning.catalogue.files import pack
 from decisioning.catalogue.release import Release
-from decisioning.deciding.engine import decide, screened_for
+from decisioning.deciding.case import DecisionContext
+from decisioning.deciding.engine import decide
+from decisioning.deciding.screening import screened_for
 from decisioning.facts.forms import Ask, Known, PlacementAsk, Scores
 from decisioning.facts.identity import merge_standings
 from decisioning.facts.standing import Consent, Contact, Holder, RecordedOutcome, Standing
@@ -211,8 +213,8 @@ def decision(of, ask, seed="d"):
         upper = np.minimum(told[:, 0] * [ask["upper"][n] for n in asked], 1.0)
         return Scores(told[:, 0], evidence, ((),) * len(asked), told[:, 1].astype(np.int8), upper)
 
-    more = {"model": "m", "now_us": ask["now"], "decision_id": seed, "paused": frozenset(ask["paused"])}
-    return decide(request(ask), known(ask), of, score, **more)
+    more = {"assigned_model": "m", "now_us": ask["now"], "decision_id": seed, "paused": frozenset(ask["paused"])}
+    return decide(request(ask), known(ask), of, score, DecisionContext(**more))
 
 
 def decided(of, ask):

@@ -12,7 +12,7 @@ import pytest
 
 from decisioning.catalogue.files import pack
 from decisioning.catalogue.release import Release
-from decisioning.deciding.engine import screened_for
+from decisioning.deciding.screening import screened_for
 from decisioning.facts.forms import Ask, Known, PlacementAsk
 from decisioning.facts.standing import Standing
 

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from decisioning.catalogue.files import load, pack
 from decisioning.catalogue.release import Release
-from decisioning.deciding.engine import screened_for
-from decisioning.deciding.screening import Screened
+from decisioning.deciding.screening import Screened, screened_for
 from decisioning.errors import ConfigError
 from decisioning.facts.forms import Ask, Known, PlacementAsk
 from decisioning.facts.standing import Consent

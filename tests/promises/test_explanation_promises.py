@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decisioning.deciding.contact import history_of
-from decisioning.deciding.engine import decide, decide_as, recomputed
-from decisioning.deciding.record import Run
+from decisioning.deciding.case import DecisionContext, history_of
+from decisioning.deciding.engine import decide
+from decisioning.deciding.record import Computation
 from decisioning.facts.forms import Ask, Known, PlacementAsk, Scorer
 from decisioning.review.counterfactual import Counterfactual, applied, counterfactual, first_offer
-from decisioning.review.narrative import told
+from decisioning.review.narrative import narrative
+from decisioning.review.replaying import decide_as, recomputed
 from features.matrix import FeatureMatrix
 from serving.brain.scoring import contributions_of, model_scorer
 from tests import strategies as world
@@ -44,7 +45,9 @@ def model() -> PropensityModel:
 
 
 def decided(ask: Ask, known: Known, score: Scorer, seed: str = "d-1") -> dict[str, Any]:
-    return decide(ask, known, RELEASE, score, model="m@1", now_us=world.NOW_US, decision_id=seed).record
+    return decide(
+        ask, known, RELEASE, score, DecisionContext(assigned_model="m@1", now_us=world.NOW_US, decision_id=seed)
+    ).record
 
 
 @pytest.mark.promise("explanations.reasons")
@@ -61,9 +64,9 @@ def test_no_reason_is_cited_that_was_not_used(ask: Ask, known: Known, seed: Any)
                 assert used(run, run.screened.view.ids.index(offer["treatment"]), reason["code"])
 
 
-def used(run: Run, i: int, code: str) -> bool:
+def used(run: Computation, i: int, code: str) -> bool:
     """Whether what a code names, and nothing else, being neutral gives other numbers."""
-    worth, row = run.screened.worth, run.rows.tolist().index(i)
+    worth, row = run.screened.worth, run.screened.rows.tolist().index(i)
     kind, _, name = code.partition(".")
     propensity = float(run.scores.propensity[row])
     priority = worth.priority_of(i, propensity)
@@ -84,8 +87,8 @@ def used(run: Run, i: int, code: str) -> bool:
     return moved and contributions_of(RELEASE, model(), run.facts)(candidate)["features"].get(name, 0.0) != 0.0
 
 
-def fired(run: Run, i: int) -> bool:
-    history = history_of(RELEASE, run.known, run.now_us)
+def fired(run: Computation, i: int) -> bool:
+    history = history_of(RELEASE, run.case.known, run.case.now_us)
     weights = [w for w in run.screened.worth.applied if w.members[i] and w.factor != 1.0]
     return bool(weights) and all(w.rule.truth(run.facts, history) is True for w in weights)
 
@@ -108,8 +111,8 @@ def of_the_demo(n: int) -> tuple[dict[str, Any], Known, Scorer]:
     placements = tuple(PlacementAsk(name=p) for p in telecom.release().channels[channel].placements)
     ask = telecom.everything(row, channel).model_copy(update={"placements": placements})
     score, known = telecom.truth(row, channel), telecom.known(row)
-    about = {"model": "truth@1", "now_us": telecom.world().as_of_us, "decision_id": f"d-{n}"}
-    return decide(ask, known, telecom.release(), score, **about).record, known, score  # type: ignore[arg-type]
+    about = {"assigned_model": "truth@1", "now_us": telecom.world().as_of_us, "decision_id": f"d-{n}"}
+    return decide(ask, known, telecom.release(), score, DecisionContext(**about)).record, known, score  # type: ignore[arg-type]
 
 
 def sought(n: int) -> Counterfactual | None:
@@ -156,7 +159,7 @@ def test_three_thousand_counterfactuals_flip_and_few_decisions_have_none(record_
 def test_what_was_decided_is_told_in_dutch_and_english() -> None:
     record, known, score = of_the_demo(0)
     run = recomputed(record, known, telecom.release())
-    text = told(run, record["answer"], counterfactual(record, known, telecom.release(), score))
+    text = narrative(run, record["answer"], counterfactual(record, known, telecom.release(), score))
     assert set(text) == {"nl", "en"}
     assert text["nl"].startswith("Besloten op 2026-11-23")
     assert text["en"].startswith("Decided on 2026-11-23")

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydantic_core import from_json
 
-from decisioning.deciding.engine import replay
 from decisioning.errors import Refused
 from decisioning.facts.forms import Ask, Known, Scores
 from decisioning.facts.schema import Facts
+from decisioning.review.replaying import replay
 from features.matrix import FeatureMatrix
 from tests import strategies as world
 from tests.promises.promised import (

@@ -9,9 +9,11 @@ from pydantic_core import from_json
 
 from decisioning.catalogue.files import pack
 from decisioning.catalogue.release import Release
-from decisioning.deciding.engine import decide, replay
+from decisioning.deciding.case import DecisionContext
+from decisioning.deciding.engine import decide
 from decisioning.facts.forms import Ask, Known, PlacementAsk
 from decisioning.facts.standing import Consent, Standing
+from decisioning.review.replaying import replay
 from features.matrix import FeatureMatrix
 from serving.brain.scoring import model_scorer
 from tests.training.decided import CATALOGUE, DAY_US, RELEASE, THEN_US
@@ -55,8 +57,8 @@ def test_it_decides_and_replays(model: PropensityModel) -> None:
     ask = Ask(request_id="r", customer_id="p", channel="web", placements=(PlacementAsk(name="hero"),))
     shown = set()
     for n in range(40):
-        about = {"model": "propensity@1", "now_us": THEN_US, "decision_id": f"d{n}"}
-        made = decide(ask, known, BY_UPLIFT, model_scorer(BY_UPLIFT, model), **about)
+        about = {"assigned_model": "propensity@1", "now_us": THEN_US, "decision_id": f"d{n}"}
+        made = decide(ask, known, BY_UPLIFT, model_scorer(BY_UPLIFT, model), DecisionContext(**about))
         assert replay(from_json(made.to_bytes()), known, BY_UPLIFT).to_bytes() == made.to_bytes()
         for offer in made.answer["placements"][0]["offers"]:
             shown.add(offer["action"])

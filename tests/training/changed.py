@@ -6,6 +6,7 @@ import numpy as np
 
 from decisioning.catalogue.files import pack
 from decisioning.catalogue.release import Release
+from decisioning.deciding.case import DecisionContext
 from decisioning.deciding.engine import decide
 from decisioning.facts.forms import Ask, Known, PlacementAsk, Scorer, Scores
 from decisioning.facts.standing import Consent, Standing
@@ -72,7 +73,9 @@ def decided(
     """The record of a real decision about two places."""
     placements = (PlacementAsk(name="hero"), PlacementAsk(name="side"))
     ask = Ask(request_id=f"r-{seed}", customer_id=f"p-{seed}", channel="web", placements=placements)
-    return decide(ask, known, by, score or scorer(by), model=model, now_us=at_us, decision_id=seed).record
+    return decide(
+        ask, known, by, score or scorer(by), DecisionContext(assigned_model=model, now_us=at_us, decision_id=seed)
+    ).record
 
 
 def fill(ledger: Ledger, by: Release, n: int, at_us: int = THEN_US, **more: Any) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 
 from decisioning.catalogue.files import pack
 from decisioning.catalogue.release import Release
+from decisioning.deciding.case import DecisionContext
 from decisioning.deciding.engine import decide
 from decisioning.facts.forms import Ask, Known, PlacementAsk, Scores
 from decisioning.facts.standing import Consent, Standing
@@ -74,7 +75,13 @@ def decision(
         n = len(candidates)
         return Scores(np.full(n, 0.3), np.zeros(n), ((),) * n)
 
-    made = decide(ask, known, RELEASE, score, model="propensity@1", now_us=THEN_US + number, decision_id=f"d{number}")
+    made = decide(
+        ask,
+        known,
+        RELEASE,
+        score,
+        DecisionContext(assigned_model="propensity@1", now_us=THEN_US + number, decision_id=f"d{number}"),
+    )
     return made.record
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from decisioning.catalogue.files import pack
 from decisioning.catalogue.release import Release
-from decisioning.facts.forms import Ask, Decision, PlacementAsk, Scores
+from decisioning.deciding.record import Decision
+from decisioning.facts.forms import Ask, PlacementAsk, Scores
 from features.decisions.log import DecisionLog
 from features.ledger import Entry, Ledger
 from tests import strategies as world

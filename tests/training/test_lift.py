@@ -10,6 +10,7 @@ import pytest
 from decisioning.catalogue.files import pack
 from decisioning.catalogue.release import Release
 from decisioning.deciding.arms import NBA
+from decisioning.deciding.case import DecisionContext
 from decisioning.deciding.engine import decide
 from decisioning.facts.forms import Ask, Known, PlacementAsk, Scores
 from decisioning.facts.standing import Consent, Standing
@@ -41,7 +42,13 @@ def decided(ledger: Ledger, n: int) -> dict[str, Any]:
     def score(_: object, candidates: np.ndarray) -> Scores:
         return Scores(np.full(len(candidates), 0.5), np.zeros(len(candidates)), ((),) * len(candidates))
 
-    return decide(ask, known, RELEASE, score, model="propensity@1", now_us=THEN_US + n, decision_id=f"d{n}").record
+    return decide(
+        ask,
+        known,
+        RELEASE,
+        score,
+        DecisionContext(assigned_model="propensity@1", now_us=THEN_US + n, decision_id=f"d{n}"),
+    ).record
 
 
 @pytest.mark.promise("arms.by-account")

@@ -7,7 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from decisioning.deciding.engine import decide, screened_for
+from decisioning.deciding.case import DecisionContext
+from decisioning.deciding.engine import decide
+from decisioning.deciding.screening import screened_for
 from decisioning.facts.forms import Ask
 from features.matrix import FeatureMatrix
 from tests.training.telecom_help import everything, known, release, truth, world
@@ -161,7 +163,13 @@ def shown(row):
     who = known(row)
     who = replace(who, facts={**who.facts, **request["context"]})
     score = truth(row, request["channel"])
-    decision = decide(ask, who, release(), score, model="truth", now_us=world().as_of_us, decision_id=f"d-{row}")
+    decision = decide(
+        ask,
+        who,
+        release(),
+        score,
+        DecisionContext(assigned_model="truth", now_us=world().as_of_us, decision_id=f"d-{row}"),
+    )
     return [(p["name"], [o["action"] for o in p["offers"]]) for p in decision.answer["placements"]], decision
 
 

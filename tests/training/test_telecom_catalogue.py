@@ -7,7 +7,9 @@ import pytest
 from decisioning.catalogue.files import load, pack
 from decisioning.catalogue.policies import REQUIRED_PROTECTIONS
 from decisioning.catalogue.release import Release
-from decisioning.deciding.engine import decide, screened_for
+from decisioning.deciding.case import DecisionContext
+from decisioning.deciding.engine import decide
+from decisioning.deciding.screening import screened_for
 from decisioning.facts.forms import Ask, Known, PlacementAsk
 from decisioning.facts.standing import Consent, Standing
 from training.simulator.telecom import AS_OF_US, CHANNELS, catalogue_files
@@ -90,7 +92,9 @@ def test_persona(persona):
     placements = tuple(PlacementAsk(name=p) for p in persona.placements)
     ask = Ask(request_id="r", customer_id="c", account_id="a", channel=persona.channel, placements=placements)
     who = Known(persona.facts, Standing("p", 1, consents), Standing("a", 1))
-    decision = decide(ask, who, RELEASE, prior, model="prior@0", now_us=now_us, decision_id="d-1")
+    decision = decide(
+        ask, who, RELEASE, prior, DecisionContext(assigned_model="prior@0", now_us=now_us, decision_id="d-1")
+    )
     shown = [o["action"] for p in decision.answer["placements"] for o in p["offers"]]
     assert persona.expect.action is None or shown[0] == persona.expect.action
     assert not persona.expect.none or shown == []

@@ -12,6 +12,7 @@ import pytest
 from decisioning.catalogue.files import pack
 from decisioning.catalogue.release import Release
 from decisioning.deciding.arms import NBA
+from decisioning.deciding.case import DecisionContext
 from decisioning.deciding.engine import decide
 from decisioning.facts.forms import Ask, Known, PlacementAsk, Scores
 from decisioning.facts.standing import Consent, Standing
@@ -49,7 +50,9 @@ def entries(ledger: Ledger, n: int) -> Iterator[Entry]:
         return Scores(np.full(k, 0.005 if n % 4 == 1 else 0.5), np.zeros(k), ((),) * k)
 
     known = Known(facts, Standing(stream, 1, tuple(said)))
-    made = decide(ask, known, RELEASE, score, model="propensity@1", now_us=at_us, decision_id=f"d{n}")
+    made = decide(
+        ask, known, RELEASE, score, DecisionContext(assigned_model="propensity@1", now_us=at_us, decision_id=f"d{n}")
+    )
     yield Entry(stream, "decision", made.record, at_us)
     shown = made.record["contacts"]
     if shown and rng.random() < 0.6:

@@ -16,7 +16,7 @@ import numpy as np
 from decisioning.catalogue.release import Release
 from decisioning.errors import NotFound, Refused, RequestError
 from decisioning.facts.forms import Known, Scorer
-from decisioning.review.what_if import Expected, Unsupported, WhatIf, otherwise
+from decisioning.review.what_if import Expected, Unsupported, WhatIf, what_if
 from features.decisions.log import LOG, DecisionLog, Progress
 from features.ledger import Ledger, Record
 from features.ledger.as_of_decision import decisions, known_then
@@ -151,7 +151,7 @@ def _again(ledger: Ledger, record: Record, release: Release, asked: Asked) -> Wh
     if any(then.candidates[c][0].id not in release.with_superseded for c in body["scores"]["candidates"]):
         return "action gone"
     try:
-        return otherwise(body, known, then, asked.other, lambda: asked.scorer_of(body["model"]))
+        return what_if(body, known, then, asked.other, lambda: asked.scorer_of(body["model"]))
     except (NotFound, Refused):
         return "model gone"
     except RequestError:

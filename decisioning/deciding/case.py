@@ -1,0 +1,127 @@
+"""One customer's case: what is asked and known, under which release, and what stays the same throughout a decision."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from math import isfinite
+
+import numpy as np
+
+from decisioning.catalogue.actions import Action
+from decisioning.catalogue.release import Mask, Release, View
+from decisioning.errors import RequestError
+from decisioning.facts.forms import PRIOR_MODEL, Ask, Known, Shadow
+from decisioning.facts.schema import Facts, Value
+from decisioning.facts.standing import Standing
+from decisioning.rules import History
+
+
+@dataclass(frozen=True)
+class DecisionContext:
+    """What stays the same throughout one decision.
+
+    `assigned_model`: "name@version" of the model that scores. `now_us`: the time of the decision. `decision_id` seeds
+    every draw. `paused`: ids of actions that may not be offered now. `supersedes`: the decision that this one replaces.
+    `gamma` replaces the channel's exploration, and then the customer is in no control group: personas are previewed
+    so. `shadow`: a second model whose scores are recorded and change nothing.
+    """
+
+    assigned_model: str
+    now_us: int
+    decision_id: str
+    environment: str = "dev"
+    paused: frozenset[str] = frozenset()
+    supersedes: str | None = None
+    gamma: float | None = None
+    shadow: Shadow | None = None
+
+
+@dataclass(frozen=True)
+class Case:
+    """A request, what is known of its subjects, and the release and context that it is decided under."""
+
+    ask: Ask
+    known: Known
+    release: Release
+    context: DecisionContext
+
+    @property
+    def now_us(self) -> int:
+        return self.context.now_us
+
+    @cached_property
+    def view(self) -> View:
+        """The candidates of the channel; raises RequestError for a channel that is not declared."""
+        return self.release.view(self.ask.channel)
+
+    @cached_property
+    def locale(self) -> str:
+        """The requested locale or its language if content is written in it, else the workspace's first."""
+        offered = self.release.catalogue.settings.locales
+        wanted = (self.ask.locale, self.ask.locale.split("-")[0]) if self.ask.locale else ()
+        return next((locale for locale in wanted if locale in offered), offered[0])
+
+    @cached_property
+    def history(self) -> History:
+        """The rule language's `history(action, outcome, window)` over the standings of the case."""
+        return history_of(self.release, self.known, self.now_us)
+
+    def facts(self) -> Facts:
+        """The facts as served: profile, signals, request context and built-in facts; unknown ones are left out."""
+        recorded = {name: value for name, value in self.known.facts.items() if _is_known(value)}
+        built_in: dict[str, Value] = {
+            "channel": self.ask.channel,
+            "locale": self.locale,
+            "now": self.now_us,
+            "has_account": self.known.account is not None,
+        }
+        return {"gpc": False, **recorded, **built_in}
+
+    def asked(self) -> Mask:
+        """Candidates that some placement can show, bool (k,); raises RequestError for an undeclared placement."""
+        asked = np.zeros(len(self.view), dtype=np.bool_)
+        for n, placement in enumerate(self.ask.placements):
+            if placement.name not in self.view.placements:
+                has = ", ".join(self.view.placements)
+                channel = self.view.channel.id
+                raise RequestError(f"placements.{n}.name", f"no such placement on {channel}; it has {has}")
+            asked |= self.view.placements[placement.name]
+        return asked
+
+    def reported_consents(self) -> Mapping[str, bool]:
+        """Purpose -> what a consent platform reports; raises RequestError for an undeclared purpose."""
+        for name in self.ask.consent_platform:
+            if name not in self.release.purposes:
+                has = ", ".join(self.release.purposes)
+                raise RequestError(f"consent_platform.{name}", f"there is no such purpose; known are {has}")
+        return self.ask.consent_platform
+
+
+def undrawn_case(ask: Ask, known: Known, release: Release, now_us: int, paused: frozenset[str] = frozenset()) -> Case:
+    """Return a case for questions that ask no model and draw nothing: its facts, permissions and screening."""
+    return Case(ask, known, release, DecisionContext(PRIOR_MODEL, now_us, decision_id="", paused=paused))
+
+
+def facts_for(ask: Ask, known: Known, release: Release, now_us: int) -> Facts:
+    """Return the facts that decide() would serve."""
+    return undrawn_case(ask, known, release, now_us).facts()
+
+
+def standing_for(action: Action, known: Known) -> Standing:
+    """Return the standing whose history counts for an action: the account's for account scope, if one was named."""
+    return known.account if action.scope == "account" and known.account is not None else known.person
+
+
+def history_of(release: Release, known: Known, now_us: int) -> History:
+    """Return the rule language's `history(action, outcome, window)` over what is known."""
+
+    def count(action: str, outcome: str, window_us: int) -> int:
+        subject = release.actions.get(action)
+        standing = standing_for(subject, known) if subject else known.person
+        return standing.history(action, outcome, now_us - window_us)
+
+    return count
+
+
+def _is_known(value: Value | None) -> bool:
+    return value is not None and not (isinstance(value, float) and not isfinite(value))

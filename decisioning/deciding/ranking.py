@@ -1,0 +1,117 @@
+"""What the draw goes by: the slots to fill, tier and priority of every candidate, and how much is left to chance."""
+
+from dataclasses import dataclass, replace
+from math import fsum, sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decisioning.catalogue.exploration import FULL_OPTIMISM_ROWS
+from decisioning.catalogue.release import View
+from decisioning.deciding import arms
+from decisioning.deciding.arbitration import Exploration, Field, Limits, Pick, Slot, fill, uniforms
+from decisioning.deciding.case import Case
+from decisioning.deciding.screening import Screened
+from decisioning.facts.forms import Ask, Scores
+from decisioning.times import days_us
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Everything that the choices follow from, except the draws.
+
+    `limits`: how often the slate may still take each candidate. `without_held_help`: `field` without the help that only
+    the emotion layer may let through.
+    """
+
+    slots: list[Slot]
+    field: Field
+    limits: Limits
+    without_held_help: Field
+    exploration: Exploration
+
+
+def rank(case: Case, screened: Screened, scores: Scores) -> Ranking:
+    """Return what arbitration reads, as the customer's arm and the channel's exploration have it."""
+    view, evidence = screened.view, total_evidence(screened, scores)
+    field = _field(screened, scores, evidence)
+    usual = replace(field, permitted=field.permitted & ~view.held_help)
+    gamma = case.context.gamma
+    if gamma is None:
+        exploration = _exploration(case, screened, scores, evidence)
+    else:
+        exploration = Exploration.flat(gamma, len(view))
+    return Ranking(slots_of(case.ask, view), field, screened.limits, usual, arms.explored(exploration, screened.arm))
+
+
+def draw(ranking: Ranking, decision_id: str) -> list[Pick]:
+    """Fill the slots; every draw is a function of the decision id and the slot's position alone."""
+    return fill(ranking.slots, ranking.without_held_help, ranking.limits, ranking.exploration, uniforms(decision_id))
+
+
+def slots_of(ask: Ask, view: View) -> list[Slot]:
+    """Return the slots in the order of the request's placements."""
+    return [
+        Slot(n, rank, view.placements[placement.name])
+        for n, placement in enumerate(ask.placements)
+        for rank in range(1, placement.limit + 1)
+    ]
+
+
+def total_evidence(screened: Screened, scores: Scores) -> float:
+    """Return the rows of evidence behind the scored actions, each action once; at least 1, and 1 if nothing grows."""
+    view = screened.view
+    if not (view.channel.gamma_grows or view.gamma_grows.any()):
+        return 1.0
+    rows = zip(screened.rows.tolist(), scores.evidence.tolist(), strict=True)
+    by_action = {view.action[row]: evidence for row, evidence in rows}
+    return max(fsum(by_action.values()), 1.0)
+
+
+def _field(screened: Screened, scores: Scores, evidence: float) -> Field:
+    view, rows = screened.view, screened.rows
+    likely = np.zeros(len(view))
+    likely[rows] = scores.ranking
+    field = Field(screened.permitted, view.tier, screened.worth.priority(likely))
+    ranked = arms.ranked(field, likely, screened.arm)
+    fading = np.where(view.gamma_grows[rows], sqrt(min(FULL_OPTIMISM_ROWS / evidence, 1.0)), 1.0)
+    optimism = view.optimism[rows] * fading
+    if ranked is not field or scores.upper is None or not optimism.any():
+        return ranked
+    likely[rows] = np.minimum(scores.ranking + optimism * (scores.upper - scores.propensity), 1.0)
+    return replace(field, optimistic_priority=screened.worth.priority(likely))
+
+
+def _exploration(case: Case, screened: Screened, scores: Scores, evidence: float) -> Exploration:
+    """Return the channel's schedules; a gamma that grows is multiplied by the root of the evidence.
+
+    Nothing extra goes to new or immature candidates if the customer may not be profiled.
+    """
+    view, channel, root = screened.view, screened.view.channel, sqrt(evidence)
+    gamma = np.where(view.gamma_grows, view.gamma * root, view.gamma)
+    idle = channel.gamma * root if channel.gamma_grows else channel.gamma
+    immature = np.zeros(len(view), dtype=np.bool_)
+    if not screened.profiled:
+        return Exploration(gamma, idle, immature)
+    boost = launch_boost(view, case.now_us)
+    if channel.immature is None:
+        return Exploration(gamma, idle, immature, launch_boost=boost)
+    immature[screened.rows] = _is_immature(screened, scores, channel.immature.mature_at)
+    return Exploration(gamma, idle, immature, channel.immature.budget, boost)
+
+
+def _is_immature(screened: Screened, scores: Scores, mature_at: float) -> NDArray[np.bool_]:
+    """Bool (n,): too little evidence, except where a prior replaces the score, as no evidence is coming there."""
+    immature = scores.evidence < mature_at
+    if scores.transparency is not None:
+        immature &= scores.transparency >= screened.view.transparency_floor[screened.rows]
+    return np.asarray(immature, dtype=np.bool_)
+
+
+def launch_boost(view: View, now_us: int) -> NDArray[np.float64] | None:
+    """Return how many times its worth each new candidate counts in the draw (k,), or None if nothing is new."""
+    launch = view.channel.launch
+    if launch is None:
+        return None
+    new = view.starts_us > now_us - days_us(launch.days)
+    return np.where(new, 1.0 / (1.0 - launch.give_up), 1.0) if new.any() else None
