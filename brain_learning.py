@@ -39,7 +39,7 @@ def _train_sentiment(workspace: Workspace, data: Path) -> dict[str, Any]:
     from training.rows import message_data
 
     with opened(workspace) as store, phases() as progress:
-        messages, registry = message_data.read(data), Registry(workspace.data)
+        messages, registry = message_data.read_messages(data), Registry(workspace.data)
         return sentiment.train(workspace.data, registry, messages, release=store.release.hash, progress=progress)
 
 

@@ -55,7 +55,8 @@ def model_scorer(release: Release, model: PropensityModel) -> Scorer:
     """
     actions = np.asarray([_index(release, model, a) for a, _ in release.candidates], dtype=np.int64)
     evidence = np.asarray(
-        [model.behind(a.id, int(i))[0] for i, (a, _) in zip(actions, release.candidates, strict=True)], dtype=np.float64
+        [model.evidence_of(a.id, int(i))[0] for i, (a, _) in zip(actions, release.candidates, strict=True)],
+        dtype=np.float64,
     )
     treatments = np.asarray(
         [model.treatment_code(int(i), t.id) for i, (_, t) in zip(actions, release.candidates, strict=True)],
@@ -69,7 +70,7 @@ def model_scorer(release: Release, model: PropensityModel) -> Scorer:
         row, rows = row_of(facts), actions[candidates]
         propensity, _, factors = model.score(row, rows, treatments[candidates])
         uplift = model.uplifts(row, rows, propensity) if by_uplift else None
-        upper = model.uppers(row, rows, propensity)
+        upper = model.upper_limits(row, rows, propensity)
         return Scores(propensity, evidence[candidates], factors, transparency[candidates], upper, uplift)
 
     score({}, np.arange(len(actions))[:1])  # prepares what the model prepares on first use, before any request waits
@@ -88,7 +89,7 @@ def contributions_of(release: Release, model: PropensityModel, facts: Facts) -> 
         action, treatment = release.candidates[candidate]
         index = _index(release, model, action)
         added = asdict(model.contributions(row, index, model.treatment_code(index, treatment.id)))
-        inherited = model.behind(action.id, index)[1]
+        inherited = model.evidence_of(action.id, index)[1]
         return {**added, "inherited_evidence": inherited} if inherited else added
 
     return contributions

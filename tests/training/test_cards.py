@@ -14,7 +14,7 @@ from decisioning.catalogue.release import Release
 from decisioning.errors import Refused
 from tests.training.decided import CATALOGUE
 from tests.training.logs import random_log
-from training.fitting.frozen import alone, with_kept
+from training.fitting.frozen import single_action_model, with_frozen
 from training.fitting.propensity import Recipe, _above, _actions, fit
 from training.model.design import make_design
 from training.model.frame import ModelTerms, TrainingSet
@@ -114,10 +114,10 @@ def test_what_supersedes_another_shows_what_it_inherits() -> None:
 
 def test_a_frozen_action_is_told_as_it_is_kept(log: TrainingSet, card: dict[str, Any]) -> None:
     older = fit(log.take(log.at_us < 1_500), BASE)
-    kept = {"tea": Frozen(alone(older, 0), older.content_hash, 7, "a regulator looks at it")}
+    kept = {"tea": Frozen(single_action_model(older, 0), older.content_hash, 7, "a regulator looks at it")}
     held_out = log.split(0.7, 0)[1]
     judged = HeldOut(held_out, propensities(fit(log, BASE), held_out))
-    frozen = describe(with_kept(fit(log, BASE), kept), log, judged, RELEASE)
+    frozen = describe(with_frozen(fit(log, BASE), kept), log, judged, RELEASE)
     tea, coffee = (next(a for a in frozen["actions"] if a["action"] == name) for name in ("tea", "coffee"))
     assert (tea["frozen"]["reason"], tea["weights_from"]["earlier"]) == ("a regulator looks at it", 1.0)
     assert tea["moved_by"] == of_action(card_of(log.take(log.at_us < 1_500)), "tea")["moved_by"]

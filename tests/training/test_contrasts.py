@@ -68,14 +68,14 @@ def test_what_came_counts_whatever_was_shown_and_whoever_it_is_credited_to(ledge
     assert {n: data.rows.actions[a] for n, a in zip(person, data.rows.action, strict=True)} == shown
     assert data.usable[:, tea].all(), "shown, or it could have been"
     assert not data.usable[:, cake].any(), "nobody ever told of a cake that came by itself"
-    assert {n for n, came in zip(person, data.came[:, tea], strict=True) if came} == {
+    assert {n for n, came in zip(person, data.outcomes[:, tea], strict=True) if came} == {
         asked,
         by_itself,
         of_other,
         undelivered,
     }
-    assert [n for n, came in zip(person, data.came[:, cake], strict=True) if came] == [of["cake"][1]]
-    assert data.rows.label.tolist() == data.came.any(axis=1).tolist()
+    assert [n for n, came in zip(person, data.outcomes[:, cake], strict=True) if came] == [of["cake"][1]]
+    assert data.rows.label.tolist() == data.outcomes.any(axis=1).tolist()
     assert len(np.unique(data.unit)) == PEOPLE
 
 
@@ -92,10 +92,10 @@ def test_a_row_waits_for_the_longest_window_and_the_value_is_all_that_was_earned
     at = (data.rows.at_us - THEN_US).tolist().index(3)
     assert data.rows.value_eur[at] == 10.0
     assert data.rows.value_eur.sum() == 10.0
-    assert data.came[at].sum() == 2
+    assert data.outcomes[at].sum() == 2
     assert data.rows.actions[data.rows.action[at]] == shown[3]
     only = read(ledger, tmp_path / "other", outcome="tried")
-    assert only.came.sum() == 1
+    assert only.outcomes.sum() == 1
 
 
 def test_a_channel_without_chance_tells_nothing_of_withholding(ledger: Ledger, tmp_path: Path) -> None:

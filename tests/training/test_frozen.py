@@ -13,7 +13,14 @@ from decisioning.catalogue.files import pack
 from decisioning.catalogue.release import Release
 from decisioning.errors import Refused
 from tests.training.logs import random_log
-from training.fitting.frozen import alone, check_frozen, including, kept_by, told, with_kept
+from training.fitting.frozen import (
+    check_frozen,
+    frozen_actions,
+    frozen_summary,
+    single_action_model,
+    with_frozen,
+    with_frozen_actions,
+)
 from training.fitting.propensity import Recipe, fit
 from training.fitting.trees import Growth
 from training.model.calibration import Calibration
@@ -59,8 +66,8 @@ def retrained(champion: PropensityModel) -> PropensityModel:
     """Twice, on other rows of other features, saved and loaded in between; the first two actions are frozen."""
     release, model = freezing("a0", "a1"), champion
     for seed, now_us in ((2, THEN_US), (3, NOW_US)):
-        kept = kept_by(release, model, now_us)
-        fitted = with_kept(fit(including(reordered(log(1_500, seed)), kept), BASE), kept)
+        kept = frozen_actions(release, model, now_us)
+        fitted = with_frozen(fit(with_frozen_actions(reordered(log(1_500, seed)), kept), BASE), kept)
         model = PropensityModel.from_files(fitted.files())
     return model
 
@@ -81,13 +88,13 @@ def test_what_is_frozen_is_scored_as_before_to_the_bit(champion, retrained, x, a
         now, before = retrained.score(wide[n], actions, codes), champion.score(x[n], actions, then)
         np.testing.assert_array_equal(now[0][frozen], before[0][frozen])
         assert [now[2][i] for i in np.flatnonzero(frozen)] == [before[2][i] for i in np.flatnonzero(frozen)]
-        upper = retrained.uppers(wide[n], actions, now[0])
-        np.testing.assert_array_equal(upper[frozen], champion.uppers(x[n], actions, before[0])[frozen])
+        upper = retrained.upper_limits(wide[n], actions, now[0])
+        np.testing.assert_array_equal(upper[frozen], champion.upper_limits(x[n], actions, before[0])[frozen])
         for i, a in enumerate(actions.tolist()):
             assert retrained.propensities(wide[n : n + 1], a, codes[i])[0] == now[0][i]
     for a in (0, 1):
         np.testing.assert_array_equal(retrained.propensities(wide, a, 1), champion.propensities(x, a, 1))
-        np.testing.assert_array_equal(retrained.spread(wide, a), champion.spread(x, a))
+        np.testing.assert_array_equal(retrained.logit_deviation(wide, a), champion.logit_deviation(x, a))
         assert retrained.contributions(wide[0], a, 1) == champion.contributions(x[0], a, 1)
 
 
@@ -96,12 +103,12 @@ def test_the_model_says_what_is_frozen_since_when_and_from_which_model(champion,
     stated = [
         {"action": f"a{i}", "since": since, "from": champion.content_hash, "reason": f"audit of a{i}"} for i in (0, 1)
     ]
-    assert [{**row, "since": row["since"].replace("+00:00", "Z")} for row in told(retrained)] == stated
-    assert told(champion) == []
+    assert [{**row, "since": row["since"].replace("+00:00", "Z")} for row in frozen_summary(retrained)] == stated
+    assert frozen_summary(champion) == []
     assert retrained.transparency[:4].tolist() == [3, 3, 4, 4]
     np.testing.assert_array_equal(retrained.evidence[:2], champion.evidence[:2])
-    assert retrained.of(1)[0].actions == ("a1",)
-    assert retrained.of(2) == (retrained, 2)
+    assert retrained.scoring_model(1)[0].actions == ("a1",)
+    assert retrained.scoring_model(2) == (retrained, 2)
 
 
 def test_a_sealed_model_with_frozen_actions_is_the_same_to_the_bit(retrained, tmp_path: Path):
@@ -115,32 +122,32 @@ def test_a_sealed_model_with_frozen_actions_is_the_same_to_the_bit(retrained, tm
 
 
 def test_unfrozen_it_learns_again(champion, retrained):
-    kept = kept_by(freezing("a1"), retrained, NOW_US)
-    fitted = with_kept(fit(including(reordered(log(1_500, 5)), kept), BASE), kept)
+    kept = frozen_actions(freezing("a1"), retrained, NOW_US)
+    fitted = with_frozen(fit(with_frozen_actions(reordered(log(1_500, 5)), kept), BASE), kept)
     x = reordered(log(50, 6)).x
     assert not np.array_equal(fitted.propensities(x, 0), retrained.propensities(x, 0))
     np.testing.assert_array_equal(fitted.propensities(x, 1), retrained.propensities(x, 1))
 
 
 def test_an_action_without_rows_stays_frozen(champion):
-    kept = kept_by(freezing("a3"), champion, NOW_US)
+    kept = frozen_actions(freezing("a3"), champion, NOW_US)
     data = log(900, 7)
     data = data.take(data.action < 3)
     data = replace(data, actions=data.actions[:3], groups=data.groups[:3], treatments=data.treatments[:3])
     for terms in ((), (ModelTerms(),) * 3):
-        fitted = with_kept(fit(including(replace(data, terms=terms), kept), BASE), kept)
+        fitted = with_frozen(fit(with_frozen_actions(replace(data, terms=terms), kept), BASE), kept)
         np.testing.assert_array_equal(fitted.propensities(data.x, 3, 0), champion.propensities(data.x, 3, 0))
 
 
 def test_what_cannot_be_kept_is_refused(champion):
     with pytest.raises(Refused, match="a0 is frozen, and no champion knows it yet"):
-        kept_by(freezing("a0"), None, NOW_US)
+        frozen_actions(freezing("a0"), None, NOW_US)
     with pytest.raises(Refused, match="a0 is frozen, and no champion knows it yet"):
-        kept_by(freezing("a0"), replace(champion, actions=("b", "a1", "a2", "a3")), NOW_US)
+        frozen_actions(freezing("a0"), replace(champion, actions=("b", "a1", "a2", "a3")), NOW_US)
     data = log(100, 1)
     fewer = replace(data, x=data.x[:, :5], feature_names=data.feature_names[:5])
     with pytest.raises(Refused, match="its model reads f5"):
-        including(fewer, kept_by(freezing("a0"), champion, NOW_US))
+        with_frozen_actions(fewer, frozen_actions(freezing("a0"), champion, NOW_US))
 
 
 @pytest.mark.promise("learning.frozen-blocks-promotion")
@@ -149,4 +156,4 @@ def test_a_model_that_would_change_what_is_frozen_is_not_promoted(champion, retr
     check_frozen(retrained, None, freezing("a0"), "propensity@2")
     with pytest.raises(Refused, match="a2 is frozen, and propensity@2 has another model of it"):
         check_frozen(retrained, champion, freezing("a0", "a2"), "propensity@2")
-    assert alone(champion, 1).content_hash == alone(retrained, 1).content_hash
+    assert single_action_model(champion, 1).content_hash == single_action_model(retrained, 1).content_hash

@@ -17,7 +17,7 @@ from decisioning.facts.standing import Consent, Standing
 from features.decisions.log import DecisionLog
 from features.ledger import Entry, Ledger
 from tests.training.decided import CATALOGUE, DAY_US, THEN_US
-from training.evaluation.lift import Difference, difference, lift, mismatched, per_customer
+from training.evaluation.lift import Difference, difference, lift, mean_per_customer, mismatched_arms
 from training.model.frame import Floats, Ints
 
 FILES = {"all.yaml": CATALOGUE + "\narms:\n  - {id: holdout, share: 0.25, unit: account, from: 2026-01-01}\n"}
@@ -78,17 +78,17 @@ def test_accounts_that_were_drawn_are_the_units(tmp_path: Path) -> None:
         (by_hand.value, by_hand.low, by_hand.high)
     )
     assert told["brought_eur"] == pytest.approx(told["lift_eur"] * rows[NBA]["customers"])
-    assert mismatched(list(rows.values())) == []
+    assert mismatched_arms(list(rows.values())) == []
 
 
 def clustered(*arms: list[list[float]]) -> Difference:
-    means = (per_customer(np.array([sum(u) for u in arm]), np.array([float(len(u)) for u in arm])) for arm in arms)
+    means = (mean_per_customer(np.array([sum(u) for u in arm]), np.array([float(len(u)) for u in arm])) for arm in arms)
     return difference(*means)
 
 
 def test_units_of_one_are_plain_means() -> None:
     eur = np.random.default_rng(0).gamma(1.0, 20.0, 500)
-    mean = per_customer(eur, np.ones(500))
+    mean = mean_per_customer(eur, np.ones(500))
     assert (mean.value, mean.variance, mean.units) == pytest.approx((eur.mean(), eur.var(ddof=1), 500))
 
 
@@ -99,7 +99,9 @@ def households(rng: np.random.Generator, units: int, more: float) -> tuple[Float
 
 
 def interval(eur: tuple[Floats, Floats], of: tuple[Ints, Ints]) -> Difference:
-    means = (per_customer(np.bincount(o, e), np.bincount(o).astype(np.float64)) for e, o in zip(eur, of, strict=True))
+    means = (
+        mean_per_customer(np.bincount(o, e), np.bincount(o).astype(np.float64)) for e, o in zip(eur, of, strict=True)
+    )
     return difference(*means)
 
 

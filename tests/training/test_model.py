@@ -17,7 +17,7 @@ from training.fitting.risk import fit_risk
 from training.fitting.trees import Growth
 from training.model.calibration import Calibration
 from training.model.forest import Forest, Forests
-from training.model.model import PropensityModel, raised
+from training.model.model import PropensityModel, shift_logits
 
 N_FEATURES, N_ACTIONS = 6, 4
 ABOVE = 3  # two groups and all
@@ -180,12 +180,14 @@ def test_an_interval_has_the_same_bits_in_a_row_and_in_a_column_and_narrows_with
     actions, none = np.arange(N_ACTIONS), np.full(N_ACTIONS, -1)
     for row in x:
         propensity = model.score(row, actions, none)[0]
-        upper = model.uppers(row, actions, propensity)
-        column = [raised(model.propensities(row[None], a), model.spread(row[None], a))[0] for a in actions]
+        upper = model.upper_limits(row, actions, propensity)
+        column = [
+            shift_logits(model.propensities(row[None], a), model.logit_deviation(row[None], a))[0] for a in actions
+        ]
         np.testing.assert_array_equal(upper, column)
         assert np.all((upper > propensity) & (upper < 1.0))
     few = fit(random_log(400, seed=2), Recipe(growth=None))
-    assert few.spread(x, 0).mean() > 2.0 * model.spread(x, 0).mean()
+    assert few.logit_deviation(x, 0).mean() > 2.0 * model.logit_deviation(x, 0).mean()
 
 
 @pytest.mark.promise("learning.intervals")
@@ -201,7 +203,9 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say():
         truth, found, spread = (
             (1 / (1 + np.exp(1.5 - fresh @ weights))),
             model.propensities(fresh, 0),
-            model.spread(fresh, 0),
+            model.logit_deviation(fresh, 0),
         )
-        held.append(((raised(found, -1.96 * spread) <= truth) & (truth <= raised(found, 1.96 * spread))).mean())
+        held.append(
+            ((shift_logits(found, -1.96 * spread) <= truth) & (truth <= shift_logits(found, 1.96 * spread))).mean()
+        )
     assert 0.9 < np.mean(held) < 0.99

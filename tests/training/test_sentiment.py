@@ -16,7 +16,7 @@ from features.messages.scoring import score
 from features.messages.trained import SentimentModel, terms
 from training.fitting.intervals import ConfidenceInterval
 from training.learning.sentiment import fit, judge
-from training.rows.message_data import Labelled, read
+from training.rows.message_data import LabelledMessages, read_messages
 
 WON = ConfidenceInterval(0.2, 0.1, 0.3)
 JARGON = {"negative": "the zorp is flimmed again", "neutral": "which zorp is it", "positive": "the zorp runs quavely"}
@@ -45,39 +45,39 @@ def written(folder: Path, frame: pd.DataFrame, kind: str = "csv") -> Path:
 
 
 @pytest.fixture(scope="module")
-def labelled(tmp_path_factory: pytest.TempPathFactory) -> Labelled:
-    return read(written(tmp_path_factory.mktemp("labelled"), messages())).languages[0]
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> LabelledMessages:
+    return read_messages(written(tmp_path_factory.mktemp("labelled"), messages())).languages[0]
 
 
 @pytest.fixture(scope="module")
-def model(labelled: Labelled) -> SentimentModel:
+def model(labelled: LabelledMessages) -> SentimentModel:
     return fit(labelled, WON)
 
 
 def test_the_same_messages_in_three_formats(tmp_path):
     frame = pd.concat([messages(), messages(200, 1, "nl")])
-    found = [read(written(tmp_path, frame, kind)) for kind in ("csv", "parquet", "jsonl")]
+    found = [read_messages(written(tmp_path, frame, kind)) for kind in ("csv", "parquet", "jsonl")]
     assert len({tuple(part.digest() for part in one.languages) for one in found}) == 1
     assert [(part.language, len(part)) for part in found[0].languages] == [("en", 240), ("nl", 200)]
 
 
 def test_without_a_column_the_language_is_the_one_that_most_are_in(tmp_path):
     frame = messages().drop(columns="language")
-    assert read(written(tmp_path, frame)).languages[0].language == "en"
+    assert read_messages(written(tmp_path, frame)).languages[0].language == "en"
     frame["text"] = [
         f"ik heb het niet en dat wil ik ook nog wel {t}" if i % 2 else t for i, t in enumerate(frame["text"])
     ]
     with pytest.raises(Refused, match="add a column `language`"):
-        read(written(tmp_path, frame))
+        read_messages(written(tmp_path, frame))
 
 
 def test_what_says_nothing_new_is_left_out(tmp_path):
     frame = messages()
     more = pd.DataFrame({"text": [frame["text"][0], "", None], "label": ["positive", "negative", "negative"]})
     more.loc[3] = ["no label", None, "en"] if "language" in more else ["no label", None]
-    found = read(written(tmp_path, pd.concat([frame, more.assign(language="en")])))
+    found = read_messages(written(tmp_path, pd.concat([frame, more.assign(language="en")])))
     assert (found.rows, found.left_out) == (244, 4)
-    assert found.languages[0].digest() == read(written(tmp_path, frame)).languages[0].digest()
+    assert found.languages[0].digest() == read_messages(written(tmp_path, frame)).languages[0].digest()
 
 
 @pytest.mark.promise("messages.labelled-errors")
@@ -105,7 +105,7 @@ def test_what_says_nothing_new_is_left_out(tmp_path):
 def test_what_is_wrong_is_named_and_not_repeated(tmp_path, name, content, said):
     (tmp_path / name).write_text(content)
     with pytest.raises(Refused, match=said) as refused:
-        read(tmp_path / name)
+        read_messages(tmp_path / name)
     assert "Jansen" not in str(refused.value)
 
 
@@ -130,14 +130,14 @@ def test_it_wins_where_it_ranks_better_than_the_lexicon(labelled, tmp_path):
     assert judged.auc > 0.95
     assert judged.gain.low > 0
     assert judged.gain.value == pytest.approx(judged.auc - judged.built_in_auc)
-    random = judge(read(written(tmp_path, messages(told=False))).languages[0])
+    random = judge(read_messages(written(tmp_path, messages(told=False))).languages[0])
     assert random.gain.low < 0
     assert random.auc < 0.65, "judged on messages it had not seen"
 
 
 def test_two_classes_will_do(tmp_path):
     frame = messages()
-    found = fit(read(written(tmp_path, frame[frame["label"] != "neutral"])).languages[0], WON)
+    found = fit(read_messages(written(tmp_path, frame[frame["label"] != "neutral"])).languages[0], WON)
     assert found.classes == ("negative", "positive")
     assert found.judge(JARGON["negative"]).polarity < -0.5 < 0.5 < found.judge(JARGON["positive"]).polarity
 
@@ -145,7 +145,7 @@ def test_two_classes_will_do(tmp_path):
 def test_what_names_somebody_is_no_term(tmp_path):
     frame = messages()
     frame["text"] += " ask @jansen, jan@jansen.nl, 0612345678 or https://jansen.nl"
-    vocabulary = " ".join(fit(read(written(tmp_path, frame)).languages[0], WON).vocabulary)
+    vocabulary = " ".join(fit(read_messages(written(tmp_path, frame)).languages[0], WON).vocabulary)
     assert "jansen" not in vocabulary
     assert not any(c.isdigit() for c in vocabulary)
 

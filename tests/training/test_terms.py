@@ -18,7 +18,7 @@ from serving.brain.scoring import contributions_of, model_scorer
 from serving.settings import Workspace
 from tests.training.logs import random_log
 from training.fitting.propensity import Recipe, fit
-from training.fitting.terms import as_asked
+from training.fitting.terms import with_terms
 from training.fitting.trees import Growth
 from training.model.frame import ModelTerms, TrainingSet
 from training.model.model import PropensityModel
@@ -62,10 +62,10 @@ def test_what_supersedes_an_action_is_that_action_until_it_has_rows(model, row):
 @pytest.mark.promise("learning.supersedes")
 def test_what_was_inherited_is_told_apart_from_its_own_evidence(model):
     assert model.evidence[3] == 0.0
-    assert model.inherited[3] == model.evidence[0] > 2_000
-    assert model.behind("a3", 3) == (0.0, model.evidence[0])
-    assert model.behind("newer", model.resolve("newer", "g0", ("newest", "a3"))) == (0.0, model.evidence[0])
-    assert model.behind("newer", model.resolve("newer", "g0")) == (0.0, 0.0)
+    assert model.inherited_evidence[3] == model.evidence[0] > 2_000
+    assert model.evidence_of("a3", 3) == (0.0, model.evidence[0])
+    assert model.evidence_of("newer", model.resolve("newer", "g0", ("newest", "a3"))) == (0.0, model.evidence[0])
+    assert model.evidence_of("newer", model.resolve("newer", "g0")) == (0.0, 0.0)
 
 
 def loss(model: PropensityModel, log: TrainingSet, action: int) -> float:
@@ -109,7 +109,7 @@ def test_inheritance_goes_down_a_chain_and_never_round():
     chain = fit(replace(log, terms=(ModelTerms(), ModelTerms(), ModelTerms("a3"), ModelTerms("a0"))), QUICK)
     x = random_log(50, seed=4).x
     np.testing.assert_array_equal(chain.propensities(x, 2, 1), chain.propensities(x, 0, 1))
-    assert chain.inherited[2] == chain.evidence[0]
+    assert chain.inherited_evidence[2] == chain.evidence[0]
     for wrong in (ModelTerms("a3"), ModelTerms("nowhere")):
         with pytest.raises(Refused, match="circle"):
             fit(replace(log, terms=(ModelTerms(), ModelTerms(), wrong, ModelTerms("a2"))), QUICK)
@@ -147,14 +147,14 @@ def test_a_release_says_what_counts_for_what_is_gone_and_who_stands_in():
 
 def test_rows_learn_what_the_release_asks_and_who_is_new():
     log = replace(random_log(200), actions=("gone", "a1", "none", "newest"))
-    asked = as_asked(log, release())
+    asked = with_terms(log, release())
     assert asked.actions == ("gone", "a1", "none", "newest", "newer")
     assert [t.supersedes for t in asked.terms] == ["", "", "", "newer", "gone"]
     assert [t.floor for t in asked.terms] == [1, 3, 1, 3, 3]
     assert asked.terms[4].monotone == (("f0", 1), ("f1", -1))
     assert asked.terms[1].monotone == (("f0", 1), ("f1", 1))
     plain = re.sub(r"settings: .*|supersedes: [^,]*, |monotone: {[^}]*}, ", "", CATALOGUE)
-    assert as_asked(log, Release.from_bytes(pack({"all.yaml": plain}))).digest() == log.digest()
+    assert with_terms(log, Release.from_bytes(pack({"all.yaml": plain}))).digest() == log.digest()
 
 
 def test_an_action_released_after_the_last_training_is_scored_as_what_it_supersedes():

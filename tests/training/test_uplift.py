@@ -11,9 +11,9 @@ from hypothesis.extra import numpy as hnp
 
 from training.evaluation.policies import Question
 from training.evaluation.qini import effect
-from training.evaluation.ranking import PLAIN, UPLIFT, Rankings, judged, rankings
+from training.evaluation.ranking import PLAIN, UPLIFT, Rankings, evaluate_rankings, rankings
 from training.fitting.propensity import Recipe, fit
-from training.fitting.uplift import Contrasts, unknown, with_effects
+from training.fitting.uplift import Contrasts, reasons_without_uplift, with_effects
 from training.model.frame import Floats, Ints, TrainingSet
 from training.model.model import PropensityModel
 
@@ -60,7 +60,7 @@ def log_of(n: int, seed: int, moved: bool = True) -> Contrasts:
 
 def learned(data: Contrasts) -> PropensityModel:
     """Propensity of what was shown: its own outcome."""
-    return with_effects(fit(data.own.take(data.rows.action < 2), BASE), data)
+    return with_effects(fit(data.own_outcomes.take(data.rows.action < 2), BASE), data)
 
 
 def ranked(model: PropensityModel, data: Contrasts) -> Rankings:
@@ -75,7 +75,7 @@ def test_what_moves_nobody_has_no_uplift(seed: int) -> None:
     found = ranked(learned(data), data).uplift[:, :2]
     assert np.abs(found).mean() < 0.03
     for a in range(2):
-        told = effect(data.withheld(a)[1])
+        told = effect(data.control_rows(a)[1])
         width = told.high - told.low
         assert told.low - width / 2 < 0.0 < told.high + width / 2  # four standard errors
 
@@ -101,13 +101,13 @@ def test_recorded_probabilities_undo_what_moved_choice_and_outcome_alike() -> No
     data, eager = log_of(n, 6), rng.random(n) < 0.5
     chance = np.where(eager, 0.8, 0.2)
     shown, came = rng.random(n) < chance, rng.random(n) < np.where(eager, 0.5, 0.1)
-    found = data.came.copy()
+    found = data.outcomes.copy()
     found[:, 0] = came
     rows = replace(
         data.rows, action=np.where(shown, 0, 2), probability=np.where(shown, chance, 1.0 - chance), label=came
     )
-    told = replace(data, rows=rows, came=found, usable=np.tile([True, False, False], (n, 1)))
-    model = with_effects(fit(told.own, BASE), told)
+    told = replace(data, rows=rows, outcomes=found, usable=np.tile([True, False, False], (n, 1)))
+    model = with_effects(fit(told.own_outcomes, BASE), told)
     assert abs(ranked(model, told).uplift[:, 0].mean()) < 0.03
     assert came[shown].mean() - came[~shown].mean() > 0.2, "which is what it looks like"
 
@@ -116,7 +116,7 @@ def test_recorded_probabilities_undo_what_moved_choice_and_outcome_alike() -> No
 def test_the_report_claims_that_gain_and_none_where_nothing_moves_anybody() -> None:
     for moved in (True, False):
         learn, held_out = log_of(8_000, 3, moved).split(0.7, 0)
-        told = judged(learn, held_out, Question(recipe=BASE), BASE, NOTHING)
+        told = evaluate_rankings(learn, held_out, Question(recipe=BASE), BASE, NOTHING)
         policies = {p["policy"]: p for p in told["rankings"]}
         assert told["uplift_gains"] is moved
         assert (policies[PLAIN]["uplift_earns_more"]["low"] > 0.0) is moved
@@ -164,10 +164,10 @@ def test_what_was_never_withheld_or_told_has_no_uplift() -> None:
     always = data.take(data.rows.action != 2)
     usable = always.usable.copy()
     usable[:, 0] &= always.rows.action == 0  # a was shown wherever it could be
-    came = always.came.copy()
+    came = always.outcomes.copy()
     came[always.rows.action != 1, 1] = False  # nobody tells what of b comes by itself
     told = Contrasts(always.rows, always.permitted, usable, came, always.unit)
-    reasons = unknown(told)
+    reasons = reasons_without_uplift(told)
     assert "0 effective rows in which it was withheld" in reasons["a"]
     assert "told without an offer" in reasons["b"]
     model = learned(told)

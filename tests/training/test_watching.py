@@ -19,7 +19,7 @@ from decisioning.facts.standing import Consent, Standing
 from features.decisions.log import DecisionLog
 from features.ledger import Entry, Ledger
 from tests.training.decided import CATALOGUE, DAY_US, THEN_US
-from training.evaluation.lift import Mean, difference, lift, mismatched
+from training.evaluation.lift import Mean, difference, lift, mismatched_arms
 from training.reporting.monitoring import drift, psi, watch, wilson
 from training.reporting.page import write_page
 from training.reporting.pdstools import MODELS, PREDICTORS, write_tables
@@ -86,14 +86,14 @@ def test_arms_are_compared_by_all_that_their_customers_bought(log: DecisionLog) 
     assert holdout["lift_low"] < 10.0 < holdout["lift_high"]
     assert holdout["lift_low"] > 0
     assert holdout["brought_eur"] == pytest.approx(holdout["lift_eur"] * rows[NBA]["units"])
-    assert mismatched(list(rows.values())) == []
+    assert mismatched_arms(list(rows.values())) == []
 
 
 @pytest.mark.promise("arms.sizes")
 def test_an_arm_of_another_size_than_declared_is_told(log: DecisionLog) -> None:
     arms = tuple(a.model_copy(update={"share": 0.05}) for a in RELEASE.catalogue.arms)
     other = Release(RELEASE.catalogue.model_copy(update={"arms": arms}), RELEASE.hash)
-    assert set(mismatched(lift(log, other, NOW_US))) == {NBA, "holdout", "random"}
+    assert set(mismatched_arms(lift(log, other, NOW_US))) == {NBA, "holdout", "random"}
 
 
 @pytest.mark.promise("arms.unknown-sales")

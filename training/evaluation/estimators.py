@@ -98,7 +98,7 @@ def compare(
     return Comparison(difference, "b" if difference.high < 0.0 else None)
 
 
-def against_log(
+def gain_over_log(
     log: Log, target: Floats, method: Method = "dr", rewards: Floats | None = None, level: float = 0.95
 ) -> ConfidenceInterval:
     """What a policy (n, k) earns more than the log's own, on the same rows; Refused as `estimate` is."""
@@ -160,16 +160,16 @@ def _terms(log: Log, target: Floats, weight: Floats, method: Method, rewards: Fl
     expected = np.sum(target * rewards, axis=1)
     surprise = log.reward - rewards[rows, log.action]
     if method == "dros":
-        weight = shrunk(weight, shrinkage(expected, weight, surprise))
+        weight = shrink_weights(weight, shrinkage_limit(expected, weight, surprise))
     return resampled_mean(expected + weight * surprise)
 
 
-def shrunk(weight: Floats, limit: float) -> Floats:
+def shrink_weights(weight: Floats, limit: float) -> Floats:
     """Optimistic shrinkage: limit w / (w^2 + limit), shape (n,); the weight itself for limit infinite."""
     return weight if math.isinf(limit) else np.asarray(limit * weight / (weight**2 + limit), dtype=np.float64)
 
 
-def shrinkage(expected: Floats, weight: Floats, surprise: Floats) -> float:
+def shrinkage_limit(expected: Floats, weight: Floats, surprise: Floats) -> float:
     """The limit of least estimated squared error; all (n,): model value, weight, reward less its prediction.
 
     Squared error is variance plus squared bias. What shrinking changes estimates the bias, and two of its standard
@@ -181,7 +181,7 @@ def shrinkage(expected: Floats, weight: Floats, surprise: Floats) -> float:
 
 
 def _squared_error(expected: Floats, weight: Floats, surprise: Floats, limit: float) -> float:
-    less = shrunk(weight, limit)
+    less = shrink_weights(weight, limit)
     change, root = (less - weight) * surprise, math.sqrt(len(weight))
     bias = abs(float(change.mean())) + 2.0 * float(change.std()) / root
     error = float((expected + less * surprise).std()) / root

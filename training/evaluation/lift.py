@@ -112,11 +112,11 @@ class _Earned:
     def of(cls, units: pa.Table) -> "_Earned":
         columns = {n: np.asarray(units[n].to_numpy(), dtype=np.float64) for n in units.column_names if n != "arm"}
         people = columns["customers"]
-        eur, sales = (per_customer(columns[name], people) for name in ("eur", "sales"))
+        eur, sales = (mean_per_customer(columns[name], people) for name in ("eur", "sales"))
         return cls(int(people.sum()), eur, sales, float(columns["unasked"].sum()))
 
 
-def per_customer(total: Floats, customers: Floats) -> Mean:
+def mean_per_customer(total: Floats, customers: Floats) -> Mean:
     """The mean of what units of several `customers` (n,) came to together (n,); its error is that of a ratio."""
     mean = float(total.sum() / customers.sum())
     off = (total - mean * customers) * len(total) / float(customers.sum())
@@ -158,6 +158,6 @@ def _mismatch(n: int, total: int, share: float) -> float | None:
     return erfc(z / sqrt(2.0))
 
 
-def mismatched(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def mismatched_arms(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The arms whose sizes are not what was declared."""
     return [r["arm"] for r in rows if r["mismatch"] is not None and r["mismatch"] < MISMATCH]

@@ -9,7 +9,7 @@ import numpy as np
 from decisioning.errors import Refused
 from training.fitting.folds import stratified_folds
 from training.model.frame import Bools, Floats
-from training.model.logistic import losses
+from training.model.logistic import probability_log_losses
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def middle_ranks(score: Floats) -> Floats:
 
 def log_loss(label: Bools, probability: Floats) -> float:
     """Mean negative log-likelihood, nats; probabilities strictly between 0 and 1."""
-    return float(losses(label, probability).mean())
+    return float(probability_log_losses(label, probability).mean())
 
 
 def wilson(hits: int, n: int, z: float = 1.959964) -> tuple[float, float]:

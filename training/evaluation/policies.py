@@ -12,10 +12,10 @@ from training.evaluation.estimators import (
     Claim,
     Estimate,
     Log,
-    against_log,
     claim_of,
     compare,
     estimate,
+    gain_over_log,
     importance_weights,
     logged_value,
 )
@@ -86,7 +86,7 @@ def evaluate(data: TrainingSet, policies: Mapping[str, Floats], question: Questi
         if value.refused is None:
             known[name] = target
     strict = 1.0 - (1.0 - question.level) / max(len(known), 1)
-    more = {name: against_log(log, target, "dr", rewards, strict) for name, target in known.items()}
+    more = {name: gain_over_log(log, target, "dr", rewards, strict) for name, target in known.items()}
     winner, why = _winner(log, known, rewards, question.level)
     told = tuple(replace(v, more=more.get(v.name)) for v in values)
     return Report(question.reward, len(data), logged_value(log, question.level), told, winner, why)

@@ -45,7 +45,7 @@ def qini(data: ControlRows, score: Floats) -> ConfidenceInterval:
     return unit_interval(value + influence, data.unit)
 
 
-def compared(data: ControlRows, score: Floats, other: Floats) -> QiniComparison:
+def compare_scores(data: ControlRows, score: Floats, other: Floats) -> QiniComparison:
     """Two scores (n,) on the same rows; a gain only where the interval of the difference excludes 0."""
     (a, of_a), (b, of_b) = _qini(data, score), _qini(data, other)
     terms = (a + of_a, b + of_b, a - b + of_a - of_b)
@@ -64,7 +64,7 @@ def _qini(data: ControlRows, score: Floats) -> tuple[float, Floats]:
     n = len(score)
     place = 0.5 - (middle_ranks(-score) - 0.5) / n
     value, own = _weighed(data, place)
-    ranked = _above(score, np.where(data.shown, 1.0, -1.0) * data.weight * data.came)
+    ranked = _above(score, np.where(data.shown, 1.0, -1.0) * data.weight * data.outcome)
     return value, own + ranked - ranked.mean()
 
 
@@ -77,7 +77,7 @@ def _above(score: Floats, signed: Floats) -> Floats:
 
 def _weighed(data: ControlRows, factor: Floats) -> tuple[float, Floats]:
     """The weighted mean of came x factor where it was shown, less that where it was not; and every row's influence."""
-    weight, terms = data.weight, data.came * factor
+    weight, terms = data.weight, data.outcome * factor
     of_shown = float(np.mean(np.where(data.shown, weight * terms, 0.0)))
     of_withheld = float(np.mean(np.where(data.shown, 0.0, weight * terms)))
     influence = weight * np.where(data.shown, terms - of_shown, of_withheld - terms)

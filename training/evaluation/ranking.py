@@ -9,7 +9,7 @@ import numpy as np
 from decisioning.errors import Refused
 from training.evaluation.estimators import Log, checked_weights
 from training.evaluation.policies import Question, as_log, constant, cross_fitted_rewards, greedy, model_propensities
-from training.evaluation.qini import compared, effect, unit_interval
+from training.evaluation.qini import compare_scores, effect, unit_interval
 from training.fitting.intervals import ConfidenceInterval, effective_size
 from training.fitting.propensity import Recipe, fit
 from training.fitting.uplift import Contrasts, with_effects
@@ -56,7 +56,7 @@ def rankings(model: PropensityModel, data: Contrasts, worth: Floats, nothing: st
     return Rankings(propensity, uplift, policies)
 
 
-def side_by_side(data: Contrasts, ranked: Rankings, question: Question) -> Result:
+def compare_rankings(data: Contrasts, ranked: Rankings, question: Question) -> Result:
     """Value per choice of every policy by DR, what uplift earns more than propensity, and Qini of either per action.
 
     What cannot be told of a policy or an action is told with the reason. A gain is claimed only where the interval of
@@ -113,21 +113,23 @@ def _of_action(data: Contrasts, ranked: Rankings, action: int) -> Sequence[Resul
         return ()
     row: Result = {"action": data.rows.actions[action], **dict.fromkeys(_TOLD), "why": None}
     try:
-        rows, told = data.withheld(action)
+        rows, told = data.control_rows(action)
         if np.isnan(uplift := ranked.uplift[rows, action]).any():
             raise Refused("uplift: too little to learn it from")
     except Refused as refused:
         return ({**row, "why": str(refused)},)
-    scored = compared(told, uplift, ranked.propensity[rows, action])
+    scored = compare_scores(told, uplift, ranked.propensity[rows, action])
     intervals = (effect(told), scored.qini, scored.other, scored.difference)
     counts = (int(told.shown.sum()), int((~told.shown).sum()), float(uplift.mean()))
     return ({**row, **dict(zip(_TOLD, (*counts, *map(asdict, intervals)), strict=True))},)
 
 
-def judged(learn: Contrasts, held_out: Contrasts, question: Question, recipe: Recipe, nothing: str) -> Result:
+def evaluate_rankings(
+    learn: Contrasts, held_out: Contrasts, question: Question, recipe: Recipe, nothing: str
+) -> Result:
     """`side_by_side` on `held_out`, by a model of `learn`."""
-    model = with_effects(fit(learn.own, recipe), learn)
-    return side_by_side(held_out, rankings(model, held_out, _worth(learn, question), nothing), question)
+    model = with_effects(fit(learn.own_outcomes, recipe), learn)
+    return compare_rankings(held_out, rankings(model, held_out, _worth(learn, question), nothing), question)
 
 
 def _worth(learn: Contrasts, question: Question) -> Floats:

@@ -1,4 +1,4 @@
-"""What showing one action did, as a log with recorded probabilities can tell it."""
+"""Rows in which one action was shown or withheld, as evidence of the effect of showing it."""
 
 from dataclasses import dataclass
 
@@ -11,11 +11,14 @@ from training.model.frame import Bools, Floats, Ints
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ControlRows:
-    """n rows of one action: whether it was `shown`, what `came` (0 or 1, or euros), and the recorded `probability` of
-    what was done, all (n,). `unit` (n,): codes of the customers; rows of one are not independent."""
+    """n rows of one action: whether it was `shown`, the `outcome` (0 or 1, or euros), and the recorded `probability`
+    of what was chosen, all (n,). `unit` (n,): codes of the customers; rows of one customer are not independent.
+
+    :raises Refused: a probability is missing or outside (0, 1], or too few effective rows were shown or withheld
+    """
 
     shown: Bools
-    came: Floats
+    outcome: Floats
     probability: Floats
     unit: Ints
 
@@ -32,7 +35,7 @@ class ControlRows:
 
     @property
     def weight(self) -> Floats:
-        """Inverse probabilities (n,), of either arm summing to n."""
+        """Inverse probabilities (n,), scaled so that those of either arm sum to n."""
         inverse = 1.0 / self.probability
         total = np.where(self.shown, inverse[self.shown].sum(), inverse[~self.shown].sum())
         return np.asarray(inverse * (len(inverse) / total), dtype=np.float64)

@@ -6,7 +6,7 @@ from training.model.frame import Bools, Ints
 
 
 def stratified_folds(label: Bools, folds: int, seed: int) -> Ints:
-    """A fold number per row, shape (n,), shuffled, both labels spread evenly."""
+    """Return a fold number (n,) per row: shuffled, with both labels spread evenly over the folds."""
     fold = np.empty(len(label), dtype=np.int64)
     rng = np.random.default_rng(seed)
     for value in (False, True):

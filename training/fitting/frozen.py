@@ -1,4 +1,4 @@
-"""Actions whose model stays what the champion has, while the others learn on."""
+"""Actions whose model stays as the champion has it, while the others keep learning."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,30 +14,32 @@ from training.model.effects import Effects
 from training.model.frame import NO_TERMS, Floats, TrainingSet
 from training.model.model import Frozen, PropensityModel
 
-Kept = Mapping[str, Frozen]
-"""By action."""
+FrozenActions = Mapping[str, Frozen]
+"""Frozen models by action."""
 
 
-def kept_by(release: Release, champion: PropensityModel | None, now_us: int) -> Kept:
-    """What a release freezes, as the champion has it; what is frozen in it already, since then.
+def frozen_actions(release: Release, champion: PropensityModel | None, now_us: int) -> FrozenActions:
+    """Return the actions that the release freezes, as the champion has them.
 
-    :raises Refused: there is no champion, or it knows no such action
+    An action that is frozen in the champion already keeps its model, source and time.
+
+    :raises Refused: there is no champion, or it does not know one of the actions
     """
-    frozen = {a.id: a.frozen for a in release.actions.values() if a.frozen}
-    return {action: _part(champion, action, reason, now_us) for action, reason in frozen.items()}
+    reasons = {a.id: a.frozen for a in release.actions.values() if a.frozen}
+    return {action: _freeze(champion, action, reason, now_us) for action, reason in reasons.items()}
 
 
-def _part(champion: PropensityModel | None, action: str, reason: str, now_us: int) -> Frozen:
+def _freeze(champion: PropensityModel | None, action: str, reason: str, now_us: int) -> Frozen:
     if champion is None or action not in champion.actions:
         raise Refused(f"{action} is frozen, and no champion knows it yet: promote one that does, or remove `frozen`")
-    at = champion.actions.index(action)
-    if at in champion.frozen:
-        return replace(champion.frozen[at], reason=reason)
-    return Frozen(alone(champion, at), champion.content_hash, now_us, reason)
+    index = champion.actions.index(action)
+    if index in champion.frozen:
+        return replace(champion.frozen[index], reason=reason)
+    return Frozen(single_action_model(champion, index), champion.content_hash, now_us, reason)
 
 
-def alone(model: PropensityModel, action: int) -> PropensityModel:
-    """The same propensities of one action, by index, to the bit: a model of nothing else, in which it is 0."""
+def single_action_model(model: PropensityModel, action: int) -> PropensityModel:
+    """Return a model of this action (an index) alone, at index 0, with the same propensities to the bit."""
     if action in model.frozen:
         return model.frozen[action].model
     rows = [action, model.resolve("", model.groups[action]), len(model.weights) - 1]
@@ -58,15 +60,15 @@ def alone(model: PropensityModel, action: int) -> PropensityModel:
     )
 
 
-def including(data: TrainingSet, kept: Kept) -> TrainingSet:
-    """The rows, and among their actions those that are kept and have none.
+def with_frozen_actions(data: TrainingSet, frozen: FrozenActions) -> TrainingSet:
+    """Return the rows with those frozen actions added to their actions that have no rows.
 
-    :raises Refused: a feature that one of them reads is left out
+    :raises Refused: the rows lack a feature that one of the frozen models reads
     """
-    for action, frozen in kept.items():
-        if missing := sorted(set(frozen.model.feature_names) - set(data.feature_names)):
+    for action, part in frozen.items():
+        if missing := sorted(set(part.model.feature_names) - set(data.feature_names)):
             raise Refused(f"{action} is frozen, and its model reads {missing[0]}: keep the feature, or remove `frozen`")
-    new = {action: frozen.model for action, frozen in kept.items() if action not in data.actions}
+    new = {action: part.model for action, part in frozen.items() if action not in data.actions}
     return replace(
         data,
         actions=(*data.actions, *new),
@@ -76,53 +78,57 @@ def including(data: TrainingSet, kept: Kept) -> TrainingSet:
     )
 
 
-def with_kept(model: PropensityModel, kept: Kept) -> PropensityModel:
-    """The model with these actions, which it knows, as they were kept."""
-    if not kept:
+def with_frozen(model: PropensityModel, frozen: FrozenActions) -> PropensityModel:
+    """Return the model with these of its actions frozen."""
+    if not frozen:
         return model
-    frozen = {model.actions.index(action): part for action, part in kept.items()}
-    at = sorted(frozen)
-    most = max(len(part.model.treatments[0]) for part in kept.values())
+    by_index = {model.actions.index(action): part for action, part in frozen.items()}
+    rows = sorted(by_index)
+    most_treatments = max(len(part.model.treatments[0]) for part in frozen.values())
     treatments, evidence = list(model.treatments), model.evidence.copy()
-    for i, part in frozen.items():
+    for i, part in by_index.items():
         treatments[i], evidence[i] = part.model.treatments[0], part.model.evidence[0]
-    padding = np.zeros((len(model.offsets), max(most + 1 - model.offsets.shape[1], 0)))
-    effects = Effects(_emptied(model.effects.weights, at, np.nan)) if model.effects else None
+    padding = np.zeros((len(model.offsets), max(most_treatments + 1 - model.offsets.shape[1], 0)))
     return replace(
         model,
         treatments=tuple(treatments),
-        weights=_emptied(model.weights, at),
-        variances=_emptied(model.variances, at),
-        offsets=_emptied(np.hstack([model.offsets, padding]), at),
+        weights=_filled_rows(model.weights, rows),
+        variances=_filled_rows(model.variances, rows),
+        offsets=_filled_rows(np.hstack([model.offsets, padding]), rows),
         evidence=evidence,
-        forests=tuple(None if i in frozen else forest for i, forest in enumerate(model.forests)),
-        calibrations=tuple(IDENTITY if i in frozen else c for i, c in enumerate(model.calibrations)),
-        effects=effects,
-        frozen=dict(sorted(frozen.items())),
+        forests=tuple(None if i in by_index else forest for i, forest in enumerate(model.forests)),
+        calibrations=tuple(IDENTITY if i in by_index else c for i, c in enumerate(model.calibrations)),
+        effects=Effects(_filled_rows(model.effects.weights, rows, np.nan)) if model.effects else None,
+        frozen=dict(sorted(by_index.items())),
     )
 
 
-def _emptied(rows: Floats, at: list[int], value: float = 0.0) -> Floats:
-    out = rows.copy()
-    out[at] = value
-    return out
+def _filled_rows(array: Floats, rows: list[int], value: float = 0.0) -> Floats:
+    """Return a copy of the array with `value` in these rows."""
+    copy = array.copy()
+    copy[rows] = value
+    return copy
 
 
-def told(model: PropensityModel) -> list[dict[str, Any]]:
-    """Which actions are frozen, since when, from which model and why; plain JSON types."""
+def frozen_summary(model: PropensityModel) -> list[dict[str, Any]]:
+    """Return per frozen action: since when, from which model and why; plain JSON types."""
     return [
-        {"action": model.actions[i], "since": iso(kept.since_us), "from": kept.source, "reason": kept.reason}
-        for i, kept in model.frozen.items()
+        {"action": model.actions[i], "since": iso(frozen.since_us), "from": frozen.source, "reason": frozen.reason}
+        for i, frozen in model.frozen.items()
     ]
 
 
 def check_frozen(model: PropensityModel, champion: PropensityModel | None, release: Release, called: str) -> None:
-    """Refused for a model that would change a frozen action of the champion's."""
+    """Refuse a model that changes an action that the release freezes.
+
+    :param called: the model's name for the message
+    :raises Refused: the model has another model of the action than the champion
+    """
     for action in (a.id for a in release.actions.values() if a.frozen):
         if champion is None or action not in champion.actions:
             continue
-        mine = action in model.actions and alone(model, model.actions.index(action)).content_hash
-        if mine != alone(champion, champion.actions.index(action)).content_hash:
+        own = action in model.actions and single_action_model(model, model.actions.index(action)).content_hash
+        if own != single_action_model(champion, champion.actions.index(action)).content_hash:
             raise Refused(
                 f"{action} is frozen, and {called} has another model of it than the champion: train again, or remove "
                 "`frozen`"

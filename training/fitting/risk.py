@@ -1,4 +1,4 @@
-"""Churn risk: the propensity recipe for one event without actions. Its score is a feature of source `model`."""
+"""Churn risk: the propensity recipe for one event without actions. The score is a feature of source `model`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,38 +13,41 @@ from training.model.model import PropensityModel
 
 @dataclass(frozen=True, eq=False)
 class RiskModel:
-    """Probability that a customer's event (churn) comes, from their features; no action, no treatment."""
+    """Probability of a customer's event (churn), from their features; no action, no treatment."""
 
     model: PropensityModel
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        """Of the columns that `scores` expects, in order."""
+        """Names of the columns that `scores` expects, in order."""
         return self.model.feature_names
 
     def scores(self, x: Floats) -> Floats:
-        """Probabilities (n,) for customers (n, f)."""
+        """Return the probabilities (n,) of the event for customers (n, f)."""
         return self.model.propensities(x, 0)
 
     def save(self, directory: Path) -> str:
-        """As PropensityModel.save."""
+        """Write the model's files and return their hash, as `PropensityModel.save`."""
         return self.model.save(directory)
 
     @classmethod
     def load(cls, directory: Path, expected_hash: str | None = None) -> "RiskModel":
-        """As PropensityModel.load."""
+        """Return the saved model; raises Refused as `PropensityModel.load`."""
         return cls(PropensityModel.load(directory, expected_hash))
 
 
 def fit_risk(
     x: Floats, y: Bools, feature_names: Sequence[str] | None = None, recipe: Recipe | None = None
 ) -> RiskModel:
-    """A model of P(y) from features (n, f), NaN where unknown, and events (n,); Refused where y has one value only."""
+    """Return a model of P(y) from features (n, f), NaN where unknown, and events (n,).
+
+    :raises Refused: y has one value only
+    """
     return RiskModel(fit(one_action(x, y, feature_names), recipe))
 
 
 def one_action(x: Floats, y: Bools, feature_names: Sequence[str] | None = None) -> TrainingSet:
-    """Features (n, f) and events (n,) as rows of a log with a single action, `event`."""
+    """Return features (n, f) and events (n,) as training rows of a single action, `event`."""
     n = len(x)
     names = tuple(feature_names or (f"f{j}" for j in range(x.shape[1])))
     zeros = np.zeros(n, dtype=np.int64)

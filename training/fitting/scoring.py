@@ -1,4 +1,4 @@
-"""A model's score of every customer, written to the profile as a feature of source `model`."""
+"""Writes a model's score of every customer to the profile, as a feature of source `model`."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -34,12 +34,12 @@ def write_scores(
     now_us: int,
     progress: Progress | None = None,
 ) -> dict[str, int]:
-    """Scores every customer with a profile, as of now; gives how many were scored and how many left out.
+    """Score every customer with a profile as of `now_us`; return how many were `scored` and how many `left_out`.
 
-    Nobody is scored who is not known to be an adult, where the release says how to know.
+    Customers who may not be profiled are left out, and so are those not known to be adults if the release names an age.
     """
     everyone = history.archive.subjects()
-    subjects = profiled(everyone, ledger, release, now_us)
+    subjects = profilable_streams(everyone, ledger, release, now_us)
     times = pa.repeat(pa.scalar(now_us, pa.int64()), len(subjects)).cast(TIME)
     entities = pa.table({"subject": pa.array(subjects, pa.string()), "event_timestamp": times})
     columns = columns_from_table(history.point_in_time(entities), release.schema)
@@ -49,18 +49,21 @@ def write_scores(
     scores = model.scores(matrix.rows(columns, len(subjects))[adult][:, at])
     history.import_profiles(
         entities.filter(pa.array(adult)).append_column(feature, pa.array(scores)),
-        (lambda done, total: progress(done, total, "scores")) if progress else None,
+        (lambda written, total: progress(written, total, "scores")) if progress else None,
     )
     return {"scored": len(scores), "left_out": len(everyone) - len(scores)}
 
 
 def _adult(release: Release, columns: Columns, n: int) -> NDArray[np.bool_]:
-    """Bool (n,): who may be profiled by age."""
+    """Return who is known to be old enough to be profiled, bool (n,)."""
     return np.ones(n, dtype=np.bool_) if release.adult is None else release.adult.truth_column(columns, n).true
 
 
-def profiled(streams: Sequence[str], ledger: Ledger, release: Release, now_us: int) -> list[str]:
-    """Those of whom a personal score may be computed, for some channel at least; linked visitors' refusals bind."""
+def profilable_streams(streams: Sequence[str], ledger: Ledger, release: Release, now_us: int) -> list[str]:
+    """Return the streams of customers who may be profiled on at least one channel.
+
+    Refusals of linked visitors bind the customer.
+    """
     parts = (streams[at : at + _READ] for at in range(0, len(streams), _READ))
     standings = (standing for part in parts for standing in united(ledger.read(*part), ledger.read))
     return [s.stream for s in standings if _may_profile(s, release, now_us)]

@@ -1,4 +1,4 @@
-"""LightGBM on what a logistic base leaves unexplained, with as many trees as help on held-out rows, or none."""
+"""LightGBM trees on what a logistic base leaves unexplained; as many as improve held-out rows, or none."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,15 +13,15 @@ from training.model.logistic import RidgeProblem, fit_ridge, log_losses
 
 _ONE_THREAD_BELOW = 50_000
 _ERRORS_TO_BEAT = 1.0
-"""Standard errors by which one must beat the other: the number of trees was chosen on the same held-out rows."""
+"""Standard errors by which a gain must exceed zero: the number of trees was chosen on the same held-out rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """How trees are grown; `min_events` of both labels before any are tried.
+    """How trees are grown, if each label has at least `min_events` rows.
 
-    Leaves a tree: the least, or up to a quarter of the root of the rarer label's count, whichever predicts held-out
-    rows better.
+    Leaves per tree: `least_leaves`, or a quarter of the square root of the rarer label's count up to `most_leaves`,
+    whichever predicts held-out rows better.
     """
 
     min_events: int = 20
@@ -38,7 +38,7 @@ class Growth:
 
 @dataclass(frozen=True, slots=True)
 class Grown:
-    """Model text of the trees (None: the base is better alone) and the held-out logit of every row (n,)."""
+    """Model text of the trees, or None if the base alone is better, and the held-out logit (n,) of every row."""
 
     text: str | None
     held_out_logit: Floats
@@ -47,15 +47,15 @@ class Grown:
 def grow(
     problem: RidgeProblem, weights: Floats, x: Floats, growth: Growth, seed: int, *, trees: bool = True
 ) -> Grown | None:
-    """Trees over features (n, f) on the residual of the base, `problem` solved by `weights`; None: too few rows to try.
+    """Return trees over features (n, f) on the residual of the base, or None if there are too few rows.
 
-    The base is fitted again without each fold, so that trees are judged on a base that has not seen the rows either.
-    They keep the signs that the problem asks of the features' weights.
+    The base is `problem` solved by `weights`. It is fitted again without each fold, so that trees are compared on rows
+    that the base has not seen either. Trees keep the signs that the problem requires of the features' weights.
 
-    :param trees: False: none are tried, held-out logits are those of the base
+    :param trees: False to grow none and return the held-out logits of the base
     """
     label = problem.label
-    if not enough(label, growth):
+    if not has_enough_events(label, growth):
         return None
     fold = stratified_folds(label, growth.folds, seed)
     bases = cross_fitted(problem, weights, fold)
@@ -63,8 +63,10 @@ def grow(
     if not trees:
         return Grown(None, held_out_logit)
     residuals = [_Residual(x, label, base) for base in bases]
-    tried = [_judged(residuals, fold, growth, params) for params in _params(growth, problem, x.shape[1], seed)]
-    best = min(tried, key=lambda judged: judged.loss)
+    results = [
+        _cross_validate(residuals, fold, growth, params) for params in _params(growth, problem, x.shape[1], seed)
+    ]
+    best = min(results, key=lambda result: result.loss)
     corrected = held_out_logit + best.held_out(x, fold)
     if not predicts_better(label, held_out_logit, corrected):
         return Grown(None, held_out_logit)
@@ -72,19 +74,22 @@ def grow(
     return Grown(str(lightgbm.train(best.params, data, best.n_trees).model_to_string(num_iteration=-1)), corrected)
 
 
-def enough(label: Bools, growth: Growth) -> bool:
-    """Whether rows with these labels (n,) can judge anything."""
+def has_enough_events(label: Bools, growth: Growth) -> bool:
+    """Tell whether rows with these labels (n,) suffice to try trees."""
     return bool(min(label.sum(), (~label).sum()) >= growth.min_events)
 
 
 def cross_fitted(problem: RidgeProblem, weights: Floats, fold: Ints) -> Floats:
-    """Logits (folds, n) of bases fitted without each fold's rows, begun at `weights`; without the problem's offset."""
-    kept = (fold != k for k in range(int(fold.max()) + 1))
-    return np.array([problem.design @ fit_ridge(_rows(problem, rows), weights).weights for rows in kept])
+    """Return the logits (folds, n) of bases fitted without each fold's rows, without the problem's offset.
+
+    :param weights: starting point (d,) of each fit
+    """
+    masks = (fold != k for k in range(int(fold.max()) + 1))
+    return np.array([problem.design @ fit_ridge(_rows(problem, rows), weights).weights for rows in masks])
 
 
 def predicts_better(label: Bools, before: Floats, after: Floats) -> bool:
-    """Whether logits `after` (n,) lose less than those `before`, by more than chance."""
+    """Tell whether the logits `after` (n,) have a lower log-loss than those `before`, by more than chance."""
     gain = log_losses(label, before) - log_losses(label, after)
     return bool(gain.mean() > _ERRORS_TO_BEAT * gain.std() / len(gain) ** 0.5)
 
@@ -101,6 +106,7 @@ class _Residual:
         return _Residual(self.x[rows], self.label[rows], self.base[rows])
 
     def dataset(self, params: dict[str, Any], like: lightgbm.Dataset | None = None) -> lightgbm.Dataset:
+        """Return the rows for LightGBM, with the feature bins of `like` if given."""
         y = self.label.astype(np.float64)
         return lightgbm.Dataset(self.x, y, init_score=self.base, params=params, reference=like)
 
@@ -111,8 +117,8 @@ def _rows(problem: RidgeProblem, rows: Bools) -> RidgeProblem:
 
 
 @dataclass(frozen=True, slots=True)
-class _Judged:
-    """A booster per fold under some parameters, the number of trees that is best, and the held-out loss there, nats."""
+class _CrossValidated:
+    """A booster per fold under `params`, the best number of trees, and the held-out loss (nats, summed) with that."""
 
     params: dict[str, Any]
     boosters: list[lightgbm.Booster]
@@ -120,37 +126,39 @@ class _Judged:
     loss: float
 
     def held_out(self, x: Floats, fold: Ints) -> Floats:
-        """What trees that have not seen a row add to its logit, (n,)."""
+        """Return what the trees of the other folds add to each row's logit, (n,)."""
         added = np.empty(len(fold))
         for k, booster in enumerate(self.boosters):
             added[fold == k] = booster.predict(x[fold == k], raw_score=True, num_iteration=self.n_trees)
         return added
 
 
-def _judged(residuals: Sequence[_Residual], fold: Ints, growth: Growth, params: dict[str, Any]) -> _Judged:
+def _cross_validate(
+    residuals: Sequence[_Residual], fold: Ints, growth: Growth, params: dict[str, Any]
+) -> _CrossValidated:
     boosters, curve = [], np.zeros(growth.max_trees)
     for k, residual in enumerate(residuals):
         booster, losses = _boost(residual, fold == k, growth, params)
         boosters.append(booster)
         curve += losses * (fold == k).sum()
-    return _Judged(params, boosters, int(np.argmin(curve)) + 1, float(curve.min()))
+    return _CrossValidated(params, boosters, int(np.argmin(curve)) + 1, float(curve.min()))
 
 
 def _boost(
     residual: _Residual, held_out: Bools, growth: Growth, params: dict[str, Any]
 ) -> tuple[lightgbm.Booster, Floats]:
-    """A booster on the other rows, and its log-loss on the held-out ones after 1..max_trees trees (max_trees,)."""
+    """Return a booster on the other rows, and its mean held-out loss after 1..max_trees trees (max_trees,)."""
     data = residual.take(~held_out).dataset(params)
-    judge = residual.take(held_out).dataset(params, like=data)
-    seen: dict[str, Any] = {}
-    watch = [lightgbm.early_stopping(growth.patience, verbose=False), lightgbm.record_evaluation(seen)]
-    booster = lightgbm.train(params, data, growth.max_trees, [judge], ["held_out"], callbacks=watch)
-    losses = np.array(seen["held_out"]["binary_logloss"])
+    validation = residual.take(held_out).dataset(params, like=data)
+    history: dict[str, Any] = {}
+    callbacks = [lightgbm.early_stopping(growth.patience, verbose=False), lightgbm.record_evaluation(history)]
+    booster = lightgbm.train(params, data, growth.max_trees, [validation], ["held_out"], callbacks=callbacks)
+    losses = np.array(history["held_out"]["binary_logloss"])
     return booster, np.concatenate([losses, np.full(growth.max_trees - len(losses), losses[-1])])
 
 
 def _params(growth: Growth, problem: RidgeProblem, n_features: int, seed: int) -> list[dict[str, Any]]:
-    """Of small trees, and of larger ones where there is evidence for more leaves."""
+    """Return LightGBM's parameters for small trees, and for larger ones if there are events enough for more leaves."""
     label, signs = problem.label, problem.signs
     monotone = [] if signs is None else signs[1 : 1 + n_features].tolist()
     events = min(int(label.sum()), int((~label).sum()))

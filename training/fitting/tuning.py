@@ -1,9 +1,9 @@
-"""A recipe tuned to a log, within a bound of time, and used only where it beats the default on rows kept back for that.
+"""Tunes a recipe to a log within a time limit, and uses it only if it beats the default on rows reserved for that.
 
-Each trial is judged by log-loss on the part of the log that follows what it learnt from, twice over; Optuna's TPE
-sampler (Bergstra et al. 2011; Watanabe 2023) chooses what to try next. The best of many tries looks better than it
-is, so its score is no estimate of anything: the last fifth of the log, which no trial sees, decides whether it is used,
-and whoever wants to know how good it is must ask rows that were not in the log at all.
+Each trial is judged by its log-loss on the part of the log after the rows it learnt from, for two splits. Optuna's TPE
+sampler (Bergstra et al. 2011; Watanabe 2023) chooses the next trial. The best of many trials looks better than it is,
+so its loss estimates nothing: the last fifth of the log, which no trial sees, decides whether it is used. How good it
+is can be measured only on rows that were not in the log.
 """
 
 import time
@@ -17,27 +17,29 @@ import numpy as np
 from training.fitting.intervals import ConfidenceInterval, mean_interval
 from training.fitting.propensity import Recipe, fit
 from training.model.frame import Floats, Ints, TrainingSet
-from training.model.logistic import losses
+from training.model.logistic import probability_log_losses
 from training.model.predict import propensities
 
 if TYPE_CHECKING:  # half a second to import
     from optuna import Trial
 
 TUNING = "tuning.json"
-"""The file beside a model's version that says what was tried."""
+"""The document of a model's version that lists the trials."""
 MIN_EVENTS = 20
 """Rows of either label that each part of the log must have."""
 _ENDS = (0.4, 0.6, 0.8)
-"""Shares of the log that trials learn from; each is judged on what follows, up to the next, and the last is kept."""
+"""Shares of the log to learn from. Each is judged on the rows up to the next; the last decides about the best trial."""
 _ERRORS_TO_BEAT = 1.0
 _Fold = tuple[Ints, Ints]
 
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """The recipe to use; `gain` in log-loss a row over the default on the last fifth, where it came that far.
+    """The recipe to use, and how it was found.
 
-    `trials`: what was tried, the default first, with its loss on the folds. `rows`: of the log, last fifth included.
+    `rows`: of the log, last fifth included. `used`: whether it is a tuned recipe. `why`: the reason. `gain`: of
+    log-loss per row over the default on the last fifth, None if nothing was better on the folds. `trials`: settings
+    and loss on the folds, the default first. `took_s`: duration in seconds.
     """
 
     recipe: Recipe
@@ -49,66 +51,78 @@ class Tuned:
     took_s: float
 
     def document(self) -> dict[str, Any]:
-        """For the record; plain JSON types."""
+        """Return everything but the recipe as plain JSON types."""
         parts: dict[str, Any] = {**asdict(self)}
         return {name: value for name, value in parts.items() if name != "recipe"}
 
 
-def tune(data: TrainingSet, recipe: Recipe, *, seconds: float | None = None, trials: int | None = None) -> Tuned:
-    """Tries other settings than those of `recipe` for so many `seconds`, or `trials`; the same trials give the same.
+@dataclass(frozen=True, slots=True)
+class _Budget:
+    """Limits of tuning from `start_s` (monotonic clock): seconds in all, and number of trials; None: no limit."""
 
-    A trial is begun only while there seems to be time for it and for the comparison at the end.
+    start_s: float
+    seconds: float | None
+    trials: int | None
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self.start_s
+
+    def allows_another(self, n_trials: int, longest_s: float) -> bool:
+        """Tell whether one more trial fits after `n_trials`, of which the longest took `longest_s` seconds.
+
+        It must leave time for the comparison at the end, which fits twice, to as many rows as a trial.
+        """
+        if self.trials is not None and n_trials >= self.trials:
+            return False
+        return self.seconds is None or self.elapsed_s + 3.0 * longest_s <= self.seconds
+
+
+def tune(data: TrainingSet, recipe: Recipe, *, seconds: float | None = None, trials: int | None = None) -> Tuned:
+    """Try other settings than those of `recipe` for at most `seconds`, or at most `trials` times.
+
+    A trial starts only if there seems to be time for it and for the comparison at the end. The same number of trials
+    on the same rows gives the same recipe.
     """
-    began = time.monotonic()
-    order = np.argsort(data.at_us, kind="stable")
-    folds = list(_folds(data, order))
+    budget = _Budget(time.monotonic(), seconds, trials)
+    folds = list(_folds(data, np.argsort(data.at_us, kind="stable")))
     if len(folds) < len(_ENDS):
         why = f"too little to tune on: {MIN_EVENTS} rows with and without the outcome are needed in each part of time"
-        return Tuned(recipe, len(data), False, why, None, (), time.monotonic() - began)
-    *judged, (learn, last) = folds
-    tried = _tried(data, judged, recipe, began, seconds, trials)
-    best = min(tried, key=lambda t: t[1])[0]
-    told = tuple({**_settings(r), "loss": loss} for r, loss in tried)
+        return Tuned(recipe, len(data), False, why, None, (), budget.elapsed_s)
+    *trial_folds, last_fold = folds
+    results = _run_trials(data, trial_folds, recipe, budget)
+    best = min(results, key=lambda result: result[1])[0]
+    listed = tuple({**_settings(r), "loss": loss} for r, loss in results)
     if best == recipe:
-        why = "nothing that was tried is better"
-        return Tuned(recipe, len(data), False, why, None, told, time.monotonic() - began)
-    gains = _losses(data, (learn, last), recipe) - _losses(data, (learn, last), best)
+        return Tuned(recipe, len(data), False, "nothing that was tried is better", None, listed, budget.elapsed_s)
+    gains = _losses(data, last_fold, recipe) - _losses(data, last_fold, best)
     used = bool(gains.mean() > _ERRORS_TO_BEAT * gains.std() / len(gains) ** 0.5)
     why = f"it predicts the last fifth {'' if used else 'not clearly '}better than the default"
-    chosen = best if used else recipe
-    return Tuned(chosen, len(data), used, why, mean_interval(gains), told, time.monotonic() - began)
+    return Tuned(best if used else recipe, len(data), used, why, mean_interval(gains), listed, budget.elapsed_s)
 
 
-def _tried(
-    data: TrainingSet, folds: list[_Fold], recipe: Recipe, began: float, seconds: float | None, trials: int | None
-) -> list[tuple[Recipe, float]]:
-    """Recipes and their losses, the given one first."""
+def _run_trials(data: TrainingSet, folds: list[_Fold], recipe: Recipe, budget: _Budget) -> list[tuple[Recipe, float]]:
+    """Return the recipes that were tried and their mean losses, the given one first."""
     import optuna  # noqa: PLC0415
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=recipe.seed))
     study.enqueue_trial(_settings(recipe))
-    found: list[tuple[Recipe, float]] = []
-    longest = 0.0
-    while not found or _time_for_more(len(found), time.monotonic() - began, longest, seconds, trials):
-        since = time.monotonic()
+    results: list[tuple[Recipe, float]] = []
+    longest_s = 0.0
+    while not results or budget.allows_another(len(results), longest_s):
+        start_s = time.monotonic()
         trial = study.ask()
-        asked = _asked(trial, recipe) if found else recipe
-        loss = float(np.concatenate([_losses(data, fold, asked) for fold in folds]).mean())
+        candidate = _suggest(trial, recipe) if results else recipe
+        loss = float(np.concatenate([_losses(data, fold, candidate) for fold in folds]).mean())
         study.tell(trial, loss)
-        found.append((asked, loss))
-        longest = max(longest, time.monotonic() - since)
-    return found
+        results.append((candidate, loss))
+        longest_s = max(longest_s, time.monotonic() - start_s)
+    return results
 
 
-def _time_for_more(done: int, took_s: float, longest_s: float, seconds: float | None, trials: int | None) -> bool:
-    """A trial more, and the comparison at the end, which learns from as many rows as a trial does, twice."""
-    if trials is not None and done >= trials:
-        return False
-    return seconds is None or took_s + 3.0 * longest_s <= seconds
-
-
-def _asked(trial: "Trial", recipe: Recipe) -> Recipe:
+def _suggest(trial: "Trial", recipe: Recipe) -> Recipe:
+    """Return the recipe with the settings that Optuna suggests for the trial."""
     precision = trial.suggest_float("treatment_precision", 1.0, 100.0, log=True)
     if recipe.growth is None:
         return replace(recipe, treatment_precision=precision)
@@ -123,14 +137,17 @@ def _asked(trial: "Trial", recipe: Recipe) -> Recipe:
 
 
 def _settings(recipe: Recipe) -> dict[str, float]:
-    """What is tuned, by the names of `_asked`."""
+    """Return the recipe's tuned settings, by the names of `_suggest`."""
     growth = asdict(recipe.growth) if recipe.growth else {}
     names = ("learning_rate", "most_leaves", "min_rows_in_leaf", "lambda_l2")
     return {"treatment_precision": recipe.treatment_precision, **{n: growth[n] for n in names if n in growth}}
 
 
 def _folds(data: TrainingSet, order: Ints) -> Iterator[_Fold]:
-    """Rows to learn from and those that follow, in time; parts with too few of a label are left out."""
+    """Yield rows to learn from and the rows that follow in time, without parts that have too few of a label.
+
+    :param order: the rows by time (n,)
+    """
     ends = [round(share * len(order)) for share in (*_ENDS, 1.0)]
     for end, until in pairwise(ends):
         fold = order[:end], order[end:until]
@@ -139,6 +156,6 @@ def _folds(data: TrainingSet, order: Ints) -> Iterator[_Fold]:
 
 
 def _losses(data: TrainingSet, fold: _Fold, recipe: Recipe) -> Floats:
-    """Log-loss of every later row by a model of the earlier ones."""
-    learn, judge = (data.take(rows) for rows in fold)
-    return losses(judge.label, propensities(fit(learn, recipe), judge))
+    """Return the log-loss of each later row under a model of the earlier ones."""
+    earlier, later = (data.take(rows) for rows in fold)
+    return probability_log_losses(later.label, propensities(fit(earlier, recipe), later))

@@ -1,11 +1,10 @@
-"""Uplift over doing nothing: what of an action's outcome came where it was shown, and where it could have been and was
-not; and an S-learner of it.
+"""Uplift over doing nothing: an S-learner on rows in which an action was shown, or could have been and was not.
 
-One regression per action on (features, shown) of rows weighted by the inverse of their recorded probability: the
-features' share first, then that of being shown and its interactions with every feature, under a prior around the one of
-all actions whose precision is learned (MacKay 1992), so that thin data give one effect for all, and none at all a
-small one. Kuenzel, Sekhon, Bickel and Yu 2019 call one model of both arms the S-learner; the level comes from the
-propensities, trees and calibration included, and the effect in log-odds from here.
+One regression per action on (features, shown), of rows weighted by the inverse of their recorded probability. The
+features are fitted first; then being shown and its interactions with every feature, under a prior around the fit of
+all actions together, whose precision is learnt (MacKay 1992). So sparse data give one effect for all actions, and
+very sparse data a small one. Kuenzel, Sekhon, Bickel and Yu 2019 call one model of both arms the S-learner. The level
+comes from the propensities, trees and calibration included; only the effect, in log-odds, comes from here.
 """
 
 from dataclasses import dataclass, replace
@@ -22,173 +21,186 @@ from training.model.logistic import RidgeProblem, fit_pooled
 from training.model.model import PropensityModel
 
 MIN_EVENTS = 20
-"""Outcomes, shown or not, without which no uplift is learned."""
+"""Outcomes, shown or not, below which no uplift is learned."""
 _MOST_ROWS = 500_000
-"""Of all actions and both arms together, the latest of each; they are held as inputs three times."""
+"""Over all actions and both arms; the latest of each are used. Their inputs are held three times."""
 _TIGHTNESS, _ROUNDS = 30.0, 5
-_LEVEL, _SHOWN = 1e-3, 1.0
-"""Precision of the prior on how often the outcome comes, and on what showing does to the average customer."""
+_LEVEL_PRECISION, _SHOWN_PRECISION = 1e-3, 1.0
+"""Precision of the prior on the rate of the outcome, and on the effect of showing for the average customer."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Contrasts:
-    """Choices among actions, and what came of every action whatever was chosen.
+    """n choices among k actions, and the outcomes of every action whichever was chosen.
 
-    `rows`: n of them; its label and value are of all that came, of whichever action. `permitted` (n, k): what could be
-    chosen. `usable` (n, k): rows that tell of an action, as it was shown, or could have been and was not. `came`
-    (n, k): whether its outcome did. `unit` (n,): codes of the customers; rows of one are not independent.
+    `rows`: the choices; label and value count the outcomes of all actions. `permitted` (n, k): what could be chosen.
+    `usable` (n, k): whether the row is evidence about an action, because it was shown, or could have been and was not.
+    `outcomes` (n, k): whether the action's outcome occurred. `unit` (n,): codes of the customers; rows of one customer
+    are not independent.
     """
 
     rows: TrainingSet
     permitted: Bools
     usable: Bools
-    came: Bools
+    outcomes: Bools
     unit: Ints
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def take(self, rows: Bools) -> "Contrasts":
-        """The rows of a mask."""
-        permitted, usable, came = (mask[rows] for mask in (self.permitted, self.usable, self.came))
-        return Contrasts(self.rows.take(rows), permitted, usable, came, self.unit[rows])
+        """Return the rows of a mask (n,)."""
+        permitted, usable, outcomes = (mask[rows] for mask in (self.permitted, self.usable, self.outcomes))
+        return Contrasts(self.rows.take(rows), permitted, usable, outcomes, self.unit[rows])
 
     def split(self, share: float, seed: int) -> tuple["Contrasts", "Contrasts"]:
-        """Two disjoint random parts, the first with about `share` of the customers; nobody is in both."""
+        """Return two disjoint random parts, the first with about `share` of the customers; no customer is in both."""
         first = np.random.default_rng(seed).random(int(self.unit.max(initial=-1)) + 1) < share
         return self.take(first[self.unit]), self.take(~first[self.unit])
 
     @property
-    def own(self) -> TrainingSet:
-        """The rows with the outcome of what was chosen as label; after doing nothing, that of any action."""
-        taken = self.came[np.arange(len(self)), self.rows.action]
-        chosen = np.asarray(self.usable.any(axis=0), dtype=np.bool_)[self.rows.action]
-        return replace(self.rows, label=np.where(chosen, taken, self.rows.label))
+    def own_outcomes(self) -> TrainingSet:
+        """The rows with the outcome of the chosen action as label; after doing nothing, the outcome of any action."""
+        of_chosen = self.outcomes[np.arange(len(self)), self.rows.action]
+        has_evidence = np.asarray(self.usable.any(axis=0), dtype=np.bool_)[self.rows.action]
+        return replace(self.rows, label=np.where(has_evidence, of_chosen, self.rows.label))
 
     def latest(self, action: int, most: int) -> "Contrasts":
-        """At most so many rows that tell of an action and in which it was shown, and as many in which it was not."""
+        """Return the latest usable rows of an action: at most `most` in which it was shown, and `most` in which not."""
         shown = self.rows.action == action
         arms = (np.flatnonzero(self.usable[:, action] & arm)[-most:] for arm in (shown, ~shown))
         return self.take(np.isin(np.arange(len(self)), np.concatenate(list(arms))))
 
-    def withheld(self, action: int) -> tuple[Bools, ControlRows]:
-        """The rows (n,) that tell of an action, and what they tell; Refused where they are too few."""
+    def control_rows(self, action: int) -> tuple[Bools, ControlRows]:
+        """Return the mask (n,) of an action's usable rows, and those rows; raises Refused if they are too few."""
         rows = self.usable[:, action]
         shown = self.rows.action[rows] == action
-        came = self.came[rows, action].astype(np.float64)
-        told = ControlRows(shown, came, self.rows.probability[rows], self.unit[rows])
-        if (events := int(came.sum())) < MIN_EVENTS:
+        outcome = self.outcomes[rows, action].astype(np.float64)
+        control = ControlRows(shown, outcome, self.rows.probability[rows], self.unit[rows])
+        if (events := int(outcome.sum())) < MIN_EVENTS:
             raise Refused(f"uplift: its outcome came {events} times in all, {MIN_EVENTS} are needed")
-        if not came[~shown].any():
+        if not outcome[~shown].any():
             raise Refused(
                 "uplift: no outcome of it was ever told without an offer, so nobody knows what comes by itself"
             )
-        return rows, told
+        return rows, control
 
 
-def of_trial(data: TrainingSet, nothing: str) -> Contrasts:
-    """A campaign with a control arm, the action `nothing`: each other action against that one alone."""
+def campaign_contrasts(data: TrainingSet, nothing: str) -> Contrasts:
+    """Return the contrasts of a campaign with a control arm, the action `nothing`: each other action against it."""
     control = np.array([a == nothing for a in data.actions], dtype=np.bool_)
-    taken = data.action[:, None] == np.arange(len(data.actions))
-    usable = (taken | control[data.action][:, None]) & ~control
-    everything = np.ones(usable.shape, dtype=np.bool_)
-    return Contrasts(data, everything, usable, usable & data.label[:, None], np.arange(len(data)))
+    is_chosen = data.action[:, None] == np.arange(len(data.actions))
+    usable = (is_chosen | control[data.action][:, None]) & ~control
+    permitted = np.ones(usable.shape, dtype=np.bool_)
+    return Contrasts(data, permitted, usable, usable & data.label[:, None], np.arange(len(data)))
 
 
 def with_effects(model: PropensityModel, data: Contrasts) -> PropensityModel:
-    """The model, with the effect of every action of which `data` tell; the others have none. Features as in `data`."""
-    told = _told(data)
-    if not told:
+    """Return the model with the effect of every action that has enough evidence in `data`; the others have none.
+
+    The features of `data` must be the model's.
+    """
+    by_action = _rows_per_action(data)
+    if not by_action:
         return model
     with threadpool_limits(1, "blas"):
-        found = _effects(model, list(told.values()))
+        effects = _effects(model, list(by_action.values()))
     weights = np.full(model.weights.shape, np.nan)
-    for action, effect in zip(told, found, strict=True):
+    for action, effect in zip(by_action, effects, strict=True):
         at = model.resolve(data.rows.actions[action], data.rows.groups[action])
         if at < len(model.actions):
             weights[at] = effect
     return replace(model, effects=Effects(weights))
 
 
-def known(model: PropensityModel, data: Contrasts) -> list[dict[str, str | bool | None]]:
-    """Of every action that some row tells of: whether the model knows its uplift, and why not."""
-    reasons = unknown(data)
-    told = [a for a, name in enumerate(data.rows.actions) if data.usable[:, a].any() and name in model.actions]
-    names = [data.rows.actions[a] for a in told]
+def uplift_summary(model: PropensityModel, data: Contrasts) -> list[dict[str, str | bool | None]]:
+    """Return per action with usable rows whether the model knows its uplift, and if not, why."""
+    reasons = reasons_without_uplift(data)
+    names = [n for a, n in enumerate(data.rows.actions) if data.usable[:, a].any() and n in model.actions]
     return [{"action": name, "uplift": name not in reasons, "why": reasons.get(name)} for name in names]
 
 
-def unknown(data: Contrasts) -> dict[str, str]:
-    """Why nothing is known of the uplift of an action, by action; of those that some row tells of."""
+def reasons_without_uplift(data: Contrasts) -> dict[str, str]:
+    """Return, for the actions with usable rows whose uplift cannot be learnt, the reason by action."""
     reasons = {}
     for a, action in enumerate(data.rows.actions):
         if not data.usable[:, a].any():
             continue
         try:
-            data.withheld(a)
+            data.control_rows(a)
         except Refused as refused:
             reasons[action] = str(refused)
     return reasons
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Told:
-    """The rows (m,) of one action; being shown is centred by weight, so that it tells nothing of the features."""
+class _ActionRows:
+    """m rows of one action: features (m, f), `shown` (m,), whether the outcome occurred (m,), and weights (m,).
+
+    `shown` is centred by weight, so that it carries no information about the features.
+    """
 
     x: Floats
     shown: Floats
-    came: Bools
+    outcome: Bools
     weight: Floats
 
 
-def _told(data: Contrasts) -> dict[int, _Told]:
-    found, reasons = {}, unknown(data)
-    known = [a for a, name in enumerate(data.rows.actions) if data.usable[:, a].any() and name not in reasons]
-    for a in known:
-        own = data.latest(a, _MOST_ROWS // (2 * len(known)))
-        rows, told = own.withheld(a)
-        inverse = 1.0 / told.probability
-        for arm in (told.shown, ~told.shown):  # an arm counts for as many rows as it is worth
-            inverse[arm] *= effective_size(inverse[arm]) / inverse[arm].sum()
-        shown = np.asarray(told.shown - float(inverse[told.shown].sum() / inverse.sum()), dtype=np.float64)
-        found[a] = _Told(own.rows.x[rows], shown, told.came > 0.0, inverse)
-    return found
+def _rows_per_action(data: Contrasts) -> dict[int, _ActionRows]:
+    """Return the latest rows of each action, by position, that has enough evidence."""
+    result, reasons = {}, reasons_without_uplift(data)
+    usable = [a for a, name in enumerate(data.rows.actions) if data.usable[:, a].any() and name not in reasons]
+    for a in usable:
+        latest = data.latest(a, _MOST_ROWS // (2 * len(usable)))
+        rows, control = latest.control_rows(a)
+        weight = 1.0 / control.probability
+        for arm in (control.shown, ~control.shown):  # the weights of an arm sum to its effective size
+            weight[arm] *= effective_size(weight[arm]) / weight[arm].sum()
+        shown = np.asarray(control.shown - float(weight[control.shown].sum() / weight.sum()), dtype=np.float64)
+        result[a] = _ActionRows(latest.rows.x[rows], shown, control.outcome > 0.0, weight)
+    return result
 
 
-def _effects(model: PropensityModel, told: list[_Told]) -> list[Floats]:
-    """Per action the weights (width,) of being shown: first of all actions together, then of each around those."""
-    inputs = [model.design.columns(t.x).T for t in told]
-    level = _fitted([_problem(z, t, _usual(t, z.shape[1]), _LEVEL) for z, t in zip(inputs, told, strict=True)])
-    offsets = [z @ w for z, w in zip(inputs, level, strict=True)]
-    moved = [z * t.shown[:, None] for z, t in zip(inputs, told, strict=True)]
-    around = np.zeros(model.design.width)
-    if len(told) > 1:
-        together = _problem(np.vstack(moved), _stacked(told), around, _SHOWN, np.concatenate(offsets))
-        around = _fitted([together])[0]
-    return _fitted([_problem(m, t, around, _SHOWN, o) for m, t, o in zip(moved, told, offsets, strict=True)])
+def _effects(model: PropensityModel, actions: list[_ActionRows]) -> list[Floats]:
+    """Return per action the weights (width,) of being shown: fitted for all together, then for each around those."""
+    inputs = [model.design.columns(rows.x).T for rows in actions]
+    levels = [
+        _problem(z, rows, _constant_rate(rows, z.shape[1]), _LEVEL_PRECISION)
+        for z, rows in zip(inputs, actions, strict=True)
+    ]
+    offsets = [z @ w for z, w in zip(inputs, _solve(levels), strict=True)]
+    by_shown = [z * rows.shown[:, None] for z, rows in zip(inputs, actions, strict=True)]
+    shared = np.zeros(model.design.width)
+    if len(actions) > 1:
+        together = _problem(np.vstack(by_shown), _stacked(actions), shared, _SHOWN_PRECISION, np.concatenate(offsets))
+        shared = _solve([together])[0]
+    return _solve(
+        [_problem(z, r, shared, _SHOWN_PRECISION, o) for z, r, o in zip(by_shown, actions, offsets, strict=True)]
+    )
 
 
-def _stacked(told: list[_Told]) -> _Told:
-    parts = [(t.x, t.shown, t.came, t.weight) for t in told]
-    return _Told(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+def _stacked(actions: list[_ActionRows]) -> _ActionRows:
+    """Return the rows of all actions, one after the other."""
+    parts = [(rows.x, rows.shown, rows.outcome, rows.weight) for rows in actions]
+    return _ActionRows(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
-def _usual(told: _Told, width: int) -> Floats:
-    """No feature counts, and the outcome comes as often as it does: weights (width,)."""
-    rate = float(np.average(told.came, weights=told.weight))
+def _constant_rate(rows: _ActionRows, width: int) -> Floats:
+    """Return the weights (width,) that give every customer the observed rate."""
+    rate = float(np.average(rows.outcome, weights=rows.weight))
     return np.append(np.log(rate / (1.0 - rate)), np.zeros(width - 1))
 
 
 def _problem(
-    design: Floats, told: _Told, prior: Floats, precision: float, offset: Floats | None = None
+    design: Floats, rows: _ActionRows, prior: Floats, precision: float, offset: Floats | None = None
 ) -> RidgeProblem:
-    """The first column keeps its precision; the others share one that is learned."""
+    """Return a problem in which the first column has this precision, and the others share one that is learnt."""
     pooled = np.ones(design.shape[1], dtype=np.bool_)
     pooled[0] = False
-    own = np.full(design.shape[1], precision)
-    return RidgeProblem(design, told.came, prior, own, pooled, offset, told.weight)
+    precisions = np.full(design.shape[1], precision)
+    return RidgeProblem(design, rows.outcome, prior, precisions, pooled, offset, rows.weight)
 
 
-def _fitted(problems: list[RidgeProblem]) -> list[Floats]:
+def _solve(problems: list[RidgeProblem]) -> list[Floats]:
     fits, _ = fit_pooled(problems, _TIGHTNESS, _ROUNDS)
     return [f.weights for f in fits]

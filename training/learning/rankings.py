@@ -8,7 +8,7 @@ from decisioning.times import iso
 from features.decisions.parsing import NOTHING
 from features.files import replace_file
 from training.evaluation.policies import Question
-from training.evaluation.ranking import judged
+from training.evaluation.ranking import evaluate_rankings
 from training.fitting.propensity import Recipe
 from training.fitting.uplift import Contrasts
 from training.reporting.reporting import Result
@@ -25,9 +25,9 @@ def compare_rankings(workspace_data: Path, data: Contrasts, question: Question, 
     """
     learn, held_out = data.split(_SHARE, recipe.seed)
     try:
-        if not data.usable.any() or learn.own.label.all() or not learn.own.label.any():
+        if not data.usable.any() or learn.own_outcomes.label.all() or not learn.own_outcomes.label.any():
             raise Refused("uplift: no action was both shown and withheld by chance, with outcomes told of either")
-        found = judged(learn, held_out, question, recipe, NOTHING)
+        found = evaluate_rankings(learn, held_out, question, recipe, NOTHING)
     except Refused as refused:
         found = {"rankings": [], "uplift_gains": False, "uplift_why": str(refused), "uplift": []}
     told = {"evaluated_at": iso(now_us), "reward": question.reward, "choices": len(held_out), **found}

@@ -23,7 +23,7 @@ from training.fitting.intervals import ConfidenceInterval
 from training.model.frame import Floats, Ints
 from training.registry import Provenance, Registry, sentiment_name
 from training.reporting.reporting import Result
-from training.rows.message_data import Labelled, Messages
+from training.rows.message_data import LabelledMessages, MessageFile
 
 MIN_MESSAGES = 3
 """A term has to occur in so many: rarer ones teach little, and may tell of one customer."""
@@ -51,12 +51,12 @@ class MessageMetrics:
     gain: ConfidenceInterval
 
 
-def fit(data: Labelled, gain: ConfidenceInterval) -> SentimentModel:
+def fit(data: LabelledMessages, gain: ConfidenceInterval) -> SentimentModel:
     """TF-IDF of words and pairs, multinomial logistic regression; Refused where no term occurs often enough."""
     return _fit([terms(said) for said in data.texts], data, np.arange(len(data)), gain)
 
 
-def judge(data: Labelled, seed: int = 0, tell: Callable[[], None] | None = None) -> MessageMetrics:
+def judge(data: LabelledMessages, seed: int = 0, tell: Callable[[], None] | None = None) -> MessageMetrics:
     """Each fifth by a model of the others, beside the built-in scorer of the language; `tell` is called five times."""
     said = [terms(text) for text in data.texts]
     fold = stratified_folds(data.negative, _FOLDS, seed)
@@ -80,7 +80,7 @@ def judge(data: Labelled, seed: int = 0, tell: Callable[[], None] | None = None)
 
 
 def train(
-    workspace_data: Path, registry: Registry, data: Messages, *, release: str, progress: Progress | None = None
+    workspace_data: Path, registry: Registry, data: MessageFile, *, release: str, progress: Progress | None = None
 ) -> Result:
     """Per language a new version of `sentiment-<language>`: the challenger, and where it wins the champion that serves.
 
@@ -97,7 +97,9 @@ def train(
     return {"release": release, "rows": data.rows, "left_out": data.left_out, "models": models}
 
 
-def _train(workspace_data: Path, registry: Registry, data: Labelled, release: str, tell: Callable[[], None]) -> Result:
+def _train(
+    workspace_data: Path, registry: Registry, data: LabelledMessages, release: str, tell: Callable[[], None]
+) -> Result:
     judged = judge(data, tell=tell)
     model = fit(data, judged.gain)
     version, name = _register(workspace_data, registry, data, model, judged, release), sentiment_name(data.language)
@@ -111,7 +113,7 @@ def _train(workspace_data: Path, registry: Registry, data: Labelled, release: st
     return {"model": f"{name}@{version}", "serves": model.wins, **told, "details": details}
 
 
-def _fit(said: Sequence[Sequence[str]], data: Labelled, rows: Ints, gain: ConfidenceInterval) -> SentimentModel:
+def _fit(said: Sequence[Sequence[str]], data: LabelledMessages, rows: Ints, gain: ConfidenceInterval) -> SentimentModel:
     vectorizer = TfidfVectorizer(analyzer=lambda one: one, sublinear_tf=True, min_df=MIN_MESSAGES)
     try:
         x = vectorizer.fit_transform([said[row] for row in rows])
@@ -140,7 +142,7 @@ def _per_class(regression: LogisticRegression, classes: int) -> tuple[Floats, Fl
 def _register(
     workspace_data: Path,
     registry: Registry,
-    data: Labelled,
+    data: LabelledMessages,
     model: SentimentModel,
     judged: MessageMetrics,
     release: str,

@@ -17,14 +17,14 @@ from features.ledger import Ledger
 from features.matrix import FeatureMatrix
 from training.evaluation.policies import PolicyValue, Question, Reward, as_log, greedy, model_propensities
 from training.evaluation.policies import evaluate as value_policies
-from training.fitting.frozen import check_frozen, including, kept_by, told, with_kept
+from training.fitting.frozen import check_frozen, frozen_actions, frozen_summary, with_frozen, with_frozen_actions
 from training.fitting.intervals import MIN_EFFECTIVE
 from training.fitting.propensity import Recipe, fit
 from training.fitting.risk import RiskModel, one_action
 from training.fitting.scoring import write_scores
 from training.fitting.terms import check_terms
 from training.fitting.tuning import TUNING, tune
-from training.fitting.uplift import Contrasts, known, with_effects
+from training.fitting.uplift import Contrasts, uplift_summary, with_effects
 from training.learning.rankings import compare_rankings
 from training.model.frame import Bools, TrainingSet
 from training.model.model import PropensityModel
@@ -71,8 +71,8 @@ def train(
     recipe, tell = recipe or Recipe(), _Steps(progress, 3 if tune_s is None else 4)
     check_inputs(release, inputs)
     about = (workspace_data, ledger, release, history)
-    kept = kept_by(release, _champion(registry), now_us)
-    data = including(_only(training_set(*about, now_us, outcome=outcome, progress=progress), inputs), kept)
+    kept = frozen_actions(release, _champion(registry), now_us)
+    data = with_frozen_actions(_only(training_set(*about, now_us, outcome=outcome, progress=progress), inputs), kept)
     _enough(data)
     learn, held_out = data.split(TRAIN_SHARE, recipe.seed)
     documents: dict[str, Result] = {}
@@ -84,7 +84,7 @@ def train(
     metrics = measure(held_out, propensities(fit(learn, recipe), held_out))
     tell("fitting on all rows")
     withheld = _withheld(*about, now_us, inputs, outcome)
-    model = with_kept(with_effects(fit(data, recipe), withheld), kept)
+    model = with_frozen(with_effects(fit(data, recipe), withheld), kept)
     tell("registering")
     params = {"held_out_rows": len(held_out), "outcome": outcome or "positive", **flat(recipe)}
     documents[CARD] = describe(model, data, HeldOut(held_out, metrics.predicted), release)
@@ -93,7 +93,11 @@ def train(
     registry.set_alias(PROPENSITY, "challenger", version)
     tell("done")
     tuned_how = documents[TUNING]["why"] if TUNING in documents else "not asked for"
-    return made.result(version) | {"tuned": tuned_how, "uplift": known(model, withheld), "frozen": told(model)}
+    return made.result(version) | {
+        "tuned": tuned_how,
+        "uplift": uplift_summary(model, withheld),
+        "frozen": frozen_summary(model),
+    }
 
 
 def training_set(

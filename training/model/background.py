@@ -1,4 +1,4 @@
-"""Long work beside requests: in pieces, with rests between them, so that no request waits longer than for a piece."""
+"""Long work beside requests, in slices with rests between them: a request waits for one slice at most."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -8,27 +8,27 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 
-PIECE_S, REST_S = 0.0005, 0.005
-"""How long is worked before a rest, and how long a rest is; an item that was begun is done first. A model of a hundred
-forests takes .8 s instead of a tenth."""
+SLICE_S, REST_S = 0.0005, 0.005
+"""Seconds of work before a rest, and of the rest. An item that was begun is finished before a rest. Reading a model of
+a hundred forests takes 0.8 s instead of 0.1 s."""
 _rest_s: ContextVar[float] = ContextVar("rest_s", default=0.0)
 
 
 @contextmanager
 def yielding() -> Iterator[None]:
-    """Within it, in this thread or task, `in_pieces` rests `REST_S` after every `PIECE_S`."""
-    before = _rest_s.set(REST_S)
+    """Let `in_slices` rest for `REST_S` after every `SLICE_S` of work, within this context and thread or task."""
+    token = _rest_s.set(REST_S)
     try:
         yield
     finally:
-        _rest_s.reset(before)
+        _rest_s.reset(token)
 
 
 def in_slices(items: Iterable[Item]) -> Iterator[Item]:
-    """The same items, with rests between them within `unhurried`."""
-    rest_s, began = _rest_s.get(), time.perf_counter()
+    """Yield the same items; within `yielding`, rest between them."""
+    rest_s, slice_start = _rest_s.get(), time.perf_counter()
     for item in items:
         yield item
-        if rest_s and time.perf_counter() - began >= PIECE_S:
+        if rest_s and time.perf_counter() - slice_start >= SLICE_S:
             time.sleep(rest_s)
-            began = time.perf_counter()
+            slice_start = time.perf_counter()

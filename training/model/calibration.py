@@ -1,7 +1,7 @@
-"""Maps from a model's logit to a better calibrated one, kept only where held-out rows say so.
+"""Maps from a model's logit to a better calibrated one. A map is kept only if it improves held-out rows.
 
-Every map is a logistic regression on a small basis of the logit with identity as its prior. Isotonic regression is
-left out on purpose: over many data sets its worst case is far worse than no calibration at all.
+Every map is a logistic regression on a small basis of the logit, with the identity as its prior. Isotonic regression
+is left out on purpose: over many data sets its worst case is far worse than no calibration.
 """
 
 import math
@@ -17,8 +17,9 @@ from training.model.logistic import RidgeProblem, fit_ridge, log_losses
 Kind = Literal["identity", "platt", "beta", "spline"]
 KINDS: tuple[Kind, ...] = ("platt", "beta", "spline")
 MIN_ROWS = 2_000
-"""Below this many rows no map helps much."""
+"""With fewer rows no map helps much."""
 MIN_POSITIVES = 100
+"""Rows that each label must have before a map is tried."""
 _FOLDS = 5
 _PRIOR_PRECISION = 1.0
 _QUANTILES = (0.05, 0.35, 0.65, 0.95)
@@ -28,14 +29,17 @@ Number = TypeVar("Number", float, Floats)
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """One fitted map; increasing. `weights` belong to the basis of its kind, `knots` (logits) to the spline."""
+    """One fitted, increasing map.
+
+    `weights`: the intercept, then one weight per term of the basis of `kind`. `knots`: logits, for the spline only.
+    """
 
     kind: Kind = "identity"
     weights: tuple[float, ...] = ()
     knots: tuple[float, ...] = ()
 
     def one(self, logit: float) -> float:
-        """The calibrated logit of one number; the same bits as `column`, because the steps are the same."""
+        """Return the calibrated logit of one logit. The bits equal those of `column`: the steps are the same."""
         if self.kind == "identity":
             return logit
         terms = _basis(self.kind, self.knots, logit)
@@ -45,7 +49,7 @@ class Calibration:
         return total
 
     def column(self, logit: Floats) -> Floats:
-        """Calibrated logits, shape (n,), of logits (n,)."""
+        """Return the calibrated logits (n,) of logits (n,)."""
         if self.kind == "identity":
             return logit
         total = np.full_like(logit, self.weights[0])
@@ -54,38 +58,38 @@ class Calibration:
         return total
 
     @classmethod
-    def from_json(cls, about: Mapping[str, Any]) -> "Calibration":
-        """The inverse of `dataclasses.asdict` after a trip through JSON."""
-        return cls(about["kind"], tuple(about["weights"]), tuple(about["knots"]))
+    def from_json(cls, document: Mapping[str, Any]) -> "Calibration":
+        """Return the calibration whose `dataclasses.asdict` was stored as this JSON object."""
+        return cls(document["kind"], tuple(document["weights"]), tuple(document["knots"]))
 
 
 IDENTITY = Calibration()
 
 
 def choose(logit: Floats, label: Bools, seed: int, *, everywhere: bool = False) -> Calibration:
-    """The map with the lowest cross-validated log-loss over held-out logits (n,); identity unless clearly beaten.
+    """Return the map with the lowest cross-validated log-loss over held-out logits (n,) and labels (n,).
 
-    Clearly: by more than one standard error of the paired difference per row.
+    The identity is returned unless a map beats it by more than one standard error of the paired difference per row.
 
-    :param everywhere: it must increase wherever a logit may lie, and not only about where they do: no spline
+    :param everywhere: the map must increase for every logit, not only around those given; this excludes the spline
     """
     if len(logit) < MIN_ROWS or min(label.sum(), (~label).sum()) < MIN_POSITIVES:
         return IDENTITY
     fold = np.random.default_rng([seed, 71]).permutation(len(logit)) % _FOLDS
-    plain = log_losses(label, logit)
+    identity_losses = log_losses(label, logit)
     best, best_gain = IDENTITY, 0.0
     for kind in KINDS[:-1] if everywhere else KINDS:
-        gains = plain - _held_out_losses(kind, logit, label, fold)
+        gains = identity_losses - _held_out_losses(kind, logit, label, fold)
         gain = float(gains.mean())
         if gain > max(best_gain, float(gains.std()) / math.sqrt(len(gains))):
             fitted = fit(kind, logit, label)
-            rising = min(fitted.weights[1:]) >= 0.0 if everywhere else _increasing(fitted, logit)
-            best, best_gain = (fitted, gain) if rising else (best, best_gain)
+            increasing = min(fitted.weights[1:]) >= 0.0 if everywhere else _is_increasing(fitted, logit)
+            best, best_gain = (fitted, gain) if increasing else (best, best_gain)
     return best
 
 
 def fit(kind: Kind, logit: Floats, label: Bools) -> Calibration:
-    """A map of this kind for held-out logits (n,) and labels (n,)."""
+    """Return a map of this kind, fitted to held-out logits (n,) and labels (n,)."""
     knots = tuple(float(q) for q in np.quantile(logit, _QUANTILES)) if kind == "spline" else ()
     if kind == "spline" and knots[-1] - knots[0] < 1e-6:
         return IDENTITY
@@ -102,6 +106,7 @@ def fit(kind: Kind, logit: Floats, label: Bools) -> Calibration:
 
 
 def _held_out_losses(kind: Kind, logit: Floats, label: Bools, fold: Ints) -> Floats:
+    """Return the log-loss (n,) of each row under a map fitted without the row's fold."""
     losses = np.empty(len(logit))
     for k in range(_FOLDS):
         held_out = fold == k
@@ -110,12 +115,14 @@ def _held_out_losses(kind: Kind, logit: Floats, label: Bools, fold: Ints) -> Flo
     return losses
 
 
-def _increasing(fitted: Calibration, logit: Floats) -> bool:
+def _is_increasing(fitted: Calibration, logit: Floats) -> bool:
+    """Tell whether the map increases over the range of the logits (n,), widened by 2 on either side."""
     grid = np.linspace(logit.min() - 2.0, logit.max() + 2.0, 200)
     return bool(np.all(np.diff(fitted.column(grid)) >= 0.0))
 
 
 def _basis(kind: Kind, knots: tuple[float, ...], logit: Number) -> list[Number]:
+    """Return the terms of the kind's basis at `logit`, without the constant."""
     if kind == "platt":
         return [logit]
     if kind == "beta":
@@ -124,7 +131,7 @@ def _basis(kind: Kind, knots: tuple[float, ...], logit: Number) -> list[Number]:
 
 
 def _natural_cubic(knots: tuple[float, ...], logit: Number) -> list[Number]:
-    """Natural cubic spline basis (Hastie, Tibshirani, Friedman 2009, 5.2.1), linear outside the outer knots."""
+    """Return the natural cubic spline basis (Hastie, Tibshirani, Friedman 2009, 5.2.1), linear outside the knots."""
     scale = 1.0 / (knots[-1] - knots[0]) ** 2
     last = _hinge_slope(knots, len(knots) - 2, logit)
     terms = [logit]
@@ -142,7 +149,7 @@ def _cubed_hinge(distance: Number) -> Number:
 
 
 def _softplus(logit: Number) -> Number:
-    """log(1 + e^logit), one row at a time: numpy's own exp may round differently inside a vector."""
+    """Return log(1 + e^logit), computed row by row because numpy's exp may round differently inside a vector."""
     if isinstance(logit, float):
         return (logit + abs(logit)) * 0.5 + math.log1p(math.exp(-abs(logit)))
     tail = [math.log1p(math.exp(-v)) for v in np.abs(logit).tolist()]

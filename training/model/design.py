@@ -1,4 +1,4 @@
-"""From what is known of a customer to the inputs of a linear base."""
+"""Turns a customer's features into the inputs of the linear base."""
 
 from dataclasses import dataclass
 
@@ -12,9 +12,9 @@ _CHUNK = 65_536
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Design:
-    """From features (f,) to the base's inputs (1 + f + m,): one, standardised features, flags of what is missing.
+    """Maps features (f,) to the base's inputs (1 + f + m,): a one, the standardised features, and m missing flags.
 
-    A missing feature counts as the average one; `flagged` (m,) are the features whose absence itself is an input.
+    A missing feature counts as the average. `flagged` (m,): indices of the features whose absence is itself an input.
     """
 
     mean: Floats
@@ -23,10 +23,11 @@ class Design:
 
     @property
     def width(self) -> int:
+        """Number of inputs."""
         return 1 + len(self.mean) + len(self.flagged)
 
     def columns(self, x: Floats) -> Floats:
-        """Rows (n, f) -> inputs (width, n), C-contiguous."""
+        """Return the inputs (width, n), C-contiguous, of rows (n, f)."""
         out = np.ones((self.width, len(x)))
         n_features = len(self.mean)
         z = (x.T - self.mean[:, None]) * self.inverse_scale[:, None]
@@ -35,11 +36,11 @@ class Design:
         return out
 
     def row(self, row: Floats) -> Floats:
-        """One row (f,) -> inputs (width,); the same bits as `columns`."""
+        """Return the inputs (width,) of one row (f,), with the same bits as `columns`."""
         return self.columns(row[None, :])[:, 0]
 
     def rows(self, x: Floats) -> Floats:
-        """Rows (n, f) -> inputs (n, width), filled in chunks: a million rows leave no room for several copies."""
+        """Return the inputs (n, width) of rows (n, f), filled in chunks so that a million rows need no second copy."""
         out = np.empty((len(x), self.width))
         for at in range(0, len(x), _CHUNK):
             out[at : at + _CHUNK] = self.columns(x[at : at + _CHUNK]).T
@@ -47,17 +48,17 @@ class Design:
 
 
 def make_design(x: Floats) -> Design:
-    """Standardisation of features (n, f) by what is known of them, and a flag per distinct pattern of absence."""
+    """Return the design of features (n, f): standardised by their known values, one flag per pattern of absence."""
     n_features = x.shape[1]
     mean, inverse_scale = np.zeros(n_features), np.ones(n_features)
     patterns: dict[bytes, int] = {}
     for j in range(n_features):
-        unknown = np.isnan(x[:, j])
-        if unknown.all():
+        missing = np.isnan(x[:, j])
+        if missing.all():
             continue
-        known = x[~unknown, j]
-        mean[j], spread = known.mean(), known.std()
-        inverse_scale[j] = 1.0 / spread if spread > 1e-12 else 1.0
-        if unknown.any():
-            patterns.setdefault(np.packbits(unknown).tobytes(), j)
+        values = x[~missing, j]
+        mean[j], deviation = values.mean(), values.std()
+        inverse_scale[j] = 1.0 / deviation if deviation > 1e-12 else 1.0
+        if missing.any():
+            patterns.setdefault(np.packbits(missing).tobytes(), j)
     return Design(mean, inverse_scale, np.array(sorted(patterns.values()), dtype=np.int64))

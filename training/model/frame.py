@@ -1,4 +1,4 @@
-"""The rows a model learns from: one per matured decision or imported observation."""
+"""The rows that a model learns from: one per matured decision or imported observation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -17,11 +17,11 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class ModelTerms:
-    """What the catalogue asks of an action's model.
+    """What the catalogue requires of an action's model.
 
-    `supersedes`: the action whose past speaks for this one until it has its own, or "". `floor`: how transparent the
-    model must be, from 1 (opaque) to 5. `monotone`: features, sorted, with 1 where more of it never makes the outcome
-    less likely, and -1 where never more.
+    `supersedes`: the action whose model this one starts from until it has rows of its own, or "". `floor`: the least
+    transparency of the model, from 1 (opaque) to 5. `monotone`: features, sorted, each with 1 if a higher value must
+    never make the outcome less likely, or -1 if it must never make it more likely.
     """
 
     supersedes: str = ""
@@ -29,9 +29,10 @@ class ModelTerms:
     monotone: tuple[tuple[str, int], ...] = ()
 
     @classmethod
-    def from_json(cls, about: Mapping[str, Any]) -> "ModelTerms":
-        """The inverse of `dataclasses.asdict` after a trip through JSON."""
-        return cls(about["supersedes"], about["floor"], tuple((name, sign) for name, sign in about["monotone"]))
+    def from_json(cls, document: Mapping[str, Any]) -> "ModelTerms":
+        """Return the terms whose `dataclasses.asdict` was stored as this JSON object."""
+        monotone = tuple((name, sign) for name, sign in document["monotone"])
+        return cls(document["supersedes"], document["floor"], monotone)
 
 
 NO_TERMS = ModelTerms()
@@ -41,8 +42,8 @@ NO_TERMS = ModelTerms()
 class TrainingSet:
     """n labelled rows over f features and k actions; only rows whose outcome window has closed.
 
-    `groups`, `treatments` and `terms` (empty where nothing is asked) run parallel to `actions`; a treatment's code is
-    its position in its action's tuple.
+    `groups`, `treatments` and `terms` run parallel to `actions`; `terms` is empty if the catalogue requires nothing. A
+    treatment's code is its position in its action's tuple.
     """
 
     x: Floats
@@ -56,13 +57,13 @@ class TrainingSet:
     treatment: Ints
     """(n,), code within the action, -1 where unknown."""
     label: Bools
-    """(n,), whether the positive outcome came."""
+    """(n,), whether the positive outcome occurred."""
     probability: Floats
-    """(n,), of the logged choice given what was permitted; NaN where nobody recorded it."""
+    """(n,), of the logged choice given what was permitted; NaN where it was not recorded."""
     value_eur: Floats
-    """(n,), what the outcome was worth, 0 where nothing came."""
+    """(n,), value of the outcome, 0 without one."""
     at_us: Ints
-    """(n,), when it was decided, microseconds UTC."""
+    """(n,), time of the decision, microseconds UTC."""
     terms: tuple[ModelTerms, ...] = ()
 
     def __post_init__(self) -> None:
@@ -80,24 +81,24 @@ class TrainingSet:
     def __len__(self) -> int:
         return len(self.x)
 
-    def asked(self, action: int) -> ModelTerms:
-        """The terms of an action, by position."""
+    def terms_of(self, action: int) -> ModelTerms:
+        """Return the terms of an action, by its position."""
         return self.terms[action] if self.terms else NO_TERMS
 
     def take(self, rows: Ints | Bools) -> "TrainingSet":
-        """The rows given by position or mask, in that order; actions and names stay as they are."""
-        parts: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-        taken: dict[str, Any] = {name: v[rows] for name, v in parts.items() if isinstance(v, np.ndarray)}
-        return replace(self, **taken)
+        """Return the rows at these positions or of this mask, in that order; actions and names stay as they are."""
+        values: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        columns: dict[str, Any] = {name: v[rows] for name, v in values.items() if isinstance(v, np.ndarray)}
+        return replace(self, **columns)
 
     def split(self, share: float, seed: int) -> tuple["TrainingSet", "TrainingSet"]:
-        """Two disjoint random parts, the first with `share` of the rows; both keep the order of time."""
+        """Return two disjoint random parts, the first with `share` of the rows; both keep the order of the rows."""
         first = np.zeros(len(self), dtype=np.bool_)
         first[np.random.default_rng(seed).permutation(len(self))[: round(share * len(self))]] = True
         return self.take(first), self.take(~first)
 
     def digest(self) -> str:
-        """`sha256:<hex>` over every name and number, to say which data a model saw."""
+        """Return `sha256:<hex>` over every name and number; identifies the data that a model was fitted to."""
         values = (getattr(self, field.name) for field in fields(self) if self.terms or field.name != "terms")
         return content_id(map(_bytes_of, values))
 

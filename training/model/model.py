@@ -1,8 +1,8 @@
-"""The trained thing: what it knows of a customer -> propensity of each action's positive outcome. numpy and LightGBM.
+"""The trained model: a customer's features -> propensity of each action's positive outcome. Uses numpy and LightGBM.
 
 For action a with treatment t and customer x: logit = w_a . z(x) + offset_(a,t) + trees_a(x), then a's calibration.
-All sums run over the features in one fixed order per row, and `exp` one number at a time: a propensity has the same
-bits whoever else is scored beside it, in a row or in a column.
+All sums run over the features in one fixed order per row, and `exp` is computed one number at a time. So a propensity
+has the same bits whatever is scored together with it, by row or by column.
 """
 
 import io
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,19 +28,19 @@ from training.model.frame import Floats, Ints, ModelTerms
 
 FORMAT = 2
 FORMAT_FROZEN = 3
-"""Of a model that holds frozen actions: who cannot read that must not serve it."""
+"""Format of a model that holds frozen actions: a version that cannot read it must not serve it."""
 WITH_TREES, WITHOUT_TREES = 3, 4
-"""How transparent a propensity is: shares of trees can be computed, weights of features can be read."""
-_ALONE = np.zeros(1, dtype=np.int64)
+"""Transparency of a propensity: with trees, shares can be computed; without, the weights of features can be read."""
+_ONLY_ACTION = np.zeros(1, dtype=np.int64)
 _MAX_LOGIT = 35.0
 _CHUNK = 8_192
 
 
 @dataclass(frozen=True, slots=True)
 class Contributions:
-    """How a propensity came about, in logits: `base` (of everybody), `treatment` and `features` add up to `logit`.
+    """The parts of a propensity, in logits: `base` (the same for everybody), `treatment` and `features` sum to `logit`.
 
-    `calibrated` is what calibration makes of that, and the propensity its logistic function.
+    `calibrated` is the logit after calibration, and `propensity` the logistic function of that.
     """
 
     base: float
@@ -52,9 +53,9 @@ class Contributions:
 
 @dataclass(frozen=True, eq=False)
 class Frozen:
-    """An action as it was: `model` holds that action alone, as 0, over the features that were read then.
+    """An action as an earlier model had it: `model` holds that action alone, at index 0, over that model's features.
 
-    `source`: content hash of the model it was taken from; `since_us`: when, in microseconds UTC.
+    `source`: content hash of the earlier model; `since_us`: when the action was frozen, microseconds UTC.
     """
 
     model: "PropensityModel"
@@ -65,14 +66,14 @@ class Frozen:
 
 @dataclass(frozen=True, eq=False)
 class PropensityModel:
-    """Immutable; safe to share between threads.
+    """An immutable model that threads can share.
 
     `weights`, their `variances` (k + g + 1, width) and `offsets` (k + g + 1, t + 1) hold the k actions, then the g
-    groups, then all; the last offset column is zero, so that treatment -1 (unknown) has none. `evidence` (k + g + 1,)
-    counts the matured rows behind each action, 0 for the groups and all: an action the model never saw has no evidence.
-    `effects`: what showing an action does, where any was ever withheld. `terms`: what the catalogue asked of the k
-    actions, empty where nothing. `frozen`: actions, by index, that are scored as an earlier model had them; in the
-    arrays their rows are empty.
+    groups, then the one row for all actions; the last offset column is zero, so that treatment -1 (unknown) adds
+    nothing. `evidence` (k + g + 1,): number of matured rows of each action, 0 for the groups and for all. `effects`:
+    the effects of showing an action, or None if no action was ever withheld. `terms`: what the catalogue required of
+    the k actions, empty if nothing. `frozen`: actions, by index, that are scored as an earlier model had them; their
+    rows in the arrays are zero, NaN in `effects`.
     """
 
     feature_names: tuple[str, ...]
@@ -104,25 +105,28 @@ class PropensityModel:
 
     @cached_property
     def transparency(self) -> NDArray[np.int8]:
-        """How well propensities can be followed, (k + g + 1,) as `weights`: from 1 (opaque) to 5 (transparent).
+        """Transparency of the propensities, (k + g + 1,) as `weights`, from 1 (opaque) to 5 (transparent).
 
-        4: one weight for each feature, added up. 3: trees over several features on top, whose shares can be computed.
+        4: a sum of one weight per feature. 3: also trees over several features, whose shares can be computed.
         """
-        stated = np.asarray([WITHOUT_TREES if forest is None else WITH_TREES for forest in self.forests], dtype=np.int8)
-        for at, kept in self.frozen.items():
-            stated[at] = kept.model.transparency[0]
-        return stated
+        levels = np.asarray([WITHOUT_TREES if forest is None else WITH_TREES for forest in self.forests], dtype=np.int8)
+        for index, frozen in self.frozen.items():
+            levels[index] = frozen.model.transparency[0]
+        return levels
 
     @cached_property
-    def inherited(self) -> Floats:
-        """Rows (k + g + 1,) of what an action supersedes, and of what that superseded: never part of its `evidence`."""
-        found = np.zeros(len(self.evidence))
-        for a in range(len(self.terms)):
-            at = a
-            while self.terms[at].supersedes:
-                at = self._index[self.terms[at].supersedes]
-                found[a] += self.evidence[at]
-        return found
+    def inherited_evidence(self) -> Floats:
+        """Number of rows (k + g + 1,) of all actions that an action supersedes, directly or through others.
+
+        They are never part of its own `evidence`.
+        """
+        rows = np.zeros(len(self.evidence))
+        for action in range(len(self.terms)):
+            older = action
+            while self.terms[older].supersedes:
+                older = self._index[self.terms[older].supersedes]
+                rows[action] += self.evidence[older]
+        return rows
 
     @cached_property
     def _calibrated(self) -> frozenset[int]:
@@ -134,69 +138,69 @@ class PropensityModel:
         return ("", *self.feature_names, *flagged)
 
     def resolve(self, action: str, group: str, superseded: Sequence[str] = ()) -> int:
-        """The index to score an action by: its own, else that of what it superseded (the nearest first), else its
-        group's, else the one of all actions.
+        """Return the index to score an action by.
 
-        An index of `len(actions)` or more means that the model never saw the action; its evidence is 0.
+        That is its own index, else that of the nearest action it supersedes (`superseded` is sorted by distance), else
+        its group's, else that of all actions. An index of `len(actions)` or more means that the model never saw the
+        action; its evidence is 0.
         """
-        found = next((self._index[name] for name in (action, *superseded) if name in self._index), None)
-        return found if found is not None else self._group_index.get(group, len(self.weights) - 1)
+        index = next((self._index[name] for name in (action, *superseded) if name in self._index), None)
+        return index if index is not None else self._group_index.get(group, len(self.weights) - 1)
 
-    def behind(self, action: str, index: int) -> tuple[float, float]:
-        """The rows behind an action's score by an `index` of `resolve`: its own, and those of what it supersedes."""
-        own, inherited = float(self.evidence[index]), float(self.inherited[index])
-        known = action in self._index or index >= len(self.actions)
-        return (own, inherited) if known else (0.0, own + inherited)
+    def evidence_of(self, action: str, index: int) -> tuple[float, float]:
+        """Return the numbers of rows, own and inherited, behind an action that is scored by an `index` of `resolve`."""
+        own, inherited = float(self.evidence[index]), float(self.inherited_evidence[index])
+        scored_as_itself = action in self._index or index >= len(self.actions)
+        return (own, inherited) if scored_as_itself else (0.0, own + inherited)
 
-    def of(self, index: int) -> tuple["PropensityModel", int]:
-        """The model whose arrays say how an index is scored, and its index there: another where it is frozen."""
+    def scoring_model(self, index: int) -> tuple["PropensityModel", int]:
+        """Return the model whose arrays score an index, and the index there; another model if the action is frozen."""
         return (self.frozen[index].model, 0) if index in self.frozen else (self, index)
 
     @cached_property
     def _columns(self) -> dict[int, Ints]:
-        """Of each frozen action, where its features are among today's (f_then,)."""
-        then = {i: kept.model.feature_names for i, kept in self.frozen.items()}
-        return {i: np.array([self.feature_names.index(n) for n in names], dtype=np.int64) for i, names in then.items()}
+        """Per frozen action, the positions of its features among this model's, (f_frozen,)."""
+        features = {i: frozen.model.feature_names for i, frozen in self.frozen.items()}
+        return {i: np.array([self.feature_names.index(n) for n in own], dtype=np.int64) for i, own in features.items()}
 
-    def _as_then(self, row: Floats, actions: Ints) -> Iterator[tuple[int, "PropensityModel", Floats]]:
-        """Which candidates are of frozen actions, what scores each, and the features that it reads."""
+    def _frozen_candidates(self, row: Floats, actions: Ints) -> Iterator[tuple[int, "PropensityModel", Floats]]:
+        """Yield each candidate of a frozen action: its position, the model that scores it, the features that reads."""
         for i, action in enumerate(actions.tolist() if self.frozen else ()):
             if action in self.frozen:
                 yield i, self.frozen[action].model, row[self._columns[action]]
 
     def treatment_code(self, action: int, treatment: str) -> int:
-        """The code of a treatment id within the action index, -1 where the model never saw it."""
-        known = self.treatments[action] if action < len(self.actions) else ()
-        return known.index(treatment) if treatment in known else -1
+        """Return the code of a treatment id within the action at this index, or -1 if the model never saw it."""
+        treatments = self.treatments[action] if action < len(self.actions) else ()
+        return treatments.index(treatment) if treatment in treatments else -1
 
     def score(self, row: Floats, actions: Ints, treatments: Ints) -> tuple[Floats, Floats, tuple[tuple[str, ...], ...]]:
-        """One customer (f,), n candidates as indices of `resolve` and codes of `treatment_code`, both (n,).
+        """Score n candidates, indices of `resolve` and codes of `treatment_code`, both (n,), for one customer (f,).
 
-        Gives propensity (n,), evidence (n,) in rows, and per candidate the names of the features that moved the
-        base's logit most from the average customer's, at most two, largest first.
+        Returns propensity (n,), evidence (n,) in rows, and per candidate the names of the features, at most two and
+        the largest first, that moved the base's logit most from that of the average customer.
         """
-        found, evidence, factors = self._score(row, actions, treatments)
+        propensity, evidence, factors = self._score(row, actions, treatments)
         if not self.frozen:
-            return found, evidence, factors
-        named = list(factors)
-        for i, model, then in self._as_then(row, actions):
-            found[i : i + 1], _, (named[i],) = model.score(then, _ALONE, treatments[i : i + 1])
-        return found, evidence, tuple(named)
+            return propensity, evidence, factors
+        all_factors = list(factors)
+        for i, model, features in self._frozen_candidates(row, actions):
+            propensity[i : i + 1], _, (all_factors[i],) = model.score(features, _ONLY_ACTION, treatments[i : i + 1])
+        return propensity, evidence, tuple(all_factors)
 
     def _score(
         self, row: Floats, actions: Ints, treatments: Ints
     ) -> tuple[Floats, Floats, tuple[tuple[str, ...], ...]]:
         parts = self.weights[actions] * self.design.row(row)
         logit = np.add.accumulate(parts, axis=1)[:, -1] + self.offsets[actions, treatments]
-        asked = actions.tolist()
         logit = logit + self._trees.row(row, actions)
-        for i, action in enumerate(asked):
+        for i, action in enumerate(actions.tolist()):
             if action in self._calibrated:
                 logit[i] = self.calibrations[action].one(float(logit[i]))
         return _probability(logit), self.evidence[actions], self._factors(parts)
 
     def contributions(self, row: Floats, action: int, treatment: int) -> Contributions:
-        """What each feature of one customer (f,) adds to the logit of `score`, from base and trees; sorted by size."""
+        """Return what each feature of one customer (f,) adds to the logit of `score`, base and trees; largest first."""
         if action in self.frozen:
             return self.frozen[action].model.contributions(row[self._columns[action]], 0, treatment)
         parts = self.weights[action] * self.design.row(row)
@@ -212,41 +216,44 @@ class PropensityModel:
         propensity = float(_probability(np.asarray([calibrated]))[0])
         return Contributions(base, offset, ordered, logit, calibrated, propensity)
 
-    def uppers(self, row: Floats, actions: Ints, propensity: Floats) -> Floats:
-        """The upper end (n,) of one standard deviation around the propensities (n,) that `score` gave one customer."""
+    def upper_limits(self, row: Floats, actions: Ints, propensity: Floats) -> Floats:
+        """Return one customer's propensities (n,), as given by `score`, raised by one standard deviation of the logit.
+
+        Shapes as for `score`.
+        """
         parts = self.variances[actions] * self.design.row(row) ** 2
-        found = raised(propensity, np.sqrt(np.add.accumulate(parts, axis=1)[:, -1]))
-        for i, model, then in self._as_then(row, actions):
-            found[i : i + 1] = model.uppers(then, _ALONE, propensity[i : i + 1])
-        return found
+        limits = shift_logits(propensity, np.sqrt(np.add.accumulate(parts, axis=1)[:, -1]))
+        for i, model, features in self._frozen_candidates(row, actions):
+            limits[i : i + 1] = model.upper_limits(features, _ONLY_ACTION, propensity[i : i + 1])
+        return limits
 
     def uplifts(self, row: Floats, actions: Ints, propensity: Floats) -> Floats:
-        """What showing adds to one customer's propensities of `score` (n,), (n,); NaN where it is not known."""
-        found = np.full(len(actions), np.nan)
+        """Return what showing adds (n,) to one customer's propensities (n,), as given by `score`; NaN where unknown."""
+        uplifts = np.full(len(actions), np.nan)
         if self.effects is not None:
-            found = propensity - raised(propensity, -self.effects.row(self.design.row(row), actions))
-        for i, model, then in self._as_then(row, actions):
-            found[i : i + 1] = model.uplifts(then, _ALONE, propensity[i : i + 1])
-        return found
+            uplifts = propensity - shift_logits(propensity, -self.effects.row(self.design.row(row), actions))
+        for i, model, features in self._frozen_candidates(row, actions):
+            uplifts[i : i + 1] = model.uplifts(features, _ONLY_ACTION, propensity[i : i + 1])
+        return uplifts
 
     def uplift(self, x: Floats, action: int, propensity: Floats) -> Floats:
-        """As `uplifts`, of one action for customers (n_rows, f) of `propensity` (n_rows,); the same bits."""
+        """Return the uplifts (n_rows,) of one action for customers (n_rows, f), with the same bits as `uplifts`."""
         if action in self.frozen:
             return self.frozen[action].model.uplift(x[:, self._columns[action]], 0, propensity)
         if self.effects is None:
             return np.full(len(x), np.nan)
         inputs = self.design.columns(np.ascontiguousarray(x, dtype=np.float64))
-        return propensity - raised(propensity, -self.effects.column(inputs, action))
+        return propensity - shift_logits(propensity, -self.effects.column(inputs, action))
 
-    def spread(self, x: Floats, action: int) -> Floats:
-        """How far the logit of one action may be off, (n_rows,): a standard deviation, from the base's weights."""
+    def logit_deviation(self, x: Floats, action: int) -> Floats:
+        """Return the standard deviation (n_rows,) of one action's logit, from the variances of the base's weights."""
         if action in self.frozen:
-            return self.frozen[action].model.spread(x[:, self._columns[action]], 0)
+            return self.frozen[action].model.logit_deviation(x[:, self._columns[action]], 0)
         parts = self.design.columns(np.ascontiguousarray(x, dtype=np.float64)) ** 2 * self.variances[action][:, None]
         return np.asarray(np.sqrt(np.add.accumulate(parts, axis=0)[-1]), dtype=np.float64)
 
     def propensities(self, x: Floats, action: int, treatment: int = -1) -> Floats:
-        """Propensity (n_rows,) of one action for customers (n_rows, f); the same bits as `score`."""
+        """Return the propensities (n_rows,) of one action for customers (n_rows, f), with the same bits as `score`."""
         if action in self.frozen:
             return self.frozen[action].model.propensities(x[:, self._columns[action]], 0, treatment)
         x = np.ascontiguousarray(x, dtype=np.float64)
@@ -266,8 +273,9 @@ class PropensityModel:
         return total
 
     def _factors(self, parts: Floats) -> tuple[tuple[str, ...], ...]:
+        """Return per candidate the names of the one or two largest terms of its logit; none if all are zero."""
         size = np.abs(parts)
-        size[:, 0] = 0.0  # the intercept is no feature; where nothing moved, argmax falls back on it
+        size[:, 0] = 0.0  # the intercept is not a feature; argmax returns it where all terms are zero
         at = np.arange(len(size))
         first = size.argmax(axis=1)
         size[at, first] = 0.0
@@ -277,22 +285,36 @@ class PropensityModel:
         return tuple((names[i], names[j]) if j else (names[i],) if i else () for i, j in pairs)
 
     def files(self) -> dict[str, bytes]:
-        """Everything the model is, as relative path -> bytes; equal models give equal bytes."""
-        about = {
+        """Return the whole model as relative path -> bytes; equal models give equal bytes."""
+        files = {"model.json": self._description(), "arrays.npz": self._arrays()}
+        files |= {f"trees/{i}.txt": f.text.encode() for i, f in enumerate(self.forests) if f}
+        for i, frozen in self.frozen.items():
+            files |= {f"frozen/{i}/{name}": data for name, data in frozen.model.files().items()}
+        if self.effects is not None:
+            files["effects.npz"] = self.effects.to_bytes()
+        return files
+
+    def _description(self) -> bytes:
+        """Return the names, calibrations, terms and frozen actions as JSON."""
+        document: dict[str, Any] = {
             "format": FORMAT_FROZEN if self.frozen else FORMAT,
             "feature_names": self.feature_names,
             "actions": self.actions,
             "groups": self.groups,
             "treatments": self.treatments,
             "calibrations": [asdict(c) for c in self.calibrations],
-            **({"terms": [asdict(t) for t in self.terms]} if self.terms else {}),
-            **(
-                {"frozen": {i: (k.source, k.since_us, k.reason) for i, k in self.frozen.items()}} if self.frozen else {}
-            ),
         }
-        arrays = io.BytesIO()
+        if self.terms:
+            document["terms"] = [asdict(t) for t in self.terms]
+        if self.frozen:
+            document["frozen"] = {i: (f.source, f.since_us, f.reason) for i, f in self.frozen.items()}
+        return json.dumps(document, sort_keys=True, ensure_ascii=False).encode()
+
+    def _arrays(self) -> bytes:
+        """Return the arrays of design and base in numpy's npz format."""
+        packed = io.BytesIO()
         np.savez(
-            arrays,
+            packed,
             mean=self.design.mean,
             inverse_scale=self.design.inverse_scale,
             flagged=self.design.flagged,
@@ -301,26 +323,15 @@ class PropensityModel:
             offsets=self.offsets,
             evidence=self.evidence,
         )
-        trees = {f"trees/{i}.txt": f.text.encode() for i, f in enumerate(self.forests) if f}
-        return {
-            "model.json": json.dumps(about, sort_keys=True, ensure_ascii=False).encode(),
-            "arrays.npz": arrays.getvalue(),
-            **trees,
-            **{
-                f"frozen/{i}/{name}": data
-                for i, kept in self.frozen.items()
-                for name, data in kept.model.files().items()
-            },
-            **({} if self.effects is None else {"effects.npz": self.effects.to_bytes()}),
-        }
+        return packed.getvalue()
 
     @cached_property
     def content_hash(self) -> str:
-        """sha256 (hex) over names and bytes of `files()`."""
+        """The sha256 (hex) over names and bytes of `files()`."""
         return hash_files(self.files())
 
     def save(self, directory: Path) -> str:
-        """Writes `files()` beneath an empty or new directory; gives the content hash."""
+        """Write `files()` beneath an empty or new directory and return the content hash."""
         for name, data in self.files().items():
             path = directory / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -329,7 +340,10 @@ class PropensityModel:
 
     @classmethod
     def load(cls, directory: Path, expected_hash: str | None = None) -> "PropensityModel":
-        """The saved model, bit for bit; Refused where it is absent, of another format, or not what the hash says."""
+        """Return the saved model, bit for bit.
+
+        :raises Refused: no model is saved there, it has another format, or its hash is not `expected_hash`
+        """
         files = read_files(directory)
         if expected_hash is not None and hash_files(files) != expected_hash:
             raise Refused("the model's files are not the ones that were sealed; restore them or train again")
@@ -337,50 +351,60 @@ class PropensityModel:
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> "PropensityModel":
-        """As `load`, from the bytes of `files()`."""
-        if "model.json" not in files or "arrays.npz" not in files:
-            raise Refused("no model is saved there; train one first")
-        about = json.loads(files["model.json"])
-        if about["format"] not in (FORMAT, FORMAT_FROZEN):
-            raise Refused(f"the model has format {about['format']}, this version reads {FORMAT}; train again")
+        """Return the model of the bytes of `files()`; raises Refused as `load` does."""
+        document = _parse_description(files)
         arrays = np.load(io.BytesIO(files["arrays.npz"]), allow_pickle=False)
         trees = (files.get(f"trees/{i}.txt") for i in in_slices(range(len(arrays["weights"]))))
         return cls(
-            feature_names=tuple(about["feature_names"]),
-            actions=tuple(about["actions"]),
-            groups=tuple(about["groups"]),
-            treatments=tuple(tuple(t) for t in about["treatments"]),
+            feature_names=tuple(document["feature_names"]),
+            actions=tuple(document["actions"]),
+            groups=tuple(document["groups"]),
+            treatments=tuple(tuple(t) for t in document["treatments"]),
             design=Design(arrays["mean"], arrays["inverse_scale"], arrays["flagged"]),
             weights=arrays["weights"],
             variances=arrays["variances"],
             offsets=arrays["offsets"],
             evidence=arrays["evidence"],
             forests=tuple(Forest(t.decode()) if t else None for t in trees),
-            calibrations=tuple(Calibration.from_json(c) for c in about["calibrations"]),
+            calibrations=tuple(Calibration.from_json(c) for c in document["calibrations"]),
             effects=Effects.from_bytes(files["effects.npz"]) if "effects.npz" in files else None,
-            terms=tuple(ModelTerms.from_json(t) for t in about.get("terms", ())),
+            terms=tuple(ModelTerms.from_json(t) for t in document.get("terms", ())),
             frozen={
-                int(i): Frozen(cls.from_files(_under(f"frozen/{i}/", files)), *kept)
-                for i, kept in about.get("frozen", {}).items()
+                int(i): Frozen(cls.from_files(_files_in(f"frozen/{i}/", files)), source, since_us, reason)
+                for i, (source, since_us, reason) in document.get("frozen", {}).items()
             },
         )
 
 
-def raised(propensity: Floats, by: Floats) -> Floats:
-    """Propensities (n,) whose logits are higher by (n,), or lower where that is negative; the same bits in any company.
+def _parse_description(files: Mapping[str, bytes]) -> dict[str, Any]:
+    """Return the content of `model.json`; raises Refused if no model is saved there, or one of another format."""
+    if "model.json" not in files or "arrays.npz" not in files:
+        raise Refused("no model is saved there; train one first")
+    document: dict[str, Any] = json.loads(files["model.json"])
+    if document["format"] not in (FORMAT, FORMAT_FROZEN):
+        raise Refused(f"the model has format {document['format']}, this version reads {FORMAT}; train again")
+    return document
 
-    An interval of 95% lies between 1.96 spreads below and above.
+
+def shift_logits(propensity: Floats, by: Floats) -> Floats:
+    """Return propensities (n,) whose logits are higher by `by` (n,), or lower where it is negative.
+
+    The bits of a row do not depend on the other rows. A 95% interval reaches 1.96 standard deviations either way.
     """
     factor = np.array([math.exp(v) for v in by.tolist()])
     odds = propensity * factor
     return np.asarray(odds / (1.0 - propensity + odds), dtype=np.float64)
 
 
-def _under(folder: str, files: Mapping[str, bytes]) -> dict[str, bytes]:
+def _files_in(folder: str, files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return the files beneath `folder`, which ends in a slash, by their paths relative to it."""
     return {name.removeprefix(folder): data for name, data in files.items() if name.startswith(folder)}
 
 
 def _probability(logit: Floats) -> Floats:
-    """Never 0 or 1. `math.exp`, not numpy's, which may round differently from lane to lane and machine to machine."""
+    """Return the probabilities of logits (n,), never 0 or 1.
+
+    Uses `math.exp` because numpy's exp may round differently from lane to lane and machine to machine.
+    """
     bounded = np.clip(logit, -_MAX_LOGIT, _MAX_LOGIT).tolist()
     return np.array([1.0 / (1.0 + math.exp(-v)) for v in bounded], dtype=np.float64)

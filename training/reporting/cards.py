@@ -17,8 +17,8 @@ from training.evaluation.comparison import auc_gain
 from training.evaluation.metrics import calibration_table, wilson
 from training.fitting.intervals import ConfidenceInterval, mean_interval
 from training.model.frame import Bools, Floats, Ints, ModelTerms, TrainingSet
-from training.model.logistic import losses, sigmoid
-from training.model.model import PropensityModel, raised
+from training.model.logistic import probability_log_losses, sigmoid
+from training.model.model import PropensityModel, shift_logits
 
 CARD = "card.json"
 """Its file beside the model's version."""
@@ -109,13 +109,13 @@ class _About:
         group = known.group if known else self.model.groups[self.model.actions.index(action)]
         at = self.model.resolve(action, group, self.release.superseded(action) if known else ())
         rows, issue = self._rows(self.data, action), known.issue if known else None
-        model, index = self.model.of(at)
+        model, index = self.model.scoring_model(at)
         card = {
             "action": action,
             "group": group,
             "issue": issue,
             "scored_by": self._scored_by(action, at),
-            "evidence": self._evidence(rows) | {"inherited": int(self.model.behind(action, at)[1])},
+            "evidence": self._evidence(rows) | {"inherited": int(self.model.evidence_of(action, at)[1])},
             "weights_from": self._weights_from(action, at),
             "rate": _share(self.data.label[rows]),
             "propensity_of_the_average_customer": _typical(model, index),
@@ -197,7 +197,10 @@ class _About:
         label, predicted = self.judged.rows.label[rows], self.judged.predicted[rows]
         known = self.release.actions.get(action)
         prior = self.release.catalogue.prior(known) if known else self.release.catalogue.settings.priors.default
-        mine, of_prior = losses(label, predicted), losses(label, np.full(len(label), prior))
+        mine, of_prior = (
+            probability_log_losses(label, predicted),
+            probability_log_losses(label, np.full(len(label), prior)),
+        )
         bins = min(_MOST_BINS, len(label) // _ROWS_IN_BIN)
         return {
             "held_out": {
@@ -215,7 +218,7 @@ class _About:
         """Every treatment that the action has, or had: rows, and what it adds to the logit."""
         code = self.data.actions.index(action) if action in self.data.actions else -1
         seen = self.data.treatments[code] if code >= 0 else ()
-        known, (model, index) = self.release.actions.get(action), self.model.of(at)
+        known, (model, index) = self.release.actions.get(action), self.model.scoring_model(at)
         declared = [t.id for t in known.treatments] if known else []
         return [
             {
@@ -262,8 +265,8 @@ def _support(model: PropensityModel, data: TrainingSet) -> list[tuple[float, int
 
 def _typical(model: PropensityModel, at: int) -> Card:
     average = model.design.mean[None, :]
-    p, spread = model.propensities(average, at), model.spread(average, at)
-    low, high = (float(raised(p, sign * _Z * spread)[0]) for sign in (-1.0, 1.0))
+    p, spread = model.propensities(average, at), model.logit_deviation(average, at)
+    low, high = (float(shift_logits(p, sign * _Z * spread)[0]) for sign in (-1.0, 1.0))
     return {"value": float(p[0]), "low": low, "high": high}
 
 

@@ -12,7 +12,7 @@ from decisioning.catalogue.release import Release
 from decisioning.facts.schema import Feature
 from decisioning.times import DAY_US
 from features.decisions.log import DecisionLog
-from training.evaluation.lift import lift, mismatched
+from training.evaluation.lift import lift, mismatched_arms
 from training.evaluation.metrics import calibration_table, wilson
 from training.model.frame import Floats
 from training.reporting.exploration_cost import spent
@@ -74,7 +74,7 @@ def watch(log: DecisionLog, release: Release, now_us: int) -> dict[str, Any]:
     return {
         "actions": [_action(row, release) for row in ask(_ACTIONS)],
         "arms": arms,
-        "mismatched_arms": mismatched(arms),
+        "mismatched_arms": mismatched_arms(arms),
         "drift": drift(log, release, now_us),
         "calibration": _calibration(log, release),
         "segments": _segments(ask, release),

@@ -21,7 +21,7 @@ from features.decisions.log import DecisionLog
 from features.decisions.parsing import NOTHING
 from training.fitting.uplift import Contrasts
 from training.model.frame import Bools, TrainingSet
-from training.rows.logged import NO_CHOICE, ReleaseOf, as_rows, permitted
+from training.rows.logged import NO_CHOICE, ReleaseOf, permitted, to_training_set
 
 if TYPE_CHECKING:  # Feast takes seconds to import
     from features.profile.offline import History
@@ -71,7 +71,7 @@ def contrasts(
     commercial = pa.array([NOTHING, *(a.id for a in release.actions.values() if a.commercial)], pa.string())
     table = log.query(_query(release, now_us, outcome), release)
     table = table.filter(pc.is_in(table["_action"], value_set=commercial))
-    rows = _with_nothing(as_rows(table, release, history, release_of))
+    rows = _with_nothing(to_training_set(table, release, history, release_of))
     could = permitted(table, rows.actions, release_of)
     _, unit = np.unique(np.asarray(table["_stream"]), return_inverse=True)
     came = _listed(table["_came"], rows.actions)

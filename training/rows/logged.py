@@ -15,7 +15,7 @@ from features.decisions.log import DecisionLog
 from features.decisions.parsing import NOTHING
 from features.matrix import FeatureMatrix, columns_from_table
 from features.views import TIME
-from training.fitting.terms import as_asked, terms_of
+from training.fitting.terms import terms_of, with_terms
 from training.model.frame import Bools, Floats, Ints, TrainingSet
 
 if TYPE_CHECKING:  # Feast takes seconds to import
@@ -57,7 +57,7 @@ def training_rows(
     :param outcome: the label is this outcome, instead of any positive one of the action
     """
     table = _of_actions(log.query(_TAKEN, release, outcome), release.with_superseded)
-    return as_asked(as_rows(table, release, history, release_of), release)
+    return with_terms(to_training_set(table, release, history, release_of), release)
 
 
 def choices(
@@ -68,7 +68,7 @@ def choices(
     For the value of policies; what a customer does when left alone is learned from observations only.
     """
     table = _of_actions(log.query(_CHOSEN, release, outcome), release.actions)
-    rows = as_rows(table, release, history, release_of)
+    rows = to_training_set(table, release, history, release_of)
     rows = replace(rows, terms=terms_of(release, rows.actions))
     return Choices(rows, permitted(table, rows.actions, release_of))
 
@@ -77,7 +77,7 @@ def _of_actions(table: pa.Table, actions: Iterable[str]) -> pa.Table:
     return table.filter(pc.is_in(table["_action"], value_set=pa.array([*actions, NOTHING], pa.string())))
 
 
-def as_rows(table: pa.Table, release: Release, history: "History", release_of: ReleaseOf) -> TrainingSet:
+def to_training_set(table: pa.Table, release: Release, history: "History", release_of: ReleaseOf) -> TrainingSet:
     """Rows of the log, all of actions that `release` remembers, as what a model learns from."""
     actions, action = _codes(table["_action"])
     treatments, treatment = _treatments(table["_treatment"], action, len(actions))

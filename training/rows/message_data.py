@@ -27,7 +27,7 @@ _Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Labelled:
+class LabelledMessages:
     """n different messages of one language, and their classes (n,) as codes of `classes`."""
 
     texts: tuple[str, ...]
@@ -52,15 +52,15 @@ class Labelled:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Messages:
+class MessageFile:
     """What a file holds, by language; `left_out` of its `rows` are without a text or label, or say the same again."""
 
-    languages: tuple[Labelled, ...]
+    languages: tuple[LabelledMessages, ...]
     rows: int
     left_out: int
 
 
-def read(file: Path) -> Messages:
+def read_messages(file: Path) -> MessageFile:
     """Messages of a CSV, Parquet or JSON lines file; a label is negative, neutral or positive, a language nl or en.
 
     Without a column `language` all are of the one that most are in. A message that occurs again is left out: it would
@@ -80,7 +80,7 @@ def read(file: Path) -> Messages:
     told = [_labelled(file.name, language, labels) for language, labels in sorted(found.items(), key=str)]
     if not told:
         raise Refused(f"{file.name} holds no message with a label")
-    return Messages(tuple(told), rows, rows - sum(map(len, told)))
+    return MessageFile(tuple(told), rows, rows - sum(map(len, told)))
 
 
 def _check(file: str, row: _Row, at: int, faults: Faults) -> None:
@@ -125,7 +125,7 @@ def _json_lines(file: Path, faults: Faults) -> Iterator[_Row]:
         yield row if isinstance(row, dict) else {}
 
 
-def _labelled(file: str, language: Language | None, labels: Mapping[str, str]) -> Labelled:
+def _labelled(file: str, language: Language | None, labels: Mapping[str, str]) -> LabelledMessages:
     texts, kinds = tuple(labels), tuple(labels.values())
     spoken = language or _language(texts)
     negative = kinds.count(NEGATIVE)
@@ -135,7 +135,7 @@ def _labelled(file: str, language: Language | None, labels: Mapping[str, str]) -
             f"of them negative, and {FEWEST} of both kinds are needed"
         )
     classes = tuple(c for c in CLASSES if c in kinds)
-    return Labelled(texts, np.array([classes.index(kind) for kind in kinds], dtype=np.int64), classes, spoken)
+    return LabelledMessages(texts, np.array([classes.index(kind) for kind in kinds], dtype=np.int64), classes, spoken)
 
 
 def _language(texts: Sequence[str]) -> Language:

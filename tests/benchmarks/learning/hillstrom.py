@@ -12,9 +12,9 @@ import numpy as np
 from tests.benchmarks.learning.parts import Figures, Line, Part, Run
 from tests.training.conftest import absent, beside, read_hillstrom
 from training.evaluation.policies import Question, Reward
-from training.evaluation.ranking import PLAIN, UPLIFT, Rankings, rankings, side_by_side
+from training.evaluation.ranking import PLAIN, UPLIFT, Rankings, compare_rankings, rankings
 from training.fitting.propensity import Recipe, fit
-from training.fitting.uplift import Contrasts, of_trial, with_effects
+from training.fitting.uplift import Contrasts, campaign_contrasts, with_effects
 from training.model.frame import Floats
 
 SEEDS = range(6)
@@ -29,7 +29,7 @@ def run(seed: int) -> Figures:
     """Both rewards; nothing but why where the data set is absent."""
     if missing := absent(NAME):
         return {"absent": missing}
-    data = of_trial(read_hillstrom(beside(NAME)), NOTHING)
+    data = campaign_contrasts(read_hillstrom(beside(NAME)), NOTHING)
     return {reward: judged(data, seed, reward, Recipe(seed=seed)) for reward in UNITS}
 
 
@@ -42,7 +42,7 @@ def judged(data: Contrasts, seed: int, reward: Reward, recipe: Recipe) -> Figure
         _joined(half, [p.uplift for p in parts]),
         {name: _joined(half, [p.policies[name] for p in parts]) for name in parts[0].policies},
     )
-    return side_by_side(data, whole, Question(reward=reward, seed=seed))
+    return compare_rankings(data, whole, Question(reward=reward, seed=seed))
 
 
 def _chosen(data: Contrasts, half: np.ndarray, learn: np.ndarray, reward: Reward, recipe: Recipe) -> Rankings:
@@ -51,7 +51,7 @@ def _chosen(data: Contrasts, half: np.ndarray, learn: np.ndarray, reward: Reward
     rows = taught.rows
     mine = [rows.label & (rows.action == a) for a in range(len(rows.actions))]
     worth = [float(rows.value_eur[m].mean()) if reward == "value_eur" else 1.0 for m in mine]
-    model = with_effects(fit(taught.own, recipe), taught)
+    model = with_effects(fit(taught.own_outcomes, recipe), taught)
     return rankings(model, data.take(~learn), np.array(worth), NOTHING)
 
 

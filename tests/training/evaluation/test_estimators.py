@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 
 from decisioning.errors import Refused
 from training.evaluation import estimators
-from training.evaluation.estimators import METHODS, Log, compare, estimate, logged_value, shrinkage, shrunk
+from training.evaluation.estimators import (
+    METHODS,
+    Log,
+    compare,
+    estimate,
+    logged_value,
+    shrink_weights,
+    shrinkage_limit,
+)
 from training.fitting.intervals import effective_size
 
 ACTION = np.array([0, 1, 0, 1])
@@ -36,7 +44,7 @@ def _any_size(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("_any_size")
 @pytest.mark.parametrize("method", METHODS)
 def test_values_equal_those_computed_by_hand(method, monkeypatch):
-    monkeypatch.setattr(estimators, "shrinkage", lambda *_: 2.0)
+    monkeypatch.setattr(estimators, "shrinkage_limit", lambda *_: 2.0)
     found = estimate(Log(ACTION, REWARD, PROBABILITY, 2), TARGET, method, PREDICTED)
     assert found.interval.value == pytest.approx(BY_HAND[method], abs=1e-12)
     assert found.effective == pytest.approx(4.05**2 / 5.8625, abs=1e-12)
@@ -169,11 +177,11 @@ def test_shrinking_is_chosen_where_weights_are_wild_and_never_without_need():
     rng = np.random.default_rng(6)
     expected, even = np.full(2_000, 0.3), np.ones(2_000)
     surprise = (rng.random(2_000) < 0.3) - 0.3
-    assert shrinkage(expected, even, surprise) >= 1.0
+    assert shrinkage_limit(expected, even, surprise) >= 1.0
     wild = np.where(rng.random(2_000) < 0.005, 200.0, 0.1)
-    limit = shrinkage(expected, wild, 0.01 * rng.normal(size=2_000))
-    assert shrunk(wild, limit).max() < 190.0
-    np.testing.assert_array_equal(shrunk(wild, np.inf), wild)
+    limit = shrinkage_limit(expected, wild, 0.01 * rng.normal(size=2_000))
+    assert shrink_weights(wild, limit).max() < 190.0
+    np.testing.assert_array_equal(shrink_weights(wild, np.inf), wild)
 
 
 def test_effective_size_of_nothing_is_nothing():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from decisioning.errors import Refused
 from training.evaluation import qini as module
-from training.evaluation.qini import compared, effect, qini
+from training.evaluation.qini import compare_scores, effect, qini
 from training.fitting.control import ControlRows
 from training.model.frame import Floats
 
@@ -38,7 +38,7 @@ def test_both_are_what_is_computed_by_hand() -> None:
     # the curve after 1, 2, 4, 5, 6 customers: 1/4, 1/4, 0, 1/4, 1/4; straight between 2 and 4, whose scores are equal
     area = (0.125 + 0.25 + 2 * 0.125 + 0.125 + 0.25) / 6
     assert by_hand == pytest.approx(area - 0.25 / 2, abs=1e-12)
-    assert compared(told, score, -score).difference.value == pytest.approx(2 * by_hand, abs=1e-12)
+    assert compare_scores(told, score, -score).difference.value == pytest.approx(2 * by_hand, abs=1e-12)
 
 
 def drawn(told: ControlRows, score: Floats) -> float:
@@ -48,7 +48,7 @@ def drawn(told: ControlRows, score: Floats) -> float:
     for at in sorted(set(score.tolist()), reverse=True):
         top = score >= at
         gain = sum(
-            sign * (inverse * told.came)[top & arm].sum() / inverse[arm].sum()
+            sign * (inverse * told.outcome)[top & arm].sum() / inverse[arm].sum()
             for sign, arm in ((1.0, told.shown), (-1.0, ~told.shown))
         )
         points.append((top.sum() / n, float(gain)))
@@ -101,8 +101,8 @@ def test_an_interval_knows_that_ranks_are_of_the_sample_too() -> None:
 def test_what_no_log_can_tell_is_refused() -> None:
     told, _ = made(1)
     with pytest.raises(Refused, match="effective rows in which it was withheld"):
-        ControlRows(np.ones(3_000, dtype=bool), told.came, told.probability, told.unit)
+        ControlRows(np.ones(3_000, dtype=bool), told.outcome, told.probability, told.unit)
     with pytest.raises(Refused, match="effective rows in which it was shown"):
-        ControlRows(np.arange(3_000) < 100, told.came, told.probability, told.unit)
+        ControlRows(np.arange(3_000) < 100, told.outcome, told.probability, told.unit)
     with pytest.raises(Refused, match="with what probability"):
-        ControlRows(told.shown, told.came, np.full(3_000, np.nan), told.unit)
+        ControlRows(told.shown, told.outcome, np.full(3_000, np.nan), told.unit)

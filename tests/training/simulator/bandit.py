@@ -11,7 +11,7 @@ from tests.training.simulator.delays import AT_ONCE, Delays
 from training.fitting.propensity import Recipe, fit
 from training.fitting.trees import Growth
 from training.model.frame import Bools, Floats, Ints, TrainingSet
-from training.model.model import PropensityModel, raised
+from training.model.model import PropensityModel, shift_logits
 
 _FIRST_REFIT_PER_ACTION = 5
 _GROWTH = 1.15
@@ -75,7 +75,7 @@ class Learner:
 
 def _hoped(model: PropensityModel, x: Floats, action: int, optimism: float) -> Floats:
     expected = model.propensities(x, action)
-    return expected + optimism * (raised(expected, model.spread(x, action)) - expected)
+    return expected + optimism * (shift_logits(expected, model.logit_deviation(x, action)) - expected)
 
 
 def refit_times(n: int, n_actions: int) -> list[int]:
