@@ -70,8 +70,8 @@ def test_what_an_action_borrows_is_what_the_fit_borrowed(log: TrainingSet, card:
     design = make_design(log.x)
     inputs = design.rows(log.x)
     _, groups = _above(log, inputs, BASE)
-    nodes = [learnt.node for learnt in _actions(log, inputs, groups, BASE)]
-    own = [1.0 - (n.precision / n.known)[: design.width].mean() for n in nodes]
+    nodes = [fitted.node for fitted in _actions(log, inputs, groups, BASE)]
+    own = [1.0 - (n.precision / n.curvature)[: design.width].mean() for n in nodes]
     drinks = 1.0 - (groups[0].precision / groups[0].known).mean()
     for share, action in zip(own, log.actions, strict=True):
         assert of_action(card, action)["weights_from"]["own"] == pytest.approx(share, abs=0.02)

@@ -92,7 +92,7 @@ def test_a_column_longer_than_a_chunk_has_the_same_bits_as_its_parts(model):
 
 @pytest.mark.parametrize("per_call", [1, 2, 100])
 def test_one_row_through_the_c_interface_equals_booster_predict(model, monkeypatch, per_call):
-    monkeypatch.setattr("training.model.forest._CALL", per_call)
+    monkeypatch.setattr("training.model.forest._FORESTS_PER_CALL", per_call)
     x = np.random.default_rng(4).normal(size=(300, N_FEATURES))
     x[::3, 2] = np.nan
     shorter = Forest(model.forests[0].booster.model_to_string(num_iteration=2))

@@ -13,7 +13,7 @@ from training.model.background import in_slices, yielding
 def rests(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """How long was rested, each time; every item is a piece."""
     taken: list[float] = []
-    monkeypatch.setattr(background, "PIECE_S", 0.0)
+    monkeypatch.setattr(background, "SLICE_S", 0.0)
     monkeypatch.setattr(time, "sleep", taken.append)
     return taken
 
@@ -38,7 +38,7 @@ def test_a_piece_lasts_a_while_and_is_as_many_items_as_are_done_in_it(
     rests: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter((0.0, 0.2, 0.4, 1.1, 1.1, 1.3, 2.1, 2.1))  # read at the start, after every item and after a rest
-    monkeypatch.setattr(background, "PIECE_S", 1.0)
+    monkeypatch.setattr(background, "SLICE_S", 1.0)
     monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
     with yielding():
         assert list(in_slices("abcde")) == list("abcde")

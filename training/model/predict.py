@@ -13,6 +13,7 @@ def propensities(model: PropensityModel, data: TrainingSet) -> Floats:
         index = model.resolve(action, group)
         for t in np.unique(data.treatment[data.action == a]).tolist():
             rows = (data.action == a) & (data.treatment == t)
-            code = model.treatment_code(index, data.treatments[a][t]) if t >= 0 else -1
+            named = 0 <= t < len(data.treatments[a])
+            code = model.treatment_code(index, data.treatments[a][t]) if named else -1
             result[rows] = model.propensities(data.x[rows], index, code)
     return result

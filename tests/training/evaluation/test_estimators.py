@@ -16,6 +16,7 @@ from training.evaluation.estimators import (
     shrink_weights,
     shrinkage_limit,
 )
+from training.fitting import intervals
 from training.fitting.intervals import effective_size
 
 ACTION = np.array([0, 1, 0, 1])
@@ -52,7 +53,7 @@ def test_values_equal_those_computed_by_hand(method, monkeypatch):
 
 @pytest.mark.usefixtures("_any_size")
 def test_normal_intervals_equal_those_computed_by_hand(monkeypatch):
-    monkeypatch.setattr(estimators, "_SMALL", 0)
+    monkeypatch.setattr(intervals, "_BOOTSTRAP_BELOW", 0)
     found = estimate(Log(ACTION, REWARD, PROBABILITY, 2), TARGET, "ips").interval
     # terms 1.2, 0, 0, .6 around .45: sum of squares .5625 + .2025 + .2025 + .0225 = .99
     half = 1.959963984540054 * (0.99 / 3 / 4) ** 0.5

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decisioning.errors import Refused
-from training.evaluation import qini as module
 from training.evaluation.qini import compare_scores, effect, qini
+from training.fitting import control
 from training.fitting.control import ControlRows
 from training.model.frame import Floats
 
@@ -17,7 +17,7 @@ from training.model.frame import Floats
 @pytest.fixture
 def _any_size(monkeypatch: pytest.MonkeyPatch) -> None:
     """Six rows can be computed by hand; the floor that guards real logs would refuse them."""
-    monkeypatch.setattr(module, "MIN_EFFECTIVE", 1.0)
+    monkeypatch.setattr(control, "MIN_EFFECTIVE", 1.0)
 
 
 def six() -> tuple[ControlRows, Floats]:
