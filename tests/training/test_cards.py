@@ -72,7 +72,7 @@ def test_what_an_action_borrows_is_what_the_fit_borrowed(log: TrainingSet, card:
     _, groups = _above(log, inputs, BASE)
     nodes = [fitted.node for fitted in _actions(log, inputs, groups, BASE)]
     own = [1.0 - (n.precision / n.curvature)[: design.width].mean() for n in nodes]
-    drinks = 1.0 - (groups[0].precision / groups[0].known).mean()
+    drinks = 1.0 - (groups[0].precision / groups[0].curvature).mean()
     for share, action in zip(own, log.actions, strict=True):
         assert of_action(card, action)["weights_from"]["own"] == pytest.approx(share, abs=0.02)
     assert of_action(card, "tea")["weights_from"]["group"] == pytest.approx((1.0 - own[0]) * drinks, abs=0.02)
