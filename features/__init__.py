@@ -1,4 +1,5 @@
-"""What the brain knows and remembers: profile and signals through Feast, the ledger through SQL."""
+"""What the brain knows about its subjects: profile and signals through Feast, the ledger through SQL."""
 
-# Feast, once imported, has this library keep every count in files of a temporary folder; it decides on its own import.
+# This library decides on its own import where it keeps counts. Once Feast is imported, it keeps them in files of a
+# temporary folder, so it must be imported first.
 import prometheus_client as prometheus_client

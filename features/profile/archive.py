@@ -1,7 +1,7 @@
-"""The history of every feature as Parquet, one file per view, full rows, made only of mergeable statements.
+"""The history of every feature as Parquet: one file of full rows per view, computed from mergeable statements.
 
-A file's rows depend on what was stated, not on the order in which it came. Columns of features that a later release
-dropped are carried along, so that a rollback finds them again.
+The rows of a file depend on the statements alone, not on the order in which they arrived. Columns of features that a
+later release dropped stay in the file, so that a rollback finds them again.
 """
 
 import fcntl
@@ -32,35 +32,37 @@ from features.profile.versions import (
 )
 from features.views import TIME, Layout, ProfileView
 
-HEAD = 4  # subject, event_timestamp, created, stamps: then the features
-_OLD_HALF = ".half"  # of a file that an earlier version of the brain was writing when it crashed
+HEAD = 4
+"""Number of columns before the features: subject, event_timestamp, created, stamps."""
+_OLD_HALF = ".half"
+"""Suffix of a file that an earlier version of the brain was writing when it crashed."""
 PYTHON_OF: Mapping[pa.DataType, tuple[type, ...]] = {
     pa.float64(): (float, int, NoneType),
     pa.int64(): (int, NoneType),
     pa.bool_(): (bool, NoneType),
     pa.string(): (str, NoneType),
 }
-"""What a column takes: a process on the previous release may still state a dtype that a feature no longer has."""
-Said = dict[str, list[Statement]]
+"""The Python types that a column accepts. A process on the previous release may still send a feature's old dtype."""
+StatementsBySubject = dict[str, list[Statement]]
 
 
 class Archive:
-    """Parquet files and spool of one workspace; safe for several processes."""
+    """The Parquet files and the spool of one workspace; safe for several processes."""
 
     def __init__(self, layout: Layout, views: Sequence[ProfileView]) -> None:
         self.layout = layout
         self.views = tuple(views)
         self.spool = Spool(layout.spool)
-        self._thread = threading.RLock()
-        self._held = False
+        self._thread_lock = threading.RLock()
+        self._has_file_lock = False
 
     def holds(self, view: ProfileView) -> bool:
-        """Whether the view's file has a column for each of its features."""
+        """Tell whether the view's file has a column for each of its features."""
         path = self.layout.history(view.name)
         return path.exists() and set(view.arrow_schema.names) <= set(pq.read_schema(path).names)
 
     def table(self, view: ProfileView) -> pa.Table:
-        """The file's rows, sorted by (subject, event_timestamp, created); spooled statements are not in it."""
+        """Return the file's rows, sorted by (subject, event_timestamp, created), without spooled statements."""
         return pq.read_table(self.layout.history(view.name))
 
     def subjects(self) -> list[str]:
@@ -72,10 +74,10 @@ class Archive:
         return sorted(pc.unique(everyone).to_pylist())
 
     def prepare(self) -> None:
-        """Make the files hold every column of the views; raises Refused when a kept column cannot take a new type."""
-        with self.alone():
+        """Give the files every column of the views. Raises Refused when a column does not fit its new type."""
+        with self.exclusive():
             if all(self.layout.history(view.name).exists() for view in self.views):
-                self.compact()  # what was stated under the old types is kept under them first
+                self.compact()  # statements under the old types must be merged under those types first
             for view in self.views:
                 path = self.layout.history(view.name)
                 old = pq.read_table(path) if path.exists() else view.arrow_schema.empty_table()
@@ -84,39 +86,42 @@ class Archive:
                     _replace(path, new)
 
     def add(self, view: ProfileView, table: pa.Table) -> None:
-        """Merge statements: `table` has subject, event_timestamp, created and features of the view, one row each."""
-        with self.alone():
+        """Merge statements into the view's file.
+
+        `table` has one row per statement, with columns subject, event_timestamp, created and features of the view.
+        """
+        with self.exclusive():
             path = self.layout.history(view.name)
             _replace(path, merge(pq.read_table(path), view, table, {}))
 
     def compact(self) -> int:
-        """Move the spool into the Parquet files; returns how many statements moved."""
-        with self.alone():
+        """Move the spool into the Parquet files and return how many statements moved."""
+        with self.exclusive():
             up_to, spooled = self.spool.read()
             if spooled:
                 for view in self.views:
                     self._compact_view(view, spooled)
-                self.spool.drop(up_to)  # a crash before this line repeats a merge, which changes nothing
+                self.spool.drop(up_to)  # after a crash before this line the merge is repeated, which changes nothing
             return len(spooled)
 
     def statements_of(self, subject: str) -> list[Statement]:
-        """All that was ever stated of one subject, in the order of the times at which it was true."""
+        """Return every statement about one subject, in the order of the times at which it was true."""
         states: list[State] = []
         for view in self.views:
             states += states_of(pq.read_table(self.layout.history(view.name), filters=[("subject", "=", subject)]))
-        return sorted([*statements_in(states), *self.spool.of(subject)], key=lambda said: said.stamp)
+        return sorted([*statements_in(states), *self.spool.of(subject)], key=lambda statement: statement.stamp)
 
-    def among(self, subjects: Sequence[str]) -> list[str]:
-        """Those of whom the files hold something."""
-        wanted, found = pa.array(subjects, pa.string()), set[str]()
+    def present(self, subjects: Sequence[str]) -> list[str]:
+        """Return those of `subjects` that have rows in the files, sorted."""
+        candidates, matches = pa.array(subjects, pa.string()), set[str]()
         for view in self.views:
-            held = pq.read_table(self.layout.history(view.name), columns=["subject"])["subject"]
-            found.update(pc.unique(held.filter(pc.is_in(held, value_set=wanted))).to_pylist())
-        return sorted(found)
+            column = pq.read_table(self.layout.history(view.name), columns=["subject"])["subject"]
+            matches.update(pc.unique(column.filter(pc.is_in(column, value_set=candidates))).to_pylist())
+        return sorted(matches)
 
     def forget(self, subjects: Sequence[str]) -> None:
-        """Erase subjects from spool and files."""
-        with self.alone():
+        """Erase subjects from the spool and the files."""
+        with self.exclusive():
             with self.spool.writing():
                 self.spool.forget(subjects)
             self.spool.scrub()
@@ -125,41 +130,41 @@ class Archive:
                 for half in (unfinished(path), path.with_suffix(_OLD_HALF)):
                     half.unlink(missing_ok=True)
                 table = pq.read_table(path)
-                kept = table.filter(pc.invert(_among(table, subjects)))
-                if kept.num_rows < table.num_rows:
-                    _replace(path, kept)
+                others = table.filter(pc.invert(_is_about(table, subjects)))
+                if others.num_rows < table.num_rows:
+                    _replace(path, others)
 
     def _compact_view(self, view: ProfileView, spooled: Iterable[tuple[str, Statement]]) -> None:
         path = self.layout.history(view.name)
         table = pq.read_table(path)
-        takes = {field.name: PYTHON_OF[field.type] for field in list(table.schema)[HEAD:]}
-        said: Said = {}
+        accepted = {field.name: PYTHON_OF[field.type] for field in list(table.schema)[HEAD:]}
+        statements: StatementsBySubject = {}
         for subject, (stamp, facts) in spooled:
-            own = {name: value for name, value in facts.items() if type(value) in takes.get(name, ())}
+            own = {name: value for name, value in facts.items() if type(value) in accepted.get(name, ())}
             if own:
-                said.setdefault(subject, []).append(Statement(stamp, own))
-        if said:
-            _replace(path, merge(table, view, None, said))
+                statements.setdefault(subject, []).append(Statement(stamp, own))
+        if statements:
+            _replace(path, merge(table, view, None, statements))
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """One thread of one process rewrites the files (and may enter again); readers see the old file or the new."""
-        with self._thread:
-            if self._held:
+    def exclusive(self) -> Iterator[None]:
+        """Let one thread of one process rewrite the files; re-entrant. Readers see the old file or the new one."""
+        with self._thread_lock:
+            if self._has_file_lock:
                 yield
                 return
             self.layout.offline.mkdir(parents=True, exist_ok=True)
             with open(self.layout.offline / "lock", "w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
-                self._held = True
+                self._has_file_lock = True
                 try:
                     yield
                 finally:
-                    self._held = False
+                    self._has_file_lock = False
 
 
 def fit(table: pa.Table, view: ProfileView) -> pa.Table:
-    """`table` with the columns and types of `view`, in its order, then columns of features no longer declared."""
+    """Return `table` with the columns and types of `view`, in its order, then columns of undeclared features."""
     extra = [table.schema.field(name) for name in table.schema.names if name not in view.arrow_schema.names]
     columns = [_column(table, field) for field in [*view.arrow_schema, *extra]]
     return pa.table(columns, schema=pa.schema([*view.arrow_schema, *extra]))
@@ -177,34 +182,35 @@ def _column(table: pa.Table, field: pa.Field) -> pa.ChunkedArray:
         ) from None
 
 
-def merge(old: pa.Table, view: ProfileView, new: pa.Table | None, said: Said) -> pa.Table:
-    """The history of everything in `old`, `new` (one statement a row) and `said`, sorted.
+def merge(old: pa.Table, view: ProfileView, new: pa.Table | None, further_statements: StatementsBySubject) -> pa.Table:
+    """Return the history of everything in `old`, `new` (one statement per row) and `further_statements`, sorted.
 
-    Subjects that appear once, and never before, need no merging and take a vectorised path.
+    Subjects that are in `new` once and not in `old` need no merging and take a vectorised path.
     """
-    quick = None
+    statements, single = further_statements, None
     if new is not None:
-        known = _among(new, old["subject"])
-        again = _among(new, _repeated(new["subject"]))
-        slow = pc.or_(known, again)
-        quick = _single_rows(new.filter(pc.invert(slow)), view)
-        said = {**said, **_statements(new.filter(slow))}
-    touched = _among(old, list(said))
-    for subject, states in _states(old.filter(touched)).items():
-        said[subject] = [*said[subject], *statements_in(states)]
-    slow_rows = _full_rows(said, old.schema)
-    parts = [old.filter(pc.invert(touched)), slow_rows, *([fit_to(quick, old.schema)] if quick is not None else [])]
+        in_old = _is_about(new, old["subject"])
+        repeated = _is_about(new, _repeated(new["subject"]))
+        to_merge = pc.or_(in_old, repeated)
+        single = _single_rows(new.filter(pc.invert(to_merge)), view)
+        statements = {**statements, **_statements(new.filter(to_merge))}
+    changed = _is_about(old, list(statements))
+    for subject, states in _states(old.filter(changed)).items():
+        statements[subject] = [*statements[subject], *statements_in(states)]
+    merged = _full_rows(statements, old.schema)
+    parts = [old.filter(pc.invert(changed)), merged, *([fit_to(single, old.schema)] if single is not None else [])]
     return pa.concat_tables(parts).sort_by(
         [("subject", "ascending"), ("event_timestamp", "ascending"), ("created", "ascending")]
     )
 
 
 def fit_to(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """`table` with exactly the columns of `schema`."""
+    """Return `table` with exactly the columns of `schema`, null where the table has none."""
     return pa.table([_column(table, field) for field in schema], schema=schema)
 
 
-def _among(table: pa.Table, subjects: Sequence[str] | pa.ChunkedArray) -> pa.ChunkedArray:
+def _is_about(table: pa.Table, subjects: Sequence[str] | pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a bool column (n,): whether the row is about one of `subjects`."""
     values = subjects if isinstance(subjects, pa.Array | pa.ChunkedArray) else pa.array(subjects, pa.string())
     return pc.is_in(table["subject"], value_set=values)
 
@@ -215,7 +221,7 @@ def _repeated(subjects: pa.ChunkedArray) -> pa.Array:
 
 
 def _single_rows(table: pa.Table, view: ProfileView) -> pa.Table:
-    """Statements as rows of history: the same values, plus the stamps of the columns that the table has."""
+    """Return statements as rows of history: the same values, plus the stamps of the columns that the table has."""
     names = [n for n in table.schema.names if n not in ("subject", "event_timestamp", "created")]
     times = np.stack([micros(table["event_timestamp"]), micros(table["created"])], axis=1)
     pairs, which = np.unique(times, axis=0, return_inverse=True)
@@ -224,29 +230,29 @@ def _single_rows(table: pa.Table, view: ProfileView) -> pa.Table:
 
 
 def micros(column: pa.ChunkedArray) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Timestamps as int64 microseconds UTC, shape (n,)."""
+    """Return timestamps as int64 microseconds UTC, shape (n,)."""
     return column.cast(TIME).cast(pa.int64()).to_numpy()  # type: ignore[no-any-return]
 
 
-def _statements(table: pa.Table) -> Said:
-    said: Said = {}
+def _statements(table: pa.Table) -> StatementsBySubject:
+    statements: StatementsBySubject = {}
     names = [n for n in table.schema.names if n not in ("subject", "event_timestamp", "created")]
     stamps = map(Stamp, micros(table["event_timestamp"]).tolist(), micros(table["created"]).tolist())
     facts = table.select(names).to_pylist()
     for subject, stamp, row in zip(table["subject"].to_pylist(), stamps, facts, strict=True):
-        said.setdefault(subject, []).append(Statement(stamp, row))
-    return said
+        statements.setdefault(subject, []).append(Statement(stamp, row))
+    return statements
 
 
 def _states(table: pa.Table) -> dict[str, list[State]]:
-    found: dict[str, list[State]] = {}
+    states: dict[str, list[State]] = {}
     for subject, state in zip(table["subject"].to_pylist(), states_of(table), strict=True):
-        found.setdefault(subject, []).append(state)
-    return found
+        states.setdefault(subject, []).append(state)
+    return states
 
 
 def states_of(table: pa.Table) -> list[State]:
-    """The versions in each row of history."""
+    """Return the versions in each row of a history table, in the order of its rows."""
     stamps = table.column(HEAD - 1).to_pylist()
     facts = table.select(table.schema.names[HEAD:]).to_pylist()
     return [
@@ -255,8 +261,8 @@ def states_of(table: pa.Table) -> list[State]:
     ]
 
 
-def _full_rows(said: Mapping[str, Iterable[Statement]], schema: pa.Schema) -> pa.Table:
-    records = [_record(subject, row, schema) for subject, all_said in said.items() for row in history(all_said)]
+def _full_rows(statements: Mapping[str, Iterable[Statement]], schema: pa.Schema) -> pa.Table:
+    records = [_record(subject, row, schema) for subject, own in statements.items() for row in history(own)]
     return pa.Table.from_pylist(records, schema=schema)
 
 
@@ -268,4 +274,7 @@ def _record(subject: str, row: Row, schema: pa.Schema) -> dict[str, object]:
 
 
 def _replace(path: Path, table: pa.Table) -> None:
-    replace_file(path, lambda half: pq.write_table(table, half), durable=True)
+HEAD = 4
+"""Number of columns before the features: subject, event_timestamp, created, stamps."""
+_OLD_HALF = ".half"
+"""Suffix of a file that an earlier version of the brain was writing when it crashed."""

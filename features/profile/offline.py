@@ -1,4 +1,4 @@
-"""What the brain knew at any time: bulk import, materialisation, and point-in-time frames through Feast."""
+"""Profiles over time: bulk import, materialisation, and point-in-time frames through Feast."""
 
 from pathlib import Path
 
@@ -19,23 +19,23 @@ ORDER = "_row"
 
 
 class History:
-    """The past of every subject; what it imports, `profiles` serve."""
+    """The history of every subject's profile. Imported rows are also written to `profiles`, which serves them."""
 
     def __init__(self, profiles: Profiles) -> None:
         self.profiles = profiles
         self.archive = profiles.archive
 
     def import_profiles(self, table: pa.Table, progress: Progress | None = None) -> int:
-        """Add one statement per row and bring the newest online; returns the number of rows.
+        """Add one statement per row, write the newest values online and return the number of rows.
 
-        `table`: subject (string), event_timestamp (timestamp; when the values were true), optionally created
-        (timestamp; when they were known, else event_timestamp) and any profile or model features; an empty cell says
-        "not known". Rows may come in any order, in any split and more than once: the outcome is the same. Raises
-        Refused for a column that no feature declares, or whose values do not fit its dtype.
+        `table` has the columns subject (string) and event_timestamp (timestamp; when the values were true),
+        optionally created (timestamp; when they were known, by default event_timestamp), and any profile or model
+        features. An empty cell means "not known". Rows may come in any order, in any split and more than once: the
+        result is the same. Raises Refused for a column that no feature declares, or whose values do not fit its dtype.
         """
-        self._refuse_strangers(table)
+        self._refuse_unknown_columns(table)
         parts = [_statements(table, view) for view in self.archive.views]
-        with self.archive.alone():  # an erasure waits, or this would bring its subject back
+        with self.archive.exclusive():  # an erasure has to wait: else this would restore the subject that it erases
             for view, part in zip(self.archive.views, parts, strict=True):
                 if part.num_columns > len(KEYS):
                     self.archive.add(view, part)
@@ -43,8 +43,8 @@ class History:
         return int(table.num_rows)
 
     def materialize(self, progress: Progress | None = None, subjects: pa.ChunkedArray | None = None) -> None:
-        """Bring the newest of the history online, for these subjects or for all; what is newer online stays."""
-        with self.archive.alone():
+        """Write the newest rows of the history online, for `subjects` or for all; newer values online stay."""
+        with self.archive.exclusive():
             for view in self.archive.views:
                 latest = _latest(self.archive.table(view))
                 if subjects is not None:
@@ -53,44 +53,43 @@ class History:
                 self.profiles.merge(states, progress)
 
     def point_in_time(self, entities: pa.Table) -> pa.Table:
-        """What was known of each subject at each time, through Feast.
+        """Return what was known of each subject at each time, through Feast.
 
-        `entities`: subject (string), event_timestamp (timestamp); the answer has the same rows in the same order and
-        a column per profile and model feature, null where unknown or too old then. Only values both true and
-        recorded by `event_timestamp` count.
+        `entities` has the columns subject (string) and event_timestamp (timestamp). The result has the same rows in
+        the same order and a column per profile and model feature, null where the value was unknown or too old. Only
+        values that were both true and recorded by `event_timestamp` count.
         """
         self.archive.compact()
         keys = entities.select(["subject", "event_timestamp"]).cast(ENTITY)
-        frame = self._joined(keys) if keys.num_rows else self._nothing()
+        frame = self._joined(keys) if keys.num_rows else self._empty_frame()
         for view in self.archive.views:
-            frame = _known(frame, view)
+            frame = _without_invalid(frame, view)
         return frame.select([*ENTITY.names, *(f.name for view in self.archive.views for f in view.features)])
 
     def _joined(self, keys: pa.Table) -> pa.Table:
-        """Feast's join, back in the order of `keys` (a join keeps none)."""
+        """Return Feast's join in the order of `keys`; the join itself keeps no order."""
         refs = [f"{view.name}:{name}" for view in self.archive.views for name in _columns(view)]
         frame = keys.append_column(ORDER, pa.array(np.arange(keys.num_rows))).to_pandas()
         job = self.profiles.store.offline().get_historical_features(frame, refs, filter_by_created_timestamp=True)
-        found = job.to_arrow().sort_by(ORDER)
-        return fit_to(found, self._nothing().schema)
+        return fit_to(job.to_arrow().sort_by(ORDER), self._empty_frame().schema)
 
-    def _nothing(self) -> pa.Table:
-        """No rows of the joined frame."""
+    def _empty_frame(self) -> pa.Table:
+        """Return a joined frame without rows."""
         fields = [view.arrow_schema.field(name) for view in self.archive.views for name in _columns(view)]
         return pa.schema([*ENTITY, *fields]).empty_table()
 
-    def _refuse_strangers(self, table: pa.Table) -> None:
-        known = {f.name for view in self.archive.views for f in view.features}
+    def _refuse_unknown_columns(self, table: pa.Table) -> None:
+        declared = {f.name for view in self.archive.views for f in view.features}
         for name in ("subject", "event_timestamp"):
             if name not in table.schema.names or table[name].null_count:
                 raise Refused(f"an import needs a {name} in every row")
         for name in table.schema.names:
-            if name not in known and name not in KEYS:
+            if name not in declared and name not in KEYS:
                 raise Refused(f"column {name} is not a profile or model feature of this release: declare it first")
 
 
 def fill(workspace_data_dir: Path, schema: FeatureSchema) -> None:
-    """Bring the whole history online, unless it is there."""
+    """Write the whole history online, unless the online store holds it already."""
     profiles = open_profiles(workspace_data_dir, schema)
     if not profiles.store.online.filled():
         history = History(profiles)
@@ -105,20 +104,20 @@ def _columns(view: ProfileView) -> list[str]:
 
 
 def _statements(table: pa.Table, view: ProfileView) -> pa.Table:
-    """The columns of `table` that belong to `view`, cast, with the time of recording."""
+    """Return the columns of `table` that belong to `view`, cast to their dtypes, with both times."""
     features = {f.name: f for f in view.features if f.name in table.schema.names}
-    happened = _times(table, "event_timestamp")
-    recorded = pc.coalesce(_times(table, "created"), happened) if "created" in table.schema.names else happened
-    head = {"subject": table["subject"].cast(pa.string()), "event_timestamp": happened, "created": recorded}
+    event = _times(table, "event_timestamp")
+    created = pc.coalesce(_times(table, "created"), event) if "created" in table.schema.names else event
+    head = {"subject": table["subject"].cast(pa.string()), "event_timestamp": event, "created": created}
     return pa.table(head | {name: _cast(table[name], feature) for name, feature in features.items()})
 
 
 def _times(table: pa.Table, name: str) -> pa.ChunkedArray:
-    """A column of times in microseconds UTC; raises Refused for anything else, and outside 1970 to 9999."""
+    """Return a column of times in microseconds UTC. Raises Refused for other types and outside 1970 to 9999."""
     column = table[name]
     if not (pa.types.is_timestamp(column.type) or pa.types.is_date(column.type)):
         raise Refused(f"column {name} is {column.type}, not a timestamp")
-    times = column.cast(TIME, safe=False)  # nanoseconds are cut
+    times = column.cast(TIME, safe=False)  # truncates nanoseconds
     lowest, highest = pc.min_max(times.cast(pa.int64())).as_py().values()
     if lowest is not None and not 0 <= lowest <= highest <= LAST_US:
         raise Refused(f"column {name} has times outside 1970 to 9999")
@@ -126,7 +125,7 @@ def _times(table: pa.Table, name: str) -> pa.ChunkedArray:
 
 
 def _cast(column: pa.ChunkedArray, feature: Feature) -> pa.ChunkedArray:
-    """As kept; NaN is "not known". Raises Refused for what does not fit dtype, range or enumeration."""
+    """Return the column as the history stores it, null for NaN. Raises Refused where dtype, range or enum differ."""
     try:
         cells = column.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()) if _is_time(column, feature) else column
         cells = cells.cast(ARROW_TYPES[feature.dtype])
@@ -145,7 +144,7 @@ def _is_time(column: pa.ChunkedArray, feature: Feature) -> bool:
 
 
 def _outside(cells: pa.ChunkedArray, feature: Feature) -> int:
-    """How many known cells the declaration does not allow."""
+    """Return how many non-null cells the feature's declaration does not allow."""
     bad = []
     if feature.dtype == "enum":
         bad.append(pc.invert(pc.is_in(cells, value_set=pa.array([*feature.values, None], pa.string()))))
@@ -159,15 +158,15 @@ def _outside(cells: pa.ChunkedArray, feature: Feature) -> int:
 
 
 def _latest(table: pa.Table) -> pa.Table:
-    """The last row of each subject; rows are sorted by subject and time."""
+    """Return the last row of each subject of a table that is sorted by subject and time."""
     if not table.num_rows:
         return table
     codes = table["subject"].combine_chunks().dictionary_encode().indices.to_numpy()
     return table.filter(pa.array(np.append(codes[1:] != codes[:-1], True)))
 
 
-def _known(frame: pa.Table, view: ProfileView) -> pa.Table:
-    """Null what was too old at the row's time, or is no longer one of an enumeration's values: as online."""
+def _without_invalid(frame: pa.Table, view: ProfileView) -> pa.Table:
+    """Set to null, as online reads do, what was too old at the row's time or is no longer a value of its enum."""
     texts = frame[view.stamps].combine_chunks().dictionary_encode()
     stamps = [decode_stamps(text) for text in texts.dictionary.to_pylist()]
     at_us = pa.array(micros(frame["event_timestamp"]))

@@ -1,8 +1,8 @@
-"""What the brain knows of a subject now: profile and model scores, read and written through Feast's online store.
+"""A subject's current profile and model scores, read and written through Feast's online store.
 
 Feast applies no TTL online, reports an absent entity as nulls, keeps one timestamp per row (whole seconds on SQLite)
-and has its own ideas of which row is the newer. So every view carries the times of its values itself
-(`features.versions`), and age, absence and order are decided here, for both online stores alike.
+and orders rows by rules of its own. So every view carries the times of its values itself (`features.profile.versions`),
+and this module decides age, absence and order, for both online stores alike.
 """
 
 import math
@@ -30,17 +30,20 @@ FIELD: Mapping[Dtype, str] = {
     "enum": "string_val",
     "timestamp": "int64_val",
 }
-"""Which field of Feast's protobuf value holds a dtype."""
+"""The field of Feast's protobuf value that holds a dtype."""
 
 LAST_US = 253_370_764_800_000_000  # 9999-01-01
 Progress = Callable[[int, int], None]
-"""Called with (subjects done, subjects in all)."""
+"""Called with (number of subjects done, number of subjects in all)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One subject as stored: `facts` holds what is known and young enough; `raw` every known value with its time;
-    `signals` the state of its signals, None where none was written."""
+    """One subject as stored.
+
+    `facts` holds the values that are known and young enough, `raw` every known value with its time (microseconds),
+    `signals` the state of the subject's signals, or None if none was written.
+    """
 
     facts: dict[str, Value]
     raw: dict[str, tuple[Value, int]]
@@ -48,9 +51,10 @@ class Stored:
 
 
 class Profiles:
-    """Profile and scores of subjects (ledger stream ids), as one release's schema declares them.
+    """Profile and scores of subjects (ledger stream ids), as the schema of one release declares them.
 
-    Any number may share one `Store`; safe for threads and processes. Raises Refused for a schema never applied.
+    Several instances may share one `Store`; safe for threads and processes. Raises Refused for a schema that was
+    never applied.
     """
 
     def __init__(self, store: Store, schema: FeatureSchema) -> None:
@@ -59,12 +63,12 @@ class Profiles:
         self.archive = Archive(store.layout, views_of(schema))
         if not all(map(self.archive.holds, self.archive.views)):
             raise Refused("this release's features are not in the feature store yet: run `brain release`")
-        self._kept = {f.name: f for view in self.archive.views for f in view.features}
+        self._features = {f.name: f for view in self.archive.views for f in view.features}
         self._views = tuple(_OnlineView(view, store.table(view)) for view in self.archive.views if view.features)
         self._read = store.online.reader([*(view.table for view in self._views), store.signals])
 
     def read(self, subjects: Sequence[str], *, now_us: int) -> list[Stored]:
-        """In the order of `subjects`, in one round trip; one never heard of has no facts. Raises Unavailable."""
+        """Return the subjects in the order given, in one round trip. An unknown one has no facts. Raises Unavailable."""
         return [self._stored(values, now_us) for values in self._read(subjects)]
 
     def _stored(self, values: Values, now_us: int) -> Stored:
@@ -74,11 +78,11 @@ class Profiles:
         return stored
 
     def write(self, subject: str, facts: Facts, event_us: int, *, now_us: int) -> None:
-        """Say that `facts` were true at `event_us`; None says that a value is not known.
+        """Record that `facts` were true at `event_us`; None records that a value is not known.
 
-        Per feature, a newer event stays. Online and, durably, in the history once this returns. Raises RequestError
-        for a fact the schema does not hold, and Unavailable for a store that is down: it is in neither then, unless
-        only Redis's answer was lost; saying the same again is safe.
+        Per feature, a newer event stays. When this returns, the facts are online and, durably, in the history. Raises
+        RequestError for a fact that the schema does not declare, and Unavailable when a store is down: then the facts
+        are in neither, unless only Redis's answer was lost. Repeating a write is safe.
         """
         statement = Statement(Stamp(_checked_time(event_us), now_us), self._checked(facts))
         if facts:
@@ -87,7 +91,7 @@ class Profiles:
                 self._merge({subject: statement.versions})
 
     def merge(self, states: Mapping[str, State], progress: Progress | None = None) -> None:
-        """Bring versions that the history already holds online; what is newer there stays."""
+        """Write versions that the history already holds to the online store; newer ones there stay."""
         subjects = list(states)
         for start in range(0, len(subjects), CHUNK):
             chunk = subjects[start : start + CHUNK]
@@ -97,16 +101,16 @@ class Profiles:
                 progress(start + len(chunk), len(subjects))
 
     def delete(self, *subjects: str) -> None:
-        """Erase subjects: online, spooled and in the history files; nothing of them stays in a log.
+        """Erase subjects from the online store, the spool, the history files and the logs of their databases.
 
-        Raises Unavailable while another process still reads a log; erase again then.
+        Raises Unavailable while another process still reads a log; the erasure must then be repeated.
         """
         self.archive.forget(subjects)
         tables = [self.store.table(view) for view in self.archive.views]
         self.store.online.forget([*tables, self.store.signals], subjects)
 
     def rewrite(self) -> None:
-        """Leave no byte of the erased between the rows of files; raises Unavailable while others are at them."""
+        """Rewrite the files so that no erased byte stays between rows. Raises Unavailable while others use them."""
         self.archive.spool.rewrite()
         self.store.online.rewrite()
 
@@ -115,15 +119,15 @@ class Profiles:
             self.store.online.update(view.table, list(states), partial(_merged, view, states))
 
     def _checked(self, facts: Facts) -> dict[str, Value | None]:
-        """The facts as stored (floats as float); raises RequestError naming the feature, never its value."""
+        """Return the facts as stored (floats as float). Raises RequestError with the feature's name, never its value."""
         for name in facts:
-            if name not in self._kept:
+            if name not in self._features:
                 raise RequestError(name, "is not a profile or model feature of this release")
-        return {name: checked(name, value, self._kept[name]) for name, value in facts.items()}
+        return {name: checked(name, value, self._features[name]) for name, value in facts.items()}
 
 
 class _OnlineView:
-    """One view with what reading and writing it needs, prepared."""
+    """One view, with everything that reading and writing it needs prepared."""
 
     def __init__(self, view: ProfileView, table: Table) -> None:
         self.view = view
@@ -133,7 +137,7 @@ class _OnlineView:
         self.ages_us = {f.name: f.max_age_s * 1_000_000 for f in view.features if f.max_age_s is not None}
 
     def decode(self, values: Values, now_us: int, into: Stored) -> None:
-        """Add what is known; a value without a time of its own is not."""
+        """Add the known values to `into`; a value without a time of its own is not known."""
         stamps = _stamps(values, self.view)
         for name, field in self.fields.items():
             value = _value(values.get(name), field)
@@ -145,7 +149,7 @@ class _OnlineView:
                 into.facts[name] = value
 
     def encode(self, state: State, values: Values) -> Write | None:
-        """Values to write, with the newest event and time of recording; None where nothing is news."""
+        """Return the columns to write, with the newest event and time of recording, or None if `state` has no news."""
         stamps = _stamps(values, self.view)
         old = {name: Version(_value(values.get(name), self.fields.get(name, "")), s) for name, s in stamps.items()}
         news = newer(old, {name: version for name, version in state.items() if name in self.fields})
@@ -162,7 +166,7 @@ def _merged(view: _OnlineView, states: Mapping[str, State], subject: str, values
 
 
 def checked(name: str, value: Value | None, feature: Feature) -> Value | None:
-    """`value` as the feature stores it; raises RequestError when dtype, range or enumeration do not allow it."""
+    """Return `value` as the feature stores it. Raises RequestError when dtype, range or enum do not allow it."""
     if value is None:
         return None
     if type(value) not in PYTHON_TYPES[feature.dtype]:
@@ -201,13 +205,16 @@ def _stamps(values: Values, view: ProfileView) -> Mapping[str, Stamp]:
 
 
 def _value(proto: Any, field: str) -> Value | None:
-    """What `field` holds; an int kept from before a feature became a float reads as a float, others as unknown."""
+    """Return the content of `field`, or None if the value has another type.
+
+    An int that was stored before its feature became a float is returned as a float.
+    """
     if proto is None:
         return None
-    held = proto.WhichOneof("val")
-    if held == field:
+    stored_field = proto.WhichOneof("val")
+    if stored_field == field:
         return getattr(proto, field)  # type: ignore[no-any-return]
-    return float(proto.int64_val) if held == "int64_val" and field == "double_val" else None
+    return float(proto.int64_val) if stored_field == "int64_val" and field == "double_val" else None
 
 
 def _proto(value: Value | None, field: str) -> Any:
@@ -218,5 +225,5 @@ def _proto(value: Value | None, field: str) -> Any:
 
 
 def open_profiles(workspace_data_dir: Path, schema: FeatureSchema) -> Profiles:
-    """Profiles over a store of their own; raises Refused before the first `apply`."""
+    """Return profiles over a new `Store`. Raises Refused before the first `apply`."""
     return Profiles(Store(workspace_data_dir), schema)

@@ -1,8 +1,8 @@
-"""Feast's Redis online store, without its traps.
+"""Feast's Redis online store, without its pitfalls.
 
 Feast reads an absent entity as nulls of 1970, silently drops a row that is not newer than the stored one, and checks
-that without a lock. So we write the hashes of its documented format ourselves, in a transaction that fails when the
-subject changed since it was read. All views of a subject are fields of one hash.
+that without a lock. So this module writes the hashes of Feast's documented format itself, in a transaction that fails
+if the subject changed since it was read. All views of a subject are fields of one hash.
 """
 
 import time
@@ -22,19 +22,19 @@ from decisioning.errors import Refused, Unavailable
 from features.profile.rows import BUSY_S, Change, Reader, Table, Values, Write, entity_key
 
 SILENCE_S = 1.0
-"""Who could not be reached is not asked again for so long: a request must not wait for what the last one waited for."""
+"""How long a Redis that could not be reached is not tried again, so that not every request waits for the time-out."""
 
 FILLED = b"filled"
 Command = tuple[bytes, list[bytes]]
-"""A hash, and which of its fields are asked for."""
+"""The key of a hash, and the fields to read from it."""
 Reply = list[bytes | None]
 
 
 class RedisOnline:
-    """Feast's `store` (a RedisOnlineStore) with `config` (a RepoConfig).
+    """The online store over Feast's `store` (a RedisOnlineStore) with `config` (a RepoConfig).
 
     A Redis that was restarted without its data answers as if nobody had a profile. So it holds a mark of this
-    workspace, `home`, which every read asks for too.
+    workspace, named after `home`, and every read checks the mark.
     """
 
     def __init__(self, store: Any, config: Any, home: str) -> None:
@@ -42,11 +42,11 @@ class RedisOnline:
         self._store = store
         self._config = config
         self._silent_until_s = 0.0
-        self.client: Any = store._get_client(config.online_store)  # it connects when first asked
-        self.client.set_retry(Retry(NoBackoff(), 1))  # at once, for a connection gone stale; never seconds later
+        self.client: Any = store._get_client(config.online_store)  # connects at its first command
+        self.client.set_retry(Retry(NoBackoff(), 1))  # once and at once, for a stale connection; never seconds later
 
     def reader(self, tables: Sequence[Table]) -> Reader:
-        """One command per subject for all of its views, all commands at once."""
+        """Return a reader that sends one command per subject for all of its views, all commands at once."""
         fields = _fields(tables)
 
         def read(subjects: Sequence[str]) -> list[Values]:
@@ -59,13 +59,13 @@ class RedisOnline:
         return read
 
     def update(self, table: Table, subjects: Sequence[str], change: Change, *, durable: bool = True) -> None:
-        """All subjects in one transaction; when one of them changed meanwhile, again in halves."""
+        """Update all subjects in one transaction, and in halves again while one of them changes meanwhile."""
         fields, give_up_s = _fields([table]), time.monotonic() + BUSY_S
         waiting = [list(subjects)]
         while waiting:
             part = waiting.pop()
             with self._reached():
-                if self._changed(table, fields, part, change):
+                if self._apply(table, fields, part, change):
                     continue
             if time.monotonic() > give_up_s:
                 raise Unavailable("others kept writing about the same subjects; try again")
@@ -73,34 +73,32 @@ class RedisOnline:
             waiting += filter(None, (part[half:], part[:half]))
 
     def forget(self, tables: Sequence[Table], subjects: Sequence[str]) -> None:
-        """Of memory; what Redis was configured to keep in its files is its owner's."""
+        """Erase subjects from Redis's memory; its files, if it is configured to keep any, are its owner's."""
         if subjects:
             with self._reached():
                 self.client.delete(*self._keys(subjects))
 
     def rewrite(self) -> None:
-        """Nothing: Redis's files are its owner's."""
+        """Do nothing: Redis's files are its owner's."""
 
     def filled(self) -> bool:
-        """As every read asks."""
+        """Tell whether Redis holds the mark that every read checks."""
         with self._reached():
             return bool(self.client.hexists(self._mark, FILLED))
 
     def fill(self) -> None:
-        """As durable as the rest of what Redis holds: they are lost together."""
+        """Set the mark. It is as durable as the other data in Redis, so that both are lost together."""
         with self._reached():
             self.client.hset(self._mark, FILLED, b"1")
 
-    def _changed(self, table: Table, fields: Mapping[str, bytes], subjects: list[str], change: Change) -> bool:
-        """False, and nothing written, when another writer came between reading and writing."""
+    def _apply(self, table: Table, fields: Mapping[str, bytes], subjects: list[str], change: Change) -> bool:
+        """Write the changes and return True, or write nothing and return False if another writer came in between."""
         keys = self._keys(subjects)
         with self.client.pipeline() as pipe:
-            pipe.watch(*keys)
-            held = _decoded(
-                fields, self._fetch(*_commands(fields, keys))
-            )  # by another connection: the watch began before
+            pipe.watch(*keys)  # before the read below, which uses another connection
+            current = _decoded(fields, self._fetch(*_commands(fields, keys)))
             pipe.multi()
-            for subject, key, values in zip(subjects, keys, held, strict=True):
+            for subject, key, values in zip(subjects, keys, current, strict=True):
                 write = change(subject, values)
                 if write:
                     pipe.hset(key, mapping=_hash(table, fields, write))
@@ -131,7 +129,10 @@ class RedisOnline:
 
 
 def _fields(tables: Sequence[Table]) -> dict[str, bytes]:
-    """Column -> its field in a subject's hash: 32 bits that Feast makes of the name. Raises Refused for two alike."""
+    """Return column -> its field in a subject's hash: 32 bits that Feast derives from the name.
+
+    Raises Refused if two columns have the same field.
+    """
     owners: dict[bytes, str] = {}
     for table in tables:
         for column in table.columns:
@@ -142,8 +143,8 @@ def _fields(tables: Sequence[Table]) -> dict[str, bytes]:
 
 
 def _commands(fields: Mapping[str, bytes], keys: Sequence[bytes]) -> list[Command]:
-    wanted = list(fields.values())
-    return [(key, wanted) for key in keys]
+    columns = list(fields.values())
+    return [(key, columns) for key in keys]
 
 
 def _decoded(fields: Mapping[str, bytes], rows: Sequence[Reply]) -> list[Values]:

@@ -1,4 +1,4 @@
-"""The Feast repository of a workspace: written from the feature schema, then applied."""
+"""The Feast repository of a workspace: generated from the feature schema, then applied."""
 
 import hashlib
 import re
@@ -23,18 +23,19 @@ subject, profile, scores, signals = from_folder(Path(__file__).resolve().parent)
 
 REPOSITORY = "feature_store.yaml"
 TIMEOUT_S = 0.5
-"""For Redis to answer: without one, a request would wait for as long as the network does."""
+"""Time-out of Redis commands; without one, a request would wait for as long as the network does."""
 
 
 def apply(workspace_data_dir: Path, schema: FeatureSchema, project: str, redis: str | None = None) -> None:
     """Bring repository, registry, online tables and history files in line with `schema`; idempotent.
 
-    `redis` is where the online store is, as "host:port,db=0"; without it, that is the SQLite file in the workspace.
+    `redis` is the address of the online store, as "host:port,db=0"; without it, the online store is the SQLite file in
+    the workspace.
 
-    A feature that was dropped leaves the registry; its history stays in the files for a rollback. When nothing has
-    changed since the last time, returns at once without importing Feast. An online store that is new, or lost what it
-    held, is filled from the history. Raises Refused when a feature's kept history does not fit its new dtype, and
-    Unavailable when Redis cannot be reached.
+    A dropped feature leaves the registry; its history stays in the files for a rollback. If nothing has changed since
+    the last call, this returns at once without importing Feast. An online store that is new, or has lost its data, is
+    filled from the history. Raises Refused when the history of a feature does not fit its new dtype, and Unavailable
+    when Redis cannot be reached.
     """
     layout = Layout(workspace_data_dir.resolve())
     texts = _repository(layout, schema, project, redis)
@@ -49,13 +50,13 @@ def apply(workspace_data_dir: Path, schema: FeatureSchema, project: str, redis: 
     register(layout)
     fill(layout.data, schema)
     if redis is not None:
-        for file in ("online.db", "online.db-wal", "online.db-shm"):  # no erasure would reach them any more
+        for file in ("online.db", "online.db-wal", "online.db-shm"):  # erasures no longer reach these files
             (layout.data / file).unlink(missing_ok=True)
     mark.write_text(digest)
 
 
 def _write(layout: Layout, schema: FeatureSchema, texts: Mapping[str, str], redis: str | None) -> None:
-    """History files that take what the schema declares, then the repository over them."""
+    """Prepare the history files for the schema's features, then write the repository over them."""
     layout.repo.mkdir(parents=True, exist_ok=True)
     if not layout.home.exists() or not online_is(layout.data, redis):
         layout.home.write_text(uuid.uuid4().hex)
@@ -68,7 +69,7 @@ def _write(layout: Layout, schema: FeatureSchema, texts: Mapping[str, str], redi
 
 
 def _lost(layout: Layout, redis: str | None) -> bool:
-    """Whether a Redis no longer holds what was brought there; a file is not lost by itself."""
+    """Tell whether a Redis no longer holds the data that was written to it. A SQLite file is never lost."""
     if redis is None:
         return False
     from features.profile.store import Store  # noqa: PLC0415  as above
@@ -77,14 +78,14 @@ def _lost(layout: Layout, redis: str | None) -> bool:
 
 
 def online_is(workspace_data_dir: Path, redis: str | None) -> bool:
-    """Whether what was applied last keeps its online store there."""
+    """Tell whether the repository that was applied last has its online store at `redis` (None: the SQLite file)."""
     layout = Layout(workspace_data_dir.resolve())
     file = layout.repo / REPOSITORY
     return file.exists() and _online(layout, redis) in file.read_text()
 
 
 def _repository(layout: Layout, schema: FeatureSchema, project: str, redis: str | None) -> dict[str, str]:
-    """File name -> text of the generated repository."""
+    """Return file name -> text of the generated repository."""
     return {
         REPOSITORY: _yaml(layout, project, redis),
         "definitions.py": DEFINITIONS,
@@ -93,7 +94,10 @@ def _repository(layout: Layout, schema: FeatureSchema, project: str, redis: str 
 
 
 def _yaml(layout: Layout, project: str, redis: str | None) -> str:
-    """Absolute paths: the SQL registry and DuckDB resolve relative ones against the working directory."""
+    """Return the text of feature_store.yaml.
+
+    Paths are absolute, as the SQL registry and DuckDB resolve relative ones against the working directory.
+    """
     name = re.sub(r"[^A-Za-z0-9]+", "_", project).strip("_") or "brain"
     return (
         f"project: {name}\n"
@@ -113,8 +117,8 @@ def _online(layout: Layout, redis: str | None) -> str:
     if redis is None:
         return f"online_store:\n  type: sqlite\n  path: {_quoted(str(layout.online))}\n"
     limits = [f"{name}={TIMEOUT_S}" for name in ("socket_timeout", "socket_connect_timeout")]
-    told = ",".join([redis, *(limit for limit in limits if limit.partition("=")[0] not in redis)])
-    return f"online_store:\n  type: redis\n  connection_string: {_quoted(told)}\n"
+    connection = ",".join([redis, *(limit for limit in limits if limit.partition("=")[0] not in redis)])
+    return f"online_store:\n  type: redis\n  connection_string: {_quoted(connection)}\n"
 
 
 def _quoted(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What an online store keeps of a subject, and the one interface to the two that keep it: SQLite and Redis."""
+"""The rows of an online store, and the one interface to its two implementations, SQLite and Redis."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value as Proto
 
 BUSY_S = 5.0
-"""How long a write may be kept from its turn by other writers."""
+"""How long a write may wait for other writers."""
 
 Values = Mapping[str, Any]
-"""Column -> Feast's protobuf value; a column that was never written is not there. No two views share a column."""
+"""Column -> Feast's protobuf value, without columns that were never written. No two views share a column."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,10 @@ class Table:
 
 
 class Write(NamedTuple):
-    """Columns to set of one subject; the times are for Feast's own readers, ours are in a column of each view."""
+    """The columns to set for one subject.
+
+    The two times are for Feast's own readers; this package keeps its times in a column of each view.
+    """
 
     values: Values
     event_us: int
@@ -32,39 +35,39 @@ class Write(NamedTuple):
 
 
 Reader = Callable[[Sequence[str]], list[Values]]
-"""Subjects -> their values, in the same order; nothing for one never heard of. Raises Unavailable."""
+"""Returns the values of the given subjects in the same order, empty for an unknown one. Raises Unavailable."""
 Change = Callable[[str, Values], Write | None]
-"""From a subject and its values to what is written, if anything; called again when another writer came first."""
+"""Returns what to write, or None, from a subject and its values; called again if another writer came first."""
 
 
 class Online(Protocol):
-    """One online store of one workspace; safe for threads and processes. Everything raises Unavailable."""
+    """One online store of one workspace; safe for threads and processes. Every method may raise Unavailable."""
 
     def reader(self, tables: Sequence[Table]) -> Reader:
-        """Reads all of these tables in one round trip; made once, called often."""
+        """Return a function that reads all of these tables in one round trip; create it once and call it often."""
         ...
 
     def update(self, table: Table, subjects: Sequence[str], change: Change, *, durable: bool = True) -> None:
-        """Read, change and write each subject as if nobody else wrote; not `durable`: a power cut may undo it."""
+        """Read, change and write each subject atomically. If not `durable`, a power cut may undo the write."""
         ...
 
     def forget(self, tables: Sequence[Table], subjects: Sequence[str]) -> None:
-        """Erase subjects, and leave no erased byte where this store can help it. Redis forgets all tables at once."""
+        """Erase subjects, and their bytes as far as the store can. Redis always erases all tables of a subject."""
         ...
 
     def rewrite(self) -> None:
-        """Leave no byte of the erased between what is there; takes as long as there is much."""
+        """Rewrite the store so that no erased byte stays; the time it takes grows with the size of the store."""
         ...
 
     def filled(self) -> bool:
-        """Whether what the history holds was brought here, and is not lost since."""
+        """Tell whether the history was written to this store and has not been lost since."""
         ...
 
     def fill(self) -> None:
-        """Note that it was."""
+        """Note that the history was written to this store."""
         ...
 
 
 def entity_key(subject: str) -> Any:
-    """Feast's key of a subject."""
+    """Return Feast's key of a subject."""
     return EntityKey(join_keys=["subject"], entity_values=[Proto(string_val=subject)])

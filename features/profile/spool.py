@@ -1,6 +1,6 @@
-"""What was stated since the last compaction: a small SQLite file, durable before a write is acknowledged.
+"""The statements since the last compaction, in a small SQLite file that is durable before a write is acknowledged.
 
-Its write transaction is also what serialises writers of the online store across processes.
+Its write transaction also serialises writers of the online store across processes.
 """
 
 import json
@@ -17,7 +17,7 @@ BUSY_S = 5.0
 
 
 class Spool:
-    """One connection for all threads of a process."""
+    """The spool file of a workspace, with one connection for all threads of a process."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -33,9 +33,9 @@ class Spool:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Alone among all writers of this workspace; everything spooled inside is kept only if the body succeeds.
+        """Exclude all other writers of this workspace; appended statements are kept only if the body succeeds.
 
-        Raises Unavailable when another writer holds on for longer than `BUSY_S`, or the disk fails.
+        Raises Unavailable when another writer takes longer than `BUSY_S`, or the disk fails.
         """
         with self._thread:
             try:
@@ -49,7 +49,7 @@ class Spool:
                     self._db.execute("ROLLBACK")
 
     def append(self, subject: str, statement: Statement) -> None:
-        """Keep one statement; call inside `writing`."""
+        """Add one statement; call inside `writing`."""
         facts = json.dumps(dict(statement.facts), separators=(",", ":"), sort_keys=True, allow_nan=False)
         self._db.execute(
             "INSERT INTO statement (subject, event_us, created_us, facts) VALUES (?, ?, ?, ?)",
@@ -57,16 +57,16 @@ class Spool:
         )
 
     def read(self) -> tuple[int, list[tuple[str, Statement]]]:
-        """Everything spooled, oldest first, and the id up to which `drop` may forget it."""
+        """Return the id up to which `drop` may delete, and all statements as (subject, statement), oldest first."""
         with self._thread:
             rows = self._db.execute(
                 "SELECT id, subject, event_us, created_us, facts FROM statement ORDER BY id"
             ).fetchall()
-        said = [(subject, Statement(Stamp(e, c), json.loads(facts))) for _, subject, e, c, facts in rows]
-        return (rows[-1][0] if rows else 0), said
+        statements = [(subject, Statement(Stamp(e, c), json.loads(facts))) for _, subject, e, c, facts in rows]
+        return (rows[-1][0] if rows else 0), statements
 
     def of(self, subject: str) -> list[Statement]:
-        """What is spooled of one subject, oldest first."""
+        """Return the statements about one subject, oldest first."""
         with self._thread:
             rows = self._db.execute(
                 "SELECT event_us, created_us, facts FROM statement WHERE subject = ? ORDER BY id", (subject,)
@@ -74,30 +74,33 @@ class Spool:
         return [Statement(Stamp(event_us, created_us), json.loads(facts)) for event_us, created_us, facts in rows]
 
     def drop(self, up_to: int) -> None:
-        """Forget what is now in the Parquet files."""
+        """Delete the statements up to this id, which are now in the Parquet files."""
         with self.writing():
             self._db.execute("DELETE FROM statement WHERE id <= ?", (up_to,))
 
     def forget(self, subjects: Sequence[str]) -> None:
-        """Erase subjects; call inside `writing`, and `scrub` after it."""
+        """Erase subjects; call inside `writing`, and call `scrub` afterwards."""
         self._db.executemany("DELETE FROM statement WHERE subject = ?", [(s,) for s in subjects])
 
     def scrub(self) -> None:
-        """Leave no erased byte in the log; raises Unavailable while another process still reads it."""
+        """Remove erased bytes from the log. Raises Unavailable while another process still reads it."""
         scrub(self._db, "the feature history")
 
     def rewrite(self) -> None:
-        """Every row into a new file, so that nothing erased is left between them; raises Unavailable as `scrub`."""
+        """Write every row into a new file, so that no erased byte stays between rows. Raises Unavailable as `scrub`."""
         with self._thread:
             rewrite(self._db, "the feature history")
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the connection."""
         self._db.close()
 
 
 def scrub(db: sqlite3.Connection, what: str) -> None:
-    """Move SQLite's write-ahead log of `db` into its file and cut the log to nothing."""
+    """Move the write-ahead log of `db` into its file and truncate the log. Raises Unavailable while it is being read.
+
+    `what` names the database in the error.
+    """
     try:
         busy = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
     except sqlite3.OperationalError:
@@ -107,7 +110,7 @@ def scrub(db: sqlite3.Connection, what: str) -> None:
 
 
 def rewrite(db: sqlite3.Connection, what: str) -> None:
-    """As `scrub`, after every row went into a new file: SQLite leaves copies in a page when rows move to another."""
+    """Write every row into a new file, as SQLite leaves copies behind when rows move between pages; then `scrub`."""
     try:
         db.execute("VACUUM")
     except sqlite3.OperationalError as error:

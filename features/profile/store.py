@@ -1,4 +1,4 @@
-"""The one FeatureStore that a process keeps of a workspace, and its online store."""
+"""The one FeatureStore that a process keeps for a workspace, and its online store."""
 
 import sqlite3
 import time
@@ -18,11 +18,11 @@ from features.repo.definitions import feature_view, from_folder, signals_view, s
 from features.views import SIGNALS, SIGNALS_STATE, SIGNALS_VERSION, Layout, ProfileView
 
 CHUNK = 500
-"""Subjects per write transaction: a bulk load stalls no live write for longer than some 100 ms."""
+"""Subjects per write transaction, chosen so that a bulk load delays live writes by about 100 ms at most."""
 
 
 class SignalState(NamedTuple):
-    """What a subject's signals amount to, as the signals module encodes it; `version` is that of its ledger row."""
+    """The state of a subject's signals, as `features.signals` encodes it; `version` is that of its ledger row."""
 
     version: int
     body: bytes
@@ -32,18 +32,20 @@ NOTHING = SignalState(-1, b"")
 
 
 def register(layout: Layout) -> None:
-    """`feast apply` of the generated repository: registry rows and online tables."""
+    """Apply the generated repository, as `feast apply` does: write registry rows and create online tables."""
     store = FeatureStore(repo_path=str(layout.repo))
     if store.config.online_store.type == "sqlite":
         with sqlite3.connect(layout.online) as online:
-            online.execute("PRAGMA journal_mode=WAL")  # kept in the file: readers never wait for a writer
+            online.execute("PRAGMA journal_mode=WAL")  # the file keeps this setting: readers never wait for a writer
         online.close()
     store.apply(list(from_folder(layout.repo)))
 
 
 class Store:
-    """One workspace's FeatureStore; keep one per process. Nothing here reads through Feast's registry caches, which
-    lag behind an `apply` of another process. Safe for threads and processes."""
+    """The FeatureStore of one workspace; create one per process. Safe for threads and processes.
+
+    Nothing here reads through Feast's registry caches, which lag behind an `apply` of another process.
+    """
 
     def __init__(self, workspace_data_dir: Path) -> None:
         self.layout = Layout(workspace_data_dir.resolve())
@@ -57,7 +59,7 @@ class Store:
 
     @cached_property
     def online(self) -> Online:
-        """SQLite or Redis, as the repository says; it is opened when first asked."""
+        """The SQLite or Redis store that the repository names, opened at its first use."""
         feast = self.feast._get_provider().online_store
         if self.config.online_store.type == "sqlite":
             return SqliteOnline(feast, self.config)
@@ -70,52 +72,55 @@ class Store:
         return self.online.reader([self.signals])
 
     def offline(self) -> FeatureStore:
-        """For point-in-time joins, which spill to the workspace if they must."""
+        """Return the FeatureStore for point-in-time joins, with DuckDB set to spill into the workspace."""
         duckdb, spill = ibis.get_backend().con, str(self.layout.offline / "spill")
         if duckdb.execute("SELECT current_setting('temp_directory')").fetchone() != (spill,):
             duckdb.execute("SET temp_directory = ?", [spill])  # DuckDB refuses this once it has spilled
         return self.feast
 
     def table(self, view: ProfileView) -> Table:
-        """The Feast view, made from our schema rather than read from a registry cache that may be old."""
+        """Return the view's table, built from the schema, since a registry cache may be old."""
         columns = (view.stamps, *(f.name for f in view.features))
         return Table(view.name, columns, feature_view(view, self.layout.offline, subject_entity()))
 
     def read_signals(self, subjects: Sequence[str]) -> list[SignalState | None]:
-        """In the order of `subjects`; None for one without signals. Raises Unavailable."""
+        """Return the states in the order of `subjects`, None for one without signals. Raises Unavailable."""
         return [signal_state(values) for values in self._read_signals(subjects)]
 
     def write_signals(self, states: Mapping[str, tuple[int, bytes]]) -> None:
-        """Make at least these versions readable, everywhere, before this returns; a newer one that is there stays.
+        """Write states (version, body); when this returns, every process reads these versions or newer ones.
 
-        A power cut may undo it, since the truth is in the ledger's database. Raises Unavailable when the store cannot
-        be reached, or other writers are in the way for longer than `BUSY_S`; what came through by then stays.
+        A power cut may undo the write, as the ledger's database is authoritative. Raises Unavailable when the store
+        cannot be reached, or when other writers block it for longer than `BUSY_S`; states written by then stay.
         """
         subjects = list(states)
         for start in range(0, len(subjects), CHUNK):
             self._write_signals({s: states[s] for s in subjects[start : start + CHUNK]})
 
-    def _write_signals(self, late: dict[str, tuple[int, bytes]]) -> None:
-        give_up_s = time.monotonic() + BUSY_S
-        while late:
-            self.online.update(self.signals, list(late), partial(_newer, late), durable=False)
-            read = dict(zip(late, self.read_signals(list(late)), strict=True))
-            late = {s: state for s, state in late.items() if (read[s] or NOTHING).version < state[0]}
-            if late and time.monotonic() > give_up_s:
+    def _write_signals(self, states: dict[str, tuple[int, bytes]]) -> None:
+        pending, give_up_s = states, time.monotonic() + BUSY_S
+        while pending:
+            self.online.update(self.signals, list(pending), partial(_newer, pending), durable=False)
+            stored = dict(zip(pending, self.read_signals(list(pending)), strict=True))
+            pending = {s: state for s, state in pending.items() if (stored[s] or NOTHING).version < state[0]}
+            if pending and time.monotonic() > give_up_s:
                 raise Unavailable("signals were written and cannot be read back; send them again")
 
 
 def signal_state(values: Values) -> SignalState | None:
-    """The signals among a subject's values."""
+    """Return the state of a subject's signals from its values, or None if they hold none."""
     version, body = values.get(SIGNALS_VERSION), values.get(SIGNALS_STATE)
     return SignalState(version.int64_val, body.bytes_val) if version is not None and body is not None else None
 
 
 def _newer(states: Mapping[str, tuple[int, bytes]], subject: str, values: Values) -> Write | None:
-    """Equal versions replace each other: a state is made anew, under the same version, for another release."""
+    """Return the write for a subject, or None if the stored state is newer or the same.
+
+    Equal versions replace each other, as another release recomputes a state under the same version.
+    """
     version, body = states[subject]
-    held = signal_state(values)
-    if held is not None and (held.version > version or held == (version, body)):
+    stored = signal_state(values)
+    if stored is not None and (stored.version > version or stored == (version, body)):
         return None
     now_us = time.time_ns() // 1000
     return Write({SIGNALS_VERSION: Proto(int64_val=version), SIGNALS_STATE: Proto(bytes_val=body)}, now_us, now_us)

@@ -1,8 +1,8 @@
 """Values with the two times that order them: when they were true in the world, and when we recorded them.
 
 Per feature the greatest (event, created, value) wins, whatever the order of arrival: merging is commutative,
-associative and idempotent, so any order of a backfill ends in the same state. A stated None ("known to be unknown")
-is a value like any other; a feature never stated has no version at all. Times are int microseconds UTC.
+associative and idempotent, so a backfill in any order ends in the same state. A stated None ("known to be unknown")
+is a value like any other; a feature that was never stated has no version. Times are int microseconds UTC.
 """
 
 import json
@@ -34,14 +34,14 @@ State = dict[str, Version]
 
 
 class Statement(NamedTuple):
-    """What somebody said about one subject at once."""
+    """The facts that were stated about one subject at one time."""
 
     stamp: Stamp
     facts: Facts
 
     @property
     def versions(self) -> State:
-        """The same per feature."""
+        """The same facts as one version per feature."""
         return {name: Version(value, self.stamp) for name, value in self.facts.items()}
 
 
@@ -54,24 +54,24 @@ class Row(NamedTuple):
 
 
 def wins(new: Version, old: Version | None) -> bool:
-    """Whether `new` replaces `old`; equal versions do not."""
+    """Tell whether `new` replaces `old`; a version does not replace an equal one."""
     if old is None or new.stamp != old.stamp:
         return old is None or new.stamp > old.stamp
     return _rank(new.value) > _rank(old.value)
 
 
 def newer(state: Mapping[str, Version], versions: Mapping[str, Version]) -> State:
-    """The part of `versions` that replaces something in `state`."""
+    """Return the versions that replace the one in `state`, or that `state` lacks."""
     return {name: version for name, version in versions.items() if wins(version, state.get(name))}
 
 
 def _rank(value: Value | None) -> tuple[str, str]:
-    """A total order over values, for two statements that carry exactly the same times."""
+    """Return a sort key that orders all values, for two statements with exactly the same times."""
     return (type(value).__name__, repr(value)) if value is not None else ("", "")
 
 
 def encode_stamps(stamps: Mapping[str, Stamp]) -> str:
-    """JSON `[[event_us, created_us, [names]], …]`, sorted: features stated together share one entry."""
+    """Return JSON `[[event_us, created_us, [names]], …]`, sorted; features stated together share one entry."""
     groups: dict[Stamp, list[str]] = {}
     for name in sorted(stamps):
         groups.setdefault(stamps[name], []).append(name)
@@ -80,48 +80,51 @@ def encode_stamps(stamps: Mapping[str, Stamp]) -> str:
 
 @lru_cache(maxsize=4096)
 def decode_stamps(text: str) -> Mapping[str, Stamp]:
-    """What `encode_stamps` encoded; cached, since customers of one import share one text."""
-    found = {name: Stamp(event_us, created_us) for event_us, created_us, names in json.loads(text) for name in names}
-    return MappingProxyType(found)
+    """Return the stamps that `encode_stamps` encoded; cached, since customers of one import share one text."""
+    stamps = {name: Stamp(event_us, created_us) for event_us, created_us, names in json.loads(text) for name in names}
+    return MappingProxyType(stamps)
 
 
 def history(statements: Iterable[Statement]) -> list[Row]:
-    """Full rows such that, at any time T, the row with the greatest (event, created), both at most T, is the truth
-    as known at T. A late statement therefore repeats the later rows it changes, with its own time of recording.
+    """Return the full rows of a subject, sorted by (event, created), from statements in any order.
 
-    `statements` in any order; the rows come sorted by (event, created).
+    At any time T, the row with the greatest (event, created), both at most T, holds what was known at T. A late
+    statement therefore repeats the later rows that it changes, with its own time of recording.
     """
     events: list[int] = []
     states: dict[int, State] = {}
     rows: list[Row] = []
     by_created: dict[int, list[Statement]] = {}
     for statement in statements:
-        if statement.facts:  # who says nothing makes no row
+        if statement.facts:  # a statement without facts adds no row
             by_created.setdefault(statement.stamp.created_us, []).append(statement)
     for created_us in sorted(by_created):
-        touched = {us for s in by_created[created_us] for us in _state_into(states, events, s)}
-        rows += [Row(us, created_us, dict(states[us])) for us in touched]
+        changed = {us for s in by_created[created_us] for us in _merge_statement(states, events, s)}
+        rows += [Row(us, created_us, dict(states[us])) for us in changed]
     return sorted(rows, key=lambda row: (row.event_us, row.created_us))
 
 
-def _state_into(states: dict[int, State], events: list[int], statement: Statement) -> list[int]:
-    """Merge a statement into the state of its own and every later event; the events whose state changed."""
+def _merge_statement(states: dict[int, State], events: list[int], statement: Statement) -> list[int]:
+    """Merge a statement into the states of its own and every later event; return the events that changed.
+
+    `states` holds the state per event time, `events` the sorted event times; both are changed in place.
+    """
     event_us = statement.stamp.event_us
     at = bisect_left(events, event_us)
     if event_us not in states:
         states[event_us] = dict(states[events[at - 1]]) if at else {}
         events.insert(at, event_us)
-    touched = []
+    changed = []
     for us in events[at:]:
         changes = newer(states[us], statement.versions)
         if changes:
             states[us].update(changes)
-            touched.append(us)
-    return touched
+            changed.append(us)
+    return changed
 
 
 def statements_in(rows: Iterable[State]) -> list[Statement]:
-    """The statements that full rows were made of (nothing that ever mattered is lost in `history`)."""
+    """Return the statements that full rows were built from; `history` keeps every statement that had an effect."""
     best: dict[tuple[str, Stamp], Version] = {}
     for state in rows:
         for name, version in state.items():
@@ -130,4 +133,4 @@ def statements_in(rows: Iterable[State]) -> list[Statement]:
     facts: dict[Stamp, dict[str, Value | None]] = {}
     for (name, stamp), version in best.items():
         facts.setdefault(stamp, {})[name] = version.value
-    return [Statement(stamp, said) for stamp, said in facts.items()]
+    return [Statement(stamp, own) for stamp, own in facts.items()]

@@ -1,5 +1,5 @@
-"""Feast objects of a workspace: one entity `subject`, one feature view per source of features kept about it,
-and one of the state of its signals.
+"""Feast objects of a workspace: the entity `subject`, a feature view per source of its features, and a view of the
+state of its signals.
 
 `feast apply` in a workspace imports this module through the workspace's own `definitions.py`.
 """
@@ -25,15 +25,15 @@ FEAST_TYPES: Mapping[Dtype, PrimitiveFeastType] = {
 
 
 def subject_entity() -> Entity:
-    """The one entity; its value is a ledger stream id (a keyed hash), never an id the company uses."""
+    """Return the only entity. Its value is a ledger stream id (a keyed hash), never an id that the company uses."""
     return Entity(name="subject", join_keys=["subject"], value_type=ValueType.STRING, description="ledger stream id")
 
 
 def feature_view(view: ProfileView, offline: Path, entity: Entity) -> FeatureView:
-    """The Feast view of `view` over `offline/<view>.parquet`.
+    """Return the Feast view of `view` over `offline/<view>.parquet`.
 
-    The path is absolute: the DuckDB store resolves relative ones against the working directory. No TTL: Feast does
-    not apply it to online reads, so ages are checked by `features.online` from each value's own time.
+    The path is absolute, as the DuckDB store resolves relative ones against the working directory. There is no TTL:
+    Feast does not apply it to online reads, so `features.profile.online` checks ages by the time of each value.
     """
     fields = [
         Field(
@@ -49,7 +49,7 @@ def feature_view(view: ProfileView, offline: Path, entity: Entity) -> FeatureVie
 
 
 def signals_view(offline: Path, entity: Entity) -> FeatureView:
-    """What a subject's signals amount to, as one value, with its version; its file of history stays empty."""
+    """Return the view of the state of a subject's signals, one value and its version; its history file stays empty."""
     fields = [
         Field(name=SIGNALS_VERSION, dtype=Int64, description="version of the state in the ledger's database"),
         Field(name=SIGNALS_STATE, dtype=Bytes, description="windows, sums and sessions, encoded"),
@@ -70,7 +70,7 @@ def _view(name: str, fields: list[Field], offline: Path, entity: Entity) -> Feat
 
 
 def from_folder(repo: Path) -> tuple[Entity, FeatureView, FeatureView, FeatureView]:
-    """The objects described by `repo/schema.json`; history lies in `../offline` beside the repository."""
+    """Return the objects that `repo/schema.json` describes; their history files are in `../offline`."""
     entity = subject_entity()
     views = {v.name: v for v in read_views(repo / "schema.json")}
     offline = repo.parent / "offline"

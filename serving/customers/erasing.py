@@ -39,7 +39,7 @@ def clean(brain: Brain) -> int:
     if not erased:
         return 0
     profiles = brain.snapshot.profiles
-    left = profiles.archive.among(erased)
+    left = profiles.archive.present(erased)
     if left:
         profiles.delete(*left)
     if brain.ledger.rewrite() or left:
