@@ -1,21 +1,21 @@
-"""A company's own files into profile, catalogue and ledger, by a mapping that is data."""
+"""Imports a company's own files into profile, catalogue and ledger, as a mapping file describes."""
 
 from features.importing.checking import checked_catalogue
 from features.importing.generate import catalogue_files
-from features.importing.mapping import Mapping
+from features.importing.mapping import ImportMapping
 from features.importing.plan import ImportPlan, Progress, assign_paths, make_plan
-from features.importing.profile import Upserted, import_profile
-from features.importing.reading import Source, read_mapping
+from features.importing.profile import ProfileImportResult, import_profile
+from features.importing.reading import MappingSource, read_mapping
 from features.importing.recipes import open_mapping, recipe_names
 from features.importing.write import ImportResult, write
 
 __all__ = [
+    "ImportMapping",
     "ImportPlan",
     "ImportResult",
-    "Mapping",
+    "MappingSource",
+    "ProfileImportResult",
     "Progress",
-    "Source",
-    "Upserted",
     "assign_paths",
     "catalogue_files",
     "checked_catalogue",

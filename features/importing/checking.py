@@ -1,4 +1,4 @@
-"""The catalogue that an import makes, checked; its mistakes are said where a person can mend them: in the mapping."""
+"""Checks the catalogue that an import generates, and reports its mistakes in the mapping, where they can be mended."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -8,36 +8,42 @@ from decisioning.catalogue.files import Catalogue, load
 from decisioning.catalogue.source import YamlNode
 from decisioning.errors import ConfigError, Mistake
 from features.importing.plan import ImportPlan
-from features.importing.reading import Source
+from features.importing.reading import MappingSource
 
 _LABEL = re.compile(r"[a-z ]+`([^`]+)`")
-_NAMED = ("id", "name")
+_NAME_KEYS = ("id", "name")
 
 
 def checked_catalogue(plan: ImportPlan, files: Mapping[str, str], environment: Environment = "dev") -> Catalogue:
-    """The catalogue of the files; raises ConfigError, for what the mapping made with the line of the mapping."""
+    """Return the catalogue of the files.
+
+    Raises ConfigError; mistakes in files that the mapping generated have the line of the mapping.
+    """
     try:
         return load(files, environment)
     except ConfigError as error:
-        made = f"{plan.source.mapping.id}/"
+        generated = f"{plan.source.mapping.id}/"
         places = dict(_places(plan.source))
-        raise ConfigError(_moved(p, places) if p.file.startswith(made) else p for p in error.problems) from None
+        raise ConfigError(
+            _in_mapping(p, places) if p.file.startswith(generated) else p for p in error.problems
+        ) from None
 
 
-def _moved(problem: Mistake, places: Mapping[str, YamlNode]) -> Mistake:
+def _in_mapping(problem: Mistake, places: Mapping[str, YamlNode]) -> Mistake:
+    """Return the problem at its line in the mapping, or as it is if the mapping declares no such name."""
     label = _LABEL.match(problem.message)
     node = places.get(label.group(1)) if label else None
     return node.problem(problem.message, problem.suggestion) if node else problem
 
 
-def _places(source: Source) -> Iterator[tuple[str, YamlNode]]:
-    """Name -> where the mapping declares it; of several the outermost first, which therefore comes last."""
+def _places(source: MappingSource) -> Iterator[tuple[str, YamlNode]]:
+    """Yield (name, node that declares it). Of equal names the outermost comes last, so that it wins in a dict."""
     todo = [source.node]
-    found: list[tuple[str, YamlNode]] = []
+    places: list[tuple[str, YamlNode]] = []
     while todo:
         node = todo.pop(0)
         for key, child in node.items.items():
             todo.append(child)
-            if key in _NAMED and isinstance(child.value, str):
-                found.append((child.value, child))
-    yield from reversed(found)
+            if key in _NAME_KEYS and isinstance(child.value, str):
+                places.append((child.value, child))
+    yield from reversed(places)

@@ -1,4 +1,4 @@
-"""The ledger records of a plan, each under a key of its own, so that a repetition adds nothing."""
+"""The ledger records of a plan, each with a key of its own, so that importing again adds nothing."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -15,28 +15,31 @@ from features.ledger import Entry, Ledger
 
 
 class Entries:
-    """Ledger records of a plan, by stream."""
+    """Builds the ledger records of a plan.
 
-    def __init__(self, plan: ImportPlan, catalogue: Catalogue, ledger: Ledger, alive: dict[str, str]) -> None:
-        self.plan, self.ledger, self.alive = plan, ledger, alive
+    `streams` maps the id of each customer who was not erased to the customer's stream; others get no records.
+    """
+
+    def __init__(self, plan: ImportPlan, catalogue: Catalogue, ledger: Ledger, streams: dict[str, str]) -> None:
+        self.plan, self.ledger, self.streams = plan, ledger, streams
         self.id = plan.source.mapping.id
         self.actions = {a.id: a for a in catalogue.actions}
-        self.notices = {p.id: p.notice_version for p in catalogue.purposes}  # of an assertion: the one in force
-        self.found: dict[str, list[Entry]] = defaultdict(list)
+        self.notices = {p.id: p.notice_version for p in catalogue.purposes}  # assertions name the version in force
+        self.entries: dict[str, list[Entry]] = defaultdict(list)
 
     def by_stream(self) -> dict[str, list[Entry]]:
-        """All of them; consents first, as people read a stream."""
-        self._stated_consents()
-        self._read_consents()
+        """Return stream -> its entries, consents first."""
+        self._asserted_consents()
+        self._consents()
         for contacts in self.plan.contacts:
             self._contacts(contacts)
-        self._late()
-        return self.found
+        self._late_outcomes()
+        return self.entries
 
     def _add(self, stream: str, kind: str, body: Mapping[str, object], at_us: int, key: str) -> None:
-        self.found[stream].append(Entry(stream, kind, body, at_us, key=f"import:{self.id}:{key}"))
+        self.entries[stream].append(Entry(stream, kind, body, at_us, key=f"import:{self.id}:{key}"))
 
-    def _stated_consents(self) -> None:
+    def _asserted_consents(self) -> None:
         for assertion in self.plan.source.mapping.assertions:
             at_us = microseconds(assertion.since)
             for consent in assertion.consents:
@@ -50,15 +53,15 @@ class Entries:
                     "asserted_by": assertion.author,
                     "text": assertion.text,
                 }
-                for stream in self.alive.values():
+                for stream in self.streams.values():
                     self._add(
                         stream, "consent", body, at_us, f"consent:{stream}:{consent.purpose}:{consent.channel}:{at_us}"
                     )
 
-    def _read_consents(self) -> None:
+    def _consents(self) -> None:
         for rows in self.plan.consents:
             for subject, granted, at_us in _zip(rows.subject, rows.granted, rows.at_us):
-                if stream := self.alive.get(subject):
+                if stream := self.streams.get(subject):
                     body = {
                         "purpose": rows.purpose,
                         "channel": rows.channel,
@@ -77,15 +80,20 @@ class Entries:
         for n, (subject, action, channel, at_us, p) in enumerate(
             _zip(rows.subject, rows.action, rows.channel, rows.at_us, rows.probability)
         ):
-            stream = self.alive.get(subject, "")
+            stream = self.streams.get(subject, "")
             name = f"{self.id}:{ids[n]}" if ids else f"{self.id}:{stream[:20]}:{action}:{channel}:{at_us}"
             names.append(name)
-            body: dict[str, object] = {"action": action, "channel": channel, "observation_id": name, "told": rows.told}
+            body: dict[str, object] = {
+                "action": action,
+                "channel": channel,
+                "observation_id": name,
+                "told": rows.outcome_names,
+            }
             body |= {"probability": p} if p is not None else {}
-            body |= _about(self.actions.get(action), channel)
+            body |= _cap_fields(self.actions.get(action), channel)
             if after:
                 body["after"] = {feature: values[n] for feature, values in after.items() if values[n] is not None}
-            self._placed(stream, accounts[n] if accounts else None, "observation", body, at_us, name)
+            self._add_for_owners(stream, accounts[n] if accounts else None, "observation", body, at_us, name)
         self._outcomes(rows, names, accounts)
 
     def _outcomes(self, rows: ContactRows, names: list[str], accounts: list[str] | None) -> None:
@@ -93,28 +101,31 @@ class Entries:
         for outcome in rows.outcomes:
             for n, at_us, value in _zip(outcome.row, outcome.at_us, outcome.value_eur):
                 body = {"action": actions[n], "outcome": outcome.name, "offer_id": names[n], "value_eur": value}
-                stream = self.alive.get(subjects[n], "")
-                self._placed(
+                stream = self.streams.get(subjects[n], "")
+                self._add_for_owners(
                     stream, accounts[n] if accounts else None, "outcome", body, at_us, f"{names[n]}:{outcome.name}"
                 )
 
-    def _late(self) -> None:
+    def _late_outcomes(self) -> None:
         for rows in self.plan.late:
             contacts = rows.contact.to_pylist() if rows.contact is not None else None
             for n, (subject, action, at_us, value) in enumerate(
                 _zip(rows.subject, rows.action, rows.at_us, rows.value_eur)
             ):
-                stream = self.alive.get(subject, "")
+                stream = self.streams.get(subject, "")
                 offer = f"{self.id}:{contacts[n]}" if contacts else None
                 body = {"action": action, "outcome": rows.name, "offer_id": offer, "value_eur": value}
-                self._placed(
+                self._add_for_owners(
                     stream, None, "outcome", body, at_us, f"{offer or f'{stream}:{action}:{at_us}'}:{rows.name}"
                 )
 
-    def _placed(
+    def _add_for_owners(
         self, stream: str, account: str | None, kind: str, body: dict[str, object], at_us: int, key: str
     ) -> None:
-        """On the person's stream, and for an action of account scope on the account's, where its caps are counted."""
+        """Add an entry to the person's stream, and for an account-scoped action to the account's, which counts caps.
+
+        An empty `stream` stands for an erased person; nothing is added then.
+        """
         if not stream:
             return
         self._add(stream, kind, body, at_us, f"{kind}:{key}")
@@ -129,8 +140,8 @@ class Entries:
             )
 
 
-def _about(action: Action | None, channel: str) -> dict[str, Value]:
-    """What a cap needs to know of an action."""
+def _cap_fields(action: Action | None, channel: str) -> dict[str, Value]:
+    """Return the fields of an action that caps count by; none for an action that the catalogue does not have."""
     if action is None:
         return {}
     treatment = next((f"{action.id}.{t.id}" for t in action.treatments if t.channel == channel), "")

@@ -1,4 +1,4 @@
-"""A catalogue that fits an import: features with the ranges of the data, and a first version of everything else."""
+"""Generates a catalogue for an import: features with the ranges of the data, and a first version of the rest."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -22,17 +22,17 @@ _STARTS = {
     "actions.yaml": ("actions",),
     "policies.yaml": ("policies", "protections", "caps"),
 }
-"""File -> the sections that it begins with."""
+"""File -> the sections that its first version has."""
 
 
 def catalogue_files(
     plan: ImportPlan, before: Mapping[str, str] | None = None, schema: FeatureSchema | None = None
 ) -> dict[str, str]:
-    """The workspace's catalogue files (relative path -> text) after this import.
+    """Return the workspace's catalogue files (relative path -> text) after this import; `before` are those before it.
 
-    `<mapping>/features.yaml` is written anew each time, with ranges and values widened to those of `schema`, which is
-    what was declared until now. Everything else of the mapping is a start: written where it is not there yet, without
-    what other files declare already, and a person's from then on.
+    `<mapping>/features.yaml` is generated at each import, with ranges and values widened to those of `schema`, the
+    features declared so far. The other files of the mapping are a first version: they are generated only where they do
+    not exist, without what other files declare, and belong to the user from then on.
     """
     name, files = plan.source.mapping.id, dict(before or {})
     own = {f"{name}/{file}" for file in ("features.yaml", *_STARTS)}
@@ -40,7 +40,7 @@ def catalogue_files(
     files[f"{name}/features.yaml"] = _HEAD.format(name) + section("features", list(feature_records(plan, schema)))
     records = _records(plan)
     for file, sections in _STARTS.items():
-        texts = [section(s, kept) for s in sections if (kept := [r for r in records[s] if r["id"] not in declared[s]])]
+        texts = [section(s, new) for s in sections if (new := [r for r in records[s] if r["id"] not in declared[s]])]
         if file == "channels.yaml" and (settings := _settings(plan, declared["settings"])):
             texts.insert(0, block("settings", settings))
         if texts:
@@ -49,23 +49,23 @@ def catalogue_files(
 
 
 def _declared(files: Mapping[str, str]) -> dict[str, frozenset[str]]:
-    """Section -> ids that files declare; under `settings`, the keys that are set."""
+    """Return section -> the ids that the files declare, and `settings` -> the keys that they set."""
     roots = [root for file, text in files.items() if (root := parse(file, text).root)]
     settings = frozenset(key for root in roots for key in (root.value.get("settings") or ()))
     return {**build_draft(roots)[0].known_ids, "settings": settings}
 
 
-def _settings(plan: ImportPlan, known: frozenset[str]) -> Record:
+def _settings(plan: ImportPlan, declared: frozenset[str]) -> Record:
     raw: Record = plan.source.node.value.get("settings", {})
-    return {key: value for key, value in raw.items() if key not in known}
+    return {key: value for key, value in raw.items() if key not in declared}
 
 
 def _records(plan: ImportPlan) -> dict[str, list[Record]]:
-    """Section -> what the mapping puts there: copied as written, and made of its assertions and actions."""
+    """Return section -> its records: those the mapping writes, and those made of its assertions and actions."""
     raw = plan.source.node.value
-    made = {"protections": _protections(plan), "bases": _bases(plan), "actions": _actions(plan)}
+    generated = {"protections": _protections(plan), "bases": _bases(plan), "actions": _actions(plan)}
     copied = {s: [] if s == "actions" else [*raw.get(s, ())] for sections in _STARTS.values() for s in sections}
-    return {s: [*records, *made.get(s, ())] for s, records in copied.items()}
+    return {s: [*records, *generated.get(s, ())] for s, records in copied.items()}
 
 
 def _actions(plan: ImportPlan) -> Iterator[Record]:
@@ -107,29 +107,29 @@ def _action(plan: ImportPlan, spec: ActionSpec, raw: Mapping[str, Any]) -> Recor
 
 
 def _channels_of(plan: ImportPlan, action: str) -> set[str]:
-    """The channels on which the log took an action."""
-    found: set[str] = set()
+    """Return the channels on which the logged contacts used an action."""
+    channels: set[str] = set()
     for contacts in plan.contacts:
-        found.update(pc.unique(contacts.channel.filter(pc.equal(contacts.action, action))).to_pylist())
-    return found
+        channels.update(pc.unique(contacts.channel.filter(pc.equal(contacts.action, action))).to_pylist())
+    return channels
 
 
 def _outcomes(plan: ImportPlan, spec: ActionSpec, side: str) -> list[str]:
-    told = (o.name for actions, o in plan.source.mapping.outcomes if spec.id in actions and o.counts == side)
-    return list(dict.fromkeys(told))
+    names = (o.name for actions, o in plan.source.mapping.outcomes if spec.id in actions and o.counts == side)
+    return list(dict.fromkeys(names))
 
 
 def observed_rate(plan: ImportPlan, spec: ActionSpec) -> float | None:
-    """Share of the log's contacts with a positive outcome in their own row; None where it took the action never."""
-    positive, n, came = _outcomes(plan, spec, "positive"), 0, 0
+    """Return the share of the action's logged contacts with a positive outcome in the same row; None without any."""
+    names, contacted, successes = _outcomes(plan, spec, "positive"), 0, 0
     for contacts in plan.contacts:
-        taken = pc.equal(contacts.action, spec.id).to_numpy(zero_copy_only=False)
-        hit = np.zeros(len(taken), dtype=np.bool_)
+        used = pc.equal(contacts.action, spec.id).to_numpy(zero_copy_only=False)
+        positive = np.zeros(len(used), dtype=np.bool_)
         for outcome in contacts.outcomes:
-            if outcome.name in positive:
-                hit[outcome.row.to_numpy()] = True
-        n, came = n + int(taken.sum()), came + int((taken & hit).sum())
-    if not n:
+            if outcome.name in names:
+                positive[outcome.row.to_numpy()] = True
+        contacted, successes = contacted + int(used.sum()), successes + int((used & positive).sum())
+    if not contacted:
         return None
     smallest = 0.1**_PRIOR_DIGITS
-    return round(min(max(came / n, smallest), 1.0 - smallest), _PRIOR_DIGITS)
+    return round(min(max(successes / contacted, smallest), 1.0 - smallest), _PRIOR_DIGITS)

@@ -1,8 +1,8 @@
-"""Features as the catalogue declares them, with the ranges and values that the data has."""
+"""The catalogue's declarations of a mapping's features, with the ranges and values of the data."""
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,35 +15,34 @@ from features.importing.plan import ImportPlan
 
 Record = dict[str, Any]
 MAX_VALUES = 200
+"""The largest number of values of an enum that is taken from the data."""
 
 
 def feature_records(plan: ImportPlan, schema: FeatureSchema | None) -> Iterator[Record]:
-    """Of columns, assertions and scores; ranges and values are widened to what `schema` allowed until now."""
-    seen: set[str] = set()
-    for file in plan.source.mapping.files:
-        for spec in file.features:
-            if spec.name not in seen:
-                seen.add(spec.name)
-                yield _feature(
-                    spec, _cells(plan, spec.name), schema[spec.name] if schema and spec.name in schema else None
-                )
-    for assertion in plan.source.mapping.assertions:
+    """Yield the records of columns, assertions and scores, ranges and values widened to those of `schema`."""
+    mapping = plan.source.mapping
+    specs: dict[str, FeatureColumn] = {}
+    for spec in (spec for file in mapping.files for spec in file.features):
+        specs.setdefault(spec.name, spec)
+    for name, spec in specs.items():
+        yield _feature(spec, _cells(plan, name), schema[name] if schema and name in schema else None)
+    for assertion in mapping.assertions:
         for asserted in assertion.features:
             yield _asserted(assertion, asserted)
-    for score in plan.source.mapping.scores:
+    for score in mapping.scores:
         text = score.description or f"how likely {score.outcome} is, by the model"
         yield {"name": score.name, "dtype": "float", "source": "model", "min": 0, "max": 1, "description": text}
 
 
 def asserted_constants(plan: ImportPlan) -> Iterator[tuple[int, dict[str, Value]]]:
-    """Per assertion: since when (int microseconds) and the facts that hold for all customers."""
+    """Yield per assertion since when its facts hold (int microseconds) and the facts, which are of all customers."""
     for assertion in plan.source.mapping.assertions:
         if assertion.features:
             yield microseconds(assertion.since), {f.name: f.value for f in assertion.features}
 
 
 def _cells(plan: ImportPlan, name: str) -> list[pa.Array]:
-    """All cells of a feature, in whatever file."""
+    """Return the cells of a feature from all files."""
     profile = [t[name].combine_chunks() for t in plan.profiles if name in t.schema.names]
     return [*profile, *(c.after[name] for c in plan.contacts if name in c.after)]
 
@@ -68,21 +67,24 @@ def _feature(spec: FeatureColumn, cells: list[pa.Array], old: Feature | None) ->
 def _values(spec: FeatureColumn, cells: list[pa.Array]) -> set[str]:
     if spec.values or spec.map:
         return {*spec.values, *(spec.map.values() if not spec.values else ())}
-    found = {v for part in cells for v in pc.unique(part).to_pylist() if v is not None}
-    if not found:
+    values = {v for part in cells for v in pc.unique(part).to_pylist() if v is not None}
+    if not values:
         raise Refused(f"feature {spec.name} has no value in any row: state its `values`, or leave it out")
-    if len(found) > MAX_VALUES:
+    if len(values) > MAX_VALUES:
         raise Refused(
-            f"feature {spec.name} has {len(found)} values, an enum has {MAX_VALUES} at most: write `dtype: string`"
+            f"feature {spec.name} has {len(values)} values, an enum has {MAX_VALUES} at most: write `dtype: string`"
         )
-    return found
+    return values
 
 
 def _range(spec: FeatureColumn, cells: list[pa.Array], old: Feature | None) -> Record:
-    """As stated; else round numbers about the data, from 0 where nothing is negative; none where nothing is known."""
-    known = [v for part in cells for v in pc.min_max(part).as_py().values() if v is not None]
-    low = min(known) if known else None
-    high = max(known) if known else None
+    """Return `min` and `max` as stated, else as round numbers around the data (0 as minimum if none is negative).
+
+    A limit that is neither stated, nor in the data, nor in `old` is absent.
+    """
+    extremes = [v for part in cells for v in pc.min_max(part).as_py().values() if v is not None]
+    low = min(extremes) if extremes else None
+    high = max(extremes) if extremes else None
     if low is not None and high is not None:
         low, high = (-_round_up(-low) if low < 0 else 0.0), (_round_up(high) if high > 0 else 0.0)
     return {
@@ -91,15 +93,15 @@ def _range(spec: FeatureColumn, cells: list[pa.Array], old: Feature | None) -> R
     }
 
 
-def _limit(key: str, stated: float | None, found: float | None, old: float | None) -> Record:
-    """What was stated, else the wider of what was found and what held before."""
-    known = [v for v in (found, old) if v is not None]
-    limit = stated if stated is not None else (min(known) if key == "min" else max(known)) if known else None
+def _limit(key: Literal["min", "max"], stated: float | None, observed: float | None, old: float | None) -> Record:
+    """Return the stated limit, else the wider of the observed and the old one; an empty record if there is none."""
+    limits = [v for v in (observed, old) if v is not None]
+    limit = stated if stated is not None else (min(limits) if key == "min" else max(limits)) if limits else None
     return {} if limit is None else {key: limit}
 
 
 def _round_up(number: float) -> float:
-    """The next of 1, 2, 5, 10, 20, 50, … that is not below."""
+    """Return the smallest of 1, 2, 5, 10, 20, 50, … (and their fractions 0.1, 0.2, …) that is at least `number`."""
     power = 10.0 ** math.floor(math.log10(number))
     return next(float(f"{step * power:g}") for step in (1, 2, 5, 10) if float(f"{step * power:g}") >= number)
 
@@ -123,7 +125,7 @@ def _asserted(assertion: Assertion, asserted: AssertedFeature) -> Record:
 
 
 def _dtype(asserted: AssertedFeature) -> Dtype:
-    """Of the value as written."""
+    """Return the dtype of the value as the mapping writes it."""
     if isinstance(asserted.value, bool):
         return "bool"
     if isinstance(asserted.value, str):

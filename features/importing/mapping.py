@@ -1,4 +1,4 @@
-"""How a company's own files become facts: the mapping, as written in YAML."""
+"""The mapping, as written in YAML: how a company's own files become facts, contacts, outcomes and consents."""
 
 from fractions import Fraction
 from typing import Annotated, Any, Literal, Self
@@ -26,11 +26,11 @@ from decisioning.facts.standing import ALL_CHANNELS, ConsentStatus
 from decisioning.spec import one_as_tuple
 
 NONE = "none"
-"""The action of having done nothing."""
+"""The action of a row in which nothing was done."""
 
 
 def _word(raw: Any) -> Any:
-    """What a cell of a file would look like: YAML's 1 is the text "1"."""
+    """Return a YAML scalar as the text of a cell, so that 1 is "1" and true is "true"."""
     if isinstance(raw, bool):
         return str(raw).lower()
     return str(raw) if isinstance(raw, int | float) else raw
@@ -50,7 +50,7 @@ def _chance(raw: Any) -> Any:
 
 
 def _bare(key: str) -> BeforeValidator:
-    """A value written without a mapping stands for `{key: value}`."""
+    """Return a validator that reads a value written without a mapping as `{key: value}`."""
     return BeforeValidator(lambda raw: raw if isinstance(raw, dict) else {key: raw})
 
 
@@ -65,7 +65,7 @@ NameOrNone = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*([_-][a-z
 
 
 class RowSubject(Strict):
-    """Who a row is about: the `column` with the customer's id, or `row`, a prefix before the number of the row."""
+    """The customer of a row: the `column` with the customer's id, or `row`, a prefix before the number of the row."""
 
     column: ColumnName | None = None
     row: Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,64}$")] | None = None
@@ -78,7 +78,7 @@ class RowSubject(Strict):
 
 
 class When(Strict):
-    """A time: the same for all rows, or a column; `format` as in Python's strptime, ISO 8601 without it."""
+    """A time: the same for all rows, or a column. `format` is a format of Python's strptime, by default ISO 8601."""
 
     time: PointInTime | None = None
     column: ColumnName | None = None
@@ -106,7 +106,7 @@ class Choice(Strict):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every name that can come out."""
+        """Every name that a row can have."""
         return (self.name,) if self.name is not None else tuple(dict.fromkeys(self.values.values()))
 
 
@@ -129,9 +129,10 @@ Logged = Annotated[Chance, _bare("value")]
 
 
 class FeatureColumn(Strict):
-    """A column that is a fact. `map` translates its cells; `min`, `max`, `values` are taken from the data if absent.
+    """A column of facts. `map` translates its cells; `min`, `max` and `values` come from the data if absent.
 
-    `after_outcome`: known only once the outcome is. It is declared and kept with the contact, and no model may read it.
+    `after_outcome`: known only once the outcome is. The feature is declared and kept with the contact; no model may
+    read it.
     """
 
     column: ColumnName
@@ -153,15 +154,16 @@ class FeatureColumn(Strict):
 
 
 class ValueColumn(Strict):
-    """What an outcome was worth, in euros."""
+    """The column with the value of an outcome, in euros."""
 
     column: ColumnName
 
 
 class OutcomeColumn(Strict):
-    """Something that the customer did: where `column` holds one of `positive`, or a number over `above`.
+    """Something that the customer did, in rows where `column` holds one of `positive` or a number over `above`.
 
-    Its time is `at`, else that of the row's contact. `counts`: on which side of its action it stands.
+    Its time is `at`, by default that of the row's contact. `counts`: whether it is a positive or a negative outcome of
+    its action.
     """
 
     name: Id
@@ -180,7 +182,7 @@ class OutcomeColumn(Strict):
 
 
 class ContactColumns(Strict):
-    """What was done with the customer of a row. Without `id`, one contact per customer, action, channel and time."""
+    """The contact of a row. Without `id`, customer, action, channel and time identify a contact."""
 
     id: ColumnName | None = None
     action: Named
@@ -191,7 +193,7 @@ class ContactColumns(Strict):
 
 
 class LateOutcome(OutcomeColumn):
-    """An outcome in a file of its own: of the contact in column `contact`, or of `action` for this customer."""
+    """An outcome in a file of outcomes: of the contact in column `contact`, or of `action` for the row's customer."""
 
     contact: ColumnName | None = None
     action: Named
@@ -199,7 +201,7 @@ class LateOutcome(OutcomeColumn):
 
 
 class ConsentColumn(Strict):
-    """A consent as the file has it: granted or refused by what `column` holds, anything else is no record."""
+    """A consent in a file: granted or refused by the text in `column`. Other texts give no record."""
 
     purpose: Id
     channel: ChannelOrAll = ALL_CHANNELS
@@ -211,7 +213,7 @@ class ConsentColumn(Strict):
 
 
 class FileSpec(Strict):
-    """One file. `path` is relative to the mapping; without it the importer is told where the file is."""
+    """One file. `path` is relative to the mapping; without it, whoever imports gives the path."""
 
     id: Id
     path: Text | None = None
@@ -238,7 +240,7 @@ class FileSpec(Strict):
 
 
 class ActionSpec(Strict):
-    """An action of the log, as the catalogue is to hold it; its outcomes and its prior come from the data."""
+    """An action of the log, for the catalogue; its outcomes come from the mapping, its prior from the data."""
 
     id: Id
     issue: Issue
@@ -253,12 +255,15 @@ class ActionSpec(Strict):
 
     @property
     def tier(self) -> Literal["service", "commercial"]:
-        """Of its issue."""
+        """The tier that actions of this issue have by default."""
         return "commercial" if self.issue in COMMERCIAL_ISSUES else "service"
 
 
 class AssertedFeature(Strict):
-    """A fact that is the same for all because somebody says so. `protects`: withholds sales unless it is false."""
+    """A fact that somebody asserts of all customers.
+
+    `protects`: the kinds of protection that withhold sales unless the fact is false.
+    """
 
     name: FeatureName
     value: Value
@@ -269,7 +274,7 @@ class AssertedFeature(Strict):
 
 
 class AssertedConsent(Strict):
-    """What all customers of the files are said to have allowed."""
+    """A consent that somebody asserts of all customers of the files."""
 
     purpose: Id
     channel: ChannelOrAll = ALL_CHANNELS
@@ -277,7 +282,7 @@ class AssertedConsent(Strict):
 
 
 class AssertedBasis(Strict):
-    """A legal basis that is said to hold without anybody's consent, on `channels`."""
+    """A legal basis that somebody asserts to hold without consent, on `channels`."""
 
     id: Id
     purpose: Id
@@ -286,7 +291,7 @@ class AssertedBasis(Strict):
 
 
 class Assertion(Strict):
-    """What `author` states without proof, in the words of `text`, as true from `since` on; refused in prod."""
+    """What `author` asserts without proof, in the words of `text`, as true from `since` on; refused in prod."""
 
     author: Text
     text: Text
@@ -297,15 +302,15 @@ class Assertion(Strict):
 
 
 class Score(Strict):
-    """A model's probability that `outcome` comes, to be written as feature `name`."""
+    """A model's probability of `outcome`, written as feature `name`."""
 
     name: FeatureName
     outcome: Id
     description: str = ""
 
 
-class Mapping(Strict):
-    """A whole mapping; purposes, bases, channels, policies, protections and caps as in the catalogue."""
+class ImportMapping(Strict):
+    """A whole mapping; purposes, bases, channels, policies, protections and caps are written as in the catalogue."""
 
     id: Id
     about: Text
@@ -324,7 +329,7 @@ class Mapping(Strict):
 
     @property
     def outcomes(self) -> tuple[tuple[tuple[str, ...], OutcomeColumn], ...]:
-        """Every outcome of every file, with the actions it may follow."""
+        """Every outcome of every file, as (actions that it may follow, outcome)."""
         direct = ((f.contact.action.names, o) for f in self.files if f.contact for o in f.contact.outcomes)
         late = ((o.action.names, o) for f in self.files for o in f.outcomes)
         return (*direct, *late)

@@ -1,4 +1,4 @@
-"""A mapping file -> a checked mapping, or every mistake in it with its line."""
+"""Reads a mapping file and checks it; reports every mistake with its line."""
 
 from collections.abc import Iterator
 from zoneinfo import available_timezones
@@ -9,38 +9,50 @@ from decisioning.catalogue.check.words import hint, shape_problems
 from decisioning.catalogue.source import Path, YamlNode, decode, parse, shorten
 from decisioning.errors import ConfigError, Mistake
 from decisioning.facts.standing import ALL_CHANNELS
-from features.importing.mapping import NONE, AssertedBasis, AssertedConsent, Choice, ConsentColumn, Mapping
+from features.importing.mapping import NONE, AssertedBasis, AssertedConsent, Choice, ConsentColumn, ImportMapping
 
 
-class Source:
-    """A mapping that was read: `mapping`, and `node`, from which a mistake finds its line."""
+class MappingSource:
+    """A mapping as read from its file: `mapping`, and `node`, which gives the line of a mistake."""
 
-    def __init__(self, mapping: Mapping, node: YamlNode) -> None:
+    def __init__(self, mapping: ImportMapping, node: YamlNode) -> None:
         self.mapping, self.node = mapping, node
 
 
-def read_mapping(file: str, data: bytes) -> Source:
-    """The mapping in a YAML file; raises ConfigError with every mistake, its line and a suggestion."""
+def read_mapping(file: str, data: bytes) -> MappingSource:
+    """Return the mapping in a YAML file. Raises ConfigError with every mistake, its line and a suggestion."""
     document = parse(file, decode(file, data))
     if document.root is None or document.problems:
         raise ConfigError(document.problems)
     try:
-        source = Source(Mapping.model_validate(document.root.value), document.root)
+        source = MappingSource(ImportMapping.model_validate(document.root.value), document.root)
     except ValidationError as error:
-        raise ConfigError(shape_problems("mapping", Mapping, error, document.root)) from None
+        raise ConfigError(shape_problems("mapping", ImportMapping, error, document.root)) from None
     if problems := list(_cross_checks(source)):
         raise ConfigError(problems)
     return source
 
 
-def _cross_checks(source: Source) -> Iterator[Mistake]:
-    """What the parts of a mapping say of each other."""
+def _cross_checks(source: MappingSource) -> Iterator[Mistake]:
+    """Yield the mistakes in how parts of a mapping refer to each other."""
     mapping, node = source.mapping, source.node
-    actions = {a.id for a in mapping.actions} | {NONE}
-    channels = {c.id for c in mapping.channels}
     if mapping.time_zone not in (zones := available_timezones()):
         near = hint(mapping.time_zone, zones) or "for example Europe/Amsterdam"
         yield node.at(("time_zone",)).problem(f"there is no time zone `{shorten(mapping.time_zone)}`", near)
+    yield from _actions_and_channels(mapping, node)
+    yield from _consents(mapping, node)
+    yield from _repeated_names(mapping, node)
+    outcomes = {o.name for _, o in mapping.outcomes}
+    for i, score in enumerate(mapping.scores):
+        if score.outcome not in outcomes:
+            place = node.at(("scores", i, "outcome"))
+            yield place.problem("no file tells of this outcome", hint(score.outcome, outcomes))
+
+
+def _actions_and_channels(mapping: ImportMapping, node: YamlNode) -> Iterator[Mistake]:
+    """Yield the names of actions and channels in files that the mapping does not declare."""
+    actions = {a.id for a in mapping.actions} | {NONE}
+    channels = {c.id for c in mapping.channels}
     for i, file in enumerate(mapping.files):
         path = ("files", i)
         if file.contact:
@@ -48,21 +60,15 @@ def _cross_checks(source: Source) -> Iterator[Mistake]:
             yield from _names(node.at((*path, "contact", "channel")), "channel", file.contact.channel, channels)
         for j, outcome in enumerate(file.outcomes):
             yield from _names(node.at((*path, "outcomes", j, "action")), "action", outcome.action, actions)
-    yield from _consents(mapping, node)
-    yield from _twice(mapping, node)
-    told = {o.name for _, o in mapping.outcomes}
-    for i, score in enumerate(mapping.scores):
-        if score.outcome not in told:
-            yield node.at(("scores", i, "outcome")).problem("no file tells of this outcome", hint(score.outcome, told))
 
 
-def _names(node: YamlNode, kind: str, choice: Choice, known: set[str]) -> Iterator[Mistake]:
+def _names(node: YamlNode, kind: str, choice: Choice, declared: set[str]) -> Iterator[Mistake]:
     for name in choice.names:
-        if name not in known:
-            yield node.problem(f"there is no {kind} `{name}`", hint(name, known) or f"declare it under `{kind}s`")
+        if name not in declared:
+            yield node.problem(f"there is no {kind} `{name}`", hint(name, declared) or f"declare it under `{kind}s`")
 
 
-def _consents(mapping: Mapping, node: YamlNode) -> Iterator[Mistake]:
+def _consents(mapping: ImportMapping, node: YamlNode) -> Iterator[Mistake]:
     purposes = {p.id for p in mapping.purposes}
     channels = {c.id for c in mapping.channels} | {ALL_CHANNELS}
     for path, consent in _consents_with_paths(mapping):
@@ -74,33 +80,38 @@ def _consents(mapping: Mapping, node: YamlNode) -> Iterator[Mistake]:
                 yield node.at((*path, "channel")).problem(f"there is no channel `{channel}`", hint(channel, channels))
 
 
-def _consents_with_paths(mapping: Mapping) -> Iterator[tuple[Path, AssertedConsent | AssertedBasis | ConsentColumn]]:
+def _consents_with_paths(
+    mapping: ImportMapping,
+) -> Iterator[tuple[Path, AssertedConsent | AssertedBasis | ConsentColumn]]:
     for i, assertion in enumerate(mapping.assertions):
         for j, basis in enumerate(assertion.bases):
             yield ("assertions", i, "bases", j), basis
-        for j, stated in enumerate(assertion.consents):
-            yield ("assertions", i, "consents", j), stated
+        for j, asserted in enumerate(assertion.consents):
+            yield ("assertions", i, "consents", j), asserted
     for i, file in enumerate(mapping.files):
-        for j, read in enumerate(file.consents):
-            yield ("files", i, "consents", j), read
+        for j, column in enumerate(file.consents):
+            yield ("files", i, "consents", j), column
 
 
-def _twice(mapping: Mapping, node: YamlNode) -> Iterator[Mistake]:
-    """Names that stand for two things; of one feature several files may tell, if they agree on its dtype."""
+def _repeated_names(mapping: ImportMapping, node: YamlNode) -> Iterator[Mistake]:
+    """Yield names that are declared twice. Several files may have the same feature if they agree on its dtype."""
     dtypes: dict[str, str] = {}
-    seen: set[tuple[str, Path]] = set()
+    declared: set[tuple[str, Path]] = set()
     for path, name, dtype in _features_with_paths(mapping):
-        if dtypes.setdefault(name, dtype) != dtype or (name, path[:2]) in seen:
+        if dtypes.setdefault(name, dtype) != dtype or (name, path[:2]) in declared:
             yield node.at(path).problem(f"feature `{name}` is declared twice", "give one of them another name")
-        seen.add((name, path[:2]))
+        declared.add((name, path[:2]))
     ids = [f.id for f in mapping.files]
     for i, id_ in enumerate(ids):
         if id_ in ids[:i]:
             yield node.at(("files", i, "id")).problem(f"file `{id_}` is named twice", "rename one of them")
 
 
-def _features_with_paths(mapping: Mapping) -> Iterator[tuple[Path, str, str]]:
-    """Path, name and kind of everything that becomes a feature."""
+def _features_with_paths(mapping: ImportMapping) -> Iterator[tuple[Path, str, str]]:
+    """Yield path, name and dtype of everything that becomes a feature.
+
+    Assertions and scores have a text of their own in place of a dtype, so that no other feature agrees with them.
+    """
     for i, file in enumerate(mapping.files):
         for j, column in enumerate(file.features):
             yield ("files", i, "features", j, "name"), column.name, column.dtype

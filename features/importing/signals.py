@@ -1,7 +1,7 @@
-"""Past signals in bulk, from Parquet or JSON lines: parsed and checked by a second process, kept by this one.
+"""Imports past signals in bulk, from Parquet or JSON lines; a second process parses and checks, this one writes.
 
-Each line or row is a CloudEvent, or just the attributes id, source, type, subject, time and data. What is there
-already is not counted again, so a replay can be repeated; where one stopped is noted, so that it goes on from there.
+Each line or row is a CloudEvent, or just the attributes id, source, type, subject, time and data. Events that are in
+the log already are not counted again, so an import can be repeated; an import that stopped resumes where it stopped.
 """
 
 import gc
@@ -29,7 +29,7 @@ from decisioning.catalogue.release import Release
 from decisioning.errors import BrainError, Refused, RequestError, Unavailable
 from features.files import replace_file
 from features.importing.plan import Progress
-from features.importing.tables import MAX_SAID, is_parquet
+from features.importing.tables import MAX_LISTED, is_parquet
 from features.ledger import Ledger, now_us
 from features.ledger.records import Names
 from features.signals.event import Event
@@ -40,35 +40,39 @@ ATTRIBUTES: Final = ("id", "source", "type", "subject", "time", "data")
 MAX_LINE: Final = 1_000_000
 _FIRST_BLOCK: Final = 2_000
 _LARGEST_BLOCK: Final = 100_000
-"""Rows that are sorted by subject together, so that a state moves once for many events; what a resumed replay may do
-twice. Each block is four times the one before, so that writing begins soon; the largest takes some 100 MB."""
+"""Rows of a block. They are sorted by subject, so that a state is updated once for many events; a resumed import may
+repeat at most one block. Each block is four times the one before, so that writing begins soon; the largest takes about
+100 MB."""
 _BATCH: Final = 10_000
-_AT_ONCE: Final = 1_024
-"""Events of a transaction: a third of the time is the disk's at commits; requests wait 50 ms for one at most."""
+"""Rows that are read from Parquet at a time."""
+_EVENTS_PER_TRANSACTION: Final = 1_024
+"""A third of the time goes to the disk at commits; requests wait for a transaction for 50 ms at most."""
 _IN_FLIGHT: Final = 2
-_TURN_S: Final = 0.0003
+"""Transactions that may be unfinished at a time."""
+_SWITCH_INTERVAL_S: Final = 0.0003
 _US: Final = pa.timestamp("us", tz="UTC")
 
 
 @dataclass(slots=True)
 class Block:
-    """What came of some rows: events sorted by subject; `rows` counts from the beginning of the file.
+    """Some rows of a file as events, sorted by subject; `rows` is the number of rows up to the end of the block.
 
-    `parts`: each the events of one transaction as JSON, to be made objects again shortly before they are written.
+    `parts`: the events of one transaction each, as JSON, which becomes objects again shortly before it is written.
+    `problems`: row and problem of the first refused rows.
     """
 
     rows: int
     parts: list[bytes] = field(default_factory=list)
     refused: int = 0
-    said: list[dict[str, Any]] = field(default_factory=list)
+    problems: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
-class Replayed:
-    """What a replay did: `rows` read, of them accepted, there already, refused, or about erased subjects.
+class ReplayResult:
+    """What an import of signals did: `rows` read, and how many events were accepted, duplicates, erased or refused.
 
-    `problems`: of the first that were refused, the row and what is wrong with it. `resumed_at`: rows that an earlier
-    run had finished.
+    `erased`: about erased subjects. `problems`: row and problem of the first refused rows. `resumed_at`: rows that an
+    earlier run had finished.
     """
 
     rows: int = 0
@@ -83,67 +87,73 @@ class Replayed:
 
 def import_signals(
     path: Path, release_bytes: bytes, ledger: Ledger, notes: Path, progress: Progress | None = None
-) -> Replayed:
-    """Keeps the signals of a file, however late they are, as long as their type is kept.
+) -> ReplayResult:
+    """Write the signals of a file, however late they are, if their type is still retained at their age.
 
-    :param notes: folder for the note of how far it came, by the hash of the file's content
-    :raises Refused: the file cannot be read; what was kept before stays
-    :raises Unavailable: the ledger cannot be reached; run it again to go on
+    :param notes: folder for a note of the rows finished, named by the hash of the file's content
+    :raises Refused: the file cannot be read; events written before stay
+    :raises Unavailable: the ledger cannot be reached; run it again to resume
     """
-    began_s = time.monotonic()
+    started_s = time.monotonic()
     total, note = _rows_of(path), notes / f"{_hash_of(path)}.rows"
-    done = Replayed(resumed_at=_noted(note))
-    done.rows = done.resumed_at
-    terms = SignalRules(Release.from_bytes(release_bytes))
-    with _taking_turns(), _parser(path, release_bytes, ledger.names, done.rows) as blocks:
+    result = ReplayResult(resumed_at=_read_note(note))
+    result.rows = result.resumed_at
+    rules = SignalRules(Release.from_bytes(release_bytes))
+    with _short_switch_interval(), _Parser(path, release_bytes, ledger.names, result.rows) as blocks:
         for block in blocks:
-            for rows in _kept(ledger, terms, block, done):
+            for rows in _write_block(ledger, rules, block, result):
                 if progress:
                     progress(rows, max(total, rows), "signals")
-            _note(note, block.rows)
+            _write_note(note, block.rows)
     note.unlink(missing_ok=True)
-    done.seconds = round(time.monotonic() - began_s, 3)
-    return done
+    result.seconds = round(time.monotonic() - started_s, 3)
+    return result
 
 
 @contextmanager
-def _taking_turns() -> Iterator[None]:
-    """SQLite lets go of the interpreter for every row that the writer thread gives it; with Python's usual 5 ms to get
-    it back, making parts ready beside it would take longer than one after the other."""
+def _short_switch_interval() -> Iterator[None]:
+    """Let threads alternate more often than every 5 ms, Python's default.
+
+    SQLite releases the interpreter lock for each row that the writer thread gives it. If it had to wait 5 ms each time,
+    preparing the next part meanwhile would take longer than doing both in turn.
+    """
     before_s = sys.getswitchinterval()
-    sys.setswitchinterval(_TURN_S)
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     try:
         yield
     finally:
         sys.setswitchinterval(before_s)
 
 
-def _kept(ledger: Ledger, terms: SignalRules, block: Block, done: Replayed) -> Iterator[int]:
-    """How many rows are done after each part; one is written while the next is made ready."""
-    first, flying = done.rows, deque[Future[Added]]()
+def _write_block(ledger: Ledger, rules: SignalRules, block: Block, result: ReplayResult) -> Iterator[int]:
+    """Write a block and add to `result`; yield the number of finished rows after each part.
+
+    The next part is prepared while one is being written.
+    """
+    first, pending = result.rows, deque[Future[Added]]()
     for n, part in enumerate(block.parts):
-        if len(flying) == _IN_FLIGHT:
-            _count(flying.popleft().result(), done)
+        if len(pending) == _IN_FLIGHT:
+            _count(pending.popleft().result(), result)
             yield first + (block.rows - first) * n // len(block.parts)
         events = [Event(*packed) for packed in from_json(part)]
-        flying.append(ledger.transact(Attempt(events, terms, foresee(ledger.select, events, terms))))
-    while flying:
-        _count(flying.popleft().result(), done)
-    done.rows = block.rows
-    done.refused += block.refused
-    done.problems += block.said[: MAX_SAID - len(done.problems)]
+        pending.append(ledger.transact(Attempt(events, rules, foresee(ledger.select, events, rules))))
+    while pending:
+        _count(pending.popleft().result(), result)
+    result.rows = block.rows
+    result.refused += block.refused
+    result.problems += block.problems[: MAX_LISTED - len(result.problems)]
     yield block.rows
 
 
-def _count(added: Added, done: Replayed) -> None:
-    counts = Counter(result.status for result in added.results)
-    done.accepted += counts["accepted"]
-    done.duplicate += counts["duplicate"]
-    done.erased += counts["erased"]
+def _count(added: Added, result: ReplayResult) -> None:
+    counts = Counter(event.status for event in added.results)
+    result.accepted += counts["accepted"]
+    result.duplicate += counts["duplicate"]
+    result.erased += counts["erased"]
 
 
-class _parser:  # noqa: N801  a context manager, used as a function
-    """A second process that reads and checks the file; gives its blocks."""
+class _Parser:
+    """A context manager that yields the file's blocks, read and checked by a second process."""
 
     def __init__(self, path: Path, release_bytes: bytes, names: Names, skip: int) -> None:
         spawning = multiprocessing.get_context("spawn")  # this process has threads
@@ -176,9 +186,9 @@ class _parser:  # noqa: N801  a context manager, used as a function
 
 
 def _parse(sending: Connection, path: Path, release_bytes: bytes, names: Names, skip: int) -> None:
-    """The second process."""
+    """Run in the second process: send blocks, then None, or the text of an error."""
     gc.set_threshold(100_000, 50, 50)  # a block is hundreds of thousands of objects, none of them garbage
-    with suppress(BrokenPipeError, KeyboardInterrupt):  # who asked has gone
+    with suppress(BrokenPipeError, KeyboardInterrupt):  # the first process has ended
         try:
             intake = Intake(Release.from_bytes(release_bytes), names, history=True)
             for block in blocks(path, intake, skip):
@@ -189,44 +199,49 @@ def _parse(sending: Connection, path: Path, release_bytes: bytes, names: Names, 
 
 
 def blocks(path: Path, intake: Intake, skip: int) -> Iterator[Block]:
-    """The rows of a file after the first `skip`, checked; raises Refused."""
+    """Yield the rows of a file after the first `skip`, as checked blocks. Raises Refused for an unreadable file."""
     rows = _parquet_rows(path, skip) if is_parquet(path) else _json_rows(path, skip)
-    at, size = skip, _FIRST_BLOCK
-    while (block := _checked(islice(rows, size), at, intake)).rows > at:
+    finished, size = skip, _FIRST_BLOCK
+    while (block := _block(islice(rows, size), finished, intake)).rows > finished:
         yield block
-        at, size = block.rows, min(4 * size, _LARGEST_BLOCK)
+        finished, size = block.rows, min(4 * size, _LARGEST_BLOCK)
 
 
-def _checked(rows: Iterable[Any], at: int, intake: Intake) -> Block:
-    block, events, at_us = Block(at), list[Event](), now_us()
+def _block(rows: Iterable[Any], first: int, intake: Intake) -> Block:
+    """Return the checked block of `rows`, of which `first` is the number of rows before them in the file."""
+    block, events, recorded_us = Block(first), list[Event](), now_us()
     for row in rows:
         block.rows += 1
         try:
-            events.append(_event(row, intake, at_us))
+            events.append(_event(row, intake, recorded_us))
         except RequestError as error:
             block.refused += 1
-            if len(block.said) < MAX_SAID:
-                block.said.append({"row": block.rows, "problem": str(error)})
+            if len(block.problems) < MAX_LISTED:
+                block.problems.append({"row": block.rows, "problem": str(error)})
     events.sort(key=attrgetter("stream"))
     packed = [(e.key, e.stream, e.type, e.occurred_us, e.recorded_us, e.fields) for e in events]
-    block.parts = [to_json(packed[at : at + _AT_ONCE]) for at in range(0, len(packed), _AT_ONCE)]
+    starts = range(0, len(packed), _EVENTS_PER_TRANSACTION)
+    block.parts = [to_json(packed[start : start + _EVENTS_PER_TRANSACTION]) for start in starts]
     return block
 
 
-def _event(row: object, intake: Intake, at_us: int) -> Event:
-    """Of a row with `specversion`, as of any CloudEvent; else of its attributes. A past signal needs its time."""
+def _event(row: object, intake: Intake, recorded_us: int) -> Event:
+    """Return the event of a row: a CloudEvent if it has `specversion`, else the attributes of one.
+
+    Raises RequestError for a row that is no event, or has no time, which a past signal needs.
+    """
     if not isinstance(row, Mapping):
         raise RequestError("event", "must be a JSON object")
     if row.get("time") is None:
         raise RequestError("time", "is missing")
     if "specversion" in row:
-        return intake.event(row, at_us)
+        return intake.event(row, recorded_us)
     id_, source, type_, subject, time, data = map(row.get, ATTRIBUTES)
-    return intake.of_parts(id_, source, type_, subject, time, _from_text(data), at_us)
+    return intake.of_parts(id_, source, type_, subject, time, _parsed_data(data), recorded_us)
 
 
-def _from_text(data: object) -> object:
-    """Of a table, data is often JSON in a column of text."""
+def _parsed_data(data: object) -> object:
+    """Return `data`, parsed if it is text: in a table it is often JSON in a column of text."""
     if not isinstance(data, str):
         return data
     try:
@@ -236,8 +251,8 @@ def _from_text(data: object) -> object:
 
 
 def _json_rows(path: Path, skip: int) -> Iterator[Any]:
-    """What cannot be read is refused with its row, like anything else that is wrong with it."""
-    with _opened(path) as file:
+    """Yield the rows after the first `skip`; None, which is refused with its row, for a line that is not JSON."""
+    with _open(path) as file:
         for line in islice(file, skip, None):
             try:
                 yield from_json(line) if len(line) <= MAX_LINE else None
@@ -246,7 +261,7 @@ def _json_rows(path: Path, skip: int) -> Iterator[Any]:
 
 
 def _parquet_rows(path: Path, skip: int) -> Iterator[dict[str, Any]]:
-    """Times as int microseconds; nulls in a struct of data are fields that were not given."""
+    """Yield the rows after the first `skip`, with times as int microseconds and data without null fields."""
     file = _parquet(path)
     columns = [name for name in (*ATTRIBUTES, "specversion") if name in file.schema_arrow.names]
     for batch in file.iter_batches(_BATCH, columns=columns):
@@ -256,11 +271,11 @@ def _parquet_rows(path: Path, skip: int) -> Iterator[dict[str, Any]]:
         table = pa.table(batch.slice(skip)) if skip else pa.table(batch)
         skip = 0
         for row in _in_microseconds(table).to_pylist():
-            yield row | {"data": _given(row.get("data"))}
+            yield row | {"data": _without_nulls(row.get("data"))}
 
 
-def _given(data: Any) -> Any:
-    """A struct has the fields of every type in the file."""
+def _without_nulls(data: Any) -> Any:
+    """Return a struct without its null fields, since its type has the fields of every signal type in the file."""
     return {name: value for name, value in data.items() if value is not None} if isinstance(data, dict) else data
 
 
@@ -281,7 +296,7 @@ def _parquet(path: Path) -> pq.ParquetFile:
         raise Refused(f"{path.name} cannot be read as Parquet") from error
 
 
-def _opened(path: Path) -> Any:
+def _open(path: Path) -> Any:
     try:
         return path.open("rb")
     except OSError as error:
@@ -291,22 +306,22 @@ def _opened(path: Path) -> Any:
 def _rows_of(path: Path) -> int:
     if is_parquet(path):
         return int(_parquet(path).metadata.num_rows)
-    with _opened(path) as file:
+    with _open(path) as file:
         return sum(part.count(b"\n") for part in iter(partial(file.read, 1 << 20), b""))
 
 
 def _hash_of(path: Path) -> str:
-    with _opened(path) as file:
+    with _open(path) as file:
         return file_digest(file, "sha256").hexdigest()[:32]
 
 
-def _noted(note: Path) -> int:
+def _read_note(note: Path) -> int:
     try:
         return int(note.read_text())
     except (OSError, ValueError):
         return 0
 
 
-def _note(note: Path, rows: int) -> None:
+def _write_note(note: Path, rows: int) -> None:
     note.parent.mkdir(parents=True, exist_ok=True)
     replace_file(note, lambda half: half.write_text(str(rows)))

@@ -1,4 +1,4 @@
-"""A checked plan -> profile history and ledger; what is there already is not added again."""
+"""Writes a checked plan to the profile history and the ledger; nothing is added twice."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,13 +22,18 @@ if TYPE_CHECKING:  # Feast takes seconds to import
     from features.profile.offline import History
 
 ENVIRONMENT_WITHOUT_ASSERTIONS = "prod"
-_READ = 500
-_TOLD = 5000
+_STREAMS_PER_READ = 500
+_ENTRIES_PER_STEP = 5000
+"""How many ledger entries are written between two calls of `progress`."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """What an import added: ledger records, of them new; customers, and those left out because they were erased."""
+    """What an import added.
+
+    `customers` were imported, `erased` were left out because they were erased; `rows` were read from the files;
+    `records` were given to the ledger, and `new_records` of them were new to it.
+    """
 
     customers: int
     rows: int
@@ -45,59 +50,67 @@ def write(
     environment: str,
     progress: Progress | None = None,
 ) -> ImportResult:
-    """Brings the plan into profile, online store and ledger, for the release whose catalogue this is.
+    """Write the plan to profile history, online store and ledger, for the release with this catalogue.
 
-    Run again after a failure or by mistake, it adds what is missing and nothing twice. Raises Refused, before
-    anything is written, where the release does not hold what the plan needs, or the environment takes no assertions.
+    Run again, after a failure or by mistake, it adds what is missing and nothing twice. Raises Refused, before
+    anything is written, where the release lacks what the plan needs, or the environment takes no assertions.
     """
-    _refuse(plan, catalogue, environment)
-    streams = {s: ledger.stream_of("person", s) for s in plan.subjects}
-    erased = erased_among(ledger, list(streams.values()))
-    alive = {s: stream for s, stream in streams.items() if stream not in erased}
-    entries = Entries(plan, catalogue, ledger, alive)
-    found = entries.by_stream()
-    total = sum(map(len, found.values()))
-    with ThreadPoolExecutor(1, "import-profiles") as beside:  # two stores, and most of the time both wait for a disk
-        profiles = beside.submit(_write_profiles, plan, alive, history, progress)
-        new = ledger.append_many(_told(found, total, progress))
+    _check_assertions(plan, environment)
+    _check_names(plan, catalogue)
+    _check_features(plan, catalogue)
+    all_streams = {s: ledger.stream_of("person", s) for s in plan.subjects}
+    erased = erased_streams(ledger, list(all_streams.values()))
+    streams = {s: stream for s, stream in all_streams.items() if stream not in erased}
+    entries = Entries(plan, catalogue, ledger, streams).by_stream()
+    total = sum(map(len, entries.values()))
+    with ThreadPoolExecutor(1, "import-profiles") as pool:  # two stores, which both mostly wait for a disk
+        profiles = pool.submit(_write_profiles, plan, streams, history, progress)
+        new = ledger.append_many(_with_progress(entries, total, progress))
         profiles.result()
-    return ImportResult(len(alive), plan.rows, total, new, len(erased))
+    return ImportResult(len(streams), plan.rows, total, new, len(erased))
 
 
-def _refuse(plan: ImportPlan, catalogue: Catalogue, environment: str) -> None:
-    mapping = plan.source.mapping
-    if environment == ENVIRONMENT_WITHOUT_ASSERTIONS and mapping.assertions:
-        authors = ", ".join(a.author for a in mapping.assertions)
+def _check_assertions(plan: ImportPlan, environment: str) -> None:
+    assertions = plan.source.mapping.assertions
+    if environment == ENVIRONMENT_WITHOUT_ASSERTIONS and assertions:
+        authors = ", ".join(a.author for a in assertions)
         raise Refused(f"prod takes no assertions, and the mapping holds some (by {authors}): replace them by records")
+
+
+def _check_names(plan: ImportPlan, catalogue: Catalogue) -> None:
     actions, channels = {a.id for a in catalogue.actions} | {NONE}, {c.id for c in catalogue.channels}
     purposes = {p.id for p in catalogue.purposes}
     for contacts in plan.contacts:
-        _known("action", pc.unique(contacts.action).to_pylist(), actions)
-        shown = contacts.channel.filter(pc.not_equal(contacts.action, NONE))
-        _known("channel", pc.unique(shown).to_pylist(), channels)
-    _known("purpose", [c.purpose for c in plan.consents], purposes)
-    _known("purpose", [c.purpose for a in mapping.assertions for c in a.consents], purposes)
+        _check_declared("action", pc.unique(contacts.action).to_pylist(), actions)
+        used = contacts.channel.filter(pc.not_equal(contacts.action, NONE))
+        _check_declared("channel", pc.unique(used).to_pylist(), channels)
+    _check_declared("purpose", [c.purpose for c in plan.consents], purposes)
+    asserted = [c.purpose for a in plan.source.mapping.assertions for c in a.consents]
+    _check_declared("purpose", asserted, purposes)
+
+
+def _check_features(plan: ImportPlan, catalogue: Catalogue) -> None:
     features = {f.name: f for f in catalogue.features}
     for table in plan.profiles:
         for name in table.schema.names[2:]:
-            _known("feature", [name], features)
-            _in_range(table[name], features[name])
+            _check_declared("feature", [name], features)
+            _check_range(table[name], features[name])
     for _, facts in asserted_constants(plan):
-        _known("feature", facts, features)
+        _check_declared("feature", facts, features)
 
 
-def _known(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
-    if missing := sorted(set(names) - set(known)):
+def _check_declared(kind: str, names: Iterable[str], declared: Iterable[str]) -> None:
+    if missing := sorted(set(names) - set(declared)):
         raise Refused(f"the release has no {kind} {', '.join(missing)}: add it to the catalogue and release first")
 
 
-def _in_range(cells: pa.ChunkedArray, feature: Feature) -> None:
+def _check_range(cells: pa.ChunkedArray, feature: Feature) -> None:
     if feature.dtype == "enum":
         fits = set(pc.unique(cells).to_pylist()) <= {*feature.values, None}
     elif feature.dtype in ("int", "float", "timestamp"):
-        known = [v for v in pc.min_max(cells).as_py().values() if v is not None]
+        extremes = [v for v in pc.min_max(cells).as_py().values() if v is not None]
         low, high = feature.min, feature.max
-        fits = all((low is None or low <= v) and (high is None or v <= high) for v in known)
+        fits = all((low is None or low <= v) and (high is None or v <= high) for v in extremes)
     else:
         fits = True
     if not fits:
@@ -106,44 +119,49 @@ def _in_range(cells: pa.ChunkedArray, feature: Feature) -> None:
         )
 
 
-def erased_among(ledger: Ledger, streams: Sequence[str]) -> set[str]:
-    """An import must not bring back who asked to be forgotten."""
-    parts = (streams[i : i + _READ] for i in range(0, len(streams), _READ))
+def erased_streams(ledger: Ledger, streams: Sequence[str]) -> set[str]:
+    """Return those of `streams` that were erased, which an import must not restore."""
+    parts = (streams[i : i + _STREAMS_PER_READ] for i in range(0, len(streams), _STREAMS_PER_READ))
     return {standing.stream for part in parts for standing in ledger.read(*part) if standing.erased}
 
 
-def _write_profiles(plan: ImportPlan, alive: dict[str, str], history: "History", progress: Progress | None) -> None:
+def _write_profiles(plan: ImportPlan, streams: dict[str, str], history: "History", progress: Progress | None) -> None:
     for table in _tables(plan):
-        _write_profile(table, alive, history, progress)
+        write_profile(table, streams, history, progress)
 
 
-def _write_profile(table: pa.Table, alive: dict[str, str], history: "History", progress: Progress | None) -> None:
-    keys = table["subject"].combine_chunks()
-    streams = pa.array([alive.get(s) for s in keys.to_pylist()], pa.string())
-    named = table.set_column(0, "subject", streams).filter(streams.is_valid())
-    if named.num_rows:
-        history.import_profiles(named, (lambda done, total: progress(done, total, "profiles")) if progress else None)
+def write_profile(table: pa.Table, streams: dict[str, str], history: "History", progress: Progress | None) -> int:
+    """Import the rows of the customers in `streams` (customer id -> stream) and return their number.
+
+    The first column of `table` is subject, the customer's id.
+    """
+    subjects = pa.array([streams.get(s) for s in table["subject"].to_pylist()], pa.string())
+    rows = table.set_column(0, "subject", subjects).filter(subjects.is_valid())
+    if rows.num_rows:
+        history.import_profiles(rows, (lambda done, total: progress(done, total, "profiles")) if progress else None)
+    return int(rows.num_rows)
 
 
 def _tables(plan: ImportPlan) -> Iterator[pa.Table]:
-    """The profile rows, with what somebody states of all customers: in the rows that are no older, else in its own.
+    """Yield the profile rows with the asserted facts of all customers.
 
-    A second statement about every customer would double the time of an import.
+    Asserted facts are added to rows that are not older, since a second statement about every customer would double the
+    time of an import; customers without such rows get rows of their own.
     """
-    stated = list(asserted_constants(plan))
-    left: dict[int, set[str]] = {n: set(plan.subjects) for n in range(len(stated))}
+    assertions = list(asserted_constants(plan))
+    remaining: dict[int, set[str]] = {n: set(plan.subjects) for n in range(len(assertions))}
     for table in plan.profiles:
         oldest_us = pc.min(table["event_timestamp"].cast(pa.int64())).as_py()
         facts_of_all: dict[str, Value] = {}
-        for n, (since_us, facts) in enumerate(stated):
+        for n, (since_us, facts) in enumerate(assertions):
             if since_us <= oldest_us:
-                left[n].difference_update(table["subject"].to_pylist())
+                remaining[n].difference_update(table["subject"].to_pylist())
                 facts_of_all |= facts
         yield _with_constants(table, facts_of_all)
-    for n, (since_us, facts) in enumerate(stated):
-        if left[n]:
-            times = as_time(pa.repeat(pa.scalar(since_us, pa.int64()), len(left[n])))
-            own = pa.table({"subject": pa.array(sorted(left[n]), pa.string()), "event_timestamp": times})
+    for n, (since_us, facts) in enumerate(assertions):
+        if remaining[n]:
+            times = as_time(pa.repeat(pa.scalar(since_us, pa.int64()), len(remaining[n])))
+            own = pa.table({"subject": pa.array(sorted(remaining[n]), pa.string()), "event_timestamp": times})
             yield _with_constants(own, facts)
 
 
@@ -153,12 +171,9 @@ def _with_constants(table: pa.Table, facts: dict[str, Value]) -> pa.Table:
     return table
 
 
-def _told(found: dict[str, list[Entry]], total: int, progress: Progress | None) -> Iterator[Entry]:
-    """The entries of a stream together, as the ledger likes them."""
-    done = 0
-    for entries in found.values():
-        for entry in entries:
-            yield entry
-            done += 1
-            if progress and (done % _TOLD == 0 or done == total):
-                progress(done, total, "ledger")
+def _with_progress(entries: dict[str, list[Entry]], total: int, progress: Progress | None) -> Iterator[Entry]:
+    """Yield the entries stream by stream, as the ledger writes them best, and report progress."""
+    for n, entry in enumerate((entry for own in entries.values() for entry in own), 1):
+        yield entry
+        if progress and (n % _ENTRIES_PER_STEP == 0 or n == total):
+            progress(n, total, "ledger")

@@ -1,4 +1,4 @@
-"""Plain values -> YAML that a person likes to read and `decisioning.source` reads back as it was."""
+"""Writes plain values as readable YAML, which `decisioning.catalogue.source` reads back unchanged."""
 
 import json
 import re
@@ -7,13 +7,13 @@ from typing import Any
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./*-]*")
 _WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
-"""Bare, they would be something else: here, or in another reader of YAML."""
+"""Words that are not text when unquoted, here or in another reader of YAML."""
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _WIDTH = 116
 
 
 def flow(value: Any) -> str:
-    """A value on one line."""
+    """Return a value on one line."""
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{flow(str(k))}: {flow(v)}" for k, v in value.items()) + "}"
     if isinstance(value, Sequence) and not isinstance(value, str):
@@ -32,7 +32,7 @@ def _is_plain(text: str) -> bool:
 
 
 def _quoted(text: str) -> str:
-    """JSON's escapes are YAML's, too; single quotes where that spares them."""
+    """Return text in quotes, with JSON's escapes, which YAML shares; in single quotes where that needs no escapes."""
     if '"' in text and "'" not in text and text.isprintable():
         return f"'{text}'"
     return json.dumps(text, ensure_ascii=False)
@@ -45,12 +45,12 @@ def _float(value: float) -> str:
 
 
 def section(name: str, items: Sequence[Mapping[str, Any]]) -> str:
-    """`name:` and one item per line, or several lines where one would be too long."""
+    """Return `name:` and one line per item, or several lines where one would be too long."""
     return f"{name}:\n" + "".join(_item(item) for item in items)
 
 
 def block(name: str, values: Mapping[str, Any]) -> str:
-    """`name:` and one key per line."""
+    """Return `name:` and one line per key."""
     return f"{name}:\n" + "".join(f"  {line}\n" for key, value in values.items() for line in _entry(key, value))
 
 
@@ -63,7 +63,7 @@ def _item(item: Mapping[str, Any]) -> str:
 
 
 def _entry(key: str, value: Any) -> list[str]:
-    """A key with its value; a list of mappings, or a long list, on lines of their own."""
+    """Return the lines of a key and its value; the items of a long list, or of a list of mappings, on lines each."""
     line = f"{key}: {flow(value)}"
     if (
         isinstance(value, Sequence)

@@ -1,4 +1,5 @@
-"""What a customer's message says beside its words: language, sentiment, cues, and how a conversation goes.
+"""Reads a customer's messages: their language, sentiment and cues, and the trend of a conversation.
 
-`event.message_fields` makes the fields of an event of it, `scoring.score` its numbers, `trained` serves a model.
+`event.message_fields` returns the fields of a message's event, `scoring.score` the scores of a text, and `trained`
+scores with a model of the company's own.
 """

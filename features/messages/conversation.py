@@ -1,16 +1,20 @@
-"""How a conversation goes: from the scores of its messages, in order."""
+"""The trend of a conversation, computed from the scores of its messages in order."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 LONGEST = 100
-"""Of a longer conversation the last so many messages count, after the first."""
+"""The slope uses only the last so many messages of a conversation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """`messages`: how many. `change`: last minus first. `slope`: least squares, per message. `lowest`: the worst."""
+    """The trend of polarities over a conversation.
+
+    `messages`: their number. `change`: the last minus the first. `slope`: by least squares, per message. `lowest`: the
+    smallest.
+    """
 
     messages: int
     change: float
@@ -19,7 +23,10 @@ class Trend:
 
 
 def trend(polarities: Sequence[float]) -> Trend:
-    """Of the customer's messages of one conversation, oldest first, polarities from -1 to 1; all 0 without any."""
+    """Return the trend of the customer's messages in one conversation; all 0 without messages.
+
+    `polarities` are from -1 to 1, oldest first.
+    """
     if not polarities:
         return Trend(0, 0.0, 0.0, 0.0)
     recent = polarities[-LONGEST:]

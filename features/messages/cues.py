@@ -1,6 +1,6 @@
-"""Cues beside sentiment: capitals, repeated punctuation, "for the third time", a wish for a person, complaint words.
+"""Finds cues in a text: capitals, repeated punctuation, "for the third time", a wish for a person, words of complaint.
 
-In Dutch and English at once: a cue of either language counts in any text.
+Phrases of Dutch and English are looked for in every text, whatever its language.
 """
 
 import re
@@ -18,13 +18,17 @@ _REPETITION, _WISH, _COMPLAINT = (
     for listed in (phrases.REPETITION, phrases.WISH_FOR_A_PERSON, phrases.COMPLAINT)
 )
 _DENIED, _NOT_WISHED, _DENIED_AFTER = map(re.compile, (phrases.DENIED, phrases.NOT_WISHED, phrases.DENIED_AFTER))
-_BESIDE = 60
-"""Characters before and after a phrase that may deny it."""
+_NEGATION_REACH = 60
+"""The number of characters before and after a phrase in which a negation may deny it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cues:
-    """`capitals`: share of the letters that have a case, 0 to 1. `punctuation`: runs of two or more ! and ?."""
+    """The cues in one text.
+
+    `capitals`: share of capitals among the letters that have a case, 0 to 1. `punctuation`: number of runs of two or
+    more ! and ?.
+    """
 
     capitals: float
     punctuation: int
@@ -35,25 +39,25 @@ class Cues:
 
 
 def find_cues(cleaned: str) -> Cues:
-    """Of a text from `clean`."""
+    """Return the cues in a text from `clean`."""
     upper, lower = sum(map(str.isupper, cleaned)), sum(map(str.islower, cleaned))
     share = upper / (upper + lower) if upper + lower else 0.0
-    said = cleaned.lower()
+    lowered = cleaned.lower()
     return Cues(
         capitals=share,
         punctuation=sum(1 for _ in _RUN.finditer(cleaned)),
         shouting=upper >= _LOUD_LETTERS and share >= _LOUD_SHARE,
-        repetition=any(phrase.search(said) for phrase in _REPETITION),
-        wants_person=_said(said, _WISH, _NOT_WISHED),
-        complaint=_said(said, _COMPLAINT, _DENIED),
+        repetition=any(phrase.search(lowered) for phrase in _REPETITION),
+        wants_person=_occurs(lowered, _WISH, _NOT_WISHED),
+        complaint=_occurs(lowered, _COMPLAINT, _DENIED),
     )
 
 
-def _said(text: str, phrases: Iterable[re.Pattern[str]], negation: re.Pattern[str]) -> bool:
-    """Whether a phrase occurs that nothing just before or after it denies."""
+def _occurs(text: str, phrases: Iterable[re.Pattern[str]], negation: re.Pattern[str]) -> bool:
+    """Tell whether a phrase occurs without a negation just before or after it."""
     return any(
-        not negation.search(text[max(0, found.start() - _BESIDE) : found.start()])
-        and not _DENIED_AFTER.match(text[found.end() : found.end() + _BESIDE])
+        not negation.search(text[max(0, match.start() - _NEGATION_REACH) : match.start()])
+        and not _DENIED_AFTER.match(text[match.end() : match.end() + _NEGATION_REACH])
         for phrase in phrases
-        for found in phrase.finditer(text)
+        for match in phrase.finditer(text)
     )

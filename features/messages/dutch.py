@@ -1,9 +1,9 @@
-"""Dutch, by the open subjectivity lexicon of CLiPS (`lexicon` says where from), with rules for what Dutch does with it.
+"""Sentiment of Dutch, by the open subjectivity lexicon of CLiPS (see `lexicon`) and rules for Dutch grammar.
 
-The polarity is the mean over the words found, as in Pattern (De Smedt & Daelemans, JMLR 13, 2012): a modifier before a
-word multiplies it by its intensity, a negation turns it round by half. Beyond it: negation reaches over small words
-("niet echt heel goed"), stops where a clause ends, and may come last ("leuk vind ik het niet"); what follows `maar`
-counts for more than what came before, as VADER has it; and inflected forms are looked up by their stem.
+The polarity is the mean over the words in the lexicon, as in Pattern (De Smedt & Daelemans, JMLR 13, 2012): a modifier
+multiplies the word after it by its intensity, and a negation multiplies by -0.5. Beyond Pattern, a negation reaches
+over small words ("niet echt heel goed"), stops at the end of a clause, and may come last ("leuk vind ik het niet");
+words after `maar` weigh more than words before it, as in VADER; and inflected forms are looked up by their stem.
 """
 
 import math
@@ -25,32 +25,32 @@ _SERVICE = {
     "puinhoop": -0.6, "wanprestatie": -0.7, "oplichting": -0.8, "oplichters": -0.8, "opgelicht": -0.8,
     "verdomme": -0.6, "kut": -0.7, "klote": -0.7, "woest": -0.8, "pislink": -0.9, "drama": -0.5, "schandelijk": -0.7,
 }  # fmt: skip
-"""What customers say to a service and the lexicon, of adjectives in book reviews, lacks."""
+"""Polarity of words that customers use with a service desk and that the lexicon, made from book reviews, lacks."""
 _MODIFIERS = {
     "heel": 1.5, "zeer": 1.5, "erg": 1.4, "enorm": 1.5, "ontzettend": 1.6, "super": 1.6, "mega": 1.6, "zo": 1.2,
     "echt": 1.2, "veel": 1.2, "volkomen": 1.5, "volstrekt": 1.5, "totaal": 1.4, "compleet": 1.4, "helemaal": 1.4,
     "uitermate": 1.5, "bijzonder": 1.4, "te": 1.2, "gewoon": 1.0, "behoorlijk": 1.2, "best": 0.9, "vrij": 0.9,
     "redelijk": 0.8, "nogal": 0.9, "tamelijk": 0.8, "enigszins": 0.6, "beetje": 0.6, "iets": 0.7, "wat": 0.8,
 }  # fmt: skip
-_ALONE_TOO = frozenset({"super", "enorm", "bijzonder", "erg", "redelijk", "totaal", "compleet"})
-"""Modifiers that have a meaning of their own where no word follows that they modify."""
+_WITH_OWN_MEANING = frozenset({"super", "enorm", "bijzonder", "erg", "redelijk", "totaal", "compleet"})
+"""Modifiers that have a polarity of their own when no word follows that they modify."""
 _NEGATIONS = frozenset(
     ("niet", "niets", "niks", "geen", "gene", "nooit", "ni", "nergens", "noch", "nauwelijks", "amper", "zonder")
 )
 _ONLY = frozenset({"alleen", "enkel", "slechts"})
-"""After a negation: "niet alleen lekker" is no negation."""
+"""Words that cancel the negation before them: "niet alleen lekker" is no negation."""
 _REACH = 3
-"""Words that a negation reaches over; modifiers do not count."""
-_BACK = 4
-"""Words that one at the end of a clause reaches back."""
-_TURNED = -0.5
-_CAPITALS = _EXCLAIMED = 1.25
+"""The number of words that a negation reaches over; modifiers do not count."""
+_REACH_BACK = 4
+"""The number of words that a negation at the end of a clause reaches back over."""
+_NEGATION_FACTOR = -0.5
+_CAPITALS_FACTOR = _EXCLAMATION_FACTOR = 1.25
 _BEFORE_BUT, _AFTER_BUT = 0.5, 1.5
 _TOKEN = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*|[.,;:!?…()]+|\S")
 _ENDS = frozenset(".,;:!?…()")
 _VOWELS = frozenset("aeiou")
 _LONGEST = 40
-"""Characters of a word that is looked up."""
+"""The largest number of characters of a word that is looked up."""
 _UNKNOWN = Word(0.0, 1.0)
 
 
@@ -62,46 +62,50 @@ class _Hit:
 
 
 def judge(cleaned: str) -> Judgement:
-    """Of a text from `clean`."""
-    hits: list[_Hit] = []
-    contrasted = False
-    for clause, end in _clauses(cleaned):
-        found = _read(clause, spread=not cleaned.isupper())
-        if end == "maar" and not contrasted:
-            for hit in (*hits, *found):
-                hit.weight = _BEFORE_BUT
-        elif contrasted:
-            for hit in found:
-                hit.weight = _AFTER_BUT
-        contrasted = contrasted or end == "maar"
-        if "!" in end and found:
-            found[-1].polarity = _bounded(found[-1].polarity * _EXCLAIMED)
-        hits += found
+    """Return the judgement of a text from `clean`."""
+    hits = _weighted_hits(cleaned)
     weight = math.fsum(h.weight for h in hits)
     polarity = math.fsum(h.weight * h.polarity for h in hits) / weight if weight else 0.0
     return from_lexicon(polarity, [h.weight * h.polarity for h in hits if h.polarity])
 
 
-def known(word: str) -> bool:
-    """Whether the lexicon has a word in lower case, or its stem."""
+def in_lexicon(word: str) -> bool:
+    """Tell whether the lexicon has a word in lower case, or its stem."""
     return _look_up(word) is not None
 
 
-def _read(clause: Sequence[str], *, spread: bool) -> list[_Hit]:
-    """What the words of one clause say; `spread`: capitals stress a word, as not all of the text is in them."""
+def _weighted_hits(cleaned: str) -> list[_Hit]:
+    """Return the hits of all clauses, weighted by whether they stand before or after `maar`."""
+    hits: list[_Hit] = []
+    contrasted = False
+    for clause, end in _clauses(cleaned):
+        clause_hits = _hits(clause, capitals_stress=not cleaned.isupper())
+        if end == "maar" and not contrasted:
+            for hit in (*hits, *clause_hits):
+                hit.weight = _BEFORE_BUT
+        elif contrasted:
+            for hit in clause_hits:
+                hit.weight = _AFTER_BUT
+        contrasted = contrasted or end == "maar"
+        if "!" in end and clause_hits:
+            clause_hits[-1].polarity = _bounded(clause_hits[-1].polarity * _EXCLAMATION_FACTOR)
+        hits += clause_hits
+    return hits
+
+
+def _hits(clause: Sequence[str], *, capitals_stress: bool) -> list[_Hit]:
+    """Return the words of one clause that have a polarity. `capitals_stress`: a word in capitals is stressed."""
     hits: list[_Hit] = []
     strength, negated = 1.0, 0
     for at, written in enumerate(clause):
         word = written.lower()
         if word in _NEGATIONS:
             strength, negated = 1.0, 0 if _next_of(clause, at) in _ONLY else _REACH
-        elif (factor := _modifies(clause, at)) is not None:
+        elif (factor := _modifier(clause, at)) is not None:
             strength *= factor
         elif (polarity := _polarity(word, written)) is not None:
-            stress = _CAPITALS if spread and len(word) > 2 and written.isupper() else 1.0
-            hits.append(
-                _Hit(_turned(polarity * stress, strength) if negated else _bounded(polarity * stress * strength), at)
-            )
+            polarity *= _CAPITALS_FACTOR if capitals_stress and len(word) > 2 and written.isupper() else 1.0
+            hits.append(_Hit(_negated(polarity, strength) if negated else _bounded(polarity * strength), at))
             strength, negated = 1.0, 0
         else:
             strength, negated = 1.0, max(0, negated - 1)
@@ -110,18 +114,23 @@ def _read(clause: Sequence[str], *, spread: bool) -> list[_Hit]:
 
 
 def _negate_back(clause: Sequence[str], hits: Sequence[_Hit]) -> None:
-    """A negation at the end belongs to what was praised before it: "leuk vind ik het niet"."""
-    if hits and clause[-1].lower() in _NEGATIONS and hits[-1].polarity > 0 and len(clause) - 1 - hits[-1].at <= _BACK:
-        hits[-1].polarity *= _TURNED
+    """Let a negation at the end of a clause negate the last positive word: "leuk vind ik het niet"."""
+    if not hits or clause[-1].lower() not in _NEGATIONS:
+        return
+    if hits[-1].polarity > 0 and len(clause) - 1 - hits[-1].at <= _REACH_BACK:
+        hits[-1].polarity *= _NEGATION_FACTOR
 
 
-def _turned(polarity: float, strength: float) -> float:
-    """ "Niet heel goed" is milder than "niet goed"."""
-    return _bounded(polarity * _TURNED / max(1.0, strength))
+def _negated(polarity: float, strength: float) -> float:
+    """Return a negated polarity, milder after a modifier: "niet heel goed" is milder than "niet goed"."""
+    return _bounded(polarity * _NEGATION_FACTOR / max(1.0, strength))
 
 
-def _modifies(clause: Sequence[str], at: int) -> float | None:
-    """By what the word here multiplies the next one, where that says something: "verschrikkelijk lekker" is good."""
+def _modifier(clause: Sequence[str], at: int) -> float | None:
+    """Return the factor by which this word multiplies the next one, or None if it does not modify it.
+
+    Only a word with a polarity, or another modifier, can be modified: "verschrikkelijk lekker" is good.
+    """
     word, following = clause[at].lower(), _next_of(clause, at)
     if following not in _MODIFIERS and _look_up(following) is None:
         return None
@@ -136,9 +145,9 @@ def _next_of(clause: Sequence[str], at: int) -> str:
 
 
 def _polarity(word: str, written: str) -> float | None:
-    if (found := sign(written)) is not None:
-        return found
-    if word in _MODIFIERS and word not in _ALONE_TOO:
+    if (polarity := sign(written)) is not None:
+        return polarity
+    if word in _MODIFIERS and word not in _WITH_OWN_MEANING:
         return None
     entry = _look_up(word)
     return None if entry is None else entry.polarity
@@ -149,7 +158,7 @@ def _bounded(polarity: float) -> float:
 
 
 def _clauses(cleaned: str) -> Iterator[tuple[list[str], str]]:
-    """The words and signs of each clause, and what ends it: punctuation, `maar`, or nothing at the end."""
+    """Yield the words and signs of each clause, and the token that ends it: punctuation, `maar`, or "" for the last."""
     clause: list[str] = []
     for token in islice(_tokens(cleaned), MAX_WORDS):
         if token.lower() == "maar" or (token[0] in _ENDS and sign(token) is None):
@@ -161,7 +170,7 @@ def _clauses(cleaned: str) -> Iterator[tuple[list[str], str]]:
 
 
 def _tokens(cleaned: str) -> Iterator[str]:
-    """Words, runs of punctuation, emoticons and emoji, in order."""
+    """Yield words, runs of punctuation, emoticons and emoji, in order."""
     for chunk in cleaned.split():
         if sign(chunk) is not None:
             yield chunk
@@ -170,7 +179,7 @@ def _tokens(cleaned: str) -> Iterator[str]:
 
 
 def _look_up(word: str) -> Word | None:
-    """A word in lower case, or its stem."""
+    """Return the lexicon's entry of a word in lower case, or of its stem; None if it has neither."""
     if len(word) > _LONGEST:
         return None
     lexicon = _lexicon()
@@ -178,7 +187,7 @@ def _look_up(word: str) -> Word | None:
 
 
 def _stems(word: str) -> Iterator[str]:
-    """The word, and what it may be inflected from: trage -> traag, snelle -> snel, boze -> boos, slechter -> slecht."""
+    """Yield the word and its possible stems: trage -> traag, snelle -> snel, boze -> boos, slechter -> slecht."""
     yield word
     for ending, shortest in (("e", 3), ("er", 4), ("ere", 4), ("st", 4), ("ste", 4)):
         stem = word.removesuffix(ending)
@@ -188,7 +197,7 @@ def _stems(word: str) -> Iterator[str]:
 
 
 def _respelled(stem: str) -> str:
-    """As a stem is written by itself: a final consonant once, a long vowel twice, v and z as f and s."""
+    """Return a stem as spelled without an ending: one final consonant, a long vowel doubled, v and z as f and s."""
     last = {"v": "f", "z": "s"}.get(stem[-1], stem[-1])
     if stem[-1] == stem[-2]:
         return stem[:-1]

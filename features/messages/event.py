@@ -1,4 +1,4 @@
-"""The data of an incoming `message` or `call` -> the fields of its event; the text goes no further unless kept."""
+"""Computes the fields of the event of an incoming `message` or `call`; the text is dropped unless it may be kept."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -14,13 +14,14 @@ from features.messages.scoring import MessageScore, Trained, level, score
 from features.messages.text import stored
 from features.signals.event import validate
 
-_FELT: tuple[Tag, ...] = ("emotion",)
+_EMOTION: tuple[Tag, ...] = ("emotion",)
 
 
-def _felt(
-    name: str, dtype: Literal["int", "float", "bool"], low: float | None, high: float | None, about: str
+def _emotion(
+    name: str, dtype: Literal["int", "float", "bool"], low: float | None, high: float | None, description: str
 ) -> SignalField:
-    return SignalField(name=name, dtype=dtype, min=low, max=high, tags=_FELT, description=about)
+    """Return a field that is tagged `emotion`."""
+    return SignalField(name=name, dtype=dtype, min=low, max=high, tags=_EMOTION, description=description)
 
 
 FIELDS: tuple[SignalField, ...] = (
@@ -33,26 +34,25 @@ FIELDS: tuple[SignalField, ...] = (
     SignalField(
         name="scorer", dtype="string", description="what scored it: `lexicon`, a model, or `upstream:` and a name"
     ),
-    _felt("sentiment", "float", -1, 1, "polarity, from very negative to very positive"),
-    _felt("level", "int", -2, 2, "sentiment in five levels"),
-    _felt("confidence", "float", 0, 1, "of the sentiment"),
-    _felt("negative", "float", 0, 1, "how negative it is"),
-    _felt("wants_person", "bool", None, None, "asks for a person"),
-    _felt("complaint", "bool", None, None, "words of complaint"),
-    _felt("repetition", "bool", None, None, "says that it happens again: for the third time"),
-    _felt("shouting", "bool", None, None, "written in capitals"),
-    _felt("capitals", "float", 0, 1, "share of capitals among its letters"),
-    _felt("punctuation", "int", 0, None, "runs of two or more ! and ?"),
-    _felt("turn", "int", 1, None, "which of the customer's messages in the conversation it is"),
-    _felt("change", "float", -2, 2, "its sentiment less that of the conversation's first message"),
-    _felt("slope", "float", -2, 2, "of the sentiment over the conversation, per message"),
-    _felt("lowest", "float", -1, 1, "the worst sentiment of the conversation so far"),
+    _emotion("sentiment", "float", -1, 1, "polarity, from very negative to very positive"),
+    _emotion("level", "int", -2, 2, "sentiment in five levels"),
+    _emotion("confidence", "float", 0, 1, "of the sentiment"),
+    _emotion("negative", "float", 0, 1, "how negative it is"),
+    _emotion("wants_person", "bool", None, None, "asks for a person"),
+    _emotion("complaint", "bool", None, None, "words of complaint"),
+    _emotion("repetition", "bool", None, None, "says that it happens again: for the third time"),
+    _emotion("shouting", "bool", None, None, "written in capitals"),
+    _emotion("capitals", "float", 0, 1, "share of capitals among its letters"),
+    _emotion("punctuation", "int", 0, None, "runs of two or more ! and ?"),
+    _emotion("turn", "int", 1, None, "which of the customer's messages in the conversation it is"),
+    _emotion("change", "float", -2, 2, "its sentiment less that of the conversation's first message"),
+    _emotion("slope", "float", -2, 2, "of the sentiment over the conversation, per message"),
+    _emotion("lowest", "float", -1, 1, "the worst sentiment of the conversation so far"),
     SignalField(
-        name="text", dtype="string", tags=_FELT, description="kept where retention is configured and consented"
+        name="text", dtype="string", tags=_EMOTION, description="kept where retention is configured and consented"
     ),
 )
-"""What an event of type `message` or `call` may carry, to be declared as that type's fields."""
-
+"""The fields that an event of type `message` or `call` may have, to be declared as the fields of that type."""
 
 _MESSAGE = SignalType(
     id="message",
@@ -75,7 +75,7 @@ _UPSTREAM = SignalType(
         SignalField(name="basis", dtype="enum", required=True, values=("text", "voice", "face")),
     ),
 )
-_WRITTEN = {
+_PATTERNS = {
     "conversation_id": (re.compile(r"[\x21-\x7e]{1,128}"), "must be 1 to 128 printable ASCII characters"),
     "channel_kind": (re.compile(r"[a-z][a-z0-9_-]{0,31}"), "must be a short name such as chat, email or voice"),
     "model": (
@@ -83,13 +83,14 @@ _WRITTEN = {
         "must be a name of at most 64 letters, digits and .-_@:/",
     ),
 }
-_NAME = re.compile(r"[a-z][a-z_]{0,31}")
-_UNSAID = 0.5
+_DEFAULT_CONFIDENCE = 0.5
 """The confidence of an upstream score that states none."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
+class _Sentiment:
+    """A sentiment (-1 to 1) with its scorer: a model's name, `lexicon`, or `upstream:` and a name."""
+
     sentiment: float
     negative: float
     confidence: float
@@ -105,29 +106,32 @@ def message_fields(
     trained: Trained | None = None,
     models: Mapping[Language, str] | None = None,
 ) -> dict[str, Value]:
-    """The fields of an event (`FIELDS`) from the data of its CloudEvent; what is not known is left out.
+    """Return the fields of an event (`FIELDS`) from the data of its CloudEvent, without unknown ones.
 
-    Of an agent's message nothing is scored: no score is ever about a worker. An upstream score goes before our own.
+    An agent's message is not scored, since no score is ever about a worker. An upstream score takes precedence over
+    our own.
 
-    :param keep_text: retention is configured and the customer consents; else the text is gone once scored
+    :param keep_text: retention is configured and the customer consents; else the text is dropped after scoring
     :param voice_allowed: the customer consented explicitly to scores of their voice or face
-    :param earlier: `sentiment` of the customer's earlier messages of this conversation, oldest first
-    :param trained: models that score in place of a lexicon, and `models` their names, by language
-    :raises RequestError: names the field (`data.score.basis`), repeats no value
+    :param earlier: `sentiment` of the customer's earlier messages in this conversation, oldest first
+    :param trained: by language, models that score in place of a lexicon
+    :param models: by language, the names of those models
+    :raises RequestError: names the field (`data.score.basis`), never its value
     """
     message, upstream = _parsed(data)
     text, author = message.pop("text", None), message.get("author", "customer")
-    about: dict[str, Value | None] = {**message, "author": author, "text": text if keep_text else None}
+    fields: dict[str, Value | None] = {**message, "author": author, "text": text if keep_text else None}
     _check_score(upstream, author, voice_allowed=voice_allowed)
     if author == "customer":
         language = cast(Language | None, message.get("language"))
         scored = None if text is None else score(str(text), language, trained=trained)
-        said = _said(upstream, scored, models or {})
-        about |= _of_text(scored) | _of_sentiment(said) | _of_conversation([*earlier, said.sentiment])
-    return {name: value for name, value in about.items() if value is not None}
+        sentiment = _sentiment(upstream, scored, models or {})
+        fields |= _text_fields(scored) | _sentiment_fields(sentiment)
+        fields |= _conversation_fields([*earlier, sentiment.sentiment])
+    return {name: value for name, value in fields.items() if value is not None}
 
 
-def _of_text(scored: MessageScore | None) -> dict[str, Value | None]:
+def _text_fields(scored: MessageScore | None) -> dict[str, Value | None]:
     if scored is None:
         return {}
     cues = scored.cues
@@ -142,33 +146,36 @@ def _of_text(scored: MessageScore | None) -> dict[str, Value | None]:
     }
 
 
-def _of_sentiment(said: _Said) -> dict[str, Value | None]:
+def _sentiment_fields(sentiment: _Sentiment) -> dict[str, Value | None]:
     return {
-        "scorer": said.scorer,
-        "sentiment": said.sentiment,
-        "level": level(said.sentiment),
-        "confidence": said.confidence,
-        "negative": said.negative,
+        "scorer": sentiment.scorer,
+        "sentiment": sentiment.sentiment,
+        "level": level(sentiment.sentiment),
+        "confidence": sentiment.confidence,
+        "negative": sentiment.negative,
     }
 
 
-def _of_conversation(sentiments: Sequence[float]) -> dict[str, Value | None]:
-    found = trend(sentiments)
-    return {"turn": found.messages, "change": found.change, "slope": found.slope, "lowest": found.lowest}
+def _conversation_fields(sentiments: Sequence[float]) -> dict[str, Value | None]:
+    figures = trend(sentiments)
+    return {"turn": figures.messages, "change": figures.change, "slope": figures.slope, "lowest": figures.lowest}
 
 
-def _said(upstream: Mapping[str, Value] | None, scored: MessageScore | None, models: Mapping[Language, str]) -> _Said:
+def _sentiment(
+    upstream: Mapping[str, Value] | None, scored: MessageScore | None, models: Mapping[Language, str]
+) -> _Sentiment:
+    """Return the upstream sentiment, else our own. Raises RequestError if there is neither."""
     if upstream is not None:
-        polarity, confidence = float(upstream["sentiment"]), float(upstream.get("confidence", _UNSAID))
-        return _Said(polarity, max(0.0, -polarity), confidence, f"upstream:{upstream['model']}")
+        polarity, confidence = float(upstream["sentiment"]), float(upstream.get("confidence", _DEFAULT_CONFIDENCE))
+        return _Sentiment(polarity, max(0.0, -polarity), confidence, f"upstream:{upstream['model']}")
     if scored is None:
         raise RequestError("data.text", "is missing: send the text, or a score of it")
     name = models.get(scored.language, "lexicon") if scored.language else "lexicon"
-    return _Said(scored.polarity, scored.negative, scored.confidence, name)
+    return _Sentiment(scored.polarity, scored.negative, scored.confidence, name)
 
 
 def _check_score(upstream: Mapping[str, Value] | None, author: Value, *, voice_allowed: bool) -> None:
-    """Raises RequestError for a score that may not be used."""
+    """Raise RequestError for an upstream score that may not be used."""
     if upstream is None:
         return
     if author == "agent":
@@ -178,7 +185,7 @@ def _check_score(upstream: Mapping[str, Value] | None, author: Value, *, voice_a
 
 
 def _parsed(data: object) -> tuple[dict[str, Value], dict[str, Value] | None]:
-    """What was sent of the message, and of an upstream score if there is one; both checked."""
+    """Return the checked fields of the message, and of the upstream score if there is one."""
     if not isinstance(data, Mapping):
         raise RequestError("data", "must be an object")
     plain = {name: value for name, value in data.items() if name != "score"}
@@ -195,7 +202,7 @@ def _checked(type_: SignalType, data: object, where: str) -> dict[str, Value]:
     except RequestError as error:
         name, message = error.field.removeprefix("data"), str(error).partition(": ")[2]
         raise RequestError(where + name, message) from None
-    for name, (pattern, expected) in _WRITTEN.items():
+    for name, (pattern, expected) in _PATTERNS.items():
         value = fields.get(name)
         if isinstance(value, str) and not pattern.fullmatch(value):
             raise RequestError(f"{where}.{name}", expected)

@@ -1,33 +1,33 @@
-"""What a scorer says of one text."""
+"""The judgement of a text: what every scorer returns."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_HITS_ALONE = 0.2
-_HITS_MOST = 0.7
+_BASE_CONFIDENCE = 0.2
+_MOST_ADDED_CONFIDENCE = 0.7
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """`polarity` from -1 to 1, `negative` from 0 to 1 (how negative it is), `confidence` from 0 to 1."""
+    """A scorer's judgement: `polarity` from -1 to 1, `negative` (how negative it is) and `confidence` from 0 to 1."""
 
     polarity: float
     negative: float
     confidence: float
 
 
-NOTHING_SAID = Judgement(0.0, 0.0, 0.0)
+NO_JUDGEMENT = Judgement(0.0, 0.0, 0.0)
 
 
 def from_lexicon(polarity: float, hits: Sequence[float]) -> Judgement:
-    """Of a polarity and the signed strengths of the words it came from.
+    """Return the judgement with this polarity; `hits` are the signed strengths of the words that it comes from.
 
-    The confidence grows with their number and with how far they agree; without any it is `_HITS_ALONE`: that nothing
-    was found says little.
+    The confidence grows with the number of words and with their agreement. Without any word it is low, at
+    `_BASE_CONFIDENCE`.
     """
     bounded = max(-1.0, min(1.0, polarity))
     strength = math.fsum(abs(h) for h in hits)
     agreement = abs(math.fsum(hits)) / strength if strength > 0 else 0.0
-    confidence = _HITS_ALONE + _HITS_MOST * agreement * len(hits) / (len(hits) + 1)
+    confidence = _BASE_CONFIDENCE + _MOST_ADDED_CONFIDENCE * agreement * len(hits) / (len(hits) + 1)
     return Judgement(bounded, max(0.0, -bounded), confidence)

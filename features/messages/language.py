@@ -1,7 +1,7 @@
-"""Dutch, English, or neither that we can tell.
+"""Detects whether a text is Dutch, English, or neither.
 
-Votes of frequent short words, of neighbours' words against (German, French, Spanish, Frisian are neither), and of what
-the sentiment lexicons and the spelling say where short words are few.
+Each word votes for languages: frequent short words for theirs, including German, French, Spanish and Frisian, which
+count as neither; other words by the sentiment lexicon that has them and by their spelling.
 """
 
 import re
@@ -16,10 +16,12 @@ from features.messages.text import words
 Language = Literal["nl", "en"]
 LANGUAGES: tuple[Language, ...] = ("nl", "en")
 
-_LOOKED_AT = 200
-_LEAST = 0.5
+_MOST_WORDS = 200
+"""How many words of a text vote."""
+_LEAST_VOTES = 0.5
 _MARGIN = 1.25
-_WEAK = 0.5
+_LEXICON_VOTE = 0.5
+_SPELLING_VOTE = 0.25
 
 _FREQUENT: dict[str, str] = {
     "nl": "de het een ik jij je jullie wij ze zij zijn geen niet van voor met op aan naar om te dat die dit "
@@ -41,43 +43,43 @@ _FREQUENT: dict[str, str] = {
     "es": "el los las que es por para una con pero muy gracias está mi su lo como más estoy tengo del y no un de hola",
     "fy": "ik it fan en is net mei dat foar hy jo wy ek by wurdt oer nei yn",
 }
-_SPELLED: dict[str, re.Pattern[str]] = {
+_SPELLINGS: dict[str, re.Pattern[str]] = {
     "nl": re.compile(r"ij|aa|uu|oe|sch|ee[nlrt]|lijk$|heid$|tje$|^ge.+[dt]$|ische?$"),
     "en": re.compile(r"^th|th$|sh|ing$|tion$|ly$|'[stmd]$|n't$|'[rv]e$|ow|wh|ck$|ea"),
 }
 
 
 def detect(cleaned: str) -> Language | None:
-    """Of a text from `clean`; None where neither stands out."""
-    said = words(cleaned)[:_LOOKED_AT]
+    """Return the language of a text from `clean`, or None if neither clearly has the most votes."""
     votes: dict[str, float] = defaultdict(float, {"": 0.0})
-    for word in said:
+    for word in words(cleaned)[:_MOST_WORDS]:
         for language, vote in _votes(word):
             votes[language] += vote
     for language in LANGUAGES:
         others = max(n for other, n in votes.items() if other != language)
-        if votes[language] >= max(_LEAST, _MARGIN * others):
+        if votes[language] >= max(_LEAST_VOTES, _MARGIN * others):
             return language
     return None
 
 
 def _votes(word: str) -> Iterator[tuple[str, float]]:
-    """A frequent word of several languages votes for each of them."""
+    """Yield (language, vote) of a word; a frequent word of several languages votes for each of them."""
     if frequent := _frequent().get(word):
         yield from ((language, 1.0) for language in frequent)
         return
-    is_dutch, is_english = dutch.known(word), word in english.known_words()
+    is_dutch, is_english = dutch.in_lexicon(word), word in english.known_words()
     if is_dutch != is_english:
-        yield ("nl" if is_dutch else "en"), _WEAK
-    for language, shape in _SPELLED.items():
-        if shape.search(word[:40]):
-            yield language, _WEAK / 2
+        yield ("nl" if is_dutch else "en"), _LEXICON_VOTE
+    for language, pattern in _SPELLINGS.items():
+        if pattern.search(word[:40]):
+            yield language, _SPELLING_VOTE
 
 
 @cache
 def _frequent() -> dict[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
-    for language, listed in _FREQUENT.items():
-        for word in listed.split():
-            found[word] = (*found.get(word, ()), language)
-    return found
+    """Return frequent word -> its languages."""
+    languages: dict[str, tuple[str, ...]] = {}
+    for language, text in _FREQUENT.items():
+        for word in text.split():
+            languages[word] = (*languages.get(word, ()), language)
+    return languages

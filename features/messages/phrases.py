@@ -1,6 +1,6 @@
-"""Phrases that `cues` looks for, as regular expressions over text in lower case, in English and Dutch.
+"""The phrases that `cues` looks for, as regular expressions over lower-case text in English and Dutch.
 
-Gaps are counted in words and end with a clause, so that every search takes time in proportion to the text.
+Gaps are counted in words and end with a clause, so that the time of every search is linear in the length of the text.
 """
 
 _GAP = r"[^\s.,;:!?]+"
@@ -11,7 +11,7 @@ _ORDINAL = (
     r"|\d{1,3}(?:nd|rd|th))"
 )
 _TIMES = r"(?:twice|(?:two|three|four|five|six|seven|eight|nine|ten|many|several|multiple|countless|\d{1,3}) times)"
-_TOLD = r"(?:already|called|phoned|emailed|asked|told|contacted|tried|written|complained)"
+_CONTACTED = r"(?:already|called|phoned|emailed|asked|told|contacted|tried|written|complained)"
 _RANK = (
     r"(?:tweede|derde|vierde|vijfde|zesde|zevende|achtste|negende|tiende|zoveelste|honderdste|duizendste"
     r"|\d{1,3}(?:e|de|ste))"
@@ -22,7 +22,7 @@ _KEREN = (
 )
 REPETITION = (
     rf"\bthe {_ORDINAL} (?:time|day|week|month|call|e-?mail|message|complaint)\b",
-    rf"\b{_TOLD}(?: {_GAP}){{0,3}} {_TIMES}\b",
+    rf"\b{_CONTACTED}(?: {_GAP}){{0,3}} {_TIMES}\b",
     r"\b(?:again and again|over and over|time and again|time after time|yet again|once again)\b",
     r"\b(?:how many times|how often|keep (?:having to|asking|calling|telling|repeating|explaining))\b",
     r"\bstill (?:not|no|waiting|nothing|haven't|hasn't|isn't|doesn't|don't|can't|won't|didn't)\b",
@@ -81,7 +81,7 @@ DENIED = (
     r"\b(?:no|not|never|without|don't|doesn't|didn't|isn't|wasn't|nothing to|geen|niet|nooit|zonder|niets te|hoef|hoeft"
     rf"|hoeven)\b(?: {_GAP}){{0,3}} ?$"
 )
-"""At the end of what comes before a complaint: there is none."""
+"""Matches the end of the text before a complaint if that text denies the complaint."""
 NOT_WISHED = (
     r"\b(?:(?:do not|don't|didn't|never) (?:want|need|like|have)|no need|rather not|do not|don't|never|niet|nooit|hoef"
     rf"|hoeft|hoeven)\b(?: {_GAP}){{0,4}} ?$"

@@ -1,4 +1,4 @@
-"""A text -> its language, sentiment and cues. Pure: the same text and scorers give the same numbers."""
+"""Scores a text: its language, sentiment and cues. Pure: the same text and scorers give the same numbers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,27 +6,28 @@ from typing import Literal
 
 from features.messages import dutch, english
 from features.messages.cues import Cues, find_cues
-from features.messages.judgement import NOTHING_SAID, Judgement, from_lexicon
+from features.messages.judgement import NO_JUDGEMENT, Judgement, from_lexicon
 from features.messages.language import Language, detect
 from features.messages.text import MAX_WORDS, clean
 from features.messages.trained import SentimentModel
 
 Level = Literal[-2, -1, 0, 1, 2]
 Trained = Mapping[Language, SentimentModel]
-"""Models that score a language in place of its lexicon."""
+"""By language, the models that score it in place of its lexicon."""
 
-_NEUTRAL = 0.1
-_STRONG = 0.5
-_PULL = 0.25
-"""What a complaint takes from a lexicon's polarity, and repetition too: few of their words are in a lexicon."""
+_NEUTRAL_BELOW = 0.1
+_STRONG_FROM = 0.5
+_CUE_PENALTY = 0.25
+"""Subtracted from a lexicon's polarity for a complaint, and for a repetition: a lexicon has few of their words."""
 
 
 @dataclass(frozen=True, slots=True)
 class MessageScore:
-    """`language`: None where it is neither Dutch nor English as far as can be told; then emoji alone are scored.
+    """The scores of the first `text.MAX_CHARACTERS` characters of a message.
 
-    `polarity` from -1 to 1; `level` from -2 (very negative) to 2; `negative`, how negative it is, and `confidence` from
-    0 to 1. Of the first `text.MAX_CHARACTERS` characters.
+    `language` is None if the text is recognised neither as Dutch nor as English; then only emoji are scored.
+    `polarity` is from -1 to 1, `level` from -2 (very negative) to 2, `negative` (how negative it is) and `confidence`
+    from 0 to 1.
     """
 
     language: Language | None
@@ -38,7 +39,7 @@ class MessageScore:
 
 
 def score(text: str, language: Language | None = None, *, trained: Trained | None = None) -> MessageScore:
-    """`language`: as the sender states it, else detected. Takes any text."""
+    """Return the scores of any text. `language` is the one that the sender states; None: it is detected."""
     cleaned = clean(text)
     spoken = language or detect(cleaned)
     cues = find_cues(cleaned)
@@ -48,27 +49,26 @@ def score(text: str, language: Language | None = None, *, trained: Trained | Non
 
 
 def built_in(cleaned: str, language: Language | None, cues: Cues) -> Judgement:
-    """By the lexicon of the language, and what the cues add."""
+    """Return the judgement by the lexicon of the language, less the penalties for cues."""
     if language is None:
         return _signs(cleaned)
     judged = english.judge(cleaned) if language == "en" else dutch.judge(cleaned)
-    pull = _PULL * (cues.complaint + cues.repetition)
-    polarity = max(-1.0, judged.polarity - pull)
+    polarity = max(-1.0, judged.polarity - _CUE_PENALTY * (cues.complaint + cues.repetition))
     return Judgement(polarity, max(0.0, -polarity), judged.confidence)
 
 
 def level(polarity: float) -> Level:
-    """From a polarity between -1 and 1."""
-    if abs(polarity) < _NEUTRAL:
+    """Return the level of a polarity between -1 and 1."""
+    if abs(polarity) < _NEUTRAL_BELOW:
         return 0
     if polarity < 0:
-        return -2 if polarity <= -_STRONG else -1
-    return 2 if polarity >= _STRONG else 1
+        return -2 if polarity <= -_STRONG_FROM else -1
+    return 2 if polarity >= _STRONG_FROM else 1
 
 
 def _signs(cleaned: str) -> Judgement:
-    """Emoji and emoticons, which are of no language."""
+    """Return the judgement by emoji and emoticons alone, which belong to no language."""
     tokens = cleaned.split()[:MAX_WORDS]
-    found = [v for token in tokens if (v := english.sign(token)) is not None]
-    found += [v for c in cleaned[:MAX_WORDS] if not c.isascii() and (v := english.sign(c)) is not None]
-    return from_lexicon(sum(found) / len(found), found) if found else NOTHING_SAID
+    polarities = [v for token in tokens if (v := english.sign(token)) is not None]
+    polarities += [v for c in cleaned[:MAX_WORDS] if not c.isascii() and (v := english.sign(c)) is not None]
+    return from_lexicon(sum(polarities) / len(polarities), polarities) if polarities else NO_JUDGEMENT

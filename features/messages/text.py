@@ -1,4 +1,4 @@
-"""Any text a sender can think of -> plain text of bounded length, and the words of it."""
+"""Turns any text that a sender may send into plain text of bounded length, and into words."""
 
 import re
 import unicodedata
@@ -15,26 +15,26 @@ _DROPPED = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
 
 
 def clean(text: str) -> str:
-    """The first `MAX_CHARACTERS` of a text, composed (NFC), without controls, marks of direction and lone surrogates.
+    """Return the first `MAX_CHARACTERS` of a text, composed (NFC), without controls, direction marks and surrogates.
 
-    White space becomes one blank; a joiner of emoji goes too, so that each part stands for itself.
+    White space becomes a single blank. Joiners of emoji are dropped too, so that each emoji stands for itself.
     """
     head = text[:MAX_CHARACTERS]
     if not (head.isascii() and head.isprintable()):
-        head = "".join(" " if c.isspace() else c for c in head if c.isspace() or _kept(c))
+        head = "".join(" " if c.isspace() else c for c in head if c.isspace() or _is_plain(c))
     composed = unicodedata.normalize("NFC", head)[:MAX_CHARACTERS]
     return " ".join(composed.translate(_APOSTROPHES).split())
 
 
 def stored(text: str) -> str:
-    """The first `MAX_CHARACTERS` of a text as a database takes it: no code 0, no lone surrogates; else as written."""
+    """Return the first `MAX_CHARACTERS` of a text, with U+FFFD for NUL and lone surrogates, which databases refuse."""
     return "".join("\ufffd" if c == "\0" or "\ud800" <= c <= "\udfff" else c for c in text[:MAX_CHARACTERS])
 
 
 def words(cleaned: str) -> list[str]:
-    """Words of letters, in lower case and in order, the first `MAX_WORDS`."""
+    """Return the first `MAX_WORDS` words of letters, in lower case and in order."""
     return [m[0] for m in islice(_WORD.finditer(cleaned.lower()), MAX_WORDS)]
 
 
-def _kept(character: str) -> bool:
+def _is_plain(character: str) -> bool:
     return " " <= character <= "~" or unicodedata.category(character) not in _DROPPED

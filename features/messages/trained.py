@@ -1,6 +1,7 @@
 """A sentiment model trained on a company's own messages: TF-IDF and logistic regression, scored in numpy.
 
-The part that serves; `training.sentiment` fits it. Its bytes are JSON and arrays: loading them runs nothing.
+This module serves the model; `training.learning.sentiment` fits it. Its files are JSON and arrays, so that loading
+them runs no code.
 """
 
 import io
@@ -31,26 +32,27 @@ _ANONYMOUS = (
     (re.compile(r"[@#]\w+"), " _name_ "),
     (re.compile(r"\S*\d\S*"), " _number_ "),
 )
-"""What may name somebody is no term: a model's vocabulary would keep it."""
+"""Replacements for texts that may identify a person, which a model's vocabulary must not contain."""
 _TERM = re.compile(r"_[a-z]+_|[^\W\d_]+(?:'[^\W\d_]+)*|[^\w\s.,;:'\"()-]")
 _LONGEST = 30
+"""The largest number of characters of a term."""
 
 
 def terms(text: str) -> list[str]:
-    """Words, signs and pairs of them, in lower case; addresses, handles and numbers as what kind of thing they are."""
-    said = clean(text).lower()
+    """Return lower-case words, signs and pairs of them; addresses, handles and numbers are replaced by their kind."""
+    anonymous = clean(text).lower()
     for pattern, kind in _ANONYMOUS:
-        said = pattern.sub(kind, said)
-    single = [match[0][:_LONGEST] for match in islice(_TERM.finditer(said), MAX_WORDS)]
+        anonymous = pattern.sub(kind, anonymous)
+    single = [match[0][:_LONGEST] for match in islice(_TERM.finditer(anonymous), MAX_WORDS)]
     return single + [f"{a} {b}" for a, b in pairwise(single)]
 
 
 @dataclass(frozen=True, eq=False)
 class SentimentModel:
-    """Of m terms and k classes out of `CLASSES`: `idf` (m,), `weights` (k, m), `intercepts` (k,).
+    """A model of m terms and k classes out of `CLASSES`: `idf` (m,), `weights` (k, m), `intercepts` (k,).
 
-    `gain`: by how much its AUC for negative messages beat the built-in scorer's on messages that it had not seen, with
-    the limits of the 95% interval. Immutable; safe to share between threads.
+    `gain`: its AUC for negative messages less that of the built-in scorer, on messages that it was not trained on, as
+    (value, lower limit, upper limit) of the 95% interval. Immutable; safe to share between threads.
     """
 
     language: str
@@ -63,7 +65,7 @@ class SentimentModel:
 
     @property
     def wins(self) -> bool:
-        """Whether its interval over the built-in scorer lies above zero."""
+        """Whether the interval of its gain over the built-in scorer lies above zero."""
         return self.gain[1] > 0.0
 
     @cached_property
@@ -71,17 +73,21 @@ class SentimentModel:
         return {term: i for i, term in enumerate(self.vocabulary)}
 
     def probabilities(self, text: str) -> dict[str, float]:
-        """Of each class; sums run in the order of the vocabulary, so that the same text gives the same bits."""
+        """Return class -> probability. Sums run in the order of the vocabulary: the same text gives the same bits."""
         logits = self._logits(text)
         top = max(logits)
         raised = [math.exp(v - top) for v in logits]
         return {c: r / math.fsum(raised) for c, r in zip(self.classes, raised, strict=True)}
 
     def judge(self, text: str) -> Judgement:
-        """`negative` is the probability of it; the polarity is that of positive less that of negative."""
-        found = self.probabilities(text)
-        negative = found[NEGATIVE]
-        return Judgement(found.get(POSITIVE, 0.0) - negative, negative, max(found.values()))
+        """Return a judgement with `negative` as the probability of negative.
+
+        The polarity is the probability of positive less that of negative, the confidence the largest probability.
+        """
+        probabilities = self.probabilities(text)
+        negative = probabilities[NEGATIVE]
+        polarity = probabilities.get(POSITIVE, 0.0) - negative
+        return Judgement(polarity, negative, max(probabilities.values()))
 
     def _logits(self, text: str) -> list[float]:
         counts = Counter(i for term in terms(text) if (i := self._index.get(term)) is not None)
@@ -97,7 +103,7 @@ class SentimentModel:
         ]
 
     def files(self) -> dict[str, bytes]:
-        """Everything the model is, as relative path -> bytes; equal models give equal bytes."""
+        """Return the whole model as relative path -> bytes; equal models give equal bytes."""
         about = {
             "kind": KIND,
             "format": FORMAT,
@@ -115,7 +121,7 @@ class SentimentModel:
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> "SentimentModel":
-        """The saved model, bit for bit; Refused where it is none, or of another format."""
+        """Return the saved model, bit for bit. Raises Refused if it is none, or of another format."""
         about = json.loads(files.get("model.json", b"{}"))
         if about.get("kind") != KIND or "arrays.npz" not in files:
             raise Refused("no sentiment model is saved there; train one first")

@@ -68,7 +68,10 @@ class Profiles:
         self._read = store.online.reader([*(view.table for view in self._views), store.signals])
 
     def read(self, subjects: Sequence[str], *, now_us: int) -> list[Stored]:
-        """Return the subjects in the order given, in one round trip. An unknown one has no facts. Raises Unavailable."""
+        """Return the subjects in the order given, read in one round trip; an unknown one has no facts.
+
+        Raises Unavailable.
+        """
         return [self._stored(values, now_us) for values in self._read(subjects)]
 
     def _stored(self, values: Values, now_us: int) -> Stored:
@@ -119,7 +122,7 @@ class Profiles:
             self.store.online.update(view.table, list(states), partial(_merged, view, states))
 
     def _checked(self, facts: Facts) -> dict[str, Value | None]:
-        """Return the facts as stored (floats as float). Raises RequestError with the feature's name, never its value."""
+        """Return the facts as stored (floats as float). Raises RequestError, which names the feature, not its value."""
         for name in facts:
             if name not in self._features:
                 raise RequestError(name, "is not a profile or model feature of this release")

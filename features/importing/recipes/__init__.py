@@ -1,29 +1,29 @@
-"""Mappings that come with the brain, for public data sets: examples to copy, and something to try first."""
+"""Recipes: mappings for public data sets that come with the brain, as examples to copy and to try first."""
 
 from pathlib import Path
 
 from decisioning.catalogue.check.words import hint
 from decisioning.errors import Refused
-from features.importing.reading import Source, read_mapping
+from features.importing.reading import MappingSource, read_mapping
 
 _FOLDER = Path(__file__).resolve().parent
 
 
 def recipe_names() -> tuple[str, ...]:
-    """Of all recipes, sorted."""
+    """Return the names of all recipes, sorted."""
     return tuple(sorted(p.stem for p in _FOLDER.glob("*.yaml")))
 
 
-def open_mapping(name_or_path: str) -> tuple[Source, Path]:
-    """A recipe by name or a mapping file, and the folder that its paths are relative to.
+def open_mapping(name_or_path: str) -> tuple[MappingSource, Path]:
+    """Return a recipe by name, or a mapping file, and the folder that its paths are relative to.
 
-    Raises Refused where there is neither, ConfigError where it is wrong.
+    Raises Refused if there is no such recipe or file, and ConfigError if the mapping has mistakes.
     """
     name = name_or_path
     path = _FOLDER / f"{name}.yaml" if name in recipe_names() else Path(name)
     try:
         data = path.read_bytes()
     except OSError:
-        known = hint(name, recipe_names()) or f"recipes are {', '.join(recipe_names())}"
-        raise Refused(f"there is no mapping file {name} and no recipe of that name ({known})") from None
+        suggestion = hint(name, recipe_names()) or f"recipes are {', '.join(recipe_names())}"
+        raise Refused(f"there is no mapping file {name} and no recipe of that name ({suggestion})") from None
     return read_mapping(path.name, data), path.resolve().parent

@@ -14,7 +14,7 @@ import pytest
 
 from decisioning.catalogue.files import pack
 from decisioning.errors import Refused
-from features.importing.signals import Replayed, import_signals
+from features.importing.signals import ReplayResult, import_signals
 from features.ledger import now_us
 from features.signals.store import Signals
 from tests.features.processes import child, warm_up
@@ -65,7 +65,7 @@ def parquet(path: Path, rows: Sequence[Json]) -> Path:
     return path
 
 
-def replay(opened: Opened, path: Path, notes: Path | None = None) -> Replayed:
+def replay(opened: Opened, path: Path, notes: Path | None = None) -> ReplayResult:
     return import_signals(path, RELEASE, opened.ledger, notes or path.parent / "notes")
 
 
