@@ -274,7 +274,5 @@ def _record(subject: str, row: Row, schema: pa.Schema) -> dict[str, object]:
 
 
 def _replace(path: Path, table: pa.Table) -> None:
-HEAD = 4
-"""Number of columns before the features: subject, event_timestamp, created, stamps."""
-_OLD_HALF = ".half"
-"""Suffix of a file that an earlier version of the brain was writing when it crashed."""
+    """Write a Parquet file atomically and durably: readers, and a restart after a crash, see the old or the new one."""
+    replace_file(path, lambda half: pq.write_table(table, half), durable=True)
