@@ -18,6 +18,7 @@ help:
 	@echo "make bench      speed beside an empty endpoint and beside the stock servers, champions swapped under load -> bench.json"
 	@echo "make bench-learning  the learning core beside its peers and against its goals, hours -> bench-learning.json"
 	@echo "make mutation   small mistakes in what protects customers: are they found? an hour -> mutation.json"
+	@echo "make structure  a table of the structure: rooms, floors, lengths, parameters, clashes of names, sizes of documents"
 	@echo "make lint       ruff, mypy, import contracts, whether PROMISES.md is up to date (make promises writes it)"
 
 # uv installs the hashed requirements in a tenth of pip's time. A machine without it gets it by pip, into the
@@ -54,7 +55,11 @@ mutation: $(READY)
 	@$(BIN)/python -m tests.mutation
 
 lint: $(READY)
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports && $(BIN)/python -m tests.promises.document --check
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports && $(BIN)/python -m tests.promises.document --check && $(BIN)/python -m tests.structure --check
+
+.PHONY: structure
+structure: $(READY)
+	@$(BIN)/python -m tests.structure
 
 # After a test or a sentence of tests/promises/promises.yaml came, went or changed its name.
 .PHONY: promises

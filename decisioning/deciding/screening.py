@@ -7,13 +7,14 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from decisioning.catalogue.actions import EMOTION
 from decisioning.catalogue.release import Gate, Mask, Release, View
 from decisioning.deciding import arms
 from decisioning.deciding.arbitration import COMMERCIAL_TIER, Limits
 from decisioning.deciding.case import Case, undrawn_case
 from decisioning.deciding.consent import Permission, permissions
 from decisioning.deciding.contact import limits, quiet, suppressed
-from decisioning.deciding.ethics import may_profile, withdrawn_by_request
+from decisioning.deciding.ethics import may_profile, readable, withdrawn_by_request
 from decisioning.deciding.worth import Worth, worth
 from decisioning.facts.forms import Ask, Known, Withheld
 from decisioning.facts.schema import Facts, Value
@@ -121,6 +122,15 @@ def permissions_for(ask: Ask, known: Known, release: Release, *, now_us: int) ->
     """Return purpose -> the permission that screening goes by."""
     case = undrawn_case(ask, known, release, now_us)
     return permissions_of(case, case.facts())
+
+
+def moment_happens(release: Release, ask: Ask, known: Known, now_us: int) -> bool:
+    """Tell whether the moment that `ask` names is TRUE; UNKNOWN is not. Raises NotFound if it is not released."""
+    rule = release.rule(release.moment(ask.moment or "").when)
+    case = undrawn_case(ask, known, release, now_us)
+    served = case.facts()
+    facts = readable(release, served, permissions_of(case, served).get(EMOTION))
+    return rule.truth(facts, case.history) is True
 
 
 def permissions_of(case: Case, facts: Facts) -> dict[str, Permission]:

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from decisioning.catalogue.policies import MomentRule
-from decisioning.deciding.moments import happens
+from decisioning.deciding.screening import moment_happens
 from decisioning.errors import BrainError, NotFound
 from decisioning.facts.forms import Ask, PlacementAsk
 from decisioning.times import DAY_US, HOUR_US
@@ -54,7 +54,7 @@ class Watcher:
     async def _decide(self, due: Watch, moment: MomentRule) -> None:
         snapshot, at_us = self._brain.snapshot, now_us()
         ask = _ask(due, moment)
-        fires = happens(snapshot.release, ask, self._brain.known(ask, snapshot, at_us), at_us)
+        fires = moment_happens(snapshot.release, ask, self._brain.known(ask, snapshot, at_us), at_us)
         if not fires or not self.moments.may_fire(due, round(moment.every_h * HOUR_US), at_us):
             return await asyncio.to_thread(self.moments.settle, due)
         answer = await self._brain.commit(ask)
