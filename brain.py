@@ -197,7 +197,7 @@ def demo(folder: Path, once: bool, customers: int) -> Result:
     if not (folder / "brain.yaml").exists():
         _build_demo(folder, customers)
     workspace = Workspace.open(folder)
-    cases = [showing.Case(s.story, s.request, s.happenings) for s in telecom.SHOWCASE]
+    cases = [showing.Story(s.story, s.request, s.happenings) for s in telecom.SHOWCASE]
 
     def show(run: Any) -> None:
         showing.show_decisions(run.url, cases)

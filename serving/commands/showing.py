@@ -17,7 +17,7 @@ _CONSOLE = Console(highlight=False)
 
 
 @dataclass(frozen=True)
-class Case:
+class Story:
     """A story, the body of a `POST /v1/decisions` that tells it, and what happens before the same is asked again.
 
     `happenings`: what it is, the type of its signal and its data.
@@ -28,7 +28,7 @@ class Case:
     happenings: Sequence[tuple[str, str, Mapping[str, Any]]] = ()
 
 
-def show_decisions(url: str, cases: Sequence[Case]) -> None:
+def show_decisions(url: str, cases: Sequence[Story]) -> None:
     """A panel per case: who asks, what was decided, and why; and again after each thing that happens."""
     for case in cases:
         _show(url, case.request, f"[italic]{escape(case.story)}[/italic]")
