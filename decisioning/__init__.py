@@ -1,1 +1,1 @@
-"""What to do next for a customer: pure functions over data, no I/O."""
+"""The decision engine: pure functions over data, without I/O, that choose what to do next for a customer."""

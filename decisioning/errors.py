@@ -1,15 +1,15 @@
-"""One tree of errors; every message says what is wrong and what to do, and never holds personal data.
+"""The tree of errors. Every message says what is wrong and what to do, and none contains personal data.
 
 BrainError
 ├── ConfigError        a file of the workspace is wrong (file, line, suggestion)
 ├── RequestError       a request is wrong (field)
 │   ├── RequestReused  the same request_id with another body
-│   ├── LinkedElsewhere  the identifier is another customer's
+│   ├── LinkedElsewhere  the identifier belongs to another customer
 │   └── NotFound       no such decision, offer, release or model
 ├── Conflict           another record came first; decide again
 ├── Unavailable        the ledger or a store cannot be reached; nothing was decided
-├── Refused            asked for something the data or the rules do not support
-└── SealBroken         a decision would have held what screening did not permit (a bug: fail closed)
+├── Refused            the data or the rules do not support the request
+└── SealBroken         a decision contains a candidate that screening did not permit (a bug: no answer is given)
 """
 
 from collections.abc import Iterable
@@ -17,12 +17,12 @@ from dataclasses import dataclass
 
 
 class BrainError(Exception):
-    """Root of everything the brain raises on purpose; `str()` is one plain line for a person."""
+    """Root of every error that the brain raises on purpose; `str()` is one plain line for a person."""
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """One mistake in a workspace file: path relative to the workspace, line counted from 1."""
+    """One mistake in a workspace file: the path relative to the workspace, and the line counted from 1."""
 
     file: str
     line: int
@@ -35,7 +35,7 @@ class Mistake:
 
 
 class ConfigError(BrainError):
-    """Mistakes in workspace files, all of those found in one pass."""
+    """All mistakes in workspace files that one pass found."""
 
     def __init__(self, problems: Iterable[Mistake]) -> None:
         self.problems = tuple(problems)
@@ -43,7 +43,7 @@ class ConfigError(BrainError):
 
 
 class RequestError(BrainError):
-    """A request that cannot be answered as asked: `field` is its JSON path, such as `placements.0.limit`."""
+    """A request that cannot be answered; `field` is the JSON path of what is wrong, such as `placements.0.limit`."""
 
     def __init__(self, field: str, message: str) -> None:
         self.field = field
@@ -51,11 +51,11 @@ class RequestError(BrainError):
 
 
 class RequestReused(RequestError):
-    """The same `request_id` came with another body."""
+    """The same `request_id` was sent with another body."""
 
 
 class LinkedElsewhere(RequestError):
-    """The identifier is linked to another customer, or was at that time; it must be unlinked there first."""
+    """The identifier is, or was at that time, linked to another customer; it must be unlinked there first."""
 
 
 class NotFound(RequestError):
@@ -63,7 +63,7 @@ class NotFound(RequestError):
 
 
 class Conflict(BrainError):
-    """A stream moved on after it was read."""
+    """A stream got another record after it was read."""
 
 
 class Unavailable(BrainError):
@@ -71,8 +71,8 @@ class Unavailable(BrainError):
 
 
 class Refused(BrainError):
-    """The data or the rules do not support what was asked."""
+    """The data or the rules do not support what was asked for."""
 
 
 class SealBroken(BrainError):
-    """A decision held a candidate that screening did not permit; it is not answered."""
+    """A decision contains a candidate that screening did not permit; the decision is not answered."""

@@ -1,4 +1,4 @@
-"""Times: int microseconds since 1970 UTC inside (`_us`), RFC 3339 outside."""
+"""Times: int microseconds since 1970 UTC inside (`_us`), RFC 3339 texts outside."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -32,9 +32,9 @@ def iso(us: int) -> str:
 
 
 def parse_moment(text: object) -> datetime:
-    """Return a date (its first moment in UTC) or an ISO 8601 time (UTC unless it has an offset) as aware datetime.
+    """Return a date (its first moment in UTC) or an ISO 8601 time (UTC unless it has an offset) as an aware datetime.
 
-    Raises ValueError, worded for a person, for anything else and for times before 1970.
+    Raises ValueError, with a message for a person, for anything else and for times before 1970.
     """
     if not isinstance(text, str) or not _DATE.match(text):
         raise ValueError("expected a date such as 2026-11-01 or a time such as 2026-11-01T08:00:00Z")

@@ -1,7 +1,7 @@
-"""What the catalogue says about actions and where they go: plain records, as written in YAML.
+"""The catalogue's records about actions and channels, as written in YAML.
 
-Lengths and patterns are checked here; what one record says about another is checked in `decisioning.check`.
-Money in euros, times of the catalogue as aware datetimes whose `_us` properties are int microseconds UTC.
+Lengths and patterns are checked here; how records fit each other is checked in `decisioning.catalogue.check`. Money is
+in euros. Times are aware datetimes; their `_us` properties are int microseconds since 1970 UTC.
 """
 
 import re
@@ -32,7 +32,7 @@ PROFILING = "profiling"
 SHARING = "sharing"
 EMOTION = "emotion"
 MAX_WINDOW_DAYS = 800
-"""How far back caps and rules may look, and the longest wait for an outcome."""
+"""The longest time that caps and rules may look back, and that an outcome may be waited for."""
 
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 
@@ -60,11 +60,11 @@ Content = dict[Locale, dict[FeatureName, Text]]
 
 
 Monotone = dict[FeatureName, Literal["up", "down"]]
-"""Feature -> whether more of it never makes the positive outcome less likely (up), or never more (down)."""
+"""Feature -> what more of it never does to the positive outcome: make it less likely (up), or more likely (down)."""
 
 
 class Priors(Strict):
-    """Propensities for actions that state none: of their group, else of their issue, else `default`."""
+    """Propensities of actions that state none: that of their group, else of their issue, else `default`."""
 
     group: dict[Id, Probability] = Field(default_factory=dict)
     issue: dict[Issue, Probability] = Field(default_factory=dict)
@@ -72,14 +72,15 @@ class Priors(Strict):
 
 
 class Settings(Strict):
-    """What holds for the whole workspace. Treatments are written in all `locales`; the first is the default.
+    """Settings of the whole workspace. Treatments are written in all `locales`; the first is the default.
 
-    Another `arm_salt` draws anew who is in which arm. `country_rules`: whose rules hold for going to people (`nl`,
-    `eu`, or one declared under `country_rules`). `gpc`: the purposes that a Global Privacy Control takes away.
-    `age_feature`: years, or a bool that says adult; who is not known to be `adult_age` is not profiled. `transparency`:
-    per issue, what a model must be at least, from 1 (opaque) to 5 (transparent). `ai_disclosure`: locale -> what is
-    said where a machine speaks, in place of our own words. `ranking`: whether what sells is ranked by how likely its
-    outcome is, or by how much likelier showing it makes it, where the model knows.
+    `arm_salt`: changing it assigns everyone to control groups anew. `country_rules`: whose rules hold for outbound
+    contact (`nl`, `eu`, or one declared under `country_rules`). `gpc`: the purposes that a Global Privacy Control
+    withdraws. `age_feature`: a number of years, or a bool that is true of adults. A customer who is not known to be
+    `adult_age` is not profiled. `transparency`: per issue, the least transparency that a model must have, from 1
+    (opaque) to 5 (transparent). `ai_disclosure`: locale -> the text that discloses a machine to the customer, in place
+    of ours. `ranking`: whether commercial actions are ranked by the probability of their outcome, or by how much
+    showing them raises it, where the model knows that.
     """
 
     eur_per_point: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.01
@@ -101,7 +102,7 @@ class Settings(Strict):
 
 
 class Purpose(Strict):
-    """What a consent is for; a consent older than `max_age_days` is unknown."""
+    """A purpose that a consent is given for. A consent older than `max_age_days` is unknown."""
 
     id: Id
     notice_version: Text
@@ -110,10 +111,10 @@ class Purpose(Strict):
 
 
 class SoftOptIn(Strict):
-    """When messages need no consent: rules that must be TRUE, and the groups of own products that are similar.
+    """The conditions under which messages need no consent: rules that must be TRUE, and groups of similar own products.
 
-    `customer`: they bought from us; `opt_out_offered`: they could say no then, and can in every message. That they did
-    not is on file: any refusal is stronger.
+    `customer`: they bought from us. `opt_out_offered`: they could object then, and can in every message. Whether they
+    did is recorded: any refusal is stronger.
     """
 
     customer: Text
@@ -122,7 +123,7 @@ class SoftOptIn(Strict):
 
 
 class Basis(Strict):
-    """A permit without consent, to be cited: on `channels`, for one purpose. `asserted_by`: stated, not proven."""
+    """A legal basis other than consent, for one purpose on `channels`. `asserted_by`: it was stated, not proven."""
 
     id: Id
     purpose: Id
@@ -133,7 +134,7 @@ class Basis(Strict):
     soft_opt_in: SoftOptIn | None = None
 
     @model_validator(mode="after")
-    def _conditions(self) -> Self:
+    def _conditions_with_their_basis(self) -> Self:
         if (self.basis == "soft-opt-in") != (self.soft_opt_in is not None):
             raise ValueError(
                 "`basis: soft-opt-in` and its conditions belong together",
@@ -143,16 +144,16 @@ class Basis(Strict):
 
 
 class QuietHours(Strict):
-    """From `from_` (included) until `to` (excluded), local time of the customer; may pass midnight."""
+    """From `from_` (included) until `to` (excluded), in the customer's local time; the interval may pass midnight."""
 
     from_: Clock = Field(alias="from")
     to: Clock
 
 
 class Channel(ExplorationSettings):
-    """Where a treatment can go. `medium`: by what an outbound channel reaches people.
+    """Where a treatment can go.
 
-    `machine`: who speaks there is no person, and says so.
+    `medium`: how an outbound channel reaches people. `machine`: a machine speaks there, and discloses it.
     """
 
     id: Id
@@ -189,12 +190,12 @@ class Amount(Strict):
         return self
 
     def constant_eur(self, eur_per_point: float) -> float | None:
-        """The amount in euros, or None for an expression over the customer."""
+        """Return the amount in euros, or None if it is an expression over the customer."""
         return self.points * eur_per_point if self.points is not None else self.eur
 
 
 class Lever(Strict):
-    """A factor of priority within [from_, until); None is open."""
+    """A factor of priority within [from_, until); None is an open end."""
 
     factor: Factor
     from_: PointInTime | None = Field(default=None, alias="from")
@@ -202,26 +203,26 @@ class Lever(Strict):
 
     @property
     def from_us(self) -> int | None:
-        """Start, included; None: always was."""
+        """The start, included; None: no start."""
         return microseconds(self.from_) if self.from_ else None
 
     @property
     def until_us(self) -> int | None:
-        """End, excluded; None: for good."""
+        """The end, excluded; None: no end."""
         return microseconds(self.until) if self.until else None
 
 
 class ContextWeight(Strict):
-    """A factor of priority while `when` is TRUE; 1 when it is FALSE or UNKNOWN."""
+    """A factor of priority while `when` is TRUE; the factor is 1 when it is FALSE or UNKNOWN."""
 
     when: Text
     factor: Factor
 
 
 class Stage(Strict):
-    """How far a customer came, and what that weighs; accepting weighs 1 unless it is declared otherwise.
+    """How far a customer got after a contact, and the weight of that. Accepting weighs 1 unless a stage says otherwise.
 
-    Counts if it happened from `after_days` until `within_days` after the contact.
+    It counts if it happened from `after_days` until `within_days` after the contact.
     """
 
     id: Id
@@ -233,7 +234,7 @@ class Stage(Strict):
 class Outcomes(Strict):
     """What can happen after an action; the label closes `window_days` after the contact.
 
-    `stages`, the furthest last, weigh what happened; `seen` and the like are those of the contact.
+    `stages`, the furthest last, give weights to outcomes; `seen` and the like are those of the contact.
     """
 
     positive: tuple[Id, ...] = Field(default=("accepted",), min_length=1)
@@ -243,17 +244,17 @@ class Outcomes(Strict):
 
     @property
     def all(self) -> tuple[str, ...]:
-        """Positive, then negative, then what is but a stage."""
-        told = self.positive + self.negative
-        return told + tuple(s.id for s in self.stages if s.id not in told)
+        """All ids: positive ones, negative ones, then those that are only stages."""
+        labelled = self.positive + self.negative
+        return labelled + tuple(s.id for s in self.stages if s.id not in labelled)
 
     @property
     def weighted_stages(self) -> tuple[Stage, ...]:
-        """Every outcome with its weight, the furthest last: negative ones, positive ones, then `stages` as declared."""
-        named = {s.id for s in self.stages}
+        """Every outcome as a stage with a weight, the furthest last: negative, positive, then `stages` as declared."""
+        staged = {s.id for s in self.stages}
         plain = [(name, 0.0) for name in self.negative] + [(name, 1.0) for name in self.positive]
-        rest = [Stage(id=name, weight=w, within_days=self.window_days) for name, w in plain if name not in named]
-        return (*rest, *self.stages)
+        implied = [Stage(id=name, weight=w, within_days=self.window_days) for name, w in plain if name not in staged]
+        return (*implied, *self.stages)
 
     @property
     def window_us(self) -> int:
@@ -262,28 +263,29 @@ class Outcomes(Strict):
 
     @property
     def settled_us(self) -> int:
-        """How long until nothing more can count, in microseconds."""
+        """The time after the contact at which no further outcome can count, in microseconds."""
         return max(self.window_us, *(days_us(s.within_days) for s in self.weighted_stages))
 
 
 class Suppression(Strict):
-    """After this outcome the action stays away `days`; None: for good."""
+    """After this outcome the action is suppressed for `days`; None: for good."""
 
     after: Id
     days: Days | None = None
 
 
 class Claims(Strict):
-    """Facts without which a text may not press: how many there are left, and until when an offer holds."""
+    """The facts that prove a pressing text: how many are left (`scarcity`), when an offer ends (`deadline`)."""
 
     scarcity: FeatureName | None = None
     deadline: FeatureName | None = None
 
 
 class Treatment(Strict):
-    """The form of an action on one channel. `tone`: variants for the emotion layer; `content` is the neutral one.
+    """The form of an action on one channel.
 
-    `claims`: what proves a text that says there are few left or little time; without proof it is withheld.
+    `tone`: variants for the emotion layer; `content` is the neutral one. `claims`: the facts that prove a text which
+    says that few are left or little time; without proof the treatment is withheld.
     """
 
     id: Id
@@ -298,10 +300,10 @@ class Treatment(Strict):
 class Action(Strict):
     """What could be done for a customer. In force within [starts_at, ends_at).
 
-    `credit`: it lends money. `significant`: it decides something of weight for the customer (GDPR, Art. 22); without a
-    `basis` of the catalogue and the routes for `review` and `contest` only a person may do it. `supersedes`: the
-    action, perhaps gone, whose evidence its model starts from. `frozen`: why its model stays as the champion has it.
-    `monotone`: which way the propensity may go with a feature.
+    `credit`: it lends money. `significant`: it decides something of weight for the customer (GDPR, Art. 22). Without a
+    `basis` of the catalogue and the routes for `review` and `contest`, only a person may do it. `supersedes`: the
+    action, perhaps no longer in the catalogue, whose evidence this action's model starts from. `frozen`: the reason why
+    its model stays that of the champion. `monotone`: the direction in which its propensity may move with a feature.
     """
 
     id: Id
@@ -339,32 +341,32 @@ class Action(Strict):
 
     @property
     def sells_or_lends(self) -> bool:
-        """Whether whoever is protected does not get it: it sells, or lends money."""
+        """Whether a protection withholds it: it sells, or lends money."""
         return self.commercial or self.credit
 
     @property
     def effective_automation(self) -> Automation:
-        """`automation`, and a person alone where it is significant and a basis or a route is not stated."""
-        stated = self.basis and self.review and self.contest
-        return "human_only" if self.significant and not stated else self.automation
+        """`automation`, or `human_only` if it is significant and its basis or one of its routes is missing."""
+        contestable = self.basis and self.review and self.contest
+        return "human_only" if self.significant and not contestable else self.automation
 
     @property
     def required_purposes(self) -> tuple[str, ...]:
-        """Purposes that must be permitted, sorted: those stated, and marketing if it sells."""
+        """The purposes that must be permitted, sorted: those stated, and marketing if it sells."""
         return tuple(sorted({*self.purposes, *((MARKETING,) if self.commercial else ())}))
 
     @property
     def starts_us(self) -> int | None:
-        """Start, included; None: always was."""
+        """The start, included; None: no start."""
         return microseconds(self.starts_at) if self.starts_at else None
 
     @property
     def ends_us(self) -> int | None:
-        """End, excluded; None: for good."""
+        """The end, excluded; None: no end."""
         return microseconds(self.ends_at) if self.ends_at else None
 
     def lever_at(self, now_us: int) -> float:
-        """The lever at a time; 1.0 outside every window. Windows never overlap (checked)."""
+        """Return the lever in force at a time; 1.0 outside every window. Windows never overlap (checked)."""
         for lever in self.lever:
             if (lever.from_us or 0) <= now_us and (lever.until_us is None or now_us < lever.until_us):
                 return lever.factor
@@ -372,5 +374,5 @@ class Action(Strict):
 
 
 def full_id(action: Action, treatment: Treatment) -> str:
-    """The treatment's id in decisions: `tv-bundle.web-hero`."""
+    """Return the treatment's id in decisions: `tv-bundle.web-hero`."""
     return f"{action.id}.{treatment.id}"

@@ -1,4 +1,4 @@
-"""What the customer reads: a treatment's text in a locale and a tone, with the facts it names filled in."""
+"""The texts that customers read: a treatment's content in a locale and a tone, with facts filled in."""
 
 import re
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([a-z][a-z0-9_]*)\}")
 
 
 def placeholders(treatment: Treatment) -> frozenset[str]:
-    """Every feature that some text of the treatment, in whatever locale or tone, names."""
+    """Return every feature that a text of the treatment names, in any locale and tone."""
     texts = (
         text
         for content in (treatment.content, *treatment.tone.values())
@@ -26,30 +26,30 @@ def placeholders(treatment: Treatment) -> frozenset[str]:
 
 
 def disclosure(settings: Settings, locale: str) -> str:
-    """That a machine is speaking (Art. 50(1) of Regulation (EU) 2024/1689): in the workspace's words, or in ours."""
+    """Return the text that discloses a machine (Art. 50(1), Regulation (EU) 2024/1689): the workspace's, else ours."""
     return settings.ai_disclosure.get(locale) or DISCLOSURE.get(locale.partition("-")[0], DISCLOSURE["en"])
 
 
 def render(
     treatment: Treatment, tone: str | None, locale: str, facts: Facts, features: Mapping[str, Feature]
 ) -> tuple[dict[str, str], str]:
-    """The fields in this locale, and the tone they are in: `neutral` where the one asked for is not written in it."""
-    spoken: Content = treatment.tone.get(tone, {}) if tone else {}
-    toned = tone is not None and locale in spoken
-    fields = spoken[locale] if toned else treatment.content.get(locale) or next(iter(treatment.content.values()), {})
-    filled = {name: _fill(text, locale, facts, features) for name, text in fields.items()}
+    """Return the fields in this locale and their tone; the tone is `neutral` if the requested one is not written."""
+    variant: Content = treatment.tone.get(tone, {}) if tone else {}
+    toned = tone is not None and locale in variant
+    fields = variant[locale] if toned else treatment.content.get(locale) or next(iter(treatment.content.values()), {})
+    filled = {name: _filled(text, locale, facts, features) for name, text in fields.items()}
     return filled, (tone if toned and tone else "neutral")
 
 
-def _fill(text: str, locale: str, facts: Facts, features: Mapping[str, Feature]) -> str:
-    def one(match: re.Match[str]) -> str:
+def _filled(text: str, locale: str, facts: Facts, features: Mapping[str, Feature]) -> str:
+    def substitute(match: re.Match[str]) -> str:
         name = match.group(1)
-        return match.group()[0] if name is None else _say(facts.get(name), features[name], locale)
+        return match.group()[0] if name is None else _formatted(facts.get(name), features[name], locale)
 
-    return PLACEHOLDER.sub(one, text)
+    return PLACEHOLDER.sub(substitute, text)
 
 
-def _say(value: object, feature: Feature, locale: str) -> str:
+def _formatted(value: object, feature: Feature, locale: str) -> str:
     if isinstance(value, bool) or value is None or isinstance(value, str):
         return str(value)
     if feature.dtype == "timestamp" and isinstance(value, int):

@@ -1,6 +1,6 @@
-"""What a channel says of exploration: how seldom something else than the best is shown, by issue, and what it may cost.
+"""A channel's settings of exploration: per issue, how often something else than the best is shown, and its limits.
 
-The schedules are those of arbitration: inverse-gap weighting, whose gamma has no unit, over hopeful priorities.
+The schedules are those of arbitration: inverse-gap weighting, whose gamma has no unit, over optimistic priorities.
 """
 
 from typing import Literal
@@ -10,9 +10,9 @@ from pydantic import Field
 from decisioning.spec import Strict
 
 FULL_OPTIMISM_ROWS = 20_000.0
-"""Rows until which optimism stays whole where exploration fades."""
+"""The number of rows up to which optimism stays at its full value where exploration fades."""
 ExploredIssue = Literal["grow", "retain", "nurture"]
-"""The issues that are explored: help is never left to chance."""
+"""The issues that are explored. Help is never left to chance."""
 
 
 class Schedule(Strict):
@@ -24,10 +24,10 @@ class Schedule(Strict):
 
 
 class ImmatureBudget(Strict):
-    """Extra exploration of what too little is known of.
+    """Extra exploration of candidates with little evidence.
 
-    `budget`: the share of a slot's probability that all candidates with fewer than `mature_at` rows behind their score
-    get together, evenly, on top of what the schedule gives them.
+    `budget`: the share of a slot's probability that all candidates whose scores rest on fewer than `mature_at` rows get
+    together, evenly, in addition to what the schedule gives them.
     """
 
     budget: float = Field(gt=0.0, le=0.2)
@@ -35,10 +35,10 @@ class ImmatureBudget(Strict):
 
 
 class LaunchBoost(Strict):
-    """A start for what is new, which the customers it suits are otherwise slow to get.
+    """A start for new actions, which would otherwise reach the customers they suit only slowly.
 
-    For `days` from its `starts_at`, an action is drawn as if it were worth 1 / (1 - `give_up`) as much: it may take the
-    place of one that is expected to bring more, by at most this share of it.
+    For `days` from its `starts_at`, an action is drawn as if it were worth 1 / (1 - `give_up`) times as much. So it may
+    replace an action that is expected to bring more, by at most the share `give_up` of that.
     """
 
     days: float = Field(default=30.0, gt=0.0, allow_inf_nan=False)
@@ -46,12 +46,12 @@ class LaunchBoost(Strict):
 
 
 class ExplorationSettings(Strict):
-    """The part of a channel that is about exploration. `gamma`: the higher the greedier; `.inf` never explores.
+    """The part of a channel that is about exploration. `gamma`: the higher, the greedier; `.inf` never explores.
 
-    `gamma_grows`: gamma is multiplied by the square root of the rows behind the scores, so that exploration fades as
-    evidence comes in, and from `FULL_OPTIMISM_ROWS` rows on optimism is divided by it. `optimism`: how many times the
-    way to the upper end of its interval a propensity is raised for exploration. `issues`: what differs for the actions
-    of an issue.
+    `gamma_grows`: gamma is multiplied by the square root of the number of rows that the scores rest on, so that
+    exploration fades as evidence grows; beyond `FULL_OPTIMISM_ROWS` rows, optimism falls with the same square root.
+    `optimism`: a propensity is raised for exploration by this multiple of the distance to its interval's upper end.
+    `issues`: the settings that differ for the actions of an issue.
     """
 
     gamma: float = Field(default=float("inf"), ge=0)
@@ -62,7 +62,7 @@ class ExplorationSettings(Strict):
     launch: LaunchBoost | None = None
 
     def schedule(self, issue: str) -> tuple[float, bool, float]:
-        """Gamma, whether it grows, and optimism, for the actions of an issue."""
+        """Return (gamma, whether it grows, optimism) for the actions of an issue."""
         own = next((s for name, s in self.issues.items() if name == issue), Schedule())
         return (
             self.gamma if own.gamma is None else own.gamma,

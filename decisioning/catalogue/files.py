@@ -1,4 +1,4 @@
-"""One catalogue: every section of every file of a workspace, merged, checked, and in order of id."""
+"""One catalogue from the files of a workspace (sections merged, checked, sorted by id), and the bytes of a release."""
 
 import json
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ MAX_PROBLEMS = 1000
 
 
 class Catalogue(Strict):
-    """What a release says, each section sorted by id, so that the order of files and items changes nothing."""
+    """The content of a release. Each section is sorted by id, so that the order of files and items changes nothing."""
 
     settings: Settings = Settings()
     signals: tuple[SignalType, ...] = ()
@@ -41,11 +41,11 @@ class Catalogue(Strict):
 
     @cached_property
     def schema_of_features(self) -> FeatureSchema:
-        """The declared features and those every decision has."""
+        """The declared features and those that every decision has."""
         return FeatureSchema(self.features)
 
     def prior(self, action: Action) -> float:
-        """Catalogue propensity of an action: its own, else of its group, else of its issue, else the default."""
+        """Return the catalogue's propensity of an action: its own, else its group's, its issue's, or the default."""
         priors = self.settings.priors
         if action.prior is not None:
             return action.prior
@@ -53,39 +53,43 @@ class Catalogue(Strict):
 
 
 def read(files: Mapping[str, str]) -> Catalogue:
-    """The files of a release, which was checked when it was made: a later, stricter check must not lose it."""
+    """Return the catalogue in the files of a release; raises ConfigError if they cannot be read.
+
+    The files were checked when the release was made. They are not checked again, so that a later, stricter check cannot
+    make a release unreadable.
+    """
     files = with_country_rules(files)
     documents = [parse(file, files[file]) for file in sorted(files)]
-    found, problems = build_draft(document.root for document in documents if document.root)
+    draft, problems = build_draft(document.root for document in documents if document.root)
     if problems or not all(document.root for document in documents):
         raise ConfigError([*problems, *(p for document in documents for p in document.problems)])
-    return _catalogue_of(found)
+    return _catalogue_of(draft)
 
 
 def load(files: Mapping[str, str], environment: Environment = "dev") -> Catalogue:
-    """Relative path -> text of the YAML files of a workspace, checked for the environment that will serve them.
+    """Return the catalogue in the YAML files of a workspace (relative path -> text), checked for `environment`.
 
-    Raises ConfigError with every mistake found (at most 1000), in order of file and line. What records say of each
-    other is checked only once every file can be read.
+    Raises ConfigError with every mistake (at most 1000), in order of file and line. How records fit each other is
+    checked only once every file can be parsed.
     """
     if sum(map(len, files.values())) > MAX_TOTAL_CHARACTERS:
         raise ConfigError([Mistake(max(files), 1, "all files together are larger than 100 MB", "split the workspace")])
     files = with_country_rules(files)
     documents = [parse(file, files[file]) for file in sorted(files)]
-    found, problems = build_draft(document.root for document in documents if document.root)
+    draft, problems = build_draft(document.root for document in documents if document.root)
     unread = [problem for document in documents for problem in document.problems]
     if all(document.root for document in documents):
-        problems.extend(islice(check(found, environment), MAX_PROBLEMS))
+        problems.extend(islice(check(draft, environment), MAX_PROBLEMS))
     if unread or problems:
         raise ConfigError(_ordered(unread, problems))
-    return _catalogue_of(found)
+    return _catalogue_of(draft)
 
 
 def _ordered(unread: list[Mistake], problems: list[Mistake]) -> list[Mistake]:
-    """Each once; where a line cannot be read as it stands, what follows from it is left out."""
+    """Return each problem once, without those that only follow from a line that could not be parsed."""
     broken = {(problem.file, problem.line) for problem in unread}
-    rest = (problem for problem in problems if (problem.file, problem.line) not in broken)
-    ordered = sorted(dict.fromkeys((*unread, *rest)), key=lambda problem: (problem.file, problem.line))
+    others = (problem for problem in problems if (problem.file, problem.line) not in broken)
+    ordered = sorted(dict.fromkeys((*unread, *others)), key=lambda problem: (problem.file, problem.line))
     if len(ordered) <= MAX_PROBLEMS:
         return ordered
     last = ordered[MAX_PROBLEMS - 1]
@@ -93,30 +97,30 @@ def _ordered(unread: list[Mistake], problems: list[Mistake]) -> list[Mistake]:
     return [*ordered[: MAX_PROBLEMS - 1], more]
 
 
-def _catalogue_of(found: Draft) -> Catalogue:
-    features = tuple(item.spec for item in found.features)
+def _catalogue_of(draft: Draft) -> Catalogue:
+    features = tuple(item.spec for item in draft.features)
     schema = FeatureSchema(features).features
     return Catalogue(
-        settings=found.settings.spec,
-        signals=tuple(item.spec for item in found.signals),
+        settings=draft.settings.spec,
+        signals=tuple(item.spec for item in draft.signals),
         features=features,
-        purposes=tuple(item.spec for item in found.purposes),
-        bases=tuple(item.spec for item in found.bases),
-        country_rules=tuple(item.spec for item in found.country_rules),
-        channels=tuple(item.spec for item in found.channels),
-        actions=tuple(item.spec for item in found.actions),
-        policies=tuple(item.spec for item in found.policies),
-        protections=tuple(item.spec for item in found.protections),
-        caps=tuple(item.spec for item in found.caps),
-        arms=tuple(item.spec for item in found.arms),
-        emotion=tuple(item.spec for item in found.emotion),
-        moments=tuple(item.spec for item in found.moments),
-        personas=tuple(_with_typed_facts(item.spec, schema) for item in found.personas),
+        purposes=tuple(item.spec for item in draft.purposes),
+        bases=tuple(item.spec for item in draft.bases),
+        country_rules=tuple(item.spec for item in draft.country_rules),
+        channels=tuple(item.spec for item in draft.channels),
+        actions=tuple(item.spec for item in draft.actions),
+        policies=tuple(item.spec for item in draft.policies),
+        protections=tuple(item.spec for item in draft.protections),
+        caps=tuple(item.spec for item in draft.caps),
+        arms=tuple(item.spec for item in draft.arms),
+        emotion=tuple(item.spec for item in draft.emotion),
+        moments=tuple(item.spec for item in draft.moments),
+        personas=tuple(_with_typed_facts(item.spec, schema) for item in draft.personas),
     )
 
 
 def _with_typed_facts(persona: Persona, features: Mapping[str, Feature]) -> Persona:
-    """The persona with facts of the types of their features: times in microseconds, floats where 3 was written."""
+    """Return the persona with facts of their features' types: times in microseconds, whole numbers as floats."""
     facts = {
         name: value if value is None else _typed_value(value, features[name]) for name, value in persona.facts.items()
     }
@@ -130,16 +134,16 @@ def _typed_value(value: Value, feature: Feature) -> Value:
 
 
 def pack(files: Mapping[str, str]) -> bytes:
-    """Release bytes: canonical JSON (sorted keys, ASCII) of the files; equal files give equal bytes."""
+    """Return release bytes: canonical JSON (sorted keys, ASCII) of the files; equal files give equal bytes."""
     return json.dumps({"files": dict(files)}, sort_keys=True, separators=(",", ":")).encode("ascii")
 
 
 def unpack(packed: bytes) -> dict[str, str]:
-    """The files of release bytes. Raises ConfigError for what `pack` cannot have written."""
+    """Return the files in release bytes. Raises ConfigError for bytes that `pack` cannot have written."""
     try:
         files = json.loads(packed)["files"]
         if pack(files) == packed and all(isinstance(text, str) for text in files.values()):
             return dict(files)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
-        pass  # said below, once
+        pass  # reported once, below
     raise ConfigError([Mistake("release", 1, "these are not the bytes of a release", "release the workspace again")])

@@ -1,4 +1,4 @@
-"""What the catalogue says about when an action may be taken: plain records, as written in YAML."""
+"""The catalogue's records about when an action may be taken, as written in YAML."""
 
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -19,7 +19,7 @@ ArmId = Literal["holdout", "no-levers", "propensity-only", "random"]
 Unit = Literal["person", "account"]
 
 REQUIRED_PROTECTIONS: tuple[ProtectionKind, ...] = get_args(ProtectionKind)
-"""Kinds without which nothing may be sold."""
+"""The kinds of protection without which nothing may be sold."""
 
 
 def _refuse_collections(raw: Any) -> Any:
@@ -33,7 +33,7 @@ ChannelOrAll = Annotated[str, StringConstraints(pattern=r"^(\*|[a-z][a-z0-9]*([_
 
 
 class Attach(Strict):
-    """`all`, or one of issue, group, action with a name or a list of names."""
+    """The actions that a record concerns: `all`, or one of issue, group, action with a name or a list of names."""
 
     all: Literal[True] | None = None
     issue: Annotated[tuple[Issue, ...], BeforeValidator(one_as_tuple)] = ()
@@ -52,7 +52,7 @@ class Attach(Strict):
         return self
 
     def covers(self, action: Action) -> bool:
-        """Whether it is attached to this action."""
+        """Tell whether it concerns this action."""
         return bool(self.all) or action.issue in self.issue or action.group in self.group or action.id in self.action
 
 
@@ -60,7 +60,7 @@ EVERYTHING = Attach(all=True)
 
 
 class Policy(Strict):
-    """A gate: `permit` must be TRUE, or `deny` must be FALSE, for the actions it is attached to."""
+    """A gate for the actions it is attached to: `permit` must be TRUE, or `deny` must be FALSE."""
 
     id: Id
     level: Level
@@ -79,12 +79,12 @@ class Policy(Strict):
 
     @property
     def rule(self) -> str:
-        """Text of the rule, whichever of the two it is."""
+        """The text of the rule, whichever of the two it is."""
         return self.permit if self.permit is not None else self.deny or ""
 
 
 class Protection(Strict):
-    """A reason to sell nothing, and to lend nothing: all that does is withheld unless `when` is definitely FALSE."""
+    """A reason to sell and lend nothing: whatever sells or lends is withheld unless `when` is definitely FALSE."""
 
     id: Id
     kind: Annotated[tuple[ProtectionKind, ...], BeforeValidator(one_as_tuple), Field(min_length=1)]
@@ -93,9 +93,10 @@ class Protection(Strict):
 
 
 class Cap(Strict):
-    """At most `limit` contacts in any `window_days`, counted per action, group, issue, channel or over all.
+    """At most `limit` contacts in any `window_days`, counted per action, group, issue or channel, or over all.
 
-    Only for candidates on `channels` (none named: all) and of `tiers`; contacts that cannot be capped are not counted.
+    It holds for candidates on `channels` (none named: all) and of `tiers`. Contacts that cannot be capped are not
+    counted.
     """
 
     id: Id
@@ -114,7 +115,10 @@ class Cap(Strict):
 
 
 class Arm(Strict):
-    """A control group (see `decisioning.arms`): `share` of all units, within [from, until); None is open."""
+    """A control group: a `share` of all units, within [from, until); None is an open end.
+
+    See `decisioning.deciding.arms`.
+    """
 
     id: ArmId
     share: float = Field(gt=0, le=0.25)
@@ -130,7 +134,7 @@ class Arm(Strict):
         return self
 
     def holds(self, place: float, now_us: int) -> bool:
-        """Whether a unit at `place` in [0, 1) is in it now; each kind of arm has a quarter of that range."""
+        """Tell whether a unit at `place` in [0, 1) is in this arm now; each kind of arm has a quarter of that range."""
         kinds = get_args(ArmId)
         within = 0.0 <= place - kinds.index(self.id) / len(kinds) < self.share
         began = microseconds(self.from_) <= now_us
@@ -140,8 +144,8 @@ class Arm(Strict):
 class EmotionRule(Strict):
     """What the emotion layer does while `when` is TRUE.
 
-    `let_through`: actions that help, which are held back otherwise and now come before everything else. `handover`:
-    the reason given to the person called.
+    `let_through`: helping actions that are held back otherwise and now come before everything else. `handover`: the
+    reason given to the person who is called.
     """
 
     id: Id
@@ -159,11 +163,12 @@ class EmotionRule(Strict):
 
 
 class MomentRule(Strict):
-    """A pattern over signals that opens a decision without anyone asking, and where that decision goes.
+    """A pattern over signals that opens a decision nobody requested, and where that decision goes.
 
-    `on`: signal types after which to look, `wait_s` seconds later (another such signal starts the wait anew: a cart
-    is left once nothing happens to it any more). It happens where `when` is TRUE then, at most once in `every_h` hours
-    for a subject. `deliver`: over a signed webhook, to screens that listen on the channel, or both.
+    `on`: signal types after which the rule is evaluated, `wait_s` seconds later (another such signal starts the wait
+    anew: a cart is abandoned once nothing happens to it any more). The moment happens if `when` is TRUE then, at most
+    once in `every_h` hours for a subject. `deliver`: over a signed webhook, to screens that listen on the channel, or
+    both.
     """
 
     id: Id
@@ -178,7 +183,7 @@ class MomentRule(Strict):
 
 
 class PersonaConsent(Strict):
-    """What a persona allowed; channel `*` means all."""
+    """A consent of a persona; channel `*` means all."""
 
     purpose: Id
     channel: ChannelOrAll = ALL_CHANNELS
@@ -186,7 +191,7 @@ class PersonaConsent(Strict):
 
 
 class Expect(Strict):
-    """What must come out: this action first, or nothing, and these actions withheld by these gates."""
+    """The expected result: this action first, or nothing, and these actions withheld by these gates."""
 
     action: Id | None = None
     none: Literal[True] | None = None
@@ -202,7 +207,7 @@ class Expect(Strict):
 
 
 class Persona(Strict):
-    """One case of the regression suite: a customer who never was, previewed at `as_of`."""
+    """One case of the regression suite: an invented customer, previewed at `as_of`."""
 
     id: Id
     channel: Id
@@ -217,5 +222,5 @@ class Persona(Strict):
 
     @property
     def as_of_us(self) -> int | None:
-        """Time of the preview; None: now."""
+        """The time of the preview; None: now."""
         return microseconds(self.as_of) if self.as_of else None

@@ -1,4 +1,4 @@
-"""A release, compiled: the catalogue as columns per channel, its rules parsed once. Immutable, named by its hash."""
+"""A compiled release: the catalogue as columns per channel, its rules parsed once. Immutable, named by its hash."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -26,9 +26,9 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Gate:
-    """One rule over the candidates of a channel: passes when TRUE (permit) or definitely FALSE (deny).
+    """One rule over the candidates of a channel. It passes when TRUE (permit) or definitely FALSE (deny).
 
-    `members`: bool (k,), the candidates it is about.
+    `members`: bool (k,), the candidates that it concerns.
     """
 
     id: str
@@ -37,13 +37,17 @@ class Gate:
     members: Mask
 
     def passes(self, truth: bool | None) -> bool:
-        """Kleene to yes or no: unknown denies."""
+        """Tell whether this truth value lets a candidate pass; UNKNOWN never does."""
         return truth is (not self.deny)
 
 
 @dataclass(frozen=True)
 class Amounts:
-    """Euros per candidate: `constant` (k,), NaN where an expression over the customer stands instead."""
+    """Euros per candidate.
+
+    `constant`: float64 (k,), NaN where the amount is an expression over the customer. `typical`: float64 (k,), the
+    amount of a typical customer. `expressions`: each with the int64 positions of its candidates.
+    """
 
     constant: NDArray[np.float64]
     typical: NDArray[np.float64]
@@ -52,7 +56,7 @@ class Amounts:
 
 @dataclass(frozen=True)
 class Weight:
-    """A context weight; `personal`: its rule reads more than the context of the request, or counts what happened."""
+    """A context weight. `personal`: its rule reads more than the context of the request, or counts past outcomes."""
 
     rule: Rule
     factor: float
@@ -62,9 +66,10 @@ class Weight:
 
 @dataclass(frozen=True)
 class CompiledCap:
-    """A cap over the candidates of a channel: `bucket` int64 (k,), -1 where it is not concerned; `names` per bucket.
+    """A cap over the candidates of a channel.
 
-    `exempt`: actions of tiers that it does not count.
+    `bucket`: int64 (k,), what each candidate is counted under, -1 if the cap does not concern it. `names`: name ->
+    bucket. `exempt`: the actions of tiers that it does not count.
     """
 
     cap: Cap
@@ -123,7 +128,7 @@ class View:
 
 
 class Release:
-    """One immutable, content-addressed release. `candidates` are all (action, treatment), sorted by full id."""
+    """One immutable, content-addressed release. `candidates` are all (action, treatment) pairs, sorted by full id."""
 
     def __init__(self, catalogue: Catalogue, digest: str) -> None:
         self.catalogue = catalogue
@@ -141,19 +146,19 @@ class Release:
 
     @classmethod
     def from_bytes(cls, packed: bytes) -> "Release":
-        """Compiles release bytes; raises ConfigError where they do not load."""
+        """Compile release bytes; raises ConfigError if they cannot be read."""
         return cls.of(read(unpack(packed)), packed)
 
     @classmethod
     def of(cls, catalogue: Catalogue, packed: bytes) -> "Release":
-        """Compiles a catalogue that was loaded from these release bytes."""
+        """Compile a catalogue that was loaded from these release bytes."""
         release = cls(catalogue, content_id([packed]))
         for channel in release.channels:
             release.view(channel)
         return release
 
     def view(self, channel: str) -> View:
-        """The columns of one channel; raises RequestError for a channel that nobody declared."""
+        """Return the columns of one channel; raises RequestError for a channel that is not declared."""
         if channel not in self._views:
             if channel not in self.channels:
                 raise RequestError("channel", f"there is no such channel; known are {', '.join(self.channels)}")
@@ -161,49 +166,52 @@ class Release:
         return self._views[channel]
 
     def rule(self, text: str) -> Rule:
-        """The compiled rule of this text, parsed once per release."""
+        """Return the compiled rule of this text, parsed once per release."""
         if text not in self._rules:
             self._rules[text] = compile_rule(text, self.schema.features)
         return self._rules[text]
 
     def action(self, name: str) -> Action:
-        """The action of this id; raises NotFound."""
+        """Return the action of this id; raises NotFound."""
         if name not in self.actions:
             raise NotFound("action", "no such action in this release")
         return self.actions[name]
 
     @cached_property
     def with_superseded(self) -> Mapping[str, Action]:
-        """The actions, and those gone that one of them supersedes: what counts as their outcome is what it says."""
+        """The actions by id, and each retired action that one of them supersedes, under its own id.
+
+        A retired action has the outcomes of the action that supersedes it.
+        """
         heirs = {a.supersedes: a for a in self.actions.values() if a.supersedes and a.supersedes not in self.actions}
-        gone = {"supersedes": None, "treatments": ()}
-        return {**self.actions, **{name: a.model_copy(update={"id": name, **gone}) for name, a in heirs.items()}}
+        retired = {"supersedes": None, "treatments": ()}
+        return {**self.actions, **{name: a.model_copy(update={"id": name, **retired}) for name, a in heirs.items()}}
 
     def superseded(self, action: str) -> tuple[str, ...]:
-        """What an action supersedes, what that superseded, and so on."""
-        found: tuple[str, ...] = ()
-        while (known := self.actions.get(action)) and known.supersedes:
-            action = known.supersedes
-            found = (*found, action)
-        return found
+        """Return the action that `action` supersedes, the one that this superseded, and so on."""
+        chain: tuple[str, ...] = ()
+        while (successor := self.actions.get(action)) and successor.supersedes:
+            action = successor.supersedes
+            chain = (*chain, action)
+        return chain
 
     @cached_property
     def adult(self) -> Rule | None:
-        """TRUE of whoever is old enough to be profiled; None where the catalogue names no age."""
+        """The rule that is TRUE of customers old enough to be profiled; None if the catalogue names no age."""
         settings = self.catalogue.settings
         if settings.age_feature is None:
             return None
-        stated = self.schema[settings.age_feature].dtype == "bool"
-        return self.rule(settings.age_feature if stated else f"{settings.age_feature} >= {settings.adult_age}")
+        is_flag = self.schema[settings.age_feature].dtype == "bool"
+        return self.rule(settings.age_feature if is_flag else f"{settings.age_feature} >= {settings.adult_age}")
 
     @cached_property
     def soft_opt_ins(self) -> Mapping[str, tuple[Rule, Rule]]:
-        """Basis id -> what must be TRUE for it to hold."""
+        """Basis id -> the rules that must be TRUE for it to hold."""
         conditions = {b.id: b.soft_opt_in for b in self.catalogue.bases}
         return {n: (self.rule(s.customer), self.rule(s.opt_out_offered)) for n, s in conditions.items() if s}
 
     def bases(self, facts: Facts, history: History) -> tuple[Basis, ...]:
-        """The bases of the catalogue; soft opt-ins only where their conditions are TRUE."""
+        """Return the bases of the catalogue without the soft opt-ins whose conditions are not TRUE."""
         if not self.soft_opt_ins:
             return self.catalogue.bases
         failed = {n for n, w in self.soft_opt_ins.items() if any(r.truth(facts, history) is not True for r in w)}
@@ -215,25 +223,28 @@ class Release:
         return tuple((e, self.rule(e.when)) for e in self.catalogue.emotion)
 
     def moment(self, name: str) -> MomentRule:
-        """The moment of this id; raises NotFound."""
+        """Return the moment of this id; raises NotFound."""
         if name not in self._moments:
             raise NotFound("moment", "no such moment in this release")
         return self._moments[name]
 
     @cached_property
     def emotion_features(self) -> frozenset[str]:
-        """Features that say what somebody feels."""
+        """Names of the features tagged `emotion`."""
         return frozenset(f.name for f in self.schema.features.values() if "emotion" in f.tags)
 
     @cached_property
     def emotion_moments(self) -> frozenset[str]:
-        """Moments that read what is felt: the decisions they open sell nothing."""
+        """Ids of the moments whose rule reads a feature that may not sell, such as emotion.
+
+        The decisions that they open sell nothing.
+        """
         tagged = {f.name for f in self.schema.features.values() if not f.may_sell}
         return frozenset(m.id for m in self._moments.values() if not tagged.isdisjoint(self.rule(m.when).reads))
 
     @cached_property
     def moments_on(self) -> Mapping[str, tuple[MomentRule, ...]]:
-        """Signal type -> the moments to look for after it."""
+        """Signal type -> the moments to evaluate after such a signal."""
         types = {name for m in self._moments.values() for name in m.on}
         return {name: tuple(m for m in self._moments.values() if name in m.on) for name in sorted(types)}
 
@@ -309,7 +320,7 @@ def _mask_needing(purpose: str, actions: tuple[Action, ...], channel: Channel) -
 
 
 def _gates(release: Release, actions: tuple[Action, ...]) -> Iterable[Gate]:
-    """Protections first, then policies by level and id; those that concern no candidate here are left out."""
+    """Yield protections, then policies by level and id, without those that concern no candidate of the channel."""
     for protection in release.catalogue.protections:
         sells_or_lends = _mask_where(actions, lambda a: a.sells_or_lends)
         if sells_or_lends.any():
@@ -330,7 +341,7 @@ def _placeholders(treatments: tuple[Treatment, ...]) -> tuple[tuple[str, Mask], 
 def _claims(treatments: tuple[Treatment, ...]) -> tuple[tuple[str, str, Mask], ...]:
     stated = [{(kind, name) for kind, name in t.claims if name is not None} for t in treatments]
     pairs = sorted(set().union(*stated)) if stated else []
-    return tuple((k, n, np.asarray([(k, n) in one for one in stated], dtype=np.bool_)) for k, n in pairs)
+    return tuple((k, n, np.asarray([(k, n) in facts for facts in stated], dtype=np.bool_)) for k, n in pairs)
 
 
 def _caps(
@@ -350,7 +361,7 @@ def _caps(
 
 
 def cap_bucket(cap: Cap, action: str, group: str, issue: str, channel: str) -> str:
-    """What a contact or a candidate is counted under."""
+    """Return the name that a contact or a candidate is counted under."""
     return {"action": action, "group": group, "issue": issue, "channel": channel, "customer": "*"}[cap.count]
 
 
@@ -370,13 +381,13 @@ def _amounts(amounts: list[Amount], eur_per_point: float, release: Release) -> A
 
 
 def _weights(release: Release, actions: tuple[Action, ...]) -> Iterable[Weight]:
-    """One weight per (position in the action's list, rule, factor): applied in the order each action lists them."""
+    """Yield one weight per (position in an action's list, rule, factor), so that each action's keep their order."""
     context = {f.name for f in (*BUILT_IN, *release.schema.of_source("context"))}
     members: dict[tuple[int, str, float], list[int]] = {}
     for i, action in enumerate(actions):
         for n, weight in enumerate(action.context_weights):
             members.setdefault((n, weight.when, weight.factor), []).append(i)
-    for (_, when, factor), has in sorted(members.items()):
+    for (_, when, factor), rows in sorted(members.items()):
         rule = release.rule(when)
         personal = bool(rule.histories) or not rule.reads <= context
-        yield Weight(rule, factor, np.isin(np.arange(len(actions)), has), personal)
+        yield Weight(rule, factor, np.isin(np.arange(len(actions)), rows), personal)

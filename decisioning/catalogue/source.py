@@ -1,4 +1,4 @@
-"""YAML with line numbers, and without its traps: what a workspace file says, exactly as it looks.
+"""A YAML parser that keeps line numbers and reads every value as it looks.
 
 A subset of YAML 1.2: only `true` and `false` are booleans (`no` is Norway), dates stay text, keys are text. Refused:
 duplicate keys, anchors, aliases, merge keys, tags, several documents, NaN, more than 10 MB, deeper than 32.
@@ -45,12 +45,11 @@ _HINTS = {
     "found unknown escape character": "use 'single quotes', or write the backslash twice",
 }
 
-_SCALAR: dict[
-    str | int, "YamlNode"
-] = {}  # shared by all scalars: hundreds of thousands of empty ones would cost seconds
+_SCALAR: dict[str | int, "YamlNode"] = {}
+"""The items of every scalar, shared: hundreds of thousands of empty dicts would cost seconds."""
 
 Path = Sequence[str | int]
-"""Where something stands: keys and positions from the root down."""
+"""A position in a tree: keys and list positions from the root down."""
 
 
 @dataclass(slots=True)
@@ -63,14 +62,14 @@ class YamlNode:
     items: dict[str | int, "YamlNode"]
 
     def at(self, path: Path) -> "YamlNode":
-        """The node at a path, or the deepest one on the way there."""
+        """Return the node at `path`, or the deepest existing one on the way there."""
         node = self
         for step in self.known_part(path):
             node = node.items[step]
         return node
 
     def known_part(self, path: Path) -> Path:
-        """As much of a path as leads to nodes."""
+        """Return the longest prefix of `path` that leads to a node."""
         node = self
         for i, step in enumerate(path):
             if step not in node.items:
@@ -79,13 +78,13 @@ class YamlNode:
         return path
 
     def problem(self, message: str, suggestion: str | None = None) -> Mistake:
-        """A mistake that stands here."""
+        """Return a mistake located at this node."""
         return Mistake(self.file, self.line, message, suggestion)
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One parsed file: `root` is None if it could not be read to its end; `problems` says why."""
+    """One parsed file. `root` is None if it could not be parsed to its end; `problems` says why."""
 
     file: str
     root: YamlNode | None
@@ -93,7 +92,7 @@ class Document:
 
 
 class _UnreadableError(Exception):
-    """Parsing cannot go on."""
+    """The text cannot be parsed any further."""
 
     def __init__(self, line: int, message: str, suggestion: str | None = None) -> None:
         super().__init__(message)
@@ -101,7 +100,7 @@ class _UnreadableError(Exception):
 
 
 def decode(file: str, data: bytes) -> str:
-    """Bytes of a file -> text. Raises ConfigError, with the line, for what is not UTF-8."""
+    """Return the bytes of a file as text. Raises ConfigError, with the line, for bytes that are not UTF-8."""
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -111,7 +110,7 @@ def decode(file: str, data: bytes) -> str:
 
 
 def parse(file: str, text: str) -> Document:
-    """Text of one file -> its tree; an empty file is an empty mapping. Never raises."""
+    """Return the document in the text of one file; an empty file is an empty mapping. Never raises."""
     builder = _Builder(file)
     try:
         root = builder.build(text)
@@ -133,7 +132,7 @@ class _OpenCollection:
 
 
 class _Builder:
-    """Events of the parser -> nodes, with an explicit stack: no input can exhaust Python's."""
+    """Builds nodes from the parser's events with an explicit stack, so that no input can exhaust Python's."""
 
     def __init__(self, file: str) -> None:
         self.file = file
@@ -142,7 +141,7 @@ class _Builder:
         self.root: YamlNode | None = None
 
     def build(self, text: str) -> YamlNode:
-        """The tree. Raises _UnreadableError."""
+        """Return the root node. Raises _UnreadableError."""
         for event in _events(_checked_text(text)):
             mark = event.start_mark
             self._handle(event, mark.line + 1 if mark else 1)
@@ -211,13 +210,13 @@ class _Builder:
             parent.value.append(node.value)
         elif top.key is not None:
             node.line = top.key_line
-            if top.key not in parent.items:  # of duplicates, which are already noted, the first stays
+            if top.key not in parent.items:  # the first of duplicate keys stays; the others have been noted
                 parent.items[top.key] = node
                 parent.value[top.key] = node.value
             top.key = None
 
     def _resolve(self, text: str, line: int) -> Any:
-        """A plain scalar as YAML reads it; what cannot be a number stays text, with a problem noted."""
+        """Return a plain scalar as YAML reads it; a number that cannot be stays text, and a problem is noted."""
         if text in _WORDS:
             return _WORDS[text]
         if _INT.fullmatch(text) and len(text.lstrip("+-")) <= _MAX_DIGITS:
@@ -238,7 +237,7 @@ class _Builder:
 
 
 def _checked_text(text: str) -> str:
-    """The text without its byte order mark. Raises _UnreadableError for what no editor shows, and for too much."""
+    """Return the text without its byte order mark. Raises _UnreadableError if it is too long or not printable."""
     if len(text) > MAX_CHARACTERS:
         raise _UnreadableError(1, "the file is larger than 10 MB", "split it: sections of several files are merged")
     text = text.removeprefix("\ufeff")
@@ -249,7 +248,7 @@ def _checked_text(text: str) -> str:
 
 
 def _events(text: str) -> Iterator[yaml.Event]:
-    """Events of PyYAML; its syntax errors become _UnreadableError."""
+    """Yield the events of PyYAML, with its syntax errors turned into _UnreadableError."""
     try:
         yield from yaml.parse(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
@@ -263,7 +262,7 @@ def _syntax_error(error: yaml.MarkedYAMLError, text: str) -> _UnreadableError:
     problem = error.problem or "this is not YAML"
     lines = text.splitlines()
     if mark and error.context_mark and not "".join(lines[mark.line :])[mark.column :].strip():
-        mark = error.context_mark  # at the end of the text: say where it began
+        mark = error.context_mark  # the problem is at the end of the text: report where it began
     if mark is None:
         return _UnreadableError(1, f"this is not YAML: {problem}")
     number = min(mark.line, max(0, len(text.rstrip().splitlines()) - 1))
@@ -283,5 +282,5 @@ def _refuse_references(event: yaml.ScalarEvent | yaml.CollectionStartEvent, line
 
 
 def shorten(text: str) -> str:
-    """A text short enough for a message."""
+    """Return the text shortened to at most 60 characters, for messages."""
     return text if len(text) <= 60 else text[:57] + "…"

@@ -1,6 +1,7 @@
-"""Words that press or pretend, in Dutch and English: claims that little is left, and claims to feel what others feel.
+"""Patterns for texts that press or pretend, in Dutch and English.
 
-Every text is read for both languages, whatever its locale; case, kinds of quotes and line breaks do not matter.
+They find claims that little is left, and claims to feel what the customer feels. Every text is read for both languages,
+whatever its locale; case, kinds of quotes and line breaks do not matter.
 """
 
 import re
@@ -85,20 +86,20 @@ _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff*~`]")
 
 
 def claims(text: str) -> Iterator[tuple[Claim, str]]:
-    """Every kind of pressure in a text, with the words that make it."""
+    """Yield every kind of pressure in a text, with the words that make it."""
     plain = _normalized(text)
     for kind, pattern in _CLAIMS.items():
-        if found := pattern.search(plain):
-            yield kind, found.group().strip()
+        if match := pattern.search(plain):
+            yield kind, match.group().strip()
 
 
 def pretended_feeling(text: str) -> str | None:
-    """The words by which a text claims to feel what the customer feels; None where there are none."""
-    found = _PRETENDED_FEELING_PATTERN.search(_normalized(text))
-    return found.group().strip() if found else None
+    """Return the words by which a text claims to feel what the customer feels; None if there are none."""
+    match = _PRETENDED_FEELING_PATTERN.search(_normalized(text))
+    return match.group().strip() if match else None
 
 
 def _normalized(text: str) -> str:
-    """One line of lower case with plain quotes, without what is not seen and without marks of emphasis."""
-    seen = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text)).translate({0x2019: "'", 0x2018: "'"})
-    return " ".join(seen.casefold().split())
+    """Return the text as one line in lower case with plain quotes, without invisible characters and emphasis."""
+    visible = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text)).translate({0x2019: "'", 0x2018: "'"})
+    return " ".join(visible.casefold().split())

@@ -1,4 +1,4 @@
-"""What is asked, what is known, and what was decided; the forms that travel, are recorded, and replay byte for byte."""
+"""What a decision is asked for, what it knows, and its result: forms that are sent, recorded and replayed exactly."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from decisioning.facts.schema import Facts, Strict, Value
 from decisioning.facts.standing import Standing
 
 SubjectId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$")]
-"""Ids are 1 to 128 printable ASCII characters."""
+"""An id of a subject or a request: 1 to 128 printable ASCII characters, without spaces at its ends."""
 MAX_PLACEMENTS = 20
 MAX_SLOTS = 50
 MAX_CONTEXT = 100
@@ -23,7 +23,7 @@ Scalar = Annotated[str, Field(max_length=1000)] | bool | int | Annotated[float, 
 
 
 class PlacementAsk(Strict):
-    """One place to fill: up to `limit` offers; `fallback` is what the channel shows when the brain cannot answer."""
+    """One placement to fill with up to `limit` offers. The channel shows `fallback` if the brain cannot answer."""
 
     name: Annotated[str, Field(min_length=1, max_length=64)]
     limit: int = Field(default=1, ge=1, le=MAX_SLOTS)
@@ -31,15 +31,15 @@ class PlacementAsk(Strict):
 
 
 class Ask(Strict):
-    """A request for a decision, as it comes in and as it is recorded.
+    """A request for a decision, as it is received and recorded.
 
-    A request with `visitor_id` is decided as that visitor and from its own stream alone, also where it is linked to a
-    customer: a device may be shared.
+    A request with `visitor_id` is decided for that visitor, from the visitor's own stream alone, even if the visitor is
+    linked to a customer: a device may be shared.
 
-    `as_of`, `release`, `overrides` and `seed` belong to previews: the time, the release hash, facts in place of the
-    stored ones, and the decision id whose draws to repeat. `moment` names what opened a decision nobody asked for.
-    `consent_platform`: purpose -> what a consent platform on the page reports; a no takes the purpose away, a yes gives
-    nothing. `machine`: the customer is talking with a machine.
+    `as_of`, `release`, `overrides` and `seed` belong to previews: the time, the release hash, facts that replace the
+    stored ones, and the id of the decision whose random draws are repeated. `moment` names the moment that opened a
+    decision nobody requested. `consent_platform`: purpose -> what a consent platform on the page reports; a refusal
+    there withdraws the purpose, a permission there grants nothing. `machine`: the customer is talking with a machine.
     """
 
     request_id: SubjectId
@@ -75,9 +75,9 @@ class Ask(Strict):
 
 @dataclass(frozen=True)
 class Known:
-    """What the brain knows when it decides: facts as served, and the standing of every stream in play.
+    """What the brain knows when it decides: the facts as served, and the standing of every stream involved.
 
-    `signals`: the version of the signal state of every stream that has one; signal features are as of these.
+    `signals`: stream -> version of its signal state, for every stream that has one; signal features are as of these.
     """
 
     facts: Facts
@@ -88,17 +88,19 @@ class Known:
 
     @property
     def linked(self) -> dict[str, int]:
-        """The versions read of the visitors that are merged into `person`, by stream, sorted."""
+        """Stream -> version read, of the visitors that are merged into `person`, sorted by stream."""
         return {visitor.stream: visitor.version for visitor in self.person.visitors}
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Propensities (n,) in [0, 1], the rows behind each (n,), and the names of the features that moved each most.
+    """What a scorer returns for n candidates.
 
-    `transparency`: int8 (n,), how well each can be followed, from 1 (opaque) to 5; who does not say is opaque.
-    `upper`: where a propensity's interval of one standard deviation ends, (n,); None: nobody knows. `uplift`: what
-    showing each adds to its propensity, (n,), NaN where nobody knows; None: it does not rank.
+    `propensity`: float64 (n,) in [0, 1]. `evidence`: float64 (n,), how many rows each score rests on. `factors`: per
+    candidate, the names of the features that influenced its score most. `transparency`: int8 (n,), how well each score
+    can be followed, from 1 (opaque) to 5; None: all are opaque. `upper`: float64 (n,), the upper end of each
+    propensity's interval of one standard deviation; None: unknown. `uplift`: float64 (n,), what showing each candidate
+    adds to its propensity, NaN where unknown; None: uplift does not rank.
     """
 
     propensity: NDArray[np.float64]
@@ -110,19 +112,19 @@ class Scores:
 
     @property
     def ranking(self) -> NDArray[np.float64]:
-        """What priority is made of, (n,): uplift where it ranks and is known, else propensity."""
+        """What priority is computed from, float64 (n,): uplift if it ranks and is known, else propensity."""
         if self.uplift is None:
             return self.propensity
         return np.where(np.isnan(self.uplift), self.propensity, self.uplift)
 
 
 Scorer = Callable[[Facts, NDArray[np.int64]], Scores]
-"""Facts and candidate indices into the release's candidates (n,) -> their scores, in the same order."""
+"""Facts and indices into the release's candidates, int64 (n,) -> their scores, in the same order."""
 
 
 @dataclass(frozen=True)
 class Shadow:
-    """A model that is asked as well, to be compared with: what it says is recorded, and changes nothing."""
+    """A model that scores the same candidates for comparison: its scores are recorded and change nothing."""
 
     model: str
     score: Scorer
@@ -130,7 +132,7 @@ class Shadow:
 
 @dataclass(frozen=True, slots=True)
 class Withheld:
-    """A candidate that did not pass: the first gate that stopped it, and the facts that the gate saw."""
+    """A candidate that did not pass: the first gate that stopped it, and the facts that the gate read."""
 
     treatment: str
     gate: str
@@ -139,5 +141,5 @@ class Withheld:
 
 
 def canonical(value: Mapping[str, Any]) -> bytes:
-    """JSON bytes in the order of construction; floats in their shortest exact form; NaN and infinities refused."""
+    """Return JSON bytes with keys in the order of `value` and floats in their shortest exact form."""
     return to_json(value, inf_nan_mode="strings")

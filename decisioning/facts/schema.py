@@ -1,4 +1,4 @@
-"""Every feature the brain may read: dtype, unit, source, tags. Nothing undeclared is ever a fact."""
+"""The schema of features: dtype, unit, source and tags of each. Only declared features can be facts."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -40,7 +40,7 @@ SpecialCategory = Literal[
     "health",
     "sex-life",
 ]
-"""What Art. 9(1) GDPR protects."""
+"""The special categories of personal data of Art. 9(1) GDPR."""
 NEVER_SELLS: frozenset[Tag] = frozenset({"emotion", "special-category"})
 NEVER_LEARNED: frozenset[Tag] = NEVER_SELLS | {"proxy", "identifier"}
 NEVER_CHANGED: frozenset[Tag] = NEVER_LEARNED | {"protected"}
@@ -49,11 +49,11 @@ NEVER_CHANGED: frozenset[Tag] = NEVER_LEARNED | {"protected"}
 class Feature(Strict):
     """One declared feature.
 
-    `signal`: how one of source `signal` is computed. `max_age_s`: older than this, a value of the profile, or the
-    last one of a signal, is UNKNOWN. `after_outcome`: known only once the outcome is, so never a model input.
-    `asserted_by`: the value was stated by this person, not measured (refused in prod). `proxy_for`: the special
-    categories that it gives away; it is kept from everything that those are kept from. `changeable`: the customer could
-    change it, so that a counterfactual may; of a number, the values that can be chosen.
+    `signal`: how a feature of source `signal` is computed. `max_age_s`: a value of the profile, or the last value of a
+    signal, that is older than this is UNKNOWN. `after_outcome`: known only once the outcome is, so never a model input.
+    `asserted_by`: the person who stated the value, which was not measured (refused in prod). `proxy_for`: the special
+    categories that the feature reveals; whatever may not read those may not read it. `changeable`: the customer could
+    change it, so a counterfactual may; for a number, the values that the customer can choose from.
     """
 
     name: FeatureName
@@ -75,7 +75,7 @@ class Feature(Strict):
 
     @property
     def choices(self) -> tuple[Value, ...]:
-        """The values that the customer could choose, none where it is not theirs to change, or never to be named."""
+        """The values that the customer could choose; empty if a counterfactual may not change the feature."""
         if not self.changeable or self.why_not_changeable:
             return ()
         if isinstance(self.changeable, tuple):
@@ -84,7 +84,7 @@ class Feature(Strict):
 
     @property
     def why_not_changeable(self) -> str | None:
-        """Why no counterfactual may change it, in the catalogue's words; None where one may."""
+        """The reason, in the catalogue's words, why no counterfactual may change this feature; None if one may."""
         tag = next((t for t in self.tags if t in NEVER_CHANGED), None)
         if tag or self.proxy_for:
             return f"tagged `{tag}`" if tag else f"a proxy for `{self.proxy_for[0]}`"
@@ -103,12 +103,12 @@ class Feature(Strict):
 
     @property
     def may_sell(self) -> bool:
-        """Whether price, value, lever, weight or a commercial action's eligibility may read it (invariant 6)."""
+        """Whether a price, value, lever, weight or a commercial action's eligibility may read it (invariant 6)."""
         return self.why_not_for_sales is None
 
     @property
     def why_not_for_sales(self) -> str | None:
-        """Why it may not sell, in the catalogue's words; None where it may."""
+        """The catalogue's reason why this feature may not be used to sell; None if it may."""
         tag = next((t for t in ("emotion", "special-category") if t in self.tags), None)
         return f"tagged `{tag}`" if tag else f"a proxy for `{self.proxy_for[0]}`" if self.proxy_for else None
 
@@ -128,7 +128,7 @@ BUILT_IN: tuple[Feature, ...] = (
 
 
 class FeatureSchema:
-    """The features of one release, by name, in sorted order (so that file order changes nothing)."""
+    """The features of one release by name, sorted, so that the order of files changes nothing."""
 
     def __init__(self, features: tuple[Feature, ...]) -> None:
         self.features = {f.name: f for f in sorted((*BUILT_IN, *features), key=lambda f: f.name)}
@@ -140,10 +140,10 @@ class FeatureSchema:
         return name in self.features
 
     def of_source(self, *sources: Source) -> tuple[Feature, ...]:
-        """Declared (not built-in) features of these sources, sorted by name."""
+        """Return the declared (not built-in) features of these sources, sorted by name."""
         return tuple(f for f in self.features.values() if f.source in sources and f not in BUILT_IN)
 
     @property
     def learnable(self) -> tuple[Feature, ...]:
-        """Features a model may read, sorted by name."""
+        """The features that a model may read, sorted by name."""
         return tuple(f for f in self.features.values() if f.learnable and f not in BUILT_IN)

@@ -1,6 +1,7 @@
-"""What the catalogue says about signals: their types, and how features are computed from them. Pure records.
+"""What the catalogue says about signals: their types, and how features are computed from them.
 
-Bounds and combinations of keys are checked here; what one record says about another, in `decisioning.check_signals`.
+Bounds and combinations of keys are checked here. How records fit each other is checked in
+`decisioning.catalogue.check.signals`.
 """
 
 import re
@@ -13,11 +14,11 @@ from decisioning.spec import FeatureName, Id, Strict, Tag, Value, one_as_tuple
 FieldDtype = Literal["string", "enum", "int", "float", "bool"]
 Compute = Literal["count", "sum", "distinct", "last", "intensity", "seconds_since", "session_events", "session_seconds"]
 MAX_CHARACTERS = 4_000
-"""Of a text in a field of a signal."""
+"""The longest text in a field of a signal."""
 MAX_NUMBER = 10**15
-"""Numbers in a field lie within plus and minus this: whole ones are exact, and so are sums of them in millionths."""
+"""Numbers in a field lie within plus and minus this, so whole ones and sums of them in millionths are exact."""
 PARTS = 30
-"""A window moves in steps of one part in this many."""
+"""A window moves in steps of its length divided by this number."""
 GAP_MIN = 30.0
 MAX_KEYS = 100
 
@@ -31,7 +32,7 @@ _KEYS: dict[Compute, tuple[frozenset[str], frozenset[str]]] = {
     "session_events": (frozenset(), frozenset({"gap_min"})),
     "session_seconds": (frozenset(), frozenset({"gap_min"})),
 }
-"""Keys that a compute needs, and those that it may have besides."""
+"""Compute -> (keys that it needs, further keys that it may have)."""
 _EXAMPLES = {"field": "field: page", "window": "window: 5min", "half_life_s": "half_life_s: 3600"}
 _WINDOW = re.compile(r"([1-9][0-9]{0,8})(s|min|h|d)")
 _UNIT_S = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
@@ -48,11 +49,11 @@ def _as_window(raw: Any) -> Any:
 def _as_values(raw: Any) -> Any:
     if not isinstance(raw, dict):
         raise ValueError("expected fields with the values they must have", "write it like `where: {page: paid-tv}`")
-    found = {key: value if isinstance(value, tuple) else (value,) for key, value in raw.items()}
-    for key, values in found.items():
+    allowed = {key: value if isinstance(value, tuple) else (value,) for key, value in raw.items()}
+    for key, values in allowed.items():
         if not values or not all(isinstance(value, bool | int | float | str) for value in values):
             raise ValueError(f"`{key}` has no value to compare with", f"write `{key}: a value`, or a list of values")
-    return found
+    return allowed
 
 
 Window = Annotated[str, BeforeValidator(_as_window)]
@@ -60,7 +61,7 @@ Where = Annotated[dict[FeatureName, tuple[Value, ...]], BeforeValidator(_as_valu
 
 
 class SignalSettings(Strict):
-    """How far the time of a signal may lie behind and ahead of ours."""
+    """How far the time of a signal may lie before and after our own time."""
 
     max_lateness_h: float = Field(default=24.0, ge=0, le=744)
     max_ahead_s: float = Field(default=60.0, ge=0, le=3600)
@@ -77,7 +78,7 @@ class SignalSettings(Strict):
 
 
 class SignalField(Strict):
-    """One value in the data of a signal; `required`: a signal without it is refused."""
+    """One value in the data of a signal. A signal without a `required` field is refused."""
 
     name: FeatureName
     dtype: FieldDtype
@@ -91,7 +92,7 @@ class SignalField(Strict):
 
 
 class SignalType(Strict):
-    """A kind of event. `retention_days`: how long each is kept; what features made of them stays."""
+    """A kind of event. `retention_days`: how long each event is stored; features computed from it stay."""
 
     id: Id
     retention_days: float = Field(gt=0, le=36_500)
@@ -103,7 +104,7 @@ class SignalType(Strict):
 class SignalFeature(Strict):
     """How a feature is computed from signals of the types `of` whose fields have one of the values in `where`.
 
-    `window`: length of time (count, sum, distinct). `max_keys`: of distinct values, how many of the latest are kept.
+    `window`: a length of time (count, sum, distinct). `max_keys`: how many of the latest distinct values are stored.
     """
 
     of: Annotated[tuple[Id, ...], BeforeValidator(one_as_tuple)] = Field(min_length=1)
@@ -118,63 +119,63 @@ class SignalFeature(Strict):
     @model_validator(mode="after")
     def _keys_of_the_compute(self) -> Self:
         needs, may = _KEYS[self.compute]
-        given = {key for key in ("field", "window", "half_life_s", "gap_min", "max_keys") if getattr(self, key)}
-        for key in sorted(needs - given):
+        set_keys = {key for key in ("field", "window", "half_life_s", "gap_min", "max_keys") if getattr(self, key)}
+        for key in sorted(needs - set_keys):
             raise ValueError(f"compute `{self.compute}` needs `{key}`", f"add `{_EXAMPLES[key]}`")
-        for key in sorted(given - needs - may):
+        for key in sorted(set_keys - needs - may):
             raise ValueError(f"compute `{self.compute}` has no `{key}`", f"remove `{key}`")
         return self
 
     @property
     def window_us(self) -> int:
-        """`window` in microseconds; 0 without one."""
+        """`window` in microseconds; 0 if there is none."""
         match = _WINDOW.fullmatch(self.window or "")
         return int(match[1]) * _UNIT_S[match[2]] * 1_000_000 if match else 0
 
     @property
     def half_life_us(self) -> int:
-        """`half_life_s` in microseconds; 0 without one."""
+        """`half_life_s` in microseconds; 0 if there is none."""
         return round((self.half_life_s or 0.0) * 1_000_000)
 
     @property
     def gap_us(self) -> int:
-        """How far apart events of one session may lie, in microseconds."""
+        """The longest time between two events of one session, in microseconds."""
         return round((self.gap_min or GAP_MIN) * 60_000_000)
 
     @property
     def keys(self) -> int:
-        """`max_keys`, or what it is if nobody says."""
+        """`max_keys`, or its default."""
         return self.max_keys or MAX_KEYS
 
 
 def misfit(field: SignalField, value: object) -> str | None:
-    """Why this cannot be a value of the field, in words that do not repeat it; None where it can.
+    """Return why `value` cannot be a value of the field, in words that do not repeat the value; None if it can.
 
-    A whole number is also a float; nothing else is another type. Bounds are included.
+    A whole number is also a float; no other value has two types. Bounds are included.
     """
     if field.dtype in ("string", "enum"):
-        return _text(field, value) if isinstance(value, str) else "must be a text"
+        return _text_misfit(field, value) if isinstance(value, str) else "must be a text"
     if field.dtype == "bool":
         return None if isinstance(value, bool) else "must be true or false"
     if isinstance(value, bool) or not isinstance(value, int if field.dtype == "int" else int | float):
         return "must be a whole number" if field.dtype == "int" else "must be a number"
-    return _number(field, value)
+    return _number_misfit(field, value)
 
 
-def _text(field: SignalField, text: str) -> str | None:
+def _text_misfit(field: SignalField, text: str) -> str | None:
     if field.dtype == "enum":
         return None if text in field.values else f"must be one of {', '.join(field.values[:20])}"
     if len(text) > MAX_CHARACTERS:
         return f"must have at most {MAX_CHARACTERS} characters"
     try:
-        fits = b"\0" not in text.encode()  # code 0 and lone surrogates: no database's text
+        fits = b"\0" not in text.encode()  # databases refuse code 0 and lone surrogates in texts
     except UnicodeEncodeError:
         fits = False
     return None if fits else "must be valid Unicode without code 0"
 
 
-def _number(field: SignalField, number: float) -> str | None:
-    if not -MAX_NUMBER <= number <= MAX_NUMBER:  # nor NaN
+def _number_misfit(field: SignalField, number: float) -> str | None:
+    if not -MAX_NUMBER <= number <= MAX_NUMBER:  # also refuses NaN
         return f"must be a finite number within ±{MAX_NUMBER:.0e}"
     if field.min is not None and number < field.min:
         return f"must be at least {field.min:g}"

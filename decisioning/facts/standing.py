@@ -1,7 +1,8 @@
-"""What the ledger knows of one subject: the fold of its stream, as decide() reads it.
+"""What the ledger knows of one subject: the result of folding its stream, as decide() reads it.
 
 The fold (in `features.ledger`) is commutative in everything but `version`: any order of a backfill gives the same
-standing. Times are int microseconds since 1970 UTC (`_us`), the time in the world (`occurred_at`), not of recording.
+standing. Times are int microseconds since 1970 UTC (`_us`) and mean the time in the world (`occurred_at`), not the time
+of recording.
 """
 
 from dataclasses import dataclass, field
@@ -16,7 +17,10 @@ ALL_CHANNELS = "*"
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """The latest word on (purpose, channel); channel `*` means all. `record` is the ledger version that says so."""
+    """The latest consent record for (purpose, channel).
+
+    Channel `*` means all channels. `record` is the ledger version of the record.
+    """
 
     purpose: str
     channel: str
@@ -45,7 +49,7 @@ class Contact:
     state: ContactState
 
     def counts_at(self, now_us: int) -> bool:
-        """Whether a cap counts it: yes while its reservation lives, and after that if it got as far as `counts_on`."""
+        """Tell whether a cap counts it: while its reservation lives, and afterwards if it got as far as `counts_on`."""
         if self.state in ("expired", "not_delivered"):
             return False
         if self.counts_on == "decided" or now_us < self.reserved_until_us:
@@ -67,7 +71,7 @@ class RecordedOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """The latest word on whether a visitor, named by its stream, is this person; kept once unlinked, too."""
+    """The latest record of whether a visitor, named by its stream, is this person; kept after unlinking, too."""
 
     visitor: str
     kind: LinkKind
@@ -78,7 +82,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The latest word on whose a visitor is: what the visitor's own stream says, so that it is one person's at most."""
+    """The latest record, in a visitor's own stream, of whose visitor it is, so that it is at most one person's."""
 
     person: str
     occurred_us: int
@@ -87,10 +91,10 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Everything screening needs from the ledger about one subject; `version` 0 is a subject never heard of.
+    """All that screening needs from the ledger about one subject. `version` 0: the ledger has no record of the subject.
 
-    `links` are a person's, `holder` is a visitor's. `visitors` are the standings that `decisioning.identity.merged`
-    took in, sorted by stream; no fold has any.
+    `links` are a person's, `holder` is a visitor's. `visitors` are the standings that
+    `decisioning.facts.identity.merge_standings` merged into this one, sorted by stream; the fold leaves it empty.
     """
 
     stream: str
@@ -110,5 +114,5 @@ class Standing:
         return tuple(link.visitor for link in self.links if link.linked)
 
     def history(self, action: str, outcome: str, since_us: int) -> int:
-        """How often `outcome` happened for `action` at or after `since_us`."""
+        """Return how often `outcome` happened for `action` at or after `since_us`."""
         return sum(h.outcome == outcome and h.at_us >= since_us for h in self.outcomes.get(action, ()))

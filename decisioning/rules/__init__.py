@@ -1,15 +1,16 @@
-"""The rule language: a CEL subset, parsed once, checked against the feature schema, in Kleene's three-valued logic.
+"""The rule language: a subset of CEL in Kleene's three-valued logic, parsed once and checked against the features.
 
     age >= 18 && segment in ["a", "b"]        comparison, membership; && || ! ?: + - * / % and parentheses as in CEL
     now - contract_start > duration("365d")   times and durations; timestamp("2026-01-01T00:00:00Z")
-    default(arrears_eur, 0) > 0               a value for UNKNOWN; known(x) asks
+    default(arrears_eur, 0) > 0               a value to use for UNKNOWN; known(x) tests for it
     history(action, "declined", "90d") == 0   outcomes of the candidate's own action, or of "another-one"
     min(a, b), max(a, b), plan.startsWith("fiber-")
 
-UNKNOWN is a fact that is missing, None, NaN, infinite or of the wrong type, an enum's undeclared value, an int or time
-beyond 2**53, a division by zero and an overflow. Comparison and arithmetic with UNKNOWN are UNKNOWN; `false && UNKNOWN`
-is false, `true || UNKNOWN` true, in either order; a ternary is UNKNOWN when its condition is. `%` has the sign of its
-left side, as in CEL. One customer (`truth`, `value`) and a column of customers (`truth_column`, `value_column`) agree.
+UNKNOWN is: a fact that is missing, None, NaN, infinite or of the wrong type; a value that an enum does not declare; an
+int or time at or beyond 2**53; a division by zero; an overflow. Comparison and arithmetic with UNKNOWN give UNKNOWN.
+`false && UNKNOWN` is false and `true || UNKNOWN` is true, in either order. A ternary is UNKNOWN when its condition is.
+`%` has the sign of its left operand, as in CEL. Evaluating one customer (`truth`, `value`) and a column of customers
+(`truth_column`, `value_column`) gives the same results.
 """
 
 from decisioning.rules.analysis import never_true

@@ -1,7 +1,8 @@
-"""Why a rule can never be true: interval and enum analysis, sound (it never says so of a rule that can be).
+"""Analysis of why a rule can never be true, by intervals and sets of enum values.
 
-A world is a set of customers. Narrowing it to those for whom a node is TRUE (or FALSE) gives worlds that together hold
-all of them: perhaps more, never fewer. No worlds at all means that it cannot be.
+It is sound: it never says so of a rule that can be true. A world is a set of customers. Narrowing a world to the
+customers for whom a node is TRUE (or FALSE) gives worlds that together contain all of them, and possibly more. If
+there are no worlds left, no customer can make the node TRUE.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -42,7 +43,10 @@ _BOOLS = (Logic, Not, Compare, Membership, IsKnown, StartsWith)
 
 
 def never_true(rule: Rule, schema: Mapping[str, Feature]) -> str | None:
-    """Why no facts within the schema's ranges and values make it TRUE; None where some may, or it is too complex."""
+    """Return why no facts within the schema's ranges and values make the rule TRUE.
+
+    None if some facts may make it TRUE, or if the rule is too complex to tell.
+    """
     everyone = Assumptions(schema, {})
     try:
         if _Analysis().narrow(rule.node, True, everyone):
@@ -56,34 +60,34 @@ def never_true(rule: Rule, schema: Mapping[str, Feature]) -> str | None:
 
 
 class _TooComplexError(Exception):
-    """The rule has more cases than are worth looking at."""
+    """The rule has more cases than the analysis looks at."""
 
 
 class _Analysis:
     def __init__(self) -> None:
         self._steps = 0
 
-    def _step(self) -> None:
+    def _count_step(self) -> None:
         self._steps += 1
         if self._steps > _MAX_STEPS:
             raise _TooComplexError
 
     def narrow(self, node: Node, want: bool, world: Assumptions) -> list[Assumptions]:
-        """Worlds that hold every customer of `world` for whom a bool `node` is `want`."""
-        self._step()
+        """Return worlds that contain every customer of `world` for whom the bool `node` is `want`."""
+        self._count_step()
         worlds = self._NARROW[type(node)](self, node, want, world)
-        # too many worlds to follow: the one they came from holds them all
+        # too many worlds to follow: the world they came from contains them all
         return worlds if len(worlds) <= _MAX_WORLDS else [world]
 
     def narrow_all(self, parts: Iterable[Node], want: bool, world: Assumptions) -> list[Assumptions]:
-        """Where all parts are `want`."""
+        """Return worlds that contain every customer of `world` for whom all `parts` are `want`."""
         worlds = [world]
-        # asked twice, as `x != 5 && x == 5` shows only when the first is asked after the second
+        # each part twice: `x != 5 && x == 5` fails only when the first part is assumed after the second
         for part in (*parts, *parts):
-            found = [(outer, self.narrow(part, want, outer)) for outer in worlds]
-            worlds = [inner for _, narrowed in found for inner in narrowed]
+            outcomes = [(outer, self.narrow(part, want, outer)) for outer in worlds]
+            worlds = [inner for _, narrowed in outcomes for inner in narrowed]
             if len(worlds) > _MAX_WORLDS:
-                worlds = [outer for outer, narrowed in found if narrowed]
+                worlds = [outer for outer, narrowed in outcomes if narrowed]
         return worlds
 
     def _logic(self, node: Logic, want: bool, world: Assumptions) -> list[Assumptions]:
@@ -92,12 +96,16 @@ class _Analysis:
         return [w for part in node.parts for w in self.narrow(part, want, world)]
 
     def _choose(self, node: Conditional, want: bool, world: Assumptions) -> list[Assumptions]:
-        then = [w for met in self.narrow(node.condition, True, world) for w in self.narrow(node.then, want, met)]
-        other = [w for met in self.narrow(node.condition, False, world) for w in self.narrow(node.other, want, met)]
+        then = [
+            w for narrowed in self.narrow(node.condition, True, world) for w in self.narrow(node.then, want, narrowed)
+        ]
+        other = [
+            w for narrowed in self.narrow(node.condition, False, world) for w in self.narrow(node.other, want, narrowed)
+        ]
         return then + other
 
     def _default(self, node: Default, want: bool, world: Assumptions) -> list[Assumptions]:
-        unknown = [w for met in _where_unknown(node.of, world) for w in self.narrow(node.other, want, met)]
+        unknown = [w for narrowed in _where_unknown(node.of, world) for w in self.narrow(node.other, want, narrowed)]
         return self.narrow(node.of, want, world) + unknown
 
     def _known(self, node: IsKnown, want: bool, world: Assumptions) -> list[Assumptions]:
@@ -109,69 +117,71 @@ class _Analysis:
         op = node.op if want else _INVERSE[node.op]
         return [
             related
-            for met, left in self._cases(node.left, world)
-            for both, right in self._cases(node.right, met)
+            for narrowed, left in self._cases(node.left, world)
+            for both, right in self._cases(node.right, narrowed)
             for related in self._relate(op, left, right, both)
         ]
 
     def _member(self, node: Membership, want: bool, world: Assumptions) -> list[Assumptions]:
-        found: list[Assumptions] = []
-        for met, of in self._cases(node.of, world):
+        worlds: list[Assumptions] = []
+        for narrowed, of in self._cases(node.of, world):
             texts = frozenset(v.value for v in node.values if isinstance(v.value, str))
             if texts:
-                domain = self._domain(of, met)
-                found += _assume(of, domain.within(texts) if want else domain.without(texts), met)
+                domain = self._domain(of, narrowed)
+                worlds += _assume(of, domain.within(texts) if want else domain.without(texts), narrowed)
             elif want:
-                found += [w for value in node.values for w in self._relate("==", of, value, met)]
+                worlds += [w for value in node.values for w in self._relate("==", of, value, narrowed)]
             else:
-                found += self._unlike(of, node.values, met)
-        return found
+                worlds += self._unequal_to_all(of, node.values, narrowed)
+        return worlds
 
-    def _unlike(self, of: Node, values: Iterable[Node], world: Assumptions) -> list[Assumptions]:
+    def _unequal_to_all(self, of: Node, values: Iterable[Node], world: Assumptions) -> list[Assumptions]:
         worlds = [world]
         for value in values:
-            worlds = [w for met in worlds for w in self._relate("!=", of, value, met)]
+            worlds = [w for narrowed in worlds for w in self._relate("!=", of, value, narrowed)]
         return worlds
 
     def _starts_with(self, node: StartsWith, want: bool, world: Assumptions) -> list[Assumptions]:
-        found: list[Assumptions] = []
-        for met, of in self._cases(node.of, world):
-            domain = self._domain(of, met)
+        worlds: list[Assumptions] = []
+        for narrowed, of in self._cases(node.of, world):
+            domain = self._domain(of, narrowed)
             some = frozenset(t for t in domain.texts or () if t.startswith(node.prefix) == want)
-            found += _assume(of, domain.only_known() if domain.texts is None else domain.within(some), met)
-        return found
+            worlds += _assume(of, domain.only_known() if domain.texts is None else domain.within(some), narrowed)
+        return worlds
 
     def _cases(self, node: Node, world: Assumptions) -> list[tuple[Assumptions, Node]]:
-        """The values a node may stand for, without `? :` and `default` at their head, each with its world."""
-        self._step()
+        """Return (world, node) for each node that `node` may stand for; none of them is a `? :` or a `default`."""
+        self._count_step()
         match node:
             case Conditional():
                 sides = ((True, node.then), (False, node.other))
-                asked = [(w, of) for want, of in sides for w in self.narrow(node.condition, want, world)]
+                cases = [(w, of) for want, of in sides for w in self.narrow(node.condition, want, world)]
             case Default():
-                asked = [(world, node.of), *((w, node.other) for w in _where_unknown(node.of, world))]
+                cases = [(world, node.of), *((w, node.other) for w in _where_unknown(node.of, world))]
             case _:
                 return [(world, node)]
-        return [case for met, of in asked for case in self._cases(of, met)]
+        return [case for narrowed, of in cases for case in self._cases(of, narrowed)]
 
     def _relate(self, op: CompareOp, left: Node, right: Node, world: Assumptions) -> list[Assumptions]:
-        """Where `left op right` is TRUE; neither is a `? :` or a `default`."""
-        if isinstance(left, _BOOLS) or _reads_bool(left, world):
-            pairs = ((want, want == (op == "==")) for want in (True, False))
+        """Return worlds in which `left op right` is TRUE; neither side is a `? :` or a `default`."""
+        if isinstance(left, _BOOLS) or _is_bool_fact(left, world):
+            pairs = ((truth, truth == (op == "==")) for truth in (True, False))
             return [
                 w
-                for one, other in pairs
-                for met in self.narrow(left, one, world)
-                for w in self.narrow(right, other, met)
+                for left_truth, right_truth in pairs
+                for narrowed in self.narrow(left, left_truth, world)
+                for w in self.narrow(right, right_truth, narrowed)
             ]
         return [
             both
-            for met in _assume(left, self._domain(left, world).where(op, self._domain(right, world)), world)
-            for both in _assume(right, self._domain(right, met).where(_MIRROR[op], self._domain(left, met)), met)
+            for narrowed in _assume(left, self._domain(left, world).where_holds(op, self._domain(right, world)), world)
+            for both in _assume(
+                right, self._domain(right, narrowed).where_holds(_MIRROR[op], self._domain(left, narrowed)), narrowed
+            )
         ]
 
     def _domain(self, node: Node, world: Assumptions) -> Domain:
-        """What a number, time, duration or text that is not a `? :` or a `default` may be."""
+        """Return the domain of a number, time, duration or text that is not a `? :` or a `default`."""
         match node:
             case Read() | HistoryCount():
                 return world[node]
@@ -180,8 +190,8 @@ class _Analysis:
         return Domain(numbers=self._interval(node, world)).settled
 
     def _interval(self, node: Node, world: Assumptions) -> Interval:
-        """Bounds of a number, time or duration, where it is known."""
-        self._step()
+        """Return bounds for a number, time or duration, if it is known."""
+        self._count_step()
         match node:
             case Literal():
                 return Interval(float(node.value), float(node.value))
@@ -199,7 +209,7 @@ class _Analysis:
 
     _NARROW: ClassVar[dict[type[Node], Callable[["_Analysis", Any, bool, Assumptions], list[Assumptions]]]] = {
         Literal: lambda _self, node, want, world: [world] if node.value is want else [],
-        Read: lambda _self, node, want, world: world.assume(node, world[node].being(want)),
+        Read: lambda _self, node, want, world: world.assume(node, world[node].where_truth(want)),
         Logic: _logic,
         Not: lambda self, node, want, world: self.narrow(node.of, not want, world),
         Compare: _compare,
@@ -211,14 +221,14 @@ class _Analysis:
     }
 
 
-def _reads_bool(node: Node, world: Assumptions) -> bool:
+def _is_bool_fact(node: Node, world: Assumptions) -> bool:
     if isinstance(node, Literal):
         return node.kind == "bool"
     return isinstance(node, Read) and world.schema[node.name].dtype == "bool"
 
 
 def _where_unknown(node: Node, world: Assumptions) -> list[Assumptions]:
-    """Worlds that hold every customer for whom `node` is UNKNOWN."""
+    """Return worlds that contain every customer of `world` for whom `node` is UNKNOWN."""
     if isinstance(node, Read):
         return world.assume(node, world[node].only_unknown())
     return [] if isinstance(node, (Literal, HistoryCount, IsKnown)) else [world]
@@ -231,7 +241,7 @@ def _assume(node: Node, domain: Domain, world: Assumptions) -> list[Assumptions]
 
 
 class _Explanation:
-    """Says which part of a rule that is never true is to blame."""
+    """Finds the part of a rule because of which it is never true."""
 
     def __init__(self, text: str, everyone: Assumptions) -> None:
         self._text = text
@@ -240,21 +250,21 @@ class _Explanation:
 
     def of(self, node: Node) -> str:
         if not isinstance(node, Logic):
-            return self._alone(node)
+            return self._explain_condition(node)
         if node.op == "||":
             return "; ".join(self.of(part) for part in node.parts[:_MAX_QUOTED])
         for part in node.parts:
             if not self._analysis.narrow(part, True, self._everyone):
                 return self.of(part)
-        return self._together(node)
+        return self._explain_conjunction(node)
 
-    def _together(self, node: Logic) -> str:
+    def _explain_conjunction(self, node: Logic) -> str:
         for pair in combinations(node.parts[:_MAX_PAIRED], 2):
             if not self._analysis.narrow_all(pair, True, self._everyone):
                 return f"{self._quote(pair[0])} and {self._quote(pair[1])} are never true together"
         return f"the conditions of {self._quote(node)} are never true together"
 
-    def _alone(self, node: Node) -> str:
+    def _explain_condition(self, node: Node) -> str:
         names = sorted({n.name for n in walk(node) if isinstance(n, Read)})
         limits = [text for name in names if (text := _limits(self._everyone.schema[name]))]
         why = f" ({'; '.join(limits)})" if limits else ""
@@ -265,7 +275,7 @@ class _Explanation:
 
 
 def _limits(feature: Feature) -> str | None:
-    """What the schema says of a number's range, for a person."""
+    """Return the schema's range of a number in words; None if it has no range."""
     if feature.min is None and feature.max is None:
         return None
     low = "" if feature.min is None else f" at least {feature.min:g}"

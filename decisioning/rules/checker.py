@@ -1,4 +1,4 @@
-"""Types of a rule's syntax tree, checked against the feature schema."""
+"""Type check of a rule's syntax tree against the feature schema."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -28,7 +28,10 @@ from decisioning.rules.nodes import (
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a node yields. `values`: all the texts it can be, or None for any; `declared`: by an enum feature."""
+    """The type of a node's value.
+
+    `values`: all texts that it can be, or None for any text. `declared`: an enum feature declares those texts.
+    """
 
     name: KindName
     values: frozenset[str] | None = None
@@ -65,7 +68,7 @@ _ARITHMETIC_KINDS: dict[tuple[str, KindName, KindName], Kind] = {
 
 
 def kind_of(node: Node, schema: Mapping[str, Feature]) -> Kind:
-    """The type of `node`; RuleError at the first part whose type does not fit."""
+    """Return the type of `node`; raises RuleError for the first part whose type does not fit."""
     return _Checker(schema).of(node)
 
 
@@ -81,7 +84,7 @@ class _Checker:
             self._require(BOOL, part)
         return BOOL
 
-    def _of_pick(self, node: MinMax) -> Kind:
+    def _of_min_max(self, node: MinMax) -> Kind:
         self._require(NUMBER, node.left)
         return self._require(NUMBER, node.right)
 
@@ -95,13 +98,13 @@ class _Checker:
 
     def _of_choose(self, node: Conditional) -> Kind:
         self._require(BOOL, node.condition)
-        return _merged(self.of(node.then), self.of(node.other), node.other)
+        return _common_kind(self.of(node.then), self.of(node.other), node.other)
 
-    def _require(self, wanted: Kind, node: Node) -> Kind:
-        found = self.of(node)
-        if found.name != wanted.name:
-            raise RuleError(f"{wanted} should stand here, this is {found}", node.start)
-        return wanted
+    def _require(self, required: Kind, node: Node) -> Kind:
+        kind = self.of(node)
+        if kind.name != required.name:
+            raise RuleError(f"{required} should stand here, this is {kind}", node.start)
+        return required
 
     def _of_read(self, node: Read) -> Kind:
         feature = self._schema.get(node.name)
@@ -133,17 +136,17 @@ class _Checker:
         return result
 
     def _of_member(self, node: Membership) -> Kind:
-        found = self.of(node.of)
+        kind = self.of(node.of)
         for value in node.values:
-            if value.kind != found.name:
-                raise RuleError(f"{found} and {_PHRASES[value.kind]} never compare", value.start)
-            _refuse_undeclared(found, _of_literal(value), value)
+            if value.kind != kind.name:
+                raise RuleError(f"{kind} and {_PHRASES[value.kind]} never compare", value.start)
+            _refuse_undeclared(kind, _of_literal(value), value)
         return BOOL
 
     def _of_default(self, node: Default) -> Kind:
-        found, other = self.of(node.of), self.of(node.other)
-        _refuse_undeclared(found, other, node.other)
-        return _merged(found, other, node.other)
+        kind, fallback = self.of(node.of), self.of(node.other)
+        _refuse_undeclared(kind, fallback, node.other)
+        return _common_kind(kind, fallback, node.other)
 
     _CHECK: ClassVar[dict[type[Node], Callable[["_Checker", Any], Kind]]] = {
         Literal: lambda _self, node: _of_literal(node),
@@ -158,12 +161,12 @@ class _Checker:
         IsKnown: _of_known,
         Default: _of_default,
         HistoryCount: lambda _self, _node: NUMBER,
-        MinMax: _of_pick,
+        MinMax: _of_min_max,
         StartsWith: _of_starts_with,
     }
 
 
-def _merged(left: Kind, right: Kind, node: Node) -> Kind:
+def _common_kind(left: Kind, right: Kind, node: Node) -> Kind:
     if left.name != right.name:
         raise RuleError(f"both values must be of one type, not {left} and {right}", node.start)
     both = left.values is not None and right.values is not None
@@ -175,11 +178,11 @@ def _of_literal(node: Literal) -> Kind:
     return Kind("text", frozenset((node.value,))) if isinstance(node.value, str) else Kind(node.kind)
 
 
-def _refuse_undeclared(enum: Kind, given: Kind, node: Node) -> None:
-    """Refuse a text that is written in the rule and not among the enum's values."""
-    if not enum.declared or given.declared or enum.values is None or given.values is None:
+def _refuse_undeclared(enum: Kind, operand: Kind, node: Node) -> None:
+    """Raise RuleError if the rule writes a text that is not among the enum's values."""
+    if not enum.declared or operand.declared or enum.values is None or operand.values is None:
         return
-    for text in sorted(given.values - enum.values):
+    for text in sorted(operand.values - enum.values):
         hint = did_you_mean(text, enum.values) or f"the values are {', '.join(sorted(enum.values)[:10])}"
         raise RuleError(f"{text!r} is not a value of this feature", node.start, hint)
 

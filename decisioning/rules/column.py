@@ -1,4 +1,4 @@
-"""Evaluates a rule for a column of customers with numpy, row for row equal to `decisioning.rules.single`."""
+"""Evaluation of a rule for a column of customers with numpy; each row equals `decisioning.rules.single`."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,14 +29,15 @@ from decisioning.rules.single import as_float, limit_of
 
 Columns = Mapping[str, NDArray[Any]]
 """One array of shape (n,) per feature: float64 with NaN for UNKNOWN (numbers, timestamps; bools as 0.0 and 1.0), or
-object with None for UNKNOWN (strings, enums). An absent column is UNKNOWN in every row."""
+object with None for UNKNOWN (strings, enums). An absent column is UNKNOWN in every row.
+"""
 ColumnHistory = Callable[[str, str, int], NDArray[np.float64]]
-"""(action id, outcome, window in microseconds) -> how often it happened, float64 of shape (n,), all known."""
+"""(action id, outcome, window in microseconds) -> how often it happened, float64 of shape (n,), never UNKNOWN."""
 
 
 @dataclass(frozen=True, slots=True)
 class KleeneColumn:
-    """Truth of n rows: two bool arrays of shape (n,); a row in neither is UNKNOWN, none is in both."""
+    """Truth of n rows as two bool arrays of shape (n,): a row in neither is UNKNOWN, and no row is in both."""
 
     true: NDArray[np.bool_]
     false: NDArray[np.bool_]
@@ -62,7 +63,7 @@ _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def columns_of(rows: Sequence[Facts], features: Iterable[Feature]) -> Columns:
-    """Facts of n customers as `Columns`, with the types a single evaluation accepts."""
+    """Return the facts of n customers as `Columns`, with the types that a single evaluation accepts."""
     return {f.name: _column([row.get(f.name) for row in rows], f) for f in features}
 
 
@@ -76,7 +77,7 @@ def _column(values: list[object], feature: Feature) -> NDArray[Any]:
 
 
 def _texts(values: Sequence[object], allowed: frozenset[str] | None = None) -> NDArray[np.object_]:
-    """Texts, and None for what is not one, or not an allowed one."""
+    """Return texts as object (n,), with None for each value that is not a text or not an allowed one."""
     column = np.empty(len(values), dtype=object)
     column[:] = [v if isinstance(v, str) and (allowed is None or v in allowed) else None for v in values]
     return column
@@ -84,23 +85,23 @@ def _texts(values: Sequence[object], allowed: frozenset[str] | None = None) -> N
 
 @dataclass(slots=True)
 class ColumnEvaluation:
-    """One evaluation over n rows. Floats are NaN, texts None where UNKNOWN."""
+    """One evaluation over n rows. UNKNOWN is NaN for floats and None for texts."""
 
     columns: Columns
     n: int
     features: Mapping[str, Feature]
     history: ColumnHistory | None
     action: str | None
-    _read: dict[str, Result] = field(default_factory=dict)
+    _facts: dict[str, Result] = field(default_factory=dict)
 
     def truth(self, node: Node) -> KleeneColumn:
-        """Truth of a node of type bool."""
+        """Return the truth of a node of type bool."""
         result = self._of(node)
         assert isinstance(result, KleeneColumn)
         return result
 
     def values(self, node: Node) -> NDArray[Any]:
-        """Values, shape (n,), of a node of any other type."""
+        """Return the values, shape (n,), of a node of any other type."""
         result = self._of(node)
         assert not isinstance(result, KleeneColumn)
         return result
@@ -110,9 +111,9 @@ class ColumnEvaluation:
             case Literal():
                 return self._constant(node.value)
             case Read():
-                if node.name not in self._read:
-                    self._read[node.name] = self._fact(self.features[node.name])
-                return self._read[node.name]
+                if node.name not in self._facts:
+                    self._facts[node.name] = self._fact(self.features[node.name])
+                return self._facts[node.name]
             case Conditional():
                 truth = self.truth(node.condition)
                 return _choose(truth, self._of(node.then), self._of(node.other))
@@ -150,14 +151,14 @@ class ColumnEvaluation:
                 return KleeneColumn(known, ~known)
             case Membership():
                 values = self.values(node.of)
-                found = np.zeros(self.n, dtype=bool)
+                matches = np.zeros(self.n, dtype=bool)
                 for value in node.values:
-                    found |= np.equal(values, value.value).astype(bool)
-                return _where_known(found, _known(values))
+                    matches |= np.equal(values, value.value).astype(bool)
+                return _where_known(matches, _known(values))
             case StartsWith():
                 texts = self.values(node.of)
-                found = np.fromiter((t is not None and t.startswith(node.prefix) for t in texts), bool, self.n)
-                return _where_known(found, _known(texts))
+                matches = np.fromiter((t is not None and t.startswith(node.prefix) for t in texts), bool, self.n)
+                return _where_known(matches, _known(texts))
         raise AssertionError(node)
 
     def _logic(self, node: Logic) -> KleeneColumn:
@@ -188,7 +189,7 @@ class ColumnEvaluation:
 
     def _count(self, node: HistoryCount) -> NDArray[np.float64]:
         action = self.action if node.action is None else node.action
-        assert self.history is not None  # both are the caller's checks
+        assert self.history is not None  # the caller has checked both
         assert action is not None
         counts = np.asarray(self.history(action, node.outcome, node.window_us), dtype=np.float64)
         if counts.shape != (self.n,):
@@ -204,27 +205,27 @@ def _known(values: Result) -> NDArray[np.bool_]:
     return np.isfinite(values)
 
 
-def _where_known(found: NDArray[np.bool_], known: NDArray[np.bool_]) -> KleeneColumn:
-    return KleeneColumn(found & known, ~found & known)
+def _where_known(truth: NDArray[np.bool_], known: NDArray[np.bool_]) -> KleeneColumn:
+    return KleeneColumn(truth & known, ~truth & known)
 
 
 def _compare(op: str, left: Result, right: Result) -> KleeneColumn:
     known = _known(left) & _known(right)
     if isinstance(left, KleeneColumn) and isinstance(right, KleeneColumn):
-        found = _COMPARE[op](left.true, right.true)
+        truth = _COMPARE[op](left.true, right.true)
     else:
-        found = _COMPARE[op](left, right).astype(bool)
-    return _where_known(found, known)
+        truth = _COMPARE[op](left, right).astype(bool)
+    return _where_known(truth, known)
 
 
 def _choose(condition: KleeneColumn, then: Result, other: Result) -> Result:
-    """`then` where true, `other` where false, UNKNOWN elsewhere."""
+    """Return `then` where the condition is true, `other` where it is false, and UNKNOWN in the remaining rows."""
     if isinstance(then, KleeneColumn) and isinstance(other, KleeneColumn):
         true = (condition.true & then.true) | (condition.false & other.true)
         return KleeneColumn(true, (condition.true & then.false) | (condition.false & other.false))
     assert not isinstance(then, KleeneColumn)
     assert not isinstance(other, KleeneColumn)
-    chosen = np.full(then.shape, None if then.dtype == object else np.nan, dtype=then.dtype)
-    chosen[condition.true] = then[condition.true]
-    chosen[condition.false] = other[condition.false]
-    return chosen
+    selected = np.full(then.shape, None if then.dtype == object else np.nan, dtype=then.dtype)
+    selected[condition.true] = then[condition.true]
+    selected[condition.false] = other[condition.false]
+    return selected

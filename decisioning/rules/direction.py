@@ -1,7 +1,7 @@
-"""Which way a fact moves a rule: whether more of it can only make the rule true, only make it false, or either.
+"""How a fact moves a rule: whether more of it can only make the rule true, only make it false, or either.
 
-Sound, not complete: `MIXED` where it cannot tell. A text is looked at value by value: `plan == "plus"` moves with
-(plan, plus). Unknown is no direction: what a fact does is compared between values that are known.
+Sound, not complete: `MIXED` if it cannot tell. A text is considered value by value: `plan == "plus"` moves with
+(plan, plus). UNKNOWN is no direction: only known values of a fact are compared with each other.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,7 +24,7 @@ from decisioning.rules.nodes import (
 )
 
 FactKey = tuple[str, str | None]
-"""A feature's name, and for a text the value that is looked at."""
+"""A feature's name and, for a text, the value that is considered."""
 
 
 class Direction(IntEnum):
@@ -36,7 +36,7 @@ class Direction(IntEnum):
     MIXED = 2
 
     def flipped(self) -> "Direction":
-        """The other way round."""
+        """Return the opposite direction; MIXED and NONE are their own opposites."""
         return self if self is Direction.MIXED else Direction(-self)
 
 
@@ -44,7 +44,7 @@ Directions = Mapping[FactKey, Direction]
 
 
 def directions(node: Node) -> Directions:
-    """For each fact that is read below, how what `node` stands for moves with it."""
+    """Return how the value of `node` moves with each fact that is read in it."""
     return _BY_NODE.get(type(node), _mixed)(node)
 
 
@@ -78,13 +78,13 @@ def _arithmetic(node: Arithmetic) -> Directions:
         return _join(left, right if node.op == "+" else _flip(right))
     by = node.right if isinstance(node.right, Literal) else node.left
     if isinstance(by, Literal) and (node.op == "*" or (node.op == "/" and by is node.right)):
-        moved = left if by is node.right else right
-        return moved if float(by.value) >= 0 else _flip(moved)
+        product = left if by is node.right else right
+        return product if float(by.value) >= 0 else _flip(product)
     return _mixed(node)
 
 
-def _flip(found: Directions) -> Directions:
-    return {fact: way.flipped() for fact, way in found.items()}
+def _flip(ways: Directions) -> Directions:
+    return {fact: way.flipped() for fact, way in ways.items()}
 
 
 def _join(*parts: Directions) -> Directions:

@@ -10,9 +10,10 @@ from decisioning.rules.nodes import CompareOp, HistoryCount, Read
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """`known`, `unknown`: whether it may be so. `numbers`, `truths`, `texts` (None: any): what it is when known.
+    """The values that remain possible.
 
-    Only the one that fits the feature's type is ever narrowed.
+    `known`, `unknown`: whether it may be known or UNKNOWN. `numbers`, `truths`, `texts` (None: any text): the values it
+    may have when known; only the one that fits the feature's type is ever narrowed.
     """
 
     known: bool = True
@@ -28,7 +29,7 @@ class Domain:
 
     @property
     def settled(self) -> "Domain":
-        """The same, not known where no value is left."""
+        """The same domain, marked as not known if no value is left."""
         none_left = self.numbers.empty or not self.truths or (self.texts is not None and not self.texts)
         return replace(self, known=False) if none_left else self
 
@@ -39,24 +40,27 @@ class Domain:
         return replace(self, known=False)
 
     def within(self, texts: frozenset[str]) -> "Domain":
-        """Known, and one of `texts`."""
+        """Return the domain narrowed to known and one of `texts`."""
         allowed = (texts if self.texts is None else self.texts & texts) - self.not_texts
         return replace(self, texts=allowed).only_known()
 
     def without(self, texts: frozenset[str]) -> "Domain":
-        """Known, and none of `texts`."""
+        """Return the domain narrowed to known and none of `texts`."""
         allowed = None if self.texts is None else self.texts - texts
         return replace(self, texts=allowed, not_texts=self.not_texts | texts).only_known()
 
-    def being(self, truth: bool) -> "Domain":
-        """Known, and `truth`."""
+    def where_truth(self, truth: bool) -> "Domain":
+        """Return the domain narrowed to known and equal to `truth`."""
         return replace(self, truths=self.truths & {truth}).only_known()
 
-    def where(self, op: CompareOp, other: "Domain") -> "Domain":
-        """Known, and `x op y` for some known y of `other`: two domains of numbers, or two of texts."""
+    def where_holds(self, op: CompareOp, other: "Domain") -> "Domain":
+        """Return the domain narrowed to known and `x op y` for some known y of `other`.
+
+        Both domains are of numbers, or both of texts.
+        """
         if not other.known:
             return replace(self, known=False, unknown=False)
-        narrowed = replace(self, numbers=self.numbers.where(op, other.numbers)).only_known()
+        narrowed = replace(self, numbers=self.numbers.where_holds(op, other.numbers)).only_known()
         if op == "==":
             return narrowed.without(other.not_texts) if other.texts is None else narrowed.within(other.texts)
         one_text = op == "!=" and other.texts is not None and len(other.texts) == 1
@@ -64,12 +68,15 @@ class Domain:
 
 
 DomainKey = str | tuple[str | None, str, int]
-"""A feature's name, or what a count counts."""
+"""A feature's name, or (action or None for the candidate's own, outcome, window in microseconds) of a count."""
 
 
 @dataclass(frozen=True, slots=True)
 class Assumptions:
-    """One set of customers the analysis looks at: what was assumed so far, by key; the schema for the rest."""
+    """One set of customers that the analysis considers.
+
+    `assumed`: the domains assumed so far, by key; `schema`: gives the domains of everything else.
+    """
 
     schema: Mapping[str, Feature]
     assumed: Mapping[DomainKey, Domain]
@@ -78,7 +85,7 @@ class Assumptions:
         return self.assumed.get(domain_key(node)) or _initial(node, self.schema)
 
     def assume(self, node: Read | HistoryCount, domain: Domain) -> "list[Assumptions]":
-        """This world with that domain; none where nothing is left of it."""
+        """Return this world with `node` narrowed to `domain`, as a list of one; an empty list if nothing is left."""
         return [] if domain.empty else [Assumptions(self.schema, {**self.assumed, domain_key(node): domain.settled})]
 
 

@@ -1,4 +1,4 @@
-"""The one error of the rule language."""
+"""The error of the rule language."""
 
 import difflib
 from collections.abc import Iterable
@@ -9,8 +9,8 @@ from decisioning.errors import BrainError
 class RuleError(BrainError):
     """A rule text that cannot be used.
 
-    `position` is the offset into the text, counted from 0, where the mistake starts; `suggestion` is a phrase that
-    says how to mend it, or None.
+    `position` is the offset into the text, counted from 0, where the mistake begins. `suggestion` is a phrase that says
+    how to correct it, or None.
     """
 
     def __init__(self, message: str, position: int, suggestion: str | None = None) -> None:
@@ -22,6 +22,6 @@ class RuleError(BrainError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
-    """A phrase that names the closest of `known`, or None where none is close."""
+    """Return a phrase that names the closest of `known`, or None if none is close."""
     close = difflib.get_close_matches(word, sorted(known), n=1)
     return f"did you mean {close[0]!r}?" if close else None

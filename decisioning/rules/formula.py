@@ -1,4 +1,4 @@
-"""A rule (true, false or UNKNOWN) and an expression (a number or UNKNOWN), compiled once from text."""
+"""Rules (true, false or UNKNOWN) and expressions (a number or UNKNOWN), compiled once from text."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,15 +16,15 @@ from decisioning.rules.parser import parse
 from decisioning.rules.single import Closure, History, compile_closure, reader
 
 CountKey = tuple[str | None, str, int]
-"""(action id or None for the candidate's own, outcome, window in microseconds)."""
+"""(action id, or None for the candidate's own; outcome; window in microseconds)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Formula:
-    """What rules and expressions share; two are equal when their texts are.
+    """What rules and expressions have in common. Two are equal when their texts are.
 
-    `reads`: the features it names. `histories`: what it counts. `per_action`: whether that depends on the candidate,
-    so that `action` must be given.
+    `reads`: names of the features it reads. `histories`: the outcomes it counts. `per_action`: whether it counts
+    outcomes of the candidate's own action, so that `action` must be passed.
     """
 
     text: str
@@ -37,15 +37,17 @@ class Formula:
     readers: tuple[tuple[str, Closure], ...] = field(compare=False, repr=False)
 
     def facts_seen(self, facts: Facts) -> dict[str, Value | None]:
-        """What it read, by name in sorted order; None where the fact was UNKNOWN."""
+        """Return the facts that it reads, by name in sorted order; None for each fact that is UNKNOWN."""
         return {name: None if read(facts, _no_history, None) is None else facts[name] for name, read in self.readers}
 
-    def _need_action(self, action: str | None) -> None:
+    def _require_action(self, action: str | None) -> None:
         if action is None and self.per_action:
             raise TypeError("the rule asks about its own action: give `action`")
 
-    def _run(self, columns: Columns, n: int, history: ColumnHistory | None, action: str | None) -> ColumnEvaluation:
-        self._need_action(action)
+    def _evaluation(
+        self, columns: Columns, n: int, history: ColumnHistory | None, action: str | None
+    ) -> ColumnEvaluation:
+        self._require_action(action)
         if history is None and self.histories:
             raise TypeError("the rule counts outcomes: give `history`")
         return ColumnEvaluation(columns, n, self.features, history, action)
@@ -56,67 +58,67 @@ class Rule(Formula):
     """A condition in Kleene's three-valued logic."""
 
     def truth(self, facts: Facts, history: History, action: str | None = None) -> bool | None:
-        """True, False, or None for UNKNOWN; TypeError where it needs the action and there is none."""
+        """Return True, False, or None for UNKNOWN; raises TypeError if `action` is needed and None."""
         if action is None and self.per_action:
-            self._need_action(action)
+            self._require_action(action)
         truth: bool | None = self.closure(facts, history, action)
         return truth
 
     def truth_column(
         self, columns: Columns, n: int, history: ColumnHistory | None = None, action: str | None = None
     ) -> KleeneColumn:
-        """Truth of n rows; TypeError where it counts outcomes and there is no `history` (or no `action`)."""
-        run = self._run(columns, n, history, action)
+        """Return the truth of n rows; raises TypeError if `history` or `action` is needed and None."""
+        evaluation = self._evaluation(columns, n, history, action)
         with np.errstate(all="ignore"):
-            return run.truth(self.node)
+            return evaluation.truth(self.node)
 
 
 @dataclass(frozen=True, slots=True)
 class Expression(Formula):
-    """A number."""
+    """A formula whose value is a number."""
 
     def value(self, facts: Facts, history: History, action: str | None = None) -> float | None:
-        """A finite float64, or None for UNKNOWN; TypeError where it needs the action and there is none."""
-        self._need_action(action)
+        """Return a finite float64, or None for UNKNOWN; raises TypeError if `action` is needed and None."""
+        self._require_action(action)
         value: float | None = self.closure(facts, history, action)
         return value
 
     def value_column(
         self, columns: Columns, n: int, history: ColumnHistory | None = None, action: str | None = None
     ) -> NDArray[np.float64]:
-        """float64 of shape (n,), NaN for UNKNOWN; TypeError as in `Rule.truth_column`."""
-        run = self._run(columns, n, history, action)
+        """Return float64 of shape (n,), NaN for UNKNOWN; raises TypeError as `Rule.truth_column` does."""
+        evaluation = self._evaluation(columns, n, history, action)
         with np.errstate(all="ignore"):
-            return run.values(self.node)
+            return evaluation.values(self.node)
 
 
 F = TypeVar("F", bound=Formula)
 
 
 def compile_rule(text: str, schema: Mapping[str, Feature]) -> Rule:
-    """Parse and type-check a condition; RuleError says what is wrong, where, and how to mend it."""
+    """Parse and type-check a condition. Raises RuleError, which says what is wrong, where, and how to correct it."""
     node = _checked_tree(text, schema, "bool", "a rule must be true or false")
     return _formula_of(Rule, text, node, schema)
 
 
 def compile_expression(text: str, schema: Mapping[str, Feature]) -> Expression:
-    """Parse and type-check a number; RuleError as in `compile_rule`."""
+    """Parse and type-check a number. Raises RuleError as `compile_rule` does."""
     node = _checked_tree(text, schema, "number", "an expression must be a number")
     return _formula_of(Expression, text, node, schema)
 
 
-def _checked_tree(text: str, schema: Mapping[str, Feature], wanted: str, message: str) -> Node:
+def _checked_tree(text: str, schema: Mapping[str, Feature], required: str, message: str) -> Node:
     node = parse(text)
     kind = kind_of(node, schema)
-    if kind.name != wanted:
+    if kind.name != required:
         raise RuleError(f"{message}, this is {kind}", node.start)
     return node
 
 
 def _formula_of(make: type[F], text: str, node: Node, schema: Mapping[str, Feature]) -> F:
-    below = tuple(walk(node))
-    features = {name: schema[name] for name in sorted({n.name for n in below if isinstance(n, Read)})}
-    histories = frozenset((n.action, n.outcome, n.window_us) for n in below if isinstance(n, HistoryCount))
+    nodes = tuple(walk(node))
+    features = {name: schema[name] for name in sorted({n.name for n in nodes if isinstance(n, Read)})}
+    histories = frozenset((n.action, n.outcome, n.window_us) for n in nodes if isinstance(n, HistoryCount))
     return make(
         text=text,
         reads=frozenset(features),

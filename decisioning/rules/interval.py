@@ -12,7 +12,7 @@ _INF = math.inf
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """All floats from `low` to `high`, both included; empty where `low > high`. Infinite bounds stand for no bound."""
+    """All floats from `low` to `high`, both included; empty if `low > high`. An infinite bound is no bound."""
 
     low: float = -_INF
     high: float = _INF
@@ -22,17 +22,17 @@ class Interval:
         return self.low > self.high
 
     def meet(self, other: "Interval") -> "Interval":
-        """What both hold."""
+        """Return the intersection of both intervals."""
         return Interval(max(self.low, other.low), min(self.high, other.high))
 
     def join(self, other: "Interval") -> "Interval":
-        """The smallest interval that holds both."""
+        """Return the smallest interval that contains both."""
         if self.empty or other.empty:
             return other if self.empty else self
         return Interval(min(self.low, other.low), max(self.high, other.high))
 
-    def where(self, op: CompareOp, other: "Interval") -> "Interval":
-        """The part of this interval for which `x op y` holds for some y of `other` (which is not empty)."""
+    def where_holds(self, op: CompareOp, other: "Interval") -> "Interval":
+        """Return the part of this interval for which `x op y` holds for some y of `other`, which must not be empty."""
         match op:
             case "<":
                 return self.meet(Interval(high=math.nextafter(other.high, -_INF)))
@@ -56,7 +56,7 @@ EMPTY = Interval(_INF, -_INF)
 
 
 def combine(op: str, left: Interval, right: Interval) -> Interval:
-    """An interval that holds `x op y` for all x and y of two intervals, wherever it is known."""
+    """Return an interval that contains `x op y` for all x and y of two intervals for which it is known."""
     if left.empty or right.empty:
         return EMPTY
     return _COMBINE[op](left, right)
@@ -66,7 +66,7 @@ def _times(left: Interval, right: Interval) -> Interval:
     return _hull([0.0 if 0.0 in (x, y) else x * y for x, y in _corners(left, right)])
 
 
-def _over(left: Interval, right: Interval) -> Interval:
+def _divided_by(left: Interval, right: Interval) -> Interval:
     if right == Interval(0.0, 0.0):
         return EMPTY  # a division by zero is UNKNOWN
     if right.low <= 0.0 <= right.high:
@@ -81,15 +81,15 @@ def _corners(left: Interval, right: Interval) -> list[tuple[float, float]]:
 def _hull(bounds: list[float]) -> Interval:
     if any(math.isnan(b) for b in bounds):
         return ANY
-    overflown = min(bounds) == _INF or max(bounds) == -_INF
-    return EMPTY if overflown else Interval(min(bounds), max(bounds))
+    overflowed = min(bounds) == _INF or max(bounds) == -_INF
+    return EMPTY if overflowed else Interval(min(bounds), max(bounds))
 
 
 _COMBINE: dict[str, Callable[[Interval, Interval], Interval]] = {
     "+": lambda left, right: _hull([left.low + right.low, left.high + right.high]),
     "-": lambda left, right: _hull([left.low - right.high, left.high - right.low]),
     "*": _times,
-    "/": _over,
+    "/": _divided_by,
     # fmod lies between zero and its left side
     "%": lambda left, _right: Interval(min(left.low, 0.0), max(left.high, 0.0)),
     "min": lambda left, right: Interval(min(left.low, right.low), min(left.high, right.high)),

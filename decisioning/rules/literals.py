@@ -8,7 +8,7 @@ from decisioning.rules.errors import RuleError
 from decisioning.times import DAY_US, HOUR_US, SECOND_US, microseconds
 
 EXACT = 2.0**53
-"""Whole numbers and microseconds at or beyond this are not exact as float64, and so UNKNOWN; in time: 1684 to 2255."""
+"""Whole numbers and microseconds at or beyond this are inexact in float64, and so UNKNOWN; as a time: 1684 to 2255."""
 
 _UNIT_US = {"d": DAY_US, "h": HOUR_US, "m": 60 * SECOND_US, "s": SECOND_US}
 _DURATION = re.compile(r"([0-9]+)([dhms])")
@@ -16,7 +16,7 @@ _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:
 
 
 def number_of(digits: str, position: int) -> float:
-    """The float64 that `digits` mean; RuleError where it would be infinite or an inexact whole number."""
+    """Return the float64 of `digits`; raises RuleError if it is infinite or a whole number that is not exact."""
     value = float(digits)
     if not math.isfinite(value) or (digits.isdigit() and value >= EXACT):
         raise RuleError("this number is too large", position, f"stay below {EXACT:.0f}")
@@ -24,7 +24,7 @@ def number_of(digits: str, position: int) -> float:
 
 
 def duration_us(text: str, position: int) -> int:
-    """Microseconds of "90d", "12h", "30m" or "10s"."""
+    """Return "90d", "12h", "30m" or "10s" in microseconds; raises RuleError for any other form."""
     match = _DURATION.fullmatch(text)
     if match is None:
         raise RuleError(f"{text!r} is not a duration", position, 'write "90d", "12h", "30m" or "10s"')
@@ -35,7 +35,7 @@ def duration_us(text: str, position: int) -> int:
 
 
 def timestamp_us(text: str, position: int) -> int:
-    """Microseconds since 1970 UTC of an RFC 3339 time with its offset."""
+    """Return an RFC 3339 time with its offset in microseconds since 1970 UTC; raises RuleError for any other form."""
     try:
         moment = datetime.fromisoformat(text) if _TIMESTAMP.fullmatch(text) else None
     except ValueError:

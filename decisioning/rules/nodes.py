@@ -14,7 +14,7 @@ MinMaxOp = OneOf["min", "max"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """`start` and `end` are the offsets of its text; a leaf has `depth` 1."""
+    """Base of all nodes. `start` and `end` are the offsets of its text in the rule; a leaf has `depth` 1."""
 
     start: int
     end: int
@@ -29,7 +29,7 @@ class Literal(Node):
 
 @dataclass(frozen=True, slots=True)
 class Read(Node):
-    """A feature of the customer or the request."""
+    """The value of a feature of the customer or the request."""
 
     name: str
 
@@ -94,7 +94,7 @@ class Default(Node):
 
 @dataclass(frozen=True, slots=True)
 class HistoryCount(Node):
-    """`history(action, outcome, window)`; `action` None is the candidate's own."""
+    """`history(action, outcome, window)`; `action` None means the candidate's own."""
 
     action: str | None
     outcome: str
@@ -115,7 +115,7 @@ class StartsWith(Node):
 
 
 def children(node: Node) -> Iterator[Node]:
-    """The nodes directly below, from left to right."""
+    """Yield the nodes directly below `node`, from left to right."""
     for field in dataclasses.fields(node):
         value = getattr(node, field.name)
         if isinstance(value, Node):
@@ -125,7 +125,7 @@ def children(node: Node) -> Iterator[Node]:
 
 
 def walk(node: Node) -> Iterator[Node]:
-    """The node and everything below it."""
+    """Yield `node` and every node below it."""
     yield node
     for child in children(node):
         yield from walk(child)

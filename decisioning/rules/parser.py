@@ -1,4 +1,4 @@
-"""Rule text to a syntax tree: a subset of CEL, by precedence climbing. Names and types are checked afterwards."""
+"""Parser of rule texts: a subset of CEL, by precedence climbing. Names and types are checked afterwards."""
 
 import dataclasses
 from collections.abc import Callable
@@ -55,10 +55,10 @@ N = TypeVar("N", bound=Node)
 
 
 def parse(text: str) -> Node:
-    """The syntax tree of `text`; RuleError where it is not of the language, too long or nested too deeply."""
+    """Return the syntax tree of `text`; raises RuleError if it is not a rule, too long or nested too deeply."""
     if len(text) > MAX_LENGTH:
         raise RuleError(f"a rule has at most {MAX_LENGTH} characters, this has {len(text)}", MAX_LENGTH)
-    return _Parser(tokenize(text)).whole()
+    return _Parser(tokenize(text)).rule()
 
 
 class _Parser:
@@ -67,7 +67,7 @@ class _Parser:
         self._at = 0
         self._level = 0
 
-    def whole(self) -> Node:
+    def rule(self) -> Node:
         node = self._expression()
         if self._peek.kind != "end":
             raise self._unexpected("an operator")
@@ -91,22 +91,22 @@ class _Parser:
             raise self._unexpected(f"{op!r}")
         return token
 
-    def _unexpected(self, wanted: str) -> RuleError:
+    def _unexpected(self, expected: str) -> RuleError:
         token = self._peek
         if token.kind == "end":
-            return RuleError(f"the rule ends where {wanted} should follow", token.start)
+            return RuleError(f"the rule ends where {expected} should follow", token.start)
         return RuleError(
-            f"{wanted} should stand here, not {token.text!r}", token.start, _OTHER_LANGUAGES.get(token.text)
+            f"{expected} should stand here, not {token.text!r}", token.start, _OTHER_LANGUAGES.get(token.text)
         )
 
-    def _deeper(self, token: Token) -> None:
-        """Bound the parser's own recursion (parentheses make no node)."""
+    def _descend(self, token: Token) -> None:
+        """Count and limit the levels of the parser's own recursion, which parentheses deepen without making a node."""
         self._level += 1
         if self._level > MAX_DEPTH:
             raise _too_deep(token.start)
 
     def _expression(self) -> Node:
-        self._deeper(self._peek)
+        self._descend(self._peek)
         node = self._binary(1)
         if self._accept("?"):
             then = self._expression()
@@ -118,11 +118,11 @@ class _Parser:
 
     def _binary(self, lowest: int) -> Node:
         left = self._unary()
-        related = False
+        compared = False
         while (level := self._operator_level()) >= lowest:
-            if level == _RELATION and related:
+            if level == _RELATION and compared:
                 raise RuleError("comparisons do not chain", self._peek.start, "write a < b && b < c")
-            related = level == _RELATION
+            compared = level == _RELATION
             op = self._advance().text
             left = self._member(left) if op == "in" else _join(op, left, self._binary(level + 1))
         return left
@@ -136,7 +136,7 @@ class _Parser:
         token = self._accept("!") or self._accept("-")
         if token is None:
             return self._postfix()
-        self._deeper(token)
+        self._descend(token)
         of = self._unary()
         self._level -= 1
         if token.text == "!":
@@ -184,14 +184,14 @@ class _Parser:
         return build(arguments, token.start, self._tokens[self._at - 1].end)
 
     def _arguments(self) -> list[Node]:
-        """What stands between the parentheses; the opening one has been read."""
+        """Return the arguments between parentheses; the opening one has been consumed."""
         if self._accept(")"):
             return []
-        found = [self._expression()]
+        arguments = [self._expression()]
         while self._accept(","):
-            found.append(self._expression())
+            arguments.append(self._expression())
         self._expect(")")
-        return found
+        return arguments
 
     def _member(self, of: Node) -> Node:
         self._expect("[")
@@ -223,7 +223,7 @@ def _too_deep(position: int) -> RuleError:
 
 
 def _with_depth(node: N) -> N:
-    """The same node with its depth, which is bounded so that no later walk can exhaust the stack."""
+    """Return the node with its depth set. The limit on the depth keeps later walks from exhausting the stack."""
     depth = 1 + max(child.depth for child in children(node))
     if depth > MAX_DEPTH:
         raise _too_deep(node.start)
@@ -233,7 +233,7 @@ def _with_depth(node: N) -> N:
 def _join(op: str, left: Node, right: Node) -> Node:
     start, end = left.start, right.end
     if op in ("&&", "||"):
-        # Kleene's and, or are associative: one flat node, so that long rules are not deep ones
+        # Kleene's && and || are associative, so a long rule becomes one flat node instead of a deep one
         parts = (*_parts(left, op), *_parts(right, op))
         return _with_depth(Logic(cast("LogicOp", op), parts, start=start, end=end, depth=0))
     if _LEVEL[op] == _RELATION:
@@ -245,48 +245,52 @@ def _parts(node: Node, op: str) -> tuple[Node, ...]:
     return node.parts if isinstance(node, Logic) and node.op == op else (node,)
 
 
-def _text_of(node: Node, what: str) -> str:
+def _literal_text(node: Node, what: str) -> str:
     if not isinstance(node, Literal) or not isinstance(node.value, str):
         raise RuleError(f"{what} must be a text in quotes", node.start)
     return node.value
 
 
-def _known(given: list[Node], start: int, end: int) -> Node:
-    return _with_depth(IsKnown(given[0], start=start, end=end, depth=0))
+def _known(arguments: list[Node], start: int, end: int) -> Node:
+    return _with_depth(IsKnown(arguments[0], start=start, end=end, depth=0))
 
 
-def _default(given: list[Node], start: int, end: int) -> Node:
-    return _with_depth(Default(given[0], given[1], start=start, end=end, depth=0))
+def _default(arguments: list[Node], start: int, end: int) -> Node:
+    return _with_depth(Default(arguments[0], arguments[1], start=start, end=end, depth=0))
 
 
 def _min_max(op: MinMaxOp) -> Callable[[list[Node], int, int], Node]:
-    return lambda given, start, end: _with_depth(MinMax(op, given[0], given[1], start=start, end=end, depth=0))
+    return lambda arguments, start, end: _with_depth(
+        MinMax(op, arguments[0], arguments[1], start=start, end=end, depth=0)
+    )
 
 
-def _starts_with(given: list[Node], start: int, end: int) -> Node:
-    if len(given) != 2:
-        raise RuleError(f"startsWith takes a text and its beginning, not {len(given)} value(s)", start)
-    return _with_depth(StartsWith(given[0], _text_of(given[1], "the beginning"), start=start, end=end, depth=0))
+def _starts_with(arguments: list[Node], start: int, end: int) -> Node:
+    if len(arguments) != 2:
+        raise RuleError(f"startsWith takes a text and its beginning, not {len(arguments)} value(s)", start)
+    return _with_depth(
+        StartsWith(arguments[0], _literal_text(arguments[1], "the beginning"), start=start, end=end, depth=0)
+    )
 
 
-def _duration(given: list[Node], start: int, end: int) -> Node:
-    length_us = duration_us(_text_of(given[0], "a duration"), given[0].start)
+def _duration(arguments: list[Node], start: int, end: int) -> Node:
+    length_us = duration_us(_literal_text(arguments[0], "a duration"), arguments[0].start)
     return Literal(float(length_us), "duration", start=start, end=end, depth=1)
 
 
-def _timestamp(given: list[Node], start: int, end: int) -> Node:
-    at_us = timestamp_us(_text_of(given[0], "a time"), given[0].start)
+def _timestamp(arguments: list[Node], start: int, end: int) -> Node:
+    at_us = timestamp_us(_literal_text(arguments[0], "a time"), arguments[0].start)
     return Literal(float(at_us), "timestamp", start=start, end=end, depth=1)
 
 
-def _history(given: list[Node], start: int, end: int) -> Node:
-    whose, outcome, window = given
-    own = isinstance(whose, Read) and whose.name == "action"
-    action = None if own else _text_of(whose, "the action (or the bare word action, for the candidate's own)")
-    window_us = duration_us(_text_of(window, "the window"), window.start)
+def _history(arguments: list[Node], start: int, end: int) -> Node:
+    subject, outcome, window = arguments
+    own = isinstance(subject, Read) and subject.name == "action"
+    action = None if own else _literal_text(subject, "the action (or the bare word action, for the candidate's own)")
+    window_us = duration_us(_literal_text(window, "the window"), window.start)
     if window_us == 0:
         raise RuleError("a window of no length counts nothing", window.start)
-    return HistoryCount(action, _text_of(outcome, "the outcome"), window_us, start=start, end=end, depth=1)
+    return HistoryCount(action, _literal_text(outcome, "the outcome"), window_us, start=start, end=end, depth=1)
 
 
 _FUNCTIONS: dict[str, tuple[Callable[[list[Node], int, int], Node], int]] = {

@@ -1,6 +1,6 @@
-"""Evaluates a rule for one customer: the syntax tree becomes nested closures, once.
+"""Evaluation of a rule for one customer: the syntax tree is turned into nested closures once.
 
-Every closure yields None for UNKNOWN and never raises. All arithmetic is IEEE float64, so that it agrees bit for bit
+Every closure returns None for UNKNOWN and never raises. All arithmetic is IEEE float64, so that it agrees bit for bit
 with `decisioning.rules.column`.
 """
 
@@ -30,9 +30,9 @@ from decisioning.rules.nodes import (
 )
 
 History = Callable[[str, str, int], int]
-"""(action id, outcome, window in microseconds) -> how often it happened; always known."""
+"""(action id, outcome, window in microseconds) -> how often it happened; never UNKNOWN."""
 Closure = Callable[[Facts, History, str | None], Any]
-"""(facts, history, own action) -> float, bool or str; None is UNKNOWN. The type check has made sure which of them."""
+"""(facts, history, own action) -> float, bool or str, as the type check determined; None is UNKNOWN."""
 
 Build = Callable[[Node], Closure]
 
@@ -54,7 +54,7 @@ _ARITHMETIC: dict[str, Callable[[float, float], float]] = {
 
 
 def compile_closure(node: Node, schema: Mapping[str, Feature]) -> Closure:
-    """The closure that evaluates `node`, which has passed the type check against `schema`."""
+    """Return the closure that evaluates `node`, which has passed the type check against `schema`."""
 
     def build(of: Node) -> Closure:
         return reader(schema[of.name]) if isinstance(of, Read) else _BUILD[type(of)](of, build)
@@ -63,9 +63,10 @@ def compile_closure(node: Node, schema: Mapping[str, Feature]) -> Closure:
 
 
 def reader(feature: Feature) -> Closure:
-    """Reads one fact: a finite float for numbers and timestamps, else bool or str; of another type it is UNKNOWN.
+    """Return the closure that reads one fact: a finite float for numbers and timestamps, else bool or str.
 
-    A text that an enum does not declare is UNKNOWN; a number outside the declared range is a fact like any other.
+    A fact of another type is UNKNOWN, and so is a text that an enum does not declare. A number outside the declared
+    range is a fact like any other.
     """
     if feature.dtype == "bool":
         return _read_bool(feature.name)
@@ -77,12 +78,12 @@ def reader(feature: Feature) -> Closure:
 
 
 def limit_of(feature: Feature) -> float:
-    """The magnitude at and beyond which a number is UNKNOWN."""
+    """Return the magnitude at and beyond which a number of this feature is UNKNOWN."""
     return EXACT if feature.dtype in ("int", "timestamp") else math.inf
 
 
 def as_float(value: object) -> float | None:
-    """The float64 of an int or float; None for anything else (a bool too), NaN, infinity and overflow."""
+    """Return an int or float as float64; None for any other type (also bool), NaN, infinity and overflow."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:
@@ -134,11 +135,11 @@ def _constant(value: float | bool | str) -> Closure:
 
 
 def _logic(node: Logic, build: Build) -> Closure:
-    """Kleene's OR, which TRUE absorbs, and AND, which FALSE absorbs."""
+    """Return the closure of Kleene's OR, in which TRUE decides, or AND, in which FALSE decides."""
     parts, absorbing = tuple(build(p) for p in node.parts), node.op == "||"
     neutral = not absorbing
 
-    def run(facts: Facts, history: History, action: str | None) -> bool | None:
+    def evaluate(facts: Facts, history: History, action: str | None) -> bool | None:
         result: bool | None = neutral
         for part in parts:
             truth: bool | None = part(facts, history, action)
@@ -148,7 +149,7 @@ def _logic(node: Logic, build: Build) -> Closure:
                 result = None
         return result
 
-    return run
+    return evaluate
 
 
 def _compare(node: Compare, build: Build) -> Closure:
@@ -169,34 +170,34 @@ def _starts_with(node: StartsWith, build: Build) -> Closure:
 
 
 def _test(of: Closure, test: Callable[[Any], Any]) -> Closure:
-    """`test` of one known value; it never fails."""
+    """Return the closure that applies `test`, which never fails, to one known value."""
 
-    def run(facts: Facts, history: History, action: str | None) -> Any:
+    def evaluate(facts: Facts, history: History, action: str | None) -> Any:
         value = of(facts, history, action)
         return None if value is None else test(value)
 
-    return run
+    return evaluate
 
 
 def _both(join: Callable[[Any, Any], Any], left: Closure, right: Closure) -> Closure:
-    """`join` of two known values; it never fails."""
+    """Return the closure that applies `join`, which never fails, to two known values."""
 
-    def run(facts: Facts, history: History, action: str | None) -> Any:
-        one = left(facts, history, action)
-        if one is None:
+    def evaluate(facts: Facts, history: History, action: str | None) -> Any:
+        first = left(facts, history, action)
+        if first is None:
             return None
-        other = right(facts, history, action)
-        return None if other is None else join(one, other)
+        second = right(facts, history, action)
+        return None if second is None else join(first, second)
 
-    return run
+    return evaluate
 
 
 def _arithmetic(node: Arithmetic, build: Build) -> Closure:
     apply = _ARITHMETIC[node.op]
 
-    def join(one: float, other: float) -> float | None:
+    def join(first: float, second: float) -> float | None:
         try:
-            result = apply(one, other)
+            result = apply(first, second)
         except (ZeroDivisionError, ValueError):  # x / 0; fmod(x, 0)
             return None
         return result if math.isfinite(result) else None
@@ -205,20 +206,22 @@ def _arithmetic(node: Arithmetic, build: Build) -> Closure:
 
 
 def _min_max(node: MinMax, build: Build) -> Closure:
-    first = operator.le if node.op == "min" else operator.ge
-    return _both(lambda one, other: one if first(one, other) else other, build(node.left), build(node.right))
+    precedes = operator.le if node.op == "min" else operator.ge
+    return _both(
+        lambda first, second: first if precedes(first, second) else second, build(node.left), build(node.right)
+    )
 
 
 def _choose(node: Conditional, build: Build) -> Closure:
     condition, then, other = build(node.condition), build(node.then), build(node.other)
 
-    def run(facts: Facts, history: History, action: str | None) -> Any:
+    def evaluate(facts: Facts, history: History, action: str | None) -> Any:
         truth = condition(facts, history, action)
         if truth is None:
             return None
         return then(facts, history, action) if truth else other(facts, history, action)
 
-    return run
+    return evaluate
 
 
 def _known(node: IsKnown, build: Build) -> Closure:
@@ -229,20 +232,20 @@ def _known(node: IsKnown, build: Build) -> Closure:
 def _default(node: Default, build: Build) -> Closure:
     of, other = build(node.of), build(node.other)
 
-    def run(facts: Facts, history: History, action: str | None) -> Any:
+    def evaluate(facts: Facts, history: History, action: str | None) -> Any:
         value = of(facts, history, action)
         return other(facts, history, action) if value is None else value
 
-    return run
+    return evaluate
 
 
 def _history_count(node: HistoryCount, _build: Build) -> Closure:
-    named, outcome, window_us = node.action, node.outcome, node.window_us
-    if named is not None:
-        return lambda _facts, history, _action: float(history(named, outcome, window_us))
+    named_action, outcome, window_us = node.action, node.outcome, node.window_us
+    if named_action is not None:
+        return lambda _facts, history, _action: float(history(named_action, outcome, window_us))
 
     def own(_facts: Facts, history: History, action: str | None) -> float:
-        assert action is not None  # the caller's check of `per_action`
+        assert action is not None  # the caller has checked `per_action`
         return float(history(action, outcome, window_us))
 
     return own

@@ -1,4 +1,4 @@
-"""Rule text to tokens."""
+"""Tokenizer of rule texts."""
 
 import re
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ _HINTS = {
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """`text` is the source text, of a string literal its value."""
+    """`text` is the source text; for a string literal it is the string's value."""
 
     kind: TokenKind
     text: str
@@ -41,7 +41,7 @@ class Token:
 
 
 def tokenize(text: str) -> list[Token]:
-    """All tokens, with one of kind `end` last; RuleError at the first character that starts none."""
+    """Return all tokens, with one of kind `end` last; raises RuleError at the first character that begins no token."""
     tokens: list[Token] = []
     at = 0
     while at < len(text):
@@ -67,16 +67,16 @@ def _next(text: str, at: int) -> Token | None:
 
 
 def _refuse_adjacent(tokens: list[Token], token: Token) -> None:
-    """Refuse `12abc` and `1.2.3`, which would otherwise be two tokens."""
+    """Raise RuleError for `12abc` and `1.2.3`, which would otherwise be two tokens."""
     before = tokens[-1] if tokens else None
     if before and before.kind == "number" and before.end == token.start and token.kind in ("word", "number"):
         raise RuleError(f"{before.text}{token.text} is not a number", before.start)
 
 
 def _unescape(quoted: str, at: int) -> str:
-    def one(match: re.Match[str]) -> str:
+    def character(match: re.Match[str]) -> str:
         if match.group(1) not in _ESCAPES:
             raise RuleError(f"unknown escape {match.group()!r}", at + 1 + match.start(), "write a backslash as \\\\")
         return _ESCAPES[match.group(1)]
 
-    return _ESCAPE.sub(one, quoted[1:-1])
+    return _ESCAPE.sub(character, quoted[1:-1])

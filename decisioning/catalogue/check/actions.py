@@ -1,4 +1,4 @@
-"""Actions and their treatments against channels, purposes, features and each other."""
+"""Checks of actions and their treatments against channels, purposes, features and each other."""
 
 from collections.abc import Iterator, Mapping
 from itertools import chain, pairwise
@@ -20,7 +20,7 @@ _BRACES = "write {name} for a feature, in lower case and without spaces; {{ and 
 
 
 def action_problems(draft: Draft) -> Iterator[Mistake]:
-    """Every mistake of an action, its treatments and their texts."""
+    """Yield every mistake of actions, their treatments and their texts."""
     yield from _too_many(draft)
     yield from _marketing(draft)
     treatments = _Treatments(draft)
@@ -30,7 +30,7 @@ def action_problems(draft: Draft) -> Iterator[Mistake]:
         yield from _outcomes(item)
         yield from _references(item, draft)
         yield from treatments.problems(item)
-    yield from _circles(draft)
+    yield from _supersession_cycles(draft)
 
 
 def _too_many(draft: Draft) -> Iterator[Mistake]:
@@ -41,7 +41,7 @@ def _too_many(draft: Draft) -> Iterator[Mistake]:
 
 
 def _marketing(draft: Draft) -> Iterator[Mistake]:
-    """Whatever sells needs the purpose `marketing`: said once, at the first action that sells."""
+    """Whatever sells needs the purpose `marketing`; reported once, at the first action that sells."""
     sells = next((item for item in draft.actions if item.spec.commercial), None)
     if sells and MARKETING not in draft.known_ids["purposes"]:
         message = "it sells, but no purpose `marketing` is declared"
@@ -53,9 +53,9 @@ def _tier(item: Item[Action]) -> Iterator[Mistake]:
     if action.id == NOTHING:
         yield item.problem(("id",), "`none` is the name of doing nothing", "choose another id")
     if action.tier == ("service" if action.commercial else "commercial"):
-        other = "commercial" if action.commercial else "service"
+        fitting = "commercial" if action.commercial else "service"
         message = f"issue `{action.issue}` cannot be of tier `{action.tier}`"
-        yield item.problem(("tier",), message, f"write `tier: {other}` or `tier: mandatory`")
+        yield item.problem(("tier",), message, f"write `tier: {fitting}` or `tier: mandatory`")
 
 
 def _dates(item: Item[Action]) -> Iterator[Mistake]:
@@ -103,17 +103,17 @@ def _references(item: Item[Action], draft: Draft) -> Iterator[Mistake]:
     yield from unknown_names(item, ("purposes",), "purpose", item.spec.purposes, draft.known_ids["purposes"])
 
 
-def _circles(draft: Draft) -> Iterator[Mistake]:
-    """Actions that supersede each other; said at the first of each circle, in order of id."""
+def _supersession_cycles(draft: Draft) -> Iterator[Mistake]:
+    """Actions that supersede each other in a circle; reported at the first action of each circle, in order of id."""
     items = {item.spec.id: item for item in draft.actions}
-    done: set[str] = set()
+    visited: set[str] = set()
     for start in items:
         trail: dict[str, None] = {}
         at: str | None = start
-        while at is not None and at in items and at not in done and at not in trail:
+        while at is not None and at in items and at not in visited and at not in trail:
             trail[at] = None
             at = items[at].spec.supersedes
-        done.update(trail)
+        visited.update(trail)
         if at is not None and at in trail:
             message = "in the end it supersedes itself"
             yield items[at].problem(("supersedes",), message, "remove `supersedes` from one of the actions")
@@ -131,16 +131,16 @@ class _Treatments:
         self.fillable = draft.known_ids["features"] | frozenset(self.schema.features)
 
     def problems(self, item: Item[Action]) -> Iterator[Mistake]:
-        """Of all treatments of one action."""
+        """Yield every mistake in the treatments of one action."""
         ids = [treatment.id for treatment in item.spec.treatments]
         for i, treatment in enumerate(item.spec.treatments):
             path = ("treatments", i)
             if treatment.id in ids[:i]:
                 yield item.problem((*path, "id"), f"treatment `{treatment.id}` is declared twice", "rename one of them")
-            yield from self._place(item, path, treatment)
+            yield from self._placements(item, path, treatment)
             yield from self._content(item, path, treatment)
 
-    def _place(self, item: Item[Action], path: Path, treatment: Treatment) -> Iterator[Mistake]:
+    def _placements(self, item: Item[Action], path: Path, treatment: Treatment) -> Iterator[Mistake]:
         name = treatment.channel
         if name not in self.draft.known_ids["channels"]:
             message = f"nobody serves channel `{name}`"
@@ -183,14 +183,14 @@ class _Treatments:
                 yield item.problem((*path, locale), message, hint(locale, self.locales))
             for field, text in fields.items():
                 yield from self._text(item, (*path, locale, field), text)
-        yield from chain.from_iterable(_uneven(item, (*path, locale), content, locale) for locale in content)
+        yield from chain.from_iterable(_missing_fields(item, (*path, locale), content, locale) for locale in content)
 
     def _text(self, item: Item[Action], path: Path, text: str) -> Iterator[Mistake]:
         for match in PLACEHOLDER.finditer(text):
             if name := match.group(1):
                 yield from self._placeholder(item, path, name)
-        rest = PLACEHOLDER.sub("", text)
-        if "{" in rest or "}" in rest:
+        remainder = PLACEHOLDER.sub("", text)
+        if "{" in remainder or "}" in remainder:
             yield item.problem(path, f"a brace without its partner in `{shorten(text)}`", _BRACES)
 
     def _placeholder(self, item: Item[Action], path: Path, name: str) -> Iterator[Mistake]:
@@ -202,8 +202,8 @@ class _Treatments:
             yield item.problem(path, message, "remove the placeholder")
 
 
-def _uneven(item: Item[Action], path: Path, content: Content, locale: str) -> Iterator[Mistake]:
-    """Fields that another locale has and this one lacks."""
+def _missing_fields(item: Item[Action], path: Path, content: Content, locale: str) -> Iterator[Mistake]:
+    """Fields that the text in another locale has and the one in this locale has not."""
     missing = sorted(set().union(*content.values()) - content[locale].keys())
     if missing:
         yield item.problem(

@@ -1,4 +1,4 @@
-"""What may not be left unsaid, and what may not be said: purposes, ages, country rules, significance, and wording."""
+"""Checks of the promises to customers: purposes, ages, country rules, significant actions, and wording."""
 
 from collections.abc import Iterator
 
@@ -18,7 +18,7 @@ _NO_SOFT_OPT_IN = (PROFILING, EMOTION)
 
 
 def ethics_problems(draft: Draft) -> Iterator[Mistake]:
-    """Every promise to customers that the catalogue does not keep, but for those about the facts that rules read."""
+    """Yield every promise to customers that the catalogue breaks, except for those about the facts that rules read."""
     yield from _settings(draft)
     yield from _soft_opt_ins(draft)
     yield from _channels(draft)
@@ -51,7 +51,7 @@ def _settings(draft: Draft) -> Iterator[Mistake]:
 
 
 def _age(draft: Draft, settings: Settings) -> Iterator[Mistake]:
-    """Nobody's marketing is profiled whose age is not known: so the catalogue says where it stands."""
+    """Marketing profiles only customers whose age is known, so a catalogue that sells names the feature of the age."""
     item, name = draft.settings, settings.age_feature
     sells = next((action for action in draft.actions if action.spec.commercial), None)
     if name is None:
@@ -60,14 +60,14 @@ def _age(draft: Draft, settings: Settings) -> Iterator[Mistake]:
             yield sells.problem(("issue",), message, "add `age_feature: age` to `settings`: years, or a bool: is adult")
         return
     yield from unknown_names(item, ("age_feature",), "feature", (name,), draft.known_ids["features"])
-    found = next((f.spec for f in draft.features if f.spec.name == name), None)
-    if found and found.dtype not in ("int", "float", "bool"):
-        message = f"an age is a number of years, or a bool that says adult; `{name}` is `{found.dtype}`"
+    feature = next((f.spec for f in draft.features if f.spec.name == name), None)
+    if feature and feature.dtype not in ("int", "float", "bool"):
+        message = f"an age is a number of years, or a bool that says adult; `{name}` is `{feature.dtype}`"
         yield item.problem(("age_feature",), message, f"make `{name}` an int")
 
 
 def _soft_opt_ins(draft: Draft) -> Iterator[Mistake]:
-    seen: set[tuple[str, str]] = set()
+    covered: set[tuple[str, str]] = set()
     for item in draft.bases:
         basis = item.spec
         if basis.soft_opt_in is None:
@@ -76,30 +76,32 @@ def _soft_opt_ins(draft: Draft) -> Iterator[Mistake]:
         if basis.purpose in _NO_SOFT_OPT_IN:
             message = f"a soft opt-in is about messages, never about {basis.purpose}"
             yield item.problem(("purpose",), message, "write `purpose: marketing`")
-        yield from _overlapping(item, basis, seen)
+        yield from _overlapping(item, basis, covered)
 
 
-def _overlapping(item: Item[Basis], basis: Basis, seen: set[tuple[str, str]]) -> Iterator[Mistake]:
-    """Two that cover the same would leave open which one is cited."""
+def _overlapping(item: Item[Basis], basis: Basis, covered: set[tuple[str, str]]) -> Iterator[Mistake]:
+    """Two soft opt-ins for the same purpose and channel would leave open which one is cited."""
     for i, channel in enumerate(basis.channels):
-        if (basis.purpose, channel) in seen:
+        if (basis.purpose, channel) in covered:
             message = f"another soft opt-in covers {basis.purpose} on `{channel}`"
             yield item.problem(("channels", i), message, "put all groups into one of them")
-        seen.add((basis.purpose, channel))
+        covered.add((basis.purpose, channel))
 
 
 def _channels(draft: Draft) -> Iterator[Mistake]:
-    sold_on = {t.channel for a in draft.actions if MARKETING in a.spec.required_purposes for t in a.spec.treatments}
+    sales_channels = {
+        t.channel for a in draft.actions if MARKETING in a.spec.required_purposes for t in a.spec.treatments
+    }
     for item in draft.channels:
         channel = item.spec
         if channel.machine and channel.human:
             yield item.problem(("machine",), "a machine speaks there, and a person too", "remove `machine` or `human`")
-        if channel.direction == "outbound" and channel.id in sold_on:
-            yield from _outbound(item, channel, draft)
+        if channel.direction == "outbound" and channel.id in sales_channels:
+            yield from _outbound_sales(item, channel, draft)
 
 
-def _outbound(item: Item[Channel], channel: Channel, draft: Draft) -> Iterator[Mistake]:
-    """Selling by going to people needs a country, and the medium that its rules are about."""
+def _outbound_sales(item: Item[Channel], channel: Channel, draft: Draft) -> Iterator[Mistake]:
+    """Outbound selling needs a country, and the medium that the country's rules are about."""
     if draft.settings.spec.country_rules is None and "country_rules" not in draft.refused_ids["settings"]:
         message = "it sells by going to people, and no country's rules are chosen"
         yield item.problem(("direction",), message, "add `country_rules: nl` to `settings`; `eu` holds all over the EU")
@@ -109,7 +111,7 @@ def _outbound(item: Item[Channel], channel: Channel, draft: Draft) -> Iterator[M
 
 
 def _emotion_purpose(draft: Draft) -> Iterator[Mistake]:
-    """To use what is felt is a purpose of its own: no other implies it."""
+    """The use of emotion needs a purpose of its own: no other purpose implies it."""
     if draft.emotion and EMOTION not in draft.known_ids["purposes"]:
         message = "it uses what somebody feels, and no purpose `emotion` is declared"
         suggestion = 'add `{id: emotion, notice_version: "1"}` to `purposes`; a basis or consent permits it'
@@ -126,9 +128,9 @@ def _significant(item: Item[Action], draft: Draft) -> Iterator[Mistake]:
     action = item.spec
     if action.basis:
         yield from unknown_names(item, ("basis",), "basis", (action.basis,), draft.known_ids["bases"])
-        found = next((b.spec for b in draft.bases if b.spec.id == action.basis), None)
-        if found and found.basis not in _BASES_FOR_AUTOMATION:
-            message = f"`{found.basis}` is no ground for deciding without a person (Art. 22(2) GDPR)"
+        basis = next((b.spec for b in draft.bases if b.spec.id == action.basis), None)
+        if basis and basis.basis not in _BASES_FOR_AUTOMATION:
+            message = f"`{basis.basis}` is no ground for deciding without a person (Art. 22(2) GDPR)"
             yield item.problem(("basis",), message, "name a basis of `contract` or `legal-obligation`")
     missing = [key for key in ("basis", "review", "contest") if getattr(action, key) is None]
     if action.significant and action.automation != "human_only" and missing:
@@ -142,21 +144,21 @@ def _wording(
 ) -> Iterator[Mistake]:
     for kind, name in treatment.claims:
         if name is not None:
-            yield from _proof(item, (*path, "claims", kind), kind, name, draft, features)
+            yield from _proof_of_claim(item, (*path, "claims", kind), kind, name, draft, features)
     for tone, content in (("content", treatment.content), *(("tone/" + t, c) for t, c in treatment.tone.items())):
         for locale, fields in content.items():
             for field, text in fields.items():
                 yield from _text(item, (*path, *tone.split("/"), locale, field), text, treatment)
 
 
-def _proof(
+def _proof_of_claim(
     item: Item[Action], path: Path, kind: str, name: str, draft: Draft, features: dict[str, Feature]
 ) -> Iterator[Mistake]:
     yield from unknown_names(item, path, "feature", (name,), draft.known_ids["features"])
-    found = features.get(name)
-    if found and found.dtype not in _PROOF_DTYPES[kind]:
-        wanted = " or ".join(f"`{dtype}`" for dtype in _PROOF_DTYPES[kind])
-        message = f"a {kind} is proven by a feature of type {wanted}, `{name}` is `{found.dtype}`"
+    feature = features.get(name)
+    if feature and feature.dtype not in _PROOF_DTYPES[kind]:
+        dtypes = " or ".join(f"`{dtype}`" for dtype in _PROOF_DTYPES[kind])
+        message = f"a {kind} is proven by a feature of type {dtypes}, `{name}` is `{feature.dtype}`"
         yield item.problem(path, message, "name another feature")
 
 
@@ -164,7 +166,7 @@ def _text(item: Item[Action], path: Path, text: str, treatment: Treatment) -> It
     if words := pretended_feeling(text):
         message = f"it claims to feel what the customer feels: `{words}`"
         yield item.problem(path, message, "say what is done about it, or ask; listen, do not pretend")
-    named = {match.group(1) for match in PLACEHOLDER.finditer(text)}
+    placeholders = {match.group(1) for match in PLACEHOLDER.finditer(text)}
     for kind, words in claims(text):
         fact = getattr(treatment.claims, kind)
         if fact is None:
@@ -173,6 +175,6 @@ def _text(item: Item[Action], path: Path, text: str, treatment: Treatment) -> It
             yield item.problem(
                 path, message, f"add `claims: {{{kind}: {example}}}` with the fact, or leave the words out"
             )
-        elif fact not in named:
+        elif fact not in placeholders:
             message = f"it presses with a {kind} and does not tell it: `{words}`"
             yield item.problem(path, message, f"write {{{fact}}} into the text")

@@ -1,6 +1,6 @@
-"""What the records of a catalogue say of each other: every check that needs more than one of them.
+"""All checks of how the records of a catalogue fit each other.
 
-Each check yields problems and never raises. A name is known when somebody declares it, in whatever file.
+Each check yields problems and never raises. A name is known if a record of any file declares it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -31,7 +31,7 @@ _RULE_WORDS = frozenset(
 
 
 def check(draft: Draft, environment: Environment = "dev") -> Iterator[Mistake]:
-    """Every mistake in what the records say of each other; in `prod` also whatever somebody merely stated."""
+    """Yield every mistake in how the records fit each other; in `prod` also records stated without proof."""
     yield from chain.from_iterable(_feature(item) for item in draft.features)
     yield from signal_problems(draft)
     yield from _settings(draft)
@@ -45,7 +45,7 @@ def check(draft: Draft, environment: Environment = "dev") -> Iterator[Mistake]:
     yield from flag_problems(draft)
     yield from _arms(draft)
     if environment == "prod":
-        yield from _asserted((*draft.features, *draft.bases))
+        yield from _unproven((*draft.features, *draft.bases))
 
 
 def _feature(item: Item[Feature]) -> Iterator[Mistake]:
@@ -75,7 +75,7 @@ def _settings(draft: Draft) -> Iterator[Mistake]:
 def _is_time_zone(name: str) -> bool:
     try:
         ZoneInfo(name)
-    except (ValueError, OSError, ZoneInfoNotFoundError):  # a path, a folder, a name of no zone
+    except (ValueError, OSError, ZoneInfoNotFoundError):  # a path, a folder, or an unknown name
         return False
     return True
 
@@ -83,9 +83,9 @@ def _is_time_zone(name: str) -> bool:
 def _time_zone_feature(draft: Draft, name: str) -> Iterator[Mistake]:
     path, item = ("time_zone_feature",), draft.settings
     yield from unknown_names(item, path, "feature", (name,), draft.known_ids["features"])
-    found = next((f.spec for f in draft.features if f.spec.name == name), None)
-    if found and found.dtype not in ("string", "enum"):
-        yield item.problem(path, f"a time zone is a text, `{name}` is `{found.dtype}`", f"make `{name}` a string")
+    feature = next((f.spec for f in draft.features if f.spec.name == name), None)
+    if feature and feature.dtype not in ("string", "enum"):
+        yield item.problem(path, f"a time zone is a text, `{name}` is `{feature.dtype}`", f"make `{name}` a string")
 
 
 def _bases(draft: Draft) -> Iterator[Mistake]:
@@ -114,14 +114,14 @@ def _channels(draft: Draft) -> Iterator[Mistake]:
 
 
 def _arms(draft: Draft) -> Iterator[Mistake]:
-    """Somebody in one arm as a person and in another with their account would be in neither."""
+    """Arms draw by one unit: a customer in one arm as a person and in another by account would be in neither."""
     for item in draft.arms[1:]:
         if item.spec.unit != (first := draft.arms[0]).spec.unit:
             message = f"it draws by {item.spec.unit}, and {first.label} by {first.spec.unit}"
             yield item.problem(("unit",), message, f"write `unit: {first.spec.unit}`: all arms draw by the same")
 
 
-def _asserted(items: Iterable[Item[Any]]) -> Iterator[Mistake]:
+def _unproven(items: Iterable[Item[Any]]) -> Iterator[Mistake]:
     for item in items:
         if item.spec.asserted_by:
             message = "it was stated by a person, not measured, which prod does not accept"

@@ -1,7 +1,8 @@
-"""Facts that protect somebody may only take sales away or add help: where each is read, and which way it works there.
+"""Checks of facts that protect someone: they may only remove sales or add help, wherever they are read.
 
-What a protection reads is a flag, and its direction the one in which the protection comes to hold. Then: no model reads
-it; of a sale it decides no worth, and more of it never lets one in; of help, more of it never takes any away.
+A fact that a protection reads is a flag; its direction is the one in which the protection comes to hold. No model may
+read it. It may not decide what a sale is worth, and more of it may never let a sale in. More of it may never take help
+away.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,12 +22,15 @@ _HELP = "a flag of a protection may only add help"
 
 
 def flag_problems(draft: Draft) -> Iterator[Mistake]:
-    """Every use of a flag against whoever it protects; texts that do not compile are told elsewhere."""
+    """Yield every use of a flag to the disadvantage of the people it protects.
+
+    Texts that do not compile are left out; `decisioning.catalogue.check.rules` reports them.
+    """
     flags = _Flags(draft)
-    if not flags.by_name:
+    if not flags.protection_of:
         return
-    yield from flags.learned()
-    yield from flags.changed()
+    yield from flags.model_inputs()
+    yield from flags.changeable_flags()
     for item in draft.actions:
         yield from flags.worth(item)
     for policy in draft.policies:
@@ -35,11 +39,11 @@ def flag_problems(draft: Draft) -> Iterator[Mistake]:
 
 @dataclass(frozen=True, slots=True)
 class _FlagUse:
-    """Which way a text may move with a flag: UP is more sales or more help."""
+    """The direction in which a text may move with a flag. UP means more sales or more help."""
 
     item: Item[Any]
     path: Path
-    wanted: Direction
+    allowed: Direction
     why: str
 
 
@@ -47,80 +51,85 @@ class _Flags:
     def __init__(self, draft: Draft) -> None:
         self.draft = draft
         self.schema: Mapping[str, Feature] = FeatureSchema(tuple(item.spec for item in draft.features)).features
-        self.moved: dict[FactKey, Direction] = {}
-        self.by_name: dict[str, str] = {}
+        self.flag_directions: dict[FactKey, Direction] = {}
+        self.protection_of: dict[str, str] = {}
         for item in draft.protections:
             for fact, way in self._directions(item.spec.when).items():
-                known = self.moved.get(fact, way)
-                self.moved[fact] = way if known is way else Direction.MIXED
-                self.by_name.setdefault(fact[0], item.spec.id)
+                before = self.flag_directions.get(fact, way)
+                self.flag_directions[fact] = way if before is way else Direction.MIXED
+                self.protection_of.setdefault(fact[0], item.spec.id)
 
-    def learned(self) -> Iterator[Mistake]:
-        """Flags that a model may read."""
+    def model_inputs(self) -> Iterator[Mistake]:
+        """Yield flags that a model may read."""
         for item in self.draft.features:
-            if item.spec.name in self.by_name and item.spec.learnable:
-                message = f"protection `{self.by_name[item.spec.name]}` reads it, and a model may read it, too"
+            if item.spec.name in self.protection_of and item.spec.learnable:
+                message = f"protection `{self.protection_of[item.spec.name]}` reads it, and a model may read it, too"
                 yield item.problem(("name",), message, "add `model_input: false`")
 
-    def changed(self) -> Iterator[Mistake]:
-        """Flags that a counterfactual might tell a customer to change."""
+    def changeable_flags(self) -> Iterator[Mistake]:
+        """Yield flags that a counterfactual might tell a customer to change."""
         for item in self.draft.features:
-            if item.spec.name in self.by_name and item.spec.changeable:
-                message = f"protection `{self.by_name[item.spec.name]}` reads it: nobody is told to change that"
+            if item.spec.name in self.protection_of and item.spec.changeable:
+                message = f"protection `{self.protection_of[item.spec.name]}` reads it: nobody is told to change that"
                 yield item.problem(("changeable",), message, "remove `changeable`")
 
     def worth(self, item: Item[Action]) -> Iterator[Mistake]:
-        """Of a sale no flag decides what it is worth; of help more of a flag never makes it less."""
+        """Yield flags that decide what a sale is worth, and flags of which more makes help worth less."""
         action = item.spec
         for key, way in (("value", Direction.UP), ("cost", Direction.DOWN)):
             amount: Amount = getattr(action, key)
             if amount.expression is not None:
-                found = self._directions(amount.expression, condition=False)
-                yield from self._judged(item, (key, "expression"), found, way, action.sells_or_lends)
+                effects = self._directions(amount.expression, condition=False)
+                yield from self._worth_problems(item, (key, "expression"), effects, way, action.sells_or_lends)
         for i, weight in enumerate(action.context_weights):
             way = Direction.UP if weight.factor >= 1.0 else Direction.DOWN
-            found = self._directions(weight.when)
-            yield from self._judged(item, ("context_weights", i, "when"), found, way, action.sells_or_lends)
+            effects = self._directions(weight.when)
+            yield from self._worth_problems(item, ("context_weights", i, "when"), effects, way, action.sells_or_lends)
 
     def policy(self, item: Item[Any], attach: Attach) -> Iterator[Mistake]:
-        """A permit lets in where it is true, a deny where it is false."""
+        """Yield flags that a policy uses in the wrong direction.
+
+        A permit lets a candidate in if it is true, a deny if it is false.
+        """
         concerned = [a.spec for a in self.draft.actions if attach.covers(a.spec)]
         permits = item.spec.permit is not None
         path: Path = ("permit",) if permits else ("deny",)
         lets_in = self._directions(item.spec.rule)
         lets_in = lets_in if permits else {fact: way.flipped() for fact, way in lets_in.items()}
         if any(a.sells_or_lends for a in concerned):
-            yield from self._against(_FlagUse(item, path, Direction.DOWN, _SALES), lets_in)
+            yield from self._wrong_ways(_FlagUse(item, path, Direction.DOWN, _SALES), lets_in)
         if not all(a.sells_or_lends for a in concerned):
-            yield from self._against(_FlagUse(item, path, Direction.UP, _HELP), lets_in)
+            yield from self._wrong_ways(_FlagUse(item, path, Direction.UP, _HELP), lets_in)
 
-    def _judged(self, item: Item[Any], path: Path, found: Directions, way: Direction, sells: bool) -> Iterator[Mistake]:
+    def _worth_problems(
+        self, item: Item[Any], path: Path, effects: Directions, way: Direction, sells: bool
+    ) -> Iterator[Mistake]:
         if not sells:
-            yield from self._against(_FlagUse(item, path, way, _HELP), found)
+            yield from self._wrong_ways(_FlagUse(item, path, way, _HELP), effects)
             return
-        for name in sorted({name for name, _ in found} & self.by_name.keys()):
+        for name in sorted({name for name, _ in effects} & self.protection_of.keys()):
             message = f"`{name}` must not decide what a sale is worth: {_SALES}"
             yield item.problem(path, f"`{path[-1]}`: {message}", "remove it")
 
-    def _against(self, use: _FlagUse, found: Directions) -> Iterator[Mistake]:
-        """A problem for each flag that moves the text the wrong way, or in a way that cannot be told."""
-        wrong = (name for (name, value), way in found.items() if self._wrong(name, value, way, use.wanted))
+    def _wrong_ways(self, use: _FlagUse, effects: Directions) -> Iterator[Mistake]:
+        """Yield a problem for each flag that moves the text in the wrong or in an unclear direction."""
+        wrong = (name for (name, value), way in effects.items() if self._is_wrong(name, value, way, use.allowed))
         for name in sorted(set(wrong)):
             message = f"`{use.path[-1]}`: `{name}` works the wrong way: {use.why}"
-            protection = self.by_name[name]
+            protection = self.protection_of[name]
             yield use.item.problem(
                 use.path, message, f"turn it round, or remove it; protection `{protection}` reads it"
             )
 
-    def _wrong(self, name: str, value: str | None, way: Direction, wanted: Direction) -> bool:
-        if name not in self.by_name or way is Direction.NONE:
+    def _is_wrong(self, name: str, value: str | None, way: Direction, allowed: Direction) -> bool:
+        if name not in self.protection_of or way is Direction.NONE:
             return False
-        flagged = self.moved.get((name, value))
-        if flagged is None and value is not None and (name, None) not in self.moved:
-            flagged = Direction.DOWN  # another value of a text is one that does not protect
-        if flagged is None or Direction.MIXED in (flagged, way):
+        flag_way = self.flag_directions.get((name, value))
+        if flag_way is None and value is not None and (name, None) not in self.flag_directions:
+            flag_way = Direction.DOWN  # the text's other values do not protect
+        if flag_way is None or Direction.MIXED in (flag_way, way):
             return True
-        return (way is flagged) != (wanted is Direction.UP)
+        return (way is flag_way) != (allowed is Direction.UP)
 
     def _directions(self, text: str, *, condition: bool = True) -> Directions:
         try:

@@ -1,4 +1,4 @@
-"""What a catalogue asks of models, against the features that a model may read."""
+"""Checks of what a catalogue requires of models, against the features that a model may read."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,21 +13,21 @@ _ORDERED_DTYPES = ("int", "float", "bool")
 
 
 def model_problems(draft: Draft) -> Iterator[Mistake]:
-    """Directions of features that there are not, that no model reads, or that know no more and less."""
-    known = {item.spec.name: item.spec for item in draft.features}
+    """Yield directions of features that do not exist, that no model reads, or whose values have no order."""
+    features = {item.spec.name: item.spec for item in draft.features}
     names = draft.known_ids["features"]
-    for issue, asked in draft.settings.spec.monotone.items():
-        for name in asked:
-            yield from _direction(draft.settings, ("monotone", issue, name), name, known, names)
+    for issue, directions in draft.settings.spec.monotone.items():
+        for name in directions:
+            yield from _direction(draft.settings, ("monotone", issue, name), name, features, names)
     for item in draft.actions:
         for name in item.spec.monotone:
-            yield from _direction(item, ("monotone", name), name, known, names)
+            yield from _direction(item, ("monotone", name), name, features, names)
 
 
 def _direction(
-    item: Item[Any], path: Path, name: str, known: Mapping[str, Feature], names: frozenset[str]
+    item: Item[Any], path: Path, name: str, features: Mapping[str, Feature], names: frozenset[str]
 ) -> Iterator[Mistake]:
-    feature = known.get(name)
+    feature = features.get(name)
     if name not in names:
         message = f"there is no feature `{name}`"
         yield item.problem(path, message, hint(name, names) or "declare the feature, or remove the name")

@@ -1,4 +1,4 @@
-"""Policies, protections, caps, the emotion layer and personas against the rest of the catalogue."""
+"""Checks of policies, protections, caps, the emotion layer, moments and personas against the rest of the catalogue."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -18,7 +18,10 @@ _PERSONA_KEYS = {"channel": "`channel:`", "locale": "`locale:`", "now": "`as_of:
 
 
 def policy_problems(draft: Draft) -> Iterator[Mistake]:
-    """Every mistake in who is concerned and what is referred to; rule texts are checked in `check_rules`."""
+    """Yield every mistake in what these records are attached to and refer to.
+
+    The texts of rules are checked in `decisioning.catalogue.check.rules`.
+    """
     for policy in draft.policies:
         yield from _attachment(policy, policy.spec.attach, draft)
     yield from _protections(draft)
@@ -33,20 +36,20 @@ def policy_problems(draft: Draft) -> Iterator[Mistake]:
     features = FeatureSchema(tuple(item.spec for item in draft.features)).features
     for persona in draft.personas:
         yield from _persona(persona, draft, channels)
-        yield from _facts(persona, draft, features)
+        yield from _persona_facts(persona, draft, features)
 
 
 def _attachment(item: Item[Policy] | Item[Cap], attach: Attach, draft: Draft) -> Iterator[Mistake]:
-    """Names nobody has; and an issue that no action has, unless an action was refused that may have it."""
-    yield from _names(item, "group", attach.group, draft.groups)
-    yield from _names(item, "action", attach.action, draft.known_ids["actions"])
+    """Unknown names, and an issue that no action has, unless an action was refused that may have it."""
+    yield from _attached_names(item, "group", attach.group, draft.groups)
+    yield from _attached_names(item, "action", attach.action, draft.known_ids["actions"])
     issues = {action.spec.issue for action in draft.actions}
     if attach.issue and not issues.intersection(attach.issue) and not draft.refused_ids["actions"]:
         message = f"no action has issue {' or '.join(f'`{issue}`' for issue in attach.issue)}"
         yield item.problem(("attach", "issue"), message, _issues_listed(issues) or "remove it until there is one")
 
 
-def _names(item: Item[Any], key: str, names: tuple[str, ...], known: frozenset[str]) -> Iterator[Mistake]:
+def _attached_names(item: Item[Any], key: str, names: tuple[str, ...], known: frozenset[str]) -> Iterator[Mistake]:
     for i, name in enumerate(names):
         if name not in known:
             message = f"it is attached to {key} `{name}`, which no action {'has' if key == 'group' else 'is'}"
@@ -55,19 +58,19 @@ def _names(item: Item[Any], key: str, names: tuple[str, ...], known: frozenset[s
 
 
 def _issues_listed(names: Iterable[str]) -> str | None:
-    listed = ", ".join(f"`{shorten(name)}`" for name in sorted(names))
-    return f"actions have {listed}" if listed else None
+    quoted = ", ".join(f"`{shorten(name)}`" for name in sorted(names))
+    return f"actions have {quoted}" if quoted else None
 
 
 def _protections(draft: Draft) -> Iterator[Mistake]:
-    """Who sells must know whom to spare: said once, at the first action that sells."""
+    """A catalogue that sells needs every kind of protection; reported once, at the first action that sells."""
     sells = next((item for item in draft.actions if item.spec.commercial), None)
     if sells is None or draft.refused_ids["protections"]:
         return
     kinds = {kind for item in draft.protections for kind in item.spec.kind}
     if missing := [kind for kind in REQUIRED_PROTECTIONS if kind not in kinds]:
-        said = ", ".join(f"`{kind}`" for kind in missing)
-        message = f"it sells, but no protection of kind {said} says who is spared"
+        quoted = ", ".join(f"`{kind}`" for kind in missing)
+        message = f"it sells, but no protection of kind {quoted} says who is spared"
         suggestion = f'add `{{id: {missing[0]}, kind: {missing[0]}, when: "…"}}` to `protections`'
         yield sells.problem(("issue",), message, suggestion)
 
@@ -80,7 +83,7 @@ def _cap(item: Item[Cap], draft: Draft) -> Iterator[Mistake]:
     concerned = [action.spec for action in draft.actions if cap.attach.covers(action.spec)]
     if concerned and not draft.refused_ids["actions"] and not any(action.tier in cap.tiers for action in concerned):
         if cap.attach.all:
-            return  # a catalogue that sells nothing yet may well have caps on sales
+            return  # a catalogue that sells nothing yet may have caps on sales
         tiers = _issues_listed({action.tier for action in concerned} - {"mandatory"})
         message = "none of the actions it is attached to is of a tier that it counts"
         yield item.problem(
@@ -97,7 +100,7 @@ def _tone(item: Item[EmotionRule], draft: Draft) -> Iterator[Mistake]:
 
 
 def _let_through(item: Item[EmotionRule], draft: Draft) -> Iterator[Mistake]:
-    """Only help: what was felt must never bring a sale."""
+    """Emotion may only let help through, never a sale."""
     path = ("let_through",)
     yield from unknown_names(item, path, "action", item.spec.let_through, draft.known_ids["actions"])
     yield from repeated_names(item, path, item.spec.let_through)
@@ -142,7 +145,7 @@ def _persona(item: Item[Persona], draft: Draft, channels: Mapping[str, Channel])
         )
 
 
-def _facts(item: Item[Persona], draft: Draft, features: Mapping[str, Feature]) -> Iterator[Mistake]:
+def _persona_facts(item: Item[Persona], draft: Draft, features: Mapping[str, Feature]) -> Iterator[Mistake]:
     for name, value in item.spec.facts.items():
         path = ("facts", name)
         if name in _PERSONA_KEYS:
@@ -150,17 +153,17 @@ def _facts(item: Item[Persona], draft: Draft, features: Mapping[str, Feature]) -
         elif name not in features:
             yield from unknown_names(item, path, "feature", (name,), draft.known_ids["features"])
         elif value is not None:
-            yield from _fact(item, path, features[name], value)
+            yield from _persona_fact(item, path, features[name], value)
 
 
-def _fact(item: Item[Persona], path: Path, feature: Feature, value: object) -> Iterator[Mistake]:
+def _persona_fact(item: Item[Persona], path: Path, feature: Feature, value: object) -> Iterator[Mistake]:
     if not _fits(feature, value):
         message = f"`{feature.name}` is of type `{feature.dtype}`, and cannot be `{shorten(str(value))}`"
         yield item.problem(path, message, _example(feature, value))
 
 
 def _fits(feature: Feature, value: object) -> bool:
-    """Whether a value, as written in YAML, is one of the feature's."""
+    """Tell whether a value, as written in YAML, is one of the feature's."""
     if feature.dtype == "timestamp":
         return _is_moment(value)
     if feature.dtype in ("string", "enum"):

@@ -1,4 +1,4 @@
-"""Names that refer to another record."""
+"""Checks of names that refer to another record."""
 
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
@@ -12,14 +12,14 @@ from decisioning.errors import Mistake
 def unknown_names(
     item: Item[Any], path: Path, kind: str, names: Iterable[str], known: Collection[str]
 ) -> Iterator[Mistake]:
-    """A problem for each of `names`, which stand in the list at `path`, that is not among the `known` of its kind."""
+    """Yield a problem for each of `names`, a list at `path`, that is not among the `known` names of its kind."""
     for i, name in enumerate(names):
         if name not in known:
             yield item.problem((*path, i), f"there is no {kind} `{shorten(name)}`", hint(name, known) or _declare(kind))
 
 
 def repeated_names(item: Item[Any], path: Path, names: Iterable[str]) -> Iterator[Mistake]:
-    """A problem for each of `names`, which stand in the list at `path`, that came before."""
+    """Yield a problem for each of `names`, a list at `path`, that is in the list before."""
     seen: set[str] = set()
     for i, name in enumerate(names):
         if name in seen:

@@ -1,4 +1,4 @@
-"""Rule texts: they compile, can be true, count only what can happen, and never let emotion sell (invariant 6)."""
+"""Checks of rule texts: they compile, can be true, count possible outcomes, and let no emotion sell (invariant 6)."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ from decisioning.times import days_us
 
 @dataclass(frozen=True, slots=True)
 class _RuleUse:
-    """A rule and its use.
+    """A rule text and its use.
 
-    `sells`: what of a sale it would decide. `decides`: what it decides, of a sale or not. `attach`: whose history it
-    may count.
+    `sells`: what it would decide about a sale, None if nothing. `decides`: what it decides, about a sale or not.
+    `attach`: the actions whose history it may count.
     """
 
     item: Item[Any]
@@ -34,12 +34,12 @@ class _RuleUse:
     decides: str | None = None
 
     def problem(self, message: str, suggestion: str | None) -> Mistake:
-        """A mistake in this rule."""
+        """Return a mistake in this rule."""
         return self.item.problem(self.path, f"`{self.path[-1]}`: {message}", suggestion)
 
 
 def rule_problems(draft: Draft) -> Iterator[Mistake]:
-    """Every mistake in the texts of rules and expressions."""
+    """Yield every mistake in the texts of rules and expressions."""
     checker = _RuleChecks(draft)
     for text in chain(_of_actions(draft), _of_policies(draft), _of_bases(draft)):
         yield from checker.problems(text)
@@ -96,7 +96,7 @@ class _RuleChecks:
         self.impossible: dict[str, str | None] = {}
 
     def problems(self, text: _RuleUse) -> Iterator[Mistake]:
-        """Of one text; nothing of a text that names a feature which was itself refused."""
+        """Yield the mistakes in one text; none if it names a feature that was itself refused."""
         if self.draft.refused_ids["features"].intersection(findall(r"\w+", text.text)):
             return
         rule = self._compile(text)
@@ -153,9 +153,11 @@ class _RuleChecks:
                 yield from self._outcome(text, name, outcome)
 
     def _outcome(self, text: _RuleUse, name: str | None, outcome: str) -> Iterator[Mistake]:
-        """An outcome that neither the action named nor, for `action`, any action attached can have."""
-        asked = [a for a in self.actions.values() if (a.id == name if name else text.attach and text.attach.covers(a))]
-        known = {declared for action in asked for declared in action.outcomes.all}
-        if asked and outcome not in known:
-            whose = f"action `{name}` has" if name else "the actions it is attached to have"
-            yield text.problem(f"{whose} no outcome `{outcome}`", hint(outcome, known))
+        """An outcome that neither the named action nor, for `action`, any attached action can have."""
+        concerned = [
+            a for a in self.actions.values() if (a.id == name if name else text.attach and text.attach.covers(a))
+        ]
+        known = {declared for action in concerned for declared in action.outcomes.all}
+        if concerned and outcome not in known:
+            owner = f"action `{name}` has" if name else "the actions it is attached to have"
+            yield text.problem(f"{owner} no outcome `{outcome}`", hint(outcome, known))

@@ -1,4 +1,4 @@
-"""Sections of parsed files -> typed records, each with the place it came from."""
+"""Typed records from the sections of parsed files, each with its position in its file."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -33,28 +33,29 @@ SECTIONS: Mapping[str, tuple[str, type[Strict]]] = {
     "moments": ("moment", MomentRule),
     "personas": ("persona", Persona),
 }
-"""Section -> (one of it, its model); `settings` is the only section that is not a list."""
+"""Section -> (the word for one of its records, their model). `settings` is the only section that is not a list."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item(Generic[Spec]):
-    """A record and where it is written; `label` names it in messages: "action `tv-bundle`"."""
+    """A record and its position; `label` names it in messages, such as "action `tv-bundle`"."""
 
     label: str
     spec: Spec
     node: YamlNode
 
     def problem(self, path: Path, message: str, suggestion: str | None = None) -> Mistake:
-        """A mistake at a path within the record."""
+        """Return a mistake at a path within the record."""
         return self.node.at(path).problem(f"{self.label}: {message}", suggestion)
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A catalogue whose records have the right shape; what they say of each other is not yet checked.
+    """A catalogue whose records have the right shape; how they fit each other is not yet checked.
 
-    `named`: section -> every id, also of records that were refused, so that those are not called unknown as well.
-    `groups`: likewise those of actions. `refused`: section -> ids (of `settings`: keys) of what was left out.
+    `known_ids`: section -> every id, also of refused records, so that those are not reported as unknown as well.
+    `groups`: every group of an action, also of refused ones. `refused_ids`: section -> ids (of `settings`: keys) of the
+    records that were left out.
     """
 
     settings: Item[Settings]
@@ -78,7 +79,7 @@ class Draft:
 
 
 def build_draft(roots: Iterable[YamlNode]) -> tuple[Draft, list[Mistake]]:
-    """The records of all files, in order of id, and what is wrong with the shape of those left out."""
+    """Return the records of all files, in order of id, and the mistakes in the shape of those that were left out."""
     sections = _Sections()
     for root in roots:
         sections.add_file(root)
@@ -86,7 +87,7 @@ def build_draft(roots: Iterable[YamlNode]) -> tuple[Draft, list[Mistake]]:
 
 
 class _Sections:
-    """Merges the sections of files."""
+    """Merges the sections of all files."""
 
     def __init__(self) -> None:
         self.problems: list[Mistake] = []
@@ -97,7 +98,7 @@ class _Sections:
         self.settings = YamlNode({}, "settings", 1, {})
 
     def add_file(self, root: YamlNode) -> None:
-        """All sections of one file."""
+        """Add all sections of one file."""
         for section, node in root.items.items():
             if section == "settings":
                 self._add_settings(node)
@@ -148,7 +149,7 @@ class _Sections:
                 self.problems.append(child.problem(f"setting `{shorten(str(key))}` is given twice", suggestion))
 
     def _settings(self) -> Item[Settings]:
-        """The settings, without those that are wrong."""
+        """Return the settings without those that are wrong."""
         raw = {key: node.value for key, node in self.settings.items.items()}
         try:
             return Item("settings", Settings.model_validate(raw), self.settings)
@@ -156,13 +157,13 @@ class _Sections:
             self.problems.extend(shape_problems("settings", Settings, error, self.settings))
             wrong = {str(detail["loc"][0]) for detail in error.errors()}
         self.refused_ids["settings"] |= wrong
-        kept = {key: value for key, value in raw.items() if key not in wrong}
-        return Item("settings", Settings.model_validate(kept), self.settings)
+        valid = {key: value for key, value in raw.items() if key not in wrong}
+        return Item("settings", Settings.model_validate(valid), self.settings)
 
     def draft(self) -> Draft:
-        """What came out."""
+        """Return the merged records."""
         settings = self._settings()
-        items = {section: tuple(sorted(found, key=_id_of)) for section, found in self.items.items()}
+        items = {section: tuple(sorted(records, key=_id_of)) for section, records in self.items.items()}
         return Draft(
             settings=settings,
             known_ids={section: frozenset(first) for section, first in self.first_nodes.items()},
@@ -173,6 +174,6 @@ class _Sections:
 
 
 def _id_of(item: Item[Any]) -> str:
-    """What a section is sorted by (a label would put `a-b` before `a`)."""
+    """Return the id that a section is sorted by (its label would put `a-b` before `a`)."""
     name: str = item.spec.name if isinstance(item.spec, Feature) else item.spec.id
     return name

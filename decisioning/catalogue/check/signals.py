@@ -1,4 +1,4 @@
-"""Signal types, and the features computed from them, against each other."""
+"""Checks of signal types, and of the features computed from them, against each other."""
 
 from collections.abc import Iterator, Mapping
 
@@ -31,13 +31,13 @@ _EXAMPLE = "signal: {of: page-view, compute: count, window: 5min}"
 
 
 def signal_problems(draft: Draft) -> Iterator[Mistake]:
-    """Every mistake in what signal types say, and in how features are computed from them."""
+    """Yield every mistake in signal types, and in how features are computed from them."""
     for item in draft.signals:
         yield from _fields(item)
         yield from _retention(item, draft)
     types = {item.spec.id: item.spec for item in draft.signals}
     for feature in draft.features:
-        yield from _block(feature)
+        yield from _definition_present(feature)
         if feature.spec.signal is not None and feature.spec.source == "signal":
             yield from _definition(feature, feature.spec.signal, types, draft)
 
@@ -60,8 +60,8 @@ def _retention(item: Item[SignalType], draft: Draft) -> Iterator[Mistake]:
         yield item.problem(("retention_days",), message, suggestion)
 
 
-def _block(item: Item[Feature]) -> Iterator[Mistake]:
-    """A definition where one belongs, and nowhere else."""
+def _definition_present(item: Item[Feature]) -> Iterator[Mistake]:
+    """A feature of source `signal` has a definition, and no other feature has one."""
     feature = item.spec
     if feature.source == "signal" and feature.signal is None:
         yield item.problem(("source",), "nothing says how it is computed from signals", f"add `{_EXAMPLE}`")
@@ -75,8 +75,8 @@ def _definition(item: Item[Feature], spec: SignalFeature, types: Types, draft: D
     yield from repeated_names(item, ("signal", "of"), spec.of)
     yield from _age(item, spec)
     if any(name not in types for name in spec.of):
-        return  # unknown, or itself refused
-    yield from _where(item, spec, types)
+        return  # the signal type is unknown, or was itself refused
+    yield from _where_values(item, spec, types)
     yield from _field(item, spec, types)
     yield from _tags(item, spec, types)
     if spec.compute != "last":
@@ -95,15 +95,15 @@ def _dtype(item: Item[Feature], dtype: str, what: str) -> Iterator[Mistake]:
         yield item.problem(("dtype",), message, f"write `dtype: {dtype}`")
 
 
-def _find(types: Types, type_: str, name: str) -> SignalField | None:
+def _field_named(types: Types, type_: str, name: str) -> SignalField | None:
     return next((field for field in types[type_].fields if field.name == name), None)
 
 
-def _where(item: Item[Feature], spec: SignalFeature, types: Types) -> Iterator[Mistake]:
+def _where_values(item: Item[Feature], spec: SignalFeature, types: Types) -> Iterator[Mistake]:
     for name, values in spec.where.items():
         path = ("signal", "where", name)
         for type_ in spec.of:
-            field = _find(types, type_, name)
+            field = _field_named(types, type_, name)
             if field is None:
                 yield _no_field(item, path, types[type_], name)
             else:
@@ -117,8 +117,8 @@ def _impossible_values(
     for i, value in enumerate(values):
         if why := misfit(field, value):
             message = f"`{field.name}` cannot be `{shorten(str(value))}`: it {why}"
-            near = hint(str(value), field.values) if field.dtype == "enum" else None
-            yield item.problem((*path, i), message, near or "compare with how the field is declared")
+            suggestion = hint(str(value), field.values) if field.dtype == "enum" else None
+            yield item.problem((*path, i), message, suggestion or "compare with how the field is declared")
 
 
 def _no_field(item: Item[Feature], path: Path, type_: SignalType, name: str) -> Mistake:
@@ -130,17 +130,17 @@ def _no_field(item: Item[Feature], path: Path, type_: SignalType, name: str) -> 
 def _field(item: Item[Feature], spec: SignalFeature, types: Types) -> Iterator[Mistake]:
     if spec.field is None:
         return
-    path, found = ("signal", "field"), {type_: _find(types, type_, spec.field) for type_ in spec.of}
-    for type_, field in found.items():
+    path, fields = ("signal", "field"), {type_: _field_named(types, type_, spec.field) for type_ in spec.of}
+    for type_, field in fields.items():
         if field is None:
             yield _no_field(item, path, types[type_], spec.field)
         elif field.dtype not in _FIELD_DTYPES.get(spec.compute, (field.dtype,)):
             message = f"`{spec.field}` of signal `{type_}` is `{field.dtype}`, which has no {spec.compute}"
             yield item.problem(path, message, f"only {' and '.join(_FIELD_DTYPES[spec.compute])} have")
-    known = [field for field in found.values() if field]
-    yield from _same_dtype(item, spec, known)
-    if spec.compute == "last" and known:
-        yield from _last(item, known)
+    declared = [field for field in fields.values() if field]
+    yield from _same_dtype(item, spec, declared)
+    if spec.compute == "last" and declared:
+        yield from _last_value(item, declared)
 
 
 def _same_dtype(item: Item[Feature], spec: SignalFeature, fields: list[SignalField]) -> Iterator[Mistake]:
@@ -150,8 +150,8 @@ def _same_dtype(item: Item[Feature], spec: SignalFeature, fields: list[SignalFie
         yield item.problem(("signal", "field"), message, "declare it with the same `dtype` in all of them")
 
 
-def _last(item: Item[Feature], fields: list[SignalField]) -> Iterator[Mistake]:
-    """The last value is a value of the feature."""
+def _last_value(item: Item[Feature], fields: list[SignalField]) -> Iterator[Mistake]:
+    """The last value of the field must be a value of the feature."""
     yield from _dtype(item, fields[0].dtype, f"`{fields[0].name}`, whose last value it is,")
     if item.spec.dtype == "enum" and item.spec.values:
         for value in dict.fromkeys(value for field in fields for value in field.values):
@@ -161,17 +161,17 @@ def _last(item: Item[Feature], fields: list[SignalField]) -> Iterator[Mistake]:
 
 
 def _tags(item: Item[Feature], spec: SignalFeature, types: Types) -> Iterator[Mistake]:
-    """What is computed from something tagged is tagged like it, so that emotion cannot lose its name on the way."""
-    read = {*spec.where, spec.field}
+    """A feature computed from something tagged needs the same tags, so that emotion keeps its tag."""
+    fields_read = {*spec.where, spec.field}
     tagged: dict[Tag, str] = {}
     for type_ in spec.of:
         for tag in types[type_].tags:
             tagged.setdefault(tag, f"signal `{type_}`")
         for field in types[type_].fields:
-            for tag in field.tags if field.name in read else ():
+            for tag in field.tags if field.name in fields_read else ():
                 tagged.setdefault(tag, f"`{field.name}` of signal `{type_}`")
-    lost = [tag for tag in tagged if tag not in item.spec.tags]
-    if lost:
+    missing = [tag for tag in tagged if tag not in item.spec.tags]
+    if missing:
         every = ", ".join(dict.fromkeys((*item.spec.tags, *tagged)))
-        message = f"{tagged[lost[0]]} is tagged `{lost[0]}`, and so is what is computed from it"
+        message = f"{tagged[missing[0]]} is tagged `{missing[0]}`, and so is what is computed from it"
         yield item.problem(("tags",), message, f"write `tags: [{every}]`")

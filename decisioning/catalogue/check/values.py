@@ -1,4 +1,4 @@
-"""What a feature and a field of a signal say of their values."""
+"""Checks of the values that features and fields of signals may have."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +14,7 @@ _ORDERED_DTYPES = ("int", "float", "timestamp")
 
 
 def value_problems(item: Item[Any], path: Path, spec: Feature | SignalField) -> Iterator[Mistake]:
-    """Values and bounds that do not fit the dtype, or each other, of what stands at `path`."""
+    """Yield values and bounds at `path` that do not fit the dtype or each other."""
     if spec.dtype == "enum" and not spec.values:
         yield item.problem((*path, "dtype"), "an enum without values", "add `values: [monthly, yearly]`")
     if spec.dtype != "enum" and spec.values:
@@ -29,7 +29,7 @@ def value_problems(item: Item[Any], path: Path, spec: Feature | SignalField) -> 
 
 
 def change_problems(item: Item[Feature]) -> Iterator[Mistake]:
-    """What is called changeable and is not the customer's to change, or does not say into what."""
+    """Yield mistakes in `changeable`: the customer cannot change the feature, or it does not say to which values."""
     feature, path = item.spec, ("changeable",)
     if not feature.changeable:
         return
@@ -48,6 +48,6 @@ def _impossible_choices(item: Item[Feature], values: tuple[int | float, ...]) ->
     """Numbers to choose from that the feature cannot have."""
     low, high = item.spec.min, item.spec.max
     for n, value in enumerate(values):
-        whole = item.spec.dtype == "float" or isinstance(value, int)
-        if not whole or (low is not None and value < low) or (high is not None and value > high):
+        right_type = item.spec.dtype == "float" or isinstance(value, int)
+        if not right_type or (low is not None and value < low) or (high is not None and value > high):
             yield item.problem(("changeable", n), f"the feature is never {value:g}", "remove it, or widen the feature")

@@ -1,4 +1,4 @@
-"""What is wrong with the shape of a record, in plain words, with what to write instead."""
+"""Mistakes in the shape of a record, in plain words, with what to write instead."""
 
 import difflib
 import re
@@ -118,7 +118,7 @@ _LIMIT_PHRASES = {
     "string_too_short": "is empty",
     "string_too_long": "is longer than {max_length} characters",
 }
-_PATTERN_PHRASES = {  # a pattern of a spec -> what it is, and how a text is mended to fit it
+_PATTERN_PHRASES = {  # kind of pattern -> its description, and what replaces the characters that do not fit
     "-": ("an id: lower-case letters, digits, `-` and `_`, beginning with a letter", "-"),
     "_": ("a name: lower-case letters, digits and `_`, beginning with a letter", "_"),
     "locale": ("a locale", ""),
@@ -127,23 +127,23 @@ _MANY_NAMES = 2000
 
 
 def shape_problems(label: str, model: type[BaseModel], error: ValidationError, node: YamlNode) -> Iterator[Mistake]:
-    """A problem for each mistake that pydantic found in the record at `node`; `label` names the record."""
+    """Yield a problem for each mistake that pydantic found in the record at `node`; `label` names the record."""
     for detail in error.errors(include_url=False):
         at = node.at(detail["loc"])
         if detail["type"] == "too_short" and at.value:
-            continue  # not empty, but none of its items is right: that is said of them
+            continue  # it has items, but all of them are wrong, which is reported for each
         message, suggestion = _describe(model, detail, node)
         yield at.problem(f"{label}: {message}", suggestion)
 
 
 def _describe(model: type[BaseModel], error: ErrorDetails, node: YamlNode) -> tuple[str, str | None]:
-    """What to say of one error, and what to write instead."""
+    """Return the message for one error, and what to write instead."""
     loc = error["loc"]
     if error["type"] == "missing":
         return f"`{loc[-1]}` is missing", f"add `{_EXAMPLES.get(str(loc[-1])) or f'{loc[-1]}: …'}`"
     if error["type"] == "extra_forbidden":
         return f"unknown key `{shorten(str(loc[-1]))}`", hint(str(loc[-1]), keys_at(model, loc[:-1]))
-    path = loc[:-2] if loc[-1:] == ("[key]",) else loc  # a key that cannot be is said of the mapping
+    path = loc[:-2] if loc[-1:] == ("[key]",) else loc  # a wrong key is reported for its mapping
     name = next((step for step in reversed(node.known_part(path)) if isinstance(step, str)), "")
     subject, example = f"`{shorten(name)}` " if name else "", _EXAMPLES.get(name)
     if error["type"] in _TYPE_PHRASES:
@@ -157,16 +157,16 @@ def _describe(model: type[BaseModel], error: ErrorDetails, node: YamlNode) -> tu
 def _describe_value(
     subject: str, error: ErrorDetails, context: dict[str, Any], example: str | None
 ) -> tuple[str, str | None]:
-    """What to say of a value of the right type that cannot be."""
+    """Return the message for an impossible value of the right type, and what to write instead."""
     kind, value = error["type"], error["input"]
     if kind == "literal_error":
         allowed = re.findall(r"'([^']*)'", str(context["expected"])) or [str(context["expected"]).lower()]
         return f"{subject}cannot be {_quoted(value)}", hint(str(value), allowed)
     if kind == "string_pattern_mismatch":
         return _describe_pattern(str(value), str(context["pattern"]))
-    if kind == "value_error":  # of our own specs: what is wrong, and perhaps what to write instead
-        message, *mended = context["error"].args
-        return f"{subject and subject.strip() + ': '}{message}", next(iter(mended), _for_example(example))
+    if kind == "value_error":  # raised by our own models with a message and perhaps a suggestion
+        message, *suggestions = context["error"].args
+        return f"{subject and subject.strip() + ': '}{message}", next(iter(suggestions), _for_example(example))
     if kind in _BOUND_PHRASES:
         bound = next(iter(context.values()))
         return f"{subject}must be {_BOUND_PHRASES[kind]} {bound:g}, not {_quoted(value)}", _for_example(example)
@@ -175,14 +175,14 @@ def _describe_value(
 
 def _describe_pattern(text: str, pattern: str) -> tuple[str, str | None]:
     shape = "locale" if "A-Z" in pattern else "-" if "-" in pattern.replace("a-z", "").replace("0-9", "") else "_"
-    wanted, joint = _PATTERN_PHRASES[shape]
+    description, joint = _PATTERN_PHRASES[shape]
     if shape == "locale":
         return (
-            f"{_quoted(text)} is not {wanted}",
+            f"{_quoted(text)} is not {description}",
             "write a language, such as `nl`, or with its country, such as `nl-NL`",
         )
-    mended = re.sub(r"[^a-z0-9]+", joint, text.lower()).strip("-_0123456789")[:64].strip("-_")
-    return f"{_quoted(text)} is not {wanted}", f"write `{mended}`" if mended else None
+    candidate = re.sub(r"[^a-z0-9]+", joint, text.lower()).strip("-_0123456789")[:64].strip("-_")
+    return f"{_quoted(text)} is not {description}", f"write `{candidate}`" if candidate else None
 
 
 def _type_suggestion(kind: str, value: object, example: str | None) -> str | None:
@@ -204,7 +204,7 @@ def _for_example(example: str | None) -> str | None:
 
 
 def _quoted(value: object) -> str:
-    """A value as it looks in YAML, shortened; collections by their kind."""
+    """Return a value as it looks in YAML, shortened; collections by their kind."""
     if isinstance(value, tuple):
         return "a list"
     if isinstance(value, dict):
@@ -215,7 +215,7 @@ def _quoted(value: object) -> str:
 
 
 def hint(word: str, known: Collection[str]) -> str | None:
-    """A phrase with the closest of `known`, else with all of them if they are few."""
+    """Return a phrase with the closest of `known`, else with all of them if they are few, else None."""
     if close := _closest(word, frozenset(known)):
         return f"did you mean `{shorten(close)}`?"
     return f"known are {', '.join(f'`{shorten(k)}`' for k in sorted(known))}" if 0 < len(known) <= 15 else None
@@ -223,15 +223,17 @@ def hint(word: str, known: Collection[str]) -> str | None:
 
 @lru_cache(maxsize=128)
 def _closest(word: str, known: frozenset[str]) -> str | None:
-    """Of very many, only those that begin alike: a person waits for the answer."""
-    near = sorted(known) if len(known) <= _MANY_NAMES else sorted(k for k in known if k[:2] == word[:2])[:_MANY_NAMES]
-    return next(iter(difflib.get_close_matches(word[:100], near, n=1)), None)
+    """Return the closest of `known`, or None; of very many names, only those with the same beginning are compared."""
+    candidates = (
+        sorted(known) if len(known) <= _MANY_NAMES else sorted(k for k in known if k[:2] == word[:2])[:_MANY_NAMES]
+    )
+    return next(iter(difflib.get_close_matches(word[:100], candidates, n=1)), None)
 
 
 def keys_at(model: type[BaseModel], path: tuple[str | int, ...]) -> tuple[str, ...]:
-    """The keys that may stand at a path within a record, as they are written."""
-    found = _model_at(model, path)
-    return tuple(field.alias or name for name, field in found.model_fields.items()) if found else ()
+    """Return the keys that may stand at a path within a record, as they are written."""
+    nested = _model_at(model, path)
+    return tuple(field.alias or name for name, field in nested.model_fields.items()) if nested else ()
 
 
 def _model_at(annotation: Any, path: tuple[str | int, ...]) -> type[BaseModel] | None:

@@ -1,4 +1,4 @@
-"""Whose rules hold for going to people: records as written in YAML, and those that are shipped."""
+"""Rules of countries for outbound contact: the records as written in YAML, and the rules that are shipped."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -12,13 +12,16 @@ from decisioning.catalogue.source import YamlNode, parse
 from decisioning.spec import Id, Strict
 
 Needs = Literal["explicit-consent", "consent-or-soft-opt-in", "no-objection"]
-"""What selling over a medium needs: a grant that names that very channel; any grant, or a soft opt-in of the catalogue;
-or any basis of the catalogue, until the customer objects."""
+"""What marketing over a medium needs.
+
+`explicit-consent`: a grant that names that very channel. `consent-or-soft-opt-in`: any grant, or a soft opt-in of the
+catalogue. `no-objection`: any basis of the catalogue, until the customer objects.
+"""
 SHIPPED = ("eu", "nl")
 
 
 class MediumRule(Strict):
-    """What marketing over one medium needs, and where that is written."""
+    """What marketing over one medium needs, and the text of law that says so."""
 
     medium: Medium
     needs: Needs
@@ -29,30 +32,30 @@ STRICTEST: Needs = "explicit-consent"
 
 
 class CountryRules(Strict):
-    """Rules of one country for outbound channels; a medium that is not named needs explicit consent."""
+    """The rules of one country for outbound channels. A medium that is not named needs explicit consent."""
 
     id: Id
     media: tuple[MediumRule, ...] = Field(min_length=1)
     description: str = ""
 
     def rule_for(self, medium: Medium | None) -> MediumRule:
-        """The rule for a medium; the strictest where there is none."""
-        found = next((rule for rule in self.media if rule.medium == medium), None)
-        return found or MediumRule(medium="phone", needs=STRICTEST, text=f"no rule of `{self.id}` allows less")
+        """Return the country's rule for `medium`, or the strictest rule if the country has none for it."""
+        rule = next((rule for rule in self.media if rule.medium == medium), None)
+        return rule or MediumRule(medium="phone", needs=STRICTEST, text=f"no rule of `{self.id}` allows less")
 
 
 def with_country_rules(files: Mapping[str, str]) -> dict[str, str]:
-    """The files, and the shipped rules that they choose without declaring any of that name.
+    """Return the files together with the shipped rules that they select and do not declare themselves.
 
-    A release holds them so: what is shipped later changes nothing about it.
+    So a release contains the rules that it was made with, whatever is shipped later.
     """
     roots = [root for name, text in files.items() if "country_rules" in text and (root := parse(name, text).root)]
-    chosen = {str(name) for root in roots if (name := _chosen(root)) is not None}
+    selected = {str(name) for root in roots if (name := _selected(root)) is not None}
     declared = {str(item.value.get("id")) for root in roots for item in _declared(root) if isinstance(item.value, dict)}
-    return {**files, **{f"shipped/country-rules-{n}.yaml": _shipped(n) for n in SHIPPED if n in chosen - declared}}
+    return {**files, **{f"shipped/country-rules-{n}.yaml": _shipped(n) for n in SHIPPED if n in selected - declared}}
 
 
-def _chosen(root: YamlNode) -> object:
+def _selected(root: YamlNode) -> object:
     settings = root.items.get("settings")
     return settings.value.get("country_rules") if settings and isinstance(settings.value, dict) else None
 
