@@ -1,8 +1,9 @@
-"""Models by name and version in MLflow, and their sealed bytes beside it. The only place that imports MLflow.
+"""Models by name and version in MLflow, with sealed copies of their bytes. The only module that imports MLflow.
 
-MLflow keeps what people look at: runs, metrics, plots, versions, aliases. What serves and what replays is the sealed
-copy, `models/<sha256>/`, read-only and named by its content; `models/<name>@<version>` says which one a version is, so
-neither needs MLflow to be there, nor its two seconds of import. Nor does who only asks who serves wait for LightGBM.
+MLflow keeps what people look at: runs, metrics, plots, versions, aliases. Serving and replay use the sealed copy,
+`models/<sha256>/`, which is read-only and named by its content; the file `models/<name>@<version>` holds the name of a
+version's copy. So neither needs MLflow, whose import takes two seconds, and reading which version serves does not
+import LightGBM either.
 """
 
 import fcntl
@@ -42,10 +43,10 @@ _TRIAL = "trial"
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A challenger beside the champion, since `since_us`.
+    """A challenger that runs beside the champion since `since_us`, microseconds UTC.
 
-    `share` 0: in shadow, scored and recorded; else the probability that a decision is its own, drawn by a hash of
-    the decision's id, salted.
+    `share` 0: in shadow, its scores are only recorded. Otherwise the probability that the challenger makes a decision,
+    drawn by a hash of the decision's id and `salt`.
     """
 
     version: int
@@ -56,7 +57,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Lineup:
-    """Who serves and who is tried beside it, read at one moment."""
+    """The champion's version and the trial, read at one moment; None for each that there is not."""
 
     champion: int | None
     trial: Trial | None
@@ -64,7 +65,10 @@ class Lineup:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where a model comes from: how it was fitted, what it reached, on which data, for which release."""
+    """Where a model comes from: its parameters, metrics, data and release.
+
+    `documents`: JSON objects that are kept with the run, by file name.
+    """
 
     data_hash: str
     feature_list: Sequence[str]
@@ -73,14 +77,15 @@ class Provenance:
     metrics: Mapping[str, float] = field(default_factory=dict)
     plots: Sequence[Path] = ()
     documents: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """JSON that is kept with the run, by file name."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Flavour:
-    """How MLflow's own tools run a kind of model. `columns`: type, name and whether required, of its input.
+    """How MLflow's own tools run a kind of model.
 
-    `code`: what `loader` imports of this project; it travels with every registered model.
+    `loader`: the module that loads it. `columns`: type and name of each input column, and whether it is required.
+    `code`: the files of this project that `loader` imports; they are stored with every registered model. `packages`:
+    the distributions it needs.
     """
 
     loader: str
@@ -118,91 +123,88 @@ UNION ALL SELECT 'trial', value FROM registered_model_tags WHERE name = ? AND ke
 
 
 class Registry:
-    """The models of one workspace; `data` is its data folder, and nothing is written outside it."""
+    """The models of one workspace. `data` is its data folder; nothing is written outside it."""
 
     def __init__(self, data: Path) -> None:
         self._data = data.resolve()
         self._models = self._data / "models"
         self._uri = f"sqlite:///{self._data / 'mlflow.db'}"
-        self._made = False
+        self._has_tables = False
 
     def log_and_register(self, model_dir: Path, name: str, provenance: Provenance) -> int:
-        """A new version of `name` from a saved model's directory, sealed before anything can name it."""
+        """Register a saved model's directory and return the new version; the copy is sealed before it has a name."""
         return self.register(read_files(model_dir), name, provenance)
 
     def register(self, files: dict[str, bytes], name: str, provenance: Provenance) -> int:
-        """As `log_and_register`, from the bytes of a propensity or a sentiment model."""
+        """Register the files of a propensity or sentiment model and return the new version."""
         flavour = _flavour(files)
         content = self._seal(files)
         mlflow = self._mlflow()
         client = self._client()
         with mlflow.start_run(experiment_id=self._experiment(client, name), run_name=f"{name}-{content[:8]}"):
-            mlflow.log_params({**provenance.params, "release": provenance.release, "data_hash": provenance.data_hash})
-            mlflow.log_metrics(dict(provenance.metrics))
-            mlflow.log_dict({"features": list(provenance.feature_list)}, "features.json")
-            for file, document in provenance.documents.items():
-                mlflow.log_dict(dict(document), file)
-            for plot in provenance.plots:
-                mlflow.log_artifact(str(plot), "plots")
+            _log_provenance(mlflow, provenance)
             with TemporaryDirectory(dir=self._data) as scratch:
                 logged = _log_model(mlflow, self._models / content, flavour, Path(scratch))
         tags = {"content_hash": content, "release": provenance.release, "data_hash": provenance.data_hash}
         version = int(_register(client, name, logged, tags).version)
-        self._point(name, version, content)
+        self._write_pointer(name, version, content)
         return version
 
     def set_alias(self, name: str, alias: Alias, version: int) -> None:
-        """Makes `alias` mean this version; NotFound where there is no such version."""
-        self.sealed(name, version)
+        """Set `alias` to this version; raises NotFound if there is no such version."""
+        self.sealed_directory(name, version)
         self._client().set_registered_model_alias(name, alias, str(version))
 
-    def aliased(self, name: str, alias: Alias) -> int | None:
-        """The version that `alias` means, or None."""
+    def alias_version(self, name: str, alias: Alias) -> int | None:
+        """Return the version that has this alias, or None."""
         rows = self._rows("SELECT version FROM registered_model_aliases WHERE name = ? AND alias = ?", name, alias)
         return int(rows[0][0]) if rows else None
 
     def lineup(self, name: str) -> Lineup:
-        """The champion and the trial of a name, at one moment."""
-        found = dict(self._rows(_LINEUP, name, name, _TRIAL))
-        champion, trial = found.get("champion"), found.get("trial")
+        """Return the champion and the trial of a name, read at one moment."""
+        rows = dict(self._rows(_LINEUP, name, name, _TRIAL))
+        champion, trial = rows.get("champion"), rows.get("trial")
         return Lineup(int(champion) if champion else None, Trial(**json.loads(trial)) if trial else None)
 
     def _rows(self, statement: str, *parameters: str) -> list[tuple[str, str]]:
-        """Read past MLflow, in a millisecond: what serves looks twice a second, and would import it for that alone.
+        """Query MLflow's database directly, in a millisecond; serving does so twice a second without importing MLflow.
 
-        Nothing where there is no database yet, or another process is making its tables.
+        Returns no rows if there is no database yet, or another process is still creating its tables.
         """
         file = self._data / "mlflow.db"
         if not file.exists():
             return []
         try:
-            with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as found:
-                return found.execute(statement, parameters).fetchall()
+            with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
+                return connection.execute(statement, parameters).fetchall()
         except sqlite3.Error as error:
             if "no such table" in str(error):
                 return []
             raise Unavailable(f"the registry of models cannot be read ({error}): see {file}") from None
 
     def set_trial(self, name: str, trial: Trial | None) -> None:
-        """Begins, changes or ends a trial; running replicas take it up by themselves. NotFound for no such version."""
+        """Begin, change or end (None) a trial; running replicas notice by themselves.
+
+        :raises NotFound: there is no such version
+        """
         if trial is not None:
-            self.sealed(name, trial.version)
+            self.sealed_directory(name, trial.version)
             self._client().set_registered_model_tag(name, _TRIAL, json.dumps(asdict(trial)))
         elif self.lineup(name).trial is not None:
             self._client().delete_registered_model_tag(name, _TRIAL)
 
-    def note(self, name: str, version: int, tag: str, text: str) -> None:
-        """Something to be read beside a version for as long as it is kept."""
+    def write_note(self, name: str, version: int, tag: str, text: str) -> None:
+        """Store a text under `tag` with a version, for as long as the version exists."""
         self._client().set_model_version_tag(name, str(version), tag, text)
 
-    def noted(self, name: str, version: int, tag: str) -> str | None:
-        """What `note` was given."""
+    def read_note(self, name: str, version: int, tag: str) -> str | None:
+        """Return the text that `write_note` stored, or None."""
         text = self._client().get_model_version(name, str(version)).tags.get(tag)
         return None if text is None else str(text)
 
     def document(self, name: str, version: int, file: str) -> dict[str, Any]:
-        """One of the documents that were registered with a version; NotFound where there is none."""
-        self.sealed(name, version)
+        """Return a document that was registered with a version; raises NotFound if there is none."""
+        self.sealed_directory(name, version)
         mlflow = self._mlflow()
         run = self._client().get_model_version(name, str(version)).run_id
         try:
@@ -211,41 +213,44 @@ class Registry:
             raise NotFound("model", f"{name}@{version} was registered without {file}; train again") from None
 
     def champion(self, name: str) -> tuple[int, Path] | None:
-        """The version that serves and the directory of its sealed copy; None before the first champion."""
-        version = self.aliased(name, "champion")
-        return None if version is None else (version, self.sealed(name, version))
+        """Return the champion's version and the directory of its sealed copy; None before the first champion."""
+        version = self.alias_version(name, "champion")
+        return None if version is None else (version, self.sealed_directory(name, version))
 
     def versions(self, name: str) -> tuple[int, ...]:
-        """Every version that has a sealed copy, rising."""
-        found = (p.name.removeprefix(f"{name}@") for p in self._models.glob(f"{name}@*"))
-        return tuple(sorted(int(v) for v in found if v.isdigit()))
+        """Return every version that has a sealed copy, in ascending order."""
+        names = (p.name.removeprefix(f"{name}@") for p in self._models.glob(f"{name}@*"))
+        return tuple(sorted(int(v) for v in names if v.isdigit()))
 
-    def sealed(self, name: str, version: int) -> Path:
-        """Directory of a version's sealed copy (checked again by hash when it is loaded); NotFound if there is none."""
+    def sealed_directory(self, name: str, version: int) -> Path:
+        """Return the directory of a version's sealed copy, whose hash is checked when it is loaded.
+
+        :raises NotFound: there is no such version
+        """
         pointer = self._models / f"{name}@{version}"
         if not pointer.exists():
             raise NotFound("model", f"there is no {name}@{version}")
         return self._models / pointer.read_text().strip()
 
     def load(self, name: str, version: int) -> "PropensityModel":
-        """A version from its sealed copy, refused where its bytes are not what was sealed."""
+        """Return a version from its sealed copy; raises Refused if its bytes are not those that were sealed."""
         from training.model.model import PropensityModel  # noqa: PLC0415 - LightGBM with it, which takes seconds
 
-        directory = self.sealed(name, version)
+        directory = self.sealed_directory(name, version)
         return PropensityModel.load(directory, expected_hash=directory.name)
 
     def load_sentiment(self, name: str, version: int) -> SentimentModel:
-        """As `load`, of a model of messages."""
-        directory = self.sealed(name, version)
+        """Return a version of a sentiment model from its sealed copy; raises as `load`."""
+        directory = self.sealed_directory(name, version)
         files = read_files(directory)
         if hash_files(files) != directory.name:
             raise Refused("the model's files are not the ones that were sealed; restore them or train again")
         return SentimentModel.from_files(files)
 
     def seal(self, name: str, version: int) -> str:
-        """Makes sure that the version's read-only copy is there, from MLflow's if need be; gives its hash.
+        """Restore a version's sealed copy from MLflow if it is missing, and return its hash.
 
-        Refused where MLflow's copy is no longer what was registered.
+        :raises Refused: MLflow's copy is not what was registered
         """
         client = self._client()
         expected = client.get_model_version(name, str(version)).tags["content_hash"]
@@ -255,42 +260,42 @@ class Registry:
             if hash_files(files) != expected:
                 raise Refused(f"{name}@{version}: MLflow's copy is not what was registered; train again")
             self._seal(files)
-        self._point(name, version, expected)
+        self._write_pointer(name, version, expected)
         return str(expected)
 
     def delete(self, name: str, version: int, referenced: Callable[[str], bool]) -> None:
-        """Forgets a version and, unless another has the same bytes, its sealed copy.
+        """Delete a version and, unless another has the same bytes, its sealed copy.
 
-        Refused for who serves, is on trial or could be next, and while `referenced("<name>@<version>")`: a decision
-        that names a model must stay recomputable.
+        :param referenced: tells whether a decision names `<name>@<version>`; such a decision must stay recomputable
+        :raises Refused: the version is champion, challenger, on trial or referenced
         """
-        directory = self.sealed(name, version)
-        needed = self._needed(name, version)
-        if needed:
-            raise Refused(f"{name}@{version} cannot be deleted: {needed}")
+        directory = self.sealed_directory(name, version)
+        if role := self._role(name, version):
+            raise Refused(f"{name}@{version} cannot be deleted: {role}")
         if referenced(f"{name}@{version}"):
             raise Refused(f"{name}@{version} cannot be deleted: decisions name it and must stay recomputable")
         self._client().delete_model_version(name, str(version))
         (self._models / f"{name}@{version}").unlink()
         pointers = [p for p in self._models.glob("*@*") if p.is_file()]
         if all(p.read_text().strip() != directory.name for p in pointers):
-            for path in (directory, *(p for p in directory.rglob("*") if p.is_dir())):
-                path.chmod(stat.S_IRWXU)
-            shutil.rmtree(directory)
+            _remove_sealed(directory)
 
-    def _needed(self, name: str, version: int) -> str:
-        """What a version is there for although no decision may name it yet, and what to do first; else empty."""
+    def _role(self, name: str, version: int) -> str:
+        """Return the role that keeps a version from being deleted, with what to do first; else an empty text."""
         lineup = self.lineup(name)
         if version == lineup.champion:
             return "it is the champion; promote another first"
         if lineup.trial is not None and version == lineup.trial.version:
             return "it is on trial; end that first (brain trial --end)"
-        if version == self.aliased(name, "challenger"):
+        if version == self.alias_version(name, "challenger"):
             return "it is the challenger; train or try another first"
         return ""
 
     def _seal(self, files: dict[str, bytes]) -> str:
-        """Written under another name and renamed, so that a half-written copy is never found by its hash."""
+        """Write a read-only copy of the files, unless it is there already, and return its hash.
+
+        It is written under another name and renamed, so that its hash never names a half-written copy.
+        """
         content = hash_files(files)
         directory = self._models / content
         if directory.exists():
@@ -307,33 +312,39 @@ class Registry:
         directory.chmod(_READ_ONLY | stat.S_IXUSR | stat.S_IXGRP)
         return content
 
-    def _point(self, name: str, version: int, content: str) -> None:
+    def _write_pointer(self, name: str, version: int, content: str) -> None:
+        """Write the file that names a version's sealed copy."""
         pointer = self._models / f"{name}@{version}"
         replace_file(pointer, lambda half: half.write_text(content), contended=True)
 
     def _experiment(self, client: Any, name: str) -> str:
-        found = client.get_experiment_by_name(name)
-        if found is not None:
-            return str(found.experiment_id)
+        """Return the id of the name's experiment; creates it if needed."""
+        experiment = client.get_experiment_by_name(name)
+        if experiment is not None:
+            return str(experiment.experiment_id)
         return str(client.create_experiment(name, artifact_location=(self._data / "artifacts").as_uri()))
 
     def _client(self) -> Any:
-        """One process at a time makes or moves on the tables: MLflow has no lock of its own, and fails halfway."""
+        """Return MLflow's client.
+
+        On first use a lock is held while MLflow creates or migrates its tables: it has no lock of its own, and fails
+        halfway if two processes do so at once.
+        """
         mlflow = self._mlflow()
-        if not self._made:
+        if not self._has_tables:
             with (self._data / "mlflow.lock").open("a") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 mlflow.MlflowClient(self._uri, self._uri).search_registered_models(max_results=1)
-            self._made = True
+            self._has_tables = True
         return mlflow.MlflowClient(self._uri, self._uri)
 
     def _mlflow(self) -> Any:
-        """MLflow pointed at this workspace; imported on first use, because that takes seconds."""
+        """Return MLflow, set to this workspace; imported on first use, because that takes seconds."""
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
         os.environ["DO_NOT_TRACK"] = "true"
         os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
         os.environ.setdefault("MPLCONFIGDIR", str(self._data / "run" / "matplotlib"))
-        import mlflow  # noqa: PLC0415 - slow, and only training and promotion need it
+        import mlflow  # noqa: PLC0415 - slow, and needed for training and promotion only
 
         logging.getLogger("alembic").setLevel(logging.WARNING)
         logging.getLogger("mlflow").setLevel(logging.ERROR)
@@ -348,12 +359,12 @@ def propensity_name(version: int | None) -> str:
 
 
 def sentiment_name(language: str) -> str:
-    """Of the models of messages in a language."""
+    """Return the name of the sentiment models in a language."""
     return f"{SENTIMENT}-{language}"
 
 
 def _flavour(files: Mapping[str, bytes]) -> _Flavour:
-    """Of a model's bytes; Refused where they are no model's."""
+    """Return the flavour of a model's files; raises Refused if they are not a model's."""
     if json.loads(files.get("model.json", b"{}")).get("kind") == SENTIMENT:
         SentimentModel.from_files(files)
         return _TEXT
@@ -366,15 +377,32 @@ def _flavour(files: Mapping[str, bytes]) -> _Flavour:
     return replace(_TABLE, columns=tuple(columns))
 
 
+def _remove_sealed(directory: Path) -> None:
+    for path in (directory, *(p for p in directory.rglob("*") if p.is_dir())):
+        path.chmod(stat.S_IRWXU)
+    shutil.rmtree(directory)
+
+
+def _log_provenance(mlflow: Any, provenance: Provenance) -> None:
+    """Log parameters, metrics, documents and plots to the current run."""
+    mlflow.log_params({**provenance.params, "release": provenance.release, "data_hash": provenance.data_hash})
+    mlflow.log_metrics(dict(provenance.metrics))
+    mlflow.log_dict({"features": list(provenance.feature_list)}, "features.json")
+    for file, document in provenance.documents.items():
+        mlflow.log_dict(dict(document), file)
+    for plot in provenance.plots:
+        mlflow.log_artifact(str(plot), "plots")
+
+
 def _log_model(mlflow: Any, directory: Path, flavour: _Flavour, scratch: Path) -> Any:
-    """Logs the sealed directory as a pyfunc that carries its own code, to serve where this project is not installed."""
+    """Log the sealed directory as a pyfunc with its own code, so that it runs where this project is not installed."""
     for part in flavour.code:
         (scratch / part).parent.mkdir(exist_ok=True, parents=True)
         shutil.copyfile(_ROOT / part, scratch / part)
     types = mlflow.types
     columns = [types.ColSpec(kind, name, required=required) for kind, name, required in flavour.columns]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # it would like an example row; the signature says enough
+        warnings.simplefilter("ignore", UserWarning)  # MLflow asks for an example row; the signature is enough
         return mlflow.pyfunc.log_model(
             name="model",
             loader_module=flavour.loader,
@@ -386,6 +414,7 @@ def _log_model(mlflow: Any, directory: Path, flavour: _Flavour, scratch: Path) -
 
 
 def _register(client: Any, name: str, logged: Any, tags: Mapping[str, str]) -> Any:
+    """Return the new MLflow version of a logged model; creates the name if needed."""
     if not client.search_registered_models(f"name='{name}'"):
         client.create_registered_model(name)
     return client.create_model_version(name, logged.model_uri, logged.run_id, tags, model_id=logged.model_id)

@@ -30,5 +30,5 @@ class MessageScorers:
 
 def sentiment_champions(registry: Registry) -> dict[Language, int]:
     """Return the version that serves each language, without the languages that have none."""
-    versions = {spoken: registry.aliased(sentiment_name(spoken), "champion") for spoken in LANGUAGES}
+    versions = {spoken: registry.alias_version(sentiment_name(spoken), "champion") for spoken in LANGUAGES}
     return {spoken: version for spoken, version in versions.items() if version is not None}

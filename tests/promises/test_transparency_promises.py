@@ -143,6 +143,6 @@ def test_a_model_below_the_floor_of_an_issue_is_refused_at_promotion(tmp_path: P
     floor = with_more(transparency="{grow: 4, service: 4, hardship: 4}")
     with pytest.raises(Refused, match=r"propensity@1 is of transparency 3 for [a-z-]+, and issue \w+ asks for 4 of 5"):
         promote(registry, floor, version=1)
-    assert registry.aliased("propensity", "champion") is None
+    assert registry.alias_version("propensity", "champion") is None
     assert promote(registry, floor, version=2)["version"] == 2
     assert promote(registry, RELEASE, version=1)["version"] == 1

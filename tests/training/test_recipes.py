@@ -127,7 +127,7 @@ def test_churn_risk_ranks_as_published_and_scores_every_customer(tmp_path: Path)
     )
     assert found["auc"] >= 0.845
     assert (found["rows"], found["scored"], found["left_out"]) == (7_043, 7_043, 0)
-    assert telco.registry.aliased("churn-risk", "champion") == found["version"] == 1
+    assert telco.registry.alias_version("churn-risk", "champion") == found["version"] == 1
     assert not any(name.startswith("churn_risk") for name in found["features"])
     left, stayed = (
         [

@@ -74,10 +74,10 @@ def test_sealed_copies_are_read_only_and_named_by_their_content(data):
 
 def test_aliases_move_and_unknown_versions_have_none(data):
     registry = Registry(data)
-    assert registry.aliased(NAME, "challenger") is None
-    assert registry.aliased("never-trained", "champion") is None
+    assert registry.alias_version(NAME, "challenger") is None
+    assert registry.alias_version("never-trained", "champion") is None
     registry.set_alias(NAME, "challenger", 2)
-    assert (registry.aliased(NAME, "champion"), registry.aliased(NAME, "challenger")) == (1, 2)
+    assert (registry.alias_version(NAME, "champion"), registry.alias_version(NAME, "challenger")) == (1, 2)
     with pytest.raises(NotFound, match="no propensity@9"):
         registry.set_alias(NAME, "champion", 9)
 
@@ -86,7 +86,7 @@ def test_what_is_read_past_mlflow_is_what_mlflow_says(data):
     registry = Registry(data)
     registry.set_trial(NAME, Trial(2, 0.25, 7, "salt"))
     known = registry._client().get_registered_model(NAME)
-    assert {a: registry.aliased(NAME, a) for a in known.aliases} == {a: int(v) for a, v in known.aliases.items()}
+    assert {a: registry.alias_version(NAME, a) for a in known.aliases} == {a: int(v) for a, v in known.aliases.items()}
     assert registry.lineup(NAME) == Lineup(1, Trial(**json.loads(known.tags["trial"])))
     registry.set_trial(NAME, None)
     assert registry.lineup(NAME) == Lineup(1, None)
@@ -95,7 +95,7 @@ def test_what_is_read_past_mlflow_is_what_mlflow_says(data):
 def test_a_database_that_is_being_made_has_nothing_yet_and_a_broken_one_is_told(tmp_path):
     registry, file = Registry(tmp_path), tmp_path / "mlflow.db"
     file.touch()
-    assert (registry.lineup(NAME), registry.aliased(NAME, "champion")) == (Lineup(None, None), None)
+    assert (registry.lineup(NAME), registry.alias_version(NAME, "champion")) == (Lineup(None, None), None)
     file.write_text("name,age\n" * 1000)
     with pytest.raises(Unavailable, match=r"cannot be read .* see .*mlflow\.db"):
         registry.lineup(NAME)
@@ -115,7 +115,7 @@ def test_a_run_says_what_made_the_model(data):
 
 def test_a_lost_sealed_copy_comes_back_from_mlflow(data, models):
     registry = Registry(data)
-    directory = registry.sealed(NAME, 2)
+    directory = registry.sealed_directory(NAME, 2)
     hidden = directory.rename(directory.parent / ".hidden")
     assert registry.seal(NAME, 2) == models[1].content_hash
     assert registry.load(NAME, 2).content_hash == models[1].content_hash
@@ -143,7 +143,7 @@ def test_mlflow_scores_a_table_with_the_same_bits(data, models):
     import mlflow
     import pandas as pd
 
-    Registry(data).aliased(NAME, "champion")  # points MLflow at the workspace
+    Registry(data).alias_version(NAME, "champion")  # points MLflow at the workspace
     served = mlflow.pyfunc.load_model(f"models:/{NAME}@champion")
     x = random_log(20, seed=3).x
     frame = pd.DataFrame(x, columns=list(models[0].feature_names)).assign(action="a1", treatment="a1.email")
@@ -157,10 +157,13 @@ def test_the_code_beside_a_model_is_all_it_needs(data, tmp_path):
     """As `mlflow models serve` would run it on a machine without this project."""
     code = next((data / "artifacts").rglob("code"))
     saved = data.parent / "saved-0"
-    ask = "import sys; from training.pyfunc import _load_pyfunc; print(len(_load_pyfunc(sys.argv[1]).model.actions))"
+    script = (
+        "import sys; from training.model.pyfunc import _load_pyfunc\n"
+        "print(len(_load_pyfunc(sys.argv[1]).model.actions))"
+    )
     env = {**os.environ, "PYTHONPATH": str(code), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", ask, str(saved)],
+        [sys.executable, "-c", script, str(saved)],
         cwd=tmp_path, env=env, capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip
     assert done.stdout.strip() == "4"
@@ -200,7 +203,7 @@ def test_deleting_keeps_bytes_that_another_version_shares(data, models):
     registry.set_alias(NAME, "challenger", 1)
     about = Provenance("sha256:d", models[1].feature_names, "sha256:r")
     twin = registry.log_and_register(data.parent / "saved-1", NAME, about)
-    directory = registry.sealed(NAME, twin)
+    directory = registry.sealed_directory(NAME, twin)
     registry.delete(NAME, twin, lambda _: False)
     assert directory.exists()
     registry.delete(NAME, 2, lambda _: False)

@@ -206,7 +206,7 @@ def test_groups_that_fare_differently_block_promotion_until_somebody_signs(
         promote(log, models, RELEASE, NOW_US, secret=SECRET)
     assert models.lineup("propensity").champion == 1
     promote(log, models, RELEASE, NOW_US, secret=SECRET, justification=Justification("a.jansen", "legal age limit"))
-    record = models.noted("propensity", 2, JUSTIFIED)
+    record = models.read_note("propensity", 2, JUSTIFIED)
     assert record is not None
     said = json.loads(record)
     assert (said["by"], said["about"]) == ("a.jansen", "propensity@2")

@@ -114,7 +114,7 @@ def test_train_registers_a_challenger_with_everything_that_says_where_it_came_fr
     auc = {row["action"]: row["auc"] for row in found["actions"]}
     assert auc.keys() == {"shoes", "coats", "none"}
     assert auc["shoes"] > 0.7
-    assert shop.registry.aliased(name, "challenger") == version
+    assert shop.registry.alias_version(name, "challenger") == version
     assert shop.registry.load(name, version).feature_names == ("age", "churn_risk", "sporty")
     assert [s for s in said if s[2] not in ("ledger", "features")] == [
         (0, 3, "fitting on 70%"),
@@ -156,13 +156,15 @@ def test_a_tuned_model_is_judged_on_rows_that_it_was_not_tuned_on(shop: Any) -> 
 def test_the_same_ledger_gives_the_same_model(shop: Any) -> None:
     one, two = learn(shop), learn(shop)
     assert one["data_hash"] == two["data_hash"]
-    assert shop.registry.sealed("propensity", one["version"]) == shop.registry.sealed("propensity", two["version"])
+    assert shop.registry.sealed_directory("propensity", one["version"]) == shop.registry.sealed_directory(
+        "propensity", two["version"]
+    )
 
 
 def test_promote_makes_the_challenger_the_champion(shop: Any, tmp_path: Path) -> None:
     version = learn(shop)["version"]
     assert promote(shop.registry, shop.release)["version"] == version
-    assert shop.registry.aliased("propensity", "champion") == version
+    assert shop.registry.alias_version("propensity", "champion") == version
     before = promote(shop.registry, shop.release, version=1)
     assert (before["version"], before["before"]) == (1, version)
     with pytest.raises(NotFound):
@@ -177,7 +179,7 @@ def test_promote_makes_the_challenger_the_champion(shop: Any, tmp_path: Path) ->
 
 def test_a_retraining_leaves_what_is_frozen_as_the_champion_has_it(shop: Any) -> None:
     promote(shop.registry, shop.release, version=learn(shop)["version"])
-    champion = shop.registry.aliased("propensity", "champion")
+    champion = shop.registry.alias_version("propensity", "champion")
     text = {
         k: v.replace("  - id: shoes", "  - id: shoes\n    frozen: audit") for k, v in catalogue_files(shop.plan).items()
     }
@@ -265,4 +267,4 @@ def test_who_allows_no_profiling_gets_no_score(shop: Any) -> None:
     assert found["rows"] == N - 2  # the erased have no label, and of the restricted none is used
     assert all("churn_risk" not in shop.facts(f"c{n}") for n in (1, 2, 3))
     assert 0.0 < shop.facts("c4")["churn_risk"] < 1.0
-    assert shop.registry.aliased("churn-risk", "champion") == found["version"]
+    assert shop.registry.alias_version("churn-risk", "champion") == found["version"]

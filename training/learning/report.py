@@ -65,7 +65,9 @@ def card_of(registry: Registry, version: int | None = None, action: str | None =
     :raises Refused: nothing is trained yet, or the version's release had no such action
     :raises NotFound: there is no such version, or it has no card
     """
-    found = version or registry.aliased(PROPENSITY, "champion") or registry.aliased(PROPENSITY, "challenger")
+    found = (
+        version or registry.alias_version(PROPENSITY, "champion") or registry.alias_version(PROPENSITY, "challenger")
+    )
     if found is None:
         raise Refused(f"{PROPENSITY} has no version yet: run `brain train`")
     card = {"model": f"{PROPENSITY}@{found}", **registry.document(PROPENSITY, found, CARD)}

@@ -94,7 +94,7 @@ def begin(registry: Registry, version: int | None, share: float, now_us: int) ->
     """Puts a version, else the challenger, beside the champion: in shadow for share 0. A new share is a new trial."""
     if not 0.0 <= share <= 0.9:
         raise Refused("a trial's share lies between 0 (in shadow) and 0.9, so that there is a champion to compare with")
-    found = version if version is not None else registry.aliased(PROPENSITY, "challenger")
+    found = version if version is not None else registry.alias_version(PROPENSITY, "challenger")
     if found is None:
         raise Refused(f"{PROPENSITY} has no challenger: train one, or name a version")
     if found == registry.lineup(PROPENSITY).champion:
@@ -247,14 +247,14 @@ def roll_back(registry: Registry, judged: Running, why: str, now_us: int) -> str
     if registry.lineup(PROPENSITY).trial != judged:
         return "nothing: what was judged is not on trial any more"
     registry.set_trial(PROPENSITY, None)
-    registry.note(PROPENSITY, judged.version, ROLLED_BACK, json.dumps({"at": iso(now_us), "why": why}))
+    registry.write_note(PROPENSITY, judged.version, ROLLED_BACK, json.dumps({"at": iso(now_us), "why": why}))
     return "rolled back: the champion decides alone"
 
 
 def _rolled_back(registry: Registry) -> str:
     """Of the last that was tried, if that is how it ended: when and why."""
-    version = registry.aliased(PROPENSITY, "challenger")
-    said = None if version is None else registry.noted(PROPENSITY, version, ROLLED_BACK)
+    version = registry.alias_version(PROPENSITY, "challenger")
+    said = None if version is None else registry.read_note(PROPENSITY, version, ROLLED_BACK)
     if said is None:
         return ""
     return "; {name}@{version} was rolled back at {at}, {why}".format(
@@ -277,7 +277,7 @@ def promote(
 
     :raises Refused: as `workflow.promote`; and where groups fare too differently and nobody justifies it
     """
-    chosen = version if version is not None else registry.aliased(name, "challenger")
+    chosen = version if version is not None else registry.alias_version(name, "challenger")
     guards = fairness(log, release, now_us, f"{name}@{chosen}") if name == PROPENSITY and chosen is not None else []
     breached = [f"{g.name} {g.value:.2f}" for g in guards if g.state == "breached"]
     if breached and justification is None:
@@ -289,7 +289,7 @@ def promote(
     made = make_champion(registry, release, name, version)
     if breached and justification is not None:
         record = justification.signed(made["model"], breached, now_us, secret)
-        registry.note(name, made["version"], JUSTIFIED, record)
+        registry.write_note(name, made["version"], JUSTIFIED, record)
     trial = registry.lineup(name).trial
     if name == PROPENSITY and trial is not None and trial.version == made["version"]:
         registry.set_trial(name, None)

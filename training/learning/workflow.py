@@ -247,11 +247,11 @@ def promote(registry: Registry, release: Release, name: str = PROPENSITY, versio
     :raises NotFound: there is no such version
     """
     if version is None:
-        version = registry.aliased(name, "challenger")
+        version = registry.alias_version(name, "challenger")
         if version is None:
             raise Refused(f"{name} has no challenger: train one, or name a version")
     _check_promotion(registry, release, name, version)
-    before = registry.aliased(name, "champion")
+    before = registry.alias_version(name, "champion")
     registry.set_alias(name, "champion", version)
     return {"model": f"{name}@{version}", "name": name, "version": version, "before": before}
 
@@ -272,7 +272,7 @@ def _check_promotion(registry: Registry, release: Release, name: str, version: i
 
 
 def _champion(registry: Registry) -> PropensityModel | None:
-    version = registry.aliased(PROPENSITY, "champion")
+    version = registry.alias_version(PROPENSITY, "champion")
     return None if version is None else registry.load(PROPENSITY, version)
 
 
