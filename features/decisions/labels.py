@@ -99,12 +99,12 @@ def label_columns() -> list[str]:
     return ["_reached", "_label", "_weight", "_stage", "_value_eur", "_complained", "_opted_out", "_closed"]
 
 
-def longest_us(release: Release) -> int:
+def longest_window_us(release: Release) -> int:
     """After this long nothing can change a row but a correction."""
     return max([PATIENCE_US, *(a.outcomes.settled_us for a in release.actions.values())])
 
 
-def rules(release: Release, outcome: str | None = None) -> dict[str, pa.Table]:
+def outcome_tables(release: Release, outcome: str | None = None) -> dict[str, pa.Table]:
     """What the release says of outcomes, as the tables that `LABELS` joins; of what is gone, what superseded it says.
 
     After doing nothing the positive outcomes of every action count, for as long as the longest window.

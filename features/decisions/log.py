@@ -24,8 +24,8 @@ from duckdb import DuckDBPyConnection
 
 from decisioning.catalogue.release import Release
 from decisioning.times import DAY_US
-from features.decisions.labels import LABELS, PATIENCE_US, label_columns, longest_us, rules
-from features.decisions.parsing import KINDS, Parsed, columns, connect, parse
+from features.decisions.labels import LABELS, PATIENCE_US, label_columns, longest_window_us, outcome_tables
+from features.decisions.parsing import KINDS, ParsedRecords, connect, fact_columns, parse
 from features.files import replace_file
 from features.ledger import Ledger
 
@@ -44,7 +44,7 @@ _KEYS = "_stream, _id, _at_us, _action, _told, _source, _counts_on"
 
 
 @dataclass(frozen=True, slots=True)
-class Updated:
+class LogUpdate:
     """`rows` and `events` that came in, `files` of rows that were written, `erased` streams that were taken out."""
 
     rows: int
@@ -66,7 +66,7 @@ class _Held:
     rows_in: int = 0
     events_in: int = 0
 
-    def take(self, parsed: Parsed) -> None:
+    def take(self, parsed: ParsedRecords) -> None:
         """By week; an offer that is named is touched whenever it was made."""
         for held, table, at in ((self.rows, parsed.rows, "_at_us"), (self.events, parsed.events, "at_us")):
             for week, part in _by_week(table, at):
@@ -86,7 +86,7 @@ class DecisionLog:
     def __init__(self, folder: Path) -> None:
         self._rows, self._events, self._state = folder / "rows", folder / "events", folder / "state.json"
 
-    def update(self, ledger: Ledger, release: Release, now_us: int, progress: Progress | None = None) -> Updated:
+    def update(self, ledger: Ledger, release: Release, now_us: int, progress: Progress | None = None) -> LogUpdate:
         """Takes up what the ledger has had since the last time, labels what has closed, and what was corrected.
 
         Safe to run again after a crash: what is there already is not added twice.
@@ -94,11 +94,11 @@ class DecisionLog:
         with self._alone():
             return self._update(ledger, release, now_us, progress)
 
-    def _update(self, ledger: Ledger, release: Release, now_us: int, progress: Progress | None) -> Updated:
+    def _update(self, ledger: Ledger, release: Release, now_us: int, progress: Progress | None) -> LogUpdate:
         state = self._begun()
         held, after, done = _Held(), state["after"], 0
         accounts = lru_cache(partial(ledger.stream_of, "account"))
-        while records := ledger.raw(KINDS, after, _PAGE):
+        while records := ledger.scan_rows(KINDS, after, _PAGE):
             held.take(parse(records, release.schema, accounts))
             after, done = records[-1].seq, done + len(records)
             if progress:
@@ -111,7 +111,7 @@ class DecisionLog:
         stale = held.weeks if known == state["rules"] and now_us >= state["at_us"] else None
         files = self._relabel(self._touched(stale, held.offers, state["at_us"], release), release, now_us)
         self._write_state({"after": after, "at_us": now_us, "rules": known, "layout": _LAYOUT})
-        return Updated(held.rows_in, held.events_in, files, gone)
+        return LogUpdate(held.rows_in, held.events_in, files, gone)
 
     def query(self, sql: str, release: Release, outcome: str | None = None) -> pa.Table:
         """The answer to a query in DuckDB's SQL over `log` and `events`: every row of who is not restricted.
@@ -133,7 +133,7 @@ class DecisionLog:
         if outcome is None:
             connection.sql("CREATE VIEW log AS FROM kept")
             return
-        tables = {**rules(release, outcome), "now": pa.table({"us": [self._read_state()["at_us"]]})}
+        tables = {**outcome_tables(release, outcome), "now": pa.table({"us": [self._read_state()["at_us"]]})}
         for name, table in tables.items():
             connection.register(name, table)
         connection.sql(f"CREATE TABLE rows AS SELECT {_KEYS} FROM kept")
@@ -195,7 +195,7 @@ class DecisionLog:
         weeks = sorted(_week_of(p) for p in self._rows.glob("*.parquet"))
         if came is None:
             return weeks
-        reach = longest_us(release)
+        reach = longest_window_us(release)
         still_open = {w for w in weeks if _starts_us(w + 1) + reach >= since_us}
         reached = {w for w in weeks for x in came if w <= x <= w + reach // WEEK_US + 1}
         touched = still_open | reached
@@ -207,8 +207,8 @@ class DecisionLog:
         return bool(pc.any(pc.is_in(ids, value_set=offers)).as_py())
 
     def _relabel(self, weeks: Iterable[int], release: Release, now_us: int) -> int:
-        tables = {**rules(release), "now": pa.table({"us": [now_us]})}
-        ahead = longest_us(release) // WEEK_US + 1
+        tables = {**outcome_tables(release), "now": pa.table({"us": [now_us]})}
+        ahead = longest_window_us(release) // WEEK_US + 1
         return sum(self._label(week, week + ahead, tables) for week in weeks)
 
     def _label(self, week: int, until: int, tables: Mapping[str, pa.Table]) -> bool:
@@ -284,8 +284,8 @@ def _empty(release: Release) -> pa.Table:
 
 def _rules_hash(release: Release) -> str:
     """Of all that labels and columns depend on."""
-    told = {name: table.to_pylist() for name, table in rules(release).items()}
-    return sha256(json.dumps([told, columns(release.schema)], sort_keys=True).encode()).hexdigest()
+    told = {name: table.to_pylist() for name, table in outcome_tables(release).items()}
+    return sha256(json.dumps([told, fact_columns(release.schema)], sort_keys=True).encode()).hexdigest()
 
 
 def _by_week(table: pa.Table, at: str) -> Iterable[tuple[int, pa.Table]]:

@@ -135,7 +135,7 @@ FROM seen
 
 
 @dataclass(frozen=True, slots=True)
-class Parsed:
+class ParsedRecords:
     """`rows`: one per pick of a decision and per observation. `events`: what came of any. `erased`: streams."""
 
     rows: pa.Table
@@ -149,7 +149,9 @@ def connect() -> duckdb.DuckDBPyConnection:
     return duckdb.connect(config={"threads": 1, **offline})
 
 
-def parse(records: Sequence[Row[tuple[object, ...]]], schema: FeatureSchema, stream_of: Callable[[str], str]) -> Parsed:
+def parse(
+    records: Sequence[Row[tuple[object, ...]]], schema: FeatureSchema, stream_of: Callable[[str], str]
+) -> ParsedRecords:
     """What raw records of `KINDS` say; bodies of the erased say nothing. An account is its stream, by `stream_of`."""
     erased = frozenset(str(r.stream) for r in records if r.kind == "tombstone")
     told = [r for r in records if r.body is not None and r.kind != "tombstone"]
@@ -164,7 +166,7 @@ def parse(records: Sequence[Row[tuple[object, ...]]], schema: FeatureSchema, str
     )
     with connect() as connection:
         connection.register("raw", raw)
-        return Parsed(
+        return ParsedRecords(
             _keyed(connection.sql(_rows_sql(schema)).to_arrow_table(), stream_of),
             connection.sql(_filled(_EVENTS)).to_arrow_table(),
             erased,
@@ -179,14 +181,14 @@ def _keyed(rows: pa.Table, stream_of: Callable[[str], str]) -> pa.Table:
     return rows.set_column(at, "_account", streams.take(pc.index_in(rows["_account"], ids)))
 
 
-def columns(schema: FeatureSchema) -> dict[str, str]:
+def fact_columns(schema: FeatureSchema) -> dict[str, str]:
     """The facts that are kept: every declared feature, and its type in DuckDB. `now` is `_at_us`."""
     return {name: _TYPES[f.dtype] for name, f in schema.features.items() if name != "now"}
 
 
 def _rows_sql(schema: FeatureSchema) -> str:
     both = f"({_filled(_DECIDED)}) UNION ALL BY NAME ({_filled(_OBSERVED)})"
-    return _FACTS.format(rows=both, facts=json.dumps(columns(schema)))
+    return _FACTS.format(rows=both, facts=json.dumps(fact_columns(schema)))
 
 
 def _filled(sql: str) -> str:

@@ -34,7 +34,7 @@ from features.ledger import Ledger, now_us
 from features.ledger.records import Names
 from features.signals.event import Event
 from features.signals.intake import Intake
-from features.signals.log import Added, Attempt, SignalRules, foresee
+from features.signals.log import AddEvents, AddResult, SignalRules, predict_states
 
 ATTRIBUTES: Final = ("id", "source", "type", "subject", "time", "data")
 MAX_LINE: Final = 1_000_000
@@ -130,13 +130,13 @@ def _write_block(ledger: Ledger, rules: SignalRules, block: Block, result: Repla
 
     The next part is prepared while one is being written.
     """
-    first, pending = result.rows, deque[Future[Added]]()
+    first, pending = result.rows, deque[Future[AddResult]]()
     for n, part in enumerate(block.parts):
         if len(pending) == _IN_FLIGHT:
             _count(pending.popleft().result(), result)
             yield first + (block.rows - first) * n // len(block.parts)
         events = [Event(*packed) for packed in from_json(part)]
-        pending.append(ledger.transact(Attempt(events, rules, foresee(ledger.select, events, rules))))
+        pending.append(ledger.transact(AddEvents(events, rules, predict_states(ledger.select, events, rules))))
     while pending:
         _count(pending.popleft().result(), result)
     result.rows = block.rows
@@ -145,7 +145,7 @@ def _write_block(ledger: Ledger, rules: SignalRules, block: Block, result: Repla
     yield block.rows
 
 
-def _count(added: Added, result: ReplayResult) -> None:
+def _count(added: AddResult, result: ReplayResult) -> None:
     counts = Counter(event.status for event in added.results)
     result.accepted += counts["accepted"]
     result.duplicate += counts["duplicate"]

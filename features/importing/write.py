@@ -17,12 +17,12 @@ from features.importing.inferred import asserted_constants
 from features.importing.mapping import NONE
 from features.importing.plan import ImportPlan, Progress
 from features.ledger import Entry, Ledger
+from features.ledger.database import in_chunks
 
 if TYPE_CHECKING:  # Feast takes seconds to import
     from features.profile.offline import History
 
 ENVIRONMENT_WITHOUT_ASSERTIONS = "prod"
-_STREAMS_PER_READ = 500
 _ENTRIES_PER_STEP = 5000
 """How many ledger entries are written between two calls of `progress`."""
 
@@ -121,8 +121,7 @@ def _check_range(cells: pa.ChunkedArray, feature: Feature) -> None:
 
 def erased_streams(ledger: Ledger, streams: Sequence[str]) -> set[str]:
     """Return those of `streams` that were erased, which an import must not restore."""
-    parts = (streams[i : i + _STREAMS_PER_READ] for i in range(0, len(streams), _STREAMS_PER_READ))
-    return {standing.stream for part in parts for standing in ledger.read(*part) if standing.erased}
+    return {standing.stream for part in in_chunks(streams) for standing in ledger.read(*part) if standing.erased}
 
 
 def _write_profiles(plan: ImportPlan, streams: dict[str, str], history: "History", progress: Progress | None) -> None:

@@ -1,4 +1,4 @@
-"""Append-only streams, one per subject: what was allowed, decided, shown and done, and what it amounts to now."""
+"""Append-only streams, one per subject: consents, decisions, contacts and outcomes, and the standing they fold to."""
 
 from features.ledger.checking.verification import Flaw
 from features.ledger.ledger import Ledger, SubjectKind, now_us

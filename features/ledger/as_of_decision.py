@@ -1,4 +1,4 @@
-"""What a decision was made from, read back: for explaining it, and for making it again otherwise."""
+"""Read back what a recorded decision was made from, to explain it or to decide again."""
 
 from collections.abc import Collection, Iterator
 from typing import Any
@@ -11,10 +11,13 @@ from features.ledger.records import Record, record_of
 _PAGE = 500
 
 
-def known_then(ledger: Ledger, stream: str, body: dict[str, Any]) -> Known:
-    """What was known when it was decided: the facts as served, and the standings at the versions that were read.
+def known_at_decision(ledger: Ledger, stream: str, body: dict[str, Any]) -> Known:
+    """Return what was known when a decision was made: the facts as served, and the standings at the versions read.
 
-    The person's is merged with those of the visitors that were linked then. `body` is the decision's record.
+    The person's standing is merged with those of the visitors that were linked at that time.
+
+    :param stream: the stream that holds the decision
+    :param body: the body of the decision's record
     """
     read, account = body["read"], None
     if read["account"] is not None:
@@ -24,9 +27,9 @@ def known_then(ledger: Ledger, stream: str, body: dict[str, Any]) -> Known:
     return Known(body["facts"], person, account, tuple(body["degraded"]), read.get("signals", {}))
 
 
-def decisions(ledger: Ledger, wanted: Collection[int]) -> Iterator[Record]:
-    """The decisions with these `seq`, in their order; bodies of the others are not parsed."""
-    after, last = min(wanted, default=1) - 1, max(wanted, default=0)
-    while after < last and (page := ledger.raw(("decision",), after, _PAGE)):
-        yield from (record_of(row) for row in page if row.seq in wanted)
+def decisions_by_seq(ledger: Ledger, numbers: Collection[int]) -> Iterator[Record]:
+    """Yield the decisions whose `seq` is in `numbers`, ascending. Bodies of other decisions are not parsed."""
+    after, last = min(numbers, default=1) - 1, max(numbers, default=0)
+    while after < last and (page := ledger.scan_rows(("decision",), after, _PAGE)):
+        yield from (record_of(row) for row in page if row.seq in numbers)
         after = page[-1].seq

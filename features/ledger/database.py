@@ -1,13 +1,13 @@
-"""One database, SQLite or PostgreSQL: connections, retries, migrations, and foreign errors turned into ours.
+"""One database, SQLite or PostgreSQL: connections, retries, migrations, and its errors as errors of the brain.
 
-Readers have connections of their own and never wait for the writer. All else that the two databases do differently is
-in this file: how a write transaction begins, which errors pass by themselves, and what erasing takes.
+Readers have connections of their own and never wait for the writer. Whatever else the two databases do differently is
+in this module too: how a write transaction begins, which errors are transient, and what an erasure requires.
 """
 
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
@@ -46,21 +46,24 @@ from features.ledger.tables import (
 
 _T = TypeVar("_T")
 PATIENCE_S: Final = 5.0
-"""How long a write is retried while others hold what it needs, or the server is away."""
+"""How long a write is retried while others hold a lock that it needs, or the server is away."""
 _FIRST_PAUSE_S: Final = 0.0003
 _LONGEST_PAUSE_S: Final = 0.002
 _RECONNECT_PAUSE_S: Final = 0.1
-_MIGRATION_LOCK: Final = 0x6C6564676572  # any constant of our own; PostgreSQL's advisory locks are numbers
+_MIGRATION_LOCK: Final = 0x6C6564676572  # an arbitrary constant: PostgreSQL's advisory locks are numbers
 _SQLITE_BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
-_POSTGRES_PASSING: Final = frozenset({"40001", "40P01", "55P03"})  # serialization, deadlock, lock timeout
+_POSTGRES_TRANSIENT: Final = frozenset({"40001", "40P01", "55P03"})  # serialization, deadlock, lock timeout
 _PRAGMAS: Final = ("synchronous=FULL", "secure_delete=ON")
-_ERASED_FROM: Final = ", ".join(kept.name for kept in (RECORDS, STANDINGS, SIGNALS, SIGNAL_STATES, WATCHES, DELIVERIES))
+_ERASED_FROM: Final = ", ".join(
+    table.name for table in (RECORDS, STANDINGS, SIGNALS, SIGNAL_STATES, WATCHES, DELIVERIES)
+)
 _HIGHEST: Final = select(func.max(RECORDS.c.seq).label("seq"))
+_MAX_PARAMETERS: Final = 500
 _POSTGRES_OPTIONS: Final = "-c lock_timeout=2000 -c statement_timeout=60000"
 
 
 class Database:
-    """Open connections to one ledger database whose tables are the newest.
+    """Connections to one ledger database, whose tables are brought up to the newest version.
 
     :raises Unavailable: it cannot be opened
     """
@@ -77,7 +80,7 @@ class Database:
         self._migrate()
 
     def fetch(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
-        """All rows of one reading statement: one round trip, one snapshot.
+        """Return all rows of one reading statement: one round trip, one snapshot.
 
         :raises Unavailable: the database cannot be reached
         """
@@ -89,7 +92,7 @@ class Database:
         except SQLAlchemyError as error:
             raise _unavailable(error) from error
         try:
-            return self._fetch(statement, parameters)  # the server had gone away and may be back
+            return self._fetch(statement, parameters)  # the server may be back by now
         except SQLAlchemyError as error:
             raise _unavailable(error) from error
 
@@ -98,9 +101,9 @@ class Database:
             return connection.execute(statement, parameters).all()
 
     def transact(self, work: Callable[[Connection], _T]) -> _T:
-        """Run `work` in one write transaction, again from the start when another writer got in its way.
+        """Run `work` in one write transaction; run it again from the start if another writer interferes.
 
-        `work` must be safe to run again; what it raises of ours rolls back and goes through.
+        `work` must be safe to run again. An error of the brain that it raises rolls back and is raised to the caller.
 
         :raises Unavailable: it could not be committed within `PATIENCE_S`
         """
@@ -110,17 +113,17 @@ class Database:
                 with self._writer.begin() as connection:
                     return work(connection)
             except SQLAlchemyError as error:
-                if not _passing(error) or time.monotonic() > deadline:
+                if not _is_transient(error) or time.monotonic() > deadline:
                     raise _unavailable(error) from error
                 lost = isinstance(error, DBAPIError) and error.connection_invalidated
             time.sleep(_RECONNECT_PAUSE_S if lost else pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
-    def settled(self) -> int:
-        """The highest `seq` so far; whatever is committed from now on has a higher one.
+    def settled_seq(self) -> int:
+        """Return the highest `seq` so far; records that are committed later have higher ones.
 
-        SQLite numbers and commits under one lock. PostgreSQL numbers before it commits, so there this waits a moment,
-        until no transaction that holds a number is still open.
+        SQLite numbers and commits under one lock. PostgreSQL numbers rows before it commits, so there this waits until
+        no transaction with a number is open.
         """
         if self.sqlite:
             return int(self.fetch(_HIGHEST)[0].seq or 0)
@@ -132,22 +135,22 @@ class Database:
         return self.transact(highest)
 
     def scrub(self) -> None:
-        """Leave nothing of deleted bodies in the database's files.
+        """Remove what is left of deleted bodies from the database's files.
 
-        SQLite overwrites freed bytes (secure_delete) and then empties its write-ahead log. PostgreSQL vacuums the
-        tables; its write-ahead log keeps what it had until segments are recycled, and its backups are its owner's.
+        SQLite overwrites freed bytes (secure_delete); its write-ahead log is emptied here. PostgreSQL vacuums the
+        tables; its write-ahead log keeps deleted bytes until segments are recycled, and backups are its owner's.
 
-        :raises Unavailable: readers kept the log busy for `PATIENCE_S`; nothing is lost by asking again
+        :raises Unavailable: readers kept the log busy for `PATIENCE_S`; it can be run again
         """
-        if not self._scrubbed():
+        if not self._try_scrub():
             raise Unavailable("the subject is erased, but the log is still being read: erase again to empty it")
 
     def rewrite(self) -> None:
-        """Every row into a new file: SQLite overwrites what it frees, not what it leaves in a page when rows move on.
+        """Copy every row into a new file: SQLite overwrites freed rows, but not remains in pages from which rows moved.
 
-        Takes as long as the file is large, and writers wait meanwhile. PostgreSQL's files are its owner's.
+        The time grows with the file, and writers wait for it. PostgreSQL's files are its owner's concern.
 
-        :raises Unavailable: others kept it busy; ask again
+        :raises Unavailable: the database was busy; run it again
         """
         if self.sqlite:
             try:
@@ -157,7 +160,7 @@ class Database:
                 raise _unavailable(error) from error
         self.scrub()
 
-    def _scrubbed(self) -> bool:
+    def _try_scrub(self) -> bool:
         try:
             with self._reader.connect() as connection:
                 if self.sqlite:
@@ -166,7 +169,7 @@ class Database:
                 _vacuum(connection)
                 return True
         except SQLAlchemyError as error:
-            if _passing(error):
+            if _is_transient(error):
                 return False
             raise _unavailable(error) from error
 
@@ -176,7 +179,7 @@ class Database:
         self._reader.dispose()
 
     def _use_wal(self) -> None:
-        """Once per file; takes it for a moment, so that two processes opening at once have to take turns."""
+        """Switch the file to WAL mode. This locks it for a moment, so two processes that open it at once take turns."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
@@ -184,7 +187,7 @@ class Database:
                     connection.exec_driver_sql("PRAGMA journal_mode=WAL")
                 return
             except SQLAlchemyError as error:
-                if not _passing(error) or time.monotonic() > deadline:
+                if not _is_transient(error) or time.monotonic() > deadline:
                     raise _unavailable(error) from error
             time.sleep(_LONGEST_PAUSE_S)
 
@@ -204,6 +207,11 @@ class Database:
             self.transact(upgrade)
 
 
+def in_chunks(values: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    """Yield parts of up to 500 values, because databases limit the parameters of a statement."""
+    return (values[at : at + _MAX_PARAMETERS] for at in range(0, len(values), _MAX_PARAMETERS))
+
+
 def upsert(
     connection: Connection,
     table: Table,
@@ -221,18 +229,18 @@ def upsert(
 
 
 def _url(url_or_path: str | Path) -> URL:
-    given = str(url_or_path)
-    if "://" not in given:
-        return URL.create("sqlite", database=str(Path(given).absolute()))
+    address = str(url_or_path)
+    if "://" not in address:
+        return URL.create("sqlite", database=str(Path(address).absolute()))
     try:
-        url = make_url(given)
+        url = make_url(address)
     except ArgumentError as error:
         raise Unavailable("the ledger's database url cannot be read") from error
     return url.set(drivername="postgresql+psycopg") if url.get_backend_name() == "postgresql" else url
 
 
 def _create_private(path: str | None) -> None:
-    """The file with mode 0600, which SQLite gives to its log as well."""
+    """Create the file with mode 0600, which SQLite gives to its log too."""
     try:
         os.close(os.open(str(path), os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as error:
@@ -258,11 +266,11 @@ def _postgres_arguments() -> dict[str, Any]:
 
 
 def _tune_sqlite(engine: Engine, *, readonly: bool) -> None:
-    """The writer waits in `transact`, in steps of under 2 ms; SQLite's own waiting sleeps up to 100 ms at a time."""
+    """Set pragmas. The writer waits in `transact`, in steps under 2 ms: SQLite itself sleeps up to 100 ms at a time."""
     wait_ms = int(PATIENCE_S * 1000) if readonly else 0
 
     def on_connect(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # transactions begin where we say so
+        connection.isolation_level = None  # `on_begin` begins transactions, not the driver
         for pragma in (*_PRAGMAS, f"busy_timeout={wait_ms}"):
             connection.execute(f"PRAGMA {pragma}")
 
@@ -275,7 +283,7 @@ def _tune_sqlite(engine: Engine, *, readonly: bool) -> None:
 
 
 def _vacuum(connection: Connection) -> None:
-    """Takes as long as the tables are large, so no time limit; it blocks neither readers nor writers."""
+    """Vacuum without a time limit, as the time grows with the tables; neither readers nor writers wait for it."""
     connection.execute(text("SET statement_timeout = 0"))
     try:
         connection.execute(text(f"VACUUM {_ERASED_FROM}"))
@@ -283,15 +291,15 @@ def _vacuum(connection: Connection) -> None:
         connection.execute(text("RESET statement_timeout"))
 
 
-def _passing(error: SQLAlchemyError) -> bool:
-    """Whether the same work may succeed a moment later."""
+def _is_transient(error: SQLAlchemyError) -> bool:
+    """Tell whether the same work may succeed a moment later."""
     if isinstance(error, IntegrityError):
-        return True  # another process took a key or began a stream between our look and our insert
+        return True  # another process took a key or began a stream between the lookup and the insert
     if not isinstance(error, DBAPIError):
         return False
     if isinstance(error.orig, sqlite3.Error):
         return (getattr(error.orig, "sqlite_errorcode", 0) & 0xFF) in _SQLITE_BUSY
-    return error.connection_invalidated or getattr(error.orig, "sqlstate", None) in _POSTGRES_PASSING
+    return error.connection_invalidated or getattr(error.orig, "sqlstate", None) in _POSTGRES_TRANSIENT
 
 
 def _unavailable(error: SQLAlchemyError) -> Unavailable:
@@ -306,7 +314,7 @@ def _schema_version(connection: Connection) -> str | None:
 
 
 def _upgrade(connection: Connection) -> None:
-    from alembic import command  # noqa: PLC0415 (a third of a second that only a new database pays)
+    from alembic import command  # noqa: PLC0415 (a third of a second, needed only for a new database)
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config()

@@ -1,4 +1,4 @@
-"""The ledger: one append-only stream per subject, what it folds to, and the releases decisions were made with."""
+"""The ledger: one append-only stream per subject, its standing, and the releases that decisions were made with."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ from features.ledger.checking.checkpoints import CheckpointFile, Checkpoints, Si
 from features.ledger.checking.verification import Flaw, verify_stream
 from features.ledger.database import Database, upsert
 from features.ledger.links import erase_subject
-from features.ledger.records import Activation, Entry, Names, Prepared, Record, prepare, record_of
+from features.ledger.records import Activation, Entry, Names, PreparedEntry, Record, prepare, record_of
 from features.ledger.snapshot import decode
 from features.ledger.standing import NEVER_US, Fold, apply
 from features.ledger.tables import ACTIVATIONS, CLAIMS, KEYS, PAUSES, RECORDS, RELEASES, SIGNAL_STATES, STANDINGS
@@ -53,23 +53,24 @@ _OF_STREAM = (
     .order_by(RECORDS.c.version)
     .limit(_PAGE)
 )
-_REWRITTEN = select(CLAIMS.c.until_us).where(CLAIMS.c.name == "rewritten")
+_REWRITE = "rewritten"
+_REWRITTEN = select(CLAIMS.c.until_us).where(CLAIMS.c.name == _REWRITE)
 _ERASED = (
     select(SIGNAL_STATES.c.stream)
     .where(SIGNAL_STATES.c.body.is_(None), SIGNAL_STATES.c.at_us >= bindparam("since_us"))
     .limit(1)
 )
 _SLACK_US = 10_000_000
-"""An erasure may be committed this much later than its time, and other machines' clocks be behind."""
+"""Allowance for erasures that are committed later than their time, and for slow clocks of other machines."""
 
 
 def now_us() -> int:
-    """The wall clock, int microseconds since 1970 UTC."""
+    """Return the wall clock in int microseconds since 1970 UTC."""
     return time.time_ns() // 1000
 
 
 class Ledger:
-    """Open ledger; safe to use from any thread. Every method may raise `Unavailable`."""
+    """An open ledger, safe to use from any thread. Every method may raise `Unavailable`."""
 
     def __init__(self, database: Database, secret: bytes, clock: Callable[[], int]) -> None:
         self._database, self._secret, self._clock = database, secret, clock
@@ -80,9 +81,9 @@ class Ledger:
 
     @classmethod
     def open(cls, url_or_path: str | Path, secret: bytes, clock: Callable[[], int] = now_us) -> Self:
-        """A path is a SQLite file, made if absent; `postgresql://…` is a server. Tables are brought up to date.
+        """Open a SQLite file, created if absent, or a server (`postgresql://…`), and bring its tables up to date.
 
-        :param secret: keys the hashes that stand for ids; another secret finds none of the streams
+        :param secret: key of the hashes that stand for ids; with another secret no stream is found
         """
         return cls(Database(url_or_path), secret, clock)
 
@@ -93,68 +94,69 @@ class Ledger:
         self.close()
 
     def close(self) -> None:
-        """Commit what was submitted, then close."""
+        """Commit what was submitted, then close all connections."""
         self._writer.close()
         self._database.close()
 
     def stream_of(self, kind: SubjectKind, subject_id: str) -> str:
-        """The stream of a subject: 40 hex characters from which the id cannot be found without the secret."""
+        """Return the stream of a subject: 40 hex characters that do not reveal the id without the secret."""
         return self.names.stream_of(kind, subject_id)
 
     def key_of(self, text: str) -> str:
-        """Under which something is kept once, as 40 hex characters."""
+        """Return the key, 40 hex characters, under which one record or event is kept."""
         return self.names.key_of(text)
 
     def read(self, *streams: str) -> tuple[Standing, ...]:
-        """What each stream folds to, all at one moment; version 0 for one never heard of."""
+        """Return the standing of each stream, all as of one moment; an unknown stream has version 0."""
         return _standings(streams, self._of_streams(_TWO, _SEVERAL, streams))
 
     def read_with_signals(self, *streams: str) -> tuple[tuple[Standing, ...], tuple[int, ...]]:
-        """`read`, and at the same moment the version of each stream's signal state: 0 for none, -1 for one erased."""
+        """Return standings as `read` does, and the version of each stream's signal state: 0 if none, -1 if erased."""
         rows = self._of_streams(_TWO_SIGNALLED, _SEVERAL_SIGNALLED, streams)
         versions = {row.stream: int(row.version) for row in rows if row.body is None}
         standings = _standings(streams, [row for row in rows if row.body is not None])
         return standings, tuple(versions.get(stream, 0) for stream in streams)
 
     def _of_streams(self, two: Executable, several: Executable, streams: Sequence[str]) -> Sequence[Row[Any]]:
-        """A statement that needs no expansion takes two thirds of the time."""
+        """Fetch with `two` if it suffices: a statement without an expanding parameter takes two thirds of the time."""
         if len(streams) > 2:
             return self._database.fetch(several, {"streams": streams})
         return self._database.fetch(two, {"first": streams[0], "second": streams[-1]}) if streams else ()
 
     def select(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
-        """All rows of one reading statement over the ledger's tables, for the modules that keep some of their own."""
+        """Return all rows of one reading statement, for modules that have tables in the ledger's database."""
         return self._database.fetch(statement, parameters)
 
     def transact(self, work: Callable[[Connection], _T]) -> "Future[_T]":
-        """Run `work` in one transaction of the writer thread, again from the start if another process got in its way.
+        """Run `work` in a transaction of the writer thread; start it again if another process interferes.
 
-        The future has what it returns, once that is committed. `work` must be short: appends wait behind it.
+        The future gets what `work` returns, once that is committed. `work` must be short, as appends wait for it.
         """
         return self._writer.start(work)
 
     def append(self, entries: Sequence[Entry], guards: Mapping[str, int] | None = None) -> tuple[int, ...]:
-        """The versions of the entries, which are committed together or not at all.
+        """Commit the entries together or not at all, and return their versions.
 
         :param guards: streams that must still be at these versions, though nothing is appended to them
-        :raises Conflict: a stream has moved on from an `expected` or guarded version; never where none is given
-        :raises Duplicate: a key is in the ledger already; wins over Conflict, so that a repetition finds itself
-        :raises RequestError, Refused: an entry is wrong
+        :raises Conflict: a stream is not at its `expected` or guarded version; never if no version is given
+        :raises Duplicate: a key is in the ledger already; takes precedence over Conflict, so that a repeated call
+            finds its own record
+        :raises RequestError, Refused: an entry is invalid
         """
         return self.submit(entries, guards).result()
 
     def submit(self, entries: Sequence[Entry], guards: Mapping[str, int] | None = None) -> "Future[tuple[int, ...]]":
-        """`append` without waiting; an entry that is wrong by itself is refused at once, by raising.
+        """Append without waiting for the commit. Raises at once if an entry is invalid by itself.
 
-        A future that could be cancelled was not written and never will be: a caller that runs out of time cancels.
+        If the future can be cancelled, nothing was or will be written; a caller that runs out of time cancels it.
         """
         return self._writer.submit(Submission(self._prepare(entries), guards or {}))
 
     def append_many(self, entries: Iterable[Entry]) -> int:
-        """Append a backfill in chunks, pausing between them so that decisions are not kept waiting.
+        """Append a backfill in chunks, with pauses so that decisions do not wait for it, and return how many it added.
 
-        Not atomic as a whole. Entries whose key is in the ledger already are left out, so it can be run again; keep
-        entries of one stream together, as each chunk writes a standing once. Returns how many were appended.
+        The chunks are not atomic together. Entries whose key the ledger already holds are skipped, so it can be run
+        again. Keep entries of one stream together: each chunk writes a standing once.
         """
         waiting, appended = iter(entries), 0
         while chunk := list(islice(waiting, _IMPORT_CHUNK)):
@@ -162,17 +164,17 @@ class Ledger:
             time.sleep(_IMPORT_PAUSE_S)
         return appended
 
-    def _prepare(self, entries: Iterable[Entry]) -> list[Prepared]:
+    def _prepare(self, entries: Iterable[Entry]) -> list[PreparedEntry]:
         now_us = self._clock()
         return [prepare(entry, self._secret, now_us) for entry in entries]
 
     def lookup(self, key: str) -> Record | None:
-        """The record appended under this key or alias."""
+        """Return the record that was appended under this key or alias, or None."""
         rows = self._database.fetch(_BY_KEY, {"key": self.names.key_of(key)})
         return record_of(rows[0]) if rows else None
 
     def records(self, stream: str, upto: int | None = None) -> Iterator[Record]:
-        """A stream from its first record, up to and with version `upto`; read page by page."""
+        """Yield the records of a stream from the first to version `upto`, inclusive; read page by page."""
         after = 0
         while rows := self._database.fetch(_OF_STREAM, {"stream": stream, "after": after}):
             for row in rows:
@@ -182,9 +184,9 @@ class Ledger:
             after = rows[-1].version
 
     def fold_at(self, stream: str, version: int) -> Standing:
-        """The standing as it was when the stream was at `version`; erased if its bodies are gone.
+        """Return the standing as it was when the stream was at `version`; an erased one if bodies were erased since.
 
-        :raises Refused: the stream has not come that far
+        :raises Refused: the stream has no such version
         """
         fold = Fold(stream)
         for record in self.records(stream, upto=version):
@@ -196,16 +198,16 @@ class Ledger:
         return fold
 
     def scan(self, kinds: Sequence[str], after: int = 0, limit: int = 1000) -> list[Record]:
-        """The next records of these kinds by `seq`, of every stream; the cursor is the last record's `seq`.
+        """Return the next records of these kinds, of all streams, by `seq`; pass the last `seq` as `after` to go on.
 
-        Follows the order of commits: a record that is committed later has a higher `seq` than any returned here, so
-        a cursor never skips one. Bodies of erased subjects are None.
+        A record that is committed later has a higher `seq` than any returned here, so that none is ever skipped.
+        Bodies of erased subjects are None.
         """
-        return [record_of(row) for row in self.raw(kinds, after, limit)]
+        return [record_of(row) for row in self.scan_rows(kinds, after, limit)]
 
-    def raw(self, kinds: Sequence[str], after: int = 0, limit: int = 1000) -> Sequence[Row[Any]]:
-        """As `scan`, with bodies as the bytes that were appended: for who reads many of them."""
-        upto = self._database.settled()
+    def scan_rows(self, kinds: Sequence[str], after: int = 0, limit: int = 1000) -> Sequence[Row[Any]]:
+        """Return what `scan` does as rows of the records table, without parsing their bodies."""
+        upto = self._database.settled_seq()
         statement = (
             select(RECORDS)
             .where(RECORDS.c.seq > after, RECORDS.c.seq <= upto, RECORDS.c.kind.in_(kinds))
@@ -215,43 +217,44 @@ class Ledger:
         return self._database.fetch(statement)
 
     def erase(self, stream: str) -> tuple[str, ...]:
-        """Destroy every body and salt of a stream; a tombstone stays, and with it the subject is left alone for good.
+        """Destroy every body and salt of a stream and append a tombstone, which bars all later contact for good.
 
-        A person's linked visitors are erased with them; a visitor that is erased is unlinked. Gives the streams that
-        were erased. The chains still verify. What is appended later leaves its hash only. Safe to run again.
+        A person's linked visitors are erased too; a visitor that is erased is unlinked. Returns the erased streams.
+        The chains still verify. Of anything appended later only the hash is kept. Safe to run again.
 
-        :raises Unavailable: also when the bytes are not yet gone from the files; run it again
+        :raises Unavailable: also if the bytes could not yet be removed from the files; run it again
         """
         erased = self._writer.run(partial(erase_subject, stream=stream, now_us=self._clock()))
         self._database.scrub()
         return erased
 
     def rewrite(self) -> bool:
-        """Leave no byte of the erased between the rows of the database's file; False where nobody was since last time.
+        """Rewrite the database file without remains of erased subjects; return False if none was erased since.
 
-        :raises Unavailable: it is busy; ask again
+        :raises Unavailable: the database is busy; run it again
         """
         at_us = self._clock()
-        done = self._database.fetch(_REWRITTEN)
-        if not self._database.fetch(_ERASED, {"since_us": done[0].until_us if done else NEVER_US}):
+        last = self._database.fetch(_REWRITTEN)
+        if not self._database.fetch(_ERASED, {"since_us": last[0].until_us if last else NEVER_US}):
             return False
         self._database.rewrite()
-        self._writer.run(partial(_rewritten, at_us=at_us - _SLACK_US))
+        values = {"until_us": at_us - _SLACK_US}
+        self._writer.run(lambda connection: upsert(connection, CLAIMS, {"name": _REWRITE}, values))
         return True
 
     def checkpoint(self, kept: Path) -> int:
-        """Sign what came since the last time, if it is time and no other process does; how many checkpoints that made.
+        """Sign the records since the last checkpoint, if one is due, and return how many checkpoints were added.
 
-        To be called about every second by every process that serves, from a thread of its own.
+        Every serving process calls this about once a second, from a thread of its own.
 
-        :param kept: the file outside the database to which every checkpoint, whoever took it, is appended
+        :param kept: the file outside the database that gets every checkpoint, whichever process signed it
         """
-        taken = self._checkpoints.take(self._clock())
-        CheckpointFile(kept).keep(self._database)
-        return taken
+        added = self._checkpoints.take(self._clock())
+        CheckpointFile(kept).append_from(self._database)
+        return added
 
     def verify(self, stream: str | None = None, kept: Path | None = None) -> Iterator[Flaw]:
-        """Everything in a stream, or in the whole ledger, that is not as it was written.
+        """Yield everything in a stream, or in the whole ledger, that is not as it was written.
 
         :param kept: the file that `checkpoint` appends to
         """
@@ -260,11 +263,11 @@ class Ledger:
         return self.audit(kept).flaws()
 
     def audit(self, kept: Path | None = None) -> Audit:
-        """`verify` of the whole ledger, to be asked afterwards what it had to go by."""
+        """Return a verification of the whole ledger, which also counts the checkpoints that it could use."""
         return Audit(self._database, self._signer, kept)
 
     def put_release(self, content: bytes) -> str:
-        """Keep the bytes of a release; returns `sha256:<hex>`."""
+        """Store the bytes of a release and return its name, `sha256:<hex>`."""
         name = content_id([content])
 
         def put(connection: Connection) -> None:
@@ -275,10 +278,10 @@ class Ledger:
         return name
 
     def get_release(self, name: str) -> bytes:
-        """The bytes of `sha256:<hex>`.
+        """Return the bytes of the release `sha256:<hex>`.
 
-        :raises NotFound: no such release
-        :raises Refused: the bytes are not those the hash names
+        :raises NotFound: no such release is stored
+        :raises Refused: the bytes do not have this hash
         """
         rows = self._database.fetch(select(RELEASES.c.bytes).where(RELEASES.c.hash == name))
         if not rows:
@@ -289,9 +292,9 @@ class Ledger:
         return content
 
     def activate(self, environment: str, release: str, by: str) -> Activation:
-        """From now on `environment` serves `release`.
+        """Make `environment` serve `release` from now on.
 
-        :raises NotFound: its bytes are not kept here
+        :raises NotFound: the release is not stored
         """
         at_us = self._clock()
         values = {"environment": environment, "release": release, "at_us": at_us, "by": by}
@@ -305,7 +308,7 @@ class Ledger:
         return Activation(self._writer.run(put), environment, release, at_us, by)
 
     def active(self, environment: str) -> str | None:
-        """The release that `environment` serves."""
+        """Return the release that `environment` serves, or None."""
         newest = (
             select(ACTIVATIONS.c.release)
             .where(ACTIVATIONS.c.environment == environment)
@@ -316,22 +319,21 @@ class Ledger:
         return str(rows[0].release) if rows else None
 
     def activations(self, environment: str) -> tuple[Activation, ...]:
-        """What `environment` served, oldest first."""
-        of_it = select(ACTIVATIONS).where(ACTIVATIONS.c.environment == environment).order_by(ACTIVATIONS.c.seq)
-        return tuple(
-            Activation(row.seq, row.environment, row.release, row.at_us, row.by) for row in self._database.fetch(of_it)
-        )
+        """Return the activations of `environment`, oldest first."""
+        statement = select(ACTIVATIONS).where(ACTIVATIONS.c.environment == environment).order_by(ACTIVATIONS.c.seq)
+        rows = self._database.fetch(statement)
+        return tuple(Activation(row.seq, row.environment, row.release, row.at_us, row.by) for row in rows)
 
     def pause(self, action: str) -> None:
-        """Stop offering an action, without a release."""
+        """Stop offering an action, without a new release."""
         self._set_paused(action, paused=True)
 
     def resume(self, action: str) -> None:
-        """Offer it again."""
+        """Offer a paused action again."""
         self._set_paused(action, paused=False)
 
     def paused(self) -> frozenset[str]:
-        """The actions that are not offered now."""
+        """Return the actions that are paused now."""
         return frozenset(row.action for row in self._database.fetch(select(PAUSES.c.action).where(PAUSES.c.paused)))
 
     def _set_paused(self, action: str, *, paused: bool) -> None:
@@ -340,10 +342,6 @@ class Ledger:
         self._writer.run(lambda connection: upsert(connection, PAUSES, {"action": action}, values))
 
 
-def _rewritten(connection: Connection, at_us: int) -> None:
-    upsert(connection, CLAIMS, {"name": "rewritten"}, {"until_us": at_us})
-
-
 def _standings(streams: Sequence[str], rows: Iterable[Row[Any]]) -> tuple[Standing, ...]:
-    found = {row.stream: decode(row.stream, row.version, row.body) for row in rows}
-    return tuple(found.get(stream) or Fold(stream) for stream in streams)
+    standings = {row.stream: decode(row.stream, row.version, row.body) for row in rows}
+    return tuple(standings.get(stream) or Fold(stream) for stream in streams)

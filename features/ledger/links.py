@@ -1,7 +1,8 @@
-"""Which visitors a person is: what to append for a word on it, whom to read with a person, and what erasing reaches.
+"""Links between a person and visitors: the records of a link, the standing with visitors, and what an erasure reaches.
 
-Two streams tell of a link, in one transaction and each at the version that was read: the person's keeps the latest
-word on every visitor, the visitor's whose it is. So a visitor is one person's at most, whatever other processes do.
+A link is recorded in two streams, in one transaction, each at the version that was read: the person's stream keeps the
+latest statement about every visitor, the visitor's stream keeps whose it is. So a visitor belongs to at most one
+person, whatever other processes do.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,83 +14,88 @@ from decisioning.errors import LinkedElsewhere, NotFound, Refused, RequestError
 from decisioning.facts.identity import merge_standings
 from decisioning.facts.standing import Link, Standing
 from features.ledger.chain import hash_body, new_salt
+from features.ledger.database import in_chunks
 from features.ledger.erasure import erase_stream
 from features.ledger.plan import AppendPlan
-from features.ledger.records import Entry, Prepared, encode_body
+from features.ledger.records import Entry, PreparedEntry, encode_body
 from features.ledger.standing import link_order
 
 MAX_LINKED: Final = 100
-"""Visitors that may be one person at a time; a decision reads them all."""
-_READ: Final = 500
+"""How many visitors may be linked to a person at a time; a decision reads them all."""
 
 
-def entries(person: Standing, visitor: Standing, told: Link) -> list[Entry]:
-    """The records of one word on whether `visitor` is `person`, to append together; none where it was told before.
+def link_entries(person: Standing, visitor: Standing, link: Link) -> list[Entry]:
+    """Return the records, to append together, of a statement that `visitor` is `person`, or is not.
 
-    A word that an older one outlives (see `link_order`) is kept on the person's stream and changes nothing.
+    The list is empty if the same statement is recorded already. A statement that ranks below a recorded one (see
+    `link_order`) is kept on the person's stream and changes nothing.
 
-    :raises LinkedElsewhere: the visitor is another person's, or someone's word on it is as late as this one
+    :raises LinkedElsewhere: the visitor is linked to another person, or was until a time not before this statement's
     :raises NotFound: the person was erased
     :raises RequestError: the visitor was erased
     :raises Refused: the person has `MAX_LINKED` visitors already
     """
     if person.erased:
         raise NotFound("customer_id", "this customer was erased")
-    before = word_on(person, told.visitor)
-    if before == told:
+    previous = latest_link(person, link.visitor)
+    if previous == link:
         return []
-    body = {"visitor": told.visitor, "kind": told.kind, "source": told.source}
-    word = Entry(person.stream, "link" if told.linked else "unlink", body, told.occurred_us, person.version)
-    outlived = before is not None and link_order(before) > link_order(told)
-    if outlived or not (told.linked or told.visitor in person.linked):
-        return [word]
-    if told.linked:
-        _check_free(person, visitor, told)
-    whose = {"person": person.stream, "linked": told.linked}
-    return [word, Entry(visitor.stream, "linked_to", whose, told.occurred_us, visitor.version)]
+    body = {"visitor": link.visitor, "kind": link.kind, "source": link.source}
+    kind = "link" if link.linked else "unlink"
+    of_person = Entry(person.stream, kind, body, link.occurred_us, person.version)
+    superseded = previous is not None and link_order(previous) > link_order(link)
+    if superseded or not (link.linked or link.visitor in person.linked):
+        return [of_person]
+    if link.linked:
+        _check_free(person, visitor, link)
+    holder = {"person": person.stream, "linked": link.linked}
+    return [of_person, Entry(visitor.stream, "linked_to", holder, link.occurred_us, visitor.version)]
 
 
-def word_on(person: Standing, visitor: str) -> Link | None:
-    """The latest word on whether `visitor` is this person."""
+def latest_link(person: Standing, visitor: str) -> Link | None:
+    """Return the latest statement about whether `visitor` is this person, or None."""
     return next((link for link in person.links if link.visitor == visitor), None)
 
 
-def _check_free(person: Standing, visitor: Standing, told: Link) -> None:
+def _check_free(person: Standing, visitor: Standing, link: Link) -> None:
     if visitor.erased:
         raise RequestError("identifier", "this visitor was erased, and is left alone")
     holder = visitor.holder
     if holder is not None and holder.person != person.stream:
         if holder.linked:
             raise LinkedElsewhere("identifier", "it is linked to another customer; unlink it there first")
-        if holder.occurred_us >= told.occurred_us:
+        if holder.occurred_us >= link.occurred_us:
             raise LinkedElsewhere("occurred_at", "the identifier was another customer's until then; name a later time")
-    if told.visitor not in person.linked and len(person.linked) >= MAX_LINKED:
+    if link.visitor not in person.linked and len(person.linked) >= MAX_LINKED:
         raise Refused(f"a customer may have {MAX_LINKED} linked identifiers; unlink those that are no longer theirs")
 
 
-def united(standings: Sequence[Standing], read: Callable[..., Sequence[Standing]]) -> tuple[Standing, ...]:
-    """Each standing merged with those of its linked visitors.
+def with_linked_visitors(
+    standings: Sequence[Standing], read: Callable[..., Sequence[Standing]]
+) -> tuple[Standing, ...]:
+    """Return each standing merged with those of its linked visitors.
 
-    `read` (streams -> standings, as `Ledger.read`) is asked only where there are links: once for up to 500 of them.
+    :param read: streams -> standings, such as `Ledger.read`; called once per 500 linked visitors, never without any
     """
     linked = sorted({visitor for standing in standings for visitor in standing.linked})
-    parts = (linked[at : at + _READ] for at in range(0, len(linked), _READ))
-    found = {standing.stream: standing for part in parts for standing in read(*part)}
-    return tuple(merge_standings(standing, [found[visitor] for visitor in standing.linked]) for standing in standings)
+    visitors = {standing.stream: standing for part in in_chunks(linked) for standing in read(*part)}
+    return tuple(
+        merge_standings(standing, [visitors[visitor] for visitor in standing.linked]) for standing in standings
+    )
 
 
 def erase_subject(connection: Connection, stream: str, now_us: int) -> tuple[str, ...]:
-    """Erase a stream and those of the visitors linked to it, and unlink it where it is a visitor itself.
+    """Erase a stream and the streams of visitors linked to it; unlink it if it is a linked visitor itself.
 
-    In one transaction, all streams under lock. Gives the streams that were erased, sorted.
+    Runs in one transaction with all streams locked. Returns the erased streams, sorted.
     """
     reached = {stream}
     while (more := _reach(_locked(connection, reached, now_us), stream)) - reached:
-        reached |= more  # linked since the last look: what is locked now stays so
+        reached |= more  # linked after the previous look; links of streams locked now cannot change
     standing = _locked(connection, reached, now_us).standing(stream)
     erased = tuple(sorted({stream, *standing.linked}))
-    for one in erased:
-        erase_stream(connection, one, now_us)
+    for erased_stream in erased:
+        erase_stream(connection, erased_stream, now_us)
     if standing.holder is not None and standing.holder.linked:
         _unlink(connection, standing.holder.person, stream, now_us)
     return erased
@@ -105,14 +111,14 @@ def _locked(connection: Connection, streams: set[str], now_us: int) -> AppendPla
 
 
 def _unlink(connection: Connection, person: str, visitor: str, now_us: int) -> None:
-    """The visitor's own word goes with its stream; the person's must say so, later than the link."""
-    link = word_on(_locked(connection, {person}, now_us).standing(person), visitor)
+    """Record on the person's stream that the erased visitor is no longer linked, at a time not before the link's."""
+    link = latest_link(_locked(connection, {person}, now_us).standing(person), visitor)
     if link is None or not link.linked:
         return
     body = {"visitor": visitor, "kind": link.kind, "source": "erasure"}
     raw, salt = encode_body(body), new_salt()
     entry = Entry(person, "unlink", body, max(now_us, link.occurred_us))
-    prepared = Prepared(entry, raw, salt, hash_body(salt, raw), ())
+    prepared = PreparedEntry(entry, raw, salt, hash_body(salt, raw), ())
     plan = AppendPlan(connection, [((prepared,), {})], now_us, look_up=False)
     plan.add((prepared,), {})
     plan.write(connection)

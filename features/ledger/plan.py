@@ -1,6 +1,6 @@
-"""What one transaction will write: heads are read under lock, submissions are added in memory, then all is written.
+"""The plan of one transaction: heads are read under lock, submissions are added in memory, then all is written.
 
-Locks are taken in the order of the stream names, so that two processes never wait for each other in a circle.
+Locks are taken in the order of stream names, so that two processes cannot deadlock.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
 from decisioning.errors import Conflict, Refused
-from features.ledger.chain import genesis, link
-from features.ledger.records import Duplicate, Prepared, record_of
+from features.ledger.chain import genesis_hash, record_hash
+from features.ledger.database import in_chunks
+from features.ledger.records import Duplicate, PreparedEntry, record_of
 from features.ledger.snapshot import decode, encode
 from features.ledger.standing import NEVER_US, Fold, apply
 from features.ledger.tables import KEYS, RECORDS, STANDINGS
 
-_IN_ONE_STATEMENT = 500
 _LOCKED = select(STANDINGS).order_by(STANDINGS.c.stream).with_for_update()
 _TWO_HEADS = _LOCKED.where(or_(STANDINGS.c.stream == bindparam("first"), STANDINGS.c.stream == bindparam("second")))
 _HEADS = _LOCKED.where(STANDINGS.c.stream.in_(bindparam("streams", expanding=True)))
@@ -30,7 +30,7 @@ _MOVE = (
 
 
 class ExistingKey(NamedTuple):
-    """Where the record is that already has a submission's key."""
+    """Where the record is that already has the key of a submitted entry."""
 
     stream: str
     version: int
@@ -38,7 +38,7 @@ class ExistingKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The end of one stream: version and hash of its last record, when it was recorded, and the standing there."""
+    """The end of one stream: version, hash and time of recording of its last record, and the standing after it."""
 
     version: int
     hash: bytes
@@ -46,21 +46,21 @@ class Head:
     fold: Fold
 
     def columns(self) -> dict[str, Any]:
-        """Of its row in the standings table, beside the stream."""
+        """Return the columns of its row in the standings table, without the stream."""
         return {"version": self.version, "at_us": self.at_us, "head_hash": self.hash, "body": encode(self.fold)}
 
 
 class AppendPlan:
     """The records, keys and standings of one transaction.
 
-    :param submissions: (entries, guards) of all that will be added, to lock in one go
-    :param look_up: whether to look for the keys first; if not, `write` fails where one is known
+    :param submissions: (entries, guards) of everything that will be added; their streams are locked at once
+    :param look_up: read which keys exist already; if False, `write` fails if one does
     """
 
     def __init__(
         self,
         connection: Connection,
-        submissions: Iterable[tuple[Sequence[Prepared], Mapping[str, int]]],
+        submissions: Iterable[tuple[Sequence[PreparedEntry], Mapping[str, int]]],
         now_us: int,
         *,
         look_up: bool,
@@ -77,29 +77,29 @@ class AppendPlan:
         self._keys: list[dict[str, Any]] = []
 
     def add(
-        self, entries: Sequence[Prepared], guards: Mapping[str, int], *, skip_known: bool = False
+        self, entries: Sequence[PreparedEntry], guards: Mapping[str, int], *, skip_known: bool = False
     ) -> tuple[int, ...] | ExistingKey:
-        """The versions its entries will have, or where a record is that already has one of their keys.
+        """Add entries and return the versions they will have, or where a record is that has one of their keys.
 
-        :param skip_known: leave out entries whose key is known, rather than the whole submission
+        :param skip_known: leave out entries whose key exists, instead of refusing all entries
         :raises Conflict: a stream is not at the version that an entry or a guard expects
         :raises Refused: a body lacks what its fold reads
         """
-        known = [next((self._known[k] for k in p.keys if k in self._known), None) for p in entries]
+        existing = [next((self._known[k] for k in p.keys if k in self._known), None) for p in entries]
         if skip_known:
-            entries = [p for p, there in zip(entries, known, strict=True) if there is None]
-        elif (there := next(filter(None, known), None)) is not None:
-            return there
+            entries = [p for p, duplicate in zip(entries, existing, strict=True) if duplicate is None]
+        elif (duplicate := next(filter(None, existing), None)) is not None:
+            return duplicate
         self._check_versions(entries, guards)
         return self._stage(entries)
 
-    def _check_versions(self, entries: Sequence[Prepared], guards: Mapping[str, int]) -> None:
+    def _check_versions(self, entries: Sequence[PreparedEntry], guards: Mapping[str, int]) -> None:
         expected = {(p.entry.stream, p.entry.expected) for p in entries if p.entry.expected is not None}
         for stream, version in (*expected, *guards.items()):
             if self._heads[stream].version != version:
                 raise Conflict("another record came first; read the standing and decide again")
 
-    def _stage(self, entries: Sequence[Prepared]) -> tuple[int, ...]:
+    def _stage(self, entries: Sequence[PreparedEntry]) -> tuple[int, ...]:
         heads: dict[str, Head] = {}
         records: list[dict[str, Any]] = []
         keys: list[dict[str, Any]] = []
@@ -116,9 +116,9 @@ class AppendPlan:
         return tuple(row["version"] for row in records)
 
     def write(self, connection: Connection) -> None:
-        """Every row, in as few statements as there are tables; an unknown stream that was only guarded gets a row too.
+        """Write every row, with as few statements as there are tables.
 
-        That row, of version 0, is what a writer elsewhere that begins the stream runs into.
+        A new stream that was only guarded gets a row of version 0: a process that begins the stream collides with it.
         """
         new = [s for s in sorted(self._heads) if s not in self._stored]
         moved = [s for s in sorted(self._stored) if self._heads[s] is not self._stored[s]]
@@ -132,15 +132,15 @@ class AppendPlan:
             connection.execute(insert(KEYS), sorted(self._keys, key=lambda row: str(row["key"])))
 
     def erased(self, stream: str) -> bool:
-        """Whether the stream, one of those it was made for, ends in an erased subject."""
+        """Tell whether the subject of a planned stream is erased."""
         return self._heads[stream].fold.erased
 
     def standing(self, stream: str) -> Fold:
-        """What the stream, one of those it was made for, folds to."""
+        """Return the standing of a planned stream."""
         return self._heads[stream].fold
 
-    def landed(self, connection: Connection) -> bool:
-        """Whether an earlier attempt to write this plan was committed after all."""
+    def was_committed(self, connection: Connection) -> bool:
+        """Tell whether an earlier attempt to write this plan was committed although it seemed to fail."""
         if not self._records:
             return False
         last = self._records[-1]
@@ -148,8 +148,8 @@ class AppendPlan:
         return row is not None and row.hash == last["hash"]
 
 
-def extend(head: Head, prepared: Prepared, now_us: int) -> tuple[Head, dict[str, Any]]:
-    """The head after one more record, and that record's row; an erased stream keeps the hash of a body, never the body.
+def extend(head: Head, prepared: PreparedEntry, now_us: int) -> tuple[Head, dict[str, Any]]:
+    """Return the head after one more record, and that record's row. Of a body after an erasure only the hash is kept.
 
     :raises Refused: the body lacks what its fold reads
     """
@@ -159,7 +159,7 @@ def extend(head: Head, prepared: Prepared, now_us: int) -> tuple[Head, dict[str,
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Refused(f"the body of a record of kind {entry.kind!r} lacks what the standing is made of") from error
     keys = bytes.fromhex("".join(prepared.keys))
-    digest = link(head.hash, entry.kind, at_us, entry.occurred_us, prepared.body_hash, keys)
+    digest = record_hash(head.hash, entry.kind, at_us, entry.occurred_us, prepared.body_hash, keys)
     erased = fold.erased and entry.kind != "tombstone"
     row = {
         "stream": entry.stream,
@@ -176,19 +176,19 @@ def extend(head: Head, prepared: Prepared, now_us: int) -> tuple[Head, dict[str,
     return Head(version, digest, at_us, fold), row
 
 
-def duplicate_of(connection: Connection, known: ExistingKey) -> Duplicate:
-    """The answer to a submission whose key is known; reads what the same transaction wrote as well."""
+def as_duplicate(connection: Connection, known: ExistingKey) -> Duplicate:
+    """Return the error for a submission whose key exists; its record may be part of this transaction."""
     row = connection.execute(_RECORD, {"stream": known.stream, "version": known.version}).one()
     return Duplicate(record_of(row))
 
 
 def _empty(stream: str) -> Head:
-    return Head(0, genesis(stream), NEVER_US, Fold(stream))
+    return Head(0, genesis_hash(stream), NEVER_US, Fold(stream))
 
 
 def _read_heads(connection: Connection, streams: set[str]) -> Iterator[tuple[str, Head]]:
-    for chunk in _chunks(sorted(streams)):
-        few = len(chunk) <= 2  # as for most decisions: a statement that needs no expansion takes two thirds of the time
+    for chunk in in_chunks(sorted(streams)):
+        few = len(chunk) <= 2  # most decisions; without an expanding parameter a statement takes two thirds of the time
         rows = (
             connection.execute(_TWO_HEADS, {"first": chunk[0], "second": chunk[-1]})
             if few
@@ -200,11 +200,6 @@ def _read_heads(connection: Connection, streams: set[str]) -> Iterator[tuple[str
 
 
 def _read_keys(connection: Connection, keys: set[str]) -> Iterator[tuple[str, ExistingKey]]:
-    for chunk in _chunks(sorted(keys)):
+    for chunk in in_chunks(sorted(keys)):
         for row in connection.execute(_KNOWN, {"keys": chunk}):
             yield row.key, ExistingKey(row.stream, row.version)
-
-
-def _chunks(names: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Databases bound the parameters of a statement."""
-    return (names[at : at + _IN_ONE_STATEMENT] for at in range(0, len(names), _IN_ONE_STATEMENT))

@@ -1,4 +1,4 @@
-"""What goes into the ledger and what comes out."""
+"""Entries that go into the ledger, and records that come out of it."""
 
 import hmac
 import re
@@ -16,16 +16,16 @@ from features.ledger.standing import KINDS
 
 _STREAM = re.compile(r"[0-9a-f]{40}")
 _FUTURE_US = DAY_US
-"""Clocks of other systems may be wrong by this much; a later time would make the fold forget all that is older."""
+"""Allowance for wrong clocks in other systems. A time further ahead would make the fold drop all that is older."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A record to append. The bodies of each kind: `features.ledger.standing`.
+    """A record to append. `features.ledger.standing` describes the body of each kind.
 
-    `occurred_us`: when it happened in the world. `expected`: the version of the stream that the writer read, before
-    this append; None appends at the head. `key`: appended at most once in the whole ledger under this name; `aliases`
-    are further such names, under which `lookup` finds it as well.
+    `occurred_us`: when it happened in the world. `expected`: the version of the stream that the caller has read; None
+    appends to the stream whatever its version. `key`: a name under which the ledger accepts at most one record;
+    `aliases`: further such names, under which `lookup` finds the record too.
     """
 
     stream: str
@@ -39,7 +39,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record as it stands in the ledger; `body` is None once its subject is erased.
+    """A record of the ledger. `body` is None once its subject has been erased.
 
     `seq`: its number in the whole ledger, ascending in the order of `scan`. `at_us`: when it was recorded.
     """
@@ -55,7 +55,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """From `at_us` on, `environment` served `release`; `by` is who said so."""
+    """`environment` serves `release` from `at_us` on; `by` is who activated it."""
 
     seq: int
     environment: str
@@ -65,7 +65,7 @@ class Activation:
 
 
 class Duplicate(Conflict):
-    """A record with this key is there already (`record`); nothing of the append was written."""
+    """The ledger already holds a record with this key (`record`); nothing of the append was written."""
 
     def __init__(self, record: Record) -> None:
         self.record = record
@@ -73,8 +73,8 @@ class Duplicate(Conflict):
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """An entry as the writer takes it: checked, encoded, salted and hashed by the thread that submits it."""
+class PreparedEntry:
+    """An entry that is ready to write: checked, encoded, salted and hashed by the thread that submits it."""
 
     entry: Entry
     raw: bytes
@@ -84,29 +84,30 @@ class Prepared:
 
 
 def keyed_hash(secret: bytes, text: str) -> str:
-    """HMAC-SHA256 in hex, its first 40 characters: streams and keys hold no ids."""
+    """Return the first 40 hex characters of HMAC-SHA256, so that streams and keys contain no ids."""
     return hmac.digest(secret, text.encode(errors="surrogatepass"), "sha256").hex()[:40]
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """How streams and keys are named; can be handed to another process."""
+    """The naming of streams and keys; can be sent to another process."""
 
     secret: bytes = field(repr=False)
 
     def stream_of(self, kind: str, subject_id: str) -> str:
-        """The stream of a subject."""
+        """Return the stream of a subject of this kind."""
         return keyed_hash(self.secret, f"{kind}:{subject_id}")
 
     def key_of(self, text: str) -> str:
-        """Under which something is kept once."""
+        """Return the key under which one record or event is kept."""
         return keyed_hash(self.secret, f"key:{text}")
 
 
-def prepare(entry: Entry, secret: bytes, now_us: int) -> Prepared:
-    """
+def prepare(entry: Entry, secret: bytes, now_us: int) -> PreparedEntry:
+    """Check, encode, salt and hash an entry.
+
     :raises RequestError: `occurred_us` lies more than a day ahead
-    :raises Refused: the kind is unknown, or the body is no JSON object
+    :raises Refused: the kind is unknown, or the body is not a JSON object
     """
     if entry.kind not in KINDS:
         raise Refused(f"the ledger appends no records of kind {entry.kind!r}")
@@ -117,12 +118,13 @@ def prepare(entry: Entry, secret: bytes, now_us: int) -> Prepared:
     raw, salt = encode_body(entry.body), new_salt()
     names = entry.aliases if entry.key is None else (entry.key, *entry.aliases)
     keys = tuple(keyed_hash(secret, f"key:{name}") for name in names)
-    return Prepared(entry, raw, salt, hash_body(salt, raw), keys)
+    return PreparedEntry(entry, raw, salt, hash_body(salt, raw), keys)
 
 
 def encode_body(body: Mapping[str, Any]) -> bytes:
-    """
-    :raises Refused: it is no JSON object
+    """Return the body as JSON.
+
+    :raises Refused: it is not a JSON object
     """
     try:
         return to_json(body)
@@ -131,6 +133,6 @@ def encode_body(body: Mapping[str, Any]) -> bytes:
 
 
 def record_of(row: Row[Any]) -> Record:
-    """A row of the records table, its body decoded."""
+    """Return a row of the records table as a record, its body decoded."""
     body = None if row.body is None else from_json(row.body, cache_strings="keys")
     return Record(row.seq, row.stream, row.version, row.kind, row.at_us, row.occurred_us, body)

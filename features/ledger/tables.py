@@ -17,24 +17,24 @@ from sqlalchemy import (
 
 
 class Bytes(LargeBinary):
-    """Bytes as they are: both drivers take and give them, so no value needs the wrapping SQLAlchemy does by default."""
+    """Bytes without conversion: both drivers accept and return `bytes`, so SQLAlchemy need not wrap any value."""
 
     cache_ok = True
 
     def bind_processor(self, dialect: Dialect) -> None:
-        """Nothing to convert."""
+        """Return no conversion of parameters."""
 
     def result_processor(self, dialect: Dialect, coltype: object) -> None:
-        """Nothing to convert."""
+        """Return no conversion of results."""
 
 
 METADATA = MetaData()
 VERSION_TABLE = "ledger_schema"
-"""Where Alembic notes what the tables look like; its own name, so that other schemas may share a database."""
+"""The table in which Alembic keeps the schema version; not its default name, so that schemas can share a database."""
 NEWEST = "ledger_0004"
-"""The newest migration; compared on open, so that only a database that needs it pays for importing Alembic."""
+"""The newest migration; compared when a database is opened, so that only an old one pays for importing Alembic."""
 SEQ = BigInteger().with_variant(Integer(), "sqlite")
-"""SQLite numbers rows by itself only where the type is exactly INTEGER."""
+"""SQLite numbers rows itself only if the type is exactly INTEGER."""
 
 RECORDS = Table(
     "records",
@@ -52,7 +52,7 @@ RECORDS = Table(
     Column("own_keys", Bytes()),
     UniqueConstraint("stream", "version", name="records_stream_version"),
 )
-"""`own_keys`: 20 bytes for each row in the keys table; null in records from before the chain covered them."""
+"""`own_keys`: 20 bytes for each row in the keys table; null in records written before the chain covered keys."""
 STANDINGS = Table(
     "standings",
     METADATA,
@@ -107,7 +107,7 @@ SIGNALS = Table(
     Index("signals_stream", "stream", "version"),
     Index("signals_expiry", "expires_us"),
 )
-"""What happened, once each; `version` is that of the stream's signal state which was the first to hold the event."""
+"""Each event once; `version` is that of the stream's first signal state that includes the event."""
 SIGNAL_STATES = Table(
     "signal_states",
     METADATA,
@@ -116,7 +116,7 @@ SIGNAL_STATES = Table(
     Column("at_us", BigInteger, nullable=False),
     Column("body", Bytes()),
 )
-"""What a stream's signals amount to; without a body, the subject was erased and nothing is taken about them again."""
+"""The state of a stream's signals; without a body, the subject is erased and none of its signals is accepted again."""
 Index(
     "signal_states_erased",
     SIGNAL_STATES.c.at_us,
@@ -133,7 +133,7 @@ WATCHES = Table(
     Column("body", Bytes(), nullable=False),
     Index("watches_due", "due_us"),
 )
-"""When to look whether a moment happens; `claimed_us` is when a replica last began to."""
+"""When to check whether a moment happens; `claimed_us` is when a replica last began to check."""
 FIRED = Table(
     "fired",
     METADATA,
@@ -159,7 +159,7 @@ DELIVERIES = Table(
     Index("deliveries_due", "route", "state", "due_us"),
     Index("deliveries_stream", "stream"),
 )
-"""Decisions that moments opened, on their way; `due_us` is when the next attempt is due."""
+"""Decisions opened by moments, to be delivered; `due_us` is when the next attempt is due."""
 CHECKPOINTS = Table(
     "checkpoints",
     METADATA,
@@ -168,11 +168,11 @@ CHECKPOINTS = Table(
     Column("body", Bytes(), nullable=False),
     Column("signature", Bytes(), nullable=False),
 )
-"""What the records up to `upto` (a `seq`) looked like, signed; see `features.ledger.checkpoints`."""
+"""Signed summaries of the records up to `upto` (a `seq`); see `features.ledger.checking.checkpoints`."""
 CLAIMS = Table(
     "claims",
     METADATA,
     Column("name", String(32), primary_key=True),
     Column("until_us", BigInteger, nullable=False),
 )
-"""Work that one of all processes does at a time: whoever moves `until_us` on has it until then."""
+"""Work that one process does at a time: the process that advances `until_us` has it until then."""

@@ -1,7 +1,7 @@
-"""The one writer thread of a process: takes what is submitted, several submissions to a commit.
+"""The one writer thread of a process, which commits several submissions together.
 
-A batch is planned in memory over the locked heads of its streams, then written in one transaction. A submission that
-is refused (conflict, duplicate, bad body) leaves nothing in the plan, so none of a batch depends on the luck of others.
+A batch is planned in memory over the locked heads of its streams, then written in one transaction. A refused submission
+(conflict, duplicate, invalid body) leaves nothing in the plan, so that no submission depends on others of its batch.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,20 +15,20 @@ from sqlalchemy import Connection
 
 from decisioning.errors import BrainError, Conflict, Unavailable
 from features.ledger.database import Database
-from features.ledger.plan import AppendPlan, ExistingKey, duplicate_of
-from features.ledger.records import Prepared
+from features.ledger.plan import AppendPlan, ExistingKey, as_duplicate
+from features.ledger.records import PreparedEntry
 
 _T = TypeVar("_T")
 MAX_SUBMISSIONS = 64
 MAX_ENTRIES = 256
-"""A batch stops growing here: about 10 ms, which is what a decision may have to wait behind an import."""
+"""The limits of a batch: about 10 ms, the longest that an import may delay a decision."""
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """Entries that are appended together or not at all, if the streams of `guards` are still at those versions."""
+    """Entries to append together or not at all, provided that the streams of `guards` are still at those versions."""
 
-    entries: Sequence[Prepared]
+    entries: Sequence[PreparedEntry]
     guards: Mapping[str, int]
     skip_known: bool = False
     future: "Future[tuple[int, ...]]" = field(default_factory=Future)
@@ -36,7 +36,7 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Job(Generic[_T]):
-    """Any other write, in a transaction of its own."""
+    """Any other write; it has a transaction of its own."""
 
     work: Callable[[Connection], _T]
     future: "Future[_T]" = field(default_factory=Future)
@@ -47,7 +47,7 @@ _Result = tuple[int, ...] | BrainError
 
 
 class Writer:
-    """Owns the write connection; everything it is given is answered, in order, also at the end."""
+    """The thread that owns the write connection. It answers everything submitted, in order, also while closing."""
 
     def __init__(self, database: Database, clock: Callable[[], int]) -> None:
         self._database, self._clock = database, clock
@@ -57,22 +57,22 @@ class Writer:
         self._thread.start()
 
     def submit(self, submission: Submission) -> "Future[tuple[int, ...]]":
-        """The versions of its entries, once committed."""
+        """Return a future of the versions of the entries, which is set once they are committed."""
         self._put(submission)
         return submission.future
 
     def start(self, work: Callable[[Connection], _T]) -> "Future[_T]":
-        """What `work` returns, once committed."""
+        """Return a future of what `work` returns, which is set once that is committed."""
         job = Job(work)
         self._put(job)
         return job.future
 
     def run(self, work: Callable[[Connection], _T]) -> _T:
-        """The same, waited for."""
+        """Run `work` as `start` does, and return its result once committed."""
         return self.start(work).result()
 
     def close(self) -> None:
-        """Write what was submitted, then stop."""
+        """Write what was submitted, then stop the thread."""
         with self._closing:
             if not self._closed:
                 self._closed = True
@@ -87,11 +87,11 @@ class Writer:
 
     def _run(self) -> None:
         while (item := self._queue.get()) is not None:
-            for following in self._take(item):
+            for following in self._batches(item):
                 self._answer(following)
 
-    def _take(self, first: _Item) -> Iterable[Sequence[_Item]]:
-        """What is waiting, in order, as batches of submissions and single jobs."""
+    def _batches(self, first: _Item) -> Iterable[Sequence[_Item]]:
+        """Yield what is waiting, in order, as batches of submissions and single jobs."""
         batch: list[Submission] = []
         entries, item = 0, first
         while isinstance(item, Submission):
@@ -107,7 +107,7 @@ class Writer:
             yield [item]
 
     def _next(self) -> _Item | None:
-        """What comes next if it is there already; the end mark goes back, to be met when all is answered."""
+        """Return the next item, or None if none is waiting. The mark of the end is put back, to end `_run` later."""
         try:
             item = self._queue.get_nowait()
         except Empty:
@@ -117,12 +117,12 @@ class Writer:
         return item
 
     def _answer(self, waiting: Sequence[_Item]) -> None:
-        """What was cancelled before its turn is not written."""
+        """Perform the items that were not cancelled, and set their futures."""
         items = [item for item in waiting if item.future.set_running_or_notify_cancel()]
         results: Sequence[Any]
         try:
             results = self._perform(items)
-        except BaseException as error:  # noqa: BLE001 (rolled back; a bug is raised to its submitter, not to everyone)
+        except BaseException as error:  # noqa: BLE001 (rolled back, and raised to the submitters only)
             results = [error] * len(items)
         for item, result in zip(items, results, strict=True):
             if isinstance(result, BaseException):
@@ -131,27 +131,27 @@ class Writer:
                 item.future.set_result(result)
 
     def _perform(self, items: Sequence[_Item]) -> Sequence[Any]:
-        """A job comes alone."""
+        """Run the only item if it is a job, else write the batch of submissions."""
         if items and isinstance(items[0], Job):
             return [self._database.transact(items[0].work)]
         batch = [item for item in items if isinstance(item, Submission)]
         return self._write(batch) if batch else []
 
     def _write(self, batch: Sequence[Submission]) -> Sequence[_Result]:
-        """Keys are new almost always, so they are looked up only if the first attempt says otherwise."""
-        doubt: list[tuple[AppendPlan, Sequence[_Result]]] = []
+        """Write a batch. Keys are almost always new, so they are looked up only after an attempt without has failed."""
+        unconfirmed: list[tuple[AppendPlan, Sequence[_Result]]] = []
 
         def write(connection: Connection) -> Sequence[_Result]:
-            if doubt and doubt[0][0].landed(connection):
-                return doubt[0][1]  # the commit went through, only its answer was lost
-            look_up = bool(doubt) or any(s.skip_known for s in batch)
+            if unconfirmed and unconfirmed[0][0].was_committed(connection):
+                return unconfirmed[0][1]  # it was committed, only the confirmation was lost
+            look_up = bool(unconfirmed) or any(s.skip_known for s in batch)
             plan, added = self._plan(connection, batch, look_up=look_up)
             if not look_up and any(isinstance(result, Conflict) for result in added):
                 plan, added = self._plan(connection, batch, look_up=True)
-            doubt[:] = [(plan, ())]
+            unconfirmed[:] = [(plan, ())]
             plan.write(connection)
-            results = [duplicate_of(connection, r) if isinstance(r, ExistingKey) else r for r in added]
-            doubt[:] = [(plan, results)]
+            results = [as_duplicate(connection, r) if isinstance(r, ExistingKey) else r for r in added]
+            unconfirmed[:] = [(plan, results)]
             return results
 
         return self._database.transact(write)

@@ -1,7 +1,7 @@
-"""Signals: validated events, the state they leave per subject, and the features computed from either."""
+"""Signals: validated events, the state that a subject's events amount to, and the features read from that state."""
 
 from features.signals.definitions import Definitions
-from features.signals.event import Event, checked_time, validate
+from features.signals.event import Event, check_time, validate
 from features.signals.state import State, absorb, decode, encode, facts, merge, missing, rebuild
 
 __all__ = [
@@ -9,7 +9,7 @@ __all__ = [
     "Event",
     "State",
     "absorb",
-    "checked_time",
+    "check_time",
     "decode",
     "encode",
     "facts",

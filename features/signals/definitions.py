@@ -1,4 +1,4 @@
-"""The signal features of a release, compiled: which trackers an event feeds, and which one each feature reads."""
+"""The signal features of a release, compiled: which trackers an event feeds, and which tracker a feature reads."""
 
 import hashlib
 import json
@@ -37,20 +37,20 @@ _MAKE: Mapping[Compute, Callable[[SignalFeature, Feature, SignalSettings], Track
 
 
 class Feed(NamedTuple):
-    """A tracker that events of one type feed: those with one of these values in each field of `where`.
+    """A tracker that is fed by the events of one type whose fields all have one of the values in `where`.
 
-    `own`, `add`: of the tracker, bound once, because they are called per event.
+    `copy`, `add`: the tracker's methods, bound once because they are called per event.
     """
 
     key: str
     where: tuple[tuple[str, frozenset[Value]], ...]
     field: str | None
-    own: Callable[[Data], Data]
+    copy: Callable[[Data], Data]
     add: Callable[[Data, int, Value, str], Data]
 
 
 class Reading(NamedTuple):
-    """A feature, the tracker it reads, and how."""
+    """A feature, the key of the tracker that it reads, and the reading function."""
 
     name: str
     key: str
@@ -58,9 +58,10 @@ class Reading(NamedTuple):
 
 
 class Definitions:
-    """Signal features compiled. `trackers`: by content key; equal definitions share one, whatever their names.
+    """Compiled signal features.
 
-    `feeds`: type -> what its events feed. `readings`: in order of feature name.
+    `trackers`: content key -> tracker; equal definitions share one, whatever their names. `feeds`: type -> what its
+    events feed. `readings`: ordered by name of feature.
     """
 
     def __init__(self, features: Iterable[Feature], types: Iterable[SignalType], settings: SignalSettings) -> None:
@@ -69,12 +70,12 @@ class Definitions:
         self.readings: list[Reading] = []
         self.feeds: dict[str, list[Feed]] = {id_: [] for id_ in known}
         for feature in sorted(features, key=lambda f: f.name):
-            if feature.signal is not None:  # releases of before signals had definitions hold such features
+            if feature.signal is not None:  # old releases have signal features without a definition
                 self._add(feature, feature.signal, known, settings)
 
     @classmethod
-    def of(cls, release: Release) -> "Definitions":
-        """Of a release."""
+    def from_release(cls, release: Release) -> "Definitions":
+        """Compile the signal features of a release."""
         catalogue = release.catalogue
         return cls(release.schema.of_source("signal"), catalogue.signals, catalogue.settings.signals)
 
@@ -89,11 +90,11 @@ class Definitions:
         self.trackers[key] = tracker
         where = tuple((name, frozenset(values)) for name, values in sorted(spec.where.items()))
         for name in set(spec.of) & set(types):
-            self.feeds[name].append(Feed(key, where, spec.field, tracker.own, tracker.add))
+            self.feeds[name].append(Feed(key, where, spec.field, tracker.copy, tracker.add))
 
 
 def _content_key(spec: SignalFeature, types: Mapping[str, SignalType], settings: SignalSettings) -> str:
-    """Names what a tracker keeps: equal for definitions whose trackers hold the same, whatever reads them."""
+    """Return a hash that is equal for definitions whose trackers hold the same data, whatever reads them."""
     session = spec.compute.startswith("session_")
     content: dict[str, Any] = {
         "of": sorted(spec.of),

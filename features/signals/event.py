@@ -1,4 +1,4 @@
-"""One signal, checked against its type."""
+"""Signals as events, and their validation against the declared type."""
 
 import re
 from collections.abc import Mapping
@@ -14,9 +14,10 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One validated signal of a ledger stream. `key`: its identity, whoever sends it how often; text that sorts.
+    """One validated signal of a ledger stream.
 
-    `recorded_us`: when it was accepted. `fields` holds what `validate` returned.
+    `key`: its identity, the same however often it is sent; a text that can be sorted. `recorded_us`: when it was
+    accepted. `fields`: what `validate` returned.
     """
 
     key: str
@@ -28,14 +29,14 @@ class Event:
 
     @property
     def time_us(self) -> int:
-        """When it counts as having happened: a sender's clock ahead of ours does not hide it from the next decision."""
+        """When it counts as having happened: not after its recording, so that a fast clock hides no event."""
         return min(self.occurred_us, self.recorded_us)
 
 
 def validate(type_: SignalType, data: object) -> dict[str, Value]:
-    """The data of a signal -> its fields, each of the type declared: floats where 3 was written, null left out.
+    """Return the fields of a signal's data in their declared types (a float from 3, too), without nulls.
 
-    Raises RequestError that names the field (`data.page`) and never repeats a value.
+    :raises RequestError: names the field (`data.page`) and never repeats a value
     """
     if not isinstance(data, Mapping):
         raise RequestError("data", "must be an object")
@@ -43,10 +44,10 @@ def validate(type_: SignalType, data: object) -> dict[str, Value]:
     for name in data:
         if name not in known:
             raise _unknown(name, known)
-    return {f.name: _value(f, data[f.name]) for f in type_.fields if _given(f, data)}
+    return {f.name: _value(f, data[f.name]) for f in type_.fields if _is_present(f, data)}
 
 
-def _given(field: SignalField, data: Mapping[Any, Any]) -> bool:
+def _is_present(field: SignalField, data: Mapping[Any, Any]) -> bool:
     if data.get(field.name) is not None:
         return True
     if field.required:
@@ -55,21 +56,24 @@ def _given(field: SignalField, data: Mapping[Any, Any]) -> bool:
 
 
 def _value(field: SignalField, value: Any) -> Value:
-    if why := misfit(field, value):
-        raise RequestError(f"data.{field.name}", why)
+    if message := misfit(field, value):
+        raise RequestError(f"data.{field.name}", message)
     if field.dtype == "float":
-        return float(value) + 0.0  # -0.0 and 0.0 are one value
+        return float(value) + 0.0  # makes -0.0 and 0.0 one value
     return value  # type: ignore[no-any-return]
 
 
 def _unknown(name: object, known: Mapping[str, SignalField]) -> RequestError:
-    """Names no key that a sender may have made of personal data."""
+    """Return an error that names the key only if it looks like a field: other keys might be personal data."""
     where = f"data.{name}" if isinstance(name, str) and _NAME.fullmatch(name) else "data"
     return RequestError(where, f"unknown field; known are {', '.join(known) or 'none'}")
 
 
-def checked_time(occurred_us: int, settings: SignalSettings, now_us: int) -> int:
-    """The time a signal says it happened, if it is neither too late nor too far ahead. Raises RequestError."""
+def check_time(occurred_us: int, settings: SignalSettings, now_us: int) -> int:
+    """Return the time of a signal unchanged.
+
+    :raises RequestError: it lies too far in the past or the future
+    """
     if occurred_us < now_us - settings.max_lateness_us:
         raise RequestError("time", f"is more than {settings.max_lateness_h:g} hours ago")
     if occurred_us > now_us + settings.max_ahead_us:

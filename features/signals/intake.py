@@ -1,4 +1,4 @@
-"""CloudEvents 1.0 (JSON) as events of the ledger's streams; what a sender got wrong is told by its attribute."""
+"""CloudEvents 1.0 (JSON) as events of the ledger's streams; errors name the attribute that is wrong."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from decisioning.facts.standing import LinkKind
 from decisioning.times import days_us, microseconds
 from features.ledger import Ledger, SubjectKind
 from features.ledger.records import Names
-from features.signals.event import Event, checked_time, validate
+from features.signals.event import Event, check_time, validate
 
 MAX_ATTRIBUTE: Final = 512
 MAX_ID: Final = 128
@@ -35,7 +35,7 @@ _LONGEST_KIND: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Who a signal is about: its stream, and the name under which requests know it (`customer_id`, …)."""
+    """Who a signal is about: the stream, and the field (`customer_id`, …) and id by which requests name them."""
 
     stream: str
     field: str
@@ -43,22 +43,22 @@ class Subject:
 
 
 class Intake:
-    """Signals of one release, as their senders write them.
+    """Parses signals as senders write them, by the signal types of one release.
 
-    :param history: for a replay: however late, as long as the type keeps its events
+    :param history: accept late events too, as long as the retention of their type has not passed; for replays
     """
 
     def __init__(self, release: Release, names: Names | Ledger, *, history: bool = False) -> None:
         self._names, self._history = names, history
         self._types: Mapping[str, SignalType] = release.signals
         self._settings: SignalSettings = release.catalogue.settings.signals
-        self._kept_us = {id_: days_us(t.retention_days) for id_, t in self._types.items()}
+        self._retention_us = {id_: days_us(t.retention_days) for id_, t in self._types.items()}
         self._subjects = lru_cache(maxsize=65_536)(self._subject)
 
     def event(self, raw: object, now_us: int) -> Event:
-        """One CloudEvent that was parsed from JSON; without `time`, it happened now. Raises RequestError.
+        """Return a CloudEvent, parsed from JSON, as an event; without `time`, it happened now. Raises RequestError.
 
-        Extension attributes are allowed, as the specification has it, and not kept.
+        Extension attributes are allowed, as the specification demands, and not stored.
         """
         if not isinstance(raw, Mapping):
             raise RequestError("event", "must be a JSON object with the attributes of a CloudEvent")
@@ -74,7 +74,7 @@ class Intake:
         )
 
     def occurred_us(self, raw: Mapping[Any, Any], now_us: int) -> int:
-        """When a CloudEvent says that it happened, now if it does not; raises RequestError."""
+        """Return the time of a CloudEvent, or `now_us` if it has none. Raises RequestError."""
         time = raw.get("time")
         if time is None:
             return now_us
@@ -85,7 +85,7 @@ class Intake:
     def of_parts(
         self, id_: object, source: object, type_: object, subject: object, time: object, data: object, now_us: int
     ) -> Event:
-        """The same from its attributes; `time` may be int microseconds as well as text. Raises RequestError."""
+        """Return the event with these attributes; `time` is a text or int microseconds. Raises RequestError."""
         key = self._names.key_of(f"signal:{json.dumps([_text('source', source), _text('id', id_)])}")
         declared = self._types.get(_text("type", type_))
         if declared is None:
@@ -94,23 +94,23 @@ class Intake:
             )
         occurred_us = time if isinstance(time, int) else _time(time)
         if self._history:
-            self._check_kept(declared, occurred_us, now_us)
+            self._check_retention(declared, occurred_us, now_us)
         else:
-            checked_time(occurred_us, self._settings, now_us)
+            check_time(occurred_us, self._settings, now_us)
         about = self.subject(subject)
         return Event(
             key, about.stream, declared.id, occurred_us, now_us, validate(declared, {} if data is None else data)
         )
 
-    def _check_kept(self, type_: SignalType, occurred_us: int, now_us: int) -> None:
-        """What may have been purged cannot be told from what is new."""
-        if occurred_us <= now_us - self._kept_us[type_.id]:
+    def _check_retention(self, type_: SignalType, occurred_us: int, now_us: int) -> None:
+        """Refuse an event that may have been purged: whether it is a duplicate could not be decided."""
+        if occurred_us <= now_us - self._retention_us[type_.id]:
             raise RequestError("time", f"is longer ago than the {type_.retention_days:g} days that its type is kept")
         if occurred_us > now_us + self._settings.max_ahead_us:
             raise RequestError("time", f"is more than {self._settings.max_ahead_s:g} seconds ahead")
 
     def subject(self, raw: object) -> Subject:
-        """Of an attribute `subject`; raises RequestError."""
+        """Return whom an attribute `subject` names. Raises RequestError."""
         return self._subjects(raw if isinstance(raw, str) and len(raw) <= MAX_ID + _LONGEST_KIND else "")
 
     def _subject(self, raw: str) -> Subject:

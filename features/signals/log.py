@@ -1,7 +1,7 @@
-"""The log of signals and the states they amount to, in the ledger's database; each function is part of a transaction.
+"""The log of signals and the states of streams, in the ledger's database; functions run within a transaction.
 
-A stream's state moves by one version with every transaction that adds events to it, under a lock on its row (SQLite:
-on the database), so that whoever writes beside us comes before or after, and is counted once.
+Every transaction that adds events to a stream increases the version of its state by one, with its row locked (SQLite:
+the database). So concurrent writers come one after the other, and each event counts once.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,14 +16,14 @@ from sqlalchemy.sql import Executable
 
 from decisioning.catalogue.release import Release
 from decisioning.times import days_us
+from features.ledger.database import in_chunks
 from features.ledger.tables import SIGNAL_STATES, SIGNALS
 from features.signals.definitions import Definitions
 from features.signals.event import Event
 from features.signals.state import State, absorb, decode, encode, missing, rebuild
 
 Fetch = Callable[[Executable, Mapping[str, Any]], Sequence[Row[Any]]]
-_IN_ONE_STATEMENT: Final = 500
-_PURGED_AT_ONCE: Final = 500
+_MAX_PURGED: Final = 500
 _PAGE: Final = 2000
 
 _LOCKED = select(SIGNAL_STATES.c.stream, SIGNAL_STATES.c.version, SIGNAL_STATES.c.body).with_for_update()
@@ -57,7 +57,7 @@ _EXPIRED = (
     select(SIGNALS.c.seq)
     .where(SIGNALS.c.expires_us <= bindparam("now_us"))
     .order_by(SIGNALS.c.expires_us)
-    .limit(_PURGED_AT_ONCE)
+    .limit(_MAX_PURGED)
 )
 _PURGE = delete(SIGNALS).where(SIGNALS.c.seq.in_(_EXPIRED.scalar_subquery()))
 _ERASED = select(SIGNAL_STATES.c.stream).where(
@@ -66,18 +66,18 @@ _ERASED = select(SIGNAL_STATES.c.stream).where(
 
 
 class SignalRules:
-    """What a release says of signals: features compiled, and how long each type is kept."""
+    """A release's rules for signals: its compiled features, and how long each type is kept."""
 
     def __init__(self, release: Release) -> None:
-        self.definitions = Definitions.of(release)
-        self.kept_us = {id_: days_us(type_.retention_days) for id_, type_ in release.signals.items()}
+        self.definitions = Definitions.from_release(release)
+        self.retention_us = {id_: days_us(type_.retention_days) for id_, type_ in release.signals.items()}
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
-    """What became of one event: `version` is that of the stream's state which was the first to hold it.
+class EventResult:
+    """What happened to one event: `version` is that of the stream's first state that includes it.
 
-    `erased`: the subject asked to be forgotten, so nothing is kept.
+    `erased`: the subject is erased, so that nothing is stored.
     """
 
     status: Literal["accepted", "duplicate", "erased"]
@@ -85,110 +85,126 @@ class Recorded:
 
 
 class StoredState(NamedTuple):
-    """The state of a stream as its row has it; no body: the subject was erased."""
+    """The state of a stream as stored; without a body the subject is erased."""
 
     version: int
     body: bytes | None
 
 
-_NOTHING: Final = StoredState(0, b"")
+_NO_STATE: Final = StoredState(0, b"")
 
 
 @dataclass(slots=True)
-class Added:
-    """What a transaction did: of each event in order, and the new states by stream."""
+class AddResult:
+    """The outcome of a transaction: the result of each event in order, and the new (version, state) by stream."""
 
-    results: list[Recorded] = field(default_factory=list)
+    results: list[EventResult] = field(default_factory=list)
     states: dict[str, tuple[int, bytes]] = field(default_factory=dict)
 
 
-class Foreseen(NamedTuple):
-    """What a state at `version` comes to with so many events."""
+class PredictedState(NamedTuple):
+    """The state that follows `version` of a stream after `events` new events."""
 
     version: int
     events: int
     body: bytes
 
 
-def foresee(fetch: Fetch, events: Sequence[Event], terms: SignalRules) -> dict[str, Foreseen]:
-    """The states that these events will make, if all are new and nobody comes first; made outside of a transaction."""
+def predict_states(fetch: Fetch, events: Sequence[Event], rules: SignalRules) -> dict[str, PredictedState]:
+    """Return, outside a transaction, the states that follow if all events are new and no other writer comes first."""
     new: dict[str, list[Event]] = {}
     for event in events:
         new.setdefault(event.stream, []).append(event)
     heads = states_of(fetch, sorted(new))
     return {
-        stream: Foreseen(head.version, len(some), _absorbed(stream, head, some, terms, fetch))
-        for stream, some in new.items()
-        if (head := heads.get(stream, _NOTHING)).body is not None
+        stream: PredictedState(head.version, len(of_stream), _next_body(stream, head, of_stream, rules, fetch))
+        for stream, of_stream in new.items()
+        if (head := heads.get(stream, _NO_STATE)).body is not None
     }
 
 
-def add(
+def add_events(
     connection: Connection,
     events: Sequence[Event],
-    terms: SignalRules,
+    rules: SignalRules,
     *,
     look_up: bool,
-    foreseen: Mapping[str, Foreseen] = MappingProxyType({}),
-) -> Added:
-    """Keep what is new of `events`, and move the states of their streams.
+    predicted: Mapping[str, PredictedState] = MappingProxyType({}),
+) -> AddResult:
+    """Store the new ones among `events`, and the new states of their streams.
 
-    :param foreseen: of `foresee`; used for a stream where it still holds
-    :param look_up: whether to look for the keys first; if not, a key that is known fails the transaction
-    :raises sqlalchemy.exc.IntegrityError: a key is known, or another process began a stream; to be run again
+    :param look_up: read which keys exist first; if False, a key that exists fails the transaction
+    :param predicted: states by `predict_states`; used for each stream for which the prediction still holds
+    :raises sqlalchemy.exc.IntegrityError: a key exists, or another process began a stream; run it again
     """
     heads = _heads(connection, sorted({event.stream for event in events}))
     known = _known(connection, [event.key for event in events]) if look_up else {}
-    added, fresh = Added(), dict[str, list[Event]]()
+    results, new = _results(events, heads, known)
+    if not new:
+        return AddResult(results)
+    states: dict[str, tuple[int, bytes]] = {}
+    for stream, of_stream in new.items():
+        head, prediction = heads.get(stream, _NO_STATE), predicted.get(stream)
+        if prediction is not None and prediction[:2] == (head.version, len(of_stream)):
+            body = prediction.body
+        else:
+            body = _next_body(stream, head, of_stream, rules, _fetching(connection))
+        states[stream] = head.version + 1, body
+    _write(connection, new, heads, states, rules)
+    return AddResult(results, states)
+
+
+def _results(
+    events: Sequence[Event], heads: Mapping[str, StoredState], known: dict[str, int]
+) -> tuple[list[EventResult], dict[str, list[Event]]]:
+    """Return the result of each event, and the new events by stream; their keys are added to `known`."""
+    results: list[EventResult] = []
+    new: dict[str, list[Event]] = {}
     for event in events:
-        head = heads.get(event.stream, _NOTHING)
+        head = heads.get(event.stream, _NO_STATE)
         if head.body is None:
-            added.results.append(Recorded("erased"))
+            results.append(EventResult("erased"))
         elif event.key in known:
-            added.results.append(Recorded("duplicate", known[event.key]))
+            results.append(EventResult("duplicate", known[event.key]))
         else:
             known[event.key] = head.version + 1
-            fresh.setdefault(event.stream, []).append(event)
-            added.results.append(Recorded("accepted", head.version + 1))
-    if fresh:
-        for stream, new in fresh.items():
-            head, seen = heads.get(stream, _NOTHING), foreseen.get(stream)
-            holds = seen is not None and (seen.version, seen.events) == (head.version, len(new))
-            body = seen.body if seen and holds else _absorbed(stream, head, new, terms, _fetching(connection))
-            added.states[stream] = head.version + 1, body
-        _write(connection, fresh, heads, added.states, terms)
-    return added
+            new.setdefault(event.stream, []).append(event)
+            results.append(EventResult("accepted", head.version + 1))
+    return results, new
 
 
-class Attempt:
-    """`add` as the work of a transaction that may run again; events that are known are looked up from then on.
+class AddEvents:
+    """`add_events` as the work of a transaction that may run several times.
 
-    Keys are new almost always, so the first attempt goes without.
+    Keys are almost always new, so the first run does not look them up; later runs do.
     """
 
     def __init__(
-        self, events: Sequence[Event], terms: SignalRules, foreseen: Mapping[str, Foreseen] = MappingProxyType({})
+        self,
+        events: Sequence[Event],
+        rules: SignalRules,
+        predicted: Mapping[str, PredictedState] = MappingProxyType({}),
     ) -> None:
-        self._events, self._terms, self._foreseen = events, terms, foreseen
+        self._events, self._rules, self._predicted = events, rules, predicted
         self._again = False
 
-    def __call__(self, connection: Connection) -> Added:
+    def __call__(self, connection: Connection) -> AddResult:
         look_up, self._again = self._again, True
-        return add(connection, self._events, self._terms, look_up=look_up, foreseen=self._foreseen)
+        return add_events(connection, self._events, self._rules, look_up=look_up, predicted=self._predicted)
 
 
-def _absorbed(stream: str, head: StoredState, new: Sequence[Event], terms: SignalRules, fetch: Fetch) -> bytes:
-    """Its time is that of its events: what they come to does not depend on when they were written."""
-    state = decode(head.body) if head.body else State.empty(terms.definitions)
-    state = whole(state, stream, head.version, terms, fetch)
-    return encode(absorb(state, new, terms.definitions, state.at_us))
+def _next_body(stream: str, head: StoredState, new: Sequence[Event], rules: SignalRules, fetch: Fetch) -> bytes:
+    """Return the encoded state after the new events. Its time is theirs: the time of writing changes nothing."""
+    state = decode(head.body) if head.body else State.empty(rules.definitions)
+    state = with_missing_trackers(state, stream, head.version, rules, fetch)
+    return encode(absorb(state, new, rules.definitions, state.at_us))
 
 
-def whole(state: State, stream: str, version: int, terms: SignalRules, fetch: Fetch) -> State:
-    """With the trackers that it was not made with, from what the log still has of the events up to its version."""
-    if not missing(state, terms.definitions):
+def with_missing_trackers(state: State, stream: str, version: int, rules: SignalRules, fetch: Fetch) -> State:
+    """Return the state with its missing trackers made from the events that the log still has, up to its version."""
+    if not missing(state, rules.definitions):
         return state
-    return rebuild(state, events_of(fetch, stream, version), terms.definitions, state.at_us)
+    return rebuild(state, events_of(fetch, stream, version), rules.definitions, state.at_us)
 
 
 def _fetching(connection: Connection) -> Fetch:
@@ -197,14 +213,14 @@ def _fetching(connection: Connection) -> Fetch:
 
 def _write(
     connection: Connection,
-    fresh: Mapping[str, Sequence[Event]],
+    new: Mapping[str, Sequence[Event]],
     heads: Mapping[str, StoredState],
     states: Mapping[str, tuple[int, bytes]],
-    terms: SignalRules,
+    rules: SignalRules,
 ) -> None:
-    """Keys and streams in their order, so that two processes never wait for each other in a circle."""
-    events = sorted((event for new in fresh.values() for event in new), key=attrgetter("key"))
-    connection.execute(_ADD, [_row(event, states[event.stream][0], terms) for event in events])
+    """Write keys and streams in sorted order, so that two processes cannot deadlock."""
+    events = sorted((event for of_stream in new.values() for event in of_stream), key=attrgetter("key"))
+    connection.execute(_ADD, [_row(event, states[event.stream][0], rules) for event in events])
     moved = [s for s in sorted(states) if s in heads]
     begun = [s for s in sorted(states) if s not in heads]
     at_us = events[0].recorded_us
@@ -215,7 +231,7 @@ def _write(
         connection.execute(_BEGIN, [{"stream": s, **values[s]} for s in begun])
 
 
-def _row(event: Event, version: int, terms: SignalRules) -> dict[str, Any]:
+def _row(event: Event, version: int, rules: SignalRules) -> dict[str, Any]:
     return {
         "key": event.key,
         "stream": event.stream,
@@ -223,60 +239,57 @@ def _row(event: Event, version: int, terms: SignalRules) -> dict[str, Any]:
         "type": event.type,
         "occurred_us": event.occurred_us,
         "recorded_us": event.recorded_us,
-        "expires_us": event.time_us + terms.kept_us[event.type],
+        "expires_us": event.time_us + rules.retention_us[event.type],
         "body": to_json(event.fields),
     }
 
 
 def _heads(connection: Connection, streams: Sequence[str]) -> dict[str, StoredState]:
-    if len(streams) == 1:  # as for most calls: a statement that needs no expansion takes two thirds of the time
+    if len(streams) == 1:  # most calls; without an expanding parameter a statement takes two thirds of the time
         rows = connection.execute(_HEAD, {"stream": streams[0]}).all()
     else:
-        rows = [row for part in _parts(streams) for row in connection.execute(_HEADS, {"streams": part})]
+        rows = [row for part in in_chunks(streams) for row in connection.execute(_HEADS, {"streams": part})]
     return {row.stream: StoredState(row.version, row.body) for row in rows}
 
 
 def _known(connection: Connection, keys: Sequence[str]) -> dict[str, int]:
     return {
-        row.key: row.version for part in _parts(sorted(set(keys))) for row in connection.execute(_KNOWN, {"keys": part})
+        row.key: row.version
+        for part in in_chunks(sorted(set(keys)))
+        for row in connection.execute(_KNOWN, {"keys": part})
     }
 
 
-def _parts(names: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Databases bound the parameters of a statement."""
-    return (names[at : at + _IN_ONE_STATEMENT] for at in range(0, len(names), _IN_ONE_STATEMENT))
-
-
-def renew(connection: Connection, stream: str, version: int, terms: SignalRules) -> tuple[int, bytes] | None:
-    """Keep the state with trackers made anew, under its version; None where it has moved on or has them all."""
-    head = _heads(connection, [stream]).get(stream, _NOTHING)
+def renew_state(connection: Connection, stream: str, version: int, rules: SignalRules) -> tuple[int, bytes] | None:
+    """Store the state with its missing trackers under the same version; None if it moved on or lacks none."""
+    head = _heads(connection, [stream]).get(stream, _NO_STATE)
     if head.version != version or not head.body:
         return None
     state = decode(head.body)
-    if not missing(state, terms.definitions):
+    if not missing(state, rules.definitions):
         return None
-    body = encode(whole(state, stream, version, terms, _fetching(connection)))
+    body = encode(with_missing_trackers(state, stream, version, rules, _fetching(connection)))
     connection.execute(_RENEW, {"of": stream, "body": body})
     return version, body
 
 
 def purge_some(connection: Connection, now_us: int) -> int:
-    """Delete some of the events whose retention is over; how many. States keep what they came to."""
+    """Delete some of the events whose retention is over, and return how many. States keep counting them."""
     return connection.execute(_PURGE, {"now_us": now_us}).rowcount
 
 
 def states_of(fetch: Fetch, streams: Sequence[str]) -> dict[str, StoredState]:
-    """The states of those streams that have one, all at one moment."""
+    """Return the states of the streams that have one, all as of one moment."""
     return {row.stream: StoredState(row.version, row.body) for row in fetch(_STATES, {"streams": streams})}
 
 
 def erased_since(fetch: Fetch, since_us: int) -> list[str]:
-    """Streams that were erased at or after this time."""
+    """Return the streams that were erased at or after a time."""
     return [row.stream for row in fetch(_ERASED, {"since_us": since_us})]
 
 
 def events_of(fetch: Fetch, stream: str, upto: int = 2**62) -> Iterator[Event]:
-    """What the log still has of a stream's events up to a version, in the order of recording."""
+    """Yield the events that the log still has of a stream up to a version, in the order of recording."""
     version, seq = 0, 0
     while rows := fetch(_EVENTS, {"stream": stream, "upto": upto, "version": version, "seq": seq}):
         for row in rows:

@@ -1,8 +1,9 @@
-"""What the signals of one subject come to: absorbed in any order, merged, read at a time, kept as bytes.
+"""The state of one subject's signals: absorbs events in any order, merges, is read at a time, and is stored as bytes.
 
 For one set of definitions, states are a commutative monoid under `merge`: events absorbed in any order and in any
-split give the same state, and two states merged give that of all their events. (Sessions: for events that are no
-later than `max_lateness_h` at the latest time a state has seen.) The cost of an event does not grow with the past.
+partition give the same state, and two merged states give the state of all their events. (For sessions this holds if
+events are at most `max_lateness_h` late, measured at the latest time of the state.) The cost of an event does not grow
+with the past.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,9 +21,10 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """`trackers`: content key -> data, one for each tracker it was made with, also where nothing happened yet.
+    """An immutable state.
 
-    `at_us`: the latest time it was given; it is never read at an earlier one. Nothing changes it in place.
+    `trackers`: content key -> data, for each tracker it was made with, also for those without events. `at_us`: the
+    latest time it was given; it is never read at an earlier time.
     """
 
     at_us: int
@@ -30,29 +32,29 @@ class State:
 
     @classmethod
     def empty(cls, definitions: Definitions) -> "State":
-        """Of a subject without events."""
+        """Return the state of a subject without events."""
         return cls(0, {key: tracker.empty() for key, tracker in definitions.trackers.items()})
 
 
 def absorb(state: State, events: Iterable[Event], definitions: Definitions, now_us: int) -> State:
-    """With these events, none of which it has absorbed before; trackers that nothing defines any more are dropped.
+    """Return the state with `events` added, none of which it has absorbed before.
 
-    Trackers it was not made with stay missing: see `missing`.
+    Trackers that are no longer defined are dropped; trackers that the state lacks stay missing (see `missing`).
     """
     trackers = {key: data for key, data in state.trackers.items() if key in definitions.trackers}
-    feeds, own = definitions.feeds, set[str]()
+    feeds, copied = definitions.feeds, set[str]()
     at_us = max(state.at_us, now_us)
     for event in events:
         at_us = max(at_us, event.recorded_us)
         time_us, fields, event_key = event.time_us, event.fields, event.key
-        for key, where, field, copied, add in feeds.get(event.type, ()):
+        for key, where, field, copy, add in feeds.get(event.type, ()):
             value = True if field is None else fields.get(field)
             if value is None or key not in trackers or (where and not _matches(where, fields)):
                 continue
             data = trackers[key]
-            if key not in own:
-                own.add(key)
-                data = copied(data)
+            if key not in copied:
+                copied.add(key)
+                data = copy(data)
             trackers[key] = add(data, time_us, value, event_key)
     return State(at_us, _pruned(trackers, definitions, at_us))
 
@@ -70,7 +72,7 @@ def _pruned(trackers: dict[str, Any], definitions: Definitions, at_us: int) -> d
 
 
 def merge(a: State, b: State, definitions: Definitions) -> State:
-    """Of the events of both, which have none in common; a tracker that one of them misses is missing."""
+    """Return the state of the events of both, which share none. A tracker that one of them lacks is missing."""
     at_us = max(a.at_us, b.at_us)
     kinds = definitions.trackers
     both = {
@@ -82,21 +84,21 @@ def merge(a: State, b: State, definitions: Definitions) -> State:
 
 
 def missing(state: State, definitions: Definitions) -> frozenset[str]:
-    """Trackers that it was not made with: `rebuild` makes them of the log."""
+    """Return the keys of defined trackers that the state lacks; `rebuild` makes them from the log."""
     return frozenset(definitions.trackers.keys() - state.trackers.keys())
 
 
 def rebuild(state: State, events: Iterable[Event], definitions: Definitions, now_us: int) -> State:
-    """With the trackers that were missing, made of `events`: all that the log holds of what the state has absorbed."""
+    """Return the state with its missing trackers made from `events`, the absorbed events that the log still has."""
     kinds = definitions.trackers
     fresh = State(state.at_us, {key: kinds[key].empty() for key in missing(state, definitions)})
-    made = absorb(fresh, events, definitions, now_us)
-    kept = absorb(state, (), definitions, made.at_us)
-    return State(made.at_us, {**kept.trackers, **made.trackers})
+    rebuilt = absorb(fresh, events, definitions, now_us)
+    existing = absorb(state, (), definitions, rebuilt.at_us)
+    return State(rebuilt.at_us, {**existing.trackers, **rebuilt.trackers})
 
 
 def facts(state: State, definitions: Definitions, now_us: int) -> dict[str, Value]:
-    """Every signal feature at a time; what is UNKNOWN, or whose tracker is missing, is left out."""
+    """Return every signal feature at a time, without those that are UNKNOWN or whose tracker is missing."""
     at_us, trackers = max(now_us, state.at_us), state.trackers
     known: dict[str, Value] = {}
     for name, key, read in definitions.readings:
@@ -106,11 +108,11 @@ def facts(state: State, definitions: Definitions, now_us: int) -> dict[str, Valu
 
 
 def encode(state: State) -> bytes:
-    """As bytes; of equal states made with the same definitions, the same."""
+    """Return the state as bytes; equal states with the same definitions have equal bytes."""
     return to_json([FORMAT, state.at_us, state.trackers])
 
 
 def decode(body: bytes) -> State:
-    """What `encode` was given."""
+    """Return the state that `encode` encoded."""
     _, at_us, trackers = from_json(body, cache_strings="none")
     return State(at_us, trackers)

@@ -1,7 +1,7 @@
 """Signals of a process: recorded in SQL, copied to the online store, and read as features.
 
-The truth is in SQL. The online store's copy is what decisions read, because it comes with the profile in one round
-trip; a copy that is lost or behind is told by its version and made good from SQL, whatever the store did.
+SQL holds the authoritative states. Decisions read the online store's copy, which comes with the profile in one round
+trip. The version of a copy shows if it is missing or out of date; then the state is read from SQL and copied again.
 """
 
 import time
@@ -23,32 +23,33 @@ from features.ledger import Ledger
 from features.profile.store import SignalState, Store
 from features.signals.event import Event
 from features.signals.log import (
-    Added,
-    Attempt,
-    Recorded,
+    AddEvents,
+    AddResult,
+    EventResult,
     SignalRules,
     erased_since,
     purge_some,
-    renew,
+    renew_state,
     states_of,
-    whole,
+    with_missing_trackers,
 )
 from features.signals.state import State, decode, facts, merge, missing
 
 MAX_EVENTS: Final = 256
-"""Of one transaction: about 10 ms, which is what a decision may have to wait behind a large array."""
+"""Of one transaction: about 10 ms, the longest that a large array may delay a decision."""
 _PURGE_PAUSE_S: Final = 0.001
 
-Beside = Callable[[Connection, Sequence[Recorded]], None]
-"""What else belongs to the transaction that keeps events; told what became of them. May run again."""
+TransactionHook = Callable[[Connection, Sequence[EventResult]], None]
+"""Further writes of the transaction that stores events, given the results of the events. It may run several times."""
 States = Mapping[str, tuple[int, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """Signal features of a subject, the version of each stream they were computed at, and if the store was not there.
+class SignalFacts:
+    """Signal features of a subject, and what they were computed from.
 
-    `versions`: in the order of the streams; 0 for one without signals. With `degraded`, facts are as good as ever.
+    `versions`: of each stream's state, in the order of the streams; 0 for a stream without signals. `degraded`: the
+    store could not be read; the facts are from SQL, and complete.
     """
 
     facts: dict[str, Value]
@@ -59,54 +60,54 @@ class Seen:
 class Signals:
     """The signals of one workspace under one release; safe to use from any thread.
 
-    :param copies: what brings states to the store, shared by all releases of a process
+    :param copier: copies states to the store; shared by all releases of a process
     """
 
-    def __init__(self, ledger: Ledger, store: Store, release: Release, copies: "Copies | None" = None) -> None:
+    def __init__(self, ledger: Ledger, store: Store, release: Release, copier: "StateCopier | None" = None) -> None:
         self._ledger, self._store = ledger, store
-        self.terms = SignalRules(release)
-        self.copies = copies or Copies(store)
-        self._arrivals = Arrivals(ledger, self.terms)
+        self.rules = SignalRules(release)
+        self.copier = copier or StateCopier(store)
+        self._queue = EventQueue(ledger, self.rules)
         self._renewing: set[str] = set()
 
     def for_release(self, release: Release) -> "Signals":
-        """The same signals under another release."""
-        return Signals(self._ledger, self._store, release, self.copies)
+        """Return the same signals under another release."""
+        return Signals(self._ledger, self._store, release, self.copier)
 
     def close(self) -> None:
-        """Copy what was recorded; before the ledger is closed."""
-        self.copies.close()
+        """Copy what was recorded, then stop. Call it before the ledger is closed."""
+        self.copier.close()
 
-    def record(self, events: Sequence[Event], beside: Beside | None = None) -> list[Recorded]:
-        """What became of each, once all are durable and seen by every later read; raises Unavailable."""
-        return self.submit(events, beside).result()
+    def record(self, events: Sequence[Event], hook: TransactionHook | None = None) -> list[EventResult]:
+        """Return the result of each event once all are durable and visible to every later read. Raises Unavailable."""
+        return self.submit(events, hook).result()
 
-    def submit(self, events: Sequence[Event], beside: Beside | None = None) -> "Future[list[Recorded]]":
-        """`record` without waiting. A long array is recorded in several transactions, each with its own `beside`."""
+    def submit(self, events: Sequence[Event], hook: TransactionHook | None = None) -> "Future[list[EventResult]]":
+        """Record without waiting. A long array takes several transactions, and `hook` runs in each of them."""
         call = _PendingCall(len(events))
         for at in range(0, len(events), MAX_EVENTS):
-            part = self._arrivals.put(events[at : at + MAX_EVENTS], beside)
+            part = self._queue.put(events[at : at + MAX_EVENTS], hook)
             part.add_done_callback(partial(self._committed, call, at))
         return call.future
 
-    def _committed(self, call: "_PendingCall", at: int, part: "Future[Added]") -> None:
+    def _committed(self, call: "_PendingCall", at: int, part: "Future[AddResult]") -> None:
         error = part.exception()
         if error is not None:
             call.fail(error)
             return
         added = part.result()
-        self.copies.put(added.states, partial(call.done, at, added.results))
+        self.copier.put(added.states, partial(call.add, at, added.results))
 
-    def read(self, streams: Sequence[str], at_us: int, *, keep: bool = True) -> Seen:
-        """`seen` by reading it all: for callers that read neither ledger nor store themselves; raises Unavailable."""
+    def read(self, streams: Sequence[str], at_us: int, *, keep: bool = True) -> SignalFacts:
+        """Return `evaluate` of what ledger and store hold now. Raises Unavailable."""
         _, versions = self._ledger.read_with_signals(*streams)
         try:
             stored: Sequence[SignalState | None] | None = self._store.read_signals(streams)
         except Unavailable:
             stored = None
-        return self.seen(streams, versions, stored, at_us, keep=keep)
+        return self.evaluate(streams, versions, stored, at_us, keep=keep)
 
-    def seen(
+    def evaluate(
         self,
         streams: Sequence[str],
         versions: Sequence[int],
@@ -114,70 +115,71 @@ class Signals:
         at_us: int,
         *,
         keep: bool = True,
-    ) -> Seen:
-        """The features that the signals of all these streams together come to.
+    ) -> SignalFacts:
+        """Return the features of the signals of all these streams together.
 
-        :param streams: of one subject, such as a person and the visitors linked to them, each once
-        :param versions: of each stream, as `Ledger.read_with_signals` told
-        :param stored: of each stream, as the store has it; None where the store could not be read
-        :param keep: whether what has to be made good is kept; not for a preview under another release
-        :raises Unavailable: a copy is behind, and SQL cannot be reached
+        :param streams: of one subject, such as a person and the linked visitors, each once
+        :param versions: of each stream, from `Ledger.read_with_signals`
+        :param stored: of each stream, the store's copy; None if the store could not be read
+        :param keep: save what had to be repaired; False for a preview under another release
+        :raises Unavailable: a copy is out of date, and SQL cannot be reached
         """
-        found = self._found(streams, versions, stored or [None] * len(streams), keep=keep)
-        definitions = self.terms.definitions
+        states = self._states(streams, versions, stored or [None] * len(streams), keep=keep)
+        definitions = self.rules.definitions
         state = State.empty(definitions)
-        for stream, (version, body) in found.items():
+        for stream, (version, body) in states.items():
             one = decode(body)
             if missing(one, definitions):
-                one = whole(one, stream, version, self.terms, self._ledger.select)
+                one = with_missing_trackers(one, stream, version, self.rules, self._ledger.select)
                 if keep:
                     self._renew(stream, version)
-            state = merge(state, one, definitions) if len(found) > 1 else one
-        told = facts(state, definitions, at_us)
-        return Seen(told, tuple(found[s].version if s in found else 0 for s in streams), stored is None)
+            state = merge(state, one, definitions) if len(states) > 1 else one
+        computed_at = tuple(states[s].version if s in states else 0 for s in streams)
+        return SignalFacts(facts(state, definitions, at_us), computed_at, stored is None)
 
-    def _found(
+    def _states(
         self, streams: Sequence[str], versions: Sequence[int], stored: Sequence[SignalState | None], *, keep: bool
     ) -> dict[str, SignalState]:
-        """From the store what is at least at SQL's version, the rest from SQL."""
-        found = {s: copy for s, copy, version in zip(streams, stored, versions, strict=True) if copy and version >= 0}
-        behind = [s for s, version in zip(streams, versions, strict=True) if version > _version(found.get(s))]
-        if behind:
-            kept = states_of(self._ledger.select, behind)
-            good = {s: SignalState(k.version, k.body) for s, k in kept.items() if k.body is not None}
-            for stream in behind:
-                found.pop(stream, None)
-            found.update(good)
-            if keep and good:
-                self.copies.put({s: (state.version, state.body) for s, state in good.items()})
-        return found
+        """Return each stream's state: the store's copy if it is at least at SQL's version, else the one in SQL."""
+        states = {s: copy for s, copy, version in zip(streams, stored, versions, strict=True) if copy and version >= 0}
+        outdated = [s for s, version in zip(streams, versions, strict=True) if version > _version(states.get(s))]
+        if outdated:
+            rows = states_of(self._ledger.select, outdated)
+            current = {s: SignalState(row.version, row.body) for s, row in rows.items() if row.body is not None}
+            for stream in outdated:
+                states.pop(stream, None)
+            states.update(current)
+            if keep and current:
+                self.copier.put({s: (state.version, state.body) for s, state in current.items()})
+        return states
 
     def _renew(self, stream: str, version: int) -> None:
-        """Keep a state that a release made stale, so that the next read need not make it again."""
+        """Save a state to which a release added trackers, so that the next read need not make them again."""
         if stream in self._renewing:
             return
         self._renewing.add(stream)
-        job = self._ledger.transact(lambda c: renew(c, stream, version, self.terms))
+        job = self._ledger.transact(lambda c: renew_state(c, stream, version, self.rules))
         job.add_done_callback(partial(self._renewed, stream))
 
     def _renewed(self, stream: str, job: "Future[tuple[int, bytes] | None]") -> None:
         self._renewing.discard(stream)
         if job.exception() is None and (state := job.result()) is not None:
-            self.copies.put({stream: state})
+            self.copier.put({stream: state})
 
     def purge(self, at_us: int) -> int:
-        """Delete the events whose retention is over, and copies that came to the store after an erasure; how many.
+        """Delete events whose retention is over, and return how many. States stay.
 
-        Aggregates stay. To be called now and then, from a thread of its own; raises Unavailable.
+        Also deletes copies that reached the store after an erasure. Call it now and then, from a thread of its own.
+        Raises Unavailable.
         """
         purged = 0
-        while some := self._ledger.transact(partial(purge_some, now_us=at_us)).result():
-            purged += some
+        while deleted := self._ledger.transact(partial(purge_some, now_us=at_us)).result():
+            purged += deleted
             time.sleep(_PURGE_PAUSE_S)  # so that appends are not kept waiting
         erased = erased_since(self._ledger.select, at_us - HOUR_US)
-        left = [s for s, copy in zip(erased, self._store.read_signals(erased), strict=True) if copy]
-        if left:
-            self._store.online.forget([self._store.signals], left)
+        leftover = [s for s, copy in zip(erased, self._store.read_signals(erased), strict=True) if copy]
+        if leftover:
+            self._store.online.forget([self._store.signals], leftover)
         return purged
 
 
@@ -186,21 +188,21 @@ def _version(state: SignalState | None) -> int:
 
 
 class _PendingCall:
-    """One call's results, gathered from its transactions."""
+    """The results of one call, collected from its transactions."""
 
     def __init__(self, size: int) -> None:
-        self.future: Future[list[Recorded]] = Future()
-        self._results: list[Recorded | None] = [None] * size
-        self._left = size
+        self.future: Future[list[EventResult]] = Future()
+        self._results: list[EventResult | None] = [None] * size
+        self._remaining = size
         self._lock = Lock()
         if not size:
             self.future.set_result([])
 
-    def done(self, at: int, results: Sequence[Recorded]) -> None:
+    def add(self, at: int, results: Sequence[EventResult]) -> None:
         with self._lock:
             self._results[at : at + len(results)] = results
-            self._left -= len(results)
-            finished = not self._left and not self.future.done()
+            self._remaining -= len(results)
+            finished = not self._remaining and not self.future.done()
         if finished:
             self.future.set_result([r for r in self._results if r is not None])
 
@@ -213,21 +215,21 @@ class _PendingCall:
 
 class _Arrival(NamedTuple):
     events: Sequence[Event]
-    beside: Beside | None
-    future: "Future[Added]"
+    hook: TransactionHook | None
+    future: "Future[AddResult]"
 
 
-class Arrivals:
-    """Events that wait for the writer thread: those of the same moment share a transaction."""
+class EventQueue:
+    """Events that wait for the writer thread; those that wait together share a transaction."""
 
-    def __init__(self, ledger: Ledger, terms: SignalRules) -> None:
-        self._ledger, self._terms = ledger, terms
+    def __init__(self, ledger: Ledger, rules: SignalRules) -> None:
+        self._ledger, self._rules = ledger, rules
         self._waiting: list[_Arrival] = []
         self._lock = Lock()
 
-    def put(self, events: Sequence[Event], beside: Beside | None) -> "Future[Added]":
-        """What became of these events; with those that came first in their transaction, all states that it moved."""
-        arrival = _Arrival(events, beside, Future())
+    def put(self, events: Sequence[Event], hook: TransactionHook | None) -> "Future[AddResult]":
+        """Return a future of the results; the first arrival of a transaction also gets all states that it changed."""
+        arrival = _Arrival(events, hook, Future())
         with self._lock:
             self._waiting.append(arrival)
             first = len(self._waiting) == 1
@@ -236,52 +238,52 @@ class Arrivals:
         return arrival.future
 
     def _begin(self) -> None:
-        batch = _Batch(self._take, self._terms)
+        batch = _Batch(self._take, self._rules)
         try:
             self._ledger.transact(batch.work).add_done_callback(batch.answer)
         except Unavailable as error:
             batch.refuse(error)
 
     def _take(self) -> list[_Arrival]:
-        """What is waiting, up to a size; the rest gets a transaction of its own."""
+        """Remove and return the waiting arrivals, up to a size; the others get another transaction."""
         with self._lock:
             size = n = 0
             for arrival in self._waiting:
                 if n and size + len(arrival.events) > MAX_EVENTS:
                     break
                 n, size = n + 1, size + len(arrival.events)
-            taken, self._waiting = self._waiting[:n], self._waiting[n:]
+            arrivals, self._waiting = self._waiting[:n], self._waiting[n:]
             more = bool(self._waiting)
         if more:
             self._begin()
-        return taken
+        return arrivals
 
 
 class _Batch:
-    """One transaction of arrivals, taken when its turn comes; when it has to run again, of the same."""
+    """One transaction. It takes the arrivals when it first runs; if it runs again, it has the same ones."""
 
-    def __init__(self, take: Callable[[], list[_Arrival]], terms: SignalRules) -> None:
-        self._take, self._terms = take, terms
+    def __init__(self, take: Callable[[], list[_Arrival]], rules: SignalRules) -> None:
+        self._take, self._rules = take, rules
         self._arrivals: list[_Arrival] | None = None
 
     @cached_property
-    def _attempt(self) -> Attempt:
+    def _attempt(self) -> AddEvents:
         self._arrivals = self._take()
-        return Attempt([event for arrival in self._arrivals for event in arrival.events], self._terms)
+        return AddEvents([event for arrival in self._arrivals for event in arrival.events], self._rules)
 
-    def work(self, connection: Connection) -> list[Added]:
-        """The first part tells of the states that moved; who comes after it in the line of copies waits for them."""
+    def work(self, connection: Connection) -> list[AddResult]:
+        """Return the result of each arrival. The first has all new states; later ones queue behind it to be copied."""
         added = self._attempt(connection)
         results = iter(added.results)
-        parts: list[Added] = []
+        parts: list[AddResult] = []
         for arrival in self._arrivals or ():
-            part = Added([next(results) for _ in arrival.events], {} if parts else added.states)
-            if arrival.beside is not None:
-                arrival.beside(connection, part.results)
+            part = AddResult([next(results) for _ in arrival.events], {} if parts else added.states)
+            if arrival.hook is not None:
+                arrival.hook(connection, part.results)
             parts.append(part)
         return parts
 
-    def answer(self, job: "Future[list[Added]]") -> None:
+    def answer(self, job: "Future[list[AddResult]]") -> None:
         error = job.exception()
         if error is not None:
             self.refuse(error)
@@ -290,15 +292,15 @@ class _Batch:
             arrival.future.set_result(part)
 
     def refuse(self, error: BaseException) -> None:
-        """Nothing was written."""
+        """Fail every arrival: nothing was written."""
         for arrival in self._take() if self._arrivals is None else self._arrivals:
             arrival.future.set_exception(error)
 
 
-class Copies:
-    """One thread that brings states to the online store, those that wait together at once, the newest of each stream.
+class StateCopier:
+    """A thread that copies states to the online store: those that wait together at once, of each stream the newest.
 
-    Who waits is told also when the store could not be reached: reads see by the version that they need SQL.
+    Callers are notified also if the store could not be reached, because reads see from the version that they need SQL.
     """
 
     def __init__(self, store: Store) -> None:
@@ -310,19 +312,19 @@ class Copies:
         self.failed = 0
 
     def put(self, states: States, done: Callable[[], None] = lambda: None) -> None:
-        """Calls `done` once at least these versions can be read."""
+        """Copy states, and call `done` once these versions or newer ones can be read."""
         with self._lock:
-            open_ = not self._closed
-            if open_ and self._thread is None:
+            is_open = not self._closed
+            if is_open and self._thread is None:
                 self._thread = Thread(target=self._run, name="signal-copies", daemon=True)
                 self._thread.start()
-            if open_:
+            if is_open:
                 self._queue.put((states, done))
-        if not open_:
+        if not is_open:
             done()
 
     def close(self) -> None:
-        """Copy what is waiting, then stop."""
+        """Copy what is waiting, then stop the thread."""
         with self._lock:
             if not self._closed:
                 self._closed = True

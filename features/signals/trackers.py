@@ -1,7 +1,8 @@
-"""What is kept of the past for one definition, per compute: small lists that absorb events in any order.
+"""Trackers: what one definition keeps of past events, for each way of computing; small lists fed in any order.
 
-The data of a tracker is JSON: lists, numbers and texts. `add` changes what `own` copied; everything else leaves what it
-is given as it was. Adding is commutative, so is `merge`. `prune` drops what no reading at that time or later needs.
+The data of a tracker is JSON: lists, numbers and texts. Only `add` changes its argument, which `copy` made; all other
+methods leave their arguments unchanged. `add` and `merge` are commutative. `prune` drops what no reading at that time
+or later needs.
 """
 
 import hashlib
@@ -21,58 +22,58 @@ _LONG = 40
 _WEIGHT_BITS = 40
 
 Data = Any
-"""A tracker's own, JSON."""
+"""The data of a tracker; its JSON form is the tracker's own affair."""
 
 
 class Tracker(ABC):
-    """One compute of one definition."""
+    """The computation of one definition."""
 
     @abstractmethod
     def empty(self) -> Data:
-        """Of a subject without events."""
+        """Return the data of a subject without events."""
 
     @abstractmethod
-    def own(self, data: Data) -> Data:
-        """A copy that `add` may change."""
+    def copy(self, data: Data) -> Data:
+        """Return a copy that `add` may change."""
 
     @abstractmethod
     def add(self, data: Data, time_us: int, value: Value, key: str) -> Data:
-        """`data` with one event; `value`: of the field, if the compute has one; `key`: of the event."""
+        """Return `data` with one event: the value of the definition's field, if it has one, and the event's key."""
 
     @abstractmethod
     def prune(self, data: Data, at_us: int) -> Data:
-        """Without what no reading at `at_us` or later needs; `data` itself stays as it was."""
+        """Return the data without what no reading at `at_us` or later needs."""
 
     @abstractmethod
     def merge(self, a: Data, b: Data) -> Data:
-        """Both, as if one had absorbed the events of the two."""
+        """Return the data that the events of both give together."""
 
     @abstractmethod
     def read(self, data: Data, at_us: int) -> Value | None:
-        """The feature at a time not before any event; None: UNKNOWN."""
+        """Return the feature at a time that is not before any event; None is UNKNOWN."""
 
 
 def millionths(value: float) -> int:
-    """A number as a whole number of millionths, half to even; whole numbers exactly."""
+    """Return a number in whole millionths, rounded half to even; integers are exact."""
     return value * MILLIONTHS if isinstance(value, int) else round(value * MILLIONTHS)
 
 
 @dataclass(frozen=True, slots=True)
 class Buckets(Tracker):
-    """Whole numbers per bucket of time, `[[bucket, …], [total, …]]`, ascending; bucket = floor(time * parts / span)."""
+    """Integer totals per time bucket: `[[bucket, …], [total, …]]`, ascending; bucket = floor(time * parts / span)."""
 
     span_us: int
     parts: int
-    kept: int
+    n_buckets: int
 
     def empty(self) -> Data:
         return [[], []]
 
-    def own(self, data: Data) -> Data:
+    def copy(self, data: Data) -> Data:
         return [data[0].copy(), data[1].copy()]
 
     def amount(self, time_us: int, value: Value) -> int:
-        """What one event adds to its bucket."""
+        """Return what one event adds to the total of its bucket."""
         return 1
 
     def add(self, data: Data, time_us: int, value: Value, key: str) -> Data:
@@ -92,7 +93,7 @@ class Buckets(Tracker):
         return data
 
     def prune(self, data: Data, at_us: int) -> Data:
-        oldest = at_us * self.parts // self.span_us - self.kept
+        oldest = at_us * self.parts // self.span_us - self.n_buckets
         buckets, totals = data
         if not buckets or buckets[0] > oldest:
             return data
@@ -107,16 +108,16 @@ class Buckets(Tracker):
         return [ordered, [totals[bucket] for bucket in ordered]]
 
     def total(self, data: Data, at_us: int) -> int:
-        """Of the buckets that still count at `at_us`."""
-        oldest = at_us * self.parts // self.span_us - self.kept
+        """Return the sum over the buckets that still count at `at_us`."""
+        oldest = at_us * self.parts // self.span_us - self.n_buckets
         buckets, totals = data
-        whole = not buckets or buckets[0] > oldest
-        return int(sum(totals if whole else totals[bisect_right(buckets, oldest) :]))
+        all_count = not buckets or buckets[0] > oldest
+        return int(sum(totals if all_count else totals[bisect_right(buckets, oldest) :]))
 
 
 @dataclass(frozen=True, slots=True)
 class Count(Buckets):
-    """Events within a window."""
+    """The number of events within a window."""
 
     def read(self, data: Data, at_us: int) -> int:
         return self.total(data, at_us)
@@ -124,7 +125,7 @@ class Count(Buckets):
 
 @dataclass(frozen=True, slots=True)
 class Sum(Buckets):
-    """Sum of a field within a window, in whole millionths, so that it does not depend on any order."""
+    """The sum of a field within a window, kept in whole millionths so that the order does not matter."""
 
     def amount(self, time_us: int, value: Any) -> int:
         return millionths(value)
@@ -135,11 +136,11 @@ class Sum(Buckets):
 
 @dataclass(frozen=True, slots=True)
 class Intensity(Buckets):
-    """Events, each worth half as much after every `span_us`; a bucket per half-life.
+    """The number of events, each of which counts half as much after every `span_us`; one bucket per half-life.
 
     Forward decay (Cormode, Shkapenyuk, Srivastava, Xu: Forward Decay, ICDE 2009): an event weighs 2^(t/h), which
-    never changes, and a reading divides by 2^(T/h). The whole part of t/h is the bucket; the rest is summed in whole
-    2^-40ths, so that no order changes a bit. After 64 half-lives an event is forgotten.
+    never changes, and a reading divides by 2^(T/h). The integer part of t/h is the bucket; the fraction is summed in
+    whole 2^-40ths, so that the order changes no bit. After 64 half-lives an event no longer counts.
     """
 
     def amount(self, time_us: int, value: Any) -> int:
@@ -147,16 +148,16 @@ class Intensity(Buckets):
 
     def read(self, data: Data, at_us: int) -> float:
         now, rest_us = divmod(at_us, self.span_us)
-        weighed = sum(map(math.ldexp, data[1], map(sub, data[0], repeat(now))))
-        return weighed * math.exp2(-rest_us / self.span_us - _WEIGHT_BITS)
+        weighted = sum(map(math.ldexp, data[1], map(sub, data[0], repeat(now))))
+        return weighted * math.exp2(-rest_us / self.span_us - _WEIGHT_BITS)
 
 
 @dataclass(frozen=True, slots=True)
 class Distinct(Tracker):
-    """Values of a field within a window: `[[last time, …], [value, …]]` of the `keys` latest, ascending.
+    """The number of values of a field within a window: `[[last time, …], [value, …]]` of the `keys` latest, ascending.
 
-    A value counts by its last event alone, and one that came back after it was dropped is as new: the latest `keys`
-    are the same in any order of events.
+    A value counts by its last event alone, and a dropped value that occurs again is new: the latest `keys` values are
+    the same in any order of events.
     """
 
     span_us: int
@@ -165,7 +166,7 @@ class Distinct(Tracker):
     def empty(self) -> Data:
         return [[], []]
 
-    def own(self, data: Data) -> Data:
+    def copy(self, data: Data) -> Data:
         return [data[0].copy(), data[1].copy()]
 
     def add(self, data: Data, time_us: int, value: Any, key: str) -> Data:
@@ -191,28 +192,28 @@ class Distinct(Tracker):
         latest = dict(zip(a[1], a[0], strict=True))
         for time_us, value in zip(*b, strict=True):
             latest[value] = max(time_us, latest.get(value, time_us))
-        kept = sorted((time_us, value) for value, time_us in latest.items())[-self.keys :]
-        return [[time_us for time_us, _ in kept], [value for _, value in kept]]
+        newest = sorted((time_us, value) for value, time_us in latest.items())[-self.keys :]
+        return [[time_us for time_us, _ in newest], [value for _, value in newest]]
 
     def read(self, data: Data, at_us: int) -> int:
         return len(data[0]) - self._first(data[0], at_us)
 
     def _first(self, times: list[int], at_us: int) -> int:
-        """Position of the first time whose bucket counts."""
+        """Return the position of the first time whose bucket counts."""
         bucket = at_us * PARTS // self.span_us - PARTS + 1
         begins_us = -(-bucket * self.span_us // PARTS)
         return bisect_left(times, begins_us) if times and times[0] < begins_us else 0
 
 
 def _short(value: Any) -> Any:
-    """A value, or the digest of a long text: what a subject leaves behind stays small."""
+    """Return the value, or the digest of a long text, so that states stay small."""
     if isinstance(value, str) and len(value) > _LONG:
         return hashlib.blake2b(value.encode(), digest_size=16).hexdigest()
     return value
 
 
 def _position(data: Data, time_us: int, value: Any) -> int:
-    """Where (time, value) belongs."""
+    """Return where to insert (time, value)."""
     times, values = data
     if not times or time_us > times[-1]:
         return len(times)
@@ -222,9 +223,9 @@ def _position(data: Data, time_us: int, value: Any) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Last(Tracker):
-    """The value of the latest event, of the greatest key where two are as late: None, or `[time, key, value]`.
+    """The value of the latest event: None, or `[time, key, value]`. Of simultaneous events the greatest key counts.
 
-    UNKNOWN once it is older than `max_age_us`.
+    UNKNOWN once the event is older than `max_age_us`.
     """
 
     max_age_us: int | None = None
@@ -232,7 +233,7 @@ class Last(Tracker):
     def empty(self) -> Data:
         return None
 
-    def own(self, data: Data) -> Data:
+    def copy(self, data: Data) -> Data:
         return data
 
     def add(self, data: Data, time_us: int, value: Any, key: str) -> Data:
@@ -256,12 +257,12 @@ class Last(Tracker):
 
 @dataclass(frozen=True, slots=True)
 class Since(Tracker):
-    """Seconds since the latest event: None, or its time."""
+    """The seconds since the latest event; the data is its time, or None."""
 
     def empty(self) -> Data:
         return None
 
-    def own(self, data: Data) -> Data:
+    def copy(self, data: Data) -> Data:
         return data
 
     def add(self, data: Data, time_us: int, value: Any, key: str) -> Data:
@@ -279,9 +280,9 @@ class Since(Tracker):
 
 @dataclass(frozen=True, slots=True)
 class Sessions(Tracker):
-    """Runs of events no more than `gap_us` apart: `[[start, …], [end, …], [events, …]]`, ascending.
+    """Sessions, that is events at most `gap_us` apart: `[[start, …], [end, …], [events, …]]`, ascending.
 
-    A run is kept for as long as an event that comes up to `lateness_us` late may still touch it.
+    A session is kept as long as an event that is up to `lateness_us` late can still extend it.
     """
 
     gap_us: int
@@ -290,7 +291,7 @@ class Sessions(Tracker):
     def empty(self) -> Data:
         return [[], [], []]
 
-    def own(self, data: Data) -> Data:
+    def copy(self, data: Data) -> Data:
         return [data[0].copy(), data[1].copy(), data[2].copy()]
 
     def add(self, data: Data, time_us: int, value: Any, key: str) -> Data:
@@ -298,7 +299,7 @@ class Sessions(Tracker):
         return data
 
     def _join(self, data: Data, start_us: int, end_us: int, events: int) -> None:
-        """One more run; those that it touches become one with it."""
+        """Add a session, and merge those that it touches into it."""
         starts, ends, counts = data
         first = bisect_left(ends, start_us - self.gap_us)
         last = bisect_right(starts, end_us + self.gap_us)
@@ -315,19 +316,19 @@ class Sessions(Tracker):
         return [column[at:] for column in data]
 
     def merge(self, a: Data, b: Data) -> Data:
-        merged = self.own(a)
+        merged = self.copy(a)
         for start_us, end_us, events in zip(*b, strict=True):
             self._join(merged, start_us, end_us, events)
         return merged
 
     def current(self, data: Data, at_us: int) -> bool:
-        """Whether the last run still goes on."""
+        """Tell whether the last session still goes on."""
         return bool(data[1]) and data[1][-1] >= at_us - self.gap_us
 
 
 @dataclass(frozen=True, slots=True)
 class SessionEvents(Sessions):
-    """Events of the run that goes on."""
+    """The number of events of the current session."""
 
     def read(self, data: Data, at_us: int) -> int:
         return data[2][-1] if self.current(data, at_us) else 0
@@ -335,7 +336,7 @@ class SessionEvents(Sessions):
 
 @dataclass(frozen=True, slots=True)
 class SessionSeconds(Sessions):
-    """From the first to the last event of the run that goes on."""
+    """The seconds from the first to the last event of the current session."""
 
     def read(self, data: Data, at_us: int) -> float:
         return (data[1][-1] - data[0][-1]) / 1_000_000 if self.current(data, at_us) else 0.0

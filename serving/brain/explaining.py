@@ -10,7 +10,7 @@ from decisioning.review.counterfactual import Counterfactual, counterfactual
 from decisioning.review.narrative import narrative
 from decisioning.review.replaying import recomputed, replay
 from features.ledger import Record
-from features.ledger.as_of_decision import known_then
+from features.ledger.as_of_decision import known_at_decision
 from serving.brain.runtime import Brain
 
 
@@ -28,7 +28,7 @@ def explain(brain: Brain, decision_id: str, *, contributions: bool = False) -> d
         raise NotFound("decision_id", "the customer was erased, and this decision with them")
     if _forgotten(brain, record.body):
         raise NotFound("decision_id", "a linked visitor was erased, and with them what this decision was made from")
-    body, known = record.body, known_then(brain.ledger, record.stream, record.body)
+    body, known = record.body, known_at_decision(brain.ledger, record.stream, record.body)
     release = brain.release(body["release"])
     computed = recomputed(body, known, release)
     found = _counterfactual(brain, body, known, release)
@@ -79,7 +79,7 @@ def recomputes(brain: Brain, record: Record) -> bool:
     if record.body is None:
         raise Refused("the decision was erased with its customer")
     release = brain.release(record.body["release"])
-    again = replay(record.body, known_then(brain.ledger, record.stream, record.body), release)
+    again = replay(record.body, known_at_decision(brain.ledger, record.stream, record.body), release)
     return again.to_bytes() == canonical(record.body)
 
 

@@ -19,12 +19,12 @@ from decisioning.facts.schema import BUILT_IN, Facts, FeatureSchema, Value
 from decisioning.facts.standing import Standing
 from decisioning.times import microseconds, parse_moment
 from features.ledger import Duplicate, Entry, Ledger, Record, now_us
-from features.ledger.links import united
+from features.ledger.links import with_linked_visitors
 from features.profile.online import Profiles
 from features.profile.online import checked as checked_value
 from features.profile.store import SignalState
 from features.signals.intake import Intake
-from features.signals.store import Copies, Signals
+from features.signals.store import Signals, StateCopier
 from serving.brain.active import active_release
 from serving.brain.messages import MessageScorers, sentiment_champions
 from serving.brain.metrics import Metrics
@@ -69,7 +69,7 @@ class Brain:
         self.environment = workspace.settings.environment
         self.ledger = Ledger.open(workspace.database_url, workspace.secret())
         self._store = open_store(workspace)
-        self._copies = Copies(self._store)
+        self._copies = StateCopier(self._store)
         self._registry = Registry(workspace.data)
         self.release = lru_cache(maxsize=32)(self._load_release)
         self._model = lru_cache(maxsize=4)(partial(load_model, self._registry))
@@ -269,7 +269,7 @@ class Brain:
             signalled.update((s, v) for s, v in zip(streams, versions, strict=True) if v)
             return standings
 
-        standings = united(read(*streams), read)
+        standings = with_linked_visitors(read(*streams), read)
         person, account = standings[0], standings[1] if len(standings) > 1 else None
         facts: dict[str, Value] = {}
         degraded: tuple[str, ...] = ()
@@ -295,7 +295,7 @@ class Brain:
         except Unavailable:
             profile, copies, degraded = {}, None, ("profile",)
         versions = [signalled.get(stream, 0) for stream in streams]
-        seen = snapshot.signals.seen(streams, versions, copies, at_us, keep=keep)
+        seen = snapshot.signals.evaluate(streams, versions, copies, at_us, keep=keep)
         signalled.update((s, version) for s, version in zip(streams, seen.versions, strict=True) if version)
         return {**seen.facts, **profile}, degraded
 

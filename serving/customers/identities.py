@@ -7,7 +7,7 @@ from decisioning.errors import Conflict, Unavailable
 from decisioning.facts.standing import Link
 from decisioning.times import microseconds
 from features.ledger import now_us
-from features.ledger.links import entries, word_on
+from features.ledger.links import latest_link, link_entries
 from features.ledger.standing import link_order
 from serving.brain.runtime import Brain
 from serving.contract import IdentityIn
@@ -34,12 +34,12 @@ async def _append(brain: Brain, person: str, link: Link) -> bool:
     """Whether they are linked after it."""
     for _ in range(ATTEMPTS):
         standing, visitor = brain.ledger.read(person, link.visitor)
-        to_append = entries(standing, visitor, link)
+        to_append = link_entries(standing, visitor, link)
         try:
             if to_append:
                 await asyncio.wrap_future(brain.ledger.submit(to_append))
         except Conflict:
             continue
-        before = word_on(standing, link.visitor) or link
+        before = latest_link(standing, link.visitor) or link
         return max(before, link, key=link_order).linked
     raise Unavailable("other requests for this customer kept coming first; try again")

@@ -19,7 +19,7 @@ from features.moments import Watch, watch
 from features.signals.conversations import earlier_sentiments
 from features.signals.event import Event
 from features.signals.intake import Subject
-from features.signals.log import Recorded
+from features.signals.log import EventResult
 from features.signals.store import MAX_EVENTS
 from serving.brain.runtime import Brain, Snapshot
 
@@ -136,7 +136,7 @@ def _beside(snapshot: Snapshot, part: Sequence[Taken], at_us: int) -> "partial[N
 
 
 def _watch(
-    snapshot: Snapshot, part: Sequence[Taken], at_us: int, connection: Connection, recorded: Sequence[Recorded]
+    snapshot: Snapshot, part: Sequence[Taken], at_us: int, connection: Connection, recorded: Sequence[EventResult]
 ) -> None:
     """Only persons and visitors are decided for, so what is about an account waits for one of them to come by."""
     watch(
@@ -156,7 +156,7 @@ def _watch(
     )
 
 
-def _told(index: int, outcome: Recorded) -> dict[str, Any]:
+def _told(index: int, outcome: EventResult) -> dict[str, Any]:
     if outcome.status == "erased":
         return {"index": index, "status": "refused", "field": "subject", "detail": "this subject was erased"}
     return {"index": index, "status": outcome.status}

@@ -10,7 +10,7 @@ from pydantic_core import to_json
 
 from features.ledger import Ledger, now_us
 from features.signals import Event
-from features.signals.log import Attempt
+from features.signals.log import AddEvents
 from features.signals.store import MAX_EVENTS
 from serving.brain.runtime import Brain
 from tests.benchmarks.measures import Figures, Line, Measure, quantile
@@ -68,7 +68,7 @@ def _live_through(brain: Brain, stream: str, past: int) -> None:
         _event(brain.ledger, stream, f"past-{n}", until_us - 7 * _DAY_US * (past - n) // past, n) for n in range(past)
     ]
     for at in range(0, past, MAX_EVENTS):
-        brain.ledger.transact(Attempt(events[at : at + MAX_EVENTS], brain.snapshot.signals.terms)).result()
+        brain.ledger.transact(AddEvents(events[at : at + MAX_EVENTS], brain.snapshot.signals.rules)).result()
 
 
 def _event(ledger: Ledger, stream: str, id_: str, at_us: int, n: int) -> Event:

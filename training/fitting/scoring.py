@@ -14,15 +14,14 @@ from decisioning.facts.standing import Standing
 from decisioning.rules import Columns
 from features.decisions.log import Progress
 from features.ledger import Ledger
-from features.ledger.links import united
+from features.ledger.database import in_chunks
+from features.ledger.links import with_linked_visitors
 from features.matrix import FeatureMatrix, columns_from_table
 from features.views import TIME
 from training.fitting.risk import RiskModel
 
 if TYPE_CHECKING:  # Feast takes seconds to import
     from features.profile.offline import History
-
-_READ = 500
 
 
 def write_scores(
@@ -64,8 +63,9 @@ def profilable_streams(streams: Sequence[str], ledger: Ledger, release: Release,
 
     Refusals of linked visitors bind the customer.
     """
-    parts = (streams[at : at + _READ] for at in range(0, len(streams), _READ))
-    standings = (standing for part in parts for standing in united(ledger.read(*part), ledger.read))
+    standings = (
+        standing for part in in_chunks(streams) for standing in with_linked_visitors(ledger.read(*part), ledger.read)
+    )
     return [s.stream for s in standings if _may_profile(s, release, now_us)]
 
 

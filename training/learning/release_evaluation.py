@@ -19,7 +19,7 @@ from decisioning.facts.forms import Known, Scorer
 from decisioning.review.what_if import Expected, Unsupported, WhatIf, what_if
 from features.decisions.log import LOG, DecisionLog, Progress
 from features.ledger import Ledger, Record
-from features.ledger.as_of_decision import decisions, known_then
+from features.ledger.as_of_decision import decisions_by_seq, known_at_decision
 from training.evaluation.estimators import check_average, claim_of
 from training.evaluation.policies import Reward
 from training.evaluation.slates import WEIGHINGS, SlateEstimate, SlateLog, estimate_beyond_model, estimate_slates
@@ -128,7 +128,7 @@ def _decided_again(
 ) -> _Found:
     earned, left_out = logged
     found = _Found(left_out=left_out)
-    for done, record in enumerate(decisions(ledger, earned)):
+    for done, record in enumerate(decisions_by_seq(ledger, earned)):
         if progress:
             progress(done, len(earned), "deciding again")
         made = _again(ledger, record, release, asked)
@@ -145,7 +145,7 @@ def _again(ledger: Ledger, record: Record, release: Release, asked: Asked) -> Wh
     body = record.body
     if body is None:
         return "erased"
-    known, then = known_then(ledger, record.stream, body), asked.release_of(body["release"])
+    known, then = known_at_decision(ledger, record.stream, body), asked.release_of(body["release"])
     if _forgotten(known):
         return "erased"
     if any(then.candidates[c][0].id not in release.with_superseded for c in body["scores"]["candidates"]):

@@ -1,4 +1,4 @@
-"""Whether the whole ledger is as it was written: checkpoints first, then what they say of every stream."""
+"""Verify that the whole ledger is as it was written: first the checkpoints, then every stream against them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,12 +12,12 @@ from features.ledger.checking.checkpoints import (
     Checkpoint,
     CheckpointFile,
     Signer,
-    activations_upto,
-    all_of,
-    order_of,
-    span,
+    activations_hash,
+    checkpoints_after,
+    order_hash,
+    records_in,
 )
-from features.ledger.checking.verification import Flaw, Sealed, keys_in, verify_stream
+from features.ledger.checking.verification import Flaw, SignedHead, keys_in, verify_stream
 from features.ledger.database import Database
 from features.ledger.tables import ACTIVATIONS, KEYS, RECORDS, RELEASES, STANDINGS
 
@@ -43,19 +43,20 @@ _SERVED = select(ACTIVATIONS.c.release).distinct().order_by(ACTIVATIONS.c.releas
 
 @dataclass(slots=True)
 class Audit:
-    """One look at everything; `flaws` may be run once.
+    """One verification of the whole ledger; `flaws` can be run once.
 
-    :param kept: the file outside the database, if this machine has one
+    `kept`: the file of checkpoints outside the database, if this machine has one. After `flaws`, `checkpoints` is how
+    many could be used, and `signed_heads` where they saw each stream end.
     """
 
     database: Database
     signer: Signer
     kept: Path | None = None
     checkpoints: int = 0
-    sealed: dict[str, Sealed] = field(default_factory=dict)
+    signed_heads: dict[str, SignedHead] = field(default_factory=dict)
 
     def flaws(self) -> Iterator[Flaw]:
-        """What is not as it was written; memory goes with the number of streams."""
+        """Yield everything that is not as it was written. Memory grows with the number of streams."""
         yield from self._checkpoints()
         yield from self._streams()
         yield from self._keys()
@@ -64,42 +65,43 @@ class Audit:
     def _checkpoints(self) -> Iterator[Flaw]:
         outside = CheckpointFile(self.kept).lines() if self.kept is not None else iter(())
         digest, after = "", 0
-        for number, (found, line) in enumerate(zip_longest(all_of(self.database), outside), start=1):
-            inside, upto = found or (None, None)
-            yield from (Flaw("checkpoints", number, message) for message in _compared(inside, line))
+        for number, (row, line) in enumerate(zip_longest(checkpoints_after(self.database), outside), start=1):
+            inside, upto = row or (None, None)
+            yield from (Flaw("checkpoints", number, message) for message in _differences(inside, line))
             checkpoint = next((c for c in (line, inside) if c is not None and self._trusted(c, number)), None)
             if checkpoint is None:
                 yield Flaw("checkpoints", number, "it is not the one that was signed")
                 continue
-            told = checkpoint.told
-            if (told["previous"], told["after"]) != (digest, after) or upto not in (None, told["upto"]):
+            content = checkpoint.content
+            if (content["previous"], content["after"]) != (digest, after) or upto not in (None, content["upto"]):
                 yield Flaw("checkpoints", number, "it does not follow from the one before it")
-            yield from self._kept_to(checkpoint)
-            digest, after, self.checkpoints = checkpoint.digest, told["upto"], number
+            yield from self._content_flaws(checkpoint)
+            digest, after, self.checkpoints = checkpoint.digest, content["upto"], number
 
     def _trusted(self, checkpoint: Checkpoint, number: int) -> bool:
-        return self.signer.holds(checkpoint) and checkpoint.number == checkpoint.told["number"] == number
+        return self.signer.verifies(checkpoint) and checkpoint.number == checkpoint.content["number"] == number
 
-    def _kept_to(self, checkpoint: Checkpoint) -> Iterator[Flaw]:
-        """Whether the records are those that it saw; where each stream ended is remembered for the stream's turn."""
-        told = checkpoint.told
-        self.sealed.update((stream, (version, bytes.fromhex(digest))) for stream, version, digest in told["heads"])
-        if order_of(span(self.database, checkpoint)) != told["order"]:
+    def _content_flaws(self, checkpoint: Checkpoint) -> Iterator[Flaw]:
+        """Compare records and activations with a checkpoint, and keep its heads to compare them with the streams."""
+        content = checkpoint.content
+        heads = ((stream, (version, bytes.fromhex(digest))) for stream, version, digest in content["heads"])
+        self.signed_heads.update(heads)
+        if order_hash(records_in(self.database, checkpoint)) != content["order"]:
             yield Flaw("checkpoints", checkpoint.number, "its records are not there as they were, or in another order")
-        if activations_upto(self.database, told["activations"][0]) != told["activations"]:
+        if activations_hash(self.database, content["activations"][0]) != content["activations"]:
             yield Flaw("checkpoints", checkpoint.number, "which release served until then is not what it was")
 
     def _streams(self) -> Iterator[Flaw]:
-        left, after = dict(self.sealed), ""
+        remaining, after = dict(self.signed_heads), ""
         while rows := self.database.fetch(_STREAMS, {"after": after}):
             for row in rows:
-                yield from verify_stream(self.database, row.stream, left.pop(row.stream, None))
+                yield from verify_stream(self.database, row.stream, remaining.pop(row.stream, None))
             after = rows[-1].stream
-        for stream, (version, _) in sorted(left.items()):
+        for stream, (version, _) in sorted(remaining.items()):
             yield Flaw(stream, version, "a checkpoint saw the stream up to here, and all of it is gone")
 
     def _keys(self) -> Iterator[Flaw]:
-        """Keys that no record has; of records from before the chain covered them, only those without a record."""
+        """Yield keys that their record does not list, and keys without a record; older records list none."""
         after = ""
         while rows := self.database.fetch(_KEYS, {"after": after}):
             for row in rows:
@@ -119,8 +121,11 @@ class Audit:
                 yield Flaw("releases", 0, f"{row.release} served, and is gone")
 
 
-def _compared(inside: Checkpoint | None, outside: Checkpoint | None) -> Iterator[str]:
-    """A file that is behind the database is appended to; a database that is behind the file has lost something."""
+def _differences(inside: Checkpoint | None, outside: Checkpoint | None) -> Iterator[str]:
+    """Yield how the database's checkpoint differs from the file's.
+
+    A checkpoint that only the database has is no flaw: it is yet to be appended to the file.
+    """
     if inside is None:
         yield "it is kept outside the database, and gone from it"
     elif outside is not None and outside != inside:

@@ -1,4 +1,4 @@
-"""Alembic runs this file; the connection and its transaction are the caller's (see `features.ledger.database`)."""
+"""Alembic runs this module within the connection and transaction of its caller (see `features.ledger.database`)."""
 
 from alembic import context
 

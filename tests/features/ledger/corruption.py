@@ -11,7 +11,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from features.ledger import Fold, apply
-from features.ledger.chain import genesis, hash_body, link
+from features.ledger.chain import genesis_hash, hash_body, record_hash
 from features.ledger.snapshot import encode
 
 TABLES = {
@@ -186,10 +186,10 @@ class Corruptor:
 
     def _stand(self, stream: str) -> bool:
         """Chain and standing as a writer would have left them; False where bodies are erased."""
-        fold, head, at_us = Fold(stream), genesis(stream), -(2**62)
+        fold, head, at_us = Fold(stream), genesis_hash(stream), -(2**62)
         records = self._records(stream)
         for r in records:
-            head = link(head, r["kind"], r["at_us"], r["occurred_us"], r["body_hash"], r["own_keys"])
+            head = record_hash(head, r["kind"], r["at_us"], r["occurred_us"], r["body_hash"], r["own_keys"])
             self.db.execute("UPDATE records SET hash = ? WHERE seq = ?", (head, r["seq"]))
             at_us = r["at_us"]
             if r["body"] is None:

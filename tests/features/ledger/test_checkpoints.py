@@ -14,9 +14,9 @@ import sqlalchemy as sa
 from decisioning.errors import Unavailable
 from decisioning.facts.standing import Link
 from features.ledger import Ledger
-from features.ledger.chain import genesis, link
-from features.ledger.checking.checkpoints import PERIOD_S, CheckpointFile, Checkpoints, _put, last_of
-from features.ledger.links import entries
+from features.ledger.chain import genesis_hash, record_hash
+from features.ledger.checking.checkpoints import PERIOD_S, CheckpointFile, Checkpoints, _put, newest_checkpoint
+from features.ledger.links import link_entries
 from tests.features.ledger.builders import NOW_US, consent, contact, decision, outcome, past_the_ledger
 from tests.features.ledger.corruption import Corruptor
 
@@ -68,7 +68,9 @@ def filled(world: World) -> World:
         if n == 2:
             world.checkpoint()
     visitor = ledger.stream_of("visitor", "v")
-    ledger.append(entries(*ledger.read(world.people[0], visitor), told=Link(visitor, "cookie", "login", NOW_US, True)))
+    ledger.append(
+        link_entries(*ledger.read(world.people[0], visitor), link=Link(visitor, "cookie", "login", NOW_US, True))
+    )
     ledger.erase(world.people[0])
     world.checkpoint()
     for n, person in enumerate(world.people[1:]):
@@ -93,7 +95,7 @@ def test_verify_passes_after_erasures_and_says_how_many_checkpoints_it_had(world
     filled(world)
     audit = world.ledger.audit(world.kept)
     assert list(audit.flaws()) == []
-    assert (audit.checkpoints, len(audit.sealed)) == (3, 7)
+    assert (audit.checkpoints, len(audit.signed_heads)) == (3, 7)
     assert stat.S_IMODE(world.kept.stat().st_mode) == 0o600
 
 
@@ -105,14 +107,14 @@ def test_a_quiet_ledger_takes_no_checkpoint_and_writes_nothing(world: World) -> 
     claimed = world.ledger.select(sa.text("SELECT until_us FROM claims"))
     assert world.checkpoint() == 0
     assert world.ledger.select(sa.text("SELECT until_us FROM claims")) == claimed
-    heads = last_of(world.ledger._database)
+    heads = newest_checkpoint(world.ledger._database)
     assert heads is not None
-    assert [head[0] for head in heads.told["heads"]] == ["0" * 40]
+    assert [head[0] for head in heads.content["heads"]] == ["0" * 40]
     world.ledger.append([consent("1" * 40)])
     assert world.checkpoint() == 1
-    newest = last_of(world.ledger._database)
+    newest = newest_checkpoint(world.ledger._database)
     assert newest is not None
-    assert [head[0] for head in newest.told["heads"]] == ["1" * 40]
+    assert [head[0] for head in newest.content["heads"]] == ["1" * 40]
 
 
 def test_none_is_taken_before_its_time(world: World) -> None:
@@ -195,7 +197,7 @@ def test_what_a_crash_cut_off_in_the_file_is_mended(world: World) -> None:
 def test_a_database_put_back_to_an_earlier_day_is_told_by_the_file(world: World, url: str) -> None:
     """Everything of the database as it was then, which no check of the database alone could tell."""
     filled(world)
-    told = {"upto": str(last_of(world.ledger._database).told["after"])}  # type: ignore[union-attr]
+    told = {"upto": str(newest_checkpoint(world.ledger._database).content["after"])}  # type: ignore[union-attr]
     past_the_ledger(
         url,
         "DELETE FROM checkpoints WHERE upto > CAST(:upto AS INTEGER)",
@@ -240,7 +242,7 @@ def test_records_from_before_the_chain_covered_keys_still_verify(world: World, u
     person = world.ledger.stream_of("person", "old")
     world.ledger.append([consent(person, key="old")])
     row = world.ledger.select(sa.text("SELECT * FROM records"))[0]
-    digest = link(genesis(person), row.kind, row.at_us, row.occurred_us, bytes(row.body_hash)).hex()
+    digest = record_hash(genesis_hash(person), row.kind, row.at_us, row.occurred_us, bytes(row.body_hash)).hex()
     hashed = f"decode('{digest}', 'hex')" if "://" in url else f"x'{digest}'"
     past_the_ledger(
         url, f"UPDATE records SET own_keys = NULL, hash = {hashed}", f"UPDATE standings SET head_hash = {hashed}"
@@ -255,9 +257,9 @@ def all_found(path: Path, secret: bytes, kept: Path, seed: int, times: int) -> l
     clock = Clock()
     with Ledger.open(path, secret, clock) as ledger:
         world = filled(World(ledger, clock, kept))
-        last = last_of(ledger._database)
+        last = newest_checkpoint(ledger._database)
         assert last is not None
-        corruptor, missed = Corruptor(path, kept, last.told["upto"], seed), []
+        corruptor, missed = Corruptor(path, kept, last.content["upto"], seed), []
         for _ in range(times):
             with corruptor.corrupted() as done:
                 if next(ledger.verify(kept=kept), None) is None:

@@ -318,7 +318,7 @@ def test_nothing_stays_open_of_what_is_closed(tmp_path: Path, secret: bytes) -> 
     before = threading.active_count()
     with Ledger.open(path, secret) as ledger:
         assert ledger.read(ledger.stream_of("person", "a"))[0].version == 0
-        assert ledger._database.settled() == 0
+        assert ledger._database.settled_seq() == 0
         assert any(path.samefile(handle) for handle in open_files())
         assert all(thread.daemon for thread in threading.enumerate() if thread.name == "ledger-writer")
         assert ledger.select(sa.text("PRAGMA journal_mode"))[0][0] == "wal"

@@ -11,8 +11,8 @@ from pydantic_core import from_json, to_json
 from decisioning.errors import Conflict, LinkedElsewhere, NotFound, Refused, RequestError
 from decisioning.facts.standing import Link, Standing
 from features.ledger import Entry, Fold, Ledger, apply
-from features.ledger.links import MAX_LINKED, entries, united
-from features.ledger.snapshot import decode, encode, says
+from features.ledger.links import MAX_LINKED, link_entries, with_linked_visitors
+from features.ledger.snapshot import decode, encode, is_encoding_of
 from tests.features.ledger.builders import NOW_US, consent, outcome
 from tests.features.ledger.test_standing import S, backfills, fold, public
 
@@ -26,7 +26,7 @@ def word(visitor: str, at: int = 0, *, linked: bool = True) -> Link:
 
 def told(ledger: Ledger, person: str, visitor: str, at: int = 0, *, linked: bool = True) -> None:
     standings = ledger.read(person, visitor)
-    ledger.append(entries(*standings, told=word(visitor, at, linked=linked)))
+    ledger.append(link_entries(*standings, link=word(visitor, at, linked=linked)))
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def visitor(ledger: Ledger) -> str:
     return ledger.stream_of("visitor", "cookie:abc")
 
 
-def link_entries() -> st.SearchStrategy[Entry]:
+def linking_entries() -> st.SearchStrategy[Entry]:
     """Words on a person's visitors and on whose a visitor is, all on one stream."""
 
     def build(visitor: str, at: int, kind: str) -> Entry:
@@ -57,7 +57,7 @@ def link_entries() -> st.SearchStrategy[Entry]:
 
 
 @settings(max_examples=60, deadline=None)
-@given(backfills(), st.lists(link_entries(), max_size=6), st.data())
+@given(backfills(), st.lists(linking_entries(), max_size=6), st.data())
 def test_links_in_any_order_of_a_backfill_give_one_standing(
     others: list[Entry], words: list[Entry], data: st.DataObject
 ) -> None:
@@ -78,10 +78,10 @@ def test_a_snapshot_of_the_format_before_has_no_links() -> None:
     old = fold([consent(S), outcome(S)])
     format_1 = to_json([1, *from_json(encode(old))[1:-2]])
     assert decode(S, old.version, format_1) == old
-    assert says(format_1, old)
-    assert not says(format_1, fold([consent(S)]))
+    assert is_encoding_of(format_1, old)
+    assert not is_encoding_of(format_1, fold([consent(S)]))
     linked = Entry(S, "link", {"visitor": "v", "kind": "cookie", "source": "login"}, NOW_US)
-    assert not says(format_1, fold([consent(S), outcome(S), linked]))
+    assert not is_encoding_of(format_1, fold([consent(S), outcome(S), linked]))
 
 
 def test_a_body_that_tells_no_kind_of_identifier_is_refused(ledger: Ledger, person: str) -> None:
@@ -96,7 +96,7 @@ def test_a_visitor_is_one_persons_whatever_is_told_in_whatever_order(words: list
     world = {name: Fold(name) for name in (*PEOPLE, *VISITORS)}
     for person, visitor, linked, at in words:
         try:
-            appended = entries(world[person], world[visitor], word(visitor, at, linked=linked))
+            appended = link_entries(world[person], world[visitor], word(visitor, at, linked=linked))
         except LinkedElsewhere:
             continue
         for entry in appended:
@@ -135,7 +135,9 @@ def test_of_two_who_link_at_once_one_wins(url: str, secret: bytes) -> None:
     with Ledger.open(url, secret) as one, Ledger.open(url, secret) as two:
         for n in range(20):
             visitor, people = one.stream_of("visitor", f"{n}"), [one.stream_of("person", f"{n}.{i}") for i in (0, 1)]
-            ready = [(x, entries(*x.read(p, visitor), word(visitor))) for x, p in zip((one, two), people, strict=True)]
+            ready = [
+                (x, link_entries(*x.read(p, visitor), word(visitor))) for x, p in zip((one, two), people, strict=True)
+            ]
             with ThreadPoolExecutor(2) as pool:
                 ended = list(pool.map(_append, ready))
             assert sorted(ended) == ["conflict", "won"]
@@ -163,15 +165,15 @@ def test_reading_goes_back_to_the_ledger_once_and_only_where_there_are_links(
         asked.append(streams)
         return ledger.read(*streams)
 
-    assert united(ledger.read(other, visitor), read) == ledger.read(other, visitor)
+    assert with_linked_visitors(ledger.read(other, visitor), read) == ledger.read(other, visitor)
     assert asked == []
     told(ledger, person, visitor)
     ledger.append([outcome(visitor)])
-    one, two = united(ledger.read(person, other), read)
+    one, two = with_linked_visitors(ledger.read(person, other), read)
     assert (len(asked), one.history("tv", "accepted", 0), two) == (1, 1, ledger.read(other)[0])
     assert [(v.stream, v.version) for v in one.visitors] == [(visitor, 2)]
     told(ledger, person, visitor, 1, linked=False)
-    (alone,) = united(ledger.read(person), read)
+    (alone,) = with_linked_visitors(ledger.read(person), read)
     assert (alone.outcomes, alone.visitors) == ({}, ())
 
 

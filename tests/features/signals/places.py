@@ -17,7 +17,7 @@ from features.ledger import Ledger
 from features.profile.store import Store
 from features.signals import Event
 from features.signals.intake import Intake
-from features.signals.log import Recorded, events_of
+from features.signals.log import EventResult, events_of
 from features.signals.store import Signals
 from tests.features.signals.recomputed import point_in_time
 from tests.features.signals.signal_help import HOUR_US, NOW_US, S_US, assert_same, by_the_book, release
@@ -70,7 +70,7 @@ class Opened:
     def events(self, raws: Sequence[Json]) -> list[Event]:
         return [self.intake.event(raw, self.place.now_us()) for raw in raws]
 
-    def record(self, raws: Sequence[Json]) -> list[Recorded]:
+    def record(self, raws: Sequence[Json]) -> list[EventResult]:
         return self.signals.record(self.events(raws))
 
     def log(self, subject: str) -> list[Event]:
@@ -81,7 +81,7 @@ class Opened:
         _, versions = self.ledger.read_with_signals(*streams)
         recomputed: dict[tuple[int, ...], Json] = {}
         for stored in (self.store.read_signals(streams), None):
-            seen = self.signals.seen(streams, versions, stored, at_us)
+            seen = self.signals.evaluate(streams, versions, stored, at_us)
             assert all(got >= least for got, least in zip(seen.versions, versions, strict=True))
             if seen.versions not in recomputed:
                 told = dict(zip(streams, seen.versions, strict=True))
@@ -122,7 +122,7 @@ class Sender:
             raws = [self._one() for _ in range(size)]
             self._seen_by_the_next_read(raws, self._opened.record(raws))
 
-    def _seen_by_the_next_read(self, raws: Sequence[Json], results: Sequence[Recorded]) -> None:
+    def _seen_by_the_next_read(self, raws: Sequence[Json], results: Sequence[EventResult]) -> None:
         """The copy in the store is at least at the version that was acknowledged."""
         streams = [self._opened.stream(raw["subject"]) for raw in raws]
         copies = self._opened.store.read_signals(streams)

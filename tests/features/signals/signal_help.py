@@ -63,7 +63,7 @@ def release() -> Release:
 @cache
 def definitions() -> Definitions:
     """Its definitions."""
-    return Definitions.of(release())
+    return Definitions.from_release(release())
 
 
 def event(number: int, occurred_us: int, recorded_us: int | None = None, type_: str = "view", **fields: Value) -> Event:

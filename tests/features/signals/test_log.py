@@ -11,7 +11,7 @@ import pytest
 
 from decisioning.catalogue.files import load, pack
 from decisioning.catalogue.release import Release
-from features.signals.log import Attempt, foresee
+from features.signals.log import AddEvents, predict_states
 from tests.features.processes import child, warm_up
 from tests.features.signals.places import Json, Opened, Place, cloud_event, written
 from tests.features.signals.recomputed import recompute
@@ -99,7 +99,7 @@ def _renewed(opened: Opened, stream: str, within_s: float = 10) -> bytes:
     give_up_s = time.monotonic() + within_s
     while time.monotonic() < give_up_s:
         (copy,) = opened.store.read_signals([stream])
-        if copy and all(key.encode() in copy.body for key in opened.signals.terms.definitions.trackers):
+        if copy and all(key.encode() in copy.body for key in opened.signals.rules.definitions.trackers):
             return copy.body
         time.sleep(0.01)
     raise AssertionError("the state was not made anew")
@@ -169,7 +169,7 @@ def test_a_kill_between_commit_and_copy_loses_nothing(place: Place, opened: Open
     told = opened.signals.read([stream], place.now_us())
     assert (told.versions, told.facts["count_24h"]) == ((2,), 25)
     assert {r.status for r in opened.record(raws)} == {"duplicate"}
-    opened.signals.copies.close()
+    opened.signals.copier.close()
     assert [c.version for c in opened.store.read_signals([stream]) if c] == [2]
 
 
@@ -223,7 +223,7 @@ def test_a_store_that_was_wiped_costs_no_fact(place: Place, opened: Opened) -> N
     assert opened.store.read_signals([stream]) == [None]
     opened.check([stream], place.now_us())
     assert opened.signals.read([stream], place.now_us()).facts["count_24h"] == 12
-    opened.signals.copies.close()
+    opened.signals.copier.close()
     assert opened.store.read_signals([stream]) != [None]
 
 
@@ -239,14 +239,14 @@ def test_threads_that_send_the_same_event_at_once_count_it_once(opened: Opened) 
 def test_a_state_made_before_its_transaction_is_used_only_where_it_holds(opened: Opened, between: str) -> None:
     opened.record(views(opened, 3))
     events, stream = opened.events(views(opened, 10, 3)), opened.stream(WHO)
-    foreseen = foresee(opened.ledger.select, events, opened.signals.terms)
+    foreseen = predict_states(opened.ledger.select, events, opened.signals.rules)
     if between == "another event":
         opened.record(views(opened, 1, 50))
     elif between == "the same events":
         opened.signals.record(events[:4])
     elif between == "an erasure":
         opened.ledger.erase(stream)
-    added = opened.ledger.transact(Attempt(events, opened.signals.terms, foreseen)).result()
+    added = opened.ledger.transact(AddEvents(events, opened.signals.rules, foreseen)).result()
     assert len(added.results) == 10
     if between == "an erasure":
         assert (added.states, opened.log(WHO)) == ({}, [])

@@ -71,7 +71,7 @@ def replay(opened: Opened, path: Path, notes: Path | None = None) -> ReplayResul
 
 def facts(opened: Opened, at_us: int) -> list[Json]:
     """Of every subject, which are what the log comes to; read anew, as the online store was not told."""
-    fresh = Signals(opened.ledger, opened.store, release(), opened.signals.copies)
+    fresh = Signals(opened.ledger, opened.store, release(), opened.signals.copier)
     told = []
     for subject in WHOM:
         stream = opened.stream(subject)

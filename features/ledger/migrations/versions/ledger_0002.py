@@ -1,4 +1,4 @@
-"""Signals: the event log, and the state that each stream's events amount to."""
+"""Signals: the event log, and the state of each stream's events."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,7 +14,7 @@ SELECT stream, 0, MAX(at_us), NULL FROM records WHERE kind = 'tombstone' GROUP B
 
 
 def upgrade() -> None:
-    """Create both tables; whoever was erased before has no signals taken either."""
+    """Create both tables, with an empty state for subjects that are erased, so that no signals of them are accepted."""
     op.create_table(
         "signals",
         sa.Column("seq", _SEQ, primary_key=True, autoincrement=True),

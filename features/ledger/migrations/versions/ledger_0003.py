@@ -1,4 +1,4 @@
-"""Moments: when to look for one, when it last happened, and what has to be delivered of it."""
+"""Moments: when to check for them, when they last fired, and which decisions of theirs are to be delivered."""
 
 import sqlalchemy as sa
 from alembic import op

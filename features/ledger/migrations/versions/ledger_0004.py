@@ -1,4 +1,4 @@
-"""Signed checkpoints, who writes the next, and the keys of a record beside it, so that its chain covers them."""
+"""Signed checkpoints, claims on shared work, and each record's keys in its row, so that its hash covers them."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "ledger_0003"
 
 
 def upgrade() -> None:
-    """Create two tables and a column; records from before have none."""
+    """Create two tables and a column, which is null in existing records."""
     op.create_table(
         "checkpoints",
         sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
