@@ -1,15 +1,15 @@
-"""Which of the permitted candidates, where, and with what exact probability.
+"""Which of the permitted candidates is shown where, and with what exact probability.
 
 Tiers come first, then priority. Within the commercial tier, exploration is inverse-gap weighting (Abe and Long 1999;
 Foster and Rakhlin 2020): with K candidates and gaps g_a = (best - y_a) / best, p_a = 1 / (K + gamma_a g_a) for all but
 the best, which takes the rest. Gaps are relative, so gamma has no unit; gamma infinite is greedy. Each candidate's gap
-is weighted by the gamma of its own issue: it says how seldom such an action takes the place of a better one. Doing
+is weighted by the gamma of its own issue, which says how seldom such an action takes the place of a better one. Doing
 nothing is one of the commercial candidates, worth 0, with the channel's gamma. A channel may explore by what candidates
-could be worth at the upper end of their interval (optimism, as in Li, Chu, Langford and Schapire 2010), so that what is
-little known is tried where it may win.
+could be worth at the upper end of their interval (optimism, as in Li, Chu, Langford and Schapire 2010), so that a
+candidate with little evidence is tried where it may win.
 
-On top of that a channel may let what is new count for more in the draw, and give a budget b to what is immature: with
-probability 1 - b the above, with probability b an even draw among the immature candidates of the slot. All of it is one
+A channel may also let new candidates count for more in the draw, and give a budget b to immature ones: with probability
+1 - b the above applies, with probability b an even draw among the immature candidates of the slot. All of this is one
 distribution, and one probability is recorded.
 """
 
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from decisioning.hashes import hashed_uniform
 
 NOTHING = -1
-"""The candidate that is always there in the commercial tier: leave the customer alone."""
+"""The candidate that the commercial tier always has: leave the customer alone."""
 COMMERCIAL_TIER = 2
 
 Uniform = Callable[[int], float]
@@ -51,14 +51,14 @@ class Limits:
     remaining: tuple[NDArray[np.int64], ...]
 
     def room(self) -> NDArray[np.bool_]:
-        """Bool (k,): no bucket of the candidate is exhausted."""
+        """Return bool (k,): whether no bucket of the candidate is exhausted."""
         room = np.ones(self.bucket.shape[1], dtype=np.bool_)
         for bucket, remaining in zip(self.bucket, self.remaining, strict=True):
             room &= (bucket < 0) | (remaining[bucket] > 0)
         return room
 
     def without(self, candidate: int) -> "Limits":
-        """The limits after `candidate` was chosen once."""
+        """Return the limits after `candidate` was chosen once."""
         remaining = []
         for bucket, left in zip(self.bucket, self.remaining, strict=True):
             if (b := bucket[candidate]) >= 0:
@@ -70,10 +70,10 @@ class Limits:
 
 @dataclass(frozen=True)
 class Pick:
-    """What a slot got: a candidate (index into the k columns) or NOTHING, and the probability of just that choice.
+    """The choice for a slot: a candidate (index into the k columns) or NOTHING, and the probability of that choice.
 
-    `extra`: the share of the slot's probability that went to the immature, and `given_up` what they and the new are
-    expected to bring less than the schedule alone, in units of priority (euros).
+    `extra`: the share of the slot's probability that went to immature candidates. `given_up`: how much less the slot is
+    expected to bring than by the schedule alone, in units of priority (euros).
     """
 
     slot: Slot
@@ -85,7 +85,7 @@ class Pick:
 
 @dataclass(frozen=True)
 class Field:
-    """The columns arbitration reads, each of shape (k,): who passed every filter, tier (0 first) and priority.
+    """The columns that arbitration reads, each (k,): whether every filter was passed, tier (0 first) and priority.
 
     `optimistic_priority`: the priority by which exploration draws; None: the priority itself.
     """
@@ -113,7 +113,7 @@ class Exploration:
 
     @classmethod
     def flat(cls, gamma: float, k: int) -> "Exploration":
-        """The same gamma for all of k candidates, and nothing extra for anybody."""
+        """Return the same gamma for all k candidates, and nothing extra for any of them."""
         return cls(np.full(k, gamma), gamma, np.zeros(k, dtype=np.bool_))
 
 
@@ -130,7 +130,7 @@ class Odds:
     given_up: float = 0.0
 
     def pick(self, slot: Slot, at: int) -> Pick:
-        """The choice of index `at` of `probability`."""
+        """Return the choice at index `at` of `probability`."""
         chosen = int(self.candidates[at]) if at < len(self.candidates) else NOTHING
         return Pick(slot, chosen, float(self.probability[at]), self.extra, self.given_up)
 
@@ -141,9 +141,10 @@ def uniforms(seed: str) -> Uniform:
 
 
 def inverse_gap(values: NDArray[np.float64], gamma: float | NDArray[np.float64]) -> NDArray[np.float64]:
-    """Probabilities (n,) over candidates worth `values` (n,), by a gamma for all or each; the first of equals is best.
+    """Return probabilities (n,) over candidates worth `values` (n,), with one gamma for all or one for each.
 
-    Where the best is worth nothing or less, gaps have no scale, and the best is chosen for certain.
+    Of equal values the first is the best. If the best is worth nothing or less, gaps have no scale and the best is
+    chosen with certainty.
     """
     best = int(values.argmax())
     top = values[best]
@@ -158,7 +159,7 @@ def inverse_gap(values: NDArray[np.float64], gamma: float | NDArray[np.float64])
 
 
 def fill(slots: Sequence[Slot], field: Field, limits: Limits, explore: Exploration, draw: Uniform) -> list[Pick]:
-    """Fills `slots` in their order; each probability is conditional on the picks before it."""
+    """Fill `slots` in their order; each probability is conditional on the picks before it."""
     walked = walk(slots, field, limits, explore, lambda n, odds: _draw(odds.probability, draw(n)))
     return [odds.pick(slot, at) for slot, odds, at in walked]
 
@@ -166,9 +167,9 @@ def fill(slots: Sequence[Slot], field: Field, limits: Limits, explore: Explorati
 def walk(
     slots: Sequence[Slot], field: Field, limits: Limits, explore: Exploration, take: Callable[[int, Odds], int]
 ) -> Iterator[tuple[Slot, Odds, int]]:
-    """Slot after slot what it may get, given what was taken before, and what `take` takes of it: an index of the odds.
+    """Yield (slot, odds, choice) slot by slot, given the choices before it; `take` chooses an index of the odds.
 
-    `take` is given the slot's place in `slots`. A placement whose slot is left empty stays empty from there on.
+    `take` receives the slot's place in `slots`. A placement whose slot is left empty stays empty from there on.
     """
     ended: set[int] = set()
     for n, slot in enumerate(slots):
@@ -185,7 +186,7 @@ def walk(
 
 
 def _odds_of(open_to: NDArray[np.int64], field: Field, explore: Exploration) -> Odds:
-    """Of the first tier among those `open_to`; what is not commercial is not left to chance."""
+    """Return the odds of the first tier among `open_to`; candidates that are not commercial are not left to chance."""
     open_to = open_to[(field.tier[open_to] != COMMERCIAL_TIER) | (field.priority[open_to] > 0.0)]
     if not len(open_to):
         return Odds(open_to, np.ones(1))
@@ -198,7 +199,7 @@ def _odds_of(open_to: NDArray[np.int64], field: Field, explore: Exploration) -> 
 
 
 def _explored(first: NDArray[np.int64], field: Field, explore: Exploration) -> Odds:
-    """The distribution over the candidates `first` and doing nothing; what never explores goes by what is expected."""
+    """Return the odds of the candidates `first` and of doing nothing; infinite gamma goes by the expected priority."""
     expected, gamma = np.append(field.priority[first], 0.0), np.append(explore.gamma[first], explore.idle)
     worth = expected
     if field.optimistic_priority is not None:
@@ -216,6 +217,6 @@ def _explored(first: NDArray[np.int64], field: Field, explore: Exploration) -> O
 
 
 def _draw(probability: NDArray[np.float64], u: float) -> int:
-    """The index whose share of [0, 1) holds u; never one of probability 0, whatever rounding leaves above the sum."""
+    """Return the index whose share of [0, 1) holds u, never one of probability 0, whatever rounding leaves over."""
     index = int(np.searchsorted(np.add.accumulate(probability), u, side="right"))
     return min(index, int(np.flatnonzero(probability > 0.0)[-1]))

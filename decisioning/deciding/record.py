@@ -258,14 +258,14 @@ def _answer(computed: Computation, picks: Sequence[Pick], offers: Sequence[dict[
 
 
 def _disclosure(computed: Computation) -> dict[str, str]:
-    """What has to be said where a machine speaks; nothing where it does not."""
+    """Return the disclosure that has to be made if a machine speaks, else nothing."""
     if not (computed.case.ask.machine or computed.view.channel.machine):
         return {}
     return {"disclosure": disclosure(computed.release.catalogue.settings, computed.case.locale)}
 
 
 def _why_empty(computed: Computation, pick: Pick) -> str:
-    """Why a slot shows nothing: a code of the contract."""
+    """Return why a slot shows nothing, as a code of the contract."""
     if computed.mood.silence_sales:
         return "silenced"
     if not (computed.screened.asked & pick.slot.members).any():

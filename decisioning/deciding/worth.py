@@ -1,4 +1,4 @@
-"""What a candidate is worth in euros, and what weighs on it: the factors of priority besides propensity."""
+"""What a candidate is worth in euros, and its weights: the factors of priority besides propensity."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from decisioning.rules import History
 
 @dataclass(frozen=True)
 class Worth:
-    """Columns (k,): value and cost in euros, context weight and lever. `applied`: the weights that are in `weight`."""
+    """Columns (k,): value and cost in euros, context weight and lever. `applied`: the weights that make up `weight`."""
 
     value_eur: NDArray[np.float64]
     cost_eur: NDArray[np.float64]
@@ -22,20 +22,20 @@ class Worth:
     applied: tuple[Weight, ...]
 
     def priority(self, propensity: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(propensity x value - cost) x context weight x lever, euros (k,); each row on its own, in this order."""
+        """Return (propensity x value - cost) x context weight x lever, euros (k,); row by row, in this order."""
         return (propensity * self.value_eur - self.cost_eur) * self.weight * self.lever
 
     def priority_of(self, i: int, propensity: float) -> float:
-        """The priority of one row: the same operations in the same order, so the same bits."""
+        """Return the priority of one row: the same operations in the same order, so the same bits."""
         return float((propensity * self.value_eur[i] - self.cost_eur[i]) * self.weight[i] * self.lever[i])
 
 
 def worth(view: View, alive: Mask, facts: Facts, profiled: bool, now_us: int, history: History) -> Worth:
-    """The worth of the candidates still `alive`, bool (k,).
+    """Return the worth of the candidates still `alive`, bool (k,).
 
-    Not profiled: amounts are those of a typical customer, and weights that read more than the request do not apply. A
-    typical customer also stands in where a fact is unknown: an amount is no filter, and allowing less must not let in
-    what allowing more kept out.
+    If the customer is not profiled, amounts are those of a typical customer, and weights that read more than the
+    request do not apply. The amounts of a typical customer also replace those with an unknown fact: an amount is no
+    filter, and a customer who allows less must not get what allowing more kept out.
     """
     value = _evaluate(view.value, alive, facts, profiled, history)
     cost = _evaluate(view.cost, alive, facts, profiled, history)

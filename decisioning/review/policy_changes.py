@@ -1,7 +1,7 @@
-"""What a change of policies does to a population, and what is wrong with those that are there. Pure.
+"""What a change of policies does to a population, and what is wrong with the policies of a release. Pure.
 
-Gains and losses are counted by screening everybody under both releases, so that they are exactly what would be decided.
-Of single rules truth is computed for all customers at once, in columns.
+Gains and losses are counted by screening everybody under both releases, so they are exactly what would be decided. The
+truth of a single rule is computed for all customers at once, in columns.
 """
 
 from collections import Counter, defaultdict
@@ -21,12 +21,12 @@ from decisioning.facts.forms import Ask, Known
 from decisioning.rules import Columns, Rule, columns_of, compile_rule, never_true
 
 ABSENT = "release:absent"
-"""The gate of an action that a release does not have on a channel."""
+"""Stands for the gate of an action that a release does not have on a channel."""
 
 
 @dataclass(frozen=True)
 class SampledCustomer:
-    """Somebody of the population: a name to show, what is asked for them, and what is known."""
+    """A customer of the population: a name to show, the requests made for them, and what is known of them."""
 
     name: str
     asks: tuple[Ask, ...]
@@ -35,7 +35,7 @@ class SampledCustomer:
 
 @dataclass(frozen=True)
 class Moved:
-    """How many gain (or lose) an action, by the gate that stopped it before (or stops it now); some of their names."""
+    """How many customers gain (or lose) an action, by the gate that stopped it before (or stops it now)."""
 
     action: str
     gate: str
@@ -47,17 +47,17 @@ class Moved:
 def compared(
     before: Release, after: Release, members: Iterable[SampledCustomer], now_us: int, examples: int = 3
 ) -> list[Moved]:
-    """Who gains or loses which actions, on any channel that was asked about; most customers first."""
+    """Return who gains or loses which actions, on any channel of the requests; most customers first."""
     moved: dict[tuple[str, str, bool], list[str]] = defaultdict(list)
     for member in members:
         for key in sorted(set(_moves(before, after, member, now_us))):
             moved[key].append(member.name)
-    found = [Moved(a, gate, g, len(who), tuple(who[:examples])) for (a, gate, g), who in moved.items()]
-    return sorted(found, key=lambda m: (-m.customers, m.action, m.gate, m.gained))
+    rows = [Moved(a, gate, g, len(who), tuple(who[:examples])) for (a, gate, g), who in moved.items()]
+    return sorted(rows, key=lambda m: (-m.customers, m.action, m.gate, m.gained))
 
 
 def _moves(before: Release, after: Release, member: SampledCustomer, now_us: int) -> Iterator[tuple[str, str, bool]]:
-    """(action, gate, gained) of one customer, a channel at a time."""
+    """Yield (action, gate, gained) of one customer, channel by channel."""
     for ask in member.asks:
         was, now = (_gates(ask, member.known, release, now_us) for release in (before, after))
         for action in sorted(was.keys() | now.keys()):
@@ -67,7 +67,7 @@ def _moves(before: Release, after: Release, member: SampledCustomer, now_us: int
 
 
 def _gates(ask: Ask, known: Known, release: Release, now_us: int) -> dict[str, str | None]:
-    """Action -> None where one of its treatments passes, else the gate that stopped the first of them."""
+    """Return action -> None if one of its treatments passes, else the gate that stopped the first of them."""
     if ask.channel not in release.channels:
         return {}
     known_here = release.channels[ask.channel].placements
@@ -84,7 +84,7 @@ def _gates(ask: Ask, known: Known, release: Release, now_us: int) -> dict[str, s
 
 @dataclass(frozen=True)
 class Ruled:
-    """One rule of the catalogue: a permit or a deny, and the actions that it is about."""
+    """One rule of the catalogue: whether it permits or denies, and the actions that it is about."""
 
     id: str
     rule: Rule
@@ -93,13 +93,13 @@ class Ruled:
 
     @property
     def passing(self) -> str:
-        """The condition under which it lets through, as a rule; UNKNOWN left aside."""
+        """The condition under which an action passes, as a rule; UNKNOWN is left aside."""
         return f"!({self.rule.text})" if self.deny else f"({self.rule.text})"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something wrong: `what` is `dead`, `shadowed`, `nobody-passes` or `contradiction`, of these gates, and why."""
+    """A problem of these gates, and why: `what` is `dead`, `shadowed`, `nobody-passes` or `contradiction`."""
 
     what: str
     gates: tuple[str, ...]
@@ -107,15 +107,15 @@ class Finding:
 
 
 def ruled(release: Release) -> tuple[Ruled, ...]:
-    """Every protection and policy that is about some action."""
-    catalogue, found = release.catalogue, []
+    """Return every protection and policy that is about some action."""
+    catalogue, rules = release.catalogue, []
     for protection in catalogue.protections:
         about = _ids(release, lambda a: a.sells_or_lends)
-        found.append(Ruled(f"protection:{protection.id}", release.rule(protection.when), True, about))
+        rules.append(Ruled(f"protection:{protection.id}", release.rule(protection.when), True, about))
     for policy in catalogue.policies:
         about = _ids(release, policy.attach.covers)
-        found.append(Ruled(f"{policy.level}:{policy.id}", release.rule(policy.rule), policy.deny is not None, about))
-    return tuple(r for r in found if r.actions)
+        rules.append(Ruled(f"{policy.level}:{policy.id}", release.rule(policy.rule), policy.deny is not None, about))
+    return tuple(r for r in rules if r.actions)
 
 
 def _ids(release: Release, test: Callable[[Action], bool]) -> tuple[str, ...]:
@@ -123,22 +123,22 @@ def _ids(release: Release, test: Callable[[Action], bool]) -> tuple[str, ...]:
 
 
 def contradictions(release: Release) -> list[Finding]:
-    """Pairs about a common action that never both let through, whatever the facts: by interval analysis, sound."""
-    features, found = release.schema.features, []
+    """Return pairs of rules about a common action that never both pass, by interval analysis, which is sound."""
+    features, findings = release.schema.features, []
     for one, other in combinations(ruled(release), 2):
         shared = [a for a in one.actions if a in other.actions]
         if not shared or one.rule.reads.isdisjoint(other.rule.reads):
             continue
         why = never_true(compile_rule(f"{one.passing} && {other.passing}", features), features)
         if why is not None:
-            found.append(Finding("contradiction", (one.id, other.id), f"about {', '.join(shared)}: {why}"))
-    return found
+            findings.append(Finding("contradiction", (one.id, other.id), f"about {', '.join(shared)}: {why}"))
+    return findings
 
 
 def audited(release: Release, everyone: Sequence[Known], ask: Ask, now_us: int) -> list[Finding]:
-    """What the rules do to a population: those that stop nobody, stop nobody alone, or let nobody through.
+    """Return the rules that stop nobody in a population, stop nobody alone, or let nobody pass.
 
-    Rules that read what only a request tells (a page, a channel) are left out: a population has no requests.
+    Rules that read what only a request has (a page, a channel) are left out, because a population has no requests.
     """
     rules = [r for r in ruled(release) if not r.rule.reads & _of_requests(release)]
     if not everyone or not rules:
@@ -168,7 +168,7 @@ def _judged(rule: Ruled, passes: Mapping[str, Mask], failed: Mapping[str, NDArra
 def _passing(
     rule: Ruled, release: Release, everyone: Sequence[Known], columns: Columns, now_us: int
 ) -> dict[str, Mask]:
-    """Action -> bool (n,): whom the rule lets through; the same for every action unless it asks about its own."""
+    """Return action -> bool (n,), who passes the rule; the same for every action unless the rule reads its own."""
     n = len(everyone)
 
     def history(action: str, outcome: str, window_us: int) -> NDArray[np.float64]:
@@ -188,5 +188,5 @@ def _of_requests(release: Release) -> frozenset[str]:
 
 
 def counted(findings: Iterable[Finding]) -> dict[str, int]:
-    """How many of each kind."""
+    """Return kind of finding -> how many there are."""
     return dict(sorted(Counter(f.what for f in findings).items()))
