@@ -104,10 +104,10 @@ def pause(workspace: Workspace, action: str, resume: bool) -> Result:
 def moments(workspace: Workspace, retried: tuple[str, ...], secret: bool) -> Result:
     """Deliveries of moments that were given up, to be looked at or sent again."""
     from serving.events.moments import dead_letters
-    from serving.events.webhooks import secret_of, shown
+    from serving.events.webhooks import encoded_secret, signing_secret
 
-    told = dead_letters(workspace, retried)
-    return {**told, "secret": shown(secret_of(workspace))} if secret else told
+    letters = dead_letters(workspace, retried)
+    return {**letters, "secret": encoded_secret(signing_secret(workspace))} if secret else letters
 
 
 @command()

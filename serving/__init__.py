@@ -1,1 +1,1 @@
-"""How the brain is asked: HTTP on Ray Serve, batch on Ray Data."""
+"""The brain's interfaces: HTTP on Ray Serve, batch on Ray Data, and the commands of the command line."""

@@ -1,4 +1,4 @@
-"""The HTTP contract: what comes in, strictly; and problem details (RFC 9457) that name the field."""
+"""The HTTP contract: strict request bodies, and problem details (RFC 9457) that name the field."""
 
 import re
 from datetime import datetime
@@ -37,7 +37,7 @@ Euros = Annotated[float, Field(allow_inf_nan=False, ge=-1e9, le=1e9)]
 
 
 class _Body(Strict):
-    """A request body: unknown fields refused, no coercion; times must name their offset."""
+    """A request body: unknown fields are refused, types are not coerced, and times must name their offset."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -48,7 +48,10 @@ def _plausible(name: str, moment: datetime | None) -> None:
 
 
 class ConsentSource(_Body):
-    """Where a consent comes from, and what proves it there: of a consent platform its TC string. A text is a kind."""
+    """Where a consent comes from (`kind`), and the proof there (`record`), such as a consent platform's TC string.
+
+    A plain text in its place is the `kind`.
+    """
 
     kind: Annotated[str, Field(min_length=1, max_length=128)]
     record: Annotated[str, Field(min_length=1, max_length=16_384, pattern=r"^[\x21-\x7e]+$")] | None = None
@@ -62,9 +65,9 @@ Source = Annotated[ConsentSource, BeforeValidator(_as_source, json_schema_input_
 
 
 class ConsentIn(_Body):
-    """One word of a customer or a visitor on a purpose.
+    """What a customer or a visitor states about a purpose: granted, refused, withdrawn or objected.
 
-    Withdrawing takes no more fields than granting; channel null is all.
+    A withdrawal needs no more fields than a grant; channel null means all channels.
     """
 
     customer_id: SubjectId | None = None
@@ -78,7 +81,7 @@ class ConsentIn(_Body):
     expires_at: AwareDatetime | None = None
 
     @model_validator(mode="after")
-    def _times(self) -> Self:
+    def _consistent(self) -> Self:
         _plausible("occurred_at", self.occurred_at)
         _plausible("expires_at", self.expires_at)
         if (self.customer_id is None) == (self.visitor_id is None):
@@ -88,7 +91,7 @@ class ConsentIn(_Body):
         return self
 
     def body(self) -> dict[str, Any]:
-        """The ledger's record."""
+        """Return the body of the ledger's record."""
         return {
             "purpose": self.purpose,
             "channel": self.channel or ALL_CHANNELS,
@@ -102,7 +105,7 @@ class ConsentIn(_Body):
 
 
 class OutcomeIn(_Body):
-    """What happened to an offer, or to an action for a customer; `outcome_id` makes repeats harmless."""
+    """What became of an offer, or of an action for a customer; with the same `outcome_id` a repeat counts once."""
 
     outcome_id: SubjectId
     offer_id: SubjectId | None = None
@@ -123,7 +126,7 @@ class OutcomeIn(_Body):
 
 
 class IdentifierIn(_Body):
-    """How a visitor is known: of an e-mail address its hash, never the address."""
+    """An identifier of a visitor; an e-mail address is given as its hash, never as the address."""
 
     kind: LinkKind
     value: SubjectId
@@ -138,12 +141,12 @@ class IdentifierIn(_Body):
 
     @property
     def visitor_id(self) -> str:
-        """The id under which requests, consents and signals name the same visitor."""
+        """The id by which requests, consents and signals name this visitor."""
         return visitor_id(self.kind, self.value)
 
 
 class IdentityIn(_Body):
-    """Whether an identifier is this customer's. `linked` at login; a shared device is `unlinked` when they leave."""
+    """Whether an identifier is this customer's: `linked` at login, `unlinked` when they leave a shared device."""
 
     customer_id: SubjectId
     identifier: IdentifierIn
@@ -158,9 +161,10 @@ class IdentityIn(_Body):
 
 
 class ProfilePatch(_Body):
-    """Facts to set on a customer's profile; null makes a fact unknown. `as_of`: when they were true, by default now.
+    """Facts to set on a customer's profile; null makes a fact unknown.
 
-    `restricted`: whether nothing but keeping may be done with what is known of them (Art. 18 GDPR).
+    `as_of` is when they were true, by default now. `restricted`: whether the customer's data may only be kept, and not
+    used (Art. 18 GDPR).
     """
 
     facts: Annotated[dict[FactName, Fact], Field(max_length=MAX_FACTS)] = {}
@@ -168,7 +172,7 @@ class ProfilePatch(_Body):
     restricted: bool | None = None
 
     @model_validator(mode="after")
-    def _says(self) -> Self:
+    def _is_not_empty(self) -> Self:
         _plausible("as_of", self.as_of)
         if not self.facts and self.restricted is None:
             raise ValueError("facts: name facts, or whether they are restricted")
@@ -176,7 +180,7 @@ class ProfilePatch(_Body):
 
 
 class VisitorPatch(_Body):
-    """`restricted`: whether nothing but keeping may be done with what is known of the visitor (Art. 18 GDPR)."""
+    """`restricted`: whether the visitor's data may only be kept, and not used (Art. 18 GDPR)."""
 
     restricted: bool
 
@@ -196,7 +200,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def parse(model: type[Model], body: bytes) -> Model:
-    """The body as `model`; raises RequestError naming the first field that is wrong."""
+    """Return the body as `model`; raises RequestError naming the first field that is wrong."""
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
@@ -204,7 +208,7 @@ def parse(model: type[Model], body: bytes) -> Model:
 
 
 def parse_many(model: type[Model], body: bytes) -> list[Model]:
-    """One object or an array of up to MAX_ITEMS."""
+    """Return the objects of a body, one or an array of up to MAX_ITEMS; raises RequestError."""
     if not body.lstrip().startswith(b"["):
         return [parse(model, body)]
     try:
@@ -217,13 +221,13 @@ def parse_many(model: type[Model], body: bytes) -> list[Model]:
 
 
 def problem(status: int, title: str, detail: str, field: str | None = None, **more: Any) -> bytes:
-    """A problem document as bytes."""
+    """Return a problem document as bytes; fields that are None are left out."""
     content = {"type": "about:blank", "title": title, "status": status, "detail": detail, "field": field, **more}
     return to_json({k: v for k, v in content.items() if v is not None})
 
 
 def _as_request_error(error: ValidationError) -> RequestError:
-    """The first mistake, in words that never repeat what was sent."""
+    """Return the first mistake, with a message that never repeats what was sent."""
     first = error.errors(include_input=False, include_url=False)[0]
     message = first["msg"].removeprefix("Value error, ")
     path = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("list[", "function-")))

@@ -1,4 +1,4 @@
-"""A workspace on disk: where its files are, its secret, and what `brain.yaml` says. Knows nothing of Ray."""
+"""A workspace on disk: its files, its secret, and the settings in `brain.yaml`. Independent of Ray."""
 
 import os
 import re
@@ -21,8 +21,8 @@ SECRET_BYTES = 32
 class Http(Strict):
     """How requests come in.
 
-    `request_timeout_s` is the longest a request may take once it was let in. At most `max_ongoing_requests` run and
-    `max_queued_requests` wait, by default about a second of work; what comes beyond is answered 503 with Retry-After at
+    `request_timeout_s` is the longest a request may take once it is admitted. At most `max_ongoing_requests` run and
+    `max_queued_requests` wait, by default about a second of work; further requests are answered 503 with Retry-After at
     once.
     """
 
@@ -34,16 +34,16 @@ class Http(Strict):
 
 
 class DatabaseSettings(Strict):
-    """Where the ledger lives; `url` null is the SQLite file inside the workspace."""
+    """Where the ledger is stored; `url` null is the SQLite file in the workspace."""
 
     url: str | None = None
 
 
 class OnlineStore(Strict):
-    """Where Feast keeps the latest features; `redis` null is the SQLite file inside the workspace.
+    """Where Feast keeps the latest features; `redis` null is the SQLite file in the workspace.
 
-    `redis` is host:port and what else its client takes, as in "localhost:6379,db=0,password=${REDIS_PASSWORD}"; a
-    change counts from the next `brain release`.
+    `redis` is host:port with further options of its client, as in "localhost:6379,db=0,password=${REDIS_PASSWORD}". A
+    change takes effect at the next `brain release`.
     """
 
     redis: str | None = None
@@ -57,27 +57,27 @@ class OnlineStore(Strict):
 
 
 class Webhooks(Strict):
-    """Where moments are delivered; `webhook` null keeps them here. A delivery is tried `attempts` times."""
+    """Where moments are delivered; with `webhook` null they are kept. A delivery is tried `attempts` times."""
 
     webhook: Annotated[str, Field(pattern=r"^https?://[^\s]+$", max_length=2000)] | None = None
     attempts: Annotated[int, Field(ge=1, le=20)] = 8
 
 
 class Erasure(Strict):
-    """What was erased is gone from every file of the workspace within `within_s`, whatever came in between.
+    """Within `within_s` after an erasure, the data is gone from every file of the workspace, even after a crash.
 
-    An erasure itself leaves nothing behind; this is for what a crash, or a file being written meanwhile, left over.
+    An erasure itself removes everything; this limit is for what a crash, or a file being written meanwhile, left over.
     """
 
     within_s: Annotated[float, Field(ge=1, le=30 * 86_400)] = 600.0
 
 
 class Retrain(Strict):
-    """How often `brain serve` learns; `every_h` null leaves it to whoever runs `brain retrain`.
+    """How often `brain serve` retrains; with `every_h` null it never does, and `brain retrain` is run by hand.
 
-    `promote: rule` lets a challenger decide `share` of decisions, and then serve, once it is shown to be better and to
-    do no harm; `ask` says that it is. What does harm is rolled back either way, and whoever began its trial: that is
-    looked at every `guard_every_min`.
+    With `promote: rule` a challenger makes `share` of decisions, and then serves, once it is shown to be better and to
+    do no harm; with `ask` this is only reported. A challenger that does harm is rolled back either way, whoever began
+    its trial; this is checked every `guard_every_min`.
     """
 
     every_h: Annotated[float, Field(ge=0.1, le=24 * 365)] | None = None
@@ -87,9 +87,9 @@ class Retrain(Strict):
 
 
 class BrainSettings(Strict):
-    """All of `brain.yaml`; an empty file is a development workspace on this machine.
+    """The settings in `brain.yaml`; an empty file is a development workspace on this machine.
 
-    `controller` is who answers for the data, as consent receipts name it; null is the name of the folder.
+    `controller` is who is responsible for the data, as consent receipts name it; null is the name of the folder.
     """
 
     environment: Literal["dev", "test", "prod"] = "dev"
@@ -103,7 +103,7 @@ class BrainSettings(Strict):
 
 
 class Workspace:
-    """A user's folder: catalogue, settings, secret and data. Making one reads nothing and writes nothing."""
+    """A user's folder: catalogue, settings, secret and data. Creating the object reads and writes no file."""
 
     def __init__(self, root: Path, settings: BrainSettings) -> None:
         self.root = root
@@ -125,17 +125,17 @@ class Workspace:
 
     @classmethod
     def open(cls, root: Path) -> Self:
-        """The workspace at `root`; raises ConfigError for a missing or wrong `brain.yaml`."""
+        """Return the workspace at `root`; raises ConfigError for a missing or wrong `brain.yaml`."""
         root = root.resolve()
         return cls(root, read_settings(root / CONFIG_NAME))
 
     @property
     def database_url(self) -> str:
-        """SQLAlchemy URL of the ledger."""
+        """The SQLAlchemy URL of the ledger."""
         return self.settings.database.url or f"sqlite:///{self.ledger_file}"
 
     def create_secret(self) -> None:
-        """Write a new secret, readable by its owner only; raises Refused where there is one already."""
+        """Write a new secret, readable by its owner only; raises Refused if there is one already."""
         try:
             handle = os.open(self.secret_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError as error:
@@ -144,8 +144,11 @@ class Workspace:
             file.write(secrets.token_hex(SECRET_BYTES) + "\n")
 
     def secret(self) -> bytes:
-        """The 32 bytes that key this workspace's hashes; raises Refused where they are missing, wrong or readable by
-        others. A lost secret is never made anew: every customer's stream would be orphaned."""
+        """Return the 32 bytes that key this workspace's hashes.
+
+        Raises Refused if they are missing, wrong or readable by others. A lost secret is never replaced by a new one:
+        every customer's stream would be orphaned.
+        """
         try:
             mode = self.secret_file.stat().st_mode
             text = self.secret_file.read_text().strip()
@@ -165,7 +168,7 @@ class Workspace:
 
 
 def read_settings(file: Path) -> BrainSettings:
-    """Parse `brain.yaml`; raises ConfigError with every mistake, its line and what was probably meant."""
+    """Return the settings in `brain.yaml`; raises ConfigError with every mistake, its line and a suggestion."""
     try:
         text = decode(file.name, file.read_bytes())
     except OSError as error:

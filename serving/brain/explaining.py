@@ -1,4 +1,4 @@
-"""Why, and why not: a recorded decision screened and decided again from the ledger, for every candidate."""
+"""Explain a recorded decision for every candidate, by screening and deciding again from the ledger."""
 
 from typing import Any
 
@@ -15,23 +15,25 @@ from serving.brain.runtime import Brain
 
 
 def explain(brain: Brain, decision_id: str, *, contributions: bool = False) -> dict[str, Any]:
-    """The decision, its request, and every candidate: passed, with its factors, or the gate that stopped it.
+    """Return the decision, its request, and every candidate with its factors or the gate that stopped it.
 
-    With what the customer could change for another first offer, and all of it in words.
+    It includes what the customer could change for another first offer, and a summary in words. Raises NotFound if there
+    is no such decision, or if what it was made from was erased.
 
-    :param contributions: also what each feature added to the score of those who passed; milliseconds for each
+    :param contributions: whether to add what each feature added to the passed candidates' scores; it takes
+        milliseconds for each
     """
     record = brain.ledger.lookup(f"decision:{decision_id}")
     if record is None:
         raise NotFound("decision_id", "no such decision was made here")
     if record.body is None:
         raise NotFound("decision_id", "the customer was erased, and this decision with them")
-    if _forgotten(brain, record.body):
+    if _linked_erased(brain, record.body):
         raise NotFound("decision_id", "a linked visitor was erased, and with them what this decision was made from")
     body, known = record.body, known_at_decision(brain.ledger, record.stream, record.body)
     release = brain.release(body["release"])
     computed = recomputed(body, known, release)
-    found = _counterfactual(brain, body, known, release)
+    alternative = _counterfactual(brain, body, known, release)
     candidates = _candidates(computed, body)
     if contributions:
         _add_contributions(brain, computed, candidates)
@@ -45,50 +47,54 @@ def explain(brain: Brain, decision_id: str, *, contributions: bool = False) -> d
         "picks": body["picks"],
         "candidates": candidates,
         "asserted": _asserted(release, known, body),
-        "counterfactual": _in_json(found),
-        "text": narrative(computed, body["answer"], found),
+        "counterfactual": _counterfactual_json(alternative),
+        "text": narrative(computed, body["answer"], alternative),
     }
 
 
 def _counterfactual(brain: Brain, body: dict[str, Any], known: Known, release: Release) -> Counterfactual | None:
-    """None also where the model that decided is gone."""
+    """Return the counterfactual, or None if there is none or the model that decided is gone."""
     try:
         return counterfactual(body, known, release, brain.model_of(release, body["model"]).score)
     except (NotFound, Refused):
         return None
 
 
-def _in_json(found: Counterfactual | None) -> dict[str, Any]:
-    if found is None:
+def _counterfactual_json(alternative: Counterfactual | None) -> dict[str, Any]:
+    if alternative is None:
         return {"found": False, "why": "none found"}
-    changes = [{"consent" if c.consent else "fact": c.name, "was": c.was, "becomes": c.becomes} for c in found.changes]
-    return {"found": True, "changes": changes, "first_offer": {"was": found.was, "becomes": found.becomes}}
+    changes = [
+        {"consent" if c.consent else "fact": c.name, "was": c.was, "becomes": c.becomes} for c in alternative.changes
+    ]
+    offers = {"was": alternative.was, "becomes": alternative.becomes}
+    return {"found": True, "changes": changes, "first_offer": offers}
 
 
-def erased(brain: Brain, record: Record) -> bool:
-    """Whether what the decision was made from is gone: with its own subject, or with a visitor linked to it then."""
-    return record.body is None or _forgotten(brain, record.body)
+def inputs_erased(brain: Brain, record: Record) -> bool:
+    """Tell whether the decision's subject, or a visitor that was linked to it then, was erased."""
+    return record.body is None or _linked_erased(brain, record.body)
 
 
-def _forgotten(brain: Brain, body: dict[str, Any]) -> bool:
+def _linked_erased(brain: Brain, body: dict[str, Any]) -> bool:
     return any(standing.erased for standing in brain.ledger.read(*body["read"].get("linked", ())))
 
 
 def recomputes(brain: Brain, record: Record) -> bool:
-    """Whether the recorded decision comes out again, byte for byte."""
+    """Tell whether deciding again gives the recorded decision byte for byte; raises Refused if it was erased."""
     if record.body is None:
         raise Refused("the decision was erased with its customer")
     release = brain.release(record.body["release"])
-    again = replay(record.body, known_at_decision(brain.ledger, record.stream, record.body), release)
-    return again.to_bytes() == canonical(record.body)
+    replayed = replay(record.body, known_at_decision(brain.ledger, record.stream, record.body), release)
+    return replayed.to_bytes() == canonical(record.body)
 
 
 def _candidates(computed: Computation, body: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return every candidate by treatment: those that passed with their factors, the others with their gate."""
     screened, picked = computed.screened, {p["treatment"]: p["probability"] for p in body["picks"]}
-    found = []
-    for row, i in enumerate(computed.screened.rows.tolist()):
+    passed = []
+    for row, i in enumerate(screened.rows.tolist()):
         worth, propensity, name = screened.worth, float(computed.scores.propensity[row]), screened.view.ids[i]
-        found.append(
+        passed.append(
             {
                 "treatment": name,
                 "passed": True,
@@ -109,27 +115,24 @@ def _candidates(computed: Computation, body: dict[str, Any]) -> list[dict[str, A
         {"treatment": w.treatment, "passed": False, "gate": w.gate, "why": w.why, "facts": w.facts}
         for w in screened.withheld
     )
-    return sorted([*found, *stopped], key=lambda c: str(c["treatment"]))
+    return sorted([*passed, *stopped], key=lambda c: str(c["treatment"]))
 
 
 def _add_contributions(brain: Brain, computed: Computation, candidates: list[dict[str, Any]]) -> None:
-    """What each feature added, by the model that the decision names; None where a prior stood in for it."""
-    at = {computed.view.ids[i]: (row, i) for row, i in enumerate(computed.screened.rows.tolist())}
-    shares = (
-        brain.contributions(computed.release, computed.case.context.assigned_model, computed.facts)
-        if computed.screened.profiled
-        else None
-    )
+    """Add to passed candidates what each feature contributed; None where the prior was used instead of the model."""
+    rows = {computed.view.ids[i]: (row, i) for row, i in enumerate(computed.screened.rows.tolist())}
+    model = computed.case.context.assigned_model
+    shares = brain.contributions(computed.release, model, computed.facts) if computed.screened.profiled else None
     stated = computed.scores.transparency
     for candidate in candidates:
         if candidate["passed"]:
-            row, i = at[candidate["treatment"]]
+            row, i = rows[candidate["treatment"]]
             opaque = stated is not None and stated[row] < computed.view.transparency_floor[i]
             candidate["contributions"] = None if shares is None or opaque else shares(computed.view.candidates[i])
 
 
 def _asserted(release: Release, known: Known, body: dict[str, Any]) -> list[dict[str, str]]:
-    """What the decision took on someone's word: features, legal bases and consents stated, not recorded."""
+    """Return what the decision used on someone's assertion, without a record: features, legal bases and consents."""
     catalogue = release.catalogue
     features = [
         {"feature": f.name, "by": f.asserted_by}

@@ -301,10 +301,10 @@ class Brain:
 
     def streams(self, ask: Ask) -> tuple[str, ...]:
         """Return the person's (or visitor's) stream, and the account's if the request names one."""
-        person = self.stream_of_person(ask.customer_id, ask.visitor_id)
+        person = self.subject_stream(ask.customer_id, ask.visitor_id)
         return (person,) if ask.account_id is None else (person, self.ledger.stream_of("account", ask.account_id))
 
-    def stream_of_person(self, customer_id: str | None, visitor_id: str | None = None) -> str:
+    def subject_stream(self, customer_id: str | None, visitor_id: str | None = None) -> str:
         """Return the stream of the customer, or of the visitor if no customer is named."""
         if customer_id is not None:
             return self.ledger.stream_of("person", customer_id)

@@ -1,4 +1,4 @@
-"""Decisions for a file of customers, on Ray Data: the same brain, many customers at a time, every one committed."""
+"""`brain batch`: decide for a file of customers on Ray Data, many at a time; every decision is committed."""
 
 import asyncio
 import logging
@@ -42,7 +42,7 @@ OUTPUT = pa.schema(
         ("error", pa.string()),
     ]
 )
-"""A row per offer; a customer who gets none has one row that says why, and one that was refused a row with `error`."""
+"""One row per offer; a customer without an offer has one row with `empty_reason`, a refused one a row with `error`."""
 
 
 def run(
@@ -54,13 +54,14 @@ def run(
     *,
     batch_id: str | None = None,
 ) -> dict[str, Any]:
-    """Decides for every `customer_id` of a CSV or Parquet file and writes OUTPUT as Parquet.
+    """Decide for every `customer_id` of a CSV or Parquet file, and write OUTPUT as Parquet to `out`.
 
-    Repeating a `batch_id` gives the decisions already made. Raises Refused for a file without that column.
+    Repeating a `batch_id` gives the decisions already made. Raises NotFound for a missing file, Refused for one that
+    cannot be read, RequestError for one without that column.
     """
     table, batch = _customers(source), batch_id or uuid.uuid4().hex
     with _ray(workspace) as ray:
-        found = (
+        parts = (
             ray.data.from_arrow(table)
             .map_batches(
                 Decider,
@@ -71,7 +72,7 @@ def run(
             )
             .to_arrow_refs()
         )
-        decided = pa.concat_tables([t for t in ray.get(found) if t.num_rows] or [OUTPUT.empty_table()])
+        decided = pa.concat_tables([t for t in ray.get(parts) if t.num_rows] or [OUTPUT.empty_table()])
     pq.write_table(decided, out)
     exported_files.register(workspace, out, "batch")
     offers = decided.num_rows - decided["offer_id"].null_count
@@ -80,7 +81,7 @@ def run(
 
 
 class Decider:
-    """One Ray Data worker: a brain, asked for a batch of customers at once."""
+    """One Ray Data worker: a brain that decides for a batch of customers at once."""
 
     def __init__(self, root: str, channel: str, placements: tuple[str, ...], batch: str) -> None:
         self._brain = Brain(Workspace.open(Path(root)))
@@ -88,14 +89,14 @@ class Decider:
         self._placements = tuple(PlacementAsk(name=p) for p in placements)
 
     def __call__(self, customers: pa.Table) -> pa.Table:
-        """Column customer_id (n,) -> OUTPUT rows."""
-        return pa.Table.from_pylist(asyncio.run(self._all(customers["customer_id"].to_pylist())), OUTPUT)
+        """Return the OUTPUT rows for the column customer_id (n,)."""
+        return pa.Table.from_pylist(asyncio.run(self._decide_all(customers["customer_id"].to_pylist())), OUTPUT)
 
-    async def _all(self, customers: list[str]) -> list[dict[str, Any]]:
-        answers = await asyncio.gather(*(self._one(c) for c in customers))
+    async def _decide_all(self, customers: list[str]) -> list[dict[str, Any]]:
+        answers = await asyncio.gather(*(self._decide(c) for c in customers))
         return [row for rows in answers for row in rows]
 
-    async def _one(self, customer: str) -> list[dict[str, Any]]:
+    async def _decide(self, customer: str) -> list[dict[str, Any]]:
         try:
             ask = Ask(
                 request_id=f"{self._batch}/{self._brain.ledger.stream_of('person', customer)}",
@@ -106,18 +107,18 @@ class Decider:
             answer = await self._brain.commit(ask)
         except (BrainError, ValueError) as error:
             return [{"customer_id": customer, "error": type(error).__name__}]
-        return [row for placed in answer["placements"] for row in _rows(answer, placed)]
+        return [row for placement in answer["placements"] for row in _rows(answer, placement)]
 
 
-def _rows(answer: dict[str, Any], placed: dict[str, Any]) -> list[dict[str, Any]]:
-    about = {"customer_id": answer["customer_id"], "decision_id": answer["decision_id"], "placement": placed["name"]}
+def _rows(answer: dict[str, Any], placement: dict[str, Any]) -> list[dict[str, Any]]:
+    ids = {"customer_id": answer["customer_id"], "decision_id": answer["decision_id"], "placement": placement["name"]}
     names = ("rank", "offer_id", "action", "treatment", "propensity", "probability", "priority")
-    offers = [{**about, **{name: offer[name] for name in names}} for offer in placed["offers"]]
-    return offers or [{**about, "empty_reason": placed["empty_reason"]}]
+    offers = [{**ids, **{name: offer[name] for name in names}} for offer in placement["offers"]]
+    return offers or [{**ids, "empty_reason": placement["empty_reason"]}]
 
 
 def _customers(source: Path) -> pa.Table:
-    """The distinct ids of a file, one column of strings."""
+    """Return the distinct ids of a file as one column of strings."""
     try:
         table = pq.read_table(source) if source.suffix == ".parquet" else pyarrow.csv.read_csv(source)
     except FileNotFoundError:
@@ -132,7 +133,7 @@ def _customers(source: Path) -> pa.Table:
 
 @contextmanager
 def _ray(workspace: Workspace) -> Iterator[Any]:
-    """A Ray of its own for this run, guarded like the one that serves; gone at the end, with its temporary folder."""
+    """Start a Ray for this run, secured like the one that serves; stop it and remove its folder at the end."""
     workspace.run.mkdir(mode=0o700, parents=True, exist_ok=True)
     temp = Path(tempfile.mkdtemp(prefix="brain-"))
     os.environ.update(environment.for_ray(workspace, uuid.uuid4().hex, temp))

@@ -1,4 +1,4 @@
-"""Results on a terminal, as a person would want to read them."""
+"""Show the results of commands on a terminal."""
 
 from typing import Any
 
@@ -7,18 +7,18 @@ from rich.table import Table
 
 _CONSOLE = Console()
 INTERVAL = {"value", "low", "high"}
-"""What a figure with its interval consists of."""
+"""The keys of a figure with its interval."""
 
 
 def show(result: dict[str, Any]) -> None:
-    """Key and value a line; lists of records as tables, as wide as the terminal; what is empty in one line."""
+    """Print a line per key and value, lists of records as tables, and the keys of empty lists in one line."""
     for key, value in result.items():
         if _records(value):
             _show_table(key, value)
         elif isinstance(value, dict):
             _CONSOLE.print(f"[bold]{_words(key)}[/bold]")
-            for name, one in value.items():
-                _CONSOLE.print(f"  {_words(name)}: {_cell(one)}", highlight=False, soft_wrap=True)
+            for name, entry in value.items():
+                _CONSOLE.print(f"  {_words(name)}: {_cell(entry)}", highlight=False, soft_wrap=True)
         elif value != []:
             _CONSOLE.print(f"[bold]{_words(key)}[/bold]: {_cell(value)}", highlight=False, soft_wrap=True)
     if empty := [_words(key) for key, value in result.items() if value == []]:
@@ -26,18 +26,18 @@ def show(result: dict[str, Any]) -> None:
 
 
 def _show_table(title: str, rows: list[dict[str, Any]]) -> None:
-    """With the columns, from the first, that the terminal has room for; the others are named."""
-    every = [c for c, value in rows[0].items() if not isinstance(value, dict) or value.keys() == INTERVAL]
-    shown = len(every)
-    while shown > 1 and _width(_table(title, rows, every[:shown])) > _CONSOLE.width:
+    """Print the table with as many columns, from the first, as fit the terminal; name the others."""
+    columns = [c for c, value in rows[0].items() if not isinstance(value, dict) or value.keys() == INTERVAL]
+    shown = len(columns)
+    while shown > 1 and _width(_table(title, rows, columns[:shown])) > _CONSOLE.width:
         shown -= 1
-    _CONSOLE.print(_table(title, rows, every[:shown]))
-    if shown < len(every):
-        _CONSOLE.print(f"  [dim]and with --json: {', '.join(map(_words, every[shown:]))}[/dim]", highlight=False)
+    _CONSOLE.print(_table(title, rows, columns[:shown]))
+    if shown < len(columns):
+        _CONSOLE.print(f"  [dim]and with --json: {', '.join(map(_words, columns[shown:]))}[/dim]", highlight=False)
 
 
 def _width(table: Table) -> int:
-    """Of the table with nothing cut and nothing on two lines."""
+    """Return the width of the table with nothing cut or wrapped."""
     return _CONSOLE.measure(table, options=_CONSOLE.options.update(max_width=10_000)).maximum
 
 
@@ -52,8 +52,8 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, dict) and value.keys() == INTERVAL:
-        found, low, high = (_cell(v) for v in value.values())
-        return found if value["low"] is None else f"{found} ({low} to {high})"
+        figure, low, high = (_cell(v) for v in value.values())
+        return figure if value["low"] is None else f"{figure} ({low} to {high})"
     if _records(value):
         return f"{len(value)}, with --json"
     if isinstance(value, list):

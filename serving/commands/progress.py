@@ -1,4 +1,4 @@
-"""Progress on standard error for whatever takes over two seconds; silent where nobody watches."""
+"""Progress on standard error for whatever takes over two seconds; nothing is shown unless it is a terminal."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -10,15 +10,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 @contextmanager
 def phases() -> Iterator[Callable[[int, int, str], None]]:
-    """A bar per phase; the function it yields takes (done, total, what)."""
+    """Show a bar per phase; the function that it yields takes (done, total, phase)."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(file=sys.stderr)
     tasks: dict[str, TaskID] = {}
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
 
-        def tell(done: int, total: int, what: str) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=total)
-            bar.update(tasks[what], completed=done, total=total)
+        def update(done: int, total: int, phase: str) -> None:
+            if phase not in tasks:
+                tasks[phase] = bar.add_task(phase, total=total)
+            bar.update(tasks[phase], completed=done, total=total)
 
-        yield tell
+        yield update

@@ -1,4 +1,4 @@
-"""Decisions on a terminal, as a person would want to read them; asked over HTTP like anybody else's."""
+"""`brain demo`: show decisions on a terminal, requested over HTTP like all others."""
 
 import http.client
 import json
@@ -18,9 +18,9 @@ _CONSOLE = Console(highlight=False)
 
 @dataclass(frozen=True)
 class Story:
-    """A story, the body of a `POST /v1/decisions` that tells it, and what happens before the same is asked again.
+    """A story with the body of its `POST /v1/decisions`, and the signals after which the request is repeated.
 
-    `happenings`: what it is, the type of its signal and its data.
+    `happenings`: (description, type of the signal, data of the signal).
     """
 
     story: str
@@ -28,34 +28,34 @@ class Story:
     happenings: Sequence[tuple[str, str, Mapping[str, Any]]] = ()
 
 
-def show_decisions(url: str, cases: Sequence[Story]) -> None:
-    """A panel per case: who asks, what was decided, and why; and again after each thing that happens."""
-    for case in cases:
-        _show(url, case.request, f"[italic]{escape(case.story)}[/italic]")
-        for what, type_, data in case.happenings:
-            ask(url, "POST", "/v1/signals", _signal(case.request, type_, data))
-            said = f": “{escape(data['text'])}”" if "text" in data else ""
-            _show(url, case.request, f"[italic]then {what}{said}[/italic]")
+def show_decisions(url: str, stories: Sequence[Story]) -> None:
+    """Print a panel per story with the request, the decision and its reasons, and again after each of its signals."""
+    for story in stories:
+        _show(url, story.request, f"[italic]{escape(story.story)}[/italic]")
+        for description, type_, data in story.happenings:
+            request_json(url, "POST", "/v1/signals", _signal(story.request, type_, data))
+            quote = f": “{escape(data['text'])}”" if "text" in data else ""
+            _show(url, story.request, f"[italic]then {description}{quote}[/italic]")
 
 
 def _show(url: str, request: Mapping[str, Any], heading: str) -> None:
-    answer = ask(url, "POST", "/v1/decisions", {**request, "request_id": f"demo-{uuid.uuid4().hex}"})
-    why = ask(url, "GET", f"/v1/decisions/{answer['decision_id']}")
-    lines = [heading, "", *(line for placed in answer["placements"] for line in _placement(placed))]
+    answer = request_json(url, "POST", "/v1/decisions", {**request, "request_id": f"demo-{uuid.uuid4().hex}"})
+    explanation = request_json(url, "GET", f"/v1/decisions/{answer['decision_id']}")
+    lines = [heading, "", *(line for placement in answer["placements"] for line in _placement(placement))]
     if answer["handover"]:
         lines.append(f"[bold]a person takes over[/bold]: {escape(answer['handover']['reason'])}")
-    lines += ["", *_withheld(why), f"[dim]decided with {answer['model']} as {answer['decision_id']}[/dim]"]
+    lines += ["", *_withheld(explanation), f"[dim]decided with {answer['model']} as {answer['decision_id']}[/dim]"]
     title = f"{request['customer_id']} on {request['channel']}"
     _CONSOLE.print(Panel("\n".join(lines), title=title, title_align="left", width=100))
 
 
 def _signal(request: Mapping[str, Any], type_: str, data: Mapping[str, Any]) -> dict[str, Any]:
-    about = {"id": uuid.uuid4().hex, "source": "demo", "subject": f"customer:{request['customer_id']}"}
-    return {"specversion": "1.0", **about, "type": type_, "data": data}
+    envelope = {"id": uuid.uuid4().hex, "source": "demo", "subject": f"customer:{request['customer_id']}"}
+    return {"specversion": "1.0", **envelope, "type": type_, "data": data}
 
 
 def show_next(url: str, folder: Path) -> None:
-    """Where to go from here."""
+    """Print what a user can try next."""
     _CONSOLE.print(f"\nserving until Ctrl-C: [bold]{url}/docs[/bold]\n")
     _CONSOLE.print(f"  curl -s {url}/v1/customers/c-1042")
     _CONSOLE.print(f"  brain check --workspace {folder}      then edit {folder}/catalogue/ and `brain release`")
@@ -63,10 +63,10 @@ def show_next(url: str, folder: Path) -> None:
     _CONSOLE.print(f"  brain verify --workspace {folder}     every decision decided again, byte for byte")
 
 
-def ask(url: str, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The JSON of one request."""
-    place = urlsplit(url)
-    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=30)
+def request_json(url: str, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return the JSON answer to one request."""
+    address = urlsplit(url)
+    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=30)
     try:
         connection.request(method, path, json.dumps(body) if body else None, {"Content-Type": "application/json"})
         answer: dict[str, Any] = json.loads(connection.getresponse().read())
@@ -75,10 +75,10 @@ def ask(url: str, method: str, path: str, body: dict[str, Any] | None = None) ->
     return answer
 
 
-def _placement(placed: dict[str, Any]) -> list[str]:
-    if not placed["offers"]:
-        return [f"[bold]{placed['name']}[/bold]  left empty: {placed['empty_reason'].replace('_', ' ')}"]
-    return [line for offer in placed["offers"] for line in _offer(placed["name"], offer)]
+def _placement(placement: dict[str, Any]) -> list[str]:
+    if not placement["offers"]:
+        return [f"[bold]{placement['name']}[/bold]  left empty: {placement['empty_reason'].replace('_', ' ')}"]
+    return [line for offer in placement["offers"] for line in _offer(placement["name"], offer)]
 
 
 def _offer(name: str, offer: dict[str, Any]) -> list[str]:
@@ -91,10 +91,10 @@ def _offer(name: str, offer: dict[str, Any]) -> list[str]:
     return lines + [f"      - {escape(reason['text'])}" for reason in offer["reasons"]]
 
 
-def _withheld(why: dict[str, Any]) -> list[str]:
-    """Which gates stopped how many candidates."""
+def _withheld(explanation: dict[str, Any]) -> list[str]:
+    """Return a line with the five gates that stopped most candidates, or nothing if none was stopped."""
     gates: dict[str, int] = {}
-    for candidate in why["candidates"]:
+    for candidate in explanation["candidates"]:
         if not candidate["passed"]:
             gates[candidate["gate"]] = gates.get(candidate["gate"], 0) + 1
     if not gates:

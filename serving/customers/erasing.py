@@ -1,4 +1,4 @@
-"""To be left alone, and to be forgotten: what a person or a visitor may ask of us beside what is held."""
+"""Erasing a person or a visitor, restricting what is done with their data, and cleaning up what erasures left."""
 
 import asyncio
 from typing import Final
@@ -15,10 +15,10 @@ ID_FIELDS: Final = {"person": "customer_id", "visitor": "visitor_id", "account":
 
 
 async def erase(brain: Brain, kind: SubjectKind, subject_id: str) -> tuple[str, ...]:
-    """Forgets them: profile, history, signals, moments and every body in the ledger; the streams that were erased.
+    """Erase a subject: profile, history, signals, moments and every body in the ledger; return the erased streams.
 
-    A tombstone keeps them left alone. The visitors linked to a person go with them. What is stored of those goes first,
-    too: once the person is erased, nothing says who they were, should this have to be run again.
+    A tombstone keeps them suppressed. The visitors linked to a person are erased too, and their profiles first: once
+    the person is erased, nothing says who the visitors were, should this have to run again.
     """
     stream = brain.ledger.stream_of(kind, subject_id)
     profiles = brain.snapshot.profiles
@@ -29,37 +29,30 @@ async def erase(brain: Brain, kind: SubjectKind, subject_id: str) -> tuple[str, 
 
 
 def clean(brain: Brain) -> int:
-    """Takes what is left of the erased out of every file: how many files and customers had something left.
+    """Remove what is left of erased subjects from every file; return how many files and customers had something left.
 
-    Something is where a crash came between, or it was being written, or a command wrote a file for people; and SQLite
-    leaves copies of rows in its pages as others are erased, so its files are written anew. Run by every replica within
-    `erasure.within_s`, and by `brain erase`.
+    Something is left if a crash interrupted an erasure, if a file was being written meanwhile, or if a command exported
+    a file. SQLite leaves copies of rows in its pages when others are erased, so its files are rewritten. Every replica
+    runs this within `erasure.within_s`, and so does `brain erase`.
     """
     erased = erased_since(brain.ledger.select, 0)
     if not erased:
         return 0
     profiles = brain.snapshot.profiles
-    left = profiles.archive.present(erased)
-    if left:
-        profiles.delete(*left)
-    if brain.ledger.rewrite() or left:
+    remaining = profiles.archive.present(erased)
+    if remaining:
+        profiles.delete(*remaining)
+    if brain.ledger.rewrite() or remaining:
         profiles.rewrite()
-    person = brain.ledger.names
     logged = DecisionLog(brain.workspace.data / LOG).forget(erased)
-    return (
-        len(left)
-        + logged
-        + exported_files.clean(
-            brain.workspace, frozenset(erased), lambda customer: person.stream_of("person", customer)
-        )
-    )
+    return len(remaining) + logged + exported_files.clean(brain.workspace, frozenset(erased), brain.subject_stream)
 
 
 async def restrict(brain: Brain, kind: SubjectKind, subject_id: str, *, restricted: bool) -> None:
-    """From now on nothing but keeping is done with what is known of them (Art. 18 GDPR), or all of it is again.
+    """Restrict the use of a subject's data to keeping it (Art. 18 GDPR), or lift the restriction.
 
-    Of this subject alone: a device may be shared, so a visitor linked to a person asks for itself. Raises NotFound for
-    one who was erased.
+    It holds for this subject alone: a device may be shared, so a visitor linked to a person is restricted by itself.
+    Raises NotFound if the subject was erased.
     """
     stream = brain.ledger.stream_of(kind, subject_id)
     if brain.ledger.read(stream)[0].erased:

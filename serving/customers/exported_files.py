@@ -1,7 +1,7 @@
-"""Files with personal data that commands wrote where they were told to: noted here, so that an erasure reaches them.
+"""Files with personal data that commands wrote outside the workspace, recorded here so that an erasure cleans them.
 
-The note holds a path, what is in the file and its hash, and of an export the subject's stream: no id. A file that is
-no longer as it was written is somebody else's by now, and left alone.
+An entry holds the file's path, its kind, its hash and, for an export, the subject's stream; it holds no id. A file
+that has changed since it was written belongs to somebody else by now, and is left alone.
 """
 
 import fcntl
@@ -21,55 +21,58 @@ import pyarrow.parquet as pq
 from features.files import replace_file
 from serving.settings import Workspace
 
-What = Literal["export", "batch"]
+FileKind = Literal["export", "batch"]
 
 
 @dataclass(frozen=True, slots=True)
 class ExportedFile:
-    """One file; `stream` is whose export it is."""
+    """One file; `stream` is the subject whose export it is, `digest` its SHA-256 in hex."""
 
     path: str
-    what: What
+    what: FileKind
     digest: str
     stream: str | None = None
 
 
-def register(workspace: Workspace, path: Path, what: What, stream: str | None = None) -> None:
-    """Remember a file that was just written."""
-    with _notes(workspace) as notes:
-        others = [n for n in notes if n.path != str(path.resolve())]
-        notes[:] = [*others, ExportedFile(str(path.resolve()), what, _digest(path), stream)]
+def register(workspace: Workspace, path: Path, what: FileKind, stream: str | None = None) -> None:
+    """Record an exported file, so that erasures clean it."""
+    with _entries(workspace) as entries:
+        others = [e for e in entries if e.path != str(path.resolve())]
+        entries[:] = [*others, ExportedFile(str(path.resolve()), what, _digest(path), stream)]
 
 
 def clean(workspace: Workspace, erased: frozenset[str], stream_of: Callable[[str], str]) -> int:
-    """Take erased subjects out of every noted file that is still as it was written; how many files changed.
+    """Remove erased subjects from every recorded file that is unchanged since it was written.
 
-    :param stream_of: of a customer's id, their stream
+    Returns how many entries changed.
+
+    :param stream_of: customer id -> their stream
     """
     if not workspace.written_file.exists():
         return 0
-    with _notes(workspace) as notes:
-        before = list(notes)
-        notes[:] = [kept for one in before if (kept := _cleaned(one, erased, stream_of)) is not None]
-        return sum(one not in notes for one in before)
+    with _entries(workspace) as entries:
+        before = list(entries)
+        entries[:] = [kept for entry in before if (kept := _cleaned(entry, erased, stream_of)) is not None]
+        return sum(entry not in entries for entry in before)
 
 
-def _cleaned(one: ExportedFile, erased: frozenset[str], stream_of: Callable[[str], str]) -> ExportedFile | None:
-    """The note of what is left; None where the file is gone, or no longer ours."""
-    path = Path(one.path)
-    if not path.is_file() or _digest(path) != one.digest:
+def _cleaned(entry: ExportedFile, erased: frozenset[str], stream_of: Callable[[str], str]) -> ExportedFile | None:
+    """Return the entry of what is left of a file, or None if the file is gone or has changed."""
+    path = Path(entry.path)
+    if not path.is_file() or _digest(path) != entry.digest:
         return None
-    if one.what == "export":
-        if one.stream not in erased:
-            return one
+    if entry.what == "export":
+        if entry.stream not in erased:
+            return entry
         path.unlink()
         return None
     table = pq.read_table(path)
-    gone = pa.array([stream_of(customer) in erased for customer in table["customer_id"].to_pylist()], pa.bool_())
-    if not pc.any(gone).as_py():
-        return one
-    replace_file(path, lambda half: pq.write_table(table.filter(pc.invert(gone)), half))
-    return replace(one, digest=_digest(path))
+    customers = table["customer_id"].to_pylist()
+    is_erased = pa.array([stream_of(customer) in erased for customer in customers], pa.bool_())
+    if not pc.any(is_erased).as_py():
+        return entry
+    replace_file(path, lambda draft: pq.write_table(table.filter(pc.invert(is_erased)), draft))
+    return replace(entry, digest=_digest(path))
 
 
 def _digest(path: Path) -> str:
@@ -78,15 +81,15 @@ def _digest(path: Path) -> str:
 
 
 @contextmanager
-def _notes(workspace: Workspace) -> Iterator[list[ExportedFile]]:
-    """What is noted, alone; written back where it was changed."""
+def _entries(workspace: Workspace) -> Iterator[list[ExportedFile]]:
+    """Yield all entries under a lock, and write them back if they were changed."""
     handle = os.open(workspace.written_file, os.O_RDWR | os.O_CREAT, 0o600)
     with os.fdopen(handle, "r+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        notes = [ExportedFile(**json.loads(line)) for line in file]
-        before = list(notes)
-        yield notes
-        if notes != before:
+        entries = [ExportedFile(**json.loads(line)) for line in file]
+        before = list(entries)
+        yield entries
+        if entries != before:
             file.seek(0)
             file.truncate()
-            file.writelines(f"{json.dumps(asdict(one))}\n" for one in notes)
+            file.writelines(f"{json.dumps(asdict(entry))}\n" for entry in entries)

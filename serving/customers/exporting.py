@@ -1,7 +1,7 @@
 """Everything that is held about a person or a visitor, as JSON, in pages.
 
-The first page has all but the two logs; records of the ledger and signals then come in pages, in the order in which
-they were recorded: those of the subject, and of the visitors that are linked to them.
+The first page has everything but the two logs. The records of the ledger, and then the signals, follow in pages in the
+order in which they were recorded: those of the subject and of the visitors linked to them.
 """
 
 import re
@@ -20,7 +20,7 @@ from features.ledger.tables import DELIVERIES, FIRED, RECORDS, SIGNAL_STATES, SI
 from serving.brain.runtime import Brain
 from serving.customers.erasing import ID_FIELDS
 from serving.customers.receipts import receipts
-from serving.customers.recording import told_of
+from serving.customers.recording import standing_json
 
 PAGE: Final = 200
 _CURSOR = re.compile(r"(s?)([0-9]{1,18})")
@@ -41,36 +41,38 @@ _CONSENTS = select(RECORDS).where(RECORDS.c.stream.in_(_AMONG), RECORDS.c.kind =
 
 
 def export(brain: Brain, kind: SubjectKind, subject_id: str, after: str = "") -> dict[str, Any]:
-    """One page; `next` is the cursor of the following, None on the last.
+    """Return one page; `next` is the cursor of the next page, None on the last.
 
-    :raises RequestError: the cursor is none of ours
+    :raises RequestError: `after` is not the cursor of a page
     """
     stream = brain.ledger.stream_of(kind, subject_id)
     streams = [stream, *brain.ledger.read(stream)[0].linked]
-    found = _CURSOR.fullmatch(after or "0")
-    if found is None:
+    cursor = _CURSOR.fullmatch(after or "0")
+    if cursor is None:
         raise RequestError("after", "expected the `next` of the page before")
+    in_signals, position = bool(cursor[1]), int(cursor[2])
     page: dict[str, Any] = {ID_FIELDS[kind]: subject_id}
     if not after or after == "0":
-        page |= _held(brain, streams)
-    records, more = ([], "s0") if found[1] else _page(brain, _RECORDS, streams, int(found[2]), "", "s0")
+        page |= _overview(brain, streams)
+    records, following = ([], "s0") if in_signals else _page(brain, _RECORDS, streams, position, "s0")
     page["records"] = [_record(record_of(row)) for row in records]
     events: Sequence[Any] = ()
-    if more and more.startswith("s"):
-        events, more = _page(brain, _SIGNALS, streams, int(found[2]) if found[1] else 0, "s", None)
-    return {**page, "events": [_event(row) for row in events], "next": more}
+    if following and following.startswith("s"):
+        events, following = _page(brain, _SIGNALS, streams, position if in_signals else 0, None)
+    return {**page, "events": [_event(row) for row in events], "next": following}
 
 
 def _page(
-    brain: Brain, log: Select[Any], streams: Sequence[str], after: int, mark: str, last: str | None
+    brain: Brain, log: Select[Any], streams: Sequence[str], after: int, at_end: str | None
 ) -> tuple[Sequence[Any], str | None]:
-    """Some rows of a log, and the cursor of what comes then."""
+    """Return up to PAGE rows of a log and the cursor of the next page, which is `at_end` after the log's last row."""
     rows = brain.ledger.select(log, {"streams": streams, "after": after})
-    return rows[:PAGE], f"{mark}{rows[PAGE - 1].seq}" if len(rows) > PAGE else last
+    prefix = "s" if log is _SIGNALS else ""
+    return rows[:PAGE], f"{prefix}{rows[PAGE - 1].seq}" if len(rows) > PAGE else at_end
 
 
-def _held(brain: Brain, streams: Sequence[str]) -> dict[str, Any]:
-    """All but the logs; of linked visitors what their streams amount to, in `visitors`."""
+def _overview(brain: Brain, streams: Sequence[str]) -> dict[str, Any]:
+    """Return everything but the logs; linked visitors are in `visitors`, with the standing of their own streams."""
     at_us = now_us()
     standing, *visitors = brain.ledger.read(*streams)
     stored = brain.snapshot.profiles.read(streams[:1], now_us=at_us)[0]
@@ -82,22 +84,22 @@ def _held(brain: Brain, streams: Sequence[str]) -> dict[str, Any]:
         "subject": standing.stream,
         "version": standing.version,
         "facts": dict(sorted(stored.facts.items())),
-        **told_of(standing),
+        **standing_json(standing),
         "profile": [
             {"feature": name, "value": value, "source": schema[name].source, "as_of": iso(since_us)}
             for name, (value, since_us) in sorted(stored.raw.items())
         ],
         "history": [
-            {"as_of": iso(stamp.event_us), "recorded_at": iso(stamp.created_us), "facts": dict(said)}
-            for stamp, said in brain.snapshot.profiles.archive.statements_of(standing.stream)
+            {"as_of": iso(stamp.event_us), "recorded_at": iso(stamp.created_us), "facts": dict(facts)}
+            for stamp, facts in brain.snapshot.profiles.archive.statements_of(standing.stream)
         ],
         "signals": [_state(brain, row, at_us) for row in _rows(brain, SIGNAL_STATES, streams)],
         "moments": {
-            "watched": [_moment(row, "due_us") for row in _rows(brain, WATCHES, streams)],
-            "fired": [_moment(row, "at_us") for row in _rows(brain, FIRED, streams)],
+            "watched": [_watch(row) for row in _rows(brain, WATCHES, streams)],
+            "fired": [_firing(row) for row in _rows(brain, FIRED, streams)],
             "deliveries": [_delivery(row) for row in _rows(brain, DELIVERIES, streams)],
         },
-        "visitors": [{"visitor": visitor.stream, **told_of(visitor)} for visitor in visitors],
+        "visitors": [{"visitor": visitor.stream, **standing_json(visitor)} for visitor in visitors],
         "receipts": receipts(consents, settings.controller or brain.workspace.root.name, at_us),
     }
 
@@ -129,15 +131,19 @@ def _event(row: Any) -> dict[str, Any]:
 
 
 def _state(brain: Brain, row: Any, at_us: int) -> dict[str, Any]:
-    """What the signals come to: the features a decision would see, and what they are computed from."""
+    """Return the signal features that a decision would see, and the state they are computed from."""
     seen = brain.snapshot.signals.read([row.stream], at_us, keep=False)
-    kept = from_json(row.body) if row.body else None
-    return {"subject": row.stream, "version": row.version, "features": dict(sorted(seen.facts.items())), "state": kept}
+    state = from_json(row.body) if row.body else None
+    return {"subject": row.stream, "version": row.version, "features": dict(sorted(seen.facts.items())), "state": state}
 
 
-def _moment(row: Any, when: str) -> dict[str, Any]:
-    about = {"subject": row.stream, "moment": row.moment, when.replace("_us", ""): iso(getattr(row, when))}
-    return {**about, "for": from_json(row.body)[0]} if when == "due_us" else about
+def _watch(row: Any) -> dict[str, Any]:
+    moment = {"subject": row.stream, "moment": row.moment, "due": iso(row.due_us)}
+    return {**moment, "for": from_json(row.body)[0]}
+
+
+def _firing(row: Any) -> dict[str, Any]:
+    return {"subject": row.stream, "moment": row.moment, "at": iso(row.at_us)}
 
 
 def _delivery(row: Any) -> dict[str, Any]:

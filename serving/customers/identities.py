@@ -1,4 +1,7 @@
-"""Whose an identifier is: linked at login, unlinked when no longer theirs; the very next decision goes by it."""
+"""Which customer an identifier belongs to: linked at login, unlinked when it no longer is theirs.
+
+The very next decision goes by it.
+"""
 
 import asyncio
 from typing import Any
@@ -13,25 +16,25 @@ from serving.brain.runtime import Brain
 from serving.contract import IdentityIn
 
 ATTEMPTS = 20
-"""How often a word is told again when decisions for the same customer or visitor came first."""
+"""How often a link is tried again because a decision for the same customer or visitor was appended first."""
 
 
-async def record_identity(brain: Brain, told: IdentityIn) -> dict[str, Any]:
-    """Links or unlinks; once this returns, every later decision for the customer on every replica merges accordingly.
+async def record_identity(brain: Brain, identity: IdentityIn) -> dict[str, Any]:
+    """Link or unlink; once this returns, every later decision for the customer on every replica merges accordingly.
 
-    The answer names the visitor's stream, a keyed hash, and says what holds now: an older word never undoes a newer.
-    Decisions that name the visitor itself go on being made from the visitor's own stream alone.
+    The answer names the visitor's stream, a keyed hash, and the status that holds now: an older statement never undoes
+    a newer one. Decisions that name the visitor itself are still made from the visitor's own stream alone.
     """
-    person = brain.ledger.stream_of("person", told.customer_id)
-    visitor = brain.ledger.stream_of("visitor", told.identifier.visitor_id)
-    at_us = now_us() if told.occurred_at is None else microseconds(told.occurred_at)
-    link = Link(visitor, told.identifier.kind, told.source, at_us, told.status == "linked")
+    person = brain.subject_stream(identity.customer_id)
+    visitor = brain.subject_stream(None, identity.identifier.visitor_id)
+    at_us = now_us() if identity.occurred_at is None else microseconds(identity.occurred_at)
+    link = Link(visitor, identity.identifier.kind, identity.source, at_us, identity.status == "linked")
     linked = await _append(brain, person, link)
-    return {"customer_id": told.customer_id, "visitor": visitor, "status": "linked" if linked else "unlinked"}
+    return {"customer_id": identity.customer_id, "visitor": visitor, "status": "linked" if linked else "unlinked"}
 
 
 async def _append(brain: Brain, person: str, link: Link) -> bool:
-    """Whether they are linked after it."""
+    """Append the statement and tell whether person and visitor are linked afterwards."""
     for _ in range(ATTEMPTS):
         standing, visitor = brain.ledger.read(person, link.visitor)
         to_append = link_entries(standing, visitor, link)
@@ -40,6 +43,6 @@ async def _append(brain: Brain, person: str, link: Link) -> bool:
                 await asyncio.wrap_future(brain.ledger.submit(to_append))
         except Conflict:
             continue
-        before = latest_link(standing, link.visitor) or link
-        return max(before, link, key=link_order).linked
+        latest = latest_link(standing, link.visitor) or link
+        return max(latest, link, key=link_order).linked
     raise Unavailable("other requests for this customer kept coming first; try again")

@@ -1,7 +1,7 @@
 """Consent receipts after ISO/IEC TS 27560:2023, in the terms of the W3C Data Privacy Vocabulary (DPV 2), as JSON-LD.
 
-A receipt holds a copy of one consent record: of one purpose and channel, everything the customer said about it, in the
-order in which it came to hold. Fields, by the sections of the specification:
+A receipt holds a copy of one consent record: all statements of the customer about one purpose and channel, in the order
+in which they took effect. Fields, by the sections of the specification:
 
 - header: `dct:identifier`, `dct:conformsTo`, `dct:created`, `dct:publisher`, `schema:recipient` of the receipt; the
   record's own `dct:identifier`, `dct:conformsTo`, `dct:created`, and `dpv:hasDataSubject` (the stream, no id)
@@ -34,13 +34,13 @@ _STATUSES: Final = {
     "withdrawn": "dpv:ConsentWithdrawn",
     "objected": "dpv:ConsentWithdrawn",
 }
-"""An objection (Art. 21) is no status of consent: it ends one, and names the right that was exercised."""
+"""DPV has no status for an objection (Art. 21): it ends the consent, and the event names the right exercised."""
 
 
-def receipts(told: Iterable[Record], controller: str, now_us: int) -> list[dict[str, Any]]:
-    """A receipt for each subject, purpose and channel among records of kind `consent`; erased ones tell nothing."""
+def receipts(records: Iterable[Record], controller: str, now_us: int) -> list[dict[str, Any]]:
+    """Return a receipt for each subject, purpose and channel among `consent` records; erased records are left out."""
     grouped: dict[tuple[str, str, str], list[Record]] = {}
-    for record in told:
+    for record in records:
         if record.body is not None:
             grouped.setdefault((record.stream, record.body["purpose"], record.body["channel"]), []).append(record)
     return [_receipt(group, controller, now_us) for _, group in sorted(grouped.items())]

@@ -1,13 +1,14 @@
-"""What customers and channels tell us: consents, outcomes, profile facts; and what a customer may ask of us."""
+"""Record consents, outcomes and profile facts; show what is known of a customer."""
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import count
 from typing import Any
 
 from decisioning.catalogue.actions import Action
-from decisioning.errors import Conflict, NotFound, Refused, RequestError
+from decisioning.errors import NotFound, RequestError
 from decisioning.facts.standing import Standing
 from decisioning.times import iso, microseconds
 from features.ledger import Duplicate, Entry, Record, now_us
@@ -17,79 +18,86 @@ from serving.contract import ConsentIn, OutcomeIn, ProfilePatch
 from serving.customers import erasing
 
 CONTACT_STATES = ("delivered", "seen", "pitched", "not_delivered", "expired")
-"""Outcomes that say how far a contact got, whatever the action declares."""
+"""Outcomes that report how far a contact got; every action has them."""
 MAX_LISTED = 200
-_SAYS = ("action", "outcome", "offer_id", "value_eur")
+_CORRECTABLE = ("action", "outcome", "offer_id", "value_eur")
+"""The fields of an outcome that a correction may change, beside its time."""
 
 
-async def record_consents(brain: Brain, told: Sequence[ConsentIn]) -> dict[str, Any]:
-    """Appends them all or none; once this returns, every later decision on every replica is bound by them."""
+async def record_consents(brain: Brain, consents: Sequence[ConsentIn]) -> dict[str, Any]:
+    """Append all of them or none; once this returns, they bind every later decision on every replica.
+
+    Raises RequestError for a purpose or channel that the release does not have.
+    """
     purposes, channels = brain.snapshot.release.purposes, brain.snapshot.release.channels
-    for n, consent in enumerate(told):
+    for n, consent in enumerate(consents):
         if consent.purpose not in purposes:
-            raise RequestError(_at(told, n, "purpose"), f"no such purpose; known are {', '.join(purposes)}")
+            raise RequestError(_path(consents, n, "purpose"), f"no such purpose; known are {', '.join(purposes)}")
         if consent.channel is not None and consent.channel not in channels:
-            raise RequestError(_at(told, n, "channel"), f"no such channel; known are {', '.join(channels)}")
-    entries = [Entry(_consenting(brain, c), "consent", c.body(), _when(c.occurred_at)) for c in told]
+            raise RequestError(_path(consents, n, "channel"), f"no such channel; known are {', '.join(channels)}")
+    entries = [
+        Entry(brain.subject_stream(c.customer_id, c.visitor_id), "consent", c.body(), _time_us(c.occurred_at))
+        for c in consents
+    ]
     await asyncio.wrap_future(brain.ledger.submit(entries))
     return {"recorded": len(entries)}
 
 
-def _consenting(brain: Brain, told: ConsentIn) -> str:
-    if told.visitor_id is not None:
-        return brain.ledger.stream_of("visitor", told.visitor_id)
-    return brain.ledger.stream_of("person", told.customer_id or "")
+async def record_outcomes(brain: Brain, outcomes: Sequence[OutcomeIn]) -> dict[str, Any]:
+    """Append each outcome once, however often it is repeated; nothing is written if one of them is wrong.
 
-
-async def record_outcomes(brain: Brain, told: Sequence[OutcomeIn]) -> dict[str, Any]:
-    """Appends each once, whatever is repeated; nothing is written where one of them is wrong.
-
-    Something else under an `outcome_id` that is known corrects what it said before; what was said once under it is
-    repeated, whatever corrected it since.
+    A known `outcome_id` with other content corrects the outcome recorded before. Content that was recorded under the
+    id at any time counts as repeated, even if it has been corrected since.
     """
-    batches = [_outcome_entries(brain, outcome, _prefix(told, n)) for n, outcome in enumerate(told)]
-    done = [await _record(brain, entries, outcome) for entries, outcome in zip(batches, told, strict=True)]
-    counted = {what: done.count(what) for what in ("recorded", "repeated", "corrected")}
-    return counted if counted["corrected"] else {k: v for k, v in counted.items() if k != "corrected"}
+    batches = [_outcome_entries(brain, outcome, _prefix(outcomes, n)) for n, outcome in enumerate(outcomes)]
+    results = [await _record(brain, entries, outcome) for entries, outcome in zip(batches, outcomes, strict=True)]
+    counts = {status: results.count(status) for status in ("recorded", "repeated", "corrected")}
+    return counts if counts["corrected"] else {k: v for k, v in counts.items() if k != "corrected"}
 
 
-async def _record(brain: Brain, entries: list[Entry], told: OutcomeIn) -> str:
-    """Appends the entries under the first key of this outcome that is free, unless one has the same to say."""
-    before: Record | None = None
+async def _record(brain: Brain, entries: list[Entry], outcome: OutcomeIn) -> str:
+    """Append the entries under the outcome's first free key, unless a key before it holds the same; the status."""
+    earlier: Record | None = None
     for revision in count():
-        key = f"outcome:{told.outcome_id}" + (f"#{revision}" if revision else "")
+        key = f"outcome:{outcome.outcome_id}" + (f"#{revision}" if revision else "")
         try:
-            await asyncio.wrap_future(brain.ledger.submit(_revised(entries, key, before)))
+            await asyncio.wrap_future(brain.ledger.submit(_revised(entries, key, earlier)))
         except Duplicate as duplicate:
-            before = duplicate.record
-            if _repeats(before, entries[-1], told):
+            earlier = duplicate.record
+            if _repeats(earlier, entries[-1], outcome):
                 return "repeated"
         else:
-            return "corrected" if before else "recorded"
+            return "corrected" if earlier else "recorded"
     raise AssertionError("count() has no end")
 
 
-def _repeats(before: Record, entry: Entry, told: OutcomeIn) -> bool:
-    """Whether a record says the same; also what was erased, and how far a contact got, which is never taken back."""
-    if before.body is None or before.kind != "outcome" or entry.kind != "outcome":
+def _repeats(earlier: Record, entry: Entry, outcome: OutcomeIn) -> bool:
+    """Tell whether an earlier record holds the same.
+
+    An erased record counts as the same, and so does a contact state, which is never corrected.
+    """
+    if earlier.body is None or earlier.kind != "outcome" or entry.kind != "outcome":
         return True
-    same = all(before.body.get(name) == entry.body.get(name) for name in _SAYS)
-    return same and (told.occurred_at is None or before.occurred_us == entry.occurred_us)
+    same = all(earlier.body.get(name) == entry.body.get(name) for name in _CORRECTABLE)
+    return same and (outcome.occurred_at is None or earlier.occurred_us == entry.occurred_us)
 
 
-def _revised(entries: list[Entry], key: str, before: Record | None) -> list[Entry]:
-    """The entries under their key; those that say what happened correct what was said before."""
-    if before is None:
+def _revised(entries: list[Entry], key: str, earlier: Record | None) -> list[Entry]:
+    """Return the entries with their key; outcomes among them correct the earlier record, if there is one."""
+    if earlier is None:
         return [*entries[:-1], replace(entries[-1], key=key)]
-    known = before.body or {}
-    wrong = {"occurred_us": before.occurred_us, **{k: known.get(k) for k in _SAYS}}
+    body = earlier.body or {}
+    wrong = {"occurred_us": earlier.occurred_us, **{k: body.get(k) for k in _CORRECTABLE}}
     right = [replace(e, body={**e.body, "corrects": wrong}) if e.kind == "outcome" else e for e in entries]
     return [*right[:-1], replace(right[-1], key=key)]
 
 
 async def patch_customer(brain: Brain, customer_id: str, patch: ProfilePatch) -> dict[str, Any]:
-    """Sets facts of the profile; the next decision sees them."""
-    stream = brain.ledger.stream_of("person", customer_id)
+    """Set facts of the profile, and the restriction if the patch names it; the next decision sees them.
+
+    Raises NotFound if the customer was erased, RequestError for a fact that the profile cannot hold.
+    """
+    stream = brain.subject_stream(customer_id)
     if brain.ledger.read(stream)[0].erased:
         raise NotFound("customer_id", "this customer was erased")
     schema, at_us = brain.snapshot.release.schema, now_us()
@@ -97,7 +105,7 @@ async def patch_customer(brain: Brain, customer_id: str, patch: ProfilePatch) ->
         if name not in schema or schema[name].source != "profile":
             raise RequestError(f"facts.{name}", "no profile feature of this name")
     try:
-        await asyncio.to_thread(brain.snapshot.profiles.write, stream, patch.facts, _when(patch.as_of), now_us=at_us)
+        await asyncio.to_thread(brain.snapshot.profiles.write, stream, patch.facts, _time_us(patch.as_of), now_us=at_us)
     except RequestError as error:
         raise RequestError(f"facts.{error.field}", str(error).partition(": ")[2]) from None
     if patch.restricted is not None:
@@ -106,75 +114,92 @@ async def patch_customer(brain: Brain, customer_id: str, patch: ProfilePatch) ->
 
 
 def customer(brain: Brain, customer_id: str) -> dict[str, Any]:
-    """What the brain knows of a customer now."""
-    stream = brain.ledger.stream_of("person", customer_id)
+    """Return what is known of a customer now."""
+    stream = brain.subject_stream(customer_id)
     standing = brain.ledger.read(stream)[0]
     stored = brain.snapshot.profiles.read([stream], now_us=now_us())[0]
-    return {"customer_id": customer_id, "facts": dict(sorted(stored.facts.items())), **told_of(standing)}
+    return {"customer_id": customer_id, "facts": dict(sorted(stored.facts.items())), **standing_json(standing)}
 
 
-def _outcome_entries(brain: Brain, told: OutcomeIn, prefix: str) -> list[Entry]:
-    at_us = _when(told.occurred_at)
-    if told.outcome == RETRACTED and brain.ledger.lookup(f"outcome:{told.outcome_id}") is None:
+def _outcome_entries(brain: Brain, outcome: OutcomeIn, prefix: str) -> list[Entry]:
+    """Return what to append for an outcome; `prefix` is its place in the request, for the fields of errors.
+
+    Raises NotFound for an unknown offer, RequestError for an outcome that its action does not declare.
+    """
+    if outcome.outcome == RETRACTED and brain.ledger.lookup(f"outcome:{outcome.outcome_id}") is None:
         raise RequestError(f"{prefix}outcome", "nothing was told under this outcome_id, so nothing can be taken back")
-    if told.offer_id is None:
-        stream = brain.ledger.stream_of("person", told.customer_id or "")
-        action = _declared(brain.snapshot.release.actions.get(told.action or ""), told, prefix)
-        return [Entry(stream, "outcome", _outcome(action.id, told), at_us)]
-    record = brain.ledger.lookup(f"decision:{told.offer_id.rpartition('.')[0]}")
-    if record is None or record.body is None:
-        raise NotFound(f"{prefix}offer_id", "no such offer was decided here")
-    contact = next((c for c in record.body["contacts"] if c["offer_id"] == told.offer_id), None)
-    if contact is None:
+    if outcome.offer_id is not None:
+        return _offer_entries(brain, outcome, prefix, _offer_of(brain, outcome.offer_id, prefix))
+    action = _declared(brain.snapshot.release.actions.get(outcome.action or ""), outcome, prefix)
+    stream = brain.subject_stream(outcome.customer_id)
+    return [Entry(stream, "outcome", _outcome_body(action.id, outcome), _time_us(outcome.occurred_at))]
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """A decided offer: its person's stream, its action (None if its release lost it), and the account's id if any."""
+
+    stream: str
+    action: Action | None
+    account_id: str | None
+
+
+def _offer_of(brain: Brain, offer_id: str, prefix: str) -> _Offer:
+    record = brain.ledger.lookup(f"decision:{offer_id.rpartition('.')[0]}")
+    contacts = [] if record is None or record.body is None else record.body["contacts"]
+    contact = next((c for c in contacts if c["offer_id"] == offer_id), None)
+    if record is None or record.body is None or contact is None:
         raise NotFound(f"{prefix}offer_id", "no such offer was decided here")
     release = brain.release(record.body["release"])
-    return _offer_entries(brain, told, prefix, record, release.actions.get(contact["action"]), at_us)
+    return _Offer(record.stream, release.actions.get(contact["action"]), record.body["request"].get("account_id"))
 
 
-def _offer_entries(
-    brain: Brain, told: OutcomeIn, prefix: str, record: Record, action: Action | None, at_us: int
-) -> list[Entry]:
-    """On the person's stream, and for an action of account scope on the account's, too."""
-    body = record.body or {}
-    account = body["request"].get("account_id")
-    streams = [record.stream]
-    if action is not None and action.scope == "account" and account:
-        streams.append(brain.ledger.stream_of("account", account))
-    if told.outcome in CONTACT_STATES:
-        moved = {"offer_id": told.offer_id, "state": told.outcome}
-        kinds: list[tuple[str, dict[str, Any]]] = [("contact", moved)]
+def _offer_entries(brain: Brain, outcome: OutcomeIn, prefix: str, offer: _Offer) -> list[Entry]:
+    """Return the entries for the person's stream and, if the action has account scope, for the account's too."""
+    at_us, streams = _time_us(outcome.occurred_at), [offer.stream]
+    if offer.action is not None and offer.action.scope == "account" and offer.account_id:
+        streams.append(brain.ledger.stream_of("account", offer.account_id))
+    bodies: list[tuple[str, dict[str, Any]]]
+    if outcome.outcome in CONTACT_STATES:
+        bodies = [("contact", {"offer_id": outcome.offer_id, "state": outcome.outcome})]
     else:
-        outcome = _outcome(_declared(action, told, prefix).id, told)
-        kinds = [("contact", {"offer_id": told.offer_id, "state": "seen"}), ("outcome", outcome)]
-    return [Entry(s, kind, _on(b, person=s == record.stream), at_us) for s in reversed(streams) for kind, b in kinds]
+        action = _declared(offer.action, outcome, prefix)
+        seen = {"offer_id": outcome.offer_id, "state": "seen"}
+        bodies = [("contact", seen), ("outcome", _outcome_body(action.id, outcome))]
+    return [
+        Entry(stream, kind, body if stream == offer.stream else _without_id(body), at_us)
+        for stream in reversed(streams)
+        for kind, body in bodies
+    ]
 
 
-def _on(body: dict[str, Any], *, person: bool) -> dict[str, Any]:
-    """What is repeated on an account's stream outlives the person, so it names nothing of theirs."""
-    return body if person else {name: value for name, value in body.items() if name != "outcome_id"}
+def _without_id(body: dict[str, Any]) -> dict[str, Any]:
+    """Return the body for an account's stream, which outlives the person and may not hold the person's outcome id."""
+    return {name: value for name, value in body.items() if name != "outcome_id"}
 
 
-def _declared(action: Action | None, told: OutcomeIn, prefix: str) -> Action:
+def _declared(action: Action | None, outcome: OutcomeIn, prefix: str) -> Action:
+    """Return the action; raises RequestError if there is none or it does not declare the outcome."""
     if action is None:
         raise RequestError(f"{prefix}action", "no such action in this release")
-    if told.outcome not in (*action.outcomes.all, RETRACTED):
+    if outcome.outcome not in (*action.outcomes.all, RETRACTED):
         known = ", ".join((*CONTACT_STATES, *action.outcomes.all))
         raise RequestError(f"{prefix}outcome", f"not an outcome of this action; expected one of {known}")
     return action
 
 
-def _outcome(action: str, told: OutcomeIn) -> dict[str, Any]:
+def _outcome_body(action: str, outcome: OutcomeIn) -> dict[str, Any]:
     return {
-        "outcome_id": told.outcome_id,
+        "outcome_id": outcome.outcome_id,
         "action": action,
-        "outcome": told.outcome,
-        "offer_id": told.offer_id,
-        "value_eur": told.value_eur,
+        "outcome": outcome.outcome,
+        "offer_id": outcome.offer_id,
+        "value_eur": outcome.value_eur,
     }
 
 
-def told_of(standing: Standing) -> dict[str, Any]:
-    """A standing, as JSON types."""
+def standing_json(standing: Standing) -> dict[str, Any]:
+    """Return a standing as JSON types, with the last MAX_LISTED contacts and outcomes per action."""
     return {
         "erased": standing.erased,
         "restricted": standing.restricted,
@@ -205,24 +230,22 @@ def told_of(standing: Standing) -> dict[str, Any]:
             for c in standing.contacts[-MAX_LISTED:]
         ],
         "outcomes": [
-            {"action": h.action, "outcome": h.outcome, "at": iso(h.at_us)}
+            {"action": o.action, "outcome": o.outcome, "at": iso(o.at_us)}
             for history in standing.outcomes.values()
-            for h in history[-MAX_LISTED:]
-            if not h.outcome.startswith(ANTI)
+            for o in history[-MAX_LISTED:]
+            if not o.outcome.startswith(ANTI)
         ],
     }
 
 
-def _when(moment: Any) -> int:
+def _time_us(moment: datetime | None) -> int:
     return microseconds(moment) if moment is not None else now_us()
 
 
-def _prefix(told: Sequence[Any], n: int) -> str:
-    return f"{n}." if len(told) > 1 else ""
+def _prefix(items: Sequence[Any], n: int) -> str:
+    """Return the JSON path of item `n` with its dot, or nothing if the request is a single item."""
+    return f"{n}." if len(items) > 1 else ""
 
 
-def _at(told: Sequence[Any], n: int, field: str) -> str:
-    return _prefix(told, n) + field
-
-
-__all__ = ["Conflict", "Refused", "customer", "patch_customer", "record_consents", "record_outcomes", "told_of"]
+def _path(items: Sequence[Any], n: int, field: str) -> str:
+    return _prefix(items, n) + field

@@ -1,4 +1,4 @@
-"""Moments: decisions that a signal opens without anyone asking. Watched here, decided as all others, delivered."""
+"""Moments: decisions that a signal opens without a request. They are decided like all others, then delivered."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -17,30 +17,30 @@ from serving.brain.runtime import Brain
 from serving.events.webhooks import Sender
 from serving.settings import Workspace
 
-LOOK_S = 0.25
-"""How often a replica looks for what is due."""
-LISTEN_S = 25.0
-"""How long a screen's stream is held open; it then asks again from where it was, as every browser does by itself."""
-KEPT_DAYS = 7
+POLL_S = 0.25
+"""How often a replica checks for due moments and deliveries."""
+STREAM_S = 25.0
+"""How long a screen's stream is held open; browsers then ask again by themselves, from where they were."""
+RETENTION_DAYS = 7
 _PAGE = 500
 
 
 class Watcher:
-    """One replica's part of the looking and sending."""
+    """One replica's share of deciding due moments and sending their deliveries."""
 
     def __init__(self, brain: Brain) -> None:
         self._brain = brain
         self.moments = Moments(brain.ledger)
         self._sender = Sender(brain.workspace, self.moments)
 
-    async def look(self) -> None:
-        """Everything that is due now: looked at, decided, handed to its routes, sent."""
+    async def process_due(self) -> None:
+        """Decide every moment that is due, hand its decision to its routes, and send the deliveries that are due."""
         for due in await asyncio.to_thread(self.moments.due, now_us()):
-            await self._look_at(due)
+            await self._process(due)
         await self._sender.send_due()
 
-    async def _look_at(self, due: Watch) -> None:
-        """A watch whose release no longer knows the moment is dropped; what cannot be decided now is tried again."""
+    async def _process(self, due: Watch) -> None:
+        """Decide one watch; drop it if the release no longer has the moment, retry it later if it cannot be decided."""
         try:
             moment = self._brain.snapshot.release.moment(due.moment)
         except NotFound:
@@ -48,7 +48,7 @@ class Watcher:
         try:
             await self._decide(due, moment)
         except BrainError:
-            return None  # the claim lapses, and it is looked at again
+            return None  # the claim expires, and the watch is due again
         return None
 
     async def _decide(self, due: Watch, moment: MomentRule) -> None:
@@ -58,52 +58,56 @@ class Watcher:
         if not fires or not self.moments.may_fire(due, round(moment.every_h * HOUR_US), at_us):
             return await asyncio.to_thread(self.moments.settle, due)
         answer = await self._brain.commit(ask)
-        decided = any(p["offers"] for p in answer["placements"]) or answer["handover"] is not None
+        has_content = any(p["offers"] for p in answer["placements"]) or answer["handover"] is not None
         body = to_json({"moment": moment.id, "decision": answer})
-        letters = [
+        deliveries = [
             Delivery.new(answer["decision_id"], route, due.stream, moment.id, moment.channel, at_us, body)
-            for route in (moment.deliver if decided else ())
+            for route in (moment.deliver if has_content else ())
         ]
-        return await asyncio.to_thread(self.moments.settle, due, letters, at_us)
+        return await asyncio.to_thread(self.moments.settle, due, deliveries, at_us)
 
     async def listen(self, channel: str, stream: str | None, after: int | None) -> AsyncIterator[bytes]:
-        """Server-sent events for screens of a channel: of one subject, or of everybody who is handled there."""
+        """Yield server-sent events for screens of a channel.
+
+        :param stream: the subject to show, or None for everybody who is handled on the channel
+        :param after: the cursor of the last event that the screen has, or None to begin now
+        """
         cursor = self.moments.newest() if after is None else after
         yield b"retry: 1000\n\n"
-        for _ in range(round(LISTEN_S / LOOK_S)):
-            for found in await asyncio.to_thread(self.moments.streamed, cursor, channel, stream):
-                cursor = found.seq
-                yield b"id: %d\nevent: moment\ndata: %s\n\n" % (found.seq, found.body)
-            await asyncio.sleep(LOOK_S)
+        for _ in range(round(STREAM_S / POLL_S)):
+            for delivery in await asyncio.to_thread(self.moments.streamed, cursor, channel, stream):
+                cursor = delivery.seq
+                yield b"id: %d\nevent: moment\ndata: %s\n\n" % (delivery.seq, delivery.body)
+            await asyncio.sleep(POLL_S)
 
     def purge(self) -> None:
-        """Forgets what was delivered a week ago."""
-        self.moments.purge(now_us() - KEPT_DAYS * DAY_US)
+        """Delete deliveries that were made more than RETENTION_DAYS ago."""
+        self.moments.purge(now_us() - RETENTION_DAYS * DAY_US)
 
 
-def dead_letters(workspace: Workspace, retried: Sequence[str] = ()) -> dict[str, Any]:
-    """Deliveries that were given up, all of them; those named, or `all`, wait to be sent again.
+def dead_letters(workspace: Workspace, retry: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the deliveries that were given up, without those in `retry` (ids, or `all`), which are queued again.
 
-    Raises NotFound for one that is not among them.
+    Raises NotFound for an id that is not among them.
     """
     with Ledger.open(workspace.database_url, workspace.secret()) as ledger:
         moments, dead = Moments(ledger), list[Delivery]()
         while page := moments.listed("dead", dead[-1].seq if dead else 0, _PAGE):
             dead.extend(page)
-        ids = [d.id for d in dead] if "all" in retried else list(retried)
+        ids = [d.id for d in dead] if "all" in retry else list(retry)
         if missing := set(ids) - {d.id for d in dead}:
             raise NotFound("retry", f"no dead letter is called {min(missing)}")
-        again = moments.retry(ids, now_us())
-    return {"retried": again, "dead": [letter(d) for d in dead if d.id not in ids]}
+        retried = moments.retry(ids, now_us())
+    return {"retried": retried, "dead": [dead_letter_json(d) for d in dead if d.id not in ids]}
 
 
-def letter(delivery: Delivery) -> dict[str, Any]:
-    """A delivery that was given up, as it is told; what it would have said stays here."""
+def dead_letter_json(delivery: Delivery) -> dict[str, Any]:
+    """Return a delivery that was given up as JSON types, without its body."""
     return {"id": delivery.id, "moment": delivery.moment, "attempts": delivery.attempts, "error": delivery.error}
 
 
 def _ask(due: Watch, moment: MomentRule) -> Ask:
-    """The same request for the same cause, so that a moment decided twice is one decision."""
+    """Return the request of a watch: the same for the same cause, so that a moment decided twice is one decision."""
     return Ask(
         request_id=f"moment.{moment.id}.{due.cause}",
         customer_id=due.subject.get("customer_id"),

@@ -1,4 +1,7 @@
-"""Deliveries over HTTP, signed as Standard Webhooks says (standardwebhooks.com): one HMAC of id, timestamp and body."""
+"""Deliver moments over HTTP, signed as in Standard Webhooks (standardwebhooks.com).
+
+The signature is one HMAC of id, timestamp and body.
+"""
 
 import asyncio
 import base64
@@ -17,36 +20,36 @@ FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 600.0
 
 
-def secret_of(workspace: Workspace) -> bytes:
-    """What signs this workspace's webhooks; 32 bytes derived from its secret."""
+def signing_secret(workspace: Workspace) -> bytes:
+    """Return the 32 bytes that sign this workspace's webhooks, derived from its secret."""
     return hmac.digest(workspace.secret(), b"webhook", "sha256")
 
 
-def shown(secret: bytes) -> str:
-    """The secret as receivers' libraries take it."""
+def encoded_secret(secret: bytes) -> str:
+    """Return the secret in the form that receivers' libraries take."""
     return "whsec_" + base64.b64encode(secret).decode()
 
 
 def signature(secret: bytes, delivery_id: str, timestamp: int, body: bytes) -> str:
-    """Of `id.timestamp.body`, version 1."""
+    """Return the signature, version 1, of `id.timestamp.body`."""
     signed = f"{delivery_id}.{timestamp}.".encode() + body
     return "v1," + base64.b64encode(hmac.digest(secret, signed, "sha256")).decode()
 
 
 def pause_s(attempts: int) -> float:
-    """How long to wait after so many failed attempts: twice as long each time."""
+    """Return how long to wait after so many failed attempts: twice as long each time, up to LONGEST_PAUSE_S."""
     return float(min(FIRST_PAUSE_S * 2 ** (attempts - 1), LONGEST_PAUSE_S))
 
 
 class Sender:
-    """Sends what waits, one attempt at a time; what failed often enough is a dead letter."""
+    """Sends waiting deliveries; after too many failed attempts a delivery is a dead letter."""
 
     def __init__(self, workspace: Workspace, moments: Moments) -> None:
         self._settings, self._moments = workspace.settings.moments, moments
-        self._secret = secret_of(workspace)
+        self._secret = signing_secret(workspace)
 
     async def send_due(self) -> None:
-        """Every delivery whose next attempt is due. Without a configured receiver they wait."""
+        """Attempt every delivery that is due; without a configured receiver they wait."""
         if self._settings.webhook is None:
             return
         waiting = await asyncio.to_thread(self._moments.to_send, now_us())
@@ -63,7 +66,7 @@ class Sender:
             self._moments.sent(delivery, "waiting", now_us() + round(pause_s(attempts) * 1e6), error)
 
     def _post(self, url: str, delivery: Delivery) -> str | None:
-        """What went wrong, in words without the address; None where the receiver took it (any 2xx)."""
+        """Return what went wrong, without the address, or None if the receiver accepted the delivery (any 2xx)."""
         timestamp = int(time.time())
         headers = {
             "Content-Type": "application/json",
@@ -82,7 +85,7 @@ class Sender:
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A customer's decision goes to the address that was configured, and nowhere else."""
+    """Follows no redirects: a customer's decision goes to the configured address only."""
 
     def redirect_request(self, *_: object) -> None:
         return None

@@ -1,6 +1,7 @@
-"""Routes of what happens now: signals in, moments out."""
+"""Routes for events: signals in, moments out."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Header, Query, Request, Response
@@ -8,8 +9,8 @@ from fastapi.responses import StreamingResponse
 
 from decisioning.facts.forms import SubjectId
 from serving.brain.runtime import Brain
-from serving.events.moments import Watcher, letter
-from serving.events.signals import MAX_SIGNALS, parsed, record_signals
+from serving.events.moments import Watcher, dead_letter_json
+from serving.events.signals import MAX_SIGNALS, parse_events, record_signals
 from serving.http.replies import JSON, json_reply, problem_reply, problems, read_body
 
 MAX_SIGNALS_BYTES = 4_000_000
@@ -34,17 +35,17 @@ _SIGNALS: dict[str, Any] = {
 }
 
 
-def live_routes(app: FastAPI, brain: Brain, watcher: Watcher) -> None:
-    """Adds them to the application."""
+def add_live_routes(app: FastAPI, brain: Brain, watcher: Watcher) -> None:
+    """Add the routes to the application."""
     seats = asyncio.Semaphore(max(1, brain.workspace.settings.http.max_ongoing_requests // 2))
 
     @app.post("/v1/signals", openapi_extra=_SIGNALS, responses=problems(413, 422, 503))
     async def signals(request: Request) -> Response:
-        """What a customer did: CloudEvents 1.0, one or an array; seen by the next decision once this answers."""
-        events = parsed(await read_body(request, MAX_SIGNALS_BYTES))
-        status, told = await record_signals(brain, events)
-        brain.metrics.count_statuses(brain.metrics.signals, told)
-        return json_reply(told, status)
+        """Record what a customer did: one CloudEvent (1.0) or an array. The next decision after the answer sees it."""
+        events = parse_events(await read_body(request, MAX_SIGNALS_BYTES))
+        status, results = await record_signals(brain, events)
+        brain.metrics.count_statuses(brain.metrics.signals, results)
+        return json_reply(results, status)
 
     @app.get("/v1/moments/stream", responses=problems(404, 503))
     async def stream(
@@ -52,24 +53,31 @@ def live_routes(app: FastAPI, brain: Brain, watcher: Watcher) -> None:
         customer_id: Annotated[SubjectId | None, Query()] = None,
         last_event_id: Annotated[int | None, Header(ge=0, le=2**62)] = None,
     ) -> Response:
-        """Server-sent events: decisions that moments open on this channel, for one customer or for all."""
+        """Stream the decisions that moments open on this channel as server-sent events, for one customer or for all."""
         brain.snapshot.release.view(channel)
         if seats.locked():
             return problem_reply(503, "unavailable", "every seat for listening is taken", retry=True)
-        one = None if customer_id is None else brain.ledger.stream_of("person", customer_id)
-        return StreamingResponse(_seated(watcher, seats, channel, one, last_event_id), media_type="text/event-stream")
+        person = None if customer_id is None else brain.subject_stream(customer_id)
+        events = _with_seat(seats, watcher.listen(channel, person, last_event_id))
+        return StreamingResponse(events, media_type="text/event-stream")
 
     @app.get("/v1/moments/dead", responses=problems(503))
     async def dead(after: Cursor = 0) -> Response:
-        """Deliveries that were given up, a page at a time."""
+        """List the deliveries that were given up, a page at a time."""
         letters = await asyncio.to_thread(watcher.moments.listed, "dead", after, MAX_LISTED)
         return json_reply(
-            {"dead": [letter(d) for d in letters], "next": letters[-1].seq if len(letters) == MAX_LISTED else None}
+            {
+                "dead": [dead_letter_json(d) for d in letters],
+                "next": letters[-1].seq if len(letters) == MAX_LISTED else None,
+            }
         )
 
 
-async def _seated(watcher: Watcher, seats: asyncio.Semaphore, channel: str, one: str | None, after: int | None) -> Any:
-    """A screen keeps a request open, and decisions need theirs: half of all there are."""
+async def _with_seat(seats: asyncio.Semaphore, events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield the events while holding a seat.
+
+    A stream keeps a request open, so streams may hold half of the requests and decisions keep the other half.
+    """
     async with seats:
-        async for event in watcher.listen(channel, one, after):
+        async for event in events:
             yield event

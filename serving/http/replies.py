@@ -1,4 +1,4 @@
-"""What every route takes and gives: bodies up to a size, JSON bytes, and problem documents for whatever goes wrong."""
+"""What all routes share: reading bodies of limited size, replying in JSON, and problem documents for errors."""
 
 from typing import Any
 
@@ -32,22 +32,22 @@ STATUS: tuple[tuple[type[BrainError], int, str], ...] = (
 )
 
 
-async def read_body(request: Request, at_most: int = MAX_BODY_BYTES) -> bytes:
-    """The body, up to `at_most` bytes; a longer one is refused before it is held."""
+async def read_body(request: Request, max_bytes: int = MAX_BODY_BYTES) -> bytes:
+    """Return the request's body; raises HTTPException 413 for more than `max_bytes`, before all of it is read."""
     declared = request.headers.get("content-length", "0")
-    if declared.isdigit() and int(declared) > at_most:
-        raise HTTPException(413, f"a body may have {at_most} bytes")
+    if declared.isdigit() and int(declared) > max_bytes:
+        raise HTTPException(413, f"a body may have {max_bytes} bytes")
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size > at_most:
-            raise HTTPException(413, f"a body may have {at_most} bytes")
+        if size > max_bytes:
+            raise HTTPException(413, f"a body may have {max_bytes} bytes")
         chunks.append(chunk)
     return b"".join(chunks)
 
 
-async def handled(_: Request, error: Exception) -> Response:
-    """What went wrong, as a problem document."""
+async def error_reply(_: Request, error: Exception) -> Response:
+    """Return the problem document of an error, with its HTTP status from STATUS."""
     if isinstance(error, HTTPException):
         return problem_reply(error.status_code, "refused", str(error.detail), field="body")
     status, title = next((s, t) for kind, s, t in STATUS if isinstance(error, kind))
@@ -57,18 +57,18 @@ async def handled(_: Request, error: Exception) -> Response:
 
 
 def problem_reply(status: int, title: str, detail: str, *, retry: bool = False, **more: Any) -> Response:
-    """A problem document; `retry`: another try in a second is worth it."""
+    """Return a problem document; `retry` adds a Retry-After header of one second."""
     headers = {"Retry-After": "1"} if retry else None
     return Response(problem(status, title, detail, **more), status, headers, media_type=PROBLEM)
 
 
 def json_reply(content: dict[str, Any], status: int = 200) -> Response:
-    """JSON, without FastAPI's serialisation."""
+    """Return a JSON response without FastAPI's serialisation."""
     return Response(to_json(content), status, media_type=JSON)
 
 
 def body_schema(model: type[Any], *, many: bool = False) -> dict[str, Any]:
-    """OpenAPI of a body that the route parses itself."""
+    """Return the OpenAPI of a body that the route parses itself; `many`: one object or an array."""
     one = model.model_json_schema(ref_template="#/components/schemas/{model}")
     one = {**one, **({"$defs": one["$defs"]} if "$defs" in one else {})}
     schema = {"oneOf": [one, {"type": "array", "items": one}]} if many else one
@@ -76,5 +76,5 @@ def body_schema(model: type[Any], *, many: bool = False) -> dict[str, Any]:
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI of the problem documents a route may answer."""
+    """Return the OpenAPI of the problem documents that a route may answer, by status."""
     return {s: {"model": Problem, "content": {PROBLEM: {}}} for s in statuses}

@@ -1,4 +1,4 @@
-"""HTTP routes, no logic: parse, ask the brain, answer in bytes."""
+"""HTTP routes, without logic: parse, ask the brain, answer in bytes."""
 
 import asyncio
 import logging
@@ -20,51 +20,50 @@ from serving.brain import explaining
 from serving.brain.runtime import Brain
 from serving.contract import ConsentIn, IdentityIn, OutcomeIn, ProfilePatch, VisitorPatch, parse, parse_many
 from serving.customers import erasing, exporting, identities, recording
-from serving.events.moments import LOOK_S, Watcher
-from serving.http.live import live_routes
-from serving.http.replies import JSON, body_schema, handled, json_reply, problem_reply, problems, read_body
+from serving.events.moments import POLL_S, Watcher
+from serving.http.live import add_live_routes
+from serving.http.replies import JSON, body_schema, error_reply, json_reply, problem_reply, problems, read_body
 from training.model.background import yielding
 
 REFRESH_S = 0.5
-"""How often a replica looks for a release or a pause; both take effect within two seconds."""
+"""How often a replica checks for a release or a pause; both take effect within two seconds."""
 REFRESH_MODEL_S = 0.5
-"""How often it looks whether a model was promoted, put on trial or rolled back."""
+"""How often a replica checks whether a model was promoted, put on trial or rolled back."""
 CHECKPOINT_S = 1.0
-"""How often a replica looks whether the next checkpoint of the ledger is due."""
+"""How often a replica checks whether the next checkpoint of the ledger is due."""
 SubjectPath = Annotated[str, PathParam(min_length=1, max_length=128)]
 Cursor = Annotated[str, Query(max_length=20)]
 _LOG = logging.getLogger("ray.serve")
 
 
 def build_app(brain: Brain) -> FastAPI:
-    """The ASGI application of one replica."""
-
+    """Return the ASGI application of one replica."""
     watcher, clean_s = Watcher(brain), brain.workspace.settings.erasure.within_s / 2
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        tasks = [
-            asyncio.create_task(_watched(watcher)),
-            asyncio.create_task(_every(REFRESH_S, brain.refresh_release)),
-            asyncio.create_task(_every(REFRESH_S, brain.refresh_paused)),
-            asyncio.create_task(_every(REFRESH_MODEL_S, brain.refresh_model)),
-            asyncio.create_task(_every(CHECKPOINT_S, brain.checkpoint)),
-            asyncio.create_task(_every(clean_s, brain.compact)),
-            asyncio.create_task(_every(clean_s, watcher.purge)),
-            asyncio.create_task(_every(clean_s, partial(erasing.clean, brain))),
+        periodic = [
+            _every(REFRESH_S, brain.refresh_release),
+            _every(REFRESH_S, brain.refresh_paused),
+            _every(REFRESH_MODEL_S, brain.refresh_model),
+            _every(CHECKPOINT_S, brain.checkpoint),
+            _every(clean_s, brain.compact),
+            _every(clean_s, watcher.purge),
+            _every(clean_s, partial(erasing.clean, brain)),
         ]
+        tasks = [asyncio.create_task(work) for work in (_watch(watcher), *periodic)]
         yield
         for task in tasks:
             task.cancel()
         await asyncio.to_thread(brain.close)
 
     app = FastAPI(title="Central brain", version="1", lifespan=lifespan, openapi_url="/openapi.json")
-    for status in (BrainError, HTTPException):
-        app.add_exception_handler(status, handled)
+    for kind in (BrainError, HTTPException):
+        app.add_exception_handler(kind, error_reply)
     _decision_routes(app, brain)
     _customer_routes(app, brain)
-    live_routes(app, brain, watcher)
-    _operations(app, brain)
+    add_live_routes(app, brain, watcher)
+    _operation_routes(app, brain)
     return app
 
 
@@ -73,7 +72,7 @@ def _decision_routes(app: FastAPI, brain: Brain) -> None:
 
     @app.post("/v1/decisions", openapi_extra=body_schema(Ask), responses=problems(409, 413, 422, 503))
     async def decisions(request: Request) -> Response:
-        """What to do next for a customer."""
+        """Decide what to do next for a customer."""
         started = time.perf_counter()
         ask = _with_gpc(parse(Ask, await read_body(request)), request)
         if ask.moment is not None:
@@ -91,30 +90,33 @@ def _decision_routes(app: FastAPI, brain: Brain) -> None:
 
     @app.get("/v1/decisions/{decision_id}", responses=problems(404))
     async def why(decision_id: SubjectPath, contributions: bool = False) -> Response:
-        """Why, and why not, for every candidate, and what would change it; on demand what each feature added."""
-        told = await asyncio.to_thread(explaining.explain, brain, decision_id, contributions=contributions)
-        return json_reply(told)
+        """Explain a decision: why, or why not, for every candidate, and what would change it.
+
+        `contributions`: also what each feature added to each score.
+        """
+        explanation = await asyncio.to_thread(explaining.explain, brain, decision_id, contributions=contributions)
+        return json_reply(explanation)
 
     @app.post("/v1/outcomes", openapi_extra=body_schema(OutcomeIn, many=True), responses=problems(404, 413, 422, 503))
     async def outcomes(request: Request) -> Response:
-        """What the customer did, or how far a contact got: one or an array."""
+        """Record what the customer did, or how far a contact got: one outcome or an array."""
         counts = await recording.record_outcomes(brain, parse_many(OutcomeIn, await read_body(request)))
         metrics.count_statuses(metrics.outcomes, counts)
         return json_reply(counts)
 
     @app.post("/v1/consents", openapi_extra=body_schema(ConsentIn, many=True), responses=problems(413, 422, 503))
     async def consents(request: Request) -> Response:
-        """What the customer allows, refuses, withdraws or objects to: one or an array."""
+        """Record what the customer allows, refuses, withdraws or objects to: one consent or an array."""
         return json_reply(await recording.record_consents(brain, parse_many(ConsentIn, await read_body(request))))
 
     @app.post("/v1/identities", openapi_extra=body_schema(IdentityIn), responses=problems(404, 409, 413, 422, 503))
     async def identity(request: Request) -> Response:
-        """Whether an identifier (a cookie, a device, a hashed address) is this customer's."""
+        """Link an identifier (a cookie, a device, a hashed address) to a customer, or unlink it."""
         return json_reply(await identities.record_identity(brain, parse(IdentityIn, await read_body(request))))
 
 
 def _with_gpc(ask: Ask, request: Request) -> Ask:
-    """The request with the browser's Global Privacy Control, which no `context.gpc` undoes."""
+    """Return the request with the browser's Global Privacy Control, which `context.gpc` cannot undo."""
     if request.headers.get("sec-gpc") != "1":
         return ask
     return ask.model_copy(update={"context": {**ask.context, "gpc": True}})
@@ -123,88 +125,88 @@ def _with_gpc(ask: Ask, request: Request) -> Ask:
 def _customer_routes(app: FastAPI, brain: Brain) -> None:
     @app.patch("/v1/customers/{customer_id}", openapi_extra=body_schema(ProfilePatch), responses=problems(404, 422))
     async def patch(customer_id: SubjectPath, request: Request) -> Response:
-        """Set facts of the profile; null makes one unknown."""
+        """Set facts of the profile; null makes a fact unknown."""
         return json_reply(
             await recording.patch_customer(brain, customer_id, parse(ProfilePatch, await read_body(request)))
         )
 
     @app.get("/v1/customers/{customer_id}")
     async def customer(customer_id: SubjectPath) -> Response:
-        """Profile, consents, contacts and outcomes."""
+        """Return the profile, consents, contacts and outcomes."""
         return json_reply(await asyncio.to_thread(recording.customer, brain, customer_id))
 
     @app.get("/v1/customers/{customer_id}/export", responses=problems(422, 503))
     async def export(customer_id: SubjectPath, after: Cursor = "") -> Response:
-        """Everything that is held, with receipts of consent, a page at a time."""
+        """Export everything that is held about the customer, with consent receipts, a page at a time."""
         return json_reply(await asyncio.to_thread(exporting.export, brain, "person", customer_id, after))
 
     @app.delete("/v1/customers/{customer_id}", responses=problems(503))
     async def erase(customer_id: SubjectPath) -> Response:
-        """Forget the customer, and the visitors linked to them; a tombstone keeps them left alone."""
+        """Erase the customer and the visitors linked to them; a tombstone keeps them from being contacted."""
         await erasing.erase(brain, "person", customer_id)
         return json_reply({"customer_id": customer_id, "erased": True})
 
     @app.get("/v1/visitors/{visitor_id}/export", responses=problems(422, 503))
     async def export_visitor(visitor_id: SubjectPath, after: Cursor = "") -> Response:
-        """Everything that is held about a visitor; other identifiers go by their kind: `cookie:abc`."""
+        """Export everything that is held about a visitor; other identifiers carry their kind: `cookie:abc`."""
         return json_reply(await asyncio.to_thread(exporting.export, brain, "visitor", visitor_id, after))
 
     @app.delete("/v1/visitors/{visitor_id}", responses=problems(503))
     async def erase_visitor(visitor_id: SubjectPath) -> Response:
-        """Forget the visitor, and undo the link to a customer; a tombstone keeps them left alone."""
+        """Erase the visitor and undo its link to a customer; a tombstone keeps it from being contacted."""
         await erasing.erase(brain, "visitor", visitor_id)
         return json_reply({"visitor_id": visitor_id, "erased": True})
 
     @app.patch("/v1/visitors/{visitor_id}", openapi_extra=body_schema(VisitorPatch), responses=problems(404, 422, 503))
     async def patch_visitor(visitor_id: SubjectPath, request: Request) -> Response:
-        """Whether nothing but keeping may be done with what is known of the visitor."""
+        """Restrict the use of the visitor's data to keeping it, or lift the restriction."""
         restricted = parse(VisitorPatch, await read_body(request)).restricted
         await erasing.restrict(brain, "visitor", visitor_id, restricted=restricted)
         return json_reply({"visitor_id": visitor_id, "restricted": restricted})
 
 
-def _operations(app: FastAPI, brain: Brain) -> None:
+def _operation_routes(app: FastAPI, brain: Brain) -> None:
     @app.get("/healthz")
     async def healthz() -> Response:
-        """The process answers."""
+        """Answer as soon as the process runs."""
         return json_reply({"status": "ok"})
 
     @app.get("/readyz", responses=problems(503))
     async def readyz() -> Response:
-        """The ledger answers and a release is loaded."""
+        """Answer once the ledger can be read and a release is loaded."""
         await asyncio.to_thread(brain.ledger.active, brain.environment)
         snapshot = brain.snapshot
         return json_reply({"status": "ready", "release": snapshot.release.hash, "model": snapshot.model})
 
     @app.get("/metrics")
     async def metrics() -> Response:
-        """Prometheus."""
+        """Return the metrics for Prometheus."""
         return Response(generate_latest(brain.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
 
-async def _every(period_s: float, look: Callable[[], object]) -> None:
-    """Looks again and again; while the ledger or registry cannot be reached, what was loaded goes on serving."""
+async def _every(period_s: float, work: Callable[[], object]) -> None:
+    """Run `work` in a thread every `period_s`; while a store cannot be reached, the snapshot goes on serving."""
     while True:
         await asyncio.sleep(period_s)
-        with _outlived(), yielding():
-            await asyncio.to_thread(look)
+        with _log_and_continue(), yielding():
+            await asyncio.to_thread(work)
 
 
-async def _watched(watcher: Watcher) -> None:
-    """Looks for moments again and again; what could not be looked at now is due the next time."""
+async def _watch(watcher: Watcher) -> None:
+    """Process due moments every POLL_S; those that could not be processed are due again."""
     while True:
-        await asyncio.sleep(LOOK_S)
-        with _outlived():
-            await watcher.look()
+        await asyncio.sleep(POLL_S)
+        with _log_and_continue():
+            await watcher.process_due()
 
 
 @contextmanager
-def _outlived() -> Iterator[None]:
-    """What goes wrong at one look ends no later one: a bug is told in the replica's log, by its type and place."""
+def _log_and_continue() -> Iterator[None]:
+    """Suppress errors, so that periodic work goes on; log the type and place of a bug (any error but BrainError)."""
     try:
         yield
     except BrainError:
         pass
-    except Exception as error:  # noqa: BLE001 (a task that ended would leave what it keeps current as it is, unseen)
+    except Exception as error:  # noqa: BLE001 (a task that ended would leave its part of the snapshot outdated, unnoticed)
         at = traceback.extract_tb(error.__traceback__)[-1]
-        _LOG.error("%s at %s:%s while looking again", type(error).__name__, at.filename, at.lineno)
+        _LOG.error("%s at %s:%s in periodic work", type(error).__name__, at.filename, at.lineno)

@@ -1,4 +1,4 @@
-"""The processes behind `brain serve`: start, watch, stop, and find what an earlier run left."""
+"""The processes of `brain serve`: start them, watch them, stop them, and clean up after an earlier run."""
 
 from serving.lifecycle.processes import Listener, listeners
 from serving.lifecycle.supervisor import DEFAULT_APP, Running, clean_up, serve_forever

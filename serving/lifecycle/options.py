@@ -1,4 +1,4 @@
-"""How the one deployment runs: its limits, its patience, its share of the machine."""
+"""The options of the Ray Serve deployment: limits, timeouts and resources."""
 
 from typing import Any
 
@@ -8,15 +8,15 @@ DRAIN_S = 5.0
 
 
 def deployment_options(workspace: Workspace) -> dict[str, Any]:
-    """Keyword arguments for `serve.deployment(...)` of the class that answers requests."""
+    """Return the keyword arguments of `serve.deployment(...)` for the class that answers requests."""
     http = workspace.settings.http
     return {
         "name": "Brain",
         "num_replicas": 1,
         "max_ongoing_requests": http.max_ongoing_requests,
-        "max_queued_requests": http.max_queued_requests,  # the second door, behind HAProxy's
+        "max_queued_requests": http.max_queued_requests,  # a second limit, after HAProxy's
         "backpressure_config": {"status_code": 503, "retry_after_s": 1},
-        "max_surge_percent": 100,  # a lone replica goes only once its replacement is up
+        "max_surge_percent": 100,  # the only replica stops once its replacement is up
         "max_constructor_retry_count": 1,  # it reads files: a second try fails the same way
         "graceful_shutdown_timeout_s": DRAIN_S,
         "graceful_shutdown_wait_loop_s": 0.1,

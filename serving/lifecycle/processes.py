@@ -1,6 +1,7 @@
-"""Which processes are ours: all that a run started carry its id in their environment, whoever their parent is now.
+"""Find and stop the processes of a run: all carry its id in their environment, whoever their parent is now.
 
-Linux: read from /proc. Elsewhere there is no /proc, nothing is found, and stopping falls back on the process group.
+They are read from /proc on Linux. Elsewhere there is no /proc, nothing is found, and stopping falls back on the process
+group.
 """
 
 import ctypes
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 RUN_ID = "BRAIN_RUN_ID"
-"""Environment variable that marks every process of a run. (setproctitle would overwrite it: see SPT_NOENV.)"""
+"""The environment variable that marks every process of a run. (setproctitle would overwrite it: see SPT_NOENV.)"""
 
 _PROC = Path("/proc")
 _PR_SET_PDEATHSIG = 1
@@ -24,7 +25,7 @@ _TCP_LISTEN = "0A"
 
 
 class Listener(NamedTuple):
-    """A TCP port that a process listens on; `host` as text, `::` and `0.0.0.0` being all interfaces."""
+    """A TCP port that a process listens on; `host` is `::` or `0.0.0.0` for all interfaces."""
 
     pid: int
     host: str
@@ -33,7 +34,7 @@ class Listener(NamedTuple):
 
     @property
     def loopback(self) -> bool:
-        """Whether only this machine can reach it."""
+        """Tell whether only this machine can reach the port."""
         return self.host.removeprefix("::ffff:").startswith("127.") or self.host == "::1"
 
 
@@ -43,18 +44,18 @@ def adopt_orphans() -> None:
 
 
 def die_with_parent() -> None:
-    """Have the kernel kill this process when its parent ends, however it ends (Linux)."""
+    """Make the kernel kill this process when its parent ends, however it ends (Linux)."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def members(run_id: str) -> list[int]:
-    """Pids of all live processes of a run, but for this one."""
+    """Return the pids of all live processes of a run, except this one."""
     pids = (int(entry.name) for entry in _PROC.glob("[0-9]*"))
     return [pid for pid in pids if pid != os.getpid() and _belongs(pid, run_id)]
 
 
 def send(run_id: str, pids: list[int], number: int) -> None:
-    """Signal processes of a run. A pid that was given to another process meanwhile is left alone."""
+    """Send a signal to processes of a run, but not to a pid that another process has got meanwhile."""
     for pid in pids:
         with suppress(ProcessLookupError, PermissionError):
             handle = os.pidfd_open(pid)
@@ -66,7 +67,7 @@ def send(run_id: str, pids: list[int], number: int) -> None:
 
 
 def kill_all(run_id: str, within_s: float = 3.0) -> list[int]:
-    """Kill every process of a run, also those that start meanwhile; returns those left when time is up."""
+    """Kill every process of a run, including those that start meanwhile; return the pids left when time is up."""
     deadline = time.monotonic() + within_s
     while left := members(run_id):
         if time.monotonic() > deadline:
@@ -78,27 +79,27 @@ def kill_all(run_id: str, within_s: float = 3.0) -> list[int]:
 
 
 def reap() -> None:
-    """Collect ended children, adopted ones too, so that none stays as a zombie."""
+    """Collect ended children, including adopted ones, so that none stays as a zombie."""
     with suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
 
 
 def named(pids: list[int], name: str) -> list[int]:
-    """Those of `pids` whose program file is called `name`."""
+    """Return those of `pids` whose program file is called `name`."""
     return [pid for pid in pids if _program(pid) == name]
 
 
 def listeners(run_id: str) -> list[Listener]:
-    """Every TCP port the processes of a run listen on."""
+    """Return every TCP port that the processes of a run listen on, sorted."""
     by_inode = {inode: place for table in ("tcp", "tcp6") for inode, place in _listening(table)}
-    found = [
+    ports = [
         Listener(pid, *by_inode[inode], _title(pid))
         for pid in members(run_id)
         for inode in _socket_inodes(pid)
         if inode in by_inode
     ]
-    return sorted(set(found))
+    return sorted(set(ports))
 
 
 def _prctl(option: int, value: int) -> None:
@@ -121,7 +122,7 @@ def _program(pid: int) -> str:
 
 
 def _title(pid: int) -> str:
-    """What the process calls itself: `ray::ServeController`, or its program's name."""
+    """Return the title that the process gave itself, such as `ray::ServeController`, or its program's name."""
     with suppress(OSError):
         first = (_PROC / str(pid) / "cmdline").read_bytes().split(b"\0")[0].decode(errors="replace")
         return first.rsplit("/", 1)[-1].strip()
@@ -140,7 +141,7 @@ def _socket_inodes(pid: int) -> set[str]:
 
 
 def _listening(table: str) -> Iterator[tuple[str, tuple[str, int]]]:
-    """(inode, (host, port)) of /proc/net's listening sockets."""
+    """Yield (inode, (host, port)) of the listening sockets in /proc/net."""
     try:
         lines = (_PROC / "net" / table).read_text().splitlines()[1:]
     except OSError:
@@ -152,7 +153,7 @@ def _listening(table: str) -> Iterator[tuple[str, tuple[str, int]]]:
 
 
 def _host(address: str) -> str:
-    """/proc/net writes addresses as 32-bit words of the machine's own byte order."""
+    """Return the address as text; /proc/net writes it as 32-bit words in the machine's byte order."""
     words = [bytes.fromhex(address[i : i + 8]) for i in range(0, len(address), 8)]
     packed = b"".join(word[::-1] if sys.byteorder == "little" else word for word in words)
     return socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)

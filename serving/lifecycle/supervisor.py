@@ -1,8 +1,8 @@
-"""`brain serve`: one supervisor that starts Ray in a child, watches it from outside, and leaves nothing behind.
+"""`brain serve`: a supervisor that starts Ray in a child process, watches it from outside, and cleans up after it.
 
-The supervisor never imports Ray, so that signals are answered at once. Stopping is the same whether it was asked for,
-something failed, or a killed run left processes: let HAProxy finish the requests that are inside, then kill every
-process that carries the run's id. What was answered is committed; nothing else needs an orderly end.
+The supervisor never imports Ray, so that it reacts to signals at once. It stops a run in one way, whether it was asked
+to, something failed, or a killed run left processes: HAProxy finishes the requests in progress, then every process with
+the run's id is killed. Whatever was answered is committed; nothing else needs an orderly end.
 """
 
 import fcntl
@@ -42,7 +42,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Running:
-    """A run, as `run/serve.json` keeps it. `url` ends without a slash."""
+    """A run, as stored in `run/serve.json`; `url` ends without a slash."""
 
     url: str
     run_id: str
@@ -53,29 +53,31 @@ class Running:
 def serve_forever(
     workspace: Workspace, *, on_ready: Callable[[Running], None], say: Say, app: str = DEFAULT_APP
 ) -> int:
-    """Serve until SIGINT or SIGTERM (returns 0), or until it cannot go on (says why, returns 1).
+    """Serve until SIGINT or SIGTERM (return 0), or until the server cannot go on (say why, return 1).
 
-    `app` names a builder as `module:function`, called with `{"workspace": path}`, returning a Ray Serve application.
-    Raises Refused where another run holds the workspace or another program the port. Main thread only.
+    Raises Refused if another run uses the workspace or another program the port. Call it in the main thread.
+
+    :param app: a builder as `module:function`, called with `{"workspace": path}`; it returns a Ray Serve application
     """
     workspace.run.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _only_one(workspace.run / "lock"), _stop_signals() as asked:
+    with _only_one(workspace.run / "lock"), _stop_signals() as stop_signals:
         clean_up(workspace)
-        door = workspace.settings.http
-        if not environment.is_free(door.host, door.port):
+        settings = workspace.settings.http
+        if not environment.is_free(settings.host, settings.port):
             raise Refused(
-                f"port {door.port} on {door.host} is in use by another program; stop it, or set http.port in brain.yaml"
+                f"port {settings.port} on {settings.host} is in use by another program; "
+                "stop it, or set http.port in brain.yaml"
             )
         processes.adopt_orphans()
         run = _new_run(workspace)
         try:
-            return _Supervisor(workspace, run, app, say, asked).work(on_ready)
+            return _Supervisor(workspace, run, app, say, stop_signals).work(on_ready)
         finally:
             _stop(workspace, run)
 
 
 def clean_up(workspace: Workspace) -> None:
-    """Kill what an earlier run of this workspace left, and remove its temporary folder. Nothing else is touched."""
+    """Kill the processes of an earlier run of this workspace, and remove its temporary folder."""
     record = workspace.run / "serve.json"
     try:
         old = Running(**json.loads(record.read_text()))
@@ -87,31 +89,30 @@ def clean_up(workspace: Workspace) -> None:
 
 
 class _Supervisor:
-    """One run, from the start of its driver to the reason it ends."""
+    """One run, from the start of its driver until it ends."""
 
-    def __init__(self, workspace: Workspace, run: Running, app: str, say: Say, asked: list[int]) -> None:
-        self.workspace, self.run, self.say, self.asked = workspace, run, say, asked
+    def __init__(self, workspace: Workspace, run: Running, app: str, say: Say, stop_signals: list[int]) -> None:
+        self.workspace, self.run, self.say, self.stop_signals = workspace, run, say, stop_signals
         self.state, self.why = "waiting", ""
         self.log = workspace.run / "serve.log"
-        ours, theirs = os.pipe()
-        self.reports = ours
-        self.driver = _start_driver(workspace, run, app, self.log, theirs)
-        os.close(theirs)
+        self.reports, driver_end = os.pipe()
+        self.driver = _start_driver(workspace, run, app, self.log, driver_end)
+        os.close(driver_end)
 
     def work(self, on_ready: Callable[[Running], None]) -> int:
-        """Exit code."""
-        if not self._started():
-            return 0 if self.asked else 1
+        """Run until asked to stop or until the server cannot go on; return the exit code."""
+        if not self._wait_until_ready():
+            return 0 if self.stop_signals else 1
         on_ready(self.run)
-        return self._stay()
+        return self._watch()
 
-    def _started(self) -> bool:
-        began = time.monotonic()
+    def _wait_until_ready(self) -> bool:
+        started = time.monotonic()
         with _progress(self.say) as show:
-            while not self.asked:
-                waited = time.monotonic() - began
+            while not self.stop_signals:
+                waited = time.monotonic() - started
                 show(waited)
-                self._listen()
+                self._read_reports()
                 if self.state == "running" and answers(self.workspace.settings.http):
                     return True
                 if self.state == "failed" or self.driver.poll() is not None:
@@ -120,14 +121,17 @@ class _Supervisor:
                     return self._give_up(f"the server was not ready within {START_LIMIT_S:.0f} s")
         return False
 
-    def _stay(self) -> int:
-        """Until asked to stop, or away for too long: Ray replaces a replica that died, which takes seconds."""
+    def _watch(self) -> int:
+        """Watch until asked to stop or until the server is away for too long; return the exit code.
+
+        Ray replaces a replica that died, which takes seconds.
+        """
         last_seen = time.monotonic()
         away = False
         learning = Learning(self.workspace, {processes.RUN_ID: self.run.run_id})
-        while not self.asked:
-            self._listen()
-            learning.look()
+        while not self.stop_signals:
+            self._read_reports()
+            learning.start_due()
             if self.driver.poll() is not None:
                 self._give_up("the process that runs Ray ended")
                 return 1
@@ -143,8 +147,8 @@ class _Supervisor:
                 return 1
         return 0
 
-    def _listen(self) -> None:
-        """Take the driver's reports for one tick."""
+    def _read_reports(self) -> None:
+        """Read the driver's reports for up to _TICK_S."""
         if not select.select([self.reports], [], [], _TICK_S)[0]:
             return
         received = os.read(self.reports, 1 << 20)
@@ -156,7 +160,7 @@ class _Supervisor:
                 self.state, self.why = report["state"], report["why"]
 
     def _give_up(self, what: str) -> bool:
-        """Say it in one line; keep Ray's own many lines, and its logs, for whoever wants to know more."""
+        """Say what failed in one line, and keep Ray's messages and logs for more details; return False."""
         with self.log.open("a") as log:
             log.write(f"\n{what}\n{self.why}\n")
         ray_logs = self.workspace.run / "ray-logs"
@@ -168,10 +172,10 @@ class _Supervisor:
         return False
 
 
-def answers(door: Http) -> bool:
-    """Whether a request would reach a replica now: asked through the door, as a client would."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(door.host, door.host)  # noqa: S104 - compared, not bound
-    connection = http.client.HTTPConnection(host, door.port, timeout=2)
+def answers(settings: Http) -> bool:
+    """Tell whether a request reaches a replica now, by sending one as a client would."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - compared, not bound
+    connection = http.client.HTTPConnection(host, settings.port, timeout=2)
     try:
         connection.request("GET", "/-/healthz")
         return connection.getresponse().status == http.client.OK
@@ -182,15 +186,15 @@ def answers(door: Http) -> bool:
 
 
 def _start_driver(workspace: Workspace, run: Running, app: str, log: Path, report: int) -> subprocess.Popen[bytes]:
-    """Its own session: Ctrl-C in the terminal is the supervisor's alone."""
+    """Start the driver in a session of its own, so that Ctrl-C in the terminal reaches the supervisor only."""
     code = str(Path(serving.__file__).parents[1])
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
     path = os.pathsep.join(filter(None, [code, inherited.get("PYTHONPATH")]))
-    told = environment.for_serving(workspace, run.run_id, Path(run.temp))
+    variables = environment.for_serving(workspace, run.run_id, Path(run.temp))
     with log.open("wb") as output:
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "serving.lifecycle.driver", str(workspace.root), app, run.temp, str(report)],
-            env={**inherited, "PYTHONPATH": path, **told},
+            env={**inherited, "PYTHONPATH": path, **variables},
             cwd=workspace.root,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -201,19 +205,19 @@ def _start_driver(workspace: Workspace, run: Running, app: str, log: Path, repor
 
 
 def _new_run(workspace: Workspace) -> Running:
-    door = workspace.settings.http
+    settings = workspace.settings.http
     base = tempfile.gettempdir()
     temp = tempfile.mkdtemp(prefix="brain-", dir=base if len(base) <= _SHORT_TEMP else "/tmp")  # noqa: S108 - 0700
-    host = f"[{door.host}]" if ":" in door.host else door.host
-    run = Running(f"http://{host}:{door.port}", uuid.uuid4().hex, os.getpid(), temp)
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    run = Running(f"http://{host}:{settings.port}", uuid.uuid4().hex, os.getpid(), temp)
     shutil.rmtree(workspace.run / "logs", ignore_errors=True)
     (workspace.run / "serve.json").write_text(json.dumps(asdict(run)))
     return run
 
 
 def _stop(workspace: Workspace, run: Running) -> None:
-    doors = processes.named(processes.members(run.run_id), "haproxy")
-    processes.send(run.run_id, doors, signal.SIGUSR1)
+    proxies = processes.named(processes.members(run.run_id), "haproxy")
+    processes.send(run.run_id, proxies, signal.SIGUSR1)
     deadline = time.monotonic() + _DRAIN_S
     while time.monotonic() < deadline and processes.named(processes.members(run.run_id), "haproxy"):
         time.sleep(0.05)
@@ -229,7 +233,7 @@ def _forget(workspace: Workspace, run: Running) -> None:
 
 @contextmanager
 def _only_one(file: Path) -> Iterator[None]:
-    """The kernel frees the lock when the process ends, however it ends."""
+    """Hold the workspace's lock, which the kernel frees when the process ends; raises Refused if another run has it."""
     with file.open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -240,15 +244,15 @@ def _only_one(file: Path) -> Iterator[None]:
 
 @contextmanager
 def _stop_signals() -> Iterator[list[int]]:
-    """A list that is empty until SIGINT, SIGTERM or SIGHUP comes."""
-    asked: list[int] = []
+    """Yield a list that is empty until SIGINT, SIGTERM or SIGHUP comes."""
+    received: list[int] = []
 
     def note(number: int, _frame: FrameType | None) -> None:
-        asked.append(number)
+        received.append(number)
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
-        yield asked
+        yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -256,7 +260,7 @@ def _stop_signals() -> Iterator[list[int]]:
 
 @contextmanager
 def _progress(say: Say) -> Iterator[Callable[[float], None]]:
-    """One line that counts seconds on a terminal; a single plain line elsewhere."""
+    """Yield a function that shows the seconds waited: in one line on a terminal, in a single plain line elsewhere."""
     if not sys.stderr.isatty():
         say("starting…")
         yield lambda _: None
@@ -273,6 +277,6 @@ def _progress(say: Say) -> Iterator[Callable[[float], None]]:
 
 
 def _cause(why: str) -> str:
-    """What the last error of a traceback says, without its class; else the last line there is."""
+    """Return the message of a traceback's last error without its class, or else the last line."""
     errors = re.findall(r"^(?:\w+\.)*[A-Z]\w+: (.+)$", why, re.MULTILINE)
     return (errors or why.strip().splitlines() or [""])[-1].strip()

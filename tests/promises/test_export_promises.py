@@ -62,7 +62,7 @@ ALONE = {"customer_id", "exported_at", "subject", "version", "facts", "erased", 
 def test_an_export_has_the_form_that_is_promised(client: Client) -> None:
     one = Marks("zxqformw")
     asyncio.run(live(client, one))
-    asyncio.run(Watcher(client.brain).look())
+    asyncio.run(Watcher(client.brain).process_due())
     held = exported(client, one.customer)
     assert set(held) == set(ROWS) | ALONE
     for name, fields in ROWS.items():

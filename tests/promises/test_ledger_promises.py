@@ -69,7 +69,7 @@ def forget_everyone(root: Path, customers: int, *, learn: bool) -> None:
     async def all_live() -> None:
         for one in (*marks, stays):
             await live(client, one)
-        await Watcher(brain).look()
+        await Watcher(brain).process_due()
 
     asyncio.run(all_live())
     brain.compact()
@@ -187,7 +187,7 @@ def test_the_erased_and_the_restricted_are_never_scored_or_contacted(
 
     monkeypatch.setattr(brain, "snapshot", replace(brain.snapshot, models=Models(Model("m", scored))))
     stream = brain.ledger.stream_of("person", one.customer)
-    asyncio.run(Watcher(brain).look())
+    asyncio.run(Watcher(brain).process_due())
     assert not brain.ledger.select(select(DELIVERIES).where(DELIVERIES.c.stream == stream))
     for channel in ("web", "email", "agent"):
         status, answer = client("POST", "/v1/decisions", ask(f"silent {next(NUMBERS)}", one.customer, channel))

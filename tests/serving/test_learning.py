@@ -18,18 +18,18 @@ def test_a_step_is_taken_when_it_is_due_one_at_a_time(tmp_path: Path) -> None:
     workspace, now_s = Workspace.open(root), [0.0]
     workspace.run.mkdir(exist_ok=True)
     learning = Learning(workspace, {processes.RUN_ID: "test-learning"}, lambda: now_s[0])
-    learning.look()
+    learning.start_due()
     assert learning.retrain.running is None
     now_s[0] = 2 * 3600.0
-    learning.look()
+    learning.start_due()
     first = learning.retrain.running
     assert first is not None
-    learning.look()
+    learning.start_due()
     assert learning.retrain.running is first
     assert processes.members("test-learning") == [first.pid]
     assert processes.kill_all("test-learning") == []
     first.wait(5)
-    learning.look()
+    learning.start_due()
     assert learning.retrain.running is first, "the next one is due two hours after the last began"
 
 
@@ -49,7 +49,7 @@ def test_what_a_step_says_is_kept(tmp_path: Path) -> None:
     workspace, now_s = Workspace.open(root), iter((0.0, 7200.0))
     workspace.run.mkdir(exist_ok=True)
     learning = Learning(workspace, {}, lambda: next(now_s))
-    learning.look()
+    learning.start_due()
     assert learning.retrain.running is not None
     assert learning.retrain.running.wait(120) == 1
     assert "too little to learn from" in (workspace.run / "retrain.log").read_text()
@@ -58,5 +58,5 @@ def test_what_a_step_says_is_kept(tmp_path: Path) -> None:
 def test_nothing_is_learned_where_nobody_asked_for_it(tmp_path: Path) -> None:
     workspace = small_workspace(tmp_path / "ws")
     learning = Learning(workspace, {}, lambda: 1e12)
-    learning.look()
+    learning.start_due()
     assert learning.retrain.running is None

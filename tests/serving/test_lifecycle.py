@@ -156,7 +156,7 @@ class TestHaproxy:
     def test_haproxy_accepts_it(self, by_ray: str, tmp_path: Path) -> None:
         binary = environment.haproxy_binary()
         assert binary is not None
-        door = haproxy.Door(host="127.0.0.1", port=8000, ongoing=4, queued=8, wait_ms=500)
+        door = haproxy.EntryPoint(host="127.0.0.1", port=8000, ongoing=4, queued=8, wait_ms=500)
         launcher = haproxy.install(tmp_path, binary, door)
         checked = subprocess.run(
             [launcher, "-c", "-f", str(tmp_path / "haproxy.cfg")],

@@ -100,7 +100,7 @@ def _check_what_is_tracked(workspace: Workspace, made: dict[str, Any]) -> None:
     assert run.data.params["data_hash"] == made["details"]["data_hash"]
     code = next(p for p in (workspace.data / "artifacts").rglob("code") if (p / "features").exists())
     sealed = workspace.data / "models" / version.tags["content_hash"]
-    ask = "from training.pyfunc_text import _load_pyfunc as load; print(load({!r}).predict({{'text': ['zorp']}}).shape)"
+    ask = "from training.model.pyfunc_text import _load_pyfunc as f; print(f({!r}).predict({{'text': ['zorp']}}).shape)"
     env = {**os.environ, "PYTHONPATH": str(code), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
         [sys.executable, "-c", ask.format(str(sealed))],

@@ -52,7 +52,7 @@ def happened(client: Client, type_: str, customer: str = "c-1", ago_s: float = 0
 def look(client: Client, times: int = 1) -> None:
     watcher = Watcher(client.brain)
     for _ in range(times):
-        asyncio.run(watcher.look())
+        asyncio.run(watcher.process_due())
 
 
 def shown(client: Client, channel: str = "web") -> list[Json]:
@@ -86,7 +86,7 @@ def test_replicas_that_look_at_once_fire_once(workspace: Workspace) -> None:
         happened(clients[0], "payment-failure")
 
     async def all_at_once() -> None:
-        await asyncio.gather(*(Watcher(brain).look() for brain in brains for _ in range(3)))
+        await asyncio.gather(*(Watcher(brain).process_due() for brain in brains for _ in range(3)))
 
     asyncio.run(all_at_once())
     assert len(shown(clients[0])) == 1
@@ -108,7 +108,7 @@ def test_a_replica_that_dies_between_deciding_and_delivering_is_taken_over(
     watcher = Watcher(client.brain)
     monkeypatch.setattr(watcher.moments, "settle", dies)
     with pytest.raises(KeyboardInterrupt):
-        asyncio.run(watcher.look())
+        asyncio.run(watcher.process_due())
     assert shown(client) == []
     look(client)
     assert shown(client) == []  # the claim of the dead one has not lapsed
@@ -164,7 +164,7 @@ def test_the_erased_are_not_looked_for(client: Client) -> None:
 
 @pytest.mark.promise("moments.screens")
 def test_a_screen_hears_of_its_channel_from_where_it_was(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(moments_module, "LISTEN_S", 0.5)
+    monkeypatch.setattr(moments_module, "STREAM_S", 0.5)
     for customer in ("c-1", "c-2"):
         welcome(client, customer)
         for _ in range(3):
@@ -199,7 +199,7 @@ def test_dead_letters_are_listed_and_sent_again_from_the_command_line(workspace:
     brain = Brain(Workspace.open(workspace.root))
     for _ in range(3):
         happened(client, "payment-failure")
-    asyncio.run(Watcher(brain).look())
+    asyncio.run(Watcher(brain).process_due())
     brain.close()
     refusing.close()
     (dead,) = client("GET", "/v1/moments/dead")[1]["dead"]

@@ -103,7 +103,7 @@ def watched(client: Client) -> Learning:
     """As the supervisor makes it, of a `brain.yaml` that schedules nothing, after its first look."""
     client.brain.workspace.run.mkdir(exist_ok=True)
     learning = Learning(client.brain.workspace, {processes.RUN_ID: "test-guard"}, lambda: 0.0)
-    learning.look()
+    learning.start_due()
     return learning
 
 

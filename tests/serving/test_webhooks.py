@@ -95,7 +95,7 @@ def test_a_delivery_arrives_once_with_a_signature_that_a_receiver_can_check(
     ((headers, body),) = receiver.got
     assert body == BODY
     assert headers["content-type"] == "application/json"
-    secret = webhooks.shown(webhooks.secret_of(workspace))
+    secret = webhooks.encoded_secret(webhooks.signing_secret(workspace))
     assert secret.startswith("whsec_")
     key = base64.b64decode(secret.removeprefix("whsec_"))
     signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
