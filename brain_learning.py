@@ -4,13 +4,19 @@ import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from brain_command import READABLE, Result, command
 from decisioning.errors import Refused
 from serving.settings import Workspace
+
+if TYPE_CHECKING:  # commands import what they need, so that `brain --help` is fast
+    from decisioning.catalogue.release import Release
+    from features.ledger import Ledger
+    from features.profile.offline import History
+    from training.learning.context import LearningContext
 
 
 @command()
@@ -31,16 +37,30 @@ def train(workspace: Workspace, what: str, data: Path | None, **about: Any) -> R
     return _train_sentiment(workspace, data)
 
 
-def _train_sentiment(workspace: Workspace, data: Path) -> dict[str, Any]:
-    from serving.commands.importing import opened
+@contextmanager
+def learning_context(workspace: Workspace) -> "Iterator[LearningContext]":
+    """Open what the commands that learn work on. Raises Refused if nothing has been released yet."""
+    from serving.commands.importing import open_stores
+
+    with open_stores(workspace) as (ledger, release, history):
+        yield _context(workspace, ledger, release, history)
+
+
+def _context(workspace: Workspace, ledger: "Ledger", release: "Release", history: "History") -> "LearningContext":
+    from training.learning.context import LearningContext
+    from training.registry import Registry
+
+    return LearningContext(workspace.data, ledger, release, history, Registry(workspace.data), workspace.secret())
+
+
+def _train_sentiment(workspace: Workspace, file: Path) -> dict[str, Any]:
+    from features.ledger import now_us
     from serving.commands.progress import phases
     from training.learning import sentiment
-    from training.registry import Registry
     from training.rows import message_data
 
-    with opened(workspace) as store, phases() as progress:
-        messages, registry = message_data.read_messages(data), Registry(workspace.data)
-        return sentiment.train(workspace.data, registry, messages, release=store.release.hash, progress=progress)
+    with learning_context(workspace) as context, phases() as progress:
+        return sentiment.train(context, message_data.read_messages(file), now_us(), progress)
 
 
 def train_in(
@@ -51,23 +71,21 @@ def train_in(
     inputs: str | None = None,
     tune_seconds: float | None = None,
 ) -> dict[str, Any]:
+    """Train a propensity or a risk model in a workspace, as the options of `brain train` say."""
     from features.ledger import now_us
-    from serving.commands.importing import opened
     from serving.commands.progress import phases
     from training.learning import workflow
-    from training.registry import Registry
 
     names = tuple(inputs.split(",")) if inputs else None
-    with opened(workspace) as store, phases() as progress:
-        common: dict[str, Any] = {"inputs": names, "now_us": now_us(), "progress": progress}
-        about = (workspace.data, store.ledger, store.release, store.history, Registry(workspace.data))
+    with learning_context(workspace) as context, phases() as progress:
+        options: dict[str, Any] = {"inputs": names, "now_us": now_us(), "progress": progress}
         if what == "propensity":
-            return workflow.train(*about, outcome=outcome, tune_s=tune_seconds, **common)
+            return workflow.train(context, outcome=outcome, tune_s=tune_seconds, **options)
         if tune_seconds is not None:
             raise Refused("propensity models alone are tuned: leave --tune-seconds out")
         if not (outcome and feature):
             raise Refused("a risk model needs --outcome and --feature, such as --outcome churned --feature churn_risk")
-        return workflow.train_risk(*about, outcome=outcome, feature=feature, **common)
+        return workflow.train_risk(context, outcome=outcome, feature=feature, **options)
 
 
 @command()
@@ -79,31 +97,30 @@ def evaluate(workspace: Workspace, reward: str, outcome: str | None, against: st
     if against is not None:
         return _evaluate_against(workspace, against, reward, outcome)
     from features.ledger import now_us
-    from serving.commands.importing import opened
     from serving.commands.progress import phases
     from training.learning import workflow
 
-    with opened(workspace) as store, phases() as progress:
-        about = (workspace.data, store.ledger, store.release, store.history)
-        return workflow.evaluate(*about, now_us=now_us(), reward=reward, outcome=outcome, progress=progress)  # type: ignore[arg-type]
+    with learning_context(workspace) as context, phases() as progress:
+        return workflow.evaluate(context, now_us=now_us(), reward=reward, outcome=outcome, progress=progress)  # type: ignore[arg-type]
 
 
 def _evaluate_against(workspace: Workspace, name: str, reward: str, outcome: str | None) -> dict[str, Any]:
     from features.ledger import now_us
+    from features.profile.offline import History
     from serving.commands.offline import open_brain
     from serving.commands.policy_changes import release_named
     from serving.commands.progress import phases
-    from training.learning.release_evaluation import Asked, against
+    from training.learning.release_evaluation import ReleaseQuestion, evaluate_release
 
     with open_brain(workspace) as brain, phases() as progress:
-        other = release_named(brain, name)
+        other, snapshot = release_named(brain, name), brain.snapshot
 
         def scorer_of(model: str) -> Any:
             return brain.model_of(other, model).score
 
-        asked = Asked(other, brain.release, scorer_of, reward, outcome)  # type: ignore[arg-type]
-        about = (workspace.data, brain.ledger, brain.snapshot.release, asked)
-        return against(*about, now_us=now_us(), progress=progress)
+        question = ReleaseQuestion(other, scorer_of, reward, outcome)  # type: ignore[arg-type]
+        context = _context(workspace, brain.ledger, snapshot.release, History(snapshot.profiles))
+        return evaluate_release(context, question, now_us=now_us(), progress=progress)
 
 
 @command()
@@ -118,26 +135,13 @@ def promote(workspace: Workspace, model: str, justify: str | None) -> Result:
 
 
 def promote_in(workspace: Workspace, version: int | None, name: str, justify: str | None = None) -> dict[str, Any]:
+    """Promote a version in a workspace, by default the challenger; `justify` is kept with the user's name."""
     from features.ledger import now_us
-    from training.learning import trials
+    from training.learning.promotion import Justification, promote
 
-    with _shop(workspace) as shop:
-        shop.log.update(shop.ledger, shop.release, now_us())
-        reason = trials.Justification(getpass.getuser(), justify) if justify else None
-        about: dict[str, Any] = {"secret": shop.secret, "name": name, "version": version, "justification": reason}
-        return trials.promote(shop.log, shop.registry, shop.release, now_us(), **about)
-
-
-@contextmanager
-def _shop(workspace: Workspace) -> Iterator[Any]:
-    """What the commands that learn from decisions work on."""
-    from serving.commands.importing import opened
-    from training.learning.retrain import LearningContext
-    from training.registry import Registry
-
-    with opened(workspace) as store:
-        registry = Registry(workspace.data)
-        yield LearningContext(workspace.data, store.ledger, store.release, store.history, registry, workspace.secret())
+    with learning_context(workspace) as context:
+        reason = Justification(getpass.getuser(), justify) if justify else None
+        return promote(context, now_us(), name=name, version=version, justification=reason)
 
 
 @command()
@@ -149,10 +153,10 @@ def card(workspace: Workspace, action: str | None, version: int | None) -> Resul
     from training.registry import Registry
     from training.reporting import cards
 
-    found = report.card_of(Registry(workspace.data), version, action)
+    shown = report.card_of(Registry(workspace.data), version, action)
     if action is not None or click.get_current_context().params["as_json"]:
-        return found
-    return {**found, "actions": cards.overview(found)}
+        return shown
+    return {**shown, "actions": cards.overview(shown)}
 
 
 @command()
@@ -165,17 +169,17 @@ def trial(workspace: Workspace, version: int | None, share: float | None, end: b
     from features.ledger import now_us
     from training.learning import retrain, trials
 
-    with _shop(workspace) as shop:
+    with learning_context(workspace) as context:
         if guard:
-            return retrain.guard(shop, now_us())
+            return retrain.guard(context, now_us())
         if end:
-            shop.registry.set_trial("propensity", None)
+            context.registry.set_trial("propensity", None)
             return {"stage": "ended"}
         if share is not None or version is not None:
-            return trials.begin(shop.registry, version, share or 0.0, now_us())
-        shop.log.update(shop.ledger, shop.release, now_us())
-        verdict, told = trials.assess(shop.log, shop.registry, shop.release, now_us())
-        return {**told, "verdict": verdict.action, "why": verdict.why}
+            return trials.begin(context.registry, version, share or 0.0, now_us())
+        context.updated_log(now_us())
+        verdict, summary = trials.assess(context, now_us())
+        return {**summary, "verdict": verdict.action, "why": verdict.why}
 
 
 @command()
@@ -185,9 +189,9 @@ def retrain(workspace: Workspace) -> Result:
     from serving.commands.progress import phases
     from training.learning.retrain import retrain as step
 
-    wanted = workspace.settings.retrain
-    with _shop(workspace) as shop, phases() as progress:
-        return step(shop, now_us(), rule=wanted.promote, share=wanted.share, progress=progress)
+    settings = workspace.settings.retrain
+    with learning_context(workspace) as context, phases() as progress:
+        return step(context, now_us(), rule=settings.promote, share=settings.share, progress=progress)
 
 
 @command()
@@ -199,17 +203,14 @@ def simulate(workspace: Workspace, customers: int, seed: int) -> Result:
 
 
 def simulate_in(workspace: Workspace, customers: int, seed: int) -> dict[str, Any]:
+    """Fill a workspace of the demo operator with a generated world."""
     from features.ledger import now_us
-    from serving.commands.importing import opened
     from serving.commands.progress import phases
-    from training.registry import Registry
     from training.simulator import loading, telecom
 
     world = telecom.generate(seed, customers, now_us())
-    with opened(workspace) as store, phases() as progress:
-        return loading.load_all(
-            world, workspace.data, store.ledger, store.release, store.history, Registry(workspace.data), progress
-        )
+    with learning_context(workspace) as context, phases() as progress:
+        return loading.load_all(world, context, progress)
 
 
 @command()
@@ -220,9 +221,9 @@ def report(workspace: Workspace, out: Path | None, pdstools: Path | None) -> Res
     from features.ledger import now_us
     from training.learning import report
 
-    with _shop(workspace) as shop:
-        told = report.report(shop, now_us(), out or workspace.root / "report.html")
-        written: dict[str, Any] = {"pdstools": report.for_pdstools(shop, now_us(), pdstools)} if pdstools else {}
-    if not click.get_current_context().params["as_json"] and told.pop("card", None):
-        written["card"] = "what each propensity rests on: brain card"
-    return {"page": told["page"], **told, **written}
+    with learning_context(workspace) as context:
+        sections = report.report(context, now_us(), out or workspace.root / "report.html")
+        more: dict[str, Any] = {"pdstools": report.for_pdstools(context, now_us(), pdstools)} if pdstools else {}
+    if not click.get_current_context().params["as_json"] and sections.pop("card", None):
+        more["card"] = "what each propensity rests on: brain card"
+    return {"page": sections["page"], **sections, **more}

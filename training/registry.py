@@ -37,6 +37,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 _READ_ONLY = stat.S_IRUSR | stat.S_IRGRP
 
 PROPENSITY = "propensity"
+"""The name of the models that decide."""
 SENTIMENT = KIND
 _TRIAL = "trial"
 

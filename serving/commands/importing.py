@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +20,16 @@ from serving.settings import Workspace
 Progress = Callable[[int, int, str], None]
 
 
-@dataclass(frozen=True)
-class Stores:
-    """What commands work on without a server: the ledger, the release that serves, and the history of profiles."""
-
-    ledger: Ledger
-    release: Release
-    history: History
-
-
 @contextmanager
-def opened(workspace: Workspace) -> Iterator[Stores]:
-    """Open the workspace's stores, and close them at the end; raises Refused if nothing has been released yet."""
+def open_stores(workspace: Workspace) -> Iterator[tuple[Ledger, Release, History]]:
+    """Open what commands work on without a server: the ledger, the release that serves and the history of profiles.
+
+    Raises Refused if nothing has been released yet.
+    """
     with releasing.open_ledger(workspace) as ledger:
         name = active_release(ledger, workspace.settings.environment)
         release = Release.from_bytes(ledger.get_release(name))
-        yield Stores(ledger, release, History(Profiles(releasing.open_store(workspace), release.schema)))
+        yield ledger, release, History(Profiles(releasing.open_store(workspace), release.schema))
 
 
 def import_log(
@@ -55,25 +49,15 @@ def import_log(
     checked_catalogue(plan, texts, workspace.settings.environment)
     releasing.write_files(workspace, {f"catalogue/{name}": text for name, text in texts.items()})
     released = releasing.release(workspace, by)
-    with opened(workspace) as store:
-        counts = write(
-            plan, store.release.catalogue, store.ledger, store.history, workspace.settings.environment, progress
-        )
+    with open_stores(workspace) as (ledger, release, history):
+        counts = write(plan, release.catalogue, ledger, history, workspace.settings.environment, progress)
     return {"mapping": source.mapping.id, **asdict(counts), "release": released["release"]}
 
 
 def import_profile(workspace: Workspace, file: Path, separator: str, progress: Progress) -> dict[str, Any]:
     """Set facts of customers from a file whose columns are features."""
-    with opened(workspace) as store:
-        counts = upsert(
-            file,
-            store.release.schema,
-            store.ledger,
-            store.history,
-            now_us(),
-            separator=separator,
-            progress=progress,
-        )
+    with open_stores(workspace) as (ledger, release, history):
+        counts = upsert(file, release.schema, ledger, history, now_us(), separator=separator, progress=progress)
     return asdict(counts)
 
 

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,6 +16,9 @@ from serving.commands import batch
 from serving.customers import exported_files
 from serving.settings import Workspace
 from tests.serving.workspaces import FACTS, Client, Json, ask, consent, offers, signal, small_workspace
+
+if TYPE_CHECKING:
+    from training.learning.context import LearningContext
 
 MARKED = """
 purposes:
@@ -119,10 +122,17 @@ def with_past(brain: Brain, marks: list[Marks]) -> None:
 
 def train(workspace: Workspace, brain: Brain) -> None:
     from training.learning import workflow
+
+    workflow.train(learning_context(workspace, brain), now_us=now_us())
+
+
+def learning_context(workspace: Workspace, brain: Brain) -> "LearningContext":
+    """What training reads and writes, over the stores of a brain."""
+    from training.learning.context import LearningContext
     from training.registry import Registry
 
-    history, registry = History(brain.snapshot.profiles), Registry(workspace.data)
-    workflow.train(workspace.data, brain.ledger, brain.snapshot.release, history, registry, now_us=now_us())
+    release, history = brain.snapshot.release, History(brain.snapshot.profiles)
+    return LearningContext(workspace.data, brain.ledger, release, history, Registry(workspace.data), workspace.secret())
 
 
 def decided_in_batch(workspace: Workspace, marks: list[Marks]) -> Path:

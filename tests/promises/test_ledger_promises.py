@@ -19,7 +19,6 @@ from sqlalchemy import select
 from decisioning.facts.forms import Ask, Scores
 from features.ledger import Entry, now_us
 from features.ledger.tables import DELIVERIES
-from features.profile.offline import History
 from serving.brain.runtime import Brain
 from serving.brain.trials import Model, Models
 from serving.commands import batch
@@ -35,6 +34,7 @@ from tests.promises.marked import (
     decided_in_batch,
     exported,
     found_in,
+    learning_context,
     live,
     marked_workspace,
     train,
@@ -206,10 +206,10 @@ def test_the_erased_and_the_restricted_are_never_trained_on(client: Client, sile
     for one in marks:
         welcome(client, one.customer)
     with_past(brain, marks)
-    release, history = brain.snapshot.release, History(brain.snapshot.profiles)
+    context = learning_context(brain.workspace, brain)
 
     def rows() -> int:
-        return len(training_set(brain.workspace.data, brain.ledger, release, history, now_us()))
+        return len(training_set(context, now_us()))
 
     before = rows()
     silence(client, marks[0].customer)

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydantic_core import from_json
 
+from decisioning.catalogue.release import Release
 from decisioning.errors import Refused
 from decisioning.facts.forms import Ask, Known, Scores
 from decisioning.facts.schema import Facts
 from decisioning.review.replaying import replay
+from features.ledger import Ledger
 from features.matrix import FeatureMatrix
 from tests import strategies as world
 from tests.promises.promised import (
@@ -32,7 +34,8 @@ from tests.promises.promised import (
 from tests.training.logs import random_log
 from training.fitting.propensity import Recipe, fit
 from training.fitting.trees import Growth
-from training.learning.workflow import promote
+from training.learning.context import LearningContext
+from training.learning.promotion import promote
 from training.registry import Provenance, Registry
 
 BLOCK = """
@@ -141,8 +144,14 @@ def test_a_model_below_the_floor_of_an_issue_is_refused_at_promotion(tmp_path: P
         assert registry.log_and_register(tmp_path / f"saved-{version}", "propensity", about) == version
     assert (registry.load("propensity", 1).transparency == 3).any(), "trees found what is not linear"
     floor = with_more(transparency="{grow: 4, service: 4, hardship: 4}")
+
+    def promoted_under(release: Release, version: int) -> int:
+        with Ledger.open(tmp_path / "ledger.db", b"x" * 32) as ledger:
+            context = LearningContext(tmp_path, ledger, release, None, registry, b"x" * 32)  # type: ignore[arg-type]
+            return int(promote(context, world.NOW_US, version=version)["version"])
+
     with pytest.raises(Refused, match=r"propensity@1 is of transparency 3 for [a-z-]+, and issue \w+ asks for 4 of 5"):
-        promote(registry, floor, version=1)
+        promoted_under(floor, 1)
     assert registry.alias_version("propensity", "champion") is None
-    assert promote(registry, floor, version=2)["version"] == 2
-    assert promote(registry, RELEASE, version=1)["version"] == 1
+    assert promoted_under(floor, 2) == 2
+    assert promoted_under(RELEASE, 1) == 1

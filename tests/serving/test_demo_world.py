@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from brain_learning import learning_context
 from features.ledger import now_us
 from features.ledger.tables import METADATA
 from serving.brain import releasing
 from serving.brain.runtime import Brain
-from serving.commands.importing import opened
 from serving.settings import Workspace
 from tests.serving import workspaces
 from tests.serving.workspaces import Client, Json, offers
 from training.learning import workflow
-from training.registry import Registry
+from training.learning.promotion import promote
 from training.simulator import loading, telecom
 
 SHOWN = next(s for s in telecom.SHOWCASE if s.happenings)
@@ -33,11 +33,10 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     workspace = Workspace.open(root)
     releasing.release(workspace, "test")
     at_us = now_us()
-    with opened(workspace) as store:
-        loading.load(telecom.generate(0, 2_500, at_us), store.ledger, store.history, lambda *_: None)
-        registry = Registry(workspace.data)
-        workflow.train(workspace.data, store.ledger, store.release, store.history, registry, now_us=at_us)
-        workflow.promote(registry, store.release)
+    with learning_context(workspace) as context:
+        loading.load(telecom.generate(0, 2_500, at_us), context.ledger, context.history, lambda *_: None)
+        workflow.train(context, now_us=at_us)
+        promote(context, at_us)
     brain = Brain(workspace)
     yield Client(brain)
     brain.close()

@@ -16,6 +16,7 @@ from serving.lifecycle import processes
 from serving.lifecycle.learning import Learning
 from tests.serving.models import register
 from tests.serving.workspaces import Client, ask, consent, offers, small_workspace, welcome
+from training.learning.evidence import Guard
 from training.registry import Registry, Trial
 
 _first: set[str] = set()
@@ -141,6 +142,20 @@ def test_harm_ends_a_trial_and_running_replicas_take_it_up(client: Client) -> No
 
 
 @pytest.mark.promise("trials.shadow-and-share")
+def test_the_command_promotes_nothing_where_groups_fare_too_differently(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial(client, 0.5)
+    breached = Guard("fairness.grow.selected.sex=f", 0.5, 0.4, 0.6, 1.25, "breached")
+    monkeypatch.setattr("training.learning.promotion.fairness_guards", lambda *_: [breached])
+    workspace = client.brain.workspace
+    result = CliRunner().invoke(brain.main, ["promote", "2", "--workspace", str(workspace.root)])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "groups fare too differently (fairness.grow.selected.sex=f 0.50;" in result.stderr
+    lineup = Registry(workspace.data).lineup("propensity")
+    assert (lineup.champion, lineup.trial is not None) == (1, True)
+
+
 def test_every_decision_of_a_trial_recomputes(client: Client) -> None:
     found = verify(client.brain.workspace, None)
     assert found["different"] == []

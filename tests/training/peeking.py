@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from training.learning.promotion import ALPHA, GUARD_ALPHA, log_evidence
+from training.learning.evidence import ALPHA, GUARD_ALPHA, log_evidence
 
 BASE, PER_ARM, PEEK = 0.02, 200_000, 1_000
 COMPLAINTS, LIMIT = 0.004, 0.002

@@ -15,7 +15,9 @@ from tests.training.changed import BASE, GATED, GREEDY, LOOSE, SOAP, fill, relea
 from tests.training.decided import DAY_US, LATER_US
 from training.evaluation import slates
 from training.learning import release_evaluation as module
-from training.learning.release_evaluation import Asked, against
+from training.learning.context import LearningContext
+from training.learning.release_evaluation import ReleaseQuestion, evaluate_release
+from training.registry import Registry
 
 N, FEW = 500, 40
 
@@ -37,16 +39,17 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
 
 
 def value(root: Path, ledger: Ledger, other: Release, **more: Any) -> dict[str, Any]:
-    release_of = lru_cache(lambda name: Release.from_bytes(ledger.get_release(name)))
-    at_hand = lru_cache(lambda: scorer(other))
+    score = lru_cache(lambda: scorer(other))
 
     def scorer_of(name: str) -> Scorer:
         assert name == "propensity@1"
-        return at_hand()
+        return score()
 
-    about = {name: more.pop(name) for name in ("reward", "outcome", "scorer_of") if name in more}
-    asked = Asked(other, release_of, **{"scorer_of": scorer_of, **about})
-    return against(root, ledger, more.pop("serves", release()), asked, **{"now_us": LATER_US, **more})
+    options = {name: more.pop(name) for name in ("reward", "outcome", "scorer_of", "at_most") if name in more}
+    question = ReleaseQuestion(other, **{"scorer_of": scorer_of, **options})
+    serving = more.pop("serves", release())
+    context = LearningContext(root, ledger, serving, None, Registry(root), b"s" * 32)  # type: ignore[arg-type]
+    return evaluate_release(context, question, **{"now_us": LATER_US, **more})
 
 
 def by_method(told: dict[str, Any]) -> dict[str, Any]:
@@ -139,9 +142,9 @@ def test_shares_of_slots_that_follow_count_by_how_likely_they_are_come_to() -> N
     lack = module.Unsupported("soap", "new", 0.5)
     steps = (module_step(0.25, 0.5, ()), module_step(0.5, 0.1, (lack,)))
     one = module.WhatIf(steps, module.Expected(0, 0), module.Expected(0, 0))
-    rows, share, touched = module._lacking([one, one])
-    assert (share, touched) == (1.0, 1.0)
-    assert rows == [{"action": "soap", "why": "new", "share": 1.0, "decisions": 1.0}]
+    support = module._support([one, one])
+    assert (support.share, support.decisions) == (1.0, 1.0)
+    assert support.rows == [{"action": "soap", "why": "new", "share": 1.0, "decisions": 1.0}]
 
 
 def module_step(logged: float, other: float, lacks: tuple[Any, ...]) -> Any:

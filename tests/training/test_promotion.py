@@ -8,20 +8,20 @@ from hypothesis import strategies as st
 from decisioning.errors import Refused
 from tests.training.peeking import BASE, COMPLAINTS, LIFTED, LIMIT, TERMS, ever, gate, outcome, paths
 from training.fitting.intervals import ConfidenceInterval
-from training.learning.promotion import (
-    FAIR,
+from training.learning.evidence import (
+    FAIR_RATIO,
     GUARD_ALPHA,
     Guard,
     TrialOutcomes,
-    calibrated,
-    difference,
-    fair,
-    fast,
-    harmless,
+    calibration_guard,
+    group_guards,
+    harm_guard,
     judge,
+    latency_guard,
     log_evidence,
+    reward_difference,
     risk_ratio,
-    weighted,
+    weighted_rewards,
 )
 
 
@@ -51,8 +51,8 @@ def verdict(counts: np.ndarray) -> str:
     """Of a trial row by row: sales and complaints of either, and nothing."""
     event = np.repeat(np.arange(5), counts)
     trial = TrialOutcomes((event == 0) | (event == 2), 0.5)  # whose the decisions without an event were changes nothing
-    sold, angry = difference(trial, (event < 2).astype(float), 1.0), (event == 2) | (event == 3)
-    return judge(sold, [harmless("complaints", trial, angry, LIMIT)]).action
+    sold, angry = reward_difference(trial, (event < 2).astype(float), 1.0), (event == 2) | (event == 3)
+    return judge(sold, [harm_guard("complaints", trial, angry, LIMIT)]).action
 
 
 @pytest.mark.promise("trials.peeking")
@@ -80,7 +80,7 @@ def test_two_thousand_simulated_trials_with_a_look_after_every_decision() -> Non
 def test_the_capital_of_a_fair_game_is_one_on_average(rewards: list[float], share: float, seed: int) -> None:
     """One decision: the same reward whoever makes it; the mean over who makes it, exactly."""
     for reward in rewards:
-        terms = weighted(np.array([True, False]), np.full(2, reward), share)
+        terms = weighted_rewards(np.array([True, False]), np.full(2, reward), share)
         capital = np.exp(log_evidence(np.eye(2), terms, 0.0, 1 / min(share, 1 - share) + 2))
         assert share * capital[0] + (1 - share) * capital[1] == pytest.approx(1.0, abs=1e-12)
 
@@ -90,7 +90,7 @@ def test_the_interval_holds_the_difference_and_narrows() -> None:
     for n in (1_000, 10_000, 100_000):
         mine = rng.random(n) < 0.3
         reward = np.where(rng.random(n) < np.where(mine, 0.06, 0.05), 120.0, 0.0) - 2.0
-        found = difference(TrialOutcomes(mine, 0.3), reward, 500.0)
+        found = reward_difference(TrialOutcomes(mine, 0.3), reward, 500.0)
         assert found.low < 1.2 < found.high
         assert found.low < found.value < found.high
         widths.append(found.high - found.low)
@@ -98,7 +98,7 @@ def test_the_interval_holds_the_difference_and_narrows() -> None:
 
 
 def test_nothing_seen_says_nothing() -> None:
-    empty = difference(TrialOutcomes(np.zeros(0, dtype=bool), 0.5), np.zeros(0), 10.0)
+    empty = reward_difference(TrialOutcomes(np.zeros(0, dtype=bool), 0.5), np.zeros(0), 10.0)
     assert (empty.low, empty.high) == (pytest.approx(-20.0), pytest.approx(20.0))
     with pytest.raises(Refused, match="both models"):
         TrialOutcomes(np.zeros(0, dtype=bool), 1.0)
@@ -110,16 +110,19 @@ def test_a_guardrail_is_open_until_it_is_shown() -> None:
     same = rng.random(200_000) < 0.004
     worse = rng.random(200_000) < np.where(mine, 0.02, 0.004)
     few = TrialOutcomes(mine[:500], 0.5)
-    assert harmless("complaints", few, same[:500], LIMIT).state == "open"
-    assert harmless("complaints", TrialOutcomes(mine, 0.5), same, LIMIT).state == "kept"
-    assert harmless("complaints", TrialOutcomes(mine, 0.5), worse, LIMIT).state == "breached"
+    assert harm_guard("complaints", few, same[:500], LIMIT).state == "open"
+    assert harm_guard("complaints", TrialOutcomes(mine, 0.5), same, LIMIT).state == "kept"
+    assert harm_guard("complaints", TrialOutcomes(mine, 0.5), worse, LIMIT).state == "breached"
 
 
 def test_a_challenger_that_promises_too_much_is_not_calibrated() -> None:
     rng = np.random.default_rng(2)
     mine, said = rng.random(8_000) < 0.5, rng.uniform(0.01, 0.1, 8_000)
     came = rng.random(8_000) < said
-    good, bad = calibrated(TrialOutcomes(mine, 0.5), came, said), calibrated(TrialOutcomes(mine, 0.5), came, 2 * said)
+    good, bad = (
+        calibration_guard(TrialOutcomes(mine, 0.5), came, said),
+        calibration_guard(TrialOutcomes(mine, 0.5), came, 2 * said),
+    )
     assert (good.state, bad.state) == ("kept", "breached")
     assert good.low is not None and good.low < 1.0 < (good.high or 0)  # noqa: PT018
     assert bad.high is not None and bad.high < 0.8  # noqa: PT018
@@ -131,9 +134,9 @@ def test_harm_shows_before_windows_close_and_its_absence_only_afterwards() -> No
     mine = rng.random(20_000) < 0.5
     trial, worse = TrialOutcomes(mine, 0.5), rng.random(20_000) < np.where(mine, 0.03, 0.004)
     nobody, everybody = np.zeros(20_000, dtype=bool), np.ones(20_000, dtype=bool)
-    assert harmless("complaints", trial, worse, LIMIT, closed=nobody).state == "breached"
-    assert harmless("complaints", trial, nobody, LIMIT, closed=nobody).state == "open"
-    assert harmless("complaints", trial, nobody, LIMIT, closed=everybody).state == "kept"
+    assert harm_guard("complaints", trial, worse, LIMIT, closed=nobody).state == "breached"
+    assert harm_guard("complaints", trial, nobody, LIMIT, closed=nobody).state == "open"
+    assert harm_guard("complaints", trial, nobody, LIMIT, closed=everybody).state == "kept"
 
 
 @pytest.mark.promise("trials.no-harm-by-chance")
@@ -152,23 +155,25 @@ def test_harm_that_is_looked_at_as_it_comes_is_not_found_by_chance() -> None:
 
 @pytest.mark.promise("trials.no-harm-by-chance")
 def test_groups_that_are_looked_at_all_the_time_are_no_sooner_found_unfair_by_chance() -> None:
-    """At the very limit of what is fair, with a look after every 100 decisions of each group."""
+    """At the very limit of what is group_guards, with a look after every 100 decisions of each group."""
     found = {True: 0, False: 0}
     for seed in range(200):
         hits = np.random.default_rng(seed).binomial(100, [[0.25, 0.2]] * 100).cumsum(axis=0).tolist()
         for always in found:
             seen = (risk_ratio(a, 100 * n, b, 100 * n, GUARD_ALPHA, always=always) for n, (a, b) in enumerate(hits, 1))
-            found[always] += any(r is not None and r.low > FAIR[1] for r in seen)
+            found[always] += any(r is not None and r.low > FAIR_RATIO[1] for r in seen)
     assert found[True] <= 4 < found[False]
-    assert [g.state for g in fair("x", {"f": 50, "m": 50}, {"f": 50, "m": 50}, always=True)] == ["kept", "kept"]
+    assert [g.state for g in group_guards("x", {"f": 50, "m": 50}, {"f": 50, "m": 50}, always=True)] == ["kept", "kept"]
 
 
 @pytest.mark.promise("trials.fairness")
 def test_a_group_that_is_left_out_blocks_and_chance_does_not() -> None:
-    states = {g.name: g.state for g in fair("grow.selected.sex", {"f": 400, "m": 800}, {"f": 4_000, "m": 4_000})}
+    states = {
+        g.name: g.state for g in group_guards("grow.selected.sex", {"f": 400, "m": 800}, {"f": 4_000, "m": 4_000})
+    }
     assert states == {"grow.selected.sex=f": "breached", "grow.selected.sex=m": "breached"}
-    assert {g.state for g in fair("x", {"f": 4, "m": 8}, {"f": 40, "m": 40})} == {"kept"}
-    assert fair("x", {"f": 4}, {"f": 40}) == []
+    assert {g.state for g in group_guards("x", {"f": 4, "m": 8}, {"f": 40, "m": 40})} == {"kept"}
+    assert group_guards("x", {"f": 4}, {"f": 40}) == []
     known = risk_ratio(30, 100, 60, 100, 0.05)
     assert known is not None
     assert (known.low, known.high) == pytest.approx((0.36, 0.71), abs=0.01)
@@ -182,5 +187,5 @@ def test_the_verdict_waits_for_what_is_not_shown() -> None:
     assert judge(better, [breached]).action == "roll back"
     assert judge(unsure, [kept]).action == "wait"
     assert judge(worse, [kept]).action == "roll back"
-    assert fast(3.0, 1.0).state == "breached"
-    assert fast(0.3, 0.1).state == "kept"
+    assert latency_guard(3.0, 1.0).state == "breached"
+    assert latency_guard(0.3, 0.1).state == "kept"

@@ -10,6 +10,7 @@ import pytest
 
 from decisioning.errors import Refused
 from features.ledger import now_us
+from tests.training.learning_help import context_of
 from tests.training.recipe_help import Imported, plan_of, rows_of
 from training.learning.rankings import last_rankings
 from training.learning.workflow import evaluate, train, train_risk, training_set
@@ -26,7 +27,7 @@ def hillstrom(tmp_path_factory: pytest.TempPathFactory) -> Imported:
 
 def rates(shop: Imported, outcome: str | None = None) -> dict[str, tuple[int, int]]:
     """Action -> contacts and outcomes, from the ledger alone."""
-    data = training_set(shop.data, shop.ledger, shop.release, shop.history, now_us(), outcome=outcome)
+    data = training_set(context_of(shop), now_us(), outcome=outcome)
     return {
         action: (int((data.action == a).sum()), int(data.label[data.action == a].sum()))
         for a, action in enumerate(data.actions)
@@ -50,7 +51,7 @@ def test_arm_rates_of_the_ledger_are_those_of_the_file(hillstrom: Imported) -> N
     for outcome, column in ((None, "visit"), ("visit", "visit"), ("conversion", "conversion")):
         came = Counter(ARMS[r["segment"]] for r in rows if r[column] == "1")
         assert rates(hillstrom, outcome) == {a: (contacts[a], came[a]) for a in contacts}
-    data = training_set(hillstrom.data, hillstrom.ledger, hillstrom.release, hillstrom.history, now_us())
+    data = training_set(context_of(hillstrom), now_us())
     assert data.value_eur.sum() == pytest.approx(sum(float(r["spend"]) for r in rows))
     assert not np.isnan(data.x).any()
     assert not {"adult", "hardship"} & {n.partition("=")[0] for n in data.feature_names}
@@ -58,7 +59,7 @@ def test_arm_rates_of_the_ledger_are_those_of_the_file(hillstrom: Imported) -> N
 
 @pytest.mark.promise("evaluation.uplift-gain", "imports.hillstrom")
 def test_values_have_intervals_and_no_winner_is_claimed(hillstrom: Imported) -> None:
-    found = evaluate(hillstrom.data, hillstrom.ledger, hillstrom.release, hillstrom.history, now_us=now_us())
+    found = evaluate(context_of(hillstrom), now_us=now_us())
     rows = {(p["policy"], p["method"]): p for p in found["policies"]}
     assert {name for name, _ in rows} == {"trained", "always mens-email", "always womens-email", "always none"}
     assert found["held_out_rows"] == 2_400
@@ -86,16 +87,8 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> Imported:
 @pytest.mark.promise("imports.known-after-the-outcome")
 def test_duration_is_declared_kept_and_refused_as_input(bank: Imported) -> None:
     with pytest.raises(Refused, match="call_duration_s is known only after the outcome"):
-        train(
-            bank.data,
-            bank.ledger,
-            bank.release,
-            bank.history,
-            bank.registry,
-            now_us=now_us(),
-            inputs=["age", "call_duration_s"],
-        )
-    data = training_set(bank.data, bank.ledger, bank.release, bank.history, now_us())
+        train(context_of(bank), now_us=now_us(), inputs=["age", "call_duration_s"])
+    data = training_set(context_of(bank), now_us())
     assert len(data) == 2_060
     assert not any("duration" in name for name in data.feature_names)
     first = bank.ledger.scan(["observation"], limit=1)[0].body
@@ -107,24 +100,15 @@ def test_duration_is_declared_kept_and_refused_as_input(bank: Imported) -> None:
 @pytest.mark.promise("imports.no-probabilities-no-value")
 def test_a_log_without_probabilities_gives_no_value(bank: Imported) -> None:
     with pytest.raises(Refused, match="does not say with what probability"):
-        evaluate(bank.data, bank.ledger, bank.release, bank.history, now_us=now_us())
+        evaluate(context_of(bank), now_us=now_us())
     with pytest.raises(Refused, match="no outcome in the log says what it was worth"):
-        evaluate(bank.data, bank.ledger, bank.release, bank.history, now_us=now_us(), reward="value_eur")
+        evaluate(context_of(bank), now_us=now_us(), reward="value_eur")
 
 
 @pytest.mark.long  # the published AUC itself is in test_reference_results.py
 def test_churn_risk_ranks_as_published_and_scores_every_customer(tmp_path: Path) -> None:
     telco = Imported("telco-churn", tmp_path / "telco")
-    found = train_risk(
-        telco.data,
-        telco.ledger,
-        telco.release,
-        telco.history,
-        telco.registry,
-        outcome="churned",
-        feature="churn_risk",
-        now_us=now_us(),
-    )
+    found = train_risk(context_of(telco), outcome="churned", feature="churn_risk", now_us=now_us())
     assert found["auc"] >= 0.845
     assert (found["rows"], found["scored"], found["left_out"]) == (7_043, 7_043, 0)
     assert telco.registry.alias_version("churn-risk", "champion") == found["version"] == 1
@@ -149,6 +133,6 @@ def test_all_of_hillstrom_in_under_a_minute(tmp_path: Path) -> None:
     assert time.perf_counter() - began < 60
     assert (shop.written.customers, shop.written.rows) == (64_000, 64_000)
     assert {a: f"{100 * came / n:.2f}" for a, (n, came) in rates(shop).items()} == RATES
-    found = evaluate(shop.data, shop.ledger, shop.release, shop.history, now_us=now_us())
+    found = evaluate(context_of(shop), now_us=now_us())
     assert found["held_out_rows"] == 19_200
     assert found["winner"] is None

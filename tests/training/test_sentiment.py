@@ -15,7 +15,7 @@ from decisioning.errors import Refused
 from features.messages.scoring import score
 from features.messages.trained import SentimentModel, terms
 from training.fitting.intervals import ConfidenceInterval
-from training.learning.sentiment import fit, judge
+from training.learning.sentiment import cross_validate, fit
 from training.rows.message_data import LabelledMessages, read_messages
 
 WON = ConfidenceInterval(0.2, 0.1, 0.3)
@@ -126,11 +126,11 @@ def test_its_bytes_are_the_model(labelled, model):
 
 @pytest.mark.promise("messages.model-must-win")
 def test_it_wins_where_it_ranks_better_than_the_lexicon(labelled, tmp_path):
-    judged = judge(labelled)
+    judged = cross_validate(labelled)
     assert judged.auc > 0.95
     assert judged.gain.low > 0
     assert judged.gain.value == pytest.approx(judged.auc - judged.built_in_auc)
-    random = judge(read_messages(written(tmp_path, messages(told=False))).languages[0])
+    random = cross_validate(read_messages(written(tmp_path, messages(told=False))).languages[0])
     assert random.gain.low < 0
     assert random.auc < 0.65, "judged on messages it had not seen"
 

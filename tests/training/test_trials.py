@@ -2,25 +2,31 @@
 
 import copy
 import json
-from collections.abc import Iterable
+import re
+import shutil
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import brain_learning
 from decisioning.catalogue.files import pack
 from decisioning.catalogue.release import Release
 from decisioning.errors import Refused
-from features.decisions.log import DecisionLog
 from features.ledger import Entry, Ledger
 from features.matrix import FeatureMatrix
 from tests.training.decided import CATALOGUE, DAY_US, FILES_OF_RELEASE, THEN_US, decision
 from tests.training.logs import random_log
 from training.fitting.propensity import Recipe, fit
-from training.learning.promotion import Guard
-from training.learning.retrain import LearningContext, guard, retrain
-from training.learning.trials import JUSTIFIED, Justification, assess, begin, fairness, genuine, promote, roll_back
+from training.learning.context import LearningContext
+from training.learning.evidence import Guard, Verdict
+from training.learning.fairness import fairness_guards
+from training.learning.promotion import JUSTIFIED, Justification, genuine, promote
+from training.learning.retrain import guard, retrain
+from training.learning.trials import assess, begin, roll_back
 from training.model.frame import TrainingSet
 from training.registry import Lineup, Provenance, Registry
 
@@ -45,7 +51,8 @@ def ledger(tmp_path: Path) -> Iterable[Ledger]:
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
     """Of two equal models, the first the champion."""
-    made, names = Registry(tmp_path_factory.mktemp("registry")), FeatureMatrix(RELEASE.schema).names
+    folder = tmp_path_factory.mktemp("registry")
+    made, names = Registry(folder), FeatureMatrix(RELEASE.schema).names
     log = random_log(400, n_actions=2)
     data = TrainingSet(
         **{
@@ -60,7 +67,14 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
     files = fit(data, Recipe(growth=None)).files()
     for _ in range(2):
         made.register(files, "propensity", Provenance("sha256:0", names, RELEASE.hash))
+    shutil.copytree(folder, folder / "before-the-first-champion")
     return made
+
+
+@pytest.fixture
+def without_champion(registry: Registry, tmp_path: Path) -> Registry:
+    """The same two models, before either was promoted."""
+    return Registry(shutil.copytree(registry._data / "before-the-first-champion", tmp_path / "registry"))
 
 
 def serve(
@@ -101,11 +115,15 @@ def serve(
     ledger.append_many(entries())
 
 
-def judged(tmp_path: Path, ledger: Ledger, models: Registry) -> tuple[str, dict[str, Guard], dict[str, Any]]:
-    log = DecisionLog(tmp_path / "log")
-    log.update(ledger, RELEASE, NOW_US)
-    verdict, told = assess(log, models, RELEASE, NOW_US)
-    return verdict.action, {g["name"]: Guard(**g) for g in told["guards"]}, told
+def context_of(tmp_path: Path, ledger: Ledger, models: Registry) -> LearningContext:
+    """Decisions need no history of profiles."""
+    return LearningContext(tmp_path, ledger, RELEASE, None, models, SECRET)  # type: ignore[arg-type]
+
+
+def judged(context: LearningContext) -> tuple[str, dict[str, Guard], dict[str, Any]]:
+    context.updated_log(NOW_US)
+    verdict, summary = assess(context, NOW_US)
+    return verdict.action, {g["name"]: Guard(**g) for g in summary["guards"]}, summary
 
 
 def on_trial(registry: Registry, share: float = 0.5) -> Registry:
@@ -124,13 +142,14 @@ def larger_limits(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_better_and_does_no_harm_is_promoted(ledger: Ledger, registry: Registry, tmp_path: Path) -> None:
     models = on_trial(registry)
     serve(ledger, 1_500, (0.05, 0.3))
-    action, guards, told = judged(tmp_path, ledger, models)
+    context = context_of(tmp_path, ledger, models)
+    action, guards, summary = judged(context)
     assert action == "promote", guards
-    assert told["decisions"] == 1_500
-    assert 0.05 < told["value"]["low"] < 0.25 < told["value"]["high"]
+    assert summary["decisions"] == 1_500
+    assert 0.05 < summary["value"]["low"] < 0.25 < summary["value"]["high"]
     assert {"complaints", "opt-outs", "calibration", "latency"} <= guards.keys()
-    made = promote(DecisionLog(tmp_path / "log"), models, RELEASE, NOW_US, secret=SECRET)
-    assert (made["version"], models.lineup("propensity").trial) == (2, None)
+    promoted = promote(context, NOW_US)
+    assert (promoted["version"], models.lineup("propensity").trial) == (2, None)
 
 
 @pytest.mark.promise("trials.harm-outweighs-gain")
@@ -139,7 +158,7 @@ def test_what_does_harm_is_rolled_back_however_much_it_earns(
 ) -> None:
     models = on_trial(registry)
     serve(ledger, 1_000, (0.05, 0.25), complaints=(0.0, 0.15))
-    action, guards, _ = judged(tmp_path, ledger, models)
+    action, guards, _ = judged(context_of(tmp_path, ledger, models))
     assert (action, guards["complaints"].state) == ("roll back", "breached")
 
 
@@ -147,14 +166,14 @@ def test_what_does_harm_is_rolled_back_however_much_it_earns(
 def test_the_guard_rolls_back_long_before_windows_close_and_says_why(
     ledger: Ledger, registry: Registry, tmp_path: Path
 ) -> None:
-    shop = LearningContext(tmp_path, ledger, RELEASE, None, on_trial(registry), SECRET)  # type: ignore[arg-type]
+    context = context_of(tmp_path, ledger, on_trial(registry))
     serve(ledger, 200, (0.05, 0.05), complaints=(0.0, 0.3))
-    told = guard(shop, THEN_US + 2 * DAY_US)
-    assert (told["did"], told["why"]) == ("rolled back: the champion decides alone", "breached: complaints")
+    result = guard(context, THEN_US + 2 * DAY_US)
+    assert (result["did"], result["why"]) == ("rolled back: the champion decides alone", "breached: complaints")
     assert registry.lineup("propensity") == Lineup(1, None)
     with pytest.raises(Refused, match=r"propensity@2 was rolled back at 2026-02-0\dT.*, breached: complaints"):
-        assess(shop.log, registry, RELEASE, NOW_US)
-    assert guard(shop, NOW_US) == {"did": "nothing: no challenger is on trial"}
+        assess(context, NOW_US)
+    assert guard(context, NOW_US) == {"did": "nothing: no challenger is on trial"}
 
 
 @pytest.mark.promise("trials.guard-does-nothing-else")
@@ -165,19 +184,21 @@ def test_the_guard_neither_promotes_nor_ends_what_does_no_harm(
         monkeypatch.setattr(f"training.learning.trials.{limit}", 0.2)
     models = on_trial(registry)
     before = models.lineup("propensity")
-    shop = LearningContext(tmp_path, ledger, RELEASE, None, models, SECRET)  # type: ignore[arg-type]
     serve(ledger, 250, (0.05, 0.6))
-    told = guard(shop, NOW_US)
-    assert (told["did"], told["why"]) == ("nothing", "it earns more than the champion, and no guardrail is breached")
+    result = guard(context_of(tmp_path, ledger, models), NOW_US)
+    assert (result["did"], result["why"]) == (
+        "nothing",
+        "it earns more than the champion, and no guardrail is breached",
+    )
     assert models.lineup("propensity") == before
 
 
 @pytest.mark.promise("trials.guard-does-nothing-else")
 def test_a_trial_that_was_begun_meanwhile_is_not_ended(registry: Registry) -> None:
-    judged = on_trial(registry).lineup("propensity").trial
-    assert judged is not None
+    earlier = on_trial(registry).lineup("propensity").trial
+    assert earlier is not None
     begin(registry, 2, 0.2, THEN_US)
-    assert roll_back(registry, judged, "breached: complaints", NOW_US).startswith("nothing")
+    assert roll_back(registry, earlier, "breached: complaints", NOW_US).startswith("nothing")
     assert registry.lineup("propensity").trial is not None
 
 
@@ -187,7 +208,7 @@ def test_before_it_made_a_decision_the_champions_groups_are_not_held_against_it(
 ) -> None:
     serve(ledger, 250, (0.1, 0.1), left_out="f", shadow=True)
     begin(on_trial(registry), 2, 0.5, NOW_US)
-    action, guards, _ = judged(tmp_path, ledger, registry)
+    action, guards, _ = judged(context_of(tmp_path, ledger, registry))
     assert (action, [g for g in guards if g.startswith("fairness")]) == ("wait", [])
 
 
@@ -197,27 +218,84 @@ def test_groups_that_fare_differently_block_promotion_until_somebody_signs(
 ) -> None:
     models = on_trial(registry)
     serve(ledger, 1_000, (0.1, 0.1), left_out="f")
-    log = DecisionLog(tmp_path / "log")
-    log.update(ledger, RELEASE, NOW_US)
-    found = {g.name: g.state for g in fairness(log, RELEASE, NOW_US)}
-    assert found["fairness.grow.selected.sex=f"] == "breached"
-    assert found["fairness.grow.succeeded.sex=f"] == "kept"
+    context = context_of(tmp_path, ledger, models)
+    states = {g.name: g.state for g in fairness_guards(context.updated_log(NOW_US), RELEASE, NOW_US)}
+    assert states["fairness.grow.selected.sex=f"] == "breached"
+    assert states["fairness.grow.succeeded.sex=f"] == "kept"
     with pytest.raises(Refused, match="groups fare too differently"):
-        promote(log, models, RELEASE, NOW_US, secret=SECRET)
+        promote(context, NOW_US)
     assert models.lineup("propensity").champion == 1
-    promote(log, models, RELEASE, NOW_US, secret=SECRET, justification=Justification("a.jansen", "legal age limit"))
+    promote(context, NOW_US, justification=Justification("a.jansen", "legal age limit"))
     record = models.read_note("propensity", 2, JUSTIFIED)
     assert record is not None
-    said = json.loads(record)
-    assert (said["by"], said["about"]) == ("a.jansen", "propensity@2")
+    content = json.loads(record)
+    assert (content["by"], content["about"]) == ("a.jansen", "propensity@2")
     assert genuine(record, SECRET)
-    assert not genuine(json.dumps({**said, "by": "b.bakker"}), SECRET)
+    assert not genuine(json.dumps({**content, "by": "b.bakker"}), SECRET)
+
+
+Way = Callable[[LearningContext, pytest.MonkeyPatch], object]
+
+
+def by_command(context: LearningContext, monkeypatch: pytest.MonkeyPatch) -> object:
+    monkeypatch.setattr(brain_learning, "learning_context", lambda _: nullcontext(context))
+    monkeypatch.setattr("features.ledger.now_us", lambda: NOW_US)
+    return brain_learning.promote_in(None, None, "propensity")  # type: ignore[arg-type]
+
+
+def after_a_trial(context: LearningContext, monkeypatch: pytest.MonkeyPatch) -> object:
+    """Even if the trial's own guards, whose intervals are wider, let it pass."""
+    verdict = Verdict("promote", "it earns more than the champion, and no guardrail is breached")
+    monkeypatch.setattr("training.learning.retrain.assess", lambda *_: (verdict, {}))
+    return retrain(context, NOW_US, rule="rule")
+
+
+@pytest.mark.parametrize("way", [by_command, after_a_trial])
+def test_every_way_of_promoting_runs_the_fairness_guard(
+    ledger: Ledger, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: Way
+) -> None:
+    context = context_of(tmp_path, ledger, on_trial(registry))
+    serve(ledger, 1_000, (0.1, 0.1), left_out="f")
+    with pytest.raises(Refused, match=r"groups fare too differently \(fairness.grow.selected.sex=f 0"):
+        way(context, monkeypatch)
+    lineup = registry.lineup("propensity")
+    assert lineup.champion == 1
+    assert lineup.trial is not None
+
+
+def test_a_first_champion_that_never_decided_is_judged_by_all_decisions(
+    ledger: Ledger, without_champion: Registry, tmp_path: Path
+) -> None:
+    context = context_of(tmp_path, ledger, without_champion)
+    serve(ledger, 1_000, (0.1, 0.1), left_out="f", shadow=True)
+    with pytest.raises(Refused, match="groups fare too differently"):
+        promote(context, NOW_US, version=2)
+    assert without_champion.lineup("propensity").champion is None
+    promote(context, NOW_US, version=2, justification=Justification("a.jansen", "legal age limit"))
+    assert without_champion.lineup("propensity").champion == 2
+    assert without_champion.read_note("propensity", 2, JUSTIFIED) is not None
+
+
+def test_nothing_was_decided_yet_so_no_group_fares_differently(
+    ledger: Ledger, without_champion: Registry, tmp_path: Path
+) -> None:
+    context = context_of(tmp_path, ledger, without_champion)
+    assert fairness_guards(context.updated_log(NOW_US), RELEASE, NOW_US, "propensity@1") == []
+    assert promote(context, NOW_US, version=1)["before"] is None
+
+
+def test_no_other_module_of_the_product_makes_a_champion() -> None:
+    root = Path(__file__).resolve().parents[2]
+    packages = [root / name for name in ("decisioning", "features", "training", "serving")]
+    sources = [*root.glob("*.py"), *(file for package in packages for file in package.rglob("*.py"))]
+    makers = [f for f in sources if re.search(r'set_alias\([^)]*"champion"', f.read_text())]
+    assert makers == [root / "training" / "learning" / "promotion.py"]
 
 
 def test_in_shadow_it_waits_and_then_may_have_a_share(ledger: Ledger, registry: Registry, tmp_path: Path) -> None:
     models = on_trial(registry, share=0.0)
     serve(ledger, 300, (0.1, 0.1), shadow=True)
-    assert judged(tmp_path, ledger, models)[0] == "wait"
+    assert judged(context_of(tmp_path, ledger, models))[0] == "wait"
 
 
 def test_a_trial_that_makes_no_sense_is_refused(registry: Registry, tmp_path: Path) -> None:
@@ -233,16 +311,16 @@ def test_a_trial_that_makes_no_sense_is_refused(registry: Registry, tmp_path: Pa
 def test_retrain_takes_one_step_at_a_time(
     ledger: Ledger, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.learning.trials.SHADOWED", 100)
+    monkeypatch.setattr("training.learning.trials.SHADOW_DECISIONS", 100)
     models = on_trial(registry)
     models.set_trial("propensity", None)
-    shop = LearningContext(tmp_path, ledger, RELEASE, None, models, SECRET)  # type: ignore[arg-type]  decisions need no history
+    context = context_of(tmp_path, ledger, models)
     serve(ledger, 600, (0.2, 0.2), shadow=True)
-    first = retrain(shop, NOW_US, recipe=Recipe(growth=None))
+    first = retrain(context, NOW_US, recipe=Recipe(growth=None))
     assert (first["stage"], models.lineup("propensity").trial.version) == ("shadow", 3)  # type: ignore[union-attr]
     begin(models, 2, 0.0, THEN_US - 1)
-    asked = retrain(shop, NOW_US)
+    asked = retrain(context, NOW_US)
     assert (asked["verdict"], asked["did"]) == ("promote", "nothing: run `brain trial --share 0.5` if you agree")
-    assert retrain(shop, NOW_US, rule="rule")["did"] == "gave it 50% of decisions"
-    waits = retrain(shop, NOW_US, rule="rule")
+    assert retrain(context, NOW_US, rule="rule")["did"] == "gave it 50% of decisions"
+    waits = retrain(context, NOW_US, rule="rule")
     assert (waits["verdict"], waits["did"]) == ("wait", "nothing")

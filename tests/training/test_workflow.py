@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ from decisioning.errors import NotFound, Refused
 from features.importing import catalogue_files, make_plan, read_mapping
 from features.ledger import Entry
 from tests.features.importing_help import NOW_US, SHOP, Shop
+from tests.training.learning_help import context_of
 from training.evaluation.policies import Question, greedy, model_propensities
 from training.evaluation.policies import evaluate as value_policies
 from training.fitting.propensity import Recipe, fit
 from training.fitting.tuning import TUNING
+from training.learning.promotion import promote
 from training.learning.report import card_of
-from training.learning.workflow import evaluate, promote, train, train_risk, training_set
+from training.learning.workflow import evaluate, train, train_risk, training_set
 from training.registry import Registry
 
 BASE = Recipe(growth=None)
@@ -89,19 +92,17 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
 
 
 def learn(shop: Any, **options: Any) -> dict[str, Any]:
-    return train(
-        shop.data, shop.ledger, shop.release, shop.history, shop.registry, now_us=NOW_US, recipe=BASE, **options
-    )
+    return train(context_of(shop), now_us=NOW_US, recipe=BASE, **options)
 
 
 def risk(shop: Any, **options: Any) -> dict[str, Any]:
     named = {"outcome": "left", "feature": "churn_risk", "now_us": NOW_US, "recipe": BASE} | options
-    return train_risk(shop.data, shop.ledger, shop.release, shop.history, shop.registry, **named)
+    return train_risk(context_of(shop), **named)
 
 
 def value(shop: Any, **options: Any) -> dict[str, Any]:
     named = {"now_us": NOW_US, "recipe": BASE} | options
-    return evaluate(shop.data, shop.ledger, shop.release, shop.history, **named)
+    return evaluate(context_of(shop), **named)
 
 
 @pytest.mark.promise("models.cards")
@@ -162,30 +163,29 @@ def test_the_same_ledger_gives_the_same_model(shop: Any) -> None:
 
 
 def test_promote_makes_the_challenger_the_champion(shop: Any, tmp_path: Path) -> None:
-    version = learn(shop)["version"]
-    assert promote(shop.registry, shop.release)["version"] == version
+    version, context = learn(shop)["version"], context_of(shop)
+    assert promote(context, NOW_US)["version"] == version
     assert shop.registry.alias_version("propensity", "champion") == version
-    before = promote(shop.registry, shop.release, version=1)
+    before = promote(context, NOW_US, version=1)
     assert (before["version"], before["before"]) == (1, version)
     with pytest.raises(NotFound):
-        promote(shop.registry, shop.release, version=99)
+        promote(context, NOW_US, version=99)
     with pytest.raises(Refused, match="no challenger"):
-        promote(Registry(tmp_path), shop.release)
+        promote(replace(context, registry=Registry(tmp_path)), NOW_US)
     fewer = {k: v.replace("name: sporty,", "name: sportif,") for k, v in catalogue_files(shop.plan).items()}
     with pytest.raises(Refused, match=r"reads what this release does not declare \(sporty\)"):
-        promote(shop.registry, Release.from_bytes(pack(fewer)))
+        promote(context_of(shop, Release.from_bytes(pack(fewer))), NOW_US)
     assert load(fewer)
 
 
 def test_a_retraining_leaves_what_is_frozen_as_the_champion_has_it(shop: Any) -> None:
-    promote(shop.registry, shop.release, version=learn(shop)["version"])
+    promote(context_of(shop), NOW_US, version=learn(shop)["version"])
     champion = shop.registry.alias_version("propensity", "champion")
     text = {
         k: v.replace("  - id: shoes", "  - id: shoes\n    frozen: audit") for k, v in catalogue_files(shop.plan).items()
     }
-    freezing = Release.from_bytes(pack(text))
-    about = (shop.data, shop.ledger, freezing, shop.history, shop.registry)
-    found = train(*about, now_us=NOW_US, recipe=BASE, outcome="left")
+    freezing = context_of(shop, Release.from_bytes(pack(text)))
+    found = train(freezing, now_us=NOW_US, recipe=BASE, outcome="left")
     (frozen,) = found["frozen"]
     before, after = (shop.registry.load("propensity", v) for v in (champion, found["version"]))
     assert (frozen["action"], frozen["reason"], frozen["from"]) == ("shoes", "audit", before.content_hash)
@@ -193,7 +193,7 @@ def test_a_retraining_leaves_what_is_frozen_as_the_champion_has_it(shop: Any) ->
     for action, same in (("shoes", True), ("coats", False)):
         then, now = (m.propensities(x, m.actions.index(action), 0) for m in (before, after))
         assert np.array_equal(then, now) == same
-    assert promote(shop.registry, freezing)["version"] == found["version"]
+    assert promote(freezing, NOW_US)["version"] == found["version"]
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_a_policy_that_really_is_better_wins(shop: Any) -> None:
 
 def test_values_are_of_rows_that_trained_nothing(shop: Any) -> None:
     """No arm keeps customers better, so what a model chooses is noise: a model of the rows judged chooses otherwise."""
-    log = training_set(shop.data, shop.ledger, shop.release, shop.history, NOW_US, outcome="left")
+    log = training_set(context_of(shop), NOW_US, outcome="left")
     for seed in range(20):
         recipe = Recipe(growth=None, seed=seed)
         learn_from, held_out = log.split(0.7, seed)
@@ -246,7 +246,7 @@ def test_values_are_of_rows_that_trained_nothing(shop: Any) -> None:
 
 def test_too_little_is_refused(shop: Any) -> None:
     with pytest.raises(Refused, match="too little to learn from: 0 contacts"):
-        train(shop.data, shop.ledger, shop.release, shop.history, shop.registry, now_us=1_769_990_400_000_000)
+        train(context_of(shop), now_us=1_769_990_400_000_000)
     with pytest.raises(Refused, match="too little to learn from"):
         value(shop, outcome="returned")
     with pytest.raises(Refused, match="sporty is no score"):

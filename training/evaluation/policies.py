@@ -132,15 +132,17 @@ def cross_fitted_rewards(data: TrainingSet, question: Question) -> Floats:
         if train.label.all() or not train.label.any():
             raise Refused("off-policy value: the log needs rows with and without the outcome to model the reward")
         held_out = data.take(fold == k)
-        found[fold == k] = model_propensities(fit(train, question.recipe), held_out) * _worth(train, question.reward)
+        found[fold == k] = model_propensities(fit(train, question.recipe), held_out) * mean_worth(
+            train, question.reward
+        )
     return found
 
 
-def _worth(train: TrainingSet, reward: Reward) -> Floats:
-    """Mean reward of a positive outcome per action, (k,); over all actions where one has none."""
+def mean_worth(train: TrainingSet, reward: Reward) -> Floats:
+    """Return the mean reward of a positive outcome per action, (k,); over all actions if one has none."""
     if reward == "outcome":
         return np.ones(len(train.actions))
-    overall = float(train.value_eur[train.label].mean())
+    overall = float(train.value_eur[train.label].mean()) if train.label.any() else 0.0
     rows = [train.label & (train.action == a) for a in range(len(train.actions))]
     return np.array([float(train.value_eur[r].mean()) if r.any() else overall for r in rows])
 

@@ -8,7 +8,15 @@ import numpy as np
 
 from decisioning.errors import Refused
 from training.evaluation.estimators import Log, checked_weights
-from training.evaluation.policies import Question, as_log, constant, cross_fitted_rewards, greedy, model_propensities
+from training.evaluation.policies import (
+    Question,
+    as_log,
+    constant,
+    cross_fitted_rewards,
+    greedy,
+    mean_worth,
+    model_propensities,
+)
 from training.evaluation.qini import compare_scores, effect, unit_interval
 from training.fitting.intervals import ConfidenceInterval, effective_size
 from training.fitting.propensity import Recipe, fit
@@ -129,14 +137,6 @@ def evaluate_rankings(
 ) -> Result:
     """`side_by_side` on `held_out`, by a model of `learn`."""
     model = with_effects(fit(learn.own_outcomes, recipe), learn)
-    return compare_rankings(held_out, rankings(model, held_out, _worth(learn, question), nothing), question)
-
-
-def _worth(learn: Contrasts, question: Question) -> Floats:
-    """Mean value of what came after each action, (k,); 1 for the reward `outcome`."""
-    if question.reward == "outcome":
-        return np.ones(len(learn.rows.actions))
-    rows = learn.rows
-    overall = float(rows.value_eur[rows.label].mean()) if rows.label.any() else 0.0
-    mine = [rows.label & (rows.action == a) for a in range(len(rows.actions))]
-    return np.array([float(rows.value_eur[m].mean()) if m.any() else overall for m in mine])
+    return compare_rankings(
+        held_out, rankings(model, held_out, mean_worth(learn.rows, question.reward), nothing), question
+    )

@@ -1,4 +1,4 @@
-"""`brain evaluate`'s second part: ranking by uplift beside ranking by propensity, and what the last one found."""
+"""The second part of `brain evaluate`: ranking by uplift compared with ranking by propensity."""
 
 import json
 from pathlib import Path
@@ -11,31 +11,32 @@ from training.evaluation.policies import Question
 from training.evaluation.ranking import evaluate_rankings
 from training.fitting.propensity import Recipe
 from training.fitting.uplift import Contrasts
-from training.reporting.reporting import Result
+from training.reporting.registration import Result
 
-FOUND = "rankings.json"
-"""In the workspace's data: the last comparison, for `brain report`."""
+RANKINGS = "rankings.json"
+"""The file in the workspace's data with the last comparison, for `brain report`."""
 _SHARE = 0.7
 
 
 def compare_rankings(workspace_data: Path, data: Contrasts, question: Question, recipe: Recipe, now_us: int) -> Result:
-    """Both rankings by a model of 70% of the customers, judged on the others; or why the log cannot tell.
+    """Fit a model on 70% of the customers, compare both rankings on the others, and save the result.
 
-    The reward is all that a customer did, offered or not, so that what comes by itself counts for doing nothing.
+    If the log cannot tell, the result says why. The reward is everything that a customer did, offered or not, so that
+    what comes by itself counts for doing nothing.
     """
     learn, held_out = data.split(_SHARE, recipe.seed)
     try:
         if not data.usable.any() or learn.own_outcomes.label.all() or not learn.own_outcomes.label.any():
             raise Refused("uplift: no action was both shown and withheld by chance, with outcomes told of either")
-        found = evaluate_rankings(learn, held_out, question, recipe, NOTHING)
+        result = evaluate_rankings(learn, held_out, question, recipe, NOTHING)
     except Refused as refused:
-        found = {"rankings": [], "uplift_gains": False, "uplift_why": str(refused), "uplift": []}
-    told = {"evaluated_at": iso(now_us), "reward": question.reward, "choices": len(held_out), **found}
-    replace_file(workspace_data / FOUND, lambda half: half.write_text(json.dumps(told)))
-    return found
+        result = {"rankings": [], "uplift_gains": False, "uplift_why": str(refused), "uplift": []}
+    saved = {"evaluated_at": iso(now_us), "reward": question.reward, "choices": len(held_out), **result}
+    replace_file(workspace_data / RANKINGS, lambda half: half.write_text(json.dumps(saved)))
+    return result
 
 
 def last_rankings(workspace_data: Path) -> Result:
-    """What the last comparison found; empty where there was none."""
-    path = workspace_data / FOUND
+    """Return the last comparison as it was saved, or an empty result if there was none."""
+    path = workspace_data / RANKINGS
     return dict(json.loads(path.read_text())) if path.exists() else {}

@@ -1,4 +1,4 @@
-"""`brain report`: the log brought up to date, looked through, and written down for people and for other tools."""
+"""`brain report`: bring the log of decisions up to date, summarise it, and write it for people and for other tools."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -6,74 +6,75 @@ from typing import Any
 
 from decisioning.errors import NotFound, Refused
 from decisioning.times import iso
+from training.learning.context import LearningContext
+from training.learning.fairness import fairness_guards
 from training.learning.rankings import last_rankings
-from training.learning.retrain import LearningContext
-from training.learning.trials import assess, fairness
+from training.learning.trials import assess
 from training.registry import PROPENSITY, Registry, propensity_name
 from training.reporting.cards import CARD, of_action
 from training.reporting.monitoring import watch
 from training.reporting.page import write_page
 from training.reporting.pdstools import write_tables
-from training.reporting.reporting import Result
+from training.reporting.registration import Result
 
 
-def report(shop: LearningContext, now_us: int, page: Path) -> Result:
-    """What there is to see, and the page that shows it."""
-    shop.log.update(shop.ledger, shop.release, now_us)
-    champion = shop.registry.lineup(PROPENSITY).champion
-    told = {
-        "release": shop.release.hash,
+def report(context: LearningContext, now_us: int, page: Path) -> Result:
+    """Return every section of the report, and write them to `page` as HTML."""
+    log, release = context.updated_log(now_us), context.release
+    champion = context.registry.lineup(PROPENSITY).champion
+    sections = {
+        "release": release.hash,
         "model": propensity_name(champion),
-        **watch(shop.log, shop.release, now_us),
-        "fairness": [asdict(g) for g in fairness(shop.log, shop.release, now_us)],
-        **_trial(shop, now_us),
-        **_rankings(shop),
-        **_card(shop, champion),
+        **watch(log, release, now_us),
+        "fairness": [asdict(g) for g in fairness_guards(log, release, now_us)],
+        **_trial(context, now_us),
+        **_rankings(context),
+        **_card(context.registry, champion),
     }
-    return {**told, "page": str(write_page(page, told, iso(now_us)))}
+    return {**sections, "page": str(write_page(page, sections, iso(now_us)))}
 
 
-def _trial(shop: LearningContext, now_us: int) -> dict[str, Any]:
-    if shop.registry.lineup(PROPENSITY).trial is None:
+def _trial(context: LearningContext, now_us: int) -> dict[str, Any]:
+    if context.registry.lineup(PROPENSITY).trial is None:
         return {}
-    verdict, told = assess(shop.log, shop.registry, shop.release, now_us)
-    return {"trial": [{**told, "verdict": verdict.action, "why": verdict.why}]}
+    verdict, summary = assess(context, now_us)
+    return {"trial": [{**summary, "verdict": verdict.action, "why": verdict.why}]}
 
 
-def _rankings(shop: LearningContext) -> dict[str, Any]:
-    """Of the last `brain evaluate` or `brain retrain`: a comparison takes a training, and is not made for a page."""
-    found = last_rankings(shop.data)
-    if not found:
+def _rankings(context: LearningContext) -> dict[str, Any]:
+    """Return the comparison of the last `brain evaluate` or `brain retrain`: a new one takes a training."""
+    last = last_rankings(context.data)
+    if not last:
         return {"rankings": [], "uplift": [], "rankings_said": "nothing was compared yet: run `brain evaluate`"}
-    said = f"{found['uplift_why']}; {found['choices']} choices held out, {found['reward']}, at {found['evaluated_at']}"
-    return {"rankings": found["rankings"], "uplift": found["uplift"], "rankings_said": said}
+    note = f"{last['uplift_why']}; {last['choices']} choices held out, {last['reward']}, at {last['evaluated_at']}"
+    return {"rankings": last["rankings"], "uplift": last["uplift"], "rankings_said": note}
 
 
-def _card(shop: LearningContext, champion: int | None) -> dict[str, Any]:
-    """Of the champion; of one from before there were cards, nothing."""
+def _card(registry: Registry, champion: int | None) -> dict[str, Any]:
+    """Return the champion's card; nothing for a champion that was registered before cards existed."""
     if champion is None:
         return {}
     try:
-        return {"card": card_of(shop.registry, champion)}
+        return {"card": card_of(registry, champion)}
     except NotFound:
         return {}
 
 
 def card_of(registry: Registry, version: int | None = None, action: str | None = None) -> Result:
-    """The card of a version: the one named, else the champion, else the challenger; of all its actions, or one.
+    """Return the card of a version, by default the champion, else the challenger; of all its actions, or one.
 
     :raises Refused: nothing is trained yet, or the version's release had no such action
     :raises NotFound: there is no such version, or it has no card
     """
-    found = (
+    chosen = (
         version or registry.alias_version(PROPENSITY, "champion") or registry.alias_version(PROPENSITY, "challenger")
     )
-    if found is None:
+    if chosen is None:
         raise Refused(f"{PROPENSITY} has no version yet: run `brain train`")
-    card = {"model": f"{PROPENSITY}@{found}", **registry.document(PROPENSITY, found, CARD)}
+    card = {"model": f"{PROPENSITY}@{chosen}", **registry.document(PROPENSITY, chosen, CARD)}
     return card if action is None else of_action(card, action)
 
 
-def for_pdstools(shop: LearningContext, now_us: int, folder: Path) -> list[str]:
-    """The files that were written."""
-    return [str(path) for path in write_tables(shop.log, shop.release, now_us, folder)]
+def for_pdstools(context: LearningContext, now_us: int, folder: Path) -> list[str]:
+    """Write the tables that pdstools reads, from the log as it was last updated. Return the paths of the files."""
+    return [str(path) for path in write_tables(context.log, context.release, now_us, folder)]

@@ -1,47 +1,27 @@
-"""`brain retrain`: one step of learning. What is on trial is judged; where nothing is, a new challenger is trained."""
+"""`brain retrain`: one step of learning. A trial is judged; without a trial, a new challenger is trained."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from decisioning.catalogue.release import Release
 from decisioning.errors import Refused
 from decisioning.times import iso
-from features.decisions.log import LOG, DecisionLog, Progress
-from features.ledger import Ledger
+from features.decisions.log import Progress
 from training.fitting.propensity import Recipe
-from training.learning.promotion import Verdict
-from training.learning.trials import assess, begin, promote, roll_back, stage_of
+from training.learning.context import LearningContext
+from training.learning.evidence import Verdict
+from training.learning.promotion import promote
+from training.learning.trials import assess, begin, roll_back, stage_of
 from training.learning.workflow import evaluate, train
-from training.registry import PROPENSITY, Registry, Trial
-from training.reporting.reporting import Result
-
-if TYPE_CHECKING:  # Feast takes seconds to import
-    from features.profile.offline import History
+from training.registry import PROPENSITY, Trial
+from training.reporting.registration import Result
 
 Rule = Literal["ask", "rule"]
-
-
-@dataclass(frozen=True)
-class LearningContext:
-    """What is learned from and what is learned."""
-
-    data: Path
-    ledger: Ledger
-    release: Release
-    history: "History"
-    registry: Registry
-    secret: bytes
-
-    @property
-    def log(self) -> DecisionLog:
-        """Of this workspace."""
-        return DecisionLog(self.data / LOG)
+"""Who takes the next step of a trial: with `rule` a challenger goes on by itself once it may; with `ask` the command to
+run is returned instead."""
 
 
 def retrain(
-    shop: LearningContext,
+    context: LearningContext,
     now_us: int,
     *,
     rule: Rule = "ask",
@@ -49,72 +29,74 @@ def retrain(
     recipe: Recipe | None = None,
     progress: Progress | None = None,
 ) -> Result:
-    """Exports what the ledger has had since, and takes the next step; rolling back never asks.
+    """Bring the log of decisions up to date, and take the next step of learning. Rolling back never asks.
 
-    Nothing on trial: train, evaluate, put the challenger in shadow. In shadow for long enough: a share of traffic.
-    Shown to be better and to do no harm: champion. `rule` takes the last two, `ask` says how.
+    Without a trial, a challenger is trained, evaluated and put in shadow. After long enough in shadow it gets a share
+    of decisions. Once it is shown to be better and to do no harm, it becomes the champion.
 
-    :raises Refused: too little to learn from
+    :param share: the share of decisions that a challenger gets after its time in shadow
+    :raises Refused: there is too little to learn from; or groups fare too differently to promote it
     """
-    shop.log.update(shop.ledger, shop.release, now_us, progress)
-    trial = shop.registry.lineup(PROPENSITY).trial
+    context.updated_log(now_us, progress)
+    trial = context.registry.lineup(PROPENSITY).trial
     if trial is None:
-        return _learned(shop, now_us, recipe, progress)
-    verdict, told = assess(shop.log, shop.registry, shop.release, now_us)
-    did = _did(shop, trial, verdict, now_us, rule, share)
-    return {**told, "verdict": verdict.action, "why": verdict.why, "did": did}
+        return _new_challenger(context, now_us, recipe, progress)
+    verdict, summary = assess(context, now_us)
+    step = _next_step(context, trial, verdict, now_us, rule, share)
+    return {**summary, "verdict": verdict.action, "why": verdict.why, "did": step}
 
 
-def guard(shop: LearningContext, now_us: int) -> Result:
-    """Exports what the ledger has had since, and rolls back what is on trial if that does harm; never anything else.
+def guard(context: LearningContext, now_us: int) -> Result:
+    """Bring the log of decisions up to date, and roll back the trial if it does harm; change nothing else.
 
     May be called as often as one likes: each guardrail's evidence holds however often one looks.
     """
-    trial = shop.registry.lineup(PROPENSITY).trial
+    trial = context.registry.lineup(PROPENSITY).trial
     if trial is None:
         return {"did": "nothing: no challenger is on trial"}
-    shop.log.update(shop.ledger, shop.release, now_us)
-    verdict, told = assess(shop.log, shop.registry, shop.release, now_us)
+    context.updated_log(now_us)
+    verdict, summary = assess(context, now_us)
     harm = verdict.action == "roll back"
-    did = roll_back(shop.registry, trial, verdict.why, now_us) if harm else "nothing"
-    return {"at": iso(now_us), "model": told["model"], "stage": told["stage"], "why": verdict.why, "did": did}
+    step = roll_back(context.registry, trial, verdict.why, now_us) if harm else "nothing"
+    return {"at": iso(now_us), "model": summary["model"], "stage": summary["stage"], "why": verdict.why, "did": step}
 
 
-def _learned(shop: LearningContext, now_us: int, recipe: Recipe | None, progress: Progress | None) -> Result:
-    about = (shop.data, shop.ledger, shop.release, shop.history)
-    made = train(*about, shop.registry, now_us=now_us, recipe=recipe, progress=progress)
+def _new_challenger(context: LearningContext, now_us: int, recipe: Recipe | None, progress: Progress | None) -> Result:
+    trained = train(context, now_us=now_us, recipe=recipe, progress=progress)
     try:
-        value = evaluate(*about, now_us=now_us, recipe=recipe, progress=progress)
+        value = evaluate(context, now_us=now_us, recipe=recipe, progress=progress)
         valued = {"value": value["policies"], "winner": value["winner"], "value_why": value["why"]}
         valued |= {name: value[name] for name in ("rankings", "uplift_why")}
     except Refused as refused:
         valued = {"value": [], "winner": None, "value_why": str(refused), "rankings": [], "uplift_why": str(refused)}
-    tried = begin(shop.registry, made["version"], 0.0, now_us)
-    return {**made, **valued, "stage": tried["stage"], "did": "trained a challenger and put it in shadow"}
+    trial = begin(context.registry, trained["version"], 0.0, now_us)
+    return {**trained, **valued, "stage": trial["stage"], "did": "trained a challenger and put it in shadow"}
 
 
-def _did(shop: LearningContext, trial: Trial, verdict: Verdict, now_us: int, rule: Rule, share: float) -> str:
+def _next_step(context: LearningContext, trial: Trial, verdict: Verdict, now_us: int, rule: Rule, share: float) -> str:
+    """Take the step that the verdict allows, and return in words what was done."""
     if verdict.action == "wait":
         return "nothing"
     if verdict.action == "roll back":
-        return roll_back(shop.registry, trial, verdict.why, now_us)
+        return roll_back(context.registry, trial, verdict.why, now_us)
     step, command = _STEPS[stage_of(trial)]
     if rule == "ask":
         return f"nothing: run `{command.format(share=share)}` if you agree"
-    return step(shop, trial.version, now_us, share)
+    return step(context, trial.version, now_us, share)
 
 
-def _to_share(shop: LearningContext, version: int, now_us: int, share: float) -> str:
-    begin(shop.registry, version, share, now_us)
+def _give_share(context: LearningContext, version: int, now_us: int, share: float) -> str:
+    begin(context.registry, version, share, now_us)
     return f"gave it {share:.0%} of decisions"
 
 
-def _to_champion(shop: LearningContext, version: int, now_us: int, share: float) -> str:
-    made = promote(shop.log, shop.registry, shop.release, now_us, secret=shop.secret, version=version)
-    return f"promoted {made['model']}"
+def _make_champion(context: LearningContext, version: int, now_us: int, share: float) -> str:
+    promoted = promote(context, now_us, version=version)
+    return f"promoted {promoted['model']}"
 
 
 _STEPS: dict[str, tuple[Callable[[LearningContext, int, int, float], str], str]] = {
-    "shadow": (_to_share, "brain trial --share {share}"),
-    "share": (_to_champion, "brain promote"),
+    "shadow": (_give_share, "brain trial --share {share}"),
+    "share": (_make_champion, "brain promote"),
 }
+"""By stage: the step that comes next, and the command that takes it."""

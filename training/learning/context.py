@@ -1,0 +1,47 @@
+"""What the commands that learn work on: the stores of one workspace, the release that serves and the models."""
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from decisioning.catalogue.files import read, unpack
+from decisioning.catalogue.release import Release
+from features.decisions.log import LOG, DecisionLog, Progress
+from features.ledger import Ledger
+from training.registry import Registry
+from training.rows.logged import ReleaseOf
+
+if TYPE_CHECKING:  # Feast takes seconds to import
+    from features.profile.offline import History
+
+
+@dataclass(frozen=True)
+class LearningContext:
+    """Everything that training, evaluation, trials, promotion and reports read from or write to.
+
+    `data` is the workspace's data folder, `release` the one that serves, and `secret` the workspace's key, with which
+    justifications are signed.
+    """
+
+    data: Path
+    ledger: Ledger
+    release: Release
+    history: "History"
+    registry: Registry
+    secret: bytes
+
+    @cached_property
+    def log(self) -> DecisionLog:
+        """The workspace's log of decisions, as it was last updated."""
+        return DecisionLog(self.data / LOG)
+
+    @cached_property
+    def release_of(self) -> ReleaseOf:
+        """Return a stored release by its hash, unchecked: an old release need not meet today's checks."""
+        return lru_cache(lambda digest: Release(read(unpack(self.ledger.get_release(digest))), digest))
+
+    def updated_log(self, now_us: int, progress: Progress | None = None) -> DecisionLog:
+        """Bring the log of decisions up to date with the ledger, and return it."""
+        self.log.update(self.ledger, self.release, now_us, progress)
+        return self.log

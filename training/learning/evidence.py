@@ -1,0 +1,254 @@
+"""Statistical evidence about a challenger, which holds however often one looks at it.
+
+Each decision of a trial is the challenger's with a known probability. A reward weighted by that probability is
+therefore, on average, the difference between the two models, whatever else changes over time. The evidence against "the
+challenger is no better" is the capital of bets against that hypothesis, at odds that are fair if it is true. The
+capital ever reaches 1 / alpha with a probability of at most alpha (Ville 1939), so looking every few minutes causes no
+more errors than looking once. The bets are a mixture of fixed fractions, so the capital depends on counts alone and not
+on their order.
+
+Waudby-Smith and Ramdas, Estimating means of bounded random variables by betting, JRSS B 86 (2024); Howard, Ramdas,
+McAuliffe and Sekhon, Time-uniform, nonparametric, nonasymptotic confidence sequences, Annals of Statistics 49 (2021).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Literal
+
+import numpy as np
+
+from decisioning.errors import Refused
+from training.fitting.intervals import ConfidenceInterval
+from training.model.frame import Bools, Floats
+
+NextStep = Literal["promote", "wait", "roll back"]
+GuardState = Literal["kept", "open", "breached"]
+
+ALPHA = 0.05
+"""The probability, at most, that a challenger that is no better ever passes, over all the times that one looks."""
+GUARD_ALPHA = 0.01
+"""The same probability for each guardrail."""
+FAIR_RATIO = (0.8, 1.25)
+"""The range in which the rate of one group, divided by the rate of everybody else, counts as fair."""
+_FRACTIONS = np.array([0.9, *(0.5 ** np.arange(1, 9))])
+"""Fractions of the largest bet that cannot lose more than the capital. A lift of 10% on a rate of 2% is best bet on
+with 0.06."""
+_LARGEST_DIFFERENCE = 2.0
+"""Rewards lie in [-1, 1], so no difference between two means is larger."""
+_BISECTIONS = 50
+_RATIO_BISECTIONS = 20
+_TIGHTEST_INFORMATION = 10.0
+"""1 / variance of a log ratio at about which the interval that holds at all times is closest to the usual one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrialOutcomes:
+    """The decisions of a trial whose windows have closed.
+
+    `challenger`: bool (n,), whether the challenger made each decision. `share`: the probability that it would.
+    """
+
+    challenger: Bools
+    share: float
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.share < 1.0:
+            raise Refused("a trial needs decisions of both models: give the challenger a share between 0 and 1")
+
+    @property
+    def largest_weight(self) -> float:
+        """The largest absolute value that a weighted reward can have, for rewards in [-1, 1]."""
+        return 1.0 / min(self.share, 1.0 - self.share)
+
+    def distinct_rewards(self, reward: Floats) -> tuple[Floats, Floats]:
+        """Return the distinct weighted rewards (u,) and the count of each (u,), for `reward` (n,) within [-1, 1]."""
+        values, counts = np.unique(weighted_rewards(self.challenger, reward, self.share), return_counts=True)
+        return values, counts.astype(np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """The state of one guardrail: a measure that a challenger must not make worse.
+
+    `limit` is how far `value` may go. `low` and `high` are None for a measure without an interval.
+    """
+
+    name: str
+    value: float
+    low: float | None
+    high: float | None
+    limit: float
+    state: GuardState
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The next step for a challenger, and the reason in one line."""
+
+    action: NextStep
+    why: str
+
+
+def log_evidence(counts: Floats, values: Floats, mean: float, lowest: float) -> Floats:
+    """Return the log capital (...,) of bets against "the mean is at most `mean`".
+
+    :param counts: (..., u), how often each of `values` (u,) was observed
+    :param lowest: no value minus `mean` can be below `-lowest`
+    """
+    logs = [counts @ np.log1p(fraction / lowest * (values - mean)) for fraction in _FRACTIONS]
+    return np.asarray(np.logaddexp.reduce(logs, axis=0) - np.log(len(_FRACTIONS)), dtype=np.float64)
+
+
+def weighted_rewards(challenger: Bools, reward: Floats, share: float) -> Floats:
+    """Return rewards (n,) whose mean estimates the challenger's mean reward minus the champion's (Horvitz and Thompson
+    1952)."""
+    return np.where(challenger, reward / share, -reward / (1.0 - share))
+
+
+def reward_difference(trial: TrialOutcomes, reward: Floats, bound: float, alpha: float = ALPHA) -> ConfidenceInterval:
+    """Return the challenger's mean reward per decision minus the champion's.
+
+    Each limit of the interval is right at all times with probability 1 - alpha.
+
+    :param reward: (n,); a reward outside [-bound, bound] counts as the nearer bound
+    :param bound: must not be chosen from the data
+    """
+    values, counts = trial.distinct_rewards(np.clip(reward / bound, -1.0, 1.0))
+    mean = float(values @ counts / counts.sum()) if len(values) else 0.0
+    low = _lower_limit(values, counts, trial.largest_weight, alpha)
+    high = -_lower_limit(-values, counts, trial.largest_weight, alpha)
+    return ConfidenceInterval(bound * mean, bound * low, bound * high)
+
+
+def _lower_limit(values: Floats, counts: Floats, largest: float, alpha: float) -> float:
+    """Return the largest mean that is refuted as an upper bound. Bisection works because evidence falls with the
+    mean."""
+    low, high = -_LARGEST_DIFFERENCE, _LARGEST_DIFFERENCE
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2.0
+        if log_evidence(counts, values, middle, largest + _LARGEST_DIFFERENCE) >= -np.log(alpha):
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def harm_guard(name: str, trial: TrialOutcomes, event: Bools, limit: float, closed: Bools | None = None) -> Guard:
+    """Compare how often an event (n,) follows a decision of the challenger and of the champion.
+
+    The guard is kept once it is shown that the challenger causes less than `limit` more events per decision. It is
+    breached as soon as it is shown that the challenger causes more events, and the estimate exceeds the limit. A breach
+    does not wait for windows to close: if both models did the same, any event observed so far would be the challenger's
+    with the probability of its share, so the bets are fair at any time. Events that only come sooner count as more.
+
+    :param closed: (n,), decisions after which no more events can come, by default all; only these can show that the
+        guard is kept
+    """
+    so_far = reward_difference(trial, event.astype(np.float64), 1.0, GUARD_ALPHA)
+    if so_far.low > 0.0 and so_far.value > limit:
+        return Guard(name, so_far.value, so_far.low, so_far.high, limit, "breached")
+    if closed is not None:
+        trial, event = TrialOutcomes(trial.challenger[closed], trial.share), event[closed]
+    extra = reward_difference(trial, event.astype(np.float64), 1.0, GUARD_ALPHA)
+    values, counts = trial.distinct_rewards(event.astype(np.float64))
+    shown = log_evidence(counts, -values, -limit, trial.largest_weight) >= -np.log(GUARD_ALPHA)
+    return Guard(name, extra.value, extra.low, extra.high, limit, "kept" if shown else "open")
+
+
+def calibration_guard(trial: TrialOutcomes, label: Bools, predicted: Floats) -> Guard:
+    """Compare positive outcomes with predicted ones over the challenger's decisions; `label` and `predicted` are (n,).
+
+    The guard is breached once the ratio of the two lies outside `FAIR_RATIO`.
+    """
+    actual, expected = label[trial.challenger].astype(np.float64), predicted[trial.challenger]
+    low, high = (_ratio_limit(actual, expected, upper=upper) for upper in (False, True))
+    ratio = float(actual.sum() / expected.sum()) if expected.sum() > 0.0 else 1.0
+    outside = low > FAIR_RATIO[1] or high < FAIR_RATIO[0]
+    return Guard("calibration", ratio, low, high, FAIR_RATIO[1], "breached" if outside else "kept")
+
+
+def _ratio_limit(actual: Floats, expected: Floats, *, upper: bool) -> float:
+    """Return a confidence limit of actual outcomes per expected one, by bisection on a log scale from 1/64 to 64."""
+    low, high, sign = -6.0, 6.0, -1.0 if upper else 1.0
+    for _ in range(_RATIO_BISECTIONS):
+        middle = (low + high) / 2.0
+        ratio = 2.0**middle
+        evidence = log_evidence(np.ones(len(actual)), sign * (actual - ratio * expected), 0.0, 1.0 + ratio)
+        refuted = bool(evidence >= -np.log(GUARD_ALPHA))
+        low, high = (middle, high) if refuted != upper else (low, middle)
+    return float(2.0 ** (high if upper else low))
+
+
+def group_guards(name: str, hits: Mapping[str, int], rows: Mapping[str, int], *, always: bool = False) -> list[Guard]:
+    """Compare each group's rate, hits per row, with the rate of everybody else.
+
+    A guard is breached if the interval of the ratio lies outside `FAIR_RATIO`. Intervals hold with 99% over all groups
+    together (Bonferroni). A group without rows, or without others to compare it with, has no guard.
+
+    :param always: intervals also hold over all the times that one looks
+    """
+    guards = []
+    for group in sorted(rows):
+        others, others_hits = sum(rows.values()) - rows[group], sum(hits.values()) - hits[group]
+        ratio = risk_ratio(hits[group], rows[group], others_hits, others, GUARD_ALPHA / len(rows), always=always)
+        if ratio is not None:
+            breached = ratio.low > FAIR_RATIO[1] or ratio.high < FAIR_RATIO[0]
+            state: GuardState = "breached" if breached else "kept"
+            guards.append(Guard(f"{name}={group}", ratio.value, ratio.low, ratio.high, FAIR_RATIO[1], state))
+    return guards
+
+
+def risk_ratio(
+    hits: int, rows: int, other_hits: int, other_rows: int, alpha: float, *, always: bool = False
+) -> ConfidenceInterval | None:
+    """Return the ratio of two rates with its interval, or None if one of the rates has no rows.
+
+    Half an event is added to each, so that a rate without events is not taken for certain. Katz, Baptista, Azen and
+    Pike, Obtaining confidence intervals for the risk ratio in cohort studies, Biometrics 34 (1978).
+
+    :param always: the interval is right at all times with probability 1 - alpha, not only when looked at once
+    """
+    if not rows or not other_rows:
+        return None
+    a, b = (hits + 0.5) / (rows + 0.5), (other_hits + 0.5) / (other_rows + 0.5)
+    error = (1 / (hits + 0.5) - 1 / (rows + 0.5) + 1 / (other_hits + 0.5) - 1 / (other_rows + 0.5)) ** 0.5
+    z = _errors_at_all_times(error**2, alpha) if always else NormalDist().inv_cdf(1.0 - alpha / 2.0)
+    return ConfidenceInterval(a / b, float(a / b * np.exp(-z * error)), float(a / b * np.exp(z * error)))
+
+
+def _errors_at_all_times(variance: float, alpha: float) -> float:
+    """Return how many standard errors to either side hold at all times, for an estimate of this variance (Robbins
+    1970)."""
+    information = 1.0 / (
+        _TIGHTEST_INFORMATION * max(variance, 1e-12)
+    )  # the variance is 0 if every row of both is a hit
+    return float(np.sqrt((1.0 + 1.0 / information) * (np.log1p(information) - 2.0 * np.log(alpha))))
+
+
+def latency_guard(challenger_ms: float, champion_ms: float, limit: float = 2.0) -> Guard:
+    """Compare two scoring times; breached if the challenger takes over `limit` times as long and over a millisecond."""
+    ratio = challenger_ms / champion_ms
+    breached = ratio > limit and challenger_ms > 1.0
+    return Guard("latency", ratio, None, None, limit, "breached" if breached else "kept")
+
+
+def judge(value: ConfidenceInterval, guards: Sequence[Guard]) -> Verdict:
+    """Roll back a challenger that does harm or earns less; promote one that is shown to earn more and to do no harm;
+    otherwise wait."""
+    breached = _names_in(guards, "breached")
+    if breached:
+        return Verdict("roll back", f"breached: {breached}")
+    if value.high < 0.0:
+        return Verdict("roll back", "it earns less than the champion")
+    if value.low <= 0.0:
+        return Verdict("wait", "it is not yet shown to earn more than the champion")
+    unshown = _names_in(guards, "open")
+    if unshown:
+        return Verdict("wait", f"it earns more, and is not yet shown to do no harm: {unshown}")
+    return Verdict("promote", "it earns more than the champion, and no guardrail is breached")
+
+
+def _names_in(guards: Iterable[Guard], state: GuardState) -> str:
+    """Return the names of the guards in `state`, separated by commas."""
+    return ", ".join(g.name for g in guards if g.state == state)
