@@ -19,15 +19,15 @@ from typing import Any
 import pytest
 from pydantic_core import from_json
 
-from decisioning.decision import Ask, Known, PlacementAsk, Shadow, canonical
-from decisioning.engine import decide_as, recomputed, replay
-from decisioning.release import Release
+from decisioning.catalogue.release import Release
+from decisioning.facts.forms import Ask, Known, PlacementAsk, Shadow, canonical
+from decisioning.review.replaying import decide_as, recomputed, replay
 from features.ledger import Record
-from features.ledger.past import known_then
-from serving import releasing
-from serving.explaining import erased, explain, recomputes
-from serving.offline import verify
-from serving.runtime import Brain
+from features.ledger.as_of_decision import known_at_decision
+from serving.brain import releasing
+from serving.brain.explaining import erased, explain, recomputes
+from serving.brain.runtime import Brain
+from serving.commands.offline import verify
 from serving.settings import Workspace
 
 ARCHIVE, KINDS = (Path(__file__).with_name(name) for name in ("ledger.tar.xz", "kinds.txt"))
@@ -73,7 +73,7 @@ def body_of(record: Record) -> Json:
 def read_then(brain: Brain, record: Record) -> tuple[Json, Known, Release]:
     """A decision's record, and what it was made from."""
     body = body_of(record)
-    return body, known_then(brain.ledger, record.stream, body), brain.release(body["release"])
+    return body, known_at_decision(brain.ledger, record.stream, body), brain.release(body["release"])
 
 
 def test_every_recorded_decision_comes_out_again_byte_for_byte(brain: Brain, decisions: list[Record]) -> None:
@@ -88,7 +88,7 @@ def test_every_recorded_decision_comes_out_again_byte_for_byte(brain: Brain, dec
 
 def test_the_recorded_bytes_are_those_that_the_ledger_keeps(brain: Brain, decisions: list[Record]) -> None:
     """Reading a record and writing it again loses nothing, so that comparing canonical bytes compares all of them."""
-    kept = {row.seq: bytes(row.body) for row in brain.ledger.raw(("decision",), 0, 1000) if row.body is not None}
+    kept = {row.seq: bytes(row.body) for row in brain.ledger.scan_rows(("decision",), 0, 1000) if row.body is not None}
     assert all(kept[record.seq] == canonical(body_of(record)) for record in decisions)
 
 
@@ -97,11 +97,11 @@ def test_the_recorded_models_give_the_recorded_propensities(brain: Brain, decisi
     for record in decisions:
         body, known, release = read_then(brain, record)
         shadow = body.get("shadow")
-        beside = Shadow(shadow["model"], brain.model_of(release, shadow["model"]).score) if shadow else None
-        again = decide_as(body, known, release, brain.model_of(release, body["model"]).score, beside)
+        shadow_model = Shadow(shadow["model"], brain.model_of(release, shadow["model"]).score) if shadow else None
+        again = decide_as(body, known, release, brain.model_of(release, body["model"]).score, shadow_model)
         for name in ("propensity", "upper", "uplift"):
-            said, then = (numbers(scores.get(name, [])) for scores in (again.record["scores"], body["scores"]))
-            assert said == pytest.approx(then, rel=0.0, abs=TOLERANCE, nan_ok=True), body["decision_id"]
+            now, then = (numbers(scores.get(name, [])) for scores in (again.record["scores"], body["scores"]))
+            assert now == pytest.approx(then, rel=0.0, abs=TOLERANCE, nan_ok=True), body["decision_id"]
         if same_build(brain.workspace):
             assert again.to_bytes() == canonical(body), body["decision_id"]
 
@@ -118,18 +118,18 @@ def same_build(workspace: Workspace) -> bool:
 
 
 def test_the_recorded_ledger_verifies(brain: Brain) -> None:
-    found = verify(brain.workspace, None)
-    assert (found["flaws"], found["different"]) == ([], [])
-    assert found["checkpoints"] > 0
-    assert (found["recomputed"], found["erased"], found["decisions"]) == (REPLAYED, LOST, REPLAYED + LOST)
+    report = verify(brain.workspace, None)
+    assert (report["flaws"], report["different"]) == ([], [])
+    assert report["checkpoints"] > 0
+    assert (report["recomputed"], report["erased"], report["decisions"]) == (REPLAYED, LOST, REPLAYED + LOST)
 
 
 def test_every_recorded_decision_is_explained(brain: Brain, decisions: list[Record]) -> None:
     """Of some of them, spread over all: each takes its time."""
-    told = [explain(brain, body_of(record)["decision_id"], contributions=True) for record in decisions[::10]]
-    assert all(why["text"] for why in told)
+    explanations = [explain(brain, body_of(record)["decision_id"], contributions=True) for record in decisions[::10]]
+    assert all(why["text"] for why in explanations)
     assert any(c.get("contributions") for why in told for c in why["candidates"])
-    assert any(why["counterfactual"]["found"] for why in told)
+    assert any(why["counterfactual"]["found"] for why in explanations)
 
 
 def decide_now(brain: Brain, request_id: str) -> Json:
