@@ -128,7 +128,7 @@ def test_every_recorded_decision_is_explained(brain: Brain, decisions: list[Reco
     """Of some of them, spread over all: each takes its time."""
     explanations = [explain(brain, body_of(record)["decision_id"], contributions=True) for record in decisions[::10]]
     assert all(why["text"] for why in explanations)
-    assert any(c.get("contributions") for why in told for c in why["candidates"])
+    assert any(c.get("contributions") for why in explanations for c in why["candidates"])
     assert any(why["counterfactual"]["found"] for why in explanations)
 
 
@@ -160,8 +160,8 @@ def test_the_recorded_workspace_serves_as_it_is_and_is_released_again(tmp_path: 
 
 def test_the_recorded_feature_repository_still_loads(tmp_path: Path) -> None:
     """Feast's own commands import this file, which names a module of ours, until the next release writes it anew."""
-    found = runpy.run_path(str(unpack(tmp_path).data / "feature_repo" / "definitions.py"))
-    assert {"subject", "profile", "scores", "signals"} <= found.keys()
+    defined = runpy.run_path(str(unpack(tmp_path).data / "feature_repo" / "definitions.py"))
+    assert {"subject", "profile", "scores", "signals"} <= defined.keys()
 
 
 def kinds_of(brain: Brain, record: Record) -> Iterator[str]:
