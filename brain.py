@@ -1,6 +1,6 @@
-"""The command line: `brain COMMAND --workspace DIR [--json]`; each command hands over to the package that does it.
+"""The command line: `brain COMMAND --workspace DIR [--json]`. Each command calls the package that does the work.
 
-Exit codes: 0 done; 1 refused or failed, with what to do in plain words; 2 wrong usage.
+Exit codes: 0 done; 1 refused or failed, with a plain line that says what to do; 2 wrong usage.
 """
 
 import getpass
@@ -20,7 +20,7 @@ from serving.settings import Workspace
 
 @command(workspace=False)
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--bare", is_flag=True, help="Without a catalogue: `brain import` will make one from your data.")
+@click.option("--bare", is_flag=True, help="Without a catalogue: `brain import` makes one from your data.")
 def new(folder: Path, bare: bool) -> Result:
     """Make a workspace with a small catalogue to start from."""
     from serving.brain import releasing
@@ -30,7 +30,7 @@ def new(folder: Path, bare: bool) -> Result:
 
 @command()
 def check(workspace: Workspace) -> Result:
-    """Find every mistake in the catalogue, and run its personas."""
+    """Find all mistakes in the catalogue, and run its personas."""
     from serving.brain import releasing
 
     return releasing.check(workspace)
@@ -38,7 +38,7 @@ def check(workspace: Workspace) -> Result:
 
 @command()
 def release(workspace: Workspace) -> Result:
-    """Make what is in the files serve, as one immutable release."""
+    """Release the files of the catalogue, as one immutable release that serves from now on."""
     from serving.brain import releasing
 
     return releasing.release(workspace, getpass.getuser())
@@ -46,22 +46,24 @@ def release(workspace: Workspace) -> Result:
 
 @main.group()
 def policies() -> None:
-    """What a change of policies does to customers, and what is wrong with policies."""
+    """Show what a change of policies does to customers, and find mistakes in policies."""
 
 
-def of_a_population(function: Command) -> Command:
-    """Options that say whom to look at."""
-    everyone = click.option("--personas", is_flag=True, help="The catalogue's personas instead of the customers.")
-    some = click.option("--sample", type=click.IntRange(1), default=1000, show_default=True, help="Customers at most.")
-    return everyone(some(function))
+def population_options(function: Command) -> Command:
+    """Add the options that choose the customers to compare."""
+    personas = click.option("--personas", is_flag=True, help="The catalogue's personas instead of customers.")
+    sample = click.option(
+        "--sample", type=click.IntRange(1), default=1000, show_default=True, help="Customers at most."
+    )
+    return personas(sample(function))
 
 
 @command(group=policies)
 @click.argument("before")
 @click.argument("after", default="files")
-@of_a_population
+@population_options
 def diff(workspace: Workspace, before: str, after: str, sample: int, personas: bool) -> Result:
-    """Who gains or loses which actions between two releases (hashes, or `files`), and through which gate."""
+    """Show who gains or loses which actions between two releases (hashes or `files`), and by which gate."""
     from serving.commands import policy_changes
 
     return policy_changes.diff(workspace, before, after, sample, personas=personas)
@@ -69,7 +71,7 @@ def diff(workspace: Workspace, before: str, after: str, sample: int, personas: b
 
 @command(group=policies)
 @click.argument("release", default="files")
-@of_a_population
+@population_options
 def audit(workspace: Workspace, release: str, sample: int, personas: bool) -> Result:
     """Find rules that never decide, that contradict each other, or that nobody passes."""
     from serving.commands import policy_changes
@@ -80,7 +82,7 @@ def audit(workspace: Workspace, release: str, sample: int, personas: bool) -> Re
 @command()
 @click.argument("to", required=False)
 def rollback(workspace: Workspace, to: str | None) -> Result:
-    """Serve the release before, or the one named by its hash."""
+    """Serve the previous release again, or the release with the hash TO."""
     from serving.brain import releasing
 
     return releasing.rollback(workspace, getpass.getuser(), to)
@@ -97,22 +99,20 @@ def pause(workspace: Workspace, action: str, resume: bool) -> Result:
 
 
 @command()
-@click.option(
-    "--retry", "retried", multiple=True, metavar="ID", help="Send this dead letter again; `all` for every one."
-)
-@click.option("--secret", is_flag=True, help="Show what the receiver checks signatures with.")
-def moments(workspace: Workspace, retried: tuple[str, ...], secret: bool) -> Result:
-    """Deliveries of moments that were given up, to be looked at or sent again."""
+@click.option("--retry", multiple=True, metavar="ID", help="Send this dead letter again; `all` for every one.")
+@click.option("--secret", is_flag=True, help="Show the secret with which the receiver checks signatures.")
+def moments(workspace: Workspace, retry: tuple[str, ...], secret: bool) -> Result:
+    """List deliveries of moments that were given up, or send them again."""
     from serving.events.moments import dead_letters
     from serving.events.webhooks import encoded_secret, signing_secret
 
-    letters = dead_letters(workspace, retried)
+    letters = dead_letters(workspace, retry)
     return {**letters, "secret": encoded_secret(signing_secret(workspace))} if secret else letters
 
 
 @command()
 def serve(workspace: Workspace) -> Result:
-    """Answer requests over HTTP until Ctrl-C."""
+    """Serve decisions over HTTP until Ctrl-C."""
     from serving.lifecycle import serve_forever
 
     def say(line: str) -> None:
@@ -130,7 +130,7 @@ def serve(workspace: Workspace) -> Result:
 @command()
 @click.argument("request", type=click.File("rb"), default="-")
 def decide(workspace: Workspace, request: Any) -> Result:
-    """One decision, asked as over HTTP: a JSON file, or standard input."""
+    """Make one decision for the body of an HTTP request: a JSON file or standard input."""
     from serving.commands.offline import decide_once
 
     return decide_once(workspace, request.read())
@@ -139,9 +139,9 @@ def decide(workspace: Workspace, request: Any) -> Result:
 @command(name="import")
 @click.argument("mapping")
 @click.argument("files", nargs=-1, required=True)
-@click.option("--separator", default=",", show_default=True, help="Of a CSV file for `brain import profile`.")
+@click.option("--separator", default=",", show_default=True, help="Separator of a CSV file for `brain import profile`.")
 def import_(workspace: Workspace, mapping: str, files: tuple[str, ...], separator: str) -> Result:
-    """Bring in FILES by MAPPING: `profile`, a recipe's name, or a mapping file."""
+    """Import FILES by MAPPING: `profile`, a recipe's name, or a mapping file."""
     from serving.commands import importing
     from serving.commands.progress import phases
 
@@ -154,7 +154,7 @@ def import_(workspace: Workspace, mapping: str, files: tuple[str, ...], separato
 @command(name="import-signals")
 @click.argument("file", type=READABLE)
 def import_signals(workspace: Workspace, file: Path) -> Result:
-    """Bring in past signals from FILE, Parquet or JSON lines, a CloudEvent a row; if it stops, run it again."""
+    """Import past signals from FILE (Parquet or JSON lines, a CloudEvent per row); if it stops, run it again."""
     from dataclasses import asdict
 
     from features.importing.signals import import_signals as replay
@@ -171,8 +171,8 @@ def import_signals(workspace: Workspace, file: Path) -> Result:
 @click.argument("customers", type=READABLE)
 @click.option("--channel", required=True)
 @click.option("--placement", "placements", multiple=True, required=True)
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Parquet to write.")
-@click.option("--batch-id", help="Repeating one gives the decisions already made.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Parquet file to write.")
+@click.option("--batch-id", help="A repeated id gives the decisions already made.")
 def batch(
     workspace: Workspace, customers: Path, channel: str, placements: tuple[str, ...], out: Path, batch_id: str | None
 ) -> Result:
@@ -189,7 +189,7 @@ def batch(
 @click.option("--once", is_flag=True, help="Show the decisions and stop.")
 @click.option("--customers", type=click.IntRange(100, 200_000), default=5000, show_default=True)
 def demo(folder: Path, once: bool, customers: int) -> Result:
-    """A telecom operator in a box: build, train, serve, and show what is decided for five customers."""
+    """Build, train and serve the workspace of a telecom operator, and show decisions for five customers."""
     from serving.commands import showing
     from serving.lifecycle import serve_forever
     from training.simulator import telecom
@@ -210,7 +210,7 @@ def demo(folder: Path, once: bool, customers: int) -> Result:
 
 
 def _build_demo(folder: Path, customers: int) -> None:
-    """Each step as a user would do it: new, release, simulate, train, promote."""
+    """Make the demo workspace with the steps of a user: new, release, simulate, train, promote."""
     from serving.brain import releasing
     from training.simulator import telecom
 
@@ -219,11 +219,11 @@ def _build_demo(folder: Path, customers: int) -> None:
     workspace = Workspace.open(folder)
     released = releasing.release(workspace, getpass.getuser())
     _step("released {actions} actions, {treatments} treatments, {policies} policies".format(**released))
-    told = brain_learning.simulate_in(workspace, customers, seed=0)
-    _step("imported {contacts} past contacts, {consents} consents; churn model AUC {churn_auc:.3f}".format(**told))
-    made = brain_learning.train_in(workspace, "propensity")
+    simulated = brain_learning.simulate_in(workspace, customers, seed=0)
+    _step("imported {contacts} past contacts, {consents} consents; churn model AUC {churn_auc:.3f}".format(**simulated))
+    trained = brain_learning.train_in(workspace, "propensity")
     brain_learning.promote_in(workspace, None, "propensity")
-    _step("trained {model} on {rows} contacts: AUC {auc:.3f} on contacts it had not seen".format(**made))
+    _step("trained {model} on {rows} contacts: AUC {auc:.3f} on contacts it had not seen".format(**trained))
 
 
 def _step(line: str) -> None:
@@ -232,9 +232,9 @@ def _step(line: str) -> None:
 
 @command()
 @click.argument("customer_id")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The file to write.")
 def export(workspace: Workspace, customer_id: str, out: Path | None) -> Result:
-    """Everything that is held about a customer."""
+    """Export everything that is held about a customer."""
     from serving.commands.offline import export_customer
 
     return export_customer(workspace, customer_id, out)
@@ -242,9 +242,9 @@ def export(workspace: Workspace, customer_id: str, out: Path | None) -> Result:
 
 @command()
 @click.argument("customer_id")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def erase(workspace: Workspace, customer_id: str, yes: bool) -> Result:
-    """Forget a customer for good; they stay left alone."""
+    """Erase a customer for good; they are never contacted again."""
     from serving.commands.offline import erase_customer
 
     if not yes and not click.confirm("Everything that is held about this customer is destroyed. Go on?", err=True):
@@ -254,26 +254,26 @@ def erase(workspace: Workspace, customer_id: str, yes: bool) -> Result:
 
 @command()
 @click.argument("customer_id")
-@click.option("--lift", is_flag=True, help="Use it again.")
+@click.option("--lift", is_flag=True, help="Lift the restriction.")
 def restrict(workspace: Workspace, customer_id: str, lift: bool) -> Result:
-    """Keep what is known of a customer and use it for nothing: no decision, score, training or contact."""
+    """Keep a customer's data but use it for nothing: no decision, score, training or contact."""
     from serving.commands.offline import restrict_customer
 
     return restrict_customer(workspace, customer_id, restricted=not lift)
 
 
 @command()
-@click.option("--sample", type=click.IntRange(1), help="Recompute this many decisions, spread over all.")
+@click.option("--sample", type=click.IntRange(1), help="How many decisions to recompute, spread over all.")
 def verify(workspace: Workspace, sample: int | None) -> Result:
-    """Check the ledger's checkpoints and chains, and that decisions come out again byte for byte."""
+    """Check the ledger's checkpoints and chains, and recompute decisions byte for byte."""
     from serving.commands.offline import verify as verify_all
 
-    found = verify_all(workspace, sample)
-    if found["flaws"] or found["different"]:
-        first = "; ".join([*found["flaws"][:5], *found["different"][:5]])
-        flaws, different = len(found["flaws"]), len(found["different"])
+    results = verify_all(workspace, sample)
+    if results["flaws"] or results["different"]:
+        first = "; ".join([*results["flaws"][:5], *results["different"][:5]])
+        flaws, different = len(results["flaws"]), len(results["different"])
         raise Refused(f"{flaws} flaws in the ledger, {different} decisions that come out differently: {first}")
-    return found
+    return results
 
 
 if __name__ == "__main__":

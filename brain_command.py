@@ -1,4 +1,4 @@
-"""The frame of every command: its `--json` and `--workspace`, errors as one plain line, and how a result is shown."""
+"""What all commands share: `--json` and `--workspace`, errors as one plain line, and showing a result."""
 
 import functools
 import gc
@@ -23,19 +23,22 @@ READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.version_option(package_name="central-brain")
 def main() -> None:
     """Next best action: one place that decides what to do next for a customer."""
-    gc.set_threshold(100_000, 50, 50)  # a collection walks every library that a command imported: seconds of its start
+    gc.set_threshold(100_000, 50, 50)  # a collection walks every library that a command imported, which takes seconds
     if not sys.warnoptions:
-        warnings.showwarning = _not_shown
+        warnings.showwarning = _ignore_warning
 
 
-def _not_shown(*_: Any, **__: Any) -> None:
-    """Warnings are between libraries (some reset the filters when imported) and nothing that a user can mend."""
+def _ignore_warning(*_: Any, **__: Any) -> None:
+    """Show no warnings: they concern libraries (some reset the filters at import), and a user cannot fix them."""
 
 
 def command(
     *, name: str | None = None, workspace: bool = True, group: click.Group = main
 ) -> Callable[[Command], click.Command]:
-    """A command with `--json`, and `--workspace` unless it makes one; errors become one plain line and exit 1."""
+    """Make a function a command with `--json`, and `--workspace` unless it makes one.
+
+    Errors become one plain line and exit code 1.
+    """
 
     def wrap(function: Command) -> click.Command:
         @functools.wraps(function)

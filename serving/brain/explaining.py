@@ -23,14 +23,8 @@ def explain(brain: Brain, decision_id: str, *, contributions: bool = False) -> d
     :param contributions: whether to add what each feature added to the passed candidates' scores; it takes
         milliseconds for each
     """
-    record = brain.ledger.lookup(f"decision:{decision_id}")
-    if record is None:
-        raise NotFound("decision_id", "no such decision was made here")
-    if record.body is None:
-        raise NotFound("decision_id", "the customer was erased, and this decision with them")
-    if _linked_erased(brain, record.body):
-        raise NotFound("decision_id", "a linked visitor was erased, and with them what this decision was made from")
-    body, known = record.body, known_at_decision(brain.ledger, record.stream, record.body)
+    stream, body = _recorded(brain, decision_id)
+    known = known_at_decision(brain.ledger, stream, body)
     release = brain.release(body["release"])
     computed = recomputed(body, known, release)
     alternative = _counterfactual(brain, body, known, release)
@@ -50,6 +44,18 @@ def explain(brain: Brain, decision_id: str, *, contributions: bool = False) -> d
         "counterfactual": _counterfactual_json(alternative),
         "text": narrative(computed, body["answer"], alternative),
     }
+
+
+def _recorded(brain: Brain, decision_id: str) -> tuple[str, dict[str, Any]]:
+    """Return the decision's stream and record; raises NotFound as `explain` does."""
+    record = brain.ledger.lookup(f"decision:{decision_id}")
+    if record is None:
+        raise NotFound("decision_id", "no such decision was made here")
+    if record.body is None:
+        raise NotFound("decision_id", "the customer was erased, and this decision with them")
+    if _linked_erased(brain, record.body):
+        raise NotFound("decision_id", "a linked visitor was erased, and with them what this decision was made from")
+    return record.stream, record.body
 
 
 def _counterfactual(brain: Brain, body: dict[str, Any], known: Known, release: Release) -> Counterfactual | None:

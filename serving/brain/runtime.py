@@ -257,10 +257,9 @@ class Brain:
         """Read what is known now of a person or visitor, and of an account if a second stream is named.
 
         A person's standing is merged with those of the visitors linked to them (`Known.linked`). A profile that cannot
-        be read counts as an empty one, and `Known.degraded` says so.
+        be read counts as empty, and `Known.degraded` says so. Facts that are `given` replace what is stored.
 
         :param keep: whether to repair an outdated copy of signals in the online store; not for a preview
-        :param given: facts that take the place of what is stored
         """
         signalled: dict[str, int] = {}
 

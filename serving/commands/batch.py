@@ -59,25 +59,30 @@ def run(
     Repeating a `batch_id` gives the decisions already made. Raises NotFound for a missing file, Refused for one that
     cannot be read, RequestError for one without that column.
     """
-    table, batch = _customers(source), batch_id or uuid.uuid4().hex
+    customers, batch = _customers(source), batch_id or uuid.uuid4().hex
+    decided = _decided(workspace, customers, (channel, placements, batch))
+    pq.write_table(decided, out)
+    exported_files.register(workspace, out, "batch")
+    offers = decided.num_rows - decided["offer_id"].null_count
+    failed = decided.num_rows - decided["error"].null_count
+    return {"batch_id": batch, "customers": customers.num_rows, "offers": offers, "failed": failed, "written": str(out)}
+
+
+def _decided(workspace: Workspace, customers: pa.Table, arguments: tuple[str, tuple[str, ...], str]) -> pa.Table:
+    """Return the OUTPUT rows of all customers; `arguments` are those of `Decider` after the workspace."""
     with _ray(workspace) as ray:
         parts = (
-            ray.data.from_arrow(table)
+            ray.data.from_arrow(customers)
             .map_batches(
                 Decider,
                 batch_size=BATCH_ROWS,
                 batch_format="pyarrow",
                 concurrency=1,
-                fn_constructor_args=(str(workspace.root), channel, placements, batch),
+                fn_constructor_args=(str(workspace.root), *arguments),
             )
             .to_arrow_refs()
         )
-        decided = pa.concat_tables([t for t in ray.get(parts) if t.num_rows] or [OUTPUT.empty_table()])
-    pq.write_table(decided, out)
-    exported_files.register(workspace, out, "batch")
-    offers = decided.num_rows - decided["offer_id"].null_count
-    failed = decided.num_rows - decided["error"].null_count
-    return {"batch_id": batch, "customers": table.num_rows, "offers": offers, "failed": failed, "written": str(out)}
+        return pa.concat_tables([t for t in ray.get(parts) if t.num_rows] or [OUTPUT.empty_table()])
 
 
 class Decider:

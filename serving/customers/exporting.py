@@ -94,13 +94,17 @@ def _overview(brain: Brain, streams: Sequence[str]) -> dict[str, Any]:
             for stamp, facts in brain.snapshot.profiles.archive.statements_of(standing.stream)
         ],
         "signals": [_state(brain, row, at_us) for row in _rows(brain, SIGNAL_STATES, streams)],
-        "moments": {
-            "watched": [_watch(row) for row in _rows(brain, WATCHES, streams)],
-            "fired": [_firing(row) for row in _rows(brain, FIRED, streams)],
-            "deliveries": [_delivery(row) for row in _rows(brain, DELIVERIES, streams)],
-        },
+        "moments": _moments(brain, streams),
         "visitors": [{"visitor": visitor.stream, **standing_json(visitor)} for visitor in visitors],
         "receipts": receipts(consents, settings.controller or brain.workspace.root.name, at_us),
+    }
+
+
+def _moments(brain: Brain, streams: Sequence[str]) -> dict[str, Any]:
+    return {
+        "watched": [_watch(row) for row in _rows(brain, WATCHES, streams)],
+        "fired": [_firing(row) for row in _rows(brain, FIRED, streams)],
+        "deliveries": [_delivery(row) for row in _rows(brain, DELIVERIES, streams)],
     }
 
 

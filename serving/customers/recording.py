@@ -9,7 +9,7 @@ from typing import Any
 
 from decisioning.catalogue.actions import Action
 from decisioning.errors import NotFound, RequestError
-from decisioning.facts.standing import Standing
+from decisioning.facts.standing import Consent, Link, Standing
 from decisioning.times import iso, microseconds
 from features.ledger import Duplicate, Entry, Record, now_us
 from features.ledger.standing import ANTI, RETRACTED
@@ -56,7 +56,10 @@ async def record_outcomes(brain: Brain, outcomes: Sequence[OutcomeIn]) -> dict[s
 
 
 async def _record(brain: Brain, entries: list[Entry], outcome: OutcomeIn) -> str:
-    """Append the entries under the outcome's first free key, unless a key before it holds the same; the status."""
+    """Append the entries under the outcome's first free key, unless an earlier key holds the same.
+
+    Returns `recorded`, `corrected` or `repeated`.
+    """
     earlier: Record | None = None
     for revision in count():
         key = f"outcome:{outcome.outcome_id}" + (f"#{revision}" if revision else "")
@@ -137,7 +140,7 @@ def _outcome_entries(brain: Brain, outcome: OutcomeIn, prefix: str) -> list[Entr
 
 @dataclass(frozen=True, slots=True)
 class _Offer:
-    """A decided offer: its person's stream, its action (None if its release lost it), and the account's id if any."""
+    """A decided offer: the person's stream, its action (None if the release does not have it), and the account's id."""
 
     stream: str
     action: Action | None
@@ -203,28 +206,8 @@ def standing_json(standing: Standing) -> dict[str, Any]:
     return {
         "erased": standing.erased,
         "restricted": standing.restricted,
-        "consents": [
-            {
-                "purpose": c.purpose,
-                "channel": c.channel,
-                "status": c.status,
-                "source": c.source,
-                "notice_version": c.notice_version,
-                "occurred_at": iso(c.occurred_us),
-                "expires_at": iso(c.expires_us) if c.expires_us is not None else None,
-            }
-            for c in standing.consents
-        ],
-        "links": [
-            {
-                "visitor": link.visitor,
-                "kind": link.kind,
-                "status": "linked" if link.linked else "unlinked",
-                "source": link.source,
-                "occurred_at": iso(link.occurred_us),
-            }
-            for link in standing.links
-        ],
+        "consents": [_consent_json(consent) for consent in standing.consents],
+        "links": [_link_json(link) for link in standing.links],
         "contacts": [
             {"offer_id": c.offer_id, "action": c.action, "channel": c.channel, "at": iso(c.at_us), "state": c.state}
             for c in standing.contacts[-MAX_LISTED:]
@@ -235,6 +218,28 @@ def standing_json(standing: Standing) -> dict[str, Any]:
             for o in history[-MAX_LISTED:]
             if not o.outcome.startswith(ANTI)
         ],
+    }
+
+
+def _consent_json(consent: Consent) -> dict[str, Any]:
+    return {
+        "purpose": consent.purpose,
+        "channel": consent.channel,
+        "status": consent.status,
+        "source": consent.source,
+        "notice_version": consent.notice_version,
+        "occurred_at": iso(consent.occurred_us),
+        "expires_at": iso(consent.expires_us) if consent.expires_us is not None else None,
+    }
+
+
+def _link_json(link: Link) -> dict[str, Any]:
+    return {
+        "visitor": link.visitor,
+        "kind": link.kind,
+        "status": "linked" if link.linked else "unlinked",
+        "source": link.source,
+        "occurred_at": iso(link.occurred_us),
     }
 
 

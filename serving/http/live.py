@@ -35,9 +35,8 @@ _SIGNALS: dict[str, Any] = {
 }
 
 
-def add_live_routes(app: FastAPI, brain: Brain, watcher: Watcher) -> None:
-    """Add the routes to the application."""
-    seats = asyncio.Semaphore(max(1, brain.workspace.settings.http.max_ongoing_requests // 2))
+def signal_routes(app: FastAPI, brain: Brain) -> None:
+    """Add the route for signals to the application."""
 
     @app.post("/v1/signals", openapi_extra=_SIGNALS, responses=problems(413, 422, 503))
     async def signals(request: Request) -> Response:
@@ -46,6 +45,11 @@ def add_live_routes(app: FastAPI, brain: Brain, watcher: Watcher) -> None:
         status, results = await record_signals(brain, events)
         brain.metrics.count_statuses(brain.metrics.signals, results)
         return json_reply(results, status)
+
+
+def moment_routes(app: FastAPI, brain: Brain, watcher: Watcher) -> None:
+    """Add the routes for moments to the application."""
+    seats = asyncio.Semaphore(max(1, brain.workspace.settings.http.max_ongoing_requests // 2))
 
     @app.get("/v1/moments/stream", responses=problems(404, 503))
     async def stream(

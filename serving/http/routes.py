@@ -21,7 +21,7 @@ from serving.brain.runtime import Brain
 from serving.contract import ConsentIn, IdentityIn, OutcomeIn, ProfilePatch, VisitorPatch, parse, parse_many
 from serving.customers import erasing, exporting, identities, recording
 from serving.events.moments import POLL_S, Watcher
-from serving.http.live import add_live_routes
+from serving.http.live import moment_routes, signal_routes
 from serving.http.replies import JSON, body_schema, error_reply, json_reply, problem_reply, problems, read_body
 from training.model.background import yielding
 
@@ -61,8 +61,11 @@ def build_app(brain: Brain) -> FastAPI:
     for kind in (BrainError, HTTPException):
         app.add_exception_handler(kind, error_reply)
     _decision_routes(app, brain)
+    _record_routes(app, brain)
     _customer_routes(app, brain)
-    add_live_routes(app, brain, watcher)
+    _visitor_routes(app, brain)
+    signal_routes(app, brain)
+    moment_routes(app, brain, watcher)
     _operation_routes(app, brain)
     return app
 
@@ -97,11 +100,13 @@ def _decision_routes(app: FastAPI, brain: Brain) -> None:
         explanation = await asyncio.to_thread(explaining.explain, brain, decision_id, contributions=contributions)
         return json_reply(explanation)
 
+
+def _record_routes(app: FastAPI, brain: Brain) -> None:
     @app.post("/v1/outcomes", openapi_extra=body_schema(OutcomeIn, many=True), responses=problems(404, 413, 422, 503))
     async def outcomes(request: Request) -> Response:
         """Record what the customer did, or how far a contact got: one outcome or an array."""
         counts = await recording.record_outcomes(brain, parse_many(OutcomeIn, await read_body(request)))
-        metrics.count_statuses(metrics.outcomes, counts)
+        brain.metrics.count_statuses(brain.metrics.outcomes, counts)
         return json_reply(counts)
 
     @app.post("/v1/consents", openapi_extra=body_schema(ConsentIn, many=True), responses=problems(413, 422, 503))
@@ -146,6 +151,8 @@ def _customer_routes(app: FastAPI, brain: Brain) -> None:
         await erasing.erase(brain, "person", customer_id)
         return json_reply({"customer_id": customer_id, "erased": True})
 
+
+def _visitor_routes(app: FastAPI, brain: Brain) -> None:
     @app.get("/v1/visitors/{visitor_id}/export", responses=problems(422, 503))
     async def export_visitor(visitor_id: SubjectPath, after: Cursor = "") -> Response:
         """Export everything that is held about a visitor; other identifiers carry their kind: `cookie:abc`."""

@@ -32,7 +32,10 @@ class Step:
     running: subprocess.Popen[bytes] | None = None
 
     def is_due(self, now_s: float) -> bool:
-        """Tell whether to start the step now; if so or if it is not wanted, the next time is `every_s` later."""
+        """Tell whether to start the step now.
+
+        Once due, the step is due again `every_s` later, even if it is not wanted now.
+        """
         if self.every_s is None or now_s < self.due_s or (self.running is not None and self.running.poll() is None):
             return False
         self.due_s = now_s + self.every_s

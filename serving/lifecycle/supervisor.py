@@ -77,7 +77,10 @@ def serve_forever(
 
 
 def clean_up(workspace: Workspace) -> None:
-    """Kill the processes of an earlier run of this workspace, and remove its temporary folder."""
+    """Kill the processes of an earlier run of this workspace, and remove its temporary folder; touch nothing else.
+
+    Raises Refused if a process cannot be stopped.
+    """
     record = workspace.run / "serve.json"
     try:
         old = Running(**json.loads(record.read_text()))
