@@ -25,7 +25,7 @@ from decisioning.review.replaying import decide_as, recomputed, replay
 from features.ledger import Record
 from features.ledger.as_of_decision import known_at_decision
 from serving.brain import releasing
-from serving.brain.explaining import erased, explain, recomputes
+from serving.brain.explaining import explain, inputs_erased, recomputes
 from serving.brain.runtime import Brain
 from serving.commands.offline import verify
 from serving.settings import Workspace
@@ -62,7 +62,7 @@ def brain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Brain]:
 @pytest.fixture(scope="module")
 def decisions(brain: Brain) -> list[Record]:
     """The recorded decisions that can be made again, in their order."""
-    return [r for r in brain.ledger.scan(("decision",), 0, 1000) if not erased(brain, r)]
+    return [r for r in brain.ledger.scan(("decision",), 0, 1000) if not inputs_erased(brain, r)]
 
 
 def body_of(record: Record) -> Json:
