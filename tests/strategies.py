@@ -1,4 +1,4 @@
-"""Random customers, requests and histories over the small catalogue, and a scorer that counts what it was asked."""
+"""Random customers, requests and histories over the small catalogue, and a scorer that records what it scored."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,28 +28,28 @@ CHANNELS = tuple(SMALL.channels)
 
 
 def propensity_of(candidate: int, facts: Facts) -> float:
-    """A propensity that depends on candidate and customer alone."""
+    """Return a propensity that depends only on the candidate and the customer."""
     fee = facts.get("monthly_fee_eur")
-    moved = float(fee) % 7 if isinstance(fee, int | float) else 3.0
-    return ((candidate * 37 + moved * 11) % 97 + 1) / 200
+    share = float(fee) % 7 if isinstance(fee, int | float) else 3.0
+    return ((candidate * 37 + share * 11) % 97 + 1) / 200
 
 
 class CountingScorer:
-    """Scores each candidate on its own, and remembers which it was asked about."""
+    """Scores each candidate independently and records which candidates it scored."""
 
     def __init__(self, of: Callable[[int, Facts], float] = propensity_of) -> None:
-        self.asked: list[int] = []
+        self.scored: list[int] = []
         self._of = of
 
     def __call__(self, facts: Facts, candidates: NDArray[np.int64]) -> Scores:
-        self.asked.extend(candidates.tolist())
+        self.scored.extend(candidates.tolist())
         propensity = np.asarray([self._of(c, facts) for c in candidates.tolist()], dtype=np.float64)
         names = (("monthly_fee_eur",),) * len(candidates)
         return Scores(propensity, np.full(len(candidates), 500.0), names, upper=np.minimum(1.5 * propensity, 1.0))
 
 
 def value_of(feature: Feature) -> st.SearchStrategy[Any]:
-    """A value of the feature's type, now and then a wrong or missing one."""
+    """A value of the feature's type; sometimes a wrong or missing one."""
     good = {
         "bool": st.booleans(),
         "int": st.integers(0, 130),
@@ -84,17 +84,26 @@ def consents() -> st.SearchStrategy[tuple[Consent, ...]]:
 
 
 def contacts() -> st.SearchStrategy[tuple[Contact, ...]]:
-    """Contacts of the last ninety days."""
+    """At most six contacts of the last ninety days."""
 
-    def made(n: int, action: str, channel: str, ago_us: int, state: Any, counts_on: Any) -> Contact:
-        known, at_us = SMALL.actions[action], NOW_US - ago_us
+    def contact(n: int, action: str, channel: str, ago_us: int, state: Any, counts_on: Any) -> Contact:
+        definition, at_us = SMALL.actions[action], NOW_US - ago_us
         until_us = at_us + 3_600_000_000
         return Contact(
-            f"d.{n}", action, f"{action}.t", known.group, known.issue, channel, at_us, until_us, counts_on, state
+            f"d.{n}",
+            action,
+            f"{action}.t",
+            definition.group,
+            definition.issue,
+            channel,
+            at_us,
+            until_us,
+            counts_on,
+            state,
         )
 
     one = st.builds(
-        made,
+        contact,
         n=st.integers(0, 10**6),
         action=st.sampled_from(ACTIONS),
         channel=st.sampled_from(CHANNELS),
@@ -108,11 +117,11 @@ def contacts() -> st.SearchStrategy[tuple[Contact, ...]]:
 def outcomes() -> st.SearchStrategy[dict[str, tuple[RecordedOutcome, ...]]]:
     """Outcomes by action."""
 
-    def by_action(told: list[tuple[str, str, int]]) -> dict[str, tuple[RecordedOutcome, ...]]:
-        found: dict[str, tuple[RecordedOutcome, ...]] = {}
-        for action, outcome, ago_us in told:
-            found[action] = (*found.get(action, ()), RecordedOutcome(action, outcome, NOW_US - ago_us))
-        return found
+    def by_action(drawn: list[tuple[str, str, int]]) -> dict[str, tuple[RecordedOutcome, ...]]:
+        outcomes: dict[str, tuple[RecordedOutcome, ...]] = {}
+        for action, outcome, ago_us in drawn:
+            outcomes[action] = (*outcomes.get(action, ()), RecordedOutcome(action, outcome, NOW_US - ago_us))
+        return outcomes
 
     one = st.tuples(st.sampled_from(ACTIONS), st.sampled_from(["accepted", "declined"]), st.integers(0, 400 * DAY_US))
     return st.lists(one, max_size=4).map(by_action)
@@ -120,7 +129,7 @@ def outcomes() -> st.SearchStrategy[dict[str, tuple[RecordedOutcome, ...]]]:
 
 @st.composite
 def standings(draw: st.DrawFn, stream: str = "person") -> Standing:
-    """A standing at some version."""
+    """A subject's standing at some version."""
     return Standing(stream, draw(st.integers(0, 9)), draw(consents()), draw(contacts()), draw(outcomes()))
 
 
@@ -142,7 +151,7 @@ def asks(draw: st.DrawFn) -> Ask:
 
 
 def permissive() -> Known:
-    """A customer about whom everything is known and everything allowed."""
+    """Return a customer about whom everything is known and who allows everything."""
     granted = tuple(
         Consent(p.id, "*", "granted", "test", p.notice_version, NOW_US - DAY_US, None, n)
         for n, p in enumerate(SMALL.purposes.values(), 1)
@@ -166,7 +175,7 @@ def permissive() -> Known:
 
 
 def run(ask: Ask, of: Known, release: Release = SMALL, seed: str = "d-1", **more: Any) -> Decision:
-    """decide() at NOW_US with a counting scorer."""
+    """Return the decision at NOW_US, scored by a counting scorer."""
     score = more.pop("score", None) or CountingScorer()
     return decide(
         ask, of, release, score, DecisionContext(assigned_model="m@1", now_us=NOW_US, decision_id=seed, **more)
@@ -174,7 +183,7 @@ def run(ask: Ask, of: Known, release: Release = SMALL, seed: str = "d-1", **more
 
 
 def permitted(ask: Ask, of: Known, release: Release = SMALL) -> frozenset[str]:
-    """The treatments that pass every filter."""
+    """Return the treatments that pass every filter."""
     from decisioning.deciding.screening import screened_for
 
     screened = screened_for(ask, of, release, now_us=NOW_US)
@@ -182,5 +191,5 @@ def permitted(ask: Ask, of: Known, release: Release = SMALL) -> frozenset[str]:
 
 
 def without_consents(of: Known) -> Known:
-    """The same customer, who allowed nothing."""
+    """Return the same customer without any consent."""
     return replace(of, person=replace(of.person, consents=()))

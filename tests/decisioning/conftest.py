@@ -1,4 +1,4 @@
-"""The small catalogue: eight actions over all five issues, for whoever tests the core."""
+"""Fixtures of the small catalogue: eight actions over all five issues."""
 
 from pathlib import Path
 
@@ -11,11 +11,11 @@ SMALL = Path(__file__).parents[1] / "catalogues" / "small"
 
 @pytest.fixture(scope="session")
 def small_files() -> dict[str, str]:
-    """Relative path -> text."""
+    """The small catalogue's files: relative path -> text."""
     return {path.name: path.read_text("utf-8") for path in sorted(SMALL.glob("*.yaml"))}
 
 
 @pytest.fixture(scope="session")
 def small(small_files: dict[str, str]) -> Catalogue:
-    """Loaded."""
+    """The small catalogue, loaded."""
     return load(small_files)

@@ -1,4 +1,4 @@
-"""What a record of the catalogue means: times to the microsecond, amounts, levers, purposes."""
+"""The meaning of records about actions: times to the microsecond, amounts, levers, purposes."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -14,9 +14,9 @@ DAY_US = 86_400_000_000
 MOMENTS = st.datetimes(datetime(1970, 1, 3), datetime(9998, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 
 
-def action(**given: object) -> Action:
+def action(**fields: object) -> Action:
     raw = {"id": "new", "issue": "service", "group": "help", "tier": "service", "value": 1}
-    return Action.model_validate(raw | given)
+    return Action.model_validate(raw | fields)
 
 
 @given(MOMENTS, st.integers(-23, 23))

@@ -1,4 +1,4 @@
-"""Control groups: who is in them follows from a salted hash, and each changes just what it says, for sales alone."""
+"""Control groups: a salted hash assigns them, and each arm changes only what it states, and only for sales."""
 
 from dataclasses import replace
 
@@ -38,12 +38,12 @@ LEVERED = Release.from_bytes(
     )
 )
 HELP = frozenset(a.id for a in world.SMALL.actions.values() if a.tier != "commercial")
-"""Paused where a test is about what sells, as help comes first."""
+"""Help comes first, so tests about sales pause these actions."""
 WEB = Ask(request_id="r", customer_id="c", channel="web", placements=(PlacementAsk(name="hero"),))
 
 
 def somebody(arm: str, of: Known | None = None) -> Known:
-    """A customer, about whom everything is known and allowed, of this arm."""
+    """Return a customer of this arm, about whom everything is known and allowed."""
     of = of or replace(world.permissive(), account=None)
     for n in range(10_000):
         known = replace(of, person=replace(of.person, stream=f"{n:040x}"))
@@ -60,10 +60,10 @@ PEOPLE = {arm: somebody(arm) for arm in ARMS}
 def test_shares_are_what_was_declared_and_nobody_is_in_two() -> None:
     n = 20_000
     places = np.array([hashed_uniform("salt", f"{i:040x}") for i in range(n)])
-    found = [[a.id for a in RELEASE.catalogue.arms if a.holds(p, world.NOW_US)] for p in places.tolist()]
-    assert max(map(len, found)) == 1
+    arms = [[a.id for a in RELEASE.catalogue.arms if a.holds(p, world.NOW_US)] for p in places.tolist()]
+    assert max(map(len, arms)) == 1
     for arm, share in SHARES.items():
-        assert sum([arm] == f for f in found) / n == pytest.approx(share, abs=4 * (share / n) ** 0.5)
+        assert sum([arm] == drawn for drawn in arms) / n == pytest.approx(share, abs=4 * (share / n) ** 0.5)
 
 
 @pytest.mark.promise("arms.drawn-by-hash")
@@ -80,8 +80,8 @@ def test_another_salt_draws_anew_and_a_larger_share_only_adds() -> None:
 def test_outside_its_dates_an_arm_is_nobodys() -> None:
     arms = load({"a.yaml": "arms: [{id: holdout, share: 0.25, from: 2026-01-01, until: 2026-02-01}]"}).arms
     begin, end = (arms[0].from_.timestamp() * 1e6, arms[0].until.timestamp() * 1e6)  # type: ignore[union-attr]
-    held = {t: arms[0].holds(0.1, int(t)) for t in (begin - 1, begin, end - 1, end)}
-    assert list(held.values()) == [False, True, True, False]
+    in_force = {t: arms[0].holds(0.1, int(t)) for t in (begin - 1, begin, end - 1, end)}
+    assert list(in_force.values()) == [False, True, True, False]
 
 
 def test_an_account_is_one_unit_and_a_linked_visitor_is_in_the_arm_of_the_person() -> None:
@@ -108,20 +108,20 @@ def test_the_arm_is_in_the_answer_and_the_record_replays(arm: str) -> None:
 @given(world.asks(), world.known(), st.sampled_from(ARMS))
 def test_an_arm_never_adds_a_candidate_and_changes_nothing_for_help(ask: Ask, of: Known, arm: str) -> None:
     person = replace(of.person, stream=PEOPLE[arm].person.stream)
-    known, other = replace(of, person=person), replace(of, person=replace(of.person, stream=PEOPLE[NBA].person.stream))
-    mine, usual = (screened_for(ask, k, RELEASE, now_us=world.NOW_US) for k in (known, other))
+    known, plain = replace(of, person=person), replace(of, person=replace(of.person, stream=PEOPLE[NBA].person.stream))
+    mine, without = (screened_for(ask, k, RELEASE, now_us=world.NOW_US) for k in (known, plain))
     sells = np.array([a.tier == "commercial" for a in mine.view.actions])
-    assert not (mine.permitted & ~usual.permitted).any()
-    assert np.array_equal(mine.permitted[~sells], usual.permitted[~sells])
-    assert (arm == "holdout") or np.array_equal(mine.permitted, usual.permitted)
+    assert not (mine.permitted & ~without.permitted).any()
+    assert np.array_equal(mine.permitted[~sells], without.permitted[~sells])
+    assert (arm == "holdout") or np.array_equal(mine.permitted, without.permitted)
 
 
 @pytest.mark.promise("arms.holdout")
 def test_a_holdout_is_sold_nothing_nor_scored_for_it() -> None:
     score = world.CountingScorer()
     decision = world.run(WEB, PEOPLE["holdout"], RELEASE, score=score)
-    asked = {RELEASE.candidates[c][0].tier for c in score.asked}
-    assert "commercial" not in asked
+    scored_tiers = {RELEASE.candidates[c][0].tier for c in score.scored}
+    assert "commercial" not in scored_tiers
     assert all(o["tier"] != "commercial" for p in decision.answer["placements"] for o in p["offers"])
     gates = {w.gate for w in screened_for(WEB, PEOPLE["holdout"], RELEASE, now_us=world.NOW_US).withheld}
     assert "arm:holdout" in gates
@@ -129,15 +129,15 @@ def test_a_holdout_is_sold_nothing_nor_scored_for_it() -> None:
 
 @pytest.mark.promise("arms.random")
 def test_in_the_random_arm_every_choice_is_as_likely_as_the_others() -> None:
-    picked: dict[str | None, list[float]] = {}
+    probabilities: dict[str | None, list[float]] = {}
     for n in range(400):
         pick = world.run(WEB, PEOPLE["random"], RELEASE, seed=f"d-{n}", paused=HELP).record["picks"][0]
-        picked.setdefault(pick["treatment"], []).append(pick["probability"])
-    k = len(picked)
+        probabilities.setdefault(pick["treatment"], []).append(pick["probability"])
+    k = len(probabilities)
     assert k >= 3
-    assert None in picked
-    assert all(p == pytest.approx(1 / k, abs=1e-15) for known in picked.values() for p in known)
-    assert all(len(p) == pytest.approx(400 / k, abs=5 * (400 / k) ** 0.5) for p in picked.values())
+    assert None in probabilities
+    assert all(p == pytest.approx(1 / k, abs=1e-15) for each in probabilities.values() for p in each)
+    assert all(len(p) == pytest.approx(400 / k, abs=5 * (400 / k) ** 0.5) for p in probabilities.values())
 
 
 def test_without_levers_no_lever_weighs_and_propensity_alone_ranks_by_it() -> None:
@@ -149,16 +149,16 @@ def test_without_levers_no_lever_weighs_and_propensity_alone_ranks_by_it() -> No
         pack({n: t.replace("gamma: 200", "gamma: .inf") for n, t in world.SMALL_FILES.items()} | {"a.yaml": declared()})
     )
     record = world.run(WEB, PEOPLE["propensity-only"], greedy, paused=HELP).record
-    shown = record["answer"]["placements"][0]["offers"][0]
+    offer = record["answer"]["placements"][0]["offers"][0]
     at = dict(zip(record["scores"]["candidates"], record["scores"]["propensity"], strict=True))
     hero = {c: p for c, p in at.items() if greedy.candidates[c][0].tier == "commercial"}
     places = {c for c in hero if "hero" in greedy.candidates[c][1].placements}
-    assert shown["propensity"] == max(hero[c] for c in places)
-    assert not {"lever", "context", "value.expected"} & {r["code"] for r in shown["reasons"]}
+    assert offer["propensity"] == max(hero[c] for c in places)
+    assert not {"lever", "context", "value.expected"} & {r["code"] for r in offer["reasons"]}
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("arms: [{id: holdout, share: 0.3, from: 2026-01-01}]", "at most 0.25"),
         ("arms: [{id: holdout, share: 0.1}]", "`from` is missing"),
@@ -171,7 +171,7 @@ def test_without_levers_no_lever_weighs_and_propensity_alone_ranks_by_it() -> No
         ),
     ],
 )
-def test_a_mistake_in_an_arm_is_told(text: str, said: str) -> None:
+def test_a_mistake_in_an_arm_is_told(text: str, message: str) -> None:
     with pytest.raises(ConfigError) as error:
         load({"arms.yaml": text})
-    assert said in str(error.value)
+    assert message in str(error.value)

@@ -1,4 +1,4 @@
-"""Files to one catalogue: whole or refused, whatever is in them, and the same for any order of files and items."""
+"""Files become one whole catalogue or are refused, and the order of files and items changes nothing."""
 
 import copy
 import json
@@ -67,7 +67,7 @@ def test_neither_files_nor_order_change_the_catalogue(
 
 
 def _pieces(text: str) -> list[tuple[str, Any]]:
-    """Every item of every list, and every setting, as a section of its own."""
+    """Return every item of every list, and every setting, as a section of its own."""
     return [
         (section, {key: value} if section == "settings" else [value])
         for section, items in tree_of(text).items()
@@ -76,7 +76,7 @@ def _pieces(text: str) -> list[tuple[str, Any]]:
 
 
 def tree_of(text: str) -> dict[str, Any]:
-    """Text -> a tree that `yaml.safe_dump` can write."""
+    """Return the text as a tree that `yaml.safe_dump` can write."""
     root = parse("any.yaml", text).root
     assert root is not None
     return _lists(root.value)
@@ -89,7 +89,7 @@ def _lists(tree: Any) -> Any:
 
 
 def expect_whole_or_refused(files: dict[str, str]) -> None:
-    """A catalogue, or problems that a person can find."""
+    """Check that the files load, or that every problem names an existing line and is short enough to read."""
     lines = {file: text.count("\n") + 1 for file, text in files.items()}
     for problem in problems(files):
         assert 1 <= problem.line <= lines[problem.file], problem
@@ -125,17 +125,17 @@ def test_any_change_of_the_tree_is_whole_or_refused(small_files: dict[str, str],
 
 
 def _mutate(tree: Any, data: st.DataObject) -> None:
-    """One place at random: another value, removed, renamed, doubled, or exchanged for another place's."""
+    """Change one random place: replace, remove, rename or double it, or exchange it for another place's value."""
     places = list(_places(tree))
     parent, key = data.draw(st.sampled_from(places))
     change = data.draw(st.sampled_from(["replace", "remove", "rename", "double", "exchange"]))
     if change == "replace":
-        parent[key] = copy.deepcopy(data.draw(STRANGE))  # a later change must not change the strange ones
+        parent[key] = copy.deepcopy(data.draw(STRANGE))  # a copy, so that later changes leave STRANGE as it is
     elif change == "remove":
         del parent[key]
     elif change == "exchange":
-        other, at = data.draw(st.sampled_from(places))
-        parent[key] = copy.deepcopy(other[at])
+        source, at = data.draw(st.sampled_from(places))
+        parent[key] = copy.deepcopy(source[at])
     elif isinstance(parent, list):
         parent.insert(0, copy.deepcopy(parent[key]))
     else:
@@ -176,14 +176,14 @@ def test_ten_thousand_actions_are_checked_in_under_ten_seconds(small_files: dict
 def test_more_than_is_allowed(monkeypatch: pytest.MonkeyPatch, small_files: dict[str, str]) -> None:
     monkeypatch.setattr(actions, "MAX_ACTIONS", 7)
     monkeypatch.setattr(actions, "MAX_TREATMENTS", 3)
-    said = [problem.message for problem in problems(small_files)]
-    assert said == [f"action `welcome-tour`: more than {most}" for most in ("7 actions", "3 treatments in all")]
+    messages = [problem.message for problem in problems(small_files)]
+    assert messages == [f"action `welcome-tour`: more than {most}" for most in ("7 actions", "3 treatments in all")]
 
 
 def test_no_more_problems_are_listed_than_anybody_reads() -> None:
-    found = problems({"a.yaml": "caps:\n" + "- {}\n" * 5000})
-    assert len(found) == 1000
-    assert "more mistakes" in found[-1].message
+    mistakes = problems({"a.yaml": "caps:\n" + "- {}\n" * 5000})
+    assert len(mistakes) == 1000
+    assert "more mistakes" in mistakes[-1].message
 
 
 @given(st.dictionaries(st.text(), st.text()))

@@ -1,4 +1,4 @@
-"""Every mistake of `mistakes.yaml` is refused once, at its line, with what to write instead; what is right is not."""
+"""Every mistake of `mistakes.yaml` is reported once, at its line, with a suggestion; correct files are accepted."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from decisioning.catalogue.files import load
 from decisioning.errors import ConfigError, Mistake
 
 CASES: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "mistakes.yaml").read_text("utf-8"))
-REST = """purposes:
+REQUIRED = """purposes:
   - {id: marketing, notice_version: "1"}
   - {id: service, notice_version: "1"}
   - {id: emotion, notice_version: "1"}
@@ -56,17 +56,17 @@ def problems(files: dict[str, str], environment: Any = "dev") -> tuple[Mistake, 
 @pytest.mark.promise("configuration.mistakes")
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
 def test_mistake(case: dict[str, Any]) -> None:
-    rest = {} if case.get("alone") else {"a.yaml": REST}
-    found = problems({"case.yaml": case["yaml"], **rest}, case.get("environment", "dev"))
-    assert len(found) == 1, [str(problem) for problem in found]
-    assert (found[0].file, found[0].line) == ("case.yaml", case["line"]), str(found[0])
-    assert case["says"] in found[0].message
+    files = {} if case.get("alone") else {"a.yaml": REQUIRED}
+    mistakes = problems({"case.yaml": case["yaml"], **files}, case.get("environment", "dev"))
+    assert len(mistakes) == 1, [str(problem) for problem in mistakes]
+    assert (mistakes[0].file, mistakes[0].line) == ("case.yaml", case["line"]), str(mistakes[0])
+    assert case["says"] in mistakes[0].message
     if "suggests" in case:
-        assert case["suggests"] in (found[0].suggestion or "")
+        assert case["suggests"] in (mistakes[0].suggestion or "")
 
 
 def test_everything_is_found_in_one_pass() -> None:
-    """Mistakes of shape in one record do not hide those of others, nor what refers to them."""
+    """Mistakes in the shape of one record hide neither those of others nor what refers to them."""
     text = """
 features: [{name: new, dtype: flaot}]
 channels: [{id: new, direction: inbound}]
@@ -79,19 +79,19 @@ policies:
   - {id: fine, level: contact, permit: "new > 3", attach: {group: newer}}
   - {id: new, level: contact, permit: "agee > 3", attach: {action: newer}}
 """
-    found = problems({"case.yaml": text, "a.yaml": REST})
-    assert [problem.line for problem in found] == [2, 3, 7, 8, 11]
+    mistakes = problems({"case.yaml": text, "a.yaml": REQUIRED})
+    assert [problem.line for problem in mistakes] == [2, 3, 7, 8, 11]
 
 
 def test_a_file_that_cannot_be_read_hides_only_what_would_refer_to_it() -> None:
     text = "purposes: [{id: 3}]\npolicies:\n  - {id: new}\ncaps: [{id: new, count: action, limit: 1, window_days: 1,\n"
     text += "  attach: {action: unknown}}]"
-    found = problems({"a.yaml": REST, "b.yaml": "actions: {", "case.yaml": text})
-    where = [(problem.file, problem.line) for problem in found]
+    mistakes = problems({"a.yaml": REQUIRED, "b.yaml": "actions: {", "case.yaml": text})
+    where = [(problem.file, problem.line) for problem in mistakes]
     assert where == [("b.yaml", 1), ("case.yaml", 1), ("case.yaml", 1), ("case.yaml", 3)]
 
 
-RIGHT = """
+CORRECT = """
 features:
   - {name: stated, dtype: bool, asserted_by: jane}
   - {name: fixed, dtype: int, min: 3, max: 3}
@@ -123,8 +123,8 @@ personas: [{id: new, channel: web, placements: [hero], facts: {age: 130, fee_eur
 
 
 def test_what_is_right_up_to_the_edge_is_accepted() -> None:
-    assert len(load({"a.yaml": REST, "b.yaml": RIGHT}).actions) == 3
-    assert [problem.line for problem in problems({"a.yaml": REST, "b.yaml": RIGHT}, "prod")] == [3]
+    assert len(load({"a.yaml": REQUIRED, "b.yaml": CORRECT}).actions) == 3
+    assert [problem.line for problem in problems({"a.yaml": REQUIRED, "b.yaml": CORRECT}, "prod")] == [3]
 
 
 def test_caps_on_sales_may_wait_for_sales() -> None:

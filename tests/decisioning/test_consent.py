@@ -1,4 +1,4 @@
-"""Purposes x channels x legal basis: whose word counts, until when, and what is cited."""
+"""Purposes, channels and legal bases: which consent record counts, until when, and what is cited."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ LAW = Basis(id="law", purpose="service", basis="legal-obligation", channels=("we
 SERVICE = Purpose(id="service", notice_version="1")
 
 
-def said(
+def consent(
     status: str = "granted", *, channel: str = "*", days_ago: float = 1, purpose: str = "marketing", **more: object
 ) -> Consent:
     about = {"source": "test", "notice_version": "2", "expires_us": None, "record": 7, **more}
@@ -33,22 +33,22 @@ def allowed(*consents: Consent, channel: str = "web") -> bool:
     ("consents", "expected"),
     [
         ((), False),
-        ((said(),), True),
-        ((said("refused"),), False),
-        ((said("objected"),), False),
-        ((said(channel="web"),), True),
-        ((said(channel="email"),), False),
-        ((said(notice_version="1"),), False),
-        ((said(days_ago=101),), False),
-        ((said(days_ago=99),), True),
-        ((said(days_ago=-1),), False),
-        ((said(expires_us=NOW_US),), False),
-        ((said(expires_us=NOW_US + 1),), True),
-        ((said(days_ago=5), said("withdrawn", channel="web", days_ago=1)), False),
-        ((said(days_ago=1), said("withdrawn", channel="web", days_ago=5)), False),
-        ((said("withdrawn", days_ago=5), said(channel="web", days_ago=1)), True),
-        ((said("withdrawn", days_ago=1), said(channel="web", days_ago=5)), False),
-        ((said("withdrawn", days_ago=1), said(channel="web", days_ago=1)), False),
+        ((consent(),), True),
+        ((consent("refused"),), False),
+        ((consent("objected"),), False),
+        ((consent(channel="web"),), True),
+        ((consent(channel="email"),), False),
+        ((consent(notice_version="1"),), False),
+        ((consent(days_ago=101),), False),
+        ((consent(days_ago=99),), True),
+        ((consent(days_ago=-1),), False),
+        ((consent(expires_us=NOW_US),), False),
+        ((consent(expires_us=NOW_US + 1),), True),
+        ((consent(days_ago=5), consent("withdrawn", channel="web", days_ago=1)), False),
+        ((consent(days_ago=1), consent("withdrawn", channel="web", days_ago=5)), False),
+        ((consent("withdrawn", days_ago=5), consent(channel="web", days_ago=1)), True),
+        ((consent("withdrawn", days_ago=1), consent(channel="web", days_ago=5)), False),
+        ((consent("withdrawn", days_ago=1), consent(channel="web", days_ago=1)), False),
     ],
 )
 def test_whose_word_counts(consents: Sequence[Consent], expected: bool) -> None:
@@ -57,7 +57,7 @@ def test_whose_word_counts(consents: Sequence[Consent], expected: bool) -> None:
 
 
 def test_a_permission_cites_the_record_that_gives_it() -> None:
-    standing = Standing("s", 9, (said(channel="web", record=4),))
+    standing = Standing("s", 9, (consent(channel="web", record=4),))
     assert permission(standing, MARKETING, "web", (), NOW_US).cites == "consent:marketing/web@4"
     assert permission(Standing("s"), SERVICE, "web", (CONTRACT,), NOW_US).cites == "basis:contract"
 
@@ -65,7 +65,7 @@ def test_a_permission_cites_the_record_that_gives_it() -> None:
 @pytest.mark.parametrize(("basis", "expected"), [(CONTRACT, False), (LAW, True)])
 @pytest.mark.parametrize("status", ["refused", "withdrawn", "objected"])
 def test_a_refusal_is_stronger_than_any_basis_but_the_law(basis: Basis, expected: bool, status: str) -> None:
-    standing = Standing("s", 1, (said(status, purpose="service"),))
+    standing = Standing("s", 1, (consent(status, purpose="service"),))
     assert permission(standing, SERVICE, "web", (basis,), NOW_US).allowed is expected
     assert permission(Standing("s"), SERVICE, "web", (basis,), NOW_US).allowed
     assert not permission(Standing("s"), SERVICE, "email", (basis,), NOW_US).allowed
@@ -80,8 +80,8 @@ statuses = st.sampled_from(["granted", "refused", "withdrawn", "objected"])
         st.tuples(st.sampled_from(["*", "web"]), statuses, st.integers(0, 50)), max_size=2, unique_by=lambda t: t[0]
     )
 )
-def test_the_newest_word_of_all_is_never_a_refusal_that_permits(told: list[tuple[str, str, int]]) -> None:
-    consents = tuple(said(status, channel=channel, days_ago=days) for channel, status, days in told)
+def test_the_newest_word_of_all_is_never_a_refusal_that_permits(consents_drawn: list[tuple[str, str, int]]) -> None:
+    consents = tuple(consent(status, channel=channel, days_ago=days) for channel, status, days in consents_drawn)
     if allowed(*consents):
-        newest = min(told, key=lambda t: t[2])[2]
-        assert all(status == "granted" for _, status, days in told if days == newest)
+        newest = min(consents_drawn, key=lambda t: t[2])[2]
+        assert all(status == "granted" for _, status, days in consents_drawn if days == newest)

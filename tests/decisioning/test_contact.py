@@ -1,4 +1,4 @@
-"""Caps, quiet hours and suppression: what counts, where it is night, what stays away."""
+"""Caps, quiet hours and suppression: what counts, when it is night, and what is suppressed."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, time
@@ -52,13 +52,15 @@ def test_hours_within_one_day() -> None:
 
 
 def contact(action: str, state: str, counts_on: str, days_ago: float, reserved_s: int = 3600) -> Contact:
-    known, at_us = world.SMALL.actions[action], world.NOW_US - round(days_ago * world.DAY_US)
+    definition, at_us = world.SMALL.actions[action], world.NOW_US - round(days_ago * world.DAY_US)
     until_us = at_us + reserved_s * 1_000_000
-    return Contact("x.0", action, f"{action}.t", known.group, known.issue, "web", at_us, until_us, counts_on, state)  # type: ignore[arg-type]
+    return Contact(
+        "x.0", action, f"{action}.t", definition.group, definition.issue, "web", at_us, until_us, counts_on, state
+    )  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("state", "counts_on", "days_ago", "shown"),
+    ("state", "counts_on", "days_ago", "permitted"),
     [
         ("reserved", "decided", 1, False),
         ("reserved", "delivered", 1, True),  # its reservation has run out
@@ -73,19 +75,21 @@ def contact(action: str, state: str, counts_on: str, days_ago: float, reserved_s
     ],
 )
 def test_a_cap_counts_what_got_as_far_as_its_channel_says(
-    state: str, counts_on: str, days_ago: float, shown: bool
+    state: str, counts_on: str, days_ago: float, permitted: bool
 ) -> None:
     of = world.permissive()
     less = replace(of, person=replace(of.person, contacts=(contact("tv-bundle", state, counts_on, days_ago),)))
-    assert ("tv-bundle.web-hero" in world.permitted(HERO, less)) is shown
+    assert ("tv-bundle.web-hero" in world.permitted(HERO, less)) is permitted
 
 
 def test_mandatory_is_never_capped() -> None:
     of = world.permissive()
-    often = tuple(replace(contact("data-breach-notice", "seen", "decided", 0.1), offer_id=f"x.{n}") for n in range(50))
+    contacts = tuple(
+        replace(contact("data-breach-notice", "seen", "decided", 0.1), offer_id=f"x.{n}") for n in range(50)
+    )
     assert any(
         t.startswith("data-breach")
-        for t in world.permitted(HERO, replace(of, person=replace(of.person, contacts=often)))
+        for t in world.permitted(HERO, replace(of, person=replace(of.person, contacts=contacts)))
     )
 
 
@@ -93,25 +97,25 @@ def test_mandatory_is_never_capped() -> None:
 @settings(max_examples=100, deadline=None)
 @given(world.asks(), world.known())
 def test_a_slate_never_takes_more_than_a_cap_has_left(ask: Ask, of: Known) -> None:
-    """Every prefix of the slate, added to the standing, leaves what follows permitted."""
+    """With every prefix of the slate added to the standing, the next offer is still permitted."""
     decision = world.run(ask, of)
     offered = [o for p in decision.answer["placements"] for o in p["offers"]]
-    made = {c["offer_id"]: Contact(**c) for c in decision.record["contacts"]}
+    contacts = {c["offer_id"]: Contact(**c) for c in decision.record["contacts"]}
     for n, offer in enumerate(offered):
-        before = tuple(made[o["offer_id"]] for o in offered[:n])
+        before = tuple(contacts[o["offer_id"]] for o in offered[:n])
         person = replace(of.person, contacts=(*of.person.contacts, *before))
         account = of.account and replace(of.account, contacts=(*of.account.contacts, *before))
         assert offer["treatment"] in world.permitted(ask, replace(of, person=person, account=account))
 
 
 @pytest.mark.parametrize(
-    ("outcome", "days_ago", "shown"), [("declined", 89, False), ("declined", 91, True), ("accepted", 799, False)]
+    ("outcome", "days_ago", "permitted"), [("declined", 89, False), ("declined", 91, True), ("accepted", 799, False)]
 )
-def test_outcomes_suppress_for_as_long_as_they_say(outcome: str, days_ago: int, shown: bool) -> None:
+def test_outcomes_suppress_for_as_long_as_they_say(outcome: str, days_ago: int, permitted: bool) -> None:
     of = world.permissive()
     happened = RecordedOutcome("tv-bundle", outcome, world.NOW_US - days_ago * world.DAY_US)
     less = replace(of, person=replace(of.person, outcomes={"tv-bundle": (happened,)}))
-    assert ("tv-bundle.web-hero" in world.permitted(HERO, less)) is shown
+    assert ("tv-bundle.web-hero" in world.permitted(HERO, less)) is permitted
 
 
 def test_the_accounts_history_speaks_for_actions_of_account_scope() -> None:

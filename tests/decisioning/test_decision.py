@@ -1,4 +1,4 @@
-"""What is written and shown: content, tone, reasons, the emotion layer, personas, and the record of a decision."""
+"""What a decision shows and records: content, tone, reasons, the emotion layer, personas, and bytes."""
 
 from dataclasses import replace
 
@@ -33,14 +33,14 @@ def treatment(full_id: str) -> object:
 def test_content_is_filled_in_the_customers_language_and_tone(
     tone: str | None, locale: str, expected: tuple[str, str]
 ) -> None:
-    found, spoken = render(
+    fields, spoken_tone = render(
         treatment("tv-bundle.web-hero"),
         tone,
         locale,
         {"monthly_fee_eur": 40.5},
         world.SMALL.schema.features,  # type: ignore[arg-type]
     )
-    assert (found["title"], spoken) == expected
+    assert (fields["title"], spoken_tone) == expected
 
 
 @pytest.mark.promise("emotion.changes-no-computation")
@@ -53,9 +53,9 @@ def test_emotion_silences_sales_and_changes_nothing_that_was_computed() -> None:
     offers = [o for p in angry["answer"]["placements"] for o in p["offers"]]
     assert offers
     assert not {"grow", "retain", "nurture"} & {o["issue"] for o in offers}
-    kept = {o["treatment"]: o for p in calm["answer"]["placements"] for o in p["offers"]}
+    calm_offers = {o["treatment"]: o for p in calm["answer"]["placements"] for o in p["offers"]}
     for offer in offers:
-        assert offer["priority"] == kept[offer["treatment"]]["priority"]
+        assert offer["priority"] == calm_offers[offer["treatment"]]["priority"]
     assert angry["answer"]["handover"] == {"reason": "wants a person"}
     assert calm["answer"]["handover"] is None
     assert angry["answer"]["withheld"] == calm["answer"]["withheld"]

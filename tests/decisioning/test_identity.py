@@ -1,4 +1,4 @@
-"""Linked visitors only narrow, whoever says what where; unlinked, everything is as before."""
+"""Linked visitors only narrow, whatever consents they gave on which channel; without links nothing changes."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,7 +24,7 @@ HERO = Ask(request_id="r", customer_id="c", channel="web", placements=(Placement
 
 
 def visitors(least: int = 0) -> st.SearchStrategy[tuple[Standing, ...]]:
-    """Up to three linked visitors."""
+    """At least `least` and at most three linked visitors."""
     one = st.sampled_from(["v1", "v2", "v3"]).flatmap(world.standings)
     return st.lists(one, min_size=least, max_size=3, unique_by=lambda s: s.stream).map(tuple)
 
@@ -33,7 +33,7 @@ def linked(of: Known, *others: Standing) -> Known:
     return replace(of, person=merge_standings(of.person, others))
 
 
-def says(status: Any = "granted", channel: str = ALL_CHANNELS, days_ago: float = 1, **more: Any) -> Consent:
+def consent(status: Any = "granted", channel: str = ALL_CHANNELS, days_ago: float = 1, **more: Any) -> Consent:
     about = {"source": "test", "notice_version": "2026-01", "expires_us": None, "record": 1, **more}
     return Consent("marketing", channel, status, occurred_us=NOW_US - round(days_ago * DAY_US), **about)
 
@@ -42,13 +42,13 @@ def visitor(*consents: Consent, stream: str = "v1") -> Standing:
     return Standing(stream, 3, consents)
 
 
-def may(standing: Standing, channel: str = "web", bases: Sequence[Basis] = ()) -> bool:
+def allowed(standing: Standing, channel: str = "web", bases: Sequence[Basis] = ()) -> bool:
     return permission(standing, world.SMALL.purposes["marketing"], channel, bases, NOW_US).allowed
 
 
-def shown(action: str, n: int) -> Contact:
-    known = world.SMALL.actions[action]
-    about = (f"v.{n}", action, f"{action}.t", known.group, known.issue)
+def contact(action: str, n: int) -> Contact:
+    definition = world.SMALL.actions[action]
+    about = (f"v.{n}", action, f"{action}.t", definition.group, definition.issue)
     return Contact(*about, "web", NOW_US - n, NOW_US + DAY_US, "decided", "reserved")
 
 
@@ -65,7 +65,7 @@ def test_linking_never_allows_a_candidate_that_was_not_allowed_before(
 def test_linking_never_allows_a_customer_of_whom_everything_is_known_more(
     ask: Ask, person: Standing, others: tuple[Standing, ...]
 ) -> None:
-    """Few random customers get past the policies; here consents, caps and suppression decide alone."""
+    """Few random customers pass the policies; for this one only consents, caps and suppression decide."""
     of = world.permissive()
     of = replace(of, person=replace(person, consents=(*of.person.consents, *person.consents)))
     assert world.permitted(ask, linked(of, *others)) <= world.permitted(ask, of)
@@ -73,21 +73,21 @@ def test_linking_never_allows_a_customer_of_whom_everything_is_known_more(
 
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(world.standings(), visitors(1), st.sampled_from(sorted(world.SMALL.purposes)), st.sampled_from(world.CHANNELS))
-@example(visitor(says()), (visitor(says("refused"), says(channel="web", days_ago=0)),), "marketing", "web")
+@example(visitor(consent()), (visitor(consent("refused"), consent(channel="web", days_ago=0)),), "marketing", "web")
 def test_a_purpose_is_allowed_where_the_person_and_no_visitor_says_otherwise(
     person: Standing, others: tuple[Standing, ...], purpose: str, channel: str
 ) -> None:
-    """Whatever is said of all channels and of this one, on whichever stream and in whichever order."""
-    words = [word for v in others if (word := latest(v, purpose, channel)) is not None]
-    refused = any(w.status != "granted" for w in words)
-    ended = any(w.expires_us is not None and w.expires_us <= NOW_US for w in words)
-    asked, of = (world.SMALL.purposes[purpose], channel), merge_standings(person, others)
-    alone = permission(person, *asked, (), NOW_US).allowed
-    assert permission(of, *asked, (), NOW_US).allowed == (alone and not refused and not ended)
+    """It holds for records on all channels and on this one, on any stream and in any order."""
+    records = [record for v in others if (record := latest(v, purpose, channel)) is not None]
+    refused = any(w.status != "granted" for w in records)
+    ended = any(w.expires_us is not None and w.expires_us <= NOW_US for w in records)
+    requested, of = (world.SMALL.purposes[purpose], channel), merge_standings(person, others)
+    alone = permission(person, *requested, (), NOW_US).allowed
+    assert permission(of, *requested, (), NOW_US).allowed == (alone and not refused and not ended)
     contract = (Basis(id="b", purpose=purpose, basis="contract", channels=(channel,), text="Art. 6(1)(b)"),)
     own = latest(person, purpose, channel)
     own_no = own is not None and own.status != "granted"
-    assert permission(of, *asked, contract, NOW_US).allowed == (not refused and not own_no)
+    assert permission(of, *requested, contract, NOW_US).allowed == (not refused and not own_no)
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
@@ -131,60 +131,60 @@ def test_without_visitors_the_standing_is_the_very_same(person: Standing) -> Non
 @pytest.mark.parametrize("channel", ["web", ALL_CHANNELS])
 @pytest.mark.parametrize("own", ["web", ALL_CHANNELS])
 def test_a_visitors_no_binds_the_person_whatever_its_age(status: str, channel: str, own: str) -> None:
-    person = visitor(says(channel=own, days_ago=1), stream="p")
-    other = visitor(says(status, channel, days_ago=500))
-    assert may(person)
-    assert not may(merge_standings(person, [other]))
-    assert not may(merge_standings(person, [visitor(stream="v0"), other]))
+    person = visitor(consent(channel=own, days_ago=1), stream="p")
+    refusing = visitor(consent(status, channel, days_ago=500))
+    assert allowed(person)
+    assert not allowed(merge_standings(person, [refusing]))
+    assert not allowed(merge_standings(person, [visitor(stream="v0"), refusing]))
 
 
 def test_a_visitors_no_to_one_channel_leaves_the_others() -> None:
-    of = merge_standings(visitor(says(), stream="p"), [visitor(says("refused", "web"))])
-    assert (may(of, "web"), may(of, "email")) == (False, True)
+    of = merge_standings(visitor(consent(), stream="p"), [visitor(consent("refused", "web"))])
+    assert (allowed(of, "web"), allowed(of, "email")) == (False, True)
 
 
 def test_what_a_visitor_allowed_by_name_after_a_general_no_is_not_held_against_the_person() -> None:
-    other = visitor(says("refused", days_ago=5), says(channel="web", days_ago=2))
-    of = merge_standings(visitor(says(days_ago=9), stream="p"), [other])
-    assert (may(of, "web"), may(of, "email")) == (True, False)
+    refusing = visitor(consent("refused", days_ago=5), consent(channel="web", days_ago=2))
+    of = merge_standings(visitor(consent(days_ago=9), stream="p"), [refusing])
+    assert (allowed(of, "web"), allowed(of, "email")) == (True, False)
 
 
 def test_a_visitors_grant_permits_the_person_nothing() -> None:
-    assert not may(merge_standings(Standing("p"), [visitor(says())]))
-    assert not may(merge_standings(visitor(says("withdrawn", days_ago=9), stream="p"), [visitor(says())]))
+    assert not allowed(merge_standings(Standing("p"), [visitor(consent())]))
+    assert not allowed(merge_standings(visitor(consent("withdrawn", days_ago=9), stream="p"), [visitor(consent())]))
 
 
 @pytest.mark.parametrize(("mine", "theirs"), [(-1, 1), (1, -1)])
 def test_of_two_grants_the_one_that_expires_sooner_holds(mine: int, theirs: int) -> None:
-    person = visitor(says(days_ago=1, expires_us=NOW_US + mine), stream="p")
-    other = visitor(says(channel="web", days_ago=9, expires_us=NOW_US + theirs))
-    assert not may(merge_standings(person, [other]))
+    person = visitor(consent(days_ago=1, expires_us=NOW_US + mine), stream="p")
+    refusing = visitor(consent(channel="web", days_ago=9, expires_us=NOW_US + theirs))
+    assert not allowed(merge_standings(person, [refusing]))
 
 
 def test_a_visitors_no_ends_a_contracts_permission_but_no_legal_duty() -> None:
-    of = merge_standings(Standing("p"), [visitor(says("objected"))])
+    of = merge_standings(Standing("p"), [visitor(consent("objected"))])
     for basis, expected in (("contract", False), ("legal-obligation", True)):
         permits = (Basis(id="b", purpose="marketing", basis=basis, channels=("web",), text="GDPR, Article 6"),)
-        assert may(Standing("p"), bases=permits)
-        assert may(of, bases=permits) == expected
+        assert allowed(Standing("p"), bases=permits)
+        assert allowed(of, bases=permits) == expected
 
 
 def test_a_cap_that_the_visitors_filled_is_full_for_the_person() -> None:
     of = world.permissive()
     assert "tv-bundle.web-hero" in world.permitted(HERO, of)
-    filled = replace(visitor(), contacts=(shown("tv-bundle", 1),))
+    filled = replace(visitor(), contacts=(contact("tv-bundle", 1),))
     assert "tv-bundle.web-hero" not in world.permitted(HERO, linked(of, filled))
 
 
 def test_what_a_visitor_declined_stays_away_from_the_person() -> None:
-    said_no = replace(visitor(), outcomes={"tv-bundle": (RecordedOutcome("tv-bundle", "declined", NOW_US - DAY_US),)})
-    assert "tv-bundle.web-hero" not in world.permitted(HERO, linked(world.permissive(), said_no))
+    declining = replace(visitor(), outcomes={"tv-bundle": (RecordedOutcome("tv-bundle", "declined", NOW_US - DAY_US),)})
+    assert "tv-bundle.web-hero" not in world.permitted(HERO, linked(world.permissive(), declining))
 
 
 def test_a_restricted_visitor_restricts_and_an_erased_person_stays_erased() -> None:
     assert world.permitted(HERO, linked(world.permissive(), replace(visitor(), restricted=True))) == frozenset()
     erased = Standing("p", 3, erased=True)
-    assert merge_standings(erased, [visitor(says())]) is erased
+    assert merge_standings(erased, [visitor(consent())]) is erased
 
 
 def test_a_visitor_is_called_by_its_kind_but_for_its_own() -> None:

@@ -1,4 +1,4 @@
-"""What a gate is attached to, and which rule it asks."""
+"""The actions that a record is attached to, and the rule of a policy."""
 
 import pytest
 from pydantic import ValidationError

@@ -1,4 +1,4 @@
-"""Signal types and definitions as a release offers them; mistakes in them are in `mistakes.yaml`."""
+"""Signal types and definitions as a release offers them; `mistakes.yaml` has the mistakes in them."""
 
 import pytest
 from pydantic import ValidationError
@@ -33,7 +33,7 @@ def test_a_release_offers_its_signals_and_what_is_computed_from_them() -> None:
 
 
 def test_a_release_of_before_definitions_can_still_be_read() -> None:
-    """Decisions that name it are replayed; only `load` asks for more."""
+    """Decisions that name it can be replayed; only `load` requires definitions."""
     assert read({"a.yaml": "features: [{name: views, dtype: int, source: signal}]"}).features[0].signal is None
 
 

@@ -1,4 +1,4 @@
-"""YAML without its traps: what looks like a text is one, every value knows its line, and no input does harm."""
+"""The YAML parser: texts stay texts, every value has its line, and no input does harm."""
 
 import math
 from typing import Any
@@ -55,17 +55,17 @@ def test_what_looks_like_a_text_is_one(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "expected"),
     [
         ("true", True), ("false", False), ("null", None), ("~", None), ("", None),
         ("0", 0), ("-7", -7), ("+7", 7), ("1.50", 1.5), (".5", 0.5), ("5.", 5.0), ("-1e3", -1000.0), ("1E-2", 0.01),
         (".inf", math.inf), ("-.inf", -math.inf), ("'true'", "true"), ('"7"', "7"), ("|\n  a\n  b\n", "a\nb\n"),
     ],
 )  # fmt: skip
-def test_plain_words(text: str, wanted: object) -> None:
-    found = value(text)
-    assert found == wanted
-    assert type(found) is type(wanted)
+def test_plain_words(text: str, expected: object) -> None:
+    parsed = value(text)
+    assert parsed == expected
+    assert type(parsed) is type(expected)
 
 
 def test_keys_are_texts() -> None:
@@ -150,7 +150,7 @@ TREES = st.recursive(
 
 @given(st.dictionaries(st.text("abn", min_size=1), TREES, max_size=4), st.booleans())
 def test_what_was_written_is_read(tree: dict[str, Any], flow: bool) -> None:
-    """PyYAML quotes more than we need, so whatever it writes means the same to us."""
+    """PyYAML quotes more than our parser needs, so our parser reads whatever it writes as the same value."""
     document = parse("f.yaml", yaml.safe_dump(tree, default_flow_style=flow, allow_unicode=True))
     assert document.root is not None, document.problems
     assert document.root.value == _tuples(tree)

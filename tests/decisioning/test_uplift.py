@@ -1,4 +1,4 @@
-"""Ranking by uplift: what showing does to an outcome ranks what sells; nobody is sold what it makes less likely."""
+"""Ranking by uplift: commercial actions are ranked by what showing them adds, and none is sold that showing harms."""
 
 from dataclasses import replace
 
@@ -30,11 +30,11 @@ UPLIFTS = st.lists(
     max_size=len(RELEASE.candidates),
 )
 PEOPLE_OF_ALL_KINDS = st.one_of(st.just(world.permissive()), world.known())
-"""Few of the random ones may be profiled."""
+"""Includes a customer who may be profiled, as few of the random ones may."""
 
 
 class Scorer(world.CountingScorer):
-    """Propensities as ever, and uplift by candidate."""
+    """The usual propensities, with a given uplift per candidate."""
 
     def __init__(self, uplift: list[float]) -> None:
         super().__init__()
@@ -57,14 +57,14 @@ def test_a_decision_by_uplift_replays_byte_for_byte_and_records_both(ask: Ask, o
     then = Known(record["facts"], of.person, of.account, tuple(record["degraded"]))
     assert canonical(record) == written
     assert replay(record, then, RELEASE).to_bytes() == written
-    told = record["scores"].get("uplift", [])
-    for candidate, found, ranked in zip(
-        record["scores"]["candidates"], told, recomputed(record, then, RELEASE).scores.ranking, strict=False
+    uplifts = record["scores"].get("uplift", [])
+    for candidate, recorded, ranked in zip(
+        record["scores"]["candidates"], uplifts, recomputed(record, then, RELEASE).scores.ranking, strict=False
     ):
         sells = RELEASE.candidates[candidate][0].tier == "commercial"
         known = sells and not np.isnan(uplift[candidate])
-        assert found == (uplift[candidate] if known else None)
-        assert ranked == (found if known else world.propensity_of(candidate, record["facts"]))
+        assert recorded == (uplift[candidate] if known else None)
+        assert ranked == (recorded if known else world.propensity_of(candidate, record["facts"]))
 
 
 @pytest.mark.promise("uplift.nothing-put-off")
@@ -97,9 +97,9 @@ def test_the_largest_gain_wins_not_the_likeliest_and_without_any_nothing_is_sold
     plain = offers(world.run(WEB, world.permissive(), GREEDY, paused=HELP))[0]["treatment"]
     names = [f"{a.id}.{t.id}" for a, t in GREEDY.candidates]
     other = next(n for n in sells if names[n] != plain and n in _permitted())
-    moved = [0.4 if n == other else 1e-9 for n in range(len(names))]
-    chosen = world.run(WEB, world.permissive(), GREEDY, score=Scorer(moved), paused=HELP)
-    assert offers(chosen)[0]["treatment"] == names[other]
+    uplifts = [0.4 if n == other else 1e-9 for n in range(len(names))]
+    decision = world.run(WEB, world.permissive(), GREEDY, score=Scorer(uplifts), paused=HELP)
+    assert offers(decision)[0]["treatment"] == names[other]
     nothing = world.run(WEB, world.permissive(), GREEDY, score=Scorer([-0.01] * len(names)), paused=HELP)
     assert offers(nothing) == []
     assert nothing.answer["placements"][0]["empty_reason"] == "nothing_is_better"

@@ -89,7 +89,7 @@ def test_what_is_offered_passed_every_filter(ask: Ask, of: Known) -> None:
 def test_only_who_passed_is_scored(ask: Ask, of: Known) -> None:
     score = world.CountingScorer()
     world.run(ask, of, score=score)
-    scored = {full_id(*world.SMALL.candidates[c]) for c in score.asked}
+    scored = {full_id(*world.SMALL.candidates[c]) for c in score.scored}
     assert scored <= world.permitted(ask, of)
 
 
@@ -100,7 +100,7 @@ def test_without_consent_marketing_is_neither_shown_nor_scored() -> None:
     decision = world.run(ask, world.without_consents(world.permissive()), score=score)
     offers = decision.answer["placements"][0]["offers"]
     assert {o["issue"] for o in offers} == {"service"}
-    assert score.asked == []
+    assert score.scored == []
 
 
 @pytest.mark.promise("consent.no-profiling-without-permission")
@@ -112,7 +112,7 @@ def test_marketing_without_profiling_uses_the_catalogues_prior_alone() -> None:
     score = world.CountingScorer()
     ask = Ask(request_id="r", customer_id="c", channel="web", placements=(PlacementAsk(name="hero", limit=5),))
     decision = world.run(ask, less, score=score)
-    assert score.asked == []
+    assert score.scored == []
     for offer in decision.answer["placements"][0]["offers"]:
         assert offer["propensity"] == world.SMALL.catalogue.prior(world.SMALL.actions[offer["action"]])
         assert not any(r["code"].startswith("propensity.monthly") for r in offer["reasons"])

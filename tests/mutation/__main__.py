@@ -1,8 +1,8 @@
-"""`make mutation`: which small mistakes in what protects customers do the tests find? 300 at random, and every gate.
+"""`make mutation`: which small mistakes in the code that protects customers do the tests find?
 
-Each mutant is run in a copy of the tree against the tests of its part, the quick ones first, until one is red.
-Prints a line for each, and writes `mutation.json` with those that nobody noticed; exits with 1 where less is found than
-promised.
+Takes 300 random mutants and every deleted gate. Each mutant is run in a copy of the tree against the tests of its part,
+the quick ones first, until one fails. Prints a line for each mutant, and writes `mutation.json` with those that no test
+noticed. The exit code is 1 if fewer are found than the goal.
 """
 
 import argparse
@@ -28,19 +28,18 @@ GOAL = 0.9
 GRACE_S = 20
 MEMORY = Path("/dev/shm")
 PATIENCE = 4
-"""A mutant for which the tests take so many times as long as without it hangs, and counts as found."""
+"""A mutant hangs, and counts as found, if the tests take this many times as long as without it."""
 CORE = (
     "decisioning/deciding/screening.py",
     "decisioning/deciding/consent.py",
     "decisioning/deciding/ethics.py",
     "decisioning/deciding/contact.py",
 )
-GATES = ("decisioning/deciding/arms.py",)
-"""Others that stop candidates: their gates are deleted, too."""
+LEDGER = ("features/ledger", "features/ledger/checking")
 End = Literal["found", "hung", "SURVIVED"]
-"""A mutant that hangs is found; how many did is told, as a busy machine may make tests slow."""
+"""How a mutant ended. One that hangs is found; their number is reported, as a busy machine may make tests slow."""
 Rounds = tuple[tuple[str, ...], ...]
-"""Tests, those first that start fast and find most: the others are only run where the ones before them are green."""
+"""Groups of tests, those first that start fast and find most; each is run only if the ones before it passed."""
 
 
 def _files(folder: str, *names: str) -> tuple[str, ...]:
@@ -60,22 +59,28 @@ LEDGER_TESTS: Rounds = (
 
 
 def main() -> int:
-    """Runs what was asked for; 0 where the goal is met."""
-    asked = _arguments()
-    chosen = choose(asked.mutants, asked.seed, gates=not asked.no_gates)
-    ends = run(chosen, asked.jobs)
-    survived = [m for m, end in zip(chosen, ends, strict=True) if end == "SURVIVED"]
-    drawn = [end != "SURVIVED" for m, end in zip(chosen, ends, strict=True) if not m.gate]
-    gates = [end != "SURVIVED" for m, end in zip(chosen, ends, strict=True) if m.gate]
-    share = sum(drawn) / len(drawn) if drawn else 1.0
-    met = share >= GOAL and all(gates)
-    told = {"mutants": len(drawn), "killed": sum(drawn), "share": round(share, 3), "goal": GOAL, "met": met}
-    told |= {"hung": ends.count("hung"), "gates": len(gates), "gates_killed": sum(gates), "seed": asked.seed}
-    told["survived"] = [f"{m.file}:{m.line}: {m.change}" for m in survived]
-    Path(asked.out).write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+    """Run the mutants that the arguments select; return 0 if the goal is met."""
+    arguments = _arguments()
+    selected = choose(arguments.mutants, arguments.seed, gates=not arguments.no_gates)
+    ends = run(selected, arguments.jobs)
+    survived = [m for m, end in zip(selected, ends, strict=True) if end == "SURVIVED"]
+    noticed = [end != "SURVIVED" for m, end in zip(selected, ends, strict=True) if not m.gate]
+    gates_noticed = [end != "SURVIVED" for m, end in zip(selected, ends, strict=True) if m.gate]
+    share = sum(noticed) / len(noticed) if noticed else 1.0
+    met = share >= GOAL and all(gates_noticed)
+    summary = {"mutants": len(noticed), "killed": sum(noticed), "share": round(share, 3), "goal": GOAL, "met": met}
+    summary |= {
+        "hung": ends.count("hung"),
+        "gates": len(gates_noticed),
+        "gates_killed": sum(gates_noticed),
+        "seed": arguments.seed,
+    }
+    summary["survived"] = [f"{m.file}:{m.line}: {m.change}" for m in survived]
+    Path(arguments.out).write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
     sys.stdout.write(
-        f"random mutants {sum(drawn)} of {len(drawn)} found ({share:.0%}, goal {GOAL:.0%}); {ends.count('hung')} hung; "
-        f"deleted gates {sum(gates)} of {len(gates)}; the goal is {'met' if met else 'missed'}\n"
+        f"random mutants {sum(noticed)} of {len(noticed)} found ({share:.0%}, goal {GOAL:.0%}); "
+        f"{ends.count('hung')} hung; "
+        f"deleted gates {sum(gates_noticed)} of {len(gates_noticed)}; the goal is {'met' if met else 'missed'}\n"
     )
     return 0 if met else 1
 
@@ -91,34 +96,33 @@ def _arguments() -> argparse.Namespace:
 
 
 def choose(count: int, seed: int, *, gates: bool) -> list[Mutant]:
-    """Every gate, and so many others at random of all files together."""
-    ledger = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "features" / "ledger").glob("*.py"))
+    """Return every mutant that deletes a gate, and `count` others at random from all files together."""
+    ledger = sorted(str(p.relative_to(ROOT)) for folder in LEDGER for p in (ROOT / folder).glob("*.py"))
     every = [m for file in (*CORE, *ledger) for m in mutants(file, (ROOT / file).read_text("utf-8"))]
-    more = [m for file in GATES for m in mutants(file, (ROOT / file).read_text("utf-8"))]
-    rest = [m for m in every if not m.gate]
-    drawn = Random(seed).sample(rest, min(count, len(rest)))
-    return [*((m for m in (*every, *more) if m.gate) if gates else ()), *drawn]
+    others = [m for m in every if not m.gate]
+    sample = Random(seed).sample(others, min(count, len(others)))
+    return [*((m for m in every if m.gate) if gates else ()), *sample]
 
 
-def run(chosen: list[Mutant], jobs: int) -> list[End]:
-    """How each mutant ended; as many at a time as there are copies of the tree."""
+def run(selected: list[Mutant], jobs: int) -> list[End]:
+    """Return how each mutant ended; as many run at a time as there are copies of the tree."""
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.exists() else None) as folder:
-        os.environ["TMPDIR"] = folder  # databases in memory, too: the tests wait for the disk more than they compute
+        os.environ["TMPDIR"] = folder  # databases in memory: the tests wait for the disk more than they compute
         copies: queue.Queue[Path] = queue.Queue()
         for n in range(jobs):
             copies.put(_copy(Path(folder) / str(n)))
 
-        took = {rounds: _seconds(rounds, copies.queue[0]) for rounds in (CORE_TESTS, LEDGER_TESTS)}
+        seconds = {rounds: _seconds(rounds, copies.queue[0]) for rounds in (CORE_TESTS, LEDGER_TESTS)}
 
-        def one(mutant: Mutant) -> End:
+        def end_of(mutant: Mutant) -> End:
             rounds, copy = LEDGER_TESTS if mutant.file.startswith("features/") else CORE_TESTS, copies.get()
             try:
-                return _end(mutant, took[rounds], copy)
+                return _end_of(mutant, seconds[rounds], copy)
             finally:
                 copies.put(copy)
 
         with ThreadPoolExecutor(jobs) as pool:
-            return [_told(m, end) for m, end in zip(chosen, pool.map(one, chosen), strict=True)]
+            return [_report(m, end) for m, end in zip(selected, pool.map(end_of, selected), strict=True)]
 
 
 def _copy(to: Path) -> Path:
@@ -135,18 +139,18 @@ def _copy(to: Path) -> Path:
 
 
 def _seconds(rounds: Rounds, copy: Path) -> dict[tuple[str, ...], float]:
-    """How long each round takes where nothing is wrong."""
-    took = {}
+    """Return how long each round takes without any mistake."""
+    seconds = {}
     for tests in rounds:
         began = time.monotonic()
         assert _green(tests, copy, None), f"red without any mistake: {tests}"
-        took[tests] = time.monotonic() - began
-    return took
+        seconds[tests] = time.monotonic() - began
+    return seconds
 
 
-def _end(mutant: Mutant, limit_s: dict[tuple[str, ...], float], copy: Path) -> End:
+def _end_of(mutant: Mutant, limit_s: dict[tuple[str, ...], float], copy: Path) -> End:
     file = copy / mutant.file
-    whole = file.read_text("utf-8")
+    original = file.read_text("utf-8")
     file.write_text(mutant.source, "utf-8")
     try:
         green = all(_green(tests, copy, PATIENCE * seconds) for tests, seconds in limit_s.items())
@@ -155,7 +159,7 @@ def _end(mutant: Mutant, limit_s: dict[tuple[str, ...], float], copy: Path) -> E
     else:
         return "SURVIVED" if green else "found"
     finally:
-        file.write_text(whole, "utf-8")
+        file.write_text(original, "utf-8")
 
 
 def _green(tests: tuple[str, ...], copy: Path, limit_s: float | None) -> bool:
@@ -171,7 +175,7 @@ def _green(tests: tuple[str, ...], copy: Path, limit_s: float | None) -> bool:
 
 
 def _stop(running: subprocess.Popen[bytes]) -> None:
-    """Politely first: a run that is interrupted stops the database server it started."""
+    """Interrupt the run first, so that it stops the database server it started, and kill it if it does not end."""
     for how in (signal.SIGINT, signal.SIGKILL):
         os.killpg(running.pid, how)
         with suppress(subprocess.TimeoutExpired):
@@ -179,7 +183,7 @@ def _stop(running: subprocess.Popen[bytes]) -> None:
             return
 
 
-def _told(mutant: Mutant, end: End) -> End:
+def _report(mutant: Mutant, end: End) -> End:
     sys.stdout.write(f"{end:8}  {mutant.file}:{mutant.line}: {mutant.change}\n")
     sys.stdout.flush()
     return end

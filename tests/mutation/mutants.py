@@ -1,11 +1,11 @@
-"""Small mistakes in a module: each is its source with one thing changed inside a function."""
+"""Mutants of a module: each is the module's source with one small change inside a function."""
 
 import ast
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 
-_TURNED: dict[type[ast.AST], type[ast.AST]] = {
+_OPPOSITES: dict[type[ast.AST], type[ast.AST]] = {
     ast.Lt: ast.LtE,
     ast.LtE: ast.Lt,
     ast.Gt: ast.GtE,
@@ -27,7 +27,7 @@ _TURNED: dict[type[ast.AST], type[ast.AST]] = {
 
 @dataclass(frozen=True)
 class Mutant:
-    """`source` is the whole file; `gate`: a call that stops candidates was deleted."""
+    """One mutant. `source` is the whole file; `gate`: a call that stops candidates was deleted."""
 
     file: str
     line: int
@@ -37,26 +37,30 @@ class Mutant:
 
 
 def mutants(file: str, source: str) -> Iterator[Mutant]:
-    """Every mutant of a file, in its order."""
+    """Yield every mutant of a file, in the order of its lines."""
     count = len(list(_sites(ast.parse(source))))
     for n in range(count):
         tree = deepcopy(ast.parse(source))
         parent, field, index, node = list(_sites(tree))[n]
         for new in _changes(node):
             _put(parent, field, index, new)
-            change = f"{_said(node)}  ->  {_said(new)}"
+            change = f"{_first_line(node)}  ->  {_first_line(new)}"
             yield Mutant(
-                file, node.lineno, change, ast.unparse(tree), isinstance(new, ast.Pass) and "stop(" in _said(node)
+                file,
+                node.lineno,
+                change,
+                ast.unparse(tree),
+                isinstance(new, ast.Pass) and "stop(" in _first_line(node),
             )
             _put(parent, field, index, node)
 
 
-def _said(node: ast.AST) -> str:
+def _first_line(node: ast.AST) -> str:
     return ast.unparse(node).partition("\n")[0][:100]
 
 
 def _sites(tree: ast.AST) -> Iterator[tuple[ast.AST, str, int | None, ast.AST]]:
-    """Statements and expressions in bodies of functions: not annotations, defaults, decorators and docstrings."""
+    """Yield statements and expressions in function bodies, without annotations, defaults, decorators and docstrings."""
     for function in ast.walk(tree):
         if isinstance(function, ast.FunctionDef):
             begins = 1 if ast.get_docstring(function) is not None else 0
@@ -72,7 +76,7 @@ def _within(
     if next(_changes(node), None) is not None:
         yield parent, field, index, node
     if isinstance(node, ast.keyword) and node.arg == "strict":
-        return  # of zip: a check of the programmer, which nothing that works can tell
+        return  # an argument of zip that no correct program can notice
     for name, value in ast.iter_fields(node):
         if name != "annotation":
             parts = enumerate(value) if isinstance(value, list) else ((None, value),)
@@ -83,12 +87,12 @@ def _within(
 
 def _changes(node: ast.AST) -> Iterator[ast.AST]:
     match node:
-        case ast.Compare(ops=[op]) if type(op) in _TURNED:
-            yield ast.Compare(node.left, [_TURNED[type(op)]()], node.comparators)
+        case ast.Compare(ops=[op]) if type(op) in _OPPOSITES:
+            yield ast.Compare(node.left, [_OPPOSITES[type(op)]()], node.comparators)
         case ast.BoolOp():
-            yield ast.BoolOp(_TURNED[type(node.op)](), node.values)
-        case ast.BinOp() if type(node.op) in _TURNED:
-            yield ast.BinOp(node.left, _TURNED[type(node.op)](), node.right)
+            yield ast.BoolOp(_OPPOSITES[type(node.op)](), node.values)
+        case ast.BinOp() if type(node.op) in _OPPOSITES:
+            yield ast.BinOp(node.left, _OPPOSITES[type(node.op)](), node.right)
         case ast.UnaryOp(op=ast.Not() | ast.Invert()):
             yield node.operand
         case ast.Constant(value=bool()):

@@ -1,4 +1,4 @@
-"""The same world and request in the engine's own forms: YAML of a workspace, standings, a request, a scorer."""
+"""Converts a world and a request to the engine's own forms: workspace YAML, standings, a request, a scorer."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ _INFIX = {"and": "&&", "or": "||"}
 
 
 def text(rule):  # noqa: PLR0911 - a case of the language each
-    """A rule as the rule language writes it."""
+    """Return a rule as the rule language writes it."""
     op, *args = rule
     if op == "const":
         return json.dumps(args[0]) if not isinstance(args[0], float) else f"({args[0]!r})"
@@ -43,7 +43,7 @@ def text(rule):  # noqa: PLR0911 - a case of the language each
 
 
 def release(world):
-    """The world as a release, by way of the bytes of one."""
+    """Return the world as a release that was read from its bytes."""
     return Release.from_bytes(pack({"world.yaml": json.dumps(_catalogue(world))}))
 
 
@@ -149,11 +149,11 @@ def _treatment(t):
 
 
 def standing(s, visitors=()):
-    """A subject's standing, with the visitors that are linked to it."""
+    """Return a subject's standing, merged with those of its linked visitors."""
     outcomes = {}
     for action, outcome, at in s["outcomes"]:
         outcomes[action] = (*outcomes.get(action, ()), RecordedOutcome(action, outcome, at))
-    found = Standing(
+    own = Standing(
         s["stream"],
         1,
         tuple(
@@ -180,11 +180,11 @@ def standing(s, visitors=()):
         s["restricted"],
         holder=Holder(s["holder"], 1, True) if s["holder"] else None,
     )
-    return merge_standings(found, visitors)
+    return merge_standings(own, visitors)
 
 
 def known(ask):
-    """What the brain would have read."""
+    """Return what the brain would have read for this request."""
     person = standing(ask["person"], [standing(v) for v in ask["person"]["visitors"]])
     return Known(ask["facts"], person, ask["account"] and standing(ask["account"]))
 
@@ -197,28 +197,28 @@ def request(ask):
 
 
 def permitted(of, ask):
-    """The treatments that pass every filter."""
+    """Return the treatments that pass every filter."""
     screened = screened_for(request(ask), known(ask), of, now_us=ask["now"], paused=frozenset(ask["paused"]))
     return {screened.view.ids[i] for i in np.flatnonzero(screened.permitted)}
 
 
 def decision(of, ask, seed="d"):
-    """decide(), with the scores that the request comes with."""
+    """Return the engine's decision with the scores that come with the request."""
     names = [f"{a.id}.{t.id}" for a, t in of.candidates]
 
     def score(_facts, candidates):
-        asked = [names[c] for c in candidates.tolist()]
-        told = np.asarray([ask["scores"][n] for n in asked])
-        evidence = np.asarray([ask["evidence"][n.partition(".")[0]] for n in asked])
-        upper = np.minimum(told[:, 0] * [ask["upper"][n] for n in asked], 1.0)
-        return Scores(told[:, 0], evidence, ((),) * len(asked), told[:, 1].astype(np.int8), upper)
+        wanted = [names[c] for c in candidates.tolist()]
+        scores = np.asarray([ask["scores"][n] for n in wanted])
+        evidence = np.asarray([ask["evidence"][n.partition(".")[0]] for n in wanted])
+        upper = np.minimum(scores[:, 0] * [ask["upper"][n] for n in wanted], 1.0)
+        return Scores(scores[:, 0], evidence, ((),) * len(wanted), scores[:, 1].astype(np.int8), upper)
 
     more = {"assigned_model": "m", "now_us": ask["now"], "decision_id": seed, "paused": frozenset(ask["paused"])}
     return decide(request(ask), known(ask), of, score, DecisionContext(**more))
 
 
 def decided(of, ask):
-    """What the engine decides, in the oracle's form; `placements` always."""
+    """Return the engine's decision in the oracle's form."""
     screened = screened_for(request(ask), known(ask), of, now_us=ask["now"], paused=frozenset(ask["paused"]))
     answer = decision(of, ask).answer
     return {

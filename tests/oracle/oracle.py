@@ -1,7 +1,8 @@
-"""What a decision has to be, said a second time: by ARCHITECTURE.md alone, in plain Python, over plain dicts.
+"""A second statement of what a decision must be, written from ARCHITECTURE.md alone, in plain Python over plain dicts.
 
 It shares no code with the engine and imports nothing of it. Rules are tuples such as `(">=", ("fact", "age"), 18.0)`,
-facts are what came in, None is UNKNOWN. Slow and straightforward on purpose: one candidate, one question at a time.
+facts are as received, None is UNKNOWN. It is slow and straightforward on purpose: one candidate, one question at a
+time.
 """
 
 import hashlib
@@ -21,7 +22,7 @@ BUILT_IN = {"channel": "string", "locale": "string", "now": "timestamp", "gpc": 
 
 
 class Oracle:
-    """One request: everything about it can be asked."""
+    """One request to one world, and the answers to every question about it."""
 
     def __init__(self, world, ask):
         self.world, self.ask, self.now = world, ask, ask["now"]
@@ -29,9 +30,9 @@ class Oracle:
         self.person, self.account = ask["person"], ask["account"]
         self.visitors = [] if self.person["erased"] else self.person["visitors"]
         built_in = {"channel": ask["channel"], "locale": "en", "now": self.now, "has_account": self.account is not None}
-        known = {k: v for k, v in ask["facts"].items() if not nothing(v)}
+        known = {k: v for k, v in ask["facts"].items() if not is_unknown(v)}
         self.facts = {"gpc": False, **known, **built_in}
-        self.seen = {}
+        self.evaluated = {}
         self.allowed = {p: self.permission(p) for p in world["purposes"]}
         self.profiled = self.allowed.get("profiling", (False,))[0]
         self.arm = self.arm_of()
@@ -48,19 +49,21 @@ class Oracle:
         return float(value) if dtype == "float" or abs(value) < 2**53 else None
 
     def happened(self, action, outcome, days):
-        """How often, since `days` ago (None: ever); an account's action is the account's affair."""
+        """Return how often it happened in the last `days` (None: ever); for an account's action, to the account."""
         known = self.world["actions"].get(action)
         if known and known["scope"] == "account" and self.account is not None:
-            told = self.account["outcomes"]
+            outcomes = self.account["outcomes"]
         else:
-            told = [o for s in (self.person, *self.visitors) for o in s["outcomes"]]
-        return sum(o[0] == action and o[1] == outcome and (days is None or o[2] >= self.now - days * DAY) for o in told)
+            outcomes = [o for s in (self.person, *self.visitors) for o in s["outcomes"]]
+        return sum(
+            o[0] == action and o[1] == outcome and (days is None or o[2] >= self.now - days * DAY) for o in outcomes
+        )
 
     def eval(self, rule, action=None):
         key = id(rule) if action is None else (id(rule), action)
-        if key not in self.seen:
-            self.seen[key] = self.value(rule, action)
-        return self.seen[key]
+        if key not in self.evaluated:
+            self.evaluated[key] = self.value(rule, action)
+        return self.evaluated[key]
 
     def value(self, rule, action):  # noqa: PLR0911 - a case of the language each
         op, *args = rule
@@ -88,22 +91,24 @@ class Oracle:
             result = OPERATORS[op](*operands, *args[len(operands) :])
         except ArithmeticError:
             return None
-        except ValueError:  # a remainder of zero
+        except ValueError:  # the remainder of a division by zero
             return None
-        return None if nothing(result) else result
+        return None if is_unknown(result) else result
 
-    def taken(self, purpose):
-        """Whether the request itself takes a purpose away."""
+    def withdrawn_by_request(self, purpose):
+        """Tell whether the request itself withdraws a purpose."""
         age = self.world["age"]
         minor = purpose == "profiling" and age is not None and self.eval(age) is not True
         platform = self.ask["platform"].get(purpose) is False
         return minor or platform or (purpose in self.world["gpc"] and self.facts["gpc"] is not False)
 
     def permission(self, purpose):
-        """(allowed, what is cited, the groups it is about or None for all)."""
-        channel, record = self.ask["channel"], word(self.person, purpose, self.ask["channel"])
-        heard = [w for v in self.visitors if (w := word(v, purpose, channel))]
-        refused = self.taken(purpose) or any(w["status"] != "granted" for w in (*heard, *([record] if record else [])))
+        """Return (allowed, what is cited, the groups that it is limited to or None for all)."""
+        channel, record = self.ask["channel"], consent_record(self.person, purpose, self.ask["channel"])
+        visitors_records = [w for v in self.visitors if (w := consent_record(v, purpose, channel))]
+        refused = self.withdrawn_by_request(purpose) or any(
+            w["status"] != "granted" for w in (*visitors_records, *([record] if record else []))
+        )
         needs = self.needs() if purpose == "marketing" else "no-objection"
         bases = [b for b in self.world["bases"] if b["purpose"] == purpose and channel in b["channels"]]
         for basis in bases if needs == "no-objection" else ():
@@ -111,7 +116,7 @@ class Oracle:
                 return True, f"basis:{basis['id']}", None
         if needs == "explicit-consent" and record and record["status"] == "granted":
             record = next((c for c in self.person["consents"] if (c["purpose"], c["channel"]) == (purpose, channel)), 0)
-        late = any(w["expires"] is not None and w["expires"] <= self.now for w in heard)
+        late = any(w["expires"] is not None and w["expires"] <= self.now for w in visitors_records)
         if record and not refused and not late and self.valid(record, self.world["purposes"][purpose]):
             return True, f"consent:{purpose}/{record['channel']}@{record['record']}", None
         for basis in bases if needs != "explicit-consent" and not refused else ():
@@ -120,7 +125,7 @@ class Oracle:
         return False, None, None
 
     def needs(self):
-        """What the country asks of marketing on this channel."""
+        """Return what the country requires for marketing on this channel."""
         if self.world["country"] is None or self.channel["direction"] == "inbound":
             return "no-objection"
         return self.world["country"].get(self.channel["medium"], "explicit-consent")
@@ -141,7 +146,7 @@ class Oracle:
         return "nba"
 
     def gates(self, action, treatment):  # noqa: PLR0912 - a gate of the table each, in its order
-        """Every gate that stops a candidate, in order; none: it is permitted."""
+        """Yield every gate that stops a candidate, in order; a candidate without any is permitted."""
         world, subjects = self.world, [s for s in (self.person, self.account) if s]
         lends, human = action["credit"] or action["issue"] in SELLS, self.channel["human"]
         if any(s["erased"] for s in subjects):
@@ -196,20 +201,20 @@ class Oracle:
         except (ZoneInfoNotFoundError, ValueError, OSError, TypeError):
             return True
         start, end = self.channel["quiet"]
-        clock = f"{at:%H:%M}"  # hours and minutes suffice: both ends are on the minute
+        clock = f"{at:%H:%M}"  # hours and minutes suffice: both ends are on a full minute
         return start <= clock < end if start < end else clock >= start or clock < end
 
     def counted(self, cap, action):
-        """The subjects whose contacts count for an action under a cap."""
+        """Return the subjects whose contacts count for an action under a cap."""
         if action["tier"] not in cap["tiers"] or not covers(cap["attach"], action):
             return []
         if cap["channels"] and self.ask["channel"] not in cap["channels"]:
             return []
         return ["person", *(["account"] if action["scope"] == "account" and self.account else [])]
 
-    def room(self, cap, whose, action):
-        """What a cap leaves for an action."""
-        subjects = [self.account] if whose == "account" else [self.person, *self.visitors]
+    def room(self, cap, subject, action):
+        """Return how many contacts a cap still leaves for an action."""
+        subjects = [self.account] if subject == "account" else [self.person, *self.visitors]
         mine = bucket(cap, action, self.ask["channel"])
         return cap["limit"] - sum(self.counts(cap, c, mine) for s in subjects for c in s["contacts"])
 
@@ -227,8 +232,8 @@ class Oracle:
 
     def propensity(self, action, name):
         floor = self.world["floors"].get(action["issue"], 1)
-        given, clear = self.ask["scores"][name]
-        return given if self.profiled and (floor <= 1 or clear >= floor) else action["prior"]
+        propensity_of_model, clear = self.ask["scores"][name]
+        return propensity_of_model if self.profiled and (floor <= 1 or clear >= floor) else action["prior"]
 
     def amount(self, amount):
         value = self.eval(amount["rule"]) if "rule" in amount and self.profiled else None
@@ -249,12 +254,15 @@ class Oracle:
         return (likely * value - cost) * weight * lever
 
 
-def nothing(value):
+def is_unknown(value):
     return value is None or (isinstance(value, float) and not math.isfinite(value))
 
 
-def word(subject, purpose, channel):
-    """The word that speaks for a purpose on a channel: the newer one, and the stricter where a grant is for all."""
+def consent_record(subject, purpose, channel):
+    """Return the record that counts for a purpose on a channel.
+
+    It is the newer one; a refusal by name if the general record grants; of two of the same time, the refusing one.
+    """
     about = {c["channel"]: c for c in subject["consents"] if c["purpose"] == purpose}
     named, general = about.get(channel), about.get("*")
     if not named or not general:
@@ -277,7 +285,7 @@ def bucket(cap, action, channel):
 
 
 def personal(rule, world):
-    """Whether a rule reads more than the request."""
+    """Tell whether a rule reads more than the request."""
     if rule[0] == "fact":
         return rule[1] not in BUILT_IN and world["features"][rule[1]]["source"] != "context"
     return rule[0] == "count" or any(personal(part, world) for part in rule[1:] if isinstance(part, tuple))

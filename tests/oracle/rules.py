@@ -5,7 +5,7 @@ OPERATORS = ("default", "+", "-", "*", "/", "%", "min", "max")
 
 
 class Rules:
-    """Random rules over the facts and the past; `plain` ones never ask whether something is known."""
+    """Random rules over facts and past outcomes; `plain` ones never ask whether something is known."""
 
     def __init__(self, random, actions, plain=False):
         self.random, self.actions, self.plain = random, actions, plain

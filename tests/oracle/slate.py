@@ -1,35 +1,39 @@
-"""The second half of the oracle: who is shown where, once it is known who may be, and how likely that was."""
+"""The second half of the oracle: which permitted candidates are shown where, and with which probability."""
 
 from tests.oracle.chance import Chance, draw
 from tests.oracle.oracle import SELLS, TIERS, Oracle
 
 
 def decide(world, ask):
-    """What a decision has to be, as a dict; its draws follow from its id, which is `d`."""
+    """Return what a decision must be, as a dict; its draws follow from its id, which is `d`."""
     of = Oracle(world, ask)
-    wanted = [name for name, _ in ask["placements"]]
+    placements = {name for name, _ in ask["placements"]}
     here = {n: c for n, c in world["candidates"].items() if c[1]["channel"] == ask["channel"]}
-    asked = {n: c for n, c in here.items() if set(c[1]["placements"]) & set(wanted)}
-    stopped = {n: next(of.gates(*c), None) for n, c in asked.items()}
-    passed = {n: c for n, c in asked.items() if stopped[n] is None}
+    candidates = {n: c for n, c in here.items() if set(c[1]["placements"]) & placements}
+    stopped = {n: next(of.gates(*c), None) for n, c in candidates.items()}
+    permitted = {n: c for n, c in candidates.items() if stopped[n] is None}
     silence, helping, tone, handover = mood(of)
-    said = {
+    decision = {
         "withheld": {n: gate for n, gate in stopped.items() if gate},
-        "permitted": {n: {p: of.allowed[p][1] for p in of.purposes(a)} for n, (a, _) in passed.items()},
+        "permitted": {n: {p: of.allowed[p][1] for p in of.purposes(a)} for n, (a, _) in permitted.items()},
         "profiled": of.profiled,
         "arm": of.arm,
         "handover": handover,
     }
-    slate = Slate(of, passed)
-    offers = shown(slate, silence, helping, tone)
-    return {**said, "placements": offers, "chances": [slate.chance[o[0]] for told in offers.values() for o in told]}
+    slate = Slate(of, permitted)
+    offers = shown_offers(slate, silence, helping, tone)
+    return {
+        **decision,
+        "placements": offers,
+        "chances": [slate.chance[o[0]] for placed in offers.values() for o in placed],
+    }
 
 
 def mood(of):
-    """What the emotion layer asks for; without the permission, what is felt is as if it were not known."""
+    """Return (silence sales, actions let through, tone, handover); without permission emotion counts as unknown."""
     if not of.allowed.get("emotion", (True,))[0]:
-        felt = [n for n, f in of.world["features"].items() if "emotion" in f["tags"]]
-        of.facts, of.seen = {n: v for n, v in of.facts.items() if n not in felt}, {}
+        emotions = [n for n, f in of.world["features"].items() if "emotion" in f["tags"]]
+        of.facts, of.evaluated = {n: v for n, v in of.facts.items() if n not in emotions}, {}
     rules = [e for e in sorted(of.world["emotion"], key=lambda e: e["id"]) if of.value(e["when"], None) is True]
     helping = {a for e in rules for a in e["let_through"]}
     tone = next((e["tone"] for e in rules if e["tone"]), None)
@@ -42,94 +46,94 @@ def mood(of):
 
 
 class Slate:
-    """The candidates that passed, what each is worth, and what was taken so far."""
+    """The permitted candidates, what each is worth, and those picked so far."""
 
-    def __init__(self, of, passed):
-        self.of, self.passed, self.taken, self.chance = of, passed, [], {}
-        self.worth = {n: of.priority(a, n) for n, (a, _) in passed.items()}
-        self.score = {n: of.propensity(a, n) for n, (a, _) in passed.items()}
+    def __init__(self, of, permitted):
+        self.of, self.permitted, self.picked, self.chance = of, permitted, [], {}
+        self.worth = {n: of.priority(a, n) for n, (a, _) in permitted.items()}
+        self.score = {n: of.propensity(a, n) for n, (a, _) in permitted.items()}
         self.rank = dict(self.worth)
         if of.arm == "propensity-only":
-            better = [n for n, (a, _) in passed.items() if a["tier"] == "commercial" and self.worth[n] > 0]
+            better = [n for n, (a, _) in permitted.items() if a["tier"] == "commercial" and self.worth[n] > 0]
             self.rank |= {n: self.score[n] for n in better}
 
     def fits(self, name):
-        """Whether a candidate can be taken beside those that were: each action once, groups and caps not overrun."""
-        action, taken = self.passed[name][0], [self.passed[n][0] for n in self.taken]
-        if any(t["id"] == action["id"] for t in taken):
+        """Tell whether a candidate fits beside those picked: each action once, groups and caps not exceeded."""
+        action, others = self.permitted[name][0], [self.permitted[n][0] for n in self.picked]
+        if any(t["id"] == action["id"] for t in others):
             return False
-        if sum(t["group"] == action["group"] for t in taken) >= self.of.world["max_per_group"]:
+        if sum(t["group"] == action["group"] for t in others) >= self.of.world["max_per_group"]:
             return False
-        return all(self._leaves_room(cap, action, taken) for cap in self.of.world["caps"])
+        return all(self._leaves_room(cap, action, others) for cap in self.of.world["caps"])
 
-    def _leaves_room(self, cap, action, taken):
+    def _leaves_room(self, cap, action, others):
         of, channel = self.of, self.of.ask["channel"]
-        for whose in of.counted(cap, action):
+        for subject in of.counted(cap, action):
             same = [
-                t for t in taken if whose in of.counted(cap, t) and key(cap, t, channel) == key(cap, action, channel)
+                t for t in others if subject in of.counted(cap, t) and key(cap, t, channel) == key(cap, action, channel)
             ]
-            if of.room(cap, whose, action) <= len(same):
+            if of.room(cap, subject, action) <= len(same):
                 return False
         return True
 
     def pick(self, names, slot):
-        """By tier, then by chance or priority, then id; nothing commercial that is worth nothing."""
-        open_to = [n for n in names if self.passed[n][0]["tier"] != "commercial" or self.rank[n] > 0]
+        """Return the next candidate by tier, then chance or priority, then id; nothing commercial of no worth."""
+        open_to = [n for n in names if self.permitted[n][0]["tier"] != "commercial" or self.rank[n] > 0]
         best = min(open_to, key=self.order, default=None)
-        if best is None or self.passed[best][0]["tier"] != "commercial":
+        if best is None or self.permitted[best][0]["tier"] != "commercial":
             self.chance[best] = 1.0
             return best
-        odds, drawn, below = Chance(self, sorted(open_to)).mixed(), draw(slot), 0.0
+        odds, number, cumulative = Chance(self, sorted(open_to)).mixed(), draw(slot), 0.0
         for name, p in odds.items():
-            below += p
-            if drawn < below:
+            cumulative += p
+            if number < cumulative:
                 self.chance[name] = p
                 return name
         raise AssertionError("chances that do not add up to one")
 
     def order(self, name):
-        return TIERS.index(self.passed[name][0]["tier"]), -self.rank[name], name
+        return TIERS.index(self.permitted[name][0]["tier"]), -self.rank[name], name
 
-    def filled(self, usual):
-        """Placement -> what its slots got, from the first; None where one was left empty, which ends it."""
+    def filled(self, candidates):
+        """Return placement -> what its slots got, from the first; None for an empty slot, which ends the placement."""
         picks, first = {}, 0
         for place, limit in self.of.ask["placements"]:
             picks[place] = []
             while len(picks[place]) < limit and None not in picks[place]:
-                open_to = [n for n in usual if place in self.passed[n][1]["placements"] and self.fits(n)]
+                open_to = [n for n in candidates if place in self.permitted[n][1]["placements"] and self.fits(n)]
                 pick = self.pick(open_to, first + len(picks[place]))
                 picks[place].append(pick)
-                self.taken += [pick] if pick else []
+                self.picked += [pick] if pick else []
             first += limit
         return picks
 
 
 def key(cap, action, channel):
-    """What candidates share that fall under the same count of a cap."""
+    """Return what candidates have in common that a cap counts together."""
     return {"channel": channel, "customer": "*", "action": action["id"]}.get(cap["count"]) or action[cap["count"]]
 
 
-def shown(slate, silence, helping, tone):
-    """Placement -> offers, after the emotion layer has taken sales out and let help through before the rest."""
-    world, passed = slate.of.world, slate.passed
-    held = {a for e in world["emotion"] for a in e["let_through"]}
-    picks = slate.filled([n for n in passed if passed[n][0]["id"] not in held])
+def shown_offers(slate, silence, helping, tone):
+    """Return placement -> offers, after the emotion layer removed sales and let help through before the rest."""
+    world, permitted = slate.of.world, slate.permitted
+    held_help = {a for e in world["emotion"] for a in e["let_through"]}
+    picks = slate.filled([n for n in permitted if permitted[n][0]["id"] not in held_help])
     if silence:
-        picks = {p: [None if n and sells(passed[n][0]) else n for n in names] for p, names in picks.items()}
-    slate.taken = []
+        picks = {p: [None if n and sells(permitted[n][0]) else n for n in names] for p, names in picks.items()}
+    slate.picked = []
     first = {place: [] for place in picks}
-    for name in sorted((n for n in passed if passed[n][0]["id"] in held & helping), key=slate.order):
+    for name in sorted((n for n in permitted if permitted[n][0]["id"] in held_help & helping), key=slate.order):
         free = (p for p, limit in slate.of.ask["placements"] if len(first[p]) < limit)
-        place = next((p for p in free if p in passed[name][1]["placements"]), None)
+        place = next((p for p in free if p in permitted[name][1]["placements"]), None)
         if place is not None and slate.fits(name):
             first[place].append(name)
-            slate.taken.append(name)
+            slate.picked.append(name)
             slate.chance[name] = 1.0
-    for place, limit in slate.of.ask["placements"] if slate.taken else ():
+    for place, limit in slate.of.ask["placements"] if slate.picked else ():
         for name in picks[place]:
             if name is None or slate.fits(name):
                 first[place].append(name)
-                slate.taken += [name] if name else []
+                slate.picked += [name] if name else []
         picks[place] = first[place][:limit]
     return {place: [offer(slate, n, tone) for n in names if n] for place, names in picks.items()}
 
@@ -139,6 +143,6 @@ def sells(action):
 
 
 def offer(slate, name, tone):
-    action, treatment = slate.passed[name]
-    said = tone if tone in treatment["tones"] else "neutral"
-    return name, action["tier"], slate.score[name], slate.worth[name], action["price"], said
+    action, treatment = slate.permitted[name]
+    spoken = tone if tone in treatment["tones"] else "neutral"
+    return name, action["tier"], slate.score[name], slate.worth[name], action["price"], spoken

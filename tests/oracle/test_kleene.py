@@ -1,7 +1,7 @@
 """Every value of n three-valued gates, for every split of them into permits and denies, through screening itself.
 
-One action stands for each split: gate i is a permit for those with bit i, a deny for the others. So one screening of
-one customer answers all 2^n splits, and 3^n customers are everything there is.
+One action stands for each split: gate i is a permit for the actions with bit i set, and a deny for the others. So one
+screening of one customer answers all 2^n splits, and 3^n customers are all there are.
 """
 
 import json
@@ -20,10 +20,10 @@ NOW_US = 1_795_435_200_000_000
 
 
 def splits(gates):
-    """A release with an action for each split of so many gates."""
+    """Return a release with one action for each split of this number of gates."""
     names = [f"s{split:04d}" for split in range(2**gates)]
     about = {"issue": "service", "group": "g", "tier": "service", "value": 1, "purposes": ["service"]}
-    shown = [{"id": "t", "channel": "web", "placements": ["hero"]}]
+    treatments = [{"id": "t", "channel": "web", "placements": ["hero"]}]
     policies = []
     for i in range(gates):
         permits = [n for split, n in enumerate(names) if split >> i & 1]
@@ -35,25 +35,25 @@ def splits(gates):
         "purposes": [{"id": "service", "notice_version": "1"}],
         "bases": [{"id": "b", "purpose": "service", "basis": "contract", "channels": ["web"], "text": "law"}],
         "channels": [{"id": "web", "direction": "inbound", "placements": ["hero"]}],
-        "actions": [{"id": name, **about, "treatments": shown} for name in names],
+        "actions": [{"id": name, **about, "treatments": treatments} for name in names],
         "policies": policies,
     }
     return Release.from_bytes(pack({"world.yaml": json.dumps(world)}))
 
 
 def mismatches(gates):
-    """How many of 3^gates customers x 2^gates splits are screened otherwise than Kleene says; and of how many."""
+    """Return how many of 3^gates customers x 2^gates splits contradict Kleene's logic, and how many there are."""
     release, split, every = splits(gates), np.arange(2**gates), 2**gates - 1
     ask = Ask(request_id="r", customer_id="c", channel="web", placements=(PlacementAsk(name="hero"),))
-    wrong = told = 0
+    wrong = total = 0
     for values in product((True, False, None), repeat=gates):
         facts = {f"f{i}": value for i, value in enumerate(values)}
-        true, false = (sum(1 << i for i, v in enumerate(values) if v is wanted) for wanted in (True, False))
+        true, false = (sum(1 << i for i, v in enumerate(values) if v is truth) for truth in (True, False))
         passes = ((split & ~true) == 0) & ((~split & every & ~false) == 0)
         screened = screened_for(ask, Known(facts, Standing("s")), release, now_us=NOW_US, arm="nba")
         wrong += int((screened.permitted != passes).sum())
-        told += len(passes)
-    return wrong, told
+        total += len(passes)
+    return wrong, total
 
 
 @pytest.mark.promise("filters.unknown-denies")

@@ -1,4 +1,4 @@
-"""Pairs of requests of which one says less, or forbids more: it never lets in what the other kept out."""
+"""Pairs of requests: the one that states less, or forbids more, never lets in what the other kept out."""
 
 from random import Random
 
@@ -10,11 +10,11 @@ from tests.oracle.oracle import Oracle
 from tests.oracle.rules import Rules
 
 PAIRS = 100
-"""Of each world."""
+"""The number of pairs per world."""
 
 
 def denies(seed):
-    """A world, and the same with one policy, protection or cap more."""
+    """Yield pairs: a world, and the same world with one more policy, protection or cap."""
     world, random = worlds.world(seed), Random(seed)
     rules = Rules(random, list(world["actions"]))
     attach = worlds.attach(random, list(world["actions"]))
@@ -38,39 +38,40 @@ def denies(seed):
 
 
 def forgotten_facts(seed):
-    """With a fact, and without it; `default` and `known` are left out, as with them an author may say otherwise."""
+    """Yield pairs: with a fact and without it, for rules without `default` and `known`, which may let in more."""
     world, random = worlds.world(seed, plain=True), Random(seed)
     release = adapter.release(world)
     for _ in range(PAIRS):
         ask = worlds.ask(world, random)
-        gone = random.choice(sorted(ask["facts"].keys() - {"gpc"}))  # absent, it is no header: that is no unknown
-        less = {**ask, "facts": {n: v for n, v in ask["facts"].items() if n != gone}}
+        # a request without `gpc` came without the header, which is a known fact
+        forgotten = random.choice(sorted(ask["facts"].keys() - {"gpc"}))
+        less = {**ask, "facts": {n: v for n, v in ask["facts"].items() if n != forgotten}}
         yield adapter.permitted(release, ask), adapter.permitted(release, less)
 
 
 def forgotten_consents(seed):
-    """With a consent that is in force, and without it."""
+    """Yield pairs: with a consent that is in force, and without it."""
     world, random = worlds.world(seed), Random(seed)
     release = adapter.release(world)
     for _ in range(PAIRS):
         ask = worlds.ask(world, random)
         consents, of = ask["person"]["consents"], Oracle(world, ask)
-        held = [c for c in consents if of.valid(c, world["purposes"][c["purpose"]])]
-        gone = random.choice(held) if held else None
-        less = {**ask, "person": {**ask["person"], "consents": [c for c in consents if c is not gone]}}
+        in_force = [c for c in consents if of.valid(c, world["purposes"][c["purpose"]])]
+        forgotten = random.choice(in_force) if in_force else None
+        less = {**ask, "person": {**ask["person"], "consents": [c for c in consents if c is not forgotten]}}
         yield adapter.permitted(release, ask), adapter.permitted(release, less)
 
 
 def withdrawals(seed):
-    """As it was, and after a word of no about a purpose."""
+    """Yield pairs: as it was, and after a purpose was withdrawn."""
     world, random = worlds.world(seed), Random(seed)
     release = adapter.release(world)
     for _ in range(PAIRS):
         ask = worlds.ask(world, random)
         purpose, channel = random.choice(worlds.PURPOSES), random.choice(("*", ask["channel"]))
-        kept = [c for c in ask["person"]["consents"] if (c["purpose"], c["channel"]) != (purpose, channel)]
+        others = [c for c in ask["person"]["consents"] if (c["purpose"], c["channel"]) != (purpose, channel)]
         no = {"purpose": purpose, "channel": channel, "status": "withdrawn", "notice": "v2", "at": ask["now"]}
-        less = {**ask, "person": {**ask["person"], "consents": [*kept, {**no, "expires": None, "record": 99}]}}
+        less = {**ask, "person": {**ask["person"], "consents": [*others, {**no, "expires": None, "record": 99}]}}
         yield adapter.permitted(release, ask), adapter.permitted(release, less)
 
 
@@ -78,7 +79,7 @@ LESS = [denies, forgotten_facts, forgotten_consents, withdrawals]
 
 
 def narrowed(pairs, worlds_of):
-    """No pair in which less let in more; returns in how many it kept something out."""
+    """Check that no stricter request lets in more; return in how many pairs it keeps something out."""
     kept_out = 0
     for seed in range(1, worlds_of + 1):
         for before, after in pairs(seed):
@@ -100,22 +101,24 @@ def test_in_a_hundred_thousand_pairs_less_never_lets_in_more(pairs):
     assert narrowed(pairs, 1000) > 1500
 
 
-def mixed(value, random):
-    """The same mapping, its keys in another order."""
+def shuffled(value, random):
+    """Return the same mapping with its keys in another order."""
     return dict(random.sample(list(value.items()), len(value)))
 
 
 def same_bytes(worlds_of):
-    """Decides many requests in one order and, of a world and of facts in another order, in another: the same bytes."""
+    """Check that the order of requests, of the world's records and of facts changes no byte of a decision."""
     for seed in range(1, worlds_of + 1):
         world, random = worlds.world(seed), Random(seed)
         asks = [worlds.ask(world, random) for _ in range(PAIRS)]
         sections = ("policies", "protections", "caps", "emotion", "bases")
-        other = {**world, **{s: random.sample(world[s], len(world[s])) for s in sections}}
-        other |= {s: mixed(world[s], random) for s in ("actions", "channels", "purposes", "features")}
+        shuffled_world = {**world, **{s: random.sample(world[s], len(world[s])) for s in sections}}
+        shuffled_world |= {s: shuffled(world[s], random) for s in ("actions", "channels", "purposes", "features")}
         bytes_of = decided_all(adapter.release(world), asks)
-        turned = [{**a, "facts": mixed(a["facts"], random), "person": reordered(a["person"], random)} for a in asks]
-        assert bytes_of == decided_all(adapter.release(other), turned[::-1])[::-1], seed
+        shuffled_asks = [
+            {**a, "facts": shuffled(a["facts"], random), "person": reordered(a["person"], random)} for a in asks
+        ]
+        assert bytes_of == decided_all(adapter.release(shuffled_world), shuffled_asks[::-1])[::-1], seed
 
 
 def reordered(subject, random):

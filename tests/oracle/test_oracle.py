@@ -1,4 +1,4 @@
-"""An independent statement of every gate and of the slate agrees with the engine, decision for decision."""
+"""An independent statement of every gate and of the slate agrees with the engine on every decision."""
 
 from collections import Counter
 from random import Random
@@ -16,7 +16,7 @@ KINDS = {
 
 
 def differences(seed, asks, seen, **size):
-    """Decides `asks` requests to one world both ways; yields where they differ, and counts what was seen."""
+    """Decide `asks` requests to one world both ways; yield where they differ, and count the kinds in `seen`."""
     world = worlds.world(seed, **size)
     release, random = adapter.release(world), Random(-seed)
     for n in range(asks):
@@ -31,7 +31,7 @@ def differences(seed, asks, seen, **size):
 
 
 def kinds(should):
-    """What a decision was about, to count that all of it was met."""
+    """Yield what a decision was about, so that a test can check that all kinds occurred."""
     for gate in should["withheld"].values():
         yield gate if gate in KINDS else gate.partition(":")[0]
     yield from (f"arm={should['arm']}", f"handover={should['handover'] is not None}")
@@ -41,11 +41,11 @@ def kinds(should):
 
 
 def compare(first, count, asks, **size):
-    """No difference over `count` worlds of `asks` requests each; every gate and kind of citation was met."""
+    """Check that `count` worlds of `asks` requests each show no difference; return how often each kind occurred."""
     seen = Counter()
     for seed in range(first, first + count):
-        found = list(differences(seed, asks, seen, **size))
-        assert not found, f"{len(found)} differences, the first (oracle, engine): {found[0]}"
+        mismatches = list(differences(seed, asks, seen, **size))
+        assert not mismatches, f"{len(mismatches)} differences, the first (oracle, engine): {mismatches[0]}"
     return seen
 
 

@@ -1,7 +1,7 @@
-"""Random worlds and requests to them, as plain dicts: mostly somebody who may have everything, with a few things wrong.
+"""Random worlds and requests to them, as plain dicts: mostly a customer who may have everything, with a few defects.
 
-Rules are oriented by a good customer (a permit is TRUE of them, a deny FALSE), so that many candidates get as far as
-the later gates, and a changed fact, consent, contact or hour is what stops them.
+Rules are oriented by a good customer (a permit is TRUE of them, a deny FALSE), so that many candidates reach the later
+gates, and a changed fact, consent, contact or hour stops them.
 """
 
 import math
@@ -13,7 +13,7 @@ from tests.oracle.rules import FLAGS, Rules
 HOUR = 3_600_000_000
 NOW = 1_795_435_200_000_000  # 2026-11-23T12:00:00Z
 CLOCK_CHANGES = (1_774_746_000_000_000, 1_792_890_000_000_000, 1_772_953_200_000_000, 1_793_512_800_000_000)
-"""2026 in Amsterdam (both), then in New York (both)."""
+"""Both clock changes of 2026 in Amsterdam, then both in New York."""
 ZONES = ("Europe/Amsterdam", "America/New_York", "Asia/Kolkata", "Pacific/Kiritimati")
 STATES = ("reserved", "expired", "not_delivered", "delivered", "seen", "pitched")
 PURPOSES = ("marketing", "profiling", "service", "emotion", "sharing")
@@ -77,11 +77,11 @@ WRONG = (
 
 
 def world(seed, actions=4, policies=5, plain=False):
-    """A world of so many actions and policies; the same seed makes the same one. `plain`: UNKNOWN is asked nowhere."""
+    """Return the world of a seed with this many actions and policies; no rule of a `plain` one asks for UNKNOWN."""
     random = Random(seed)
     names = [f"a{n}" if n % 2 else f"a{n}-x" for n in range(actions)]
     rules = Rules(random, names, plain)
-    made = {
+    world = {
         "features": FEATURES,
         "zone": "Europe/Amsterdam",
         "zone_feature": random.choice((None, "zone")),
@@ -98,14 +98,14 @@ def world(seed, actions=4, policies=5, plain=False):
         "actions": {n: _action(random, n, rules) for n in names},
         "arms": _arms(random),
     }
-    made |= {"bases": [], "protections": [], "policies": [], "caps": [], "emotion": []}
-    made["candidates"] = {f"{a['id']}.{t['id']}": (a, t) for a in made["actions"].values() for t in a["treatments"]}
-    made["bases"] = _bases(random, rules)
-    _judge(random, rules, made, policies)
-    made["caps"] = [cap(random, n, names) for n in random.sample(("c", "c-1", "c1", "d"), random.randint(1, 4))]
-    _explore(Random(f"explore/{seed}"), made)
-    made["emotion"] = [_emotion(random, n, made) for n in random.sample(("e", "e-1"), random.randint(0, 2))]
-    return made
+    world |= {"bases": [], "protections": [], "policies": [], "caps": [], "emotion": []}
+    world["candidates"] = {f"{a['id']}.{t['id']}": (a, t) for a in world["actions"].values() for t in a["treatments"]}
+    world["bases"] = _bases(random, rules)
+    _judge(random, rules, world, policies)
+    world["caps"] = [cap(random, n, names) for n in random.sample(("c", "c-1", "c1", "d"), random.randint(1, 4))]
+    _explore(Random(f"explore/{seed}"), world)
+    world["emotion"] = [_emotion(random, n, world) for n in random.sample(("e", "e-1"), random.randint(0, 2))]
+    return world
 
 
 def _channels(random):
@@ -113,13 +113,13 @@ def _channels(random):
     quiet = random.choice((["21:00", "08:00"], ["02:00", "03:00"], ["09:30", "17:00"], None))
     mail = {"direction": "outbound", "medium": random.choice(("email", "post")), "placements": ["mail"], "human": False}
     call = {"direction": "outbound", "medium": "phone", "placements": ["talk"], "human": True}
-    found = {"web": web, "mail": {**mail, "quiet": quiet}, "call": {**call, "quiet": random.choice((quiet, None))}}
-    return {n: {**c, "purposes": random.choice(([], [], [], ["sharing"]))} for n, c in found.items()}
+    channels = {"web": web, "mail": {**mail, "quiet": quiet}, "call": {**call, "quiet": random.choice((quiet, None))}}
+    return {n: {**c, "purposes": random.choice(([], [], [], ["sharing"]))} for n, c in channels.items()}
 
 
-def _explore(random, made):
-    """What is left to chance, and what is known of each action; drawn apart from the rest."""
-    for channel in made["channels"].values():
+def _explore(random, world):
+    """Add the exploration settings and the evidence of each action, drawn separately from the rest."""
+    for channel in world["channels"].values():
         gamma = random.choice((None, 2.0, 20.0))
         share, rows = (0.15, 1000.0) if gamma else (0.05, 90.0)
         channel |= {
@@ -132,8 +132,8 @@ def _explore(random, made):
             "immature": {"budget": share, "mature_at": rows} if random.random() < 0.4 else None,
             "launch": {"days": random.choice((29.0, 31.0)), "give_up": 0.4} if random.random() < 0.4 else None,
         }
-    made["evidence"] = {a: random.choice((0.0, 1.0, 90.0, 999.0, 1000.0, 30_000.0)) for a in made["actions"]}
-    made["upper"] = {c: random.choice((1.0, 1.2, 3.0)) for c in made["candidates"]}
+    world["evidence"] = {a: random.choice((0.0, 1.0, 90.0, 999.0, 1000.0, 30_000.0)) for a in world["actions"]}
+    world["upper"] = {c: random.choice((1.0, 1.2, 3.0)) for c in world["candidates"]}
 
 
 def _schedule(random):
@@ -190,7 +190,7 @@ def _amount(random, rules):
 
 
 def _treatments(random):
-    found = []
+    treatments = []
     for channel, placements in (("web", ["hero", "side"]), ("mail", ["mail"]), ("call", ["talk"]))[
         : random.randint(1, 3)
     ]:
@@ -198,10 +198,10 @@ def _treatments(random):
         claims = random.choice(({}, {}, {}, {"scarcity": "stock"}, {"deadline": "ends", "scarcity": "stock"}))
         at = placements if len(placements) < 2 else random.choice((["hero"], ["side"], ["hero", "side"]))
         tones = random.choice(([], ["calm"]))
-        found.append(
+        treatments.append(
             {"id": channel, "channel": channel, "placements": at, "names": names, "claims": claims, "tones": tones}
         )
-    return found
+    return treatments
 
 
 def _bases(random, rules):
@@ -222,15 +222,15 @@ def _arms(random):
     return [{"id": a, "share": 0.2, **about} for a in kinds]
 
 
-def _judge(random, rules, made, policies):
-    """Protections that are FALSE of a good customer, and policies that let them pass."""
-    good = Oracle(made, {**good_ask(), "channel": "web"})
-    while len(made["protections"]) < 3:
+def _judge(random, rules, world, policies):
+    """Add protections that are FALSE of a good customer, and policies that let that customer pass."""
+    good = Oracle(world, {**good_ask(), "channel": "web"})
+    while len(world["protections"]) < 3:
         rule = rules.truth(1)
         if (truth := good.eval(rule)) is not None:
-            name = ("p", "p-1", "p1")[len(made["protections"])]
-            made["protections"].append({"id": name, "when": rule if truth is False else ("not", rule)})
-    while len(made["policies"]) < policies:
+            name = ("p", "p-1", "p1")[len(world["protections"])]
+            world["protections"].append({"id": name, "when": rule if truth is False else ("not", rule)})
+    while len(world["policies"]) < policies:
         own = random.random() < 0.15
         rule = ("and", rules.truth(), ("<", ("count", None, "declined", 60), ("const", 2.0))) if own else rules.truth()
         truth = good.eval(rule, "a0-x" if own else None)
@@ -240,11 +240,11 @@ def _judge(random, rules, made, policies):
                 random.choice(("eligibility", "applicability", "suitability", "contact")),
             )
             about = {
-                "id": f"r{len(made['policies'])}",
+                "id": f"r{len(world['policies'])}",
                 "level": level,
-                "attach": attach(random, list(made["actions"])),
+                "attach": attach(random, list(world["actions"])),
             }
-            made["policies"].append({**about, "kind": kind, "rule": rule, "own": own})
+            world["policies"].append({**about, "kind": kind, "rule": rule, "own": own})
 
 
 def attach(random, actions):
@@ -263,8 +263,8 @@ def cap(random, name, actions):
     }
 
 
-def _emotion(random, name, made):
-    calm = [a["id"] for a in made["actions"].values() if a["issue"] in ("service", "hardship")]
+def _emotion(random, name, world):
+    calm = [a["id"] for a in world["actions"].values() if a["issue"] in ("service", "hardship")]
     return {
         "id": name,
         "when": ("<", ("fact", "mood"), ("const", random.choice((-0.5, 1.0)))),
@@ -276,39 +276,39 @@ def _emotion(random, name, made):
 
 
 def subject(stream):
-    made = {"stream": stream, "erased": False, "restricted": False, "consents": [], "contacts": [], "outcomes": []}
-    return {**made, "visitors": [], "holder": None}
+    fresh = {"stream": stream, "erased": False, "restricted": False, "consents": [], "contacts": [], "outcomes": []}
+    return {**fresh, "visitors": [], "holder": None}
 
 
 def good_ask():
-    """Somebody of whom all is known, who allows everything and was left alone so far."""
-    asked = {"now": NOW, "facts": GOOD, "account": None, "paused": [], "platform": {}, "scores": {}}
-    return {**asked, "placements": [], "person": subject("s")}
+    """Return a request of a customer of whom all is known, who allows everything and had no contact so far."""
+    request = {"now": NOW, "facts": GOOD, "account": None, "paused": [], "platform": {}, "scores": {}}
+    return {**request, "placements": [], "person": subject("s")}
 
 
-def ask(made, random):
-    """A request to a world: a channel, some of its placements, and somebody."""
+def ask(world, random):
+    """Return a random request to a world: a channel, some of its placements, and a customer."""
     channel = random.choice(("web", "web", "mail", "call"))
-    places = made["channels"][channel]["placements"]
-    chosen = random.sample(places, random.randint(1, len(places)))
+    places = world["channels"][channel]["placements"]
+    selected = random.sample(places, random.randint(1, len(places)))
     now = _moment(random)
     return {
         "channel": channel,
         "now": now,
-        "placements": [(p, random.randint(1, 3)) for p in chosen],
+        "placements": [(p, random.randint(1, 3)) for p in selected],
         "facts": _facts(random, now),
-        "person": _subject(random, made, now, f"s{random.randrange(10**6)}", visitors=True),
-        "account": _subject(random, made, now, f"t{random.randrange(10**6)}") if random.random() < 0.8 else None,
-        "paused": [random.choice(list(made["actions"]))] if random.random() < 0.1 else [],
+        "person": _subject(random, world, now, f"s{random.randrange(10**6)}", visitors=True),
+        "account": _subject(random, world, now, f"t{random.randrange(10**6)}") if random.random() < 0.8 else None,
+        "paused": [random.choice(list(world["actions"]))] if random.random() < 0.1 else [],
         "platform": {random.choice(PURPOSES): random.random() < 0.5} if random.random() < 0.1 else {},
-        "scores": _scores(random, made),
-        "evidence": made["evidence"],
-        "upper": made["upper"],
+        "scores": _scores(random, world),
+        "evidence": world["evidence"],
+        "upper": world["upper"],
     }
 
 
-def _scores(random, made):
-    return {name: (random.randrange(1, 2000) / 2000, random.randint(1, 5)) for name in made["candidates"]}
+def _scores(random, world):
+    return {name: (random.randrange(1, 2000) / 2000, random.randint(1, 5)) for name in world["candidates"]}
 
 
 def _moment(random):
@@ -336,53 +336,55 @@ def _facts(random, now):
     return facts
 
 
-def _subject(random, made, now, stream, visitors=False):
+def _subject(random, world, now, stream, visitors=False):
     return {
         "stream": stream,
         "erased": random.random() < 0.01,
         "restricted": random.random() < 0.01,
         "consents": _consents(random, now, 0.93 if visitors else 0.0),
-        "contacts": [_contact(random, made, now, n) for n in range(random.choice((0, 0, 0, 1, 3)))],
-        "outcomes": [_outcome(random, made, now) for _ in range(random.choice((0, 0, 0, 1, 3)))],
-        "visitors": [_visitor(random, made, now, n) for n in range(2)] if visitors and random.random() < 0.06 else [],
+        "contacts": [_contact(random, world, now, n) for n in range(random.choice((0, 0, 0, 1, 3)))],
+        "outcomes": [_outcome(random, world, now) for _ in range(random.choice((0, 0, 0, 1, 3)))],
+        "visitors": [_visitor(random, world, now, n) for n in range(2)] if visitors and random.random() < 0.06 else [],
         "holder": "s-other" if random.random() < 0.03 else None,
     }
 
 
-def _visitor(random, made, now, n):
-    return {**_subject(random, made, now, f"v{n}"), "erased": False, "consents": _consents(random, now, 0.5)[:4]}
+def _visitor(random, world, now, n):
+    return {**_subject(random, world, now, f"v{n}"), "erased": False, "consents": _consents(random, now, 0.5)[:4]}
 
 
 def _consents(random, now, good):
-    """At most one word per purpose and channel: mostly grants for all channels, some of them with something wrong."""
-    found = {}
+    """Return at most one record per purpose and channel: mostly grants for all channels, some of them defective."""
+    records = {}
     for purpose in PURPOSES:
         if random.random() < good * (0.7 if purpose == "marketing" else 1.0):
-            found[purpose, "*"] = _word(purpose, "*", "granted", "v2", now - 5 * DAY, None)
+            records[purpose, "*"] = _consent(purpose, "*", "granted", "v2", now - 5 * DAY, None)
         if random.random() < 0.15:
             channel = random.choice(("*", "web", "mail", "call", "call"))
             status = random.choice(("granted", "granted", "granted", "refused", "withdrawn", "objected"))
             at = now - random.choice((-HOUR, 0, 5 * DAY, 299 * DAY, 300 * DAY, 300 * DAY + 1, 700 * DAY))
             ends = random.choice((None, None, None, now - 1, now, now + 1))
-            found[purpose, channel] = _word(purpose, channel, status, random.choice(("v2", "v2", "v2", "v1")), at, ends)
-    words = list(found.values())
-    random.shuffle(words)
-    return [{**w, "record": n} for n, w in enumerate(words, 1)]
+            records[purpose, channel] = _consent(
+                purpose, channel, status, random.choice(("v2", "v2", "v2", "v1")), at, ends
+            )
+    shuffled = list(records.values())
+    random.shuffle(shuffled)
+    return [{**w, "record": n} for n, w in enumerate(shuffled, 1)]
 
 
-def _word(purpose, channel, status, notice, at, expires):
+def _consent(purpose, channel, status, notice, at, expires):
     return {"purpose": purpose, "channel": channel, "status": status, "notice": notice, "at": at, "expires": expires}
 
 
-def _contact(random, made, now, n):
-    action = random.choice(list(made["actions"].values()))
+def _contact(random, world, now, n):
+    action = random.choice(list(world["actions"].values()))
     at = now - random.choice((0, HOUR, DAY, 7 * DAY, 7 * DAY - 1, 20 * DAY, 30 * DAY))
-    gone = {"id": "gone", "group": "g", "issue": "grow"} if random.random() < 0.1 else action
+    counted = {"id": "gone", "group": "g", "issue": "grow"} if random.random() < 0.1 else action
     return {
         "offer": f"o{n}",
-        "action": gone["id"],
-        "group": gone["group"],
-        "issue": gone["issue"],
+        "action": counted["id"],
+        "group": counted["group"],
+        "issue": counted["issue"],
         "channel": random.choice(("web", "mail", "call")),
         "at": at,
         "until": at + random.choice((0, HOUR, 8 * DAY)),
@@ -391,6 +393,6 @@ def _contact(random, made, now, n):
     }
 
 
-def _outcome(random, made, now):
+def _outcome(random, world, now):
     ago = random.choice((0, DAY, 30 * DAY, 30 * DAY + 1, 60 * DAY, 400 * DAY))
-    return random.choice(list(made["actions"])), random.choice(("declined", "declined", "accepted")), now - ago
+    return random.choice(list(world["actions"])), random.choice(("declined", "declined", "accepted")), now - ago

@@ -54,7 +54,7 @@ def test_no_purpose_implies_another(ask: Ask, of: Known, purpose: str) -> None:
     assert not needing(purpose, passed(ask, telling(everything_else, *by_consent)))
     score = world.CountingScorer()
     world.run(ask, telling(willing(), said("profiling", "refused")), RELEASE, score=score)
-    assert score.asked == [], "marketing is not profiling"
+    assert score.scored == [], "marketing is not profiling"
 
 
 @pytest.mark.promise("consent.no-purpose-implies-another")
@@ -110,7 +110,7 @@ def test_after_an_objection_no_marketing_and_no_score_of_it(
     score = world.CountingScorer()
     decision = world.run(ask, objecting, RELEASE, score=score)
     assert not needing("marketing", passed(ask, objecting)), newest
-    assert not any(RELEASE.candidates[c][0].commercial for c in score.asked)
+    assert not any(RELEASE.candidates[c][0].commercial for c in score.scored)
     assert not any(RELEASE.candidates[c][0].commercial for c in decision.record["scores"]["candidates"])
 
 
@@ -128,7 +128,7 @@ def test_a_signal_of_the_request_only_restricts_and_the_stricter_wins(
     assert not set().union(*(needing(p, left) for p in gone))
     score = world.CountingScorer()
     world.run(told, heard, RELEASE, score=score)
-    assert "profiling" not in gone or score.asked == []
+    assert "profiling" not in gone or score.scored == []
     unknown = ask.model_copy(update={"consent_platform": {"marketting": False}})
     with pytest.raises(RequestError, match="no such purpose"):
         passed(unknown, of)

@@ -81,7 +81,7 @@ def test_nobody_of_unknown_age_or_under_it_is_profiled(ask: Ask, of: Known, age:
     score = world.CountingScorer()
     young = replace(of, facts={**of.facts, "age": age})
     decision = world.run(ask, young, RELEASE, score=score)
-    assert score.asked == []
+    assert score.scored == []
     for offer in offered(decision.answer):
         assert offer["propensity"] == RELEASE.catalogue.prior(RELEASE.actions[offer["action"]])
     assert "loyalty-discount.agent" not in passed(ask_on("agent"), replace(willing(), facts=young.facts))
@@ -91,9 +91,9 @@ def test_nobody_of_unknown_age_or_under_it_is_profiled(ask: Ask, of: Known, age:
 def test_the_age_that_counts_is_data() -> None:
     score = world.CountingScorer()
     world.run(ask_on("web"), willing(age=19), with_more(adult_age=21), score=score)
-    assert score.asked == []
+    assert score.scored == []
     world.run(ask_on("web"), willing(age=21), with_more(adult_age=21), score=score)
-    assert score.asked
+    assert score.scored
     with pytest.raises(Exception, match="nothing says which feature is the age"):
         with_more(age_feature="null")
 

@@ -1,4 +1,4 @@
-"""Random well-typed rules over a small schema, and random facts: honest ones and broken ones."""
+"""Random well-typed rules over a small schema, and random facts: valid ones and broken ones."""
 
 from functools import cache
 
@@ -44,7 +44,7 @@ def _join(*parts):
 
 @cache
 def numbers(depth, guards=True):
-    """Texts of type number."""
+    """Rule texts of type number."""
     return st.deferred(lambda: _numbers(depth, guards))
 
 
@@ -52,16 +52,16 @@ def _numbers(depth, guards):
     leaf = st.sampled_from((*_DIGITS, "age", "fee", "score", "age", "fee", *_COUNTS))
     if depth == 0:
         return leaf
-    below = numbers(depth - 1, guards)
+    smaller = numbers(depth - 1, guards)
     choices = [
         leaf,
-        _join(st.just("("), below, st.sampled_from([" + ", " - ", " * ", " / ", " % "]), below, st.just(")")),
-        _join(st.just("-"), below),
-        _join(st.sampled_from(["min(", "max("]), below, st.just(", "), below, st.just(")")),
-        _join(st.just("("), rules(depth - 1, guards), st.just(" ? "), below, st.just(" : "), below, st.just(")")),
+        _join(st.just("("), smaller, st.sampled_from([" + ", " - ", " * ", " / ", " % "]), smaller, st.just(")")),
+        _join(st.just("-"), smaller),
+        _join(st.sampled_from(["min(", "max("]), smaller, st.just(", "), smaller, st.just(")")),
+        _join(st.just("("), rules(depth - 1, guards), st.just(" ? "), smaller, st.just(" : "), smaller, st.just(")")),
     ]
     if guards:
-        choices.append(_join(st.just("default("), below, st.just(", "), below, st.just(")")))
+        choices.append(_join(st.just("default("), smaller, st.just(", "), smaller, st.just(")")))
     return st.one_of(choices)
 
 
@@ -88,7 +88,7 @@ def _comparisons(depth, guards):
 
 @cache
 def rules(depth, guards=True):
-    """Texts of type bool; without `guards` neither `known` nor `default` occurs."""
+    """Rule texts of type bool; without `guards` they contain neither `known` nor `default`."""
     return st.deferred(lambda: _rules(depth, guards))
 
 
@@ -96,17 +96,17 @@ def _rules(depth, guards):
     leaf = st.sampled_from(["vip", "hot", "vip", "hot", "true", "false"])
     if depth == 0:
         return leaf
-    below = rules(depth - 1, guards)
+    smaller = rules(depth - 1, guards)
     logic = [
-        _join(st.just("("), below, st.sampled_from([" && ", " || "]), below, st.just(")")),
-        _join(st.just("("), below, st.just(" && "), below, st.just(" && "), below, st.just(")")),
-        _join(st.just("!"), below),
-        _join(st.just("("), below, st.just(" ? "), below, st.just(" : "), below, st.just(")")),
+        _join(st.just("("), smaller, st.sampled_from([" && ", " || "]), smaller, st.just(")")),
+        _join(st.just("("), smaller, st.just(" && "), smaller, st.just(" && "), smaller, st.just(")")),
+        _join(st.just("!"), smaller),
+        _join(st.just("("), smaller, st.just(" ? "), smaller, st.just(" : "), smaller, st.just(")")),
     ]
     if guards:
         logic.append(_join(st.just("known("), st.sampled_from(NAMES), st.just(")")))
-        logic.append(_join(st.just("known("), st.one_of(below, numbers(depth - 1)), st.just(")")))
-        logic.append(_join(st.just("default("), below, st.just(", "), below, st.just(")")))
+        logic.append(_join(st.just("known("), st.one_of(smaller, numbers(depth - 1)), st.just(")")))
+        logic.append(_join(st.just("default("), smaller, st.just(", "), smaller, st.just(")")))
         logic.append(_join(st.just('(default(segment, "gold") == '), _quoted(SEGMENTS), st.just(")")))
     compared = [_join(st.just("("), c, st.just(")")) for c in _comparisons(depth - 1, guards)]
     return st.one_of(leaf, *logic, *compared)
@@ -136,13 +136,13 @@ _BROKEN = st.sampled_from(
 
 
 def facts(broken=True):
-    """Facts in which anything may be missing; with `broken`, of a wrong type or size too."""
-    usual = {k: st.one_of(st.none(), v, v, v) for k, v in honest_values.items()}
+    """Facts of which any may be missing; with `broken`, also of a wrong type or size."""
+    values = {k: st.one_of(st.none(), v, v, v) for k, v in honest_values.items()}
     if broken:
-        usual = {k: st.one_of(v, v, v, _BROKEN) for k, v in usual.items()}
-    return st.fixed_dictionaries({}, optional=usual)
+        values = {k: st.one_of(v, v, v, _BROKEN) for k, v in values.items()}
+    return st.fixed_dictionaries({}, optional=values)
 
 
 def history(action, outcome, _window_us):
-    """Counts that differ by action and outcome."""
+    """Return counts that differ by action and outcome."""
     return {"accepted": 0, "declined": 2}[outcome] + (action == "tv-bundle")

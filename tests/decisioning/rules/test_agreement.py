@@ -1,4 +1,4 @@
-"""One customer and a column of customers must agree, row for row and bit for bit."""
+"""Evaluating one customer and a column of customers agrees, row for row and bit for bit."""
 
 import math
 import struct

@@ -1,4 +1,4 @@
-"""What a compiled rule says of itself."""
+"""The attributes and methods of a compiled rule."""
 
 import numpy as np
 import pytest
@@ -37,16 +37,16 @@ def test_rules_are_equal_by_text():
 
 
 def test_history_is_asked_for_the_right_action_outcome_and_window():
-    asked = []
+    calls = []
 
     def counted(action, outcome, window_us):
-        asked.append((action, outcome, window_us))
+        calls.append((action, outcome, window_us))
         return 3
 
     own = compile_rule('history(action, "declined", "90d") == 3', SCHEMA)
     assert own.truth({}, counted, "mobile") is True
     assert compile_expression('history("tv", "seen", "30m") * 2', SCHEMA).value({}, counted) == 6.0
-    assert asked == [("mobile", "declined", 90 * DAY_US), ("tv", "seen", 1_800_000_000)]
+    assert calls == [("mobile", "declined", 90 * DAY_US), ("tv", "seen", 1_800_000_000)]
 
 
 def test_nothing_is_assumed_of_a_missing_history_or_action():

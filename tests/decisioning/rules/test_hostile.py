@@ -1,4 +1,4 @@
-"""Whatever the text, it is a rule or a RuleError; and it is never run as Python."""
+"""Every text is a rule or raises RuleError, and none is run as Python."""
 
 import ast
 import time
@@ -26,7 +26,7 @@ def _compiled(compiler, text):
 
 
 def _try(text):
-    """Whatever compiles also evaluates and is analysed."""
+    """Check that a text that compiles also evaluates and can be analysed."""
     for compiler in (compile_rule, compile_expression):
         formula = _compiled(compiler, text)
         if isinstance(formula, RuleError):

@@ -1,4 +1,4 @@
-"""Three-valued truth, written out."""
+"""Truth tables of the three-valued logic, and arithmetic with UNKNOWN."""
 
 import math
 from itertools import permutations, product
@@ -15,7 +15,7 @@ OR = {(T, T): T, (T, F): T, (T, U): T, (F, T): T, (F, F): F, (F, U): U, (U, T): 
 
 
 def truth(text, **facts):
-    """The truth of one customer, having made sure that a column of one says the same."""
+    """Return the truth of one customer, after checking that a column of one row gives the same."""
     rule = compile_rule(text, SCHEMA)
     single = rule.truth(facts, history)
     column = rule.truth_column(columns_of([facts], SCHEMA.values()), 1, lambda a, o, w: np.array([history(a, o, w)]))
@@ -93,7 +93,7 @@ def test_a_fact_of_the_wrong_type_or_size_is_unknown(name, value):
     ("text", "expected"),
     [
         ("7 % 3", 1.0),
-        ("-7 % 3", -1.0),  # the sign of the left side, as in CEL
+        ("-7 % 3", -1.0),  # the sign of the left operand, as in CEL
         ("7 % -3", 1.0),
         ("5.5 % 2", 1.5),
         ("7 / 2", 3.5),  # int and float are one type
@@ -104,7 +104,7 @@ def test_a_fact_of_the_wrong_type_or_size_is_unknown(name, value):
         ("-1e308 - 1e308", None),
         ("default(1e308 * 10, 4)", 4.0),
         ("min(1, 2) + max(1, 2)", 3.0),
-        ("min(0, -0.0)", 0.0),  # the first of equals, zeros too
+        ("min(0, -0.0)", 0.0),  # the first of two equal operands, also for zeros
         ("max(-0.0, 0)", -0.0),
         ("min(age, 2)", None),
         ("1 / (1e308 * 10)", None),

@@ -1,4 +1,4 @@
-"""`never_true` finds contradictions and never accuses a rule that can be true."""
+"""`never_true` finds contradictions and never reports a rule that can be true."""
 
 import pytest
 from hypothesis import given, settings
@@ -69,9 +69,9 @@ from tests.decisioning.rules.strategies import SCHEMA, facts, history, rules
     ],
 )
 def test_it_says_why(text, reason):
-    said = never_true(compile_rule(text, SCHEMA), SCHEMA)
-    assert said is not None
-    assert reason is None or reason in said
+    explanation = never_true(compile_rule(text, SCHEMA), SCHEMA)
+    assert explanation is not None
+    assert reason is None or reason in explanation
 
 
 @pytest.mark.parametrize(

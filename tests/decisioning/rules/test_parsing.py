@@ -1,4 +1,4 @@
-"""Precedence, and what a mistake is told."""
+"""Precedence of operators, and the messages about mistakes."""
 
 import dataclasses
 
@@ -12,7 +12,7 @@ from tests.decisioning.rules.strategies import SCHEMA, history
 
 
 def shape(node):
-    """The tree without offsets."""
+    """Return the tree without its offsets."""
     if isinstance(node, tuple):
         return tuple(shape(part) for part in node)
     if not isinstance(node, Node):
