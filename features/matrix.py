@@ -1,4 +1,4 @@
-"""Customers as a float64 matrix: the one builder for training (columns) and serving (one customer), bit for bit."""
+"""Customers as a float64 matrix: one builder for training (columns) and serving (one customer), equal to the bit."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -19,11 +19,11 @@ __all__ = ["Columns", "FeatureMatrix", "columns_from_table", "columns_of"]
 
 NAN = math.nan
 OneHot = Mapping[str | None, tuple[float, ...]]
-"""Value of an enum -> its cells; None -> those of an unknown one."""
+"""Value of an enum -> its cells; None -> the cells of an unknown value."""
 
 
 class FeatureMatrix:
-    """The learnable features of a schema in a fixed order: by name, an enum as one column per value in sorted order.
+    """The learnable features of a schema, ordered by name; an enum has one column per value, in sorted order.
 
     `names[i]` is what column i holds: a feature, or `feature=value`. Unknown is NaN, in all columns of an enum.
     """
@@ -34,7 +34,7 @@ class FeatureMatrix:
         self.names: tuple[str, ...] = tuple(name for f in self.features for name in _names(f))
 
     def row(self, facts: Facts) -> NDArray[np.float64]:
-        """One customer, shape (n_features,)."""
+        """Return the features of one customer, shape (n_features,)."""
         cells: list[float] = []
         get, add = facts.get, cells.append
         for name, dtype, one_hot in self._plan:
@@ -49,7 +49,7 @@ class FeatureMatrix:
         return np.array(cells, dtype=np.float64)
 
     def rows(self, columns: Columns, n: int) -> NDArray[np.float64]:
-        """n customers, shape (n, n_features), C-contiguous; a feature without a column is unknown for all."""
+        """Return n customers, shape (n, n_features), C-contiguous; a feature without a column is unknown for all."""
         matrix = np.full((n, len(self.names)), NAN)
         at = 0
         for name, _, one_hot in self._plan:
@@ -77,17 +77,20 @@ def _numbers(column: NDArray[Any]) -> NDArray[np.float64]:
 
 def _hot(column: NDArray[Any], one_hot: OneHot) -> NDArray[np.float64]:
     unknown = one_hot[None]
-    found = [one_hot.get(v if isinstance(v, str) else None, unknown) for v in column]
-    return np.array(found, dtype=np.float64).reshape(len(column), len(unknown))
+    cells = [one_hot.get(v if isinstance(v, str) else None, unknown) for v in column]
+    return np.array(cells, dtype=np.float64).reshape(len(column), len(unknown))
 
 
 def columns_of(facts: Sequence[Facts], schema: FeatureSchema) -> Columns:
-    """Every feature of the schema as a column, shape (len(facts),); wrong types are unknown, as in `row`."""
+    """Return every feature of the schema as a column, shape (len(facts),); wrong types are unknown, as in `row`."""
     return rule_columns(facts, schema.features.values())
 
 
 def columns_from_table(table: pa.Table, schema: FeatureSchema) -> Columns:
-    """The table's columns that are features, in the same format; raises Refused for a column of another type."""
+    """Return the table's columns that are features, in the format of `columns_of`.
+
+    :raises Refused: a column has another type than its feature
+    """
     return {name: _from_arrow(table[name], schema[name]) for name in table.schema.names if name in schema}
 
 
@@ -114,7 +117,7 @@ def _as_numbers(column: pa.ChunkedArray, dtype: Dtype) -> NDArray[np.float64]:
 
 
 def _of_type(column: pa.ChunkedArray, fits: bool) -> pa.ChunkedArray:
-    """Nulls alone have no type, so they fit every one."""
+    """Return the column if it fits or holds only nulls, which have no type of their own."""
     if not fits and not pa.types.is_null(column.type):
         raise pa.ArrowInvalid("another type")
     return column

@@ -1,7 +1,7 @@
-"""Moments that are due, that fired, and what has to be delivered of them: tables beside the ledger.
+"""Moments that are due or have fired, and the decisions to deliver: tables in the ledger's database.
 
-A watch is kept per (stream, moment): a signal that may make the moment sets when to look, a later one moves it. Looking
-is claimed for a while, so that of several replicas one looks, and another does where that one died.
+There is one watch per (stream, moment). A signal that may lead to the moment sets when to check for it; a later signal
+changes that time. A replica claims a check for a while, so that one replica checks, and another if that one dies.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,14 +16,14 @@ from features.ledger.database import upsert
 from features.ledger.tables import DELIVERIES, FIRED, WATCHES
 
 CLAIM_US = 10_000_000
-"""How long a replica that claimed something has for it before another may."""
+"""How long a claim lasts, after which another replica may make it."""
 State = Literal["waiting", "delivered", "dead"]
 Route = Literal["webhook", "stream"]
 
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """A moment to look for: `subject` is the request's customer_id or visitor_id, by name; `cause` names the signal."""
+    """A moment to check for. `subject`: customer_id or visitor_id, as in the request. `cause`: name of the signal."""
 
     stream: str
     moment: str
@@ -34,7 +34,7 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A decision on its way: `id` is the same at every attempt, `body` the JSON that is sent."""
+    """A decision to deliver. `id` is the same at every attempt; `body` is the JSON that is sent."""
 
     seq: int
     id: str
@@ -53,50 +53,67 @@ class Delivery:
     def new(
         cls, decision_id: str, route: Route, stream: str, moment: str, channel: str, at_us: int, body: bytes
     ) -> "Delivery":
-        """One that waits for its first attempt; a decision goes each route once."""
-        return cls(0, f"{decision_id}.{route}", stream, moment, channel, route, "waiting", 0, at_us, at_us, body, "")
+        """Return a delivery that waits for its first attempt. A decision is delivered once per route."""
+        return cls(
+            seq=0,
+            id=f"{decision_id}.{route}",
+            stream=stream,
+            moment=moment,
+            channel=channel,
+            route=route,
+            state="waiting",
+            attempts=0,
+            due_us=at_us,
+            at_us=at_us,
+            body=body,
+            error="",
+        )
 
 
 def watch(connection: Connection, watches: Iterable[Watch]) -> None:
-    """Sets when to look; a later signal of the same moment moves it. Part of the transaction that keeps the signals."""
+    """Set when to check, in the transaction that stores the signals; a later signal of the moment replaces the time."""
     for one in watches:
         values = {"due_us": one.due_us, "claimed_us": 0, "body": _encode(one)}
         upsert(connection, WATCHES, {"stream": one.stream, "moment": one.moment}, values)
 
 
 class Moments:
-    """What is due and what is to be delivered, shared by all replicas of a workspace."""
+    """Watches and deliveries, shared by all replicas of a workspace."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
-    def due(self, now_us: int, limit: int = 50) -> list[Watch]:
-        """Claims what is to be looked at now."""
+    def claim_due(self, now_us: int, limit: int = 50) -> list[Watch]:
+        """Claim and return the watches that are due."""
         ready = (WATCHES.c.due_us <= now_us) & (WATCHES.c.claimed_us <= now_us - CLAIM_US)
         if not self._ledger.select(select(WATCHES.c.stream).where(ready).limit(1)):
-            return []  # almost always, and then nothing is written
+            return []  # almost always; then nothing is written
 
         def claim(connection: Connection) -> list[Watch]:
-            found = connection.execute(select(WATCHES).where(ready).limit(limit).with_for_update()).all()
-            taken = [{"s": row.stream, "m": row.moment} for row in found]
+            rows = connection.execute(select(WATCHES).where(ready).limit(limit).with_for_update()).all()
+            keys = [{"s": row.stream, "m": row.moment} for row in rows]
             here = (WATCHES.c.stream == bindparam("s")) & (WATCHES.c.moment == bindparam("m"))
-            if taken:
-                connection.execute(update(WATCHES).where(here).values(claimed_us=now_us), taken)
-            return [_watch(row) for row in found]
+            if keys:
+                connection.execute(update(WATCHES).where(here).values(claimed_us=now_us), keys)
+            return [_watch(row) for row in rows]
 
         return self._ledger.transact(claim).result()
 
     def may_fire(self, watch: Watch, every_us: int, now_us: int) -> bool:
-        """Whether the moment has not fired for this subject within `every_us`."""
+        """Tell whether the moment has not fired for this subject within `every_us`."""
         here = (FIRED.c.stream == watch.stream) & (FIRED.c.moment == watch.moment)
         rows = self._ledger.select(select(FIRED.c.at_us).where(here))
         return not rows or rows[0].at_us + every_us <= now_us
 
     def settle(self, watch: Watch, deliveries: Sequence[Delivery] = (), fired_us: int | None = None) -> None:
-        """The watch is done, unless a signal has moved it meanwhile; it fired, if `fired_us`. All or nothing, once."""
+        """Delete the watch unless a signal has changed it, and add its deliveries; all in one transaction.
+
+        :param deliveries: those whose id exists already are left out, so that it is safe to run again
+        :param fired_us: when the moment fired, if it did
+        """
         here = (WATCHES.c.stream == watch.stream) & (WATCHES.c.moment == watch.moment)
 
-        def done(connection: Connection) -> None:
+        def write(connection: Connection) -> None:
             connection.execute(delete(WATCHES).where(here, WATCHES.c.due_us == watch.due_us))
             if fired_us is not None:
                 upsert(connection, FIRED, {"stream": watch.stream, "moment": watch.moment}, {"at_us": fired_us})
@@ -104,43 +121,43 @@ class Moments:
             if rows := [_row(d) for d in deliveries if d.id not in known]:
                 connection.execute(insert(DELIVERIES), rows)
 
-        self._ledger.transact(done).result()
+        self._ledger.transact(write).result()
 
-    def to_send(self, now_us: int, limit: int = 20) -> list[Delivery]:
-        """Claims webhook deliveries whose next attempt is due, by moving that attempt on."""
+    def claim_to_send(self, now_us: int, limit: int = 20) -> list[Delivery]:
+        """Claim and return the webhook deliveries whose next attempt is due; a claim postpones that attempt."""
         ready = (DELIVERIES.c.state == "waiting") & (DELIVERIES.c.route == "webhook") & (DELIVERIES.c.due_us <= now_us)
         if not self._ledger.select(select(DELIVERIES.c.seq).where(ready).limit(1)):
             return []
 
         def claim(connection: Connection) -> list[Delivery]:
             statement = select(DELIVERIES).where(ready).order_by(DELIVERIES.c.seq).limit(limit).with_for_update()
-            found = connection.execute(statement).all()
-            claimed = update(DELIVERIES).where(DELIVERIES.c.seq.in_([row.seq for row in found]))
-            connection.execute(claimed.values(due_us=now_us + CLAIM_US))
-            return [_delivery(row) for row in found]
+            rows = connection.execute(statement).all()
+            postponed = update(DELIVERIES).where(DELIVERIES.c.seq.in_([row.seq for row in rows]))
+            connection.execute(postponed.values(due_us=now_us + CLAIM_US))
+            return [_delivery(row) for row in rows]
 
         return self._ledger.transact(claim).result()
 
-    def sent(self, delivery: Delivery, state: State, due_us: int, error: str = "") -> None:
-        """How an attempt went."""
+    def record_attempt(self, delivery: Delivery, state: State, due_us: int, error: str = "") -> None:
+        """Record an attempt: the state after it, and when the next one is due if any."""
         values = {"state": state, "attempts": delivery.attempts + 1, "due_us": due_us, "error": error}
-        moved = update(DELIVERIES).where(DELIVERIES.c.seq == delivery.seq).values(values)
-        self._ledger.transact(lambda connection: connection.execute(moved) and None).result()
+        change = update(DELIVERIES).where(DELIVERIES.c.seq == delivery.seq).values(values)
+        self._ledger.transact(lambda connection: connection.execute(change) and None).result()
 
     def retry(self, ids: Sequence[str], now_us: int) -> int:
-        """Dead letters that wait again; how many."""
+        """Make dead letters wait for delivery again, and return how many."""
         chosen = (DELIVERIES.c.id.in_(ids)) & (DELIVERIES.c.state == "dead")
         again = update(DELIVERIES).where(chosen).values(state="waiting", attempts=0, due_us=now_us, error="")
         return self._ledger.transact(lambda connection: int(connection.execute(again).rowcount)).result()
 
-    def listed(self, state: State, after: int, limit: int) -> list[Delivery]:
-        """Webhook deliveries in a state, from a cursor on."""
+    def webhook_page(self, state: State, after: int, limit: int) -> list[Delivery]:
+        """Return webhook deliveries in a state whose `seq` is above `after`."""
         here = (DELIVERIES.c.state == state) & (DELIVERIES.c.route == "webhook") & (DELIVERIES.c.seq > after)
         statement = select(DELIVERIES).where(here).order_by(DELIVERIES.c.seq).limit(limit)
         return [_delivery(row) for row in self._ledger.select(statement)]
 
-    def streamed(self, after: int, channel: str, stream: str | None, limit: int = 100) -> list[Delivery]:
-        """What screens of a channel are to show, from a cursor on; of one subject, or of all."""
+    def stream_page(self, after: int, channel: str, stream: str | None, limit: int = 100) -> list[Delivery]:
+        """Return deliveries to screens of a channel whose `seq` is above `after`, of one subject or of all."""
         here = (DELIVERIES.c.route == "stream") & (DELIVERIES.c.channel == channel) & (DELIVERIES.c.seq > after)
         if stream is not None:
             here &= DELIVERIES.c.stream == stream
@@ -148,12 +165,12 @@ class Moments:
         return [_delivery(row) for row in self._ledger.select(statement)]
 
     def newest(self) -> int:
-        """The cursor of a screen that has just begun to listen."""
+        """Return the highest `seq`, from which a new screen goes on."""
         rows = self._ledger.select(select(DELIVERIES.c.seq).order_by(DELIVERIES.c.seq.desc()).limit(1))
         return int(rows[0].seq) if rows else 0
 
     def purge(self, before_us: int) -> None:
-        """Forgets what was delivered, or shown on screens, before then; dead letters stay."""
+        """Delete what was delivered, or streamed to screens, before a time. Dead letters stay."""
         old = (DELIVERIES.c.at_us < before_us) & or_(DELIVERIES.c.state == "delivered", DELIVERIES.c.route == "stream")
         self._ledger.transact(lambda connection: connection.execute(delete(DELIVERIES).where(old)) and None).result()
 
@@ -162,8 +179,8 @@ def _any_of(deliveries: Sequence[Delivery]) -> Any:
     return DELIVERIES.c.id.in_([d.id for d in deliveries])
 
 
-def _encode(one: Watch) -> bytes:
-    return to_json([one.subject, one.cause])
+def _encode(watch: Watch) -> bytes:
+    return to_json([watch.subject, watch.cause])
 
 
 def _watch(row: Row[Any]) -> Watch:

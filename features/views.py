@@ -1,4 +1,4 @@
-"""How declared features are kept: which view holds them, under which Arrow type, in which files. Knows no Feast."""
+"""How declared features are stored: in which view, with which Arrow type, in which files. Does not import Feast."""
 
 import json
 from collections.abc import Mapping
@@ -10,10 +10,10 @@ import pyarrow as pa
 from decisioning.facts.schema import Dtype, Feature, FeatureSchema, Source
 
 VIEWS: Mapping[str, Source] = {"profile": "profile", "scores": "model"}
-"""Feature view -> the source whose features it keeps."""
+"""Feature view -> the source whose features it holds."""
 
 SIGNALS = "signals"
-"""A third view, of what a subject's signals amount to: two columns of our own, and no history (it is in the ledger)."""
+"""A third view, of the state of a subject's signals: two internal columns, and no history, which is in the ledger."""
 SIGNALS_VERSION, SIGNALS_STATE = "_signals_version", "_signals_state"
 
 ARROW_TYPES: Mapping[Dtype, pa.DataType] = {
@@ -32,7 +32,7 @@ PYTHON_TYPES: Mapping[Dtype, frozenset[type]] = {
     "enum": frozenset({str}),
     "timestamp": frozenset({int}),
 }
-"""Exact Python types of a fact of each dtype: a bool is not an int, a numpy scalar is neither."""
+"""Exact Python types of a fact of each dtype: a bool is not an int, and a numpy scalar is neither."""
 
 TIME = pa.timestamp("us", tz="UTC")
 SIGNALS_SCHEMA = pa.schema(
@@ -44,46 +44,46 @@ SIGNALS_SCHEMA = pa.schema(
         (SIGNALS_STATE, pa.binary()),
     ]
 )
-"""Of the empty file that Feast reads where a user materializes all views."""
+"""The schema of the empty file that Feast reads if a user materializes all views."""
 
 
 def stamps_column(view: str) -> str:
-    """Where a view keeps the times of its values; no feature's name can start with an underscore."""
+    """Return the column in which a view keeps the times of its values; no feature's name starts with an underscore."""
     return f"_{view}_stamps"
 
 
 @dataclass(frozen=True)
 class ProfileView:
-    """One feature view: its features sorted by name."""
+    """One feature view; its features are sorted by name."""
 
     name: str
     features: tuple[Feature, ...]
 
     @property
     def stamps(self) -> str:
-        """Its column of encoded stamps."""
+        """The name of its column of encoded stamps."""
         return stamps_column(self.name)
 
     @property
     def arrow_schema(self) -> pa.Schema:
-        """Of its history: key, time in the world, time of recording, stamps, then a column per feature."""
+        """The schema of its history: key, time in the world, time of recording, stamps, then a column per feature."""
         head = [("subject", pa.string()), ("event_timestamp", TIME), ("created", TIME), (self.stamps, pa.string())]
         return pa.schema([*head, *((f.name, ARROW_TYPES[f.dtype]) for f in self.features)])
 
 
 def views_of(schema: FeatureSchema) -> tuple[ProfileView, ...]:
-    """The views of a schema, in the order of `VIEWS`; a view without features is there too."""
+    """Return the views of a schema in the order of `VIEWS`, including those without features."""
     return tuple(ProfileView(name, schema.of_source(source)) for name, source in VIEWS.items())
 
 
 def write_views(schema: FeatureSchema) -> str:
-    """The views as JSON text, from which `read_views` makes the same views again."""
+    """Return the views of a schema as JSON text, from which `read_views` makes equal views."""
     body = {v.name: [f.model_dump(mode="json") for f in v.features] for v in views_of(schema)}
     return json.dumps(body, indent=1, sort_keys=True) + "\n"
 
 
 def read_views(path: Path) -> tuple[ProfileView, ...]:
-    """The views that `write_views` described."""
+    """Return the views described by a file with the text of `write_views`."""
     body = json.loads(path.read_text())
     return tuple(
         ProfileView(name, tuple(Feature.model_validate_json(json.dumps(f)) for f in features))
@@ -93,7 +93,7 @@ def read_views(path: Path) -> tuple[ProfileView, ...]:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a workspace's data folder keeps what; all paths absolute."""
+    """The paths within a workspace's data folder, all absolute."""
 
     data: Path
 
@@ -119,14 +119,14 @@ class Layout:
 
     @property
     def home(self) -> Path:
-        """File with the name of this workspace in its online store: a new one with every move to another store."""
+        """File with the name of this workspace in its online store; every move to another store changes the name."""
         return self.repo / "home"
 
     @property
     def spool(self) -> Path:
-        """SQLite file of statements not yet in the Parquet files."""
+        """SQLite file of statements that are not in the Parquet files yet."""
         return self.offline / "spool.db"
 
     def history(self, view: str) -> Path:
-        """Parquet file of one view."""
+        """Return the path of a view's Parquet file."""
         return self.offline / f"{view}.parquet"

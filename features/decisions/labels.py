@@ -1,7 +1,7 @@
-"""What came of each row: who was reached, the label once its window has closed, stages, weight and value.
+"""Labels of rows: whether the customer was reached and, once windows have closed, label, stage, weight and value.
 
-An outcome belongs to the offer that it names, else to the last one of its action that the customer was reached by. What
-was corrected counts as it was corrected. Nothing is said of a window that is open: no label, no stage, no weight.
+An outcome belongs to the offer that it names, else to the last offer of its action that reached the customer. A
+corrected outcome counts as corrected. While its window is open, a row has no label, no stage and no weight.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,9 +14,9 @@ from decisioning.times import DAY_US, days_us
 from features.decisions.parsing import NOTHING, OPT_OUT
 
 COMPLAINED = "complained"
-"""The outcome that counts as a complaint, whatever the action."""
+"""The outcome that counts as a complaint, for every action."""
 IGNORED = "ignored"
-"""The stage of whoever was reached and did nothing until the window closed."""
+"""The stage of customers who were reached and did nothing until the window closed."""
 
 LABELS = f"""
 WITH net AS (
@@ -47,20 +47,20 @@ happened AS (
   SELECT _stream, _id, n.name, coalesce(n.value_eur, 0.0) AS value_eur, n.at_us, n.at_us - _at_us AS after_us,
     window_us, s.to_us, s.weight, s.ord, s.positive, coalesce(after_us BETWEEN s.from_us AND s.to_us, false) AS counts
   FROM named n LEFT JOIN stages s ON s.action = n._action AND s.name = n.name),
-came AS (
+sums AS (
   SELECT _stream, _id,
     bool_or(positive AND after_us BETWEEN 0 AND window_us) AS label,
     sum(value_eur ORDER BY at_us, name, value_eur) FILTER (positive AND after_us BETWEEN 0 AND window_us) AS value_eur,
     bool_or(name = '{COMPLAINED}' AND after_us BETWEEN 0 AND greatest(window_us, to_us, {{patience_us}})) AS complained
   FROM happened GROUP BY ALL),
-weighed AS (
+stage_weights AS (
   SELECT _stream, _id, sum(weight ORDER BY ord) AS weight, arg_max(name, ord) AS stage FROM (
     SELECT DISTINCT _stream, _id, name, weight, ord FROM happened WHERE counts
     UNION ALL
     SELECT b._stream, b._id, s.name, s.weight, s.ord FROM base b JOIN stages s ON s.action = b._action
     WHERE s.state IS NOT NULL AND b.state >= s.state AND b.state >= 4)
   GROUP BY ALL),
-left_us AS (
+opt_outs AS (
   SELECT b._stream, b._id, true AS opted_out
   FROM (SELECT stream, at_us FROM events WHERE name = '{OPT_OUT}') e
   ASOF JOIN (SELECT * FROM base WHERE reached AND _action <> '{NOTHING}') b
@@ -74,13 +74,13 @@ SELECT b._stream, b._id, b.reached AS _reached,
   CASE WHEN b.reached AND b.closed THEN coalesce(c.value_eur, 0.0) END AS _value_eur,
   coalesce(c.complained, false) AS _complained, coalesce(l.opted_out, false) AS _opted_out,
   coalesce(b.closed, false) AS _closed
-FROM base b LEFT JOIN came c USING (_stream, _id) LEFT JOIN weighed w USING (_stream, _id)
-LEFT JOIN left_us l USING (_stream, _id) LEFT JOIN positives p ON p.action = b._action
+FROM base b LEFT JOIN sums c USING (_stream, _id) LEFT JOIN stage_weights w USING (_stream, _id)
+LEFT JOIN opt_outs l USING (_stream, _id) LEFT JOIN positives p ON p.action = b._action
 """
-"""Over `rows`, `events`, `actions`, `stages`, `positives` and `now`; every row of `rows` once."""
+"""A query over `rows`, `events`, `actions`, `stages`, `positives` and `now`, which returns every row of `rows` once."""
 
 PATIENCE_US = 30 * DAY_US
-"""How long after an offer a complaint or an opt-out still counts as about it."""
+"""How long after an offer a complaint or an opt-out still counts as caused by it."""
 _STATES = {"delivered": 4, "seen": 5, "pitched": 6}
 _STAGE = {
     "action": pa.string(),
@@ -95,30 +95,31 @@ _STAGE = {
 
 
 def label_columns() -> list[str]:
-    """What `LABELS` adds to a row."""
+    """Return the columns that `LABELS` adds to a row."""
     return ["_reached", "_label", "_weight", "_stage", "_value_eur", "_complained", "_opted_out", "_closed"]
 
 
 def longest_window_us(release: Release) -> int:
-    """After this long nothing can change a row but a correction."""
+    """Return after how long only corrections can still change a row."""
     return max([PATIENCE_US, *(a.outcomes.settled_us for a in release.actions.values())])
 
 
 def outcome_tables(release: Release, outcome: str | None = None) -> dict[str, pa.Table]:
-    """What the release says of outcomes, as the tables that `LABELS` joins; of what is gone, what superseded it says.
+    """Return the release's rules for outcomes as the tables that `LABELS` joins.
 
-    After doing nothing the positive outcomes of every action count, for as long as the longest window.
+    A superseded action has the rules of the action that superseded it. After doing nothing, the positive outcomes of
+    every action count, for as long as the longest window.
 
-    :param outcome: the one that counts as positive, instead of those of each action
+    :param outcome: the only outcome that counts as positive, instead of those of each action
     """
-    every = tuple(release.with_superseded.values())
-    window = max((a.outcomes.window_us for a in every), default=0)
-    positive = {a.id: (outcome,) if outcome else a.outcomes.positive for a in every}
+    all_actions = tuple(release.with_superseded.values())
+    window = max((a.outcomes.window_us for a in all_actions), default=0)
+    positive = {a.id: (outcome,) if outcome else a.outcomes.positive for a in all_actions}
     positive[NOTHING] = tuple(sorted({name for names in positive.values() for name in names}))
-    actions = [(a.id, a.outcomes.window_us, a.outcomes.settled_us) for a in every] + [(NOTHING, window, window)]
-    stages = [row for a in every for row in (_stages(a) if outcome is None else (_whole(outcome, a),))]
+    actions = [(a.id, a.outcomes.window_us, a.outcomes.settled_us) for a in all_actions] + [(NOTHING, window, window)]
+    stages = [row for a in all_actions for row in (_stages(a) if outcome is None else (_single_stage(outcome, a),))]
     stages += [(NOTHING, name, 1.0, 0, window, n, True, None) for n, name in enumerate(positive[NOTHING])]
-    declared = {a.id: outcome is None or outcome in a.outcomes.all for a in every}
+    declared = {a.id: outcome is None or outcome in a.outcomes.all for a in all_actions}
     positives = [(action, list(names), declared.get(action, True)) for action, names in positive.items()]
     return {
         "actions": _table(actions, {"action": pa.string(), "window_us": pa.int64(), "settled_us": pa.int64()}),
@@ -133,8 +134,8 @@ def _stages(action: Action) -> Iterator[tuple[object, ...]]:
         yield action.id, s.id, s.weight, from_us, to_us, n, s.id in action.outcomes.positive, _STATES.get(s.id)
 
 
-def _whole(outcome: str, action: Action) -> tuple[object, ...]:
-    """An outcome that counts for as long as the window of the action."""
+def _single_stage(outcome: str, action: Action) -> tuple[object, ...]:
+    """Return the stage of an outcome that counts for as long as the action's window."""
     return action.id, outcome, 1.0, 0, action.outcomes.window_us, 0, True, None
 
 

@@ -1,8 +1,8 @@
-"""The log on disk: a file of rows and a file of events per week, rewritten only where something changed.
+"""The log of decisions on disk: per week a file of rows and a file of events, rewritten only if something changed.
 
-`rows/2026-02-02.parquet` holds what was decided in the week of that Monday, `events/…` what happened in it. Both have
-the subject's stream in every row (`_stream` and `stream`), so that an erasure reaches all of it. Columns that begin
-with `_` are ours, the others are the facts as served.
+`rows/2026-02-02.parquet` holds what was decided in the week of that Monday, `events/…` what happened in it. Every row
+of both names the subject's stream (`_stream` and `stream`), so that an erasure reaches all of them. Columns that begin
+with `_` belong to the log, the others are the facts as served.
 """
 
 import fcntl
@@ -34,18 +34,18 @@ LOG = "decisions"
 Progress = Callable[[int, int, str], None]
 WEEK_US = 7 * DAY_US
 _MONDAY_US = 4 * DAY_US
-"""The first Monday of 1970 was its fifth day."""
+"""1970 began on a Thursday: its first Monday was the fifth day."""
 _PAGE = 20_000
-_HELD = 200_000
-"""Rows and events that are held before their files are written."""
+_MAX_BUFFERED = 200_000
+"""How many rows and events are buffered before they are written to files."""
 _LAYOUT = 3
-"""Of the columns that are kept; files of another are made anew from the ledger."""
+"""The version of the columns; files of another version are made again from the ledger."""
 _KEYS = "_stream, _id, _at_us, _action, _told, _source, _counts_on"
 
 
 @dataclass(frozen=True, slots=True)
 class LogUpdate:
-    """`rows` and `events` that came in, `files` of rows that were written, `erased` streams that were taken out."""
+    """How many rows and events were added, files of rows written, and erased streams removed."""
 
     rows: int
     events: int
@@ -54,8 +54,12 @@ class LogUpdate:
 
 
 @dataclass(slots=True)
-class _Held:
-    """What came in and is not written yet, and what it touches."""
+class _Buffer:
+    """Rows and events that are not written yet, by week, and what the update has changed so far.
+
+    `weeks`: those that got rows or events. `offers`: those named by a contact or a correction. `size`: rows and events
+    not written yet.
+    """
 
     rows: dict[int, list[pa.Table]] = field(default_factory=lambda: defaultdict(list))
     events: dict[int, list[pa.Table]] = field(default_factory=lambda: defaultdict(list))
@@ -66,11 +70,11 @@ class _Held:
     rows_in: int = 0
     events_in: int = 0
 
-    def take(self, parsed: ParsedRecords) -> None:
-        """By week; an offer that is named is touched whenever it was made."""
-        for held, table, at in ((self.rows, parsed.rows, "_at_us"), (self.events, parsed.events, "at_us")):
+    def add(self, parsed: ParsedRecords) -> None:
+        """Add parsed records. An offer that an event names is affected in whichever week it was made."""
+        for by_week, table, at in ((self.rows, parsed.rows, "_at_us"), (self.events, parsed.events, "at_us")):
             for week, part in _by_week(table, at):
-                held[week].append(part)
+                by_week[week].append(part)
                 self.weeks.add(week)
         named = pc.or_(pc.equal(parsed.events["kind"], "contact"), pc.equal(parsed.events["sign"], -1))
         self.offers.update(o for o in parsed.events.filter(named)["offer_id"].to_pylist() if o)
@@ -81,85 +85,85 @@ class _Held:
 
 
 class DecisionLog:
-    """The log in `folder`; one process writes at a time."""
+    """The log of decisions in `folder`; one process writes at a time."""
 
     def __init__(self, folder: Path) -> None:
         self._rows, self._events, self._state = folder / "rows", folder / "events", folder / "state.json"
 
     def update(self, ledger: Ledger, release: Release, now_us: int, progress: Progress | None = None) -> LogUpdate:
-        """Takes up what the ledger has had since the last time, labels what has closed, and what was corrected.
+        """Add the records since the last update, and label rows whose windows have closed or that were corrected.
 
-        Safe to run again after a crash: what is there already is not added twice.
+        Safe to run again after a crash: nothing is added twice.
         """
-        with self._alone():
+        with self._locked():
             return self._update(ledger, release, now_us, progress)
 
     def _update(self, ledger: Ledger, release: Release, now_us: int, progress: Progress | None) -> LogUpdate:
-        state = self._begun()
-        held, after, done = _Held(), state["after"], 0
+        state = self._usable_state()
+        buffer, after, n_read = _Buffer(), state["after"], 0
         accounts = lru_cache(partial(ledger.stream_of, "account"))
         while records := ledger.scan_rows(KINDS, after, _PAGE):
-            held.take(parse(records, release.schema, accounts))
-            after, done = records[-1].seq, done + len(records)
+            buffer.add(parse(records, release.schema, accounts))
+            after, n_read = records[-1].seq, n_read + len(records)
             if progress:
-                progress(done, 0, "ledger")
-            if held.size > _HELD:
-                self._flush(held)
-        self._flush(held)
-        gone = self._forget(held.erased)
-        known = _rules_hash(release)
-        stale = held.weeks if known == state["rules"] and now_us >= state["at_us"] else None
-        files = self._relabel(self._touched(stale, held.offers, state["at_us"], release), release, now_us)
-        self._write_state({"after": after, "at_us": now_us, "rules": known, "layout": _LAYOUT})
-        return LogUpdate(held.rows_in, held.events_in, files, gone)
+                progress(n_read, 0, "ledger")
+            if buffer.size > _MAX_BUFFERED:
+                self._flush(buffer)
+        self._flush(buffer)
+        erased = self._forget(buffer.erased)
+        rules = _rules_hash(release)
+        changed = buffer.weeks if rules == state["rules"] and now_us >= state["at_us"] else None
+        files = self._relabel(self._stale_weeks(changed, buffer.offers, state["at_us"], release), release, now_us)
+        self._write_state({"after": after, "at_us": now_us, "rules": rules, "layout": _LAYOUT})
+        return LogUpdate(buffer.rows_in, buffer.events_in, files, erased)
 
     def query(self, sql: str, release: Release, outcome: str | None = None) -> pa.Table:
-        """The answer to a query in DuckDB's SQL over `log` and `events`: every row of who is not restricted.
+        """Return the result of a query in DuckDB's SQL over `log` and `events`, without restricted subjects.
 
-        :param outcome: rows are labelled by whether this came, instead of any positive outcome of their action
+        :param outcome: label rows by whether this outcome came, instead of any positive outcome of their action
         """
         with connect() as connection:
-            connection.register("nobody", _empty(release))
-            connection.sql(f"CREATE VIEW told AS {self._files(self._events, _NO_EVENTS)}")
-            connection.sql(f"CREATE VIEW silent AS {_RESTRICTED}")
-            connection.sql(f"CREATE VIEW every AS {self._files(self._rows, 'SELECT * FROM nobody')}")
-            connection.sql("CREATE VIEW kept AS SELECT * FROM every WHERE _stream NOT IN (FROM silent)")
-            connection.sql("CREATE VIEW events AS SELECT * FROM told WHERE stream NOT IN (FROM silent)")
+            connection.register("no_rows", _empty(release))
+            connection.sql(f"CREATE VIEW all_events AS {self._files(self._events, _NO_EVENTS)}")
+            connection.sql(f"CREATE VIEW restricted AS {_RESTRICTED}")
+            connection.sql(f"CREATE VIEW all_rows AS {self._files(self._rows, 'SELECT * FROM no_rows')}")
+            connection.sql("CREATE VIEW visible AS SELECT * FROM all_rows WHERE _stream NOT IN (FROM restricted)")
+            connection.sql("CREATE VIEW events AS SELECT * FROM all_events WHERE stream NOT IN (FROM restricted)")
             self._view(connection, release, outcome)
             return connection.sql(sql).to_arrow_table()
 
     def _view(self, connection: DuckDBPyConnection, release: Release, outcome: str | None) -> None:
-        """The view `log`: the labels of the files, or those by another outcome at the time of the last update."""
+        """Create the view `log`: with the files' labels, or with those by `outcome` at the time of the last update."""
         if outcome is None:
-            connection.sql("CREATE VIEW log AS FROM kept")
+            connection.sql("CREATE VIEW log AS FROM visible")
             return
         tables = {**outcome_tables(release, outcome), "now": pa.table({"us": [self._read_state()["at_us"]]})}
         for name, table in tables.items():
             connection.register(name, table)
-        connection.sql(f"CREATE TABLE rows AS SELECT {_KEYS} FROM kept")
+        connection.sql(f"CREATE TABLE rows AS SELECT {_KEYS} FROM visible")
         connection.sql(f"CREATE TABLE labels AS {LABELS.format(patience_us=PATIENCE_US)}")
         connection.sql(
-            f"CREATE VIEW log AS SELECT k.* EXCLUDE ({', '.join(label_columns())}), l.* EXCLUDE (_stream, _id) "
-            "FROM kept k JOIN labels l USING (_stream, _id)"
+            f"CREATE VIEW log AS SELECT v.* EXCLUDE ({', '.join(label_columns())}), l.* EXCLUDE (_stream, _id) "
+            "FROM visible v JOIN labels l USING (_stream, _id)"
         )
 
-    def _files(self, folder: Path, none: str) -> str:
-        """SQL for all files of a folder, with every column that any of them has."""
+    def _files(self, folder: Path, empty: str) -> str:
+        """Return SQL for all files of a folder, with every column of any of them; `empty` is SQL for no rows."""
         if not any(folder.glob("*.parquet")):
-            return none
+            return empty
         files = _quoted(folder / "*.parquet")
-        return f"{none} UNION ALL BY NAME SELECT * FROM read_parquet('{files}', union_by_name = true)"
+        return f"{empty} UNION ALL BY NAME SELECT * FROM read_parquet('{files}', union_by_name = true)"
 
     def forget(self, streams: Collection[str]) -> int:
-        """Takes subjects out of every file; how many of them had something there."""
+        """Remove subjects from every file, and return how many of them had rows or events."""
         if not streams or not self._rows.parent.exists():
             return 0
-        with self._alone():
+        with self._locked():
             return self._forget(streams)
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """One process at a time: an erasure that comes while the files are written takes out of what was written."""
+    def _locked(self) -> Iterator[None]:
+        """Let one process write at a time: an erasure waits for an update, and then removes what that wrote."""
         self._rows.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with (self._rows.parent / "lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -168,75 +172,85 @@ class DecisionLog:
     def _forget(self, streams: Collection[str]) -> int:
         if not streams:
             return 0
-        gone, found = pa.array(sorted(streams), pa.string()), set()
+        erased, removed = pa.array(sorted(streams), pa.string()), set()
         for folder, name in ((self._rows, "_stream"), (self._events, "stream")):
             for path in sorted(folder.glob("*.parquet")):
-                hit = pc.is_in(pq.read_table(path, columns=[name])[name], value_set=gone)
-                if pc.any(hit).as_py():
+                matches = pc.is_in(pq.read_table(path, columns=[name])[name], value_set=erased)
+                if pc.any(matches).as_py():
                     table = pq.read_table(path)
-                    found.update(table.filter(hit)[name].to_pylist())
-                    _write(path, table.filter(pc.invert(hit)))
-        return len(found)
+                    removed.update(table.filter(matches)[name].to_pylist())
+                    _write(path, table.filter(pc.invert(matches)))
+        return len(removed)
 
-    def _flush(self, held: _Held) -> None:
+    def _flush(self, buffer: _Buffer) -> None:
+        """Write buffered rows and events to the files of their weeks."""
         for folder, parts, key in (
-            (self._rows, held.rows, ("_stream", "_id", "_at_us")),
-            (self._events, held.events, ("seq", "part", "stream")),
+            (self._rows, buffer.rows, ("_stream", "_id", "_at_us")),
+            (self._events, buffer.events, ("seq", "part", "stream")),
         ):
             for week, tables in parts.items():
                 path = folder / f"{_name(week)}.parquet"
-                known = [pq.read_table(path)] if path.exists() else []
-                _write(path, _once(pa.concat_tables([*known, *tables], promote_options="permissive"), key))
+                existing = [pq.read_table(path)] if path.exists() else []
+                _write(
+                    path, _without_repeats(pa.concat_tables([*existing, *tables], promote_options="permissive"), key)
+                )
             parts.clear()
-        held.size = 0
+        buffer.size = 0
 
-    def _touched(self, came: set[int] | None, offers: set[str], since_us: int, release: Release) -> list[int]:
-        """The weeks whose rows may be labelled otherwise than they are; None: all, as rules or clocks have changed."""
+    def _stale_weeks(self, changed: set[int] | None, offers: set[str], since_us: int, release: Release) -> list[int]:
+        """Return the weeks whose labels may have to change.
+
+        :param changed: weeks with new rows or events; None if rules or the clock changed, so that all weeks are stale
+        :param offers: offers whose rows may have changed in any week
+        :param since_us: the time of the last update
+        """
         weeks = sorted(_week_of(p) for p in self._rows.glob("*.parquet"))
-        if came is None:
+        if changed is None:
             return weeks
         reach = longest_window_us(release)
         still_open = {w for w in weeks if _starts_us(w + 1) + reach >= since_us}
-        reached = {w for w in weeks for x in came if w <= x <= w + reach // WEEK_US + 1}
-        touched = still_open | reached
-        named = pa.array(sorted(offers), pa.string())
-        return sorted(touched | {w for w in weeks if w not in touched and len(named) and self._has(w, named)})
+        within_reach = {w for w in weeks for c in changed if w <= c <= w + reach // WEEK_US + 1}
+        stale = still_open | within_reach
+        ids = pa.array(sorted(offers), pa.string())
+        return sorted(stale | {w for w in weeks if w not in stale and len(ids) and self._contains(w, ids)})
 
-    def _has(self, week: int, offers: pa.Array) -> bool:
+    def _contains(self, week: int, offers: pa.Array) -> bool:
         ids = pq.read_table(self._rows / f"{_name(week)}.parquet", columns=["_id"])["_id"]
         return bool(pc.any(pc.is_in(ids, value_set=offers)).as_py())
 
     def _relabel(self, weeks: Iterable[int], release: Release, now_us: int) -> int:
         tables = {**outcome_tables(release), "now": pa.table({"us": [now_us]})}
-        ahead = longest_window_us(release) // WEEK_US + 1
-        return sum(self._label(week, week + ahead, tables) for week in weeks)
+        reach = longest_window_us(release) // WEEK_US + 1
+        return sum(self._label(week, week + reach, tables) for week in weeks)
 
     def _label(self, week: int, until: int, tables: Mapping[str, pa.Table]) -> bool:
-        """Whether the file changed."""
+        """Label the rows of a week from the events up to week `until`, and tell whether the file changed."""
         path = self._rows / f"{_name(week)}.parquet"
-        before = pq.read_table(path)
+        existing = pq.read_table(path)
         with connect() as connection:
-            for name, table in {**tables, "bucket": before}.items():
+            for name, table in {**tables, "bucket": existing}.items():
                 connection.register(name, table)
             connection.sql("CREATE TABLE people AS SELECT DISTINCT _stream FROM bucket")
-            near = [f for w in range(week, until + 1) if (f := self._rows / f"{_name(w)}.parquet").exists()]
-            later = [f for f in sorted(self._events.glob("*.parquet")) if _week_of(f) >= week - 1]
-            connection.sql(f"CREATE TABLE rows AS {_of_people(near, _KEYS, '_stream')}")
-            connection.sql(f"CREATE TABLE events AS {_of_people(later, '*', 'stream') if later else _NO_EVENTS}")
-            facts = [f'b."{c}"' for c in before.column_names if c not in label_columns()]
+            row_files = [f for w in range(week, until + 1) if (f := self._rows / f"{_name(w)}.parquet").exists()]
+            event_files = [f for f in sorted(self._events.glob("*.parquet")) if _week_of(f) >= week - 1]
+            connection.sql(f"CREATE TABLE rows AS {_of_people(row_files, _KEYS, '_stream')}")
+            connection.sql(
+                f"CREATE TABLE events AS {_of_people(event_files, '*', 'stream') if event_files else _NO_EVENTS}"
+            )
+            facts = [f'b."{c}"' for c in existing.column_names if c not in label_columns()]
             sql = LABELS.format(patience_us=PATIENCE_US)
             labelled = connection.sql(
                 f"SELECT {', '.join(facts)}, l.* EXCLUDE (_stream, _id) "
                 f"FROM bucket b JOIN ({sql}) l USING (_stream, _id) "
                 "ORDER BY b._at_us, b._stream, b._id"
             ).to_arrow_table()
-        if labelled.equals(before):
+        if labelled.equals(existing):
             return False
         _write(path, labelled)
         return True
 
-    def _begun(self) -> dict[str, Any]:
-        """Where the files are; files that lack a column go, and the ledger is read from its beginning."""
+    def _usable_state(self) -> dict[str, Any]:
+        """Return the state of the files. Files of another layout are deleted, and the ledger is read from the start."""
         state = self._read_state()
         if state["layout"] == _LAYOUT:
             return state
@@ -245,7 +259,7 @@ class DecisionLog:
         return {**state, "after": 0}
 
     def _read_state(self) -> dict[str, Any]:
-        """Up to which record, at what time and by which rules the files were made."""
+        """Return up to which record, at what time and by which rules the files were made."""
         state: dict[str, Any] = json.loads(self._state.read_text()) if self._state.exists() else {}
         return {"after": 0, "at_us": 0, "rules": "", "layout": 1, **state}
 
@@ -254,17 +268,20 @@ class DecisionLog:
         replace_file(self._state, lambda half: half.write_text(json.dumps(state)))
 
 
-_RESTRICTED = "SELECT stream FROM told WHERE kind = 'flag' GROUP BY stream HAVING arg_max(name, (at_us, name)) = 'true'"
+_RESTRICTED = (
+    "SELECT stream FROM all_events WHERE kind = 'flag' GROUP BY stream HAVING arg_max(name, (at_us, name)) = 'true'"
+)
 _NO_EVENTS = (
     "SELECT '' stream, '' kind, '' offer_id, '' AS action, '' AS name, 0::BIGINT at_us, 0.0::DOUBLE value_eur, 0 sign "
     "WHERE false"
 )
 
 
-def _of_people(files: Iterable[Path], what: str, stream: str) -> str:
+def _of_people(files: Iterable[Path], columns: str, stream: str) -> str:
+    """Return SQL for the rows of the table `people` in these files; `stream` is the column of the subject."""
     listed = ", ".join(f"'{_quoted(f)}'" for f in files)
     return (
-        f"SELECT {what} FROM read_parquet([{listed}], union_by_name = true) "
+        f"SELECT {columns} FROM read_parquet([{listed}], union_by_name = true) "
         f"WHERE {stream} IN (SELECT _stream FROM people)"
     )
 
@@ -274,7 +291,7 @@ def _quoted(path: Path) -> str:
 
 
 def _empty(release: Release) -> pa.Table:
-    """No rows, with every column that a row of this release has."""
+    """Return a table without rows but with every column that a row of this release has."""
     rows = parse((), release.schema, str).rows
     types = dict(zip(label_columns(), (pa.bool_(), pa.bool_(), pa.float64(), pa.string(), pa.float64()), strict=False))
     for name in label_columns():
@@ -283,9 +300,9 @@ def _empty(release: Release) -> pa.Table:
 
 
 def _rules_hash(release: Release) -> str:
-    """Of all that labels and columns depend on."""
-    told = {name: table.to_pylist() for name, table in outcome_tables(release).items()}
-    return sha256(json.dumps([told, fact_columns(release.schema)], sort_keys=True).encode()).hexdigest()
+    """Return a hash of everything that labels and columns depend on."""
+    rules = {name: table.to_pylist() for name, table in outcome_tables(release).items()}
+    return sha256(json.dumps([rules, fact_columns(release.schema)], sort_keys=True).encode()).hexdigest()
 
 
 def _by_week(table: pa.Table, at: str) -> Iterable[tuple[int, pa.Table]]:
@@ -307,18 +324,17 @@ def _week_of(path: Path) -> int:
     return (round(monday.timestamp() * 1e6) - _MONDAY_US) // WEEK_US
 
 
-def _once(table: pa.Table, key: tuple[str, str, str]) -> pa.Table:
-    """Without what is there twice; of two rows with one name in a week the earlier stays."""
+def _without_repeats(table: pa.Table, key: tuple[str, str, str]) -> pa.Table:
+    """Return each row once: of rows that agree in the first two columns of `key`, the lowest in the third."""
     with connect() as connection:
-        connection.register("found", table)
+        connection.register("repeated", table)
         first, second, third = key
         return connection.sql(
-            f"SELECT * FROM found QUALIFY row_number() OVER (PARTITION BY {first}, {second} ORDER BY {third}) = 1 "
+            f"SELECT * FROM repeated QUALIFY row_number() OVER (PARTITION BY {first}, {second} ORDER BY {third}) = 1 "
             f"ORDER BY {third}, {first}, {second}"
         ).to_arrow_table()
 
 
 def _write(path: Path, table: pa.Table) -> None:
-    """Whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     replace_file(path, lambda half: pq.write_table(table, half, compression="zstd"))

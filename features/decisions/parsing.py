@@ -1,4 +1,4 @@
-"""Ledger records -> rows and events as Arrow tables, by DuckDB: no Python object per row but the bytes of its body."""
+"""Ledger records as Arrow tables of rows and events, by DuckDB: the only Python object per record is its raw body."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -13,9 +13,9 @@ from decisioning.facts.schema import Dtype, FeatureSchema
 
 KINDS = ("decision", "observation", "contact", "outcome", "consent", "flag", "tombstone")
 NOTHING = "none"
-"""The action of leaving the customer alone."""
+"""The action of doing nothing."""
 OPT_OUT = "opt-out"
-"""The event of a consent that was taken back."""
+"""The event of a consent that was withdrawn or objected to."""
 _TYPES: dict[Dtype, str] = {
     "float": "DOUBLE",
     "int": "DOUBLE",
@@ -64,10 +64,10 @@ _EVENT = {
 }
 
 _DECIDED = """
-WITH told AS (
+WITH decided AS (
   SELECT seq, stream, unnest(json_transform(body, '{decision}')) FROM raw WHERE kind = 'decision'),
 picked AS (
-  SELECT *, unnest(picks) AS pick, generate_subscripts(picks, 1) AS nth FROM told),
+  SELECT *, unnest(picks) AS pick, generate_subscripts(picks, 1) AS nth FROM decided),
 known AS (
   SELECT *, CASE WHEN pick.treatment IS NOT NULL
       THEN contacts[len(list_filter(picks[1:nth], lambda p: p.treatment IS NOT NULL))] END AS contact,
@@ -91,7 +91,7 @@ SELECT seq AS _seq, stream AS _stream, request.account_id AS _account, decision_
 FROM offered
 """
 _OBSERVED = """
-WITH told AS (
+WITH observed AS (
   SELECT seq, stream, occurred_us, unnest(json_transform(body, '{observation}')) FROM raw WHERE kind = 'observation')
 SELECT seq AS _seq, stream AS _stream, NULL AS _account, NULL AS _decision,
   coalesce(observation_id, 'observed-' || seq) AS _id,
@@ -102,7 +102,7 @@ SELECT seq AS _seq, stream AS _stream, NULL AS _account, NULL AS _decision,
   NULL::DOUBLE AS _extra, NULL::DOUBLE AS _given_up_eur,
   NULL::DOUBLE AS _best, NULL::DOUBLE AS _propensity, NULL::DOUBLE AS _priority, NULL::DOUBLE AS _worth_eur,
   'decided' AS _counts_on, NULL AS _empty_reason, NULL::INTEGER[] AS _candidates, told AS _told
-FROM told WHERE scope IS DISTINCT FROM 'account'
+FROM observed WHERE scope IS DISTINCT FROM 'account'
 """
 _FACTS = """
 SELECT r.*, f.* EXCLUDE (seq) FROM ({rows}) r JOIN (
@@ -116,7 +116,8 @@ WITH e AS (
 o AS (
   SELECT seq, stream, occurred_us, unnest(json_transform(body, '{observation}')) FROM raw WHERE kind = 'observation'),
 seen AS (
-  SELECT seq, stream, coalesce(observation_id, 'observed-' || seq) AS id, action, occurred_us, unnest(outcomes) AS told
+  SELECT seq, stream, coalesce(observation_id, 'observed-' || seq) AS id, action, occurred_us,
+    unnest(outcomes) AS result
   FROM o WHERE scope IS DISTINCT FROM 'account')
 SELECT seq, 0 AS part, stream, kind, offer_id, action,
   CASE kind WHEN 'contact' THEN state WHEN 'outcome' THEN outcome WHEN 'flag' THEN restricted::VARCHAR
@@ -129,14 +130,14 @@ SELECT seq, 1 AS part, stream, 'outcome' AS kind, corrects.offer_id AS offer_id,
 FROM e WHERE corrects IS NOT NULL
 UNION ALL BY NAME
 SELECT seq, row_number() OVER (PARTITION BY seq) + 1 AS part, stream, 'outcome' AS kind, id AS offer_id, action,
-  told.outcome AS name, coalesce(told.occurred_us, occurred_us) AS at_us, told.value_eur AS value_eur, 1 AS sign
+  result.outcome AS name, coalesce(result.occurred_us, occurred_us) AS at_us, result.value_eur AS value_eur, 1 AS sign
 FROM seen
 """
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedRecords:
-    """`rows`: one per pick of a decision and per observation. `events`: what came of any. `erased`: streams."""
+    """`rows`: one per pick of a decision and per observation. `events`: what followed. `erased`: erased streams."""
 
     rows: pa.Table
     events: pa.Table
@@ -144,7 +145,7 @@ class ParsedRecords:
 
 
 def connect() -> duckdb.DuckDBPyConnection:
-    """A database in memory that loads nothing from elsewhere; one thread, so that sums have one order."""
+    """Return a database in memory that loads no extensions and uses one thread, so that sums have one order."""
     offline = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
     return duckdb.connect(config={"threads": 1, **offline})
 
@@ -152,16 +153,19 @@ def connect() -> duckdb.DuckDBPyConnection:
 def parse(
     records: Sequence[Row[tuple[object, ...]]], schema: FeatureSchema, stream_of: Callable[[str], str]
 ) -> ParsedRecords:
-    """What raw records of `KINDS` say; bodies of the erased say nothing. An account is its stream, by `stream_of`."""
+    """Parse rows of the records table whose kind is in `KINDS`; records without a body are left out.
+
+    :param stream_of: account id -> its stream
+    """
     erased = frozenset(str(r.stream) for r in records if r.kind == "tombstone")
-    told = [r for r in records if r.body is not None and r.kind != "tombstone"]
+    readable = [r for r in records if r.body is not None and r.kind != "tombstone"]
     raw = pa.table(
         {
-            "seq": pa.array([r.seq for r in told], pa.int64()),
-            "stream": pa.array([r.stream for r in told], pa.string()),
-            "kind": pa.array([r.kind for r in told], pa.string()),
-            "occurred_us": pa.array([r.occurred_us for r in told], pa.int64()),
-            "body": pa.array([r.body for r in told], pa.binary()).cast(pa.string()),
+            "seq": pa.array([r.seq for r in readable], pa.int64()),
+            "stream": pa.array([r.stream for r in readable], pa.string()),
+            "kind": pa.array([r.kind for r in readable], pa.string()),
+            "occurred_us": pa.array([r.occurred_us for r in readable], pa.int64()),
+            "body": pa.array([r.body for r in readable], pa.binary()).cast(pa.string()),
         }
     )
     with connect() as connection:
@@ -174,7 +178,7 @@ def parse(
 
 
 def _keyed(rows: pa.Table, stream_of: Callable[[str], str]) -> pa.Table:
-    """No account's id leaves the ledger."""
+    """Replace account ids by their streams: no id leaves the ledger."""
     ids = pc.unique(rows["_account"])
     streams = pa.array([None if i is None else stream_of(i) for i in ids.to_pylist()], pa.string())
     at = rows.schema.get_field_index("_account")
@@ -182,7 +186,7 @@ def _keyed(rows: pa.Table, stream_of: Callable[[str], str]) -> pa.Table:
 
 
 def fact_columns(schema: FeatureSchema) -> dict[str, str]:
-    """The facts that are kept: every declared feature, and its type in DuckDB. `now` is `_at_us`."""
+    """Return the columns of facts, every declared feature but `now` (which is `_at_us`), with their types in DuckDB."""
     return {name: _TYPES[f.dtype] for name, f in schema.features.items() if name != "now"}
 
 

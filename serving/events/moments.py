@@ -35,7 +35,7 @@ class Watcher:
 
     async def process_due(self) -> None:
         """Decide every moment that is due, hand its decision to its routes, and send the deliveries that are due."""
-        for due in await asyncio.to_thread(self.moments.due, now_us()):
+        for due in await asyncio.to_thread(self.moments.claim_due, now_us()):
             await self._process(due)
         await self._sender.send_due()
 
@@ -75,7 +75,7 @@ class Watcher:
         cursor = self.moments.newest() if after is None else after
         yield b"retry: 1000\n\n"
         for _ in range(round(STREAM_S / POLL_S)):
-            for delivery in await asyncio.to_thread(self.moments.streamed, cursor, channel, stream):
+            for delivery in await asyncio.to_thread(self.moments.stream_page, cursor, channel, stream):
                 cursor = delivery.seq
                 yield b"id: %d\nevent: moment\ndata: %s\n\n" % (delivery.seq, delivery.body)
             await asyncio.sleep(POLL_S)
@@ -92,7 +92,7 @@ def dead_letters(workspace: Workspace, retry: Sequence[str] = ()) -> dict[str, A
     """
     with Ledger.open(workspace.database_url, workspace.secret()) as ledger:
         moments, dead = Moments(ledger), list[Delivery]()
-        while page := moments.listed("dead", dead[-1].seq if dead else 0, _PAGE):
+        while page := moments.webhook_page("dead", dead[-1].seq if dead else 0, _PAGE):
             dead.extend(page)
         ids = [d.id for d in dead] if "all" in retry else list(retry)
         if missing := set(ids) - {d.id for d in dead}:

@@ -52,18 +52,18 @@ class Sender:
         """Attempt every delivery that is due; without a configured receiver they wait."""
         if self._settings.webhook is None:
             return
-        waiting = await asyncio.to_thread(self._moments.to_send, now_us())
+        waiting = await asyncio.to_thread(self._moments.claim_to_send, now_us())
         await asyncio.gather(*(asyncio.to_thread(self._attempt, self._settings.webhook, d) for d in waiting))
 
     def _attempt(self, url: str, delivery: Delivery) -> None:
         error = self._post(url, delivery)
         attempts = delivery.attempts + 1
         if error is None:
-            self._moments.sent(delivery, "delivered", 0)
+            self._moments.record_attempt(delivery, "delivered", 0)
         elif attempts >= self._settings.attempts:
-            self._moments.sent(delivery, "dead", 0, error)
+            self._moments.record_attempt(delivery, "dead", 0, error)
         else:
-            self._moments.sent(delivery, "waiting", now_us() + round(pause_s(attempts) * 1e6), error)
+            self._moments.record_attempt(delivery, "waiting", now_us() + round(pause_s(attempts) * 1e6), error)
 
     def _post(self, url: str, delivery: Delivery) -> str | None:
         """Return what went wrong, without the address, or None if the receiver accepted the delivery (any 2xx)."""

@@ -68,7 +68,7 @@ def moment_routes(app: FastAPI, brain: Brain, watcher: Watcher) -> None:
     @app.get("/v1/moments/dead", responses=problems(503))
     async def dead(after: Cursor = 0) -> Response:
         """List the deliveries that were given up, a page at a time."""
-        letters = await asyncio.to_thread(watcher.moments.listed, "dead", after, MAX_LISTED)
+        letters = await asyncio.to_thread(watcher.moments.webhook_page, "dead", after, MAX_LISTED)
         return json_reply(
             {
                 "dead": [dead_letter_json(d) for d in letters],

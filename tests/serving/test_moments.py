@@ -56,7 +56,7 @@ def look(client: Client, times: int = 1) -> None:
 
 
 def shown(client: Client, channel: str = "web") -> list[Json]:
-    return [json.loads(d.body) for d in Watcher(client.brain).moments.streamed(0, channel, None)]
+    return [json.loads(d.body) for d in Watcher(client.brain).moments.stream_page(0, channel, None)]
 
 
 @pytest.mark.promise("moments.fire-once")

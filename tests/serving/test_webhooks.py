@@ -110,7 +110,7 @@ def test_a_receiver_that_fails_is_asked_again_with_the_same_id(workspace: Worksp
     receiver.close()
     assert len(receiver.got) == 3
     assert len({headers["webhook-id"] for headers, _ in receiver.got}) == 1
-    assert moments.listed("dead", 0, 10) == []
+    assert moments.webhook_page("dead", 0, 10) == []
 
 
 @pytest.mark.promise("moments.webhooks")
@@ -120,19 +120,19 @@ def test_what_fails_too_often_is_a_dead_letter(workspace: Workspace, moments: Mo
     send(workspace, moments, receiver.url, times=5)
     receiver.close()
     assert len(receiver.got) == 3
-    (dead,) = moments.listed("dead", 0, 10)
+    (dead,) = moments.webhook_page("dead", 0, 10)
     assert (dead.error, dead.attempts) == (error, 3)
 
 
 def test_a_receiver_that_is_not_there_is_an_error_without_its_address(workspace: Workspace, moments: Moments) -> None:
     send(workspace, moments, "http://127.0.0.1:9/secret-path", times=1, attempts=1)
-    (dead,) = moments.listed("dead", 0, 10)
+    (dead,) = moments.webhook_page("dead", 0, 10)
     assert dead.error == "URLError"
 
 
 def test_without_a_receiver_deliveries_wait(workspace: Workspace, moments: Moments) -> None:
     send(workspace, moments, None, times=2)
-    assert [d.attempts for d in moments.to_send(now_us())] == [0]
+    assert [d.attempts for d in moments.claim_to_send(now_us())] == [0]
 
 
 def test_pauses_double_and_end() -> None:

@@ -27,8 +27,8 @@ def letter(ledger: Ledger, decision: str = "d-1", route: str = "webhook", custom
 def test_a_watch_is_due_once_its_time_has_come(ledger: Ledger) -> None:
     moments = Moments(ledger)
     set_watch(ledger, a_watch(ledger, due_us=NOW_US + 900))
-    assert moments.due(NOW_US + 899) == []
-    assert moments.due(NOW_US + 900) == [a_watch(ledger, due_us=NOW_US + 900)]
+    assert moments.claim_due(NOW_US + 899) == []
+    assert moments.claim_due(NOW_US + 900) == [a_watch(ledger, due_us=NOW_US + 900)]
 
 
 def test_a_later_signal_begins_the_wait_anew(ledger: Ledger) -> None:
@@ -36,18 +36,18 @@ def test_a_later_signal_begins_the_wait_anew(ledger: Ledger) -> None:
     set_watch(ledger, a_watch(ledger, due_us=NOW_US + 900))
     later = a_watch(ledger, due_us=NOW_US + 1800, cause="e-2")
     set_watch(ledger, later)
-    assert moments.due(NOW_US + 1000) == []
-    assert moments.due(NOW_US + 1800) == [later]
+    assert moments.claim_due(NOW_US + 1000) == []
+    assert moments.claim_due(NOW_US + 1800) == [later]
 
 
 def test_of_many_replicas_one_looks_and_another_does_where_it_died(ledger: Ledger) -> None:
     moments = Moments(ledger)
     set_watch(ledger, *(a_watch(ledger, f"c-{n}") for n in range(20)))
     with ThreadPoolExecutor(4) as replicas:
-        taken = [w.stream for found in replicas.map(lambda _: moments.due(NOW_US), range(8)) for w in found]
+        taken = [w.stream for found in replicas.map(lambda _: moments.claim_due(NOW_US), range(8)) for w in found]
     assert len(taken) == len(set(taken)) == 20
-    assert moments.due(NOW_US + CLAIM_US - 1) == []
-    assert len(moments.due(NOW_US + CLAIM_US)) == 20
+    assert moments.claim_due(NOW_US + CLAIM_US - 1) == []
+    assert len(moments.claim_due(NOW_US + CLAIM_US)) == 20
 
 
 def test_it_fires_once_in_its_period(ledger: Ledger) -> None:
@@ -55,7 +55,7 @@ def test_it_fires_once_in_its_period(ledger: Ledger) -> None:
     set_watch(ledger, one)
     assert moments.may_fire(one, HOUR_US, NOW_US)
     moments.settle(one, [letter(ledger)], NOW_US)
-    assert moments.due(NOW_US + CLAIM_US) == []
+    assert moments.claim_due(NOW_US + CLAIM_US) == []
     assert not moments.may_fire(one, HOUR_US, NOW_US + HOUR_US - 1)
     assert moments.may_fire(one, HOUR_US, NOW_US + HOUR_US)
     assert moments.may_fire(replace(one, moment="outage"), HOUR_US, NOW_US)
@@ -68,25 +68,25 @@ def test_settling_keeps_what_a_signal_set_meanwhile_and_delivers_once(ledger: Le
     set_watch(ledger, moved)
     for _ in range(2):  # as after a crash between the decision and this
         moments.settle(one, [letter(ledger)], NOW_US)
-    assert moments.due(NOW_US + 5) == [moved]
-    assert [d.id for d in moments.to_send(NOW_US)] == ["d-1.webhook"]
+    assert moments.claim_due(NOW_US + 5) == [moved]
+    assert [d.id for d in moments.claim_to_send(NOW_US)] == ["d-1.webhook"]
 
 
 def test_a_delivery_is_claimed_retried_and_ends_as_a_dead_letter(ledger: Ledger) -> None:
     moments = Moments(ledger)
     moments.settle(a_watch(ledger), [letter(ledger)], NOW_US)
-    (first,) = moments.to_send(NOW_US)
-    assert moments.to_send(NOW_US) == []
-    moments.sent(first, "waiting", NOW_US + 7, "answered 500")
-    assert moments.to_send(NOW_US + 6) == []
-    (second,) = moments.to_send(NOW_US + 7)
+    (first,) = moments.claim_to_send(NOW_US)
+    assert moments.claim_to_send(NOW_US) == []
+    moments.record_attempt(first, "waiting", NOW_US + 7, "answered 500")
+    assert moments.claim_to_send(NOW_US + 6) == []
+    (second,) = moments.claim_to_send(NOW_US + 7)
     assert (second.attempts, second.id, second.body) == (1, first.id, first.body)
-    moments.sent(second, "dead", 0, "answered 500")
-    (dead,) = moments.listed("dead", 0, 10)
+    moments.record_attempt(second, "dead", 0, "answered 500")
+    (dead,) = moments.webhook_page("dead", 0, 10)
     assert (dead.attempts, dead.error) == (2, "answered 500")
-    assert moments.to_send(NOW_US + HOUR_US) == []
+    assert moments.claim_to_send(NOW_US + HOUR_US) == []
     assert moments.retry([dead.id], NOW_US + HOUR_US) == 1
-    assert [d.attempts for d in moments.to_send(NOW_US + HOUR_US)] == [0]
+    assert [d.attempts for d in moments.claim_to_send(NOW_US + HOUR_US)] == [0]
 
 
 def test_screens_see_their_channel_and_subject_from_a_cursor_on(ledger: Ledger) -> None:
@@ -95,10 +95,10 @@ def test_screens_see_their_channel_and_subject_from_a_cursor_on(ledger: Ledger) 
     since = moments.newest()
     moments.settle(a_watch(ledger), [letter(ledger, "d-1", "stream"), letter(ledger, "d-1")], NOW_US)
     moments.settle(a_watch(ledger, "c-2"), [letter(ledger, "d-2", "stream", "c-2")], NOW_US)
-    assert [d.id for d in moments.streamed(since, "app", None)] == ["d-1.stream", "d-2.stream"]
-    assert [d.id for d in moments.streamed(since, "app", ledger.stream_of("person", "c-2"))] == ["d-2.stream"]
-    assert moments.streamed(since, "web", None) == []
-    assert moments.streamed(moments.newest(), "app", None) == []
+    assert [d.id for d in moments.stream_page(since, "app", None)] == ["d-1.stream", "d-2.stream"]
+    assert [d.id for d in moments.stream_page(since, "app", ledger.stream_of("person", "c-2"))] == ["d-2.stream"]
+    assert moments.stream_page(since, "web", None) == []
+    assert moments.stream_page(moments.newest(), "app", None) == []
 
 
 def test_erasing_a_subject_takes_watches_and_letters_along(ledger: Ledger) -> None:
@@ -109,17 +109,17 @@ def test_erasing_a_subject_takes_watches_and_letters_along(ledger: Ledger) -> No
             replace(a_watch(ledger, customer), due_us=0), [letter(ledger, f"d-{customer}", customer=customer)], NOW_US
         )
     ledger.erase(ledger.stream_of("person", "c-1"))
-    assert [w.subject for w in moments.due(NOW_US)] == [{"customer_id": "c-2"}]
-    assert [d.id for d in moments.to_send(NOW_US)] == ["d-c-2.webhook"]
+    assert [w.subject for w in moments.claim_due(NOW_US)] == [{"customer_id": "c-2"}]
+    assert [d.id for d in moments.claim_to_send(NOW_US)] == ["d-c-2.webhook"]
 
 
 def test_what_was_delivered_is_forgotten_and_dead_letters_stay(ledger: Ledger) -> None:
     moments = Moments(ledger)
     letters = [letter(ledger, f"d-{n}") for n in range(3)] + [letter(ledger, "d-9", "stream")]
     moments.settle(a_watch(ledger), letters, NOW_US)
-    for one, state in zip(moments.to_send(NOW_US), ("delivered", "dead", "waiting"), strict=True):
-        moments.sent(one, state, NOW_US)  # type: ignore[arg-type]
+    for one, state in zip(moments.claim_to_send(NOW_US), ("delivered", "dead", "waiting"), strict=True):
+        moments.record_attempt(one, state, NOW_US)  # type: ignore[arg-type]
     moments.purge(NOW_US + 1)
-    assert [d.id for d in moments.listed("dead", 0, 10)] == ["d-1.webhook"]
-    assert [d.id for d in moments.to_send(NOW_US)] == ["d-2.webhook"]
-    assert moments.streamed(0, "app", None) == []
+    assert [d.id for d in moments.webhook_page("dead", 0, 10)] == ["d-1.webhook"]
+    assert [d.id for d in moments.claim_to_send(NOW_US)] == ["d-2.webhook"]
+    assert moments.stream_page(0, "app", None) == []
