@@ -12,8 +12,8 @@ from hypothesis.extra import numpy as hnp
 
 from decisioning.errors import Refused
 from tests.training.logs import random_log
+from tests.training.risk_help import fit_risk
 from training.fitting.propensity import Recipe, fit
-from training.fitting.risk import fit_risk
 from training.fitting.trees import Growth
 from training.model.calibration import Calibration
 from training.model.forest import Forest, Forests

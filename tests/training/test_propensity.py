@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 
 from decisioning.errors import Refused
 from tests.training.logs import log_of, random_log
+from tests.training.risk_help import fit_risk
 from training.fitting.propensity import Recipe, fit
-from training.fitting.risk import fit_risk
+from training.fitting.risk import RiskModel
 from training.fitting.trees import Growth
 from training.model.frame import TrainingSet
 from training.model.logistic import RidgeProblem, fit_pooled, fit_ridge, log_losses, sigmoid
+from training.model.model import PropensityModel
 
 BASE = Recipe(growth=None)
 QUICK = Recipe(growth=Growth(max_trees=60))
@@ -169,8 +171,9 @@ def test_risk_scores_rank_those_at_risk(tmp_path):
     at_risk, safe = model.scores(np.array([[2.0, 0, 0, 0], [-2.0, 0, 0, 0]]))
     assert at_risk > 0.8
     assert safe < 0.1
-    content = model.save(tmp_path)
-    np.testing.assert_array_equal(type(model).load(tmp_path, content).scores(x), model.scores(x))
+    content = model.model.save(tmp_path)
+    loaded = RiskModel(PropensityModel.load(tmp_path, content))
+    np.testing.assert_array_equal(loaded.scores(x), model.scores(x))
 
 
 def test_held_out_losses_agree_with_the_definition():

@@ -4,11 +4,10 @@ import pytest
 
 from tests.training.conftest import Labelled, shared
 from tests.training.open_bandit import FOLDER, OpenBandit
-from training.evaluation.metrics import cross_validated_auc
+from tests.training.risk_help import cross_validated_auc, fit_risk
 from training.evaluation.policies import Question, evaluate, greedy, model_propensities
 from training.fitting.intervals import MIN_EFFECTIVE
 from training.fitting.propensity import fit
-from training.fitting.risk import fit_risk
 from training.model.frame import TrainingSet
 
 

@@ -1,1 +1,1 @@
-"""What a policy would have earned, read from the log of another one; and how well a model ranks and calibrates."""
+"""Off-policy value of a policy from another policy's log, and how well a model ranks and is calibrated."""

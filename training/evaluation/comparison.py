@@ -1,4 +1,4 @@
-"""Whether one score ranks better than another on the same rows."""
+"""Compares how well two scores rank the same rows."""
 
 from decisioning.errors import Refused
 from training.evaluation.metrics import middle_ranks
@@ -9,7 +9,9 @@ _Z = 1.959964
 
 
 def auc_gain(label: Bools, score: Floats, baseline: Floats) -> ConfidenceInterval:
-    """AUC of `score` less AUC of `baseline`, all (n,), with its 95% interval; Refused with one label only.
+    """Return the AUC of `score` less that of `baseline`, both (n,), with its 95% interval.
+
+    :raises Refused: a label has fewer than two rows
 
     DeLong, DeLong & Clarke-Pearson, Comparing the areas under two or more correlated ROC curves, Biometrics 44 (1988).
     """
@@ -23,7 +25,7 @@ def auc_gain(label: Bools, score: Floats, baseline: Floats) -> ConfidenceInterva
 
 
 def _placements(label: Bools, score: Floats) -> tuple[Floats, Floats]:
-    """Per positive row the share of negatives below it, and per negative row that of positives above it."""
+    """Return per positive row the share of negatives below it, and per negative row the share of positives above."""
     positives, negatives = score[label], score[~label]
     ranks = middle_ranks(score)
     above = (ranks[label] - middle_ranks(positives)) / len(negatives)

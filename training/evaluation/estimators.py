@@ -1,4 +1,4 @@
-"""Off-policy value from logged decisions: IPS, SNIPS, DR and DRos with 95% intervals.
+"""Off-policy value from logged decisions: IPS, SNIPS, DR and DRos, with 95% intervals.
 
 Horvitz and Thompson 1952 (IPS); Swaminathan and Joachims 2015 (SNIPS); Dudik, Langford and Li 2011 (DR); Su,
 Dimakopoulou, Krishnamurthy and Dudik 2020 (DRos: DR whose largest weights are shrunk).
@@ -30,7 +30,10 @@ _SUPPORT_SLACK = 0.05
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Log:
-    """n logged choices among k actions: action (n,), reward (n,), probability (n,) of that choice in (0, 1]."""
+    """n logged choices among k actions: action (n,), reward (n,), probability (n,) of that choice in (0, 1].
+
+    :raises Refused: there are no rows, a probability is missing or outside (0, 1], or only one action was taken
+    """
 
     action: Ints
     reward: Floats
@@ -51,16 +54,16 @@ class Log:
 Claim = Literal["better", "worse", "cannot tell"]
 
 
-def claim_of(more: ConfidenceInterval | None) -> Claim:
-    """What an interval of a difference lets one say; None: nothing is known of it."""
-    if more is None or more.low <= 0.0 <= more.high:
+def claim_of(difference: ConfidenceInterval | None) -> Claim:
+    """Return what the interval of a difference supports; None if the difference is unknown."""
+    if difference is None or difference.low <= 0.0 <= difference.high:
         return "cannot tell"
-    return "better" if more.low > 0.0 else "worse"
+    return "better" if difference.low > 0.0 else "worse"
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a policy is worth per decision; `effective` is Kish's sample size of its weights."""
+    """The value of a policy per decision; `effective` is Kish's sample size of its weights."""
 
     method: Method
     interval: ConfidenceInterval
@@ -76,10 +79,10 @@ class Comparison:
 
 
 def estimate(log: Log, target: Floats, method: Method, rewards: Floats | None = None, level: float = 0.95) -> Estimate:
-    """Value of a policy whose choice probabilities are `target` (n, k), rows summing to 1.
+    """Return the value of a policy whose choice probabilities are `target` (n, k), rows summing to 1.
 
-    `rewards` (n, k) are predictions made without each row's own outcome; needed for DR and DRos. Refused where the log
-    does not hold what the policy would do, or too little of it.
+    :param rewards: predictions (n, k) made without each row's own outcome; needed for DR and DRos
+    :raises Refused: the log does not hold what the policy would do, or too little of it
     """
     weight = checked_weights(log, target)
     interval = interval_of(_terms(log, target, weight, method, rewards), level)
@@ -89,7 +92,7 @@ def estimate(log: Log, target: Floats, method: Method, rewards: Floats | None = 
 def compare(
     log: Log, a: Floats, b: Floats, method: Method = "dr", rewards: Floats | None = None, level: float = 0.95
 ) -> Comparison:
-    """Whether policy `a` (n, k) earns more than `b` (n, k) on the same rows; Refused as `estimate` is."""
+    """Return how much more policy `a` (n, k) earns than `b` (n, k) on the same rows; raises as `estimate`."""
     of_a = _terms(log, a, checked_weights(log, a), method, rewards)
     of_b = _terms(log, b, checked_weights(log, b), method, rewards)
     difference = interval_of(Resampled(lambda w: of_a.value(w) - of_b.value(w), of_a.influence - of_b.influence), level)
@@ -101,26 +104,28 @@ def compare(
 def gain_over_log(
     log: Log, target: Floats, method: Method = "dr", rewards: Floats | None = None, level: float = 0.95
 ) -> ConfidenceInterval:
-    """What a policy (n, k) earns more than the log's own, on the same rows; Refused as `estimate` is."""
-    terms, earned = _terms(log, target, checked_weights(log, target), method, rewards), resampled_mean(log.reward)
-    return interval_of(Resampled(lambda w: terms.value(w) - earned.value(w), terms.influence - earned.influence), level)
+    """Return how much more a policy (n, k) earns than the log's own, on the same rows; raises as `estimate`."""
+    terms, logged = _terms(log, target, checked_weights(log, target), method, rewards), resampled_mean(log.reward)
+    return interval_of(Resampled(lambda w: terms.value(w) - logged.value(w), terms.influence - logged.influence), level)
 
 
 def logged_value(log: Log, level: float = 0.95) -> ConfidenceInterval:
-    """What the log's own policy earned per decision."""
+    """Return what the log's own policy earned per decision."""
     return mean_interval(log.reward, level)
 
 
 def importance_weights(log: Log, target: Floats) -> Floats:
-    """Target over logged probability of what was done, shape (n,)."""
+    """Return the target's over the logged probability of the logged action, (n,)."""
     return np.asarray(target[np.arange(len(log.action)), log.action] / log.probability, dtype=np.float64)
 
 
 def checked_weights(log: Log, target: Floats) -> Floats:
-    """Importance weights (n,), Refused where the log cannot carry the policy.
+    """Return the importance weights (n,).
 
-    Weights average one where the log could have taken every action the policy takes. Where it never could, for an
-    action or for some customers, they fall short, and no estimator of these would be unbiased.
+    They average one if the log could have taken every action that the policy takes. If it could not, for an action or
+    for some customers, they average less, and none of the estimators is unbiased.
+
+    :raises Refused: the target has no valid probabilities, or the log does not support the policy
     """
     if target.shape != (len(log.action), log.n_actions) or not np.allclose(target.sum(axis=1), 1.0, atol=1e-9):
         raise Refused("off-policy value: a policy needs one probability per row and action, rows summing to 1")
@@ -138,7 +143,7 @@ def checked_weights(log: Log, target: Floats) -> Floats:
 
 
 def check_average(weight: Floats) -> None:
-    """Refused where weights (n,) do not average one, as far as chance explains."""
+    """Refuse weights (n,) whose average differs from one by more than chance explains."""
     error = float(weight.std()) / len(weight) ** 0.5
     if abs(float(weight.mean()) - 1.0) > _SUPPORT_ERRORS * error + _SUPPORT_SLACK:
         raise Refused(
@@ -148,6 +153,7 @@ def check_average(weight: Floats) -> None:
 
 
 def _terms(log: Log, target: Floats, weight: Floats, method: Method, rewards: Floats | None) -> Resampled:
+    """Return the method's estimate as a statistic of the rows."""
     if method == "ips":
         return resampled_mean(weight * log.reward)
     if method == "snips":
@@ -156,33 +162,45 @@ def _terms(log: Log, target: Floats, weight: Floats, method: Method, rewards: Fl
         return Resampled(lambda w: float(np.sum(w * weight * log.reward) / np.sum(w * weight)), influence)
     if rewards is None:
         raise Refused("off-policy value: the doubly robust estimate needs predicted rewards")
-    rows = np.arange(len(log.action))
-    expected = np.sum(target * rewards, axis=1)
-    surprise = log.reward - rewards[rows, log.action]
     if method == "dros":
-        weight = shrink_weights(weight, shrinkage_limit(expected, weight, surprise))
-    return resampled_mean(expected + weight * surprise)
+        expected, residual = _expected_and_residual(log, target, rewards)
+        weight = shrink_weights(weight, shrinkage_limit(expected, weight, residual))
+    return resampled_mean(doubly_robust_terms(log, target, weight, rewards))
+
+
+def doubly_robust_terms(log: Log, target: Floats, weight: Floats, rewards: Floats) -> Floats:
+    """Return each row's term (n,) of the doubly robust value, whose mean it is; `weight` (n,), `rewards` (n, k)."""
+    expected, residual = _expected_and_residual(log, target, rewards)
+    return np.asarray(expected + weight * residual, dtype=np.float64)
+
+
+def _expected_and_residual(log: Log, target: Floats, rewards: Floats) -> tuple[Floats, Floats]:
+    """Return the predicted reward of the policy (n,), and the logged reward less its prediction (n,)."""
+    expected = np.sum(target * rewards, axis=1)
+    residual = log.reward - rewards[np.arange(len(log.action)), log.action]
+    return np.asarray(expected, dtype=np.float64), residual
 
 
 def shrink_weights(weight: Floats, limit: float) -> Floats:
-    """Optimistic shrinkage: limit w / (w^2 + limit), shape (n,); the weight itself for limit infinite."""
+    """Return optimistically shrunk weights, limit w / (w^2 + limit), (n,); the weights themselves if it is infinite."""
     return weight if math.isinf(limit) else np.asarray(limit * weight / (weight**2 + limit), dtype=np.float64)
 
 
-def shrinkage_limit(expected: Floats, weight: Floats, surprise: Floats) -> float:
-    """The limit of least estimated squared error; all (n,): model value, weight, reward less its prediction.
+def shrinkage_limit(expected: Floats, weight: Floats, residual: Floats) -> float:
+    """Return the limit of least estimated squared error.
 
-    Squared error is variance plus squared bias. What shrinking changes estimates the bias, and two of its standard
-    errors are added: a limit is chosen only where the log shows that it does little harm.
+    All (n,): predicted reward of the policy, weight, logged reward less its prediction. Squared error is variance plus
+    squared bias. The change by shrinking estimates the bias, and two of its standard errors are added, so that a limit
+    is chosen only if the log shows that it does little harm.
     """
     largest = float((weight**2).max())
     limits: list[float] = [math.inf, *(largest * np.geomspace(1e-3, 1e2, 11)).tolist()]
-    return min(limits, key=lambda limit: _squared_error(expected, weight, surprise, limit))
+    return min(limits, key=lambda limit: _squared_error(expected, weight, residual, limit))
 
 
-def _squared_error(expected: Floats, weight: Floats, surprise: Floats, limit: float) -> float:
-    less = shrink_weights(weight, limit)
-    change, root = (less - weight) * surprise, math.sqrt(len(weight))
+def _squared_error(expected: Floats, weight: Floats, residual: Floats, limit: float) -> float:
+    shrunk = shrink_weights(weight, limit)
+    change, root = (shrunk - weight) * residual, math.sqrt(len(weight))
     bias = abs(float(change.mean())) + 2.0 * float(change.std()) / root
-    error = float((expected + less * surprise).std()) / root
+    error = float((expected + shrunk * residual).std()) / root
     return error * error + bias * bias

@@ -1,7 +1,7 @@
-"""What the control groups show: what a customer earned in each arm, whoever was offered what, with intervals.
+"""Earnings per customer in each control arm, whatever was offered to them, with intervals.
 
-Figures are per customer; their errors are of the units that were drawn. Where those are accounts, people who share one
-share an arm, and much else: they count as one piece of evidence (Liang and Zeger 1986), not as several.
+Figures are per customer, and their errors are computed over the units that were drawn. If those are accounts, people
+who share one share an arm and much else, and count as one piece of evidence (Liang and Zeger 1986), not as several.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ from training.model.frame import Floats
 
 _Z = NormalDist().inv_cdf(0.975)
 MISMATCH = 0.001
-"""Below this probability of its sizes, an arm is not the random group that it was declared to be."""
+"""Probability of an arm's size below which the arm is not the random group that was declared."""
 
 _UNITS = """
 WITH worth AS (SELECT * FROM (VALUES {worth}) w(action, name, eur)),
@@ -43,12 +43,12 @@ SELECT arm, count(*)::DOUBLE AS customers, sum(eur ORDER BY _stream) AS eur, sum
 FROM earned GROUP BY arm, unit ORDER BY arm, unit
 """
 _UNIT = {"person": "_stream", "account": "coalesce(_account, _stream)"}
-"""As `decisioning.arms.unit_of`: whoever asks without an account is a unit of their own."""
+"""As `decisioning.deciding.arms.unit_of`: a customer without an account is a unit of their own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mean:
-    """Of something per customer; `variance` over `units` is its squared error."""
+    """A mean per customer; `variance` divided by `units` is its squared standard error."""
 
     value: float
     variance: float
@@ -57,7 +57,7 @@ class Mean:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What one customer more in `nba` is worth than in the arm, with its 95% interval."""
+    """How much more a customer in `nba` is worth than one in the arm, with its 95% interval."""
 
     value: float
     low: float
@@ -65,24 +65,24 @@ class Difference:
 
 
 def lift(log: DecisionLog, release: Release, now_us: int) -> list[dict[str, Any]]:
-    """A row per arm that is in force: its units, what each earned, and what `nba` earned more, since the last began.
+    """Return a row per arm in force: its units, its earnings, and how much more `nba` earned, since the last arm began.
 
-    Every sale by a customer of the arm counts, offered or not, from their first decision on; customers whom a new draw
-    moved from one arm to another are left out. Against `holdout` nothing is said until some sale without an offer was
-    told: until then nobody knows what the holdout bought by itself.
+    Every sale by a customer of the arm counts, offered or not, from their first decision on. Customers whom a new draw
+    moved to another arm are left out. There is no comparison with `holdout` until a sale without an offer has been
+    recorded, because until then it is unknown what the holdout bought by itself.
     """
     arms = {a.id: a for a in release.catalogue.arms if microseconds(a.from_) <= now_us and not _over(a.until, now_us)}
     if not arms:
         return []
     since_us = max(microseconds(a.from_) for a in arms.values())
-    unit = _UNIT[next(iter(arms.values())).unit]  # all arms draw by the same: `brain check`
+    unit = _UNIT[next(iter(arms.values())).unit]  # `brain check` makes sure that all arms draw the same unit
     units = log.query(_UNITS.format(worth=_worth(release), since_us=since_us, unit=unit), release)
     names = pc.unique(units["arm"]).to_pylist()
-    found = {name: _Earned.of(units.filter(pc.equal(units["arm"], name))) for name in names}
+    earnings = {name: _Earnings.of(units.filter(pc.equal(units["arm"], name))) for name in names}
     total = units.num_rows
     shares: dict[str, float] = {NBA: 1.0 - sum(a.share for a in arms.values())}
     shares.update((name, a.share) for name, a in arms.items())
-    return [_row(name, share, found, total) for name, share in shares.items()]
+    return [_row(name, share, earnings, total) for name, share in shares.items()]
 
 
 def _over(until: Any, now_us: int) -> bool:
@@ -90,7 +90,10 @@ def _over(until: Any, now_us: int) -> bool:
 
 
 def _worth(release: Release) -> str:
-    """What a sale is worth where nobody says: that of a typical customer. SQL rows, of what sells alone."""
+    """Return SQL rows (action, outcome, euros) of commercial actions: the value of a sale recorded without one.
+
+    It is the action's value for a typical customer.
+    """
     points = release.catalogue.settings.eur_per_point
     rows = []
     for a in (a for a in release.actions.values() if a.commercial):
@@ -100,8 +103,8 @@ def _worth(release: Release) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Earned:
-    """What an arm's customers earned; `unasked`: sales without an offer."""
+class _Earnings:
+    """The earnings of an arm's customers; `unasked`: number of sales without an offer."""
 
     customers: int
     eur: Mean
@@ -109,7 +112,8 @@ class _Earned:
     unasked: float
 
     @classmethod
-    def of(cls, units: pa.Table) -> "_Earned":
+    def of(cls, units: pa.Table) -> "_Earnings":
+        """Return the earnings of an arm from the rows of its units."""
         columns = {n: np.asarray(units[n].to_numpy(), dtype=np.float64) for n in units.column_names if n != "arm"}
         people = columns["customers"]
         eur, sales = (mean_per_customer(columns[name], people) for name in ("eur", "sales"))
@@ -117,41 +121,45 @@ class _Earned:
 
 
 def mean_per_customer(total: Floats, customers: Floats) -> Mean:
-    """The mean of what units of several `customers` (n,) came to together (n,); its error is that of a ratio."""
+    """Return the mean per customer of units with totals (n,) and `customers` (n,); its error is that of a ratio."""
     mean = float(total.sum() / customers.sum())
-    off = (total - mean * customers) * len(total) / float(customers.sum())
-    return Mean(mean, float(off.var(ddof=1)) if len(off) > 1 else 0.0, len(total))
+    deviation = (total - mean * customers) * len(total) / float(customers.sum())
+    return Mean(mean, float(deviation.var(ddof=1)) if len(deviation) > 1 else 0.0, len(total))
 
 
-def _row(name: str, share: float, found: Mapping[str, _Earned], total: int) -> dict[str, Any]:
-    mine, nba = found.get(name), found.get(NBA)
-    n = mine.eur.units if mine else 0
+def _row(name: str, share: float, earnings: Mapping[str, _Earnings], total: int) -> dict[str, Any]:
+    """Return the figures of one arm, with its lift if there is one; `total`: units of all arms."""
+    arm, nba = earnings.get(name), earnings.get(NBA)
+    n = arm.eur.units if arm else 0
     row: dict[str, Any] = {"arm": name, "share": share, "units": n, "mismatch": _mismatch(n, total, share)}
-    row |= {"customers": mine.customers if mine else 0}
-    row |= {"mean_eur": mine.eur.value if mine else None, "mean_sales": mine.sales.value if mine else None}
-    unknown = name == "holdout" and not sum(r.unasked for r in found.values())
-    if name == NBA or mine is None or nba is None or min(n, nba.eur.units) < 2 or unknown:
+    row |= {"customers": arm.customers if arm else 0}
+    row |= {"mean_eur": arm.eur.value if arm else None, "mean_sales": arm.sales.value if arm else None}
+    unknown = name == "holdout" and not sum(e.unasked for e in earnings.values())
+    if name == NBA or arm is None or nba is None or min(n, nba.eur.units) < 2 or unknown:
         why = "nobody told of a sale without an offer" if unknown else None
         return {**row, "lift_eur": None, "lift_low": None, "lift_high": None, "brought_eur": None, "why": why}
-    more = difference(nba.eur, mine.eur)
+    gain = difference(nba.eur, arm.eur)
     return {
         **row,
-        "lift_eur": more.value,
-        "lift_low": more.low,
-        "lift_high": more.high,
-        "brought_eur": more.value * nba.customers,
+        "lift_eur": gain.value,
+        "lift_low": gain.low,
+        "lift_high": gain.high,
+        "brought_eur": gain.value * nba.customers,
         "why": None,
     }
 
 
 def difference(a: Mean, b: Mean) -> Difference:
-    """Of two means, a - b, with its 95% interval (Welch 1947, normal: arms have many units)."""
-    more, half = a.value - b.value, _Z * sqrt(a.variance / a.units + b.variance / b.units)
-    return Difference(more, more - half, more + half)
+    """Return the difference a - b of two means with its 95% interval (Welch 1947; normal, as arms have many units)."""
+    value, half = a.value - b.value, _Z * sqrt(a.variance / a.units + b.variance / b.units)
+    return Difference(value, value - half, value + half)
 
 
 def _mismatch(n: int, total: int, share: float) -> float | None:
-    """The probability that an arm of this share has a size so far from it (normal, two-sided); None for nobody."""
+    """Return the probability that an arm's size deviates so far from its share (normal, two-sided).
+
+    None if nobody was drawn, or the share is 0 or 1.
+    """
     if not total or not 0.0 < share < 1.0:
         return None
     z = abs(n - total * share) / sqrt(total * share * (1.0 - share))
@@ -159,5 +167,5 @@ def _mismatch(n: int, total: int, share: float) -> float | None:
 
 
 def mismatched_arms(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The arms whose sizes are not what was declared."""
+    """Return the arms whose sizes do not match the declared shares."""
     return [r["arm"] for r in rows if r["mismatch"] is not None and r["mismatch"] < MISMATCH]

@@ -1,20 +1,18 @@
-"""How well a model's probabilities rank and how well they are calibrated."""
+"""Measures of how well a model's probabilities rank and how well they are calibrated."""
 
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from decisioning.errors import Refused
-from training.fitting.folds import stratified_folds
 from training.model.frame import Bools, Floats
 from training.model.logistic import probability_log_losses
 
 
 @dataclass(frozen=True, slots=True)
 class CalibrationBin:
-    """One bin of equally many rows: mean predicted and observed rate, number of rows, standard error of observed."""
+    """Mean predicted and observed rate of one bin, its number of rows, and the standard error of the observed rate."""
 
     predicted: float
     observed: float
@@ -23,7 +21,10 @@ class CalibrationBin:
 
 
 def auc(label: Bools, score: Floats) -> float:
-    """Probability that a positive row outscores a negative one, ties counting half; Refused with one label only."""
+    """Return the probability that a positive row outscores a negative one, counting ties as half.
+
+    :raises Refused: only one of the labels occurs
+    """
     positives, negatives = int(label.sum()), int((~label).sum())
     if positives == 0 or negatives == 0:
         raise Refused("AUC: the rows need both outcomes")
@@ -32,44 +33,28 @@ def auc(label: Bools, score: Floats) -> float:
 
 
 def middle_ranks(score: Floats) -> Floats:
-    """Of each row, (n,), from 1; ties share the mean of theirs."""
+    """Return the rank (n,) of each row, from 1; ties share the mean of their ranks."""
     _, position, counts = np.unique(score, return_inverse=True, return_counts=True)
     ranks: Floats = (np.cumsum(counts) - (counts - 1) / 2.0)[position]
     return ranks
 
 
 def log_loss(label: Bools, probability: Floats) -> float:
-    """Mean negative log-likelihood, nats; probabilities strictly between 0 and 1."""
+    """Return the mean negative log-likelihood in nats; probabilities must lie strictly between 0 and 1."""
     return float(probability_log_losses(label, probability).mean())
 
 
 def wilson(hits: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """The 95% interval of a share (Wilson 1927); `n` at least 1."""
+    """Return the interval of the share hits / n (Wilson 1927), by default of 95%; `n` must be at least 1."""
     p = hits / n
     centre, spread = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     return (centre - spread) / (1 + z * z / n), (centre + spread) / (1 + z * z / n)
 
 
 def calibration_table(label: Bools, probability: Floats, bins: int = 10) -> tuple[CalibrationBin, ...]:
-    """Predicted against observed rates in up to `bins` bins of equally many rows, by rising prediction."""
+    """Return predicted and observed rates in up to `bins` bins of equally many rows, by ascending prediction."""
     parts = np.array_split(np.argsort(probability, kind="stable"), min(bins, len(label)))
     return tuple(_bin(label[rows], probability[rows]) for rows in parts)
-
-
-def cross_validated_auc(
-    x: Floats, label: Bools, fit_score: Callable[[Floats, Bools, Floats], Floats], folds: int, seeds: Sequence[int]
-) -> Floats:
-    """AUC on each held-out fold, shape (len(seeds), folds); stratified and shuffled.
-
-    `fit_score(x_train, label_train, x_held_out)` gives the scores of the held-out rows.
-    """
-    found = np.empty((len(seeds), folds))
-    for i, seed in enumerate(seeds):
-        fold = stratified_folds(label, folds, seed)
-        for k in range(folds):
-            train = fold != k
-            found[i, k] = auc(label[~train], fit_score(x[train], label[train], x[~train]))
-    return found
 
 
 def _bin(label: Bools, probability: Floats) -> CalibrationBin:

@@ -1,17 +1,17 @@
-"""What withholding an action tells: its effect, and by Qini's coefficient how well a score finds whom it moves.
+"""The effect of an action, and Qini's coefficient: how well a score finds the customers whom the action moves.
 
 The definition is fixed. Rows i = 1..n were shown the action or not, with inverse probabilities w_i, which are scaled so
 that those of either arm sum to n. With v_i = w_i y_i where it was shown and -w_i y_i where it was not:
 
-    effect = mean of v_i                                    outcomes per head that showing it to everybody brings
-    gain(q) = sum of v_i over the q n highest scores / n    the curve; a straight line where scores say nothing
+    effect = mean of v_i                                    outcomes per head gained by showing it to everybody
+    gain(q) = sum of v_i over the q n highest scores / n    the curve; a straight line for an uninformative score
     Qini = integral of gain(q) dq from 0 to 1 - effect / 2 = mean of v_i (1/2 - (r_i - 1/2) / n)
 
-r_i is the rank from the highest score, equal scores share the mean of theirs. It is the area between curve and straight
-line of Radcliffe (Using control groups to target on predicted lift, 2007), in outcomes per head and not divided by that
-of a perfect score; there the control is scaled within each part of the curve, here once, by recorded probabilities. It
-is 0 for a score that says nothing. Intervals are normal, by the influence of every row (Hajek projection: weights
-and ranks are of the sample, too), and by the bootstrap below 2,000 rows.
+r_i is the rank from the highest score; equal scores share the mean of their ranks. Qini is the area between curve and
+straight line of Radcliffe (Using control groups to target on predicted lift, 2007), in outcomes per head and not
+divided by the area of a perfect score. Radcliffe scales the control within each part of the curve; here it is scaled
+once, by recorded probabilities. Qini is 0 for an uninformative score. Intervals are normal, by the influence of every
+row (Hajek projection, since weights and ranks are of the sample, too), and by the bootstrap below 2,000 rows.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from training.model.frame import Floats, Ints
 
 @dataclass(frozen=True, slots=True)
 class QiniComparison:
-    """Qini of one score beside another's, and what the one has more."""
+    """Qini of one score and of another, and the difference."""
 
     qini: ConfidenceInterval
     other: ConfidenceInterval
@@ -34,49 +34,52 @@ class QiniComparison:
 
 
 def effect(data: ControlRows) -> ConfidenceInterval:
-    """What showing it to everybody brings per head, against showing it to nobody."""
-    value, influence = _weighed(data, np.ones(len(data.shown)))
+    """Return the outcomes per head gained by showing the action to everybody, over showing it to nobody."""
+    value, influence = _weighted_difference(data, np.ones(len(data.shown)))
     return unit_interval(value + influence, data.unit)
 
 
 def qini(data: ControlRows, score: Floats) -> ConfidenceInterval:
-    """The coefficient of a score (n,), the higher the sooner; see above."""
+    """Return Qini's coefficient of a score (n,); customers with the highest scores come first."""
     value, influence = _qini(data, score)
     return unit_interval(value + influence, data.unit)
 
 
 def compare_scores(data: ControlRows, score: Floats, other: Floats) -> QiniComparison:
-    """Two scores (n,) on the same rows; a gain only where the interval of the difference excludes 0."""
+    """Return the coefficients of two scores (n,) on the same rows, and their difference.
+
+    There is a gain only if the interval of the difference excludes 0.
+    """
     (a, of_a), (b, of_b) = _qini(data, score), _qini(data, other)
     terms = (a + of_a, b + of_b, a - b + of_a - of_b)
     return QiniComparison(*(unit_interval(each, data.unit) for each in terms))
 
 
 def unit_interval(per_row: Floats, unit: Ints) -> ConfidenceInterval:
-    """The mean of terms (n,) of which only those of different customers, `unit` (n,), are independent."""
+    """Return the mean of terms (n,) with its interval; terms of one customer, `unit` (n,), are dependent."""
     _, at = np.unique(unit, return_inverse=True)
     sums = np.bincount(at, per_row)
     return mean_interval(np.asarray(sums * (len(sums) / len(per_row)), dtype=np.float64))
 
 
 def _qini(data: ControlRows, score: Floats) -> tuple[float, Floats]:
-    """The coefficient and the influence of each row on it, (n,), mean zero."""
+    """Return the coefficient and the influence of each row on it, (n,), with mean zero."""
     n = len(score)
     place = 0.5 - (middle_ranks(-score) - 0.5) / n
-    value, own = _weighed(data, place)
-    ranked = _above(score, np.where(data.shown, 1.0, -1.0) * data.weight * data.outcome)
-    return value, own + ranked - ranked.mean()
+    value, by_outcome = _weighted_difference(data, place)
+    by_rank = _mean_above(score, np.where(data.shown, 1.0, -1.0) * data.weight * data.outcome)
+    return value, by_outcome + by_rank - by_rank.mean()
 
 
-def _above(score: Floats, signed: Floats) -> Floats:
-    """(n,): the mean over all rows of `signed` (n,) where the score is higher, half of it where it is equal."""
+def _mean_above(score: Floats, terms: Floats) -> Floats:
+    """Return per row, (n,), the sum of the `terms` (n,) of higher scores and half of those of equal ones, over n."""
     _, at = np.unique(-score, return_inverse=True)
-    sums = np.bincount(at, signed)
+    sums = np.bincount(at, terms)
     return np.asarray(((np.cumsum(sums) - 0.5 * sums) / len(score))[at], dtype=np.float64)
 
 
-def _weighed(data: ControlRows, factor: Floats) -> tuple[float, Floats]:
-    """The weighted mean of came x factor where it was shown, less that where it was not; and every row's influence."""
+def _weighted_difference(data: ControlRows, factor: Floats) -> tuple[float, Floats]:
+    """Return the weighted mean of outcome x factor where shown less that where withheld, and each row's influence."""
     weight, terms = data.weight, data.outcome * factor
     of_shown = float(np.mean(np.where(data.shown, weight * terms, 0.0)))
     of_withheld = float(np.mean(np.where(data.shown, 0.0, weight * terms)))

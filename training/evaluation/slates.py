@@ -1,11 +1,11 @@
 """Off-policy value of slates, from the conditional probability that is recorded for every slot.
 
-The probability of a slate is the product of its slots', each given the picks before it, so weights are exact.
-`whole` weighs everything a slate earned by the whole slate (Swaminathan et al. 2017, there called IPS): no assumption.
-`prefix` weighs what each slot earned by the slots up to it (McInerney et al. 2020, RIPS): narrower, and right as long
-as what a slot earns does not depend on what comes after it.
-`doubly robust` weighs by the whole slate what was earned beyond what a model expects of it (Dudík, Langford and Li
-2011): no assumption either, however wrong the model, and narrower where it is right.
+The probability of a slate is the product of those of its slots, each given the picks before it, so weights are exact.
+`whole` weights all that a slate earned by the whole slate (Swaminathan et al. 2017, there called IPS). It makes no
+assumption. `prefix` weights what each slot earned by the slots up to it (McInerney et al. 2020, RIPS). Its intervals
+are narrower, and it is valid if what a slot earns does not depend on later slots. `doubly robust` weights by the whole
+slate what was earned beyond a model's expectation (Dudík, Langford and Li 2011). It makes no assumption either, however
+wrong the model is, and is narrower if the model is right.
 """
 
 from dataclasses import dataclass
@@ -25,9 +25,11 @@ WEIGHINGS: tuple[Weighing, ...] = ("whole", "prefix")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SlateLog:
-    """n logged slates of up to m slots: what each slot earned and its conditional probability, both (n, m).
+    """n logged slates of up to m slots: each slot's reward and conditional probability, both (n, m).
 
-    A slot that a slate does not have earned 0 with probability 1.
+    A slot that a slate does not have has reward 0 and probability 1.
+
+    :raises Refused: there are no rows, the shapes differ, or a probability is missing or outside (0, 1]
     """
 
     reward: Floats
@@ -42,10 +44,10 @@ class SlateLog:
 
 @dataclass(frozen=True, slots=True)
 class SlateEstimate:
-    """What a policy's slates earn per decision, and `more` than those logged, on the same decisions.
+    """The value of a policy's slates per decision, and how much `more` they earn than those logged for the same ones.
 
-    `effective` is Kish's sample size of the weights of whole slates, `average` their mean: near 1 where the log could
-    hold whatever the policy does.
+    `effective`: Kish's sample size of the weights of whole slates. `average`: their mean, which is near 1 if the log
+    could hold all that the policy does.
     """
 
     method: SlateMethod
@@ -56,43 +58,49 @@ class SlateEstimate:
 
     @property
     def claim(self) -> Claim:
-        """Against what was logged."""
+        """The claim against the logged slates that the interval of `more` supports."""
         return claim_of(self.more)
 
 
 def estimate_slates(log: SlateLog, target: Floats, method: Weighing, level: float = 0.95) -> SlateEstimate:
-    """Value of a policy that picks what was logged, given the picks before, with probabilities `target` (n, m).
+    """Return the value of a policy whose probabilities of the logged picks are `target` (n, m).
 
-    Refused where fewer effective slates than MIN_EFFECTIVE support it.
+    Each is the probability of a pick given the picks before it.
+
+    :raises Refused: fewer effective slates than MIN_EFFECTIVE support it, or a probability lies outside [0, 1]
     """
-    upto = _weights(log, target)
-    weight = upto if method == "prefix" else upto[:, -1:]
-    return _estimate(method, log, upto[:, -1], np.sum(weight * log.reward, axis=1), level)
+    prefix = _prefix_weights(log, target)
+    weight = prefix if method == "prefix" else prefix[:, -1:]
+    return _estimate(method, log, prefix[:, -1], np.sum(weight * log.reward, axis=1), level)
 
 
 def estimate_beyond_model(
-    log: SlateLog, target: Floats, logged: Floats, drawn: Floats, level: float = 0.95
+    log: SlateLog, target: Floats, expected_logged: Floats, expected_target: Floats, level: float = 0.95
 ) -> SlateEstimate:
-    """As `estimate_slates`, doubly robust: a model expects `logged` (n,) of the slates of the log, and `drawn` (n,) of
-    slates that the policy drew for the same decisions."""
-    whole = _weights(log, target)[:, -1]
-    return _estimate("doubly robust", log, whole, drawn + whole * (np.sum(log.reward, axis=1) - logged), level)
+    """Return the doubly robust value of a policy; `target` and errors as for `estimate_slates`.
+
+    :param expected_logged: a model's expected rewards (n,) of the logged slates
+    :param expected_target: its expected rewards (n,) of slates that the policy drew for the same decisions
+    """
+    weight = _prefix_weights(log, target)[:, -1]
+    terms = expected_target + weight * (np.sum(log.reward, axis=1) - expected_logged)
+    return _estimate("doubly robust", log, weight, terms, level)
 
 
-def _weights(log: SlateLog, target: Floats) -> Floats:
-    """Of every slate up to each slot, (n, m)."""
+def _prefix_weights(log: SlateLog, target: Floats) -> Floats:
+    """Return the weight of every slate up to each slot, (n, m)."""
     if target.shape != log.probability.shape or not ((target >= 0.0) & (target <= 1.0)).all():
         raise Refused("value of slates: a policy needs the probability of every logged pick, between 0 and 1")
-    upto = np.asarray(np.cumprod(target / log.probability, axis=1), dtype=np.float64)
-    effective = effective_size(upto[:, -1])
+    prefix = np.asarray(np.cumprod(target / log.probability, axis=1), dtype=np.float64)
+    effective = effective_size(prefix[:, -1])
     if effective < MIN_EFFECTIVE:
         raise Refused(
             f"value of slates: only {effective:.0f} effective slates support it, {MIN_EFFECTIVE:.0f} are needed"
         )
-    return upto
+    return prefix
 
 
-def _estimate(method: SlateMethod, log: SlateLog, weight: Floats, worth: Floats, level: float) -> SlateEstimate:
-    """Of what each decision is `worth` (n,), where a slate counts `weight` (n,) times."""
-    more = mean_interval(worth - np.sum(log.reward, axis=1), level)
-    return SlateEstimate(method, mean_interval(worth, level), effective_size(weight), more, float(weight.mean()))
+def _estimate(method: SlateMethod, log: SlateLog, weight: Floats, terms: Floats, level: float) -> SlateEstimate:
+    """Return the estimate whose value is the mean of `terms` (n,); `weight` (n,) are those of whole slates."""
+    more = mean_interval(terms - np.sum(log.reward, axis=1), level)
+    return SlateEstimate(method, mean_interval(terms, level), effective_size(weight), more, float(weight.mean()))

@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from training.fitting.propensity import Recipe, fit
 from training.model.frame import Bools, Floats, TrainingSet
 from training.model.model import PropensityModel
 
@@ -25,25 +23,6 @@ class RiskModel:
     def scores(self, x: Floats) -> Floats:
         """Return the probabilities (n,) of the event for customers (n, f)."""
         return self.model.propensities(x, 0)
-
-    def save(self, directory: Path) -> str:
-        """Write the model's files and return their hash, as `PropensityModel.save`."""
-        return self.model.save(directory)
-
-    @classmethod
-    def load(cls, directory: Path, expected_hash: str | None = None) -> "RiskModel":
-        """Return the saved model; raises Refused as `PropensityModel.load`."""
-        return cls(PropensityModel.load(directory, expected_hash))
-
-
-def fit_risk(
-    x: Floats, y: Bools, feature_names: Sequence[str] | None = None, recipe: Recipe | None = None
-) -> RiskModel:
-    """Return a model of P(y) from features (n, f), NaN where unknown, and events (n,).
-
-    :raises Refused: y has one value only
-    """
-    return RiskModel(fit(one_action(x, y, feature_names), recipe))
 
 
 def one_action(x: Floats, y: Bools, feature_names: Sequence[str] | None = None) -> TrainingSet:

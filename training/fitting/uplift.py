@@ -86,15 +86,6 @@ class Contrasts:
         return rows, control
 
 
-def campaign_contrasts(data: TrainingSet, nothing: str) -> Contrasts:
-    """Return the contrasts of a campaign with a control arm, the action `nothing`: each other action against it."""
-    control = np.array([a == nothing for a in data.actions], dtype=np.bool_)
-    is_chosen = data.action[:, None] == np.arange(len(data.actions))
-    usable = (is_chosen | control[data.action][:, None]) & ~control
-    permitted = np.ones(usable.shape, dtype=np.bool_)
-    return Contrasts(data, permitted, usable, usable & data.label[:, None], np.arange(len(data)))
-
-
 def with_effects(model: PropensityModel, data: Contrasts) -> PropensityModel:
     """Return the model with the effect of every action that has enough evidence in `data`; the others have none.
 

@@ -16,7 +16,7 @@ from training.evaluation.policies import (
     Reward,
     as_log,
     greedy,
-    mean_worth,
+    mean_rewards,
     model_propensities,
 )
 from training.evaluation.policies import evaluate as value_policies
@@ -201,7 +201,7 @@ def evaluate(
     step("fitting on 70%")
     model = fit(learn.rows, recipe)
     step("valuing policies")
-    expected = model_propensities(model, held_out.rows) * mean_worth(learn.rows, reward)
+    expected = model_propensities(model, held_out.rows) * mean_rewards(learn.rows, reward)
     chosen = greedy(np.where(held_out.permitted, expected, -np.inf))
     report = value_policies(held_out.rows, {TRAINED: chosen}, question)
     step("comparing rankings")

@@ -1,11 +1,12 @@
-"""What the log of decisions tells of doing nothing: for every choice, what came of every action, offered or not.
+"""Contrasts from the log of decisions: for every choice, the outcomes of every action, offered or not.
 
-A row is the first slot of a placement that something commercial was shown in, or nothing. It tells of the action that
-was shown there, and of every other one that could have been and was shown nowhere in that decision. An outcome counts
-whoever it is credited to and whether or not it names an offer: what comes by itself and what comes of a later offer are
-what not showing it now leads to. So every pick counts, delivered or not. The probability is that of the choice. A
-campaign with a control group tells of each action against the group alone. A holdout is left out: it
-is offered nothing later either, so it tells of never offering; `training.lift` has that effect.
+A row is the first slot of a placement in which something commercial was shown, or nothing. It is evidence about the
+action that was shown there, and about every other action that could have been shown and was shown nowhere in that
+decision. An outcome counts whatever it is credited to and whether or not it names an offer: outcomes without an offer
+and outcomes of a later offer are both consequences of not showing the action now. So every pick counts, delivered or
+not. The probability is that of the choice. A campaign with a control group compares each action with that group alone.
+A holdout is left out: it is offered nothing later either, so it is evidence about never offering, whose effect
+`training.evaluation.lift` computes.
 """
 
 from collections.abc import Mapping
@@ -34,23 +35,23 @@ chosen AS (
 net AS (
   SELECT stream, offer_id, action, name, at_us, value_eur, sum(sign) AS times
   FROM events WHERE kind = 'outcome' GROUP BY ALL HAVING times > 0),
-came AS (
-  SELECT c._stream, c._id, list_sort(list(DISTINCT p.action)) AS _came,
+outcomes AS (
+  SELECT c._stream, c._id, list_sort(list(DISTINCT p.action)) AS _outcomes,
     sum(coalesce(n.value_eur, 0.0) * n.times ORDER BY n.at_us, n.action, n.name, n.value_eur) AS _earned_eur
   FROM chosen c JOIN net n ON n.stream = c._stream JOIN positives p ON p.name = n.name
     AND CASE WHEN c._source = 'decision' THEN n.action = p.action ELSE n.offer_id = c._id END
   WHERE n.at_us BETWEEN c._at_us AND c._at_us + p.window_us GROUP BY ALL),
 shown AS (SELECT _decision, list(DISTINCT _action) AS _shown FROM log WHERE _source = 'decision' GROUP BY ALL),
-asked AS (SELECT list(DISTINCT n.action) AS actions FROM net n JOIN positives p USING (action, name)
+unoffered AS (SELECT list(DISTINCT n.action) AS actions FROM net n JOIN positives p USING (action, name)
   WHERE n.offer_id IS NULL)
 SELECT c.* EXCLUDE (_label, _value_eur),
-  CASE WHEN c._source = 'decision' THEN m._came IS NOT NULL ELSE c._label END AS _label,
+  CASE WHEN c._source = 'decision' THEN m._outcomes IS NOT NULL ELSE c._label END AS _label,
   CASE WHEN c._source = 'decision' THEN coalesce(m._earned_eur, 0.0) ELSE c._value_eur END AS _value_eur,
-  coalesce(m._came, []) AS _came, coalesce(s._shown, []) AS _shown,
-  CASE WHEN c._source = 'decision' THEN coalesce((FROM asked), [])
+  coalesce(m._outcomes, []) AS _outcomes, coalesce(s._shown, []) AS _shown,
+  CASE WHEN c._source = 'decision' THEN coalesce((FROM unoffered), [])
     ELSE (SELECT list(DISTINCT p.action) FROM positives p WHERE c._told IS NULL OR list_contains(c._told, p.name)) END
-    AS _tells
-FROM chosen c LEFT JOIN came m USING (_stream, _id) LEFT JOIN shown s ON s._decision = c._decision
+    AS _measured
+FROM chosen c LEFT JOIN outcomes m USING (_stream, _id) LEFT JOIN shown s ON s._decision = c._decision
 ORDER BY c._at_us, c._stream, c._id
 """
 
@@ -64,32 +65,37 @@ def contrasts(
     *,
     outcome: str | None = None,
 ) -> Contrasts:
-    """Every choice whose windows have all closed, sorted by time; `none` is always among the actions.
+    """Return every choice whose windows have all closed, sorted by time; `none` is always among the actions.
 
-    :param outcome: what is waited for, instead of the positive outcomes of each action
+    :param outcome: the outcome to count, instead of the positive outcomes of each action
     """
     commercial = pa.array([NOTHING, *(a.id for a in release.actions.values() if a.commercial)], pa.string())
     table = log.query(_query(release, now_us, outcome), release)
     table = table.filter(pc.is_in(table["_action"], value_set=commercial))
     rows = _with_nothing(to_training_set(table, release, history, release_of))
-    could = permitted(table, rows.actions, release_of)
+    allowed = permitted(table, rows.actions, release_of)
     _, unit = np.unique(np.asarray(table["_stream"]), return_inverse=True)
-    came = _listed(table["_came"], rows.actions)
-    return Contrasts(rows, could, _usable(table, rows, could), came, unit.astype(np.int64))
+    outcomes = _membership(table["_outcomes"], rows.actions)
+    return Contrasts(rows, allowed, _usable(table, rows, allowed), outcomes, unit.astype(np.int64))
 
 
-def _usable(table: pa.Table, rows: TrainingSet, could: Bools) -> Bools:
-    """(n, k); of an import only the control group tells of what was not done: elsewhere outcomes are of what was."""
-    taken, idle = rows.action[:, None] == np.arange(len(rows.actions)), rows.action == rows.actions.index(NOTHING)
-    elsewhere = _listed(table["_shown"], rows.actions)
+def _usable(table: pa.Table, rows: TrainingSet, allowed: Bools) -> Bools:
+    """Return which rows are evidence about which actions, (n, k).
+
+    Among imported rows only those of the control group are evidence about actions that were withheld: the outcomes of
+    the others are those of the action that was taken.
+    """
+    is_chosen, idle = rows.action[:, None] == np.arange(len(rows.actions)), rows.action == rows.actions.index(NOTHING)
+    shown = _membership(table["_shown"], rows.actions)
     imported = np.asarray(pc.equal(table["_source"], "observation"), dtype=np.bool_)
-    withheld = could & ~elsewhere & ~(imported & ~idle)[:, None]
-    usable = (taken | withheld) & _listed(table["_tells"], rows.actions)
+    withheld = allowed & ~shown & ~(imported & ~idle)[:, None]
+    usable = (is_chosen | withheld) & _membership(table["_measured"], rows.actions)
     usable[:, rows.actions.index(NOTHING)] = False
     return np.asarray(usable, dtype=np.bool_)
 
 
 def _query(release: Release, now_us: int, outcome: str | None) -> str:
+    """Return the SQL of the choices, with the outcomes that count per action."""
     positives = [
         f"('{a.id}', '{name}', {a.outcomes.window_us})"
         for a in release.actions.values()
@@ -103,22 +109,22 @@ def _query(release: Release, now_us: int, outcome: str | None) -> str:
 
 
 def _with_nothing(rows: TrainingSet) -> TrainingSet:
-    """With `none` among the actions, also where it was never chosen."""
+    """Return the rows with `none` among the actions, even if it was never chosen."""
     if NOTHING in rows.actions:
         return rows
-    more: Mapping[str, tuple[object, ...]] = {
+    extended: Mapping[str, tuple[object, ...]] = {
         "actions": (*rows.actions, NOTHING),
         "groups": (*rows.groups, NOTHING),
         "treatments": (*rows.treatments, ()),
     }
-    return replace(rows, **more)  # type: ignore[arg-type]
+    return replace(rows, **extended)  # type: ignore[arg-type]
 
 
-def _listed(column: pa.ChunkedArray, actions: tuple[str, ...]) -> Bools:
-    """(n, k): whether a row's list has the action."""
-    found = np.zeros((len(column), len(actions)), dtype=np.bool_)
+def _membership(column: pa.ChunkedArray, actions: tuple[str, ...]) -> Bools:
+    """Return whether each row's list holds each action, (n, k)."""
+    member = np.zeros((len(column), len(actions)), dtype=np.bool_)
     lists = column.combine_chunks()
     at = pc.index_in(pc.list_flatten(lists), pa.array(actions, pa.string()))
-    known = np.asarray(pc.is_valid(at))
-    found[np.asarray(pc.list_parent_indices(lists))[known], np.asarray(at.drop_null())] = True
-    return found
+    matched = np.asarray(pc.is_valid(at))
+    member[np.asarray(pc.list_parent_indices(lists))[matched], np.asarray(at.drop_null())] = True
+    return member

@@ -1,4 +1,4 @@
-"""Training rows from the log of decisions, as columns: millions of them without a Python object for each."""
+"""Training rows from the log of decisions, as columns, so that millions of rows need no Python object each."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -22,24 +22,24 @@ if TYPE_CHECKING:  # Feast takes seconds to import
     from features.profile.offline import History
 
 NO_CHOICE = ("no_candidates", "all_withheld", "no_room", "silenced")
-"""Reasons of a slot that is empty because nothing could be chosen."""
-_TAKEN = f"""
+"""Reasons for an empty slot that mean that nothing could be chosen."""
+_ACTIONS = f"""
 SELECT * EXCLUDE (_candidates) FROM log
 WHERE _label IS NOT NULL AND (_source = 'observation' OR _action <> '{NOTHING}') ORDER BY _at_us, _stream, _id
 """  # noqa: S608 - a name of our own
-_CHOSEN = f"""
+_CHOICES = f"""
 SELECT * FROM log WHERE _label IS NOT NULL AND (_empty_reason IS NULL OR _empty_reason NOT IN {NO_CHOICE})
 ORDER BY _at_us, _stream, _id
 """  # noqa: S608 - names of our own
 ReleaseOf = Callable[[str], Release]
-"""The release of a hash."""
+"""Returns the release of a hash."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Choices:
-    """`rows`, and which of its actions could have been taken in each: `permitted` (n, k).
+    """n rows over k actions, and which actions could have been taken in each: `permitted` (n, k).
 
-    All of them where nobody recorded it, as in imported observations.
+    All of them if that was not recorded, as in imported observations.
     """
 
     rows: TrainingSet
@@ -49,36 +49,37 @@ class Choices:
 def training_rows(
     log: DecisionLog, release: Release, history: "History", release_of: ReleaseOf, *, outcome: str | None = None
 ) -> TrainingSet:
-    """Rows whose window has closed, of actions that `release` has or that one of its own supersedes, sorted by time.
+    """Return the rows whose window has closed, of the release's actions and those they supersede, sorted by time.
 
-    Features are those that were served. What the release of a decision did not declare yet, and what an observation
-    does not say, is what was known at that time, by a point-in-time join.
+    Features are those that were served. Features that the release of a decision did not declare yet, or that an
+    observation lacks, are those known at that time, by a point-in-time join.
 
     :param outcome: the label is this outcome, instead of any positive one of the action
     """
-    table = _of_actions(log.query(_TAKEN, release, outcome), release.with_superseded)
+    table = _of_actions(log.query(_ACTIONS, release, outcome), release.with_superseded)
     return with_terms(to_training_set(table, release, history, release_of), release)
 
 
 def choices(
     log: DecisionLog, release: Release, history: "History", release_of: ReleaseOf, *, outcome: str | None = None
 ) -> Choices:
-    """As `training_rows`, with a row for each slot that was left empty though there was a choice: it earned nothing.
+    """Return the rows of `training_rows`, and one for each slot that was left empty by choice, which earned nothing.
 
-    For the value of policies; what a customer does when left alone is learned from observations only.
+    For the value of policies. What a customer does without an offer is learnt from observations only.
     """
-    table = _of_actions(log.query(_CHOSEN, release, outcome), release.actions)
+    table = _of_actions(log.query(_CHOICES, release, outcome), release.actions)
     rows = to_training_set(table, release, history, release_of)
     rows = replace(rows, terms=terms_of(release, rows.actions))
     return Choices(rows, permitted(table, rows.actions, release_of))
 
 
 def _of_actions(table: pa.Table, actions: Iterable[str]) -> pa.Table:
+    """Return the rows of these actions and of doing nothing."""
     return table.filter(pc.is_in(table["_action"], value_set=pa.array([*actions, NOTHING], pa.string())))
 
 
 def to_training_set(table: pa.Table, release: Release, history: "History", release_of: ReleaseOf) -> TrainingSet:
-    """Rows of the log, all of actions that `release` remembers, as what a model learns from."""
+    """Return rows of the log as training rows; all must be of actions in `release.with_superseded`."""
     actions, action = _codes(table["_action"])
     treatments, treatment = _treatments(table["_treatment"], action, len(actions))
     matrix, schema = FeatureMatrix(release.schema), release.schema
@@ -98,54 +99,62 @@ def to_training_set(table: pa.Table, release: Release, history: "History", relea
 
 
 def permitted(table: pa.Table, actions: tuple[str, ...], release_of: ReleaseOf) -> Bools:
-    """(n, k): what passed every filter and can go to the placement that was decided on; doing nothing always can."""
-    releases, decided_by = _codes(pc.fill_null(table["_release"], ""))
-    placements, placed = _codes(table["_placement"])
-    found = np.array([not releases[code] for code in decided_by], dtype=np.bool_)[:, None].repeat(len(actions), axis=1)
-    found[:, [a == NOTHING for a in actions]] = True
-    for digest, placement in np.unique(np.column_stack([decided_by, placed]), axis=0).tolist():
-        if releases[digest]:
-            rows = np.flatnonzero((decided_by == digest) & (placed == placement))
+    """Return which actions passed every filter and fit the row's placement, (n, k).
+
+    Doing nothing is always permitted, and so is every action in rows without a release.
+    """
+    releases, release_code = _codes(pc.fill_null(table["_release"], ""))
+    placements, placement_code = _codes(table["_placement"])
+    unrecorded = np.array([not releases[code] for code in release_code], dtype=np.bool_)
+    result = unrecorded[:, None].repeat(len(actions), axis=1)
+    result[:, [a == NOTHING for a in actions]] = True
+    for r, p in np.unique(np.column_stack([release_code, placement_code]), axis=0).tolist():
+        if releases[r]:
+            rows = np.flatnonzero((release_code == r) & (placement_code == p))
             passed = table["_candidates"].take(pa.array(rows)).combine_chunks()
-            column = _columns_of(release_of(releases[digest]), placements[placement], actions)
-            at = column[pc.list_flatten(passed).to_numpy()]
-            found[rows[pc.list_parent_indices(passed).to_numpy()][at >= 0], at[at >= 0]] = True
-    return found
+            columns = _columns_of(release_of(releases[r]), placements[p], actions)
+            at = columns[pc.list_flatten(passed).to_numpy()]
+            result[rows[pc.list_parent_indices(passed).to_numpy()][at >= 0], at[at >= 0]] = True
+    return result
 
 
 def _columns_of(release: Release, placement: str, actions: tuple[str, ...]) -> Ints:
-    """(n_candidates,): where in `actions` a candidate's is, -1 for one that cannot go to the placement."""
+    """Return each candidate's position in `actions`, (n_candidates,); -1 if it does not fit the placement."""
     code = {a: n for n, a in enumerate(actions)}
-    known = [code.get(a.id, -1) if placement in t.placements else -1 for a, t in release.candidates]
-    return np.array(known, dtype=np.int64)
+    columns = [code.get(a.id, -1) if placement in t.placements else -1 for a, t in release.candidates]
+    return np.array(columns, dtype=np.int64)
 
 
 def _numbers(column: pa.ChunkedArray) -> Floats:
+    """Return a column as floats (n,), NaN where null."""
     return np.asarray(pc.fill_null(column.cast(pa.float64()), np.nan).to_numpy(), dtype=np.float64)
 
 
 def _codes(column: pa.ChunkedArray) -> tuple[tuple[str, ...], Ints]:
-    """The names that occur, sorted, and each row's (n,)."""
+    """Return the names that occur, sorted, and each row's position (n,) among them."""
     names = sorted(pc.unique(column).to_pylist())
     return tuple(names), np.asarray(pc.index_in(column, pa.array(names, pa.string())).to_numpy(), dtype=np.int64)
 
 
 def _treatments(column: pa.ChunkedArray, action: Ints, n: int) -> tuple[tuple[tuple[str, ...], ...], Ints]:
-    """Per action its treatments, sorted, and each row's code (n,) within its action, -1 where none is known."""
-    names, code = _codes(column)
-    found, placed = [], np.full(len(code), -1, dtype=np.int64)
+    """Return the sorted treatments of each of `n` actions, and each row's code (n_rows,) within its action's.
+
+    The code is -1 where the treatment is unknown.
+    """
+    names, name_code = _codes(column)
+    treatments, code = [], np.full(len(name_code), -1, dtype=np.int64)
     for a in range(n):
         rows = action == a
-        own = [c for c in np.unique(code[rows]).tolist() if names[c]]
-        at = np.full(len(names), -1, dtype=np.int64)
-        at[own] = np.arange(len(own))
-        placed[rows] = at[code[rows]]
-        found.append(tuple(names[c] for c in own))
-    return tuple(found), placed
+        own = [c for c in np.unique(name_code[rows]).tolist() if names[c]]
+        code_of_name = np.full(len(names), -1, dtype=np.int64)
+        code_of_name[own] = np.arange(len(own))
+        code[rows] = code_of_name[name_code[rows]]
+        treatments.append(tuple(names[c] for c in own))
+    return tuple(treatments), code
 
 
 def _filled(table: pa.Table, schema: FeatureSchema, history: "History", release_of: ReleaseOf) -> pa.Table:
-    """The facts, and in the place of what was not served then what was known then."""
+    """Return the table with the facts that were not served replaced by those known at the time of the row."""
     stored = [f.name for f in schema.learnable if f.source in ("profile", "model")]
     unserved = _unserved(table["_release"], stored, release_of)
     rows = np.flatnonzero(np.any(list(unserved.values()), axis=0)) if unserved else np.zeros(0, dtype=np.int64)
@@ -153,21 +162,21 @@ def _filled(table: pa.Table, schema: FeatureSchema, history: "History", release_
         return table
     keys = table.take(pa.array(rows))
     entities = pa.table({"subject": keys["_stream"], "event_timestamp": keys["_at_us"].cast(TIME)})
-    then = history.point_in_time(entities)
-    back = np.full(len(table), -1, dtype=np.int64)
-    back[rows] = np.arange(len(rows))
-    where = pa.array(back, mask=back < 0)
+    past = history.point_in_time(entities)
+    position = np.full(len(table), -1, dtype=np.int64)
+    position[rows] = np.arange(len(rows))
+    positions = pa.array(position, mask=position < 0)
     for name, missing in unserved.items():
-        known = then[name].take(where).cast(table.schema.field(name).type)
-        own = table[name]
-        said = pc.and_(pa.array(missing), pc.is_null(own))
-        table = table.set_column(table.schema.get_field_index(name), name, pc.if_else(said, known, own))
+        past_values = past[name].take(positions).cast(table.schema.field(name).type)
+        served = table[name]
+        fill = pc.and_(pa.array(missing), pc.is_null(served))
+        table = table.set_column(table.schema.get_field_index(name), name, pc.if_else(fill, past_values, served))
     return table
 
 
 def _unserved(releases: pa.ChunkedArray, names: list[str], release_of: ReleaseOf) -> Mapping[str, Bools]:
-    """Feature -> bool (n,), whether the row's release did not serve it; those that every row has are left out."""
-    declared = lru_cache(lambda digest: release_of(digest).schema)
+    """Return feature -> whether each row's release did not serve it, bool (n,), without features that all served."""
+    schema_of = lru_cache(lambda digest: release_of(digest).schema)
     hashes, code = _codes(pc.fill_null(releases, ""))
-    lacking = {n: np.array([not h or n not in declared(h) for h in hashes], dtype=np.bool_) for n in names}
-    return {n: missing[code] for n, missing in lacking.items() if missing.any()}
+    unserved = {n: np.array([not h or n not in schema_of(h) for h in hashes], dtype=np.bool_) for n in names}
+    return {n: missing[code] for n, missing in unserved.items() if missing.any()}

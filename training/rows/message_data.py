@@ -1,4 +1,4 @@
-"""A company's own labelled messages from a file: columns `text`, `label` and, if it has one, `language`."""
+"""Reads a company's own labelled messages from a file with columns `text`, `label` and, optionally, `language`."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,10 +17,10 @@ from features.messages.trained import CLASSES, NEGATIVE
 from training.model.frame import Bools, Ints
 
 FEWEST = 50
-"""Messages of either kind, negative and not, without which nothing is fitted."""
-_NEEDED, _COLUMNS = ("text", "label"), ("text", "label", "language")
+"""Messages that there must be of either kind, negative and not, to fit a model."""
+_REQUIRED, _COLUMNS = ("text", "label"), ("text", "label", "language")
 _JSON_LINES = (".jsonl", ".ndjson", ".json")
-_LOOKED_AT = 2_000
+_DETECTION_SAMPLE = 2_000
 _MAJORITY = 0.8
 
 _Row = Mapping[str, Any]
@@ -40,11 +40,11 @@ class LabelledMessages:
 
     @property
     def negative(self) -> Bools:
-        """Which are negative, (n,)."""
+        """Whether each message is negative, (n,)."""
         return np.asarray(self.codes == self.classes.index(NEGATIVE))
 
     def digest(self) -> str:
-        """`sha256:<hex>` over every text and class, to say which data a model saw."""
+        """Return `sha256:<hex>` over every text and class; identifies the data that a model was fitted to."""
         return content_id(
             f"{self.classes[code]}\0{len(text)}\0".encode() + text.encode("utf-8", "surrogatepass")
             for text, code in zip(self.texts, self.codes.tolist(), strict=True)
@@ -53,7 +53,7 @@ class LabelledMessages:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MessageFile:
-    """What a file holds, by language; `left_out` of its `rows` are without a text or label, or say the same again."""
+    """The messages of a file by language; `left_out` of its `rows` lack a text or label, or repeat a message."""
 
     languages: tuple[LabelledMessages, ...]
     rows: int
@@ -61,29 +61,31 @@ class MessageFile:
 
 
 def read_messages(file: Path) -> MessageFile:
-    """Messages of a CSV, Parquet or JSON lines file; a label is negative, neutral or positive, a language nl or en.
+    """Return the messages of a CSV, Parquet or JSON lines file.
 
-    Without a column `language` all are of the one that most are in. A message that occurs again is left out: it would
-    be judged by what it taught.
+    A label is negative, neutral or positive; a language is nl or en. Without a column `language` all messages have the
+    language that most of them are in. A repeated message is left out, because a model would be evaluated on what it
+    was fitted to.
 
-    :raises Refused: names row and column of what is wrong, and repeats no value; or too little to learn from
+    :raises Refused: a row is invalid (the message names row and column and repeats no value), or there are too few
     """
     rows, faults = 0, Faults()
-    found: dict[Language | None, dict[str, str]] = {}
+    by_language: dict[Language | None, dict[str, str]] = {}
     for row in _rows(file, faults):
         _check(file.name, row, rows, faults)
         rows += 1
         if not faults.count and (row["text"] or "").strip() and (row["label"] or "").strip():
-            labels = found.setdefault(cast(Language | None, row.get("language")), {})
+            labels = by_language.setdefault(cast(Language | None, row.get("language")), {})
             labels.setdefault(row["text"], row["label"].strip().lower())
     faults.raise_any()
-    told = [_labelled(file.name, language, labels) for language, labels in sorted(found.items(), key=str)]
-    if not told:
+    messages = [_labelled(file.name, language, labels) for language, labels in sorted(by_language.items(), key=str)]
+    if not messages:
         raise Refused(f"{file.name} holds no message with a label")
-    return MessageFile(tuple(told), rows, rows - sum(map(len, told)))
+    return MessageFile(tuple(messages), rows, rows - sum(map(len, messages)))
 
 
 def _check(file: str, row: _Row, at: int, faults: Faults) -> None:
+    """Add what is wrong with the row at position `at` to the faults."""
     for column in _COLUMNS:
         value = row.get(column)
         if column in row and not (value is None or isinstance(value, str)):
@@ -95,20 +97,21 @@ def _check(file: str, row: _Row, at: int, faults: Faults) -> None:
 
 
 def _rows(file: Path, faults: Faults) -> Iterator[_Row]:
+    """Yield the rows of a file of any of the formats."""
     if file.suffix.lower() in _JSON_LINES:
         yield from _json_lines(file, faults)
         return
     sheet = read_sheet(file, parquet=is_parquet(file))
-    if missing := sorted(set(_NEEDED) - set(sheet.columns)):
-        few = ", ".join(sheet.columns[:20])
-        raise Refused(f"{file.name} has no column {missing[0]}: rename the one that holds it (there are {few})")
+    if missing := sorted(set(_REQUIRED) - set(sheet.columns)):
+        columns = ", ".join(sheet.columns[:20])
+        raise Refused(f"{file.name} has no column {missing[0]}: rename the one that holds it (there are {columns})")
     names = [name for name in _COLUMNS if name in sheet.columns]
     for values in zip(*(sheet[name].to_pylist() for name in names), strict=True):
         yield dict(zip(names, values, strict=True))
 
 
 def _json_lines(file: Path, faults: Faults) -> Iterator[_Row]:
-    """The object of each line; what is wrong with a line counts as a row without anything."""
+    """Yield the object of each line; an invalid line is a fault, and yields an empty row."""
     try:
         lines = [line for line in file.read_bytes().split(b"\n") if line.strip()]
     except OSError:
@@ -120,29 +123,31 @@ def _json_lines(file: Path, faults: Faults) -> Iterator[_Row]:
             row = None
         if not isinstance(row, dict):
             faults.add(file.name, "(all)", [at], "is not a JSON object")
-        elif missing := [name for name in _NEEDED if name not in row]:
+        elif missing := [name for name in _REQUIRED if name not in row]:
             faults.add(file.name, missing[0], [at], "is missing")
         yield row if isinstance(row, dict) else {}
 
 
 def _labelled(file: str, language: Language | None, labels: Mapping[str, str]) -> LabelledMessages:
+    """Return the messages of one language (None: detect it), from their labels by text; raises Refused if too few."""
     texts, kinds = tuple(labels), tuple(labels.values())
-    spoken = language or _language(texts)
+    language = language or _detect_language(texts)
     negative = kinds.count(NEGATIVE)
     if min(negative, len(kinds) - negative) < FEWEST:
         raise Refused(
-            f"{file}: too little to learn from: {len(kinds)} different messages in {spoken} with a label, {negative} "
+            f"{file}: too little to learn from: {len(kinds)} different messages in {language} with a label, {negative} "
             f"of them negative, and {FEWEST} of both kinds are needed"
         )
     classes = tuple(c for c in CLASSES if c in kinds)
-    return LabelledMessages(texts, np.array([classes.index(kind) for kind in kinds], dtype=np.int64), classes, spoken)
+    return LabelledMessages(texts, np.array([classes.index(kind) for kind in kinds], dtype=np.int64), classes, language)
 
 
-def _language(texts: Sequence[str]) -> Language:
-    step = max(1, len(texts) // _LOOKED_AT)
-    found = [spoken for said in texts[::step] if (spoken := detect(clean(said)))]
-    best = max(LANGUAGES, key=found.count)
-    if found.count(best) < _MAJORITY * max(1, len(found)):
+def _detect_language(texts: Sequence[str]) -> Language:
+    """Return the language of most messages, by a sample; raises Refused if there is no clear majority."""
+    step = max(1, len(texts) // _DETECTION_SAMPLE)
+    detected = [language for text in texts[::step] if (language := detect(clean(text)))]
+    best = max(LANGUAGES, key=detected.count)
+    if detected.count(best) < _MAJORITY * max(1, len(detected)):
         raise Refused(
             "it cannot be told which language the messages are in: add a column `language` that says nl or en"
         )

@@ -14,8 +14,8 @@ from tests.training.conftest import absent, beside, read_hillstrom
 from training.evaluation.policies import Question, Reward
 from training.evaluation.ranking import PLAIN, UPLIFT, Rankings, compare_rankings, rankings
 from training.fitting.propensity import Recipe, fit
-from training.fitting.uplift import Contrasts, campaign_contrasts, with_effects
-from training.model.frame import Floats
+from training.fitting.uplift import Contrasts, with_effects
+from training.model.frame import Floats, TrainingSet
 
 SEEDS = range(6)
 NOTHING = "No E-Mail"
@@ -53,6 +53,15 @@ def _chosen(data: Contrasts, half: np.ndarray, learn: np.ndarray, reward: Reward
     worth = [float(rows.value_eur[m].mean()) if reward == "value_eur" else 1.0 for m in mine]
     model = with_effects(fit(taught.own_outcomes, recipe), taught)
     return rankings(model, data.take(~learn), np.array(worth), NOTHING)
+
+
+def campaign_contrasts(data: TrainingSet, nothing: str) -> Contrasts:
+    """Return the contrasts of a campaign with a control arm, the action `nothing`: each other action against it."""
+    control = np.array([a == nothing for a in data.actions], dtype=np.bool_)
+    is_chosen = data.action[:, None] == np.arange(len(data.actions))
+    usable = (is_chosen | control[data.action][:, None]) & ~control
+    permitted = np.ones(usable.shape, dtype=np.bool_)
+    return Contrasts(data, permitted, usable, usable & data.label[:, None], np.arange(len(data)))
 
 
 def _joined(half: np.ndarray, parts: list[Floats]) -> Floats:

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from decisioning.errors import Refused
-from training.evaluation.metrics import auc, calibration_table, cross_validated_auc, log_loss
+from tests.training.risk_help import cross_validated_auc
+from training.evaluation.metrics import auc, calibration_table, log_loss
 
 few = st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=2, max_size=30).filter(
     lambda rows: 0 < sum(y for y, _ in rows) < len(rows)
