@@ -1,5 +1,8 @@
-"""How the run is shared between workers: a file stays on one, and everything that uses the Ray server is one piece,
-begun first because it takes longest. So Ray starts three times at most, one after the other, whatever the workers."""
+"""How a run is shared between workers: a file stays on one worker, and so do all tests that use the Ray server.
+
+These start first, because they take longest. So Ray starts three times at most, one after the other, with any number of
+workers.
+"""
 
 import gc
 from collections.abc import Iterator
@@ -12,12 +15,12 @@ from xdist.scheduler import LoadScopeScheduling
 from tests import redis_server
 
 settings.register_profile("unshrunk", phases=(Phase.explicit, Phase.generate))
-"""For `make mutation`: red is all it asks, and the smallest example takes minutes."""
+"""For `make mutation`, which only needs a test to fail; the search for the smallest example takes minutes."""
 SERVER = ("tests/serving/test_server_", "tests/serving/test_lifecycle_server.py")
 
 
 class OneServer(LoadScopeScheduling):
-    """Pieces of work: the server's tests together, every other file by itself."""
+    """The scheduler: the tests of the server form one piece of work, every other file forms its own."""
 
     def _split_scope(self, nodeid: str) -> str:
         return "server" if nodeid.startswith(SERVER) else nodeid.partition("::")[0]
@@ -32,7 +35,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 
 def pytest_configure() -> None:
-    """A collection walks half a million objects of imported libraries, which are there to stay."""
+    """Collect no garbage while tests are collected: it walks half a million objects of imported libraries."""
     gc.disable()
 
 
@@ -43,6 +46,6 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope="session")
 def redis_at() -> Iterator[str]:
-    """Where a real Redis is, as `online_store.redis` takes it; started only if a test asks."""
-    with redis_server.redis_at() as at:
-        yield at
+    """The address of a real Redis, as in `online_store.redis`; it is started only if a test needs it."""
+    with redis_server.redis_at() as address:
+        yield address

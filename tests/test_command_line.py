@@ -1,4 +1,4 @@
-"""The command line as a program meets it: one JSON object on stdout, exit codes, one plain line for what is wrong."""
+"""The command line as a program uses it: one JSON object on stdout, exit codes, one plain line for an error."""
 
 import json
 import shutil
@@ -53,7 +53,7 @@ files:
 
 
 def commands(group: click.Group, *before: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """The words and the command of everything that can be run, those of groups too."""
+    """Yield the words and the command of everything that can be run, including commands of groups."""
     for name, command in group.commands.items():
         if isinstance(command, click.Group):
             yield from commands(command, *before, name)
@@ -66,13 +66,13 @@ COMMANDS = dict(commands(brain.main))
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """One released workspace for the whole module; tests that spoil one copy it."""
+    """One released workspace for the module; tests that break a workspace copy it."""
     return small_workspace(tmp_path_factory.mktemp("small") / "shop")
 
 
 @pytest.fixture
 def run(small: Workspace) -> Run:
-    """A command in this process: Feast and Ray are imported once."""
+    """Run a command in this process, so that Feast and Ray are imported once."""
 
     def run_it(*arguments: str, at: Path | None = small.root, stdin: str | None = None) -> Result:
         where = ["--workspace", str(at)] if at else []
@@ -82,16 +82,16 @@ def run(small: Workspace) -> Run:
 
 
 def answer(result: Result) -> dict[str, Any]:
-    """The one JSON object of a command that went well."""
+    """Return the one JSON object of a command that succeeded."""
     assert result.exit_code == 0, result.output
-    found = json.loads(result.stdout)
-    assert isinstance(found, dict)
+    content = json.loads(result.stdout)
+    assert isinstance(content, dict)
     assert result.stdout.count("\n") == 1
-    return found
+    return content
 
 
 def refused(result: Result) -> str:
-    """What a command says that did not: plain lines on stderr and nothing on stdout."""
+    """Return the message of a command that failed: plain lines on stderr, and nothing on stdout."""
     assert result.exit_code == 1, result.output
     assert not result.stdout
     assert "Traceback" not in result.stderr
@@ -129,9 +129,9 @@ def test_a_customer_comes_is_decided_for_exported_and_forgotten(run: Run, tmp_pa
     body.write_text(json.dumps(ask("r-cli", "c-2")))
     assert answer(run("decide", str(body), "--json"))["customer_id"] == "c-2"
     assert any(r["kind"] == "decision" for r in answer(run("export", "c-2", "--json"))["records"])
-    kept = tmp_path / "c-2.json"
-    told = answer(run("export", "c-2", "--out", str(kept), "--json"))
-    assert told["records"] == len(json.loads(kept.read_text())["records"])
+    exported = tmp_path / "c-2.json"
+    summary = answer(run("export", "c-2", "--out", str(exported), "--json"))
+    assert summary["records"] == len(json.loads(exported.read_text())["records"])
     assert "nothing was erased" in run("erase", "c-2", stdin="n\n").stderr
     assert answer(run("erase", "c-2", "--yes", "--json"))
     assert answer(run("verify", "--json"))["erased"] >= 1
@@ -150,9 +150,9 @@ def test_a_log_is_imported_learned_from_and_serves(run: Run, tmp_path: Path) -> 
     log.write_text("\n".join(["customer,spent,what,bought", *rows, ""]))
     answer(run("new", str(shop), "--bare", "--json", at=None))
     assert answer(run("import", str(mapping), str(log), "--json", at=shop))["mapping"] == "shop"
-    made = answer(run("train", "--json", at=shop))
-    assert made["model"] == "propensity@1"
-    assert made["auc"] > 0.9
+    trained = answer(run("train", "--json", at=shop))
+    assert trained["model"] == "propensity@1"
+    assert trained["auc"] > 0.9
     valued = answer(run("evaluate", "--json", at=shop))
     assert valued["logged"]["low"] <= valued["logged"]["value"] <= valued["logged"]["high"]
     assert answer(run("promote", "--json", at=shop))["model"] == "propensity@1"
@@ -168,7 +168,7 @@ def test_people_read_the_same_without_json(run: Run) -> None:
 
 @pytest.mark.promise("configuration.mistakes")
 @pytest.mark.parametrize(
-    ("file", "before", "after", "said"),
+    ("file", "before", "after", "message"),
     [
         ("actions.yaml", "monthly_fee_eur", "monthly_fe_eur", "monthly_fee_eur"),
         ("actions.yaml", "prior:", "priar:", "prior"),
@@ -176,7 +176,7 @@ def test_people_read_the_same_without_json(run: Run) -> None:
     ],
 )
 def test_check_names_file_line_and_what_was_meant(
-    run: Run, small: Workspace, tmp_path: Path, file: str, before: str, after: str, said: str
+    run: Run, small: Workspace, tmp_path: Path, file: str, before: str, after: str, message: str
 ) -> None:
     shop = tmp_path / "shop"
     shutil.copytree(small.root, shop, ignore=shutil.ignore_patterns("data"))
@@ -184,20 +184,20 @@ def test_check_names_file_line_and_what_was_meant(
     text = broken.read_text()
     line = next(n for n, content in enumerate(text.splitlines(), 1) if before in content)
     broken.write_text(text.replace(before, after, 1))
-    told = refused(run("check", at=shop))
-    first = told.splitlines()[0]
+    output = refused(run("check", at=shop))
+    first = output.splitlines()[0]
     assert first.startswith(f"catalogue/{file}:{line}: ")
-    assert said in first
+    assert message in first
     as_json = run("check", "--json", at=shop)
     assert as_json.exit_code == 1
     problem = json.loads(as_json.stdout)["problems"][0]
     assert (problem["file"], problem["line"]) == (f"catalogue/{file}", line)
-    assert refused(run("release", at=shop)) == told
+    assert refused(run("release", at=shop)) == output
 
 
 @pytest.mark.promise("commands.json-and-exit-codes")
 @pytest.mark.parametrize(
-    ("arguments", "stdin", "said"),
+    ("arguments", "stdin", "message"),
     [
         (("pause", "nothing-like-it"), None, "has no such action"),
         (("rollback", "sha256:00"), None, "never released"),
@@ -213,13 +213,13 @@ def test_check_names_file_line_and_what_was_meant(
         (("import", "profile", "absent.csv"), None, "absent.csv"),
     ],
 )
-def test_refusals_are_one_plain_line(run: Run, arguments: tuple[str, ...], stdin: str | None, said: str) -> None:
-    told = refused(run(*arguments, stdin=stdin))
-    assert said in told
-    assert len(told.splitlines()) == 1
+def test_refusals_are_one_plain_line(run: Run, arguments: tuple[str, ...], stdin: str | None, message: str) -> None:
+    text = refused(run(*arguments, stdin=stdin))
+    assert message in text
+    assert len(text.splitlines()) == 1
     as_json = run(*arguments, "--json", stdin=stdin)
     assert as_json.exit_code == 1
-    assert json.loads(as_json.stdout)["error"] == told
+    assert json.loads(as_json.stdout)["error"] == text
 
 
 def test_a_folder_that_is_no_workspace_says_how_to_make_one(run: Run, small: Workspace, tmp_path: Path) -> None:
@@ -228,9 +228,9 @@ def test_a_folder_that_is_no_workspace_says_how_to_make_one(run: Run, small: Wor
             continue
         required = [__file__ for p in command.params if p.param_type_name == "argument" and p.required]
         needs = {("import",): ["profile", "x.csv"], ("erase",): ["c", "--yes"]}
-        told = refused(run(*words, *needs.get(words, required), at=tmp_path, stdin="{}"))
-        assert told.startswith("brain.yaml:1: ")
-        assert "brain new" in told
+        text = refused(run(*words, *needs.get(words, required), at=tmp_path, stdin="{}"))
+        assert text.startswith("brain.yaml:1: ")
+        assert "brain new" in text
     assert "is not empty" in refused(run("new", str(small.root), at=None))
 
 
@@ -258,10 +258,10 @@ def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys, brain\n"
         "try: brain.main(['--help'])\n"
-        "except SystemExit as done: assert not done.code\n"
+        "except SystemExit as exit: assert not exit.code\n"
         "heavy = {'feast', 'ray', 'mlflow', 'lightgbm', 'pandas', 'sklearn', 'fastapi'} & sys.modules.keys()\n"
         "assert not heavy, heavy\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert all(name in done.stdout for name in brain.main.commands)
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert all(name in result.stdout for name in brain.main.commands)

@@ -1,4 +1,4 @@
-"""What a person sees of a result: whole columns, as many as there is room for, and what else there is."""
+"""Results on a terminal: as many whole columns as fit, and the names of the others."""
 
 from io import StringIO
 
@@ -25,14 +25,14 @@ def printed(result: dict[str, object], width: int) -> str:
 @given(ROWS, st.integers(40, 120))
 def test_no_cell_is_cut_and_every_column_is_shown_or_named(rows: list[list[object]], width: int) -> None:
     names = [f"column-{n}" for n in range(8)]
-    told = printed({"found": [dict(zip(names, row, strict=True)) for row in rows]}, width)
-    table = told.partition("and with --json")[0]
-    assert "…" not in told
+    text = printed({"found": [dict(zip(names, row, strict=True)) for row in rows]}, width)
+    table = text.partition("and with --json")[0]
+    assert "…" not in text
     assert "│\n" in table
     assert all(len(line) <= width for line in table.splitlines())
-    assert [name for name in names if name in " ".join(told.split())] == names
+    assert [name for name in names if name in " ".join(text.split())] == names
 
 
 def test_records_within_records_are_counted_and_what_is_empty_is_one_line() -> None:
-    told = printed({"a": {"b_c": [{"x": 1}, {"x": 2}], "d": 0.123456}, "no_e": [], "no_f": []}, 80)
-    assert told.splitlines() == ["a", "  b c: 2, with --json", "  d: 0.1235", "none: no e, no f"]
+    text = printed({"a": {"b_c": [{"x": 1}, {"x": 2}], "d": 0.123456}, "no_e": [], "no_f": []}, 80)
+    assert text.splitlines() == ["a", "  b c: 2, with --json", "  d: 0.1235", "none: no e, no f"]

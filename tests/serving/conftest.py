@@ -1,6 +1,8 @@
-"""The one Ray server of a test run. A full run starts Ray three times at most, one after the other: this server, its
-restart after a SIGKILL (test_server_load.py), and a second workspace beside it (test_server_beside.py). Its tests are
-one piece of work (tests/conftest.py), so that no two workers start one each."""
+"""The Ray server that the tests of a run share.
+
+A full run starts Ray three times at most, one after the other: this server, its restart after a SIGKILL
+(test_server_load.py), and a second workspace at the same time (test_server_beside.py). The tests that use it go to one
+worker (tests/conftest.py), so that no two workers start a server."""
 
 from collections.abc import Iterator
 
@@ -11,10 +13,10 @@ from tests.serving.server import Server, product
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The product, serving. May be killed and started again by a test; others then go on with the same `url`."""
+    """The product, serving. A test may kill it and start it again; the others then continue with the same `url`."""
     server = product(tmp_path_factory.mktemp("server") / "workspace")
     server.start()
     yield server
     code = server.stop()
-    assert (code, server.pids(), server.listeners()) == (0, [], []), server.said
+    assert (code, server.pids(), server.listeners()) == (0, [], []), server.output
     assert server.stopped_s < 5

@@ -1,7 +1,7 @@
-"""A small load generator for loopback: closed loop (so many connections) and open loop (so many requests a second).
+"""A small load generator for loopback: closed loop (fixed connections) and open loop (fixed requests per second).
 
-One process and raw protocols, so that on two cores it disturbs what it measures as little as Python can. Latency of
-the open loop counts from when a request was due, not from when a connection was free for it.
+It uses one process and raw protocols, so that on two cores it disturbs what it measures as little as possible. The
+latency of the open loop counts from when a request was due, not from when a connection was free for it.
 """
 
 import asyncio
@@ -11,12 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 Request = Callable[[int], bytes]
-"""Number of the request, from 0 -> its bytes on the wire."""
+"""Number of the request, from 0 -> its bytes."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer; `status` 0 is a connection that broke before it came."""
+    """One answer; `status` 0 means that the connection broke first."""
 
     number: int
     status: int
@@ -27,7 +27,7 @@ class Answer:
 
 @dataclass
 class Load:
-    """What came back, in order of arrival."""
+    """The answers in order of arrival, and how many seconds they took."""
 
     answers: list[Answer] = field(default_factory=list)
     seconds: float = 0.0
@@ -38,29 +38,31 @@ class Load:
 
     @property
     def rate(self) -> float:
-        """Answers a second with a 2xx status."""
+        """Answers with a 2xx status per second."""
         return sum(200 <= a.status < 300 for a in self.answers) / self.seconds
 
     def quantile_ms(self, share: float, status: int = 200) -> float:
-        """Latency that this share of the answers with `status` stayed within, in milliseconds."""
+        """Return the latency in milliseconds within which this share of the answers with `status` came."""
         ordered = sorted(a.latency_s for a in self.answers if a.status == status)
         return 1000 * ordered[min(int(share * len(ordered)), len(ordered) - 1)]
 
 
 def get(path: str) -> bytes:
-    """The bytes of a GET."""
+    """Return the bytes of a GET."""
     return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
 
 
 def post(path: str, body: bytes) -> bytes:
-    """The bytes of a POST with a JSON body."""
+    """Return the bytes of a POST with a JSON body."""
     head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
     return head.encode() + b"\r\n\r\n" + body
 
 
 async def closed_loop(port: int, request: Request, *, connections: int, count: int) -> Load:
-    """`count` requests over so many connections, each asking again as soon as it was answered. A client that finds the
-    port closed gives up."""
+    """Send `count` requests over so many connections, on each the next as soon as one is answered.
+
+    A client gives up when the port is closed.
+    """
     load, began = Load(), time.perf_counter()
     numbers = iter(range(count))
 
@@ -82,7 +84,7 @@ async def closed_loop(port: int, request: Request, *, connections: int, count: i
 
 
 async def once(port: int, request: bytes) -> Answer:
-    """One request on a connection of its own."""
+    """Send one request on a connection of its own."""
     connection = await _connect(port)
     answer = await connection.ask(0, request, time.perf_counter())
     connection.close()
@@ -90,7 +92,7 @@ async def once(port: int, request: bytes) -> Answer:
 
 
 async def open_loop(port: int, request: Request, *, per_second: float, count: int) -> Load:
-    """`count` requests, one every 1/per_second, however slowly they are answered; connections as needed."""
+    """Send `count` requests, one every 1/per_second, however slowly they are answered; connections as needed."""
     load, began = Load(), time.perf_counter()
     idle: list[_Connection] = []
 
@@ -103,8 +105,8 @@ async def open_loop(port: int, request: Request, *, per_second: float, count: in
     tasks = []
     for number in range(count):
         due = began + number / per_second
-        if (ahead := due - time.perf_counter()) > 0:
-            await asyncio.sleep(ahead)
+        if (wait_s := due - time.perf_counter()) > 0:
+            await asyncio.sleep(wait_s)
         tasks.append(asyncio.create_task(one(number, due)))
     await asyncio.gather(*tasks)
     load.seconds = time.perf_counter() - began

@@ -11,7 +11,7 @@ from training.registry import Provenance, Registry
 
 
 def register(workspace: Workspace, release: Release, seed: int, rate: float) -> int:
-    """A small model of the small catalogue's actions, learned from random rows."""
+    """Register a small model of the release's actions, fitted on random rows; return its version."""
     rng, n = np.random.default_rng(seed), 600
     names = FeatureMatrix(release.schema).names
     actions = tuple(release.actions)

@@ -6,5 +6,5 @@ from decisioning.errors import Unavailable
 
 
 def build(_args: dict[str, str]) -> NoReturn:
-    """Raises Unavailable."""
+    """Raise Unavailable."""
     raise Unavailable("the ledger cannot be reached")

@@ -18,7 +18,7 @@ def _ready(run: Running) -> None:
 
 
 def main() -> int:
-    """Exit code, as `brain serve` gives it."""
+    """Serve, and return the exit code of `brain serve`."""
     app = sys.argv[2] if len(sys.argv) > 2 else DEFAULT_APP
     try:
         return serve_forever(Workspace.open(Path(sys.argv[1])), app=app, on_ready=_ready, say=_say)

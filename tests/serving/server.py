@@ -33,7 +33,7 @@ class Server:
         (root / "brain.yaml").write_text(f"environment: test\nhttp: {{port: {self.port}}}\n")
 
     def __call__(self, method: str, path: str, body: Any = None) -> tuple[int, dict[str, Any]]:
-        """Status and JSON of one request on a connection of its own; (0, {}) where nobody answered."""
+        """Return status and JSON of one request on a connection of its own; (0, {}) if nobody answered."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
             connection.request(method, path, None if body is None else json.dumps(body))
@@ -45,34 +45,34 @@ class Server:
             connection.close()
 
     def brain(self, *arguments: str) -> dict[str, Any]:
-        """`brain ARGUMENTS --workspace … --json`, as a user runs it beside the server."""
+        """Run `brain ARGUMENTS --workspace … --json` while the server runs; return the JSON."""
         command = [*BRAIN, *arguments, "--workspace", str(self.root), "--json"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        answer: dict[str, Any] = json.loads(done.stdout)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert result.returncode == 0, result.stdout + result.stderr
+        answer: dict[str, Any] = json.loads(result.stdout)
         return answer
 
     @property
-    def said(self) -> str:
-        """What it wrote to its terminal, over all starts."""
+    def output(self) -> str:
+        """What the server wrote to its terminal, over all starts."""
         return (self.root / "stderr.txt").read_text()
 
     def command(self) -> list[str]:
         return [*PROGRAM, str(self.root), self.app]
 
     def start(self) -> None:
-        """Returns once it says that it is ready."""
+        """Start the server, and return once it says that it is ready."""
         began = time.monotonic()
         with (self.root / "stderr.txt").open("a") as errors:
             self.process = subprocess.Popen(self.command(), stdout=subprocess.PIPE, stderr=errors, text=True)
         assert self.process.stdout is not None
         ready = self.process.stdout.readline()
-        assert ready.strip() == self.url, f"did not start: {self.said}"
+        assert ready.strip() == self.url, f"did not start: {self.output}"
         self.run_id = json.loads((self.root / "data/run/serve.json").read_text())["run_id"]
         self.started_s = time.monotonic() - began
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """SIGTERM as a service manager sends it, or SIGINT as Ctrl-C does; the exit code."""
+        """Send SIGTERM as a service manager does, or SIGINT as Ctrl-C does; return the exit code."""
         assert self.process is not None
         began = time.monotonic()
         self.process.send_signal(number)
@@ -81,14 +81,14 @@ class Server:
         return code
 
     def kill(self) -> None:
-        """SIGKILL to every process of the run, as a power cut would, the one that would tidy up first."""
+        """Kill every process of the run, as a power cut would; the supervisor first, which would clean up."""
         assert self.process is not None
         self.process.kill()
         assert processes.kill_all(self.run_id) == []
         self.process.wait()
 
     def pids(self, title: str = "") -> list[int]:
-        """Processes of the run, but for the supervisor; those that call themselves `title…`."""
+        """Return the processes of the run without the supervisor, whose titles start with `title`."""
         pids = processes.members(self.run_id)
         return [pid for pid in pids if _title(pid).startswith(title)]
 
@@ -105,7 +105,7 @@ def product(root: Path) -> Server:
 
 
 def free_port() -> int:
-    """A port nobody listens on now."""
+    """Return a port that nobody listens on now."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
 

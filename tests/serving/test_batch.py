@@ -1,4 +1,4 @@
-"""Batch decisions: the worker that Ray Data runs, the files that are refused, and (long) the whole run on Ray."""
+"""Batch decisions: the worker that Ray Data runs, files that are refused, and (long) a whole run on Ray."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ CUSTOMERS = [f"b-{n}" for n in range(30)]
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """Half of the customers allowed marketing."""
+    """A workspace where half of the customers allowed marketing."""
     workspace = small_workspace(tmp_path_factory.mktemp("batch") / "ws")
     brain = Brain(workspace)
     for n, customer in enumerate(CUSTOMERS):
@@ -39,8 +39,8 @@ def test_everyone_gets_an_offer_or_the_reason_why_not_and_a_repetition_gives_the
     assert {r["empty_reason"] for n, r in enumerate(rows) if not n % 2} == {"all_withheld"}
     assert all(r["action"] and r["probability"] for n, r in enumerate(rows) if n % 2)
     assert decider(workspace, "one")(table).equals(first)
-    again = decider(workspace, "two")(table)
-    assert not set(again["decision_id"].to_pylist()) & set(first["decision_id"].to_pylist())
+    repeated = decider(workspace, "two")(table)
+    assert not set(repeated["decision_id"].to_pylist()) & set(first["decision_id"].to_pylist())
 
 
 def test_an_id_that_is_none_is_told_in_its_row_and_holds_nobody_up(workspace: Workspace) -> None:
@@ -49,7 +49,7 @@ def test_an_id_that_is_none_is_told_in_its_row_and_holds_nobody_up(workspace: Wo
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("none.csv", None, "there is no file"),
         ("other.csv", b"name\nx\n", "customer_id"),
@@ -57,11 +57,11 @@ def test_an_id_that_is_none_is_told_in_its_row_and_holds_nobody_up(workspace: Wo
     ],
 )
 def test_files_that_do_not_fit_are_refused(
-    workspace: Workspace, tmp_path: Path, name: str, content: bytes | None, said: str
+    workspace: Workspace, tmp_path: Path, name: str, content: bytes | None, message: str
 ) -> None:
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    with pytest.raises(BrainError, match=said):
+    with pytest.raises(BrainError, match=message):
         batch.run(workspace, tmp_path / name, tmp_path / "out.parquet", "web", ("sidebar",))
     assert not (tmp_path / "out.parquet").exists()
 
@@ -69,6 +69,6 @@ def test_files_that_do_not_fit_are_refused(
 @pytest.mark.long
 def test_the_whole_run_on_ray(workspace: Workspace, tmp_path: Path) -> None:
     pq.write_table(pa.table({"customer_id": CUSTOMERS * 3}), tmp_path / "in.parquet")
-    told = batch.run(workspace, tmp_path / "in.parquet", tmp_path / "out.parquet", "web", ("sidebar",))
-    assert (told["customers"], told["failed"]) == (len(CUSTOMERS), 0)
+    summary = batch.run(workspace, tmp_path / "in.parquet", tmp_path / "out.parquet", "web", ("sidebar",))
+    assert (summary["customers"], summary["failed"]) == (len(CUSTOMERS), 0)
     assert pq.read_table(tmp_path / "out.parquet").num_rows == len(CUSTOMERS)

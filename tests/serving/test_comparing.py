@@ -1,4 +1,4 @@
-"""`brain policies`: gains and losses by action and gate, and rules that are wrong, on customers and on personas."""
+"""`brain policies`: gains and losses by action and gate, and wrong rules, for customers and for personas."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ policies: [{id: seen, level: eligibility, attach: {action: family-data}, permit:
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """Three customers who allow everything, and files with policies that were not released."""
+    """A workspace with three customers who allow everything, and with policies that were not released."""
     workspace = small_workspace(tmp_path_factory.mktemp("policies") / "w")
     brain = Brain(workspace)
     for customer in ("c-1", "c-2", "c-3"):
@@ -36,10 +36,12 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 def run(workspace: Workspace, *arguments: str) -> dict:  # type: ignore[type-arg]
-    done = CliRunner().invoke(command_line.main, ["policies", *arguments, "--json", "--workspace", str(workspace.root)])
-    assert done.exit_code == 0, done.output
-    assert not {"c-1", "c-2", "c-3"} & set(done.stdout.replace('"', " ").split())
-    return json.loads(done.stdout)  # type: ignore[no-any-return]
+    result = CliRunner().invoke(
+        command_line.main, ["policies", *arguments, "--json", "--workspace", str(workspace.root)]
+    )
+    assert result.exit_code == 0, result.output
+    assert not {"c-1", "c-2", "c-3"} & set(result.stdout.replace('"', " ").split())
+    return json.loads(result.stdout)  # type: ignore[no-any-return]
 
 
 def released(workspace: Workspace) -> str:
@@ -51,8 +53,8 @@ def released(workspace: Workspace) -> str:
 
 @pytest.mark.promise("explanations.policies")
 def test_a_diff_tells_who_loses_what_through_which_gate(workspace: Workspace) -> None:
-    found = run(workspace, "diff", released(workspace), "files")
-    lost = {(m["action"], m["gate"]): m for m in found["moved"]}
+    changes = run(workspace, "diff", released(workspace), "files")
+    lost = {(m["action"], m["gate"]): m for m in changes["moved"]}
     assert set(lost) == {("family-data", "eligibility:very-old"), ("sports-channel", "suitability:pays-much")}
     assert all(m["customers"] == 3 and not m["gained"] and len(m["examples"]) == 3 for m in lost.values())
     back = run(workspace, "diff", "files", released(workspace))
@@ -62,13 +64,13 @@ def test_a_diff_tells_who_loses_what_through_which_gate(workspace: Workspace) ->
 
 @pytest.mark.promise("explanations.policies")
 def test_an_audit_finds_dead_rules_contradictions_and_gates_that_nobody_passes(workspace: Workspace) -> None:
-    found = {(f["what"], tuple(sorted(f["gates"]))) for f in run(workspace, "audit")["findings"]}
-    assert ("contradiction", ("eligibility:very-old", "suitability:never-young")) in found
-    assert ("nobody-passes", ("eligibility:very-old",)) in found
-    assert ("nobody-passes", ("suitability:pays-much",)) in found
-    assert ("dead", ("eligibility:pays",)) in found
-    assert ("dead", ("suitability:never-young",)) in found
-    assert ("dead", ("suitability:pays-much",)) not in found
+    findings = {(f["what"], tuple(sorted(f["gates"]))) for f in run(workspace, "audit")["findings"]}
+    assert ("contradiction", ("eligibility:very-old", "suitability:never-young")) in findings
+    assert ("nobody-passes", ("eligibility:very-old",)) in findings
+    assert ("nobody-passes", ("suitability:pays-much",)) in findings
+    assert ("dead", ("eligibility:pays",)) in findings
+    assert ("dead", ("suitability:never-young",)) in findings
+    assert ("dead", ("suitability:pays-much",)) not in findings
 
 
 @pytest.mark.promise("explanations.policies")

@@ -1,4 +1,4 @@
-"""What was told of an offer can be corrected, late and more than once; a repetition never undoes a correction."""
+"""The outcome of an offer can be corrected, late and more than once; a repetition never undoes a correction."""
 
 import pytest
 
@@ -54,6 +54,6 @@ def test_an_outcome_can_be_taken_back(client: Client) -> None:
 
 def test_every_decision_still_recomputes(client: Client) -> None:
     offered(client, "c-3", account_id="a-3")
-    found = verify(client.brain.workspace, None)
-    assert found["flaws"] == found["different"] == []
-    assert found["recomputed"] >= 1
+    results = verify(client.brain.workspace, None)
+    assert results["flaws"] == results["different"] == []
+    assert results["recomputed"] >= 1

@@ -1,4 +1,4 @@
-"""`GET /v1/decisions/{id}`: every candidate, what would change the outcome, and the same in words."""
+"""`GET /v1/decisions/{id}`: every candidate, what would change the decision, and a summary in words."""
 
 from collections.abc import Iterator
 
@@ -24,14 +24,14 @@ def test_an_explanation_has_every_candidate_a_counterfactual_and_words(client: C
     status, why = client("GET", f"/v1/decisions/{answer['decision_id']}")
     assert status == 200
     view = client.brain.snapshot.release.view("web")
-    asked = {name for name, member in zip(view.ids, view.placements["hero"], strict=True) if member}
-    assert {c["treatment"] for c in why["candidates"]} == asked
+    on_placement = {name for name, member in zip(view.ids, view.placements["hero"], strict=True) if member}
+    assert {c["treatment"] for c in why["candidates"]} == on_placement
     assert all(("gate" in c and "facts" in c) or ("priority" in c and "cites" in c) for c in why["candidates"])
     chosen = [c for c in why["candidates"] if c["passed"] and c["chosen"]]
     assert [c["treatment"] for c in chosen] == [o["treatment"] for o in offers(answer)]
-    found = why["counterfactual"]
-    assert found["found"]
-    assert found["first_offer"]["was"] == offers(answer)[0]["action"] != found["first_offer"]["becomes"]
+    assert why["counterfactual"]["found"]
+    first = why["counterfactual"]["first_offer"]
+    assert first["was"] == offers(answer)[0]["action"] != first["becomes"]
     assert set(why["text"]) == {"nl", "en"}
     assert why["text"]["nl"].startswith("Besloten op")
     assert client("GET", f"/v1/decisions/{answer['decision_id']}")[1] == why

@@ -1,4 +1,4 @@
-"""The contract over a real workspace: what is asked, told, repeated, forgotten, and what is refused."""
+"""The HTTP contract over a real workspace: decisions, outcomes, repetitions, erasures and refusals."""
 
 import asyncio
 import hashlib
@@ -30,7 +30,7 @@ def client(workspace: Workspace) -> Iterator[Client]:
 
 
 def rows(client: Client) -> int:
-    """Records in the ledger."""
+    """Return how many records the ledger has."""
     kinds = ("consent", "decision", "account_decision", "contact", "outcome", "observation", "flag")
     return len(client.brain.ledger.scan(kinds, 0, 10**6))
 
@@ -52,8 +52,8 @@ def test_an_offer_is_committed_explained_and_recomputed(client: Client) -> None:
     assert all(1 <= len(o["reasons"]) <= 4 for o in offers(answer))
     status, why = client("GET", f"/v1/decisions/{answer['decision_id']}")
     assert status == 200
-    told = {c["treatment"]: c for c in why["candidates"]}
-    assert told["tv-bundle.web-hero"]["passed"]
+    candidates = {c["treatment"]: c for c in why["candidates"]}
+    assert candidates["tv-bundle.web-hero"]["passed"]
     assert {c["gate"] for c in why["candidates"] if not c["passed"]} >= {"action:account"}
     assert len([c for c in why["candidates"] if not c["passed"]]) == answer["withheld"]
     record = client.brain.ledger.lookup(f"decision:{answer['decision_id']}")
@@ -104,13 +104,13 @@ def test_an_agents_outcomes_suppress(client: Client) -> None:
     welcome(client, "c-agent")
     body = ask("agent-1", "c-agent", "agent", placements=[{"name": "suggestion", "limit": 5}])
     suggested = {o["action"]: o for o in offers(client("POST", "/v1/decisions", body)[1])}
-    told = [
+    outcomes = [
         {"outcome_id": f"agent-{o}", "offer_id": suggested["tv-bundle"]["offer_id"], "outcome": o}
         for o in ("pitched", "declined")
     ]
-    assert client("POST", "/v1/outcomes", told)[0] == 200
-    held = client("GET", "/v1/customers/c-agent")[1]
-    assert {c["action"]: c["state"] for c in held["contacts"]}["tv-bundle"] == "pitched"
+    assert client("POST", "/v1/outcomes", outcomes)[0] == 200
+    customer = client("GET", "/v1/customers/c-agent")[1]
+    assert {c["action"]: c["state"] for c in customer["contacts"]}["tv-bundle"] == "pitched"
     _, answer = client("POST", "/v1/decisions", {**body, "request_id": "agent-2"})
     assert "tv-bundle" not in {o["action"] for o in offers(answer)}
     _, why = client("GET", f"/v1/decisions/{answer['decision_id']}")
@@ -129,7 +129,7 @@ def test_account_actions_need_an_account_and_share_its_caps(client: Client) -> N
 
 
 def everything(workspace: Workspace) -> str:
-    """Every row of every database of the workspace, as one hash."""
+    """Return one hash over every row of every database of the workspace."""
     digest = hashlib.sha256()
     for file in sorted(workspace.data.rglob("*.db")):
         with closing(sqlite3.connect(file)) as database:
@@ -154,7 +154,7 @@ def test_a_preview_of_a_thousand_personas_changes_no_row_anywhere(client: Client
 @pytest.mark.promise("decisions.previews-write-nothing")
 @pytest.mark.parametrize("channel", ["web", "agent", "email"])
 def test_a_preview_equals_the_live_decision_for_the_same_state_seed_and_time(client: Client, channel: str) -> None:
-    """Two customers of whom the same is known: one is decided live, the other previewed with its draws and time."""
+    """Two customers with the same data: one decision is live, the other a preview with its draws and time."""
     for n in range(12):
         purposes = ("marketing", "profiling", "email")[: n % 4]
         for kind in ("live", "twin"):
@@ -178,13 +178,13 @@ def test_a_preview_takes_other_facts(client: Client) -> None:
 def test_everything_held_is_exported_and_erased(client: Client) -> None:
     welcome(client, "c-erase")
     client("POST", "/v1/decisions", ask("erase-1", "c-erase"))
-    status, held = client("GET", "/v1/customers/c-erase/export")
+    status, export = client("GET", "/v1/customers/c-erase/export")
     assert status == 200
-    assert held["facts"]["age"] == FACTS["age"]
-    assert [r["kind"] for r in held["records"]] == ["consent"] * 3 + ["decision"]
+    assert export["facts"]["age"] == FACTS["age"]
+    assert [r["kind"] for r in export["records"]] == ["consent"] * 3 + ["decision"]
     assert client("DELETE", "/v1/customers/c-erase")[0] == 200
-    _, held = client("GET", "/v1/customers/c-erase/export")
-    assert (held["facts"], held["erased"], {r["body"] for r in held["records"][:4]}) == ({}, True, {None})
+    _, export = client("GET", "/v1/customers/c-erase/export")
+    assert (export["facts"], export["erased"], {r["body"] for r in export["records"][:4]}) == ({}, True, {None})
     _, answer = client("POST", "/v1/decisions", ask("erase-2", "c-erase"))
     assert offers(answer) == []
     assert client("PATCH", "/v1/customers/c-erase", {"facts": {"age": 3}})[0] == 404

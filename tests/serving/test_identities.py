@@ -1,4 +1,4 @@
-"""Identity over HTTP: linked, a visitor's caps and consents hold in the very next decision; undone, they go."""
+"""Identities over HTTP: a linked visitor's caps and consents hold in the next decision, and end with the link."""
 
 import asyncio
 from collections.abc import Iterator
@@ -58,13 +58,13 @@ def actions(answer: Json) -> set[str]:
     return {o["action"] for o in offers(answer)}
 
 
-def said(visitor: str, purpose: str, status: str = "granted") -> Json:
-    told = consent("", purpose, status)
-    return {**{k: v for k, v in told.items() if k != "customer_id"}, "visitor_id": visitor}
+def visitor_consent(visitor: str, purpose: str, status: str = "granted") -> Json:
+    body = consent("", purpose, status)
+    return {**{k: v for k, v in body.items() if k != "customer_id"}, "visitor_id": visitor}
 
 
 def fill_cap(client: Client, visitor: str) -> None:
-    """As if tv-bundle had been decided for the visitor, of whom too little is known for that."""
+    """Append a contact as if tv-bundle had been decided for the visitor, of whom too little is known for that."""
     stream, at_us = client.brain.ledger.stream_of("visitor", visitor), now_us()
     shown = {
         "offer_id": f"{visitor}.0",
@@ -83,14 +83,14 @@ def fill_cap(client: Client, visitor: str) -> None:
 @pytest.mark.promise("identity.linked-visitor")
 def test_what_a_visitor_refused_binds_the_very_next_decision_until_it_is_unlinked(client: Client) -> None:
     welcome(client, "c-refused")
-    assert client("POST", "/v1/consents", said("cookie:refused", "marketing", "refused"))[0] == 200
+    assert client("POST", "/v1/consents", visitor_consent("cookie:refused", "marketing", "refused"))[0] == 200
     assert "tv-bundle" in actions(decide(client, "c-refused", mode="preview"))
     link(client, "c-refused", "refused")
     answer = decide(client, "c-refused")
     assert "tv-bundle" not in actions(answer)
     why = client("GET", f"/v1/decisions/{answer['decision_id']}")[1]
-    told = {c["treatment"]: c for c in why["candidates"]}["tv-bundle.web-hero"]
-    assert (told["gate"], told["why"]) == ("consent:marketing", "refused by a linked visitor")
+    candidate = {c["treatment"]: c for c in why["candidates"]}["tv-bundle.web-hero"]
+    assert (candidate["gate"], candidate["why"]) == ("consent:marketing", "refused by a linked visitor")
     link(client, "c-refused", "refused", "unlinked")
     assert "tv-bundle" in actions(decide(client, "c-refused"))
 
@@ -111,7 +111,7 @@ def test_a_decision_names_what_it_read_and_comes_out_again(client: Client, works
     visitor = link(client, "c-record", "record")["visitor"]
     fill_cap(client, "cookie:record")
     answer = decide(client, "c-record", account_id="a-record")
-    client("POST", "/v1/consents", said("cookie:record", "marketing", "refused"))
+    client("POST", "/v1/consents", visitor_consent("cookie:record", "marketing", "refused"))
     link(client, "c-record", "record", "unlinked")
     for decided, linked in ((alone, None), (answer, {visitor: 2})):
         record = client.brain.ledger.lookup(f"decision:{decided['decision_id']}")
@@ -127,7 +127,7 @@ def test_a_repeated_request_is_decided_anew_once_a_linked_visitor_refuses(client
     link(client, "c-again", "again")
     body = ask("again-1", "c-again", **HERO)
     first = client("POST", "/v1/decisions", body)[1]
-    assert client("POST", "/v1/consents", said("cookie:again", "marketing", "objected"))[0] == 200
+    assert client("POST", "/v1/consents", visitor_consent("cookie:again", "marketing", "objected"))[0] == 200
     second = client("POST", "/v1/decisions", body)[1]
     assert second["supersedes"] == first["decision_id"]
     assert "tv-bundle" not in actions(second)
@@ -149,16 +149,16 @@ def test_a_request_of_a_visitor_is_decided_from_its_own_stream_alone(client: Cli
 
 def test_links_are_listed_as_hashes(client: Client) -> None:
     visitor = link(client, "c-listed", "listed-1", occurred_at="2026-01-01T00:00:00Z")["visitor"]
-    assert client("POST", "/v1/consents", said("cookie:listed-1", "marketing"))[0] == 200
+    assert client("POST", "/v1/consents", visitor_consent("cookie:listed-1", "marketing"))[0] == 200
     client("POST", "/v1/identities", identity("c-listed", "listed-2", "unlinked", kind="device"))
     for path in ("/v1/customers/c-listed", "/v1/customers/c-listed/export"):
-        held = client("GET", path)[1]
-        assert {"kind": "cookie", "status": "linked"}.items() <= {x["visitor"]: x for x in held["links"]}[
+        content = client("GET", path)[1]
+        assert {"kind": "cookie", "status": "linked"}.items() <= {x["visitor"]: x for x in content["links"]}[
             visitor
         ].items()
-        assert {x["status"] for x in held["links"]} == {"linked", "unlinked"}
-        assert "listed-1" not in str(held)
-    assert [(v["visitor"], len(v["consents"])) for v in held["visitors"]] == [(visitor, 1)]
+        assert {x["status"] for x in content["links"]} == {"linked", "unlinked"}
+        assert "listed-1" not in str(content)
+    assert [(v["visitor"], len(v["consents"])) for v in content["visitors"]] == [(visitor, 1)]
 
 
 def test_an_identifier_is_one_customers_until_it_is_unlinked(client: Client) -> None:
@@ -178,47 +178,47 @@ def test_an_older_word_never_undoes_a_newer(client: Client) -> None:
 def test_erasing_a_customer_erases_the_linked_visitor(client: Client, workspace: Workspace) -> None:
     welcome(client, "c-erased")
     link(client, "c-erased", "erased")
-    assert client("POST", "/v1/consents", said("cookie:erased", "marketing"))[0] == 200
+    assert client("POST", "/v1/consents", visitor_consent("cookie:erased", "marketing"))[0] == 200
     client("POST", "/v1/decisions", as_visitor("cookie:erased"))
     assert client("DELETE", "/v1/customers/c-erased")[0] == 200
     assert actions(client("POST", "/v1/decisions", as_visitor("cookie:erased"))[1]) == set()
     assert client("POST", "/v1/identities", identity("c-erased", "new"))[0] == 404
     code, problem = client("POST", "/v1/identities", identity("c-other", "erased"))
     assert (code, problem["field"]) == (422, "identifier")
-    found = verify(workspace, None)
-    assert (found["flaws"], found["different"]) == ([], [])
+    results = verify(workspace, None)
+    assert (results["flaws"], results["different"]) == ([], [])
 
 
 @pytest.mark.promise("identity.linked-visitor")
 def test_erasing_a_visitor_undoes_the_link(client: Client, workspace: Workspace) -> None:
     welcome(client, "c-forgot")
     visitor = link(client, "c-forgot", "forgot")["visitor"]
-    assert client("POST", "/v1/consents", said("cookie:forgot", "marketing", "refused"))[0] == 200
+    assert client("POST", "/v1/consents", visitor_consent("cookie:forgot", "marketing", "refused"))[0] == 200
     withheld = decide(client, "c-forgot")
     client.brain.ledger.erase(visitor)
     assert "tv-bundle" in actions(decide(client, "c-forgot"))
     assert client("GET", f"/v1/decisions/{withheld['decision_id']}")[0] == 404
-    found = verify(workspace, None)
-    assert (found["different"], found["erased"] > 0) == ([], True)
+    results = verify(workspace, None)
+    assert (results["different"], results["erased"] > 0) == ([], True)
 
 
 @pytest.mark.parametrize("meanwhile", ["shown", "refused"])
 def test_what_the_visitor_does_between_reading_and_committing_is_not_missed(
     client: Client, monkeypatch: pytest.MonkeyPatch, meanwhile: str
 ) -> None:
-    """The decision for the person runs into the version of the visitor's stream, and is made again."""
+    """The decision for the person conflicts with the version of the visitor's stream, and is made again."""
     customer, visitor, brain = f"c-{meanwhile}", f"cookie:{meanwhile}", client.brain
     welcome(client, customer)
     link(client, customer, meanwhile)
-    refused = ConsentIn.model_validate(said(visitor, "marketing", "refused")).body()
+    refused = ConsentIn.model_validate(visitor_consent(visitor, "marketing", "refused")).body()
     refusal = Entry(brain.ledger.stream_of("visitor", visitor), "consent", refused, now_us())
     known, readings = brain.known, count(1)
 
-    def then_the_visitor(*asked: Any, **more: Any) -> Known:
-        found = known(*asked, **more)
+    def then_the_visitor(*arguments: Any, **more: Any) -> Known:
+        result = known(*arguments, **more)
         if next(readings) == 1:
             fill_cap(client, visitor) if meanwhile == "shown" else brain.ledger.append([refusal])
-        return found
+        return result
 
     monkeypatch.setattr(brain, "known", then_the_visitor)
     assert "tv-bundle" not in actions(decide(client, customer))
@@ -227,7 +227,7 @@ def test_what_the_visitor_does_between_reading_and_committing_is_not_missed(
 
 @pytest.mark.promise("identity.linked-visitor")
 def test_a_cap_is_exact_while_person_and_visitor_are_decided_at_once(client: Client) -> None:
-    """Whenever tv-bundle is shown to the person, none was shown before, to the person or as the visitor."""
+    """If tv-bundle is shown to the person, it was not shown before, neither to the person nor to the visitor."""
     ledger = client.brain.ledger
     for n in range(5):
         customer, visitor = f"c-race-{n}", f"cookie:race-{n}"
@@ -268,6 +268,6 @@ def test_what_is_wrong_is_named(client: Client, body: Json, field: str) -> None:
 
 def test_a_consent_is_a_customers_or_a_visitors(client: Client) -> None:
     nobodys = {k: v for k, v in consent("c", "marketing").items() if k != "customer_id"}
-    for told in ({**nobodys, "customer_id": "c", "visitor_id": "v"}, nobodys):
-        code, problem = client("POST", "/v1/consents", told)
+    for body in ({**nobodys, "customer_id": "c", "visitor_id": "v"}, nobodys):
+        code, problem = client("POST", "/v1/consents", body)
         assert (code, problem["field"]) == (422, "customer_id")

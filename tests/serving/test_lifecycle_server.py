@@ -1,4 +1,4 @@
-"""The real server, from outside: where it listens, that there is one per workspace, how a replica comes back."""
+"""The real server from outside: where it listens, one per workspace, and how a replica is replaced."""
 
 import os
 import signal
@@ -28,15 +28,15 @@ def _until(condition: Callable[[], bool], within_s: float) -> bool:
 
 @pytest.mark.promise("serving.loopback")
 def test_everything_listens_on_loopback_but_one_port_that_asks_for_the_token(server: Server) -> None:
-    """Ours and the proxy's: loopback. Ray's: loopback too, but for the replica's port for calls between deployments."""
-    found = server.listeners()
-    assert server.port in {place.port for place in found}
-    assert {place.process for place in found} >= {"haproxy", "gcs_server", "raylet", "ray::ServeController"}
-    open_to_all = [place for place in found if not place.loopback]
-    assert [place.process.partition(":")[0] for place in open_to_all] in ([], ["ray"]), open_to_all
-    for place in open_to_all:
-        assert "ServeReplica" in place.process
-        assert _refuses_without_token(place.port)
+    """All ports are on loopback, except the replica's port for calls between deployments, which Ray opens."""
+    listeners = server.listeners()
+    assert server.port in {listener.port for listener in listeners}
+    assert {listener.process for listener in listeners} >= {"haproxy", "gcs_server", "raylet", "ray::ServeController"}
+    open_to_all = [listener for listener in listeners if not listener.loopback]
+    assert [listener.process.partition(":")[0] for listener in open_to_all] in ([], ["ray"]), open_to_all
+    for listener in open_to_all:
+        assert "ServeReplica" in listener.process
+        assert _refuses_without_token(listener.port)
 
 
 def _refuses_without_token(port: int) -> bool:
@@ -65,5 +65,5 @@ def test_a_dead_replica_is_announced_answered_503_and_replaced(server: Server) -
     assert _until(lambda: seen.add(_status(server)) or 503 in seen, within_s=10)
     assert _until(lambda: _status(server) == 200, within_s=60)
     assert server.pids("ray::ServeReplica") != before
-    assert _until(lambda: "the decision process is away" in server.said, within_s=5)
-    assert _until(lambda: "serving again after" in server.said, within_s=5)
+    assert _until(lambda: "the decision process is away" in server.output, within_s=5)
+    assert _until(lambda: "serving again after" in server.output, within_s=5)

@@ -1,4 +1,4 @@
-"""What a replica looks at again and again, it goes on looking at."""
+"""A replica's periodic work goes on after errors."""
 
 import asyncio
 import logging

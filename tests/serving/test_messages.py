@@ -1,4 +1,4 @@
-"""A company's own messages: trained by the command, promoted or refused, and served by a brain that goes on running."""
+"""Models of a company's own messages: trained by the command, promoted or refused, and served by a running brain."""
 
 import json
 import os
@@ -42,16 +42,16 @@ def client(workspace: Workspace) -> Iterator[Client]:
 
 
 def run(workspace: Workspace, *arguments: str) -> tuple[int, dict[str, Any]]:
-    done = CliRunner().invoke(brain.main, [*arguments, "--json", "--workspace", str(workspace.root)])
-    return done.exit_code, json.loads(done.stdout)
+    result = CliRunner().invoke(brain.main, [*arguments, "--json", "--workspace", str(workspace.root)])
+    return result.exit_code, json.loads(result.stdout)
 
 
 def train(workspace: Workspace, frame: pd.DataFrame) -> dict[str, Any]:
     file = workspace.data / "messages.jsonl"
     file.write_text("\n".join(json.dumps(row) for row in frame.to_dict("records")))
-    code, told = run(workspace, "train", "sentiment", "--data", str(file))
-    assert code == 0, told
-    return told
+    code, answer = run(workspace, "train", "sentiment", "--data", str(file))
+    assert code == 0, answer
+    return answer
 
 
 def message(text: str, **data: Any) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def message(text: str, **data: Any) -> dict[str, Any]:
 
 
 def scored(client: Client) -> dict[str, Any]:
-    """What is kept of a message in the jargon of the company."""
+    """Return the recorded fields of a message in the jargon of the company."""
     assert client("POST", "/v1/signals", message(JARGON["negative"], language="en"))[1]["accepted"] == 1
     latest = select(SIGNALS.c.body).order_by(SIGNALS.c.seq.desc()).limit(1)
     return dict(from_json(client.brain.ledger.select(latest, {})[0].body))
@@ -68,10 +68,10 @@ def scored(client: Client) -> dict[str, Any]:
 @pytest.mark.promise("messages.model-must-win")
 def test_a_model_serves_where_it_wins_and_a_running_brain_takes_it_up(client, workspace):
     assert scored(client)["scorer"] == "lexicon"
-    made = train(workspace, messages())["models"][0]
-    assert (made["model"], made["serves"]) == ("sentiment-en@1", True)
-    assert made["gain_low"] > 0
-    assert made["auc"] > made["built_in_auc"]
+    trained = train(workspace, messages())["models"][0]
+    assert (trained["model"], trained["serves"]) == ("sentiment-en@1", True)
+    assert trained["gain_low"] > 0
+    assert trained["auc"] > trained["built_in_auc"]
     client.brain.refresh_model()
     after = scored(client)
     assert after["scorer"] == "sentiment-en@1"
@@ -79,34 +79,34 @@ def test_a_model_serves_where_it_wins_and_a_running_brain_takes_it_up(client, wo
 
     lost = train(workspace, messages(told=False))["models"][0]
     assert (lost["model"], lost["serves"]) == ("sentiment-en@2", False)
-    code, told = run(workspace, "promote", "sentiment-en")
+    code, answer = run(workspace, "promote", "sentiment-en")
     assert code == 1
-    assert "sentiment-en@2 does not beat the built-in scorer" in told["error"]
+    assert "sentiment-en@2 does not beat the built-in scorer" in answer["error"]
     assert run(workspace, "promote", "sentiment-en@1")[1]["model"] == "sentiment-en@1"
     client.brain.refresh_model()
     assert scored(client) == after
 
-    _check_what_is_tracked(workspace, made)
+    _check_what_is_tracked(workspace, trained)
 
 
-def _check_what_is_tracked(workspace: Workspace, made: dict[str, Any]) -> None:
-    """The run in MLflow, and a model that its own tools can run with the code beside it, where this project is not."""
+def _check_what_is_tracked(workspace: Workspace, trained: dict[str, Any]) -> None:
+    """MLflow has the run, and its tools can run the model with the packaged code, without this project."""
     from mlflow import MlflowClient
 
     registry = MlflowClient(f"sqlite:///{workspace.data / 'mlflow.db'}")
     version = registry.get_model_version("sentiment-en", "1")
     run = registry.get_run(version.run_id)
-    assert run.data.metrics["auc"] == pytest.approx(made["auc"])
-    assert run.data.params["data_hash"] == made["details"]["data_hash"]
+    assert run.data.metrics["auc"] == pytest.approx(trained["auc"])
+    assert run.data.params["data_hash"] == trained["details"]["data_hash"]
     code = next(p for p in (workspace.data / "artifacts").rglob("code") if (p / "features").exists())
     sealed = workspace.data / "models" / version.tags["content_hash"]
     ask = "from training.model.pyfunc_text import _load_pyfunc as f; print(f({!r}).predict({{'text': ['zorp']}}).shape)"
     env = {**os.environ, "PYTHONPATH": str(code), "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", ask.format(str(sealed))],
         cwd=code, env=env, capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip
-    assert done.stdout.strip() == "(1, 3)"
+    assert result.stdout.strip() == "(1, 3)"
 
 
 @pytest.mark.promise("messages.any-text")
@@ -125,8 +125,8 @@ def _check_what_is_tracked(workspace: Workspace, made: dict[str, Any]) -> None:
     ids=["emoji", "arabic", "turned", "one word", "long", "NUL", "signs", "nothing"],
 )
 def test_any_text_is_scored_and_the_next_decision_is_made(client, text):
-    status, told = client("POST", "/v1/signals", message(text))
-    assert (status, told["accepted"]) == (200, 1), told
+    status, answer = client("POST", "/v1/signals", message(text))
+    assert (status, answer["accepted"]) == (200, 1), answer
     assert client("POST", "/v1/decisions", ask(f"r-{len(text)}-{text[:1]!a}", "c-9"))[0] == 200
 
 
@@ -137,13 +137,13 @@ def test_half_a_character_is_refused_or_scored_and_never_fails(client):
 
 
 def test_a_list_of_all_sorts_is_judged_one_by_one(client):
-    told = client("POST", "/v1/signals", [message("fine"), {**message(""), "data": {"text": 3}}, message("\0!!")])[1]
-    assert [r["status"] for r in told["results"]] == ["accepted", "refused", "accepted"]
-    assert told["results"][1]["field"] == "data.text"
+    answer = client("POST", "/v1/signals", [message("fine"), {**message(""), "data": {"text": 3}}, message("\0!!")])[1]
+    assert [r["status"] for r in answer["results"]] == ["accepted", "refused", "accepted"]
+    assert answer["results"][1]["field"] == "data.text"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "text"),
     [
         (("train", "sentiment"), "give --data FILE"),
         (("train", "sentiment", "--data", "{file}", "--inputs", "age"), "none of the other options"),
@@ -154,10 +154,10 @@ def test_a_list_of_all_sorts_is_judged_one_by_one(client):
         (("promote", "sentiment-en@99"), "there is no sentiment-en@99"),
     ],
 )
-def test_what_cannot_be_done_is_said(workspace, tmp_path, arguments, said):
+def test_what_cannot_be_done_is_said(workspace, tmp_path, arguments, text):
     file = tmp_path / "messages.csv"
     file.write_text("text,label\nhello,Jansen\n")
-    code, told = run(workspace, *(a.format(file=file) for a in arguments))
+    code, answer = run(workspace, *(a.format(file=file) for a in arguments))
     assert code == 1
-    assert said in told["error"]
-    assert "Jansen" not in told["error"]
+    assert text in answer["error"]
+    assert "Jansen" not in answer["error"]

@@ -1,4 +1,4 @@
-"""What a replica counts: decisions by arm and model, offers by issue, gates, signals; and nothing of a customer."""
+"""What a replica counts: decisions by arm and model, offers by issue, gates and signals, and no customer data."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from tests.training.test_exploring import BUDGET, decided
 
 
 def counted(metrics: Metrics, name: str) -> dict[str, float]:
-    """Total by label value."""
+    """Return the totals by label value."""
     from prometheus_client import generate_latest
 
     families = text_string_to_metric_families(generate_latest(metrics.registry).decode())
@@ -29,8 +29,8 @@ def test_what_was_decided_withheld_and_told_is_counted(tmp_path: Path) -> None:
         client("POST", "/v1/decisions", ask(f"r-{n}", c, account_id="a-1"))[1]
         for n, c in enumerate(("c-secret", "c-x"))
     ]
-    told = {"outcome_id": "o-1", "offer_id": offers(answers[0])[0]["offer_id"], "outcome": "seen"}
-    assert client("POST", "/v1/outcomes", [told, told])[0] == 200
+    outcome = {"outcome_id": "o-1", "offer_id": offers(answers[0])[0]["offer_id"], "outcome": "seen"}
+    assert client("POST", "/v1/outcomes", [outcome, outcome])[0] == 200
     assert counted(metrics, "brain_decisions") == {"nba/prior@0": 2.0}
     shown = [o["issue"] for a in answers for o in offers(a)]
     empty = [p["empty_reason"] for a in answers for p in a["placements"] if p["empty_reason"]]
@@ -46,7 +46,7 @@ def test_what_was_decided_withheld_and_told_is_counted(tmp_path: Path) -> None:
 
 
 def test_counts_are_kept_in_memory_and_not_in_files_somewhere() -> None:
-    """Feast has prometheus_client write them to a temporary folder, where it can."""
+    """Feast makes prometheus_client write them to a temporary folder if it can."""
     from prometheus_client import values
 
     assert values.ValueClass is values.MutexValue

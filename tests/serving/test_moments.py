@@ -1,4 +1,4 @@
-"""A moment from the signal that makes it to the screen and the webhook that tell of it, under all rules."""
+"""Moments, from the signal that opens them to the screen and the webhook that show them, under all rules."""
 
 import asyncio
 import json
@@ -22,9 +22,9 @@ from tests.serving.workspaces import Client, Json, consent, signal, small_worksp
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    made = Receiver([200])
-    yield made
-    made.close()
+    server = Receiver([200])
+    yield server
+    server.close()
 
 
 @pytest.fixture
@@ -41,15 +41,15 @@ def client(workspace: Workspace) -> Iterator[Client]:
     brain.close()
 
 
-def happened(client: Client, type_: str, customer: str = "c-1", ago_s: float = 0.0, **data: str) -> Json:
+def send_signal(client: Client, type_: str, customer: str = "c-1", ago_s: float = 0.0, **data: str) -> Json:
     at = datetime.now(UTC) - timedelta(seconds=ago_s)
-    sent = {**signal(type_, f"customer:{customer}", **data), "time": at.isoformat()}
-    status, told = client("POST", "/v1/signals", sent)
-    assert (status, told["accepted"]) == (200, 1), told
-    return sent
+    event = {**signal(type_, f"customer:{customer}", **data), "time": at.isoformat()}
+    status, answer = client("POST", "/v1/signals", event)
+    assert (status, answer["accepted"]) == (200, 1), answer
+    return event
 
 
-def look(client: Client, times: int = 1) -> None:
+def process_due(client: Client, times: int = 1) -> None:
     watcher = Watcher(client.brain)
     for _ in range(times):
         asyncio.run(watcher.process_due())
@@ -63,17 +63,17 @@ def shown(client: Client, channel: str = "web") -> list[Json]:
 def test_three_failures_open_one_decision_that_is_shown_and_sent_once(client: Client, receiver: Receiver) -> None:
     welcome(client, "c-1")
     for n in range(1, 5):
-        happened(client, "payment-failure")
-        look(client, times=2)
+        send_signal(client, "payment-failure")
+        process_due(client, times=2)
         assert len(shown(client)) == (n >= 3)
-    (told,) = shown(client)
-    assert told["moment"] == "payment-trouble"
-    assert [p["name"] for p in told["decision"]["placements"]] == ["hero"]
-    assert told["decision"]["placements"][0]["offers"]
+    (moment,) = shown(client)
+    assert moment["moment"] == "payment-trouble"
+    assert [p["name"] for p in moment["decision"]["placements"]] == ["hero"]
+    assert moment["decision"]["placements"][0]["offers"]
     ((headers, body),) = receiver.got
-    assert json.loads(body) == told
-    assert headers["webhook-id"].startswith(told["decision"]["decision_id"])
-    status, why = client("GET", f"/v1/decisions/{told['decision']['decision_id']}")
+    assert json.loads(body) == moment
+    assert headers["webhook-id"].startswith(moment["decision"]["decision_id"])
+    status, why = client("GET", f"/v1/decisions/{moment['decision']['decision_id']}")
     assert (status, why["request"]["moment"]) == (200, "payment-trouble")
 
 
@@ -83,7 +83,7 @@ def test_replicas_that_look_at_once_fire_once(workspace: Workspace) -> None:
     clients = [Client(brain) for brain in brains]
     welcome(clients[0], "c-1")
     for _ in range(3):
-        happened(clients[0], "payment-failure")
+        send_signal(clients[0], "payment-failure")
 
     async def all_at_once() -> None:
         await asyncio.gather(*(Watcher(brain).process_due() for brain in brains for _ in range(3)))
@@ -100,7 +100,7 @@ def test_a_replica_that_dies_between_deciding_and_delivering_is_taken_over(
 ) -> None:
     welcome(client, "c-1")
     for _ in range(3):
-        happened(client, "payment-failure")
+        send_signal(client, "payment-failure")
 
     def dies(*_: object) -> None:
         raise KeyboardInterrupt
@@ -110,28 +110,28 @@ def test_a_replica_that_dies_between_deciding_and_delivering_is_taken_over(
     with pytest.raises(KeyboardInterrupt):
         asyncio.run(watcher.process_due())
     assert shown(client) == []
-    look(client)
-    assert shown(client) == []  # the claim of the dead one has not lapsed
+    process_due(client)
+    assert shown(client) == []  # the claim of the process that died has not expired
     later = now_us() + 11_000_000
     monkeypatch.setattr(moments_module, "now_us", lambda: later)
-    look(client)
-    (told,) = shown(client)
+    process_due(client)
+    (moment,) = shown(client)
     decisions = [e for e in client("GET", "/v1/customers/c-1/export")[1]["records"] if e["kind"] == "decision"]
-    assert [d["body"]["answer"]["decision_id"] for d in decisions] == [told["decision"]["decision_id"]]
+    assert [d["body"]["answer"]["decision_id"] for d in decisions] == [moment["decision"]["decision_id"]]
 
 
 def test_what_is_left_for_a_quarter_of_an_hour_and_what_is_not(client: Client) -> None:
-    """The wait begins anew with every page, and an old page is not one that was just left."""
+    """The wait starts again with every page view, and an old page view is not a page that was just left."""
     welcome(client, "c-1")
-    happened(client, "page-view", ago_s=840, page="paid-tv")
-    look(client)
+    send_signal(client, "page-view", ago_s=840, page="paid-tv")
+    process_due(client)
     assert shown(client) == []
-    happened(client, "page-view", customer="c-2", ago_s=960, page="paid-tv")
-    happened(client, "page-view", customer="c-2", ago_s=10, page="home")
+    send_signal(client, "page-view", customer="c-2", ago_s=960, page="paid-tv")
+    send_signal(client, "page-view", customer="c-2", ago_s=10, page="home")
     welcome(client, "c-3")
-    happened(client, "page-view", customer="c-3", ago_s=960, page="paid-tv")
-    look(client)
-    assert [told["decision"]["customer_id"] for told in shown(client)] == ["c-3"]
+    send_signal(client, "page-view", customer="c-3", ago_s=960, page="paid-tv")
+    process_due(client)
+    assert [moment["decision"]["customer_id"] for moment in shown(client)] == ["c-3"]
 
 
 @pytest.mark.promise("moments.under-consent")
@@ -139,8 +139,8 @@ def test_what_is_left_for_a_quarter_of_an_hour_and_what_is_not(client: Client) -
 def test_without_consent_a_moment_that_would_sell_is_decided_and_nothing_is_sent(client: Client, purpose: str) -> None:
     welcome(client, "c-1")
     assert client("POST", "/v1/consents", consent("c-1", purpose, "withdrawn"))[0] == 200
-    happened(client, "page-view", ago_s=960, page="paid-tv")
-    look(client)
+    send_signal(client, "page-view", ago_s=960, page="paid-tv")
+    process_due(client)
     assert shown(client) == []
     decisions = [e for e in client("GET", "/v1/customers/c-1/export")[1]["records"] if e["kind"] == "decision"]
     assert [p["offers"] for d in decisions for p in d["body"]["answer"]["placements"]] == [[]]
@@ -155,9 +155,9 @@ def test_a_moment_cannot_be_asked_for(client: Client) -> None:
 def test_the_erased_are_not_looked_for(client: Client) -> None:
     welcome(client, "c-1")
     for _ in range(3):
-        happened(client, "payment-failure")
+        send_signal(client, "payment-failure")
     assert client("DELETE", "/v1/customers/c-1")[0] in (200, 204)
-    look(client)
+    process_due(client)
     assert shown(client) == []
     assert client.brain.ledger.select(select(func.count()).select_from(DELIVERIES))[0][0] == 0
 
@@ -168,8 +168,8 @@ def test_a_screen_hears_of_its_channel_from_where_it_was(client: Client, monkeyp
     for customer in ("c-1", "c-2"):
         welcome(client, customer)
         for _ in range(3):
-            happened(client, "payment-failure", customer)
-        look(client)
+            send_signal(client, "payment-failure", customer)
+        process_due(client)
 
     def heard(channel: str, customer: str | None, after: int | None) -> list[tuple[int, str]]:
         stream = client.brain.ledger.stream_of("person", customer) if customer else None
@@ -198,7 +198,7 @@ def test_dead_letters_are_listed_and_sent_again_from_the_command_line(workspace:
     (workspace.root / "brain.yaml").write_text(f"moments: {{webhook: '{refusing.url}', attempts: 1}}\n")
     brain = Brain(Workspace.open(workspace.root))
     for _ in range(3):
-        happened(client, "payment-failure")
+        send_signal(client, "payment-failure")
     asyncio.run(Watcher(brain).process_due())
     brain.close()
     refusing.close()

@@ -1,4 +1,4 @@
-"""A second workspace on the same machine, while the first goes on serving."""
+"""A second workspace serves on the same machine while the first goes on serving."""
 
 import signal
 from pathlib import Path
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.server
 
 @pytest.mark.promise("serving.second-workspace")
 def test_a_second_workspace_serves_beside_it_and_ctrl_c_leaves_nothing(server: Server, tmp_path: Path) -> None:
-    """Ctrl-C here; the first one gets SIGTERM at the end of the run (conftest.py)."""
+    """The second server is stopped by Ctrl-C; the first gets SIGTERM at the end of the run (conftest.py)."""
     second = product(tmp_path / "second")
     second.start()
     try:
@@ -25,6 +25,6 @@ def test_a_second_workspace_serves_beside_it_and_ctrl_c_leaves_nothing(server: S
         assert not {p.port for p in server.listeners()} & {p.port for p in second.listeners()}
     finally:
         code = second.stop(signal.SIGINT)
-    assert (code, second.pids(), second.listeners()) == (0, [], []), second.said
+    assert (code, second.pids(), second.listeners()) == (0, [], []), second.output
     assert second.stopped_s < 5
     assert server("GET", "/readyz")[0] == 200

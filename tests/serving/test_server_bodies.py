@@ -1,4 +1,4 @@
-"""Bodies no client should send, over the real socket: a problem document each, and the server goes on."""
+"""Bodies that no client should send, over a real socket: each gets a problem document, and the server goes on."""
 
 import json
 import socket
@@ -17,7 +17,7 @@ MANY = json.dumps(ask("many", placements=[{"name": "hero"}] * 10_000)).encode()
 
 
 def sent(server: Server, request: bytes) -> tuple[int, bytes, bytes]:
-    """Status, head and body of the answer to raw bytes, also where it comes before all of them were taken."""
+    """Return status, head and body of the answer to raw bytes, even if it comes before all of them were read."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
         with suppress(BrokenPipeError, ConnectionResetError):
             connection.sendall(request)
@@ -61,7 +61,7 @@ def test_a_body_that_cannot_be_taken_is_a_problem_document(
 
 
 def test_a_body_of_unknown_length_is_counted_as_it_comes(server: Server) -> None:
-    """Chunked: no length to refuse it by."""
+    """The body is chunked, so it has no declared length to refuse it by."""
     chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
     head = b"POST /v1/decisions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
     status, _, content = sent(server, head + chunk * 160 + b"0\r\n\r\n")

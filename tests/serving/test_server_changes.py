@@ -1,4 +1,4 @@
-"""What is paused, released, rolled back or withdrawn while the real server answers."""
+"""Pauses, releases, rollbacks and withdrawals while the real server answers."""
 
 import asyncio
 import threading
@@ -27,25 +27,25 @@ COMMERCIAL = {"grow", "retain", "nurture"}
 
 
 def welcome(server: Server, customer: str) -> None:
-    """A customer with a profile who allowed marketing and profiling."""
+    """Give a customer a profile and consents to marketing and profiling."""
     assert server("PATCH", f"/v1/customers/{customer}", {"facts": FACTS})[0] == 200
-    told = [consent(customer, purpose) for purpose in ("marketing", "profiling")]
-    assert server("POST", "/v1/consents", told)[0] == 200
+    consents = [consent(customer, purpose) for purpose in ("marketing", "profiling")]
+    assert server("POST", "/v1/consents", consents)[0] == 200
 
 
 def decided(server: Server, request_id: str, customer: str, **more: Any) -> dict[str, Any]:
-    """The answer to a request for up to five offers."""
+    """Return the answer to a request for up to five offers."""
     wide = {"placements": [{"name": "hero", "limit": 5}], **more}
     status, answer = server("POST", "/v1/decisions", ask(request_id, customer, **wide))
     assert status == 200
     return answer
 
 
-def settled(looked: Callable[[], bool]) -> float:
-    """Asks until it is true, then for the rest of WITHIN_S whether it stays so; seconds until it was."""
+def settled(check: Callable[[], bool]) -> float:
+    """Wait until `check` is true and stays so for the rest of WITHIN_S; return the seconds until it was."""
     began, since = time.monotonic(), None
     while time.monotonic() < began + WITHIN_S:
-        if not looked():
+        if not check():
             since = None
         elif since is None:
             since = time.monotonic()
@@ -104,7 +104,7 @@ def test_files_serve_once_released_and_old_decisions_still_recompute(
 
 
 def _recompute(server: Server, *answers: dict[str, Any]) -> None:
-    """Each of them by itself, and a sample by `brain verify`."""
+    """Recompute each decision, and a sample by `brain verify`."""
     with open_brain(Workspace.open(server.root)) as brain:
         for answer in answers:
             record = brain.ledger.lookup(f"decision:{answer['decision_id']}")
@@ -112,23 +112,25 @@ def _recompute(server: Server, *answers: dict[str, Any]) -> None:
             assert record.body is not None
             assert record.body["answer"] == answer
             assert recomputes(brain, record)
-    found = server.brain("verify", "--sample", "200")
-    assert (found["flaws"], found["different"]) == ([], [])
+    results = server.brain("verify", "--sample", "200")
+    assert (results["flaws"], results["different"]) == ([], [])
 
 
 @pytest.mark.promise("consent.withdrawal-binds-under-load")
 @pytest.mark.parametrize("customers", [40, pytest.param(1_000, marks=pytest.mark.long)])
 def test_an_acknowledged_withdrawal_binds_the_next_decision_under_load(server: Server, customers: int) -> None:
-    """Each customer is asked for on two connections while consent comes in on a third; what is asked after the
-    acknowledgement is bound. Every other customer confirms instead of withdrawing, and goes on being sold to (but where
-    exploration drew nothing)."""
+    """Two connections request decisions for each customer while a third sends a consent.
+
+    Requests after the acknowledgement are bound by it. Every other customer grants instead of withdrawing, and still
+    gets commercial offers (unless exploration drew nothing).
+    """
 
     async def all_of_them() -> list[set[str]]:
         gate = asyncio.Semaphore(5)
 
         async def one(n: int) -> set[str]:
             async with gate:
-                return await _told_meanwhile(server.port, f"c-withdraw-{customers}-{n}", withdraws=n % 2 == 0)
+                return await _issues_after_consent(server.port, f"c-withdraw-{customers}-{n}", withdraws=n % 2 == 0)
 
         return list(await asyncio.gather(*(one(n) for n in range(customers))))
 
@@ -139,7 +141,7 @@ def test_an_acknowledged_withdrawal_binds_the_next_decision_under_load(server: S
 
 @pytest.mark.parametrize("swaps", [4, pytest.param(100, marks=pytest.mark.long)])
 def test_champions_change_under_load_and_no_request_fails(server: Server, swaps: int) -> None:
-    """Two connections ask all the time, and each sees every change once."""
+    """Two connections request decisions all the time, and each sees every change of champion once."""
     workspace, registry = Workspace.open(server.root), Registry(Workspace.open(server.root).data)
     with open_brain(workspace) as brain:
         versions = [register(workspace, brain.snapshot.release, seed, 0.2) for seed in (0, 1)]
@@ -147,11 +149,11 @@ def test_champions_change_under_load_and_no_request_fails(server: Server, swaps:
         welcome(server, customer)
     answers: list[list[Answer]] = [[], []]
     ended = threading.Event()
-    asking = [
-        threading.Thread(target=asyncio.run, args=(_asked(server.port, f"c-swap-{n}", ended, answers[n]),))
+    threads = [
+        threading.Thread(target=asyncio.run, args=(_ask_until(server.port, f"c-swap-{n}", ended, answers[n]),))
         for n in (0, 1)
     ]
-    for thread in asking:
+    for thread in threads:
         thread.start()
     try:
         for n in range(swaps):
@@ -159,36 +161,37 @@ def test_champions_change_under_load_and_no_request_fails(server: Server, swaps:
             _wait_for(server, f"propensity@{versions[n % 2]}")
     finally:
         ended.set()
-        for thread in asking:
+        for thread in threads:
             thread.join()
     assert {answer.status for answer in (*answers[0], *answers[1])} == {200}
-    for said in answers:
-        models = [from_json(answer.body)["model"] for answer in said]
-        assert sum(one != other for one, other in pairwise(models)) in (swaps - 1, swaps)  # none before, or the prior
+    for connection in answers:
+        models = [from_json(answer.body)["model"] for answer in connection]
+        changes = sum(before != after for before, after in pairwise(models))
+        assert changes in (swaps - 1, swaps)  # the first model may have been in place before, or the prior
 
 
 def _wait_for(server: Server, model: str) -> None:
-    """Until it decides: the first model of a replica takes its imports along, seconds on a busy machine."""
+    """Wait until the model decides: the first model of a replica needs its imports, seconds on a busy machine."""
     until = time.monotonic() + 30
     while decided(server, "look", "c-swap", mode="preview")["model"] != model:
         assert time.monotonic() < until, f"{model} never came"
         time.sleep(0.1)
 
 
-async def _asked(port: int, customer: str, ended: threading.Event, answers: list[Answer]) -> None:
+async def _ask_until(port: int, customer: str, ended: threading.Event, answers: list[Answer]) -> None:
     while not ended.is_set():
         answers.append(await once(port, _wanted(f"{customer}-{len(answers)}", customer, 3)))
 
 
-async def _told_meanwhile(port: int, customer: str, *, withdraws: bool) -> set[str]:
-    """The issues of what was offered after the acknowledgement."""
+async def _issues_after_consent(port: int, customer: str, *, withdraws: bool) -> set[str]:
+    """Return the issues of the offers after the acknowledgement."""
     patch = post(f"/v1/customers/{customer}", to_json({"facts": FACTS})).replace(b"POST", b"PATCH", 1)
     granted = [consent(customer, purpose) for purpose in ("marketing", "profiling")]
     for request in (patch, post("/v1/consents", to_json(granted))):
         assert (await once(port, request)).status == 200
-    told = consent(customer, "marketing", "withdrawn" if withdraws else "granted")
+    body = consent(customer, "marketing", "withdrawn" if withdraws else "granted")
     meanwhile = [once(port, _wanted(f"{customer}-{n}", customer, 1)) for n in range(2)]
-    answers = await asyncio.gather(*meanwhile, once(port, post("/v1/consents", to_json(told))))
+    answers = await asyncio.gather(*meanwhile, once(port, post("/v1/consents", to_json(body))))
     assert {a.status for a in answers} <= {200, 503}
     assert answers[-1].status == 200, "a withdrawal never answers 'conflict'"
     after = await asyncio.gather(*(once(port, _wanted(f"{customer}-after-{n}", customer, 3)) for n in range(2)))
@@ -197,5 +200,5 @@ async def _told_meanwhile(port: int, customer: str, *, withdraws: bool) -> set[s
 
 
 def _wanted(request_id: str, customer: str, limit: int) -> bytes:
-    """A request where commercial actions are among what fits: no service action has the sidebar."""
+    """Return a request that commercial actions can fill: no service action has the sidebar."""
     return post("/v1/decisions", to_json(ask(request_id, customer, placements=[{"name": "sidebar", "limit": limit}])))

@@ -1,4 +1,4 @@
-"""The real server under load: what it answers at 70% of what it can do, beyond that, and when all of it is killed."""
+"""The real server under load: at 70% of its capacity, beyond it, and when all its processes are killed."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -20,12 +20,12 @@ CONSENTS_AT_ONCE = 600
 
 @pytest.fixture(scope="module")
 def customers(server: Server) -> list[str]:
-    """Customers with a profile and all consents, told over HTTP."""
+    """Customers with a profile and all consents, recorded over HTTP."""
     names = [f"c-load-{n}" for n in range(CUSTOMERS)]
     profiles = [f"/v1/customers/{name}" for name in names]
     facts = [post(path, to_json({"facts": FACTS})).replace(b"POST", b"PATCH", 1) for path in profiles]
-    told = asyncio.run(closed_loop(server.port, facts.__getitem__, connections=4, count=len(facts)))
-    assert told.statuses == {200: CUSTOMERS}
+    load = asyncio.run(closed_loop(server.port, facts.__getitem__, connections=4, count=len(facts)))
+    assert load.statuses == {200: CUSTOMERS}
     consents = [consent(name, purpose) for name in names for purpose in ("marketing", "profiling", "email")]
     for n in range(0, len(consents), CONSENTS_AT_ONCE):
         assert server("POST", "/v1/consents", consents[n : n + CONSENTS_AT_ONCE])[0] == 200
@@ -33,7 +33,7 @@ def customers(server: Server) -> list[str]:
 
 
 def asking(run: str, customers: list[str]) -> Callable[[int], bytes]:
-    """Decisions with profile, consent and commit, each with its own request id, for one customer after the other."""
+    """Return requests for decisions with profile, consent and commit, for one customer after the other."""
 
     def request(n: int) -> bytes:
         return post("/v1/decisions", to_json(ask(f"{run}-{n}", customers[n % len(customers)])))
@@ -42,12 +42,12 @@ def asking(run: str, customers: list[str]) -> Callable[[int], bytes]:
 
 
 def answered(load: Load) -> set[str]:
-    """The ids of the decisions that clients got to see."""
+    """Return the ids of the decisions that clients received."""
     return {from_json(a.body)["decision_id"] for a in load.answers if a.status == 200}
 
 
 def recorded(server: Server) -> set[str]:
-    """The ids of all decisions in the ledger's file, read past the server."""
+    """Return the ids of all decisions in the ledger's file, read without the server."""
     workspace, ids, after = Workspace.open(server.root), set(), 0
     with Ledger.open(workspace.database_url, workspace.secret()) as ledger:
         while page := ledger.scan(("decision",), after, 1000):
@@ -57,7 +57,7 @@ def recorded(server: Server) -> set[str]:
 
 
 def turned_away(answers: Iterable[Answer]) -> bool:
-    """Whether all of them say that another try is worth it, and when."""
+    """Tell whether all answers say when to try again."""
     return all(b"retry-after: 1" in a.head and b"application/problem+json" in a.head for a in answers)
 
 
@@ -66,8 +66,10 @@ def turned_away(answers: Iterable[Answer]) -> bool:
 def test_at_70_percent_of_capacity_all_are_answered_and_in_the_ledger(
     server: Server, customers: list[str], count: int, record_property: Callable[[str, object], None]
 ) -> None:
-    """Capacity is measured first: what one replica answers a closed loop. It is measured again, at most twice, where a
-    neighbour took the cores meanwhile: then 70% of it was more than there was."""
+    """Capacity is measured first: what one replica answers in a closed loop.
+
+    It is measured again, at most twice, if other programs used the cores meanwhile: then 70% was more than there was.
+    """
     for attempt in range(3):
         warm = asking(f"capacity-{count}-{attempt}", customers)
         capacity = asyncio.run(closed_loop(server.port, warm, connections=8, count=600))
@@ -100,7 +102,7 @@ def test_beyond_capacity_only_429_or_503_with_retry_after(server: Server, custom
 
 @pytest.mark.promise("serving.kill")
 def test_a_kill_of_everything_loses_nothing_that_was_answered(server: Server, customers: list[str]) -> None:
-    """SIGKILL to every process in the middle of load; then a start, which serves what was decided before."""
+    """Kill every process under load, then start again: what was decided before is served."""
     load = asyncio.run(_killed_meanwhile(server, customers))
     assert load.statuses[200] > 100
     assert load.statuses[0] > 0, "the kill came in the middle"
@@ -111,10 +113,10 @@ def test_a_kill_of_everything_loses_nothing_that_was_answered(server: Server, cu
     for answer in [a for a in load.answers if a.status == 200][-5:]:
         repeated = ask(f"kill-{answer.number}", customers[answer.number % len(customers)])
         assert server("POST", "/v1/decisions", repeated) == (200, from_json(answer.body))
-    found = server.brain("verify", "--sample", "200")
-    assert (found["flaws"], found["different"]) == ([], [])
-    assert found["recomputed"] == 200
-    assert found["decisions"] >= len(answered(load))
+    results = server.brain("verify", "--sample", "200")
+    assert (results["flaws"], results["different"]) == ([], [])
+    assert results["recomputed"] == 200
+    assert results["decisions"] >= len(answered(load))
 
 
 async def _killed_meanwhile(server: Server, customers: list[str]) -> Load:

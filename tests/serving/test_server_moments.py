@@ -1,4 +1,4 @@
-"""Signals and moments on the real server: seen by the next decision on any channel, and told to a screen."""
+"""Signals and moments on the real server: seen by the next decision on any channel, and shown on a screen."""
 
 import http.client
 import json
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.server
 
 @contextmanager
 def screen(server: Server, customer: str) -> Iterator[Iterator[Json]]:
-    """What a browser's EventSource hears on the web channel, one decision after the other."""
+    """Yield the decisions that a browser's EventSource receives on the web channel."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=15)
     connection.request("GET", f"/v1/moments/stream?channel=web&customer_id={customer}")
     answer = connection.getresponse()
@@ -30,19 +30,19 @@ def screen(server: Server, customer: str) -> Iterator[Iterator[Json]]:
 @pytest.mark.promise("signals.seen-by-next-decision")
 def test_what_happens_is_seen_by_the_next_decision_and_opens_one_on_a_screen(server: Server) -> None:
     welcome(server, "c-live")
-    with screen(server, "c-live") as heard:
+    with screen(server, "c-live") as events:
         for n in range(3):
-            status, told = server("POST", "/v1/signals", signal("payment-failure", "customer:c-live"))
-            assert (status, told["accepted"]) == (200, 1)
+            status, result = server("POST", "/v1/signals", signal("payment-failure", "customer:c-live"))
+            assert (status, result["accepted"]) == (200, 1)
             why = server("GET", f"/v1/decisions/{decided(server, f'live-{n}', 'c-live')['decision_id']}")[1]
             assert why["facts"]["payment_failures_10min"] == n + 1
-        told = next(heard)
-    assert (told["moment"], told["decision"]["customer_id"]) == ("payment-trouble", "c-live")
-    status, why = server("GET", f"/v1/decisions/{told['decision']['decision_id']}")
+        moment = next(events)
+    assert (moment["moment"], moment["decision"]["customer_id"]) == ("payment-trouble", "c-live")
+    status, why = server("GET", f"/v1/decisions/{moment['decision']['decision_id']}")
     assert (status, why["request"]["moment"]) == (200, "payment-trouble")
 
 
 def test_bad_signals_are_told_by_index_through_the_proxy_too(server: Server) -> None:
-    status, told = server("POST", "/v1/signals", [signal("page-view", "customer:c-live", page="home"), {"id": 7}])
-    assert (status, [r["status"] for r in told["results"]]) == (200, ["accepted", "refused"])
+    status, answer = server("POST", "/v1/signals", [signal("page-view", "customer:c-live", page="home"), {"id": 7}])
+    assert (status, [r["status"] for r in answer["results"]]) == (200, ["accepted", "refused"])
     assert server("POST", "/v1/signals", [signal("page-view", "customer:c-live", page="home")] * 1_001)[0] == 422

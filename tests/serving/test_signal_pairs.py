@@ -1,6 +1,6 @@
-"""Signal, then decide: on any replica and under load, every decision saw what was acknowledged, and nothing else.
+"""Signals, then decisions, on any replica and under load: every decision sees exactly what was acknowledged.
 
-The k-th signal about a customer carries the number 2**k, so that the sum a decision was given says which ones it saw.
+The k-th signal about a customer carries the number 2**k, so that the sum in a decision says which signals it saw.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ NUMBERS = count()
 
 @dataclass
 class Customer:
-    """Two devices of one person: whose signals were sent, and which were acknowledged, as sums of 2**k."""
+    """One person with two devices; the signals sent and those acknowledged, as sums of 2**k."""
 
     id: str
     sent: int = 0
@@ -76,39 +76,39 @@ def replicas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Client]]
 
 
 def signals(customer: Customer, rng: random.Random, numbers: list[int]) -> list[Json]:
-    """One in three is late, by up to twenty hours; the first is repeated now and then."""
-    made = []
+    """Return the signals of these numbers: one in three is up to 20 hours late, the first is repeated at times."""
+    events = []
     for number in numbers:
         late_us = rng.randrange(20 * HOUR_US) if rng.random() < 0.3 else 0
         data = {"number": 2**number, "shop": rng.choice(["Delft", "Gouda", "Hoorn", "Zwolle", "Breda"])}
         about = {"specversion": "1.0", "id": f"{customer.id}-{number}", "source": "/pairs", "type": "visit"}
         subject = rng.choice(customer.subjects)
-        made.append({**about, "subject": subject, "time": written(now_us() - late_us), "data": data})
-    return [*made, made[0]] if rng.random() < 0.1 else made
+        events.append({**about, "subject": subject, "time": written(now_us() - late_us), "data": data})
+    return [*events, events[0]] if rng.random() < 0.1 else events
 
 
-async def pair(one: Client, other: Client, customer: Customer, rng: random.Random) -> Json:
-    """A signal to one replica, then a decision of the other; the record of the decision."""
+async def pair(first: Client, second: Client, customer: Customer, rng: random.Random) -> Json:
+    """Send a signal to one replica, then ask another for a decision; return the decision's record."""
     numbers = [next(customer.number)]
     bits = sum(2**number for number in numbers)
     customer.sent |= bits
-    status, told = await one.ask("POST", "/v1/signals", signals(customer, rng, numbers))
-    assert (status, told["accepted"]) == (200, len(numbers))
+    status, result = await first.ask("POST", "/v1/signals", signals(customer, rng, numbers))
+    assert (status, result["accepted"]) == (200, len(numbers))
     customer.acknowledged |= bits
-    must = customer.acknowledged
-    answer = await decided(other, customer)
-    record = other.brain.ledger.lookup(f"decision:{answer['decision_id']}")
+    acknowledged = customer.acknowledged
+    answer = await decided(second, customer)
+    record = second.brain.ledger.lookup(f"decision:{answer['decision_id']}")
     assert record is not None
     assert record.body is not None
-    saw = int(record.body["facts"]["visits"])
-    assert saw & must == must, "a decision did not see what was acknowledged"
-    assert saw | customer.sent == customer.sent, "a decision saw what was never sent"
+    visits = int(record.body["facts"]["visits"])
+    assert visits & acknowledged == acknowledged, "a decision did not see what was acknowledged"
+    assert visits | customer.sent == customer.sent, "a decision saw what was never sent"
     assert record.body["degraded"] == []
     return record.body
 
 
 async def decided(client: Client, customer: Customer) -> Json:
-    """Where others for the same customer came first five times, it is asked again, as a caller would."""
+    """Return the answer to a request, which is repeated after a 503, as a caller would."""
     status, body = 503, ask(f"pair-{next(NUMBERS)}", customer.id)
     while status == 503:
         status, answer = await client.ask("POST", "/v1/decisions", body)
@@ -117,7 +117,7 @@ async def decided(client: Client, customer: Customer) -> Json:
 
 
 async def run_pairs(replicas: list[Client], customers: list[Customer], at_once: int) -> list[Json]:
-    """All pairs of some customers, in random order and so many at once; two about one customer may overlap."""
+    """Run all pairs of some customers in random order, so many at once; two of one customer may overlap."""
     rng = random.Random(len(customers))
     waiting = [customer for customer in customers for _ in range(PAIRS)]
     rng.shuffle(waiting)
@@ -125,8 +125,8 @@ async def run_pairs(replicas: list[Client], customers: list[Customer], at_once: 
 
     async def worker() -> None:
         while waiting:
-            one, other = rng.sample(replicas, 2)
-            records.append(await pair(one, other, waiting.pop(), rng))
+            first, second = rng.sample(replicas, 2)
+            records.append(await pair(first, second, waiting.pop(), rng))
 
     await asyncio.gather(*(worker() for _ in range(at_once)))
     return records
@@ -141,28 +141,30 @@ def linked(client: Client, name: str) -> Customer:
 
 
 def pairs(replicas: list[Client], many: int, run: str) -> list[Json]:
-    """Two threads, each with an event loop of its own, about the same customers and others."""
+    """Run the pairs of all customers in two threads, each with an event loop of its own."""
     customers = [linked(replicas[0], f"{run}-{n}") for n in range(many)]
     halves = [customers[::2], customers[1::2]]
     with ThreadPoolExecutor(2) as pool:
-        done = pool.map(lambda half: asyncio.run(run_pairs(replicas, half, 8)), halves)
-        records = [record for half in done for record in half]
+        results = pool.map(lambda half: asyncio.run(run_pairs(replicas, half, 8)), halves)
+        records = [record for half in results for record in half]
     assert len(records) == many * PAIRS
     return records
 
 
 def no_skew(brain: Brain, records: list[Json]) -> None:
-    """Signal features as recorded, against the log at the versions that were read, however it was read."""
+    """Check recorded signal features against those computed from the log at the versions that were read."""
     release = brain.snapshot.release
     names = {f.name for f in release.schema.of_source("signal")}
     several = 0
     for record in records:
         versions = record["read"]["signals"]
         several += len(versions) > 1
-        told = point_in_time(brain.ledger, versions, release, record["decided_us"])
+        recomputed = point_in_time(brain.ledger, versions, release, record["decided_us"])
         served = {name: value for name, value in record["facts"].items() if name in names}
-        assert served.keys() == told.keys()
-        assert not {name: (served[name], told[name]) for name in told if not _same(served[name], told[name])}
+        assert served.keys() == recomputed.keys()
+        assert not {
+            name: (served[name], recomputed[name]) for name in recomputed if not _same(served[name], recomputed[name])
+        }
     assert several > len(records) / 2, "few decisions were about linked visitors"
 
 

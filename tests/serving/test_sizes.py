@@ -1,4 +1,4 @@
-"""Catalogues of any size serve: none at all, and ten thousand actions."""
+"""Catalogues of any size serve: without an action, and with ten thousand."""
 
 import json
 import time
@@ -16,7 +16,7 @@ SMALL = Path(__file__).parents[1] / "catalogues" / "small"
 
 
 def released(root: Path, actions: list[dict[str, object]]) -> Workspace:
-    """The settings, features and protections of the small catalogue, with these actions."""
+    """Release the settings, features and protections of the small catalogue with these actions."""
     settings = [line for line in (SMALL / "settings.yaml").read_text().splitlines() if "priors:" not in line]
     protections = yaml.safe_load((SMALL / "policies.yaml").read_text())["protections"]
     files = {

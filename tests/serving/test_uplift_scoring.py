@@ -1,5 +1,4 @@
-"""A trained model's uplift decides where the release says so, is in the record and its replay, and is asked for nowhere
-else."""
+"""A trained model's uplift ranks if the release says so, is recorded and replayed, and is not computed otherwise."""
 
 from dataclasses import replace
 
@@ -29,7 +28,7 @@ EVERYTHING = np.arange(len(RELEASE.candidates))
 
 @pytest.fixture(scope="module")
 def model() -> PropensityModel:
-    """Of tea and cake; showing helps tea, and harms cake."""
+    """A model of tea and cake; showing helps tea and harms cake."""
     matrix = FeatureMatrix(RELEASE.schema)
     log = log_of(np.random.default_rng(1).normal(size=(1_500, len(matrix.names))), 1, n_actions=2)
     named = replace(log, feature_names=matrix.names, actions=("tea", "cake"), groups=("drinks", "food"))
@@ -52,15 +51,15 @@ def test_uplift_is_asked_for_only_where_it_ranks(model: PropensityModel) -> None
 
 @pytest.mark.promise("uplift.recorded")
 def test_it_decides_and_replays(model: PropensityModel) -> None:
-    said = [Consent(p, "*", "granted", "test", "1", THEN_US - DAY_US, None, 1) for p in ("marketing", "profiling")]
-    known = Known(FACTS, Standing("1" * 40, 1, tuple(said)))
+    consents = [Consent(p, "*", "granted", "test", "1", THEN_US - DAY_US, None, 1) for p in ("marketing", "profiling")]
+    known = Known(FACTS, Standing("1" * 40, 1, tuple(consents)))
     ask = Ask(request_id="r", customer_id="p", channel="web", placements=(PlacementAsk(name="hero"),))
     shown = set()
     for n in range(40):
         about = {"assigned_model": "propensity@1", "now_us": THEN_US, "decision_id": f"d{n}"}
-        made = decide(ask, known, BY_UPLIFT, model_scorer(BY_UPLIFT, model), DecisionContext(**about))
-        assert replay(from_json(made.to_bytes()), known, BY_UPLIFT).to_bytes() == made.to_bytes()
-        for offer in made.answer["placements"][0]["offers"]:
+        decision = decide(ask, known, BY_UPLIFT, model_scorer(BY_UPLIFT, model), DecisionContext(**about))
+        assert replay(from_json(decision.to_bytes()), known, BY_UPLIFT).to_bytes() == decision.to_bytes()
+        for offer in decision.answer["placements"][0]["offers"]:
             shown.add(offer["action"])
             assert offer["priority"] == offer["uplift"] * 10.0
             assert offer["propensity"] > offer["uplift"] > 0.0

@@ -1,4 +1,4 @@
-"""Webhooks against a receiver that answers as receivers do: signed, tried again, given up, and never redirected."""
+"""Webhooks with a real receiver: signed, retried, given up, and never redirected."""
 
 import asyncio
 import base64
@@ -20,7 +20,7 @@ BODY = b'{"moment":"cart-left"}'
 
 
 class Receiver(HTTPServer):
-    """Answers the given statuses in turn, the last for good, and keeps what it was sent."""
+    """A receiver that answers the given statuses in turn, the last one forever, and keeps what it receives."""
 
     def __init__(self, statuses: list[int]) -> None:
         self.statuses, self.got = statuses, list[tuple[dict[str, str], bytes]]()
@@ -56,20 +56,20 @@ class _Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     (tmp_path / "brain.yaml").write_text("")
-    made = Workspace.open(tmp_path)
-    made.create_secret()
-    made.data.mkdir()
-    return made
+    workspace = Workspace.open(tmp_path)
+    workspace.create_secret()
+    workspace.data.mkdir()
+    return workspace
 
 
 @pytest.fixture
 def moments(workspace: Workspace) -> Iterator[Moments]:
     with Ledger.open(workspace.database_url, workspace.secret()) as ledger:
-        kept = Moments(ledger)
+        moments = Moments(ledger)
         stream = ledger.stream_of("person", "c-1")
         one = Watch(stream, "cart-left", 0, {"customer_id": "c-1"}, "e-1")
-        kept.settle(one, [Delivery.new("d-1", "webhook", stream, "cart-left", "app", now_us(), BODY)])
-        yield kept
+        moments.settle(one, [Delivery.new("d-1", "webhook", stream, "cart-left", "app", now_us(), BODY)])
+        yield moments
 
 
 @pytest.fixture(autouse=True)

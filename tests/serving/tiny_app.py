@@ -1,4 +1,4 @@
-"""The smallest application `brain serve` can run, an empty answer to everything: what the process side costs alone."""
+"""The smallest application that `brain serve` can run: an empty answer, to measure the processes alone."""
 
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ class _App:
 
 @serve.ingress()
 class Tiny:
-    """One replica of it."""
+    """One replica of the application."""
 
     def __init__(self, root: str) -> None:
         self.workspace = Workspace.open(Path(root))
@@ -33,6 +33,6 @@ class Tiny:
 
 
 def build(args: dict[str, str]) -> serve.Application:
-    """As `serving.http.app:build` does it."""
+    """Build the application as `serving.http.app:build` does."""
     options = deployment_options(Workspace.open(Path(args["workspace"])))
     return serve.deployment(Tiny, **options).bind(args["workspace"])

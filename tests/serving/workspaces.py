@@ -1,4 +1,4 @@
-"""Workspaces for tests: made, released and asked as a user would, without a server where none is needed."""
+"""Workspaces for tests: made, released and used as a user would, without a server."""
 
 import asyncio
 import re
@@ -19,7 +19,7 @@ Json = dict[str, Any]
 
 
 def small_workspace(root: Path) -> Workspace:
-    """A released workspace with the small catalogue, without exploration: what is best is what is shown."""
+    """Return a released workspace with the small catalogue, without exploration: the best offer is shown."""
     releasing.new(root)
     for starter in (root / "catalogue").glob("*.yaml"):
         starter.unlink()
@@ -32,18 +32,18 @@ def small_workspace(root: Path) -> Workspace:
 
 
 class Client:
-    """Asks one brain's ASGI app in this process: routes, parsing and errors are the server's, the network is not."""
+    """A client of one brain's ASGI app in this process: the server's routes, parsing and errors, without a network."""
 
     def __init__(self, brain: Brain) -> None:
         self.brain = brain
         self._app = build_app(brain)
 
     def __call__(self, method: str, path: str, body: Any = None) -> tuple[int, Json]:
-        """Status and JSON of one request; `body` may be raw bytes."""
+        """Return status and JSON of one request; `body` may be raw bytes."""
         return asyncio.run(self.ask(method, path, body))
 
     async def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Json]:
-        """The same, for many at once."""
+        """Return status and JSON of one request, for many at once."""
         raw = body if isinstance(body, bytes) else b"" if body is None else to_json(body)
         status, content = await _call(self._app, method, path, raw)
         return status, from_json(content) if content else {}
@@ -78,7 +78,7 @@ async def _call(app: Callable[..., Awaitable[None]], method: str, path: str, bod
 
 
 def ask(request_id: str, customer: str = "c-1", channel: str = "web", **more: Any) -> Json:
-    """A request body for the hero of the small catalogue's web channel."""
+    """Return a request body for one placement of a channel of the small catalogue, by default the web's hero."""
     placements = {"web": "hero", "email": "mail", "agent": "suggestion", "store": "counter"}
     body = {"request_id": request_id, "customer_id": customer, "channel": channel}
     return {**body, "placements": [{"name": placements.get(channel, "hero")}], "context": {"page": "paid-tv"}, **more}
@@ -99,25 +99,25 @@ FACTS = {
 
 
 def welcome(client: Client, customer: str, *, purposes: tuple[str, ...] = ("marketing", "profiling", "email")) -> None:
-    """A customer with a profile who allowed these purposes."""
+    """Give a customer a profile and consents to these purposes."""
     assert client("PATCH", f"/v1/customers/{customer}", {"facts": FACTS})[0] == 200
-    told = [consent(customer, p) for p in purposes]
-    if told:
-        assert client("POST", "/v1/consents", told)[0] == 200
+    consents = [consent(customer, p) for p in purposes]
+    if consents:
+        assert client("POST", "/v1/consents", consents)[0] == 200
 
 
 def consent(customer: str, purpose: str, status: str = "granted", **more: Any) -> Json:
-    """A consent body."""
+    """Return a consent body."""
     about = {"customer_id": customer, "purpose": purpose, "status": status, "source": "test"}
     return {**about, "notice_version": "2026-01", **more}
 
 
 def signal(type_: str, subject: str, **data: Any) -> Json:
-    """A CloudEvent with an id of its own; without a time, so it happens when it arrives."""
+    """Return a CloudEvent with a new id; without a time, so that it occurs when it arrives."""
     about = {"specversion": "1.0", "id": uuid.uuid4().hex, "source": "test", "subject": subject}
     return {**about, "type": type_, "data": data}
 
 
 def offers(answer: Json) -> list[Json]:
-    """All offers of an answer."""
+    """Return all offers of an answer."""
     return [o for p in answer["placements"] for o in p["offers"]]
