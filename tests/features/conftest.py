@@ -1,4 +1,4 @@
-"""A workspace's data folder with a real Feast repository, shared per module because Feast takes seconds to import."""
+"""A workspace's data folder with a real Feast repository; shared by a module's tests, since Feast is slow to import."""
 
 import uuid
 from collections.abc import Iterator
@@ -29,22 +29,25 @@ SCHEMA = FeatureSchema(FEATURES)
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
-    """`data`, `schema`, `profiles`, `history`, with the working and home directories empty folders (`outside`)."""
-    with open_world(tmp_path_factory, None) as made:
-        yield made
+    """A workspace on SQLite: `data`, `schema`, `profiles`, `store`, `history`, `now_us` and `redis` (None).
+
+    The working and home directories are one empty folder, `outside`.
+    """
+    with open_world(tmp_path_factory, None) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module", params=["sqlite", "redis"])
 def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
-    """`world`, once on each online store."""
+    """`world`, once for each online store."""
     redis = request.getfixturevalue("redis_at") if request.param == "redis" else None
-    with open_world(tmp_path_factory, redis) as made:
-        yield made
+    with open_world(tmp_path_factory, redis) as opened:
+        yield opened
 
 
 @contextmanager
 def open_world(tmp_path_factory: pytest.TempPathFactory, redis: str | None) -> Iterator[SimpleNamespace]:
-    """A project of its own name, since a Redis that was given is shared by what else is running."""
+    """Open a workspace; on Redis its project has a unique name, since others may use the same Redis."""
     from features.profile.offline import History
     from features.profile.online import open_profiles
     from features.profile.repository import apply

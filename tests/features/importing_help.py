@@ -80,7 +80,7 @@ FILES = {"customers": CUSTOMERS, "mailings": MAILINGS}
 
 
 def planned(folder: Path, mapping: str = SHOP, files: Mapping[str, str | bytes] = FILES) -> ImportPlan:
-    """The plan of these texts, as files in `folder`."""
+    """Return the plan of an import of these texts, which are written to files in `folder`."""
     paths = {}
     for name, text in files.items():
         paths[name] = folder / f"{name}.csv"
@@ -89,7 +89,7 @@ def planned(folder: Path, mapping: str = SHOP, files: Mapping[str, str | bytes] 
 
 
 class Shop:
-    """A workspace for the mapping; what differs between plans is not applied again."""
+    """A workspace with the catalogue of a plan; plans written later do not change its catalogue."""
 
     def __init__(self, data: Path, plan: ImportPlan) -> None:
         from features.profile.offline import History

@@ -1,4 +1,4 @@
-"""Files as companies have them are read; what is wrong in them is said by file, row and column, never by value."""
+"""Files in the forms that companies have are read; faults are reported by file, row and column, never by value."""
 
 from pathlib import Path
 
@@ -14,6 +14,7 @@ SECRET_TEXT = "Wilhelmina"
 
 
 def refused(tmp_path: Path, **files: str | bytes) -> str:
+    """Return the message with which an import of these files is refused."""
     with pytest.raises(Refused) as caught:
         planned(tmp_path, files=FILES | files)
     return str(caught.value)
@@ -54,11 +55,15 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("file", "old", "new", "said"), BAD, ids=[f"{said}-{new}" for _, _, new, said in BAD])
-def test_bad_data_is_refused_by_file_row_and_column(tmp_path: Path, file: str, old: str, new: str, said: str) -> None:
+@pytest.mark.parametrize(
+    ("file", "old", "new", "expected"), BAD, ids=[f"{expected}-{new}" for _, _, new, expected in BAD]
+)
+def test_bad_data_is_refused_by_file_row_and_column(
+    tmp_path: Path, file: str, old: str, new: str, expected: str
+) -> None:
     assert old in FILES[file]
     message = refused(tmp_path, **{file: FILES[file].replace(old, new)})
-    assert f"{file}.csv: {said}" in message
+    assert f"{file}.csv: {expected}" in message
     assert message.startswith("nothing was imported: 1 cells are wrong")
     assert SECRET_TEXT not in message
 
@@ -74,7 +79,7 @@ def test_many_mistakes_are_counted_and_the_first_are_listed(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "expected"),
     [
         (b"", "is not a CSV file with a header"),
         (CUSTOMERS.splitlines()[0].encode() + b"\n", "holds no rows"),
@@ -82,8 +87,8 @@ def test_many_mistakes_are_counted_and_the_first_are_listed(tmp_path: Path) -> N
         (CUSTOMERS.replace("basic", "caf\u00e9").encode("cp1252"), "is not text in utf-8"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
-    assert f"customers.csv {said}" in refused(tmp_path, customers=content)
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes, expected: str) -> None:
+    assert f"customers.csv {expected}" in refused(tmp_path, customers=content)
 
 
 def test_a_missing_file_is_refused_without_its_folder(tmp_path: Path) -> None:
@@ -146,18 +151,18 @@ def test_an_outcome_has_its_own_time_after_its_contact(tmp_path: Path) -> None:
     mapping = SHOP.replace("positive: ja, value", "positive: ja, at: {column: when}, value")
     lines = MAILINGS.splitlines()
 
-    def at(when: str) -> dict[str, str]:
+    def files_with_time(when: str) -> dict[str, str]:
         return FILES | {
             "mailings": "\n".join([f"{lines[0]};when", f"{lines[1]};{when}", *(f"{x};" for x in lines[2:])])
         }
 
-    assert planned(tmp_path, mapping, at("2026-02-03")).contacts[0].outcomes[0].at_us.to_pylist() == [
+    assert planned(tmp_path, mapping, files_with_time("2026-02-03")).contacts[0].outcomes[0].at_us.to_pylist() == [
         1_770_073_200_000_000
     ]
-    for when, said in (("", "is empty, and bought came"), ("2026-01-31", "bought came before its contact")):
+    for when, expected in (("", "is empty, and bought came"), ("2026-01-31", "bought came before its contact")):
         with pytest.raises(Refused) as caught:
-            planned(tmp_path, mapping, at(when))
-        assert f"row 1, column when: {said}" in str(caught.value)
+            planned(tmp_path, mapping, files_with_time(when))
+        assert f"row 1, column when: {expected}" in str(caught.value)
 
 
 def test_rows_without_an_id_are_numbered(tmp_path: Path) -> None:
@@ -166,7 +171,7 @@ def test_rows_without_an_id_are_numbered(tmp_path: Path) -> None:
 
 
 def test_stated_ranges_and_values_bind_the_data(tmp_path: Path) -> None:
-    for old, new, said in (
+    for old, new, expected in (
         ("dtype: int, unit", "dtype: int, max: 40, unit", "row 2, column age: is above the maximum of age"),
         ("dtype: float, unit", "dtype: float, min: 1, unit", "row 3, column spent: is below the minimum of spent_eur"),
         (
@@ -178,4 +183,4 @@ def test_stated_ranges_and_values_bind_the_data(tmp_path: Path) -> None:
     ):
         with pytest.raises(Refused) as caught:
             planned(tmp_path, SHOP.replace(old, new))
-        assert said in str(caught.value)
+        assert expected in str(caught.value)

@@ -1,4 +1,4 @@
-"""A mapping says where it is wrong; the catalogue it makes loads, and is written only where nobody wrote before."""
+"""A mapping's mistakes are reported at their line; its catalogue loads, and replaces nothing that a user wrote."""
 
 from pathlib import Path
 
@@ -47,12 +47,12 @@ MISTAKES = [
 
 
 @pytest.mark.promise("configuration.mistakes")
-@pytest.mark.parametrize(("old", "new", "said"), MISTAKES, ids=[said for *_, said in MISTAKES])
-def test_a_mistake_is_said_with_file_line_and_suggestion(old: str, new: str, said: str) -> None:
+@pytest.mark.parametrize(("old", "new", "expected"), MISTAKES, ids=[expected for *_, expected in MISTAKES])
+def test_a_mistake_is_said_with_file_line_and_suggestion(old: str, new: str, expected: str) -> None:
     assert old in SHOP
     with pytest.raises(ConfigError) as caught:
         read_mapping("shop.yaml", SHOP.replace(old, new).encode())
-    assert said in str(caught.value)
+    assert expected in str(caught.value)
     assert all(p.file == "shop.yaml" and p.line > 1 for p in caught.value.problems)
 
 

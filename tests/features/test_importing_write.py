@@ -1,4 +1,4 @@
-"""An import is written once, whole, in any order, and never brings back who asked to be forgotten."""
+"""An import is written once, as a whole, in any order, and never restores an erased customer."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,28 +16,29 @@ DAY_US = 86_400_000_000
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
-    """The three customers and four mailings, imported."""
+    """A workspace into which the three customers and four mailings were imported."""
     folder = tmp_path_factory.mktemp("files")
     plan = planned(folder)
-    made = Shop(tmp_path_factory.mktemp("shop") / "data", plan)
-    made.write(plan)
-    return made
+    imported = Shop(tmp_path_factory.mktemp("shop") / "data", plan)
+    imported.write(plan)
+    return imported
 
 
 def another(tmp_path: Path, shop: Shop, name: str = "other") -> Shop:
-    """An empty workspace of the same release."""
+    """Return an empty workspace of the same release."""
     return Shop(tmp_path / name / "data", planned(tmp_path))
 
 
 def standings(shop: Shop) -> list[object]:
-    found = shop.ledger.read(*(shop.stream(f"c{n}") for n in (1, 2, 3)))
-    return [(s.contacts, s.outcomes, tuple(replace(c, record=0) for c in s.consents)) for s in found]
+    """Return contacts, outcomes and consents of the three customers, without the versions of the consents' records."""
+    recorded = shop.ledger.read(*(shop.stream(f"c{n}") for n in (1, 2, 3)))
+    return [(s.contacts, s.outcomes, tuple(replace(c, record=0) for c in s.consents)) for s in recorded]
 
 
 def test_the_profile_holds_what_was_known_and_what_was_stated(shop: Shop) -> None:
-    stated = {"hardship": False, "vulnerable": False, "complaint_open": False}
-    assert shop.facts("c1") == {"age": 30, "spent_eur": 12.5, "plan": "basic", "vip": True, **stated}
-    assert shop.facts("c2") == {"age": 41, "plan": "plus", "vip": False, **stated}
+    asserted = {"hardship": False, "vulnerable": False, "complaint_open": False}
+    assert shop.facts("c1") == {"age": 30, "spent_eur": 12.5, "plan": "basic", "vip": True, **asserted}
+    assert shop.facts("c2") == {"age": 41, "plan": "plus", "vip": False, **asserted}
 
 
 def test_consents_say_who_stated_them_and_in_what_words(shop: Shop) -> None:
@@ -52,10 +53,10 @@ def test_what_was_stated_later_is_not_true_before(shop: Shop, tmp_path: Path) ->
     plan = planned(tmp_path, SHOP.replace("since: 2026-01-01", "since: 2026-03-01"))
     other = Shop(tmp_path / "since" / "data", plan)
     other.write(plan)
-    asked = pa.array([1_770_000_000_000_000, NOW_US], pa.timestamp("us", "UTC"))  # in February, and now
-    found = other.history.point_in_time(pa.table({"subject": [shop.stream("c1")] * 2, "event_timestamp": asked}))
-    assert found["hardship"].to_pylist() == [None, False]
-    assert found["age"].to_pylist() == [30, 30]
+    times = pa.array([1_770_000_000_000_000, NOW_US], pa.timestamp("us", "UTC"))  # in February, and now
+    frame = other.history.point_in_time(pa.table({"subject": [shop.stream("c1")] * 2, "event_timestamp": times}))
+    assert frame["hardship"].to_pylist() == [None, False]
+    assert frame["age"].to_pylist() == [30, 30]
 
 
 def test_contacts_and_outcomes_stand_in_the_ledger(shop: Shop) -> None:
@@ -65,19 +66,19 @@ def test_contacts_and_outcomes_stand_in_the_ledger(shop: Shop) -> None:
         ("coats", "coats.email", "fashion", "seen"),
     ]
     assert [(h.outcome, h.offer_id, h.value_eur) for h in standing.outcomes["shoes"]] == [("bought", "shop:m1", 49.95)]
-    assert shop.ledger.read(shop.stream("c3"))[0].contacts == ()  # nothing was done
+    assert shop.ledger.read(shop.stream("c3"))[0].contacts == ()  # the row's action is none
     bodies = [r.body for r in shop.ledger.scan(["observation"]) if r.body]
     assert {b["action"]: b["probability"] for b in bodies} == {"shoes": 0.5, "coats": 0.25, "none": 0.25}
 
 
 def test_importing_again_adds_nothing(shop: Shop, tmp_path: Path) -> None:
     before, facts = standings(shop), shop.facts("c1")
-    said: list[tuple[int, int, str]] = []
-    written = shop.write(planned(tmp_path), progress=lambda *a: said.append(a))
+    steps: list[tuple[int, int, str]] = []
+    written = shop.write(planned(tmp_path), progress=lambda *a: steps.append(a))
     assert (written.records, written.new_records) == (8, 0)
     assert standings(shop) == before
     assert shop.facts("c1") == facts
-    assert {(what, done) for done, total, what in said if done == total} == {("profiles", 3), ("ledger", 8)}
+    assert {(what, done) for done, total, what in steps if done == total} == {("profiles", 3), ("ledger", 8)}
 
 
 def test_outcomes_that_came_later_are_added_by_the_next_export(shop: Shop, tmp_path: Path) -> None:
@@ -196,7 +197,7 @@ def test_outcomes_and_consents_may_stand_in_another_file(shop: Shop, tmp_path: P
     ]
     assert [(h.outcome, h.offer_id) for h in two.outcomes["shoes"]] == [("returned", None)]
     assert [s.consents[0].status for s in (one, two, three)] == ["granted", "refused", "granted"]
-    assert one.consents[0].asserted_by is None  # the newer word, the file's own
+    assert one.consents[0].asserted_by is None  # the consent of the file is newer than the asserted one
 
 
 def test_an_action_of_account_scope_is_counted_for_the_account_too(shop: Shop, tmp_path: Path) -> None:
@@ -240,13 +241,13 @@ PROFILE_MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(("text", "said"), PROFILE_MISTAKES, ids=[said for _, said in PROFILE_MISTAKES])
-def test_a_wrong_profile_file_is_refused_whole(shop: Shop, tmp_path: Path, text: str, said: str) -> None:
+@pytest.mark.parametrize(("text", "expected"), PROFILE_MISTAKES, ids=[expected for _, expected in PROFILE_MISTAKES])
+def test_a_wrong_profile_file_is_refused_whole(shop: Shop, tmp_path: Path, text: str, expected: str) -> None:
     (tmp_path / "p.csv").write_text(text)
     before = shop.facts("c1")
     with pytest.raises(Refused) as caught:
         import_profile(tmp_path / "p.csv", shop.release.schema, shop.ledger, shop.history, NOW_US)
-    assert said in str(caught.value)
+    assert expected in str(caught.value)
     assert shop.facts("c1") == before
 
 
@@ -263,8 +264,8 @@ def test_a_profile_file_sets_facts_and_older_ones_stay_older(tmp_path: Path, sho
 
 def test_progress_begins_with_reading(tmp_path: Path) -> None:
     planned(tmp_path)
-    said: list[str] = []
+    steps: list[str] = []
     source = read_mapping("shop.yaml", SHOP.encode())
     paths = {name: tmp_path / f"{name}.csv" for name in FILES}
-    make_plan(source, paths, NOW_US, lambda done, total, what: said.append(f"{done}/{total} {what}"))
-    assert said == ["0/2 reading files", "1/2 reading files", "2/2 reading files"]
+    make_plan(source, paths, NOW_US, lambda done, total, what: steps.append(f"{done}/{total} {what}"))
+    assert steps == ["0/2 reading files", "1/2 reading files", "2/2 reading files"]

@@ -1,4 +1,4 @@
-"""The past through Feast: what was known of whom at which time, however and whenever it came in."""
+"""Point-in-time frames through Feast hold what was known of a subject, in whatever order the facts arrived."""
 
 import random
 import time
@@ -27,21 +27,21 @@ counter = iter(range(10**9))
 
 
 def fresh() -> str:
-    """A subject no other test knows."""
+    """Return a subject that no other test uses."""
     return f"past-{next(counter)}"
 
 
 def at(*pairs: tuple[str, int]) -> pa.Table:
-    """Whom and when to ask about."""
+    """Return entities: the subjects and times to ask about."""
     return pa.table({"subject": [p[0] for p in pairs], "event_timestamp": pa.array([p[1] for p in pairs], UTC_US)})
 
 
-def naive(said: list[Statement], name: str, now_us: int, max_age_us: float = np.inf) -> object:
-    """The value by going through everything that was said, the way one would by hand."""
-    known = [s for s in said if name in s.facts and max(s.stamp) <= now_us]
-    if not known:
+def naive(statements: list[Statement], name: str, now_us: int, max_age_us: float = np.inf) -> object:
+    """Return the value by a plain search through all statements."""
+    visible = [s for s in statements if name in s.facts and max(s.stamp) <= now_us]
+    if not visible:
         return None
-    best = max(known, key=lambda s: (*s.stamp, "" if s.facts[name] is None else repr(s.facts[name])))
+    best = max(visible, key=lambda s: (*s.stamp, "" if s.facts[name] is None else repr(s.facts[name])))
     return best.facts[name] if now_us - best.stamp.event_us <= max_age_us else None
 
 
@@ -49,25 +49,25 @@ MINUTE_US = 60_000_000
 VALUES = {"age": st.integers(0, 2), "fresh_eur": st.sampled_from([0.0, 1.0]), "churn_risk": st.sampled_from([0.0, 1.0])}
 FACTS = st.fixed_dictionaries({}, optional={name: st.none() | value for name, value in VALUES.items()})
 TIMES = st.integers(0, 5).map(lambda i: i * MINUTE_US + i)
-SAID = st.lists(st.builds(Statement, st.builds(Stamp, TIMES, TIMES), FACTS), max_size=7)
+STATEMENTS = st.lists(st.builds(Statement, st.builds(Stamp, TIMES, TIMES), FACTS), max_size=7)
 
 
 @settings(deadline=None, max_examples=12)
-@given(st.lists(SAID, min_size=1, max_size=4), st.data())
+@given(st.lists(STATEMENTS, min_size=1, max_size=4), st.data())
 def test_point_in_time_is_what_going_through_everything_gives(world, subjects, data) -> None:
-    """Late statements too: Feast filters on the time of recording, and rows repeat what a late one changes."""
-    names = {fresh(): said for said in subjects}
-    for subject, said in names.items():
-        for stamp, facts in said:
+    """Late statements included: Feast filters by the time of recording, and rows repeat what a late one changes."""
+    names = {fresh(): statements for statements in subjects}
+    for subject, statements in names.items():
+        for stamp, facts in statements:
             world.profiles.write(subject, facts, stamp.event_us, now_us=stamp.created_us)
         if data.draw(st.booleans()):
             world.history.archive.compact()
     times = [i * MINUTE_US + i + j for i in range(6) for j in (-1, 0) if i + j >= 0]
-    asked = [(subject, t) for subject in names for t in times]
-    random.Random(0).shuffle(asked)
-    answer = world.history.point_in_time(at(*asked))
+    pairs = [(subject, t) for subject in names for t in times]
+    random.Random(0).shuffle(pairs)
+    answer = world.history.point_in_time(at(*pairs))
     for name, age_us in {"age": np.inf, "fresh_eur": 60e6, "churn_risk": 3600e6}.items():
-        expected = [naive(names[subject], name, t, age_us) for subject, t in asked]
+        expected = [naive(names[subject], name, t, age_us) for subject, t in pairs]
         assert answer[name].to_pylist() == expected
 
 
@@ -75,17 +75,17 @@ def test_rows_come_back_in_order_with_repeats_strangers_and_any_resolution(world
     one, two = fresh(), fresh()
     world.profiles.write(one, {"age": 1}, 1_000_001, now_us=1_000_001)
     world.profiles.write(two, {"age": 2}, 1_000_001, now_us=1_000_001)
-    asked = at((two, 2_000_000), (one, 1_000_001), (one, 1_000_000), ("nobody", 5), (two, 2_000_000))
-    answer = world.history.point_in_time(asked)
+    entities = at((two, 2_000_000), (one, 1_000_001), (one, 1_000_000), ("nobody", 5), (two, 2_000_000))
+    answer = world.history.point_in_time(entities)
     assert answer["age"].to_pylist() == [2, 1, None, None, 2]
-    assert answer.select(asked.column_names) == asked
+    assert answer.select(entities.column_names) == entities
     seconds = pa.table({"subject": [one], "event_timestamp": pa.array([2], pa.timestamp("s"))})
     assert world.history.point_in_time(seconds)["age"].to_pylist() == [1]
-    assert world.history.point_in_time(asked.slice(0, 0)).column_names == answer.column_names
+    assert world.history.point_in_time(entities.slice(0, 0)).column_names == answer.column_names
 
 
 def test_what_was_recorded_late_is_not_known_before(world) -> None:
-    """Trap: without the filter on the time of recording, a late arrival leaks into training rows."""
+    """Pitfall: without the filter by the time of recording, a late statement leaks into training rows."""
     subject = fresh()
     world.profiles.write(subject, {"age": 1}, 10, now_us=10)
     world.profiles.write(subject, {"age": 2}, 30, now_us=30)
@@ -103,8 +103,8 @@ def test_training_rows_and_served_facts_are_the_same_bits(world) -> None:
         {"age": None, "fresh_eur": -0.0, "plan": "basic"},
         {"since": NOW_US, "city": "x"},
     ]
-    for subject, said in zip(subjects, facts, strict=True):
-        world.profiles.write(subject, said, NOW_US, now_us=NOW_US)
+    for subject, own in zip(subjects, facts, strict=True):
+        world.profiles.write(subject, own, NOW_US, now_us=NOW_US)
     table = world.history.point_in_time(at(*((s, NOW_US) for s in subjects)))
     served = [stored.facts for stored in world.profiles.read(subjects, now_us=NOW_US)]
     matrix = FeatureMatrix(SCHEMA)
@@ -115,7 +115,7 @@ def test_training_rows_and_served_facts_are_the_same_bits(world) -> None:
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> History:
-    """A history of its own."""
+    """The history of a workspace of its own."""
     data = tmp_path / "data"
     data.mkdir()
     apply(data, SCHEMA, "ws")
@@ -123,7 +123,7 @@ def workspace(tmp_path: Path) -> History:
 
 
 def rows_of(*rows: dict[str, object]) -> pa.Table:
-    """An import; `us` is the time of each row."""
+    """Return a table to import; `us` is the time of each row."""
     table = pa.Table.from_pylist([{k: v for k, v in r.items() if k != "us"} for r in rows])
     return table.append_column("event_timestamp", pa.array([r["us"] for r in rows], UTC_US))
 
@@ -215,7 +215,7 @@ def test_nan_and_empty_cells_of_an_import_are_unknown_and_times_may_be_timestamp
 
 
 def test_feast_materialize_of_our_history_gives_our_online_rows(workspace) -> None:
-    """A user who runs `feast materialize` gets what we serve."""
+    """A user who runs `feast materialize` gets the same rows as our own materialisation."""
     for i in range(3):
         workspace.profiles.write(f"s{i}", {"age": i, "plan": "plus"}, 10_000_000 + i, now_us=20_000_000)
         workspace.profiles.write(f"s{i}", {"city": None, "age": 9}, 9_000_000, now_us=21_000_000)
@@ -250,14 +250,14 @@ def test_materialise_rebuilds_a_lost_online_store(workspace) -> None:
     with store.online.writer as db:
         db.execute("DELETE FROM ws_profile")
         db.execute("DELETE FROM ws_scores")
-    seen: list[tuple[int, int]] = []
-    workspace.materialize(lambda done, total: seen.append((done, total)))
+    steps: list[tuple[int, int]] = []
+    workspace.materialize(lambda done, total: steps.append((done, total)))
     assert workspace.profiles.read(["a", "b", "c"], now_us=50) == before
-    assert seen == [(3, 3), (1, 1)]
+    assert steps == [(3, 3), (1, 1)]
 
 
 def test_many_customers_are_imported_quickly(workspace) -> None:
-    """64,000 customers took 9 s of an import budget of 60; here a sixteenth, with room for a busy machine."""
+    """64,000 customers took 9 s, of an import's budget of 60 s; here a sixteenth, with slack for a busy machine."""
     n = 4000
     rng = np.random.default_rng(0)
     table = pa.table(
@@ -281,9 +281,9 @@ STATES = st.lists(st.builds(Statement, st.builds(Stamp, st.integers(0, 4), st.in
 
 @settings(deadline=None, max_examples=50)
 @given(STATES, st.randoms(use_true_random=False))
-def test_history_is_the_same_in_any_order_and_loses_nothing_that_mattered(said, random) -> None:
-    rows = history(said)
-    shuffled = said * 2
+def test_history_is_the_same_in_any_order_and_loses_nothing_that_mattered(statements, random) -> None:
+    rows = history(statements)
+    shuffled = statements * 2
     random.shuffle(shuffled)
     assert history(shuffled) == rows
     assert history(statements_in(row.state for row in rows)) == rows
@@ -291,13 +291,13 @@ def test_history_is_the_same_in_any_order_and_loses_nothing_that_mattered(said, 
 
 @settings(deadline=None, max_examples=50)
 @given(STATES)
-def test_the_newest_row_not_after_a_time_is_the_truth_of_that_time(said) -> None:
-    rows = history(said)
+def test_the_newest_row_not_after_a_time_is_the_truth_of_that_time(statements) -> None:
+    rows = history(statements)
     for now_us in range(5):
-        known = [row for row in rows if row.event_us <= now_us and row.created_us <= now_us]
-        newest = max(known, key=lambda row: (row.event_us, row.created_us)).state if known else {}
+        visible = [row for row in rows if row.event_us <= now_us and row.created_us <= now_us]
+        newest = max(visible, key=lambda row: (row.event_us, row.created_us)).state if visible else {}
         for name in VALUES:
-            assert (newest[name].value if name in newest else None) == naive(said, name, now_us)
+            assert (newest[name].value if name in newest else None) == naive(statements, name, now_us)
 
 
 @settings(deadline=None, max_examples=50)
@@ -305,16 +305,20 @@ def test_the_newest_row_not_after_a_time_is_the_truth_of_that_time(said) -> None
 def test_the_vectorised_path_of_an_import_equals_the_slow_one(first, second) -> None:
     view = views_of(SCHEMA)[0]
     empty = view.arrow_schema.empty_table()
-    said = {f"s{i}": [Statement(s.stamp, {"age": s.facts.get("age"), "fresh_eur": None})] for i, s in enumerate(first)}
-    said |= {"s0": [*said.get("s0", []), *(Statement(s.stamp, {"age": 1, "fresh_eur": None}) for s in second)]}
+    statements = {
+        f"s{i}": [Statement(s.stamp, {"age": s.facts.get("age"), "fresh_eur": None})] for i, s in enumerate(first)
+    }
+    statements |= {
+        "s0": [*statements.get("s0", []), *(Statement(s.stamp, {"age": 1, "fresh_eur": None}) for s in second)]
+    }
     rows = [
         {"subject": subject, "event_timestamp": s.stamp.event_us, "created": s.stamp.created_us, **s.facts}
-        for subject, all_said in said.items()
-        for s in all_said
+        for subject, own in statements.items()
+        for s in own
     ]
     names = ("subject", "event_timestamp", "created", "age", "fresh_eur")
     table = pa.Table.from_pylist(rows, schema=pa.schema([view.arrow_schema.field(n) for n in names]))
-    slow = merge(empty, view, None, {k: v for k, v in said.items() if v})
+    slow = merge(empty, view, None, {k: v for k, v in statements.items() if v})
     assert merge(empty, view, table, {}) == slow
     assert merge(slow, view, table, {}) == slow
 

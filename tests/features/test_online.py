@@ -1,4 +1,4 @@
-"""Profiles and scores as served: the times are ours, whatever Feast's stores do with theirs."""
+"""Profiles and scores as served: our own times decide, whatever Feast's stores do with theirs."""
 
 import sqlite3
 import threading
@@ -30,7 +30,7 @@ counter = iter(range(10**9))
 
 
 def fresh() -> str:
-    """A subject no other test knows."""
+    """Return a subject that no other test uses."""
     return f"subject-{next(counter)}"
 
 
@@ -140,16 +140,16 @@ def test_a_write_that_fails_online_leaves_nothing_in_the_history(world, monkeypa
     with pytest.raises(Unavailable):
         profiles.write(subject, {"city": "Delft"}, 1, now_us=2)
     assert subject not in {s for s, _ in profiles.archive.spool.read()[1]}
-    world.profiles.write(subject, {"city": "Gouda"}, 1, now_us=2)  # and the spool is free again
+    world.profiles.write(subject, {"city": "Gouda"}, 1, now_us=2)  # the spool is free again
 
 
 def test_a_write_waits_for_a_bulk_load_no_longer_than_for_one_chunk(both) -> None:
     states = {fresh(): {"age": Version(1, Stamp(1, 1))} for _ in range(1200)}
-    slowest, done, subject = [0.0], threading.Event(), fresh()
+    slowest, finished, subject = [0.0], threading.Event(), fresh()
 
     def write() -> None:
         i = 0
-        while not done.is_set():
+        while not finished.is_set():
             start_s = time.perf_counter()
             both.profiles.write(subject, {"age": 1}, i, now_us=i)
             slowest[0] = max(slowest[0], time.perf_counter() - start_s)
@@ -159,7 +159,7 @@ def test_a_write_waits_for_a_bulk_load_no_longer_than_for_one_chunk(both) -> Non
     thread.start()
     steps: list[tuple[int, int]] = []
     both.profiles.merge(states, lambda a, b: steps.append((a, b)))
-    done.set()
+    finished.set()
     thread.join()
     assert steps == [(500, 1200), (1000, 1200), (1200, 1200)]
     assert slowest[0] < 4  # a chunk takes some 60 ms on an idle core; the spool would give up after 5 s
@@ -173,7 +173,7 @@ def test_erasure_leaves_no_trace_of_the_subject_or_its_values(both) -> None:
     both.profiles.write(subject, {"city": secret + "2"}, 7, now_us=8)
     both.profiles.write(other, {"city": "Delft"}, 7, now_us=8)
     assert traces(both.data, secret)
-    for half in ("profile.half", ".profile.parquet.half"):  # as a crash while it is written would leave it
+    for half in ("profile.half", ".profile.parquet.half"):  # as a crash during writing leaves it
         (both.data / "offline" / half).write_text(secret)
     both.profiles.delete(subject)
     assert both.profiles.read([subject, other], now_us=9)[0].raw == {}
@@ -199,11 +199,11 @@ def test_an_erasure_that_a_reader_holds_up_says_so_and_can_be_repeated(world) ->
 
 
 def traces(data: Path, text: str) -> list[str]:
-    """Files that hold `text` as bytes, or as a cell of a Parquet file (whose pages are compressed)."""
+    """Return the files that hold `text` as bytes, or as a cell of a Parquet file (whose pages are compressed)."""
     import pyarrow.parquet as pq
 
-    found = [p.name for p in data.rglob("*") if p.is_file() and text.encode() in p.read_bytes()]
-    return found + [p.name for p in data.rglob("*.parquet") if text in str(pq.read_table(p).to_pylist())]
+    names = [p.name for p in data.rglob("*") if p.is_file() and text.encode() in p.read_bytes()]
+    return names + [p.name for p in data.rglob("*.parquet") if text in str(pq.read_table(p).to_pylist())]
 
 
 def test_a_store_that_cannot_be_reached_is_unavailable_and_names_no_one(tmp_path) -> None:
@@ -226,10 +226,10 @@ def test_one_read_of_sixty_features_is_fast(tmp_path) -> None:
     apply(data, schema, "ws")
     profiles = open_profiles(data, schema)
     profiles.write("s", {f.name: 1.5 for f in schema.of_source("profile", "model")}, DAY_US, now_us=DAY_US)
-    took_s = []
+    durations_s = []
     for _ in range(300):
         start_s = time.process_time()
         (stored,) = profiles.read(["s"], now_us=DAY_US)
-        took_s.append(time.process_time() - start_s)
+        durations_s.append(time.process_time() - start_s)
     assert len(stored.facts) == 60
-    assert min(took_s) < 0.6e-3  # measured: 0.19 ms; the best of many, since the machine is shared
+    assert min(durations_s) < 0.6e-3  # measured: 0.19 ms; the minimum of many, since the machine is shared

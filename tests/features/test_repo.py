@@ -1,4 +1,4 @@
-"""The generated Feast repository, seen through Feast's own command line, registry and user interface."""
+"""The generated Feast repository, as Feast's own command line, registry and user interface show it."""
 
 import asyncio
 import shutil
@@ -18,7 +18,7 @@ from features.profile.online import Profiles, open_profiles
 from features.profile.repository import apply
 from tests.features.conftest import FEATURES, SCHEMA
 
-ASKED = pa.table({"subject": ["s1"], "event_timestamp": pa.array([5], pa.timestamp("us", "UTC"))})
+ENTITIES = pa.table({"subject": ["s1"], "event_timestamp": pa.array([5], pa.timestamp("us", "UTC"))})
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def registered(data: Path) -> dict[str, set[str]]:
-    """View -> its features, from the registry as another process would read it."""
+    """Return view -> its features, from the registry as another process reads it."""
     from feast import FeatureStore
 
     views = FeatureStore(repo_path=str(data / "feature_repo")).list_feature_views()
@@ -70,12 +70,12 @@ def test_feast_ui_shows_the_project(world) -> None:
     from feast.ui_server import get_app
 
     app = get_app(world.profiles.store.feast, "a_workspace")
-    assert "a_workspace" in asked(app, "/projects-list.json", "")
-    assert "churn_risk" in asked(app, "/api/v1/feature_views", "project=a_workspace")
+    assert "a_workspace" in get_body(app, "/projects-list.json", "")
+    assert "churn_risk" in get_body(app, "/api/v1/feature_views", "project=a_workspace")
 
 
-def asked(app, path: str, query: str) -> str:
-    """The body of one GET, without a network."""
+def get_body(app, path: str, query: str) -> str:
+    """Return the body of one GET, without a network."""
     scope = {"type": "http", "method": "GET", "path": path, "query_string": query.encode(), "headers": []}
     body: list[bytes] = []
 
@@ -101,16 +101,16 @@ def test_a_dropped_feature_leaves_the_registry_and_returns_with_a_rollback(data)
 
 
 def test_a_process_that_is_open_sees_what_another_applied(data) -> None:
-    """Trap: Feast resolves views from one registry cache per process, which does not expire in time."""
+    """Pitfall: Feast resolves views from one registry cache per process, which does not expire in time."""
     apply(data, FeatureSchema(FEATURES[:1]), "ws")
     old = open_profiles(data, FeatureSchema(FEATURES[:1]))
     old.read(["s1"], now_us=1)
-    History(old).point_in_time(ASKED)
+    History(old).point_in_time(ENTITIES)
     apply(data, SCHEMA, "ws")
     new = Profiles(old.store, SCHEMA)
     new.write("s1", {"plan": "plus"}, 1, now_us=2)
     assert new.read(["s1"], now_us=3)[0].facts == {"plan": "plus"}
-    assert History(new).point_in_time(ASKED)["plan"].to_pylist() == ["plus"]
+    assert History(new).point_in_time(ENTITIES)["plan"].to_pylist() == ["plus"]
 
 
 @pytest.mark.parametrize("compacted", [True, False])
@@ -135,8 +135,8 @@ def test_a_process_on_the_previous_release_cannot_break_the_history(data) -> Non
     apply(data, FeatureSchema(tuple(swapped.get(f.name, f) for f in FEATURES)), "ws")
     before.write("s1", {"age": 30, "city": "x", "since": 4}, 1, now_us=2)
     assert before.archive.compact() == 1
-    found = History(Profiles(before.store, FeatureSchema(FEATURES[6:7]))).point_in_time(ASKED)
-    assert found["since"].to_pylist() == [4]
+    frame = History(Profiles(before.store, FeatureSchema(FEATURES[6:7]))).point_in_time(ENTITIES)
+    assert frame["since"].to_pylist() == [4]
 
 
 def test_a_schema_that_was_never_applied_is_refused(data) -> None:
@@ -151,7 +151,7 @@ def test_no_repository_yet_is_said_plainly(data) -> None:
 
 
 def test_a_moved_workspace_works_once_applied_again(data, tmp_path) -> None:
-    """Trap: the SQL registry and DuckDB take relative paths from the working directory, so ours are absolute."""
+    """Pitfall: the SQL registry and DuckDB resolve relative paths against the working directory; ours are absolute."""
     apply(data, SCHEMA, "ws")
     open_profiles(data, SCHEMA).write("s1", {"age": 30}, 1, now_us=2)
     moved = tmp_path / "moved"
@@ -159,7 +159,7 @@ def test_a_moved_workspace_works_once_applied_again(data, tmp_path) -> None:
     apply(moved, SCHEMA, "ws")
     profiles = open_profiles(moved, SCHEMA)
     assert profiles.read(["s1"], now_us=3)[0].facts == {"age": 30}
-    assert History(profiles).point_in_time(ASKED)["age"].to_pylist() == [30]
+    assert History(profiles).point_in_time(ENTITIES)["age"].to_pylist() == [30]
     assert not data.exists()
 
 

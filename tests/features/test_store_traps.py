@@ -1,6 +1,6 @@
-"""Every trap of Feast's online stores, one test each: the library is still so, and we are not caught by it.
+"""Every pitfall of Feast's online stores, one test each, and a test that our stores avoid it.
 
-What a trap's library does is shown first, on the library alone; where it no longer does, we may become simpler.
+Tests named `test_the_library_still_…` show a pitfall on the library alone; when one fails, our store may be simplified.
 """
 
 import itertools
@@ -33,15 +33,15 @@ def _warm() -> None:
 
 
 def fresh() -> str:
-    """A subject no other test knows."""
+    """Return a subject that no other test uses."""
     return f"trapped-{next(counter)}"
 
 
 @pytest.fixture(scope="module")
 def redis(tmp_path_factory, redis_at):
-    """A world on Redis alone."""
-    with open_world(tmp_path_factory, redis_at) as made:
-        yield made
+    """A workspace with its online store on Redis."""
+    with open_world(tmp_path_factory, redis_at) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def sqlite(world):
 
 
 def library(world: SimpleNamespace) -> Any:
-    """Feast's own store, of its own connection."""
+    """Return Feast's own store, with a connection of its own."""
     from feast import FeatureStore
 
     feast = FeatureStore(repo_path=str(world.data / "feature_repo"))
@@ -59,7 +59,7 @@ def library(world: SimpleNamespace) -> Any:
     )
 
 
-def said(lib: Any, subject: str, age: int, at_s: float) -> None:
+def write_row(lib: Any, subject: str, age: int, at_s: float) -> None:
     when = datetime.fromtimestamp(at_s, UTC)
     lib.store.online_write_batch(
         lib.config, lib.view, [(entity_key(subject), {"age": Proto(int64_val=age)}, when, when)], None
@@ -75,11 +75,11 @@ def age_of(world: SimpleNamespace, subject: str) -> Any:
     return world.profiles.read([subject], now_us=NOW_US)[0].facts.get("age")
 
 
-# What a read says
+# What a read returns
 
 
 def test_our_reading_of_their_format_is_what_feast_itself_answers(both) -> None:
-    """We read SQLite by our own SELECT, and Redis through the private `_read_hash_fields`."""
+    """Our stores read SQLite by a SELECT of their own, and Redis through Feast's private `_read_hash_fields`."""
     subject, stranger = fresh(), fresh()
     facts = {"age": 41, "fee_eur": 29.5, "hardship": False, "plan": "plus", "city": "é", "since": -1, "churn_risk": 0.0}
     both.profiles.write(subject, facts, NOW_US, now_us=NOW_US)
@@ -94,28 +94,28 @@ def test_our_reading_of_their_format_is_what_feast_itself_answers(both) -> None:
 def test_what_we_write_to_redis_is_what_feast_would_have_written(redis) -> None:
     lib, ours, theirs = library(redis), fresh(), fresh()
     redis.profiles.write(ours, {"age": 3}, 1_500_000, now_us=1_500_000)
-    said(lib, theirs, 3, 1.5)
-    kept = [redis.store.online.client.hgetall(key) for key in redis.store.online._keys([ours, theirs])]
-    assert len(kept[0]) == 3  # age, the view's timestamp, and our column of times
-    assert kept[0].items() > kept[1].items()
+    write_row(lib, theirs, 3, 1.5)
+    hashes = [redis.store.online.client.hgetall(key) for key in redis.store.online._keys([ours, theirs])]
+    assert len(hashes[0]) == 3  # age, the view's timestamp, and our column of times
+    assert hashes[0].items() > hashes[1].items()
     assert read(lib, ours)[0] == datetime.fromtimestamp(1.5, UTC)
 
 
 def test_one_read_is_one_round_trip(redis) -> None:
-    """Feast's `online_read` asks per view."""
+    """Feast's `online_read` sends a command per view."""
     client = redis.store.online.client
     before = client.info("commandstats")
-    asked = {"cmdstat_hmget": 1 + 3}  # the mark, and a subject's views in one command each
+    expected = {"cmdstat_hmget": 1 + 3}  # the mark, and a subject's views in one command each
     redis.profiles.read([fresh(), fresh(), fresh()], now_us=NOW_US)
     after = client.info("commandstats")
-    assert {name: after[name]["calls"] - before.get(name, {"calls": 0})["calls"] for name in asked} == asked
+    assert {name: after[name]["calls"] - before.get(name, {"calls": 0})["calls"] for name in expected} == expected
 
 
 def test_an_absent_subject_has_no_facts(both) -> None:
-    """Trap: a missing Redis entity reads as nulls, PRESENT, of 1970; it has no facts, and no age."""
-    known = fresh()
-    both.profiles.write(known, {"age": 3}, 1, now_us=2)
-    nobody, somebody, again = both.profiles.read([fresh(), known, known], now_us=NOW_US)
+    """Pitfall: Feast reads a missing Redis entity as nulls, PRESENT, of 1970; here it has no facts, and no age."""
+    subject = fresh()
+    both.profiles.write(subject, {"age": 3}, 1, now_us=2)
+    nobody, somebody, again = both.profiles.read([fresh(), subject, subject], now_us=NOW_US)
     assert (nobody.facts, nobody.raw, nobody.signals) == ({}, {}, None)
     assert somebody.facts == again.facts == {"age": 3}
     assert both.profiles.read([], now_us=NOW_US) == []
@@ -131,13 +131,13 @@ def test_the_library_still_reports_an_absent_redis_entity_as_present(redis) -> N
 
 
 @pytest.mark.promise("profile.newest-fact-wins")
-@pytest.mark.parametrize(("older_us", "known"), [(60_000_000, True), (60_000_001, False), (-5, True)])
-def test_age_is_ours_to_the_microsecond(both, older_us, known) -> None:
-    """Traps: Feast applies no TTL online, and its SQLite store cuts timestamps to whole seconds."""
+@pytest.mark.parametrize(("older_us", "is_known"), [(60_000_000, True), (60_000_001, False), (-5, True)])
+def test_age_is_ours_to_the_microsecond(both, older_us, is_known) -> None:
+    """Pitfalls: Feast applies no TTL online, and its SQLite store truncates timestamps to whole seconds."""
     subject = fresh()
     both.profiles.write(subject, {"fresh_eur": 1.0, "age": 50}, NOW_US - older_us, now_us=NOW_US)
     (stored,) = both.profiles.read([subject], now_us=NOW_US)
-    assert ("fresh_eur" in stored.facts) is known
+    assert ("fresh_eur" in stored.facts) is is_known
     assert stored.facts["age"] == 50
     assert stored.raw["fresh_eur"] == (1.0, NOW_US - older_us)
 
@@ -145,22 +145,22 @@ def test_age_is_ours_to_the_microsecond(both, older_us, known) -> None:
 def test_the_library_still_applies_no_ttl_online(both) -> None:
     lib, subject = library(both), fresh()
     lib.view.ttl = timedelta(seconds=1)
-    said(lib, subject, 7, 1_000_000.0)
+    write_row(lib, subject, 7, 1_000_000.0)
     assert read(lib, subject)[1]["age"].int64_val == 7
 
 
 def test_the_library_still_cuts_times_to_seconds_on_sqlite(sqlite) -> None:
     lib, subject = library(sqlite), fresh()
-    said(lib, subject, 7, 1_000_000.75)
+    write_row(lib, subject, 7, 1_000_000.75)
     assert read(lib, subject)[0].microsecond == 0
 
 
-# Which write stays
+# Which write wins
 
 
 @pytest.mark.promise("profile.newest-fact-wins")
 def test_an_older_event_never_overwrites_a_newer_one_per_feature(both) -> None:
-    """Traps: Feast's SQLite store keeps what was written last; its Redis store drops the whole row, news and all."""
+    """Pitfalls: Feast's SQLite store keeps the last write; its Redis store drops a whole row, with its newer values."""
     subject = fresh()
     both.profiles.write(subject, {"age": 50, "city": "Delft"}, NOW_US, now_us=NOW_US)
     both.profiles.write(subject, {"age": 49, "plan": "basic"}, NOW_US - 1, now_us=NOW_US + 1)
@@ -176,32 +176,32 @@ def test_an_older_event_never_overwrites_a_newer_one_per_feature(both) -> None:
 
 def test_the_library_still_lets_an_older_event_overwrite_on_sqlite(sqlite) -> None:
     lib, subject = library(sqlite), fresh()
-    said(lib, subject, 2, 1_000_001.0)
-    said(lib, subject, 1, 1_000_000.0)
+    write_row(lib, subject, 2, 1_000_001.0)
+    write_row(lib, subject, 1, 1_000_000.0)
     assert read(lib, subject)[1]["age"].int64_val == 1
 
 
 def test_the_library_still_drops_what_is_not_newer_on_redis(redis) -> None:
     lib, subject = library(redis), fresh()
-    said(lib, subject, 2, 1_000_001.0)
-    said(lib, subject, 3, 1_000_001.0)
-    said(lib, subject, 1, 1_000_000.0)
+    write_row(lib, subject, 2, 1_000_001.0)
+    write_row(lib, subject, 3, 1_000_001.0)
+    write_row(lib, subject, 1, 1_000_000.0)
     assert read(lib, subject)[1]["age"].int64_val == 2
 
 
 def test_the_library_still_checks_and_sets_on_redis_without_a_lock(redis) -> None:
-    """An older row lands on a newer one that came between its check and its write."""
+    """An older row overwrites a newer one that was written between its check and its write."""
     lib, other, subject = library(redis), library(redis), fresh()
 
     class Interrupted(list):
-        """Feast walks the rows once to check and once to write."""
+        """Feast iterates over the rows once to check and once to write."""
 
-        walks = 0
+        iterations = 0
 
         def __iter__(self):
-            self.walks += 1
-            if self.walks == 2:
-                said(other, subject, 2, 1_000_001.0)
+            self.iterations += 1
+            if self.iterations == 2:
+                write_row(other, subject, 2, 1_000_001.0)
             return super().__iter__()
 
     older = datetime.fromtimestamp(1_000_000.0, UTC)
@@ -211,18 +211,18 @@ def test_the_library_still_checks_and_sets_on_redis_without_a_lock(redis) -> Non
 
 
 def test_a_writer_that_comes_between_reading_and_writing_is_not_overwritten_on_redis(redis) -> None:
-    """Ours notices, reads again and decides again."""
+    """Our store notices, reads again and decides again."""
     subject, other = fresh(), Store(redis.data)
-    table, seen = redis.store.signals, []
+    table, versions = redis.store.signals, []
 
     def change(_: str, values: Any) -> Write:
-        seen.append({name: value.int64_val for name, value in values.items() if name == "_signals_version"})
-        if len(seen) == 1:
+        versions.append({name: value.int64_val for name, value in values.items() if name == "_signals_version"})
+        if len(versions) == 1:
             other.write_signals({subject: (5, b"between")})
         return Write({"_signals_version": Proto(int64_val=6)}, 1, 1)
 
     redis.store.online.update(table, [subject], change)
-    assert seen == [{}, {"_signals_version": 5}]
+    assert versions == [{}, {"_signals_version": 5}]
     assert redis.store.read_signals([subject]) == [(6, b"between")]
 
 
@@ -244,7 +244,7 @@ def test_nobody_writes_between_reading_and_writing_on_sqlite(sqlite) -> None:
 
 
 def race(*writers: tuple[Profiles, str, Any], subject: str, rounds: int = 15) -> None:
-    """Each writes one feature of the same subject, again and again, at the same moments."""
+    """Let each writer write one feature of the same subject, `rounds` times, at the same times."""
 
     def write(profiles: Profiles, name: str, value: object) -> None:
         for i in range(rounds):
@@ -257,7 +257,7 @@ def race(*writers: tuple[Profiles, str, Any], subject: str, rounds: int = 15) ->
 
 
 def test_threads_share_the_store_without_losing_a_write(both) -> None:
-    """Trap: Feast's SQLite store shares one connection among all threads."""
+    """Pitfall: Feast's SQLite store shares one connection among all threads."""
     subject, mine = fresh(), both.profiles
     race((mine, "age", 1), (mine, "city", "x"), (mine, "plan", "plus"), (mine, "churn_risk", 1.0), subject=subject)
     raw = {"age": (1, 14), "city": ("x", 14), "plan": ("plus", 14), "churn_risk": (1.0, 14)}
@@ -272,7 +272,7 @@ def test_the_library_still_shares_one_connection_among_threads(sqlite) -> None:
 
 
 def test_machines_share_a_redis_without_losing_a_write(redis, tmp_path) -> None:
-    """Two workspaces' folders have no lock in common; only Redis is between them."""
+    """The folders of two workspaces share no lock; they share only Redis."""
     elsewhere = tmp_path / "data"
     elsewhere.mkdir()
     apply(elsewhere, SCHEMA, redis.store.config.project, redis.redis)
@@ -282,7 +282,7 @@ def test_machines_share_a_redis_without_losing_a_write(redis, tmp_path) -> None:
 
 
 def test_reads_do_not_wait_for_another_process_that_writes(sqlite) -> None:
-    """Trap: Feast's SQLite store opens its file without WAL, and a writer then shuts readers out."""
+    """Pitfall: Feast's SQLite store opens its file without WAL, so that a writer blocks readers."""
     subject = fresh()
     sqlite.profiles.write(subject, {"age": 4}, 1, now_us=2)
     writer = sqlite3.connect(sqlite.data / "online.db", isolation_level=None)
@@ -295,13 +295,13 @@ def test_reads_do_not_wait_for_another_process_that_writes(sqlite) -> None:
 
 
 def test_reads_do_not_wait_for_a_thread_that_writes(sqlite) -> None:
-    """Trap: on Feast's one connection, a read waits for the disk that a write waits for."""
-    subject, reading, done = fresh(), threading.Event(), threading.Event()
+    """Pitfall: on Feast's only connection, a read waits for the disk while a write does."""
+    subject, reading, finished = fresh(), threading.Event(), threading.Event()
     sqlite.profiles.write(subject, {"age": 4}, 1, now_us=2)
 
     def change(_: str, __: Any) -> None:
         reading.set()
-        done.wait(5)
+        finished.wait(5)
 
     with ThreadPoolExecutor(1) as pool:
         writing = pool.submit(sqlite.store.online.update, sqlite.store.signals, [subject], change)
@@ -309,7 +309,7 @@ def test_reads_do_not_wait_for_a_thread_that_writes(sqlite) -> None:
         start_s = time.perf_counter()
         assert age_of(sqlite, subject) == 4
         assert time.perf_counter() - start_s < 1
-        done.set()
+        finished.set()
         writing.result()
 
 
@@ -325,7 +325,7 @@ def test_the_library_still_opens_sqlite_without_wal(tmp_path) -> None:
 
 
 def test_a_process_that_is_open_sees_what_another_applied(tmp_path, redis_at) -> None:
-    """Trap: Feast resolves views from one registry cache per process, which does not expire in time."""
+    """Pitfall: Feast resolves views from one registry cache per process, which does not expire in time."""
     from feast import FeatureStore
 
     (tmp_path / "data").mkdir()
@@ -343,7 +343,7 @@ def test_a_process_that_is_open_sees_what_another_applied(tmp_path, redis_at) ->
 
 
 def test_reads_go_on_while_a_view_is_materialising(tmp_path, redis_at) -> None:
-    """Trap: without `serve_features_while_materializing`, Feast refuses reads of a view in that state."""
+    """Pitfall: without `serve_features_while_materializing`, Feast refuses reads of a view in that state."""
     from feast.feature_view import FeatureViewState
 
     for redis in (None, redis_at):
@@ -363,11 +363,11 @@ def test_reads_go_on_while_a_view_is_materialising(tmp_path, redis_at) -> None:
         profiles.delete(subject)
 
 
-# Processes: last, when the server that they are forked from has imported everything
+# Processes come last, when the server that they are forked from has imported everything
 
 
 def write_forty(pipe: Connection, data: Path, subject: str, name: str) -> None:
-    """One of two processes that begin together."""
+    """Run in one of two processes that begin at the same time."""
     profiles = open_profiles(data, SCHEMA)
     profiles.store.online  # noqa: B018  opened before the race
     pipe.send("ready")
@@ -378,13 +378,13 @@ def write_forty(pipe: Connection, data: Path, subject: str, name: str) -> None:
 
 
 def race_of_processes(world: SimpleNamespace) -> None:
-    """Two processes write two features of one view, and signals, of the same subject."""
+    """Let two processes write two features of one view, and signals, of the same subject."""
     subject = fresh()
     with child(write_forty, world.data, subject, "age") as one, child(write_forty, world.data, subject, "since") as two:
-        for racer in (one, two):
-            assert racer.pipe.recv() == "ready"
-        for racer in (one, two):
-            racer.pipe.send("go")
+        for process in (one, two):
+            assert process.pipe.recv() == "ready"
+        for process in (one, two):
+            process.pipe.send("go")
         one.finished()
         two.finished()
     (stored,) = world.profiles.read([subject], now_us=NOW_US)

@@ -1,4 +1,4 @@
-"""Invariant 4: exploration draws only from who passed, within a tier, with the exact probability recorded."""
+"""Invariant 4: exploration draws only from permitted candidates of one tier, and records the exact probability."""
 
 import math
 from collections import Counter
@@ -34,27 +34,27 @@ gammas = st.one_of(st.just(math.inf), st.floats(0, 1e6))
 @given(priorities, gammas)
 def test_probabilities_are_the_closed_form(values: list[float], gamma: float) -> None:
     array = np.asarray(values)
-    found = inverse_gap(array, gamma)
+    computed = inverse_gap(array, gamma)
     best, k = float(array.max()), len(array)
-    assert math.fsum(found) == pytest.approx(1.0, abs=1e-12)
-    assert (found >= 0).all()
-    assert found[int(array.argmax())] >= 1 / k - 1e-12
+    assert math.fsum(computed) == pytest.approx(1.0, abs=1e-12)
+    assert (computed >= 0).all()
+    assert computed[int(array.argmax())] >= 1 / k - 1e-12
     if best > 0 and math.isfinite(gamma):
         for i in set(range(k)) - {int(array.argmax())}:
-            assert found[i] == pytest.approx(1 / (k + gamma * (best - values[i]) / best), rel=1e-12)
+            assert computed[i] == pytest.approx(1 / (k + gamma * (best - values[i]) / best), rel=1e-12)
 
 
 @pytest.mark.promise("exploration.gamma-per-issue")
 @given(st.lists(st.tuples(worth, gammas), min_size=1, max_size=30))
 def test_each_gap_is_weighed_by_its_own_gamma(candidates: list[tuple[float, float]]) -> None:
     values, gamma = np.asarray(candidates).T
-    found, best = inverse_gap(values, gamma), int(values.argmax())
-    assert math.fsum(found) == pytest.approx(1.0, abs=1e-12)
+    computed, best = inverse_gap(values, gamma), int(values.argmax())
+    assert math.fsum(computed) == pytest.approx(1.0, abs=1e-12)
     for i in set(range(len(values))) - {best}:
         explored = values[best] > 0 and math.isfinite(gamma[i])
         gap = (values[best] - values[i]) / values[best] if explored else math.inf
         expected = 1 / (len(values) + gamma[i] * gap) if explored else 0.0
-        assert found[i] == pytest.approx(expected, rel=1e-12)
+        assert computed[i] == pytest.approx(expected, rel=1e-12)
 
 
 @given(priorities, st.floats(1, 1e6), st.floats(1e-3, 1e3))
@@ -68,47 +68,52 @@ def limits(actions: Sequence[int]) -> Limits:
 
 
 SLOTS = [Slot(0, 1, np.ones(4, dtype=np.bool_)), Slot(1, 1, np.asarray([True, True, False, True]))]
-"""Two slots for four treatments of three actions: the first two are of one."""
+"""Two slots for four treatments of three actions; the first two treatments are of the same action."""
 
 
-def commercial(priority: Sequence[float], hope: Sequence[float] | None = None) -> Field:
+def commercial(priority: Sequence[float], optimistic: Sequence[float] | None = None) -> Field:
     k = len(priority)
-    told = None if hope is None else np.asarray(hope)
-    return Field(np.ones(k, dtype=np.bool_), np.full(k, COMMERCIAL_TIER, np.int8), np.asarray(priority), told)
+    optimistic_priority = None if optimistic is None else np.asarray(optimistic)
+    return Field(
+        np.ones(k, dtype=np.bool_), np.full(k, COMMERCIAL_TIER, np.int8), np.asarray(priority), optimistic_priority
+    )
 
 
 def slates(field: Field, explore: Exploration, us: tuple[float, ...] = ()) -> dict[tuple[int, ...], float]:
-    """Every slate that can be drawn, and the product of its recorded probabilities: a walk through [0, 1) per slot."""
-    found: dict[tuple[int, ...], float] = {}
+    """Return slate -> the product of its recorded probabilities, for all slates, by a walk over [0, 1) per slot."""
+    probabilities: dict[tuple[int, ...], float] = {}
     u = 0.0
     while u < 1.0 - 1e-12:
         draws = (*us, u)
         picks = fill(SLOTS, field, limits([0, 0, 1, 2]), explore, lambda n, d=draws: d[n] if n < len(d) else 0.0)
         if len(draws) < len(SLOTS):
-            found |= slates(field, explore, draws)
+            probabilities |= slates(field, explore, draws)
         else:
-            found[tuple(p.candidate for p in picks)] = math.prod(p.probability for p in picks)
+            probabilities[tuple(p.candidate for p in picks)] = math.prod(p.probability for p in picks)
         u += picks[len(us)].probability
-    return found
+    return probabilities
 
 
 def by_hand(field: Field, explore: Exploration) -> dict[tuple[int, ...], float]:
-    """The same by the closed form, slot by slot."""
-    found = {}
+    """Return the same as `slates`, computed slot by slot with the closed form."""
+    probabilities = {}
     for first, p in chances(field, explore, [0, 1, 2, 3]).items():
-        left = [c for c in (0, 1, 3) if c != first and not (first in (0, 1) and c in (0, 1))]
-        found |= {(first, second): p * q for second, q in chances(field, explore, left).items() if p * q > 0}
-    return found
+        remaining = [c for c in (0, 1, 3) if c != first and not (first in (0, 1) and c in (0, 1))]
+        probabilities |= {
+            (first, second): p * q for second, q in chances(field, explore, remaining).items() if p * q > 0
+        }
+    return probabilities
 
 
 def chances(field: Field, explore: Exploration, open_to: list[int]) -> dict[int, float]:
-    told = [c for c in open_to if field.priority[c] > 0]
-    if not told:
+    """Return candidate -> probability for one slot, by the closed form, among the candidates in `open_to`."""
+    positive = [c for c in open_to if field.priority[c] > 0]
+    if not positive:
         return {NOTHING: 1.0}
-    usual = inverse_gap(np.append(field.priority[told], 0.0), np.append(explore.gamma[told], explore.idle))
-    young = [c for c in told if explore.immature[c]]
+    usual = inverse_gap(np.append(field.priority[positive], 0.0), np.append(explore.gamma[positive], explore.idle))
+    young = [c for c in positive if explore.immature[c]]
     budget = explore.budget if young else 0.0
-    odds = {c: (1 - budget) * p for c, p in zip((*told, NOTHING), usual.tolist(), strict=True)}
+    odds = {c: (1 - budget) * p for c, p in zip((*positive, NOTHING), usual.tolist(), strict=True)}
     return {c: p + (budget / len(young) if c in young else 0.0) for c, p in odds.items()}
 
 
@@ -125,10 +130,10 @@ mixtures = st.builds(
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.floats(-2, 10).map(lambda v: round(v, 3)), min_size=4, max_size=4), mixtures)
 def test_all_slates_together_have_the_probabilities_of_the_closed_form(worth: list[float], mix: Exploration) -> None:
-    found, expected = slates(commercial(worth), mix), by_hand(commercial(worth), mix)
-    assert math.fsum(found.values()) == pytest.approx(1.0, abs=1e-9)
-    assert found == {slate: pytest.approx(expected[slate], rel=1e-9) for slate in found}
-    assert math.fsum(p for slate, p in expected.items() if slate not in found) < 1e-9
+    computed, expected = slates(commercial(worth), mix), by_hand(commercial(worth), mix)
+    assert math.fsum(computed.values()) == pytest.approx(1.0, abs=1e-9)
+    assert computed == {slate: pytest.approx(expected[slate], rel=1e-9) for slate in computed}
+    assert math.fsum(p for slate, p in expected.items() if slate not in computed) < 1e-9
 
 
 @pytest.mark.promise("exploration.budget")
@@ -154,30 +159,33 @@ def test_no_slot_gives_more_than_its_budget_to_the_immature(worth: list[float], 
 
 
 def first_slot(field: Field, explore: Exploration) -> dict[int, float]:
-    """The distribution of one slot, by walking through [0, 1)."""
-    found, u = {}, 0.0
+    """Return candidate -> probability for one slot, by a walk over [0, 1)."""
+    probabilities, u = {}, 0.0
     while u < 1.0 - 1e-12:
         pick = fill(SLOTS[:1], field, limits([0, 0, 1, 2]), explore, lambda _, at=u: at)[0]
-        found[pick.candidate] = pick.probability
+        probabilities[pick.candidate] = pick.probability
         u += pick.probability
-    return found
+    return probabilities
 
 
 @pytest.mark.promise("exploration.probabilities", "exploration.gamma-per-issue")
 def test_frequencies_of_slates_are_the_product_of_their_probabilities() -> None:
-    """A gamma each and a budget for two of four: every slate's frequency over 20,000 draws, within four errors."""
+    """Each candidate has its own gamma, and two of four have a budget.
+
+    The frequency of each slate over 20,000 draws is within four standard errors of its probability.
+    """
     field = commercial([5.0, 4.0, 4.5, 1.0])
     explore = Exploration(np.asarray([3.0, 1.0, math.inf, 8.0]), 3.0, np.asarray([False, False, True, True]), 0.2)
-    n, seen, promised = 20_000, Counter[tuple[int, ...]](), {}
+    n, counts, expected = 20_000, Counter[tuple[int, ...]](), {}
     for i in range(n):
         picks = fill(SLOTS, field, limits([0, 0, 1, 2]), explore, uniforms(str(i)))
         slate = tuple(p.candidate for p in picks)
-        seen[slate] += 1
-        promised[slate] = math.prod(p.probability for p in picks)
-    assert math.fsum(promised.values()) == pytest.approx(1.0, abs=1e-9)
-    for slate, p in promised.items():
-        assert abs(seen[slate] / n - p) < 4 * math.sqrt(p * (1 - p) / n), slate
-    assert not any(slate[0] in (0, 1) and slate[1] in (0, 1) for slate in seen), "an action twice"
+        counts[slate] += 1
+        expected[slate] = math.prod(p.probability for p in picks)
+    assert math.fsum(expected.values()) == pytest.approx(1.0, abs=1e-9)
+    for slate, p in expected.items():
+        assert abs(counts[slate] / n - p) < 4 * math.sqrt(p * (1 - p) / n), slate
+    assert not any(slate[0] in (0, 1) and slate[1] in (0, 1) for slate in counts), "an action twice"
 
 
 @pytest.mark.promise("arbitration.tiers-first")
@@ -213,11 +221,11 @@ def test_the_order_of_candidates_changes_no_choice(order: tuple[int, ...]) -> No
 @pytest.mark.promise("exploration.probabilities")
 @settings(max_examples=200, deadline=None)
 @given(world.asks(), world.known(), st.text("0123456789abcdef", min_size=6, max_size=6))
-def test_every_offer_has_its_probability_and_help_is_never_left_to_chance(ask: Ask, of: Known, seed: str) -> None:
-    decision = world.run(ask, of, seed=seed)
+def test_every_offer_has_its_probability_and_help_is_never_left_to_chance(ask: Ask, customer: Known, seed: str) -> None:
+    decision = world.run(ask, customer, seed=seed)
     for offer in (o for p in decision.answer["placements"] for o in p["offers"]):
         assert 0 < offer["probability"] <= 1
         assert offer["tier"] == "commercial" or offer["probability"] == 1.0
     recorded = [p["probability"] for p in decision.record["picks"] if p["treatment"]]
-    shown = [o["probability"] for p in decision.answer["placements"] for o in p["offers"]]
-    assert sorted(recorded) == sorted(shown)
+    offered = [o["probability"] for p in decision.answer["placements"] for o in p["offers"]]
+    assert sorted(recorded) == sorted(offered)

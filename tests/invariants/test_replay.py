@@ -1,4 +1,4 @@
-"""Invariants 1 and 7: the same inputs give the same bytes, whatever the order, and a record decides itself again."""
+"""Invariants 1 and 7: the same inputs in any order give the same bytes, and a record replays to the same bytes."""
 
 import random
 from dataclasses import replace
@@ -20,20 +20,20 @@ EXAMPLES = 100
 @pytest.mark.promise("replay.same-bytes")
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(world.asks(), world.known(), st.text("0123456789abcdef", min_size=8, max_size=8))
-def test_a_record_replays_byte_for_byte(ask: Ask, of: Known, seed: str) -> None:
-    written = world.run(ask, of, seed=seed).to_bytes()
+def test_a_record_replays_byte_for_byte(ask: Ask, customer: Known, seed: str) -> None:
+    written = world.run(ask, customer, seed=seed).to_bytes()
     record = from_json(written)
     assert canonical(record) == written
-    then = Known(record["facts"], of.person, of.account, tuple(record["degraded"]))
+    then = Known(record["facts"], customer.person, customer.account, tuple(record["degraded"]))
     assert replay(record, then, world.SMALL).to_bytes() == written
 
 
 _ON = {True: "on"}
-"""PyYAML reads YAML 1.1, where the key `on` of a moment is true."""
+"""PyYAML reads YAML 1.1, in which the key `on` of a moment is true."""
 
 
 def shuffled(seed: int) -> Release:
-    """The small catalogue with its actions, policies and features in another order."""
+    """Return the small catalogue with its actions, policies and features in another order."""
     import yaml
 
     mixed = {}
@@ -53,8 +53,8 @@ SHUFFLED = tuple(shuffled(seed) for seed in range(3))
 @pytest.mark.promise("replay.same-bytes")
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(world.asks(), world.known(), st.sampled_from(SHUFFLED))
-def test_the_order_of_a_catalogue_changes_no_bit(ask: Ask, of: Known, other: Release) -> None:
-    one, two = world.run(ask, of).record, world.run(ask, of, other).record
+def test_the_order_of_a_catalogue_changes_no_bit(ask: Ask, customer: Known, other: Release) -> None:
+    one, two = world.run(ask, customer).record, world.run(ask, customer, other).record
     assert one["release"] != two["release"]
     for record in (one, two):
         record["release"] = record["answer"]["release"] = ""
@@ -64,26 +64,28 @@ def test_the_order_of_a_catalogue_changes_no_bit(ask: Ask, of: Known, other: Rel
 @pytest.mark.promise("decisions.candidates-are-independent")
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(world.asks(), world.known(), st.sampled_from(sorted(world.ACTIONS)))
-def test_screening_one_action_out_changes_no_other_priority(ask: Ask, of: Known, paused: str) -> None:
+def test_screening_one_action_out_changes_no_other_priority(ask: Ask, customer: Known, paused: str) -> None:
     def priorities(decision: object) -> dict[str, float]:
         answer = decision.answer  # type: ignore[attr-defined]
         return {o["treatment"]: o["priority"] for p in answer["placements"] for o in p["offers"]}
 
-    whole, less = priorities(world.run(ask, of)), priorities(world.run(ask, of, paused=frozenset({paused})))
+    whole, less = priorities(world.run(ask, customer)), priorities(world.run(ask, customer, paused=frozenset({paused})))
     assert all(less[t] == whole[t] for t in whole.keys() & less.keys())
 
 
 @pytest.mark.promise("replay.same-bytes")
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(world.asks(), world.known(), st.integers(0, 2**32))
-def test_the_order_of_what_is_known_changes_no_bit(ask: Ask, of: Known, seed: int) -> None:
-    mixed = list(of.facts.items())
+def test_the_order_of_what_is_known_changes_no_bit(ask: Ask, customer: Known, seed: int) -> None:
+    mixed = list(customer.facts.items())
     random.Random(seed).shuffle(mixed)
     person = replace(
-        of.person, consents=tuple(reversed(of.person.consents)), contacts=tuple(reversed(of.person.contacts))
+        customer.person,
+        consents=tuple(reversed(customer.person.consents)),
+        contacts=tuple(reversed(customer.person.contacts)),
     )
-    other = replace(of, facts=dict(mixed), person=person)
-    assert world.run(ask, of).to_bytes() == world.run(ask, other).to_bytes()
+    other = replace(customer, facts=dict(mixed), person=person)
+    assert world.run(ask, customer).to_bytes() == world.run(ask, other).to_bytes()
 
 
 def test_release_bytes_are_canonical() -> None:

@@ -1,4 +1,4 @@
-"""Public messages with labels, from the data folder beside the project; tests skip without it."""
+"""Public messages with labels, from the data folder beside the project; without that folder, tests skip."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from tests.training.conftest import shared
 
 @pytest.fixture(scope="session")
 def airline(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """English messages as `brain train sentiment --data` reads them."""
+    """A file of English messages in the form that `brain train sentiment --data` reads."""
     frame = pd.read_csv(shared("data/airline_tweets") / "Tweets.csv").rename(columns={"airline_sentiment": "label"})
     file = tmp_path_factory.mktemp("airline") / "messages.parquet"
     frame[["text", "label"]].to_parquet(file)
@@ -19,7 +19,7 @@ def airline(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def restaurants() -> dict[str, pd.DataFrame]:
-    """Sentences by language: `text`, and `polarity` as labelled."""
+    """Sentences by language, with columns `text` and `polarity`, the label."""
     folder = shared("data/absa_nl_restaurants")
     return {
         language: pd.concat(

@@ -1,4 +1,4 @@
-"""Trend over a conversation, against a straightforward computation."""
+"""The trend of a conversation equals a straightforward computation."""
 
 import numpy as np
 import pytest
@@ -16,8 +16,8 @@ def test_no_message_and_one():
 
 
 def test_for_the_worse():
-    found = trend([0.5, 0.1, -0.3, -0.7])
-    assert found == Trend(4, pytest.approx(-1.2), pytest.approx(-0.4), -0.7)
+    figures = trend([0.5, 0.1, -0.3, -0.7])
+    assert figures == Trend(4, pytest.approx(-1.2), pytest.approx(-0.4), -0.7)
 
 
 @given(POLARITIES)
@@ -27,13 +27,13 @@ def test_slope_is_least_squares(values):
 
 @given(POLARITIES)
 def test_backwards_is_the_opposite(values):
-    there, back = trend(values), trend(values[::-1])
-    assert (there.change, there.slope) == pytest.approx((-back.change, -back.slope), abs=1e-12)
+    forward, backward = trend(values), trend(values[::-1])
+    assert (forward.change, forward.slope) == pytest.approx((-backward.change, -backward.slope), abs=1e-12)
 
 
 @given(st.lists(st.floats(-1, 1), max_size=3 * LONGEST))
 def test_bounds(values):
-    found = trend(values)
-    assert found.messages == len(values)
-    assert abs(found.change) <= 2
-    assert abs(found.slope) <= 2
+    figures = trend(values)
+    assert figures.messages == len(values)
+    assert abs(figures.change) <= 2
+    assert abs(figures.slope) <= 2

@@ -1,4 +1,4 @@
-"""What becomes an event of a message, and what is refused."""
+"""The event fields of messages, and the messages that are refused."""
 
 import json
 
@@ -16,7 +16,7 @@ from features.signals.event import validate
 ANGRY = {"text": "Dit is belachelijk, ik bel voor de derde keer!!", "conversation_id": "c-9", "channel_kind": "chat"}
 UPSTREAM = {"sentiment": -0.8, "confidence": 0.9, "model": "acme-asr@3", "basis": "text"}
 TYPE = SignalType(id="message", retention_days=30, fields=FIELDS)
-FELT = {f.name for f in FIELDS if "emotion" in f.tags}
+EMOTION_FIELDS = {f.name for f in FIELDS if "emotion" in f.tags}
 
 
 def test_the_fields_of_an_angry_message():
@@ -58,14 +58,14 @@ def test_the_text_is_gone_unless_kept():
     secret = "mijn wachtwoord is zomer"
     assert secret not in repr(message_fields({"text": secret}, keep_text=False))
     assert message_fields({"text": secret}, keep_text=True)["text"] == secret
-    kept = message_fields({"text": "a\0\ud800" * 100_000}, keep_text=True)["text"]
-    assert len(kept) == MAX_CHARACTERS
-    kept.encode()
+    text = message_fields({"text": "a\0\ud800" * 100_000}, keep_text=True)["text"]
+    assert len(text) == MAX_CHARACTERS
+    text.encode()
 
 
 def test_whatever_tells_of_feelings_is_tagged():
     plain = {"author", "conversation_id", "channel_kind", "language", "scorer"}
-    assert {f.name for f in FIELDS} - FELT == plain
+    assert {f.name for f in FIELDS} - EMOTION_FIELDS == plain
 
 
 @pytest.mark.promise("messages.workers")

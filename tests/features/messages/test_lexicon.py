@@ -1,4 +1,4 @@
-"""The Dutch lexicon as its package ships it."""
+"""The Dutch lexicon of the installed package."""
 
 import sys
 
@@ -9,7 +9,9 @@ from features.messages.lexicon import dutch_words
 
 def test_a_word_is_the_mean_of_its_senses():
     words = dutch_words()
-    assert words["scherp"] == pytest.approx((0.05, 1.0125)), "of a sound, of wit, of a knife: eight senses"
+    assert words["scherp"] == pytest.approx((0.05, 1.0125)), (
+        "the mean over eight senses: of a sound, of wit, of a knife"
+    )
     assert all(-1 <= w.polarity <= 1 and 0 < w.intensity <= 2 for w in words.values())
     assert "amsterdams" not in words
 

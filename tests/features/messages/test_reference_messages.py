@@ -1,4 +1,4 @@
-"""The built-in scorers and a trained one, on public data."""
+"""The built-in scorers and a trained model, on public data."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from training.rows.message_data import read_messages
 
 @pytest.mark.promise("messages.published-auc")
 def test_english_lexicon_and_a_trained_model_on_the_airline_messages(airline):
-    """Each message judged by a model that had not seen it; the lexicon has seen none."""
+    """Each message is judged by a model that was not trained on it; the lexicon was trained on none."""
     judged = cross_validate(read_messages(airline).languages[0])
     assert judged.built_in_auc >= 0.748
     assert judged.auc >= 0.90
@@ -34,6 +34,6 @@ def test_dutch_lexicon_on_the_restaurant_sentences(restaurants):
 
 def test_the_language_is_told_apart(restaurants):
     for language, other in (("nl", "en"), ("en", "nl")):
-        found = [detect(clean(text)) for text in restaurants[language]["text"]]
-        assert found.count(language) >= 0.96 * len(found)
-        assert found.count(other) <= 0.01 * len(found)
+        detected = [detect(clean(text)) for text in restaurants[language]["text"]]
+        assert detected.count(language) >= 0.96 * len(detected)
+        assert detected.count(other) <= 0.01 * len(detected)

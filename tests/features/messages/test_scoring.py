@@ -94,7 +94,7 @@ def test_dutch_says_more_than_its_words(less, more):
 def test_a_negation_stays_in_its_clause():
     assert judge("ik weet het niet, het was lekker").polarity == judge("het was lekker").polarity > 0
     assert judge("dat kan ik nu echt nog lang niet zeggen lekker").polarity < 0
-    assert judge("niet gisteren of vandaag of morgen lekker").polarity > 0, "further away than it reaches"
+    assert judge("niet gisteren of vandaag of morgen lekker").polarity > 0, "the negation does not reach so far"
 
 
 @pytest.mark.parametrize(
@@ -205,14 +205,14 @@ def test_cues_weigh_in():
 @example("\ufdfa" * 50)
 def test_any_text_has_a_score(text):
     for language in (None, "nl", "en"):
-        found = score(text, language)
-        assert -1.0 <= found.polarity <= 1.0
-        assert 0.0 <= found.negative <= 1.0
-        assert 0.0 <= found.confidence <= 1.0
-        assert 0.0 <= found.cues.capitals <= 1.0
-        assert found == score(text, language), "the same again"
-        assert (found.level > 0) <= (found.polarity > 0)
-        assert (found.level < 0) <= (found.polarity < 0)
+        scored = score(text, language)
+        assert -1.0 <= scored.polarity <= 1.0
+        assert 0.0 <= scored.negative <= 1.0
+        assert 0.0 <= scored.confidence <= 1.0
+        assert 0.0 <= scored.cues.capitals <= 1.0
+        assert scored == score(text, language), "scoring again gives the same"
+        assert (scored.level > 0) <= (scored.polarity > 0)
+        assert (scored.level < 0) <= (scored.polarity < 0)
 
 
 @given(st.text("Ik vind dit goed slecht niet! 😡", max_size=120))
@@ -225,12 +225,12 @@ def test_controls_directions_and_halves_of_characters_change_nothing(text):
 @pytest.mark.parametrize("piece", LONG)
 @pytest.mark.parametrize("language", ["nl", "en", None])
 def test_work_is_bounded(piece, language):
-    """A hundred thousand characters cost what the first few thousand do."""
+    """A hundred thousand characters take no longer than the first few thousand."""
     text = (piece * 100_000)[:100_000]
     begun = time.process_time()
-    found = score(text, language)
+    scored = score(text, language)
     assert time.process_time() - begun < 2.0
-    assert found == score(text[:MAX_CHARACTERS], language)
+    assert scored == score(text[:MAX_CHARACTERS], language)
 
 
 @given(ANY_TEXT)
