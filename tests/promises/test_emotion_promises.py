@@ -12,16 +12,16 @@ from decisioning.errors import RequestError
 from decisioning.facts.forms import Ask, Known
 from features.messages.event import message_fields
 from tests import strategies as world
-from tests.promises.promised import (
+from tests.promises.larger_world import (
     EXAMPLES,
     RELEASE,
     ask_on,
     asks,
+    check_errors,
     customers,
-    offered,
-    passed,
-    refused,
-    screened,
+    offers_in,
+    permitted,
+    screening,
     selling,
     willing,
 )
@@ -33,13 +33,13 @@ MOODS = st.sampled_from([-1.0, -0.6, 0.0, 1.0, None])
 @pytest.mark.promise("emotion.never-sells")
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(asks(), customers(), MOODS, MOODS)
-def test_emotion_never_sells(ask: Ask, of: Known, one: float | None, two: float | None) -> None:
+def test_emotion_never_sells(ask: Ask, customer: Known, one: float | None, two: float | None) -> None:
     def computed(mood: float | None) -> list[bytes]:
-        felt = replace(of, facts={**of.facts, "sentiment": mood})
-        found = screened(ask, felt)
-        scores = world.run(ask, felt, RELEASE).record["scores"]["propensity"]
-        worth = found.worth
-        columns = (found.permitted, worth.value_eur, worth.cost_eur, worth.weight, worth.lever)
+        customer_in_mood = replace(customer, facts={**customer.facts, "sentiment": mood})
+        screened = screening(ask, customer_in_mood)
+        scores = world.run(ask, customer_in_mood, RELEASE).record["scores"]["propensity"]
+        worth = screened.worth
+        columns = (screened.permitted, worth.value_eur, worth.cost_eur, worth.weight, worth.lever)
         return [*(c.tobytes() for c in columns), repr(scores).encode()]
 
     assert computed(one) == computed(two)
@@ -48,10 +48,10 @@ def test_emotion_never_sells(ask: Ask, of: Known, one: float | None, two: float 
 @pytest.mark.promise("emotion.never-sells")
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(asks(), customers())
-def test_who_is_upset_is_sold_nothing_and_lent_nothing(ask: Ask, of: Known) -> None:
-    upset = replace(willing(**of.facts), facts={**willing().facts, "sentiment": -0.9})
-    shown = {o["treatment"] for o in offered(world.run(ask, upset, RELEASE).answer)}
-    assert not selling(shown)
+def test_who_is_upset_is_sold_nothing_and_lent_nothing(ask: Ask, customer: Known) -> None:
+    upset = replace(willing(**customer.facts), facts={**willing().facts, "sentiment": -0.9})
+    offered = {o["treatment"] for o in offers_in(world.run(ask, upset, RELEASE).answer)}
+    assert not selling(offered)
 
 
 @pytest.mark.promise("emotion.never-sells")
@@ -67,7 +67,7 @@ def test_who_is_upset_is_sold_nothing_and_lent_nothing(ask: Ask, of: Known) -> N
     ],
 )
 def test_emotion_is_refused_wherever_it_would_decide(sections: str) -> None:
-    assert "`sentiment` is tagged `emotion`" in refused(sections)
+    assert "`sentiment` is tagged `emotion`" in check_errors(sections)
 
 
 @pytest.mark.promise("emotion.voice-and-face")
@@ -90,10 +90,10 @@ def test_voice_and_face_need_explicit_consent_and_workers_are_never_scored(basis
     st.sampled_from([None, world.NOW_US - 1, world.NOW_US, world.NOW_US + 1, "soon", True]),
 )
 def test_claims_of_scarcity_and_deadlines_need_a_fact_that_proves_them(stock: Any, ends: Any) -> None:
-    of = willing()
-    of = replace(of, facts={**of.facts, "stock_left": stock, "offer_ends_at": ends})
+    customer = willing()
+    customer = replace(customer, facts={**customer.facts, "stock_left": stock, "offer_ends_at": ends})
     proven = stock in (1, 3) and stock is not True and ends == world.NOW_US + 1
-    assert ("match-pass.web" in passed(ask_on("web"), of)) is proven
+    assert ("match-pass.web" in permitted(ask_on("web"), customer)) is proven
 
 
 PRESSURE = [
@@ -122,8 +122,8 @@ def test_words_that_press_are_found_in_both_languages(kind: str, text: str) -> N
     quoted = text.replace("\n", " ").replace('"', "'")
     content = f'content: {{nl: {{title: "{quoted}"}}, en: {{title: "{quoted}"}}}}'
     treatment = f"treatments: [{{id: x, channel: web, placements: [hero], {content}}}]"
-    told = refused(SALE.format(f"value: 1, {treatment}"))
-    assert f"presses with a {kind} that no fact proves" in told
+    errors = check_errors(SALE.format(f"value: 1, {treatment}"))
+    assert f"presses with a {kind} that no fact proves" in errors
 
 
 FEELINGS = [
@@ -166,7 +166,9 @@ def test_pretending_to_feel_is_refused_with_the_words_that_caused_it(text: str) 
     title = f'{{title: "{text}"}}'
     for spoken in ("content: {{nl: {0}, en: {{title: a}}}}", "content_ref: a, tone: {{calm: {{en: {0}}}}}"):
         treatment = f"treatments: [{{id: x, channel: web, placements: [hero], {spoken.format(title)}}}]"
-        assert f"claims to feel what the customer feels: `{words}`" in refused(SALE.format(f"value: 1, {treatment}"))
+        assert f"claims to feel what the customer feels: `{words}`" in check_errors(
+            SALE.format(f"value: 1, {treatment}")
+        )
 
 
 @pytest.mark.promise("wording.no-pretended-feelings")

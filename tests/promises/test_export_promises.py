@@ -1,39 +1,23 @@
-"""Everything that is held about a customer comes out, in the form that is promised."""
+"""A customer's export contains everything that is stored about the customer, in the documented form."""
 
 import asyncio
 import json
-from collections.abc import Iterator
 from itertools import count
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from serving.brain.runtime import Brain
 from serving.events.moments import Watcher
-from serving.settings import Workspace
-from tests.promises.marked import (
-    WAYS,
+from tests.promises.marked_customers import (
+    WRITES,
     Marks,
-    exported,
-    live,
-    marked_workspace,
+    export,
+    store_everything,
 )
 from tests.serving.workspaces import Client, consent, welcome
 
 NUMBERS = count()
-
-
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    return marked_workspace(tmp_path_factory.mktemp("promises") / "ws")
-
-
-@pytest.fixture(scope="module")
-def client(workspace: Workspace) -> Iterator[Client]:
-    brain = Brain(workspace)
-    yield Client(brain)
-    brain.close()
 
 
 RECEIPT = {"@context", "@id", "@type", "dct:identifier", "dct:conformsTo", "dct:created", "dct:publisher",
@@ -41,7 +25,7 @@ RECEIPT = {"@context", "@id", "@type", "dct:identifier", "dct:conformsTo", "dct:
 CONSENT = {"@id", "@type", "dct:identifier", "dct:conformsTo", "dct:created", "dpv:hasDataSubject", "dpv:hasNotice",
            "dpv:hasDataController", "dpv:hasLegalBasis", "dpv:hasProcess", "dpv:hasRight",
            "dpv:hasConsentStatus"}  # fmt: skip
-"""What ISO/IEC TS 27560 asks for, under the names of DPV's guide to it."""
+"""The fields that ISO/IEC TS 27560 requires, with the names of DPV's guide to it."""
 ROWS = {
     "consents": {"purpose", "channel", "status", "source", "notice_version", "occurred_at", "expires_at"},
     "links": {"visitor", "kind", "status", "source", "occurred_at"},
@@ -53,7 +37,7 @@ ROWS = {
     "records": {"subject", "version", "kind", "recorded_at", "occurred_at", "body"},
     "events": {"subject", "type", "occurred_at", "recorded_at", "expires_at", "fields"},
 }
-"""Of each list in an export, what its rows say."""
+"""For each list in an export, the fields of its rows."""
 ALONE = {"customer_id", "exported_at", "subject", "version", "facts", "erased", "restricted", "visitors", "moments",
          "receipts", "next"}  # fmt: skip
 
@@ -61,16 +45,16 @@ ALONE = {"customer_id", "exported_at", "subject", "version", "facts", "erased", 
 @pytest.mark.promise("export.complete")
 def test_an_export_has_the_form_that_is_promised(client: Client) -> None:
     one = Marks("zxqformw")
-    asyncio.run(live(client, one))
+    asyncio.run(store_everything(client, one))
     asyncio.run(Watcher(client.brain).process_due())
-    held = exported(client, one.customer)
-    assert set(held) == set(ROWS) | ALONE
+    contents = export(client, one.customer)
+    assert set(contents) == set(ROWS) | ALONE
     for name, fields in ROWS.items():
-        assert held[name], name
-        assert all(set(row) == fields for row in held[name]), name
-    assert set(held["moments"]) == {"watched", "fired", "deliveries"}
-    assert any(held["moments"].values())
-    assert json.loads(json.dumps(held)) == held
+        assert contents[name], name
+        assert all(set(row) == fields for row in contents[name]), name
+    assert set(contents["moments"]) == {"watched", "fired", "deliveries"}
+    assert any(contents["moments"].values())
+    assert json.loads(json.dumps(contents)) == contents
 
 
 @pytest.mark.promise("export.complete")
@@ -81,7 +65,7 @@ def test_receipts_are_consent_records_in_the_terms_of_dpv(client: Client) -> Non
         assert client("POST", "/v1/consents", consent(customer, "marketing", status))[0] == 200
     until = "2190-01-01T00:00:00Z"
     assert client("POST", "/v1/consents", consent(customer, "email", channel="email", expires_at=until))[0] == 200
-    of_mail, of_marketing = exported(client, customer)["receipts"]
+    of_mail, of_marketing = export(client, customer)["receipts"]
     for receipt in (of_mail, of_marketing):
         assert (set(receipt), receipt["@type"]) == (RECEIPT, "dpv:ConsentReceipt")
         assert (set(receipt["dpv:hasRecordOfActivity"]), receipt["schema:recipient"]) == (CONSENT, "dpv:DataSubject")
@@ -97,26 +81,26 @@ def test_receipts_are_consent_records_in_the_terms_of_dpv(client: Client) -> Non
 
 @pytest.mark.promise("export.complete")
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.sampled_from(sorted(WAYS)), min_size=1, max_size=12))
-def test_whatever_is_written_about_a_customer_is_in_the_export(client: Client, ways: list[str]) -> None:
-    """Also what was overwritten since; of a visitor, once it is linked."""
+@given(st.lists(st.sampled_from(sorted(WRITES)), min_size=1, max_size=12))
+def test_whatever_is_written_about_a_customer_is_in_the_export(client: Client, writes: list[str]) -> None:
+    """Also values that were overwritten later, and those of a visitor once it is linked."""
     customer = f"c-all-{next(NUMBERS)}"
-    marks = {f"zxq{next(NUMBERS)}w": way for way in (*ways, "link")}
-    for mark, way in marks.items():
-        method, path, body = WAYS[way](customer, mark)
-        assert client(method, path, body)[0] == 200, way
-    held = json.dumps(exported(client, customer))
-    told_before = {mark for mark in marks if marks[mark] == "link"}
-    first = next(iter(told_before))
-    assert {mark for mark in marks if mark not in held} <= told_before - {first}
+    marks = {f"zxq{next(NUMBERS)}w": name for name in (*writes, "link")}
+    for mark, name in marks.items():
+        method, path, body = WRITES[name](customer, mark)
+        assert client(method, path, body)[0] == 200, name
+    contents = json.dumps(export(client, customer))
+    links = {mark for mark in marks if marks[mark] == "link"}
+    first = next(iter(links))
+    assert {mark for mark in marks if mark not in contents} <= links - {first}, "a repeated link adds nothing"
 
 
 @pytest.mark.promise("export.complete")
 def test_a_long_past_is_exported_in_pages(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     one = Marks("zxqpagesw")
-    asyncio.run(live(client, one))
-    whole = exported(client, one.customer)
+    asyncio.run(store_everything(client, one))
+    whole = export(client, one.customer)
     monkeypatch.setattr("serving.customers.exporting.PAGE", 2)
-    paged = exported(client, one.customer)
+    paged = export(client, one.customer)
     assert (paged["records"], paged["events"]) == (whole["records"], whole["events"])
     assert client("GET", f"/v1/customers/{one.customer}/export?after=x")[0] == 422

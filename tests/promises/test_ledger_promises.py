@@ -1,10 +1,10 @@
-"""What customers may ask of us, and what the ledger promises: forgetting, restricting, exporting, replaying."""
+"""The rights of customers and the promises of the ledger: erasure, restriction, withdrawal and replay."""
 
 import asyncio
 import json
 import sqlite3
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -28,17 +28,17 @@ from serving.customers import erasing
 from serving.customers.recording import record_consents
 from serving.events.moments import Watcher
 from serving.settings import Workspace
-from tests.promises.marked import (
-    WAYS,
+from tests.promises.marked_customers import (
+    WRITES,
     Marks,
-    decided_in_batch,
-    exported,
-    found_in,
+    add_past,
+    export,
     learning_context,
-    live,
     marked_workspace,
+    store_everything,
+    traces_in,
     train,
-    with_past,
+    write_batch,
 )
 from tests.serving.workspaces import FACTS, Client, Json, ask, consent, offers, signal, welcome
 from training.learning.workflow import training_set
@@ -46,81 +46,80 @@ from training.learning.workflow import training_set
 NUMBERS = count()
 
 
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    return marked_workspace(tmp_path_factory.mktemp("promises") / "ws")
-
-
-@pytest.fixture(scope="module")
-def client(workspace: Workspace) -> Iterator[Client]:
-    brain = Brain(workspace)
-    yield Client(brain)
-    brain.close()
-
-
-def forget_everyone(root: Path, customers: int, *, learn: bool) -> None:
-    """Customers live, are decided for, exported, learned from and erased, by every road there is; one stays."""
+def check_erasure(root: Path, customers: int, *, learn: bool) -> None:
+    """Store, use and erase customers in every way there is, and check that only the traces of one other stay."""
     workspace = marked_workspace(root / "ws")
     marks = [Marks(f"zxq{uuid.uuid4().hex[:12]}w") for _ in range(customers)]
-    stays = Marks("zxqstaysherew")
+    other = Marks("zxqstaysherew")
     brain = Brain(workspace)
-    client = Client(brain)
-
-    async def all_live() -> None:
-        for one in (*marks, stays):
-            await live(client, one)
-        await Watcher(brain).process_due()
-
-    asyncio.run(all_live())
-    brain.compact()
-    if learn:
-        with_past(brain, marks)
-        train(workspace, brain)
-    out = decided_in_batch(workspace, [*marks, stays])
-    export_customer(workspace, marks[0].customer, workspace.root / "export.json")
+    out = use_everywhere(brain, marks, other, learn=learn)
     everything = set().union(*(one.everything for one in marks))
-    named = {one.mark.encode() for one in marks}
-    assert {mark for _, mark in found_in(workspace, everything)} == named, "all was stored, but for hashes of addresses"
-    for one in marks[2:]:
-        assert client("DELETE", f"/v1/customers/{one.customer}")[0] == 200
-    brain.checkpoint()
-    brain.close()
-    for one in marks[:2]:
-        erase_customer(workspace, one.customer)
-    assert found_in(workspace, everything) == []
+    stored = {mark for _, mark in traces_in(workspace, everything)}
+    assert stored == {one.mark.encode() for one in marks}, "all was stored, but addresses only as hashes"
+    erase_all(brain, marks)
+    assert traces_in(workspace, everything) == []
     assert not (workspace.root / "export.json").exists()
-    assert set(pq.read_table(out)["customer_id"].to_pylist()) == {stays.customer}
-    assert found_in(workspace, {stays.mark.encode()})
+    assert set(pq.read_table(out)["customer_id"].to_pylist()) == {other.customer}
+    assert traces_in(workspace, {other.mark.encode()})
     checked = verify(workspace, 20)
     assert (checked["flaws"], checked["different"], checked["checkpoints"] > 0) == ([], [], True)
 
 
+def use_everywhere(brain: Brain, marks: list[Marks], other: Marks, *, learn: bool) -> Path:
+    """Store all customers, decide for them, train on `marks` and export the first; return the file of a batch."""
+    workspace, client = brain.workspace, Client(brain)
+
+    async def store_all() -> None:
+        for one in (*marks, other):
+            await store_everything(client, one)
+        await Watcher(brain).process_due()
+
+    asyncio.run(store_all())
+    brain.compact()
+    if learn:
+        add_past(brain, marks)
+        train(workspace, brain)
+    out = write_batch(workspace, [*marks, other])
+    export_customer(workspace, marks[0].customer, workspace.root / "export.json")
+    return out
+
+
+def erase_all(brain: Brain, marks: list[Marks]) -> None:
+    """Erase two customers by the command line, after the others over HTTP; closes the brain in between."""
+    for one in marks[2:]:
+        erase(Client(brain), one.customer)
+    brain.checkpoint()
+    brain.close()
+    for one in marks[:2]:
+        erase_customer(brain.workspace, one.customer)
+
+
 @pytest.mark.promise("erasure.every-file")
 def test_thirty_erased_customers_leave_no_plaintext_in_any_file(tmp_path: Path) -> None:
-    forget_everyone(tmp_path, 30, learn=False)
+    check_erasure(tmp_path, 30, learn=False)
 
 
 @pytest.mark.promise("erasure.every-file")
 @pytest.mark.long
 def test_a_thousand_erased_customers_leave_no_plaintext_in_any_file(tmp_path: Path) -> None:
-    """MLflow's files among them, after a model learned from all."""
-    forget_everyone(tmp_path, 1000, learn=True)
+    """Also in MLflow's files, after a model was trained on all of them."""
+    check_erasure(tmp_path, 1000, learn=True)
 
 
 @pytest.mark.promise("erasure.every-file")
 def test_what_is_written_about_the_erased_meanwhile_is_gone_after_the_stated_time(
     client: Client, workspace: Workspace
 ) -> None:
-    """As if a profile had been on its way when the erasure came: the next cleaning takes it."""
+    """A profile written at the same time as the erasure is removed by the next cleaning."""
     one, profiles = Marks("zxqmeanwhilew"), client.brain.snapshot.profiles
-    asyncio.run(live(client, one))
+    asyncio.run(store_everything(client, one))
     stream = client.brain.ledger.stream_of("person", one.customer)
     assert client("DELETE", f"/v1/customers/{one.customer}")[0] == 200
     profiles.write(stream, {"nickname": one.mark}, now_us(), now_us=now_us())
     client.brain.compact()
-    assert found_in(workspace, {one.mark.encode()})
+    assert traces_in(workspace, {one.mark.encode()})
     assert erasing.clean(client.brain) == 1
-    assert found_in(workspace, {one.mark.encode()}) == []
+    assert traces_in(workspace, {one.mark.encode()}) == []
     assert erasing.clean(client.brain) == 0
     assert workspace.settings.erasure.within_s <= 3600
 
@@ -129,13 +128,13 @@ def test_what_is_written_about_the_erased_meanwhile_is_gone_after_the_stated_tim
 def test_a_visitor_is_erased_and_left_alone(client: Client, workspace: Workspace) -> None:
     mark = "zxqvisitorw"
     visitor = f"cookie:{mark}"
-    word = {"visitor_id": visitor, "purpose": "marketing", "status": "granted", "source": mark}
-    assert client("POST", "/v1/consents", {**word, "notice_version": "2026-01"})[0] == 200
+    consent_body = {"visitor_id": visitor, "purpose": "marketing", "status": "granted", "source": mark}
+    assert client("POST", "/v1/consents", {**consent_body, "notice_version": "2026-01"})[0] == 200
     assert client("POST", "/v1/signals", signal("search", visitor, words=mark))[0] == 200
-    held = json.dumps(client("GET", f"/v1/visitors/{visitor}/export")[1])
-    assert held.count(mark) >= 3
+    contents = json.dumps(client("GET", f"/v1/visitors/{visitor}/export")[1])
+    assert contents.count(mark) >= 3
     assert client("DELETE", f"/v1/visitors/{visitor}") == (200, {"visitor_id": visitor, "erased": True})
-    assert found_in(workspace, {mark.encode()}) == []
+    assert traces_in(workspace, {mark.encode()}) == []
     request = {**ask("erased-visitor"), "visitor_id": visitor}
     del request["customer_id"]
     status, answer = client("POST", "/v1/decisions", request)
@@ -145,7 +144,7 @@ def test_a_visitor_is_erased_and_left_alone(client: Client, workspace: Workspace
 
 def test_a_file_that_is_no_longer_ours_is_left_alone(workspace: Workspace, client: Client) -> None:
     one = Marks("zxqsomebodysw")
-    asyncio.run(live(client, one))
+    asyncio.run(store_everything(client, one))
     out = workspace.root / "mine.json"
     export_customer(workspace, one.customer, out)
     out.write_text(f"my own words about {one.mark}")
@@ -154,32 +153,33 @@ def test_a_file_that_is_no_longer_ours_is_left_alone(workspace: Workspace, clien
     out.unlink()
 
 
-Silence = Callable[[Client, str], None]
+Stop = Callable[[Client, str], None]
+"""Erases or restricts a customer."""
 
 
-def erased(client: Client, customer: str) -> None:
+def erase(client: Client, customer: str) -> None:
     assert client("DELETE", f"/v1/customers/{customer}")[0] == 200
 
 
-def restricted(client: Client, customer: str) -> None:
+def restrict(client: Client, customer: str) -> None:
     assert client("PATCH", f"/v1/customers/{customer}", {"restricted": True})[0] == 200
 
 
-@pytest.fixture(params=[erased, restricted])
-def silence(request: pytest.FixtureRequest) -> Silence:
+@pytest.fixture(params=[erase, restrict])
+def stop(request: pytest.FixtureRequest) -> Stop:
     return request.param  # type: ignore[no-any-return]
 
 
 @pytest.mark.promise("erasure.restricted-and-erased-unused")
 def test_the_erased_and_the_restricted_are_never_scored_or_contacted(
-    client: Client, workspace: Workspace, silence: Silence, monkeypatch: pytest.MonkeyPatch
+    client: Client, workspace: Workspace, stop: Stop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not when asked, not in a batch, not at a moment; and no fact of theirs is read."""
+    """Not by a request, not in a batch, not at a moment; and none of their facts is read."""
     one = Marks(f"zxq{next(NUMBERS)}w")
-    asyncio.run(live(client, one))
+    asyncio.run(store_everything(client, one))
     brain = client.brain
     assert client("POST", "/v1/signals", signal("search", f"customer:{one.customer}", words="again"))[0] == 200
-    silence(client, one.customer)
+    stop(client, one.customer)
     assert client("POST", "/v1/signals", signal("search", f"customer:{one.customer}", words="more"))[0] in (200, 422)
 
     def scored(*_: Any) -> Scores:
@@ -201,28 +201,28 @@ def test_the_erased_and_the_restricted_are_never_scored_or_contacted(
 
 
 @pytest.mark.promise("erasure.restricted-and-erased-unused")
-def test_the_erased_and_the_restricted_are_never_trained_on(client: Client, silence: Silence) -> None:
+def test_the_erased_and_the_restricted_are_never_trained_on(client: Client, stop: Stop) -> None:
     brain, marks = client.brain, [Marks(f"zxqlearn{next(NUMBERS)}w") for _ in range(4)]
     for one in marks:
         welcome(client, one.customer)
-    with_past(brain, marks)
+    add_past(brain, marks)
     context = learning_context(brain.workspace, brain)
 
     def rows() -> int:
         return len(training_set(context, now_us()))
 
     before = rows()
-    silence(client, marks[0].customer)
+    stop(client, marks[0].customer)
     assert rows() == before - 1
     client("PATCH", f"/v1/customers/{marks[0].customer}", {"restricted": False})
-    assert rows() == before - (silence is erased)
+    assert rows() == before - (stop is erase)
 
 
 @pytest.mark.promise("erasure.restricted-and-erased-unused")
 def test_a_restriction_is_lifted(client: Client) -> None:
     welcome(client, "c-lifted")
     before = offers(client("POST", "/v1/decisions", ask("lift-0", "c-lifted", mode="preview"))[1])
-    restricted(client, "c-lifted")
+    restrict(client, "c-lifted")
     assert client("GET", "/v1/customers/c-lifted")[1]["restricted"]
     assert offers(client("POST", "/v1/decisions", ask("lift-1", "c-lifted", mode="preview"))[1]) == []
     assert client("PATCH", "/v1/customers/c-lifted", {"restricted": False})[0] == 200
@@ -236,21 +236,21 @@ def test_a_restriction_is_lifted(client: Client) -> None:
 def test_a_withdrawal_on_another_replica_binds_what_was_being_decided(
     client: Client, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, moment: str, repeated: bool
 ) -> None:
-    """It is acknowledged while a request, told for the first time or again, stands after each of its steps."""
+    """The withdrawal is acknowledged after each step of a request, which is new or repeated."""
     customer, brain, other = f"c-{moment}-{repeated}", client.brain, Brain(workspace)
     welcome(client, customer)
     body = ask(f"{moment} {repeated}", customer)
     if repeated:
         assert offers(client("POST", "/v1/decisions", body)[1])
-    told = ConsentIn.model_validate(consent(customer, "marketing", "withdrawn")).body()
-    withdrawal = Entry(brain.ledger.stream_of("person", customer), "consent", told, now_us())
+    fields = ConsentIn.model_validate(consent(customer, "marketing", "withdrawn")).body()
+    withdrawal = Entry(brain.ledger.stream_of("person", customer), "consent", fields, now_us())
     step, times, replica = getattr(brain, moment), count(), Client(other)
 
-    def then_withdrawn(*asked: Any, **more: Any) -> Any:
-        done = step(*asked, **more)
+    def then_withdrawn(*arguments: Any, **more: Any) -> Any:
+        result = step(*arguments, **more)
         if next(times) == 0:
             other.ledger.append([withdrawal])
-        return done
+        return result
 
     monkeypatch.setattr(brain, moment, then_withdrawn)
     answers = [client("POST", "/v1/decisions", body)[1] for _ in range(2)]
@@ -276,18 +276,22 @@ def test_what_is_repeated_on_an_accounts_stream_names_nothing_of_the_person(
         welcome(client, customers[-1])
         request = ask(f"account {len(customers)}", customers[-1], placements=[{"name": "hero", "limit": 5}])
         for offer in offers(client("POST", "/v1/decisions", {**request, "account_id": "a-shared"})[1]):
-            told = {"offer_id": offer["offer_id"], "outcome": "declined", "outcome_id": f"{mark} {offer['offer_id']}"}
-            assert client("POST", "/v1/outcomes", told)[0] == 200
+            outcome = {
+                "offer_id": offer["offer_id"],
+                "outcome": "declined",
+                "outcome_id": f"{mark} {offer['offer_id']}",
+            }
+            assert client("POST", "/v1/outcomes", outcome)[0] == 200
     for customer in customers:
-        erased(client, customer)
-    assert found_in(workspace, {mark.encode()}) == []
+        erase(client, customer)
+    assert traces_in(workspace, {mark.encode()}) == []
 
 
 @pytest.mark.promise("ledger.unreachable")
 def test_ledger_out_of_reach_writes_nothing_and_answers_503(
     client: Client, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever is asked; of a decision, only the placement's static fallback is left."""
+    """For every kind of request; the answer to a decision has only the placement's static fallback."""
     welcome(client, "c-away")
     monkeypatch.setattr("features.ledger.database.PATIENCE_S", 0.05)
     other = sqlite3.connect(workspace.ledger_file, isolation_level=None)
@@ -296,18 +300,18 @@ def test_ledger_out_of_reach_writes_nothing_and_answers_503(
     status, problem = client("POST", "/v1/decisions", request)
     assert (status, problem["fallbacks"]) == (503, {"hero": "static-hero"})
     assert not {"placements", "offers", "decision_id"} & set(problem)
-    for method, path, body in (WAYS[way]("c-away", "zxq") for way in ("consent", "outcome", "signal", "link")):
+    for method, path, body in (WRITES[way]("c-away", "zxq") for way in ("consent", "outcome", "signal", "link")):
         assert client(method, path, body)[0] == 503, path
     decider = batch.Decider(str(workspace.root), "web", ("sidebar",), "away")
     rows = decider(pa.table({"customer_id": ["c-away"]})).to_pylist()
     assert [(row["offer_id"], row["error"]) for row in rows] == [(None, "Unavailable")]
     other.close()
-    assert [r["kind"] for r in exported(client, "c-away")["records"]] == ["consent"] * 3
+    assert [r["kind"] for r in export(client, "c-away")["records"]] == ["consent"] * 3
     decider._brain.close()
 
 
-def replayed(root: Path, decisions: int) -> None:
-    """Decisions over all channels, customers and kinds of context, recomputed from the ledger alone."""
+def check_replay(root: Path, decisions: int) -> None:
+    """Decide for many customers on all channels, and check that all decisions are recomputed from the ledger alone."""
     workspace = marked_workspace(root / "ws")
     brain = Brain(workspace)
     client = Client(brain)
@@ -333,16 +337,16 @@ def replayed(root: Path, decisions: int) -> None:
     asyncio.run(all_of_them())
     brain.checkpoint()
     brain.close()
-    found = verify(workspace, None)
-    assert (found["recomputed"], found["different"], found["flaws"]) == (decisions, [], [])
+    summary = verify(workspace, None)
+    assert (summary["recomputed"], summary["different"], summary["flaws"]) == (decisions, [], [])
 
 
 @pytest.mark.promise("replay.every-channel")
 def test_three_hundred_decisions_replay_byte_for_byte(tmp_path: Path) -> None:
-    replayed(tmp_path, 300)
+    check_replay(tmp_path, 300)
 
 
 @pytest.mark.promise("replay.every-channel")
 @pytest.mark.long
 def test_ten_thousand_decisions_replay_byte_for_byte(tmp_path: Path) -> None:
-    replayed(tmp_path, 10_000)
+    check_replay(tmp_path, 10_000)

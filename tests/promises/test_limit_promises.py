@@ -1,4 +1,4 @@
-"""Limits: quiet hours where the customer is, caps, and exploration; one test for each promise."""
+"""Limits: quiet hours by the customer's clock, caps, and exploration; one test for each promise."""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, available_timezones
@@ -11,7 +11,7 @@ from decisioning.catalogue.actions import QuietHours
 from decisioning.deciding.contact import quiet
 from decisioning.facts.forms import Ask, Known
 from tests import strategies as world
-from tests.promises.promised import EXAMPLES, RELEASE, ask_on, asks, customers, offered, passed, willing
+from tests.promises.larger_world import EXAMPLES, RELEASE, ask_on, asks, customers, offers_in, permitted, willing
 
 ZONES = sorted(available_timezones() - {"localtime"})
 CLOCK = st.integers(0, 24 * 60 - 1)
@@ -30,7 +30,7 @@ def clock(minutes: int) -> str:
 def test_quiet_hours_are_on_the_customers_clock_over_every_change_of_it(
     zone: str, around: str, minutes: int, start: int, end: int
 ) -> None:
-    """Against the offset from UTC at that moment, added by hand: what a clock on the wall shows."""
+    """Equals the time of day computed from the zone's offset from UTC at that moment."""
     moment = datetime.fromisoformat(around).replace(tzinfo=UTC) + timedelta(minutes=minutes)
     hours = QuietHours.model_validate({"from": clock(start), "to": clock(end)})
     offset = moment.astimezone(ZoneInfo(zone)).utcoffset() or timedelta()
@@ -41,18 +41,18 @@ def test_quiet_hours_are_on_the_customers_clock_over_every_change_of_it(
 
 
 def test_at_night_nobody_is_written_to_and_an_unknown_zone_is_night() -> None:
-    assert passed(ask_on("news"), willing())
+    assert permitted(ask_on("news"), willing())
     for zone in ("Asia/Tokyo", "Nowhere/At_all", None):
-        assert not passed(ask_on("news"), willing(home_time_zone=zone)), zone
+        assert not permitted(ask_on("news"), willing(home_time_zone=zone)), zone
 
 
 @pytest.mark.promise("exploration.only-permitted")
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(asks(), customers(), st.text("0123456789abcdef", min_size=4, max_size=4))
-def test_only_who_passed_is_explored(ask: Ask, of: Known, seed: str) -> None:
-    decision = world.run(ask, of, RELEASE, seed=seed, gamma=0.0)
-    allowed = passed(ask, of)
-    assert {o["treatment"] for o in offered(decision.answer)} <= allowed
+def test_only_who_passed_is_explored(ask: Ask, customer: Known, seed: str) -> None:
+    decision = world.run(ask, customer, RELEASE, seed=seed, gamma=0.0)
+    allowed = permitted(ask, customer)
+    assert {o["treatment"] for o in offers_in(decision.answer)} <= allowed
     assert {p["treatment"] for p in decision.record["picks"]} - {None} <= allowed
     names = {f"{a.id}.{t.id}" for a, t in (RELEASE.candidates[c] for c in decision.record["scores"]["candidates"])}
     assert names == allowed

@@ -11,16 +11,16 @@ from decisioning.facts.forms import Ask, Known, canonical
 from decisioning.rules import Direction, compile_rule, directions
 from features.matrix import FeatureMatrix
 from tests import strategies as world
-from tests.promises.promised import (
+from tests.promises.larger_world import (
     EXAMPLES,
     RELEASE,
     ask_on,
     asks,
+    check_errors,
     customers,
-    offered,
-    passed,
-    refused,
-    screened,
+    offers_in,
+    permitted,
+    screening,
     selling,
     willing,
     with_more,
@@ -45,18 +45,20 @@ PLACES = (
 @pytest.mark.promise("protection.special-categories")
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(asks(), customers(), st.integers(0, 9999), st.booleans())
-def test_special_categories_and_proxies_never_reach_a_model(ask: Ask, of: Known, postcode: int, ill: bool) -> None:
+def test_special_categories_and_proxies_never_reach_a_model(
+    ask: Ask, customer: Known, postcode: int, ill: bool
+) -> None:
     def decided(**facts: Any) -> dict[str, Any]:
-        record = world.run(ask, replace(of, facts={**of.facts, **facts}), RELEASE, score=by_inputs()).record
+        record = world.run(ask, replace(customer, facts={**customer.facts, **facts}), RELEASE, score=by_inputs()).record
         return {k: v for k, v in record.items() if k not in ("facts",)}
 
-    bare = {k: v for k, v in of.facts.items() if k not in SECRET}
-    of = replace(of, facts=bare)
+    bare = {k: v for k, v in customer.facts.items() if k not in SECRET}
+    customer = replace(customer, facts=bare)
     assert canonical(decided(postcode=postcode, illness=ill)) == canonical(decided())
 
 
 def by_inputs() -> world.CountingScorer:
-    """A scorer that reads whatever a model may."""
+    """Return a scorer that depends on everything that a model may read."""
     matrix = FeatureMatrix(RELEASE.schema)
     return world.CountingScorer(of=lambda c, facts: (hash((matrix.row(facts).tobytes(), c)) % 97 + 1) / 200)
 
@@ -67,24 +69,24 @@ def test_special_categories_and_proxies_are_refused_wherever_they_would_sell(nam
     assert not RELEASE.schema[name].learnable
     assert not any(name in column for column in FeatureMatrix(RELEASE.schema).names)
     number = "postcode" if name == "postcode" else "(illness ? 1 : 0)"
-    said = "a proxy for `ethnic-origin`" if name == "postcode" else "tagged `special-category`"
+    expected = "a proxy for `ethnic-origin`" if name == "postcode" else "tagged `special-category`"
     for place in PLACES:
-        assert said in refused(SALE.format(place.format(number)))
+        assert expected in check_errors(SALE.format(place.format(number)))
     rule = f"{{id: new, level: eligibility, attach: {{group: tv}}, permit: '{number} > 3'}}"
-    assert said in refused(f"policies: [{rule}]")
+    assert expected in check_errors(f"policies: [{rule}]")
 
 
 @pytest.mark.promise("protection.age")
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(asks(), customers(), st.sampled_from([None, 0, 12, 17, 17.99, "old", True]))
-def test_nobody_of_unknown_age_or_under_it_is_profiled(ask: Ask, of: Known, age: Any) -> None:
+def test_nobody_of_unknown_age_or_under_it_is_profiled(ask: Ask, customer: Known, age: Any) -> None:
     score = world.CountingScorer()
-    young = replace(of, facts={**of.facts, "age": age})
+    young = replace(customer, facts={**customer.facts, "age": age})
     decision = world.run(ask, young, RELEASE, score=score)
     assert score.scored == []
-    for offer in offered(decision.answer):
+    for offer in offers_in(decision.answer):
         assert offer["propensity"] == RELEASE.catalogue.prior(RELEASE.actions[offer["action"]])
-    assert "loyalty-discount.agent" not in passed(ask_on("agent"), replace(willing(), facts=young.facts))
+    assert "loyalty-discount.agent" not in permitted(ask_on("agent"), replace(willing(), facts=young.facts))
 
 
 @pytest.mark.promise("protection.age")
@@ -101,19 +103,19 @@ def test_the_age_that_counts_is_data() -> None:
 @pytest.mark.promise("protection.need-helped-first")
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(asks(), customers(), st.sampled_from(["hardship", "vulnerable", "bereaved", "arrears_eur"]))
-def test_who_is_in_need_is_sold_nothing_lent_nothing_and_helped_first(ask: Ask, of: Known, flag: str) -> None:
-    in_need = replace(of, facts={**of.facts, flag: FLAGS[flag]})
-    assert not selling(passed(ask, in_need))
-    shown = offered(world.run(ask, in_need, RELEASE).answer)
-    assert all(o["tier"] in ("mandatory", "service") for o in shown)
-    unknown = replace(of, facts={**of.facts, "vulnerable": None})
-    assert not selling(passed(ask, unknown)), "not known is not no"
+def test_who_is_in_need_is_sold_nothing_lent_nothing_and_helped_first(ask: Ask, customer: Known, flag: str) -> None:
+    in_need = replace(customer, facts={**customer.facts, flag: FLAGS[flag]})
+    assert not selling(permitted(ask, in_need))
+    offers = offers_in(world.run(ask, in_need, RELEASE).answer)
+    assert all(o["tier"] in ("mandatory", "service") for o in offers)
+    unknown = replace(customer, facts={**customer.facts, "vulnerable": None})
+    assert not selling(permitted(ask, unknown)), "not known is not no"
 
 
 @pytest.mark.promise("protection.need-helped-first")
 @pytest.mark.parametrize("flag", sorted(FLAGS))
 def test_help_is_there_when_sales_go(flag: str) -> None:
-    usual, in_need = passed(ask_on("web"), willing()), passed(ask_on("web"), willing(**{flag: FLAGS[flag]}))
+    usual, in_need = permitted(ask_on("web"), willing()), permitted(ask_on("web"), willing(**{flag: FLAGS[flag]}))
     assert selling(usual)
     assert in_need == usual - selling(usual)
     assert in_need
@@ -122,9 +124,11 @@ def test_help_is_there_when_sales_go(flag: str) -> None:
 @pytest.mark.promise("protection.flags-only-protect")
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(asks(), customers(), st.sampled_from(sorted(FLAGS)))
-def test_a_flag_only_removes_sales_or_adds_help(ask: Ask, of: Known, flag: str) -> None:
+def test_a_flag_only_removes_sales_or_adds_help(ask: Ask, customer: Known, flag: str) -> None:
     calm = {"hardship": False, "vulnerable": False, "bereaved": False, "arrears_eur": 0.0, "open_complaint": False}
-    without, flagged = (screened(ask, replace(of, facts={**of.facts, flag: v})) for v in (calm[flag], FLAGS[flag]))
+    without, flagged = (
+        screening(ask, replace(customer, facts={**customer.facts, flag: v})) for v in (calm[flag], FLAGS[flag])
+    )
     names = without.view.ids
     before = {n for n, in_ in zip(names, without.permitted, strict=True) if in_}
     after = {n for n, in_ in zip(names, flagged.permitted, strict=True) if in_}
@@ -138,7 +142,7 @@ def test_a_flag_only_removes_sales_or_adds_help(ask: Ask, of: Known, flag: str) 
 
 @pytest.mark.promise("protection.flags-only-protect")
 @pytest.mark.parametrize(
-    ("sections", "said"),
+    ("sections", "expected"),
     [
         ("policies: [{id: n, level: eligibility, attach: {group: tv}, permit: vulnerable}]", "only take sales away"),
         ("policies: [{id: n, level: contact, attach: {group: tv}, deny: '!vulnerable'}]", "only take sales away"),
@@ -151,8 +155,8 @@ def test_a_flag_only_removes_sales_or_adds_help(ask: Ask, of: Known, flag: str) 
         ("protections: [{id: n, kind: arrears, when: tenure_months > 3}]", "a model may read it"),
     ],
 )
-def test_a_flag_that_would_sell_or_deny_help_is_refused(sections: str, said: str) -> None:
-    assert said in refused(sections)
+def test_a_flag_that_would_sell_or_deny_help_is_refused(sections: str, expected: str) -> None:
+    assert expected in check_errors(sections)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +168,7 @@ def test_a_flag_that_would_sell_or_deny_help_is_refused(sections: str, said: str
     ],
 )
 def test_a_flag_that_protects_is_accepted(sections: str) -> None:
-    assert refused(sections) == ""
+    assert check_errors(sections) == ""
 
 
 RULES = st.recursive(
@@ -195,11 +199,11 @@ def test_which_way_a_fact_moves_a_rule_is_told_truly(rule: str, one: int, two: i
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(asks(), customers(), st.sampled_from([True, None]))
 def test_an_open_complaint_or_unsolved_issue_removes_sales_and_leads_with_service(
-    ask: Ask, of: Known, open_issue: bool | None
+    ask: Ask, customer: Known, open_issue: bool | None
 ) -> None:
-    waiting = replace(of, facts={**of.facts, "open_complaint": open_issue})
-    assert not selling(passed(ask, waiting))
-    shown = offered(world.run(ask, waiting, RELEASE).answer)
-    assert all(o["tier"] != "commercial" for o in shown)
+    waiting = replace(customer, facts={**customer.facts, "open_complaint": open_issue})
+    assert not selling(permitted(ask, waiting))
+    offers = offers_in(world.run(ask, waiting, RELEASE).answer)
+    assert all(o["tier"] != "commercial" for o in offers)
     kinds = {k for p in RELEASE.catalogue.protections if p.id == "complaint" for k in p.kind}
     assert kinds == {"complaint", "service-issue"}

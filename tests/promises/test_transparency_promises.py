@@ -19,15 +19,15 @@ from decisioning.review.replaying import replay
 from features.ledger import Ledger
 from features.matrix import FeatureMatrix
 from tests import strategies as world
-from tests.promises.promised import (
+from tests.promises.larger_world import (
     EXAMPLES,
     RELEASE,
     ask_on,
     asks,
+    check_errors,
     customers,
-    offered,
-    passed,
-    refused,
+    offers_in,
+    permitted,
     willing,
     with_more,
 )
@@ -63,11 +63,11 @@ def blocking(*stated: str, automation: str = "automatic", channel: str = "bot", 
 @pytest.mark.parametrize("stated", [(), ("basis",), ("basis", "review"), ("review", "contest"), tuple(ROUTES)])
 def test_what_is_significant_is_done_by_a_person_unless_basis_and_routes_are_stated(stated: tuple[str, ...]) -> None:
     whole = len(stated) == len(ROUTES)
-    assert ("it is significant" in refused(blocking(*stated))) is not whole
+    assert ("it is significant" in check_errors(blocking(*stated))) is not whole
     release = with_more(blocking(*stated), checked=False)
-    assert ("block-line.bot" in passed(ask_on("bot"), willing(), release)) is whole
-    told = [o for o in offered(world.run(ask_on("bot"), willing(), release).answer) if o["action"] == "block-line"]
-    assert [(o["review"], o["contest"], o["automation"]) for o in told] == (
+    assert ("block-line.bot" in permitted(ask_on("bot"), willing(), release)) is whole
+    offers = [o for o in offers_in(world.run(ask_on("bot"), willing(), release).answer) if o["action"] == "block-line"]
+    assert [(o["review"], o["contest"], o["automation"]) for o in offers] == (
         [("call 0800-1", "write to us", "automatic")] if whole else []
     )
     by_hand = with_more(blocking(automation="human_only", channel="agent", placement="suggestion"))
@@ -77,8 +77,10 @@ def test_what_is_significant_is_done_by_a_person_unless_basis_and_routes_are_sta
 @pytest.mark.promise("transparency.machine-says-so")
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(asks(), customers(), st.booleans(), st.sampled_from(["nl", "en", "fr", None]))
-def test_a_conversation_with_a_machine_says_that_it_is_one(ask: Ask, of: Known, machine: bool, locale: Any) -> None:
-    answer = world.run(ask.model_copy(update={"machine": machine, "locale": locale}), of, RELEASE).answer
+def test_a_conversation_with_a_machine_says_that_it_is_one(
+    ask: Ask, customer: Known, machine: bool, locale: Any
+) -> None:
+    answer = world.run(ask.model_copy(update={"machine": machine, "locale": locale}), customer, RELEASE).answer
     assert ("disclosure" in answer) is (machine or ask.channel == "bot")
     if "disclosure" in answer:
         assert ("computer" in answer["disclosure"]) is True
@@ -95,7 +97,7 @@ FLOORS = "{grow: 4, retain: 2, nurture: 1, service: 3, hardship: 5}"
 
 
 class Clear(world.CountingScorer):
-    """A scorer that says how transparent it is: the same for all, or by candidate."""
+    """A scorer that states its transparency by candidate, shifted by `level`; None: it states none."""
 
     def __init__(self, level: int | None) -> None:
         super().__init__()
@@ -113,21 +115,21 @@ class Clear(world.CountingScorer):
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(asks(), st.sampled_from([None, 0, 1, 2, 3, 4]))
 def test_a_model_below_the_floor_of_an_issue_is_not_used_for_it(ask: Ask, level: int | None) -> None:
-    release, of = with_more(transparency=FLOORS), willing()
-    decision = world.run(ask, of, release, score=Clear(level))
+    release, customer = with_more(transparency=FLOORS), willing()
+    decision = world.run(ask, customer, release, score=Clear(level))
     scores, refused_any = decision.record["scores"], False
     columns = [scores.get(k, []) for k in ("candidates", "propensity", "evidence", "upper")]
     for candidate, propensity, evidence, upper in zip(*columns, strict=True):
         action = release.candidates[candidate][0]
         clear = 1 if level is None else (candidate + level) % 5 + 1
         below = clear < release.catalogue.settings.transparency[action.issue]
-        expected = release.catalogue.prior(action) if below else world.propensity_of(candidate, of.facts)
+        expected = release.catalogue.prior(action) if below else world.propensity_of(candidate, customer.facts)
         assert (propensity, evidence) == (expected, 0.0 if below else 500.0)
         assert upper == (expected if below else min(expected * 2, 1.0)), "what is not used is not hoped for either"
         refused_any |= below
     assert decision.answer["degraded"] == (["transparency"] if refused_any else [])
     recorded = from_json(decision.to_bytes())
-    then = Known(recorded["facts"], of.person, of.account, tuple(recorded["degraded"]))
+    then = Known(recorded["facts"], customer.person, customer.account, tuple(recorded["degraded"]))
     assert replay(recorded, then, release).to_bytes() == decision.to_bytes()
 
 

@@ -1,4 +1,4 @@
-"""A workspace whose values can be recognised, a customer who has them everywhere, and ways to write and find them."""
+"""Customers with recognisable values in everything that is stored about them, and functions to write and find these."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -41,7 +41,7 @@ moments:
 
 
 def marked_workspace(root: Path) -> Workspace:
-    """The small catalogue, and places for values that can be recognised."""
+    """Return a workspace with the small catalogue and further fields for recognisable values."""
     workspace = small_workspace(root)
     (workspace.catalogue / "marked.yaml").write_text(MARKED)
     releasing.release(workspace, "test")
@@ -49,7 +49,7 @@ def marked_workspace(root: Path) -> Workspace:
 
 
 class Marks:
-    """The recognisable values of one customer: whatever is stored of them has one of these in it."""
+    """The recognisable values of one customer; everything stored about the customer contains one of them."""
 
     def __init__(self, mark: str) -> None:
         self.customer, self.mark, self.email = f"id-{mark}", mark, f"{mark.encode().hex():0>64}"[-64:]
@@ -59,53 +59,54 @@ class Marks:
         return {self.mark.encode(), self.email.encode()}
 
 
-async def live(client: Client, one: Marks) -> None:
-    """Everything that may be stored about a customer, over HTTP."""
+async def store_everything(client: Client, one: Marks) -> None:
+    """Store, over HTTP, everything that may be stored about a customer."""
 
-    async def done(method: str, path: str, body: Any) -> Json:
+    async def send(method: str, path: str, body: Any) -> Json:
         status, answer = await client.ask(method, path, body)
         assert status == 200, (path, answer)
         return answer
 
     m = one.mark
-    await done("PATCH", f"/v1/customers/{one.customer}", {"facts": {**FACTS, "nickname": f"name {m}"}})
-    said = ("marketing", "profiling", "email", "message-text")
-    await done("POST", "/v1/consents", [consent(one.customer, p, source=f"form {m}") for p in said])
+    await send("PATCH", f"/v1/customers/{one.customer}", {"facts": {**FACTS, "nickname": f"name {m}"}})
+    purposes = ("marketing", "profiling", "email", "message-text")
+    await send("POST", "/v1/consents", [consent(one.customer, p, source=f"form {m}") for p in purposes])
     identity = {"customer_id": one.customer, "status": "linked", "source": f"login {m}"}
-    await done("POST", "/v1/identities", {**identity, "identifier": {"kind": "email", "value": one.email}})
-    await done("POST", "/v1/identities", {**identity, "identifier": {"kind": "cookie", "value": f"cookie {m}"}})
+    await send("POST", "/v1/identities", {**identity, "identifier": {"kind": "email", "value": one.email}})
+    await send("POST", "/v1/identities", {**identity, "identifier": {"kind": "cookie", "value": f"cookie {m}"}})
     person, visitor = f"customer:{one.customer}", f"cookie:cookie {m}"
-    said_here = {"text": f"My name is {m} and I am very angry", "conversation_id": f"talk {m}"}
-    await done(
+    words = {"text": f"My name is {m} and I am very angry", "conversation_id": f"talk {m}"}
+    await send(
         "POST",
         "/v1/signals",
-        [signal("search", person, words=f"search {m}"), signal("call", person, **said_here),
+        [signal("search", person, words=f"search {m}"), signal("call", person, **words),
          signal("search", visitor, words=f"visitor {m}")],
     )  # fmt: skip
     request = {**ask(f"request {m}", one.customer), "account_id": f"account {m}"}
-    answer = await done("POST", "/v1/decisions", request)
-    asked = ask(f"visit {m}", "")
-    del asked["customer_id"]
-    await done("POST", "/v1/decisions", {**asked, "visitor_id": visitor})
+    answer = await send("POST", "/v1/decisions", request)
+    visit = ask(f"visit {m}", "")
+    del visit["customer_id"]
+    await send("POST", "/v1/decisions", {**visit, "visitor_id": visitor})
     for n, offer in enumerate(offers(answer)):
-        told = {"offer_id": offer["offer_id"], "outcome": "declined", "outcome_id": f"outcome {m} {n}"}
-        await done("POST", "/v1/outcomes", told)
+        outcome = {"offer_id": offer["offer_id"], "outcome": "declined", "outcome_id": f"outcome {m} {n}"}
+        await send("POST", "/v1/outcomes", outcome)
 
 
-def kept_files(workspace: Workspace) -> Iterator[tuple[str, bytes]]:
-    """The bytes of every file of a workspace, and what Parquet and SQLite hold where they would hide it."""
+def files_of(workspace: Workspace) -> Iterator[tuple[str, bytes]]:
+    """Yield name and bytes of every file of a workspace; Parquet files also decompressed."""
     for path in sorted(p for p in workspace.root.rglob("*") if p.is_file()):
         yield str(path), path.read_bytes()
         if path.suffix == ".parquet":
             yield f"{path} decompressed", repr(pq.read_table(path).to_pylist()).encode()
 
 
-def found_in(workspace: Workspace, marks: set[bytes]) -> list[tuple[str, bytes]]:
-    return [(name, mark) for name, content in kept_files(workspace) for mark in marks if mark in content]
+def traces_in(workspace: Workspace, marks: set[bytes]) -> list[tuple[str, bytes]]:
+    """Return each (file, mark) where a file of the workspace contains a mark."""
+    return [(name, mark) for name, content in files_of(workspace) for mark in marks if mark in content]
 
 
-def with_past(brain: Brain, marks: list[Marks]) -> None:
-    """What another system showed them long ago, enough to learn from."""
+def add_past(brain: Brain, marks: list[Marks]) -> None:
+    """Record contacts by another system long ago, enough for a model to learn from."""
     ago_us, ledger = now_us() - 200 * 86_400_000_000, brain.ledger
     for n, one in enumerate(marks):
         body = {
@@ -127,7 +128,7 @@ def train(workspace: Workspace, brain: Brain) -> None:
 
 
 def learning_context(workspace: Workspace, brain: Brain) -> "LearningContext":
-    """What training reads and writes, over the stores of a brain."""
+    """Return what training reads and writes, over the stores of a brain."""
     from training.learning.context import LearningContext
     from training.registry import Registry
 
@@ -135,8 +136,8 @@ def learning_context(workspace: Workspace, brain: Brain) -> "LearningContext":
     return LearningContext(workspace.data, brain.ledger, release, history, Registry(workspace.data), workspace.secret())
 
 
-def decided_in_batch(workspace: Workspace, marks: list[Marks]) -> Path:
-    """A file that a batch wrote into the workspace for people."""
+def write_batch(workspace: Workspace, marks: list[Marks]) -> Path:
+    """Write a batch of decisions to a file in the workspace, register it as exported and return its path."""
     decider = batch.Decider(str(workspace.root), "web", ("sidebar",), uuid.uuid4().hex)
     out = workspace.root / "batch.parquet"
     pq.write_table(decider(pa.table({"customer_id": [one.customer for one in marks]})), out)
@@ -145,8 +146,8 @@ def decided_in_batch(workspace: Workspace, marks: list[Marks]) -> Path:
     return out
 
 
-def exported(client: Client, customer: str) -> Json:
-    """Every page over HTTP, as one."""
+def export(client: Client, customer: str) -> Json:
+    """Return a customer's export over HTTP, with all its pages joined."""
     pages, after = [], ""
     while after is not None:
         status, page = client("GET", f"/v1/customers/{customer}/export?after={after}")
@@ -156,7 +157,7 @@ def exported(client: Client, customer: str) -> Json:
     return {**pages[0], **{log: [row for page in pages for row in page[log]] for log in ("records", "events")}}
 
 
-WAYS: dict[str, Callable[[str, str], tuple[str, str, Any]]] = {
+WRITES: dict[str, Callable[[str, str], tuple[str, str, Any]]] = {
     "profile": lambda c, m: ("PATCH", f"/v1/customers/{c}", {"facts": {"nickname": m}}),
     "consent": lambda c, m: ("POST", "/v1/consents", consent(c, "marketing", source=m)),
     "withdrawal": lambda c, m: ("POST", "/v1/consents", consent(c, "email", "withdrawn", source=m)),

@@ -1,6 +1,6 @@
-"""A larger world for the promises: channels that go to people, a machine that talks, stock, deadlines and what matters.
+"""A larger world for the promises: outbound channels, a machine that talks, stock, deadlines, significant actions.
 
-Everything random comes from `tests.strategies`; this adds a release, requests to it, and words about consents.
+Random values come from `tests.strategies`; this module adds a release, requests to it, and consents.
 """
 
 from collections.abc import Iterable, Mapping
@@ -97,7 +97,7 @@ EXAMPLES = 60
 
 
 def with_more(*texts: str, checked: bool = True, **settings: Any) -> Release:
-    """The release with further sections, and with settings in place of those of the same name."""
+    """Return the release with further sections, and with `settings` in place of those of the same name."""
     return _with_more(texts, tuple(settings.items()), checked)
 
 
@@ -112,8 +112,8 @@ def _with_more(texts: tuple[str, ...], more: tuple[tuple[str, Any], ...], checke
     return Release.of(load(files), pack(files)) if checked else Release.from_bytes(pack(files))
 
 
-def refused(*texts: str) -> str:
-    """What `brain check` says of the catalogue with these sections; empty where it accepts them."""
+def check_errors(*texts: str) -> str:
+    """Return the errors of `brain check` for the catalogue with these sections; empty if it accepts them."""
     try:
         load({**FILES, **{f"x{n}.yaml": text for n, text in enumerate(texts)}})
     except ConfigError as error:
@@ -122,20 +122,20 @@ def refused(*texts: str) -> str:
 
 
 def ask_on(channel: str, limit: int = 5, **more: Any) -> Ask:
-    """A request for all placements of a channel."""
+    """Return a request for all placements of a channel."""
     placements = tuple(PlacementAsk(name=n, limit=limit) for n in RELEASE.channels[channel].placements)
     return Ask(request_id="r", customer_id="c", account_id="a", channel=channel, placements=placements, **more)
 
 
 @st.composite
 def asks(draw: st.DrawFn) -> Ask:
-    """A request on any channel of the larger world."""
+    """Draw a request on any channel of the larger world."""
     return ask_on(draw(st.sampled_from(sorted(RELEASE.channels))), draw(st.integers(1, 4)))
 
 
 @st.composite
 def customers(draw: st.DrawFn) -> Known:
-    """Anybody: of the small world, or one of whom all is known and who allows everything, with some of it changed."""
+    """Draw a customer: of the small world, or a willing one, with some facts changed."""
     base = willing() if draw(st.integers(0, 3)) else draw(world.known())
     changed = draw(world.facts()) if draw(st.booleans()) else {}
     more = draw(st.fixed_dictionaries({}, optional=_MORE))
@@ -153,49 +153,54 @@ _MORE: Mapping[str, st.SearchStrategy[Any]] = {
 }
 
 
-def said(purpose: str, status: str = "granted", channel: str = "*", days_ago: float = 1, **more: Any) -> Consent:
-    """One word of a customer."""
-    about = {"source": "test", "notice_version": "2026-01", "expires_us": None, "record": 70, **more}
-    return Consent(purpose, channel, status, occurred_us=world.NOW_US - round(days_ago * world.DAY_US), **about)  # type: ignore[arg-type]
+def consent(purpose: str, status: str = "granted", channel: str = "*", days_ago: float = 1, **more: Any) -> Consent:
+    """Return a consent record, by default granted a day ago on all channels."""
+    fields = {"source": "test", "notice_version": "2026-01", "expires_us": None, "record": 70, **more}
+    return Consent(purpose, channel, status, occurred_us=world.NOW_US - round(days_ago * world.DAY_US), **fields)  # type: ignore[arg-type]
 
 
 def willing(**facts: Any) -> Known:
-    """A customer about whom everything is known and who allows everything, on every channel by name too."""
+    """Return a customer about whom everything is known and who allows everything, also on each channel by name."""
     base = world.permissive()
-    grants = [said(p, channel=c) for p in RELEASE.purposes for c in ("*", *RELEASE.channels)]
-    known = {"bereaved": False, "opt_out_offered": True, "stock_left": 3, "offer_ends_at": world.NOW_US + world.DAY_US}
+    grants = [consent(p, channel=c) for p in RELEASE.purposes for c in ("*", *RELEASE.channels)]
+    facts_known = {
+        "bereaved": False,
+        "opt_out_offered": True,
+        "stock_left": 3,
+        "offer_ends_at": world.NOW_US + world.DAY_US,
+    }
     person = replace(base.person, consents=tuple(replace(c, record=n) for n, c in enumerate(grants, 1)))
-    return replace(base, facts={**base.facts, **known, **facts}, person=person)
+    return replace(base, facts={**base.facts, **facts_known, **facts}, person=person)
 
 
-def telling(of: Known, *words: Consent, purposes: Iterable[str] | None = None) -> Known:
-    """The same customer with only these words about `purposes` (None: those that the words are about)."""
-    about = {w.purpose for w in words} if purposes is None else set(purposes)
-    kept = tuple(c for c in of.person.consents if c.purpose not in about)
-    return replace(of, person=replace(of.person, consents=(*kept, *words)))
+def with_consents(customer: Known, *consents: Consent, purposes: Iterable[str] | None = None) -> Known:
+    """Return the customer with only these consents for `purposes` (None: the purposes of the consents)."""
+    replaced = {c.purpose for c in consents} if purposes is None else set(purposes)
+    others = tuple(c for c in customer.person.consents if c.purpose not in replaced)
+    return replace(customer, person=replace(customer.person, consents=(*others, *consents)))
 
 
-def screened(ask: Ask, of: Known, release: Release = RELEASE) -> Screened:
-    """The screening of a request."""
-    return screened_for(ask, of, release, now_us=world.NOW_US)
+def screening(ask: Ask, customer: Known, release: Release = RELEASE) -> Screened:
+    """Return the screening of a request."""
+    return screened_for(ask, customer, release, now_us=world.NOW_US)
 
 
-def passed(ask: Ask, of: Known, release: Release = RELEASE) -> set[str]:
-    """The treatments that pass."""
-    found = screened(ask, of, release)
-    return set(np.asarray(found.view.ids)[found.permitted].tolist())
+def permitted(ask: Ask, customer: Known, release: Release = RELEASE) -> set[str]:
+    """Return the treatments that pass every filter."""
+    screened = screening(ask, customer, release)
+    return set(np.asarray(screened.view.ids)[screened.permitted].tolist())
 
 
 def needing(purpose: str, names: Iterable[str]) -> set[str]:
-    """Those treatments whose action needs a purpose."""
+    """Return those treatments whose action needs consent for a purpose."""
     return {n for n in names if purpose in RELEASE.actions[n.partition(".")[0]].required_purposes}
 
 
 def selling(names: Iterable[str]) -> set[str]:
-    """Those treatments that sell, or lend money."""
+    """Return those treatments that sell, or lend money."""
     return {n for n in names if RELEASE.actions[n.partition(".")[0]].sells_or_lends}
 
 
-def offered(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """All offers of an answer."""
+def offers_in(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return all offers of an answer."""
     return [o for p in answer["placements"] for o in p["offers"]]
