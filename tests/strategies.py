@@ -17,10 +17,10 @@ from decisioning.deciding.record import Decision
 from decisioning.facts.forms import Ask, Known, PlacementAsk, Scores
 from decisioning.facts.schema import Facts, Feature
 from decisioning.facts.standing import Consent, Contact, RecordedOutcome, Standing
+from decisioning.times import DAY_US, HOUR_US
 
 NOW_US = 1_795_435_200_000_000
 """2026-11-23T12:00:00Z, a Monday."""
-DAY_US = 86_400_000_000
 SMALL_FILES = {p.name: p.read_text() for p in sorted((Path(__file__).parent / "catalogues" / "small").glob("*.yaml"))}
 SMALL = Release.from_bytes(pack(SMALL_FILES))
 ACTIONS = tuple(SMALL.actions)
@@ -83,23 +83,28 @@ def consents() -> st.SearchStrategy[tuple[Consent, ...]]:
     return st.lists(one, max_size=8, unique_by=lambda c: (c.purpose, c.channel)).map(tuple)
 
 
+def contact_of(action: str, offer_id: str, channel: str, at_us: int, **progress: Any) -> Contact:
+    """Return a contact about an action of the small catalogue; `progress`: the remaining fields of `Contact`."""
+    definition = SMALL.actions[action]
+    return Contact(
+        offer_id=offer_id,
+        action=action,
+        treatment=f"{action}.t",
+        group=definition.group,
+        issue=definition.issue,
+        channel=channel,
+        at_us=at_us,
+        **progress,
+    )
+
+
 def contacts() -> st.SearchStrategy[tuple[Contact, ...]]:
     """At most six contacts of the last ninety days."""
 
     def contact(n: int, action: str, channel: str, ago_us: int, state: Any, counts_on: Any) -> Contact:
-        definition, at_us = SMALL.actions[action], NOW_US - ago_us
-        until_us = at_us + 3_600_000_000
-        return Contact(
-            f"d.{n}",
-            action,
-            f"{action}.t",
-            definition.group,
-            definition.issue,
-            channel,
-            at_us,
-            until_us,
-            counts_on,
-            state,
+        at_us = NOW_US - ago_us
+        return contact_of(
+            action, f"d.{n}", channel, at_us, reserved_until_us=at_us + HOUR_US, counts_on=counts_on, state=state
         )
 
     one = st.builds(
@@ -153,7 +158,7 @@ def asks(draw: st.DrawFn) -> Ask:
 def permissive() -> Known:
     """Return a customer about whom everything is known and who allows everything."""
     granted = tuple(
-        Consent(p.id, "*", "granted", "test", p.notice_version, NOW_US - DAY_US, None, n)
+        Consent(p.id, "*", "granted", "test", p.notice_version, NOW_US - DAY_US, expires_us=None, record=n)
         for n, p in enumerate(SMALL.purposes.values(), 1)
     )
     served = {

@@ -93,7 +93,7 @@ def _ordered(unread: list[Mistake], problems: list[Mistake]) -> list[Mistake]:
     if len(ordered) <= MAX_PROBLEMS:
         return ordered
     last = ordered[MAX_PROBLEMS - 1]
-    more = Mistake(last.file, last.line, "there are more mistakes than are listed here", "mend these first")
+    more = Mistake(last.file, last.line, "there are more mistakes than are listed here", "correct these first")
     return [*ordered[: MAX_PROBLEMS - 1], more]
 
 

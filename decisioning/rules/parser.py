@@ -58,10 +58,10 @@ def parse(text: str) -> Node:
     """Return the syntax tree of `text`; raises RuleError if it is not a rule, too long or nested too deeply."""
     if len(text) > MAX_LENGTH:
         raise RuleError(f"a rule has at most {MAX_LENGTH} characters, this has {len(text)}", MAX_LENGTH)
-    return _Parser(tokenize(text)).rule()
+    return _RuleParser(tokenize(text)).rule()
 
 
-class _Parser:
+class _RuleParser:
     def __init__(self, tokens: list[Token]) -> None:
         self._tokens = tokens
         self._at = 0

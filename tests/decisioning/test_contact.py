@@ -10,6 +10,7 @@ from decisioning.catalogue.actions import QuietHours
 from decisioning.deciding.contact import quiet
 from decisioning.facts.forms import Ask, Known, PlacementAsk
 from decisioning.facts.standing import Contact, RecordedOutcome
+from decisioning.times import SECOND_US
 from tests import strategies as world
 
 NIGHT = QuietHours.model_validate({"from": "21:00", "to": "08:00"})
@@ -52,11 +53,9 @@ def test_hours_within_one_day() -> None:
 
 
 def contact(action: str, state: str, counts_on: str, days_ago: float, reserved_s: int = 3600) -> Contact:
-    definition, at_us = world.SMALL.actions[action], world.NOW_US - round(days_ago * world.DAY_US)
-    until_us = at_us + reserved_s * 1_000_000
-    return Contact(
-        "x.0", action, f"{action}.t", definition.group, definition.issue, "web", at_us, until_us, counts_on, state
-    )  # type: ignore[arg-type]
+    at_us = world.NOW_US - round(days_ago * world.DAY_US)
+    until_us = at_us + reserved_s * SECOND_US
+    return world.contact_of(action, "x.0", "web", at_us, reserved_until_us=until_us, counts_on=counts_on, state=state)
 
 
 @pytest.mark.parametrize(

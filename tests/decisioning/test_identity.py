@@ -47,9 +47,10 @@ def allowed(standing: Standing, channel: str = "web", bases: Sequence[Basis] = (
 
 
 def contact(action: str, n: int) -> Contact:
-    definition = world.SMALL.actions[action]
-    about = (f"v.{n}", action, f"{action}.t", definition.group, definition.issue)
-    return Contact(*about, "web", NOW_US - n, NOW_US + DAY_US, "decided", "reserved")
+    until_us = NOW_US + DAY_US
+    return world.contact_of(
+        action, f"v.{n}", "web", NOW_US - n, reserved_until_us=until_us, counts_on="decided", state="reserved"
+    )
 
 
 @settings(max_examples=EXAMPLES, deadline=None)

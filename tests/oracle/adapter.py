@@ -48,20 +48,9 @@ def release(world):
 
 
 def _catalogue(w):
-    settings = {
-        "time_zone": w["zone"],
-        "time_zone_feature": w["zone_feature"],
-        "max_per_group": w["max_per_group"],
-        "gpc": w["gpc"],
-        "transparency": w["floors"],
-        "arm_salt": w["arm_salt"],
-        "locales": ["en"],
-        **({"age_feature": "age", "adult_age": 18} if w["age"] else {}),
-        **({"country_rules": "here"} if w["country"] else {}),
-    }
     media = [{"medium": m, "needs": n, "text": "law"} for m, n in (w["country"] or {}).items()]
     return {
-        "settings": settings,
+        "settings": _settings(w),
         "features": [{"name": n, **f} for n, f in w["features"].items()],
         "purposes": [
             {"id": p, "notice_version": v["notice"], "max_age_days": v["max_age_days"]}
@@ -79,6 +68,20 @@ def _catalogue(w):
         ],
         "arms": [{**a, "from": _iso(a["from"]), "until": _iso(a["until"])} for a in w["arms"]],
         "emotion": [{**e, "when": text(e["when"])} for e in w["emotion"]],
+    }
+
+
+def _settings(w):
+    return {
+        "time_zone": w["zone"],
+        "time_zone_feature": w["zone_feature"],
+        "max_per_group": w["max_per_group"],
+        "gpc": w["gpc"],
+        "transparency": w["floors"],
+        "arm_salt": w["arm_salt"],
+        "locales": ["en"],
+        **({"age_feature": "age", "adult_age": 18} if w["age"] else {}),
+        **({"country_rules": "here"} if w["country"] else {}),
     }
 
 
@@ -156,31 +159,42 @@ def standing(s, visitors=()):
     own = Standing(
         s["stream"],
         1,
-        tuple(
-            Consent(c["purpose"], c["channel"], c["status"], "test", c["notice"], c["at"], c["expires"], c["record"])
-            for c in s["consents"]
-        ),
-        tuple(
-            Contact(
-                c["offer"],
-                c["action"],
-                "t",
-                c["group"],
-                c["issue"],
-                c["channel"],
-                c["at"],
-                c["until"],
-                c["counts_on"],
-                c["state"],
-            )
-            for c in s["contacts"]
-        ),
+        tuple(_consent(c) for c in s["consents"]),
+        tuple(_contact(c) for c in s["contacts"]),
         outcomes,
-        s["erased"],
-        s["restricted"],
+        erased=s["erased"],
+        restricted=s["restricted"],
         holder=Holder(s["holder"], 1, True) if s["holder"] else None,
     )
     return merge_standings(own, visitors)
+
+
+def _consent(c):
+    return Consent(
+        c["purpose"],
+        c["channel"],
+        c["status"],
+        "test",
+        c["notice"],
+        c["at"],
+        expires_us=c["expires"],
+        record=c["record"],
+    )
+
+
+def _contact(c):
+    return Contact(
+        offer_id=c["offer"],
+        action=c["action"],
+        treatment="t",
+        group=c["group"],
+        issue=c["issue"],
+        channel=c["channel"],
+        at_us=c["at"],
+        reserved_until_us=c["until"],
+        counts_on=c["counts_on"],
+        state=c["state"],
+    )
 
 
 def known(ask):

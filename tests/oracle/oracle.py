@@ -145,49 +145,67 @@ class Oracle:
                 return arm["id"]
         return "nba"
 
-    def gates(self, action, treatment):  # noqa: PLR0912 - a gate of the table each, in its order
+    def gates(self, action, treatment):
         """Yield every gate that stops a candidate, in order; a candidate without any is permitted."""
-        world, subjects = self.world, [s for s in (self.person, self.account) if s]
-        lends, human = action["credit"] or action["issue"] in SELLS, self.channel["human"]
+        yield from self.subject_gates()
+        yield from self.action_gates(action)
+        yield from self.consent_gates(action)
+        yield from self.rule_gates(action)
+        yield from self.contact_gates(action)
+        yield from self.text_gates(treatment)
+        if self.arm == "holdout" and action["tier"] == "commercial":
+            yield "arm:holdout"
+
+    def subject_gates(self):
+        subjects = [s for s in (self.person, self.account) if s]
         if any(s["erased"] for s in subjects):
             yield "subject:erased"
         if any(s["restricted"] for s in (*subjects, *self.visitors)):
             yield "subject:restricted"
+
+    def action_gates(self, action):
         if not (action["starts"] or 0) <= self.now < (action["ends"] or math.inf):
             yield "action:dates"
         if action["id"] in self.ask["paused"]:
             yield "action:paused"
-        weighty = action["significant"] and not action["stated"]
-        if not human and (weighty or action["automation"] != "automatic"):
+        needs_person = action["significant"] and not action["stated"]
+        if not self.channel["human"] and (needs_person or action["automation"] != "automatic"):
             yield "action:automation"
         if action["scope"] == "account" and self.account is None:
             yield "action:account"
+
+    def consent_gates(self, action):
         for purpose in self.purposes(action):
             allowed, _, groups = self.allowed[purpose]
             if not allowed or (groups is not None and action["group"] not in groups):
                 yield f"consent:{purpose}"
-        for protection in sorted(world["protections"], key=lambda p: p["id"]) if lends else ():
+
+    def rule_gates(self, action):
+        protects = action["credit"] or action["issue"] in SELLS
+        for protection in sorted(self.world["protections"], key=lambda p: p["id"]) if protects else ():
             if self.eval(protection["when"]) is not False:
                 yield f"protection:{protection['id']}"
-        for policy in sorted(world["policies"], key=lambda p: (LEVELS.index(p["level"]), p["id"])):
+        for policy in sorted(self.world["policies"], key=lambda p: (LEVELS.index(p["level"]), p["id"])):
             own = action["id"] if policy["own"] else None
             if covers(policy["attach"], action) and self.eval(policy["rule"], own) is not (policy["kind"] == "permit"):
                 yield f"{policy['level']}:{policy['id']}"
+
+    def contact_gates(self, action):
         if self.quiet():
             yield "contact:quiet-hours"
         for rule in action["suppress"]:
             if self.happened(action["id"], rule["after"], rule["days"]):
                 yield f"suppressed:{rule['after']}"
-        for cap in sorted(world["caps"], key=lambda c: c["id"]):
+        for cap in sorted(self.world["caps"], key=lambda c: c["id"]):
             if any(self.room(cap, s, action) <= 0 for s in self.counted(cap, action)):
                 yield f"cap:{cap['id']}"
+
+    def text_gates(self, treatment):
         yield from (f"placeholder:{n}" for n in sorted(treatment["names"]) if self.fact(n) is None)
         for kind, name in sorted(treatment["claims"].items()):
             left = self.fact(name)
             if left is None or left <= (self.now if kind == "deadline" else 0):
                 yield f"claim:{kind}"
-        if self.arm == "holdout" and action["tier"] == "commercial":
-            yield "arm:holdout"
 
     def purposes(self, action):
         return sorted({*action["purposes"], *self.channel["purposes"], *(["marketing"] * (action["issue"] in SELLS))})

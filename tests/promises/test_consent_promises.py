@@ -134,7 +134,7 @@ def test_a_signal_of_the_request_only_restricts_and_the_stricter_wins(
     unknown = ask.model_copy(update={"consent_platform": {"marketting": False}})
     with pytest.raises(RequestError, match="no such purpose"):
         permitted(unknown, customer)
-    assert "leaves profiling as it is" in refused_gpc()
+    assert "does not withdraw profiling" in refused_gpc()
 
 
 @pytest.mark.promise("consent.signals-only-restrict")
@@ -192,7 +192,7 @@ def test_a_catalogue_that_goes_to_people_names_its_country() -> None:
     treatment = "treatments: [{id: x, channel: letters, placements: [x], content_ref: a}]"
     sale = f"{{id: new, issue: grow, group: tv, tier: commercial, value: 1, {treatment}}}"
     letters = f"channels: [{{id: letters, direction: outbound, placements: [x]}}]\nactions: [{sale}]"
-    assert "does not say by what" in check_errors(letters)
+    assert "states no medium" in check_errors(letters)
 
 
 @pytest.mark.promise("consent.cited")

@@ -115,7 +115,7 @@ def _supersession_cycles(draft: Draft) -> Iterator[Mistake]:
             at = items[at].spec.supersedes
         visited.update(trail)
         if at is not None and at in trail:
-            message = "in the end it supersedes itself"
+            message = "it supersedes itself, directly or through other actions"
             yield items[at].problem(("supersedes",), message, "remove `supersedes` from one of the actions")
 
 
@@ -143,7 +143,7 @@ class _Treatments:
     def _placements(self, item: Item[Action], path: Path, treatment: Treatment) -> Iterator[Mistake]:
         name = treatment.channel
         if name not in self.draft.known_ids["channels"]:
-            message = f"nobody serves channel `{name}`"
+            message = f"there is no channel `{name}`"
             suggestion = hint(name, self.draft.known_ids["channels"]) or "declare it under `channels`"
             yield item.problem((*path, "channel"), message, suggestion)
         channel = self.channels.get(name)

@@ -42,7 +42,7 @@ def _settings(draft: Draft) -> Iterator[Mistake]:
         and "gpc" not in draft.refused_ids["settings"]
     ):
         yield item.problem(
-            ("gpc",), "a Global Privacy Control leaves profiling as it is", "add `profiling` to the list"
+            ("gpc",), "a Global Privacy Control does not withdraw profiling", "add `profiling` to the list"
         )
     if settings.country_rules:
         known = draft.known_ids["country_rules"] | frozenset(SHIPPED)
@@ -103,24 +103,24 @@ def _channels(draft: Draft) -> Iterator[Mistake]:
 def _outbound_sales(item: Item[Channel], channel: Channel, draft: Draft) -> Iterator[Mistake]:
     """Outbound selling needs a country, and the medium that the country's rules are about."""
     if draft.settings.spec.country_rules is None and "country_rules" not in draft.refused_ids["settings"]:
-        message = "it sells by going to people, and no country's rules are chosen"
+        message = "it sells on an outbound channel, and no country's rules are chosen"
         yield item.problem(("direction",), message, "add `country_rules: nl` to `settings`; `eu` holds all over the EU")
     if channel.medium is None:
-        message = "it sells by going to people, and does not say by what"
+        message = "it sells on an outbound channel, and states no medium"
         yield item.problem(("direction",), message, "add `medium: email`, phone, sms, push or post")
 
 
 def _emotion_purpose(draft: Draft) -> Iterator[Mistake]:
     """The use of emotion needs a purpose of its own: no other purpose implies it."""
     if draft.emotion and EMOTION not in draft.known_ids["purposes"]:
-        message = "it uses what somebody feels, and no purpose `emotion` is declared"
+        message = "it uses emotion, and no purpose `emotion` is declared"
         suggestion = 'add `{id: emotion, notice_version: "1"}` to `purposes`; a basis or consent permits it'
         yield draft.emotion[0].problem(("when",), message, suggestion)
 
 
 def _purpose_missing(item: Item[Action]) -> Iterator[Mistake]:
     if not item.spec.required_purposes:
-        message = "it has no purpose, so that no record would permit it"
+        message = "it has no purpose, so no record can permit it"
         yield item.problem(("id",), message, "add `purposes: [service]`, and a basis for it")
 
 
@@ -176,5 +176,5 @@ def _text(item: Item[Action], path: Path, text: str, treatment: Treatment) -> It
                 path, message, f"add `claims: {{{kind}: {example}}}` with the fact, or leave the words out"
             )
         elif fact not in placeholders:
-            message = f"it presses with a {kind} and does not tell it: `{words}`"
+            message = f"it presses with a {kind} and does not state it: `{words}`"
             yield item.problem(path, message, f"write {{{fact}}} into the text")

@@ -107,7 +107,7 @@ def _channels(draft: Draft) -> Iterator[Mistake]:
         yield from repeated_names(item, ("placements",), channel.placements)
         quiet = channel.quiet_hours
         if quiet and channel.direction == "inbound":
-            message = "an inbound customer comes to us: there are no quiet hours"
+            message = "quiet hours are for outbound channels only"
             yield item.problem(("quiet_hours",), message, "remove `quiet_hours`, or write `direction: outbound`")
         if quiet and quiet.from_ == quiet.to:
             yield item.problem(("quiet_hours",), "they begin and end at the same time", "write when they end in `to`")

@@ -32,6 +32,6 @@ def _direction(
         message = f"there is no feature `{name}`"
         yield item.problem(path, message, hint(name, names) or "declare the feature, or remove the name")
     elif feature and feature.dtype not in _ORDERED_DTYPES:
-        yield item.problem(path, f"of a `{feature.dtype}` there is no more and no less", "remove it, or name a number")
+        yield item.problem(path, f"the values of `{feature.dtype}` have no order", "remove it, or name a number")
     elif feature and not feature.learnable:
         yield item.problem(path, f"no model may read `{name}`", "remove it")

@@ -70,7 +70,7 @@ def _protections(draft: Draft) -> Iterator[Mistake]:
     kinds = {kind for item in draft.protections for kind in item.spec.kind}
     if missing := [kind for kind in REQUIRED_PROTECTIONS if kind not in kinds]:
         quoted = ", ".join(f"`{kind}`" for kind in missing)
-        message = f"it sells, but no protection of kind {quoted} says who is spared"
+        message = f"it sells, but there is no protection of kind {quoted}"
         suggestion = f'add `{{id: {missing[0]}, kind: {missing[0]}, when: "…"}}` to `protections`'
         yield sells.problem(("issue",), message, suggestion)
 
@@ -107,7 +107,7 @@ def _let_through(item: Item[EmotionRule], draft: Draft) -> Iterator[Mistake]:
     sells = {action.spec.id for action in draft.actions if action.spec.commercial}
     for i, name in enumerate(item.spec.let_through):
         if name in sells:
-            yield item.problem((*path, i), f"`{name}` sells, and what is felt may only bring help", "remove it")
+            yield item.problem((*path, i), f"`{name}` sells, and emotion may only let help through", "remove it")
 
 
 def _moment(item: Item[MomentRule], draft: Draft, channels: Mapping[str, Channel]) -> Iterator[Mistake]:

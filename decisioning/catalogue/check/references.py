@@ -23,7 +23,7 @@ def repeated_names(item: Item[Any], path: Path, names: Iterable[str]) -> Iterato
     seen: set[str] = set()
     for i, name in enumerate(names):
         if name in seen:
-            yield item.problem((*path, i), f"`{shorten(name)}` stands twice in this list", "remove one of them")
+            yield item.problem((*path, i), f"`{shorten(name)}` is in this list twice", "remove one of them")
         seen.add(name)
 
 

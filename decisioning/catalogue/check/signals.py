@@ -85,7 +85,7 @@ def _definition(item: Item[Feature], spec: SignalFeature, types: Types, draft: D
 
 def _age(item: Item[Feature], spec: SignalFeature) -> Iterator[Mistake]:
     if item.spec.max_age_s is not None and spec.compute != "last":
-        message = f"compute `{spec.compute}` is made at the time of the decision, and has no age"
+        message = f"compute `{spec.compute}` is computed at the time of the decision, and has no age"
         yield item.problem(("max_age_s",), message, "remove `max_age_s`")
 
 
@@ -152,7 +152,7 @@ def _same_dtype(item: Item[Feature], spec: SignalFeature, fields: list[SignalFie
 
 def _last_value(item: Item[Feature], fields: list[SignalField]) -> Iterator[Mistake]:
     """The last value of the field must be a value of the feature."""
-    yield from _dtype(item, fields[0].dtype, f"`{fields[0].name}`, whose last value it is,")
+    yield from _dtype(item, fields[0].dtype, f"the field `{fields[0].name}`")
     if item.spec.dtype == "enum" and item.spec.values:
         for value in dict.fromkeys(value for field in fields for value in field.values):
             if value not in item.spec.values:
