@@ -14,7 +14,7 @@ from decisioning.facts.forms import Ask, PlacementAsk, Scores
 from features.decisions.log import DecisionLog
 from features.ledger import Entry, Ledger
 from tests import strategies as world
-from training.reporting.exploration_cost import spent
+from training.reporting.exploration_cost import exploration_costs
 from training.reporting.page import write_page
 
 BUDGET = 0.08
@@ -58,7 +58,7 @@ def log(tmp_path_factory: pytest.TempPathFactory, decisions: list[Decision]) -> 
 
 
 def on_web(log: DecisionLog, release: Release) -> dict[str, Any]:
-    return next(row for row in spent(log, release, 0) if row["channel"] == "web")
+    return next(row for row in exploration_costs(log, release, 0) if row["channel"] == "web")
 
 
 @pytest.mark.promise("exploration.cost-is-recorded")
@@ -77,11 +77,15 @@ def test_a_budget_that_was_taken_back_is_told_as_long_as_it_shows(log: DecisionL
     row = on_web(log, world.SMALL)
     assert row["budget"] is None
     assert row["spent"] > 0
-    assert [(r["channel"], r["spent"]) for r in spent(log, world.SMALL, world.NOW_US + 1)] == [("email", 0.0)]
+    assert [(r["channel"], r["spent"]) for r in exploration_costs(log, world.SMALL, world.NOW_US + 1)] == [
+        ("email", 0.0)
+    ]
 
 
 def test_the_page_of_the_report_has_it(log: DecisionLog, tmp_path: Path) -> None:
     told = {"release": "r", "model": "m", "mismatched_arms": [], "drift": [], "fairness": []}
-    page = write_page(tmp_path / "r.html", {**told, "exploration": spent(log, RELEASE, 0)}, "now").read_text()
+    page = write_page(
+        tmp_path / "r.html", {**told, "exploration": exploration_costs(log, RELEASE, 0)}, "now"
+    ).read_text()
     assert "What exploring the little known cost" in page
     assert f"<td>{BUDGET}</td>" in page

@@ -1,4 +1,4 @@
-"""What extra exploration of the immature cost, against the budget that a channel states for it."""
+"""What extra exploration of immature candidates cost, compared with the budget that a channel states for it."""
 
 from typing import Any
 
@@ -12,14 +12,15 @@ FROM log WHERE _source = 'decision' AND _at_us >= {since_us} GROUP BY _channel O
 """
 
 
-def spent(log: DecisionLog, release: Release, since_us: int) -> list[dict[str, Any]]:
-    """Per channel that states a budget or spent one since: `budget`, the share of all slots that was `spent`, and what
-    was given up by it: the euros that the schedule alone was expected to bring more, by the priorities as recorded.
+def exploration_costs(log: DecisionLog, release: Release, since_us: int) -> list[dict[str, Any]]:
+    """Return the cost of extra exploration per channel that states a budget, or spent one since `since_us`.
 
-    Both are expectations over the draws, so no luck is in them. A budget is None where the release states none now.
+    `spent` is the share of all slots that went to it. `given_up_eur` is what the normal exploration schedule was
+    expected to earn more, by the recorded priorities. Both are expectations over the draws, so luck does not count.
+    `budget` is None if the release states none now.
     """
     budgets = {c.id: c.immature.budget for c in release.channels.values() if c.immature}
-    found = {row["channel"]: row for row in log.query(_SPENT.format(since_us=since_us), release).to_pylist()}
+    spent = {row["channel"]: row for row in log.query(_SPENT.format(since_us=since_us), release).to_pylist()}
     nothing = {"slots": 0, "spent": 0.0, "given_up_eur": 0.0}
-    rows = ({"channel": c, "budget": budgets.get(c), **nothing, **found.get(c, {})} for c in release.channels)
+    rows = ({"channel": c, "budget": budgets.get(c), **nothing, **spent.get(c, {})} for c in release.channels)
     return [row for row in rows if row["budget"] or row["spent"]]

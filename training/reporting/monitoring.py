@@ -1,4 +1,4 @@
-"""What there is to see in the log of decisions: whether the world moved, whom it serves badly, and what annoys."""
+"""Summaries of the log of decisions: results per action, lift, drift, customers served badly, and complaints."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -15,14 +15,15 @@ from features.decisions.log import DecisionLog
 from training.evaluation.lift import lift, mismatched_arms
 from training.evaluation.metrics import calibration_table, wilson
 from training.model.frame import Floats
-from training.reporting.exploration_cost import spent
+from training.reporting.exploration_cost import exploration_costs
 
 Rows = list[dict[str, Any]]
 RECENT_DAYS, BEFORE_DAYS = 28, 112
-"""The last four weeks are held against the twelve before them."""
+"""The last four weeks are compared with the twelve weeks before them."""
 DRIFTED = 0.2
-"""The population stability index from which a column is called drifted (Siddiqi 2006)."""
+"""The population stability index from which on a column is called drifted (Siddiqi 2006)."""
 _BINS = 10
+_COLUMN_NAMES = {"_propensity": "score of what is shown", "_best": "best score"}
 _MIN_ROWS = 100
 _SHOWN = "_source = 'decision' AND _action <> 'none'"
 
@@ -56,20 +57,20 @@ _EMPTY = """
 SELECT coalesce(_empty_reason, 'shown') AS reason, count(*) AS slots FROM log
 WHERE _source = 'decision' AND _at_us >= {since_us} GROUP BY reason ORDER BY slots DESC, reason
 """
-_HELD_AGAINST = """
+_DRIFT_ROWS = """
 SELECT * FROM log WHERE _source = 'decision' AND _rank = 1 AND _at_us >= {since_us} AND _at_us < {until_us}
 ORDER BY _at_us DESC, _id LIMIT 20000
 """
 
 
 def watch(log: DecisionLog, release: Release, now_us: int) -> dict[str, Any]:
-    """Every section of the report, as plain JSON types; each is about customers as a whole, never about one."""
+    """Return every section of the report, as plain JSON types. None of them describes a single customer."""
     since_us = now_us - RECENT_DAYS * DAY_US
     arms = lift(log, release, now_us)
 
     def ask(sql: str, **names: object) -> Rows:
-        found: Rows = log.query(sql.format(since_us=since_us, **names), release).to_pylist()
-        return found
+        rows: Rows = log.query(sql.format(since_us=since_us, **names), release).to_pylist()
+        return rows
 
     return {
         "actions": [_action(row, release) for row in ask(_ACTIONS)],
@@ -81,15 +82,15 @@ def watch(log: DecisionLog, release: Release, now_us: int) -> dict[str, Any]:
         "under_served": _under_served(ask, release),
         "annoyed": [{**row, **_rate(row["annoyed"], row["reached"])} for row in ask(_ANNOYS)],
         "empty": ask(_EMPTY),
-        "exploration": spent(log, release, since_us),
+        "exploration": exploration_costs(log, release, since_us),
     }
 
 
 def _action(row: dict[str, Any], release: Release) -> dict[str, Any]:
-    """`mature`: the window of at least a hundred offers has closed, of twenty with the outcome."""
-    known = release.actions.get(row["action"])
+    """Add the issue, the rate and `mature`: at least a hundred offers have closed windows, twenty of them positive."""
+    action = release.actions.get(row["action"])
     mature = row["closed"] >= _MIN_ROWS and row["positive"] >= _MIN_ROWS / 5
-    issue = known.issue if known else None
+    issue = action.issue if action else None
     return {**row, "issue": issue, **_rate(row["positive"], row["closed"]), "mature": mature}
 
 
@@ -99,50 +100,54 @@ def _rate(hits: int, n: int) -> dict[str, Any]:
 
 
 def drift(log: DecisionLog, release: Release, now_us: int) -> Rows:
-    """How far each fact and the scores moved: the last four weeks against the twelve before; drifted first."""
+    """Return how far each fact and the scores moved in the last four weeks, compared with the twelve before.
+
+    Rows are sorted by the index, largest first. There are none if either period has fewer than a hundred decisions.
+    """
     middle_us = now_us - RECENT_DAYS * DAY_US
     spans = ((middle_us - (BEFORE_DAYS - RECENT_DAYS) * DAY_US, middle_us), (middle_us, now_us + 1))
-    before, after = (log.query(_HELD_AGAINST.format(since_us=a, until_us=b), release) for a, b in spans)
+    before, after = (log.query(_DRIFT_ROWS.format(since_us=a, until_us=b), release) for a, b in spans)
     if min(before.num_rows, after.num_rows) < _MIN_ROWS:
         return []
     numbers = {f.name: f.dtype in ("float", "int") for f in _watched(release)} | {"_propensity": True, "_best": True}
     moved = {n: psi(before[n], after[n], numeric=numeric) for n, numeric in numbers.items()}
     order = sorted(moved, key=lambda name: (-moved[name], name))
-    return [{"column": _NAMES.get(n, n), "psi": moved[n], "drifted": moved[n] >= DRIFTED} for n in order]
-
-
-_NAMES = {"_propensity": "score of what is shown", "_best": "best score"}
+    return [{"column": _COLUMN_NAMES.get(n, n), "psi": moved[n], "drifted": moved[n] >= DRIFTED} for n in order]
 
 
 def _watched(release: Release) -> list[Feature]:
-    known = (f for f in release.schema.features.values() if f.may_sell and "identifier" not in f.tags)
-    return [f for f in known if f.dtype in ("float", "int", "bool", "enum")]
+    features = (f for f in release.schema.features.values() if f.may_sell and "identifier" not in f.tags)
+    return [f for f in features if f.dtype in ("float", "int", "bool", "enum")]
 
 
 def psi(before: pa.ChunkedArray, after: pa.ChunkedArray, *, numeric: bool) -> float:
-    """The population stability index of two columns: over ten bins of equally many before, or over values; not known
-    is a bin of its own. Half a row is added to each bin, so that an empty one is no infinity."""
-    cut = _binned(before) if numeric else None
-    counts = [_counts(column, cut) for column in (before, after)]
+    """Return the population stability index of two columns.
+
+    Numeric columns are compared over ten bins with equally many rows before, others over their values; unknown values
+    are a bin of their own. Half a row is added to each bin, so that an empty bin does not make the index infinite.
+    """
+    edges = _bin_edges(before) if numeric else None
+    counts = [_counts(column, edges) for column in (before, after)]
     bins = sorted(set().union(*counts))
     shares = [np.array([c.get(b, 0) + 0.5 for b in bins]) for c in counts]
     p, q = (s / s.sum() for s in shares)
     return float(np.sum((q - p) * np.log(q / p)))
 
 
-def _binned(column: pa.ChunkedArray) -> Floats:
+def _bin_edges(column: pa.ChunkedArray) -> Floats:
     known = pc.drop_null(column.cast(pa.float64())).to_numpy()
     return np.unique(np.quantile(known, np.linspace(0, 1, _BINS + 1)[1:-1])) if len(known) else np.zeros(0)
 
 
-def _counts(column: pa.ChunkedArray, cut: Floats | None) -> Mapping[str, int]:
-    if cut is not None:
+def _counts(column: pa.ChunkedArray, edges: Floats | None) -> Mapping[str, int]:
+    """Return the rows per bin of a numeric column, or per value of another; `unknown` for missing values."""
+    if edges is not None:
         known = pc.drop_null(column.cast(pa.float64())).to_numpy()
-        places, seen = np.unique(np.searchsorted(cut, known, side="right"), return_counts=True)
-        found = {f"{p:02d}": int(n) for p, n in zip(places.tolist(), seen.tolist(), strict=True)}
-        return {**found, "unknown": column.null_count}
-    told = pc.value_counts(pc.fill_null(column.cast(pa.string()), "unknown")).to_pylist()
-    return {row["values"]: row["counts"] for row in told}
+        bins, rows = np.unique(np.searchsorted(edges, known, side="right"), return_counts=True)
+        counts = {f"{b:02d}": int(n) for b, n in zip(bins.tolist(), rows.tolist(), strict=True)}
+        return {**counts, "unknown": column.null_count}
+    values = pc.value_counts(pc.fill_null(column.cast(pa.string()), "unknown")).to_pylist()
+    return {row["values"]: row["counts"] for row in values}
 
 
 def _calibration(log: DecisionLog, release: Release) -> Rows:
@@ -159,7 +164,7 @@ def _calibration(log: DecisionLog, release: Release) -> Rows:
 
 
 def _segments(ask: Callable[..., Rows], release: Release) -> Rows:
-    """Per channel, and per value of each enumeration that a model may read."""
+    """Return a row per channel, and per value of each enumeration that a model may read."""
     names = ["_channel", *(f.name for f in release.schema.learnable if f.dtype == "enum")]
     return [
         {"segment": "channel" if name == "_channel" else name, **row}
@@ -169,7 +174,7 @@ def _segments(ask: Callable[..., Rows], release: Release) -> Rows:
 
 
 def _under_served(ask: Callable[..., Rows], release: Release) -> dict[str, Any]:
-    """Customers of whom, in four weeks, no candidate was more likely than the catalogue's default prior."""
+    """Count customers for whom, in four weeks, no candidate was more likely than the catalogue's default prior."""
     floor = release.catalogue.settings.priors.default
     row = ask(_UNDER, floor=floor)[0]
     return {"below": floor, **row, **_rate(row["under"], row["customers"])}

@@ -1,4 +1,4 @@
-"""The report as one HTML page: tables and drawings in the page itself, nothing fetched from anywhere."""
+"""The report as one self-contained HTML page: tables and drawings are in the page, and it fetches nothing."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
@@ -28,7 +28,7 @@ _BARS = {
     "rankings": ("policy", "worth", "per choice, all that the customer did, 95%"),
     "uplift": ("action", "effect", "outcomes per customer that showing it adds, 95%"),
 }
-"""By section: the name of a row, its interval, and what that is."""
+"""Per section with bars: the column that names a row, the column of its interval, and a caption."""
 _STYLE = (
     "body{font:15px/1.45 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a}"
     "table{border-collapse:collapse;margin:.5rem 0 1.5rem}th,td{padding:.2rem .7rem;text-align:right}"
@@ -37,29 +37,33 @@ _STYLE = (
 )
 
 
-def write_page(path: Path, told: Mapping[str, Any], made_at: str) -> Path:
-    """The sections of `told` that have something to say, in a fixed order."""
+def write_page(path: Path, report: Mapping[str, Any], created_at: str) -> Path:
+    """Write the sections of a report that are not empty, in a fixed order, and return `path`.
+
+    A section's note is in `report` under the section's name with `_said` after it.
+    """
     parts = [
-        _section(name, title, told[name], told.get(f"{name}_said")) for name, title in _TITLES.items() if told.get(name)
+        _section(name, title, report[name], report.get(f"{name}_said"))
+        for name, title in _TITLES.items()
+        if report.get(name)
     ]
-    head = (
-        f"<h1>Report</h1><p>{escape(made_at)}, release {escape(str(told['release'])[:19])}, model {told['model']}</p>"
-    )
+    release = escape(str(report["release"])[:19])
+    head = f"<h1>Report</h1><p>{escape(created_at)}, release {release}, model {report['model']}</p>"
     page = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Report</title><style>{_STYLE}</style>'
-        f"<body>{head}{''.join(_warnings(told))}{''.join(parts)}</body></html>"
+        f"<body>{head}{''.join(_warnings(report))}{''.join(parts)}</body></html>"
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page)
     return path
 
 
-def _warnings(told: Mapping[str, Any]) -> Iterable[str]:
-    if names := told["mismatched_arms"]:
+def _warnings(report: Mapping[str, Any]) -> Iterable[str]:
+    if names := report["mismatched_arms"]:
         yield _warn(f"Sizes of {', '.join(names)} are not what was declared: read nothing into their lift.")
-    if names := [r["column"] for r in told["drift"] if r["drifted"]]:
+    if names := [r["column"] for r in report["drift"] if r["drifted"]]:
         yield _warn(f"Moved: {', '.join(names)}.")
-    if names := [g["name"] for g in told["fairness"] if g["state"] == "breached"]:
+    if names := [g["name"] for g in report["fairness"] if g["state"] == "breached"]:
         yield _warn(f"Groups fare differently: {', '.join(names)}. Promotion needs a signed reason.")
 
 
@@ -67,16 +71,16 @@ def _warn(text: str) -> str:
     return f'<p class="warn">{escape(text)}</p>'
 
 
-def _section(name: str, title: str, content: Any, said: str | None) -> str:
+def _section(name: str, title: str, content: Any, note: str | None) -> str:
     if name == "card":
         return f"<h2>{escape(title)}</h2>{_card(content)}"
     rows = content if isinstance(content, list) else [content]
-    note = f"<p>{escape(said)}</p>" if said else ""
-    return f"<h2>{escape(title)}</h2>{note}{_drawing(name, rows)}{_table(rows)}"
+    text = f"<p>{escape(note)}</p>" if note else ""
+    return f"<h2>{escape(title)}</h2>{text}{_drawing(name, rows)}{_table(rows)}"
 
 
 def _card(card: Mapping[str, Any]) -> str:
-    """A table of all actions, what the model is and is not for, and of each action what can be opened."""
+    """Return a table of all actions, what the model is and is not for, and details of each action to unfold."""
     window = f"{card['rows']} rows from {card['from']} to {card['until']}, {card['data_hash'][:19]}"
     uses = "".join(f"<li>{escape(use)}</li>" for use in card["intended_use"])
     refused = "".join(f"<li>{escape(use)}</li>" for use in card["refused_uses"])
@@ -94,6 +98,7 @@ def _details(action: Mapping[str, Any]) -> str:
 
 
 def _drawing(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the section's drawing as SVG, or an empty text if it has none."""
     if name == "calibration":
         return calibration_svg(rows)
     if name == "actions":
@@ -103,12 +108,13 @@ def _drawing(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
         known = [(r["arm"], r["lift_eur"], r["lift_low"], r["lift_high"]) for r in rows if r["lift_eur"] is not None]
         return bars_svg(known, "euro per customer that nba brings more, 95%")
     if name in _BARS:
-        called, column, what = _BARS[name]
-        return bars_svg([(r[called], *r[column].values()) for r in rows if r[column]], what)
+        label, column, caption = _BARS[name]
+        return bars_svg([(r[label], *r[column].values()) for r in rows if r[column]], caption)
     return ""
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return a table of the columns that hold one value or an interval."""
     if not rows:
         return ""
     names = [n for n, v in rows[0].items() if not isinstance(v, dict | list) or _is_interval(v)]

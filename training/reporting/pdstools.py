@@ -1,10 +1,11 @@
-"""Models and history as Parquet files that pdstools reads: model snapshots, predictor binning, interaction history.
+"""Parquet files that pdstools reads: model snapshots, predictor binning, interaction history.
 
-Column names are those of the data sets that it documents (`pdstools.adm.Schema`, `pdstools.ih.Schema`). A model there
-is one action in one treatment on one channel. Subjects are left out.
+Column names are those of the data sets that pdstools documents (`pdstools.adm.Schema`, `pdstools.ih.Schema`). A model
+there is one action in one treatment on one channel. The ids of subjects are left out.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -79,16 +80,28 @@ ORDER BY _action, _treatment, _channel, _at_us, _id
 """
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _OfferGroup:
+    """The offers of one action, treatment and channel: a model of pdstools. `keys`: the values they share."""
+
+    id: str
+    keys: dict[str, str]
+    rows: pa.Table
+
+
 def write_tables(log: DecisionLog, release: Release, now_us: int, folder: Path) -> tuple[Path, ...]:
-    """`models.parquet`, `predictors.parquet` and `interactions.parquet`, of all offers whose windows have closed."""
+    """Write `models.parquet`, `predictors.parquet` and `interactions.parquet`, from all offers whose windows have closed.
+
+    Return their paths.
+    """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     rows, at = log.query(_LABELLED, release), datetime.fromtimestamp(now_us / 1e6, UTC).replace(tzinfo=None)
-    models = list(_models(rows, release))
+    models = list(_models(rows))
     predictors = [f for f in release.schema.learnable if f.name in rows.column_names]
-    binned = [r for _, part, name in models for r in _predictors(part, name, predictors)]
+    binned = [row for model in models for row in _predictor_rows(model, predictors)]
     directions = ", ".join(f"('{c.id}', '{c.direction.capitalize()}')" for c in release.channels.values())
     tables = {
-        "models": pa.Table.from_pylist([_model(m, p, n, predictors, release, at) for m, p, n in models], MODELS),
+        "models": pa.Table.from_pylist([_model_row(m, len(predictors), release, at) for m in models], MODELS),
         "predictors": pa.Table.from_pylist([{**r, "pySnapshotTime": at} for r in binned], PREDICTORS),
         "interactions": log.query(_HISTORY.format(channels=directions or "('', '')"), release),
     }
@@ -97,53 +110,52 @@ def write_tables(log: DecisionLog, release: Release, now_us: int, folder: Path) 
     return tuple(folder / f"{name}.parquet" for name in tables)
 
 
-def _models(rows: pa.Table, release: Release) -> Iterator[tuple[dict[str, str], pa.Table, str]]:
-    """What names each model, its rows (all of one action, treatment and channel), and its id."""
+def _models(rows: pa.Table) -> Iterator[_OfferGroup]:
+    """Split rows, sorted by action, treatment and channel, into the models of pdstools."""
     keys = ("_action", "_treatment", "_channel", "_issue", "_group")
     columns = [rows[k].to_pylist() for k in keys]
     at = 0
     for n in range(1, rows.num_rows + 1):
         here = [c[at] for c in columns]
         if n == rows.num_rows or [c[n] for c in columns[:3]] != here[:3]:
-            yield dict(zip(keys, here, strict=True)), rows.slice(at, n - at), "/".join(here[:3])
+            yield _OfferGroup("/".join(here[:3]), dict(zip(keys, here, strict=True)), rows.slice(at, n - at))
             at = n
 
 
-def _model(
-    named: dict[str, str], rows: pa.Table, name: str, predictors: list[Feature], release: Release, at: datetime
-) -> dict[str, Any]:
-    label, score = _labels(rows), np.nan_to_num(_floats(rows["_propensity"]))
-    channel = release.channels.get(named["_channel"])
+def _model_row(model: _OfferGroup, predictors: int, release: Release, at: datetime) -> dict[str, Any]:
+    label, score = _labels(model.rows), np.nan_to_num(_floats(model.rows["_propensity"]))
+    keys, channel = model.keys, release.channels.get(model.keys["_channel"])
     return {
         "pxApplication": "central-brain",
         "pyAppliesToClass": "Customer",
-        "pyModelID": name,
+        "pyModelID": model.id,
         "pyConfigurationName": "propensity",
         "pySnapshotTime": at,
-        "pyIssue": named["_issue"],
-        "pyGroup": named["_group"],
-        "pyName": named["_action"],
-        "pyTreatment": named["_treatment"],
-        "pyChannel": named["_channel"],
+        "pyIssue": keys["_issue"],
+        "pyGroup": keys["_group"],
+        "pyName": keys["_action"],
+        "pyTreatment": keys["_treatment"],
+        "pyChannel": keys["_channel"],
         "pyDirection": channel.direction.capitalize() if channel else "Inbound",
         "pyPerformance": _performance(label, score),
         "pySuccessRate": float(label.mean()),
         **_totals(label),
-        "pyActivePredictors": len(predictors),
-        "pyTotalPredictors": len(predictors),
+        "pyActivePredictors": predictors,
+        "pyTotalPredictors": predictors,
     }
 
 
-def _predictors(rows: pa.Table, name: str, predictors: list[Feature]) -> Iterator[dict[str, Any]]:
-    label = _labels(rows)
+def _predictor_rows(model: _OfferGroup, predictors: list[Feature]) -> Iterator[dict[str, Any]]:
+    """Yield a row per bin of each predictor."""
+    label = _labels(model.rows)
     for feature in predictors:
-        numeric = feature.dtype in ("float", "int")
-        bins = list(_numeric(rows[feature.name]) if numeric else _symbolic(rows[feature.name]))
+        column, numeric = model.rows[feature.name], feature.dtype in ("float", "int")
+        bins = list(_numeric(column) if numeric else _symbolic(column))
         rates = np.zeros(len(label))
         for *_, members in bins:
             rates[members] = label[members].mean() if members.any() else 0.0
-        about = {
-            "pyModelID": name,
+        shared = {
+            "pyModelID": model.id,
             "pyPredictorName": feature.name,
             "pyType": "numeric" if numeric else "symbolic",
             "pyEntryType": "Active",
@@ -154,7 +166,7 @@ def _predictors(rows: pa.Table, name: str, predictors: list[Feature]) -> Iterato
         for n, (symbol, low, high, members) in enumerate(bins, 1):
             positives = float(label[members].sum())
             yield {
-                **about,
+                **shared,
                 "pyBinIndex": n,
                 "pyBinSymbol": symbol,
                 "pyBinType": "MISSING" if symbol == "MISSING" else "INTERVAL" if numeric else "SYMBOL",
@@ -167,7 +179,7 @@ def _predictors(rows: pa.Table, name: str, predictors: list[Feature]) -> Iterato
 
 
 def _numeric(column: pa.ChunkedArray) -> Iterator[tuple[str, float | None, float | None, Bools]]:
-    """Up to ten bins of equally many rows, and one of those that are not known, which comes first."""
+    """Yield the bin of unknown values, then up to ten bins of equally many rows: symbol, bounds, rows as bool (n,)."""
     x = _floats(column)
     known = x[~np.isnan(x)]
     yield "MISSING", None, None, np.isnan(x)
@@ -181,9 +193,10 @@ def _numeric(column: pa.ChunkedArray) -> Iterator[tuple[str, float | None, float
 
 
 def _symbolic(column: pa.ChunkedArray) -> Iterator[tuple[str, float | None, float | None, Bools]]:
-    told = np.array(["MISSING" if v is None else str(v) for v in column.to_pylist()], dtype=object)
-    for symbol in ("MISSING", *sorted(set(told.tolist()) - {"MISSING"})):
-        yield symbol, None, None, told == symbol
+    """Yield the bin of unknown values, then one per value, as `_numeric` does."""
+    symbols = np.array(["MISSING" if v is None else str(v) for v in column.to_pylist()], dtype=object)
+    for symbol in ("MISSING", *sorted(set(symbols.tolist()) - {"MISSING"})):
+        yield symbol, None, None, symbols == symbol
 
 
 def _labels(rows: pa.Table) -> Bools:
@@ -195,7 +208,7 @@ def _floats(column: pa.ChunkedArray) -> Floats:
 
 
 def _performance(label: Bools, score: Floats) -> float:
-    """AUC, at least one half, as pdstools has it."""
+    """Return the AUC, but at least one half, as pdstools expects."""
     return 0.5 if label.all() or not label.any() else max(auc(label, score), 0.5)
 
 

@@ -1,4 +1,4 @@
-"""Pictures of how well a model ranks and how well it is calibrated: PNG files, and drawings for a page."""
+"""Plots of a model's ranking and calibration: PNG files, and SVG drawings for a page."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -15,7 +15,7 @@ _BLUE, _GREY = "#1f5fa8", "#8a8a8a"
 
 
 def calibration_plot(path: Path, bins: Sequence[CalibrationBin], title: str) -> Path:
-    """Observed against predicted rates, with bars of two standard errors; the diagonal is perfect."""
+    """Plot observed against predicted rates, with bars of two standard errors; a perfect model lies on the diagonal."""
     figure, axes = _figure(title)
     predicted, observed = [b.predicted for b in bins], [b.observed for b in bins]
     top = max((*predicted, *observed), default=1.0) * 1.1 or 1.0
@@ -26,7 +26,7 @@ def calibration_plot(path: Path, bins: Sequence[CalibrationBin], title: str) -> 
 
 
 def auc_plot(path: Path, auc: Mapping[str, float], title: str) -> Path:
-    """A bar per action, best on top; 0.5 is chance."""
+    """Plot a bar per action, the best on top; 0.5 is chance."""
     figure, axes = _figure(title)
     order = sorted(auc, key=lambda action: auc[action])
     axes.barh(order, [auc[a] for a in order], color=_BLUE)
@@ -52,7 +52,7 @@ def _saved(figure: "Figure", path: Path) -> Path:
 
 
 def calibration_svg(bins: Sequence[Mapping[str, float]]) -> str:
-    """`calibration_plot` as a drawing for a page, without Matplotlib."""
+    """Return the plot of `calibration_plot` as SVG, made without Matplotlib."""
     top = max(max(b["predicted"], b["observed"] + 2 * b["error"]) for b in bins) * 1.05 or 1.0
 
     def at(value: float) -> float:
@@ -73,8 +73,8 @@ def calibration_svg(bins: Sequence[Mapping[str, float]]) -> str:
     )
 
 
-def bars_svg(rows: Sequence[tuple[str, float, float, float]], what: str) -> str:
-    """A point with its interval per row: name, value, low, high."""
+def bars_svg(rows: Sequence[tuple[str, float, float, float]], caption: str) -> str:
+    """Return a drawing with a point and its interval per row: name, value, low, high."""
     if not rows:
         return ""
     low, high = min(0.0, *(r[2] for r in rows)), max(0.0, *(r[3] for r in rows))
@@ -90,9 +90,9 @@ def bars_svg(rows: Sequence[tuple[str, float, float, float]], what: str) -> str:
         for n, (name, value, a, b) in enumerate(rows)
     )
     return (
-        f'<svg viewBox="0 0 620 {height}" width="620" role="img" aria-label="{escape(what)}">'
+        f'<svg viewBox="0 0 620 {height}" width="620" role="img" aria-label="{escape(caption)}">'
         f'<line x1="{at(0.0):.1f}" x2="{at(0.0):.1f}" y1="4" y2="{height - 24}" stroke="{_GREY}"/>{marks}'
         f'<text x="390" y="{height - 8}" text-anchor="middle" font-size="12">'
-        f"{escape(what)}: {low:.3g} to {high:.3g}</text>"
+        f"{escape(caption)}: {low:.3g} to {high:.3g}</text>"
         "</svg>"
     )

@@ -1,1 +1,1 @@
-"""Worlds whose truth is known: generated streams and a generated telecom operator."""
+"""A generated telecom operator, whose true response probabilities are known."""

@@ -1,4 +1,4 @@
-"""Ninety days of a campaign that chose at random among what was allowed: the log from which learning starts."""
+"""Ninety days of a campaign that chose at random among permitted actions: the log from which learning starts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 from decisioning.catalogue.actions import Action
 from decisioning.rules import Columns
 from decisioning.times import DAY_US
-from training.simulator.telecom_customers import Column, Floats, Rng
+from training.model.frame import Bools, Floats, Ints
+from training.simulator.telecom_customers import Column, Rng
 from training.simulator.telecom_permits import Permits
 from training.simulator.telecom_showcase import SHOWCASE
-from training.simulator.telecom_truth import CHANNELS, MAX_LOGIT, MIN_LOGIT
+from training.simulator.telecom_truth import CHANNELS, Truth
 
-Ints = NDArray[np.int64]
 CAMPAIGN_DAYS = 90
 _CHANNEL_SHARE = {"agent": 0.12, "app": 0.24, "email": 0.2, "sms": 0.08, "store": 0.06, "web": 0.3}
-_OVERSAMPLED = 1.75  # many draws find nothing allowed: no consent, or nothing that fits
+_OVERSAMPLED = 1.75  # for many draws nothing is permitted: no consent, or no action that fits
 _DECLINED, _COMPLAINED = 0.1, 0.002
 _PAGES = (None, "home", "internet", "mobile", "paid-tv", "travel", "bill", "pay", "cancel", "help", "privacy", "shop")
 _REASONS = (None, "bill", "fault", "upgrade", "cancel", "travel", "payment", "other")
@@ -28,8 +28,9 @@ class CampaignLog:
     """m contacts in order of time, each column of shape (m,).
 
     `customer`, `action`, `channel`: int64 codes (row, action in order of id, CHANNELS). `treatment`: its id within the
-    action. `page`, `contact_reason`: the context, None where there was none. `probability`: of this action among those
-    allowed. `outcome`: "" where nothing came before the world's date; `outcome_us` then 0. `value_eur`: of a positive.
+    action. `page`, `contact_reason`: the context, or None. `probability`: that of choosing this action among those
+    permitted. `outcome`: "" if there was none before the world's date; `outcome_us` is then 0. `value_eur`: the value
+    of a positive outcome.
     """
 
     customer: Ints
@@ -40,7 +41,7 @@ class CampaignLog:
     page: NDArray[np.object_]
     contact_reason: NDArray[np.object_]
     probability: Floats
-    positive: NDArray[np.bool_]
+    positive: Bools
     outcome: NDArray[np.object_]
     outcome_us: Ints
     value_eur: Floats
@@ -49,32 +50,39 @@ class CampaignLog:
         return len(self.customer)
 
 
-def run_campaign(
-    rng: Rng,
-    permits: Permits,
-    customers: Columns,
-    marketing: NDArray[np.bool_],
-    of_action: Floats,
-    of_channel: Floats,
-    as_of_us: int,
-    contacts: int,
-    values_eur: Floats,
-) -> CampaignLog:
-    """About `contacts` contacts with all but the showcase; `of_action`, `of_channel` are the truth's logits."""
+@dataclass(frozen=True)
+class Audience:
+    """The n customers whom a campaign may contact, and how they respond.
+
+    `columns`: what the operator knows, (n,) each. `marketing`: bool (n, 6), who may be sold something on which of
+    CHANNELS. `values_eur`: the value of a positive outcome, (n, n_actions).
+    """
+
+    columns: Columns
+    marketing: Bools
+    truth: Truth
+    values_eur: Floats
+
+    def __len__(self) -> int:
+        return len(self.marketing)
+
+
+def run_campaign(rng: Rng, permits: Permits, audience: Audience, as_of_us: int, contacts: int) -> CampaignLog:
+    """Draw about `contacts` contacts with all customers but the showcase, and their outcomes."""
     m = int(contacts * _OVERSAMPLED)
-    who = rng.integers(len(SHOWCASE), len(marketing), m)
+    who = rng.integers(len(SHOWCASE), len(audience), m)
     at_us = as_of_us - CAMPAIGN_DAYS * DAY_US + np.sort(rng.integers(0, CAMPAIGN_DAYS * DAY_US, m))
     channel = rng.choice(len(CHANNELS), m, p=[_CHANNEL_SHARE[c] for c in CHANNELS])
     page, reason = _context(rng, channel)
-    moment = {name: customers[name][who] for name in permits.read_at & customers.keys()}
+    moment = {name: audience.columns[name][who] for name in permits.momentary_columns & audience.columns.keys()}
     moment |= {"now": at_us.astype(np.float64), "page": page, "contact_reason": reason}
-    lasting = permits.lasting(customers, len(marketing))
-    allowed = permits.at(lasting[who], moment, marketing[who, channel], channel)
+    lasting = permits.lasting(audience.columns, len(audience))
+    allowed = permits.at(lasting[who], moment, audience.marketing[who, channel], channel)
     choices = allowed.sum(axis=1)
-    kept = np.flatnonzero(choices)[:contacts]
-    action = _pick(rng, allowed[kept], choices[kept])
-    who, at_us, channel = who[kept], at_us[kept], channel[kept]
-    truth = 1.0 / (1.0 + np.exp(-np.clip(of_action[who, action] + of_channel[who, channel], MIN_LOGIT, MAX_LOGIT)))
+    possible = np.flatnonzero(choices)[:contacts]
+    action = _pick(rng, allowed[possible], choices[possible])
+    who, at_us, channel = who[possible], at_us[possible], channel[possible]
+    truth = audience.truth.probabilities(who, action, channel)
     outcome, positive, outcome_us = draw_outcomes(permits.actions, action, channel, truth, at_us, rng)
     late = outcome_us > as_of_us
     outcome[late], positive[late], outcome_us[late] = "", False, 0
@@ -84,22 +92,24 @@ def run_campaign(
         action=action,
         channel=channel,
         treatment=_treatments(permits.actions)[action, channel],
-        page=page[kept],
-        contact_reason=reason[kept],
-        probability=1.0 / choices[kept],
+        page=page[possible],
+        contact_reason=reason[possible],
+        probability=1.0 / choices[possible],
         positive=positive,
         outcome=outcome,
         outcome_us=outcome_us,
-        value_eur=np.where(positive, np.nan_to_num(values_eur[who, action]), 0.0),
+        value_eur=np.where(positive, np.nan_to_num(audience.values_eur[who, action]), 0.0),
     )
 
 
 def draw_outcomes(
     actions: Sequence[Action], action: Ints, channel: Ints, truth: Floats, at_us: Ints, rng: Rng
-) -> tuple[NDArray[np.object_], NDArray[np.bool_], Ints]:
-    """Outcome ("" for none), whether it is positive, and its time in us (0 for none), each (m,), for contacts (m,).
+) -> tuple[NDArray[np.object_], Bools, Ints]:
+    """Draw the outcomes of contacts (m,).
 
-    With `truth` (m,) the positive outcome; of the rest some decline, and a few complain where the action allows for it.
+    Return the outcome ("" for none), whether it is positive, and its time in microseconds UTC (0 for none), each (m,).
+    The positive outcome comes with probability `truth` (m,). Of the other customers some decline, and a few complain if
+    the action declares that outcome.
     """
     m = len(action)
     u, wait = rng.random(m), rng.exponential(2.0, m)
@@ -117,7 +127,7 @@ def draw_outcomes(
 
 
 def _context(rng: Rng, channel: Ints) -> tuple[Column, Column]:
-    """The page of visits to the web and the app, and the reason of calls and of visits to a store."""
+    """Draw the page of visits to the web and the app, and the reason of calls and of visits to a store."""
     page = np.asarray(_PAGES, dtype=object)[rng.integers(0, len(_PAGES), len(channel))]
     reason = np.asarray(_REASONS, dtype=object)[rng.integers(0, len(_REASONS), len(channel))]
     page[~np.isin(channel, [CHANNELS.index("web"), CHANNELS.index("app")])] = None
@@ -125,13 +135,13 @@ def _context(rng: Rng, channel: Ints) -> tuple[Column, Column]:
     return page, reason
 
 
-def _pick(rng: Rng, allowed: NDArray[np.bool_], choices: Ints) -> Ints:
-    """One of the allowed actions of every row (m, n_actions), each equally likely."""
+def _pick(rng: Rng, allowed: Bools, choices: Ints) -> Ints:
+    """Pick one of the allowed actions of every row (m, n_actions), each with the same probability."""
     nth = (rng.random(len(choices)) * choices).astype(np.int64)
     return np.asarray((allowed.cumsum(axis=1) > nth[:, None]).argmax(axis=1), dtype=np.int64)
 
 
 def _treatments(actions: Sequence[Action]) -> NDArray[np.object_]:
-    """Object (n_actions, n_channels): the id of an action's first treatment on a channel, "" where it has none."""
+    """Return the id of an action's first treatment per channel, object (n_actions, n_channels); "" for none."""
     first = [[next((t.id for t in a.treatments if t.channel == c), "") for c in CHANNELS] for a in actions]
     return np.asarray(first, dtype=object)

@@ -1,13 +1,13 @@
-"""What the generated customers said yes and no to, and when."""
+"""The consents that the generated customers gave and refused, and when."""
 
 from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from decisioning.facts.standing import ALL_CHANNELS, ConsentStatus
 from decisioning.times import DAY_US
-from training.simulator.telecom_customers import Floats, Rng
+from training.model.frame import Bools, Floats, Ints
+from training.simulator.telecom_customers import Rng
 from training.simulator.telecom_truth import CHANNELS
 
 NOTICE, OLD_NOTICE = "2026-01", "2024-06"
@@ -29,8 +29,9 @@ class ConsentGiven(NamedTuple):
     occurred_us: int
 
 
-_Said = tuple[str, str, ConsentStatus]
-ATTITUDES: dict[Attitude, tuple[float, tuple[_Said, ...]]] = {
+_Answer = tuple[str, str, ConsentStatus]
+"""Purpose, channel, status."""
+ATTITUDES: dict[Attitude, tuple[float, tuple[_Answer, ...]]] = {
     "silent": (0.10, ()),
     "open": (0.42, (("marketing", "*", "granted"), ("profiling", "*", "granted"))),
     "impersonal": (0.10, (("marketing", "*", "granted"), ("profiling", "*", "refused"))),
@@ -52,38 +53,38 @@ ATTITUDES: dict[Attitude, tuple[float, tuple[_Said, ...]]] = {
     "objected": (0.01, (("marketing", "*", "objected"),)),
     "stale": (0.02, (("marketing", "*", "granted"), ("profiling", "*", "granted"))),
 }
-"""Share of customers, and what they said, in that order."""
+"""The share of customers with each attitude, and their answers in order."""
 
 
-def attitudes(rng: Rng, age: Floats) -> NDArray[np.int64]:
-    """Index into ATTITUDES per customer; nobody is asked before they are 18."""
+def draw_attitudes(rng: Rng, age: Floats) -> Ints:
+    """Draw an index into ATTITUDES per customer; nobody under 18 is asked."""
     shares = np.asarray([share for share, _ in ATTITUDES.values()])
     drawn = rng.choice(len(shares), size=len(age), p=shares)
     return np.asarray(np.where(age < 18, 0, drawn), dtype=np.int64)
 
 
-def answers(rng: Rng, held: NDArray[np.int64], as_of_us: int) -> tuple[ConsentGiven, ...]:
-    """Every consent record, in order of customer and time; the first 100 to 300 days before `as_of_us`."""
+def consent_records(rng: Rng, attitudes: Ints, as_of_us: int) -> tuple[ConsentGiven, ...]:
+    """Return every consent record, in order of customer and time; the first 100 to 300 days before `as_of_us`."""
     newest = as_of_us - int(ANSWERED_DAYS[1] * DAY_US)
     spread_us = int((ANSWERED_DAYS[0] - ANSWERED_DAYS[1]) * DAY_US)
-    first = newest - (rng.random(len(held)) * spread_us).astype(np.int64)
+    first = newest - (rng.random(len(attitudes)) * spread_us).astype(np.int64)
     names = tuple(ATTITUDES)
     return tuple(
         record
-        for customer, (attitude, at_us) in enumerate(zip(held.tolist(), first.tolist(), strict=True))
+        for customer, (attitude, at_us) in enumerate(zip(attitudes.tolist(), first.tolist(), strict=True))
         for record in _records(customer, names[attitude], at_us)
     )
 
 
-def marketing_allowed(held: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Bool (n, 6): who may be sold something on which of CHANNELS."""
+def marketing_allowed(attitudes: Ints) -> Bools:
+    """Return who may be sold something on which of CHANNELS, bool (n, 6)."""
     table = np.zeros((len(ATTITUDES), len(CHANNELS)), dtype=np.bool_)
-    for i, (name, (_, said)) in enumerate(ATTITUDES.items()):
-        for purpose, channel, status in said:
+    for i, (name, (_, answers)) in enumerate(ATTITUDES.items()):
+        for purpose, channel, status in answers:
             if purpose == "marketing" and name != "stale":
-                concerned = [channel in (ALL_CHANNELS, c) for c in CHANNELS]
-                table[i, concerned] = status == "granted"
-    return table[held]
+                covered = [channel in (ALL_CHANNELS, c) for c in CHANNELS]
+                table[i, covered] = status == "granted"
+    return table[attitudes]
 
 
 def _records(customer: int, attitude: Attitude, at_us: int) -> list[ConsentGiven]:

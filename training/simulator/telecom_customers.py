@@ -1,7 +1,7 @@
-"""The generated customers of a telecom operator that does not exist: who they are, what they have, how it goes.
+"""The generated customers of a fictitious telecom operator: who they are, what they have, and how they fare.
 
-Drawn so that the columns hang together: households share an account, heavy users hit their bundle, what a router
-measures follows the size of the house, arrears follow late payments. Columns are those of the catalogue's features,
+Columns are drawn so that they are consistent: households share an account, heavy users exhaust their bundle, wifi
+quality follows the size of the household, arrears follow late payments. Columns are those of the catalogue's features,
 as `decisioning.rules` reads them: float64 with NaN for unknown (numbers, bools as 0.0 and 1.0, timestamps in
 microseconds), object with None for unknown (strings, enums). All have shape (n,).
 """
@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decisioning.times import DAY_US
+from training.model.frame import Bools, Floats, Ints
 
-Floats = NDArray[np.float64]
 Column = NDArray[Any]
 Rng = np.random.Generator
 
@@ -35,19 +35,19 @@ _UNKNOWN_SHARE = {
     "vulnerable": 0.004,
     "churn_risk": 0.02,
 }
-"""Share of customers whose value the operator happens not to have."""
+"""The share of customers whose value the operator does not know."""
 
 
 @dataclass(frozen=True)
 class Population:
     """n customers.
 
-    `columns`: what the operator knows. `complete`: the same without gaps, which decides how they respond.
-    `saver`, `curious`: two leanings nobody observes, float64 (n,), standard normal.
-    `households`: int64 (n,), which account each belongs to.
+    `columns`: what the operator knows. `complete`: the same columns without gaps, which determine the responses.
+    `saver`, `curious`: two inclinations that nobody observes, float64 (n,), standard normal.
+    `households`: int64 (n,), the account of each customer.
     """
 
-    households: NDArray[np.int64]
+    households: Ints
     columns: dict[str, Column]
     complete: dict[str, Column]
     saver: Floats
@@ -55,24 +55,24 @@ class Population:
 
 
 def populate(rng: Rng, n: int, as_of_us: int) -> Population:
-    """n customers as they stand at `as_of_us`, microseconds UTC."""
+    """Generate n customers as they are at `as_of_us`, microseconds UTC."""
     household_of = _households(rng, n)
     accounts = int(household_of[-1]) + 1
-    leaning = rng.standard_normal((2, n))
+    saver, curious = rng.standard_normal((2, n))
     home = _homes(rng, accounts)
     home |= _lines(rng, home, as_of_us)
     complete = {name: column[household_of] for name, column in home.items()}
     complete |= _persons(rng, complete)
-    complete |= _usage(rng, complete, leaning[0], leaning[1])
+    complete |= _usage(rng, complete, saver, curious)
     complete |= _troubles(rng, complete)
     complete["churn_risk"] = np.round(churn_probability(complete, np.zeros(n)), 4)
-    return Population(household_of, _with_gaps(rng, complete), complete, leaning[0], leaning[1])
+    return Population(household_of, _with_gaps(rng, complete), complete, saver, curious)
 
 
 def churn_probability(complete: dict[str, Column], saver: Floats) -> Floats:
-    """Probability of leaving within 90 days, (n,): those who are new, have faults or pay too much leave.
+    """Return the probability of leaving within 90 days, (n,): new customers, faults and high fees raise it.
 
-    With `saver` (n,) zero it is the best that anybody can know.
+    With `saver` (n,) set to zero it is the best that anybody can know.
     """
     c = complete
     logit = -3.1 + 0.35 * saver + 0.25 * np.minimum(c["faults_90d"], 5) + 0.012 * (c["monthly_fee_eur"] - 55)
@@ -83,20 +83,20 @@ def churn_probability(complete: dict[str, Column], saver: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class PastCustomers:
-    """Customers as they stood ninety days before the world's date, and whether they had left by then, bool (n,)."""
+    """Customers as they were ninety days before the world's date, and whether they left since, bool (n,)."""
 
     columns: dict[str, Column]
-    left: NDArray[np.bool_]
+    left: Bools
 
 
 def past_customers(rng: Rng, n: int, as_of_us: int) -> PastCustomers:
-    """What a churn-risk model learns from; nobody of them is among the customers of today."""
+    """Generate what a churn-risk model learns from; none of these customers is among today's."""
     people = populate(rng, n, as_of_us - 90 * DAY_US)
     return PastCustomers(people.columns, rng.random(n) < churn_probability(people.complete, people.saver))
 
 
-def _households(rng: Rng, n: int) -> NDArray[np.int64]:
-    """Household of each of n customers, ascending from 0: most accounts have one customer, some up to four."""
+def _households(rng: Rng, n: int) -> Ints:
+    """Draw the household of each of n customers, ascending from 0: most have one customer, some up to four."""
     members = rng.choice(4, size=n, p=[0.72, 0.2, 0.05, 0.03]) + 1
     return np.repeat(np.arange(n), members)[:n]
 
@@ -209,7 +209,7 @@ def _troubles(rng: Rng, c: dict[str, Column]) -> dict[str, Column]:
 
 
 def _with_gaps(rng: Rng, complete: dict[str, Column]) -> dict[str, Column]:
-    """What the operator knows: the complete columns with values missing at random."""
+    """Return what the operator knows: the complete columns with values missing at random."""
     known = dict(complete)
     for name, share in _UNKNOWN_SHARE.items():
         column = complete[name].copy()

@@ -1,7 +1,7 @@
-"""What the catalogue's rules, its protections and marketing consent allow, for a column of customers at once.
+"""What the catalogue's policies, its protections and marketing consent allow, for many customers at once.
 
-Outcome history, caps and pauses are left aside: the generated customers have no past but the campaign itself, and
-nobody knew then how they felt: what only an emotion lets through was offered to none.
+Outcome history, caps and pauses are ignored: the generated customers have no past but the campaign itself. Their
+emotions were not known at the time, so actions that only an emotion lets through were offered to nobody.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,23 +9,19 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from decisioning.catalogue.actions import Action
 from decisioning.catalogue.files import Catalogue
 from decisioning.rules import ColumnHistory, Columns, Rule, compile_rule
-
-Bools = NDArray[np.bool_]
-Ints = NDArray[np.int64]
-
+from training.model.frame import Bools, Ints
 
 MOMENT = frozenset({"now", "channel", "locale", "page", "contact_reason"})
-"""What changes from one contact to the next; everything else stays with the customer."""
+"""The facts that change from one contact to the next; all others belong to the customer."""
 
 
 @dataclass(frozen=True)
 class PermitRule:
-    """A rule over actions: `members` bool (n_actions,)."""
+    """A rule and the actions that it applies to, `members`: bool (n_actions,). `deny`: it must be false to pass."""
 
     rule: Rule
     deny: bool
@@ -33,35 +29,37 @@ class PermitRule:
 
 
 class Permits:
-    """The gates of a catalogue, compiled once, over its actions in order of id."""
+    """The compiled gates of a catalogue, over its actions in order of id."""
 
     def __init__(self, catalogue: Catalogue, channels: Sequence[str]) -> None:
         self.actions = tuple(sorted(catalogue.actions, key=lambda a: a.id))
         self.commercial = np.asarray([a.commercial for a in self.actions])
-        held = frozenset().union(*(rule.let_through for rule in catalogue.emotion))
-        self._open = np.asarray([a.id not in held for a in self.actions])
+        needs_emotion = frozenset().union(*(rule.let_through for rule in catalogue.emotion))
+        self._open = np.asarray([a.id not in needs_emotion for a in self.actions])
         self._served = np.asarray([[any(t.channel == c for t in a.treatments) for a in self.actions] for c in channels])
         gates = tuple(_gates(catalogue, self.actions, self.commercial))
         self._lasting = tuple(g for g in gates if not g.rule.reads & MOMENT)
         self._momentary = tuple(g for g in gates if g.rule.reads & MOMENT)
 
     def lasting(self, customers: Columns, n: int) -> Bools:
-        """Bool (n, n_actions): what the gates about customers alone allow each of n customers."""
+        """Return what the gates that read customer facts alone allow each of n customers: bool (n, n_actions)."""
         return self._through(self._lasting, np.tile(self._open, (n, 1)), customers)
 
     def at(self, lasting: Bools, moment: Columns, marketing: Bools, channel: Ints) -> Bools:
-        """Bool (m, n_actions): what is allowed at m moments.
+        """Return what is allowed at m moments: bool (m, n_actions).
 
-        `lasting` (m, n_actions) are the customers' rows of `lasting()`, `marketing` (m,) whether they may be sold to
-        there, `channel` (m,) codes; `moment` has the columns (m,) of customer and context that momentary rules read.
+        :param lasting: (m, n_actions), the customers' rows of `lasting()`
+        :param moment: the columns (m,) of customer and context that momentary rules read
+        :param marketing: (m,), whether the customer may be sold something on the channel
+        :param channel: (m,), codes
         """
         allowed = lasting & self._served[channel]
         allowed[:, self.commercial] &= marketing[:, None]
         return self._through(self._momentary, allowed, moment)
 
     @cached_property
-    def read_at(self) -> frozenset[str]:
-        """The columns that momentary rules read."""
+    def momentary_columns(self) -> frozenset[str]:
+        """The columns that rules about the moment read."""
         return frozenset().union(*(g.rule.reads for g in self._momentary))
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Four customers made by hand, to be shown: the first rows of every generated telecom world."""
+"""Customers made by hand for demonstrations: the first rows of every generated telecom world."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,9 +13,11 @@ from training.simulator.telecom_customers import Population
 
 @dataclass(frozen=True)
 class Showcase:
-    """A customer worth showing: one line of story, and the body of a `POST /v1/decisions` that tells it.
+    """A customer of the demonstration: a story in one line, and the body of a `POST /v1/decisions` that shows it.
 
-    `facts` override what was generated (a timestamp as days from the world's date); they are nobody's.
+    `facts` replace the generated ones (a timestamp is given as days from the world's date); they belong to no real
+    person. `happenings` are signals after each of which the same request is made again: a description, the type of the
+    signal and its data.
     """
 
     customer_id: str
@@ -25,10 +27,9 @@ class Showcase:
     facts: Mapping[str, Any]
     request: Mapping[str, Any]
     happenings: tuple[tuple[str, str, Mapping[str, Any]], ...] = ()
-    """What they do then, and the same is asked after each: what it is, the type of its signal and its data."""
 
 
-_AT_PEACE: Mapping[str, Any] = {
+_NO_TROUBLE: Mapping[str, Any] = {
     "language": "en",
     "time_zone": "Europe/Amsterdam",
     "hardship": 0.0,
@@ -82,7 +83,7 @@ SHOWCASE: tuple[Showcase, ...] = (
         "A family with fibre and no television looks at the paid-TV page: an offer that fits.",
         "open",
         {
-            **_AT_PEACE,
+            **_NO_TROUBLE,
             "age": 41.0,
             "segment": "family",
             "household_size": 4.0,
@@ -105,7 +106,7 @@ SHOWCASE: tuple[Showcase, ...] = (
         "She looks for faster internet, but her wifi is what is slow: the free wifi check comes before any sale.",
         "open",
         {
-            **_AT_PEACE,
+            **_NO_TROUBLE,
             "language": "nl",
             "age": 36.0,
             "segment": "family",
@@ -129,7 +130,7 @@ SHOWCASE: tuple[Showcase, ...] = (
         "He said no to marketing and nothing is wrong with his service: he is left alone.",
         "closed",
         {
-            **_AT_PEACE,
+            **_NO_TROUBLE,
             "age": 58.0,
             "segment": "couple",
             "household_size": 2.0,
@@ -150,7 +151,7 @@ SHOWCASE: tuple[Showcase, ...] = (
         "She calls about an upgrade: the agent gets suggestions in order, safety first, and chooses.",
         "open",
         {
-            **_AT_PEACE,
+            **_NO_TROUBLE,
             "age": 29.0,
             "segment": "couple",
             "household_size": 2.0,
@@ -176,7 +177,7 @@ SHOWCASE: tuple[Showcase, ...] = (
         "He opens a chat. What he does just before, and what he says in it, changes what the agent sees first.",
         "open",
         {
-            **_AT_PEACE,
+            **_NO_TROUBLE,
             "age": 34.0,
             "segment": "couple",
             "household_size": 2.0,
@@ -207,14 +208,14 @@ SHOWCASE: tuple[Showcase, ...] = (
 )
 
 
-def settle(people: Population, attitudes: Any, as_of_us: int) -> None:
-    """Puts the showcase into the first rows of a population (in place), each in an account of their own."""
+def place_showcase(people: Population, attitudes: Any, as_of_us: int) -> None:
+    """Write the showcase into the first rows of a population (in place), each in an account of their own."""
     n = len(SHOWCASE)
     people.households[n:] += n
     people.households[:n] = np.arange(n)
     names = tuple(ATTITUDES)
-    for row, shown in enumerate(SHOWCASE):
-        attitudes[row] = names.index(shown.attitude)
-        for name, fact in shown.facts.items():
+    for row, customer in enumerate(SHOWCASE):
+        attitudes[row] = names.index(customer.attitude)
+        for name, fact in customer.facts.items():
             value = as_of_us + fact * DAY_US if name == "contract_ends_at" else fact
             people.columns[name][row] = people.complete[name][row] = value

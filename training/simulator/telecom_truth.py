@@ -1,17 +1,17 @@
-"""How the generated customers really respond: a probability in closed form, which no learner ever sees.
+"""How the generated customers respond in truth: a probability in closed form, which no learner ever sees.
 
 logit p(customer, action, channel) = logit(base) + sum of weight x product of drivers + channel offset + affinity.
-Drivers are functions of the complete columns, some of them thresholds; a product of two is an interaction. Two more,
-`saver` and `curious`, are observed by nobody, so that even a perfect learner keeps some doubt.
+Drivers are functions of the complete columns, some of them thresholds; a product of two is an interaction. Two more
+drivers, `saver` and `curious`, are not observable, so that even a perfect learner stays uncertain.
 """
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from training.simulator.telecom_customers import UNLIMITED_GB, Floats, Population
+from training.model.frame import Bools, Floats, Ints
+from training.simulator.telecom_customers import UNLIMITED_GB, Population
 
 CHANNELS = ("agent", "app", "email", "sms", "store", "web")
 MIN_LOGIT, MAX_LOGIT = -7.0, 0.0
@@ -19,7 +19,10 @@ MIN_LOGIT, MAX_LOGIT = -7.0, 0.0
 
 @dataclass(frozen=True)
 class Response:
-    """`base`: probability for the average customer on the web; `terms`: (weight, drivers joined by `*`)."""
+    """How an action is responded to.
+
+    `base`: the probability for the average customer on the web; `terms`: (weight, drivers joined by `*`).
+    """
 
     base: float
     terms: tuple[tuple[float, str], ...]
@@ -77,10 +80,10 @@ TRUTH: dict[str, Response] = {
 
 
 def drivers(people: Population) -> dict[str, Floats]:
-    """What moves people, each (n,), 0 for the average customer or for one whom it does not concern."""
+    """Return the drivers by name, each (n,); 0 for the average customer and for one whom it does not concern."""
     c = people.complete
 
-    def flag(condition: NDArray[np.bool_]) -> Floats:
+    def flag(condition: Bools) -> Floats:
         return np.asarray(condition, dtype=np.float64)
 
     used = np.nan_to_num(c["data_used_gb"] / c["data_bundle_gb"])
@@ -113,25 +116,38 @@ def drivers(people: Population) -> dict[str, Floats]:
     }
 
 
-def logits(people: Population, actions: tuple[str, ...]) -> tuple[Floats, Floats]:
-    """What each action adds, (n, n_actions), and each of CHANNELS, (n, 6); their sum is the logit of the truth."""
-    found = drivers(people)
+@dataclass(frozen=True)
+class Truth:
+    """The logits of the true probability: what each action adds, (n, n_actions), and each of CHANNELS, (n, 6)."""
+
+    of_action: Floats
+    of_channel: Floats
+
+    def probabilities(self, customers: Ints, actions: Ints, channels: Ints) -> Floats:
+        """Return the true probabilities for rows, action codes and channel codes, broadcast against each other."""
+        logit = self.of_action[customers, actions] + self.of_channel[customers, channels]
+        return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logit, MIN_LOGIT, MAX_LOGIT))))
+
+
+def true_logits(people: Population, actions: tuple[str, ...]) -> Truth:
+    """Return the truth about a population, for these actions in order."""
+    columns = drivers(people)
     n = len(people.saver)
     of_action = np.empty((n, len(actions)))
     for j, action in enumerate(actions):
         response = TRUTH[action]
-        of_action[:, j] = math.log(response.base / (1.0 - response.base)) + _total(response.terms, found, n)
+        of_action[:, j] = math.log(response.base / (1.0 - response.base)) + _total(response.terms, columns, n)
     of_channel = np.empty((n, len(CHANNELS)))
     for j, channel in enumerate(CHANNELS):
-        of_channel[:, j] = OFFSET[channel] + _total(AFFINITY[channel], found, n)
-    return of_action, of_channel
+        of_channel[:, j] = OFFSET[channel] + _total(AFFINITY[channel], columns, n)
+    return Truth(of_action, of_channel)
 
 
-def _total(terms: tuple[tuple[float, str], ...], found: dict[str, Floats], n: int) -> Floats:
+def _total(terms: tuple[tuple[float, str], ...], columns: dict[str, Floats], n: int) -> Floats:
     total = np.zeros(n)
     for weight, product in terms:
         term = np.full(n, weight)
         for name in product.split("*"):
-            term *= found[name]
+            term *= columns[name]
         total += term
     return total
