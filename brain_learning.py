@@ -26,13 +26,13 @@ if TYPE_CHECKING:  # commands import what they need, so that `brain --help` is f
 @click.option("--inputs", help="The features it may read, with commas between; by default all that a model may.")
 @click.option("--tune-seconds", type=click.FloatRange(1), help="Of propensity: look so long for a better recipe.")
 @click.option("--data", type=READABLE, help="Of sentiment: CSV, Parquet or JSON lines with text, label and language.")
-def train(workspace: Workspace, what: str, data: Path | None, **about: Any) -> Result:
+def train(workspace: Workspace, what: str, data: Path | None, **options: Any) -> Result:
     """Train and register: propensity as challenger, risk with its scores, sentiment where it beats a lexicon."""
     if what != "sentiment":
         if data is not None:
             raise Refused(f"{what} learns from the ledger: leave --data out")
-        return train_in(workspace, what, **about)
-    if data is None or any(about.values()):
+        return train_in(workspace, what, **options)
+    if data is None or any(options.values()):
         raise Refused("sentiment learns from messages alone: give --data FILE, and none of the other options")
     return _train_sentiment(workspace, data)
 
@@ -91,11 +91,11 @@ def train_in(
 @command()
 @click.option("--reward", type=click.Choice(["outcome", "value_eur"]), default="outcome", show_default=True)
 @click.option("--outcome", help="What counts as positive; by default what each action declares.")
-@click.option("--against", metavar="RELEASE", help="Of a stored release, or `files`: before it goes live.")
-def evaluate(workspace: Workspace, reward: str, outcome: str | None, against: str | None) -> Result:
+@click.option("--against", "other", metavar="RELEASE", help="Of a stored release, or `files`: before it goes live.")
+def evaluate(workspace: Workspace, reward: str, outcome: str | None, other: str | None) -> Result:
     """What the trained policy, the logged one and each constant action are worth, from the log, with intervals."""
-    if against is not None:
-        return _evaluate_against(workspace, against, reward, outcome)
+    if other is not None:
+        return _evaluate_release(workspace, other, reward, outcome)
     from features.ledger import now_us
     from serving.commands.progress import phases
     from training.learning import workflow
@@ -104,7 +104,7 @@ def evaluate(workspace: Workspace, reward: str, outcome: str | None, against: st
         return workflow.evaluate(context, now_us=now_us(), reward=reward, outcome=outcome, progress=progress)  # type: ignore[arg-type]
 
 
-def _evaluate_against(workspace: Workspace, name: str, reward: str, outcome: str | None) -> dict[str, Any]:
+def _evaluate_release(workspace: Workspace, name: str, reward: str, outcome: str | None) -> dict[str, Any]:
     from features.ledger import now_us
     from features.profile.offline import History
     from serving.commands.offline import open_brain

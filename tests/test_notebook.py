@@ -1,4 +1,4 @@
-"""The notebook runs as it is, and promotes a model only where its interval says so."""
+"""The notebook runs as committed, and promotes a model only if its interval supports it."""
 
 import re
 import sys
@@ -14,7 +14,7 @@ NOTEBOOK = ROOT / "notebooks" / "better_model.ipynb"
 
 
 class ThisInterpreter(AsyncKernelManager):
-    """A kernel of the Python that runs the tests, whatever is registered on the machine."""
+    """A kernel that uses the Python that runs the tests, whatever kernels the machine has."""
 
     @property
     def kernel_spec(self) -> KernelSpec:

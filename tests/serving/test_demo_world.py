@@ -1,4 +1,4 @@
-"""What a customer does, and how they say it, changes the next decision: the demo world, by its HTTP routes."""
+"""What a customer does and says changes the next decision: the demo world over its HTTP routes."""
 
 import math
 import time
@@ -22,12 +22,12 @@ from training.learning import workflow
 from training.learning.promotion import promote
 from training.simulator import loading, telecom
 
-SHOWN = next(s for s in telecom.SHOWCASE if s.happenings)
+STORY = next(s for s in telecom.SHOWCASE if s.happenings)
 
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """A small demo world with a model that learned from its past."""
+    """Return a client of a small demo world, with a model that learned from its past."""
     root = tmp_path_factory.mktemp("demo") / "polder"
     releasing.new(root, telecom.catalogue_files())
     workspace = Workspace.open(root)
@@ -42,11 +42,11 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     brain.close()
 
 
-signal = partial(workspaces.signal, subject=f"customer:{SHOWN.customer_id}")
+signal = partial(workspaces.signal, subject=f"customer:{STORY.customer_id}")
 
 
 def ask(client: Client, **more: Any) -> Json:
-    status, answer = client("POST", "/v1/decisions", {**SHOWN.request, "request_id": uuid.uuid4().hex, **more})
+    status, answer = client("POST", "/v1/decisions", {**STORY.request, "request_id": uuid.uuid4().hex, **more})
     assert status == 200, answer
     return answer
 
@@ -60,15 +60,15 @@ def test_a_look_at_paid_tv_and_an_angry_message_change_the_very_next_suggestion(
     before = suggested(ask(client))
     assert before[0] != "tv-bundle"
     assert "tv-bundle" in before
-    (_, view, data), (_, message, said) = SHOWN.happenings
+    (_, view, data), (_, message, message_data) = STORY.happenings
 
     assert client("POST", "/v1/signals", signal(view, **data))[0] == 200
     after = ask(client)
     assert suggested(after)[0] == "tv-bundle"
     reasons = [r["text"] for r in offers(after)[0]["reasons"]]
-    assert any("paid-TV pages" in text for text in reasons), reasons
+    assert any("paid-TV pages" in reason for reason in reasons), reasons
 
-    assert client("POST", "/v1/signals", signal(message, **said))[0] == 200
+    assert client("POST", "/v1/signals", signal(message, **message_data))[0] == 200
     upset = ask(client)
     assert suggested(upset)[0] == "call-back"
     assert all(o["tier"] != "commercial" for o in offers(upset))
@@ -86,19 +86,19 @@ def test_what_was_said_is_gone_once_it_is_scored(client: Client) -> None:
     assert status == 200
     assert ask(client)["placements"]
     root = client.brain.workspace.root
-    kept = [p for p in root.rglob("*") if p.is_file() and words.rpartition(" ")[2].encode() in p.read_bytes()]
-    assert kept == []
+    files = [p for p in root.rglob("*") if p.is_file() and words.rpartition(" ")[2].encode() in p.read_bytes()]
+    assert files == []
 
 
 def test_a_window_that_has_emptied_reads_as_empty(client: Client) -> None:
-    """Nobody has to send anything for it to be over: shown by previews of later times."""
-    who = {"customer_id": "c-1042", "account_id": "a-7", "context": {}}
+    """The window ends without another signal, as previews of later times show."""
+    customer = {"customer_id": "c-1042", "account_id": "a-7", "context": {}}
     assert client("POST", "/v1/signals", signal("page-view", subject="customer:c-1042", page="paid-tv"))[0] == 200
-    for later_s, seen in ((1, True), (3_000, True), (3_720, False)):
+    for later_s, visible in ((1, True), (3_000, True), (3_720, False)):
         at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + later_s))
-        previewed = ask(client, mode="preview", as_of=at, **who)
+        previewed = ask(client, mode="preview", as_of=at, **customer)
         (tv,) = [o for o in offers(previewed) if o["action"] == "tv-bundle"]
-        assert any("paid-TV pages" in reason["text"] for reason in tv["reasons"]) is seen
+        assert any("paid-TV pages" in reason["text"] for reason in tv["reasons"]) is visible
 
 
 TABLES = tuple(METADATA.tables)
@@ -129,19 +129,19 @@ EVERY = {
 def test_what_is_wrong_is_told_by_index_and_field_and_the_good_are_kept(client: Client, name: str) -> None:
     change, field = EVERY[name]
     good = [signal("page-view", page="home", seconds=1.5) for _ in range(2)]
-    status, told = client("POST", "/v1/signals", [good[0], {**signal("page-view", page="home"), **change}, good[1]])
-    assert (status, told["accepted"], told["refused"]) == (200, 2, 1)
-    assert [r["index"] for r in told["results"]] == [0, 1, 2]
-    wrong = told["results"][1]
+    status, result = client("POST", "/v1/signals", [good[0], {**signal("page-view", page="home"), **change}, good[1]])
+    assert (status, result["accepted"], result["refused"]) == (200, 2, 1)
+    assert [r["index"] for r in result["results"]] == [0, 1, 2]
+    wrong = result["results"][1]
     assert (wrong["status"], wrong["field"]) == ("refused", field)
-    assert "example.nl" not in str(told)
+    assert "example.nl" not in str(result)
     status, again = client("POST", "/v1/signals", good)
     assert (status, again["duplicate"]) == (200, 2)
 
 
 @pytest.mark.promise("signals.errors-by-index-and-field")
 @pytest.mark.parametrize(
-    "said",
+    "message_text",
     [
         "😀" * 500,
         "\u202eשלום עולם مرحبا",
@@ -154,10 +154,10 @@ def test_what_is_wrong_is_told_by_index_and_field_and_the_good_are_kept(client: 
     ],
     ids=["emoji", "right-to-left", "100,000 characters", "50,000 marks", "control", "empty", "astral", "combining"],
 )
-def test_any_text_is_a_message_or_refused_by_its_field(client: Client, said: str) -> None:
-    status, told = client("POST", "/v1/signals", signal("message", text=said, subject="customer:c-1045"))
+def test_any_text_is_a_message_or_refused_by_its_field(client: Client, message_text: str) -> None:
+    status, body = client("POST", "/v1/signals", signal("message", text=message_text, subject="customer:c-1045"))
     assert status in (200, 422)
-    (result,) = told["results"]
+    (result,) = body["results"]
     assert result["status"] == "accepted" or result["field"].startswith("data"), result
     assert ask(client, customer_id="c-1045", account_id="a-10")["placements"]
 
@@ -173,26 +173,26 @@ def test_a_body_that_is_no_list_of_signals_is_a_problem_document(client: Client)
         (b" " * 10_000_000, 413),
         (5, 422),
     ):
-        found, problem = client("POST", "/v1/signals", body)
-        assert found == status
+        actual, problem = client("POST", "/v1/signals", body)
+        assert actual == status
         assert problem.get("field") == "body" or problem["results"][0]["field"] == "event"
-    why, told = client("POST", "/v1/signals", many[:1000])
-    assert (why, told["accepted"], len(told["results"])) == (200, 1000, 1000)
+    status_of_many, result = client("POST", "/v1/signals", many[:1000])
+    assert (status_of_many, result["accepted"], len(result["results"])) == (200, 1000, 1000)
 
 
 def test_all_refused_is_422_and_nothing_is_written(client: Client) -> None:
     ledger = client.brain.ledger
     before = [ledger.select(text(f"SELECT count(*) FROM {table}"), {})[0][0] for table in TABLES]
-    status, told = client("POST", "/v1/signals", [signal("nope"), 7])
-    assert (status, told["accepted"], told["refused"]) == (422, 0, 2)
+    status, result = client("POST", "/v1/signals", [signal("nope"), 7])
+    assert (status, result["accepted"], result["refused"]) == (422, 0, 2)
     assert before == [ledger.select(text(f"SELECT count(*) FROM {table}"), {})[0][0] for table in TABLES]
 
 
 def test_contributions_on_demand_add_up_to_the_score_that_decided(client: Client) -> None:
     why = client("GET", f"/v1/decisions/{ask(client)['decision_id']}?contributions=true")[1]
-    told = [c for c in why["candidates"] if c["passed"] and c["contributions"]]
-    assert told
-    for candidate in told:
+    candidates = [c for c in why["candidates"] if c["passed"] and c["contributions"]]
+    assert candidates
+    for candidate in candidates:
         parts = candidate["contributions"]
         added = math.fsum((parts["base"], parts["treatment"], *parts["features"].values()))
         assert math.isclose(added, parts["logit"], abs_tol=1e-12)

@@ -1,4 +1,4 @@
-"""Learning beside a server: a step when one is due, one at a time, and it ends with its run."""
+"""Learning while a server runs: one step at a time when it is due, and it ends with the server."""
 
 import subprocess
 import sys
@@ -36,10 +36,10 @@ def test_a_step_is_taken_when_it_is_due_one_at_a_time(tmp_path: Path) -> None:
 def test_who_watches_has_nothing_that_takes_seconds_to_import() -> None:
     code = "import sys, serving.lifecycle.supervisor; print({'ray', 'mlflow', 'lightgbm', 'pandas'} & set(sys.modules))"
     root = Path(__file__).resolve().parents[2]
-    done = subprocess.run(
+    finished = subprocess.run(
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True, timeout=60
     )
-    assert done.stdout.strip() == "set()"
+    assert finished.stdout.strip() == "set()"
 
 
 @pytest.mark.long

@@ -77,7 +77,7 @@ def test_a_model_serves_where_it_wins_and_a_running_brain_takes_it_up(client, wo
     assert after["scorer"] == "sentiment-en@1"
     assert after["sentiment"] < -0.5
 
-    lost = train(workspace, messages(told=False))["models"][0]
+    lost = train(workspace, messages(informative=False))["models"][0]
     assert (lost["model"], lost["serves"]) == ("sentiment-en@2", False)
     code, answer = run(workspace, "promote", "sentiment-en")
     assert code == 1

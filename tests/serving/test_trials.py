@@ -1,4 +1,4 @@
-"""A challenger beside the champion: in shadow it changes nothing, on a share it decides, and nothing restarts."""
+"""A challenger beside the champion: in shadow it changes nothing, with a share it decides, without a restart."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from training.learning.evidence import Guard
 from training.registry import Registry, Trial
 
 _first: set[str] = set()
-"""Who decided while there was no champion yet; a second registry would take seconds to make."""
+"""The models that decided before the first champion; making a second registry would take seconds."""
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Client:
 
 
 def decided(client: Client, request: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The answer and the ledger's record."""
+    """Return the answer and the record in the ledger."""
     status, answer = client("POST", "/v1/decisions", ask(request, account_id="a-1"))
     assert status == 200
     record = client.brain.ledger.lookup(f"decision:{answer['decision_id']}")
@@ -72,8 +72,8 @@ def test_on_a_share_of_traffic_it_decides_as_often_as_it_was_given(client: Clien
     trial(client, 0.3)
     models = [client.brain.snapshot.models.for_decision(f"d-{n}")[0].name for n in range(2_000)]
     assert models.count("propensity@2") / 2_000 == pytest.approx(0.3, abs=0.04)
-    found = {decided(client, f"r-share-{n}")[1]["model"] for n in range(12)}
-    assert found == {"propensity@1", "propensity@2"}
+    recorded_models = {decided(client, f"r-share-{n}")[1]["model"] for n in range(12)}
+    assert recorded_models == {"propensity@1", "propensity@2"}
     assert models == [client.brain.snapshot.models.for_decision(f"d-{n}")[0].name for n in range(2_000)]
 
 
@@ -87,21 +87,21 @@ def test_ending_it_takes_effect_without_a_restart(client: Client) -> None:
     assert REFRESH_MODEL_S <= 2
 
 
-def opt_outs(client: Client, wanted: int) -> None:
-    """After so many offers of the challenger, after none of the champion; each to a customer of their own."""
+def opt_outs(client: Client, count_wanted: int) -> None:
+    """Withdraw consent after this many offers of the challenger and none of the champion, each by another customer."""
     for number in count():
         customer = f"c-harm-{number}"
         welcome(client, customer)
         answer = client("POST", "/v1/decisions", ask(f"r-harm-{number}", customer))[1]
         if answer["model"] == "propensity@2":
             assert client("POST", "/v1/consents", [consent(customer, "marketing", "withdrawn")])[0] == 200
-            wanted -= 1
-            if not wanted:
+            count_wanted -= 1
+            if not count_wanted:
                 return
 
 
 def watched(client: Client) -> Learning:
-    """As the supervisor makes it, of a `brain.yaml` that schedules nothing, after its first look."""
+    """Return the supervisor's `Learning` for a `brain.yaml` without a schedule, after its first look."""
     client.brain.workspace.run.mkdir(exist_ok=True)
     learning = Learning(client.brain.workspace, {processes.RUN_ID: "test-guard"}, lambda: 0.0)
     learning.start_due()
@@ -132,10 +132,10 @@ def test_a_trial_that_was_begun_by_hand_is_looked_at_without_a_schedule(client: 
 def test_harm_ends_a_trial_and_running_replicas_take_it_up(client: Client) -> None:
     trial(client, 0.5)
     opt_outs(client, 20)
-    said = CliRunner().invoke(
+    result = CliRunner().invoke(
         brain.main, ["trial", "--guard", "--json", "--workspace", str(client.brain.workspace.root)]
     )
-    assert json.loads(said.stdout)["why"] == "breached: opt-outs"
+    assert json.loads(result.stdout)["why"] == "breached: opt-outs"
     client.brain.refresh_model()
     assert client.brain.snapshot.models.trial is None
     assert {decided(client, f"r-after-{n}")[0]["model"] for n in range(8)} == {"propensity@1"}
@@ -157,9 +157,9 @@ def test_the_command_promotes_nothing_where_groups_fare_too_differently(
 
 
 def test_every_decision_of_a_trial_recomputes(client: Client) -> None:
-    found = verify(client.brain.workspace, None)
-    assert found["different"] == []
-    assert found["recomputed"] >= 14
+    result = verify(client.brain.workspace, None)
+    assert result["different"] == []
+    assert result["recomputed"] >= 14
 
 
 def test_before_the_first_champion_a_challenger_can_be_tried(client: Client) -> None:

@@ -1,4 +1,4 @@
-"""A small catalogue, changes of it, and decisions about it: what a release other than the one that decided is."""
+"""A small catalogue, changes of it, and decisions by it, for tests of what another release would decide."""
 
 from typing import Any
 
@@ -37,66 +37,78 @@ CHANGES = {
 
 
 def release(text: str = BASE, change: str | None = None) -> Release:
-    """The catalogue, after one of CHANGES."""
+    """Return the catalogue's release, after one of CHANGES."""
     return Release.from_bytes(pack({"all.yaml": text.replace(*CHANGES[change], 1) if change else text}))
 
 
 TEXT_OF = {release(text).hash: text for text in (BASE, LOOSE, GATED, GREEDY)}
 
 
-def scorer(of: Release) -> Scorer:
-    """The same propensity of a treatment whatever the release, a little higher for the young."""
-    known = np.asarray([PROPENSITY.get(f"{a.id}.{t.id}", 0.2) for a, t in of.candidates])
+def scorer(catalogue: Release) -> Scorer:
+    """Return a scorer that gives a treatment the same propensity in every release, a little higher for the young."""
+    propensity = np.asarray([PROPENSITY.get(f"{a.id}.{t.id}", 0.2) for a, t in catalogue.candidates])
 
     def score(facts: Any, candidates: np.ndarray) -> Scores:
         n = len(candidates)
-        return Scores(known[candidates] * (1.1 if facts["age"] < 50 else 1.0), np.zeros(n), ((),) * n)
+        return Scores(propensity[candidates] * (1.1 if facts["age"] < 50 else 1.0), np.zeros(n), ((),) * n)
 
     return score
 
 
-def agreed(stream: str, at_us: int) -> list[Entry]:
-    """Entries of somebody who allows marketing and profiling."""
-    said = {"channel": "*", "status": "granted", "source": "test", "notice_version": "1"}
-    return [Entry(stream, "consent", {**said, "purpose": p}, at_us) for p in ("marketing", "profiling")]
+def consent_entries(stream: str, at_us: int) -> list[Entry]:
+    """Return consent entries of somebody who allows marketing and profiling."""
+    consent = {"channel": "*", "status": "granted", "source": "test", "notice_version": "1"}
+    return [Entry(stream, "consent", {**consent, "purpose": p}, at_us) for p in ("marketing", "profiling")]
 
 
 def person(n: int = 0, **facts: Any) -> Known:
-    """Somebody who allowed everything, without a ledger."""
-    said = tuple(Consent(p, "*", "granted", "test", "1", THEN_US - DAY_US, None, 1) for p in ("marketing", "profiling"))
-    return Known({"age": 40, "page": "shop", "hardship": False, **facts}, Standing(f"{n:040x}", 2, said))
+    """Return somebody who allowed everything, without a ledger."""
+    consents = tuple(
+        Consent(p, "*", "granted", "test", "1", THEN_US - DAY_US, None, 1) for p in ("marketing", "profiling")
+    )
+    return Known({"age": 40, "page": "shop", "hardship": False, **facts}, Standing(f"{n:040x}", 2, consents))
 
 
 def decided(
-    known: Known, by: Release, seed: str, score: Scorer | None = None, model: str = "propensity@1", at_us: int = THEN_US
+    customer: Known,
+    by: Release,
+    seed: str,
+    score: Scorer | None = None,
+    model: str = "propensity@1",
+    at_us: int = THEN_US,
 ) -> Any:
-    """The record of a real decision about two places."""
+    """Return the record of a real decision about two placements."""
     placements = (PlacementAsk(name="hero"), PlacementAsk(name="side"))
     ask = Ask(request_id=f"r-{seed}", customer_id=f"p-{seed}", channel="web", placements=placements)
     return decide(
-        ask, known, by, score or scorer(by), DecisionContext(assigned_model=model, now_us=at_us, decision_id=seed)
+        ask, customer, by, score or scorer(by), DecisionContext(assigned_model=model, now_us=at_us, decision_id=seed)
     ).record
 
 
 def fill(ledger: Ledger, by: Release, n: int, at_us: int = THEN_US, **more: Any) -> None:
-    """`n` people of two ages with a decision each by `by`; cake in the hero is bought by 6 in 10, else by 1 in 20."""
+    """Add `n` people of two ages with a decision each by `by`. 6 in 10 buy cake in the hero, 1 in 20 the rest."""
     if by.hash in TEXT_OF:
         ledger.put_release(pack({"all.yaml": TEXT_OF[by.hash]}))
     streams = [ledger.stream_of("person", f"p-d{i}") for i in range(n)]
-    ledger.append_many(e for stream in streams for e in agreed(stream, at_us - DAY_US))
-    rng, made = np.random.default_rng(0), []
+    ledger.append_many(e for stream in streams for e in consent_entries(stream, at_us - DAY_US))
+    rng, records = np.random.default_rng(0), []
     facts = [{"age": 30 + 40 * (i % 2), "page": "shop" if i % 3 else "home", "hardship": False} for i in range(n)]
     for i, standing in enumerate(ledger.read(*streams)):
-        made.append(decided(Known(facts[i], standing), by, f"d{i}", at_us=at_us + i, **more))
-    ledger.append_many(e for s, record in zip(streams, made, strict=True) for e in _came(s, record, rng))
-    return made
+        records.append(decided(Known(facts[i], standing), by, f"d{i}", at_us=at_us + i, **more))
+    ledger.append_many(e for s, record in zip(streams, records, strict=True) for e in _entries_of(s, record, rng))
+    return records
 
 
-def _came(stream: str, record: dict[str, Any], rng: np.random.Generator) -> list[Entry]:
+def _entries_of(stream: str, record: dict[str, Any], rng: np.random.Generator) -> list[Entry]:
     at_us, named = record["decided_us"], (f"decision:{record['decision_id']}",)
-    found = [Entry(stream, "decision", record, at_us, aliases=named)]
-    for shown in record["contacts"]:
-        if rng.random() < (0.6 if shown["treatment"] == "cake.hero" else 0.05):
-            told = {"action": shown["action"], "outcome": "bought", "offer_id": shown["offer_id"], "value_eur": 7.0}
-            found.append(Entry(stream, "outcome", told, at_us + DAY_US))
-    return found
+    entries = [Entry(stream, "decision", record, at_us, aliases=named)]
+    for contact in record["contacts"]:
+        if rng.random() < (0.6 if contact["treatment"] == "cake.hero" else 0.05):
+            outcome = {
+                "action": contact["action"],
+                "outcome": "bought",
+                "offer_id": contact["offer_id"],
+                "value_eur": 7.0,
+            }
+            entries.append(Entry(stream, "outcome", outcome, at_us + DAY_US))
+    return entries

@@ -1,4 +1,4 @@
-"""Real decisions about a small catalogue, and what came of them, as entries of a ledger."""
+"""Real decisions by a small catalogue and their outcomes, as entries of a ledger."""
 
 from typing import Any
 
@@ -61,28 +61,28 @@ def decision(
     channel: str = "web",
     age: int = 40,
     placement: str | None = None,
-    beside: tuple[str, ...] = (),
+    more_placements: tuple[str, ...] = (),
     **facts: Any,
 ) -> dict[str, Any]:
-    """A real decision about a person of their own, who allows everything."""
+    """Return the record of a real decision about person `number`, who allows everything."""
     stream = ledger.stream_of("person", f"p{number}")
-    said = [Consent(p, "*", "granted", "test", "1", THEN_US - DAY_US, None, 1) for p in ("marketing", "profiling")]
-    known = Known({"age": age, "hardship": False, **facts}, Standing(stream, 1, tuple(said)))
-    placements = tuple(PlacementAsk(name=name) for name in (placement or PLACEMENT[channel], *beside))
+    consents = [Consent(p, "*", "granted", "test", "1", THEN_US - DAY_US, None, 1) for p in ("marketing", "profiling")]
+    customer = Known({"age": age, "hardship": False, **facts}, Standing(stream, 1, tuple(consents)))
+    placements = tuple(PlacementAsk(name=name) for name in (placement or PLACEMENT[channel], *more_placements))
     ask = Ask(request_id=f"r{number}", customer_id=f"p{number}", channel=channel, placements=placements)
 
     def score(_: object, candidates: np.ndarray) -> Scores:
         n = len(candidates)
         return Scores(np.full(n, 0.3), np.zeros(n), ((),) * n)
 
-    made = decide(
+    result = decide(
         ask,
-        known,
+        customer,
         RELEASE,
         score,
         DecisionContext(assigned_model="propensity@1", now_us=THEN_US + number, decision_id=f"d{number}"),
     )
-    return made.record
+    return result.record
 
 
 def entry(ledger: Ledger, record: dict[str, Any]) -> Entry:

@@ -6,7 +6,10 @@ from training.model.frame import Floats, TrainingSet
 
 
 def log_of(x: Floats, seed: int, n_actions: int = 4, rate: float = -1.0, missing: float = 0.1) -> TrainingSet:
-    """Uniformly random choices; a thresholds-and-lines truth that differs per action, second treatments do better."""
+    """Return a log of uniformly random choices.
+
+    The true logit has linear and threshold terms that differ per action; second treatments do better.
+    """
     rng = np.random.default_rng(seed)
     n = len(x)
     action, treatment = rng.integers(0, n_actions, n), rng.integers(-1, 2, n)
@@ -14,9 +17,9 @@ def log_of(x: Floats, seed: int, n_actions: int = 4, rate: float = -1.0, missing
     corner = 2.0 * ((x[:, 0] > 0.2) & (x[:, 1] < 0.3)) - 1.5 * (np.abs(x[:, 2]) > 1)
     logit = rate + np.sum(x * weights[action], axis=1) + corner + 0.8 * (treatment == 1)
     label = rng.random(n) < 1.0 / (1.0 + np.exp(-logit))
-    seen = np.where(rng.random(x.shape) < missing, np.nan, x)
+    observed = np.where(rng.random(x.shape) < missing, np.nan, x)
     return TrainingSet(
-        x=seen,
+        x=observed,
         feature_names=tuple(f"f{j}" for j in range(x.shape[1])),
         actions=tuple(f"a{i}" for i in range(n_actions)),
         groups=tuple(f"g{i % 2}" for i in range(n_actions)),
@@ -31,5 +34,5 @@ def log_of(x: Floats, seed: int, n_actions: int = 4, rate: float = -1.0, missing
 
 
 def random_log(n: int, seed: int = 0, **options: float) -> TrainingSet:
-    """`log_of` over six normal features."""
+    """Return `log_of` over six normal features."""
     return log_of(np.random.default_rng([seed, 1]).normal(size=(n, 6)), seed, **options)  # type: ignore[arg-type]

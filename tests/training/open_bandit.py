@@ -1,4 +1,4 @@
-"""The Open Bandit Data's small set: the random log, the production policy, and what may be said of one by the other."""
+"""The small set of the Open Bandit Data: the random log, the production policy, and what the log says of the policy."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,21 +32,21 @@ class OpenBandit:
 
     @property
     def clicks(self) -> float:
-        """The production policy's rate in its own log: what is to be estimated from the random one."""
+        """The production policy's click rate in its own log, which is to be estimated from the random log."""
         return float(self.production["click"].mean())
 
     def report(self) -> Report:
-        """Production and random, judged by the random log."""
+        """Value the production and the random policy on the random log."""
         policies = {"production": self.target, "random": np.full((len(self.random), ITEMS), 1 / ITEMS)}
         return evaluate(_items(self.random), policies, Question(recipe=Recipe(growth=None, forget=False, rounds=1)))
 
     def effective(self) -> float:
-        """Rows that the weights leave of the random log for the production policy, by the definition (Kish 1965)."""
+        """Return the effective sample size of the random log for the production policy, by definition (Kish 1965)."""
         weight = self.target[np.arange(len(self.random)), self.random["item_id"].to_numpy()] * ITEMS
         return float(weight.sum() ** 2 / (weight**2).sum())
 
     def errors(self) -> dict[str, float]:
-        """Mean relative error of each estimator of the production policy's clicks, over resampled random logs."""
+        """Return each estimator's mean relative error in the production policy's clicks, over resampled logs."""
         rng = np.random.default_rng(0)
         errors: dict[str, list[float]] = {m: [] for m in METHODS}
         for _ in range(RESAMPLED):
@@ -59,14 +59,14 @@ class OpenBandit:
 
 
 def _policy(production: pd.DataFrame) -> Floats:
-    """Choice probabilities (3, 80) of the items, per position, as the production policy chose."""
+    """Return how often the production policy chose each item, per position: shares (3, 80)."""
     shares = np.zeros((3, ITEMS))
     np.add.at(shares, (production["position"].to_numpy() - 1, production["item_id"].to_numpy()), 1.0)
     return shares / shares.sum(1, keepdims=True)
 
 
 def _items(frame: pd.DataFrame) -> TrainingSet:
-    """The items as actions of one group; the customer's hashed features as columns of 0 and 1."""
+    """Return the items as actions of one group, and the customer's hashed features as columns of 0 and 1."""
     x, names = one_hot(frame[["user_feature_0", "user_feature_1", "position"]])
     n = len(frame)
     return TrainingSet(
@@ -85,8 +85,8 @@ def _items(frame: pd.DataFrame) -> TrainingSet:
 
 
 def _clicks(frame: pd.DataFrame) -> tuple[Log, Floats]:
-    """The log, and each item's click rate shrunk towards all items' as prediction."""
+    """Return the log, and as prediction each item's click rate, shrunk towards that of all items."""
     item, click = frame["item_id"].to_numpy(dtype=np.int64), frame["click"].to_numpy(dtype=np.float64)
-    shown, clicked = np.bincount(item, minlength=ITEMS), np.bincount(item, click, minlength=ITEMS)
-    predicted = (clicked + 50 * click.mean()) / (shown + 50)
+    impressions, clicks = np.bincount(item, minlength=ITEMS), np.bincount(item, click, minlength=ITEMS)
+    predicted = (clicks + 50 * click.mean()) / (impressions + 50)
     return Log(item, click, frame["propensity_score"].to_numpy(), ITEMS), np.tile(predicted, (len(frame), 1))

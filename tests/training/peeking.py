@@ -1,4 +1,4 @@
-"""Simulated trials of a challenger, looked at all the time: what the gate makes of them, thousands at once."""
+"""Simulated trials of a challenger with constant looks, judged by the gate thousands at a time."""
 
 import numpy as np
 
@@ -8,30 +8,31 @@ BASE, PER_ARM, PEEK = 0.02, 200_000, 1_000
 COMPLAINTS, LIMIT = 0.004, 0.002
 LIFTED = 1.1 * BASE
 TERMS = np.array([2.0, -2.0, 2.0, -2.0, 0.0])
-"""Weighted rewards of: a sale by the challenger, by the champion; a complaint about each; nothing (share one half)."""
+"""Weighted rewards, for a share of one half, of a sale by the challenger and the champion, a complaint about each, and
+nothing."""
 
 
 def paths(n: int, seed: int, sale: float, complaint: float) -> np.ndarray:
-    """(n, peeks, 5) counts so far at every look; `sale`, `complaint`: the challenger's rates."""
+    """Return the counts so far at every look, (n, looks, 5). `sale`, `complaint`: the challenger's rates."""
     rates = np.array([sale, BASE, complaint, COMPLAINTS]) / 2
     rng = np.random.default_rng(seed)
     looks = rng.multinomial(PEEK, [*rates, 1 - rates.sum()], size=(n, 2 * PER_ARM // PEEK))
     return np.cumsum(looks, axis=1)
 
 
-def gate(seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) whether each run was promoted at some look, and whether it was rolled back by a guardrail before."""
+def gate(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return whether each run was promoted at some look, and whether a guardrail rolled it back first, (n,) each."""
     sold, angry = np.array([1.0, 1, 0, 0, 0]), np.array([0.0, 0, 1, 1, 0])
-    better = log_evidence(seen.astype(float), TERMS * sold, 0.0, 4.0) >= -np.log(ALPHA)
-    shown = log_evidence(seen.astype(float), -TERMS * angry, -LIMIT, 2.0) >= -np.log(GUARD_ALPHA)
-    harm = log_evidence(seen.astype(float), TERMS * angry, 0.0, 4.0) >= -np.log(GUARD_ALPHA)
-    breached = harm & ((seen @ (TERMS * angry)) / seen.sum(axis=2) > LIMIT)
-    first = [np.where(hit.any(1), hit.argmax(1), seen.shape[1]) for hit in (better & shown & ~breached, breached)]
+    better = log_evidence(counts.astype(float), TERMS * sold, 0.0, 4.0) >= -np.log(ALPHA)
+    harmless = log_evidence(counts.astype(float), -TERMS * angry, -LIMIT, 2.0) >= -np.log(GUARD_ALPHA)
+    harm = log_evidence(counts.astype(float), TERMS * angry, 0.0, 4.0) >= -np.log(GUARD_ALPHA)
+    breached = harm & ((counts @ (TERMS * angry)) / counts.sum(axis=2) > LIMIT)
+    first = [np.where(hit.any(1), hit.argmax(1), counts.shape[1]) for hit in (better & harmless & ~breached, breached)]
     return first[0] < first[1], first[1] < first[0]
 
 
 def outcome(n: int, sale: float, complaint: float, seed: int = 0) -> tuple[float, float]:
-    """Shares of n trials, looked at after every `PEEK` decisions, that are promoted, and that are rolled back."""
+    """Return the shares of n trials that are promoted and rolled back, with a look after every `PEEK` decisions."""
     promoted, rolled_back = zip(
         *(gate(paths(min(100, n - at), seed + at, sale, complaint)) for at in range(0, n, 100)), strict=True
     )
@@ -39,14 +40,14 @@ def outcome(n: int, sale: float, complaint: float, seed: int = 0) -> tuple[float
 
 
 def ever(n: int, sale: float, seed: int) -> float:
-    """The share of n trials shown to earn more at some look, looking after every decision.
+    """Return the share of n trials shown to earn more at some look, with a look after every decision.
 
     Without a sale the capital stands still, so looking after every sale is looking after every decision.
     """
     rng, hits = np.random.default_rng(seed), 0
     for _ in range(n):
         sales = rng.binomial(2 * PER_ARM, (sale + BASE) / 2)
-        mine = np.cumsum(rng.random(sales) < sale / (sale + BASE))
-        counts = np.stack([mine, np.arange(1, sales + 1) - mine], axis=1).astype(float)
+        by_challenger = np.cumsum(rng.random(sales) < sale / (sale + BASE))
+        counts = np.stack([by_challenger, np.arange(1, sales + 1) - by_challenger], axis=1).astype(float)
         hits += bool((log_evidence(counts, TERMS[:2], 0.0, 4.0) >= -np.log(ALPHA)).any())
     return hits / n

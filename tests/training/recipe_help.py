@@ -17,19 +17,19 @@ FILES = {
 
 
 def path_of(recipe: str) -> Path:
-    """The data set's file, or a skip that says what is missing."""
+    """Return the path of the data set's file; skip the test, with what is missing, if there is none."""
     name = Path(FILES[recipe])
     return shared(str(name.parent)) / name.name
 
 
 def rows_of(recipe: str) -> list[dict[str, str]]:
-    """The file as Python reads it."""
+    """Return the file's rows as Python reads them."""
     with path_of(recipe).open(newline="") as file:
         return list(csv.DictReader(file, delimiter=";" if recipe == "bank-marketing" else ","))
 
 
 def plan_of(recipe: str, folder: Path, every: int = 1) -> ImportPlan:
-    """The import of every `every`-th row."""
+    """Return the plan to import every `every`-th row."""
     path, (source, _) = path_of(recipe), open_mapping(recipe)
     if every > 1:
         header, *lines = path.read_text().splitlines(keepends=True)

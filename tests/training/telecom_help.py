@@ -1,4 +1,4 @@
-"""Decisions about customers of the generated world, without a ledger: their consents as a standing."""
+"""What decisions read of customers of the generated world, without a ledger."""
 
 from functools import cache
 
@@ -21,8 +21,8 @@ def release() -> Release:
 
 
 def known(row: int) -> Known:
-    said = [c for c in world().consents if c.customer == row]
-    latest = {(c.purpose, c.channel): c for c in sorted(said, key=lambda c: c.occurred_us)}
+    consents_given = [c for c in world().consents if c.customer == row]
+    latest = {(c.purpose, c.channel): c for c in sorted(consents_given, key=lambda c: c.occurred_us)}
     consents = tuple(
         Consent(c.purpose, c.channel, c.status, c.source, c.notice_version, c.occurred_us, None, n)
         for n, c in enumerate(latest.values())
@@ -31,7 +31,7 @@ def known(row: int) -> Known:
 
 
 def everything(row: int, channel: str) -> Ask:
-    """All placements of a channel, as wide as they go."""
+    """Return a request for all placements of a channel, with five slots each."""
     names = release().channels[channel].placements
     return Ask(
         request_id="r-1",
@@ -43,13 +43,13 @@ def everything(row: int, channel: str) -> Ask:
 
 
 def truth(row: int, channel: str):
-    """A scorer that knows the true probabilities."""
+    """Return a scorer that knows the true probabilities."""
 
     def score(_facts, candidates):
         ids = [release().candidates[i][0].id for i in candidates]
         codes = np.asarray([world().actions.index(a) for a in ids], dtype=np.int64)
         at = CHANNELS.index(channel)
-        found = world().probabilities(np.full(len(codes), row), codes, np.full(len(codes), at))
-        return Scores(found, np.full(len(codes), 1e4), tuple(() for _ in codes))
+        probabilities = world().probabilities(np.full(len(codes), row), codes, np.full(len(codes), at))
+        return Scores(probabilities, np.full(len(codes), 1e4), tuple(() for _ in codes))
 
     return score

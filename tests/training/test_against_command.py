@@ -1,4 +1,4 @@
-"""`brain evaluate --against` as a program meets it: of a stored release, of the files in the folder, or refused."""
+"""`brain evaluate --against` as a command: for a stored release, for the files in the folder, and refused."""
 
 import json
 from collections.abc import Callable
@@ -23,7 +23,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A released workspace with decisions of sixty days ago, made by priors."""
+    """Return a released workspace with decisions of sixty days ago, made by priors."""
     root = tmp_path_factory.mktemp("shop") / "w"
     releasing.new(root)
     for starter in (root / "catalogue").glob("*.yaml"):
@@ -51,27 +51,27 @@ def test_files_are_valued_before_they_are_released_and_a_stored_release_too(run:
     file.write_text(LOOSE.replace("value: 9", "value: 14"))
     result = run("--against", "files", "--json")
     assert result.exit_code == 0, result.output
-    told = json.loads(result.stdout)
-    assert (told["decisions"], told["refused"], told["claim"]) == (N, None, "better")
-    assert [e["method"] for e in told["estimates"]] == ["whole", "prefix", "doubly robust", "model-based"]
-    assert told["estimates"][0]["average_weight"] != 1.0
+    report = json.loads(result.stdout)
+    assert (report["decisions"], report["refused"], report["claim"]) == (N, None, "better")
+    assert [e["method"] for e in report["estimates"]] == ["whole", "prefix", "doubly robust", "model-based"]
+    assert report["estimates"][0]["average_weight"] != 1.0
     with open_brain(shop) as answering:
         same = answering.snapshot.release.hash
-    told = json.loads(run("--against", same, "--json").stdout)
-    assert [e["more_than_logged"]["value"] for e in told["estimates"]] == [0.0, 0.0, 0.0, 0.0]
+    report = json.loads(run("--against", same, "--json").stdout)
+    assert [e["more_than_logged"]["value"] for e in report["estimates"]] == [0.0, 0.0, 0.0, 0.0]
 
 
 def test_a_new_action_is_refused_and_named_for_people_to_read(run: Run, shop: Workspace, tmp_path: Path) -> None:
     (shop.root / "catalogue" / "all.yaml").write_text(LOOSE + SOAP)
-    shown = run("--against", "files")
-    assert shown.exit_code == 0, shown.output
-    assert "could not have been logged" in shown.stdout
-    assert "soap" in shown.stdout
-    assert "model-based" in shown.stdout
+    printed = run("--against", "files")
+    assert printed.exit_code == 0, printed.output
+    assert "could not have been logged" in printed.stdout
+    assert "soap" in printed.stdout
+    assert "model-based" in printed.stdout
 
 
 @pytest.mark.parametrize(
-    ("text", "arguments", "said"),
+    ("text", "arguments", "message"),
     [
         (LOOSE, ("--against", "sha256:00"), "no release with this hash"),
         (GATED.replace("age < 50", "aeg < 50"), ("--against", "files"), "catalogue/all.yaml:"),
@@ -79,11 +79,11 @@ def test_a_new_action_is_refused_and_named_for_people_to_read(run: Run, shop: Wo
     ],
 )
 def test_what_cannot_be_answered_is_one_plain_line(
-    run: Run, shop: Workspace, text: str, arguments: tuple[str, ...], said: str
+    run: Run, shop: Workspace, text: str, arguments: tuple[str, ...], message: str
 ) -> None:
     (shop.root / "catalogue" / "all.yaml").write_text(text)
     result = run(*arguments)
     assert (result.exit_code, result.stdout) == (1, "")
-    assert said in result.stderr
+    assert message in result.stderr
     assert result.stderr.count("\n") == 1
     assert json.loads(run(*arguments, "--json").stdout)["error"] == result.stderr.rstrip("\n")

@@ -1,4 +1,4 @@
-"""A card says what a model's numbers rest on, as the fit itself knows it, and where they end."""
+"""A card says what a model's figures rest on, as the fit itself knows it, and what their limits are."""
 
 import json
 from dataclasses import replace
@@ -28,7 +28,7 @@ RELEASE = Release.from_bytes(pack({"all.yaml": CATALOGUE}))
 
 
 def shop_log(n: int, cakes: int) -> TrainingSet:
-    """`random_log` as contacts about tea and coffee (drinks), and a few cakes."""
+    """Return `random_log` as contacts about tea and coffee (drinks), and a few about cake (food)."""
     log = random_log(n, n_actions=3)
     names, groups = ("tea", "coffee", "cake"), ("drinks", "drinks", "food")
     treatments = tuple(("mail", "web") for _ in names)
@@ -39,8 +39,8 @@ def shop_log(n: int, cakes: int) -> TrainingSet:
 
 def card_of(log: TrainingSet, recipe: Recipe = BASE) -> dict[str, Any]:
     learn, held_out = log.split(0.7, 0)
-    judged = HeldOut(held_out, propensities(fit(learn, recipe), held_out))
-    return {"model": "propensity@1", **describe(fit(log, recipe), log, judged, RELEASE)}
+    held_out_rows = HeldOut(held_out, propensities(fit(learn, recipe), held_out))
+    return {"model": "propensity@1", **describe(fit(log, recipe), log, held_out_rows, RELEASE)}
 
 
 @pytest.fixture(scope="module")
@@ -56,17 +56,17 @@ def card(log: TrainingSet) -> dict[str, Any]:
 @pytest.mark.promise("models.cards")
 def test_counts_are_those_of_the_rows(log: TrainingSet, card: dict[str, Any]) -> None:
     for code, action in enumerate(log.actions):
-        told, rows = of_action(card, action), log.action == code
-        assert told["evidence"]["rows"] == rows.sum()
-        assert told["evidence"]["positives"] == log.label[rows].sum()
-        assert told["rate"]["low"] < told["rate"]["value"] == log.label[rows].mean() < told["rate"]["high"]
-        assert sum(t["rows"] for t in told["treatments"]) == (log.treatment[rows] >= 0).sum()
-        assert sum(b["rows"] for b in told["reliability"]) in (0, told["held_out"]["rows"])
+        part, rows = of_action(card, action), log.action == code
+        assert part["evidence"]["rows"] == rows.sum()
+        assert part["evidence"]["positives"] == log.label[rows].sum()
+        assert part["rate"]["low"] < part["rate"]["value"] == log.label[rows].mean() < part["rate"]["high"]
+        assert sum(t["rows"] for t in part["treatments"]) == (log.treatment[rows] >= 0).sum()
+        assert sum(b["rows"] for b in part["reliability"]) in (0, part["held_out"]["rows"])
 
 
 @pytest.mark.promise("models.cards")
 def test_what_an_action_borrows_is_what_the_fit_borrowed(log: TrainingSet, card: dict[str, Any]) -> None:
-    """The fit knows each weight's prior precision; the card recomputes shares from rows and never sees it."""
+    """The fit knows each weight's prior precision; the card computes the shares from rows, without it."""
     design = make_design(log.x)
     inputs = design.rows(log.x)
     _, groups = _above(log, inputs, BASE)
@@ -77,8 +77,8 @@ def test_what_an_action_borrows_is_what_the_fit_borrowed(log: TrainingSet, card:
         assert of_action(card, action)["weights_from"]["own"] == pytest.approx(share, abs=0.02)
     assert of_action(card, "tea")["weights_from"]["group"] == pytest.approx((1.0 - own[0]) * drinks, abs=0.02)
     assert of_action(card, "cake")["weights_from"]["group"] == 0.0  # no food but cake: those rows are its own
-    for told in card["actions"]:
-        assert sum(told["weights_from"].values()) == pytest.approx(1.0)
+    for part in card["actions"]:
+        assert sum(part["weights_from"].values()) == pytest.approx(1.0)
 
 
 @pytest.mark.promise("models.cards")
@@ -98,7 +98,7 @@ def test_cold_actions_back_off_to_their_group_and_then_to_all() -> None:
 
 @pytest.mark.promise("models.cards")
 def test_what_supersedes_another_shows_what_it_inherits() -> None:
-    """Cake is new and supersedes coffee: with few rows most of its weights are coffee's."""
+    """Cake is new and supersedes coffee: with few rows, coffee determines most of its weights."""
     new, later = (
         of_action(
             card_of(replace(shop_log(3_000, cakes), terms=(ModelTerms(), ModelTerms(), ModelTerms("coffee")))), "cake"
@@ -114,10 +114,10 @@ def test_what_supersedes_another_shows_what_it_inherits() -> None:
 
 def test_a_frozen_action_is_told_as_it_is_kept(log: TrainingSet, card: dict[str, Any]) -> None:
     older = fit(log.take(log.at_us < 1_500), BASE)
-    kept = {"tea": Frozen(single_action_model(older, 0), older.content_hash, 7, "a regulator looks at it")}
+    frozen_tea = {"tea": Frozen(single_action_model(older, 0), older.content_hash, 7, "a regulator looks at it")}
     held_out = log.split(0.7, 0)[1]
-    judged = HeldOut(held_out, propensities(fit(log, BASE), held_out))
-    frozen = describe(with_frozen(fit(log, BASE), kept), log, judged, RELEASE)
+    held_out_rows = HeldOut(held_out, propensities(fit(log, BASE), held_out))
+    frozen = describe(with_frozen(fit(log, BASE), frozen_tea), log, held_out_rows, RELEASE)
     tea, coffee = (next(a for a in frozen["actions"] if a["action"] == name) for name in ("tea", "coffee"))
     assert (tea["frozen"]["reason"], tea["weights_from"]["earlier"]) == ("a regulator looks at it", 1.0)
     assert tea["moved_by"] == of_action(card_of(log.take(log.at_us < 1_500)), "tea")["moved_by"]
@@ -136,22 +136,22 @@ def test_what_was_left_out_after_a_change_is_told() -> None:
     changed = replace(log, x=np.where((log.at_us >= 4_500)[:, None], -log.x, log.x))
     model = fit(changed, BASE)
     assert model.evidence.sum() < 6_000
-    told = card_of(changed)["actions"]
+    actions = card_of(changed)["actions"]
     for action, used in zip(model.actions, model.evidence, strict=False):
-        evidence = next(a["evidence"] for a in told if a["action"] == action)
+        evidence = next(a["evidence"] for a in actions if a["action"] == action)
         assert evidence["rows"] - evidence["left_out"] == used
-    assert sum("The truth changed" in " ".join(a["known_limits"]) for a in told) == 4
+    assert sum("The truth changed" in " ".join(a["known_limits"]) for a in actions) == 4
 
 
 def test_features_point_where_they_move_the_customers_propensity(log: TrainingSet, card: dict[str, Any]) -> None:
     model = fit(log, BASE)
-    for told in of_action(card, "tea")["moved_by"]:
-        j = log.feature_names.index(told["feature"])
+    for feature in of_action(card, "tea")["moved_by"]:
+        j = log.feature_names.index(feature["feature"])
         more = np.tile(model.design.mean, (2, 1))
         more[1, j] += 1.0 / model.design.inverse_scale[j]
         less, higher = np.log(p := model.propensities(more, 0)) - np.log1p(-p)
-        assert higher - less == pytest.approx(told["adds"])
-        assert (told["direction"] == "up") == (higher > less)
+        assert higher - less == pytest.approx(feature["adds"])
+        assert (feature["direction"] == "up") == (higher > less)
 
 
 @pytest.mark.promise("models.cards")
@@ -175,8 +175,8 @@ def test_held_out_figures_are_of_rows_that_the_model_never_saw(log: TrainingSet,
 def test_a_card_is_json_and_a_page_that_tells_of_nobody(card: dict[str, Any], tmp_path: Path) -> None:
     assert json.loads(json.dumps(card, allow_nan=False)) == card
     assert [row["action"] for row in overview(card)] == ["cake", "tea", "coffee"]
-    told = {"release": RELEASE.hash, "model": "propensity@1", "mismatched_arms": [], "drift": [], "fairness": []}
-    page = write_page(tmp_path / "page.html", {**told, "card": card}, "2026-04-01").read_text()
+    report = {"release": RELEASE.hash, "model": "propensity@1", "mismatched_arms": [], "drift": [], "fairness": []}
+    page = write_page(tmp_path / "page.html", {**report, "card": card}, "2026-04-01").read_text()
     assert page.count("<details>") == 3
     assert all(escape(limit) in page for a in card["actions"] for limit in a["known_limits"])
     assert card["data_hash"][:19] in page

@@ -108,7 +108,7 @@ def test_a_channel_without_chance_tells_nothing_of_withholding(ledger: Ledger, t
 
 
 def test_what_is_shown_elsewhere_in_the_decision_is_not_withheld(ledger: Ledger, tmp_path: Path) -> None:
-    records = {n: decision(ledger, n, beside=("side",)) for n in range(PEOPLE)}
+    records = {n: decision(ledger, n, more_placements=("side",)) for n in range(PEOPLE)}
     ledger.append([entry(ledger, record) for record in records.values()])
     ledger.append([outcome(ledger, 1, offer=False, action="cake")])
     data = read(ledger, tmp_path / "log")

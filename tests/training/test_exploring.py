@@ -1,4 +1,4 @@
-"""The budget of extra exploration: what the report says of it is what the records say, and never more than stated."""
+"""The budget of extra exploration: the report agrees with the records, and no more is spent than stated."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +28,7 @@ N = 120
 
 
 def decided(n: int) -> Decision:
-    """Every other customer is asked about with little evidence behind the scores, every sixth on the agent's screen."""
+    """Return a decision about customer n: every other one has little evidence, every sixth is for an agent."""
     channel, place = ("agent", "suggestion") if n % 6 == 0 else ("web", "hero")
 
     def score(_: object, candidates: np.ndarray) -> Scores:
@@ -52,9 +52,9 @@ def log(tmp_path_factory: pytest.TempPathFactory, decisions: list[Decision]) -> 
         ledger.append_many(
             Entry(s, "decision", d.record, world.NOW_US) for s, d in zip(streams, decisions, strict=True)
         )
-        made = DecisionLog(folder / "log")
-        made.update(ledger, RELEASE, world.NOW_US)
-        yield made
+        decision_log = DecisionLog(folder / "log")
+        decision_log.update(ledger, RELEASE, world.NOW_US)
+        yield decision_log
 
 
 def on_web(log: DecisionLog, release: Release) -> dict[str, Any]:
@@ -83,9 +83,9 @@ def test_a_budget_that_was_taken_back_is_told_as_long_as_it_shows(log: DecisionL
 
 
 def test_the_page_of_the_report_has_it(log: DecisionLog, tmp_path: Path) -> None:
-    told = {"release": "r", "model": "m", "mismatched_arms": [], "drift": [], "fairness": []}
+    report = {"release": "r", "model": "m", "mismatched_arms": [], "drift": [], "fairness": []}
     page = write_page(
-        tmp_path / "r.html", {**told, "exploration": exploration_costs(log, RELEASE, 0)}, "now"
+        tmp_path / "r.html", {**report, "exploration": exploration_costs(log, RELEASE, 0)}, "now"
     ).read_text()
     assert "What exploring the little known cost" in page
     assert f"<td>{BUDGET}</td>" in page

@@ -1,4 +1,4 @@
-"""A model of a company's own messages: what is read, what is refused, and what the trained form gives."""
+"""A model of a company's own messages: what is read, what is refused, and what the trained model returns."""
 
 import json
 from pathlib import Path
@@ -22,13 +22,13 @@ WON = ConfidenceInterval(0.2, 0.1, 0.3)
 JARGON = {"negative": "the zorp is flimmed again", "neutral": "which zorp is it", "positive": "the zorp runs quavely"}
 
 
-def messages(n: int = 240, seed: int = 0, language: str = "en", *, told: bool = True) -> pd.DataFrame:
-    """Jargon that no lexicon has; `told`: whether the words say what the label is."""
+def messages(n: int = 240, seed: int = 0, language: str = "en", *, informative: bool = True) -> pd.DataFrame:
+    """Return messages in jargon that no lexicon has. `informative`: whether the words determine the label."""
     rng = np.random.default_rng(seed)
     labels = rng.choice(list(JARGON), n)
-    said = labels if told else rng.permutation(labels)
+    kinds = labels if informative else rng.permutation(labels)
     texts = [
-        f"{JARGON[kind]} {' '.join(rng.choice(['at', 'home', 'now', 'here'], 3))} w{i}" for i, kind in enumerate(said)
+        f"{JARGON[kind]} {' '.join(rng.choice(['at', 'home', 'now', 'here'], 3))} w{i}" for i, kind in enumerate(kinds)
     ]
     return pd.DataFrame({"text": texts, "label": labels, "language": language})
 
@@ -56,9 +56,9 @@ def model(labelled: LabelledMessages) -> SentimentModel:
 
 def test_the_same_messages_in_three_formats(tmp_path):
     frame = pd.concat([messages(), messages(200, 1, "nl")])
-    found = [read_messages(written(tmp_path, frame, kind)) for kind in ("csv", "parquet", "jsonl")]
-    assert len({tuple(part.digest() for part in one.languages) for one in found}) == 1
-    assert [(part.language, len(part)) for part in found[0].languages] == [("en", 240), ("nl", 200)]
+    read_files = [read_messages(written(tmp_path, frame, kind)) for kind in ("csv", "parquet", "jsonl")]
+    assert len({tuple(part.digest() for part in file_content.languages) for file_content in read_files}) == 1
+    assert [(part.language, len(part)) for part in read_files[0].languages] == [("en", 240), ("nl", 200)]
 
 
 def test_without_a_column_the_language_is_the_one_that_most_are_in(tmp_path):
@@ -75,14 +75,14 @@ def test_what_says_nothing_new_is_left_out(tmp_path):
     frame = messages()
     more = pd.DataFrame({"text": [frame["text"][0], "", None], "label": ["positive", "negative", "negative"]})
     more.loc[3] = ["no label", None, "en"] if "language" in more else ["no label", None]
-    found = read_messages(written(tmp_path, pd.concat([frame, more.assign(language="en")])))
-    assert (found.rows, found.left_out) == (244, 4)
-    assert found.languages[0].digest() == read_messages(written(tmp_path, frame)).languages[0].digest()
+    messages_read = read_messages(written(tmp_path, pd.concat([frame, more.assign(language="en")])))
+    assert (messages_read.rows, messages_read.left_out) == (244, 4)
+    assert messages_read.languages[0].digest() == read_messages(written(tmp_path, frame)).languages[0].digest()
 
 
 @pytest.mark.promise("messages.labelled-errors")
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("m.csv", "text,mood\nhi,negative\n", "no column label.*text, mood"),
         ("m.csv", "", "not a CSV|no column|no rows"),
@@ -102,20 +102,20 @@ def test_what_says_nothing_new_is_left_out(tmp_path):
         ("m.parquet", "Jansen", "not a Parquet file"),
     ],
 )
-def test_what_is_wrong_is_named_and_not_repeated(tmp_path, name, content, said):
+def test_what_is_wrong_is_named_and_not_repeated(tmp_path, name, content, message):
     (tmp_path / name).write_text(content)
-    with pytest.raises(Refused, match=said) as refused:
+    with pytest.raises(Refused, match=message) as refused:
         read_messages(tmp_path / name)
     assert "Jansen" not in str(refused.value)
 
 
 def test_it_serves_what_scikit_learn_fitted(labelled, model):
-    """The form that serves, in numpy and exact sums, against the library's own pipeline."""
+    """Compare the model that serves, in numpy with exact sums, with the library's own pipeline."""
     vectorizer = TfidfVectorizer(analyzer=terms, sublinear_tf=True, min_df=3)
     x = vectorizer.fit_transform(labelled.texts)
     expected = LogisticRegression(C=2.0, max_iter=1_000).fit(x, labelled.codes).predict_proba(x)
-    found = [list(model.probabilities(text).values()) for text in labelled.texts]
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    probabilities = [list(model.probabilities(text).values()) for text in labelled.texts]
+    np.testing.assert_allclose(probabilities, expected, atol=1e-6)
 
 
 def test_its_bytes_are_the_model(labelled, model):
@@ -126,20 +126,25 @@ def test_its_bytes_are_the_model(labelled, model):
 
 @pytest.mark.promise("messages.model-must-win")
 def test_it_wins_where_it_ranks_better_than_the_lexicon(labelled, tmp_path):
-    judged = cross_validate(labelled)
-    assert judged.auc > 0.95
-    assert judged.gain.low > 0
-    assert judged.gain.value == pytest.approx(judged.auc - judged.built_in_auc)
-    random = cross_validate(read_messages(written(tmp_path, messages(told=False))).languages[0])
+    metrics = cross_validate(labelled)
+    assert metrics.auc > 0.95
+    assert metrics.gain.low > 0
+    assert metrics.gain.value == pytest.approx(metrics.auc - metrics.built_in_auc)
+    random = cross_validate(read_messages(written(tmp_path, messages(informative=False))).languages[0])
     assert random.gain.low < 0
     assert random.auc < 0.65, "judged on messages it had not seen"
 
 
 def test_two_classes_will_do(tmp_path):
     frame = messages()
-    found = fit(read_messages(written(tmp_path, frame[frame["label"] != "neutral"])).languages[0], WON)
-    assert found.classes == ("negative", "positive")
-    assert found.judge(JARGON["negative"]).polarity < -0.5 < 0.5 < found.judge(JARGON["positive"]).polarity
+    two_class_model = fit(read_messages(written(tmp_path, frame[frame["label"] != "neutral"])).languages[0], WON)
+    assert two_class_model.classes == ("negative", "positive")
+    assert (
+        two_class_model.judge(JARGON["negative"]).polarity
+        < -0.5
+        < 0.5
+        < two_class_model.judge(JARGON["positive"]).polarity
+    )
 
 
 def test_what_names_somebody_is_no_term(tmp_path):
@@ -154,8 +159,8 @@ def test_what_names_somebody_is_no_term(tmp_path):
 @given(st.text(st.characters(categories=None), max_size=200) | st.text("zorp ist!😡\u202e\0\ud800", max_size=300))
 @settings(max_examples=50)
 def test_any_text_has_a_score(model, text):
-    found = score(text, "en", trained={"en": model})
-    assert -1 <= found.polarity <= 1
-    assert 0 <= found.negative <= 1
-    assert 0 < found.confidence <= 1
+    scored = score(text, "en", trained={"en": model})
+    assert -1 <= scored.polarity <= 1
+    assert 0 <= scored.negative <= 1
+    assert 0 < scored.confidence <= 1
     assert sum(model.probabilities(text).values()) == pytest.approx(1)

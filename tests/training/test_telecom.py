@@ -1,4 +1,4 @@
-"""The generated world: deterministic, believable, permitted, and learnable from its own log."""
+"""The generated world: deterministic, plausible, within policies, and learnable from its own log."""
 
 import json
 import time
@@ -21,10 +21,10 @@ DAY_US = 86_400_000_000
 BEYOND_THE_SIMULATOR = ("contact:quiet-hours", "placeholder:", "action:automation", "action:dates")
 
 
-def same(one, other):
-    arrays = [(one.columns[k], other.columns[k]) for k in one.columns]
-    arrays += [(getattr(one.log, k), getattr(other.log, k)) for k in vars(one.log)]
-    return one.consents == other.consents and all(
+def same(world_a, world_b):
+    arrays = [(world_a.columns[k], world_b.columns[k]) for k in world_a.columns]
+    arrays += [(getattr(world_a.log, k), getattr(world_b.log, k)) for k in vars(world_a.log)]
+    return world_a.consents == world_b.consents and all(
         np.array_equal(a, b, equal_nan=a.dtype == np.float64) for a, b in arrays
     )
 
@@ -79,19 +79,19 @@ def test_people_of_one_account_share_a_home():
 def test_who_left_can_be_foreseen_in_part():
     past = world().past
     risk = past.columns["churn_risk"]
-    seen = ~np.isnan(risk)
+    known_risk = ~np.isnan(risk)
     assert 0.02 < past.left.mean() < 0.12
-    assert abs(past.left[seen].mean() - risk[seen].mean()) < 0.02
+    assert abs(past.left[known_risk].mean() - risk[known_risk].mean()) < 0.02
     assert past.left[risk > 0.1].mean() > 2 * past.left[risk < 0.05].mean()
 
 
-HELD = {"call-back"}
-"""What only an emotion lets through: no past campaign knew how anybody felt."""
+NEEDS_EMOTION = {"call-back"}
+"""Actions that only an emotion lets through: the past campaign knew nobody's emotions."""
 
 
 def test_consents_of_every_kind_occur():
-    said = {(c.purpose, c.status) for c in world().consents}
-    assert said >= {("marketing", s) for s in ("granted", "refused", "withdrawn", "objected")}
+    statuses = {(c.purpose, c.status) for c in world().consents}
+    assert statuses >= {("marketing", s) for s in ("granted", "refused", "withdrawn", "objected")}
     assert len({c.customer for c in world().consents}) < 0.95 * len(world())
     assert all(c.occurred_us < world().as_of_us for c in world().consents)
 
@@ -99,10 +99,10 @@ def test_consents_of_every_kind_occur():
 def test_base_rates_are_those_of_real_campaigns():
     log = world().log
     rates = world().probabilities(log.customer, log.action, log.channel)
-    offered = {a.id for a in world().catalogue.actions} - HELD
+    offered = {a.id for a in world().catalogue.actions} - NEEDS_EMOTION
     assert {world().actions[code] for code in set(log.action.tolist())} == offered
     for code, action in enumerate(world().actions):
-        assert action in HELD or 0.005 <= rates[log.action == code].mean() <= 0.13, action
+        assert action in NEEDS_EMOTION or 0.005 <= rates[log.action == code].mean() <= 0.13, action
     assert 0.02 < log.positive.mean() < 0.08
 
 
@@ -152,20 +152,20 @@ def test_what_the_simulator_permits_is_what_screening_permits(channel):
         screened = screened_for(ask, known(row), release(), now_us=world().as_of_us)
         passed = {screened.view.actions[i].id for i in np.flatnonzero(screened.permitted & ~screened.view.held_help)}
         excused = {w.treatment.split(".")[0] for w in screened.withheld if w.gate.startswith(BEYOND_THE_SIMULATOR)}
-        mine = {world().actions[j] for j in np.flatnonzero(allowed[row])}
-        assert passed <= mine
-        assert mine - passed <= excused
+        simulated = {world().actions[j] for j in np.flatnonzero(allowed[row])}
+        assert passed <= simulated
+        assert simulated - passed <= excused
 
 
-def shown(row):
+def showcase_decision(row):
     request = SHOWCASE[row].request
     ask = Ask.model_validate_json(json.dumps(request))
-    who = known(row)
-    who = replace(who, facts={**who.facts, **request["context"]})
+    customer = known(row)
+    customer = replace(customer, facts={**customer.facts, **request["context"]})
     score = truth(row, request["channel"])
     decision = decide(
         ask,
-        who,
+        customer,
         release(),
         score,
         DecisionContext(assigned_model="truth", now_us=world().as_of_us, decision_id=f"d-{row}"),
@@ -174,23 +174,23 @@ def shown(row):
 
 
 def test_the_showcase_tells_its_stories():
-    placements, _ = shown(0)
+    placements, _ = showcase_decision(0)
     assert placements[0] == ("hero", ["tv-bundle"])
-    placements, decision = shown(1)
+    placements, decision = showcase_decision(1)
     assert placements[0] == ("hero", ["wifi-check"])
     assert any(o["tier"] == "commercial" for p in decision.answer["placements"] for o in p["offers"])
-    placements, decision = shown(2)
+    placements, decision = showcase_decision(2)
     assert all(offers == [] for _, offers in placements)
     assert decision.answer["withheld"] > 0
-    placements, _ = shown(3)
+    placements, _ = showcase_decision(3)
     assert len(placements[0][1]) == 4
-    placements, _ = shown(4)
+    placements, _ = showcase_decision(4)
     assert placements[0][1][0] not in ("tv-bundle", "call-back")
     assert "tv-bundle" in placements[0][1]
 
 
 def learned_from_log():
-    """A model of what matured in the log, the features of everyone, and the treatments in order of their codes."""
+    """Return a model of the log's closed windows, the features of all customers, and the treatments by code."""
     log, matrix = world().log, FeatureMatrix(world().catalogue.schema_of_features)
     everyone = matrix.rows(world().columns, len(world()))
     actions = {a.id: a for a in world().catalogue.actions}

@@ -1,4 +1,4 @@
-"""The demo operator's catalogue: complete, consistent with itself, and fit to be shown to its customers."""
+"""The demo operator's catalogue: complete, consistent, and suitable for customers."""
 
 import re
 
@@ -91,12 +91,14 @@ def test_persona(persona):
     )
     placements = tuple(PlacementAsk(name=p) for p in persona.placements)
     ask = Ask(request_id="r", customer_id="c", account_id="a", channel=persona.channel, placements=placements)
-    who = Known(persona.facts, Standing("p", 1, consents), Standing("a", 1))
+    customer = Known(persona.facts, Standing("p", 1, consents), Standing("a", 1))
     decision = decide(
-        ask, who, RELEASE, prior, DecisionContext(assigned_model="prior@0", now_us=now_us, decision_id="d-1")
+        ask, customer, RELEASE, prior, DecisionContext(assigned_model="prior@0", now_us=now_us, decision_id="d-1")
     )
-    shown = [o["action"] for p in decision.answer["placements"] for o in p["offers"]]
-    assert persona.expect.action is None or shown[0] == persona.expect.action
-    assert not persona.expect.none or shown == []
-    withheld = {(w.treatment.split(".")[0], w.gate) for w in screened_for(ask, who, RELEASE, now_us=now_us).withheld}
+    offered = [o["action"] for p in decision.answer["placements"] for o in p["offers"]]
+    assert persona.expect.action is None or offered[0] == persona.expect.action
+    assert not persona.expect.none or offered == []
+    withheld = {
+        (w.treatment.split(".")[0], w.gate) for w in screened_for(ask, customer, RELEASE, now_us=now_us).withheld
+    }
     assert set(persona.expect.withheld.items()) <= withheld

@@ -1,4 +1,4 @@
-"""A trial over a real ledger: judged by what came of it, promoted only where nobody is harmed or left out."""
+"""A trial over a real ledger: judged by its outcomes, promoted only if it does no harm and treats groups alike."""
 
 import copy
 import json
@@ -50,9 +50,9 @@ def ledger(tmp_path: Path) -> Iterable[Ledger]:
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
-    """Of two equal models, the first the champion."""
+    """Return a registry of two equal models."""
     folder = tmp_path_factory.mktemp("registry")
-    made, names = Registry(folder), FeatureMatrix(RELEASE.schema).names
+    registry, names = Registry(folder), FeatureMatrix(RELEASE.schema).names
     log = random_log(400, n_actions=2)
     data = TrainingSet(
         **{
@@ -66,39 +66,39 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
     )
     files = fit(data, Recipe(growth=None)).files()
     for _ in range(2):
-        made.register(files, "propensity", Provenance("sha256:0", names, RELEASE.hash))
+        registry.register(files, "propensity", Provenance("sha256:0", names, RELEASE.hash))
     shutil.copytree(folder, folder / "before-the-first-champion")
-    return made
+    return registry
 
 
 @pytest.fixture
 def without_champion(registry: Registry, tmp_path: Path) -> Registry:
-    """The same two models, before either was promoted."""
+    """Return a registry of the same two models, before either was promoted."""
     return Registry(shutil.copytree(registry._data / "before-the-first-champion", tmp_path / "registry"))
 
 
 def serve(
     ledger: Ledger, n: int, rates: tuple[float, float], complaints: tuple[float, float] = (0, 0), **more: Any
 ) -> None:
-    """Decisions of champion 1 and challenger 2 by turns at random, each with an offer, and what came of them."""
+    """Write decisions drawn at random for champion 1 and challenger 2, each with an offer, and their outcomes."""
     rng, pattern = np.random.default_rng(0), decision(ledger, 1, "email")
 
     def entries() -> Iterable[Entry]:
         for i in range(n):
-            mine = int(rng.random() < 0.5)
+            by_challenger = int(rng.random() < 0.5)
             record = copy.deepcopy(pattern)
             offer, sex = f"t{i}.0", "fm"[int(rng.random() < 0.5)]
             at_us = THEN_US + i
             record |= {
                 "decision_id": f"t{i}",
                 "decided_us": at_us,
-                "model": f"propensity@{1 + mine}",
+                "model": f"propensity@{1 + by_challenger}",
                 "release": RELEASE.hash,
             }
             record["facts"]["sex"] = sex
             record["answer"]["model"] = record["model"]
             record["contacts"][0] |= {"offer_id": offer, "at_us": at_us, "counts_on": "decided"}
-            record["answer"]["placements"][0]["offers"][0] |= {"offer_id": offer, "propensity": rates[mine]}
+            record["answer"]["placements"][0]["offers"][0] |= {"offer_id": offer, "propensity": rates[by_challenger]}
             if more.get("shadow"):
                 record |= {"shadow": {"model": "propensity@2", "propensity": [0.1]}, "model": "propensity@1"}
             if sex in more.get("left_out", ()) and rng.random() < 0.6:
@@ -107,7 +107,7 @@ def serve(
                 record["answer"]["placements"][0] |= {"offers": [], "empty_reason": "explored_nothing"}
             stream = ledger.stream_of("person", f"t{i}")
             yield Entry(stream, "decision", record, at_us)
-            for name, rate in (("bought", rates[mine]), ("complained", complaints[mine])):
+            for name, rate in (("bought", rates[by_challenger]), ("complained", complaints[by_challenger])):
                 if rng.random() < rate and record["contacts"]:
                     body = {"action": record["contacts"][0]["action"], "outcome": name, "offer_id": offer}
                     yield Entry(stream, "outcome", body, at_us + DAY_US)
@@ -116,7 +116,7 @@ def serve(
 
 
 def context_of(tmp_path: Path, ledger: Ledger, models: Registry) -> LearningContext:
-    """Decisions need no history of profiles."""
+    """Return a context without a history of profiles, which decisions do not need."""
     return LearningContext(tmp_path, ledger, RELEASE, None, models, SECRET)  # type: ignore[arg-type]
 
 
@@ -134,7 +134,7 @@ def on_trial(registry: Registry, share: float = 0.5) -> Registry:
 
 @pytest.fixture(autouse=True)
 def larger_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """To show that there are fewer than 2 in 100 takes a tenth of what 2 in 1,000 takes."""
+    """Raise the limits of harm: to show less than 2 in 100 takes a tenth of the decisions of 2 in 1,000."""
     monkeypatch.setattr("training.learning.trials.EXTRA_COMPLAINTS", 0.02)
     monkeypatch.setattr("training.learning.trials.EXTRA_OPT_OUTS", 0.02)
 
@@ -244,7 +244,7 @@ def by_command(context: LearningContext, monkeypatch: pytest.MonkeyPatch) -> obj
 
 
 def after_a_trial(context: LearningContext, monkeypatch: pytest.MonkeyPatch) -> object:
-    """Even if the trial's own guards, whose intervals are wider, let it pass."""
+    """Take the step of a trial whose own guards, with wider intervals, let it pass."""
     verdict = Verdict("promote", "it earns more than the champion, and no guardrail is breached")
     monkeypatch.setattr("training.learning.retrain.assess", lambda *_: (verdict, {}))
     return retrain(context, NOW_US, rule="rule")
@@ -319,8 +319,8 @@ def test_retrain_takes_one_step_at_a_time(
     first = retrain(context, NOW_US, recipe=Recipe(growth=None))
     assert (first["stage"], models.lineup("propensity").trial.version) == ("shadow", 3)  # type: ignore[union-attr]
     begin(models, 2, 0.0, THEN_US - 1)
-    asked = retrain(context, NOW_US)
-    assert (asked["verdict"], asked["did"]) == ("promote", "nothing: run `brain trial --share 0.5` if you agree")
+    result = retrain(context, NOW_US)
+    assert (result["verdict"], result["did"]) == ("promote", "nothing: run `brain trial --share 0.5` if you agree")
     assert retrain(context, NOW_US, rule="rule")["did"] == "gave it 50% of decisions"
-    waits = retrain(context, NOW_US, rule="rule")
-    assert (waits["verdict"], waits["did"]) == ("wait", "nothing")
+    waiting = retrain(context, NOW_US, rule="rule")
+    assert (waiting["verdict"], waiting["did"]) == ("wait", "nothing")

@@ -1,4 +1,4 @@
-"""The report: what control groups show, what moved, who is served badly; a page and tables that hold no one's id."""
+"""The report: lift over control groups, drift, customers served badly; the page and tables hold nobody's id."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -36,10 +36,10 @@ N = 500
 
 
 def entries(ledger: Ledger, n: int) -> Iterator[Entry]:
-    """A customer's decision, and what they bought: six in ten of who is offered, one in ten unasked."""
+    """Yield a customer's decision and purchases: six in ten buy an offer, one in ten buys without one."""
     rng = np.random.default_rng(n)
     stream = ledger.stream_of("person", f"p{n}")
-    said = [Consent(p, "*", "granted", "test", "1", THEN_US - DAY_US, None, 1) for p in ("marketing", "profiling")]
+    consents = [Consent(p, "*", "granted", "test", "1", THEN_US - DAY_US, None, 1) for p in ("marketing", "profiling")]
     late = n % 2
     facts = {"age": (20 if not late else 60) + n % 10, "page": "shop" if n % 3 else "home", "hardship": False}
     ask = Ask(request_id=f"r{n}", customer_id=f"p{n}", channel="web", placements=(PlacementAsk(name="hero"),))
@@ -49,19 +49,24 @@ def entries(ledger: Ledger, n: int) -> Iterator[Entry]:
         k = len(candidates)
         return Scores(np.full(k, 0.005 if n % 4 == 1 else 0.5), np.zeros(k), ((),) * k)
 
-    known = Known(facts, Standing(stream, 1, tuple(said)))
-    made = decide(
-        ask, known, RELEASE, score, DecisionContext(assigned_model="propensity@1", now_us=at_us, decision_id=f"d{n}")
+    customer = Known(facts, Standing(stream, 1, tuple(consents)))
+    decision = decide(
+        ask, customer, RELEASE, score, DecisionContext(assigned_model="propensity@1", now_us=at_us, decision_id=f"d{n}")
     )
-    yield Entry(stream, "decision", made.record, at_us)
-    shown = made.record["contacts"]
-    if shown and rng.random() < 0.6:
-        body = {"action": shown[0]["action"], "outcome": "bought", "offer_id": shown[0]["offer_id"], "value_eur": 20.0}
+    yield Entry(stream, "decision", decision.record, at_us)
+    contacts = decision.record["contacts"]
+    if contacts and rng.random() < 0.6:
+        body = {
+            "action": contacts[0]["action"],
+            "outcome": "bought",
+            "offer_id": contacts[0]["offer_id"],
+            "value_eur": 20.0,
+        }
         yield Entry(stream, "outcome", body, at_us + DAY_US)
-    elif not shown and rng.random() < 0.1:
+    elif not contacts and rng.random() < 0.1:
         yield Entry(stream, "outcome", {"action": "tea", "outcome": "bought", "value_eur": 20.0}, at_us + DAY_US)
-    if shown and n % 20 == 0:
-        body = {"action": shown[0]["action"], "outcome": "complained", "offer_id": shown[0]["offer_id"]}
+    if contacts and n % 20 == 0:
+        body = {"action": contacts[0]["action"], "outcome": "complained", "offer_id": contacts[0]["offer_id"]}
         yield Entry(stream, "outcome", body, at_us + DAY_US)
 
 
@@ -71,9 +76,9 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Iterable[DecisionLog]:
     with Ledger.open(folder / "ledger.db", b"x" * 32, clock=lambda: NOW_US) as ledger:
         ledger.put_release(pack(FILES))
         ledger.append_many(e for n in range(N) for e in entries(ledger, n))
-        made = DecisionLog(folder / "log")
-        made.update(ledger, RELEASE, NOW_US)
-        yield made
+        decision_log = DecisionLog(folder / "log")
+        decision_log.update(ledger, RELEASE, NOW_US)
+        yield decision_log
 
 
 @pytest.mark.promise("arms.compared")
@@ -109,9 +114,9 @@ def test_nothing_is_claimed_against_a_holdout_of_whom_nobody_knows_what_they_bou
 
 
 def test_what_moved_is_told_and_what_did_not_is_not(log: DecisionLog) -> None:
-    found = {r["column"]: r["drifted"] for r in drift(log, RELEASE, NOW_US)}
-    assert found["age"]
-    assert not found["page"]
+    drifted = {r["column"]: r["drifted"] for r in drift(log, RELEASE, NOW_US)}
+    assert drifted["age"]
+    assert not drifted["page"]
     assert drift(log, RELEASE, THEN_US) == []
 
 
@@ -126,22 +131,22 @@ def test_the_index_of_stability_is_the_sum_over_bins() -> None:
 
 
 def test_every_section_of_the_report(log: DecisionLog) -> None:
-    told: dict[str, Any] = watch(log, RELEASE, NOW_US)
-    actions = {r["action"]: r for r in told["actions"]}
+    report: dict[str, Any] = watch(log, RELEASE, NOW_US)
+    actions = {r["action"]: r for r in report["actions"]}
     assert all(r["rate"] == r["positive"] / r["closed"] for r in actions.values())
-    assert sum(r["complaints"] for r in actions.values()) == sum(r["annoyed"] for r in told["annoyed"]) > 0
-    channel = next(r for r in told["segments"] if r["segment"] == "channel")
+    assert sum(r["complaints"] for r in actions.values()) == sum(r["annoyed"] for r in report["annoyed"]) > 0
+    channel = next(r for r in report["segments"] if r["segment"] == "channel")
     assert channel["sell"] + channel["service"] + channel["nothing"] == pytest.approx(1.0)
-    assert told["under_served"]["below"] == 0.01
-    assert told["under_served"]["rate"] == pytest.approx(0.5, abs=0.08)
-    assert {r["reason"] for r in told["empty"]} >= {"shown", "all_withheld"}
-    assert len(told["calibration"]) >= 1
+    assert report["under_served"]["below"] == 0.01
+    assert report["under_served"]["rate"] == pytest.approx(0.5, abs=0.08)
+    assert {r["reason"] for r in report["empty"]} >= {"shown", "all_withheld"}
+    assert len(report["calibration"]) >= 1
 
 
 @pytest.mark.promise("serving.reports-name-nobody")
 def test_the_page_holds_everything_and_fetches_nothing(log: DecisionLog, tmp_path: Path) -> None:
-    told = {"release": RELEASE.hash, "model": "propensity@1", **watch(log, RELEASE, NOW_US), "fairness": []}
-    page = write_page(tmp_path / "report.html", told, "2026-04-01").read_text()
+    report = {"release": RELEASE.hash, "model": "propensity@1", **watch(log, RELEASE, NOW_US), "fairness": []}
+    page = write_page(tmp_path / "report.html", report, "2026-04-01").read_text()
     assert page.count("<svg") == 3
     assert "What annoys" in page
     assert "http" not in page
@@ -156,10 +161,13 @@ def test_tables_have_the_columns_that_pdstools_documents(log: DecisionLog, tmp_p
     assert predictors.schema == PREDICTORS
     assert set(models["pyName"].to_pylist()) == {"tea", "cake"}
     assert sum(models["pyResponseCount"].to_pylist()) == history.num_rows
-    of = dict(zip(models["pyModelID"].to_pylist(), models["pyPositives"].to_pylist(), strict=True))
+    positives = dict(zip(models["pyModelID"].to_pylist(), models["pyPositives"].to_pylist(), strict=True))
     rows = predictors.to_pylist()
     for name in {(r["pyModelID"], r["pyPredictorName"]) for r in rows}:
-        assert sum(r["pyBinPositives"] for r in rows if (r["pyModelID"], r["pyPredictorName"]) == name) == of[name[0]]
+        assert (
+            sum(r["pyBinPositives"] for r in rows if (r["pyModelID"], r["pyPredictorName"]) == name)
+            == positives[name[0]]
+        )
     assert {"pxInteractionID", "pyOutcome", "pxOutcomeTime", "pyPropensity"} <= set(history.column_names)
 
 

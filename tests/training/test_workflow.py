@@ -1,4 +1,4 @@
-"""What the commands do with a log of known truth: learn it, register it, promote it, value it, and refuse the rest."""
+"""The learning commands on a log of known truth: train, register, promote, evaluate, and what they refuse."""
 
 import json
 import re
@@ -65,7 +65,7 @@ MAPPING = (
 
 
 def log_file(path: Path, n: int = N, seed: int = 0) -> Path:
-    """Three random arms: shoes suit the sporty, coats the others, and older customers leave."""
+    """Write a log of three random arms: shoes suit the sporty, coats the others, and older customers leave."""
     rng = np.random.default_rng(seed)
     arm, sporty, age = rng.integers(0, 3, n), rng.random(n) < 0.5, rng.integers(18, 80, n)
     suits = ((arm == 0) & sporty) | ((arm == 1) & ~sporty)
@@ -73,8 +73,8 @@ def log_file(path: Path, n: int = N, seed: int = 0) -> Path:
     left = rng.random(n) < (age - 10) / 100
     faith = rng.choice(["a", "b"], n)
     lines = [
-        f"{a},{str(s).lower()},{f},{'sc-'[r]},{b:d},{20 if b else 0},{gone:d}"
-        for a, s, f, r, b, gone in zip(age, sporty, faith, arm, bought, left, strict=True)
+        f"{a},{str(s).lower()},{f},{'sc-'[r]},{b:d},{20 if b else 0},{has_left:d}"
+        for a, s, f, r, b, has_left in zip(age, sporty, faith, arm, bought, left, strict=True)
     ]
     path.write_text("\n".join(["age,sporty,faith,arm,bought,paid,left", *lines]) + "\n")
     return path
@@ -84,11 +84,11 @@ def log_file(path: Path, n: int = N, seed: int = 0) -> Path:
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     folder = tmp_path_factory.mktemp("shop")
     plan = make_plan(read_mapping("shop.yaml", MAPPING.encode()), {"log": log_file(folder / "log.csv")}, NOW_US)
-    made = Shop(folder / "data", plan)
-    made.plan = plan  # type: ignore[attr-defined]
-    made.registry = Registry(made.data)  # type: ignore[attr-defined]
-    made.write(plan)
-    return made
+    imported = Shop(folder / "data", plan)
+    imported.plan = plan  # type: ignore[attr-defined]
+    imported.registry = Registry(imported.data)  # type: ignore[attr-defined]
+    imported.write(plan)
+    return imported
 
 
 def learn(shop: Any, **options: Any) -> dict[str, Any]:
@@ -96,28 +96,28 @@ def learn(shop: Any, **options: Any) -> dict[str, Any]:
 
 
 def risk(shop: Any, **options: Any) -> dict[str, Any]:
-    named = {"outcome": "left", "feature": "churn_risk", "now_us": NOW_US, "recipe": BASE} | options
-    return train_risk(context_of(shop), **named)
+    options_used = {"outcome": "left", "feature": "churn_risk", "now_us": NOW_US, "recipe": BASE} | options
+    return train_risk(context_of(shop), **options_used)
 
 
 def value(shop: Any, **options: Any) -> dict[str, Any]:
-    named = {"now_us": NOW_US, "recipe": BASE} | options
-    return evaluate(context_of(shop), **named)
+    options_used = {"now_us": NOW_US, "recipe": BASE} | options
+    return evaluate(context_of(shop), **options_used)
 
 
 @pytest.mark.promise("models.cards")
 def test_train_registers_a_challenger_with_everything_that_says_where_it_came_from(shop: Any) -> None:
-    said: list[tuple[int, int, str]] = []
-    found = learn(shop, progress=lambda *a: said.append(a))
-    name, version = found["name"], found["version"]
-    assert found["model"] == f"propensity@{version}"
-    assert (found["rows"], found["features"]) == (N, ["age", "churn_risk", "sporty"])
-    auc = {row["action"]: row["auc"] for row in found["actions"]}
+    steps: list[tuple[int, int, str]] = []
+    result = learn(shop, progress=lambda *a: steps.append(a))
+    name, version = result["name"], result["version"]
+    assert result["model"] == f"propensity@{version}"
+    assert (result["rows"], result["features"]) == (N, ["age", "churn_risk", "sporty"])
+    auc = {row["action"]: row["auc"] for row in result["actions"]}
     assert auc.keys() == {"shoes", "coats", "none"}
     assert auc["shoes"] > 0.7
     assert shop.registry.alias_version(name, "challenger") == version
     assert shop.registry.load(name, version).feature_names == ("age", "churn_risk", "sporty")
-    assert [s for s in said if s[2] not in ("ledger", "features")] == [
+    assert [s for s in steps if s[2] not in ("ledger", "features")] == [
         (0, 3, "fitting on 70%"),
         (1, 3, "fitting on all rows"),
         (2, 3, "registering"),
@@ -127,13 +127,13 @@ def test_train_registers_a_challenger_with_everything_that_says_where_it_came_fr
 
     client = mlflow.MlflowClient(f"sqlite:///{shop.data / 'mlflow.db'}")
     run = client.get_run(client.get_model_version(name, str(version)).run_id)
-    assert run.data.params["data_hash"] == found["data_hash"]
+    assert run.data.params["data_hash"] == result["data_hash"]
     assert run.data.params["release"] == shop.release.hash
     assert run.data.params["held_out_rows"] == "900"
-    assert run.data.metrics["auc"] == found["auc"]
+    assert run.data.metrics["auc"] == result["auc"]
     card = card_of(shop.registry, version)
-    assert (card["model"], card["data_hash"]) == (f"propensity@{version}", found["data_hash"])
-    assert sum(a["evidence"]["rows"] for a in card["actions"]) == found["rows"]
+    assert (card["model"], card["data_hash"]) == (f"propensity@{version}", result["data_hash"])
+    assert sum(a["evidence"]["rows"] for a in card["actions"]) == result["rows"]
     assert sum(a["held_out"]["rows"] for a in card["actions"]) == 900
     assert not re.search("faith|hardship|paid_eur", json.dumps(card))
     with pytest.raises(NotFound, match="registered without"):
@@ -146,19 +146,19 @@ def test_train_registers_a_challenger_with_everything_that_says_where_it_came_fr
 
 @pytest.mark.promise("models.tuning-must-help")
 def test_a_tuned_model_is_judged_on_rows_that_it_was_not_tuned_on(shop: Any) -> None:
-    found = learn(shop, tune_s=0.5)
-    tuning = shop.registry.document("propensity", found["version"], TUNING)
+    result = learn(shop, tune_s=0.5)
+    tuning = shop.registry.document("propensity", result["version"], TUNING)
     assert (tuning["rows"], tuning["trials"][0]["treatment_precision"]) == (N - 900, 10.0)
-    assert found["tuned"] == tuning["why"]
+    assert result["tuned"] == tuning["why"]
     losses = [trial["loss"] for trial in tuning["trials"]]
-    assert found["log_loss"] not in losses
+    assert result["log_loss"] not in losses
 
 
 def test_the_same_ledger_gives_the_same_model(shop: Any) -> None:
-    one, two = learn(shop), learn(shop)
-    assert one["data_hash"] == two["data_hash"]
-    assert shop.registry.sealed_directory("propensity", one["version"]) == shop.registry.sealed_directory(
-        "propensity", two["version"]
+    first, second = learn(shop), learn(shop)
+    assert first["data_hash"] == second["data_hash"]
+    assert shop.registry.sealed_directory("propensity", first["version"]) == shop.registry.sealed_directory(
+        "propensity", second["version"]
     )
 
 
@@ -185,15 +185,15 @@ def test_a_retraining_leaves_what_is_frozen_as_the_champion_has_it(shop: Any) ->
         k: v.replace("  - id: shoes", "  - id: shoes\n    frozen: audit") for k, v in catalogue_files(shop.plan).items()
     }
     freezing = context_of(shop, Release.from_bytes(pack(text)))
-    found = train(freezing, now_us=NOW_US, recipe=BASE, outcome="left")
-    (frozen,) = found["frozen"]
-    before, after = (shop.registry.load("propensity", v) for v in (champion, found["version"]))
+    result = train(freezing, now_us=NOW_US, recipe=BASE, outcome="left")
+    (frozen,) = result["frozen"]
+    before, after = (shop.registry.load("propensity", v) for v in (champion, result["version"]))
     assert (frozen["action"], frozen["reason"], frozen["from"]) == ("shoes", "audit", before.content_hash)
     x = np.random.default_rng(0).normal(40, 20, (200, 3))
     for action, same in (("shoes", True), ("coats", False)):
-        then, now = (m.propensities(x, m.actions.index(action), 0) for m in (before, after))
-        assert np.array_equal(then, now) == same
-    assert promote(freezing, NOW_US)["version"] == found["version"]
+        before_scores, after_scores = (m.propensities(x, m.actions.index(action), 0) for m in (before, after))
+        assert np.array_equal(before_scores, after_scores) == same
+    assert promote(freezing, NOW_US)["version"] == result["version"]
 
 
 @pytest.mark.parametrize(
@@ -213,23 +213,23 @@ def test_an_input_that_no_model_may_read_is_refused(shop: Any, name: str, why: s
 
 
 def test_inputs_and_outcome_can_be_chosen(shop: Any) -> None:
-    found = learn(shop, inputs=["sporty"], outcome="left")
-    assert found["features"] == ["sporty"]
-    assert sum(row["positives"] for row in found["actions"]) > 900 * 0.3
+    result = learn(shop, inputs=["sporty"], outcome="left")
+    assert result["features"] == ["sporty"]
+    assert sum(row["positives"] for row in result["actions"]) > 900 * 0.3
 
 
 def test_a_policy_that_really_is_better_wins(shop: Any) -> None:
-    found = value(shop)
-    assert found["winner"] == "trained", found["why"]
-    rows = {(p["policy"], p["method"]): p for p in found["policies"]}
+    result = value(shop)
+    assert result["winner"] == "trained", result["why"]
+    rows = {(p["policy"], p["method"]): p for p in result["policies"]}
     assert rows["trained", "dr"]["low"] > rows["always shoes", "dr"]["value"]
     worth = value(shop, reward="value_eur")
     assert worth["winner"] == "trained"
-    assert worth["logged"]["value"] == pytest.approx(20 * found["logged"]["value"])
+    assert worth["logged"]["value"] == pytest.approx(20 * result["logged"]["value"])
 
 
 def test_values_are_of_rows_that_trained_nothing(shop: Any) -> None:
-    """No arm keeps customers better, so what a model chooses is noise: a model of the rows judged chooses otherwise."""
+    """No arm keeps customers better, so choices are noise, and a model of the judged rows chooses differently."""
     log = training_set(context_of(shop), NOW_US, outcome="left")
     for seed in range(20):
         recipe = Recipe(growth=None, seed=seed)
@@ -256,15 +256,15 @@ def test_too_little_is_refused(shop: Any) -> None:
 
 
 def test_who_allows_no_profiling_gets_no_score(shop: Any) -> None:
-    gone, objecting, restricted = (shop.stream(f"c{n}") for n in (1, 2, 3))
-    said = {"purpose": "profiling", "channel": "*", "source": "web", "notice_version": "2026-01"}
-    shop.ledger.append([Entry(objecting, "consent", {**said, "status": "objected"}, NOW_US - 1)])
+    erased, objecting, restricted = (shop.stream(f"c{n}") for n in (1, 2, 3))
+    consent = {"purpose": "profiling", "channel": "*", "source": "web", "notice_version": "2026-01"}
+    shop.ledger.append([Entry(objecting, "consent", {**consent, "status": "objected"}, NOW_US - 1)])
     shop.ledger.append([Entry(restricted, "flag", {"restricted": True}, NOW_US - 1)])
-    shop.ledger.erase(gone)
-    found = risk(shop)
-    assert found["features"] == ["age", "sporty"]  # no score of a model, its own least of all
-    assert (found["scored"], found["left_out"]) == (N - 3, 3)
-    assert found["rows"] == N - 2  # the erased have no label, and of the restricted none is used
+    shop.ledger.erase(erased)
+    result = risk(shop)
+    assert result["features"] == ["age", "sporty"]  # no score of a model, its own least of all
+    assert (result["scored"], result["left_out"]) == (N - 3, 3)
+    assert result["rows"] == N - 2  # the erased have no label, and of the restricted none is used
     assert all("churn_risk" not in shop.facts(f"c{n}") for n in (1, 2, 3))
     assert 0.0 < shop.facts("c4")["churn_risk"] < 1.0
-    assert shop.registry.alias_version("churn-risk", "champion") == found["version"]
+    assert shop.registry.alias_version("churn-risk", "champion") == result["version"]

@@ -19,7 +19,7 @@ FROM (SELECT _decision, any_value("{feature}") AS "{feature}", bool_or(_issue = 
   FROM log WHERE _source = 'decision' AND _arm = 'nba' AND _at_us >= {since_us} {condition} GROUP BY _decision)
 WHERE "{feature}" IS NOT NULL GROUP BY part ORDER BY part
 """  # names of features and models follow patterns that hold no quotes
-_MADE = "SELECT count(*) AS n FROM log WHERE {condition} AND _source = 'decision'"
+_ASSIGNED = "SELECT count(*) AS n FROM log WHERE {condition} AND _source = 'decision'"
 
 
 def fairness_guards(
@@ -35,14 +35,14 @@ def fairness_guards(
     :param always: intervals also hold over all the times that one looks
     """
     condition = "" if model is None else f"_assigned = '{model}'"
-    if condition and not log.query(_MADE.format(condition=condition), release)["n"][0].as_py():
+    if condition and not log.query(_ASSIGNED.format(condition=condition), release)["n"][0].as_py():
         condition = ""
     names = {"since_us": now_us - FAIR_DAYS * DAY_US, "condition": f"AND {condition}" if condition else ""}
     guards: list[Guard] = []
     for issue, feature in _compared(release):
         rows = log.query(_GROUPS.format(feature=feature, issue=issue, **names), release).to_pylist()
-        for rate, hits, of in (("selected", "shown", "decisions"), ("succeeded", "succeeded", "labelled")):
-            guards += _guards(f"fairness.{issue}.{rate}.{feature}", rows, hits, of, always=always)
+        for rate, hits, base in (("selected", "shown", "decisions"), ("succeeded", "succeeded", "labelled")):
+            guards += _guards(f"fairness.{issue}.{rate}.{feature}", rows, hits, base, always=always)
     return guards
 
 
@@ -55,7 +55,7 @@ def _compared(release: Release) -> Iterator[tuple[str, str]]:
         yield from ((issue, feature) for feature in features)
 
 
-def _guards(name: str, rows: Sequence[Mapping[str, Any]], hits: str, of: str, *, always: bool) -> list[Guard]:
+def _guards(name: str, rows: Sequence[Mapping[str, Any]], hits: str, base: str, *, always: bool) -> list[Guard]:
     return group_guards(
-        name, {str(r["part"]): r[hits] for r in rows}, {str(r["part"]): r[of] for r in rows}, always=always
+        name, {str(r["part"]): r[hits] for r in rows}, {str(r["part"]): r[base] for r in rows}, always=always
     )

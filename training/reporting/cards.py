@@ -1,6 +1,6 @@
-"""A card per version of the propensity model: what each action's numbers rest on, and where that ends.
+"""The card of a version of the propensity model: what the figures of each action rest on, and their known limits.
 
-It holds counts, rates and names of features; no row, and nobody of whom a row tells.
+A card holds counts, rates and names of features. It holds no row of data, and nothing about a single customer.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ from training.model.logistic import probability_log_losses, sigmoid
 from training.model.model import PropensityModel, shift_logits
 
 CARD = "card.json"
-"""Its file beside the model's version."""
+"""The name of the file that is kept with the model's version."""
 Card = dict[str, Any]
 """Plain JSON types."""
 INTENDED = (
@@ -35,44 +35,44 @@ REFUSED = (
     "For people unlike those whose outcomes it learnt from, which are those of the log's dates and channels",
 )
 THIN = 20
-"""Fewer positive outcomes than this are called thin evidence."""
+"""Evidence with fewer positive outcomes than this is called thin."""
 _Z = 1.959964
 _MOST_FEATURES = 5
 _ROWS_IN_BIN = 30
 _MOST_BINS = 5
 _FEWEST_TO_RANK = 10
-"""Of either outcome, without which the interval of an AUC promises too much."""
+"""The rows of either label that an AUC needs: with fewer, its interval is too narrow."""
 _CHUNK = 65_536
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeldOut:
-    """Rows that a twin of the model never saw, and its propensity of each, (n,)."""
+    """Rows that a second model of the same recipe never saw, and its propensity of each, (n,)."""
 
     rows: TrainingSet
     predicted: Floats
 
 
-def describe(model: PropensityModel, data: TrainingSet, judged: HeldOut, release: Release) -> Card:
-    """The card of a model that learnt from `data`: of each action that the release has or the model saw."""
-    about = _About(model, data, judged, release)
+def describe(model: PropensityModel, data: TrainingSet, held_out: HeldOut, release: Release) -> Card:
+    """Return the card of a model that learned from `data`, for each action that the release or the model has."""
+    builder = _CardBuilder(model, data, held_out, release)
     unknown = [a for a in model.actions if a not in release.actions]
     return {
         "release": release.hash,
         "content_hash": model.content_hash,
         "data_hash": data.digest(),
         "rows": len(data),
-        "held_out_rows": len(judged.rows),
+        "held_out_rows": len(held_out.rows),
         **_window(data.at_us),
         "features": list(model.feature_names),
         "intended_use": list(INTENDED),
         "refused_uses": list(REFUSED),
-        "actions": [about.action(action) for action in (*release.actions, *unknown)],
+        "actions": [builder.action(action) for action in (*release.actions, *unknown)],
     }
 
 
 def overview(card: Mapping[str, Any]) -> list[Card]:
-    """A row per action, for a table."""
+    """Return a row per action, for a table."""
     return [
         {
             "action": a["action"],
@@ -88,27 +88,31 @@ def overview(card: Mapping[str, Any]) -> list[Card]:
 
 
 def of_action(card: Card, action: str) -> Card:
-    """One action's part; Refused where there is none."""
-    found = next((a for a in card["actions"] if a["action"] == action), None)
-    if found is None:
+    """Return one action's part of a card; raises Refused if there is none."""
+    part = next((a for a in card["actions"] if a["action"] == action), None)
+    if part is None:
         raise Refused(f"the card says nothing of {action}: the release it was trained for has no such action")
-    return {"model": card["model"], **found}
+    return {"model": card["model"], **part}
 
 
-class _About:
-    """A model, its rows, and what of its weights they determined."""
+class _CardBuilder:
+    """Describes the actions of a model.
 
-    def __init__(self, model: PropensityModel, data: TrainingSet, judged: HeldOut, release: Release) -> None:
-        self.model, self.data, self.judged, self.release = model, data, judged, release
-        self.kept = _kept(model, data)
-        self.support = _support(model, data if self.kept.all() else data.take(self.kept))
+    `used`: bool (n,), the rows of `data` that the fit used. `support`: per place of the hierarchy the share of its
+    weights that rows determine, and the number of these rows.
+    """
+
+    def __init__(self, model: PropensityModel, data: TrainingSet, held_out: HeldOut, release: Release) -> None:
+        self.model, self.data, self.held_out, self.release = model, data, held_out, release
+        self.used = _used_rows(model, data)
+        self.support = _support(model, data if self.used.all() else data.take(self.used))
 
     def action(self, action: str) -> Card:
-        """Of one action, whether the model saw it or not."""
-        known = self.release.actions.get(action)
-        group = known.group if known else self.model.groups[self.model.actions.index(action)]
-        at = self.model.resolve(action, group, self.release.superseded(action) if known else ())
-        rows, issue = self._rows(self.data, action), known.issue if known else None
+        """Return the part of one action, whether the model saw it or not."""
+        declared = self.release.actions.get(action)
+        group = declared.group if declared else self.model.groups[self.model.actions.index(action)]
+        at = self.model.resolve(action, group, self.release.superseded(action) if declared else ())
+        rows, issue = self._rows(self.data, action), declared.issue if declared else None
         model, index = self.model.scoring_model(at)
         card = {
             "action": action,
@@ -117,17 +121,17 @@ class _About:
             "scored_by": self._scored_by(action, at),
             "evidence": self._evidence(rows) | {"inherited": int(self.model.evidence_of(action, at)[1])},
             "weights_from": self._weights_from(action, at),
-            "rate": _share(self.data.label[rows]),
-            "propensity_of_the_average_customer": _typical(model, index),
-            **self._held_out(action),
+            "rate": _rate(self.data.label[rows]),
+            "propensity_of_the_average_customer": _average_propensity(model, index),
+            **self._held_out_figures(action),
             "trees": _trees(model, index),
             "calibration": model.calibrations[index].kind,
             "transparency": int(self.model.transparency[at]),
-            "asked": self._asked(at, issue),
+            "asked": self._requirements(at, issue),
             "frozen": self._frozen(at),
             "treatments": self._treatments(action, at, rows),
-            "moved_by": _moved_by(model, index),
-            "trees_split_on": _split_on(model, index),
+            "moved_by": _strongest_features(model, index),
+            "trees_split_on": _tree_features(model, index),
         }
         return {**card, "known_limits": list(_limits(card))}
 
@@ -142,8 +146,8 @@ class _About:
         return "its group's weights" if above < len(set(self.model.groups)) else "the weights of all actions"
 
     def _evidence(self, rows: Bools) -> Card:
-        """`left_out` rows are from before a change of the truth, at or before `used_from`."""
-        used = rows & self.kept
+        """Count the rows of an action; `left_out` rows are from before a change, older than `used_from`."""
+        used = rows & self.used
         window = _window(self.data.at_us[rows])
         return {
             "rows": int(rows.sum()),
@@ -153,36 +157,37 @@ class _About:
             "used_from": _window(self.data.at_us[used])["from"],
         }
 
-    def _asked(self, at: int, issue: Issue | None) -> Card:
-        """What the catalogue asks of its model."""
+    def _requirements(self, at: int, issue: Issue | None) -> Card:
+        """Return what the catalogue asks of the action's model."""
         floor = self.release.catalogue.settings.transparency.get(issue, 1) if issue else 1
         terms = self.model.terms[at] if at < len(self.model.terms) else ModelTerms(floor=floor)
         directions = {name: "up" if sign > 0 else "down" for name, sign in terms.monotone}
         return {**asdict(terms), "monotone": directions}
 
     def _frozen(self, at: int) -> Card | None:
-        kept = self.model.frozen.get(at)
-        return {"since": iso(kept.since_us), "from": kept.source, "reason": kept.reason} if kept else None
+        frozen = self.model.frozen.get(at)
+        return {"since": iso(frozen.since_us), "from": frozen.source, "reason": frozen.reason} if frozen else None
 
     def _weights_from(self, action: str, at: int) -> dict[str, float]:
-        """Shares that add up to 1: of the action's own rows, of those of what it supersedes, of its group's, of all,
-        and of the prior of no effect; of an earlier version, where it is frozen.
+        """Return what determines the action's weights, as shares that add up to 1.
 
-        Where a level has no rows but those of the level below, it adds nothing.
+        The sources are its own rows, those of the action that it supersedes, of its group, of all actions, and the
+        prior of no effect (`none`); for a frozen action, an earlier version. A level whose only rows are those of the
+        level below adds nothing.
         """
-        found, left, below = dict.fromkeys(("own", "superseded", "group", "all", "earlier"), 0.0), 1.0, 0
+        shares, left, below = dict.fromkeys(("own", "superseded", "group", "all", "earlier"), 0.0), 1.0, 0
         if at in self.model.frozen:
-            return {**found, "earlier": 1.0, "none": 0.0}
+            return {**shares, "earlier": 1.0, "none": 0.0}
         for level, node in self._path(action, at):
             share, rows = self.support[node]
             if rows > below or level in ("own", "superseded"):
-                found[level] += left * share
+                shares[level] += left * share
                 left *= 1.0 - share
             below = rows
-        return {**found, "none": left}
+        return {**shares, "none": left}
 
     def _path(self, action: str, at: int) -> Iterator[tuple[str, int]]:
-        """The places in the hierarchy whose rows speak for an action that is scored at one, from its own upwards."""
+        """Yield the places in the hierarchy whose rows inform an action that is scored at `at`, from there upwards."""
         k, groups = len(self.model.actions), sorted(set(self.model.groups))
         while at < k:
             yield "own" if self.model.actions[at] == action else "superseded", at
@@ -192,59 +197,61 @@ class _About:
             yield "group", at
         yield "all", k + len(groups)
 
-    def _held_out(self, action: str) -> Card:
-        rows = self._rows(self.judged.rows, action)
-        label, predicted = self.judged.rows.label[rows], self.judged.predicted[rows]
-        known = self.release.actions.get(action)
-        prior = self.release.catalogue.prior(known) if known else self.release.catalogue.settings.priors.default
-        mine, of_prior = (
-            probability_log_losses(label, predicted),
-            probability_log_losses(label, np.full(len(label), prior)),
-        )
+    def _held_out_figures(self, action: str) -> Card:
+        """Compare the held-out predictions of an action with its outcomes, and with the catalogue's prior."""
+        rows = self._rows(self.held_out.rows, action)
+        label, predicted = self.held_out.rows.label[rows], self.held_out.predicted[rows]
+        declared, catalogue = self.release.actions.get(action), self.release.catalogue
+        prior = catalogue.prior(declared) if declared else catalogue.settings.priors.default
+        losses = probability_log_losses(label, predicted)
+        prior_losses = probability_log_losses(label, np.full(len(label), prior))
         bins = min(_MOST_BINS, len(label) // _ROWS_IN_BIN)
         return {
             "held_out": {
                 "rows": len(label),
                 "positives": int(label.sum()),
                 "auc": _auc(label, predicted),
-                "log_loss": float(mine.mean()) if len(label) else None,
-                "log_loss_of_the_prior": float(of_prior.mean()) if len(label) else None,
-                "gain_over_the_prior": _mean(of_prior - mine),
+                "log_loss": float(losses.mean()) if len(label) else None,
+                "log_loss_of_the_prior": float(prior_losses.mean()) if len(label) else None,
+                "gain_over_the_prior": _mean(prior_losses - losses),
             },
             "reliability": [asdict(b) for b in calibration_table(label, predicted, bins)] if bins else [],
         }
 
     def _treatments(self, action: str, at: int, rows: Bools) -> list[Card]:
-        """Every treatment that the action has, or had: rows, and what it adds to the logit."""
+        """Return every treatment that the action has or had: its rows, and what it adds to the logit."""
         code = self.data.actions.index(action) if action in self.data.actions else -1
-        seen = self.data.treatments[code] if code >= 0 else ()
-        known, (model, index) = self.release.actions.get(action), self.model.scoring_model(at)
-        declared = [t.id for t in known.treatments] if known else []
+        learned = self.data.treatments[code] if code >= 0 else ()
+        model, index = self.model.scoring_model(at)
+        declared = [t.id for t in self.release.actions[action].treatments] if action in self.release.actions else []
         return [
             {
                 "treatment": name,
-                "rows": int((self.data.treatment[rows] == seen.index(name)).sum()) if name in seen else 0,
+                "rows": int((self.data.treatment[rows] == learned.index(name)).sum()) if name in learned else 0,
                 "adds": float(model.offsets[index, self.model.treatment_code(at, name)]),
             }
-            for name in sorted({*declared, *seen})
+            for name in sorted({*declared, *learned})
         ]
 
 
-def _kept(model: PropensityModel, data: TrainingSet) -> Bools:
-    """Which rows the fit used, (n,): of each action the latest, as many as its evidence says."""
-    kept = np.zeros(len(data), dtype=np.bool_)
+def _used_rows(model: PropensityModel, data: TrainingSet) -> Bools:
+    """Return which rows the fit used, bool (n,): the latest of each action, as many as the model's evidence says."""
+    used = np.zeros(len(data), dtype=np.bool_)
     for code, name in enumerate(data.actions):
         rows = np.flatnonzero(data.action == code)
         at = model.resolve(name, "")
-        used = len(rows) if at in model.frozen else int(model.evidence[at])
-        kept[rows[np.argsort(data.at_us[rows], kind="stable")][max(len(rows) - used, 0) :]] = True
-    return kept
+        count = len(rows) if at in model.frozen else int(model.evidence[at])
+        used[rows[np.argsort(data.at_us[rows], kind="stable")][max(len(rows) - count, 0) :]] = True
+    return used
 
 
 def _support(model: PropensityModel, data: TrainingSet) -> list[tuple[float, int]]:
-    """Per place of the hierarchy, as in `model.weights`: the share of a weight that its rows determine, and their
-    number. A weight's share is what rows add to the curvature along it, of all the curvature there is (the rest is the
-    prior's); the place's share is the mean over its weights."""
+    """Return per place of the hierarchy, as in `model.weights`, the share of a weight that rows determine and their
+    number.
+
+    A weight's share is the part of the curvature along it that rows add; the rest is the prior's. A place's share is
+    the mean over its weights.
+    """
     k, names = len(model.actions), sorted(set(model.groups))
     of_action = np.array([model.resolve(a, "") for a in data.actions], dtype=np.int64)
     of_group = np.array([k + names.index(g) for g in data.groups], dtype=np.int64)
@@ -255,23 +262,23 @@ def _support(model: PropensityModel, data: TrainingSet) -> list[tuple[float, int
         inputs, action = model.design.columns(data.x[part]), data.action[part]
         for nodes in (of_action[action], of_group[action], np.full(len(action), len(model.weights) - 1)):
             for node in np.unique(nodes).tolist():
-                mine = nodes == node
-                p = sigmoid(model.weights[node] @ inputs[:, mine])
-                curvature[node] += inputs[:, mine] ** 2 @ (p * (1.0 - p))
-                rows[node] += int(mine.sum())
+                members = nodes == node
+                p = sigmoid(model.weights[node] @ inputs[:, members])
+                curvature[node] += inputs[:, members] ** 2 @ (p * (1.0 - p))
+                rows[node] += int(members.sum())
     shares = np.minimum(curvature * model.variances, 1.0).mean(axis=1)
     return list(zip(shares.tolist(), rows.tolist(), strict=True))
 
 
-def _typical(model: PropensityModel, at: int) -> Card:
+def _average_propensity(model: PropensityModel, at: int) -> Card:
     average = model.design.mean[None, :]
     p, spread = model.propensities(average, at), model.logit_deviation(average, at)
     low, high = (float(shift_logits(p, sign * _Z * spread)[0]) for sign in (-1.0, 1.0))
     return {"value": float(p[0]), "low": low, "high": high}
 
 
-def _moved_by(model: PropensityModel, at: int) -> list[Card]:
-    """The features that move the base most, with what one standard deviation more of them adds to the logit."""
+def _strongest_features(model: PropensityModel, at: int) -> list[Card]:
+    """Return the features that move the base most, and what one standard deviation more of each adds to the logit."""
     n = len(model.feature_names)
     weights, errors = model.weights[at, 1 : 1 + n], _Z * np.sqrt(model.variances[at, 1 : 1 + n])
     return [
@@ -292,8 +299,8 @@ def _trees(model: PropensityModel, at: int) -> int:
     return forest.booster.num_trees() if forest else 0
 
 
-def _split_on(model: PropensityModel, at: int) -> list[Card]:
-    """The features that explain most of what the trees explain; in both directions, as trees may."""
+def _tree_features(model: PropensityModel, at: int) -> list[Card]:
+    """Return the features with the largest gain in the trees, which may split on them in either direction."""
     forest = model.forests[at]
     if forest is None:
         return []
@@ -303,7 +310,7 @@ def _split_on(model: PropensityModel, at: int) -> list[Card]:
 
 
 def _limits(card: Card) -> Iterator[str]:
-    """What its own numbers say that it cannot be trusted with."""
+    """Yield what the figures of an action do not support."""
     evidence, own = card["evidence"], card["weights_from"]["own"]
     if not evidence["rows"]:
         yield f"Never tried: scored by {card['scored_by']}"
@@ -331,7 +338,7 @@ def _limits(card: Card) -> Iterator[str]:
 
 
 def _auc(label: Bools, predicted: Floats) -> Card:
-    """With its interval by DeLong: the gain over a score that is the same for all."""
+    """Return the AUC with DeLong's interval, as the gain over a score that is the same for all; None for few rows."""
     if min(label.sum(), (~label).sum()) < _FEWEST_TO_RANK:
         return {"value": None, "low": None, "high": None}
     gain = auc_gain(label, predicted, np.zeros(len(label)))
@@ -344,7 +351,7 @@ def _mean(per_row: Floats) -> Card:
     return asdict(mean_interval(per_row))
 
 
-def _share(label: Bools) -> Card:
+def _rate(label: Bools) -> Card:
     if not len(label):
         return {"value": None, "low": None, "high": None}
     low, high = wilson(int(label.sum()), len(label))

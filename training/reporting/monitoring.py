@@ -25,19 +25,19 @@ DRIFTED = 0.2
 _BINS = 10
 _COLUMN_NAMES = {"_propensity": "score of what is shown", "_best": "best score"}
 _MIN_ROWS = 100
-_SHOWN = "_source = 'decision' AND _action <> 'none'"
+_OFFERS = "_source = 'decision' AND _action <> 'none'"
 
 _ACTIONS = f"""
 SELECT _action AS action, count(*) AS offered, count(*) FILTER (_reached) AS reached, count(_label) AS closed,
   count(*) FILTER (_label) AS positive, avg(_propensity) FILTER (_label IS NOT NULL) AS predicted,
   count(*) FILTER (_complained) AS complaints, count(*) FILTER (_opted_out) AS opt_outs
-FROM log WHERE {_SHOWN} GROUP BY _action ORDER BY _action
+FROM log WHERE {_OFFERS} GROUP BY _action ORDER BY _action
 """  # noqa: S608
 _ANNOYS = f"""
 SELECT _action AS action, _treatment AS treatment, _channel AS channel, count(*) AS reached,
   count(*) FILTER (_complained) AS complaints, count(*) FILTER (_opted_out) AS opt_outs,
   count(*) FILTER (_complained OR _opted_out) AS annoyed
-FROM log WHERE {_SHOWN} AND _reached GROUP BY ALL HAVING annoyed > 0
+FROM log WHERE {_OFFERS} AND _reached GROUP BY ALL HAVING annoyed > 0
 ORDER BY annoyed / reached DESC, annoyed DESC, action, treatment LIMIT 20
 """  # noqa: S608
 _SEGMENTS = """
@@ -152,7 +152,7 @@ def _counts(column: pa.ChunkedArray, edges: Floats | None) -> Mapping[str, int]:
 
 def _calibration(log: DecisionLog, release: Release) -> Rows:
     rows = log.query(
-        f"SELECT _label, _propensity FROM log WHERE {_SHOWN} AND _label IS NOT NULL AND _propensity IS NOT NULL "  # noqa: S608
+        f"SELECT _label, _propensity FROM log WHERE {_OFFERS} AND _label IS NOT NULL AND _propensity IS NOT NULL "  # noqa: S608
         "ORDER BY _at_us, _id",
         release,
     )

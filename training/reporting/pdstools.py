@@ -90,9 +90,9 @@ class _OfferGroup:
 
 
 def write_tables(log: DecisionLog, release: Release, now_us: int, folder: Path) -> tuple[Path, ...]:
-    """Write `models.parquet`, `predictors.parquet` and `interactions.parquet`, from all offers whose windows have closed.
+    """Write `models.parquet`, `predictors.parquet` and `interactions.parquet`, and return their paths.
 
-    Return their paths.
+    They hold all offers whose windows have closed.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     rows, at = log.query(_LABELLED, release), datetime.fromtimestamp(now_us / 1e6, UTC).replace(tzinfo=None)

@@ -64,9 +64,9 @@ def _profiles(world: World, streams: list[str], at_us: int) -> pa.Table:
 def _column(values: Any, feature: Feature) -> pa.Array:
     if feature.dtype in ("enum", "string"):
         return pa.array(values.tolist(), pa.string())
-    known = np.isfinite(values)
+    present = np.isfinite(values)
     types = {"bool": pa.bool_(), "int": pa.int64(), "timestamp": pa.int64(), "float": pa.float64()}
-    return pa.array(np.where(known, values, 0.0), mask=~known).cast(types[feature.dtype])
+    return pa.array(np.where(present, values, 0.0), mask=~present).cast(types[feature.dtype])
 
 
 def _consents(world: World, streams: list[str]) -> Iterator[Entry]:

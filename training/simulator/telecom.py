@@ -105,8 +105,10 @@ class World:
         return np.asarray([a.cost.constant_eur(points) or 0.0 for a in self._actions_in_order])
 
     def oracle(self, channel: str, **context: Value) -> tuple[Ints, Floats]:
-        """Return the best permitted action per customer, -1 if none is worth more than zero, and its true expected value in
-        euros (n,)."""
+        """Return the best permitted action per customer and its true expected value in euros, (n,) each.
+
+        The action is -1 if none is worth more than zero.
+        """
         everyone, code = np.arange(len(self))[:, None], np.asarray([[CHANNELS.index(channel)]])
         probability = self.probabilities(everyone, np.arange(len(self.actions))[None, :], code)
         expected = probability * self.values_eur - self.costs_eur

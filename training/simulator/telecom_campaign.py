@@ -70,24 +70,24 @@ class Audience:
 def run_campaign(rng: Rng, permits: Permits, audience: Audience, as_of_us: int, contacts: int) -> CampaignLog:
     """Draw about `contacts` contacts with all customers but the showcase, and their outcomes."""
     m = int(contacts * _OVERSAMPLED)
-    who = rng.integers(len(SHOWCASE), len(audience), m)
+    customer = rng.integers(len(SHOWCASE), len(audience), m)
     at_us = as_of_us - CAMPAIGN_DAYS * DAY_US + np.sort(rng.integers(0, CAMPAIGN_DAYS * DAY_US, m))
     channel = rng.choice(len(CHANNELS), m, p=[_CHANNEL_SHARE[c] for c in CHANNELS])
     page, reason = _context(rng, channel)
-    moment = {name: audience.columns[name][who] for name in permits.momentary_columns & audience.columns.keys()}
+    moment = {name: audience.columns[name][customer] for name in permits.momentary_columns & audience.columns.keys()}
     moment |= {"now": at_us.astype(np.float64), "page": page, "contact_reason": reason}
     lasting = permits.lasting(audience.columns, len(audience))
-    allowed = permits.at(lasting[who], moment, audience.marketing[who, channel], channel)
+    allowed = permits.at(lasting[customer], moment, audience.marketing[customer, channel], channel)
     choices = allowed.sum(axis=1)
     possible = np.flatnonzero(choices)[:contacts]
     action = _pick(rng, allowed[possible], choices[possible])
-    who, at_us, channel = who[possible], at_us[possible], channel[possible]
-    truth = audience.truth.probabilities(who, action, channel)
+    customer, at_us, channel = customer[possible], at_us[possible], channel[possible]
+    truth = audience.truth.probabilities(customer, action, channel)
     outcome, positive, outcome_us = draw_outcomes(permits.actions, action, channel, truth, at_us, rng)
     late = outcome_us > as_of_us
     outcome[late], positive[late], outcome_us[late] = "", False, 0
     return CampaignLog(
-        customer=who,
+        customer=customer,
         at_us=at_us,
         action=action,
         channel=channel,
@@ -98,7 +98,7 @@ def run_campaign(rng: Rng, permits: Permits, audience: Audience, as_of_us: int, 
         positive=positive,
         outcome=outcome,
         outcome_us=outcome_us,
-        value_eur=np.where(positive, np.nan_to_num(audience.values_eur[who, action]), 0.0),
+        value_eur=np.where(positive, np.nan_to_num(audience.values_eur[customer, action]), 0.0),
     )
 
 
