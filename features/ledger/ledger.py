@@ -242,29 +242,29 @@ class Ledger:
         self._writer.run(lambda connection: upsert(connection, CLAIMS, {"name": _REWRITE}, values))
         return True
 
-    def checkpoint(self, kept: Path) -> int:
+    def checkpoint(self, file: Path) -> int:
         """Sign the records since the last checkpoint, if one is due, and return how many checkpoints were added.
 
         Every serving process calls this about once a second, from a thread of its own.
 
-        :param kept: the file outside the database that gets every checkpoint, whichever process signed it
+        :param file: the file outside the database that gets every checkpoint, whichever process signed it
         """
         added = self._checkpoints.take(self._clock())
-        CheckpointFile(kept).append_from(self._database)
+        CheckpointFile(file).append_from(self._database)
         return added
 
-    def verify(self, stream: str | None = None, kept: Path | None = None) -> Iterator[Flaw]:
+    def verify(self, stream: str | None = None, file: Path | None = None) -> Iterator[Flaw]:
         """Yield everything in a stream, or in the whole ledger, that is not as it was written.
 
-        :param kept: the file that `checkpoint` appends to
+        :param file: the file that `checkpoint` appends to
         """
         if stream is not None:
             return verify_stream(self._database, stream)
-        return self.audit(kept).flaws()
+        return self.audit(file).flaws()
 
-    def audit(self, kept: Path | None = None) -> Audit:
+    def audit(self, file: Path | None = None) -> Audit:
         """Return a verification of the whole ledger, which also counts the checkpoints that it could use."""
-        return Audit(self._database, self._signer, kept)
+        return Audit(self._database, self._signer, file)
 
     def put_release(self, content: bytes) -> str:
         """Store the bytes of a release and return its name, `sha256:<hex>`."""

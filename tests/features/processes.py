@@ -1,4 +1,4 @@
-"""Processes for tests that begin with everything imported: Feast takes seconds, which one server of forks pays once."""
+"""Processes for tests, forked from one server that has imported everything: importing Feast takes seconds."""
 
 import multiprocessing
 from collections.abc import Callable, Iterator
@@ -13,26 +13,26 @@ _IMPORTED = ["pytest", "hypothesis", "features.profile.online", "features.signal
 
 
 class Child(NamedTuple):
-    """A process, and our end of the pipe whose other end it was given as its first argument."""
+    """A process, and this end of the pipe whose other end is its first argument."""
 
     process: ForkServerProcess
     pipe: Connection
 
     def finished(self, within_s: float = 60) -> None:
-        """Waits for it to end well."""
+        """Wait for the process and assert that it exited with 0."""
         self.process.join(within_s)
         assert self.process.exitcode == 0
 
 
 def warm_up() -> None:
-    """Lets the server begin to import, beside the tests that come first."""
+    """Start the server, which imports while the first tests run."""
     _FORKING.set_forkserver_preload(_IMPORTED)
     forkserver.ensure_running()
 
 
 @contextmanager
 def child(work: Callable[..., None], *arguments: Any) -> Iterator[Child]:
-    """`work(pipe, *arguments)` in a process of its own, which does not outlive the block."""
+    """Run `work(pipe, *arguments)` in a new process, which is killed when the block ends."""
     warm_up()
     ours, theirs = _FORKING.Pipe()
     process = _FORKING.Process(target=work, args=(theirs, *arguments))

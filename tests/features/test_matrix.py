@@ -1,4 +1,4 @@
-"""One customer and a column of customers become the same bits."""
+"""A customer alone and in a column of customers gives the same bits."""
 
 import time
 
@@ -107,4 +107,4 @@ def test_one_row_is_fast_enough_for_the_hot_path() -> None:
         start_s = time.process_time()
         matrix.row(facts)
         took_s.append(time.process_time() - start_s)
-    assert min(took_s) < 50e-6  # measured: 10; the best of many, since the machine is shared
+    assert min(took_s) < 50e-6  # measured: 10; the best of many, as the machine is shared

@@ -45,13 +45,13 @@ _SERVED = select(ACTIVATIONS.c.release).distinct().order_by(ACTIVATIONS.c.releas
 class Audit:
     """One verification of the whole ledger; `flaws` can be run once.
 
-    `kept`: the file of checkpoints outside the database, if this machine has one. After `flaws`, `checkpoints` is how
+    `file`: the file of checkpoints outside the database, if this machine has one. After `flaws`, `checkpoints` is how
     many could be used, and `signed_heads` where they saw each stream end.
     """
 
     database: Database
     signer: Signer
-    kept: Path | None = None
+    file: Path | None = None
     checkpoints: int = 0
     signed_heads: dict[str, SignedHead] = field(default_factory=dict)
 
@@ -63,7 +63,7 @@ class Audit:
         yield from self._releases()
 
     def _checkpoints(self) -> Iterator[Flaw]:
-        outside = CheckpointFile(self.kept).lines() if self.kept is not None else iter(())
+        outside = CheckpointFile(self.file).lines() if self.file is not None else iter(())
         digest, after = "", 0
         for number, (row, line) in enumerate(zip_longest(checkpoints_after(self.database), outside), start=1):
             inside, upto = row or (None, None)

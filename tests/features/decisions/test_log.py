@@ -1,4 +1,4 @@
-"""The log of decisions: what training reads, kept file by file, whatever was in it before."""
+"""The log of decisions, which training reads: updated file by file, with the same result in any partition."""
 
 from pathlib import Path
 from typing import Any
@@ -46,8 +46,10 @@ def ledger(tmp_path: Path) -> Any:
         yield opened
 
 
-def told(log: DecisionLog, what: str = "_id, _label, _value_eur", release: Release = RELEASE) -> list[tuple[Any, ...]]:
-    """Columns of every row of whoever was reached, in order of id."""
+def reached_rows(
+    log: DecisionLog, what: str = "_id, _label, _value_eur", release: Release = RELEASE
+) -> list[tuple[Any, ...]]:
+    """Return columns of the rows that reached their customer, ordered by id."""
     rows = log.query(f"SELECT {what} FROM log WHERE _reached ORDER BY _id", release).to_pylist()
     return [tuple(r.values()) for r in rows]
 
@@ -90,7 +92,7 @@ def test_only_what_changed_is_written_again(ledger: Ledger, tmp_path: Path) -> N
     assert log.update(ledger, RELEASE, now_us).files == 1
     changed = [name for name, at in stamps.items() if (folder / name).stat().st_mtime_ns != at]
     assert len(changed) == 1
-    assert dict(told(log, "_id, _label")) == {f"d{n}.0": n == 2 for n in range(6)}
+    assert dict(reached_rows(log, "_id, _label")) == {f"d{n}.0": n == 2 for n in range(6)}
 
 
 @pytest.mark.promise("learning.windows")
@@ -99,9 +101,9 @@ def test_an_open_window_says_nothing_and_is_labelled_once_it_closes(ledger: Ledg
     shown(ledger, 0)
     ledger.append([outcome(ledger, 0, value_eur=5.0)])
     log.update(ledger, RELEASE, THEN_US + 30 * DAY_US - 1)
-    assert told(log, "_label, _stage, _value_eur, _closed") == [(None, None, None, False)]
+    assert reached_rows(log, "_label, _stage, _value_eur, _closed") == [(None, None, None, False)]
     log.update(ledger, RELEASE, THEN_US + 30 * DAY_US)
-    assert told(log, "_label, _stage, _value_eur, _closed") == [(True, "bought", 5.0, True)]
+    assert reached_rows(log, "_label, _stage, _value_eur, _closed") == [(True, "bought", 5.0, True)]
 
 
 @pytest.mark.promise("learning.stages")
@@ -112,10 +114,10 @@ def test_stages_weigh_what_happened_in_their_windows(ledger: Ledger, tmp_path: P
     ledger.append([outcome(ledger, 1), outcome(ledger, 1, "kept", days=25), outcome(ledger, 2, "complained", days=40)])
     ledger.append([outcome(ledger, 3), outcome(ledger, 3, "kept", days=10), outcome(ledger, 4, "declined")])
     log.update(ledger, STAGED, THEN_US + 45 * DAY_US)
-    assert set(told(log, "_weight", STAGED)) == {(None,)}
+    assert set(reached_rows(log, "_weight", STAGED)) == {(None,)}
     log.update(ledger, STAGED, THEN_US + 61 * DAY_US)
-    found = told(log, "_id, _label, _weight, _stage, _complained", STAGED)
-    assert found == [
+    rows = reached_rows(log, "_id, _label, _weight, _stage, _complained", STAGED)
+    assert rows == [
         ("d0.0", False, pytest.approx(0.1), "seen", False),
         ("d1.0", True, pytest.approx(3.1), "kept", False),
         ("d2.0", False, pytest.approx(-2.9), "complained", True),
@@ -130,7 +132,7 @@ def test_who_did_nothing_ignored_it(ledger: Ledger, tmp_path: Path) -> None:
     log = DecisionLog(tmp_path / "log")
     shown(ledger, 0)
     log.update(ledger, RELEASE, LATER_US)
-    assert told(log, "_stage") == [("ignored",)]
+    assert reached_rows(log, "_stage") == [("ignored",)]
 
 
 @pytest.mark.promise("ledger.outcomes-corrected")
@@ -141,24 +143,24 @@ def test_a_late_correction_rewrites_the_row(ledger: Ledger, tmp_path: Path) -> N
     first = outcome(ledger, 0, value_eur=5.0)
     ledger.append([first])
     log.update(ledger, RELEASE, LATER_US)
-    assert [r[1:] for r in told(log)] == [(True, 5.0), (False, 0.0)]
+    assert [r[1:] for r in reached_rows(log)] == [(True, 5.0), (False, 0.0)]
     wrong = {k: first.body.get(k) for k in ("action", "outcome", "offer_id", "value_eur")}
     right = {"action": "tea", "outcome": "retracted", "offer_id": "d0.0"}
     late_us = LATER_US + 100 * DAY_US
     body = {**right, "corrects": {**wrong, "occurred_us": first.occurred_us}}
     ledger.append([Entry(first.stream, "outcome", body, late_us)])
     log.update(ledger, RELEASE, late_us)
-    assert [r[1:] for r in told(log)] == [(False, 0.0), (False, 0.0)]
+    assert [r[1:] for r in reached_rows(log)] == [(False, 0.0), (False, 0.0)]
 
 
 def test_an_opt_out_counts_for_the_offer_before_it(ledger: Ledger, tmp_path: Path) -> None:
     log = DecisionLog(tmp_path / "log")
     shown(ledger, 0)
     shown(ledger, 1)
-    said = {"purpose": "marketing", "channel": "*", "status": "withdrawn", "source": "web", "notice_version": "1"}
-    ledger.append([Entry(ledger.stream_of("person", "p1"), "consent", said, THEN_US + DAY_US)])
+    withdrawal = {"purpose": "marketing", "channel": "*", "status": "withdrawn", "source": "web", "notice_version": "1"}
+    ledger.append([Entry(ledger.stream_of("person", "p1"), "consent", withdrawal, THEN_US + DAY_US)])
     log.update(ledger, RELEASE, LATER_US)
-    assert told(log, "_id, _opted_out") == [("d0.0", False), ("d1.0", True)]
+    assert reached_rows(log, "_id, _opted_out") == [("d0.0", False), ("d1.0", True)]
 
 
 @pytest.mark.promise("learning.log")
@@ -171,7 +173,7 @@ def test_the_erased_are_taken_out_and_the_restricted_left_out(ledger: Ledger, tm
     ledger.erase(erased)
     ledger.append([Entry(restricted, "flag", {"restricted": True}, THEN_US)])
     assert log.update(ledger, RELEASE, LATER_US).erased == 1
-    assert [r[0] for r in told(log)] == ["d0.0", "d3.0"]
+    assert [r[0] for r in reached_rows(log)] == ["d0.0", "d3.0"]
     assert all(erased.encode() not in p.read_bytes() for p in (tmp_path / "log").rglob("*.parquet"))
 
 
@@ -190,7 +192,7 @@ def test_files_of_an_older_layout_are_made_anew(ledger: Ledger, tmp_path: Path) 
 def test_an_empty_log_has_no_rows(ledger: Ledger, tmp_path: Path) -> None:
     log = DecisionLog(tmp_path / "log")
     log.update(ledger, RELEASE, LATER_US)
-    assert told(log) == []
+    assert reached_rows(log) == []
 
 
 events = st.tuples(
@@ -220,15 +222,17 @@ def test_updates_in_any_split_say_what_the_whole_ledger_says(
             ledger.append(entries[at : at + step])
             log.update(ledger, RELEASE, THEN_US + at)
         log.update(ledger, RELEASE, LATER_US)
-        every = "SELECT * FROM log ORDER BY _at_us"
-        found, again = log.query(every, RELEASE), DecisionLog(folder / "again")
+        all_rows = "SELECT * FROM log ORDER BY _at_us"
+        rows, again = log.query(all_rows, RELEASE), DecisionLog(folder / "again")
         again.update(ledger, RELEASE, LATER_US)
-        assert again.query(every, RELEASE).equals(found)
-        asked = log.query(every, RELEASE, "tried")
-    assert found.num_rows == 8
-    for n, row in enumerate(found.to_pylist()):
-        came = [(name, eur) for who, name, days, _, eur in happened if who == n and name != "declined" and days <= 30]
+        assert again.query(all_rows, RELEASE).equals(rows)
+        by_outcome = log.query(all_rows, RELEASE, "tried")
+    assert rows.num_rows == 8
+    for n, row in enumerate(rows.to_pylist()):
+        positives = [
+            (name, eur) for who, name, days, _, eur in happened if who == n and name != "declined" and days <= 30
+        ]
         here = n not in unreached
-        assert row["_label"] == (bool(came) if here else None)
-        assert row["_value_eur"] == (pytest.approx(sum(eur or 0.0 for _, eur in came)) if here else None)
-        assert asked["_label"][n].as_py() == ("tried" in dict(came) if here else None)
+        assert row["_label"] == (bool(positives) if here else None)
+        assert row["_value_eur"] == (pytest.approx(sum(eur or 0.0 for _, eur in positives)) if here else None)
+        assert by_outcome["_label"][n].as_py() == ("tried" in dict(positives) if here else None)

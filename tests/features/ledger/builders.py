@@ -47,7 +47,7 @@ def outcome(stream: str, name: str = "accepted", occurred_us: int = NOW_US, **op
 
 
 def past_the_ledger(url: str, *statements: str, **parameters: str | bytes) -> Sequence[sa.Row[Any]]:
-    """Run statements straight on a ledger's database; the rows of the last, if it has any."""
+    """Run statements on a ledger's database, bypassing the ledger, and return the rows of the last one, if any."""
     engine = sa.create_engine(database_url(url))
     with engine.begin() as connection:
         results = [connection.execute(sa.text(statement), parameters) for statement in statements]
@@ -57,5 +57,5 @@ def past_the_ledger(url: str, *statements: str, **parameters: str | bytes) -> Se
 
 
 def database_url(url: str) -> str:
-    """A test's database, as SQLAlchemy names it."""
+    """Return the url of a test's database in the form of SQLAlchemy."""
     return url.replace("postgresql://", "postgresql+psycopg://") if "://" in url else f"sqlite:///{url}"

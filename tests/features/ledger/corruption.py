@@ -1,4 +1,4 @@
-"""Random changes to a ledger's tables behind its back, each of one thing, and back again."""
+"""Random changes to a ledger's tables that bypass the ledger: one change at a time, which is then undone."""
 
 import random
 import sqlite3
@@ -22,49 +22,51 @@ TABLES = {
     "activations": ("seq", "environment", "release", "at_us", "by"),
     "releases": ("hash", "bytes"),
 }
-"""What is guarded, and which of its columns; `seq` of records is drawn apart, up to the last checkpoint."""
+"""The protected tables and columns. `seq` of records is drawn separately, up to the last checkpoint."""
 
 
 class Corruptor:
-    """One random corruption at a time of the database `path` and the file `kept`.
+    """Makes random corruptions, one at a time, of a database and of its file of checkpoints.
 
-    :param upto: the last `seq` that a checkpoint has seen
+    :param path: the database
+    :param file: the file of checkpoints
+    :param upto: the last `seq` that a checkpoint covers
     """
 
-    def __init__(self, path: Path, kept: Path, upto: int, seed: int) -> None:
-        self.rng, self.kept, self.upto = random.Random(seed), kept, upto
+    def __init__(self, path: Path, file: Path, upto: int, seed: int) -> None:
+        self.rng, self.file, self.upto = random.Random(seed), file, upto
         self.db = sqlite3.connect(path, isolation_level=None)
-        self.lines = kept.read_bytes()
+        self.lines = file.read_bytes()
         self.tables = {t: self.db.execute(f"SELECT rowid, * FROM {t} ORDER BY rowid").fetchall() for t in TABLES}
         self.names = {t: [c[1] for c in self.db.execute(f"PRAGMA table_info({t})")] for t in TABLES}
         self.kinds: tuple[Callable[[], str | None], ...] = (
-            *([self.change] * 6), self.drop, self.drop, self.swap, self.swap, self.copy, self.cut, self.made_anew,
+            *([self.change] * 6), self.drop, self.drop, self.swap, self.swap, self.copy, self.cut, self.rewrite,
             self.reorder, self.cut_checkpoints, self.edit_file,
         )  # fmt: skip
 
     @contextmanager
     def corrupted(self) -> Iterator[str]:
-        """What was done; undone at the end."""
-        done = None
-        while done is None:
+        """Make one corruption and yield its description; undo it at the end."""
+        change = None
+        while change is None:
             self.db.execute("BEGIN IMMEDIATE")
             try:
-                done = self.rng.choice(self.kinds)()
+                change = self.rng.choice(self.kinds)()
             except sqlite3.IntegrityError:
-                done = None  # the database itself refuses it
-            if done is None or not self._different():
+                change = None  # the database refuses the change
+            if change is None or not self._different():
                 self.db.execute("ROLLBACK")
-                done = None
+                change = None
         self.db.execute("COMMIT")
-        yield done
+        yield change
         self._restore()
 
     def _different(self) -> bool:
         now = {t: self.db.execute(f"SELECT rowid, * FROM {t} ORDER BY rowid").fetchall() for t in TABLES}
-        return now != self.tables or self.kept.read_bytes() != self.lines
+        return now != self.tables or self.file.read_bytes() != self.lines
 
     def _restore(self) -> None:
-        self.kept.write_bytes(self.lines)
+        self.file.write_bytes(self.lines)
         self.db.execute("BEGIN IMMEDIATE")
         for table, rows in self.tables.items():
             self.db.execute(f"DELETE FROM {table}")
@@ -90,7 +92,7 @@ class Corruptor:
         return f"{table}.{column} changed"
 
     def _other(self, table: str, column: str, value: Any) -> Any:
-        """Another value: of another row, missing, or a bit away."""
+        """Return another value: that of another row, None, or a slightly different one."""
         kind = self.rng.random()
         if kind < 0.3:
             return self._row(table)[column]
@@ -113,7 +115,7 @@ class Corruptor:
         return f"a row of {table} dropped"
 
     def swap(self) -> str:
-        """One column, or all but the row's own name, of two rows."""
+        """Swap one column of two rows, or all columns but the key."""
         table = self._table()
         one, two = self._row(table), self._row(table)
         columns = [c for c in TABLES[table] if c not in ("stream", "version", "key", "number", "hash", "seq")]
@@ -125,7 +127,7 @@ class Corruptor:
         return f"{', '.join(columns)} of two rows of {table} swapped"
 
     def copy(self) -> str:
-        """A row again, under the next free name."""
+        """Insert a row again under the next free key."""
         table = self.rng.choice(["records", "keys", "checkpoints", "activations"])
         row = self._row(table)
         row.pop("rowid")
@@ -143,7 +145,7 @@ class Corruptor:
         return f"a row of {table} repeated"
 
     def reorder(self) -> str:
-        """Two records change places in the order of the whole ledger, or one moves out of it."""
+        """Swap two records in the order of the whole ledger, or move one to its end."""
         rows = [r for r in self.tables["records"] if r[1] <= self.upto]
         one, two = self.rng.sample([r[1] for r in rows], 2)
         if self.rng.random() < 0.3:
@@ -159,18 +161,18 @@ class Corruptor:
         return [dict(zip(names, row, strict=True)) for row in rows]
 
     def cut(self) -> str | None:
-        """The tail of a stream, its keys and its standing, as if it had never been; past what a checkpoint saw."""
+        """Cut off the tail of a stream, with keys and standing, up to before what a checkpoint covers."""
         stream = self._row("standings")["stream"]
         seen = [r["version"] for r in self._records(stream) if r["seq"] <= self.upto]
         if not seen:
             return None
-        kept = self.rng.randrange(seen[-1])
-        self.db.execute("DELETE FROM records WHERE stream = ? AND version > ?", (stream, kept))
-        self.db.execute("DELETE FROM keys WHERE stream = ? AND version > ?", (stream, kept))
-        return f"a stream cut to {kept} records" if self._stand(stream) else None
+        remaining = self.rng.randrange(seen[-1])
+        self.db.execute("DELETE FROM records WHERE stream = ? AND version > ?", (stream, remaining))
+        self.db.execute("DELETE FROM keys WHERE stream = ? AND version > ?", (stream, remaining))
+        return f"a stream cut to {remaining} records" if self._make_consistent(stream) else None
 
-    def made_anew(self) -> str | None:
-        """A record changed, and every hash from there on, and the standing, made to fit."""
+    def rewrite(self) -> str | None:
+        """Change a record, and make every later hash and the standing consistent with it."""
         stream = self._row("standings")["stream"]
         records = [r for r in self._records(stream) if r["seq"] <= self.upto and r["body"] is not None]
         if not records:
@@ -182,10 +184,10 @@ class Corruptor:
         self.db.execute(
             "UPDATE records SET body = ?, body_hash = ? WHERE seq = ?", (raw, hash_body(at["salt"], raw), at["seq"])
         )
-        return "a record made anew" if self._stand(stream) else None
+        return "a record made anew" if self._make_consistent(stream) else None
 
-    def _stand(self, stream: str) -> bool:
-        """Chain and standing as a writer would have left them; False where bodies are erased."""
+    def _make_consistent(self, stream: str) -> bool:
+        """Write chain and standing as a writer would have; return False if bodies are erased."""
         fold, head, at_us = Fold(stream), genesis_hash(stream), -(2**62)
         records = self._records(stream)
         for r in records:
@@ -204,12 +206,12 @@ class Corruptor:
         return True
 
     def cut_checkpoints(self) -> str:
-        kept = self.rng.randrange(len(self.tables["checkpoints"]))
-        self.db.execute("DELETE FROM checkpoints WHERE number > ?", (kept,))
-        return f"checkpoints cut to {kept}"
+        remaining = self.rng.randrange(len(self.tables["checkpoints"]))
+        self.db.execute("DELETE FROM checkpoints WHERE number > ?", (remaining,))
+        return f"checkpoints cut to {remaining}"
 
     def edit_file(self) -> str:
-        """A line of the file outside changed, dropped from among the others, or swapped with another."""
+        """Change or drop a line of the file of checkpoints, or swap two lines."""
         lines = self.lines.splitlines(keepends=True)
         one, two = self.rng.sample(range(len(lines)), 2)
         kind = self.rng.choice(["changed", "dropped", "swapped"])
@@ -220,5 +222,5 @@ class Corruptor:
             del lines[min(one, two)]
         else:
             lines[one], lines[two] = lines[two], lines[one]
-        self.kept.write_bytes(b"".join(lines))
+        self.file.write_bytes(b"".join(lines))
         return f"a line of the file {kind}"

@@ -1,8 +1,8 @@
-"""Two processes race for the same subjects; some of them are killed. Started by `test_races.py`.
+"""Two processes race for the same subjects, and some are killed. `test_races.py` starts this program.
 
-Both decide for every subject of a round: read the standing, and if marketing is granted and the cap of one has room,
-append a decision that states the version it read. The second also withdraws the consent of every other subject. What
-the ledger acknowledged goes to a file before anything else is done, one line each.
+Both decide for every subject of a round: they read the standing and, if marketing is granted and the cap of one
+contact allows it, append a decision that states the version read. The second process also withdraws the consent of
+every other subject. Each acknowledgement of the ledger is written to a file, as one line, before anything else happens.
 
 usage: racer.py URL SECRET_HEX ACKNOWLEDGED_FILE SEED SUBJECTS_PER_ROUND ROUNDS KILLED_ROUNDS
 """
@@ -61,8 +61,8 @@ def race(ledger: Ledger, streams: list[str], acknowledge: int, *, withdraws: boo
                     acknowledged(acknowledge, standing.stream, "decision", future.result()[0])
                 except Conflict:
                     acknowledged(acknowledge, standing.stream, "conflict", 0)
-        for stream, done in withdrawn:
-            acknowledged(acknowledge, stream, "consent", done.result()[0])
+        for stream, consent_future in withdrawn:
+            acknowledged(acknowledge, stream, "consent", consent_future.result()[0])
 
 
 def acknowledged(file: int, stream: str, kind: str, version: int) -> None:
@@ -70,7 +70,7 @@ def acknowledged(file: int, stream: str, kind: str, version: int) -> None:
 
 
 def start(url: str, secret: bytes, names: list[str], acknowledge: int, *, withdraws: bool) -> int:
-    """Fork a racer; the process id. This process has no threads and no connections, so forking it is safe."""
+    """Fork a racer and return its process id. Forking is safe: this process has neither threads nor connections."""
     pid = os.fork()
     if pid:
         return pid
@@ -84,7 +84,7 @@ def start(url: str, secret: bytes, names: list[str], acknowledge: int, *, withdr
 
 
 def grant(url: str, secret: bytes, names: list[str]) -> None:
-    """In a process of its own, so that this one never holds a connection."""
+    """Grant consents in another process, so that this one never has a connection."""
     pid = os.fork()
     if not pid:
         code = 1

@@ -1,4 +1,4 @@
-"""What is signed, by whom, at what cost, and that nothing can be changed, dropped, reordered or cut behind it."""
+"""Checkpoints: what is signed, by which process, at what cost; changes, losses and reordering are found."""
 
 import multiprocessing
 import os
@@ -29,7 +29,7 @@ def test_where_no_file_is_there_are_no_lines(tmp_path: Path) -> None:
 
 @dataclass
 class Clock:
-    """Time that moves when it is told to."""
+    """A clock that a test moves."""
 
     at_us: int = NOW_US + 10**9
 
@@ -43,20 +43,20 @@ class Clock:
 
 @dataclass
 class World:
-    """A ledger with a bit of everything, and the file beside it."""
+    """A ledger with its clock, and its file of checkpoints."""
 
     ledger: Ledger
     clock: Clock
-    kept: Path
+    file: Path
     people: list[str] = field(default_factory=list)
 
     def checkpoint(self) -> int:
         self.clock.later()
-        return self.ledger.checkpoint(self.kept)
+        return self.ledger.checkpoint(self.file)
 
 
 def filled(world: World) -> World:
-    """Six people, one erased with a linked visitor; two releases; three checkpoints and a tail."""
+    """Fill the world: six people, one erased with a linked visitor; two releases; three checkpoints and a tail."""
     ledger = world.ledger
     for content in (b"one", b"two"):
         ledger.activate("dev", ledger.put_release(content), "test")
@@ -88,15 +88,15 @@ def world(url: str, secret: bytes, tmp_path: Path) -> Iterator[World]:
 
 
 def messages(world: World) -> list[str]:
-    return [str(flaw) for flaw in world.ledger.verify(kept=world.kept)]
+    return [str(flaw) for flaw in world.ledger.verify(file=world.file)]
 
 
 def test_verify_passes_after_erasures_and_says_how_many_checkpoints_it_had(world: World) -> None:
     filled(world)
-    audit = world.ledger.audit(world.kept)
+    audit = world.ledger.audit(world.file)
     assert list(audit.flaws()) == []
     assert (audit.checkpoints, len(audit.signed_heads)) == (3, 7)
-    assert stat.S_IMODE(world.kept.stat().st_mode) == 0o600
+    assert stat.S_IMODE(world.file.stat().st_mode) == 0o600
 
 
 @pytest.mark.promise("ledger.checkpoints")
@@ -121,7 +121,7 @@ def test_none_is_taken_before_its_time(world: World) -> None:
     world.ledger.append([consent("0" * 40)])
     assert world.checkpoint() == 1
     world.ledger.append([consent("0" * 40)])
-    assert world.ledger.checkpoint(world.kept) == 0
+    assert world.ledger.checkpoint(world.file) == 0
     assert world.checkpoint() == 1
 
 
@@ -138,7 +138,7 @@ def test_of_all_replicas_one_takes_it_and_each_keeps_it(url: str, secret: bytes,
     for replica, file in zip(replicas, files, strict=True):
         replica.checkpoint(file)
         assert len(file.read_bytes().splitlines()) == 3
-        assert list(replica.verify(kept=file)) == []
+        assert list(replica.verify(file=file)) == []
         replica.close()
 
 
@@ -149,7 +149,7 @@ def test_a_claim_whose_process_died_lapses(world: World, monkeypatch: pytest.Mon
         patched.setattr(Checkpoints, "_next", _killed)
         with pytest.raises(Unavailable):
             world.checkpoint()
-    assert world.ledger.checkpoint(world.kept) == 0
+    assert world.ledger.checkpoint(world.file) == 0
     assert world.checkpoint() == 1
 
 
@@ -176,46 +176,46 @@ def test_a_backlog_is_signed_in_several(world: World, monkeypatch: pytest.Monkey
 
 def test_lines_are_on_the_disk_before_anything_counts_on_them(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[bytes] = []
-    monkeypatch.setattr(os, "fsync", lambda _: synced.append(world.kept.read_bytes()))
+    monkeypatch.setattr(os, "fsync", lambda _: synced.append(world.file.read_bytes()))
     world.ledger.append([consent("0" * 40)])
     world.checkpoint()
-    assert synced == [world.kept.read_bytes()]
+    assert synced == [world.file.read_bytes()]
     assert len(synced[0].splitlines()) == 1
 
 
 def test_what_a_crash_cut_off_in_the_file_is_mended(world: World) -> None:
     filled(world)
-    whole = world.kept.read_bytes()
+    whole = world.file.read_bytes()
     for size in (0, 5, len(whole) - 1, whole.index(b"\n") + 1):
-        world.kept.write_bytes(whole[:size])
+        world.file.write_bytes(whole[:size])
         assert messages(world) == []
-        world.ledger.checkpoint(world.kept)
-        assert world.kept.read_bytes() == whole
+        world.ledger.checkpoint(world.file)
+        assert world.file.read_bytes() == whole
 
 
 @pytest.mark.promise("ledger.corruption-is-located")
 def test_a_database_put_back_to_an_earlier_day_is_told_by_the_file(world: World, url: str) -> None:
-    """Everything of the database as it was then, which no check of the database alone could tell."""
+    """The whole database is as it was then, so that no check of the database alone could notice."""
     filled(world)
-    told = {"upto": str(newest_checkpoint(world.ledger._database).content["after"])}  # type: ignore[union-attr]
+    earlier = {"upto": str(newest_checkpoint(world.ledger._database).content["after"])}  # type: ignore[union-attr]
     past_the_ledger(
         url,
         "DELETE FROM checkpoints WHERE upto > CAST(:upto AS INTEGER)",
         "DELETE FROM records WHERE seq > CAST(:upto AS INTEGER)",
-        **told,
+        **earlier,
     )
-    found = messages(world)
-    assert any(f"{world.people[1]}@4: a checkpoint saw the stream up to here, and it ends at 2" in m for m in found)
-    assert any(m.startswith("checkpoints@3: it is kept outside") for m in found)
+    flaws = messages(world)
+    assert any(f"{world.people[1]}@4: a checkpoint saw the stream up to here, and it ends at 2" in m for m in flaws)
+    assert any(m.startswith("checkpoints@3: it is kept outside") for m in flaws)
     world.ledger.append([consent(world.people[3])])
     world.checkpoint()
     assert any(
         m.startswith("checkpoints@3: the one that is kept outside the database is another") for m in messages(world)
     )
-    kept = world.kept.read_bytes()
+    lines = world.file.read_bytes()
     world.ledger.append([consent(world.people[3])])
     assert world.checkpoint() == 1
-    assert world.kept.read_bytes() == kept, "what does not follow is not appended"
+    assert world.file.read_bytes() == lines, "what does not follow is not appended"
 
 
 @pytest.mark.promise("ledger.corruption-is-located")
@@ -228,17 +228,17 @@ def test_streams_that_change_places_are_found(world: World, url: str) -> None:
         for of, to in ((one, "x"), (two, one), ("x", two))
     ]
     past_the_ledger(url, *swaps)
-    assert {f.stream for f in world.ledger.verify(kept=world.kept)} == {one, two}
+    assert {f.stream for f in world.ledger.verify(file=world.file)} == {one, two}
 
 
 def test_another_secret_signed_none_of_it(world: World, url: str) -> None:
     filled(world)
     with Ledger.open(url, b"another") as other:
-        assert sum("not the one that was signed" in f.message for f in other.verify(kept=world.kept)) == 3
+        assert sum("not the one that was signed" in f.message for f in other.verify(file=world.file)) == 3
 
 
 def test_records_from_before_the_chain_covered_keys_still_verify(world: World, url: str) -> None:
-    """As a ledger of the migration before has them: no keys of their own, hashed without."""
+    """The record is as an earlier schema left it: without keys in its row and in its hash."""
     person = world.ledger.stream_of("person", "old")
     world.ledger.append([consent(person, key="old")])
     row = world.ledger.select(sa.text("SELECT * FROM records"))[0]
@@ -252,18 +252,18 @@ def test_records_from_before_the_chain_covered_keys_still_verify(world: World, u
     assert messages(world) == []
 
 
-def all_found(path: Path, secret: bytes, kept: Path, seed: int, times: int) -> list[str]:
-    """The corruptions that nobody found."""
+def all_found(path: Path, secret: bytes, file: Path, seed: int, times: int) -> list[str]:
+    """Make random corruptions, and return those that verification did not find."""
     clock = Clock()
     with Ledger.open(path, secret, clock) as ledger:
-        world = filled(World(ledger, clock, kept))
+        world = filled(World(ledger, clock, file))
         last = newest_checkpoint(ledger._database)
         assert last is not None
-        corruptor, missed = Corruptor(path, kept, last.content["upto"], seed), []
+        corruptor, missed = Corruptor(path, file, last.content["upto"], seed), []
         for _ in range(times):
-            with corruptor.corrupted() as done:
-                if next(ledger.verify(kept=kept), None) is None:
-                    missed.append(done)
+            with corruptor.corrupted() as change:
+                if next(ledger.verify(file=file), None) is None:
+                    missed.append(change)
         assert messages(world) == []
         corruptor.db.close()
     return missed

@@ -1,4 +1,4 @@
-"""Erasing a subject leaves hashes and a tombstone, and no byte of what was known."""
+"""Erasing a subject leaves hashes and a tombstone, and no byte of its data."""
 
 from itertools import count
 from pathlib import Path
@@ -46,9 +46,9 @@ def test_the_erased_stay_suppressed_and_verify(ledger: Ledger) -> None:
     ledger.erase(person)
     assert [r.body for r in ledger.records(person)] == [None] * 32 + [{}]
     assert ledger.append([consent(person, source=MARK, key="later")]) == (34,)
-    standing, beside = ledger.read(person, other)
+    standing, other_standing = ledger.read(person, other)
     assert (standing.version, standing.erased, standing.consents, standing.outcomes) == (34, True, (), {})
-    assert beside.consents
+    assert other_standing.consents
     assert list(ledger.verify()) == []
 
 
@@ -77,9 +77,9 @@ def test_what_is_appended_after_erasure_leaves_only_its_hash(ledger: Ledger, url
     person = ledger.stream_of("person", "never heard of")
     ledger.erase(person)
     ledger.append([consent(person, source=MARK, key="k"), decision(person, "o1", key="d")])
-    found = ledger.lookup("d")
-    assert found is not None
-    assert (found.version, found.body) == (3, None)
+    record = ledger.lookup("d")
+    assert record is not None
+    assert (record.version, record.body) == (3, None)
     assert ledger.fold_at(person, 2).erased
     rows = past_the_ledger(url, "SELECT body, salt FROM records ORDER BY seq")
     assert all(row.body in (None, b"{}") for row in rows)
@@ -89,18 +89,18 @@ def test_what_is_appended_after_erasure_leaves_only_its_hash(ledger: Ledger, url
 def test_a_body_that_is_put_back_is_a_flaw(ledger: Ledger, url: str) -> None:
     person = ledger.stream_of("person", "a")
     ledger.append([consent(person)])
-    kept = past_the_ledger(url, "SELECT body, salt FROM records")[0]
+    erased = past_the_ledger(url, "SELECT body, salt FROM records")[0]
     ledger.erase(person)
     assert list(ledger.verify()) == []
     put = "UPDATE records SET body = :body, salt = :salt WHERE version = 1"
-    past_the_ledger(url, put, body=kept.body, salt=kept.salt)
+    past_the_ledger(url, put, body=erased.body, salt=erased.salt)
     assert any("was erased, and the bodies of 1 records are here" in str(flaw) for flaw in ledger.verify())
 
 
 def test_sqlite_syncs_every_commit_and_overwrites_what_it_deletes(tmp_path: Path, secret: bytes) -> None:
     with Ledger.open(tmp_path / "ledger.db", secret) as ledger:
-        found = [ledger.select(sa.text(f"PRAGMA {name}"))[0][0] for name in ("synchronous", "secure_delete")]
-    assert found == [2, 1]
+        settings = [ledger.select(sa.text(f"PRAGMA {name}"))[0][0] for name in ("synchronous", "secure_delete")]
+    assert settings == [2, 1]
 
 
 def test_bodies_gone_without_a_tombstone_are_a_flaw(ledger: Ledger, url: str) -> None:

@@ -1,4 +1,4 @@
-"""A database that is busy, away or damaged: waited for as long as it makes sense, then `Unavailable`, never half."""
+"""A busy, unreachable or damaged database: writes are retried for a while, then `Unavailable`; none is partial."""
 
 import sqlite3
 import sys
@@ -71,30 +71,30 @@ def test_pauses_grow_up_to_the_longest_and_are_longer_where_the_server_went(
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "cause"),
     [
         (sa.exc.InvalidRequestError("a bug"), "InvalidRequestError"),
         (sa.exc.DataError("a bug", None, sqlite3.DataError()), "DataError"),
     ],
 )
-def test_what_is_wrong_is_tried_once(ledger: Ledger, wrong: sa.exc.SQLAlchemyError, told: str) -> None:
-    tried: list[int] = []
+def test_what_is_wrong_is_tried_once(ledger: Ledger, wrong: sa.exc.SQLAlchemyError, cause: str) -> None:
+    attempts: list[int] = []
 
     def work(_: sa.Connection) -> None:
-        tried.append(1)
+        attempts.append(1)
         raise wrong
 
-    with pytest.raises(Unavailable, match=told):
+    with pytest.raises(Unavailable, match=cause):
         ledger._database.transact(work)
-    assert tried == [1]
+    assert attempts == [1]
 
 
 def test_what_is_wrong_is_asked_once(ledger: Ledger) -> None:
-    asked: list[str] = []
-    sa.event.listen(ledger._database._reader, "before_cursor_execute", lambda *told: asked.append(told[2]))
+    statements: list[str] = []
+    sa.event.listen(ledger._database._reader, "before_cursor_execute", lambda *event: statements.append(event[2]))
     with pytest.raises(Unavailable):
         ledger.select(sa.text("SELECT nothing_of_ours FROM records"))
-    assert len(asked) == 1
+    assert len(statements) == 1
 
 
 def test_the_file_is_written_anew_once_another_writer_is_done(tmp_path: Path, secret: bytes) -> None:
@@ -102,10 +102,10 @@ def test_the_file_is_written_anew_once_another_writer_is_done(tmp_path: Path, se
     with Ledger.open(path, secret) as ledger:
         other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         other.execute("BEGIN IMMEDIATE")
-        done = threading.Timer(0.2, other.execute, ("COMMIT",))
-        done.start()
+        commit = threading.Timer(0.2, other.execute, ("COMMIT",))
+        commit.start()
         ledger._database.rewrite()
-        done.join()
+        commit.join()
         other.close()
 
 
@@ -124,7 +124,7 @@ def drop_connections(server: str, database: str | None) -> None:
 
 @pytest.mark.parametrize("count", [2, 0])
 def test_a_commit_whose_answer_was_lost_is_not_made_twice(ledger: Ledger, person: str, count: int) -> None:
-    """The driver commits and then fails, once: a fault that a network gives at the worst moment."""
+    """The driver commits and then fails once, as when a network fails at the worst moment."""
     dialect = ledger._database._writer.dialect
     commit, lost = dialect.do_commit, threading.Event()
 
@@ -153,10 +153,10 @@ def test_what_was_cancelled_in_time_is_never_written(ledger: Ledger, person: str
     release = threading.Event()
     blocked = threading.Thread(target=ledger._writer.run, args=(lambda _: release.wait(5),))
     blocked.start()
-    kept, cancelled = ledger.submit([consent(person)]), ledger.submit([outcome(person)])
+    written, cancelled = ledger.submit([consent(person)]), ledger.submit([outcome(person)])
     assert cancelled.cancel()
     release.set()
-    assert kept.result() == (1,)
+    assert written.result() == (1,)
     blocked.join()
     assert ledger.append([outcome(person)]) == (2,)
 

@@ -1,8 +1,8 @@
 """Two deciders and one withdrawer: every order of their steps, with a crash before any of them, on the real ledger.
 
-A scheduler decides who takes the next step and who dies instead. From every state that is reached it tries all that may
-come next; a state is what each of them has seen so far and what the stream holds, so that orders which differ in
-nothing anybody could notice are explored once, and counted as often as there are.
+A scheduler chooses which actor takes the next step, or crashes. From every state it tries every choice. A state is what
+each actor has seen so far and what the stream holds; orders that no actor could tell apart are explored once, and all
+of them are counted.
 """
 
 import shutil
@@ -21,8 +21,8 @@ from tests.features.ledger.builders import NOW_US, consent, decision
 ATTEMPTS = 5
 NUMBERS = count()
 Steps = Iterator[str]
-Path_ = tuple[tuple[str, int], ...]
-"""What was done: a step or a crash, and whose."""
+Choices = tuple[tuple[str, int], ...]
+"""The choices so far: a step or a crash, and of which actor."""
 
 
 def allowed(standing: Standing) -> bool:
@@ -31,7 +31,7 @@ def allowed(standing: Standing) -> bool:
 
 @dataclass
 class Actor:
-    """One of the three; `seen` is all it knows."""
+    """One of the three actors; `seen` is everything it knows, `over` says that it has finished or crashed."""
 
     steps: Steps
     seen: list[object] = field(default_factory=list)
@@ -39,11 +39,11 @@ class Actor:
 
 
 class World:
-    """One run, on a stream of its own.
+    """One run, on a new stream.
 
-    :param one_request: whether both deciders have the same request, told twice
-    :param brief: deciding is no step of its own, since nobody else can notice it; the withdrawal is told once; and who
-        dies is not told from who takes no step until all others are done, since every state on the way is checked
+    :param one_request: both deciders have the same request, sent twice
+    :param brief: fewer steps: deciding is not a step, since no other actor can notice it; the withdrawal is sent once;
+        a crash equals taking no step until all others have finished, as every state on the way is checked
     """
 
     def __init__(self, ledger: Ledger, *, one_request: bool, brief: bool) -> None:
@@ -61,7 +61,7 @@ class World:
             next(actor.steps)
 
     def decider(self, me: Actor, request: str, replica: int) -> Steps:
-        """As a replica answers a request: read, decide, append at the version read; again when another came first."""
+        """Answer a request as a replica does: read, decide, append at that version; repeat if another came first."""
         yield "read"
         me.seen.append(f"withdrawn {self.withdrawn}")
         for _ in range(ATTEMPTS):
@@ -97,7 +97,7 @@ class World:
         me.seen.append(f"answered {uses}")
 
     def withdrawer(self, me: Actor) -> Steps:
-        """Looks, withdraws, and, as if the first answer had been lost, again; then it is told."""
+        """Read, withdraw, and withdraw again as if the first answer was lost; then the withdrawal is acknowledged."""
         if not self.brief:
             yield "read"
             me.seen.append(self.ledger.read(self.stream)[0].version)
@@ -128,7 +128,7 @@ class World:
         return records, *(tuple(actor.seen) for actor in self.actors), tuple(a.over for a in self.actors)
 
     def check(self) -> None:
-        """No decision after a withdrawal uses what was withdrawn, and nobody who came after it is answered so."""
+        """Check that no decision after a withdrawal, and no answer to a later request, uses the withdrawn consent."""
         withdrawn = False
         for record in self.ledger.records(self.stream):
             body = record.body or {}
@@ -140,14 +140,14 @@ class World:
 
 
 class Explorer:
-    """Every order of steps and crashes, from beginning to end."""
+    """Explores every order of steps and crashes."""
 
     def __init__(self, new_world: Callable[[], World]) -> None:
         self._new_world = new_world
         self.orders_from: dict[tuple[object, ...], int] = {}
 
-    def orders(self, path: Path_ = (), world: World | None = None) -> int:
-        """How many there are from where `path` leads; each state on the way is checked."""
+    def orders(self, path: Choices = (), world: World | None = None) -> int:
+        """Return how many orders continue `path`, and check each state on the way."""
         world = world or self._replayed(path)
         state = world.state()
         if state not in self.orders_from:
@@ -160,7 +160,7 @@ class Explorer:
                 self.orders_from[state] += self.orders((*path, choice), following)
         return self.orders_from[state]
 
-    def _replayed(self, path: Path_) -> World:
+    def _replayed(self, path: Choices) -> World:
         world = self._new_world()
         for choice in path:
             world.do(*choice)
@@ -169,7 +169,7 @@ class Explorer:
 
 @pytest.fixture
 def ledger(migrated_sqlite: Path, tmp_path: Path, secret: bytes) -> Iterator[Ledger]:
-    """The real one, in a file that no power cut threatens."""
+    """A real ledger, without syncing to disk."""
     with Ledger.open(shutil.copy(migrated_sqlite, tmp_path / "ledger.db"), secret) as opened:
         with opened._database._writer.connect() as connection:
             connection.exec_driver_sql("ROLLBACK")

@@ -1,4 +1,4 @@
-"""Appending and reading, on both databases."""
+"""Appending to and reading from the ledger, on both databases."""
 
 import threading
 from collections.abc import Callable
@@ -101,15 +101,15 @@ def test_a_known_key_finds_its_record_and_writes_nothing(ledger: Ledger, person:
 
 def test_lookup_by_key_and_alias(ledger: Ledger, person: str) -> None:
     ledger.append([consent(person), decision(person, "o1", key="d1", aliases=("request:r1",))])
-    found = ledger.lookup("d1")
-    assert found == ledger.lookup("request:r1")
-    assert found is not None
-    assert (found.version, found.kind, found.body) == (2, "decision", decision(person, "o1").body)
+    record = ledger.lookup("d1")
+    assert record == ledger.lookup("request:r1")
+    assert record is not None
+    assert (record.version, record.kind, record.body) == (2, "decision", decision(person, "o1").body)
     assert ledger.lookup("d2") is None
 
 
 def test_one_batch_takes_the_good_and_refuses_the_rest(ledger: Ledger, person: str, account: str) -> None:
-    """Submitted while the writer is held up, so that all go into one commit."""
+    """All are submitted while the writer is blocked, so that they go into one commit."""
     release = threading.Event()
     blocked = threading.Thread(target=ledger._writer.run, args=(lambda _: release.wait(5),))
     blocked.start()
@@ -212,7 +212,7 @@ def test_scan_pages_through_every_stream_in_the_order_of_commits(ledger: Ledger,
 
 
 def test_a_scan_waits_for_numbers_that_are_not_committed_yet(ledger: Ledger, person: str, account: str) -> None:
-    """PostgreSQL numbers a record before it commits: the other writer here has the lower number and is slower."""
+    """PostgreSQL numbers a record before it commits: the other writer has the lower number and commits later."""
     if ledger._database.sqlite:
         pytest.skip("SQLite numbers and commits under one lock")
     ledger.append([outcome(person)])
@@ -230,7 +230,7 @@ def test_a_scan_waits_for_numbers_that_are_not_committed_yet(ledger: Ledger, per
 
 
 def test_a_guard_waits_for_who_is_moving_its_stream(ledger: Ledger, url: str, person: str, account: str) -> None:
-    """Otherwise two writers, each guarding the stream the other appends to, would both go through."""
+    """Otherwise two writers could both succeed that each guard the stream to which the other appends."""
     ledger.append([consent(account)])
     engine = sa.create_engine(database_url(url))
     with engine.connect() as mover:
@@ -264,8 +264,8 @@ def test_releases_are_kept_by_hash_and_activated_per_environment(ledger: Ledger)
     assert ledger.put_release(b"old") == old
     assert ledger.get_release(old) == b"old"
     assert ledger.active("prod") is None
-    told = [ledger.activate("prod", name, by="Ann") for name in (old, new, old)]
-    assert ledger.activations("prod") == tuple(told)
+    activations = [ledger.activate("prod", name, by="Ann") for name in (old, new, old)]
+    assert ledger.activations("prod") == tuple(activations)
     assert (ledger.active("prod"), ledger.active("dev")) == (old, None)
     for ask in (ledger.get_release, lambda name: ledger.activate("prod", name, by="Ann")):
         with pytest.raises(NotFound):

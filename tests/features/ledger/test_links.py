@@ -1,4 +1,4 @@
-"""Links on two streams at once: one person per visitor at most, whoever races, and erasing reaches both ways."""
+"""Links on two streams: at most one person per visitor, also in races; erasing follows links in both directions."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +24,7 @@ def word(visitor: str, at: int = 0, *, linked: bool = True) -> Link:
     return Link(visitor, "cookie", "login", NOW_US + at, linked)
 
 
-def told(ledger: Ledger, person: str, visitor: str, at: int = 0, *, linked: bool = True) -> None:
+def append_link(ledger: Ledger, person: str, visitor: str, at: int = 0, *, linked: bool = True) -> None:
     standings = ledger.read(person, visitor)
     ledger.append(link_entries(*standings, link=word(visitor, at, linked=linked)))
 
@@ -45,7 +45,7 @@ def visitor(ledger: Ledger) -> str:
 
 
 def linking_entries() -> st.SearchStrategy[Entry]:
-    """Words on a person's visitors and on whose a visitor is, all on one stream."""
+    """Statements about a person's visitors and about a visitor's person, all on one stream."""
 
     def build(visitor: str, at: int, kind: str) -> Entry:
         if kind.startswith("linked_to"):
@@ -92,7 +92,7 @@ def test_a_body_that_tells_no_kind_of_identifier_is_refused(ledger: Ledger, pers
 @settings(max_examples=100, deadline=None)
 @given(st.lists(WORD, max_size=12))
 def test_a_visitor_is_one_persons_whatever_is_told_in_whatever_order(words: list[tuple[str, str, bool, int]]) -> None:
-    """Both streams always agree on who is linked with whom."""
+    """Both streams always agree on who is linked to whom."""
     world = {name: Fold(name) for name in (*PEOPLE, *VISITORS)}
     for person, visitor, linked, at in words:
         try:
@@ -113,25 +113,25 @@ def _after(standing: Fold, entry: Entry) -> Fold:
 
 
 def test_linked_to_another_it_must_be_unlinked_first(ledger: Ledger, person: str, other: str, visitor: str) -> None:
-    told(ledger, person, visitor)
+    append_link(ledger, person, visitor)
     with pytest.raises(LinkedElsewhere, match="identifier"):
-        told(ledger, other, visitor, 1)
-    told(ledger, person, visitor, 5, linked=False)
+        append_link(ledger, other, visitor, 1)
+    append_link(ledger, person, visitor, 5, linked=False)
     with pytest.raises(LinkedElsewhere, match="occurred_at"):
-        told(ledger, other, visitor, 5)
-    told(ledger, other, visitor, 6)
+        append_link(ledger, other, visitor, 5)
+    append_link(ledger, other, visitor, 6)
     assert [s.linked for s in ledger.read(person, other)] == [(), (visitor,)]
     assert list(ledger.verify()) == []
 
 
 def test_the_same_word_twice_is_kept_once(ledger: Ledger, person: str, visitor: str) -> None:
-    told(ledger, person, visitor)
-    told(ledger, person, visitor)
+    append_link(ledger, person, visitor)
+    append_link(ledger, person, visitor)
     assert [s.version for s in ledger.read(person, visitor)] == [1, 1]
 
 
 def test_of_two_who_link_at_once_one_wins(url: str, secret: bytes) -> None:
-    """Two processes' worth of ledgers; both read that the visitor is free before either appends."""
+    """Two ledgers, as of two processes, both read that the visitor is free before either of them appends."""
     with Ledger.open(url, secret) as one, Ledger.open(url, secret) as two:
         for n in range(20):
             visitor, people = one.stream_of("visitor", f"{n}"), [one.stream_of("person", f"{n}.{i}") for i in (0, 1)]
@@ -159,45 +159,45 @@ def _append(ready: tuple[Ledger, Sequence[Entry]]) -> str:
 def test_reading_goes_back_to_the_ledger_once_and_only_where_there_are_links(
     ledger: Ledger, person: str, other: str, visitor: str
 ) -> None:
-    asked: list[tuple[str, ...]] = []
+    reads: list[tuple[str, ...]] = []
 
     def read(*streams: str) -> tuple[Standing, ...]:
-        asked.append(streams)
+        reads.append(streams)
         return ledger.read(*streams)
 
     assert with_linked_visitors(ledger.read(other, visitor), read) == ledger.read(other, visitor)
-    assert asked == []
-    told(ledger, person, visitor)
+    assert reads == []
+    append_link(ledger, person, visitor)
     ledger.append([outcome(visitor)])
     one, two = with_linked_visitors(ledger.read(person, other), read)
-    assert (len(asked), one.history("tv", "accepted", 0), two) == (1, 1, ledger.read(other)[0])
+    assert (len(reads), one.history("tv", "accepted", 0), two) == (1, 1, ledger.read(other)[0])
     assert [(v.stream, v.version) for v in one.visitors] == [(visitor, 2)]
-    told(ledger, person, visitor, 1, linked=False)
+    append_link(ledger, person, visitor, 1, linked=False)
     (alone,) = with_linked_visitors(ledger.read(person), read)
     assert (alone.outcomes, alone.visitors) == ({}, ())
 
 
 def test_erasing_a_person_erases_the_visitors_that_are_theirs(ledger: Ledger, person: str, visitor: str) -> None:
-    gone = ledger.stream_of("visitor", "device:gone")
-    for one in (visitor, gone):
-        told(ledger, person, one)
+    unlinked = ledger.stream_of("visitor", "device:gone")
+    for one in (visitor, unlinked):
+        append_link(ledger, person, one)
         ledger.append([consent(one)])
-    told(ledger, person, gone, 1, linked=False)
+    append_link(ledger, person, unlinked, 1, linked=False)
     assert set(ledger.erase(person)) == {person, visitor}
-    assert [s.erased for s in ledger.read(person, visitor, gone)] == [True, True, False]
+    assert [s.erased for s in ledger.read(person, visitor, unlinked)] == [True, True, False]
     assert {r.body is None or r.kind == "tombstone" for r in ledger.records(visitor)} == {True}
     assert list(ledger.verify()) == []
     with pytest.raises(NotFound):
-        told(ledger, person, gone, 2)
+        append_link(ledger, person, unlinked, 2)
     with pytest.raises(RequestError, match="erased"):
-        told(ledger, ledger.stream_of("person", "c-3"), visitor, 2)
+        append_link(ledger, ledger.stream_of("person", "c-3"), visitor, 2)
     assert ledger.erase(person) == (person,)
 
 
 def test_erasing_a_visitor_unlinks_it(ledger: Ledger, person: str, visitor: str) -> None:
     ledger.append([consent(person)])
     before = ledger.read(person)[0]
-    told(ledger, person, visitor, 60_000_000)
+    append_link(ledger, person, visitor, 60_000_000)
     assert ledger.erase(visitor) == (visitor,)
     after = ledger.read(person)[0]
     assert (after.linked, after.consents, after.erased) == ((), before.consents, False)
@@ -210,5 +210,5 @@ def test_a_person_has_so_many_visitors_and_no_more(ledger: Ledger, person: str) 
     about = {"kind": "cookie", "source": "login"}
     ledger.append([Entry(person, "link", {"visitor": visitor, **about}, NOW_US) for visitor in visitors])
     with pytest.raises(Refused, match="unlink"):
-        told(ledger, person, ledger.stream_of("visitor", "one more"))
-    told(ledger, person, visitors[0], 1)
+        append_link(ledger, person, ledger.stream_of("visitor", "one more"))
+    append_link(ledger, person, visitors[0], 1)

@@ -1,4 +1,4 @@
-"""The tables come from Alembic alone, on open, whoever opens first."""
+"""Alembic alone creates the tables, whichever process opens the database first."""
 
 import os
 import stat
@@ -66,8 +66,8 @@ def test_the_newest_migration_is_the_one_that_open_looks_for() -> None:
 def test_opening_what_is_migrated_does_not_import_alembic(url: str) -> None:
     opened = "import sys; from features.ledger import Ledger; Ledger.open(sys.argv[1], b'x').close()"
     check = f"{opened}; print('alembic' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", check, url], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"
+    process = subprocess.run([sys.executable, "-c", check, url], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert process.stdout == "False\n"
 
 
 @pytest.mark.promise("ledger.files-are-private")

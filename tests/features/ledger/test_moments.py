@@ -1,4 +1,4 @@
-"""What is due, claimed, fired and delivered, on SQLite and PostgreSQL."""
+"""Watches and deliveries: due, claimed, fired, delivered; on SQLite and PostgreSQL."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -44,8 +44,8 @@ def test_of_many_replicas_one_looks_and_another_does_where_it_died(ledger: Ledge
     moments = Moments(ledger)
     set_watch(ledger, *(a_watch(ledger, f"c-{n}") for n in range(20)))
     with ThreadPoolExecutor(4) as replicas:
-        taken = [w.stream for found in replicas.map(lambda _: moments.claim_due(NOW_US), range(8)) for w in found]
-    assert len(taken) == len(set(taken)) == 20
+        claimed = [w.stream for watches in replicas.map(lambda _: moments.claim_due(NOW_US), range(8)) for w in watches]
+    assert len(claimed) == len(set(claimed)) == 20
     assert moments.claim_due(NOW_US + CLAIM_US - 1) == []
     assert len(moments.claim_due(NOW_US + CLAIM_US)) == 20
 

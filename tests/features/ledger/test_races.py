@@ -1,4 +1,4 @@
-"""Caps and withdrawals hold between processes, also when one is killed in the middle; nothing acknowledged is lost."""
+"""Caps and withdrawals hold across processes, also if one is killed; nothing that was acknowledged is lost."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ from tests.features.ledger import racer
 
 
 def run_races(url: str, secret: bytes, tmp_path: Path, *, per_round: int, rounds: int, killed: int) -> Counter[str]:
-    """What was acknowledged, by kind, after checking all that was written."""
+    """Run races, check all that was written, and count the acknowledgements by kind."""
     file = tmp_path / "acknowledged"
     command = [
         sys.executable,
@@ -30,14 +30,14 @@ def run_races(url: str, secret: bytes, tmp_path: Path, *, per_round: int, rounds
         names = [f"1.{r}.{i}" for r in range(rounds) for i in range(per_round)]
         written = {stream: check_stream(ledger, stream) for stream in (ledger.stream_of("person", n) for n in names)}
         assert list(ledger.verify()) == []
-    told = [line.split() for line in file.read_text().splitlines()]
-    for stream, kind, version in told:
+    lines = [line.split() for line in file.read_text().splitlines()]
+    for stream, kind, version in lines:
         assert kind in ("conflict", "killed") or written[stream][int(version) - 1] == kind
-    return Counter(kind for _, kind, _ in told)
+    return Counter(kind for _, kind, _ in lines)
 
 
 def check_stream(ledger: Ledger, stream: str) -> list[str]:
-    """The kinds of a subject's records; every decision was allowed by what came before it."""
+    """Return the kinds of a subject's records, and check that earlier records allowed every decision."""
     kinds, allowed, decisions = [], False, 0
     for record in ledger.records(stream):
         kinds.append(record.kind)
@@ -54,18 +54,18 @@ def check_stream(ledger: Ledger, stream: str) -> list[str]:
 @pytest.mark.promise("caps.exact-in-races")
 def test_two_processes_race_on_caps_and_withdrawals(url: str, secret: bytes, tmp_path: Path) -> None:
     rounds, killed = (20, 15) if "://" not in url else (4, 3)
-    told = run_races(url, secret, tmp_path, per_round=100, rounds=rounds, killed=killed)
-    assert told["conflict"] > 0, "they never met"
-    assert told["decision"] > 0
-    assert told["consent"] > 0
-    assert told["killed"] >= killed // 2
+    counts = run_races(url, secret, tmp_path, per_round=100, rounds=rounds, killed=killed)
+    assert counts["conflict"] > 0, "they never met"
+    assert counts["decision"] > 0
+    assert counts["consent"] > 0
+    assert counts["killed"] >= killed // 2
 
 
 @pytest.mark.promise("caps.exact-in-races")
 @pytest.mark.long
 def test_a_hundred_thousand_races_a_thousand_of_them_with_a_kill(url: str, secret: bytes, tmp_path: Path) -> None:
-    told = run_races(url, secret, tmp_path, per_round=50, rounds=1050, killed=1050)
+    counts = run_races(url, secret, tmp_path, per_round=50, rounds=1050, killed=1050)
     (tmp_path / "more").mkdir()
-    told += run_races(url, secret[::-1], tmp_path / "more", per_round=500, rounds=100, killed=0)
-    assert told["conflict"] > 1000
-    assert told["killed"] >= 900
+    counts += run_races(url, secret[::-1], tmp_path / "more", per_round=500, rounds=100, killed=0)
+    assert counts["conflict"] > 1000
+    assert counts["killed"] >= 900

@@ -1,4 +1,4 @@
-"""The fold: any order of a backfill gives the same standing, and the snapshot gives back what was folded."""
+"""The fold: any order of a backfill gives the same standing, and a snapshot restores the fold."""
 
 from dataclasses import replace
 from itertools import permutations
@@ -35,12 +35,12 @@ def consents() -> st.SearchStrategy[Entry]:
 
 def observations() -> st.SearchStrategy[Entry]:
     def build(action: str, at: int, outcomes: list[tuple[str, float | None]]) -> Entry:
-        told = [{"outcome": name, "value_eur": value} for name, value in outcomes]
-        return Entry(S, "observation", {"action": action, "channel": "email", "outcomes": told}, at)
+        listed = [{"outcome": name, "value_eur": value} for name, value in outcomes]
+        return Entry(S, "observation", {"action": action, "channel": "email", "outcomes": listed}, at)
 
     values = st.none() | st.floats(0, 10)
-    told = st.lists(st.tuples(st.sampled_from(["visit", "buy"]), values), max_size=2)
-    return st.builds(build, st.sampled_from(["mens", "none"]), TIMES, told)
+    outcome_lists = st.lists(st.tuples(st.sampled_from(["visit", "buy"]), values), max_size=2)
+    return st.builds(build, st.sampled_from(["mens", "none"]), TIMES, outcome_lists)
 
 
 def corrections() -> st.SearchStrategy[Entry]:
@@ -65,7 +65,7 @@ def others() -> st.SearchStrategy[Entry]:
 
 @st.composite
 def backfills(draw: st.DrawFn) -> list[Entry]:
-    """Records of every kind; each offer is decided at most once, as offer ids are minted."""
+    """Records of every kind; each offer is decided at most once, as every offer has a new id."""
     decided = [decision(S, offer, occurred_us=draw(TIMES)) for offer in draw(st.sets(st.sampled_from(OFFERS)))]
     return draw(st.permutations(decided + draw(st.lists(others(), max_size=8))))
 
@@ -78,7 +78,7 @@ def fold(entries: list[Entry]) -> Fold:
 
 
 def public(standing: Standing) -> tuple[Any, ...]:
-    """All that decide() reads, without the versions."""
+    """Return everything that decide() reads, without the versions."""
     consents = tuple(replace(c, record=0) for c in standing.consents)
     return consents, standing.contacts, standing.outcomes, standing.erased, standing.restricted
 
@@ -113,8 +113,8 @@ def test_a_snapshot_gives_back_the_fold_and_folds_on_alike(entries: list[Entry])
 @pytest.mark.promise("consent.withdrawal-binds")
 @given(st.permutations([consent(S, "withdrawn", NOW_US), consent(S, "granted", NOW_US - 1)]))
 def test_an_older_grant_never_undoes_a_newer_withdrawal(entries: list[Entry]) -> None:
-    (kept,) = fold(entries).consents
-    assert (kept.status, kept.record) == ("withdrawn", entries.index(consent(S, "withdrawn", NOW_US)) + 1)
+    (current,) = fold(entries).consents
+    assert (current.status, current.record) == ("withdrawn", entries.index(consent(S, "withdrawn", NOW_US)) + 1)
 
 
 @pytest.mark.parametrize(("weaker", "stricter"), [("granted", "refused"), ("refused", "withdrawn")])
@@ -144,7 +144,7 @@ def test_a_contact_told_before_its_decision_waits_for_it() -> None:
 
 
 def test_a_mark_waits_until_any_decision_it_may_belong_to_is_forgotten() -> None:
-    """A backfill may come from clocks that are far apart; see `_forget`."""
+    """A backfill may come from clocks that are far apart; see `_drop_old`."""
     mark = contact(S, "o1", "delivered", NOW_US - 3 * HORIZON_US // 2)
     decided = decision(S, "o1", occurred_us=NOW_US - HORIZON_US)
     for order in permutations([mark, decided, outcome(S, occurred_us=NOW_US)]):
@@ -160,16 +160,16 @@ def test_a_mark_is_forgotten_just_after_twice_the_horizon() -> None:
 
 
 def test_of_marks_that_wait_only_those_that_may_still_matter_are_kept() -> None:
-    told = [("seen", -5), ("seen", 0), ("delivered", -1), ("pitched", -9)]
-    for order in permutations(told):
+    marks = [("seen", -5), ("seen", 0), ("delivered", -1), ("pitched", -9)]
+    for order in permutations(marks):
         waiting = fold([contact(S, "o1", state, NOW_US + at) for state, at in order]).pending["o1"]
         assert set(waiting) == {("seen", NOW_US), ("pitched", NOW_US - 9)}
 
 
 def test_a_mark_from_long_before_its_decision_is_of_another() -> None:
     for ago_us, state in ((HORIZON_US, "seen"), (HORIZON_US + 1, "reserved")):
-        told = [decision(S, "o1"), contact(S, "o1", "seen", NOW_US - ago_us)]
-        assert [fold(order).contacts[0].state for order in (told, told[::-1])] == [state, state]
+        entries = [decision(S, "o1"), contact(S, "o1", "seen", NOW_US - ago_us)]
+        assert [fold(order).contacts[0].state for order in (entries, entries[::-1])] == [state, state]
 
 
 def test_a_contact_never_goes_back() -> None:
@@ -180,12 +180,12 @@ def test_a_contact_never_goes_back() -> None:
 def test_an_observation_counts_as_seen() -> None:
     shown = {"treatment": "mens.mail", "group": "clothes", "issue": "grow"}
     body = {"action": "mens", "channel": "email", "outcomes": [{"outcome": "visit"}], **shown}
-    told = Entry(S, "observation", body, NOW_US)
-    (once,) = fold([told]).contacts
+    observation = Entry(S, "observation", body, NOW_US)
+    (once,) = fold([observation]).contacts
     assert (once.action, once.state, once.counts_at(NOW_US)) == ("mens", "seen", True)
     assert {name: getattr(once, name) for name in shown} == shown
-    assert fold([told, told]).contacts == (once,)
-    assert fold([told]).history("mens", "visit", NOW_US) == 1
+    assert fold([observation, observation]).contacts == (once,)
+    assert fold([observation]).history("mens", "visit", NOW_US) == 1
 
 
 def test_what_was_observed_of_doing_nothing_is_no_contact() -> None:
@@ -203,8 +203,8 @@ def test_a_correction_holds_whichever_was_told_first(order: tuple[int, ...]) -> 
     again = {**second.body, "occurred_us": second.occurred_us}
     none = Entry(S, "outcome", {**first.body, "outcome": "retracted", "corrects": again}, NOW_US + 9)
     entries = [first, right, none]
-    told = [h.outcome for known in fold([first, right]).outcomes.values() for h in known]
-    assert told == ["accepted"]
+    names = [h.outcome for known in fold([first, right]).outcomes.values() for h in known]
+    assert names == ["accepted"]
     assert fold([entries[n] for n in order]).outcomes == {}
 
 

@@ -1,4 +1,4 @@
-"""Whatever is changed, dropped or moved in the tables is found."""
+"""Verification finds whatever is changed, dropped or moved in the tables."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Ledgers on SQLite and PostgreSQL, online stores in SQLite and Redis: all real."""
+"""Fixtures: real ledgers on SQLite and PostgreSQL, real online stores in SQLite and Redis."""
 
 import os
 import shutil
@@ -17,20 +17,20 @@ __all__ = ["migrated_postgres", "migrated_sqlite", "postgres"]
 
 @pytest.fixture(scope="session")
 def stores(tmp_path_factory: pytest.TempPathFactory, redis_at: str) -> dict[str, Path]:
-    """The data folder of a workspace on each online store; tests differ in their secret, so in all of their streams."""
+    """Data folder of a workspace for each online store. Tests share it: their secrets, so their streams, differ."""
     from features.profile.repository import apply
 
-    made = {}
+    folders = {}
     for name, redis in (("sqlite", None), ("redis", redis_at)):
-        made[name] = tmp_path_factory.mktemp(name) / "data"
-        made[name].mkdir()
-        apply(made[name], release().schema, f"signals-{uuid.uuid4().hex[:8]}", redis)
-    return made
+        folders[name] = tmp_path_factory.mktemp(name) / "data"
+        folders[name].mkdir()
+        apply(folders[name], release().schema, f"signals-{uuid.uuid4().hex[:8]}", redis)
+    return folders
 
 
 @pytest.fixture(params=["sqlite-sqlite", "sqlite-redis", "postgresql-redis"])
 def place(request: pytest.FixtureRequest, stores: dict[str, Path], tmp_path: Path) -> Place:
-    """An empty ledger beside an online store."""
+    """An empty ledger, and an online store."""
     ledger, _, store = request.param.partition("-")
     if ledger == "sqlite":
         url = str(shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path / "ledger.db"))

@@ -1,4 +1,4 @@
-"""A ledger and an online store that several processes open, senders of random events, and what holds of every read."""
+"""A ledger and an online store for several processes, senders of random events, and checks of what is read."""
 
 import itertools
 import random
@@ -23,14 +23,14 @@ from tests.features.signals.recomputed import point_in_time
 from tests.features.signals.signal_help import HOUR_US, NOW_US, S_US, assert_same, by_the_book, release
 
 FASTER = 600
-"""Ten minutes of the events' time pass in a second, so that windows empty while a test runs."""
+"""Event time runs this much faster: ten minutes pass in a second, so that windows empty during a test."""
 PAGES = ("home", "tv", "film", "help", "ÅÄÖ 🎬")
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Place:
-    """What a process needs to open it. `began_ns`: by the clock that all processes of a machine share."""
+    """What a process needs to open ledger and store. `began_ns`: on the monotonic clock, which processes share."""
 
     url: str
     secret: bytes
@@ -42,7 +42,7 @@ class Place:
 
     @contextmanager
     def opened(self, under: Release | None = None) -> "Iterator[Opened]":
-        """Whatever was submitted is recorded and copied at the end."""
+        """Open ledger, store and signals; when the block ends, what was submitted has been recorded and copied."""
         with Ledger.open(self.url, self.secret) as ledger:
             store = Store(self.data)
             known = under or release()
@@ -55,7 +55,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Opened:
-    """One process's view of a place."""
+    """A place as one process has opened it."""
 
     place: Place
     ledger: Ledger
@@ -77,21 +77,21 @@ class Opened:
         return list(events_of(self.ledger.select, self.stream(subject)))
 
     def check(self, streams: Sequence[str], at_us: int) -> dict[str, int]:
-        """From the online store and from SQL, a read is what the log comes to at its versions; what SQL's were."""
+        """Check that reads from the store and from SQL equal a recomputation from the log; return SQL's versions."""
         _, versions = self.ledger.read_with_signals(*streams)
         recomputed: dict[tuple[int, ...], Json] = {}
         for stored in (self.store.read_signals(streams), None):
             seen = self.signals.evaluate(streams, versions, stored, at_us)
             assert all(got >= least for got, least in zip(seen.versions, versions, strict=True))
             if seen.versions not in recomputed:
-                told = dict(zip(streams, seen.versions, strict=True))
-                recomputed[seen.versions] = point_in_time(self.ledger, told, self.release, at_us)
+                at_versions = dict(zip(streams, seen.versions, strict=True))
+                recomputed[seen.versions] = point_in_time(self.ledger, at_versions, self.release, at_us)
             assert_same(seen.facts, recomputed[seen.versions])
         return dict(zip(streams, versions, strict=True))
 
 
 def written(at_us: int) -> str:
-    """A time as senders write it."""
+    """Return a time in the form that senders use."""
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at_us)).isoformat()
 
 
@@ -101,13 +101,13 @@ def cloud_event(id_: str, subject: str, at_us: int, type_: str = "view", **data:
 
 
 def subjects(count: int) -> list[str]:
-    """Customers, visitors and accounts."""
+    """Return subjects of all kinds: customers, visitors, accounts and cookies."""
     kinds = itertools.cycle(["customer", "visitor", "account", "cookie"])
     return [f"{kind}:{n}" for kind, n in zip(kinds, range(count), strict=False)]
 
 
 class Sender:
-    """Sends `count` random events in random arrays: three in ten late, one in ten twice, some that others send too."""
+    """Sends `count` random events in random arrays: some late, one in ten twice, some that other senders send too."""
 
     def __init__(self, opened: Opened, seed: int, count: int, whom: Sequence[str]) -> None:
         self._opened, self._left, self._whom, self._seed = opened, count, whom, seed
@@ -123,7 +123,7 @@ class Sender:
             self._seen_by_the_next_read(raws, self._opened.record(raws))
 
     def _seen_by_the_next_read(self, raws: Sequence[Json], results: Sequence[EventResult]) -> None:
-        """The copy in the store is at least at the version that was acknowledged."""
+        """Check that the store's copies have at least the versions that were acknowledged."""
         streams = [self._opened.stream(raw["subject"]) for raw in raws]
         copies = self._opened.store.read_signals(streams)
         assert all(copy and copy.version >= r.version > 0 for copy, r in zip(copies, results, strict=True))
@@ -156,13 +156,13 @@ class Sender:
 
 
 def send(pipe: Connection, place: Place, seeds: Sequence[int], count: int, whom: Sequence[str]) -> None:
-    """A process of senders, one thread each; says which ids it sent."""
+    """Run senders in a process, one thread each, and put the ids that they sent into the pipe."""
     with place.opened() as opened:
         pipe.send(set().union(*(s.ids for s in send_at_once(opened, seeds, count, whom))))
 
 
 def send_at_once(opened: Opened, seeds: Sequence[int], count: int, whom: Sequence[str]) -> list[Sender]:
-    """Returns when all threads have sent `count` events each; raises what any of them raised."""
+    """Run senders, one thread each, until each has sent `count` events; raise what any of them raised."""
     senders = [Sender(opened, seed, count, whom) for seed in seeds]
     with ThreadPoolExecutor(len(senders)) as pool:
         list(pool.map(Sender.run, senders))
@@ -170,13 +170,13 @@ def send_at_once(opened: Opened, seeds: Sequence[int], count: int, whom: Sequenc
 
 
 def check_all(opened: Opened, whom: Sequence[str]) -> int:
-    """Every subject by the book, now and later; how many events there are."""
-    found = 0
+    """Check every subject against `by_the_book`, now and later, and return the number of events."""
+    count = 0
     for subject in whom:
         events, stream = opened.log(subject), opened.stream(subject)
         for later_us in (0, 2 * HOUR_US):
             at_us = max([opened.place.now_us(), *(e.recorded_us for e in events)]) + later_us
             opened.check([stream], at_us)
             assert_same(opened.signals.read([stream], at_us).facts, by_the_book(events, at_us))
-        found += len(events)
-    return found
+        count += len(events)
+    return count

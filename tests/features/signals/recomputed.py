@@ -1,7 +1,7 @@
-"""Signal features at any time of the past, computed from the event log event by event.
+"""Signal features at any past time, computed from the log event by event.
 
-The definition of every compute, written to be read: `features.signals.state` must come to the same, and shares no code
-with this. What retention has purged is not in the log: then this knows less than the decision did.
+This defines every compute, for a reader: `features.signals.state` must give the same results and shares no code with
+it. Events that retention has purged are not in the log; the recomputation then knows less than the decision did.
 """
 
 import math
@@ -15,11 +15,11 @@ from features.signals.event import Event
 from features.signals.log import events_of
 
 Matching = Sequence[Event]
-"""Events that a definition is about and, if it reads a field, that have it."""
+"""Events that match a definition and have the field that it reads, if any."""
 
 
 def point_in_time(ledger: Ledger, versions: Mapping[str, int], release: Release, at_us: int) -> dict[str, Value]:
-    """The signal features of a subject as they were at `at_us`, when its signals stood at these versions.
+    """Return a subject's signal features as of `at_us`, with its states at these versions.
 
     `versions`: of each stream of the subject, as a decision recorded them. Raises Unavailable.
     """
@@ -28,14 +28,14 @@ def point_in_time(ledger: Ledger, versions: Mapping[str, int], release: Release,
 
 
 def recompute(events: Iterable[Event], features: Iterable[Feature], at_us: int) -> dict[str, Value]:
-    """The features that these events come to at a time, or when the last was recorded if that is later.
+    """Return the features of these events as of a time, or as of the last recording if that is later.
 
-    An event counts as having happened when it says, but no later than it was recorded. What is UNKNOWN is left out.
+    An event counts as having happened at its stated time, but not later than its recording. UNKNOWN is left out.
     """
     ordered = sorted(events, key=lambda e: (e.time_us, e.key))
     read_us = max([at_us, *(e.recorded_us for e in ordered)])
-    found = {f.name: _value(f, f.signal, ordered, read_us) for f in features if f.signal}
-    return {name: value for name, value in sorted(found.items()) if value is not None}
+    values = {f.name: _value(f, f.signal, ordered, read_us) for f in features if f.signal}
+    return {name: value for name, value in sorted(values.items()) if value is not None}
 
 
 def _value(feature: Feature, spec: SignalFeature, events: Sequence[Event], at_us: int) -> Value | None:
@@ -55,12 +55,12 @@ def _matches(event: Event, spec: SignalFeature) -> bool:
 
 
 def _bucket(time_us: int, spec: SignalFeature) -> int:
-    """Number of the part of a window, counted from 1970, that a time lies in."""
+    """Return the number of the part of a window, counted from 1970, in which a time lies."""
     return time_us * PARTS // spec.window_us
 
 
 def _within(events: Matching, spec: SignalFeature, at_us: int) -> Matching:
-    """Those of the part that `at_us` lies in, and of the 29 before."""
+    """Return the events in the part of the window in which `at_us` lies, and in the 29 parts before."""
     return [e for e in events if _bucket(at_us, spec) - _bucket(e.time_us, spec) < PARTS]
 
 
@@ -75,7 +75,7 @@ def _sum(events: Matching, spec: SignalFeature, at_us: int) -> float:
 
 
 def _distinct(events: Matching, spec: SignalFeature, at_us: int) -> int:
-    """Of the `max_keys` values that came last, those that came within the window."""
+    """Return how many of the `max_keys` latest values occurred within the window."""
     last = {event.fields[spec.field or ""]: event for event in events}
     latest = sorted(last.values(), key=lambda e: e.time_us)[-spec.keys :]
     return len(_within(latest, spec, at_us))
@@ -94,7 +94,7 @@ def _seconds_since(events: Matching, spec: SignalFeature, at_us: int) -> float |
 
 
 def _session(events: Matching, spec: SignalFeature, at_us: int) -> Matching:
-    """The run of events, no two in a row further apart than the gap, that goes on at `at_us`."""
+    """Return the session that goes on at `at_us`, latest event first: no gap between its events is too long."""
     run: list[Event] = []
     next_us = at_us
     for event in reversed(events):

@@ -56,18 +56,18 @@ LONG = "a page with a name that nobody would keep as it is: " + "x" * 60
 
 @cache
 def release() -> Release:
-    """The catalogue, checked."""
+    """Return the release of the catalogue."""
     return Release.of(load(FILES), pack(FILES))
 
 
 @cache
 def definitions() -> Definitions:
-    """Its definitions."""
+    """Return the compiled definitions of the release."""
     return Definitions.from_release(release())
 
 
 def event(number: int, occurred_us: int, recorded_us: int | None = None, type_: str = "view", **fields: Value) -> Event:
-    """An event, recorded as it occurred unless it says otherwise."""
+    """Return an event that was recorded when it occurred, or at `recorded_us`."""
     return Event(f"{number:032x}", "stream", type_, occurred_us, recorded_us or occurred_us, fields)
 
 
@@ -86,12 +86,12 @@ STEPS_US = st.one_of(
     st.integers(0, 5 * S_US),
     st.integers(0, HOUR_US),
 )
-"""Between two moments: also those at which something changes."""
+"""Steps between two times, including those at which a reading changes."""
 
 
 @st.composite
 def histories(draw: st.DrawFn, most: int = 40) -> list[Event]:
-    """Events in the order of recording, up to a day late and up to a minute ahead."""
+    """Events in the order of recording, up to a day late and up to a minute early."""
     recorded_us, events = NOW_US, list[Event]()
     for number in range(draw(st.integers(0, most))):
         recorded_us += draw(STEPS_US)
@@ -103,7 +103,7 @@ def histories(draw: st.DrawFn, most: int = 40) -> list[Event]:
 
 
 def by_the_book(events: Sequence[Event], at_us: int) -> dict[str, Value]:
-    """Every feature of the catalogue at a time that is not before any event was recorded."""
+    """Return every feature of the catalogue as of a time not before any recording, computed by its definition."""
     both = [(min(e.occurred_us, e.recorded_us), e.key, e) for e in events]
     views = [(t, key, e.fields) for t, key, e in both if e.type == "view"]
     logins = [t for t, _, e in both if e.type == "login"]
@@ -119,9 +119,9 @@ def by_the_book(events: Sequence[Event], at_us: int) -> dict[str, Value]:
         return sum(inside(times, window_s))
 
     def total(field: str, window_s: int) -> float:
-        found = having(field)
-        kept = inside([t for t, _, _ in found], window_s)
-        return sum(_millionths(v) for (_, _, v), k in zip(found, kept, strict=True) if k) / 10**6
+        amounts = having(field)
+        counted = inside([t for t, _, _ in amounts], window_s)
+        return sum(_millionths(v) for (_, _, v), k in zip(amounts, counted, strict=True) if k) / 10**6
 
     def distinct(field: str, window_s: int, keys: int) -> int:
         last: dict[Value, int] = {}
@@ -144,7 +144,7 @@ def by_the_book(events: Sequence[Event], at_us: int) -> dict[str, Value]:
 
     all_times, view_times = [t for t, _, _ in both], [t for t, _, _ in views]
     tv = [t for t, _, f in views if f.get("page") in ("tv", "film") and f.get("paid") is True]
-    told: dict[str, Value] = {
+    features: dict[str, Value] = {
         "count_30s": count(all_times, 30),
         "count_7s": count(view_times, 7),
         "count_24h": count(view_times, 86_400),
@@ -161,13 +161,13 @@ def by_the_book(events: Sequence[Event], at_us: int) -> dict[str, Value]:
         "visit_s": session(view_times, 60)[1],
     }
     if pages := having("page"):
-        told["last_page"] = max(pages, key=lambda p: p[:2])[2]
+        features["last_page"] = max(pages, key=lambda p: p[:2])[2]
     if steps := having("step"):
         at, _, step = max(steps, key=lambda s: s[:2])
-        told |= {"last_step": step} if at_us - at <= 60 * S_US else {}
+        features |= {"last_step": step} if at_us - at <= 60 * S_US else {}
     if logins:
-        told["since_login_s"] = (at_us - max(logins)) / 10**6
-    return told
+        features["since_login_s"] = (at_us - max(logins)) / 10**6
+    return features
 
 
 def _millionths(value: Value) -> int:
@@ -175,11 +175,11 @@ def _millionths(value: Value) -> int:
     return value * 10**6 if isinstance(value, int) else round(value * 1e6)
 
 
-def assert_same(found: dict[str, Value], told: dict[str, Value]) -> None:
-    """Decayed intensities to 1e-9, everything else exactly."""
-    assert found.keys() == told.keys()
-    for name, value in told.items():
+def assert_same(actual: dict[str, Value], expected: dict[str, Value]) -> None:
+    """Assert that facts are equal: decayed intensities to 1e-9, everything else exactly."""
+    assert actual.keys() == expected.keys()
+    for name, value in expected.items():
         if name.startswith("heat"):
-            assert math.isclose(float(found[name]), float(value), rel_tol=1e-9, abs_tol=1e-9), name
+            assert math.isclose(float(actual[name]), float(value), rel_tol=1e-9, abs_tol=1e-9), name
         else:
-            assert (type(found[name]), found[name]) == (type(value), value), name
+            assert (type(actual[name]), actual[name]) == (type(value), value), name

@@ -1,4 +1,4 @@
-"""The data of a signal against its type: whatever comes in, a field that is right or an error that names it."""
+"""Validation of a signal's data: for any input, either valid fields or an error that names the invalid one."""
 
 from typing import Any
 
@@ -68,9 +68,9 @@ def test_what_is_wrong_is_refused_by_the_name_of_its_field(field: str, data: Any
 @pytest.mark.parametrize("page", ["", "🎬", "صفحة", "x" * 4000, "a\nb"])
 def test_what_is_right_is_kept_as_it_is(page: str) -> None:
     data = {"page": page, "seconds": 3, "items": -(10**15), "step": None, "paid": False}
-    told = validate(TYPE, data)
-    assert told == {"page": page, "seconds": 3.0, "items": -(10**15), "paid": False}
-    assert type(told["seconds"]) is float
+    fields = validate(TYPE, data)
+    assert fields == {"page": page, "seconds": 3.0, "items": -(10**15), "paid": False}
+    assert type(fields["seconds"]) is float
 
 
 def test_minus_zero_is_zero() -> None:
@@ -80,15 +80,15 @@ def test_minus_zero_is_zero() -> None:
 @given(st.dictionaries(st.sampled_from(["page", "step", "items", "seconds", "paid", "x"]), JSON) | JSON)
 def test_anything_is_right_or_refused(data: Any) -> None:
     try:
-        told = validate(TYPE, data)
+        fields = validate(TYPE, data)
     except RequestError as error:
-        said = error
+        refusal = error
     else:
-        assert told["page"] == data["page"]
-        assert validate(TYPE, told) == told
+        assert fields["page"] == data["page"]
+        assert validate(TYPE, fields) == fields
         return
-    assert said.field.partition(".")[0] == "data"
-    assert len(str(said)) < 200
+    assert refusal.field.partition(".")[0] == "data"
+    assert len(str(refusal)) < 200
 
 
 def test_neither_too_late_nor_too_far_ahead() -> None:

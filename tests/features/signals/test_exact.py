@@ -1,4 +1,4 @@
-"""What decisions read equals what the log comes to: many senders at once, late, shuffled and sent twice."""
+"""Decisions read what a recomputation from the log gives, with many senders, late, shuffled and repeated events."""
 
 import random
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ def _warm() -> None:
 
 
 def race(place: Place, opened: Opened, *, events: int, many: int) -> None:
-    """Two processes of two threads send; meanwhile this one reads at random times, and every read is checked."""
+    """Two processes of two threads send; meanwhile this one reads at random times and checks every read."""
     whom, each = subjects(many), events // 4
     with child(send, place, (1, 2), each, whom) as one, child(send, place, (3, 4), each, whom) as other:
         reads = sum(_checked(opened, whom, rng) for rng in _while_alive(one, other))
@@ -36,10 +36,10 @@ def _while_alive(*children: Child) -> Iterator[random.Random]:
 
 
 def _checked(opened: Opened, whom: list[str], rng: random.Random) -> int:
-    """One to three streams together, as of a person and linked visitors, now or later; how many had events."""
+    """Check a read of one to three streams, as of a person and visitors, now or later; tell whether it had events."""
     streams = [opened.stream(s) for s in rng.sample(whom, rng.choice([1, 1, 2, 3]))]
-    told = opened.check(streams, opened.place.now_us() + rng.choice(LATER_US))
-    return any(told.values())
+    versions = opened.check(streams, opened.place.now_us() + rng.choice(LATER_US))
+    return any(versions.values())
 
 
 @pytest.mark.promise("signals.exact")

@@ -1,4 +1,4 @@
-"""The log and the states beside it: purged, erased, killed in the middle, and read under another release."""
+"""The log of signals and its states: purges, erasures, kills, and reads under another release."""
 
 import random
 import threading
@@ -47,7 +47,7 @@ def later_release() -> Release:
 
 @pytest.mark.promise("signals.purged-still-count")
 def test_what_was_purged_still_counts(opened: Opened) -> None:
-    """Retention takes the events, not what they came to; and what is new is counted on top of it."""
+    """Retention deletes events but not what they count for; new events are added to that."""
     stream = opened.stream(WHO)
     assert {r.status for r in opened.record(views(opened, 40))} == {"accepted"}
     known = opened.log(WHO)
@@ -71,20 +71,20 @@ def test_what_was_purged_still_counts(opened: Opened) -> None:
 
 @pytest.mark.promise("signals.new-definition")
 def test_a_release_that_adds_a_definition_makes_it_of_the_log(place: Place, opened: Opened) -> None:
-    """At the next read, which a preview does not keep, or at the next write; equal copies in SQL and in the store."""
+    """At the next read (which a preview does not save) or the next write; copies in SQL and in the store are equal."""
     opened.record(views(opened, 30))
     stream, at_us = opened.stream(WHO), place.now_us()
     with place.opened(later_release()) as later:
         for keep in (False, True):
-            told = later.signals.read([stream], at_us, keep=keep)
-            assert (told.facts["tv_7d"], told.facts["last_item"], told.facts["count_24h"]) == (10, 0, 30)
-            assert told.versions == (1,)
-        kept = _renewed(later, stream)
+            result = later.signals.read([stream], at_us, keep=keep)
+            assert (result.facts["tv_7d"], result.facts["last_item"], result.facts["count_24h"]) == (10, 0, 30)
+            assert result.versions == (1,)
+        copy = _renewed(later, stream)
         later.check([stream], at_us)
         later.record(views(later, 10, 30))
         later.check([stream], place.now_us())
         assert later.signals.read([stream], place.now_us()).facts["tv_7d"] == 13
-        assert kept is not None
+        assert copy is not None
     opened.check([stream], place.now_us())
     with place.opened(later_release()) as later:
         later.record(views(later, 3, subject="customer:2"))
@@ -95,7 +95,7 @@ def test_a_release_that_adds_a_definition_makes_it_of_the_log(place: Place, open
 
 
 def _renewed(opened: Opened, stream: str, within_s: float = 10) -> bytes:
-    """The store's copy once it has the trackers that were made anew."""
+    """Return the store's copy once it has the new trackers."""
     give_up_s = time.monotonic() + within_s
     while time.monotonic() < give_up_s:
         (copy,) = opened.store.read_signals([stream])
@@ -107,7 +107,7 @@ def _renewed(opened: Opened, stream: str, within_s: float = 10) -> bytes:
 
 @pytest.mark.promise("signals.erased-stay-erased")
 def test_nothing_comes_back_that_was_erased_while_events_arrived(opened: Opened) -> None:
-    """Who erases comes between two transactions: what came before goes, what comes after is refused."""
+    """The erasure comes between two transactions: it deletes earlier events, and later ones are refused."""
     stream, stop = opened.stream(WHO), threading.Event()
     arrived: list[list[str]] = [[], [], []]
 
@@ -117,21 +117,21 @@ def test_nothing_comes_back_that_was_erased_while_events_arrived(opened: Opened)
             arrived[number].append(opened.record([raw])[0].status)
 
     with ThreadPoolExecutor(3) as pool:
-        done = pool.map(arrive, range(3))
+        senders = pool.map(arrive, range(3))
         _until(lambda: min(map(len, arrived)) > 5)
         opened.ledger.erase(stream)
         since = max(map(len, arrived))
         _until(lambda: min(map(len, arrived)) > since + 5)
         stop.set()
-        list(done)
+        list(senders)
     for statuses in arrived:
         assert set(statuses) == {"accepted", "erased"}
         assert statuses == sorted(statuses), "accepted after it was erased"
     assert opened.log(WHO) == []
     opened.signals.purge(int(time.time() * 1e6))
     assert opened.store.read_signals([stream]) == [None]
-    told = opened.signals.read([stream], opened.place.now_us())
-    assert (told.versions, told.facts["count_24h"], "last_page" in told.facts) == ((0,), 0, False)
+    result = opened.signals.read([stream], opened.place.now_us())
+    assert (result.versions, result.facts["count_24h"], "last_page" in result.facts) == ((0,), 0, False)
 
 
 def _until(happened: Callable[[], bool], within_s: float = 20) -> None:
@@ -142,7 +142,7 @@ def _until(happened: Callable[[], bool], within_s: float = 20) -> None:
 
 
 def die_before_the_copy(pipe: Connection, place: Place, raws: list[Json]) -> None:
-    """Commits, and hangs where the store would be told."""
+    """Commit, then hang instead of copying to the store."""
     with place.opened() as opened:
 
         def hang(_: object) -> None:
@@ -155,7 +155,7 @@ def die_before_the_copy(pipe: Connection, place: Place, raws: list[Json]) -> Non
 
 @pytest.mark.promise("signals.kill")
 def test_a_kill_between_commit_and_copy_loses_nothing(place: Place, opened: Opened) -> None:
-    """The version in SQL tells that the store is behind; reading makes it good."""
+    """The version in SQL shows that the store's copy is out of date; a read repairs it."""
     stream, known, raws = opened.stream(WHO), views(opened, 5), views(opened, 20, 5)
     opened.record(known)
     with child(die_before_the_copy, place, raws) as dying:
@@ -166,15 +166,15 @@ def test_a_kill_between_commit_and_copy_loses_nothing(place: Place, opened: Open
     assert copy is not None
     assert copy.version == 1
     opened.check([stream], place.now_us())
-    told = opened.signals.read([stream], place.now_us())
-    assert (told.versions, told.facts["count_24h"]) == ((2,), 25)
+    result = opened.signals.read([stream], place.now_us())
+    assert (result.versions, result.facts["count_24h"]) == ((2,), 25)
     assert {r.status for r in opened.record(raws)} == {"duplicate"}
     opened.signals.copier.close()
     assert [c.version for c in opened.store.read_signals([stream]) if c] == [2]
 
 
 def send_until_killed(pipe: Connection, place: Place, seed: int) -> None:
-    """Says what was acknowledged, one array after the other."""
+    """Record arrays of events, and put each into the pipe once it is acknowledged."""
     rng = random.Random(seed)
     with place.opened() as opened:
         for n in range(100_000):
@@ -184,24 +184,24 @@ def send_until_killed(pipe: Connection, place: Place, seed: int) -> None:
 
 
 def killed(place: Place, opened: Opened, kills: int) -> None:
-    """Every acknowledged event is there, and counted once, after each kill at a random moment."""
-    told = list[Json]()
+    """Check after each kill, at a random moment, that every acknowledged event is stored and counted once."""
+    acknowledged = list[Json]()
     for seed in range(kills):
         with child(send_until_killed, place, seed) as dying:
-            told += dying.pipe.recv()
+            acknowledged += dying.pipe.recv()
             dying.process.join(random.Random(seed).random() * 0.1)
             dying.process.kill()
             dying.process.join()
             while dying.pipe.poll():
                 try:
-                    told += dying.pipe.recv()
+                    acknowledged += dying.pipe.recv()
                 except EOFError:
                     break
         streams = [opened.stream(f"customer:{n}") for n in range(3)]
         opened.check(streams, place.now_us())
-        assert {r.status for r in opened.record(told)} == {"duplicate"}
+        assert {r.status for r in opened.record(acknowledged)} == {"duplicate"}
     logged = [event for n in range(3) for event in opened.log(f"customer:{n}")]
-    assert len({e.key for e in logged}) == len(logged) >= len({raw["id"] for raw in told})
+    assert len({e.key for e in logged}) == len(logged) >= len({raw["id"] for raw in acknowledged})
 
 
 @pytest.mark.promise("signals.kill")
@@ -230,8 +230,8 @@ def test_a_store_that_was_wiped_costs_no_fact(place: Place, opened: Opened) -> N
 def test_threads_that_send_the_same_event_at_once_count_it_once(opened: Opened) -> None:
     raw = cloud_event("same", WHO, NOW_US, page="tv")
     with ThreadPoolExecutor(8) as pool:
-        found = [r.status for results in pool.map(opened.record, [[raw, raw]] * 8) for r in results]
-    assert sorted(found) == ["accepted"] + ["duplicate"] * 15
+        statuses = [r.status for results in pool.map(opened.record, [[raw, raw]] * 8) for r in results]
+    assert sorted(statuses) == ["accepted"] + ["duplicate"] * 15
     assert opened.signals.read([opened.stream(WHO)], opened.place.now_us()).facts["count_24h"] == 1
 
 
@@ -239,19 +239,19 @@ def test_threads_that_send_the_same_event_at_once_count_it_once(opened: Opened) 
 def test_a_state_made_before_its_transaction_is_used_only_where_it_holds(opened: Opened, between: str) -> None:
     opened.record(views(opened, 3))
     events, stream = opened.events(views(opened, 10, 3)), opened.stream(WHO)
-    foreseen = predict_states(opened.ledger.select, events, opened.signals.rules)
+    predicted = predict_states(opened.ledger.select, events, opened.signals.rules)
     if between == "another event":
         opened.record(views(opened, 1, 50))
     elif between == "the same events":
         opened.signals.record(events[:4])
     elif between == "an erasure":
         opened.ledger.erase(stream)
-    added = opened.ledger.transact(AddEvents(events, opened.signals.rules, foreseen)).result()
+    added = opened.ledger.transact(AddEvents(events, opened.signals.rules, predicted)).result()
     assert len(added.results) == 10
     if between == "an erasure":
         assert (added.states, opened.log(WHO)) == ({}, [])
     else:
-        assert (added.states[stream][1] == foreseen[stream].body) is (between != "another event")
+        assert (added.states[stream][1] == predicted[stream].body) is (between != "another event")
         opened.check([stream], opened.place.now_us())
         assert len(opened.log(WHO)) == 13 + (between == "another event")
 

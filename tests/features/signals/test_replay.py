@@ -1,4 +1,4 @@
-"""Past signals in bulk: counted once however often and from wherever they are replayed, and told where they are bad."""
+"""Past signals from a file: counted once however often they are replayed; invalid rows are reported by number."""
 
 import json
 import os
@@ -33,20 +33,20 @@ def _warm() -> None:
 
 @pytest.fixture
 def opened(stores: dict[str, Path], tmp_path: Path) -> Iterator[Opened]:
-    """An empty ledger on SQLite, beside the online store on SQLite."""
+    """An empty ledger and an online store, both on SQLite."""
     with Place(str(tmp_path / "ledger.db"), os.urandom(32), stores["sqlite"]).opened() as one:
         yield one
 
 
 def past(count: int, seed: int = 1) -> list[Json]:
-    """Over twenty days, in no order."""
-    rng, until_us, made = random.Random(seed), now_us(), list[Json]()
+    """Return events from twenty days, in random order."""
+    rng, until_us, rows = random.Random(seed), now_us(), list[Json]()
     for n in range(count):
         type_ = rng.choice(["view", "view", "login"])
         data = {"page": rng.choice(["home", "tv", "ÅÄÖ 🎬"]), "seconds": rng.uniform(0, 90), "items": rng.randrange(5)}
         at_us = until_us - rng.choice([rng.randrange(20 * 24 * HOUR_US), rng.randrange(2 * HOUR_US)])
-        made.append(cloud_event(f"{seed}-{n}", rng.choice(WHOM), at_us, type_, **(data if type_ == "view" else {})))
-    return made
+        rows.append(cloud_event(f"{seed}-{n}", rng.choice(WHOM), at_us, type_, **(data if type_ == "view" else {})))
+    return rows
 
 
 def json_lines(path: Path, rows: Sequence[Any]) -> Path:
@@ -55,7 +55,7 @@ def json_lines(path: Path, rows: Sequence[Any]) -> Path:
 
 
 def parquet(path: Path, rows: Sequence[Json]) -> Path:
-    """As a warehouse exports it: a column of times, and data in a struct whose absent fields are null."""
+    """Write rows as a warehouse exports them: a column of times, and data as a struct with nulls for absent fields."""
     columns = {name: [row[name] for row in rows] for name in ("id", "source", "type", "subject", "data")}
     times = pa.array([row["time"] for row in rows]).cast(pa.timestamp("us", tz="UTC"))
     data = pa.array(
@@ -70,16 +70,16 @@ def replay(opened: Opened, path: Path, notes: Path | None = None) -> ReplayResul
 
 
 def facts(opened: Opened, at_us: int) -> list[Json]:
-    """Of every subject, which are what the log comes to; read anew, as the online store was not told."""
+    """Return every subject's facts, checked against the log. A replay does not update the online store."""
     fresh = Signals(opened.ledger, opened.store, release(), opened.signals.copier)
-    told = []
+    all_facts = []
     for subject in WHOM:
         stream = opened.stream(subject)
-        seen = fresh.read([stream], at_us)
-        assert_same(seen.facts, point_in_time(opened.ledger, {stream: seen.versions[0]}, release(), at_us))
-        assert_same(seen.facts, by_the_book(opened.log(subject), at_us))
-        told.append(seen.facts)
-    return told
+        result = fresh.read([stream], at_us)
+        assert_same(result.facts, point_in_time(opened.ledger, {stream: result.versions[0]}, release(), at_us))
+        assert_same(result.facts, by_the_book(opened.log(subject), at_us))
+        all_facts.append(result.facts)
+    return all_facts
 
 
 @pytest.mark.promise("signals.replay-of-a-file")
@@ -92,11 +92,11 @@ def test_a_replayed_file_counts_once_and_reads_as_if_it_had_been_sent(
     first = replay(opened, path)
     assert (first.rows, first.accepted, first.duplicate, first.refused) == (540, 500, 40, 0)
     at_us = now_us() + S_US
-    told = facts(opened, at_us)
+    before = facts(opened, at_us)
     again = replay(opened, path)
     assert (again.rows, again.accepted, again.duplicate, again.resumed_at) == (540, 0, 540, 0)
-    assert facts(opened, at_us) == told
-    assert sum(fact["session_events"] > 0 for fact in told) > 5
+    assert facts(opened, at_us) == before
+    assert sum(fact["session_events"] > 0 for fact in before) > 5
     assert not list((tmp_path / "notes").iterdir())
 
 
@@ -105,8 +105,8 @@ def test_what_arrived_by_itself_is_not_counted_again(opened: Opened, tmp_path: P
     at_us = now_us()
     recent = [row for row in rows if row["time"] > written(at_us - 23 * HOUR_US)]
     opened.signals.record([opened.intake.event(row, at_us) for row in recent])
-    done = replay(opened, json_lines(tmp_path / "past.jsonl", rows))
-    assert (done.accepted, done.duplicate) == (300 - len(recent), len(recent))
+    result = replay(opened, json_lines(tmp_path / "past.jsonl", rows))
+    assert (result.accepted, result.duplicate) == (300 - len(recent), len(recent))
     facts(opened, now_us() + S_US)
 
 
@@ -129,10 +129,10 @@ def test_killed_half_way_and_run_again_gives_the_same_states(
             pass
         dying.process.kill()
         dying.process.join()
-    done = replay(opened, path)
-    assert done.resumed_at == 2_000, "the first block is noted"
-    assert done.duplicate > 0, "of the second, some was kept"
-    assert (done.rows, done.accepted + done.duplicate, done.refused) == (8_000, 6_000, 0)
+    result = replay(opened, path)
+    assert result.resumed_at == 2_000, "the first block is noted"
+    assert result.duplicate > 0, "of the second, some was kept"
+    assert (result.rows, result.accepted + result.duplicate, result.refused) == (8_000, 6_000, 0)
     assert sum(len(opened.log(subject)) for subject in WHOM) == 8_000
     facts(opened, now_us() + S_US)
 
@@ -158,17 +158,17 @@ BAD: list[tuple[Any, str]] = [
 @pytest.mark.promise("signals.replay-of-a-file")
 def test_bad_rows_are_told_by_number_and_never_by_value(opened: Opened, tmp_path: Path) -> None:
     rows: list[Any] = [row for bad, _ in BAD for row in (bad, *past(1, random.randrange(10**9)))]
-    done = replay(opened, json_lines(tmp_path / "past.jsonl", rows))
-    assert (done.rows, done.accepted, done.refused) == (2 * len(BAD), len(BAD), len(BAD))
-    assert [problem["row"] for problem in done.problems] == list(range(1, 2 * len(BAD), 2))
-    for (_, says), problem in zip(BAD, done.problems, strict=True):
+    result = replay(opened, json_lines(tmp_path / "past.jsonl", rows))
+    assert (result.rows, result.accepted, result.refused) == (2 * len(BAD), len(BAD), len(BAD))
+    assert [problem["row"] for problem in result.problems] == list(range(1, 2 * len(BAD), 2))
+    for (_, says), problem in zip(BAD, result.problems, strict=True):
         assert says in problem["problem"]
         assert not any(value in problem["problem"] for value in ("yesterday", "sneeze", "nobody", "77", "secret"))
 
 
 def test_only_the_first_problems_are_named_and_all_are_counted(opened: Opened, tmp_path: Path) -> None:
-    done = replay(opened, json_lines(tmp_path / "past.jsonl", ["x\n"] * 100))
-    assert (done.rows, done.refused, len(done.problems), done.problems[-1]["row"]) == (100, 100, 20, 20)
+    result = replay(opened, json_lines(tmp_path / "past.jsonl", ["x\n"] * 100))
+    assert (result.rows, result.refused, len(result.problems), result.problems[-1]["row"]) == (100, 100, 20, 20)
 
 
 def test_a_file_that_cannot_be_read_is_refused(opened: Opened, tmp_path: Path) -> None:
@@ -183,6 +183,6 @@ def test_a_file_that_cannot_be_read_is_refused(opened: Opened, tmp_path: Path) -
 def test_what_is_about_the_erased_is_counted_and_not_kept(opened: Opened, tmp_path: Path) -> None:
     rows = [cloud_event(f"e-{n}", WHOM[n % 2], now_us() - n * S_US, page="tv") for n in range(20)]
     opened.ledger.erase(opened.stream(WHOM[0]))
-    done = replay(opened, json_lines(tmp_path / "past.jsonl", rows))
-    assert (done.accepted, done.erased) == (10, 10)
+    result = replay(opened, json_lines(tmp_path / "past.jsonl", rows))
+    assert (result.accepted, result.erased) == (10, 10)
     assert opened.log(WHOM[0]) == []

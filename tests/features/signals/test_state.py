@@ -1,4 +1,4 @@
-"""States of signals: the same in any order, and what they come to equals a recomputation at any time."""
+"""States of signals: the order of events does not matter, and readings equal a recomputation at any time."""
 
 import random
 from itertools import pairwise
@@ -32,7 +32,7 @@ def absorbed(events: list[Event], now_us: int = 0) -> State:
 
 
 def recent(events: list[Event]) -> list[Event]:
-    """Those that are not later than a day by the end."""
+    """Return the events that are at most a day late when the last one is recorded."""
     return [e for e in events if e.time_us >= events[-1].recorded_us - 24 * HOUR_US]
 
 
@@ -116,7 +116,7 @@ def test_five_thousand_events_late_and_out_of_order() -> None:
 
 @pytest.mark.promise("signals.long-history")
 def test_a_long_past_leaves_no_more_than_a_short_one() -> None:
-    """However much happens, a state is bounded; so then are reading it and adding to it."""
+    """The size of a state is bounded, and so is the cost of reading it and of adding to it."""
     sizes = []
     for many in (2_000, 20_000):
         events = [
@@ -128,8 +128,8 @@ def test_a_long_past_leaves_no_more_than_a_short_one() -> None:
 
 def test_a_window_that_has_emptied_reads_as_empty() -> None:
     state = absorbed([event(1, NOW_US, page="tv", paid=True, seconds=3.5), event(2, NOW_US, type_="login")])
-    told = facts(state, definitions(), NOW_US)
-    assert (told["count_30s"], told["tv_1h"], told["sum_5min"], told["session_events"]) == (2, 1, 3.5, 2)
+    values = facts(state, definitions(), NOW_US)
+    assert (values["count_30s"], values["tv_1h"], values["sum_5min"], values["session_events"]) == (2, 1, 3.5, 2)
     assert facts(state, definitions(), NOW_US + 29 * S_US)["count_30s"] == 2
     later = facts(state, definitions(), NOW_US + 30 * S_US)
     assert (later["count_30s"], later["tv_1h"], later["sum_5min"], later["session_events"]) == (0, 1, 3.5, 2)
@@ -141,10 +141,10 @@ def test_a_window_that_has_emptied_reads_as_empty() -> None:
 
 
 def test_a_subject_without_events_has_counts_and_nothing_that_was_last() -> None:
-    told = facts(State.empty(definitions()), definitions(), NOW_US)
-    assert {"last_page", "last_step", "since_login_s"}.isdisjoint(told)
-    assert set(told.values()) == {0}
-    assert len(told) == len(SIGNAL) - 3
+    values = facts(State.empty(definitions()), definitions(), NOW_US)
+    assert {"last_page", "last_step", "since_login_s"}.isdisjoint(values)
+    assert set(values.values()) == {0}
+    assert len(values) == len(SIGNAL) - 3
 
 
 def test_the_last_value_is_of_the_greatest_key_where_two_are_as_late_and_ages() -> None:
@@ -178,11 +178,11 @@ def test_a_late_event_makes_two_sessions_one() -> None:
 
 
 def test_a_clock_ahead_of_ours_hides_nothing_from_the_next_decision() -> None:
-    ahead = event(1, NOW_US + 50 * S_US, NOW_US, page="tv")
-    told = facts(absorbed([ahead]), definitions(), NOW_US)
-    assert (told["count_30s"], told["heat_10s"], told["last_page"]) == (1, 1.0, "tv")
-    behind = facts(absorbed([ahead]), definitions(), NOW_US - 5 * S_US)
-    assert behind == told, "nor does a reader whose clock is behind the writer's"
+    early = event(1, NOW_US + 50 * S_US, NOW_US, page="tv")
+    values = facts(absorbed([early]), definitions(), NOW_US)
+    assert (values["count_30s"], values["heat_10s"], values["last_page"]) == (1, 1.0, "tv")
+    earlier = facts(absorbed([early]), definitions(), NOW_US - 5 * S_US)
+    assert earlier == values, "nor does a reader whose clock is behind the writer's"
 
 
 def test_what_a_new_release_adds_is_missing_until_it_is_made_of_the_log() -> None:
@@ -193,9 +193,9 @@ def test_what_a_new_release_adds_is_missing_until_it_is_made_of_the_log() -> Non
     assert len(missing(old, definitions())) == 1
     assert "count_30s" not in facts(absorb(old, [second], definitions(), NOW_US), definitions(), NOW_US)
     assert missing(merge(old, absorbed([second]), definitions()), definitions()) == missing(old, definitions())
-    made = rebuild(old, [first], definitions(), NOW_US)
-    assert not missing(made, definitions())
-    assert absorb(made, [second], definitions(), NOW_US) == absorbed([first, second], NOW_US)
+    rebuilt = rebuild(old, [first], definitions(), NOW_US)
+    assert not missing(rebuilt, definitions())
+    assert absorb(rebuilt, [second], definitions(), NOW_US) == absorbed([first, second], NOW_US)
 
 
 def test_what_a_release_no_longer_defines_is_dropped_before_it_misses_an_event() -> None:
@@ -206,7 +206,7 @@ def test_what_a_release_no_longer_defines_is_dropped_before_it_misses_an_event()
 
 
 def test_equal_definitions_share_a_tracker_whatever_they_are_called() -> None:
-    def made(*signals: dict[str, object]) -> Definitions:
+    def defined(*signals: dict[str, object]) -> Definitions:
         features = [
             Feature.model_validate({"name": f"f{n}", "dtype": "int", "source": "signal", "signal": signal})
             for n, signal in enumerate(signals)
@@ -215,11 +215,11 @@ def test_equal_definitions_share_a_tracker_whatever_they_are_called() -> None:
 
     count: dict[str, object] = {"of": ("b", "a"), "where": {"x": (1, 2), "y": "z"}, "compute": "count", "window": "60s"}
     same = count | {"of": ("a", "b"), "where": {"y": "z", "x": (2, 1)}, "window": "1min"}
-    assert len(made(count, same).trackers) == 1
+    assert len(defined(count, same).trackers) == 1
     for other in ({"of": "a"}, {"window": "61s"}, {"where": {"x": (1, 2)}}, {"where": {"x": 1, "y": "z"}}):
-        assert len(made(count, count | other).trackers) == 2
+        assert len(defined(count, count | other).trackers) == 2
     sessions: dict[str, object] = {"of": "a", "compute": "session_events"}
-    assert len(made(sessions, sessions | {"compute": "session_seconds", "gap_min": 30.0}).trackers) == 1
+    assert len(defined(sessions, sessions | {"compute": "session_seconds", "gap_min": 30.0}).trackers) == 1
 
 
 def test_other_lateness_needs_other_sessions() -> None:
