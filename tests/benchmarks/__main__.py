@@ -1,4 +1,4 @@
-"""`make bench`: `python -m tests.benchmarks [SUITE]...`. Figures to bench.json and bench-swaps.json; and as tables."""
+"""`make bench`: `python -m tests.benchmarks [SUITE]...`. Writes bench.json and bench-swaps.json, and prints tables."""
 
 import json
 import os
@@ -24,7 +24,7 @@ _VERSIONS = ("ray", "feast", "mlflow", "lightgbm", "numpy", "pydantic", "fastapi
 
 
 def main() -> int:
-    """Exit code: 1 where a goal is missed."""
+    """Run the suites and return the exit code: 1 if a goal is missed."""
     warnings.simplefilter("ignore")
     os.environ.update(DO_NOT_TRACK="true", MLFLOW_DISABLE_TELEMETRY="true", PYTHONWARNINGS="ignore")
     return max([_measured(name) for name in sys.argv[1:] or SUITES])
@@ -33,11 +33,11 @@ def main() -> int:
 def _measured(name: str) -> int:
     suite = SUITES[name]
     about = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": _machine(), "load": [_load()]}
-    began = time.perf_counter()
+    start_s = time.perf_counter()
     figures = _run(suite)
-    figures["bench_s"] = time.perf_counter() - began
+    figures["bench_s"] = time.perf_counter() - start_s
     about["load"].append(_load())
-    lines = [_told(line, figures) for line in suite.lines]
+    lines = [_row(line, figures) for line in suite.lines]
     out = Path("bench.json" if name == "speed" else f"bench-{name}.json")
     out.write_text(json.dumps({**about, "figures": figures, "lines": lines}, indent=1) + "\n")
     _print(suite, figures, about)
@@ -47,9 +47,9 @@ def _measured(name: str) -> int:
 def _run(suite: Suite) -> Figures:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        made_at = bar.add_task("customers, model and releases", total=1)
+        preparation = bar.add_task("customers, model and releases", total=1)
         with suite.world() as world:
-            bar.update(made_at, completed=1)
+            bar.update(preparation, completed=1)
             figures: Figures = dict(world.figures)
             for measure in suite.measures:
                 task = bar.add_task(measure.about, total=1)
@@ -76,11 +76,11 @@ def _lines(path: Path) -> list[str]:
 
 
 def _load() -> list[float]:
-    """Mean number of runnable processes over one, five and fifteen minutes."""
+    """Return the mean number of runnable processes over one, five and fifteen minutes."""
     return [round(value, 2) for value in os.getloadavg()]
 
 
-def _told(line: Line, figures: Figures) -> dict[str, Any]:
+def _row(line: Line, figures: Figures) -> dict[str, Any]:
     return {
         "measure": line.about,
         "figure": figures[line.figure],
@@ -115,7 +115,7 @@ def _ratio(ratio: float | None) -> str:
 def _goal(line: Line) -> str:
     if line.at_most is None:
         return ""
-    return f"≤ {_ratio(line.at_most)}" if line.against else f"≤ {line.at_most:g}"
+    return f"≤ {_ratio(line.at_most)}" if line.baseline else f"≤ {line.at_most:g}"
 
 
 def _met(line: Line, figures: Figures) -> str:

@@ -1,4 +1,4 @@
-"""A catalogue of the size that the goals name: 100 actions on one channel, 30 policies, 60 features for the model.
+"""A catalogue of the size that the goals assume: 100 actions on one channel, 30 policies, 60 model features.
 
 Every rule is evaluated and passes for every customer, so that all 100 candidates are scored in every decision.
 """
@@ -13,21 +13,21 @@ PLACEMENTS = [{"name": "hero", "limit": 1}, {"name": "sidebar", "limit": 2}]
 NAMED = ("age", "monthly_fee_eur", "tenure_months", "arrears_eur")
 FLAGS = ("hardship", "vulnerable", "open_complaint", "in_arrears", "bereaved")
 LEARNED: tuple[str, ...] = (*NAMED, *(f"usage_{i:02d}" for i in range(N_LEARNED - len(NAMED))))
-"""The model's features; all numbers, so that each is one column."""
+"""The model's features, all numeric, so that each is one column."""
 
 
 def action_id(n: int) -> str:
-    """Ids whose alphabetical order is their number's."""
+    """Return an id; the alphabetical order of ids is that of their numbers."""
     return f"action-{n:03d}"
 
 
 def group_of(n: int) -> str:
-    """The group of an action."""
+    """Return the group of action `n`."""
     return f"group-{n % N_GROUPS:02d}"
 
 
 def files(n_policies: int = N_POLICIES) -> dict[str, str]:
-    """Path below catalogue/ -> YAML."""
+    """Return path below catalogue/ -> YAML."""
     policies = _policies(n_policies)
     sections = {
         "settings": _settings(),
@@ -68,7 +68,7 @@ def _features() -> dict[str, object]:
 
 
 def _signals() -> dict[str, object]:
-    """A type, and features of every kind over it."""
+    """Return one signal type and features of every kind over it."""
     fields = [{"name": "page", "dtype": "string", "required": True}, {"name": "seconds", "dtype": "float", "unit": "s"}]
     computes: dict[str, tuple[str, dict[str, object]]] = {
         "tv_views_30s": ("int", {"compute": "count", "window": "30s", "where": {"page": "paid-tv"}}),
@@ -150,7 +150,7 @@ def _policies(count: int) -> dict[str, object]:
 
 
 def _policy(n: int) -> dict[str, object]:
-    """Permits and denies in turn, about a group, an issue or everybody; true of any customer of this world."""
+    """Return a permit or a deny for all actions, a group or an issue; every customer of this world passes it."""
     usage = LEARNED[len(NAMED) :]
     feature, other = usage[n % len(usage)], usage[(n + 27) % len(usage)]
     attach: object = ("all", {"group": group_of(n % N_GROUPS)}, {"issue": ["grow", "retain"]})[n % 3]

@@ -1,8 +1,8 @@
-"""What `make bench` is made of: measures that yield figures, and lines of one table that hold figures against goals.
+"""The parts of `make bench`: measures that return figures, and lines of a table that compare figures with goals.
 
-A benchmark joins the table by adding a `Suite` to `__main__.SUITES`: its measures run in order and share one world and
-one dictionary of figures (name -> number; the name ends in its unit), so that a later one can be told as a ratio to an
-earlier one.
+A benchmark joins the table by adding a `Suite` to `__main__.SUITES`. Its measures run in order and share one world and
+one dictionary of figures (name -> number; the name ends in its unit), so that a later figure can be shown as a ratio
+to an earlier one.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ Figures = dict[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One thing to measure: `run(world)` gives its figures."""
+    """One measure: `run(world)` returns its figures."""
 
     about: str
     run: Callable[[Any], Figures]
@@ -22,19 +22,19 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One row of the table: a figure, perhaps as a ratio to the figure `against`, and the most that either may be."""
+    """One row of the table: a figure, or its ratio to the figure `baseline` if given, and the goal `at_most`."""
 
     about: str
     figure: str
-    against: str | None = None
+    baseline: str | None = None
     at_most: float | None = None
 
     def ratio(self, figures: Figures) -> float | None:
-        """The figure divided by the one it is told against."""
-        return figures[self.figure] / figures[self.against] if self.against else None
+        """Return the figure divided by its baseline, or None if it has none."""
+        return figures[self.figure] / figures[self.baseline] if self.baseline else None
 
     def met(self, figures: Figures) -> bool | None:
-        """Whether the goal is met; None where there is none."""
+        """Tell whether the goal is met; None if there is no goal."""
         if self.at_most is None:
             return None
         ratio = self.ratio(figures)
@@ -43,7 +43,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """Measures that share a world, and what the table says of them. `world()` is a context manager."""
+    """Measures that share a world, and the lines of their table. `world()` is a context manager."""
 
     world: Callable[[], Any]
     measures: tuple[Measure, ...]
@@ -51,6 +51,6 @@ class Suite:
 
 
 def quantile(values: list[float], share: float) -> float:
-    """The value that this share of `values` stays within."""
+    """Return the quantile of `values` at `share`."""
     ordered = sorted(values)
     return ordered[min(int(share * len(ordered)), len(ordered) - 1)]

@@ -1,4 +1,4 @@
-"""A plain Ray Serve deployment, as its own documentation writes one: `Request` in, a dictionary out."""
+"""A plain Ray Serve deployment as in Ray's documentation: takes a `Request`, returns a dictionary."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from serving.settings import Workspace
 
 
 class Plain:
-    """Reads the body as JSON and answers with nothing in it."""
+    """Reads the body as JSON and returns an empty object."""
 
     async def __call__(self, request: Request) -> dict[str, Any]:
         await request.json()
@@ -19,6 +19,6 @@ class Plain:
 
 
 def build(args: dict[str, str]) -> serve.Application:
-    """As `serving.http.app:build` does it."""
+    """Return the application with the options of `serving.http.app:build`."""
     options = deployment_options(Workspace.open(Path(args["workspace"])))
     return serve.deployment(Plain, **options).bind()

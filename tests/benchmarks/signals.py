@@ -1,4 +1,4 @@
-"""Signals: acknowledged over HTTP, arriving after a long history, and replayed in bulk."""
+"""Speed of signals: acknowledged over HTTP, recorded after a long history, and replayed in bulk."""
 
 import asyncio
 import random
@@ -21,20 +21,20 @@ from tests.serving.server import Server
 PATH = "/v1/signals"
 WARM, ACKNOWLEDGED = 300, 1000
 PAST = (10, 1_000, 100_000)
-"""Events that a customer already has."""
+"""Numbers of earlier events of a customer."""
 ARRIVALS = 400
 REPLAYED, REPLAYED_CUSTOMERS = 200_000, 10_000
 _DAY_US = 86_400_000_000
 _PAGES = ("home", "paid-tv", "help", "contract")
 
 
-def acknowledged(made: World, server: Server) -> Figures:
-    """One page view at a time on one connection, each durable and visible to the next decision when it is answered."""
+def measure_acknowledgements(world: World, server: Server) -> Figures:
+    """Send one page view at a time on one connection; each is durable and visible to decisions when it is answered."""
 
     def request(run: str, n: int) -> bytes:
-        about = {"specversion": "1.0", "id": f"{run}-{n}", "source": "/bench", "type": "page-view"}
+        envelope = {"specversion": "1.0", "id": f"{run}-{n}", "source": "/bench", "type": "page-view"}
         data = {"page": _PAGES[n % len(_PAGES)], "seconds": 4.5}
-        return post(PATH, to_json({**about, "subject": f"customer:{customer_id(n % N_CUSTOMERS)}", "data": data}))
+        return post(PATH, to_json({**envelope, "subject": f"customer:{customer_id(n % N_CUSTOMERS)}", "data": data}))
 
     asyncio.run(closed_loop(server.port, lambda n: request("warm", n), connections=1, count=WARM))
     load = asyncio.run(closed_loop(server.port, lambda n: request("told", n), connections=1, count=ACKNOWLEDGED))
@@ -42,9 +42,9 @@ def acknowledged(made: World, server: Server) -> Figures:
     return {"signal_median_ms": load.quantile_ms(0.5), "signal_p99_ms": load.quantile_ms(0.99)}
 
 
-def _histories(made: World) -> Figures:
-    """One more event for customers with short and long pasts, in turns, without HTTP."""
-    brain = Brain(made.workspace)
+def _histories(world: World) -> Figures:
+    """Record events in turn for customers with short and long histories, without HTTP."""
+    brain = Brain(world.workspace)
     try:
         streams = {past: brain.ledger.stream_of("person", f"history-{past}") for past in PAST}
         for past, stream in streams.items():
@@ -52,17 +52,17 @@ def _histories(made: World) -> Figures:
         times: dict[int, list[float]] = {past: [] for past in PAST}
         for n in range(ARRIVALS):
             for past, stream in streams.items():
-                one = _event(brain.ledger, stream, f"now-{n}", now_us(), n)
-                began = time.perf_counter()
-                brain.snapshot.signals.record([one])
-                times[past].append(time.perf_counter() - began)
+                event = _event(brain.ledger, stream, f"now-{n}", now_us(), n)
+                start_s = time.perf_counter()
+                brain.snapshot.signals.record([event])
+                times[past].append(time.perf_counter() - start_s)
     finally:
         brain.close()
     return {f"arrival_{past}_median_ms": 1000 * quantile(times[past], 0.5) for past in PAST}
 
 
 def _live_through(brain: Brain, stream: str, past: int) -> None:
-    """Evenly over the last seven days, which is as long as the longest window."""
+    """Add `past` events, evenly over the last seven days, which is the longest window."""
     until_us = now_us()
     events = [
         _event(brain.ledger, stream, f"past-{n}", until_us - 7 * _DAY_US * (past - n) // past, n) for n in range(past)
@@ -76,14 +76,14 @@ def _event(ledger: Ledger, stream: str, id_: str, at_us: int, n: int) -> Event:
     return Event(ledger.names.key_of(f"{stream}.{id_}"), stream, "page-view", at_us, at_us, fields)
 
 
-def _replay(made: World) -> Figures:
-    """`brain import-signals` of JSON lines about many customers, in order of time."""
-    file = made.root / "past.jsonl"
+def _replay(world: World) -> Figures:
+    """Run `brain import-signals` on JSON lines about many customers, in order of time."""
+    file = world.root / "past.jsonl"
     with file.open("wb") as lines:
         lines.writelines(to_json(row) + b"\n" for row in _rows())
-    done = made.server.brain("import-signals", str(file))
-    assert (done["accepted"], done["refused"]) == (REPLAYED, 0)
-    return {"replay_s": done["seconds"], "replay_events_per_s": REPLAYED / done["seconds"]}
+    result = world.server.brain("import-signals", str(file))
+    assert (result["accepted"], result["refused"]) == (REPLAYED, 0)
+    return {"replay_s": result["seconds"], "replay_events_per_s": REPLAYED / result["seconds"]}
 
 
 def _rows() -> Iterator[dict[str, Any]]:
@@ -91,9 +91,9 @@ def _rows() -> Iterator[dict[str, Any]]:
     for n in range(REPLAYED):
         at_s = (until_us - 20 * _DAY_US + 20 * _DAY_US * n // REPLAYED) / 1e6
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at_s))
-        about = {"id": f"r-{n}", "source": "/web", "subject": f"customer:r-{rng.randrange(REPLAYED_CUSTOMERS)}"}
+        envelope = {"id": f"r-{n}", "source": "/web", "subject": f"customer:r-{rng.randrange(REPLAYED_CUSTOMERS)}"}
         data = {"page": rng.choice(_PAGES), "seconds": round(90 * rng.random(), 2)}
-        yield {"specversion": "1.0", **about, "type": "page-view", "time": when, "data": data}
+        yield {"specversion": "1.0", **envelope, "type": "page-view", "time": when, "data": data}
 
 
 MEASURES = (

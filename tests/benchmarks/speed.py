@@ -1,4 +1,4 @@
-"""The full decision over HTTP beside an empty endpoint, a plain deployment and stock servers; and decide() alone."""
+"""Speed of the full decision over HTTP, of an empty endpoint, a plain deployment, stock servers, and decide()."""
 
 import asyncio
 import time
@@ -19,7 +19,7 @@ from serving.brain.runtime import Brain, new_id
 from serving.contract import parse
 from tests.benchmarks import catalogue, signals, stock
 from tests.benchmarks.measures import Figures, Line, Measure, Suite, quantile
-from tests.benchmarks.world import N_CUSTOMERS, World, world
+from tests.benchmarks.world import N_CUSTOMERS, World, open_world
 from tests.serving.load import Answer, Load, closed_loop, open_loop, post
 from tests.serving.server import Server
 
@@ -30,45 +30,47 @@ MANY_RULES = 60
 PATH = "/v1/decisions"
 
 
-def _empty(made: World) -> Figures:
-    return _served(made, "empty", _other(made, "tests.serving.tiny_app:build"))
+def _empty(world: World) -> Figures:
+    return _served(world, "empty", _other(world, "tests.serving.tiny_app:build"))
 
 
-def _plain(made: World) -> Figures:
-    return _served(made, "plain", _other(made, "tests.benchmarks.request_app:build"))
+def _plain(world: World) -> Figures:
+    return _served(world, "plain", _other(world, "tests.benchmarks.request_app:build"))
 
 
-def _full(made: World) -> Figures:
-    return _served(made, "full", made.server, lambda answers: _check(made, answers), signals.acknowledged)
+def _full(world: World) -> Figures:
+    return _served(
+        world, "full", world.server, lambda answers: _check(world, answers), signals.measure_acknowledgements
+    )
 
 
-def _stock(made: World) -> Figures:
-    return stock.measure(made, PER_SECOND)
+def _stock(world: World) -> Figures:
+    return stock.measure(world, PER_SECOND)
 
 
-def _other(made: World, app: str) -> Server:
-    root = made.root / app.split(":", maxsplit=1)[0].rsplit(".", maxsplit=1)[-1]
+def _other(world: World, app: str) -> Server:
+    root = world.root / app.split(":", maxsplit=1)[0].rsplit(".", maxsplit=1)[-1]
     root.mkdir()
     return Server(root, app)
 
 
 def _served(
-    made: World,
+    world: World,
     name: str,
     server: Server,
     check: Callable[[list[Answer]], None] = lambda _answers: None,
-    then: Callable[[World, Server], Figures] = lambda _made, _server: {},
+    also: Callable[[World, Server], Figures] = lambda _world, _server: {},
 ) -> Figures:
-    """Starts a server, asks it for the same decisions as every other, one at a time and at the fixed rate.
+    """Start a server and send it the same requests as every other server, one at a time and then at the fixed rate.
 
-    :param then: what else is measured of it while it is up
+    :param also: returns further figures while the server is up
     """
     server.start()
     try:
-        asyncio.run(_closed(made, server.port, f"{name}-warm", WARM))
-        closed = asyncio.run(_closed(made, server.port, f"{name}-closed", CLOSED))
-        opened = asyncio.run(_open(made, server.port, f"{name}-open"))
-        more = then(made, server)
+        asyncio.run(_closed(world, server.port, f"{name}-warm", WARM))
+        closed = asyncio.run(_closed(world, server.port, f"{name}-closed", CLOSED))
+        opened = asyncio.run(_open(world, server.port, f"{name}-open"))
+        more = also(world, server)
     finally:
         server.stop()
     refused = CLOSED - closed.statuses[200]
@@ -89,25 +91,25 @@ def _served(
     }
 
 
-async def _closed(made: World, port: int, run: str, count: int) -> Load:
-    return await closed_loop(port, lambda n: post(PATH, made.request(n, run)), connections=1, count=count)
+async def _closed(world: World, port: int, run: str, count: int) -> Load:
+    return await closed_loop(port, lambda n: post(PATH, world.request(n, run)), connections=1, count=count)
 
 
-async def _open(made: World, port: int, run: str) -> Load:
-    return await open_loop(port, lambda n: post(PATH, made.request(n, run)), per_second=PER_SECOND, count=OPEN)
+async def _open(world: World, port: int, run: str) -> Load:
+    return await open_loop(port, lambda n: post(PATH, world.request(n, run)), per_second=PER_SECOND, count=OPEN)
 
 
-def _check(made: World, answers: list[Answer]) -> None:
-    """Every answer is committed, was decided over all 100 candidates with the champion, and nearly all hold offers."""
-    workspace = made.workspace
+def _check(world: World, answers: list[Answer]) -> None:
+    """Assert that every decision is committed and scored all 100 candidates, and that nearly all made offers."""
+    workspace = world.workspace
     with_offers = 0
     with Ledger.open(workspace.database_url, workspace.secret()) as ledger:
         for answer in answers:
-            said = from_json(answer.body)
-            offers = [o for p in said["placements"] for o in p["offers"]]
+            body = from_json(answer.body)
+            offers = [o for p in body["placements"] for o in p["offers"]]
             with_offers += bool(offers)
-            assert (said["model"], said["withheld"], said["degraded"]) == ("propensity@1", 0, [])
-            record = ledger.lookup(f"decision:{said['decision_id']}")
+            assert (body["model"], body["withheld"], body["degraded"]) == ("propensity@1", 0, [])
+            record = ledger.lookup(f"decision:{body['decision_id']}")
             assert record is not None
             assert record.body is not None
             scores = record.body["scores"]
@@ -118,88 +120,88 @@ def _check(made: World, answers: list[Answer]) -> None:
     assert with_offers >= 0.98 * len(answers)
 
 
-def _in_process(made: World) -> Figures:
-    """The steps of a decision without HTTP, each timed alone over all customers, in one thread."""
-    began = time.perf_counter()
-    brain = Brain(made.workspace)
-    loaded_s = time.perf_counter() - began
+def _in_process(world: World) -> Figures:
+    """Time each step of a decision over all customers, without HTTP, in one thread."""
+    start_s = time.perf_counter()
+    brain = Brain(world.workspace)
+    loaded_s = time.perf_counter() - start_s
     try:
-        return {"brain_load_s": loaded_s, **_compile(brain), **_steps(made, brain)}
+        return {"brain_load_s": loaded_s, **_compile(brain), **_steps(world, brain)}
     finally:
         brain.close()
 
 
 def _compile(brain: Brain) -> Figures:
     content = brain.ledger.get_release(brain.snapshot.release.hash)
-    began = time.perf_counter()
+    start_s = time.perf_counter()
     Release.from_bytes(content).view(catalogue.CHANNEL)
-    return {"release_compile_s": time.perf_counter() - began}
+    return {"release_compile_s": time.perf_counter() - start_s}
 
 
-def _steps(made: World, brain: Brain) -> Figures:
+def _steps(world: World, brain: Brain) -> Figures:
     snapshot, at_us = brain.snapshot, now_us()
     release = snapshot.release
-    asks = [parse(Ask, made.request(n, "in-process")) for n in range(N_CUSTOMERS)]
-    known = [brain.known(ask, snapshot, at_us) for ask in asks]
+    asks = [parse(Ask, world.request(n, "in-process")) for n in range(N_CUSTOMERS)]
+    customers = [brain.known(ask, snapshot, at_us) for ask in asks]
     every, champion = release.view(catalogue.CHANNEL).candidates, snapshot.models.champion
     ids = [new_id() for _ in asks]
 
-    def decided(n: int) -> Decision:
-        return _decide(brain, asks[n], known[n], at_us, ids[n])
+    def decide_one(n: int) -> Decision:
+        return _decide(brain, asks[n], customers[n], at_us, ids[n])
 
-    decisions = [decided(n) for n in range(N_CUSTOMERS)]
+    decisions = [decide_one(n) for n in range(N_CUSTOMERS)]
     assert sum(bool(d.record["contacts"]) for d in decisions) >= 0.98 * N_CUSTOMERS
     assert {len(d.record["scores"]["candidates"]) for d in decisions} == {catalogue.N_ACTIONS}
     return {
-        **_timed("parse", lambda n: parse(Ask, made.request(n, "in-process"))),
+        **_timed("parse", lambda n: parse(Ask, world.request(n, "in-process"))),
         **_timed("read", lambda n: brain.known(asks[n], snapshot, at_us)),
-        **_timed("decide", decided),
-        **_timed("screen", lambda n: screened_for(asks[n], known[n], release, now_us=at_us)),
-        **_timed("score", lambda n: champion.score(known[n].facts, every)),
+        **_timed("decide", decide_one),
+        **_timed("screen", lambda n: screened_for(asks[n], customers[n], release, now_us=at_us)),
+        **_timed("score", lambda n: champion.score(customers[n].facts, every)),
         **_timed("bytes", lambda n: canonical(decisions[n].record)),
-        **_commits(made, brain),
+        **_commits(world, brain),
     }
 
 
-def _many_rules(made: World) -> Figures:
-    """Screening alone over all customers, with twice the rules of the other measures."""
+def _many_rules(world: World) -> Figures:
+    """Time screening over all customers, with twice the rules of the other measures."""
     files = {f"catalogue/{name}": text for name, text in catalogue.files(MANY_RULES).items()}
     release, at_us = Release.of(load(files), pack(files)), now_us()
     assert len(release.view(catalogue.CHANNEL).gates) >= MANY_RULES
-    words = tuple(
+    consents = tuple(
         Consent(purpose, "*", "granted", "bench", "2026-01", at_us - 1, None, n)
         for n, purpose in enumerate(("marketing", "profiling"))
     )
     flags = dict.fromkeys(catalogue.FLAGS, False)
-    profiles = (dict(zip(catalogue.LEARNED, row, strict=True)) for row in made.rows.tolist())
-    known = [Known({**p, **flags, "age": int(p["age"])}, Standing("s", 2, words)) for p in profiles]
-    ask = parse(Ask, made.request(0, "rules"))
-    assert screened_for(ask, known[0], release, now_us=at_us).permitted.all()
-    return _timed("rules_screen", lambda n: screened_for(ask, known[n], release, now_us=at_us))
+    profiles = (dict(zip(catalogue.LEARNED, row, strict=True)) for row in world.rows.tolist())
+    customers = [Known({**p, **flags, "age": int(p["age"])}, Standing("s", 2, consents)) for p in profiles]
+    ask = parse(Ask, world.request(0, "rules"))
+    assert screened_for(ask, customers[0], release, now_us=at_us).permitted.all()
+    return _timed("rules_screen", lambda n: screened_for(ask, customers[n], release, now_us=at_us))
 
 
-def _decide(brain: Brain, ask: Ask, known: Known, at_us: int, decision_id: str) -> Decision:
+def _decide(brain: Brain, ask: Ask, customer: Known, at_us: int, decision_id: str) -> Decision:
     champion = brain.snapshot.models.champion
     release = brain.snapshot.release
     return decide(
         ask,
-        known,
+        customer,
         release,
         champion.score,
         DecisionContext(assigned_model=champion.name, now_us=at_us, decision_id=decision_id),
     )
 
 
-def _commits(made: World, brain: Brain) -> Figures:
-    """The whole decision within the process: read, decide, commit and answer, with nothing of HTTP."""
-    asks = [parse(Ask, made.request(n, "committed")) for n in range(N_CUSTOMERS)]
+def _commits(world: World, brain: Brain) -> Figures:
+    """Time the whole decision within the process: read, decide, commit and answer, without HTTP."""
+    asks = [parse(Ask, world.request(n, "committed")) for n in range(N_CUSTOMERS)]
 
     async def run() -> list[float]:
         times = []
         for ask in asks:
-            began = time.perf_counter()
+            start_s = time.perf_counter()
             await brain.answer(ask)
-            times.append(time.perf_counter() - began)
+            times.append(time.perf_counter() - start_s)
         return times
 
     return _figures("answer", asyncio.run(run()))
@@ -208,9 +210,9 @@ def _commits(made: World, brain: Brain) -> Figures:
 def _timed(name: str, step: Callable[[int], object]) -> Figures:
     times = []
     for n in range(IN_PROCESS):
-        began = time.perf_counter()
+        start_s = time.perf_counter()
         step(n % N_CUSTOMERS)
-        times.append(time.perf_counter() - began)
+        times.append(time.perf_counter() - start_s)
     return _figures(name, times)
 
 
@@ -219,7 +221,7 @@ def _figures(name: str, times_s: list[float]) -> Figures:
 
 
 SPEED = Suite(
-    world=world,
+    world=open_world,
     measures=(
         Measure("an empty Ray Serve endpoint", _empty),
         Measure("the brain's full decision", _full),

@@ -1,4 +1,4 @@
-"""The stock way: features from `feast serve`, then 100 rows scored by `mlflow models serve`, one after the other."""
+"""Speed of stock servers: features from `feast serve`, then 100 rows scored by `mlflow models serve`."""
 
 import asyncio
 import json
@@ -34,23 +34,23 @@ class Pair:
     streams: list[str]
 
     async def ask(self, number: int, due: float | None = None) -> float:
-        """Seconds until 100 propensities of a customer are here, from when it was due or else from now."""
-        began = due or time.perf_counter()
+        """Return the seconds until 100 propensities of a customer arrive, from `due` if given, else from now."""
+        start_s = due or time.perf_counter()
         entity = {"subject": [self.streams[number % N_CUSTOMERS]]}
-        wanted = {"features": [f"profile:{name}" for name in catalogue.LEARNED], "entities": entity}
-        answer = await once(self.feast_port, post("/get-online-features", json.dumps(wanted).encode()))
+        request = {"features": [f"profile:{name}" for name in catalogue.LEARNED], "entities": entity}
+        answer = await once(self.feast_port, post("/get-online-features", json.dumps(request).encode()))
         assert answer.status == 200, answer.body
-        scored = await once(self.mlflow_port, post("/invocations", _rows(answer.body)))
-        found = json.loads(scored.body)["predictions"]
-        assert len(found) == catalogue.N_ACTIONS
-        return time.perf_counter() - began
+        reply = await once(self.mlflow_port, post("/invocations", _rows(answer.body)))
+        predictions = json.loads(reply.body)["predictions"]
+        assert len(predictions) == catalogue.N_ACTIONS
+        return time.perf_counter() - start_s
 
 
 def measure(world: World, per_second: float) -> Figures:
-    """One at a time, and at the same rate as the others, which they may not keep up with."""
-    began = time.perf_counter()
+    """Send requests one at a time, then at the same rate as to the others, which may be more than they can serve."""
+    start_s = time.perf_counter()
     with _servers(world) as pair:
-        started_s = time.perf_counter() - began
+        started_s = time.perf_counter() - start_s
         closed, opened, rate = asyncio.run(_drive(pair, per_second))
     return {
         "stock_start_s": started_s,
@@ -66,20 +66,22 @@ async def _drive(pair: Pair, per_second: float) -> tuple[list[float], list[float
     for n in range(WARM):
         await pair.ask(n)
     closed = [await pair.ask(n) for n in range(CLOSED)]
-    began = time.perf_counter()
+    start_s = time.perf_counter()
     tasks = []
     for n in range(int(OPEN_S * per_second)):
-        due = began + n / per_second
+        due = start_s + n / per_second
         await asyncio.sleep(max(0.0, due - time.perf_counter()))
         tasks.append(asyncio.create_task(pair.ask(n, due)))
     opened = list(await asyncio.gather(*tasks))
-    return closed, opened, len(opened) / (time.perf_counter() - began)
+    return closed, opened, len(opened) / (time.perf_counter() - start_s)
 
 
 def _rows(features: bytes) -> bytes:
-    """Feast's answer -> MLflow's question: the customer's features 100 times, each with another action."""
-    found = json.loads(features)
-    values = dict(zip(found["metadata"]["feature_names"], (r["values"][0] for r in found["results"]), strict=True))
+    """Return MLflow's request for Feast's answer: the customer's features 100 times, each with another action."""
+    response = json.loads(features)
+    values = dict(
+        zip(response["metadata"]["feature_names"], (r["values"][0] for r in response["results"]), strict=True)
+    )
     assert all(values[name] is not None for name in catalogue.LEARNED)
     row = json.dumps([values[name] for name in catalogue.LEARNED])[:-1]
     rows = ",".join(f"{row}, {a}]" for a in range(catalogue.N_ACTIONS))
@@ -104,15 +106,15 @@ def _servers(world: World) -> Iterator[Pair]:
 
 @contextmanager
 def _running(world: World, command: list[object], port: int, health: str) -> Iterator[None]:
-    """A server in a process group of its own, which is ended with all that it started."""
+    """Run a server in its own process group, which is ended with all that the server started."""
     path = os.pathsep.join([str(BIN), os.environ.get("PATH", "")])
-    told = {**os.environ, "PATH": path, "PYTHONPATH": str(Path(__file__).parents[2]), "FEAST_USAGE": "False"}
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(Path(__file__).parents[2]), "FEAST_USAGE": "False"}
     log = world.root / f"{port}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             [str(part) for part in command],
             cwd=world.root,
-            env=told,
+            env=environment,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,

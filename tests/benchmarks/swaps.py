@@ -1,4 +1,4 @@
-"""Champions swapped while the server answers: nothing fails, and nobody waits much longer for it."""
+"""Swaps of the champion while the server answers: no request fails, and latency hardly rises."""
 
 import asyncio
 import subprocess
@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic_core import from_json
 
 from tests.benchmarks.measures import Figures, Line, Measure, Suite, quantile
-from tests.benchmarks.world import World, world
+from tests.benchmarks.world import World, open_world
 from tests.serving.load import Answer, closed_loop, open_loop, post
 from tests.serving.server import Server
 from training.model.model import PropensityModel
@@ -19,60 +19,60 @@ from training.registry import Provenance, Registry
 PATH = "/v1/decisions"
 CAPACITY, CONNECTIONS = 600, 8
 WINDOWS, SWAPS_IN_ONE = 10, 11
-"""Windows with swaps; as many without come between them."""
+"""Windows with swaps, with as many without swaps between them, and the swaps in each."""
 EVERY_S = 1.8
-"""A replica looks for a new champion every half second, and takes a second to load it beside requests."""
+"""Seconds between swaps. A replica checks for a new champion every half second and takes a second to load it."""
 MODELS = 6
-"""In turns; a replica keeps fewer, so that it loads at every swap, as it does when every champion is new."""
+"""Models promoted in turn. A replica keeps fewer, so that it loads one at every swap, as it does for new champions."""
 
 
-def swapped(made: World, server: Server) -> Figures:
-    """At half of what the server can do, a window without swaps, then one with them, and so on."""
-    versions = _versions(made)
-    command = [sys.executable, "-m", "tests.benchmarks.swaps", str(made.workspace.data), *map(str, versions)]
+def measure_swaps(world: World, server: Server) -> Figures:
+    """Measure windows without and with swaps in turn, at half of the server's capacity."""
+    versions = _versions(world)
+    command = [sys.executable, "-m", "tests.benchmarks.swaps", str(world.workspace.data), *map(str, versions)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as promoter:
         try:
             promoter.stdout.readline()  # type: ignore[union-attr]
             capacity = asyncio.run(
-                closed_loop(server.port, _asking(made, "before"), connections=CONNECTIONS, count=CAPACITY)
+                closed_loop(server.port, _requests(world, "before"), connections=CONNECTIONS, count=CAPACITY)
             )
-            quiet, busy = asyncio.run(_windows(made, server, promoter, 0.5 * capacity.rate))
+            quiet, busy = asyncio.run(_windows(world, server, promoter, 0.5 * capacity.rate))
         finally:
             promoter.terminate()
-    return _told(quiet, busy) | {"swap_requests_per_s": 0.5 * capacity.rate}
+    return _figures(quiet, busy) | {"swap_requests_per_s": 0.5 * capacity.rate}
 
 
-def _versions(made: World) -> list[int]:
-    """The champion, and others as large of other weights."""
-    registry, champion = Registry(made.workspace.data), PropensityModel.load(made.root / "fitted")
+def _versions(world: World) -> list[int]:
+    """Register models of the same size with other weights; return the champion's version and theirs."""
+    registry, champion = Registry(world.workspace.data), PropensityModel.load(world.root / "fitted")
     about = Provenance("bench", champion.feature_names, "bench")
     others = [replace(champion, weights=(1.0 - 0.01 * n) * champion.weights) for n in range(1, MODELS)]
     return [1, *(registry.register(other.files(), "propensity", about) for other in others)]
 
 
-def _asking(made: World, run: str):  # type: ignore[no-untyped-def]
-    return lambda n: post(PATH, made.request(n, f"swap-{run}"))
+def _requests(world: World, run: str):  # type: ignore[no-untyped-def]
+    return lambda n: post(PATH, world.request(n, f"swap-{run}"))
 
 
 async def _windows(
-    made: World, server: Server, promoter: "subprocess.Popen[str]", per_second: float
+    world: World, server: Server, promoter: "subprocess.Popen[str]", per_second: float
 ) -> tuple[list[list[Answer]], list[list[Answer]]]:
-    """The answers of the windows without swaps, and of those with them, in order of request."""
-    found: tuple[list[list[Answer]], list[list[Answer]]] = ([], [])
+    """Return the answers of the windows without swaps and of those with swaps, in order of request."""
+    answers: tuple[list[list[Answer]], list[list[Answer]]] = ([], [])
     count = round(per_second * SWAPS_IN_ONE * EVERY_S)
     for n in range(2 * WINDOWS):
         if n % 2:
             promoter.stdin.write("\n")  # type: ignore[union-attr]
             promoter.stdin.flush()  # type: ignore[union-attr]
-        load = await open_loop(server.port, _asking(made, str(n)), per_second=per_second, count=count)
-        found[n % 2].append(sorted(load.answers, key=lambda a: a.number))
+        load = await open_loop(server.port, _requests(world, str(n)), per_second=per_second, count=count)
+        answers[n % 2].append(sorted(load.answers, key=lambda a: a.number))
         if n % 2:
             await asyncio.to_thread(promoter.stdout.readline)  # type: ignore[union-attr]
             await asyncio.sleep(2 * EVERY_S)
-    return found
+    return answers
 
 
-def _told(quiet: list[list[Answer]], busy: list[list[Answer]]) -> Figures:
+def _figures(quiet: list[list[Answer]], busy: list[list[Answer]]) -> Figures:
     every = [a for window in (*quiet, *busy) for a in window]
     models = [from_json(a.body)["model"] for window in busy for a in window if a.status == 200]
     assert set(models) == {f"propensity@{n + 1}" for n in range(MODELS)}, set(models)
@@ -85,18 +85,18 @@ def _told(quiet: list[list[Answer]], busy: list[list[Answer]]) -> Figures:
     return figures
 
 
-def _alone(made: World) -> Figures:
-    made.server.start()
+def _alone(world: World) -> Figures:
+    world.server.start()
     try:
-        return swapped(made, made.server)
+        return measure_swaps(world, world.server)
     finally:
-        made.server.stop()
+        world.server.stop()
 
 
 def _promote(data: Path, versions: list[int]) -> None:
-    """`SWAPS_IN_ONE` swaps for every line on standard input; in a process of its own, as people do it.
+    """Swap `SWAPS_IN_ONE` times for every line on standard input, in a separate process, as in practice.
 
-    It imports MLflow before it says that it is ready: seconds of work for one of two cores, and no part of a swap.
+    It imports MLflow before it reports that it is ready: that takes seconds of one core and is no part of a swap.
     """
     import time
 
@@ -107,9 +107,9 @@ def _promote(data: Path, versions: list[int]) -> None:
     for _ in sys.stdin:
         for _ in range(SWAPS_IN_ONE):
             swaps += 1
-            began = time.monotonic()
+            start_s = time.monotonic()
             registry.set_alias("propensity", "champion", versions[swaps % len(versions)])
-            time.sleep(max(0.0, EVERY_S - (time.monotonic() - began)))
+            time.sleep(max(0.0, EVERY_S - (time.monotonic() - start_s)))
         sys.stdout.write("done\n")
         sys.stdout.flush()
 
@@ -120,7 +120,7 @@ LINES = (
     Line("  median, to that between swaps", "swap_median_ms", "quiet_median_ms"),
     Line("  p99, to that between swaps", "swap_p99_ms", "quiet_p99_ms", 1.5),
 )
-SWAPS = Suite(world=world, measures=(Measure("100 swaps of the champion under load", _alone),), lines=LINES)
+SWAPS = Suite(world=open_world, measures=(Measure("100 swaps of the champion under load", _alone),), lines=LINES)
 
 if __name__ == "__main__":
     _promote(Path(sys.argv[1]), [int(v) for v in sys.argv[2:]])

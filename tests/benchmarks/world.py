@@ -1,4 +1,4 @@
-"""One workspace for all measures: customers with profile and consent, and a champion that carries trees."""
+"""The workspace of all measures: customers with profile and consent, and a champion with trees."""
 
 import tempfile
 import time
@@ -33,7 +33,7 @@ RECIPE = Recipe(rounds=1, calibrate=False, growth=Growth(folds=2, max_trees=60, 
 
 @dataclass
 class World:
-    """`figures` are what was learned while it was made; `rows` (n_customers, 60) the customers' profiles."""
+    """`figures`: measured while the workspace was set up. `rows` (n_customers, 60): the customers' profiles."""
 
     root: Path
     server: Server
@@ -46,11 +46,11 @@ class World:
 
     @property
     def stock_model(self) -> Path:
-        """One LightGBM over all actions, as MLflow saves it."""
+        """The folder of one LightGBM over all actions, as saved by MLflow."""
         return self.root / "stock"
 
     def request(self, number: int, run: str) -> bytes:
-        """The body of a request for a decision; `run` keeps the ids of one measure apart from another's."""
+        """Return the body of a decision request; `run` keeps the ids of measures apart."""
         body = {
             "request_id": f"{run}-{number}",
             "customer_id": customer_id(number % N_CUSTOMERS),
@@ -63,22 +63,22 @@ class World:
 
 
 def customer_id(n: int) -> str:
-    """The id of customer n."""
+    """Return the id of customer `n`."""
     return f"c-{n:05d}"
 
 
 @contextmanager
-def world() -> Iterator[World]:
-    """A released workspace in a temporary folder; nothing of it stays."""
+def open_world() -> Iterator[World]:
+    """Yield a released workspace in a temporary folder, which is removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         root = Path(folder)
         releasing.new(root / "brain", catalogue.files())
-        made = World(root, Server(root / "brain", "serving.http.app:build"), _profiles())
-        released = releasing.release(made.workspace, "bench")
+        world = World(root, Server(root / "brain", "serving.http.app:build"), _profiles())
+        released = releasing.release(world.workspace, "bench")
         assert (released["actions"], released["policies"]) == (catalogue.N_ACTIONS, catalogue.N_POLICIES)
-        _fill(made)
-        _train(made, str(released["release"]))
-        yield made
+        _fill(world)
+        _train(world, str(released["release"]))
+        yield world
 
 
 def _profiles() -> Floats:
@@ -88,14 +88,14 @@ def _profiles() -> Floats:
     return rows
 
 
-def _fill(made: World) -> None:
-    """Profiles as a system of record sends them, and consents to marketing and profiling."""
-    workspace, at_us = made.workspace, now_us()
+def _fill(world: World) -> None:
+    """Write profiles as a system of record does, and consents to marketing and profiling."""
+    workspace, at_us = world.workspace, now_us()
     with Ledger.open(workspace.database_url, workspace.secret()) as ledger:
         release = Release.from_bytes(ledger.get_release(ledger.active(workspace.settings.environment) or ""))
         profiles = Profiles(Store(workspace.data), release.schema)
         streams = [ledger.stream_of("person", customer_id(n)) for n in range(N_CUSTOMERS)]
-        for stream, row in zip(streams, made.rows.tolist(), strict=True):
+        for stream, row in zip(streams, world.rows.tolist(), strict=True):
             facts = dict(zip(catalogue.LEARNED, row, strict=True)) | dict.fromkeys(catalogue.FLAGS, False)
             profiles.write(stream, {**facts, "age": int(row[0])}, at_us, now_us=at_us)
         ledger.append_many(_grant(s, purpose, at_us) for s in streams for purpose in ("marketing", "profiling"))
@@ -106,20 +106,20 @@ def _grant(stream: str, purpose: str, at_us: int) -> Entry:
     return Entry(stream, "consent", {"purpose": purpose, "expires_us": None, "asserted_by": None, **about}, at_us)
 
 
-def _train(made: World, release: str) -> None:
-    """The champion, and what the stock servers serve: one LightGBM with the action as a feature."""
+def _train(world: World, release: str) -> None:
+    """Train and register the champion, and save one LightGBM with the action as a feature for the stock servers."""
     data = _log()
-    began = time.perf_counter()
+    start_s = time.perf_counter()
     model = fit(data, RECIPE)
-    made.figures["fit_s"] = time.perf_counter() - began
+    world.figures["fit_s"] = time.perf_counter() - start_s
     forests = [f for f in model.forests if f]
-    made.figures["actions_with_trees"] = float(len(forests))
-    made.figures["trees"] = float(sum(f.booster.num_trees() for f in forests))
+    world.figures["actions_with_trees"] = float(len(forests))
+    world.figures["trees"] = float(sum(f.booster.num_trees() for f in forests))
     assert len(forests) >= catalogue.N_ACTIONS // 2, "the benchmark's model is to carry trees"
-    model.save(made.root / "fitted")
-    registry = Registry(made.workspace.data)
+    model.save(world.root / "fitted")
+    registry = Registry(world.workspace.data)
     version = registry.log_and_register(
-        made.root / "fitted", "propensity", Provenance(data.digest(), data.feature_names, release)
+        world.root / "fitted", "propensity", Provenance(data.digest(), data.feature_names, release)
     )
     registry.set_alias("propensity", "champion", version)
     import mlflow.lightgbm
@@ -127,11 +127,11 @@ def _train(made: World, release: str) -> None:
     params = {"objective": "binary", "num_leaves": STOCK_LEAVES, "num_threads": 1, "verbosity": -1}
     x = np.column_stack([data.x, data.action])
     booster = lightgbm.train(params, lightgbm.Dataset(x, data.label.astype(np.float64)), STOCK_TREES)
-    mlflow.lightgbm.save_model(booster, str(made.stock_model))
+    mlflow.lightgbm.save_model(booster, str(world.stock_model))
 
 
 def _log() -> TrainingSet:
-    """Uniform choices; each action's truth is a line and a symmetric threshold, which a base alone cannot express."""
+    """Return uniform choices; each action's truth has a line and a symmetric threshold, which needs trees."""
     n, k = ROWS_PER_ACTION * catalogue.N_ACTIONS, catalogue.N_ACTIONS
     rng = np.random.default_rng(2)
     x = _profiles()[rng.integers(0, N_CUSTOMERS, n)] + rng.normal(size=(n, catalogue.N_LEARNED))
@@ -155,6 +155,6 @@ def _log() -> TrainingSet:
 
 
 def _columns() -> tuple[tuple[str, ...], list[int]]:
-    """The features in the order of the feature matrix (by name), and where each is in LEARNED."""
+    """Return the features in the order of the feature matrix (by name), and the position of each in LEARNED."""
     names = tuple(sorted(catalogue.LEARNED))
     return names, [catalogue.LEARNED.index(name) for name in names]

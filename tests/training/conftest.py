@@ -1,4 +1,7 @@
-"""Public data sets as arrays, from `data` beside the project (or BRAIN_DATA; tests skip without it); and a shop."""
+"""Public data sets as arrays, from the folder of BRAIN_DATA or `shared` beside the project, and an imported shop.
+
+Tests that need a data set are skipped without it.
+"""
 
 import os
 from dataclasses import dataclass
@@ -18,64 +21,64 @@ MONTHS_AGO_NEVER = 999
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
-    """The imported shop: three customers, four mailings of which one was nothing."""
+    """The imported shop: three customers and four mailings, one of which offered nothing."""
     plan = planned(tmp_path_factory.mktemp("files"))
-    made = Shop(tmp_path_factory.mktemp("shop") / "data", plan)
-    made.write(plan)
-    return made
+    shop = Shop(tmp_path_factory.mktemp("shop") / "data", plan)
+    shop.write(plan)
+    return shop
 
 
-def beside(name: str) -> Path:
-    """Where a folder or file beside the project is, if it is there."""
+def data_path(name: str) -> Path:
+    """Return the path of a folder or file in the data folder, whether or not it exists."""
     return Path(os.environ.get("BRAIN_DATA", ROOT.parent / "shared")) / name
 
 
 def absent(name: str) -> str | None:
-    """What is missing of a folder or file beside the project, and what to do; None where it is there."""
-    path = beside(name)
+    """Return a message that says what is missing in the data folder and what to do, or None if it is there."""
+    path = data_path(name)
     return None if path.exists() else f"{path} is not there; set BRAIN_DATA to the folder that holds {name}"
 
 
 def shared(name: str) -> Path:
-    """A folder beside the project, or a skip that says what is missing."""
+    """Return a folder of the data folder; skip the test with a reason if it is missing."""
     if missing := absent(name):
         pytest.skip(missing)
-    return beside(name)
+    return data_path(name)
 
 
 def one_hot(frame: pd.DataFrame) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """Text columns as 0/1 columns, numbers as they are."""
+    """Return text columns as 0/1 columns and numbers as they are, with the names of the columns."""
     text = [c for c in frame if not pd.api.types.is_numeric_dtype(frame[c])]
     wide = pd.get_dummies(frame, columns=text, dtype=float)
     return wide.to_numpy(dtype=np.float64), tuple(str(c) for c in wide.columns)
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledArrays:
     x: NDArray[np.float64]
     names: tuple[str, ...]
     y: NDArray[np.bool_]
 
 
 @pytest.fixture(scope="session")
-def bank() -> Labelled:
+def bank() -> LabelledArrays:
     """Bank Marketing without `duration`, which is known only after the call."""
     frame = pd.read_csv(shared("data/bank_marketing") / "bank-additional-full.csv", sep=";")
     y = (frame.pop("y") == "yes").to_numpy()
     frame = frame.drop(columns="duration")
     frame["pdays"] = frame["pdays"].where(frame["pdays"] != MONTHS_AGO_NEVER).astype(float)
     x, names = one_hot(frame)
-    return Labelled(x, names, y)
+    return LabelledArrays(x, names, y)
 
 
 @pytest.fixture(scope="session")
-def telco() -> Labelled:
-    """Telco churn; TotalCharges is blank for customers of month zero."""
+def telco() -> LabelledArrays:
+    """Telco churn; TotalCharges is missing for customers in their first month."""
     frame = pd.read_csv(shared("data/telco_churn") / "churn.csv").drop(columns="customerID")
     y = (frame.pop("Churn") == "Yes").to_numpy()
     frame["TotalCharges"] = pd.to_numeric(frame["TotalCharges"], errors="coerce")
     x, names = one_hot(frame)
-    return Labelled(x, names, y)
+    return LabelledArrays(x, names, y)
 
 
 @pytest.fixture(scope="session")
@@ -85,7 +88,7 @@ def hillstrom() -> TrainingSet:
 
 
 def read_hillstrom(path: Path) -> TrainingSet:
-    """Customers randomised over three arms; the outcome is a visit, its value the spend."""
+    """Return customers randomised over three arms; the outcome is a visit, its value the spend."""
     frame = pd.read_csv(path)
     arms = ("No E-Mail", "Mens E-Mail", "Womens E-Mail")
     n = len(frame)

@@ -18,8 +18,11 @@ ITEMS, RESAMPLED = 80, 30
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenBandit:
-    """10,000 rows of each policy, 80 items in 3 positions. `target`: choice probabilities (10000, 80) of the production
-    policy for the rows of the random one, by its own log."""
+    """10,000 rows of each policy, 80 items in 3 positions.
+
+    `target`: choice probabilities (10000, 80) of the production policy, from its own log, for the rows of the random
+    one.
+    """
 
     random: pd.DataFrame
     production: pd.DataFrame

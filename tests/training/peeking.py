@@ -42,7 +42,7 @@ def outcome(n: int, sale: float, complaint: float, seed: int = 0) -> tuple[float
 def ever(n: int, sale: float, seed: int) -> float:
     """Return the share of n trials shown to earn more at some look, with a look after every decision.
 
-    Without a sale the capital stands still, so looking after every sale is looking after every decision.
+    Without a sale the evidence does not change, so it is enough to check after every sale.
     """
     rng, hits = np.random.default_rng(seed), 0
     for _ in range(n):

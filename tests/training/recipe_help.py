@@ -39,7 +39,7 @@ def plan_of(recipe: str, folder: Path, every: int = 1) -> ImportPlan:
 
 
 class Imported(Shop):
-    """A workspace with a recipe's data in it."""
+    """A workspace with the imported data of a recipe."""
 
     def __init__(self, recipe: str, folder: Path, every: int = 1) -> None:
         folder.mkdir(parents=True, exist_ok=True)

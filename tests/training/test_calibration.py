@@ -1,4 +1,4 @@
-"""Maps between logits: exact in a row and in a column, chosen only where they help, never isotonic."""
+"""Calibration maps: the same bits by row and by column, and chosen only if they help."""
 
 import numpy as np
 import pytest
@@ -12,14 +12,14 @@ from training.model.logistic import log_losses
 logits = hnp.arrays(np.float64, st.integers(1, 30), elements=st.floats(-30, 30))
 
 
-def drawn(true_logit: np.ndarray, seed: int) -> np.ndarray:
+def random_labels(true_logit: np.ndarray, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).random(len(true_logit)) < 1 / (1 + np.exp(-true_logit))
 
 
 @pytest.fixture(scope="module", params=KINDS)
 def fitted(request: pytest.FixtureRequest) -> Calibration:
     logit = np.random.default_rng(0).normal(-2, 1.5, 4_000)
-    return fit(request.param, logit, drawn(0.6 * logit - 0.3, 1))
+    return fit(request.param, logit, random_labels(0.6 * logit - 0.3, 1))
 
 
 @given(logit=logits)
@@ -36,21 +36,21 @@ def test_identity_changes_no_bit():
 
 def test_an_overconfident_score_is_mended_and_ranks_stay():
     logit = np.random.default_rng(2).normal(-1, 2, 8_000)
-    label = drawn(0.4 * logit, 3)
-    chosen = choose(logit, label, seed=0)
-    assert chosen.kind != "identity"
+    label = random_labels(0.4 * logit, 3)
+    calibration = choose(logit, label, seed=0)
+    assert calibration.kind != "identity"
     fresh = np.sort(np.random.default_rng(4).normal(-1, 2, 8_000))
-    truth = drawn(0.4 * fresh, 5)
-    assert log_losses(truth, chosen.column(fresh)).mean() < log_losses(truth, fresh).mean() - 0.05
-    assert np.all(np.diff(chosen.column(fresh)) >= 0)
+    truth = random_labels(0.4 * fresh, 5)
+    assert log_losses(truth, calibration.column(fresh)).mean() < log_losses(truth, fresh).mean() - 0.05
+    assert np.all(np.diff(calibration.column(fresh)) >= 0)
 
 
 def test_a_calibrated_score_is_left_alone():
     logit = np.random.default_rng(6).normal(-1, 1.5, 6_000)
-    assert choose(logit, drawn(logit, 7), seed=0) == IDENTITY
+    assert choose(logit, random_labels(logit, 7), seed=0) == IDENTITY
 
 
 @pytest.mark.parametrize(("n", "shift"), [(1_500, 0.0), (3_000, -9.0)], ids=["few rows", "few positives"])
 def test_without_evidence_it_is_left_alone(n, shift):
     logit = np.random.default_rng(8).normal(-1, 2, n)
-    assert choose(logit, drawn(0.4 * logit + shift, 9), seed=0) == IDENTITY
+    assert choose(logit, random_labels(0.4 * logit + shift, 9), seed=0) == IDENTITY

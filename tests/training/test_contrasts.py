@@ -1,4 +1,4 @@
-"""What the log tells of not showing an action: who could have been shown it and was not, and what came all the same."""
+"""Evidence about not showing an action: who could have been shown it and was not, and their outcomes."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -29,20 +29,20 @@ PEOPLE = 40
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterable[Ledger]:
-    with Ledger.open(tmp_path / "ledger.db", b"x" * 32) as opened:
-        opened.put_release(pack(FILES_OF_RELEASE))
-        yield opened
+    with Ledger.open(tmp_path / "ledger.db", b"x" * 32) as ledger:
+        ledger.put_release(pack(FILES_OF_RELEASE))
+        yield ledger
 
 
 def read(ledger: Ledger, folder: Path, now_us: int = LATER_US, **more: Any) -> Contrasts:
-    """From decisions of `RELEASE`, which need no history."""
+    """Return the contrasts of decisions by `RELEASE`, which need no history."""
     log = DecisionLog(folder)
     log.update(ledger, RELEASE, now_us)
     return contrasts(log, RELEASE, None, lambda _: RELEASE, now_us, **more)  # type: ignore[arg-type]
 
 
 def decide_all(ledger: Ledger) -> dict[int, str]:
-    """Person -> what was shown on the web by chance: tea, cake or none."""
+    """Decide for everybody and return customer -> what was shown on the web by chance: tea, cake or none."""
     records = {n: decision(ledger, n) for n in range(PEOPLE)}
     ledger.append([entry(ledger, record) for record in records.values()])
     treatments = {n: record["picks"][0]["treatment"] for n, record in records.items()}
@@ -55,10 +55,10 @@ def decide_all(ledger: Ledger) -> dict[int, str]:
 def test_what_came_counts_whatever_was_shown_and_whoever_it_is_credited_to(ledger: Ledger, tmp_path: Path) -> None:
     shown = decide_all(ledger)
     of = {name: [n for n, action in shown.items() if action == name] for name in ("tea", "cake", "none")}
-    asked, by_itself, of_other = of["tea"][0], of["none"][0], of["cake"][0]
+    credited, without_offer, without_offer_too = of["tea"][0], of["none"][0], of["cake"][0]
     late, undelivered = of["none"][1], of["tea"][1]
-    ledger.append([outcome(ledger, asked)])
-    ledger.append([outcome(ledger, by_itself, offer=False), outcome(ledger, of_other, offer=False)])
+    ledger.append([outcome(ledger, credited)])
+    ledger.append([outcome(ledger, without_offer, offer=False), outcome(ledger, without_offer_too, offer=False)])
     ledger.append([outcome(ledger, late, days=31, offer=False)])
     ledger.append([outcome(ledger, of["cake"][1], action="cake")])
     ledger.append([reached(ledger, undelivered, "not_delivered"), outcome(ledger, undelivered, offer=False)])
@@ -68,13 +68,13 @@ def test_what_came_counts_whatever_was_shown_and_whoever_it_is_credited_to(ledge
     assert {n: data.rows.actions[a] for n, a in zip(person, data.rows.action, strict=True)} == shown
     assert data.usable[:, tea].all(), "shown, or it could have been"
     assert not data.usable[:, cake].any(), "nobody ever told of a cake that came by itself"
-    assert {n for n, came in zip(person, data.outcomes[:, tea], strict=True) if came} == {
-        asked,
-        by_itself,
-        of_other,
+    assert {n for n, occurred in zip(person, data.outcomes[:, tea], strict=True) if occurred} == {
+        credited,
+        without_offer,
+        without_offer_too,
         undelivered,
     }
-    assert [n for n, came in zip(person, data.outcomes[:, cake], strict=True) if came] == [of["cake"][1]]
+    assert [n for n, occurred in zip(person, data.outcomes[:, cake], strict=True) if occurred] == [of["cake"][1]]
     assert data.rows.label.tolist() == data.outcomes.any(axis=1).tolist()
     assert len(np.unique(data.unit)) == PEOPLE
 
@@ -113,9 +113,9 @@ def test_what_is_shown_elsewhere_in_the_decision_is_not_withheld(ledger: Ledger,
     ledger.append([outcome(ledger, 1, offer=False, action="cake")])
     data = read(ledger, tmp_path / "log")
     cake = data.rows.actions.index("cake")
-    told = 0
+    n_excluded = 0
     for at_us, action, usable in zip(data.rows.at_us, data.rows.action, data.usable[:, cake], strict=True):
         shown = [c["action"] for c in records[int(at_us) - THEN_US]["contacts"]]
         assert usable == ("cake" not in shown or action == cake)
-        told += not usable
-    assert told, "some saw cake at the side of something else, or of nothing"
+        n_excluded += not usable
+    assert n_excluded, "some saw cake at the side of something else, or of nothing"

@@ -1,4 +1,4 @@
-"""Forgetting: rows from before a change are left out once it is certain, of all actions or one; never without."""
+"""Rows from before a change, of all actions or one, are left out once it is certain; without a change none are."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ N, CHANGE = 8_000, 6_000
 
 
 def changed(seed: int, which: Bools) -> TrainingSet:
-    """A log whose customers of `which` rows (n,) respond as others, with the opposite features, did before."""
+    """Return a log in which `which` rows (n,) respond from CHANGE on like customers with opposite features before."""
     before, after = random_log(N, seed=seed, missing=0.0), random_log(N, seed=seed, missing=0.0)
     rows = which & (before.at_us >= CHANGE)
     return replace(before, x=np.where(rows[:, None], -after.x, before.x))
@@ -41,17 +41,17 @@ def test_where_nothing_changes_nothing_is_forgotten():
 @pytest.mark.promise("learning.change")
 def test_one_action_that_changes_loses_its_own_past_alone():
     log = changed(2, random_log(N, seed=2).action == 3)
-    kept, had = fit(log, BASE).evidence[:4], np.bincount(log.action)
-    assert kept[:3].tolist() == had[:3].tolist()
-    assert kept[3] == pytest.approx((N - CHANGE) / 4, rel=0.25)
+    evidence, counts = fit(log, BASE).evidence[:4], np.bincount(log.action)
+    assert evidence[:3].tolist() == counts[:3].tolist()
+    assert evidence[3] == pytest.approx((N - CHANGE) / 4, rel=0.25)
 
 
 def test_a_change_once_found_stays_found():
     log = changed(3, np.ones(N, dtype=np.bool_))
     evidence = []
     for n in (6_500, 7_000, 8_000):
-        seen = log.take(log.at_us < n)
-        moment, nats = strongest_change(seen, fit(seen, replace(BASE, forget=False)))
+        rows = log.take(log.at_us < n)
+        moment, nats = strongest_change(rows, fit(rows, replace(BASE, forget=False)))
         assert abs(moment - CHANGE) < 150
         evidence.append(nats)
     assert evidence == sorted(evidence)

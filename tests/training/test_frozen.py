@@ -1,4 +1,4 @@
-"""A frozen action is scored to the bit as before, whatever the others learn and however often."""
+"""A frozen action is scored with the same bits as before, however often the others are trained again."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -36,8 +36,10 @@ ACTION = "issue: service, group: g0, tier: service, value: 1, purposes: [service
 
 
 def freezing(*actions: str) -> Release:
-    stated = [f"{{id: a{i}, {ACTION}{f', frozen: audit of a{i}' if f'a{i}' in actions else ''}}}" for i in range(4)]
-    text = f'purposes: [{{id: service, notice_version: "1"}}]\nactions: [{", ".join(stated)}]'
+    actions_text = [
+        f"{{id: a{i}, {ACTION}{f', frozen: audit of a{i}' if f'a{i}' in actions else ''}}}" for i in range(4)
+    ]
+    text = f'purposes: [{{id: service, notice_version: "1"}}]\nactions: [{", ".join(actions_text)}]'
     return Release.from_bytes(pack({"all.yaml": text}))
 
 
@@ -46,28 +48,28 @@ def log(n: int, seed: int) -> TrainingSet:
 
 
 def reordered(data: TrainingSet) -> TrainingSet:
-    """A new feature in front, the others the other way round, and other treatments."""
+    """Return the rows with a new feature in front, the others in reverse order, and other treatments."""
     x = np.column_stack([np.arange(len(data)) % 7, data.x[:, ::-1]])
     return replace(data, x=x, feature_names=("new", *data.feature_names[::-1]), treatments=(("sms",),) * 4)
 
 
 @pytest.fixture(scope="module")
 def champion() -> PropensityModel:
-    """With trees and a calibration in what is frozen."""
-    made = fit(log(5_000, 1), QUICK)
-    assert made.forests[0]
-    assert made.forests[1]
+    """A model with trees and a calibration in the actions that will be frozen."""
+    model = fit(log(5_000, 1), QUICK)
+    assert model.forests[0]
+    assert model.forests[1]
     curved = Calibration("spline", (-0.1, 0.9, 0.05, -0.02), (-3.0, -1.5, -0.5, 1.0))
-    return replace(made, calibrations=(curved, *made.calibrations[1:]))
+    return replace(model, calibrations=(curved, *model.calibrations[1:]))
 
 
 @pytest.fixture(scope="module")
 def retrained(champion: PropensityModel) -> PropensityModel:
-    """Twice, on other rows of other features, saved and loaded in between; the first two actions are frozen."""
+    """The champion trained again twice on other rows and features, and saved and loaded; two actions are frozen."""
     release, model = freezing("a0", "a1"), champion
     for seed, now_us in ((2, THEN_US), (3, NOW_US)):
-        kept = frozen_actions(release, model, now_us)
-        fitted = with_frozen(fit(with_frozen_actions(reordered(log(1_500, seed)), kept), BASE), kept)
+        frozen = frozen_actions(release, model, now_us)
+        fitted = with_frozen(fit(with_frozen_actions(reordered(log(1_500, seed)), frozen), BASE), frozen)
         model = PropensityModel.from_files(fitted.files())
     return model
 
@@ -75,23 +77,23 @@ def retrained(champion: PropensityModel) -> PropensityModel:
 @pytest.mark.promise("learning.frozen")
 @given(
     x=columns,
-    asked=st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["web", "email", "sms"])), min_size=1, max_size=5),
+    candidates=st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["web", "email", "sms"])), min_size=1, max_size=5),
 )
 @settings(max_examples=25, deadline=None)
-def test_what_is_frozen_is_scored_as_before_to_the_bit(champion, retrained, x, asked):
+def test_what_is_frozen_is_scored_as_before_to_the_bit(champion, retrained, x, candidates):
     wide = np.column_stack([np.full(5, 3.0), x[:, ::-1]])
-    actions = np.array([a for a, _ in asked])
-    codes = np.array([retrained.treatment_code(a, t) for a, t in asked])
-    then = np.array([champion.treatment_code(a, t) for a, t in asked])
+    actions = np.array([a for a, _ in candidates])
+    codes = np.array([retrained.treatment_code(a, t) for a, t in candidates])
+    old_codes = np.array([champion.treatment_code(a, t) for a, t in candidates])
     frozen = actions < 2
     for n in range(5):
-        now, before = retrained.score(wide[n], actions, codes), champion.score(x[n], actions, then)
-        np.testing.assert_array_equal(now[0][frozen], before[0][frozen])
-        assert [now[2][i] for i in np.flatnonzero(frozen)] == [before[2][i] for i in np.flatnonzero(frozen)]
-        upper = retrained.upper_limits(wide[n], actions, now[0])
-        np.testing.assert_array_equal(upper[frozen], champion.upper_limits(x[n], actions, before[0])[frozen])
+        new, old = retrained.score(wide[n], actions, codes), champion.score(x[n], actions, old_codes)
+        np.testing.assert_array_equal(new[0][frozen], old[0][frozen])
+        assert [new[2][i] for i in np.flatnonzero(frozen)] == [old[2][i] for i in np.flatnonzero(frozen)]
+        upper = retrained.upper_limits(wide[n], actions, new[0])
+        np.testing.assert_array_equal(upper[frozen], champion.upper_limits(x[n], actions, old[0])[frozen])
         for i, a in enumerate(actions.tolist()):
-            assert retrained.propensities(wide[n : n + 1], a, codes[i])[0] == now[0][i]
+            assert retrained.propensities(wide[n : n + 1], a, codes[i])[0] == new[0][i]
     for a in (0, 1):
         np.testing.assert_array_equal(retrained.propensities(wide, a, 1), champion.propensities(x, a, 1))
         np.testing.assert_array_equal(retrained.logit_deviation(wide, a), champion.logit_deviation(x, a))
@@ -100,10 +102,10 @@ def test_what_is_frozen_is_scored_as_before_to_the_bit(champion, retrained, x, a
 
 def test_the_model_says_what_is_frozen_since_when_and_from_which_model(champion, retrained):
     since = "2026-02-02T02:40:00Z"
-    stated = [
+    expected = [
         {"action": f"a{i}", "since": since, "from": champion.content_hash, "reason": f"audit of a{i}"} for i in (0, 1)
     ]
-    assert [{**row, "since": row["since"].replace("+00:00", "Z")} for row in frozen_summary(retrained)] == stated
+    assert [{**row, "since": row["since"].replace("+00:00", "Z")} for row in frozen_summary(retrained)] == expected
     assert frozen_summary(champion) == []
     assert retrained.transparency[:4].tolist() == [3, 3, 4, 4]
     np.testing.assert_array_equal(retrained.evidence[:2], champion.evidence[:2])
@@ -122,20 +124,20 @@ def test_a_sealed_model_with_frozen_actions_is_the_same_to_the_bit(retrained, tm
 
 
 def test_unfrozen_it_learns_again(champion, retrained):
-    kept = frozen_actions(freezing("a1"), retrained, NOW_US)
-    fitted = with_frozen(fit(with_frozen_actions(reordered(log(1_500, 5)), kept), BASE), kept)
+    frozen = frozen_actions(freezing("a1"), retrained, NOW_US)
+    fitted = with_frozen(fit(with_frozen_actions(reordered(log(1_500, 5)), frozen), BASE), frozen)
     x = reordered(log(50, 6)).x
     assert not np.array_equal(fitted.propensities(x, 0), retrained.propensities(x, 0))
     np.testing.assert_array_equal(fitted.propensities(x, 1), retrained.propensities(x, 1))
 
 
 def test_an_action_without_rows_stays_frozen(champion):
-    kept = frozen_actions(freezing("a3"), champion, NOW_US)
+    frozen = frozen_actions(freezing("a3"), champion, NOW_US)
     data = log(900, 7)
     data = data.take(data.action < 3)
     data = replace(data, actions=data.actions[:3], groups=data.groups[:3], treatments=data.treatments[:3])
     for terms in ((), (ModelTerms(),) * 3):
-        fitted = with_frozen(fit(with_frozen_actions(replace(data, terms=terms), kept), BASE), kept)
+        fitted = with_frozen(fit(with_frozen_actions(replace(data, terms=terms), frozen), BASE), frozen)
         np.testing.assert_array_equal(fitted.propensities(data.x, 3, 0), champion.propensities(data.x, 3, 0))
 
 

@@ -1,4 +1,4 @@
-"""Lift is of the units that were drawn: where those are accounts, people who share one are one piece of evidence."""
+"""Lift is computed over the units that were drawn: people who share an account count as one piece of evidence."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -27,13 +27,13 @@ PEOPLE = 240
 
 
 def account_of(n: int) -> str | None:
-    """Households of up to six; every tenth customer asks without an account."""
+    """Return the customer's account: households of up to six, and None for every tenth customer."""
     return None if n % 10 == 0 else f"a{int(n**0.85)}"
 
 
 def decided(ledger: Ledger, n: int) -> dict[str, Any]:
-    said = [Consent(p, "*", "granted", "test", "1", THEN_US - DAY_US, None, 1) for p in ("marketing", "profiling")]
-    person, account = Standing(ledger.stream_of("person", f"p{n}"), 1, tuple(said)), account_of(n)
+    consents = [Consent(p, "*", "granted", "test", "1", THEN_US - DAY_US, None, 1) for p in ("marketing", "profiling")]
+    person, account = Standing(ledger.stream_of("person", f"p{n}"), 1, tuple(consents)), account_of(n)
     of_account = Standing(ledger.stream_of("account", account), 1) if account else None
     known = Known({"age": 40, "hardship": False}, person, of_account)
     hero = (PlacementAsk(name="hero"),)
@@ -68,16 +68,16 @@ def test_accounts_that_were_drawn_are_the_units(tmp_path: Path) -> None:
         log = DecisionLog(tmp_path / "log")
         log.update(ledger, RELEASE, NOW_US)
         rows = {r["arm"]: r for r in lift(log, RELEASE, NOW_US)}
-        kept = log.query("SELECT * FROM log", RELEASE).column("_account").to_pylist()
-    assert not {account_of(n) for n in range(PEOPLE)} & {a for a in kept if a}, "ids stay in the ledger"
+        accounts = log.query("SELECT * FROM log", RELEASE).column("_account").to_pylist()
+    assert not {account_of(n) for n in range(PEOPLE)} & {a for a in accounts if a}, "ids stay in the ledger"
     for arm, of_units in spent.items():
         assert rows[arm]["units"] == len(of_units) < rows[arm]["customers"] == sum(map(len, of_units.values()))
         assert rows[arm]["mean_eur"] == pytest.approx(sum(map(sum, of_units.values())) / rows[arm]["customers"])
-    told, by_hand = rows["holdout"], clustered(*(list(spent[arm].values()) for arm in (NBA, "holdout")))
-    assert (told["lift_eur"], told["lift_low"], told["lift_high"]) == pytest.approx(
+    holdout, by_hand = rows["holdout"], clustered(*(list(spent[arm].values()) for arm in (NBA, "holdout")))
+    assert (holdout["lift_eur"], holdout["lift_low"], holdout["lift_high"]) == pytest.approx(
         (by_hand.value, by_hand.low, by_hand.high)
     )
-    assert told["brought_eur"] == pytest.approx(told["lift_eur"] * rows[NBA]["customers"])
+    assert holdout["brought_eur"] == pytest.approx(holdout["lift_eur"] * rows[NBA]["customers"])
     assert mismatched_arms(list(rows.values())) == []
 
 
@@ -93,7 +93,7 @@ def test_units_of_one_are_plain_means() -> None:
 
 
 def households(rng: np.random.Generator, units: int, more: float) -> tuple[Floats, Ints]:
-    """What each customer spends, and whose household they are in: who lives together spends alike."""
+    """Return each customer's spending and household; people of a household spend alike."""
     of = np.repeat(np.arange(units), rng.integers(1, 6, units))
     return more + rng.gamma(2.0, 10.0, units)[of] + rng.normal(0.0, 3.0, len(of)), of
 
@@ -107,14 +107,14 @@ def interval(eur: tuple[Floats, Floats], of: tuple[Ints, Ints]) -> Difference:
 
 @pytest.mark.promise("arms.by-account")
 def test_intervals_cover_where_people_of_an_account_are_alike() -> None:
-    """And would not, were they taken for independent."""
+    """They would not if customers counted as independent."""
     rng = np.random.default_rng(1)
-    found = {"by account": 0, "by person": 0}
+    covered = {"by account": 0, "by person": 0}
     for _ in range(1_000):
         (a, of_a), (b, of_b) = households(rng, 300, 2.0), households(rng, 100, 0.0)
-        told = interval((a, b), (of_a, of_b))
-        naive = interval((a, b), (np.arange(len(a)), np.arange(len(b))))
-        found["by account"] += told.low < 2.0 < told.high
-        found["by person"] += naive.low < 2.0 < naive.high
-    assert 930 <= found["by account"] <= 970, found
-    assert found["by person"] < 850, found
+        by_account = interval((a, b), (of_a, of_b))
+        by_person = interval((a, b), (np.arange(len(a)), np.arange(len(b))))
+        covered["by account"] += by_account.low < 2.0 < by_account.high
+        covered["by person"] += by_person.low < 2.0 < by_person.high
+    assert 930 <= covered["by account"] <= 970, covered
+    assert covered["by person"] < 850, covered

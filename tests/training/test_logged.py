@@ -1,4 +1,4 @@
-"""Training rows: whose window has closed, who was reached, what was known then, whatever the order of the ledger."""
+"""Training rows: closed windows, customers reached, facts of that time, in whatever order the ledger was written."""
 
 import itertools
 from collections.abc import Iterable
@@ -35,13 +35,13 @@ from training.rows.logged import Choices, choices, training_rows
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterable[Ledger]:
-    with Ledger.open(tmp_path / "ledger.db", b"x" * 32) as opened:
-        opened.put_release(pack(FILES_OF_RELEASE))
-        yield opened
+    with Ledger.open(tmp_path / "ledger.db", b"x" * 32) as ledger:
+        ledger.put_release(pack(FILES_OF_RELEASE))
+        yield ledger
 
 
 def rows(ledger: Ledger, now_us: int = LATER_US, *, idle: bool = False, outcome: str | None = None) -> Choices:
-    """From a log that is made anew: decisions of `RELEASE` need no history."""
+    """Return the choices of a new log; decisions of `RELEASE` need no history."""
     return logged(ledger, RELEASE, None, now_us, idle=idle, outcome=outcome)
 
 
@@ -53,12 +53,12 @@ def logged(
         log.update(ledger, release, now_us)
         if idle:
             return choices(log, release, history, lambda _: release, outcome=outcome)
-        found = training_rows(log, release, history, lambda _: release, outcome=outcome)
-    return Choices(found, np.ones((len(found), len(found.actions)), dtype=np.bool_))
+        rows = training_rows(log, release, history, lambda _: release, outcome=outcome)
+    return Choices(rows, np.ones((len(rows), len(rows.actions)), dtype=np.bool_))
 
 
-def told(ledger: Ledger) -> dict[int, tuple[str, bool, float]]:
-    """Person -> action, label, value, of those who gave a row."""
+def people_with_rows(ledger: Ledger) -> dict[int, tuple[str, bool, float]]:
+    """Return customer -> action, label, value for those with a row."""
     data = rows(ledger).rows
     people = (data.at_us - THEN_US).tolist()
     names = [data.actions[a] for a in data.action]
@@ -73,8 +73,8 @@ def test_who_was_not_reached_gives_no_row(ledger: Ledger) -> None:
         entries = [entry(ledger, decision(ledger, n, channel))]
         entries += [reached(ledger, n, state)] if state != "reserved" else []
         ledger.append(entries)
-    found = {plan[n] for n in told(ledger)}
-    assert found == {
+    reached_states = {plan[n] for n in people_with_rows(ledger)}
+    assert reached_states == {
         ("email", "delivered"),
         ("email", "seen"),
         ("email", "pitched"),
@@ -86,18 +86,18 @@ def test_who_was_not_reached_gives_no_row(ledger: Ledger) -> None:
 def test_on_the_web_a_decision_counts_unless_it_was_not_shown(ledger: Ledger) -> None:
     ledger.append([entry(ledger, decision(ledger, n)) for n in (1, 2)])
     ledger.append([reached(ledger, 2, "not_delivered")])
-    assert set(told(ledger)) == {1}
+    assert set(people_with_rows(ledger)) == {1}
 
 
 def test_what_is_told_late_takes_nothing_back(ledger: Ledger) -> None:
     ledger.append(
         [entry(ledger, decision(ledger, 1, "agent")), reached(ledger, 1, "seen"), reached(ledger, 1, "delivered")]
     )
-    assert set(told(ledger)) == {1}
+    assert set(people_with_rows(ledger)) == {1}
 
 
 def shown(ledger: Ledger, n: int, **facts: Any) -> dict[str, Any]:
-    """An e-mail about tea that was seen: which action it is depends on no draw."""
+    """Add an e-mail that was seen and return its decision; it is always about tea, since nothing else has an e-mail."""
     record = decision(ledger, n, "email", **facts)
     ledger.append([entry(ledger, record), reached(ledger, n, "seen")])
     return record
@@ -110,7 +110,7 @@ def test_the_label_is_a_positive_outcome_within_the_window(ledger: Ledger) -> No
     ledger.append([outcome(ledger, 2, "declined"), outcome(ledger, 3, days=31), outcome(ledger, 4, days=30)])
     ledger.append([outcome(ledger, 5, offer=False), outcome(ledger, 6, offer=False, days=-1)])
     ledger.append([outcome(ledger, 7, days=-1)])
-    assert told(ledger) == {
+    assert people_with_rows(ledger) == {
         0: ("tea", False, 0.0),
         1: ("tea", True, 13.5),
         2: ("tea", False, 0.0),
@@ -160,27 +160,27 @@ def test_features_are_those_that_were_served(ledger: Ledger) -> None:
 def test_probabilities_and_what_was_permitted_come_from_the_decision(ledger: Ledger) -> None:
     records = [decision(ledger, n) for n in range(40)]
     ledger.append([entry(ledger, r) for r in records])
-    found = rows(ledger, idle=True)
+    result = rows(ledger, idle=True)
     picked = [r["picks"][0] for r in records]
-    assert found.rows.probability.tolist() == [p["probability"] for p in picked]
-    names = [found.rows.actions[a] for a in found.rows.action]
+    assert result.rows.probability.tolist() == [p["probability"] for p in picked]
+    names = [result.rows.actions[a] for a in result.rows.action]
     assert names == [NOTHING if p["treatment"] is None else p["treatment"].split(".")[0] for p in picked]
     assert set(names) == {NOTHING, "tea", "cake"}
-    assert found.permitted.all()
+    assert result.permitted.all()
     without = rows(ledger).rows
     assert len(without) == len(records) - names.count(NOTHING)
     assert NOTHING not in without.actions
 
 
 def test_permitted_is_what_passed_and_can_go_to_the_placement(ledger: Ledger) -> None:
-    """Only tea has a mail; one slot of the web is for either, the other for cake alone."""
+    """Only tea has an e-mail; one slot of the web is for either action, the other for cake only."""
     records = [decision(ledger, 1, "email"), decision(ledger, 2), decision(ledger, 3, placement="side")]
     records += [decision(ledger, n) for n in range(4, 40)]
     ledger.append([*(entry(ledger, r) for r in records), reached(ledger, 1, "seen")])
-    found = rows(ledger, idle=True)
-    assert found.rows.actions == ("cake", "none", "tea")
-    assert found.permitted[:3].tolist() == [[False, True, True], [True, True, True], [True, True, False]]
-    assert found.permitted[3:].all()
+    result = rows(ledger, idle=True)
+    assert result.rows.actions == ("cake", "none", "tea")
+    assert result.permitted[:3].tolist() == [[False, True, True], [True, True, True], [True, True, False]]
+    assert result.permitted[3:].all()
 
 
 def test_a_slot_that_had_no_choice_is_no_row(ledger: Ledger) -> None:
@@ -188,9 +188,9 @@ def test_a_slot_that_had_no_choice_is_no_row(ledger: Ledger) -> None:
     assert refused["answer"]["placements"][0]["empty_reason"] == "all_withheld"
     ledger.append([entry(ledger, refused), entry(ledger, decision(ledger, 2, "email"))])
     ledger.append([reached(ledger, 2, "seen")])
-    found = rows(ledger, idle=True)
-    assert len(found.rows) == 1
-    assert found.rows.actions == ("tea",)
+    result = rows(ledger, idle=True)
+    assert len(result.rows) == 1
+    assert result.rows.actions == ("tea",)
 
 
 def test_any_order_of_the_ledger_gives_the_same_rows(tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_what_an_erased_subject_left_behind_gives_no_row(ledger: Ledger) -> None
     shown(ledger, 1)
     shown(ledger, 2)
     ledger.erase(ledger.stream_of("person", "p1"))
-    assert set(told(ledger)) == {2}
+    assert set(people_with_rows(ledger)) == {2}
 
 
 def test_an_action_that_the_release_no_longer_has_gives_no_row(ledger: Ledger) -> None:
@@ -283,7 +283,7 @@ def test_the_same_contact_told_twice_is_one_row(tmp_path: Path, shop: Shop) -> N
 
 @pytest.mark.promise("learning.features-not-served")
 def test_a_feature_that_was_not_served_yet_is_as_it_was_known_then(shop: Shop, tmp_path: Path) -> None:
-    """Decided without `age`; the new release declares it, and the history knew it before and after."""
+    """The decision had no `age`; the new release declares it, and the history has values from before and after."""
     ledger, log = shop.ledger, DecisionLog(tmp_path / "log")
     without = Release.from_bytes(pack({"all.yaml": CATALOGUE.replace("name: age,", "name: years,")}))
     record: dict[str, Any] = decision(ledger, 1, "email") | {"release": without.hash}
@@ -302,18 +302,18 @@ def test_a_feature_that_was_not_served_yet_is_as_it_was_known_then(shop: Shop, t
 
 
 def test_rows_of_an_action_that_is_gone_speak_for_what_supersedes_it(ledger: Ledger) -> None:
-    """Cake is gone: what counts for it is what counts for the pie that supersedes it, which has no row yet."""
+    """Cake is gone: its outcomes are those that count for the pie that supersedes it, which has no rows yet."""
     pie = CATALOGUE.replace("id: cake", "id: pie\n    supersedes: cake").replace("[bought], neg", "[eaten], neg")
     later = Release.from_bytes(pack({"all.yaml": pie}))
     ledger.append(
         [entry(ledger, decision(ledger, n, placement="side")) for n in range(3)]
         + [outcome(ledger, 0, "eaten"), outcome(ledger, 1, "bought")]
     )
-    found = logged(ledger, later, None, LATER_US).rows
-    assert found.actions == ("cake", "pie")
-    assert found.groups == ("food", "food")
-    assert [terms.supersedes for terms in found.terms] == ["", "cake"]
-    assert sorted(found.label.tolist()) == [False, False, True]
+    result = logged(ledger, later, None, LATER_US).rows
+    assert result.actions == ("cake", "pie")
+    assert result.groups == ("food", "food")
+    assert [terms.supersedes for terms in result.terms] == ["", "cake"]
+    assert sorted(result.label.tolist()) == [False, False, True]
     assert not len(
         logged(ledger, Release.from_bytes(pack({"all.yaml": pie.replace("supersedes: cake", "")})), None, LATER_US).rows
     )

@@ -1,4 +1,4 @@
-"""The same bits in a row and in a column, whoever else is asked; saved and loaded exactly; the unknown handled."""
+"""The same bits by row and by column, whatever is scored together; saving and loading; unknown actions."""
 
 import math
 from dataclasses import replace
@@ -30,7 +30,7 @@ MAPS = (
 
 @pytest.fixture(scope="module")
 def model() -> PropensityModel:
-    """Trees in every action, and one calibration of each kind, whatever the data would have chosen."""
+    """A model with trees in every action and one calibration of each kind, whatever the data suggest."""
     fitted = fit(random_log(12_000, seed=1), Recipe(growth=Growth(max_trees=60)))
     assert all(fitted.forests[:N_ACTIONS]), "the data was made so that trees help"
     return replace(fitted, calibrations=(*MAPS, *fitted.calibrations[len(MAPS) :]))
@@ -46,33 +46,33 @@ candidates = st.lists(
 )
 
 
-def scored(model: PropensityModel, row: np.ndarray, asked: list[tuple[int, int]]) -> np.ndarray:
-    actions, treatments = np.array(asked, dtype=np.int64).T
+def scored(model: PropensityModel, row: np.ndarray, candidates: list[tuple[int, int]]) -> np.ndarray:
+    actions, treatments = np.array(candidates, dtype=np.int64).T
     return model.score(row, actions, treatments)[0]
 
 
 @pytest.mark.promise("decisions.candidates-are-independent")
-@given(row=rows, asked=candidates, data=st.data())
+@given(row=rows, wanted_candidates=candidates, data=st.data())
 @settings(max_examples=150, deadline=None)
-def test_a_propensity_has_the_same_bits_whoever_is_asked_with_it(model, row, asked, data):
-    together = scored(model, row, asked)
-    alone = np.concatenate([scored(model, row, [one]) for one in asked])
+def test_a_propensity_has_the_same_bits_whoever_is_asked_with_it(model, row, wanted_candidates, data):
+    together = scored(model, row, wanted_candidates)
+    alone = np.concatenate([scored(model, row, [one]) for one in wanted_candidates])
     np.testing.assert_array_equal(together, alone)
-    order = data.draw(st.permutations(range(len(asked))))
-    np.testing.assert_array_equal(scored(model, row, [asked[i] for i in order]), together[order])
+    order = data.draw(st.permutations(range(len(wanted_candidates))))
+    np.testing.assert_array_equal(scored(model, row, [wanted_candidates[i] for i in order]), together[order])
 
 
-@given(x=columns, asked=candidates)
+@given(x=columns, wanted_candidates=candidates)
 @settings(max_examples=100, deadline=None)
-def test_a_column_of_customers_has_the_same_bits_as_each_of_them(model, x, asked):
-    for action, treatment in asked[:5]:
+def test_a_column_of_customers_has_the_same_bits_as_each_of_them(model, x, wanted_candidates):
+    for action, treatment in wanted_candidates[:5]:
         column = model.propensities(x, action, treatment)
         single = np.array([scored(model, row, [(action, treatment)])[0] for row in x])
         np.testing.assert_array_equal(column, single)
 
 
 def test_a_propensity_is_plain_arithmetic_in_the_order_of_the_features():
-    """Python's own floats, one after the other: no vector instruction of this machine has a say."""
+    """Python's own floats, one after the other, so that no vector instruction of this machine matters."""
     log = random_log(3_000, seed=8)
     model = fit(log, Recipe(growth=None))
     for row in log.x[:200]:
@@ -96,12 +96,12 @@ def test_one_row_through_the_c_interface_equals_booster_predict(model, monkeypat
     x = np.random.default_rng(4).normal(size=(300, N_FEATURES))
     x[::3, 2] = np.nan
     shorter = Forest(model.forests[0].booster.model_to_string(num_iteration=2))
-    planted = [*(f for f in model.forests if f), shorter, None]
-    wanted = np.array([len(planted) - 1, 2, 0, len(planted) - 2, 1, 2])
-    together = Forests(planted)
-    by_row = np.array([together.row(row, wanted) for row in x])
-    columns = [f.booster.predict(x, raw_score=True) if f else np.zeros(len(x)) for f in planted]
-    np.testing.assert_array_equal(by_row, np.column_stack(columns)[:, wanted])
+    forests = [*(f for f in model.forests if f), shorter, None]
+    indices = np.array([len(forests) - 1, 2, 0, len(forests) - 2, 1, 2])
+    together = Forests(forests)
+    by_row = np.array([together.row(row, indices) for row in x])
+    columns = [f.booster.predict(x, raw_score=True) if f else np.zeros(len(x)) for f in forests]
+    np.testing.assert_array_equal(by_row, np.column_stack(columns)[:, indices])
 
 
 @given(row=rows)
@@ -192,7 +192,7 @@ def test_an_interval_has_the_same_bits_in_a_row_and_in_a_column_and_narrows_with
 
 @pytest.mark.promise("learning.intervals")
 def test_intervals_hold_the_truth_about_as_often_as_they_say():
-    """A straight truth of 40 draws: 95% of the customers' own probabilities lie within 1.96 spreads, give or take."""
+    """With 40 linear truths, about 95% of the true probabilities lie within 1.96 standard deviations."""
     held = []
     for seed in range(40):
         rng = np.random.default_rng(seed)
@@ -200,12 +200,14 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say():
         label = rng.random(1_500) < 1 / (1 + np.exp(1.5 - x @ weights))
         model = fit_risk(x, label, recipe=Recipe(growth=None)).model
         fresh = rng.normal(size=(200, 5))
-        truth, found, spread = (
+        truth, propensity, spread = (
             (1 / (1 + np.exp(1.5 - fresh @ weights))),
             model.propensities(fresh, 0),
             model.logit_deviation(fresh, 0),
         )
         held.append(
-            ((shift_logits(found, -1.96 * spread) <= truth) & (truth <= shift_logits(found, 1.96 * spread))).mean()
+            (
+                (shift_logits(propensity, -1.96 * spread) <= truth) & (truth <= shift_logits(propensity, 1.96 * spread))
+            ).mean()
         )
     assert 0.9 < np.mean(held) < 0.99

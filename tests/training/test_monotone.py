@@ -1,4 +1,4 @@
-"""What the catalogue asks of the way to a propensity: directions that it keeps, trees that it leaves out."""
+"""Terms of the catalogue for a model: monotone directions are kept, and trees left out if required."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ from training.model.model import PropensityModel
 
 QUICK = Recipe(growth=Growth(max_trees=40, folds=2), forget=False)
 DIRECTIONS = (("f0", 1), ("f1", 1), ("f2", -1))
-"""Of the first action the truth goes other ways: there is a corner in f0 and f1, and f2 counts by its size."""
+"""The truth of the first action is not monotone: it has a corner in f0 and f1, and f2 counts by its size."""
 rows = hnp.arrays(np.float64, 6, elements=st.floats(-9, 9) | st.just(np.nan))
 
 
@@ -33,13 +33,13 @@ def free() -> PropensityModel:
 
 @pytest.fixture(scope="module")
 def model() -> PropensityModel:
-    """Directions for two actions, one of which may not have trees either, and one that may not in a third."""
+    """A model with directions for two actions, and without trees for the second of these and for a third action."""
     terms = (ModelTerms(monotone=DIRECTIONS), ModelTerms(floor=4, monotone=DIRECTIONS), ModelTerms(floor=4), NO_TERMS)
     return fit(replace(random_log(6_000, seed=1), terms=terms), QUICK)
 
 
 def along(model: PropensityModel, action: int, row: np.ndarray, feature: int, treatment: int) -> np.ndarray:
-    """Propensities while one feature grows, and what is unknown of the others stays so."""
+    """Return propensities while one feature grows, with the other features fixed."""
     x = np.tile(row, (40, 1))
     x[:, feature] = np.linspace(-10, 10, 40)
     return model.propensities(x, action, treatment)
@@ -85,9 +85,9 @@ def test_a_weight_of_the_wrong_sign_is_zero_and_the_others_are_as_if_it_were_not
     )
     weights = fit_ridge(problem).weights
     assert weights[2] == 0.0 < weights[1]
-    kept = [0, 1, 3]
-    rest = RidgeProblem(design[:, kept], label, np.zeros(3), np.full(3, 2.0), np.ones(3, dtype=bool))
-    np.testing.assert_allclose(weights[kept], fit_ridge(rest).weights, atol=1e-4)
+    columns = [0, 1, 3]
+    without = RidgeProblem(design[:, columns], label, np.zeros(3), np.full(3, 2.0), np.ones(3, dtype=bool))
+    np.testing.assert_allclose(weights[columns], fit_ridge(without).weights, atol=1e-4)
 
 
 def test_a_calibration_that_must_increase_everywhere_is_no_spline():
@@ -103,16 +103,16 @@ def test_a_calibration_that_must_increase_everywhere_is_no_spline():
 def test_a_model_that_does_not_keep_what_is_asked_is_refused(model, free):
     action = "issue: service, group: g0, tier: service, value: 1, purposes: [service]"
 
-    def asking(what: str, floor: int = 1) -> Release:
+    def release_with(what: str, floor: int = 1) -> Release:
         text = 'purposes: [{id: service, notice_version: "1"}]\nfeatures: [{name: f0, dtype: float}]\n'
         text += f"settings: {{transparency: {{service: {floor}}}}}\nactions: [{{id: a0, {action}{what}}}]"
         return Release.from_bytes(pack({"all.yaml": text}))
 
-    check_terms(model, asking(", monotone: {f0: up}"), "propensity@1")
+    check_terms(model, release_with(", monotone: {f0: up}"), "propensity@1")
     for wrong, scored in ((", monotone: {f0: down}", model), (", monotone: {f0: up}", free)):
         with pytest.raises(Refused, match="propensity@1 does not keep the direction of f0 for a0: train again"):
-            check_terms(scored, asking(wrong), "propensity@1")
+            check_terms(scored, release_with(wrong), "propensity@1")
     with pytest.raises(Refused, match="of transparency 3 for a0, and issue service asks for 4 of 5: train again"):
-        check_terms(model, asking("", 4), "propensity@1")
+        check_terms(model, release_with("", 4), "propensity@1")
     with pytest.raises(Refused, match=r"asks for 5 of 5: lower `settings.transparency`"):
-        check_terms(model, asking("", 5), "propensity@1")
+        check_terms(model, release_with("", 5), "propensity@1")

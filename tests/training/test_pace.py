@@ -1,4 +1,4 @@
-"""Long work in pieces: the same result, and a rest after every piece where requests wait beside it."""
+"""Long work in slices: the same result, with a rest after every slice when requests may be waiting."""
 
 import asyncio
 import time
@@ -11,11 +11,11 @@ from training.model.background import in_slices, yielding
 
 @pytest.fixture
 def rests(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long was rested, each time; every item is a piece."""
-    taken: list[float] = []
+    """The lengths of all rests, in seconds; every item is a slice."""
+    recorded: list[float] = []
     monkeypatch.setattr(background, "SLICE_S", 0.0)
-    monkeypatch.setattr(time, "sleep", taken.append)
-    return taken
+    monkeypatch.setattr(time, "sleep", recorded.append)
+    return recorded
 
 
 def test_items_are_the_same_and_nothing_rests_where_nobody_waits(rests: list[float]) -> None:

@@ -1,4 +1,4 @@
-"""Fitting: shrinkage where data is thin, trees only where they help, the same model from the same data."""
+"""Fitting: shrinkage where data are sparse, trees only where they help, the same model from the same data."""
 
 from dataclasses import replace
 
@@ -80,7 +80,7 @@ def test_an_action_without_rows_is_its_group_and_one_with_few_lies_between():
 
 
 def test_a_single_action_counts_its_rows_once():
-    """Its group and the whole have the same rows: all three levels are one and the same fit."""
+    """Its group and the root have the same rows, so that all three levels are the same fit."""
     model = fit(
         replace(random_log(800, seed=4), action=np.zeros(800, dtype=np.int64), treatments=((), (), (), ())), BASE
     )
@@ -95,13 +95,15 @@ def test_trees_are_kept_where_they_help():
 
 
 def test_a_straight_truth_rarely_gets_trees():
-    """What an action gains nothing from, it does not carry: by chance alone one in six would still pass."""
-    kept = 0
+    """Trees that gain nothing are not kept; by chance one in six would still pass."""
+    n_with_trees = 0
     for seed in range(8):
         rng = np.random.default_rng(seed)
         x = rng.normal(size=(2_000, 6))
-        kept += fit_risk(x, rng.random(2_000) < sigmoid(x[:, 0] - 1.0), recipe=QUICK).model.forests[0] is not None
-    assert kept <= 3
+        n_with_trees += (
+            fit_risk(x, rng.random(2_000) < sigmoid(x[:, 0] - 1.0), recipe=QUICK).model.forests[0] is not None
+        )
+    assert n_with_trees <= 3
 
 
 def test_too_few_positives_for_trees_leave_the_base():
@@ -117,15 +119,15 @@ def test_the_same_data_and_seed_give_the_same_bytes():
 def test_absence_that_tells_something_is_learnt():
     rng = np.random.default_rng(10)
     x = rng.normal(size=(4_000, 6))
-    gone = rng.random(4_000) < 0.3
-    label = rng.random(4_000) < np.where(gone, 0.5, 0.1)
-    x[gone, 2] = x[gone, 4] = np.nan
+    missing = rng.random(4_000) < 0.3
+    label = rng.random(4_000) < np.where(missing, 0.5, 0.1)
+    x[missing, 2] = x[missing, 4] = np.nan
     model = fit_risk(x, label, recipe=BASE).model
     assert model.design.flagged.tolist() == [2], "features that are always absent together share one flag"
-    known, unknown = np.zeros((1, 6)), np.zeros((1, 6))
-    unknown[0, 2] = unknown[0, 4] = np.nan
-    assert model.propensities(unknown, 0)[0] == pytest.approx(0.5, abs=0.05)
-    assert model.propensities(known, 0)[0] == pytest.approx(0.1, abs=0.04)
+    complete, incomplete = np.zeros((1, 6)), np.zeros((1, 6))
+    incomplete[0, 2] = incomplete[0, 4] = np.nan
+    assert model.propensities(incomplete, 0)[0] == pytest.approx(0.5, abs=0.05)
+    assert model.propensities(complete, 0)[0] == pytest.approx(0.1, abs=0.04)
 
 
 def test_constant_and_wholly_unknown_features_do_no_harm():

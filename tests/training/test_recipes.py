@@ -1,4 +1,4 @@
-"""The recipes, on the public data as people have it: rates to the digit, values with intervals, and plain refusals."""
+"""The recipes on the published data: exact rates, values with intervals, and clear refusals."""
 
 import time
 from collections import Counter
@@ -26,7 +26,7 @@ def hillstrom(tmp_path_factory: pytest.TempPathFactory) -> Imported:
 
 
 def rates(shop: Imported, outcome: str | None = None) -> dict[str, tuple[int, int]]:
-    """Action -> contacts and outcomes, from the ledger alone."""
+    """Return action -> numbers of contacts and outcomes, from the ledger alone."""
     data = training_set(context_of(shop), now_us(), outcome=outcome)
     return {
         action: (int((data.action == a).sum()), int(data.label[data.action == a].sum()))
@@ -49,8 +49,8 @@ def test_arm_rates_of_the_ledger_are_those_of_the_file(hillstrom: Imported) -> N
     rows = rows_of("hillstrom")[::8]
     contacts = Counter(ARMS[r["segment"]] for r in rows)
     for outcome, column in ((None, "visit"), ("visit", "visit"), ("conversion", "conversion")):
-        came = Counter(ARMS[r["segment"]] for r in rows if r[column] == "1")
-        assert rates(hillstrom, outcome) == {a: (contacts[a], came[a]) for a in contacts}
+        outcomes = Counter(ARMS[r["segment"]] for r in rows if r[column] == "1")
+        assert rates(hillstrom, outcome) == {a: (contacts[a], outcomes[a]) for a in contacts}
     data = training_set(context_of(hillstrom), now_us())
     assert data.value_eur.sum() == pytest.approx(sum(float(r["spend"]) for r in rows))
     assert not np.isnan(data.x).any()
@@ -59,23 +59,23 @@ def test_arm_rates_of_the_ledger_are_those_of_the_file(hillstrom: Imported) -> N
 
 @pytest.mark.promise("evaluation.uplift-gain", "imports.hillstrom")
 def test_values_have_intervals_and_no_winner_is_claimed(hillstrom: Imported) -> None:
-    found = evaluate(context_of(hillstrom), now_us=now_us())
-    rows = {(p["policy"], p["method"]): p for p in found["policies"]}
+    result = evaluate(context_of(hillstrom), now_us=now_us())
+    rows = {(p["policy"], p["method"]): p for p in result["policies"]}
     assert {name for name, _ in rows} == {"trained", "always mens-email", "always womens-email", "always none"}
-    assert found["held_out_rows"] == 2_400
-    assert found["winner"] is None
-    assert "may be chance" in found["why"]
+    assert result["held_out_rows"] == 2_400
+    assert result["winner"] is None
+    assert "may be chance" in result["why"]
     for name, rate in (("always mens-email", 0.1828), ("always womens-email", 0.1514), ("always none", 0.1062)):
         for method in ("ips", "snips", "dr"):
             assert rows[name, method]["low"] < rate < rows[name, method]["high"]
     assert rows["trained", "dr"]["effective_rows"] > 200
-    assert found["uplift_gains"] is False
-    assert found["uplift_why"] == "the difference may be chance"
-    assert {r["policy"] for r in found["rankings"]} > {"by uplift", "by propensity", "random", "always none"}
-    moved = {r["action"]: r["effect"] for r in found["uplift"]}
+    assert result["uplift_gains"] is False
+    assert result["uplift_why"] == "the difference may be chance"
+    assert {r["policy"] for r in result["rankings"]} > {"by uplift", "by propensity", "random", "always none"}
+    moved = {r["action"]: r["effect"] for r in result["uplift"]}
     assert moved["mens-email"]["low"] < 0.0766 < moved["mens-email"]["high"]
     assert moved["womens-email"]["low"] > 0.0
-    assert last_rankings(hillstrom.data)["rankings"] == found["rankings"]
+    assert last_rankings(hillstrom.data)["rankings"] == result["rankings"]
 
 
 @pytest.fixture(scope="module")
@@ -108,18 +108,18 @@ def test_a_log_without_probabilities_gives_no_value(bank: Imported) -> None:
 @pytest.mark.long  # the published AUC itself is in test_reference_results.py
 def test_churn_risk_ranks_as_published_and_scores_every_customer(tmp_path: Path) -> None:
     telco = Imported("telco-churn", tmp_path / "telco")
-    found = train_risk(context_of(telco), outcome="churned", feature="churn_risk", now_us=now_us())
-    assert found["auc"] >= 0.845
-    assert (found["rows"], found["scored"], found["left_out"]) == (7_043, 7_043, 0)
-    assert telco.registry.alias_version("churn-risk", "champion") == found["version"] == 1
-    assert not any(name.startswith("churn_risk") for name in found["features"])
+    result = train_risk(context_of(telco), outcome="churned", feature="churn_risk", now_us=now_us())
+    assert result["auc"] >= 0.845
+    assert (result["rows"], result["scored"], result["left_out"]) == (7_043, 7_043, 0)
+    assert telco.registry.alias_version("churn-risk", "champion") == result["version"] == 1
+    assert not any(name.startswith("churn_risk") for name in result["features"])
     left, stayed = (
         [
             telco.profiles.read([telco.stream(r["customerID"])], now_us=now_us())[0].facts["churn_risk"]
             for r in rows_of("telco-churn")[:200]
-            if r["Churn"] == said
+            if r["Churn"] == answer
         ]
-        for said in ("Yes", "No")
+        for answer in ("Yes", "No")
     )
     assert np.mean(left) > np.mean(stayed) + 0.2
     assert all(0.0 < risk < 1.0 for risk in (*left, *stayed))
@@ -128,11 +128,11 @@ def test_churn_risk_ranks_as_published_and_scores_every_customer(tmp_path: Path)
 @pytest.mark.promise("imports.hillstrom")
 @pytest.mark.long
 def test_all_of_hillstrom_in_under_a_minute(tmp_path: Path) -> None:
-    began = time.perf_counter()
+    start_s = time.perf_counter()
     shop = Imported("hillstrom", tmp_path)
-    assert time.perf_counter() - began < 60
+    assert time.perf_counter() - start_s < 60
     assert (shop.written.customers, shop.written.rows) == (64_000, 64_000)
-    assert {a: f"{100 * came / n:.2f}" for a, (n, came) in rates(shop).items()} == RATES
-    found = evaluate(context_of(shop), now_us=now_us())
-    assert found["held_out_rows"] == 19_200
-    assert found["winner"] is None
+    assert {a: f"{100 * outcomes / n:.2f}" for a, (n, outcomes) in rates(shop).items()} == RATES
+    result = evaluate(context_of(shop), now_us=now_us())
+    assert result["held_out_rows"] == 19_200
+    assert result["winner"] is None

@@ -1,8 +1,8 @@
-"""Figures on public data sets, reached again on every run."""
+"""Published figures on public data sets, reproduced by every run."""
 
 import pytest
 
-from tests.training.conftest import Labelled, shared
+from tests.training.conftest import LabelledArrays, shared
 from tests.training.open_bandit import FOLDER, OpenBandit
 from tests.training.risk_help import cross_validated_auc, fit_risk
 from training.evaluation.policies import Question, evaluate, greedy, model_propensities
@@ -11,8 +11,8 @@ from training.fitting.propensity import fit
 from training.model.frame import TrainingSet
 
 
-def mean_auc(data: Labelled, seeds: tuple[int, ...]) -> float:
-    """Over 5 stratified, shuffled folds per seed."""
+def mean_auc(data: LabelledArrays, seeds: tuple[int, ...]) -> float:
+    """Return the mean AUC over 5 stratified, shuffled folds per seed."""
     return float(
         cross_validated_auc(data.x, data.y, lambda x, y, held_out: fit_risk(x, y).scores(held_out), 5, seeds).mean()
     )
@@ -35,17 +35,17 @@ def test_telco_churn(telco):
 
 
 def test_hillstrom_claims_no_winner(hillstrom: TrainingSet):
-    """Arm rates are known exactly; choosing per customer gains too little over the best arm to be told from chance."""
+    """Arm rates are exact; the gain of choosing per customer over the best arm is too small to exclude chance."""
     rates = [hillstrom.label[hillstrom.action == a].mean() for a in range(3)]
     assert [f"{100 * r:.2f}" for r in rates] == ["10.62", "18.28", "15.14"]
     train, held_out = hillstrom.split(0.7, seed=0)
     report = evaluate(held_out, {"trained": greedy(model_propensities(fit(train), held_out))}, Question())
     assert report.rows == 19_200
     assert report.winner is None, report.why
-    found = {p.name: {e.method: e.interval for e in p.estimates} for p in report.policies}
-    assert found["trained"]["dr"].value > report.logged.high, "but it beats the random log"
+    intervals = {p.name: {e.method: e.interval for e in p.estimates} for p in report.policies}
+    assert intervals["trained"]["dr"].value > report.logged.high, "but it beats the random log"
     for name, rate in (("always Mens E-Mail", 0.1828), ("always Womens E-Mail", 0.1514), ("always No E-Mail", 0.1062)):
-        assert all(i.low < rate < i.high for i in found[name].values())
+        assert all(i.low < rate < i.high for i in intervals[name].values())
 
 
 def test_estimators_on_the_open_bandit_data():
@@ -56,7 +56,7 @@ def test_estimators_on_the_open_bandit_data():
 
 @pytest.mark.promise("evaluation.open-bandit-data")
 def test_on_few_clicks_the_report_states_what_it_rests_on_and_claims_nothing():
-    """38 clicks in 10,000 rows of 80 items: the production policy cannot be told from the random one."""
+    """38 clicks in 10,000 rows of 80 items: the two policies cannot be distinguished."""
     data = OpenBandit.read(shared(FOLDER))
     report, rows = data.report(), len(data.random)
     values = {p.name: p for p in report.policies}

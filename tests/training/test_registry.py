@@ -27,14 +27,14 @@ def models() -> tuple[PropensityModel, PropensityModel]:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory, models) -> Path:
-    """A workspace's data folder with two registered versions; the process works and lives elsewhere meanwhile."""
+    """A workspace's data folder with two registered versions, made while working and home directory are elsewhere."""
     root = tmp_path_factory.mktemp("workspace")
-    folder, elsewhere = root / "data", root / "elsewhere"
+    folder, home_folder = root / "data", root / "elsewhere"
     folder.mkdir()
-    elsewhere.mkdir()
-    before, home = Path.cwd(), os.environ.get("HOME")
-    os.chdir(elsewhere)
-    os.environ["HOME"] = str(elsewhere)
+    home_folder.mkdir()
+    working_directory, home = Path.cwd(), os.environ.get("HOME")
+    os.chdir(home_folder)
+    os.environ["HOME"] = str(home_folder)
     try:
         registry = Registry(folder)
         for i, model in enumerate(models):
@@ -45,7 +45,7 @@ def data(tmp_path_factory: pytest.TempPathFactory, models) -> Path:
             assert registry.log_and_register(root / f"saved-{i}", NAME, about) == i + 1
         registry.set_alias(NAME, "champion", 1)
     finally:
-        os.chdir(before)
+        os.chdir(working_directory)
         os.environ["HOME"] = home or ""
     return folder
 
@@ -85,9 +85,11 @@ def test_aliases_move_and_unknown_versions_have_none(data):
 def test_what_is_read_past_mlflow_is_what_mlflow_says(data):
     registry = Registry(data)
     registry.set_trial(NAME, Trial(2, 0.25, 7, "salt"))
-    known = registry._client().get_registered_model(NAME)
-    assert {a: registry.alias_version(NAME, a) for a in known.aliases} == {a: int(v) for a, v in known.aliases.items()}
-    assert registry.lineup(NAME) == Lineup(1, Trial(**json.loads(known.tags["trial"])))
+    registered = registry._client().get_registered_model(NAME)
+    assert {a: registry.alias_version(NAME, a) for a in registered.aliases} == {
+        a: int(v) for a, v in registered.aliases.items()
+    }
+    assert registry.lineup(NAME) == Lineup(1, Trial(**json.loads(registered.tags["trial"])))
     registry.set_trial(NAME, None)
     assert registry.lineup(NAME) == Lineup(1, None)
 
@@ -123,7 +125,7 @@ def test_a_lost_sealed_copy_comes_back_from_mlflow(data, models):
 
 
 def test_a_version_serves_and_replays_without_mlflow(data, tmp_path, models):
-    """A fresh process, with MLflow made impossible to import."""
+    """In a new process that cannot import MLflow."""
     code = (
         "import sys; sys.modules['mlflow'] = None\n"
         "from pathlib import Path; from training.registry import Registry\n"
@@ -132,11 +134,11 @@ def test_a_version_serves_and_replays_without_mlflow(data, tmp_path, models):
         f"print(registry.load({NAME!r}, 1).content_hash, registry.versions({NAME!r}), registry.lineup({NAME!r}))"
     )
     root = Path(__file__).resolve().parents[2]
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True, timeout=60
     )
-    assert done.stdout.split(maxsplit=1)[0] == models[0].content_hash
-    assert "Lineup(champion=1" in done.stdout
+    assert process.stdout.split(maxsplit=1)[0] == models[0].content_hash
+    assert "Lineup(champion=1" in process.stdout
 
 
 def test_mlflow_scores_a_table_with_the_same_bits(data, models):
@@ -162,11 +164,11 @@ def test_the_code_beside_a_model_is_all_it_needs(data, tmp_path):
         "print(len(_load_pyfunc(sys.argv[1]).model.actions))"
     )
     env = {**os.environ, "PYTHONPATH": str(code), "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", script, str(saved)],
         cwd=tmp_path, env=env, capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip
-    assert done.stdout.strip() == "4"
+    assert process.stdout.strip() == "4"
 
 
 @pytest.mark.promise("models.not-deleted-while-needed")
@@ -189,12 +191,12 @@ def test_who_serves_is_tried_or_comes_next_cannot_be_deleted(data):
 @pytest.mark.promise("models.not-deleted-while-needed")
 def test_a_version_that_decisions_name_cannot_be_deleted(data):
     registry = Registry(data)
-    named: list[str] = []
+    referenced: list[str] = []
     registry.set_alias(NAME, "champion", 1)
     registry.set_alias(NAME, "challenger", 1)
     with pytest.raises(Refused, match="must stay recomputable"):
-        registry.delete(NAME, 2, lambda model: named.append(model) is None)
-    assert named == ["propensity@2"]
+        registry.delete(NAME, 2, lambda model: referenced.append(model) is None)
+    assert referenced == ["propensity@2"]
     assert registry.load(NAME, 2).actions
 
 

@@ -1,4 +1,4 @@
-"""What a catalogue asks of an action's model: whose evidence it starts from, and how it must be."""
+"""Terms of the catalogue for an action's model: which action it starts from, and what it must satisfy."""
 
 import re
 from dataclasses import replace
@@ -29,14 +29,14 @@ rows = hnp.arrays(np.float64, 6, elements=st.floats(-5, 5) | st.just(np.nan))
 
 
 def log_with(n: int, own: int, seed: int = 1) -> TrainingSet:
-    """Four actions; of the last, which has another truth than the first, `own` rows."""
+    """Return rows of four actions, with `own` rows of the last, whose truth differs from that of the first."""
     log = replace(random_log(n, seed=seed), treatments=(SHORT,) * 4)
     last = np.flatnonzero(log.action == 3)
     return log.take(np.setdiff1d(np.arange(n), last[own:]))
 
 
 def heir(log: TrainingSet, **terms: object) -> TrainingSet:
-    """The last action supersedes the first."""
+    """Return the rows with the last action superseding the first."""
     return replace(log, terms=(ModelTerms(), ModelTerms(), ModelTerms(), ModelTerms(supersedes="a0", **terms)))  # type: ignore[arg-type]
 
 
@@ -69,13 +69,13 @@ def test_what_was_inherited_is_told_apart_from_its_own_evidence(model):
 
 
 def loss(model: PropensityModel, log: TrainingSet, action: int) -> float:
-    mine = log.take(log.action == action)
-    p = model.propensities(mine.x, action)
-    return float(-np.log(np.where(mine.label, p, 1.0 - p)).mean())
+    rows = log.take(log.action == action)
+    p = model.propensities(rows.x, action)
+    return float(-np.log(np.where(rows.label, p, 1.0 - p)).mean())
 
 
 def test_own_rows_take_over_from_what_was_inherited():
-    """Of another truth than what it supersedes: many rows of its own, and it is as if it superseded nothing."""
+    """The truth differs from the superseded action's: with many own rows the fit is as if it superseded nothing."""
     fresh = random_log(12_000, seed=2)
     few, many = (heir(log_with(8_000, own)) for own in (60, 2_000))
     inherited, learnt, alone = fit(few, QUICK), fit(many, QUICK), fit(replace(many, terms=()), QUICK)
@@ -83,7 +83,7 @@ def test_own_rows_take_over_from_what_was_inherited():
 
 
 def test_a_new_version_of_the_same_is_known_from_few_rows():
-    """Rows of the first action, called the last: they need no trees of their own, and no weights."""
+    """Rows of the first action under the name of the last: the inherited trees and weights are right for them."""
     log, fresh = log_with(8_000, 0), random_log(6_000, seed=2)
     few = np.flatnonzero(log.action == 0)[:60]
     log = replace(log, action=np.where(np.isin(np.arange(len(log)), few), 3, log.action))
@@ -98,8 +98,8 @@ def test_a_new_version_of_the_same_is_known_from_few_rows():
 
 def test_terms_that_ask_nothing_change_nothing():
     log = random_log(3_000, seed=3)
-    plain, asked = fit(log, QUICK), fit(replace(log, terms=(ModelTerms(),) * 4), QUICK)
-    assert {**plain.files(), "model.json": b""} == {**asked.files(), "model.json": b""}
+    plain, with_empty_terms = fit(log, QUICK), fit(replace(log, terms=(ModelTerms(),) * 4), QUICK)
+    assert {**plain.files(), "model.json": b""} == {**with_empty_terms.files(), "model.json": b""}
     assert log.digest() != replace(log, terms=(ModelTerms(),) * 4).digest()
 
 
@@ -138,39 +138,39 @@ def release() -> Release:
 
 
 def test_a_release_says_what_counts_for_what_is_gone_and_who_stands_in():
-    known = release()
-    assert known.superseded("newest") == ("newer", "gone")
-    assert known.superseded("a1") == known.superseded("unheard-of") == ()
-    assert set(known.with_superseded) - set(known.actions) == {"gone", "never-was"}
-    assert known.with_superseded["gone"].outcomes.positive == ("bought",)
+    declared = release()
+    assert declared.superseded("newest") == ("newer", "gone")
+    assert declared.superseded("a1") == declared.superseded("unheard-of") == ()
+    assert set(declared.with_superseded) - set(declared.actions) == {"gone", "never-was"}
+    assert declared.with_superseded["gone"].outcomes.positive == ("bought",)
 
 
 def test_rows_learn_what_the_release_asks_and_who_is_new():
     log = replace(random_log(200), actions=("gone", "a1", "none", "newest"))
-    asked = with_terms(log, release())
-    assert asked.actions == ("gone", "a1", "none", "newest", "newer")
-    assert [t.supersedes for t in asked.terms] == ["", "", "", "newer", "gone"]
-    assert [t.floor for t in asked.terms] == [1, 3, 1, 3, 3]
-    assert asked.terms[4].monotone == (("f0", 1), ("f1", -1))
-    assert asked.terms[1].monotone == (("f0", 1), ("f1", 1))
+    data = with_terms(log, release())
+    assert data.actions == ("gone", "a1", "none", "newest", "newer")
+    assert [t.supersedes for t in data.terms] == ["", "", "", "newer", "gone"]
+    assert [t.floor for t in data.terms] == [1, 3, 1, 3, 3]
+    assert data.terms[4].monotone == (("f0", 1), ("f1", -1))
+    assert data.terms[1].monotone == (("f0", 1), ("f1", 1))
     plain = re.sub(r"settings: .*|supersedes: [^,]*, |monotone: {[^}]*}, ", "", CATALOGUE)
     assert with_terms(log, Release.from_bytes(pack({"all.yaml": plain}))).digest() == log.digest()
 
 
 def test_an_action_released_after_the_last_training_is_scored_as_what_it_supersedes():
-    known, log = release(), replace(random_log(600), actions=("gone", "a1", "b", "c"), treatments=(SHORT,) * 4)
+    declared, log = release(), replace(random_log(600), actions=("gone", "a1", "b", "c"), treatments=(SHORT,) * 4)
     model = fit(log, Recipe(growth=None))
-    names = [action.id for action, _ in known.candidates]
+    names = [action.id for action, _ in declared.candidates]
     facts = {f"f{j}": float(j) for j in range(6)}
-    scores = model_scorer(known, model)(facts, np.arange(len(names)))
+    scores = model_scorer(declared, model)(facts, np.arange(len(names)))
     old = model.propensities(np.arange(6.0)[None], 0, 0)[0]
-    found = dict(zip(names, zip(scores.propensity.tolist(), scores.evidence.tolist(), strict=True), strict=True))
-    assert found["newest"] == found["newer"] == (old, 0.0)
-    assert found["lonely"][0] != old
-    assert found["a1"][1] > 0.0
-    told = contributions_of(known, model, facts)
-    assert told(names.index("newer"))["inherited_evidence"] == model.evidence[0]
-    assert "inherited_evidence" not in told(names.index("a1"))
+    by_action = dict(zip(names, zip(scores.propensity.tolist(), scores.evidence.tolist(), strict=True), strict=True))
+    assert by_action["newest"] == by_action["newer"] == (old, 0.0)
+    assert by_action["lonely"][0] != old
+    assert by_action["a1"][1] > 0.0
+    contributions = contributions_of(declared, model, facts)
+    assert contributions(names.index("newer"))["inherited_evidence"] == model.evidence[0]
+    assert "inherited_evidence" not in contributions(names.index("a1"))
 
 
 def test_a_check_names_what_is_superseded_and_in_no_file(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Tuning keeps to its time, gives the same again, and is used only where rows that no trial saw say that it helps."""
+"""Tuning keeps to its time, is reproducible, and is used only if it helps on rows that no trial saw."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ BASE = Recipe(growth=None, rounds=1, forget=False)
 
 
 def log_of_treatments(effect: float, at_last: float, n: int = 1_500, seed: int = 0) -> TrainingSet:
-    """Two treatments that differ by `effect` in logit, and in the last fifth of time by `at_last`; else noise."""
+    """Return rows whose two treatments differ by `effect` in logit, and in the last fifth of time by `at_last`."""
     rng = np.random.default_rng([seed, 3])
     log = random_log(n, seed=seed)
     differ = np.where(log.at_us < 0.8 * n, effect, at_last)
@@ -27,33 +27,33 @@ def log_of_treatments(effect: float, at_last: float, n: int = 1_500, seed: int =
 
 def test_settings_that_help_are_used() -> None:
     shrunk = replace(BASE, treatment_precision=1_000.0)
-    found = tune(log_of_treatments(4.0, 4.0), shrunk, trials=6)
-    assert found.used
-    assert found.recipe.treatment_precision <= 100.0
-    assert found.gain is not None
-    assert found.gain.value > 0
-    assert found.trials[0]["treatment_precision"] == 1_000.0
-    assert min(t["loss"] for t in found.trials) < found.trials[0]["loss"]
+    result = tune(log_of_treatments(4.0, 4.0), shrunk, trials=6)
+    assert result.used
+    assert result.recipe.treatment_precision <= 100.0
+    assert result.gain is not None
+    assert result.gain.value > 0
+    assert result.trials[0]["treatment_precision"] == 1_000.0
+    assert min(t["loss"] for t in result.trials) < result.trials[0]["loss"]
 
 
 @pytest.mark.promise("models.tuning-must-help")
 def test_what_only_looked_better_is_not_used() -> None:
-    """The same log up to the last fifth, where the difference between treatments is the other way round."""
+    """The same log up to the last fifth, in which the difference between treatments is reversed."""
     shrunk = replace(BASE, treatment_precision=1_000.0)
-    found = tune(log_of_treatments(4.0, -4.0), shrunk, trials=6)
-    assert min(t["loss"] for t in found.trials) < found.trials[0]["loss"]
-    assert not found.used
-    assert found.recipe == shrunk
-    assert found.gain is not None
-    assert found.gain.value < 0
+    result = tune(log_of_treatments(4.0, -4.0), shrunk, trials=6)
+    assert min(t["loss"] for t in result.trials) < result.trials[0]["loss"]
+    assert not result.used
+    assert result.recipe == shrunk
+    assert result.gain is not None
+    assert result.gain.value < 0
 
 
 @pytest.mark.promise("models.tuning-must-help")
 @pytest.mark.parametrize("seed", range(4))
 def test_never_worse_than_the_default_on_rows_that_no_trial_saw(seed: int) -> None:
-    found = tune(log_of_treatments(0.3, 0.3, n=800, seed=seed), replace(BASE, seed=seed), trials=5)
-    assert found.used == (found.recipe != replace(BASE, seed=seed))
-    assert not found.used or (found.gain is not None and found.gain.value > 0)
+    result = tune(log_of_treatments(0.3, 0.3, n=800, seed=seed), replace(BASE, seed=seed), trials=5)
+    assert result.used == (result.recipe != replace(BASE, seed=seed))
+    assert not result.used or (result.gain is not None and result.gain.value > 0)
 
 
 @pytest.mark.promise("models.tuning-in-time")
@@ -79,6 +79,6 @@ def test_it_keeps_to_its_time() -> None:
 
 
 def test_too_little_is_said_and_changes_nothing() -> None:
-    found = tune(random_log(60), BASE, trials=5)
-    assert (found.recipe, found.used, found.trials) == (BASE, False, ())
-    assert "too little to tune on" in found.why
+    result = tune(random_log(60), BASE, trials=5)
+    assert (result.recipe, result.used, result.trials) == (BASE, False, ())
+    assert "too little to tune on" in result.why

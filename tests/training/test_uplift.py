@@ -1,4 +1,4 @@
-"""Uplift: none where there is none, the right one where there is; the same bits in a row and a column; no invention."""
+"""Uplift: zero or right where it is known, unknown otherwise; the same bits by row and by column."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -21,24 +21,24 @@ BASE = Recipe(growth=None)
 NOTHING = "none"
 SURE, PERSUADABLE, DOG, LOST = range(4)
 SHOWN, WITHHELD = np.array([0.50, 0.35, 0.20, 0.02]), np.array([0.50, 0.05, 0.40, 0.02])
-"""How often the outcome comes, by kind of customer."""
+"""Rates of the outcome by kind of customer."""
 
 
 def kinds(n: int, seed: int) -> Ints:
-    """What customers are to actions `a` and `b`, (n, 2)."""
+    """Return the customers' kinds for the actions `a` and `b`, (n, 2)."""
     return np.random.default_rng([seed, 7]).integers(0, 4, (n, 2))
 
 
-def chances(kind: Ints, shown: Ints) -> Floats:
-    """Of the outcomes of a and b (n, 2), where 0, 1 or nothing (2) is `shown` (n,)."""
-    return np.where(shown[:, None] == np.arange(2), SHOWN[kind], WITHHELD[kind])
+def chances(kind: Ints, action: Ints) -> Floats:
+    """Return the probabilities of the outcomes of a and b (n, 2), given the action shown: 0, 1 or nothing (2), (n,)."""
+    return np.where(action[:, None] == np.arange(2), SHOWN[kind], WITHHELD[kind])
 
 
 def log_of(n: int, seed: int, moved: bool = True) -> Contrasts:
-    """Random choices among a, b and nothing; features are the kinds. Not `moved`: showing changes nothing."""
+    """Return random choices among a, b and nothing; features are the kinds. If not `moved`, showing has no effect."""
     rng, kind = np.random.default_rng(seed), kinds(n, seed)
     action = rng.integers(0, 3, n)
-    came = rng.random((n, 2)) < chances(kind, action if moved else np.full(n, 2))
+    outcomes = rng.random((n, 2)) < chances(kind, action if moved else np.full(n, 2))
     rows = TrainingSet(
         x=np.hstack([np.eye(4)[kind[:, 0]], np.eye(4)[kind[:, 1]]]),
         feature_names=tuple(f"{a}{k}" for a in "ab" for k in range(4)),
@@ -47,19 +47,19 @@ def log_of(n: int, seed: int, moved: bool = True) -> Contrasts:
         treatments=((), (), ()),
         action=action,
         treatment=np.full(n, -1),
-        label=came.any(axis=1),
+        label=outcomes.any(axis=1),
         probability=np.full(n, 1 / 3),
-        value_eur=came.sum(axis=1) * 10.0,
+        value_eur=outcomes.sum(axis=1) * 10.0,
         at_us=np.arange(n),
     )
     usable = np.tile([True, True, False], (n, 1))
     return Contrasts(
-        rows, np.ones((n, 3), dtype=bool), usable, np.column_stack([came, np.zeros(n, dtype=bool)]), np.arange(n)
+        rows, np.ones((n, 3), dtype=bool), usable, np.column_stack([outcomes, np.zeros(n, dtype=bool)]), np.arange(n)
     )
 
 
 def learned(data: Contrasts) -> PropensityModel:
-    """Propensity of what was shown: its own outcome."""
+    """Return a model of the outcomes of what was shown, with effects."""
     return with_effects(fit(data.own_outcomes.take(data.rows.action < 2), BASE), data)
 
 
@@ -72,12 +72,12 @@ def ranked(model: PropensityModel, data: Contrasts) -> Rankings:
 @given(st.integers(0, 2**31))
 def test_what_moves_nobody_has_no_uplift(seed: int) -> None:
     data = log_of(4_000, seed, moved=False)
-    found = ranked(learned(data), data).uplift[:, :2]
-    assert np.abs(found).mean() < 0.03
+    uplift = ranked(learned(data), data).uplift[:, :2]
+    assert np.abs(uplift).mean() < 0.03
     for a in range(2):
-        told = effect(data.control_rows(a)[1])
-        width = told.high - told.low
-        assert told.low - width / 2 < 0.0 < told.high + width / 2  # four standard errors
+        interval = effect(data.control_rows(a)[1])
+        width = interval.high - interval.low
+        assert interval.low - width / 2 < 0.0 < interval.high + width / 2  # four standard errors
 
 
 @pytest.mark.promise("uplift.persuadable")
@@ -86,42 +86,42 @@ def test_what_moves_nobody_has_no_uplift(seed: int) -> None:
 def test_uplift_finds_the_persuadable_and_leaves_sleeping_dogs_alone(seed: int) -> None:
     model = learned(log_of(6_000, seed))
     fresh, kind = log_of(4_000, seed + 1), kinds(4_000, seed + 1)
-    chosen = {name: p.argmax(axis=1) for name, p in ranked(model, fresh).policies.items()}
-    earned = {name: chances(kind, shown).sum(axis=1).mean() for name, shown in chosen.items()}
+    choices = {name: p.argmax(axis=1) for name, p in ranked(model, fresh).policies.items()}
+    earned = {name: chances(kind, shown).sum(axis=1).mean() for name, shown in choices.items()}
     best = max(chances(kind, np.full(len(kind), a)).sum(axis=1).mean() for a in range(3))
     assert earned[UPLIFT] > max(earned[PLAIN], best) + 0.03
-    dogs = {n: sum(((shown == a) & (kind[:, a] == DOG)).sum() for a in range(2)) for n, shown in chosen.items()}
+    dogs = {n: sum(((shown == a) & (kind[:, a] == DOG)).sum() for a in range(2)) for n, shown in choices.items()}
     assert dogs[UPLIFT] <= dogs[PLAIN]
     assert dogs[UPLIFT] == 0
 
 
 def test_recorded_probabilities_undo_what_moved_choice_and_outcome_alike() -> None:
-    """`a` went to those who would buy anyway, for a reason that no feature tells; showing it changes nothing."""
+    """`a` was shown to those who would buy anyway, for a reason that is in no feature; showing it has no effect."""
     n, rng = 8_000, np.random.default_rng(6)
     data, eager = log_of(n, 6), rng.random(n) < 0.5
     chance = np.where(eager, 0.8, 0.2)
-    shown, came = rng.random(n) < chance, rng.random(n) < np.where(eager, 0.5, 0.1)
-    found = data.outcomes.copy()
-    found[:, 0] = came
+    shown, bought = rng.random(n) < chance, rng.random(n) < np.where(eager, 0.5, 0.1)
+    outcomes = data.outcomes.copy()
+    outcomes[:, 0] = bought
     rows = replace(
-        data.rows, action=np.where(shown, 0, 2), probability=np.where(shown, chance, 1.0 - chance), label=came
+        data.rows, action=np.where(shown, 0, 2), probability=np.where(shown, chance, 1.0 - chance), label=bought
     )
-    told = replace(data, rows=rows, outcomes=found, usable=np.tile([True, False, False], (n, 1)))
-    model = with_effects(fit(told.own_outcomes, BASE), told)
-    assert abs(ranked(model, told).uplift[:, 0].mean()) < 0.03
-    assert came[shown].mean() - came[~shown].mean() > 0.2, "which is what it looks like"
+    contrasts = replace(data, rows=rows, outcomes=outcomes, usable=np.tile([True, False, False], (n, 1)))
+    model = with_effects(fit(contrasts.own_outcomes, BASE), contrasts)
+    assert abs(ranked(model, contrasts).uplift[:, 0].mean()) < 0.03
+    assert bought[shown].mean() - bought[~shown].mean() > 0.2, "which is what it looks like"
 
 
 @pytest.mark.promise("evaluation.uplift-gain")
 def test_the_report_claims_that_gain_and_none_where_nothing_moves_anybody() -> None:
     for moved in (True, False):
         learn, held_out = log_of(8_000, 3, moved).split(0.7, 0)
-        told = evaluate_rankings(learn, held_out, Question(recipe=BASE), BASE, NOTHING)
-        policies = {p["policy"]: p for p in told["rankings"]}
-        assert told["uplift_gains"] is moved
+        result = evaluate_rankings(learn, held_out, Question(recipe=BASE), BASE, NOTHING)
+        policies = {p["policy"]: p for p in result["rankings"]}
+        assert result["uplift_gains"] is moved
         assert (policies[PLAIN]["uplift_earns_more"]["low"] > 0.0) is moved
         assert policies.keys() >= {PLAIN, UPLIFT, "random", "always a", "always none"}
-        rows = {r["action"]: r for r in told["uplift"]}
+        rows = {r["action"]: r for r in result["uplift"]}
         assert set(rows) == {"a", "b"}
         assert all((r["qini_by_uplift"]["low"] > 0.0) is moved for r in rows.values())
         assert all((r["qini_gain"]["low"] > 0.0) is moved for r in rows.values())
@@ -164,12 +164,12 @@ def test_what_was_never_withheld_or_told_has_no_uplift() -> None:
     always = data.take(data.rows.action != 2)
     usable = always.usable.copy()
     usable[:, 0] &= always.rows.action == 0  # a was shown wherever it could be
-    came = always.outcomes.copy()
-    came[always.rows.action != 1, 1] = False  # nobody tells what of b comes by itself
-    told = Contrasts(always.rows, always.permitted, usable, came, always.unit)
-    reasons = reasons_without_uplift(told)
+    outcomes = always.outcomes.copy()
+    outcomes[always.rows.action != 1, 1] = False  # nobody tells what of b comes by itself
+    contrasts = Contrasts(always.rows, always.permitted, usable, outcomes, always.unit)
+    reasons = reasons_without_uplift(contrasts)
     assert "0 effective rows in which it was withheld" in reasons["a"]
     assert "told without an offer" in reasons["b"]
-    model = learned(told)
+    model = learned(contrasts)
     assert model.effects is None
-    assert np.isnan(model.uplift(told.rows.x, 0, np.full(len(told), 0.2))).all()
+    assert np.isnan(model.uplift(contrasts.rows.x, 0, np.full(len(contrasts), 0.2))).all()

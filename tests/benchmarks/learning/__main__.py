@@ -1,7 +1,7 @@
 """`make bench-learning`: `python -m tests.benchmarks.learning [--only PART]... [--jobs N] [--fresh]`.
 
-Figures to bench-learning.json after every run, so that a second start goes on where the first stopped; `--fresh` begins
-again. A table of measures, figures and goals to standard output. Exit code 1 where a goal is missed.
+Writes figures to bench-learning.json after every run, so that a second start continues where the first stopped;
+`--fresh` starts again. Prints a table of measures, figures and goals. Exits with 1 if a goal is missed.
 """
 
 import json
@@ -23,7 +23,7 @@ from tests.benchmarks.learning.hillstrom import HILLSTROM
 from tests.benchmarks.learning.keel import KEEL
 from tests.benchmarks.learning.million import MILLION
 from tests.benchmarks.learning.obd import OBD
-from tests.benchmarks.learning.parts import Figures, Line, Part, Run, carried_out
+from tests.benchmarks.learning.parts import Figures, Line, Part, Run, perform
 from tests.benchmarks.learning.promoting import PROMOTION
 from tests.benchmarks.learning.recorded import RECORDED
 from tests.benchmarks.learning.worlds import CHANGES, WORLDS
@@ -45,37 +45,37 @@ OUT = Path("bench-learning.json")
 
 
 def main() -> int:
-    """Exit code: 1 where a goal is missed."""
-    asked = _asked()
+    """Run the suites and return the exit code: 1 if a goal is missed."""
+    arguments = _arguments()
     for library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # two runs beside each other share two cores
         os.environ[library] = "1"
-    found: dict[str, dict[str, Figures]] = {} if asked.fresh or not OUT.exists() else json.loads(OUT.read_text())
-    for name in asked.only:
+    results: dict[str, dict[str, Figures]] = {} if arguments.fresh or not OUT.exists() else json.loads(OUT.read_text())
+    for name in arguments.only:
         part = PARTS[name]
-        known = found.setdefault(name, {})
-        todo = [run for run in part.runs if run.name not in known or "absent" in known[run.name]]
-        for run, figures in _run(todo, 1 if part.alone else asked.jobs):
-            known[run.name] = figures
-            OUT.write_text(json.dumps(found, indent=1) + "\n")
-    lines = [(name, line) for name in asked.only for line in PARTS[name].lines(found[name])]
+        completed = results.setdefault(name, {})
+        todo = [run for run in part.runs if run.name not in completed or "absent" in completed[run.name]]
+        for run, figures in _run(todo, 1 if part.alone else arguments.jobs):
+            completed[run.name] = figures
+            OUT.write_text(json.dumps(results, indent=1) + "\n")
+    lines = [(name, line) for name in arguments.only for line in PARTS[name].lines(results[name])]
     _print(lines)
     return 1 if any(line.met is False for _, line in lines) else 0
 
 
-def _asked() -> Namespace:
+def _arguments() -> Namespace:
     parser = ArgumentParser(prog="python -m tests.benchmarks.learning")
     parser.add_argument("--only", action="append", choices=list(PARTS), help="this part alone; may be repeated")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs beside each other")
     parser.add_argument("--fresh", action="store_true", help="forget what is in bench-learning.json")
-    asked = parser.parse_args()
-    asked.only = asked.only or list(PARTS)
-    return asked
+    arguments = parser.parse_args()
+    arguments.only = arguments.only or list(PARTS)
+    return arguments
 
 
 def _run(todo: list[Run], jobs: int) -> Iterable[tuple[Run, Figures]]:
     console = Console(stderr=True)
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
-        started: dict[Future[Figures], Run] = {pool.submit(carried_out, run): run for run in todo}
+        started: dict[Future[Figures], Run] = {pool.submit(perform, run): run for run in todo}
         for n, future in enumerate(as_completed(started), 1):
             figures = future.result()
             console.print(f"{n}/{len(todo)} {started[future].name}: {figures['seconds']:.0f} s", highlight=False)

@@ -1,4 +1,4 @@
-"""What guarded calibration costs or brings on rows it has not seen, over twenty data sets of many shapes."""
+"""The effect of guarded calibration on unseen rows, over twenty data sets of many shapes."""
 
 from collections.abc import Mapping
 
@@ -17,23 +17,26 @@ _MAKER = {"objective": "binary", "learning_rate": 0.1, "num_leaves": 31, "num_th
 SETS = tuple(
     (name, c) for name in LINEAR_ONE_AGAINST_ALL for c in range(2 if name in ("magic", "spambase") else CLASSES)
 )[:20]
-"""Each KEEL set as one class against the others."""
+"""KEEL sets, each with one class against the others."""
 
 
 def calibrate(name: str, positive: int) -> Figures:
-    """Log-loss on a third of the rows: of a LightGBM fitted on another, and with the map chosen on the last."""
+    """Return the log-loss on a third of the rows, and its gain by calibration.
+
+    A LightGBM is fitted to another third, and the map is chosen on the last.
+    """
     x, labels = classes(name)
-    label = labels == positive
-    part = stratified_folds(label, 3, seed=1)
-    booster = lightgbm.train(_MAKER, lightgbm.Dataset(x[part == 0], label[part == 0].astype(np.float64)), 100)
+    is_positive = labels == positive
+    part = stratified_folds(is_positive, 3, seed=1)
+    booster = lightgbm.train(_MAKER, lightgbm.Dataset(x[part == 0], is_positive[part == 0].astype(np.float64)), 100)
     logit = np.clip(np.asarray(booster.predict(x, raw_score=True, num_threads=1)), -30.0, 30.0)
-    chosen = choose(logit[part == 1], label[part == 1], seed=0)
-    plain = _loss(label, logit, part)
+    calibration = choose(logit[part == 1], is_positive[part == 1], seed=0)
+    loss = _loss(is_positive, logit, part)
     return {
         "rows": int((part == 1).sum()),
-        "kind": chosen.kind,
-        "plain": plain,
-        "gain": 1.0 - _loss(label, chosen.column(logit), part) / plain,
+        "kind": calibration.kind,
+        "plain": loss,
+        "gain": 1.0 - _loss(is_positive, calibration.column(logit), part) / loss,
     }
 
 
@@ -41,16 +44,16 @@ def _loss(label: Bools, logit: Floats, part: Ints) -> float:
     return float(log_losses(label[part == 2], logit[part == 2]).mean())
 
 
-def _lines(found: Mapping[str, Figures]) -> list[Line]:
-    if not found:
+def _lines(results: Mapping[str, Figures]) -> list[Line]:
+    if not results:
         return []
-    worst = min(found, key=lambda name: found[name]["gain"])
-    large = [f for f in found.values() if f["rows"] >= MIN_ROWS]
+    worst = min(results, key=lambda name: results[name]["gain"])
+    large = [f for f in results.values() if f["rows"] >= MIN_ROWS]
     won = sum(f["gain"] > 0.0 for f in large)
-    lowest = found[worst]["gain"]
+    lowest = results[worst]["gain"]
     return [
         Line(
-            f"worst change of log-loss over {len(found)} sets ({worst})",
+            f"worst change of log-loss over {len(results)} sets ({worst})",
             f"{100 * lowest:+.2f}%",
             "≥ -2%",
             lowest >= -0.02,

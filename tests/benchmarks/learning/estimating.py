@@ -1,4 +1,4 @@
-"""Whether 95% intervals of off-policy values hold the truth 93 to 97 times in a hundred, over a thousand logs."""
+"""Coverage of 95% intervals of off-policy values over a thousand logs; the goal is 93 to 97%."""
 
 from collections.abc import Mapping
 
@@ -11,15 +11,15 @@ from training.model.frame import Floats
 LOGS, SHARDS, ROWS, ACTIONS, TRUTH_ROWS = 1_000, 20, 6_000, 5, 200_000
 
 
-def made_log(seed: int, n: int) -> tuple[Log, Floats, Floats, Floats]:
-    """A log by a policy that leans the wrong way, a target that leans the right way, true rates and rough guesses."""
+def random_log(seed: int, n: int) -> tuple[Log, Floats, Floats, Floats]:
+    """Return a log by a poor policy, a better target policy, the true rates and rough predictions of them."""
     rng, weights = np.random.default_rng([seed, n, 11]), np.random.default_rng(3).normal(0.0, 0.7, (4, ACTIONS))
     x = rng.normal(size=(n, 4))
     rates = 1.0 / (1.0 + np.exp(3.5 - x @ weights))
     leaning = np.exp(0.6 * x @ weights[::-1])
     logging = 0.85 * leaning / leaning.sum(1, keepdims=True) + 0.15 / ACTIONS
-    wanted = np.exp(x @ weights)
-    target = wanted / wanted.sum(1, keepdims=True)
+    preference = np.exp(x @ weights)
+    target = preference / preference.sum(1, keepdims=True)
     action = np.minimum((logging.cumsum(1) < rng.random(n)[:, None]).sum(1), ACTIONS - 1)
     rows = np.arange(n)
     reward = (rng.random(n) < rates[rows, action]).astype(np.float64)
@@ -28,25 +28,25 @@ def made_log(seed: int, n: int) -> tuple[Log, Floats, Floats, Floats]:
 
 
 def cover(shard: int) -> Figures:
-    """How many intervals of each method hold the target's true value, and how wide they are together."""
-    _, target, rates, _ = made_log(-shard - 1 & 0xFFFF, TRUTH_ROWS)
+    """Return how many intervals of each method cover the target's true value, and the sum of their widths."""
+    _, target, rates, _ = random_log(-shard - 1 & 0xFFFF, TRUTH_ROWS)
     truth = float(np.sum(target * rates, axis=1).mean())
     held, width = dict.fromkeys(METHODS, 0), dict.fromkeys(METHODS, 0.0)
     for seed in range(shard * LOGS // SHARDS, (shard + 1) * LOGS // SHARDS):
-        log, target, _, guesses = made_log(seed, ROWS)
+        log, target, _, guesses = random_log(seed, ROWS)
         for method in METHODS:
-            found = estimate(log, target, method, guesses).interval
-            held[method] += found.low <= truth <= found.high
-            width[method] += found.high - found.low
+            interval = estimate(log, target, method, guesses).interval
+            held[method] += interval.low <= truth <= interval.high
+            width[method] += interval.high - interval.low
     return {"logs": LOGS // SHARDS, "held": held, "width": width}
 
 
-def _lines(found: Mapping[str, Figures]) -> list[Line]:
-    logs = sum(f["logs"] for f in found.values())
+def _lines(results: Mapping[str, Figures]) -> list[Line]:
+    logs = sum(f["logs"] for f in results.values())
     lines = []
     for method in METHODS if logs else ():
-        share = sum(f["held"][method] for f in found.values()) / logs
-        width = sum(f["width"][method] for f in found.values()) / logs
+        share = sum(f["held"][method] for f in results.values()) / logs
+        width = sum(f["width"][method] for f in results.values()) / logs
         figure = f"{100 * share:.1f}% of {logs}, mean width {width:.4f}"
         lines.append(Line(f"{method}: 95% intervals that hold the truth", figure, "93-97%", 0.93 <= share <= 0.97))
     return lines

@@ -1,7 +1,7 @@
-"""Hillstrom's e-mails: what every policy is worth, with intervals, Qini, and what may be claimed of ranking by uplift.
+"""Hillstrom's e-mails: values of policies with intervals, Qini, and whether ranking by uplift gains.
 
-Both halves of the 64,000 customers are judged by models of the other half. Values are doubly robust; the figures of six
-ways to halve are averaged, values and ends of intervals alike, as all six are of the same customers.
+Each half of the 64,000 customers is evaluated by models of the other half. Values are doubly robust. The figures of
+six splits, values and limits of intervals alike, are averaged, because all six are of the same customers.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from statistics import mean
 import numpy as np
 
 from tests.benchmarks.learning.parts import Figures, Line, Part, Run
-from tests.training.conftest import absent, beside, read_hillstrom
+from tests.training.conftest import absent, data_path, read_hillstrom
 from training.evaluation.policies import Question, Reward
 from training.evaluation.ranking import PLAIN, UPLIFT, Rankings, compare_rankings, rankings
 from training.fitting.propensity import Recipe, fit
@@ -20,23 +20,23 @@ from training.model.frame import Floats, TrainingSet
 SEEDS = range(6)
 NOTHING = "No E-Mail"
 RATES = {"always Mens E-Mail": 0.1828, "always Womens E-Mail": 0.1514, "always No E-Mail": 0.1062}
-"""Of visits; published, and reached exactly by the raw means."""
+"""Published rates of visits, which the raw means equal exactly."""
 NAME = "data/hillstrom/hillstrom.csv"
 UNITS: dict[Reward, str] = {"outcome": "visits per customer", "value_eur": "dollars per customer"}
 
 
 def run(seed: int) -> Figures:
-    """Both rewards; nothing but why where the data set is absent."""
+    """Return the figures for both rewards, or the reason why the data set is absent."""
     if missing := absent(NAME):
         return {"absent": missing}
-    data = campaign_contrasts(read_hillstrom(beside(NAME)), NOTHING)
-    return {reward: judged(data, seed, reward, Recipe(seed=seed)) for reward in UNITS}
+    data = campaign_contrasts(read_hillstrom(data_path(NAME)), NOTHING)
+    return {reward: cross_fitted(data, seed, reward, Recipe(seed=seed)) for reward in UNITS}
 
 
-def judged(data: Contrasts, seed: int, reward: Reward, recipe: Recipe) -> Figures:
-    """Every customer by models of the half that they are not in."""
+def cross_fitted(data: Contrasts, seed: int, reward: Reward, recipe: Recipe) -> Figures:
+    """Return the comparison in which each customer is ranked by models of the half that they are not in."""
     half = np.random.default_rng(seed).random(len(data)) < 0.5
-    parts = [_chosen(data, half, learn, reward, recipe) for learn in (half, ~half)]
+    parts = [_rankings_of_others(data, half, learn, reward, recipe) for learn in (half, ~half)]
     whole = Rankings(
         _joined(half, [p.propensity for p in parts]),
         _joined(half, [p.uplift for p in parts]),
@@ -45,13 +45,15 @@ def judged(data: Contrasts, seed: int, reward: Reward, recipe: Recipe) -> Figure
     return compare_rankings(data, whole, Question(reward=reward, seed=seed))
 
 
-def _chosen(data: Contrasts, half: np.ndarray, learn: np.ndarray, reward: Reward, recipe: Recipe) -> Rankings:
-    """Of the customers who are not in `learn`."""
-    taught = data.take(learn)
-    rows = taught.rows
+def _rankings_of_others(
+    data: Contrasts, half: np.ndarray, learn: np.ndarray, reward: Reward, recipe: Recipe
+) -> Rankings:
+    """Return the rankings of the customers who are not in `learn`, by a model of those who are."""
+    training = data.take(learn)
+    rows = training.rows
     mine = [rows.label & (rows.action == a) for a in range(len(rows.actions))]
     worth = [float(rows.value_eur[m].mean()) if reward == "value_eur" else 1.0 for m in mine]
-    model = with_effects(fit(taught.own_outcomes, recipe), taught)
+    model = with_effects(fit(training.own_outcomes, recipe), training)
     return rankings(model, data.take(~learn), np.array(worth), NOTHING)
 
 
@@ -65,25 +67,27 @@ def campaign_contrasts(data: TrainingSet, nothing: str) -> Contrasts:
 
 
 def _joined(half: np.ndarray, parts: list[Floats]) -> Floats:
-    """Rows in their places; the first part is of those outside the half."""
+    """Return the rows of both parts in their places; the first part is of those outside the half."""
     whole = np.empty((len(half), parts[0].shape[1]))
     whole[~half], whole[half] = parts
     return whole
 
 
-def _lines(found: Mapping[str, Figures]) -> list[Line]:
-    if absent := next((f["absent"] for f in found.values() if "absent" in f), None):
+def _lines(results: Mapping[str, Figures]) -> list[Line]:
+    if absent := next((f["absent"] for f in results.values() if "absent" in f), None):
         return [Line("Hillstrom", f"skipped: {absent}")]
-    return [line for reward, unit in UNITS.items() if found for line in _of([f[reward] for f in found.values()], unit)]
+    return [
+        line for reward, unit in UNITS.items() if results for line in _of([f[reward] for f in results.values()], unit)
+    ]
 
 
 def _of(figures: list[Figures], unit: str) -> list[Line]:
     lines = []
     for n, row in enumerate(figures[0]["rankings"]):
-        told = [f["rankings"][n] for f in figures]
+        of_policy = [f["rankings"][n] for f in figures]
         rate = RATES.get(row["policy"]) if unit.startswith("visits") else None
-        held = None if rate is None else all(t["worth"]["low"] < rate < t["worth"]["high"] for t in told)
-        worth = _interval([t["worth"] for t in told])
+        held = None if rate is None else all(t["worth"]["low"] < rate < t["worth"]["high"] for t in of_policy)
+        worth = _interval([t["worth"] for t in of_policy])
         lines.append(Line(f"{unit}: {row['policy']}", worth, f"holds {rate}" if rate else "", held))
     others = [n for n, row in enumerate(figures[0]["rankings"]) if row["policy"] != UPLIFT]
     lines += [_gain([f["rankings"][n] for f in figures], unit) for n in others]
@@ -93,7 +97,7 @@ def _of(figures: list[Figures], unit: str) -> list[Line]:
 
 
 def _gain(rows: list[Figures], unit: str) -> Line:
-    """What ranking by uplift earns more than a policy; a gain is one of every way to halve, and above 0 in each."""
+    """Return the gain of ranking by uplift over a policy; it is claimed only if it is above 0 in every split."""
     more = [r["uplift_earns_more"] for r in rows]
     claimed = all(m["low"] > 0.0 for m in more)
     what = f"{unit}: {UPLIFT} less {rows[0]['policy']}"
@@ -110,8 +114,8 @@ def _qini(rows: list[Figures]) -> list[Line]:
     ]
 
 
-def _interval(told: list[Figures]) -> str:
-    value, low, high = (mean(t[key] for t in told) for key in ("value", "low", "high"))
+def _interval(intervals: list[Figures]) -> str:
+    value, low, high = (mean(t[key] for t in intervals) for key in ("value", "low", "high"))
     return f"{value:.4f} ({low:.4f} to {high:.4f})"
 
 

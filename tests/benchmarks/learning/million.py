@@ -1,4 +1,4 @@
-"""Training on one million decisions of 60 features: time and memory."""
+"""Time and memory of training on one million decisions with 60 features."""
 
 import resource
 import time
@@ -14,17 +14,17 @@ ROWS, FEATURES, ACTIONS = 1_000_000, 60, 50
 
 
 def train() -> Figures:
-    """Seconds of one fit with everything on, and the most memory the process ever held, data included."""
-    data = made()
-    began = time.perf_counter()
+    """Return the seconds of one fit with all options on, and the peak memory of the process, data included."""
+    data = random_log()
+    start_s = time.perf_counter()
     model = fit(data, Recipe())
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - start_s
     peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
     return {"fit_s": seconds, "peak_gb": peak_gb, "forests": sum(f is not None for f in model.forests)}
 
 
-def made() -> TrainingSet:
-    """Uniform choices; ten features matter to each action, one by a threshold; one value in twenty is missing."""
+def random_log() -> TrainingSet:
+    """Return uniform choices; ten features matter to each action, one by a threshold; 5% of values are missing."""
     rng = np.random.default_rng(12)
     x = rng.normal(size=(ROWS, FEATURES))
     action = rng.integers(0, ACTIONS, ROWS)
@@ -47,10 +47,10 @@ def made() -> TrainingSet:
     )
 
 
-def _lines(found: Mapping[str, Figures]) -> list[Line]:
-    if not found:
+def _lines(results: Mapping[str, Figures]) -> list[Line]:
+    if not results:
         return []
-    run = next(iter(found.values()))
+    run = next(iter(results.values()))
     what = f"training {ROWS:,} decisions x {FEATURES} features, {ACTIONS} actions"
     return [
         Line(what, f"{run['fit_s']:.0f} s", "< 600 s", run["fit_s"] < 600),

@@ -1,30 +1,30 @@
-"""The Open Bandit Data: what a random log of few clicks says of the production policy, and what may be claimed."""
+"""The Open Bandit Data: the value of the production policy by a random log of few clicks, and the claims."""
 
 from collections.abc import Mapping
 
 from tests.benchmarks.learning.parts import Figures, Line, Part, Run
-from tests.training.conftest import absent, beside
+from tests.training.conftest import absent, data_path
 from tests.training.open_bandit import FOLDER, OpenBandit
 from training.evaluation.estimators import METHODS
 from training.evaluation.policies import PolicyValue
 from training.fitting.intervals import MIN_EFFECTIVE
 
 PUBLISHED = {"ips": 0.311, "snips": 0.312, "dr": 0.292, "dros": 0.160}
-"""Relative errors over 30 resampled logs, by the makers of the data."""
+"""Relative errors over 30 resampled logs, published with the data."""
 
 
 def judge() -> Figures:
-    """Effective rows, claims and relative errors; nothing but why where the data set is absent."""
+    """Return effective rows, claims and relative errors, or the reason why the data set is absent."""
     if missing := absent(FOLDER):
         return {"absent": missing}
-    data = OpenBandit.read(beside(FOLDER))
+    data = OpenBandit.read(data_path(FOLDER))
     report = data.report()
-    told = {p.name: _told(p) for p in report.policies if p.refused is None}
+    policies = {p.name: _figures_of_policy(p) for p in report.policies if p.refused is None}
     refused = [p.effective for p in report.policies if p.refused is not None]
     return {
         "rows": report.rows,
         "true_gain": data.clicks - float(data.random["click"].mean()),
-        "policies": told,
+        "policies": policies,
         "refused": len(refused),
         "most_refused": max(refused),
         "winner": report.winner,
@@ -32,14 +32,14 @@ def judge() -> Figures:
     }
 
 
-def _told(policy: PolicyValue) -> Figures:
+def _figures_of_policy(policy: PolicyValue) -> Figures:
     more = policy.more
     gain = None if more is None else {"low": more.low, "value": more.value, "high": more.high}
     return {"effective": policy.effective, "claim": policy.claim, "gain": gain}
 
 
-def _lines(found: Mapping[str, Figures]) -> list[Line]:
-    return [line for figures in found.values() for line in _of(figures)]
+def _lines(results: Mapping[str, Figures]) -> list[Line]:
+    return [line for figures in results.values() for line in _of(figures)]
 
 
 def _of(run: Figures) -> list[Line]:

@@ -1,4 +1,4 @@
-"""What `make bench-learning` is made of: parts of small runs that can be resumed, and lines that hold them to goals."""
+"""The parts of `make bench-learning`: small runs that can be resumed, and lines that compare figures with goals."""
 
 import time
 import warnings
@@ -8,13 +8,12 @@ from statistics import NormalDist, mean, stdev
 from typing import Any
 
 Figures = dict[str, Any]
-"""Of one run, by run name; plain JSON types."""
+"""Figures of one run; plain JSON types."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run: its name within its part, and a function of the top of a module with its arguments, to be sent to a
-    process of its own."""
+    """One run: its name within its part, and a module-level function with its arguments, run in a separate process."""
 
     name: str
     function: Callable[..., Figures]
@@ -23,7 +22,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One row of the table; `met` is None where there is no goal."""
+    """One row of the table; `met` is None if there is no goal."""
 
     measure: str
     figure: str
@@ -33,24 +32,24 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Runs, and what the table says of those that are there."""
+    """Runs, and a function that returns the table's lines from the figures by run name."""
 
     runs: Sequence[Run]
     lines: Callable[[Mapping[str, Figures]], Sequence[Line]]
     alone: bool = False
-    """Whether it measures time or memory, and must have the machine to itself."""
+    """Whether it measures time or memory, so that no other run may run at the same time."""
 
 
-def carried_out(run: Run) -> Figures:
-    """The run's figures, and how long it took."""
+def perform(run: Run) -> Figures:
+    """Return the run's figures and its duration in seconds."""
     warnings.simplefilter("ignore")
-    began = time.perf_counter()
+    start_s = time.perf_counter()
     figures = run.function(*run.arguments)
-    return {**figures, "seconds": round(time.perf_counter() - began, 1)}
+    return {**figures, "seconds": round(time.perf_counter() - start_s, 1)}
 
 
-def spread(values: Sequence[float]) -> tuple[float, float]:
-    """Mean, and half of its 95% interval over seeds (Student's t, by its usual approximation from the normal)."""
+def mean_and_half_width(values: Sequence[float]) -> tuple[float, float]:
+    """Return the mean and half of its 95% interval over seeds (Student's t, approximated from the normal)."""
     if len(values) < 2:
         return mean(values), float("nan")
     z, nu = NormalDist().inv_cdf(0.975), len(values) - 1
@@ -58,7 +57,7 @@ def spread(values: Sequence[float]) -> tuple[float, float]:
     return mean(values), t * stdev(values) / len(values) ** 0.5
 
 
-def told(values: Sequence[float]) -> str:
-    """A mean with its interval."""
-    centre, half = spread(values)
+def mean_with_interval(values: Sequence[float]) -> str:
+    """Return the text of a mean with its interval and the number of values."""
+    centre, half = mean_and_half_width(values)
     return f"{centre:.3f} ± {half:.3f} ({len(values)})"

@@ -1,7 +1,7 @@
-"""Everyone who plays the worlds, by name, each on the same customers, the same draws and the same delays.
+"""All players of the worlds, by name, each on the same customers, draws and delays.
 
-Who learns live is told of a decision when its window closes, in the order of the decisions, as those who are fitted
-again see it from then on.
+A player that learns online learns from a decision when its window closes, in the order of the decisions, as those that
+are refitted do.
 """
 
 from collections import deque
@@ -17,31 +17,31 @@ from tests.training.simulator.delays import AT_ONCE, Delays
 from training.model.frame import Bools, Floats, Ints
 
 Player = Callable[..., Ints]
-"""Features (n, f), truth (n, k), draws (n,), a seed and, where outcomes come late, delays -> choices (n,)."""
+"""Features (n, f), truth (n, k), draws (n,), a seed and, optionally, delays -> choices (n,)."""
 OURS = "ours"
 
 
 class VowpalWabbit:
-    """Vowpal Wabbit's contextual bandit with action-dependent features, crossed, learning outcome by outcome."""
+    """Vowpal Wabbit's contextual bandit with crossed action-dependent features, learning from one outcome at a time."""
 
     def __init__(self, exploration: str, n_actions: int, seed: int) -> None:
         self._vw = Workspace(f"--cb_explore_adf {exploration} -q xa --quiet --random_seed {seed}")
         self._actions = [f"|a a{a}" for a in range(n_actions)]
         self._rng = np.random.default_rng([seed, 8])
-        self._untold: deque[tuple[str, float, list[int]]] = deque()
+        self._pending: deque[tuple[str, float, list[int]]] = deque()
 
     def choose(self, x: Floats, exists: Bools) -> int:
-        """An action drawn by Vowpal Wabbit's own probabilities."""
+        """Return an action drawn by Vowpal Wabbit's own probabilities."""
         shared = "shared |x " + " ".join(f"{j}:{v:.5f}" for j, v in enumerate(x.tolist()))
         open_to = np.flatnonzero(exists).tolist()
         odds = np.array(self._vw.predict("\n".join([shared, *(self._actions[a] for a in open_to)])))
         at = int(self._rng.choice(len(open_to), p=odds / odds.sum()))
-        self._untold.append((shared, float(odds[at]), open_to))
+        self._pending.append((shared, float(odds[at]), open_to))
         return int(open_to[at])
 
     def learn(self, x: Floats, action: int, rewarded: bool) -> None:
-        """Takes in what came of the earliest choice of which nothing was told yet."""
-        shared, probability, open_to = self._untold.popleft()
+        """Learn from the outcome of the earliest pending choice."""
+        shared, probability, open_to = self._pending.popleft()
         lines = [shared]
         for a in open_to:
             label = f"0:{-float(rewarded)}:{probability:.6f} " if a == action else ""
@@ -49,22 +49,22 @@ class VowpalWabbit:
         self._vw.learn("\n".join(lines))
 
 
-def policy(made: Policy, x: Floats, p: Floats, uniform: Floats, seed: int, delays: Delays = AT_ONCE) -> Ints:
-    """One that is fitted again now and then."""
-    return run(x, p, uniform, made, seed, delays)[0]
+def policy(learner: Policy, x: Floats, p: Floats, uniform: Floats, seed: int, delays: Delays = AT_ONCE) -> Ints:
+    """Return the choices of a player that is refitted from time to time."""
+    return run(x, p, uniform, learner, seed, delays)[0]
 
 
 def live(
     x: Floats, p: Floats, uniform: Floats, player: "VowpalWabbit | peers.LinUCB", delays: Delays = AT_ONCE
 ) -> Ints:
-    """One that learns from every decision as soon as its window closes."""
-    chosen, exists, in_time = np.zeros(len(x), dtype=np.int64), ~np.isnan(p), delays.in_time(len(x))
+    """Return the choices of a player that learns from every decision as soon as its window closes."""
+    choices, exists, in_time = np.zeros(len(x), dtype=np.int64), ~np.isnan(p), delays.in_time(len(x))
     for t in range(len(x)):
-        chosen[t] = player.choose(x[t], exists[t])
+        choices[t] = player.choose(x[t], exists[t])
         if delays.closed(t + 1):
-            told = t - delays.window
-            player.learn(x[told], chosen[told], bool(in_time[told] and uniform[told] < p[told, chosen[told]]))
-    return chosen
+            past = t - delays.window
+            player.learn(x[past], choices[past], bool(in_time[past] and uniform[past] < p[past, choices[past]]))
+    return choices
 
 
 def _vw(exploration: str, x: Floats, p: Floats, uniform: Floats, seed: int, delays: Delays = AT_ONCE) -> Ints:

@@ -1,6 +1,6 @@
-"""The promotion gate over simulated trials that are looked at all the time: who is let through, and how often.
+"""How often the promotion gate promotes in simulated trials that are checked again and again.
 
-`make test-long` asks the same of the same trials.
+`make test-long` tests the same trials.
 """
 
 from collections.abc import Mapping
@@ -14,21 +14,21 @@ OFTEN, ALWAYS = f"a look per {PEEK:,} decisions", "a look per decision, sales al
 
 
 def look_often(sale: float, complaint: float, seed: int) -> Figures:
-    """Shares of trials promoted and rolled back, guardrail and all."""
+    """Return the shares of trials that are promoted and rolled back, with the guardrail."""
     promoted, rolled_back = outcome(TRIALS, sale, complaint, seed)
     return {"promoted": promoted, "rolled_back": rolled_back}
 
 
 def look_always(sale: float, seed: int) -> Figures:
-    """The share of trials shown to earn more at some decision; no guardrail, which could only lower it."""
+    """Return the share of trials shown to earn more at some decision; without guardrail, which could only lower it."""
     return {"promoted": ever(TRIALS, sale, seed)}
 
 
-def _lines(found: Mapping[str, Figures]) -> list[Line]:
+def _lines(results: Mapping[str, Figures]) -> list[Line]:
     lines = []
     for looks in (OFTEN, ALWAYS):
         for what, goal in ((SAME, "≤ 5%"), (BETTER, "≥ 90%"), (HARMFUL, "0%")):
-            if figures := found.get(f"{what}, {looks}"):
+            if figures := results.get(f"{what}, {looks}"):
                 measure = f"{what}, {looks}, {PER_ARM:,} an arm: promoted of {TRIALS:,}"
                 lines.append(Line(measure, f"{figures['promoted']:.2%}", goal, _met(what, figures["promoted"])))
     return lines

@@ -1,4 +1,4 @@
-"""Probabilities that `arbitration.fill` records, against how often each choice is drawn: a million decisions."""
+"""Probabilities recorded by `arbitration.fill`, compared with the frequency of each choice, in a million decisions."""
 
 from collections.abc import Mapping
 
@@ -10,12 +10,12 @@ from tests.benchmarks.learning.parts import Figures, Line, Part, Run
 DECISIONS, SHARDS, ACTIONS = 1_000_000, 20, 12
 SLOTS = [Slot(0, rank, np.ones(ACTIONS, dtype=np.bool_)) for rank in (1, 2)]
 EXPLORE = Exploration(np.linspace(2.0, 60.0, ACTIONS), 20.0, np.arange(ACTIONS) % 4 == 0, 0.1)
-"""Every candidate its own gamma, and a tenth of each slot for the three of which little is known."""
+"""Each candidate has its own gamma, and the three immature ones get a tenth of each slot."""
 ONCE = Limits(np.arange(ACTIONS, dtype=np.int64)[None], (np.ones(ACTIONS, dtype=np.int64),))
 
 
 def decide_many(shard: int) -> Figures:
-    """Sums of importance weights for a policy that takes each candidate, or nothing, as often, and their squares."""
+    """Return sums of the importance weights, and of their squares, for a uniform policy over candidates and nothing."""
     rng, n = np.random.default_rng([shard, 6]), DECISIONS // SHARDS
     weights, missing = np.empty(n), 0
     for i in range(n):
@@ -28,19 +28,19 @@ def decide_many(shard: int) -> Figures:
 
 
 def _weight(picks: list[tuple[int, float]]) -> float:
-    """Of a slate: what an even choice among those left, or nothing, would have made of its picks."""
+    """Return a slate's weight under a uniform choice among the candidates left, or nothing."""
     weight = 1.0
-    for taken, (_, probability) in enumerate(picks):
-        weight *= 1.0 / (ACTIONS + 1 - taken) / probability
+    for n_before, (_, probability) in enumerate(picks):
+        weight *= 1.0 / (ACTIONS + 1 - n_before) / probability
     return weight
 
 
-def _lines(found: Mapping[str, Figures]) -> list[Line]:
-    if not found:
+def _lines(results: Mapping[str, Figures]) -> list[Line]:
+    if not results:
         return []
-    n, missing = (sum(f[key] for f in found.values()) for key in ("n", "missing"))
-    mean = sum(f["sum"] for f in found.values()) / n
-    error = (max(sum(f["squares"] for f in found.values()) / n - mean**2, 0.0) / n) ** 0.5
+    n, missing = (sum(f[key] for f in results.values()) for key in ("n", "missing"))
+    mean = sum(f["sum"] for f in results.values()) / n
+    error = (max(sum(f["squares"] for f in results.values()) / n - mean**2, 0.0) / n) ** 0.5
     weights = Line(
         f"mean importance weight over {n:,} decisions of two slots",
         f"{mean:.4f}, error {error:.4f}",

@@ -1,4 +1,4 @@
-"""The interval of a difference of two AUCs, against resampling and at its edges."""
+"""The interval of a difference of two AUCs, compared with resampling, and in edge cases."""
 
 import numpy as np
 import pytest
@@ -13,19 +13,19 @@ def test_the_interval_is_that_of_resampled_rows():
     label = rng.random(600) < 0.3
     signal = label + rng.normal(0, 1, 600)
     better, worse = signal + rng.normal(0, 0.3, 600), np.round(signal + rng.normal(0, 1.5, 600))
-    found = auc_gain(label, better, worse)
-    assert found.value == pytest.approx(auc(label, better) - auc(label, worse))
-    again = []
+    gain = auc_gain(label, better, worse)
+    assert gain.value == pytest.approx(auc(label, better) - auc(label, worse))
+    resampled = []
     for _ in range(400):
         rows = rng.integers(0, 600, 600)
-        again.append(auc(label[rows], better[rows]) - auc(label[rows], worse[rows]))
-    assert (found.high - found.low) / (2 * 1.96) == pytest.approx(np.std(again), rel=0.15)
+        resampled.append(auc(label[rows], better[rows]) - auc(label[rows], worse[rows]))
+    assert (gain.high - gain.low) / (2 * 1.96) == pytest.approx(np.std(resampled), rel=0.15)
 
 
 def test_a_score_gains_nothing_over_itself():
     label, score = np.array([True, False, True, False]), np.array([0.1, 0.2, 0.2, 0.9])
-    found = auc_gain(label, score, score)
-    assert (found.value, found.low, found.high) == (0, 0, 0)
+    gain = auc_gain(label, score, score)
+    assert (gain.value, gain.low, gain.high) == (0, 0, 0)
 
 
 def test_one_label_compares_nothing():

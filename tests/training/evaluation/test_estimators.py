@@ -37,7 +37,7 @@ BY_HAND = {
 
 @pytest.fixture
 def _any_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four rows can be computed by hand; the floor that guards real logs would refuse them."""
+    """Allow logs of four rows, computed by hand; the minimum size for real logs would refuse them."""
     monkeypatch.setattr(estimators, "MIN_EFFECTIVE", 1.0)
 
 
@@ -46,27 +46,27 @@ def _any_size(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_values_equal_those_computed_by_hand(method, monkeypatch):
     monkeypatch.setattr(estimators, "shrinkage_limit", lambda *_: 2.0)
-    found = estimate(Log(ACTION, REWARD, PROBABILITY, 2), TARGET, method, PREDICTED)
-    assert found.interval.value == pytest.approx(BY_HAND[method], abs=1e-12)
-    assert found.effective == pytest.approx(4.05**2 / 5.8625, abs=1e-12)
+    result = estimate(Log(ACTION, REWARD, PROBABILITY, 2), TARGET, method, PREDICTED)
+    assert result.interval.value == pytest.approx(BY_HAND[method], abs=1e-12)
+    assert result.effective == pytest.approx(4.05**2 / 5.8625, abs=1e-12)
 
 
 @pytest.mark.usefixtures("_any_size")
 def test_normal_intervals_equal_those_computed_by_hand(monkeypatch):
     monkeypatch.setattr(intervals, "_BOOTSTRAP_BELOW", 0)
-    found = estimate(Log(ACTION, REWARD, PROBABILITY, 2), TARGET, "ips").interval
+    result = estimate(Log(ACTION, REWARD, PROBABILITY, 2), TARGET, "ips").interval
     # terms 1.2, 0, 0, .6 around .45: sum of squares .5625 + .2025 + .2025 + .0225 = .99
     half = 1.959963984540054 * (0.99 / 3 / 4) ** 0.5
-    assert (found.low, found.high) == pytest.approx((0.45 - half, 0.45 + half), abs=1e-12)
+    assert (result.low, result.high) == pytest.approx((0.45 - half, 0.45 + half), abs=1e-12)
     value = 1.8 / 4.05
     influence = np.array([1.2 * (1 - value), -2 * value, -0.25 * value, 0.6 * (1 - value)]) / 1.0125
     half = 1.959963984540054 * (float(np.sum(influence**2)) / 3 / 4) ** 0.5
-    found = estimate(Log(ACTION, REWARD, PROBABILITY, 2), TARGET, "snips").interval
-    assert (found.low, found.high) == pytest.approx((value - half, value + half), abs=1e-12)
+    result = estimate(Log(ACTION, REWARD, PROBABILITY, 2), TARGET, "snips").interval
+    assert (result.low, result.high) == pytest.approx((value - half, value + half), abs=1e-12)
 
 
 def made_log(n: int, seed: int, skew: float = 1.0) -> tuple[Log, np.ndarray, np.ndarray, np.ndarray]:
-    """A log, the true rates (n, 3), a target policy and good predictions."""
+    """Return a log, the true rates (n, 3), a target policy and good predictions."""
     rng = np.random.default_rng(seed)
     rates = rng.uniform(0.1, 0.5, (n, 3))
     logging = rng.dirichlet(np.full(3, 5.0 / skew), n) * 0.85 + 0.05
@@ -83,8 +83,8 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say(method, n):
     covered = 0
     for seed in range(30):
         log, rates, target, predicted = made_log(n, seed)
-        found = estimate(log, target, method, predicted).interval
-        covered += found.low <= float(np.sum(rates * target, axis=1).mean()) <= found.high
+        result = estimate(log, target, method, predicted).interval
+        covered += result.low <= float(np.sum(rates * target, axis=1).mean()) <= result.high
     assert covered >= 25  # 28.5 expected, 25 is three standard errors below
 
 
@@ -123,9 +123,9 @@ def test_a_winner_is_named_only_where_the_paired_difference_excludes_zero():
     assert compare(log, target, worst, "dr", predicted).winner == "a"
     assert compare(log, worst, target, "dr", predicted).winner == "b"
     blind = [np.random.default_rng(seed).dirichlet(np.full(3, 5.0), 6_000) for seed in (0, 1)]
-    found = compare(log, blind[0], blind[1], "dr", predicted)
-    assert found.winner is None
-    assert found.difference.low <= 0 <= found.difference.high
+    result = compare(log, blind[0], blind[1], "dr", predicted)
+    assert result.winner is None
+    assert result.difference.low <= 0 <= result.difference.high
 
 
 def test_the_paired_difference_is_narrower_than_two_separate_intervals():
@@ -165,7 +165,7 @@ def test_too_small_an_effective_sample_is_refused():
 
 
 def test_an_action_that_half_of_the_customers_could_never_get_is_refused():
-    """Weights then average one half: the log knows nothing of what the other half would have done."""
+    """Weights then average one half: the log holds nothing about the other half under the policy."""
     rng = np.random.default_rng(5)
     eligible = np.arange(4_000) % 2 == 0
     action = np.where(eligible, rng.integers(0, 2, 4_000), 0)

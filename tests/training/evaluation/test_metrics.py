@@ -40,13 +40,13 @@ def test_the_calibration_table_holds_every_row_once_by_rising_prediction():
 
 
 def test_cross_validation_scores_only_rows_it_did_not_train_on():
-    """A memory that looks rows up knows everything about its own rows and nothing about others."""
+    """A score that looks up training rows is perfect on them and knows nothing about others."""
     rng = np.random.default_rng(1)
     x, label = rng.normal(size=(600, 1)), rng.random(600) < 0.4
 
     def memory(x_train, label_train, x_held_out):
-        known = dict(zip(x_train[:, 0].tolist(), label_train.tolist(), strict=True))
-        return np.array([float(known.get(v, 0.5)) for v in x_held_out[:, 0].tolist()])
+        labels = dict(zip(x_train[:, 0].tolist(), label_train.tolist(), strict=True))
+        return np.array([float(labels.get(v, 0.5)) for v in x_held_out[:, 0].tolist()])
 
-    found = cross_validated_auc(x, label, memory, folds=5, seeds=(0, 1))
-    np.testing.assert_array_equal(found, np.full((2, 5), 0.5))
+    scores = cross_validated_auc(x, label, memory, folds=5, seeds=(0, 1))
+    np.testing.assert_array_equal(scores, np.full((2, 5), 0.5))

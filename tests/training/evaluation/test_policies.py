@@ -1,4 +1,4 @@
-"""The report over policies: refusals stay with the policy they concern, and winners are earned."""
+"""The report over policies: a refusal concerns one policy only, and a winner must be significant."""
 
 from dataclasses import replace
 
@@ -15,8 +15,8 @@ BASE = Recipe(growth=None)
 
 def test_the_greedy_policy_of_a_good_model_wins_where_actions_really_differ():
     train, held_out = random_log(16_000, seed=1).split(0.5, seed=0)
-    chosen = greedy(model_propensities(fit(train, BASE), held_out))
-    report = evaluate(held_out, {"trained": chosen})
+    policy = greedy(model_propensities(fit(train, BASE), held_out))
+    report = evaluate(held_out, {"trained": policy})
     assert report.winner == "trained", report.why
     by_name = {p.name: p for p in report.policies}
     assert set(by_name) == {"trained", "always a0", "always a1", "always a2", "always a3"}
@@ -51,16 +51,16 @@ def test_a_log_that_supports_nothing_is_refused_as_a_whole(change, reason):
 
 
 def test_predicted_rewards_never_saw_their_own_outcome():
-    """One row suddenly worth a fortune moves the predictions of other folds, never those of its own."""
+    """A row with a huge value changes the predictions of other folds, but not those of its own."""
     log = random_log(900, seed=5)
     question = Question(reward="value_eur", recipe=BASE)
     rich = int(np.flatnonzero(log.label)[0])
     fortune = log.value_eur.copy()
     fortune[rich] = 1e6
     before, after = (cross_fitted_rewards(replace(log, value_eur=v), question) for v in (log.value_eur, fortune))
-    moved = (before != after).any(axis=1)
-    assert not moved[rich]
-    assert moved.mean() == pytest.approx(2 / 3, abs=0.01)
+    changed = (before != after).any(axis=1)
+    assert not changed[rich]
+    assert changed.mean() == pytest.approx(2 / 3, abs=0.01)
 
 
 def test_predicted_value_is_propensity_times_what_a_positive_outcome_was_worth():

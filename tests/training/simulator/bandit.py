@@ -1,4 +1,4 @@
-"""Learning while deciding: refit, explore a little, decide, in a world whose truth is known."""
+"""Learning while deciding in a world of known truth: refit, explore, decide."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,10 +20,10 @@ _REFIT_EVERY = 4_000
 
 @dataclass(frozen=True, slots=True)
 class Learnt:
-    """What somebody decides by until the next refit.
+    """What a policy has learnt until its next refit.
 
-    `odds(x, exists)`: choice probabilities (n, k) for customers (n, f), 0 for what does not exist or is gated (n, k);
-    `left_out`: how many decisions it was told of and does not rest on, as they were of another world.
+    `odds(x, exists)`: choice probabilities (n, k) for customers (n, f), 0 for actions that do not exist or are gated
+    (n, k). `left_out`: number of logged decisions that it left out as outdated.
     """
 
     odds: Callable[[Floats, Bools], Floats]
@@ -31,20 +31,20 @@ class Learnt:
 
 
 class Policy(Protocol):
-    """Who decides: fitted again now and then."""
+    """A policy that is refitted from time to time."""
 
-    def learn(self, seen: TrainingSet) -> Learnt:
-        """From all decisions so far whose window has closed."""
+    def learn(self, log: TrainingSet) -> Learnt:
+        """Learn from all decisions so far whose window has closed."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Learner:
-    """Our recipe and its exploration: inverse-gap weighting over hopeful propensities.
+    """Our recipe and its exploration: inverse-gap weighting over optimistic propensities.
 
-    gamma = `gamma_per_root` x sqrt(rows behind the model and decisions since); `optimism`: how much of the way to the
-    upper end of its interval a propensity is raised, less from `FULL_OPTIMISM_ROWS` rows on; for its first `launch`
-    decisions an action counts 1 / (1 - `give_up`) times. As a channel's `gamma_grows`, `optimism` and `launch`.
+    gamma = `gamma_per_root` x sqrt(the model's rows + decisions since its fit). `optimism`: how far a propensity is
+    raised towards the upper end of its interval, less from `FULL_OPTIMISM_ROWS` rows on. For its first `launch`
+    decisions an action counts 1 / (1 - `give_up`) times. The same as a channel's `gamma_grows`, `optimism`, `launch`.
     """
 
     recipe: Recipe = field(default_factory=lambda: Recipe(rounds=2, calibrate=False, growth=Growth(folds=3)))
@@ -53,24 +53,24 @@ class Learner:
     launch: int = 25_000
     give_up: float = 0.45
 
-    def learn(self, seen: TrainingSet) -> Learnt:
-        """As Policy."""
-        if seen.label.all() or not seen.label.any():
+    def learn(self, log: TrainingSet) -> Learnt:
+        """See `Policy`."""
+        if log.label.all() or not log.label.any():
             return EVENLY
-        model = fit(seen, self.recipe)
-        behind = model.evidence.sum()  # what was forgotten is explored again
-        optimism, new = self.optimism * min(FULL_OPTIMISM_ROWS / behind, 1.0) ** 0.5, self._new(seen)
+        model = fit(log, self.recipe)
+        rows = model.evidence.sum()  # what was forgotten is explored again
+        optimism, new = self.optimism * min(FULL_OPTIMISM_ROWS / rows, 1.0) ** 0.5, self._new(log)
 
-        def odds(x: Floats, exists: Bools) -> Floats:
-            hoped = np.column_stack([_hoped(model, x, a, optimism) for a in range(len(seen.actions))])
-            hoped[:, new] /= 1.0 - self.give_up
-            return inverse_gap(hoped, exists, self.gamma_per_root * np.sqrt(behind + np.arange(len(x))))
+        def odds(x: Floats, available: Bools) -> Floats:
+            optimistic = np.column_stack([_hoped(model, x, a, optimism) for a in range(len(log.actions))])
+            optimistic[:, new] /= 1.0 - self.give_up
+            return inverse_gap(optimistic, available, self.gamma_per_root * np.sqrt(rows + np.arange(len(x))))
 
-        return Learnt(odds, len(seen) - round(behind))
+        return Learnt(odds, len(log) - round(rows))
 
-    def _new(self, seen: TrainingSet) -> list[int]:
-        first = {int(a): int(n) for a, n in zip(*np.unique(seen.action, return_index=True), strict=True)}
-        return [a for a in range(len(seen.actions)) if len(seen) - first.get(a, len(seen)) < self.launch]
+    def _new(self, log: TrainingSet) -> list[int]:
+        first = {int(a): int(n) for a, n in zip(*np.unique(log.action, return_index=True), strict=True)}
+        return [a for a in range(len(log.actions)) if len(log) - first.get(a, len(log)) < self.launch]
 
 
 def _hoped(model: PropensityModel, x: Floats, action: int, optimism: float) -> Floats:
@@ -79,7 +79,7 @@ def _hoped(model: PropensityModel, x: Floats, action: int, optimism: float) -> F
 
 
 def refit_times(n: int, n_actions: int) -> list[int]:
-    """Decisions after which a policy that leaves nothing out is fitted again."""
+    """Return the numbers of decisions after which a policy that leaves nothing out is refitted."""
     times, t = [], _FIRST_REFIT_PER_ACTION * n_actions
     while t < n:
         times.append(t)
@@ -87,38 +87,38 @@ def refit_times(n: int, n_actions: int) -> list[int]:
     return times
 
 
-def _next_refit(made: int, left_out: int) -> int:
-    """After every seventh as many more as it rests on, at most 4,000: often again where little of the log holds."""
-    return made + min(round((made - left_out) * (_GROWTH - 1.0)) + 1, _REFIT_EVERY)
+def _next_refit(n_decisions: int, left_out: int) -> int:
+    """Return when to refit next: after 15% more decisions than the fit rests on, at most 4,000 more."""
+    return n_decisions + min(round((n_decisions - left_out) * (_GROWTH - 1.0)) + 1, _REFIT_EVERY)
 
 
 def run(
     x: Floats, p: Floats, uniform: Floats, policy: Policy, seed: int = 0, delays: Delays = AT_ONCE
 ) -> tuple[Ints, Floats]:
-    """The action chosen for each customer of a world, and its probability, both (n,).
+    """Return the action chosen for each customer of a world, and its probability, both (n,).
 
-    Features x (n, f), truth p (n, k), one uniform each (n,). The policy sees x, of p only which actions exist and are
-    permitted, and whether its own choices were rewarded once their windows have closed.
+    Features x (n, f), truth p (n, k), one uniform number per decision (n,). The policy sees x, which actions exist and
+    are permitted, and whether its own choices were rewarded once their windows have closed.
     """
     rng = np.random.default_rng([seed, 7])
     n, n_actions = p.shape
-    chosen, probability, in_time = np.zeros(n, dtype=np.int64), np.ones(n), delays.in_time(n)
+    choices, probability, in_time = np.zeros(n, dtype=np.int64), np.ones(n), delays.in_time(n)
     start, end = 0, _FIRST_REFIT_PER_ACTION * n_actions
     while start < n:
         closed = delays.closed(start)
-        rewarded = in_time[:closed] & (uniform[:closed] < p[np.arange(closed), chosen[:closed]])
-        learnt = policy.learn(log_of(x, chosen, probability, rewarded, n_actions)) if closed else EVENLY
+        rewarded = in_time[:closed] & (uniform[:closed] < p[np.arange(closed), choices[:closed]])
+        learnt = policy.learn(log_of(x, choices, probability, rewarded, n_actions)) if closed else EVENLY
         end = min(_next_refit(start, learnt.left_out) if start else end, n)
         rows = slice(start, end)
         odds = learnt.odds(x[rows], ~np.isnan(p[rows]))
-        chosen[rows] = _draw(odds, rng)
-        probability[rows] = odds[np.arange(end - start), chosen[rows]]
+        choices[rows] = _draw(odds, rng)
+        probability[rows] = odds[np.arange(end - start), choices[rows]]
         start = end
-    return chosen, probability
+    return choices, probability
 
 
-def log_of(x: Floats, chosen: Ints, probability: Floats, rewarded: Bools, n_actions: int) -> TrainingSet:
-    """The first decisions, as many as `rewarded` tells of, as the rows of a log."""
+def log_of(x: Floats, choices: Ints, probability: Floats, rewarded: Bools, n_actions: int) -> TrainingSet:
+    """Return the first decisions, as many as `rewarded` has, as training rows."""
     n = len(rewarded)
     return TrainingSet(
         x=x[:n],
@@ -126,7 +126,7 @@ def log_of(x: Floats, chosen: Ints, probability: Floats, rewarded: Bools, n_acti
         actions=tuple(f"a{a}" for a in range(n_actions)),
         groups=("all",) * n_actions,
         treatments=((),) * n_actions,
-        action=chosen[:n],
+        action=choices[:n],
         treatment=np.full(n, -1, dtype=np.int64),
         label=rewarded,
         probability=probability[:n],
@@ -136,7 +136,7 @@ def log_of(x: Floats, chosen: Ints, probability: Floats, rewarded: Bools, n_acti
 
 
 def even(exists: Bools) -> Floats:
-    """The same probability (n, k) for every action that exists."""
+    """Return the same probability (n, k) for every action that exists."""
     return np.asarray(exists / exists.sum(axis=1, keepdims=True), dtype=np.float64)
 
 
@@ -144,16 +144,16 @@ EVENLY = Learnt(lambda _, exists: even(exists))
 
 
 def _draw(odds: Floats, rng: np.random.Generator) -> Ints:
-    """One action per row (n,), by its probabilities (n, k)."""
+    """Return one action per row (n,), drawn by its probabilities (n, k)."""
     below = (odds.cumsum(axis=1) <= rng.random(len(odds))[:, None]).sum(axis=1)
     last_possible = odds.shape[1] - 1 - (odds[:, ::-1] > 0.0).argmax(axis=1)
     return np.asarray(np.minimum(below, last_possible), dtype=np.int64)
 
 
 def inverse_gap(scores: Floats, exists: Bools, gamma: Floats) -> Floats:
-    """`decisioning.arbitration.inverse_gap` over many rows: choice probabilities (n, k) for scores (n, k).
+    """Return the choice probabilities (n, k) of scores (n, k), as `arbitration.inverse_gap` does for one row.
 
-    An action that does not exist (n, k) is no candidate; gamma (n,) has no unit.
+    An action that does not exist (n, k) is not a candidate; gamma (n,) has no unit.
     """
     masked = np.where(exists, scores, -np.inf)
     best = masked.argmax(axis=1)

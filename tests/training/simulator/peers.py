@@ -1,4 +1,4 @@
-"""Other learners for the same worlds: what ours must not lose against."""
+"""Other learners for the same worlds, for comparison with ours."""
 
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,27 +15,27 @@ _LIGHTGBM = {"objective": "binary", "learning_rate": 0.1, "num_leaves": 31, "num
 
 @dataclass(frozen=True, slots=True)
 class Random:
-    """Every action as often."""
+    """Chooses every action equally often."""
 
-    def learn(self, seen: TrainingSet) -> Learnt:
-        """As Policy."""
+    def learn(self, log: TrainingSet) -> Learnt:
+        """See `Policy`."""
         return EVENLY
 
 
 @dataclass(frozen=True, slots=True)
 class OneLightGBM:
-    """One LightGBM over all actions, the action a categorical feature; the best by it, but for `epsilon`.
+    """One LightGBM over all actions, with the action as a categorical feature; explores with probability `epsilon`.
 
-    Equals share the odds, or it would be stuck on the first action before there is anything to split by.
+    Equal scores share the odds; otherwise it would choose only the first action until there is anything to split by.
     """
 
     epsilon: float = 0.0
 
-    def learn(self, seen: TrainingSet) -> Learnt:
-        """As Policy."""
-        if seen.label.all() or not seen.label.any():
+    def learn(self, log: TrainingSet) -> Learnt:
+        """See `Policy`."""
+        if log.label.all() or not log.label.any():
             return EVENLY
-        data = lightgbm.Dataset(_with(seen.x, seen.action), seen.label.astype(np.float64), categorical_feature=[0])
+        data = lightgbm.Dataset(_with(log.x, log.action), log.label.astype(np.float64), categorical_feature=[0])
         booster = lightgbm.train(_LIGHTGBM, data, _TREES)
         return Learnt(partial(self._odds, booster))
 
@@ -50,7 +50,7 @@ class OneLightGBM:
 
 @dataclass(slots=True)
 class LinUCB:
-    """Disjoint LinUCB (Li, Chu, Langford and Schapire 2010), learning from each outcome as it is told."""
+    """Disjoint LinUCB (Li, Chu, Langford and Schapire 2010), learning from each outcome at once."""
 
     n_features: int
     n_actions: int
@@ -64,24 +64,24 @@ class LinUCB:
         self._earned = np.zeros((self.n_actions, d))
 
     def choose(self, x: Floats, exists: Bools) -> int:
-        """The action with the highest upper limit for one customer (f,) among those that exist (k,)."""
+        """Return the action with the highest upper limit for one customer (f,) among those that exist (k,)."""
         z = np.append(1.0, x)
-        known = self._inverse @ z
-        expected = np.sum(known * self._earned, axis=1)
-        return int(np.where(exists, expected + self.alpha * np.sqrt(known @ z), -np.inf).argmax())
+        scaled = self._inverse @ z
+        expected = np.sum(scaled * self._earned, axis=1)
+        return int(np.where(exists, expected + self.alpha * np.sqrt(scaled @ z), -np.inf).argmax())
 
     def learn(self, x: Floats, action: int, rewarded: bool) -> None:
-        """Takes in what came of one decision."""
+        """Learn from the outcome of one decision."""
         z = np.append(1.0, x)
-        known = self._inverse[action] @ z
-        self._inverse[action] -= np.outer(known, known) / (1.0 + known @ z)
+        scaled = self._inverse[action] @ z
+        self._inverse[action] -= np.outer(scaled, scaled) / (1.0 + scaled @ z)
         self._earned[action] += rewarded * z
 
 
 def best_fixed(p: Floats) -> Ints:
-    """The action (n,) that is best on average by the truth (n, k); where it is stopped, the next best that is not.
+    """Return the action (n,) that is best on average by the truth (n, k), or the next best where that one is gated.
 
-    One that nobody of the first half could get counts as last.
+    An action that nobody in the first half could get counts as last.
     """
     late = np.isnan(p[: len(p) // 2]).all(axis=0)
     order = np.argsort(np.where(late, np.inf, -np.nanmean(p, axis=0)), kind="stable")

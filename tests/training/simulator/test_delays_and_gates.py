@@ -1,4 +1,4 @@
-"""Outcomes that come late teach what is true, and nobody is given what a gate stops."""
+"""Delayed outcomes do not bias learning, and no customer gets an action that a gate stops."""
 
 import numpy as np
 import pytest
@@ -14,25 +14,25 @@ QUICK = Recipe(rounds=1, growth=None, calibrate=False, forget=False)
 
 
 class Watcher:
-    """Chooses at random and keeps what it was shown."""
+    """Chooses at random and keeps the logs that it learnt from."""
 
     def __init__(self):
-        self.seen = []
+        self.logs = []
 
-    def learn(self, seen):
-        self.seen.append(seen)
+    def learn(self, log):
+        self.logs.append(log)
         return EVENLY
 
 
 def test_without_delays_everything_is_known_before_the_next_decision():
     x, p = worlds.world("mixed", 5, n=500, n_actions=3)
     uniform, watcher = worlds.draws(5, 500), Watcher()
-    chosen, _ = run(x, p, uniform, watcher)
-    assert [len(seen) for seen in watcher.seen] == refit_times(500, 3)
-    last = watcher.seen[-1]
+    choices, _ = run(x, p, uniform, watcher)
+    assert [len(log) for log in watcher.logs] == refit_times(500, 3)
+    last = watcher.logs[-1]
     rows = np.arange(len(last))
-    np.testing.assert_array_equal(last.label, uniform[rows] < p[rows, chosen[rows]])
-    np.testing.assert_array_equal(chosen, run(x, p, uniform, Watcher(), delays=AT_ONCE)[0])
+    np.testing.assert_array_equal(last.label, uniform[rows] < p[rows, choices[rows]])
+    np.testing.assert_array_equal(choices, run(x, p, uniform, Watcher(), delays=AT_ONCE)[0])
 
 
 def test_outcomes_come_after_the_stated_mean_and_never_after_the_window():
@@ -48,28 +48,28 @@ def test_outcomes_come_after_the_stated_mean_and_never_after_the_window():
 def test_only_decisions_whose_window_has_closed_are_seen():
     x, p = worlds.world("mixed", 5, n=1_000, n_actions=3)
     uniform, watcher, late = worlds.draws(5, 1_000), Watcher(), Delays(mean=50.0, window=200)
-    chosen, _ = run(x, p, uniform, watcher, delays=late)
-    assert [len(seen) for seen in watcher.seen] == [t - 200 for t in refit_times(1_000, 3) if t > 200]
-    last = watcher.seen[-1]
+    choices, _ = run(x, p, uniform, watcher, delays=late)
+    assert [len(log) for log in watcher.logs] == [t - 200 for t in refit_times(1_000, 3) if t > 200]
+    last = watcher.logs[-1]
     rows = np.arange(len(last))
-    comes = (uniform[rows] < p[rows, chosen[rows]]) & (late.after(1_000)[rows] <= 200)
+    comes = (uniform[rows] < p[rows, choices[rows]]) & (late.after(1_000)[rows] <= 200)
     np.testing.assert_array_equal(last.label, comes)
 
 
 @pytest.mark.promise("simulator.windows")
 def test_learning_from_closed_windows_is_unbiased_and_from_open_ones_it_is_not():
-    """Half of 16,000 decisions have an open window; a third of what will come of those has not come yet."""
+    """Half of 16,000 decisions have an open window; a third of their outcomes has not occurred yet."""
     n, late = 16_000, Delays(mean=4_000.0, window=8_000, seed=2)
     x, p = worlds.world("mixed", 5, n=n, n_actions=3)
     p, uniform = np.minimum(5.0 * p, 0.9), worlds.draws(5, n)
-    chosen, probability = run(x, p, uniform, peers.Random(), delays=late)
-    comes = late.in_time(n) & (uniform < p[np.arange(n), chosen])
+    choices, probability = run(x, p, uniform, peers.Random(), delays=late)
+    comes = late.in_time(n) & (uniform < p[np.arange(n), choices])
     came_by_now = comes & (np.arange(n) + late.after(n) < n)
     closed = np.arange(n) < late.closed(n)
     truth = float(late.in_time(10**6).mean() * p.mean())
 
     def learnt(label, rows):
-        model = fit(log_of(x, chosen, probability, label, 3).take(rows), QUICK)
+        model = fit(log_of(x, choices, probability, label, 3).take(rows), QUICK)
         return float(np.mean([model.propensities(x, a) for a in range(3)])) / truth
 
     assert learnt(comes, closed) == pytest.approx(1.0, abs=0.08)
@@ -86,8 +86,8 @@ def test_a_gate_stops_its_share_by_what_the_customer_is_and_leaves_everybody_som
     assert not left[:2_000, -1].any()
     assert left[:, :3].mean(axis=0) == pytest.approx(2 / 3, abs=0.04)
     assert left.any(axis=1).all()
-    told = [max(abs(np.corrcoef(x[:, j], left[:, a])[0, 1]) for j in range(x.shape[1])) for a in range(3)]
-    assert min(told) > 0.5, "a gate goes by a feature"
+    correlations = [max(abs(np.corrcoef(x[:, j], left[:, a])[0, 1]) for j in range(x.shape[1])) for a in range(3)]
+    assert min(correlations) > 0.5, "a gate goes by a feature"
 
 
 @pytest.mark.promise("simulator.gates")
@@ -104,9 +104,9 @@ def test_the_oracle_takes_the_best_that_is_permitted_and_a_choice_that_is_not_is
 def test_no_player_ever_takes_what_a_gate_stops_however_late_outcomes_come(name):
     x, p = worlds.world("new_action", 4, n=600, n_actions=4)
     gated = worlds.gated(x, p, stopped=0.5, seed=4)
-    chosen = PLAYERS[name](x, gated, worlds.draws(4, 600), 4, Delays(mean=30.0, window=100))
-    assert not np.isnan(gated[np.arange(600), chosen]).any()
-    assert len(set(chosen.tolist())) > 1
+    choices = PLAYERS[name](x, gated, worlds.draws(4, 600), 4, Delays(mean=30.0, window=100))
+    assert not np.isnan(gated[np.arange(600), choices]).any()
+    assert len(set(choices.tolist())) > 1
 
 
 def test_with_gates_and_delays_the_learner_still_beats_chance():
@@ -114,8 +114,8 @@ def test_with_gates_and_delays_the_learner_still_beats_chance():
     x, p = worlds.world("mixed", 7, n=n, n_actions=4)
     gated = worlds.gated(x, p, stopped=1 / 3, seed=7)
     uniform = worlds.draws(7, n)
-    chosen, probability = run(x, gated, uniform, Learner(Recipe(rounds=2, growth=None)), delays=late)
-    assert worlds.lost_share(gated, chosen, 4_000) < 0.75
+    choices, probability = run(x, gated, uniform, Learner(Recipe(rounds=2, growth=None)), delays=late)
+    assert worlds.lost_share(gated, choices, 4_000) < 0.75
     assert ((probability > 0) & (probability <= 1)).all()
     random, _ = run(x, gated, uniform, peers.Random(), delays=late)
     assert worlds.lost_share(gated, random, 0) == pytest.approx(1.0, abs=0.1)

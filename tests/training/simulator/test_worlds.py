@@ -1,4 +1,4 @@
-"""The worlds are the fixed ones, number for number, and the learner beats chance in them."""
+"""The worlds equal the fixed ones, number for number, and the learner beats chance in them."""
 
 import importlib.util
 from dataclasses import replace
@@ -36,8 +36,8 @@ def test_the_worlds_are_those_that_learning_is_judged_on(reference, kind, seed):
     np.testing.assert_array_equal(x, expected_x)
     np.testing.assert_array_equal(p, expected_p)
     np.testing.assert_array_equal(worlds.draws(seed), reference.draws(seed))
-    chosen = np.random.default_rng(seed).integers(0, 19, len(p))
-    assert worlds.lost_share(p, chosen, 80_000) == reference.lost_share(p, chosen, 80_000)
+    choices = np.random.default_rng(seed).integers(0, 19, len(p))
+    assert worlds.lost_share(p, choices, 80_000) == reference.lost_share(p, choices, 80_000)
 
 
 def test_rates_are_as_promised_without_the_reference():
@@ -73,57 +73,57 @@ def test_refits_come_thick_at_first_and_then_every_four_thousand():
 
 
 def test_who_leaves_most_of_the_log_out_is_fitted_again_as_often_as_at_first():
-    """A learner that finds at 2,000 decisions that the last 100 alone hold, and leaves out the same from then on."""
+    """The learner keeps only the last 100 rows at 2,000 decisions, and leaves out the same rows from then on."""
     x, p = worlds.world("linear", 8, n=2_400, n_actions=4)
-    told: list[int] = []
+    log_sizes: list[int] = []
 
     class Forgetful:
-        def learn(self, seen):
-            told.append(len(seen))
-            return Learnt(EVENLY.odds, left_out=1_900 if len(seen) >= 2_000 else 0)
+        def learn(self, log):
+            log_sizes.append(len(log))
+            return Learnt(EVENLY.odds, left_out=1_900 if len(log) >= 2_000 else 0)
 
     run(x, p, worlds.draws(8, 2_400), Forgetful())
-    first = next(t for t in told if t >= 2_000)
-    held = [t - 1_900 for t in told if t >= 2_000]
+    first = next(t for t in log_sizes if t >= 2_000)
+    held = [t - 1_900 for t in log_sizes if t >= 2_000]
     assert [b - a for a, b in pairwise(held)] == [round(0.15 * h) + 1 for h in held[:-1]]
-    assert [t for t in told if t <= first] == [t for t in refit_times(2_400, 4) if t <= first]
+    assert [t for t in log_sizes if t <= first] == [t for t in refit_times(2_400, 4) if t <= first]
 
 
 @pytest.mark.promise("simulator.explores-as-the-product")
 @given(st.lists(st.floats(1e-6, 1.0), min_size=2, max_size=30), st.floats(0.0, 1e5))
 def test_the_simulator_explores_exactly_as_the_product_does(scores, gamma):
-    """Many rows at once, in place of one; doing nothing, which worlds do not have, is left out."""
+    """For many rows at once instead of one, and without doing nothing, which worlds do not have."""
     row = np.asarray(scores)
-    found = inverse_gap(row[None], np.ones((1, len(row)), dtype=bool), np.array([gamma]))[0]
-    np.testing.assert_allclose(found, arbitration.inverse_gap(row, gamma), rtol=1e-9, atol=1e-12)
+    odds = inverse_gap(row[None], np.ones((1, len(row)), dtype=bool), np.array([gamma]))[0]
+    np.testing.assert_allclose(odds, arbitration.inverse_gap(row, gamma), rtol=1e-9, atol=1e-12)
 
 
 def test_the_recipe_learns_in_a_world():
     x, p = worlds.world("mixed", 7, n=6_000, n_actions=4)
-    chosen, probability = run(x, p, worlds.draws(7, 6_000), QUICK)
-    assert worlds.lost_share(p, chosen, 5_000) < 0.6
+    choices, probability = run(x, p, worlds.draws(7, 6_000), QUICK)
+    assert worlds.lost_share(p, choices, 5_000) < 0.6
     assert ((probability > 0) & (probability <= 1)).all()
-    np.testing.assert_array_equal(chosen, run(x, p, worlds.draws(7, 6_000), QUICK)[0])
+    np.testing.assert_array_equal(choices, run(x, p, worlds.draws(7, 6_000), QUICK)[0])
 
 
 def test_it_never_chooses_an_action_that_does_not_exist_yet():
     x, p = worlds.world("new_action", 7, n=3_000, n_actions=5)
-    chosen, _ = run(x, p, worlds.draws(7, 3_000), QUICK)
-    assert not (chosen[:1_500] == 4).any()
-    assert (chosen[1_500:] == 4).any()
+    choices, _ = run(x, p, worlds.draws(7, 3_000), QUICK)
+    assert not (choices[:1_500] == 4).any()
+    assert (choices[1_500:] == 4).any()
 
 
 def test_recorded_probabilities_are_those_of_the_draws():
     """Weights of "always this action" average one for every action, within four standard errors.
 
-    It explores enough for the rarest choice to come often: where an action comes a few times in a log, the error of
-    its weights is not told by them.
+    It explores enough for the rarest choice to occur often: with few occurrences the standard error of the weights
+    could not be estimated.
     """
     x, p = worlds.world("linear", 8, n=8_000, n_actions=5)
-    chosen, probability = run(x, p, worlds.draws(8, 8_000), replace(QUICK, gamma_per_root=0.2))
-    assert np.bincount(chosen, minlength=5).min() > 200
+    choices, probability = run(x, p, worlds.draws(8, 8_000), replace(QUICK, gamma_per_root=0.2))
+    assert np.bincount(choices, minlength=5).min() > 200
     for action in range(5):
-        weight = (chosen == action) / probability
+        weight = (choices == action) / probability
         assert abs(weight.mean() - 1.0) < 4.0 * weight.std() / len(weight) ** 0.5
 
 
@@ -135,9 +135,9 @@ def test_peers_play_and_the_learner_beats_chance_and_linear_upper_limits_do_too(
     assert len(set(peers.best_fixed(p).tolist())) == 1
     explored, probability = run(x, p, uniform, peers.OneLightGBM(0.2))
     assert probability.min() == pytest.approx(0.05)
-    player, chosen = peers.LinUCB(12, 4), np.zeros(4_000, dtype=np.int64)
+    player, choices = peers.LinUCB(12, 4), np.zeros(4_000, dtype=np.int64)
     for t in range(4_000):
-        chosen[t] = player.choose(x[t], np.ones(4, dtype=bool))
-        player.learn(x[t], chosen[t], bool(uniform[t] < p[t, chosen[t]]))
-    for played in (chosen, explored):
+        choices[t] = player.choose(x[t], np.ones(4, dtype=bool))
+        player.learn(x[t], choices[t], bool(uniform[t] < p[t, choices[t]]))
+    for played in (choices, explored):
         assert worlds.lost_share(p, played, 3_000) < 0.95
