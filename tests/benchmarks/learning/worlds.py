@@ -38,7 +38,7 @@ def meet_new_action(seed: int) -> Figures:
 
 
 def drift(seed: int) -> Figures:
-    """Return the share of the value lost by the change that is regained, over 4,000 decisions after two refits and later.
+    """Return the regained share of the value lost by the change, over 4,000 decisions: after two refits, and later.
 
     A learner that leaves out most of the log is refitted more often; the two refits counted are those of one that does
     not. The loss by the change is measured before the first of them.
