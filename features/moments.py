@@ -117,8 +117,8 @@ class Moments:
             connection.execute(delete(WATCHES).where(here, WATCHES.c.due_us == watch.due_us))
             if fired_us is not None:
                 upsert(connection, FIRED, {"stream": watch.stream, "moment": watch.moment}, {"at_us": fired_us})
-            known = {row.id for row in connection.execute(select(DELIVERIES.c.id).where(_any_of(deliveries)))}
-            if rows := [_row(d) for d in deliveries if d.id not in known]:
+            existing = {row.id for row in connection.execute(select(DELIVERIES.c.id).where(_any_of(deliveries)))}
+            if rows := [_row(d) for d in deliveries if d.id not in existing]:
                 connection.execute(insert(DELIVERIES), rows)
 
         self._ledger.transact(write).result()

@@ -191,8 +191,8 @@ def fact_columns(schema: FeatureSchema) -> dict[str, str]:
 
 
 def _rows_sql(schema: FeatureSchema) -> str:
-    both = f"({_filled(_DECIDED)}) UNION ALL BY NAME ({_filled(_OBSERVED)})"
-    return _FACTS.format(rows=both, facts=json.dumps(fact_columns(schema)))
+    rows = f"({_filled(_DECIDED)}) UNION ALL BY NAME ({_filled(_OBSERVED)})"
+    return _FACTS.format(rows=rows, facts=json.dumps(fact_columns(schema)))
 
 
 def _filled(sql: str) -> str:

@@ -89,10 +89,10 @@ def erase_subject(connection: Connection, stream: str, now_us: int) -> tuple[str
 
     Runs in one transaction with all streams locked. Returns the erased streams, sorted.
     """
-    reached = {stream}
-    while (more := _reach(_locked(connection, reached, now_us), stream)) - reached:
-        reached |= more  # linked after the previous look; links of streams locked now cannot change
-    standing = _locked(connection, reached, now_us).standing(stream)
+    streams = {stream}
+    while (more := _reach(_locked(connection, streams, now_us), stream)) - streams:
+        streams |= more  # linked after the previous look; links of streams locked now cannot change
+    standing = _locked(connection, streams, now_us).standing(stream)
     erased = tuple(sorted({stream, *standing.linked}))
     for erased_stream in erased:
         erase_stream(connection, erased_stream, now_us)

@@ -20,7 +20,7 @@ from features.ledger.tables import KEYS, RECORDS, STANDINGS
 _LOCKED = select(STANDINGS).order_by(STANDINGS.c.stream).with_for_update()
 _TWO_HEADS = _LOCKED.where(or_(STANDINGS.c.stream == bindparam("first"), STANDINGS.c.stream == bindparam("second")))
 _HEADS = _LOCKED.where(STANDINGS.c.stream.in_(bindparam("streams", expanding=True)))
-_KNOWN = select(KEYS).where(KEYS.c.key.in_(bindparam("keys", expanding=True)))
+_EXISTING_KEYS = select(KEYS).where(KEYS.c.key.in_(bindparam("keys", expanding=True)))
 _RECORD = select(RECORDS).where(RECORDS.c.stream == bindparam("stream"), RECORDS.c.version == bindparam("version"))
 _MOVE = (
     update(STANDINGS)
@@ -70,9 +70,9 @@ class AppendPlan:
         for entries, guards in submissions:
             streams.update(guards, (p.entry.stream for p in entries))
             keys.update(key for p in entries for key in p.keys)
-        self._stored = dict(_read_heads(connection, streams))
-        self._heads = {stream: self._stored.get(stream) or _empty(stream) for stream in streams}
-        self._known = dict(_read_keys(connection, keys)) if look_up else {}
+        self._stored_heads = dict(_read_heads(connection, streams))
+        self._heads = {stream: self._stored_heads.get(stream) or _empty(stream) for stream in streams}
+        self._existing = dict(_read_keys(connection, keys)) if look_up else {}
         self._records: list[dict[str, Any]] = []
         self._keys: list[dict[str, Any]] = []
 
@@ -85,7 +85,7 @@ class AppendPlan:
         :raises Conflict: a stream is not at the version that an entry or a guard expects
         :raises Refused: a body lacks what its fold reads
         """
-        existing = [next((self._known[k] for k in p.keys if k in self._known), None) for p in entries]
+        existing = [next((self._existing[k] for k in p.keys if k in self._existing), None) for p in entries]
         if skip_known:
             entries = [p for p, duplicate in zip(entries, existing, strict=True) if duplicate is None]
         elif (duplicate := next(filter(None, existing), None)) is not None:
@@ -112,7 +112,7 @@ class AppendPlan:
         self._heads.update(heads)
         self._records += records
         self._keys += keys
-        self._known.update((str(k["key"]), ExistingKey(k["stream"], k["version"])) for k in keys)
+        self._existing.update((str(k["key"]), ExistingKey(k["stream"], k["version"])) for k in keys)
         return tuple(row["version"] for row in records)
 
     def write(self, connection: Connection) -> None:
@@ -120,12 +120,12 @@ class AppendPlan:
 
         A new stream that was only guarded gets a row of version 0: a process that begins the stream collides with it.
         """
-        new = [s for s in sorted(self._heads) if s not in self._stored]
-        moved = [s for s in sorted(self._stored) if self._heads[s] is not self._stored[s]]
+        new = [s for s in sorted(self._heads) if s not in self._stored_heads]
+        changed = [s for s in sorted(self._stored_heads) if self._heads[s] is not self._stored_heads[s]]
         if new:
             connection.execute(insert(STANDINGS), [{"stream": s, **self._heads[s].columns()} for s in new])
-        if moved:
-            connection.execute(_MOVE, [{"of": s, **self._heads[s].columns()} for s in moved])
+        if changed:
+            connection.execute(_MOVE, [{"of": s, **self._heads[s].columns()} for s in changed])
         if self._records:
             connection.execute(insert(RECORDS), self._records)
         if self._keys:
@@ -176,9 +176,9 @@ def extend(head: Head, prepared: PreparedEntry, now_us: int) -> tuple[Head, dict
     return Head(version, digest, at_us, fold), row
 
 
-def as_duplicate(connection: Connection, known: ExistingKey) -> Duplicate:
+def as_duplicate(connection: Connection, existing: ExistingKey) -> Duplicate:
     """Return the error for a submission whose key exists; its record may be part of this transaction."""
-    row = connection.execute(_RECORD, {"stream": known.stream, "version": known.version}).one()
+    row = connection.execute(_RECORD, {"stream": existing.stream, "version": existing.version}).one()
     return Duplicate(record_of(row))
 
 
@@ -201,5 +201,5 @@ def _read_heads(connection: Connection, streams: set[str]) -> Iterator[tuple[str
 
 def _read_keys(connection: Connection, keys: set[str]) -> Iterator[tuple[str, ExistingKey]]:
     for chunk in in_chunks(sorted(keys)):
-        for row in connection.execute(_KNOWN, {"keys": chunk}):
+        for row in connection.execute(_EXISTING_KEYS, {"keys": chunk}):
             yield row.key, ExistingKey(row.stream, row.version)

@@ -117,8 +117,8 @@ def _add_contacts(fold: Fold, new: Iterable[Contact]) -> Changes:
     for contact in new:
         marks = pending.pop(contact.offer_id, ())
         states = [state for state, at_us in marks if at_us >= contact.at_us - HORIZON_US]
-        known = contacts.get(contact.offer_id, contact)
-        contacts[contact.offer_id] = replace(known, state=_furthest(known.state, contact.state, *states))
+        current = contacts.get(contact.offer_id, contact)
+        contacts[contact.offer_id] = replace(current, state=_furthest(current.state, contact.state, *states))
     return {"contacts": tuple(sorted(contacts.values(), key=lambda c: (c.at_us, c.offer_id))), "pending": pending}
 
 
@@ -133,11 +133,11 @@ def _contact(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
         _ = _STATE_RANK[state]
         marks = _frontier(*fold.pending.get(offer_id, ()), (state, occurred_us))
         return {"pending": {**fold.pending, offer_id: marks}}
-    known = fold.contacts[at]
-    if occurred_us < known.at_us - HORIZON_US:
+    contact = fold.contacts[at]
+    if occurred_us < contact.at_us - HORIZON_US:
         return {}
-    moved = replace(known, state=_furthest(known.state, state))
-    return {"contacts": (*fold.contacts[:at], moved, *fold.contacts[at + 1 :])}
+    updated = replace(contact, state=_furthest(contact.state, state))
+    return {"contacts": (*fold.contacts[:at], updated, *fold.contacts[at + 1 :])}
 
 
 def _frontier(*marks: Mark) -> tuple[Mark, ...]:
@@ -211,8 +211,8 @@ def _observed_contact(body: Body, offer_id: str, occurred_us: int) -> Contact:
 
 
 def _flag(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
-    new, known = (occurred_us, bool(body["restricted"])), (fold.restricted_us, fold.restricted)
-    restricted_us, restricted = max(new, known)
+    new, current = (occurred_us, bool(body["restricted"])), (fold.restricted_us, fold.restricted)
+    restricted_us, restricted = max(new, current)
     return {"restricted": restricted, "restricted_us": restricted_us}
 
 
@@ -249,9 +249,9 @@ def _drop_old(fold: Fold) -> Fold:
     changes: Changes = {}
     if fold.contacts and fold.contacts[0].at_us < since_us:
         changes["contacts"] = fold.contacts[bisect_left(fold.contacts, since_us, key=lambda c: c.at_us) :]
-    if any(known[0].at_us < since_us for known in fold.outcomes.values()):
-        recent = {a: tuple(h for h in known if h.at_us >= since_us) for a, known in fold.outcomes.items()}
-        changes["outcomes"] = {action: known for action, known in recent.items() if known}
+    if any(of_action[0].at_us < since_us for of_action in fold.outcomes.values()):
+        recent = {a: tuple(h for h in of_action if h.at_us >= since_us) for a, of_action in fold.outcomes.items()}
+        changes["outcomes"] = {action: of_action for action, of_action in recent.items() if of_action}
     if any(at_us < since_us - HORIZON_US for marks in fold.pending.values() for _, at_us in marks):
         live = {o: tuple(m for m in marks if m[1] >= since_us - HORIZON_US) for o, marks in fold.pending.items()}
         changes["pending"] = {offer: marks for offer, marks in live.items() if marks}

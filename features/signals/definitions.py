@@ -65,13 +65,13 @@ class Definitions:
     """
 
     def __init__(self, features: Iterable[Feature], types: Iterable[SignalType], settings: SignalSettings) -> None:
-        known = {t.id: t for t in types}
+        types_by_id = {t.id: t for t in types}
         self.trackers: dict[str, Tracker] = {}
         self.readings: list[Reading] = []
-        self.feeds: dict[str, list[Feed]] = {id_: [] for id_ in known}
+        self.feeds: dict[str, list[Feed]] = {id_: [] for id_ in types_by_id}
         for feature in sorted(features, key=lambda f: f.name):
             if feature.signal is not None:  # old releases have signal features without a definition
-                self._add(feature, feature.signal, known, settings)
+                self._add(feature, feature.signal, types_by_id, settings)
 
     @classmethod
     def from_release(cls, release: Release) -> "Definitions":

@@ -40,10 +40,10 @@ def validate(type_: SignalType, data: object) -> dict[str, Value]:
     """
     if not isinstance(data, Mapping):
         raise RequestError("data", "must be an object")
-    known = {field.name: field for field in type_.fields}
+    fields = {field.name: field for field in type_.fields}
     for name in data:
-        if name not in known:
-            raise _unknown(name, known)
+        if name not in fields:
+            raise _unknown(name, fields)
     return {f.name: _value(f, data[f.name]) for f in type_.fields if _is_present(f, data)}
 
 
@@ -63,10 +63,10 @@ def _value(field: SignalField, value: Any) -> Value:
     return value  # type: ignore[no-any-return]
 
 
-def _unknown(name: object, known: Mapping[str, SignalField]) -> RequestError:
+def _unknown(name: object, fields: Mapping[str, SignalField]) -> RequestError:
     """Return an error that names the key only if it looks like a field: other keys might be personal data."""
     where = f"data.{name}" if isinstance(name, str) and _NAME.fullmatch(name) else "data"
-    return RequestError(where, f"unknown field; known are {', '.join(known) or 'none'}")
+    return RequestError(where, f"unknown field; known are {', '.join(fields) or 'none'}")
 
 
 def check_time(occurred_us: int, settings: SignalSettings, now_us: int) -> int:

@@ -31,7 +31,7 @@ _HEAD = _LOCKED.where(SIGNAL_STATES.c.stream == bindparam("stream"))
 _HEADS = _LOCKED.where(SIGNAL_STATES.c.stream.in_(bindparam("streams", expanding=True))).order_by(
     SIGNAL_STATES.c.stream
 )
-_KNOWN = select(SIGNALS.c.key, SIGNALS.c.version).where(SIGNALS.c.key.in_(bindparam("keys", expanding=True)))
+_EXISTING_KEYS = select(SIGNALS.c.key, SIGNALS.c.version).where(SIGNALS.c.key.in_(bindparam("keys", expanding=True)))
 _STATES = select(SIGNAL_STATES.c.stream, SIGNAL_STATES.c.version, SIGNAL_STATES.c.body).where(
     SIGNAL_STATES.c.stream.in_(bindparam("streams", expanding=True))
 )
@@ -138,8 +138,8 @@ def add_events(
     :raises sqlalchemy.exc.IntegrityError: a key exists, or another process began a stream; run it again
     """
     heads = _heads(connection, sorted({event.stream for event in events}))
-    known = _known(connection, [event.key for event in events]) if look_up else {}
-    results, new = _results(events, heads, known)
+    existing = _existing_versions(connection, [event.key for event in events]) if look_up else {}
+    results, new = _results(events, heads, existing)
     if not new:
         return AddResult(results)
     states: dict[str, tuple[int, bytes]] = {}
@@ -155,19 +155,19 @@ def add_events(
 
 
 def _results(
-    events: Sequence[Event], heads: Mapping[str, StoredState], known: dict[str, int]
+    events: Sequence[Event], heads: Mapping[str, StoredState], existing: dict[str, int]
 ) -> tuple[list[EventResult], dict[str, list[Event]]]:
-    """Return the result of each event, and the new events by stream; their keys are added to `known`."""
+    """Return the result of each event, and the new events by stream; their keys are added to `existing`."""
     results: list[EventResult] = []
     new: dict[str, list[Event]] = {}
     for event in events:
         head = heads.get(event.stream, _NO_STATE)
         if head.body is None:
             results.append(EventResult("erased"))
-        elif event.key in known:
-            results.append(EventResult("duplicate", known[event.key]))
+        elif event.key in existing:
+            results.append(EventResult("duplicate", existing[event.key]))
         else:
-            known[event.key] = head.version + 1
+            existing[event.key] = head.version + 1
             new.setdefault(event.stream, []).append(event)
             results.append(EventResult("accepted", head.version + 1))
     return results, new
@@ -221,14 +221,14 @@ def _write(
     """Write keys and streams in sorted order, so that two processes cannot deadlock."""
     events = sorted((event for of_stream in new.values() for event in of_stream), key=attrgetter("key"))
     connection.execute(_ADD, [_row(event, states[event.stream][0], rules) for event in events])
-    moved = [s for s in sorted(states) if s in heads]
-    begun = [s for s in sorted(states) if s not in heads]
+    moved_streams = [s for s in sorted(states) if s in heads]
+    begun_streams = [s for s in sorted(states) if s not in heads]
     at_us = events[0].recorded_us
     values = {s: {"version": v, "at_us": at_us, "body": body} for s, (v, body) in states.items()}
-    if moved:
-        connection.execute(_MOVE, [{"of": s, **values[s]} for s in moved])
-    if begun:
-        connection.execute(_BEGIN, [{"stream": s, **values[s]} for s in begun])
+    if moved_streams:
+        connection.execute(_MOVE, [{"of": s, **values[s]} for s in moved_streams])
+    if begun_streams:
+        connection.execute(_BEGIN, [{"stream": s, **values[s]} for s in begun_streams])
 
 
 def _row(event: Event, version: int, rules: SignalRules) -> dict[str, Any]:
@@ -252,11 +252,11 @@ def _heads(connection: Connection, streams: Sequence[str]) -> dict[str, StoredSt
     return {row.stream: StoredState(row.version, row.body) for row in rows}
 
 
-def _known(connection: Connection, keys: Sequence[str]) -> dict[str, int]:
+def _existing_versions(connection: Connection, keys: Sequence[str]) -> dict[str, int]:
     return {
         row.key: row.version
         for part in in_chunks(sorted(set(keys)))
-        for row in connection.execute(_KNOWN, {"keys": part})
+        for row in connection.execute(_EXISTING_KEYS, {"keys": part})
     }
 
 

@@ -75,12 +75,12 @@ def merge(a: State, b: State, definitions: Definitions) -> State:
     """Return the state of the events of both, which share none. A tracker that one of them lacks is missing."""
     at_us = max(a.at_us, b.at_us)
     kinds = definitions.trackers
-    both = {
+    merged = {
         key: kinds[key].merge(data, b.trackers[key])
         for key, data in a.trackers.items()
         if key in b.trackers and key in kinds
     }
-    return State(at_us, _pruned(both, definitions, at_us))
+    return State(at_us, _pruned(merged, definitions, at_us))
 
 
 def missing(state: State, definitions: Definitions) -> frozenset[str]:
@@ -91,8 +91,8 @@ def missing(state: State, definitions: Definitions) -> frozenset[str]:
 def rebuild(state: State, events: Iterable[Event], definitions: Definitions, now_us: int) -> State:
     """Return the state with its missing trackers made from `events`, the absorbed events that the log still has."""
     kinds = definitions.trackers
-    fresh = State(state.at_us, {key: kinds[key].empty() for key in missing(state, definitions)})
-    rebuilt = absorb(fresh, events, definitions, now_us)
+    missing_only = State(state.at_us, {key: kinds[key].empty() for key in missing(state, definitions)})
+    rebuilt = absorb(missing_only, events, definitions, now_us)
     existing = absorb(state, (), definitions, rebuilt.at_us)
     return State(rebuilt.at_us, {**existing.trackers, **rebuilt.trackers})
 
@@ -100,11 +100,11 @@ def rebuild(state: State, events: Iterable[Event], definitions: Definitions, now
 def facts(state: State, definitions: Definitions, now_us: int) -> dict[str, Value]:
     """Return every signal feature at a time, without those that are UNKNOWN or whose tracker is missing."""
     at_us, trackers = max(now_us, state.at_us), state.trackers
-    known: dict[str, Value] = {}
+    values: dict[str, Value] = {}
     for name, key, read in definitions.readings:
         if key in trackers and (value := read(trackers[key], at_us)) is not None:
-            known[name] = value
-    return known
+            values[name] = value
+    return values
 
 
 def encode(state: State) -> bytes:

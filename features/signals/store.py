@@ -311,17 +311,17 @@ class StateCopier:
         self._closed = False
         self.failed = 0
 
-    def put(self, states: States, done: Callable[[], None] = lambda: None) -> None:
-        """Copy states, and call `done` once these versions or newer ones can be read."""
+    def put(self, states: States, notify: Callable[[], None] = lambda: None) -> None:
+        """Copy states, and call `notify` once these versions or newer ones can be read."""
         with self._lock:
             is_open = not self._closed
             if is_open and self._thread is None:
                 self._thread = Thread(target=self._run, name="signal-copies", daemon=True)
                 self._thread.start()
             if is_open:
-                self._queue.put((states, done))
+                self._queue.put((states, notify))
         if not is_open:
-            done()
+            notify()
 
     def close(self) -> None:
         """Copy what is waiting, then stop the thread."""
@@ -355,5 +355,5 @@ class StateCopier:
                 self._store.write_signals(newest)
         except Unavailable:
             self.failed += len(newest)
-        for _, done in waiting:
-            done()
+        for _, notify in waiting:
+            notify()

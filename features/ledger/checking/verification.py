@@ -82,9 +82,9 @@ def _read_once(database: Database, stream: str, signed_head: SignedHead | None) 
     upto = heads[0].version if heads else 2**62
     walk = _Walk(stream, signed_head, hash=genesis_hash(stream), fold=Fold(stream))
     while rows := database.fetch(_RECORDS, {"stream": stream, "after": walk.version, "upto": upto}):
-        known = _keys_of(database, rows)
+        key_targets = _keys_of(database, rows)
         for row in rows:
-            yield from (Flaw(stream, row.version, message) for message in _record_flaws(walk, row, known))
+            yield from (Flaw(stream, row.version, message) for message in _record_flaws(walk, row, key_targets))
     yield from (Flaw(stream, walk.version, message) for message in _end_flaws(walk, heads[0] if heads else None))
     if signed_head is not None and walk.version < signed_head[0]:
         yield Flaw(stream, signed_head[0], f"a checkpoint saw the stream up to here, and it ends at {walk.version}")
@@ -112,7 +112,7 @@ def _continues_after(database: Database, stream: str, version: int) -> bool:
     return bool(more and heads) and heads[0].version == version
 
 
-def _record_flaws(walk: _Walk, row: Row[Any], known: Mapping[str, tuple[str, int]]) -> Iterator[str]:
+def _record_flaws(walk: _Walk, row: Row[Any], key_targets: Mapping[str, tuple[str, int]]) -> Iterator[str]:
     """Yield what is wrong with the next record, and advance the walk past it."""
     if row.version != walk.version + 1:
         yield f"versions {walk.version + 1} to {row.version - 1} are missing"
@@ -120,7 +120,7 @@ def _record_flaws(walk: _Walk, row: Row[Any], known: Mapping[str, tuple[str, int
         yield "the record does not follow from the one before it"
     if row.at_us < walk.at_us or row.seq <= walk.seq:
         yield "the record is older than the one before it"
-    if any(known.get(key) != (row.stream, row.version) for key in keys_in(row.own_keys)):
+    if any(key_targets.get(key) != (row.stream, row.version) for key in keys_in(row.own_keys)):
         yield "the record is not found under its keys"
     if walk.signed_head is not None and row.version == walk.signed_head[0] and row.hash != walk.signed_head[1]:
         yield "the record is not the one that a checkpoint saw"
