@@ -67,10 +67,7 @@ def promote(
     chosen = version if version is not None else _challenger(registry, name)
     breached = breached_groups(context, now_us, chosen) if name == PROPENSITY else []
     if breached and justification is None:
-        raise Refused(
-            f"groups fare too differently ({'; '.join(breached[:_FIRST])}; between 0.80 and 1.25 is fair): change what "
-            'causes it, or give a reason that is kept with your name: brain promote --justify "…"'
-        )
+        raise _unfair(breached)
     _check_model(registry, context.release, name, chosen)
     before = registry.alias_version(name, "champion")
     registry.set_alias(name, "champion", chosen)
@@ -79,6 +76,13 @@ def promote(
         registry.write_note(name, chosen, JUSTIFIED, record)
     _end_trial(registry, name, chosen)
     return {"model": f"{name}@{chosen}", "name": name, "version": chosen, "before": before}
+
+
+def _unfair(breached: Sequence[str]) -> Refused:
+    return Refused(
+        f"groups fare too differently ({'; '.join(breached[:_FIRST])}; between 0.80 and 1.25 is fair): change what "
+        'causes it, or give a reason that is kept with your name: brain promote --justify "…"'
+    )
 
 
 def _challenger(registry: Registry, name: str) -> int:

@@ -28,10 +28,10 @@ from training.learning.evidence import (
     reward_difference,
 )
 from training.learning.fairness import fairness_guards
-from training.model.frame import Bools, Floats
 from training.model.model import PropensityModel
 from training.registry import PROPENSITY, Lineup, Registry, Trial, propensity_name
 from training.reporting.registration import Result
+from training.rows.columns import bools, floats
 
 EXTRA_COMPLAINTS, EXTRA_OPT_OUTS = 0.002, 0.002
 """More of these per decision than this is harm."""
@@ -102,9 +102,11 @@ def assess(context: LearningContext, now_us: int, reward: Reward = "outcome") ->
     names = _names(lineup, lineup.trial, release, now_us)
     decisions = log.query(_DECISIONS.format(**names), release)
     closed = decisions.filter(decisions["closed"])
-    value = reward_difference(_outcomes(closed, lineup.trial), _floats(closed[reward]), _bound(release, reward))
+    value = reward_difference(
+        _outcomes(closed, lineup.trial), np.nan_to_num(floats(closed[reward])), _bound(release, reward)
+    )
     guards = [latency, *_harm(_outcomes(decisions, lineup.trial), decisions), _calibration(log, release, names)]
-    if _bools(decisions["challenger"]).any():  # otherwise the groups would be those of the champion's decisions
+    if bools(decisions["challenger"]).any():  # otherwise the groups would be those of the champion's decisions
         guards += fairness_guards(log, release, now_us, challenger, always=True)
     counts = {"decisions": len(closed), "open": len(decisions) - len(closed)}
     figures = {"reward": reward, "value": asdict(value), "guards": [asdict(g) for g in guards]}
@@ -112,7 +114,7 @@ def assess(context: LearningContext, now_us: int, reward: Reward = "outcome") ->
 
 
 def _outcomes(decisions: pa.Table, trial: Trial) -> TrialOutcomes:
-    return TrialOutcomes(_bools(decisions["challenger"]), trial.share)
+    return TrialOutcomes(bools(decisions["challenger"]), trial.share)
 
 
 def _names(lineup: Lineup, trial: Trial, release: Release, now_us: int) -> dict[str, object]:
@@ -146,17 +148,17 @@ def _bound(release: Release, reward: Reward) -> float:
 
 
 def _harm(trial: TrialOutcomes, decisions: pa.Table) -> list[Guard]:
-    closed = _bools(decisions["closed"])
+    closed = bools(decisions["closed"])
     return [
-        harm_guard("complaints", trial, _bools(decisions["complained"]), EXTRA_COMPLAINTS, closed),
-        harm_guard("opt-outs", trial, _bools(decisions["opted_out"]), EXTRA_OPT_OUTS, closed),
+        harm_guard("complaints", trial, bools(decisions["complained"]), EXTRA_COMPLAINTS, closed),
+        harm_guard("opt-outs", trial, bools(decisions["opted_out"]), EXTRA_OPT_OUTS, closed),
     ]
 
 
 def _calibration(log: DecisionLog, release: Release, names: Mapping[str, object]) -> Guard:
     offers = log.query(_OFFERS.format(**names), release)
     everyone = TrialOutcomes(np.ones(len(offers), dtype=np.bool_), 0.5)
-    return calibration_guard(everyone, _bools(offers["_label"]), _floats(offers["_propensity"]))
+    return calibration_guard(everyone, bools(offers["_label"]), np.nan_to_num(floats(offers["_propensity"])))
 
 
 def _latency(registry: Registry, lineup: Lineup) -> Guard:
@@ -194,11 +196,3 @@ def _last_rollback(registry: Registry) -> str:
     return "; {name}@{version} was rolled back at {at}, {why}".format(
         name=PROPENSITY, version=version, **json.loads(record)
     )
-
-
-def _bools(column: pa.ChunkedArray) -> Bools:
-    return np.asarray(column.cast(pa.int8()).to_numpy(zero_copy_only=False)) > 0
-
-
-def _floats(column: pa.ChunkedArray) -> Floats:
-    return np.nan_to_num(np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64))

@@ -81,8 +81,7 @@ def train(
     documents: dict[str, Result] = {}
     if tune_s is not None:
         step("tuning")
-        tuned = tune(learn, recipe, seconds=tune_s)
-        recipe, documents[TUNING] = tuned.recipe, tuned.document()
+        recipe, documents[TUNING] = _tuned(learn, recipe, tune_s)
     step("fitting on 70%")
     metrics = measure(held_out, propensities(fit(learn, recipe), held_out))
     step("fitting on all rows")
@@ -95,12 +94,18 @@ def train(
     version = register(context.data, context.registry, trained)
     context.registry.set_alias(PROPENSITY, "challenger", version)
     step("done")
-    tuning = documents[TUNING]["why"] if TUNING in documents else "not asked for"
+    tuning = documents.get(TUNING, {"why": "not asked for"})["why"]
     return trained.result(version) | {
         "tuned": tuning,
         "uplift": uplift_summary(model, withheld),
         "frozen": frozen_summary(model),
     }
+
+
+def _tuned(learn: TrainingSet, recipe: Recipe, seconds: float) -> tuple[Recipe, Result]:
+    """Return the recipe that tuning chose, and the document that says why."""
+    tuned = tune(learn, recipe, seconds=seconds)
+    return tuned.recipe, tuned.document()
 
 
 def training_set(
@@ -144,14 +149,11 @@ def train_risk(
 
     :raises Refused: `feature` is not a float of source `model`, or the log does not hold `outcome` often enough
     """
-    recipe, step = recipe or Recipe(), _Steps(progress, 4)
-    release = context.release
+    recipe, step, release = recipe or Recipe(), _Steps(progress, 4), context.release
     _check_score(release, feature)
     check_inputs(release, inputs)
     names = [f.name for f in release.schema.learnable if f.source != "model" and (inputs is None or f.name in inputs)]
-    rows = _only(training_set(context, now_us, outcome=outcome, progress=progress), names)
-    _check_enough(rows)
-    data = one_action(rows.x, rows.label, rows.feature_names)
+    data = _events(training_set(context, now_us, outcome=outcome, progress=progress), names)
     step("fitting five folds")
     metrics = measure(data, cross_fitted_propensities(data, recipe))
     step("fitting on all rows")
@@ -164,6 +166,13 @@ def train_risk(
     scores = write_scores(RiskModel(model), feature, context.ledger, release, context.history, now_us, progress)
     step("done")
     return trained.result(version) | {"outcome": outcome, "feature": feature, **scores}
+
+
+def _events(rows: TrainingSet, names: Sequence[str]) -> TrainingSet:
+    """Return rows as those of one event, with these features; refuse too few of them."""
+    rows = _only(rows, names)
+    _check_enough(rows)
+    return one_action(rows.x, rows.label, rows.feature_names)
 
 
 def register_champion(context: LearningContext, trained: TrainedModel, now_us: int) -> int:
@@ -192,12 +201,8 @@ def evaluate(
     recipe, step = recipe or Recipe(), _Steps(progress, 3)
     log = _updated_log(context, now_us, progress)
     data = choices(log, context.release, context.history, context.release_of, outcome=outcome)
-    _check_enough(data.rows)
-    if reward == "value_eur" and not data.rows.value_eur.any():
-        raise Refused("off-policy value: no outcome in the log says what it was worth; ask for the reward `outcome`")
     question = Question(reward=reward, seed=recipe.seed)
-    learn, held_out = _split(data, recipe.seed)
-    as_log(held_out.rows, reward)  # refuses before anything is fitted
+    learn, held_out = _split(data, question)
     step("fitting on 70%")
     model = fit(learn.rows, recipe)
     step("valuing policies")
@@ -290,11 +295,16 @@ def _check_score(release: Release, name: str) -> None:
         raise Refused(f"{name} is no score: declare it as a feature of dtype float and `source: model`, and release")
 
 
-def _split(data: Choices, seed: int) -> tuple[Choices, Choices]:
-    """Split as `TrainingSet.split` does, together with what was permitted."""
+def _split(data: Choices, question: Question) -> tuple[Choices, Choices]:
+    """Split as `TrainingSet.split` does, together with what was permitted; refuse a log that supports no answer."""
+    _check_enough(data.rows)
+    if question.reward == "value_eur" and not data.rows.value_eur.any():
+        raise Refused("off-policy value: no outcome in the log says what it was worth; ask for the reward `outcome`")
     rows = np.arange(len(data.rows))
-    first = np.isin(rows, np.random.default_rng(seed).permutation(len(rows))[: round(TRAIN_SHARE * len(rows))])
-    return _take(data, first), _take(data, ~first)
+    first = np.isin(rows, np.random.default_rng(question.seed).permutation(len(rows))[: round(TRAIN_SHARE * len(rows))])
+    learn, held_out = _take(data, first), _take(data, ~first)
+    as_log(held_out.rows, question.reward)
+    return learn, held_out
 
 
 def _take(data: Choices, rows: Bools) -> Choices:

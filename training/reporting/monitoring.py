@@ -16,6 +16,7 @@ from training.evaluation.lift import lift, mismatched_arms
 from training.evaluation.metrics import calibration_table, wilson
 from training.model.frame import Floats
 from training.reporting.exploration_cost import exploration_costs
+from training.rows.columns import bools, floats
 
 Rows = list[dict[str, Any]]
 RECENT_DAYS, BEFORE_DAYS = 28, 112
@@ -158,9 +159,7 @@ def _calibration(log: DecisionLog, release: Release) -> Rows:
     )
     if rows.num_rows < _MIN_ROWS:
         return []
-    label = np.asarray(rows["_label"].cast(pa.int8()).to_numpy()) > 0
-    predicted = np.asarray(rows["_propensity"].to_numpy(), dtype=np.float64)
-    return [asdict(b) for b in calibration_table(label, predicted)]
+    return [asdict(b) for b in calibration_table(bools(rows["_label"]), floats(rows["_propensity"]))]
 
 
 def _segments(ask: Callable[..., Rows], release: Release) -> Rows:

@@ -19,6 +19,7 @@ from decisioning.facts.schema import Feature
 from features.decisions.log import DecisionLog
 from training.evaluation.metrics import auc
 from training.model.frame import Bools, Floats
+from training.rows.columns import bools, floats
 
 _TIME = pa.timestamp("us")
 _BINS = 10
@@ -123,7 +124,7 @@ def _models(rows: pa.Table) -> Iterator[_OfferGroup]:
 
 
 def _model_row(model: _OfferGroup, predictors: int, release: Release, at: datetime) -> dict[str, Any]:
-    label, score = _labels(model.rows), np.nan_to_num(_floats(model.rows["_propensity"]))
+    label, score = bools(model.rows["_label"]), np.nan_to_num(floats(model.rows["_propensity"]))
     keys, channel = model.keys, release.channels.get(model.keys["_channel"])
     return {
         "pxApplication": "central-brain",
@@ -147,7 +148,7 @@ def _model_row(model: _OfferGroup, predictors: int, release: Release, at: dateti
 
 def _predictor_rows(model: _OfferGroup, predictors: list[Feature]) -> Iterator[dict[str, Any]]:
     """Yield a row per bin of each predictor."""
-    label = _labels(model.rows)
+    label = bools(model.rows["_label"])
     for feature in predictors:
         column, numeric = model.rows[feature.name], feature.dtype in ("float", "int")
         bins = list(_numeric(column) if numeric else _symbolic(column))
@@ -164,23 +165,26 @@ def _predictor_rows(model: _OfferGroup, predictors: list[Feature]) -> Iterator[d
             **_totals(label),
         }
         for n, (symbol, low, high, members) in enumerate(bins, 1):
-            positives = float(label[members].sum())
+            kind = "MISSING" if symbol == "MISSING" else "INTERVAL" if numeric else "SYMBOL"
+            bounds = {"pyBinLowerBound": low, "pyBinUpperBound": high}
             yield {
                 **shared,
                 "pyBinIndex": n,
                 "pyBinSymbol": symbol,
-                "pyBinType": "MISSING" if symbol == "MISSING" else "INTERVAL" if numeric else "SYMBOL",
-                "pyBinLowerBound": low,
-                "pyBinUpperBound": high,
-                "pyBinPositives": positives,
-                "pyBinNegatives": float(members.sum()) - positives,
-                "pyBinResponseCount": float(members.sum()),
+                "pyBinType": kind,
+                **bounds,
+                **_bin(label[members]),
             }
+
+
+def _bin(label: Bools) -> dict[str, float]:
+    positives, rows = float(label.sum()), float(len(label))
+    return {"pyBinPositives": positives, "pyBinNegatives": rows - positives, "pyBinResponseCount": rows}
 
 
 def _numeric(column: pa.ChunkedArray) -> Iterator[tuple[str, float | None, float | None, Bools]]:
     """Yield the bin of unknown values, then up to ten bins of equally many rows: symbol, bounds, rows as bool (n,)."""
-    x = _floats(column)
+    x = floats(column)
     known = x[~np.isnan(x)]
     yield "MISSING", None, None, np.isnan(x)
     if not len(known):
@@ -197,14 +201,6 @@ def _symbolic(column: pa.ChunkedArray) -> Iterator[tuple[str, float | None, floa
     symbols = np.array(["MISSING" if v is None else str(v) for v in column.to_pylist()], dtype=object)
     for symbol in ("MISSING", *sorted(set(symbols.tolist()) - {"MISSING"})):
         yield symbol, None, None, symbols == symbol
-
-
-def _labels(rows: pa.Table) -> Bools:
-    return np.asarray(rows["_label"].cast(pa.int8()).to_numpy()) > 0
-
-
-def _floats(column: pa.ChunkedArray) -> Floats:
-    return np.asarray(column.cast(pa.float64()).to_numpy(), dtype=np.float64)
 
 
 def _performance(label: Bools, score: Floats) -> float:

@@ -16,7 +16,8 @@ from features.decisions.parsing import NOTHING
 from features.matrix import FeatureMatrix, columns_from_table
 from features.views import TIME
 from training.fitting.terms import terms_of, with_terms
-from training.model.frame import Bools, Floats, Ints, TrainingSet
+from training.model.frame import Bools, Ints, TrainingSet
+from training.rows.columns import bools, floats
 
 if TYPE_CHECKING:  # Feast takes seconds to import
     from features.profile.offline import History
@@ -91,9 +92,9 @@ def to_training_set(table: pa.Table, release: Release, history: "History", relea
         treatments=treatments,
         action=action,
         treatment=treatment,
-        label=_numbers(table["_label"].cast(pa.int8())) > 0,
-        probability=_numbers(table["_probability"]),
-        value_eur=_numbers(table["_value_eur"]),
+        label=bools(table["_label"]),
+        probability=floats(table["_probability"]),
+        value_eur=floats(table["_value_eur"]),
         at_us=np.asarray(table["_at_us"].to_numpy(), dtype=np.int64),
     )
 
@@ -123,11 +124,6 @@ def _columns_of(release: Release, placement: str, actions: tuple[str, ...]) -> I
     code = {a: n for n, a in enumerate(actions)}
     columns = [code.get(a.id, -1) if placement in t.placements else -1 for a, t in release.candidates]
     return np.array(columns, dtype=np.int64)
-
-
-def _numbers(column: pa.ChunkedArray) -> Floats:
-    """Return a column as floats (n,), NaN where null."""
-    return np.asarray(pc.fill_null(column.cast(pa.float64()), np.nan).to_numpy(), dtype=np.float64)
 
 
 def _codes(column: pa.ChunkedArray) -> tuple[tuple[str, ...], Ints]:

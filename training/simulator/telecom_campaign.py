@@ -73,9 +73,8 @@ def run_campaign(rng: Rng, permits: Permits, audience: Audience, as_of_us: int, 
     customer = rng.integers(len(SHOWCASE), len(audience), m)
     at_us = as_of_us - CAMPAIGN_DAYS * DAY_US + np.sort(rng.integers(0, CAMPAIGN_DAYS * DAY_US, m))
     channel = rng.choice(len(CHANNELS), m, p=[_CHANNEL_SHARE[c] for c in CHANNELS])
-    page, reason = _context(rng, channel)
-    moment = {name: audience.columns[name][customer] for name in permits.momentary_columns & audience.columns.keys()}
-    moment |= {"now": at_us.astype(np.float64), "page": page, "contact_reason": reason}
+    known = permits.momentary_columns & audience.columns.keys()
+    moment = {name: audience.columns[name][customer] for name in known} | _context(rng, channel, at_us)
     lasting = permits.lasting(audience.columns, len(audience))
     allowed = permits.at(lasting[customer], moment, audience.marketing[customer, channel], channel)
     choices = allowed.sum(axis=1)
@@ -86,19 +85,20 @@ def run_campaign(rng: Rng, permits: Permits, audience: Audience, as_of_us: int, 
     outcome, positive, outcome_us = draw_outcomes(permits.actions, action, channel, truth, at_us, rng)
     late = outcome_us > as_of_us
     outcome[late], positive[late], outcome_us[late] = "", False, 0
+    values_eur = np.nan_to_num(audience.values_eur[customer, action])
     return CampaignLog(
         customer=customer,
         at_us=at_us,
         action=action,
         channel=channel,
         treatment=_treatments(permits.actions)[action, channel],
-        page=page[possible],
-        contact_reason=reason[possible],
+        page=moment["page"][possible],
+        contact_reason=moment["contact_reason"][possible],
         probability=1.0 / choices[possible],
         positive=positive,
         outcome=outcome,
         outcome_us=outcome_us,
-        value_eur=np.where(positive, np.nan_to_num(audience.values_eur[customer, action]), 0.0),
+        value_eur=np.where(positive, values_eur, 0.0),
     )
 
 
@@ -126,13 +126,13 @@ def draw_outcomes(
     return outcome.astype(object), positive, outcome_us
 
 
-def _context(rng: Rng, channel: Ints) -> tuple[Column, Column]:
-    """Draw the page of visits to the web and the app, and the reason of calls and of visits to a store."""
+def _context(rng: Rng, channel: Ints, at_us: Ints) -> dict[str, Column]:
+    """Draw the context of contacts: the page on the web and in the app, the reason of calls and visits to a store."""
     page = np.asarray(_PAGES, dtype=object)[rng.integers(0, len(_PAGES), len(channel))]
     reason = np.asarray(_REASONS, dtype=object)[rng.integers(0, len(_REASONS), len(channel))]
     page[~np.isin(channel, [CHANNELS.index("web"), CHANNELS.index("app")])] = None
     reason[~np.isin(channel, [CHANNELS.index("agent"), CHANNELS.index("store")])] = None
-    return page, reason
+    return {"now": at_us.astype(np.float64), "page": page, "contact_reason": reason}
 
 
 def _pick(rng: Rng, allowed: Bools, choices: Ints) -> Ints:
