@@ -17,7 +17,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version as installed
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,6 +28,7 @@ from decisioning.facts.forms import PRIOR_MODEL
 from features.files import replace_file
 from features.messages.trained import KIND, SentimentModel
 from training.model.files import hash_files, read_files
+from training.model.flavour import Flavour, flavour_of
 
 if TYPE_CHECKING:
     from training.model.model import PropensityModel
@@ -80,43 +81,6 @@ class Provenance:
     documents: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class _Flavour:
-    """How MLflow's own tools run a kind of model.
-
-    `loader`: the module that loads it. `columns`: type and name of each input column, and whether it is required.
-    `code`: the files of this project that `loader` imports; they are stored with every registered model. `packages`:
-    the distributions it needs.
-    """
-
-    loader: str
-    columns: tuple[tuple[str, str, bool], ...]
-    code: tuple[str, ...]
-    packages: tuple[str, ...]
-
-
-_TABLE = _Flavour(
-    "training.model.pyfunc",
-    (),
-    (
-        *(f"training/{m}.py" for m in ("__init__", "model/__init__", "model/pyfunc", "model/model", "model/files")),
-        *(f"training/model/{m}.py" for m in ("frame", "design", "effects", "forest", "calibration", "logistic")),
-        "training/model/background.py",
-        *(f"decisioning/{m}.py" for m in ("__init__", "errors", "hashes")),
-    ),
-    ("lightgbm", "numpy", "pandas", "pydantic", "pyyaml"),
-)
-_TEXT = _Flavour(
-    "training.model.pyfunc_text",
-    (("string", "text", True),),
-    (
-        *(f"training/{m}.py" for m in ("__init__", "model/__init__", "model/pyfunc_text")),
-        *(f"features/{m}.py" for m in ("__init__", "messages/__init__", "messages/trained", "messages/judgement")),
-        "features/messages/text.py",
-        *(f"decisioning/{m}.py" for m in ("__init__", "errors", "facts/__init__", "facts/signals", "spec")),
-    ),
-    ("numpy", "pandas", "pydantic"),
-)
 _LINEUP = """
 SELECT 'champion', CAST(version AS TEXT) FROM registered_model_aliases WHERE name = ? AND alias = 'champion'
 UNION ALL SELECT 'trial', value FROM registered_model_tags WHERE name = ? AND key = ?
@@ -138,7 +102,7 @@ class Registry:
 
     def register(self, files: dict[str, bytes], name: str, provenance: Provenance) -> int:
         """Register the files of a propensity or sentiment model and return the new version."""
-        flavour = _flavour(files)
+        flavour = flavour_of(files)
         content = self._seal(files)
         mlflow = self._mlflow()
         client = self._client()
@@ -364,20 +328,6 @@ def sentiment_name(language: str) -> str:
     return f"{SENTIMENT}-{language}"
 
 
-def _flavour(files: Mapping[str, bytes]) -> _Flavour:
-    """Return the flavour of a model's files; raises Refused if they are not a model's."""
-    if json.loads(files.get("model.json", b"{}")).get("kind") == SENTIMENT:
-        SentimentModel.from_files(files)
-        return _TEXT
-    from training.model.model import PropensityModel  # noqa: PLC0415 - LightGBM with it, which takes seconds
-
-    model = PropensityModel.from_files(files)
-    columns = [("double", feature, False) for feature in model.feature_names]
-    if len(model.actions) > 1:
-        columns += [("string", "action", True), ("string", "treatment", False)]
-    return replace(_TABLE, columns=tuple(columns))
-
-
 def _remove_sealed(directory: Path) -> None:
     for path in (directory, *(p for p in directory.rglob("*") if p.is_dir())):
         path.chmod(stat.S_IRWXU)
@@ -395,7 +345,7 @@ def _log_provenance(mlflow: Any, provenance: Provenance) -> None:
         mlflow.log_artifact(str(plot), "plots")
 
 
-def _log_model(mlflow: Any, directory: Path, flavour: _Flavour, scratch: Path) -> Any:
+def _log_model(mlflow: Any, directory: Path, flavour: Flavour, scratch: Path) -> Any:
     """Log the sealed directory as a pyfunc with its own code, so that it runs where this project is not installed."""
     for part in flavour.code:
         (scratch / part).parent.mkdir(exist_ok=True, parents=True)
