@@ -24,7 +24,9 @@ class Entries:
         self.plan, self.ledger, self.streams = plan, ledger, streams
         self.id = plan.source.mapping.id
         self.actions = {a.id: a for a in catalogue.actions}
-        self.notices = {p.id: p.notice_version for p in catalogue.purposes}  # assertions name the version in force
+        self.notices = {
+            p.id: p.notice_version for p in catalogue.purposes
+        }  # asserted consents take the version in force
         self.entries: dict[str, list[Entry]] = defaultdict(list)
 
     def by_stream(self) -> dict[str, list[Entry]]:

@@ -99,7 +99,7 @@ def import_signals(
     result = ReplayResult(resumed_at=_read_note(note))
     result.rows = result.resumed_at
     rules = SignalRules(Release.from_bytes(release_bytes))
-    with _short_switch_interval(), _Parser(path, release_bytes, ledger.names, result.rows) as blocks:
+    with _short_switch_interval(), _ParserProcess(path, release_bytes, ledger.names, result.rows) as blocks:
         for block in blocks:
             for rows in _write_block(ledger, rules, block, result):
                 if progress:
@@ -152,7 +152,7 @@ def _count(added: AddResult, result: ReplayResult) -> None:
     result.erased += counts["erased"]
 
 
-class _Parser:
+class _ParserProcess:
     """A context manager that yields the file's blocks, read and checked by a second process."""
 
     def __init__(self, path: Path, release_bytes: bytes, names: Names, skip: int) -> None:

@@ -114,8 +114,7 @@ def message_fields(
     :param keep_text: retention is configured and the customer consents; else the text is dropped after scoring
     :param voice_allowed: the customer consented explicitly to scores of their voice or face
     :param earlier: `sentiment` of the customer's earlier messages in this conversation, oldest first
-    :param trained: by language, models that score in place of a lexicon
-    :param models: by language, the names of those models
+    :param trained: by language, models that score in place of a lexicon; `models` has their names
     :raises RequestError: names the field (`data.score.basis`), never its value
     """
     message, upstream = _parsed(data)
@@ -125,9 +124,8 @@ def message_fields(
     if author == "customer":
         language = cast(Language | None, message.get("language"))
         scored = None if text is None else score(str(text), language, trained=trained)
-        sentiment = _sentiment(upstream, scored, models or {})
-        fields |= _text_fields(scored) | _sentiment_fields(sentiment)
-        fields |= _conversation_fields([*earlier, sentiment.sentiment])
+        result = _sentiment(upstream, scored, models or {})
+        fields |= _text_fields(scored) | _sentiment_fields(result) | _conversation_fields([*earlier, result.sentiment])
     return {name: value for name, value in fields.items() if value is not None}
 
 

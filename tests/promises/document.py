@@ -1,8 +1,8 @@
 """`python -m tests.promises.document`: writes PROMISES.md from promises.yaml and the markers of the tests.
 
-`@pytest.mark.promise("an.id")` above a test, or in a module's `pytestmark`, says that it holds that promise. Tests are
-read and not imported, so an id must be a plain string. With `--check` nothing is written: whatever is wrong is told, a
-line each, and PROMISES.md too where it is not what would be written; the exit code is then 1.
+`@pytest.mark.promise("an.id")` above a test, or in a module's `pytestmark`, says that the test holds that promise.
+Tests are parsed and not imported, so an id must be a plain string. `--check` writes nothing: it prints a line for each
+mistake, and one if PROMISES.md is not what would be written; the exit code is then 1.
 """
 
 import ast
@@ -30,12 +30,12 @@ served product over HTTP. All others run in `make test`; those that need the ref
 """
 
 
-class Wrong(Exception):
-    """What has to be put right before the page can be written; one line for each."""
+class Inconsistent(Exception):
+    """The sentences and the markers do not fit together; the message has a line for each mistake."""
 
 
-class Held(NamedTuple):
-    """A test that holds promises, as the page names it."""
+class MarkedTest(NamedTuple):
+    """A test that holds promises: its id, its notes on the page, and the ids of the promises."""
 
     test: str
     notes: tuple[str, ...]
@@ -52,11 +52,11 @@ class Section:
 
 
 def main(root: Path, *, check: bool) -> int:
-    """Writes the page, or only checks it; 1 where something is wrong."""
+    """Write the page, or only check it, and return the exit code: 1 if there is a mistake."""
     try:
-        page = written(root)
-    except Wrong as wrong:
-        sys.stderr.write(f"{wrong}\n")
+        page = page_of(root)
+    except Inconsistent as error:
+        sys.stderr.write(f"{error}\n")
         return 1
     document = root / DOCUMENT
     if not check:
@@ -67,55 +67,54 @@ def main(root: Path, *, check: bool) -> int:
     return 0
 
 
-def written(root: Path) -> str:
-    """The page; `Wrong` where sentences and markers do not fit together."""
-    sections, tests, wrong = sections_of(root / SENTENCES), *held(root)
-    known = {id_ for section in sections for id_ in section.promises}
-    wrong += [
-        f"{t.test}: no promise has the id {id_}; see {SENTENCES}"
-        for t in tests
-        for id_ in t.promises
-        if id_ not in known
+def page_of(root: Path) -> str:
+    """Return the text of the page. Raises Inconsistent if sentences and markers do not fit together."""
+    sections, tests, mistakes = sections_of(root / SENTENCES), *marked_tests(root)
+    ids = {id_ for section in sections for id_ in section.promises}
+    mistakes += [
+        f"{t.test}: no promise has the id {id_}; see {SENTENCES}" for t in tests for id_ in t.promises if id_ not in ids
     ]
-    wrong += [f"{SENTENCES}: no test holds {id_}" for id_ in sorted(known - {i for t in tests for i in t.promises})]
-    if wrong:
-        raise Wrong("\n".join(wrong))
+    mistakes += [f"{SENTENCES}: no test holds {id_}" for id_ in sorted(ids - {i for t in tests for i in t.promises})]
+    if mistakes:
+        raise Inconsistent("\n".join(mistakes))
     contents = " · ".join(f"[{s.title}](#{_anchor(s.title)})" for s in sections)
     return "\n".join([HEAD, contents, *(line for s in sections for line in _lines(s, tests))]) + "\n"
 
 
 def sections_of(file: Path) -> list[Section]:
-    """The sentences, in the page's order; an id that is there twice is `Wrong`."""
-    sections, seen = [], set[str]()
-    for said in yaml.safe_load(file.read_text()):
-        promises = {id_: text for one in said["promises"] for id_, text in one.items()}
-        twice = seen & promises.keys()
-        if twice or len(promises) < len(said["promises"]):
-            raise Wrong(f"{SENTENCES}: an id is there twice in {said['title']!r}, or also before it: {sorted(twice)}")
-        seen |= promises.keys()
-        sections.append(Section(said["title"], said.get("intro", ""), promises))
+    """Return the sections in the page's order. Raises Inconsistent for an id that is there twice."""
+    sections, ids = [], set[str]()
+    for raw in yaml.safe_load(file.read_text()):
+        promises = {id_: text for one in raw["promises"] for id_, text in one.items()}
+        twice = ids & promises.keys()
+        if twice or len(promises) < len(raw["promises"]):
+            raise Inconsistent(
+                f"{SENTENCES}: an id is there twice in {raw['title']!r}, or also before it: {sorted(twice)}"
+            )
+        ids |= promises.keys()
+        sections.append(Section(raw["title"], raw.get("intro", ""), promises))
     return sections
 
 
-def held(root: Path) -> tuple[list[Held], list[str]]:
-    """All tests that are marked, and the markers that cannot be read."""
-    tests, wrong = list[Held](), list[str]()
+def marked_tests(root: Path) -> tuple[list[MarkedTest], list[str]]:
+    """Return all marked tests, and a mistake for each marker that cannot be read."""
+    tests, mistakes = list[MarkedTest](), list[str]()
     for file in sorted((root / "tests").rglob("test_*.py")):
         text, name = file.read_text(), file.relative_to(root).as_posix()
         if "mark.promise" in text:
             module = ast.parse(text)
             tests += _tests(module, name)
-            wrong += [f"{name}:{line}: {UNREAD}" for line in _unread(module)]
-    return tests, wrong
+            mistakes += [f"{name}:{line}: {UNREAD}" for line in _unread(module)]
+    return tests, mistakes
 
 
-def _tests(module: ast.Module, file: str) -> Iterator[Held]:
+def _tests(module: ast.Module, file: str) -> Iterator[MarkedTest]:
     of_module = _of_module(module)
     for function in _functions(module):
         marks = [*of_module, *function.decorator_list]
         promises = dict.fromkeys(id_ for mark in marks for id_ in _ids(mark))
         if promises:
-            yield Held(f"{file}::{function.name}", tuple(_notes(marks)), tuple(promises))
+            yield MarkedTest(f"{file}::{function.name}", tuple(_notes(marks)), tuple(promises))
 
 
 def _functions(module: ast.Module) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
@@ -124,7 +123,7 @@ def _functions(module: ast.Module) -> list[ast.FunctionDef | ast.AsyncFunctionDe
 
 
 def _of_module(module: ast.Module) -> list[ast.expr]:
-    """The marks in `pytestmark`, which may be one or a list."""
+    """Return the marks in `pytestmark`, which may be one or a list."""
     for node in module.body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "pytestmark":
             return node.value.elts if isinstance(node.value, ast.List | ast.Tuple) else [node.value]
@@ -132,7 +131,7 @@ def _of_module(module: ast.Module) -> list[ast.expr]:
 
 
 def _ids(mark: ast.expr) -> list[str]:
-    """The promises that a mark names: none for another mark, or where one of them is not a plain string."""
+    """Return the ids that a mark names; none for another mark, or if one of them is not a plain string."""
     if not isinstance(mark, ast.Call) or ast.unparse(mark.func) != f"{PREFIX}promise" or mark.keywords:
         return []
     ids = [a.value for a in mark.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
@@ -140,24 +139,24 @@ def _ids(mark: ast.expr) -> list[str]:
 
 
 def _notes(marks: list[ast.expr]) -> Iterator[str]:
-    spelt = [ast.unparse(mark) for mark in marks]
-    if f"{PREFIX}long" in spelt:
+    texts = [ast.unparse(mark) for mark in marks]
+    if f"{PREFIX}long" in texts:
         yield "long"
-    elif any(re.search(rf"{re.escape(PREFIX)}long\b", mark) for mark in spelt):
+    elif any(re.search(rf"{re.escape(PREFIX)}long\b", text) for text in texts):
         yield "more when long"
-    if f"{PREFIX}server" in spelt:
+    if f"{PREFIX}server" in texts:
         yield "server"
 
 
 def _unread(module: ast.Module) -> list[int]:
-    """The lines of promise markers that `_tests` does not see."""
+    """Return the lines of promise markers that `_tests` does not read."""
     marks = [*_of_module(module), *(d for f in _functions(module) for d in f.decorator_list)]
     read = {mark.func for mark in marks if isinstance(mark, ast.Call) and _ids(mark)}
-    named = (n for n in ast.walk(module) if isinstance(n, ast.Attribute) and n.attr == "promise")
-    return [n.lineno for n in named if n not in read and ast.unparse(n.value).endswith("mark")]
+    markers = (n for n in ast.walk(module) if isinstance(n, ast.Attribute) and n.attr == "promise")
+    return [n.lineno for n in markers if n not in read and ast.unparse(n.value).endswith("mark")]
 
 
-def _lines(section: Section, tests: list[Held]) -> Iterator[str]:
+def _lines(section: Section, tests: list[MarkedTest]) -> Iterator[str]:
     yield from ("", f"## {section.title}", "")
     if section.intro:
         yield from (section.intro, "")
@@ -169,7 +168,7 @@ def _lines(section: Section, tests: list[Held]) -> Iterator[str]:
 
 
 def _anchor(title: str) -> str:
-    """As GitHub makes it of a heading."""
+    """Return the anchor that GitHub makes of a heading."""
     return re.sub(r"[^\w -]", "", title).lower().replace(" ", "-")
 
 
