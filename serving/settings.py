@@ -108,14 +108,10 @@ class Workspace:
     def __init__(self, root: Path, settings: BrainSettings) -> None:
         self.root = root
         self.settings = settings
-        self.config_file = root / CONFIG_NAME
         self.catalogue = root / "catalogue"
         self.secret_file = root / "secret"
         self.data = root / "data"
         self.ledger_file = self.data / "ledger.db"
-        self.online_file = self.data / "online.db"
-        self.registry_file = self.data / "registry.db"
-        self.mlflow_file = self.data / "mlflow.db"
         self.artifacts = self.data / "artifacts"
         self.offline = self.data / "offline"
         self.models = self.data / "models"

@@ -70,10 +70,6 @@ class Signals:
         self._queue = EventQueue(ledger, self.rules)
         self._renewing: set[str] = set()
 
-    def for_release(self, release: Release) -> "Signals":
-        """Return the same signals under another release."""
-        return Signals(self._ledger, self._store, release, self.copier)
-
     def close(self) -> None:
         """Copy what was recorded, then stop. Call it before the ledger is closed."""
         self.copier.close()
