@@ -2,8 +2,8 @@
 
 MLflow keeps what people look at: runs, metrics, plots, versions, aliases. Serving and replay use the sealed copy,
 `models/<sha256>/`, which is read-only and named by its content; the file `models/<name>@<version>` holds the name of a
-version's copy. So neither needs MLflow, whose import takes two seconds, and reading which version serves does not
-import LightGBM either.
+version's copy. So neither needs MLflow, whose import takes seconds, and reading which version serves does not import
+LightGBM either.
 """
 
 import fcntl

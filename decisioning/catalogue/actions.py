@@ -79,8 +79,9 @@ class Settings(Strict):
     withdraws. `age_feature`: a number of years, or a bool that is true of adults. A customer who is not known to be
     `adult_age` is not profiled. `transparency`: per issue, the least transparency that a model must have, from 1
     (opaque) to 5 (transparent). `ai_disclosure`: locale -> the text that discloses a machine to the customer, in place
-    of ours. `ranking`: whether commercial actions are ranked by the probability of their outcome, or by how much
-    showing them raises it, where the model knows that.
+    of ours. `ranking`: whether actions of the commercial tier are ranked by their propensity, or by their uplift, which
+    is how much showing them raises it. By uplift, an action that becomes less likely when it is shown is worth less
+    than nothing. Where the model does not know the uplift, the propensity stands in, which is the larger number.
     """
 
     eur_per_point: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.01

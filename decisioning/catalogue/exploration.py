@@ -26,8 +26,10 @@ class Schedule(Strict):
 class ImmatureBudget(Strict):
     """Extra exploration of candidates with little evidence.
 
-    `budget`: the share of a slot's probability that all candidates whose scores rest on fewer than `mature_at` rows get
-    together, evenly, in addition to what the schedule gives them.
+    The odds of a slot are 1 - `budget` of what the schedule gives, and `budget` evenly among the candidates whose
+    scores rest on fewer than `mature_at` rows. If there are none, the budget is not spent. It is not spent either on
+    customers who may not be profiled, on candidates worth nothing or less, or on those whose score was replaced by a
+    prior because the model is not transparent enough.
     """
 
     budget: float = Field(gt=0.0, le=0.2)
@@ -48,10 +50,11 @@ class LaunchBoost(Strict):
 class ExplorationSettings(Strict):
     """The part of a channel that is about exploration. `gamma`: the higher, the greedier; `.inf` never explores.
 
-    `gamma_grows`: gamma is multiplied by the square root of the number of rows that the scores rest on, so that
-    exploration fades as evidence grows; beyond `FULL_OPTIMISM_ROWS` rows, optimism falls with the same square root.
-    `optimism`: a propensity is raised for exploration by this multiple of the distance to its interval's upper end.
-    `issues`: the settings that differ for the actions of an issue.
+    `gamma_grows`: gamma is multiplied by the square root of the number of rows behind all scored actions, whatever
+    their issue, so that exploration fades as evidence grows; beyond `FULL_OPTIMISM_ROWS` rows, optimism falls with the
+    same square root. `optimism`: a propensity is raised for exploration by this multiple of the distance to its
+    interval's upper end; not if gamma is infinite. `issues`: the settings that differ for the actions of an issue. If
+    candidates of several issues compete for a slot, each candidate's gap is weighted by its own gamma.
     """
 
     gamma: float = Field(default=float("inf"), ge=0)

@@ -258,7 +258,10 @@ def _answer(computed: Computation, picks: Sequence[Pick], offers: Sequence[dict[
 
 
 def _disclosure(computed: Computation) -> dict[str, str]:
-    """Return the disclosure that has to be made if a machine speaks, else nothing."""
+    """Return the disclosure that has to be made if a machine speaks, else nothing.
+
+    A machine speaks on a channel with `machine: true`, or if the request says so.
+    """
     if not (computed.case.ask.machine or computed.view.channel.machine):
         return {}
     return {"disclosure": disclosure(computed.release.catalogue.settings, computed.case.locale)}

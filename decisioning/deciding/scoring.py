@@ -40,7 +40,11 @@ def shadow_scores(case: Case, screened: Screened, facts: Facts) -> dict[str, Any
 
 
 def _transparent_enough(scores: Scores, screened: Screened) -> Scores:
-    """Replace scores by priors where the model is less transparent than the action's issue requires."""
+    """Replace scores by priors where the model is less transparent than the action's issue requires.
+
+    A scorer states the transparency of each score; one that states none counts as 1. A decision with such a prior has
+    `transparency` among its `degraded`, and promotion refuses such a model (`training.fitting.terms.check_terms`).
+    """
     floor = screened.view.transparency_floor[screened.rows]
     if not (floor > 1).any():
         return replace(scores, transparency=None)

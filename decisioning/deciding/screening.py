@@ -65,7 +65,10 @@ class Screened:
         return may_profile(self.permissions)
 
     def cites(self, candidate: int) -> dict[str, str]:
-        """Return purpose -> the record that permits it, for the purposes that a candidate needs."""
+        """Return purpose -> the record that permits it, for the purposes that a candidate needs.
+
+        A candidate that passes has at least one, because `brain check` refuses an action without a purpose.
+        """
         needed = (purpose for purpose, members in self.view.purposes if members[candidate])
         return {p: cited for p in needed if (cited := self.permissions[p].cites) is not None}
 

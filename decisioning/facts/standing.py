@@ -49,7 +49,10 @@ class Contact:
     state: ContactState
 
     def counts_at(self, now_us: int) -> bool:
-        """Tell whether a cap counts it: while its reservation lives, and afterwards if it got as far as `counts_on`."""
+        """Tell whether a cap counts it: while its reservation lives, and afterwards if it got as far as `counts_on`.
+
+        So no process has to release what was never delivered.
+        """
         if self.state in ("expired", "not_delivered"):
             return False
         if self.counts_on == "decided" or now_us < self.reserved_until_us:

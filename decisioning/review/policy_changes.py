@@ -123,7 +123,10 @@ def _ids(release: Release, test: Callable[[Action], bool]) -> tuple[str, ...]:
 
 
 def contradictions(release: Release) -> list[Finding]:
-    """Return pairs of rules about a common action that never both pass, by interval analysis, which is sound."""
+    """Return pairs of rules about a common action that never both pass.
+
+    They are found by interval analysis, so they hold for every customer and not only for a sample.
+    """
     features, findings = release.schema.features, []
     for one, other in combinations(ruled(release), 2):
         shared = [a for a in one.actions if a in other.actions]

@@ -72,6 +72,9 @@ def what_if(
 ) -> WhatIf | LeftOut:
     """Return the recorded decision as `other` would make it, or why it is left out.
 
+    Both computations follow the picks that were made. So the weight of a slate is exact, and what the other release may
+    pick in a slot after the same picks, and the first could not, is known exactly, too.
+
     Whether a decision is left out does not depend on what was drawn, so the remaining ones are drawn as they were.
     Raises RequestError if `other` does not accept the request.
 

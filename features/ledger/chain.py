@@ -30,7 +30,7 @@ def record_hash(
 ) -> bytes:
     """Return H(previous hash, kind, at_us, occurred_us, body hash, keys).
 
-    :param keys: None for records that were written before the hash covered keys
+    :param keys: those under which the record is found; None for records that were written before the hash covered them
     """
     times = (at_us.to_bytes(8, "big", signed=True), occurred_us.to_bytes(8, "big", signed=True))
     parts = (previous, kind.encode(), *times, body_hash, *(() if keys is None else (keys,)))

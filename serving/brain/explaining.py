@@ -86,7 +86,11 @@ def _linked_erased(brain: Brain, body: dict[str, Any]) -> bool:
 
 
 def recomputes(brain: Brain, record: Record) -> bool:
-    """Tell whether deciding again gives the recorded decision byte for byte; raises Refused if it was erased."""
+    """Tell whether deciding again gives the recorded decision byte for byte; raises Refused if it was erased.
+
+    Its streams are folded up to the versions that it read; its release is read by hash, and its scores are the recorded
+    ones.
+    """
     if record.body is None:
         raise Refused("the decision was erased with its customer")
     release = brain.release(record.body["release"])

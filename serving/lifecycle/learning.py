@@ -1,7 +1,7 @@
 """Learning while a server runs: steps in processes of their own, so that no request waits for them.
 
-`brain retrain` runs as often as `brain.yaml` says. While a challenger is on trial, `brain trial --guard` runs every few
-minutes; it ends a trial that does harm and changes nothing else.
+`brain retrain` runs as often as `brain.yaml` says, if it says so. While a challenger is on trial, `brain trial --guard`
+runs every few minutes in any case; it ends a trial that does harm and changes nothing else. Both run at nice 15.
 """
 
 import os

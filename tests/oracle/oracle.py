@@ -1,8 +1,9 @@
-"""A second statement of what a decision must be, written from ARCHITECTURE.md alone, in plain Python over plain dicts.
+"""A second statement of what a decision must be, in plain Python over plain dicts.
 
-It shares no code with the engine and imports nothing of it. Rules are tuples such as `(">=", ("fact", "age"), 18.0)`,
-facts are as received, None is UNKNOWN. It is slow and straightforward on purpose: one candidate, one question at a
-time.
+It is written from ARCHITECTURE.md and, for exploration, from the docstrings of `decisioning.deciding.arbitration` and
+`decisioning.catalogue.exploration`. It shares no code with the engine; only `adapter` imports the engine. Rules are
+tuples such as `(">=", ("fact", "age"), 18.0)`, facts are as received, None is UNKNOWN. It is slow and straightforward
+on purpose: one candidate, one question at a time.
 """
 
 import hashlib

@@ -50,7 +50,10 @@ def forgotten_facts(seed):
 
 
 def forgotten_consents(seed):
-    """Yield pairs: with a consent that is in force, and without it."""
+    """Yield pairs: with a consent that is in force, and without it.
+
+    A consent that lapsed is never left out: it supersedes older grants, which could then count again.
+    """
     world, random = worlds.world(seed), Random(seed)
     release = adapter.release(world)
     for _ in range(PAIRS):

@@ -7,6 +7,8 @@ approximation. It is averaged over three beliefs about what shifts: level and sl
 together; the same per action; each feature's weight per action. It stays low where nothing changed, and once there is
 evidence of a change, more rows only add to it. A change must also pay: a base learnt from the later rows alone must
 predict held-out later rows better than a base learnt from all.
+
+Evidence falls with the rows that are left out, so exploration by `optimism` and `gamma_grows` increases by itself.
 """
 
 from collections.abc import Callable, Iterator

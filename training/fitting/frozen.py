@@ -1,4 +1,9 @@
-"""Actions whose model stays as the champion has it, while the others keep learning."""
+"""Actions whose model stays as the champion has it, while the others keep learning.
+
+`frozen` is a setting of the catalogue and not a command, so that it is reviewed, released and rolled back like the
+rest. The champion's part is kept as a model within the model, with its own features and standardisation, so that no bit
+of a propensity changes. Other actions still learn from the rows of a frozen action.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,4 +1,8 @@
-"""What a catalogue requires of each action's model, and which action starts from which."""
+"""What a catalogue requires of each action's model, and which action starts from which.
+
+The terms are part of the training rows. Without any, a fit gives the bytes that it would give without terms. Rows of an
+action that is gone stay in the log, and are labelled by the outcomes of the action that superseded it.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

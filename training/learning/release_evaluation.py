@@ -1,7 +1,13 @@
 """`brain evaluate --against RELEASE`: what decisions would have earned, had another release made them, from the log.
 
-Each decision is made again alone: everything that it read, caps and suppression included, stays as it was. An offer
-that never reached the customer earned nothing. Leaving such decisions out would select decisions by what was drawn.
+Each decision is made again alone: everything that it read, caps and suppression included, stays as it was. So an effect
+that builds up over weeks is not fully measured. An offer that never reached the customer earned nothing. Leaving such
+decisions out would select decisions by what was drawn.
+
+If the other release may pick anything that the log could not hold, no weighing of the log is unbiased, and no estimate
+is given. The claim is that of weighing whole slates, which assumes nothing about how slots affect each other. The
+doubly robust estimate assumes nothing either, because it weighs only what was earned beyond what the scores expect; it
+is narrower where the scores are right. What the scores alone expect (`model-based`) carries no claim.
 """
 
 from collections import Counter, defaultdict

@@ -1,4 +1,7 @@
-"""Long work beside requests, in slices with rests between them: a request waits for one slice at most."""
+"""Long work beside requests, in slices with rests between them: a request waits for one slice at most.
+
+Shorter turns of threads (`sys.setswitchinterval`) do not achieve this: the work takes longer and slows every request.
+"""
 
 import time
 from collections.abc import Iterable, Iterator

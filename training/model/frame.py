@@ -19,9 +19,10 @@ Bools = NDArray[np.bool_]
 class ModelTerms:
     """What the catalogue requires of an action's model.
 
-    `supersedes`: the action whose model this one starts from until it has rows of its own, or "". `floor`: the least
-    transparency of the model, from 1 (opaque) to 5. `monotone`: features, sorted, each with 1 if a higher value must
-    never make the outcome less likely, or -1 if it must never make it more likely.
+    `supersedes`: the action whose model this one starts from, or "". `floor`: the least transparency of the model, from
+    1 (opaque) to 5; above 3 there are no trees. `monotone`: features, sorted, each with 1 if a higher value must never
+    make the outcome less likely, or -1 if it must never make it more likely. Weights of the other sign are held at
+    zero, trees are constrained, and the calibration never falls.
     """
 
     supersedes: str = ""

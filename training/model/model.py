@@ -219,7 +219,8 @@ class PropensityModel:
     def upper_limits(self, row: Floats, actions: Ints, propensity: Floats) -> Floats:
         """Return one customer's propensities (n,), as given by `score`, raised by one standard deviation of the logit.
 
-        Shapes as for `score`.
+        The deviation is that of the base's weights, each from the curvature along it alone, so that columns that move
+        together do not inflate it. Trees are not part of it. Shapes as for `score`.
         """
         parts = self.variances[actions] * self.design.row(row) ** 2
         limits = shift_logits(propensity, np.sqrt(np.add.accumulate(parts, axis=1)[:, -1]))

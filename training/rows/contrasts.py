@@ -4,9 +4,10 @@ A row is the first slot of a placement in which something commercial was shown, 
 action that was shown there, and about every other action that could have been shown and was shown nowhere in that
 decision. An outcome counts whatever it is credited to and whether or not it names an offer: outcomes without an offer
 and outcomes of a later offer are both consequences of not showing the action now. So every pick counts, delivered or
-not. The probability is that of the choice. A campaign with a control group compares each action with that group alone.
-A holdout is left out: it is offered nothing later either, so it is evidence about never offering, whose effect
-`training.evaluation.lift` computes.
+not. An action has no uplift as long as none of its outcomes was reported without an offer, because until then it is
+unknown what happens by itself. The probability is that of the choice. A campaign with a control group compares each
+action with that group alone. A holdout is left out: it is offered nothing later either, so it is evidence about never
+offering, whose effect `training.evaluation.lift` computes.
 """
 
 from collections.abc import Mapping

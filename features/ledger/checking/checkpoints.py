@@ -206,7 +206,7 @@ class CheckpointFile:
     """The checkpoints in a file outside the database, one per line, which is only appended to.
 
     Every serving machine keeps its own file of all checkpoints: a database that was cut or restored has fewer than the
-    file, or others.
+    file, or others. A copy of the file in another place shows this also if the whole machine is restored.
     """
 
     def __init__(self, path: Path) -> None:

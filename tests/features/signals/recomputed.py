@@ -1,7 +1,8 @@
 """Signal features at any past time, computed from the log event by event.
 
 This defines every compute, for a reader: `features.signals.state` must give the same results and shares no code with
-it. Events that retention has purged are not in the log; the recomputation then knows less than the decision did.
+it. Tests compare the two at the versions that decisions recorded. Events that retention has purged are not in the log;
+the recomputation then knows less than the decision did.
 """
 
 import math
