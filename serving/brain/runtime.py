@@ -294,9 +294,9 @@ class Brain:
         except Unavailable:
             profile, copies, degraded = {}, None, ("profile",)
         versions = [signalled.get(stream, 0) for stream in streams]
-        seen = snapshot.signals.evaluate(streams, versions, copies, at_us, keep=keep)
-        signalled.update((s, version) for s, version in zip(streams, seen.versions, strict=True) if version)
-        return {**seen.facts, **profile}, degraded
+        signals = snapshot.signals.evaluate(streams, versions, copies, at_us, keep=keep)
+        signalled.update((s, version) for s, version in zip(streams, signals.versions, strict=True) if version)
+        return {**signals.facts, **profile}, degraded
 
     def streams(self, ask: Ask) -> tuple[str, ...]:
         """Return the person's (or visitor's) stream, and the account's if the request names one."""

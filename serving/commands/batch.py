@@ -104,7 +104,7 @@ class Decider:
     async def _decide(self, customer: str) -> list[dict[str, Any]]:
         try:
             ask = Ask(
-                request_id=f"{self._batch}/{self._brain.ledger.stream_of('person', customer)}",
+                request_id=f"{self._batch}/{self._brain.subject_stream(customer)}",
                 customer_id=customer,
                 channel=self._channel,
                 placements=self._placements,

@@ -72,7 +72,7 @@ def restrict_customer(workspace: Workspace, customer_id: str, *, restricted: boo
 
 
 def _check_held(brain: Brain, customer_id: str) -> None:
-    if not brain.ledger.read(brain.ledger.stream_of("person", customer_id))[0].version:
+    if not brain.ledger.read(brain.subject_stream(customer_id))[0].version:
         raise NotFound("customer_id", "nothing is held about this customer")
 
 

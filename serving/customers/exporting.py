@@ -136,9 +136,10 @@ def _event(row: Any) -> dict[str, Any]:
 
 def _state(brain: Brain, row: Any, at_us: int) -> dict[str, Any]:
     """Return the signal features that a decision would see, and the state they are computed from."""
-    seen = brain.snapshot.signals.read([row.stream], at_us, keep=False)
+    signals = brain.snapshot.signals.read([row.stream], at_us, keep=False)
     state = from_json(row.body) if row.body else None
-    return {"subject": row.stream, "version": row.version, "features": dict(sorted(seen.facts.items())), "state": state}
+    features = dict(sorted(signals.facts.items()))
+    return {"subject": row.stream, "version": row.version, "features": features, "state": state}
 
 
 def _watch(row: Any) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from decisioning.deciding.screening import moment_happens
 from decisioning.errors import BrainError, NotFound
 from decisioning.facts.forms import Ask, PlacementAsk
 from decisioning.times import DAY_US, HOUR_US
-from features.ledger import Ledger, now_us
+from features.ledger import now_us
 from features.moments import Delivery, Moments, Watch
+from serving.brain.releasing import open_ledger
 from serving.brain.runtime import Brain
 from serving.events.webhooks import Sender
 from serving.settings import Workspace
@@ -90,7 +91,7 @@ def dead_letters(workspace: Workspace, retry: Sequence[str] = ()) -> dict[str, A
 
     Raises NotFound for an id that is not among them.
     """
-    with Ledger.open(workspace.database_url, workspace.secret()) as ledger:
+    with open_ledger(workspace) as ledger:
         moments, dead = Moments(ledger), list[Delivery]()
         while page := moments.webhook_page("dead", dead[-1].seq if dead else 0, _PAGE):
             dead.extend(page)

@@ -69,9 +69,8 @@ def json_reply(content: dict[str, Any], status: int = 200) -> Response:
 
 def body_schema(model: type[Any], *, many: bool = False) -> dict[str, Any]:
     """Return the OpenAPI of a body that the route parses itself; `many`: one object or an array."""
-    one = model.model_json_schema(ref_template="#/components/schemas/{model}")
-    one = {**one, **({"$defs": one["$defs"]} if "$defs" in one else {})}
-    schema = {"oneOf": [one, {"type": "array", "items": one}]} if many else one
+    item = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema = {"oneOf": [item, {"type": "array", "items": item}]} if many else item
     return {"requestBody": {"required": True, "content": {JSON: {"schema": schema}}}}
 
 

@@ -4,10 +4,10 @@ import asyncio
 import logging
 import time
 import traceback
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request, Response
 from fastapi import Path as PathParam
@@ -38,20 +38,11 @@ _LOG = logging.getLogger("ray.serve")
 
 def build_app(brain: Brain) -> FastAPI:
     """Return the ASGI application of one replica."""
-    watcher, clean_s = Watcher(brain), brain.workspace.settings.erasure.within_s / 2
+    watcher = Watcher(brain)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        periodic = [
-            _every(REFRESH_S, brain.refresh_release),
-            _every(REFRESH_S, brain.refresh_paused),
-            _every(REFRESH_MODEL_S, brain.refresh_model),
-            _every(CHECKPOINT_S, brain.checkpoint),
-            _every(clean_s, brain.compact),
-            _every(clean_s, watcher.purge),
-            _every(clean_s, partial(erasing.clean, brain)),
-        ]
-        tasks = [asyncio.create_task(work) for work in (_watch(watcher), *periodic)]
+        tasks = [asyncio.create_task(work) for work in _background_work(brain, watcher)]
         yield
         for task in tasks:
             task.cancel()
@@ -68,6 +59,21 @@ def build_app(brain: Brain) -> FastAPI:
     moment_routes(app, brain, watcher)
     _operation_routes(app, brain)
     return app
+
+
+def _background_work(brain: Brain, watcher: Watcher) -> list[Coroutine[Any, Any, None]]:
+    """Return what runs for as long as the replica does."""
+    clean_s = brain.workspace.settings.erasure.within_s / 2
+    return [
+        _watch(watcher),
+        _every(REFRESH_S, brain.refresh_release),
+        _every(REFRESH_S, brain.refresh_paused),
+        _every(REFRESH_MODEL_S, brain.refresh_model),
+        _every(CHECKPOINT_S, brain.checkpoint),
+        _every(clean_s, brain.compact),
+        _every(clean_s, watcher.purge),
+        _every(clean_s, partial(erasing.clean, brain)),
+    ]
 
 
 def _decision_routes(app: FastAPI, brain: Brain) -> None:

@@ -88,14 +88,7 @@ def _haproxy(run: Path, http: Http, temp: Path, stats: int, metrics: int) -> dic
     binary = haproxy_binary()
     if binary is None:
         return {}
-    entry = haproxy.EntryPoint(
-        host=http.host,
-        port=http.port,
-        ongoing=http.max_ongoing_requests,
-        queued=http.max_queued_requests,
-        wait_ms=round(1000 * http.request_timeout_s),
-    )
-    launcher = haproxy.install(run, binary, entry)
+    launcher = haproxy.install(run, binary, _entry_point(http))
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher),
@@ -114,6 +107,16 @@ def _haproxy(run: Path, http: Http, temp: Path, stats: int, metrics: int) -> dic
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(temp),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(temp / "server-state"),
     }
+
+
+def _entry_point(http: Http) -> haproxy.EntryPoint:
+    return haproxy.EntryPoint(
+        host=http.host,
+        port=http.port,
+        ongoing=http.max_ongoing_requests,
+        queued=http.max_queued_requests,
+        wait_ms=round(1000 * http.request_timeout_s),
+    )
 
 
 def free_block(root: Path) -> range:
