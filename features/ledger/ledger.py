@@ -3,12 +3,12 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
-from sqlalchemy import Connection, Row, bindparam, case, insert, null, select, union_all
+from sqlalchemy import Connection, Row, bindparam, insert, select
 from sqlalchemy.sql import Executable
 
 from decisioning.errors import NotFound, Refused
@@ -18,11 +18,12 @@ from features.ledger.checking.audit import Audit
 from features.ledger.checking.checkpoints import CheckpointFile, Checkpoints, Signer
 from features.ledger.checking.verification import Flaw, verify_stream
 from features.ledger.database import Database, upsert
+from features.ledger.driver import placeholders
 from features.ledger.links import erase_subject
 from features.ledger.records import Activation, Entry, Names, PreparedEntry, Record, prepare, record_of
 from features.ledger.snapshot import decode
 from features.ledger.standing import NEVER_US, Fold, apply
-from features.ledger.tables import ACTIVATIONS, CLAIMS, KEYS, PAUSES, RECORDS, RELEASES, SIGNAL_STATES, STANDINGS
+from features.ledger.tables import ACTIVATIONS, CLAIMS, KEYS, PAUSES, RECORDS, RELEASES, SIGNAL_STATES
 from features.ledger.writer import Submission, Writer
 
 _T = TypeVar("_T")
@@ -30,18 +31,6 @@ SubjectKind = Literal["person", "account", "visitor"]
 _PAGE = 500
 _IMPORT_CHUNK = 200
 _IMPORT_PAUSE_S = 0.001
-_COLUMNS = (STANDINGS.c.stream, STANDINGS.c.version, STANDINGS.c.body)
-_TWO = select(*_COLUMNS).where((STANDINGS.c.stream == bindparam("first")) | (STANDINGS.c.stream == bindparam("second")))
-_SEVERAL = select(*_COLUMNS).where(STANDINGS.c.stream.in_(bindparam("streams", expanding=True)))
-_SIGNALS = case((SIGNAL_STATES.c.body.is_(None), -1), else_=SIGNAL_STATES.c.version)
-_SIGNALLED = select(SIGNAL_STATES.c.stream, _SIGNALS.label("version"), null().label("body"))
-_SEVERAL_SIGNALLED = union_all(
-    _SEVERAL, _SIGNALLED.where(SIGNAL_STATES.c.stream.in_(bindparam("streams", expanding=True)))
-)
-_TWO_SIGNALLED = union_all(
-    _TWO,
-    _SIGNALLED.where((SIGNAL_STATES.c.stream == bindparam("first")) | (SIGNAL_STATES.c.stream == bindparam("second"))),
-)
 _BY_KEY = (
     select(RECORDS)
     .join(KEYS, (KEYS.c.stream == RECORDS.c.stream) & (KEYS.c.version == RECORDS.c.version))
@@ -108,20 +97,14 @@ class Ledger:
 
     def read(self, *streams: str) -> tuple[Standing, ...]:
         """Return the standing of each stream, all as of one moment; an unknown stream has version 0."""
-        return _standings(streams, self._of_streams(_TWO, _SEVERAL, streams))
+        return _standings(streams, self._database.fetch_hot(_standings_sql(len(streams)), streams) if streams else ())
 
     def read_with_signals(self, *streams: str) -> tuple[tuple[Standing, ...], tuple[int, ...]]:
         """Return standings as `read` does, and the version of each stream's signal state: 0 if none, -1 if erased."""
-        rows = self._of_streams(_TWO_SIGNALLED, _SEVERAL_SIGNALLED, streams)
-        versions = {row.stream: int(row.version) for row in rows if row.body is None}
-        standings = _standings(streams, [row for row in rows if row.body is not None])
+        rows = self._database.fetch_hot(_with_signals_sql(len(streams)), (*streams, *streams)) if streams else ()
+        versions = {stream: version for stream, version, body in rows if body is None}
+        standings = _standings(streams, [row for row in rows if row[2] is not None])
         return standings, tuple(versions.get(stream, 0) for stream in streams)
-
-    def _of_streams(self, two: Executable, several: Executable, streams: Sequence[str]) -> Sequence[Row[Any]]:
-        """Fetch with `two` if it suffices: a statement without an expanding parameter takes two thirds of the time."""
-        if len(streams) > 2:
-            return self._database.fetch(several, {"streams": streams})
-        return self._database.fetch(two, {"first": streams[0], "second": streams[-1]}) if streams else ()
 
     def select(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
         """Return all rows of one reading statement, for modules that have tables in the ledger's database."""
@@ -342,6 +325,20 @@ class Ledger:
         self._writer.run(lambda connection: upsert(connection, PAUSES, {"action": action}, values))
 
 
-def _standings(streams: Sequence[str], rows: Iterable[Row[Any]]) -> tuple[Standing, ...]:
-    standings = {row.stream: decode(row.stream, row.version, row.body) for row in rows}
+@lru_cache(maxsize=128)
+def _standings_sql(n: int) -> str:
+    """Return the statement for (stream, version, body) of `n` standings."""
+    return f"SELECT stream, version, body FROM standings WHERE stream IN ({placeholders(n)})"  # noqa: S608 (placeholders only)
+
+
+@lru_cache(maxsize=128)
+def _with_signals_sql(n: int) -> str:
+    """Return the statement for standings and, without a body, the versions of signal states, -1 for an erased one."""
+    version = "CASE WHEN body IS NULL THEN -1 ELSE version END"
+    signals = f"SELECT stream, {version}, NULL FROM signal_states WHERE stream IN ({placeholders(n)})"  # noqa: S608 (placeholders only)
+    return f"{_standings_sql(n)} UNION ALL {signals}"
+
+
+def _standings(streams: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> tuple[Standing, ...]:
+    standings = {stream: decode(stream, version, body) for stream, version, body in rows}
     return tuple(standings.get(stream) or Fold(stream) for stream in streams)

@@ -5,28 +5,39 @@ Locks are taken in the order of stream names, so that two processes cannot deadl
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, select
 
 from decisioning.errors import Conflict, Refused
 from features.ledger.chain import genesis_hash, record_hash
 from features.ledger.database import in_chunks
+from features.ledger.driver import execute_many, fetch, insert_into, is_postgresql, placeholders
 from features.ledger.records import Duplicate, PreparedEntry, record_of
 from features.ledger.snapshot import decode, encode
 from features.ledger.standing import NEVER_US, Fold, apply
 from features.ledger.tables import KEYS, RECORDS, STANDINGS
 
-_LOCKED = select(STANDINGS).order_by(STANDINGS.c.stream).with_for_update()
-_TWO_HEADS = _LOCKED.where(or_(STANDINGS.c.stream == bindparam("first"), STANDINGS.c.stream == bindparam("second")))
-_HEADS = _LOCKED.where(STANDINGS.c.stream.in_(bindparam("streams", expanding=True)))
-_EXISTING_KEYS = select(KEYS).where(KEYS.c.key.in_(bindparam("keys", expanding=True)))
+_RECORD_COLUMNS = ("stream", "version", "kind", "at_us", "occurred_us", "body", "salt", "body_hash", "hash", "own_keys")
+_HEAD_COLUMNS = ("version", "at_us", "head_hash", "body", "stream")
+_ADD_RECORD = insert_into(RECORDS, *_RECORD_COLUMNS)
+_ADD_KEY = insert_into(KEYS, "key", "stream", "version")
+_ADD_HEAD = insert_into(STANDINGS, *_HEAD_COLUMNS)
+_MOVE_HEAD = "UPDATE standings SET version = ?, at_us = ?, head_hash = ?, body = ? WHERE stream = ?"
+_HASH = "SELECT hash FROM records WHERE stream = ? AND version = ?"
 _RECORD = select(RECORDS).where(RECORDS.c.stream == bindparam("stream"), RECORDS.c.version == bindparam("version"))
-_MOVE = (
-    update(STANDINGS)
-    .where(STANDINGS.c.stream == bindparam("of"))
-    .values({name: bindparam(name) for name in ("version", "at_us", "head_hash", "body")})
-)
+
+
+@lru_cache(maxsize=8)
+def _heads(n: int) -> str:
+    columns = "stream, version, at_us, head_hash, body"
+    return f"SELECT {columns} FROM standings WHERE stream IN ({placeholders(n)}) ORDER BY stream"  # noqa: S608 (placeholders only)
+
+
+@lru_cache(maxsize=8)
+def _existing_keys(n: int) -> str:
+    return f"SELECT key, stream, version FROM keys WHERE key IN ({placeholders(n)})"  # noqa: S608 (placeholders only)
 
 
 class ExistingKey(NamedTuple):
@@ -45,9 +56,9 @@ class Head:
     at_us: int
     fold: Fold
 
-    def columns(self) -> dict[str, Any]:
-        """Return the columns of its row in the standings table, without the stream."""
-        return {"version": self.version, "at_us": self.at_us, "head_hash": self.hash, "body": encode(self.fold)}
+    def row(self, stream: str) -> tuple[Any, ...]:
+        """Return its row in the standings table, in the order of `_HEAD_COLUMNS`."""
+        return self.version, self.at_us, self.hash, encode(self.fold), stream
 
 
 class AppendPlan:
@@ -74,7 +85,7 @@ class AppendPlan:
         self._heads = {stream: self._stored_heads.get(stream) or _empty(stream) for stream in streams}
         self._existing = dict(_read_keys(connection, keys)) if look_up else {}
         self._records: list[dict[str, Any]] = []
-        self._keys: list[dict[str, Any]] = []
+        self._keys: list[tuple[str, str, int]] = []
 
     def add(
         self, entries: Sequence[PreparedEntry], guards: Mapping[str, int], *, skip_known: bool = False
@@ -102,17 +113,17 @@ class AppendPlan:
     def _stage(self, entries: Sequence[PreparedEntry]) -> tuple[int, ...]:
         heads: dict[str, Head] = {}
         records: list[dict[str, Any]] = []
-        keys: list[dict[str, Any]] = []
+        keys: list[tuple[str, str, int]] = []
         for prepared in entries:
             stream = prepared.entry.stream
             head, row = extend(heads.get(stream) or self._heads[stream], prepared, self._now_us)
             heads[stream] = head
             records.append(row)
-            keys += [{"key": key, "stream": stream, "version": head.version} for key in prepared.keys]
+            keys += [(key, stream, head.version) for key in prepared.keys]
         self._heads.update(heads)
         self._records += records
         self._keys += keys
-        self._existing.update((str(k["key"]), ExistingKey(k["stream"], k["version"])) for k in keys)
+        self._existing.update((key, ExistingKey(stream, version)) for key, stream, version in keys)
         return tuple(row["version"] for row in records)
 
     def write(self, connection: Connection) -> None:
@@ -123,13 +134,13 @@ class AppendPlan:
         new = [s for s in sorted(self._heads) if s not in self._stored_heads]
         changed = [s for s in sorted(self._stored_heads) if self._heads[s] is not self._stored_heads[s]]
         if new:
-            connection.execute(insert(STANDINGS), [{"stream": s, **self._heads[s].columns()} for s in new])
+            execute_many(connection, _ADD_HEAD, [self._heads[s].row(s) for s in new])
         if changed:
-            connection.execute(_MOVE, [{"of": s, **self._heads[s].columns()} for s in changed])
+            execute_many(connection, _MOVE_HEAD, [self._heads[s].row(s) for s in changed])
         if self._records:
-            connection.execute(insert(RECORDS), self._records)
+            execute_many(connection, _ADD_RECORD, [tuple(row[c] for c in _RECORD_COLUMNS) for row in self._records])
         if self._keys:
-            connection.execute(insert(KEYS), sorted(self._keys, key=lambda row: str(row["key"])))
+            execute_many(connection, _ADD_KEY, sorted(self._keys))
 
     def erased(self, stream: str) -> bool:
         """Tell whether the subject of a planned stream is erased."""
@@ -144,8 +155,7 @@ class AppendPlan:
         if not self._records:
             return False
         last = self._records[-1]
-        row = connection.execute(_RECORD, {"stream": last["stream"], "version": last["version"]}).first()
-        return row is not None and row.hash == last["hash"]
+        return fetch(connection, _HASH, (last["stream"], last["version"])) == [(last["hash"],)]
 
 
 def extend(head: Head, prepared: PreparedEntry, now_us: int) -> tuple[Head, dict[str, Any]]:
@@ -187,19 +197,13 @@ def _empty(stream: str) -> Head:
 
 
 def _read_heads(connection: Connection, streams: set[str]) -> Iterator[tuple[str, Head]]:
+    lock = " FOR UPDATE" if is_postgresql(connection) else ""
     for chunk in in_chunks(sorted(streams)):
-        few = len(chunk) <= 2  # most decisions; without an expanding parameter a statement takes two thirds of the time
-        rows = (
-            connection.execute(_TWO_HEADS, {"first": chunk[0], "second": chunk[-1]})
-            if few
-            else connection.execute(_HEADS, {"streams": chunk})
-        )
-        for row in rows:
-            fold = decode(row.stream, row.version, row.body)
-            yield row.stream, Head(row.version, row.head_hash, row.at_us, fold)
+        for stream, version, at_us, head_hash, body in fetch(connection, _heads(len(chunk)) + lock, chunk):
+            yield stream, Head(version, head_hash, at_us, decode(stream, version, body))
 
 
 def _read_keys(connection: Connection, keys: set[str]) -> Iterator[tuple[str, ExistingKey]]:
     for chunk in in_chunks(sorted(keys)):
-        for row in connection.execute(_EXISTING_KEYS, {"keys": chunk}):
-            yield row.key, ExistingKey(row.stream, row.version)
+        for key, stream, version in fetch(connection, _existing_keys(len(chunk)), chunk):
+            yield key, ExistingKey(stream, version)
