@@ -26,25 +26,25 @@ HILLSTROM = ROOT.parent / "shared" / "data" / "hillstrom" / "hillstrom.csv"
 
 def blocks(language: str, name: str) -> list[str]:
     """The fenced examples of the README with this mark."""
-    found = re.findall(rf"^```{language} {name}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-    assert found, f"the README has no example marked {language} {name}"
-    return found
+    matches = re.findall(rf"^```{language} {name}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    assert matches, f"the README has no example marked {language} {name}"
+    return matches
 
 
 def spoken(name: str) -> list[str]:
     """The bodies that the README sends to this endpoint by curl, but for what answers to an answer."""
-    found = re.findall(rf"/v1/{name} -d (?:'([^']+)'|@- <<'JSON'[^\n]*\n(.*?)JSON\n)", README, re.DOTALL)
-    assert found, f"the README posts nothing to {name}"
-    return [inline or typed for inline, typed in found]
+    matches = re.findall(rf"/v1/{name} -d (?:'([^']+)'|@- <<'JSON'[^\n]*\n(.*?)JSON\n)", README, re.DOTALL)
+    assert matches, f"the README posts nothing to {name}"
+    return [inline or typed for inline, typed in matches]
 
 
 def commands(name: str) -> Iterator[tuple[str, list[str]]]:
     """Standard input and arguments of each `brain` command of the examples, in order."""
     for line in "".join(blocks("sh", name)).splitlines():
-        said, _, piped = line.rpartition(" | ")
+        producer, _, piped = line.rpartition(" | ")
         words = shlex.split(piped)
         if words[0] == "brain":
-            yield (shlex.split(said)[1] if said else ""), words[1:]
+            yield (shlex.split(producer)[1] if producer else ""), words[1:]
 
 
 def run(at: Path, arguments: list[str], stdin: str = "") -> str:
@@ -96,10 +96,10 @@ def test_a_company_file_becomes_decisions_by_the_commands_of_the_readme(tmp_path
     shop, few = tmp_path / "shop", tmp_path / "hillstrom.csv"
     lines = HILLSTROM.read_text().splitlines(keepends=True)
     few.write_text("".join([lines[0], *lines[1::16]]))
-    said = ""
+    output = ""
     for stdin, arguments in commands("hillstrom"):
-        said = run(shop, [{"PATH": str(few), "shop": str(shop)}.get(a, a) for a in arguments], stdin)
-    assert "hillstrom-1" in said
+        output = run(shop, [{"PATH": str(few), "shop": str(shop)}.get(a, a) for a in arguments], stdin)
+    assert "hillstrom-1" in output
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)
@@ -171,7 +171,7 @@ def test_a_page_of_promises_has_sentences_and_tests_with_how_they_run(promised: 
 
 
 @pytest.mark.parametrize(
-    ("file", "before", "after", "said"),
+    ("file", "before", "after", "message"),
     [
         (promises.DOCUMENT, "Caps are exact", "Caps are nearly exact", "PROMISES.md is older"),
         (promises.SENTENCES, "Caps are exact", "Caps are nearly exact", "PROMISES.md is older"),
@@ -184,10 +184,10 @@ def test_a_page_of_promises_has_sentences_and_tests_with_how_they_run(promised: 
     ],
 )
 def test_a_page_that_is_old_and_markers_that_are_wrong_are_told(
-    promised: Path, capsys: pytest.CaptureFixture[str], file: str, before: str, after: str, said: str
+    promised: Path, capsys: pytest.CaptureFixture[str], file: str, before: str, after: str, message: str
 ) -> None:
     text = (promised / file).read_text()
     assert before in text
     (promised / file).write_text(text.replace(before, after))
     assert promises.main(promised, check=True) == 1
-    assert said in capsys.readouterr().err.splitlines()[0]
+    assert message in capsys.readouterr().err.splitlines()[0]

@@ -204,7 +204,7 @@ def _explored(first: NDArray[np.int64], field: Field, explore: Exploration) -> O
     worth = expected
     if field.optimistic_priority is not None:
         worth = np.where(np.isfinite(gamma), np.append(field.optimistic_priority[first], 0.0), expected)
-    usual = odds = inverse_gap(worth, gamma)
+    scheduled = odds = inverse_gap(worth, gamma)
     if explore.launch_boost is not None:
         boost = np.where(np.isfinite(gamma), np.append(explore.launch_boost[first], 1.0), 1.0)
         odds = inverse_gap(worth * boost, gamma)
@@ -212,7 +212,7 @@ def _explored(first: NDArray[np.int64], field: Field, explore: Exploration) -> O
     budget = explore.budget if young.any() else 0.0
     if budget > 0.0:
         odds = (1.0 - budget) * odds + budget * np.append(young / np.count_nonzero(young), 0.0)
-    lost = 0.0 if odds is usual else math.fsum(usual * expected) - math.fsum(odds * expected)
+    lost = 0.0 if odds is scheduled else math.fsum(scheduled * expected) - math.fsum(odds * expected)
     return Odds(first, odds, budget, lost)
 
 

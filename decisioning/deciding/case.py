@@ -77,16 +77,16 @@ class Case:
         }
         return {"gpc": False, **recorded, **built_in}
 
-    def asked(self) -> Mask:
+    def requested(self) -> Mask:
         """Candidates that some placement can show, bool (k,); raises RequestError for an undeclared placement."""
-        asked = np.zeros(len(self.view), dtype=np.bool_)
+        requested = np.zeros(len(self.view), dtype=np.bool_)
         for n, placement in enumerate(self.ask.placements):
             if placement.name not in self.view.placements:
                 has = ", ".join(self.view.placements)
                 channel = self.view.channel.id
                 raise RequestError(f"placements.{n}.name", f"no such placement on {channel}; it has {has}")
-            asked |= self.view.placements[placement.name]
-        return asked
+            requested |= self.view.placements[placement.name]
+        return requested
 
     def reported_consents(self) -> Mapping[str, bool]:
         """Purpose -> what a consent platform reports; raises RequestError for an undeclared purpose."""

@@ -35,13 +35,15 @@ def rank(case: Case, screened: Screened, scores: Scores) -> Ranking:
     """Return what arbitration reads, as the customer's arm and the channel's exploration have it."""
     view, evidence = screened.view, total_evidence(screened, scores)
     field = _field(screened, scores, evidence)
-    usual = replace(field, permitted=field.permitted & ~view.held_help)
+    without_held_help = replace(field, permitted=field.permitted & ~view.held_help)
     gamma = case.context.gamma
     if gamma is None:
         exploration = _exploration(case, screened, scores, evidence)
     else:
         exploration = Exploration.flat(gamma, len(view))
-    return Ranking(slots_of(case.ask, view), field, screened.limits, usual, arms.explored(exploration, screened.arm))
+    return Ranking(
+        slots_of(case.ask, view), field, screened.limits, without_held_help, arms.explored(exploration, screened.arm)
+    )
 
 
 def draw(ranking: Ranking, decision_id: str) -> list[Pick]:

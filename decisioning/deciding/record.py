@@ -248,7 +248,7 @@ def _answer(computed: Computation, picks: Sequence[Pick], offers: Sequence[dict[
             for n, p in enumerate(ask.placements)
         ],
         "handover": {"reason": computed.mood.handover} if computed.mood.handover else None,
-        "withheld": int(np.count_nonzero(computed.screened.asked & ~computed.screened.permitted)),
+        "withheld": int(np.count_nonzero(computed.screened.requested & ~computed.screened.permitted)),
         "model": computed.scoring_model,
         "release": computed.release.hash,
         "supersedes": computed.case.context.supersedes,
@@ -271,7 +271,7 @@ def _why_empty(computed: Computation, pick: Pick) -> str:
     """Return why a slot shows nothing, as a code of the contract."""
     if computed.mood.silence_sales:
         return "silenced"
-    if not (computed.screened.asked & pick.slot.members).any():
+    if not (computed.screened.requested & pick.slot.members).any():
         return "no_candidates"
     if not (computed.screened.permitted & pick.slot.members).any():
         return "all_withheld"

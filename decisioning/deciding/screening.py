@@ -46,7 +46,7 @@ class Screened:
     permissions: dict[str, Permission]
     worth: Worth
     limits: Limits
-    asked: Mask
+    requested: Mask
     sieve: _Sieve
 
     @property
@@ -75,7 +75,7 @@ class Screened:
     @property
     def gates(self) -> dict[str, int]:
         """Gate -> how many candidates it was the first to stop."""
-        stopped = self.sieve.stopped_by[self.asked & ~self.sieve.alive]
+        stopped = self.sieve.stopped_by[self.requested & ~self.sieve.alive]
         numbers = np.bincount(stopped, minlength=len(self.sieve.stops)).tolist()
         counts: dict[str, int] = {}
         for (gate, _, _), n in zip(self.sieve.stops, numbers, strict=True):
@@ -85,7 +85,7 @@ class Screened:
     @property
     def withheld(self) -> tuple[Withheld, ...]:
         """The requested candidates that did not pass, each with the gate that stopped it."""
-        stopped = np.flatnonzero(self.asked & ~self.sieve.alive)
+        stopped = np.flatnonzero(self.requested & ~self.sieve.alive)
         return tuple(Withheld(self.view.ids[i], *self.sieve.stops[self.sieve.stopped_by[i]]) for i in stopped)
 
 
@@ -94,8 +94,8 @@ def screen(case: Case, facts: Facts, arm: str | None = None) -> Screened:
 
     :param arm: a control group to screen for instead of the customer's own
     """
-    view, asked, arm = case.view, case.asked(), arm or arms.arm_for(case)
-    sieve = _Sieve(asked.copy(), np.full(len(view), -1, dtype=np.int64))
+    view, requested, arm = case.view, case.requested(), arm or arms.arm_for(case)
+    sieve = _Sieve(requested.copy(), np.full(len(view), -1, dtype=np.int64))
     allowed = permissions_of(case, facts)
     _standing_gates(sieve, case)
     _consent_gates(sieve, view, allowed)
@@ -104,7 +104,7 @@ def screen(case: Case, facts: Facts, arm: str | None = None) -> Screened:
     _content_gates(sieve, case, facts)
     value = worth(view, sieve.alive, facts, may_profile(allowed), case.now_us, case.history)
     _holdout_gate(sieve, view, arm)
-    return Screened(view, arm, allowed, arms.weighed(value, view.tier, arm), room, asked, sieve)
+    return Screened(view, arm, allowed, arms.weighed(value, view.tier, arm), room, requested, sieve)
 
 
 def screened_for(

@@ -47,7 +47,7 @@ class SlotChoice:
     rank: int
     logged: float
     other: float
-    lacks: tuple[Unsupported, ...]
+    unsupported: tuple[Unsupported, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +134,13 @@ def _steps(
 ) -> Iterator[SlotChoice]:
     for n, pick in enumerate(picks):
         chances = after[n].chances if n < len(after) else {}
-        lacks = tuple(
+        unsupported = tuple(
             Unsupported(_action(name, now), _why(name, before[n], then), likely)
             for name, likely in chances.items()
             if likely > 0.0 and not before[n].chances.get(name)
         )
         likely = chances.get(pick["treatment"], 0.0)
-        yield SlotChoice(pick["placement"], pick["rank"], pick["probability"], likely, lacks)
+        yield SlotChoice(pick["placement"], pick["rank"], pick["probability"], likely, unsupported)
 
 
 def _action(name: str | None, computed: Computation) -> str:

@@ -52,7 +52,7 @@ def clean(workspace: Workspace, erased: frozenset[str], stream_of: Callable[[str
         return 0
     with _entries(workspace) as entries:
         before = list(entries)
-        entries[:] = [kept for entry in before if (kept := _cleaned(entry, erased, stream_of)) is not None]
+        entries[:] = [remaining for entry in before if (remaining := _cleaned(entry, erased, stream_of)) is not None]
         return sum(entry not in entries for entry in before)
 
 

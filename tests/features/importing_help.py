@@ -88,7 +88,7 @@ def planned(folder: Path, mapping: str = SHOP, files: Mapping[str, str | bytes] 
     return make_plan(read_mapping("shop.yaml", mapping.encode()), paths, NOW_US)
 
 
-class Shop:
+class ImportWorkspace:
     """A workspace with the catalogue of a plan; plans written later do not change its catalogue."""
 
     def __init__(self, data: Path, plan: ImportPlan) -> None:

@@ -9,39 +9,39 @@ import pytest
 from decisioning.catalogue.files import load
 from decisioning.errors import Refused
 from features.importing import catalogue_files, import_profile, make_plan, read_mapping
-from tests.features.importing_help import FILES, NOW_US, SHOP, Shop, planned
+from tests.features.importing_help import FILES, NOW_US, SHOP, ImportWorkspace, planned
 
 DAY_US = 86_400_000_000
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+def shop(tmp_path_factory: pytest.TempPathFactory) -> ImportWorkspace:
     """A workspace into which the three customers and four mailings were imported."""
     folder = tmp_path_factory.mktemp("files")
     plan = planned(folder)
-    imported = Shop(tmp_path_factory.mktemp("shop") / "data", plan)
+    imported = ImportWorkspace(tmp_path_factory.mktemp("shop") / "data", plan)
     imported.write(plan)
     return imported
 
 
-def another(tmp_path: Path, shop: Shop, name: str = "other") -> Shop:
+def another(tmp_path: Path, shop: ImportWorkspace, name: str = "other") -> ImportWorkspace:
     """Return an empty workspace of the same release."""
-    return Shop(tmp_path / name / "data", planned(tmp_path))
+    return ImportWorkspace(tmp_path / name / "data", planned(tmp_path))
 
 
-def standings(shop: Shop) -> list[object]:
+def standings(shop: ImportWorkspace) -> list[object]:
     """Return contacts, outcomes and consents of the three customers, without the versions of the consents' records."""
     recorded = shop.ledger.read(*(shop.stream(f"c{n}") for n in (1, 2, 3)))
     return [(s.contacts, s.outcomes, tuple(replace(c, record=0) for c in s.consents)) for s in recorded]
 
 
-def test_the_profile_holds_what_was_known_and_what_was_stated(shop: Shop) -> None:
+def test_the_profile_holds_what_was_known_and_what_was_stated(shop: ImportWorkspace) -> None:
     asserted = {"hardship": False, "vulnerable": False, "complaint_open": False}
     assert shop.facts("c1") == {"age": 30, "spent_eur": 12.5, "plan": "basic", "vip": True, **asserted}
     assert shop.facts("c2") == {"age": 41, "plan": "plus", "vip": False, **asserted}
 
 
-def test_consents_say_who_stated_them_and_in_what_words(shop: Shop) -> None:
+def test_consents_say_who_stated_them_and_in_what_words(shop: ImportWorkspace) -> None:
     record = next(r for r in shop.ledger.records(shop.stream("c1")) if r.kind == "consent")
     assert record.body is not None
     assert record.body["asserted_by"] == "A. Jansen"
@@ -49,9 +49,9 @@ def test_consents_say_who_stated_them_and_in_what_words(shop: Shop) -> None:
     assert shop.ledger.read(shop.stream("c1"))[0].consents[0].asserted_by == "A. Jansen"
 
 
-def test_what_was_stated_later_is_not_true_before(shop: Shop, tmp_path: Path) -> None:
+def test_what_was_stated_later_is_not_true_before(shop: ImportWorkspace, tmp_path: Path) -> None:
     plan = planned(tmp_path, SHOP.replace("since: 2026-01-01", "since: 2026-03-01"))
-    other = Shop(tmp_path / "since" / "data", plan)
+    other = ImportWorkspace(tmp_path / "since" / "data", plan)
     other.write(plan)
     times = pa.array([1_770_000_000_000_000, NOW_US], pa.timestamp("us", "UTC"))  # in February, and now
     frame = other.history.point_in_time(pa.table({"subject": [shop.stream("c1")] * 2, "event_timestamp": times}))
@@ -59,7 +59,7 @@ def test_what_was_stated_later_is_not_true_before(shop: Shop, tmp_path: Path) ->
     assert frame["age"].to_pylist() == [30, 30]
 
 
-def test_contacts_and_outcomes_stand_in_the_ledger(shop: Shop) -> None:
+def test_contacts_and_outcomes_stand_in_the_ledger(shop: ImportWorkspace) -> None:
     standing = shop.ledger.read(shop.stream("c1"))[0]
     assert [(c.action, c.treatment, c.group, c.state) for c in standing.contacts] == [
         ("shoes", "shoes.email", "fashion", "seen"),
@@ -71,7 +71,7 @@ def test_contacts_and_outcomes_stand_in_the_ledger(shop: Shop) -> None:
     assert {b["action"]: b["probability"] for b in bodies} == {"shoes": 0.5, "coats": 0.25, "none": 0.25}
 
 
-def test_importing_again_adds_nothing(shop: Shop, tmp_path: Path) -> None:
+def test_importing_again_adds_nothing(shop: ImportWorkspace, tmp_path: Path) -> None:
     before, facts = standings(shop), shop.facts("c1")
     steps: list[tuple[int, int, str]] = []
     written = shop.write(planned(tmp_path), progress=lambda *a: steps.append(a))
@@ -81,7 +81,7 @@ def test_importing_again_adds_nothing(shop: Shop, tmp_path: Path) -> None:
     assert {(what, done) for done, total, what in steps if done == total} == {("profiles", 3), ("ledger", 8)}
 
 
-def test_outcomes_that_came_later_are_added_by_the_next_export(shop: Shop, tmp_path: Path) -> None:
+def test_outcomes_that_came_later_are_added_by_the_next_export(shop: ImportWorkspace, tmp_path: Path) -> None:
     other = another(tmp_path, shop)
     early = FILES["mailings"].replace("ja;49,95", "nee;")
     assert other.write(planned(tmp_path, files=FILES | {"mailings": early})).new_records == 7
@@ -89,7 +89,7 @@ def test_outcomes_that_came_later_are_added_by_the_next_export(shop: Shop, tmp_p
     assert standings(other) == standings(shop)
 
 
-def test_a_part_imported_before_is_left_out_of_the_whole(shop: Shop, tmp_path: Path) -> None:
+def test_a_part_imported_before_is_left_out_of_the_whole(shop: ImportWorkspace, tmp_path: Path) -> None:
     other = another(tmp_path, shop)
     part = {name: "".join(text.splitlines(keepends=True)[i] for i in (0, 3)) for name, text in FILES.items()}
     first = other.write(planned(tmp_path, files=part))
@@ -98,7 +98,7 @@ def test_a_part_imported_before_is_left_out_of_the_whole(shop: Shop, tmp_path: P
     assert standings(other) == standings(shop)
 
 
-def test_any_order_of_rows_and_imports_gives_the_same_standing(shop: Shop, tmp_path: Path) -> None:
+def test_any_order_of_rows_and_imports_gives_the_same_standing(shop: ImportWorkspace, tmp_path: Path) -> None:
     other = another(tmp_path, shop)
     lines = FILES["mailings"].splitlines(keepends=True)
     customers = FILES["customers"].splitlines(keepends=True)
@@ -113,7 +113,7 @@ def test_any_order_of_rows_and_imports_gives_the_same_standing(shop: Shop, tmp_p
     assert other.history.point_in_time(times).equals(shop.history.point_in_time(times))
 
 
-def test_nothing_is_written_where_the_release_or_the_environment_says_no(shop: Shop, tmp_path: Path) -> None:
+def test_nothing_is_written_where_the_release_or_the_environment_says_no(shop: ImportWorkspace, tmp_path: Path) -> None:
     other = another(tmp_path, shop)
     plan = planned(tmp_path)
     with pytest.raises(Refused, match=r"prod takes no assertions.*A. Jansen"):
@@ -134,7 +134,7 @@ def test_nothing_is_written_where_the_release_or_the_environment_says_no(shop: S
     assert other.facts("c1") == {}
 
 
-def test_who_was_erased_is_not_brought_back(shop: Shop, tmp_path: Path) -> None:
+def test_who_was_erased_is_not_brought_back(shop: ImportWorkspace, tmp_path: Path) -> None:
     other = another(tmp_path, shop)
     other.write(planned(tmp_path))
     other.ledger.erase(other.stream("c1"))
@@ -184,9 +184,9 @@ c3,h2,m3,0,0,?,2026-02-05
 """
 
 
-def test_outcomes_and_consents_may_stand_in_another_file(shop: Shop, tmp_path: Path) -> None:
+def test_outcomes_and_consents_may_stand_in_another_file(shop: ImportWorkspace, tmp_path: Path) -> None:
     plan = planned(tmp_path, LATE, FILES | {"sales": SALES})
-    other = Shop(tmp_path / "late" / "data", plan)
+    other = ImportWorkspace(tmp_path / "late" / "data", plan)
     shoes = next(a for a in other.catalogue.actions if a.id == "shoes")
     assert (shoes.outcomes.positive, shoes.outcomes.negative) == (("opened", "bought"), ("returned",))
     other.write(plan)
@@ -200,12 +200,12 @@ def test_outcomes_and_consents_may_stand_in_another_file(shop: Shop, tmp_path: P
     assert one.consents[0].asserted_by is None  # the consent of the file is newer than the asserted one
 
 
-def test_an_action_of_account_scope_is_counted_for_the_account_too(shop: Shop, tmp_path: Path) -> None:
+def test_an_action_of_account_scope_is_counted_for_the_account_too(shop: ImportWorkspace, tmp_path: Path) -> None:
     mapping = SHOP.replace('separator: ";"', 'separator: ";"\n    account: house')
     lines = FILES["mailings"].splitlines()
     mailings = "\n".join([f"{lines[0]};house", *(f"{line};h1" for line in lines[1:])])
     plan = planned(tmp_path, mapping, FILES | {"mailings": mailings})
-    other = Shop(tmp_path / "accounts" / "data", plan)
+    other = ImportWorkspace(tmp_path / "accounts" / "data", plan)
     actions = [a.model_copy(update={"scope": "account"}) if a.id == "coats" else a for a in other.catalogue.actions]
     other.catalogue = other.catalogue.model_copy(update={"actions": tuple(actions)})
     other.write(plan)
@@ -214,14 +214,14 @@ def test_an_action_of_account_scope_is_counted_for_the_account_too(shop: Shop, t
     assert [c.offer_id for c in other.ledger.read(other.stream("c2"))[0].contacts] == ["shop:m2"]
 
 
-def test_columns_known_after_the_outcome_stay_with_the_contact(shop: Shop, tmp_path: Path) -> None:
+def test_columns_known_after_the_outcome_stay_with_the_contact(shop: ImportWorkspace, tmp_path: Path) -> None:
     mapping = SHOP.replace(
         "    contact:\n      id: mailing",
         "    features: [{column: euro, name: euros_paid, dtype: float, after_outcome: true}]\n"
         "    contact:\n      id: mailing",
     )
     plan = planned(tmp_path, mapping)
-    other = Shop(tmp_path / "after" / "data", plan)
+    other = ImportWorkspace(tmp_path / "after" / "data", plan)
     other.write(plan)
     assert other.release.schema["euros_paid"].after_outcome
     assert "euros_paid" not in other.facts("c1")
@@ -242,7 +242,7 @@ PROFILE_MISTAKES = [
 
 
 @pytest.mark.parametrize(("text", "expected"), PROFILE_MISTAKES, ids=[expected for _, expected in PROFILE_MISTAKES])
-def test_a_wrong_profile_file_is_refused_whole(shop: Shop, tmp_path: Path, text: str, expected: str) -> None:
+def test_a_wrong_profile_file_is_refused_whole(shop: ImportWorkspace, tmp_path: Path, text: str, expected: str) -> None:
     (tmp_path / "p.csv").write_text(text)
     before = shop.facts("c1")
     with pytest.raises(Refused) as caught:
@@ -251,7 +251,7 @@ def test_a_wrong_profile_file_is_refused_whole(shop: Shop, tmp_path: Path, text:
     assert shop.facts("c1") == before
 
 
-def test_a_profile_file_sets_facts_and_older_ones_stay_older(tmp_path: Path, shop: Shop) -> None:
+def test_a_profile_file_sets_facts_and_older_ones_stay_older(tmp_path: Path, shop: ImportWorkspace) -> None:
     other = another(tmp_path, shop)
     path = tmp_path / "p.csv"
     path.write_text("customer_id,age,plan,as_of\nc1,33,,2026-03-01\nc4,20,plus,2026-03-01\n")

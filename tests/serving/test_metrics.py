@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from serving.brain.metrics import Metrics
 from serving.brain.runtime import Brain
 from tests.serving.workspaces import Client, ask, offers, small_workspace, welcome
-from tests.training.test_exploring import BUDGET, decided
+from tests.training.test_exploration_cost import BUDGET, decided
 
 
 def counted(metrics: Metrics, name: str) -> dict[str, float]:

@@ -67,8 +67,8 @@ class Source:
     @classmethod
     def read(cls, root: Path) -> "Source":
         """Read the four packages and the root modules of the command line."""
-        found = {m.name: m for file in _files(root) for m in [_module(root, file)]}
-        return cls(root, found)
+        modules = {m.name: m for file in _files(root) for m in [_module(root, file)]}
+        return cls(root, modules)
 
     def folders(self) -> dict[str, list[str]]:
         """Return folder -> the Python files in it, `__init__.py` included."""

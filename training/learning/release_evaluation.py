@@ -259,7 +259,7 @@ def _weighed(remade: WhatIf) -> Iterator[tuple[Unsupported, float]]:
     """Yield each unsupported choice with the weight of the picks before it."""
     weight = 1.0
     for step in remade.steps:
-        yield from ((choice, weight) for choice in step.lacks)
+        yield from ((choice, weight) for choice in step.unsupported)
         weight *= step.other / step.logged
         if not weight:
             return

@@ -76,7 +76,7 @@ def _section(name: str, title: str, content: Any, note: str | None) -> str:
         return f"<h2>{escape(title)}</h2>{_card(content)}"
     rows = content if isinstance(content, list) else [content]
     text = f"<p>{escape(note)}</p>" if note else ""
-    return f"<h2>{escape(title)}</h2>{text}{_drawing(name, rows)}{_table(rows)}"
+    return f"<h2>{escape(title)}</h2>{text}{_chart(name, rows)}{_table(rows)}"
 
 
 def _card(card: Mapping[str, Any]) -> str:
@@ -97,8 +97,8 @@ def _details(action: Mapping[str, Any]) -> str:
     return f"<details><summary>{escape(action['action'])}</summary><ul>{limits}</ul>{tables}</details>"
 
 
-def _drawing(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the section's drawing as SVG, or an empty text if it has none."""
+def _chart(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the section's chart as SVG, or an empty text if it has none."""
     if name == "calibration":
         return calibration_svg(rows)
     if name == "actions":

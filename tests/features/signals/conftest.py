@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.features.ledger.conftest import migrated_postgres, migrated_sqlite, new_database, postgres
-from tests.features.signals.places import Opened, Place
+from tests.features.signals.places import OpenPlace, Place
 from tests.features.signals.signal_help import release
 
 __all__ = ["migrated_postgres", "migrated_sqlite", "postgres"]
@@ -40,6 +40,6 @@ def place(request: pytest.FixtureRequest, stores: dict[str, Path], tmp_path: Pat
 
 
 @pytest.fixture
-def opened(place: Place) -> Iterator[Opened]:
+def opened(place: Place) -> Iterator[OpenPlace]:
     with place.opened() as one:
         yield one

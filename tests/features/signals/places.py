@@ -41,20 +41,20 @@ class Place:
         return NOW_US + (time.monotonic_ns() - self.began_ns) // 1000 * FASTER
 
     @contextmanager
-    def opened(self, under: Release | None = None) -> "Iterator[Opened]":
+    def opened(self, under: Release | None = None) -> "Iterator[OpenPlace]":
         """Open ledger, store and signals; when the block ends, what was submitted has been recorded and copied."""
         with Ledger.open(self.url, self.secret) as ledger:
             store = Store(self.data)
             known = under or release()
             signals = Signals(ledger, store, known)
             try:
-                yield Opened(self, ledger, store, signals, Intake(known, ledger.names), known)
+                yield OpenPlace(self, ledger, store, signals, Intake(known, ledger.names), known)
             finally:
                 signals.close()
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenPlace:
     """A place as one process has opened it."""
 
     place: Place
@@ -109,7 +109,7 @@ def subjects(count: int) -> list[str]:
 class Sender:
     """Sends `count` random events in random arrays: some late, one in ten twice, some that other senders send too."""
 
-    def __init__(self, opened: Opened, seed: int, count: int, whom: Sequence[str]) -> None:
+    def __init__(self, opened: OpenPlace, seed: int, count: int, whom: Sequence[str]) -> None:
         self._opened, self._left, self._whom, self._seed = opened, count, whom, seed
         self._rng = random.Random(seed)
         self._sent: list[Json] = []
@@ -161,7 +161,7 @@ def send(pipe: Connection, place: Place, seeds: Sequence[int], count: int, whom:
         pipe.send(set().union(*(s.ids for s in send_at_once(opened, seeds, count, whom))))
 
 
-def send_at_once(opened: Opened, seeds: Sequence[int], count: int, whom: Sequence[str]) -> list[Sender]:
+def send_at_once(opened: OpenPlace, seeds: Sequence[int], count: int, whom: Sequence[str]) -> list[Sender]:
     """Run senders, one thread each, until each has sent `count` events; raise what any of them raised."""
     senders = [Sender(opened, seed, count, whom) for seed in seeds]
     with ThreadPoolExecutor(len(senders)) as pool:
@@ -169,7 +169,7 @@ def send_at_once(opened: Opened, seeds: Sequence[int], count: int, whom: Sequenc
     return senders
 
 
-def check_all(opened: Opened, whom: Sequence[str]) -> int:
+def check_all(opened: OpenPlace, whom: Sequence[str]) -> int:
     """Check every subject against `by_the_book`, now and later, and return the number of events."""
     count = 0
     for subject in whom:

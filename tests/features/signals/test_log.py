@@ -13,7 +13,7 @@ from decisioning.catalogue.files import load, pack
 from decisioning.catalogue.release import Release
 from features.signals.log import AddEvents, predict_states
 from tests.features.processes import child, warm_up
-from tests.features.signals.places import Json, Opened, Place, cloud_event, written
+from tests.features.signals.places import Json, OpenPlace, Place, cloud_event, written
 from tests.features.signals.recomputed import recompute
 from tests.features.signals.signal_help import CATALOGUE, HOUR_US, NOW_US, S_US, assert_same, release
 
@@ -32,7 +32,7 @@ def _warm() -> None:
     warm_up()
 
 
-def views(opened: Opened, count: int, first: int = 0, subject: str = WHO) -> list[Json]:
+def views(opened: OpenPlace, count: int, first: int = 0, subject: str = WHO) -> list[Json]:
     at_us, pages = opened.place.now_us(), ("home", "tv", "film")
     return [
         cloud_event(f"{subject} {n}", subject, at_us - n * S_US, page=pages[n % 3], seconds=1.5 * n, items=n % 5)
@@ -46,7 +46,7 @@ def later_release() -> Release:
 
 
 @pytest.mark.promise("signals.purged-still-count")
-def test_what_was_purged_still_counts(opened: Opened) -> None:
+def test_what_was_purged_still_counts(opened: OpenPlace) -> None:
     """Retention deletes events but not what they count for; new events are added to that."""
     stream = opened.stream(WHO)
     assert {r.status for r in opened.record(views(opened, 40))} == {"accepted"}
@@ -70,7 +70,7 @@ def test_what_was_purged_still_counts(opened: Opened) -> None:
 
 
 @pytest.mark.promise("signals.new-definition")
-def test_a_release_that_adds_a_definition_makes_it_of_the_log(place: Place, opened: Opened) -> None:
+def test_a_release_that_adds_a_definition_makes_it_of_the_log(place: Place, opened: OpenPlace) -> None:
     """At the next read (which a preview does not save) or the next write; copies in SQL and in the store are equal."""
     opened.record(views(opened, 30))
     stream, at_us = opened.stream(WHO), place.now_us()
@@ -94,7 +94,7 @@ def test_a_release_that_adds_a_definition_makes_it_of_the_log(place: Place, open
         later.check([later.stream("customer:2")], place.now_us())
 
 
-def _renewed(opened: Opened, stream: str, within_s: float = 10) -> bytes:
+def _renewed(opened: OpenPlace, stream: str, within_s: float = 10) -> bytes:
     """Return the store's copy once it has the new trackers."""
     give_up_s = time.monotonic() + within_s
     while time.monotonic() < give_up_s:
@@ -106,7 +106,7 @@ def _renewed(opened: Opened, stream: str, within_s: float = 10) -> bytes:
 
 
 @pytest.mark.promise("signals.erased-stay-erased")
-def test_nothing_comes_back_that_was_erased_while_events_arrived(opened: Opened) -> None:
+def test_nothing_comes_back_that_was_erased_while_events_arrived(opened: OpenPlace) -> None:
     """The erasure comes between two transactions: it deletes earlier events, and later ones are refused."""
     stream, stop = opened.stream(WHO), threading.Event()
     arrived: list[list[str]] = [[], [], []]
@@ -154,7 +154,7 @@ def die_before_the_copy(pipe: Connection, place: Place, raws: list[Json]) -> Non
 
 
 @pytest.mark.promise("signals.kill")
-def test_a_kill_between_commit_and_copy_loses_nothing(place: Place, opened: Opened) -> None:
+def test_a_kill_between_commit_and_copy_loses_nothing(place: Place, opened: OpenPlace) -> None:
     """The version in SQL shows that the store's copy is out of date; a read repairs it."""
     stream, known, raws = opened.stream(WHO), views(opened, 5), views(opened, 20, 5)
     opened.record(known)
@@ -183,7 +183,7 @@ def send_until_killed(pipe: Connection, place: Place, seed: int) -> None:
             pipe.send(raws)
 
 
-def killed(place: Place, opened: Opened, kills: int) -> None:
+def killed(place: Place, opened: OpenPlace, kills: int) -> None:
     """Check after each kill, at a random moment, that every acknowledged event is stored and counted once."""
     acknowledged = list[Json]()
     for seed in range(kills):
@@ -205,18 +205,18 @@ def killed(place: Place, opened: Opened, kills: int) -> None:
 
 
 @pytest.mark.promise("signals.kill")
-def test_what_was_acknowledged_before_a_kill_is_there_and_counts_once(place: Place, opened: Opened) -> None:
+def test_what_was_acknowledged_before_a_kill_is_there_and_counts_once(place: Place, opened: OpenPlace) -> None:
     killed(place, opened, 2)
 
 
 @pytest.mark.promise("signals.kill")
 @pytest.mark.long
-def test_fifty_kills(place: Place, opened: Opened) -> None:
+def test_fifty_kills(place: Place, opened: OpenPlace) -> None:
     killed(place, opened, 50)
 
 
 @pytest.mark.promise("signals.kill")
-def test_a_store_that_was_wiped_costs_no_fact(place: Place, opened: Opened) -> None:
+def test_a_store_that_was_wiped_costs_no_fact(place: Place, opened: OpenPlace) -> None:
     opened.record(views(opened, 12))
     stream = opened.stream(WHO)
     opened.store.online.forget([opened.store.signals], [stream])
@@ -227,7 +227,7 @@ def test_a_store_that_was_wiped_costs_no_fact(place: Place, opened: Opened) -> N
     assert opened.store.read_signals([stream]) != [None]
 
 
-def test_threads_that_send_the_same_event_at_once_count_it_once(opened: Opened) -> None:
+def test_threads_that_send_the_same_event_at_once_count_it_once(opened: OpenPlace) -> None:
     raw = cloud_event("same", WHO, NOW_US, page="tv")
     with ThreadPoolExecutor(8) as pool:
         statuses = [r.status for results in pool.map(opened.record, [[raw, raw]] * 8) for r in results]
@@ -236,7 +236,7 @@ def test_threads_that_send_the_same_event_at_once_count_it_once(opened: Opened) 
 
 
 @pytest.mark.parametrize("between", ["nobody", "another event", "the same events", "an erasure"])
-def test_a_state_made_before_its_transaction_is_used_only_where_it_holds(opened: Opened, between: str) -> None:
+def test_a_state_made_before_its_transaction_is_used_only_where_it_holds(opened: OpenPlace, between: str) -> None:
     opened.record(views(opened, 3))
     events, stream = opened.events(views(opened, 10, 3)), opened.stream(WHO)
     predicted = predict_states(opened.ledger.select, events, opened.signals.rules)
@@ -256,7 +256,7 @@ def test_a_state_made_before_its_transaction_is_used_only_where_it_holds(opened:
         assert len(opened.log(WHO)) == 13 + (between == "another event")
 
 
-def test_an_event_later_than_stated_is_refused_and_one_at_the_edge_counts(opened: Opened) -> None:
+def test_an_event_later_than_stated_is_refused_and_one_at_the_edge_counts(opened: OpenPlace) -> None:
     from decisioning.errors import RequestError
 
     now_us = opened.place.now_us()

@@ -18,7 +18,7 @@ from features.importing.signals import ReplayResult, import_signals
 from features.ledger import now_us
 from features.signals.store import Signals
 from tests.features.processes import child, warm_up
-from tests.features.signals.places import Json, Opened, Place, cloud_event, written
+from tests.features.signals.places import Json, OpenPlace, Place, cloud_event, written
 from tests.features.signals.recomputed import point_in_time
 from tests.features.signals.signal_help import FILES, HOUR_US, S_US, assert_same, by_the_book, release
 
@@ -32,7 +32,7 @@ def _warm() -> None:
 
 
 @pytest.fixture
-def opened(stores: dict[str, Path], tmp_path: Path) -> Iterator[Opened]:
+def opened(stores: dict[str, Path], tmp_path: Path) -> Iterator[OpenPlace]:
     """An empty ledger and an online store, both on SQLite."""
     with Place(str(tmp_path / "ledger.db"), os.urandom(32), stores["sqlite"]).opened() as one:
         yield one
@@ -65,11 +65,11 @@ def parquet(path: Path, rows: Sequence[Json]) -> Path:
     return path
 
 
-def replay(opened: Opened, path: Path, notes: Path | None = None) -> ReplayResult:
+def replay(opened: OpenPlace, path: Path, notes: Path | None = None) -> ReplayResult:
     return import_signals(path, RELEASE, opened.ledger, notes or path.parent / "notes")
 
 
-def facts(opened: Opened, at_us: int) -> list[Json]:
+def facts(opened: OpenPlace, at_us: int) -> list[Json]:
     """Return every subject's facts, checked against the log. A replay does not update the online store."""
     fresh = Signals(opened.ledger, opened.store, release(), opened.signals.copier)
     all_facts = []
@@ -85,7 +85,7 @@ def facts(opened: Opened, at_us: int) -> list[Json]:
 @pytest.mark.promise("signals.replay-of-a-file")
 @pytest.mark.parametrize("write", [json_lines, parquet])
 def test_a_replayed_file_counts_once_and_reads_as_if_it_had_been_sent(
-    opened: Opened, tmp_path: Path, write: Callable[[Path, Sequence[Json]], Path]
+    opened: OpenPlace, tmp_path: Path, write: Callable[[Path, Sequence[Json]], Path]
 ) -> None:
     rows = past(500)
     path = write(tmp_path / f"past.{write.__name__}", [*rows, *rows[:40]])
@@ -100,7 +100,7 @@ def test_a_replayed_file_counts_once_and_reads_as_if_it_had_been_sent(
     assert not list((tmp_path / "notes").iterdir())
 
 
-def test_what_arrived_by_itself_is_not_counted_again(opened: Opened, tmp_path: Path) -> None:
+def test_what_arrived_by_itself_is_not_counted_again(opened: OpenPlace, tmp_path: Path) -> None:
     rows = past(300)
     at_us = now_us()
     recent = [row for row in rows if row["time"] > written(at_us - 23 * HOUR_US)]
@@ -120,7 +120,7 @@ def replay_until_killed(pipe: Connection, place: Place, path: Path) -> None:
 
 @pytest.mark.promise("signals.replay-of-a-file")
 def test_killed_half_way_and_run_again_gives_the_same_states(
-    opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    opened: OpenPlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = past(8_000)
     path = json_lines(tmp_path / "past.jsonl", rows)
@@ -156,7 +156,7 @@ BAD: list[tuple[Any, str]] = [
 
 
 @pytest.mark.promise("signals.replay-of-a-file")
-def test_bad_rows_are_told_by_number_and_never_by_value(opened: Opened, tmp_path: Path) -> None:
+def test_bad_rows_are_told_by_number_and_never_by_value(opened: OpenPlace, tmp_path: Path) -> None:
     rows: list[Any] = [row for bad, _ in BAD for row in (bad, *past(1, random.randrange(10**9)))]
     result = replay(opened, json_lines(tmp_path / "past.jsonl", rows))
     assert (result.rows, result.accepted, result.refused) == (2 * len(BAD), len(BAD), len(BAD))
@@ -166,12 +166,12 @@ def test_bad_rows_are_told_by_number_and_never_by_value(opened: Opened, tmp_path
         assert not any(value in problem["problem"] for value in ("yesterday", "sneeze", "nobody", "77", "secret"))
 
 
-def test_only_the_first_problems_are_named_and_all_are_counted(opened: Opened, tmp_path: Path) -> None:
+def test_only_the_first_problems_are_named_and_all_are_counted(opened: OpenPlace, tmp_path: Path) -> None:
     result = replay(opened, json_lines(tmp_path / "past.jsonl", ["x\n"] * 100))
     assert (result.rows, result.refused, len(result.problems), result.problems[-1]["row"]) == (100, 100, 20, 20)
 
 
-def test_a_file_that_cannot_be_read_is_refused(opened: Opened, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_refused(opened: OpenPlace, tmp_path: Path) -> None:
     naive = tmp_path / "naive.parquet"
     pq.write_table(pa.table({"id": ["a"], "time": pa.array([0], pa.timestamp("us"))}), naive)
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 no more")
@@ -180,7 +180,7 @@ def test_a_file_that_cannot_be_read_is_refused(opened: Opened, tmp_path: Path) -
             replay(opened, tmp_path / name)
 
 
-def test_what_is_about_the_erased_is_counted_and_not_kept(opened: Opened, tmp_path: Path) -> None:
+def test_what_is_about_the_erased_is_counted_and_not_kept(opened: OpenPlace, tmp_path: Path) -> None:
     rows = [cloud_event(f"e-{n}", WHOM[n % 2], now_us() - n * S_US, page="tv") for n in range(20)]
     opened.ledger.erase(opened.stream(WHOM[0]))
     result = replay(opened, json_lines(tmp_path / "past.jsonl", rows))

@@ -147,7 +147,7 @@ def test_shares_of_slots_that_follow_count_by_how_likely_they_are_come_to() -> N
     assert support.rows == [{"action": "soap", "why": "new", "share": 1.0, "decisions": 1.0}]
 
 
-def module_step(logged: float, other: float, lacks: tuple[Any, ...]) -> Any:
+def module_step(logged: float, other: float, unsupported: tuple[Any, ...]) -> Any:
     from decisioning.review.what_if import SlotChoice
 
-    return SlotChoice("hero", 1, logged, other, lacks)
+    return SlotChoice("hero", 1, logged, other, unsupported)

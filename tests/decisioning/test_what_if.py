@@ -42,7 +42,7 @@ def test_the_same_release_picks_the_same_with_the_recorded_probability_to_the_bi
         == [s.logged for s in result.steps]
         == [p["probability"] for p in record["picks"]]
     )
-    assert not any(s.lacks for s in result.steps)
+    assert not any(s.unsupported for s in result.steps)
     assert weight(result) == 1.0
     assert result.drawn == result.logged
 
@@ -67,7 +67,7 @@ def logged():
 def test_weighing_the_log_gives_what_really_deciding_with_the_change_earns(logged, change):
     new = release(BASE, change)
     results = [redecided(record, person(), new) for record in logged]
-    assert not any(s.lacks for result in results for s in result.steps)
+    assert not any(s.unsupported for result in results for s in result.steps)
     weights, reward = np.array([weight(r) for r in results]), np.array([earned(r) for r in logged])
     really_decided = [decided(person(), new, f"now-{n}") for n in range(N)]
     really_earned = np.array([earned(r) for r in really_decided])
@@ -90,7 +90,7 @@ def unsupported(old, new, **facts):
     known = person(**facts)
     record = decided(known, old, "one")
     first = redecided(record, known, new, old).steps[0]
-    return {(action.action, action.why): action.probability for action in first.lacks}, first
+    return {(action.action, action.why): action.probability for action in first.unsupported}, first
 
 
 @pytest.mark.promise("evaluation.no-support")
@@ -135,7 +135,7 @@ def test_what_was_not_scored_is_scored_by_the_named_model_and_what_was_keeps_its
 
     result = what_if(record, person(age=60), old, new, model)
     assert calls and isinstance(result, WhatIf)  # noqa: PT018 - one thing
-    cake = next(action for action in result.steps[0].lacks if action.action == "cake")
+    cake = next(action for action in result.steps[0].unsupported if action.action == "cake")
     assert cake.probability < 0.1, "cake by the model, tea as recorded"
     calls.clear()
     assert isinstance(what_if(record, person(age=60), old, release(GATED, "value"), model), WhatIf)
