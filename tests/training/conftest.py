@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from tests.features.importing_help import Shop, planned
+from tests.features.importing_help import ImportWorkspace, planned
 from training.model.frame import TrainingSet
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,10 +20,10 @@ MONTHS_AGO_NEVER = 999
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+def shop(tmp_path_factory: pytest.TempPathFactory) -> ImportWorkspace:
     """The imported shop: three customers and four mailings, one of which offered nothing."""
     plan = planned(tmp_path_factory.mktemp("files"))
-    shop = Shop(tmp_path_factory.mktemp("shop") / "data", plan)
+    shop = ImportWorkspace(tmp_path_factory.mktemp("shop") / "data", plan)
     shop.write(plan)
     return shop
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from features.importing import ImportPlan, ImportResult, make_plan, open_mapping
 from features.ledger import now_us
-from tests.features.importing_help import Shop
+from tests.features.importing_help import ImportWorkspace
 from tests.training.conftest import shared
 from training.registry import Registry
 
@@ -38,7 +38,7 @@ def plan_of(recipe: str, folder: Path, every: int = 1) -> ImportPlan:
     return make_plan(source, {source.mapping.files[0].id: path}, now_us())
 
 
-class Imported(Shop):
+class Imported(ImportWorkspace):
     """A workspace with the imported data of a recipe."""
 
     def __init__(self, recipe: str, folder: Path, every: int = 1) -> None:

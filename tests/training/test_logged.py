@@ -16,7 +16,7 @@ from features.decisions.log import DecisionLog
 from features.decisions.parsing import NOTHING
 from features.ledger import Entry, Ledger
 from features.matrix import FeatureMatrix
-from tests.features.importing_help import Shop
+from tests.features.importing_help import ImportWorkspace
 from tests.training.decided import (
     CATALOGUE,
     DAY_US,
@@ -227,7 +227,7 @@ def test_an_action_that_the_release_no_longer_has_gives_no_row(ledger: Ledger) -
     assert len(rows(ledger).rows) == 1
 
 
-def imported(shop: Shop) -> TrainingSet:
+def imported(shop: ImportWorkspace) -> TrainingSet:
     return logged(shop.ledger, shop.release, shop.history, shop_now()).rows
 
 
@@ -236,7 +236,7 @@ def shop_now() -> int:
 
 
 @pytest.mark.promise("learning.log")
-def test_imported_observations_are_rows(shop: Shop) -> None:
+def test_imported_observations_are_rows(shop: ImportWorkspace) -> None:
     data = imported(shop)
     assert data.actions == ("coats", "none", "shoes")
     assert data.groups == ("fashion", "none", "fashion")
@@ -249,7 +249,7 @@ def test_imported_observations_are_rows(shop: Shop) -> None:
 
 
 @pytest.mark.promise("learning.labels")
-def test_what_was_learned_later_is_not_in_the_row(shop: Shop) -> None:
+def test_what_was_learned_later_is_not_in_the_row(shop: ImportWorkspace) -> None:
     before = imported(shop).digest()
     later = pa.array([shop_now() - DAY_US], pa.timestamp("us", "UTC"))
     shop.history.import_profiles(pa.table({"subject": [shop.stream("c1")], "event_timestamp": later, "age": [31]}))
@@ -257,7 +257,7 @@ def test_what_was_learned_later_is_not_in_the_row(shop: Shop) -> None:
     assert imported(shop).digest() == before
 
 
-def test_a_row_whose_source_cannot_tell_the_outcome_has_no_label(tmp_path: Path, shop: Shop) -> None:
+def test_a_row_whose_source_cannot_tell_the_outcome_has_no_label(tmp_path: Path, shop: ImportWorkspace) -> None:
     stream = shop.stream("c2")
     at_us = shop_now() - 60 * DAY_US
     body = {"action": "coats", "channel": "email"}
@@ -271,7 +271,7 @@ def test_a_row_whose_source_cannot_tell_the_outcome_has_no_label(tmp_path: Path,
     assert (data.label[-1], data.value_eur[-1], data.x[-1, data.feature_names.index("age")]) == (True, 7.0, 99.0)
 
 
-def test_the_same_contact_told_twice_is_one_row(tmp_path: Path, shop: Shop) -> None:
+def test_the_same_contact_told_twice_is_one_row(tmp_path: Path, shop: ImportWorkspace) -> None:
     n = len(imported(shop))
     record = next(r for r in shop.ledger.scan(["observation"]) if r.body and r.body["observation_id"] == "shop:m1")
     assert record.body is not None
@@ -282,7 +282,7 @@ def test_the_same_contact_told_twice_is_one_row(tmp_path: Path, shop: Shop) -> N
 
 
 @pytest.mark.promise("learning.features-not-served")
-def test_a_feature_that_was_not_served_yet_is_as_it_was_known_then(shop: Shop, tmp_path: Path) -> None:
+def test_a_feature_that_was_not_served_yet_is_as_it_was_known_then(shop: ImportWorkspace, tmp_path: Path) -> None:
     """The decision had no `age`; the new release declares it, and the history has values from before and after."""
     ledger, log = shop.ledger, DecisionLog(tmp_path / "log")
     without = Release.from_bytes(pack({"all.yaml": CATALOGUE.replace("name: age,", "name: years,")}))

@@ -14,7 +14,7 @@ from decisioning.catalogue.release import Release
 from decisioning.errors import NotFound, Refused
 from features.importing import catalogue_files, make_plan, read_mapping
 from features.ledger import Entry
-from tests.features.importing_help import NOW_US, SHOP, Shop
+from tests.features.importing_help import NOW_US, SHOP, ImportWorkspace
 from tests.training.learning_help import context_of
 from training.evaluation.policies import Question, greedy, model_propensities
 from training.evaluation.policies import evaluate as value_policies
@@ -81,10 +81,10 @@ def log_file(path: Path, n: int = N, seed: int = 0) -> Path:
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+def shop(tmp_path_factory: pytest.TempPathFactory) -> ImportWorkspace:
     folder = tmp_path_factory.mktemp("shop")
     plan = make_plan(read_mapping("shop.yaml", MAPPING.encode()), {"log": log_file(folder / "log.csv")}, NOW_US)
-    imported = Shop(folder / "data", plan)
+    imported = ImportWorkspace(folder / "data", plan)
     imported.plan = plan  # type: ignore[attr-defined]
     imported.registry = Registry(imported.data)  # type: ignore[attr-defined]
     imported.write(plan)
