@@ -13,9 +13,15 @@ from hypothesis import Phase, settings
 from xdist.scheduler import LoadScopeScheduling
 
 from tests import redis_server
+from tests.examples import WHOLE
 
-settings.register_profile("unshrunk", phases=(Phase.explicit, Phase.generate))
-"""For `make mutation`, which only needs a test to fail; the search for the smallest example takes minutes."""
+settings.register_profile("quick", max_examples=20)
+settings.register_profile("whole", max_examples=WHOLE)
+settings.register_profile("unshrunk", max_examples=WHOLE, phases=(Phase.explicit, Phase.generate))
+"""`quick` is for `make test`, `whole` for `make test-long`, and `unshrunk` for `make mutation`, which only needs a test
+to fail; the search for the smallest example takes minutes."""
+settings.load_profile("quick")  # unless --hypothesis-profile names another one
+
 SERVER = ("tests/serving/test_server_", "tests/serving/test_lifecycle_server.py")
 
 

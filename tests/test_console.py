@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from serving.commands import console
+from tests.examples import examples
 
 CELLS = st.text("ab", min_size=1, max_size=15) | st.integers() | st.none() | st.lists(st.integers(), max_size=3)
 ROWS = st.lists(st.lists(CELLS, min_size=8, max_size=8), min_size=1, max_size=4)
@@ -21,7 +22,7 @@ def printed(result: dict[str, object], width: int) -> str:
     return out.getvalue()
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(ROWS, st.integers(40, 120))
 def test_no_cell_is_cut_and_every_column_is_shown_or_named(rows: list[list[object]], width: int) -> None:
     names = [f"column-{n}" for n in range(8)]

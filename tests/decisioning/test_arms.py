@@ -18,6 +18,7 @@ from decisioning.facts.standing import Holder, Standing
 from decisioning.hashes import hashed_uniform
 from decisioning.review.replaying import replay
 from tests import strategies as world
+from tests.examples import examples
 
 SHARES = {"holdout": 0.2, "no-levers": 0.15, "propensity-only": 0.1, "random": 0.25}
 BEGAN = "2026-01-01"
@@ -104,7 +105,7 @@ def test_the_arm_is_in_the_answer_and_the_record_replays(arm: str) -> None:
 
 
 @pytest.mark.promise("arms.never-add")
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(world.asks(), world.known(), st.sampled_from(ARMS))
 def test_an_arm_never_adds_a_candidate_and_changes_nothing_for_help(ask: Ask, of: Known, arm: str) -> None:
     person = replace(of.person, stream=PEOPLE[arm].person.stream)

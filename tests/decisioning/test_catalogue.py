@@ -18,6 +18,7 @@ from decisioning.catalogue.files import Catalogue, load, pack, unpack
 from decisioning.catalogue.source import parse
 from decisioning.errors import ConfigError, Mistake
 from decisioning.facts.schema import BUILT_IN
+from tests.examples import examples
 
 
 def test_the_small_catalogue_covers_every_issue(small: Catalogue) -> None:
@@ -56,7 +57,7 @@ personas:
 
 
 @given(seed=st.randoms(use_true_random=False))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 def test_neither_files_nor_order_change_the_catalogue(
     small: Catalogue, small_files: dict[str, str], seed: random.Random
 ) -> None:
@@ -114,7 +115,7 @@ STRANGE = st.sampled_from(
 
 
 @given(data=st.data())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 def test_any_change_of_the_tree_is_whole_or_refused(small_files: dict[str, str], data: st.DataObject) -> None:
     tree: dict[str, Any] = {}
     for text in small_files.values():
@@ -150,7 +151,7 @@ def _places(tree: Any) -> Iterator[tuple[Any, Any]]:
 
 
 @given(data=st.data())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 def test_any_change_of_the_text_is_whole_or_refused(small_files: dict[str, str], data: st.DataObject) -> None:
     file = data.draw(st.sampled_from(sorted(small_files)))
     text = small_files[file]

@@ -10,6 +10,7 @@ from decisioning.catalogue.actions import Basis, Purpose
 from decisioning.deciding.consent import permission
 from decisioning.facts.standing import Consent, Standing
 from decisioning.times import DAY_US
+from tests.examples import examples
 
 NOW_US = 1_795_435_200_000_000
 MARKETING = Purpose(id="marketing", notice_version="2", max_age_days=100.0)
@@ -74,7 +75,7 @@ def test_a_refusal_is_stronger_than_any_basis_but_the_law(basis: Basis, expected
 statuses = st.sampled_from(["granted", "refused", "withdrawn", "objected"])
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(
     st.lists(
         st.tuples(st.sampled_from(["*", "web"]), statuses, st.integers(0, 50)), max_size=2, unique_by=lambda t: t[0]

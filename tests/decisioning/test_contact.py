@@ -12,6 +12,7 @@ from decisioning.facts.forms import Ask, Known, PlacementAsk
 from decisioning.facts.standing import Contact, RecordedOutcome
 from decisioning.times import SECOND_US
 from tests import strategies as world
+from tests.examples import examples
 
 NIGHT = QuietHours.model_validate({"from": "21:00", "to": "08:00"})
 HERO = Ask(
@@ -93,7 +94,7 @@ def test_mandatory_is_never_capped() -> None:
 
 
 @pytest.mark.promise("caps.slate")
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(world.asks(), world.known())
 def test_a_slate_never_takes_more_than_a_cap_has_left(ask: Ask, of: Known) -> None:
     """With every prefix of the slate added to the standing, the next offer is still permitted."""

@@ -17,8 +17,9 @@ from decisioning.facts.standing import ALL_CHANNELS, Consent, Contact, RecordedO
 from decisioning.review.replaying import replay
 from decisioning.times import DAY_US
 from tests import strategies as world
+from tests.examples import examples
 
-EXAMPLES = 20
+EXAMPLES = examples(20)
 NOW_US = world.NOW_US
 HERO = Ask(request_id="r", customer_id="c", channel="web", placements=(PlacementAsk(name="hero", limit=5),))
 

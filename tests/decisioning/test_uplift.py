@@ -18,6 +18,7 @@ from decisioning.facts.schema import Facts
 from decisioning.review.replaying import recomputed, replay
 from tests import strategies as world
 from tests.decisioning.test_arms import PEOPLE, declared
+from tests.examples import examples
 
 BY_UPLIFT = {**world.SMALL_FILES, "ranking.yaml": "settings: {ranking: uplift}\n"}
 RELEASE = Release.from_bytes(pack(BY_UPLIFT))
@@ -49,7 +50,7 @@ def offers(decision: Decision) -> list[dict[str, object]]:
 
 
 @pytest.mark.promise("uplift.recorded")
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(world.asks(), PEOPLE_OF_ALL_KINDS, UPLIFTS)
 def test_a_decision_by_uplift_replays_byte_for_byte_and_records_both(ask: Ask, of: Known, uplift: list[float]) -> None:
     written = world.run(ask, of, RELEASE, score=Scorer(uplift)).to_bytes()
@@ -68,7 +69,7 @@ def test_a_decision_by_uplift_replays_byte_for_byte_and_records_both(ask: Ask, o
 
 
 @pytest.mark.promise("uplift.nothing-put-off")
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(world.asks(), PEOPLE_OF_ALL_KINDS, UPLIFTS)
 def test_nothing_is_sold_that_showing_makes_less_likely(ask: Ask, of: Known, uplift: list[float]) -> None:
     for offer in offers(world.run(ask, of, RELEASE, score=Scorer(uplift))):
@@ -78,7 +79,7 @@ def test_nothing_is_sold_that_showing_makes_less_likely(ask: Ask, of: Known, upl
 
 
 @pytest.mark.promise("uplift.only-when-asked")
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(world.asks(), PEOPLE_OF_ALL_KINDS, UPLIFTS)
 def test_without_the_setting_or_for_who_is_not_profiled_uplift_changes_no_bit(
     ask: Ask, of: Known, uplift: list[float]

@@ -11,6 +11,7 @@ from pydantic_core import from_json
 from decisioning.facts.forms import Ask, Known
 from decisioning.review.what_if import WhatIf, what_if
 from tests import strategies as world
+from tests.examples import examples
 from tests.training import changed
 from tests.training.changed import BASE, CHANGES, GATED, SOAP, decided, person, release, scorer
 
@@ -28,7 +29,7 @@ def weight(result: WhatIf) -> float:
 
 
 @pytest.mark.promise("evaluation.same-release")
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(world.asks(), world.known(), st.text("0123456789abcdef", min_size=6, max_size=6))
 def test_the_same_release_picks_the_same_with_the_recorded_probability_to_the_bit(ask: Ask, of: Known, seed: str):
     record = from_json(world.run(ask, of, seed=seed).to_bytes())

@@ -20,6 +20,7 @@ from features.profile.online import open_profiles
 from features.profile.repository import apply
 from features.profile.versions import Stamp, Statement, decode_stamps, encode_stamps, history, statements_in
 from features.views import views_of
+from tests.examples import examples
 from tests.features.conftest import NOW_US, SCHEMA
 
 UTC_US = pa.timestamp("us", tz="UTC")
@@ -52,7 +53,7 @@ TIMES = st.integers(0, 5).map(lambda i: i * MINUTE_US + i)
 STATEMENTS = st.lists(st.builds(Statement, st.builds(Stamp, TIMES, TIMES), FACTS), max_size=7)
 
 
-@settings(deadline=None, max_examples=12)
+@settings(deadline=None, max_examples=examples(12))
 @given(st.lists(STATEMENTS, min_size=1, max_size=4), st.data())
 def test_point_in_time_is_what_going_through_everything_gives(world, subjects, data) -> None:
     """Late statements included: Feast filters by the time of recording, and rows repeat what a late one changes."""
@@ -279,7 +280,7 @@ def test_many_customers_are_imported_quickly(workspace) -> None:
 STATES = st.lists(st.builds(Statement, st.builds(Stamp, st.integers(0, 4), st.integers(0, 4)), FACTS), max_size=8)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=examples(50))
 @given(STATES, st.randoms(use_true_random=False))
 def test_history_is_the_same_in_any_order_and_loses_nothing_that_mattered(statements, random) -> None:
     rows = history(statements)
@@ -289,7 +290,7 @@ def test_history_is_the_same_in_any_order_and_loses_nothing_that_mattered(statem
     assert history(statements_in(row.state for row in rows)) == rows
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=examples(50))
 @given(STATES)
 def test_the_newest_row_not_after_a_time_is_the_truth_of_that_time(statements) -> None:
     rows = history(statements)
@@ -300,7 +301,7 @@ def test_the_newest_row_not_after_a_time_is_the_truth_of_that_time(statements) -
             assert (newest[name].value if name in newest else None) == naive(statements, name, now_us)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=examples(50))
 @given(STATES, STATES)
 def test_the_vectorised_path_of_an_import_equals_the_slow_one(first, second) -> None:
     view = views_of(SCHEMA)[0]

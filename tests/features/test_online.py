@@ -14,6 +14,7 @@ from decisioning.facts.schema import Feature, FeatureSchema
 from features.profile.online import Profiles, open_profiles
 from features.profile.repository import apply
 from features.profile.versions import Stamp, Version
+from tests.examples import examples
 from tests.features.conftest import DAY_US, FEATURES, NOW_US, SCHEMA
 
 FULL = {
@@ -63,7 +64,7 @@ WRITES = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=examples(15))
 @given(WRITES, st.randoms(use_true_random=False))
 def test_any_order_of_writes_leaves_the_same_values(both, writes, random) -> None:
     answers = []

@@ -23,6 +23,7 @@ from decisioning.facts.forms import Ask, Known, PlacementAsk
 from decisioning.facts.schema import Facts
 from features.matrix import FeatureMatrix
 from tests import strategies as world
+from tests.examples import examples
 
 EMOTION_CATALOGUE = """
 features:
@@ -104,7 +105,7 @@ def test_flipping_every_emotion_leaves_what_was_computed_byte_identical(vectors:
     check()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(world.asks(), world.known(), any_mood)
 def test_the_layer_adds_nothing_but_help_that_passed(ask: Ask, customer: Known, mood: dict[str, Any]) -> None:
     rest = {k: v for k, v in customer.facts.items() if k not in EMOTIONS}

@@ -15,8 +15,9 @@ from decisioning.errors import SealBroken
 from decisioning.facts.forms import Ask, Known, PlacementAsk
 from decisioning.facts.standing import Consent
 from tests import strategies as world
+from tests.examples import examples
 
-EXAMPLES = 100
+EXAMPLES = examples(100)
 
 
 def with_policies(*extra: str) -> Release:

@@ -24,6 +24,7 @@ from decisioning.deciding.arbitration import (
 )
 from decisioning.facts.forms import Ask, Known
 from tests import strategies as world
+from tests.examples import examples
 
 worth = st.floats(-50, 1e6).map(lambda v: round(v, 6))
 priorities = st.lists(worth, min_size=1, max_size=30)
@@ -127,7 +128,7 @@ mixtures = st.builds(
 
 
 @pytest.mark.promise("exploration.gamma-per-issue")
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(st.floats(-2, 10).map(lambda v: round(v, 3)), min_size=4, max_size=4), mixtures)
 def test_all_slates_together_have_the_probabilities_of_the_closed_form(worth: list[float], mix: Exploration) -> None:
     computed, expected = slates(commercial(worth), mix), by_hand(commercial(worth), mix)
@@ -137,7 +138,7 @@ def test_all_slates_together_have_the_probabilities_of_the_closed_form(worth: li
 
 
 @pytest.mark.promise("exploration.budget")
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.lists(st.floats(-2, 10), min_size=4, max_size=4), mixtures, st.text(max_size=5))
 def test_no_slot_gives_more_than_its_budget_to_the_immature(worth: list[float], mix: Exploration, seed: str) -> None:
     for pick in fill(SLOTS, commercial(worth), limits([0, 0, 1, 2]), mix, uniforms(seed)):
@@ -219,7 +220,7 @@ def test_the_order_of_candidates_changes_no_choice(order: tuple[int, ...]) -> No
 
 
 @pytest.mark.promise("exploration.probabilities")
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(world.asks(), world.known(), st.text("0123456789abcdef", min_size=6, max_size=6))
 def test_every_offer_has_its_probability_and_help_is_never_left_to_chance(ask: Ask, customer: Known, seed: str) -> None:
     decision = world.run(ask, customer, seed=seed)

@@ -13,8 +13,9 @@ from decisioning.catalogue.release import Release
 from decisioning.facts.forms import Ask, Known, canonical
 from decisioning.review.replaying import replay
 from tests import strategies as world
+from tests.examples import examples
 
-EXAMPLES = 100
+EXAMPLES = examples(100)
 
 
 @pytest.mark.promise("replay.same-bytes")

@@ -18,6 +18,7 @@ from decisioning.errors import ConfigError
 from decisioning.facts.forms import Ask, Known, PlacementAsk
 from decisioning.facts.standing import Consent
 from tests import strategies as world
+from tests.examples import examples
 
 MORE = """
 features:
@@ -93,7 +94,7 @@ actions:
 """
 FILES = {**world.SMALL_FILES, "more.yaml": MORE}
 RELEASE = Release.of(load(FILES), pack(FILES))
-EXAMPLES = 60
+EXAMPLES = examples(60)
 
 
 def with_more(*texts: str, checked: bool = True, **settings: Any) -> Release:

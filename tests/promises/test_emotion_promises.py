@@ -12,6 +12,7 @@ from decisioning.errors import RequestError
 from decisioning.facts.forms import Ask, Known
 from features.messages.event import message_fields
 from tests import strategies as world
+from tests.examples import examples
 from tests.promises.larger_world import (
     EXAMPLES,
     RELEASE,
@@ -178,7 +179,7 @@ def test_honest_words_are_left_alone(text: str) -> None:
     assert list(claims(text)) == []
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.sampled_from(FEELINGS), st.sampled_from([str.upper, str.lower]), st.sampled_from([" ", "  ", "\n"]))
 def test_neither_case_nor_spacing_hides_them(text: str, case: Any, gap: str) -> None:
     assert pretended_feeling(case(text).replace(" ", gap))

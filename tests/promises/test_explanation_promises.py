@@ -20,6 +20,7 @@ from decisioning.review.replaying import decide_as, recomputed
 from features.matrix import FeatureMatrix
 from serving.brain.scoring import contributions_of, model_scorer
 from tests import strategies as world
+from tests.examples import examples
 from tests.promises.larger_world import RELEASE, asks, customers
 from tests.training import telecom_help as telecom
 from tests.training.logs import log_of
@@ -28,7 +29,7 @@ from training.fitting.trees import Growth
 from training.model.model import PropensityModel
 from training.simulator.telecom import CHANNELS
 
-EXAMPLES = 60
+EXAMPLES = examples(60)
 DECISIONS, MANY = 150, 3_000
 NEVER = {"age", "postcode4", "hardship", "vulnerable", "bereaved", "open_complaint", "arrears_eur", "churn_risk"}
 

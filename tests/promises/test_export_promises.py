@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from serving.events.moments import Watcher
+from tests.examples import examples
 from tests.promises.marked_customers import (
     WRITES,
     Marks,
@@ -80,7 +81,7 @@ def test_receipts_are_consent_records_in_the_terms_of_dpv(client: Client) -> Non
 
 
 @pytest.mark.promise("export.complete")
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(15), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(sorted(WRITES)), min_size=1, max_size=12))
 def test_whatever_is_written_about_a_customer_is_in_the_export(client: Client, writes: list[str]) -> None:
     """Also values that were overwritten later, and those of a visitor once it is linked."""

@@ -11,6 +11,7 @@ from decisioning.catalogue.actions import QuietHours
 from decisioning.deciding.contact import quiet
 from decisioning.facts.forms import Ask, Known
 from tests import strategies as world
+from tests.examples import examples
 from tests.promises.larger_world import EXAMPLES, RELEASE, ask_on, asks, customers, offers_in, permitted, willing
 
 ZONES = sorted(available_timezones() - {"localtime"})
@@ -23,7 +24,7 @@ def clock(minutes: int) -> str:
 
 
 @pytest.mark.promise("contact.quiet-hours")
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(st.sampled_from(ZONES), st.sampled_from(CHANGES), st.integers(-1500, 1500), CLOCK, CLOCK)
 @example("Europe/Amsterdam", CHANGES[0], 30, 21 * 60, 8 * 60)
 @example("Australia/Lord_Howe", CHANGES[4], 5, 90, 150)

@@ -11,6 +11,7 @@ from decisioning.facts.forms import Ask, Known, canonical
 from decisioning.rules import Direction, compile_rule, directions
 from features.matrix import FeatureMatrix
 from tests import strategies as world
+from tests.examples import examples
 from tests.promises.larger_world import (
     EXAMPLES,
     RELEASE,
@@ -183,7 +184,7 @@ RULES = st.recursive(
 
 
 @pytest.mark.promise("protection.flags-only-protect")
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(RULES, st.integers(0, 30), st.integers(0, 30), st.integers(0, 40), st.booleans())
 def test_which_way_a_fact_moves_a_rule_is_told_truly(rule: str, one: int, two: int, age: int, monthly: bool) -> None:
     compiled = compile_rule(rule, RELEASE.schema.features)

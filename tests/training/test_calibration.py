@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from tests.examples import examples
 from training.model.calibration import IDENTITY, KINDS, Calibration, choose, fit
 from training.model.logistic import log_losses
 
@@ -23,7 +24,7 @@ def fitted(request: pytest.FixtureRequest) -> Calibration:
 
 
 @given(logit=logits)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_one_number_and_a_column_give_the_same_bits(fitted, logit):
     np.testing.assert_array_equal(fitted.column(logit), [fitted.one(v) for v in logit.tolist()])
 

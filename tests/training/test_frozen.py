@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as hnp
 from decisioning.catalogue.files import pack
 from decisioning.catalogue.release import Release
 from decisioning.errors import Refused
+from tests.examples import examples
 from tests.training.logs import random_log
 from training.fitting.frozen import (
     check_frozen,
@@ -79,7 +80,7 @@ def retrained(champion: PropensityModel) -> PropensityModel:
     x=columns,
     candidates=st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["web", "email", "sms"])), min_size=1, max_size=5),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_what_is_frozen_is_scored_as_before_to_the_bit(champion, retrained, x, candidates):
     wide = np.column_stack([np.full(5, 3.0), x[:, ::-1]])
     actions = np.array([a for a, _ in candidates])

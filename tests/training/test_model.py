@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from decisioning.errors import Refused
+from tests.examples import examples
 from tests.training.logs import random_log
 from tests.training.risk_help import fit_risk
 from training.fitting.propensity import Recipe, fit
@@ -53,7 +54,7 @@ def scored(model: PropensityModel, row: np.ndarray, candidates: list[tuple[int, 
 
 @pytest.mark.promise("decisions.candidates-are-independent")
 @given(row=rows, wanted_candidates=candidates, data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_a_propensity_has_the_same_bits_whoever_is_asked_with_it(model, row, wanted_candidates, data):
     together = scored(model, row, wanted_candidates)
     alone = np.concatenate([scored(model, row, [one]) for one in wanted_candidates])
@@ -63,7 +64,7 @@ def test_a_propensity_has_the_same_bits_whoever_is_asked_with_it(model, row, wan
 
 
 @given(x=columns, wanted_candidates=candidates)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_a_column_of_customers_has_the_same_bits_as_each_of_them(model, x, wanted_candidates):
     for action, treatment in wanted_candidates[:5]:
         column = model.propensities(x, action, treatment)
@@ -105,7 +106,7 @@ def test_one_row_through_the_c_interface_equals_booster_predict(model, monkeypat
 
 
 @given(row=rows)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_propensities_are_probabilities_whatever_the_customer(model, row):
     p, evidence, factors = model.score(row, np.arange(N_ACTIONS), np.zeros(N_ACTIONS, dtype=np.int64))
     assert np.all((p > 0) & (p < 1))

@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as hnp
 from decisioning.catalogue.files import pack
 from decisioning.catalogue.release import Release
 from decisioning.errors import Refused
+from tests.examples import examples
 from tests.training.logs import random_log
 from training.fitting.propensity import Recipe, fit
 from training.fitting.terms import check_terms
@@ -47,7 +48,7 @@ def along(model: PropensityModel, action: int, row: np.ndarray, feature: int, tr
 
 @pytest.mark.promise("learning.monotone")
 @given(row=rows, feature=st.integers(0, 2), action=st.integers(0, 1), treatment=st.integers(-1, 1))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_a_propensity_only_goes_the_way_it_may(model, row, feature, action, treatment):
     sign = dict(DIRECTIONS)[f"f{feature}"]
     assert np.all(np.diff(along(model, action, row, feature, treatment)) * sign >= 0.0)
@@ -75,7 +76,7 @@ def test_trees_are_not_inherited_where_they_may_not_be():
 
 
 @given(seed=st.integers(0, 10_000))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_a_weight_of_the_wrong_sign_is_zero_and_the_others_are_as_if_it_were_not_there(seed):
     rng = np.random.default_rng(seed)
     design = np.column_stack([np.ones(300), rng.normal(size=(300, 3))])

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decisioning.errors import Refused
+from tests.examples import examples
 from tests.training.peeking import BASE, COMPLAINTS, LIFTED, LIMIT, TERMS, ever, gate, outcome, paths
 from training.fitting.intervals import ConfidenceInterval
 from training.learning.evidence import (
@@ -75,7 +76,7 @@ def test_two_thousand_simulated_trials_with_a_look_after_every_decision() -> Non
 
 
 @pytest.mark.promise("trials.peeking")
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=6), st.floats(0.05, 0.95), st.integers(0, 2**32))
 def test_the_capital_of_a_fair_game_is_one_on_average(rewards: list[float], share: float, seed: int) -> None:
     """One decision has the same reward whichever model makes it; the mean over both is exact."""

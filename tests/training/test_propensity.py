@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decisioning.errors import Refused
+from tests.examples import examples
 from tests.training.logs import log_of, random_log
 from tests.training.risk_help import fit_risk
 from training.fitting.propensity import Recipe, fit
@@ -38,7 +39,7 @@ def problem(seed: int, n: int = 400, offset: bool = False) -> RidgeProblem:
 
 
 @given(seed=st.integers(0, 10_000), offset=st.booleans())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_newton_finds_where_the_gradient_vanishes(seed, offset):
     p = problem(seed, offset=offset)
     w = fit_ridge(p).weights

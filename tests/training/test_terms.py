@@ -16,6 +16,7 @@ from decisioning.errors import Refused
 from serving.brain import releasing
 from serving.brain.scoring import contributions_of, model_scorer
 from serving.settings import Workspace
+from tests.examples import examples
 from tests.training.logs import random_log
 from training.fitting.propensity import Recipe, fit
 from training.fitting.terms import with_terms
@@ -50,7 +51,7 @@ def model() -> PropensityModel:
 
 @pytest.mark.promise("learning.supersedes")
 @given(row=rows)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_what_supersedes_an_action_is_that_action_until_it_has_rows(model, row):
     for treatment in (*SHORT, "unheard-of"):
         codes = np.array([model.treatment_code(a, treatment) for a in (3, 0)])

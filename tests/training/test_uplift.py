@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from tests.examples import examples
 from training.evaluation.policies import Question
 from training.evaluation.qini import effect
 from training.evaluation.ranking import PLAIN, UPLIFT, Rankings, evaluate_rankings, rankings
@@ -68,7 +69,7 @@ def ranked(model: PropensityModel, data: Contrasts) -> Rankings:
 
 
 @pytest.mark.promise("uplift.persuadable")
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=examples(3), deadline=None)
 @given(st.integers(0, 2**31))
 def test_what_moves_nobody_has_no_uplift(seed: int) -> None:
     data = log_of(4_000, seed, moved=False)
@@ -81,7 +82,7 @@ def test_what_moves_nobody_has_no_uplift(seed: int) -> None:
 
 
 @pytest.mark.promise("uplift.persuadable")
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=examples(3), deadline=None)
 @given(st.integers(0, 2**31))
 def test_uplift_finds_the_persuadable_and_leaves_sleeping_dogs_alone(seed: int) -> None:
     model = learned(log_of(6_000, seed))
@@ -136,7 +137,7 @@ values = st.floats(-1e6, 1e6) | st.sampled_from([np.nan, np.inf, -np.inf, 0.0, -
 
 
 @pytest.mark.promise("uplift.same-bits")
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(hnp.arrays(np.float64, st.tuples(st.integers(1, 20), st.just(8)), elements=values), st.permutations(range(4)))
 def test_uplift_has_the_same_bits_in_a_row_and_in_a_column(model: PropensityModel, x: Floats, order: list[int]) -> None:
     actions = np.array(order)

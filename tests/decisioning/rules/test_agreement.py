@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from decisioning.rules import columns_of, compile_expression, compile_rule
 from tests.decisioning.rules.strategies import SCHEMA, facts, history, numbers, rules
+from tests.examples import examples
 
 ROWS = st.lists(facts(), max_size=6)
 
@@ -21,7 +22,7 @@ def _bits(number):
     return None if number is None or math.isnan(number) else struct.pack("<d", number)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(250), deadline=None)
 @given(rules(3), ROWS)
 def test_truth_of_a_column_is_the_truth_of_each_row(text, rows):
     rule = compile_rule(text, SCHEMA)
@@ -34,7 +35,7 @@ def test_truth_of_a_column_is_the_truth_of_each_row(text, rows):
     assert column.false.tolist() == [t is False for t in single]
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(250), deadline=None)
 @given(numbers(3), ROWS)
 def test_values_of_a_column_are_the_value_of_each_row_to_the_bit(text, rows):
     expression = compile_expression(text, SCHEMA)
@@ -47,7 +48,7 @@ def test_values_of_a_column_are_the_value_of_each_row_to_the_bit(text, rows):
     assert [_bits(v) for v in column] == [_bits(v) for v in single]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(rules(2, guards=False), facts(broken=False), facts(broken=False))
 def test_learning_a_fact_never_turns_true_into_false(text, some, more):
     """Kleene's logic is monotone: only UNKNOWN changes when an unknown becomes known."""
@@ -58,7 +59,7 @@ def test_learning_a_fact_never_turns_true_into_false(text, some, more):
     assert before is None or before is after
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(rules(2), rules(2), facts())
 def test_the_order_of_and_and_or_never_matters(one, other, row):
     for op in ("&&", "||"):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import decisioning.rules
 from decisioning.rules import RuleError, compile_expression, compile_rule, never_true
 from tests.decisioning.rules.strategies import SCHEMA, history
+from tests.examples import examples
 
 _WORDS = """age fee vip segment plan now start action known default history duration timestamp min max startsWith in
 true false ( ) [ ] , . ? : ! - + * / % == != < <= > >= && || "gold" 'x' "90d" "accepted" 1 2.5 1e308 " ' = & | #
@@ -38,13 +39,13 @@ def _try(text):
             assert isinstance(formula.value({}, history, "a"), float | None)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.text(max_size=60))
 def test_any_text(text):
     _try(text)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(st.lists(_PIECES, max_size=14).map(" ".join))
 def test_any_mixture_of_the_language_s_own_words(text):
     _try(text)

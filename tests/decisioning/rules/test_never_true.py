@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from decisioning.rules import compile_rule, never_true
 from tests.decisioning.rules.strategies import SCHEMA, facts, history, rules
+from tests.examples import examples
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,7 @@ def test_it_leaves_a_rule_alone_that_can_be_true(text):
     assert never_true(compile_rule(text, SCHEMA), SCHEMA) is None
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(250), deadline=None)
 @given(st.one_of(rules(2), rules(3)), st.lists(facts(broken=False), min_size=5, max_size=5))
 def test_it_never_accuses_a_rule_that_is_true_for_somebody(text, people):
     rule = compile_rule(text, SCHEMA)

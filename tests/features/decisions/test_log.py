@@ -12,6 +12,7 @@ from decisioning.catalogue.files import pack
 from decisioning.catalogue.release import Release
 from features.decisions.log import DecisionLog
 from features.ledger import Entry, Ledger
+from tests.examples import examples
 from tests.training.decided import (
     CATALOGUE,
     DAY_US,
@@ -205,7 +206,7 @@ events = st.tuples(
 
 
 @pytest.mark.promise("learning.log")
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(4), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(events, max_size=10), st.lists(st.integers(0, 7), max_size=6), st.integers(1, 3))
 def test_updates_in_any_split_say_what_the_whole_ledger_says(
     tmp_path_factory: pytest.TempPathFactory, happened: list[Any], unreached: list[int], split: int

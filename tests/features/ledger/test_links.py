@@ -13,6 +13,7 @@ from decisioning.facts.standing import Link, Standing
 from features.ledger import Entry, Fold, Ledger, apply
 from features.ledger.links import MAX_LINKED, link_entries, with_linked_visitors
 from features.ledger.snapshot import decode, encode, is_encoding_of
+from tests.examples import examples
 from tests.features.ledger.builders import NOW_US, consent, outcome
 from tests.features.ledger.test_standing import S, backfills, fold, public
 
@@ -56,7 +57,7 @@ def linking_entries() -> st.SearchStrategy[Entry]:
     return st.builds(build, st.sampled_from(VISITORS), st.integers(0, 2), kinds)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(backfills(), st.lists(linking_entries(), max_size=6), st.data())
 def test_links_in_any_order_of_a_backfill_give_one_standing(
     others: list[Entry], words: list[Entry], data: st.DataObject
@@ -89,7 +90,7 @@ def test_a_body_that_tells_no_kind_of_identifier_is_refused(ledger: Ledger, pers
         ledger.append([Entry(person, "link", {"visitor": "x", "kind": "shoe", "source": "login"}, NOW_US)])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(WORD, max_size=12))
 def test_a_visitor_is_one_persons_whatever_is_told_in_whatever_order(words: list[tuple[str, str, bool, int]]) -> None:
     """Both streams always agree on who is linked to whom."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from decisioning.facts.standing import ContactState, Standing
 from features.ledger import HORIZON_US, Entry, Fold, apply
 from features.ledger.snapshot import decode, encode
+from tests.examples import examples
 from tests.features.ledger.builders import NOW_US, consent, contact, decision, offered, outcome
 
 S = "0" * 40
@@ -84,14 +85,14 @@ def public(standing: Standing) -> tuple[Any, ...]:
 
 
 @pytest.mark.promise("ledger.backfill-order")
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(backfills(), st.data())
 def test_the_order_of_a_backfill_does_not_matter(entries: list[Entry], data: st.DataObject) -> None:
     shuffled = data.draw(st.permutations(entries))
     assert public(fold(entries)) == public(fold(shuffled))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(backfills(), st.data())
 def test_erased_stays_erased_wherever_the_tombstone_is(entries: list[Entry], data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(entries)))
@@ -99,7 +100,7 @@ def test_erased_stays_erased_wherever_the_tombstone_is(entries: list[Entry], dat
     assert standing == Fold(S, len(entries) + 1, erased=True)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(backfills())
 def test_a_snapshot_gives_back_the_fold_and_folds_on_alike(entries: list[Entry]) -> None:
     halfway = fold(entries[: len(entries) // 2])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from decisioning.facts.schema import Feature
 from decisioning.facts.signals import SignalFeature, SignalSettings, SignalType
 from features.signals import Definitions, Event, State, absorb, decode, encode, facts, merge, missing, rebuild
+from tests.examples import examples
 from tests.features.signals.recomputed import recompute
 from tests.features.signals.signal_help import (
     HOUR_US,
@@ -38,7 +39,7 @@ def recent(events: list[Event]) -> list[Event]:
 
 @pytest.mark.promise("signals.exact")
 @given(histories().map(recent), st.randoms(use_true_random=False), st.lists(st.integers(0, 40), max_size=4))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 def test_any_order_and_any_split_comes_to_the_same_state(
     events: list[Event], order: random.Random, cuts: list[int]
 ) -> None:
@@ -53,7 +54,7 @@ def test_any_order_and_any_split_comes_to_the_same_state(
 
 @pytest.mark.promise("signals.exact")
 @given(histories(), st.lists(STEPS_US, min_size=1, max_size=3), st.integers(1, 9))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 def test_facts_equal_a_recomputation_at_any_later_time(events: list[Event], steps: list[int], size: int) -> None:
     state, at_us = State.empty(definitions()), NOW_US
     for start in range(0, len(events), size):
@@ -67,7 +68,7 @@ def test_facts_equal_a_recomputation_at_any_later_time(events: list[Event], step
 
 
 @given(histories().map(recent), st.lists(st.integers(0, 2), min_size=40, max_size=40))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 def test_merged_is_as_if_one_had_absorbed_all(events: list[Event], whose: list[int]) -> None:
     parts = [absorbed([e for e, owner in zip(events, whose, strict=False) if owner == n]) for n in range(3)]
     a, b, c = parts
@@ -79,7 +80,7 @@ def test_merged_is_as_if_one_had_absorbed_all(events: list[Event], whose: list[i
 
 
 @given(histories())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_nothing_is_changed_in_place(events: list[Event]) -> None:
     half = len(events) // 2
     state = absorbed(events[:half])

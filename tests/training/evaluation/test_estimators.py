@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decisioning.errors import Refused
+from tests.examples import examples
 from training.evaluation import estimators
 from training.evaluation.estimators import (
     METHODS,
@@ -96,7 +97,7 @@ def test_good_predictions_narrow_the_doubly_robust_interval():
 
 
 @given(seed=st.integers(0, 1_000), scale=st.floats(0.01, 100))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 def test_values_scale_with_the_reward_and_do_not_depend_on_the_order_of_rows(seed, scale):
     log, _, target, predicted = made_log(2_500, seed)
     order = np.random.default_rng(seed).permutation(2_500)

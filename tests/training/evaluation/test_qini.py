@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decisioning.errors import Refused
+from tests.examples import examples
 from training.evaluation.qini import compare_scores, effect, qini
 from training.fitting import control
 from training.fitting.control import ControlRows
@@ -56,7 +57,7 @@ def area_by_points(rows: ControlRows, score: Floats) -> float:
     return area - points[-1][1] / 2
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 30))
 def test_qini_is_the_area_of_the_curve_whatever_the_ties(seed: int, levels: int) -> None:
     rng = np.random.default_rng(seed)
