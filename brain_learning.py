@@ -93,7 +93,7 @@ def train_in(
 @click.option("--outcome", help="What counts as positive; by default what each action declares.")
 @click.option("--against", "other", metavar="RELEASE", help="Of a stored release, or `files`: before it goes live.")
 def evaluate(workspace: Workspace, reward: str, outcome: str | None, other: str | None) -> Result:
-    """What the trained policy, the logged one and each constant action are worth, from the log, with intervals."""
+    """Estimate what the trained policy, the logged one and each constant action earn, with intervals."""
     if other is not None:
         return _evaluate_release(workspace, other, reward, outcome)
     from features.ledger import now_us
@@ -148,7 +148,7 @@ def promote_in(workspace: Workspace, version: int | None, name: str, justify: st
 @click.argument("action", required=False)
 @click.option("--version", type=int, help="By default the champion, else the challenger.")
 def card(workspace: Workspace, action: str | None, version: int | None) -> Result:
-    """What a model's propensities rest on: evidence, what they borrow, held-out figures, known limits; per ACTION."""
+    """Show what a model's propensities rest on: evidence, what they borrow, held-out figures and known limits."""
     from training.learning import report
     from training.registry import Registry
     from training.reporting import cards
@@ -184,7 +184,7 @@ def trial(workspace: Workspace, version: int | None, share: float | None, end: b
 
 @command()
 def retrain(workspace: Workspace) -> Result:
-    """The next step of learning: export, train, evaluate, try, and promote or ask, as `brain.yaml` says."""
+    """Take the next step of learning: train, evaluate and try a model, then promote it or ask, as `brain.yaml` says."""
     from features.ledger import now_us
     from serving.commands.progress import phases
     from training.learning.retrain import retrain as step

@@ -166,7 +166,7 @@ def test_what_was_never_withheld_or_told_has_no_uplift() -> None:
     usable = always.usable.copy()
     usable[:, 0] &= always.rows.action == 0  # a was shown wherever it could be
     outcomes = always.outcomes.copy()
-    outcomes[always.rows.action != 1, 1] = False  # nobody tells what of b comes by itself
+    outcomes[always.rows.action != 1, 1] = False  # outcomes of b without an offer are never reported
     contrasts = Contrasts(always.rows, always.permitted, usable, outcomes, always.unit)
     reasons = reasons_without_uplift(contrasts)
     assert "0 effective rows in which it was withheld" in reasons["a"]
