@@ -69,7 +69,7 @@ async def run_cells(sources: list[str]) -> None:
     namespace: dict[str, object] = {}
     for source in sources:
         cell = compile(source, str(NOTEBOOK), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-        pending = eval(cell, namespace)  # noqa: S307 - our own notebook
+        pending = eval(cell, namespace)
         if inspect.iscoroutine(pending):
             await pending
 

@@ -1,4 +1,4 @@
-"""Checks the catalogue that an import generates, and reports its mistakes in the mapping, where they can be corrected."""
+"""Checks the catalogue that an import generates, and reports its mistakes in the mapping, to be corrected there."""
 
 import re
 from collections.abc import Iterator, Mapping

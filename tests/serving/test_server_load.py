@@ -68,7 +68,7 @@ def test_at_70_percent_of_capacity_all_are_answered_and_in_the_ledger(
 ) -> None:
     """Capacity is measured first: what one replica answers in a closed loop.
 
-    It is measured again, at most twice, if other programs used the cores meanwhile: then 70% of it was more than remained.
+    It is measured again, at most twice, if other programs used the cores meanwhile: then the 70% was too much.
     """
     for attempt in range(3):
         warm = asking(f"capacity-{count}-{attempt}", customers)

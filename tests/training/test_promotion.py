@@ -51,7 +51,8 @@ def test_thousands_at_once_are_judged_as_one_is(sale: float, complaint: float, a
 def verdict(counts: np.ndarray) -> str:
     """Judge a trial row by row, given the counts of sales and complaints of each model, and of neither."""
     event = np.repeat(np.arange(5), counts)
-    trial = TrialOutcomes((event == 0) | (event == 2), 0.5)  # which model made the decisions without an event changes nothing
+    # which model made the decisions without an event changes nothing
+    trial = TrialOutcomes((event == 0) | (event == 2), 0.5)
     sold, angry = reward_difference(trial, (event < 2).astype(float), 1.0), (event == 2) | (event == 3)
     return judge(sold, [harm_guard("complaints", trial, angry, LIMIT)]).action
 
