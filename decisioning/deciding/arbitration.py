@@ -16,7 +16,7 @@ distribution, and one probability is recorded.
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,9 +49,14 @@ class Limits:
 
     bucket: NDArray[np.int64]
     remaining: tuple[NDArray[np.int64], ...]
+    known_room: NDArray[np.bool_] | None = None
+    """`room` where it is known already, so that a slate works it out once."""
 
+    @cached_property
     def room(self) -> NDArray[np.bool_]:
-        """Return bool (k,): whether no bucket of the candidate is exhausted."""
+        """Bool (k,): whether no bucket of the candidate is exhausted."""
+        if self.known_room is not None:
+            return self.known_room
         room = np.ones(self.bucket.shape[1], dtype=np.bool_)
         for bucket, remaining in zip(self.bucket, self.remaining, strict=True):
             room &= (bucket < 0) | (remaining[bucket] > 0)
@@ -59,13 +64,14 @@ class Limits:
 
     def without(self, candidate: int) -> "Limits":
         """Return the limits after `candidate` was chosen once."""
-        remaining = []
-        for bucket, left in zip(self.bucket, self.remaining, strict=True):
-            if (b := bucket[candidate]) >= 0:
-                remaining.append(left - (np.arange(len(left)) == b))
-            else:
-                remaining.append(left)
-        return Limits(self.bucket, tuple(remaining))
+        remaining, room = list(self.remaining), self.room.copy()
+        for n, b in enumerate(self.bucket[:, candidate].tolist()):
+            if b >= 0:
+                remaining[n] = remaining[n].copy()
+                remaining[n][b] -= 1
+                if remaining[n][b] <= 0:
+                    room &= self.bucket[n] != b
+        return Limits(self.bucket, tuple(remaining), room)
 
 
 @dataclass(frozen=True)
@@ -154,7 +160,7 @@ def inverse_gap(values: NDArray[np.float64], gamma: float | NDArray[np.float64])
         finite = np.where(explored, gamma, 0.0)
         chosen = np.where(explored, 1.0 / (len(values) + finite * ((top - values) / top)), 0.0)
         chosen[best] = 0.0
-    chosen[best] = 1.0 - math.fsum(chosen)
+    chosen[best] = 1.0 - math.fsum(chosen.tolist())
     return chosen
 
 
@@ -175,7 +181,7 @@ def walk(
     for n, slot in enumerate(slots):
         if slot.placement in ended:
             continue
-        open_to = np.flatnonzero(field.permitted & slot.members & limits.room())
+        open_to = np.flatnonzero(field.permitted & slot.members & limits.room)
         odds = _odds_of(open_to, field, explore)
         at = take(n, odds)
         yield slot, odds, at
@@ -212,7 +218,9 @@ def _explored(first: NDArray[np.int64], field: Field, explore: Exploration) -> O
     budget = explore.budget if young.any() else 0.0
     if budget > 0.0:
         odds = (1.0 - budget) * odds + budget * np.append(young / np.count_nonzero(young), 0.0)
-    lost = 0.0 if odds is scheduled else math.fsum(scheduled * expected) - math.fsum(odds * expected)
+    lost = 0.0
+    if odds is not scheduled:
+        lost = math.fsum((scheduled * expected).tolist()) - math.fsum((odds * expected).tolist())
     return Odds(first, odds, budget, lost)
 
 

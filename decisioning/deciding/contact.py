@@ -35,7 +35,7 @@ def _suppressed_by(action: Action, known: Known, now_us: int) -> str | None:
 
 
 def limits(view: View, known: Known, now_us: int, max_per_group: int) -> tuple[Limits, list[tuple[str, Mask]]]:
-    """Return what a slate may take, and (gate, members) of every cap: the candidates (k,) that have no room at all.
+    """Return what a slate may take, and (gate, members) of the caps that leave some candidates (k,) no room at all.
 
     A slate takes every action once, `max_per_group` of each group, and what is left under each cap: the person's for
     all candidates, and the account's as well for those of account scope.
@@ -47,7 +47,8 @@ def limits(view: View, known: Known, now_us: int, max_per_group: int) -> tuple[L
             left = _room(cap, standing, now_us)
             buckets.append(bucket)
             remaining.append(left)
-            full.append((f"cap:{cap.cap.id}", (bucket >= 0) & (left[bucket] <= 0)))
+            if (left <= 0).any():
+                full.append((f"cap:{cap.cap.id}", (bucket >= 0) & (left[bucket] <= 0)))
     return Limits(np.vstack(buckets), tuple(remaining)), full
 
 

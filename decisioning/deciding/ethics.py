@@ -91,12 +91,14 @@ def may_change_slate(mood: Mood, slots: Sequence[Slot], view: View, field: Field
 
 def _help(mood: Mood, slots: Sequence[Slot], view: View, field: Field, limits: Limits) -> Iterator[tuple[Slot, int]]:
     """Yield the help that is let through, best first, each with a slot of the first placement that can hold it."""
+    if not mood.let_through:
+        return
     named = np.asarray([a.id in mood.let_through for a in view.actions], dtype=np.bool_)
     helpful = np.flatnonzero(field.permitted & view.held_help & named)
     free = list(slots)
     for candidate in helpful[np.lexsort((-field.priority[helpful], field.tier[helpful]))].tolist():
         slot = next((s for s in free if s.members[candidate]), None)
-        if slot is not None and limits.room()[candidate]:
+        if slot is not None and limits.room[candidate]:
             limits = limits.without(candidate)
             free.remove(slot)
             yield slot, candidate
@@ -112,7 +114,7 @@ def _seated(
     for placement in dict.fromkeys(s.placement for s in slots):
         queue = [Pick(s, c, 1.0) for s, c in helped if s.placement == placement]
         for pick in remaining:
-            if pick.slot.placement == placement and (pick.candidate == NOTHING or limits.room()[pick.candidate]):
+            if pick.slot.placement == placement and (pick.candidate == NOTHING or limits.room[pick.candidate]):
                 queue.append(pick)
                 limits = limits if pick.candidate == NOTHING else limits.without(pick.candidate)
         seats = (s for s in slots if s.placement == placement)

@@ -116,9 +116,16 @@ def _decisive(weight: Weight, explained: Explained) -> frozenset[str]:
     if weight.factor == 1.0:
         return frozenset()
     facts, history = explained.facts, explained.case.history
-    without = {name: {n: v for n, v in facts.items() if n != name} for name in weight.rule.reads}
-    needed = frozenset(n for n, rest in without.items() if weight.rule.truth(rest, history) is not True)
+    needed = frozenset(
+        name for name in weight.rule.reads if weight.rule.truth(_without(facts, name), history) is not True
+    )
     return needed or weight.rule.reads
+
+
+def _without(facts: Facts, name: str) -> Facts:
+    rest = dict(facts)
+    rest.pop(name, None)
+    return rest
 
 
 def _feature_in_words(feature: Feature | None, name: str, locale: str) -> str:
