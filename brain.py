@@ -20,7 +20,7 @@ from serving.settings import Workspace
 
 @command(workspace=False)
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--bare", is_flag=True, help="Without a catalogue: `brain import` makes one from your data.")
+@click.option("--bare", is_flag=True, help="Make no catalogue: `brain import` makes one from your data.")
 def new(folder: Path, bare: bool) -> Result:
     """Make a workspace with a small catalogue to start from."""
     from serving.brain import releasing
@@ -51,9 +51,9 @@ def policies() -> None:
 
 def population_options(function: Command) -> Command:
     """Add the options that choose the customers to compare."""
-    personas = click.option("--personas", is_flag=True, help="The catalogue's personas instead of customers.")
+    personas = click.option("--personas", is_flag=True, help="Compare the catalogue's personas instead of customers.")
     sample = click.option(
-        "--sample", type=click.IntRange(1), default=1000, show_default=True, help="Customers at most."
+        "--sample", type=click.IntRange(1), default=1000, show_default=True, help="The most customers to compare."
     )
     return personas(sample(function))
 
@@ -90,7 +90,7 @@ def rollback(workspace: Workspace, to: str | None) -> Result:
 
 @command()
 @click.argument("action")
-@click.option("--resume", is_flag=True, help="Offer it again.")
+@click.option("--resume", is_flag=True, help="Offer the action again.")
 def pause(workspace: Workspace, action: str, resume: bool) -> Result:
     """Stop offering an action within two seconds, without a release."""
     from serving.brain import releasing
@@ -171,8 +171,10 @@ def import_signals(workspace: Workspace, file: Path) -> Result:
 @click.argument("customers", type=READABLE)
 @click.option("--channel", required=True)
 @click.option("--placement", "placements", multiple=True, required=True)
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Parquet file to write.")
-@click.option("--batch-id", help="A repeated id gives the decisions already made.")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The Parquet file to write."
+)
+@click.option("--batch-id", help="An id of this batch; the same id again gives the same decisions.")
 def batch(
     workspace: Workspace, customers: Path, channel: str, placements: tuple[str, ...], out: Path, batch_id: str | None
 ) -> Result:

@@ -54,13 +54,13 @@ def command(
             _show(result, as_json)
             sys.exit(result if isinstance(result, int) else 0)
 
-        decorated = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, nothing else.")(
-            run
-        )
+        decorated = click.option(
+            "--json", "as_json", is_flag=True, help="Print one JSON object on stdout, and nothing else."
+        )(run)
         if workspace:
             where = click.Path(file_okay=False, path_type=Path)
             decorated = click.option(
-                "--workspace", type=where, default=".", show_default=True, help="The folder `brain new` made."
+                "--workspace", type=where, default=".", show_default=True, help="The folder that `brain new` made."
             )(decorated)
         return group.command(name or function.__name__.strip("_"))(decorated)
 

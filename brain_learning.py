@@ -22,10 +22,12 @@ if TYPE_CHECKING:  # commands import what they need, so that `brain --help` is f
 @command()
 @click.argument("what", type=click.Choice(["propensity", "risk", "sentiment"]), default="propensity")
 @click.option("--outcome", help="What counts as positive; for propensity, by default what each action declares.")
-@click.option("--feature", help="Of a risk model: the feature of source `model` that takes its score.")
-@click.option("--inputs", help="The features it may read, with commas between; by default all that a model may.")
-@click.option("--tune-seconds", type=click.FloatRange(1), help="Of propensity: look so long for a better recipe.")
-@click.option("--data", type=READABLE, help="Of sentiment: CSV, Parquet or JSON lines with text, label and language.")
+@click.option("--feature", help="For risk: the feature of source `model` that gets the score.")
+@click.option("--inputs", help="The features that the model may read, separated by commas; by default all.")
+@click.option(
+    "--tune-seconds", type=click.FloatRange(1), help="For propensity: how long to look for better settings first."
+)
+@click.option("--data", type=READABLE, help="For sentiment: CSV, Parquet or JSON lines with text, label, language.")
 def train(workspace: Workspace, what: str, data: Path | None, **options: Any) -> Result:
     """Train and register: propensity as challenger, risk with its scores, sentiment where it beats a lexicon."""
     if what != "sentiment":
@@ -91,7 +93,9 @@ def train_in(
 @command()
 @click.option("--reward", type=click.Choice(["outcome", "value_eur"]), default="outcome", show_default=True)
 @click.option("--outcome", help="What counts as positive; by default what each action declares.")
-@click.option("--against", "other", metavar="RELEASE", help="Of a stored release, or `files`: before it goes live.")
+@click.option(
+    "--against", "other", metavar="RELEASE", help="Evaluate another release (a hash), or `files` before their release."
+)
 def evaluate(workspace: Workspace, reward: str, outcome: str | None, other: str | None) -> Result:
     """Estimate what the trained policy, the logged one and each constant action earn, with intervals."""
     if other is not None:
@@ -125,7 +129,7 @@ def _evaluate_release(workspace: Workspace, name: str, reward: str, outcome: str
 
 @command()
 @click.argument("model", default="propensity")
-@click.option("--justify", help="Why it may serve although groups fare differently; kept with your name, signed.")
+@click.option("--justify", help="Why it may serve although groups fare differently; kept, signed, with your name.")
 def promote(workspace: Workspace, model: str, justify: str | None) -> Result:
     """Let MODEL serve, in running servers too: a name's challenger (sentiment-en) or a version (7, sentiment-en@2)."""
     name, at, version = ("propensity", "@", model) if model.isdecimal() else model.partition("@")
@@ -161,11 +165,11 @@ def card(workspace: Workspace, action: str | None, version: int | None) -> Resul
 
 @command()
 @click.argument("version", type=int, required=False)
-@click.option("--share", type=float, help="Of decisions that it makes; 0 keeps it in shadow.")
-@click.option("--end", is_flag=True, help="The champion decides alone again.")
-@click.option("--guard", is_flag=True, help="End it if it does harm, else change nothing; `brain serve` does so.")
+@click.option("--share", type=float, help="The share of decisions that it makes; 0 keeps it in shadow.")
+@click.option("--end", is_flag=True, help="End the trial: the champion decides alone again.")
+@click.option("--guard", is_flag=True, help="Only end the trial if it does harm; `brain serve` runs this.")
 def trial(workspace: Workspace, version: int | None, share: float | None, end: bool, guard: bool) -> Result:
-    """Try a challenger beside the champion, in running servers too; without options, what the trial shows so far."""
+    """Try a challenger beside the champion, in running servers too; without options, show the trial so far."""
     from features.ledger import now_us
     from training.learning import retrain, trials
 
@@ -214,10 +218,18 @@ def simulate_in(workspace: Workspace, customers: int, seed: int) -> dict[str, An
 
 
 @command()
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="By default report.html beside the data.")
-@click.option("--pdstools", type=click.Path(file_okay=False, path_type=Path), help="Models and history for pdstools.")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The page to write; by default report.html in the workspace.",
+)
+@click.option(
+    "--pdstools",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="A folder to write models and history for pdstools to.",
+)
 def report(workspace: Workspace, out: Path | None, pdstools: Path | None) -> Result:
-    """What was decided and what came of it: control groups, drift, who is served badly; with a page to read."""
+    """Report what was decided and what came of it, such as control groups and drift, and write a page."""
     from features.ledger import now_us
     from training.learning import report
 
