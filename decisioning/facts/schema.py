@@ -103,7 +103,7 @@ class Feature(Strict):
 
     @property
     def may_sell(self) -> bool:
-        """Whether a price, value, lever, weight or a commercial action's eligibility may read it (invariant 6)."""
+        """Whether a price, value, lever, weight or a commercial action's eligibility may read it."""
         return self.why_not_for_sales is None
 
     @property

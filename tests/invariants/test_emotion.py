@@ -1,4 +1,4 @@
-"""Invariant 6: emotion never sells.
+"""Emotion never sells.
 
 Changing emotion features changes nothing that is computed before the emotion layer; the layer itself only removes
 sales, adds help, chooses a tone and calls a person.

@@ -1,4 +1,4 @@
-"""Invariant 2: filters only narrow, and unknown denies."""
+"""Filters only narrow, and unknown denies."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Invariant 4: exploration draws only from permitted candidates of one tier, and records the exact probability."""
+"""Exploration draws only from permitted candidates of one tier, and records the exact probability."""
 
 import math
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Invariants 1 and 7: the same inputs in any order give the same bytes, and a record replays to the same bytes."""
+"""The same inputs in any order give the same bytes, and a record replays to the same bytes."""
 
 import random
 from dataclasses import replace

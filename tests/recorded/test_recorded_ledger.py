@@ -37,7 +37,7 @@ REPLAYED = 300
 LOST = 6
 """Decisions about people who were erased since: nothing is left to make them from."""
 TOLERANCE = 1e-9
-"""How far a propensity may differ on another build; see invariant 1 of the design."""
+"""How far a propensity may differ on another build; recorded scores are replayed exactly."""
 Json = dict[str, Any]
 
 

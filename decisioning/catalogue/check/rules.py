@@ -1,4 +1,4 @@
-"""Checks of rule texts: they compile, can be true, count possible outcomes, and let no emotion sell (invariant 6)."""
+"""Checks of rule texts: they compile, can be true, count possible outcomes, and let no emotion sell."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
