@@ -9,12 +9,13 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help demo test test-long bench bench-learning mutation lint lock clean
+.PHONY: help demo test test-fast test-long bench bench-learning mutation lint lock clean
 
 help:
 	@echo "make demo       a telecom operator in a box: build, train, serve, show decisions"
-	@echo "make test       the test suite, a few minutes"
-	@echo "make test-long  the long runs: races, kills, big properties"
+	@echo "make test       the test suite, under three minutes on two cores"
+	@echo "make test-fast  what of it starts no server, under 90 seconds"
+	@echo "make test-long  the long runs: races, kills, big properties, and every property with all its examples"
 	@echo "make bench      speed beside an empty endpoint and beside the stock servers, champions swapped under load -> bench.json"
 	@echo "make bench-learning  the learning core beside its peers and against its goals, hours -> bench-learning.json"
 	@echo "make mutation   small mistakes in what protects customers: are they found? an hour -> mutation.json"
@@ -42,8 +43,11 @@ demo: $(READY)
 test: $(READY)
 	@$(BIN)/python -m pytest -q -m "not long" -n 2 --no-loadscope-reorder
 
+test-fast: $(READY)
+	@$(BIN)/python -m pytest -q -m "not long and not server" -n 2 --no-loadscope-reorder
+
 test-long: $(READY)
-	@$(BIN)/python -m pytest -q -m long
+	@$(BIN)/python -m pytest -q -m "long or hypothesis" --hypothesis-profile=whole
 
 bench: $(READY)
 	@$(BIN)/python -m tests.benchmarks

@@ -137,6 +137,10 @@ pytestmark = [pytest.mark.server, pytest.mark.promise("caps.exact")]
 def test_slow(): ...
 
 
+@pytest.mark.promise("caps.freed")
+def test_quick(): ...
+
+
 @pytest.mark.parametrize("n", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_more(n): ...
 """
@@ -147,15 +151,20 @@ Of contacts.
 
 - Caps are exact.
   - `tests/caps/test_caps.py::test_slow` *long* *server*
+  - `tests/caps/test_caps.py::test_quick` *server*
   - `tests/caps/test_caps.py::test_more` *more when long* *server*
 - A contact that failed frees its cap.
   - `tests/caps/test_caps.py::test_slow` *long* *server*
+  - `tests/caps/test_caps.py::test_quick` *server*
 """
+
+
+NOT_IN_TEST = "no test of `make test` holds caps.freed"
 
 
 @pytest.fixture
 def promised(tmp_path: Path) -> Path:
-    """Two promises, the two tests that hold them, and the page of both."""
+    """Two promises, the three tests that hold them, and the page of both."""
     for name, text in {promises.SENTENCES: SENTENCES, "tests/caps/test_caps.py": HELD}.items():
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_text(text)
@@ -177,7 +186,8 @@ def test_a_page_of_promises_has_sentences_and_tests_with_how_they_run(promised: 
         (promises.SENTENCES, "Caps are exact", "Caps are nearly exact", "PROMISES.md is older"),
         ("tests/caps/test_caps.py", "test_more", "test_others", "PROMISES.md is older"),
         ("tests/caps/test_caps.py", '"caps.freed", ', '"caps.fred", "caps.freed", ', "no promise has the id caps.fred"),
-        ("tests/caps/test_caps.py", '"caps.freed", ', "", "no test holds caps.freed"),
+        ("tests/caps/test_caps.py", '"caps.freed"', '"caps.exact"', "no test holds caps.freed"),
+        ("tests/caps/test_caps.py", "def test_quick", "@pytest.mark.long\ndef test_quick", NOT_IN_TEST),
         ("tests/caps/test_caps.py", '"caps.freed", ', "FREED, ", "test_caps.py:8: a promise is marked above a test"),
         ("tests/caps/test_caps.py", "def test_slow", "def slow", "test_caps.py:8: a promise is marked above a test"),
         (promises.SENTENCES, "caps.freed", "caps.exact", "an id is there twice"),

@@ -93,7 +93,7 @@ def assert_unmoved(ask: Ask, customer: Known, moods: list[dict[str, Any]], befor
 
 
 @pytest.mark.promise("emotion.flipping", "emotion.never-sells")
-@pytest.mark.parametrize("vectors", [2_000, pytest.param(100_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("vectors", [examples(2_000), pytest.param(100_000, marks=pytest.mark.long)])
 def test_flipping_every_emotion_leaves_what_was_computed_byte_identical(vectors: int, before: list[bytes]) -> None:
     moods_each = 5
 

@@ -11,17 +11,18 @@ from training.fitting.propensity import fit
 from training.model.frame import TrainingSet
 
 
-def mean_auc(data: LabelledArrays, seeds: tuple[int, ...]) -> float:
-    """Return the mean AUC over 5 stratified, shuffled folds per seed."""
+def mean_auc(data: LabelledArrays, seeds: tuple[int, ...], folds: int = 5) -> float:
+    """Return the mean AUC over stratified, shuffled folds per seed."""
     return float(
-        cross_validated_auc(data.x, data.y, lambda x, y, held_out: fit_risk(x, y).scores(held_out), 5, seeds).mean()
+        cross_validated_auc(data.x, data.y, lambda x, y, held_out: fit_risk(x, y).scores(held_out), folds, seeds).mean()
     )
 
 
 @pytest.mark.promise("imports.bank-marketing")
 def test_bank_marketing_without_duration(bank):
+    """Of two folds: each model learns from half of the rows only."""
     assert "duration" not in bank.names
-    assert mean_auc(bank, (0,)) >= 0.798
+    assert mean_auc(bank, (0,), folds=2) >= 0.798
 
 
 @pytest.mark.long
