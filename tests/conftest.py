@@ -1,7 +1,9 @@
-"""How a run is shared between workers: a file stays on one worker, and so do all tests that use the Ray server.
+"""How a run is shared between workers, and how many examples it takes.
 
-These start first, because they take longest. So Ray starts three times at most, one after the other, with any number of
-workers.
+A file stays on one worker, and so do all tests that use the Ray server. These start first, because they take longest:
+so Ray starts three times at most, one after the other, with any number of workers. All tests of the stores stay on one
+worker too, which starts PostgreSQL, Redis and a process to fork from once. Then come the files that take longest, so
+that no worker is left alone with one at the end.
 """
 
 import gc
@@ -23,21 +25,45 @@ to fail; the search for the smallest example takes minutes."""
 settings.load_profile("quick")  # unless --hypothesis-profile names another one
 
 SERVER = ("tests/serving/test_server_", "tests/serving/test_lifecycle_server.py")
+STORES = ("tests/features/ledger/", "tests/features/signals/", "tests/features/test_store_traps.py")
+SLOW = (
+    "tests/test_notebook.py",
+    "tests/training/test_workflow.py",
+    "tests/serving/test_demo_world.py",
+    "tests/training/test_registry.py",
+    "tests/training/test_logged.py",
+    "tests/training/test_trials.py",
+    "tests/promises/test_ledger_promises.py",
+    "tests/training/test_reference_results.py",
+    "tests/training/simulator/test_worlds.py",
+    "tests/test_documents.py",
+    "tests/test_command_line.py",
+    "tests/training/test_recipes.py",
+    "tests/oracle/",
+)
+ORDER: tuple[str | tuple[str, ...], ...] = (SERVER, STORES, *SLOW)
+"""Prefixes of test ids, in the order in which their tests start; all others come after them."""
 
 
-class OneServer(LoadScopeScheduling):
-    """The scheduler: the tests of the server form one piece of work, every other file forms its own."""
+class Pieces(LoadScopeScheduling):
+    """The scheduler: the tests of the server form one piece of work, those of the stores one, and every other file."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "server" if nodeid.startswith(SERVER) else nodeid.partition("::")[0]
+        if nodeid.startswith(SERVER):
+            return "server"
+        return "stores" if nodeid.startswith(STORES) else nodeid.partition("::")[0]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: not item.nodeid.startswith(SERVER))
+    items.sort(key=lambda item: _position(item.nodeid))
+
+
+def _position(nodeid: str) -> int:
+    return next((n for n, prefix in enumerate(ORDER) if nodeid.startswith(prefix)), len(ORDER))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    return OneServer(config, log)
+    return Pieces(config, log)
 
 
 def pytest_configure() -> None:

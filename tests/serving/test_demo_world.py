@@ -18,6 +18,7 @@ from serving.brain.runtime import Brain
 from serving.settings import Workspace
 from tests.serving import workspaces
 from tests.serving.workspaces import Client, Json, offers
+from training.fitting.propensity import Recipe
 from training.learning import workflow
 from training.learning.promotion import promote
 from training.simulator import loading, telecom
@@ -25,8 +26,12 @@ from training.simulator import loading, telecom
 STORY = next(s for s in telecom.SHOWCASE if s.happenings)
 
 
-@pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+@pytest.fixture(
+    scope="module",
+    params=[Recipe(growth=None, forget=False), pytest.param(Recipe(), marks=pytest.mark.long)],
+    ids=["plain", "whole"],
+)
+def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """Return a client of a small demo world, with a model that learned from its past."""
     root = tmp_path_factory.mktemp("demo") / "polder"
     releasing.new(root, telecom.catalogue_files())
@@ -35,7 +40,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     at_us = now_us()
     with learning_context(workspace) as context:
         loading.load(telecom.generate(0, 2_500, at_us), context.ledger, context.history, lambda *_: None)
-        workflow.train(context, now_us=at_us)
+        workflow.train(context, now_us=at_us, recipe=request.param)
         promote(context, at_us)
     brain = Brain(workspace)
     yield Client(brain)
