@@ -7,22 +7,31 @@ that no worker is left alone with one at the end.
 """
 
 import gc
+import os
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import Phase, settings
+from hypothesis import HealthCheck, Phase, settings
 from xdist.scheduler import LoadScopeScheduling
 
 from tests import redis_server
 from tests.examples import WHOLE
 
-settings.register_profile("quick", max_examples=20)
-settings.register_profile("whole", max_examples=WHOLE)
-settings.register_profile("unshrunk", max_examples=WHOLE, phases=(Phase.explicit, Phase.generate))
+ANY_MACHINE = {"suppress_health_check": (HealthCheck.too_slow,)}
+"""Not for tests to fail by: how busy the machine is."""
+settings.register_profile("quick", max_examples=20, **ANY_MACHINE)
+settings.register_profile("whole", max_examples=WHOLE, **ANY_MACHINE)
+settings.register_profile("unshrunk", max_examples=WHOLE, phases=(Phase.explicit, Phase.generate), **ANY_MACHINE)
 """`quick` is for `make test`, `whole` for `make test-long`, and `unshrunk` for `make mutation`, which only needs a test
 to fail; the search for the smallest example takes minutes."""
 settings.load_profile("quick")  # unless --hypothesis-profile names another one
+
+MEMORY = Path("/dev/shm")
+if "PYTEST_DEBUG_TEMPROOT" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 8 << 30:
+    os.environ["PYTEST_DEBUG_TEMPROOT"] = str(MEMORY)  # no test pulls the plug of the machine, so none waits for a disk
 
 SERVER = ("tests/serving/test_server_", "tests/serving/test_lifecycle_server.py")
 STORES = ("tests/features/ledger/", "tests/features/signals/", "tests/features/test_store_traps.py")

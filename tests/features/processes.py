@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerProcess
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Any, NamedTuple
 
 _FORKING = multiprocessing.get_context("forkserver")
@@ -22,6 +22,12 @@ class Child(NamedTuple):
         """Wait for the process and assert that it exited with 0."""
         self.process.join(within_s)
         assert self.process.exitcode == 0
+
+
+def forked_context(_method: str | None = None) -> ForkServerContext:
+    """Take the place of `multiprocessing.get_context`: processes come from the server, and import nothing again."""
+    warm_up()
+    return _FORKING
 
 
 def warm_up() -> None:

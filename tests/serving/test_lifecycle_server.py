@@ -29,9 +29,10 @@ def _until(condition: Callable[[], bool], within_s: float) -> bool:
 @pytest.mark.promise("serving.loopback")
 def test_everything_listens_on_loopback_but_one_port_that_asks_for_the_token(server: Server) -> None:
     """All ports are on loopback, except the replica's port for calls between deployments, which Ray opens."""
+    expected = {"haproxy", "gcs_server", "raylet", "ray::ServeController"}
+    assert _until(lambda: {listener.process for listener in server.listeners()} >= expected, within_s=10)
     listeners = server.listeners()
     assert server.port in {listener.port for listener in listeners}
-    assert {listener.process for listener in listeners} >= {"haproxy", "gcs_server", "raylet", "ray::ServeController"}
     open_to_all = [listener for listener in listeners if not listener.loopback]
     assert [listener.process.partition(":")[0] for listener in open_to_all] in ([], ["ray"]), open_to_all
     for listener in open_to_all:

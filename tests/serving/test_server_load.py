@@ -62,7 +62,7 @@ def turned_away(answers: Iterable[Answer]) -> bool:
 
 
 @pytest.mark.promise("serving.at-70-percent")
-@pytest.mark.parametrize("count", [1_500, pytest.param(20_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [600, pytest.param(20_000, marks=pytest.mark.long)])
 def test_at_70_percent_of_capacity_all_are_answered_and_in_the_ledger(
     server: Server, customers: list[str], count: int, record_property: Callable[[str, object], None]
 ) -> None:
@@ -86,7 +86,7 @@ def test_at_70_percent_of_capacity_all_are_answered_and_in_the_ledger(
 
 
 @pytest.mark.promise("serving.beyond-capacity")
-@pytest.mark.parametrize("count", [1_500, pytest.param(20_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [800, pytest.param(20_000, marks=pytest.mark.long)])
 def test_beyond_capacity_only_429_or_503_with_retry_after(server: Server, customers: list[str], count: int) -> None:
     load = asyncio.run(closed_loop(server.port, asking(f"beyond-{count}", customers), connections=400, count=count))
     assert {200} < set(load.statuses) <= {200, 429, 503}

@@ -4,6 +4,8 @@ import os
 import stat
 import subprocess
 import sys
+from contextlib import ExitStack
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -17,34 +19,26 @@ import features.ledger.migrations
 from features.ledger import Ledger
 from features.ledger.tables import METADATA, NEWEST, VERSION_TABLE
 from tests.features.ledger.builders import consent, database_url
+from tests.features.processes import child
 
 ROOT = Path(__file__).parents[3]
-OPEN_AND_APPEND = """
-import sys
-from features.ledger import Ledger, Entry
-body = {"purpose": "marketing", "channel": "*", "status": "granted", "source": "web", "notice_version": "1"}
-print("ready", flush=True)
-sys.stdin.readline()
-with Ledger.open(sys.argv[1], b"secret") as ledger:
-    ledger.append([Entry(ledger.stream_of("person", "a"), "consent", body, 1)])
-"""
+
+
+def open_and_append(pipe: Connection, url: str) -> None:
+    pipe.send("ready")
+    pipe.recv()
+    with Ledger.open(url, b"secret") as ledger:
+        ledger.append([consent(ledger.stream_of("person", "a"))])
 
 
 def test_processes_that_open_at_once_find_one_set_of_tables(empty_url: str) -> None:
-    command = [sys.executable, "-c", OPEN_AND_APPEND, empty_url]
-    started = [
-        subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(3)
-    ]
-    for process in started:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in started:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    for process in started:
-        process.communicate(timeout=30)
-        assert process.returncode == 0
+    with ExitStack() as stack:
+        children = [stack.enter_context(child(open_and_append, empty_url)) for _ in range(3)]
+        assert [one.pipe.recv() for one in children] == ["ready"] * 3
+        for one in children:
+            one.pipe.send("go")
+        for one in children:
+            one.finished()
     with Ledger.open(empty_url, b"secret") as ledger:
         assert [r.version for r in ledger.records(ledger.stream_of("person", "a"))] == [1, 2, 3]
 

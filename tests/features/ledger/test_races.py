@@ -53,7 +53,7 @@ def check_stream(ledger: Ledger, stream: str) -> list[str]:
 
 @pytest.mark.promise("caps.exact-in-races")
 def test_two_processes_race_on_caps_and_withdrawals(url: str, secret: bytes, tmp_path: Path) -> None:
-    rounds, killed = (20, 15) if "://" not in url else (4, 3)
+    rounds, killed = (10, 7) if "://" not in url else (4, 3)
     counts = run_races(url, secret, tmp_path, per_round=100, rounds=rounds, killed=killed)
     assert counts["conflict"] > 0, "they never met"
     assert counts["decision"] > 0

@@ -17,7 +17,7 @@ from decisioning.errors import Refused
 from features.importing.signals import ReplayResult, import_signals
 from features.ledger import now_us
 from features.signals.store import Signals
-from tests.features.processes import child, warm_up
+from tests.features.processes import child, forked_context, warm_up
 from tests.features.signals.places import Json, OpenPlace, Place, cloud_event, written
 from tests.features.signals.recomputed import point_in_time
 from tests.features.signals.signal_help import FILES, HOUR_US, S_US, assert_same, by_the_book, release
@@ -29,6 +29,13 @@ WHOM = [f"customer:{n}" for n in range(12)] + [f"device:{n}" for n in range(12)]
 @pytest.fixture(autouse=True, scope="module")
 def _warm() -> None:
     warm_up()
+
+
+@pytest.fixture(autouse=True)
+def _parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fork the parser's process, which takes a second to start; one case starts it as the product does."""
+    if "[json_lines]" not in request.node.name:
+        monkeypatch.setattr("multiprocessing.get_context", forked_context)
 
 
 @pytest.fixture
