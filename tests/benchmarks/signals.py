@@ -101,7 +101,7 @@ MEASURES = (
     Measure(f"{REPLAYED:,} past signals replayed", _replay),
 )
 LINES = (
-    Line("signal acknowledged, one connection, median, to empty", "signal_median_ms", "empty_closed_median_ms", 8.0),
+    Line("signal acknowledged, one connection, median, to empty", "signal_median_ms", "empty_closed_median_ms", 6.0),
     Line("signal acknowledged, p99", "signal_p99_ms"),
     Line("signal arriving after 10 events, in process, median", "arrival_10_median_ms"),
     Line("  after 1,000 events", "arrival_1000_median_ms", "arrival_10_median_ms", 1.5),

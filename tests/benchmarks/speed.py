@@ -1,8 +1,11 @@
-"""Speed of the full decision over HTTP, of an empty endpoint, a plain deployment, stock servers, and decide()."""
+"""Speed of the full decision over HTTP, of a hand-written floor, an empty endpoint, stock servers, and decide()."""
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
 
 from pydantic_core import from_json
 
@@ -14,89 +17,63 @@ from decisioning.deciding.record import Decision
 from decisioning.deciding.screening import screened_for
 from decisioning.facts.forms import Ask, Known, canonical
 from decisioning.facts.standing import Consent, Standing
-from features.ledger import Ledger, now_us
+from features.ledger import Entry, Ledger, now_us
 from serving.brain.runtime import Brain, new_id
 from serving.contract import parse
-from tests.benchmarks import catalogue, signals, stock
-from tests.benchmarks.measures import Figures, Line, Measure, Suite, quantile
+from tests.benchmarks import catalogue, floor, signals, stock
+from tests.benchmarks.earlier import measure as earlier
+from tests.benchmarks.measures import Figures, Line, Measure, Suite, quantile, timed, timed_async
+from tests.benchmarks.served import (
+    CLOSED,
+    CONNECTIONS,
+    OPEN,
+    P99_LIMIT_MS,
+    PER_SECOND,
+    measure_server,
+    measure_sustained,
+    server_of,
+)
 from tests.benchmarks.world import N_CUSTOMERS, World, open_world
-from tests.serving.load import Answer, Load, closed_loop, open_loop, post
-from tests.serving.server import Server
+from tests.serving.load import Answer
 
-PER_SECOND = 150.0
-WARM, CLOSED, OPEN = 300, 1000, 1500
 IN_PROCESS = 1500
 MANY_RULES = 60
-PATH = "/v1/decisions"
 
 
 def _empty(world: World) -> Figures:
-    return _served(world, "empty", _other(world, "tests.serving.tiny_app:build"))
+    return measure_server(world, "empty", server_of(world, "tests.serving.tiny_app:build"))
 
 
 def _plain(world: World) -> Figures:
-    return _served(world, "plain", _other(world, "tests.benchmarks.request_app:build"))
+    return measure_server(world, "plain", server_of(world, "tests.benchmarks.request_app:build"))
 
 
 def _full(world: World) -> Figures:
-    return _served(
-        world, "full", world.server, lambda answers: _check(world, answers), signals.measure_acknowledgements
+    server, before = world.server, _decisions_at_rest(world)
+
+    def also() -> Figures:
+        sustained = measure_sustained(world, "full", server.port)
+        after = _decisions_at_rest(world)
+        at_rest = (after.size - before.size) / (after.count - before.count)
+        return {**sustained, "at_rest_bytes": at_rest, **signals.measure_acknowledgements(world, server)}
+
+    return measure_server(world, "full", server, lambda answers: _check(world, answers), also)
+
+
+def _floor(world: World) -> Figures:
+    server = world.floor
+    assert server is not None
+    return measure_server(
+        world,
+        "floor",
+        server,
+        lambda answers: floor.check(world, server.root, answers),
+        lambda: measure_sustained(world, "floor", server.port),
     )
 
 
 def _stock(world: World) -> Figures:
     return stock.measure(world, PER_SECOND)
-
-
-def _other(world: World, app: str) -> Server:
-    root = world.root / app.split(":", maxsplit=1)[0].rsplit(".", maxsplit=1)[-1]
-    root.mkdir()
-    return Server(root, app)
-
-
-def _served(
-    world: World,
-    name: str,
-    server: Server,
-    check: Callable[[list[Answer]], None] = lambda _answers: None,
-    also: Callable[[World, Server], Figures] = lambda _world, _server: {},
-) -> Figures:
-    """Start a server and send it the same requests as every other server, one at a time and then at the fixed rate.
-
-    :param also: returns further figures while the server is up
-    """
-    server.start()
-    try:
-        asyncio.run(_closed(world, server.port, f"{name}-warm", WARM))
-        closed = asyncio.run(_closed(world, server.port, f"{name}-closed", CLOSED))
-        opened = asyncio.run(_open(world, server.port, f"{name}-open"))
-        more = also(world, server)
-    finally:
-        server.stop()
-    refused = CLOSED - closed.statuses[200]
-    assert refused == 0 or (name == "plain" and refused < CLOSED / 2), closed.statuses  # Ray's to keep, not ours
-    assert set(opened.statuses) <= {200, 503} or name == "plain", (
-        opened.statuses
-    )  # where others held the cores, the queue may overflow
-    check([a for a in (*closed.answers, *opened.answers) if a.status == 200])
-    return {
-        f"{name}_start_s": server.started_s,
-        f"{name}_closed_median_ms": closed.quantile_ms(0.5),
-        f"{name}_closed_p99_ms": closed.quantile_ms(0.99),
-        f"{name}_closed_refused": float(refused),
-        f"{name}_open_median_ms": opened.quantile_ms(0.5),
-        f"{name}_open_p99_ms": opened.quantile_ms(0.99),
-        f"{name}_open_refused": float(OPEN - opened.statuses[200]),
-        **more,
-    }
-
-
-async def _closed(world: World, port: int, run: str, count: int) -> Load:
-    return await closed_loop(port, lambda n: post(PATH, world.request(n, run)), connections=1, count=count)
-
-
-async def _open(world: World, port: int, run: str) -> Load:
-    return await open_loop(port, lambda n: post(PATH, world.request(n, run)), per_second=PER_SECOND, count=OPEN)
 
 
 def _check(world: World, answers: list[Answer]) -> None:
@@ -121,14 +98,16 @@ def _check(world: World, answers: list[Answer]) -> None:
 
 
 def _in_process(world: World) -> Figures:
-    """Time each step of a decision over all customers, without HTTP, in one thread."""
+    """Time each step of a decision over all customers, without HTTP, in one thread; then those of the floor."""
     start_s = time.perf_counter()
     brain = Brain(world.workspace)
     loaded_s = time.perf_counter() - start_s
     try:
-        return {"brain_load_s": loaded_s, **_compile(brain), **_steps(world, brain)}
+        figures = {"brain_load_s": loaded_s, **_compile(brain), **_steps(world, brain)}
     finally:
         brain.close()
+    world.floor = floor.prepare(world, round(figures["record_bytes"]), round(figures["answer_bytes"]))
+    return figures | floor.measure_steps(world, world.floor.root, IN_PROCESS)
 
 
 def _compile(brain: Brain) -> Figures:
@@ -153,12 +132,12 @@ def _steps(world: World, brain: Brain) -> Figures:
     assert sum(bool(d.record["contacts"]) for d in decisions) >= 0.98 * N_CUSTOMERS
     assert {len(d.record["scores"]["candidates"]) for d in decisions} == {catalogue.N_ACTIONS}
     return {
-        **_timed("parse", lambda n: parse(Ask, world.request(n, "in-process"))),
-        **_timed("read", lambda n: brain.known(asks[n], snapshot, at_us)),
-        **_timed("decide", decide_one),
-        **_timed("screen", lambda n: screened_for(asks[n], customers[n], release, now_us=at_us)),
-        **_timed("score", lambda n: champion.score(customers[n].facts, every)),
-        **_timed("bytes", lambda n: canonical(decisions[n].record)),
+        **_in_turn("parse", lambda n: parse(Ask, world.request(n, "in-process"))),
+        **_in_turn("read", lambda n: brain.known(asks[n], snapshot, at_us)),
+        **_in_turn("decide", decide_one),
+        **_in_turn("screen", lambda n: screened_for(asks[n], customers[n], release, now_us=at_us)),
+        **_in_turn("score", lambda n: champion.score(customers[n].facts, every)),
+        **_in_turn("bytes", lambda n: canonical(decisions[n].record)),
         **_commits(world, brain),
     }
 
@@ -177,7 +156,12 @@ def _many_rules(world: World) -> Figures:
     customers = [Known({**p, **flags, "age": int(p["age"])}, Standing("s", 2, consents)) for p in profiles]
     ask = parse(Ask, world.request(0, "rules"))
     assert screened_for(ask, customers[0], release, now_us=at_us).permitted.all()
-    return _timed("rules_screen", lambda n: screened_for(ask, customers[n], release, now_us=at_us))
+    return _in_turn("rules_screen", lambda n: screened_for(ask, customers[n], release, now_us=at_us))
+
+
+def _in_turn(name: str, step: Callable[[int], object]) -> Figures:
+    """Time a step that is given each customer's number in turn."""
+    return timed(name, lambda n: step(n % N_CUSTOMERS), IN_PROCESS)
 
 
 def _decide(brain: Brain, ask: Ask, customer: Known, at_us: int, decision_id: str) -> Decision:
@@ -193,50 +177,94 @@ def _decide(brain: Brain, ask: Ask, customer: Known, at_us: int, decision_id: st
 
 
 def _commits(world: World, brain: Brain) -> Figures:
-    """Time the whole decision within the process: read, decide, commit and answer, without HTTP."""
+    """Time the commit alone, and the whole decision within the process: read, decide, commit and answer."""
     asks = [parse(Ask, world.request(n, "committed")) for n in range(N_CUSTOMERS)]
+    again = [parse(Ask, world.request(n, "answered")) for n in range(N_CUSTOMERS)]
+    submissions = [_submission(brain, ask) for ask in asks]
+    sizes: list[int] = []
 
-    async def run() -> list[float]:
-        times = []
-        for ask in asks:
-            start_s = time.perf_counter()
-            await brain.answer(ask)
-            times.append(time.perf_counter() - start_s)
-        return times
+    async def commit(n: int) -> None:
+        await asyncio.wrap_future(brain.ledger.submit(*submissions[n]))
 
-    return _figures("answer", asyncio.run(run()))
+    async def answer(n: int) -> None:
+        sizes.append(len(await brain.answer(again[n])))
 
-
-def _timed(name: str, step: Callable[[int], object]) -> Figures:
-    times = []
-    for n in range(IN_PROCESS):
-        start_s = time.perf_counter()
-        step(n % N_CUSTOMERS)
-        times.append(time.perf_counter() - start_s)
-    return _figures(name, times)
+    return {
+        **asyncio.run(timed_async("commit", commit, N_CUSTOMERS)),
+        **asyncio.run(timed_async("answer", answer, N_CUSTOMERS)),
+        "answer_bytes": quantile([float(size) for size in sizes], 0.5),
+        "record_bytes": _record_bytes(world),
+    }
 
 
-def _figures(name: str, times_s: list[float]) -> Figures:
-    return {f"{name}_median_ms": 1000 * quantile(times_s, 0.5), f"{name}_p99_ms": 1000 * quantile(times_s, 0.99)}
+def _submission(brain: Brain, ask: Ask) -> tuple[list[Entry], dict[str, int]]:
+    """Return a decision's entries and guards, as the product submits them to the ledger."""
+    at_us = now_us()
+    known = brain.known(ask, brain.snapshot, at_us)
+    decision = _decide(brain, ask, known, at_us, new_id())
+    return brain._entries(ask, known, decision, f"request:{ask.request_id}#0")
+
+
+def _record_bytes(world: World) -> float:
+    """Return the median size of the newest decisions' bodies at rest."""
+    newest = "SELECT length(body) FROM records WHERE kind = 'decision' ORDER BY seq DESC LIMIT ?"
+    with closing(sqlite3.connect(world.workspace.ledger_file)) as ledger:
+        return quantile([float(size) for (size,) in ledger.execute(newest, (N_CUSTOMERS,))], 0.5)
+
+
+@dataclass(frozen=True)
+class _AtRest:
+    """The number of decisions in the ledger, and the bytes of its pages in use."""
+
+    count: int
+    size: int
+
+
+def _decisions_at_rest(world: World) -> _AtRest:
+    with closing(sqlite3.connect(world.workspace.ledger_file)) as ledger:
+        count = ledger.execute("SELECT count(*) FROM records WHERE kind = 'decision'").fetchone()[0]
+        names = ("page_count", "freelist_count", "page_size")
+        pages, free, size = (ledger.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
+    return _AtRest(count, (pages - free) * size)
 
 
 SPEED = Suite(
     world=open_world,
     measures=(
+        Measure("the steps within the process", _in_process),
         Measure("an empty Ray Serve endpoint", _empty),
         Measure("the brain's full decision", _full),
+        Measure("the hand-written floor", _floor),
+        Measure(f"the full decision of commit {earlier.COMMIT}", earlier.measure),
         Measure("a plain Request deployment", _plain),
         Measure("feast serve, then mlflow models serve", _stock),
-        Measure("the steps within the process", _in_process),
         Measure(f"screening with {MANY_RULES} rules", _many_rules),
         *signals.MEASURES,
     ),
     lines=(
         Line("empty endpoint, one connection, median", "empty_closed_median_ms"),
         Line("plain Request deployment, median", "plain_closed_median_ms", "empty_closed_median_ms"),
-        Line("full decision, median, to empty", "full_closed_median_ms", "empty_closed_median_ms", 7.0),
-        Line("full decision, median, to stock servers", "full_closed_median_ms", "stock_closed_median_ms", 1 / 12),
+        Line("floor, median, to empty", "floor_closed_median_ms", "empty_closed_median_ms"),
+        Line("full decision, median, to the floor", "full_closed_median_ms", "floor_closed_median_ms", 2.5),
+        Line("full decision, median, to empty", "full_closed_median_ms", "empty_closed_median_ms", 6.0),
+        Line("full decision, median, to stock servers", "full_closed_median_ms", "stock_closed_median_ms", 1 / 6),
+        Line(f"full decision, median, to {earlier.COMMIT}", "full_closed_median_ms", "earlier_closed_median_ms"),
         Line("feast serve + mlflow models serve, median", "stock_closed_median_ms", "empty_closed_median_ms"),
+        Line(f"floor: highest rate with p99 under {P99_LIMIT_MS:.0f} ms, a second", "floor_sustained_per_s"),
+        Line("full decision: the same, to the floor", "full_sustained_per_s", "floor_sustained_per_s", None, 1 / 3),
+        Line(
+            f"full decision: the same, to {earlier.COMMIT}",
+            "full_sustained_per_s",
+            "earlier_sustained_per_s",
+            None,
+            4.0,
+        ),
+        Line(f"floor: rate of {CONNECTIONS} connections, a second", "floor_capacity_per_s"),
+        Line(
+            f"full decision: rate of {CONNECTIONS} connections, to the floor",
+            "full_capacity_per_s",
+            "floor_capacity_per_s",
+        ),
         Line(f"empty endpoint at {PER_SECOND:.0f}/s, median", "empty_open_median_ms"),
         Line(f"empty endpoint at {PER_SECOND:.0f}/s, p99", "empty_open_p99_ms"),
         Line(f"plain deployment at {PER_SECOND:.0f}/s, p99", "plain_open_p99_ms", "empty_open_p99_ms"),
@@ -246,16 +274,23 @@ SPEED = Suite(
         Line(f"plain deployment, not answered 200 of {CLOSED}", "plain_closed_refused"),
         Line(f"stock servers at {PER_SECOND:.0f}/s, p99", "stock_open_p99_ms", "empty_open_p99_ms"),
         Line("stock servers, answered a second of those", "stock_open_answered_per_s"),
-        Line("decide() of 100 actions, 30 rules, median", "decide_median_ms", None, 1.0),
+        Line(
+            f"decide(), 100 actions, 30 rules, to {earlier.COMMIT}", "decide_median_ms", "earlier_decide_median_ms", 0.4
+        ),
+        Line("decide(), median, to the floor's choice", "decide_median_ms", "floor_choose_median_ms"),
         Line("decide(), p99", "decide_p99_ms"),
         Line("  of it screening, median", "screen_median_ms"),
         Line("  of it scoring, median", "score_median_ms"),
         Line(f"screening of 100 actions, {MANY_RULES} rules, median", "rules_screen_median_ms"),
         Line(f"screening of 100 actions, {MANY_RULES} rules, p99", "rules_screen_p99_ms", None, 1.0),
-        Line("reading ledger and profile, median", "read_median_ms"),
-        Line("parsing the request, median", "parse_median_ms"),
-        Line("record to bytes, median", "bytes_median_ms"),
-        Line("read, decide, commit and answer, median", "answer_median_ms"),
+        Line("reading ledger and profile, to the floor's", "read_median_ms", "floor_read_median_ms"),
+        Line("commit, median, to the floor's", "commit_median_ms", "floor_commit_median_ms"),
+        Line("parsing the request, median, to empty", "parse_median_ms", "empty_closed_median_ms"),
+        Line("record to bytes, median, to empty", "bytes_median_ms", "empty_closed_median_ms"),
+        Line("read, decide, commit, answer, to the floor's", "answer_median_ms", "floor_answer_median_ms"),
+        Line("bytes of a decision's record", "record_bytes"),
+        Line("bytes of an answer", "answer_bytes"),
+        Line("bytes at rest a decision, indexes included", "at_rest_bytes", None, 2500),
         Line("release compiled from its bytes", "release_compile_s"),
         Line("brain loaded (release, model, stores)", "brain_load_s"),
         Line("empty endpoint, start to ready", "empty_start_s"),

@@ -19,7 +19,7 @@ from training.registry import Provenance, Registry
 PATH = "/v1/decisions"
 CAPACITY, CONNECTIONS = 600, 8
 WINDOWS, SWAPS_IN_ONE = 10, 11
-"""Windows with swaps, with as many without swaps between them, and the swaps in each."""
+"""Windows with swaps, with as many of half the length without swaps between them, and the swaps in each."""
 EVERY_S = 1.8
 """Seconds between swaps. A replica checks for a new champion every half second and takes a second to load it."""
 MODELS = 6
@@ -64,7 +64,8 @@ async def _windows(
         if n % 2:
             promoter.stdin.write("\n")  # type: ignore[union-attr]
             promoter.stdin.flush()  # type: ignore[union-attr]
-        load = await open_loop(server.port, _requests(world, str(n)), per_second=per_second, count=count)
+        requests = count if n % 2 else count // 2
+        load = await open_loop(server.port, _requests(world, str(n)), per_second=per_second, count=requests)
         answers[n % 2].append(sorted(load.answers, key=lambda a: a.number))
         if n % 2:
             await asyncio.to_thread(promoter.stdout.readline)  # type: ignore[union-attr]

@@ -33,12 +33,16 @@ RECIPE = Recipe(rounds=1, calibrate=False, growth=Growth(folds=2, max_trees=60, 
 
 @dataclass
 class World:
-    """`figures`: measured while the workspace was set up. `rows` (n_customers, 60): the customers' profiles."""
+    """`figures`: measured while the workspace was set up. `rows` (n_customers, 60): the customers' profiles.
+
+    `floor`: the server of the hand-written floor, once it is prepared.
+    """
 
     root: Path
     server: Server
     rows: Floats
     figures: Figures = field(default_factory=dict)
+    floor: Server | None = None
 
     @property
     def workspace(self) -> Workspace:
