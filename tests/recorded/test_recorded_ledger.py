@@ -76,6 +76,7 @@ def read_then(brain: Brain, record: Record) -> tuple[Json, Known, Release]:
     return body, known_at_decision(brain.ledger, record.stream, body), brain.release(body["release"])
 
 
+@pytest.mark.promise("replay.earlier-versions")
 def test_every_recorded_decision_comes_out_again_byte_for_byte(brain: Brain, decisions: list[Record]) -> None:
     assert len(decisions) == REPLAYED
     different = []
@@ -92,6 +93,7 @@ def test_the_recorded_bytes_are_those_that_the_ledger_keeps(brain: Brain, decisi
     assert all(kept[record.seq] == canonical(body_of(record)) for record in decisions)
 
 
+@pytest.mark.promise("replay.earlier-versions")
 def test_the_recorded_models_give_the_recorded_propensities(brain: Brain, decisions: list[Record]) -> None:
     """The same bytes on the build that recorded them, and propensities within the tolerance on another."""
     for record in decisions:
@@ -117,6 +119,7 @@ def same_build(workspace: Workspace) -> bool:
     return bool(then == {"platform": platform.machine(), **{name: installed(name) for name in ("numpy", "lightgbm")}})
 
 
+@pytest.mark.promise("replay.earlier-versions")
 def test_the_recorded_ledger_verifies(brain: Brain) -> None:
     report = verify(brain.workspace, None)
     assert (report["flaws"], report["different"]) == ([], [])
@@ -143,6 +146,7 @@ def decide_now(brain: Brain, request_id: str) -> Json:
     return body_of(record)
 
 
+@pytest.mark.promise("replay.earlier-versions")
 def test_the_recorded_workspace_serves_as_it_is_and_is_released_again(tmp_path: Path) -> None:
     workspace = unpack(tmp_path)
     opened = Brain(workspace)
