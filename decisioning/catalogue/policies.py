@@ -7,12 +7,12 @@ from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 from decisioning.catalogue.actions import Action, Issue, PointInTime, Text, WindowDays
 from decisioning.facts.schema import Description, FeatureName, Id, Locale, Strict, Value
 from decisioning.facts.standing import ALL_CHANNELS, ConsentStatus
+from decisioning.facts.standing_rules import CapCount
 from decisioning.spec import one_as_tuple
 from decisioning.times import days_us, microseconds
 
 Level = Literal["eligibility", "applicability", "suitability", "contact"]
 ProtectionKind = Literal["hardship", "vulnerability", "bereavement", "arrears", "complaint", "service-issue"]
-CapCount = Literal["action", "group", "issue", "channel", "customer"]
 CappedTier = Literal["service", "commercial"]
 Route = Literal["webhook", "stream"]
 ArmId = Literal["holdout", "no-levers", "propensity-only", "random"]

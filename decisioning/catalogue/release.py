@@ -13,8 +13,10 @@ from decisioning.catalogue.content import placeholders
 from decisioning.catalogue.countries import MediumRule
 from decisioning.catalogue.files import Catalogue, read, unpack
 from decisioning.catalogue.policies import Cap, EmotionRule, Level, MomentRule
+from decisioning.catalogue.standing_rules import standing_rules
 from decisioning.errors import NotFound, RequestError
 from decisioning.facts.schema import BUILT_IN, Facts, FeatureSchema
+from decisioning.facts.standing_rules import StandingRules
 from decisioning.hashes import content_id
 from decisioning.rules import Expression, History, Rule, compile_expression, compile_rule
 
@@ -194,6 +196,11 @@ class Release:
             action = successor.supersedes
             chain = (*chain, action)
         return chain
+
+    @cached_property
+    def standing_rules(self) -> StandingRules:
+        """What decisions by this release read of the past."""
+        return standing_rules(self.catalogue)
 
     @cached_property
     def adult(self) -> Rule | None:
