@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from decisioning.catalogue.files import Catalogue
 from decisioning.errors import Refused
 from decisioning.facts.schema import Feature, Value
+from decisioning.facts.standing_rules import NO_PAST
 from features.importing.cells import as_time
 from features.importing.entries import Entries
 from features.importing.inferred import asserted_constants
@@ -121,7 +122,12 @@ def _check_range(cells: pa.ChunkedArray, feature: Feature) -> None:
 
 def erased_streams(ledger: Ledger, streams: Sequence[str]) -> set[str]:
     """Return those of `streams` that were erased, which an import must not restore."""
-    return {standing.stream for part in in_chunks(streams) for standing in ledger.read(*part) if standing.erased}
+    return {
+        standing.stream
+        for part in in_chunks(streams)
+        for standing in ledger.read(*part, rules=NO_PAST)
+        if standing.erased
+    }
 
 
 def _write_profiles(plan: ImportPlan, streams: dict[str, str], history: "History", progress: Progress | None) -> None:

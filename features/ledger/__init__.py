@@ -2,8 +2,9 @@
 
 from features.ledger.checking.verification import Flaw
 from features.ledger.ledger import Ledger, SubjectKind, now_us
+from features.ledger.past.changes import HORIZON_US
 from features.ledger.records import Activation, Duplicate, Entry, Record
-from features.ledger.standing import HORIZON_US, Fold, apply
+from features.ledger.standing import Fold, apply
 
 __all__ = [
     "HORIZON_US",

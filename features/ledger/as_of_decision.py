@@ -5,25 +5,49 @@ from typing import Any
 
 from decisioning.facts.forms import Known
 from decisioning.facts.identity import merge_standings
+from decisioning.facts.standing import Standing
+from decisioning.facts.standing_rules import StandingRules
 from features.ledger.ledger import Ledger
+from features.ledger.reading.in_time import StandingsInTime
 from features.ledger.records import Record, record_of
 
 _PAGE = 500
 
 
+class KnownAtDecisions:
+    """What was known when decisions were made: asked in the order of decisions, it reads each record once."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger, self._standings = ledger, StandingsInTime(ledger.records)
+
+    def known(self, stream: str, body: dict[str, Any], rules: StandingRules | None = None) -> Known:
+        """Return the facts as served, and the standings at the versions that a decision read.
+
+        The person's standing is merged with those of the visitors that were linked at that time.
+
+        :param stream: the stream that holds the decision
+        :param body: the body of the decision's record
+        :param rules: those of the release that decides again; None: everything is wanted of the past
+        """
+        read, account = body["read"], None
+
+        def at(name: str, version: int) -> Standing:
+            return self._standings.at(name, version, rules, body["decided_us"])
+
+        if read["account"] is not None:
+            account = at(self._ledger.stream_of("account", body["request"]["account_id"]), read["account"])
+        visitors = [at(visitor, version) for visitor, version in read.get("linked", {}).items()]
+        person = merge_standings(at(stream, read["person"]), visitors)
+        return _known(body, person, account)
+
+
 def known_at_decision(ledger: Ledger, stream: str, body: dict[str, Any]) -> Known:
-    """Return what was known when a decision was made: the facts as served, and the standings at the versions read.
+    """Return what was known when one decision was made; see `KnownAtDecisions`."""
+    return KnownAtDecisions(ledger).known(stream, body)
 
-    The person's standing is merged with those of the visitors that were linked at that time.
 
-    :param stream: the stream that holds the decision
-    :param body: the body of the decision's record
-    """
-    read, account = body["read"], None
-    if read["account"] is not None:
-        account = ledger.fold_at(ledger.stream_of("account", body["request"]["account_id"]), read["account"])
-    visitors = [ledger.fold_at(visitor, version) for visitor, version in read.get("linked", {}).items()]
-    person = merge_standings(ledger.fold_at(stream, read["person"]), visitors)
+def _known(body: dict[str, Any], person: Standing, account: Standing | None) -> Known:
+    read = body["read"]
     return Known(body["facts"], person, account, tuple(body["degraded"]), read.get("signals", {}))
 
 

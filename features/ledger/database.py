@@ -35,8 +35,10 @@ from sqlalchemy.sql import Executable
 from decisioning.errors import Unavailable
 from features.ledger import driver
 from features.ledger.tables import (
+    CONTACTS,
     DELIVERIES,
     NEWEST,
+    OUTCOMES,
     RECORDS,
     SIGNAL_STATES,
     SIGNALS,
@@ -56,7 +58,7 @@ _SQLITE_BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _POSTGRES_TRANSIENT: Final = frozenset({"40001", "40P01", "55P03"})  # serialization, deadlock, lock timeout
 _PRAGMAS: Final = ("synchronous=FULL", "secure_delete=ON")
 _ERASED_FROM: Final = ", ".join(
-    table.name for table in (RECORDS, STANDINGS, SIGNALS, SIGNAL_STATES, WATCHES, DELIVERIES)
+    table.name for table in (RECORDS, STANDINGS, CONTACTS, OUTCOMES, SIGNALS, SIGNAL_STATES, WATCHES, DELIVERIES)
 )
 _HIGHEST: Final = select(func.max(RECORDS.c.seq).label("seq"))
 _MAX_PARAMETERS: Final = 500
@@ -93,6 +95,22 @@ class Database:
         :raises Unavailable: the database cannot be reached
         """
         return self._read(lambda connection: driver.fetch(connection, sql, parameters))
+
+    def fetch_together(self, read: Callable[[Connection], _T]) -> _T:
+        """Return what `read` returns, whose statements all see one moment.
+
+        :raises Unavailable: the database cannot be reached
+        """
+        begin = "BEGIN" if self.sqlite else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+        def snapshot(connection: Connection) -> _T:
+            connection.exec_driver_sql(begin)
+            try:
+                return read(connection)
+            finally:
+                connection.exec_driver_sql("ROLLBACK")
+
+        return self._read(snapshot)
 
     def _read(self, read: Callable[[Connection], _T]) -> _T:
         """Run `read`, and once more if the connection was lost: the server may be back by now."""

@@ -1,21 +1,68 @@
-"""Erase a subject: bodies, salts and signals are deleted; hashes and a tombstone stay."""
+"""Erase a subject and its linked visitors: bodies, salts, contacts, outcomes and signals are deleted.
+
+Hashes and a tombstone stay.
+"""
 
 from sqlalchemy import Connection, delete, update
 
 from features.ledger.chain import hash_body, new_salt
 from features.ledger.database import upsert
+from features.ledger.links import latest_link
+from features.ledger.past.rows import StreamRows
+from features.ledger.past.rules_book import RulesBook
 from features.ledger.plan import AppendPlan
 from features.ledger.records import Entry, PreparedEntry, encode_body
 from features.ledger.tables import DELIVERIES, FIRED, RECORDS, SIGNAL_STATES, SIGNALS, WATCHES
 
 
-def erase_stream(connection: Connection, stream: str, now_us: int) -> None:
-    """Append a tombstone to the stream and delete every body, salt, signal and moment of it, in this transaction.
+def erase_subject(connection: Connection, stream: str, now_us: int, rules: RulesBook) -> tuple[str, ...]:
+    """Erase a stream and the streams of visitors linked to it; unlink it if it is a linked visitor itself.
 
-    The keys of its records stay: they are keyed hashes, and a repeated request must still be recognised.
+    Runs in one transaction with all streams locked. Returns the erased streams, sorted.
+    """
+    streams = {stream}
+    while (more := _reach(_locked(connection, streams, now_us, rules), stream)) - streams:
+        streams |= more  # linked after the previous look; links of streams locked now cannot change
+    standing = _locked(connection, streams, now_us, rules).standing(stream)
+    erased = tuple(sorted({stream, *standing.linked}))
+    for erased_stream in erased:
+        _erase_stream(connection, erased_stream, now_us, rules)
+    if standing.holder is not None and standing.holder.linked:
+        _unlink(connection, standing.holder.person, stream, now_us, rules)
+    return erased
+
+
+def _reach(plan: AppendPlan, stream: str) -> set[str]:
+    standing = plan.standing(stream)
+    return {*standing.linked, *([standing.holder.person] if standing.holder else [])}
+
+
+def _locked(connection: Connection, streams: set[str], now_us: int, rules: RulesBook) -> AppendPlan:
+    return AppendPlan(connection, [((), dict.fromkeys(streams, 0))], now_us, rules, look_up=False)
+
+
+def _unlink(connection: Connection, person: str, visitor: str, now_us: int, rules: RulesBook) -> None:
+    """Record on the person's stream that the erased visitor is no longer linked, at a time not before the link's."""
+    link = latest_link(_locked(connection, {person}, now_us, rules).standing(person), visitor)
+    if link is None or not link.linked:
+        return
+    body = {"visitor": visitor, "kind": link.kind, "source": "erasure"}
+    raw, salt = encode_body(body), new_salt()
+    entry = Entry(person, "unlink", body, max(now_us, link.occurred_us))
+    prepared = PreparedEntry(entry, raw, salt, hash_body(salt, raw), ())
+    plan = AppendPlan(connection, [((prepared,), {})], now_us, rules, look_up=False)
+    plan.add((prepared,), {})
+    plan.write(connection)
+
+
+def _erase_stream(connection: Connection, stream: str, now_us: int, rules: RulesBook) -> None:
+    """Append a tombstone to the stream and delete every body, salt, contact, outcome, signal and moment of it.
+
+    All of it happens in this transaction. The keys of its records stay: they are keyed hashes, and a repeated request
+    must still be recognised.
     """
     tombstone = _tombstone(stream, now_us)
-    plan = AppendPlan(connection, [((tombstone,), {})], now_us, look_up=False)
+    plan = AppendPlan(connection, [((tombstone,), {})], now_us, rules, look_up=False)
     if not plan.erased(stream):
         plan.add((tombstone,), {})
         plan.write(connection)
@@ -24,6 +71,7 @@ def erase_stream(connection: Connection, stream: str, now_us: int) -> None:
         .where(RECORDS.c.stream == stream, RECORDS.c.kind != "tombstone", RECORDS.c.body.is_not(None))
         .values(body=None, salt=None)
     )
+    StreamRows(connection, stream).delete()
     _erase_signals(connection, stream, now_us)
     for table in (WATCHES, FIRED, DELIVERIES):
         connection.execute(delete(table).where(table.c.stream == stream))

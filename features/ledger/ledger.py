@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from functools import lru_cache, partial
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
@@ -13,16 +13,18 @@ from sqlalchemy.sql import Executable
 
 from decisioning.errors import NotFound, Refused
 from decisioning.facts.standing import Standing
+from decisioning.facts.standing_rules import StandingRules
 from decisioning.hashes import content_id
 from features.ledger.checking.audit import Audit
 from features.ledger.checking.checkpoints import CheckpointFile, Checkpoints, Signer
 from features.ledger.checking.verification import Flaw, verify_stream
 from features.ledger.database import Database, upsert
-from features.ledger.driver import placeholders
-from features.ledger.links import erase_subject
+from features.ledger.erasure import erase_subject
+from features.ledger.past.rules_book import RulesBook
+from features.ledger.reading.in_time import StandingsInTime
+from features.ledger.reading.now import FOREVER_US, StandingReader
 from features.ledger.records import Activation, Entry, Names, PreparedEntry, Record, prepare, record_of
-from features.ledger.snapshot import decode
-from features.ledger.standing import NEVER_US, Fold, apply
+from features.ledger.standing import NEVER_US
 from features.ledger.tables import ACTIVATIONS, CLAIMS, KEYS, PAUSES, RECORDS, RELEASES, SIGNAL_STATES
 from features.ledger.writer import Submission, Writer
 
@@ -38,7 +40,11 @@ _BY_KEY = (
 )
 _OF_STREAM = (
     select(RECORDS)
-    .where(RECORDS.c.stream == bindparam("stream"), RECORDS.c.version > bindparam("after"))
+    .where(
+        RECORDS.c.stream == bindparam("stream"),
+        RECORDS.c.version > bindparam("after"),
+        RECORDS.c.version <= bindparam("upto"),
+    )
     .order_by(RECORDS.c.version)
     .limit(_PAGE)
 )
@@ -64,9 +70,11 @@ class Ledger:
     def __init__(self, database: Database, secret: bytes, clock: Callable[[], int]) -> None:
         self._database, self._secret, self._clock = database, secret, clock
         self.names = Names(secret)
-        self._writer = Writer(database, clock)
+        self._rules = RulesBook(database.fetch)
+        self._standings = StandingReader(database, self._rules)
+        self._writer = Writer(database, clock, self._rules)
         self._signer = Signer(secret)
-        self._checkpoints = Checkpoints(database, self._writer, self._signer)
+        self._checkpoints = Checkpoints(database, self._writer.run, self._signer)
 
     @classmethod
     def open(cls, url_or_path: str | Path, secret: bytes, clock: Callable[[], int] = now_us) -> Self:
@@ -95,16 +103,29 @@ class Ledger:
         """Return the key, 40 hex characters, under which one record or event is kept."""
         return self.names.key_of(text)
 
-    def read(self, *streams: str) -> tuple[Standing, ...]:
-        """Return the standing of each stream, all as of one moment; an unknown stream has version 0."""
-        return _standings(streams, self._database.fetch_hot(_standings_sql(len(streams)), streams) if streams else ())
+    def read(self, *streams: str, rules: StandingRules | None = None, now_us: int = FOREVER_US) -> tuple[Standing, ...]:
+        """Return the standing of each stream, all as of one moment; an unknown stream has version 0.
 
-    def read_with_signals(self, *streams: str) -> tuple[tuple[Standing, ...], tuple[int, ...]]:
+        :param rules: what of the contacts and outcomes is needed, to decide at `now_us` or later; None: all of them,
+            which takes longer the more there are
+        """
+        return self._standings.read(streams, rules, now_us)
+
+    def read_with_signals(
+        self, *streams: str, rules: StandingRules | None = None, now_us: int = FOREVER_US
+    ) -> tuple[tuple[Standing, ...], tuple[int, ...]]:
         """Return standings as `read` does, and the version of each stream's signal state: 0 if none, -1 if erased."""
-        rows = self._database.fetch_hot(_with_signals_sql(len(streams)), (*streams, *streams)) if streams else ()
-        versions = {stream: version for stream, version, body in rows if body is None}
-        standings = _standings(streams, [row for row in rows if row[2] is not None])
-        return standings, tuple(versions.get(stream, 0) for stream in streams)
+        return self._standings.read_with_signals(streams, rules, now_us)
+
+    def keep_for(self, rules: StandingRules) -> None:
+        """Make standings for these rules from now on, and for those of the releases that were served last.
+
+        A standing is made for new rules by the next append to its stream; until then `read` takes what it needs from
+        the tables of contacts and outcomes.
+        """
+        self._rules.refresh()
+        if not self._rules.covers(self._rules.newest, rules):
+            self._rules.newest = max(self._rules.newest, self._writer.run(partial(self._rules.add, rules=rules)))
 
     def select(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
         """Return all rows of one reading statement, for modules that have tables in the ledger's database."""
@@ -156,29 +177,23 @@ class Ledger:
         rows = self._database.fetch(_BY_KEY, {"key": self.names.key_of(key)})
         return record_of(rows[0]) if rows else None
 
-    def records(self, stream: str, upto: int | None = None) -> Iterator[Record]:
-        """Yield the records of a stream from the first to version `upto`, inclusive; read page by page."""
-        after = 0
-        while rows := self._database.fetch(_OF_STREAM, {"stream": stream, "after": after}):
-            for row in rows:
-                if upto is not None and row.version > upto:
-                    return
-                yield record_of(row)
+    def records(self, stream: str, upto: int | None = None, after: int = 0) -> Iterator[Record]:
+        """Yield the records of a stream after version `after` up to version `upto`, inclusive; read page by page."""
+        last = FOREVER_US if upto is None else upto
+        while after < last and (
+            rows := self._database.fetch(_OF_STREAM, {"stream": stream, "after": after, "upto": last})
+        ):
+            yield from map(record_of, rows)
             after = rows[-1].version
 
     def fold_at(self, stream: str, version: int) -> Standing:
         """Return the standing as it was when the stream was at `version`; an erased one if bodies were erased since.
 
+        To look at many versions use one `StandingsInTime`, which reads each stream once.
+
         :raises Refused: the stream has no such version
         """
-        fold = Fold(stream)
-        for record in self.records(stream, upto=version):
-            if record.body is None:
-                return Fold(stream, version, erased=True)
-            fold = apply(fold, record.kind, record.body, record.version, record.occurred_us)
-        if fold.version != version:
-            raise Refused(f"the stream has no version {version}")
-        return fold
+        return StandingsInTime(self.records).at(stream, version)
 
     def scan(self, kinds: Sequence[str], after: int = 0, limit: int = 1000) -> list[Record]:
         """Return the next records of these kinds, of all streams, by `seq`; pass the last `seq` as `after` to go on.
@@ -207,7 +222,7 @@ class Ledger:
 
         :raises Unavailable: also if the bytes could not yet be removed from the files; run it again
         """
-        erased = self._writer.run(partial(erase_subject, stream=stream, now_us=self._clock()))
+        erased = self._writer.run(partial(erase_subject, stream=stream, now_us=self._clock(), rules=self._rules))
         self._database.scrub()
         return erased
 
@@ -242,12 +257,12 @@ class Ledger:
         :param file: the file that `checkpoint` appends to
         """
         if stream is not None:
-            return verify_stream(self._database, stream)
+            return verify_stream(self._database, self._rules, stream)
         return self.audit(file).flaws()
 
     def audit(self, file: Path | None = None) -> Audit:
         """Return a verification of the whole ledger, which also counts the checkpoints that it could use."""
-        return Audit(self._database, self._signer, file)
+        return Audit(self._database, self._rules, self._signer, file)
 
     def put_release(self, content: bytes) -> str:
         """Store the bytes of a release and return its name, `sha256:<hex>`."""
@@ -323,22 +338,3 @@ class Ledger:
         values = {"paused": paused, "at_us": self._clock()}
 
         self._writer.run(lambda connection: upsert(connection, PAUSES, {"action": action}, values))
-
-
-@lru_cache(maxsize=128)
-def _standings_sql(n: int) -> str:
-    """Return the statement for (stream, version, body) of `n` standings."""
-    return f"SELECT stream, version, body FROM standings WHERE stream IN ({placeholders(n)})"  # noqa: S608 (placeholders only)
-
-
-@lru_cache(maxsize=128)
-def _with_signals_sql(n: int) -> str:
-    """Return the statement for standings and, without a body, the versions of signal states, -1 for an erased one."""
-    version = "CASE WHEN body IS NULL THEN -1 ELSE version END"
-    signals = f"SELECT stream, {version}, NULL FROM signal_states WHERE stream IN ({placeholders(n)})"  # noqa: S608 (placeholders only)
-    return f"{_standings_sql(n)} UNION ALL {signals}"
-
-
-def _standings(streams: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> tuple[Standing, ...]:
-    standings = {stream: decode(stream, version, body) for stream, version, body in rows}
-    return tuple(standings.get(stream) or Fold(stream) for stream in streams)

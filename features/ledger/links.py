@@ -1,4 +1,4 @@
-"""Links between a person and visitors: the records of a link, the standing with visitors, and what an erasure reaches.
+"""Links between a person and visitors: the records of a link, and the standing with visitors.
 
 A link is recorded in two streams, in one transaction, each at the version that was read: the person's stream keeps the
 latest statement about every visitor, the visitor's stream keeps whose it is. So a visitor belongs to at most one
@@ -8,16 +8,11 @@ person, whatever other processes do.
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from sqlalchemy import Connection
-
 from decisioning.errors import LinkedElsewhere, NotFound, Refused, RequestError
 from decisioning.facts.identity import merge_standings
 from decisioning.facts.standing import Link, Standing
-from features.ledger.chain import hash_body, new_salt
 from features.ledger.database import in_chunks
-from features.ledger.erasure import erase_stream
-from features.ledger.plan import AppendPlan
-from features.ledger.records import Entry, PreparedEntry, encode_body
+from features.ledger.records import Entry
 from features.ledger.standing import link_order
 
 MAX_LINKED: Final = 100
@@ -82,43 +77,3 @@ def with_linked_visitors(
     return tuple(
         merge_standings(standing, [visitors[visitor] for visitor in standing.linked]) for standing in standings
     )
-
-
-def erase_subject(connection: Connection, stream: str, now_us: int) -> tuple[str, ...]:
-    """Erase a stream and the streams of visitors linked to it; unlink it if it is a linked visitor itself.
-
-    Runs in one transaction with all streams locked. Returns the erased streams, sorted.
-    """
-    streams = {stream}
-    while (more := _reach(_locked(connection, streams, now_us), stream)) - streams:
-        streams |= more  # linked after the previous look; links of streams locked now cannot change
-    standing = _locked(connection, streams, now_us).standing(stream)
-    erased = tuple(sorted({stream, *standing.linked}))
-    for erased_stream in erased:
-        erase_stream(connection, erased_stream, now_us)
-    if standing.holder is not None and standing.holder.linked:
-        _unlink(connection, standing.holder.person, stream, now_us)
-    return erased
-
-
-def _reach(plan: AppendPlan, stream: str) -> set[str]:
-    standing = plan.standing(stream)
-    return {*standing.linked, *([standing.holder.person] if standing.holder else [])}
-
-
-def _locked(connection: Connection, streams: set[str], now_us: int) -> AppendPlan:
-    return AppendPlan(connection, [((), dict.fromkeys(streams, 0))], now_us, look_up=False)
-
-
-def _unlink(connection: Connection, person: str, visitor: str, now_us: int) -> None:
-    """Record on the person's stream that the erased visitor is no longer linked, at a time not before the link's."""
-    link = latest_link(_locked(connection, {person}, now_us).standing(person), visitor)
-    if link is None or not link.linked:
-        return
-    body = {"visitor": visitor, "kind": link.kind, "source": "erasure"}
-    raw, salt = encode_body(body), new_salt()
-    entry = Entry(person, "unlink", body, max(now_us, link.occurred_us))
-    prepared = PreparedEntry(entry, raw, salt, hash_body(salt, raw), ())
-    plan = AppendPlan(connection, [((prepared,), {})], now_us, look_up=False)
-    plan.add((prepared,), {})
-    plan.write(connection)

@@ -3,8 +3,8 @@
 Locks are taken in the order of stream names, so that two processes cannot deadlock.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -14,9 +14,13 @@ from decisioning.errors import Conflict, Refused
 from features.ledger.chain import genesis_hash, record_hash
 from features.ledger.database import in_chunks
 from features.ledger.driver import execute_many, fetch, insert_into, is_postgresql, placeholders
-from features.ledger.records import Duplicate, PreparedEntry, record_of
+from features.ledger.past.planned import PlannedPast
+from features.ledger.past.rows import StreamRows
+from features.ledger.past.rules_book import RulesBook
+from features.ledger.past.selection import Selection, floor_of
+from features.ledger.records import UNUSABLE_BODY, Duplicate, PreparedEntry, record_of
 from features.ledger.snapshot import decode, encode
-from features.ledger.standing import NEVER_US, Fold, apply
+from features.ledger.standing import NEVER_US, Fold, apply, with_selection
 from features.ledger.tables import KEYS, RECORDS, STANDINGS
 
 _RECORD_COLUMNS = ("stream", "version", "kind", "at_us", "occurred_us", "body", "salt", "body_hash", "hash", "own_keys")
@@ -49,41 +53,48 @@ class ExistingKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The end of one stream: version, hash and time of recording of its last record, and the standing after it."""
+    """The end of one stream: version, hash and time of recording of its last record, and the standing after it.
+
+    `rules`: the number of the rules by which the standing's past was selected.
+    """
 
     version: int
     hash: bytes
     at_us: int
     fold: Fold
+    rules: int
 
     def row(self, stream: str) -> tuple[Any, ...]:
         """Return its row in the standings table, in the order of `_HEAD_COLUMNS`."""
-        return self.version, self.at_us, self.hash, encode(self.fold), stream
+        return self.version, self.at_us, self.hash, encode(self.fold, self.rules), stream
 
 
 class AppendPlan:
-    """The records, keys and standings of one transaction.
+    """The records, keys, contacts, outcomes and standings of one transaction.
 
     :param submissions: (entries, guards) of everything that will be added; their streams are locked at once
-    :param look_up: read which keys exist already; if False, `write` fails if one does
+    :param look_up: read which keys and offers exist already; if False, `write` fails if a new one does
     """
 
     def __init__(
         self,
         connection: Connection,
-        submissions: Iterable[tuple[Sequence[PreparedEntry], Mapping[str, int]]],
+        submissions: Sequence[tuple[Sequence[PreparedEntry], Mapping[str, int]]],
         now_us: int,
+        rules: RulesBook,
         *,
         look_up: bool,
     ) -> None:
-        self._now_us = now_us
+        self._now_us, self._rules = now_us, rules
         streams, keys = set[str](), set[str]()
         for entries, guards in submissions:
             streams.update(guards, (p.entry.stream for p in entries))
             keys.update(key for p in entries for key in p.keys)
         self._stored_heads = dict(_read_heads(connection, streams))
-        self._heads = {stream: self._stored_heads.get(stream) or _empty(stream) for stream in streams}
+        self._heads = {stream: self._stored_heads.get(stream) or _empty(stream, rules.newest) for stream in streams}
         self._existing = dict(_read_keys(connection, keys)) if look_up else {}
+        changes = ((p.entry.stream, p.changes) for entries, _ in submissions for p in entries)
+        self._past = PlannedPast(connection, changes, look_up=look_up)
         self._records: list[dict[str, Any]] = []
         self._keys: list[tuple[str, str, int]] = []
 
@@ -120,6 +131,9 @@ class AppendPlan:
             heads[stream] = head
             records.append(row)
             keys += [(key, stream, head.version) for key in prepared.keys]
+        for prepared in entries:
+            if prepared.changes and not heads[prepared.entry.stream].fold.erased:
+                self._past.add(prepared.entry.stream, prepared.changes)
         self._heads.update(heads)
         self._records += records
         self._keys += keys
@@ -131,6 +145,10 @@ class AppendPlan:
 
         A new stream that was only guarded gets a row of version 0: a process that begins the stream collides with it.
         """
+        self._past.write(connection)
+        for stream, head in self._heads.items():
+            if head is not self._stored_heads.get(stream):
+                self._heads[stream] = self._with_selection(connection, stream, head)
         new = [s for s in sorted(self._heads) if s not in self._stored_heads]
         changed = [s for s in sorted(self._stored_heads) if self._heads[s] is not self._stored_heads[s]]
         if new:
@@ -141,6 +159,20 @@ class AppendPlan:
             execute_many(connection, _ADD_RECORD, [tuple(row[c] for c in _RECORD_COLUMNS) for row in self._records])
         if self._keys:
             execute_many(connection, _ADD_KEY, sorted(self._keys))
+
+    def _with_selection(self, connection: Connection, stream: str, head: Head) -> Head:
+        """Return the head with what decisions read of the past, renewed, or made anew for newer rules."""
+        number = max(head.rules, self._rules.newest)
+        if head.fold.erased:
+            return replace(head, rules=number)
+        selector, source = self._rules.selector(number), StreamRows(connection, stream)
+        floor = floor_of(head.at_us, head.fold.latest_us)
+        if number != head.rules:
+            selection = selector.make(source, floor)
+        else:
+            current = Selection(head.fold.contacts, head.fold.times)
+            selection = selector.renew(current, self._past.touched(stream), source, floor)
+        return replace(head, fold=with_selection(head.fold, selection), rules=number)
 
     def erased(self, stream: str) -> bool:
         """Tell whether the subject of a planned stream is erased."""
@@ -164,10 +196,7 @@ def extend(head: Head, prepared: PreparedEntry, now_us: int) -> tuple[Head, dict
     :raises Refused: the body lacks what its fold reads
     """
     entry, version, at_us = prepared.entry, head.version + 1, max(now_us, head.at_us)
-    try:
-        fold = apply(head.fold, entry.kind, entry.body, version, entry.occurred_us)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise Refused(f"the body of a record of kind {entry.kind!r} lacks what the standing is made of") from error
+    fold = _folded(head, prepared, version)
     keys = bytes.fromhex("".join(prepared.keys))
     digest = record_hash(head.hash, entry.kind, at_us, entry.occurred_us, prepared.body_hash, keys)
     erased = fold.erased and entry.kind != "tombstone"
@@ -183,7 +212,18 @@ def extend(head: Head, prepared: PreparedEntry, now_us: int) -> tuple[Head, dict
         "hash": digest,
         "own_keys": keys,
     }
-    return Head(version, digest, at_us, fold), row
+    return Head(version, digest, at_us, fold, head.rules), row
+
+
+def _folded(head: Head, prepared: PreparedEntry, version: int) -> Fold:
+    entry = prepared.entry
+    message = f"the body of a record of kind {entry.kind!r} lacks what the standing is made of"
+    if prepared.changes is None and not head.fold.erased:
+        raise Refused(message)
+    try:
+        return apply(head.fold, entry.kind, entry.body, version, entry.occurred_us)
+    except UNUSABLE_BODY as error:
+        raise Refused(message) from error
 
 
 def as_duplicate(connection: Connection, existing: ExistingKey) -> Duplicate:
@@ -192,15 +232,15 @@ def as_duplicate(connection: Connection, existing: ExistingKey) -> Duplicate:
     return Duplicate(record_of(row))
 
 
-def _empty(stream: str) -> Head:
-    return Head(0, genesis_hash(stream), NEVER_US, Fold(stream))
+def _empty(stream: str, rules: int) -> Head:
+    return Head(0, genesis_hash(stream), NEVER_US, Fold(stream), rules)
 
 
 def _read_heads(connection: Connection, streams: set[str]) -> Iterator[tuple[str, Head]]:
     lock = " FOR UPDATE" if is_postgresql(connection) else ""
     for chunk in in_chunks(sorted(streams)):
         for stream, version, at_us, head_hash, body in fetch(connection, _heads(len(chunk)) + lock, chunk):
-            yield stream, Head(version, head_hash, at_us, decode(stream, version, body))
+            yield stream, Head(version, head_hash, at_us, *decode(stream, version, body))
 
 
 def _read_keys(connection: Connection, keys: set[str]) -> Iterator[tuple[str, ExistingKey]]:

@@ -12,9 +12,12 @@ from sqlalchemy import Row
 from decisioning.errors import Conflict, Refused, RequestError
 from decisioning.times import DAY_US
 from features.ledger.chain import hash_body, new_salt
+from features.ledger.past.changes import NO_CHANGES, PastChanges, changes_of
 from features.ledger.standing import KINDS
 
 _STREAM = re.compile(r"[0-9a-f]{40}")
+UNUSABLE_BODY = (KeyError, TypeError, ValueError, AttributeError)
+"""What folding raises if a record's body lacks what the standing is made of."""
 _FUTURE_US = DAY_US
 """Allowance for wrong clocks in other systems. A time further ahead would make the fold drop all that is older."""
 
@@ -74,13 +77,17 @@ class Duplicate(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class PreparedEntry:
-    """An entry that is ready to write: checked, encoded, salted and hashed by the thread that submits it."""
+    """An entry that is ready to write: checked, encoded, salted and hashed by the thread that submits it.
+
+    `changes`: what it changes in the past of its stream; None if its body lacks what it needs.
+    """
 
     entry: Entry
     raw: bytes
     salt: bytes
     body_hash: bytes
     keys: tuple[str, ...]
+    changes: PastChanges | None = NO_CHANGES
 
 
 def keyed_hash(secret: bytes, text: str) -> str:
@@ -118,7 +125,14 @@ def prepare(entry: Entry, secret: bytes, now_us: int) -> PreparedEntry:
     raw, salt = encode_body(entry.body), new_salt()
     names = entry.aliases if entry.key is None else (entry.key, *entry.aliases)
     keys = tuple(keyed_hash(secret, f"key:{name}") for name in names)
-    return PreparedEntry(entry, raw, salt, hash_body(salt, raw), keys)
+    return PreparedEntry(entry, raw, salt, hash_body(salt, raw), keys, _changes_of(entry))
+
+
+def _changes_of(entry: Entry) -> PastChanges | None:
+    try:
+        return changes_of(entry.kind, entry.body, entry.occurred_us)
+    except UNUSABLE_BODY:
+        return None
 
 
 def encode_body(body: Mapping[str, Any]) -> bytes:

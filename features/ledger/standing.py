@@ -1,8 +1,8 @@
-"""The fold of a stream: `apply` adds one record to the standing.
+"""The fold of a stream: `apply` adds one record to the standing, apart from contacts and outcomes.
 
 The fold is commutative in everything but `version` and `Consent.record`: each part of the standing is a function of
-the set of records, never of their order. Consents and states of contacts are maxima, contacts and outcomes are sets,
-and what is dropped for its age depends only on the newest `occurred_us` of any record.
+the set of records, never of their order. Consents, links and flags are maxima. `features.ledger.past` keeps contacts
+and outcomes, and selects those that a standing holds.
 
 Bodies, by kind (JSON objects; `occurred_us` is a column of the record, not part of the body):
 
@@ -19,58 +19,43 @@ Bodies, by kind (JSON objects; `occurred_us` is a column of the record, not part
 - `tombstone`: empty
 """
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
-from typing import Any, cast, get_args
-
-from pydantic_core import to_json
+from typing import Any, get_args
 
 from decisioning.facts.standing import (
     Consent,
     ConsentStatus,
     Contact,
-    ContactState,
     Holder,
     Link,
     LinkKind,
     RecordedOutcome,
     Standing,
 )
-from decisioning.times import DAY_US
+from features.ledger.past.changes import ANTI, HORIZON_US, PAST_KINDS, Body, contact_order, outcome_order
+from features.ledger.past.selection import Selection, Times
 
-Body = Mapping[str, Any]
 Changes = dict[str, Any]
 """Fields of the fold and their new values: one `replace` per record, on which an import spends most of its time."""
-Mark = tuple[ContactState, int]
-"""A contact state that was recorded before its decision: (state, occurred_us)."""
-
-HORIZON_US = 800 * DAY_US
-"""Contacts and outcomes this much older than the newest record are dropped: no cap or suppression looks so far."""
 NEVER_US = -(2**62)
 _FOREVER_US = 2**62
-_STATE_RANK: dict[str, int] = {state: rank for rank, state in enumerate(get_args(ContactState))}
 _STRICTNESS: dict[str, int] = {"granted": 0, "refused": 1, "withdrawn": 2, "objected": 3}
-RETRACTED = "retracted"
-"""The outcome of a correction that takes an outcome back."""
-ANTI = "-"
-"""Prefix of the name of a corrected outcome; it and the outcome cancel, whichever was recorded first."""
 _LINK_KINDS: frozenset[str] = frozenset(get_args(LinkKind))
 assert set(_STRICTNESS) == set(get_args(ConsentStatus))
 
 
 @dataclass(frozen=True, slots=True)
 class Fold(Standing):
-    """A standing with what only the fold needs: newest time, time of the flag, and marks that wait for a decision."""
+    """A standing with what only the fold needs: newest time, time of the flag, and the selected times of outcomes."""
 
     latest_us: int = NEVER_US
     restricted_us: int = NEVER_US
-    pending: dict[str, tuple[Mark, ...]] = field(default_factory=dict)
+    times: Times = field(default_factory=dict)
 
 
 def apply(fold: Fold, kind: str, body: Body, version: int, occurred_us: int) -> Fold:
-    """Return the standing after one more record; an erased stream stays empty, whatever follows.
+    """Return the standing after one more record, its past unchanged; an erased stream stays empty, whatever follows.
 
     :raises KeyError, TypeError, ValueError: the kind is unknown or the body lacks what it needs
     """
@@ -78,7 +63,7 @@ def apply(fold: Fold, kind: str, body: Body, version: int, occurred_us: int) -> 
     if changes_of is None or fold.erased:
         return Fold(fold.stream, version, erased=True)
     changes = changes_of(fold, body, version, occurred_us)
-    return _drop_old(replace(fold, version=version, latest_us=max(fold.latest_us, occurred_us), **changes))
+    return replace(fold, version=version, latest_us=max(fold.latest_us, occurred_us), **changes)
 
 
 def _consent(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
@@ -105,109 +90,6 @@ def _consent_order(consent: Consent) -> tuple[int, int, int, str, str, str]:
     strictness = _STRICTNESS[consent.status]
     words = (consent.source, consent.notice_version, consent.asserted_by or "")
     return consent.occurred_us, strictness, -expires_us, *words
-
-
-def _decision(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
-    return _add_contacts(fold, (Contact(**{**fields, "state": "reserved"}) for fields in body["contacts"]))
-
-
-def _add_contacts(fold: Fold, new: Iterable[Contact]) -> Changes:
-    contacts = {c.offer_id: c for c in fold.contacts}
-    pending = dict(fold.pending)
-    for contact in new:
-        marks = pending.pop(contact.offer_id, ())
-        states = [state for state, at_us in marks if at_us >= contact.at_us - HORIZON_US]
-        current = contacts.get(contact.offer_id, contact)
-        contacts[contact.offer_id] = replace(current, state=_furthest(current.state, contact.state, *states))
-    return {"contacts": tuple(sorted(contacts.values(), key=lambda c: (c.at_us, c.offer_id))), "pending": pending}
-
-
-def _furthest(*states: ContactState) -> ContactState:
-    return max(states, key=_STATE_RANK.__getitem__)
-
-
-def _contact(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
-    offer_id, state = body["offer_id"], cast(ContactState, body["state"])
-    at = next((i for i, c in enumerate(fold.contacts) if c.offer_id == offer_id), None)
-    if at is None:
-        _ = _STATE_RANK[state]
-        marks = _frontier(*fold.pending.get(offer_id, ()), (state, occurred_us))
-        return {"pending": {**fold.pending, offer_id: marks}}
-    contact = fold.contacts[at]
-    if occurred_us < contact.at_us - HORIZON_US:
-        return {}
-    updated = replace(contact, state=_furthest(contact.state, state))
-    return {"contacts": (*fold.contacts[:at], updated, *fold.contacts[at + 1 :])}
-
-
-def _frontier(*marks: Mark) -> tuple[Mark, ...]:
-    """Return the marks that no other exceeds in both state and time. Dropping by age later is the same in any order."""
-
-    def dominated(mark: Mark) -> bool:
-        state, at_us = mark
-        return any(m != mark and _STATE_RANK[m[0]] >= _STATE_RANK[state] and m[1] >= at_us for m in marks)
-
-    return tuple(sorted({m for m in marks if not dominated(m)}))
-
-
-def _outcome(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
-    outcomes = [_outcome_of(body, body["outcome"], occurred_us)] if body["outcome"] != RETRACTED else []
-    if corrected := body.get("corrects"):
-        outcomes.append(_outcome_of(corrected, ANTI + corrected["outcome"], corrected["occurred_us"]))
-    return _add_outcomes(fold, outcomes)
-
-
-def _outcome_of(body: Body, outcome: str, occurred_us: int) -> RecordedOutcome:
-    return RecordedOutcome(body["action"], outcome, occurred_us, body.get("offer_id"), body.get("value_eur"))
-
-
-def _add_outcomes(fold: Fold, new: Iterable[RecordedOutcome]) -> Changes:
-    outcomes = dict(fold.outcomes)
-    for happened in new:
-        of_action = _add_or_cancel(outcomes.get(happened.action, ()), happened)
-        outcomes[happened.action] = tuple(sorted(of_action, key=_outcome_order))
-    return {"outcomes": {action: outcomes[action] for action in sorted(outcomes) if outcomes[action]}}
-
-
-def _add_or_cancel(known: tuple[RecordedOutcome, ...], new: RecordedOutcome) -> tuple[RecordedOutcome, ...]:
-    """Add an outcome; if its opposite (its correction, or what it corrects) is known, drop that one instead."""
-    name = new.outcome
-    opposite = replace(new, outcome=name.removeprefix(ANTI) if name.startswith(ANTI) else ANTI + name)
-    if opposite not in known:
-        return (*known, new)
-    at = known.index(opposite)
-    return known[:at] + known[at + 1 :]
-
-
-def _outcome_order(happened: RecordedOutcome) -> tuple[int, str, str, float]:
-    return happened.at_us, happened.outcome, happened.offer_id or "", happened.value_eur or 0.0
-
-
-def _observation(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
-    offer_id = body.get("observation_id") or "observed-" + sha256(to_json([body, occurred_us])).hexdigest()[:24]
-    action = body["action"]
-    outcomes = [
-        RecordedOutcome(action, o["outcome"], o.get("occurred_us") or occurred_us, offer_id, o.get("value_eur"))
-        for o in body.get("outcomes", ())
-    ]
-    contacts = () if action == "none" else (_observed_contact(body, offer_id, occurred_us),)
-    return {**_add_contacts(fold, contacts), **_add_outcomes(fold, outcomes)}
-
-
-def _observed_contact(body: Body, offer_id: str, occurred_us: int) -> Contact:
-    """Return what another system showed as a contact that was seen, so that caps and history count it."""
-    return Contact(
-        offer_id=offer_id,
-        action=body["action"],
-        treatment=body.get("treatment") or "",
-        group=body.get("group") or "",
-        issue=body.get("issue") or "",
-        channel=body["channel"],
-        at_us=occurred_us,
-        reserved_until_us=occurred_us,
-        counts_on="seen",
-        state="seen",
-    )
 
 
 def _flag(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
@@ -243,28 +125,36 @@ def _linked_to(fold: Fold, body: Body, version: int, occurred_us: int) -> Change
     return {"holder": max(fold.holder or new, new, key=lambda h: (h.occurred_us, not h.linked, h.person))}
 
 
-def _drop_old(fold: Fold) -> Fold:
-    """Drop what is older than the horizon. Marks live twice as long, as their decision may be that much younger."""
+def with_selection(fold: Fold, selection: Selection) -> Fold:
+    """Return the fold with what decisions read of the past."""
+    return replace(fold, contacts=selection.contacts, times=selection.times)
+
+
+def with_whole_past(fold: Fold, contacts: Iterable[Contact], outcomes: Mapping[RecordedOutcome, int]) -> Fold:
+    """Return the fold with all contacts and outcomes up to the horizon.
+
+    :param outcomes: how often each happened; below 0, so many corrections of it were recorded before it
+    """
+    if fold.erased:
+        return fold
     since_us = fold.latest_us - HORIZON_US
-    changes: Changes = {}
-    if fold.contacts and fold.contacts[0].at_us < since_us:
-        changes["contacts"] = fold.contacts[bisect_left(fold.contacts, since_us, key=lambda c: c.at_us) :]
-    if any(of_action[0].at_us < since_us for of_action in fold.outcomes.values()):
-        recent = {a: tuple(h for h in of_action if h.at_us >= since_us) for a, of_action in fold.outcomes.items()}
-        changes["outcomes"] = {action: of_action for action, of_action in recent.items() if of_action}
-    if any(at_us < since_us - HORIZON_US for marks in fold.pending.values() for _, at_us in marks):
-        live = {o: tuple(m for m in marks if m[1] >= since_us - HORIZON_US) for o, marks in fold.pending.items()}
-        changes["pending"] = {offer: marks for offer, marks in live.items() if marks}
-    return replace(fold, **changes) if changes else fold
+    recent = sorted((c for c in contacts if c.at_us >= since_us), key=contact_order)
+    by_action: dict[str, list[RecordedOutcome]] = {}
+    for outcome, times in outcomes.items():
+        if outcome.at_us >= since_us and times:
+            named = outcome if times > 0 else replace(outcome, outcome=ANTI + outcome.outcome)
+            by_action.setdefault(outcome.action, []).extend([named] * abs(times))
+    listed = {action: tuple(sorted(by_action[action], key=outcome_order)) for action in sorted(by_action)}
+    return replace(fold, contacts=tuple(recent), outcomes=listed, times={})
+
+
+def _past_only(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
+    return {}
 
 
 _FOLDS: dict[str, Callable[[Fold, Body, int, int], Changes]] = {
     "consent": _consent,
-    "decision": _decision,
-    "account_decision": _decision,
-    "contact": _contact,
-    "outcome": _outcome,
-    "observation": _observation,
+    **dict.fromkeys(PAST_KINDS, _past_only),
     "flag": _flag,
     "link": _link,
     "unlink": _unlink,

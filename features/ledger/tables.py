@@ -31,7 +31,7 @@ class Bytes(LargeBinary):
 METADATA = MetaData()
 VERSION_TABLE = "ledger_schema"
 """The table in which Alembic keeps the schema version; not its default name, so that schemas can share a database."""
-NEWEST = "ledger_0004"
+NEWEST = "ledger_0005"
 """The newest migration; compared when a database is opened, so that only an old one pays for importing Alembic."""
 SEQ = BigInteger().with_variant(Integer(), "sqlite")
 """SQLite numbers rows itself only if the type is exactly INTEGER."""
@@ -62,6 +62,44 @@ STANDINGS = Table(
     Column("head_hash", Bytes(), nullable=False),
     Column("body", Bytes(), nullable=False),
 )
+CONTACTS = Table(
+    "contacts",
+    METADATA,
+    Column("stream", Bytes(), primary_key=True),
+    Column("offer_id", Text, primary_key=True),
+    Column("at_us", BigInteger, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("treatment", Text, nullable=False),
+    Column("action_group", Text, nullable=False),
+    Column("issue", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("reserved_until_us", BigInteger, nullable=False),
+    Column("counts_on", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("marks", Text),
+    Index("contacts_time", "stream", "at_us"),
+    sqlite_with_rowid=False,
+)
+"""Every contact of a stream, which is named by its 20 bytes. A row with `marks` waits for its contact; see `past`."""
+OUTCOMES = Table(
+    "outcomes",
+    METADATA,
+    Column("stream", Bytes(), primary_key=True),
+    Column("action", Text, primary_key=True),
+    Column("outcome", Text, primary_key=True),
+    Column("at_us", BigInteger, primary_key=True),
+    Column("detail", Text, primary_key=True),
+    Column("times", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""How often each outcome happened, with [offer_id, value_eur] as `detail`; below 0: only corrections are recorded."""
+STANDING_RULES = Table(
+    "standing_rules",
+    METADATA,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("body", Bytes(), nullable=False),
+)
+"""The rules that standings are made for, by the number that a standing names."""
 KEYS = Table(
     "keys",
     METADATA,

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from decisioning.errors import BrainError, Conflict, Unavailable
 from features.ledger.database import Database
+from features.ledger.past.rules_book import RulesBook
 from features.ledger.plan import AppendPlan, ExistingKey, as_duplicate
 from features.ledger.records import PreparedEntry
 
@@ -49,8 +50,8 @@ _Result = tuple[int, ...] | BrainError
 class Writer:
     """The thread that owns the write connection. It answers everything submitted, in order, also while closing."""
 
-    def __init__(self, database: Database, clock: Callable[[], int]) -> None:
-        self._database, self._clock = database, clock
+    def __init__(self, database: Database, clock: Callable[[], int], rules: RulesBook) -> None:
+        self._database, self._clock, self._rules = database, clock, rules
         self._queue: SimpleQueue[_Item | None] = SimpleQueue()
         self._closing, self._closed = Lock(), False
         self._thread = Thread(target=self._run, name="ledger-writer", daemon=True)
@@ -159,7 +160,8 @@ class Writer:
     def _plan(
         self, connection: Connection, batch: Sequence[Submission], *, look_up: bool
     ) -> tuple[AppendPlan, Sequence[_Result | ExistingKey]]:
-        plan = AppendPlan(connection, [(s.entries, s.guards) for s in batch], self._clock(), look_up=look_up)
+        submissions = [(s.entries, s.guards) for s in batch]
+        plan = AppendPlan(connection, submissions, self._clock(), self._rules, look_up=look_up)
         return plan, [_add(plan, submission) for submission in batch]
 
 

@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 from decisioning.catalogue.release import Release
 from decisioning.errors import Unavailable
 from decisioning.facts.schema import Value
+from decisioning.facts.standing_rules import NO_PAST
 from decisioning.times import HOUR_US
 from features.ledger import Ledger
 from features.profile.store import SignalState, Store
@@ -96,7 +97,7 @@ class Signals:
 
     def read(self, streams: Sequence[str], at_us: int, *, keep: bool = True) -> SignalFacts:
         """Return `evaluate` of what ledger and store hold now. Raises Unavailable."""
-        _, versions = self._ledger.read_with_signals(*streams)
+        _, versions = self._ledger.read_with_signals(*streams, rules=NO_PAST)
         try:
             stored: Sequence[SignalState | None] | None = self._store.read_signals(streams)
         except Unavailable:

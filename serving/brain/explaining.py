@@ -6,11 +6,12 @@ from decisioning.catalogue.release import Release
 from decisioning.deciding.record import Computation
 from decisioning.errors import NotFound, Refused
 from decisioning.facts.forms import Known, canonical
+from decisioning.facts.standing_rules import NO_PAST
 from decisioning.review.counterfactual import Counterfactual, counterfactual
 from decisioning.review.narrative import narrative
 from decisioning.review.replaying import recomputed, replay
 from features.ledger import Record
-from features.ledger.as_of_decision import known_at_decision
+from features.ledger.as_of_decision import KnownAtDecisions, known_at_decision
 from serving.brain.runtime import Brain
 
 
@@ -82,19 +83,23 @@ def inputs_erased(brain: Brain, record: Record) -> bool:
 
 
 def _linked_erased(brain: Brain, body: dict[str, Any]) -> bool:
-    return any(standing.erased for standing in brain.ledger.read(*body["read"].get("linked", ())))
+    linked = body["read"].get("linked", ())
+    return any(standing.erased for standing in brain.ledger.read(*linked, rules=NO_PAST))
 
 
-def recomputes(brain: Brain, record: Record) -> bool:
+def recomputes(brain: Brain, record: Record, before: KnownAtDecisions | None = None) -> bool:
     """Tell whether deciding again gives the recorded decision byte for byte; raises Refused if it was erased.
 
     Its streams are folded up to the versions that it read; its release is read by hash, and its scores are the recorded
     ones.
+
+    :param before: reads what was known; one for many decisions, in their order, reads each record once
     """
     if record.body is None:
         raise Refused("the decision was erased with its customer")
     release = brain.release(record.body["release"])
-    replayed = replay(record.body, known_at_decision(brain.ledger, record.stream, record.body), release)
+    before = before or KnownAtDecisions(brain.ledger)
+    replayed = replay(record.body, before.known(record.stream, record.body, release.standing_rules), release)
     return replayed.to_bytes() == canonical(record.body)
 
 

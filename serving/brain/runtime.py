@@ -87,6 +87,7 @@ class Brain:
 
     def _load_snapshot(self) -> Snapshot:
         release = self.release(active_release(self.ledger, self.environment))
+        self.ledger.keep_for(release.standing_rules)
         scorers = MessageScorers.load(self._registry, sentiment_champions(self._registry))
         return self._snapshot_of(release, scorers, self.ledger.paused())
 
@@ -210,7 +211,7 @@ class Brain:
                 await asyncio.wrap_future(self.ledger.submit(entries, guards))
             except Duplicate as duplicate:
                 recorded = _same_request(ask, duplicate.record)
-                if recorded is not None and still_permitted(recorded, self.release(recorded["release"]), known, at_us):
+                if recorded is not None and self._still_permitted(ask, recorded, snapshot, known, at_us):
                     return dict(recorded["answer"])
                 repeat, supersedes = repeat + 1, recorded["decision_id"] if recorded else None
             except Conflict:
@@ -219,6 +220,15 @@ class Brain:
                 self.metrics.count_decision(decision)
                 return decision.answer
         raise Unavailable("other requests for this customer kept coming first; try again")
+
+    def _still_permitted(
+        self, ask: Ask, recorded: dict[str, Any], snapshot: Snapshot, known: Known, at_us: int
+    ) -> bool:
+        """Tell whether a recorded decision may be returned again; its release may not be the snapshot's."""
+        release = self.release(recorded["release"])
+        if release.hash != snapshot.release.hash:
+            known = self.known(ask, snapshot, at_us, whole=True)
+        return still_permitted(recorded, release, known, at_us)
 
     def _entries(self, ask: Ask, known: Known, decision: Decision, key: str) -> tuple[list[Entry], dict[str, int]]:
         record, at_us = decision.record, decision.record["decided_us"]
@@ -234,7 +244,9 @@ class Brain:
         entries.append(Entry(account.stream, "account_decision", body, at_us, account.version))
         return entries, known.linked
 
-    def known(self, ask: Ask, snapshot: Snapshot, at_us: int, overrides: Facts | None = None) -> Known:
+    def known(
+        self, ask: Ask, snapshot: Snapshot, at_us: int, overrides: Facts | None = None, *, whole: bool = False
+    ) -> Known:
         """Read what is known now of the request's subjects, with the facts that the request itself gives.
 
         A request that names a visitor reads that visitor's own stream alone, linked or not: the device may be shared.
@@ -243,7 +255,7 @@ class Brain:
         context = checked(ask.context, schema, ("context",), "context")
         replaced = checked(overrides, schema, ("profile", "signal", "model", "context"), "overrides")
         given = {**context, **replaced}
-        return self.known_of(self.streams(ask), snapshot, at_us, keep=ask.mode == "live", given=given)
+        return self.known_of(self.streams(ask), snapshot, at_us, keep=ask.mode == "live", given=given, whole=whole)
 
     def known_of(
         self,
@@ -253,6 +265,7 @@ class Brain:
         *,
         keep: bool = False,
         given: Mapping[str, Value | None] = MappingProxyType({}),
+        whole: bool = False,
     ) -> Known:
         """Read what is known now of a person or visitor, and of an account if a second stream is named.
 
@@ -260,11 +273,13 @@ class Brain:
         be read counts as empty, and `Known.degraded` says so. Facts that are `given` replace what is stored.
 
         :param keep: whether to repair an outdated copy of signals in the online store; not for a preview
+        :param whole: whether to read all contacts and outcomes, not only those that the snapshot's release reads
         """
         signalled: dict[str, int] = {}
+        rules = None if whole else snapshot.release.standing_rules
 
         def read(*streams: str) -> tuple[Standing, ...]:
-            standings, versions = self.ledger.read_with_signals(*streams)
+            standings, versions = self.ledger.read_with_signals(*streams, rules=rules, now_us=at_us)
             signalled.update((s, v) for s, v in zip(streams, versions, strict=True) if v)
             return standings
 

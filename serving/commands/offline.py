@@ -10,7 +10,9 @@ from pydantic_core import from_json, to_json
 
 from decisioning.errors import NotFound, Refused
 from decisioning.facts.forms import Ask
+from decisioning.facts.standing_rules import NO_PAST
 from features.ledger import Record
+from features.ledger.as_of_decision import KnownAtDecisions
 from serving.brain import explaining
 from serving.brain.runtime import Brain
 from serving.commands.progress import phases
@@ -72,7 +74,7 @@ def restrict_customer(workspace: Workspace, customer_id: str, *, restricted: boo
 
 
 def _check_held(brain: Brain, customer_id: str) -> None:
-    if not brain.ledger.read(brain.subject_stream(customer_id))[0].version:
+    if not brain.ledger.read(brain.subject_stream(customer_id), rules=NO_PAST)[0].version:
         raise NotFound("customer_id", "nothing is held about this customer")
 
 
@@ -92,7 +94,7 @@ def verify(workspace: Workspace, sample: int | None) -> dict[str, Any]:
 
 def _recompute(brain: Brain, chosen: set[tuple[str, int]]) -> dict[str, Any]:
     """Recompute the decisions at these (stream, version); return how many, how many were erased, and which differ."""
-    different, recomputed, erased = [], 0, 0
+    different, recomputed, erased, before = [], 0, 0, KnownAtDecisions(brain.ledger)
     with phases() as progress:
         for record in _decisions(brain):
             if (record.stream, record.version) not in chosen:
@@ -102,14 +104,14 @@ def _recompute(brain: Brain, chosen: set[tuple[str, int]]) -> dict[str, Any]:
                 erased += 1
                 continue
             recomputed += 1
-            if not _recomputes(brain, record):
+            if not _recomputes(brain, record, before):
                 different.append(str(record.body["decision_id"]))
     return {"recomputed": recomputed, "erased": erased, "different": different}
 
 
-def _recomputes(brain: Brain, record: Record) -> bool:
+def _recomputes(brain: Brain, record: Record, before: KnownAtDecisions) -> bool:
     try:
-        return explaining.recomputes(brain, record)
+        return explaining.recomputes(brain, record, before)
     except (Refused, NotFound):
         return False
 

@@ -100,7 +100,7 @@ def _ask(release: Release, channel: str) -> Ask:
 
 def _known(brain: Brain, stream: str, at_us: int) -> Known:
     """Return what a decision would know of the customer, with a new account; raises Unavailable without a profile."""
-    known = brain.known_of((stream,), brain.snapshot, at_us)
+    known = brain.known_of((stream,), brain.snapshot, at_us, whole=True)
     if known.degraded:
         raise Unavailable("the profiles of customers cannot be read now; try again")
     return replace(known, account=Standing("account"))

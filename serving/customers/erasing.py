@@ -4,6 +4,7 @@ import asyncio
 from typing import Final
 
 from decisioning.errors import NotFound
+from decisioning.facts.standing_rules import NO_PAST
 from features.decisions.log import LOG, DecisionLog
 from features.ledger import Entry, SubjectKind, now_us
 from features.signals.log import erased_since
@@ -22,7 +23,7 @@ async def erase(brain: Brain, kind: SubjectKind, subject_id: str) -> tuple[str, 
     """
     stream = brain.ledger.stream_of(kind, subject_id)
     profiles = brain.snapshot.profiles
-    await asyncio.to_thread(profiles.delete, *brain.ledger.read(stream)[0].linked, stream)
+    await asyncio.to_thread(profiles.delete, *brain.ledger.read(stream, rules=NO_PAST)[0].linked, stream)
     erased = await asyncio.to_thread(brain.ledger.erase, stream)
     await asyncio.to_thread(profiles.delete, *erased)
     return erased
@@ -55,7 +56,7 @@ async def restrict(brain: Brain, kind: SubjectKind, subject_id: str, *, restrict
     Raises NotFound if the subject was erased.
     """
     stream = brain.ledger.stream_of(kind, subject_id)
-    if brain.ledger.read(stream)[0].erased:
+    if brain.ledger.read(stream, rules=NO_PAST)[0].erased:
         raise NotFound(ID_FIELDS[kind], f"this {'visitor' if kind == 'visitor' else 'customer'} was erased")
     flag = Entry(stream, "flag", {"restricted": restricted}, now_us())
     await asyncio.wrap_future(brain.ledger.submit([flag]))

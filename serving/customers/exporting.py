@@ -13,6 +13,7 @@ from sqlalchemy import BindParameter, Table, bindparam, select
 from sqlalchemy.sql import Select
 
 from decisioning.errors import RequestError
+from decisioning.facts.standing_rules import NO_PAST
 from decisioning.times import iso
 from features.ledger import Record, SubjectKind, now_us
 from features.ledger.records import record_of
@@ -46,7 +47,7 @@ def export(brain: Brain, kind: SubjectKind, subject_id: str, after: str = "") ->
     :raises RequestError: `after` is not the cursor of a page
     """
     stream = brain.ledger.stream_of(kind, subject_id)
-    streams = [stream, *brain.ledger.read(stream)[0].linked]
+    streams = [stream, *brain.ledger.read(stream, rules=NO_PAST)[0].linked]
     cursor = _CURSOR.fullmatch(after or "0")
     if cursor is None:
         raise RequestError("after", "expected the `next` of the page before")

@@ -8,6 +8,7 @@ from typing import Any
 
 from decisioning.errors import Conflict, Unavailable
 from decisioning.facts.standing import Link
+from decisioning.facts.standing_rules import NO_PAST
 from decisioning.times import microseconds
 from features.ledger import now_us
 from features.ledger.links import latest_link, link_entries
@@ -36,7 +37,7 @@ async def record_identity(brain: Brain, identity: IdentityIn) -> dict[str, Any]:
 async def _append(brain: Brain, person: str, link: Link) -> bool:
     """Append the statement and tell whether person and visitor are linked afterwards."""
     for _ in range(ATTEMPTS):
-        standing, visitor = brain.ledger.read(person, link.visitor)
+        standing, visitor = brain.ledger.read(person, link.visitor, rules=NO_PAST)
         to_append = link_entries(standing, visitor, link)
         try:
             if to_append:

@@ -10,9 +10,10 @@ from typing import Any
 from decisioning.catalogue.actions import Action
 from decisioning.errors import NotFound, RequestError
 from decisioning.facts.standing import Consent, Link, Standing
+from decisioning.facts.standing_rules import NO_PAST
 from decisioning.times import iso, microseconds
 from features.ledger import Duplicate, Entry, Record, now_us
-from features.ledger.standing import ANTI, RETRACTED
+from features.ledger.past.changes import ANTI, RETRACTED
 from serving.brain.runtime import Brain
 from serving.contract import ConsentIn, OutcomeIn, ProfilePatch
 from serving.customers import erasing
@@ -101,7 +102,7 @@ async def patch_customer(brain: Brain, customer_id: str, patch: ProfilePatch) ->
     Raises NotFound if the customer was erased, RequestError for a fact that the profile cannot hold.
     """
     stream = brain.subject_stream(customer_id)
-    if brain.ledger.read(stream)[0].erased:
+    if brain.ledger.read(stream, rules=NO_PAST)[0].erased:
         raise NotFound("customer_id", "this customer was erased")
     schema, at_us = brain.snapshot.release.schema, now_us()
     for name in patch.facts:

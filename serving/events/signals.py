@@ -16,6 +16,7 @@ from decisioning.deciding.consent import permission
 from decisioning.errors import RequestError
 from decisioning.facts.signals import SignalType
 from decisioning.facts.standing import ALL_CHANNELS
+from decisioning.facts.standing_rules import NO_PAST
 from features.ledger import now_us
 from features.messages.event import message_fields
 from features.moments import Watch, watch
@@ -128,7 +129,7 @@ def _granted(brain: Brain, snapshot: Snapshot, stream: str, at_us: int, *, neede
     purposes = [p for name in (KEEP_TEXT, VOICE) if needed and (p := snapshot.release.purposes.get(name))]
     if not purposes:
         return frozenset()
-    standing = brain.ledger.read(stream)[0]
+    standing = brain.ledger.read(stream, rules=NO_PAST)[0]
     return frozenset(p.id for p in purposes if permission(standing, p, ALL_CHANNELS, (), at_us).allowed)
 
 

@@ -1,6 +1,7 @@
 """Writes a model's score of every customer to the profile, as a feature of source `model`."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ from decisioning.catalogue.actions import PROFILING
 from decisioning.catalogue.release import Release
 from decisioning.deciding.consent import permission
 from decisioning.facts.standing import Standing
+from decisioning.facts.standing_rules import NO_PAST
 from decisioning.rules import Columns
 from features.decisions.log import Progress
 from features.ledger import Ledger
@@ -63,9 +65,8 @@ def profilable_streams(streams: Sequence[str], ledger: Ledger, release: Release,
 
     Refusals of linked visitors bind the customer.
     """
-    standings = (
-        standing for part in in_chunks(streams) for standing in with_linked_visitors(ledger.read(*part), ledger.read)
-    )
+    read = partial(ledger.read, rules=NO_PAST)
+    standings = (standing for part in in_chunks(streams) for standing in with_linked_visitors(read(*part), read))
     return [s.stream for s in standings if _may_profile(s, release, now_us)]
 
 

@@ -22,10 +22,11 @@ import pyarrow as pa
 from decisioning.catalogue.release import Release
 from decisioning.errors import NotFound, Refused, RequestError
 from decisioning.facts.forms import Known, Scorer
+from decisioning.facts.standing_rules import united
 from decisioning.review.what_if import Expected, Unsupported, WhatIf, what_if
 from features.decisions.log import Progress
 from features.ledger import Record
-from features.ledger.as_of_decision import decisions_by_seq, known_at_decision
+from features.ledger.as_of_decision import KnownAtDecisions, decisions_by_seq
 from training.evaluation.estimators import check_average, claim_of
 from training.evaluation.policies import Reward
 from training.evaluation.slates import WEIGHINGS, SlateEstimate, SlateLog, estimate_beyond_model, estimate_slates
@@ -141,11 +142,11 @@ def _rewards(row: Mapping[str, Any], column: str) -> Rewards:
 
 
 def _remake(context: LearningContext, logged: _Logged, question: ReleaseQuestion, progress: Progress | None) -> _Remade:
-    remade = _Remade(left_out=logged.left_out)
+    remade, before = _Remade(left_out=logged.left_out), KnownAtDecisions(context.ledger)
     for n, record in enumerate(decisions_by_seq(context.ledger, logged.earned)):
         if progress:
             progress(n, len(logged.earned), "deciding again")
-        decision = _decide_again(context, record, question)
+        decision = _decide_again(context, before, record, question)
         if isinstance(decision, WhatIf):
             remade.decisions.append(decision)
             remade.earned.append(logged.earned[record.seq])
@@ -154,12 +155,16 @@ def _remake(context: LearningContext, logged: _Logged, question: ReleaseQuestion
     return remade
 
 
-def _decide_again(context: LearningContext, record: Record, question: ReleaseQuestion) -> WhatIf | str:
+def _decide_again(
+    context: LearningContext, before: KnownAtDecisions, record: Record, question: ReleaseQuestion
+) -> WhatIf | str:
     """Return the decision as the other release makes it, or the reason why it cannot be made again."""
     body = record.body
     if body is None:
         return "erased"
-    known, release = known_at_decision(context.ledger, record.stream, body), context.release_of(body["release"])
+    release = context.release_of(body["release"])
+    rules = united((release.standing_rules, question.other.standing_rules))
+    known = before.known(record.stream, body, rules)
     if _erased(known):
         return "erased"
     actions = context.release.with_superseded

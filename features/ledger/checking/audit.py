@@ -19,6 +19,7 @@ from features.ledger.checking.checkpoints import (
 )
 from features.ledger.checking.verification import Flaw, SignedHead, keys_in, verify_stream
 from features.ledger.database import Database
+from features.ledger.past.rules_book import RulesBook
 from features.ledger.tables import ACTIVATIONS, KEYS, RECORDS, RELEASES, STANDINGS
 
 _PAGE = 500
@@ -50,6 +51,7 @@ class Audit:
     """
 
     database: Database
+    rules: RulesBook
     signer: Signer
     file: Path | None = None
     checkpoints: int = 0
@@ -95,7 +97,7 @@ class Audit:
         remaining, after = dict(self.signed_heads), ""
         while rows := self.database.fetch(_STREAMS, {"after": after}):
             for row in rows:
-                yield from verify_stream(self.database, row.stream, remaining.pop(row.stream, None))
+                yield from verify_stream(self.database, self.rules, row.stream, remaining.pop(row.stream, None))
             after = rows[-1].stream
         for stream, (version, _) in sorted(remaining.items()):
             yield Flaw(stream, version, "a checkpoint saw the stream up to here, and all of it is gone")

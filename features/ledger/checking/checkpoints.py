@@ -13,7 +13,7 @@ database cannot.
 import fcntl
 import hmac
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -27,8 +27,9 @@ from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 from decisioning.errors import Unavailable
 from features.ledger.database import Database
 from features.ledger.tables import ACTIVATIONS, CHECKPOINTS, CLAIMS, RECORDS
-from features.ledger.writer import Writer
 
+Run = Callable[[Callable[[Connection], bool]], bool]
+"""Runs a function in a transaction and returns its result, as `Writer.run` does."""
 PERIOD_S: Final = 10.0
 _CLAIM: Final = "checkpoint"
 _MAX_RECORDS: Final = 10_000
@@ -99,8 +100,8 @@ class Signer:
 class Checkpoints:
     """Adds checkpoints to one ledger."""
 
-    def __init__(self, database: Database, writer: Writer, signer: Signer) -> None:
-        self._database, self._writer, self._signer = database, writer, signer
+    def __init__(self, database: Database, run: Run, signer: Signer) -> None:
+        self._database, self._run, self._signer = database, run, signer
 
     def take(self, now_us: int) -> int:
         """Sign the new records, unless another process has claimed that, and return how many checkpoints were added.
@@ -110,11 +111,11 @@ class Checkpoints:
         last = newest_checkpoint(self._database)
         if self._database.fetch(_NEWEST)[0].seq in (None, last.content["upto"] if last else 0):
             return 0
-        if not self._writer.run(partial(_claim, now_us=now_us)):
+        if not self._run(partial(_claim, now_us=now_us)):
             return 0
         upto, added = self._database.settled_seq(), 0
         while (new := self._next(last, upto, now_us)) is not None:
-            if not self._writer.run(partial(_put, new=new)):
+            if not self._run(partial(_put, new=new)):
                 break  # the claim expired, and another process continued
             last, added = new, added + 1
         return added

@@ -12,8 +12,12 @@ from pydantic_core import from_json
 from sqlalchemy import Row, bindparam, select
 
 from features.ledger.chain import genesis_hash, hash_body, record_hash
+from features.ledger.checking.past import past_flaws
 from features.ledger.database import Database, in_chunks
-from features.ledger.snapshot import is_encoding_of
+from features.ledger.past.changes import changes_of
+from features.ledger.past.memory import Past
+from features.ledger.past.rules_book import RulesBook
+from features.ledger.records import UNUSABLE_BODY
 from features.ledger.standing import NEVER_US, Fold, apply
 from features.ledger.tables import KEYS, RECORDS, STANDINGS
 
@@ -64,20 +68,23 @@ class _Walk:
     at_us: int = NEVER_US
     seq: int = 0
     fold: Fold | None = None
+    past: Past = field(default_factory=Past)
     without_body: list[int] = field(default_factory=list)
     with_body: list[int] = field(default_factory=list)
 
 
-def verify_stream(database: Database, stream: str, signed_head: SignedHead | None = None) -> Iterator[Flaw]:
+def verify_stream(
+    database: Database, rules: RulesBook, stream: str, signed_head: SignedHead | None = None
+) -> Iterator[Flaw]:
     """Yield flaws in the order of the stream, those of its standing last; an unknown stream has none.
 
     :param signed_head: the stream's head in the last checkpoint that includes it
     """
-    if suspected := set(_read_once(database, stream, signed_head)):
-        yield from (flaw for flaw in _read_once(database, stream, signed_head) if flaw in suspected)
+    if suspected := set(_read_once(database, rules, stream, signed_head)):
+        yield from (flaw for flaw in _read_once(database, rules, stream, signed_head) if flaw in suspected)
 
 
-def _read_once(database: Database, stream: str, signed_head: SignedHead | None) -> Iterator[Flaw]:
+def _read_once(database: Database, rules: RulesBook, stream: str, signed_head: SignedHead | None) -> Iterator[Flaw]:
     heads = database.fetch(_HEAD, {"stream": stream})
     upto = heads[0].version if heads else 2**62
     walk = _Walk(stream, signed_head, hash=genesis_hash(stream), fold=Fold(stream))
@@ -85,7 +92,9 @@ def _read_once(database: Database, stream: str, signed_head: SignedHead | None) 
         key_targets = _keys_of(database, rows)
         for row in rows:
             yield from (Flaw(stream, row.version, message) for message in _record_flaws(walk, row, key_targets))
-    yield from (Flaw(stream, walk.version, message) for message in _end_flaws(walk, heads[0] if heads else None))
+    head = heads[0] if heads else None
+    messages = list(_end_flaws(walk, head)) or past_flaws(database, rules, head, walk.fold, walk.past)
+    yield from (Flaw(stream, walk.version, message) for message in messages)
     if signed_head is not None and walk.version < signed_head[0]:
         yield Flaw(stream, signed_head[0], f"a checkpoint saw the stream up to here, and it ends at {walk.version}")
     if _continues_after(database, stream, walk.version):
@@ -126,7 +135,7 @@ def _record_flaws(walk: _Walk, row: Row[Any], key_targets: Mapping[str, tuple[st
         yield "the record is not the one that a checkpoint saw"
     yield from _body_flaws(walk, row)
     walk.version, walk.hash, walk.at_us, walk.seq = row.version, row.hash, row.at_us, row.seq
-    walk.fold = _next_fold(walk.fold, row)
+    walk.fold = _next_fold(walk, row)
 
 
 def _body_flaws(walk: _Walk, row: Row[Any]) -> Iterator[str]:
@@ -141,8 +150,9 @@ def _body_flaws(walk: _Walk, row: Row[Any]) -> Iterator[str]:
         walk.with_body.append(row.version)
 
 
-def _next_fold(fold: Fold | None, row: Row[Any]) -> Fold | None:
+def _next_fold(walk: _Walk, row: Row[Any]) -> Fold | None:
     """Return the fold with one more record; None from the first body that is missing or unusable up to a tombstone."""
+    fold = walk.fold
     if row.kind == "tombstone":
         return Fold(row.stream, row.version, erased=True)
     if fold is not None and fold.erased:
@@ -150,9 +160,12 @@ def _next_fold(fold: Fold | None, row: Row[Any]) -> Fold | None:
     if fold is None or row.body is None:
         return None
     try:
-        return apply(fold, row.kind, from_json(row.body), row.version, row.occurred_us)
-    except (KeyError, TypeError, ValueError, AttributeError):
+        body = from_json(row.body)
+        fold = apply(fold, row.kind, body, row.version, row.occurred_us)
+        walk.past.add(changes_of(row.kind, body, row.occurred_us))
+    except UNUSABLE_BODY:
         return None
+    return fold
 
 
 def _end_flaws(walk: _Walk, head: Row[Any] | None) -> Iterator[str]:
@@ -166,8 +179,5 @@ def _end_flaws(walk: _Walk, head: Row[Any] | None) -> Iterator[str]:
             yield "the stream has records but no standing"
     elif (head.version, head.head_hash, head.at_us) != (walk.version, walk.hash, walk.at_us):
         yield "the stream does not end where its standing says"
-    elif walk.fold is None:
-        if not walk.without_body:
-            yield "the standing cannot be checked: a record cannot be folded"
-    elif not is_encoding_of(head.body, walk.fold):
-        yield "the standing is not what the records fold to"
+    elif walk.fold is None and not walk.without_body:
+        yield "the standing cannot be checked: a record cannot be folded"

@@ -201,7 +201,7 @@ class Corruptor:
             self.db.execute("DELETE FROM standings WHERE stream = ?", (stream,))
         self.db.execute(
             "UPDATE standings SET version = ?, at_us = ?, head_hash = ?, body = ? WHERE stream = ?",
-            (fold.version, at_us, head, encode(fold), stream),
+            (fold.version, at_us, head, encode(fold, 0), stream),
         )
         return True
 

@@ -1,0 +1,189 @@
+"""What a record changes in its subject's past: contacts, how far they got, and outcomes.
+
+Every part of the past is a function of the set of records, never of their order: the state of a contact is a maximum,
+a word about a contact that is not known yet waits for it as a mark, and an outcome and its correction cancel, whichever
+was recorded first.
+"""
+
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Any, NamedTuple, cast, get_args
+
+from pydantic_core import to_json
+
+from decisioning.facts.standing import Contact, ContactState, RecordedOutcome
+from decisioning.times import DAY_US
+
+Body = Mapping[str, Any]
+Mark = tuple[ContactState, int]
+"""A contact state that was recorded before its decision: (state, occurred_us)."""
+
+HORIZON_US = 800 * DAY_US
+"""Contacts and outcomes this much older than the newest record are not read: no cap or suppression looks so far."""
+RETRACTED = "retracted"
+"""The outcome of a correction that takes an outcome back."""
+ANTI = "-"
+"""Prefix of the name of a corrected outcome that is not recorded yet; the two cancel."""
+_STATE_RANK: dict[str, int] = {state: rank for rank, state in enumerate(get_args(ContactState))}
+
+
+class Offer(NamedTuple):
+    """What is recorded of one offer: its contact, or before that is recorded the marks that wait for it."""
+
+    contact: Contact | None = None
+    marks: tuple[Mark, ...] = ()
+
+
+UNKNOWN_OFFER = Offer()
+
+
+@dataclass(frozen=True, slots=True)
+class PastChanges:
+    """What one record changes.
+
+    `contacts`: new ones. `marks`: (offer id, state, occurred_us). `outcomes`: each with 1, or -1 if it is corrected.
+    """
+
+    contacts: tuple[Contact, ...] = ()
+    marks: tuple[tuple[str, ContactState, int], ...] = ()
+    outcomes: tuple[tuple[RecordedOutcome, int], ...] = ()
+
+    @property
+    def marked(self) -> tuple[str, ...]:
+        """The offers that this record tells a state of."""
+        return tuple(offer_id for offer_id, _, _ in self.marks)
+
+    @property
+    def offer_ids(self) -> tuple[str, ...]:
+        """The offers that this record is about."""
+        return (*(c.offer_id for c in self.contacts), *self.marked)
+
+
+NO_CHANGES = PastChanges()
+
+
+def changes_of(kind: str, body: Body, occurred_us: int) -> PastChanges:
+    """Return what a record of any kind changes in the past.
+
+    :raises KeyError, TypeError, ValueError: the body lacks what it needs
+    """
+    change = _CHANGES.get(kind)
+    return NO_CHANGES if change is None else change(body, occurred_us)
+
+
+def apply_to_offers(offers: MutableMapping[str, Offer], changes: PastChanges) -> None:
+    """Apply the changes to what is recorded of the offers, by offer id; an unknown offer may be left out."""
+    for contact in changes.contacts:
+        offers[contact.offer_id] = _with_contact(offers.get(contact.offer_id, UNKNOWN_OFFER), contact)
+    for offer_id, state, at_us in changes.marks:
+        offers[offer_id] = _with_mark(offers.get(offer_id, UNKNOWN_OFFER), (state, at_us))
+
+
+def _with_contact(offer: Offer, contact: Contact) -> Offer:
+    if offer == UNKNOWN_OFFER:
+        return Offer(contact)
+    states = [state for state, at_us in offer.marks if at_us >= contact.at_us - HORIZON_US]
+    current = offer.contact or contact
+    return Offer(replace(current, state=_furthest(current.state, contact.state, *states)))
+
+
+def _with_mark(offer: Offer, mark: Mark) -> Offer:
+    state, at_us = mark
+    if offer.contact is None:
+        return Offer(None, frontier(*offer.marks, mark))
+    if at_us < offer.contact.at_us - HORIZON_US:
+        return offer
+    return Offer(replace(offer.contact, state=_furthest(offer.contact.state, state)))
+
+
+def _furthest(*states: ContactState) -> ContactState:
+    return max(states, key=_STATE_RANK.__getitem__)
+
+
+def frontier(*marks: Mark) -> tuple[Mark, ...]:
+    """Return the marks that no other exceeds in both state and time. Dropping by age later is the same in any order."""
+
+    def dominated(mark: Mark) -> bool:
+        state, at_us = mark
+        return any(m != mark and _STATE_RANK[m[0]] >= _STATE_RANK[state] and m[1] >= at_us for m in marks)
+
+    return tuple(sorted({m for m in marks if not dominated(m)}))
+
+
+def contact_order(contact: Contact) -> tuple[int, str]:
+    """Rank contacts by time; of two at the same time by offer."""
+    return contact.at_us, contact.offer_id
+
+
+def outcome_order(happened: RecordedOutcome) -> tuple[int, str, str, float]:
+    """Rank the outcomes of one action by time."""
+    return happened.at_us, happened.outcome, happened.offer_id or "", happened.value_eur or 0.0
+
+
+def _decision(body: Body, occurred_us: int) -> PastChanges:
+    return PastChanges(contacts=tuple(Contact(**{**fields, "state": "reserved"}) for fields in body["contacts"]))
+
+
+def _contact(body: Body, occurred_us: int) -> PastChanges:
+    state = cast(ContactState, body["state"])
+    _ = _STATE_RANK[state]
+    return PastChanges(marks=((_text(body["offer_id"]), state, occurred_us),))
+
+
+def _outcome(body: Body, occurred_us: int) -> PastChanges:
+    name = _text(body["outcome"])
+    outcomes = [] if name == RETRACTED else [(_outcome_of(body, name, occurred_us), 1)]
+    if wrong := body.get("corrects"):
+        outcomes.append((_outcome_of(wrong, _text(wrong["outcome"]), wrong["occurred_us"]), -1))
+    return PastChanges(outcomes=tuple(outcomes))
+
+
+def _outcome_of(body: Body, outcome: str, at_us: int) -> RecordedOutcome:
+    value = body.get("value_eur")
+    eur = None if value is None else float(value) + 0.0  # equal values are equal texts: -0.0 becomes 0.0
+    return RecordedOutcome(_text(body["action"]), outcome, int(at_us), body.get("offer_id"), eur)
+
+
+def _observation(body: Body, occurred_us: int) -> PastChanges:
+    offer_id = body.get("observation_id") or "observed-" + sha256(to_json([body, occurred_us])).hexdigest()[:24]
+    about = {"action": body["action"], "offer_id": offer_id}
+    outcomes = tuple(
+        (_outcome_of({**o, **about}, _text(o["outcome"]), o.get("occurred_us") or occurred_us), 1)
+        for o in body.get("outcomes", ())
+    )
+    contacts = () if body["action"] == "none" else (_observed_contact(body, offer_id, occurred_us),)
+    return PastChanges(contacts=contacts, outcomes=outcomes)
+
+
+def _observed_contact(body: Body, offer_id: str, occurred_us: int) -> Contact:
+    """Return what another system showed as a contact that was seen, so that caps and history count it."""
+    return Contact(
+        offer_id=offer_id,
+        action=_text(body["action"]),
+        treatment=body.get("treatment") or "",
+        group=body.get("group") or "",
+        issue=body.get("issue") or "",
+        channel=body["channel"],
+        at_us=occurred_us,
+        reserved_until_us=occurred_us,
+        counts_on="seen",
+        state="seen",
+    )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("expected a text")
+    return value
+
+
+_CHANGES = {
+    "decision": _decision,
+    "account_decision": _decision,
+    "contact": _contact,
+    "outcome": _outcome,
+    "observation": _observation,
+}
+PAST_KINDS = frozenset(_CHANGES)
+"""The kinds of records that change the past."""

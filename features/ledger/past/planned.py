@@ -1,0 +1,56 @@
+"""What one transaction changes in the past of its streams: read once, changed in memory, written together."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+
+from sqlalchemy import Connection
+
+from decisioning.facts.standing import Contact, RecordedOutcome
+from features.ledger.past.changes import Offer, PastChanges, apply_to_offers
+from features.ledger.past.rows import StreamRows
+from features.ledger.past.selection import Touched
+
+
+class PlannedPast:
+    """The offers and outcomes that new records are about.
+
+    :param changes: (stream, changes) of all that may be added; what is recorded of their offers is read at once
+    :param look_up: whether new contacts may be of offers that something is recorded of; if False, `write` fails then
+    """
+
+    def __init__(
+        self, connection: Connection, changes: Iterable[tuple[str, PastChanges | None]], *, look_up: bool
+    ) -> None:
+        wanted: dict[str, set[str]] = defaultdict(set)
+        for stream, change in changes:
+            if change is not None and (offer_ids := change.offer_ids if look_up else change.marked):
+                wanted[stream].update(offer_ids)
+        self._stored = {s: StreamRows(connection, s).offers(sorted(ids)) for s, ids in sorted(wanted.items())}
+        self._offers = {stream: dict(offers) for stream, offers in self._stored.items()}
+        self._outcomes: dict[str, Counter[RecordedOutcome]] = defaultdict(Counter)
+
+    def add(self, stream: str, changes: PastChanges) -> None:
+        """Apply what one record changes."""
+        apply_to_offers(self._offers.setdefault(stream, {}), changes)
+        for outcome, change in changes.outcomes:
+            self._outcomes[stream][outcome] += change
+
+    def write(self, connection: Connection) -> None:
+        """Write every row that changed."""
+        for stream, offers in sorted(self._offers.items()):
+            stored = self._stored.get(stream, {})
+            new = {o: offer for o, offer in offers.items() if o not in stored}
+            changed = {o: offer for o, offer in offers.items() if o in stored and offer != stored[o]}
+            StreamRows(connection, stream).put_offers(new, changed)
+        for stream, outcomes in sorted(self._outcomes.items()):
+            StreamRows(connection, stream).count_outcomes(outcomes)
+
+    def touched(self, stream: str) -> Touched:
+        """Return what was changed in one stream."""
+        stored = self._stored.get(stream, {})
+        contacts: dict[str, tuple[Contact | None, Contact]] = {}
+        for offer_id, offer in self._offers.get(stream, {}).items():
+            was = stored.get(offer_id, Offer()).contact
+            if offer.contact is not None and offer.contact != was:
+                contacts[offer_id] = was, offer.contact
+        return Touched(contacts, frozenset((o.action, o.outcome) for o in self._outcomes.get(stream, ())))
