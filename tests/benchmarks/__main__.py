@@ -19,10 +19,11 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from tests.benchmarks.measures import Figures, Line, Skipped, Suite
+from tests.benchmarks.past import PAST
 from tests.benchmarks.speed import SPEED
 from tests.benchmarks.swaps import SWAPS
 
-SUITES: dict[str, Suite] = {"speed": SPEED, "swaps": SWAPS}
+SUITES: dict[str, Suite] = {"speed": SPEED, "past": PAST, "swaps": SWAPS}
 IDLE_LOAD = 0.5
 """The highest load average of a machine that counts as idle."""
 _VERSIONS = ("ray", "feast", "mlflow", "lightgbm", "numpy", "pydantic", "fastapi", "sqlalchemy")
