@@ -237,7 +237,8 @@ def _checked(answer: dict[str, Any], asker: _Asker) -> list[str]:
     """Return the ids of the offers, after checking that all candidates passed every filter."""
     offers = [o["offer_id"] for p in answer["placements"] for o in p["offers"]]
     without_account = 0 if asker.account_id else catalogue.N_ACTIONS // 10
-    assert (answer["withheld"], len(offers)) == (without_account, 3), answer
+    assert answer["withheld"] == without_account, answer
+    assert offers, "a slot may be left empty by chance, all three not"
     return offers
 
 
