@@ -13,10 +13,10 @@ export RAY_USAGE_STATS_ENABLED := 0
 
 help:
 	@echo "make demo       a telecom operator in a box: build, train, serve, show decisions"
-	@echo "make test       the test suite, under three minutes on two cores"
-	@echo "make test-fast  what of it starts no server, under 90 seconds"
+	@echo "make test       the test suite, about four minutes on two cores"
+	@echo "make test-fast  what of it starts no server, about two and a half minutes"
 	@echo "make test-long  the long runs: races, kills, big properties, and every property with all its examples"
-	@echo "make bench      speed beside an empty endpoint and beside the stock servers, champions swapped under load -> bench.json"
+	@echo "make bench      speed beside an empty endpoint, a hand-written floor and the stock servers, champions swapped under load -> bench.json"
 	@echo "make bench-learning  the learning core beside its peers and against its goals, hours -> bench-learning.json"
 	@echo "make mutation   small mistakes in what protects customers: are they found? an hour -> mutation.json"
 	@echo "make structure  a table of the structure: rooms, floors, lengths, parameters, clashes of names, sizes of documents"
