@@ -18,7 +18,7 @@ from features.importing.inferred import asserted_constants
 from features.importing.mapping import NONE
 from features.importing.plan import ImportPlan, Progress
 from features.ledger import Entry, Ledger
-from features.ledger.database import in_chunks
+from features.ledger.driver import in_chunks
 
 if TYPE_CHECKING:  # Feast takes seconds to import
     from features.profile.offline import History

@@ -7,7 +7,7 @@ in this module too: how a write transaction begins, which errors are transient, 
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
@@ -61,7 +61,6 @@ _ERASED_FROM: Final = ", ".join(
     table.name for table in (RECORDS, STANDINGS, CONTACTS, OUTCOMES, SIGNALS, SIGNAL_STATES, WATCHES, DELIVERIES)
 )
 _HIGHEST: Final = select(func.max(RECORDS.c.seq).label("seq"))
-_MAX_PARAMETERS: Final = 500
 _POSTGRES_OPTIONS: Final = "-c lock_timeout=2000 -c statement_timeout=60000"
 
 
@@ -235,11 +234,6 @@ class Database:
             raise _unavailable(error) from error
         if current != NEWEST:
             self.transact(upgrade)
-
-
-def in_chunks(values: Sequence[_T]) -> Iterator[Sequence[_T]]:
-    """Yield parts of up to 500 values, because databases limit the parameters of a statement."""
-    return (values[at : at + _MAX_PARAMETERS] for at in range(0, len(values), _MAX_PARAMETERS))
 
 
 def upsert(

@@ -5,14 +5,16 @@ times as long for these few statements as the database does, so they are written
 Everything else goes through SQLAlchemy. Errors are raised as SQLAlchemy raises them, so that callers handle one kind.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from sqlalchemy import Connection, Table
 from sqlalchemy.exc import DBAPIError
 
 Parameters = Sequence[Any]
+_MAX_PARAMETERS = 500
+_T = TypeVar("_T")
 
 
 def fetch(connection: Connection, sql: str, parameters: Parameters = ()) -> list[tuple[Any, ...]]:
@@ -37,6 +39,11 @@ def execute_many(connection: Connection, sql: str, rows: Sequence[Parameters]) -
 def is_postgresql(connection: Connection) -> bool:
     """Tell whether the connection is to PostgreSQL rather than SQLite."""
     return connection.dialect.name == "postgresql"
+
+
+def in_chunks(values: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    """Yield parts of up to 500 values, because databases limit the parameters of a statement."""
+    return (values[at : at + _MAX_PARAMETERS] for at in range(0, len(values), _MAX_PARAMETERS))
 
 
 @lru_cache(maxsize=64)

@@ -25,28 +25,26 @@ from features.ledger.reading.in_time import StandingsInTime
 from features.ledger.reading.now import FOREVER_US, StandingReader
 from features.ledger.records import Activation, Entry, Names, PreparedEntry, Record, prepare, record_of
 from features.ledger.standing import NEVER_US
-from features.ledger.tables import ACTIVATIONS, CLAIMS, KEYS, PAUSES, RECORDS, RELEASES, SIGNAL_STATES
+from features.ledger.tables import (
+    ACTIVATIONS,
+    CLAIMS,
+    KEYS,
+    PAUSES,
+    RECORDS,
+    RECORDS_OF_STREAM,
+    RELEASES,
+    SIGNAL_STATES,
+)
 from features.ledger.writer import Submission, Writer
 
 _T = TypeVar("_T")
 SubjectKind = Literal["person", "account", "visitor"]
-_PAGE = 500
 _IMPORT_CHUNK = 200
 _IMPORT_PAUSE_S = 0.001
 _BY_KEY = (
     select(RECORDS)
     .join(KEYS, (KEYS.c.stream == RECORDS.c.stream) & (KEYS.c.version == RECORDS.c.version))
     .where(KEYS.c.key == bindparam("key"))
-)
-_OF_STREAM = (
-    select(RECORDS)
-    .where(
-        RECORDS.c.stream == bindparam("stream"),
-        RECORDS.c.version > bindparam("after"),
-        RECORDS.c.version <= bindparam("upto"),
-    )
-    .order_by(RECORDS.c.version)
-    .limit(_PAGE)
 )
 _REWRITE = "rewritten"
 _REWRITTEN = select(CLAIMS.c.until_us).where(CLAIMS.c.name == _REWRITE)
@@ -181,7 +179,7 @@ class Ledger:
         """Yield the records of a stream after version `after` up to version `upto`, inclusive; read page by page."""
         last = FOREVER_US if upto is None else upto
         while after < last and (
-            rows := self._database.fetch(_OF_STREAM, {"stream": stream, "after": after, "upto": last})
+            rows := self._database.fetch(RECORDS_OF_STREAM, {"stream": stream, "after": after, "upto": last})
         ):
             yield from map(record_of, rows)
             after = rows[-1].version

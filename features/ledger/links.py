@@ -11,7 +11,7 @@ from typing import Final
 from decisioning.errors import LinkedElsewhere, NotFound, Refused, RequestError
 from decisioning.facts.identity import merge_standings
 from decisioning.facts.standing import Link, Standing
-from features.ledger.database import in_chunks
+from features.ledger.driver import in_chunks
 from features.ledger.records import Entry
 from features.ledger.standing import link_order
 

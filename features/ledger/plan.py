@@ -12,8 +12,7 @@ from sqlalchemy import Connection, bindparam, select
 
 from decisioning.errors import Conflict, Refused
 from features.ledger.chain import genesis_hash, record_hash
-from features.ledger.database import in_chunks
-from features.ledger.driver import execute_many, fetch, insert_into, is_postgresql, placeholders
+from features.ledger.driver import execute_many, fetch, in_chunks, insert_into, is_postgresql, placeholders
 from features.ledger.past.planned import PlannedPast
 from features.ledger.past.rows import StreamRows
 from features.ledger.past.rules_book import RulesBook

@@ -13,6 +13,8 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    bindparam,
+    select,
 )
 
 
@@ -53,6 +55,17 @@ RECORDS = Table(
     UniqueConstraint("stream", "version", name="records_stream_version"),
 )
 """`own_keys`: 20 bytes for each row in the keys table; null in records written before the chain covered keys."""
+RECORDS_OF_STREAM = (
+    select(RECORDS)
+    .where(
+        RECORDS.c.stream == bindparam("stream"),
+        RECORDS.c.version > bindparam("after"),
+        RECORDS.c.version <= bindparam("upto"),
+    )
+    .order_by(RECORDS.c.version)
+    .limit(500)
+)
+"""The next page of a stream's records, after one version and up to another, inclusive."""
 STANDINGS = Table(
     "standings",
     METADATA,

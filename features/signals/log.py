@@ -16,7 +16,7 @@ from sqlalchemy.sql import Executable
 
 from decisioning.catalogue.release import Release
 from decisioning.times import days_us
-from features.ledger.database import in_chunks
+from features.ledger.driver import in_chunks
 from features.ledger.tables import SIGNAL_STATES, SIGNALS
 from features.signals.definitions import Definitions
 from features.signals.event import Event

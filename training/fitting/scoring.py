@@ -16,7 +16,7 @@ from decisioning.facts.standing_rules import NO_PAST
 from decisioning.rules import Columns
 from features.decisions.log import Progress
 from features.ledger import Ledger
-from features.ledger.database import in_chunks
+from features.ledger.driver import in_chunks
 from features.ledger.links import with_linked_visitors
 from features.matrix import FeatureMatrix, columns_from_table
 from features.views import TIME

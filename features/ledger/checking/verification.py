@@ -13,26 +13,16 @@ from sqlalchemy import Row, bindparam, select
 
 from features.ledger.chain import genesis_hash, hash_body, record_hash
 from features.ledger.checking.past import past_flaws
-from features.ledger.database import Database, in_chunks
+from features.ledger.database import Database
+from features.ledger.driver import in_chunks
 from features.ledger.past.changes import changes_of
 from features.ledger.past.memory import Past
 from features.ledger.past.rules_book import RulesBook
 from features.ledger.records import UNUSABLE_BODY
 from features.ledger.standing import NEVER_US, Fold, apply
-from features.ledger.tables import KEYS, RECORDS, STANDINGS
+from features.ledger.tables import KEYS, RECORDS_OF_STREAM, STANDINGS
 
-_PAGE = 500
 _HEAD = select(STANDINGS).where(STANDINGS.c.stream == bindparam("stream"))
-_RECORDS = (
-    select(RECORDS)
-    .where(
-        RECORDS.c.stream == bindparam("stream"),
-        RECORDS.c.version > bindparam("after"),
-        RECORDS.c.version <= bindparam("upto"),
-    )
-    .order_by(RECORDS.c.version)
-    .limit(_PAGE)
-)
 _KEYS = select(KEYS).where(KEYS.c.key.in_(bindparam("keys", expanding=True)))
 KEY_BYTES = 20
 SignedHead = tuple[int, bytes]
@@ -88,7 +78,7 @@ def _read_once(database: Database, rules: RulesBook, stream: str, signed_head: S
     heads = database.fetch(_HEAD, {"stream": stream})
     upto = heads[0].version if heads else 2**62
     walk = _Walk(stream, signed_head, hash=genesis_hash(stream), fold=Fold(stream))
-    while rows := database.fetch(_RECORDS, {"stream": stream, "after": walk.version, "upto": upto}):
+    while rows := database.fetch(RECORDS_OF_STREAM, {"stream": stream, "after": walk.version, "upto": upto}):
         key_targets = _keys_of(database, rows)
         for row in rows:
             yield from (Flaw(stream, row.version, message) for message in _record_flaws(walk, row, key_targets))
@@ -116,7 +106,7 @@ def keys_in(packed: bytes | None) -> list[str]:
 
 def _continues_after(database: Database, stream: str, version: int) -> bool:
     """Tell whether there are records after the standing; a writer would have moved the standing with them."""
-    more = database.fetch(_RECORDS, {"stream": stream, "after": version, "upto": 2**62})
+    more = database.fetch(RECORDS_OF_STREAM, {"stream": stream, "after": version, "upto": 2**62})
     heads = database.fetch(_HEAD, {"stream": stream})
     return bool(more and heads) and heads[0].version == version
 

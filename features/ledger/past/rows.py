@@ -9,13 +9,12 @@ from sqlalchemy import Connection
 
 from decisioning.facts.standing import Contact, RecordedOutcome
 from decisioning.facts.standing_rules import CapRule
-from features.ledger.driver import execute_many, fetch, insert_into, placeholders
+from features.ledger.driver import execute_many, fetch, in_chunks, insert_into, placeholders
 from features.ledger.past.changes import Offer
 from features.ledger.past.selection import Pair
 from features.ledger.tables import CONTACTS, OUTCOMES
 
 _PAGE = 100
-_MAX_OFFERS = 500
 _NEVER_US = -(2**62)
 _COLUMNS = (
     "offer_id", "action", "treatment", "action_group", "issue", "channel", "at_us", "reserved_until_us", "counts_on",
@@ -52,8 +51,7 @@ class StreamRows:
         if offer_ids is None:
             return dict(map(_offer, fetch(self._connection, _OFFERS, (self._stream,))))
         rows: list[tuple[Any, ...]] = []
-        for at in range(0, len(offer_ids), _MAX_OFFERS):
-            part = offer_ids[at : at + _MAX_OFFERS]
+        for part in in_chunks(offer_ids):
             sql = f"{_OFFERS} AND offer_id IN ({placeholders(len(part))})"
             rows += fetch(self._connection, sql, (self._stream, *part))
         return dict(map(_offer, rows))

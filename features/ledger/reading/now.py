@@ -8,8 +8,8 @@ from sqlalchemy import Connection
 
 from decisioning.facts.standing import Standing
 from decisioning.facts.standing_rules import NO_PAST, StandingRules
-from features.ledger.database import Database, in_chunks
-from features.ledger.driver import fetch, placeholders
+from features.ledger.database import Database
+from features.ledger.driver import fetch, in_chunks, placeholders
 from features.ledger.past.rows import StreamRows
 from features.ledger.past.rules_book import RulesBook
 from features.ledger.past.selection import CLOCK_SLACK_US
