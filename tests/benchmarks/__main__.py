@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,14 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from tests.benchmarks.measures import Figures, Line, Skipped, Suite
-from tests.benchmarks.past import PAST
-from tests.benchmarks.speed import SPEED
-from tests.benchmarks.swaps import SWAPS
 
-SUITES: dict[str, Suite] = {"speed": SPEED, "past": PAST, "swaps": SWAPS}
+SUITES = {
+    "decide": "tests.benchmarks.deciding:DECIDE",
+    "speed": "tests.benchmarks.speed:SPEED",
+    "past": "tests.benchmarks.past:PAST",
+    "swaps": "tests.benchmarks.swaps:SWAPS",
+}
+"""Name of a suite -> where it is found; it is imported when it runs, since the libraries of all take many seconds."""
 IDLE_LOAD = 0.5
 """The highest load average of a machine that counts as idle."""
 _VERSIONS = ("ray", "feast", "mlflow", "lightgbm", "numpy", "pydantic", "fastapi", "sqlalchemy")
@@ -37,7 +41,8 @@ def main() -> int:
 
 
 def _measured(name: str) -> int:
-    suite = SUITES[name]
+    module, _, attribute = SUITES[name].partition(":")
+    suite: Suite = getattr(import_module(module), attribute)
     about: dict[str, Any] = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": _machine(),
@@ -48,7 +53,8 @@ def _measured(name: str) -> int:
     figures["bench_s"] = time.perf_counter() - start_s
     about["load"].append(_load())
     about["skipped"] = skipped
-    shown = [line for line in suite.lines if not skipped or line.has_figures(figures)]
+    every = suite.lines(figures) if callable(suite.lines) else suite.lines
+    shown = [line for line in every if not skipped or line.has_figures(figures)]
     lines = [_row(line, figures) for line in shown]
     out = Path("bench.json" if name == "speed" else f"bench-{name}.json")
     out.write_text(json.dumps({**about, "figures": figures, "lines": lines}, indent=1) + "\n")

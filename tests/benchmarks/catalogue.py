@@ -26,14 +26,14 @@ def group_of(n: int) -> str:
     return f"group-{n % N_GROUPS:02d}"
 
 
-def files(n_policies: int = N_POLICIES) -> dict[str, str]:
+def files(n_policies: int = N_POLICIES, n_actions: int = N_ACTIONS) -> dict[str, str]:
     """Return path below catalogue/ -> YAML."""
     policies = _policies(n_policies)
     sections = {
         "settings": _settings(),
         "features": _features(),
         "signals": _signals(),
-        "actions": _actions(),
+        "actions": _actions(n_actions),
         "policies": policies,
     }
     return {f"{name}.yaml": yaml.safe_dump(section, sort_keys=False) for name, section in sections.items()}
@@ -95,8 +95,8 @@ def _signals() -> dict[str, object]:
     }
 
 
-def _actions() -> dict[str, object]:
-    return {"actions": [_action(n) for n in range(N_ACTIONS)]}
+def _actions(count: int) -> dict[str, object]:
+    return {"actions": [_action(n) for n in range(count)]}
 
 
 def _action(n: int) -> dict[str, object]:

@@ -57,11 +57,14 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """Measures that share a world, and the lines of their table. `world()` is a context manager."""
+    """Measures that share a world, and the lines of their table. `world()` is a context manager.
+
+    `lines`: or a function of the figures that returns them, where their names are not known before.
+    """
 
     world: Callable[[], Any]
     measures: tuple[Measure, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[Line, ...] | Callable[[Figures], tuple[Line, ...]]
 
 
 def quantile(values: list[float], share: float) -> float:

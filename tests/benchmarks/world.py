@@ -9,7 +9,6 @@ from pathlib import Path
 
 import lightgbm
 import numpy as np
-from pydantic_core import to_json
 
 from decisioning.catalogue.release import Release
 from features.ledger import Entry, Ledger, now_us
@@ -17,18 +16,15 @@ from features.profile.online import Profiles
 from features.profile.store import Store
 from serving.brain import releasing
 from serving.settings import Workspace
-from tests.benchmarks import catalogue
+from tests.benchmarks import catalogue, models
 from tests.benchmarks.measures import Figures
 from tests.serving.server import Server
-from training.fitting.propensity import Recipe, fit
-from training.fitting.trees import Growth
-from training.model.frame import Floats, TrainingSet
+from training.fitting.propensity import fit
+from training.model.frame import Floats
 from training.registry import Provenance, Registry
 
-N_CUSTOMERS = 500
-ROWS_PER_ACTION = 400
+N_CUSTOMERS, customer_id = models.N_CUSTOMERS, models.customer_id
 STOCK_TREES, STOCK_LEAVES = 200, 31
-RECIPE = Recipe(rounds=1, calibrate=False, growth=Growth(folds=2, max_trees=60, learning_rate=0.05, patience=60))
 
 
 @dataclass
@@ -55,20 +51,7 @@ class World:
 
     def request(self, number: int, run: str) -> bytes:
         """Return the body of a decision request; `run` keeps the ids of measures apart."""
-        body = {
-            "request_id": f"{run}-{number}",
-            "customer_id": customer_id(number % N_CUSTOMERS),
-            "channel": catalogue.CHANNEL,
-            "locale": "en",
-            "placements": catalogue.PLACEMENTS,
-            "context": {"page": "paid-tv"},
-        }
-        return to_json(body)
-
-
-def customer_id(n: int) -> str:
-    """Return the id of customer `n`."""
-    return f"c-{n:05d}"
+        return models.request(number, run)
 
 
 @contextmanager
@@ -77,19 +60,12 @@ def open_world() -> Iterator[World]:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         root = Path(folder)
         releasing.new(root / "brain", catalogue.files())
-        world = World(root, Server(root / "brain", "serving.http.app:build"), _profiles())
+        world = World(root, Server(root / "brain", "serving.http.app:build"), models.profiles())
         released = releasing.release(world.workspace, "bench")
         assert (released["actions"], released["policies"]) == (catalogue.N_ACTIONS, catalogue.N_POLICIES)
         _fill(world)
         _train(world, str(released["release"]))
         yield world
-
-
-def _profiles() -> Floats:
-    rows = np.random.default_rng(1).normal(size=(N_CUSTOMERS, catalogue.N_LEARNED))
-    rows[:, :4] = np.abs(rows[:, :4]) * (10.0, 20.0, 30.0, 1.0) + (18.0, 20.0, 1.0, 0.0)
-    rows[:, 0] = rows[:, 0].round()
-    return rows
 
 
 def _fill(world: World) -> None:
@@ -100,8 +76,7 @@ def _fill(world: World) -> None:
         profiles = Profiles(Store(workspace.data), release.schema)
         streams = [ledger.stream_of("person", customer_id(n)) for n in range(N_CUSTOMERS)]
         for stream, row in zip(streams, world.rows.tolist(), strict=True):
-            facts = dict(zip(catalogue.LEARNED, row, strict=True)) | dict.fromkeys(catalogue.FLAGS, False)
-            profiles.write(stream, {**facts, "age": int(row[0])}, at_us, now_us=at_us)
+            profiles.write(stream, models.facts_of(row), at_us, now_us=at_us)
         ledger.append_many(_grant(s, purpose, at_us) for s in streams for purpose in ("marketing", "profiling"))
 
 
@@ -112,9 +87,9 @@ def _grant(stream: str, purpose: str, at_us: int) -> Entry:
 
 def _train(world: World, release: str) -> None:
     """Train and register the champion, and save one LightGBM with the action as a feature for the stock servers."""
-    data = _log()
+    data = models.log()
     start_s = time.perf_counter()
-    model = fit(data, RECIPE)
+    model = fit(data, models.RECIPE)
     world.figures["fit_s"] = time.perf_counter() - start_s
     forests = [f for f in model.forests if f]
     world.figures["actions_with_trees"] = float(len(forests))
@@ -132,33 +107,3 @@ def _train(world: World, release: str) -> None:
     x = np.column_stack([data.x, data.action])
     booster = lightgbm.train(params, lightgbm.Dataset(x, data.label.astype(np.float64)), STOCK_TREES)
     mlflow.lightgbm.save_model(booster, str(world.stock_model))
-
-
-def _log() -> TrainingSet:
-    """Return uniform choices; each action's truth has a line and a symmetric threshold, which needs trees."""
-    n, k = ROWS_PER_ACTION * catalogue.N_ACTIONS, catalogue.N_ACTIONS
-    rng = np.random.default_rng(2)
-    x = _profiles()[rng.integers(0, N_CUSTOMERS, n)] + rng.normal(size=(n, catalogue.N_LEARNED))
-    action = np.arange(n, dtype=np.int64) % k
-    names, order = _columns()
-    far = np.abs(x[np.arange(n), 4 + action % 50]) > 1.0
-    logit = 0.2 * x[:, 10] + 4.0 * far - 3.0
-    return TrainingSet(
-        x=np.ascontiguousarray(x[:, order]),
-        feature_names=names,
-        actions=tuple(map(catalogue.action_id, range(k))),
-        groups=tuple(map(catalogue.group_of, range(k))),
-        treatments=tuple((f"{catalogue.action_id(i)}.{catalogue.CHANNEL}",) for i in range(k)),
-        action=action,
-        treatment=np.zeros(n, dtype=np.int64),
-        label=rng.random(n) < 1.0 / (1.0 + np.exp(-logit)),
-        probability=np.full(n, 1.0 / k),
-        value_eur=np.zeros(n),
-        at_us=np.arange(n, dtype=np.int64),
-    )
-
-
-def _columns() -> tuple[tuple[str, ...], list[int]]:
-    """Return the features in the order of the feature matrix (by name), and the position of each in LEARNED."""
-    names = tuple(sorted(catalogue.LEARNED))
-    return names, [catalogue.LEARNED.index(name) for name in names]

@@ -30,16 +30,17 @@ _PROGRAM = Path(__file__).with_name("program.py")
 def measure(world: World) -> Figures:
     """Measure the commit's own `decide()`, then its server with the requests of every other server."""
     with tempfile.TemporaryDirectory(prefix="bench-earlier-") as folder:
-        _check_out(Path(folder))
-        with _program(Path(folder)) as program:
-            steps, port = _next(program, Path(folder))["figures"], int(_next(program, Path(folder))["port"])
+        check_out(Path(folder))
+        with program(Path(folder)) as earlier:
+            steps = next_message(earlier, Path(folder))["figures"]
+            port = int(next_message(earlier, Path(folder))["port"])
             figures, answers = measure_port(world, "earlier", port)
             sustained = measure_sustained(world, "earlier", port)
     _check(answers)
     return {**{f"earlier_{name}": value for name, value in steps.items()}, **figures, **sustained}
 
 
-def _check_out(folder: Path) -> None:
+def check_out(folder: Path) -> None:
     """Write the commit's files into a folder; raises Skipped if this clone does not hold the commit."""
     command = ["git", "-C", str(ROOT), "archive", "--format=tar", COMMIT]
     try:
@@ -53,12 +54,12 @@ def _check_out(folder: Path) -> None:
 
 
 @contextmanager
-def _program(tree: Path) -> "Iterator[subprocess.Popen[str]]":
-    """Run `program.py` over the files of the commit; it stops when its standard input ends."""
+def program(tree: Path, file: Path = _PROGRAM) -> "Iterator[subprocess.Popen[str]]":
+    """Run a program over the files of the commit, in their folder; it stops when its standard input ends."""
     environment = {**os.environ, "PYTHONPATH": str(tree)}
-    command = [sys.executable, "-P", str(_PROGRAM)]
+    command = [sys.executable, "-P", str(file)]
     with (tree / LOG).open("w") as log:
-        program = subprocess.Popen(
+        started = subprocess.Popen(
             command,
             cwd=tree,
             env=environment,
@@ -69,19 +70,19 @@ def _program(tree: Path) -> "Iterator[subprocess.Popen[str]]":
             start_new_session=True,
         )
     try:
-        yield program
+        yield started
     finally:
-        program.stdin.close()  # type: ignore[union-attr]
+        started.stdin.close()  # type: ignore[union-attr]
         try:
-            program.wait(timeout=STOP_S)
+            started.wait(timeout=STOP_S)
         except subprocess.TimeoutExpired:
-            os.killpg(program.pid, signal.SIGTERM)
-            program.wait()
+            os.killpg(started.pid, signal.SIGTERM)
+            started.wait()
 
 
-def _next(program: "subprocess.Popen[str]", tree: Path) -> dict[str, Any]:
+def next_message(earlier: "subprocess.Popen[str]", tree: Path) -> dict[str, Any]:
     """Return the next line that the program writes."""
-    line = program.stdout.readline()  # type: ignore[union-attr]
+    line = earlier.stdout.readline()  # type: ignore[union-attr]
     assert line, f"the earlier commit's program ended: {(tree / LOG).read_text()[-2000:]}"
     message: dict[str, Any] = json.loads(line)
     return message
