@@ -24,6 +24,7 @@ from tests.benchmarks.measures import Figures, Line, Skipped, Suite
 SUITES = {
     "decide": "tests.benchmarks.deciding:DECIDE",
     "speed": "tests.benchmarks.speed:SPEED",
+    "actions": "tests.benchmarks.actions:ACTIONS",
     "past": "tests.benchmarks.past:PAST",
     "swaps": "tests.benchmarks.swaps:SWAPS",
 }

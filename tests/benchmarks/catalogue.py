@@ -28,7 +28,7 @@ def group_of(n: int) -> str:
 
 def files(n_policies: int = N_POLICIES, n_actions: int = N_ACTIONS) -> dict[str, str]:
     """Return path below catalogue/ -> YAML."""
-    policies = _policies(n_policies)
+    policies = _policies(n_policies, min(N_GROUPS, n_actions))
     sections = {
         "settings": _settings(),
         "features": _features(),
@@ -121,7 +121,7 @@ def _action(n: int) -> dict[str, object]:
     }
 
 
-def _policies(count: int) -> dict[str, object]:
+def _policies(count: int, n_groups: int) -> dict[str, object]:
     everyone = [
         {"id": "adults-only", "level": "eligibility", "attach": "all", "permit": "age >= 18"},
         {"id": "no-debt", "level": "suitability", "attach": "all", "deny": "default(arrears_eur, 0.0) > 50.0"},
@@ -133,7 +133,7 @@ def _policies(count: int) -> dict[str, object]:
         },
     ]
     return {
-        "policies": [*everyone, *(_policy(n) for n in range(count - len(everyone)))],
+        "policies": [*everyone, *(_policy(n, n_groups) for n in range(count - len(everyone)))],
         "protections": [
             {"id": "hardship", "kind": "hardship", "when": "hardship"},
             {"id": "vulnerable", "kind": "vulnerability", "when": "vulnerable"},
@@ -149,11 +149,11 @@ def _policies(count: int) -> dict[str, object]:
     }
 
 
-def _policy(n: int) -> dict[str, object]:
+def _policy(n: int, n_groups: int) -> dict[str, object]:
     """Return a permit or a deny for all actions, a group or an issue; every customer of this world passes it."""
     usage = LEARNED[len(NAMED) :]
     feature, other = usage[n % len(usage)], usage[(n + 27) % len(usage)]
-    attach: object = ("all", {"group": group_of(n % N_GROUPS)}, {"issue": ["grow", "retain"]})[n % 3]
+    attach: object = ("all", {"group": group_of(n % n_groups)}, {"issue": ["grow", "retain"]})[n % 3]
     level = ("eligibility", "applicability", "suitability")[n % 3]
     if n % 2:
         return {"id": f"deny-{n:02d}", "level": level, "attach": attach, "deny": f"{feature} > 100.0 && {other} > 0.0"}

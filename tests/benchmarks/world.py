@@ -63,19 +63,19 @@ def open_world() -> Iterator[World]:
         world = World(root, Server(root / "brain", "serving.http.app:build"), models.profiles())
         released = releasing.release(world.workspace, "bench")
         assert (released["actions"], released["policies"]) == (catalogue.N_ACTIONS, catalogue.N_POLICIES)
-        _fill(world)
+        fill(world.workspace, world.rows)
         _train(world, str(released["release"]))
         yield world
 
 
-def _fill(world: World) -> None:
-    """Write profiles as a system of record does, and consents to marketing and profiling."""
-    workspace, at_us = world.workspace, now_us()
+def fill(workspace: Workspace, rows: Floats) -> None:
+    """Write profiles (n_customers, 60) as a system of record does, and consents to marketing and profiling."""
+    at_us = now_us()
     with Ledger.open(workspace.database_url, workspace.secret()) as ledger:
         release = Release.from_bytes(ledger.get_release(ledger.active(workspace.settings.environment) or ""))
         profiles = Profiles(Store(workspace.data), release.schema)
-        streams = [ledger.stream_of("person", customer_id(n)) for n in range(N_CUSTOMERS)]
-        for stream, row in zip(streams, world.rows.tolist(), strict=True):
+        streams = [ledger.stream_of("person", customer_id(n)) for n in range(len(rows))]
+        for stream, row in zip(streams, rows.tolist(), strict=True):
             profiles.write(stream, models.facts_of(row), at_us, now_us=at_us)
         ledger.append_many(_grant(s, purpose, at_us) for s in streams for purpose in ("marketing", "profiling"))
 
