@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic_core import from_json
@@ -18,12 +18,10 @@ from decisioning.facts.forms import Ask
 from features.ledger import now_us
 from serving.brain import releasing
 from serving.brain.runtime import Brain, new_id
-from serving.brain.scoring import model_scorer
-from serving.brain.trials import Model, Models
 from serving.contract import parse
 from serving.settings import Workspace
 from tests.benchmarks import catalogue, models
-from tests.benchmarks.cases import MODEL
+from tests.benchmarks.cases import score_by
 from tests.benchmarks.measures import Figures, Line, Measure, Suite, quantile
 from tests.benchmarks.world import fill
 from training.model.model import PropensityModel
@@ -62,16 +60,11 @@ def measure_actions(world: ActionsWorld, n_actions: int, decisions: int) -> Figu
         brain = Brain(workspace)
         try:
             if n_actions != WITH_PRIORS:
-                _score_by(brain, models.copied(world.model, n_actions))
+                score_by(brain, models.copied(world.model, n_actions))
             figures = {**_deciding(brain, decisions), **asyncio.run(_answering(brain, n_actions, decisions))}
         finally:
             brain.close()
     return {f"actions_{n_actions}_{name}": value for name, value in figures.items()}
-
-
-def _score_by(brain: Brain, model: PropensityModel) -> None:
-    scorer = model_scorer(brain.snapshot.release, model)
-    brain.snapshot = replace(brain.snapshot, models=Models(Model(MODEL, scorer)))
 
 
 def _ask(n: int, run: str) -> Ask:

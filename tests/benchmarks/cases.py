@@ -1,6 +1,7 @@
 """Decisions without a workspace: a release, a scorer and customers that were never written anywhere."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from decisioning.catalogue.files import load, pack
 from decisioning.catalogue.release import Release
@@ -11,10 +12,13 @@ from decisioning.facts.forms import Ask, Known
 from decisioning.facts.standing import Consent, Standing
 from features.ledger import now_us
 from serving.brain.scoring import model_scorer, prior_scorer
-from serving.brain.trials import Model
+from serving.brain.trials import Model, Models
 from serving.contract import parse
 from tests.benchmarks import catalogue, models
 from training.model.model import PropensityModel
+
+if TYPE_CHECKING:  # it imports Feast, which takes seconds
+    from serving.brain.runtime import Brain
 
 MODEL, PRIORS = "propensity@1", "prior@0"
 
@@ -46,6 +50,12 @@ def make_cases(n_actions: int, model: PropensityModel | None, at_us: int | None 
     ]
     asks = [parse(Ask, models.request(n, "in-memory")) for n in range(len(customers))]
     return Cases(release, Model(PRIORS if model is None else MODEL, scorer), asks, customers, at_us)
+
+
+def score_by(brain: "Brain", model: PropensityModel) -> None:
+    """Let a brain score by a model that was never registered."""
+    scorer = model_scorer(brain.snapshot.release, model)
+    brain.snapshot = replace(brain.snapshot, models=Models(Model(MODEL, scorer)))
 
 
 def release_of(n_actions: int) -> Release:
