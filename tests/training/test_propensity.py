@@ -117,6 +117,14 @@ def test_the_same_data_and_seed_give_the_same_bytes():
     assert fit(log, QUICK).content_hash == fit(log, QUICK).content_hash
 
 
+@pytest.mark.parametrize("threads", [2, 4])
+def test_the_number_of_threads_changes_no_bit(threads):
+    log = random_log(6_000)
+    alone, beside = (fit(log, replace(QUICK, growth=Growth(max_trees=60, threads=n))) for n in (1, threads))
+    assert any(forest for forest in alone.forests)
+    assert beside.content_hash == alone.content_hash
+
+
 def test_absence_that_tells_something_is_learnt():
     rng = np.random.default_rng(10)
     x = rng.normal(size=(4_000, 6))

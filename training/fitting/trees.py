@@ -1,6 +1,7 @@
 """LightGBM trees on what a logistic base leaves unexplained; as many as improve held-out rows, or none."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +12,6 @@ from training.fitting.folds import stratified_folds
 from training.model.frame import Bools, Floats, Ints
 from training.model.logistic import RidgeProblem, fit_ridge, log_losses
 
-_ONE_THREAD_BELOW = 50_000
 _ERRORS_TO_BEAT = 1.0
 """Standard errors by which a gain must exceed zero: the number of trees was chosen on the same held-out rows."""
 
@@ -21,7 +21,8 @@ class Growth:
     """How trees are grown, if each label has at least `min_events` rows.
 
     Leaves per tree: `least_leaves`, or a quarter of the square root of the rarer label's count up to `most_leaves`,
-    whichever predicts held-out rows better.
+    whichever predicts held-out rows better. `threads`: how many folds are grown beside each other, each by one thread,
+    so that the number changes no bit; LightGBM's own threads spend more on waiting for each other than they save.
     """
 
     min_events: int = 20
@@ -62,10 +63,8 @@ def grow(
     held_out_logit = bases[fold, np.arange(len(label))]
     if not trees:
         return Grown(None, held_out_logit)
-    residuals = [_Residual(x, label, base) for base in bases]
-    results = [
-        _cross_validate(residuals, fold, growth, params) for params in _params(growth, problem, x.shape[1], seed)
-    ]
+    params = _params(growth, problem, x.shape[1], seed)
+    results = _cross_validate([_Residual(x, label, base) for base in bases], fold, growth, params)
     best = min(results, key=lambda result: result.loss)
     corrected = held_out_logit + best.held_out(x, fold)
     if not predicts_better(label, held_out_logit, corrected):
@@ -129,27 +128,41 @@ class _CrossValidated:
         """Return what the trees of the other folds add to each row's logit, (n,)."""
         added = np.empty(len(fold))
         for k, booster in enumerate(self.boosters):
-            added[fold == k] = booster.predict(x[fold == k], raw_score=True, num_iteration=self.n_trees)
+            added[fold == k] = booster.predict(x[fold == k], raw_score=True, num_iteration=self.n_trees, num_threads=1)
         return added
 
 
 def _cross_validate(
-    residuals: Sequence[_Residual], fold: Ints, growth: Growth, params: dict[str, Any]
-) -> _CrossValidated:
-    boosters, curve = [], np.zeros(growth.max_trees)
-    for k, residual in enumerate(residuals):
-        booster, losses = _boost(residual, fold == k, growth, params)
-        boosters.append(booster)
-        curve += losses * (fold == k).sum()
-    return _CrossValidated(params, boosters, int(np.argmin(curve)) + 1, float(curve.min()))
+    residuals: Sequence[_Residual], fold: Ints, growth: Growth, params: Sequence[dict[str, Any]]
+) -> list[_CrossValidated]:
+    """Return what each of `params` comes to over the folds; the residual of a fold starts from the fold's own base."""
+    with ThreadPoolExecutor(growth.threads, "grow") as pool:
+        folds = list(pool.map(lambda k: _boost(residuals[k], fold == k, growth, params), range(len(residuals))))
+    sizes = np.bincount(fold)
+    results = []
+    for own, by_fold in zip(params, zip(*folds, strict=True), strict=True):
+        curve = np.sum([losses * size for (_, losses), size in zip(by_fold, sizes, strict=True)], axis=0)
+        boosters = [booster for booster, _ in by_fold]
+        results.append(_CrossValidated(own, boosters, int(np.argmin(curve)) + 1, float(curve.min())))
+    return results
 
 
 def _boost(
-    residual: _Residual, held_out: Bools, growth: Growth, params: dict[str, Any]
+    residual: _Residual, held_out: Bools, growth: Growth, params: Sequence[dict[str, Any]]
+) -> list[tuple[lightgbm.Booster, Floats]]:
+    """Return for each of `params` a booster on the other rows, and its mean held-out losses as `_boosted` does.
+
+    They share the binned rows, as no parameter of the bins differs.
+    """
+    data = residual.take(~held_out).dataset(params[0])
+    validation = residual.take(held_out).dataset(params[0], like=data)
+    return [_boosted(data, validation, growth, own) for own in params]
+
+
+def _boosted(
+    data: lightgbm.Dataset, validation: lightgbm.Dataset, growth: Growth, params: dict[str, Any]
 ) -> tuple[lightgbm.Booster, Floats]:
-    """Return a booster on the other rows, and its mean held-out loss after 1..max_trees trees (max_trees,)."""
-    data = residual.take(~held_out).dataset(params)
-    validation = residual.take(held_out).dataset(params, like=data)
+    """Return a booster on `data`, and its mean loss on `validation` after 1..max_trees trees (max_trees,)."""
     history: dict[str, Any] = {}
     callbacks = [lightgbm.early_stopping(growth.patience, verbose=False), lightgbm.record_evaluation(history)]
     booster = lightgbm.train(params, data, growth.max_trees, [validation], ["held_out"], callbacks=callbacks)
@@ -172,7 +185,7 @@ def _params(growth: Growth, problem: RidgeProblem, n_features: int, seed: int) -
         "lambda_l2": growth.lambda_l2,
         "deterministic": True,
         "force_row_wise": True,
-        "num_threads": 1 if len(label) < _ONE_THREAD_BELOW else growth.threads,
+        "num_threads": 1,
         "seed": seed,
         "verbosity": -1,
         **({"monotone_constraints": monotone} if any(monotone) else {}),
