@@ -75,8 +75,10 @@ class Database:
         self.sqlite = self.url.get_backend_name() == "sqlite"
         if self.sqlite:
             _create_private(self.url.database)
-        self._writer = _engine(self.url, readonly=False)
-        self._reader = _engine(self.url, readonly=True)
+        self._writer = _engine(self.url, autocommit=False, waits=False)
+        self._hot_writer = _engine(self.url, autocommit=True, waits=False)
+        self._reader = _engine(self.url, autocommit=True, waits=True)
+        self._hot: Connection | None = None
         if self.sqlite:
             self._use_wal()
         self._migrate()
@@ -136,11 +138,33 @@ class Database:
 
         :raises Unavailable: it could not be committed within `PATIENCE_S`
         """
+
+        def once() -> _T:
+            with self._writer.begin() as connection:
+                return work(connection)
+
+        return self._patiently(once)
+
+    def transact_hot(self, work: Callable[[Connection], _T]) -> _T:
+        """Do what `transact` does, for one thread at a time and for work that runs statements by `driver` alone.
+
+        Its connection is kept, and SQLAlchemy takes no part in the transaction: that alone took as long as the rest.
+
+        :raises Unavailable: it could not be committed within `PATIENCE_S`
+        """
+        return self._patiently(lambda: driver.transact(self._hot_connection(), work))
+
+    def _hot_connection(self) -> Connection:
+        if self._hot is None or self._hot.invalidated:
+            self._hot = self._hot_writer.connect()
+        return self._hot
+
+    def _patiently(self, once: Callable[[], _T]) -> _T:
+        """Return what `once` returns, called again as long as other writers interfere."""
         deadline, pause_s = time.monotonic() + PATIENCE_S, _FIRST_PAUSE_S
         while True:
             try:
-                with self._writer.begin() as connection:
-                    return work(connection)
+                return once()
             except SQLAlchemyError as error:
                 if not _is_transient(error) or time.monotonic() > deadline:
                     raise _unavailable(error) from error
@@ -204,6 +228,9 @@ class Database:
 
     def close(self) -> None:
         """Close every connection."""
+        if self._hot is not None:
+            self._hot.close()
+        self._hot_writer.dispose()
         self._writer.dispose()
         self._reader.dispose()
 
@@ -271,17 +298,21 @@ def _create_private(path: str | None) -> None:
         raise Unavailable(f"the ledger's file cannot be opened: {error.strerror}") from error
 
 
-def _engine(url: URL, *, readonly: bool) -> Engine:
+def _engine(url: URL, *, autocommit: bool, waits: bool) -> Engine:
+    """Return an engine.
+
+    :param waits: whether its connections wait where SQLite is busy; the writers do not, as `transact` tries again
+    """
     sqlite = url.get_backend_name() == "sqlite"
     arguments: dict[str, Any] = {"check_same_thread": False} if sqlite else _postgres_arguments()
-    isolation: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None} if readonly else {}
-    pool = {"pool_size": 8, "max_overflow": 24} if readonly else {"pool_size": 1, "max_overflow": 2}
+    isolation: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None} if autocommit else {}
+    pool = {"pool_size": 8, "max_overflow": 24} if waits else {"pool_size": 1, "max_overflow": 2}
     try:
         engine = create_engine(url, hide_parameters=True, connect_args=arguments, **pool, **isolation)
     except ImportError as error:
         raise Unavailable("PostgreSQL's driver is not installed: pip install 'central-brain[postgresql]'") from error
     if sqlite:
-        _tune_sqlite(engine, readonly=readonly)
+        _tune_sqlite(engine, autocommit=autocommit, waits=waits)
     return engine
 
 
@@ -289,9 +320,9 @@ def _postgres_arguments() -> dict[str, Any]:
     return {"connect_timeout": 3, "options": _POSTGRES_OPTIONS}
 
 
-def _tune_sqlite(engine: Engine, *, readonly: bool) -> None:
+def _tune_sqlite(engine: Engine, *, autocommit: bool, waits: bool) -> None:
     """Set pragmas. The writer waits in `transact`, in steps under 2 ms: SQLite itself sleeps up to 100 ms at a time."""
-    wait_ms = int(PATIENCE_S * 1000) if readonly else 0
+    wait_ms = int(PATIENCE_S * 1000) if waits else 0
 
     def on_connect(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # `on_begin` begins transactions, not the driver
@@ -302,7 +333,7 @@ def _tune_sqlite(engine: Engine, *, readonly: bool) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     event.listen(engine, "connect", on_connect)
-    if not readonly:
+    if not autocommit:
         event.listen(engine, "begin", on_begin)
 
 

@@ -5,7 +5,8 @@ times as long for these few statements as the database does, so they are written
 Everything else goes through SQLAlchemy. Errors are raised as SQLAlchemy raises them, so that callers handle one kind.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext, suppress
 from functools import lru_cache
 from typing import Any, NoReturn, TypeVar
 
@@ -14,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 Parameters = Sequence[Any]
 _MAX_PARAMETERS = 500
+_ONE_BY_ONE = nullcontext()
 _T = TypeVar("_T")
 
 
@@ -34,6 +36,36 @@ def execute_many(connection: Connection, sql: str, rows: Sequence[Parameters]) -
         driver.cursor().executemany(_in_dialect(connection, sql), rows)  # type: ignore[union-attr]
     except connection.dialect.loaded_dbapi.Error as error:
         _raise(connection, sql, error)
+
+
+def transact(connection: Connection, work: Callable[[Connection], _T]) -> _T:
+    """Run `work`, whose statements are all run by this module, in one write transaction, and return what it returns.
+
+    PostgreSQL's driver sends what is not read in between as one pipeline. The connection must be in autocommit mode.
+    """
+    driver: Any = connection.connection.driver_connection
+    postgresql = is_postgresql(connection)
+    try:
+        with driver.pipeline() if postgresql else _ONE_BY_ONE:
+            driver.execute("BEGIN" if postgresql else "BEGIN IMMEDIATE")
+            result = work(connection)
+            _commit(driver)
+    except BaseException as error:
+        _roll_back(driver, connection)
+        if isinstance(error, connection.dialect.loaded_dbapi.Error):
+            _raise(connection, "COMMIT", error)
+        raise
+    return result
+
+
+def _commit(driver: Any) -> None:
+    driver.execute("COMMIT")
+
+
+def _roll_back(driver: Any, connection: Connection) -> None:
+    """Undo the transaction, if there is one; a lost connection has none."""
+    with suppress(connection.dialect.loaded_dbapi.Error):
+        driver.rollback()
 
 
 def is_postgresql(connection: Connection) -> bool:

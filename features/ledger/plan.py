@@ -17,7 +17,7 @@ from features.ledger.past.planned import PlannedPast
 from features.ledger.past.rows import StreamRows
 from features.ledger.past.rules_book import RulesBook
 from features.ledger.past.selection import Selection, floor_of
-from features.ledger.records import UNUSABLE_BODY, Duplicate, PreparedEntry, record_of
+from features.ledger.records import UNUSABLE_BODY, PreparedEntry
 from features.ledger.snapshot import decode, encode
 from features.ledger.standing import NEVER_US, Fold, apply, with_selection
 from features.ledger.tables import KEYS, RECORDS, STANDINGS
@@ -29,7 +29,7 @@ _ADD_KEY = insert_into(KEYS, "key", "stream", "version")
 _ADD_HEAD = insert_into(STANDINGS, *_HEAD_COLUMNS)
 _MOVE_HEAD = "UPDATE standings SET version = ?, at_us = ?, head_hash = ?, body = ? WHERE stream = ?"
 _HASH = "SELECT hash FROM records WHERE stream = ? AND version = ?"
-_RECORD = select(RECORDS).where(RECORDS.c.stream == bindparam("stream"), RECORDS.c.version == bindparam("version"))
+RECORD = select(RECORDS).where(RECORDS.c.stream == bindparam("stream"), RECORDS.c.version == bindparam("version"))
 
 
 @lru_cache(maxsize=8)
@@ -223,12 +223,6 @@ def _folded(head: Head, prepared: PreparedEntry, version: int) -> Fold:
         return apply(head.fold, entry.kind, entry.body, version, entry.occurred_us)
     except UNUSABLE_BODY as error:
         raise Refused(message) from error
-
-
-def as_duplicate(connection: Connection, existing: ExistingKey) -> Duplicate:
-    """Return the error for a submission whose key exists; its record may be part of this transaction."""
-    row = connection.execute(_RECORD, {"stream": existing.stream, "version": existing.version}).one()
-    return Duplicate(record_of(row))
 
 
 def _empty(stream: str, rules: int) -> Head:

@@ -16,8 +16,8 @@ from sqlalchemy import Connection
 from decisioning.errors import BrainError, Conflict, Unavailable
 from features.ledger.database import Database
 from features.ledger.past.rules_book import RulesBook
-from features.ledger.plan import AppendPlan, ExistingKey, as_duplicate
-from features.ledger.records import PreparedEntry
+from features.ledger.plan import RECORD, AppendPlan, ExistingKey
+from features.ledger.records import Duplicate, PreparedEntry, record_of
 
 _T = TypeVar("_T")
 MAX_SUBMISSIONS = 64
@@ -140,22 +140,28 @@ class Writer:
 
     def _write(self, batch: Sequence[Submission]) -> Sequence[_Result]:
         """Write a batch. Keys are almost always new, so they are looked up only after an attempt without has failed."""
-        unconfirmed: list[tuple[AppendPlan, Sequence[_Result]]] = []
+        unconfirmed: list[tuple[AppendPlan, Sequence[_Result | ExistingKey]]] = []
 
-        def write(connection: Connection) -> Sequence[_Result]:
+        def write(connection: Connection) -> Sequence[_Result | ExistingKey]:
             if unconfirmed and unconfirmed[0][0].was_committed(connection):
                 return unconfirmed[0][1]  # it was committed, only the confirmation was lost
             look_up = bool(unconfirmed) or any(s.skip_known for s in batch)
             plan, added = self._plan(connection, batch, look_up=look_up)
             if not look_up and any(isinstance(result, Conflict) for result in added):
                 plan, added = self._plan(connection, batch, look_up=True)
-            unconfirmed[:] = [(plan, ())]
+            unconfirmed[:] = [(plan, added)]
             plan.write(connection)
-            results = [as_duplicate(connection, r) if isinstance(r, ExistingKey) else r for r in added]
-            unconfirmed[:] = [(plan, results)]
-            return results
+            return added
 
-        return self._database.transact(write)
+        written = self._database.transact_hot(write)
+        return [self._duplicate_of(result) if isinstance(result, ExistingKey) else result for result in written]
+
+    def _duplicate_of(self, existing: ExistingKey) -> BrainError:
+        """Return the error of a submission whose key exists; its record may have been part of the same transaction."""
+        try:
+            return Duplicate(record_of(self._database.fetch(RECORD, existing._asdict())[0]))
+        except Unavailable as error:
+            return error
 
     def _plan(
         self, connection: Connection, batch: Sequence[Submission], *, look_up: bool

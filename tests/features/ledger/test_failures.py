@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from decisioning.errors import Unavailable
-from features.ledger import Ledger, database
+from features.ledger import Ledger, database, driver
 from tests.features.ledger.builders import consent, outcome
 
 
@@ -123,10 +123,11 @@ def drop_connections(server: str, database: str | None) -> None:
 
 
 @pytest.mark.parametrize("count", [2, 0])
-def test_a_commit_whose_answer_was_lost_is_not_made_twice(ledger: Ledger, person: str, count: int) -> None:
+def test_a_commit_whose_answer_was_lost_is_not_made_twice(
+    ledger: Ledger, person: str, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The driver commits and then fails once, as when a network fails at the worst moment."""
-    dialect = ledger._database._writer.dialect
-    commit, lost = dialect.do_commit, threading.Event()
+    commit, lost = driver._commit, threading.Event()
 
     def commit_and_lose_the_answer(connection: Any) -> None:
         commit(connection)
@@ -134,7 +135,7 @@ def test_a_commit_whose_answer_was_lost_is_not_made_twice(ledger: Ledger, person
             lost.set()
             raise passing_error(sqlite=ledger._database.sqlite)
 
-    dialect.do_commit = commit_and_lose_the_answer  # type: ignore[method-assign]
+    monkeypatch.setattr(driver, "_commit", commit_and_lose_the_answer)
     assert ledger.append([outcome(person)] * count, {person: 0}) == (1, 2)[:count]
     assert lost.is_set()
     assert ledger.read(person)[0].version == count

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from decisioning.errors import Conflict, NotFound, Refused, RequestError, Unavailable
-from features.ledger import Duplicate, Entry, Ledger, now_us, writer
+from features.ledger import Duplicate, Entry, Ledger, driver, now_us, writer
 from features.ledger import ledger as ledger_module
 from tests.features.ledger.builders import (
     DAY_US,
@@ -343,7 +343,8 @@ def test_an_import_leaves_the_writer_to_others_between_its_chunks(
 def test_a_batch_stops_growing_at_so_many_entries(ledger: Ledger, person: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "MAX_ENTRIES", 4)
     batches: list[int] = []
-    sa.event.listen(ledger._database._writer, "commit", lambda _: batches.append(ledger.read(person)[0].version))
+    commit = driver._commit
+    monkeypatch.setattr(driver, "_commit", lambda c: batches.append(ledger.read(person)[0].version) or commit(c))
     release, holding = threading.Event(), threading.Event()
 
     def hold(_: object) -> None:
@@ -355,7 +356,7 @@ def test_a_batch_stops_growing_at_so_many_entries(ledger: Ledger, person: str, m
     futures = [ledger.submit([outcome(person)]) for _ in range(8)]
     release.set()
     wait([waiting, *futures])
-    assert batches == [0, 0, 4]
+    assert batches == [0, 4]
 
 
 def test_a_closed_ledger_is_unavailable_and_what_was_submitted_is_there(url: str, secret: bytes) -> None:
