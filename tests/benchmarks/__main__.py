@@ -25,6 +25,8 @@ SUITES = {
     "decide": "tests.benchmarks.deciding:DECIDE",
     "speed": "tests.benchmarks.speed:SPEED",
     "actions": "tests.benchmarks.actions:ACTIONS",
+    "at_rest": "tests.benchmarks.at_rest:AT_REST",
+    "verify": "tests.benchmarks.verifying:VERIFY",
     "past": "tests.benchmarks.past:PAST",
     "swaps": "tests.benchmarks.swaps:SWAPS",
 }
