@@ -21,12 +21,11 @@ from functools import cached_property, partial
 import numpy as np
 from numpy.typing import NDArray
 
+from decisioning.catalogue.view import COMMERCIAL_TIER
 from decisioning.hashes import hashed_uniform
 
 NOTHING = -1
 """The candidate that the commercial tier always has: leave the customer alone."""
-COMMERCIAL_TIER = 2
-
 Uniform = Callable[[int], float]
 
 
@@ -43,35 +42,30 @@ class Slot:
 class Limits:
     """How often candidates that share a bucket may still be chosen.
 
-    `bucket`: int64 (n_limits, k), the bucket of every candidate or -1 where a limit does not concern it.
-    `remaining`: one int64 array per limit, shape (n_buckets,).
+    `bucket`: int64 (n_limits, k), the place in `remaining` that a candidate counts under, -1 where a limit does not
+    concern it. `remaining`: int64 (n_buckets + 1,), of which the last never runs out. `known_room`: `room` where it is
+    known already, so that a slate works it out once.
     """
 
     bucket: NDArray[np.int64]
-    remaining: tuple[NDArray[np.int64], ...]
+    remaining: NDArray[np.int64]
     known_room: NDArray[np.bool_] | None = None
-    """`room` where it is known already, so that a slate works it out once."""
 
     @cached_property
     def room(self) -> NDArray[np.bool_]:
         """Bool (k,): whether no bucket of the candidate is exhausted."""
         if self.known_room is not None:
             return self.known_room
-        room = np.ones(self.bucket.shape[1], dtype=np.bool_)
-        for bucket, remaining in zip(self.bucket, self.remaining, strict=True):
-            room &= (bucket < 0) | (remaining[bucket] > 0)
-        return room
+        return np.asarray((self.remaining[self.bucket] > 0).all(axis=0), dtype=np.bool_)
 
     def without(self, candidate: int) -> "Limits":
         """Return the limits after `candidate` was chosen once."""
-        remaining, room = list(self.remaining), self.room.copy()
-        for n, b in enumerate(self.bucket[:, candidate].tolist()):
-            if b >= 0:
-                remaining[n] = remaining[n].copy()
-                remaining[n][b] -= 1
-                if remaining[n][b] <= 0:
-                    room &= self.bucket[n] != b
-        return Limits(self.bucket, tuple(remaining), room)
+        places, remaining, room = self.bucket[:, candidate], self.remaining.copy(), self.room
+        remaining[places] -= 1
+        for n, place in enumerate(places.tolist()):
+            if place >= 0 and remaining[place] <= 0:
+                room = room & (self.bucket[n] != place)
+        return Limits(self.bucket, remaining, room)
 
 
 @dataclass(frozen=True)
@@ -153,13 +147,15 @@ def inverse_gap(values: NDArray[np.float64], gamma: float | NDArray[np.float64])
     chosen with certainty.
     """
     best = int(values.argmax())
-    top = values[best]
-    chosen = np.zeros(len(values))
-    explored = np.isfinite(gamma)
-    if explored.any() and top > 0:
+    top, explored = float(values[best]), np.isfinite(gamma)
+    if top <= 0.0 or not explored.any():
+        chosen = np.zeros(len(values))
+    elif explored.all():
+        chosen = 1.0 / (len(values) + gamma * ((top - values) / top))
+    else:
         finite = np.where(explored, gamma, 0.0)
         chosen = np.where(explored, 1.0 / (len(values) + finite * ((top - values) / top)), 0.0)
-        chosen[best] = 0.0
+    chosen[best] = 0.0
     chosen[best] = 1.0 - math.fsum(chosen.tolist())
     return chosen
 
@@ -177,12 +173,12 @@ def walk(
 
     `take` receives the slot's place in `slots`. A placement whose slot is left empty stays empty from there on.
     """
+    chances = _Chances(field, explore)
     ended: set[int] = set()
     for n, slot in enumerate(slots):
         if slot.placement in ended:
             continue
-        open_to = np.flatnonzero(field.permitted & slot.members & limits.room)
-        odds = _odds_of(open_to, field, explore)
+        odds = chances.of(slot.members & limits.room)
         at = take(n, odds)
         yield slot, odds, at
         if at == len(odds.candidates):
@@ -191,40 +187,59 @@ def walk(
             limits = limits.without(int(odds.candidates[at]))
 
 
-def _odds_of(open_to: NDArray[np.int64], field: Field, explore: Exploration) -> Odds:
-    """Return the odds of the first tier among `open_to`; candidates that are not commercial are not left to chance."""
-    open_to = open_to[(field.tier[open_to] != COMMERCIAL_TIER) | (field.priority[open_to] > 0.0)]
-    if not len(open_to):
-        return Odds(open_to, np.ones(1))
-    first = open_to[field.tier[open_to] == field.tier[open_to].min()]
-    if field.tier[first[0]] == COMMERCIAL_TIER:
-        return _explored(first, field, explore)
-    certain = np.zeros(len(first) + 1)
-    certain[field.priority[first].argmax()] = 1.0
-    return Odds(first, certain)
+class _Chances:
+    """What the slots of one slate have in common: columns of length k + 1, doing nothing last.
 
+    Candidates that are not commercial are not left to chance. A commercial one that is worth nothing is not offered.
+    """
 
-def _explored(first: NDArray[np.int64], field: Field, explore: Exploration) -> Odds:
-    """Return the odds of the candidates `first` and of doing nothing; infinite gamma goes by the expected priority."""
-    expected, gamma = np.append(field.priority[first], 0.0), np.append(explore.gamma[first], explore.idle)
-    worth = expected
-    if field.optimistic_priority is not None:
-        worth = np.where(np.isfinite(gamma), np.append(field.optimistic_priority[first], 0.0), expected)
-    scheduled = odds = inverse_gap(worth, gamma)
-    if explore.launch_boost is not None:
-        boost = np.where(np.isfinite(gamma), np.append(explore.launch_boost[first], 1.0), 1.0)
-        odds = inverse_gap(worth * boost, gamma)
-    young = explore.immature[first]
-    budget = explore.budget if young.any() else 0.0
-    if budget > 0.0:
-        odds = (1.0 - budget) * odds + budget * np.append(young / np.count_nonzero(young), 0.0)
-    lost = 0.0
-    if odds is not scheduled:
-        lost = math.fsum((scheduled * expected).tolist()) - math.fsum((odds * expected).tolist())
-    return Odds(first, odds, budget, lost)
+    def __init__(self, field: Field, explore: Exploration) -> None:
+        self._field, self._explore = field, explore
+        commercial = field.tier == COMMERCIAL_TIER
+        self._offered = field.permitted & (~commercial | (field.priority > 0.0))
+        self._one_tier = bool(commercial.all())
+        self._gamma = np.append(explore.gamma, explore.idle)
+        self._expected = np.append(field.priority, 0.0)
+        self._worth = self._expected
+        if field.optimistic_priority is not None:  # infinite gamma goes by the expected priority
+            optimistic = np.append(field.optimistic_priority, 0.0)
+            self._worth = np.where(np.isfinite(self._gamma), optimistic, self._expected)
+
+    def of(self, room: NDArray[np.bool_]) -> Odds:
+        """Return the odds of the first tier among the candidates that a slot has `room` for, bool (k,)."""
+        open_to = np.flatnonzero(self._offered & room)
+        if not len(open_to):
+            return Odds(open_to, np.ones(1))
+        if self._one_tier:
+            return self._explored(open_to)
+        tier = self._field.tier[open_to]
+        first = open_to[tier == tier.min()]
+        if self._field.tier[first[0]] == COMMERCIAL_TIER:
+            return self._explored(first)
+        certain = np.zeros(len(first) + 1)
+        certain[self._field.priority[first].argmax()] = 1.0
+        return Odds(first, certain)
+
+    def _explored(self, first: NDArray[np.int64]) -> Odds:
+        """Return the odds of the candidates `first` and of doing nothing."""
+        explore, at = self._explore, np.append(first, len(self._worth) - 1)
+        worth, gamma = self._worth[at], self._gamma[at]
+        scheduled = odds = inverse_gap(worth, gamma)
+        if explore.launch_boost is not None:
+            boost = np.where(np.isfinite(gamma), np.append(explore.launch_boost[first], 1.0), 1.0)
+            odds = inverse_gap(worth * boost, gamma)
+        young = explore.immature[first] if explore.budget > 0.0 else None
+        budget = explore.budget if young is not None and young.any() else 0.0
+        if young is not None and budget > 0.0:
+            odds = (1.0 - budget) * odds + budget * np.append(young / np.count_nonzero(young), 0.0)
+        lost = 0.0
+        if odds is not scheduled:
+            expected = self._expected[at]
+            lost = math.fsum((scheduled * expected).tolist()) - math.fsum((odds * expected).tolist())
+        return Odds(first, odds, budget, lost)
 
 
 def _draw(probability: NDArray[np.float64], u: float) -> int:
     """Return the index whose share of [0, 1) holds u, never one of probability 0, whatever rounding leaves over."""
-    index = int(np.searchsorted(np.add.accumulate(probability), u, side="right"))
-    return min(index, int(np.flatnonzero(probability > 0.0)[-1]))
+    index = int(np.add.accumulate(probability).searchsorted(u, side="right"))
+    return index if index < len(probability) else int(np.flatnonzero(probability > 0.0)[-1])

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decisioning.catalogue.policies import Arm, Unit
-from decisioning.deciding.arbitration import COMMERCIAL_TIER, Exploration, Field
+from decisioning.catalogue.view import COMMERCIAL_TIER
+from decisioning.deciding.arbitration import Exploration, Field
 from decisioning.deciding.case import Case
 from decisioning.deciding.worth import Worth
 from decisioning.facts.forms import Known

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
 
-import numpy as np
-
 from decisioning.catalogue.actions import Action
-from decisioning.catalogue.release import Mask, Release, View
+from decisioning.catalogue.release import Release
+from decisioning.catalogue.view import View
 from decisioning.errors import RequestError
 from decisioning.facts.forms import PRIOR_MODEL, Ask, Known, Shadow
 from decisioning.facts.schema import Facts, Value
@@ -77,15 +76,15 @@ class Case:
         }
         return {"gpc": False, **recorded, **built_in}
 
-    def requested(self) -> Mask:
-        """Candidates that some placement can show, bool (k,); raises RequestError for an undeclared placement."""
-        requested = np.zeros(len(self.view), dtype=np.bool_)
+    def requested(self) -> int:
+        """Return the bits of what some placement can show; raises RequestError for an undeclared placement."""
+        requested = 0
         for n, placement in enumerate(self.ask.placements):
             if placement.name not in self.view.placements:
                 has = ", ".join(self.view.placements)
                 channel = self.view.channel.id
                 raise RequestError(f"placements.{n}.name", f"no such placement on {channel}; it has {has}")
-            requested |= self.view.placements[placement.name]
+            requested |= self.view.placements[placement.name].bits
         return requested
 
     def reported_consents(self) -> Mapping[str, bool]:
@@ -115,12 +114,19 @@ def standing_for(action: Action, known: Known) -> Standing:
 def history_of(release: Release, known: Known, now_us: int) -> History:
     """Return the rule language's `history(action, outcome, window)` over what is known."""
 
+    if not known.person.outcomes and (known.account is None or not known.account.outcomes):
+        return _nothing_happened
+
     def count(action: str, outcome: str, window_us: int) -> int:
         subject = release.actions.get(action)
         standing = standing_for(subject, known) if subject else known.person
         return standing.history(action, outcome, now_us - window_us)
 
     return count
+
+
+def _nothing_happened(_action: str, _outcome: str, _window_us: int) -> int:
+    return 0
 
 
 def _is_known(value: Value | None) -> bool:

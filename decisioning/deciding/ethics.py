@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from decisioning.catalogue.actions import EMOTION, PROFILING
-from decisioning.catalogue.release import Release, View
+from decisioning.catalogue.release import Release
+from decisioning.catalogue.view import View
 from decisioning.deciding.arbitration import NOTHING, Field, Limits, Pick, Slot
 from decisioning.deciding.consent import Permission
 from decisioning.facts.schema import Facts

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decisioning.catalogue.exploration import FULL_OPTIMISM_ROWS
-from decisioning.catalogue.release import View
+from decisioning.catalogue.view import View
 from decisioning.deciding import arms
 from decisioning.deciding.arbitration import Exploration, Field, Limits, Pick, Slot, fill, uniforms
 from decisioning.deciding.case import Case
@@ -35,7 +35,9 @@ def rank(case: Case, screened: Screened, scores: Scores) -> Ranking:
     """Return what arbitration reads, as the customer's arm and the channel's exploration have it."""
     view, evidence = screened.view, total_evidence(screened, scores)
     field = _field(screened, scores, evidence)
-    without_held_help = replace(field, permitted=field.permitted & ~view.held_help)
+    without_held_help = field
+    if view.holds_help:
+        without_held_help = replace(field, permitted=field.permitted & ~view.held_help)
     gamma = case.context.gamma
     if gamma is None:
         exploration = _exploration(case, screened, scores, evidence)
@@ -54,7 +56,7 @@ def draw(ranking: Ranking, decision_id: str) -> list[Pick]:
 def slots_of(ask: Ask, view: View) -> list[Slot]:
     """Return the slots in the order of the request's placements."""
     return [
-        Slot(n, rank, view.placements[placement.name])
+        Slot(n, rank, view.placements[placement.name].mask)
         for n, placement in enumerate(ask.placements)
         for rank in range(1, placement.limit + 1)
     ]
@@ -63,7 +65,7 @@ def slots_of(ask: Ask, view: View) -> list[Slot]:
 def total_evidence(screened: Screened, scores: Scores) -> float:
     """Return the rows of evidence behind the scored actions, each action once; at least 1, and 1 if nothing grows."""
     view = screened.view
-    if not (view.channel.gamma_grows or view.gamma_grows.any()):
+    if not view.any_gamma_grows:
         return 1.0
     rows = zip(screened.rows.tolist(), scores.evidence.tolist(), strict=True)
     by_action = {view.action[row]: evidence for row, evidence in rows}
@@ -76,10 +78,10 @@ def _field(screened: Screened, scores: Scores, evidence: float) -> Field:
     likely[rows] = scores.ranking
     field = Field(screened.permitted, view.tier, screened.worth.priority(likely))
     ranked = arms.ranked(field, likely, screened.arm)
+    if ranked is not field or scores.upper is None or not view.is_optimistic:
+        return ranked
     fading = np.where(view.gamma_grows[rows], sqrt(min(FULL_OPTIMISM_ROWS / evidence, 1.0)), 1.0)
     optimism = view.optimism[rows] * fading
-    if ranked is not field or scores.upper is None or not optimism.any():
-        return ranked
     likely[rows] = np.minimum(scores.ranking + optimism * (scores.upper - scores.propensity), 1.0)
     return replace(field, optimistic_priority=screened.worth.priority(likely))
 
@@ -90,7 +92,7 @@ def _exploration(case: Case, screened: Screened, scores: Scores, evidence: float
     Nothing extra goes to new or immature candidates if the customer may not be profiled.
     """
     view, channel, root = screened.view, screened.view.channel, sqrt(evidence)
-    gamma = np.where(view.gamma_grows, view.gamma * root, view.gamma)
+    gamma = np.where(view.gamma_grows, view.gamma * root, view.gamma) if root != 1.0 else view.gamma
     idle = channel.gamma * root if channel.gamma_grows else channel.gamma
     immature = np.zeros(len(view), dtype=np.bool_)
     if not screened.profiled:

@@ -6,7 +6,7 @@ from itertools import islice
 
 import numpy as np
 
-from decisioning.catalogue.release import Weight
+from decisioning.catalogue.view import Weight
 from decisioning.deciding.case import Case
 from decisioning.deciding.screening import Screened
 from decisioning.facts.forms import Scores

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from decisioning.catalogue.content import disclosure, render
-from decisioning.catalogue.release import Release, View
+from decisioning.catalogue.release import Release
+from decisioning.catalogue.view import View
 from decisioning.deciding.arbitration import NOTHING, Pick
 from decisioning.deciding.arms import used
 from decisioning.deciding.case import Case
@@ -248,7 +249,7 @@ def _answer(computed: Computation, picks: Sequence[Pick], offers: Sequence[dict[
             for n, p in enumerate(ask.placements)
         ],
         "handover": {"reason": computed.mood.handover} if computed.mood.handover else None,
-        "withheld": int(np.count_nonzero(computed.screened.requested & ~computed.screened.permitted)),
+        "withheld": computed.screened.withheld_count,
         "model": computed.scoring_model,
         "release": computed.release.hash,
         "supersedes": computed.case.context.supersedes,

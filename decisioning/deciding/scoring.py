@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from decisioning.deciding.arbitration import COMMERCIAL_TIER
+from decisioning.catalogue.view import COMMERCIAL_TIER
 from decisioning.deciding.case import Case
 from decisioning.deciding.screening import Screened
 from decisioning.errors import SealBroken

@@ -1,16 +1,18 @@
 """Every filter, joined by AND: what passes, and for the rest the first gate that stopped it. Filters only narrow."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from decisioning.catalogue.actions import EMOTION
-from decisioning.catalogue.release import Gate, Mask, Release, View
+from decisioning.catalogue.release import Release
+from decisioning.catalogue.view import Gate, Mask, View, bits_of, mask_of, positions_of
 from decisioning.deciding import arms
-from decisioning.deciding.arbitration import COMMERCIAL_TIER, Limits
+from decisioning.deciding.arbitration import Limits
 from decisioning.deciding.case import Case, undrawn_case
 from decisioning.deciding.consent import Permission, permissions
 from decisioning.deciding.contact import limits, quiet, suppressed
@@ -18,41 +20,56 @@ from decisioning.deciding.ethics import may_profile, readable, withdrawn_by_requ
 from decisioning.deciding.worth import Worth, worth
 from decisioning.facts.forms import Ask, Known, Withheld
 from decisioning.facts.schema import Facts, Value
+from decisioning.rules import Rule
 
 
-@dataclass
+class Stop(NamedTuple):
+    """A gate that stopped candidates, given as bits; `rule`: what it read, if it has a rule."""
+
+    candidates: int
+    gate: str
+    why: str
+    rule: Rule | None
+
+
 class _Sieve:
-    """Candidates still in (k,), and the gate that stopped the others: an index into `stops`, -1 while in."""
+    """The candidates still in, as bits, and what stopped the others, in order."""
 
-    alive: Mask
-    stopped_by: NDArray[np.int64]
-    stops: list[tuple[str, str, dict[str, Value | None]]] = field(default_factory=list)
+    def __init__(self, requested: int) -> None:
+        self.alive = requested
+        self.stops: list[Stop] = []
 
-    def stop(self, members: Mask | bool, gate: str, why: str, seen: dict[str, Value | None] | None = None) -> None:
+    def stop(self, members: int, gate: str, why: str, rule: Rule | None = None) -> None:
         """Remove `members`; nothing else can be done to a sieve."""
         hit = self.alive & members
-        if hit.any():
-            self.stopped_by[hit] = len(self.stops)
-            self.alive &= ~hit
-            self.stops.append((gate, why, seen or {}))
+        if hit:
+            self.alive ^= hit
+            self.stops.append(Stop(hit, gate, why, rule))
 
 
 @dataclass(frozen=True)
 class Screened:
-    """What passed, in columns of length k: `permitted`, worth in euros, and what a slate may still take of each."""
+    """What passed of what was requested, both as bits; what it is worth, and what a slate may still take of each."""
 
     view: View
+    facts: Facts
     arm: str
     permissions: dict[str, Permission]
     worth: Worth
     limits: Limits
-    requested: Mask
-    sieve: _Sieve
+    requested_bits: int
+    permitted_bits: int
+    stops: tuple[Stop, ...]
 
-    @property
+    @cached_property
+    def requested(self) -> Mask:
+        """Bool (k,): some placement of the request can show it."""
+        return mask_of(self.requested_bits, len(self.view))
+
+    @cached_property
     def permitted(self) -> Mask:
         """Bool (k,): requested, every permit TRUE, and every deny gate definitely FALSE."""
-        return self.sieve.alive
+        return mask_of(self.permitted_bits, len(self.view))
 
     @cached_property
     def rows(self) -> NDArray[np.int64]:
@@ -69,24 +86,30 @@ class Screened:
 
         A candidate that passes has at least one, because `brain check` refuses an action without a purpose.
         """
-        needed = (purpose for purpose, members in self.view.purposes if members[candidate])
+        needed = (purpose for purpose, members in self.view.purposes if members.mask[candidate])
         return {p: cited for p in needed if (cited := self.permissions[p].cites) is not None}
 
     @property
     def gates(self) -> dict[str, int]:
         """Gate -> how many candidates it was the first to stop."""
-        stopped = self.sieve.stopped_by[self.requested & ~self.sieve.alive]
-        numbers = np.bincount(stopped, minlength=len(self.sieve.stops)).tolist()
         counts: dict[str, int] = {}
-        for (gate, _, _), n in zip(self.sieve.stops, numbers, strict=True):
-            counts[gate] = counts.get(gate, 0) + n
+        for stop in self.stops:
+            counts[stop.gate] = counts.get(stop.gate, 0) + stop.candidates.bit_count()
         return counts
+
+    @property
+    def withheld_count(self) -> int:
+        """The number of requested candidates that did not pass."""
+        return self.requested_bits.bit_count() - self.permitted_bits.bit_count()
 
     @property
     def withheld(self) -> tuple[Withheld, ...]:
         """The requested candidates that did not pass, each with the gate that stopped it."""
-        stopped = np.flatnonzero(self.requested & ~self.sieve.alive)
-        return tuple(Withheld(self.view.ids[i], *self.sieve.stops[self.sieve.stopped_by[i]]) for i in stopped)
+        stopped = sorted((i, stop) for stop in self.stops for i in positions_of(stop.candidates))
+        return tuple(Withheld(self.view.ids[i], s.gate, s.why, self._seen(s.rule)) for i, s in stopped)
+
+    def _seen(self, rule: Rule | None) -> dict[str, Value | None]:
+        return {} if rule is None else rule.facts_seen(self.facts)
 
 
 def screen(case: Case, facts: Facts, arm: str | None = None) -> Screened:
@@ -95,16 +118,27 @@ def screen(case: Case, facts: Facts, arm: str | None = None) -> Screened:
     :param arm: a control group to screen for instead of the customer's own
     """
     view, requested, arm = case.view, case.requested(), arm or arms.arm_for(case)
-    sieve = _Sieve(requested.copy(), np.full(len(view), -1, dtype=np.int64))
+    sieve = _Sieve(requested)
     allowed = permissions_of(case, facts)
     _standing_gates(sieve, case)
     _consent_gates(sieve, view, allowed)
     _rule_gates(sieve, case, facts)
     room = _contact_gates(sieve, case, facts)
     _content_gates(sieve, case, facts)
-    value = worth(view, sieve.alive, facts, may_profile(allowed), case.now_us, case.history)
+    value = worth(view, facts, may_profile(allowed), case.now_us, case.history)
     _holdout_gate(sieve, view, arm)
-    return Screened(view, arm, allowed, arms.weighed(value, view.tier, arm), room, requested, sieve)
+    weighed = arms.weighed(value, view.tier, arm)
+    return Screened(
+        view=view,
+        facts=facts,
+        arm=arm,
+        permissions=allowed,
+        worth=weighed,
+        limits=room,
+        requested_bits=requested,
+        permitted_bits=sieve.alive,
+        stops=tuple(sieve.stops),
+    )
 
 
 def screened_for(
@@ -151,89 +185,85 @@ def permissions_of(case: Case, facts: Facts) -> dict[str, Permission]:
 
 
 def _standing_gates(sieve: _Sieve, case: Case) -> None:
-    view, known, now_us, paused = case.view, case.known, case.now_us, case.context.paused
-    everyone = np.ones(len(view), dtype=np.bool_)
-    if known.person.erased or (known.account is not None and known.account.erased):
-        sieve.stop(everyone, "subject:erased", "the customer asked to be forgotten")
-    if known.person.restricted or (known.account is not None and known.account.restricted):
-        sieve.stop(everyone, "subject:restricted", "processing is restricted")
-    sieve.stop((view.starts_us > now_us) | (view.ends_us <= now_us), "action:dates", "outside its dates")
-    if paused:
-        sieve.stop(np.asarray([a.id in paused for a in view.actions], dtype=np.bool_), "action:paused", "paused")
-    sieve.stop(view.needs_person, "action:automation", "needs a person, and this channel has none")
-    if known.account is None:
-        sieve.stop(view.of_account, "action:account", "concerns an account, and the request names none")
+    view, person, account = case.view, case.known.person, case.known.account
+    if person.erased or (account is not None and account.erased):
+        sieve.stop(sieve.alive, "subject:erased", "the customer asked to be forgotten")
+    if person.restricted or (account is not None and account.restricted):
+        sieve.stop(sieve.alive, "subject:restricted", "processing is restricted")
+    if not view.dated_from_us <= case.now_us < view.dated_until_us:
+        outside = (view.starts_us > case.now_us) | (view.ends_us <= case.now_us)
+        sieve.stop(bits_of(outside), "action:dates", "outside its dates")
+    for action in sorted(case.context.paused & view.rows_by_action.keys()):
+        sieve.stop(view.bits_of_action(action), "action:paused", "paused")
+    sieve.stop(view.needs_person.bits, "action:automation", "needs a person, and this channel has none")
+    if account is None:
+        sieve.stop(view.account_members.bits, "action:account", "concerns an account, and the request names none")
 
 
 def _consent_gates(sieve: _Sieve, view: View, allowed: Mapping[str, Permission]) -> None:
     for purpose, members in view.purposes:
         permission = allowed[purpose]
         if not permission.allowed:
-            sieve.stop(members, f"consent:{purpose}", permission.why)
+            sieve.stop(members.bits, f"consent:{purpose}", permission.why)
         elif permission.groups is not None:
             others = np.asarray([a.group not in permission.groups for a in view.actions], dtype=np.bool_)
-            sieve.stop(members & others, f"consent:{purpose}", f"{permission.cites} is about other products")
+            why = f"{permission.cites} is about other products"
+            sieve.stop(members.bits & bits_of(others), f"consent:{purpose}", why)
 
 
 def _rule_gates(sieve: _Sieve, case: Case, facts: Facts) -> None:
+    history = case.history
     for gate in case.view.gates:
+        if not sieve.alive & gate.members.bits:
+            continue
         if gate.rule.per_action:
             _per_action_gate(sieve, gate, case, facts)
             continue
-        truth = gate.rule.truth(facts, case.history)
+        truth = gate.rule.truth(facts, history)
         if not gate.passes(truth):
-            sieve.stop(gate.members, gate.id, _verdict(truth, gate), gate.rule.facts_seen(facts))
+            sieve.stop(gate.members.bits, gate.id, _verdict(truth, gate), gate.rule)
 
 
 def _per_action_gate(sieve: _Sieve, gate: Gate, case: Case, facts: Facts) -> None:
     view, verdicts = case.view, dict[str, bool | None]()
-    for i in np.flatnonzero(gate.members & sieve.alive):
+    for i in positions_of(sieve.alive & gate.members.bits):
         action = view.actions[i].id
         if action not in verdicts:
             verdicts[action] = gate.rule.truth(facts, case.history, action)
         if not gate.passes(verdicts[action]):
-            why = _verdict(verdicts[action], gate)
-            sieve.stop(_only((int(i),), view), gate.id, why, gate.rule.facts_seen(facts))
+            sieve.stop(1 << i, gate.id, _verdict(verdicts[action], gate), gate.rule)
 
 
 def _contact_gates(sieve: _Sieve, case: Case, facts: Facts) -> Limits:
     settings, view, now_us = case.release.catalogue.settings, case.view, case.now_us
     zone = facts.get(settings.time_zone_feature) if settings.time_zone_feature else settings.time_zone
     if quiet(view.channel.quiet_hours, zone if isinstance(zone, str) else None, now_us) is not False:
-        sieve.stop(np.ones(len(view), dtype=np.bool_), "contact:quiet-hours", "quiet hours where the customer is")
-    for after, suppressed_candidates in suppressed(view, case.known, now_us):
-        sieve.stop(_only(suppressed_candidates, view), f"suppressed:{after}", f"after the outcome {after}")
-    room, full = limits(view, case.known, now_us, settings.max_per_group)
+        sieve.stop(sieve.alive, "contact:quiet-hours", "quiet hours where the customer is")
+    for after, action in suppressed(view, case.known, now_us):
+        sieve.stop(view.bits_of_action(action), f"suppressed:{after}", f"after the outcome {after}")
+    room, full = limits(view, case.known, now_us)
     for gate, members in full:
-        sieve.stop(members, gate, "shown as often as it may be")
+        sieve.stop(bits_of(members), gate, "shown as often as it may be")
     return room
 
 
 def _content_gates(sieve: _Sieve, case: Case, facts: Facts) -> None:
     """Stop texts that name an unknown fact or claim what no fact proves; "known" means what it means in rules."""
-    release, view, history = case.release, case.view, case.history
-    for name, members in view.placeholders:
-        if release.rule(f"known({name})").truth(facts, history) is not True:
-            sieve.stop(members, f"placeholder:{name}", "the text names a fact that is not known", {name: None})
-    for kind, name, members in view.claims:
-        proof = release.rule(f"{name} > {'now' if kind == 'deadline' else '0'}")
+    view, history = case.view, case.history
+    for name, is_known, members in view.placeholders:
+        if is_known.truth(facts, history) is not True:
+            why = "the text names a fact that is not known"
+            sieve.stop(members.bits, f"placeholder:{name}", why, is_known)
+    for kind, proof, members in view.claims:
         if proof.truth(facts, history) is not True:
-            sieve.stop(
-                members, f"claim:{kind}", "the text claims what this fact does not prove", proof.facts_seen(facts)
-            )
+            sieve.stop(members.bits, f"claim:{kind}", "the text claims what this fact does not prove", proof)
 
 
 def _holdout_gate(sieve: _Sieve, view: View, arm: str) -> None:
     """The last of the filters: a holdout is sold nothing."""
     if arm == "holdout":
-        sells = view.tier == COMMERCIAL_TIER
-        sieve.stop(sells, "arm:holdout", "one of the customers whom nothing is sold, to compare with")
-
-
-def _only(members: tuple[int, ...], view: View) -> Mask:
-    mask = np.zeros(len(view), dtype=np.bool_)
-    mask[list(members)] = True
-    return mask
+        why = "one of the customers whom nothing is sold, to compare with"
+        sieve.stop(view.commercial.bits, "arm:holdout", why)
 
 
 def _verdict(truth: bool | None, gate: Gate) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from decisioning.catalogue.release import Amounts, Mask, View, Weight
+from decisioning.catalogue.view import Amounts, View, Weight
 from decisioning.facts.schema import Facts
 from decisioning.rules import History
 
@@ -30,30 +30,28 @@ class Worth:
         return float((propensity * self.value_eur[i] - self.cost_eur[i]) * self.weight[i] * self.lever[i])
 
 
-def worth(view: View, alive: Mask, facts: Facts, profiled: bool, now_us: int, history: History) -> Worth:
-    """Return the worth of the candidates still `alive`, bool (k,).
+def worth(view: View, facts: Facts, profiled: bool, now_us: int, history: History) -> Worth:
+    """Return the worth of every candidate.
 
     If the customer is not profiled, amounts are those of a typical customer, and weights that read more than the
     request do not apply. The amounts of a typical customer also replace those with an unknown fact: an amount is no
     filter, and a customer who allows less must not get what allowing more kept out.
     """
-    value = _evaluate(view.value, alive, facts, profiled, history)
-    cost = _evaluate(view.cost, alive, facts, profiled, history)
+    value = _evaluate(view.value, facts, profiled, history)
+    cost = _evaluate(view.cost, facts, profiled, history)
     applied = tuple(_applied(view, facts, profiled, history))
     return Worth(value, cost, _weights(view, applied), _levers(view, now_us), applied)
 
 
-def _evaluate(amounts: Amounts, alive: Mask, facts: Facts, profiled: bool, history: History) -> NDArray[np.float64]:
+def _evaluate(amounts: Amounts, facts: Facts, profiled: bool, history: History) -> NDArray[np.float64]:
     if not profiled:
         return amounts.typical
     if not amounts.expressions:
         return amounts.constant
+    values = [expression.value(facts, history) for expression in amounts.expressions]
     euros = amounts.constant.copy()
-    for expression, members in amounts.expressions:
-        if alive[members].any():
-            value = expression.value(facts, history)
-            euros[members] = amounts.typical[members] if value is None else value
-    return euros
+    euros[amounts.rows] = np.asarray(values, dtype=np.float64)[amounts.of_expression]  # None becomes NaN
+    return np.where(np.isnan(euros), amounts.typical, euros) if None in values else euros
 
 
 def _applied(view: View, facts: Facts, profiled: bool, history: History) -> Iterator[Weight]:

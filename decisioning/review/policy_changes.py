@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decisioning.catalogue.actions import Action
-from decisioning.catalogue.release import Mask, Release
+from decisioning.catalogue.release import Release
+from decisioning.catalogue.view import Mask
 from decisioning.deciding.arms import NBA
 from decisioning.deciding.case import facts_for
 from decisioning.deciding.screening import screened_for

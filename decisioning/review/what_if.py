@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from decisioning.catalogue.actions import full_id
 from decisioning.catalogue.release import Release
-from decisioning.deciding.arbitration import COMMERCIAL_TIER, NOTHING, Odds, Slot, walk
+from decisioning.catalogue.view import COMMERCIAL_TIER
+from decisioning.deciding.arbitration import NOTHING, Odds, Slot, walk
 from decisioning.deciding.arms import NBA
 from decisioning.deciding.ranking import draw
 from decisioning.deciding.record import Computation

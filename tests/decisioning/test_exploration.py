@@ -8,8 +8,8 @@ from pydantic_core import from_json
 
 from decisioning.catalogue.files import load, pack
 from decisioning.catalogue.release import Release
+from decisioning.catalogue.view import COMMERCIAL_TIER
 from decisioning.deciding.arbitration import (
-    COMMERCIAL_TIER,
     Exploration,
     Field,
     Limits,
@@ -26,7 +26,7 @@ from decisioning.times import iso
 from tests import strategies as world
 
 PRIORITY, OPTIMISTIC = np.asarray([5.0, 4.0, 1.0]), np.asarray([5.5, 4.2, 6.0])
-FREE = Limits(np.empty((0, 3), dtype=np.int64), ())
+FREE = Limits(np.empty((0, 3), dtype=np.int64), np.ones(1, dtype=np.int64))
 SLOT = [Slot(0, 1, np.ones(3, dtype=np.bool_))]
 WEB = Ask(request_id="r", customer_id="c", channel="web", placements=(PlacementAsk(name="hero"),))
 HELP = frozenset(a.id for a in world.SMALL.actions.values() if a.tier != "commercial")

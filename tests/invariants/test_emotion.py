@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decisioning.catalogue.files import pack
-from decisioning.catalogue.release import Release, View
+from decisioning.catalogue.release import Release
+from decisioning.catalogue.view import View
 from decisioning.deciding import ethics
 from decisioning.deciding.arbitration import NOTHING, Field, Limits, Pick, Slot
 from decisioning.deciding.ethics import Mood
@@ -62,7 +63,7 @@ def before() -> Iterator[list[bytes]]:
 
     def spy(mood: Mood, picks: list[Pick], slots: list[Slot], view: View, field: Field, limits: Limits) -> list[Pick]:
         order = [(p.slot.placement, p.slot.rank, p.candidate, p.probability) for p in picks]
-        arrays = (field.permitted, field.tier, field.priority, limits.bucket, *limits.remaining)
+        arrays = (field.permitted, field.tier, field.priority, limits.bucket, limits.remaining)
         snapshots.append(b"".join([repr(order).encode(), *(a.tobytes() for a in arrays)]))
         return layer(mood, picks, slots, view, field, limits)
 
@@ -176,7 +177,7 @@ def test_nothing_is_felt_without_facts() -> None:
     mood = ethics.mood(RELEASE, {}, lambda *_: 0, {})
     assert mood == Mood()
     slot = Slot(0, 1, np.ones(1, dtype=np.bool_))
-    empty = Limits(np.zeros((0, 1), dtype=np.int64), ())
+    empty = Limits(np.zeros((0, 1), dtype=np.int64), np.ones(1, dtype=np.int64))
     field = Field(np.ones(1, dtype=np.bool_), np.zeros(1, dtype=np.int8), np.ones(1))
     picks = [Pick(slot, NOTHING, 1.0)]
     assert ethics.apply(mood, picks, [slot], RELEASE.view("web"), field, empty) == picks

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from decisioning.catalogue.view import COMMERCIAL_TIER
 from decisioning.deciding.arbitration import (
-    COMMERCIAL_TIER,
     NOTHING,
     Exploration,
     Field,
@@ -65,7 +65,7 @@ def test_gamma_has_no_unit(values: list[float], gamma: float, cents: float) -> N
 
 
 def limits(actions: Sequence[int]) -> Limits:
-    return Limits(np.asarray([actions], dtype=np.int64), (np.ones(max(actions) + 1, dtype=np.int64),))
+    return Limits(np.asarray([actions], dtype=np.int64), np.ones(max(actions) + 2, dtype=np.int64))
 
 
 SLOTS = [Slot(0, 1, np.ones(4, dtype=np.bool_)), Slot(1, 1, np.asarray([True, True, False, True]))]

@@ -4,14 +4,15 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from decisioning.deciding.arbitration import COMMERCIAL_TIER, Exploration, Field, Limits, Slot, fill, uniforms
+from decisioning.catalogue.view import COMMERCIAL_TIER
+from decisioning.deciding.arbitration import Exploration, Field, Limits, Slot, fill, uniforms
 from tests.benchmarks.learning.parts import Figures, Line, Part, Run
 
 DECISIONS, SHARDS, ACTIONS = 1_000_000, 20, 12
 SLOTS = [Slot(0, rank, np.ones(ACTIONS, dtype=np.bool_)) for rank in (1, 2)]
 EXPLORE = Exploration(np.linspace(2.0, 60.0, ACTIONS), 20.0, np.arange(ACTIONS) % 4 == 0, 0.1)
 """Each candidate has its own gamma, and the three immature ones get a tenth of each slot."""
-ONCE = Limits(np.arange(ACTIONS, dtype=np.int64)[None], (np.ones(ACTIONS, dtype=np.int64),))
+ONCE = Limits(np.arange(ACTIONS, dtype=np.int64)[None], np.ones(ACTIONS + 1, dtype=np.int64))
 
 
 def decide_many(shard: int) -> Figures:
