@@ -9,12 +9,12 @@ import pyarrow as pa
 
 from decisioning.facts.schema import Dtype, Feature, FeatureSchema, Source
 
-VIEWS: Mapping[str, Source] = {"profile": "profile", "scores": "model"}
+PROFILE, SCORES, SIGNALS = "profile", "scores", "signals"
+VIEWS: Mapping[str, Source] = {PROFILE: "profile", SCORES: "model"}
 """Feature view -> the source whose features it holds."""
 
-SIGNALS = "signals"
-"""A third view, of the state of a subject's signals: two internal columns, and no history, which is in the ledger."""
 SIGNALS_VERSION, SIGNALS_STATE = "_signals_version", "_signals_state"
+"""The two columns of the third view, of the state of a subject's signals, which has no history but the ledger's."""
 
 ARROW_TYPES: Mapping[Dtype, pa.DataType] = {
     "float": pa.float64(),

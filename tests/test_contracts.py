@@ -15,7 +15,7 @@ VIOLATIONS = {
     "Imports go one way": ("decisioning.deciding.worth", "features.views"),
     "The core is pure: standard library, numpy, pydantic, YAML": ("decisioning.facts.forms", "sqlalchemy"),
     "Rooms of decisioning: imports go down": ("decisioning.rules.nodes", "decisioning.catalogue.release"),
-    "Rooms of features: imports go down": ("features.ledger.chain", "features.profile.rows"),
+    "Rooms of features: imports go down": ("features.ledger.chain", "features.profile.versions"),
     "Rooms of training: imports go down": ("training.fitting.folds", "training.evaluation.metrics"),
     "Rooms of serving: imports go down": ("serving.brain.metrics", "serving.http.replies"),
     "Of training, serving reaches the trained model and the registry": (

@@ -34,6 +34,8 @@ from features.views import TIME, Layout, ProfileView
 
 HEAD = 4
 """Number of columns before the features: subject, event_timestamp, created, stamps."""
+PART = 50_000
+"""About how many rows of a file are in memory at a time."""
 _OLD_HALF = ".half"
 """Suffix of a file that an earlier version of the brain was writing when it crashed."""
 PYTHON_OF: Mapping[pa.DataType, tuple[type, ...]] = {
@@ -64,6 +66,21 @@ class Archive:
     def table(self, view: ProfileView) -> pa.Table:
         """Return the file's rows, sorted by (subject, event_timestamp, created), without spooled statements."""
         return pq.read_table(self.layout.history(view.name))
+
+    def rows(self, view: ProfileView) -> int:
+        """Return the number of rows of the view's file."""
+        return int(pq.read_metadata(self.layout.history(view.name)).num_rows)
+
+    def parts(self, view: ProfileView) -> Iterator[pa.Table]:
+        """Yield the file's rows in order, about `PART` at a time and all rows of a subject together."""
+        with pq.ParquetFile(self.layout.history(view.name)) as file:
+            rest = file.schema_arrow.empty_table()
+            for batch in file.iter_batches(PART):
+                table = pa.concat_tables([rest, pa.Table.from_batches([batch])])
+                cut = pc.index(table["subject"], table["subject"][-1]).as_py()  # the last subject may go on
+                yield table.slice(0, cut)
+                rest = table.slice(cut)
+            yield rest
 
     def subjects(self) -> list[str]:
         """Return every stream that has a profile, sorted; what was still spooled counts."""
@@ -130,7 +147,7 @@ class Archive:
                 for half in (unfinished(path), path.with_suffix(_OLD_HALF)):
                     half.unlink(missing_ok=True)
                 table = pq.read_table(path)
-                others = table.filter(pc.invert(_is_about(table, subjects)))
+                others = table.filter(pc.invert(is_about(table, subjects)))
                 if others.num_rows < table.num_rows:
                     _replace(path, others)
 
@@ -189,12 +206,11 @@ def merge(old: pa.Table, view: ProfileView, new: pa.Table | None, further_statem
     """
     statements, single = further_statements, None
     if new is not None:
-        in_old = _is_about(new, old["subject"])
-        repeated = _is_about(new, _repeated(new["subject"]))
-        to_merge = pc.or_(in_old, repeated)
+        in_old = is_about(new, old["subject"])
+        to_merge = pc.or_(in_old, is_about(new, repeated(new["subject"])))
         single = _single_rows(new.filter(pc.invert(to_merge)), view)
         statements = {**statements, **_statements(new.filter(to_merge))}
-    changed = _is_about(old, list(statements))
+    changed = is_about(old, list(statements))
     for subject, states in _states(old.filter(changed)).items():
         statements[subject] = [*statements[subject], *statements_in(states)]
     merged = _full_rows(statements, old.schema)
@@ -209,13 +225,14 @@ def fit_to(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.table([_column(table, field) for field in schema], schema=schema)
 
 
-def _is_about(table: pa.Table, subjects: Sequence[str] | pa.ChunkedArray) -> pa.ChunkedArray:
+def is_about(table: pa.Table, subjects: Sequence[str] | pa.ChunkedArray) -> pa.ChunkedArray:
     """Return a bool column (n,): whether the row is about one of `subjects`."""
     values = subjects if isinstance(subjects, pa.Array | pa.ChunkedArray) else pa.array(subjects, pa.string())
     return pc.is_in(table["subject"], value_set=values)
 
 
-def _repeated(subjects: pa.ChunkedArray) -> pa.Array:
+def repeated(subjects: pa.ChunkedArray) -> pa.Array:
+    """Return the subjects that occur more than once."""
     counts = pc.value_counts(subjects)
     return counts.field("values").filter(pc.greater(counts.field("counts"), 1))
 

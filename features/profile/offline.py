@@ -8,7 +8,8 @@ import pyarrow.compute as pc
 
 from decisioning.errors import Refused
 from decisioning.facts.schema import Feature, FeatureSchema
-from features.profile.archive import fit_to, micros, states_of
+from features.profile.archive import fit_to, micros
+from features.profile.loading import load_latest
 from features.profile.online import LAST_US, Profiles, Progress, open_profiles
 from features.profile.versions import decode_stamps
 from features.views import ARROW_TYPES, TIME, ProfileView
@@ -46,11 +47,15 @@ class History:
         """Write the newest rows of the history online, for `subjects` or for all; newer values online stay."""
         with self.archive.exclusive():
             for view in self.archive.views:
-                latest = _latest(self.archive.table(view))
-                if subjects is not None:
-                    latest = latest.filter(pc.is_in(latest["subject"], value_set=subjects))
-                states = dict(zip(latest["subject"].to_pylist(), states_of(latest), strict=True))
-                self.profiles.merge(states, progress)
+                total, done = self.archive.rows(view) if subjects is None else len(pc.unique(subjects)), 0
+
+                def step(n: int) -> None:
+                    nonlocal done
+                    done += n
+                    if progress and n:
+                        progress(done, total)  # noqa: B023  called within this round of the loop
+
+                load_latest(self.profiles.store.online, self.archive, view, step, subjects)
 
     def point_in_time(self, entities: pa.Table) -> pa.Table:
         """Return what was known of each subject at each time, through Feast.
@@ -155,14 +160,6 @@ def _outside(cells: pa.ChunkedArray, feature: Feature) -> int:
     if feature.max is not None:
         bad.append(pc.greater(cells, feature.max))
     return sum(int(pc.sum(b).as_py() or 0) for b in bad)
-
-
-def _latest(table: pa.Table) -> pa.Table:
-    """Return the last row of each subject of a table that is sorted by subject and time."""
-    if not table.num_rows:
-        return table
-    codes = table["subject"].combine_chunks().dictionary_encode().indices.to_numpy()
-    return table.filter(pa.array(np.append(codes[1:] != codes[:-1], True)))
 
 
 def _without_invalid(frame: pa.Table, view: ProfileView) -> pa.Table:

@@ -5,10 +5,14 @@ import re
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
+import yaml
 
+from decisioning.errors import Refused
 from decisioning.facts.schema import FeatureSchema
+from features.files import replace_file
 from features.profile.archive import Archive
 from features.views import SIGNALS, SIGNALS_SCHEMA, Layout, views_of, write_views
 
@@ -22,15 +26,19 @@ subject, profile, scores, signals = from_folder(Path(__file__).resolve().parent)
 '''
 
 REPOSITORY = "feature_store.yaml"
+PROJECT = "brain"
+"""Feast's name for a new workspace. Older workspaces keep theirs, which was that of the folder they were made in."""
+PACKED = "features.profile.stores.plugin.PackedOnlineStore"
+"""Feast's name for our store in a SQLite file."""
 TIMEOUT_S = 0.5
 """Time-out of Redis commands; without one, a request would wait for as long as the network does."""
 
 
-def apply(workspace_data_dir: Path, schema: FeatureSchema, project: str, redis: str | None = None) -> None:
-    """Bring repository, registry, online tables and history files in line with `schema`; idempotent.
+def apply(workspace_data_dir: Path, schema: FeatureSchema, project: str = PROJECT, redis: str | None = None) -> None:
+    """Bring repository, registry, online store and history files in line with `schema`; idempotent.
 
-    `redis` is the address of the online store, as "host:port,db=0"; without it, the online store is the SQLite file in
-    the workspace.
+    `project` is Feast's name of the workspace; once it has one, it keeps it. `redis` is the address of the online
+    store, as "host:port,db=0"; without it, the online store is the SQLite file in the workspace.
 
     A dropped feature leaves the registry; its history stays in the files for a rollback. If nothing has changed since
     the last call, this returns at once without importing Feast. An online store that is new, or has lost its data, is
@@ -38,14 +46,13 @@ def apply(workspace_data_dir: Path, schema: FeatureSchema, project: str, redis: 
     when Redis cannot be reached.
     """
     layout = Layout(workspace_data_dir.resolve())
-    texts = _repository(layout, schema, project, redis)
+    texts = _repository(layout, schema, _name(layout, project), redis)
     digest = hashlib.sha256(repr(sorted(texts.items())).encode()).hexdigest()
     mark = layout.repo / ".applied"
     if mark.exists() and mark.read_text() == digest and not _lost(layout, redis):
         return
     _write(layout, schema, texts, redis)
-    from features.profile.offline import fill  # noqa: PLC0415  Feast takes seconds to import, and only a change needs it
-    from features.profile.store import register  # noqa: PLC0415
+    from features.profile.offline import fill  # noqa: PLC0415  it imports this module
 
     register(layout)
     fill(layout.data, schema)
@@ -72,16 +79,60 @@ def _lost(layout: Layout, redis: str | None) -> bool:
     """Tell whether a Redis no longer holds the data that was written to it. A SQLite file is never lost."""
     if redis is None:
         return False
-    from features.profile.store import Store  # noqa: PLC0415  as above
+    from features.profile.store import Store  # noqa: PLC0415  it imports this module
 
     return not Store(layout.data).online.filled()
+
+
+def register(layout: Layout) -> None:
+    """Apply the generated repository, as `feast apply` does: write registry rows and create the online store."""
+    from feast import FeatureStore  # noqa: PLC0415  it takes seconds to import, and only a change needs it
+
+    from features.repo.definitions import from_folder  # noqa: PLC0415  as above
+
+    FeatureStore(repo_path=str(layout.repo)).apply(list(from_folder(layout.repo)))
+
+
+def settle(layout: Layout) -> bool:
+    """Write the repository's paths anew if it was moved or copied, or was written before December 2026; tell if so."""
+    file = layout.repo / REPOSITORY
+    text = _yaml(layout, str(_read(layout)["project"]), online_at(layout))
+    if file.read_text() == text:
+        return False
+    replace_file(file, lambda half: half.write_text(text), contended=True)
+    return True
+
+
+def online_at(layout: Layout) -> str | None:
+    """Return the address of the Redis that the repository names, or None if it names the file in the workspace.
+
+    Raises Refused if there is no repository yet.
+    """
+    address = _read(layout)["online_store"].get("connection_string")
+    return None if address is None else str(address)
 
 
 def online_is(workspace_data_dir: Path, redis: str | None) -> bool:
     """Tell whether the repository that was applied last has its online store at `redis` (None: the SQLite file)."""
     layout = Layout(workspace_data_dir.resolve())
+    return (layout.repo / REPOSITORY).exists() and online_at(layout) == (redis and _connection(redis))
+
+
+def _read(layout: Layout) -> Any:
     file = layout.repo / REPOSITORY
-    return file.exists() and _online(layout, redis) in file.read_text()
+    if not file.exists():
+        raise Refused("this workspace has no feature repository yet: run `brain release`")
+    return yaml.safe_load(file.read_text())
+
+
+def _name(layout: Layout, project: str) -> str:
+    """Return the name that the workspace has in Feast, or the one to give it.
+
+    The keys in Redis hold the name, so it stays when the folder gets another name, and when there is a copy of it.
+    """
+    if (layout.repo / REPOSITORY).exists():
+        return str(_read(layout)["project"])
+    return re.sub(r"[^A-Za-z0-9]+", "_", project).strip("_") or PROJECT
 
 
 def _repository(layout: Layout, schema: FeatureSchema, project: str, redis: str | None) -> dict[str, str]:
@@ -98,27 +149,29 @@ def _yaml(layout: Layout, project: str, redis: str | None) -> str:
 
     Paths are absolute, as the SQL registry and DuckDB resolve relative ones against the working directory.
     """
-    name = re.sub(r"[^A-Za-z0-9]+", "_", project).strip("_") or "brain"
+    online = ("type: redis", f"connection_string: {_quoted(_connection(redis))}") if redis else _file(layout)
     return (
-        f"project: {name}\n"
+        f"project: {project}\n"
         "provider: local\n"
         "entity_key_serialization_version: 3\n"
         "registry:\n"
         "  registry_type: sql\n"
         f"  path: {_quoted(f'sqlite:///{layout.registry}')}\n"
         "  serve_features_while_materializing: true\n"
-        f"{_online(layout, redis)}"
+        f"online_store:\n  {online[0]}\n  {online[1]}\n"
         "offline_store:\n"
         "  type: duckdb\n"
     )
 
 
-def _online(layout: Layout, redis: str | None) -> str:
-    if redis is None:
-        return f"online_store:\n  type: sqlite\n  path: {_quoted(str(layout.online))}\n"
+def _file(layout: Layout) -> tuple[str, str]:
+    return f"type: {PACKED}", f"path: {_quoted(str(layout.online))}"
+
+
+def _connection(redis: str) -> str:
+    """Return the address with the time-outs that it lacks."""
     limits = [f"{name}={TIMEOUT_S}" for name in ("socket_timeout", "socket_connect_timeout")]
-    connection = ",".join([redis, *(limit for limit in limits if limit.partition("=")[0] not in redis)])
-    return f"online_store:\n  type: redis\n  connection_string: {_quoted(connection)}\n"
+    return ",".join([redis, *(limit for limit in limits if limit.partition("=")[0] not in redis)])
 
 
 def _quoted(text: str) -> str:

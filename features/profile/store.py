@@ -1,21 +1,21 @@
-"""The one FeatureStore that a process keeps for a workspace, and its online store."""
+"""The stores that a process keeps for a workspace: the online store, and Feast's FeatureStore, which few need."""
 
-import sqlite3
 import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-import ibis  # type: ignore[import-untyped]
-from feast import FeatureStore
-from feast.protos.feast.types.Value_pb2 import Value as Proto
+from decisioning.errors import Unavailable
+from features.profile.migration import migrate
+from features.profile.repository import online_at, register, settle
+from features.profile.stores.rows import BUSY_S, SIGNALS_TABLE, Online, OnlineRow, Reader
+from features.profile.stores.sqlite import SqliteOnline
+from features.profile.versions import Stamp, State, Version
+from features.views import SIGNALS_STATE, SIGNALS_VERSION, Layout
 
-from decisioning.errors import Refused, Unavailable
-from features.profile.online_sqlite import SqliteOnline
-from features.profile.rows import BUSY_S, Online, Reader, Table, Values, Write
-from features.repo.definitions import feature_view, from_folder, signals_view, subject_entity
-from features.views import SIGNALS, SIGNALS_STATE, SIGNALS_VERSION, Layout, ProfileView
+if TYPE_CHECKING:  # Feast takes seconds to import
+    from feast import FeatureStore
 
 CHUNK = 500
 """Subjects per write transaction, chosen so that a bulk load delays live writes by about 100 ms at most."""
@@ -31,61 +31,60 @@ class SignalState(NamedTuple):
 NOTHING = SignalState(-1, b"")
 
 
-def register(layout: Layout) -> None:
-    """Apply the generated repository, as `feast apply` does: write registry rows and create online tables."""
-    store = FeatureStore(repo_path=str(layout.repo))
-    if store.config.online_store.type == "sqlite":
-        with sqlite3.connect(layout.online) as online:
-            online.execute("PRAGMA journal_mode=WAL")  # the file keeps this setting: readers never wait for a writer
-        online.close()
-    store.apply(list(from_folder(layout.repo)))
-
-
 class Store:
-    """The FeatureStore of one workspace; create one per process. Safe for threads and processes.
+    """The stores of one workspace; create one per process. Safe for threads and processes.
 
-    Nothing here reads through Feast's registry caches, which lag behind an `apply` of another process.
+    Nothing here reads through Feast's registry caches, which lag behind an `apply` of another process. Raises Refused
+    before the first release.
     """
+
+    signals = SIGNALS_TABLE
 
     def __init__(self, workspace_data_dir: Path) -> None:
         self.layout = Layout(workspace_data_dir.resolve())
-        if not (self.layout.repo / "feature_store.yaml").exists():
-            raise Refused("this workspace has no feature repository yet: run `brain release`")
-        self.feast = FeatureStore(repo_path=str(self.layout.repo))
-        self.config = self.feast.config
-        self.signals = Table(
-            SIGNALS, (SIGNALS_VERSION, SIGNALS_STATE), signals_view(self.layout.offline, subject_entity())
-        )
+        self._redis = online_at(self.layout)
+
+    @cached_property
+    def feast(self) -> "FeatureStore":
+        """Feast's own view of the workspace, registered for the folder in which the workspace is now."""
+        from feast import FeatureStore  # noqa: PLC0415  it takes seconds to import, and decisions do not need it
+
+        if settle(self.layout):
+            register(self.layout)
+        return FeatureStore(repo_path=str(self.layout.repo))
+
+    @property
+    def config(self) -> Any:
+        """Feast's configuration of the workspace."""
+        return self.feast.config
 
     @cached_property
     def online(self) -> Online:
-        """The SQLite or Redis store that the repository names, opened at its first use."""
-        feast = self.feast._get_provider().online_store
-        if self.config.online_store.type == "sqlite":
-            return SqliteOnline(feast, self.config)
-        from features.profile.online_redis import RedisOnline  # noqa: PLC0415  its client: only where there is a Redis
+        """The SQLite file, or the Redis that the repository names, opened at its first use."""
+        if self._redis is None:
+            online = SqliteOnline(self.layout.online)
+            migrate(self.layout, online)
+            return online
+        from features.profile.stores.redis import RedisOnline  # noqa: PLC0415  needs Feast, and its client
 
-        return RedisOnline(feast, self.config, self.layout.home.read_text())
+        return RedisOnline(self.feast._get_provider().online_store, self.config, self.layout.home.read_text())
 
-    @cached_property
-    def _read_signals(self) -> Reader:
-        return self.online.reader([self.signals])
-
-    def offline(self) -> FeatureStore:
+    def offline(self) -> "FeatureStore":
         """Return the FeatureStore for point-in-time joins, with DuckDB set to spill into the workspace."""
+        import ibis  # type: ignore[import-untyped]  # noqa: PLC0415  as Feast
+
         duckdb, spill = ibis.get_backend().con, str(self.layout.offline / "spill")
         if duckdb.execute("SELECT current_setting('temp_directory')").fetchone() != (spill,):
             duckdb.execute("SET temp_directory = ?", [spill])  # DuckDB refuses this once it has spilled
         return self.feast
 
-    def table(self, view: ProfileView) -> Table:
-        """Return the view's table, built from the schema, since a registry cache may be old."""
-        columns = (view.stamps, *(f.name for f in view.features))
-        return Table(view.name, columns, feature_view(view, self.layout.offline, subject_entity()))
+    @cached_property
+    def _read_signals(self) -> Reader:
+        return self.online.reader([self.signals])
 
     def read_signals(self, subjects: Sequence[str]) -> list[SignalState | None]:
         """Return the states in the order of `subjects`, None for one without signals. Raises Unavailable."""
-        return [signal_state(values) for values in self._read_signals(subjects)]
+        return [signal_state(row) for (row,) in self._read_signals(subjects)]
 
     def write_signals(self, states: Mapping[str, tuple[int, bytes]]) -> None:
         """Write states (version, body); when this returns, every process reads these versions or newer ones.
@@ -107,20 +106,21 @@ class Store:
                 raise Unavailable("signals were written and cannot be read back; send them again")
 
 
-def signal_state(values: Values) -> SignalState | None:
-    """Return the state of a subject's signals from its values, or None if they hold none."""
-    version, body = values.get(SIGNALS_VERSION), values.get(SIGNALS_STATE)
-    return SignalState(version.int64_val, body.bytes_val) if version is not None and body is not None else None
+def signal_state(row: OnlineRow | None) -> SignalState | None:
+    """Return the state of a subject's signals from its row, or None if there is none."""
+    if row is None or SIGNALS_VERSION not in row.values or SIGNALS_STATE not in row.values:
+        return None
+    return SignalState(cast(int, row.values[SIGNALS_VERSION]), cast(bytes, row.values[SIGNALS_STATE]))
 
 
-def _newer(states: Mapping[str, tuple[int, bytes]], subject: str, values: Values) -> Write | None:
+def _newer(states: Mapping[str, tuple[int, bytes]], subject: str, stored: State) -> State | None:
     """Return the write for a subject, or None if the stored state is newer or the same.
 
     Equal versions replace each other, as another release recomputes a state under the same version.
     """
     version, body = states[subject]
-    stored = signal_state(values)
-    if stored is not None and (stored.version > version or stored == (version, body)):
+    old = signal_state(OnlineRow({name: v.value for name, v in stored.items() if v.value is not None}, 0))
+    if old is not None and (old.version > version or old == (version, body)):
         return None
-    now_us = time.time_ns() // 1000
-    return Write({SIGNALS_VERSION: Proto(int64_val=version), SIGNALS_STATE: Proto(bytes_val=body)}, now_us, now_us)
+    now = Stamp(*[time.time_ns() // 1000] * 2)
+    return {SIGNALS_VERSION: Version(version, now), SIGNALS_STATE: Version(body, now)}

@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from decisioning.facts.schema import Facts, Value
 
@@ -22,10 +22,18 @@ class Stamp(NamedTuple):
     created_us: int
 
 
+NEVER = Stamp(-1, -1)
+"""The time of a value that was written without one, past this package; every other time comes after it."""
+
+
+Cell = Value | bytes
+"""A value as a store keeps it. Only the state of a subject's signals is bytes; the history holds none."""
+
+
 class Version(NamedTuple):
     """One value of one feature."""
 
-    value: Value | None
+    value: Cell | None
     stamp: Stamp
 
 
@@ -65,7 +73,7 @@ def newer(state: Mapping[str, Version], versions: Mapping[str, Version]) -> Stat
     return {name: version for name, version in versions.items() if wins(version, state.get(name))}
 
 
-def _rank(value: Value | None) -> tuple[str, str]:
+def _rank(value: Cell | None) -> tuple[str, str]:
     """Return a sort key that orders all values, for two statements with exactly the same times."""
     return (type(value).__name__, repr(value)) if value is not None else ("", "")
 
@@ -132,5 +140,5 @@ def statements_in(rows: Iterable[State]) -> list[Statement]:
                 best[name, version.stamp] = version
     facts: dict[Stamp, dict[str, Value | None]] = {}
     for (name, stamp), version in best.items():
-        facts.setdefault(stamp, {})[name] = version.value
+        facts.setdefault(stamp, {})[name] = cast(Value | None, version.value)
     return [Statement(stamp, own) for stamp, own in facts.items()]

@@ -107,7 +107,7 @@ def release(workspace: Workspace, by: str) -> dict[str, Any]:
     """Check the files, keep their bytes as a release, prepare the feature store, and make the environment serve it."""
     compiled, packed = _checked(workspace)
     workspace.data.mkdir(mode=0o700, exist_ok=True)
-    apply(workspace.data, compiled.schema, workspace.root.name, workspace.settings.online_store.redis)
+    apply(workspace.data, compiled.schema, redis=workspace.settings.online_store.redis)
     with open_ledger(workspace) as ledger:
         name = ledger.put_release(packed)
         already = ledger.active(workspace.settings.environment) == name
@@ -128,7 +128,7 @@ def rollback(workspace: Workspace, by: str, to: str | None = None) -> dict[str, 
         if target not in history:
             raise NotFound("release", f"it was never released in {environment}")
         compiled = Release.from_bytes(ledger.get_release(target))
-        apply(workspace.data, compiled.schema, workspace.root.name, workspace.settings.online_store.redis)
+        apply(workspace.data, compiled.schema, redis=workspace.settings.online_store.redis)
         ledger.activate(environment, target, by)
     return {"release": target, "environment": environment, "was": history[-1]}
 

@@ -225,7 +225,7 @@ def test_feast_materialize_of_our_history_gives_our_online_rows(workspace) -> No
     before = workspace.profiles.read(subjects, now_us=22_000_000)
     store = workspace.profiles.store
     with store.online.writer as db:
-        db.execute("DELETE FROM ws_profile")
+        db.execute("DELETE FROM facts")
     assert workspace.profiles.read(subjects, now_us=22_000_000)[0].raw == {}
     store.feast.materialize(datetime(1970, 1, 1, tzinfo=UTC), datetime(2030, 1, 1, tzinfo=UTC), ["profile"])
     assert workspace.profiles.read(subjects, now_us=22_000_000) == before
@@ -249,12 +249,11 @@ def test_materialise_rebuilds_a_lost_online_store(workspace) -> None:
     before = workspace.profiles.read(["a", "b", "c"], now_us=50)
     store = workspace.profiles.store
     with store.online.writer as db:
-        db.execute("DELETE FROM ws_profile")
-        db.execute("DELETE FROM ws_scores")
+        db.execute("DELETE FROM facts")
     steps: list[tuple[int, int]] = []
     workspace.materialize(lambda done, total: steps.append((done, total)))
     assert workspace.profiles.read(["a", "b", "c"], now_us=50) == before
-    assert steps == [(3, 3), (1, 1)]
+    assert steps == [(2, 6), (5, 6), (6, 6), (1, 1)]
 
 
 def test_many_customers_are_imported_quickly(workspace) -> None:

@@ -1,4 +1,4 @@
-"""Every pitfall of Feast's online stores, one test each, and a test that our stores avoid it.
+"""Every pitfall of Feast's online stores, one test each, and a test that our stores avoid it: the file and Redis alike.
 
 Tests named `test_the_library_still_…` show a pitfall on the library alone; when one fails, our store may be simplified.
 """
@@ -19,8 +19,9 @@ import pytest
 from decisioning.facts.schema import FeatureSchema
 from features.profile.online import Profiles, open_profiles
 from features.profile.repository import apply
-from features.profile.rows import Proto, Write, entity_key
 from features.profile.store import Store
+from features.profile.stores.protos import Proto, entity_key
+from features.profile.versions import Stamp, State, Version
 from tests.features.conftest import FEATURES, NOW_US, SCHEMA, open_world
 from tests.features.processes import child, warm_up
 
@@ -79,7 +80,7 @@ def age_of(world: SimpleNamespace, subject: str) -> Any:
 
 
 def test_our_reading_of_their_format_is_what_feast_itself_answers(both) -> None:
-    """Our stores read SQLite by a SELECT of their own, and Redis through Feast's private `_read_hash_fields`."""
+    """Our stores read the file by a SELECT of their own, and Redis through Feast's private `_read_hash_fields`."""
     subject, stranger = fresh(), fresh()
     facts = {"age": 41, "fee_eur": 29.5, "hardship": False, "plan": "plus", "city": "é", "since": -1, "churn_risk": 0.0}
     both.profiles.write(subject, facts, NOW_US, now_us=NOW_US)
@@ -133,7 +134,7 @@ def test_the_library_still_reports_an_absent_redis_entity_as_present(redis) -> N
 @pytest.mark.promise("profile.newest-fact-wins")
 @pytest.mark.parametrize(("older_us", "is_known"), [(60_000_000, True), (60_000_001, False), (-5, True)])
 def test_age_is_ours_to_the_microsecond(both, older_us, is_known) -> None:
-    """Pitfalls: Feast applies no TTL online, and its SQLite store truncates timestamps to whole seconds."""
+    """Pitfall: Feast applies no TTL online."""
     subject = fresh()
     both.profiles.write(subject, {"fresh_eur": 1.0, "age": 50}, NOW_US - older_us, now_us=NOW_US)
     (stored,) = both.profiles.read([subject], now_us=NOW_US)
@@ -149,18 +150,12 @@ def test_the_library_still_applies_no_ttl_online(both) -> None:
     assert read(lib, subject)[1]["age"].int64_val == 7
 
 
-def test_the_library_still_cuts_times_to_seconds_on_sqlite(sqlite) -> None:
-    lib, subject = library(sqlite), fresh()
-    write_row(lib, subject, 7, 1_000_000.75)
-    assert read(lib, subject)[0].microsecond == 0
-
-
 # Which write wins
 
 
 @pytest.mark.promise("profile.newest-fact-wins")
 def test_an_older_event_never_overwrites_a_newer_one_per_feature(both) -> None:
-    """Pitfalls: Feast's SQLite store keeps the last write; its Redis store drops a whole row, with its newer values."""
+    """Pitfall: Feast's Redis store drops a whole row, with its newer values."""
     subject = fresh()
     both.profiles.write(subject, {"age": 50, "city": "Delft"}, NOW_US, now_us=NOW_US)
     both.profiles.write(subject, {"age": 49, "plan": "basic"}, NOW_US - 1, now_us=NOW_US + 1)
@@ -172,13 +167,6 @@ def test_an_older_event_never_overwrites_a_newer_one_per_feature(both) -> None:
         "plan": ("basic", NOW_US - 1),
         "fee_eur": (5.0, NOW_US),
     }
-
-
-def test_the_library_still_lets_an_older_event_overwrite_on_sqlite(sqlite) -> None:
-    lib, subject = library(sqlite), fresh()
-    write_row(lib, subject, 2, 1_000_001.0)
-    write_row(lib, subject, 1, 1_000_000.0)
-    assert read(lib, subject)[1]["age"].int64_val == 1
 
 
 def test_the_library_still_drops_what_is_not_newer_on_redis(redis) -> None:
@@ -215,11 +203,11 @@ def test_a_writer_that_comes_between_reading_and_writing_is_not_overwritten_on_r
     subject, other = fresh(), Store(redis.data)
     table, versions = redis.store.signals, []
 
-    def change(_: str, values: Any) -> Write:
-        versions.append({name: value.int64_val for name, value in values.items() if name == "_signals_version"})
+    def change(_: str, stored: State) -> State:
+        versions.append({name: version.value for name, version in stored.items() if name == "_signals_version"})
         if len(versions) == 1:
             other.write_signals({subject: (5, b"between")})
-        return Write({"_signals_version": Proto(int64_val=6)}, 1, 1)
+        return {"_signals_version": Version(6, Stamp(1, 1))}
 
     redis.store.online.update(table, [subject], change)
     assert versions == [{}, {"_signals_version": 5}]
@@ -257,18 +245,10 @@ def race(*writers: tuple[Profiles, str, Any], subject: str, rounds: int = 15) ->
 
 
 def test_threads_share_the_store_without_losing_a_write(both) -> None:
-    """Pitfall: Feast's SQLite store shares one connection among all threads."""
     subject, mine = fresh(), both.profiles
     race((mine, "age", 1), (mine, "city", "x"), (mine, "plan", "plus"), (mine, "churn_risk", 1.0), subject=subject)
     raw = {"age": (1, 14), "city": ("x", 14), "plan": ("plus", 14), "churn_risk": (1.0, 14)}
     assert mine.read([subject], now_us=20)[0].raw == raw
-
-
-def test_the_library_still_shares_one_connection_among_threads(sqlite) -> None:
-    lib = library(sqlite)
-    with ThreadPoolExecutor(1) as pool:
-        elsewhere = pool.submit(lib.store._get_conn, lib.config).result()
-    assert elsewhere is lib.store._get_conn(lib.config)
 
 
 def test_machines_share_a_redis_without_losing_a_write(redis, tmp_path) -> None:
@@ -282,7 +262,6 @@ def test_machines_share_a_redis_without_losing_a_write(redis, tmp_path) -> None:
 
 
 def test_reads_do_not_wait_for_another_process_that_writes(sqlite) -> None:
-    """Pitfall: Feast's SQLite store opens its file without WAL, so that a writer blocks readers."""
     subject = fresh()
     sqlite.profiles.write(subject, {"age": 4}, 1, now_us=2)
     writer = sqlite3.connect(sqlite.data / "online.db", isolation_level=None)
@@ -295,7 +274,6 @@ def test_reads_do_not_wait_for_another_process_that_writes(sqlite) -> None:
 
 
 def test_reads_do_not_wait_for_a_thread_that_writes(sqlite) -> None:
-    """Pitfall: on Feast's only connection, a read waits for the disk while a write does."""
     subject, reading, finished = fresh(), threading.Event(), threading.Event()
     sqlite.profiles.write(subject, {"age": 4}, 1, now_us=2)
 
@@ -311,14 +289,6 @@ def test_reads_do_not_wait_for_a_thread_that_writes(sqlite) -> None:
         assert time.perf_counter() - start_s < 1
         finished.set()
         writing.result()
-
-
-def test_the_library_still_opens_sqlite_without_wal(tmp_path) -> None:
-    from feast.infra.online_stores.sqlite import _initialize_conn
-
-    db = _initialize_conn(str(tmp_path / "online.db"))
-    assert db.execute("PRAGMA journal_mode").fetchone() == ("delete",)
-    db.close()
 
 
 # Registry

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import pyarrow as pa
 from feast.infra.online_stores.helpers import _mmh3
 from feast.protos.feast.types.Value_pb2 import Value as Proto
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -19,7 +20,10 @@ from redis.exceptions import RedisError, TimeoutError, WatchError
 from redis.retry import Retry
 
 from decisioning.errors import Refused, Unavailable
-from features.profile.rows import BUSY_S, Change, Reader, Table, Values, Write, entity_key
+from features.profile.stores.protos import entity_key, from_proto, to_proto
+from features.profile.stores.rows import BUSY_S, Change, OnlineRow, Reader, Table
+from features.profile.versions import NEVER, Cell, Stamp, State, Version, decode_stamps, encode_stamps
+from features.views import stamps_column
 
 SILENCE_S = 1.0
 """How long a Redis that could not be reached is not tried again, so that not every request waits for the time-out."""
@@ -28,6 +32,8 @@ FILLED = b"filled"
 Command = tuple[bytes, list[bytes]]
 """The key of a hash, and the fields to read from it."""
 Reply = list[bytes | None]
+Values = Mapping[str, Any]
+"""Column -> Feast's protobuf value, without columns that were never written. No two views share a column."""
 
 
 class RedisOnline:
@@ -49,12 +55,12 @@ class RedisOnline:
         """Return a reader that sends one command per subject for all of its views, all commands at once."""
         fields = _fields(tables)
 
-        def read(subjects: Sequence[str]) -> list[Values]:
+        def read(subjects: Sequence[str]) -> list[Sequence[OnlineRow | None]]:
             with self._reached():
                 (filled,), *rows = self._fetch((self._mark, [FILLED]), *_commands(fields, self._keys(subjects)))
             if filled is None:
                 raise Unavailable("the online feature store lost what it held; fill it again with `brain release`")
-            return _decoded(fields, rows)
+            return [[_row(table, values) for table in tables] for values in _decoded(fields, rows)]
 
         return read
 
@@ -71,6 +77,10 @@ class RedisOnline:
                 raise Unavailable("others kept writing about the same subjects; try again")
             half = (len(part) + 1) // 2
             waiting += filter(None, (part[half:], part[:half]))
+
+    def insert(self, table: Table, rows: pa.Table) -> pa.Array:
+        """Insert nothing: every row takes the way of an update, which Redis needs against other writers."""
+        return pa.repeat(pa.scalar(True), rows.num_rows)
 
     def forget(self, tables: Sequence[Table], subjects: Sequence[str]) -> None:
         """Erase subjects from Redis's memory; its files, if it is configured to keep any, are its owner's."""
@@ -99,9 +109,9 @@ class RedisOnline:
             current = _decoded(fields, self._fetch(*_commands(fields, keys)))
             pipe.multi()
             for subject, key, values in zip(subjects, keys, current, strict=True):
-                write = change(subject, values)
-                if write:
-                    pipe.hset(key, mapping=_hash(table, fields, write))
+                news = change(subject, _state(table, values))
+                if news:
+                    pipe.hset(key, mapping=_hash(table, fields, news, _stamps(table, values)))
             try:
                 pipe.execute()
             except WatchError:
@@ -135,7 +145,8 @@ def _fields(tables: Sequence[Table]) -> dict[str, bytes]:
     """
     owners: dict[bytes, str] = {}
     for table in tables:
-        for column in table.columns:
+        stamps = [stamps_column(table.name)] if table.stamped else []
+        for column in (*stamps, *table.kinds):
             other = owners.setdefault(_mmh3(f"{table.name}:{column}"), column)
             if other != column:
                 raise Refused(f"Redis cannot tell feature {column} from {other}: give one of them another name")
@@ -151,8 +162,36 @@ def _decoded(fields: Mapping[str, bytes], rows: Sequence[Reply]) -> list[Values]
     return [{c: Proto.FromString(v) for c, v in zip(fields, row, strict=True) if v is not None} for row in rows]
 
 
-def _hash(table: Table, fields: Mapping[str, bytes], write: Write) -> dict[str | bytes, bytes]:
+def _stamps(table: Table, values: Values) -> Mapping[str, Stamp]:
+    """Return the time of each column that was stated, also of columns that the table does not have."""
+    proto = values.get(stamps_column(table.name))
+    return decode_stamps(proto.string_val) if proto is not None and proto.string_val else {}
+
+
+def _state(table: Table, values: Values) -> State:
+    stamps = _stamps(table, values)
+    known = {name: from_proto(values[name], kind) for name, kind in table.kinds.items() if name in values}
+    if not table.stamped:
+        return {name: Version(value, NEVER) for name, value in known.items()}
+    return {name: Version(known.get(name), stamp) for name, stamp in stamps.items()}
+
+
+def _row(table: Table, values: Values) -> OnlineRow | None:
+    state = _state(table, values)
+    cells: dict[str, Cell] = {name: v.value for name, v in state.items() if v.value is not None}
+    return OnlineRow(cells, {name: state[name].stamp.event_us for name in cells}) if cells else None
+
+
+def _hash(
+    table: Table, fields: Mapping[str, bytes], news: State, stamps: Mapping[str, Stamp]
+) -> dict[str | bytes, bytes]:
+    """Return the fields to set: the new values, their times, and the newest time of the row for Feast's own readers."""
+    cells: dict[str | bytes, bytes] = {
+        fields[name]: to_proto(version.value, table.kinds[name]).SerializeToString() for name, version in news.items()
+    }
+    merged = {**stamps, **{name: version.stamp for name, version in news.items()}}
+    if table.stamped:
+        cells[fields[stamps_column(table.name)]] = Proto(string_val=encode_stamps(merged)).SerializeToString()
     moment = Timestamp()
-    moment.FromMicroseconds(write.event_us)
-    cells: dict[str | bytes, bytes] = {f"_ts:{table.name}": moment.SerializeToString()}
-    return cells | {fields[column]: value.SerializeToString() for column, value in write.values.items()}
+    moment.FromMicroseconds(max(stamp.event_us for stamp in merged.values()))
+    return cells | {f"_ts:{table.name}": moment.SerializeToString()}

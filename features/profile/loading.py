@@ -1,0 +1,111 @@
+"""History into an online store: the rows of new subjects in bulk, others merged, so that the newest value wins."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.profile.archive import HEAD, Archive, is_about, repeated, states_of
+from features.profile.spool import Spool
+from features.profile.stores.rows import Kind, Online, Table
+from features.profile.versions import State, decode_stamps, newer
+from features.views import TIME, ProfileView
+
+BULK, CHUNK = 10_000, 500
+"""Subjects per write transaction, inserted and merged; chosen so that a load delays live writes by about 100 ms."""
+Step = Callable[[int], None]
+"""Called with the number of rows written since the last call."""
+
+_KINDS: Mapping[pa.DataType, Kind] = {pa.float64(): "d", pa.int64(): "q", pa.bool_(): "?", pa.string(): "s"}
+
+
+def load_latest(
+    online: Online, archive: Archive, view: ProfileView, step: Step, subjects: pa.ChunkedArray | None = None
+) -> None:
+    """Write the last row of the history of each subject, or of each of `subjects`; newer values online stay.
+
+    `step` counts the rows of the history, or the subjects if they are given.
+    """
+    for part in archive.parts(view):
+        latest = _latest(part)
+        wanted = latest if subjects is None else latest.filter(is_about(latest, subjects))
+        load(online, archive.spool, view.name, wanted, step)
+        if subjects is None:
+            step(part.num_rows - latest.num_rows)
+
+
+def _latest(rows: pa.Table) -> pa.Table:
+    """Return the last row of each subject of a table that is sorted by subject and time."""
+    if not rows.num_rows:
+        return rows
+    codes = rows["subject"].combine_chunks().dictionary_encode().indices.to_numpy()
+    return rows.filter(pa.array(np.append(codes[1:] != codes[:-1], True)))
+
+
+def load(online: Online, spool: Spool, view: str, rows: pa.Table, step: Step) -> None:
+    """Write the versions in `rows`, a table with the columns of a file of history; newer ones that are online stay.
+
+    A subject may have any number of rows, in any order. Everything is on the disk when this returns.
+    """
+    table = Table(view, {name: _KINDS[rows.schema.field(name).type] for name in rows.schema.names[HEAD:]})
+    often = is_about(rows, repeated(rows["subject"]))
+    single, rest = rows.filter(pc.invert(often)), [rows.filter(often)]
+    parts, mixed = _by_features(single)
+    for part, which in parts:
+        for start in range(0, part.num_rows, BULK):
+            with spool.writing():
+                left = online.insert(table, part.slice(start, BULK))
+            rest.append(single.take(which.slice(start, BULK).filter(left)))
+            step(len(left) - rest[-1].num_rows)
+    for others in (*rest, single.take(mixed)):
+        merge(online, spool, table, _states(others), step)
+
+
+def _by_features(rows: pa.Table) -> tuple[list[tuple[pa.Table, pa.Array]], pa.Array]:
+    """Return the rows that were stated at one time, in a table per set of features, with their positions in `rows`.
+
+    The second result holds the positions of the other rows.
+    """
+    texts = rows.column(HEAD - 1).combine_chunks().dictionary_encode()
+    times, groups = np.zeros((len(texts.dictionary), 2), np.int64), dict[tuple[str, ...], list[int]]()
+    for i, stamps in enumerate(map(decode_stamps, texts.dictionary.to_pylist())):
+        distinct = set(stamps.values())
+        names = tuple(stamps) if len(distinct) == 1 else ()
+        groups.setdefault(names, []).append(i)
+        if names:
+            times[i] = distinct.pop()
+    codes, parts = texts.indices.to_numpy(), []
+    mixed = np.flatnonzero(np.isin(codes, groups.pop((), [])))
+    for names, own in groups.items():
+        which = np.flatnonzero(np.isin(codes, own)) if len(groups) > 1 or len(mixed) else np.arange(len(codes))
+        both = (pa.array(times[codes[which], i]).cast(TIME) for i in (0, 1))
+        columns = rows.select(["subject", *names]).take(which)
+        for name, column in zip(("event_timestamp", "created"), both, strict=True):
+            columns = columns.append_column(name, column)
+        parts.append((columns, pa.array(which)))
+    return parts, pa.array(mixed, pa.int64())
+
+
+def _states(rows: pa.Table) -> dict[str, State]:
+    """Return the newest versions of each subject."""
+    states: dict[str, State] = {}
+    for subject, row in zip(rows["subject"].to_pylist(), states_of(rows), strict=True):
+        state = states.setdefault(subject, {})
+        state.update(newer(state, row))
+    return states
+
+
+def merge(online: Online, spool: Spool, table: Table, states: Mapping[str, State], step: Step) -> None:
+    """Write versions of many subjects, by name of the subject; newer ones that are online stay."""
+    subjects = list(states)
+    for start in range(0, len(subjects), CHUNK):
+        chunk = subjects[start : start + CHUNK]
+        with spool.writing():
+            online.update(table, chunk, partial(_news, states))
+        step(len(chunk))
+
+
+def _news(states: Mapping[str, State], subject: str, stored: State) -> State:
+    return newer(stored, states[subject])

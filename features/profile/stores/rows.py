@@ -1,0 +1,91 @@
+"""The rows of an online store, and the one interface to its two implementations, SQLite and Redis."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, NamedTuple, Protocol
+
+import pyarrow as pa
+
+from decisioning.facts.schema import Dtype
+from features.profile.versions import Cell, State
+from features.views import SIGNALS, SIGNALS_STATE, SIGNALS_VERSION, ProfileView
+
+BUSY_S = 5.0
+"""How long a write may wait for other writers."""
+
+Kind = Literal["d", "q", "?", "s", "b"]
+"""How a value is kept: as float64, int64, bool, text or bytes. The first three are codes of `struct`."""
+KINDS: Mapping[Dtype, Kind] = {"float": "d", "int": "q", "bool": "?", "string": "s", "enum": "s", "timestamp": "q"}
+
+
+class Table(NamedTuple):
+    """A feature view as an online store needs it: its columns, and whether each value has its own time."""
+
+    name: str
+    kinds: Mapping[str, Kind]
+    stamped: bool = True
+
+
+SIGNALS_TABLE = Table(SIGNALS, {SIGNALS_VERSION: "q", SIGNALS_STATE: "b"}, stamped=False)
+
+
+def table_of(view: ProfileView) -> Table:
+    """Return the table of a view as its release declares it."""
+    return Table(view.name, {f.name: KINDS[f.dtype] for f in view.features})
+
+
+class OnlineRow(NamedTuple):
+    """What a table holds of one subject: known values by column, and when they were true (microseconds).
+
+    `times` is one time for all values, or a time per column. Values whose time was never stated have the time -1.
+    """
+
+    values: dict[str, Cell]
+    times: int | Mapping[str, int]
+
+
+Reader = Callable[[Sequence[str]], list[Sequence[OnlineRow | None]]]
+"""Returns for each of the given subjects, in order, a row per table, None where it has none. Raises Unavailable.
+
+A row has only columns of its table, and only values of the table's kind; an int is a float where a float is wanted."""
+Change = Callable[[str, State], State | None]
+"""Returns the versions to set, or None, from a subject and its state; called again if another writer came first."""
+
+
+class Online(Protocol):
+    """One online store of one workspace; safe for threads and processes. Every method may raise Unavailable."""
+
+    def reader(self, tables: Sequence[Table]) -> Reader:
+        """Return a function that reads all of these tables in one round trip; create it once and call it often."""
+        ...
+
+    def update(self, table: Table, subjects: Sequence[str], change: Change, *, durable: bool = True) -> None:
+        """Read, change and write each subject atomically. If not `durable`, a power cut may undo the write.
+
+        What the row holds beside the versions that `change` returns stays, also columns that `table` does not have.
+        """
+        ...
+
+    def insert(self, table: Table, rows: pa.Table) -> pa.Array:
+        """Insert rows of new subjects in bulk, and return a bool column (n,): which rows were not inserted.
+
+        `rows` (n rows, a subject at most once) has the columns subject, event_timestamp, created (one time for all
+        values of a row) and columns of `table`, null where a value is known to be unknown. Rows of subjects that the
+        table holds already are not inserted.
+        """
+        ...
+
+    def forget(self, tables: Sequence[Table], subjects: Sequence[str]) -> None:
+        """Erase subjects, and their bytes as far as the store can. Redis always erases all tables of a subject."""
+        ...
+
+    def rewrite(self) -> None:
+        """Rewrite the store so that no erased byte stays; the time it takes grows with the size of the store."""
+        ...
+
+    def filled(self) -> bool:
+        """Tell whether the history was written to this store and has not been lost since."""
+        ...
+
+    def fill(self) -> None:
+        """Note that the history was written to this store."""
+        ...

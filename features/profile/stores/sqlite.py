@@ -1,0 +1,266 @@
+"""The online store in a SQLite file: one packed row per subject and view, read by key. Does not import Feast.
+
+All views of a subject lie beside each other, so that one statement reads them with one descent of the tree. A row names
+the list of columns it was packed with, which the file keeps by number: a release that adds, drops or retypes a feature
+rewrites nothing, and two releases may write at the same time. Writers take SQLite's write lock, which excludes writers
+of other processes too, before they read. Readers have a connection of their own, which never waits for a writer.
+"""
+
+import json
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+
+import pyarrow as pa
+
+from decisioning.errors import Unavailable
+from features.profile.spool import rewrite, scrub
+from features.profile.stores.packing import Columns, Packing, columns_for, number_of
+from features.profile.stores.rows import BUSY_S, Change, OnlineRow, Reader, Table
+from features.profile.versions import State
+from features.views import PROFILE, SCORES, SIGNALS
+
+NUMBERS: Mapping[str, int] = {PROFILE: 1, SCORES: 2, SIGNALS: 3}
+"""The number of each view within a subject's rows; a number never gets another meaning."""
+FILLED = 2
+"""The file's user_version once the history was written to it; 1 is that of Feast's layout, used until December 2026."""
+
+_TABLES = (
+    "CREATE TABLE IF NOT EXISTS packing (number INTEGER PRIMARY KEY, columns TEXT NOT NULL UNIQUE)",
+    "CREATE TABLE IF NOT EXISTS facts (subject BLOB NOT NULL, view INTEGER NOT NULL, body BLOB NOT NULL,"
+    " PRIMARY KEY (subject, view)) WITHOUT ROWID",
+)
+_ONE = "SELECT view, body FROM facts WHERE subject = ?"
+_PUT = "INSERT INTO facts VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET body = excluded.body"
+_RETIRED = "retired_profile"
+_MANY = 500
+"""Subjects per SELECT; SQLite allows a statement 32,766 parameters."""
+
+Key = bytes | str
+
+
+class SqliteOnline:
+    """The online store in the file at `path`, which is created if there is none."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._reading = threading.Lock()
+        self._writing = threading.Lock()
+        self._packings: dict[int, Packing] = {}
+        self._by_columns: dict[Columns, Packing] = {}
+
+    @cached_property
+    def writer(self) -> sqlite3.Connection:
+        """The only connection that writes; it overwrites what it erases."""
+        db = sqlite3.connect(self._path, timeout=BUSY_S, check_same_thread=False, isolation_level=None)
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
+            db.execute(f"PRAGMA {pragma}")
+        for statement in _TABLES:
+            db.execute(statement)
+        return db
+
+    @cached_property
+    def _reader(self) -> sqlite3.Connection:
+        with self._writing:
+            self.writer  # noqa: B018  the file and its tables must be there
+        db = sqlite3.connect(self._path, timeout=BUSY_S, check_same_thread=False, isolation_level=None)
+        db.execute("PRAGMA query_only=ON")
+        return db
+
+    def reader(self, tables: Sequence[Table]) -> Reader:
+        """Return a reader of packed rows."""
+        wanted = {NUMBERS[table.name]: (i, table) for i, table in enumerate(tables)}
+        ways: dict[tuple[int, int], tuple[int, Callable[[bytes], OnlineRow]]] = {}
+
+        def way(view: int, number: int) -> tuple[int, Callable[[bytes], OnlineRow]]:
+            place, table = wanted[view]
+            ways[view, number] = place, _reading(self._packing(self._reader, number), table)
+            return ways[view, number]
+
+        def read(subjects: Sequence[str]) -> list[Sequence[OnlineRow | None]]:
+            answers: list[Sequence[OnlineRow | None]] = []
+            try:
+                with self._reading:
+                    execute = self._reader.execute
+                    for subject in subjects:
+                        rows: list[OnlineRow | None] = [None] * len(tables)
+                        for view, body in execute(_ONE, (key_of(subject),)).fetchall():
+                            if view in wanted:
+                                number = number_of(body)
+                                place, unpack = ways.get((view, number)) or way(view, number)
+                                rows[place] = unpack(body)
+                        answers.append(rows)
+            except sqlite3.Error as error:
+                raise Unavailable("the online feature store cannot be reached") from error
+            return answers
+
+        return read
+
+    def states(self, table: Table, subjects: Sequence[str]) -> list[State]:
+        """Return every version that the table holds of each subject, in the order given, of all columns it ever had."""
+        with self._reading, _reached():
+            states = self._states(self._reader, NUMBERS[table.name], subjects)
+        return [states[key_of(subject)] for subject in subjects]
+
+    def update(self, table: Table, subjects: Sequence[str], change: Change, *, durable: bool = True) -> None:
+        """Update the subjects in one transaction that begins with the write lock."""
+        view, rows = NUMBERS[table.name], []
+        with self._transaction("FULL" if durable else "NORMAL") as db:
+            states = self._states(db, view, subjects)
+            for subject in subjects:
+                state = states[key_of(subject)]
+                news = change(subject, state)
+                if news:
+                    state.update(news)
+                    packing = self._packing_for(db, columns_for(state, table.kinds))
+                    rows.append((key_of(subject), view, packing.pack(state)))
+            db.executemany(_PUT, rows)
+
+    def insert(self, table: Table, rows: pa.Table) -> pa.Array:
+        """Pack whole columns at a time. Rows in the order of their subjects are inserted fastest."""
+        columns: Columns = tuple(sorted((name, table.kinds[name]) for name in rows.schema.names if name in table.kinds))
+        keys = [key_of(subject) for subject in rows["subject"].to_pylist()]
+        view = NUMBERS[table.name]
+        with self._transaction("FULL") as db:
+            present = {key for key, _ in self._bodies(db, view, keys, "view")}
+            bodies = self._packing_for(db, columns).pack_all(rows).to_pylist()
+            new = ((key, view, body) for key, body in zip(keys, bodies, strict=True) if key not in present)
+            db.executemany(_PUT, new)
+        return pa.array([key in present for key in keys], pa.bool_())
+
+    def forget(self, tables: Sequence[Table], subjects: Sequence[str]) -> None:
+        """Erase subjects, and empty the log, which holds their rows too."""
+        keys = [(key_of(subject), NUMBERS[table.name]) for subject in subjects for table in tables]
+        with self._transaction("FULL") as db:
+            db.executemany("DELETE FROM facts WHERE subject = ? AND view = ?", keys)
+        with self._writing, _reached():
+            scrub(self.writer, "the online store")
+
+    def rewrite(self) -> None:
+        """Write every row into a new file."""
+        with self._writing, _reached():
+            rewrite(self.writer, "the online store")
+
+    def filled(self) -> bool:
+        """Tell whether the file's user_version says that it was filled."""
+        with self._writing, _reached():
+            return bool(self.writer.execute("PRAGMA user_version").fetchone()[0] == FILLED)
+
+    def fill(self) -> None:
+        """Set the file's user_version, durably."""
+        with self._writing, _reached():
+            self.writer.execute(f"PRAGMA user_version={FILLED}")
+
+    def outdated(self) -> list[str]:
+        """Return the names of tables in Feast's layout, which earlier versions of the brain wrote."""
+        with self._writing, _reached():
+            rows = self.writer.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        return [name for (name,) in rows if name.endswith(tuple(f"_{view}" for view in NUMBERS))]
+
+    def retire(self, names: Sequence[str]) -> None:
+        """Drop tables and rewrite the file, so that nothing of them stays. Raises Unavailable while others use it.
+
+        Until the file is rewritten, an empty table makes `outdated` return something, so that a crash is noticed.
+        """
+        with self._writing, _reached():
+            self.writer.execute("PRAGMA secure_delete=OFF")  # the file is rewritten as a whole below
+        try:
+            with self._transaction("FULL") as db:
+                for name in names:
+                    db.execute(f'DROP TABLE "{name}"')
+                db.execute(f"CREATE TABLE IF NOT EXISTS {_RETIRED} (id INTEGER)")
+        finally:
+            self.writer.execute("PRAGMA secure_delete=ON")
+        self.rewrite()
+        with self._transaction("FULL") as db:
+            db.execute(f"DROP TABLE {_RETIRED}")
+
+    @contextmanager
+    def _transaction(self, synchronous: str) -> Iterator[sqlite3.Connection]:
+        """Run the body in a transaction with the file's write lock; roll back if it fails."""
+        with self._writing, _reached():
+            db = self.writer
+            db.execute(f"PRAGMA synchronous={synchronous}")
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+                db.execute("COMMIT")
+            finally:
+                if db.in_transaction:
+                    self._packings.clear()  # some may have been added by this transaction
+                    self._by_columns.clear()
+                    db.execute("ROLLBACK")
+
+    def _states(self, db: sqlite3.Connection, view: int, subjects: Sequence[str]) -> dict[Key, State]:
+        keys = [key_of(subject) for subject in subjects]
+        states: dict[Key, State] = {key: {} for key in keys}
+        for key, body in self._bodies(db, view, keys, "body"):
+            states[key] = self._packing(db, number_of(body)).state(body)
+        return states
+
+    @staticmethod
+    def _bodies(db: sqlite3.Connection, view: int, keys: Sequence[Key], column: str) -> Iterator[tuple[Key, bytes]]:
+        """Yield the key and a column of each of these rows that there is."""
+        for start in range(0, len(keys), _MANY):
+            part = keys[start : start + _MANY]
+            marks = ",".join("?" * len(part))
+            yield from db.execute(
+                f"SELECT subject, {column} FROM facts WHERE subject IN ({marks}) AND view = ?",  # noqa: S608  ours
+                (*part, view),
+            )
+
+    def _packing(self, db: sqlite3.Connection, number: int) -> Packing:
+        if number not in self._packings:
+            (columns,) = db.execute("SELECT columns FROM packing WHERE number = ?", (number,)).fetchone()
+            self._packings[number] = Packing(number, tuple((name, kind) for name, kind in json.loads(columns)))
+        return self._packings[number]
+
+    def _packing_for(self, db: sqlite3.Connection, columns: Columns) -> Packing:
+        """Return the packing of these columns; call inside a transaction, which adds it if there is none."""
+        if columns not in self._by_columns:
+            text = json.dumps(columns, separators=(",", ":"))
+            db.execute("INSERT INTO packing (columns) VALUES (?) ON CONFLICT DO NOTHING", (text,))
+            (number,) = db.execute("SELECT number FROM packing WHERE columns = ?", (text,)).fetchone()
+            self._by_columns[columns] = self._packing(db, number)
+        return self._by_columns[columns]
+
+
+def _reading(packing: Packing, table: Table) -> Callable[[bytes], OnlineRow]:
+    """Return a function that reads rows of one packing as one table wants them."""
+    kinds = packing.kinds
+    floats = [name for name, kind in table.kinds.items() if (kind, kinds.get(name)) == ("d", "q")]
+    drop = [name for name, kind in kinds.items() if table.kinds.get(name) != kind and name not in floats]
+
+    def read(body: bytes) -> OnlineRow:
+        row = packing.read(body)
+        for name in drop:
+            row.values.pop(name, None)
+        for name in floats:
+            if name in row.values:
+                row.values[name] = float(row.values[name])
+        return row
+
+    return read if drop or floats else packing.read
+
+
+def key_of(subject: str) -> Key:
+    """Return the key of a subject: the 20 bytes of a stream id, or any other text as it is."""
+    if len(subject) == 40:
+        try:
+            key = bytes.fromhex(subject)
+        except ValueError:
+            return subject
+        if key.hex() == subject:
+            return key
+    return subject
+
+
+@contextmanager
+def _reached() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise Unavailable("the online feature store cannot be reached") from error
