@@ -11,12 +11,14 @@ from decisioning.errors import Refused
 from tests.examples import examples
 from tests.training.logs import log_of, random_log
 from tests.training.risk_help import fit_risk
-from training.fitting.propensity import Recipe, fit
-from training.fitting.risk import RiskModel
+from training.evaluation.metrics import auc
+from training.fitting.propensity import Recipe, fit, fit_with_held_out
+from training.fitting.risk import RiskModel, one_action
 from training.fitting.trees import Growth
 from training.model.frame import TrainingSet
 from training.model.logistic import RidgeProblem, fit_pooled, fit_ridge, log_losses, sigmoid
 from training.model.model import PropensityModel
+from training.reporting import registration
 
 BASE = Recipe(growth=None)
 QUICK = Recipe(growth=Growth(max_trees=60))
@@ -185,6 +187,38 @@ def test_risk_scores_rank_those_at_risk(tmp_path):
     content = model.model.save(tmp_path)
     loaded = RiskModel(PropensityModel.load(tmp_path, content))
     np.testing.assert_array_equal(loaded.scores(x), model.scores(x))
+
+
+@given(seed=st.integers(0, 1_000))
+@settings(max_examples=examples(4), deadline=None)
+def test_a_fit_judged_by_its_own_folds_is_not_flattered(seed):
+    """Labels that follow from nothing: rows that a model saw look predictable, held-out ones must not."""
+    rng = np.random.default_rng(seed)
+    data = one_action(rng.normal(size=(4_000, 30)), rng.random(4_000) < 0.3)
+    model, held_out = fit_with_held_out(data, QUICK)
+    assert model.content_hash == fit(data, QUICK).content_hash
+    assert auc(data.label, model.propensities(data.x, 0)) > 0.54
+    assert auc(data.label, held_out) < 0.54
+
+
+def test_own_folds_and_further_folds_agree(monkeypatch):
+    rng = np.random.default_rng(14)
+    x = rng.normal(size=(registration._OWN_FOLDS_FROM, 5))
+    data = one_action(x, rng.random(len(x)) < sigmoid(2.5 * x[:, 0] + np.where(x[:, 1] > 0.5, 1.0, -1.0)))
+    own = registration.fit_event(data, QUICK)
+    monkeypatch.setattr(registration, "_OWN_FOLDS_FROM", len(x) + 1)
+    further = registration.fit_event(data, QUICK)
+    assert own[0].content_hash == further[0].content_hash
+    assert not np.array_equal(own[1].predicted, further[1].predicted)
+    assert own[1].auc == pytest.approx(further[1].auc, abs=0.003)
+    assert own[1].log_loss == pytest.approx(further[1].log_loss, abs=0.003)
+
+
+def test_without_trees_a_fit_is_judged_by_further_folds():
+    rng = np.random.default_rng(15)
+    x = rng.normal(size=(registration._OWN_FOLDS_FROM, 2))
+    metrics = registration.fit_event(one_action(x, rng.random(len(x)) < sigmoid(x[:, 0])), BASE)[1]
+    assert np.isfinite(metrics.predicted).all()
 
 
 def test_held_out_losses_agree_with_the_definition():

@@ -10,11 +10,11 @@ from training.fitting.drift import rows_since_change
 from training.fitting.folds import stratified_folds
 from training.fitting.terms import superseding_pairs, with_treatments_of_ancestors
 from training.fitting.trees import Grown, Growth, cross_fitted, grow, predicts_better
-from training.model.calibration import IDENTITY, Calibration, choose
+from training.model.calibration import IDENTITY, Calibration, choose, held_out
 from training.model.design import make_design
 from training.model.forest import Forest
 from training.model.frame import Bools, Floats, ModelTerms, TrainingSet
-from training.model.logistic import RidgeProblem, fit_pooled, fit_ridge, with_tightness
+from training.model.logistic import RidgeProblem, fit_pooled, fit_ridge, sigmoid, with_tightness
 from training.model.model import WITH_TREES, PropensityModel
 
 _FIRST_TIGHTNESS = 5.0
@@ -60,11 +60,16 @@ class _Node:
 
 @dataclass(frozen=True, slots=True)
 class _ActionFit:
-    """An action's node, trees and calibration."""
+    """An action's node, trees and calibration.
+
+    `held_out`: logit of each of its rows by the base and trees of the other folds, before calibration; None if it has
+    too few rows for folds, or trees of the action that it supersedes.
+    """
 
     node: _Node
     forest: Forest | None
     calibration: Calibration
+    held_out: Floats | None = None
 
 
 def fit(data: TrainingSet, recipe: Recipe | None = None) -> PropensityModel:
@@ -72,10 +77,31 @@ def fit(data: TrainingSet, recipe: Recipe | None = None) -> PropensityModel:
 
     :raises Refused: there are no rows, or only one of the two labels occurs
     """
-    if data.label.all() or not data.label.any():
-        raise Refused("nothing to learn from: the log needs rows with and without the positive outcome")
+    _check_labels(data)
     with threadpool_limits(1, "blas"):  # else the last bits depend on the number of cores, and idle threads spin
         return _fit_current_rows(data, recipe or Recipe())
+
+
+def fit_with_held_out(data: TrainingSet, recipe: Recipe) -> tuple[PropensityModel, Floats]:
+    """Return the model of one event (`one_action`), and each row's propensity (n,) by parts that did not see the row.
+
+    These are of the folds that the fit makes anyway. Only the strength of the base's prior, size and number of trees,
+    and the kind of calibration were chosen with the row. NaN if there are too few rows for folds. Raises as `fit`.
+    """
+    _check_labels(data)
+    with threadpool_limits(1, "blas"):
+        actions, model = _fit_all(data, recipe)
+    predicted = np.full(len(data), np.nan)
+    for fitted in actions:
+        if fitted.held_out is not None:
+            label, kind = data.label[fitted.node.rows], fitted.calibration.kind
+            predicted[fitted.node.rows] = sigmoid(held_out(kind, fitted.held_out, label, recipe.seed))
+    return model, predicted
+
+
+def _check_labels(data: TrainingSet) -> None:
+    if data.label.all() or not data.label.any():
+        raise Refused("nothing to learn from: the log needs rows with and without the positive outcome")
 
 
 def _fit_current_rows(data: TrainingSet, recipe: Recipe) -> PropensityModel:
@@ -91,6 +117,11 @@ def _fit_current_rows(data: TrainingSet, recipe: Recipe) -> PropensityModel:
 
 
 def _fit(data: TrainingSet, recipe: Recipe) -> PropensityModel:
+    return _fit_all(data, recipe)[1]
+
+
+def _fit_all(data: TrainingSet, recipe: Recipe) -> tuple[list[_ActionFit], PropensityModel]:
+    """Return the fit of each action, in their order, and the model made of them."""
     data = with_treatments_of_ancestors(data)
     design = make_design(data.x)
     inputs = design.rows(data.x)
@@ -98,7 +129,7 @@ def _fit(data: TrainingSet, recipe: Recipe) -> PropensityModel:
     actions = _actions(data, inputs, groups, recipe)
     above = [*groups, root]
     nodes, n_above = [*(fitted.node for fitted in actions), *above], len(above)
-    return PropensityModel(
+    model = PropensityModel(
         feature_names=data.feature_names,
         actions=data.actions,
         groups=data.groups,
@@ -112,6 +143,7 @@ def _fit(data: TrainingSet, recipe: Recipe) -> PropensityModel:
         calibrations=(*(fitted.calibration for fitted in actions), *(IDENTITY,) * n_above),
         terms=data.terms,
     )
+    return actions, model
 
 
 def _above(data: TrainingSet, inputs: Floats, recipe: Recipe) -> tuple[_Node, list[_Node]]:
@@ -266,11 +298,11 @@ def _fit_level(
 
 def _correct(
     data: TrainingSet, inputs: Floats, action: int, node: _Node, recipe: Recipe
-) -> tuple[Forest | None, Calibration]:
-    """Return the action's trees and calibration, each only if it improves held-out rows."""
+) -> tuple[Forest | None, Calibration, Floats | None]:
+    """Return the action's trees and calibration, each only if it improves held-out rows, and those rows' logits."""
     grown = _grow(data, inputs, action, node, recipe)
     if grown is None:
-        return None, IDENTITY
+        return None, IDENTITY, None
     return _forest_and_calibration(grown, data.label[node.rows], data.terms_of(action), recipe)
 
 
@@ -296,11 +328,11 @@ def _solved(problem: RidgeProblem, node: _Node) -> RidgeProblem:
 
 def _forest_and_calibration(
     grown: Grown, label: Bools, terms: ModelTerms, recipe: Recipe
-) -> tuple[Forest | None, Calibration]:
-    forest = Forest(grown.text) if grown.text else None
+) -> tuple[Forest | None, Calibration, Floats]:
+    forest, logit = Forest(grown.text) if grown.text else None, grown.held_out_logit
     if not recipe.calibrate:
-        return forest, IDENTITY
-    return forest, choose(grown.held_out_logit, label, recipe.seed, everywhere=bool(terms.monotone))
+        return forest, IDENTITY, logit
+    return forest, choose(logit, label, recipe.seed, everywhere=bool(terms.monotone)), logit
 
 
 def _offsets(actions: list[_Node], width: int, n_above: int) -> Floats:

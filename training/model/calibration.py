@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from training.model.frame import Bools, Floats, Ints
+from training.model.frame import Bools, Floats
 from training.model.logistic import RidgeProblem, fit_ridge, log_losses
 
 Kind = Literal["identity", "platt", "beta", "spline"]
@@ -75,11 +75,10 @@ def choose(logit: Floats, label: Bools, seed: int, *, everywhere: bool = False) 
     """
     if len(logit) < MIN_ROWS or min(label.sum(), (~label).sum()) < MIN_POSITIVES:
         return IDENTITY
-    fold = np.random.default_rng([seed, 71]).permutation(len(logit)) % _FOLDS
     identity_losses = log_losses(label, logit)
     best, best_gain = IDENTITY, 0.0
     for kind in KINDS[:-1] if everywhere else KINDS:
-        gains = identity_losses - _held_out_losses(kind, logit, label, fold)
+        gains = identity_losses - log_losses(label, held_out(kind, logit, label, seed))
         gain = float(gains.mean())
         if gain > max(best_gain, float(gains.std()) / math.sqrt(len(gains))):
             fitted = fit(kind, logit, label)
@@ -105,14 +104,15 @@ def fit(kind: Kind, logit: Floats, label: Bools) -> Calibration:
     return Calibration(kind, tuple(float(w) for w in weights), knots)
 
 
-def _held_out_losses(kind: Kind, logit: Floats, label: Bools, fold: Ints) -> Floats:
-    """Return the log-loss (n,) of each row under a map fitted without the row's fold."""
-    losses = np.empty(len(logit))
+def held_out(kind: Kind, logit: Floats, label: Bools, seed: int) -> Floats:
+    """Return the calibrated logit (n,) of each row by a map of this kind that was fitted without the row's fold."""
+    if kind == "identity":
+        return logit
+    fold, calibrated = np.random.default_rng([seed, 71]).permutation(len(logit)) % _FOLDS, np.empty(len(logit))
     for k in range(_FOLDS):
-        held_out = fold == k
-        fitted = fit(kind, logit[~held_out], label[~held_out])
-        losses[held_out] = log_losses(label[held_out], fitted.column(logit[held_out]))
-    return losses
+        rows = fold == k
+        calibrated[rows] = fit(kind, logit[~rows], label[~rows]).column(logit[rows])
+    return calibrated
 
 
 def _is_increasing(fitted: Calibration, logit: Floats) -> bool:

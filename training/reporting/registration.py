@@ -10,13 +10,15 @@ import numpy as np
 
 from training.evaluation.metrics import auc, calibration_table, log_loss
 from training.fitting.folds import stratified_folds
-from training.fitting.propensity import Recipe, fit
+from training.fitting.propensity import Recipe, fit, fit_with_held_out
 from training.model.frame import Bools, Floats, TrainingSet
 from training.model.model import PropensityModel
 from training.model.predict import propensities
 from training.registry import Provenance, Registry
 
 FOLDS = 5
+_OWN_FOLDS_FROM = 20_000
+"""Rows from which on a fit is judged by its own folds. With fewer, the choice of trees could flatter the metrics."""
 Result = dict[str, Any]
 """What a command returns: plain JSON types."""
 
@@ -74,6 +76,19 @@ def cross_fitted_propensities(data: TrainingSet, recipe: Recipe) -> Floats:
     for k in range(FOLDS):
         predicted[fold == k] = propensities(fit(data.take(fold != k), recipe), data.take(fold == k))
     return predicted
+
+
+def fit_event(data: TrainingSet, recipe: Recipe) -> tuple[PropensityModel, ModelMetrics]:
+    """Return the model of one event (`one_action`) and its metrics. Each row is judged by parts that did not see it.
+
+    :raises Refused: only one of the two labels occurs
+    """
+    if len(data) < _OWN_FOLDS_FROM:
+        return fit(data, recipe), measure(data, cross_fitted_propensities(data, recipe))
+    model, predicted = fit_with_held_out(data, recipe)
+    if np.isnan(predicted).any():
+        predicted = cross_fitted_propensities(data, recipe)
+    return model, measure(data, predicted)
 
 
 def measure(data: TrainingSet, predicted: Floats) -> ModelMetrics:

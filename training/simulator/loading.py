@@ -13,12 +13,12 @@ from features.decisions.log import Progress
 from features.ledger import Entry, Ledger
 from features.matrix import FeatureMatrix
 from features.profile.offline import History
-from training.fitting.propensity import Recipe, fit
+from training.fitting.propensity import Recipe
 from training.fitting.risk import RiskModel, one_action
 from training.fitting.scoring import write_scores
 from training.learning.context import LearningContext
 from training.learning.workflow import register_champion
-from training.reporting.registration import TrainedModel, cross_fitted_propensities, measure
+from training.reporting.registration import TrainedModel, fit_event
 from training.simulator.telecom import CHANNELS, World
 
 CHURN = "churn_risk"
@@ -46,7 +46,7 @@ def load_all(world: World, context: LearningContext, progress: Progress) -> dict
     own = [i for i, name in enumerate(matrix.names) if name != CHURN]
     rows = matrix.rows(world.past.columns, len(world.past.left))[:, own]
     data = one_action(rows, world.past.left, tuple(matrix.names[i] for i in own))
-    model, metrics = fit(data), measure(data, cross_fitted_propensities(data, Recipe()))
+    model, metrics = fit_event(data, Recipe())
     trained = TrainedModel("churn-risk", model, data, context.release.hash, {}, metrics)
     register_champion(context, trained, world.as_of_us)
     write_scores(RiskModel(model), CHURN, context.ledger, context.release, context.history, world.as_of_us, progress)
