@@ -8,17 +8,20 @@ from decisioning.facts.identity import merge_standings
 from decisioning.facts.standing import Standing
 from decisioning.facts.standing_rules import StandingRules
 from features.ledger.ledger import Ledger
-from features.ledger.reading.in_time import StandingsInTime
+from features.ledger.reading.in_time import Records, StandingsInTime
 from features.ledger.records import Record, record_of
 
 _PAGE = 500
 
 
 class KnownAtDecisions:
-    """What was known when decisions were made: asked in the order of decisions, it reads each record once."""
+    """What was known when decisions were made: asked in the order of decisions, it reads each record once.
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger, self._standings = ledger, StandingsInTime(ledger.records)
+    `records`: reads a stream's records instead of the ledger.
+    """
+
+    def __init__(self, ledger: Ledger, records: Records | None = None) -> None:
+        self._ledger, self._standings = ledger, StandingsInTime(records or ledger.records)
 
     def known(self, stream: str, body: dict[str, Any], rules: StandingRules | None = None) -> Known:
         """Return the facts as served, and the standings at the versions that a decision read.

@@ -8,14 +8,11 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from decisioning.errors import NotFound, Refused
+from decisioning.errors import NotFound
 from decisioning.facts.forms import Ask
 from decisioning.facts.standing_rules import NO_PAST
-from features.ledger import Record
-from features.ledger.as_of_decision import KnownAtDecisions
-from serving.brain import explaining
 from serving.brain.runtime import Brain
-from serving.commands.progress import phases
+from serving.commands.recomputing import recompute
 from serving.contract import parse
 from serving.customers import erasing, exported_files, exporting
 from serving.settings import Workspace
@@ -86,38 +83,15 @@ def verify(workspace: Workspace, sample: int | None) -> dict[str, Any]:
     with open_brain(workspace) as brain:
         audit = brain.ledger.audit(workspace.checkpoints_file)
         flaws = [str(flaw) for flaw in audit.flaws()]
-        decisions = [(r.stream, r.version) for r in _decisions(brain)]
+        decisions = list(_decisions(brain))
         step = 1 if sample is None else max(1, len(decisions) // sample)
-        results = _recompute(brain, set(decisions[::step][:sample]))
+        results = recompute(brain, set(decisions[::step][:sample]))
     return {"flaws": flaws, "checkpoints": audit.checkpoints, "decisions": len(decisions), **results}
 
 
-def _recompute(brain: Brain, chosen: set[tuple[str, int]]) -> dict[str, Any]:
-    """Recompute the decisions at these (stream, version); return how many, how many were erased, and which differ."""
-    different, recomputed, erased, before = [], 0, 0, KnownAtDecisions(brain.ledger)
-    with phases() as progress:
-        for record in _decisions(brain):
-            if (record.stream, record.version) not in chosen:
-                continue
-            progress(recomputed + erased, len(chosen), "recomputing decisions")
-            if record.body is None or explaining.inputs_erased(brain, record):
-                erased += 1
-                continue
-            recomputed += 1
-            if not _recomputes(brain, record, before):
-                different.append(str(record.body["decision_id"]))
-    return {"recomputed": recomputed, "erased": erased, "different": different}
-
-
-def _recomputes(brain: Brain, record: Record, before: KnownAtDecisions) -> bool:
-    try:
-        return explaining.recomputes(brain, record, before)
-    except (Refused, NotFound):
-        return False
-
-
-def _decisions(brain: Brain) -> Iterator[Record]:
+def _decisions(brain: Brain) -> Iterator[tuple[str, int]]:
+    """Yield stream and version of every decision, in the order of the ledger."""
     after = 0
-    while page := brain.ledger.scan(("decision",), after, PAGE):
-        yield from page
+    while page := brain.ledger.scan_rows(("decision",), after, PAGE):
+        yield from ((row.stream, row.version) for row in page)
         after = page[-1].seq
