@@ -136,12 +136,12 @@ def _versions_read(known: Known) -> dict[str, Any]:
 def _scores(computed: Computation, chosen: Sequence[Pick]) -> dict[str, Any]:
     shown = {p.candidate for p in chosen}
     index = computed.view.candidates[computed.screened.rows].tolist()
-    factors = zip(computed.screened.rows.tolist(), index, computed.scores.factors, strict=True)
+    rows = [n for n, i in enumerate(computed.screened.rows.tolist()) if i in shown]
     return {
         "candidates": index,
         "propensity": computed.scores.propensity.tolist(),
         "evidence": computed.scores.evidence.tolist(),
-        "factors": {str(c): list(names) for i, c, names in factors if i in shown},
+        "factors": {str(index[n]): list(computed.scores.factors[n]) for n in rows},
         **({} if computed.scores.upper is None else {"upper": computed.scores.upper.tolist()}),
         **(
             {}

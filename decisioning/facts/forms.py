@@ -1,6 +1,6 @@
 """What a decision is asked for, what it knows, and its result: forms that are sent, recorded and replayed exactly."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Self
 
@@ -105,7 +105,7 @@ class Scores:
 
     propensity: NDArray[np.float64]
     evidence: NDArray[np.float64]
-    factors: tuple[tuple[str, ...], ...]
+    factors: Sequence[tuple[str, ...]]
     transparency: NDArray[np.int8] | None = None
     upper: NDArray[np.float64] | None = None
     uplift: NDArray[np.float64] | None = None

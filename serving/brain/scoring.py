@@ -68,9 +68,10 @@ def model_scorer(release: Release, model: PropensityModel) -> Scorer:
 
     def score(facts: Facts, candidates: NDArray[np.int64]) -> Scores:
         row, rows = row_of(facts), actions[candidates]
-        propensity, _, factors = model.score(row, rows, treatments[candidates])
+        inputs = model.design.row(row)
+        propensity, _, factors = model.score(row, rows, treatments[candidates], inputs)
         uplift = model.uplifts(row, rows, propensity) if by_uplift else None
-        upper = model.upper_limits(row, rows, propensity)
+        upper = model.upper_limits(row, rows, propensity, inputs)
         return Scores(propensity, evidence[candidates], factors, transparency[candidates], upper, uplift)
 
     score({}, np.arange(len(actions))[:1])  # prepares what the model prepares on first use, before any request waits

@@ -154,7 +154,7 @@ def test_no_features_at_all_still_gives_rates():
     log = random_log(4_000, seed=12)
     model = fit(replace(log, x=np.empty((4_000, 0)), feature_names=(), treatments=((),) * 4), BASE)
     p, _, factors = model.score(np.empty(0), np.arange(4), np.full(4, -1))
-    assert factors == ((), (), (), ())
+    assert factors[:] == ((), (), (), ())
     np.testing.assert_allclose(p, [log.label[log.action == a].mean() for a in range(4)], atol=0.04)
 
 

@@ -28,6 +28,13 @@ _NO_TREE = (
 """A tree that adds exactly zero."""
 
 
+_PREDICT_ROW = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_void_p] * 4)(("LGBM_BoosterPredictForMatSingleRowFast", _LIB))
+"""With declared types, so that addresses need no wrapping; it releases the interpreter's lock like any other call."""
+_LENGTH = ctypes.c_int64()
+_IGNORED_LENGTH = ctypes.addressof(_LENGTH)
+"""Where every call writes how many scores it gave, which is known."""
+
+
 class Forest:
     """Trees read from LightGBM's model text. They add to the logit what the base could not express."""
 
@@ -68,31 +75,31 @@ class Forests:
         order = [i for _, i in sorted(sizes)]
         calls = [order[at : at + _FORESTS_PER_CALL] for at in range(0, len(order), _FORESTS_PER_CALL)]
         texts = [f.text if f else "" for f in forests]
-        self._calls = [(np.array(call), _Call([texts[i] for i in call])) for call in in_slices(calls)]
-        self._call_of = np.full(len(forests), -1)
-        for n, (members, _) in enumerate(self._calls):
-            self._call_of[members] = n
+        self._calls = [_Call([texts[i] for i in call]) for call in in_slices(calls)]
+        self._call_of, self._place = np.full(len(forests), -1), np.full(len(forests), len(order))
+        for n, call in enumerate(calls):
+            self._call_of[call] = n
+        self._place[order] = np.arange(len(order))
 
     def row(self, row: Floats, indices: Ints) -> Floats:
         """Return the raw scores (n,) of one row (n_features,) by the forests at `indices` (n,); 0 where None."""
-        scores = np.zeros(len(self._call_of))
         row = np.ascontiguousarray(row, dtype=np.float64)
+        scores = np.zeros(int(self._place.max(initial=0)) + 1)
+        row_at, scores_at = row.ctypes.data, scores.ctypes.data
         for n in set(self._call_of[indices].tolist()) - {-1}:
-            members, call = self._calls[n]
-            scores[members] = call(row)
-        return scores[indices]
+            self._calls[n](row_at, scores_at + n * _FORESTS_PER_CALL * scores.itemsize)
+        found: Floats = scores[self._place[indices]]
+        return found
 
 
 class _Call:
     """`LGBM_BoosterPredictForMatSingleRowFast` with a handle that is prepared once.
 
-    `Booster.predict` spends ten times as long on preparing a call as on the trees. Each call has its own output, and
-    the handle can be shared between threads.
+    `Booster.predict` spends ten times as long on preparing a call as on the trees. Threads can share the handle.
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
         self._booster = Booster(model_str=_merged(texts))
-        self._n = len(texts)
         self._config = ctypes.c_void_p()
         _check(
             _LIB.LGBM_BoosterPredictForMatSingleRowFastInit(
@@ -108,11 +115,9 @@ class _Call:
         )
         weakref.finalize(self, _LIB.LGBM_FastConfigFree, self._config)
 
-    def __call__(self, row: Floats) -> Floats:
-        out = np.empty(self._n)
-        data, scores = ctypes.c_void_p(row.ctypes.data), ctypes.c_void_p(out.ctypes.data)
-        _check(_LIB.LGBM_BoosterPredictForMatSingleRowFast(self._config, data, ctypes.byref(ctypes.c_int64()), scores))
-        return out
+    def __call__(self, row: int, scores: int) -> None:
+        """Score the row at an address, and write as many scores as there are forests to another address."""
+        _check(_PREDICT_ROW(self._config, row, _IGNORED_LENGTH, scores))
 
 
 def _merged(texts: Sequence[str]) -> str:

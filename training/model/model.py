@@ -51,6 +51,36 @@ class Contributions:
     propensity: float
 
 
+class Factors(Sequence[tuple[str, ...]]):
+    """Per candidate the names of the one or two largest terms of its logit; none if all are zero.
+
+    They are found when asked for, as reasons are given for few candidates.
+
+    :param parts: the terms, (width, n), the intercept first
+    :param names: of the terms (width,)
+    :param known: the names of single candidates that another model scored
+    """
+
+    def __init__(self, parts: Floats, names: Sequence[str], known: Mapping[int, tuple[str, ...]]) -> None:
+        self._parts, self._names, self._known = parts, names, known
+
+    def __len__(self) -> int:
+        return len(self._parts[0])
+
+    def __getitem__(self, i: Any) -> Any:
+        """Return the names of candidate `i`, or of a slice of candidates."""
+        if isinstance(i, slice):
+            return tuple(self[n] for n in range(*i.indices(len(self))))
+        return self._known[i] if i in self._known else self._largest(np.abs(self._parts[:, i]))
+
+    def _largest(self, size: Floats) -> tuple[str, ...]:
+        size[0] = 0.0  # the intercept is not a feature; argmax returns it where all terms are zero
+        first = int(size.argmax())
+        size[first] = 0.0
+        second = int(size.argmax())
+        return (self._names[first], self._names[second]) if second else (self._names[first],) if first else ()
+
+
 @dataclass(frozen=True, eq=False)
 class Frozen:
     """An action as an earlier model had it: `model` holds that action alone, at index 0, over that model's features.
@@ -133,6 +163,16 @@ class PropensityModel:
         return frozenset(i for i, c in enumerate(self.calibrations) if c.kind != "identity")
 
     @cached_property
+    def _weights_by_input(self) -> Floats:
+        """`weights` transposed, (width, k + g + 1), so that the sums of many actions grow input by input."""
+        return np.ascontiguousarray(self.weights.T)
+
+    @cached_property
+    def _variances_by_input(self) -> Floats:
+        """`variances` transposed, (width, k + g + 1)."""
+        return np.ascontiguousarray(self.variances.T)
+
+    @cached_property
     def _input_names(self) -> tuple[str, ...]:
         flagged = (self.feature_names[i] for i in self.design.flagged)
         return ("", *self.feature_names, *flagged)
@@ -174,30 +214,27 @@ class PropensityModel:
         treatments = self.treatments[action] if action < len(self.actions) else ()
         return treatments.index(treatment) if treatment in treatments else -1
 
-    def score(self, row: Floats, actions: Ints, treatments: Ints) -> tuple[Floats, Floats, tuple[tuple[str, ...], ...]]:
+    def score(
+        self, row: Floats, actions: Ints, treatments: Ints, inputs: Floats | None = None
+    ) -> tuple[Floats, Floats, Factors]:
         """Score n candidates, indices of `resolve` and codes of `treatment_code`, both (n,), for one customer (f,).
 
         Returns propensity (n,), evidence (n,) in rows, and per candidate the names of the features, at most two and
         the largest first, that moved the base's logit most from that of the average customer.
-        """
-        propensity, evidence, factors = self._score(row, actions, treatments)
-        if not self.frozen:
-            return propensity, evidence, factors
-        all_factors = list(factors)
-        for i, model, features in self._frozen_candidates(row, actions):
-            propensity[i : i + 1], _, (all_factors[i],) = model.score(features, _ONLY_ACTION, treatments[i : i + 1])
-        return propensity, evidence, tuple(all_factors)
 
-    def _score(
-        self, row: Floats, actions: Ints, treatments: Ints
-    ) -> tuple[Floats, Floats, tuple[tuple[str, ...], ...]]:
-        parts = self.weights[actions] * self.design.row(row)
-        logit = np.add.accumulate(parts, axis=1)[:, -1] + self.offsets[actions, treatments]
-        logit = logit + self._trees.row(row, actions)
-        for i, action in enumerate(actions.tolist()):
+        :param inputs: `design.row(row)`, if it is known already
+        """
+        parts = self._weights_by_input.take(actions, axis=1) * _column(
+            self.design.row(row) if inputs is None else inputs
+        )
+        logit = _summed(parts) + self.offsets[actions, treatments] + self._trees.row(row, actions)
+        for i, action in enumerate(actions.tolist() if self._calibrated else ()):
             if action in self._calibrated:
                 logit[i] = self.calibrations[action].one(float(logit[i]))
-        return _probability(logit), self.evidence[actions], self._factors(parts)
+        propensity, frozen = _probability(logit), {}
+        for i, model, features in self._frozen_candidates(row, actions):
+            propensity[i : i + 1], _, (frozen[i],) = model.score(features, _ONLY_ACTION, treatments[i : i + 1])
+        return propensity, self.evidence[actions], Factors(parts, self._input_names, frozen)
 
     def contributions(self, row: Floats, action: int, treatment: int) -> Contributions:
         """Return what each feature of one customer (f,) adds to the logit of `score`, base and trees; largest first."""
@@ -216,14 +253,15 @@ class PropensityModel:
         propensity = float(_probability(np.asarray([calibrated]))[0])
         return Contributions(base, offset, ordered, logit, calibrated, propensity)
 
-    def upper_limits(self, row: Floats, actions: Ints, propensity: Floats) -> Floats:
+    def upper_limits(self, row: Floats, actions: Ints, propensity: Floats, inputs: Floats | None = None) -> Floats:
         """Return one customer's propensities (n,), as given by `score`, raised by one standard deviation of the logit.
 
         The deviation is that of the base's weights, each from the curvature along it alone, so that columns that move
         together do not inflate it. Trees are not part of it. Shapes as for `score`.
         """
-        parts = self.variances[actions] * self.design.row(row) ** 2
-        limits = shift_logits(propensity, np.sqrt(np.add.accumulate(parts, axis=1)[:, -1]))
+        squares = (self.design.row(row) if inputs is None else inputs) ** 2
+        parts = self._variances_by_input.take(actions, axis=1) * _column(squares)
+        limits = shift_logits(propensity, np.sqrt(_summed(parts)))
         for i, model, features in self._frozen_candidates(row, actions):
             limits[i : i + 1] = model.upper_limits(features, _ONLY_ACTION, propensity[i : i + 1])
         return limits
@@ -272,18 +310,6 @@ class PropensityModel:
         for j in range(1, len(inputs)):
             total = total + inputs[j] * self.weights[action, j]
         return total
-
-    def _factors(self, parts: Floats) -> tuple[tuple[str, ...], ...]:
-        """Return per candidate the names of the one or two largest terms of its logit; none if all are zero."""
-        size = np.abs(parts)
-        size[:, 0] = 0.0  # the intercept is not a feature; argmax returns it where all terms are zero
-        at = np.arange(len(size))
-        first = size.argmax(axis=1)
-        size[at, first] = 0.0
-        second = size.argmax(axis=1)
-        names = self._input_names
-        pairs = zip(first.tolist(), second.tolist(), strict=True)
-        return tuple((names[i], names[j]) if j else (names[i],) if i else () for i, j in pairs)
 
     def files(self) -> dict[str, bytes]:
         """Return the whole model as relative path -> bytes; equal models give equal bytes."""
@@ -385,6 +411,21 @@ def _parse_description(files: Mapping[str, bytes]) -> dict[str, Any]:
     if document["format"] not in (FORMAT, FORMAT_FROZEN):
         raise Refused(f"the model has format {document['format']}, this version reads {FORMAT}; train again")
     return document
+
+
+def _column(inputs: Floats) -> Floats:
+    """Return inputs (width,) as a column (width, 1)."""
+    return inputs.reshape(-1, 1)
+
+
+def _summed(parts: Floats) -> Floats:
+    """Return the sums (n,) of columns (width, n), each added from the first row to the last, whatever n is.
+
+    numpy adds the rows of several columns in their order, but a single column in pairs.
+    """
+    one = parts.shape[1] == 1
+    total: Floats = np.add.accumulate(parts, axis=0)[-1] if one else np.add.reduce(parts, axis=0)
+    return total
 
 
 def shift_logits(propensity: Floats, by: Floats) -> Floats:
