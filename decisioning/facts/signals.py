@@ -5,6 +5,7 @@ Bounds and combinations of keys are checked here. How records fit each other is 
 """
 
 import re
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -100,6 +101,11 @@ class SignalType(Strict):
     tags: tuple[Tag, ...] = ()
     description: str = ""
 
+    @cached_property
+    def field_names(self) -> frozenset[str]:
+        """The names of the fields."""
+        return frozenset(field.name for field in self.fields)
+
 
 class SignalFeature(Strict):
     """How a feature is computed from signals of the types `of` whose fields have one of the values in `where`.
@@ -167,11 +173,15 @@ def _text_misfit(field: SignalField, text: str) -> str | None:
         return None if text in field.values else f"must be one of {', '.join(field.values[:20])}"
     if len(text) > MAX_CHARACTERS:
         return f"must have at most {MAX_CHARACTERS} characters"
+    return None if "\0" not in text and _is_unicode(text) else "must be valid Unicode without code 0"
+
+
+def _is_unicode(text: str) -> bool:
+    """Tell whether databases take the text: they refuse lone surrogates."""
     try:
-        fits = b"\0" not in text.encode()  # databases refuse code 0 and lone surrogates in texts
+        return text.isascii() or bool(text.encode())
     except UnicodeEncodeError:
-        fits = False
-    return None if fits else "must be valid Unicode without code 0"
+        return False
 
 
 def _number_misfit(field: SignalField, number: float) -> str | None:

@@ -57,6 +57,7 @@ _MIGRATION_LOCK: Final = 0x6C6564676572  # an arbitrary constant: PostgreSQL's a
 _SQLITE_BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _POSTGRES_TRANSIENT: Final = frozenset({"40001", "40P01", "55P03"})  # serialization, deadlock, lock timeout
 _PRAGMAS: Final = ("synchronous=FULL", "secure_delete=ON")
+_LARGE_CACHE_KB: Final = 65_536
 _ERASED_FROM: Final = ", ".join(
     table.name for table in (RECORDS, STANDINGS, CONTACTS, OUTCOMES, SIGNALS, SIGNAL_STATES, WATCHES, DELIVERIES)
 )
@@ -82,6 +83,11 @@ class Database:
         if self.sqlite:
             self._use_wal()
         self._migrate()
+
+    @property
+    def address(self) -> str:
+        """What another process opens the same database by; on PostgreSQL it holds the password."""
+        return str(self.url.database) if self.sqlite else self.url.render_as_string(hide_password=False)
 
     def fetch(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
         """Return all rows of one reading statement: one round trip, one snapshot.
@@ -261,6 +267,12 @@ class Database:
             raise _unavailable(error) from error
         if current != NEWEST:
             self.transact(upgrade)
+
+
+def enlarge_cache(connection: Connection) -> None:
+    """Let a write connection to SQLite keep 64 MB of pages: with its 2 MB, a large transaction writes some twice."""
+    if not driver.is_postgresql(connection):
+        connection.exec_driver_sql(f"PRAGMA cache_size=-{_LARGE_CACHE_KB}")
 
 
 def upsert(

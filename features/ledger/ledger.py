@@ -93,6 +93,11 @@ class Ledger:
         self._writer.close()
         self._database.close()
 
+    @property
+    def address(self) -> str:
+        """What a second process opens the ledger's database by, to read it."""
+        return self._database.address
+
     def stream_of(self, kind: SubjectKind, subject_id: str) -> str:
         """Return the stream of a subject: 40 hex characters that do not reveal the id without the secret."""
         return self.names.stream_of(kind, subject_id)

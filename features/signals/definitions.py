@@ -9,6 +9,7 @@ from decisioning.catalogue.release import Release
 from decisioning.facts.schema import Feature, Value
 from decisioning.facts.signals import PARTS, Compute, SignalFeature, SignalSettings, SignalType
 from features.signals.trackers import (
+    NEVER_US,
     Count,
     Data,
     Distinct,
@@ -39,7 +40,8 @@ _MAKE: Mapping[Compute, Callable[[SignalFeature, Feature, SignalSettings], Track
 class Feed(NamedTuple):
     """A tracker that is fed by the events of one type whose fields all have one of the values in `where`.
 
-    `copy`, `add`: the tracker's methods, bound once because they are called per event.
+    `copy`, `add`: the tracker's methods, bound once because they are called per event. `begins_us`: the time before
+    which an event need not be added, as readings do not reach back so far.
     """
 
     key: str
@@ -47,6 +49,10 @@ class Feed(NamedTuple):
     field: str | None
     copy: Callable[[Data], Data]
     add: Callable[[Data, int, Value, str], Data]
+    begins_us: int
+
+
+Feeds = Mapping[str, list[Feed]]
 
 
 class Reading(NamedTuple):
@@ -60,15 +66,16 @@ class Reading(NamedTuple):
 class Definitions:
     """Compiled signal features.
 
-    `trackers`: content key -> tracker; equal definitions share one, whatever their names. `feeds`: type -> what its
-    events feed. `readings`: ordered by name of feature.
+    `trackers`: content key -> tracker; equal definitions share one, whatever their names. `readings`: ordered by name
+    of feature.
     """
 
     def __init__(self, features: Iterable[Feature], types: Iterable[SignalType], settings: SignalSettings) -> None:
         types_by_id = {t.id: t for t in types}
         self.trackers: dict[str, Tracker] = {}
         self.readings: list[Reading] = []
-        self.feeds: dict[str, list[Feed]] = {id_: [] for id_ in types_by_id}
+        self._feeds: Feeds = {id_: [] for id_ in types_by_id}
+        self._newest: tuple[int, Feeds] = (NEVER_US, self._feeds)
         for feature in sorted(features, key=lambda f: f.name):
             if feature.signal is not None:  # old releases have signal features without a definition
                 self._add(feature, feature.signal, types_by_id, settings)
@@ -90,7 +97,18 @@ class Definitions:
         self.trackers[key] = tracker
         where = tuple((name, frozenset(values)) for name, values in sorted(spec.where.items()))
         for name in set(spec.of) & set(types):
-            self.feeds[name].append(Feed(key, where, spec.field, tracker.copy, tracker.add))
+            self._feeds[name].append(Feed(key, where, spec.field, tracker.copy, tracker.add, NEVER_US))
+
+    def feeds(self, at_us: int) -> "Feeds":
+        """Return what the events of each type feed, if they are read at a time or later."""
+        newest_us, feeds = self._newest
+        if newest_us != at_us:  # events that are recorded together have the same
+            begins = {key: tracker.begins_us(at_us) for key, tracker in self.trackers.items()}
+            feeds = {
+                id_: [f._replace(begins_us=begins[f.key]) for f in of_type] for id_, of_type in self._feeds.items()
+            }
+            self._newest = at_us, feeds
+        return feeds
 
 
 def _content_key(spec: SignalFeature, types: Mapping[str, SignalType], settings: SignalSettings) -> str:

@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from decisioning.errors import RequestError
 from decisioning.facts.schema import Value
@@ -12,8 +11,7 @@ from decisioning.facts.signals import SignalField, SignalSettings, SignalType, m
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One validated signal of a ledger stream.
 
     `key`: its identity, the same however often it is sent; a text that can be sorted. `recorded_us`: when it was
@@ -40,19 +38,16 @@ def validate(type_: SignalType, data: object) -> dict[str, Value]:
     """
     if not isinstance(data, Mapping):
         raise RequestError("data", "must be an object")
-    fields = {field.name: field for field in type_.fields}
-    for name in data:
-        if name not in fields:
-            raise _unknown(name, fields)
-    return {f.name: _value(f, data[f.name]) for f in type_.fields if _is_present(f, data)}
-
-
-def _is_present(field: SignalField, data: Mapping[Any, Any]) -> bool:
-    if data.get(field.name) is not None:
-        return True
-    if field.required:
-        raise RequestError(f"data.{field.name}", "is missing")
-    return False
+    if not data.keys() <= type_.field_names:
+        raise _unknown(next(name for name in data if name not in type_.field_names), type_)
+    values: dict[str, Value] = {}
+    for field in type_.fields:
+        value = data.get(field.name)
+        if value is not None:
+            values[field.name] = _value(field, value)
+        elif field.required:
+            raise RequestError(f"data.{field.name}", "is missing")
+    return values
 
 
 def _value(field: SignalField, value: Any) -> Value:
@@ -63,10 +58,11 @@ def _value(field: SignalField, value: Any) -> Value:
     return value  # type: ignore[no-any-return]
 
 
-def _unknown(name: object, fields: Mapping[str, SignalField]) -> RequestError:
+def _unknown(name: object, type_: SignalType) -> RequestError:
     """Return an error that names the key only if it looks like a field: other keys might be personal data."""
     where = f"data.{name}" if isinstance(name, str) and _NAME.fullmatch(name) else "data"
-    return RequestError(where, f"unknown field; known are {', '.join(fields) or 'none'}")
+    known = ", ".join(field.name for field in type_.fields)
+    return RequestError(where, f"unknown field; known are {known or 'none'}")
 
 
 def check_time(occurred_us: int, settings: SignalSettings, now_us: int) -> int:

@@ -1,11 +1,11 @@
 """CloudEvents 1.0 (JSON) as events of the ledger's streams; errors name the attribute that is wrong."""
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from json.encoder import encode_basestring_ascii
 from typing import Any, Final, get_args
 
 from decisioning.catalogue.release import Release
@@ -23,6 +23,7 @@ MAX_ID: Final = 128
 _SUBJECT: Final = re.compile(r"([a-z]+):([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)")
 _HASH: Final = re.compile(r"[0-9a-f]{32,128}")
 _ATTRIBUTE: Final = re.compile(r"[a-z0-9]{1,64}")
+_USUAL: Final = frozenset({"specversion", "id", "source", "type", "subject", "time", "data"})
 _JSON: Final = re.compile(r"application/([a-z0-9.+-]+\+)?json *(;.*)?", re.IGNORECASE)
 _VISITORS: Final = frozenset(get_args(LinkKind))
 _KINDS: Final[dict[str, tuple[SubjectKind, str]]] = {
@@ -86,7 +87,7 @@ class Intake:
         self, id_: object, source: object, type_: object, subject: object, time: object, data: object, now_us: int
     ) -> Event:
         """Return the event with these attributes; `time` is a text or int microseconds. Raises RequestError."""
-        key = self._names.key_of(f"signal:{json.dumps([_text('source', source), _text('id', id_)])}")
+        key = self._names.key_of(_name(_text("source", source), _text("id", id_)))
         declared = self._types.get(_text("type", type_))
         if declared is None:
             raise RequestError(
@@ -127,14 +128,19 @@ class Intake:
         return Subject(self._names.stream_of(stream_kind, name), field, name)
 
 
+def _name(source: str, id_: str) -> str:
+    """Return what the key of an event is made of: source and id as JSON."""
+    return f"signal:[{encode_basestring_ascii(source)}, {encode_basestring_ascii(id_)}]"
+
+
 def _check_envelope(raw: Mapping[Any, Any]) -> None:
     if raw.get("specversion") != "1.0":
         raise RequestError("specversion", 'must be "1.0"')
     if "data_base64" in raw:
         raise RequestError("data_base64", "binary data is not taken; send `data` as a JSON object")
-    if not _JSON.fullmatch(str(raw.get("datacontenttype", "application/json"))):
+    if "datacontenttype" in raw and not _JSON.fullmatch(str(raw["datacontenttype"])):
         raise RequestError("datacontenttype", "must be application/json")
-    if not all(isinstance(name, str) and _ATTRIBUTE.fullmatch(name) for name in raw):
+    if not all(isinstance(name, str) and _ATTRIBUTE.fullmatch(name) for name in raw.keys() - _USUAL):
         raise RequestError("event", "an attribute's name is made of lower-case letters and digits")
 
 

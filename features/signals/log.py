@@ -4,45 +4,39 @@ Every transaction that adds events to a stream increases the version of its stat
 the database). So concurrent writers come one after the other, and each event counts once.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
 
 from pydantic_core import from_json, to_json
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, select
+from sqlalchemy import Row as SqlRow
 from sqlalchemy.sql import Executable
 
 from decisioning.catalogue.release import Release
 from decisioning.times import days_us
-from features.ledger.driver import in_chunks
+from features.ledger import driver
 from features.ledger.tables import SIGNAL_STATES, SIGNALS
 from features.signals.definitions import Definitions
 from features.signals.event import Event
 from features.signals.state import State, absorb, decode, encode, missing, rebuild
 
-Fetch = Callable[[Executable, Mapping[str, Any]], Sequence[Row[Any]]]
+Fetch = Callable[[Executable, Mapping[str, Any]], Sequence[SqlRow[Any]]]
 _MAX_PURGED: Final = 500
 _PAGE: Final = 2000
 
-_LOCKED = select(SIGNAL_STATES.c.stream, SIGNAL_STATES.c.version, SIGNAL_STATES.c.body).with_for_update()
-_HEAD = _LOCKED.where(SIGNAL_STATES.c.stream == bindparam("stream"))
-_HEADS = _LOCKED.where(SIGNAL_STATES.c.stream.in_(bindparam("streams", expanding=True))).order_by(
-    SIGNAL_STATES.c.stream
-)
-_EXISTING_KEYS = select(SIGNALS.c.key, SIGNALS.c.version).where(SIGNALS.c.key.in_(bindparam("keys", expanding=True)))
 _STATES = select(SIGNAL_STATES.c.stream, SIGNAL_STATES.c.version, SIGNAL_STATES.c.body).where(
     SIGNAL_STATES.c.stream.in_(bindparam("streams", expanding=True))
 )
-_MOVE = (
-    update(SIGNAL_STATES)
-    .where(SIGNAL_STATES.c.stream == bindparam("of"))
-    .values({name: bindparam(name) for name in ("version", "at_us", "body")})
+_ADD = driver.insert_into(
+    SIGNALS, "key", "stream", "version", "type", "occurred_us", "recorded_us", "expires_us", "body"
 )
-_RENEW = update(SIGNAL_STATES).where(SIGNAL_STATES.c.stream == bindparam("of")).values(body=bindparam("body"))
-_ADD = insert(SIGNALS)
-_BEGIN = insert(SIGNAL_STATES)
+_BEGIN = driver.insert_into(SIGNAL_STATES, "version", "at_us", "body", "stream")
+_MOVE = "UPDATE signal_states SET version = ?, at_us = ?, body = ? WHERE stream = ?"
+_RENEW = "UPDATE signal_states SET body = ? WHERE stream = ?"
 _EVENTS = (
     select(SIGNALS)
     .where(SIGNALS.c.stream == bindparam("stream"), SIGNALS.c.version <= bindparam("upto"))
@@ -91,7 +85,7 @@ class StoredState(NamedTuple):
     body: bytes | None
 
 
-_NO_STATE: Final = StoredState(0, b"")
+NO_STATE: Final = StoredState(0, b"")
 
 
 @dataclass(slots=True)
@@ -110,17 +104,24 @@ class PredictedState(NamedTuple):
     body: bytes
 
 
-def predict_states(fetch: Fetch, events: Sequence[Event], rules: SignalRules) -> dict[str, PredictedState]:
-    """Return, outside a transaction, the states that follow if all events are new and no other writer comes first."""
-    new: dict[str, list[Event]] = {}
-    for event in events:
-        new.setdefault(event.stream, []).append(event)
-    heads = states_of(fetch, sorted(new))
-    return {
-        stream: PredictedState(head.version, len(of_stream), _next_body(stream, head, of_stream, rules, fetch))
-        for stream, of_stream in new.items()
-        if (head := heads.get(stream, _NO_STATE)).body is not None
-    }
+Row = tuple[Any, ...]
+"""A row of the signals table, in the order of `_COLUMNS`."""
+
+
+@lru_cache(maxsize=8)
+def _heads_of(n: int) -> str:
+    return f"SELECT stream, version, body FROM signal_states WHERE stream IN ({driver.placeholders(n)}) ORDER BY stream"  # noqa: S608 (placeholders only)
+
+
+@lru_cache(maxsize=8)
+def _versions_of(n: int) -> str:
+    version = "CASE WHEN body IS NULL THEN -1 ELSE version END"
+    return f"SELECT stream, {version} FROM signal_states WHERE stream IN ({driver.placeholders(n)}) ORDER BY stream"  # noqa: S608 (placeholders only)
+
+
+@lru_cache(maxsize=8)
+def _versions_of_keys(n: int) -> str:
+    return f"SELECT key, version FROM signals WHERE key IN ({driver.placeholders(n)})"  # noqa: S608 (placeholders only)
 
 
 def add_events(
@@ -134,21 +135,21 @@ def add_events(
     """Store the new ones among `events`, and the new states of their streams.
 
     :param look_up: read which keys exist first; if False, a key that exists fails the transaction
-    :param predicted: states by `predict_states`; used for each stream for which the prediction still holds
+    :param predicted: states made outside the transaction; used for each stream for which the prediction still holds
     :raises sqlalchemy.exc.IntegrityError: a key exists, or another process began a stream; run it again
     """
-    heads = _heads(connection, sorted({event.stream for event in events}))
+    heads = _read_heads(connection, sorted({event.stream for event in events}))
     existing = _existing_versions(connection, [event.key for event in events]) if look_up else {}
     results, new = _results(events, heads, existing)
     if not new:
         return AddResult(results)
     states: dict[str, tuple[int, bytes]] = {}
     for stream, of_stream in new.items():
-        head, prediction = heads.get(stream, _NO_STATE), predicted.get(stream)
+        head, prediction = heads.get(stream, NO_STATE), predicted.get(stream)
         if prediction is not None and prediction[:2] == (head.version, len(of_stream)):
             body = prediction.body
         else:
-            body = _next_body(stream, head, of_stream, rules, _fetching(connection))
+            body = next_body(stream, head, of_stream, rules, _fetching(connection))
         states[stream] = head.version + 1, body
     _write(connection, new, heads, states, rules)
     return AddResult(results, states)
@@ -161,7 +162,7 @@ def _results(
     results: list[EventResult] = []
     new: dict[str, list[Event]] = {}
     for event in events:
-        head = heads.get(event.stream, _NO_STATE)
+        head = heads.get(event.stream, NO_STATE)
         if head.body is None:
             results.append(EventResult("erased"))
         elif event.key in existing:
@@ -193,11 +194,11 @@ class AddEvents:
         return add_events(connection, self._events, self._rules, look_up=look_up, predicted=self._predicted)
 
 
-def _next_body(stream: str, head: StoredState, new: Sequence[Event], rules: SignalRules, fetch: Fetch) -> bytes:
+def next_body(stream: str, head: StoredState, new: Sequence[Event], rules: SignalRules, fetch: Fetch) -> bytes:
     """Return the encoded state after the new events. Its time is theirs: the time of writing changes nothing."""
     state = decode(head.body) if head.body else State.empty(rules.definitions)
     state = with_missing_trackers(state, stream, head.version, rules, fetch)
-    return encode(absorb(state, new, rules.definitions, state.at_us))
+    return encode(absorb(state, new, rules.definitions, max(event.recorded_us for event in new)))
 
 
 def with_missing_trackers(state: State, stream: str, version: int, rules: SignalRules, fetch: Fetch) -> State:
@@ -218,58 +219,81 @@ def _write(
     states: Mapping[str, tuple[int, bytes]],
     rules: SignalRules,
 ) -> None:
-    """Write keys and streams in sorted order, so that two processes cannot deadlock."""
     events = sorted((event for of_stream in new.values() for event in of_stream), key=attrgetter("key"))
-    connection.execute(_ADD, [_row(event, states[event.stream][0], rules) for event in events])
-    moved_streams = [s for s in sorted(states) if s in heads]
-    begun_streams = [s for s in sorted(states) if s not in heads]
-    at_us = events[0].recorded_us
-    values = {s: {"version": v, "at_us": at_us, "body": body} for s, (v, body) in states.items()}
-    if moved_streams:
-        connection.execute(_MOVE, [{"of": s, **values[s]} for s in moved_streams])
-    if begun_streams:
-        connection.execute(_BEGIN, [{"stream": s, **values[s]} for s in begun_streams])
+    rows = [row_of(event, states[event.stream][0], rules) for event in events]
+    write_rows(connection, rows, states, heads.keys(), events[0].recorded_us)
 
 
-def _row(event: Event, version: int, rules: SignalRules) -> dict[str, Any]:
-    return {
-        "key": event.key,
-        "stream": event.stream,
-        "version": version,
-        "type": event.type,
-        "occurred_us": event.occurred_us,
-        "recorded_us": event.recorded_us,
-        "expires_us": event.time_us + rules.retention_us[event.type],
-        "body": to_json(event.fields),
-    }
+def write_rows(
+    connection: Connection,
+    rows: Sequence[Row],
+    states: Mapping[str, tuple[int, bytes]],
+    begun: Container[str],
+    at_us: int,
+) -> None:
+    """Add rows, which are sorted by key, and the states; `begun`: the streams that have a state already.
+
+    Keys and streams are written in sorted order, so that two processes cannot deadlock.
+    """
+    driver.execute_many(connection, _ADD, rows)
+    values = [(version, at_us, body, stream) for stream, (version, body) in sorted(states.items())]
+    moved = [row for row in values if row[-1] in begun]
+    new = [row for row in values if row[-1] not in begun]
+    if moved:
+        driver.execute_many(connection, _MOVE, moved)
+    if new:
+        driver.execute_many(connection, _BEGIN, new)
 
 
-def _heads(connection: Connection, streams: Sequence[str]) -> dict[str, StoredState]:
-    if len(streams) == 1:  # most calls; without an expanding parameter a statement takes two thirds of the time
-        rows = connection.execute(_HEAD, {"stream": streams[0]}).all()
-    else:
-        rows = [row for part in in_chunks(streams) for row in connection.execute(_HEADS, {"streams": part})]
-    return {row.stream: StoredState(row.version, row.body) for row in rows}
+def row_of(event: Event, version: int, rules: SignalRules) -> Row:
+    """Return the row of an event that the state of this version is the first to include."""
+    key, stream, type_, occurred_us, recorded_us, fields = event
+    expires_us = min(occurred_us, recorded_us) + rules.retention_us[type_]
+    return key, stream, version, type_, occurred_us, recorded_us, expires_us, to_json(fields)
+
+
+def event_of(row: Row) -> Event:
+    """Return the event that `row_of` made a row of."""
+    key, stream, _, type_, occurred_us, recorded_us, _, body = row
+    return Event(key, stream, type_, occurred_us, recorded_us, from_json(body))
+
+
+def _locked(
+    connection: Connection, statement: Callable[[int], str], streams: Sequence[str]
+) -> Iterator[tuple[Any, ...]]:
+    """Lock and yield the states of the streams, which are sorted, that have one."""
+    lock = " FOR UPDATE" if driver.is_postgresql(connection) else ""
+    for part in driver.in_chunks(streams):
+        yield from driver.fetch(connection, statement(len(part)) + lock, part)
+
+
+def _read_heads(connection: Connection, streams: Sequence[str]) -> dict[str, StoredState]:
+    return {stream: StoredState(version, body) for stream, version, body in _locked(connection, _heads_of, streams)}
+
+
+def locked_versions(connection: Connection, streams: Sequence[str]) -> dict[str, int]:
+    """Lock the states of the streams, which are sorted, and return the version of each that has one; -1 if erased."""
+    return dict(_locked(connection, _versions_of, streams))
 
 
 def _existing_versions(connection: Connection, keys: Sequence[str]) -> dict[str, int]:
     return {
-        row.key: row.version
-        for part in in_chunks(sorted(set(keys)))
-        for row in connection.execute(_EXISTING_KEYS, {"keys": part})
+        key: version
+        for part in driver.in_chunks(sorted(set(keys)))
+        for key, version in driver.fetch(connection, _versions_of_keys(len(part)), part)
     }
 
 
 def renew_state(connection: Connection, stream: str, version: int, rules: SignalRules) -> tuple[int, bytes] | None:
     """Store the state with its missing trackers under the same version; None if it moved on or lacks none."""
-    head = _heads(connection, [stream]).get(stream, _NO_STATE)
+    head = _read_heads(connection, [stream]).get(stream, NO_STATE)
     if head.version != version or not head.body:
         return None
     state = decode(head.body)
     if not missing(state, rules.definitions):
         return None
     body = encode(with_missing_trackers(state, stream, version, rules, _fetching(connection)))
-    connection.execute(_RENEW, {"of": stream, "body": body})
+    driver.execute_many(connection, _RENEW, [(body, stream)])
     return version, body
 
 

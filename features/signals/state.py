@@ -42,12 +42,15 @@ def absorb(state: State, events: Iterable[Event], definitions: Definitions, now_
     Trackers that are no longer defined are dropped; trackers that the state lacks stay missing (see `missing`).
     """
     trackers = {key: data for key, data in state.trackers.items() if key in definitions.trackers}
-    feeds, copied = definitions.feeds, set[str]()
-    at_us = max(state.at_us, now_us)
+    at_us, copied = max(state.at_us, now_us), set[str]()
+    feeds = definitions.feeds(at_us)
     for event in events:
-        at_us = max(at_us, event.recorded_us)
-        time_us, fields, event_key = event.time_us, event.fields, event.key
-        for key, where, field, copy, add in feeds.get(event.type, ()):
+        event_key, _, type_, occurred_us, recorded_us, fields = event
+        at_us = max(at_us, recorded_us)
+        time_us = min(occurred_us, recorded_us)
+        for key, where, field, copy, add, begins_us in feeds.get(type_, ()):
+            if time_us < begins_us:
+                continue
             value = True if field is None else fields.get(field)
             if value is None or key not in trackers or (where and not _matches(where, fields)):
                 continue

@@ -18,6 +18,8 @@ from decisioning.facts.schema import Value
 from decisioning.facts.signals import PARTS
 
 MILLIONTHS = 1_000_000
+NEVER_US = -(2**63)
+"""Before every event."""
 _LONG = 40
 _WEIGHT_BITS = 40
 
@@ -39,6 +41,10 @@ class Tracker(ABC):
     @abstractmethod
     def add(self, data: Data, time_us: int, value: Value, key: str) -> Data:
         """Return `data` with one event: the value of the definition's field, if it has one, and the event's key."""
+
+    def begins_us(self, at_us: int) -> int:
+        """Return a time: `prune` at `at_us` leaves nothing of the events before it."""
+        return NEVER_US
 
     @abstractmethod
     def prune(self, data: Data, at_us: int) -> Data:
@@ -91,6 +97,10 @@ class Buckets(Tracker):
             buckets.insert(at, bucket)
             totals.insert(at, amount)
         return data
+
+    def begins_us(self, at_us: int) -> int:
+        bucket = at_us * self.parts // self.span_us - self.n_buckets + 1
+        return -(-bucket * self.span_us // self.parts)
 
     def prune(self, data: Data, at_us: int) -> Data:
         oldest = at_us * self.parts // self.span_us - self.n_buckets
@@ -200,9 +210,12 @@ class Distinct(Tracker):
 
     def _first(self, times: list[int], at_us: int) -> int:
         """Return the position of the first time whose bucket counts."""
-        bucket = at_us * PARTS // self.span_us - PARTS + 1
-        begins_us = -(-bucket * self.span_us // PARTS)
+        begins_us = self.begins_us(at_us)
         return bisect_left(times, begins_us) if times and times[0] < begins_us else 0
+
+    def begins_us(self, at_us: int) -> int:
+        bucket = at_us * PARTS // self.span_us - PARTS + 1
+        return -(-bucket * self.span_us // PARTS)
 
 
 def _short(value: Any) -> Any:

@@ -11,7 +11,8 @@ import pytest
 
 from decisioning.catalogue.files import load, pack
 from decisioning.catalogue.release import Release
-from features.signals.log import AddEvents, predict_states
+from features.signals.blocks import AddBlocks, prepare
+from features.signals.log import states_of
 from tests.features.processes import child, warm_up
 from tests.features.signals.places import Json, OpenPlace, Place, cloud_event, written
 from tests.features.signals.recomputed import recompute
@@ -235,25 +236,34 @@ def test_threads_that_send_the_same_event_at_once_count_it_once(opened: OpenPlac
     assert opened.signals.read([opened.stream(WHO)], opened.place.now_us()).facts["count_24h"] == 1
 
 
-@pytest.mark.parametrize("between", ["nobody", "another event", "the same events", "an erasure"])
-def test_a_state_made_before_its_transaction_is_used_only_where_it_holds(opened: OpenPlace, between: str) -> None:
-    opened.record(views(opened, 3))
+@pytest.mark.parametrize("began", [True, False])
+@pytest.mark.parametrize("between", ["nobody", "another event", "the same events", "an erasure", "a repetition"])
+def test_a_block_made_before_its_transaction_is_written_as_it_is_only_where_it_holds(
+    opened: OpenPlace, between: str, began: bool
+) -> None:
+    opened.record(views(opened, 3 * began))
     events, stream = opened.events(views(opened, 10, 3)), opened.stream(WHO)
-    predicted = predict_states(opened.ledger.select, events, opened.signals.rules)
+    block = prepare(opened.ledger.select, [*events, events[0]], opened.signals.rules)
+    assert (len(block.rows), block.duplicate, block.erased) == (10, 1, 0)
     if between == "another event":
         opened.record(views(opened, 1, 50))
     elif between == "the same events":
         opened.signals.record(events[:4])
     elif between == "an erasure":
         opened.ledger.erase(stream)
-    added = opened.ledger.transact(AddEvents(events, opened.signals.rules, predicted)).result()
-    assert len(added.results) == 10
+    elif between == "a repetition":
+        opened.ledger.transact(AddBlocks([block], opened.signals.rules)).result()
+    added = opened.ledger.transact(AddBlocks([block], opened.signals.rules)).result()
+    new = {"the same events": 6, "an erasure": 0, "a repetition": 0}.get(between, 10)
+    assert added == (new, 1 if between == "an erasure" else 11 - new, 10 if between == "an erasure" else 0)
     if between == "an erasure":
-        assert (added.states, opened.log(WHO)) == ({}, [])
-    else:
-        assert (added.states[stream][1] == predicted[stream].body) is (between != "another event")
-        opened.check([stream], opened.place.now_us())
-        assert len(opened.log(WHO)) == 13 + (between == "another event")
+        assert opened.log(WHO) == []
+        assert prepare(opened.ledger.select, events, opened.signals.rules).erased == 10
+        return
+    stored = states_of(opened.ledger.select, [stream])[stream].body
+    assert (stored == block.states[stream].body) is (between != "another event")
+    opened.check([stream], opened.place.now_us())
+    assert len(opened.log(WHO)) == 10 + 3 * began + (between == "another event")
 
 
 def test_an_event_later_than_stated_is_refused_and_one_at_the_edge_counts(opened: OpenPlace) -> None:

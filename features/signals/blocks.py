@@ -1,0 +1,102 @@
+"""Blocks of events that one process prepares and another writes: rows, and the states that follow.
+
+What is slow happens outside the transaction: reading the states, adding the events and encoding. The transaction makes
+sure that nothing came first, and runs prepared statements. Where something did come first, it adds event by event.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import chain
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from features.signals.event import Event
+from features.signals.log import (
+    NO_STATE,
+    Fetch,
+    PredictedState,
+    Row,
+    SignalRules,
+    add_events,
+    event_of,
+    locked_versions,
+    next_body,
+    row_of,
+    states_of,
+    write_rows,
+)
+
+
+class Block(NamedTuple):
+    """Some events, none of which is there twice, as rows sorted by key, and the states that follow.
+
+    `states`: of each stream, what follows if all events are new and no other writer comes first. `at_us`: the time of
+    recording. `duplicate`, `erased`: numbers of events without a row: they repeat one of the block, or their subject
+    is erased.
+    """
+
+    rows: list[Row]
+    states: dict[str, PredictedState]
+    at_us: int
+    duplicate: int
+    erased: int
+
+
+class Counts(NamedTuple):
+    """The numbers of events that were added, were there already, and are about erased subjects."""
+
+    accepted: int
+    duplicate: int
+    erased: int
+
+
+def prepare(fetch: Fetch, events: Sequence[Event], rules: SignalRules) -> Block:
+    """Return events as a block; `fetch` reads what was committed before, of each of their streams."""
+    new: dict[str, dict[str, Event]] = {}
+    for event in events:
+        new.setdefault(event.stream, {}).setdefault(event.key, event)
+    heads, rows, states = states_of(fetch, sorted(new)), list[Row](), dict[str, PredictedState]()
+    for stream in sorted(new):
+        head, of_stream = heads.get(stream, NO_STATE), list(new[stream].values())
+        if head.body is not None:
+            body = next_body(stream, head, of_stream, rules, fetch)
+            states[stream] = PredictedState(head.version, len(of_stream), body)
+            rows += [row_of(event, head.version + 1, rules) for event in of_stream]
+    rows.sort()
+    erased = sum(event.stream not in states for event in events)
+    at_us = events[0].recorded_us if events else 0
+    return Block(rows, states, at_us, len(events) - erased - len(rows), erased)
+
+
+class AddBlocks:
+    """The work of a transaction, which may run several times: it writes blocks that share no stream.
+
+    :param look_up: some of the events are probably there already
+    """
+
+    def __init__(self, blocks: Sequence[Block], rules: SignalRules, *, look_up: bool = False) -> None:
+        self._blocks, self._rules, self._look_up = blocks, rules, look_up
+        self._states = {stream: state for block in blocks for stream, state in block.states.items()}
+        self._rows = sorted(chain.from_iterable(block.rows for block in blocks))
+
+    def __call__(self, connection: Connection) -> Counts:
+        look_up, self._look_up = self._look_up, True
+        duplicate, erased = sum(b.duplicate for b in self._blocks), sum(b.erased for b in self._blocks)
+        if not self._rows:
+            return Counts(0, duplicate, erased)
+        if not look_up and self._write(connection):
+            return Counts(len(self._rows), duplicate, erased)
+        events = [event_of(row) for row in self._rows]
+        added = add_events(connection, events, self._rules, look_up=look_up, predicted=self._states)
+        counts = Counter(result.status for result in added.results)
+        return Counts(counts["accepted"], duplicate + counts["duplicate"], erased + counts["erased"])
+
+    def _write(self, connection: Connection) -> bool:
+        """Write rows and states as they were prepared; return False, with nothing written, if another came first."""
+        begun = {stream: state.version for stream, state in self._states.items() if state.version}
+        if begun != locked_versions(connection, sorted(self._states)):
+            return False
+        states = {stream: (state.version + 1, state.body) for stream, state in self._states.items()}
+        write_rows(connection, self._rows, states, begun, self._blocks[0].at_us)
+        return True
