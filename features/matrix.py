@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from decisioning.errors import Refused
-from decisioning.facts.schema import Dtype, Facts, Feature, FeatureSchema
+from decisioning.facts.schema import Dtype, Facts, Feature, FeatureSchema, Value
 from decisioning.rules import Columns
 from decisioning.rules import columns_of as rule_columns
 from decisioning.rules.single import as_float
@@ -18,6 +18,7 @@ from decisioning.rules.single import as_float
 __all__ = ["Columns", "FeatureMatrix", "columns_from_table", "columns_of"]
 
 NAN = math.nan
+_PLAIN = frozenset({float, int, type(None)})
 OneHot = Mapping[str | None, tuple[float, ...]]
 """Value of an enum -> its cells; None -> the cells of an unknown value."""
 
@@ -32,21 +33,24 @@ class FeatureMatrix:
         self.features = schema.learnable
         self._plan = tuple((f.name, f.dtype, _one_hot(f) if f.dtype == "enum" else None) for f in self.features)
         self.names: tuple[str, ...] = tuple(name for f in self.features for name in _names(f))
+        numbers = [f.name for f in self.features if f.dtype not in ("enum", "bool")]
+        self._number_names = tuple(numbers)
+        self._number_columns = np.asarray([self.names.index(name) for name in numbers], dtype=np.int64)
+        firsts = ((self.names.index(_names(f)[0]), f) for f in self.features if f.dtype in ("enum", "bool"))
+        self._others = tuple((n, f.name, _one_hot(f) if f.dtype == "enum" else None) for n, f in firsts)
 
     def row(self, facts: Facts) -> NDArray[np.float64]:
         """Return the features of one customer, shape (n_features,)."""
-        cells: list[float] = []
-        get, add = facts.get, cells.append
-        for name, dtype, one_hot in self._plan:
-            value = get(name)
-            if one_hot is not None:
-                cells += one_hot.get(value if isinstance(value, str) else None) or one_hot[None]
-            elif dtype == "bool":
-                add(float(value) if isinstance(value, bool) else NAN)
+        row = np.empty(len(self.names))
+        row[self._number_columns] = _numbers_of([facts.get(name) for name in self._number_names])
+        for first, name, one_hot in self._others:
+            value = facts.get(name)
+            if one_hot is None:
+                row[first] = float(value) if isinstance(value, bool) else NAN
             else:
-                number = as_float(value)
-                add(NAN if number is None else number)
-        return np.array(cells, dtype=np.float64)
+                cells = one_hot.get(value if isinstance(value, str) else None) or one_hot[None]
+                row[first : first + len(cells)] = cells
+        return row
 
     def rows(self, columns: Columns, n: int) -> NDArray[np.float64]:
         """Return n customers, shape (n, n_features), C-contiguous; a feature without a column is unknown for all."""
@@ -59,6 +63,17 @@ class FeatureMatrix:
                 block[:] = _numbers(columns[name]) if one_hot is None else _hot(columns[name], one_hot)
             at += width
         return matrix
+
+
+def _numbers_of(values: list[Value | None]) -> NDArray[np.float64]:
+    """Return values (n,) as numbers, NaN where one is none; numpy converts them at once if all are floats or ints."""
+    if _PLAIN.issuperset(map(type, values)):
+        try:
+            return _finite(np.array(values, dtype=np.float64))
+        except OverflowError:  # an int that no float can hold
+            pass
+    floats = map(as_float, values)
+    return np.array([NAN if number is None else number for number in floats], dtype=np.float64)
 
 
 def _names(feature: Feature) -> list[str]:

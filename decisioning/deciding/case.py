@@ -67,7 +67,11 @@ class Case:
 
     def facts(self) -> Facts:
         """The facts as served: profile, signals, request context and built-in facts; unknown ones are left out."""
-        recorded = {name: value for name, value in self.known.facts.items() if _is_known(value)}
+        recorded = {
+            name: value
+            for name, value in self.known.facts.items()
+            if value is not None and not (isinstance(value, float) and not isfinite(value))
+        }
         built_in: dict[str, Value] = {
             "channel": self.ask.channel,
             "locale": self.locale,
@@ -127,7 +131,3 @@ def history_of(release: Release, known: Known, now_us: int) -> History:
 
 def _nothing_happened(_action: str, _outcome: str, _window_us: int) -> int:
     return 0
-
-
-def _is_known(value: Value | None) -> bool:
-    return value is not None and not (isinstance(value, float) and not isfinite(value))
