@@ -22,6 +22,7 @@ from tests.benchmarks.steps import WITHIN, measure_steps, measure_two_levels
 from training.model.model import PropensityModel
 
 ROUNDS, PER_ROUND = 12, 100
+COLD_ROUNDS, COLD_PER_ROUND, OTHER_WORK_S = 5, 60, 0.003
 STEPPED = 300
 LEAST_MS = 0.005
 """Steps that take less are not shown."""
@@ -80,19 +81,40 @@ def _beside(world: DecidingWorld) -> Figures:
         raise earlier
     _tell(earlier, "the cases are written")
     next_message(earlier, world.tree)
+    hot = _in_rounds(world, earlier, ROUNDS, PER_ROUND, 0.0)
+    cold = _in_rounds(world, earlier, COLD_ROUNDS, COLD_PER_ROUND, OTHER_WORK_S)
+    return {
+        **_figures("decide", hot[0]),
+        **_figures("earlier_decide", hot[1]),
+        **_figures("decide_cold", cold[0]),
+        **_figures("earlier_decide_cold", cold[1]),
+    }
+
+
+def _in_rounds(
+    world: DecidingWorld, earlier: "subprocess.Popen[str]", rounds: int, count: int, other_work_s: float
+) -> tuple[list[float], list[float]]:
+    """Return the CPU of decisions here and there, in milliseconds.
+
+    :param other_work_s: how long the process does something else before each decision, as a server's core does: what a
+        decision needs has left the caches by then
+    """
     present, before = list[float](), list[float]()
-    for n in range(-1, ROUNDS):
-        here = [_decided(world.cases, (n * PER_ROUND + i) % models.N_CUSTOMERS) for i in range(PER_ROUND)]
-        _tell(earlier, json.dumps([n * PER_ROUND, PER_ROUND]))
+    for n in range(-1, rounds):
+        here = [_decided(world.cases, (n * count + i) % models.N_CUSTOMERS, other_work_s) for i in range(count)]
+        _tell(earlier, json.dumps([n * count, count, other_work_s]))
         there = next_message(earlier, world.tree)["cpu_ms"]
         if n >= 0:
             present += here
             before += there
-    return {**_figures("decide", present), **_figures("earlier_decide", before)}
+    return present, before
 
 
-def _decided(cases: Cases, n: int) -> float:
+def _decided(cases: Cases, n: int, other_work_s: float) -> float:
     """Return the CPU of one decision in milliseconds."""
+    until_s = time.perf_counter() + other_work_s
+    while time.perf_counter() < until_s:
+        pass
     start_ns = time.process_time_ns()
     cases.decide(n)
     return (time.process_time_ns() - start_ns) / 1e6
@@ -120,7 +142,7 @@ def _steps(world: DecidingWorld) -> Figures:
     def score(n: int) -> object:
         return cases.model.score(cases.customers[n % models.N_CUSTOMERS].facts, every)
 
-    scoring = {f"scoring_{n}_ms": v for n, v in measure_steps(PropensityModel._score, score, STEPPED).items()}
+    scoring = {f"scoring_{n}_ms": v for n, v in measure_steps(PropensityModel.score, score, STEPPED).items()}
     return {
         **figures,
         "score_ms": _median(score),
@@ -140,12 +162,14 @@ def _median(step: Callable[[int], object]) -> float:
 
 
 def _lines(figures: Figures) -> tuple[Line, ...]:
-    whole = "earlier_decide_cpu_median_ms"
+    whole, cold = "earlier_decide_cpu_median_ms", "earlier_decide_cold_cpu_median_ms"
     steps = (name for name in figures if name.startswith("step_"))
     return (
         Line(f"decide() of {COMMIT}, CPU, median", whole),
         Line("decide(), CPU, median", "decide_cpu_median_ms", whole, 0.4),
         Line("decide(), CPU, least", "decide_cpu_min_ms", "earlier_decide_cpu_min_ms"),
+        Line(f"decide() of {COMMIT} with cold caches, CPU, median", cold),
+        Line("decide() with cold caches, CPU, median", "decide_cold_cpu_median_ms", cold),
         *(Line(_about(name), name, whole) for name in steps if figures[name] >= LEAST_MS),
         Line("the scorer alone", "score_ms", whole),
         *(Line(f"    of that {name[8:-3]}", name, whole) for name in figures if name.startswith("scoring_")),

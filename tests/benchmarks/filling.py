@@ -2,17 +2,18 @@
 
 import asyncio
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 from pydantic_core import from_json, to_json
 
 from decisioning.facts.forms import Ask
 from features.ledger import Entry, now_us
-from features.profile.versions import Stamp, Statement
+from features.profile.offline import History
 from serving.brain import releasing
 from serving.brain.runtime import Brain
 from serving.contract import parse
@@ -23,7 +24,6 @@ from training.model.model import PropensityModel
 
 AT_ONCE = 32
 """Decisions that wait for their commits at the same time, as in a replica under load."""
-_CHUNK = 2_000
 PURPOSES = ("marketing", "profiling")
 
 
@@ -53,12 +53,20 @@ def open_filled(model: PropensityModel, files: Mapping[str, str]) -> Iterator[Fi
 
 def add_customers(brain: Brain, numbers: Iterable[int]) -> None:
     """Write profiles and consents of the customers with these numbers."""
-    numbers, rows, at_us = iter(numbers), models.profiles().tolist(), now_us()
-    while chunk := list(islice(numbers, _CHUNK)):
-        streams = {brain.subject_stream(customer_of(n)): rows[n % len(rows)] for n in chunk}
-        states = {s: Statement(Stamp(at_us, at_us), models.facts_of(row)).versions for s, row in streams.items()}
-        brain.snapshot.profiles.merge(states)
-        brain.ledger.append_many(_grant(stream, purpose, at_us) for stream in streams for purpose in PURPOSES)
+    numbers, at_us = list(numbers), now_us()
+    streams = [brain.subject_stream(customer_of(n)) for n in numbers]
+    History(brain.snapshot.profiles).import_profiles(profile_table(streams, numbers, at_us))
+    brain.ledger.append_many(_grant(stream, purpose, at_us) for stream in streams for purpose in PURPOSES)
+
+
+def profile_table(subjects: Sequence[str], numbers: Sequence[int], at_us: int) -> pa.Table:
+    """Return the customers' facts as columns, one row each, as a system of record would export them."""
+    rows = models.profiles()[np.asarray(numbers) % models.N_CUSTOMERS]
+    learned = {name: rows[:, i] for i, name in enumerate(catalogue.LEARNED)}
+    flags = {name: np.zeros(len(rows), dtype=np.bool_) for name in catalogue.FLAGS}
+    times = pa.array(np.full(len(rows), at_us), pa.timestamp("us", "UTC"))
+    facts = {**learned, "age": learned["age"].astype(np.int64), **flags}
+    return pa.table({"subject": pa.array(subjects), "event_timestamp": times, **facts})
 
 
 def customer_of(n: int) -> str:

@@ -1,7 +1,8 @@
 """The `decide()` of commit b29a19b, whose files PYTHONPATH names, for the cases of `tests.benchmarks.deciding`.
 
-For every line `[first, count]` on standard input it decides `count` cases and writes the CPU of each, as one line of
-JSON. All that it imports is the earlier commit's, under the names of then.
+For every line `[first, count, other_work_s]` on standard input it decides `count` cases, each after so many seconds of
+other work, and writes the CPU of each, as one line of JSON. All that it imports is the earlier commit's, under the
+names of then.
 """
 
 import gc
@@ -25,11 +26,11 @@ def main() -> None:
         gc.freeze()  # as the run of the present tree does
         output.write("{}\n")
         for line in sys.stdin:
-            first, count = json.loads(line)
-            output.write(json.dumps({"cpu_ms": [decide(first + n) for n in range(count)]}) + "\n")
+            first, count, other_work_s = json.loads(line)
+            output.write(json.dumps({"cpu_ms": [decide(first + n, other_work_s) for n in range(count)]}) + "\n")
 
 
-def _prepared(folder: Path) -> Callable[[int], float]:
+def _prepared(folder: Path) -> Callable[[int, float], float]:
     """Return a function that decides the n-th case and returns the CPU that this took, in milliseconds."""
     from decisioning.decision import Ask, Known
     from decisioning.engine import decide
@@ -53,9 +54,12 @@ def _prepared(folder: Path) -> Callable[[int], float]:
     known = [Known(facts, Standing(f"s-{n}", 2, words)) for n, facts in enumerate(written["facts"])]
     asks = [parse(Ask, body.encode()) for body in written["asks"]]
 
-    def decided(n: int) -> float:
+    def decided(n: int, other_work_s: float) -> float:
         i = n % len(asks)
         about = {"model": written["model"], "now_us": at_us, "decision_id": written["ids"][i]}
+        until_s = time.perf_counter() + other_work_s
+        while time.perf_counter() < until_s:
+            pass
         start_ns = time.process_time_ns()
         decision = decide(asks[i], known[i], release, score, **about)
         spent_ms = (time.process_time_ns() - start_ns) / 1e6
