@@ -188,7 +188,7 @@ class Database:
             return int(self.fetch(_HIGHEST)[0].seq or 0)
 
         def highest(connection: Connection) -> int:
-            connection.execute(text("LOCK TABLE records IN SHARE MODE"))
+            connection.execute(text(f"LOCK TABLE {RECORDS.name} IN SHARE MODE"))
             return int(connection.execute(_HIGHEST).scalar() or 0)
 
         return self.transact(highest)
@@ -265,8 +265,12 @@ class Database:
                 current = _schema_version(connection)
         except SQLAlchemyError as error:
             raise _unavailable(error) from error
+        if current is not None and current > NEWEST:
+            raise Unavailable("a newer version of the software has written this ledger: update the software to open it")
         if current != NEWEST:
             self.transact(upgrade)
+            if self.sqlite and current is not None:
+                self.scrub()  # what was in the old tables is overwritten, and is left in the log until then
 
 
 def enlarge_cache(connection: Connection) -> None:

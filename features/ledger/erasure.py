@@ -71,7 +71,7 @@ def _erase_stream(connection: Connection, stream: str, now_us: int, rules: Rules
         .where(RECORDS.c.stream == stream, RECORDS.c.kind != "tombstone", RECORDS.c.body.is_not(None))
         .values(body=None, salt=None)
     )
-    StreamRows(connection, stream).delete()
+    StreamRows(connection, stream, rules.kinds).delete()
     _erase_signals(connection, stream, now_us)
     for table in (WATCHES, FIRED, DELIVERIES):
         connection.execute(delete(table).where(table.c.stream == stream))

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, bindparam, select
 from decisioning.errors import Conflict, Refused
 from features.ledger.chain import genesis_hash, record_hash
 from features.ledger.driver import execute_many, fetch, in_chunks, insert_into, is_postgresql, placeholders
+from features.ledger.past.kinds import ContactKinds
 from features.ledger.past.planned import PlannedPast
 from features.ledger.past.rows import StreamRows
 from features.ledger.past.rules_book import RulesBook
@@ -27,20 +28,20 @@ _HEAD_COLUMNS = ("version", "at_us", "head_hash", "body", "stream")
 _ADD_RECORD = insert_into(RECORDS, *_RECORD_COLUMNS)
 _ADD_KEY = insert_into(KEYS, "key", "stream", "version")
 _ADD_HEAD = insert_into(STANDINGS, *_HEAD_COLUMNS)
-_MOVE_HEAD = "UPDATE standings SET version = ?, at_us = ?, head_hash = ?, body = ? WHERE stream = ?"
-_HASH = "SELECT hash FROM records WHERE stream = ? AND version = ?"
+_MOVE_HEAD = f"UPDATE {STANDINGS.name} SET version = ?, at_us = ?, head_hash = ?, body = ? WHERE stream = ?"  # noqa: S608 (names of our own)
+_HASH = f"SELECT hash FROM {RECORDS.name} WHERE stream = ? AND version = ?"  # noqa: S608 (names of our own)
 RECORD = select(RECORDS).where(RECORDS.c.stream == bindparam("stream"), RECORDS.c.version == bindparam("version"))
 
 
 @lru_cache(maxsize=8)
 def _heads(n: int) -> str:
     columns = "stream, version, at_us, head_hash, body"
-    return f"SELECT {columns} FROM standings WHERE stream IN ({placeholders(n)}) ORDER BY stream"  # noqa: S608 (placeholders only)
+    return f"SELECT {columns} FROM {STANDINGS.name} WHERE stream IN ({placeholders(n)}) ORDER BY stream"  # noqa: S608 (placeholders only)
 
 
 @lru_cache(maxsize=8)
 def _existing_keys(n: int) -> str:
-    return f"SELECT key, stream, version FROM keys WHERE key IN ({placeholders(n)})"  # noqa: S608 (placeholders only)
+    return f"SELECT key, stream, version FROM {KEYS.name} WHERE key IN ({placeholders(n)})"  # noqa: S608 (placeholders only)
 
 
 class ExistingKey(NamedTuple):
@@ -63,9 +64,9 @@ class Head:
     fold: Fold
     rules: int
 
-    def row(self, stream: str) -> tuple[Any, ...]:
+    def row(self, stream: str, kinds: ContactKinds) -> tuple[Any, ...]:
         """Return its row in the standings table, in the order of `_HEAD_COLUMNS`."""
-        return self.version, self.at_us, self.hash, encode(self.fold, self.rules), stream
+        return self.version, self.at_us, self.hash, encode(self.fold, self.rules, kinds), bytes.fromhex(stream)
 
 
 class AppendPlan:
@@ -85,17 +86,17 @@ class AppendPlan:
         look_up: bool,
     ) -> None:
         self._now_us, self._rules = now_us, rules
-        streams, keys = set[str](), set[str]()
+        streams, keys = set[str](), set[bytes]()
         for entries, guards in submissions:
             streams.update(guards, (p.entry.stream for p in entries))
             keys.update(key for p in entries for key in p.keys)
-        self._stored_heads = dict(_read_heads(connection, streams))
+        self._stored_heads = dict(_read_heads(connection, streams, rules.kinds))
         self._heads = {stream: self._stored_heads.get(stream) or _empty(stream, rules.newest) for stream in streams}
         self._existing = dict(_read_keys(connection, keys)) if look_up else {}
         changes = ((p.entry.stream, p.changes) for entries, _ in submissions for p in entries)
-        self._past = PlannedPast(connection, changes, look_up=look_up)
+        self._past = PlannedPast(connection, changes, rules.kinds, look_up=look_up)
         self._records: list[dict[str, Any]] = []
-        self._keys: list[tuple[str, str, int]] = []
+        self._keys: list[tuple[bytes, bytes, int]] = []
 
     def add(
         self, entries: Sequence[PreparedEntry], guards: Mapping[str, int], *, skip_known: bool = False
@@ -123,20 +124,20 @@ class AppendPlan:
     def _stage(self, entries: Sequence[PreparedEntry]) -> tuple[int, ...]:
         heads: dict[str, Head] = {}
         records: list[dict[str, Any]] = []
-        keys: list[tuple[str, str, int]] = []
+        keys: list[tuple[bytes, bytes, int]] = []
         for prepared in entries:
             stream = prepared.entry.stream
             head, row = extend(heads.get(stream) or self._heads[stream], prepared, self._now_us)
             heads[stream] = head
             records.append(row)
-            keys += [(key, stream, head.version) for key in prepared.keys]
+            keys += [(key, row["stream"], head.version) for key in prepared.keys]
         for prepared in entries:
             if prepared.changes and not heads[prepared.entry.stream].fold.erased:
                 self._past.add(prepared.entry.stream, prepared.changes)
         self._heads.update(heads)
         self._records += records
         self._keys += keys
-        self._existing.update((key, ExistingKey(stream, version)) for key, stream, version in keys)
+        self._existing.update((key, ExistingKey(stream.hex(), version)) for key, stream, version in keys)
         return tuple(row["version"] for row in records)
 
     def write(self, connection: Connection) -> None:
@@ -144,16 +145,17 @@ class AppendPlan:
 
         A new stream that was only guarded gets a row of version 0: a process that begins the stream collides with it.
         """
-        self._past.write(connection)
+        self._past.write()
         for stream, head in self._heads.items():
             if head is not self._stored_heads.get(stream):
                 self._heads[stream] = self._with_selection(connection, stream, head)
+        kinds = self._rules.kinds
         new = [s for s in sorted(self._heads) if s not in self._stored_heads]
         changed = [s for s in sorted(self._stored_heads) if self._heads[s] is not self._stored_heads[s]]
         if new:
-            execute_many(connection, _ADD_HEAD, [self._heads[s].row(s) for s in new])
+            execute_many(connection, _ADD_HEAD, [self._heads[s].row(s, kinds) for s in new])
         if changed:
-            execute_many(connection, _MOVE_HEAD, [self._heads[s].row(s) for s in changed])
+            execute_many(connection, _MOVE_HEAD, [self._heads[s].row(s, kinds) for s in changed])
         if self._records:
             execute_many(connection, _ADD_RECORD, [tuple(row[c] for c in _RECORD_COLUMNS) for row in self._records])
         if self._keys:
@@ -164,7 +166,7 @@ class AppendPlan:
         number = max(head.rules, self._rules.newest)
         if head.fold.erased:
             return replace(head, rules=number)
-        selector, source = self._rules.selector(number), StreamRows(connection, stream)
+        selector, source = self._rules.selector(number), StreamRows(connection, stream, self._rules.kinds)
         floor = floor_of(head.at_us, head.fold.latest_us)
         if number != head.rules:
             selection = selector.make(source, floor)
@@ -196,11 +198,11 @@ def extend(head: Head, prepared: PreparedEntry, now_us: int) -> tuple[Head, dict
     """
     entry, version, at_us = prepared.entry, head.version + 1, max(now_us, head.at_us)
     fold = _folded(head, prepared, version)
-    keys = bytes.fromhex("".join(prepared.keys))
+    keys = b"".join(prepared.keys)
     digest = record_hash(head.hash, entry.kind, at_us, entry.occurred_us, prepared.body_hash, keys)
     erased = fold.erased and entry.kind != "tombstone"
     row = {
-        "stream": entry.stream,
+        "stream": bytes.fromhex(entry.stream),
         "version": version,
         "kind": entry.kind,
         "at_us": at_us,
@@ -229,14 +231,15 @@ def _empty(stream: str, rules: int) -> Head:
     return Head(0, genesis_hash(stream), NEVER_US, Fold(stream), rules)
 
 
-def _read_heads(connection: Connection, streams: set[str]) -> Iterator[tuple[str, Head]]:
+def _read_heads(connection: Connection, streams: set[str], kinds: ContactKinds) -> Iterator[tuple[str, Head]]:
     lock = " FOR UPDATE" if is_postgresql(connection) else ""
-    for chunk in in_chunks(sorted(streams)):
-        for stream, version, at_us, head_hash, body in fetch(connection, _heads(len(chunk)) + lock, chunk):
-            yield stream, Head(version, head_hash, at_us, *decode(stream, version, body))
+    for chunk in in_chunks(sorted(map(bytes.fromhex, streams))):
+        for name, version, at_us, head_hash, body in fetch(connection, _heads(len(chunk)) + lock, chunk):
+            stream = name.hex()
+            yield stream, Head(version, head_hash, at_us, *decode(stream, version, body, kinds))
 
 
-def _read_keys(connection: Connection, keys: set[str]) -> Iterator[tuple[str, ExistingKey]]:
+def _read_keys(connection: Connection, keys: set[bytes]) -> Iterator[tuple[bytes, ExistingKey]]:
     for chunk in in_chunks(sorted(keys)):
         for key, stream, version in fetch(connection, _existing_keys(len(chunk)), chunk):
-            yield key, ExistingKey(stream, version)
+            yield key, ExistingKey(stream.hex(), version)

@@ -86,7 +86,7 @@ class PreparedEntry:
     raw: bytes
     salt: bytes
     body_hash: bytes
-    keys: tuple[str, ...]
+    keys: tuple[bytes, ...]
     changes: PastChanges | None = NO_CHANGES
 
 
@@ -124,7 +124,7 @@ def prepare(entry: Entry, secret: bytes, now_us: int) -> PreparedEntry:
         raise RequestError("occurred_at", "lies in the future; check the sender's clock and time zone")
     raw, salt = encode_body(entry.body), new_salt()
     names = entry.aliases if entry.key is None else (entry.key, *entry.aliases)
-    keys = tuple(keyed_hash(secret, f"key:{name}") for name in names)
+    keys = tuple(bytes.fromhex(keyed_hash(secret, f"key:{name}")) for name in names)
     return PreparedEntry(entry, raw, salt, hash_body(salt, raw), keys, _changes_of(entry))
 
 

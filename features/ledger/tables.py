@@ -1,4 +1,10 @@
-"""The ledger's tables, as the newest migration leaves them. Times are int microseconds since 1970 UTC."""
+"""The ledger's tables, as the newest migration leaves them. Times are int microseconds since 1970 UTC.
+
+The names of tables that name streams begin with `ledger_`. Code from before `ledger_0006`, when a stream was 40
+characters, does not find them, and fails instead of taking a known customer for a new one.
+"""
+
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -23,26 +29,42 @@ class Bytes(LargeBinary):
 
     cache_ok = True
 
-    def bind_processor(self, dialect: Dialect) -> None:
+    def bind_processor(self, dialect: Dialect) -> Any:
         """Return no conversion of parameters."""
+        return None
 
-    def result_processor(self, dialect: Dialect, coltype: object) -> None:
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
         """Return no conversion of results."""
+        return None
+
+
+class Name(Bytes):
+    """The name of a stream or a key, a keyed hash: 20 bytes in the database, 40 hex characters in Python."""
+
+    cache_ok = True
+
+    def bind_processor(self, dialect: Dialect) -> Any:
+        """Return the conversion of parameters."""
+        return bytes.fromhex
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        """Return the conversion of results."""
+        return bytes.hex
 
 
 METADATA = MetaData()
 VERSION_TABLE = "ledger_schema"
 """The table in which Alembic keeps the schema version; not its default name, so that schemas can share a database."""
-NEWEST = "ledger_0005"
+NEWEST = "ledger_0006"
 """The newest migration; compared when a database is opened, so that only an old one pays for importing Alembic."""
 SEQ = BigInteger().with_variant(Integer(), "sqlite")
 """SQLite numbers rows itself only if the type is exactly INTEGER."""
 
 RECORDS = Table(
-    "records",
+    "ledger_records",
     METADATA,
     Column("seq", SEQ, primary_key=True, autoincrement=True),
-    Column("stream", String(40), nullable=False),
+    Column("stream", Name(), nullable=False),
     Column("version", BigInteger, nullable=False),
     Column("kind", String(32), nullable=False),
     Column("at_us", BigInteger, nullable=False),
@@ -67,35 +89,35 @@ RECORDS_OF_STREAM = (
 )
 """The next page of a stream's records, after one version and up to another, inclusive."""
 STANDINGS = Table(
-    "standings",
+    "ledger_standings",
     METADATA,
-    Column("stream", String(40), primary_key=True),
+    Column("stream", Name(), primary_key=True),
     Column("version", BigInteger, nullable=False),
     Column("at_us", BigInteger, nullable=False),
     Column("head_hash", Bytes(), nullable=False),
     Column("body", Bytes(), nullable=False),
 )
 CONTACTS = Table(
-    "contacts",
+    "ledger_contacts",
     METADATA,
     Column("stream", Bytes(), primary_key=True),
-    Column("offer_id", Text, primary_key=True),
+    Column("offers", Bytes(), primary_key=True),
     Column("at_us", BigInteger, nullable=False),
-    Column("action", Text, nullable=False),
-    Column("treatment", Text, nullable=False),
-    Column("action_group", Text, nullable=False),
-    Column("issue", Text, nullable=False),
-    Column("channel", Text, nullable=False),
-    Column("reserved_until_us", BigInteger, nullable=False),
-    Column("counts_on", Text, nullable=False),
-    Column("state", Text, nullable=False),
+    Column("body", Bytes(), nullable=False),
     Column("marks", Text),
     Index("contacts_time", "stream", "at_us"),
     sqlite_with_rowid=False,
 )
-"""Every contact of a stream, which is named by its 20 bytes. A row with `marks` waits for its contact; see `past`."""
+"""Every contact of a stream, those of a decision in one row; `marks` wait for contacts. See `past.packing`."""
+CONTACT_KINDS = Table(
+    "contact_kinds",
+    METADATA,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("body", Bytes(), nullable=False),
+)
+"""What contacts are about, by the numbers that rows of contacts and standings use; see `past.kinds`."""
 OUTCOMES = Table(
-    "outcomes",
+    "ledger_outcomes",
     METADATA,
     Column("stream", Bytes(), primary_key=True),
     Column("action", Text, primary_key=True),
@@ -114,11 +136,12 @@ STANDING_RULES = Table(
 )
 """The rules that standings are made for, by the number that a standing names."""
 KEYS = Table(
-    "keys",
+    "ledger_keys",
     METADATA,
-    Column("key", String(40), primary_key=True),
-    Column("stream", String(40), nullable=False),
+    Column("key", Name(), primary_key=True),
+    Column("stream", Name(), nullable=False),
     Column("version", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 RELEASES = Table(
     "releases",
@@ -144,11 +167,11 @@ PAUSES = Table(
     Column("at_us", BigInteger, nullable=False),
 )
 SIGNALS = Table(
-    "signals",
+    "ledger_signals",
     METADATA,
     Column("seq", SEQ, primary_key=True, autoincrement=True),
-    Column("key", String(40), nullable=False, unique=True),
-    Column("stream", String(40), nullable=False),
+    Column("key", Name(), nullable=False, unique=True),
+    Column("stream", Name(), nullable=False),
     Column("version", BigInteger, nullable=False),
     Column("type", String(64), nullable=False),
     Column("occurred_us", BigInteger, nullable=False),
@@ -160,9 +183,9 @@ SIGNALS = Table(
 )
 """Each event once; `version` is that of the stream's first signal state that includes the event."""
 SIGNAL_STATES = Table(
-    "signal_states",
+    "ledger_signal_states",
     METADATA,
-    Column("stream", String(40), primary_key=True),
+    Column("stream", Name(), primary_key=True),
     Column("version", BigInteger, nullable=False),
     Column("at_us", BigInteger, nullable=False),
     Column("body", Bytes()),
@@ -175,29 +198,31 @@ Index(
     postgresql_where=SIGNAL_STATES.c.body.is_(None),
 )
 WATCHES = Table(
-    "watches",
+    "ledger_watches",
     METADATA,
-    Column("stream", String(40), primary_key=True),
+    Column("stream", Name(), primary_key=True),
     Column("moment", String(64), primary_key=True),
     Column("due_us", BigInteger, nullable=False),
     Column("claimed_us", BigInteger, nullable=False),
     Column("body", Bytes(), nullable=False),
     Index("watches_due", "due_us"),
+    sqlite_with_rowid=False,
 )
 """When to check whether a moment happens; `claimed_us` is when a replica last began to check."""
 FIRED = Table(
-    "fired",
+    "ledger_fired",
     METADATA,
-    Column("stream", String(40), primary_key=True),
+    Column("stream", Name(), primary_key=True),
     Column("moment", String(64), primary_key=True),
     Column("at_us", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 DELIVERIES = Table(
-    "deliveries",
+    "ledger_deliveries",
     METADATA,
     Column("seq", SEQ, primary_key=True, autoincrement=True),
     Column("id", String(64), nullable=False, unique=True),
-    Column("stream", String(40), nullable=False),
+    Column("stream", Name(), nullable=False),
     Column("moment", String(64), nullable=False),
     Column("channel", String(64), nullable=False),
     Column("route", String(16), nullable=False),

@@ -140,6 +140,7 @@ class Writer:
 
     def _write(self, batch: Sequence[Submission]) -> Sequence[_Result]:
         """Write a batch. Keys are almost always new, so they are looked up only after an attempt without has failed."""
+        self._number_kinds(batch)
         unconfirmed: list[tuple[AppendPlan, Sequence[_Result | ExistingKey]]] = []
 
         def write(connection: Connection) -> Sequence[_Result | ExistingKey]:
@@ -162,6 +163,15 @@ class Writer:
             return Duplicate(record_of(self._database.fetch(RECORD, existing._asdict())[0]))
         except Unavailable as error:
             return error
+
+    def _number_kinds(self, batch: Sequence[Submission]) -> None:
+        """Number the kinds of contacts that are new, in a transaction of their own, before anything uses them."""
+        kinds = self._rules.kinds
+        changes = (p.changes for submission in batch for p in submission.entries if p.changes)
+        unknown = kinds.unknown(contact for change in changes for contact in change.contacts)
+        if unknown:
+            self._database.transact(lambda connection: kinds.add(connection, unknown))
+            kinds.learn()
 
     def _plan(
         self, connection: Connection, batch: Sequence[Submission], *, look_up: bool

@@ -35,8 +35,9 @@ _ADD = driver.insert_into(
     SIGNALS, "key", "stream", "version", "type", "occurred_us", "recorded_us", "expires_us", "body"
 )
 _BEGIN = driver.insert_into(SIGNAL_STATES, "version", "at_us", "body", "stream")
-_MOVE = "UPDATE signal_states SET version = ?, at_us = ?, body = ? WHERE stream = ?"
-_RENEW = "UPDATE signal_states SET body = ? WHERE stream = ?"
+_MOVE = f"UPDATE {SIGNAL_STATES.name} SET version = ?, at_us = ?, body = ? WHERE stream = ?"  # noqa: S608 (names of our own)
+_RENEW = f"UPDATE {SIGNAL_STATES.name} SET body = ? WHERE stream = ?"  # noqa: S608 (names of our own)
+_AMONG_STATES = f"{SIGNAL_STATES.name} WHERE stream IN"
 _EVENTS = (
     select(SIGNALS)
     .where(SIGNALS.c.stream == bindparam("stream"), SIGNALS.c.version <= bindparam("upto"))
@@ -110,18 +111,18 @@ Row = tuple[Any, ...]
 
 @lru_cache(maxsize=8)
 def _heads_of(n: int) -> str:
-    return f"SELECT stream, version, body FROM signal_states WHERE stream IN ({driver.placeholders(n)}) ORDER BY stream"  # noqa: S608 (placeholders only)
+    return f"SELECT stream, version, body FROM {_AMONG_STATES} ({driver.placeholders(n)}) ORDER BY stream"  # noqa: S608 (placeholders only)
 
 
 @lru_cache(maxsize=8)
 def _versions_of(n: int) -> str:
     version = "CASE WHEN body IS NULL THEN -1 ELSE version END"
-    return f"SELECT stream, {version} FROM signal_states WHERE stream IN ({driver.placeholders(n)}) ORDER BY stream"  # noqa: S608 (placeholders only)
+    return f"SELECT stream, {version} FROM {_AMONG_STATES} ({driver.placeholders(n)}) ORDER BY stream"  # noqa: S608 (placeholders only)
 
 
 @lru_cache(maxsize=8)
 def _versions_of_keys(n: int) -> str:
-    return f"SELECT key, version FROM signals WHERE key IN ({driver.placeholders(n)})"  # noqa: S608 (placeholders only)
+    return f"SELECT key, version FROM {SIGNALS.name} WHERE key IN ({driver.placeholders(n)})"  # noqa: S608 (placeholders only)
 
 
 def add_events(
@@ -236,9 +237,9 @@ def write_rows(
     Keys and streams are written in sorted order, so that two processes cannot deadlock.
     """
     driver.execute_many(connection, _ADD, rows)
-    values = [(version, at_us, body, stream) for stream, (version, body) in sorted(states.items())]
-    moved = [row for row in values if row[-1] in begun]
-    new = [row for row in values if row[-1] not in begun]
+    values = {s: (version, at_us, body, bytes.fromhex(s)) for s, (version, body) in sorted(states.items())}
+    moved = [row for stream, row in values.items() if stream in begun]
+    new = [row for stream, row in values.items() if stream not in begun]
     if moved:
         driver.execute_many(connection, _MOVE, moved)
     if new:
@@ -249,13 +250,14 @@ def row_of(event: Event, version: int, rules: SignalRules) -> Row:
     """Return the row of an event that the state of this version is the first to include."""
     key, stream, type_, occurred_us, recorded_us, fields = event
     expires_us = min(occurred_us, recorded_us) + rules.retention_us[type_]
-    return key, stream, version, type_, occurred_us, recorded_us, expires_us, to_json(fields)
+    names = bytes.fromhex(key), bytes.fromhex(stream)
+    return *names, version, type_, occurred_us, recorded_us, expires_us, to_json(fields)
 
 
 def event_of(row: Row) -> Event:
     """Return the event that `row_of` made a row of."""
     key, stream, _, type_, occurred_us, recorded_us, _, body = row
-    return Event(key, stream, type_, occurred_us, recorded_us, from_json(body))
+    return Event(key.hex(), stream.hex(), type_, occurred_us, recorded_us, from_json(body))
 
 
 def _locked(
@@ -263,8 +265,9 @@ def _locked(
 ) -> Iterator[tuple[Any, ...]]:
     """Lock and yield the states of the streams, which are sorted, that have one."""
     lock = " FOR UPDATE" if driver.is_postgresql(connection) else ""
-    for part in driver.in_chunks(streams):
-        yield from driver.fetch(connection, statement(len(part)) + lock, part)
+    for part in driver.in_chunks([bytes.fromhex(stream) for stream in streams]):
+        for name, *values in driver.fetch(connection, statement(len(part)) + lock, part):
+            yield name.hex(), *values
 
 
 def _read_heads(connection: Connection, streams: Sequence[str]) -> dict[str, StoredState]:
@@ -278,8 +281,8 @@ def locked_versions(connection: Connection, streams: Sequence[str]) -> dict[str,
 
 def _existing_versions(connection: Connection, keys: Sequence[str]) -> dict[str, int]:
     return {
-        key: version
-        for part in driver.in_chunks(sorted(set(keys)))
+        key.hex(): version
+        for part in driver.in_chunks([bytes.fromhex(key) for key in sorted(set(keys))])
         for key, version in driver.fetch(connection, _versions_of_keys(len(part)), part)
     }
 

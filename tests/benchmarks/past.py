@@ -277,11 +277,12 @@ def _bytes_read(brain: Brain, asker: _Asker) -> Figures:
 def _standing_bytes(brain: Brain, stream: str) -> tuple[int, int]:
     """Return the bytes of a standing, without and with those of consents, links and suppressions for good taken off."""
     (head,) = brain.ledger.select(_HEAD, {"stream": stream})
-    fold, number = decode(stream, head.version, head.body)
+    kinds = brain.ledger._rules.kinds
+    fold, number = decode(stream, head.version, head.body, kinds)
     bare = replace(fold, contacts=(), times={}, consents=(), links=(), holder=None)
     suppressions = {pair: times for pair, times in fold.times.items() if pair[1] == FOR_GOOD}
     promised = replace(fold, contacts=(), times=suppressions)
-    return len(head.body), len(head.body) - len(encode(promised, number)) + len(encode(bare, number))
+    return len(head.body), len(head.body) - len(encode(promised, number, kinds)) + len(encode(bare, number, kinds))
 
 
 def _customers(world: PastWorld) -> Figures:

@@ -207,7 +207,7 @@ def _submission(brain: Brain, ask: Ask) -> tuple[list[Entry], dict[str, int]]:
 
 def _record_bytes(world: World) -> float:
     """Return the median size of the newest decisions' bodies at rest."""
-    newest = "SELECT length(body) FROM records WHERE kind = 'decision' ORDER BY seq DESC LIMIT ?"
+    newest = "SELECT length(body) FROM ledger_records WHERE kind = 'decision' ORDER BY seq DESC LIMIT ?"
     with closing(sqlite3.connect(world.workspace.ledger_file)) as ledger:
         return quantile([float(size) for (size,) in ledger.execute(newest, (N_CUSTOMERS,))], 0.5)
 
@@ -222,7 +222,7 @@ class _AtRest:
 
 def _decisions_at_rest(world: World) -> _AtRest:
     with closing(sqlite3.connect(world.workspace.ledger_file)) as ledger:
-        count = ledger.execute("SELECT count(*) FROM records WHERE kind = 'decision'").fetchone()[0]
+        count = ledger.execute("SELECT count(*) FROM ledger_records WHERE kind = 'decision'").fetchone()[0]
         names = ("page_count", "freelist_count", "page_size")
         pages, free, size = (ledger.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
     return _AtRest(count, (pages - free) * size)

@@ -5,11 +5,12 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select
 
 from decisioning.errors import Unavailable
 from decisioning.facts.standing_rules import NO_PAST
 from features.ledger import Ledger
+from features.ledger.tables import SIGNAL_STATES
 from features.profile.offline import History
 from features.profile.online import Profiles
 from features.profile.store import Store
@@ -133,7 +134,7 @@ def test_signals_of_the_old_file_are_copied_from_the_ledger_when_they_are_read(w
         assert db.execute("SELECT count(*) FROM recorded_signals").fetchone() > (0,)
     brain = Brain(workspace)
     try:
-        (stream,) = brain.ledger.select(text("SELECT stream FROM signal_states WHERE body IS NOT NULL LIMIT 1"))[0]
+        (stream,) = brain.ledger.select(select(SIGNAL_STATES.c.stream).where(SIGNAL_STATES.c.body.is_not(None)))[0]
         version = brain.ledger.read_with_signals(stream, rules=NO_PAST)[1][0]
         assert brain._store.read_signals([stream]) == [None]
         brain.snapshot.signals.read([stream], NOW_US)

@@ -3,17 +3,18 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic_core import from_json
 from sqlalchemy import Row
 
+from decisioning.errors import Refused
 from decisioning.facts.standing import RecordedOutcome
 from features.ledger.database import Database
 from features.ledger.past.changes import HORIZON_US, Offer
 from features.ledger.past.memory import Past
+from features.ledger.past.packing import UNREADABLE
 from features.ledger.past.rows import StreamRows
 from features.ledger.past.rules_book import RulesBook
 from features.ledger.past.selection import floor_of
-from features.ledger.snapshot import encode
+from features.ledger.snapshot import encode, number_in
 from features.ledger.standing import Fold, with_selection
 
 _MAX_RULES = 2**31
@@ -32,7 +33,11 @@ def past_flaws(
         return
     if head.body != _encoding(rules, head, fold, past):
         yield "the standing is not what the records fold to"
-    offers, outcomes = database.fetch_together(lambda connection: _rows(StreamRows(connection, head.stream)))
+    try:
+        offers, outcomes = database.fetch_together(lambda c: _rows(StreamRows(c, head.stream, rules.kinds)))
+    except (Refused, *UNREADABLE):
+        yield "the contacts and outcomes cannot be read"
+        return
     old = {o for o, offer in past.offers.items() if offer.contact and not _recent(offer, fold)}
     recent = {o: offer for o, offer in _read(offers, fold).items() if o not in old}
     if fold.erased and (offers or outcomes):
@@ -47,13 +52,13 @@ def past_flaws(
 def _encoding(rules: RulesBook, head: Row[Any], fold: Fold, past: Past) -> bytes | None:
     """Return the standing made for the rules that it names, or None if it names none."""
     try:
-        number = from_json(head.body)[1]
-        selector = rules.selector(number if type(number) is int and 0 <= number < _MAX_RULES else -1)
-    except (KeyError, TypeError, ValueError, IndexError):
+        number = number_in(head.body)
+        selector = rules.selector(number if number < _MAX_RULES else -1)
+        if not fold.erased:
+            fold = with_selection(fold, selector.make(past, floor_of(head.at_us, fold.latest_us)))
+        return encode(fold, number, rules.kinds)
+    except (KeyError, ValueError):
         return None
-    if not fold.erased:
-        fold = with_selection(fold, selector.make(past, floor_of(head.at_us, fold.latest_us)))
-    return encode(fold, number)
 
 
 def _rows(rows: StreamRows) -> tuple[Mapping[str, Offer], Mapping[RecordedOutcome, int]]:

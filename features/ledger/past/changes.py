@@ -8,6 +8,7 @@ was recorded first.
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from operator import attrgetter
 from typing import Any, NamedTuple, cast, get_args
 
 from pydantic_core import to_json
@@ -25,6 +26,8 @@ RETRACTED = "retracted"
 """The outcome of a correction that takes an outcome back."""
 ANTI = "-"
 """Prefix of the name of a corrected outcome that is not recorded yet; the two cancel."""
+_FOREVER_US = 2**62
+_WORDS = attrgetter("offer_id", "action", "treatment", "group", "issue", "channel", "counts_on")
 _STATE_RANK: dict[str, int] = {state: rank for rank, state in enumerate(get_args(ContactState))}
 
 
@@ -122,7 +125,18 @@ def outcome_order(happened: RecordedOutcome) -> tuple[int, str, str, float]:
 
 
 def _decision(body: Body, occurred_us: int) -> PastChanges:
-    return PastChanges(contacts=tuple(Contact(**{**fields, "state": "reserved"}) for fields in body["contacts"]))
+    return PastChanges(
+        contacts=tuple(_checked(Contact(**{**fields, "state": "reserved"})) for fields in body["contacts"])
+    )
+
+
+def _checked(contact: Contact) -> Contact:
+    """Return the contact, which must be fit to be packed."""
+    if set(map(type, _WORDS(contact))) != {str} or not all(
+        type(at_us) is int and abs(at_us) < _FOREVER_US for at_us in (contact.at_us, contact.reserved_until_us)
+    ):
+        raise TypeError("a contact has words, and times in microseconds")
+    return contact
 
 
 def _contact(body: Body, occurred_us: int) -> PastChanges:
@@ -158,7 +172,7 @@ def _observation(body: Body, occurred_us: int) -> PastChanges:
 
 def _observed_contact(body: Body, offer_id: str, occurred_us: int) -> Contact:
     """Return what another system showed as a contact that was seen, so that caps and history count it."""
-    return Contact(
+    contact = Contact(
         offer_id=offer_id,
         action=_text(body["action"]),
         treatment=body.get("treatment") or "",
@@ -170,6 +184,7 @@ def _observed_contact(body: Body, offer_id: str, occurred_us: int) -> Contact:
         counts_on="seen",
         state="seen",
     )
+    return _checked(contact)
 
 
 def _text(value: Any) -> str:

@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 
 from decisioning.facts.standing import Contact, RecordedOutcome
 from features.ledger.past.changes import Offer, PastChanges, apply_to_offers
+from features.ledger.past.kinds import ContactKinds
 from features.ledger.past.rows import StreamRows
 from features.ledger.past.selection import Touched
 
@@ -19,15 +20,25 @@ class PlannedPast:
     """
 
     def __init__(
-        self, connection: Connection, changes: Iterable[tuple[str, PastChanges | None]], *, look_up: bool
+        self,
+        connection: Connection,
+        changes: Iterable[tuple[str, PastChanges | None]],
+        kinds: ContactKinds,
+        *,
+        look_up: bool,
     ) -> None:
+        self._connection, self._kinds = connection, kinds
         wanted: dict[str, set[str]] = defaultdict(set)
         for stream, change in changes:
             if change is not None and (offer_ids := change.offer_ids if look_up else change.marked):
                 wanted[stream].update(offer_ids)
-        self._stored = {s: StreamRows(connection, s).offers(sorted(ids)) for s, ids in sorted(wanted.items())}
+        self._rows = {s: self._of(s).rows(ids) for s, ids in sorted(wanted.items())}
+        self._stored = {s: self._of(s).offers(rows) for s, rows in self._rows.items()}
         self._offers = {stream: dict(offers) for stream, offers in self._stored.items()}
         self._outcomes: dict[str, Counter[RecordedOutcome]] = defaultdict(Counter)
+
+    def _of(self, stream: str) -> StreamRows:
+        return StreamRows(self._connection, stream, self._kinds)
 
     def add(self, stream: str, changes: PastChanges) -> None:
         """Apply what one record changes."""
@@ -35,15 +46,12 @@ class PlannedPast:
         for outcome, change in changes.outcomes:
             self._outcomes[stream][outcome] += change
 
-    def write(self, connection: Connection) -> None:
+    def write(self) -> None:
         """Write every row that changed."""
         for stream, offers in sorted(self._offers.items()):
-            stored = self._stored.get(stream, {})
-            new = {o: offer for o, offer in offers.items() if o not in stored}
-            changed = {o: offer for o, offer in offers.items() if o in stored and offer != stored[o]}
-            StreamRows(connection, stream).put_offers(new, changed)
+            self._of(stream).replace_rows(self._rows.get(stream, {}), offers)
         for stream, outcomes in sorted(self._outcomes.items()):
-            StreamRows(connection, stream).count_outcomes(outcomes)
+            self._of(stream).count_outcomes(outcomes)
 
     def touched(self, stream: str) -> Touched:
         """Return what was changed in one stream."""

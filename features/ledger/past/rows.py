@@ -1,7 +1,7 @@
 """The tables of contacts and outcomes: read and written in the transaction that appends the records."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from operator import attrgetter
+from functools import cache
 from typing import Any
 
 from pydantic_core import from_json, to_json
@@ -11,50 +11,52 @@ from decisioning.facts.standing import Contact, RecordedOutcome
 from decisioning.facts.standing_rules import CapRule
 from features.ledger.driver import execute_many, fetch, in_chunks, insert_into, placeholders
 from features.ledger.past.changes import Offer
+from features.ledger.past.kinds import ContactKinds
+from features.ledger.past.packing import ContactRow, contacts_in, names_of, pack, unpack
 from features.ledger.past.selection import Pair
 from features.ledger.tables import CONTACTS, OUTCOMES
 
 _PAGE = 100
-_NEVER_US = -(2**62)
-_COLUMNS = (
-    "offer_id", "action", "treatment", "action_group", "issue", "channel", "at_us", "reserved_until_us", "counts_on",
-    "state",
-)  # fmt: skip
-_FIELDS = attrgetter(*("group" if name == "action_group" else name for name in _COLUMNS))
-_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM contacts WHERE stream = ? AND at_us >= ?"  # noqa: S608 (names of our own)
-_NEWEST_FIRST = " ORDER BY at_us DESC, offer_id DESC LIMIT ? OFFSET ?"
-_KEY_COLUMNS = {"action": "action", "group": "action_group", "issue": "issue", "channel": "channel"}
-_OFFERS = f"SELECT marks, {', '.join(_COLUMNS)} FROM contacts WHERE stream = ?"  # noqa: S608 (names of our own)
-_ADD_OFFER = insert_into(CONTACTS, "marks", *_COLUMNS, "stream")
-_SET_OFFER = (
-    f"UPDATE contacts SET marks = ?, {', '.join(f'{name} = ?' for name in _COLUMNS)} WHERE stream = ? AND offer_id = ?"  # noqa: S608 (names of our own)
-)
+_COLUMNS = "offers, at_us, body"
+_SELECT = f"SELECT {_COLUMNS} FROM {CONTACTS.name} WHERE stream = ? AND at_us >= ?"  # noqa: S608 (names of our own)
+_NEWEST_FIRST = f"{_SELECT} ORDER BY at_us DESC, offers DESC LIMIT ? OFFSET ?"
+_ROWS = f"SELECT {_COLUMNS}, marks FROM {CONTACTS.name} WHERE stream = ?"  # noqa: S608 (names of our own)
+_ADD_ROW = insert_into(CONTACTS, "at_us", "body", "marks", "stream", "offers")
+_SET_ROW = f"UPDATE {CONTACTS.name} SET at_us = ?, body = ?, marks = ? WHERE stream = ? AND offers = ?"  # noqa: S608 (names of our own)
+_DELETE_ROW = f"DELETE FROM {CONTACTS.name} WHERE stream = ? AND offers = ?"  # noqa: S608 (names of our own)
 _COUNT = (
     f"{insert_into(OUTCOMES, 'stream', 'action', 'outcome', 'at_us', 'detail', 'times')} "
-    "ON CONFLICT (stream, action, outcome, at_us, detail) DO UPDATE SET times = outcomes.times + excluded.times"
+    f"ON CONFLICT (stream, action, outcome, at_us, detail) DO UPDATE SET times = {OUTCOMES.name}.times + excluded.times"
 )
-_TIMES = (
-    "SELECT at_us, times FROM outcomes WHERE stream = ? AND action = ? AND outcome = ? AND at_us >= ? AND times > 0"
-)
-_PAIRS = "SELECT DISTINCT action, outcome FROM outcomes WHERE stream = ?"
-_OUTCOMES = "SELECT action, outcome, at_us, detail, times FROM outcomes WHERE stream = ? AND times != 0"
+_OF_PAIR = "stream = ? AND action = ? AND outcome = ? AND at_us >= ? AND times > 0"
+_TIMES = f"SELECT at_us, times FROM {OUTCOMES.name} WHERE {_OF_PAIR} ORDER BY at_us DESC"  # noqa: S608 (names of our own)
+_PAIRS = f"SELECT DISTINCT action, outcome FROM {OUTCOMES.name} WHERE stream = ?"  # noqa: S608 (names of our own)
+_OUTCOMES = f"SELECT action, outcome, at_us, detail, times FROM {OUTCOMES.name} WHERE stream = ? AND times != 0"  # noqa: S608 (names of our own)
 
 
 class StreamRows:
     """The rows of one stream, as one connection sees them."""
 
-    def __init__(self, connection: Connection, stream: str) -> None:
-        self._connection, self._stream = connection, bytes.fromhex(stream)
+    def __init__(self, connection: Connection, stream: str, kinds: ContactKinds) -> None:
+        self._connection, self._stream, self._kinds = connection, bytes.fromhex(stream), kinds
 
-    def offers(self, offer_ids: Sequence[str] | None = None) -> dict[str, Offer]:
-        """Return what is recorded of these offers, or of all, by id; unknown offers are left out."""
+    def rows(self, offer_ids: Iterable[str] | None = None) -> dict[bytes, ContactRow]:
+        """Return the rows by name that can hold these offers, or all."""
         if offer_ids is None:
-            return dict(map(_offer, fetch(self._connection, _OFFERS, (self._stream,))))
-        rows: list[tuple[Any, ...]] = []
-        for part in in_chunks(offer_ids):
-            sql = f"{_OFFERS} AND offer_id IN ({placeholders(len(part))})"
-            rows += fetch(self._connection, sql, (self._stream, *part))
-        return dict(map(_offer, rows))
+            stored = fetch(self._connection, _ROWS, (self._stream,))
+        else:
+            names = sorted({name for offer_id in offer_ids for name in names_of(offer_id)})
+            stored = [row for part in in_chunks(names) for row in self._named(part)]
+        return {name: ContactRow(at_us, body, marks) for name, at_us, body, marks in stored}
+
+    def _named(self, names: Sequence[bytes]) -> Sequence[tuple[Any, ...]]:
+        sql = f"{_ROWS} AND offers IN ({placeholders(len(names))})"
+        return fetch(self._connection, sql, (self._stream, *names))
+
+    def offers(self, rows: Mapping[bytes, ContactRow] | None = None) -> dict[str, Offer]:
+        """Return what is recorded of the offers in these rows, or of all, by id."""
+        read = self.rows() if rows is None else rows
+        return {offer_id: offer for name, row in read.items() for offer_id, offer in unpack(name, row, self._kinds)}
 
     def outcomes(self) -> dict[RecordedOutcome, int]:
         """Return how often each outcome happened, without those that were cancelled."""
@@ -66,21 +68,26 @@ class StreamRows:
 
     def contacts_under(self, rule: CapRule, key: str, since_us: int) -> Iterator[Contact]:
         """Yield the contacts that the rule counts under `key`, at or after `since_us`, newest first."""
-        column = _KEY_COLUMNS.get(rule.count)
-        sql = _SELECT + (f" AND {column} = ?" if column else "") + _NEWEST_FIRST
-        wanted = (self._stream, since_us, key) if column else (self._stream, since_us)
+
+        @cache
+        def counted(number: int) -> bool:
+            kind = self._kinds.of(number)
+            return rule.key_of(kind.action, kind.group, kind.issue, kind.channel) == key
+
         offset = 0
-        while rows := fetch(self._connection, sql, (*wanted, _PAGE, offset)):
-            yield from (contact for row in rows if rule.key(contact := Contact(*row)) == key)
+        while rows := fetch(self._connection, _NEWEST_FIRST, (self._stream, since_us, _PAGE, offset)):
+            for name, at_us, body in rows:
+                yield from reversed(contacts_in(name, at_us, body, self._kinds, counted))
             offset += len(rows)
 
     def contacts_since(self, since_us: int) -> Iterable[Contact]:
         """Return every contact at or after `since_us`."""
-        return [Contact(*row) for row in fetch(self._connection, _SELECT, (self._stream, since_us))]
+        rows = fetch(self._connection, _SELECT, (self._stream, since_us))
+        return [contact for name, at_us, body in rows for contact in contacts_in(name, at_us, body, self._kinds)]
 
     def times_of(self, pair: Pair, since_us: int, most: int | None) -> Sequence[int]:
         """Return when the outcome happened, at or after `since_us`, newest first, at most `most`."""
-        sql = f"{_TIMES} ORDER BY at_us DESC" + ("" if most is None else " LIMIT ?")
+        sql = _TIMES + ("" if most is None else " LIMIT ?")
         limit = () if most is None else (most,)
         rows = fetch(self._connection, sql, (self._stream, *pair, since_us, *limit))
         return [at_us for at_us, times in rows for _ in range(times)][:most]
@@ -89,14 +96,15 @@ class StreamRows:
         """Return every action and outcome that happened."""
         return [(action, outcome) for action, outcome in fetch(self._connection, _PAIRS, (self._stream,))]
 
-    def put_offers(self, new: Mapping[str, Offer], changed: Mapping[str, Offer]) -> None:
-        """Insert new offers and update others."""
-        if new:
-            rows = [(*_offer_row(offer_id, offer), self._stream) for offer_id, offer in sorted(new.items())]
-            execute_many(self._connection, _ADD_OFFER, rows)
-        if changed:
-            rows = [(*_offer_row(o, offer), self._stream, o) for o, offer in sorted(changed.items())]
-            execute_many(self._connection, _SET_OFFER, rows)
+    def replace_rows(self, before: Mapping[bytes, ContactRow], offers: Mapping[str, Offer]) -> None:
+        """Write the rows of these offers, of which `before` were read; a new row that exists already is an error."""
+        after = pack(offers, self._kinds)
+        new = [(*row, self._stream, name) for name, row in sorted(after.items()) if name not in before]
+        changed = [(*after[n], self._stream, n) for n in sorted(after) if n in before and after[n] != before[n]]
+        gone = [(self._stream, name) for name in sorted(before) if name not in after]
+        for sql, rows in ((_ADD_ROW, new), (_SET_ROW, changed), (_DELETE_ROW, gone)):
+            if rows:
+                execute_many(self._connection, sql, rows)
 
     def count_outcomes(self, changes: Mapping[RecordedOutcome, int]) -> None:
         """Add to how often each outcome happened."""
@@ -110,18 +118,5 @@ class StreamRows:
 
     def delete(self) -> None:
         """Delete every row of the stream."""
-        for table in ("contacts", "outcomes"):
-            execute_many(self._connection, f"DELETE FROM {table} WHERE stream = ?", [(self._stream,)])  # noqa: S608 (names of our own)
-
-
-def _offer(row: Sequence[Any]) -> tuple[str, Offer]:
-    marks, offer_id, *fields = row
-    if marks is None:
-        return offer_id, Offer(Contact(offer_id, *fields))
-    return offer_id, Offer(None, tuple((state, at_us) for state, at_us in from_json(marks)))
-
-
-def _offer_row(offer_id: str, offer: Offer) -> tuple[object, ...]:
-    if offer.contact is not None:
-        return (None, *_FIELDS(offer.contact))
-    return (to_json(offer.marks).decode(), offer_id, "", "", "", "", "", _NEVER_US, 0, "decided", "reserved")
+        for table in (CONTACTS, OUTCOMES):
+            execute_many(self._connection, f"DELETE FROM {table.name} WHERE stream = ?", [(self._stream,)])  # noqa: S608 (names of our own)

@@ -4,18 +4,14 @@ A standing names the number of its rules. Whoever appends to a stream makes its 
 for older ones than it names already; so replicas of two releases do not undo each other's work.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
-
 from pydantic_core import from_json, to_json
-from sqlalchemy import Connection, Row, bindparam, func, insert, select
-from sqlalchemy.sql import Executable
+from sqlalchemy import Connection, bindparam, func, insert, select
 
 from decisioning.facts.standing_rules import NO_PAST, StandingRules, united
+from features.ledger.past.kinds import ContactKinds, Fetch
 from features.ledger.past.selection import Selector
 from features.ledger.tables import STANDING_RULES
 
-Fetch = Callable[[Executable, Mapping[str, Any] | None], Sequence[Row[Any]]]
 KEPT_PARTS = 4
 """How many releases' rules a standing is made for at most, those asked for last."""
 _NEWEST = select(func.max(STANDING_RULES.c.number).label("number"))
@@ -25,11 +21,14 @@ _BODY = select(STANDING_RULES.c.body).where(STANDING_RULES.c.number == bindparam
 class RulesBook:
     """The rules in one database, as one process knows them; safe to use from any thread.
 
+    `kinds`: the kinds of contacts there, which standings name by number too.
+
     :param fetch: reads from the database, such as `Database.fetch`
     """
 
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
+        self.kinds = ContactKinds(fetch)
         self._selectors = {0: Selector(NO_PAST)}
         self._covered: dict[tuple[int, int], tuple[StandingRules, bool]] = {}
         self.newest = 0

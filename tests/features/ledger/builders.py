@@ -1,14 +1,24 @@
 """Small records for the ledger's tests."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
+from pydantic_core import to_json
 
+from decisioning.facts.standing import Contact
 from features.ledger import Entry
+from features.ledger.past.kinds import ContactKinds
 
 DAY_US = 86_400_000_000
 NOW_US = 1_790_000_000_000_000  # in 2026
+
+
+class KindRow(NamedTuple):
+    """A row of the table of kinds."""
+
+    number: int
+    body: bytes
 
 
 def consent(stream: str, status: str = "granted", occurred_us: int = NOW_US, **more: Any) -> Entry:
@@ -44,6 +54,18 @@ def contact(stream: str, offer_id: str, state: str, occurred_us: int = NOW_US) -
 
 def outcome(stream: str, name: str = "accepted", occurred_us: int = NOW_US, **options: Any) -> Entry:
     return Entry(stream, "outcome", {"action": "tv", "outcome": name, "offer_id": None}, occurred_us, **options)
+
+
+def in_sql(url: str, stream: str) -> str:
+    """Return the name of a stream as a literal of the database."""
+    return f"decode('{stream}', 'hex')" if "://" in url else f"x'{stream}'"
+
+
+def kinds_of(contacts: Iterable[Contact]) -> ContactKinds:
+    """Return the kinds of these contacts, numbered without a database."""
+    words = sorted({(c.action, c.treatment, c.group, c.issue, c.channel, c.counts_on) for c in contacts})
+    rows: Any = [KindRow(number, to_json(kind)) for number, kind in enumerate(words)]
+    return ContactKinds(lambda statement, parameters: rows)
 
 
 def past_the_ledger(url: str, *statements: str, **parameters: str | bytes) -> Sequence[sa.Row[Any]]:

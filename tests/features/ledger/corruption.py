@@ -12,17 +12,34 @@ from pydantic_core import from_json, to_json
 
 from features.ledger import Fold, apply
 from features.ledger.chain import genesis_hash, hash_body, record_hash
+from features.ledger.past.kinds import ContactKinds
 from features.ledger.snapshot import encode
 
 TABLES = {
-    "records": ("stream", "version", "kind", "at_us", "occurred_us", "body", "salt", "body_hash", "hash", "own_keys"),
-    "standings": ("stream", "version", "at_us", "head_hash", "body"),
-    "keys": ("key", "stream", "version"),
+    "ledger_records": (
+        "stream",
+        "version",
+        "kind",
+        "at_us",
+        "occurred_us",
+        "body",
+        "salt",
+        "body_hash",
+        "hash",
+        "own_keys",
+    ),
+    "ledger_standings": ("stream", "version", "at_us", "head_hash", "body"),
+    "ledger_keys": ("key", "stream", "version"),
     "checkpoints": ("number", "upto", "body", "signature"),
     "activations": ("seq", "environment", "release", "at_us", "by"),
     "releases": ("hash", "bytes"),
 }
 """The protected tables and columns. `seq` of records is drawn separately, up to the last checkpoint."""
+
+
+def _id(table: str) -> str:
+    """Return the column by which a row is found."""
+    return "key" if table == "ledger_keys" else "rowid"
 
 
 class Corruptor:
@@ -37,7 +54,7 @@ class Corruptor:
         self.rng, self.file, self.upto = random.Random(seed), file, upto
         self.db = sqlite3.connect(path, isolation_level=None)
         self.lines = file.read_bytes()
-        self.tables = {t: self.db.execute(f"SELECT rowid, * FROM {t} ORDER BY rowid").fetchall() for t in TABLES}
+        self.tables = {t: self.db.execute(f"SELECT {_id(t)}, * FROM {t} ORDER BY 1").fetchall() for t in TABLES}
         self.names = {t: [c[1] for c in self.db.execute(f"PRAGMA table_info({t})")] for t in TABLES}
         self.kinds: tuple[Callable[[], str | None], ...] = (
             *([self.change] * 6), self.drop, self.drop, self.swap, self.swap, self.copy, self.cut, self.rewrite,
@@ -62,7 +79,7 @@ class Corruptor:
         self._restore()
 
     def _different(self) -> bool:
-        now = {t: self.db.execute(f"SELECT rowid, * FROM {t} ORDER BY rowid").fetchall() for t in TABLES}
+        now = {t: self.db.execute(f"SELECT {_id(t)}, * FROM {t} ORDER BY 1").fetchall() for t in TABLES}
         return now != self.tables or self.file.read_bytes() != self.lines
 
     def _restore(self) -> None:
@@ -70,15 +87,16 @@ class Corruptor:
         self.db.execute("BEGIN IMMEDIATE")
         for table, rows in self.tables.items():
             self.db.execute(f"DELETE FROM {table}")
-            names = ["rowid", *self.names[table]] if "seq" not in self.names[table] else self.names[table]
+            has_rowid = _id(table) == "rowid" and "seq" not in self.names[table]
+            names = ["rowid", *self.names[table]] if has_rowid else self.names[table]
             marks = ",".join("?" * len(names))
-            values = [row if "seq" not in self.names[table] else row[1:] for row in rows]
+            values = [row if has_rowid else row[1:] for row in rows]
             quoted = ",".join(f'"{n}"' for n in names)
             self.db.executemany(f"INSERT INTO {table} ({quoted}) VALUES ({marks})", values)
         self.db.execute("COMMIT")
 
     def _table(self) -> str:
-        return self.rng.choice([*["records"] * 4, "standings", "standings", *TABLES])
+        return self.rng.choice([*["ledger_records"] * 4, "ledger_standings", "ledger_standings", *TABLES])
 
     def _row(self, table: str) -> dict[str, Any]:
         row = self.rng.choice(self.tables[table])
@@ -88,7 +106,7 @@ class Corruptor:
         table = self._table()
         row, column = self._row(table), self.rng.choice(TABLES[table])
         value = self._other(table, column, row[column])
-        self.db.execute(f'UPDATE {table} SET "{column}" = ? WHERE rowid = ?', (value, row["rowid"]))
+        self.db.execute(f'UPDATE {table} SET "{column}" = ? WHERE {_id(table)} = ?', (value, row["rowid"]))
         return f"{table}.{column} changed"
 
     def _other(self, table: str, column: str, value: Any) -> Any:
@@ -111,7 +129,7 @@ class Corruptor:
 
     def drop(self) -> str:
         table = self._table()
-        self.db.execute(f"DELETE FROM {table} WHERE rowid = ?", (self._row(table)["rowid"],))
+        self.db.execute(f"DELETE FROM {table} WHERE {_id(table)} = ?", (self._row(table)["rowid"],))
         return f"a row of {table} dropped"
 
     def swap(self) -> str:
@@ -123,20 +141,22 @@ class Corruptor:
             columns = [self.rng.choice(columns or ["version"])]
         for row, other in ((one, two), (two, one)):
             for column in columns:
-                self.db.execute(f'UPDATE {table} SET "{column}" = ? WHERE rowid = ?', (other[column], row["rowid"]))
+                self.db.execute(
+                    f'UPDATE {table} SET "{column}" = ? WHERE {_id(table)} = ?', (other[column], row["rowid"])
+                )
         return f"{', '.join(columns)} of two rows of {table} swapped"
 
     def copy(self) -> str:
         """Insert a row again under the next free key."""
-        table = self.rng.choice(["records", "keys", "checkpoints", "activations"])
+        table = self.rng.choice(["ledger_records", "ledger_keys", "checkpoints", "activations"])
         row = self._row(table)
         row.pop("rowid")
         row.pop("seq", None)
-        if table == "keys":
-            row["key"] = sha256(row["key"].encode()).hexdigest()[:40]
-        if table in ("records", "checkpoints"):
-            name = "version" if table == "records" else "number"
-            where, about = ("WHERE stream = ?", (row["stream"],)) if table == "records" else ("", ())
+        if table == "ledger_keys":
+            row["key"] = sha256(row["key"]).digest()[:20]
+        if table in ("ledger_records", "checkpoints"):
+            name = "version" if table == "ledger_records" else "number"
+            where, about = ("WHERE stream = ?", (row["stream"],)) if table == "ledger_records" else ("", ())
             row[name] = self.db.execute(f"SELECT max({name}) + 1 FROM {table} {where}", about).fetchone()[0]
         if table == "activations":
             row["seq"] = self.tables["activations"][0][1] - 1
@@ -146,34 +166,34 @@ class Corruptor:
 
     def reorder(self) -> str:
         """Swap two records in the order of the whole ledger, or move one to its end."""
-        rows = [r for r in self.tables["records"] if r[1] <= self.upto]
+        rows = [r for r in self.tables["ledger_records"] if r[1] <= self.upto]
         one, two = self.rng.sample([r[1] for r in rows], 2)
         if self.rng.random() < 0.3:
-            self.db.execute("UPDATE records SET seq = ? WHERE seq = ?", (10**6, one))
+            self.db.execute("UPDATE ledger_records SET seq = ? WHERE seq = ?", (10**6, one))
         else:
             for was, now in ((one, -1), (two, one), (-1, two)):
-                self.db.execute("UPDATE records SET seq = ? WHERE seq = ?", (now, was))
+                self.db.execute("UPDATE ledger_records SET seq = ? WHERE seq = ?", (now, was))
         return "records reordered"
 
-    def _records(self, stream: str) -> list[dict[str, Any]]:
-        names = self.names["records"]
-        rows = self.db.execute("SELECT * FROM records WHERE stream = ? ORDER BY version", (stream,)).fetchall()
+    def _records(self, stream: bytes) -> list[dict[str, Any]]:
+        names = self.names["ledger_records"]
+        rows = self.db.execute("SELECT * FROM ledger_records WHERE stream = ? ORDER BY version", (stream,)).fetchall()
         return [dict(zip(names, row, strict=True)) for row in rows]
 
     def cut(self) -> str | None:
         """Cut off the tail of a stream, with keys and standing, up to before what a checkpoint covers."""
-        stream = self._row("standings")["stream"]
+        stream = self._row("ledger_standings")["stream"]
         seen = [r["version"] for r in self._records(stream) if r["seq"] <= self.upto]
         if not seen:
             return None
         remaining = self.rng.randrange(seen[-1])
-        self.db.execute("DELETE FROM records WHERE stream = ? AND version > ?", (stream, remaining))
-        self.db.execute("DELETE FROM keys WHERE stream = ? AND version > ?", (stream, remaining))
+        self.db.execute("DELETE FROM ledger_records WHERE stream = ? AND version > ?", (stream, remaining))
+        self.db.execute("DELETE FROM ledger_keys WHERE stream = ? AND version > ?", (stream, remaining))
         return f"a stream cut to {remaining} records" if self._make_consistent(stream) else None
 
     def rewrite(self) -> str | None:
         """Change a record, and make every later hash and the standing consistent with it."""
-        stream = self._row("standings")["stream"]
+        stream = self._row("ledger_standings")["stream"]
         records = [r for r in self._records(stream) if r["seq"] <= self.upto and r["body"] is not None]
         if not records:
             return None
@@ -182,26 +202,27 @@ class Corruptor:
         body["source"] = "somebody else"
         raw = to_json(body)
         self.db.execute(
-            "UPDATE records SET body = ?, body_hash = ? WHERE seq = ?", (raw, hash_body(at["salt"], raw), at["seq"])
+            "UPDATE ledger_records SET body = ?, body_hash = ? WHERE seq = ?",
+            (raw, hash_body(at["salt"], raw), at["seq"]),
         )
         return "a record made anew" if self._make_consistent(stream) else None
 
-    def _make_consistent(self, stream: str) -> bool:
+    def _make_consistent(self, stream: bytes) -> bool:
         """Write chain and standing as a writer would have; return False if bodies are erased."""
-        fold, head, at_us = Fold(stream), genesis_hash(stream), -(2**62)
+        fold, head, at_us = Fold(stream.hex()), genesis_hash(stream.hex()), -(2**62)
         records = self._records(stream)
         for r in records:
             head = record_hash(head, r["kind"], r["at_us"], r["occurred_us"], r["body_hash"], r["own_keys"])
-            self.db.execute("UPDATE records SET hash = ? WHERE seq = ?", (head, r["seq"]))
+            self.db.execute("UPDATE ledger_records SET hash = ? WHERE seq = ?", (head, r["seq"]))
             at_us = r["at_us"]
             if r["body"] is None:
                 return False
             fold = apply(fold, r["kind"], from_json(r["body"]), r["version"], r["occurred_us"])
         if not records:
-            self.db.execute("DELETE FROM standings WHERE stream = ?", (stream,))
+            self.db.execute("DELETE FROM ledger_standings WHERE stream = ?", (stream,))
         self.db.execute(
-            "UPDATE standings SET version = ?, at_us = ?, head_hash = ?, body = ? WHERE stream = ?",
-            (fold.version, at_us, head, encode(fold, 0), stream),
+            "UPDATE ledger_standings SET version = ?, at_us = ?, head_hash = ?, body = ? WHERE stream = ?",
+            (fold.version, at_us, head, encode(fold, 0, ContactKinds(lambda *_: [])), stream),
         )
         return True
 

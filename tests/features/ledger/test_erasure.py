@@ -81,7 +81,7 @@ def test_what_is_appended_after_erasure_leaves_only_its_hash(ledger: Ledger, url
     assert record is not None
     assert (record.version, record.body) == (3, None)
     assert ledger.fold_at(person, 2).erased
-    rows = past_the_ledger(url, "SELECT body, salt FROM records ORDER BY seq")
+    rows = past_the_ledger(url, "SELECT body, salt FROM ledger_records ORDER BY seq")
     assert all(row.body in (None, b"{}") for row in rows)
     assert [row.salt is None for row in rows] == [False, True, True]
 
@@ -89,10 +89,10 @@ def test_what_is_appended_after_erasure_leaves_only_its_hash(ledger: Ledger, url
 def test_a_body_that_is_put_back_is_a_flaw(ledger: Ledger, url: str) -> None:
     person = ledger.stream_of("person", "a")
     ledger.append([consent(person)])
-    erased = past_the_ledger(url, "SELECT body, salt FROM records")[0]
+    erased = past_the_ledger(url, "SELECT body, salt FROM ledger_records")[0]
     ledger.erase(person)
     assert list(ledger.verify()) == []
-    put = "UPDATE records SET body = :body, salt = :salt WHERE version = 1"
+    put = "UPDATE ledger_records SET body = :body, salt = :salt WHERE version = 1"
     past_the_ledger(url, put, body=erased.body, salt=erased.salt)
     assert any("was erased, and the bodies of 1 records are here" in str(flaw) for flaw in ledger.verify())
 
@@ -106,5 +106,5 @@ def test_sqlite_syncs_every_commit_and_overwrites_what_it_deletes(tmp_path: Path
 def test_bodies_gone_without_a_tombstone_are_a_flaw(ledger: Ledger, url: str) -> None:
     person = ledger.stream_of("person", "a")
     ledger.append([consent(person)])
-    past_the_ledger(url, "UPDATE records SET body = NULL, salt = NULL")
+    past_the_ledger(url, "UPDATE ledger_records SET body = NULL, salt = NULL")
     assert [f.message for f in ledger.verify()] == ["the bodies of 1 records are gone, and nobody erased the subject"]

@@ -93,7 +93,7 @@ def test_what_is_wrong_is_asked_once(ledger: Ledger) -> None:
     statements: list[str] = []
     sa.event.listen(ledger._database._reader, "before_cursor_execute", lambda *event: statements.append(event[2]))
     with pytest.raises(Unavailable):
-        ledger.select(sa.text("SELECT nothing_of_ours FROM records"))
+        ledger.select(sa.text("SELECT nothing_of_ours FROM ledger_records"))
     assert len(statements) == 1
 
 
@@ -185,7 +185,7 @@ def test_damage_is_unavailable_and_tells_nothing_personal(tmp_path: Path, secret
         person = ledger.stream_of("person", "a")
         ledger.append([consent(person, source="Jan de Vries")])
         connection = sqlite3.connect(tmp_path / "ledger.db")
-        connection.execute("DROP TABLE records")
+        connection.execute("DROP TABLE ledger_records")
         connection.commit()
         with pytest.raises(Unavailable) as caught:
             ledger.append([consent(person, source="Jan de Vries")])

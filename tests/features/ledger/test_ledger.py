@@ -219,7 +219,10 @@ def test_a_scan_waits_for_numbers_that_are_not_committed_yet(ledger: Ledger, per
     with sa.create_engine(ledger._database.url).connect() as slower, ThreadPoolExecutor(1) as pool:
         columns = "kind, at_us, occurred_us, body, body_hash, hash"
         slower.execute(
-            sa.text(f"INSERT INTO records (stream, version, {columns}) SELECT stream, 2, {columns} FROM records")
+            sa.text(
+                f"INSERT INTO ledger_records (stream, version, {columns}) "
+                f"SELECT stream, 2, {columns} FROM ledger_records"
+            )
         )
         ledger.append([outcome(account)])
         scanned = pool.submit(ledger.scan, ["outcome"])
@@ -234,7 +237,7 @@ def test_a_guard_waits_for_who_is_moving_its_stream(ledger: Ledger, url: str, pe
     ledger.append([consent(account)])
     engine = sa.create_engine(database_url(url))
     with engine.connect() as mover:
-        mover.execute(sa.text("UPDATE standings SET version = 2"))
+        mover.execute(sa.text("UPDATE ledger_standings SET version = 2"))
         guarded = ledger.submit([consent(person)], {account: 1})
         with pytest.raises(TimeoutError):
             guarded.result(timeout=0.3)

@@ -13,7 +13,7 @@ from features.ledger import Entry, Fold, Ledger, apply
 from features.ledger.links import MAX_LINKED, link_entries, with_linked_visitors
 from features.ledger.snapshot import decode, encode
 from tests.examples import examples
-from tests.features.ledger.builders import NOW_US, consent, outcome
+from tests.features.ledger.builders import NOW_US, consent, kinds_of, outcome
 from tests.features.ledger.folding import fold
 from tests.features.ledger.test_standing import S, backfills, public
 
@@ -65,7 +65,8 @@ def test_links_in_any_order_of_a_backfill_give_one_standing(
     one, two = fold(others + words), fold(data.draw(st.permutations(others + words)))
     assert public(one) == public(two)
     assert (one.links, one.holder, one.linked) == (two.links, two.holder, two.linked)
-    assert decode(S, one.version, encode(one.light, 0)) == (one.light, 0)
+    kinds = kinds_of(())
+    assert decode(S, one.version, encode(one.light, 0, kinds), kinds) == (one.light, 0)
 
 
 @pytest.mark.parametrize(("at", "linked"), [(-1, True), (0, False), (1, False)])

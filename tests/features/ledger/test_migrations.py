@@ -1,12 +1,12 @@
 """Alembic alone creates the tables, whichever process opens the database first."""
 
 import os
+import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import astuple, fields
+from dataclasses import astuple
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,21 @@ from alembic.script import ScriptDirectory
 from pydantic_core import to_json
 
 import features.ledger.migrations
+from decisioning.errors import Unavailable
 from decisioning.facts.standing import Consent, Contact, Link, RecordedOutcome
+from decisioning.facts.standing_rules import CapRule, HistoryRule, StandingRules
 from features.ledger import Entry, Ledger
-from features.ledger.tables import METADATA, NEWEST, VERSION_TABLE
+from features.ledger.migrations import packed_0006
+from features.ledger.tables import (
+    DELIVERIES,
+    FIRED,
+    METADATA,
+    NEWEST,
+    SIGNAL_STATES,
+    SIGNALS,
+    VERSION_TABLE,
+    WATCHES,
+)
 from tests.features.ledger.builders import (
     DAY_US,
     NOW_US,
@@ -30,9 +42,11 @@ from tests.features.ledger.builders import (
     contact,
     database_url,
     decision,
+    offered,
     outcome,
     past_the_ledger,
 )
+from tests.features.ledger.earlier_tables import columns, put_back
 from tests.features.processes import child
 from tests.oracle.full_fold import Fold, apply
 
@@ -101,10 +115,6 @@ def encoded_before(fold: Fold, number: int) -> bytes:
     return to_json(body + (links if number > 1 else []))
 
 
-def columns(cls: type[Any], rows: Sequence[Any]) -> list[list[Any]]:
-    return [[getattr(row, f.name) for row in rows] for f in fields(cls)] if rows else []
-
-
 def whole_fold(ledger: Ledger, stream: str) -> Fold:
     fold = Fold(stream)
     for r in ledger.records(stream):
@@ -116,11 +126,7 @@ def whole_fold(ledger: Ledger, stream: str) -> Fold:
 def as_before(url: str, ledger: Ledger, numbers: dict[str, int]) -> dict[str, Fold]:
     """Turn the tables into those of `ledger_0004`; return the whole fold of every stream."""
     folds = {stream: whole_fold(ledger, stream) for stream in numbers}
-    for stream, fold in folds.items():
-        body = encoded_before(fold, numbers[stream])
-        past_the_ledger(url, "UPDATE standings SET body = :body WHERE stream = :stream", body=body, stream=stream)
-    drop = [f"DROP TABLE {name}" for name in ("contacts", "outcomes", "standing_rules")]
-    past_the_ledger(url, *drop, f"UPDATE {VERSION_TABLE} SET version_num = 'ledger_0004'")
+    put_back(url, "ledger_0004", lambda fold, _: encoded_before(folds[fold.stream], numbers[fold.stream]))
     return folds
 
 
@@ -150,4 +156,122 @@ def test_a_ledger_of_before_gets_tables_of_contacts_and_outcomes(empty_url: str)
         ledger.append([decision(one, "later"), Entry(one, "outcome", wrong, NOW_US)])
         assert {c.offer_id: c.state for c in ledger.read(one)[0].contacts}["later"] == "seen"
         assert [h.outcome for h in ledger.read(one)[0].outcomes["tv"]] == ["accepted", "accepted"]
+        assert list(ledger.verify()) == []
+
+
+def filled(ledger: Ledger) -> list[str]:
+    """Append records of every kind, and whatever else names a stream; return the streams."""
+    one, two, gone, visitor = (ledger.stream_of("person", name) for name in "abcd")
+    offers = [f"d-{'0a' * 16}.{n}" for n in (0, 1, 12)]
+    ledger.keep_for(StandingRules((CapRule("action", 3, 400 * DAY_US),), (HistoryRule(None, "accepted", None, 2),)))
+    ledger.append([decision(one, *offers, "other", key="k1", aliases=("k2",)), consent(one), consent(one, "objected")])
+    ledger.append([contact(one, offers[0], "seen"), contact(one, f"d-{'0b' * 16}.3", "seen"), outcome(one)])
+    ledger.append(
+        [Entry(one, "decision", {"contacts": [offered(f"d-{'0c' * 16}.{n}", NOW_US - n) for n in (0, 1)]}, NOW_US)]
+    )
+    link = {"visitor": visitor, "kind": "cookie", "source": "login"}
+    ledger.append(
+        [Entry(one, "link", link, NOW_US), Entry(visitor, "linked_to", {"person": one, "linked": True}, NOW_US)]
+    )
+    ledger.append([Entry(two, "flag", {"restricted": True}, NOW_US), decision(gone, "o3", key="k3"), outcome(gone)])
+    ledger.transact(lambda connection: _fill_others(connection, two)).result()
+    ledger.erase(gone)
+    return [one, two, gone, visitor]
+
+
+def _fill_others(connection: sa.Connection, stream: str) -> None:
+    numbers = {
+        "version": 1,
+        "occurred_us": 1,
+        "recorded_us": 1,
+        "expires_us": 9,
+        "due_us": 5,
+        "claimed_us": 0,
+        "attempts": 0,
+    }
+    words = {
+        "type": "t",
+        "moment": "m",
+        "id": "i",
+        "channel": "web",
+        "route": "webhook",
+        "state": "waiting",
+        "error": "",
+    }
+    values = {**numbers, **words, "at_us": 2, "body": b"[]", "stream": stream, "key": stream}
+    for table in (SIGNALS, SIGNAL_STATES, WATCHES, FIRED, DELIVERIES):
+        row = {name: value for name, value in values.items() if name in table.c}
+        connection.execute(sa.insert(table).values(row))
+
+
+def all_rows(ledger: Ledger) -> dict[str, set[tuple[Any, ...]]]:
+    """Return what every table holds."""
+    return {name: set(map(tuple, ledger.select(sa.select(table)))) for name, table in METADATA.tables.items()}
+
+
+def test_a_migrated_ledger_is_what_todays_code_writes(empty_url: str) -> None:
+    with Ledger.open(empty_url, b"secret") as ledger:
+        streams = filled(ledger)
+        rows, standings = all_rows(ledger), ledger.read(*streams)
+    put_back(empty_url, "ledger_0005")
+    with Ledger.open(empty_url, b"secret") as ledger:
+        assert list(ledger.verify()) == []
+        assert ledger.read(*streams) == standings
+        assert all_rows(ledger) == rows
+        assert (record := ledger.lookup("k2")) is not None
+        assert (record.stream, record.version) == (streams[0], 1)
+        assert ledger.append([consent(streams[0])]) == (9,)
+
+
+def test_the_migrated_tables_are_those_the_code_uses(empty_url: str) -> None:
+    Ledger.open(empty_url, b"secret").close()
+    put_back(empty_url, "ledger_0005")
+    Ledger.open(empty_url, b"secret").close()
+    engine = sa.create_engine(database_url(empty_url))
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+        assert compare_metadata(context, METADATA) == []
+    engine.dispose()
+
+
+def test_a_migration_leaves_nothing_of_old_pages(tmp_path: Path) -> None:
+    """What is erased after a migration was in the old tables' pages, too: these are overwritten."""
+    path = tmp_path / "ledger.db"
+    with Ledger.open(path, b"secret") as ledger:
+        people = [ledger.stream_of("person", str(n)) for n in range(50)]
+        ledger.append(
+            [consent(person, source=f"Jan de Vries {n}") for n, person in enumerate(people) for _ in range(5)]
+        )
+    put_back(str(path), "ledger_0005")
+    with sqlite3.connect(path) as connection:
+        connection.execute("VACUUM")  # `put_back` is not to leave remains
+    assert b"Jan de Vries" in path.read_bytes()
+    with Ledger.open(path, b"secret") as ledger:
+        for person in people:
+            ledger.erase(person)
+        for file in tmp_path.iterdir():
+            assert b"Jan de Vries" not in file.read_bytes()
+
+
+@pytest.mark.parametrize("version", ["ledger_0007", "ledger_9999"])
+def test_a_ledger_of_a_newer_version_is_refused(url: str, version: str) -> None:
+    past_the_ledger(url, f"UPDATE {VERSION_TABLE} SET version_num = '{version}'")
+    try:
+        with pytest.raises(Unavailable, match="newer version"):
+            Ledger.open(url, b"secret")
+    finally:
+        past_the_ledger(url, f"UPDATE {VERSION_TABLE} SET version_num = '{NEWEST}'")
+
+
+def test_an_interrupted_migration_starts_again(empty_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Ledger.open(empty_url, b"secret") as ledger:
+        streams = filled(ledger)
+        standings = ledger.read(*streams)
+    put_back(empty_url, "ledger_0005")
+    with monkeypatch.context() as patch:
+        patch.setattr(packed_0006.Packing, "kinds", lambda _: 1 // 0)
+        with pytest.raises(ZeroDivisionError):
+            Ledger.open(empty_url, b"secret")
+    with Ledger.open(empty_url, b"secret") as ledger:
+        assert ledger.read(*streams) == standings
         assert list(ledger.verify()) == []

@@ -6,27 +6,37 @@ from features.ledger import Ledger
 from tests.features.ledger.builders import consent, decision, outcome, past_the_ledger
 
 TAMPERED = {
-    "a body changed": ("UPDATE records SET body = salt WHERE version = 2", 2, "the body is not the one"),
-    "a kind changed": ("UPDATE records SET kind = 'flag' WHERE version = 2", 2, "does not follow"),
-    "a time changed": ("UPDATE records SET occurred_us = occurred_us + 1 WHERE version = 2", 2, "does not follow"),
-    "recorded later": ("UPDATE records SET at_us = at_us + 1 WHERE version = 2", 2, "does not follow"),
-    "one dropped": ("DELETE FROM records WHERE version = 2", 3, "versions 2 to 2 are missing"),
-    "the last dropped": ("DELETE FROM records WHERE version = 4", 3, "does not end where its standing says"),
-    "all dropped": ("DELETE FROM records", 0, "does not end where its standing says"),
-    "two swapped": (
-        "UPDATE records SET version = 9 WHERE version = 2; UPDATE records SET version = 2 WHERE version = 3;"
-        "UPDATE records SET version = 3 WHERE version = 9",
+    "a body changed": ("UPDATE ledger_records SET body = salt WHERE version = 2", 2, "the body is not the one"),
+    "a kind changed": ("UPDATE ledger_records SET kind = 'flag' WHERE version = 2", 2, "does not follow"),
+    "a time changed": (
+        "UPDATE ledger_records SET occurred_us = occurred_us + 1 WHERE version = 2",
         2,
         "does not follow",
     ),
-    "another order of writing": ("UPDATE records SET seq = -seq WHERE version = 3", 3, "older than the one before"),
+    "recorded later": ("UPDATE ledger_records SET at_us = at_us + 1 WHERE version = 2", 2, "does not follow"),
+    "one dropped": ("DELETE FROM ledger_records WHERE version = 2", 3, "versions 2 to 2 are missing"),
+    "the last dropped": ("DELETE FROM ledger_records WHERE version = 4", 3, "does not end where its standing says"),
+    "all dropped": ("DELETE FROM ledger_records", 0, "does not end where its standing says"),
+    "two swapped": (
+        "UPDATE ledger_records SET version = 9 WHERE version = 2;"
+        "UPDATE ledger_records SET version = 2 WHERE version = 3;"
+        "UPDATE ledger_records SET version = 3 WHERE version = 9",
+        2,
+        "does not follow",
+    ),
+    "another order of writing": (
+        "UPDATE ledger_records SET seq = -seq WHERE version = 3",
+        3,
+        "older than the one before",
+    ),
     "a standing changed": (
-        "UPDATE standings SET body = (SELECT body FROM standings s WHERE s.stream != standings.stream)",
+        "UPDATE ledger_standings SET body = "
+        "(SELECT body FROM ledger_standings s WHERE s.stream != ledger_standings.stream)",
         4,
         "not what the records fold to",
     ),
-    "a standing dropped": ("DELETE FROM standings", 4, "records but no standing"),
-    "a standing set back": ("UPDATE standings SET version = 2", 2, "goes on after its standing"),
+    "a standing dropped": ("DELETE FROM ledger_standings", 4, "records but no standing"),
+    "a standing set back": ("UPDATE ledger_standings SET version = 2", 2, "goes on after its standing"),
 }
 
 
@@ -45,5 +55,6 @@ def test_tampering_is_found(name: str, ledger: Ledger, url: str) -> None:
 def test_a_record_cannot_be_moved_to_another_stream(ledger: Ledger, url: str) -> None:
     one, other = ledger.stream_of("person", "a"), ledger.stream_of("person", "b")
     ledger.append([consent(one)])
-    past_the_ledger(url, "UPDATE records SET stream = :other", "UPDATE standings SET stream = :other", other=other)
+    moved = [f"UPDATE {table} SET stream = :other" for table in ("ledger_records", "ledger_standings")]
+    past_the_ledger(url, *moved, other=bytes.fromhex(other))
     assert [f.message for f in ledger.verify()] == ["the record does not follow from the one before it"]
