@@ -2,11 +2,11 @@
 
 import asyncio
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import replace
 from functools import lru_cache, partial
 from threading import Lock
-from types import MappingProxyType
 from typing import Any
 
 from decisioning.catalogue.release import Release
@@ -16,21 +16,20 @@ from decisioning.deciding.record import Decision
 from decisioning.errors import Conflict, RequestError, RequestReused, Unavailable
 from decisioning.facts.forms import Ask, Known, canonical
 from decisioning.facts.schema import BUILT_IN, Facts, FeatureSchema, Value
-from decisioning.facts.standing import Standing
 from decisioning.times import microseconds, parse_moment
 from features.ledger import Duplicate, Entry, Ledger, Record, now_us
-from features.ledger.links import with_linked_visitors
 from features.profile.online import Profiles
 from features.profile.online import checked as checked_value
-from features.profile.store import SignalState
 from features.signals.intake import Intake
 from features.signals.store import Signals, StateCopier
 from serving.brain.active import active_release
 from serving.brain.messages import MessageScorers, sentiment_champions
 from serving.brain.metrics import Metrics
+from serving.brain.reading import CustomerReader, Subjects
 from serving.brain.releasing import open_store
 from serving.brain.repeating import still_permitted
 from serving.brain.scoring import contributions_of, load_model, version_of
+from serving.brain.snapshot import Snapshot
 from serving.brain.trials import Model, Models
 from serving.settings import Workspace
 from training.registry import PROPENSITY, Lineup, Registry, propensity_name
@@ -43,24 +42,6 @@ _DERIVED = frozenset(f.name for f in BUILT_IN) - {"gpc"}
 """Facts that decide() computes itself; no request may give them."""
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """What one request is decided with; a newer snapshot replaces it as a whole."""
-
-    release: Release
-    profiles: Profiles
-    signals: Signals
-    intake: Intake
-    models: Models
-    scorers: MessageScorers
-    paused: frozenset[str]
-
-    @property
-    def model(self) -> str:
-        """The champion's name."""
-        return self.models.champion.name
-
-
 class Brain:
     """All that a process needs to decide; the HTTP app, batch and the command line use it alike."""
 
@@ -70,6 +51,7 @@ class Brain:
         self.ledger = Ledger.open(workspace.database_url, workspace.secret())
         self._store = open_store(workspace)
         self._copies = StateCopier(self._store)
+        self.customers = CustomerReader(self.ledger, self._store)
         self._registry = Registry(workspace.data)
         self.release = lru_cache(maxsize=32)(self._load_release)
         self._model = lru_cache(maxsize=4)(partial(load_model, self._registry))
@@ -172,7 +154,7 @@ class Brain:
         snapshot = self._snapshot_for(ask)
         at_us = microseconds(_parsed_time(ask.as_of)) if ask.as_of else now_us()
         known = self.known(ask, snapshot, at_us, overrides=ask.overrides)
-        return self._decide(ask, known, snapshot, at_us, ask.seed or new_id())
+        return self.decide(ask, known, snapshot, at_us, ask.seed or new_id())
 
     def _snapshot_for(self, ask: Ask) -> Snapshot:
         snapshot = self.snapshot
@@ -180,7 +162,7 @@ class Brain:
             return snapshot
         return self._snapshot_of(self.release(ask.release), snapshot.scorers, snapshot.paused)
 
-    def _decide(
+    def decide(
         self, ask: Ask, known: Known, snapshot: Snapshot, at_us: int, decision_id: str, supersedes: str | None = None
     ) -> Decision:
         model, shadow = snapshot.models.for_decision(decision_id)
@@ -205,10 +187,9 @@ class Brain:
         for _ in range(ATTEMPTS):
             at_us = now_us()
             known = self.known(ask, snapshot, at_us)
-            decision = self._decide(ask, known, snapshot, at_us, decision_id, supersedes)
-            entries, guards = self._entries(ask, known, decision, f"request:{ask.request_id}#{repeat}")
+            decision = self.decide(ask, known, snapshot, at_us, decision_id, supersedes)
             try:
-                await asyncio.wrap_future(self.ledger.submit(entries, guards))
+                await asyncio.wrap_future(self.submit(ask, known, decision, repeat))
             except Duplicate as duplicate:
                 recorded = _same_request(ask, duplicate.record)
                 if recorded is not None and self._still_permitted(ask, recorded, snapshot, known, at_us):
@@ -229,6 +210,13 @@ class Brain:
         if release.hash != snapshot.release.hash:
             known = self.known(ask, snapshot, at_us, whole=True)
         return still_permitted(recorded, release, known, at_us)
+
+    def submit(self, ask: Ask, known: Known, decision: Decision, repeat: int = 0) -> "Future[tuple[int, ...]]":
+        """Submit a decision to the ledger; the future is set once it is committed.
+
+        :param repeat: how many decisions of this request are recorded already
+        """
+        return self.ledger.submit(*self._entries(ask, known, decision, f"request:{ask.request_id}#{repeat}"))
 
     def _entries(self, ask: Ask, known: Known, decision: Decision, key: str) -> tuple[list[Entry], dict[str, int]]:
         record, at_us = decision.record, decision.record["decided_us"]
@@ -251,67 +239,16 @@ class Brain:
 
         A request that names a visitor reads that visitor's own stream alone, linked or not: the device may be shared.
         """
+        subjects = self.subjects(ask, snapshot, overrides)
+        (known,) = self.customers.read([subjects], snapshot, at_us, keep=ask.mode == "live", whole=whole)
+        return known
+
+    def subjects(self, ask: Ask, snapshot: Snapshot, overrides: Facts | None = None) -> Subjects:
+        """Return whom a request concerns, with the facts that it gives; raises RequestError as `checked` does."""
         schema = snapshot.release.schema
         context = checked(ask.context, schema, ("context",), "context")
         replaced = checked(overrides, schema, ("profile", "signal", "model", "context"), "overrides")
-        given = {**context, **replaced}
-        return self.known_of(self.streams(ask), snapshot, at_us, keep=ask.mode == "live", given=given, whole=whole)
-
-    def known_of(
-        self,
-        streams: tuple[str, ...],
-        snapshot: Snapshot,
-        at_us: int,
-        *,
-        keep: bool = False,
-        given: Mapping[str, Value | None] = MappingProxyType({}),
-        whole: bool = False,
-    ) -> Known:
-        """Read what is known now of a person or visitor, and of an account if a second stream is named.
-
-        A person's standing is merged with those of the visitors linked to them (`Known.linked`). A profile that cannot
-        be read counts as empty, and `Known.degraded` says so. Facts that are `given` replace what is stored.
-
-        :param keep: whether to repair an outdated copy of signals in the online store; not for a preview
-        :param whole: whether to read all contacts and outcomes, not only those that the snapshot's release reads
-        """
-        signalled: dict[str, int] = {}
-        rules = None if whole else snapshot.release.standing_rules
-
-        def read(*streams: str) -> tuple[Standing, ...]:
-            standings, versions = self.ledger.read_with_signals(*streams, rules=rules, now_us=at_us)
-            signalled.update((s, v) for s, v in zip(streams, versions, strict=True) if v)
-            return standings
-
-        standings = with_linked_visitors(read(*streams), read)
-        person, account = standings[0], standings[1] if len(standings) > 1 else None
-        facts: dict[str, Value] = {}
-        degraded: tuple[str, ...] = ()
-        if not (person.erased or person.restricted):  # what is known of a restricted person is kept, and not used
-            facts, degraded = self._facts(snapshot, person, signalled, at_us, keep=keep)
-        return Known({**facts, **given}, person, account, degraded, signalled)
-
-    def _facts(
-        self, snapshot: Snapshot, person: Standing, signalled: dict[str, int], at_us: int, *, keep: bool
-    ) -> tuple[dict[str, Value], tuple[str, ...]]:
-        """Return the profile with the signal features of the person, linked visitors and account; and what is missing.
-
-        :param signalled: stream -> version of its signal state by the ledger; raised where the copy read is newer
-        :param keep: whether to repair an outdated copy of signals in the online store; not for a preview
-        """
-        streams = [person.stream, *(stream for stream in signalled if stream != person.stream)]
-        copies: list[SignalState | None] | None
-        degraded: tuple[str, ...] = ()
-        try:
-            stored = snapshot.profiles.read(streams[:1], now_us=at_us)[0]
-            copies = [stored.signals, *(self._store.read_signals(streams[1:]) if streams[1:] else ())]
-            profile = stored.facts
-        except Unavailable:
-            profile, copies, degraded = {}, None, ("profile",)
-        versions = [signalled.get(stream, 0) for stream in streams]
-        signals = snapshot.signals.evaluate(streams, versions, copies, at_us, keep=keep)
-        signalled.update((s, version) for s, version in zip(streams, signals.versions, strict=True) if version)
-        return {**signals.facts, **profile}, degraded
+        return Subjects(self.streams(ask), {**context, **replaced})
 
     def streams(self, ask: Ask) -> tuple[str, ...]:
         """Return the person's (or visitor's) stream, and the account's if the request names one."""

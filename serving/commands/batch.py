@@ -1,6 +1,5 @@
 """`brain batch`: decide for a file of customers on Ray Data, many at a time; every decision is committed."""
 
-import asyncio
 import logging
 import os
 import shutil
@@ -18,12 +17,15 @@ import pyarrow.parquet as pq
 
 from decisioning.errors import BrainError, NotFound, Refused, RequestError
 from decisioning.facts.forms import Ask, PlacementAsk
+from serving.brain.blocks import Answer, commit_all
 from serving.brain.runtime import Brain
 from serving.customers import exported_files
 from serving.lifecycle import environment
 from serving.settings import Workspace
 
 BATCH_ROWS = 256
+WORKERS = 2
+"""Processes that decide; each needs a core and some 300 MB."""
 _OBJECT_STORE_BYTES = 200_000_000
 
 OUTPUT = pa.schema(
@@ -77,7 +79,7 @@ def _decided(workspace: Workspace, customers: pa.Table, arguments: tuple[str, tu
                 Decider,
                 batch_size=BATCH_ROWS,
                 batch_format="pyarrow",
-                concurrency=1,
+                concurrency=WORKERS,
                 fn_constructor_args=(str(workspace.root), *arguments),
             )
             .to_arrow_refs()
@@ -95,27 +97,33 @@ class Decider:
 
     def __call__(self, customers: pa.Table) -> pa.Table:
         """Return the OUTPUT rows for the column customer_id (n,)."""
-        return pa.Table.from_pylist(asyncio.run(self._decide_all(customers["customer_id"].to_pylist())), OUTPUT)
+        asks: list[Ask] = []
+        rows: list[dict[str, Any]] = []
+        for customer in customers["customer_id"].to_pylist():
+            try:
+                asks.append(self._ask(customer))
+            except ValueError as error:
+                rows.append({"customer_id": customer, "error": type(error).__name__})
+        for ask, answer in zip(asks, commit_all(self._brain, asks), strict=True):
+            rows += _rows(ask, answer)
+        return pa.Table.from_pylist(rows, OUTPUT)
 
-    async def _decide_all(self, customers: list[str]) -> list[dict[str, Any]]:
-        answers = await asyncio.gather(*(self._decide(c) for c in customers))
-        return [row for rows in answers for row in rows]
-
-    async def _decide(self, customer: str) -> list[dict[str, Any]]:
-        try:
-            ask = Ask(
-                request_id=f"{self._batch}/{self._brain.subject_stream(customer)}",
-                customer_id=customer,
-                channel=self._channel,
-                placements=self._placements,
-            )
-            answer = await self._brain.commit(ask)
-        except (BrainError, ValueError) as error:
-            return [{"customer_id": customer, "error": type(error).__name__}]
-        return [row for placement in answer["placements"] for row in _rows(answer, placement)]
+    def _ask(self, customer: str) -> Ask:
+        return Ask(
+            request_id=f"{self._batch}/{self._brain.subject_stream(customer)}",
+            customer_id=customer,
+            channel=self._channel,
+            placements=self._placements,
+        )
 
 
-def _rows(answer: dict[str, Any], placement: dict[str, Any]) -> list[dict[str, Any]]:
+def _rows(ask: Ask, answer: Answer) -> list[dict[str, Any]]:
+    if isinstance(answer, BrainError):
+        return [{"customer_id": ask.customer_id, "error": type(answer).__name__}]
+    return [row for placement in answer["placements"] for row in _placement_rows(answer, placement)]
+
+
+def _placement_rows(answer: dict[str, Any], placement: dict[str, Any]) -> list[dict[str, Any]]:
     ids = {"customer_id": answer["customer_id"], "decision_id": answer["decision_id"], "placement": placement["name"]}
     names = ("rank", "offer_id", "action", "treatment", "propensity", "probability", "priority")
     offers = [{**ids, **{name: offer[name] for name in names}} for offer in placement["offers"]]

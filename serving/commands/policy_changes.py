@@ -14,6 +14,8 @@ from decisioning.facts.standing import Standing
 from decisioning.review.personas import ask_of, known_of
 from decisioning.review.policy_changes import Finding, SampledCustomer, audited, compared, contradictions, counted
 from features.ledger import now_us
+from features.ledger.driver import in_chunks
+from serving.brain.reading import Subjects
 from serving.brain.releasing import read_files
 from serving.brain.runtime import Brain
 from serving.commands.offline import open_brain
@@ -87,9 +89,9 @@ def _customers(brain: Brain, release: Release, sample: int, at_us: int) -> Itera
     streams = brain.snapshot.profiles.archive.subjects()
     chosen = streams[:: max(1, len(streams) // sample)][:sample]
     asks = tuple(_ask(release, channel) for channel in release.channels if release.channels[channel].placements)
-    for stream in chosen:
-        name = hashlib.sha256(stream.encode()).hexdigest()[:12]
-        yield SampledCustomer(name, asks, _known(brain, stream, at_us))
+    for some in in_chunks(chosen):
+        for stream, known in zip(some, _known(brain, some, at_us), strict=True):
+            yield SampledCustomer(hashlib.sha256(stream.encode()).hexdigest()[:12], asks, known)
 
 
 def _ask(release: Release, channel: str) -> Ask:
@@ -98,9 +100,9 @@ def _ask(release: Release, channel: str) -> Ask:
     return Ask(request_id="policies", customer_id="policies", channel=channel, mode="preview", placements=placements)
 
 
-def _known(brain: Brain, stream: str, at_us: int) -> Known:
-    """Return what a decision would know of the customer, with a new account; raises Unavailable without a profile."""
-    known = brain.known_of((stream,), brain.snapshot, at_us, whole=True)
-    if known.degraded:
+def _known(brain: Brain, streams: Sequence[str], at_us: int) -> list[Known]:
+    """Return what a decision would know of customers, with a new account; raises Unavailable without a profile."""
+    every = brain.customers.read([Subjects((stream,)) for stream in streams], brain.snapshot, at_us, whole=True)
+    if any(known.degraded for known in every):
         raise Unavailable("the profiles of customers cannot be read now; try again")
-    return replace(known, account=Standing("account"))
+    return [replace(known, account=Standing("account")) for known in every]

@@ -25,7 +25,8 @@ from features.signals.event import Event
 from features.signals.intake import Subject
 from features.signals.log import EventResult
 from features.signals.store import MAX_EVENTS
-from serving.brain.runtime import Brain, Snapshot
+from serving.brain.runtime import Brain
+from serving.brain.snapshot import Snapshot
 
 MAX_SIGNALS = 1_000
 MESSAGES = ("message", "call")

@@ -78,7 +78,7 @@ def _deciding(brain: Brain, decisions: int) -> Figures:
     wall, cpu = list[float](), list[float]()
     for ask, customer in zip(asks, known, strict=True):
         start_s, start_cpu_s = time.perf_counter(), time.process_time()
-        brain._decide(ask, customer, snapshot, at_us, new_id())
+        brain.decide(ask, customer, snapshot, at_us, new_id())
         cpu.append(1000 * (time.process_time() - start_cpu_s))
         wall.append(1000 * (time.perf_counter() - start_s))
     return {"decide_ms": quantile(wall[WARM:], 0.5), "decide_cpu_ms": quantile(cpu[WARM:], 0.5)}

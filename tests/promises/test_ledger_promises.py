@@ -231,7 +231,7 @@ def test_a_restriction_is_lifted(client: Client) -> None:
 
 
 @pytest.mark.promise("consent.withdrawal-in-every-order")
-@pytest.mark.parametrize("moment", ["known", "_decide", "_entries"])
+@pytest.mark.parametrize("moment", ["known", "decide", "_entries"])
 @pytest.mark.parametrize("repeated", [False, True])
 def test_a_withdrawal_on_another_replica_binds_what_was_being_decided(
     client: Client, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, moment: str, repeated: bool

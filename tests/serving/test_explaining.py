@@ -24,7 +24,7 @@ def test_an_explanation_has_every_candidate_a_counterfactual_and_words(client: C
     status, why = client("GET", f"/v1/decisions/{answer['decision_id']}")
     assert status == 200
     view = client.brain.snapshot.release.view("web")
-    on_placement = {name for name, member in zip(view.ids, view.placements["hero"], strict=True) if member}
+    on_placement = {name for name, member in zip(view.ids, view.placements["hero"].mask, strict=True) if member}
     assert {c["treatment"] for c in why["candidates"]} == on_placement
     assert all(("gate" in c and "facts" in c) or ("priority" in c and "cites" in c) for c in why["candidates"])
     chosen = [c for c in why["candidates"] if c["passed"] and c["chosen"]]

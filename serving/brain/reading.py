@@ -1,0 +1,115 @@
+"""What is known of customers when they are decided for: standings, profiles and signals, of one or of many at once."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from decisioning.errors import Unavailable
+from decisioning.facts.forms import Known
+from decisioning.facts.schema import Value
+from decisioning.facts.standing import Standing
+from features.ledger import Ledger
+from features.ledger.links import with_linked_visitors
+from features.profile.online import Stored
+from features.profile.store import SignalState, Store
+from serving.brain.snapshot import Snapshot
+
+
+@dataclass(frozen=True)
+class Subjects:
+    """Whom a request concerns, by stream: a person or visitor, and an account if it names one.
+
+    `given`: facts that the request itself gives; they replace what is stored.
+    """
+
+    streams: tuple[str, ...]
+    given: Mapping[str, Value | None] = field(default_factory=dict)
+
+
+class CustomerReader:
+    """Reads what is known now, in as few round trips for many customers as for one."""
+
+    def __init__(self, ledger: Ledger, store: Store) -> None:
+        self._ledger, self._store = ledger, store
+
+    def read(
+        self, every: Sequence[Subjects], snapshot: Snapshot, at_us: int, *, keep: bool = False, whole: bool = False
+    ) -> list[Known]:
+        """Return what is known of the subjects of each request.
+
+        A person's standing is merged with those of the visitors linked to them (`Known.linked`). A profile that cannot
+        be read counts as empty, and `Known.degraded` says so.
+
+        :param keep: whether to repair an outdated copy of signals in the online store; not for a preview
+        :param whole: whether to read all contacts and outcomes, not only those that the snapshot's release reads
+        """
+        standings, versions = self._standings(every, snapshot, at_us, whole=whole)
+        usable = [s.stream for of in every if not (s := standings[of.streams[0]]).erased and not s.restricted]
+        profiles: dict[str, Stored] = {}
+        with suppress(Unavailable):
+            profiles = dict(zip(usable, snapshot.profiles.read(usable, now_us=at_us), strict=True)) if usable else {}
+        read = _Read(self._store, snapshot, at_us, keep, standings, versions, profiles)
+        return [read.known(of) for of in every]
+
+    def _standings(
+        self, every: Sequence[Subjects], snapshot: Snapshot, at_us: int, *, whole: bool
+    ) -> tuple[dict[str, Standing], dict[str, int]]:
+        """Return stream -> standing, with linked visitors, and stream -> version of its signals, if it has some."""
+        signalled: dict[str, int] = {}
+        rules = None if whole else snapshot.release.standing_rules
+
+        def read(*streams: str) -> tuple[Standing, ...]:
+            standings, versions = self._ledger.read_with_signals(*streams, rules=rules, now_us=at_us)
+            signalled.update((s, v) for s, v in zip(streams, versions, strict=True) if v)
+            return standings
+
+        streams = list(dict.fromkeys(stream for of in every for stream in of.streams))
+        return dict(zip(streams, with_linked_visitors(read(*streams), read), strict=True)), signalled
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What was read of many subjects, by stream; a person whose profile is missing could not be read."""
+
+    store: Store
+    snapshot: Snapshot
+    at_us: int
+    keep: bool
+    standings: Mapping[str, Standing]
+    versions: Mapping[str, int]
+    profiles: Mapping[str, Stored]
+
+    def known(self, of: Subjects) -> Known:
+        """Return what is known of one request's subjects."""
+        person, *others = (self.standings[stream] for stream in of.streams)
+        streams = (*of.streams, *(visitor.stream for visitor in person.visitors))
+        signalled = {stream: self.versions[stream] for stream in streams if stream in self.versions}
+        facts: dict[str, Value] = {}
+        degraded: tuple[str, ...] = ()
+        if not (person.erased or person.restricted):  # what is known of a restricted person is kept, and not used
+            facts, degraded = self._facts(person.stream, signalled)
+        return Known({**facts, **of.given}, person, others[0] if others else None, degraded, signalled)
+
+    def _facts(self, person: str, signalled: dict[str, int]) -> tuple[dict[str, Value], tuple[str, ...]]:
+        """Return the profile with the signal features of the person, linked visitors and account; and what is missing.
+
+        :param signalled: stream -> version of its signal state by the ledger; raised where the copy read is newer
+        """
+        streams = [person, *(stream for stream in signalled if stream != person)]
+        stored, copies = self.profiles.get(person), self._copies(streams)
+        versions = [signalled.get(stream, 0) for stream in streams]
+        signals = self.snapshot.signals.evaluate(streams, versions, copies, self.at_us, keep=self.keep)
+        signalled.update((s, version) for s, version in zip(streams, signals.versions, strict=True) if version)
+        if stored is None or copies is None:
+            return signals.facts, ("profile",)
+        return {**signals.facts, **stored.facts}, ()
+
+    def _copies(self, streams: Sequence[str]) -> list[SignalState | None] | None:
+        """Return the online store's copies of signals, the person's first; None if the store cannot be read."""
+        stored = self.profiles.get(streams[0])
+        if stored is None:
+            return None
+        try:
+            return [stored.signals, *(self.store.read_signals(streams[1:]) if streams[1:] else ())]
+        except Unavailable:
+            return None

@@ -1,0 +1,117 @@
+"""Decisions for many customers at once: as each alone, and as safe against what comes in between."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from decisioning.deciding.record import Decision
+from decisioning.errors import RequestError
+from decisioning.facts.forms import Ask, Known, PlacementAsk
+from features.ledger import Entry, now_us
+from serving.brain import blocks
+from serving.brain.blocks import commit_all
+from serving.brain.reading import Subjects
+from serving.brain.runtime import Brain
+from serving.contract import ConsentIn
+from tests.serving.test_identities import link
+from tests.serving.workspaces import Client, consent, signal, small_workspace, welcome
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A brain with customers of every kind: unknown, refusing, with visitors, signals, an account, restricted."""
+    brain = Brain(small_workspace(tmp_path_factory.mktemp("blocks") / "ws"))
+    client = Client(brain)
+    for n in range(12):
+        welcome(client, f"c-{n}", purposes=("marketing", "profiling") if n % 3 else ())
+        if n % 4 == 1:
+            link(client, f"c-{n}", f"cookie-{n}")
+            client("POST", "/v1/signals", signal("page-view", f"cookie:cookie-{n}", page="paid-tv"))
+        if n % 5 == 2:
+            client("POST", "/v1/signals", signal("page-view", f"customer:c-{n}", page="paid-tv"))
+    client("PATCH", "/v1/customers/c-7", {"restricted": True})
+    client("DELETE", "/v1/customers/c-8")
+    yield client
+    brain.close()
+
+
+def ask(n: int, run: str) -> Ask:
+    placements = (PlacementAsk(name="hero"), PlacementAsk(name="sidebar", limit=2))
+    return Ask(request_id=f"{run}-{n}", customer_id=f"c-{n}", channel="web", placements=placements)
+
+
+def test_a_block_knows_of_each_customer_what_is_read_of_that_customer_alone(client: Client) -> None:
+    brain, at_us = client.brain, now_us()
+    streams = [brain.subject_stream(f"c-{n}") for n in range(14)]
+    account = brain.ledger.stream_of("account", "a-1")
+    every = [Subjects((s, account) if n % 2 else (s,), {"page": "home"}) for n, s in enumerate(streams)]
+    alone = [brain.customers.read([one], brain.snapshot, at_us)[0] for one in every]
+    assert brain.customers.read(every, brain.snapshot, at_us) == alone
+    assert len({len(known.facts) for known in alone}) > 2
+    assert any(known.linked for known in alone)
+    assert any(known.signals for known in alone)
+
+
+def test_a_block_decides_the_same_bytes_as_each_request_alone(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    brain, at_us = client.brain, now_us()
+    decided: list[Decision] = []
+
+    def kept(*arguments: Any, **more: Any) -> Decision:
+        decided.append(Brain.decide(brain, *arguments, **more))
+        return decided[-1]
+
+    monkeypatch.setattr(brain, "decide", kept)
+    monkeypatch.setattr(blocks, "now_us", lambda: at_us)
+    asks = [ask(n, "same") for n in range(12)]
+    knowns = [brain.known(one, brain.snapshot, at_us) for one in asks]
+    answers = list(commit_all(brain, asks))
+    ids = [a["decision_id"] for a in answers if isinstance(a, dict)]
+    alone = [
+        Brain.decide(brain, one, known, brain.snapshot, at_us, decision_id)
+        for one, known, decision_id in zip(asks, knowns, ids, strict=True)
+    ]
+    assert [d.to_bytes() for d in decided] == [d.to_bytes() for d in alone]
+    assert [d.answer for d in alone] == answers
+    assert any(d.record["contacts"] for d in alone)
+
+
+def test_what_comes_between_reading_and_committing_binds_in_a_block_too(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brain = client.brain
+    welcome(client, "c-100")
+    welcome(client, "c-101")
+    body = ConsentIn.model_validate(consent("c-100", "marketing", "withdrawn")).body()
+    withdrawal = Entry(brain.subject_stream("c-100"), "consent", body, now_us())
+    submit = brain.submit
+
+    def after_the_withdrawal(ask: Ask, known: Known, decision: Decision, *more: int) -> Any:
+        if not more and ask.customer_id == "c-100":
+            brain.ledger.append([withdrawal])
+        return submit(ask, known, decision, *more)
+
+    monkeypatch.setattr(brain, "submit", after_the_withdrawal)
+    first, second = commit_all(brain, [ask(100, "race"), ask(101, "race")])
+    assert isinstance(first, dict)
+    assert isinstance(second, dict)
+    issues = [[o["issue"] for p in a["placements"] for o in p["offers"]] for a in (first, second)]
+    assert ("grow" in issues[0], "grow" in issues[1]) == (False, True)
+    assert list(commit_all(brain, [ask(101, "race")])) == [second]
+
+
+def test_one_request_that_cannot_be_decided_holds_none_up(client: Client) -> None:
+    unknown = ask(1, "unknown").model_copy(update={"placements": (PlacementAsk(name="nowhere"),)})
+    asks = [ask(n, "unknown") if n != 1 else unknown for n in range(3)]
+    first, refused, last = commit_all(client.brain, asks)
+    assert isinstance(refused, RequestError)
+    assert refused.field == "placements.0.name"
+    assert isinstance(first, dict)
+    assert isinstance(last, dict)
+    assert list(commit_all(client.brain, [])) == []
+
+
+def test_more_requests_than_a_block_holds_are_answered_in_their_order(client: Client, tmp_path: Path) -> None:
+    asks = [ask(n, "many") for n in range(200, 200 + 2 * blocks.BLOCK + 1)]
+    answers = list(commit_all(client.brain, asks))
+    assert [a["customer_id"] for a in answers if isinstance(a, dict)] == [a.customer_id for a in asks]
