@@ -185,19 +185,19 @@ def walk(
     """
     chances = _Chances(field, explore)
     ended: set[int] = set()
-    taken: int | None = None
+    last_pick: int | None = None
     for n, slot in enumerate(slots):
         if slot.placement in ended:
             continue
-        if taken is not None:
-            limits, taken = limits.without(taken), None
+        if last_pick is not None:
+            limits, last_pick = limits.without(last_pick), None
         odds = chances.of(slot.members & limits.room)
         at = take(n, odds)
         yield slot, odds, at
         if at == len(odds.candidates):
             ended.add(slot.placement)
         else:
-            taken = int(odds.candidates[at])
+            last_pick = int(odds.candidates[at])
 
 
 class _Chances:

@@ -88,8 +88,8 @@ class Forests:
         row_at, scores_at = row.ctypes.data, scores.ctypes.data
         for n in set(self._call_of[indices].tolist()) - {-1}:
             self._calls[n](row_at, scores_at + n * _FORESTS_PER_CALL * scores.itemsize)
-        found: Floats = scores[self._place[indices]]
-        return found
+        raw: Floats = scores[self._place[indices]]
+        return raw
 
 
 class _Call:
