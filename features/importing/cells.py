@@ -46,7 +46,7 @@ class CellReader:
     def report(self, column: str, bad: pa.Array, message: str) -> None:
         """Add a fault for each row where `bad` is true."""
         if rows := rows_of(bad):
-            self.faults.add(self.sheet.file, column, rows, message)
+            self.faults.add(self.sheet.file, column, [row + self.sheet.first_row for row in rows], message)
 
     def unique(self, what: str, *columns: pa.Array) -> None:
         """Report rows with the same cells in all `columns` as an earlier row; `what` names what they identify."""

@@ -1,10 +1,11 @@
 """Imports profile facts from a file whose columns are features; the newest per customer and feature wins."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -14,14 +15,16 @@ from decisioning.facts.schema import Feature, FeatureSchema
 from features.importing.cells import CellReader, as_time
 from features.importing.mapping import FeatureColumn, When
 from features.importing.plan import Progress
-from features.importing.tables import Faults, Sheet, is_parquet, read_sheet
-from features.importing.write import erased_streams, write_profile
+from features.importing.tables import Faults, Sheet, is_parquet, read_parts
 from features.ledger import Ledger
-
-if TYPE_CHECKING:  # Feast takes seconds to import
-    from features.profile.offline import History
+from features.ledger.records import Names
+from features.profile.offline import HISTORY, ONLINE, History
+from features.profile.staging import Staged
+from features.signals.log import erased_since
 
 CUSTOMER, AS_OF = "customer_id", "as_of"
+_ROW = "_row"
+_KEY = ("subject", "event_timestamp", _ROW)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ def import_profile(
     path: Path,
     schema: FeatureSchema,
     ledger: Ledger,
-    history: "History",
+    history: History,
     now_us: int,
     *,
     separator: str = ",",
@@ -46,37 +49,82 @@ def import_profile(
     """Set facts of customers from a CSV or Parquet file.
 
     The file has a column `customer_id`, a column per feature, and optionally `as_of` (ISO 8601; by default now). An
-    empty cell means "not known". Raises Refused, with file, row and column, before anything is written.
+    empty cell means "not known". Raises Refused, with file, row and column, before anything is written. The file is
+    read in parts, so that memory does not grow with it.
     """
-    sheet = read_sheet(path, parquet=is_parquet(path), separator=separator)
-    table, names = _table(sheet, schema, now_us)
-    streams = {s: ledger.stream_of("person", s) for s in pc.unique(table["subject"]).to_pylist()}
-    erased = erased_streams(ledger, list(streams.values()))
-    remaining = {subject: stream for subject, stream in streams.items() if stream not in erased}
-    rows = write_profile(table, remaining, history, progress)
-    return ProfileImportResult(rows, names, len(erased))
+    reading = _Reading(schema, ledger.names, now_us)
+    with history.staged() as staged:
+        for sheet, done, total in read_parts(path, parquet=is_parquet(path), separator=separator):
+            table = reading.table(sheet)
+            if table is not None:
+                staged.add(history.checked(table.drop_columns(_ROW)).append_column(_ROW, table[_ROW]))
+            if progress:
+                progress(done, total, "reading")
+        reading.faults.raise_any()
+        _refuse_repeated(staged, path.name)
+        phases = {what: partial(_report, progress, what) for what in (HISTORY, ONLINE)} if progress else {}
+        rows = history.import_staged(staged, phases, lambda: erased_since(ledger.select, 0))
+    return ProfileImportResult(rows, reading.names, len(staged.left_out))
 
 
-def _table(sheet: Sheet, schema: FeatureSchema, now_us: int) -> tuple[pa.Table, tuple[str, ...]]:
-    """Return subject (the customer's id), event_timestamp and the features of a sheet, and the features' names."""
-    features = {f.name: f for f in schema.of_source("profile", "model")}
-    if CUSTOMER not in sheet.columns:
-        raise Refused(f"{sheet.file} has no column `{CUSTOMER}`: name the column with the customer's id so")
-    names = tuple(c for c in sheet.columns if c not in (CUSTOMER, AS_OF))
-    for name in names:
-        if name not in features:
-            near = hint(name, features) or "declare it in the catalogue and release first"
-            raise Refused(f"{sheet.file}: column `{name}` is no profile feature of the release ({near})")
-    if not names:
-        raise Refused(f"{sheet.file} has no column that is a feature")
+def _report(progress: Progress, what: str, done: int, total: int) -> None:
+    progress(done, total, what)
+
+
+class _Reading:
+    """Reads the parts of a file; `faults` collects the wrong cells of all of them."""
+
+    def __init__(self, schema: FeatureSchema, streams: Names, now_us: int) -> None:
+        self._features = {f.name: f for f in schema.of_source("profile", "model")}
+        self._streams = streams
+        self._now_us = now_us
+        self.faults = Faults()
+        self.names: tuple[str, ...] = ()
+
+    def table(self, sheet: Sheet) -> pa.Table | None:
+        """Return subject (the customer's stream), event_timestamp, row and the features; None if a cell is wrong."""
+        self.names = self.names or self._named(sheet)
+        reader = CellReader(sheet, self.faults, ("",), ".", ZoneInfo("UTC"), self._now_us)
+        ids = reader.ids(CUSTOMER)
+        timed = AS_OF in sheet.columns
+        at_us = reader.when(When(column=AS_OF)) if timed else reader.constant(self._now_us, pa.int64())
+        cells = {name: reader.feature(_spec(self._features[name])) for name in self.names}
+        if self.faults.count:
+            return None
+        subject = pa.array([self._streams.stream_of("person", id_) for id_ in ids.to_pylist()], pa.string())
+        row = pa.array(range(sheet.first_row, sheet.first_row + len(sheet)), pa.int64())
+        return pa.table({"subject": subject, "event_timestamp": as_time(at_us), _ROW: row, **cells})
+
+    def _named(self, sheet: Sheet) -> tuple[str, ...]:
+        """Return the names of the columns that are features. Raises Refused if there is none, or another one."""
+        if CUSTOMER not in sheet.columns:
+            raise Refused(f"{sheet.file} has no column `{CUSTOMER}`: name the column with the customer's id so")
+        names = tuple(c for c in sheet.columns if c not in (CUSTOMER, AS_OF))
+        for name in names:
+            if name not in self._features:
+                near = hint(name, self._features) or "declare it in the catalogue and release first"
+                raise Refused(f"{sheet.file}: column `{name}` is no profile feature of the release ({near})")
+        if not names:
+            raise Refused(f"{sheet.file} has no column that is a feature")
+        return names
+
+
+def _refuse_repeated(staged: Staged, file: str) -> None:
+    """Raise Refused, with the rows, if a customer has two rows of the same time."""
+    pairs: list[tuple[int, int]] = []
+    for _, rows in staged.ranges():
+        ordered = rows.select(["subject", "event_timestamp", _ROW]).sort_by([(c, "ascending") for c in _KEY])
+        same = np.zeros(len(ordered), np.bool_)
+        equal = [pc.equal(ordered[c][1:], ordered[c][:-1]) for c in _KEY[:2]]
+        same[1:] = pc.and_(*equal).to_numpy()
+        if same.any():
+            row, starts = ordered[_ROW].to_numpy(), np.flatnonzero(~same)
+            first = row[starts[np.cumsum(~same) - 1]]
+            pairs += zip(row[same].tolist(), first[same].tolist(), strict=True)
     faults = Faults()
-    reader = CellReader(sheet, faults, ("",), ".", ZoneInfo("UTC"), now_us)
-    subject = reader.ids(CUSTOMER)
-    at_us = reader.when(When(column=AS_OF)) if AS_OF in sheet.columns else reader.constant(now_us, pa.int64())
-    reader.unique("customer", subject, at_us)
-    cells = {name: reader.feature(_spec(features[name])) for name in names}
+    for n, first_n in sorted(pairs):
+        faults.add(file, "(all)", [n], f"the same customer stands in row {first_n + 1}")
     faults.raise_any()
-    return pa.table({"subject": subject, "event_timestamp": as_time(at_us), **cells}), names
 
 
 def _spec(feature: Feature) -> FeatureColumn:

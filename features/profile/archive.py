@@ -6,36 +6,24 @@ later release dropped stay in the file, so that a rollback finds them again.
 
 import fcntl
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import NoneType
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from decisioning.errors import Refused
 from features.files import replace_file, unfinished
+from features.profile.merging import HEAD, StatementsBySubject, fit, is_about, merge, states_of
 from features.profile.spool import Spool
-from features.profile.versions import (
-    Row,
-    Stamp,
-    State,
-    Statement,
-    Version,
-    decode_stamps,
-    encode_stamps,
-    history,
-    statements_in,
-)
-from features.views import TIME, Layout, ProfileView
+from features.profile.staging import PART, Cursor, Staged, bounds, sampled
+from features.profile.versions import State, Statement, statements_in
+from features.views import Layout, ProfileView
 
-HEAD = 4
-"""Number of columns before the features: subject, event_timestamp, created, stamps."""
-PART = 50_000
-"""About how many rows of a file are in memory at a time."""
+KEYS = ("subject", "event_timestamp", "created")
 _OLD_HALF = ".half"
 """Suffix of a file that an earlier version of the brain was writing when it crashed."""
 PYTHON_OF: Mapping[pa.DataType, tuple[type, ...]] = {
@@ -45,7 +33,8 @@ PYTHON_OF: Mapping[pa.DataType, tuple[type, ...]] = {
     pa.string(): (str, NoneType),
 }
 """The Python types that a column accepts. A process on the previous release may still send a feature's old dtype."""
-StatementsBySubject = dict[str, list[Statement]]
+Step = Callable[[int], None]
+"""Called with the number of rows that were added since the last call."""
 
 
 class Archive:
@@ -73,22 +62,23 @@ class Archive:
 
     def parts(self, view: ProfileView) -> Iterator[pa.Table]:
         """Yield the file's rows in order, about `PART` at a time and all rows of a subject together."""
+        cursor, end = Cursor(self._batches(view)), bounds(self._samples(view))
+        for last in end:
+            yield from _joined(cursor.up_to(last))
+
+    def _batches(self, view: ProfileView, columns: list[str] | None = None) -> Iterator[pa.Table]:
         with pq.ParquetFile(self.layout.history(view.name)) as file:
-            rest = file.schema_arrow.empty_table()
-            for batch in file.iter_batches(PART):
-                table = pa.concat_tables([rest, pa.Table.from_batches([batch])])
-                cut = pc.index(table["subject"], table["subject"][-1]).as_py()  # the last subject may go on
-                yield table.slice(0, cut)
-                rest = table.slice(cut)
-            yield rest
+            for batch in file.iter_batches(PART, columns=columns):
+                yield pa.Table.from_batches([batch])
+
+    def _samples(self, view: ProfileView) -> list[str]:
+        return [s for table in self._batches(view, ["subject"]) for s in sampled(table["subject"])]
 
     def subjects(self) -> list[str]:
         """Return every stream that has a profile, sorted; what was still spooled counts."""
         self.compact()
-        paths = [self.layout.history(view.name) for view in self.views]
-        parts = [pq.read_table(path, columns=["subject"])["subject"] for path in paths]
-        everyone = pa.chunked_array([chunk for part in parts for chunk in part.chunks], pa.string())
-        return sorted(pc.unique(everyone).to_pylist())
+        parts = [pc.unique(table["subject"]) for view in self.views for table in self._batches(view, ["subject"])]
+        return sorted(pc.unique(pa.chunked_array(parts, pa.string())).to_pylist())
 
     def prepare(self) -> None:
         """Give the files every column of the views. Raises Refused when a column does not fit its new type."""
@@ -96,20 +86,31 @@ class Archive:
             if all(self.layout.history(view.name).exists() for view in self.views):
                 self.compact()  # statements under the old types must be merged under those types first
             for view in self.views:
-                path = self.layout.history(view.name)
-                old = pq.read_table(path) if path.exists() else view.arrow_schema.empty_table()
-                new = fit(old, view)
-                if new.schema != old.schema or not path.exists():
-                    _replace(path, new)
+                self._prepare_view(view)
 
-    def add(self, view: ProfileView, table: pa.Table) -> None:
+    def _prepare_view(self, view: ProfileView) -> None:
+        path = self.layout.history(view.name)
+        old = pq.read_schema(path) if path.exists() else view.arrow_schema
+        new = fit(old.empty_table(), view).schema
+        if not path.exists():
+            self._rewrite(view, new, ())
+        elif not new.equals(old):
+            self._rewrite(view, new, (fit(part, view) for part in self._batches(view)))
+
+    def add(self, view: ProfileView, staged: Staged, step: Step = lambda _: None) -> None:
         """Merge statements into the view's file.
 
-        `table` has one row per statement, with columns subject, event_timestamp, created and features of the view.
+        `staged` has one row per statement, with columns subject, event_timestamp, created and any features.
         """
+        columns = [*KEYS, *(f.name for f in view.features if f.name in (staged.schema or pa.schema([])).names)]
         with self.exclusive():
-            path = self.layout.history(view.name)
-            _replace(path, merge(pq.read_table(path), view, table, {}))
+            self._rewrite(view, self._schema(view), self._merged(view, staged, columns, step))
+
+    def _merged(self, view: ProfileView, staged: Staged, columns: list[str], step: Step) -> Iterator[pa.Table]:
+        old, empty = Cursor(self._batches(view)), self._schema(view).empty_table()
+        for last, new in staged.ranges(self._samples(view)):
+            yield merge(pa.concat_tables([empty, *old.up_to(last)]), view, new.select(columns), {})
+            step(new.num_rows)
 
     def compact(self) -> int:
         """Move the spool into the Parquet files and return how many statements moved."""
@@ -130,10 +131,10 @@ class Archive:
 
     def present(self, subjects: Sequence[str]) -> list[str]:
         """Return those of `subjects` that have rows in the files, sorted."""
-        candidates, matches = pa.array(subjects, pa.string()), set[str]()
+        matches = set[str]()
         for view in self.views:
-            column = pq.read_table(self.layout.history(view.name), columns=["subject"])["subject"]
-            matches.update(pc.unique(column.filter(pc.is_in(column, value_set=candidates))).to_pylist())
+            for table in self._batches(view, ["subject"]):
+                matches.update(pc.unique(table.filter(is_about(table, subjects))["subject"]).to_pylist())
         return sorted(matches)
 
     def forget(self, subjects: Sequence[str]) -> None:
@@ -146,22 +147,44 @@ class Archive:
                 path = self.layout.history(view.name)
                 for half in (unfinished(path), path.with_suffix(_OLD_HALF)):
                     half.unlink(missing_ok=True)
-                table = pq.read_table(path)
-                others = table.filter(pc.invert(is_about(table, subjects)))
-                if others.num_rows < table.num_rows:
-                    _replace(path, others)
+                if any(pc.any(is_about(table, subjects)).as_py() for table in self._batches(view, ["subject"])):
+                    others = (part.filter(pc.invert(is_about(part, subjects))) for part in self._batches(view))
+                    self._rewrite(view, self._schema(view), others)
 
     def _compact_view(self, view: ProfileView, spooled: Iterable[tuple[str, Statement]]) -> None:
-        path = self.layout.history(view.name)
-        table = pq.read_table(path)
-        accepted = {field.name: PYTHON_OF[field.type] for field in list(table.schema)[HEAD:]}
-        statements: StatementsBySubject = {}
+        schema = self._schema(view)
+        accepted = {field.name: PYTHON_OF[field.type] for field in list(schema)[HEAD:]}
+        statements: dict[str, list[Statement]] = {}
         for subject, (stamp, facts) in spooled:
             own = {name: value for name, value in facts.items() if type(value) in accepted.get(name, ())}
             if own:
                 statements.setdefault(subject, []).append(Statement(stamp, own))
         if statements:
-            _replace(path, merge(table, view, None, statements))
+            self._rewrite(view, schema, self._with_statements(view, statements))
+
+    def _with_statements(self, view: ProfileView, statements: StatementsBySubject) -> Iterator[pa.Table]:
+        old, empty, waiting = Cursor(self._batches(view)), self._schema(view).empty_table(), sorted(statements)
+        for last in bounds([*self._samples(view), *waiting[::1000]]):
+            upto = len(waiting) if last is None else bisect_right(waiting, last)
+            now, waiting = {s: statements[s] for s in waiting[:upto]}, waiting[upto:]
+            yield merge(pa.concat_tables([empty, *old.up_to(last)]), view, None, now)
+
+    def _schema(self, view: ProfileView) -> pa.Schema:
+        return pq.read_schema(self.layout.history(view.name))
+
+    def _rewrite(self, view: ProfileView, schema: pa.Schema, parts: Iterable[pa.Table]) -> None:
+        """Write a file of sorted parts atomically and durably: a reader, or a restart, sees the old or the new one."""
+        path = self.layout.history(view.name)
+
+        def write(half: Path) -> None:
+            with pq.ParquetWriter(half, schema) as file:
+                for group in _groups(parts):
+                    file.write_table(group)
+
+        try:
+            replace_file(path, write, durable=True)
+        finally:
+            unfinished(path).unlink(missing_ok=True)
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -180,116 +203,17 @@ class Archive:
                     self._has_file_lock = False
 
 
-def fit(table: pa.Table, view: ProfileView) -> pa.Table:
-    """Return `table` with the columns and types of `view`, in its order, then columns of undeclared features."""
-    extra = [table.schema.field(name) for name in table.schema.names if name not in view.arrow_schema.names]
-    columns = [_column(table, field) for field in [*view.arrow_schema, *extra]]
-    return pa.table(columns, schema=pa.schema([*view.arrow_schema, *extra]))
+def _groups(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Yield the same rows in tables of at least `PART` rows, but for the last; each becomes a group of a file."""
+    waiting: list[pa.Table] = []
+    for part in parts:
+        waiting.append(part)
+        if sum(table.num_rows for table in waiting) >= PART:
+            yield pa.concat_tables(waiting)
+            waiting = []
+    yield from _joined(waiting)
 
 
-def _column(table: pa.Table, field: pa.Field) -> pa.ChunkedArray:
-    if field.name not in table.schema.names:
-        return pa.chunked_array([pa.nulls(table.num_rows, field.type)])
-    try:
-        return table[field.name].cast(field.type)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        old = table.schema.field(field.name).type
-        raise Refused(
-            f"feature {field.name} is kept as {old} and its history does not fit {field.type}: give it a new name"
-        ) from None
-
-
-def merge(old: pa.Table, view: ProfileView, new: pa.Table | None, further_statements: StatementsBySubject) -> pa.Table:
-    """Return the history of everything in `old`, `new` (one statement per row) and `further_statements`, sorted.
-
-    Subjects that are in `new` once and not in `old` need no merging and take a vectorised path.
-    """
-    statements, single = further_statements, None
-    if new is not None:
-        in_old = is_about(new, old["subject"])
-        to_merge = pc.or_(in_old, is_about(new, repeated(new["subject"])))
-        single = _single_rows(new.filter(pc.invert(to_merge)), view)
-        statements = {**statements, **_statements(new.filter(to_merge))}
-    changed = is_about(old, list(statements))
-    for subject, states in _states(old.filter(changed)).items():
-        statements[subject] = [*statements[subject], *statements_in(states)]
-    merged = _full_rows(statements, old.schema)
-    parts = [old.filter(pc.invert(changed)), merged, *([fit_to(single, old.schema)] if single is not None else [])]
-    return pa.concat_tables(parts).sort_by(
-        [("subject", "ascending"), ("event_timestamp", "ascending"), ("created", "ascending")]
-    )
-
-
-def fit_to(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Return `table` with exactly the columns of `schema`, null where the table has none."""
-    return pa.table([_column(table, field) for field in schema], schema=schema)
-
-
-def is_about(table: pa.Table, subjects: Sequence[str] | pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return a bool column (n,): whether the row is about one of `subjects`."""
-    values = subjects if isinstance(subjects, pa.Array | pa.ChunkedArray) else pa.array(subjects, pa.string())
-    return pc.is_in(table["subject"], value_set=values)
-
-
-def repeated(subjects: pa.ChunkedArray) -> pa.Array:
-    """Return the subjects that occur more than once."""
-    counts = pc.value_counts(subjects)
-    return counts.field("values").filter(pc.greater(counts.field("counts"), 1))
-
-
-def _single_rows(table: pa.Table, view: ProfileView) -> pa.Table:
-    """Return statements as rows of history: the same values, plus the stamps of the columns that the table has."""
-    names = [n for n in table.schema.names if n not in ("subject", "event_timestamp", "created")]
-    times = np.stack([micros(table["event_timestamp"]), micros(table["created"])], axis=1)
-    pairs, which = np.unique(times, axis=0, return_inverse=True)
-    texts = [encode_stamps(dict.fromkeys(names, Stamp(int(e), int(c)))) for e, c in pairs]
-    return table.append_column(view.stamps, pa.array(texts, pa.string()).take(pa.array(which.reshape(-1))))
-
-
-def micros(column: pa.ChunkedArray) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Return timestamps as int64 microseconds UTC, shape (n,)."""
-    return column.cast(TIME).cast(pa.int64()).to_numpy()  # type: ignore[no-any-return]
-
-
-def _statements(table: pa.Table) -> StatementsBySubject:
-    statements: StatementsBySubject = {}
-    names = [n for n in table.schema.names if n not in ("subject", "event_timestamp", "created")]
-    stamps = map(Stamp, micros(table["event_timestamp"]).tolist(), micros(table["created"]).tolist())
-    facts = table.select(names).to_pylist()
-    for subject, stamp, row in zip(table["subject"].to_pylist(), stamps, facts, strict=True):
-        statements.setdefault(subject, []).append(Statement(stamp, row))
-    return statements
-
-
-def _states(table: pa.Table) -> dict[str, list[State]]:
-    states: dict[str, list[State]] = {}
-    for subject, state in zip(table["subject"].to_pylist(), states_of(table), strict=True):
-        states.setdefault(subject, []).append(state)
-    return states
-
-
-def states_of(table: pa.Table) -> list[State]:
-    """Return the versions in each row of a history table, in the order of its rows."""
-    stamps = table.column(HEAD - 1).to_pylist()
-    facts = table.select(table.schema.names[HEAD:]).to_pylist()
-    return [
-        {name: Version(row[name], stamp) for name, stamp in decode_stamps(text).items()}
-        for text, row in zip(stamps, facts, strict=True)
-    ]
-
-
-def _full_rows(statements: Mapping[str, Iterable[Statement]], schema: pa.Schema) -> pa.Table:
-    records = [_record(subject, row, schema) for subject, own in statements.items() for row in history(own)]
-    return pa.Table.from_pylist(records, schema=schema)
-
-
-def _record(subject: str, row: Row, schema: pa.Schema) -> dict[str, object]:
-    stamps = encode_stamps({name: version.stamp for name, version in row.state.items()})
-    head = (subject, row.event_us, row.created_us, stamps)
-    values = {name: version.value for name, version in row.state.items()}
-    return dict(zip(schema.names[:HEAD], head, strict=True)) | values
-
-
-def _replace(path: Path, table: pa.Table) -> None:
-    """Write a Parquet file atomically and durably: readers, and a restart after a crash, see the old or the new one."""
-    replace_file(path, lambda half: pq.write_table(table, half), durable=True)
+def _joined(tables: list[pa.Table]) -> Iterator[pa.Table]:
+    if tables:
+        yield pa.concat_tables(tables)

@@ -1,13 +1,14 @@
 """History into an online store: the rows of new subjects in bulk, others merged, so that the newest value wins."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.profile.archive import HEAD, Archive, is_about, repeated, states_of
+from features.profile.archive import Archive, Step
+from features.profile.merging import HEAD, is_about, repeated, states_of
 from features.profile.spool import Spool
 from features.profile.stores.rows import Kind, Online, Table
 from features.profile.versions import State, decode_stamps, newer
@@ -15,25 +16,15 @@ from features.views import TIME, ProfileView
 
 BULK, CHUNK = 10_000, 500
 """Subjects per write transaction, inserted and merged; chosen so that a load delays live writes by about 100 ms."""
-Step = Callable[[int], None]
-"""Called with the number of rows written since the last call."""
-
 _KINDS: Mapping[pa.DataType, Kind] = {pa.float64(): "d", pa.int64(): "q", pa.bool_(): "?", pa.string(): "s"}
 
 
-def load_latest(
-    online: Online, archive: Archive, view: ProfileView, step: Step, subjects: pa.ChunkedArray | None = None
-) -> None:
-    """Write the last row of the history of each subject, or of each of `subjects`; newer values online stay.
-
-    `step` counts the rows of the history, or the subjects if they are given.
-    """
+def load_latest(online: Online, archive: Archive, view: ProfileView, step: Step) -> None:
+    """Write the last row of the history of each subject; newer values online stay. `step` counts the history's rows."""
     for part in archive.parts(view):
         latest = _latest(part)
-        wanted = latest if subjects is None else latest.filter(is_about(latest, subjects))
-        load(online, archive.spool, view.name, wanted, step)
-        if subjects is None:
-            step(part.num_rows - latest.num_rows)
+        load(online, archive.spool, view.name, latest, step)
+        step(part.num_rows - latest.num_rows)
 
 
 def _latest(rows: pa.Table) -> pa.Table:
@@ -60,7 +51,9 @@ def load(online: Online, spool: Spool, view: str, rows: pa.Table, step: Step) ->
             rest.append(single.take(which.slice(start, BULK).filter(left)))
             step(len(left) - rest[-1].num_rows)
     for others in (*rest, single.take(mixed)):
-        merge(online, spool, table, _states(others), step)
+        states = _states(others)
+        merge(online, spool, table, states, step)
+        step(others.num_rows - len(states))
 
 
 def _by_features(rows: pa.Table) -> tuple[list[tuple[pa.Table, pa.Array]], pa.Array]:

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from decisioning.errors import Unavailable
-from features.profile.archive import Archive
-from features.profile.loading import Step, load_latest
+from features.profile.archive import Archive, Step
+from features.profile.loading import load_latest
 from features.profile.stores.sqlite import SqliteOnline
 from features.views import Layout, read_views
 

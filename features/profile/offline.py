@@ -1,6 +1,8 @@
 """Profiles over time: bulk import, materialisation, and point-in-time frames through Feast."""
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
@@ -8,13 +10,20 @@ import pyarrow.compute as pc
 
 from decisioning.errors import Refused
 from decisioning.facts.schema import Feature, FeatureSchema
-from features.profile.archive import fit_to, micros
-from features.profile.loading import load_latest
+from features.profile.archive import KEYS, Step
+from features.profile.loading import load, load_latest
+from features.profile.merging import fit_to, micros, statement_rows
 from features.profile.online import LAST_US, Profiles, Progress, open_profiles
+from features.profile.staging import PART, Staged
 from features.profile.versions import decode_stamps
 from features.views import ARROW_TYPES, TIME, ProfileView
 
-KEYS = ("subject", "event_timestamp", "created")
+HISTORY, ONLINE = "history", "profiles"
+"""The phases of an import."""
+Phases = Mapping[str, Progress]
+"""What to call with the rows done and the rows in all, by phase."""
+_SILENT: Phases = MappingProxyType({})
+LeftOut = Callable[[], Iterable[str]]
 ENTITY = pa.schema([("subject", pa.string()), ("event_timestamp", TIME)])
 ORDER = "_row"
 
@@ -34,28 +43,46 @@ class History:
         features. An empty cell means "not known". Rows may come in any order, in any split and more than once: the
         result is the same. Raises Refused for a column that no feature declares, or whose values do not fit its dtype.
         """
-        self._refuse_unknown_columns(table)
-        parts = [_statements(table, view) for view in self.archive.views]
-        with self.archive.exclusive():  # an erasure has to wait: else this would restore the subject that it erases
-            for view, part in zip(self.archive.views, parts, strict=True):
-                if part.num_columns > len(KEYS):
-                    self.archive.add(view, part)
-            self.materialize(progress, parts[0]["subject"])
-        return int(table.num_rows)
+        with self.staged() as staged:
+            for start in range(0, table.num_rows, PART):
+                staged.add(self.checked(table.slice(start, PART)))
+            return self.import_staged(staged, {ONLINE: progress} if progress else {})
 
-    def materialize(self, progress: Progress | None = None, subjects: pa.ChunkedArray | None = None) -> None:
-        """Write the newest rows of the history online, for `subjects` or for all; newer values online stay."""
+    def staged(self) -> Staged:
+        """Return a place for rows that are `checked` and are then imported together."""
+        return Staged(self.archive.layout.offline)
+
+    def checked(self, table: pa.Table) -> pa.Table:
+        """Return a part of an import in the types of the history. Raises Refused as `import_profiles`."""
+        self._refuse_unknown_columns(table)
+        return _typed(table, [f for view in self.archive.views for f in view.features])
+
+    def import_staged(self, staged: Staged, progress: Phases = _SILENT, left_out: LeftOut = tuple) -> int:
+        """Add rows to the history, then online, and return how many were added.
+
+        `left_out` returns the subjects whose rows are not added; it is called when no erasure can come in between any
+        more. Until the history of a view is replaced as a whole, nothing has changed. Run again after an interruption,
+        this adds what is missing, and nothing twice.
+        """
+        with self.archive.exclusive():  # an erasure has to wait: else this would restore the subject that it erases
+            staged.leave_out(left_out())
+            views = [view for view in self.archive.views if staged.has(f.name for f in view.features)]
+            for what, work in ((HISTORY, self.archive.add), (ONLINE, self._load)):
+                count = _counter(progress.get(what), staged.rows * len(views))
+                for view in views:
+                    work(view, staged, count)
+        return staged.rows
+
+    def _load(self, view: ProfileView, staged: Staged, step: Step) -> None:
+        for _, rows in staged.ranges():
+            load(self.profiles.store.online, self.archive.spool, view.name, statement_rows(rows, view), step)
+
+    def materialize(self, progress: Progress | None = None) -> None:
+        """Write the newest rows of the history online; newer values online stay."""
         with self.archive.exclusive():
             for view in self.archive.views:
-                total, done = self.archive.rows(view) if subjects is None else len(pc.unique(subjects)), 0
-
-                def step(n: int) -> None:
-                    nonlocal done
-                    done += n
-                    if progress and n:
-                        progress(done, total)  # noqa: B023  called within this round of the loop
-
-                load_latest(self.profiles.store.online, self.archive, view, step, subjects)
+                count = _counter(progress, self.archive.rows(view))
+                load_latest(self.profiles.store.online, self.archive, view, count)
 
     def point_in_time(self, entities: pa.Table) -> pa.Table:
         """Return what was known of each subject at each time, through Feast.
@@ -108,13 +135,25 @@ def _columns(view: ProfileView) -> list[str]:
     return [view.stamps, *(f.name for f in view.features)]
 
 
-def _statements(table: pa.Table, view: ProfileView) -> pa.Table:
-    """Return the columns of `table` that belong to `view`, cast to their dtypes, with both times."""
-    features = {f.name: f for f in view.features if f.name in table.schema.names}
+def _counter(progress: Progress | None, total: int) -> Step:
+    """Return a function that adds up steps and reports them."""
+    done = 0
+
+    def step(n: int) -> None:
+        nonlocal done
+        done += n
+        if progress and n:
+            progress(done, total)
+
+    return step
+
+
+def _typed(table: pa.Table, features: Sequence[Feature]) -> pa.Table:
+    """Return both times and the features that `table` has, cast to their dtypes."""
     event = _times(table, "event_timestamp")
     created = pc.coalesce(_times(table, "created"), event) if "created" in table.schema.names else event
     head = {"subject": table["subject"].cast(pa.string()), "event_timestamp": event, "created": created}
-    return pa.table(head | {name: _cast(table[name], feature) for name, feature in features.items()})
+    return pa.table(head | {f.name: _cast(table[f.name], f) for f in features if f.name in table.schema.names})
 
 
 def _times(table: pa.Table, name: str) -> pa.ChunkedArray:

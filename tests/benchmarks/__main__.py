@@ -29,6 +29,7 @@ SUITES = {
     "verify": "tests.benchmarks.verifying:VERIFY",
     "past": "tests.benchmarks.past:PAST",
     "swaps": "tests.benchmarks.swaps:SWAPS",
+    "profiles": "tests.benchmarks.profiles:PROFILES",
 }
 """Name of a suite -> where it is found; it is imported when it runs, since the libraries of all take many seconds."""
 IDLE_LOAD = 0.5

@@ -143,6 +143,7 @@ def test_releases_read_and_write_the_same_rows_side_by_side(releases) -> None:
     old.write("s", {"kept": 4, "dropped": "x", "wide": 3}, 10, now_us=10)
     assert facts(old) == {"kept": 4, "dropped": "x", "wide": 3}
     assert facts(new) == {"wide": 3.0}  # an int is no text, and is a float
+    assert type(facts(new)["wide"]) is float
     new.write("s", {"added": 0.5}, 11, now_us=11)
     assert (facts(old), facts(new)) == ({"kept": 4, "dropped": "x", "wide": 3}, {"wide": 3.0, "added": 0.5})
     new.write("s", {"kept": "four", "wide": 3.5}, 12, now_us=12)
