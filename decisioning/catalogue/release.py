@@ -45,6 +45,11 @@ class Release:
             release.view(channel)
         return release
 
+    def prepare(self) -> None:
+        """Compile what is otherwise compiled when the first decision on a channel needs it."""
+        for channel in self.channels:
+            self.view(channel).prepare()
+
     def view(self, channel: str) -> View:
         """Return the columns of one channel; raises RequestError for a channel that is not declared."""
         if channel not in self._views:

@@ -14,8 +14,8 @@ from decisioning.catalogue.countries import MediumRule
 from decisioning.catalogue.files import Catalogue
 from decisioning.catalogue.limits import SlateLimits, compile_limits
 from decisioning.catalogue.policies import Level
-from decisioning.facts.schema import BUILT_IN, FeatureSchema
-from decisioning.rules import Expression, Rule, compile_expression
+from decisioning.facts.schema import BUILT_IN, Feature, FeatureSchema
+from decisioning.rules import Evaluation, Expression, Rule, compile_expression, evaluate_together
 
 COMMERCIAL_TIER = 2
 TIERS = {"mandatory": 0, "service": 1, "commercial": COMMERCIAL_TIER}
@@ -147,9 +147,41 @@ class View:
     gamma_grows: Mask
     optimism: NDArray[np.float64]
     action: NDArray[np.int64]
+    features: Mapping[str, Feature]
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def prepare(self) -> None:
+        """Compile what is otherwise compiled when it is first used."""
+        _ = self.screened, self.passing, self.weighed
+
+    @cached_property
+    def screened(self) -> Evaluation:
+        """Evaluates the rules of gates, placeholders and claims together, in this order; None for a rule per action."""
+        return evaluate_together([*(g.rule for g in self.gates), *self.content_rules], self.features)
+
+    @cached_property
+    def passing(self) -> tuple[bool | None, ...]:
+        """What `screened` returns if every gate passes, apart from those per action, and every text may be shown."""
+        gates = (None if g.rule.per_action else not g.deny for g in self.gates)
+        return (*gates, *(True for _ in self.content_rules))
+
+    @cached_property
+    def content_rules(self) -> tuple[Rule, ...]:
+        """The rules of placeholders and claims."""
+        return tuple(rule for _, rule, _ in (*self.placeholders, *self.claims))
+
+    @cached_property
+    def gates_per_action(self) -> tuple[Gate, ...]:
+        """The gates that ask about the candidate's own action."""
+        return tuple(gate for gate in self.gates if gate.rule.per_action)
+
+    @cached_property
+    def weighed(self) -> Evaluation:
+        """Evaluates the expressions of value and cost, and the rules of weights, together, in this order."""
+        formulas = (*self.value.expressions, *self.cost.expressions, *(w.rule for w in self.weights))
+        return evaluate_together(formulas, self.features)
 
     @cached_property
     def dated_from_us(self) -> int:
@@ -235,6 +267,7 @@ def compile_view(
         gamma_grows=gamma_grows,
         optimism=optimism,
         action=_numbered(a.id for a in actions),
+        features=schema.features,
     )
 
 

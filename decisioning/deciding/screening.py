@@ -22,6 +22,8 @@ from decisioning.facts.forms import Ask, Known, Withheld
 from decisioning.facts.schema import Facts, Value
 from decisioning.rules import Rule
 
+Truths = tuple[bool | None, ...]
+
 
 class Stop(NamedTuple):
     """A gate that stopped candidates, given as bits; `rule`: what it read, if it has a rule."""
@@ -122,9 +124,11 @@ def screen(case: Case, facts: Facts, arm: str | None = None) -> Screened:
     allowed = permissions_of(case, facts)
     _standing_gates(sieve, case)
     _consent_gates(sieve, view, allowed)
-    _rule_gates(sieve, case, facts)
+    truths = view.screened(facts, case.history)
+    _rule_gates(sieve, case, facts, truths)
     room = _contact_gates(sieve, case, facts)
-    _content_gates(sieve, case, facts)
+    if truths != view.passing:
+        _content_gates(sieve, view, truths[len(view.gates) :])
     value = worth(view, facts, may_profile(allowed), case.now_us, case.history)
     _holdout_gate(sieve, view, arm)
     weighed = arms.weighed(value, view.tier, arm)
@@ -211,16 +215,16 @@ def _consent_gates(sieve: _Sieve, view: View, allowed: Mapping[str, Permission])
             sieve.stop(members.bits & bits_of(others), f"consent:{purpose}", why)
 
 
-def _rule_gates(sieve: _Sieve, case: Case, facts: Facts) -> None:
-    history = case.history
-    for gate in case.view.gates:
-        if not sieve.alive & gate.members.bits:
-            continue
+def _rule_gates(sieve: _Sieve, case: Case, facts: Facts, truths: Truths) -> None:
+    view = case.view
+    if truths == view.passing:
+        for gate in view.gates_per_action:
+            _per_action_gate(sieve, gate, case, facts)
+        return
+    for gate, truth in zip(view.gates, truths, strict=False):
         if gate.rule.per_action:
             _per_action_gate(sieve, gate, case, facts)
-            continue
-        truth = gate.rule.truth(facts, history)
-        if not gate.passes(truth):
+        elif not gate.passes(truth):
             sieve.stop(gate.members.bits, gate.id, _verdict(truth, gate), gate.rule)
 
 
@@ -247,15 +251,17 @@ def _contact_gates(sieve: _Sieve, case: Case, facts: Facts) -> Limits:
     return room
 
 
-def _content_gates(sieve: _Sieve, case: Case, facts: Facts) -> None:
-    """Stop texts that name an unknown fact or claim what no fact proves; "known" means what it means in rules."""
-    view, history = case.view, case.history
-    for name, is_known, members in view.placeholders:
-        if is_known.truth(facts, history) is not True:
+def _content_gates(sieve: _Sieve, view: View, truths: Truths) -> None:
+    """Stop texts that name an unknown fact or claim what no fact proves; "known" means what it means in rules.
+
+    :param truths: of `view.content_rules`
+    """
+    for (name, is_known, members), truth in zip(view.placeholders, truths, strict=False):
+        if truth is not True:
             why = "the text names a fact that is not known"
             sieve.stop(members.bits, f"placeholder:{name}", why, is_known)
-    for kind, proof, members in view.claims:
-        if proof.truth(facts, history) is not True:
+    for (kind, proof, members), truth in zip(view.claims, truths[len(view.placeholders) :], strict=True):
+        if truth is not True:
             sieve.stop(members.bits, f"claim:{kind}", "the text claims what this fact does not prove", proof)
 
 

@@ -1,6 +1,6 @@
 """What a candidate is worth in euros, and its weights: the factors of priority besides propensity."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,27 +37,23 @@ def worth(view: View, facts: Facts, profiled: bool, now_us: int, history: Histor
     request do not apply. The amounts of a typical customer also replace those with an unknown fact: an amount is no
     filter, and a customer who allows less must not get what allowing more kept out.
     """
-    value = _evaluate(view.value, facts, profiled, history)
-    cost = _evaluate(view.cost, facts, profiled, history)
-    applied = tuple(_applied(view, facts, profiled, history))
+    if not profiled:
+        applied = tuple(w for w in view.weights if not w.personal and w.rule.truth(facts, history) is True)
+        return Worth(view.value.typical, view.cost.typical, _weights(view, applied), _levers(view, now_us), applied)
+    results = view.weighed(facts, history)
+    n_values, n_costs = len(view.value.expressions), len(view.cost.expressions)
+    value = _amounts(view.value, results[:n_values])
+    cost = _amounts(view.cost, results[n_values : n_values + n_costs])
+    applied = tuple(w for w, truth in zip(view.weights, results[n_values + n_costs :], strict=True) if truth is True)
     return Worth(value, cost, _weights(view, applied), _levers(view, now_us), applied)
 
 
-def _evaluate(amounts: Amounts, facts: Facts, profiled: bool, history: History) -> NDArray[np.float64]:
-    if not profiled:
-        return amounts.typical
-    if not amounts.expressions:
+def _amounts(amounts: Amounts, values: Sequence[float | None]) -> NDArray[np.float64]:
+    if not values:
         return amounts.constant
-    values = [expression.value(facts, history) for expression in amounts.expressions]
     euros = amounts.constant.copy()
     euros[amounts.rows] = np.asarray(values, dtype=np.float64)[amounts.of_expression]  # None becomes NaN
     return np.where(np.isnan(euros), amounts.typical, euros) if None in values else euros
-
-
-def _applied(view: View, facts: Facts, profiled: bool, history: History) -> Iterator[Weight]:
-    for w in view.weights:
-        if (profiled or not w.personal) and w.rule.truth(facts, history) is True:
-            yield w
 
 
 def _weights(view: View, applied: Iterable[Weight]) -> NDArray[np.float64]:

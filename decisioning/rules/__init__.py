@@ -17,14 +17,15 @@ from decisioning.rules.analysis import never_true
 from decisioning.rules.column import ColumnHistory, Columns, KleeneColumn, columns_of
 from decisioning.rules.direction import Direction, Directions, FactKey, directions
 from decisioning.rules.errors import RuleError, did_you_mean
-from decisioning.rules.formula import Expression, Rule, compile_expression, compile_rule
-from decisioning.rules.single import History
+from decisioning.rules.formula import Expression, Rule, compile_expression, compile_rule, evaluate_together
+from decisioning.rules.single import Evaluation, History
 
 __all__ = [
     "ColumnHistory",
     "Columns",
     "Direction",
     "Directions",
+    "Evaluation",
     "Expression",
     "FactKey",
     "History",
@@ -36,5 +37,6 @@ __all__ = [
     "compile_rule",
     "did_you_mean",
     "directions",
+    "evaluate_together",
     "never_true",
 ]

@@ -1,7 +1,8 @@
 """Rules (true, false or UNKNOWN) and expressions (a number or UNKNOWN), compiled once from text."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -13,13 +14,13 @@ from decisioning.rules.column import ColumnEvaluation, ColumnHistory, Columns, K
 from decisioning.rules.errors import RuleError
 from decisioning.rules.nodes import HistoryCount, Node, Read, walk
 from decisioning.rules.parser import parse
-from decisioning.rules.single import Closure, History, compile_closure, reader
+from decisioning.rules.single import Closure, Evaluation, History, compile_closure, compile_together
 
 CountKey = tuple[str | None, str, int]
 """(action id, or None for the candidate's own; outcome; window in microseconds)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Formula:
     """What rules and expressions have in common. Two are equal when their texts are.
 
@@ -33,12 +34,20 @@ class Formula:
     per_action: bool = field(compare=False)
     node: Node = field(compare=False, repr=False)
     features: Mapping[str, Feature] = field(compare=False, repr=False)
-    closure: Closure = field(compare=False, repr=False)
-    readers: tuple[tuple[str, Closure], ...] = field(compare=False, repr=False)
+
+    @cached_property
+    def closure(self) -> Closure:
+        """The function that evaluates it for one customer; compiled when first used, as most are evaluated together."""
+        return compile_closure(self.node, self.features)
+
+    @cached_property
+    def _reader(self) -> Evaluation:
+        return compile_together([Read(start=0, end=0, depth=1, name=name) for name in self.features], self.features)
 
     def facts_seen(self, facts: Facts) -> dict[str, Value | None]:
         """Return the facts that it reads, by name in sorted order; None for each fact that is UNKNOWN."""
-        return {name: None if read(facts, _no_history, None) is None else facts[name] for name, read in self.readers}
+        values = zip(self.features, self._reader(facts, _no_history), strict=True)
+        return {name: None if value is None else facts[name] for name, value in values}
 
     def _require_action(self, action: str | None) -> None:
         if action is None and self.per_action:
@@ -53,7 +62,7 @@ class Formula:
         return ColumnEvaluation(columns, n, self.features, history, action)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rule(Formula):
     """A condition in Kleene's three-valued logic."""
 
@@ -73,7 +82,7 @@ class Rule(Formula):
             return evaluation.truth(self.node)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Expression(Formula):
     """A formula whose value is a number."""
 
@@ -126,9 +135,17 @@ def _formula_of(make: type[F], text: str, node: Node, schema: Mapping[str, Featu
         per_action=any(action is None for action, _, _ in histories),
         node=node,
         features=features,
-        closure=compile_closure(node, features),
-        readers=tuple((name, reader(feature)) for name, feature in features.items()),
     )
+
+
+def evaluate_together(formulas: Sequence[Formula | None], schema: Mapping[str, Feature]) -> Evaluation:
+    """Return a function: (facts, history) -> the truth or value of each formula, None where it is UNKNOWN.
+
+    It has the results of evaluating them one by one, and reads each fact once. For None, and for a formula that asks
+    about its own action, it gives None.
+    """
+    nodes = [None if formula is None or formula.per_action else formula.node for formula in formulas]
+    return compile_together(nodes, schema)
 
 
 def _no_history(_action: str, _outcome: str, _window_us: int) -> int:

@@ -1,12 +1,12 @@
-"""Evaluation of a rule for one customer: the syntax tree is turned into nested closures once.
+"""Evaluation of rules for one customer: syntax trees are compiled to one Python function without branches.
 
-Every closure returns None for UNKNOWN and never raises. All arithmetic is IEEE float64, so that it agrees bit for bit
-with `decisioning.rules.column`.
+UNKNOWN is None, and the function never raises. All arithmetic is IEEE float64, so that it agrees bit for bit with
+`decisioning.rules.column`. Names in the generated source are our own (`v1`, `c2`); whatever comes from a rule or a
+catalogue is a constant that the source refers to. A fact is read once, however many rules of a function read it.
 """
 
 import math
-import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from decisioning.facts.schema import Facts, Feature
@@ -33,48 +33,22 @@ History = Callable[[str, str, int], int]
 """(action id, outcome, window in microseconds) -> how often it happened; never UNKNOWN."""
 Closure = Callable[[Facts, History, str | None], Any]
 """(facts, history, own action) -> float, bool or str, as the type check determined; None is UNKNOWN."""
-
-Build = Callable[[Node], Closure]
-
-_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
-    "==": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
-_ARITHMETIC: dict[str, Callable[[float, float], float]] = {
-    "+": operator.add,
-    "-": operator.sub,
-    "*": operator.mul,
-    "/": operator.truediv,
-    "%": math.fmod,
-}
+Evaluation = Callable[[Facts, History], tuple[Any, ...]]
+"""(facts, history) -> the value of each of several formulas, None where it is UNKNOWN."""
 
 
 def compile_closure(node: Node, schema: Mapping[str, Feature]) -> Closure:
-    """Return the closure that evaluates `node`, which has passed the type check against `schema`."""
-
-    def build(of: Node) -> Closure:
-        return reader(schema[of.name]) if isinstance(of, Read) else _BUILD[type(of)](of, build)
-
-    return build(node)
+    """Return the function that evaluates `node`, which has passed the type check against `schema`."""
+    code = _Code(schema)
+    return code.function(code.of(node))
 
 
-def reader(feature: Feature) -> Closure:
-    """Return the closure that reads one fact: a finite float for numbers and timestamps, else bool or str.
-
-    A fact of another type is UNKNOWN, and so is a text that an enum does not declare. A number outside the declared
-    range is a fact like any other.
-    """
-    if feature.dtype == "bool":
-        return _read_bool(feature.name)
-    if feature.dtype == "string":
-        return _read_text(feature.name)
-    if feature.dtype == "enum":
-        return _read_enum(feature.name, frozenset(feature.values))
-    return _read_number(feature.name, limit_of(feature))
+def compile_together(nodes: Sequence[Node | None], schema: Mapping[str, Feature]) -> Evaluation:
+    """Return a function that evaluates all `nodes`, none of which asks about its own action; None gives None."""
+    code = _Code(schema)
+    values = ["None" if node is None else code.of(node) for node in nodes]
+    evaluate = code.function(f"({''.join(f'{value}, ' for value in values)})")
+    return lambda facts, history: evaluate(facts, history, None)
 
 
 def limit_of(feature: Feature) -> float:
@@ -93,176 +67,130 @@ def as_float(value: object) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _read_number(name: str, limit: float) -> Closure:
-    def read(facts: Facts, _history: History, _action: str | None) -> float | None:
-        value = facts.get(name)
-        if type(value) is float:
-            return value if -limit < value < limit else None
-        if type(value) is int and -EXACT < value < EXACT:
-            return float(value)
-        number = as_float(value)
-        return number if number is not None and -limit < number < limit else None
+class _Code:
+    """The statements of one function, each of which assigns a variable once."""
 
-    return read
+    def __init__(self, schema: Mapping[str, Feature]) -> None:
+        self._schema = schema
+        self._lines: list[str] = []
+        self._constants: dict[str, Any] = dict(_HELPERS)
+        self._facts: dict[str, str] = {}
 
+    def of(self, node: Node) -> str:
+        """Add the statements that evaluate a node, and return the name of its value."""
+        if isinstance(node, Literal):
+            return self.constant(node.value)
+        if isinstance(node, Read):
+            if node.name not in self._facts:
+                self._facts[node.name] = self._read(self._schema[node.name])
+            return self._facts[node.name]
+        return _EMIT[type(node)](node, self)
 
-def _read_bool(name: str) -> Closure:
-    def read(facts: Facts, _history: History, _action: str | None) -> bool | None:
-        value = facts.get(name)
-        return value if value is True or value is False else None
+    def constant(self, value: object) -> str:
+        """Return a name for a value that the source refers to."""
+        name = f"c{len(self._constants)}"
+        self._constants[name] = value
+        return name
 
-    return read
+    def assign(self, expression: str) -> str:
+        """Add a statement, and return the name of the variable that it assigns."""
+        name = f"v{len(self._lines)}"
+        self._lines.append(f"{name} = {expression}")
+        return name
 
+    def where_known(self, nodes: Sequence[Node], expression: str) -> str:
+        """Assign an expression over the values of `nodes`, which it names {0}, {1}; UNKNOWN where one of them is."""
+        values = [self.of(node) for node in nodes]
+        unknown = [f"{v} is None" for node, v in zip(nodes, values, strict=True) if not isinstance(node, Literal)]
+        known = expression.format(*values)
+        return self.assign(f"None if {' or '.join(unknown)} else {known}" if unknown else known)
 
-def _read_text(name: str) -> Closure:
-    def read(facts: Facts, _history: History, _action: str | None) -> str | None:
-        value = facts.get(name)
-        return value if isinstance(value, str) else None
+    def function(self, result: str) -> Closure:
+        """Return the function that evaluates all statements and returns `result`."""
+        namespace = self._constants
+        exec(compile(self.source(result), "<rules>", "exec"), namespace)  # noqa: S102 (see `source`)
+        evaluate: Closure = namespace["evaluate"]
+        return evaluate
 
-    return read
+    def source(self, result: str) -> str:
+        """Return the source of the function: words of Python and names of ours, never a text of a rule or feature."""
+        body = "".join(f"    {line}\n" for line in self._lines)
+        return f"def evaluate(facts, history, action):\n    get = facts.get\n{body}    return {result}\n"
 
-
-def _read_enum(name: str, values: frozenset[str]) -> Closure:
-    def read(facts: Facts, _history: History, _action: str | None) -> str | None:
-        value = facts.get(name)
-        return value if isinstance(value, str) and value in values else None
-
-    return read
-
-
-def _constant(value: float | bool | str) -> Closure:
-    return lambda _facts, _history, _action: value
-
-
-def _logic(node: Logic, build: Build) -> Closure:
-    """Return the closure of Kleene's OR, in which TRUE decides, or AND, in which FALSE decides."""
-    parts, absorbing = tuple(build(p) for p in node.parts), node.op == "||"
-    neutral = not absorbing
-
-    def evaluate(facts: Facts, history: History, action: str | None) -> bool | None:
-        result: bool | None = neutral
-        for part in parts:
-            truth: bool | None = part(facts, history, action)
-            if truth is absorbing:
-                return truth
-            if truth is None:
-                result = None
-        return result
-
-    return evaluate
-
-
-def _compare(node: Compare, build: Build) -> Closure:
-    test = _COMPARE[node.op]
-    if isinstance(node.right, Literal):
-        constant = node.right.value
-        return _test(build(node.left), lambda value: test(value, constant))
-    return _both(test, build(node.left), build(node.right))
+    def _read(self, feature: Feature) -> str:
+        value = self.assign(f"get({self.constant(feature.name)})")
+        if feature.dtype == "bool":
+            return self.assign(f"{value} if {value} is True or {value} is False else None")
+        if feature.dtype in ("string", "enum"):
+            declared = f" and {value} in {self.constant(frozenset(feature.values))}" if feature.dtype == "enum" else ""
+            return self.assign(f"{value} if isinstance({value}, str){declared} else None")
+        limit = self.constant(limit_of(feature))
+        plain = f"type({value}) is float and -{limit} < {value} < {limit}"
+        return self.assign(f"{value} if {plain} else _number({value}, {limit})")
 
 
-def _member(node: Membership, build: Build) -> Closure:
-    return _test(build(node.of), frozenset(v.value for v in node.values).__contains__)
+def _number(value: object, limit: float) -> float | None:
+    """Return a number below the limit as float64, None for anything else."""
+    number = as_float(value)
+    return number if number is not None and -limit < number < limit else None
 
 
-def _starts_with(node: StartsWith, build: Build) -> Closure:
-    prefix = node.prefix
-    return _test(build(node.of), lambda text: bool(text.startswith(prefix)))
+def _divided(first: float, second: float) -> float | None:
+    return first / second if second != 0.0 else None
 
 
-def _test(of: Closure, test: Callable[[Any], Any]) -> Closure:
-    """Return the closure that applies `test`, which never fails, to one known value."""
-
-    def evaluate(facts: Facts, history: History, action: str | None) -> Any:
-        value = of(facts, history, action)
-        return None if value is None else test(value)
-
-    return evaluate
+def _remainder(first: float, second: float) -> float | None:
+    return math.fmod(first, second) if second != 0.0 else None
 
 
-def _both(join: Callable[[Any, Any], Any], left: Closure, right: Closure) -> Closure:
-    """Return the closure that applies `join`, which never fails, to two known values."""
-
-    def evaluate(facts: Facts, history: History, action: str | None) -> Any:
-        first = left(facts, history, action)
-        if first is None:
-            return None
-        second = right(facts, history, action)
-        return None if second is None else join(first, second)
-
-    return evaluate
+_HELPERS = {"_number": _number, "_divided": _divided, "_remainder": _remainder, "_inf": math.inf}
 
 
-def _arithmetic(node: Arithmetic, build: Build) -> Closure:
-    apply = _ARITHMETIC[node.op]
-
-    def join(first: float, second: float) -> float | None:
-        try:
-            result = apply(first, second)
-        except (ZeroDivisionError, ValueError):  # x / 0; fmod(x, 0)
-            return None
-        return result if math.isfinite(result) else None
-
-    return _both(join, build(node.left), build(node.right))
+def _logic(node: Logic, code: _Code) -> str:
+    """Kleene's OR, in which TRUE decides, or AND, in which FALSE decides."""
+    values = [code.of(part) for part in node.parts]
+    decides, otherwise = ("False", "True") if node.op == "&&" else ("True", "False")
+    decided = " or ".join(f"{v} is {decides}" for v in values)
+    unknown = " or ".join(f"{v} is None" for v in values)
+    return code.assign(f"{decides} if {decided} else None if {unknown} else {otherwise}")
 
 
-def _min_max(node: MinMax, build: Build) -> Closure:
-    precedes = operator.le if node.op == "min" else operator.ge
-    return _both(
-        lambda first, second: first if precedes(first, second) else second, build(node.left), build(node.right)
-    )
+def _arithmetic(node: Arithmetic, code: _Code) -> str:
+    known = {"/": "_divided({0}, {1})", "%": "_remainder({0}, {1})"}.get(node.op, "{0} " + node.op + " {1}")
+    value = code.where_known((node.left, node.right), known)
+    return code.assign(f"{value} if {value} is not None and -_inf < {value} < _inf else None")
 
 
-def _choose(node: Conditional, build: Build) -> Closure:
-    condition, then, other = build(node.condition), build(node.then), build(node.other)
-
-    def evaluate(facts: Facts, history: History, action: str | None) -> Any:
-        truth = condition(facts, history, action)
-        if truth is None:
-            return None
-        return then(facts, history, action) if truth else other(facts, history, action)
-
-    return evaluate
+def _choose(node: Conditional, code: _Code) -> str:
+    condition, then, other = code.of(node.condition), code.of(node.then), code.of(node.other)
+    return code.assign(f"None if {condition} is None else {then} if {condition} else {other}")
 
 
-def _known(node: IsKnown, build: Build) -> Closure:
-    of = build(node.of)
-    return lambda facts, history, action: of(facts, history, action) is not None
+def _default(node: Default, code: _Code) -> str:
+    value, other = code.of(node.of), code.of(node.other)
+    return code.assign(f"{other} if {value} is None else {value}")
 
 
-def _default(node: Default, build: Build) -> Closure:
-    of, other = build(node.of), build(node.other)
-
-    def evaluate(facts: Facts, history: History, action: str | None) -> Any:
-        value = of(facts, history, action)
-        return other(facts, history, action) if value is None else value
-
-    return evaluate
+def _history_count(node: HistoryCount, code: _Code) -> str:
+    action = "action" if node.action is None else code.constant(node.action)
+    return code.assign(f"float(history({action}, {code.constant(node.outcome)}, {code.constant(node.window_us)}))")
 
 
-def _history_count(node: HistoryCount, _build: Build) -> Closure:
-    named_action, outcome, window_us = node.action, node.outcome, node.window_us
-    if named_action is not None:
-        return lambda _facts, history, _action: float(history(named_action, outcome, window_us))
-
-    def own(_facts: Facts, history: History, action: str | None) -> float:
-        assert action is not None  # the caller has checked `per_action`
-        return float(history(action, outcome, window_us))
-
-    return own
-
-
-_BUILD: dict[type[Node], Callable[[Any, Build], Closure]] = {
-    Literal: lambda node, _build: _constant(node.value),
+_EMIT: Mapping[type[Node], Callable[[Any, _Code], str]] = {
     Logic: _logic,
-    Not: lambda node, build: _test(build(node.of), operator.not_),
-    Compare: _compare,
-    Membership: _member,
-    StartsWith: _starts_with,
+    Not: lambda node, code: code.where_known((node.of,), "not {0}"),
+    Compare: lambda node, code: code.where_known((node.left, node.right), "{0} " + node.op + " {1}"),
+    Membership: lambda node, code: code.where_known(
+        (node.of,), "{0} in " + code.constant(frozenset(v.value for v in node.values))
+    ),
+    StartsWith: lambda node, code: code.where_known((node.of,), "{0}.startswith(" + code.constant(node.prefix) + ")"),
     Arithmetic: _arithmetic,
-    Negate: lambda node, build: _test(build(node.of), operator.neg),
-    MinMax: _min_max,
+    Negate: lambda node, code: code.where_known((node.of,), "-{0}"),
+    MinMax: lambda node, code: code.where_known(
+        (node.left, node.right), "{0} if {0} " + ("<=" if node.op == "min" else ">=") + " {1} else {1}"
+    ),
     Conditional: _choose,
-    IsKnown: _known,
+    IsKnown: lambda node, code: code.assign(f"{code.of(node.of)} is not None"),
     Default: _default,
     HistoryCount: _history_count,
 }

@@ -65,7 +65,9 @@ class Brain:
         self.ledger.close()
 
     def _load_release(self, name: str) -> Release:
-        return Release.from_bytes(self.ledger.get_release(name))
+        release = Release.from_bytes(self.ledger.get_release(name))
+        release.prepare()
+        return release
 
     def _load_snapshot(self) -> Snapshot:
         release = self.release(active_release(self.ledger, self.environment))
