@@ -28,6 +28,7 @@ SUITES = {
     "at_rest": "tests.benchmarks.at_rest:AT_REST",
     "verify": "tests.benchmarks.verifying:VERIFY",
     "past": "tests.benchmarks.past:PAST",
+    "replay": "tests.benchmarks.replay:REPLAY",
     "swaps": "tests.benchmarks.swaps:SWAPS",
     "profiles": "tests.benchmarks.profiles:PROFILES",
 }

@@ -1,10 +1,7 @@
-"""Speed of signals: acknowledged over HTTP, recorded after a long history, and replayed in bulk."""
+"""Speed of signals: acknowledged over HTTP, and recorded after a long history."""
 
 import asyncio
-import random
 import time
-from collections.abc import Iterator
-from typing import Any
 
 from pydantic_core import to_json
 
@@ -23,7 +20,6 @@ WARM, ACKNOWLEDGED = 300, 1000
 PAST = (10, 1_000, 100_000)
 """Numbers of earlier events of a customer."""
 ARRIVALS = 400
-REPLAYED, REPLAYED_CUSTOMERS = 200_000, 10_000
 _DAY_US = 86_400_000_000
 _PAGES = ("home", "paid-tv", "help", "contract")
 
@@ -76,36 +72,11 @@ def _event(ledger: Ledger, stream: str, id_: str, at_us: int, n: int) -> Event:
     return Event(ledger.names.key_of(f"{stream}.{id_}"), stream, "page-view", at_us, at_us, fields)
 
 
-def _replay(world: World) -> Figures:
-    """Run `brain import-signals` on JSON lines about many customers, in order of time."""
-    file = world.root / "past.jsonl"
-    with file.open("wb") as lines:
-        lines.writelines(to_json(row) + b"\n" for row in _rows())
-    result = world.server.brain("import-signals", str(file))
-    assert (result["accepted"], result["refused"]) == (REPLAYED, 0)
-    return {"replay_s": result["seconds"], "replay_events_per_s": REPLAYED / result["seconds"]}
-
-
-def _rows() -> Iterator[dict[str, Any]]:
-    rng, until_us = random.Random(4), now_us()
-    for n in range(REPLAYED):
-        at_s = (until_us - 20 * _DAY_US + 20 * _DAY_US * n // REPLAYED) / 1e6
-        when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at_s))
-        envelope = {"id": f"r-{n}", "source": "/web", "subject": f"customer:r-{rng.randrange(REPLAYED_CUSTOMERS)}"}
-        data = {"page": rng.choice(_PAGES), "seconds": round(90 * rng.random(), 2)}
-        yield {"specversion": "1.0", **envelope, "type": "page-view", "time": when, "data": data}
-
-
-MEASURES = (
-    Measure("signals after short and long pasts", _histories),
-    Measure(f"{REPLAYED:,} past signals replayed", _replay),
-)
+MEASURES = (Measure("signals after short and long pasts", _histories),)
 LINES = (
     Line("signal acknowledged, one connection, median, to empty", "signal_median_ms", "empty_closed_median_ms", 6.0),
     Line("signal acknowledged, p99", "signal_p99_ms"),
     Line("signal arriving after 10 events, in process, median", "arrival_10_median_ms"),
     Line("  after 1,000 events", "arrival_1000_median_ms", "arrival_10_median_ms", 1.5),
     Line("  after 100,000 events", "arrival_100000_median_ms", "arrival_10_median_ms", 1.5),
-    Line(f"{REPLAYED:,} past signals replayed", "replay_s", None, REPLAYED / 20_000),
-    Line("  a second", "replay_events_per_s"),
 )
