@@ -1,9 +1,10 @@
 """Entries that go into the ledger, and records that come out of it."""
 
-import hmac
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from hashlib import sha256
 from typing import Any
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
@@ -15,6 +16,8 @@ from features.ledger.chain import hash_body, new_salt
 from features.ledger.past.changes import NO_CHANGES, PastChanges, changes_of
 from features.ledger.standing import KINDS
 
+_BLOCK = 64
+"""Bytes that SHA-256 takes at a time."""
 _STREAM = re.compile(r"[0-9a-f]{40}")
 UNUSABLE_BODY = (KeyError, TypeError, ValueError, AttributeError)
 """What folding raises if a record's body lacks what the standing is made of."""
@@ -92,7 +95,17 @@ class PreparedEntry:
 
 def keyed_hash(secret: bytes, text: str) -> str:
     """Return the first 40 hex characters of HMAC-SHA256, so that streams and keys contain no ids."""
-    return hmac.digest(secret, text.encode(errors="surrogatepass"), "sha256").hex()[:40]
+    inner, outer = (padded.copy() for padded in _padded(secret))
+    inner.update(text.encode(errors="surrogatepass"))
+    outer.update(inner.digest())
+    return str(outer.hexdigest()[:40])
+
+
+@lru_cache(maxsize=8)
+def _padded(secret: bytes) -> tuple[Any, Any]:
+    """Return the hashes of HMAC's inner and outer key (RFC 2104). Copying them takes half as long as `hmac.digest`."""
+    key = (secret if len(secret) <= _BLOCK else sha256(secret).digest()).ljust(_BLOCK, b"\0")
+    return sha256(bytes(byte ^ 0x36 for byte in key)), sha256(bytes(byte ^ 0x5C for byte in key))
 
 
 @dataclass(frozen=True, slots=True)

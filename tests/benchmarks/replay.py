@@ -20,6 +20,8 @@ from typing import Any
 from pydantic_core import to_json
 
 from features.ledger import Ledger, now_us
+from features.ledger.driver import insert_into
+from features.ledger.tables import SIGNAL_STATES, SIGNALS
 from tests.benchmarks.earlier.measure import ROOT, check_out
 from tests.benchmarks.measures import Figures, Line, Measure, Suite
 
@@ -30,9 +32,9 @@ ROUNDS = 3
 _DAY_US = 86_400_000_000
 _PAGES = ("home", "paid-tv", "help", "contract")
 _SCRIPT = Path(__file__).parent / "earlier" / "replaying.py"
-_ADD = "INSERT INTO signals VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_BEGIN = "INSERT INTO signal_states (version, at_us, body, stream) VALUES (?, ?, ?, ?)"
-_MOVE = "UPDATE signal_states SET version = ?, at_us = ?, body = ? WHERE stream = ?"
+_ADD = insert_into(SIGNALS, *SIGNALS.c.keys())
+_BEGIN = insert_into(SIGNAL_STATES, "version", "at_us", "body", "stream")
+_MOVE = f"UPDATE {SIGNAL_STATES.name} SET version = ?, at_us = ?, body = ? WHERE stream = ?"
 _SETTINGS = ("synchronous=FULL", "secure_delete=ON", "cache_size=-65536")
 
 
@@ -76,8 +78,8 @@ def _replayed(tree: Path, file: Path, folder: Path) -> dict[str, float]:
 def _bare(folder: Path, replayed: Path, transactions: int) -> float:
     """Write the rows of a replayed ledger into an empty one, in so many transactions; return the seconds."""
     with sqlite3.connect(replayed) as source:
-        rows = source.execute("SELECT * FROM signals ORDER BY seq").fetchall()
-        states = source.execute("SELECT version, at_us, body, stream FROM signal_states").fetchall()
+        rows = source.execute(f"SELECT * FROM {SIGNALS.name} ORDER BY seq").fetchall()
+        states = source.execute(f"SELECT version, at_us, body, stream FROM {SIGNAL_STATES.name}").fetchall()
     source.close()
     folder.mkdir()
     Ledger.open(folder / "ledger.db", b"the secret of the benchmarks    ").close()
