@@ -221,11 +221,7 @@ class View:
 def compile_view(
     catalogue: Catalogue, schema: FeatureSchema, every: Sequence[Candidate], channel: Channel, rule: CompileRule
 ) -> View:
-    """Return the view of a channel.
-
-    :param every: all candidates of the release, in their order
-    :param rule: compiles the text of a rule, each text once
-    """
+    """Return the view of a channel; `every`: the candidates of all channels, `rule`: compiles a text."""
     index = [i for i, (_, t) in enumerate(every) if t.channel == channel.id]
     actions = tuple(every[i][0] for i in index)
     treatments = tuple(every[i][1] for i in index)

@@ -149,10 +149,10 @@ _HELPERS = {"_number": _number, "_divided": _divided, "_remainder": _remainder, 
 def _logic(node: Logic, code: _Code) -> str:
     """Kleene's OR, in which TRUE decides, or AND, in which FALSE decides."""
     values = [code.of(part) for part in node.parts]
-    decides, otherwise = ("False", "True") if node.op == "&&" else ("True", "False")
+    decides, neutral = ("False", "True") if node.op == "&&" else ("True", "False")
     decided = " or ".join(f"{v} is {decides}" for v in values)
     unknown = " or ".join(f"{v} is None" for v in values)
-    return code.assign(f"{decides} if {decided} else None if {unknown} else {otherwise}")
+    return code.assign(f"{decides} if {decided} else None if {unknown} else {neutral}")
 
 
 def _arithmetic(node: Arithmetic, code: _Code) -> str:

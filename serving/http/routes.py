@@ -21,6 +21,7 @@ from serving.brain.runtime import Brain
 from serving.contract import ConsentIn, IdentityIn, OutcomeIn, ProfilePatch, VisitorPatch, parse, parse_many
 from serving.customers import erasing, exporting, identities, recording
 from serving.events.moments import POLL_S, Watcher
+from serving.http.direct import DirectRoute
 from serving.http.live import moment_routes, signal_routes
 from serving.http.replies import JSON, body_schema, error_reply, json_reply, problem_reply, problems, read_body
 from training.model.background import yielding
@@ -96,6 +97,8 @@ def _decision_routes(app: FastAPI, brain: Brain) -> None:
             return problem_reply(503, "unavailable", why, retry=True, fallbacks=fallbacks)
         metrics.seconds.observe(time.perf_counter() - started)
         return Response(answer, media_type=JSON)
+
+    app.add_middleware(DirectRoute, path="/v1/decisions", answer=decisions)
 
     @app.get("/v1/decisions/{decision_id}", responses=problems(404))
     async def why(decision_id: SubjectPath, contributions: bool = False) -> Response:
