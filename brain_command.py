@@ -6,6 +6,7 @@ import json
 import sys
 import warnings
 from collections.abc import Callable
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,26 @@ READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
 def main() -> None:
     """Next best action: one place that decides what to do next for a customer."""
     gc.set_threshold(100_000, 50, 50)  # a collection walks every library that a command imported, which takes seconds
+    if not any(isinstance(finder, _WithoutExtras) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _WithoutExtras())
     if not sys.warnoptions:
         warnings.showwarning = _ignore_warning
+
+
+class _WithoutExtras(MetaPathFinder):
+    """Hides scikit-learn and pandas from LightGBM, which imports them for interfaces that no command uses.
+
+    Without them, LightGBM is imported in a fifth of three seconds of CPU. Everything else finds them as ever.
+    """
+
+    def find_spec(self, fullname: str, *_: Any) -> None:
+        """Raise ModuleNotFoundError if LightGBM asks for one of the two; otherwise leave it to the next finder."""
+        if fullname in ("sklearn", "pandas"):
+            frame = sys._getframe(1)
+            while (caller := frame.f_back) is not None:
+                if caller.f_globals.get("__name__") == "lightgbm.compat":
+                    raise ModuleNotFoundError(f"{fullname} is not needed", name=fullname)
+                frame = caller
 
 
 def _ignore_warning(*_: Any, **__: Any) -> None:

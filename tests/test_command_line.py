@@ -265,3 +265,27 @@ def test_help_imports_nothing_heavy() -> None:
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert all(name in result.stdout for name in brain.main.commands)
+
+
+def test_a_command_imports_lightgbm_and_feast_without_what_nobody_uses() -> None:
+    """They find scikit-learn, pandas and typeguard as ever where no command runs, and so do all others."""
+    code = (
+        "import sys\n"
+        "if sys.argv[1] == 'command':\n"
+        "    import brain\n"
+        "    try: brain.main(['check', '--workspace', '/nowhere'])\n"
+        "    except SystemExit: pass\n"
+        "import lightgbm\n"
+        "assert lightgbm.compat.SKLEARN_INSTALLED == lightgbm.compat.PANDAS_INSTALLED == (sys.argv[1] != 'command')\n"
+        "import pandas, sklearn.linear_model, typeguard\n"
+        "from features.feast_library import import_feast\n"
+        "checked = typeguard.typechecked\n"
+        "feast = import_feast()\n"
+        "feast.Entity(name=1)\n"
+        "assert typeguard.typechecked is checked\n"
+    )
+    for way in ("command", "library"):
+        result = subprocess.run(
+            [sys.executable, "-c", code, way], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert result.returncode == 0, result.stderr

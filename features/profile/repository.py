@@ -12,6 +12,7 @@ import yaml
 
 from decisioning.errors import Refused
 from decisioning.facts.schema import FeatureSchema
+from features.feast_library import import_feast
 from features.files import replace_file
 from features.profile.archive import Archive
 from features.views import SIGNALS, SIGNALS_SCHEMA, Layout, views_of, write_views
@@ -86,11 +87,10 @@ def _lost(layout: Layout, redis: str | None) -> bool:
 
 def register(layout: Layout) -> None:
     """Apply the generated repository, as `feast apply` does: write registry rows and create the online store."""
-    from feast import FeatureStore  # noqa: PLC0415  it takes seconds to import, and only a change needs it
+    feast = import_feast()  # only a change needs it
+    from features.repo.definitions import from_folder  # noqa: PLC0415  it imports Feast
 
-    from features.repo.definitions import from_folder  # noqa: PLC0415  as above
-
-    FeatureStore(repo_path=str(layout.repo)).apply(list(from_folder(layout.repo)))
+    feast.FeatureStore(repo_path=str(layout.repo)).apply(list(from_folder(layout.repo)))
 
 
 def settle(layout: Layout) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from decisioning.errors import Unavailable
+from features.feast_library import import_feast
 from features.profile.migration import migrate
 from features.profile.repository import online_at, register, settle
 from features.profile.stores.rows import BUSY_S, SIGNALS_TABLE, Online, OnlineRow, Reader
@@ -47,11 +48,10 @@ class Store:
     @cached_property
     def feast(self) -> "FeatureStore":
         """Feast's own view of the workspace, registered for the folder in which the workspace is now."""
-        from feast import FeatureStore  # noqa: PLC0415  it takes seconds to import, and decisions do not need it
-
+        feast = import_feast()  # decisions do not need it
         if settle(self.layout):
             register(self.layout)
-        return FeatureStore(repo_path=str(self.layout.repo))
+        return cast("FeatureStore", feast.FeatureStore(repo_path=str(self.layout.repo)))
 
     @property
     def config(self) -> Any:
@@ -65,6 +65,7 @@ class Store:
             online = SqliteOnline(self.layout.online)
             migrate(self.layout, online)
             return online
+        import_feast()
         from features.profile.stores.redis import RedisOnline  # noqa: PLC0415  needs Feast, and its client
 
         return RedisOnline(self.feast._get_provider().online_store, self.config, self.layout.home.read_text())
