@@ -35,6 +35,8 @@ START_LIMIT_S = 180.0  # 25 s on idle cores; more than 100 where both are busy
 AWAY_LIMIT_S = 30.0
 _TICK_S = 0.25
 _DRAIN_S = 1.0
+_NOT_INHERITED = ("RAY_", "PROMETHEUS_MULTIPROC_DIR")
+"""Feast sets the second in every process that imports it; then each count of a replica is written to a file."""
 _SHORT_TEMP = 14  # characters: sockets' paths below it may have 97
 
 Say = Callable[[str], None]
@@ -191,7 +193,7 @@ def answers(settings: Http) -> bool:
 def _start_driver(workspace: Workspace, run: Running, app: str, log: Path, report: int) -> subprocess.Popen[bytes]:
     """Start the driver in a session of its own, so that Ctrl-C in the terminal reaches the supervisor only."""
     code = str(Path(serving.__file__).parents[1])
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(_NOT_INHERITED)}
     path = os.pathsep.join(filter(None, [code, inherited.get("PYTHONPATH")]))
     variables = environment.for_serving(workspace, run.run_id, Path(run.temp))
     with log.open("wb") as output:
