@@ -17,6 +17,7 @@ from decisioning.deciding.record import Decision
 from decisioning.facts.forms import Ask, Known, PlacementAsk, Scores
 from decisioning.facts.schema import Facts, Feature
 from decisioning.facts.standing import Consent, Contact, RecordedOutcome, Standing
+from decisioning.records.formats import unpack
 from decisioning.times import DAY_US, HOUR_US
 
 NOW_US = 1_795_435_200_000_000
@@ -185,6 +186,11 @@ def run(ask: Ask, of: Known, release: Release = SMALL, seed: str = "d-1", **more
     return decide(
         ask, of, release, score, DecisionContext(assigned_model="m@1", now_us=NOW_US, decision_id=seed, **more)
     )
+
+
+def read_back(decision: Decision) -> dict[str, Any]:
+    """Return a decision's record as it is read from its bytes."""
+    return unpack(decision.to_bytes(), decision.computed.release)
 
 
 def permitted(ask: Ask, of: Known, release: Release = SMALL) -> frozenset[str]:

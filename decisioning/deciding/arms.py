@@ -25,11 +25,12 @@ from decisioning.deciding.case import Case
 from decisioning.deciding.worth import Worth
 from decisioning.facts.forms import Known
 from decisioning.hashes import hashed_uniform
+from decisioning.records.kept import Reason
 
 NBA = "nba"
 """Everybody who is in no control group."""
 _UNRANKED_BY = frozenset({"context", "lever", "value.expected"})
-"""Codes of reasons that do not apply if propensity alone ranks."""
+"""Kinds of reasons that do not apply if propensity alone ranks."""
 
 
 def unit_of(known: Known, unit: Unit) -> str:
@@ -85,8 +86,8 @@ def explored(exploration: Exploration, arm: str) -> Exploration:
     return replace(exploration, budget=0.0, launch_boost=None) if arm == "propensity-only" else exploration
 
 
-def used(reasons: Sequence[dict[str, str]], arm: str, tier: str) -> list[dict[str, str]]:
+def used(reasons: Sequence[Reason], arm: str, tier: str) -> list[Reason]:
     """Return the reasons that decided in this arm; what is shown at random has no reason but chance."""
     if tier != "commercial" or arm not in ("random", "propensity-only"):
         return list(reasons)
-    return [r for r in reasons if arm != "random" and r["code"] not in _UNRANKED_BY]
+    return [r for r in reasons if arm != "random" and r.kind not in _UNRANKED_BY]

@@ -12,6 +12,7 @@ from decisioning.errors import RequestError
 from decisioning.facts.forms import PRIOR_MODEL, Ask, Known, Shadow
 from decisioning.facts.schema import Facts, Value
 from decisioning.facts.standing import Standing
+from decisioning.records.formats import NEWEST
 from decisioning.rules import History
 
 
@@ -22,7 +23,8 @@ class DecisionContext:
     `assigned_model`: "name@version" of the model that scores. `now_us`: the time of the decision. `decision_id` seeds
     every draw. `paused`: ids of actions that may not be offered now. `supersedes`: the decision that this one replaces.
     `gamma` replaces the channel's exploration, and then the customer is in no control group: personas are previewed
-    so. `shadow`: a second model whose scores are recorded and change nothing.
+    so. `shadow`: a second model whose scores are recorded and change nothing. `record_format`: how the decision is
+    recorded; see `decisioning.records.formats`.
     """
 
     assigned_model: str
@@ -33,6 +35,7 @@ class DecisionContext:
     supersedes: str | None = None
     gamma: float | None = None
     shadow: Shadow | None = None
+    record_format: int = NEWEST
 
 
 @dataclass(frozen=True)

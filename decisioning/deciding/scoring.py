@@ -1,7 +1,6 @@
 """How likely each permitted candidate is: by the assigned model, or by the catalogue's priors where none may score."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -11,6 +10,8 @@ from decisioning.deciding.screening import Screened
 from decisioning.errors import SealBroken
 from decisioning.facts.forms import Scorer, Scores
 from decisioning.facts.schema import Facts
+from decisioning.records.formats import JSON_FORMAT
+from decisioning.records.kept import Floats
 
 
 def score_permitted(case: Case, screened: Screened, facts: Facts, score: Scorer) -> Scores:
@@ -25,18 +26,35 @@ def score_permitted(case: Case, screened: Screened, facts: Facts, score: Scorer)
     if not screened.profiled:
         return Scores(screened.view.prior[rows], np.zeros(len(rows)), ((),) * len(rows))
     scores = score(facts, screened.view.candidates[rows])
+    if case.context.record_format > JSON_FORMAT:
+        scores = _in_32_bits(scores)
     if not np.all((scores.propensity >= 0.0) & (scores.propensity <= 1.0)):
         raise SealBroken("the model gave a propensity outside [0, 1]; nothing was decided")
     return _with_uplift_if_it_ranks(_transparent_enough(scores, screened), case, screened)
 
 
-def shadow_scores(case: Case, screened: Screened, facts: Facts) -> dict[str, Any] | None:
-    """Return what the shadow model says of the permitted candidates, or None if no model may be asked."""
+def shadow_scores(case: Case, screened: Screened, facts: Facts) -> tuple[str, Floats] | None:
+    """Return the shadow model's name and its propensities of the permitted candidates; None if none may be asked."""
     shadow, rows = case.context.shadow, screened.rows
     if shadow is None or not len(rows) or not screened.profiled:
         return None
     propensity = shadow.score(facts, screened.view.candidates[rows]).propensity
-    return {"model": shadow.model, "propensity": propensity.tolist()}
+    return shadow.model, propensity if case.context.record_format == JSON_FORMAT else _short(propensity)
+
+
+def _in_32_bits(scores: Scores) -> Scores:
+    """Round what the model gives to 32 bits, in which it is recorded, so that the decision follows from its record."""
+    upper, uplift = scores.upper, scores.uplift
+    return replace(
+        scores,
+        propensity=_short(scores.propensity),
+        upper=None if upper is None else _short(upper),
+        uplift=None if uplift is None else _short(uplift),
+    )
+
+
+def _short(column: Floats) -> Floats:
+    return column.astype(np.float32).astype(np.float64)
 
 
 def _transparent_enough(scores: Scores, screened: Screened) -> Scores:

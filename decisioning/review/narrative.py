@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
-from decisioning.catalogue.content import render
 from decisioning.catalogue.release import Release
 from decisioning.deciding.record import Computation, reasons_for
 from decisioning.facts.schema import Value, worded
+from decisioning.records.formats import NEWEST, tables_for
 from decisioning.review.counterfactual import Change, Counterfactual
 
 LOCALES = ("nl", "en")
@@ -106,7 +106,7 @@ def _offer(computed: Computation, placement: str, treatment: str, locale: str) -
 def _title(computed: Computation, i: int, locale: str) -> str:
     """Return the first line of a treatment as it would read, or the action's name if its text is kept elsewhere."""
     view = computed.view
-    content, _ = render(view.treatments[i], None, locale, computed.facts, computed.release.schema.features)
+    content, _ = tables_for(computed.release, NEWEST).words.content(view.ids[i], None, locale, computed.facts)
     return next(iter(content.values()), view.actions[i].id.replace("-", " "))
 
 

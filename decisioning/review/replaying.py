@@ -11,6 +11,7 @@ from decisioning.deciding.engine import decide
 from decisioning.deciding.record import Computation, Decision
 from decisioning.facts.forms import Ask, Known, Scorer, Scores, Shadow, canonical
 from decisioning.facts.schema import Facts
+from decisioning.records.formats import format_of
 
 
 def replay(record: dict[str, Any], known: Known, release: Release) -> Decision:
@@ -30,6 +31,7 @@ def decide_as(
         paused=frozenset(record["paused"]),
         supersedes=record["supersedes"],
         shadow=shadow,
+        record_format=format_of(record),
     )
     return decide(Ask.model_validate_json(canonical(record["request"])), known, release, score, context)
 

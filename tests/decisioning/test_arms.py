@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic_core import from_json
 
 from decisioning.catalogue.files import load, pack
 from decisioning.catalogue.release import Release
@@ -100,7 +99,7 @@ def test_an_account_is_one_unit_and_a_linked_visitor_is_in_the_arm_of_the_person
 def test_the_arm_is_in_the_answer_and_the_record_replays(arm: str) -> None:
     decision = world.run(WEB, PEOPLE[arm], RELEASE)
     assert decision.answer["arm"] == arm
-    record = from_json(decision.to_bytes())
+    record = world.read_back(decision)
     assert replay(record, PEOPLE[arm], RELEASE).to_bytes() == decision.to_bytes()
 
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from decisioning.catalogue.content import render
 from decisioning.errors import RequestError
 from decisioning.facts.forms import Ask, PlacementAsk, canonical
+from decisioning.records.formats import NEWEST, tables_for
 from decisioning.review.personas import run as run_personas
 from decisioning.times import iso
 from tests import strategies as world
@@ -33,13 +33,8 @@ def treatment(full_id: str) -> object:
 def test_content_is_filled_in_the_customers_language_and_tone(
     tone: str | None, locale: str, expected: tuple[str, str]
 ) -> None:
-    fields, spoken_tone = render(
-        treatment("tv-bundle.web-hero"),
-        tone,
-        locale,
-        {"monthly_fee_eur": 40.5},
-        world.SMALL.schema.features,  # type: ignore[arg-type]
-    )
+    words = tables_for(world.SMALL, NEWEST).words
+    fields, spoken_tone = words.content("tv-bundle.web-hero", tone, locale, {"monthly_fee_eur": 40.5})
     assert (fields["title"], spoken_tone) == expected
 
 

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from pydantic_core import from_json
 
 from decisioning.catalogue.files import load, pack
 from decisioning.catalogue.release import Release
@@ -118,7 +117,7 @@ def test_the_share_and_its_cost_are_recorded_and_replay():
     pick = decision.record["picks"][0]
     assert pick["immature"]["share"] == 0.1
     assert math.isfinite(pick["immature"]["given_up_eur"])
-    record = from_json(decision.to_bytes())
+    record = world.read_back(decision)
     assert replay(record, world.permissive(), small(IMMATURE)).to_bytes() == decision.to_bytes()
 
 
@@ -146,7 +145,7 @@ def test_an_action_counts_for_more_from_its_start_for_so_many_days_and_that_repl
     assert times_shown[0] > 50 > times_shown[1]
     assert all("immature" in p for d in new for p in d.record["picks"])
     assert not any("immature" in p for d in old for p in d.record["picks"])
-    assert replay(from_json(new[0].to_bytes()), world.permissive(), release).to_bytes() == new[0].to_bytes()
+    assert replay(world.read_back(new[0]), world.permissive(), release).to_bytes() == new[0].to_bytes()
 
 
 @pytest.mark.promise("exploration.budget")

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from pydantic_core import from_json
 
 from decisioning.catalogue.files import pack
 from decisioning.catalogue.release import Release
@@ -53,19 +52,19 @@ def offers(decision: Decision) -> list[dict[str, object]]:
 @settings(max_examples=examples(30), deadline=None)
 @given(world.asks(), PEOPLE_OF_ALL_KINDS, UPLIFTS)
 def test_a_decision_by_uplift_replays_byte_for_byte_and_records_both(ask: Ask, of: Known, uplift: list[float]) -> None:
-    written = world.run(ask, of, RELEASE, score=Scorer(uplift)).to_bytes()
-    record = from_json(written)
+    decision = world.run(ask, of, RELEASE, score=Scorer(uplift))
+    record = world.read_back(decision)
     then = Known(record["facts"], of.person, of.account, tuple(record["degraded"]))
-    assert canonical(record) == written
-    assert replay(record, then, RELEASE).to_bytes() == written
+    assert canonical(record) == canonical(decision.record)
+    assert replay(record, then, RELEASE).to_bytes() == decision.to_bytes()
     uplifts = record["scores"].get("uplift", [])
     for candidate, recorded, ranked in zip(
         record["scores"]["candidates"], uplifts, recomputed(record, then, RELEASE).scores.ranking, strict=False
     ):
         sells = RELEASE.candidates[candidate][0].tier == "commercial"
         known = sells and not np.isnan(uplift[candidate])
-        assert recorded == (uplift[candidate] if known else None)
-        assert ranked == (recorded if known else world.propensity_of(candidate, record["facts"]))
+        assert recorded == (np.float32(uplift[candidate]) if known else None)
+        assert ranked == (recorded if known else np.float32(world.propensity_of(candidate, record["facts"])))
 
 
 @pytest.mark.promise("uplift.nothing-put-off")
@@ -120,4 +119,4 @@ def test_the_arm_that_ranks_by_propensity_alone_stays_plain() -> None:
     for arm, ranks in (("propensity-only", False), ("nba", True)):
         decision = world.run(WEB, PEOPLE[arm], with_arms, score=Scorer([0.1] * len(with_arms.candidates)), paused=HELP)
         assert ("uplift" in decision.record["scores"]) is ranks
-        assert replay(from_json(decision.to_bytes()), PEOPLE[arm], with_arms).to_bytes() == decision.to_bytes()
+        assert replay(world.read_back(decision), PEOPLE[arm], with_arms).to_bytes() == decision.to_bytes()

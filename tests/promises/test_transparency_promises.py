@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from pydantic_core import from_json
 
 from decisioning.catalogue.release import Release
 from decisioning.errors import Refused
@@ -128,7 +127,7 @@ def test_a_model_below_the_floor_of_an_issue_is_not_used_for_it(ask: Ask, level:
         assert upper == (expected if below else min(expected * 2, 1.0)), "what is not used is not hoped for either"
         refused_any |= below
     assert decision.answer["degraded"] == (["transparency"] if refused_any else [])
-    recorded = from_json(decision.to_bytes())
+    recorded = world.read_back(decision)
     then = Known(recorded["facts"], customer.person, customer.account, tuple(recorded["degraded"]))
     assert replay(recorded, then, release).to_bytes() == decision.to_bytes()
 

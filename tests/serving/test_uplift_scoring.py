@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from pydantic_core import from_json
 
 from decisioning.catalogue.files import pack
 from decisioning.catalogue.release import Release
@@ -12,6 +11,7 @@ from decisioning.deciding.case import DecisionContext
 from decisioning.deciding.engine import decide
 from decisioning.facts.forms import Ask, Known, PlacementAsk
 from decisioning.facts.standing import Consent, Standing
+from decisioning.records.formats import unpack
 from decisioning.review.replaying import replay
 from features.matrix import FeatureMatrix
 from serving.brain.scoring import model_scorer
@@ -58,7 +58,7 @@ def test_it_decides_and_replays(model: PropensityModel) -> None:
     for n in range(40):
         about = {"assigned_model": "propensity@1", "now_us": THEN_US, "decision_id": f"d{n}"}
         decision = decide(ask, known, BY_UPLIFT, model_scorer(BY_UPLIFT, model), DecisionContext(**about))
-        assert replay(from_json(decision.to_bytes()), known, BY_UPLIFT).to_bytes() == decision.to_bytes()
+        assert replay(unpack(decision.to_bytes(), BY_UPLIFT), known, BY_UPLIFT).to_bytes() == decision.to_bytes()
         for offer in decision.answer["placements"][0]["offers"]:
             shown.add(offer["action"])
             assert offer["priority"] == offer["uplift"] * 10.0

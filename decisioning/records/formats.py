@@ -1,0 +1,100 @@
+"""The formats that a decision's record is kept in.
+
+- 1: JSON, with every text written out; its bytes begin with `{`. Written up to November 2026.
+- 2: packed (`packing`): codes and figures, from which the release and wording 1 make the texts.
+
+A format never changes. Another layout, another wording or another rule for what is derived is the next number.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from decisioning.catalogue.release import Release
+from decisioning.errors import Refused, RequestError
+from decisioning.records import wording_1
+from decisioning.records.answers import contact_of, record_of
+from decisioning.records.kept import Kept
+from decisioning.records.packing import pack as pack_kept
+from decisioning.records.tables import Tables, tables_of
+from decisioning.records.unpacking import unpack as unpack_kept
+from decisioning.records.unpacking import unpack_offers
+
+JSON_FORMAT: Final = 1
+NEWEST: Final = 2
+WORDINGS: Final = {JSON_FORMAT: wording_1.Words, 2: wording_1.Words}
+"""Format -> the wording that it makes texts with."""
+HASH: Final = "sha256:"
+_DIGEST: Final = slice(1, 33)
+_BROKEN = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RequestError)
+
+
+class Unpacked(dict[str, Any]):
+    """A record that was read from the bytes of a packed format, or that will be packed in it."""
+
+    def __init__(self, record: Mapping[str, Any], number: int) -> None:
+        super().__init__(record)
+        self.format = number
+
+
+def format_of(record: Mapping[str, Any]) -> int:
+    """Return the format that a record is kept in."""
+    return record.format if isinstance(record, Unpacked) else JSON_FORMAT
+
+
+def tables_for(release: Release, number: int) -> Tables:
+    """Return the tables of a release for one format."""
+    return tables_of(release, WORDINGS[number])
+
+
+def pack(kept: Kept, release: Release, number: int) -> bytes:
+    """Return a record as the bytes of a packed format: one that names it, 32 of the release's hash, and `packing`."""
+    digest = bytes.fromhex(release.hash.removeprefix(HASH))
+    return b"".join((bytes((number,)), digest, *pack_kept(kept, tables_for(release, number))))
+
+
+def is_packed(raw: bytes) -> bool:
+    """Tell whether the bytes of a record are packed rather than JSON."""
+    return raw[:1] != b"{"
+
+
+def release_of(raw: bytes) -> str:
+    """Return the release, `sha256:<hex>`, that a packed record belongs to.
+
+    :raises Refused: the format is not known here, or there is no whole hash
+    """
+    if not raw:
+        raise Refused("the record is empty")
+    if raw[0] not in WORDINGS or raw[0] == JSON_FORMAT:
+        raise Refused(f"the record has format {raw[0]}, which only a newer version can read: update the program")
+    digest = raw[_DIGEST]
+    if len(digest) != _DIGEST.stop - _DIGEST.start:
+        raise Refused("the record cannot be read: it is cut off")
+    return HASH + digest.hex()
+
+
+def unpack(raw: bytes, release: Release) -> Unpacked:
+    """Return a packed record as JSON types, with the texts that its format makes of it.
+
+    :raises Refused: these bytes are not a record of this release, or the format is not known here
+    """
+    _check(raw, release)
+    tables = tables_for(release, raw[0])
+    try:
+        return Unpacked(record_of(unpack_kept(raw[_DIGEST.stop :], tables), tables), raw[0])
+    except _BROKEN as error:
+        raise Refused("the record cannot be read: its bytes are not what was written") from error
+
+
+def contacts_in(raw: bytes, release: Release) -> list[dict[str, Any]]:
+    """Return the contacts of a packed record alone; much less work than `unpack`, which raises the same."""
+    _check(raw, release)
+    try:
+        decision_id, decided_us, channel, offers = unpack_offers(raw[_DIGEST.stop :], tables_for(release, raw[0]))
+        return [contact_of(decision_id, n, pick, channel, decided_us) for n, pick in enumerate(offers)]
+    except _BROKEN as error:
+        raise Refused("the record cannot be read: its bytes are not what was written") from error
+
+
+def _check(raw: bytes, release: Release) -> None:
+    if release_of(raw) != release.hash:
+        raise Refused("the record belongs to another release")
