@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from decisioning.errors import Refused, RequestError
 from decisioning.facts.schema import Facts, Feature, FeatureSchema, Value
@@ -38,8 +38,8 @@ class Stored:
     @property
     def raw(self) -> dict[str, tuple[Value, int]]:
         """Every known value, however old, with its time (microseconds)."""
-        rows = [row for row in self._rows if row is not None]
-        return {name: (cast(Value, row.values[name]), _time(row.times, name)) for row in rows for name in row.values}
+        rows = [row for row in self._rows[:-1] if row is not None]  # the last row is of the signals
+        return {name: (cast(Value, values[name]), _time(times, name)) for values, times in rows for name in values}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Stored) and (self.facts, self.raw, self.signals) == (
@@ -81,7 +81,7 @@ class Profiles:
             if row is not None:
                 own = view.facts(row, now_us)
                 facts = {**facts, **own} if facts else own
-        return Stored(facts, signal_state(rows[-1]), rows[:-1])
+        return Stored(facts, signal_state(rows[-1]), rows)
 
     def write(self, subject: str, facts: Facts, event_us: int, *, now_us: int) -> None:
         """Record that `facts` were true at `event_us`; None records that a value is not known.
@@ -128,16 +128,14 @@ class _OnlineView:
         self.ages_us = [(f.name, f.max_age_s * 1_000_000) for f in view.features if f.max_age_s is not None]
 
     def facts(self, row: OnlineRow, now_us: int) -> dict[str, Value]:
-        """Return the values that are young enough; drop from `row` what is not known: no time, or not in its enum."""
-        values, times = cast(dict[str, Value], row.values), row.times
+        """Return the values that are young enough, and drop from `row` what its enum does not have."""
+        values: dict[str, Any] = row[0]
         for name, allowed in self.enums:
             if name in values and values[name] not in allowed:
                 del values[name]
-        if not isinstance(times, int):
-            for name in [name for name in values if times[name] < 0]:
-                del values[name]
-        elif times < 0:
-            values.clear()
+        if not self.ages_us:
+            return values
+        times = row[1]
         old = [name for name, age_us in self.ages_us if name in values and now_us - _time(times, name) > age_us]
         return {name: value for name, value in values.items() if name not in old} if old else values
 

@@ -109,9 +109,9 @@ class Store:
 
 def signal_state(row: OnlineRow | None) -> SignalState | None:
     """Return the state of a subject's signals from its row, or None if there is none."""
-    if row is None or SIGNALS_VERSION not in row.values or SIGNALS_STATE not in row.values:
+    if row is None or SIGNALS_VERSION not in row[0] or SIGNALS_STATE not in row[0]:
         return None
-    return SignalState(cast(int, row.values[SIGNALS_VERSION]), cast(bytes, row.values[SIGNALS_STATE]))
+    return SignalState(cast(int, row[0][SIGNALS_VERSION]), cast(bytes, row[0][SIGNALS_STATE]))
 
 
 def _newer(states: Mapping[str, tuple[int, bytes]], subject: str, stored: State) -> State | None:
@@ -120,7 +120,7 @@ def _newer(states: Mapping[str, tuple[int, bytes]], subject: str, stored: State)
     Equal versions replace each other, as another release recomputes a state under the same version.
     """
     version, body = states[subject]
-    old = signal_state(OnlineRow({name: v.value for name, v in stored.items() if v.value is not None}, 0))
+    old = signal_state(({name: v.value for name, v in stored.items() if v.value is not None}, 0))
     if old is not None and (old.version > version or old == (version, body)):
         return None
     now = Stamp(*[time.time_ns() // 1000] * 2)

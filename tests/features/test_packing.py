@@ -36,10 +36,10 @@ def test_what_is_packed_is_unpacked(state: State, declared, number) -> None:
     assert number_of(body) == number
     assert packing.state(body) == state
     assert {n: type(v.value) for n, v in packing.state(body).items()} == {n: type(v.value) for n, v in state.items()}
-    row = packing.read(body)
-    assert row.values == {name: version.value for name, version in state.items() if version.value is not None}
-    times = dict.fromkeys(row.values, row.times) if isinstance(row.times, int) else row.times
-    assert times == {name: state[name].stamp.event_us for name in row.values}
+    values, times = packing.read(body)
+    timed = {name: version for name, version in state.items() if version.stamp != NEVER}
+    assert values == {name: version.value for name, version in timed.items() if version.value is not None}
+    assert all((times if isinstance(times, int) else times[name]) == state[name].stamp.event_us for name in values)
     assert packing.pack(dict(reversed(state.items()))) == body
 
 

@@ -2,12 +2,12 @@
 
 All numbers are little-endian. A row begins with the number of its columns' list (uint16) and its form (uint8):
 
-- form 0, every column was stated at one time: event_us, created_us (int64 each), nulls, cells, texts;
+- form 0, every column was stated at one time: event_us, created_us (int64 each), nulls, cells, contents;
 - form 1, any other: n (uint16), n times (event_us, created_us), for each column 1 + the position of its time, or 0 if
-  the column was never stated (uint16), nulls, cells, texts.
+  the column was never stated (uint16), nulls, cells, contents.
 
-`nulls` has a bit per column, set if it has no value. A cell is a float64, an int64, a bool, or the length in bytes
-(uint32) of a text or bytes; those follow at the end, in the order of the columns.
+`nulls` has a bit per column, set if it has no value. A cell is a float64, an int64, a bool, or the length (uint32) of a
+text in characters, or of bytes. At the end follow the bytes, then the texts as one UTF-8 text, in the order of columns.
 """
 
 from collections.abc import Iterable, Mapping
@@ -50,7 +50,8 @@ class Packing:
         self.number, self.columns = number, columns
         self.names = tuple(name for name, _ in columns)
         self.kinds: Mapping[str, Kind] = dict(columns)
-        self._texts = tuple((i, kind == "s") for i, (_, kind) in enumerate(columns) if kind in "sb")
+        self._bytes, self._texts = ([i for i, (_, own) in enumerate(columns) if own == kind] for kind in ("b", "s"))
+        self._lengths = [*self._bytes, *self._texts]
         self._template: dict[str, Cell] = dict.fromkeys(self.names, 0)
         self._no_nulls = bytes((len(columns) + 7) // 8)
         codes = f"{len(self._no_nulls)}s" + "".join(_CODES[kind] for _, kind in columns)
@@ -60,24 +61,41 @@ class Packing:
     def read(self, body: bytes) -> OnlineRow:
         """Return the known values and their times; this is on the path of every decision."""
         if body[2] != _PLAIN:
-            state = self.state(body)
-            known: dict[str, Cell] = {name: v.value for name, v in state.items() if v.value is not None}
-            return OnlineRow(known, {name: state[name].stamp.event_us for name in known})
+            return self._read_mixed(body)
         _, _, event_us, _, nulls, *cells = self._plain.unpack_from(body)
-        if self._texts:
-            self._read_texts(body, self._plain.size, cells)
+        if event_us < 0:
+            return {}, event_us
+        return self._known(body, self._plain.size, nulls, cells), event_us
+
+    def _read_mixed(self, body: bytes) -> OnlineRow:
+        _, _, count = _HEAD.unpack_from(body)
+        at = _HEAD.size + count * _STAMP.size
+        events = [-1, *(event_us for event_us, _ in _STAMP.iter_unpack(body[_HEAD.size : at]))]
+        index = self._index.unpack_from(body, at)
+        at += self._index.size
+        nulls, *cells = self._cells.unpack_from(body, at)
+        values = self._known(body, at + self._cells.size, nulls, cells)
+        times = dict(zip(self.names, [events[i] for i in index], strict=True))
+        if events[1] < 0:  # the times are sorted
+            for name in [name for name in values if times[name] < 0]:
+                del values[name]
+        return values, times
+
+    def _known(self, body: bytes, at: int, nulls: bytes, cells: list[Any]) -> dict[str, Cell]:
+        if self._lengths:
+            self._read_lengths(body, at, cells)
         values = self._template.copy()  # a dictionary of the right size, which is filled faster than a new one
         values.update(zip(self.names, cells))  # noqa: B905  strict takes a third longer
         if nulls != self._no_nulls:
             for i in _bits(nulls):
                 del values[self.names[i]]
-        return OnlineRow(values, event_us)
+        return values
 
     def state(self, body: bytes) -> State:
         """Return every stated version, also of what is known to be unknown."""
         stamps, at = self._stamps(body)
         nulls, *cells = self._cells.unpack_from(body, at)
-        self._read_texts(body, at + self._cells.size, cells)
+        self._read_lengths(body, at + self._cells.size, cells)
         for i in _bits(nulls):
             cells[i] = None
         rows = zip(self.names, cells, stamps, strict=True)
@@ -92,28 +110,32 @@ class Packing:
         times = [None, *(Stamp(*pair) for pair in _STAMP.iter_unpack(body[_HEAD.size : at]))]
         return [times[i] for i in self._index.unpack_from(body, at)], at + self._index.size
 
-    def _read_texts(self, body: bytes, at: int, cells: list[Any]) -> None:
+    def _read_lengths(self, body: bytes, at: int, cells: list[Any]) -> None:
         """Replace lengths by what they are the lengths of."""
-        for i, is_text in self._texts:
+        for i in self._bytes:
+            at, cells[i] = at + cells[i], body[at : at + cells[i]]
+        text, at = str(body[at:], "utf-8"), 0
+        for i in self._texts:
             end = at + cells[i]
-            cells[i] = str(body[at:end], "utf-8") if is_text else body[at:end]
+            cells[i] = text[at:end]
             at = end
 
     def pack(self, state: State) -> bytes:
         """Return a state as bytes; the same state gives the same bytes."""
-        values = [state[name].value if name in state else None for name in self.names]
-        texts = [_bytes(values[i]) for i, _ in self._texts]
+        values: list[Any] = [state[name].value if name in state else None for name in self.names]
         cells = [0 if value is None else value for value in values]
-        for (i, _), text in zip(self._texts, texts, strict=True):
-            cells[i] = len(text)
+        blobs, texts = [values[i] or b"" for i in self._bytes], [values[i] or "" for i in self._texts]
+        for i, content in zip(self._lengths, (*blobs, *texts), strict=True):
+            cells[i] = len(content)
+        tail = (*blobs, "".join(texts).encode())
         nulls = sum(1 << i for i, value in enumerate(values) if value is None).to_bytes(len(self._no_nulls), "little")
         stamps = sorted({version.stamp for version in state.values()})
         if len(stamps) == 1 and len(state) == len(self.columns):
-            return b"".join((self._plain.pack(self.number, _PLAIN, *stamps[0], nulls, *cells), *texts))
+            return b"".join((self._plain.pack(self.number, _PLAIN, *stamps[0], nulls, *cells), *tail))
         place = {stamp: i for i, stamp in enumerate(stamps, 1)}
         index = self._index.pack(*(place[state[name].stamp] if name in state else 0 for name in self.names))
         head = _HEAD.pack(self.number, _MIXED, len(stamps)) + b"".join(_STAMP.pack(*stamp) for stamp in stamps)
-        return b"".join((head, index, self._cells.pack(nulls, *cells), *texts))
+        return b"".join((head, index, self._cells.pack(nulls, *cells), *tail))
 
     def pack_all(self, rows: pa.Table) -> pa.Array:
         """Return a body per row of a table (n rows), each stated at one time: `pack`, whole columns at a time.
@@ -127,27 +149,18 @@ class Packing:
         columns = [rows[name].combine_chunks() for name in self.names]
         nulls = np.stack([column.is_null().to_numpy(zero_copy_only=False) for column in columns], axis=1)
         fixed["nulls"] = np.packbits(nulls, axis=1, bitorder="little")
-        texts = []
         for i, (column, (_, kind)) in enumerate(zip(columns, self.columns, strict=True)):
-            if kind in "sb":
-                texts.append(pc.fill_null(column.cast(pa.large_binary()), b""))
-                fixed[f"c{i}"] = pc.binary_length(texts[-1]).to_numpy()
-            else:
-                fixed[f"c{i}"] = pc.fill_null(column, False if kind == "?" else 0).to_numpy(zero_copy_only=False)
+            content = pc.utf8_length(column) if kind == "s" else pc.binary_length(column) if kind == "b" else column
+            fixed[f"c{i}"] = pc.fill_null(content, False if kind == "?" else 0).to_numpy(zero_copy_only=False)
+        tail = [pc.fill_null(columns[i].cast(pa.large_binary()), b"") for i in self._lengths]
         heads = pa.Array.from_buffers(pa.binary(fixed.itemsize), len(fixed), [None, pa.py_buffer(fixed)])
-        return pc.binary_join_element_wise(heads.cast(pa.large_binary()), *texts, pa.scalar(b"", pa.large_binary()))
+        return pc.binary_join_element_wise(heads.cast(pa.large_binary()), *tail, pa.scalar(b"", pa.large_binary()))
 
     @cached_property
     def _array(self) -> np.dtype[np.void]:
         head = [("number", "<u2"), ("form", "u1"), ("event", "<i8"), ("created", "<i8")]
         cells = [(f"c{i}", _ARRAYS[kind]) for i, (_, kind) in enumerate(self.columns)]
         return np.dtype([*head, ("nulls", "u1", (len(self._no_nulls),)), *cells])
-
-
-def _bytes(value: Any) -> bytes:
-    if value is None:
-        return b""
-    return value.encode() if isinstance(value, str) else value
 
 
 def _bits(mask: bytes) -> Iterable[int]:

@@ -179,7 +179,7 @@ def _state(table: Table, values: Values) -> State:
 def _row(table: Table, values: Values) -> OnlineRow | None:
     state = _state(table, values)
     cells: dict[str, Cell] = {name: v.value for name, v in state.items() if v.value is not None}
-    return OnlineRow(cells, {name: state[name].stamp.event_us for name in cells}) if cells else None
+    return (cells, {name: state[name].stamp.event_us for name in cells}) if cells else None
 
 
 def _hash(

@@ -33,16 +33,11 @@ def table_of(view: ProfileView) -> Table:
     return Table(view.name, {f.name: KINDS[f.dtype] for f in view.features})
 
 
-class OnlineRow(NamedTuple):
-    """What a table holds of one subject: known values by column, and when they were true (microseconds).
+OnlineRow = tuple[dict[str, Cell], int | Mapping[str, int]]
+"""What a table holds of one subject: known values by column, and when they were true (microseconds).
 
-    `times` is one time for all values, or a time per column. Values whose time was never stated have the time -1.
-    """
-
-    values: dict[str, Cell]
-    times: int | Mapping[str, int]
-
-
+The times are one time for all values, or a time per column. A value whose time was never stated is not known.
+"""
 Reader = Callable[[Sequence[str]], list[Sequence[OnlineRow | None]]]
 """Returns for each of the given subjects, in order, a row per table, None where it has none. Raises Unavailable.
 
