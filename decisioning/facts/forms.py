@@ -122,6 +122,10 @@ Scorer = Callable[[Facts, NDArray[np.int64]], Scores]
 """Facts and indices into the release's candidates, int64 (n,) -> their scores, in the same order."""
 
 
+BlockScorer = Callable[[Sequence[Facts], NDArray[np.int64]], Sequence[Scores]]
+"""Facts of several customers and candidates as for a Scorer -> each customer's scores, as the Scorer gives them."""
+
+
 @dataclass(frozen=True)
 class Shadow:
     """A model that scores the same candidates for comparison: its scores are recorded and change nothing."""

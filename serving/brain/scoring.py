@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,8 @@ def load_model(registry: Registry, release: Release, version: int | None) -> Mod
     """
     if version is None:
         return Model(propensity_name(None), prior_scorer(release))
-    return Model(propensity_name(version), model_scorer(release, registry.load(PROPENSITY, version)))
+    scorer = model_scorer(release, registry.load(PROPENSITY, version))
+    return Model(propensity_name(version), scorer, scorer.rows)
 
 
 def version_of(name: str) -> int | None:
@@ -47,35 +48,54 @@ def prior_scorer(release: Release) -> Scorer:
     return score
 
 
-def model_scorer(release: Release, model: PropensityModel) -> Scorer:
-    """Return a scorer of the model over the release's candidates.
+class ModelScorer:
+    """A scorer of a model over the release's candidates, for one customer or for many, with the same bits.
 
     An action that the model has never seen is scored as the action it supersedes, else as its group, else as all
     actions, and has no evidence of its own.
     """
-    actions = np.asarray([_index(release, model, a) for a, _ in release.candidates], dtype=np.int64)
-    evidence = np.asarray(
-        [model.evidence_of(a.id, int(i))[0] for i, (a, _) in zip(actions, release.candidates, strict=True)],
-        dtype=np.float64,
-    )
-    treatments = np.asarray(
-        [model.treatment_code(int(i), t.id) for i, (_, t) in zip(actions, release.candidates, strict=True)],
-        dtype=np.int64,
-    )
-    transparency = model.transparency[actions]
-    row_of = row_builder(release, model.feature_names)
-    by_uplift = release.catalogue.settings.ranking == "uplift"
 
-    def score(facts: Facts, candidates: NDArray[np.int64]) -> Scores:
-        row, rows = row_of(facts), actions[candidates]
+    def __init__(self, release: Release, model: PropensityModel) -> None:
+        actions = [(_index(release, model, a), a, t) for a, t in release.candidates]
+        self._model = model
+        self._actions = np.asarray([i for i, _, _ in actions], dtype=np.int64)
+        self._evidence = np.asarray([model.evidence_of(a.id, i)[0] for i, a, _ in actions], dtype=np.float64)
+        self._treatments = np.asarray([model.treatment_code(i, t.id) for i, _, t in actions], dtype=np.int64)
+        self._transparency = model.transparency[self._actions]
+        self._row_of = row_builder(release, model.feature_names)
+        self._by_uplift = release.catalogue.settings.ranking == "uplift"
+
+    def __call__(self, facts: Facts, candidates: NDArray[np.int64]) -> Scores:
+        """Return the scores of candidates (n,) for one customer."""
+        model, row, actions = self._model, self._row_of(facts), self._actions[candidates]
         inputs = model.design.row(row)
-        propensity, _, factors = model.score(row, rows, treatments[candidates], inputs)
-        uplift = model.uplifts(row, rows, propensity) if by_uplift else None
-        upper = model.upper_limits(row, rows, propensity, inputs)
-        return Scores(propensity, evidence[candidates], factors, transparency[candidates], upper, uplift)
+        propensity, _, factors = model.score(row, actions, self._treatments[candidates], inputs)
+        upper = model.upper_limits(row, actions, propensity, inputs)
+        return self._scores(candidates, row, propensity, upper, factors)
 
-    score({}, np.arange(len(actions))[:1])  # prepares what the model prepares on first use, before any request waits
-    return score
+    def rows(self, every: Sequence[Facts], candidates: NDArray[np.int64]) -> list[Scores]:
+        """Return the scores of candidates (n,) for each of many customers."""
+        x = np.array([self._row_of(facts) for facts in every])
+        scored = self._model.score_rows(x, self._actions[candidates], self._treatments[candidates])
+        return [self._scores(candidates, *of_one) for of_one in zip(x, *scored, strict=True)]
+
+    def _scores(
+        self,
+        candidates: NDArray[np.int64],
+        row: NDArray[np.float64],
+        propensity: NDArray[np.float64],
+        upper: NDArray[np.float64],
+        factors: Sequence[tuple[str, ...]],
+    ) -> Scores:
+        uplift = self._model.uplifts(row, self._actions[candidates], propensity) if self._by_uplift else None
+        return Scores(propensity, self._evidence[candidates], factors, self._transparency[candidates], upper, uplift)
+
+
+def model_scorer(release: Release, model: PropensityModel) -> ModelScorer:
+    """Return the scorer, after it has prepared what a model prepares on first use, before any request waits."""
+    scorer = ModelScorer(release, model)
+    scorer({}, np.arange(len(release.candidates))[:1])
+    return scorer
 
 
 def contributions_of(release: Release, model: PropensityModel, facts: Facts) -> Callable[[int], dict[str, Any]]:

@@ -219,3 +219,17 @@ def test_the_sum_of_a_column_does_not_depend_on_the_columns_beside_it(n):
     parts = np.random.default_rng(n).normal(size=(300, n)) * 10.0 ** np.random.default_rng(n).integers(-9, 9, (300, n))
     one_by_one = [np.add.accumulate(parts[:, i])[-1] for i in range(n)]
     assert _summed(parts).tolist() == one_by_one
+
+
+def test_many_customers_are_scored_with_the_bits_of_each_alone(model):
+    x = np.random.default_rng(3).normal(size=(9, N_FEATURES))
+    x[2, 1] = x[5, 0] = np.nan
+    for actions in (np.arange(N_ACTIONS), np.array([2]), np.array([1, N_ACTIONS, 0]), np.array([], dtype=np.int64)):
+        codes = np.full(len(actions), -1)
+        propensity, upper, factors = model.score_rows(x, actions, codes)
+        for n, row in enumerate(x):
+            alone = model.score(row, actions, codes)
+            np.testing.assert_array_equal(propensity[n], alone[0])
+            np.testing.assert_array_equal(upper[n], model.upper_limits(row, actions, alone[0]))
+            assert factors[n][:] == alone[2][:]
+    assert model.score_rows(x[:0], np.arange(N_ACTIONS), np.full(N_ACTIONS, -1))[0].shape == (0, N_ACTIONS)

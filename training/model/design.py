@@ -1,6 +1,8 @@
-"""Turns a customer's features into the inputs of the linear base."""
+"""The linear base's inputs: made of a customer's features, and which of them moved a score most."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -62,3 +64,45 @@ def make_design(x: Floats) -> Design:
         if missing.any():
             patterns.setdefault(np.packbits(missing).tobytes(), j)
     return Design(mean, inverse_scale, np.array(sorted(patterns.values()), dtype=np.int64))
+
+
+class Factors(Sequence[tuple[str, ...]]):
+    """Per candidate the names of the one or two largest terms of its logit; none if all are zero.
+
+    They are found when asked for, as reasons are given for few candidates.
+
+    :param weights: of all actions, (n_actions, width), the intercept first
+    :param actions: of the candidates, indices into `weights` (n,)
+    :param inputs: of one customer (width,)
+    :param names: of the inputs (width,)
+    :param known: the names of single candidates that another model scored
+    """
+
+    def __init__(
+        self,
+        weights: Floats,
+        actions: Ints,
+        inputs: Floats,
+        names: Sequence[str],
+        known: Mapping[int, tuple[str, ...]],
+    ) -> None:
+        self._weights, self._actions, self._inputs = weights, actions, inputs
+        self._names, self._known = names, known
+
+    def __len__(self) -> int:
+        return len(self._actions)
+
+    def __getitem__(self, i: Any) -> Any:
+        """Return the names of candidate `i`, or of a slice of candidates."""
+        if isinstance(i, slice):
+            return tuple(self[n] for n in range(*i.indices(len(self))))
+        if i in self._known:
+            return self._known[i]
+        return self._largest(np.abs(self._weights[self._actions[i]] * self._inputs))
+
+    def _largest(self, size: Floats) -> tuple[str, ...]:
+        size[0] = 0.0  # the intercept is not a feature; argmax returns it where all terms are zero
+        first = int(size.argmax())
+        size[first] = 0.0
+        second = int(size.argmax())
+        return (self._names[first], self._names[second]) if second else (self._names[first],) if first else ()

@@ -91,6 +91,15 @@ class Forests:
         raw: Floats = scores[self._place[indices]]
         return raw
 
+    def rows(self, x: Floats, indices: Ints) -> Floats:
+        """Return the raw scores (rows, n) of rows (rows, n_features), with the same bits as `row` gives for each."""
+        scores = np.zeros((len(x), int(self._place.max(initial=0)) + 1))
+        for n in set(self._call_of[indices].tolist()) - {-1}:
+            first = n * _FORESTS_PER_CALL
+            scores[:, first : first + self._calls[n].size] = self._calls[n].rows(x)
+        raw: Floats = scores[:, self._place[indices]]
+        return raw
+
 
 class _Call:
     """`LGBM_BoosterPredictForMatSingleRowFast` with a handle that is prepared once.
@@ -100,6 +109,7 @@ class _Call:
 
     def __init__(self, texts: Sequence[str]) -> None:
         self._booster = Booster(model_str=_merged(texts))
+        self.size = len(texts)
         self._config = ctypes.c_void_p()
         _check(
             _LIB.LGBM_BoosterPredictForMatSingleRowFastInit(
@@ -114,6 +124,11 @@ class _Call:
             )
         )
         weakref.finalize(self, _LIB.LGBM_FastConfigFree, self._config)
+
+    def rows(self, x: Floats) -> Floats:
+        """Return the scores (rows, n_forests) of rows (rows, n_features)."""
+        scores: Floats = self._booster.predict(x, raw_score=True, num_threads=1)
+        return scores.reshape(len(x), self.size)
 
     def __call__(self, row: int, scores: int) -> None:
         """Score the row at an address, and write as many scores as there are forests to another address."""

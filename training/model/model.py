@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from decisioning.errors import Refused
 from training.model.background import in_slices
 from training.model.calibration import Calibration
-from training.model.design import Design
+from training.model.design import Design, Factors
 from training.model.effects import Effects
 from training.model.files import hash_files, read_files
 from training.model.forest import Forest, Forests
@@ -49,36 +49,6 @@ class Contributions:
     logit: float
     calibrated: float
     propensity: float
-
-
-class Factors(Sequence[tuple[str, ...]]):
-    """Per candidate the names of the one or two largest terms of its logit; none if all are zero.
-
-    They are found when asked for, as reasons are given for few candidates.
-
-    :param parts: the terms, (width, n), the intercept first
-    :param names: of the terms (width,)
-    :param known: the names of single candidates that another model scored
-    """
-
-    def __init__(self, parts: Floats, names: Sequence[str], known: Mapping[int, tuple[str, ...]]) -> None:
-        self._parts, self._names, self._known = parts, names, known
-
-    def __len__(self) -> int:
-        return len(self._parts[0])
-
-    def __getitem__(self, i: Any) -> Any:
-        """Return the names of candidate `i`, or of a slice of candidates."""
-        if isinstance(i, slice):
-            return tuple(self[n] for n in range(*i.indices(len(self))))
-        return self._known[i] if i in self._known else self._largest(np.abs(self._parts[:, i]))
-
-    def _largest(self, size: Floats) -> tuple[str, ...]:
-        size[0] = 0.0  # the intercept is not a feature; argmax returns it where all terms are zero
-        first = int(size.argmax())
-        size[first] = 0.0
-        second = int(size.argmax())
-        return (self._names[first], self._names[second]) if second else (self._names[first],) if first else ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,17 +194,40 @@ class PropensityModel:
 
         :param inputs: `design.row(row)`, if it is known already
         """
-        parts = self._weights_by_input.take(actions, axis=1) * _column(
-            self.design.row(row) if inputs is None else inputs
-        )
-        logit = _summed(parts) + self.offsets[actions, treatments] + self._trees.row(row, actions)
+        inputs = self.design.row(row) if inputs is None else inputs
+        base = _summed(self._weights_by_input.take(actions, axis=1) * inputs.reshape(-1, 1))
+        logit = base + self.offsets[actions, treatments] + self._trees.row(row, actions)
         for i, action in enumerate(actions.tolist() if self._calibrated else ()):
             if action in self._calibrated:
                 logit[i] = self.calibrations[action].one(float(logit[i]))
         propensity, frozen = _probability(logit), {}
         for i, model, features in self._frozen_candidates(row, actions):
             propensity[i : i + 1], _, (frozen[i],) = model.score(features, _ONLY_ACTION, treatments[i : i + 1])
-        return propensity, self.evidence[actions], Factors(parts, self._input_names, frozen)
+        return propensity, self.evidence[actions], Factors(self.weights, actions, inputs, self._input_names, frozen)
+
+    def score_rows(self, x: Floats, actions: Ints, treatments: Ints) -> tuple[Floats, Floats, list[Factors]]:
+        """Score n candidates for many customers (rows, f), with the same bits as `score` and `upper_limits` for each.
+
+        Returns propensities and their upper limits, both (rows, n), and the factors of each row.
+        """
+        if self.frozen:
+            return self._row_by_row(x, actions, treatments)
+        inputs = self.design.columns(x)
+        logit = _sums(self._weights_by_input, inputs, actions) + self.offsets[actions, treatments]
+        logit = logit + self._trees.rows(x, actions)
+        for i, action in enumerate(actions.tolist() if self._calibrated else ()):
+            if action in self._calibrated:
+                logit[:, i] = self.calibrations[action].column(logit[:, i])
+        propensity = _probability(logit.ravel())
+        deviation = np.sqrt(_sums(self._variances_by_input, inputs**2, actions))
+        upper = shift_logits(propensity, deviation.ravel())
+        factors = [Factors(self.weights, actions, inputs[:, n], self._input_names, {}) for n in range(len(x))]
+        return propensity.reshape(logit.shape), upper.reshape(logit.shape), factors
+
+    def _row_by_row(self, x: Floats, actions: Ints, treatments: Ints) -> tuple[Floats, Floats, list[Factors]]:
+        scored = [self.score(row, actions, treatments) for row in x]
+        upper = [self.upper_limits(row, actions, scores[0]) for row, scores in zip(x, scored, strict=True)]
+        return np.array([propensity for propensity, _, _ in scored]), np.array(upper), [f for _, _, f in scored]
 
     def contributions(self, row: Floats, action: int, treatment: int) -> Contributions:
         """Return what each feature of one customer (f,) adds to the logit of `score`, base and trees; largest first."""
@@ -260,7 +253,7 @@ class PropensityModel:
         together do not inflate it. Trees are not part of it. Shapes as for `score`.
         """
         squares = (self.design.row(row) if inputs is None else inputs) ** 2
-        parts = self._variances_by_input.take(actions, axis=1) * _column(squares)
+        parts = self._variances_by_input.take(actions, axis=1) * squares.reshape(-1, 1)
         limits = shift_logits(propensity, np.sqrt(_summed(parts)))
         for i, model, features in self._frozen_candidates(row, actions):
             limits[i : i + 1] = model.upper_limits(features, _ONLY_ACTION, propensity[i : i + 1])
@@ -413,11 +406,6 @@ def _parse_description(files: Mapping[str, bytes]) -> dict[str, Any]:
     return document
 
 
-def _column(inputs: Floats) -> Floats:
-    """Return inputs (width,) as a column (width, 1)."""
-    return inputs.reshape(-1, 1)
-
-
 def _summed(parts: Floats) -> Floats:
     """Return the sums (n,) of columns (width, n), each added from the first row to the last, whatever n is.
 
@@ -425,6 +413,15 @@ def _summed(parts: Floats) -> Floats:
     """
     one = parts.shape[1] == 1
     total: Floats = np.add.accumulate(parts, axis=0)[-1] if one else np.add.reduce(parts, axis=0)
+    return total
+
+
+def _sums(by_input: Floats, inputs: Floats, actions: Ints) -> Floats:
+    """Return the sums (rows, n) of the terms of actions (n,) over inputs (width, rows), in the order of `_summed`."""
+    total = np.zeros((inputs.shape[1], len(actions)))
+    for n, (terms, values) in enumerate(zip(by_input.take(actions, axis=1), inputs, strict=True)):
+        part = values.reshape(-1, 1) * terms
+        total = total + part if n else part
     return total
 
 
