@@ -82,12 +82,12 @@ class ConsentRows:
 class ImportPlan:
     """A whole import.
 
-    `profiles` has a table per file: subject (the customer's id), event_timestamp and features. `rows` is the number of
-    rows of all files.
+    `subjects`: the ids of the customers, each once. `profiles` has a table per file: subject (the customer's id),
+    event_timestamp and features. `rows` is the number of rows of all files.
     """
 
     source: MappingSource
-    subjects: tuple[str, ...]
+    subjects: pa.Array
     profiles: tuple[pa.Table, ...]
     contacts: tuple[ContactRows, ...]
     late: tuple[LateRows, ...]
@@ -119,10 +119,9 @@ def make_plan(
 
 
 def _joined(source: MappingSource, parts: Sequence["_FilePart"]) -> ImportPlan:
-    subjects = dict.fromkeys(s for part in parts for s in part.subject.to_pylist())
     return ImportPlan(
         source,
-        tuple(subjects),
+        pc.unique(pa.chunked_array([part.subject for part in parts], pa.string())),
         tuple(p.profile for p in parts if p.profile is not None),
         tuple(p.contacts for p in parts if p.contacts is not None),
         tuple(late for p in parts for late in p.late),

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -11,19 +12,25 @@ import pyarrow.compute as pc
 from decisioning.catalogue.files import Catalogue
 from decisioning.errors import Refused
 from decisioning.facts.schema import Feature, Value
-from decisioning.facts.standing_rules import NO_PAST
+from features.importing.blocks import by_customers
 from features.importing.cells import as_time
 from features.importing.entries import Entries
 from features.importing.inferred import asserted_constants
 from features.importing.mapping import NONE
 from features.importing.plan import ImportPlan, Progress
 from features.ledger import Entry, Ledger
-from features.ledger.driver import in_chunks
+from features.signals.log import erased_since
 
 if TYPE_CHECKING:  # Feast takes seconds to import
     from features.profile.offline import History
 
 ENVIRONMENT_WITHOUT_ASSERTIONS = "prod"
+_PROFILES = "profiles"
+"""The phase of a profile import that is reported, `features.profile.offline.ONLINE`: importing that takes seconds."""
+_CUSTOMERS = 5_000
+"""Customers whose records are built at a time."""
+_ROWS = 10_000
+"""Rows of profiles that are staged at a time."""
 _ENTRIES_PER_STEP = 5000
 """How many ledger entries are written between two calls of `progress`."""
 
@@ -59,16 +66,27 @@ def write(
     _check_assertions(plan, environment)
     _check_names(plan, catalogue)
     _check_features(plan, catalogue)
-    all_streams = {s: ledger.stream_of("person", s) for s in plan.subjects}
-    erased = erased_streams(ledger, list(all_streams.values()))
-    streams = {s: stream for s, stream in all_streams.items() if stream not in erased}
-    entries = Entries(plan, catalogue, ledger, streams).by_stream()
-    total = sum(map(len, entries.values()))
     with ThreadPoolExecutor(1, "import-profiles") as pool:  # two stores, which both mostly wait for a disk
-        profiles = pool.submit(_write_profiles, plan, streams, history, progress)
-        new = ledger.append_many(_with_progress(entries, total, progress))
+        profiles = pool.submit(_write_profiles, plan, ledger, history, progress)
+        result = _write_records(plan, catalogue, ledger, progress)
         profiles.result()
-    return ImportResult(len(streams), plan.rows, total, new, len(erased))
+    return result
+
+
+def _write_records(plan: ImportPlan, catalogue: Catalogue, ledger: Ledger, progress: Progress | None) -> ImportResult:
+    """Append the records of some customers after the other, with each stream's records together."""
+    erased = frozenset(erased_since(ledger.select, 0))
+    customers = records = new = seen = 0
+    for part in by_customers(plan, _CUSTOMERS):
+        seen += len(part.subjects)
+        streams = {s: ledger.stream_of("person", s) for s in part.subjects.to_pylist()}
+        streams = {s: stream for s, stream in streams.items() if stream not in erased}
+        customers += len(streams)
+        by_stream = Entries(part, catalogue, ledger, streams).by_stream()
+        entries = [entry for own in by_stream.values() for entry in own]
+        new += ledger.append_many(_with_progress(entries, records, seen / len(plan.subjects), progress))
+        records += len(entries)
+    return ImportResult(customers, plan.rows, records, new, seen - customers)
 
 
 def _check_assertions(plan: ImportPlan, environment: str) -> None:
@@ -120,31 +138,19 @@ def _check_range(cells: pa.ChunkedArray, feature: Feature) -> None:
         )
 
 
-def erased_streams(ledger: Ledger, streams: Sequence[str]) -> set[str]:
-    """Return those of `streams` that were erased, which an import must not restore."""
-    return {
-        standing.stream
-        for part in in_chunks(streams)
-        for standing in ledger.read(*part, rules=NO_PAST)
-        if standing.erased
-    }
-
-
-def _write_profiles(plan: ImportPlan, streams: dict[str, str], history: "History", progress: Progress | None) -> None:
+def _write_profiles(plan: ImportPlan, ledger: Ledger, history: "History", progress: Progress | None) -> None:
+    online = partial(_report, progress, _PROFILES) if progress else None
     for table in _tables(plan):
-        write_profile(table, streams, history, progress)
+        with history.staged() as staged:
+            for start in range(0, table.num_rows, _ROWS):
+                rows = table.slice(start, _ROWS)
+                streams = [ledger.stream_of("person", subject) for subject in rows["subject"].to_pylist()]
+                staged.add(history.checked(rows.set_column(0, "subject", pa.array(streams, pa.string()))))
+            history.import_staged(staged, {_PROFILES: online} if online else {}, lambda: erased_since(ledger.select, 0))
 
 
-def write_profile(table: pa.Table, streams: dict[str, str], history: "History", progress: Progress | None) -> int:
-    """Import the rows of the customers in `streams` (customer id -> stream) and return their number.
-
-    The first column of `table` is subject, the customer's id.
-    """
-    subjects = pa.array([streams.get(s) for s in table["subject"].to_pylist()], pa.string())
-    rows = table.set_column(0, "subject", subjects).filter(subjects.is_valid())
-    if rows.num_rows:
-        history.import_profiles(rows, (lambda done, total: progress(done, total, "profiles")) if progress else None)
-    return int(rows.num_rows)
+def _report(progress: Progress, what: str, done: int, total: int) -> None:
+    progress(done, total, what)
 
 
 def _tables(plan: ImportPlan) -> Iterator[pa.Table]:
@@ -154,19 +160,20 @@ def _tables(plan: ImportPlan) -> Iterator[pa.Table]:
     time of an import; customers without such rows get rows of their own.
     """
     assertions = list(asserted_constants(plan))
-    remaining: dict[int, set[str]] = {n: set(plan.subjects) for n in range(len(assertions))}
+    remaining: dict[int, pa.Array] = dict.fromkeys(range(len(assertions)), plan.subjects)
     for table in plan.profiles:
         oldest_us = pc.min(table["event_timestamp"].cast(pa.int64())).as_py()
         facts_of_all: dict[str, Value] = {}
         for n, (since_us, facts) in enumerate(assertions):
             if since_us <= oldest_us:
-                remaining[n].difference_update(table["subject"].to_pylist())
+                has_row = pc.is_in(remaining[n], value_set=table["subject"].combine_chunks())
+                remaining[n] = remaining[n].filter(pc.invert(has_row))
                 facts_of_all |= facts
         yield _with_constants(table, facts_of_all)
     for n, (since_us, facts) in enumerate(assertions):
-        if remaining[n]:
+        if len(remaining[n]):
             times = as_time(pa.repeat(pa.scalar(since_us, pa.int64()), len(remaining[n])))
-            own = pa.table({"subject": pa.array(sorted(remaining[n]), pa.string()), "event_timestamp": times})
+            own = pa.table({"subject": remaining[n], "event_timestamp": times})
             yield _with_constants(own, facts)
 
 
@@ -176,9 +183,13 @@ def _with_constants(table: pa.Table, facts: dict[str, Value]) -> pa.Table:
     return table
 
 
-def _with_progress(entries: dict[str, list[Entry]], total: int, progress: Progress | None) -> Iterator[Entry]:
-    """Yield the entries stream by stream, as the ledger writes them best, and report progress."""
-    for n, entry in enumerate((entry for own in entries.values() for entry in own), 1):
+def _with_progress(entries: Sequence[Entry], before: int, share: float, progress: Progress | None) -> Iterator[Entry]:
+    """Yield the entries, of which `before` came before, and report progress.
+
+    :param share: the share of all customers that these entries and those before are about
+    """
+    total = round((before + len(entries)) / share)
+    for n, entry in enumerate(entries, before + 1):
         yield entry
-        if progress and (n % _ENTRIES_PER_STEP == 0 or n == total):
+        if progress and (n % _ENTRIES_PER_STEP == 0 or n == before + len(entries)):
             progress(n, total, "ledger")
