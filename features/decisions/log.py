@@ -174,6 +174,8 @@ class DecisionLog:
             return 0
         erased, removed = pa.array(sorted(streams), pa.string()), set()
         for folder, name in ((self._rows, "_stream"), (self._events, "stream")):
+            for half in folder.glob(".*.half"):
+                half.unlink()  # a process died while it wrote this, as only one writes at a time
             for path in sorted(folder.glob("*.parquet")):
                 matches = pc.is_in(pq.read_table(path, columns=[name])[name], value_set=erased)
                 if pc.any(matches).as_py():

@@ -1,5 +1,6 @@
 """The ledger: one append-only stream per subject, its standing, and the releases that decisions were made with."""
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -158,6 +159,18 @@ class Ledger:
         If the future can be cancelled, nothing was or will be written; a caller that runs out of time cancels it.
         """
         return self._writer.submit(Submission(self._prepare(entries), guards or {}))
+
+    async def commit(self, entries: Sequence[Entry], guards: Mapping[str, int] | None = None) -> tuple[int, ...]:
+        """Append as `append` does, and wait in an event loop, which is woken once for all that is committed together.
+
+        A caller that is cancelled before its turn has written nothing.
+        """
+        waiter: asyncio.Future[tuple[int, ...]] = asyncio.get_running_loop().create_future()
+        future = self._writer.submit(Submission(self._prepare(entries), guards or {}, waiter=waiter))
+        try:
+            return await waiter
+        finally:
+            future.cancel()
 
     def append_many(self, entries: Iterable[Entry]) -> int:
         """Append a backfill in chunks, with pauses so that decisions do not wait for it, and return how many it added.

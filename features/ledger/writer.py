@@ -4,8 +4,10 @@ A batch is planned in memory over the locked heads of its streams, then written 
 (conflict, duplicate, invalid body) leaves nothing in the plan, so that no submission depends on others of its batch.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
@@ -27,11 +29,15 @@ MAX_ENTRIES = 256
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """Entries to append together or not at all, provided that the streams of `guards` are still at those versions."""
+    """Entries to append together or not at all, provided that the streams of `guards` are still at those versions.
+
+    `waiter`: a future of an event loop, which is set with `future`.
+    """
 
     entries: Sequence[PreparedEntry]
     guards: Mapping[str, int]
     skip_known: bool = False
+    waiter: "asyncio.Future[tuple[int, ...]] | None" = None
     future: "Future[tuple[int, ...]]" = field(default_factory=Future)
 
 
@@ -130,6 +136,7 @@ class Writer:
                 item.future.set_exception(result)
             else:
                 item.future.set_result(result)
+        _wake([item for item in items if isinstance(item, Submission) and item.waiter is not None])
 
     def _perform(self, items: Sequence[_Item]) -> Sequence[Any]:
         """Run the only item if it is a job, else write the batch of submissions."""
@@ -179,6 +186,28 @@ class Writer:
         submissions = [(s.entries, s.guards) for s in batch]
         plan = AppendPlan(connection, submissions, self._clock(), self._rules, look_up=look_up)
         return plan, [_add(plan, submission) for submission in batch]
+
+
+def _wake(submissions: Sequence[Submission]) -> None:
+    """Set the waiters, with one call per event loop: each call is a switch of threads."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[Submission]] = {}
+    for submission in submissions:
+        if submission.waiter is not None:
+            by_loop.setdefault(submission.waiter.get_loop(), []).append(submission)
+    for loop, waiting in by_loop.items():
+        with suppress(RuntimeError):  # the loop is closed, and nobody waits
+            loop.call_soon_threadsafe(_set_waiters, waiting)
+
+
+def _set_waiters(submissions: Sequence[Submission]) -> None:
+    for submission in submissions:
+        waiter, error = submission.waiter, submission.future.exception()
+        if waiter is None or waiter.done():
+            continue
+        if error is not None:
+            waiter.set_exception(error)
+        else:
+            waiter.set_result(submission.future.result())
 
 
 def _add(plan: AppendPlan, submission: Submission) -> _Result | ExistingKey:

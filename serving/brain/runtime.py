@@ -1,6 +1,5 @@
 """The composition root of one process: ledger, profiles, and one immutable snapshot of release and models."""
 
-import asyncio
 import uuid
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -191,7 +190,7 @@ class Brain:
             known = self.known(ask, snapshot, at_us)
             decision = self.decide(ask, known, snapshot, at_us, decision_id, supersedes)
             try:
-                await asyncio.wrap_future(self.submit(ask, known, decision, repeat))
+                await self.ledger.commit(*self._entries(ask, known, decision, repeat))
             except Duplicate as duplicate:
                 recorded = _same_request(ask, duplicate.record)
                 if recorded is not None and self._still_permitted(ask, recorded, snapshot, known, at_us):
@@ -213,15 +212,17 @@ class Brain:
             known = self.known(ask, snapshot, at_us, whole=True)
         return still_permitted(recorded, release, known, at_us)
 
-    def submit(self, ask: Ask, known: Known, decision: Decision, repeat: int = 0) -> "Future[tuple[int, ...]]":
-        """Submit a decision to the ledger; the future is set once it is committed.
+    def submit(self, ask: Ask, known: Known, decision: Decision) -> "Future[tuple[int, ...]]":
+        """Submit a request's first decision to the ledger; the future is set once it is committed."""
+        return self.ledger.submit(*self._entries(ask, known, decision, 0))
+
+    def _entries(self, ask: Ask, known: Known, decision: Decision, repeat: int) -> tuple[list[Entry], dict[str, int]]:
+        """Return the entries and guards of a decision.
 
         :param repeat: how many decisions of this request are recorded already
         """
-        return self.ledger.submit(*self._entries(ask, known, decision, f"request:{ask.request_id}#{repeat}"))
-
-    def _entries(self, ask: Ask, known: Known, decision: Decision, key: str) -> tuple[list[Entry], dict[str, int]]:
         record, at_us = decision.record, decision.record["decided_us"]
+        key = f"request:{ask.request_id}#{repeat}"
         alias = (f"decision:{record['decision_id']}",)
         person = known.person
         entries = [Entry(person.stream, "decision", record, at_us, person.version, key, alias)]

@@ -59,4 +59,4 @@ async def restrict(brain: Brain, kind: SubjectKind, subject_id: str, *, restrict
     if brain.ledger.read(stream, rules=NO_PAST)[0].erased:
         raise NotFound(ID_FIELDS[kind], f"this {'visitor' if kind == 'visitor' else 'customer'} was erased")
     flag = Entry(stream, "flag", {"restricted": restricted}, now_us())
-    await asyncio.wrap_future(brain.ledger.submit([flag]))
+    await brain.ledger.commit([flag])

@@ -3,7 +3,6 @@
 The very next decision goes by it.
 """
 
-import asyncio
 from typing import Any
 
 from decisioning.errors import Conflict, Unavailable
@@ -41,7 +40,7 @@ async def _append(brain: Brain, person: str, link: Link) -> bool:
         to_append = link_entries(standing, visitor, link)
         try:
             if to_append:
-                await asyncio.wrap_future(brain.ledger.submit(to_append))
+                await brain.ledger.commit(to_append)
         except Conflict:
             continue
         latest = latest_link(standing, link.visitor) or link

@@ -40,7 +40,7 @@ async def record_consents(brain: Brain, consents: Sequence[ConsentIn]) -> dict[s
         Entry(brain.subject_stream(c.customer_id, c.visitor_id), "consent", c.body(), _time_us(c.occurred_at))
         for c in consents
     ]
-    await asyncio.wrap_future(brain.ledger.submit(entries))
+    await brain.ledger.commit(entries)
     return {"recorded": len(entries)}
 
 
@@ -65,7 +65,7 @@ async def _record(brain: Brain, entries: list[Entry], outcome: OutcomeIn) -> str
     for revision in count():
         key = f"outcome:{outcome.outcome_id}" + (f"#{revision}" if revision else "")
         try:
-            await asyncio.wrap_future(brain.ledger.submit(_revised(entries, key, earlier)))
+            await brain.ledger.commit(_revised(entries, key, earlier))
         except Duplicate as duplicate:
             earlier = duplicate.record
             if _repeats(earlier, entries[-1], outcome):

@@ -184,7 +184,7 @@ def _commits(world: World, brain: Brain) -> Figures:
     sizes: list[int] = []
 
     async def commit(n: int) -> None:
-        await asyncio.wrap_future(brain.ledger.submit(*submissions[n]))
+        await brain.ledger.commit(*submissions[n])
 
     async def answer(n: int) -> None:
         sizes.append(len(await brain.answer(again[n])))
@@ -202,7 +202,7 @@ def _submission(brain: Brain, ask: Ask) -> tuple[list[Entry], dict[str, int]]:
     at_us = now_us()
     known = brain.known(ask, brain.snapshot, at_us)
     decision = _decide(brain, ask, known, at_us, new_id())
-    return brain._entries(ask, known, decision, f"request:{ask.request_id}#0")
+    return brain._entries(ask, known, decision, 0)
 
 
 def _record_bytes(world: World) -> float:

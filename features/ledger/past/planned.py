@@ -2,13 +2,15 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from typing import Any
 
 from sqlalchemy import Connection
 
 from decisioning.facts.standing import Contact, RecordedOutcome
+from features.ledger.driver import execute_many
 from features.ledger.past.changes import Offer, PastChanges, apply_to_offers
 from features.ledger.past.kinds import ContactKinds
-from features.ledger.past.rows import StreamRows
+from features.ledger.past.rows import StreamRows, Writes
 from features.ledger.past.selection import Touched
 
 
@@ -47,11 +49,19 @@ class PlannedPast:
             self._outcomes[stream][outcome] += change
 
     def write(self) -> None:
-        """Write every row that changed."""
+        """Write every row that changed, each statement once for all streams."""
+        rows_of: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
+        for sql, rows in self._writes():
+            rows_of[sql] += rows
+        for sql, all_rows in rows_of.items():
+            if all_rows:
+                execute_many(self._connection, sql, all_rows)
+
+    def _writes(self) -> Writes:
         for stream, offers in sorted(self._offers.items()):
-            self._of(stream).replace_rows(self._rows.get(stream, {}), offers)
+            yield from self._of(stream).replacement(self._rows.get(stream, {}), offers)
         for stream, outcomes in sorted(self._outcomes.items()):
-            self._of(stream).count_outcomes(outcomes)
+            yield from self._of(stream).counting(outcomes)
 
     def touched(self, stream: str) -> Touched:
         """Return what was changed in one stream."""

@@ -34,6 +34,10 @@ _PAIRS = f"SELECT DISTINCT action, outcome FROM {OUTCOMES.name} WHERE stream = ?
 _OUTCOMES = f"SELECT action, outcome, at_us, detail, times FROM {OUTCOMES.name} WHERE stream = ? AND times != 0"  # noqa: S608 (names of our own)
 
 
+Writes = Iterator[tuple[str, Sequence[tuple[Any, ...]]]]
+"""Statements, each with the rows that it is run for."""
+
+
 class StreamRows:
     """The rows of one stream, as one connection sees them."""
 
@@ -96,25 +100,24 @@ class StreamRows:
         """Return every action and outcome that happened."""
         return [(action, outcome) for action, outcome in fetch(self._connection, _PAIRS, (self._stream,))]
 
-    def replace_rows(self, before: Mapping[bytes, ContactRow], offers: Mapping[str, Offer]) -> None:
-        """Write the rows of these offers, of which `before` were read; a new row that exists already is an error."""
-        after = pack(offers, self._kinds)
-        new = [(*row, self._stream, name) for name, row in sorted(after.items()) if name not in before]
-        changed = [(*after[n], self._stream, n) for n in sorted(after) if n in before and after[n] != before[n]]
-        gone = [(self._stream, name) for name in sorted(before) if name not in after]
-        for sql, rows in ((_ADD_ROW, new), (_SET_ROW, changed), (_DELETE_ROW, gone)):
-            if rows:
-                execute_many(self._connection, sql, rows)
+    def replacement(self, before: Mapping[bytes, ContactRow], offers: Mapping[str, Offer]) -> Writes:
+        """Return what writes the rows of these offers, of which `before` were read.
 
-    def count_outcomes(self, changes: Mapping[RecordedOutcome, int]) -> None:
-        """Add to how often each outcome happened."""
+        A new row that exists already fails when it is written.
+        """
+        after = pack(offers, self._kinds)
+        yield _ADD_ROW, [(*row, self._stream, name) for name, row in sorted(after.items()) if name not in before]
+        yield _SET_ROW, [(*after[n], self._stream, n) for n in sorted(after) if n in before and after[n] != before[n]]
+        yield _DELETE_ROW, [(self._stream, name) for name in sorted(before) if name not in after]
+
+    def counting(self, changes: Mapping[RecordedOutcome, int]) -> Writes:
+        """Return what adds to how often each outcome happened."""
         rows = [
             (self._stream, o.action, o.outcome, o.at_us, to_json([o.offer_id, o.value_eur]).decode(), change)
             for o, change in changes.items()
             if change
         ]
-        if rows:
-            execute_many(self._connection, _COUNT, sorted(rows))
+        yield _COUNT, sorted(rows)
 
     def delete(self) -> None:
         """Delete every row of the stream."""

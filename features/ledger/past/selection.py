@@ -115,21 +115,36 @@ class Selector:
 
     def _select(self, contacts: Iterable[Contact], floor: Floor) -> tuple[Contact, ...]:
         newer: dict[tuple[int, str], list[int]] = {}
-        selected = [c for c in sorted(contacts, key=contact_order, reverse=True) if self._is_read(c, newer, floor)]
+        limits = [(floor.since(cap.window_us), cap.limit) for cap in self.rules.caps]
+        selected = []
+        for contact in sorted(contacts, key=contact_order, reverse=True):
+            until_us = counts_until(contact)
+            if until_us is None or until_us <= floor.valid_from_us:
+                continue
+            if self._is_read(contact, until_us, newer, limits):
+                selected.append(contact)
         return tuple(reversed(selected))
 
-    def _is_read(self, contact: Contact, newer: dict[tuple[int, str], list[int]], floor: Floor) -> bool:
-        """Tell whether some cap reads the contact; `newer` holds until when the newer ones of each bucket count."""
-        until_us = counts_until(contact)
-        if until_us is None or until_us <= floor.valid_from_us:
-            return False
+    def _is_read(
+        self,
+        contact: Contact,
+        until_us: int,
+        newer: dict[tuple[int, str], list[int]],
+        limits: Sequence[tuple[int, int]],
+    ) -> bool:
+        """Tell whether some cap reads the contact, which counts until `until_us`.
+
+        :param newer: until when the newer ones of each bucket count
+        :param limits: (earliest time that counts, limit) of each cap
+        """
         is_read = False
-        for n, key in self._buckets(contact.action, contact.group, contact.issue, contact.channel):
-            cap, ends = self.rules.caps[n], newer.setdefault((n, key), [])
-            recent = contact.at_us >= floor.since(cap.window_us)
-            if recent and (len(ends) < cap.limit or sum(end >= until_us for end in ends) < cap.limit):
-                ends.append(until_us)
-                is_read = True
+        for bucket in self._buckets(contact.action, contact.group, contact.issue, contact.channel):
+            since_us, limit = limits[bucket[0]]
+            if contact.at_us >= since_us:
+                ends = newer.setdefault(bucket, [])
+                if len(ends) < limit or sum(end >= until_us for end in ends) < limit:
+                    ends.append(until_us)
+                    is_read = True
         return is_read
 
     def _hidden_behind(

@@ -178,6 +178,21 @@ def test_the_erased_are_taken_out_and_the_restricted_left_out(ledger: Ledger, tm
     assert all(erased.encode() not in p.read_bytes() for p in (tmp_path / "log").rglob("*.parquet"))
 
 
+def test_an_erasure_reaches_what_a_crash_left_half_written(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, folder = DecisionLog(tmp_path / "log"), tmp_path / "log"
+    shown(ledger, 0)
+    with monkeypatch.context() as patch:
+        patch.setattr("features.files.os.replace", lambda *_: 1 // 0)
+        with pytest.raises(ZeroDivisionError):
+            log.update(ledger, RELEASE, LATER_US)
+    person = ledger.stream_of("person", "p0")
+    assert any(person.encode() in path.read_bytes() for path in folder.rglob("*") if path.is_file())
+    log.forget([person])
+    assert not any(person.encode() in path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
 def test_files_of_an_older_layout_are_made_anew(ledger: Ledger, tmp_path: Path) -> None:
     log, state = DecisionLog(tmp_path / "log"), tmp_path / "log" / "state.json"
     shown(ledger, 0)

@@ -1,5 +1,6 @@
 """Appending to and reading from the ledger, on both databases."""
 
+import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -9,8 +10,9 @@ import pytest
 import sqlalchemy as sa
 
 from decisioning.errors import Conflict, NotFound, Refused, RequestError, Unavailable
-from features.ledger import Duplicate, Entry, Ledger, driver, now_us, writer
+from features.ledger import Duplicate, Entry, Ledger, driver, now_us, plan, writer
 from features.ledger import ledger as ledger_module
+from features.ledger.past import planned
 from tests.features.ledger.builders import (
     DAY_US,
     NOW_US,
@@ -379,3 +381,55 @@ def test_a_closed_ledger_is_unavailable_and_what_was_submitted_is_there(url: str
 def test_a_database_that_cannot_be_opened_is_unavailable(place: Callable[[Path], Path | str], tmp_path: Path) -> None:
     with pytest.raises(Unavailable):
         Ledger.open(place(tmp_path), b"secret")
+
+
+def test_what_is_committed_at_once_shares_a_transaction_its_statements_and_the_way_back(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each table is written by one statement, and the event loop is woken once; only who conflicts is told so."""
+    people = [ledger.stream_of("person", f"p{n}") for n in range(16)]
+    statements: list[str] = []
+    woken: list[int] = []
+
+    def execute_many(connection: sa.Connection, sql: str, rows: list[tuple[object, ...]]) -> None:
+        statements.append(sql)
+        run(connection, sql, rows)
+
+    async def commit_all() -> list[object]:
+        loop = asyncio.get_running_loop()
+        call, blocked = loop.call_soon_threadsafe, ledger.transact(lambda _: release.wait(10))
+        loop.call_soon_threadsafe = lambda *args: woken.append(1) or call(*args)  # type: ignore[assignment, method-assign, return-value]
+        entries = [decision(p, f"d-{n:032x}.0", f"d-{n:032x}.1", key=f"k{n}") for n, p in enumerate(people)]
+        waiting = [asyncio.ensure_future(ledger.commit([entry])) for entry in entries]
+        stale = asyncio.ensure_future(ledger.commit([consent(people[0], expected=7)]))
+        await asyncio.sleep(0.01)
+        release.set()
+        results = await asyncio.gather(*waiting, stale, return_exceptions=True)
+        blocked.result()
+        return list(results)
+
+    ledger.append([decision(people[0], "o1")])  # numbers the kind of contacts
+    release, run = threading.Event(), driver.execute_many
+    for module in (plan, planned):
+        monkeypatch.setattr(module, "execute_many", execute_many)
+    *results, refused = asyncio.run(commit_all())
+    assert results == [(2,), *[(1,)] * 15]
+    assert isinstance(refused, Conflict)
+    assert len(statements) == len(set(statements)) == 5  # contacts, new and known standings, records, keys
+    assert len(woken) == 1
+
+
+def test_a_commit_that_is_cancelled_before_its_turn_writes_nothing(ledger: Ledger, person: str) -> None:
+    async def give_up() -> None:
+        release = threading.Event()
+        blocked = ledger.transact(lambda _: release.wait(10))
+        waiting = asyncio.ensure_future(ledger.commit([consent(person)]))
+        await asyncio.sleep(0.01)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        release.set()
+        blocked.result()
+
+    asyncio.run(give_up())
+    assert ledger.append([consent(person)]) == (1,)
