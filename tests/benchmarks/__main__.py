@@ -26,6 +26,7 @@ SUITES = {
     "speed": "tests.benchmarks.speed:SPEED",
     "actions": "tests.benchmarks.actions:ACTIONS",
     "at_rest": "tests.benchmarks.at_rest:AT_REST",
+    "batch": "tests.benchmarks.batching:BATCH",
     "verify": "tests.benchmarks.verifying:VERIFY",
     "past": "tests.benchmarks.past:PAST",
     "replay": "tests.benchmarks.replay:REPLAY",

@@ -27,6 +27,8 @@ STEPPED = 300
 LEAST_MS = 0.005
 """Steps that take less are not shown."""
 MODEL, CASES = "model", "cases.json"
+_Cpu = tuple[float, float]
+"""Milliseconds of decide() alone, and with the bytes of its record and of its answer."""
 _PROGRAM = Path(__file__).parent / "earlier" / "deciding.py"
 
 
@@ -93,13 +95,13 @@ def _beside(world: DecidingWorld) -> Figures:
 
 def _in_rounds(
     world: DecidingWorld, earlier: "subprocess.Popen[str]", rounds: int, count: int, other_work_s: float
-) -> tuple[list[float], list[float]]:
-    """Return the CPU of decisions here and there, in milliseconds.
+) -> tuple[list[_Cpu], list[_Cpu]]:
+    """Return the CPU of decisions here and there.
 
     :param other_work_s: how long the process does something else before each decision, as a server's core does: what a
         decision needs has left the caches by then
     """
-    present, before = list[float](), list[float]()
+    present, before = list[_Cpu](), list[_Cpu]()
     for n in range(-1, rounds):
         here = [_decided(world.cases, (n * count + i) % models.N_CUSTOMERS, other_work_s) for i in range(count)]
         _tell(earlier, json.dumps([n * count, count, other_work_s]))
@@ -110,14 +112,17 @@ def _in_rounds(
     return present, before
 
 
-def _decided(cases: Cases, n: int, other_work_s: float) -> float:
-    """Return the CPU of one decision in milliseconds."""
+def _decided(cases: Cases, n: int, other_work_s: float) -> _Cpu:
+    """Return the CPU of one decision."""
     until_s = time.perf_counter() + other_work_s
     while time.perf_counter() < until_s:
         pass
     start_ns = time.process_time_ns()
-    cases.decide(n)
-    return (time.process_time_ns() - start_ns) / 1e6
+    decision = cases.decide(n)
+    decided_ns = time.process_time_ns()
+    decision.to_bytes()
+    canonical(decision.answer)
+    return (decided_ns - start_ns) / 1e6, (time.process_time_ns() - start_ns) / 1e6
 
 
 def _tell(earlier: "subprocess.Popen[str]", line: str) -> None:
@@ -125,8 +130,13 @@ def _tell(earlier: "subprocess.Popen[str]", line: str) -> None:
     earlier.stdin.flush()  # type: ignore[union-attr]
 
 
-def _figures(name: str, times_ms: list[float]) -> Figures:
-    return {f"{name}_cpu_min_ms": min(times_ms), f"{name}_cpu_median_ms": quantile(times_ms, 0.5)}
+def _figures(name: str, cpu: list[_Cpu]) -> Figures:
+    decided, written = ([float(both[n]) for both in cpu] for n in (0, 1))
+    return {
+        f"{name}_cpu_min_ms": min(decided),
+        f"{name}_cpu_median_ms": quantile(decided, 0.5),
+        f"{name}_written_cpu_median_ms": quantile(written, 0.5),
+    }
 
 
 def _steps(world: DecidingWorld) -> Figures:
@@ -147,7 +157,7 @@ def _steps(world: DecidingWorld) -> Figures:
         **figures,
         "score_ms": _median(score),
         **scoring,
-        "bytes_ms": _median(lambda n: canonical(decisions[n % models.N_CUSTOMERS].record)),
+        "bytes_ms": _median(lambda n: decisions[n % models.N_CUSTOMERS].to_bytes()),
     }
 
 
@@ -163,17 +173,21 @@ def _median(step: Callable[[int], object]) -> float:
 
 def _lines(figures: Figures) -> tuple[Line, ...]:
     whole, cold = "earlier_decide_cpu_median_ms", "earlier_decide_cold_cpu_median_ms"
+    written, cold_written = "earlier_decide_written_cpu_median_ms", "earlier_decide_cold_written_cpu_median_ms"
     steps = (name for name in figures if name.startswith("step_"))
     return (
         Line(f"decide() of {COMMIT}, CPU, median", whole),
         Line("decide(), CPU, median", "decide_cpu_median_ms", whole, 0.4),
         Line("decide(), CPU, least", "decide_cpu_min_ms", "earlier_decide_cpu_min_ms"),
+        Line(f"with the bytes of record and answer, {COMMIT}", written),
+        Line("with the bytes of record and answer", "decide_written_cpu_median_ms", written),
         Line(f"decide() of {COMMIT} with cold caches, CPU, median", cold),
         Line("decide() with cold caches, CPU, median", "decide_cold_cpu_median_ms", cold),
+        Line("  with the bytes of record and answer", "decide_cold_written_cpu_median_ms", cold_written),
         *(Line(_about(name), name, whole) for name in steps if figures[name] >= LEAST_MS),
         Line("the scorer alone", "score_ms", whole),
         *(Line(f"    of that {name[8:-3]}", name, whole) for name in figures if name.startswith("scoring_")),
-        Line("record to bytes, median", "bytes_ms", whole),
+        Line("the record's bytes", "bytes_ms", whole),
     )
 
 

@@ -1,8 +1,8 @@
 """The `decide()` of commit b29a19b, whose files PYTHONPATH names, for the cases of `tests.benchmarks.deciding`.
 
 For every line `[first, count, other_work_s]` on standard input it decides `count` cases, each after so many seconds of
-other work, and writes the CPU of each, as one line of JSON. All that it imports is the earlier commit's, under the
-names of then.
+other work, and writes the CPU of each, alone and with the bytes of its record and answer, as one line of JSON. All that
+it imports is the earlier commit's, under the names of then.
 """
 
 import gc
@@ -30,9 +30,9 @@ def main() -> None:
             output.write(json.dumps({"cpu_ms": [decide(first + n, other_work_s) for n in range(count)]}) + "\n")
 
 
-def _prepared(folder: Path) -> Callable[[int, float], float]:
-    """Return a function that decides the n-th case and returns the CPU that this took, in milliseconds."""
-    from decisioning.decision import Ask, Known
+def _prepared(folder: Path) -> Callable[[int, float], tuple[float, float]]:
+    """Return a function that decides the n-th case and returns the CPU that this took, twice, in milliseconds."""
+    from decisioning.decision import Ask, Known, canonical
     from decisioning.engine import decide
     from decisioning.release import Release
     from decisioning.standing import Consent, Standing
@@ -54,7 +54,7 @@ def _prepared(folder: Path) -> Callable[[int, float], float]:
     known = [Known(facts, Standing(f"s-{n}", 2, words)) for n, facts in enumerate(written["facts"])]
     asks = [parse(Ask, body.encode()) for body in written["asks"]]
 
-    def decided(n: int, other_work_s: float) -> float:
+    def decided(n: int, other_work_s: float) -> tuple[float, float]:
         i = n % len(asks)
         about = {"model": written["model"], "now_us": at_us, "decision_id": written["ids"][i]}
         until_s = time.perf_counter() + other_work_s
@@ -62,7 +62,10 @@ def _prepared(folder: Path) -> Callable[[int, float], float]:
             pass
         start_ns = time.process_time_ns()
         decision = decide(asks[i], known[i], release, score, **about)
-        spent_ms = (time.process_time_ns() - start_ns) / 1e6
+        decided_ns = time.process_time_ns()
+        canonical(decision.record)
+        canonical(decision.answer)
+        spent_ms = (decided_ns - start_ns) / 1e6, (time.process_time_ns() - start_ns) / 1e6
         assert len(decision.record["scores"]["candidates"]) == len(release.view(written["channel"]).candidates)
         return spent_ms
 
