@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.profile.archive import Archive, Step
-from features.profile.merging import HEAD, is_about, repeated, states_of
+from features.profile.merging import HEAD, first_rows, is_about, repeated, states_of
 from features.profile.spool import Spool
 from features.profile.stores.rows import Kind, Online, Table
 from features.profile.versions import State, decode_stamps, newer
@@ -29,10 +29,7 @@ def load_latest(online: Online, archive: Archive, view: ProfileView, step: Step)
 
 def _latest(rows: pa.Table) -> pa.Table:
     """Return the last row of each subject of a table that is sorted by subject and time."""
-    if not rows.num_rows:
-        return rows
-    codes = rows["subject"].combine_chunks().dictionary_encode().indices.to_numpy()
-    return rows.filter(pa.array(np.append(codes[1:] != codes[:-1], True)))
+    return rows.take(np.append(first_rows(rows["subject"])[1:], rows.num_rows) - 1) if rows.num_rows else rows
 
 
 def load(online: Online, spool: Spool, view: str, rows: pa.Table, step: Step) -> None:
@@ -47,7 +44,7 @@ def load(online: Online, spool: Spool, view: str, rows: pa.Table, step: Step) ->
     for part, which in parts:
         for start in range(0, part.num_rows, BULK):
             with spool.writing():
-                left = online.insert(table, part.slice(start, BULK))
+                left = online.replace(table, part.slice(start, BULK))
             rest.append(single.take(which.slice(start, BULK).filter(left)))
             step(len(left) - rest[-1].num_rows)
     for others in (*rest, single.take(mixed)):

@@ -22,6 +22,7 @@ from features.views import TIME, ProfileView
 
 HEAD = 4
 """Number of columns before the features: subject, event_timestamp, created, stamps."""
+Positions = np.ndarray[tuple[int], np.dtype[np.intp]]
 StatementsBySubject = Mapping[str, Sequence[Statement]]
 
 
@@ -47,22 +48,79 @@ def _column(table: pa.Table, field: pa.Field) -> pa.ChunkedArray:
 def merge(old: pa.Table, view: ProfileView, new: pa.Table | None, further_statements: StatementsBySubject) -> pa.Table:
     """Return the history of everything in `old`, `new` (one statement per row) and `further_statements`, sorted.
 
-    Subjects that are in `new` once and not in `old` need no merging and take a vectorised path.
+    Subjects that are in `new` once and not in `old` need no merging. They take a vectorised path, as those do whose
+    statement is later than all that is in `old`.
     """
-    statements, single = {subject: list(own) for subject, own in further_statements.items()}, None
+    statements = {subject: list(own) for subject, own in further_statements.items()}
+    added: list[pa.Table] = []
     if new is not None:
-        in_old = is_about(new, old["subject"])
-        to_merge = pc.or_(in_old, is_about(new, repeated(new["subject"])))
-        single = statement_rows(new.filter(pc.invert(to_merge)), view)
-        statements = {**statements, **_statements(new.filter(to_merge))}
+        often, in_old = is_about(new, repeated(new["subject"])), is_about(new, old["subject"])
+        added.append(fit_to(statement_rows(new.filter(pc.invert(pc.or_(often, in_old))), view), old.schema))
+        later, others = _appended(old, new.filter(pc.and_not(in_old, often)), view)
+        added.append(later)
+        statements |= _statements(pa.concat_tables([others, new.filter(often)]))
     changed = is_about(old, list(statements))
     for subject, states in _states(old.filter(changed)).items():
         statements[subject] = [*statements[subject], *statements_in(states)]
     merged = _full_rows(statements, old.schema)
-    parts = [old.filter(pc.invert(changed)), merged, *([fit_to(single, old.schema)] if single is not None else [])]
-    return pa.concat_tables(parts).sort_by(
+    return pa.concat_tables([old.filter(pc.invert(changed)), merged, *added]).sort_by(
         [("subject", "ascending"), ("event_timestamp", "ascending"), ("created", "ascending")]
     )
+
+
+def _appended(old: pa.Table, new: pa.Table, view: ProfileView) -> tuple[pa.Table, pa.Table]:
+    """Return a row of history for each statement that comes after all of its subject's, and the other statements.
+
+    `old` is sorted, and has rows of each subject of `new`, which has one statement of each. Such a row is the subject's
+    last row with the new values, because later events change no earlier row. A statement that the last row holds
+    already is in neither result: a repeated import changes nothing.
+    """
+    if not new.num_rows:
+        return old.schema.empty_table(), new
+    first = first_rows(old["subject"])
+    last = np.append(first[1:], old.num_rows) - 1
+    which = pc.index_in(new["subject"], value_set=old["subject"].take(first).combine_chunks()).to_numpy()
+    ends = old.take(last[which])
+    recorded = np.maximum.reduceat(micros(old["created"]), first)[which]
+    event, created = micros(new["event_timestamp"]), micros(new["created"])
+    late = (event > micros(ends["event_timestamp"])) & (created >= recorded)
+    rows = _overlaid(ends, new, view)
+    held = _same(rows, ends)
+    return rows.filter(pa.array(late)), new.filter(pa.array(~(late | held)))
+
+
+def first_rows(subjects: pa.ChunkedArray) -> Positions:
+    """Return the position of the first row of each subject in a column that is sorted."""
+    codes = subjects.combine_chunks().dictionary_encode().indices.to_numpy()
+    return np.flatnonzero(np.diff(codes, prepend=-1))
+
+
+def _overlaid(ends: pa.Table, new: pa.Table, view: ProfileView) -> pa.Table:
+    """Return the rows `ends` with the times and the values of `new`, row by row."""
+    rows = statement_rows(new, view)
+    names, texts = rows.schema.names[HEAD:], ends[view.stamps].combine_chunks().dictionary_encode()
+    old = [decode_stamps(text) for text in texts.dictionary.to_pylist()]
+    keys = np.stack([texts.indices.to_numpy(), micros(new["event_timestamp"]), micros(new["created"])], axis=1)
+    distinct, which = np.unique(keys, axis=0, return_inverse=True)
+    encoded = [encode_stamps({**old[i], **dict.fromkeys(names, Stamp(int(e), int(c)))}) for i, e, c in distinct]
+    stamps = pa.chunked_array([pa.array(encoded, pa.string()).take(pa.array(which.reshape(-1)))])
+    columns = {name: rows[name] if name in rows.schema.names else ends[name] for name in ends.schema.names}
+    return fit_to(pa.table({**columns, view.stamps: stamps}), ends.schema)
+
+
+def _same(one: pa.Table, other: pa.Table) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Return which rows of two tables have the same cells, two nulls being the same."""
+    same = np.ones(one.num_rows, np.bool_)
+    for a, b in zip(map(_bits, one.columns), map(_bits, other.columns), strict=True):
+        equal = pc.fill_null(pc.equal(a, b), False)
+        same &= pc.or_(equal, pc.and_(a.is_null(), b.is_null())).to_numpy(zero_copy_only=False)
+    return same
+
+
+def _bits(column: pa.ChunkedArray) -> pa.Array:
+    """Return floats as the integers of their bits, so that zero differs from minus zero as it does in `wins`."""
+    whole = column.combine_chunks()
+    return whole.view(pa.int64()) if pa.types.is_float64(whole.type) else whole
 
 
 def fit_to(table: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from decisioning.errors import Refused
@@ -156,6 +156,14 @@ def test_any_order_and_split_of_a_backfill_gives_the_same_files_and_the_same_pro
             assert other.import_profiles(rows_of(*part)) == len(part)
         assert other.archive.table(other.archive.views[0]) == expected
         assert other.profiles.read(["a", "b", "c"], now_us=50) == served
+
+
+@pytest.mark.parametrize("ages", [(9, 1), (1, 9), (9, 9)])
+def test_of_two_imports_of_the_same_time_the_same_value_stays_in_any_order(workspace, ages) -> None:
+    for age in ages:
+        workspace.import_profiles(rows_of({"subject": "a", "us": 10, "age": age}))
+    assert workspace.profiles.read(["a"], now_us=11)[0].raw == {"age": (9, 10)}
+    assert workspace.point_in_time(at(("a", 10)))["age"].to_pylist() == [9]
 
 
 def test_an_import_leaves_other_columns_and_newer_writes_alone(workspace) -> None:
@@ -321,6 +329,34 @@ def test_the_vectorised_path_of_an_import_equals_the_slow_one(first, second) -> 
     slow = merge(empty, view, None, {k: v for k, v in statements.items() if v})
     assert merge(empty, view, table, {}) == slow
     assert merge(slow, view, table, {}) == slow
+
+
+ONE_BY_ONE = st.tuples(
+    st.sampled_from(["s0", "s1", "s2"]),
+    st.builds(Stamp, st.integers(0, 4), st.integers(0, 4)),
+    st.dictionaries(st.sampled_from(["age", "fresh_eur"]), st.none() | st.sampled_from([0.0, -0.0, 2.0]), min_size=1),
+)
+
+
+@settings(deadline=None, max_examples=examples(80))
+@given(st.lists(ONE_BY_ONE, max_size=8), st.lists(st.booleans(), min_size=8, max_size=8))
+@example([("s0", Stamp(0, 3), {"age": 1.0}), ("s0", Stamp(1, 1), {"fresh_eur": 2.0})], [False] * 8)
+@example([("s0", Stamp(1, 1), {"fresh_eur": -0.0}), ("s0", Stamp(1, 1), {"fresh_eur": 0.0})], [False] * 8)
+def test_statements_that_come_one_by_one_give_what_all_at_once_give(told, ordered) -> None:
+    """Most are later than all before them, as imports of every day are, and take a vectorised path."""
+    view = views_of(SCHEMA)[0]
+    history, statements = view.arrow_schema.empty_table(), dict[str, list[Statement]]()
+    for n, (subject, stamp, facts) in enumerate(told):
+        at = Stamp(stamp.event_us + 5 * n, stamp.created_us + 5 * n) if ordered[n] else stamp
+        own = {name: int(v) if name == "age" and v is not None else v for name, v in facts.items()}
+        statements.setdefault(subject, []).append(Statement(at, own))
+        fields = [view.arrow_schema.field(name) for name in ("subject", "event_timestamp", "created", *own)]
+        record = {"subject": subject, "event_timestamp": at.event_us, "created": at.created_us, **own}
+        table = pa.Table.from_pylist([record], schema=pa.schema(fields))
+        history = merge(history, view, table, {})
+        assert merge(history, view, table, {}) == history
+    expected = merge(view.arrow_schema.empty_table(), view, None, statements)
+    assert repr(history.to_pylist()) == repr(expected.to_pylist())  # so that 0.0 is not -0.0
 
 
 def test_stamps_survive_their_encoding() -> None:

@@ -36,6 +36,11 @@ def number_of(body: bytes) -> int:
     return body[0] | body[1] << 8
 
 
+def is_older(one: bytes, other: bytes) -> bool:
+    """Tell whether `other` replaces all of `one`: the same columns, each row stated at one time, and `one` earlier."""
+    return one[:3] == other[:3] and other[2] == _PLAIN and _STAMP.unpack_from(one, 3) < _STAMP.unpack_from(other, 3)
+
+
 def columns_for(state: State, kinds: Mapping[str, Kind]) -> Columns:
     """Return columns that hold a state: those of `kinds`, and what else it holds, each of the kind of its value."""
     own = {name: KIND_OF[type(v.value)] for name, v in state.items() if v.value is not None}

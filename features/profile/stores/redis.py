@@ -78,8 +78,8 @@ class RedisOnline:
             half = (len(part) + 1) // 2
             waiting += filter(None, (part[half:], part[:half]))
 
-    def insert(self, table: Table, rows: pa.Table) -> pa.Array:
-        """Insert nothing: every row takes the way of an update, which Redis needs against other writers."""
+    def replace(self, table: Table, rows: pa.Table) -> pa.Array:
+        """Write nothing: every row takes the way of an update, which Redis needs against other writers."""
         return pa.repeat(pa.scalar(True), rows.num_rows)
 
     def forget(self, tables: Sequence[Table], subjects: Sequence[str]) -> None:

@@ -60,12 +60,13 @@ class Online(Protocol):
         """
         ...
 
-    def insert(self, table: Table, rows: pa.Table) -> pa.Array:
-        """Insert rows of new subjects in bulk, and return a bool column (n,): which rows were not inserted.
+    def replace(self, table: Table, rows: pa.Table) -> pa.Array:
+        """Write rows in bulk that leave nothing of what is stored, and return a bool column (n,): which are left.
 
         `rows` (n rows, a subject at most once) has the columns subject, event_timestamp, created (one time for all
-        values of a row) and columns of `table`, null where a value is known to be unknown. Rows of subjects that the
-        table holds already are not inserted.
+        values of a row) and columns of `table`, null where a value is known to be unknown. A row is written if its
+        subject has none, or one with the same columns that were stated at one earlier time. The others are for
+        `update`, but for those that are stored as they are.
         """
         ...
 

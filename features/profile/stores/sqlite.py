@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from decisioning.errors import Unavailable
 from features.profile.spool import rewrite, scrub
-from features.profile.stores.packing import Columns, Packing, columns_for, number_of
+from features.profile.stores.packing import Columns, Packing, columns_for, is_older, number_of
 from features.profile.stores.rows import BUSY_S, Change, OnlineRow, Reader, Table
 from features.profile.versions import State
 from features.views import PROFILE, SCORES, SIGNALS
@@ -127,17 +127,22 @@ class SqliteOnline:
                     rows.append((key_of(subject), view, packing.pack(state)))
             db.executemany(_PUT, rows)
 
-    def insert(self, table: Table, rows: pa.Table) -> pa.Array:
-        """Pack whole columns at a time. Rows in the order of their subjects are inserted fastest."""
+    def replace(self, table: Table, rows: pa.Table) -> pa.Array:
+        """Pack whole columns at a time. Rows in the order of their subjects are written fastest."""
         columns: Columns = tuple(sorted((name, table.kinds[name]) for name in rows.schema.names if name in table.kinds))
         keys = [key_of(subject) for subject in rows["subject"].to_pylist()]
-        view = NUMBERS[table.name]
+        view, left, writes = NUMBERS[table.name], [], []
         with self._transaction("FULL") as db:
-            present = {key for key, _ in self._bodies(db, view, keys, "view")}
             bodies = self._packing_for(db, columns).pack_all(rows).to_pylist()
-            new = ((key, view, body) for key, body in zip(keys, bodies, strict=True) if key not in present)
-            db.executemany(_PUT, new)
-        return pa.array([key in present for key in keys], pa.bool_())
+            stored = dict(self._bodies(db, view, keys))
+            for key, body in zip(keys, bodies, strict=True):
+                old = stored.get(key)
+                replaces = old is None or is_older(old, body)
+                if replaces:
+                    writes.append((key, view, body))
+                left.append(not replaces and old != body)
+            db.executemany(_PUT, writes)
+        return pa.array(left, pa.bool_())
 
     def forget(self, tables: Sequence[Table], subjects: Sequence[str]) -> None:
         """Erase subjects, and empty the log, which holds their rows too."""
@@ -205,18 +210,18 @@ class SqliteOnline:
     def _states(self, db: sqlite3.Connection, view: int, subjects: Sequence[str]) -> dict[Key, State]:
         keys = [key_of(subject) for subject in subjects]
         states: dict[Key, State] = {key: {} for key in keys}
-        for key, body in self._bodies(db, view, keys, "body"):
+        for key, body in self._bodies(db, view, keys):
             states[key] = self._packing(db, number_of(body)).state(body)
         return states
 
     @staticmethod
-    def _bodies(db: sqlite3.Connection, view: int, keys: Sequence[Key], column: str) -> Iterator[tuple[Key, bytes]]:
-        """Yield the key and a column of each of these rows that there is."""
+    def _bodies(db: sqlite3.Connection, view: int, keys: Sequence[Key]) -> Iterator[tuple[Key, bytes]]:
+        """Yield the key and the body of each of these rows that there is."""
         for start in range(0, len(keys), _MANY):
             part = keys[start : start + _MANY]
             marks = ",".join("?" * len(part))
             yield from db.execute(
-                f"SELECT subject, {column} FROM facts WHERE subject IN ({marks}) AND view = ?",  # noqa: S608  ours
+                f"SELECT subject, body FROM facts WHERE subject IN ({marks}) AND view = ?",  # noqa: S608  ours
                 (*part, view),
             )
 
