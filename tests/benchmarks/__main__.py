@@ -32,6 +32,8 @@ SUITES = {
     "replay": "tests.benchmarks.replay:REPLAY",
     "swaps": "tests.benchmarks.swaps:SWAPS",
     "profiles": "tests.benchmarks.profiles:PROFILES",
+    "risk": "tests.benchmarks.training.measuring:RISK",
+    "training": "tests.benchmarks.training.measuring:TRAINING",
 }
 """Name of a suite -> where it is found; it is imported when it runs, since the libraries of all take many seconds."""
 IDLE_LOAD = 0.5
