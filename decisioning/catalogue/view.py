@@ -204,6 +204,11 @@ class View:
         return bool(self.optimism.any())
 
     @cached_property
+    def asks_transparency(self) -> bool:
+        """Whether the model of some candidate must be more than opaque."""
+        return bool((self.transparency_floor > 1).any())
+
+    @cached_property
     def any_gamma_grows(self) -> bool:
         """Whether exploration fades as evidence grows, for some candidate or for doing nothing."""
         return self.channel.gamma_grows or bool(self.gamma_grows.any())

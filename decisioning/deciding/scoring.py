@@ -1,5 +1,6 @@
 """How likely each permitted candidate is: by the assigned model, or by the catalogue's priors where none may score."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ from decisioning.catalogue.view import COMMERCIAL_TIER
 from decisioning.deciding.case import Case
 from decisioning.deciding.screening import Screened
 from decisioning.errors import SealBroken
-from decisioning.facts.forms import Scorer, Scores
+from decisioning.facts.forms import BlockScorer, Scorer, Scores
 from decisioning.facts.schema import Facts
 from decisioning.records.formats import JSON_FORMAT
 from decisioning.records.kept import Floats
@@ -20,17 +21,35 @@ def score_permitted(case: Case, screened: Screened, facts: Facts, score: Scorer)
     `score` is called at most once, and not at all if nothing passed or profiling is not allowed: then the scores are
     the catalogue's priors, without evidence. Raises SealBroken if the model gives what is no probability.
     """
+    if not _asks_model(screened):
+        return _priors(screened)
+    return _checked(score(facts, screened.view.candidates[screened.rows]), case, screened)
+
+
+def score_permitted_rows(
+    cases: Sequence[Case], screened: Sequence[Screened], facts: Sequence[Facts], score: BlockScorer
+) -> list[Scores]:
+    """Return for each case what `score_permitted` does; `score` is called once for all that ask about the same."""
+    scores = [_priors(one) for one in screened]
+    alike: dict[tuple[str, int], list[int]] = {}
+    for n, one in enumerate(screened):
+        if _asks_model(one):
+            alike.setdefault((one.view.channel.id, one.permitted_bits), []).append(n)
+    for members in alike.values():
+        first = screened[members[0]]
+        of_model = score([facts[n] for n in members], first.view.candidates[first.rows])
+        for n, own in zip(members, of_model, strict=True):
+            scores[n] = _checked(own, cases[n], screened[n])
+    return scores
+
+
+def _asks_model(screened: Screened) -> bool:
+    return screened.permitted_bits != 0 and screened.profiled
+
+
+def _priors(screened: Screened) -> Scores:
     rows = screened.rows
-    if not len(rows):
-        return Scores(np.zeros(0), np.zeros(0), ())
-    if not screened.profiled:
-        return Scores(screened.view.prior[rows], np.zeros(len(rows)), ((),) * len(rows))
-    scores = score(facts, screened.view.candidates[rows])
-    if case.context.record_format > JSON_FORMAT:
-        scores = _in_32_bits(scores)
-    if not np.all((scores.propensity >= 0.0) & (scores.propensity <= 1.0)):
-        raise SealBroken("the model gave a propensity outside [0, 1]; nothing was decided")
-    return _with_uplift_if_it_ranks(_transparent_enough(scores, screened), case, screened)
+    return Scores(screened.view.prior[rows], np.zeros(len(rows)), ((),) * len(rows))
 
 
 def shadow_scores(case: Case, screened: Screened, facts: Facts) -> tuple[str, Floats] | None:
@@ -42,15 +61,28 @@ def shadow_scores(case: Case, screened: Screened, facts: Facts) -> tuple[str, Fl
     return shadow.model, propensity if case.context.record_format == JSON_FORMAT else _short(propensity)
 
 
-def _in_32_bits(scores: Scores) -> Scores:
-    """Round what the model gives to 32 bits, in which it is recorded, so that the decision follows from its record."""
-    upper, uplift = scores.upper, scores.uplift
-    return replace(
-        scores,
-        propensity=_short(scores.propensity),
-        upper=None if upper is None else _short(upper),
-        uplift=None if uplift is None else _short(uplift),
+def _checked(scores: Scores, case: Case, screened: Screened) -> Scores:
+    """Return what is used of the model's scores; raises SealBroken if one is no probability.
+
+    They are rounded to the 32 bits in which they are recorded, so that the decision follows from its record.
+    """
+    by_uplift = case.release.catalogue.settings.ranking == "uplift" and screened.arm != "propensity-only"
+    in_32_bits = _as_it_is if case.context.record_format == JSON_FORMAT else _short
+    rounded = Scores(
+        propensity=in_32_bits(scores.propensity),
+        evidence=scores.evidence,
+        factors=scores.factors,
+        transparency=scores.transparency,
+        upper=None if scores.upper is None else in_32_bits(scores.upper),
+        uplift=None if scores.uplift is None or not by_uplift else in_32_bits(scores.uplift),
     )
+    if not np.all((rounded.propensity >= 0.0) & (rounded.propensity <= 1.0)):
+        raise SealBroken("the model gave a propensity outside [0, 1]; nothing was decided")
+    return _of_commercial(_transparent_enough(rounded, screened), screened)
+
+
+def _as_it_is(column: Floats) -> Floats:
+    return column
 
 
 def _short(column: Floats) -> Floats:
@@ -63,6 +95,8 @@ def _transparent_enough(scores: Scores, screened: Screened) -> Scores:
     A scorer states the transparency of each score; one that states none counts as 1. A decision with such a prior has
     `transparency` among its `degraded`, and promotion refuses such a model (`training.fitting.terms.check_terms`).
     """
+    if not screened.view.asks_transparency:
+        return replace(scores, transparency=None)
     floor = screened.view.transparency_floor[screened.rows]
     if not (floor > 1).any():
         return replace(scores, transparency=None)
@@ -78,11 +112,10 @@ def _transparent_enough(scores: Scores, screened: Screened) -> Scores:
     )
 
 
-def _with_uplift_if_it_ranks(scores: Scores, case: Case, screened: Screened) -> Scores:
-    """Keep uplift for commercial candidates if `settings.ranking` is uplift; the arm `propensity-only` ignores it."""
-    by_uplift = case.release.catalogue.settings.ranking == "uplift" and screened.arm != "propensity-only"
-    if scores.uplift is None or not by_uplift:
-        return replace(scores, uplift=None)
+def _of_commercial(scores: Scores, screened: Screened) -> Scores:
+    """Keep the uplift of commercial candidates alone; raises SealBroken if one is no difference of probabilities."""
+    if scores.uplift is None:
+        return scores
     if not np.all(np.abs(np.nan_to_num(scores.uplift)) <= 1.0):
         raise SealBroken("the model gave an uplift outside [-1, 1]; nothing was decided")
     commercial = screened.view.tier[screened.rows] == COMMERCIAL_TIER

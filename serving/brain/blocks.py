@@ -40,15 +40,28 @@ def _submit(brain: Brain, asks: Sequence[Ask]) -> list[_Submitted | BrainError]:
     snapshot, at_us = brain.snapshot, now_us()
     subjects = [brain.subjects(ask, snapshot) for ask in asks]
     every = brain.customers.read(subjects, snapshot, at_us, keep=True)
-    return [_submit_one(brain, snapshot, ask, known, at_us) for ask, known in zip(asks, every, strict=True)]
+    decided = zip(asks, every, decide_all(brain, asks, every, snapshot, at_us), strict=True)
+    return [
+        decision if isinstance(decision, BrainError) else _Submitted(ask, decision, brain.submit(ask, known, decision))
+        for ask, known, decision in decided
+    ]
 
 
-def _submit_one(brain: Brain, snapshot: Snapshot, ask: Ask, known: Known, at_us: int) -> _Submitted | BrainError:
+def decide_all(
+    brain: Brain, asks: Sequence[Ask], every: Sequence[Known], snapshot: Snapshot, at_us: int
+) -> Sequence[Decision | BrainError]:
+    """Decide for all customers at once; where one cannot be decided, for each alone, to find out which."""
     try:
-        decision = brain.decide(ask, known, snapshot, at_us, new_id())
+        return brain.decide_block(asks, every, snapshot, at_us)
+    except BrainError:
+        return [_decide_alone(brain, ask, known, snapshot, at_us) for ask, known in zip(asks, every, strict=True)]
+
+
+def _decide_alone(brain: Brain, ask: Ask, known: Known, snapshot: Snapshot, at_us: int) -> Decision | BrainError:
+    try:
+        return brain.decide(ask, known, snapshot, at_us, new_id())
     except BrainError as error:
         return error
-    return _Submitted(ask, decision, brain.submit(ask, known, decision))
 
 
 def _answer(brain: Brain, item: _Submitted | BrainError) -> Answer:

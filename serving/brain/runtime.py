@@ -1,7 +1,7 @@
 """The composition root of one process: ledger, profiles, and one immutable snapshot of release and models."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -9,8 +9,8 @@ from threading import Lock
 from typing import Any
 
 from decisioning.catalogue.release import Release
-from decisioning.deciding.case import DecisionContext
-from decisioning.deciding.engine import decide
+from decisioning.deciding.case import Case, DecisionContext
+from decisioning.deciding.engine import decide, decide_block
 from decisioning.deciding.record import Decision
 from decisioning.errors import Conflict, RequestError, RequestReused, Unavailable
 from decisioning.facts.forms import Ask, Known, canonical
@@ -166,8 +166,26 @@ class Brain:
     def decide(
         self, ask: Ask, known: Known, snapshot: Snapshot, at_us: int, decision_id: str, supersedes: str | None = None
     ) -> Decision:
+        model, context = self._context(snapshot, at_us, decision_id, supersedes)
+        return decide(ask, known, snapshot.release, model.score, context)
+
+    def decide_block(
+        self, asks: Sequence[Ask], every: Sequence[Known], snapshot: Snapshot, at_us: int
+    ) -> list[Decision]:
+        """Decide for several customers at once, as `decide` does for each; one that cannot be decided fails all."""
+        contexts = [self._context(snapshot, at_us, new_id()) for _ in asks]
+        decisions: dict[int, Decision] = {}
+        for model in dict.fromkeys(model for model, _ in contexts):
+            own = [n for n, (assigned, _) in enumerate(contexts) if assigned is model]
+            cases = [Case(asks[n], every[n], snapshot.release, contexts[n][1]) for n in own]
+            decisions.update(zip(own, decide_block(cases, model.scores), strict=True))
+        return [decisions[n] for n in range(len(asks))]
+
+    def _context(
+        self, snapshot: Snapshot, at_us: int, decision_id: str, supersedes: str | None = None
+    ) -> tuple[Model, DecisionContext]:
         model, shadow = snapshot.models.for_decision(decision_id)
-        context = DecisionContext(
+        return model, DecisionContext(
             assigned_model=model.name,
             now_us=at_us,
             decision_id=decision_id,
@@ -176,7 +194,6 @@ class Brain:
             supersedes=supersedes,
             shadow=shadow,
         )
-        return decide(ask, known, snapshot.release, model.score, context)
 
     async def commit(self, ask: Ask) -> dict[str, Any]:
         """Return the answer to a live request: read, decide, append; start again if another record came first.

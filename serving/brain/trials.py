@@ -1,8 +1,13 @@
 """Which model makes a decision while a challenger is on trial with the champion."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from decisioning.facts.forms import BlockScorer, Scorer, Shadow
+import numpy as np
+from numpy.typing import NDArray
+
+from decisioning.facts.forms import BlockScorer, Scorer, Scores, Shadow
+from decisioning.facts.schema import Facts
 from decisioning.hashes import hashed_uniform
 from training.registry import Trial
 
@@ -17,6 +22,12 @@ class Model:
     name: str
     score: Scorer
     score_rows: BlockScorer | None = None
+
+    def scores(self, every: Sequence[Facts], candidates: NDArray[np.int64]) -> Sequence[Scores]:
+        """Return each customer's scores of the same candidates."""
+        if self.score_rows is not None:
+            return self.score_rows(every, candidates)
+        return [self.score(facts, candidates) for facts in every]
 
 
 @dataclass(frozen=True)

@@ -57,11 +57,11 @@ def test_a_block_decides_the_same_bytes_as_each_request_alone(client: Client, mo
     brain, at_us = client.brain, now_us()
     decided: list[Decision] = []
 
-    def kept(*arguments: Any, **more: Any) -> Decision:
-        decided.append(Brain.decide(brain, *arguments, **more))
-        return decided[-1]
+    def kept(*arguments: Any) -> list[Decision]:
+        decided.extend(Brain.decide_block(brain, *arguments))
+        return decided
 
-    monkeypatch.setattr(brain, "decide", kept)
+    monkeypatch.setattr(brain, "decide_block", kept)
     monkeypatch.setattr(blocks, "now_us", lambda: at_us)
     asks = [ask(n, "same") for n in range(12)]
     knowns = [brain.known(one, brain.snapshot, at_us) for one in asks]
