@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from decisioning.records.columns import listed
 from decisioning.records.kept import Kept, KeptPick
-from decisioning.records.tables import ChannelTable, Tables
+from decisioning.records.tables import ChannelTable, Offered, Tables
 from decisioning.times import iso
 
 _PRIOR_MODEL: Final = "prior@0"
@@ -20,9 +20,13 @@ def answer_of(kept: Kept, tables: Tables) -> dict[str, Any]:
     """Return what is sent back, as JSON types."""
     request, locale = kept.request, str(kept.facts["locale"])
     channel = tables.channel(request["channel"])
+    expires: dict[int, str] = {}
     placed: list[list[dict[str, Any]]] = [[] for _ in request["placements"]]
     for n, pick in enumerate(kept.offers):
-        placed[pick.placement].append(_offer(n, pick, kept, channel, tables))
+        expires_us = channel.expires_us(pick.row, kept.decided_us)
+        if expires_us not in expires:
+            expires[expires_us] = iso(expires_us)
+        placed[pick.placement].append(_offer(n, pick, kept, tables, channel.offered[pick.row], expires[expires_us]))
     placements = zip(request["placements"], kept.empty, placed, strict=True)
     answer: dict[str, Any] = {
         "decision_id": kept.decision_id,
@@ -50,8 +54,8 @@ def _subject(request: Mapping[str, Any]) -> dict[str, Any]:
     return {"visitor_id": request["visitor_id"]}
 
 
-def _offer(n: int, pick: KeptPick, kept: Kept, channel: ChannelTable, tables: Tables) -> dict[str, Any]:
-    offered, at, locale = channel.offered[pick.row], pick.at, str(kept.facts["locale"])
+def _offer(n: int, pick: KeptPick, kept: Kept, tables: Tables, offered: Offered, expires: str) -> dict[str, Any]:
+    at, locale = pick.at, str(kept.facts["locale"])
     content, tone = tables.words.content(offered.treatment, kept.tone, locale, kept.facts)
     uplift = None if kept.uplift is None else kept.uplift.item(at)
     offer = {
@@ -72,7 +76,7 @@ def _offer(n: int, pick: KeptPick, kept: Kept, channel: ChannelTable, tables: Ta
         "automation": offered.automation,
         "content": content,
         "content_ref": offered.content_ref,
-        "expires_at": iso(channel.expires_us(pick.row, kept.decided_us)),
+        "expires_at": expires,
         "reasons": [tables.words.reason(reason, locale) for reason in pick.reasons],
     }
     return {**offer, **offered.routes} if offered.routes else offer

@@ -13,11 +13,11 @@ from decisioning.catalogue.release import Release
 from decisioning.errors import Refused, RequestError
 from decisioning.records import wording_1
 from decisioning.records.answers import contact_of, record_of
-from decisioning.records.kept import Kept
+from decisioning.records.kept import NOTHING, Kept
 from decisioning.records.packing import pack as pack_kept
 from decisioning.records.tables import Tables, tables_of
 from decisioning.records.unpacking import unpack as unpack_kept
-from decisioning.records.unpacking import unpack_offers
+from decisioning.records.unpacking import unpack_heading
 
 JSON_FORMAT: Final = 1
 NEWEST: Final = 2
@@ -85,12 +85,24 @@ def unpack(raw: bytes, release: Release) -> Unpacked:
         raise Refused("the record cannot be read: its bytes are not what was written") from error
 
 
-def contacts_in(raw: bytes, release: Release) -> list[dict[str, Any]]:
-    """Return the contacts of a packed record alone; much less work than `unpack`, which raises the same."""
+def heading_in(raw: bytes, release: Release) -> dict[str, Any]:
+    """Return `decision_id`, `request`, `decided_us`, `release` and `contacts` of a packed record.
+
+    That is much less work than `unpack`, which raises the same.
+    """
     _check(raw, release)
     try:
-        decision_id, decided_us, channel, offers = unpack_offers(raw[_DIGEST.stop :], tables_for(release, raw[0]))
-        return [contact_of(decision_id, n, pick, channel, decided_us) for n, pick in enumerate(offers)]
+        decision_id, decided_us, channel, picks, request = unpack_heading(
+            raw[_DIGEST.stop :], tables_for(release, raw[0])
+        )
+        offers = enumerate(pick for pick in picks if pick.row != NOTHING)
+        return {
+            "decision_id": decision_id,
+            "request": request,
+            "decided_us": decided_us,
+            "release": release.hash,
+            "contacts": [contact_of(decision_id, n, pick, channel, decided_us) for n, pick in offers],
+        }
     except _BROKEN as error:
         raise Refused("the record cannot be read: its bytes are not what was written") from error
 

@@ -182,11 +182,16 @@ def _columns(kept: Kept, channel: ChannelTable) -> tuple[list[int], list[bytes]]
         pack_scores(kept.propensity, priors),
         pack_counts(kept.evidence),
         pack_scores(kept.upper, priors),
-        pack_scores(kept.uplift, priors),
+        pack_scores(None if kept.uplift is None else _with_one_nan(kept.uplift), priors),
         pack_levels(kept.transparency),
         pack_scores(kept.shadow[1] if kept.shadow else None, priors),
     ]
     return [form for form, _ in packed], [column for _, column in packed]
+
+
+def _with_one_nan(column: Floats) -> Floats:
+    """Return the column with the same bits wherever it is NaN: a computed NaN may have another sign."""
+    return np.where(np.isnan(column), np.nan, column)
 
 
 def _bits(rows: NDArray[np.int64], every: int) -> bytes:

@@ -1,6 +1,6 @@
 """Format 2 read back: bytes and their release -> codes and figures. Frozen, as `packing` is."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -48,13 +48,8 @@ def unpack(packed: bytes, tables: Tables) -> Kept:
         of a record
     """
     pieces = PiecesRead(packed)
-    of_channel, head, decided_us, picked, asked, read, context, permitted, known, all_scored, forms, shadow = (
-        pieces.listed
-    )
-    channel = tables.channel(tables.channels.name(of_channel))
-    decision_id = pieces.id(head)
-    picks = [_pick(pick, channel, tables, pieces) for pick in picked]
-    request = _request(asked, tables, channel, pieces)
+    decision_id, decided_us, channel, picks, request = _heading(pieces, tables)
+    read, context, permitted, known, all_scored, forms, shadow = pieces.listed[5:]
     kept = Kept(
         decision_id=decision_id,
         decided_us=decided_us,
@@ -71,14 +66,27 @@ def unpack(packed: bytes, tables: Tables) -> Kept:
     return kept
 
 
-def unpack_offers(packed: bytes, tables: Tables) -> tuple[str, int, ChannelTable, list[KeptPick]]:
-    """Return decision id, time, channel and offers alone; errors as for `unpack`, but not of all that is wrong."""
-    pieces = PiecesRead(packed)
-    of_channel, decision_id, decided_us, picked = pieces.listed[:4]
+class Heading(NamedTuple):
+    """What can be read of a record without its facts and scores; the picks lack what follows from these."""
+
+    decision_id: str
+    decided_us: int
+    channel: ChannelTable
+    picks: list[KeptPick]
+    request: dict[str, Any]
+
+
+def unpack_heading(packed: bytes, tables: Tables) -> Heading:
+    """Return the first part of a record; errors as for `unpack`, but not of all that is wrong."""
+    return _heading(PiecesRead(packed), tables)
+
+
+def _heading(pieces: PiecesRead, tables: Tables) -> Heading:
+    of_channel, decision_id, decided_us, picked, asked = pieces.listed[:5]
     channel = tables.channel(tables.channels.name(of_channel))
     decision_id = pieces.id(decision_id)
     picks = [_pick(pick, channel, tables, pieces) for pick in picked]
-    return decision_id, decided_us, channel, [pick for pick in picks if pick.row != NOTHING]
+    return Heading(decision_id, decided_us, channel, picks, _request(asked, tables, channel, pieces))
 
 
 def _pick(listed: list[Any], channel: ChannelTable, tables: Tables, pieces: PiecesRead) -> KeptPick:

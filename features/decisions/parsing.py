@@ -151,11 +151,15 @@ def connect() -> duckdb.DuckDBPyConnection:
 
 
 def parse(
-    records: Sequence[Row[tuple[object, ...]]], schema: FeatureSchema, stream_of: Callable[[str], str]
+    records: Sequence[Row[tuple[object, ...]]],
+    schema: FeatureSchema,
+    stream_of: Callable[[str], str],
+    as_json: Callable[[bytes], bytes] = bytes,
 ) -> ParsedRecords:
     """Parse rows of the records table whose kind is in `KINDS`; records without a body are left out.
 
     :param stream_of: account id -> its stream
+    :param as_json: reads a body, as `Ledger.body_as_json` does
     """
     erased = frozenset(str(r.stream) for r in records if r.kind == "tombstone")
     readable = [r for r in records if r.body is not None and r.kind != "tombstone"]
@@ -165,7 +169,7 @@ def parse(
             "stream": pa.array([r.stream for r in readable], pa.string()),
             "kind": pa.array([r.kind for r in readable], pa.string()),
             "occurred_us": pa.array([r.occurred_us for r in readable], pa.int64()),
-            "body": pa.array([r.body for r in readable], pa.binary()).cast(pa.string()),
+            "body": pa.array([as_json(r.body) for r in readable], pa.binary()).cast(pa.string()),
         }
     )
     with connect() as connection:

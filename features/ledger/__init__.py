@@ -3,7 +3,7 @@
 from features.ledger.checking.verification import Flaw
 from features.ledger.ledger import Ledger, SubjectKind, now_us
 from features.ledger.past.changes import HORIZON_US
-from features.ledger.records import Activation, Duplicate, Entry, Record
+from features.ledger.records import Activation, Duplicate, Entry, PackedBody, Record
 from features.ledger.standing import Fold, apply
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Flaw",
     "Fold",
     "Ledger",
+    "PackedBody",
     "Record",
     "SubjectKind",
     "apply",

@@ -9,7 +9,7 @@ from decisioning.facts.standing import Standing
 from decisioning.facts.standing_rules import StandingRules
 from features.ledger.ledger import Ledger
 from features.ledger.reading.in_time import Records, StandingsInTime
-from features.ledger.records import Record, record_of
+from features.ledger.records import Record
 
 _PAGE = 500
 
@@ -58,5 +58,5 @@ def decisions_by_seq(ledger: Ledger, numbers: Collection[int]) -> Iterator[Recor
     """Yield the decisions whose `seq` is in `numbers`, ascending. Bodies of other decisions are not parsed."""
     after, last = min(numbers, default=1) - 1, max(numbers, default=0)
     while after < last and (page := ledger.scan_rows(("decision",), after, _PAGE)):
-        yield from (record_of(row) for row in page if row.seq in numbers)
+        yield from (ledger.record_of(row) for row in page if row.seq in numbers)
         after = page[-1].seq

@@ -24,7 +24,7 @@ from features.ledger.erasure import erase_subject
 from features.ledger.past.rules_book import RulesBook
 from features.ledger.reading.in_time import StandingsInTime
 from features.ledger.reading.now import FOREVER_US, StandingReader
-from features.ledger.records import Activation, Entry, Names, PreparedEntry, Record, prepare, record_of
+from features.ledger.records import Activation, Bodies, Entry, Names, PreparedEntry, Record, prepare, record_of
 from features.ledger.standing import NEVER_US
 from features.ledger.tables import (
     ACTIVATIONS,
@@ -71,7 +71,12 @@ class Ledger:
         self.names = Names(secret)
         self._rules = RulesBook(database.fetch)
         self._standings = StandingReader(database, self._rules)
-        self._writer = Writer(database, clock, self._rules)
+        self._bodies = Bodies(self.get_release)
+        self.release = self._bodies.release
+        """Returns a stored release by its name, compiled once; raises as `get_release` does, and ConfigError."""
+        self.record_of = partial(record_of, bodies=self._bodies)
+        """Returns a row of the records table as a record."""
+        self._writer = Writer(database, clock, self._rules, self._bodies)
         self._signer = Signer(secret)
         self._checkpoints = Checkpoints(database, self._writer.run, self._signer)
 
@@ -191,7 +196,7 @@ class Ledger:
     def lookup(self, key: str) -> Record | None:
         """Return the record that was appended under this key or alias, or None."""
         rows = self._database.fetch(_BY_KEY, {"key": self.names.key_of(key)})
-        return record_of(rows[0]) if rows else None
+        return self.record_of(rows[0]) if rows else None
 
     def records(self, stream: str, upto: int | None = None, after: int = 0) -> Iterator[Record]:
         """Yield the records of a stream after version `after` up to version `upto`, inclusive; read page by page."""
@@ -199,7 +204,7 @@ class Ledger:
         while after < last and (
             rows := self._database.fetch(RECORDS_OF_STREAM, {"stream": stream, "after": after, "upto": last})
         ):
-            yield from map(record_of, rows)
+            yield from map(self.record_of, rows)
             after = rows[-1].version
 
     def fold_at(self, stream: str, version: int) -> Standing:
@@ -217,10 +222,10 @@ class Ledger:
         A record that is committed later has a higher `seq` than any returned here, so that none is ever skipped.
         Bodies of erased subjects are None.
         """
-        return [record_of(row) for row in self.scan_rows(kinds, after, limit)]
+        return [self.record_of(row) for row in self.scan_rows(kinds, after, limit)]
 
     def scan_rows(self, kinds: Sequence[str], after: int = 0, limit: int = 1000) -> Sequence[Row[Any]]:
-        """Return what `scan` does as rows of the records table, without parsing their bodies."""
+        """Return what `scan` does as rows of the records table; `body_as_json` reads their bodies."""
         upto = self._database.settled_seq()
         statement = (
             select(RECORDS)
@@ -229,6 +234,13 @@ class Ledger:
             .limit(limit)
         )
         return self._database.fetch(statement)
+
+    def body_as_json(self, raw: bytes) -> bytes:
+        """Return the body of a row of the records table as JSON.
+
+        :raises Refused: a newer version packed it, or it is not as it was packed
+        """
+        return self._bodies.as_json(raw)
 
     def erase(self, stream: str) -> tuple[str, ...]:
         """Destroy every body and salt of a stream and append a tombstone, which bars all later contact for good.
@@ -273,12 +285,12 @@ class Ledger:
         :param file: the file that `checkpoint` appends to
         """
         if stream is not None:
-            return verify_stream(self._database, self._rules, stream)
+            return verify_stream(self._database, self._rules, self._bodies, stream)
         return self.audit(file).flaws()
 
     def audit(self, file: Path | None = None) -> Audit:
         """Return a verification of the whole ledger, which also counts the checkpoints that it could use."""
-        return Audit(self._database, self._rules, self._signer, file)
+        return Audit(self._database, self._rules, self._bodies, self._signer, file)
 
     def put_release(self, content: bytes) -> str:
         """Store the bytes of a release and return its name, `sha256:<hex>`."""

@@ -222,7 +222,7 @@ def _folded(head: Head, prepared: PreparedEntry, version: int) -> Fold:
     if prepared.changes is None and not head.fold.erased:
         raise Refused(message)
     try:
-        return apply(head.fold, entry.kind, entry.body, version, entry.occurred_us)
+        return apply(head.fold, entry.kind, entry.folded, version, entry.occurred_us)
     except UNUSABLE_BODY as error:
         raise Refused(message) from error
 

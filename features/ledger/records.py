@@ -1,16 +1,19 @@
 """Entries that go into the ledger, and records that come out of it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from hashlib import sha256
 from typing import Any
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
 from sqlalchemy import Row
 
-from decisioning.errors import Conflict, Refused, RequestError
+from decisioning.catalogue.release import Release
+from decisioning.errors import ConfigError, Conflict, NotFound, Refused, RequestError
+from decisioning.facts.forms import canonical
+from decisioning.records.formats import heading_in, is_packed, release_of, unpack
 from decisioning.times import DAY_US
 from features.ledger.chain import hash_body, new_salt
 from features.ledger.past.changes import NO_CHANGES, PastChanges, changes_of
@@ -19,10 +22,71 @@ from features.ledger.standing import KINDS
 _BLOCK = 64
 """Bytes that SHA-256 takes at a time."""
 _STREAM = re.compile(r"[0-9a-f]{40}")
-UNUSABLE_BODY = (KeyError, TypeError, ValueError, AttributeError)
-"""What folding raises if a record's body lacks what the standing is made of."""
 _FUTURE_US = DAY_US
 """Allowance for wrong clocks in other systems. A time further ahead would make the fold drop all that is older."""
+PACKED_KIND = "decision"
+"""The kind of records whose body may be packed."""
+UNUSABLE_BODY = (KeyError, TypeError, ValueError, AttributeError, Refused, NotFound, ConfigError)
+"""What reading or folding a record's body raises if it lacks what the standing is made of."""
+Fields = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class PackedBody:
+    """The body of a decision as it is kept, and what folding reads of it: the contacts that the decision reserves."""
+
+    raw: bytes
+    contacts: Sequence[Fields]
+
+    @property
+    def folded(self) -> Fields:
+        """The fields that folding reads."""
+        return {"contacts": self.contacts}
+
+
+def encode_body(body: Fields | PackedBody) -> bytes:
+    """Return the body as bytes: as it was packed, else as JSON.
+
+    :raises Refused: it is not a JSON object
+    """
+    if isinstance(body, PackedBody):
+        return body.raw
+    try:
+        return to_json(body)
+    except PydanticSerializationError as error:
+        raise Refused("the body of a record must be a JSON object") from error
+
+
+class Bodies:
+    """Reads bodies. `release_bytes` returns the bytes of a release by its name, as `Ledger.get_release` does."""
+
+    def __init__(self, release_bytes: Callable[[str], bytes]) -> None:
+        self._release_bytes = release_bytes
+        self.release = lru_cache(maxsize=32)(self._compiled)
+
+    def _compiled(self, name: str) -> Release:
+        """Return the release of this name, compiled; raises as `Ledger.get_release` does, and ConfigError."""
+        return Release.from_bytes(self._release_bytes(name))
+
+    def read(self, raw: bytes) -> dict[str, Any]:
+        """Return a body as JSON types.
+
+        :raises Refused: a newer version packed it, or it is not as it was packed
+        :raises NotFound: the release that it needs is not kept here
+        :raises ValueError: it is not JSON
+        """
+        if is_packed(raw):
+            return unpack(raw, self.release(release_of(raw)))
+        body: dict[str, Any] = from_json(raw, cache_strings="keys")
+        return body
+
+    def read_folded(self, raw: bytes) -> Fields:
+        """Return what folding reads of a body, and of a decision its request; raises as `read` does."""
+        return heading_in(raw, self.release(release_of(raw))) if is_packed(raw) else self.read(raw)
+
+    def as_json(self, raw: bytes) -> bytes:
+        """Return a body as JSON; raises as `read` does."""
+        return canonical(self.read(raw)) if is_packed(raw) else raw
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +100,24 @@ class Entry:
 
     stream: str
     kind: str
-    body: Mapping[str, Any]
+    body: Fields | PackedBody
     occurred_us: int
     expected: int | None = None
     key: str | None = None
     aliases: tuple[str, ...] = ()
 
+    @property
+    def folded(self) -> Fields:
+        """What folding reads of the body."""
+        return self.body.folded if isinstance(self.body, PackedBody) else self.body
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Record:
-    """A record of the ledger. `body` is None once its subject has been erased.
+    """A record of the ledger.
 
-    `seq`: its number in the whole ledger, ascending in the order of `scan`. `at_us`: when it was recorded.
+    `seq`: its number in the whole ledger, ascending in the order of `scan`. `at_us`: when it was recorded. `raw`: its
+    body as it is kept, None once its subject has been erased. `bodies` reads it.
     """
 
     seq: int
@@ -56,7 +126,21 @@ class Record:
     kind: str
     at_us: int
     occurred_us: int
-    body: dict[str, Any] | None
+    raw: bytes | None
+    bodies: Bodies = field(repr=False, compare=False)
+
+    @cached_property
+    def body(self) -> dict[str, Any] | None:
+        """The body as JSON types, None once its subject has been erased; raises as `Bodies.read` does."""
+        return None if self.raw is None else self.bodies.read(self.raw)
+
+    @property
+    def folded(self) -> Fields | None:
+        """What folding reads of the body, and of a decision `request` and `release`; None once it was erased.
+
+        Reading it is much less work than reading all of a decision; raises as `Bodies.read` does.
+        """
+        return None if self.raw is None else self.bodies.read_folded(self.raw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +213,8 @@ def prepare(entry: Entry, secret: bytes, now_us: int) -> PreparedEntry:
     :raises RequestError: `occurred_us` lies more than a day ahead
     :raises Refused: the kind is unknown, or the body is not a JSON object
     """
-    if entry.kind not in KINDS:
-        raise Refused(f"the ledger appends no records of kind {entry.kind!r}")
+    if entry.kind not in KINDS or (isinstance(entry.body, PackedBody) and entry.kind != PACKED_KIND):
+        raise Refused(f"the ledger appends no such records of kind {entry.kind!r}")
     if not _STREAM.fullmatch(entry.stream):
         raise Refused("a stream is named by stream_of(), never by an id")
     if not -(2**62) < entry.occurred_us <= now_us + _FUTURE_US:
@@ -143,23 +227,12 @@ def prepare(entry: Entry, secret: bytes, now_us: int) -> PreparedEntry:
 
 def _changes_of(entry: Entry) -> PastChanges | None:
     try:
-        return changes_of(entry.kind, entry.body, entry.occurred_us)
+        return changes_of(entry.kind, entry.folded, entry.occurred_us)
     except UNUSABLE_BODY:
         return None
 
 
-def encode_body(body: Mapping[str, Any]) -> bytes:
-    """Return the body as JSON.
-
-    :raises Refused: it is not a JSON object
-    """
-    try:
-        return to_json(body)
-    except PydanticSerializationError as error:
-        raise Refused("the body of a record must be a JSON object") from error
-
-
-def record_of(row: Row[Any]) -> Record:
-    """Return a row of the records table as a record, its body decoded."""
-    body = None if row.body is None else from_json(row.body, cache_strings="keys")
-    return Record(row.seq, row.stream, row.version, row.kind, row.at_us, row.occurred_us, body)
+def record_of(row: Row[Any], bodies: Bodies) -> Record:
+    """Return a row of the records table as a record, whose body is read when it is asked for."""
+    times = {"at_us": row.at_us, "occurred_us": row.occurred_us}
+    return Record(row.seq, row.stream, row.version, row.kind, **times, raw=row.body, bodies=bodies)

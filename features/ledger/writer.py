@@ -19,7 +19,7 @@ from decisioning.errors import BrainError, Conflict, Unavailable
 from features.ledger.database import Database
 from features.ledger.past.rules_book import RulesBook
 from features.ledger.plan import RECORD, AppendPlan, ExistingKey
-from features.ledger.records import Duplicate, PreparedEntry, record_of
+from features.ledger.records import Bodies, Duplicate, PreparedEntry, record_of
 
 _T = TypeVar("_T")
 MAX_SUBMISSIONS = 64
@@ -56,8 +56,8 @@ _Result = tuple[int, ...] | BrainError
 class Writer:
     """The thread that owns the write connection. It answers everything submitted, in order, also while closing."""
 
-    def __init__(self, database: Database, clock: Callable[[], int], rules: RulesBook) -> None:
-        self._database, self._clock, self._rules = database, clock, rules
+    def __init__(self, database: Database, clock: Callable[[], int], rules: RulesBook, bodies: Bodies) -> None:
+        self._database, self._clock, self._rules, self._bodies = database, clock, rules, bodies
         self._queue: SimpleQueue[_Item | None] = SimpleQueue()
         self._closing, self._closed = Lock(), False
         self._thread = Thread(target=self._run, name="ledger-writer", daemon=True)
@@ -167,7 +167,7 @@ class Writer:
     def _duplicate_of(self, existing: ExistingKey) -> BrainError:
         """Return the error of a submission whose key exists; its record may have been part of the same transaction."""
         try:
-            return Duplicate(record_of(self._database.fetch(RECORD, existing._asdict())[0]))
+            return Duplicate(record_of(self._database.fetch(RECORD, existing._asdict())[0], self._bodies))
         except Unavailable as error:
             return error
 

@@ -7,6 +7,7 @@ from decisioning.deciding.record import Computation
 from decisioning.errors import NotFound, Refused
 from decisioning.facts.forms import Known, canonical
 from decisioning.facts.standing_rules import NO_PAST
+from decisioning.records.formats import JSON_FORMAT, format_of
 from decisioning.review.counterfactual import Counterfactual, counterfactual
 from decisioning.review.narrative import narrative
 from decisioning.review.replaying import recomputed, replay
@@ -100,7 +101,7 @@ def recomputes(brain: Brain, record: Record, before: KnownAtDecisions | None = N
     release = brain.release(record.body["release"])
     before = before or KnownAtDecisions(brain.ledger)
     replayed = replay(record.body, before.known(record.stream, record.body, release.standing_rules), release)
-    return replayed.to_bytes() == canonical(record.body)
+    return replayed.to_bytes() == (canonical(record.body) if format_of(record.body) == JSON_FORMAT else record.raw)
 
 
 def _candidates(computed: Computation, body: dict[str, Any]) -> list[dict[str, Any]]:

@@ -43,9 +43,9 @@ class Metrics:
             if placement["empty_reason"] is not None:
                 self.offers.labels(NO_OFFER).inc()
                 self.empty.labels(placement["empty_reason"]).inc()
-        for pick in decision.record["picks"]:
-            if "immature" in pick:
-                self.explored.labels(decision.record["request"]["channel"]).inc(pick["immature"]["share"])
+        for pick in decision.kept.picks:
+            if pick.extra:
+                self.explored.labels(decision.kept.request["channel"]).inc(pick.extra)
         for gate, n in decision.gates.items():
             self.withheld.labels(gate).inc(n)
         for what in answer["degraded"]:

@@ -16,7 +16,7 @@ from decisioning.errors import Conflict, RequestError, RequestReused, Unavailabl
 from decisioning.facts.forms import Ask, Known, canonical
 from decisioning.facts.schema import BUILT_IN, Facts, FeatureSchema, Value
 from decisioning.times import microseconds, parse_moment
-from features.ledger import Duplicate, Entry, Ledger, Record, now_us
+from features.ledger import Duplicate, Entry, Ledger, PackedBody, Record, now_us
 from features.profile.online import Profiles
 from features.profile.online import checked as checked_value
 from features.signals.intake import Intake
@@ -64,7 +64,7 @@ class Brain:
         self.ledger.close()
 
     def _load_release(self, name: str) -> Release:
-        release = Release.from_bytes(self.ledger.get_release(name))
+        release = self.ledger.release(name)
         release.prepare()
         return release
 
@@ -238,18 +238,17 @@ class Brain:
 
         :param repeat: how many decisions of this request are recorded already
         """
-        record, at_us = decision.record, decision.record["decided_us"]
-        key = f"request:{ask.request_id}#{repeat}"
-        alias = (f"decision:{record['decision_id']}",)
-        person = known.person
-        entries = [Entry(person.stream, "decision", record, at_us, person.version, key, alias)]
+        decision_id, at_us, person = decision.kept.decision_id, decision.kept.decided_us, known.person
+        key, alias = f"request:{ask.request_id}#{repeat}", (f"decision:{decision_id}",)
+        body = PackedBody(decision.to_bytes(), decision.contacts)
+        entries = [Entry(person.stream, "decision", body, at_us, person.version, key, alias)]
         account = known.account
         if account is None:
             return entries, known.linked
         if not decision.account_contacts:
             return entries, {**known.linked, account.stream: account.version}
-        body = {"decision_id": record["decision_id"], "contacts": list(decision.account_contacts)}
-        entries.append(Entry(account.stream, "account_decision", body, at_us, account.version))
+        of_account = {"decision_id": decision_id, "contacts": decision.account_contacts}
+        entries.append(Entry(account.stream, "account_decision", of_account, at_us, account.version))
         return entries, known.linked
 
     def known(

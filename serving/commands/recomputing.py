@@ -15,6 +15,8 @@ from serving.commands.progress import phases
 
 _PAGE = 200
 """Records that are held at once; a record of 100 candidates takes some 60 kB when it is decoded."""
+UNREADABLE = (Refused, NotFound, KeyError, TypeError, ValueError)
+"""What reading or recomputing a decision raises whose record is not as it was written."""
 Location = tuple[str, int]
 """Stream and version of a decision."""
 
@@ -63,12 +65,12 @@ def recompute(brain: Brain, chosen: set[Location]) -> dict[str, Any]:
     with phases() as progress:
         for record in _in_order(brain, chosen, pages, accounts):
             progress(recomputed + erased, len(chosen), "recomputing decisions")
-            if record.body is None or explaining.inputs_erased(brain, record):
+            if _inputs_erased(brain, record):
                 erased += 1
                 continue
             recomputed += 1
             if not _recomputes(brain, record, before):
-                different.append(str(record.body["decision_id"]))
+                different.append(_name_of(record))
     return {"recomputed": recomputed, "erased": erased, "different": different}
 
 
@@ -76,7 +78,7 @@ def _in_order(brain: Brain, chosen: set[Location], pages: _Pages, accounts: set[
     """Yield the decisions stream by stream, and then those about accounts, whose `seq` is collected in `accounts`."""
     for stream, locations in groupby(sorted(chosen), itemgetter(0)):
         for record in pages.decisions(stream, [version for _, version in locations]):
-            if record.body is not None and record.body["read"]["account"] is not None:
+            if _is_about_account(record):
                 accounts.add(record.seq)
             else:
                 yield record
@@ -84,8 +86,30 @@ def _in_order(brain: Brain, chosen: set[Location], pages: _Pages, accounts: set[
         yield from decisions_by_seq(brain.ledger, accounts)
 
 
+def _is_about_account(record: Record) -> bool:
+    try:
+        return record.body is not None and record.body["read"]["account"] is not None
+    except UNREADABLE:
+        return False
+
+
+def _inputs_erased(brain: Brain, record: Record) -> bool:
+    try:
+        return explaining.inputs_erased(brain, record)
+    except UNREADABLE:
+        return False
+
+
+def _name_of(record: Record) -> str:
+    """Return the decision's id; where it cannot be read, the place of its record."""
+    try:
+        return str((record.body or {})["decision_id"])
+    except UNREADABLE:
+        return f"{record.stream}@{record.version}"
+
+
 def _recomputes(brain: Brain, record: Record, before: KnownAtDecisions) -> bool:
     try:
         return explaining.recomputes(brain, record, before)
-    except (Refused, NotFound):
+    except UNREADABLE:
         return False

@@ -16,7 +16,6 @@ from decisioning.errors import RequestError
 from decisioning.facts.standing_rules import NO_PAST
 from decisioning.times import iso
 from features.ledger import Record, SubjectKind, now_us
-from features.ledger.records import record_of
 from features.ledger.tables import DELIVERIES, FIRED, RECORDS, SIGNAL_STATES, SIGNALS, WATCHES
 from serving.brain.runtime import Brain
 from serving.customers.erasing import ID_FIELDS
@@ -56,7 +55,7 @@ def export(brain: Brain, kind: SubjectKind, subject_id: str, after: str = "") ->
     if not after or after == "0":
         page |= _overview(brain, streams)
     records, following = ([], "s0") if in_signals else _page(brain, _RECORDS, streams, position, "s0")
-    page["records"] = [_record(record_of(row)) for row in records]
+    page["records"] = [_record(brain.ledger.record_of(row)) for row in records]
     events: Sequence[Any] = ()
     if following and following.startswith("s"):
         events, following = _page(brain, _SIGNALS, streams, position if in_signals else 0, None)
@@ -78,7 +77,7 @@ def _overview(brain: Brain, streams: Sequence[str]) -> dict[str, Any]:
     standing, *visitors = brain.ledger.read(*streams)
     stored = brain.snapshot.profiles.read(streams[:1], now_us=at_us)[0]
     schema = brain.snapshot.release.schema
-    consents = map(record_of, brain.ledger.select(_CONSENTS, {"streams": streams}))
+    consents = map(brain.ledger.record_of, brain.ledger.select(_CONSENTS, {"streams": streams}))
     settings = brain.workspace.settings
     return {
         "exported_at": iso(at_us),

@@ -82,7 +82,7 @@ def _repeats(earlier: Record, entry: Entry, outcome: OutcomeIn) -> bool:
     """
     if earlier.body is None or earlier.kind != "outcome" or entry.kind != "outcome":
         return True
-    same = all(earlier.body.get(name) == entry.body.get(name) for name in _CORRECTABLE)
+    same = all(earlier.body.get(name) == entry.folded.get(name) for name in _CORRECTABLE)
     return same and (outcome.occurred_at is None or earlier.occurred_us == entry.occurred_us)
 
 
@@ -92,7 +92,7 @@ def _revised(entries: list[Entry], key: str, earlier: Record | None) -> list[Ent
         return [*entries[:-1], replace(entries[-1], key=key)]
     body = earlier.body or {}
     wrong = {"occurred_us": earlier.occurred_us, **{k: body.get(k) for k in _CORRECTABLE}}
-    right = [replace(e, body={**e.body, "corrects": wrong}) if e.kind == "outcome" else e for e in entries]
+    right = [replace(e, body={**e.folded, "corrects": wrong}) if e.kind == "outcome" else e for e in entries]
     return [*right[:-1], replace(right[-1], key=key)]
 
 
@@ -150,12 +150,13 @@ class _Offer:
 
 def _offer_of(brain: Brain, offer_id: str, prefix: str) -> _Offer:
     record = brain.ledger.lookup(f"decision:{offer_id.rpartition('.')[0]}")
-    contacts = [] if record is None or record.body is None else record.body["contacts"]
+    decided = None if record is None else record.folded
+    contacts = decided["contacts"] if decided else ()
     contact = next((c for c in contacts if c["offer_id"] == offer_id), None)
-    if record is None or record.body is None or contact is None:
+    if record is None or decided is None or contact is None:
         raise NotFound(f"{prefix}offer_id", "no such offer was decided here")
-    release = brain.release(record.body["release"])
-    return _Offer(record.stream, release.actions.get(contact["action"]), record.body["request"].get("account_id"))
+    release = brain.release(decided["release"])
+    return _Offer(record.stream, release.actions.get(contact["action"]), decided["request"].get("account_id"))
 
 
 def _offer_entries(brain: Brain, outcome: OutcomeIn, prefix: str, offer: _Offer) -> list[Entry]:

@@ -15,7 +15,7 @@ from decisioning.deciding.case import DecisionContext
 from decisioning.deciding.engine import decide
 from decisioning.deciding.record import Decision
 from decisioning.deciding.screening import screened_for
-from decisioning.facts.forms import Ask, Known, canonical
+from decisioning.facts.forms import Ask, Known
 from decisioning.facts.standing import Consent, Standing
 from features.ledger import Entry, Ledger, now_us
 from serving.brain.runtime import Brain, new_id
@@ -134,10 +134,10 @@ def _steps(world: World, brain: Brain) -> Figures:
     return {
         **_in_turn("parse", lambda n: parse(Ask, world.request(n, "in-process"))),
         **_in_turn("read", lambda n: brain.known(asks[n], snapshot, at_us)),
-        **_in_turn("decide", decide_one),
+        **_in_turn("decide", lambda n: decide_one(n).answer),
         **_in_turn("screen", lambda n: screened_for(asks[n], customers[n], release, now_us=at_us)),
         **_in_turn("score", lambda n: champion.score(customers[n].facts, every)),
-        **_in_turn("bytes", lambda n: canonical(decisions[n].record)),
+        **_in_turn("bytes", lambda n: decisions[n].to_bytes()),
         **_commits(world, brain),
     }
 

@@ -15,7 +15,7 @@ from decisioning.deciding.record import Decision
 from decisioning.errors import Refused
 from decisioning.facts.forms import Ask, Known, PlacementAsk, canonical
 from decisioning.records import formats, wording_1
-from decisioning.records.formats import JSON_FORMAT, NEWEST, Unpacked, contacts_in, format_of, pack, tables_for, unpack
+from decisioning.records.formats import JSON_FORMAT, NEWEST, Unpacked, format_of, heading_in, pack, tables_for, unpack
 from decisioning.records.kept import NOTHING, Kept, KeptPick, Reason
 from decisioning.records.pieces import Pieces, PiecesRead
 from decisioning.records.unpacking import unpack as unpack_kept
@@ -206,7 +206,7 @@ def test_a_decision_is_read_back_as_it_was_answered(ask: Ask, customer: Known, s
     record = unpack(decision.to_bytes(), world.SMALL)
     assert canonical(record) == canonical(decision.record)
     assert canonical(record["answer"]) == canonical(decision.answer)
-    assert record["contacts"] == decision.contacts == contacts_in(decision.to_bytes(), world.SMALL)
+    assert record["contacts"] == decision.contacts == heading_in(decision.to_bytes(), world.SMALL)["contacts"]
     then = Known(record["facts"], customer.person, customer.account, tuple(record["degraded"]))
     assert replay(record, then, world.SMALL).to_bytes() == decision.to_bytes()
     assert len(decision.to_bytes()) < len(canonical(record)) / 2
@@ -251,7 +251,7 @@ def test_records_written_as_json_are_replayed_as_json_from_their_own_numbers() -
 
 def test_a_format_of_a_newer_version_is_refused() -> None:
     raw = decided(Ask(request_id="r", customer_id="c", channel="web", placements=HERO), world.permissive()).to_bytes()
-    for read in (unpack, contacts_in):
+    for read in (unpack, heading_in):
         with pytest.raises(Refused, match="format 77, which only a newer version can read"):
             read(bytes((77,)) + raw[1:], world.SMALL)
         with pytest.raises(Refused, match="another release"):
@@ -269,7 +269,7 @@ def test_bytes_that_were_changed_give_a_record_or_a_refusal(data: st.DataObject,
         for at in data.draw(st.lists(st.integers(0, len(raw) - 1), max_size=3)):
             broken[at] ^= data.draw(st.integers(1, 255))
         cut = data.draw(st.one_of(st.none(), st.integers(0, len(raw))))
-        for read in (unpack, contacts_in):
+        for read in (unpack, heading_in):
             try:
                 read(bytes(broken)[:cut], world.SMALL)
             except Refused:
@@ -327,6 +327,16 @@ def test_priors_among_scores_are_not_written_out() -> None:
     raw = pack(changed, release, NEWEST)
     assert unpack(raw, release)["scores"]["propensity"] == mixed.tolist()
     assert len(raw) <= len(decision.to_bytes()) + 2
+
+
+def test_all_nan_are_the_same_bytes() -> None:
+    """What is not known has no sign, and a record that is read back has the same bytes again."""
+    decision = decided(Ask(request_id="r", customer_id="c", channel="web", placements=HERO), world.permissive())
+    raws = []
+    for sign in (1.0, -1.0):
+        uplift = np.full(len(decision.kept.rows), math.copysign(math.nan, sign))
+        raws.append(pack(replace(decision.kept, uplift=uplift), world.SMALL, NEWEST))
+    assert raws[0] == raws[1]
 
 
 def test_unpacked_records_know_their_format() -> None:

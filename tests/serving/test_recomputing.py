@@ -1,8 +1,10 @@
 """Recomputing many decisions: all are found the same, stream by stream, and no record is read twice for it."""
 
 import asyncio
+import sqlite3
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import count
 
 import pytest
@@ -89,3 +91,26 @@ def test_each_record_is_read_once_though_few_streams_are_held(brain: Brain, monk
     # the last of a page is read again where the next page's first decision read it
     assert sum(read.values()) <= len(read) + 60 / recomputing._PAGE
     assert max(read.values()) <= 2
+
+
+def test_a_decision_whose_bytes_were_changed_is_reported_and_not_a_failure(brain: Brain) -> None:
+    """Whichever byte it is, and whether its record can still be read or not."""
+    customer = f"c-broken-{next(NUMBERS)}"
+    _take(brain, "decide", customer, "v-broken", "a-broken")
+    stream, version = list(_decisions(brain))[-1]
+    record = next(r for r in brain.ledger.records(stream) if r.version == version)
+    raw = record.raw or b""
+    for at in (0, 5, 33, 40, 60, len(raw) - 1):
+        broken = raw[:at] + bytes((raw[at] ^ 255,)) + raw[at + 1 :]
+        _write_body(brain, stream, version, broken)
+        assert any(f.version == version and "not the one that was appended" in f.message for f in brain.ledger.verify())
+        assert len(recomputing.recompute(brain, {(stream, version)})["different"]) == 1
+    _write_body(brain, stream, version, raw)
+    assert recomputing.recompute(brain, {(stream, version)})["different"] == []
+
+
+def _write_body(brain: Brain, stream: str, version: int, raw: bytes) -> None:
+    """Change a body past the ledger."""
+    with closing(sqlite3.connect(brain.workspace.ledger_file)) as database, database:
+        name = bytes.fromhex(stream)
+        database.execute("UPDATE ledger_records SET body = ? WHERE stream = ? AND version = ?", (raw, name, version))

@@ -20,6 +20,7 @@ from features.ledger.checking.checkpoints import (
 from features.ledger.checking.verification import Flaw, SignedHead, keys_in, verify_stream
 from features.ledger.database import Database
 from features.ledger.past.rules_book import RulesBook
+from features.ledger.records import Bodies
 from features.ledger.tables import ACTIVATIONS, KEYS, RECORDS, RELEASES, STANDINGS
 
 _PAGE = 500
@@ -52,6 +53,7 @@ class Audit:
 
     database: Database
     rules: RulesBook
+    bodies: Bodies
     signer: Signer
     file: Path | None = None
     checkpoints: int = 0
@@ -97,7 +99,8 @@ class Audit:
         remaining, after = dict(self.signed_heads), ""
         while rows := self.database.fetch(_STREAMS, {"after": after}):
             for row in rows:
-                yield from verify_stream(self.database, self.rules, row.stream, remaining.pop(row.stream, None))
+                signed = remaining.pop(row.stream, None)
+                yield from verify_stream(self.database, self.rules, self.bodies, row.stream, signed)
             after = rows[-1].stream
         for stream, (version, _) in sorted(remaining.items()):
             yield Flaw(stream, version, "a checkpoint saw the stream up to here, and all of it is gone")

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pydantic_core import from_json
 from sqlalchemy import Row, bindparam, select
 
 from features.ledger.chain import genesis_hash, hash_body, record_hash
@@ -18,7 +17,7 @@ from features.ledger.driver import in_chunks
 from features.ledger.past.changes import changes_of
 from features.ledger.past.memory import Past
 from features.ledger.past.rules_book import RulesBook
-from features.ledger.records import UNUSABLE_BODY
+from features.ledger.records import UNUSABLE_BODY, Bodies
 from features.ledger.standing import NEVER_US, Fold, apply
 from features.ledger.tables import KEYS, RECORDS_OF_STREAM, STANDINGS
 
@@ -52,6 +51,7 @@ class _Walk:
     """
 
     stream: str
+    bodies: Bodies
     signed_head: SignedHead | None = None
     version: int = 0
     hash: bytes = b""
@@ -64,20 +64,22 @@ class _Walk:
 
 
 def verify_stream(
-    database: Database, rules: RulesBook, stream: str, signed_head: SignedHead | None = None
+    database: Database, rules: RulesBook, bodies: Bodies, stream: str, signed_head: SignedHead | None = None
 ) -> Iterator[Flaw]:
     """Yield flaws in the order of the stream, those of its standing last; an unknown stream has none.
 
     :param signed_head: the stream's head in the last checkpoint that includes it
     """
-    if suspected := set(_read_once(database, rules, stream, signed_head)):
-        yield from (flaw for flaw in _read_once(database, rules, stream, signed_head) if flaw in suspected)
+    if suspected := set(_read_once(database, rules, bodies, stream, signed_head)):
+        yield from (flaw for flaw in _read_once(database, rules, bodies, stream, signed_head) if flaw in suspected)
 
 
-def _read_once(database: Database, rules: RulesBook, stream: str, signed_head: SignedHead | None) -> Iterator[Flaw]:
+def _read_once(
+    database: Database, rules: RulesBook, bodies: Bodies, stream: str, signed_head: SignedHead | None
+) -> Iterator[Flaw]:
     heads = database.fetch(_HEAD, {"stream": stream})
     upto = heads[0].version if heads else 2**62
-    walk = _Walk(stream, signed_head, hash=genesis_hash(stream), fold=Fold(stream))
+    walk = _Walk(stream, bodies, signed_head, hash=genesis_hash(stream), fold=Fold(stream))
     while rows := database.fetch(RECORDS_OF_STREAM, {"stream": stream, "after": walk.version, "upto": upto}):
         key_targets = _keys_of(database, rows)
         for row in rows:
@@ -150,7 +152,7 @@ def _next_fold(walk: _Walk, row: Row[Any]) -> Fold | None:
     if fold is None or row.body is None:
         return None
     try:
-        body = from_json(row.body)
+        body = walk.bodies.read_folded(row.body)
         fold = apply(fold, row.kind, body, row.version, row.occurred_us)
         walk.past.add(changes_of(row.kind, body, row.occurred_us))
     except UNUSABLE_BODY:

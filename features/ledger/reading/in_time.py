@@ -32,12 +32,13 @@ class _Pass:
 
     def add(self, record: Record) -> None:
         """Add the next record. After a record without a body, nothing is known of any version."""
-        if record.body is None or self.lost:
+        body = record.folded
+        if body is None or self.lost:
             self.fold, self.lost = Fold(self.fold.stream, record.version, erased=True), True
             return
-        self.fold = apply(self.fold, record.kind, record.body, record.version, record.occurred_us)
+        self.fold = apply(self.fold, record.kind, body, record.version, record.occurred_us)
         self.recorded_us = record.at_us
-        touched = self.past.add(changes_of(record.kind, record.body, record.occurred_us))
+        touched = self.past.add(changes_of(record.kind, body, record.occurred_us))
         for offer, (was, now) in touched.contacts.items():
             first = self._contacts[offer][0] if offer in self._contacts else was
             self._contacts[offer] = first, now
