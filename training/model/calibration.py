@@ -42,18 +42,19 @@ class Calibration:
         """Return the calibrated logit of one logit. The bits equal those of `column`: the steps are the same."""
         if self.kind == "identity":
             return logit
-        terms = _basis(self.kind, self.knots, logit)
-        total = self.weights[0]
-        for weight, term in zip(self.weights[1:], terms, strict=True):
-            total = total + term * weight
-        return total
+        return self._sum(_basis(self.kind, self.knots, logit))
 
     def column(self, logit: Floats) -> Floats:
         """Return the calibrated logits (n,) of logits (n,)."""
-        if self.kind == "identity":
-            return logit
-        total = np.full_like(logit, self.weights[0])
-        for weight, term in zip(self.weights[1:], _basis(self.kind, self.knots, logit), strict=True):
+        return logit if self.kind == "identity" else self._sum(_basis(self.kind, self.knots, logit))
+
+    def of_design(self, design: Floats) -> Floats:
+        """Return the calibrated logits (n,) of rows of `_design` (n, d), which has this map's kind and knots."""
+        return self._sum(list(design[:, 1:].T))
+
+    def _sum(self, terms: "list[Number]") -> "Number":
+        total = self.weights[0] + terms[0] * self.weights[1]
+        for weight, term in zip(self.weights[2:], terms[1:], strict=True):
             total = total + term * weight
         return total
 
@@ -92,8 +93,15 @@ def fit(kind: Kind, logit: Floats, label: Bools) -> Calibration:
     knots = tuple(float(q) for q in np.quantile(logit, _QUANTILES)) if kind == "spline" else ()
     if kind == "spline" and knots[-1] - knots[0] < 1e-6:
         return IDENTITY
-    basis = _basis(kind, knots, logit)
-    design = np.column_stack([np.ones_like(logit), *basis])
+    return _fit_to_design(kind, knots, _design(kind, knots, logit), label)
+
+
+def _design(kind: Kind, knots: tuple[float, ...], logit: Floats) -> Floats:
+    """Return a one and the terms of the kind's basis for each logit, (n, d)."""
+    return np.column_stack([np.ones_like(logit), *_basis(kind, knots, logit)])
+
+
+def _fit_to_design(kind: Kind, knots: tuple[float, ...], design: Floats, label: Bools) -> Calibration:
     prior = np.zeros(design.shape[1])
     prior[1] = 1.0
     if kind == "beta":
@@ -109,9 +117,13 @@ def held_out(kind: Kind, logit: Floats, label: Bools, seed: int) -> Floats:
     if kind == "identity":
         return logit
     fold, calibrated = np.random.default_rng([seed, 71]).permutation(len(logit)) % _FOLDS, np.empty(len(logit))
+    design = None if kind == "spline" else _design(kind, (), logit)  # a spline's knots depend on the other folds
     for k in range(_FOLDS):
         rows = fold == k
-        calibrated[rows] = fit(kind, logit[~rows], label[~rows]).column(logit[rows])
+        if design is None:
+            calibrated[rows] = fit(kind, logit[~rows], label[~rows]).column(logit[rows])
+        else:
+            calibrated[rows] = _fit_to_design(kind, (), design[~rows], label[~rows]).of_design(design[rows])
     return calibrated
 
 
@@ -126,7 +138,9 @@ def _basis(kind: Kind, knots: tuple[float, ...], logit: Number) -> list[Number]:
     if kind == "platt":
         return [logit]
     if kind == "beta":
-        return [-_softplus(-logit), _softplus(logit)]
+        size = abs(logit)
+        tail = _softplus_tail(size)  # of both log(1 + e^-logit) and log(1 + e^logit)
+        return [-((size - logit) * 0.5 + tail), (logit + size) * 0.5 + tail]
     return _natural_cubic(knots, logit)
 
 
@@ -148,9 +162,8 @@ def _cubed_hinge(distance: Number) -> Number:
     return above * above * above
 
 
-def _softplus(logit: Number) -> Number:
-    """Return log(1 + e^logit), computed row by row because numpy's exp may round differently inside a vector."""
-    if isinstance(logit, float):
-        return (logit + abs(logit)) * 0.5 + math.log1p(math.exp(-abs(logit)))
-    tail = [math.log1p(math.exp(-v)) for v in np.abs(logit).tolist()]
-    return (logit + np.abs(logit)) * 0.5 + np.asarray(tail, dtype=np.float64)
+def _softplus_tail(size: Number) -> Number:
+    """Return log(1 + e^-size), computed row by row because numpy's exp may round differently inside a vector."""
+    if isinstance(size, float):
+        return math.log1p(math.exp(-size))
+    return np.asarray([math.log1p(math.exp(-v)) for v in size.tolist()], dtype=np.float64)
