@@ -7,17 +7,17 @@ later release dropped stay in the file, so that a rollback finds them again.
 import fcntl
 import threading
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import NoneType
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.files import replace_file, unfinished
-from features.profile.merging import HEAD, StatementsBySubject, fit, is_about, merge, states_of
+from features.profile.fitting import PYTHON_OF, fit
+from features.profile.merging import HEAD, StatementsBySubject, is_about, merge, states_of
 from features.profile.spool import Spool
 from features.profile.staging import PART, Cursor, Staged, bounds, sampled
 from features.profile.versions import State, Statement, statements_in
@@ -26,13 +26,6 @@ from features.views import Layout, ProfileView
 KEYS = ("subject", "event_timestamp", "created")
 _OLD_HALF = ".half"
 """Suffix of a file that an earlier version of the brain was writing when it crashed."""
-PYTHON_OF: Mapping[pa.DataType, tuple[type, ...]] = {
-    pa.float64(): (float, int, NoneType),
-    pa.int64(): (int, NoneType),
-    pa.bool_(): (bool, NoneType),
-    pa.string(): (str, NoneType),
-}
-"""The Python types that a column accepts. A process on the previous release may still send a feature's old dtype."""
 Step = Callable[[int], None]
 """Called with the number of rows that were added since the last call."""
 
@@ -80,22 +73,25 @@ class Archive:
         parts = [pc.unique(table["subject"]) for view in self.views for table in self._batches(view, ["subject"])]
         return sorted(pc.unique(pa.chunked_array(parts, pa.string())).to_pylist())
 
-    def prepare(self) -> None:
-        """Give the files every column of the views. Raises Refused when a column does not fit its new type."""
+    def prepare(self, *, keep: bool = False) -> None:
+        """Give the files every column of the views.
+
+        Raises Refused if values do not fit the new type of their feature, unless they are to be kept beside it.
+        """
         with self.exclusive():
             if all(self.layout.history(view.name).exists() for view in self.views):
                 self.compact()  # statements under the old types must be merged under those types first
             for view in self.views:
-                self._prepare_view(view)
+                self._prepare_view(view, keep=keep)
 
-    def _prepare_view(self, view: ProfileView) -> None:
+    def _prepare_view(self, view: ProfileView, *, keep: bool) -> None:
         path = self.layout.history(view.name)
         old = pq.read_schema(path) if path.exists() else view.arrow_schema
-        new = fit(old.empty_table(), view).schema
+        new = fit(old.empty_table(), view, keep=keep).schema
         if not path.exists():
             self._rewrite(view, new, ())
         elif not new.equals(old):
-            self._rewrite(view, new, (fit(part, view) for part in self._batches(view)))
+            self._rewrite(view, new, (fit(part, view, keep=keep) for part in self._batches(view)))
 
     def add(self, view: ProfileView, staged: Staged, step: Step = lambda _: None) -> None:
         """Merge statements into the view's file.

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.profile.archive import Archive, Step
+from features.profile.fitting import kept_columns
 from features.profile.merging import HEAD, first_rows, is_about, repeated, states_of
 from features.profile.spool import Spool
 from features.profile.stores.rows import Kind, Online, Table
@@ -37,7 +38,8 @@ def load(online: Online, spool: Spool, view: str, rows: pa.Table, step: Step) ->
 
     A subject may have any number of rows, in any order. Everything is on the disk when this returns.
     """
-    table = Table(view, {name: _KINDS[rows.schema.field(name).type] for name in rows.schema.names[HEAD:]})
+    names = [name for name in rows.schema.names[HEAD:] if not name.startswith("_")]
+    table = Table(view, {name: _KINDS[rows.schema.field(name).type] for name in names})
     often = is_about(rows, repeated(rows["subject"]))
     single, rest = rows.filter(pc.invert(often)), [rows.filter(often)]
     parts, mixed = _by_features(single)
@@ -56,7 +58,7 @@ def load(online: Online, spool: Spool, view: str, rows: pa.Table, step: Step) ->
 def _by_features(rows: pa.Table) -> tuple[list[tuple[pa.Table, pa.Array]], pa.Array]:
     """Return the rows that were stated at one time, in a table per set of features, with their positions in `rows`.
 
-    The second result holds the positions of the other rows.
+    The second result holds the positions of the other rows, and of those with values that do not fit their type.
     """
     texts = rows.column(HEAD - 1).combine_chunks().dictionary_encode()
     times, groups = np.zeros((len(texts.dictionary), 2), np.int64), dict[tuple[str, ...], list[int]]()
@@ -67,9 +69,12 @@ def _by_features(rows: pa.Table) -> tuple[list[tuple[pa.Table, pa.Array]], pa.Ar
         if names:
             times[i] = distinct.pop()
     codes, parts = texts.indices.to_numpy(), []
-    mixed = np.flatnonzero(np.isin(codes, groups.pop((), [])))
+    unfit = np.zeros(len(codes), np.bool_)
+    for _, column in kept_columns(rows.schema):
+        unfit |= rows[column].is_valid().to_numpy()
+    mixed = np.flatnonzero(np.isin(codes, groups.pop((), [])) | unfit)
     for names, own in groups.items():
-        which = np.flatnonzero(np.isin(codes, own)) if len(groups) > 1 or len(mixed) else np.arange(len(codes))
+        which = np.flatnonzero(np.isin(codes, own) & ~unfit)
         both = (pa.array(times[codes[which], i]).cast(TIME) for i in (0, 1))
         columns = rows.select(["subject", *names]).take(which)
         for name, column in zip(("event_timestamp", "created"), both, strict=True):

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from decisioning.errors import Refused
+from features.profile.fitting import fit_to, kept_columns, place_of
 from features.profile.versions import (
     Row,
     Stamp,
@@ -24,25 +24,6 @@ HEAD = 4
 """Number of columns before the features: subject, event_timestamp, created, stamps."""
 Positions = np.ndarray[tuple[int], np.dtype[np.intp]]
 StatementsBySubject = Mapping[str, Sequence[Statement]]
-
-
-def fit(table: pa.Table, view: ProfileView) -> pa.Table:
-    """Return `table` with the columns and types of `view`, in its order, then columns of undeclared features."""
-    extra = [table.schema.field(name) for name in table.schema.names if name not in view.arrow_schema.names]
-    columns = [_column(table, field) for field in [*view.arrow_schema, *extra]]
-    return pa.table(columns, schema=pa.schema([*view.arrow_schema, *extra]))
-
-
-def _column(table: pa.Table, field: pa.Field) -> pa.ChunkedArray:
-    if field.name not in table.schema.names:
-        return pa.chunked_array([pa.nulls(table.num_rows, field.type)])
-    try:
-        return table[field.name].cast(field.type)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        old = table.schema.field(field.name).type
-        raise Refused(
-            f"feature {field.name} is kept as {old} and its history does not fit {field.type}: give it a new name"
-        ) from None
 
 
 def merge(old: pa.Table, view: ProfileView, new: pa.Table | None, further_statements: StatementsBySubject) -> pa.Table:
@@ -97,15 +78,17 @@ def first_rows(subjects: pa.ChunkedArray) -> Positions:
 
 def _overlaid(ends: pa.Table, new: pa.Table, view: ProfileView) -> pa.Table:
     """Return the rows `ends` with the times and the values of `new`, row by row."""
-    rows = statement_rows(new, view)
+    rows, schema = statement_rows(new, view), ends.schema
     names, texts = rows.schema.names[HEAD:], ends[view.stamps].combine_chunks().dictionary_encode()
     old = [decode_stamps(text) for text in texts.dictionary.to_pylist()]
     keys = np.stack([texts.indices.to_numpy(), micros(new["event_timestamp"]), micros(new["created"])], axis=1)
     distinct, which = np.unique(keys, axis=0, return_inverse=True)
     encoded = [encode_stamps({**old[i], **dict.fromkeys(names, Stamp(int(e), int(c)))}) for i, e, c in distinct]
     stamps = pa.chunked_array([pa.array(encoded, pa.string()).take(pa.array(which.reshape(-1)))])
+    stale = [column for name, column in kept_columns(ends.schema) if name in names]
+    ends = ends.drop_columns(stale)
     columns = {name: rows[name] if name in rows.schema.names else ends[name] for name in ends.schema.names}
-    return fit_to(pa.table({**columns, view.stamps: stamps}), ends.schema)
+    return fit_to(pa.table({**columns, view.stamps: stamps}), schema)
 
 
 def _same(one: pa.Table, other: pa.Table) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
@@ -121,11 +104,6 @@ def _bits(column: pa.ChunkedArray) -> pa.Array:
     """Return floats as the integers of their bits, so that zero differs from minus zero as it does in `wins`."""
     whole = column.combine_chunks()
     return whole.view(pa.int64()) if pa.types.is_float64(whole.type) else whole
-
-
-def fit_to(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Return `table` with exactly the columns of `schema`, null where the table has none."""
-    return pa.table([_column(table, field) for field in schema], schema=schema)
 
 
 def is_about(table: pa.Table, subjects: Sequence[str] | pa.ChunkedArray) -> pa.ChunkedArray:
@@ -180,6 +158,9 @@ def states_of(table: pa.Table) -> list[State]:
     """Return the versions in each row of a history table, in the order of its rows."""
     stamps = table.column(HEAD - 1).to_pylist()
     facts = table.select(table.schema.names[HEAD:]).to_pylist()
+    for name, column in kept_columns(table.schema):
+        for row in facts:
+            row[name] = row[column] if row[name] is None else row[name]
     return [
         {name: Version(row[name], stamp) for name, stamp in decode_stamps(text).items()}
         for text, row in zip(stamps, facts, strict=True)
@@ -194,5 +175,5 @@ def _full_rows(statements: Mapping[str, Iterable[Statement]], schema: pa.Schema)
 def _record(subject: str, row: Row, schema: pa.Schema) -> dict[str, object]:
     stamps = encode_stamps({name: version.stamp for name, version in row.state.items()})
     head = (subject, row.event_us, row.created_us, stamps)
-    values = {name: version.value for name, version in row.state.items()}
+    values = {place_of(schema, name, version.value): version.value for name, version in row.state.items()}
     return dict(zip(schema.names[:HEAD], head, strict=True)) | values

@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 from decisioning.errors import Refused
 from decisioning.facts.schema import Feature, FeatureSchema
 from features.profile.archive import KEYS, Step
+from features.profile.fitting import fit_to
 from features.profile.loading import load, load_latest
-from features.profile.merging import fit_to, micros, statement_rows
+from features.profile.merging import micros, statement_rows
 from features.profile.online import LAST_US, Profiles, Progress, open_profiles
 from features.profile.staging import PART, Staged
 from features.profile.versions import decode_stamps

@@ -35,7 +35,14 @@ TIMEOUT_S = 0.5
 """Time-out of Redis commands; without one, a request would wait for as long as the network does."""
 
 
-def apply(workspace_data_dir: Path, schema: FeatureSchema, project: str = PROJECT, redis: str | None = None) -> None:
+def apply(
+    workspace_data_dir: Path,
+    schema: FeatureSchema,
+    project: str = PROJECT,
+    redis: str | None = None,
+    *,
+    keep: bool = False,
+) -> None:
     """Bring repository, registry, online store and history files in line with `schema`; idempotent.
 
     `project` is Feast's name of the workspace; once it has one, it keeps it. `redis` is the address of the online
@@ -45,6 +52,8 @@ def apply(workspace_data_dir: Path, schema: FeatureSchema, project: str = PROJEC
     the last call, this returns at once without importing Feast. An online store that is new, or has lost its data, is
     filled from the history. Raises Refused when the history of a feature does not fit its new dtype, and Unavailable
     when Redis cannot be reached.
+
+    With `keep`, as for a rollback, values that do not fit are unknown until a release has their type again.
     """
     layout = Layout(workspace_data_dir.resolve())
     texts = _repository(layout, schema, _name(layout, project), redis)
@@ -52,7 +61,7 @@ def apply(workspace_data_dir: Path, schema: FeatureSchema, project: str = PROJEC
     mark = layout.repo / ".applied"
     if mark.exists() and mark.read_text() == digest and not _lost(layout, redis):
         return
-    _write(layout, schema, texts, redis)
+    _write(layout, schema, texts, redis, keep=keep)
     from features.profile.offline import fill  # noqa: PLC0415  it imports this module
 
     register(layout)
@@ -63,13 +72,13 @@ def apply(workspace_data_dir: Path, schema: FeatureSchema, project: str = PROJEC
     mark.write_text(digest)
 
 
-def _write(layout: Layout, schema: FeatureSchema, texts: Mapping[str, str], redis: str | None) -> None:
+def _write(layout: Layout, schema: FeatureSchema, texts: Mapping[str, str], redis: str | None, *, keep: bool) -> None:
     """Prepare the history files for the schema's features, then write the repository over them."""
     layout.repo.mkdir(parents=True, exist_ok=True)
     if not layout.home.exists() or not online_is(layout.data, redis):
         layout.home.write_text(uuid.uuid4().hex)
     archive = Archive(layout, views_of(schema))
-    archive.prepare()
+    archive.prepare(keep=keep)
     archive.spool.close()
     pq.write_table(SIGNALS_SCHEMA.empty_table(), layout.history(SIGNALS))
     for name, text in texts.items():

@@ -128,7 +128,7 @@ def rollback(workspace: Workspace, by: str, to: str | None = None) -> dict[str, 
         if target not in history:
             raise NotFound("release", f"it was never released in {environment}")
         compiled = Release.from_bytes(ledger.get_release(target))
-        apply(workspace.data, compiled.schema, redis=workspace.settings.online_store.redis)
+        apply(workspace.data, compiled.schema, redis=workspace.settings.online_store.redis, keep=True)
         ledger.activate(environment, target, by)
     return {"release": target, "environment": environment, "was": history[-1]}
 

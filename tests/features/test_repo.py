@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from decisioning.errors import Refused
 from decisioning.facts.schema import Feature, FeatureSchema
-from features.profile.offline import History
+from features.profile.offline import History, fill
 from features.profile.online import Profiles, open_profiles
 from features.profile.repository import apply
 from tests.features.conftest import FEATURES, SCHEMA
@@ -126,6 +126,51 @@ def test_a_history_that_does_not_fit_a_new_dtype_is_refused(data, compacted) -> 
     widened = FeatureSchema(tuple(Feature(name="age", dtype="float") if f.name == "age" else f for f in FEATURES))
     apply(data, widened, "ws")
     assert open_profiles(data, widened).read(["s1"], now_us=3)[0].facts["age"] == 3.0
+
+
+@pytest.mark.promise("profile.releases-side-by-side")
+def test_a_rollback_is_never_refused_and_loses_nothing_that_its_types_do_not_fit(data) -> None:
+    older, newer = (
+        FeatureSchema(tuple(Feature(name="age", dtype=dtype) if f.name == "age" else f for f in FEATURES))
+        for dtype in ("int", "string")
+    )
+
+    def known(schema: FeatureSchema) -> list[tuple[object, object]]:
+        """Return what is served and what the history says, for each of three customers."""
+        profiles = open_profiles(data, schema)
+        subjects = ["s1", "s2", "s3"]
+        entities = pa.table({"subject": subjects, "event_timestamp": pa.array([99] * 3, pa.timestamp("us", "UTC"))})
+        past = History(profiles).point_in_time(entities)["age"].to_pylist()
+        return [(s.facts.get("age"), p) for s, p in zip(profiles.read(subjects, now_us=99), past, strict=True)]
+
+    apply(data, older)
+    open_profiles(data, older).write("s1", {"age": 41}, 1, now_us=2)
+    apply(data, newer)
+    profiles = open_profiles(data, newer)
+    profiles.write("s2", {"age": "old"}, 1, now_us=2)
+    profiles.write("s3", {"age": "older", "city": "Delft"}, 1, now_us=2)
+    profiles.archive.compact()
+    with pytest.raises(Refused, match="age"):
+        apply(data, older)
+    apply(data, older, keep=True)
+    assert known(older) == [(41, 41), (None, None), (None, None)]
+    assert open_profiles(data, older).archive.statements_of("s2")[0].facts == {"age": "old"}
+    back = open_profiles(data, older)
+    back.write("s2", {"city": "Gouda"}, 3, now_us=3)
+    back.write("s3", {"age": 50}, 3, now_us=3)
+    at_5 = pa.array([5], pa.timestamp("us", "UTC"))
+    History(back).import_profiles(pa.table({"subject": ["s2"], "event_timestamp": at_5, "fee_eur": [1.5]}))
+    assert known(older) == [(41, 41), (None, None), (50, 50)]
+    (data / "online.db").unlink()
+    for suffix in ("-wal", "-shm"):
+        (data / f"online.db{suffix}").unlink(missing_ok=True)
+    fill(data, older)
+    assert known(older) == [(41, 41), (None, None), (50, 50)]
+    apply(data, newer)
+    assert [past for _, past in known(newer)] == ["41", "old", "50"]
+    assert known(newer)[1] == ("old", "old")
+    apply(data, older, keep=True)
+    assert known(older) == [(41, 41), (None, None), (50, 50)]
 
 
 def test_a_process_on_the_previous_release_cannot_break_the_history(data) -> None:

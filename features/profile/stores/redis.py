@@ -20,8 +20,9 @@ from redis.exceptions import RedisError, TimeoutError, WatchError
 from redis.retry import Retry
 
 from decisioning.errors import Refused, Unavailable
+from features.profile.stores.packing import KIND_OF
 from features.profile.stores.protos import entity_key, from_proto, to_proto
-from features.profile.stores.rows import BUSY_S, Change, OnlineRow, Reader, Table
+from features.profile.stores.rows import BUSY_S, Change, Kind, OnlineRow, Reader, Table
 from features.profile.versions import NEVER, Cell, Stamp, State, Version, decode_stamps, encode_stamps
 from features.views import stamps_column
 
@@ -182,12 +183,18 @@ def _row(table: Table, values: Values) -> OnlineRow | None:
     return (cells, {name: state[name].stamp.event_us for name in cells}) if cells else None
 
 
+def _kind(value: Cell | None) -> Kind:
+    """Return the kind of a value itself; that of its feature may have changed."""
+    return "?" if value is None else KIND_OF[type(value)]
+
+
 def _hash(
     table: Table, fields: Mapping[str, bytes], news: State, stamps: Mapping[str, Stamp]
 ) -> dict[str | bytes, bytes]:
     """Return the fields to set: the new values, their times, and the newest time of the row for Feast's own readers."""
     cells: dict[str | bytes, bytes] = {
-        fields[name]: to_proto(version.value, table.kinds[name]).SerializeToString() for name, version in news.items()
+        fields[name]: to_proto(version.value, _kind(version.value)).SerializeToString()
+        for name, version in news.items()
     }
     merged = {**stamps, **{name: version.stamp for name, version in news.items()}}
     if table.stamped:
