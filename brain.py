@@ -175,13 +175,20 @@ def import_signals(workspace: Workspace, file: Path) -> Result:
     "--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The Parquet file to write."
 )
 @click.option("--batch-id", help="An id of this batch; the same id again gives the same decisions.")
+@click.option("--preview", is_flag=True, help="Decide the same, and commit nothing.")
 def batch(
-    workspace: Workspace, customers: Path, channel: str, placements: tuple[str, ...], out: Path, batch_id: str | None
+    workspace: Workspace,
+    customers: Path,
+    channel: str,
+    placements: tuple[str, ...],
+    out: Path,
+    batch_id: str | None,
+    preview: bool,
 ) -> Result:
     """Decide for every customer_id of a CSV or Parquet file."""
     from serving.commands import batch as batches
 
-    return batches.run(workspace, customers, out, channel, placements, batch_id=batch_id)
+    return batches.run(workspace, customers, out, channel, placements, batch_id=batch_id, preview=preview)
 
 
 @command(workspace=False)

@@ -36,6 +36,16 @@ def commit_all(brain: Brain, asks: Sequence[Ask]) -> Iterator[Answer]:
     yield from (_answer(brain, item) for item in waiting)
 
 
+def preview_all(brain: Brain, asks: Sequence[Ask]) -> Iterator[Answer]:
+    """Yield the answers to previews for different customers in their order, and write nothing."""
+    snapshot = brain.snapshot
+    for at in range(0, len(asks), BLOCK):
+        some, at_us = asks[at : at + BLOCK], now_us()
+        every = brain.customers.read([brain.subjects(ask, snapshot) for ask in some], snapshot, at_us)
+        for decision in decide_all(brain, some, every, snapshot, at_us):
+            yield decision if isinstance(decision, BrainError) else decision.answer
+
+
 def _submit(brain: Brain, asks: Sequence[Ask]) -> list[_Submitted | BrainError]:
     snapshot, at_us = brain.snapshot, now_us()
     subjects = [brain.subjects(ask, snapshot) for ask in asks]

@@ -3,27 +3,29 @@
 import logging
 import os
 import shutil
-import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
 from decisioning.errors import BrainError, NotFound, Refused, RequestError
 from decisioning.facts.forms import Ask, PlacementAsk
-from serving.brain.blocks import Answer, commit_all
+from serving.brain.blocks import Answer, commit_all, preview_all
 from serving.brain.runtime import Brain
+from serving.commands.progress import phases
 from serving.customers import exported_files
 from serving.lifecycle import environment
 from serving.settings import Workspace
 
-BATCH_ROWS = 256
+BLOCK_ROWS = 2048
+"""How many customers one worker is given at a time."""
 WORKERS = 2
 """Processes that decide; each needs a core and some 300 MB."""
 _OBJECT_STORE_BYTES = 200_000_000
@@ -55,43 +57,68 @@ def run(
     placements: tuple[str, ...],
     *,
     batch_id: str | None = None,
+    preview: bool = False,
 ) -> dict[str, Any]:
     """Decide for every `customer_id` of a CSV or Parquet file, and write OUTPUT as Parquet to `out`.
 
     Repeating a `batch_id` gives the decisions already made. Raises NotFound for a missing file, Refused for one that
     cannot be read, RequestError for one without that column.
+
+    :param preview: decide the same, and commit nothing
     """
     customers, batch = _customers(source), batch_id or uuid.uuid4().hex
-    decided = _decided(workspace, customers, (channel, placements, batch))
-    pq.write_table(decided, out)
+    decided = _decided(workspace, customers, (channel, placements, batch, preview))
+    offers, failed = _write(decided, out, customers.num_rows)
     exported_files.register(workspace, out, "batch")
-    offers = decided.num_rows - decided["offer_id"].null_count
-    failed = decided.num_rows - decided["error"].null_count
     return {"batch_id": batch, "customers": customers.num_rows, "offers": offers, "failed": failed, "written": str(out)}
 
 
-def _decided(workspace: Workspace, customers: pa.Table, arguments: tuple[str, tuple[str, ...], str]) -> pa.Table:
-    """Return the OUTPUT rows of all customers; `arguments` are those of `Decider` after the workspace."""
+def _write(parts: Iterable[pa.Table], out: Path, customers: int) -> tuple[int, int]:
+    """Write the parts as they come; return the numbers of offers and of customers without a decision.
+
+    `out` is there once everything is written.
+    """
+    half, counts = out.with_name(f".{out.name}.half"), [0, 0]
+    try:
+        with phases() as progress, pq.ParquetWriter(half, OUTPUT) as writer:
+            done = 0
+            for part in parts:
+                writer.write_table(part)
+                done += pc.count_distinct(part["customer_id"]).as_py()
+                counts[0] += part.num_rows - part["offer_id"].null_count
+                counts[1] += part.num_rows - part["error"].null_count
+                progress(done, customers, "customers decided")
+        half.replace(out)
+    finally:
+        half.unlink(missing_ok=True)
+    return counts[0], counts[1]
+
+
+def _decided(
+    workspace: Workspace, customers: pa.Table, arguments: tuple[str, tuple[str, ...], str, bool]
+) -> Iterator[pa.Table]:
+    """Yield the OUTPUT rows of all customers in their order; `arguments` are those of `Decider` after the workspace."""
+    blocks = [customers.slice(at, BLOCK_ROWS) for at in range(0, customers.num_rows, BLOCK_ROWS)]
+    if not blocks:
+        return
     with _ray(workspace) as ray:
-        parts = (
-            ray.data.from_arrow(customers)
-            .map_batches(
-                Decider,
-                batch_size=BATCH_ROWS,
-                batch_format="pyarrow",
-                concurrency=WORKERS,
-                fn_constructor_args=(str(workspace.root), *arguments),
-            )
-            .to_arrow_refs()
+        decided = ray.data.from_arrow(blocks).map_batches(
+            Decider,
+            batch_size=None,
+            batch_format="pyarrow",
+            compute=ray.data.ActorPoolStrategy(size=WORKERS),
+            fn_constructor_args=(str(workspace.root), *arguments),
         )
-        return pa.concat_tables([t for t in ray.get(parts) if t.num_rows] or [OUTPUT.empty_table()])
+        for part in decided.iter_batches(batch_size=None, batch_format="pyarrow"):
+            yield part.cast(OUTPUT)
 
 
 class Decider:
     """One Ray Data worker: a brain that decides for a batch of customers at once."""
 
-    def __init__(self, root: str, channel: str, placements: tuple[str, ...], batch: str) -> None:
+    def __init__(self, root: str, channel: str, placements: tuple[str, ...], batch: str, preview: bool = False) -> None:
         self._brain = Brain(Workspace.open(Path(root)))
+        self._mode: Literal["live", "preview"] = "preview" if preview else "live"
         self._channel, self._batch = channel, batch
         self._placements = tuple(PlacementAsk(name=p) for p in placements)
 
@@ -104,7 +131,8 @@ class Decider:
                 asks.append(self._ask(customer))
             except ValueError as error:
                 rows.append({"customer_id": customer, "error": type(error).__name__})
-        for ask, answer in zip(asks, commit_all(self._brain, asks), strict=True):
+        answers = (commit_all if self._mode == "live" else preview_all)(self._brain, asks)
+        for ask, answer in zip(asks, answers, strict=True):
             rows += _rows(ask, answer)
         return pa.Table.from_pylist(rows, OUTPUT)
 
@@ -114,6 +142,7 @@ class Decider:
             customer_id=customer,
             channel=self._channel,
             placements=self._placements,
+            mode=self._mode,
         )
 
 
@@ -133,7 +162,7 @@ def _placement_rows(answer: dict[str, Any], placement: dict[str, Any]) -> list[d
 def _customers(source: Path) -> pa.Table:
     """Return the distinct ids of a file as one column of strings."""
     try:
-        table = pq.read_table(source) if source.suffix == ".parquet" else pyarrow.csv.read_csv(source)
+        table = pq.read_table(source) if source.suffix == ".parquet" else _read_csv(source)
     except FileNotFoundError:
         raise NotFound("file", f"there is no file {source}") from None
     except pa.ArrowInvalid:
@@ -142,6 +171,14 @@ def _customers(source: Path) -> pa.Table:
         raise RequestError("customer_id", f"{source} has no such column; it has {', '.join(table.column_names)}")
     ids = table["customer_id"].cast(pa.string()).drop_null().unique()
     return pa.table({"customer_id": ids})
+
+
+def _read_csv(source: Path) -> pa.Table:
+    """Return the file with its ids as they are written: 00777 is not 777."""
+    texts = pyarrow.csv.ConvertOptions(
+        column_types={"customer_id": pa.string()}, null_values=[""], strings_can_be_null=True
+    )
+    return pyarrow.csv.read_csv(source, convert_options=texts)
 
 
 @contextmanager
@@ -162,8 +199,10 @@ def _ray(workspace: Workspace) -> Iterator[Any]:
         logging_level="ERROR",
         _temp_dir=str(temp),
     )
-    ray.data.DataContext.get_current().enable_progress_bars = sys.stderr.isatty()
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.execution_options.preserve_order = True
     try:
         yield ray
     finally:

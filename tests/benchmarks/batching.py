@@ -26,7 +26,7 @@ from serving.settings import Workspace
 from tests.benchmarks import catalogue, models
 from tests.benchmarks.earlier.measure import COMMIT, check_out
 from tests.benchmarks.filling import add_customers, customer_of, profile_table
-from tests.benchmarks.measures import Figures, Line, Measure, Skipped, Suite
+from tests.benchmarks.measures import Figures, Line, Measure, Suite
 from tests.benchmarks.processes import Spent, run_measured
 from training.model.frame import Floats
 from training.model.model import PropensityModel
@@ -101,13 +101,13 @@ def _measured(name: str, tree: Path, workspace: Path, records: str, sizes: tuple
     }
 
 
-def _run(tree: Path, workspace: Path, customers: range) -> Spent:
+def _run(tree: Path, workspace: Path, customers: range, *more: str) -> Spent:
     """Run the batch of a tree's files; asserts that it decided for everybody, and nearly always with an offer."""
     file, out = workspace.parent / "batch.parquet", workspace.parent / "decided.parquet"
     pq.write_table(pa.table({"customer_id": [customer_of(n) for n in customers]}), file)
     placements = [part for p in catalogue.PLACEMENTS for part in ("--placement", str(p["name"]))]
     about = ["--channel", catalogue.CHANNEL, *placements, "--out", str(out), "--workspace", str(workspace), "--json"]
-    command = [sys.executable, str(tree / "brain.py"), "batch", str(file), *about]
+    command = [sys.executable, str(tree / "brain.py"), "batch", str(file), *about, *more]
     spent = run_measured(command, tree, {"PYTHONPATH": str(tree)})
     result = from_json(spent.output)
     assert (result["customers"], result["failed"]) == (len(customers), 0), result
@@ -140,8 +140,12 @@ def _boosters(world: BatchWorld) -> Figures:
 
 
 def _previewed(world: BatchWorld) -> Figures:
-    """Run the batch without committing, once the command can."""
-    raise Skipped("`brain batch` has no preview yet")
+    """Run the batch without committing: what many customers take longer than few, without the start of Ray."""
+    few, many = (_run(ROOT, world.workspace.root, range(n), "--preview") for n in SIZES)
+    return {
+        "preview_per_s": (SIZES[1] - SIZES[0]) / (many.wall_s - few.wall_s),
+        "preview_each_cpu_ms": 1000 * (many.cpu_s - few.cpu_s) / (SIZES[1] - SIZES[0]),
+    }
 
 
 BATCH = Suite(
@@ -158,6 +162,7 @@ BATCH = Suite(
         Line("brain batch, decisions a second", "batch_per_s", "earlier_batch_per_s", None, 20.0),
         Line("  to the bare Boosters", "batch_per_s", "boosters_per_s"),
         Line("brain batch without committing, to the bare Boosters", "preview_per_s", "boosters_per_s", None, 0.4),
+        Line("CPU of a decision without committing", "preview_each_cpu_ms", "earlier_batch_each_cpu_ms"),
         Line(f"CPU of a decision of {COMMIT}", "earlier_batch_each_cpu_ms"),
         Line("CPU of a decision", "batch_each_cpu_ms", "earlier_batch_each_cpu_ms"),
         Line(f"memory at the peak, {SIZES[0]:,} customers, MB", "batch_few_peak_mb"),

@@ -1,12 +1,13 @@
 """Batch decisions: the worker that Ray Data runs, files that are refused, and (long) a whole run on Ray."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from decisioning.errors import BrainError
+from decisioning.errors import BrainError, Refused
 from serving.brain.runtime import Brain
 from serving.commands import batch
 from serving.settings import Workspace
@@ -41,6 +42,38 @@ def test_everyone_gets_an_offer_or_the_reason_why_not_and_a_repetition_gives_the
     assert decider(workspace, "one")(table).equals(first)
     repeated = decider(workspace, "two")(table)
     assert not set(repeated["decision_id"].to_pylist()) & set(first["decision_id"].to_pylist())
+
+
+def test_a_preview_gives_offers_and_commits_nothing(workspace: Workspace) -> None:
+    brain = Brain(workspace)
+    customers = [c for n, c in enumerate(CUSTOMERS) if n % 2][:5]
+    before = brain.ledger.read(*map(brain.subject_stream, customers))
+    rows = batch.Decider(str(workspace.root), "web", ("sidebar",), "shown", preview=True)(
+        pa.table({"customer_id": customers})
+    ).to_pylist()
+    assert all(row["action"] and row["error"] is None for row in rows)
+    assert brain.ledger.read(*map(brain.subject_stream, customers)) == before
+    assert all(brain.ledger.lookup(f"decision:{row['decision_id']}") is None for row in rows)
+    brain.close()
+
+
+def test_ids_of_a_csv_are_what_is_written_there(tmp_path: Path) -> None:
+    written = ["00777", "777", "1e5", "1.10", "0x1F", "NA", "+31", "a b"]
+    (tmp_path / "ids.csv").write_text("customer_id,fee\n" + "".join(f"{one},1\n" for one in written) + ",2\n00777,3\n")
+    assert batch._customers(tmp_path / "ids.csv")["customer_id"].to_pylist() == written
+
+
+def test_what_ends_half_way_leaves_no_file(tmp_path: Path) -> None:
+    def parts() -> Iterator[pa.Table]:
+        yield pa.Table.from_pylist([{"customer_id": "c-1", "offer_id": "o"}, {"customer_id": "c-1"}], batch.OUTPUT)
+        raise Refused("the worker ended")
+
+    with pytest.raises(Refused):
+        batch._write(parts(), tmp_path / "out.parquet", 2)
+    assert list(tmp_path.iterdir()) == []
+    assert batch._write([next(parts())], tmp_path / "out.parquet", 2) == (1, 0)
+    assert pq.read_table(tmp_path / "out.parquet").num_rows == 2
+    assert [p.name for p in tmp_path.iterdir()] == ["out.parquet"]
 
 
 def test_an_id_that_is_none_is_told_in_its_row_and_holds_nobody_up(workspace: Workspace) -> None:
