@@ -32,7 +32,7 @@ from training.model.frame import Floats
 from training.model.model import PropensityModel
 from training.registry import PROPENSITY, Provenance, Registry
 
-SIZES, EARLIER_SIZES = (10_000, 100_000), (250, 1_500)
+SIZES, EARLIER_SIZES = (10_000, 100_000), (500, 4_000)
 """Few and many customers. The earlier commit makes some hundred a second."""
 CORES = 2
 SCORED = 20_000
