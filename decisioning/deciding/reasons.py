@@ -1,6 +1,6 @@
 """Why an offer was made: at most four codes with figures, each for a factor that was used; words come later."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from math import isnan
@@ -27,14 +27,16 @@ class Reasoning:
     ranking: Floats
     _decisive: dict[int, frozenset[str]] = field(default_factory=dict)
 
-    def of(self, i: int, row: int) -> list[Reason]:
+    def of(self, i: int, row: int, factors: Sequence[str]) -> list[Reason]:
         """Return why candidate `i` of the view, row `row` of the scores, was offered, the most telling first.
 
-        That is what counted in the customer's arm, of the first MAX_REASONS.
+        That is what counted in the customer's arm, of the first MAX_REASONS. `factors` are those of its score.
         """
-        return used(list(islice(self._all(i, row), MAX_REASONS)), self.screened.arm, self.screened.view.actions[i].tier)
+        return used(
+            list(islice(self._all(i, row, factors), MAX_REASONS)), self.screened.arm, self.screened.view.actions[i].tier
+        )
 
-    def _all(self, i: int, row: int) -> Iterator[Reason]:
+    def _all(self, i: int, row: int, factors: Sequence[str]) -> Iterator[Reason]:
         """Yield what decided; a factor that was multiplied by zero is left out."""
         worth, uplift = self.screened.worth, self.scores.uplift
         tier, value = self.screened.view.actions[i].tier, worth.value_eur.item(i)
@@ -45,7 +47,7 @@ class Reasoning:
         if uplift is not None and not isnan(uplift.item(row)):
             yield Reason("uplift", 100.0 * uplift.item(row))
         if value * weight * lever != 0.0:
-            yield from self._of_propensity(row)
+            yield from self._of_propensity(factors)
         if weight != 1.0 and euros * lever != 0.0:
             names = set().union(*(self._decisive_of(w) for w in worth.applied if w.members[i]))
             yield Reason("context", tuple(sorted(names)))
@@ -54,12 +56,11 @@ class Reasoning:
         if tier == "commercial":
             yield Reason("value.expected", euros)
 
-    def _of_propensity(self, row: int) -> Iterator[Reason]:
+    def _of_propensity(self, factors: Sequence[str]) -> Iterator[Reason]:
         """Yield the reasons of a propensity: what moved the score most, or that no model was asked."""
         if not self.screened.profiled:
             yield Reason("propensity.prior")
             return
-        factors = self.scores.factors[row]
         for name in factors:
             yield Reason("propensity", name)
         features = self.case.release.schema.features

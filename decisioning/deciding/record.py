@@ -179,14 +179,14 @@ def _pick(computed: Computation, pick: Pick) -> KeptPick:
     kept.factors = computed.scores.factors[row]
     kept.value_eur = round(screened.worth.value_eur.item(i), 2)
     kept.priority = screened.worth.priority_of(i, computed.reasoning.ranking.item(row))
-    kept.reasons = computed.reasoning.of(i, row)
+    kept.reasons = computed.reasoning.of(i, row, kept.factors)
     return kept
 
 
 def reasons_for(computed: Computation, i: int, row: int, locale: str) -> list[dict[str, str]]:
     """Return why candidate `i` of the view, row `row` of the scores, was offered, in words of a locale."""
     words = tables_for(computed.release, NEWEST).words
-    return [words.reason(reason, locale) for reason in computed.reasoning.of(i, row)]
+    return [words.reason(reason, locale) for reason in computed.reasoning.of(i, row, computed.scores.factors[row])]
 
 
 def _why_empty(computed: Computation, picks: Sequence[Pick]) -> list[str | None]:

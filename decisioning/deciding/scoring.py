@@ -76,7 +76,7 @@ def _checked(scores: Scores, case: Case, screened: Screened) -> Scores:
         upper=None if scores.upper is None else in_32_bits(scores.upper),
         uplift=None if scores.uplift is None or not by_uplift else in_32_bits(scores.uplift),
     )
-    if not np.all((rounded.propensity >= 0.0) & (rounded.propensity <= 1.0)):
+    if not np.all((scores.propensity >= 0.0) & (scores.propensity <= 1.0)):
         raise SealBroken("the model gave a propensity outside [0, 1]; nothing was decided")
     return _of_commercial(_transparent_enough(rounded, screened), screened)
 

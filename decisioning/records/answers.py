@@ -136,6 +136,36 @@ def record_of(kept: Kept, tables: Tables) -> dict[str, Any]:
     }
 
 
+def figures_of(kept: Kept, tables: Tables) -> dict[str, Any]:
+    """Return what models are trained on: the parts of the record without texts, of the scores the propensities."""
+    channel, request = tables.channel(kept.request["channel"]), kept.request
+    placed: list[list[dict[str, Any]]] = [[] for _ in request["placements"]]
+    for n, pick in enumerate(kept.offers):
+        figures = {"propensity": kept.propensity.item(pick.at), "priority": pick.priority, "value_eur": pick.value_eur}
+        placed[pick.placement].append({"offer_id": f"{kept.decision_id}.{n}", **figures})
+    placements = zip(request["placements"], kept.empty, placed, strict=True)
+    return {
+        "decision_id": kept.decision_id,
+        "request": request,
+        "decided_us": kept.decided_us,
+        "release": tables.release.hash,
+        "model": kept.model,
+        "facts": kept.facts,
+        "scores": {
+            "candidates": channel.view.candidates[kept.rows].tolist(),
+            "propensity": kept.propensity.tolist(),
+        },
+        **({"shadow": {"model": kept.shadow[0]}} if kept.shadow else {}),
+        "picks": [_pick(pick, kept, channel) for pick in kept.picks],
+        "contacts": contacts_of(kept, tables),
+        "answer": {
+            "arm": kept.arm,
+            "model": kept.model if kept.profiled else _PRIOR_MODEL,
+            "placements": [{"name": p["name"], "empty_reason": why, "offers": offers} for p, why, offers in placements],
+        },
+    }
+
+
 def _scores(kept: Kept, channel: ChannelTable) -> dict[str, Any]:
     candidates = channel.view.candidates
     shown = sorted(kept.offers, key=lambda pick: pick.row)

@@ -6,13 +6,13 @@
 A format never changes. Another layout, another wording or another rule for what is derived is the next number.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from decisioning.catalogue.release import Release
 from decisioning.errors import Refused, RequestError
 from decisioning.records import wording_1
-from decisioning.records.answers import contact_of, record_of
+from decisioning.records.answers import contact_of, figures_of, record_of
 from decisioning.records.kept import NOTHING, Kept
 from decisioning.records.packing import pack as pack_kept
 from decisioning.records.tables import Tables, tables_of
@@ -77,10 +77,19 @@ def unpack(raw: bytes, release: Release) -> Unpacked:
 
     :raises Refused: these bytes are not a record of this release, or the format is not known here
     """
+    return Unpacked(_unpacked(raw, release, record_of), raw[0])
+
+
+def figures_in(raw: bytes, release: Release) -> dict[str, Any]:
+    """Return the parts of a packed record that models are trained on; it raises as `unpack` does."""
+    return _unpacked(raw, release, figures_of)
+
+
+def _unpacked(raw: bytes, release: Release, part: Callable[[Kept, Tables], dict[str, Any]]) -> dict[str, Any]:
     _check(raw, release)
     tables = tables_for(release, raw[0])
     try:
-        return Unpacked(record_of(unpack_kept(raw[_DIGEST.stop :], tables), tables), raw[0])
+        return part(unpack_kept(raw[_DIGEST.stop :], tables), tables)
     except _BROKEN as error:
         raise Refused("the record cannot be read: its bytes are not what was written") from error
 

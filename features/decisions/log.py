@@ -103,7 +103,7 @@ class DecisionLog:
         buffer, after, n_read = _Buffer(), state["after"], 0
         accounts = lru_cache(partial(ledger.stream_of, "account"))
         while records := ledger.scan_rows(KINDS, after, _PAGE):
-            buffer.add(parse(records, release.schema, accounts, ledger.body_as_json))
+            buffer.add(parse(records, release.schema, accounts, ledger.figures_as_json))
             after, n_read = records[-1].seq, n_read + len(records)
             if progress:
                 progress(n_read, 0, "ledger")

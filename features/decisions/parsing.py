@@ -159,7 +159,7 @@ def parse(
     """Parse rows of the records table whose kind is in `KINDS`; records without a body are left out.
 
     :param stream_of: account id -> its stream
-    :param as_json: reads a body, as `Ledger.body_as_json` does
+    :param as_json: reads a body, as `Ledger.figures_as_json` does
     """
     erased = frozenset(str(r.stream) for r in records if r.kind == "tombstone")
     readable = [r for r in records if r.body is not None and r.kind != "tombstone"]

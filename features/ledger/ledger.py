@@ -225,7 +225,7 @@ class Ledger:
         return [self.record_of(row) for row in self.scan_rows(kinds, after, limit)]
 
     def scan_rows(self, kinds: Sequence[str], after: int = 0, limit: int = 1000) -> Sequence[Row[Any]]:
-        """Return what `scan` does as rows of the records table; `body_as_json` reads their bodies."""
+        """Return what `scan` does as rows of the records table; `figures_as_json` reads their bodies."""
         upto = self._database.settled_seq()
         statement = (
             select(RECORDS)
@@ -235,12 +235,12 @@ class Ledger:
         )
         return self._database.fetch(statement)
 
-    def body_as_json(self, raw: bytes) -> bytes:
-        """Return the body of a row of the records table as JSON.
+    def figures_as_json(self, raw: bytes) -> bytes:
+        """Return the body of a row of the records table as JSON, of a packed decision what models are trained on.
 
         :raises Refused: a newer version packed it, or it is not as it was packed
         """
-        return self._bodies.as_json(raw)
+        return self._bodies.figures_as_json(raw)
 
     def erase(self, stream: str) -> tuple[str, ...]:
         """Destroy every body and salt of a stream and append a tombstone, which bars all later contact for good.

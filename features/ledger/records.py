@@ -13,7 +13,7 @@ from sqlalchemy import Row
 from decisioning.catalogue.release import Release
 from decisioning.errors import ConfigError, Conflict, NotFound, Refused, RequestError
 from decisioning.facts.forms import canonical
-from decisioning.records.formats import heading_in, is_packed, release_of, unpack
+from decisioning.records.formats import figures_in, heading_in, is_packed, release_of, unpack
 from decisioning.times import DAY_US
 from features.ledger.chain import hash_body, new_salt
 from features.ledger.past.changes import NO_CHANGES, PastChanges, changes_of
@@ -84,9 +84,9 @@ class Bodies:
         """Return what folding reads of a body, and of a decision its request; raises as `read` does."""
         return heading_in(raw, self.release(release_of(raw))) if is_packed(raw) else self.read(raw)
 
-    def as_json(self, raw: bytes) -> bytes:
-        """Return a body as JSON; raises as `read` does."""
-        return canonical(self.read(raw)) if is_packed(raw) else raw
+    def figures_as_json(self, raw: bytes) -> bytes:
+        """Return a body as JSON, of a packed decision what models are trained on; raises as `read` does."""
+        return canonical(figures_in(raw, self.release(release_of(raw)))) if is_packed(raw) else raw
 
 
 @dataclass(frozen=True, slots=True)

