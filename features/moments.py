@@ -11,12 +11,17 @@ from typing import Any, Literal
 from pydantic_core import from_json, to_json
 from sqlalchemy import Connection, Row, bindparam, delete, insert, or_, select, update
 
-from features.ledger import Ledger
+from features.ledger import Ledger, driver
 from features.ledger.database import upsert
 from features.ledger.tables import DELIVERIES, FIRED, WATCHES
 
 CLAIM_US = 10_000_000
 """How long a claim lasts, after which another replica may make it."""
+_VALUES = ("due_us", "claimed_us", "body")
+_SET_WATCH = (
+    f"{driver.insert_into(WATCHES, 'stream', 'moment', *_VALUES)} ON CONFLICT (stream, moment) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in _VALUES)
+)
 State = Literal["waiting", "delivered", "dead"]
 Route = Literal["webhook", "stream"]
 
@@ -72,9 +77,9 @@ class Delivery:
 
 def watch(connection: Connection, watches: Iterable[Watch]) -> None:
     """Set when to check, in the transaction that stores the signals; a later signal of the moment replaces the time."""
-    for one in watches:
-        values = {"due_us": one.due_us, "claimed_us": 0, "body": _encode(one)}
-        upsert(connection, WATCHES, {"stream": one.stream, "moment": one.moment}, values)
+    rows = [(bytes.fromhex(one.stream), one.moment, one.due_us, 0, _encode(one)) for one in watches]
+    if rows:
+        driver.execute_many(connection, _SET_WATCH, rows)
 
 
 class Moments:

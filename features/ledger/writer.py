@@ -43,9 +43,13 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Job(Generic[_T]):
-    """Any other write; it has a transaction of its own."""
+    """Any other write; it has a transaction of its own.
+
+    `hot`: `work` runs its statements by `features.ledger.driver`, so SQLAlchemy need take no part in the transaction.
+    """
 
     work: Callable[[Connection], _T]
+    hot: bool = False
     future: "Future[_T]" = field(default_factory=Future)
 
 
@@ -68,9 +72,9 @@ class Writer:
         self._put(submission)
         return submission.future
 
-    def start(self, work: Callable[[Connection], _T]) -> "Future[_T]":
+    def start(self, work: Callable[[Connection], _T], *, hot: bool = False) -> "Future[_T]":
         """Return a future of what `work` returns, which is set once that is committed."""
-        job = Job(work)
+        job = Job(work, hot)
         self._put(job)
         return job.future
 
@@ -141,7 +145,8 @@ class Writer:
     def _perform(self, items: Sequence[_Item]) -> Sequence[Any]:
         """Run the only item if it is a job, else write the batch of submissions."""
         if items and isinstance(items[0], Job):
-            return [self._database.transact(items[0].work)]
+            transact = self._database.transact_hot if items[0].hot else self._database.transact
+            return [transact(items[0].work)]
         batch = [item for item in items if isinstance(item, Submission)]
         return self._write(batch) if batch else []
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from features.signals.event import Event
 from features.signals.log import (
     NO_STATE,
-    Fetch,
+    HotFetch,
     PredictedState,
     Row,
     SignalRules,
@@ -51,7 +51,7 @@ class Counts(NamedTuple):
     erased: int
 
 
-def prepare(fetch: Fetch, events: Sequence[Event], rules: SignalRules) -> Block:
+def prepare(fetch: HotFetch, events: Sequence[Event], rules: SignalRules) -> Block:
     """Return events as a block; `fetch` reads what was committed before, of each of their streams."""
     new: dict[str, dict[str, Event]] = {}
     for event in events:

@@ -6,7 +6,7 @@ the database). So concurrent writers come one after the other, and each event co
 
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
@@ -24,13 +24,13 @@ from features.signals.definitions import Definitions
 from features.signals.event import Event
 from features.signals.state import State, absorb, decode, encode, missing, rebuild
 
+HotFetch = Callable[[str, Sequence[Any]], Sequence[tuple[Any, ...]]]
+"""Returns the rows of a reading statement of the driver, such as `Ledger.select_hot` or, within a transaction,
+`driver.fetch`."""
 Fetch = Callable[[Executable, Mapping[str, Any]], Sequence[SqlRow[Any]]]
 _MAX_PURGED: Final = 500
 _PAGE: Final = 2000
 
-_STATES = select(SIGNAL_STATES.c.stream, SIGNAL_STATES.c.version, SIGNAL_STATES.c.body).where(
-    SIGNAL_STATES.c.stream.in_(bindparam("streams", expanding=True))
-)
 _ADD = driver.insert_into(
     SIGNALS, "key", "stream", "version", "type", "occurred_us", "recorded_us", "expires_us", "body"
 )
@@ -39,14 +39,9 @@ _MOVE = f"UPDATE {SIGNAL_STATES.name} SET version = ?, at_us = ?, body = ? WHERE
 _RENEW = f"UPDATE {SIGNAL_STATES.name} SET body = ? WHERE stream = ?"  # noqa: S608 (names of our own)
 _AMONG_STATES = f"{SIGNAL_STATES.name} WHERE stream IN"
 _EVENTS = (
-    select(SIGNALS)
-    .where(SIGNALS.c.stream == bindparam("stream"), SIGNALS.c.version <= bindparam("upto"))
-    .where(
-        (SIGNALS.c.version > bindparam("version"))
-        | ((SIGNALS.c.version == bindparam("version")) & (SIGNALS.c.seq > bindparam("seq")))
-    )
-    .order_by(SIGNALS.c.version, SIGNALS.c.seq)
-    .limit(_PAGE)
+    f"SELECT version, seq, key, type, occurred_us, recorded_us, body FROM {SIGNALS.name}"  # noqa: S608 (names of our own)
+    " WHERE stream = ? AND version <= ? AND (version > ? OR (version = ? AND seq > ?))"
+    f" ORDER BY version, seq LIMIT {_PAGE}"
 )
 _EXPIRED = (
     select(SIGNALS.c.seq)
@@ -150,7 +145,7 @@ def add_events(
         if prediction is not None and prediction[:2] == (head.version, len(of_stream)):
             body = prediction.body
         else:
-            body = next_body(stream, head, of_stream, rules, _fetching(connection))
+            body = next_body(stream, head, of_stream, rules, partial(driver.fetch, connection))
         states[stream] = head.version + 1, body
     _write(connection, new, heads, states, rules)
     return AddResult(results, states)
@@ -195,22 +190,18 @@ class AddEvents:
         return add_events(connection, self._events, self._rules, look_up=look_up, predicted=self._predicted)
 
 
-def next_body(stream: str, head: StoredState, new: Sequence[Event], rules: SignalRules, fetch: Fetch) -> bytes:
+def next_body(stream: str, head: StoredState, new: Sequence[Event], rules: SignalRules, fetch: HotFetch) -> bytes:
     """Return the encoded state after the new events. Its time is theirs: the time of writing changes nothing."""
     state = decode(head.body) if head.body else State.empty(rules.definitions)
     state = with_missing_trackers(state, stream, head.version, rules, fetch)
     return encode(absorb(state, new, rules.definitions, max(event.recorded_us for event in new)))
 
 
-def with_missing_trackers(state: State, stream: str, version: int, rules: SignalRules, fetch: Fetch) -> State:
+def with_missing_trackers(state: State, stream: str, version: int, rules: SignalRules, fetch: HotFetch) -> State:
     """Return the state with its missing trackers made from the events that the log still has, up to its version."""
     if not missing(state, rules.definitions):
         return state
     return rebuild(state, events_of(fetch, stream, version), rules.definitions, state.at_us)
-
-
-def _fetching(connection: Connection) -> Fetch:
-    return lambda statement, parameters: connection.execute(statement, parameters).all()
 
 
 def _write(
@@ -295,7 +286,7 @@ def renew_state(connection: Connection, stream: str, version: int, rules: Signal
     state = decode(head.body)
     if not missing(state, rules.definitions):
         return None
-    body = encode(with_missing_trackers(state, stream, version, rules, _fetching(connection)))
+    body = encode(with_missing_trackers(state, stream, version, rules, partial(driver.fetch, connection)))
     driver.execute_many(connection, _RENEW, [(body, stream)])
     return version, body
 
@@ -305,9 +296,11 @@ def purge_some(connection: Connection, now_us: int) -> int:
     return connection.execute(_PURGE, {"now_us": now_us}).rowcount
 
 
-def states_of(fetch: Fetch, streams: Sequence[str]) -> dict[str, StoredState]:
-    """Return the states of the streams that have one, all as of one moment."""
-    return {row.stream: StoredState(row.version, row.body) for row in fetch(_STATES, {"streams": streams})}
+def states_of(fetch: HotFetch, streams: Sequence[str]) -> dict[str, StoredState]:
+    """Return the states of the streams that have one; of up to 500 streams as of one moment."""
+    parts = driver.in_chunks([bytes.fromhex(stream) for stream in streams])
+    rows = (row for part in parts for row in fetch(_heads_of(len(part)), part))
+    return {name.hex(): StoredState(version, body) for name, version, body in rows}
 
 
 def erased_since(fetch: Fetch, since_us: int) -> list[str]:
@@ -315,12 +308,12 @@ def erased_since(fetch: Fetch, since_us: int) -> list[str]:
     return [row.stream for row in fetch(_ERASED, {"since_us": since_us})]
 
 
-def events_of(fetch: Fetch, stream: str, upto: int = 2**62) -> Iterator[Event]:
+def events_of(fetch: HotFetch, stream: str, upto: int = 2**62) -> Iterator[Event]:
     """Yield the events that the log still has of a stream up to a version, in the order of recording."""
-    version, seq = 0, 0
-    while rows := fetch(_EVENTS, {"stream": stream, "upto": upto, "version": version, "seq": seq}):
-        for row in rows:
-            yield Event(row.key, row.stream, row.type, row.occurred_us, row.recorded_us, from_json(row.body))
+    name, version, seq = bytes.fromhex(stream), 0, 0
+    while rows := fetch(_EVENTS, (name, upto, version, version, seq)):
+        for _, _, key, type_, occurred_us, recorded_us, body in rows:
+            yield Event(key.hex(), stream, type_, occurred_us, recorded_us, from_json(body))
         if len(rows) < _PAGE:
             return
-        version, seq = rows[-1].version, rows[-1].seq
+        version, seq = rows[-1][:2]

@@ -41,7 +41,9 @@ MAX_EVENTS: Final = 256
 _PURGE_PAUSE_S: Final = 0.001
 
 TransactionHook = Callable[[Connection, Sequence[EventResult]], None]
-"""Further writes of the transaction that stores events, given the results of the events. It may run several times."""
+"""Further writes, by `features.ledger.driver`, of the transaction that stores events, given the results of the events.
+
+It may run several times."""
 States = Mapping[str, tuple[int, bytes]]
 
 
@@ -127,7 +129,7 @@ class Signals:
         for stream, (version, body) in states.items():
             one = decode(body)
             if missing(one, definitions):
-                one = with_missing_trackers(one, stream, version, self.rules, self._ledger.select)
+                one = with_missing_trackers(one, stream, version, self.rules, self._ledger.select_hot)
                 if keep:
                     self._renew(stream, version)
             state = merge(state, one, definitions) if len(states) > 1 else one
@@ -141,7 +143,7 @@ class Signals:
         states = {s: copy for s, copy, version in zip(streams, stored, versions, strict=True) if copy and version >= 0}
         outdated = [s for s, version in zip(streams, versions, strict=True) if version > _version(states.get(s))]
         if outdated:
-            rows = states_of(self._ledger.select, outdated)
+            rows = states_of(self._ledger.select_hot, outdated)
             current = {s: SignalState(row.version, row.body) for s, row in rows.items() if row.body is not None}
             for stream in outdated:
                 states.pop(stream, None)
@@ -237,7 +239,7 @@ class EventQueue:
     def _begin(self) -> None:
         batch = _Batch(self._take, self._rules)
         try:
-            self._ledger.transact(batch.work).add_done_callback(batch.answer)
+            self._ledger.transact(batch.work, hot=True).add_done_callback(batch.answer)
         except Unavailable as error:
             batch.refuse(error)
 

@@ -11,6 +11,7 @@ from decisioning.facts.forms import SubjectId
 from serving.brain.runtime import Brain
 from serving.events.moments import Watcher, dead_letter_json
 from serving.events.signals import MAX_SIGNALS, parse_events, record_signals
+from serving.http.direct import DirectRoute
 from serving.http.replies import JSON, json_reply, problem_reply, problems, read_body
 
 MAX_SIGNALS_BYTES = 4_000_000
@@ -45,6 +46,8 @@ def signal_routes(app: FastAPI, brain: Brain) -> None:
         status, results = await record_signals(brain, events)
         brain.metrics.count_statuses(brain.metrics.signals, results)
         return json_reply(results, status)
+
+    app.add_middleware(DirectRoute, path="/v1/signals", answer=signals)
 
 
 def moment_routes(app: FastAPI, brain: Brain, watcher: Watcher) -> None:

@@ -27,7 +27,7 @@ from features.ledger.records import Names
 from features.signals.blocks import Block, prepare
 from features.signals.event import Event
 from features.signals.intake import Intake
-from features.signals.log import Fetch, SignalRules
+from features.signals.log import HotFetch, SignalRules
 
 _FIRST_ROWS: Final = 2_000
 _MOST_ROWS: Final = 100_000
@@ -124,7 +124,7 @@ def _run(pipe: Connection, path: Path, release_bytes: bytes, names: Names, addre
         try:
             release, database = Release.from_bytes(release_bytes), Database(address)
             rules, intake = SignalRules(release), Intake(release, names, history=True)
-            for part in parts(path, intake, rules, database.fetch, sender.wait, skip):
+            for part in parts(path, intake, rules, database.fetch_hot, sender.wait, skip):
                 sender.send(part)
             sender.send(None)
         except (Refused, Unavailable) as error:
@@ -154,7 +154,7 @@ class _Rows(NamedTuple):
 
 
 def parts(
-    path: Path, intake: Intake, rules: SignalRules, fetch: Fetch, wait: Callable[[], None], skip: int
+    path: Path, intake: Intake, rules: SignalRules, fetch: HotFetch, wait: Callable[[], None], skip: int
 ) -> Iterator[Part]:
     """Yield the rows of a file after the first `skip`, prepared. Raises Refused for an unreadable file.
 

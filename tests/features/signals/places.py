@@ -74,7 +74,7 @@ class OpenPlace:
         return self.signals.record(self.events(raws))
 
     def log(self, subject: str) -> list[Event]:
-        return list(events_of(self.ledger.select, self.stream(subject)))
+        return list(events_of(self.ledger.select_hot, self.stream(subject)))
 
     def check(self, streams: Sequence[str], at_us: int) -> dict[str, int]:
         """Check that reads from the store and from SQL equal a recomputation from the log; return SQL's versions."""

@@ -24,7 +24,7 @@ def point_in_time(ledger: Ledger, versions: Mapping[str, int], release: Release,
 
     `versions`: of each stream of the subject, as a decision recorded them. Raises Unavailable.
     """
-    events = [e for stream, upto in sorted(versions.items()) for e in events_of(ledger.select, stream, upto)]
+    events = [e for stream, upto in sorted(versions.items()) for e in events_of(ledger.select_hot, stream, upto)]
     return recompute(events, release.schema.of_source("signal"), at_us)
 
 

@@ -56,9 +56,9 @@ def add(ledger: Ledger, blocks: Sequence[Block]) -> Counter[str]:
 def content(ledger: Ledger) -> tuple[list[Any], list[Any]]:
     """Return the states and the events of all subjects, without versions, which tell how often a state was written."""
     streams = [ledger.stream_of("person", who) for who in WHO]
-    stored = states_of(ledger.select, streams)
+    stored = states_of(ledger.select_hot, streams)
     states = [(s, stored[s].body and decode(stored[s].body or b"")) for s in streams if s in stored]
-    return states, sorted((e[:5], sorted(e.fields.items())) for s in streams for e in events_of(ledger.select, s))
+    return states, sorted((e[:5], sorted(e.fields.items())) for s in streams for e in events_of(ledger.select_hot, s))
 
 
 @st.composite
@@ -89,7 +89,7 @@ def test_blocks_come_to_what_single_events_come_to(
         events = named(singly, arriving)
         counts = Counter[str]()
         for start, end in pairwise(sorted({0, *(cut for cut in cuts if cut < len(events)), len(events)})):
-            block = prepare(in_blocks.select, events[start:end], RULES)
+            block = prepare(in_blocks.select_hot, events[start:end], RULES)
             for_others = add_singly(in_blocks, [events[n] for n in sorted(early) if start <= n < len(events)])
             added = in_blocks.transact(AddBlocks([block], RULES, look_up=look_up)).result()
             counts.update(added._asdict())
@@ -101,9 +101,9 @@ def test_blocks_come_to_what_single_events_come_to(
 
 def test_blocks_without_events_write_nothing(migrated_sqlite: Path) -> None:
     with ledgers(migrated_sqlite, 1) as (ledger,):
-        about_erased = prepare(ledger.select, named(ledger, [Event("k", WHO[0], "login", S_US, S_US, {})]), RULES)
-        assert add(ledger, [prepare(ledger.select, [], RULES)]) == Counter(accepted=0, duplicate=0, erased=0)
-        assert add(ledger, [about_erased, prepare(ledger.select, [], RULES)])["erased"] == 1
+        about_erased = prepare(ledger.select_hot, named(ledger, [Event("k", WHO[0], "login", S_US, S_US, {})]), RULES)
+        assert add(ledger, [prepare(ledger.select_hot, [], RULES)]) == Counter(accepted=0, duplicate=0, erased=0)
+        assert add(ledger, [about_erased, prepare(ledger.select_hot, [], RULES)])["erased"] == 1
 
 
 def test_the_parts_of_a_file_share_no_subject_until_they_are_written(
@@ -124,7 +124,7 @@ def test_the_parts_of_a_file_share_no_subject_until_they_are_written(
             waiting.clear()
 
         intake, finished = Intake(release(), in_parts.names, history=True), list[int]()
-        for part in parser.parts(path, intake, RULES, in_parts.select, write, 0):
+        for part in parser.parts(path, intake, RULES, in_parts.select_hot, write, 0):
             assert not any(stream in block.states for stream in part.block.states for block in waiting)
             assert part.block.rows
             waiting.append(part.block)

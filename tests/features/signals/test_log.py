@@ -243,7 +243,7 @@ def test_a_block_made_before_its_transaction_is_written_as_it_is_only_where_it_h
 ) -> None:
     opened.record(views(opened, 3 * began))
     events, stream = opened.events(views(opened, 10, 3)), opened.stream(WHO)
-    block = prepare(opened.ledger.select, [*events, events[0]], opened.signals.rules)
+    block = prepare(opened.ledger.select_hot, [*events, events[0]], opened.signals.rules)
     assert (len(block.rows), block.duplicate, block.erased) == (10, 1, 0)
     if between == "another event":
         opened.record(views(opened, 1, 50))
@@ -258,9 +258,9 @@ def test_a_block_made_before_its_transaction_is_written_as_it_is_only_where_it_h
     assert added == (new, 1 if between == "an erasure" else 11 - new, 10 if between == "an erasure" else 0)
     if between == "an erasure":
         assert opened.log(WHO) == []
-        assert prepare(opened.ledger.select, events, opened.signals.rules).erased == 10
+        assert prepare(opened.ledger.select_hot, events, opened.signals.rules).erased == 10
         return
-    stored = states_of(opened.ledger.select, [stream])[stream].body
+    stored = states_of(opened.ledger.select_hot, [stream])[stream].body
     assert (stored == block.states[stream].body) is (between != "another event")
     opened.check([stream], opened.place.now_us())
     assert len(opened.log(WHO)) == 10 + 3 * began + (between == "another event")
