@@ -208,6 +208,24 @@ def test_a_moved_workspace_works_once_applied_again(data, tmp_path) -> None:
     assert not data.exists()
 
 
+@pytest.mark.parametrize("released", [True, False])
+def test_a_copy_in_another_folder_has_the_facts_and_leaves_the_original_alone(data, tmp_path, released) -> None:
+    apply(data, SCHEMA)
+    open_profiles(data, SCHEMA).write("s1", {"age": 30}, 1, now_us=2)
+    copied = tmp_path / "another" / "data"
+    shutil.copytree(data, copied)
+    if released:
+        apply(copied, SCHEMA)
+    profiles = open_profiles(copied, SCHEMA)
+    assert profiles.read(["s1"], now_us=3)[0].facts == {"age": 30}
+    profiles.write("s1", {"age": 31}, 2, now_us=3)
+    assert History(profiles).point_in_time(ENTITIES)["age"].to_pylist() == [31]
+    assert profiles.store.feast.get_online_features(["profile:age"], [{"subject": "s1"}]).to_dict()["age"] == [31]
+    original = open_profiles(data, SCHEMA)
+    assert original.read(["s1"], now_us=3)[0].facts == {"age": 30}
+    assert History(original).point_in_time(ENTITIES)["age"].to_pylist() == [30]
+
+
 @pytest.mark.promise("serving.inside-the-workspace")
 def test_nothing_is_sent_and_nothing_written_outside_the_workspace(data, world, monkeypatch) -> None:
     def refuse(*_: object) -> None:
