@@ -73,6 +73,11 @@ class Tables:
         self.words = words(self.features, treatments, catalogue.settings)
         self._channels: dict[str, ChannelTable] = {}
 
+    def prepare(self) -> None:
+        """Make the tables of all channels, so that no decision waits for them."""
+        for name in self.release.channels:
+            self.channel(name)
+
     def channel(self, name: str) -> ChannelTable:
         """Return the table of a channel; raises RequestError for a channel that is not declared."""
         if name not in self._channels:

@@ -151,7 +151,8 @@ def _described(feature: Feature, locale: str) -> str:
 
 
 def _two_decimals(number: float, locale: str) -> str:
-    return f"{number:.2f}".replace(".", "," if locale.startswith("nl") else ".")
+    text = f"{number:.2f}"
+    return text.replace(".", ",") if locale.startswith("nl") else text
 
 
 def _formatted(value: object, feature: Feature, locale: str) -> str:

@@ -15,6 +15,7 @@ from decisioning.deciding.record import Decision
 from decisioning.errors import Conflict, RequestError, RequestReused, Unavailable
 from decisioning.facts.forms import Ask, Known, canonical
 from decisioning.facts.schema import BUILT_IN, Facts, FeatureSchema, Value
+from decisioning.records.formats import NEWEST, tables_for
 from decisioning.times import microseconds, parse_moment
 from features.ledger import Duplicate, Entry, Ledger, PackedBody, Record, now_us
 from features.profile.online import Profiles
@@ -66,6 +67,7 @@ class Brain:
     def _load_release(self, name: str) -> Release:
         release = self.ledger.release(name)
         release.prepare()
+        tables_for(release, NEWEST).prepare()
         return release
 
     def _load_snapshot(self) -> Snapshot:

@@ -342,3 +342,29 @@ def test_all_nan_are_the_same_bytes() -> None:
 def test_unpacked_records_know_their_format() -> None:
     assert format_of(Unpacked({"a": 1}, 2)) == 2
     assert format_of({"a": 1}) == JSON_FORMAT
+
+
+@pytest.mark.parametrize(
+    ("evidence", "confidence"), [(0.0, "low"), (99.9, "low"), (100.0, "medium"), (999.0, "medium"), (1000.0, "high")]
+)
+def test_the_words_for_evidence_do_not_change(evidence: float, confidence: str) -> None:
+    decision = decided(Ask(request_id="r", customer_id="c", channel="web", placements=HERO), world.permissive())
+    counts = np.full(len(decision.kept.rows), evidence)
+    record = unpack(pack(replace(decision.kept, evidence=counts), world.SMALL, 2), world.SMALL)
+    assert {o["confidence"] for p in record["answer"]["placements"] for o in p["offers"]} == {confidence}
+
+
+@pytest.mark.parametrize(
+    ("name", "en", "nl"),
+    [
+        ("channel", "the request's channel", "het kanaal van de vraag"),
+        ("locale", "the request's locale", "de taal van de vraag"),
+        ("now", "the time of the decision", "het moment van de beslissing"),
+        ("gpc", "Global Privacy Control of the browser", "Global Privacy Control van de browser"),
+        ("has_account", "whether the request named an account", "of de vraag een account noemde"),
+    ],
+)
+def test_the_words_for_built_in_facts_do_not_change(name: str, en: str, nl: str) -> None:
+    words = tables_for(world.SMALL, 2).words
+    for locale, expected in (("en", f"It fits what is happening now ({en})."), ("nl", f"nu gebeurt ({nl}).")):
+        assert words.reason(Reason("context", (name,)), locale)["text"].endswith(expected)

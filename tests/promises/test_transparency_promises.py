@@ -122,9 +122,10 @@ def test_a_model_below_the_floor_of_an_issue_is_not_used_for_it(ask: Ask, level:
         action = release.candidates[candidate][0]
         clear = 1 if level is None else (candidate + level) % 5 + 1
         below = clear < release.catalogue.settings.transparency[action.issue]
-        expected = release.catalogue.prior(action) if below else world.propensity_of(candidate, customer.facts)
-        assert (propensity, evidence) == (expected, 0.0 if below else 500.0)
-        assert upper == (expected if below else min(expected * 2, 1.0)), "what is not used is not hoped for either"
+        prior, given = release.catalogue.prior(action), world.propensity_of(candidate, customer.facts)
+        assert (propensity, evidence) == (prior if below else np.float32(given), 0.0 if below else 500.0)
+        hoped_for = np.float32(min(given * 2, 1.0))
+        assert upper == (prior if below else hoped_for), "what is not used is not hoped for either"
         refused_any |= below
     assert decision.answer["degraded"] == (["transparency"] if refused_any else [])
     recorded = world.read_back(decision)
