@@ -41,7 +41,9 @@ def data(tmp_path_factory: pytest.TempPathFactory, models) -> Path:
             model.save(root / f"saved-{i}")
             plot = root / "curve.png"
             plot.write_bytes(b"\x89PNG")
-            about = Provenance("sha256:d", model.feature_names, "sha256:r", {"seed": 0}, {"auc": 0.8}, [plot])
+            about = Provenance(
+                "sha256:d", model.feature_names, "sha256:r", {"seed": 0}, {"auc": 0.8}, [plot], {"card.json": {"n": i}}
+            )
             assert registry.log_and_register(root / f"saved-{i}", NAME, about) == i + 1
         registry.set_alias(NAME, "champion", 1)
     finally:
@@ -94,6 +96,21 @@ def test_what_is_read_past_mlflow_is_what_mlflow_says(data):
     assert registry.lineup(NAME) == Lineup(1, None)
 
 
+def test_documents_and_notes_read_past_mlflow_are_those_that_mlflow_keeps(data):
+    registry = Registry(data)
+    registry.write_note(NAME, 2, "why", "é")
+    kept = registry._client().get_model_version(NAME, "2")
+    document = registry._mlflow().artifacts.load_dict(f"runs:/{kept.run_id}/card.json")
+    assert registry.document(NAME, 2, "card.json") == document == {"n": 1}
+    assert registry.document(NAME, 1, "card.json") == {"n": 0}
+    assert registry.read_note(NAME, 2, "why") == kept.tags["why"] == "é"
+    assert registry.read_note(NAME, 1, "why") is registry.read_note(NAME, 2, "other") is None
+    with pytest.raises(NotFound, match=r"registered without other\.json"):
+        registry.document(NAME, 2, "other.json")
+    with pytest.raises(NotFound, match="no propensity@9"):
+        registry.document(NAME, 9, "card.json")
+
+
 def test_a_database_that_is_being_made_has_nothing_yet_and_a_broken_one_is_told(tmp_path):
     registry, file = Registry(tmp_path), tmp_path / "mlflow.db"
     file.touch()
@@ -111,7 +128,7 @@ def test_a_run_says_what_made_the_model(data):
     run = client.get_run(version.run_id)
     assert run.data.params == {"seed": "0", "release": "sha256:r", "data_hash": "sha256:d"}
     assert run.data.metrics == {"auc": 0.8}
-    assert {f.path for f in client.list_artifacts(version.run_id)} == {"features.json", "plots"}
+    assert {f.path for f in client.list_artifacts(version.run_id)} == {"card.json", "features.json", "plots"}
     assert version.tags["release"] == "sha256:r"
 
 
