@@ -103,15 +103,17 @@ def make_plan(
     Raises ConfigError where the mapping names columns that the files do not have, and Refused with all wrong cells by
     file, row and column, of which the first 20 are listed.
     """
-    files, faults, sheets = source.mapping.files, Faults(), []
+    files, faults = source.mapping.files, Faults()
+    problems, parts = list[Mistake](), list[_FilePart]()
     for n, file in enumerate(files):
         if progress:
             progress(n, len(files), "reading files")
-        sheets.append(_read(file, paths[file.id]))
-    problems = [p for i, sheet in enumerate(sheets) for p in _unknown_columns(source, i, sheet)]
+        sheet = _read(file, paths[file.id])
+        problems += _unknown_columns(source, n, sheet)
+        if not problems:
+            parts.append(_FilePart(source, file, sheet, faults, now_us))
     if problems:
         raise ConfigError(problems)
-    parts = [_FilePart(source, file, sheet, faults, now_us) for file, sheet in zip(files, sheets, strict=True)]
     faults.raise_any()
     if progress:
         progress(len(files), len(files), "reading files")
@@ -126,7 +128,7 @@ def _joined(source: MappingSource, parts: Sequence["_FilePart"]) -> ImportPlan:
         tuple(p.contacts for p in parts if p.contacts is not None),
         tuple(late for p in parts for late in p.late),
         tuple(consent for p in parts for consent in p.consents),
-        sum(len(p.sheet) for p in parts),
+        sum(p.rows for p in parts),
     )
 
 
@@ -176,7 +178,7 @@ def _naming_columns(file: YamlNode) -> Iterator[YamlNode]:
 
 
 class _FilePart:
-    """Everything that one file adds to the plan."""
+    """Everything that one file adds to the plan; `rows` is the number of its rows, whose text is not kept."""
 
     def __init__(self, source: MappingSource, file: FileSpec, sheet: Sheet, faults: Faults, now_us: int) -> None:
         self.file, self.sheet, self.faults = file, sheet, faults
@@ -188,6 +190,8 @@ class _FilePart:
         self.contacts = self._contacts(source)
         self.late = tuple(self._late())
         self.consents = tuple(self._consents())
+        self.rows = len(sheet)
+        del self.sheet, self.read
 
     def _subject(self) -> pa.Array:
         who = self.file.subject
