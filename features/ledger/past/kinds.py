@@ -43,6 +43,7 @@ class ContactKinds:
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
         self._by_number: dict[int, ContactKind] = {}
+        self._newest = -1
         self._numbers: dict[tuple[str, ...], int] = {}
 
     def of(self, number: int) -> ContactKind:
@@ -83,6 +84,6 @@ class ContactKinds:
 
     def learn(self) -> None:
         """Learn the kinds that were added since."""
-        for row in self._fetch(_AFTER, {"after": max(self._by_number, default=-1)}):
+        for row in self._fetch(_AFTER, {"after": self._newest}):
             kind = self._by_number[row.number] = ContactKind(*from_json(row.body))
-            self._numbers[kind] = row.number
+            self._numbers[kind] = self._newest = row.number

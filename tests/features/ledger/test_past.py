@@ -265,3 +265,19 @@ def test_a_kind_of_contacts_that_changed_or_went_is_found(
     past_the_ledger(url, change, body=to_json(["sim", "tv.web-hero", "tv", "grow", "web", "decided"]))
     with Ledger.open(url, secret) as other:
         assert message in [f.message for f in other.verify()]
+
+
+def test_replicas_learn_the_kinds_of_contacts_that_others_numbered(url: str, secret: bytes) -> None:
+    rules = StandingRules((CapRule("customer", 9, 9999 * DAY_US),))
+    with Ledger.open(url, secret) as one, Ledger.open(url, secret) as two:
+        person = one.stream_of("person", "a")
+        one.keep_for(rules)
+        two.keep_for(rules)
+        for n, writer in enumerate((one, two, one, two)):
+            contacts = [offered(f"o{n}.{m}", NOW_US + n, action=f"action-{n}-{m}") for m in range(2)]
+            writer.append([Entry(person, "decision", {"contacts": contacts}, NOW_US)])
+        for reader in (one, two):
+            (standing,) = reader.read(person, rules=rules)
+            assert [c.action for c in standing.contacts] == [f"action-{n}-{m}" for n in range(4) for m in range(2)]
+            assert list(reader.verify()) == []
+        assert len(past_the_ledger(url, "SELECT number FROM contact_kinds")) == 8
