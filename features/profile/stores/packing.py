@@ -10,9 +10,9 @@ All numbers are little-endian. A row begins with the number of its columns' list
 text in characters, or of bytes. At the end follow the bytes, then the texts as one UTF-8 text, in the order of columns.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from struct import Struct
+from struct import Struct, unpack_from
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,27 @@ def columns_for(state: State, kinds: Mapping[str, Kind]) -> Columns:
     return tuple(sorted({**nulls, **kinds, **own}.items()))
 
 
+class Times(Mapping[str, int]):
+    """When each stated column was true, looked up when it is asked for: few of them are."""
+
+    __slots__ = ("_index", "_places", "_stamps")
+
+    def __init__(self, places: Mapping[str, int], index: Sequence[int], stamps: Sequence[int]) -> None:
+        self._places, self._index, self._stamps = places, index, stamps
+
+    def __getitem__(self, name: str) -> int:
+        place = self._index[self._places[name]]
+        if not place:
+            raise KeyError(name)
+        return self._stamps[2 * place - 2]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, i in self._places.items() if self._index[i])
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
 class Packing:
     """Packs and unpacks the rows of one list of columns."""
 
@@ -57,10 +78,12 @@ class Packing:
         self.kinds: Mapping[str, Kind] = dict(columns)
         self._bytes, self._texts = ([i for i, (_, own) in enumerate(columns) if own == kind] for kind in ("b", "s"))
         self._lengths = [*self._bytes, *self._texts]
+        self._places = {name: i for i, name in enumerate(self.names)}
         self._template: dict[str, Cell] = dict.fromkeys(self.names, 0)
         self._no_nulls = bytes((len(columns) + 7) // 8)
         codes = f"{len(self._no_nulls)}s" + "".join(_CODES[kind] for _, kind in columns)
         self._cells, self._plain = Struct("<" + codes), Struct("<HBqq" + codes)
+        self._mixed = Struct(f"<{len(columns)}H{codes}")
         self._index = Struct(f"<{len(columns)}H")
 
     def read(self, body: bytes) -> OnlineRow:
@@ -73,15 +96,13 @@ class Packing:
         return self._known(body, self._plain.size, nulls, cells), event_us
 
     def _read_mixed(self, body: bytes) -> OnlineRow:
-        _, _, count = _HEAD.unpack_from(body)
+        count, n = body[3] | body[4] << 8, len(self.names)
+        stamps = unpack_from(f"<{2 * count}q", body, _HEAD.size)
         at = _HEAD.size + count * _STAMP.size
-        events = [-1, *(event_us for event_us, _ in _STAMP.iter_unpack(body[_HEAD.size : at]))]
-        index = self._index.unpack_from(body, at)
-        at += self._index.size
-        nulls, *cells = self._cells.unpack_from(body, at)
-        values = self._known(body, at + self._cells.size, nulls, cells)
-        times = dict(zip(self.names, [events[i] for i in index], strict=True))
-        if events[1] < 0:  # the times are sorted
+        rest = self._mixed.unpack_from(body, at)
+        times = Times(self._places, rest, stamps)
+        values = self._known(body, at + self._mixed.size, rest[n], list(rest[n + 1 :]))
+        if stamps[0] < 0:  # the times are sorted
             for name in [name for name in values if times[name] < 0]:
                 del values[name]
         return values, times
