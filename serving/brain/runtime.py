@@ -30,6 +30,7 @@ from serving.brain.releasing import open_store
 from serving.brain.repeating import still_permitted
 from serving.brain.scoring import contributions_of, load_model, version_of
 from serving.brain.snapshot import Snapshot
+from serving.brain.together import Made, Together
 from serving.brain.trials import Model, Models
 from serving.settings import Workspace
 from training.registry import PROPENSITY, Lineup, Registry, propensity_name
@@ -55,6 +56,7 @@ class Brain:
         self._registry = Registry(workspace.data)
         self.release = lru_cache(maxsize=32)(self._load_release)
         self._model = lru_cache(maxsize=4)(partial(load_model, self._registry))
+        self._together = Together(lambda ask: self._make(ask, self.snapshot, new_id()), self.make_block)
         self.metrics = Metrics()
         self._snapshot_lock = Lock()
         self.snapshot = self._load_snapshot()
@@ -202,12 +204,11 @@ class Brain:
 
         Raises RequestReused for a request_id that came with another body, Unavailable after ATTEMPTS conflicts.
         """
-        snapshot, decision_id = self.snapshot, new_id()
+        made = await self._together.make(ask)
+        snapshot, decision_id = made.snapshot, made.decision.kept.decision_id
         repeat, supersedes = 0, None
-        for _ in range(ATTEMPTS):
-            at_us = now_us()
-            known = self.known(ask, snapshot, at_us)
-            decision = self.decide(ask, known, snapshot, at_us, decision_id, supersedes)
+        for attempt in range(ATTEMPTS):
+            _, at_us, known, decision = made if not attempt else self._make(ask, snapshot, decision_id, supersedes)
             try:
                 await self.ledger.commit(*self._entries(ask, known, decision, repeat))
             except Duplicate as duplicate:
@@ -221,6 +222,18 @@ class Brain:
                 self.metrics.count_decision(decision)
                 return decision.answer
         raise Unavailable("other requests for this customer kept coming first; try again")
+
+    def _make(self, ask: Ask, snapshot: Snapshot, decision_id: str, supersedes: str | None = None) -> Made:
+        at_us = now_us()
+        known = self.known(ask, snapshot, at_us)
+        return Made(snapshot, at_us, known, self.decide(ask, known, snapshot, at_us, decision_id, supersedes))
+
+    def make_block(self, asks: Sequence[Ask]) -> list[Made]:
+        """Return the decisions of several requests; raises BrainError if one of them cannot be decided."""
+        snapshot, at_us = self.snapshot, now_us()
+        every = self.customers.read([self.subjects(ask, snapshot) for ask in asks], snapshot, at_us, keep=True)
+        decisions = self.decide_block(asks, every, snapshot, at_us)
+        return [Made(snapshot, at_us, *of_one) for of_one in zip(every, decisions, strict=True)]
 
     def _still_permitted(
         self, ask: Ask, recorded: dict[str, Any], snapshot: Snapshot, known: Known, at_us: int

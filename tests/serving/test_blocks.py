@@ -1,5 +1,7 @@
 """Decisions for many customers at once: as each alone, and as safe against what comes in between."""
 
+import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from serving.brain import blocks
 from serving.brain.blocks import commit_all
 from serving.brain.reading import Subjects
 from serving.brain.runtime import Brain
+from serving.brain.together import Made
 from serving.contract import ConsentIn
 from tests.serving.test_identities import link
 from tests.serving.workspaces import Client, consent, signal, small_workspace, welcome
@@ -115,3 +118,52 @@ def test_more_requests_than_a_block_holds_are_answered_in_their_order(client: Cl
     asks = [ask(n, "many") for n in range(200, 200 + 2 * blocks.BLOCK + 1)]
     answers = list(commit_all(client.brain, asks))
     assert [a["customer_id"] for a in answers if isinstance(a, dict)] == [a.customer_id for a in asks]
+
+
+def test_requests_that_wait_together_are_decided_in_one_block_and_a_wrong_one_alone_is_refused(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brain, sizes = client.brain, list[int]()
+    make_block = brain._together._make_block
+
+    def counted(asks: Sequence[Ask]) -> Sequence[Made]:
+        sizes.append(len(asks))
+        return make_block(asks)
+
+    monkeypatch.setattr(brain._together, "_make_block", counted)
+
+    async def all_at_once(*bodies: Any) -> list[Any]:
+        return await asyncio.gather(*(client.ask("POST", "/v1/decisions", body) for body in bodies))
+
+    bodies = [ask(n, "together").model_dump(mode="json", exclude_defaults=True) for n in range(6)]
+    answers = asyncio.run(all_at_once(*bodies))
+    assert [(status, answer["customer_id"]) for status, answer in answers] == [(200, f"c-{n}") for n in range(6)]
+    assert asyncio.run(all_at_once(*bodies)) == answers
+    assert max(sizes) == 6
+    wrong = {**bodies[0], "request_id": "wrong", "placements": [{"name": "nowhere"}]}
+    right = {**bodies[1], "request_id": "right"}
+    refused, decided = asyncio.run(all_at_once(wrong, right))
+    assert (refused[0], refused[1]["field"], decided[0]) == (422, "placements.0.name", 200)
+
+
+def test_a_customer_who_asks_twice_at_once_gets_no_more_than_the_caps_leave(client: Client) -> None:
+    welcome(client, "c-twice")
+    bodies = [
+        {
+            **ask(0, "twice").model_dump(mode="json", exclude_defaults=True),
+            "customer_id": "c-twice",
+            "request_id": f"t-{n}",
+        }
+        for n in range(8)
+    ]
+
+    async def all_at_once() -> list[Any]:
+        return await asyncio.gather(*(client.ask("POST", "/v1/decisions", body) for body in bodies))
+
+    answers = asyncio.run(all_at_once())
+    decided = [answer for status, answer in answers if status == 200]
+    ids = [a["decision_id"] for a in decided]
+    records = [client.brain.ledger.lookup(f"decision:{one}") for one in ids]
+    versions = [r.body["read"]["person"] for r in records if r is not None and r.body is not None]
+    assert sorted(versions) == list(range(min(versions), min(versions) + len(ids)))
+    assert len(set(ids)) == len(ids) >= 5
