@@ -49,7 +49,7 @@ def open_verifying() -> Iterator[VerifyingWorld]:
 def _files() -> dict[str, str]:
     files = {name: yaml.safe_load(text) for name, text in catalogue.files().items()}
     files["settings.yaml"]["channels"][0].update(counts_on="seen", reservation_s=1)
-    for cap, limit in zip(files["policies.yaml"]["caps"], (3, 6, 20), strict=True):
+    for cap, limit in zip(files["policies.yaml"]["caps"], (30, 60, 200), strict=True):
         cap["limit"] = limit
     return {name: json.dumps(section) for name, section in files.items()}
 
