@@ -92,7 +92,7 @@ def compile_limits(
 
     :param of_account: bool (k,), the candidates that count under the account's caps as well
     """
-    by_action, by_group = _numbered(a.id for a in actions), _numbered(a.group for a in actions)
+    by_action, by_group = numbered(a.id for a in actions), numbered(a.group for a in actions)
     own = [(by_action, 1), (by_group, catalogue.settings.max_per_group)]
     caps = tuple(_caps(catalogue.caps, actions, channel, catalogue.actions))
     person = [(0, cap, cap.bucket) for cap in caps]
@@ -101,7 +101,8 @@ def compile_limits(
     return _joined(own, person), _joined(own, both)
 
 
-def _numbered(names: Iterable[str]) -> NDArray[np.int64]:
+def numbered(names: Iterable[str]) -> NDArray[np.int64]:
+    """Return a number for each name (k,): equal names have the same."""
     numbers: dict[str, int] = {}
     return np.asarray([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.int64)
 

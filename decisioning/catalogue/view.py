@@ -12,7 +12,7 @@ from decisioning.catalogue.actions import Action, Amount, Channel, Treatment, fu
 from decisioning.catalogue.content import placeholders
 from decisioning.catalogue.countries import MediumRule
 from decisioning.catalogue.files import Catalogue
-from decisioning.catalogue.limits import SlateLimits, compile_limits
+from decisioning.catalogue.limits import SlateLimits, compile_limits, numbered
 from decisioning.catalogue.policies import Level
 from decisioning.facts.schema import BUILT_IN, Feature, FeatureSchema
 from decisioning.rules import Evaluation, Expression, Rule, compile_expression, evaluate_together
@@ -267,15 +267,9 @@ def compile_view(
         gamma=gamma,
         gamma_grows=gamma_grows,
         optimism=optimism,
-        action=_numbered(a.id for a in actions),
+        action=numbered(a.id for a in actions),
         features=schema.features,
     )
-
-
-def _numbered(ids: Iterable[str]) -> NDArray[np.int64]:
-    """Return a number for each id (k,): equal ids have the same."""
-    numbers: dict[str, int] = {}
-    return np.asarray([numbers.setdefault(name, len(numbers)) for name in ids], dtype=np.int64)
 
 
 def _needing_person(actions: tuple[Action, ...], channel: Channel) -> Members:

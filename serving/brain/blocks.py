@@ -6,11 +6,10 @@ from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 from decisioning.deciding.record import Decision
-from decisioning.errors import BrainError, Conflict
-from decisioning.facts.forms import Ask, Known
-from features.ledger import now_us
-from serving.brain.runtime import Brain, new_id
-from serving.brain.snapshot import Snapshot
+from decisioning.errors import BrainError, Conflict, Unavailable
+from decisioning.facts.forms import Ask
+from serving.brain.runtime import Brain
+from serving.brain.together import Made
 
 BLOCK = 64
 """How many requests are decided while the block before is committed; as many as the ledger writes together."""
@@ -38,38 +37,31 @@ def commit_all(brain: Brain, asks: Sequence[Ask]) -> Iterator[Answer]:
 
 def preview_all(brain: Brain, asks: Sequence[Ask]) -> Iterator[Answer]:
     """Yield the answers to previews for different customers in their order, and write nothing."""
-    snapshot = brain.snapshot
     for at in range(0, len(asks), BLOCK):
-        some, at_us = asks[at : at + BLOCK], now_us()
-        every = brain.customers.read([brain.subjects(ask, snapshot) for ask in some], snapshot, at_us)
-        for decision in decide_all(brain, some, every, snapshot, at_us):
-            yield decision if isinstance(decision, BrainError) else decision.answer
+        for made in _made(brain, asks[at : at + BLOCK], keep=False):
+            yield made if isinstance(made, BrainError) else made.decision.answer
 
 
 def _submit(brain: Brain, asks: Sequence[Ask]) -> list[_Submitted | BrainError]:
-    snapshot, at_us = brain.snapshot, now_us()
-    subjects = [brain.subjects(ask, snapshot) for ask in asks]
-    every = brain.customers.read(subjects, snapshot, at_us, keep=True)
-    decided = zip(asks, every, decide_all(brain, asks, every, snapshot, at_us), strict=True)
     return [
-        decision if isinstance(decision, BrainError) else _Submitted(ask, decision, brain.submit(ask, known, decision))
-        for ask, known, decision in decided
+        made if isinstance(made, BrainError) else _Submitted(ask, made.decision, brain.submit(ask, made))
+        for ask, made in zip(asks, _made(brain, asks, keep=True), strict=True)
     ]
 
 
-def decide_all(
-    brain: Brain, asks: Sequence[Ask], every: Sequence[Known], snapshot: Snapshot, at_us: int
-) -> Sequence[Decision | BrainError]:
-    """Decide for all customers at once; where one cannot be decided, for each alone, to find out which."""
+def _made(brain: Brain, asks: Sequence[Ask], *, keep: bool) -> Sequence[Made | BrainError]:
+    """Return the decisions of all requests; where one cannot be made, each is made alone, to find out which."""
     try:
-        return brain.decide_block(asks, every, snapshot, at_us)
+        return brain.make_block(asks, keep=keep)
+    except Unavailable:
+        raise
     except BrainError:
-        return [_decide_alone(brain, ask, known, snapshot, at_us) for ask, known in zip(asks, every, strict=True)]
+        return [_made_alone(brain, ask) for ask in asks]
 
 
-def _decide_alone(brain: Brain, ask: Ask, known: Known, snapshot: Snapshot, at_us: int) -> Decision | BrainError:
+def _made_alone(brain: Brain, ask: Ask) -> Made | BrainError:
     try:
-        return brain.decide(ask, known, snapshot, at_us, new_id())
+        return brain.make(ask)
     except BrainError as error:
         return error
 

@@ -56,7 +56,7 @@ class Brain:
         self._registry = Registry(workspace.data)
         self.release = lru_cache(maxsize=32)(self._load_release)
         self._model = lru_cache(maxsize=4)(partial(load_model, self._registry))
-        self._together = Together(lambda ask: self._make(ask, self.snapshot, new_id()), self.make_block)
+        self._together = Together(self.make, self.make_block)
         self.metrics = Metrics()
         self._snapshot_lock = Lock()
         self.snapshot = self._load_snapshot()
@@ -228,10 +228,17 @@ class Brain:
         known = self.known(ask, snapshot, at_us)
         return Made(snapshot, at_us, known, self.decide(ask, known, snapshot, at_us, decision_id, supersedes))
 
-    def make_block(self, asks: Sequence[Ask]) -> list[Made]:
-        """Return the decisions of several requests; raises BrainError if one of them cannot be decided."""
+    def make(self, ask: Ask) -> Made:
+        """Return the decision of one request, not committed yet."""
+        return self._make(ask, self.snapshot, new_id())
+
+    def make_block(self, asks: Sequence[Ask], *, keep: bool = True) -> list[Made]:
+        """Return the decisions of several requests; raises BrainError if one of them cannot be decided.
+
+        :param keep: whether to repair an outdated copy of signals in the online store; not for a preview
+        """
         snapshot, at_us = self.snapshot, now_us()
-        every = self.customers.read([self.subjects(ask, snapshot) for ask in asks], snapshot, at_us, keep=True)
+        every = self.customers.read([self.subjects(ask, snapshot) for ask in asks], snapshot, at_us, keep=keep)
         decisions = self.decide_block(asks, every, snapshot, at_us)
         return [Made(snapshot, at_us, *of_one) for of_one in zip(every, decisions, strict=True)]
 
@@ -244,9 +251,9 @@ class Brain:
             known = self.known(ask, snapshot, at_us, whole=True)
         return still_permitted(recorded, release, known, at_us)
 
-    def submit(self, ask: Ask, known: Known, decision: Decision) -> "Future[tuple[int, ...]]":
+    def submit(self, ask: Ask, made: Made) -> "Future[tuple[int, ...]]":
         """Submit a request's first decision to the ledger; the future is set once it is committed."""
-        return self.ledger.submit(*self._entries(ask, known, decision, 0))
+        return self.ledger.submit(*self._entries(ask, made.known, made.decision, 0))
 
     def _entries(self, ask: Ask, known: Known, decision: Decision, repeat: int) -> tuple[list[Entry], dict[str, int]]:
         """Return the entries and guards of a decision.

@@ -9,9 +9,9 @@ import pytest
 
 from decisioning.deciding.record import Decision
 from decisioning.errors import RequestError
-from decisioning.facts.forms import Ask, Known, PlacementAsk
+from decisioning.facts.forms import Ask, PlacementAsk
 from features.ledger import Entry, now_us
-from serving.brain import blocks
+from serving.brain import blocks, runtime
 from serving.brain.blocks import commit_all
 from serving.brain.reading import Subjects
 from serving.brain.runtime import Brain
@@ -65,7 +65,7 @@ def test_a_block_decides_the_same_bytes_as_each_request_alone(client: Client, mo
         return decided
 
     monkeypatch.setattr(brain, "decide_block", kept)
-    monkeypatch.setattr(blocks, "now_us", lambda: at_us)
+    monkeypatch.setattr(runtime, "now_us", lambda: at_us)
     asks = [ask(n, "same") for n in range(12)]
     knowns = [brain.known(one, brain.snapshot, at_us) for one in asks]
     answers = list(commit_all(brain, asks))
@@ -89,10 +89,10 @@ def test_what_comes_between_reading_and_committing_binds_in_a_block_too(
     withdrawal = Entry(brain.subject_stream("c-100"), "consent", body, now_us())
     submit = brain.submit
 
-    def after_the_withdrawal(ask: Ask, known: Known, decision: Decision, *more: int) -> Any:
-        if not more and ask.customer_id == "c-100":
+    def after_the_withdrawal(ask: Ask, made: Made) -> Any:
+        if ask.customer_id == "c-100":
             brain.ledger.append([withdrawal])
-        return submit(ask, known, decision, *more)
+        return submit(ask, made)
 
     monkeypatch.setattr(brain, "submit", after_the_withdrawal)
     first, second = commit_all(brain, [ask(100, "race"), ask(101, "race")])
