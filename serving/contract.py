@@ -1,6 +1,7 @@
-"""The HTTP contract: strict request bodies, and problem details (RFC 9457) that name the field."""
+"""The HTTP contract: strict request bodies, whose mistakes are named by field."""
 
 import re
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -14,7 +15,6 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import to_json
 
 from decisioning.errors import RequestError
 from decisioning.facts.forms import Ask, SubjectId
@@ -22,6 +22,7 @@ from decisioning.facts.identity import visitor_id
 from decisioning.facts.schema import Strict
 from decisioning.facts.standing import ALL_CHANNELS, ConsentStatus, LinkKind
 from decisioning.times import microseconds
+from serving.problems import field_name
 
 MAX_BODY_BYTES = 1_000_000
 MAX_ITEMS = 1_000
@@ -185,17 +186,6 @@ class VisitorPatch(_Body):
     restricted: bool
 
 
-class Problem(BaseModel):
-    """RFC 9457 problem details; `field` is the JSON path of what is wrong."""
-
-    type: str = "about:blank"
-    title: str
-    status: int
-    detail: str
-    field: str | None = None
-    fallbacks: dict[str, str | None] | None = None
-
-
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -204,7 +194,7 @@ def parse(model: type[Model], body: bytes) -> Model:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        raise _as_request_error(error) from None
+        raise request_error(_errors_of(error)) from None
 
 
 def parse_many(model: type[Model], body: bytes) -> list[Model]:
@@ -214,23 +204,18 @@ def parse_many(model: type[Model], body: bytes) -> list[Model]:
     try:
         items = TypeAdapter(list[model]).validate_json(body, strict=True)  # type: ignore[valid-type]
     except ValidationError as error:
-        raise _as_request_error(error) from None
+        raise request_error(_errors_of(error)) from None
     if not 1 <= len(items) <= MAX_ITEMS:
         raise RequestError("body", f"expected 1 to {MAX_ITEMS} items")
     return items
 
 
-def problem(status: int, title: str, detail: str, field: str | None = None, **more: Any) -> bytes:
-    """Return a problem document as bytes; fields that are None are left out."""
-    content = {"type": "about:blank", "title": title, "status": status, "detail": detail, "field": field, **more}
-    return to_json({k: v for k, v in content.items() if v is not None})
-
-
-def _as_request_error(error: ValidationError) -> RequestError:
-    """Return the first mistake, with a message that never repeats what was sent."""
-    first = error.errors(include_input=False, include_url=False)[0]
+def request_error(errors: Sequence[Mapping[str, Any]]) -> RequestError:
+    """Return the first of pydantic's errors, with a field and a message that never repeat what was sent."""
+    first = errors[0]
     message = first["msg"].removeprefix("Value error, ")
-    path = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("list[", "function-")))
+    parts = [part for part in first["loc"] if not str(part).startswith(("list[", "function-"))]
+    path = ".".join(map(field_name, parts))
     named, _, rest = message.partition(": ")
     if first["type"] == "value_error" and rest and " " not in named:
         return RequestError(f"{path}.{named}" if path else named, rest)
@@ -239,4 +224,8 @@ def _as_request_error(error: ValidationError) -> RequestError:
     return RequestError(path or "body", message)
 
 
-__all__ = ["Ask", "ConsentIn", "IdentityIn", "OutcomeIn", "Problem", "ProfilePatch", "parse", "parse_many", "problem"]
+def _errors_of(error: ValidationError) -> list[Any]:
+    return error.errors(include_input=False, include_url=False, include_context=False)
+
+
+__all__ = ["Ask", "ConsentIn", "IdentityIn", "OutcomeIn", "ProfilePatch", "parse", "parse_many", "request_error"]

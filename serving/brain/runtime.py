@@ -32,6 +32,7 @@ from serving.brain.scoring import contributions_of, load_model, version_of
 from serving.brain.snapshot import Snapshot
 from serving.brain.together import Made, Together
 from serving.brain.trials import Model, Models
+from serving.problems import field_name
 from serving.settings import Workspace
 from training.registry import PROPENSITY, Lineup, Registry, propensity_name
 
@@ -320,7 +321,7 @@ def checked(
     valid: dict[str, Value | None] = {}
     for name, value in facts.items():
         if name not in schema or name in _DERIVED or schema[name].source not in sources:
-            raise RequestError(f"{where}.{name}", f"no feature of this name may be given in {where}")
+            raise RequestError(f"{where}.{field_name(name)}", f"no feature of this name may be given in {where}")
         valid[name] = checked_value(f"{where}.{name}", value, schema[name])
     return valid
 
@@ -340,5 +341,5 @@ def _same_request(ask: Ask, record: Record) -> dict[str, Any] | None:
 def _parsed_time(text: str) -> Any:
     try:
         return parse_moment(text)
-    except ValueError as error:
-        raise RequestError("as_of", str(error)) from None
+    except ValueError:
+        raise RequestError("as_of", "expected a time such as 2026-11-01T08:00:00Z, after 1970") from None

@@ -17,6 +17,7 @@ from features.ledger.past.changes import ANTI, RETRACTED
 from serving.brain.runtime import Brain
 from serving.contract import ConsentIn, OutcomeIn, ProfilePatch
 from serving.customers import erasing
+from serving.problems import field_name
 
 CONTACT_STATES = ("delivered", "seen", "pitched", "not_delivered", "expired")
 """Outcomes that report how far a contact got; every action has them."""
@@ -107,7 +108,7 @@ async def patch_customer(brain: Brain, customer_id: str, patch: ProfilePatch) ->
     schema, at_us = brain.snapshot.release.schema, now_us()
     for name in patch.facts:
         if name not in schema or schema[name].source != "profile":
-            raise RequestError(f"facts.{name}", "no profile feature of this name")
+            raise RequestError(f"facts.{field_name(name)}", "no profile feature of this name")
     try:
         await asyncio.to_thread(brain.snapshot.profiles.write, stream, patch.facts, _time_us(patch.as_of), now_us=at_us)
     except RequestError as error:

@@ -3,10 +3,8 @@
 from collections.abc import Awaitable, Callable
 
 from fastapi import Request, Response
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from decisioning.errors import BrainError
 from serving.http.replies import error_reply
 
 
@@ -27,6 +25,6 @@ class DirectRoute:
         request = Request(scope, receive)
         try:
             response = await self._answer(request)
-        except (BrainError, HTTPException) as error:
+        except Exception as error:  # noqa: BLE001 (whatever it is, the caller gets a problem document)
             response = await error_reply(request, error)
         await response(scope, receive, send)

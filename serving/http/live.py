@@ -13,6 +13,7 @@ from serving.events.moments import Watcher, dead_letter_json
 from serving.events.signals import MAX_SIGNALS, parse_events, record_signals
 from serving.http.direct import DirectRoute
 from serving.http.replies import JSON, json_reply, problem_reply, problems, read_body
+from serving.problems import BUSY, SIGNALS
 
 MAX_SIGNALS_BYTES = 4_000_000
 MAX_LISTED = 200
@@ -45,7 +46,9 @@ def signal_routes(app: FastAPI, brain: Brain) -> None:
         events = parse_events(await read_body(request, MAX_SIGNALS_BYTES))
         status, results = await record_signals(brain, events)
         brain.metrics.count_statuses(brain.metrics.signals, results)
-        return json_reply(results, status)
+        if status == SIGNALS.status:
+            return problem_reply(SIGNALS, **results)
+        return json_reply(results)
 
     app.add_middleware(DirectRoute, path="/v1/signals", answer=signals)
 
@@ -63,7 +66,7 @@ def moment_routes(app: FastAPI, brain: Brain, watcher: Watcher) -> None:
         """Stream the decisions that moments open on this channel as server-sent events, for one customer or for all."""
         brain.snapshot.release.view(channel)
         if seats.locked():
-            return problem_reply(503, "unavailable", "every seat for listening is taken", retry=True)
+            return problem_reply(BUSY, "every seat for listening is taken")
         person = None if customer_id is None else brain.subject_stream(customer_id)
         events = _with_seat(seats, watcher.listen(channel, person, last_event_id))
         return StreamingResponse(events, media_type="text/event-stream")

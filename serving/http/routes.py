@@ -1,20 +1,20 @@
 """HTTP routes, without logic: parse, ask the brain, answer in bytes."""
 
 import asyncio
-import logging
 import time
-import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import asdict
 from functools import partial
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request, Response
 from fastapi import Path as PathParam
+from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 
-from decisioning.errors import BrainError, Conflict, RequestError, Unavailable
+from decisioning.errors import BrainError, Conflict, NotFound, RequestError, Unavailable
 from decisioning.facts.forms import Ask
 from serving.brain import explaining
 from serving.brain.runtime import Brain
@@ -23,7 +23,18 @@ from serving.customers import erasing, exporting, identities, recording
 from serving.events.moments import POLL_S, Watcher
 from serving.http.direct import DirectRoute
 from serving.http.live import moment_routes, signal_routes
-from serving.http.replies import JSON, body_schema, error_reply, json_reply, problem_reply, problems, read_body
+from serving.http.replies import (
+    JSON,
+    AnswersErrors,
+    body_schema,
+    error_reply,
+    json_reply,
+    log_bug,
+    problem_reply,
+    problems,
+    read_body,
+)
+from serving.problems import PROBLEM_TYPES, TYPES, UNAVAILABLE
 from training.model.background import yielding
 
 REFRESH_S = 0.5
@@ -34,7 +45,6 @@ CHECKPOINT_S = 1.0
 """How often a replica checks whether the next checkpoint of the ledger is due."""
 SubjectPath = Annotated[str, PathParam(min_length=1, max_length=128)]
 Cursor = Annotated[str, Query(max_length=20)]
-_LOG = logging.getLogger("ray.serve")
 
 
 def build_app(brain: Brain) -> FastAPI:
@@ -49,9 +59,10 @@ def build_app(brain: Brain) -> FastAPI:
             task.cancel()
         await asyncio.to_thread(brain.close)
 
-    app = FastAPI(title="Central brain", version="1", lifespan=lifespan, openapi_url="/openapi.json")
-    for kind in (BrainError, HTTPException):
+    app = FastAPI(title="Central brain", version="1", lifespan=lifespan, redirect_slashes=False)
+    for kind in (BrainError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, error_reply)
+    app.add_middleware(AnswersErrors)
     _decision_routes(app, brain)
     _record_routes(app, brain)
     _customer_routes(app, brain)
@@ -94,7 +105,7 @@ def _decision_routes(app: FastAPI, brain: Brain) -> None:
             metrics.failed.inc()
             fallbacks = {p.name: p.fallback for p in ask.placements}
             why = str(error) or f"no decision could be committed within {deadline_s:g} s"
-            return problem_reply(503, "unavailable", why, retry=True, fallbacks=fallbacks)
+            return problem_reply(UNAVAILABLE, why, fallbacks=fallbacks)
         metrics.seconds.observe(time.perf_counter() - started)
         return Response(answer, media_type=JSON)
 
@@ -194,6 +205,13 @@ def _operation_routes(app: FastAPI, brain: Brain) -> None:
         snapshot = brain.snapshot
         return json_reply({"status": "ready", "release": snapshot.release.hash, "model": snapshot.model})
 
+    @app.get(f"{TYPES}/{{name}}", responses=problems(404))
+    async def problem_type(name: str) -> Response:
+        """Describe a type of problem document."""
+        if name not in PROBLEM_TYPES:
+            raise NotFound("name", "there is no such type of problem")
+        return json_reply(asdict(PROBLEM_TYPES[name]))
+
     @app.get("/metrics")
     async def metrics() -> Response:
         """Return the metrics for Prometheus."""
@@ -224,5 +242,4 @@ def _log_and_continue() -> Iterator[None]:
     except BrainError:
         pass
     except Exception as error:  # noqa: BLE001 (a task that ended would leave its part of the snapshot outdated, unnoticed)
-        at = traceback.extract_tb(error.__traceback__)[-1]
-        _LOG.error("%s at %s:%s in periodic work", type(error).__name__, at.filename, at.lineno)
+        log_bug(error, "periodic work")

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from decisioning.errors import Refused
+from serving import problems
 from serving.lifecycle import haproxy
 from serving.lifecycle.processes import RUN_ID
 from serving.settings import Http, Workspace
@@ -88,7 +89,8 @@ def _haproxy(run: Path, http: Http, temp: Path, stats: int, metrics: int) -> dic
     binary = haproxy_binary()
     if binary is None:
         return {}
-    launcher = haproxy.install(run, binary, _entry_point(http))
+    documents = {status: problems.document(problems.type_of_status(status)) for status in haproxy.STATUSES}
+    launcher = haproxy.install(run, binary, _entry_point(http), documents)
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher),

@@ -1,4 +1,5 @@
-"""Run HAProxy as Ray Serve does, but on loopback, with early load shedding and without addresses of customers.
+"""Run HAProxy as Ray Serve does, but on loopback, with early load shedding, problem documents for its own errors, and
+without addresses of customers.
 
 Ray writes HAProxy's configuration for every change of replicas, and has no setting for what is changed here
 (templates: `ray/serve/_private/haproxy_templates.py`). So Ray gets a launcher instead of the binary
@@ -13,20 +14,22 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import TypedDict
 
 _PR_SET_PDEATHSIG = 1
-_BUSY = json.dumps({"type": "about:blank", "title": "Service Unavailable", "status": 503, "detail": "try again"})
-_RESPONSE = (
-    "HTTP/1.1 503 Service Unavailable\r\n"
-    "Content-Type: application/problem+json\r\n"
-    f"Content-Length: {len(_BUSY)}\r\n"
-    "Cache-Control: no-store\r\n"
-    "Retry-After: 1\r\n"
-    "\r\n"
-    f"{_BUSY}"
+STATUSES = (400, 404, 405, 408, 413, 500, 501, 503)
+"""The statuses that HAProxy, or Ray's server behind it, answers by itself."""
+_AS_503 = (502, 503, 504)
+"""What HAProxy answers while a replica is away: 503 says that a retry is worth it."""
+_CLOSING = (400, 408)
+"""Answers to a request that was not read to its end: the connection cannot be used for another one."""
+_FALLBACK = 500
+_TYPE = "application/problem+json"
+_RETURN = re.compile(
+    r"(\s*http-request return status )([45]\d\d) content-type text/plain (?:lf-)?string \"[^\"]*\"(.*)"
 )
 
 
@@ -44,20 +47,41 @@ class EntryPoint(TypedDict):
 
 
 class Rules(EntryPoint):
-    """What the launcher passes to this file: the entry point and the path of the 503 page."""
+    """What the launcher passes to this file: the entry point, and per status the problem document and its page."""
 
-    error_file: str
+    documents: dict[str, str]
+    pages: dict[str, str]
 
 
-def install(folder: Path, binary: str, entry: EntryPoint) -> Path:
-    """Write the launcher and the 503 page into `folder`; return the launcher's path."""
-    error_file, launcher = folder / "503.http", folder / "haproxy"
-    error_file.write_bytes(_RESPONSE.encode())
-    rules = Rules(**entry, error_file=str(error_file))
+def install(folder: Path, binary: str, entry: EntryPoint, documents: Mapping[int, bytes]) -> Path:
+    """Write the launcher and the pages of HAProxy's own answers into `folder`; return the launcher's path.
+
+    :param documents: the problem document of each of STATUSES
+    """
+    pages = {}
+    for status, document in documents.items():
+        page = folder / f"{status}.http"
+        page.write_bytes(_page(status, document))
+        pages[str(status)] = str(page)
+    rules = Rules(**entry, documents={str(s): d.decode() for s, d in documents.items()}, pages=pages)
     command = shlex.join([sys.executable, "-I", "-S", str(Path(__file__)), json.dumps(rules), binary])
+    launcher = folder / "haproxy"
     launcher.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
     launcher.chmod(0o700)
     return launcher
+
+
+def _page(status: int, document: bytes) -> bytes:
+    """Return a whole HTTP answer, as the file of an `errorfile` holds it."""
+    head = [
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+        f"Content-Type: {_TYPE}",
+        f"Content-Length: {len(document)}",
+        "Cache-Control: no-store",
+        *(["Retry-After: 1"] if status == 503 else []),
+        *(["Connection: close"] if status in _CLOSING else []),
+    ]
+    return "\r\n".join([*head, "", ""]).encode() + document
 
 
 def rewrite(config: str, rules: Rules) -> str:
@@ -70,13 +94,16 @@ def _line(line: str, rules: Rules) -> Iterator[str]:
     match words:
         case ["bind", place, *_]:
             yield line.replace(place, _bind(place, rules), 1)
-        case ["errorfile", code, _]:  # Ray answers 500 while a replica is away: 503 says that a retry is worth it
-            yield f"    errorfile {code} {_quoted(rules['error_file'])}"
+        case ["errorfile", *_]:  # Ray's page for a replica that is away; ours for all errors are in the defaults
+            return
+        case ["http-request", "return", *_]:
+            yield _problem_for(line, rules)
         case ["log" | "log-format-sd", *_] | ["option", "httplog" | "log-health-checks"]:
             return  # access logs hold ids of customers, and would go to any syslog server
         case ["backend", name, *_] if name.startswith("http-"):
             yield line
             yield from _admission(rules)
+            yield from _replaced_errors(rules)
         case ["server", *_, "backup"]:  # Ray's Python proxy: it would hold requests while there is no replica
             return
         case ["server", name, *_] if name.startswith("SERVE_REPLICA"):
@@ -84,8 +111,41 @@ def _line(line: str, rules: Rules) -> Iterator[str]:
         case ["defaults"]:  # a client may take this long to send its headers
             yield line
             yield "    timeout http-request 10s"
+            yield from _error_files(rules)
         case _:
             yield line
+
+
+def _error_files(rules: Rules) -> Iterator[str]:
+    """Yield the lines that name a page for each error that HAProxy finds by itself."""
+    for status in sorted({*map(int, rules["pages"]), *_AS_503}):
+        yield f"    errorfile {status} {_quoted(rules['pages'][str(503 if status in _AS_503 else status)])}"
+
+
+def _problem_for(line: str, rules: Rules) -> str:
+    """Return the line with a problem document in place of a text that Ray lets HAProxy answer.
+
+    Ray answers 404 to all paths, and names them, while it has no replica: then, too, a retry is worth it.
+    """
+    answer = _RETURN.fullmatch(line)
+    if answer is None:
+        return line
+    before, status, condition = answer.groups()
+    return f"{before}{_content(503 if status == '404' else int(status), rules)}{condition}"
+
+
+def _content(status: int, rules: Rules) -> str:
+    """Return status, content type, headers and body of an answer, as `return` takes them."""
+    known = status if str(status) in rules["documents"] else _FALLBACK
+    retry = " hdr Retry-After 1" if known == 503 else ""
+    return f"{known} content-type {_TYPE}{retry} string {_quoted(rules['documents'][str(known)])}"
+
+
+def _replaced_errors(rules: Rules) -> Iterator[str]:
+    """Yield the lines that replace what Ray's server in a replica answers by itself, which is plain text."""
+    for status in STATUSES:
+        condition = f"{{ status {status} }} !{{ res.hdr(content-type) -m beg {_TYPE} }}"
+        yield f"    http-response return status {_content(status, rules)} if {condition}"
 
 
 def _bind(place: str, rules: Rules) -> str:
@@ -100,9 +160,8 @@ def _admission(rules: Rules) -> Iterator[str]:
     They also stop Ray from watching for clients that hang up: a decision that is being committed is finished anyway,
     and watching costs a task per request.
     """
-    body = _quoted(_BUSY)
-    reply = f"return status 503 content-type application/problem+json hdr Retry-After 1 string {body}"
-    yield f"    http-request {reply} if {{ be_conn gt {rules['ongoing'] + rules['queued']} }}"
+    at_most = rules["ongoing"] + rules["queued"]
+    yield f"    http-request return status {_content(503, rules)} if {{ be_conn gt {at_most} }}"
     yield f"    timeout queue {rules['wait_ms']}ms"
     yield "    http-request set-header x-request-disconnect-disabled ?1"
 

@@ -24,7 +24,12 @@ from tests.serving.server import PROGRAM, Server, free_port
 
 LISTEN = "import socket, time; s = socket.create_server(('{host}', 0), family=socket.{family}); time.sleep(60)"
 TREE = "import subprocess, sys, time; subprocess.Popen(['sleep', '60'], start_new_session=True); time.sleep(60)"
-RULES = haproxy.Rules(host="127.0.0.1", port=8000, ongoing=4, queued=8, wait_ms=500, error_file="/w s/503.http")
+DOOR = haproxy.EntryPoint(host="127.0.0.1", port=8000, ongoing=4, queued=8, wait_ms=500)
+RULES = haproxy.Rules(
+    **DOOR,
+    documents={str(s): f'{{"status":{s}}}' for s in haproxy.STATUSES},
+    pages={str(s): f"/w s/{s}.http" for s in haproxy.STATUSES},
+)
 
 
 @pytest.fixture
@@ -147,17 +152,18 @@ class TestHaproxy:
             "server SERVE_REPLICA_brain-Brain-x 127.0.0.1:30000 check observe layer4 error-limit 3 on-error mark-down "
             "maxconn 4"
         ]
+        pages = {status: status for status in haproxy.STATUSES} | dict.fromkeys((502, 503, 504), 503)
         assert [line for line in lines if line.startswith("errorfile")] == [
-            f'errorfile {code} "/w s/503.http"' for code in (502, 503, 504)
+            f'errorfile {status} "/w s/{page}.http"' for status, page in sorted(pages.items())
         ]
+        assert not [line for line in lines if "text/plain" in line and " return status 200 " not in line]
         assert sum("be_conn gt 12" in line for line in lines) == 1
         assert not [line for line in lines if line.startswith("log ") or "httplog" in line]
 
     def test_haproxy_accepts_it(self, by_ray: str, tmp_path: Path) -> None:
         binary = environment.haproxy_binary()
         assert binary is not None
-        door = haproxy.EntryPoint(host="127.0.0.1", port=8000, ongoing=4, queued=8, wait_ms=500)
-        launcher = haproxy.install(tmp_path, binary, door)
+        launcher = haproxy.install(tmp_path, binary, DOOR, dict.fromkeys(haproxy.STATUSES, b"{}"))
         checked = subprocess.run(
             [launcher, "-c", "-f", str(tmp_path / "haproxy.cfg")],
             capture_output=True,

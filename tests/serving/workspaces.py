@@ -44,12 +44,23 @@ class Client:
 
     async def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Json]:
         """Return status and JSON of one request, for many at once."""
-        raw = body if isinstance(body, bytes) else b"" if body is None else to_json(body)
-        status, content = await _call(self._app, method, path, raw)
+        status, _, content = await _call(self._app, method, path, _bytes(body), "localhost")
         return status, from_json(content) if content else {}
 
+    def raw(
+        self, method: str, path: str, body: Any = None, host: str = "localhost"
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Return status, headers and body of one request."""
+        return asyncio.run(_call(self._app, method, path, _bytes(body), host))
 
-async def _call(app: Callable[..., Awaitable[None]], method: str, path: str, body: bytes) -> tuple[int, bytes]:
+
+def _bytes(body: Any) -> bytes:
+    return body if isinstance(body, bytes) else b"" if body is None else to_json(body)
+
+
+async def _call(
+    app: Callable[..., Awaitable[None]], method: str, path: str, body: bytes, host: str
+) -> tuple[int, dict[str, str], bytes]:
     path, _, query = path.partition("?")
     sent: list[dict[str, Any]] = []
     waiting = [{"type": "http.request", "body": body, "more_body": False}]
@@ -66,7 +77,7 @@ async def _call(app: Callable[..., Awaitable[None]], method: str, path: str, bod
         "path": path,
         "raw_path": path.encode(),
         "query_string": query.encode(),
-        "headers": [(b"content-type", b"application/json")],
+        "headers": [(b"content-type", b"application/json"), (b"host", host.encode())],
         "http_version": "1.1",
         "scheme": "http",
         "server": ("127.0.0.1", 80),
@@ -74,7 +85,8 @@ async def _call(app: Callable[..., Awaitable[None]], method: str, path: str, bod
         "root_path": "",
     }
     await app(scope, receive, send)
-    return sent[0]["status"], b"".join(m.get("body", b"") for m in sent[1:])
+    headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    return sent[0]["status"], headers, b"".join(m.get("body", b"") for m in sent[1:])
 
 
 def ask(request_id: str, customer: str = "c-1", channel: str = "web", **more: Any) -> Json:

@@ -1,0 +1,150 @@
+"""Every kind of error that an HTTP answer may be, and how it is written (RFC 9457). The one place for both.
+
+An answer names the kind in `type`, a path of this server that describes it. It repeats nothing that was sent: no value,
+and no name of a field that is not spelt like one. HAProxy gives the same documents (serving/lifecycle/haproxy.py).
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import to_json
+
+from decisioning.errors import (
+    BrainError,
+    Conflict,
+    LinkedElsewhere,
+    NotFound,
+    Refused,
+    RequestError,
+    RequestReused,
+    SealBroken,
+    Unavailable,
+)
+
+PROBLEM = "application/problem+json"
+TYPES = "/problems"
+"""The path below which the server describes each type."""
+RETRY_AFTER_S = 1
+_FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}|[0-9]{1,5}|\*")
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemType:
+    """A kind of problem: the last part of its type, its HTTP status, its title, and what it means."""
+
+    name: str
+    status: int
+    title: str
+    about: str
+
+    @property
+    def uri(self) -> str:
+        """The value of `type`: a URI reference with its whole path."""
+        return f"{TYPES}/{self.name}"
+
+    @property
+    def may_be_repeated(self) -> bool:
+        """Tell whether the same request may succeed a moment later."""
+        return self.status == 503
+
+
+INVALID = ProblemType(
+    "invalid-request", 422, "invalid request", "A field is wrong. `field` is its JSON path, `detail` says what is wrong"
+)
+REUSED = ProblemType("request-reused", 409, "request_id reused", "The same request_id was sent with another body")
+LINKED = ProblemType(
+    "linked-elsewhere", 409, "linked to another customer", "The identifier must be unlinked from another customer first"
+)
+NOT_FOUND = ProblemType("not-found", 404, "not found", "What `field` names does not exist here")
+REFUSED = ProblemType("refused", 422, "refused", "The data or the rules do not support what was asked for")
+SIGNALS = ProblemType("signals-refused", 422, "signals refused", "None was recorded. `results` says why, by index")
+BUSY = ProblemType("busy", 503, "busy", "The server is busy or starts. Send it again after Retry-After")
+UNAVAILABLE = ProblemType(
+    "unavailable", 503, "unavailable", "A store or the decision process is away. Send it again after Retry-After"
+)
+NOT_DECIDED = ProblemType(
+    "not-decided", 500, "not decided", "A decision was not safe to answer. Tell who operates this"
+)
+BUG = ProblemType("internal-error", 500, "internal error", "A mistake in the server. Its log says where, with the time")
+NO_PATH = ProblemType("no-such-path", 404, "no such path", "There is nothing at this path. See /openapi.json")
+NO_METHOD = ProblemType(
+    "method-not-allowed", 405, "method not allowed", "The path has no such method. The header Allow names those it has"
+)
+MALFORMED = ProblemType("malformed-request", 400, "malformed request", "This is not an HTTP request that can be read")
+TOO_SLOW = ProblemType("request-timeout", 408, "request timeout", "The request did not arrive in time")
+TOO_LARGE = ProblemType("too-large", 413, "too large", "The body is larger than is taken")
+NOT_IMPLEMENTED = ProblemType(
+    "not-implemented", 501, "not implemented", "The server does not know this kind of request"
+)
+
+PROBLEM_TYPES = {
+    kind.name: kind
+    for kind in (
+        *(INVALID, REUSED, LINKED, NOT_FOUND, REFUSED, SIGNALS, BUSY, UNAVAILABLE, NOT_DECIDED, BUG),
+        *(NO_PATH, NO_METHOD, MALFORMED, TOO_SLOW, TOO_LARGE, NOT_IMPLEMENTED),
+    )
+}
+_OF_ERRORS: tuple[tuple[type[BrainError], ProblemType], ...] = (
+    (RequestReused, REUSED),
+    (LinkedElsewhere, LINKED),
+    (NotFound, NOT_FOUND),
+    (RequestError, INVALID),
+    (Refused, REFUSED),
+    (Conflict, BUSY),
+    (Unavailable, UNAVAILABLE),
+    (SealBroken, NOT_DECIDED),
+)
+_OF_HTTP = {
+    kind.status: kind for kind in (MALFORMED, NO_PATH, NO_METHOD, TOO_SLOW, TOO_LARGE, BUG, NOT_IMPLEMENTED, BUSY)
+}
+"""The kind of an error that is known by its HTTP status alone: the framework's and HAProxy's."""
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details; `field` is the JSON path of what is wrong."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    field: str | None = None
+    fallbacks: dict[str, str | None] | None = None
+
+
+def type_of(error: Exception) -> ProblemType:
+    """Return the kind of an error; whatever the brain did not raise on purpose is a mistake in the server."""
+    return next((kind for known, kind in _OF_ERRORS if isinstance(error, known)), BUG)
+
+
+def type_of_status(status: int) -> ProblemType:
+    """Return the kind of an error of which the HTTP status alone is known."""
+    return _OF_HTTP.get(status, BUG if status >= 500 else MALFORMED)
+
+
+def document(kind: ProblemType, detail: str | None = None, field: str | None = None, **more: Any) -> bytes:
+    """Return a problem document as JSON; without `detail` it says what its kind means."""
+    content = {
+        "type": kind.uri,
+        "title": kind.title,
+        "status": kind.status,
+        "detail": detail or kind.about,
+        "field": None if field is None else _safe(field),
+        **more,
+    }
+    return to_json({name: value for name, value in content.items() if value is not None})
+
+
+def field_name(key: object) -> str:
+    """Return a key of a body as a part of `field`; `*` for one that cannot be the name of a field.
+
+    A key may be an address or a number of a person.
+    """
+    text = str(key)
+    return text if _FIELD_NAME.fullmatch(text) else "*"
+
+
+def _safe(field: str) -> str:
+    """Return the path if all of its parts can be names of fields, else `*`."""
+    return field if all(map(_FIELD_NAME.fullmatch, field.split("."))) else "*"
