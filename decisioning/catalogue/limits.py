@@ -58,15 +58,15 @@ class SlateLimits:
         return np.asarray((self.remaining[self.bucket] > 0).all(axis=0), dtype=np.bool_)
 
     @cached_property
-    def closed(self) -> tuple[tuple[str, NDArray[np.bool_]], ...]:
+    def closed(self) -> tuple[tuple[Cap, NDArray[np.bool_]], ...]:
         """The caps with a limit of 0, as `full` returns them."""
         return self.full(self.remaining)
 
-    def full(self, remaining: NDArray[np.int64]) -> tuple[tuple[str, NDArray[np.bool_]], ...]:
-        """Return (gate, bool (k,)) of each cap that leaves some candidates no room, given what is left."""
+    def full(self, remaining: NDArray[np.int64]) -> tuple[tuple[Cap, NDArray[np.bool_]], ...]:
+        """Return (cap, bool (k,)) of each cap that leaves some candidates no room, given what is left."""
         places = self.bucket[len(self.bucket) - len(self.caps) :]
-        stopped = ((cap.cap.id, remaining[at] <= 0) for (_, cap, _), at in zip(self.caps, places, strict=True))
-        return tuple((f"cap:{name}", members) for name, members in stopped if members.any())
+        stopped = ((cap.cap, remaining[at] <= 0) for (_, cap, _), at in zip(self.caps, places, strict=True))
+        return tuple((cap, members) for cap, members in stopped if members.any())
 
     @cached_property
     def places(self) -> Callable[[int, str, str, str, str], tuple[tuple[int, int], ...]]:

@@ -8,6 +8,7 @@ from decisioning.catalogue.actions import Action, Issue, PointInTime, Text, Wind
 from decisioning.facts.schema import Description, FeatureName, Id, Locale, Strict, Value
 from decisioning.facts.standing import ALL_CHANNELS, ConsentStatus
 from decisioning.facts.standing_rules import CapCount
+from decisioning.periods import LONGEST_US, UNKNOWN_ZONE_US, Period, period_start_us
 from decisioning.spec import one_as_tuple
 from decisioning.times import days_us, microseconds
 
@@ -93,25 +94,49 @@ class Protection(Strict):
 
 
 class Cap(Strict):
-    """At most `limit` contacts in any `window_days`, counted per action, group, issue or channel, or over all.
+    """At most `limit` contacts in any `window_days` or `per` day, week or month, counted per action, group, issue or
+    channel, or over all.
 
-    It holds for candidates on `channels` (none named: all) and of `tiers`. Contacts that cannot be capped are not
-    counted.
+    A day, a week (from Monday) and a month are those of the calendar in the time zone of the person who is asked for,
+    also for the contacts of an account. The cap holds for candidates on `channels` (none named: all) and of `tiers`.
+    Contacts that cannot be capped are not counted.
     """
 
     id: Id
     count: CapCount
     limit: int = Field(ge=0)
-    window_days: WindowDays
+    window_days: WindowDays | None = None
+    per: Period | None = None
     attach: Attach = EVERYTHING
     channels: tuple[Id, ...] = ()
     tiers: tuple[CappedTier, ...] = Field(default=("commercial",), min_length=1)
     description: Description = ""
 
+    @model_validator(mode="after")
+    def _one_window(self) -> Self:
+        if (self.window_days is None) == (self.per is None):
+            raise ValueError(
+                "it needs one period",
+                "add `per: day` (or week, month: by the customer's calendar), or `window_days: 7` (any 7 days)",
+            )
+        return self
+
     @property
     def window_us(self) -> int:
-        """`window_days` in microseconds."""
-        return days_us(self.window_days)
+        """How far back it counts at most, in microseconds."""
+        return LONGEST_US[self.per] if self.per else days_us(self.window_days or 0)
+
+    def counts_after_us(self, zone: str | None, now_us: int) -> int:
+        """Return the time after which contacts count, for a person in this time zone (None: unknown)."""
+        if self.per is None:
+            return now_us - self.window_us
+        start_us = period_start_us(self.per, zone, now_us)
+        return now_us - UNKNOWN_ZONE_US[self.per] if start_us is None else start_us - 1
+
+    @property
+    def in_words(self) -> str:
+        """How often contacts are allowed, such as `1 a day` or `2 in any 7 days`."""
+        return f"{self.limit} a {self.per}" if self.per else f"{self.limit} in any {self.window_days:g} days"
 
 
 class Arm(Strict):

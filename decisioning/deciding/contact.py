@@ -1,18 +1,19 @@
 """How often and when: caps, quiet hours and suppression, over the standings of a person and of their account."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, time
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from datetime import time
 
 import numpy as np
 from numpy.typing import NDArray
 
 from decisioning.catalogue.actions import Action, QuietHours
 from decisioning.catalogue.limits import SlateLimits
+from decisioning.catalogue.policies import Cap
 from decisioning.catalogue.view import Mask, View
 from decisioning.deciding.arbitration import Limits
 from decisioning.deciding.case import standing_for
 from decisioning.facts.forms import Known
+from decisioning.periods import local_time
 from decisioning.times import days_us
 
 
@@ -33,29 +34,31 @@ def _suppressed_by(action: Action, known: Known, now_us: int) -> str | None:
     return None
 
 
-def limits(view: View, known: Known, now_us: int) -> tuple[Limits, Sequence[tuple[str, Mask]]]:
-    """Return what a slate may take, and (gate, members) of the caps that leave some candidates (k,) no room at all.
+def limits(view: View, known: Known, zone: str | None, now_us: int) -> tuple[Limits, Sequence[tuple[Cap, Mask]]]:
+    """Return what a slate may take, and (cap, members) of the caps that leave some candidates (k,) no room at all.
 
     What was shown counts under the caps: the person's for all candidates, and the account's as well for those of
-    account scope.
+    account scope. A cap per day, week or month goes by the time zone of the person.
     """
     before = view.limits if known.account is None else view.limits_with_account
-    remaining = _left(before, known, now_us)
+    remaining = _left(before, known, zone, now_us)
     if remaining is before.remaining:
         return Limits(before.bucket, remaining, before.room), before.closed
     return Limits(before.bucket, remaining), before.full(remaining)
 
 
-def _left(before: SlateLimits, known: Known, now_us: int) -> NDArray[np.int64]:
+def _left(before: SlateLimits, known: Known, zone: str | None, now_us: int) -> NDArray[np.int64]:
     """Return what is left of each limit, int64 (n_buckets + 1,); the limits' own array if nothing was counted."""
     remaining = before.remaining
-    since_us = [now_us - days_us(cap.cap.window_days) for _, cap, _ in before.caps]
+    if not before.caps or not (known.person.contacts or (known.account and known.account.contacts)):
+        return remaining
+    after_us = [cap.cap.counts_after_us(zone, now_us) for _, cap, _ in before.caps]
     for whose, standing in enumerate((known.person, known.account) if known.account else (known.person,)):
-        for contact in standing.contacts if since_us else ():
+        for contact in standing.contacts:
             if not contact.counts_at(now_us):
                 continue
             for cap, place in before.places(whose, contact.action, contact.group, contact.issue, contact.channel):
-                if contact.at_us > since_us[cap]:
+                if contact.at_us > after_us[cap]:
                     if remaining is before.remaining:
                         remaining = remaining.copy()
                     remaining[place] -= 1
@@ -66,13 +69,8 @@ def quiet(hours: QuietHours | None, zone: str | None, now_us: int) -> bool | Non
     """Tell whether it is quiet time where the customer is; None if the zone is unknown."""
     if hours is None:
         return False
-    if zone is None:
-        return None
-    try:
-        local = datetime.fromtimestamp(now_us / 1_000_000, UTC).astimezone(ZoneInfo(zone)).time()
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return None
-    return _within(hours.from_, hours.to, local)
+    local = local_time(zone, now_us)
+    return None if local is None else _within(hours.from_, hours.to, local.time())
 
 
 def _within(start: time, end: time, at: time) -> bool:

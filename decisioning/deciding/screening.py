@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decisioning.catalogue.actions import EMOTION
+from decisioning.catalogue.policies import Cap
 from decisioning.catalogue.release import Release
 from decisioning.catalogue.view import Gate, Mask, View, bits_of, mask_of, positions_of
 from decisioning.deciding import arms
@@ -20,7 +21,9 @@ from decisioning.deciding.ethics import may_profile, readable, withdrawn_by_requ
 from decisioning.deciding.worth import Worth, worth
 from decisioning.facts.forms import Ask, Known, Withheld
 from decisioning.facts.schema import Facts, Value
+from decisioning.periods import UNKNOWN_ZONE_US, local_time
 from decisioning.rules import Rule
+from decisioning.times import HOUR_US
 
 Truths = tuple[bool | None, ...]
 
@@ -240,15 +243,26 @@ def _per_action_gate(sieve: _Sieve, gate: Gate, case: Case, facts: Facts) -> Non
 
 def _contact_gates(sieve: _Sieve, case: Case, facts: Facts) -> Limits:
     settings, view, now_us = case.release.catalogue.settings, case.view, case.now_us
-    zone = facts.get(settings.time_zone_feature) if settings.time_zone_feature else settings.time_zone
-    if quiet(view.channel.quiet_hours, zone if isinstance(zone, str) else None, now_us) is not False:
+    named = facts.get(settings.time_zone_feature) if settings.time_zone_feature else settings.time_zone
+    zone = named if isinstance(named, str) else None
+    if quiet(view.channel.quiet_hours, zone, now_us) is not False:
         sieve.stop(sieve.alive, "contact:quiet-hours", "quiet hours where the customer is")
     for after, action in suppressed(view, case.known, now_us):
         sieve.stop(view.bits_of_action(action), f"suppressed:{after}", f"after the outcome {after}")
-    room, full = limits(view, case.known, now_us)
-    for gate, members in full:
-        sieve.stop(bits_of(members), gate, "shown as often as it may be")
+    room, full = limits(view, case.known, zone, now_us)
+    for cap, members in full:
+        sieve.stop(bits_of(members), f"cap:{cap.id}", f"shown as often as it may be: {_allowed(cap, zone, now_us)}")
     return room
+
+
+def _allowed(cap: Cap, zone: str | None, now_us: int) -> str:
+    """Return how often a cap allows contacts, and by which clock."""
+    if cap.per is None:
+        return cap.in_words
+    if local_time(zone, now_us) is None:
+        hours = UNKNOWN_ZONE_US[cap.per] // HOUR_US
+        return f"{cap.in_words}, counted over {hours} hours, as the time zone is unknown"
+    return f"{cap.in_words}, by the calendar in {zone}"
 
 
 def _content_gates(sieve: _Sieve, view: View, truths: Truths) -> None:

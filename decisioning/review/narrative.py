@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
+from decisioning.catalogue.policies import Cap
 from decisioning.catalogue.release import Release
 from decisioning.deciding.record import Computation, reasons_for
 from decisioning.facts.schema import Value, worded
@@ -34,6 +35,10 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "action": "not now, or not here",
         "subject": "your data is not used",
         "cap": "shown as often as it may be",
+        "cap in days": "shown as often as it may be ({0} in any {1} days)",
+        "cap per day": "shown as often as it may be in a day ({0})",
+        "cap per week": "shown as often as it may be in a week ({0})",
+        "cap per month": "shown as often as it may be in a month ({0})",
         "suppressed": "you answered it before",
         "contact": "it is late where you are",
         "placeholder": "a fact that the text needs is not known",
@@ -60,6 +65,10 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "action": "niet nu, of niet hier",
         "subject": "uw gegevens worden niet gebruikt",
         "cap": "al zo vaak getoond als mag",
+        "cap in days": "al zo vaak getoond als mag ({0} in {1} dagen)",
+        "cap per day": "al zo vaak getoond als op een dag mag ({0})",
+        "cap per week": "al zo vaak getoond als in een week mag ({0})",
+        "cap per month": "al zo vaak getoond als in een maand mag ({0})",
         "suppressed": "u hebt er al op geantwoord",
         "contact": "het is laat waar u bent",
         "placeholder": "een gegeven dat de tekst nodig heeft is niet bekend",
@@ -123,13 +132,27 @@ def gate_in_words(release: Release, gate: str, locale: str) -> str:
     catalogue, plain = release.catalogue, name.replace("-", " ")
     if kind == "consent":
         return _WORDS[locale]["consent"].format(_purpose(release, name, locale))
+    if kind == "cap":
+        return _cap(next((c for c in catalogue.caps if c.id == name), None), locale)
     described = {
         "protection": {p.id: p.description for p in catalogue.protections},
-        "cap": {c.id: c.description for c in catalogue.caps},
     }.get(kind, {p.id: p.description for p in catalogue.policies})
     if (description := described.get(name)) is not None:
         return worded(description, locale) or plain
     return _WORDS[locale].get(kind, plain)
+
+
+def _cap(cap: Cap | None, locale: str) -> str:
+    """Return a cap's description, else how often it allows contacts, and in which period."""
+    texts = _WORDS[locale]
+    if cap is None:
+        return texts["cap"]
+    allowed = (
+        texts[f"cap per {cap.per}"].format(cap.limit)
+        if cap.per
+        else texts["cap in days"].format(cap.limit, f"{cap.window_days:g}")
+    )
+    return worded(cap.description, locale) or allowed
 
 
 def _purpose(release: Release, name: str, locale: str) -> str:

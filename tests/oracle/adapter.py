@@ -63,7 +63,7 @@ def _catalogue(w):
         "policies": [{**_attached(p), p["kind"]: text(p["rule"]), "level": p["level"]} for p in w["policies"]],
         "protections": [{"id": p["id"], "kind": "hardship", "when": text(p["when"])} for p in w["protections"]],
         "caps": [
-            {**_attached(c), "window_days": c["days"], **{k: c[k] for k in ("count", "limit", "tiers", "channels")}}
+            {**_attached(c), **_period(c), **{k: c[k] for k in ("count", "limit", "tiers", "channels")}}
             for c in w["caps"]
         ],
         "arms": [{**a, "from": _iso(a["from"]), "until": _iso(a["until"])} for a in w["arms"]],
@@ -92,6 +92,10 @@ def _iso(us):
 def _attached(record):
     key, names = record["attach"]
     return {"id": record["id"], "attach": "all" if key == "all" else {key: names}}
+
+
+def _period(c):
+    return {"per": c["per"]} if c["per"] else {"window_days": c["days"]}
 
 
 def _basis(b):

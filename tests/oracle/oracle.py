@@ -215,14 +215,28 @@ class Oracle:
     def quiet(self):
         if self.channel["quiet"] is None:
             return False
-        zone = self.facts.get(self.world["zone_feature"]) if self.world["zone_feature"] else self.world["zone"]
-        try:
-            at = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=self.now)).astimezone(ZoneInfo(zone))
-        except (ZoneInfoNotFoundError, ValueError, OSError, TypeError):
+        at = self.local(self.now)
+        if at is None:
             return True
         start, end = self.channel["quiet"]
         clock = f"{at:%H:%M}"  # hours and minutes suffice: both ends are on a full minute
         return start <= clock < end if start < end else clock >= start or clock < end
+
+    def local(self, at):
+        """Return the clock and calendar of the person at a time; None if their time zone is unknown."""
+        zone = self.facts.get(self.world["zone_feature"]) if self.world["zone_feature"] else self.world["zone"]
+        try:
+            return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at)).astimezone(ZoneInfo(zone))
+        except (ZoneInfoNotFoundError, ValueError, OSError, TypeError):
+            return None
+
+    def in_period(self, cap, at):
+        """Tell whether a time lies in the period that a cap counts over now."""
+        now, then, hours = self.local(self.now), self.local(at), {"day": 25, "week": 169, "month": 745}
+        if cap["per"] is None or now is None:
+            return at > self.now - (hours[cap["per"]] * DAY // 24 if cap["per"] else cap["days"] * DAY)
+        of = {"day": lambda t: t.date(), "week": lambda t: t.isocalendar()[:2], "month": lambda t: (t.year, t.month)}
+        return of[cap["per"]](now) == of[cap["per"]](then)
 
     def counted(self, cap, action):
         """Return the subjects whose contacts count for an action under a cap."""
@@ -243,7 +257,7 @@ class Oracle:
         capped = (known is None or known["tier"] in cap["tiers"]) and covers(cap["attach"], contact, contact["action"])
         if not capped or (cap["channels"] and contact["channel"] not in cap["channels"]):
             return False
-        if contact["at"] <= self.now - cap["days"] * DAY or contact["state"] in ("expired", "not_delivered"):
+        if not self.in_period(cap, contact["at"]) or contact["state"] in ("expired", "not_delivered"):
             return False
         reached = {"decided": True, "delivered": contact["state"] in ("delivered", "seen", "pitched")}
         got_there = reached.get(contact["counts_on"], contact["state"] in ("seen", "pitched"))

@@ -5,16 +5,22 @@ gates, and a changed fact, consent, contact or hour stops them.
 """
 
 import math
+from datetime import datetime, timedelta
 from random import Random
+from zoneinfo import ZoneInfo
 
 from tests.oracle.oracle import DAY, Oracle
 from tests.oracle.rules import FLAGS, Rules
 
 HOUR = 3_600_000_000
 NOW = 1_795_435_200_000_000  # 2026-11-23T12:00:00Z
-CLOCK_CHANGES = (1_774_746_000_000_000, 1_792_890_000_000_000, 1_772_953_200_000_000, 1_793_512_800_000_000)
-"""Both clock changes of 2026 in Amsterdam, then both in New York."""
-ZONES = ("Europe/Amsterdam", "America/New_York", "Asia/Kolkata", "Pacific/Kiritimati")
+CLOCK_CHANGES = (
+    *(1_774_746_000_000_000, 1_792_890_000_000_000),
+    *(1_772_953_200_000_000, 1_793_512_800_000_000),
+    *(1_774_735_200_000_000, 1_792_875_600_000_000),
+)
+"""Both clock changes of 2026 in Amsterdam, in New York, and in Beirut, where the first skips midnight."""
+ZONES = ("Europe/Amsterdam", "America/New_York", "Asia/Beirut", "Asia/Kolkata", "Pacific/Kiritimati")
 STATES = ("reserved", "expired", "not_delivered", "delivered", "seen", "pitched")
 PURPOSES = ("marketing", "profiling", "service", "emotion", "sharing")
 
@@ -260,6 +266,7 @@ def cap(random, name, actions):
         "attach": attach(random, actions),
         "tiers": random.choice((["commercial"], ["commercial"], ["service", "commercial"])),
         "channels": random.choice(([], [], ["mail"], ["web"])),
+        "per": random.choice((None, None, "day", "week", "month")),
     }
 
 
@@ -378,7 +385,8 @@ def _consent(purpose, channel, status, notice, at, expires):
 
 def _contact(random, world, now, n):
     action = random.choice(list(world["actions"].values()))
-    at = now - random.choice((0, HOUR, DAY, 7 * DAY, 7 * DAY - 1, 20 * DAY, 30 * DAY))
+    ago = (0, HOUR, DAY, 7 * DAY, 7 * DAY - 1, 20 * DAY, 30 * DAY, 25 * HOUR, 31 * DAY + HOUR - 1)
+    at = _midnight(random, now) if random.random() < 0.3 else now - random.choice(ago)
     counted = {"id": "gone", "group": "g", "issue": "grow"} if random.random() < 0.1 else action
     return {
         "offer": f"o{n}",
@@ -391,6 +399,14 @@ def _contact(random, world, now, n):
         "counts_on": random.choice(("decided", "delivered", "seen")),
         "state": random.choice(STATES),
     }
+
+
+def _midnight(random, now):
+    """Return a moment at or just before the beginning of a day in some zone, not after `now`."""
+    local = datetime.fromtimestamp(now / 1e6, ZoneInfo(random.choice(ZONES)))
+    day = (local - timedelta(days=random.choice((0, 0, 0, 1, local.weekday(), local.day - 1)))).date()
+    midnight = round(datetime(day.year, day.month, day.day, tzinfo=local.tzinfo).timestamp() * 1e6)
+    return min(now, midnight + random.choice((-1, 0, 1, HOUR // 2)))
 
 
 def _outcome(random, world, now):

@@ -65,6 +65,7 @@ _EXAMPLES = {
     "notice_version": 'notice_version: "2026-01"',
     "of": "of: page-view",
     "outcomes": "outcomes: {positive: [accepted], negative: [declined], window_days: 30}",
+    "per": "per: day",
     "placements": "placements: [hero]",
     "positive": "positive: [accepted]",
     "price_eur": "price_eur: 15",
