@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Value = bool | int | float | str
 """A known fact. Timestamps are int microseconds since 1970 UTC. A fact that is absent, None or NaN is UNKNOWN."""
-Tag = Literal["emotion", "special-category", "proxy", "identifier", "protected"]
+Tag = Literal["emotion", "special-category", "request", "proxy", "identifier", "protected"]
 Id = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*([_-][a-z0-9]+)*$", max_length=64)]
 Locale = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2})?$")]
 Description = str | dict[Locale, str]

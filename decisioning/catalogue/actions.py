@@ -29,6 +29,7 @@ Medium = Literal["phone", "email", "sms", "push", "post"]
 COMMERCIAL_ISSUES: frozenset[Issue] = frozenset({"grow", "retain", "nurture"})
 MARKETING = "marketing"
 PROFILING = "profiling"
+SERVICE = "service"
 SHARING = "sharing"
 EMOTION = "emotion"
 MAX_WINDOW_DAYS = 800

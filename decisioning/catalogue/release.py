@@ -134,8 +134,14 @@ class Release:
         return frozenset(f.name for f in self.schema.features.values() if "emotion" in f.tags)
 
     @cached_property
+    def request_features(self) -> frozenset[str]:
+        """Names of the features that hold only what a customer asks for: tagged `request`, and not also `emotion`."""
+        tagged = {f.name for f in self.schema.features.values() if "request" in f.tags}
+        return frozenset(tagged - self.emotion_features)
+
+    @cached_property
     def emotion_moments(self) -> frozenset[str]:
-        """Ids of the moments whose rule reads a feature that may not sell, such as emotion.
+        """Ids of the moments whose rule reads a feature that may not sell: an emotion or a request.
 
         The decisions that they open sell nothing.
         """

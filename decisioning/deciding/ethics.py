@@ -1,5 +1,8 @@
 """The customer's interest: what may be computed about them, and the layer that lets emotion help but never sell.
 
+The layer reads emotions only where the purpose `emotion` is permitted. Requests (a wish for a person, an objection, a
+complaint) are no emotions: it reads them whatever the consents are, so that a no and a call for a person always hold.
+
 The protections (hardship, vulnerability, complaint, ...) are deny gates of the release; see `release._gates`. A request
 can withdraw a purpose, as a refusal would: the stricter of the record and the request holds.
 """
@@ -48,7 +51,10 @@ def may_profile(permissions: Mapping[str, Permission]) -> bool:
 
 
 def readable(release: Release, facts: Facts, emotion: Permission | None) -> Facts:
-    """Return the facts, without emotion features if the catalogue has a purpose for emotion that is not permitted."""
+    """Return the facts, without emotion features if the catalogue has a purpose for emotion that is not permitted.
+
+    Requests stay.
+    """
     if emotion is None or emotion.allowed:
         return facts
     return {name: value for name, value in facts.items() if name not in release.emotion_features}
@@ -59,7 +65,7 @@ def mood(
 ) -> Mood:
     """Return what the release's emotion rules ask for; a rule that is not TRUE asks for nothing.
 
-    A decision that was opened by a moment which reads emotion sells nothing, whatever the rules say.
+    A decision that was opened by a moment which reads emotion or a request sells nothing, whatever the rules say.
     """
     facts = readable(release, facts, permissions.get(EMOTION))
     rules = [rule for rule, when in release.emotion if when.truth(facts, history) is True]

@@ -41,8 +41,13 @@ SpecialCategory = Literal[
     "sex-life",
 ]
 """The special categories of personal data of Art. 9(1) GDPR."""
-NEVER_SELLS: frozenset[Tag] = frozenset({"emotion", "special-category"})
-NEVER_LEARNED: frozenset[Tag] = NEVER_SELLS | {"proxy", "identifier"}
+NEVER_SELLS: tuple[Tag, ...] = ("emotion", "special-category", "request")
+"""Tags of what no model, price, value, lever, weight or commercial eligibility may read.
+
+`request`: a wish for a person, an objection or a complaint. It is no feeling, so it needs no purpose `emotion`: it is
+read under `service`, and honoured whatever the customer's consents are.
+"""
+NEVER_LEARNED: frozenset[Tag] = frozenset(NEVER_SELLS) | {"proxy", "identifier"}
 NEVER_CHANGED: frozenset[Tag] = NEVER_LEARNED | {"protected"}
 
 
@@ -109,7 +114,7 @@ class Feature(Strict):
     @property
     def why_not_for_sales(self) -> str | None:
         """The catalogue's reason why this feature may not be used to sell; None if it may."""
-        tag = next((t for t in ("emotion", "special-category") if t in self.tags), None)
+        tag = next((t for t in NEVER_SELLS if t in self.tags), None)
         return f"tagged `{tag}`" if tag else f"a proxy for `{self.proxy_for[0]}`" if self.proxy_for else None
 
 

@@ -7,7 +7,7 @@ from typing import Literal, cast
 
 from decisioning.errors import RequestError
 from decisioning.facts.schema import Tag, Value
-from decisioning.facts.signals import SignalField, SignalType
+from decisioning.facts.signals import REQUEST_FIELDS, SignalField, SignalType
 from features.messages.conversation import trend
 from features.messages.language import LANGUAGES, Language
 from features.messages.scoring import MessageScore, Trained, level, score
@@ -15,6 +15,14 @@ from features.messages.text import stored
 from features.signals.event import validate
 
 _EMOTION: tuple[Tag, ...] = ("emotion",)
+_REQUEST: tuple[Tag, ...] = ("request",)
+
+
+_REQUESTS = {
+    "wants_person": "asks for a person",
+    "complaint": "words of complaint",
+    "repetition": "says that it happens again: for the third time",
+}
 
 
 def _emotion(
@@ -38,9 +46,7 @@ FIELDS: tuple[SignalField, ...] = (
     _emotion("level", "int", -2, 2, "sentiment in five levels"),
     _emotion("confidence", "float", 0, 1, "of the sentiment"),
     _emotion("negative", "float", 0, 1, "how negative it is"),
-    _emotion("wants_person", "bool", None, None, "asks for a person"),
-    _emotion("complaint", "bool", None, None, "words of complaint"),
-    _emotion("repetition", "bool", None, None, "says that it happens again: for the third time"),
+    *(SignalField(name=n, dtype="bool", tags=_REQUEST, description=_REQUESTS[n]) for n in REQUEST_FIELDS),
     _emotion("shouting", "bool", None, None, "written in capitals"),
     _emotion("capitals", "float", 0, 1, "share of capitals among its letters"),
     _emotion("punctuation", "int", 0, None, "runs of two or more ! and ?"),

@@ -86,7 +86,9 @@ class _Read:
         signalled = {stream: self.versions[stream] for stream in streams if stream in self.versions}
         facts: dict[str, Value] = {}
         degraded: tuple[str, ...] = ()
-        if not (person.erased or person.restricted):  # what is known of a restricted person is kept, and not used
+        if person.restricted and not person.erased:
+            facts = self._requests(signalled)
+        elif not person.erased:
             facts, degraded = self._facts(person.stream, signalled)
         return Known({**facts, **of.given}, person, others[0] if others else None, degraded, signalled)
 
@@ -103,6 +105,15 @@ class _Read:
         if stored is None or copies is None:
             return signals.facts, ("profile",)
         return {**signals.facts, **stored.facts}, ()
+
+    def _requests(self, signalled: Mapping[str, int]) -> dict[str, Value]:
+        """Return what a restricted person asks for. All else that is known of them is kept, and not used."""
+        requests = self.snapshot.release.request_features
+        if not requests or not signalled:
+            return {}
+        versions = tuple(signalled.values())
+        signals = self.snapshot.signals.evaluate(tuple(signalled), versions, None, self.at_us, keep=False)
+        return {name: value for name, value in signals.facts.items() if name in requests}
 
     def _copies(self, streams: Sequence[str]) -> list[SignalState | None] | None:
         """Return the online store's copies of signals, the person's first; None if the store cannot be read."""

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from decisioning.catalogue.check.signals import emotions_that_ask
 from decisioning.catalogue.countries import with_country_rules
 from decisioning.catalogue.files import load, pack
 from decisioning.catalogue.release import Release
@@ -88,9 +89,11 @@ def _checked(workspace: Workspace) -> tuple[Release, bytes]:
 def _summary(compiled: Release) -> dict[str, Any]:
     """Return the release's hash and counts of what it holds.
 
-    `superseded_and_gone` lists superseded actions that no file has, so that a misspelt one is noticed.
+    `superseded_and_gone` lists superseded actions that no file has, so that a misspelt one is noticed. `advice`: what
+    works and should be changed.
     """
     catalogue = compiled.catalogue
+    advice = emotions_that_ask(catalogue.signals, catalogue.features)
     missing = sorted(compiled.with_superseded.keys() - compiled.actions.keys())
     return {
         "release": compiled.hash,
@@ -100,6 +103,7 @@ def _summary(compiled: Release) -> dict[str, Any]:
         "policies": len(catalogue.policies),
         "personas": len(catalogue.personas),
         **({"superseded_and_gone": missing} if missing else {}),
+        **({"advice": advice} if advice else {}),
     }
 
 

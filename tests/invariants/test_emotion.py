@@ -1,7 +1,7 @@
-"""Emotion never sells.
+"""Emotion never sells, and neither do requests, such as a wish for a person.
 
-Changing emotion features changes nothing that is computed before the emotion layer; the layer itself only removes
-sales, adds help, chooses a tone and calls a person.
+Changing features of either kind changes nothing that is computed before the emotion layer; the layer itself only
+removes sales, adds help, chooses a tone and calls a person.
 """
 
 import zlib
@@ -30,6 +30,7 @@ EMOTION_CATALOGUE = """
 features:
   - {name: shouting, dtype: bool, tags: [emotion]}
   - {name: mood, dtype: enum, values: [calm, tired, furious], tags: [emotion]}
+  - {name: wants_person, dtype: bool, tags: [request]}
 actions:
   - id: call-back
     issue: service
@@ -43,12 +44,14 @@ actions:
 emotion:
   - {id: furious, when: 'mood == "furious" || shouting', silence_sales: true, let_through: [call-back]}
   - {id: tired, when: 'mood == "tired"', let_through: call-back}
+  - {id: asks, when: wants_person, silence_sales: true, let_through: call-back, handover: "asks for a person"}
 """
 RELEASE = Release.from_bytes(pack({**world.SMALL_FILES, "emotion.yaml": EMOTION_CATALOGUE}))
-EMOTIONS = tuple(f.name for f in RELEASE.schema.features.values() if "emotion" in f.tags)
+EMOTIONS = tuple(f.name for f in RELEASE.schema.features.values() if {"emotion", "request"} & set(f.tags))
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "sentiment": st.floats(-1, 1),
     "shouting": st.booleans(),
+    "wants_person": st.booleans(),
     "mood": st.sampled_from(["calm", "tired", "furious"]),
 }
 MATRIX = FeatureMatrix(RELEASE.schema)

@@ -25,6 +25,7 @@ from tests.promises.larger_world import (
     screening,
     selling,
     willing,
+    with_more,
 )
 
 SALE = "actions: [{{id: new, issue: grow, group: tv, tier: commercial, {}}}]"
@@ -69,6 +70,33 @@ def test_who_is_upset_is_sold_nothing_and_lent_nothing(ask: Ask, customer: Known
 )
 def test_emotion_is_refused_wherever_it_would_decide(sections: str) -> None:
     assert "`sentiment` is tagged `emotion`" in check_errors(sections)
+
+
+WISH = "features: [{name: wish, dtype: bool, tags: [request]}, {name: sulks, dtype: int, tags: [request]}]\n"
+
+
+@pytest.mark.promise("requests.never-sell")
+@pytest.mark.parametrize(
+    "sections",
+    [
+        SALE.format("value: {expression: sulks * 2, typical: 1}"),
+        SALE.format("value: 1, cost: {expression: sulks * 2, typical: 1}"),
+        SALE.format("value: 1, context_weights: [{when: wish, factor: 2}]"),
+        "policies: [{id: n, level: eligibility, attach: {group: tv}, permit: wish}]",
+        "policies: [{id: n, level: contact, attach: {issue: service}, deny: wish}]",
+        "protections: [{id: n, kind: complaint, when: wish}]",
+    ],
+)
+def test_a_request_is_refused_wherever_it_would_decide_a_sale_or_a_worth(sections: str) -> None:
+    assert "is tagged `request`" in check_errors(WISH + sections)
+
+
+@pytest.mark.promise("requests.never-sell")
+def test_a_request_reaches_no_model_and_no_counterfactual() -> None:
+    for feature in (with_more(WISH).schema[name] for name in ("wish", "sulks")):
+        assert not feature.learnable
+        assert not feature.may_sell
+        assert feature.why_not_changeable == "tagged `request`"
 
 
 @pytest.mark.promise("emotion.voice-and-face")

@@ -1,8 +1,19 @@
 """Checks of the promises to customers: purposes, ages, country rules, significant actions, and wording."""
 
 from collections.abc import Iterator
+from re import findall
 
-from decisioning.catalogue.actions import EMOTION, MARKETING, PROFILING, Action, Basis, Channel, Settings, Treatment
+from decisioning.catalogue.actions import (
+    EMOTION,
+    MARKETING,
+    PROFILING,
+    SERVICE,
+    Action,
+    Basis,
+    Channel,
+    Settings,
+    Treatment,
+)
 from decisioning.catalogue.check.references import repeated_names, unknown_names
 from decisioning.catalogue.check.shape import Draft, Item
 from decisioning.catalogue.content import PLACEHOLDER
@@ -111,11 +122,21 @@ def _outbound_sales(item: Item[Channel], channel: Channel, draft: Draft) -> Iter
 
 
 def _emotion_purpose(draft: Draft) -> Iterator[Mistake]:
-    """The use of emotion needs a purpose of its own: no other purpose implies it."""
-    if draft.emotion and EMOTION not in draft.known_ids["purposes"]:
-        message = "it uses emotion, and no purpose `emotion` is declared"
-        suggestion = 'add `{id: emotion, notice_version: "1"}` to `purposes`; a basis or consent permits it'
-        yield draft.emotion[0].problem(("when",), message, suggestion)
+    """The use of emotion needs a purpose of its own: no other purpose implies it. Requests are read under `service`."""
+    requests = {f.spec.name for f in draft.features if "request" in f.spec.tags}
+    names = {f.spec.name for f in draft.features}
+    read = [(item, names.intersection(findall(r"\w+", item.spec.when))) for item in draft.emotion]
+    if EMOTION not in draft.known_ids["purposes"]:
+        uses_emotion = next((item for item, of_rule in read if not of_rule or of_rule - requests), None)
+        if uses_emotion is not None:
+            message = "it uses emotion, and no purpose `emotion` is declared"
+            suggestion = 'add `{id: emotion, notice_version: "1"}` to `purposes`; a basis or consent permits it'
+            yield uses_emotion.problem(("when",), message, suggestion)
+    if SERVICE not in draft.known_ids["purposes"]:
+        asked = next((item for item, of_rule in read if of_rule & requests), None)
+        if asked is not None:
+            message = "it reads a request, and no purpose `service` is declared"
+            yield asked.problem(("when",), message, 'add `{id: service, notice_version: "1"}` to `purposes`')
 
 
 def _purpose_missing(item: Item[Action]) -> Iterator[Mistake]:

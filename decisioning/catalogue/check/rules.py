@@ -1,4 +1,4 @@
-"""Checks of rule texts: they compile, can be true, count possible outcomes, and let no emotion sell."""
+"""Checks of rule texts: they compile, can be true, count possible outcomes, and let no emotion and no request sell."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +15,9 @@ from decisioning.errors import Mistake
 from decisioning.facts.schema import Feature, FeatureSchema
 from decisioning.rules import Expression, Rule, RuleError, compile_expression, compile_rule, never_true
 from decisioning.times import days_us
+
+_HEARD = ("emotion", "request")
+"""Tags of what only rules under `emotion:` may read, for help as well as for sales."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +136,8 @@ class _RuleChecks:
             if text.sells and (why := self.schema[name].why_not_for_sales):
                 message = f"`{name}` is {why}, and must not decide {text.sells}"
                 yield text.problem(message, "remove it; only rules under `emotion:` may silence sales with it")
-            elif text.decides and "emotion" in self.schema[name].tags:
-                message = f"`{name}` is tagged `emotion`, and must not decide {text.decides}"
+            elif text.decides and (tag := next((t for t in _HEARD if t in self.schema[name].tags), None)):
+                message = f"`{name}` is tagged `{tag}`, and must not decide {text.decides}"
                 yield text.problem(message, "let a rule under `emotion:` do it: `let_through: [the action]`")
 
     def _own_history(self, text: _RuleUse, rule: Rule | Expression) -> Iterator[Mistake]:

@@ -1,6 +1,6 @@
 """Checks of signal types, and of the features computed from them, against each other."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from decisioning.catalogue.check.references import repeated_names, unknown_names
 from decisioning.catalogue.check.shape import Draft, Item
@@ -9,7 +9,15 @@ from decisioning.catalogue.check.words import hint
 from decisioning.catalogue.source import Path, shorten
 from decisioning.errors import Mistake
 from decisioning.facts.schema import Dtype, Feature
-from decisioning.facts.signals import Compute, FieldDtype, SignalFeature, SignalField, SignalType, misfit
+from decisioning.facts.signals import (
+    REQUEST_FIELDS,
+    Compute,
+    FieldDtype,
+    SignalFeature,
+    SignalField,
+    SignalType,
+    misfit,
+)
 from decisioning.spec import Tag, Value
 
 Types = Mapping[str, SignalType]
@@ -40,6 +48,26 @@ def signal_problems(draft: Draft) -> Iterator[Mistake]:
         yield from _definition_present(feature)
         if feature.spec.signal is not None and feature.spec.source == "signal":
             yield from _definition(feature, feature.spec.signal, types, draft)
+
+
+def emotions_that_ask(signals: Iterable[SignalType], features: Iterable[Feature]) -> list[str]:
+    """Return advice on what is tagged `emotion` and holds a request, so that it is unheard where no mood may be read.
+
+    Such a catalogue works as before; it should tag them `request`.
+    """
+    fields = {f"field `{f.name}` of signal `{s.id}`": f for s in signals for f in s.fields if f.name in REQUEST_FIELDS}
+    named = {name: field.tags for name, field in fields.items()}
+    read = {f"feature `{f.name}`": f.tags for f in features if f.signal and _reads_a_request(f.signal)}
+    return [
+        f"{name} is tagged `emotion`, so a customer who does not let their mood be read asks in vain: "
+        "write `tags: [request]`"
+        for name, tags in {**named, **read}.items()
+        if "emotion" in tags
+    ]
+
+
+def _reads_a_request(signal: SignalFeature) -> bool:
+    return not {*signal.where, signal.field}.isdisjoint(REQUEST_FIELDS)
 
 
 def _fields(item: Item[SignalType]) -> Iterator[Mistake]:

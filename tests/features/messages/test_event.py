@@ -16,7 +16,7 @@ from features.signals.event import validate
 ANGRY = {"text": "Dit is belachelijk, ik bel voor de derde keer!!", "conversation_id": "c-9", "channel_kind": "chat"}
 UPSTREAM = {"sentiment": -0.8, "confidence": 0.9, "model": "acme-asr@3", "basis": "text"}
 TYPE = SignalType(id="message", retention_days=30, fields=FIELDS)
-EMOTION_FIELDS = {f.name for f in FIELDS if "emotion" in f.tags}
+TAGGED_FIELDS = {f.name for f in FIELDS if {"emotion", "request"} & set(f.tags)}
 
 
 def test_the_fields_of_an_angry_message():
@@ -63,9 +63,9 @@ def test_the_text_is_gone_unless_kept():
     text.encode()
 
 
-def test_whatever_tells_of_feelings_is_tagged():
+def test_whatever_tells_of_feelings_or_requests_is_tagged():
     plain = {"author", "conversation_id", "channel_kind", "language", "scorer"}
-    assert {f.name for f in FIELDS} - EMOTION_FIELDS == plain
+    assert {f.name for f in FIELDS} - TAGGED_FIELDS == plain
 
 
 @pytest.mark.promise("messages.workers")
