@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from decisioning.catalogue.view import COMMERCIAL_TIER
 from decisioning.deciding.case import Case
@@ -68,17 +69,18 @@ def _checked(scores: Scores, case: Case, screened: Screened) -> Scores:
     """
     by_uplift = case.release.catalogue.settings.ranking == "uplift" and screened.arm != "propensity-only"
     in_32_bits = _as_it_is if case.context.record_format == JSON_FORMAT else _short
+    floor = _transparency_floor(screened)
     rounded = Scores(
         propensity=in_32_bits(scores.propensity),
         evidence=scores.evidence,
         factors=scores.factors,
-        transparency=scores.transparency,
+        transparency=None if floor is None else scores.transparency,
         upper=None if scores.upper is None else in_32_bits(scores.upper),
         uplift=None if scores.uplift is None or not by_uplift else in_32_bits(scores.uplift),
     )
-    if not np.all((scores.propensity >= 0.0) & (scores.propensity <= 1.0)):
+    if not (scores.propensity.min() >= 0.0 and scores.propensity.max() <= 1.0):  # neither holds for NaN
         raise SealBroken("the model gave a propensity outside [0, 1]; nothing was decided")
-    return _of_commercial(_transparent_enough(rounded, screened), screened)
+    return _of_commercial(rounded if floor is None else _transparent_enough(rounded, floor, screened), screened)
 
 
 def _as_it_is(column: Floats) -> Floats:
@@ -89,17 +91,20 @@ def _short(column: Floats) -> Floats:
     return column.astype(np.float32).astype(np.float64)
 
 
-def _transparent_enough(scores: Scores, screened: Screened) -> Scores:
+def _transparency_floor(screened: Screened) -> NDArray[np.int8] | None:
+    """Return how transparent the model of each scored candidate must be (n,), or None if any model will do."""
+    if not screened.view.asks_transparency:
+        return None
+    floor = screened.view.transparency_floor[screened.rows]
+    return floor if (floor > 1).any() else None
+
+
+def _transparent_enough(scores: Scores, floor: NDArray[np.int8], screened: Screened) -> Scores:
     """Replace scores by priors where the model is less transparent than the action's issue requires.
 
     A scorer states the transparency of each score; one that states none counts as 1. A decision with such a prior has
     `transparency` among its `degraded`, and promotion refuses such a model (`training.fitting.terms.check_terms`).
     """
-    if not screened.view.asks_transparency:
-        return replace(scores, transparency=None)
-    floor = screened.view.transparency_floor[screened.rows]
-    if not (floor > 1).any():
-        return replace(scores, transparency=None)
     stated = np.ones(len(floor), dtype=np.int8) if scores.transparency is None else scores.transparency
     opaque, prior = stated < floor, screened.view.prior[screened.rows]
     return Scores(

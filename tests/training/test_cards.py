@@ -15,11 +15,11 @@ from decisioning.errors import Refused
 from tests.training.decided import CATALOGUE
 from tests.training.logs import random_log
 from training.fitting.frozen import single_action_model, with_frozen
+from training.fitting.predict import propensities
 from training.fitting.propensity import Recipe, _above, _actions, fit
 from training.model.design import make_design
 from training.model.frame import ModelTerms, TrainingSet
 from training.model.model import Frozen
-from training.model.predict import propensities
 from training.reporting.cards import HeldOut, describe, of_action, overview
 from training.reporting.page import write_page
 

@@ -17,8 +17,9 @@ from tests.training.risk_help import fit_risk
 from training.fitting.propensity import Recipe, fit
 from training.fitting.trees import Growth
 from training.model.calibration import Calibration
+from training.model.exact import shift_logits, summed
 from training.model.forest import Forest, Forests
-from training.model.model import PropensityModel, _summed, shift_logits
+from training.model.model import PropensityModel
 
 N_FEATURES, N_ACTIONS = 6, 4
 ABOVE = 3  # two groups and all
@@ -218,7 +219,7 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say():
 def test_the_sum_of_a_column_does_not_depend_on_the_columns_beside_it(n):
     parts = np.random.default_rng(n).normal(size=(300, n)) * 10.0 ** np.random.default_rng(n).integers(-9, 9, (300, n))
     one_by_one = [np.add.accumulate(parts[:, i])[-1] for i in range(n)]
-    assert _summed(parts).tolist() == one_by_one
+    assert summed(parts).tolist() == one_by_one
 
 
 def test_many_customers_are_scored_with_the_bits_of_each_alone(model):
@@ -233,3 +234,11 @@ def test_many_customers_are_scored_with_the_bits_of_each_alone(model):
             np.testing.assert_array_equal(upper[n], model.upper_limits(row, actions, alone[0]))
             assert factors[n][:] == alone[2][:]
     assert model.score_rows(x[:0], np.arange(N_ACTIONS), np.full(N_ACTIONS, -1))[0].shape == (0, N_ACTIONS)
+
+
+@pytest.mark.parametrize("rows", [255, 256])
+def test_a_block_of_any_size_is_scored_by_trees_with_the_bits_of_each_row_alone(model, rows):
+    forests = [*(f for f in model.forests if f), None]
+    x, indices = np.random.default_rng(5).normal(size=(rows, N_FEATURES)), np.array([1, 0, len(forests) - 1, 1])
+    merged = Forests(forests)
+    np.testing.assert_array_equal(merged.rows(x, indices), [merged.row(row, indices) for row in x])

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from training.fitting.folds import stratified_folds
+from training.fitting.predict import propensities
 from training.model.frame import Bools, Floats, Ints, TrainingSet
 from training.model.logistic import log_losses
 from training.model.model import PropensityModel
-from training.model.predict import propensities
 
 _MOMENTS = 128
 _NATS = 16.0

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from training.fitting.intervals import ConfidenceInterval, mean_interval
+from training.fitting.predict import propensities
 from training.fitting.propensity import Recipe, fit
 from training.model.frame import Floats, Ints, TrainingSet
 from training.model.logistic import probability_log_losses
-from training.model.predict import propensities
 
 if TYPE_CHECKING:  # half a second to import
     from optuna import Trial

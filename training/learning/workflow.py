@@ -22,6 +22,7 @@ from training.evaluation.policies import (
 from training.evaluation.policies import evaluate as value_policies
 from training.fitting.frozen import frozen_actions, frozen_summary, with_frozen, with_frozen_actions
 from training.fitting.intervals import MIN_EFFECTIVE
+from training.fitting.predict import propensities
 from training.fitting.propensity import Recipe, fit
 from training.fitting.risk import RiskModel, one_action
 from training.fitting.scoring import write_scores
@@ -31,7 +32,6 @@ from training.learning.context import LearningContext
 from training.learning.promotion import champion_model, promote
 from training.learning.rankings import compare_rankings
 from training.model.frame import Bools, TrainingSet
-from training.model.predict import propensities
 from training.registry import PROPENSITY
 from training.reporting.cards import CARD, HeldOut, describe
 from training.reporting.registration import (

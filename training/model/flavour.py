@@ -27,8 +27,8 @@ _TABLE = Flavour(
     (),
     (
         *(f"training/{m}.py" for m in ("__init__", "model/__init__", "model/pyfunc", "model/model", "model/files")),
-        *(f"training/model/{m}.py" for m in ("frame", "design", "effects", "forest", "calibration", "logistic")),
-        "training/model/background.py",
+        *(f"training/model/{m}.py" for m in ("frame", "design", "effects", "exact", "forest")),
+        *(f"training/model/{m}.py" for m in ("background", "calibration", "logistic")),
         *(f"decisioning/{m}.py" for m in ("__init__", "errors", "hashes")),
     ),
     ("lightgbm", "numpy", "pandas", "pydantic", "pyyaml"),

@@ -19,6 +19,8 @@ _FLOAT64 = 1
 _FORESTS_PER_CALL = 25
 """A call costs as much as a few trees, each forest is padded to the largest of its call, and a call is read in one
 piece, in 7 ms. (One call for all of a hundred forests scores 1 to 4% faster and takes 30 ms to read.)"""
+_MANY_ROWS = 256
+"""From so many rows on, each forest by itself scores faster than several merged: its trees stay in the cache."""
 _TREE = "\nTree="
 _NO_TREE = (
     "num_leaves=1\nnum_cat=0\nsplit_feature=\nsplit_gain=\nthreshold=\ndecision_type=\nleft_child=\nright_child=\n"
@@ -74,6 +76,7 @@ class Forests:
         sizes = [(forest.size, i) for i, forest in enumerate(in_slices(forests)) if forest]
         order = [i for _, i in sorted(sizes)]
         calls = [order[at : at + _FORESTS_PER_CALL] for at in range(0, len(order), _FORESTS_PER_CALL)]
+        self._forests = tuple(forests)
         texts = [f.text if f else "" for f in forests]
         self._calls = [_Call([texts[i] for i in call]) for call in in_slices(calls)]
         self._call_of, self._place = np.full(len(forests), -1), np.full(len(forests), len(order))
@@ -93,12 +96,23 @@ class Forests:
 
     def rows(self, x: Floats, indices: Ints) -> Floats:
         """Return the raw scores (rows, n) of rows (rows, n_features), with the same bits as `row` gives for each."""
+        if len(x) >= _MANY_ROWS:
+            return self._one_by_one(x, indices)
         scores = np.zeros((len(x), int(self._place.max(initial=0)) + 1))
         for n in set(self._call_of[indices].tolist()) - {-1}:
             first = n * _FORESTS_PER_CALL
             scores[:, first : first + self._calls[n].size] = self._calls[n].rows(x)
         raw: Floats = scores[:, self._place[indices]]
         return raw
+
+    def _one_by_one(self, x: Floats, indices: Ints) -> Floats:
+        """Return what `rows` does, by the boosters of the forests themselves."""
+        distinct, of_index = np.unique(indices, return_inverse=True)
+        scores = np.zeros((len(distinct), len(x)))
+        for column, i in zip(scores, distinct.tolist(), strict=True):
+            if (forest := self._forests[i]) is not None:
+                column[:] = forest.column(x)
+        return np.ascontiguousarray(scores.T[:, of_index])
 
 
 class _Call:

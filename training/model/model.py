@@ -1,8 +1,8 @@
 """The trained model: a customer's features -> propensity of each action's positive outcome. Uses numpy and LightGBM.
 
 For action a with treatment t and customer x: logit = w_a . z(x) + offset_(a,t) + trees_a(x), then a's calibration.
-All sums run over the features in one fixed order per row, and `exp` is computed one number at a time. So a propensity
-has the same bits whatever is scored together with it, by row or by column.
+Sums and exponentials are those of `exact`, so a propensity has the same bits whatever is scored together with it, by
+row or by column.
 """
 
 import io
@@ -22,6 +22,7 @@ from training.model.background import in_slices
 from training.model.calibration import Calibration
 from training.model.design import Design, Factors
 from training.model.effects import Effects
+from training.model.exact import probability, shift_logits, summed, summed_rows
 from training.model.files import hash_files, read_files
 from training.model.forest import Forest, Forests
 from training.model.frame import Floats, Ints, ModelTerms
@@ -32,7 +33,6 @@ FORMAT_FROZEN = 3
 WITH_TREES, WITHOUT_TREES = 3, 4
 """Transparency of a propensity: with trees, shares can be computed; without, the weights of features can be read."""
 _ONLY_ACTION = np.zeros(1, dtype=np.int64)
-_MAX_LOGIT = 35.0
 _CHUNK = 8_192
 
 
@@ -195,12 +195,12 @@ class PropensityModel:
         :param inputs: `design.row(row)`, if it is known already
         """
         inputs = self.design.row(row) if inputs is None else inputs
-        base = _summed(self._weights_by_input.take(actions, axis=1) * inputs.reshape(-1, 1))
+        base = summed(self._weights_by_input.take(actions, axis=1) * inputs.reshape(-1, 1))
         logit = base + self.offsets[actions, treatments] + self._trees.row(row, actions)
         for i, action in enumerate(actions.tolist() if self._calibrated else ()):
             if action in self._calibrated:
                 logit[i] = self.calibrations[action].one(float(logit[i]))
-        propensity, frozen = _probability(logit), {}
+        propensity, frozen = probability(logit), {}
         for i, model, features in self._frozen_candidates(row, actions):
             propensity[i : i + 1], _, (frozen[i],) = model.score(features, _ONLY_ACTION, treatments[i : i + 1])
         return propensity, self.evidence[actions], Factors(self.weights, actions, inputs, self._input_names, frozen)
@@ -213,16 +213,15 @@ class PropensityModel:
         if self.frozen:
             return self._row_by_row(x, actions, treatments)
         inputs = self.design.columns(x)
-        logit = _sums(self._weights_by_input, inputs, actions) + self.offsets[actions, treatments]
+        logit = summed_rows(self._weights_by_input, inputs, actions) + self.offsets[actions, treatments]
         logit = logit + self._trees.rows(x, actions)
         for i, action in enumerate(actions.tolist() if self._calibrated else ()):
             if action in self._calibrated:
                 logit[:, i] = self.calibrations[action].column(logit[:, i])
-        propensity = _probability(logit.ravel())
-        deviation = np.sqrt(_sums(self._variances_by_input, inputs**2, actions))
-        upper = shift_logits(propensity, deviation.ravel())
+        propensity = probability(logit)
+        upper = shift_logits(propensity, np.sqrt(summed_rows(self._variances_by_input, inputs**2, actions)))
         factors = [Factors(self.weights, actions, inputs[:, n], self._input_names, {}) for n in range(len(x))]
-        return propensity.reshape(logit.shape), upper.reshape(logit.shape), factors
+        return propensity, upper, factors
 
     def _row_by_row(self, x: Floats, actions: Ints, treatments: Ints) -> tuple[Floats, Floats, list[Factors]]:
         scored = [self.score(row, actions, treatments) for row in x]
@@ -243,7 +242,7 @@ class PropensityModel:
         logit = math.fsum((base, offset, *features.values()))
         calibrated = self.calibrations[action].one(logit)
         ordered = dict(sorted(((n, v) for n, v in features.items() if v), key=lambda f: (-abs(f[1]), f[0])))
-        propensity = float(_probability(np.asarray([calibrated]))[0])
+        propensity = float(probability(np.asarray([calibrated]))[0])
         return Contributions(base, offset, ordered, logit, calibrated, propensity)
 
     def upper_limits(self, row: Floats, actions: Ints, propensity: Floats, inputs: Floats | None = None) -> Floats:
@@ -254,7 +253,7 @@ class PropensityModel:
         """
         squares = (self.design.row(row) if inputs is None else inputs) ** 2
         parts = self._variances_by_input.take(actions, axis=1) * squares.reshape(-1, 1)
-        limits = shift_logits(propensity, np.sqrt(_summed(parts)))
+        limits = shift_logits(propensity, np.sqrt(summed(parts)))
         for i, model, features in self._frozen_candidates(row, actions):
             limits[i : i + 1] = model.upper_limits(features, _ONLY_ACTION, propensity[i : i + 1])
         return limits
@@ -295,7 +294,7 @@ class PropensityModel:
         logit = logit + self.offsets[action, treatment]
         forest = self.forests[action]
         logit = logit + (forest.column(x) if forest and len(x) else 0.0)
-        return _probability(self.calibrations[action].column(logit))
+        return probability(self.calibrations[action].column(logit))
 
     def _base(self, x: Floats, action: int) -> Floats:
         inputs = self.design.columns(x)
@@ -406,44 +405,6 @@ def _parse_description(files: Mapping[str, bytes]) -> dict[str, Any]:
     return document
 
 
-def _summed(parts: Floats) -> Floats:
-    """Return the sums (n,) of columns (width, n), each added from the first row to the last, whatever n is.
-
-    numpy adds the rows of several columns in their order, but a single column in pairs.
-    """
-    one = parts.shape[1] == 1
-    total: Floats = np.add.accumulate(parts, axis=0)[-1] if one else np.add.reduce(parts, axis=0)
-    return total
-
-
-def _sums(by_input: Floats, inputs: Floats, actions: Ints) -> Floats:
-    """Return the sums (rows, n) of the terms of actions (n,) over inputs (width, rows), in the order of `_summed`."""
-    total = np.zeros((inputs.shape[1], len(actions)))
-    for n, (terms, values) in enumerate(zip(by_input.take(actions, axis=1), inputs, strict=True)):
-        part = values.reshape(-1, 1) * terms
-        total = total + part if n else part
-    return total
-
-
-def shift_logits(propensity: Floats, by: Floats) -> Floats:
-    """Return propensities (n,) whose logits are higher by `by` (n,), or lower where it is negative.
-
-    The bits of a row do not depend on the other rows. A 95% interval reaches 1.96 standard deviations either way.
-    """
-    factor = np.array([math.exp(v) for v in by.tolist()])
-    odds = propensity * factor
-    return np.asarray(odds / (1.0 - propensity + odds), dtype=np.float64)
-
-
 def _files_in(folder: str, files: Mapping[str, bytes]) -> dict[str, bytes]:
     """Return the files beneath `folder`, which ends in a slash, by their paths relative to it."""
     return {name.removeprefix(folder): data for name, data in files.items() if name.startswith(folder)}
-
-
-def _probability(logit: Floats) -> Floats:
-    """Return the probabilities of logits (n,), never 0 or 1.
-
-    Uses `math.exp` because numpy's exp may round differently from lane to lane and machine to machine.
-    """
-    bounded = np.clip(logit, -_MAX_LOGIT, _MAX_LOGIT).tolist()
-    return np.array([1.0 / (1.0 + math.exp(-v)) for v in bounded], dtype=np.float64)

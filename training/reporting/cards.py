@@ -16,9 +16,10 @@ from decisioning.times import iso
 from training.evaluation.comparison import auc_gain
 from training.evaluation.metrics import calibration_table, wilson
 from training.fitting.intervals import ConfidenceInterval, mean_interval
+from training.model.exact import shift_logits
 from training.model.frame import Bools, Floats, Ints, ModelTerms, TrainingSet
 from training.model.logistic import probability_log_losses, sigmoid
-from training.model.model import PropensityModel, shift_logits
+from training.model.model import PropensityModel
 
 CARD = "card.json"
 """The name of the file that is kept with the model's version."""

@@ -10,10 +10,10 @@ import numpy as np
 
 from training.evaluation.metrics import auc, calibration_table, log_loss
 from training.fitting.folds import stratified_folds
+from training.fitting.predict import propensities
 from training.fitting.propensity import Recipe, fit, fit_with_held_out
 from training.model.frame import Bools, Floats, TrainingSet
 from training.model.model import PropensityModel
-from training.model.predict import propensities
 from training.registry import Provenance, Registry
 
 FOLDS = 5

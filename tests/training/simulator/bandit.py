@@ -10,8 +10,9 @@ from decisioning.catalogue.exploration import FULL_OPTIMISM_ROWS
 from tests.training.simulator.delays import AT_ONCE, Delays
 from training.fitting.propensity import Recipe, fit
 from training.fitting.trees import Growth
+from training.model.exact import shift_logits
 from training.model.frame import Bools, Floats, Ints, TrainingSet
-from training.model.model import PropensityModel, shift_logits
+from training.model.model import PropensityModel
 
 _FIRST_REFIT_PER_ACTION = 5
 _GROWTH = 1.15
