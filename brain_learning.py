@@ -129,7 +129,9 @@ def _evaluate_release(workspace: Workspace, name: str, reward: str, outcome: str
 
 @command()
 @click.argument("model", default="propensity")
-@click.option("--justify", help="Why it may serve although groups fare differently; kept, signed, with your name.")
+@click.option(
+    "--justify", help="Why it may serve against its verdict or for unequal groups; kept, signed, with your name."
+)
 def promote(workspace: Workspace, model: str, justify: str | None) -> Result:
     """Let MODEL serve, in running servers too: a name's challenger (sentiment-en) or a version (7, sentiment-en@2)."""
     name, at, version = ("propensity", "@", model) if model.isdecimal() else model.partition("@")
@@ -144,7 +146,7 @@ def promote_in(workspace: Workspace, version: int | None, name: str, justify: st
     from training.learning.promotion import Justification, promote
 
     with learning_context(workspace) as context:
-        reason = Justification(getpass.getuser(), justify) if justify else None
+        reason = Justification(getpass.getuser(), justify.strip()) if justify and justify.strip() else None
         return promote(context, now_us(), name=name, version=version, justification=reason)
 
 

@@ -34,7 +34,7 @@ from tests.training.logs import random_log
 from training.fitting.propensity import Recipe, fit
 from training.fitting.trees import Growth
 from training.learning.context import LearningContext
-from training.learning.promotion import promote
+from training.learning.promotion import Justification, promote
 from training.registry import Provenance, Registry
 
 BLOCK = """
@@ -150,7 +150,8 @@ def test_a_model_below_the_floor_of_an_issue_is_refused_at_promotion(tmp_path: P
     def promoted_under(release: Release, version: int) -> int:
         with Ledger.open(tmp_path / "ledger.db", b"x" * 32) as ledger:
             context = LearningContext(tmp_path, ledger, release, None, registry, b"x" * 32)  # type: ignore[arg-type]
-            return int(promote(context, world.NOW_US, version=version)["version"])
+            reason = Justification("a.jansen", "nobody was decided for yet")
+            return int(promote(context, world.NOW_US, version=version, justification=reason)["version"])
 
     with pytest.raises(Refused, match=r"propensity@1 is of transparency 3 for [a-z-]+, and issue \w+ asks for 4 of 5"):
         promoted_under(floor, 1)

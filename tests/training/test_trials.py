@@ -234,6 +234,53 @@ def test_groups_that_fare_differently_block_promotion_until_somebody_signs(
     assert not genuine(json.dumps({**content, "by": "b.bakker"}), SECRET)
 
 
+@pytest.mark.promise("trials.verdict-binds")
+def test_a_challenger_whose_verdict_is_to_wait_is_promoted_only_with_a_reason_that_is_kept(
+    ledger: Ledger, without_champion: Registry, tmp_path: Path
+) -> None:
+    models = on_trial(without_champion)
+    serve(ledger, 200, (0.1, 0.1))
+    context = context_of(tmp_path, ledger, models)
+    assert judged(context)[0] == "wait"
+    with pytest.raises(Refused, match=r"the verdict on propensity@2 is `wait`: it is not yet shown to earn more"):
+        promote(context, NOW_US)
+    assert models.lineup("propensity").champion == 1
+    promote(context, NOW_US, justification=Justification("a.jansen", "the campaign begins"))
+    record = models.read_note("propensity", 2, JUSTIFIED)
+    assert record is not None
+    assert genuine(record, SECRET)
+    content = json.loads(record)
+    assert (content["by"], content["text"], content["verdict"]) == ("a.jansen", "the campaign begins", "wait")
+    assert models.lineup("propensity") == Lineup(2, None)
+    with pytest.raises(Refused, match="propensity@2 serves already: there is nothing to promote"):
+        promote(context, NOW_US)
+    assert promote(context, NOW_US, version=1)["before"] == 2, "one can go back without a reason"
+
+
+@pytest.mark.promise("trials.verdict-binds")
+@pytest.mark.parametrize("stage", ["untried", "in shadow", "rolled back"])
+def test_a_challenger_that_never_decided_or_did_harm_is_not_promoted(
+    ledger: Ledger, without_champion: Registry, tmp_path: Path, stage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.learning.trials.SHADOW_DECISIONS", 10)
+    models = on_trial(without_champion, share=0.0)
+    serve(ledger, 20, (0.1, 0.1), shadow=True)
+    context, trial = context_of(tmp_path, ledger, models), models.lineup("propensity").trial
+    assert trial is not None
+    if stage == "untried":
+        models.set_trial("propensity", None)
+    if stage == "rolled back":
+        roll_back(models, trial, "breached: complaints", NOW_US)
+    verdict = {
+        "untried": "`wait`: it has not been tried",
+        "in shadow": "`wait`: it has been in shadow alone",
+        "rolled back": "`roll back`: propensity@2 was rolled back at .*, breached: complaints",
+    }[stage]
+    with pytest.raises(Refused, match=f"the verdict on propensity@2 is {verdict}"):
+        promote(context, NOW_US, version=2)
+    assert models.lineup("propensity").champion == 1
+
+
 Way = Callable[[LearningContext, pytest.MonkeyPatch], object]
 
 

@@ -20,12 +20,13 @@ from training.evaluation.policies import Question, greedy, model_propensities
 from training.evaluation.policies import evaluate as value_policies
 from training.fitting.propensity import Recipe, fit
 from training.fitting.tuning import TUNING
-from training.learning.promotion import promote
+from training.learning.promotion import Justification, promote
 from training.learning.report import card_of
 from training.learning.workflow import evaluate, train, train_risk, training_set
 from training.registry import Registry
 
 BASE = Recipe(growth=None)
+REASON = Justification("a.jansen", "nobody was decided for yet")
 N = 3_000
 MAPPING = (
     SHOP[: SHOP.index("files:")]
@@ -164,9 +165,11 @@ def test_the_same_ledger_gives_the_same_model(shop: Any) -> None:
 
 def test_promote_makes_the_challenger_the_champion(shop: Any, tmp_path: Path) -> None:
     version, context = learn(shop)["version"], context_of(shop)
-    assert promote(context, NOW_US)["version"] == version
+    assert promote(context, NOW_US, justification=REASON)["version"] == version
     assert shop.registry.alias_version("propensity", "champion") == version
-    before = promote(context, NOW_US, version=1)
+    with pytest.raises(Refused, match=f"propensity@{version} serves already: there is nothing to promote"):
+        promote(context, NOW_US)
+    before = promote(context, NOW_US, version=1, justification=REASON)
     assert (before["version"], before["before"]) == (1, version)
     with pytest.raises(NotFound):
         promote(context, NOW_US, version=99)
@@ -179,7 +182,7 @@ def test_promote_makes_the_challenger_the_champion(shop: Any, tmp_path: Path) ->
 
 
 def test_a_retraining_leaves_what_is_frozen_as_the_champion_has_it(shop: Any) -> None:
-    promote(context_of(shop), NOW_US, version=learn(shop)["version"])
+    promote(context_of(shop), NOW_US, version=learn(shop)["version"], justification=REASON)
     champion = shop.registry.alias_version("propensity", "champion")
     text = {
         k: v.replace("  - id: shoes", "  - id: shoes\n    frozen: audit") for k, v in catalogue_files(shop.plan).items()
@@ -193,7 +196,7 @@ def test_a_retraining_leaves_what_is_frozen_as_the_champion_has_it(shop: Any) ->
     for action, same in (("shoes", True), ("coats", False)):
         before_scores, after_scores = (m.propensities(x, m.actions.index(action), 0) for m in (before, after))
         assert np.array_equal(before_scores, after_scores) == same
-    assert promote(freezing, NOW_US)["version"] == result["version"]
+    assert promote(freezing, NOW_US, justification=REASON)["version"] == result["version"]
 
 
 @pytest.mark.parametrize(

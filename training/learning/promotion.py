@@ -12,27 +12,33 @@ from features.matrix import FeatureMatrix
 from training.fitting.frozen import check_frozen
 from training.fitting.terms import check_terms
 from training.learning.context import LearningContext
+from training.learning.evidence import Verdict
 from training.learning.fairness import fairness_guards
+from training.learning.trials import assess, last_rollback, stage_of
 from training.model.model import PropensityModel
 from training.registry import PROPENSITY, SENTIMENT, Registry
 from training.reporting.registration import Result
 
 JUSTIFIED = "justification"
 """The tag under which a justification is kept with a version."""
+SERVED = "served"
+"""The tag under which a version keeps that it was champion, so that one can go back to it at any time."""
 _FIRST = 3
 """Guards that a refusal names."""
+_FREE = Verdict("promote", "it replaces nothing that has to be compared with it")
 
 
 @dataclass(frozen=True, slots=True)
 class Justification:
-    """Why a version may serve although groups fare differently. `by`: who says so; `text`: the reason."""
+    """Why a version may serve against its verdict, or although groups fare differently. `by`: who says so."""
 
     by: str
     text: str
 
-    def signed(self, about: str, breached: Sequence[str], at_us: int, secret: bytes) -> str:
+    def signed(self, about: str, verdict: Verdict, breached: Sequence[str], at_us: int, secret: bytes) -> str:
         """Return the JSON record that is kept with the version: the reason, what it is about, and a signature."""
-        record = {"about": about, "by": self.by, "at": iso(at_us), "text": self.text, "breached": sorted(breached)}
+        judged = {"verdict": verdict.action, "why": verdict.why, "breached": sorted(breached)}
+        record = {"about": about, "by": self.by, "at": iso(at_us), "text": self.text, **judged}
         return json.dumps({**record, "signature": _signature(record, secret)})
 
 
@@ -57,25 +63,60 @@ def promote(
     """Make a version the champion, by default the challenger, and end its trial.
 
     Every promotion comes through here: by command, after a trial, a first champion, or right after training. A
-    propensity model must pass the fairness guards, on the log of decisions as it is now.
+    propensity model must pass the fairness guards, on the log of decisions as it is now, and its own verdict. Whoever
+    promotes it nevertheless says why; that is kept with the version.
 
-    :raises Refused: there is no challenger; groups fare too differently and nobody justifies it; the release does not
-        declare what the model reads, or asks for another one; or a model of messages does not beat the built-in scorer
+    :raises Refused: there is no challenger; it serves already; its verdict is not to promote it, or groups fare too
+        differently, and nobody justifies it; the release does not declare what the model reads, or asks for another
+        one; or a model of messages does not beat the built-in scorer
     :raises NotFound: there is no such version
     """
     registry = context.registry
     chosen = version if version is not None else _challenger(registry, name)
+    before = registry.alias_version(name, "champion")
+    if chosen == before:
+        raise Refused(f"{name}@{chosen} serves already: there is nothing to promote")
+    _check_model(registry, context.release, name, chosen)
     breached = breached_groups(context, now_us, chosen) if name == PROPENSITY else []
     if breached and justification is None:
         raise _unfair(breached)
-    _check_model(registry, context.release, name, chosen)
-    before = registry.alias_version(name, "champion")
-    registry.set_alias(name, "champion", chosen)
-    if breached and justification is not None:
-        record = justification.signed(f"{name}@{chosen}", breached, now_us, context.secret)
+    verdict = _verdict(context, now_us, chosen) if name == PROPENSITY else _FREE
+    if verdict.action != "promote" and justification is None:
+        raise _not_shown_better(f"{name}@{chosen}", verdict)
+    if justification is not None:
+        record = justification.signed(f"{name}@{chosen}", verdict, breached, now_us, context.secret)
         registry.write_note(name, chosen, JUSTIFIED, record)
+    registry.set_alias(name, "champion", chosen)
+    for served in (chosen, *([] if before is None else [before])):
+        registry.write_note(name, served, SERVED, iso(now_us))
     _end_trial(registry, name, chosen)
     return {"model": f"{name}@{chosen}", "name": name, "version": chosen, "before": before}
+
+
+def _verdict(context: LearningContext, now_us: int, version: int) -> Verdict:
+    """Return what is shown of a propensity version that would replace the champion, on the log as it was last updated.
+
+    A first champion replaces only the catalogue's priors, and one can always go back to a version that served.
+    """
+    registry = context.registry
+    lineup = registry.lineup(PROPENSITY)
+    if lineup.champion is None or registry.read_note(PROPENSITY, version, SERVED) is not None:
+        return _FREE
+    if lineup.trial is None or lineup.trial.version != version:
+        if ended := last_rollback(registry, version):
+            return Verdict("roll back", ended)
+        return Verdict("wait", "it has not been tried beside the champion (brain trial --share 0.5)")
+    verdict, _ = assess(context, now_us)
+    if verdict.action == "promote" and stage_of(lineup.trial) == "shadow":
+        return Verdict("wait", "it has been in shadow alone, where it decided nothing (brain trial --share 0.5)")
+    return verdict
+
+
+def _not_shown_better(model: str, verdict: Verdict) -> Refused:
+    return Refused(
+        f"the verdict on {model} is `{verdict.action}`: {verdict.why}; leave the champion, or give a reason that is "
+        'kept with your name: brain promote --justify "…"'
+    )
 
 
 def _unfair(breached: Sequence[str]) -> Refused:

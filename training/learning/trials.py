@@ -92,7 +92,8 @@ def assess(context: LearningContext, now_us: int, reward: Reward = "outcome") ->
     log, registry, release = context.log, context.registry, context.release
     lineup = registry.lineup(PROPENSITY)
     if lineup.trial is None:
-        raise Refused(f"no challenger is on trial: begin one with `brain trial`{_last_rollback(registry)}")
+        ended = last_rollback(registry, registry.alias_version(PROPENSITY, "challenger"))
+        raise Refused(f"no challenger is on trial: begin one with `brain trial`{ended and '; '}{ended}")
     challenger = propensity_name(lineup.trial.version)
     summary: Result = {"model": challenger, "stage": stage_of(lineup.trial), "share": lineup.trial.share}
     latency = _latency(registry, lineup)
@@ -187,12 +188,11 @@ def roll_back(registry: Registry, judged: Trial, why: str, now_us: int) -> str:
     return "rolled back: the champion decides alone"
 
 
-def _last_rollback(registry: Registry) -> str:
-    """Return when and why the challenger was rolled back, or an empty text if its trial did not end so."""
-    version = registry.alias_version(PROPENSITY, "challenger")
+def last_rollback(registry: Registry, version: int | None) -> str:
+    """Return when and why a version was rolled back, or an empty text if its trial did not end so."""
     record = None if version is None else registry.read_note(PROPENSITY, version, ROLLED_BACK)
     if record is None:
         return ""
-    return "; {name}@{version} was rolled back at {at}, {why}".format(
+    return "{name}@{version} was rolled back at {at}, {why}".format(
         name=PROPENSITY, version=version, **json.loads(record)
     )
