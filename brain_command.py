@@ -3,7 +3,10 @@
 import functools
 import gc
 import json
+import logging
+import os
 import sys
+import threading
 import warnings
 from collections.abc import Callable
 from importlib.abc import MetaPathFinder
@@ -12,7 +15,7 @@ from typing import Any
 
 import click
 
-from decisioning.errors import BrainError, ConfigError
+from decisioning.errors import ConfigError
 from serving.settings import Workspace
 
 Result = dict[str, Any] | int | None
@@ -29,6 +32,7 @@ def main() -> None:
         sys.meta_path.insert(0, _WithoutExtras())
     if not sys.warnoptions:
         warnings.showwarning = _ignore_warning
+    _quiet_threads()
 
 
 class _WithoutExtras(MetaPathFinder):
@@ -47,8 +51,20 @@ class _WithoutExtras(MetaPathFinder):
                 frame = caller
 
 
+def _quiet_threads() -> None:
+    """Print no traceback of a thread or a finaliser while a command runs: the command itself says what failed."""
+    thread_hook, finaliser_hook = threading.excepthook, sys.unraisablehook
+
+    def restore() -> None:
+        threading.excepthook, sys.unraisablehook = thread_hook, finaliser_hook
+
+    click.get_current_context().call_on_close(restore)
+    threading.excepthook = sys.unraisablehook = _ignore_warning
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+
+
 def _ignore_warning(*_: Any, **__: Any) -> None:
-    """Show no warnings: they concern libraries (some reset the filters at import), and a user cannot fix them."""
+    """Show nothing: warnings concern libraries (some reset the filters at import), and a user cannot fix them."""
 
 
 def command(
@@ -66,11 +82,13 @@ def command(
                 if workspace:
                     arguments["workspace"] = Workspace.open(arguments["workspace"])
                 result = function(**arguments)
-            except BrainError as error:
-                sys.exit(_refused(error, as_json))
+                _show(result, as_json)
             except KeyboardInterrupt:
                 sys.exit(130)
-            _show(result, as_json)
+            except (click.exceptions.Exit, click.ClickException, click.Abort, BrokenPipeError):
+                raise
+            except Exception as error:  # noqa: BLE001 (no command ends in a traceback)
+                sys.exit(_refused(error, as_json))
             sys.exit(result if isinstance(result, int) else 0)
 
         decorated = click.option(
@@ -86,7 +104,10 @@ def command(
     return wrap
 
 
-def _refused(error: BrainError, as_json: bool) -> int:
+def _refused(raised: Exception, as_json: bool) -> int:
+    from serving.commands.failures import failure_of
+
+    error = failure_of(raised)
     if as_json:
         problems = [vars(p) for p in error.problems] if isinstance(error, ConfigError) else []
         click.echo(json.dumps({"error": str(error), "problems": problems}))
@@ -96,11 +117,17 @@ def _refused(error: BrainError, as_json: bool) -> int:
 
 
 def _show(result: Result, as_json: bool) -> None:
+    """Show the result; raises OSError if standard output cannot be written, and writes nothing more to it then."""
     if not isinstance(result, dict):
         return
-    if as_json:
-        click.echo(json.dumps(result, default=str))
-        return
-    from serving.commands.console import show
+    try:
+        if as_json:
+            click.echo(json.dumps(result, default=str))
+        else:
+            from serving.commands.console import show
 
-    show(result)
+            show(result)
+        sys.stdout.flush()
+    except OSError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (Python flushes it once more at its end)
+        raise
