@@ -174,7 +174,7 @@ def import_signals(workspace: Workspace, file: Path) -> Result:
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The Parquet file to write."
 )
-@click.option("--batch-id", help="An id of this batch; the same id again gives the same decisions.")
+@click.option("--batch-id", help="An id of this batch; the same id again gives the same decisions while they hold.")
 @click.option("--preview", is_flag=True, help="Decide the same, and commit nothing.")
 def batch(
     workspace: Workspace,

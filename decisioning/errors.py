@@ -5,6 +5,7 @@ BrainError
 ├── RequestError       a request is wrong (field)
 │   ├── RequestReused  the same request_id with another body
 │   ├── LinkedElsewhere  the identifier belongs to another customer
+│   ├── Erased         what was asked about was erased
 │   └── NotFound       no such decision, offer, release or model
 ├── Conflict           another record came first; decide again
 ├── Unavailable        the ledger or a store cannot be reached; nothing was decided
@@ -56,6 +57,10 @@ class RequestReused(RequestError):
 
 class LinkedElsewhere(RequestError):
     """The identifier is, or was at that time, linked to another customer; it must be unlinked there first."""
+
+
+class Erased(RequestError):
+    """What `field` names was erased, with all that was recorded of it."""
 
 
 class NotFound(RequestError):

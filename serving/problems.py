@@ -14,6 +14,7 @@ from pydantic_core import to_json
 from decisioning.errors import (
     BrainError,
     Conflict,
+    Erased,
     LinkedElsewhere,
     NotFound,
     Refused,
@@ -57,6 +58,7 @@ REUSED = ProblemType("request-reused", 409, "request_id reused", "The same reque
 LINKED = ProblemType(
     "linked-elsewhere", 409, "linked to another customer", "The identifier must be unlinked from another customer first"
 )
+ERASED = ProblemType("erased", 410, "erased", "What `field` names was erased. It stays so, and nothing was written")
 NOT_FOUND = ProblemType("not-found", 404, "not found", "What `field` names does not exist here")
 REFUSED = ProblemType("refused", 422, "refused", "The data or the rules do not support what was asked for")
 SIGNALS = ProblemType("signals-refused", 422, "signals refused", "None was recorded. `results` says why, by index")
@@ -82,13 +84,14 @@ NOT_IMPLEMENTED = ProblemType(
 PROBLEM_TYPES = {
     kind.name: kind
     for kind in (
-        *(INVALID, REUSED, LINKED, NOT_FOUND, REFUSED, SIGNALS, BUSY, UNAVAILABLE, NOT_DECIDED, BUG),
+        *(INVALID, REUSED, LINKED, ERASED, NOT_FOUND, REFUSED, SIGNALS, BUSY, UNAVAILABLE, NOT_DECIDED, BUG),
         *(NO_PATH, NO_METHOD, MALFORMED, TOO_SLOW, TOO_LARGE, NOT_IMPLEMENTED),
     )
 }
 _OF_ERRORS: tuple[tuple[type[BrainError], ProblemType], ...] = (
     (RequestReused, REUSED),
     (LinkedElsewhere, LINKED),
+    (Erased, ERASED),
     (NotFound, NOT_FOUND),
     (RequestError, INVALID),
     (Refused, REFUSED),

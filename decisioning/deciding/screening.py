@@ -162,12 +162,6 @@ def screened_for(
     return screen(case, case.facts(), arm)
 
 
-def permissions_for(ask: Ask, known: Known, release: Release, *, now_us: int) -> dict[str, Permission]:
-    """Return purpose -> the permission that screening goes by."""
-    case = undrawn_case(ask, known, release, now_us)
-    return permissions_of(case, case.facts())
-
-
 def moment_happens(release: Release, ask: Ask, known: Known, now_us: int) -> bool:
     """Tell whether the moment that `ask` names is TRUE; UNKNOWN is not. Raises NotFound if it is not released."""
     rule = release.rule(release.moment(ask.moment or "").when)

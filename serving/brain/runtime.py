@@ -12,10 +12,11 @@ from decisioning.catalogue.release import Release
 from decisioning.deciding.case import Case, DecisionContext
 from decisioning.deciding.engine import decide, decide_block
 from decisioning.deciding.record import Decision
-from decisioning.errors import Conflict, RequestError, RequestReused, Unavailable
+from decisioning.errors import Conflict, Erased, RequestError, RequestReused, Unavailable
 from decisioning.facts.forms import Ask, Known, canonical
 from decisioning.facts.schema import BUILT_IN, Facts, FeatureSchema, Value
 from decisioning.records.formats import NEWEST, tables_for
+from decisioning.review.rechecking import Recheck, recheck
 from decisioning.times import microseconds, parse_moment
 from features.ledger import Duplicate, Entry, Ledger, PackedBody, Record, now_us
 from features.profile.online import Profiles
@@ -27,7 +28,6 @@ from serving.brain.messages import MessageScorers, sentiment_champions
 from serving.brain.metrics import Metrics
 from serving.brain.reading import CustomerReader, Subjects
 from serving.brain.releasing import open_store
-from serving.brain.repeating import still_permitted
 from serving.brain.scoring import contributions_of, load_model, version_of
 from serving.brain.snapshot import Snapshot
 from serving.brain.together import Made, Together
@@ -203,7 +203,10 @@ class Brain:
     async def commit(self, ask: Ask) -> dict[str, Any]:
         """Return the answer to a live request: read, decide, append; start again if another record came first.
 
-        Raises RequestReused for a request_id that came with another body, Unavailable after ATTEMPTS conflicts.
+        A repeated request gets what was recorded while `decisioning.review.rechecking` says that it holds.
+
+        Raises RequestReused for a request_id that came with another body, Erased for one whose decision was erased with
+        its customer, Unavailable after ATTEMPTS conflicts.
         """
         made = await self._together.make(ask)
         snapshot, decision_id = made.snapshot, made.decision.kept.decision_id
@@ -213,10 +216,11 @@ class Brain:
             try:
                 await self.ledger.commit(*self._entries(ask, known, decision, repeat))
             except Duplicate as duplicate:
-                recorded = _same_request(ask, duplicate.record)
-                if recorded is not None and self._still_permitted(ask, recorded, snapshot, known, at_us):
+                record, repeat = self._newest(ask, duplicate.record, repeat)
+                recorded = self._same_request(ask, record)
+                if self.recheck(recorded, ask, snapshot, at_us).may_be_repeated:
                     return dict(recorded["answer"])
-                repeat, supersedes = repeat + 1, recorded["decision_id"] if recorded else None
+                repeat, supersedes = repeat + 1, recorded["decision_id"]
             except Conflict:
                 continue
             else:
@@ -243,14 +247,29 @@ class Brain:
         decisions = self.decide_block(asks, every, snapshot, at_us)
         return [Made(snapshot, at_us, *of_one) for of_one in zip(every, decisions, strict=True)]
 
-    def _still_permitted(
-        self, ask: Ask, recorded: dict[str, Any], snapshot: Snapshot, known: Known, at_us: int
-    ) -> bool:
-        """Tell whether a recorded decision may be returned again; its release may not be the snapshot's."""
-        release = self.release(recorded["release"])
-        if release.hash != snapshot.release.hash:
-            known = self.known(ask, snapshot, at_us, whole=True)
-        return still_permitted(recorded, release, known, at_us)
+    def recheck(self, record: dict[str, Any], ask: Ask, snapshot: Snapshot, at_us: int) -> Recheck:
+        """Return what still holds of the decision that was recorded for this request."""
+        known = self.known(ask, snapshot, at_us, whole=True)
+        return recheck(record, known, snapshot.release, at_us, snapshot.paused)
+
+    def _newest(self, ask: Ask, record: Record, repeat: int) -> tuple[Record, int]:
+        """Return the newest decision of a request, and its number, given one of them with its number."""
+        while (later := self.ledger.lookup(_request_key(ask, repeat + 1))) is not None:
+            record, repeat = later, repeat + 1
+        return record, repeat
+
+    def _same_request(self, ask: Ask, record: Record) -> dict[str, Any]:
+        """Return the decision that was recorded for this request.
+
+        Raises RequestReused if it was made for another body, Erased if it was erased.
+        """
+        if record.stream != self.subject_stream(ask.customer_id, ask.visitor_id):
+            raise _reused()
+        if record.body is None:
+            raise Erased("request_id", "this request's customer was erased, and its decision with them")
+        if record.body["request"] != ask.model_dump(mode="json", exclude_defaults=True):
+            raise _reused()
+        return record.body
 
     def submit(self, ask: Ask, made: Made) -> "Future[tuple[int, ...]]":
         """Submit a request's first decision to the ledger; the future is set once it is committed."""
@@ -262,7 +281,7 @@ class Brain:
         :param repeat: how many decisions of this request are recorded already
         """
         decision_id, at_us, person = decision.kept.decision_id, decision.kept.decided_us, known.person
-        key, alias = f"request:{ask.request_id}#{repeat}", (f"decision:{decision_id}",)
+        key, alias = _request_key(ask, repeat), (f"decision:{decision_id}",)
         body = PackedBody(decision.to_bytes(), decision.contacts)
         entries = [Entry(person.stream, "decision", body, at_us, person.version, key, alias)]
         account = known.account
@@ -326,16 +345,13 @@ def checked(
     return valid
 
 
-def _same_request(ask: Ask, record: Record) -> dict[str, Any] | None:
-    """Return the decision recorded for this request, or None if it was erased.
+def _request_key(ask: Ask, repeat: int) -> str:
+    """Return the key of the decision that is made for this request after `repeat` others."""
+    return f"request:{ask.request_id}#{repeat}"
 
-    Raises RequestReused if it was made for another body.
-    """
-    if record.body is None:
-        return None
-    if record.body["request"] != ask.model_dump(mode="json", exclude_defaults=True):
-        raise RequestReused("request_id", "this request_id came before with another body; use a new one")
-    return record.body
+
+def _reused() -> RequestReused:
+    return RequestReused("request_id", "this request_id came before with another body; use a new one")
 
 
 def _parsed_time(text: str) -> Any:

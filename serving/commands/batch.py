@@ -61,8 +61,9 @@ def run(
 ) -> dict[str, Any]:
     """Decide for every `customer_id` of a CSV or Parquet file, and write OUTPUT as Parquet to `out`.
 
-    Repeating a `batch_id` gives the decisions already made. Raises NotFound for a missing file, Refused for one that
-    cannot be read, RequestError for one without that column.
+    Repeating a `batch_id` gives the decisions already made, as far as they still hold (see
+    `decisioning.review.rechecking`). Raises NotFound for a missing file, Refused for one that cannot be read,
+    RequestError for one without that column.
 
     :param preview: decide the same, and commit nothing
     """

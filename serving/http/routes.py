@@ -14,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 
-from decisioning.errors import BrainError, Conflict, NotFound, RequestError, Unavailable
+from decisioning.errors import BrainError, Conflict, Erased, NotFound, RequestError, Unavailable
 from decisioning.facts.forms import Ask
 from serving.brain import explaining
 from serving.brain.runtime import Brain
@@ -34,7 +34,7 @@ from serving.http.replies import (
     problems,
     read_body,
 )
-from serving.problems import PROBLEM_TYPES, TYPES, UNAVAILABLE
+from serving.problems import ERASED, PROBLEM_TYPES, TYPES, UNAVAILABLE
 from training.model.background import yielding
 
 REFRESH_S = 0.5
@@ -91,7 +91,7 @@ def _background_work(brain: Brain, watcher: Watcher) -> list[Coroutine[Any, Any,
 def _decision_routes(app: FastAPI, brain: Brain) -> None:
     metrics, deadline_s = brain.metrics, brain.workspace.settings.http.request_timeout_s
 
-    @app.post("/v1/decisions", openapi_extra=body_schema(Ask), responses=problems(409, 413, 422, 503))
+    @app.post("/v1/decisions", openapi_extra=body_schema(Ask), responses=problems(409, 410, 413, 422, 503))
     async def decisions(request: Request) -> Response:
         """Decide what to do next for a customer."""
         started = time.perf_counter()
@@ -101,11 +101,12 @@ def _decision_routes(app: FastAPI, brain: Brain) -> None:
         try:
             async with asyncio.timeout(deadline_s):
                 answer = await brain.answer(ask)
+        except Erased as error:
+            return problem_reply(ERASED, str(error).partition(": ")[2], field=error.field, fallbacks=_fallbacks(ask))
         except (Unavailable, Conflict, TimeoutError) as error:
             metrics.failed.inc()
-            fallbacks = {p.name: p.fallback for p in ask.placements}
             why = str(error) or f"no decision could be committed within {deadline_s:g} s"
-            return problem_reply(UNAVAILABLE, why, fallbacks=fallbacks)
+            return problem_reply(UNAVAILABLE, why, fallbacks=_fallbacks(ask))
         metrics.seconds.observe(time.perf_counter() - started)
         return Response(answer, media_type=JSON)
 
@@ -138,6 +139,11 @@ def _record_routes(app: FastAPI, brain: Brain) -> None:
     async def identity(request: Request) -> Response:
         """Link an identifier (a cookie, a device, a hashed address) to a customer, or unlink it."""
         return json_reply(await identities.record_identity(brain, parse(IdentityIn, await read_body(request))))
+
+
+def _fallbacks(ask: Ask) -> dict[str, str | None]:
+    """Return what each placement shows where there is no decision."""
+    return {p.name: p.fallback for p in ask.placements}
 
 
 def _with_gpc(ask: Ask, request: Request) -> Ask:

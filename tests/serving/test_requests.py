@@ -77,7 +77,7 @@ def test_who_refuses_a_purpose_still_reaches_a_person(client: Client, purpose: s
 def test_a_restricted_customer_still_reaches_a_person_and_nothing_else_of_theirs_is_used(client: Client) -> None:
     welcome(client, "c-kept")
     client("PATCH", "/v1/customers/c-kept", {"restricted": True})
-    client("POST", "/v1/signals", signal("message", "customer:c-kept", sentiment=-0.9))
+    client("POST", "/v1/signals", signal("message", "customer:c-kept", text="Dit is belachelijk, ik ben woedend!!"))
     wish(client, "customer:c-kept")
     answer = client("POST", "/v1/decisions", ask("kept", "c-kept"))[1]
     assert (answer["handover"], offers(answer)) == ({"reason": "asks for a person"}, [])

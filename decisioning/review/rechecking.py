@@ -1,0 +1,137 @@
+"""What is checked of a recorded decision before it is given again. The one place that says so.
+
+A decision is given again to a request that repeats its request_id (over HTTP, in `brain batch --batch-id`, and when a
+moment is decided twice), and whenever it is delivered: by a webhook, at every attempt, and to a screen, at every replay
+of the stream. Each time it is checked against what is known then, under the release that serves then.
+
+An offer still stands if all of this holds:
+
+- its `expires_at` has not come, so the reservation of its contact lives, and nobody reported that it was not delivered;
+- its treatment exists, in its placement, and passes every gate: erasure and restriction, dates, pauses, permissions (a
+  `notice_version` that changed takes them away), protections, policies, quiet hours, suppression, caps, holdout;
+- the caps leave room for it beside the other offers of the decision, whose own contacts are not counted twice;
+- if it was chosen with profiling, profiling is permitted;
+- the emotion layer does not silence it, if it sells or lends.
+
+A repeat gets the recorded answer if every offer still stands, and every permission that the decision cites still holds.
+Otherwise it is decided anew, and names what it supersedes. Of several such decisions only the newest is given again.
+Before that, the request must have the same body (else 409), and a request of an erased customer has one answer for good
+(410): its decision is gone, and nothing is decided or written.
+
+A delivery leaves with the offers that still stand, and with its call for a person, which nothing takes away but an
+erasure. If neither is left, it does not leave.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from decisioning.catalogue.actions import PROFILING
+from decisioning.catalogue.release import Release
+from decisioning.deciding import ethics
+from decisioning.deciding.case import Case, undrawn_case
+from decisioning.deciding.screening import Screened, screen
+from decisioning.errors import RequestError
+from decisioning.facts.forms import Ask, Known, canonical
+from decisioning.facts.standing import Contact, Standing
+
+GONE = "release:gone"
+"""The gate of an offer whose channel, placement or treatment the release does not have."""
+EXPIRED, RELEASED, SILENCED, NO_ROOM = "offer:expired", "offer:released", "emotion:silenced", "offer:no-room"
+
+
+@dataclass(frozen=True)
+class Recheck:
+    """What still holds of a recorded decision.
+
+    `stopped`: offer id -> the gate that stops it now. `lapsed`: purposes that the decision cites and that are no longer
+    permitted.
+    """
+
+    stopped: Mapping[str, str]
+    lapsed: tuple[str, ...] = ()
+
+    @property
+    def may_be_repeated(self) -> bool:
+        """Whether a repeat of the request gets the recorded answer."""
+        return not (self.stopped or self.lapsed)
+
+
+def recheck(
+    record: Mapping[str, Any], known: Known, release: Release, now_us: int, paused: frozenset[str] = frozenset()
+) -> Recheck:
+    """Return what still holds of a recorded decision.
+
+    :param known: of its request's subjects now, with all contacts and outcomes; see `Ledger.read` without rules
+    :param release: the one that serves now
+    """
+    ask = Ask.model_validate_json(canonical(record["request"]))
+    before = {contact["offer_id"]: contact for contact in record["contacts"]}
+    case = undrawn_case(ask, _without(known, frozenset(before)), release, now_us, paused)
+    try:
+        facts = case.facts()
+        screened = screen(case, facts)
+    except RequestError:
+        return Recheck(dict.fromkeys(before, GONE))
+    allowed = screened.permissions
+    lapsed = tuple(p for p in record["permissions"] if p not in allowed or not allowed[p].allowed)
+    mood = ethics.mood(release, facts, case.history, allowed, ask.moment)
+    own = {c.offer_id: c for c in known.person.contacts if c.offer_id in before}
+    offers = _Offers(case, screened, own, lapsed, mood.silence_sales)
+    return Recheck(dict(offers.stopped(record["answer"]["placements"])), lapsed)
+
+
+def _without(known: Known, offer_ids: frozenset[str]) -> Known:
+    """Return what is known without the contacts of these offers."""
+    return replace(
+        known,
+        person=_standing_without(known.person, offer_ids),
+        account=known.account and _standing_without(known.account, offer_ids),
+    )
+
+
+def _standing_without(standing: Standing, offer_ids: frozenset[str]) -> Standing:
+    return replace(standing, contacts=tuple(c for c in standing.contacts if c.offer_id not in offer_ids))
+
+
+@dataclass(frozen=True)
+class _Offers:
+    """The offers of a decision, looked at again; `own`: their contacts as they are now."""
+
+    case: Case
+    screened: Screened
+    own: Mapping[str, Contact]
+    lapsed: Sequence[str]
+    silence_sales: bool
+
+    def stopped(self, placements: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+        """Yield (offer id, gate) of each offer that no longer stands. Those that stand take room from the next."""
+        limits = self.screened.limits
+        for placement in placements:
+            for offer in placement["offers"]:
+                at = self._column(offer["treatment"], placement["name"])
+                gate = GONE if at is None else self._gate(offer["offer_id"], at)
+                if at is not None and gate is None and not limits.room[at]:
+                    gate = NO_ROOM
+                if gate is not None:
+                    yield offer["offer_id"], gate
+                elif at is not None:
+                    limits = limits.without(at)
+
+    def _column(self, treatment: str, placement: str) -> int | None:
+        """Return the offer's column of the view; None if its placement does not show it any more."""
+        view = self.screened.view
+        at = view.ids.index(treatment) if treatment in view.ids else None
+        return at if at is not None and view.placements[placement].mask[at] else None
+
+    def _gate(self, offer_id: str, at: int) -> str | None:
+        contact = self.own.get(offer_id)
+        if contact is None or self.case.now_us >= contact.reserved_until_us:
+            return EXPIRED
+        if not contact.counts_at(self.case.now_us):
+            return RELEASED
+        if not self.screened.permitted[at]:
+            return next(stop.gate for stop in self.screened.stops if stop.candidates >> at & 1)
+        if PROFILING in self.lapsed:
+            return f"consent:{PROFILING}"
+        return SILENCED if self.silence_sales and self.screened.view.sells_or_lends[at] else None
