@@ -46,6 +46,7 @@ from features.ledger.tables import (
     VERSION_TABLE,
     WATCHES,
 )
+from features.remains import empty_log, truncate_log
 
 _T = TypeVar("_T")
 PATIENCE_S: Final = 5.0
@@ -193,43 +194,28 @@ class Database:
 
         return self.transact(highest)
 
-    def scrub(self) -> None:
-        """Remove what is left of deleted bodies from the database's files.
+    def truncate_log(self) -> bool:
+        """Empty SQLite's write-ahead log, which holds what was deleted; return False if it was busy just now.
 
-        SQLite overwrites freed bytes (secure_delete); its write-ahead log is emptied here. PostgreSQL vacuums the
-        tables; its write-ahead log keeps deleted bytes until segments are recycled, and backups are its owner's.
-
-        :raises Unavailable: readers kept the log busy for `PATIENCE_S`; it can be run again
+        :raises Unavailable: the database cannot be reached
         """
-        if not self._try_scrub():
-            raise Unavailable("the subject is erased, but the log is still being read: erase again to empty it")
-
-    def rewrite(self) -> None:
-        """Copy every row into a new file: SQLite overwrites freed rows, but not remains in pages from which rows moved.
-
-        The time grows with the file, and writers wait for it. PostgreSQL's files are its owner's concern.
-
-        :raises Unavailable: the database was busy; run it again
-        """
-        if self.sqlite:
-            try:
-                with self._reader.connect() as connection:
-                    connection.exec_driver_sql("VACUUM")
-            except SQLAlchemyError as error:
-                raise _unavailable(error) from error
-        self.scrub()
-
-    def _try_scrub(self) -> bool:
+        if not self.sqlite:
+            return True
         try:
             with self._reader.connect() as connection:
-                if self.sqlite:
-                    busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar()
-                    return not busy
+                return truncate_log(connection.connection.driver_connection)  # type: ignore[arg-type]
+        except (SQLAlchemyError, sqlite3.Error) as error:
+            raise _unavailable(error) from error
+
+    def vacuum(self) -> None:
+        """Let PostgreSQL overwrite what was deleted; neither readers nor writers wait for it.
+
+        :raises Unavailable: the database cannot be reached
+        """
+        try:
+            with self._reader.connect() as connection:
                 _vacuum(connection)
-                return True
         except SQLAlchemyError as error:
-            if _is_transient(error):
-                return False
             raise _unavailable(error) from error
 
     def close(self) -> None:
@@ -270,7 +256,7 @@ class Database:
         if current != NEWEST:
             self.transact(upgrade)
             if self.sqlite and current is not None:
-                self.scrub()  # what was in the old tables is overwritten, and is left in the log until then
+                empty_log(self.truncate_log, "the ledger")  # which holds what was in the old tables
 
 
 def enlarge_cache(connection: Connection) -> None:
@@ -373,7 +359,7 @@ def _is_transient(error: SQLAlchemyError) -> bool:
     return error.connection_invalidated or getattr(error.orig, "sqlstate", None) in _POSTGRES_TRANSIENT
 
 
-def _unavailable(error: SQLAlchemyError) -> Unavailable:
+def _unavailable(error: SQLAlchemyError | sqlite3.Error) -> Unavailable:
     cause = type(error.orig).__name__ if isinstance(error, DBAPIError) else type(error).__name__
     return Unavailable(f"the ledger's database cannot be used now ({cause})")
 

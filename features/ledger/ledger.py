@@ -20,21 +20,18 @@ from features.ledger.checking.audit import Audit
 from features.ledger.checking.checkpoints import CheckpointFile, Checkpoints, Signer
 from features.ledger.checking.verification import Flaw, verify_stream
 from features.ledger.database import Database, upsert
-from features.ledger.erasure import erase_subject
+from features.ledger.erasing import Erasures, erase_subject
 from features.ledger.past.rules_book import RulesBook
 from features.ledger.reading.in_time import StandingsInTime
 from features.ledger.reading.now import FOREVER_US, StandingReader
 from features.ledger.records import Activation, Bodies, Entry, Names, PreparedEntry, Record, prepare, record_of
-from features.ledger.standing import NEVER_US
 from features.ledger.tables import (
     ACTIVATIONS,
-    CLAIMS,
     KEYS,
     PAUSES,
     RECORDS,
     RECORDS_OF_STREAM,
     RELEASES,
-    SIGNAL_STATES,
 )
 from features.ledger.writer import Submission, Writer
 
@@ -47,15 +44,6 @@ _BY_KEY = (
     .join(KEYS, (KEYS.c.stream == RECORDS.c.stream) & (KEYS.c.version == RECORDS.c.version))
     .where(KEYS.c.key == bindparam("key"))
 )
-_REWRITE = "rewritten"
-_REWRITTEN = select(CLAIMS.c.until_us).where(CLAIMS.c.name == _REWRITE)
-_ERASED = (
-    select(SIGNAL_STATES.c.stream)
-    .where(SIGNAL_STATES.c.body.is_(None), SIGNAL_STATES.c.at_us >= bindparam("since_us"))
-    .limit(1)
-)
-_SLACK_US = 10_000_000
-"""Allowance for erasures that are committed later than their time, and for slow clocks of other machines."""
 
 
 def now_us() -> int:
@@ -77,6 +65,7 @@ class Ledger:
         self.record_of = partial(record_of, bodies=self._bodies)
         """Returns a row of the records table as a record."""
         self._writer = Writer(database, clock, self._rules, self._bodies)
+        self.erasures = Erasures(database, self._writer.run, clock)
         self._signer = Signer(secret)
         self._checkpoints = Checkpoints(database, self._writer.run, self._signer)
 
@@ -249,30 +238,16 @@ class Ledger:
         return self._bodies.figures_as_json(raw)
 
     def erase(self, stream: str) -> tuple[str, ...]:
-        """Destroy every body and salt of a stream and append a tombstone, which bars all later contact for good.
+        """Append a tombstone to a stream, which bars all later contact for good, then destroy its bodies and salts.
 
         A person's linked visitors are erased too; a visitor that is erased is unlinked. Returns the erased streams.
-        The chains still verify. Of anything appended later only the hash is kept. Safe to run again.
-
-        :raises Unavailable: also if the bytes could not yet be removed from the files; run it again
+        The chains still verify. Of anything appended later only the hash is kept. Safe to run again. Copies of what was
+        destroyed may be left in the files until `erasures` has removed them.
         """
         erased = self._writer.run(partial(erase_subject, stream=stream, now_us=self._clock(), rules=self._rules))
-        self._database.scrub()
+        for each in erased:
+            self.erasures.empty(each)
         return erased
-
-    def rewrite(self) -> bool:
-        """Rewrite the database file without remains of erased subjects; return False if none was erased since.
-
-        :raises Unavailable: the database is busy; run it again
-        """
-        at_us = self._clock()
-        last = self._database.fetch(_REWRITTEN)
-        if not self._database.fetch(_ERASED, {"since_us": last[0].until_us if last else NEVER_US}):
-            return False
-        self._database.rewrite()
-        values = {"until_us": at_us - _SLACK_US}
-        self._writer.run(lambda connection: upsert(connection, CLAIMS, {"name": _REWRITE}, values))
-        return True
 
     def checkpoint(self, file: Path) -> int:
         """Sign the records since the last checkpoint, if one is due, and return how many checkpoints were added.

@@ -52,10 +52,24 @@ class Name(Bytes):
         return bytes.hex
 
 
+class Erasable(Bytes):
+    """Bytes that read as None once an erasure has overwritten them with zeros, or has deleted them."""
+
+    cache_ok = True
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        """Return the conversion of results."""
+        return _unless_zeros
+
+
+def _unless_zeros(value: bytes | None) -> bytes | None:
+    return value if value is not None and any(value) else None
+
+
 METADATA = MetaData()
 VERSION_TABLE = "ledger_schema"
 """The table in which Alembic keeps the schema version; not its default name, so that schemas can share a database."""
-NEWEST = "ledger_0006"
+NEWEST = "ledger_0007"
 """The newest migration; compared when a database is opened, so that only an old one pays for importing Alembic."""
 SEQ = BigInteger().with_variant(Integer(), "sqlite")
 """SQLite numbers rows itself only if the type is exactly INTEGER."""
@@ -69,8 +83,8 @@ RECORDS = Table(
     Column("kind", String(32), nullable=False),
     Column("at_us", BigInteger, nullable=False),
     Column("occurred_us", BigInteger, nullable=False),
-    Column("body", Bytes()),
-    Column("salt", Bytes()),
+    Column("body", Erasable()),
+    Column("salt", Erasable()),
     Column("body_hash", Bytes(), nullable=False),
     Column("hash", Bytes(), nullable=False),
     Column("own_keys", Bytes()),
@@ -252,3 +266,21 @@ CLAIMS = Table(
     Column("until_us", BigInteger, nullable=False),
 )
 """Work that one process does at a time: the process that advances `until_us` has it until then."""
+ERASURES = Table(
+    "ledger_erasures",
+    METADATA,
+    Column("stream", Name(), primary_key=True),
+    Column("at_us", BigInteger, nullable=False),
+    Column("emptied", Boolean, nullable=False),
+    Column("pass_us", BigInteger),
+    sqlite_with_rowid=False,
+)
+"""Erased subjects of whom something may be left in a file; see `features.ledger.erasing`."""
+REWRITES = Table(
+    "rewrites",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("pass_us", BigInteger, nullable=False),
+    Column("after", Text),
+)
+"""How far SQLite's tables are rewritten; see `features.remains`."""

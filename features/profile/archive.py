@@ -134,11 +134,9 @@ class Archive:
         return sorted(matches)
 
     def forget(self, subjects: Sequence[str]) -> None:
-        """Erase subjects from the spool and the files."""
+        """Erase subjects from the spool and the files. The time this takes grows with the files."""
         with self.exclusive():
-            with self.spool.writing():
-                self.spool.forget(subjects)
-            self.spool.scrub()
+            self.spool.forget(subjects)
             for view in self.views:
                 path = self.layout.history(view.name)
                 for half in (unfinished(path), path.with_suffix(_OLD_HALF)):

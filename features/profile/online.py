@@ -97,19 +97,28 @@ class Profiles:
                 for view in self._views:
                     self.store.online.update(view.table, [subject], partial(_news, view, statement.versions))
 
-    def delete(self, *subjects: str) -> None:
-        """Erase subjects from the online store, the spool, the history files and the logs of their databases.
+    def forget(self, *subjects: str) -> None:
+        """Erase subjects from the online store and the spool, within milliseconds. Raises Unavailable.
 
-        Raises Unavailable while another process still reads a log; the erasure must then be repeated.
+        Their rows in the history files stay until `delete`, and copies that were left when rows moved until
+        `remove_remains`.
         """
-        self.archive.forget(subjects)
+        self.archive.spool.forget(subjects)
         tables = [table_of(view) for view in self.archive.views]
         self.store.online.forget([*tables, self.store.signals], subjects)
 
-    def rewrite(self) -> None:
-        """Rewrite the files so that no erased byte stays between rows. Raises Unavailable while others use them."""
-        self.archive.spool.rewrite()
-        self.store.online.rewrite()
+    def delete(self, *subjects: str) -> None:
+        """Erase subjects from the history files too; the time this takes grows with the files. Raises Unavailable."""
+        self.archive.forget(subjects)
+        self.forget(*subjects)
+
+    def remove_remains(self, pass_us: int) -> None:
+        """Remove copies of what was deleted before the pass began from the databases' files. Raises Unavailable.
+
+        Writers wait for some milliseconds at most, and a pass that was interrupted goes on where it was.
+        """
+        self.archive.spool.remove_remains(pass_us)
+        self.store.online.remove_remains(pass_us)
 
     def _checked(self, facts: Facts) -> dict[str, Value | None]:
         """Return the facts as stored (floats as float). Raises RequestError, which names the feature, not its value."""

@@ -12,8 +12,11 @@ from pathlib import Path
 
 from decisioning.errors import Unavailable
 from features.profile.versions import Stamp, Statement
+from features.remains import PROGRESS, Rows, empty_log, paced, rewrite_some, truncate_log
 
 BUSY_S = 5.0
+_COLUMNS = ("id", "subject", "event_us", "created_us", "facts")
+_STATEMENTS = Rows("statement", ("id",), _COLUMNS)
 
 
 class Spool:
@@ -29,6 +32,7 @@ class Spool:
             "CREATE TABLE IF NOT EXISTS statement (id INTEGER PRIMARY KEY AUTOINCREMENT, subject TEXT NOT NULL,"
             " event_us INTEGER NOT NULL, created_us INTEGER NOT NULL, facts TEXT NOT NULL)"
         )
+        self._db.execute(PROGRESS)
         self._db.execute("CREATE INDEX IF NOT EXISTS statement_subject ON statement (subject)")
 
     @contextmanager
@@ -79,40 +83,28 @@ class Spool:
             self._db.execute("DELETE FROM statement WHERE id <= ?", (up_to,))
 
     def forget(self, subjects: Sequence[str]) -> None:
-        """Erase subjects; call inside `writing`, and call `scrub` afterwards."""
-        self._db.executemany("DELETE FROM statement WHERE subject = ?", [(s,) for s in subjects])
+        """Erase subjects, and empty the log, which holds their rows too, unless it is being read just now."""
+        with self.writing():
+            self._db.executemany("DELETE FROM statement WHERE subject = ?", [(s,) for s in subjects])
+        self._truncate()
 
-    def scrub(self) -> None:
-        """Remove erased bytes from the log. Raises Unavailable while another process still reads it."""
-        scrub(self._db, "the feature history")
+    def remove_remains(self, pass_us: int) -> None:
+        """Remove copies of what was deleted before a pass began. Raises Unavailable while the log is being read."""
 
-    def rewrite(self) -> None:
-        """Write every row into a new file, so that no erased byte stays between rows. Raises Unavailable as `scrub`."""
+        def some() -> bool:
+            with self.writing():
+                return rewrite_some(self._db, _STATEMENTS, pass_us)
+
+        paced(some)
+        empty_log(self._truncate, "the feature history")
+
+    def _truncate(self) -> bool:
         with self._thread:
-            rewrite(self._db, "the feature history")
+            try:
+                return truncate_log(self._db)
+            except sqlite3.Error as error:
+                raise Unavailable("the feature history cannot be written; try again") from error
 
     def close(self) -> None:
         """Close the connection."""
         self._db.close()
-
-
-def scrub(db: sqlite3.Connection, what: str) -> None:
-    """Move the write-ahead log of `db` into its file and truncate the log. Raises Unavailable while it is being read.
-
-    `what` names the database in the error.
-    """
-    try:
-        busy = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-    except sqlite3.OperationalError:
-        busy = True
-    if busy:
-        raise Unavailable(f"{what} is being read elsewhere; erased values are still in its log: erase again")
-
-
-def rewrite(db: sqlite3.Connection, what: str) -> None:
-    """Write every row into a new file, as SQLite leaves copies behind when rows move between pages; then `scrub`."""
-    try:
-        db.execute("VACUUM")
-    except sqlite3.OperationalError as error:
-        raise Unavailable(f"{what} is busy; erased values may still be in its file: erase again") from error
-    scrub(db, what)

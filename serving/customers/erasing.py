@@ -1,12 +1,15 @@
 """Erasing a person or a visitor, restricting what is done with their data, and cleaning up what erasures left."""
 
 import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from decisioning.errors import NotFound
 from decisioning.facts.standing_rules import NO_PAST
 from features.decisions.log import LOG, DecisionLog
 from features.ledger import Entry, SubjectKind, now_us
+from features.ledger.erasing import ListedErasure
 from features.signals.log import erased_since
 from serving.brain.runtime import Brain
 from serving.customers import exported_files
@@ -15,38 +18,84 @@ ID_FIELDS: Final = {"person": "customer_id", "visitor": "visitor_id", "account":
 """What requests call the id of each kind of subject."""
 
 
-async def erase(brain: Brain, kind: SubjectKind, subject_id: str) -> tuple[str, ...]:
-    """Erase a subject: profile, history, signals, moments and every body in the ledger; return the erased streams.
+_POOL: Final = ThreadPoolExecutor(2, "erasure")
+"""Many erasures at once wait for each other here, and hold no thread that decisions or pauses need."""
 
-    A tombstone keeps them suppressed. The visitors linked to a person are erased too, and their profiles first: once
-    the person is erased, nothing says who the visitors were, should this have to run again.
+
+async def erase(brain: Brain, kind: SubjectKind, subject_id: str) -> tuple[str, ...]:
+    """Erase a subject and the visitors linked to a person: their records, signals, moments and profile.
+
+    Returns the erased streams. The tombstones, which keep them suppressed, are committed first. What may be left in
+    files is on the ledger's list of erasures, for `tend` to remove.
     """
-    stream = brain.ledger.stream_of(kind, subject_id)
-    profiles = brain.snapshot.profiles
-    await asyncio.to_thread(profiles.delete, *brain.ledger.read(stream, rules=NO_PAST)[0].linked, stream)
-    erased = await asyncio.to_thread(brain.ledger.erase, stream)
-    await asyncio.to_thread(profiles.delete, *erased)
+    return await asyncio.get_running_loop().run_in_executor(_POOL, _erase, brain, kind, subject_id)
+
+
+def _erase(brain: Brain, kind: SubjectKind, subject_id: str) -> tuple[str, ...]:
+    erased = brain.ledger.erase(brain.ledger.stream_of(kind, subject_id))
+    brain.snapshot.profiles.forget(*erased)
     return erased
 
 
-def clean(brain: Brain) -> int:
-    """Remove what is left of erased subjects from every file; return how many files and customers had something left.
+def tend(brain: Brain) -> None:
+    """Do what erasures need now; every replica calls it about once a second, from a thread of its own.
 
-    Something is left if a crash interrupted an erasure, if a file was being written meanwhile, or if a command exported
-    a file. SQLite leaves copies of rows in its pages when others are erased, so its files are rewritten. Every replica
-    runs this within `erasure.within_s`, and so does `brain erase`.
+    A quarter of `erasure.within_s` after an erasure, the files are cleaned, of all erasures that are listed by then. A
+    process that starts finds the list as the last one left it, so no deadline depends on how long a process lives.
     """
-    erased = erased_since(brain.ledger.select, 0)
-    if not erased:
-        return 0
+    erasures, now = brain.ledger.erasures, now_us()
+    within_us = round(brain.workspace.settings.erasure.within_s * 1_000_000)
+    listed = erasures.listed()
+    if listed and listed[0].at_us <= now - within_us // 4:
+        clean(brain)
+    elif erasures.files_cleaned_us() <= now - within_us // 2:
+        clean_files(brain)
+    else:
+        _empty(brain, [erasure for erasure in listed if not erasure.emptied])
+
+
+def clean(brain: Brain) -> int:
+    """Finish the erasures of one pass; return how many files and customers had something left.
+
+    It goes on with the pass that was begun last, if that was interrupted. Erasures that came after it began stay on the
+    list for the next one.
+    """
+    erasures = brain.ledger.erasures
+    listed = erasures.listed()
+    if not listed:
+        return clean_files(brain)
+    _empty(brain, listed)
+    pass_us = erasures.begin_pass(now_us())
+    left = clean_files(brain)
+    erasures.remove_remains(pass_us)
+    brain.snapshot.profiles.remove_remains(pass_us)
+    erasures.end_pass(pass_us)
+    return left
+
+
+def _empty(brain: Brain, listed: Sequence[ListedErasure]) -> None:
+    """Delete what an erasure that was interrupted has left of its subject; both parts are safe to repeat."""
+    for erasure in listed:
+        if not erasure.emptied:
+            brain.ledger.erasures.empty(erasure.stream)
+        brain.snapshot.profiles.forget(erasure.stream)
+
+
+def clean_files(brain: Brain) -> int:
+    """Remove everyone who was ever erased from files that other processes may have been writing meanwhile.
+
+    Returns how many files and customers had something left: the history, the log of decisions, and what commands wrote.
+    """
+    began_us, erased = now_us(), erased_since(brain.ledger.select, 0)
     profiles = brain.snapshot.profiles
-    remaining = profiles.archive.present(erased)
+    remaining = profiles.archive.present(erased) if erased else []
     if remaining:
         profiles.delete(*remaining)
-    if brain.ledger.rewrite() or remaining:
-        profiles.rewrite()
+        brain.ledger.erasures.list_again(remaining)
     logged = DecisionLog(brain.workspace.data / LOG).forget(erased)
-    return len(remaining) + logged + exported_files.clean(brain.workspace, frozenset(erased), brain.subject_stream)
+    exported = exported_files.clean(brain.workspace, frozenset(erased), brain.subject_stream)
+    brain.ledger.erasures.note_files_cleaned(began_us)
+    return len(remaining) + logged + exported
 
 
 async def restrict(brain: Brain, kind: SubjectKind, subject_id: str, *, restricted: bool) -> None:

@@ -3,7 +3,9 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
+from contextvars import copy_context
 from dataclasses import asdict
 from functools import partial
 from typing import Annotated, Any
@@ -43,6 +45,8 @@ REFRESH_MODEL_S = 0.5
 """How often a replica checks whether a model was promoted, put on trial or rolled back."""
 CHECKPOINT_S = 1.0
 """How often a replica checks whether the next checkpoint of the ledger is due."""
+TEND_S = 1.0
+"""How often a replica checks what erasures need next."""
 SubjectPath = Annotated[str, PathParam(min_length=1, max_length=128)]
 Cursor = Annotated[str, Query(max_length=20)]
 
@@ -84,7 +88,7 @@ def _background_work(brain: Brain, watcher: Watcher) -> list[Coroutine[Any, Any,
         _every(CHECKPOINT_S, brain.checkpoint),
         _every(clean_s, brain.compact),
         _every(clean_s, watcher.purge),
-        _every(clean_s, partial(erasing.clean, brain)),
+        _every(TEND_S, partial(erasing.tend, brain)),
     ]
 
 
@@ -225,11 +229,15 @@ def _operation_routes(app: FastAPI, brain: Brain) -> None:
 
 
 async def _every(period_s: float, work: Callable[[], object]) -> None:
-    """Run `work` in a thread every `period_s`; while a store cannot be reached, the snapshot goes on serving."""
+    """Run `work` every `period_s` in a thread of its own, which whatever else takes threads cannot delay.
+
+    While a store cannot be reached, the snapshot goes on serving.
+    """
+    pool, loop = ThreadPoolExecutor(1, "periodic"), asyncio.get_running_loop()
     while True:
         await asyncio.sleep(period_s)
         with _log_and_continue(), yielding():
-            await asyncio.to_thread(work)
+            await loop.run_in_executor(pool, copy_context().run, work)
 
 
 async def _watch(watcher: Watcher) -> None:

@@ -89,7 +89,7 @@ class RedisOnline:
             with self._reached():
                 self.client.delete(*self._keys(subjects))
 
-    def rewrite(self) -> None:
+    def remove_remains(self, pass_us: int) -> None:
         """Do nothing: Redis's files are its owner's."""
 
     def filled(self) -> bool:

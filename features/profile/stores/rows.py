@@ -71,11 +71,14 @@ class Online(Protocol):
         ...
 
     def forget(self, tables: Sequence[Table], subjects: Sequence[str]) -> None:
-        """Erase subjects, and their bytes as far as the store can. Redis always erases all tables of a subject."""
+        """Erase subjects. Redis always erases all tables of a subject."""
         ...
 
-    def rewrite(self) -> None:
-        """Rewrite the store so that no erased byte stays; the time it takes grows with the size of the store."""
+    def remove_remains(self, pass_us: int) -> None:
+        """Remove copies of rows that were deleted before a pass of cleaning began, named by its time.
+
+        Other writers wait for some milliseconds at most. A pass that was interrupted goes on where it was.
+        """
         ...
 
     def filled(self) -> bool:

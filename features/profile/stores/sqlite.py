@@ -17,10 +17,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from decisioning.errors import Unavailable
-from features.profile.spool import rewrite, scrub
 from features.profile.stores.packing import Columns, Packing, columns_for, is_older, number_of
 from features.profile.stores.rows import BUSY_S, Change, OnlineRow, Reader, Table
 from features.profile.versions import State
+from features.remains import PROGRESS, Rows, empty_log, paced, rewrite_some, truncate_log
 from features.views import PROFILE, SCORES, SIGNALS
 
 NUMBERS: Mapping[str, int] = {PROFILE: 1, SCORES: 2, SIGNALS: 3}
@@ -32,7 +32,9 @@ _TABLES = (
     "CREATE TABLE IF NOT EXISTS packing (number INTEGER PRIMARY KEY, columns TEXT NOT NULL UNIQUE)",
     "CREATE TABLE IF NOT EXISTS facts (subject BLOB NOT NULL, view INTEGER NOT NULL, body BLOB NOT NULL,"
     " PRIMARY KEY (subject, view)) WITHOUT ROWID",
+    PROGRESS,
 )
+_FACTS = Rows("facts", ("subject", "view"), ("subject", "view", "body"))
 _ONE = "SELECT view, body FROM facts WHERE subject = ?"
 _PUT = "INSERT INTO facts VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET body = excluded.body"
 _RETIRED = "retired_profile"
@@ -145,17 +147,25 @@ class SqliteOnline:
         return pa.array(left, pa.bool_())
 
     def forget(self, tables: Sequence[Table], subjects: Sequence[str]) -> None:
-        """Erase subjects, and empty the log, which holds their rows too."""
+        """Erase subjects, and empty the log, which holds their rows too, unless it is being read just now."""
         keys = [(key_of(subject), NUMBERS[table.name]) for subject in subjects for table in tables]
         with self._transaction("FULL") as db:
             db.executemany("DELETE FROM facts WHERE subject = ? AND view = ?", keys)
-        with self._writing, _reached():
-            scrub(self.writer, "the online store")
+        self._truncate_log()
 
-    def rewrite(self) -> None:
-        """Write every row into a new file."""
+    def remove_remains(self, pass_us: int) -> None:
+        """Put the rows again, some in a transaction, then empty the log, which holds what was deleted too."""
+
+        def some() -> bool:
+            with self._transaction("NORMAL") as db:
+                return rewrite_some(db, _FACTS, pass_us)
+
+        paced(some)
+        empty_log(self._truncate_log, "the online store")
+
+    def _truncate_log(self) -> bool:
         with self._writing, _reached():
-            rewrite(self.writer, "the online store")
+            return truncate_log(self.writer)
 
     def filled(self) -> bool:
         """Tell whether the file's user_version says that it was filled."""
@@ -187,7 +197,9 @@ class SqliteOnline:
                 db.execute(f"CREATE TABLE IF NOT EXISTS {_RETIRED} (id INTEGER)")
         finally:
             self.writer.execute("PRAGMA secure_delete=ON")
-        self.rewrite()
+        with self._writing, _reached():
+            self.writer.execute("VACUUM")
+        empty_log(self._truncate_log, "the online store")
         with self._transaction("FULL") as db:
             db.execute(f"DROP TABLE {_RETIRED}")
 

@@ -7,6 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from features.ledger import Ledger
+from features.remains import ROWS
 from tests.features.ledger.builders import DAY_US, NOW_US, consent, decision, outcome, past_the_ledger
 
 MARK = "Jan de Vries uit Zutphen"
@@ -52,25 +53,60 @@ def test_the_erased_stay_suppressed_and_verify(ledger: Ledger) -> None:
     assert list(ledger.verify()) == []
 
 
-def test_the_file_is_written_anew_once_after_each_erasure(url: str, secret: bytes) -> None:
-    days = count(NOW_US // DAY_US + 1)
-    with Ledger.open(url, secret, clock=lambda: next(days) * DAY_US) as ledger:
+def test_an_erasure_stays_listed_until_a_pass_that_began_after_it_has_ended(ledger: Ledger) -> None:
+    first, second = ledger.stream_of("person", "a"), ledger.stream_of("person", "b")
+    erasures = ledger.erasures
+    ledger.append([consent(first), consent(second)])
+    ledger.erase(first)
+    began_us = erasures.begin_pass(NOW_US)
+    ledger.erase(second)
+    assert erasures.begin_pass(NOW_US + 1) == began_us == NOW_US
+    erasures.remove_remains(began_us)
+    erasures.end_pass(began_us)
+    assert [erasure.stream for erasure in erasures.listed()] == [second]
+    assert erasures.begin_pass(NOW_US + 2) == NOW_US + 2
+    erasures.end_pass(NOW_US + 2)
+    assert erasures.listed() == []
+
+
+def test_a_subject_that_is_erased_again_keeps_its_first_deadline(url: str, secret: bytes) -> None:
+    clock = count(NOW_US, DAY_US)
+    with Ledger.open(url, secret, clock=lambda: next(clock)) as ledger:
         person = ledger.stream_of("person", "a")
-        fill(ledger, person)
-        assert not ledger.rewrite()
-        for _ in range(2):
-            ledger.erase(person)
-            assert [ledger.rewrite(), ledger.rewrite()] == [True, False]
+        ledger.append([consent(person)])
+        ledger.erase(person)
+        listed = ledger.erasures.listed()
+        ledger.erase(person)
+        assert ledger.erasures.listed() == listed
 
 
-def test_a_file_written_anew_has_no_page_that_nothing_is_in(tmp_path: Path, secret: bytes) -> None:
-    path, free = tmp_path / "ledger.db", "PRAGMA freelist_count"
-    with Ledger.open(path, secret) as ledger:
-        fill(ledger, ledger.stream_of("person", "a"))
-        ledger.erase(ledger.stream_of("person", "a"))
-        assert past_the_ledger(str(path), free)[0][0] > 0
-        ledger.rewrite()
-        assert past_the_ledger(str(path), free)[0][0] == 0
+def test_no_transaction_of_an_erasure_changes_more_than_some_rows(tmp_path: Path, secret: bytes) -> None:
+    with Ledger.open(tmp_path / "ledger.db", secret) as ledger:
+        people = [ledger.stream_of("person", str(i)) for i in range(3 * ROWS)]
+        for i in range(3 * ROWS):
+            ledger.append([decision(people[0], f"o{i}"), consent(people[i])])
+        changes = Changes(ledger)
+        ledger.erase(people[0])
+        pass_us = ledger.erasures.begin_pass(NOW_US)
+        ledger.erasures.remove_remains(pass_us)
+        assert sum(changes) > 3 * ROWS
+        assert max(changes) <= 2 * ROWS + 1  # a row is deleted and inserted again, and the place is noted
+
+
+class Changes(list[int]):
+    """How many rows each write transaction changes from now on."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__()
+        self._before = 0
+        sa.event.listen(ledger._database._writer, "begin", self._begin)
+        sa.event.listen(ledger._database._writer, "commit", self._commit)
+
+    def _begin(self, connection: sa.Connection) -> None:
+        self._before = connection.connection.driver_connection.total_changes
+
+    def _commit(self, connection: sa.Connection) -> None:
+        self.append(connection.connection.driver_connection.total_changes - self._before)
 
 
 def test_what_is_appended_after_erasure_leaves_only_its_hash(ledger: Ledger, url: str) -> None:

@@ -97,16 +97,22 @@ def test_what_is_wrong_is_asked_once(ledger: Ledger) -> None:
     assert len(statements) == 1
 
 
-def test_the_file_is_written_anew_once_another_writer_is_done(tmp_path: Path, secret: bytes) -> None:
+def test_erased_rows_leave_the_log_once_it_is_not_being_read(tmp_path: Path, secret: bytes) -> None:
     path = tmp_path / "ledger.db"
     with Ledger.open(path, secret) as ledger:
-        other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        other.execute("BEGIN IMMEDIATE")
-        commit = threading.Timer(0.2, other.execute, ("COMMIT",))
-        commit.start()
-        ledger._database.rewrite()
-        commit.join()
-        other.close()
+        person = ledger.stream_of("person", "a")
+        ledger.append([consent(person, source="Jan de Vries")])
+        reader = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM ledger_records").fetchone()
+        assert ledger.erase(person) == (person,)
+        pass_us = ledger.erasures.begin_pass(1)
+        done = threading.Timer(0.2, reader.execute, ("COMMIT",))
+        done.start()
+        ledger.erasures.remove_remains(pass_us)
+        done.join()
+        reader.close()
+        assert b"Jan de Vries" not in b"".join(file.read_bytes() for file in tmp_path.iterdir())
 
 
 def test_a_server_that_drops_its_connections_is_reached_again(ledger: Ledger, person: str, postgres: str) -> None:

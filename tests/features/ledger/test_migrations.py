@@ -253,7 +253,7 @@ def test_a_migration_leaves_nothing_of_old_pages(tmp_path: Path) -> None:
             assert b"Jan de Vries" not in file.read_bytes()
 
 
-@pytest.mark.parametrize("version", ["ledger_0007", "ledger_9999"])
+@pytest.mark.parametrize("version", [f"ledger_{int(NEWEST[-4:]) + 1:04}", "ledger_9999"])
 def test_a_ledger_of_a_newer_version_is_refused(url: str, version: str) -> None:
     past_the_ledger(url, f"UPDATE {VERSION_TABLE} SET version_num = '{version}'")
     try:

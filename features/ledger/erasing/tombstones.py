@@ -1,18 +1,15 @@
-"""Erase a subject and its linked visitors: bodies, salts, contacts, outcomes and signals are deleted.
+"""Erase a subject and its linked visitors: tombstones bar them at once, and a list says what is left to remove."""
 
-Hashes and a tombstone stay.
-"""
-
-from sqlalchemy import Connection, delete, update
+from sqlalchemy import Connection
 
 from features.ledger.chain import hash_body, new_salt
 from features.ledger.database import upsert
+from features.ledger.erasing.erasures import list_erasure
 from features.ledger.links import latest_link
-from features.ledger.past.rows import StreamRows
 from features.ledger.past.rules_book import RulesBook
 from features.ledger.plan import AppendPlan
 from features.ledger.records import Entry, PreparedEntry, encode_body
-from features.ledger.tables import DELIVERIES, FIRED, RECORDS, SIGNAL_STATES, SIGNALS, WATCHES
+from features.ledger.tables import SIGNAL_STATES
 
 
 def erase_subject(connection: Connection, stream: str, now_us: int, rules: RulesBook) -> tuple[str, ...]:
@@ -56,31 +53,18 @@ def _unlink(connection: Connection, person: str, visitor: str, now_us: int, rule
 
 
 def _erase_stream(connection: Connection, stream: str, now_us: int, rules: RulesBook) -> None:
-    """Append a tombstone to the stream and delete every body, salt, contact, outcome, signal and moment of it.
+    """Append a tombstone to the stream, accept no more signals of it, and list the erasure.
 
-    All of it happens in this transaction. The keys of its records stay: they are keyed hashes, and a repeated request
-    must still be recognised.
+    A process that writes signals waits for the row of the stream's state, and accepts no more once it is empty. The
+    keys of the stream's records stay: they are keyed hashes, and a repeated request must still be recognised.
     """
     tombstone = _tombstone(stream, now_us)
     plan = AppendPlan(connection, [((tombstone,), {})], now_us, rules, look_up=False)
     if not plan.erased(stream):
         plan.add((tombstone,), {})
         plan.write(connection)
-    connection.execute(
-        update(RECORDS)
-        .where(RECORDS.c.stream == stream, RECORDS.c.kind != "tombstone", RECORDS.c.body.is_not(None))
-        .values(body=None, salt=None)
-    )
-    StreamRows(connection, stream, rules.kinds).delete()
-    _erase_signals(connection, stream, now_us)
-    for table in (WATCHES, FIRED, DELIVERIES):
-        connection.execute(delete(table).where(table.c.stream == stream))
-
-
-def _erase_signals(connection: Connection, stream: str, now_us: int) -> None:
-    """Empty the state's row first: a process that writes signals waits for that row, and then accepts no more."""
     upsert(connection, SIGNAL_STATES, {"stream": stream}, {"at_us": now_us, "body": None}, initial={"version": 0})
-    connection.execute(delete(SIGNALS).where(SIGNALS.c.stream == stream))
+    list_erasure(connection, stream, now_us)
 
 
 def _tombstone(stream: str, now_us: int) -> PreparedEntry:
