@@ -17,10 +17,12 @@ from pydantic import (
 )
 
 from decisioning.errors import RequestError
-from decisioning.facts.forms import Ask, SubjectId
+from decisioning.facts.forms import Ask
 from decisioning.facts.identity import visitor_id
+from decisioning.facts.ids import SubjectId, problem_of
 from decisioning.facts.schema import Strict
 from decisioning.facts.standing import ALL_CHANNELS, ConsentStatus, LinkKind
+from decisioning.strict_json import refuse_repeated_keys
 from decisioning.times import microseconds
 from serving.problems import field_name
 
@@ -28,7 +30,6 @@ MAX_BODY_BYTES = 1_000_000
 MAX_ITEMS = 1_000
 MAX_FACTS = 1_000
 EARLIEST_YEAR, LATEST_YEAR = 1990, 2200
-MAX_ID = 128
 _HASH = re.compile(r"[0-9a-f]{32,128}")
 
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z][a-z0-9_-]*$")]
@@ -136,8 +137,8 @@ class IdentifierIn(_Body):
     def _fits(self) -> Self:
         if self.kind == "email" and not _HASH.fullmatch(self.value):
             raise ValueError("value: expected a hash of the address, in lower-case hexadecimal digits")
-        if len(self.visitor_id) > MAX_ID:
-            raise ValueError(f"value: with its kind it may have {MAX_ID} characters")
+        if problem := problem_of(self.visitor_id):
+            raise ValueError(f"value: with its kind it {problem}")
         return self
 
     @property
@@ -192,9 +193,11 @@ Model = TypeVar("Model", bound=BaseModel)
 def parse(model: type[Model], body: bytes) -> Model:
     """Return the body as `model`; raises RequestError naming the first field that is wrong."""
     try:
-        return model.model_validate_json(body)
+        content = model.model_validate_json(body)
     except ValidationError as error:
         raise request_error(_errors_of(error)) from None
+    refuse_repeated_keys(body)
+    return content
 
 
 def parse_many(model: type[Model], body: bytes) -> list[Model]:
@@ -207,6 +210,7 @@ def parse_many(model: type[Model], body: bytes) -> list[Model]:
         raise request_error(_errors_of(error)) from None
     if not 1 <= len(items) <= MAX_ITEMS:
         raise RequestError("body", f"expected 1 to {MAX_ITEMS} items")
+    refuse_repeated_keys(body)
     return items
 
 

@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from pydantic_core import to_json
 
+from decisioning.facts.ids import RECORDED, SubjectId
 from decisioning.facts.schema import Facts, Strict, Value
 from decisioning.facts.standing import Standing
 
-SubjectId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$")]
-"""An id of a subject or a request: 1 to 128 printable ASCII characters, without spaces at its ends."""
 MAX_PLACEMENTS = 20
 MAX_SLOTS = 50
 MAX_CONTEXT = 100
@@ -71,6 +70,11 @@ class Ask(Strict):
         if self.mode == "live" and (self.as_of or self.release or self.overrides or self.seed):
             raise ValueError("mode: as_of, release, overrides and seed need mode preview")
         return self
+
+
+def recorded_ask(request: Mapping[str, Any]) -> Ask:
+    """Return a request of a record, whatever ids were valid on its day."""
+    return Ask.model_validate_json(canonical(request), context=RECORDED)
 
 
 @dataclass(frozen=True)

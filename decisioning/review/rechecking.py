@@ -32,7 +32,7 @@ from decisioning.deciding import ethics
 from decisioning.deciding.case import Case, undrawn_case
 from decisioning.deciding.screening import Screened, screen
 from decisioning.errors import RequestError
-from decisioning.facts.forms import Ask, Known, canonical
+from decisioning.facts.forms import Known, recorded_ask
 from decisioning.facts.standing import Contact, Standing
 
 GONE = "release:gone"
@@ -65,7 +65,7 @@ def recheck(
     :param known: of its request's subjects now, with all contacts and outcomes; see `Ledger.read` without rules
     :param release: the one that serves now
     """
-    ask = Ask.model_validate_json(canonical(record["request"]))
+    ask = recorded_ask(record["request"])
     before = {contact["offer_id"]: contact for contact in record["contacts"]}
     case = undrawn_case(ask, _without(known, frozenset(before)), release, now_us, paused)
     try:

@@ -9,7 +9,7 @@ from decisioning.catalogue.release import Release
 from decisioning.deciding.case import DecisionContext
 from decisioning.deciding.engine import decide
 from decisioning.deciding.record import Computation, Decision
-from decisioning.facts.forms import Ask, Known, Scorer, Scores, Shadow, canonical
+from decisioning.facts.forms import Known, Scorer, Scores, Shadow, recorded_ask
 from decisioning.facts.schema import Facts
 from decisioning.records.formats import format_of
 
@@ -33,7 +33,7 @@ def decide_as(
         shadow=shadow,
         record_format=format_of(record),
     )
-    return decide(Ask.model_validate_json(canonical(record["request"])), known, release, score, context)
+    return decide(recorded_ask(record["request"]), known, release, score, context)
 
 
 def recomputed(record: dict[str, Any], known: Known, release: Release) -> Computation:

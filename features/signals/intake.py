@@ -11,6 +11,7 @@ from typing import Any, Final, get_args
 from decisioning.catalogue.release import Release
 from decisioning.errors import RequestError
 from decisioning.facts.identity import visitor_id
+from decisioning.facts.ids import MAX_ID, problem_of
 from decisioning.facts.signals import SignalSettings, SignalType
 from decisioning.facts.standing import LinkKind
 from decisioning.times import days_us, microseconds
@@ -19,8 +20,7 @@ from features.ledger.records import Names
 from features.signals.event import Event, check_time, validate
 
 MAX_ATTRIBUTE: Final = 512
-MAX_ID: Final = 128
-_SUBJECT: Final = re.compile(r"([a-z]+):([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)")
+_SUBJECT: Final = re.compile(r"([a-z]+):(.*)", re.DOTALL)
 _HASH: Final = re.compile(r"[0-9a-f]{32,128}")
 _ATTRIBUTE: Final = re.compile(r"[a-z0-9]{1,64}")
 _USUAL: Final = frozenset({"specversion", "id", "source", "type", "subject", "time", "data"})
@@ -123,8 +123,8 @@ class Intake:
             raise RequestError("subject", "expected a hash of the address, in lower-case hexadecimal digits")
         stream_kind, field = _KINDS.get(kind, ("visitor", "visitor_id"))
         name = visitor_id(kind, id_) if kind in _VISITORS else id_  # type: ignore[arg-type]
-        if len(name) > MAX_ID:
-            raise RequestError("subject", f"its id may have {MAX_ID} characters")
+        if problem := problem_of(id_) or problem_of(name):
+            raise RequestError("subject", f"its id {problem}")
         return Subject(self._names.stream_of(stream_kind, name), field, name)
 
 

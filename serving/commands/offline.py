@@ -10,6 +10,7 @@ from pydantic_core import from_json, to_json
 
 from decisioning.errors import NotFound
 from decisioning.facts.forms import Ask
+from decisioning.facts.ids import check_id
 from decisioning.facts.standing_rules import NO_PAST
 from serving.brain.runtime import Brain
 from serving.commands.recomputing import recompute
@@ -40,6 +41,7 @@ def decide_once(workspace: Workspace, body: bytes) -> dict[str, Any]:
 
 def export_customer(workspace: Workspace, customer_id: str, out: Path | None = None) -> dict[str, Any]:
     """Return everything that is held about a customer; with `out`, write it there and return a summary."""
+    check_id("customer_id", customer_id)
     with open_brain(workspace) as brain:
         pages = [exporting.export(brain, "person", customer_id)]
         while (after := pages[-1]["next"]) is not None:
@@ -55,6 +57,7 @@ def export_customer(workspace: Workspace, customer_id: str, out: Path | None = N
 
 def erase_customer(workspace: Workspace, customer_id: str) -> dict[str, Any]:
     """Erase a customer, and clean every file of earlier erasures; raises NotFound if nothing is held about them."""
+    check_id("customer_id", customer_id)
     with open_brain(workspace) as brain:
         _check_held(brain, customer_id)
         asyncio.run(erasing.erase(brain, "person", customer_id))
@@ -65,6 +68,7 @@ def erase_customer(workspace: Workspace, customer_id: str) -> dict[str, Any]:
 
 def restrict_customer(workspace: Workspace, customer_id: str, *, restricted: bool) -> dict[str, Any]:
     """Restrict the use of a customer's data to keeping it, or lift the restriction; raises NotFound if none is held."""
+    check_id("customer_id", customer_id)
     with open_brain(workspace) as brain:
         _check_held(brain, customer_id)
         asyncio.run(erasing.restrict(brain, "person", customer_id, restricted=restricted))

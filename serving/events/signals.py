@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from pydantic_core import from_json
 from sqlalchemy import Connection
 
 from decisioning.deciding.consent import permission
@@ -17,6 +16,7 @@ from decisioning.errors import RequestError
 from decisioning.facts.signals import SignalType
 from decisioning.facts.standing import ALL_CHANNELS
 from decisioning.facts.standing_rules import NO_PAST
+from decisioning.strict_json import read_json
 from features.ledger import now_us
 from features.messages.event import message_fields
 from features.moments import Watch, watch
@@ -47,7 +47,7 @@ class ValidSignal:
 def parse_events(body: bytes) -> list[Any]:
     """Return the CloudEvents of a body, one or an array of up to MAX_SIGNALS; raises RequestError."""
     try:
-        content = from_json(body, allow_inf_nan=False)
+        content = read_json(body)
     except ValueError:
         raise RequestError("body", "is not JSON") from None
     events = content if isinstance(content, list) else [content]

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from decisioning.facts.forms import SubjectId
 from serving.brain.runtime import Brain
 from serving.events.moments import Watcher, dead_letter_json
 from serving.events.signals import MAX_SIGNALS, parse_events, record_signals
 from serving.http.direct import DirectRoute
+from serving.http.paths import CustomerQuery
 from serving.http.replies import JSON, json_reply, problem_reply, problems, read_body
 from serving.problems import BUSY, SIGNALS
 
@@ -60,7 +60,7 @@ def moment_routes(app: FastAPI, brain: Brain, watcher: Watcher) -> None:
     @app.get("/v1/moments/stream", responses=problems(404, 503))
     async def stream(
         channel: Annotated[str, Query(max_length=64)],
-        customer_id: Annotated[SubjectId | None, Query()] = None,
+        customer_id: CustomerQuery = None,
         last_event_id: Annotated[int | None, Header(ge=0, le=2**62)] = None,
     ) -> Response:
         """Stream the decisions that moments open on this channel as server-sent events, for one customer or for all."""

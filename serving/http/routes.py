@@ -11,7 +11,6 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request, Response
-from fastapi import Path as PathParam
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
@@ -25,6 +24,7 @@ from serving.customers import erasing, exporting, identities, recording
 from serving.events.moments import POLL_S, Watcher
 from serving.http.direct import DirectRoute
 from serving.http.live import moment_routes, signal_routes
+from serving.http.paths import CustomerPath, DecisionPath, EncodedPaths, VisitorPath
 from serving.http.replies import (
     JSON,
     AnswersErrors,
@@ -47,7 +47,6 @@ CHECKPOINT_S = 1.0
 """How often a replica checks whether the next checkpoint of the ledger is due."""
 TEND_S = 1.0
 """How often a replica checks what erasures need next."""
-SubjectPath = Annotated[str, PathParam(min_length=1, max_length=128)]
 Cursor = Annotated[str, Query(max_length=20)]
 
 
@@ -66,6 +65,7 @@ def build_app(brain: Brain) -> FastAPI:
     app = FastAPI(title="Central brain", version="1", lifespan=lifespan, redirect_slashes=False)
     for kind in (BrainError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, error_reply)
+    app.add_middleware(EncodedPaths)
     app.add_middleware(AnswersErrors)
     _decision_routes(app, brain)
     _record_routes(app, brain)
@@ -117,7 +117,7 @@ def _decision_routes(app: FastAPI, brain: Brain) -> None:
     app.add_middleware(DirectRoute, path="/v1/decisions", answer=decisions)
 
     @app.get("/v1/decisions/{decision_id}", responses=problems(404))
-    async def why(decision_id: SubjectPath, contributions: bool = False) -> Response:
+    async def why(decision_id: DecisionPath, contributions: bool = False) -> Response:
         """Explain a decision: why, or why not, for every candidate, and what would change it.
 
         `contributions`: also what each feature added to each score.
@@ -159,24 +159,24 @@ def _with_gpc(ask: Ask, request: Request) -> Ask:
 
 def _customer_routes(app: FastAPI, brain: Brain) -> None:
     @app.patch("/v1/customers/{customer_id}", openapi_extra=body_schema(ProfilePatch), responses=problems(404, 422))
-    async def patch(customer_id: SubjectPath, request: Request) -> Response:
+    async def patch(customer_id: CustomerPath, request: Request) -> Response:
         """Set facts of the profile; null makes a fact unknown."""
         return json_reply(
             await recording.patch_customer(brain, customer_id, parse(ProfilePatch, await read_body(request)))
         )
 
     @app.get("/v1/customers/{customer_id}")
-    async def customer(customer_id: SubjectPath) -> Response:
+    async def customer(customer_id: CustomerPath) -> Response:
         """Return the profile, consents, contacts and outcomes."""
         return json_reply(await asyncio.to_thread(recording.customer, brain, customer_id))
 
     @app.get("/v1/customers/{customer_id}/export", responses=problems(422, 503))
-    async def export(customer_id: SubjectPath, after: Cursor = "") -> Response:
+    async def export(customer_id: CustomerPath, after: Cursor = "") -> Response:
         """Export everything that is held about the customer, with consent receipts, a page at a time."""
         return json_reply(await asyncio.to_thread(exporting.export, brain, "person", customer_id, after))
 
     @app.delete("/v1/customers/{customer_id}", responses=problems(503))
-    async def erase(customer_id: SubjectPath) -> Response:
+    async def erase(customer_id: CustomerPath) -> Response:
         """Erase the customer and the visitors linked to them; a tombstone keeps them from being contacted."""
         await erasing.erase(brain, "person", customer_id)
         return json_reply({"customer_id": customer_id, "erased": True})
@@ -184,18 +184,18 @@ def _customer_routes(app: FastAPI, brain: Brain) -> None:
 
 def _visitor_routes(app: FastAPI, brain: Brain) -> None:
     @app.get("/v1/visitors/{visitor_id}/export", responses=problems(422, 503))
-    async def export_visitor(visitor_id: SubjectPath, after: Cursor = "") -> Response:
+    async def export_visitor(visitor_id: VisitorPath, after: Cursor = "") -> Response:
         """Export everything that is held about a visitor; other identifiers carry their kind: `cookie:abc`."""
         return json_reply(await asyncio.to_thread(exporting.export, brain, "visitor", visitor_id, after))
 
     @app.delete("/v1/visitors/{visitor_id}", responses=problems(503))
-    async def erase_visitor(visitor_id: SubjectPath) -> Response:
+    async def erase_visitor(visitor_id: VisitorPath) -> Response:
         """Erase the visitor and undo its link to a customer; a tombstone keeps it from being contacted."""
         await erasing.erase(brain, "visitor", visitor_id)
         return json_reply({"visitor_id": visitor_id, "erased": True})
 
     @app.patch("/v1/visitors/{visitor_id}", openapi_extra=body_schema(VisitorPatch), responses=problems(404, 422, 503))
-    async def patch_visitor(visitor_id: SubjectPath, request: Request) -> Response:
+    async def patch_visitor(visitor_id: VisitorPath, request: Request) -> Response:
         """Restrict the use of the visitor's data to keeping it, or lift the restriction."""
         restricted = parse(VisitorPatch, await read_body(request)).restricted
         await erasing.restrict(brain, "visitor", visitor_id, restricted=restricted)

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from pydantic_core import from_json, to_json
 
@@ -74,7 +75,7 @@ async def _call(
     scope = {
         "type": "http",
         "method": method,
-        "path": path,
+        "path": unquote(path),
         "raw_path": path.encode(),
         "query_string": query.encode(),
         "headers": [(b"content-type", b"application/json"), (b"host", host.encode())],

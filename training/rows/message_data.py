@@ -1,6 +1,6 @@
 """Reads a company's own labelled messages from a file with columns `text`, `label` and, optionally, `language`."""
 
-import json
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +8,9 @@ from typing import Any, cast
 
 import numpy as np
 
-from decisioning.errors import Refused
+from decisioning.errors import Refused, RequestError
 from decisioning.hashes import content_id
+from decisioning.strict_json import read_json
 from features.importing.tables import Faults, is_parquet, read_sheet
 from features.messages.language import LANGUAGES, Language, detect
 from features.messages.text import clean
@@ -118,11 +119,11 @@ def _json_lines(file: Path, faults: Faults) -> Iterator[_Row]:
         raise Refused(f"{file.name} cannot be read") from None
     for at, line in enumerate(lines):
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
+            row = read_json(line.removeprefix(BOM_UTF8))
+        except (ValueError, RequestError):
             row = None
         if not isinstance(row, dict):
-            faults.add(file.name, "(all)", [at], "is not a JSON object")
+            faults.add(file.name, "(all)", [at], "is not a JSON object, or has a key twice")
         elif missing := [name for name in _REQUIRED if name not in row]:
             faults.add(file.name, missing[0], [at], "is missing")
         yield row if isinstance(row, dict) else {}

@@ -1,5 +1,6 @@
 """The rows of a file of past signals, Parquet or JSON lines, as events."""
 
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
 from functools import partial
 from hashlib import file_digest
@@ -9,9 +10,9 @@ from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic_core import from_json
 
 from decisioning.errors import Refused, RequestError
+from decisioning.strict_json import read_json
 from features.importing.tables import is_parquet
 from features.signals.event import Event
 from features.signals.intake import Intake
@@ -33,6 +34,8 @@ def event(row: object, intake: Intake, recorded_us: int) -> Event:
 
     Raises RequestError for a row that is no event, or has no time, which a past signal needs.
     """
+    if isinstance(row, RequestError):
+        raise row
     if not isinstance(row, Mapping):
         raise RequestError("event", "must be a JSON object")
     if row.get("time") is None:
@@ -48,19 +51,22 @@ def _parsed_data(data: object) -> object:
     if not isinstance(data, str):
         return data
     try:
-        return from_json(data)
+        return read_json(data)
     except ValueError:
         raise RequestError("data", "is not JSON") from None
 
 
 def _json_rows(path: Path, skip: int) -> Iterator[Any]:
-    """Yield the rows after the first `skip`; None, which is refused with its row, for a line that is not JSON."""
+    """Yield the rows after the first `skip`; what `event` refuses with its row for a line that is not JSON."""
     with _open(path) as file:
-        for line in islice(file, skip, None):
+        for number, line in enumerate(islice(file, skip, None), skip):
             try:
-                yield from_json(line) if len(line) <= MAX_LINE else None
+                text = line if number else line.removeprefix(BOM_UTF8)
+                yield read_json(text) if len(line) <= MAX_LINE else None
             except ValueError:
                 yield None
+            except RequestError as repeated_key:
+                yield repeated_key
 
 
 def _parquet_rows(path: Path, skip: int) -> Iterator[dict[str, Any]]:
