@@ -5,7 +5,8 @@ BrainError
 ├── RequestError       a request is wrong (field)
 │   ├── RequestReused  the same request_id with another body
 │   ├── LinkedElsewhere  the identifier belongs to another customer
-│   ├── Erased         what was asked about was erased
+│   ├── ToldOfAnother  the id was told of another subject
+│   ├── Erased         the subject was erased, and nothing told of it is kept
 │   └── NotFound       no such decision, offer, release or model
 ├── Conflict           another record came first; decide again
 ├── Unavailable        the ledger or a store cannot be reached; nothing was decided
@@ -59,8 +60,12 @@ class LinkedElsewhere(RequestError):
     """The identifier is, or was at that time, linked to another customer; it must be unlinked there first."""
 
 
+class ToldOfAnother(RequestError):
+    """An id under which something was told of one subject came with another subject."""
+
+
 class Erased(RequestError):
-    """What `field` names was erased, with all that was recorded of it."""
+    """The subject was erased: nothing that is told of it is kept, and its id is not taken into use again."""
 
 
 class NotFound(RequestError):

@@ -22,10 +22,12 @@ LABELS = f"""
 WITH net AS (
   SELECT stream, offer_id, action, name, at_us, value_eur, sum(sign) AS times
   FROM events WHERE kind = 'outcome' GROUP BY ALL HAVING times > 0),
+marks AS (
+  SELECT offer_id, name FROM events WHERE kind = 'contact' GROUP BY stream, offer_id, name, at_us HAVING sum(sign) > 0),
 states AS (
   SELECT offer_id, max(list_position(
     ['reserved', 'expired', 'not_delivered', 'delivered', 'seen', 'pitched'], name)) AS state
-  FROM events WHERE kind = 'contact' GROUP BY offer_id),
+  FROM marks GROUP BY offer_id),
 base AS (
   SELECT r._stream, r._id, r._at_us, r._action, r._told, coalesce(s.state, 1) AS state,
     CASE WHEN r._source = 'observation' OR r._action = '{NOTHING}' THEN true
@@ -55,8 +57,8 @@ sums AS (
   FROM happened GROUP BY ALL),
 stage_weights AS (
   SELECT _stream, _id, sum(weight ORDER BY ord) AS weight, arg_max(name, ord) AS stage FROM (
-    SELECT DISTINCT _stream, _id, name, weight, ord FROM happened WHERE counts
-    UNION ALL
+    SELECT _stream, _id, name, weight, ord FROM happened WHERE counts
+    UNION
     SELECT b._stream, b._id, s.name, s.weight, s.ord FROM base b JOIN stages s ON s.action = b._action
     WHERE s.state IS NOT NULL AND b.state >= s.state AND b.state >= 4)
   GROUP BY ALL),

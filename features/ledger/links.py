@@ -8,7 +8,7 @@ person, whatever other processes do.
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from decisioning.errors import LinkedElsewhere, NotFound, Refused, RequestError
+from decisioning.errors import Erased, LinkedElsewhere, Refused
 from decisioning.facts.identity import merge_standings
 from decisioning.facts.standing import Link, Standing
 from features.ledger.driver import in_chunks
@@ -26,12 +26,11 @@ def link_entries(person: Standing, visitor: Standing, link: Link) -> list[Entry]
     `link_order`) is kept on the person's stream and changes nothing.
 
     :raises LinkedElsewhere: the visitor is linked to another person, or was until a time not before this statement's
-    :raises NotFound: the person was erased
-    :raises RequestError: the visitor was erased
+    :raises Erased: the person or the visitor was erased
     :raises Refused: the person has `MAX_LINKED` visitors already
     """
     if person.erased:
-        raise NotFound("customer_id", "this customer was erased")
+        raise Erased("customer_id", "this customer was erased")
     previous = latest_link(person, link.visitor)
     if previous == link:
         return []
@@ -54,7 +53,7 @@ def latest_link(person: Standing, visitor: str) -> Link | None:
 
 def _check_free(person: Standing, visitor: Standing, link: Link) -> None:
     if visitor.erased:
-        raise RequestError("identifier", "this visitor was erased, and is left alone")
+        raise Erased("identifier", "this visitor was erased, and is left alone")
     holder = visitor.holder
     if holder is not None and holder.person != person.stream:
         if holder.linked:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, select
 
-from decisioning.errors import Conflict, Refused
+from decisioning.errors import Conflict, Erased, Refused
 from features.ledger.chain import genesis_hash, record_hash
 from features.ledger.driver import execute_many, fetch, in_chunks, insert_into, is_postgresql, placeholders
 from features.ledger.past.kinds import ContactKinds
@@ -42,6 +42,10 @@ def _heads(n: int) -> str:
 @lru_cache(maxsize=8)
 def _existing_keys(n: int) -> str:
     return f"SELECT key, stream, version FROM {KEYS.name} WHERE key IN ({placeholders(n)})"  # noqa: S608 (placeholders only)
+
+
+_OF_ERASED = ("decision", "account_decision")
+"""The kinds of records that are appended for erased subjects, too: an answer was given. Only their hashes are kept."""
 
 
 class ExistingKey(NamedTuple):
@@ -103,17 +107,26 @@ class AppendPlan:
     ) -> tuple[int, ...] | ExistingKey:
         """Add entries and return the versions they will have, or where a record is that has one of their keys.
 
-        :param skip_known: leave out entries whose key exists, instead of refusing all entries
+        :param skip_known: leave out entries whose key exists or whose subject is erased, instead of refusing all
         :raises Conflict: a stream is not at the version that an entry or a guard expects
+        :raises Erased: a subject is erased, and nothing of the entry would be kept
         :raises Refused: a body lacks what its fold reads
         """
         existing = [next((self._existing[k] for k in p.keys if k in self._existing), None) for p in entries]
         if skip_known:
-            entries = [p for p, duplicate in zip(entries, existing, strict=True) if duplicate is None]
+            new = (p for p, duplicate in zip(entries, existing, strict=True) if duplicate is None)
+            entries = [p for p in new if not self._would_be_lost(p)]
         elif (duplicate := next(filter(None, existing), None)) is not None:
             return duplicate
+        elif any(map(self._would_be_lost, entries)):
+            raise Erased("subject", "it was erased, and nothing that is told of it is kept")
         self._check_versions(entries, guards)
         return self._stage(entries)
+
+    def _would_be_lost(self, prepared: PreparedEntry) -> bool:
+        """Tell whether nothing of the entry would be kept, as its subject is erased."""
+        entry = prepared.entry
+        return self._heads[entry.stream].fold.erased and entry.kind not in (*_OF_ERASED, "tombstone")
 
     def _check_versions(self, entries: Sequence[PreparedEntry], guards: Mapping[str, int]) -> None:
         expected = {(p.entry.stream, p.entry.expected) for p in entries if p.entry.expected is not None}

@@ -8,9 +8,11 @@ Bodies, by kind (JSON objects; `occurred_us` is a column of the record, not part
 
 - `consent`: purpose, channel (`*` = all), status, source, notice_version; optional expires_us, asserted_by
 - `decision`, `account_decision`: contacts, each the fields of `decisioning.facts.standing.Contact` (state is not read)
-- `contact`: offer_id, state
-- `outcome`: action, outcome (`retracted` = there was none); optional offer_id, value_eur, and `corrects`: the earlier
-  outcome that does not hold, with its action, outcome, occurred_us, offer_id, value_eur
+- `contact`: offer_id, state (`retracted` = none); optional outcome_id, and `corrects`: an earlier state that does not
+  hold, with its offer_id, state, occurred_us
+- `outcome`: action, outcome (`retracted` = there was none); optional outcome_id, offer_id, value_eur, account (a
+  stream), and `corrects`: the earlier outcome that does not hold, with its action, outcome, occurred_us, offer_id,
+  value_eur
 - `observation`: action (`none` = nothing was done), channel; optional observation_id, treatment, group, issue,
   outcomes (each outcome; optional value_eur, occurred_us)
 - `flag`: restricted

@@ -8,7 +8,7 @@ Bodies, by kind (JSON objects; `occurred_us` is a column of the record, not part
 
 - `consent`: purpose, channel (`*` = all), status, source, notice_version; optional expires_us, asserted_by
 - `decision`, `account_decision`: contacts, each the fields of `decisioning.facts.standing.Contact` (state is not read)
-- `contact`: offer_id, state
+- `contact`: offer_id, state (`retracted` = none); optional `corrects`: a state recorded earlier that does not hold
 - `outcome`: action, outcome (`retracted` = there was none); optional offer_id, value_eur, and `corrects`: the earlier
   outcome that does not hold, with its action, outcome, occurred_us, offer_id, value_eur
 - `observation`: action (`none` = nothing was done), channel; optional observation_id, treatment, group, issue,
@@ -62,11 +62,12 @@ assert set(_STRICTNESS) == set(get_args(ConsentStatus))
 
 @dataclass(frozen=True, slots=True)
 class Fold(Standing):
-    """A standing with what only the fold needs: newest time, time of the flag, and marks that wait for a decision."""
+    """A standing with what only the fold needs: newest time, time of the flag, marks that wait, and all marks."""
 
     latest_us: int = NEVER_US
     restricted_us: int = NEVER_US
     pending: dict[str, tuple[Mark, ...]] = field(default_factory=dict)
+    told: dict[str, tuple[Mark, ...]] = field(default_factory=dict)
 
 
 def apply(fold: Fold, kind: str, body: Body, version: int, occurred_us: int) -> Fold:
@@ -127,6 +128,33 @@ def _furthest(*states: ContactState) -> ContactState:
 
 
 def _contact(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
+    """Take back what is corrected, by telling everything else anew, and then tell what is new."""
+    if wrong := body.get("corrects"):
+        fold = _without(fold, wrong["offer_id"], (wrong["state"], wrong["occurred_us"]))
+    if body["state"] == RETRACTED:
+        return _marks(fold)
+    told = (*fold.told.get(body["offer_id"], ()), (body["state"], occurred_us))
+    fold = replace(fold, told={**fold.told, body["offer_id"]: told})
+    return {**_marks(fold), **_add_mark(fold, body, occurred_us)}
+
+
+def _marks(fold: Fold) -> Changes:
+    return {"contacts": fold.contacts, "pending": fold.pending, "told": fold.told}
+
+
+def _without(fold: Fold, offer_id: str, wrong: Mark) -> Fold:
+    left = list(fold.told.get(offer_id, ()))
+    if wrong in left:
+        left.remove(wrong)
+    contacts = tuple(replace(c, state="reserved") if c.offer_id == offer_id else c for c in fold.contacts)
+    pending = {offer: marks for offer, marks in fold.pending.items() if offer != offer_id}
+    fold = replace(fold, contacts=contacts, pending=pending, told={**fold.told, offer_id: tuple(left)})
+    for state, at_us in left:
+        fold = replace(fold, **_add_mark(fold, {"offer_id": offer_id, "state": state}, at_us))
+    return fold
+
+
+def _add_mark(fold: Fold, body: Body, occurred_us: int) -> Changes:
     offer_id, state = body["offer_id"], cast(ContactState, body["state"])
     at = next((i for i, c in enumerate(fold.contacts) if c.offer_id == offer_id), None)
     if at is None:

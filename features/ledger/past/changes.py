@@ -1,10 +1,11 @@
 """What a record changes in its subject's past: contacts, how far they got, and outcomes.
 
-Every part of the past is a function of the set of records, never of their order: the state of a contact is a maximum,
-a word about a contact that is not known yet waits for it as a mark, and an outcome and its correction cancel, whichever
-was recorded first.
+The past is a function of the set of records, not of their order: the state of a contact is a maximum, a word about a
+contact that is not known yet waits for it as a mark, and an outcome and its correction cancel, whichever was recorded
+first. One thing depends on the order: a correction of a contact's state takes back a mark that was recorded before it.
 """
 
+from collections import Counter
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -18,12 +19,14 @@ from decisioning.times import DAY_US
 
 Body = Mapping[str, Any]
 Mark = tuple[ContactState, int]
-"""A contact state that was recorded before its decision: (state, occurred_us)."""
+"""A contact state that was told: (state, occurred_us)."""
+Marks = Counter[Mark]
+"""How often each mark of one offer was recorded, without those that were taken back."""
 
 HORIZON_US = 800 * DAY_US
 """Contacts and outcomes this much older than the newest record are not read: no cap or suppression looks so far."""
 RETRACTED = "retracted"
-"""The outcome of a correction that takes an outcome back."""
+"""The outcome or state of a correction that takes back what was told, and puts nothing in its place."""
 ANTI = "-"
 """Prefix of the name of a corrected outcome that is not recorded yet; the two cancel."""
 _FOREVER_US = 2**62
@@ -46,16 +49,18 @@ class PastChanges:
     """What one record changes.
 
     `contacts`: new ones. `marks`: (offer id, state, occurred_us). `outcomes`: each with 1, or -1 if it is corrected.
+    `taken_back`: earlier marks that do not hold.
     """
 
     contacts: tuple[Contact, ...] = ()
     marks: tuple[tuple[str, ContactState, int], ...] = ()
     outcomes: tuple[tuple[RecordedOutcome, int], ...] = ()
+    taken_back: tuple[tuple[str, ContactState, int], ...] = ()
 
     @property
     def marked(self) -> tuple[str, ...]:
-        """The offers that this record tells a state of."""
-        return tuple(offer_id for offer_id, _, _ in self.marks)
+        """The offers that this record tells a state of, or takes one back."""
+        return tuple(offer_id for offer_id, _, _ in (*self.marks, *self.taken_back))
 
     @property
     def offer_ids(self) -> tuple[str, ...]:
@@ -75,12 +80,37 @@ def changes_of(kind: str, body: Body, occurred_us: int) -> PastChanges:
     return NO_CHANGES if change is None else change(body, occurred_us)
 
 
-def apply_to_offers(offers: MutableMapping[str, Offer], changes: PastChanges) -> None:
-    """Apply the changes to what is recorded of the offers, by offer id; an unknown offer may be left out."""
+def apply_to_offers(offers: MutableMapping[str, Offer], changes: PastChanges, recorded: Mapping[str, Marks]) -> None:
+    """Apply the changes to what is recorded of the offers, by offer id; an unknown offer may be left out.
+
+    :param recorded: the marks of the offers of which one is taken back, as `count_marks` counted them before
+    """
     for contact in changes.contacts:
         offers[contact.offer_id] = _with_contact(offers.get(contact.offer_id, UNKNOWN_OFFER), contact)
+    for offer_id, state, at_us in changes.taken_back:
+        left = recorded.get(offer_id, Counter[Mark]()) - Counter([(state, at_us)])
+        offers[offer_id] = _with_marks(offers.get(offer_id, UNKNOWN_OFFER).contact, left)
+        if offers[offer_id] == UNKNOWN_OFFER:
+            del offers[offer_id]
     for offer_id, state, at_us in changes.marks:
         offers[offer_id] = _with_mark(offers.get(offer_id, UNKNOWN_OFFER), (state, at_us))
+
+
+def count_marks(recorded: MutableMapping[str, Marks], changes: PastChanges) -> None:
+    """Count the marks of one more record; one that is taken back and was never recorded counts as nothing."""
+    for offer_id, state, at_us in changes.taken_back:
+        left = recorded.get(offer_id, Counter[Mark]()) - Counter([(state, at_us)])
+        recorded[offer_id] = left
+    for offer_id, state, at_us in changes.marks:
+        recorded.setdefault(offer_id, Counter())[state, at_us] += 1
+
+
+def _with_marks(contact: Contact | None, marks: Marks) -> Offer:
+    """Return an offer with these marks alone."""
+    offer = Offer(None if contact is None else replace(contact, state="reserved"))
+    for mark in marks:
+        offer = _with_mark(offer, mark)
+    return offer
 
 
 def _with_contact(offer: Offer, contact: Contact) -> Offer:
@@ -140,9 +170,17 @@ def _checked(contact: Contact) -> Contact:
 
 
 def _contact(body: Body, occurred_us: int) -> PastChanges:
+    wrong = body.get("corrects")
+    return PastChanges(
+        marks=() if body["state"] == RETRACTED else (_mark_of(body, occurred_us),),
+        taken_back=(_mark_of(wrong, int(wrong["occurred_us"])),) if wrong else (),
+    )
+
+
+def _mark_of(body: Body, at_us: int) -> tuple[str, ContactState, int]:
     state = cast(ContactState, body["state"])
     _ = _STATE_RANK[state]
-    return PastChanges(marks=((_text(body["offer_id"]), state, occurred_us),))
+    return _text(body["offer_id"]), state, at_us
 
 
 def _outcome(body: Body, occurred_us: int) -> PastChanges:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from decisioning.facts.standing import Contact, RecordedOutcome
 from decisioning.facts.standing_rules import CapRule
-from features.ledger.past.changes import UNKNOWN_OFFER, Offer, PastChanges, apply_to_offers
+from features.ledger.past.changes import UNKNOWN_OFFER, Marks, Offer, PastChanges, apply_to_offers, count_marks
 from features.ledger.past.selection import Pair, Touched
 
 
@@ -15,13 +15,15 @@ class Past:
     def __init__(self) -> None:
         self.offers: dict[str, Offer] = {}
         self.outcomes: dict[RecordedOutcome, int] = {}
+        self._marks: dict[str, Marks] = {}
         self._order: list[tuple[int, str]] = []
         self._times: dict[Pair, list[int]] = {}
 
     def add(self, changes: PastChanges) -> Touched:
         """Apply what one record changes."""
         before = {offer_id: self.offers.get(offer_id, UNKNOWN_OFFER).contact for offer_id in changes.offer_ids}
-        apply_to_offers(self.offers, changes)
+        apply_to_offers(self.offers, changes, self._marks)
+        count_marks(self._marks, changes)
         for outcome, change in changes.outcomes:
             self._count(outcome, change)
         contacts = dict(self._touched(before))
@@ -32,7 +34,7 @@ class Past:
 
     def _touched(self, before: dict[str, Contact | None]) -> Iterator[tuple[str, tuple[Contact | None, Contact]]]:
         for offer_id, was in before.items():
-            now = self.offers[offer_id].contact
+            now = self.offers.get(offer_id, UNKNOWN_OFFER).contact
             if now is not None:
                 yield offer_id, (was, now)
 

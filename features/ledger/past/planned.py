@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from decisioning.facts.standing import Contact, RecordedOutcome
 from features.ledger.driver import execute_many
-from features.ledger.past.changes import Offer, PastChanges, apply_to_offers
+from features.ledger.past.changes import Marks, Offer, PastChanges, apply_to_offers, count_marks
 from features.ledger.past.kinds import ContactKinds
 from features.ledger.past.rows import StreamRows, Writes
 from features.ledger.past.selection import Touched
@@ -31,9 +31,13 @@ class PlannedPast:
     ) -> None:
         self._connection, self._kinds = connection, kinds
         wanted: dict[str, set[str]] = defaultdict(set)
+        correcting = set[str]()
         for stream, change in changes:
             if change is not None and (offer_ids := change.offer_ids if look_up else change.marked):
                 wanted[stream].update(offer_ids)
+                if change.taken_back:
+                    correcting.add(stream)
+        self._marks: dict[str, dict[str, Marks]] = {s: self._of(s).marks() for s in sorted(correcting)}
         self._rows = {s: self._of(s).rows(ids) for s, ids in sorted(wanted.items())}
         self._stored = {s: self._of(s).offers(rows) for s, rows in self._rows.items()}
         self._offers = {stream: dict(offers) for stream, offers in self._stored.items()}
@@ -44,7 +48,10 @@ class PlannedPast:
 
     def add(self, stream: str, changes: PastChanges) -> None:
         """Apply what one record changes."""
-        apply_to_offers(self._offers.setdefault(stream, {}), changes)
+        marks = self._marks.get(stream, {})
+        apply_to_offers(self._offers.setdefault(stream, {}), changes, marks)
+        if stream in self._marks:
+            count_marks(marks, changes)
         for outcome, change in changes.outcomes:
             self._outcomes[stream][outcome] += change
 

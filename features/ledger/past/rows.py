@@ -10,11 +10,11 @@ from sqlalchemy import Connection
 from decisioning.facts.standing import Contact, RecordedOutcome
 from decisioning.facts.standing_rules import CapRule
 from features.ledger.driver import execute_many, fetch, in_chunks, insert_into, placeholders
-from features.ledger.past.changes import Offer
+from features.ledger.past.changes import Marks, Offer, changes_of, count_marks
 from features.ledger.past.kinds import ContactKinds
 from features.ledger.past.packing import ContactRow, contacts_in, names_of, pack, unpack
 from features.ledger.past.selection import Pair
-from features.ledger.tables import CONTACTS, OUTCOMES
+from features.ledger.tables import CONTACTS, OUTCOMES, RECORDS
 
 _PAGE = 100
 _COLUMNS = "offers, at_us, body"
@@ -32,6 +32,7 @@ _OF_PAIR = "stream = ? AND action = ? AND outcome = ? AND at_us >= ? AND times >
 _TIMES = f"SELECT at_us, times FROM {OUTCOMES.name} WHERE {_OF_PAIR} ORDER BY at_us DESC"  # noqa: S608 (names of our own)
 _PAIRS = f"SELECT DISTINCT action, outcome FROM {OUTCOMES.name} WHERE stream = ?"  # noqa: S608 (names of our own)
 _OUTCOMES = f"SELECT action, outcome, at_us, detail, times FROM {OUTCOMES.name} WHERE stream = ? AND times != 0"  # noqa: S608 (names of our own)
+_MARKS = f"SELECT body, occurred_us FROM {RECORDS.name} WHERE stream = ? AND kind = 'contact' ORDER BY version"  # noqa: S608 (names of our own)
 
 
 Writes = Iterator[tuple[str, Sequence[tuple[Any, ...]]]]
@@ -61,6 +62,17 @@ class StreamRows:
         """Return what is recorded of the offers in these rows, or of all, by id."""
         read = self.rows() if rows is None else rows
         return {offer_id: offer for name, row in read.items() for offer_id, offer in unpack(name, row, self._kinds)}
+
+    def marks(self) -> dict[str, Marks]:
+        """Return the marks of each offer, from the records: rows keep only what they amount to.
+
+        The time grows with the stream. Only a correction of a contact's state needs them.
+        """
+        counted: dict[str, Marks] = {}
+        for body, occurred_us in fetch(self._connection, _MARKS, (self._stream,)):
+            if body is not None:
+                count_marks(counted, changes_of("contact", from_json(body), occurred_us))
+        return counted
 
     def outcomes(self) -> dict[RecordedOutcome, int]:
         """Return how often each outcome happened, without those that were cancelled."""

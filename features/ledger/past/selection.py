@@ -82,6 +82,13 @@ def counts_until(contact: Contact) -> int | None:
     return contact.reserved_until_us
 
 
+def _counts_less(was: Contact | None, now: Contact) -> bool:
+    """Tell whether a contact counts for a shorter time than it did."""
+    before = None if was is None else counts_until(was)
+    after = counts_until(now)
+    return before is not None and (after is None or after < before)
+
+
 class Selector:
     """Selects by one set of rules."""
 
@@ -100,9 +107,7 @@ class Selector:
     def renew(self, selection: Selection, touched: Touched, source: Source, floor: Floor) -> Selection:
         """Return the selection after changes, which `source` has already."""
         contacts = {c.offer_id: c for c in selection.contacts}
-        lost = [
-            was for offer, (was, now) in touched.contacts.items() if offer in contacts and counts_until(now) is None
-        ]
+        lost = [was for offer, (was, now) in touched.contacts.items() if offer in contacts and _counts_less(was, now)]
         refill = [c for was in lost if was for c in self._hidden_behind(was, selection.contacts, source, floor)]
         contacts.update((c.offer_id, c) for c in refill)
         contacts.update((offer, now) for offer, (_, now) in touched.contacts.items())

@@ -154,6 +154,27 @@ def test_a_late_correction_rewrites_the_row(ledger: Ledger, tmp_path: Path) -> N
     assert [r[1:] for r in reached_rows(log)] == [(False, 0.0), (False, 0.0)]
 
 
+def test_a_contact_state_that_is_taken_back_reached_nobody(ledger: Ledger, tmp_path: Path) -> None:
+    log = DecisionLog(tmp_path / "log")
+    for n in range(2):
+        shown(ledger, n)
+    log.update(ledger, RELEASE, LATER_US)
+    assert [r[0] for r in reached_rows(log)] == ["d0.0", "d1.0"]
+    told = reached(ledger, 0, "seen")
+    body = {"offer_id": "d0.0", "state": "retracted", "corrects": {**told.folded, "occurred_us": told.occurred_us}}
+    ledger.append([Entry(told.stream, "contact", body, LATER_US)])
+    log.update(ledger, RELEASE, LATER_US)
+    assert [r[0] for r in reached_rows(log)] == ["d1.0"]
+
+
+def test_a_stage_that_was_told_as_an_outcome_too_weighs_once(ledger: Ledger, tmp_path: Path) -> None:
+    log = DecisionLog(tmp_path / "log")
+    shown(ledger, 0)
+    ledger.append([outcome(ledger, 0, "seen")])
+    log.update(ledger, STAGED, LATER_US + 100 * DAY_US)
+    assert reached_rows(log, "_id, _weight, _stage", STAGED) == [("d0.0", 0.1, "seen")]
+
+
 def test_an_opt_out_counts_for_the_offer_before_it(ledger: Ledger, tmp_path: Path) -> None:
     log = DecisionLog(tmp_path / "log")
     shown(ledger, 0)

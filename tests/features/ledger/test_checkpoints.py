@@ -76,7 +76,7 @@ def filled(world: World) -> World:
     for n, person in enumerate(world.people[1:]):
         ledger.append([contact(person, f"o-{n + 1}", "seen"), outcome(person, key=f"outcome:{n}")])
     world.checkpoint()
-    ledger.append([consent(world.people[1], "withdrawn"), consent(world.people[0])])
+    ledger.append([consent(world.people[1], "withdrawn"), decision(world.people[0], "later")])
     return world
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from decisioning.errors import Erased
 from features.ledger import Ledger
 from features.remains import ROWS
 from tests.features.ledger.builders import DAY_US, NOW_US, consent, decision, outcome, past_the_ledger
@@ -46,7 +47,9 @@ def test_the_erased_stay_suppressed_and_verify(ledger: Ledger) -> None:
     ledger.erase(person)
     ledger.erase(person)
     assert [r.body for r in ledger.records(person)] == [None] * 32 + [{}]
-    assert ledger.append([consent(person, source=MARK, key="later")]) == (34,)
+    with pytest.raises(Erased, match="nothing that is told of it is kept"):
+        ledger.append([consent(person, source=MARK, key="later")])
+    assert ledger.append([decision(person, MARK, key="later")]) == (34,)
     standing, other_standing = ledger.read(person, other)
     assert (standing.version, standing.erased, standing.consents, standing.outcomes) == (34, True, (), {})
     assert other_standing.consents
@@ -112,7 +115,7 @@ class Changes(list[int]):
 def test_what_is_appended_after_erasure_leaves_only_its_hash(ledger: Ledger, url: str) -> None:
     person = ledger.stream_of("person", "never heard of")
     ledger.erase(person)
-    ledger.append([consent(person, source=MARK, key="k"), decision(person, "o1", key="d")])
+    ledger.append([decision(person, MARK, key="k"), decision(person, "o1", key="d")])
     record = ledger.lookup("d")
     assert record is not None
     assert (record.version, record.body) == (3, None)

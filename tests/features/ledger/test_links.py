@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decisioning.errors import Conflict, LinkedElsewhere, NotFound, Refused, RequestError
+from decisioning.errors import Conflict, Erased, LinkedElsewhere, Refused
 from decisioning.facts.standing import Link, Standing
 from features.ledger import Entry, Fold, Ledger, apply
 from features.ledger.links import MAX_LINKED, link_entries, with_linked_visitors
@@ -179,9 +179,9 @@ def test_erasing_a_person_erases_the_visitors_that_are_theirs(ledger: Ledger, pe
     assert [s.erased for s in ledger.read(person, visitor, unlinked)] == [True, True, False]
     assert {r.body is None or r.kind == "tombstone" for r in ledger.records(visitor)} == {True}
     assert list(ledger.verify()) == []
-    with pytest.raises(NotFound):
+    with pytest.raises(Erased):
         append_link(ledger, person, unlinked, 2)
-    with pytest.raises(RequestError, match="erased"):
+    with pytest.raises(Erased, match="erased"):
         append_link(ledger, ledger.stream_of("person", "c-3"), visitor, 2)
     assert ledger.erase(person) == (person,)
 

@@ -74,9 +74,11 @@ class History:
         self.stream, self.random = stream, random
         self.offers: list[str] = []
         self.outcomes: list[dict[str, object]] = []
+        self.marks: list[dict[str, object]] = []
 
     def next(self, now_us: int) -> Entry:
-        make = self.random.choice((self._decision, self._decision, self._contact, self._outcome, self._correction))
+        about = (self._contact, self._contact, self._taken_back, self._outcome, self._correction)
+        make = self.random.choice((self._decision, self._decision, self._decision, *about))
         return make(now_us - self.random.choice((0, 1, DAY_US // 24, DAY_US, 8 * DAY_US, 40 * DAY_US, 900 * DAY_US)))
 
     def _decision(self, at_us: int) -> Entry:
@@ -100,7 +102,18 @@ class History:
         """Of a known offer, or of one that is decided later."""
         offer_id = self.random.choice([*self.offers, self._next_id()])
         states = ("expired", "not_delivered", "not_delivered", "delivered", "seen", "pitched")
-        return contact(self.stream, offer_id, self.random.choice(states), at_us)
+        told = contact(self.stream, offer_id, self.random.choice(states), at_us)
+        self.marks.append({**told.folded, "occurred_us": at_us})
+        return told
+
+    def _taken_back(self, at_us: int) -> Entry:
+        """Of what was told of an offer, or of what never was; another state takes its place, or none does."""
+        unknown = {"offer_id": self._next_id(), "state": "seen", "occurred_us": at_us}
+        wrong = self.random.choice([*self.marks, unknown])
+        told = contact(
+            self.stream, str(wrong["offer_id"]), self.random.choice(("retracted", "delivered", "seen")), at_us
+        )
+        return Entry(self.stream, "contact", {**told.folded, "corrects": wrong}, at_us)
 
     def _outcome(self, at_us: int) -> Entry:
         values = (None, 5, 5.0, 0.0)
@@ -218,7 +231,8 @@ def test_an_erasure_deletes_contacts_and_outcomes(ledger: Ledger, url: str) -> N
     for stream in (person, other):
         ledger.append([decision(stream, "o1"), outcome(stream), contact(stream, "o2", "seen")])
     ledger.erase(person)
-    ledger.append([decision(person, "o3"), outcome(person), contact(person, "o3", "seen")])
+    ledger.append([decision(person, "o3")])
+    assert ledger.append_many([outcome(person), contact(person, "o3", "seen")]) == 0
     for table, remaining in (("ledger_contacts", 2), ("ledger_outcomes", 1)):
         rows = past_the_ledger(url, f"SELECT stream FROM {table}")
         assert [bytes(row.stream).hex() for row in rows] == [other] * remaining

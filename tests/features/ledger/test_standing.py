@@ -205,6 +205,17 @@ def test_a_correction_holds_whichever_was_told_first(order: tuple[int, ...]) -> 
     assert fold([entries[n] for n in order]).outcomes == {}
 
 
+def test_a_state_that_is_taken_back_leaves_what_else_was_told() -> None:
+    told = [decision(S, "o1"), contact(S, "o1", "delivered"), contact(S, "o1", "seen"), contact(S, "o1", "seen")]
+    wrong = {"offer_id": "o1", "state": "seen", "occurred_us": NOW_US}
+    back = Entry(S, "contact", {"offer_id": "o1", "state": "retracted", "corrects": wrong}, NOW_US + 1)
+    lower = Entry(S, "contact", {"offer_id": "o1", "state": "not_delivered", "corrects": wrong}, NOW_US + 1)
+    found = [fold(told + corrections).contacts[0].state for corrections in ([back], [back, back], [back, back, back])]
+    assert found == ["seen", "delivered", "delivered"]
+    assert fold([decision(S, "o1"), contact(S, "o1", "seen"), lower]).contacts[0].state == "not_delivered"
+    assert fold([contact(S, "o1", "seen"), back, decision(S, "o1")]).contacts[0].state == "reserved"
+
+
 @pytest.mark.parametrize(("restricted", "at_us"), [(False, NOW_US - 1), (True, NOW_US)])
 def test_the_latest_flag_holds_and_of_two_at_once_the_stricter(restricted: bool, at_us: int) -> None:
     entries = [Entry(S, "flag", {"restricted": True}, NOW_US), Entry(S, "flag", {"restricted": restricted}, at_us)]
