@@ -15,6 +15,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic_core import from_json, to_json
 
 from decisioning.errors import RequestError
 from decisioning.facts.forms import Ask
@@ -107,11 +108,16 @@ class ConsentIn(_Body):
 
 
 class OutcomeIn(_Body):
-    """What became of an offer, or of an action for a customer; with the same `outcome_id` a repeat counts once."""
+    """What became of an offer, or of an action for a customer.
+
+    An `outcome_id` means one thing told: the same content is a repeat, other content of the same customer corrects it.
+    `account_id`: whose account it was, for an action of account scope.
+    """
 
     outcome_id: SubjectId
     offer_id: SubjectId | None = None
     customer_id: SubjectId | None = None
+    account_id: SubjectId | None = None
     action: Name | None = None
     outcome: Name
     occurred_at: AwareDatetime | None = None
@@ -122,8 +128,8 @@ class OutcomeIn(_Body):
         _plausible("occurred_at", self.occurred_at)
         if self.offer_id is None and (self.customer_id is None or self.action is None):
             raise ValueError("offer_id: name an offer_id, or both customer_id and action")
-        if self.offer_id is not None and (self.customer_id is not None or self.action is not None):
-            raise ValueError("offer_id: an offer already says whose it is; leave customer_id and action out")
+        if self.offer_id is not None and (self.customer_id, self.account_id, self.action) != (None, None, None):
+            raise ValueError("offer_id: an offer says whose it is; leave customer_id, account_id and action out")
         return self
 
 
@@ -200,18 +206,39 @@ def parse(model: type[Model], body: bytes) -> Model:
     return content
 
 
-def parse_many(model: type[Model], body: bytes) -> list[Model]:
-    """Return the objects of a body, one or an array of up to MAX_ITEMS; raises RequestError."""
-    if not body.lstrip().startswith(b"["):
-        return [parse(model, body)]
+def parse_many(model: type[Model], body: bytes) -> list[Model | RequestError]:
+    """Return the objects of a body that is an array of up to MAX_ITEMS, each or what is wrong with it.
+
+    Raises RequestError if it is no such array.
+    """
     try:
-        items = TypeAdapter(list[model]).validate_json(body, strict=True)  # type: ignore[valid-type]
-    except ValidationError as error:
-        raise request_error(_errors_of(error)) from None
+        items: list[Model | RequestError] = TypeAdapter(list[model]).validate_json(body, strict=True)  # type: ignore[valid-type]
+    except ValidationError:
+        items = [_parsed(model, item) for item in _array(body)]
     if not 1 <= len(items) <= MAX_ITEMS:
         raise RequestError("body", f"expected 1 to {MAX_ITEMS} items")
     refuse_repeated_keys(body)
     return items
+
+
+def is_array(body: bytes) -> bool:
+    """Tell whether a body is an array of objects, not one object."""
+    return body.lstrip().startswith(b"[")
+
+
+def _array(body: bytes) -> list[Any]:
+    try:
+        items = from_json(body)
+    except ValueError:
+        raise RequestError("body", "is not JSON") from None
+    return items if isinstance(items, list) else []
+
+
+def _parsed(model: type[Model], item: Any) -> Model | RequestError:
+    try:
+        return parse(model, to_json(item, inf_nan_mode="constants"))
+    except RequestError as error:
+        return error
 
 
 def request_error(errors: Sequence[Mapping[str, Any]]) -> RequestError:

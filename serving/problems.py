@@ -21,6 +21,7 @@ from decisioning.errors import (
     RequestError,
     RequestReused,
     SealBroken,
+    ToldOfAnother,
     Unavailable,
 )
 
@@ -58,10 +59,19 @@ REUSED = ProblemType("request-reused", 409, "request_id reused", "The same reque
 LINKED = ProblemType(
     "linked-elsewhere", 409, "linked to another customer", "The identifier must be unlinked from another customer first"
 )
-ERASED = ProblemType("erased", 410, "erased", "What `field` names was erased. It stays so, and nothing was written")
+TOLD_OF_ANOTHER = ProblemType(
+    "told-of-another", 409, "id of another customer", "An id means one thing told: use a new one for each"
+)
+ERASED = ProblemType(
+    "erased",
+    410,
+    "erased",
+    "Nothing told of who was erased is kept, and the id stays barred. Use a new id for who returns",
+)
 NOT_FOUND = ProblemType("not-found", 404, "not found", "What `field` names does not exist here")
 REFUSED = ProblemType("refused", 422, "refused", "The data or the rules do not support what was asked for")
 SIGNALS = ProblemType("signals-refused", 422, "signals refused", "None was recorded. `results` says why, by index")
+NONE_TAKEN = ProblemType("none-recorded", 422, "none recorded", "None was recorded. `results` says why, by index")
 BUSY = ProblemType("busy", 503, "busy", "The server is busy or starts. Send it again after Retry-After")
 UNAVAILABLE = ProblemType(
     "unavailable", 503, "unavailable", "A store or the decision process is away. Send it again after Retry-After"
@@ -84,13 +94,15 @@ NOT_IMPLEMENTED = ProblemType(
 PROBLEM_TYPES = {
     kind.name: kind
     for kind in (
-        *(INVALID, REUSED, LINKED, ERASED, NOT_FOUND, REFUSED, SIGNALS, BUSY, UNAVAILABLE, NOT_DECIDED, BUG),
+        *(INVALID, REUSED, LINKED, TOLD_OF_ANOTHER, ERASED, NOT_FOUND, REFUSED, SIGNALS, NONE_TAKEN),
+        *(BUSY, UNAVAILABLE, NOT_DECIDED, BUG),
         *(NO_PATH, NO_METHOD, MALFORMED, TOO_SLOW, TOO_LARGE, NOT_IMPLEMENTED),
     )
 }
 _OF_ERRORS: tuple[tuple[type[BrainError], ProblemType], ...] = (
     (RequestReused, REUSED),
     (LinkedElsewhere, LINKED),
+    (ToldOfAnother, TOLD_OF_ANOTHER),
     (Erased, ERASED),
     (NotFound, NOT_FOUND),
     (RequestError, INVALID),

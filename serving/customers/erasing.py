@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from decisioning.errors import NotFound
+from decisioning.errors import Erased
 from decisioning.facts.standing_rules import NO_PAST
 from features.decisions.log import LOG, DecisionLog
 from features.ledger import Entry, SubjectKind, now_us
@@ -16,6 +16,8 @@ from serving.customers import exported_files
 
 ID_FIELDS: Final = {"person": "customer_id", "visitor": "visitor_id", "account": "account_id"}
 """What requests call the id of each kind of subject."""
+ERASED: Final = "it was erased: nothing told of it is kept, and the id stays barred; give who comes back a new id"
+"""What an error says of an erased subject."""
 
 
 _POOL: Final = ThreadPoolExecutor(2, "erasure")
@@ -102,10 +104,10 @@ async def restrict(brain: Brain, kind: SubjectKind, subject_id: str, *, restrict
     """Restrict the use of a subject's data to keeping it (Art. 18 GDPR), or lift the restriction.
 
     It holds for this subject alone: a device may be shared, so a visitor linked to a person is restricted by itself.
-    Raises NotFound if the subject was erased.
+    Raises Erased if the subject was erased.
     """
-    stream = brain.ledger.stream_of(kind, subject_id)
-    if brain.ledger.read(stream, rules=NO_PAST)[0].erased:
-        raise NotFound(ID_FIELDS[kind], f"this {'visitor' if kind == 'visitor' else 'customer'} was erased")
-    flag = Entry(stream, "flag", {"restricted": restricted}, now_us())
-    await brain.ledger.commit([flag])
+    flag = Entry(brain.ledger.stream_of(kind, subject_id), "flag", {"restricted": restricted}, now_us())
+    try:
+        await brain.ledger.commit([flag])
+    except Erased:
+        raise Erased(ID_FIELDS[kind], ERASED) from None

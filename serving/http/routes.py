@@ -19,8 +19,9 @@ from decisioning.errors import BrainError, Conflict, Erased, NotFound, RequestEr
 from decisioning.facts.forms import Ask
 from serving.brain import explaining
 from serving.brain.runtime import Brain
-from serving.contract import ConsentIn, IdentityIn, OutcomeIn, ProfilePatch, VisitorPatch, parse, parse_many
-from serving.customers import erasing, exporting, identities, recording
+from serving.contract import ConsentIn, IdentityIn, OutcomeIn, ProfilePatch, VisitorPatch, parse
+from serving.customers import erasing, exporting, identities, outcomes, recording
+from serving.customers.items import ItemsAnswer, answer_items
 from serving.events.moments import POLL_S, Watcher
 from serving.http.direct import DirectRoute
 from serving.http.live import moment_routes, signal_routes
@@ -127,19 +128,25 @@ def _decision_routes(app: FastAPI, brain: Brain) -> None:
 
 
 def _record_routes(app: FastAPI, brain: Brain) -> None:
-    @app.post("/v1/outcomes", openapi_extra=body_schema(OutcomeIn, many=True), responses=problems(404, 413, 422, 503))
-    async def outcomes(request: Request) -> Response:
-        """Record what the customer did, or how far a contact got: one outcome or an array."""
-        counts = await recording.record_outcomes(brain, parse_many(OutcomeIn, await read_body(request)))
-        brain.metrics.count_statuses(brain.metrics.outcomes, counts)
-        return json_reply(counts)
+    @app.post(
+        "/v1/outcomes",
+        openapi_extra=body_schema(OutcomeIn, many=True),
+        responses=problems(404, 409, 410, 413, 422, 503),
+    )
+    async def outcome(request: Request) -> Response:
+        """Record what the customer did, or how far a contact got: one outcome, or an array that is answered by item."""
+        work = partial(outcomes.record_outcome, brain)
+        answer = await answer_items(OutcomeIn, await read_body(request), work, ("recorded", "repeated"))
+        brain.metrics.count_statuses(brain.metrics.outcomes, answer.content)
+        return _items_reply(answer)
 
-    @app.post("/v1/consents", openapi_extra=body_schema(ConsentIn, many=True), responses=problems(413, 422, 503))
+    @app.post("/v1/consents", openapi_extra=body_schema(ConsentIn, many=True), responses=problems(410, 413, 422, 503))
     async def consents(request: Request) -> Response:
-        """Record what the customer allows, refuses, withdraws or objects to: one consent or an array."""
-        return json_reply(await recording.record_consents(brain, parse_many(ConsentIn, await read_body(request))))
+        """Record what the customer allows, refuses, withdraws or objects to: one consent, or an array, by item."""
+        work = partial(recording.record_consent, brain)
+        return _items_reply(await answer_items(ConsentIn, await read_body(request), work, ("recorded",)))
 
-    @app.post("/v1/identities", openapi_extra=body_schema(IdentityIn), responses=problems(404, 409, 413, 422, 503))
+    @app.post("/v1/identities", openapi_extra=body_schema(IdentityIn), responses=problems(404, 409, 410, 413, 422, 503))
     async def identity(request: Request) -> Response:
         """Link an identifier (a cookie, a device, a hashed address) to a customer, or unlink it."""
         return json_reply(await identities.record_identity(brain, parse(IdentityIn, await read_body(request))))
@@ -148,6 +155,10 @@ def _record_routes(app: FastAPI, brain: Brain) -> None:
 def _fallbacks(ask: Ask) -> dict[str, str | None]:
     """Return what each placement shows where there is no decision."""
     return {p.name: p.fallback for p in ask.placements}
+
+
+def _items_reply(answer: ItemsAnswer) -> Response:
+    return json_reply(answer.content) if answer.problem is None else problem_reply(answer.problem, **answer.content)
 
 
 def _with_gpc(ask: Ask, request: Request) -> Ask:

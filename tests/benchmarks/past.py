@@ -29,7 +29,7 @@ from features.ledger.tables import STANDINGS
 from serving.brain import releasing
 from serving.brain.runtime import Brain
 from serving.contract import OutcomeIn
-from serving.customers.recording import record_outcomes
+from serving.customers.outcomes import record_outcome
 from serving.settings import Workspace
 from tests.benchmarks import catalogue, models
 from tests.benchmarks.cases import MODEL, score_by
@@ -227,9 +227,10 @@ def _measured(brain: Brain, askers: list[_Asker]) -> Figures:
             answer, spent_s = _timed(brain.answer(asker.ask(n)))
             deciding[asker.name].append(spent_s)
             offers = _checked(brain, from_json(answer), asker)
-            _, spent_s = _timed(record_outcomes(brain, [_outcome(offers[0], "clicked")]))
+            _, spent_s = _timed(record_outcome(brain, _outcome(offers[0], "clicked")))
             recording[asker.name].append(spent_s)
-            asyncio.run(record_outcomes(brain, [_outcome(o, "not_delivered") for o in offers[1:]]))
+            for offer in offers[1:]:
+                asyncio.run(record_outcome(brain, _outcome(offer, "not_delivered")))
     decisions = {f"{name}_decision_ms": 1e3 * median(spent[WARM:]) for name, spent in deciding.items()}
     return decisions | {f"{name}_outcome_ms": 1e3 * median(spent[WARM:]) for name, spent in recording.items()}
 

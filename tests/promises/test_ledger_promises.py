@@ -25,7 +25,7 @@ from serving.commands import batch
 from serving.commands.offline import erase_customer, export_customer, verify
 from serving.contract import ConsentIn
 from serving.customers import erasing
-from serving.customers.recording import record_consents
+from serving.customers.recording import record_consent
 from serving.events.moments import Watcher
 from serving.settings import Workspace
 from tests.promises.marked_customers import (
@@ -139,7 +139,7 @@ def test_a_visitor_is_erased_and_left_alone(client: Client, workspace: Workspace
     del request["customer_id"]
     status, answer = client("POST", "/v1/decisions", request)
     assert (status, offers(answer)) == (200, [])
-    assert client("PATCH", f"/v1/visitors/{visitor}", {"restricted": True})[0] == 404
+    assert client("PATCH", f"/v1/visitors/{visitor}", {"restricted": True})[0] == 410
 
 
 def test_a_file_that_is_no_longer_ours_is_left_alone(workspace: Workspace, client: Client) -> None:
@@ -328,7 +328,7 @@ def check_replay(root: Path, decisions: int) -> None:
         await brain.commit(Ask.model_validate_json(json.dumps(body)))
         if n % 9 == 0:
             status = ("granted", "withdrawn")[int(rng.integers(2))]
-            await record_consents(brain, [ConsentIn.model_validate(consent(f"c-{n % 20}", "marketing", status))])
+            await record_consent(brain, ConsentIn.model_validate(consent(f"c-{n % 20}", "marketing", status)))
 
     async def all_of_them() -> None:
         for n in range(decisions):

@@ -182,9 +182,9 @@ def test_erasing_a_customer_erases_the_linked_visitor(client: Client, workspace:
     client("POST", "/v1/decisions", as_visitor("cookie:erased"))
     assert client("DELETE", "/v1/customers/c-erased")[0] == 200
     assert actions(client("POST", "/v1/decisions", as_visitor("cookie:erased"))[1]) == set()
-    assert client("POST", "/v1/identities", identity("c-erased", "new"))[0] == 404
+    assert client("POST", "/v1/identities", identity("c-erased", "new"))[0] == 410
     code, problem = client("POST", "/v1/identities", identity("c-other", "erased"))
-    assert (code, problem["field"]) == (422, "identifier")
+    assert (code, problem["field"]) == (410, "identifier")
     results = verify(workspace, None)
     assert (results["flaws"], results["different"]) == ([], [])
 

@@ -38,7 +38,7 @@ def test_what_was_decided_withheld_and_told_is_counted(tmp_path: Path) -> None:
         i: float([*shown, *("none" for _ in empty)].count(i)) for i in {*shown, *("none" for _ in empty)}
     }
     assert sum(counted(metrics, "brain_candidates_withheld").values()) == sum(a["withheld"] for a in answers)
-    assert counted(metrics, "brain_outcomes") == {"recorded": 1.0, "repeated": 1.0}
+    assert counted(metrics, "brain_outcomes") == {"recorded": 1.0, "repeated": 1.0, "refused": 0.0}
     from prometheus_client import generate_latest
 
     assert b"c-secret" not in generate_latest(metrics.registry)

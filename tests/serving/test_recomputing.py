@@ -17,7 +17,7 @@ from serving.brain.runtime import Brain
 from serving.commands import recomputing
 from serving.commands.offline import _decisions
 from serving.contract import ConsentIn
-from serving.customers.recording import record_consents
+from serving.customers.recording import record_consent
 from tests.serving.workspaces import Client, ask, consent, small_workspace, welcome
 
 NUMBERS = count()
@@ -57,7 +57,7 @@ def test_interleaved_decisions_recompute_whatever_part_of_them_is_chosen(
 def _take(brain: Brain, step: str, customer: str, visitor: str, account: str) -> None:
     client, number = Client(brain), f"recomputing-{next(NUMBERS)}"
     if step == "consent":
-        asyncio.run(record_consents(brain, [ConsentIn.model_validate(consent(customer, "marketing", "granted"))]))
+        asyncio.run(record_consent(brain, ConsentIn.model_validate(consent(customer, "marketing", "granted"))))
     elif step.endswith("link"):
         about = {"customer_id": customer, "identifier": {"kind": "visitor", "value": visitor}, "source": "login"}
         assert client("POST", "/v1/identities", {**about, "status": f"{step}ed"})[0] in (200, 409)  # another's
