@@ -15,7 +15,7 @@ _TOGETHER: Final = 20
 Statement = TypeVar("Statement", bound=BaseModel)
 
 
-class Told(NamedTuple):
+class ItemResult(NamedTuple):
     """What became of one statement: `recorded`, `repeated` or `corrected`; `detail` says what does not follow of it."""
 
     status: str
@@ -33,7 +33,7 @@ class ItemsAnswer(NamedTuple):
 
 
 async def answer_items(
-    model: type[Statement], body: bytes, record: Callable[[Statement], Awaitable[Told]], statuses: Sequence[str]
+    model: type[Statement], body: bytes, record: Callable[[Statement], Awaitable[ItemResult]], statuses: Sequence[str]
 ) -> ItemsAnswer:
     """Record the statements of a body, in their order; raises what `record` raises if it is one statement.
 
@@ -42,8 +42,8 @@ async def answer_items(
     :raises Unavailable, Conflict: they could not all be committed; sending them again is safe
     """
     if not is_array(body):
-        told = await record(parse(model, body))
-        return ItemsAnswer(_counts([told.status], statuses))
+        result = await record(parse(model, body))
+        return ItemsAnswer(_counts([result.status], statuses))
     items = parse_many(model, body)
     groups = [items[at : at + _TOGETHER] for at in range(0, len(items), _TOGETHER)]
     ends = [end for group in groups for end in await asyncio.gather(*(_end_of(item, record) for item in group))]
@@ -59,8 +59,8 @@ async def answer_items(
 
 
 async def _end_of(
-    item: Statement | RequestError, record: Callable[[Statement], Awaitable[Told]]
-) -> Told | RequestError:
+    item: Statement | RequestError, record: Callable[[Statement], Awaitable[ItemResult]]
+) -> ItemResult | RequestError:
     if isinstance(item, RequestError):
         return item
     try:
@@ -71,12 +71,12 @@ async def _end_of(
         return error
 
 
-def _result(end: Told | RequestError) -> dict[str, Any]:
+def _result(end: ItemResult | RequestError) -> dict[str, Any]:
     if isinstance(end, RequestError):
         detail = str(end).partition(": ")[2]
         return {"status": "refused", "type": type_of(end).uri, "field": end.field, "detail": detail}
     return {"status": end.status, **({"detail": end.detail} if end.detail else {})}
 
 
-def _counts(found: Sequence[str], always: Sequence[str]) -> dict[str, Any]:
-    return {status: found.count(status) for status in dict.fromkeys((*always, *found))}
+def _counts(given: Sequence[str], always: Sequence[str]) -> dict[str, Any]:
+    return {status: given.count(status) for status in dict.fromkeys((*always, *given))}

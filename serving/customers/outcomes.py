@@ -22,7 +22,7 @@ from features.ledger.tables import RECORDS
 from serving.brain.runtime import Brain
 from serving.contract import OutcomeIn
 from serving.customers.erasing import ERASED
-from serving.customers.items import Told
+from serving.customers.items import ItemResult
 
 PROGRESS: Final = ("delivered", "seen", "pitched")
 """How far a contact got, the furthest last. An outcome of an offer says that it was seen, too."""
@@ -88,7 +88,7 @@ class _History(NamedTuple):
     next_key: str
 
 
-async def record_outcome(brain: Brain, outcome: OutcomeIn) -> Told:
+async def record_outcome(brain: Brain, outcome: OutcomeIn) -> ItemResult:
     """Append one outcome, unless it is a repeat.
 
     :raises NotFound: the offer is unknown
@@ -114,11 +114,11 @@ async def record_outcome(brain: Brain, outcome: OutcomeIn) -> Told:
             if brain.ledger.read(telling.person, rules=NO_PAST)[0].erased:
                 raise _erased(outcome) from None
         else:
-            return Told("recorded" if adds or not before else "corrected")
+            return ItemResult("recorded" if adds or not before else "corrected")
     raise Unavailable("other requests with this outcome_id kept coming first; try again")
 
 
-def _repeated(brain: Brain, outcome: OutcomeIn, telling: Telling, history: _History) -> Told | None:
+def _repeated(brain: Brain, outcome: OutcomeIn, telling: Telling, history: _History) -> ItemResult | None:
     """Return the answer to a repeat, None for what is new."""
     if any(record.stream != telling.person for record in history.records):
         raise ToldOfAnother("outcome_id", "it was told of another customer; use a new id for each thing told")
@@ -129,15 +129,17 @@ def _repeated(brain: Brain, outcome: OutcomeIn, telling: Telling, history: _Hist
     if not same:
         return None
     if any(t in _held(brain, history.records) for t in same):
-        return Told("repeated")
-    return Told("repeated", "it was told before and corrected since; the correction holds, until it is corrected again")
+        return ItemResult("repeated")
+    return ItemResult(
+        "repeated", "it was told before and corrected since; the correction holds, until it is corrected again"
+    )
 
 
-def _is_same(told: Telling, again: Telling, *, timed: bool) -> bool:
+def _is_same(earlier: Telling, again: Telling, *, timed: bool) -> bool:
     """Tell whether both have the same content; a repeat without a time may be of any time."""
-    names = ("offer_id", "value_eur", "account", "named_account", *(() if told.offer_id else ("action",)))
-    alike = told.name == again.name and all(told.body.get(n) == again.body.get(n) for n in names)
-    return alike and (not timed or told.at_us == again.at_us)
+    names = ("offer_id", "value_eur", "account", "named_account", *(() if earlier.offer_id else ("action",)))
+    alike = earlier.name == again.name and all(earlier.body.get(n) == again.body.get(n) for n in names)
+    return alike and (not timed or earlier.at_us == again.at_us)
 
 
 def _erased(outcome: OutcomeIn) -> Erased:
@@ -201,7 +203,7 @@ def _entries(brain: Brain, telling: Telling, wrong: Sequence[Telling], key: str,
             if one.concerns(stream):
                 entries += _taken_back(one, stream, telling.at_us)
         if telling.concerns(stream):
-            entries += _told(telling, stream)
+            entries += _new_entries(telling, stream)
     own = {**entries[-1].folded, **({"adds": True} if adds else {})}
     return [*entries[:-1], replace(entries[-1], key=key, body=own)]
 
@@ -214,7 +216,7 @@ def _taken_back(wrong: Telling, stream: str, at_us: int) -> Iterator[Entry]:
             yield Entry(stream, kind, {**fields, name: RETRACTED, "corrects": corrected}, at_us)
 
 
-def _told(telling: Telling, stream: str) -> Iterator[Entry]:
+def _new_entries(telling: Telling, stream: str) -> Iterator[Entry]:
     """Yield the entries of what is told, its own record last.
 
     An account's stream outlives the person, and may not hold an id of theirs: it gets no more than what counts.
@@ -231,25 +233,25 @@ def _told(telling: Telling, stream: str) -> Iterator[Entry]:
 def _telling(brain: Brain, outcome: OutcomeIn) -> Telling:
     """Return what is told, checked against the catalogue."""
     at_us = now_us() if outcome.occurred_at is None else microseconds(outcome.occurred_at)
-    told = {"outcome_id": outcome.outcome_id, "offer_id": outcome.offer_id, "value_eur": outcome.value_eur}
+    body = {"outcome_id": outcome.outcome_id, "offer_id": outcome.offer_id, "value_eur": outcome.value_eur}
     if outcome.offer_id is not None:
         offer = _offer_of(brain, outcome.offer_id)
         action = offer.action
         is_outcome = outcome.outcome not in CONTACT_STATES or _declares(action, outcome.outcome)
         if is_outcome:
-            told |= {"action": _declared(action, outcome, CONTACT_STATES).id, "outcome": outcome.outcome}
+            body |= {"action": _declared(action, outcome, CONTACT_STATES).id, "outcome": outcome.outcome}
         elif outcome.value_eur is not None:
             raise RequestError("value_eur", "only an outcome has a value, and this says how far the contact got")
         else:
-            told = {"outcome_id": outcome.outcome_id, "offer_id": outcome.offer_id, "state": outcome.outcome}
-        return Telling(offer.person, offer.account, at_us, outcome.outcome, told, is_outcome)
+            body = {"outcome_id": outcome.outcome_id, "offer_id": outcome.offer_id, "state": outcome.outcome}
+        return Telling(offer.person, offer.account, at_us, outcome.outcome, body, is_outcome)
     action = _declared(brain.snapshot.release.actions.get(outcome.action or ""), outcome, ())
     person = brain.subject_stream(outcome.customer_id)
     account = _account(brain, outcome, action, person)
-    told |= {"action": action.id, "outcome": outcome.outcome, **({"account": account} if account else {})}
+    body |= {"action": action.id, "outcome": outcome.outcome, **({"account": account} if account else {})}
     if account is None and outcome.account_id is not None:
-        told["named_account"] = brain.ledger.stream_of("account", outcome.account_id)
-    return Telling(person, account, at_us, outcome.outcome, told, is_outcome=True)
+        body["named_account"] = brain.ledger.stream_of("account", outcome.account_id)
+    return Telling(person, account, at_us, outcome.outcome, body, is_outcome=True)
 
 
 def _telling_of(brain: Brain, record: Record) -> Telling:

@@ -14,13 +14,13 @@ from serving.brain.runtime import Brain
 from serving.contract import ConsentIn, ProfilePatch
 from serving.customers import erasing
 from serving.customers.erasing import ERASED
-from serving.customers.items import Told
+from serving.customers.items import ItemResult
 from serving.problems import field_name
 
 MAX_LISTED = 200
 
 
-async def record_consent(brain: Brain, consent: ConsentIn) -> Told:
+async def record_consent(brain: Brain, consent: ConsentIn) -> ItemResult:
     """Append what a customer or visitor states; once this returns, it binds every later decision on every replica.
 
     :raises RequestError: the release does not have the purpose or channel
@@ -36,7 +36,7 @@ async def record_consent(brain: Brain, consent: ConsentIn) -> Told:
         await brain.ledger.commit([Entry(stream, "consent", consent.body(), _time_us(consent.occurred_at))])
     except Erased:
         raise Erased("customer_id" if consent.customer_id is not None else "visitor_id", ERASED) from None
-    return Told("recorded")
+    return ItemResult("recorded")
 
 
 async def patch_customer(brain: Brain, customer_id: str, patch: ProfilePatch) -> dict[str, Any]:
