@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from decisioning.errors import Erased
-from decisioning.facts.standing_rules import NO_PAST
 from features.decisions.log import LOG, DecisionLog
 from features.ledger import Entry, SubjectKind, now_us
 from features.ledger.erasing import ListedErasure

@@ -130,9 +130,7 @@ def _repeated(brain: Brain, outcome: OutcomeIn, telling: Telling, history: _Hist
         return None
     if any(t in _held(brain, history.records) for t in same):
         return ItemResult("repeated")
-    return ItemResult(
-        "repeated", "it was told before and corrected since; the correction holds, until it is corrected again"
-    )
+    return ItemResult("repeated", "it was told before and was corrected since; the correction holds")
 
 
 def _is_same(earlier: Telling, again: Telling, *, timed: bool) -> bool:
