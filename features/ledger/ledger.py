@@ -5,14 +5,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
-from itertools import islice
+from itertools import chain, islice, starmap
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
 from sqlalchemy import Connection, Row, bindparam, insert, select
 from sqlalchemy.sql import Executable
 
-from decisioning.errors import NotFound, Refused
+from decisioning.errors import BrainError, NotFound, Refused
 from decisioning.facts.standing import Standing
 from decisioning.facts.standing_rules import StandingRules
 from decisioning.hashes import content_id
@@ -33,10 +33,12 @@ from features.ledger.tables import (
     RECORDS_OF_STREAM,
     RELEASES,
 )
-from features.ledger.writer import Submission, Writer
+from features.ledger.writer import Append, Result, Submission, Writer
 
 _T = TypeVar("_T")
 SubjectKind = Literal["person", "account", "visitor"]
+_BLOCK = 128
+"""How many appends of many are committed together: about 10 ms, the longest that they may delay a single one."""
 _IMPORT_CHUNK = 200
 _IMPORT_PAUSE_S = 0.001
 _BY_KEY = (
@@ -159,6 +161,17 @@ class Ledger:
         If the future can be cancelled, nothing was or will be written; a caller that runs out of time cancels it.
         """
         return self._writer.submit(Submission(self._prepare(entries), guards or {}))
+
+    def submit_each(self, appends: Iterable[tuple[Sequence[Entry], Mapping[str, int]]]) -> Iterator[Result]:
+        """Submit many appends (entries, guards) at once; each of them is committed or refused by itself.
+
+        Returns what becomes of each in their order; a result that is not there yet is waited for. Raises at once as
+        `submit` does.
+        """
+        prepared = [Append(self._prepare(entries), guards) for entries, guards in appends]
+        blocks = [prepared[at : at + _BLOCK] for at in range(0, len(prepared), _BLOCK)]
+        submitted = [(len(block), self._writer.submit_block(block)) for block in blocks]
+        return chain.from_iterable(starmap(_results, submitted))
 
     async def commit(self, entries: Sequence[Entry], guards: Mapping[str, int] | None = None) -> tuple[int, ...]:
         """Append as `append` does, and wait in an event loop, which is woken once for all that is committed together.
@@ -347,3 +360,11 @@ class Ledger:
         values = {"paused": paused, "at_us": self._clock()}
 
         self._writer.run(lambda connection: upsert(connection, PAUSES, {"action": action}, values))
+
+
+def _results(n: int, block: "Future[Sequence[Result]]") -> Sequence[Result]:
+    """Wait for a block of `n` appends; if the block could not be committed, none of them was."""
+    try:
+        return block.result()
+    except BrainError as error:
+        return [error] * n

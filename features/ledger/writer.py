@@ -25,20 +25,33 @@ _T = TypeVar("_T")
 MAX_SUBMISSIONS = 64
 MAX_ENTRIES = 256
 """The limits of a batch: about 10 ms, the longest that an import may delay a decision."""
+Result = tuple[int, ...] | BrainError
+"""The versions of the entries of one append, or why nothing of it was written."""
 
 
 @dataclass(frozen=True, slots=True)
-class Submission:
-    """Entries to append together or not at all, provided that the streams of `guards` are still at those versions.
-
-    `waiter`: a future of an event loop, which is set with `future`.
-    """
+class Append:
+    """Entries to append together or not at all, provided that the streams of `guards` are still at those versions."""
 
     entries: Sequence[PreparedEntry]
     guards: Mapping[str, int]
     skip_known: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Submission(Append):
+    """An append by itself. `waiter`: a future of an event loop, which is set with `future`."""
+
     waiter: "asyncio.Future[tuple[int, ...]] | None" = None
     future: "Future[tuple[int, ...]]" = field(default_factory=Future)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Appends that are written in one transaction, although each stands by itself."""
+
+    appends: Sequence[Append]
+    future: "Future[Sequence[Result]]" = field(default_factory=Future)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +66,7 @@ class Job(Generic[_T]):
     future: "Future[_T]" = field(default_factory=Future)
 
 
-_Item = Submission | Job[Any]
-_Result = tuple[int, ...] | BrainError
+_Item = Submission | Block | Job[Any]
 
 
 class Writer:
@@ -71,6 +83,12 @@ class Writer:
         """Return a future of the versions of the entries, which is set once they are committed."""
         self._put(submission)
         return submission.future
+
+    def submit_block(self, appends: Sequence[Append]) -> "Future[Sequence[Result]]":
+        """Return a future of what became of each append, which is set once the block is committed."""
+        block = Block(appends)
+        self._put(block)
+        return block.future
 
     def start(self, work: Callable[[Connection], _T], *, hot: bool = False) -> "Future[_T]":
         """Return a future of what `work` returns, which is set once that is committed."""
@@ -102,7 +120,7 @@ class Writer:
                 self._answer(following)
 
     def _batches(self, first: _Item) -> Iterable[Sequence[_Item]]:
-        """Yield what is waiting, in order, as batches of submissions and single jobs."""
+        """Yield what is waiting, in order, as batches of submissions and single blocks and jobs."""
         batch: list[Submission] = []
         entries, item = 0, first
         while isinstance(item, Submission):
@@ -114,7 +132,7 @@ class Writer:
             item = following
         if batch:
             yield batch
-        if isinstance(item, Job):
+        if not isinstance(item, Submission):
             yield [item]
 
     def _next(self) -> _Item | None:
@@ -143,19 +161,21 @@ class Writer:
         _wake([item for item in items if isinstance(item, Submission) and item.waiter is not None])
 
     def _perform(self, items: Sequence[_Item]) -> Sequence[Any]:
-        """Run the only item if it is a job, else write the batch of submissions."""
+        """Run the only item if it is a job, write it if it is a block, else write the batch of submissions."""
+        if items and isinstance(items[0], Block):
+            return [self._write(items[0].appends)]
         if items and isinstance(items[0], Job):
             transact = self._database.transact_hot if items[0].hot else self._database.transact
             return [transact(items[0].work)]
         batch = [item for item in items if isinstance(item, Submission)]
         return self._write(batch) if batch else []
 
-    def _write(self, batch: Sequence[Submission]) -> Sequence[_Result]:
+    def _write(self, batch: Sequence[Append]) -> Sequence[Result]:
         """Write a batch. Keys are almost always new, so they are looked up only after an attempt without has failed."""
         self._number_kinds(batch)
-        unconfirmed: list[tuple[AppendPlan, Sequence[_Result | ExistingKey]]] = []
+        unconfirmed: list[tuple[AppendPlan, Sequence[Result | ExistingKey]]] = []
 
-        def write(connection: Connection) -> Sequence[_Result | ExistingKey]:
+        def write(connection: Connection) -> Sequence[Result | ExistingKey]:
             if unconfirmed and unconfirmed[0][0].was_committed(connection):
                 return unconfirmed[0][1]  # it was committed, only the confirmation was lost
             look_up = bool(unconfirmed) or any(s.skip_known for s in batch)
@@ -176,7 +196,7 @@ class Writer:
         except Unavailable as error:
             return error
 
-    def _number_kinds(self, batch: Sequence[Submission]) -> None:
+    def _number_kinds(self, batch: Sequence[Append]) -> None:
         """Number the kinds of contacts that are new, in a transaction of their own, before anything uses them."""
         kinds = self._rules.kinds
         changes = (p.changes for submission in batch for p in submission.entries if p.changes)
@@ -186,8 +206,8 @@ class Writer:
             kinds.learn()
 
     def _plan(
-        self, connection: Connection, batch: Sequence[Submission], *, look_up: bool
-    ) -> tuple[AppendPlan, Sequence[_Result | ExistingKey]]:
+        self, connection: Connection, batch: Sequence[Append], *, look_up: bool
+    ) -> tuple[AppendPlan, Sequence[Result | ExistingKey]]:
         submissions = [(s.entries, s.guards) for s in batch]
         plan = AppendPlan(connection, submissions, self._clock(), self._rules, look_up=look_up)
         return plan, [_add(plan, submission) for submission in batch]
@@ -215,7 +235,7 @@ def _set_waiters(submissions: Sequence[Submission]) -> None:
             waiter.set_result(submission.future.result())
 
 
-def _add(plan: AppendPlan, submission: Submission) -> _Result | ExistingKey:
+def _add(plan: AppendPlan, submission: Append) -> Result | ExistingKey:
     try:
         return plan.add(submission.entries, submission.guards, skip_known=submission.skip_known)
     except BrainError as error:

@@ -2,24 +2,23 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
 from typing import Any, NamedTuple
 
-from decisioning.deciding.record import Decision
 from decisioning.errors import BrainError, Conflict, Unavailable
 from decisioning.facts.forms import Ask
 from serving.brain.runtime import Brain
 from serving.brain.together import Made
 
-BLOCK = 64
-"""How many requests are decided while the block before is committed; as many as the ledger writes together."""
+BLOCK = 512
+"""How many requests are decided while the block before is committed: so many that scoring them together pays."""
 Answer = dict[str, Any] | BrainError
 
 
 class _Submitted(NamedTuple):
-    ask: Ask
-    decision: Decision
-    committed: "Future[tuple[int, ...]]"
+    """Requests with their decisions or why there is none, and what becomes of the decisions, in their order."""
+
+    every: Sequence[tuple[Ask, Made | BrainError]]
+    committed: Iterator[tuple[int, ...] | BrainError]
 
 
 def commit_all(brain: Brain, asks: Sequence[Ask]) -> Iterator[Answer]:
@@ -27,12 +26,14 @@ def commit_all(brain: Brain, asks: Sequence[Ask]) -> Iterator[Answer]:
 
     Every answer is yielded once its decision is committed. Raises Unavailable if the ledger cannot be read.
     """
-    waiting: list[_Submitted | BrainError] = []
+    waiting: _Submitted | None = None
     for at in range(0, len(asks), BLOCK):
         submitted = _submit(brain, asks[at : at + BLOCK])
-        yield from (_answer(brain, item) for item in waiting)
+        if waiting is not None:
+            yield from _answers(brain, waiting)
         waiting = submitted
-    yield from (_answer(brain, item) for item in waiting)
+    if waiting is not None:
+        yield from _answers(brain, waiting)
 
 
 def preview_all(brain: Brain, asks: Sequence[Ask]) -> Iterator[Answer]:
@@ -42,11 +43,10 @@ def preview_all(brain: Brain, asks: Sequence[Ask]) -> Iterator[Answer]:
             yield made if isinstance(made, BrainError) else made.decision.answer
 
 
-def _submit(brain: Brain, asks: Sequence[Ask]) -> list[_Submitted | BrainError]:
-    return [
-        made if isinstance(made, BrainError) else _Submitted(ask, made.decision, brain.submit(ask, made))
-        for ask, made in zip(asks, _made(brain, asks, keep=True), strict=True)
-    ]
+def _submit(brain: Brain, asks: Sequence[Ask]) -> _Submitted:
+    every = list(zip(asks, _made(brain, asks, keep=True), strict=True))
+    decided = [(ask, made) for ask, made in every if not isinstance(made, BrainError)]
+    return _Submitted(every, brain.submit_each([ask for ask, _ in decided], [made for _, made in decided]))
 
 
 def _made(brain: Brain, asks: Sequence[Ask], *, keep: bool) -> Sequence[Made | BrainError]:
@@ -66,18 +66,20 @@ def _made_alone(brain: Brain, ask: Ask) -> Made | BrainError:
         return error
 
 
-def _answer(brain: Brain, item: _Submitted | BrainError) -> Answer:
-    """Wait until a decision is committed; if another record came first, start again with this request alone."""
-    if isinstance(item, BrainError):
-        return item
-    try:
-        item.committed.result()
-    except Conflict:
-        return _answer_alone(brain, item.ask)
-    except BrainError as error:
-        return error
-    brain.metrics.count_decision(item.decision)
-    return item.decision.answer
+def _answers(brain: Brain, submitted: _Submitted) -> Iterator[Answer]:
+    """Wait until decisions are committed; if another record came before one, start again with its request alone."""
+    for ask, made in submitted.every:
+        if isinstance(made, BrainError):
+            yield made
+            continue
+        committed = next(submitted.committed)
+        if isinstance(committed, Conflict):
+            yield _answer_alone(brain, ask)
+        elif isinstance(committed, BrainError):
+            yield committed
+        else:
+            brain.metrics.count_decision(made.decision)
+            yield made.decision.answer
 
 
 def _answer_alone(brain: Brain, ask: Ask) -> Answer:

@@ -1,8 +1,7 @@
 """The composition root of one process: ledger, profiles, and one immutable snapshot of release and models."""
 
 import uuid
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from threading import Lock
@@ -12,7 +11,7 @@ from decisioning.catalogue.release import Release
 from decisioning.deciding.case import Case, DecisionContext
 from decisioning.deciding.engine import decide, decide_block
 from decisioning.deciding.record import Decision
-from decisioning.errors import Conflict, Erased, RequestError, RequestReused, Unavailable
+from decisioning.errors import BrainError, Conflict, Erased, RequestError, RequestReused, Unavailable
 from decisioning.facts.forms import Ask, Known, canonical
 from decisioning.facts.schema import BUILT_IN, Facts, FeatureSchema, Value
 from decisioning.records.formats import NEWEST, tables_for
@@ -271,9 +270,10 @@ class Brain:
             raise _reused()
         return record.body
 
-    def submit(self, ask: Ask, made: Made) -> "Future[tuple[int, ...]]":
-        """Submit a request's first decision to the ledger; the future is set once it is committed."""
-        return self.ledger.submit(*self._entries(ask, made.known, made.decision, 0))
+    def submit_each(self, asks: Sequence[Ask], every: Sequence[Made]) -> Iterator[tuple[int, ...] | BrainError]:
+        """Submit the first decisions of several requests to the ledger, and return what becomes of each."""
+        decided = zip(asks, every, strict=True)
+        return self.ledger.submit_each(self._entries(ask, made.known, made.decision, 0) for ask, made in decided)
 
     def _entries(self, ask: Ask, known: Known, decision: Decision, repeat: int) -> tuple[list[Entry], dict[str, int]]:
         """Return the entries and guards of a decision.

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from decisioning.deciding.record import Decision
 from decisioning.errors import RequestError
 from decisioning.facts.forms import Ask, PlacementAsk
-from features.ledger import Entry, now_us
+from features.ledger import Entry, ledger, now_us
 from serving.brain import blocks, runtime
 from serving.brain.blocks import commit_all
 from serving.brain.reading import Subjects
@@ -87,14 +86,14 @@ def test_what_comes_between_reading_and_committing_binds_in_a_block_too(
     welcome(client, "c-101")
     body = ConsentIn.model_validate(consent("c-100", "marketing", "withdrawn")).body()
     withdrawal = Entry(brain.subject_stream("c-100"), "consent", body, now_us())
-    submit = brain.submit
+    submit_each = brain.submit_each
 
-    def after_the_withdrawal(ask: Ask, made: Made) -> Any:
-        if ask.customer_id == "c-100":
+    def after_the_withdrawal(asks: Sequence[Ask], every: Sequence[Made]) -> Any:
+        if asks[0].customer_id == "c-100":
             brain.ledger.append([withdrawal])
-        return submit(ask, made)
+        return submit_each(asks, every)
 
-    monkeypatch.setattr(brain, "submit", after_the_withdrawal)
+    monkeypatch.setattr(brain, "submit_each", after_the_withdrawal)
     first, second = commit_all(brain, [ask(100, "race"), ask(101, "race")])
     assert isinstance(first, dict)
     assert isinstance(second, dict)
@@ -114,7 +113,11 @@ def test_one_request_that_cannot_be_decided_holds_none_up(client: Client) -> Non
     assert list(commit_all(client.brain, [])) == []
 
 
-def test_more_requests_than_a_block_holds_are_answered_in_their_order(client: Client, tmp_path: Path) -> None:
+def test_more_requests_than_a_block_holds_are_answered_in_their_order(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "BLOCK", 5)
+    monkeypatch.setattr(ledger, "_BLOCK", 2)
     asks = [ask(n, "many") for n in range(200, 200 + 2 * blocks.BLOCK + 1)]
     answers = list(commit_all(client.brain, asks))
     assert [a["customer_id"] for a in answers if isinstance(a, dict)] == [a.customer_id for a in asks]

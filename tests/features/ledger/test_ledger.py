@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -362,6 +363,25 @@ def test_a_batch_stops_growing_at_so_many_entries(ledger: Ledger, person: str, m
     release.set()
     wait([waiting, *futures])
     assert batches == [0, 4]
+
+
+def test_of_many_appends_each_is_committed_or_refused_by_itself_in_blocks(
+    ledger: Ledger, person: str, account: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "_BLOCK", 3)
+    commits: list[int] = []
+    commit = driver._commit
+    monkeypatch.setattr(driver, "_commit", lambda c: commits.append(1) or commit(c))
+    first = replace(consent(person), expected=0, key="k")
+    stale, again, other = replace(first, key=None), replace(first, expected=1), replace(consent(account), expected=0)
+    entries = [first, stale, again, other]
+    done = list(ledger.submit_each(([entry], {person: 9} if entry is other else {}) for entry in entries))
+    assert done[0] == (1,)
+    assert [type(result) for result in done[1:]] == [Conflict, Duplicate, Conflict]
+    assert [s.version for s in ledger.read(person, account)] == [1, 0]
+    assert list(ledger.submit_each([([other], {}), ([outcome(person)], {})])) == [(1,), (2,)]
+    assert len(commits) == 3
+    assert list(ledger.submit_each([])) == []
 
 
 def test_a_closed_ledger_is_unavailable_and_what_was_submitted_is_there(url: str, secret: bytes) -> None:
