@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic_core import from_json, to_json
-from sqlalchemy import Connection, Row, bindparam, delete, insert, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, or_, select, text, union_all, update
 
 from features.ledger import Ledger, driver
 from features.ledger.database import upsert
-from features.ledger.tables import DELIVERIES, FIRED, WATCHES
+from features.ledger.tables import CLAIMS, DELIVERIES, FIRED, WATCHES
 
 CLAIM_US = 10_000_000
 """How long a claim lasts, after which another replica may make it."""
@@ -22,6 +22,10 @@ _SET_WATCH = (
     f"{driver.insert_into(WATCHES, 'stream', 'moment', *_VALUES)} ON CONFLICT (stream, moment) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in _VALUES)
 )
+_LAST = "last delivery"
+"""The claim that holds the highest `seq` ever given: rows are deleted, and SQLite would give their numbers again."""
+_HIGHEST = select(func.max(DELIVERIES.c.seq).label("seq"))
+_GIVEN = select(CLAIMS.c.until_us.label("seq")).where(CLAIMS.c.name == _LAST)
 State = Literal["waiting", "delivered", "dead"]
 Route = Literal["webhook", "stream"]
 
@@ -124,7 +128,7 @@ class Moments:
                 upsert(connection, FIRED, {"stream": watch.stream, "moment": watch.moment}, {"at_us": fired_us})
             existing = {row.id for row in connection.execute(select(DELIVERIES.c.id).where(_any_of(deliveries)))}
             if rows := [_row(d) for d in deliveries if d.id not in existing]:
-                connection.execute(insert(DELIVERIES), rows)
+                _insert(connection, rows)
 
         self._ledger.transact(write).result()
 
@@ -170,14 +174,26 @@ class Moments:
         return [_delivery(row) for row in self._ledger.select(statement)]
 
     def newest(self) -> int:
-        """Return the highest `seq`, from which a new screen goes on."""
-        rows = self._ledger.select(select(DELIVERIES.c.seq).order_by(DELIVERIES.c.seq.desc()).limit(1))
-        return int(rows[0].seq) if rows else 0
+        """Return the highest `seq` ever given, from which a new screen goes on."""
+        return max(row.seq or 0 for row in self._ledger.select(union_all(_HIGHEST, _GIVEN)))
 
     def purge(self, before_us: int) -> None:
         """Delete what was delivered, or streamed to screens, before a time. Dead letters stay."""
         old = (DELIVERIES.c.at_us < before_us) & or_(DELIVERIES.c.state == "delivered", DELIVERIES.c.route == "stream")
         self._ledger.transact(lambda connection: connection.execute(delete(DELIVERIES).where(old)) and None).result()
+
+
+def _insert(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Number and insert deliveries.
+
+    A screen asks for what is above the last number that it has. So numbers only grow, and they are given one
+    transaction after the other: none is committed after a higher one was read.
+    """
+    if driver.is_postgresql(connection):
+        connection.execute(text(f"LOCK TABLE {DELIVERIES.name} IN SHARE ROW EXCLUSIVE MODE"))
+    last = max(row.seq or 0 for row in connection.execute(union_all(_HIGHEST, _GIVEN)))
+    connection.execute(insert(DELIVERIES), [{**row, "seq": last + n} for n, row in enumerate(rows, 1)])
+    upsert(connection, CLAIMS, {"name": _LAST}, {"until_us": last + len(rows)})
 
 
 def _any_of(deliveries: Sequence[Delivery]) -> Any:

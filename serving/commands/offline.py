@@ -16,6 +16,7 @@ from serving.brain.runtime import Brain
 from serving.commands.recomputing import recompute
 from serving.contract import parse
 from serving.customers import erasing, exported_files, exporting
+from serving.customers.holdings import holdings
 from serving.settings import Workspace
 
 PAGE = 500
@@ -56,28 +57,34 @@ def export_customer(workspace: Workspace, customer_id: str, out: Path | None = N
 
 
 def erase_customer(workspace: Workspace, customer_id: str) -> dict[str, Any]:
-    """Erase a customer, and clean every file of earlier erasures; raises NotFound if nothing is held about them."""
+    """Erase a customer, and clean every file of earlier erasures; say how much was held about them, by kind of data.
+
+    Raises NotFound if nothing is held.
+    """
     check_id("customer_id", customer_id)
     with open_brain(workspace) as brain:
-        _check_held(brain, customer_id)
+        held = _held(brain, customer_id)
         asyncio.run(erasing.erase(brain, "person", customer_id))
         while brain.ledger.erasures.listed():
             erasing.clean(brain)
-    return {"customer_id": customer_id, "erased": True}
+    return {"customer_id": customer_id, "erased": True, "held": held}
 
 
 def restrict_customer(workspace: Workspace, customer_id: str, *, restricted: bool) -> dict[str, Any]:
     """Restrict the use of a customer's data to keeping it, or lift the restriction; raises NotFound if none is held."""
     check_id("customer_id", customer_id)
     with open_brain(workspace) as brain:
-        _check_held(brain, customer_id)
+        _held(brain, customer_id)
         asyncio.run(erasing.restrict(brain, "person", customer_id, restricted=restricted))
     return {"customer_id": customer_id, "restricted": restricted}
 
 
-def _check_held(brain: Brain, customer_id: str) -> None:
-    if not brain.ledger.read(brain.subject_stream(customer_id), rules=NO_PAST)[0].version:
+def _held(brain: Brain, customer_id: str) -> dict[str, int]:
+    """Return how much is held about a customer, by kind of data; raises NotFound if nothing is, and never was."""
+    held = holdings(brain, "person", customer_id)
+    if not any(held.values()) and not brain.ledger.read(brain.subject_stream(customer_id), rules=NO_PAST)[0].version:
         raise NotFound("customer_id", "nothing is held about this customer")
+    return held
 
 
 def verify(workspace: Workspace, sample: int | None) -> dict[str, Any]:

@@ -22,6 +22,8 @@ POLL_S = 0.25
 """How often a replica checks for due moments and deliveries."""
 STREAM_S = 25.0
 """How long a screen's stream is held open; browsers then ask again by themselves, from where they were."""
+KEEP_ALIVE_S = 1.0
+"""How often a stream sends something: a proxy cuts a connection on which nothing is sent, ours after 2 s at least."""
 RETENTION_DAYS = 7
 _PAGE = 500
 
@@ -68,17 +70,23 @@ class Watcher:
         return await asyncio.to_thread(self.moments.settle, due, deliveries, at_us)
 
     async def listen(self, channel: str, stream: str | None, after: int | None) -> AsyncIterator[bytes]:
-        """Yield server-sent events for screens of a channel.
+        """Yield server-sent events for screens of a channel, and comments that keep the connection open.
+
+        The stream begins with its cursor, an id without an event, so that a screen that got no event yet can come back
+        to where it was, too.
 
         :param stream: the subject to show, or None for everybody who is handled on the channel
         :param after: the cursor of the last event that the screen has, or None to begin now
         """
-        cursor = self.moments.newest() if after is None else after
-        yield b"retry: 1000\n\n"
-        for _ in range(round(STREAM_S / POLL_S)):
+        newest = await asyncio.to_thread(self.moments.newest)
+        cursor = newest if after is None else min(after, newest)
+        yield b"retry: 1000\nid: %d\n\n" % cursor
+        for poll in range(round(STREAM_S / POLL_S)):
             for delivery in await asyncio.to_thread(self.moments.stream_page, cursor, channel, stream):
                 cursor = delivery.seq
                 yield b"id: %d\nevent: moment\ndata: %s\n\n" % (delivery.seq, delivery.body)
+            if poll % round(KEEP_ALIVE_S / POLL_S) == 0:
+                yield b":\n\n"
             await asyncio.sleep(POLL_S)
 
     def purge(self) -> None:

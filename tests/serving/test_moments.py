@@ -177,7 +177,10 @@ def test_a_screen_hears_of_its_channel_from_where_it_was(client: Client, monkeyp
         async def listen() -> list[bytes]:
             return [event async for event in Watcher(client.brain).listen(channel, stream, after)]
 
-        events = [event.decode().splitlines() for event in asyncio.run(listen())[1:]]
+        first, *sent = asyncio.run(listen())
+        assert first.startswith(b"retry: 1000\nid: ")
+        assert b":\n\n" in sent, "the connection is kept open"
+        events = [event.decode().splitlines() for event in sent if b"event: moment" in event]
         return [
             (int(e[0].removeprefix("id: ")), json.loads(e[2].removeprefix("data: "))["decision"]["customer_id"])
             for e in events
@@ -189,6 +192,44 @@ def test_a_screen_hears_of_its_channel_from_where_it_was(client: Client, monkeyp
     assert heard("web", None, both[0][0]) == both[1:]
     assert heard("web", None, None) == []
     assert heard("agent", None, 0) == []
+
+
+@pytest.mark.promise("moments.screens")
+def test_a_screen_without_an_event_yet_comes_back_to_a_moment_between_its_connections(client: Client) -> None:
+    stream = client.brain.ledger.stream_of("person", "c-1")
+
+    async def first_of(after: int | None) -> bytes:
+        events = Watcher(client.brain).listen("web", stream, after)
+        first = await anext(events)
+        while after is not None and b"event: moment" not in first:
+            first = await anext(events)
+        return first
+
+    cursor = int(asyncio.run(first_of(None)).decode().partition("id: ")[2])
+    welcome(client, "c-1")
+    for _ in range(3):
+        send_signal(client, "payment-failure")
+    process_due(client)
+    shown_event = asyncio.run(asyncio.wait_for(first_of(cursor), 5)).decode()
+    assert json.loads(shown_event.partition("data: ")[2])["decision"]["customer_id"] == "c-1"
+
+
+@pytest.mark.promise("moments.screens")
+def test_a_moment_gets_a_higher_number_than_one_that_is_no_longer_kept(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for customer in ("c-1", "c-2"):
+        welcome(client, customer)
+        for _ in range(3):
+            send_signal(client, "payment-failure", customer)
+        process_due(client)
+        cursor = Watcher(client.brain).moments.newest()
+        if customer == "c-1":
+            Watcher(client.brain).moments.purge(now_us() + 1)
+            assert (shown(client), cursor) == ([], Watcher(client.brain).moments.newest())
+            first = cursor
+    (found,) = Watcher(client.brain).moments.stream_page(first, "web", None)
+    assert found.seq > first
 
 
 @pytest.mark.promise("moments.webhooks")

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,6 +23,7 @@ def screen(server: Server, customer: str) -> Iterator[Iterator[Json]]:
     answer = connection.getresponse()
     assert (answer.status, answer.headers["content-type"].partition(";")[0]) == (200, "text/event-stream")
     assert answer.readline() == b"retry: 1000\n"
+    assert answer.readline().startswith(b"id: ")
     lines = (line.decode() for line in iter(answer.readline, b""))
     yield (json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: "))
     connection.close()
@@ -40,6 +42,19 @@ def test_what_happens_is_seen_by_the_next_decision_and_opens_one_on_a_screen(ser
     assert (moment["moment"], moment["decision"]["customer_id"]) == ("payment-trouble", "c-live")
     status, why = server("GET", f"/v1/decisions/{moment['decision']['decision_id']}")
     assert (status, why["request"]["moment"]) == (200, "payment-trouble")
+
+
+@pytest.mark.long
+@pytest.mark.promise("moments.screens")
+def test_a_stream_without_traffic_is_not_cut(server: Server) -> None:
+    """The proxy's limit for an answer on which nothing is sent is 4 seconds here."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=40)
+    connection.request("GET", "/v1/moments/stream?channel=web&customer_id=c-quiet")
+    began = time.monotonic()
+    answer = connection.getresponse()
+    assert answer.read().startswith(b"retry: 1000\nid: "), "it ends as it was meant to, not in the middle of a chunk"
+    assert 24 < time.monotonic() - began < 35
+    connection.close()
 
 
 def test_bad_signals_are_told_by_index_through_the_proxy_too(server: Server) -> None:

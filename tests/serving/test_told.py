@@ -2,10 +2,11 @@
 
 import pytest
 
+from decisioning.errors import NotFound
 from serving.brain.runtime import Brain
-from serving.commands.offline import verify
+from serving.commands.offline import erase_customer, verify
 from tests.serving.told_help import gates, offered, shown_to, states, tell, telling_workspace, told
-from tests.serving.workspaces import Client, consent, welcome
+from tests.serving.workspaces import Client, consent, signal, welcome
 
 AT = {"occurred_at": "2026-11-01T10:00:00Z"}
 
@@ -260,6 +261,33 @@ def test_outcomes_and_consents_of_an_erased_customer_are_answered_410(client: Cl
     status, answer = client("POST", "/v1/consents", items)
     assert (status, answer["recorded"], answer["results"][0]["type"]) == (200, 1, "/problems/erased")
     assert client("GET", "/v1/customers/c-gone/export")[1]["version"] == version
+
+
+@pytest.mark.promise("erasure.told-after")
+def test_a_correction_for_an_erased_customer_is_answered_410_at_any_moment_of_the_erasure(client: Client) -> None:
+    offer = offered(client, "c-soon", "tv-bundle")
+    tell(client, "o-soon", "seen", offer_id=offer)
+    stream = client.brain.subject_stream("c-soon")
+    client.brain.ledger.erase(stream)
+    assert tell(client, "o-soon", "not_delivered", offer_id=offer)[0] == 410
+    client.brain.ledger.erasures.empty(stream)
+    assert tell(client, "o-soon", "not_delivered", offer_id=offer)[0] == 410
+
+
+@pytest.mark.promise("erasure.told-after")
+def test_erase_says_what_was_held_of_a_customer_without_records(client: Client) -> None:
+    workspace = client.brain.workspace
+    assert client("PATCH", "/v1/customers/c-quiet", {"facts": {"age": 30}})[0] == 200
+    assert client("POST", "/v1/signals", signal("page-view", "customer:c-quiet", page="home"))[1]["accepted"] == 1
+    assert client("POST", "/v1/consents", consent("c-loud", "marketing"))[0] == 200
+    assert erase_customer(workspace, "c-loud")["held"]["records"] == 1
+    assert erase_customer(workspace, "c-loud")["held"]["records"] == 0
+    held = erase_customer(workspace, "c-quiet")["held"]
+    assert {name for name, n in held.items() if n} == {"facts", "statements", "signals", "signal_states", "moments"}
+    assert client("GET", "/v1/customers/c-quiet")[1]["facts"] == {}
+    assert set(erase_customer(workspace, "c-quiet")["held"].values()) == {0}
+    with pytest.raises(NotFound, match="nothing is held"):
+        erase_customer(workspace, "c-never-heard-of")
 
 
 def test_everything_that_was_told_still_recomputes(client: Client) -> None:

@@ -70,7 +70,7 @@ class StreamRows:
         """
         counted: dict[str, Marks] = {}
         for body, occurred_us in fetch(self._connection, _MARKS, (self._stream,)):
-            if body is not None:
+            if body is not None and any(body):  # an erasure leaves zeros
                 count_marks(counted, changes_of("contact", from_json(body), occurred_us))
         return counted
 
