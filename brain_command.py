@@ -80,7 +80,7 @@ def command(
         def run(as_json: bool, **arguments: Any) -> None:
             try:
                 if workspace:
-                    arguments["workspace"] = Workspace.open(arguments["workspace"])
+                    arguments["workspace"] = _opened(arguments["workspace"])
                 result = function(**arguments)
                 _show(result, as_json)
             except KeyboardInterrupt:
@@ -102,6 +102,16 @@ def command(
         return group.command(name or function.__name__.strip("_"))(decorated)
 
     return wrap
+
+
+def _opened(folder: Path) -> Workspace:
+    """Open the workspace; if it was moved or copied, what names its folder is written anew first."""
+    workspace = Workspace.open(folder)
+    if not workspace.is_settled:
+        from serving.commands.moving import settle_in
+
+        settle_in(workspace)
+    return workspace
 
 
 def _refused(raised: Exception, as_json: bool) -> int:

@@ -1,12 +1,15 @@
 """A workspace on disk: its files, its secret, and the settings in `brain.yaml`. Independent of Ray."""
 
+import json
 import os
 import re
 import secrets
 import stat
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import quote
 
 from pydantic import Field, ValidationError, field_validator
 
@@ -89,7 +92,8 @@ class Retrain(Strict):
 class BrainSettings(Strict):
     """The settings in `brain.yaml`; an empty file is a development workspace on this machine.
 
-    `controller` is who is responsible for the data, as consent receipts name it; null is the name of the folder.
+    `controller` is who is responsible for the data, as consent receipts name it; null is the name of the folder
+    in which the workspace was made.
     """
 
     environment: Literal["dev", "test", "prod"] = "dev"
@@ -100,6 +104,16 @@ class BrainSettings(Strict):
     moments: Webhooks = Webhooks()
     erasure: Erasure = Erasure()
     retrain: Retrain = Retrain()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The folder of a workspace, the device and inode of its `data`, and its name, which it keeps for good."""
+
+    name: str
+    folder: str
+    device: int
+    inode: int
 
 
 class Workspace:
@@ -118,6 +132,7 @@ class Workspace:
         self.run = self.data / "run"
         self.checkpoints_file = self.data / "checkpoints"
         self.written_file = self.data / "written.jsonl"
+        self.place_file = self.data / "place"
 
     @classmethod
     def open(cls, root: Path) -> Self:
@@ -126,9 +141,33 @@ class Workspace:
         return cls(root, read_settings(root / CONFIG_NAME))
 
     @property
+    def name(self) -> str:
+        """The name of the folder in which it was opened first; it stays when the folder gets another name."""
+        return self.root.name if self.last_place is None else self.last_place.name
+
+    @property
+    def place(self) -> "Place":
+        """Where the workspace is now; it must have a data folder."""
+        data = self.data.stat()
+        return Place(self.name, str(self.root), data.st_dev, data.st_ino)
+
+    @property
+    def last_place(self) -> "Place | None":
+        """Where the workspace was opened last; None for one that was never opened, or by an earlier version only."""
+        try:
+            return Place(**json.loads(self.place_file.read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    @property
+    def is_settled(self) -> bool:
+        """Tell whether nothing in the workspace names a folder that it is no longer in."""
+        return not self.data.is_dir() or self.last_place == self.place
+
+    @property
     def database_url(self) -> str:
-        """The SQLAlchemy URL of the ledger."""
-        return self.settings.database.url or f"sqlite:///{self.ledger_file}"
+        """The SQLAlchemy URL of the ledger; in a URL, `?` and `%` of a folder's name would mean something else."""
+        return self.settings.database.url or f"sqlite:///{quote(str(self.ledger_file))}"
 
     def create_secret(self) -> None:
         """Write a new secret, readable by its owner only; raises Refused if there is one already."""

@@ -18,10 +18,12 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from importlib.metadata import version as installed
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
 
 from decisioning.errors import NotFound, Refused, Unavailable
 from decisioning.facts.forms import PRIOR_MODEL
@@ -87,6 +89,21 @@ UNION ALL SELECT 'trial', value FROM registered_model_tags WHERE name = ? AND ke
 """
 
 
+_ARTIFACTS = "SELECT DISTINCT artifact_location, '' FROM experiments WHERE artifact_location LIKE 'file://%/artifacts'"
+_PLACES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
+"""Where MLflow keeps places of artifacts, below that of the experiment."""
+_MOVE = """
+UPDATE {table} SET {column} = :here || substr({column}, length(:before) + 1)
+WHERE {column} = :before OR substr({column}, 1, length(:before) + 1) = :before || '/'
+"""  # names of tables and columns are those above
+
+
 class Registry:
     """The models of one workspace. `data` is its data folder; nothing is written outside it."""
 
@@ -94,7 +111,7 @@ class Registry:
         self._data = data.resolve()
         self._models = self._data / "models"
         self._artifacts = self._data / "artifacts"
-        self._uri = f"sqlite:///{self._data / 'mlflow.db'}"
+        self._uri = f"sqlite:///{quote(str(self._data / 'mlflow.db'))}"
         self._has_tables = False
 
     def log_and_register(self, model_dir: Path, name: str, provenance: Provenance) -> int:
@@ -147,6 +164,22 @@ class Registry:
             if "no such table" in str(error):
                 return []
             raise Unavailable(f"the registry of models cannot be read ({error}): see {file}") from None
+
+    def settle(self) -> None:
+        """Write MLflow's paths anew if the workspace was moved or copied since they were written."""
+        here = self._artifacts.as_uri()
+        others = {place for place, _ in self._rows(_ARTIFACTS) if place != here}
+        if not others:
+            return
+        with closing(sqlite3.connect(self._data / "mlflow.db")) as connection, connection:
+            for before in others:
+                for table, column in _PLACES:
+                    connection.execute(_MOVE.format(table=table, column=column), {"before": before, "here": here})
+        for described in self._artifacts.glob("models/*/artifacts/MLmodel"):
+            text = described.read_text()
+            for before in others:
+                text = text.replace(before, here)
+            replace_file(described, partial(_write_text, text))
 
     def set_trial(self, name: str, trial: Trial | None) -> None:
         """Begin, change or end (None) a trial; running replicas notice by themselves.
@@ -298,6 +331,7 @@ class Registry:
         """
         mlflow = self._mlflow()
         if not self._has_tables:
+            self.settle()
             with (self._data / "mlflow.lock").open("a") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 mlflow.MlflowClient(self._uri, self._uri).search_registered_models(max_results=1)
@@ -317,6 +351,10 @@ class Registry:
         mlflow.set_tracking_uri(self._uri)
         mlflow.set_registry_uri(self._uri)
         return mlflow
+
+
+def _write_text(text: str, path: Path) -> None:
+    path.write_text(text)
 
 
 def propensity_name(version: int | None) -> str:

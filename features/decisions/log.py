@@ -6,6 +6,7 @@ with `_` belong to the log, the others are the facts as served.
 """
 
 import fcntl
+import glob
 import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -40,6 +41,8 @@ _MAX_BUFFERED = 200_000
 """How many rows and events are buffered before they are written to files."""
 _LAYOUT = 3
 """The version of the columns; files of another version are made again from the ledger."""
+_AS_WRITTEN = "union_by_name = true, hive_partitioning = false"
+"""How files are read: columns by name, and none from folders' names, such as `year=2026`."""
 _KEYS = "_stream, _id, _at_us, _action, _told, _source, _counts_on"
 
 
@@ -151,8 +154,8 @@ class DecisionLog:
         """Return SQL for all files of a folder, with every column of any of them; `empty` is SQL for no rows."""
         if not any(folder.glob("*.parquet")):
             return empty
-        files = _quoted(folder / "*.parquet")
-        return f"{empty} UNION ALL BY NAME SELECT * FROM read_parquet('{files}', union_by_name = true)"
+        files = f"{_quoted(folder)}/*.parquet"
+        return f"{empty} UNION ALL BY NAME SELECT * FROM read_parquet('{files}', {_AS_WRITTEN})"
 
     def forget(self, streams: Collection[str]) -> int:
         """Remove subjects from every file, and return how many of them had rows or events."""
@@ -283,13 +286,13 @@ def _of_people(files: Iterable[Path], columns: str, stream: str) -> str:
     """Return SQL for the rows of the table `people` in these files; `stream` is the column of the subject."""
     listed = ", ".join(f"'{_quoted(f)}'" for f in files)
     return (
-        f"SELECT {columns} FROM read_parquet([{listed}], union_by_name = true) "
-        f"WHERE {stream} IN (SELECT _stream FROM people)"
+        f"SELECT {columns} FROM read_parquet([{listed}], {_AS_WRITTEN}) WHERE {stream} IN (SELECT _stream FROM people)"
     )
 
 
 def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")
+    """Return the path as DuckDB reads it in a text: without escapes, a folder `shop[12]` is a pattern for others."""
+    return glob.escape(str(path)).replace("'", "''")
 
 
 def _empty(release: Release) -> pa.Table:

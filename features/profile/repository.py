@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 import pyarrow.parquet as pq
 import yaml
@@ -112,6 +113,14 @@ def settle(layout: Layout) -> bool:
     return True
 
 
+def data_folder(layout: Layout) -> Path | None:
+    """Return the data folder that the repository was written for, or None if there is no repository yet."""
+    if not (layout.repo / REPOSITORY).exists():
+        return None
+    registry = str(_read(layout)["registry"]["path"]).removeprefix("sqlite:///")
+    return (layout.repo / unquote(registry)).resolve().parent
+
+
 def online_at(layout: Layout) -> str | None:
     """Return the address of the Redis that the repository names, or None if it names the file in the workspace.
 
@@ -165,7 +174,7 @@ def _yaml(layout: Layout, project: str, redis: str | None) -> str:
         "entity_key_serialization_version: 3\n"
         "registry:\n"
         "  registry_type: sql\n"
-        f"  path: {_quoted(f'sqlite:///{layout.registry}')}\n"
+        f"  path: {_quoted(f'sqlite:///{quote(str(layout.registry))}')}\n"
         "  serve_features_while_materializing: true\n"
         f"online_store:\n  {online[0]}\n  {online[1]}\n"
         "offline_store:\n"

@@ -1,7 +1,8 @@
 """The stores that a process keeps for a workspace: the online store, and Feast's FeatureStore, which few need."""
 
+import glob
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -20,6 +21,17 @@ if TYPE_CHECKING:  # Feast takes seconds to import
 
 CHUNK = 500
 """Subjects per write transaction, chosen so that a bulk load delays live writes by about 100 ms at most."""
+
+
+class _LiteralPaths:
+    """Reads a Parquet file by its path as it is: to DuckDB, a folder `shop[12]` is a pattern, and `age=30` a column."""
+
+    def __init__(self, read: Callable[..., Any]) -> None:
+        self._read = read
+
+    def __call__(self, path: str | Path, **options: Any) -> Any:
+        """Return the file as a table of ibis."""
+        return self._read(glob.escape(str(path)), hive_partitioning=False, **options)
 
 
 class SignalState(NamedTuple):
@@ -74,7 +86,10 @@ class Store:
         """Return the FeatureStore for point-in-time joins, with DuckDB set to spill into the workspace."""
         import ibis  # type: ignore[import-untyped]  # noqa: PLC0415  as Feast
 
-        duckdb, spill = ibis.get_backend().con, str(self.layout.offline / "spill")
+        backend = ibis.get_backend()
+        if not isinstance(backend.read_parquet, _LiteralPaths):
+            backend.read_parquet = _LiteralPaths(backend.read_parquet)
+        duckdb, spill = backend.con, str(self.layout.offline / "spill")
         if duckdb.execute("SELECT current_setting('temp_directory')").fetchone() != (spill,):
             duckdb.execute("SET temp_directory = ?", [spill])  # DuckDB refuses this once it has spilled
         return self.feast

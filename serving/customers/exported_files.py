@@ -41,6 +41,23 @@ def register(workspace: Workspace, path: Path, what: FileKind, stream: str | Non
         entries[:] = [*others, ExportedFile(str(path.resolve()), what, _digest(path), stream)]
 
 
+def forget(workspace: Workspace) -> None:
+    """Forget every recorded file: this workspace is a copy, and the files are the original's."""
+    workspace.written_file.unlink(missing_ok=True)
+
+
+def move(workspace: Workspace, before: Path) -> None:
+    """Follow the recorded files that were in the workspace's folder when it had the path `before`."""
+    if not workspace.written_file.exists():
+        return
+    with _entries(workspace) as entries:
+        entries[:] = [replace(entry, path=str(_moved(Path(entry.path), before, workspace.root))) for entry in entries]
+
+
+def _moved(path: Path, before: Path, now: Path) -> Path:
+    return now / path.relative_to(before) if path.is_relative_to(before) else path
+
+
 def clean(workspace: Workspace, erased: frozenset[str], stream_of: Callable[[str], str]) -> int:
     """Remove erased subjects from every recorded file that is unchanged since it was written.
 

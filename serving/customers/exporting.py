@@ -96,7 +96,7 @@ def _overview(brain: Brain, streams: Sequence[str]) -> dict[str, Any]:
         "signals": [_state(brain, row, at_us) for row in _rows(brain, SIGNAL_STATES, streams)],
         "moments": _moments(brain, streams),
         "visitors": [{"visitor": visitor.stream, **standing_json(visitor)} for visitor in visitors],
-        "receipts": receipts(consents, settings.controller or brain.workspace.root.name, at_us),
+        "receipts": receipts(consents, settings.controller or brain.workspace.name, at_us),
     }
 
 

@@ -38,6 +38,16 @@ class Listener(NamedTuple):
         return self.host.removeprefix("::ffff:").startswith("127.") or self.host == "::1"
 
 
+def started(pid: int) -> int:
+    """Return when a process started, in clock ticks since the machine did; 0 if there is none, or no /proc.
+
+    A pid with its start names one process, whoever gets the pid later.
+    """
+    with suppress(OSError, ValueError, IndexError):
+        return int((_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[19])
+    return 0
+
+
 def adopt_orphans() -> None:
     """Become the parent of descendants whose own parent ends, so that they can be waited for (Linux)."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)

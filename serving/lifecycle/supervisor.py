@@ -37,6 +37,9 @@ _TICK_S = 0.25
 _DRAIN_S = 1.0
 _NOT_INHERITED = ("RAY_", "PROMETHEUS_MULTIPROC_DIR")
 """Feast sets the second in every process that imports it; then each count of a replica is written to a file."""
+LOCK = "lock"
+MARK = "brain-run"
+"""The file in a run's temporary folder that holds its id."""
 _SHORT_TEMP = 14  # characters: sockets' paths below it may have 97
 
 Say = Callable[[str], None]
@@ -44,12 +47,28 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Running:
-    """A run, as stored in `run/serve.json`; `url` ends without a slash."""
+    """A run, as stored in `run/serve.json`; `url` ends without a slash.
+
+    The run is one of the workspace whose lock has this device and inode: a copy of the workspace has a lock of its own,
+    and a copy of the file. `started` is when the supervisor's process did (`processes.started`).
+    """
 
     url: str
     run_id: str
     pid: int
     temp: str
+    started: int
+    lock_device: int
+    lock_inode: int
+
+    def is_of(self, workspace: Workspace) -> bool:
+        """Tell whether this workspace's supervisor, and no other's, started the run, and is gone."""
+        try:
+            lock = (workspace.run / LOCK).stat()
+        except OSError:
+            return False
+        is_gone = self.started == 0 or processes.started(self.pid) != self.started
+        return is_gone and (self.lock_device, self.lock_inode) == (lock.st_dev, lock.st_ino)
 
 
 def serve_forever(
@@ -62,7 +81,7 @@ def serve_forever(
     :param app: a builder as `module:function`, called with `{"workspace": path}`; it returns a Ray Serve application
     """
     workspace.run.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _only_one(workspace.run / "lock"), _stop_signals() as stop_signals:
+    with _only_one(workspace.run / LOCK), _stop_signals() as stop_signals:
         clean_up(workspace)
         settings = workspace.settings.http
         if not environment.is_free(settings.host, settings.port):
@@ -81,12 +100,15 @@ def serve_forever(
 def clean_up(workspace: Workspace) -> None:
     """Kill the processes of an earlier run of this workspace, and remove its temporary folder; touch nothing else.
 
-    Raises Refused if a process cannot be stopped.
+    The lock must be held. Raises Refused if a process cannot be stopped.
     """
     record = workspace.run / "serve.json"
     try:
         old = Running(**json.loads(record.read_text()))
     except (OSError, ValueError, TypeError):
+        return
+    if not old.is_of(workspace):
+        record.unlink()
         return
     if left := processes.kill_all(old.run_id):
         raise Refused(f"processes of an earlier run cannot be stopped: {', '.join(map(str, left))}")
@@ -214,7 +236,12 @@ def _new_run(workspace: Workspace) -> Running:
     base = tempfile.gettempdir()
     temp = tempfile.mkdtemp(prefix="brain-", dir=base if len(base) <= _SHORT_TEMP else "/tmp")  # noqa: S108 - 0700
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    run = Running(f"http://{host}:{settings.port}", uuid.uuid4().hex, os.getpid(), temp)
+    lock = (workspace.run / LOCK).stat()
+    pid = os.getpid()
+    run = Running(
+        f"http://{host}:{settings.port}", uuid.uuid4().hex, pid, temp, processes.started(pid), lock.st_dev, lock.st_ino
+    )
+    (Path(temp) / MARK).write_text(run.run_id)
     shutil.rmtree(workspace.run / "logs", ignore_errors=True)
     (workspace.run / "serve.json").write_text(json.dumps(asdict(run)))
     return run
@@ -231,8 +258,9 @@ def _stop(workspace: Workspace, run: Running) -> None:
 
 
 def _forget(workspace: Workspace, run: Running) -> None:
-    if Path(run.temp).name.startswith("brain-"):
-        shutil.rmtree(run.temp, ignore_errors=True)
+    with suppress(OSError):
+        if (Path(run.temp) / MARK).read_text() == run.run_id:
+            shutil.rmtree(run.temp, ignore_errors=True)
     (workspace.run / "serve.json").unlink(missing_ok=True)
 
 

@@ -226,6 +226,20 @@ def test_a_copy_in_another_folder_has_the_facts_and_leaves_the_original_alone(da
     assert History(original).point_in_time(ENTITIES)["age"].to_pylist() == [30]
 
 
+@pytest.mark.promise("serving.copies")
+@pytest.mark.parametrize(("name", "other"), [("a[bc]", "ab"), ("a*", "abc"), ("age=99", "b"), ("20%25 of?", "c")])
+def test_a_folders_name_reads_no_other_workspaces_history(data, tmp_path, name, other) -> None:
+    apply(data, SCHEMA)
+    for age, folder in ((31, name), (77, other)):
+        copied = tmp_path / folder / "data"
+        shutil.copytree(data, copied)
+        apply(copied, SCHEMA)
+        open_profiles(copied, SCHEMA).write("s1", {"age": age}, 1, now_us=2)
+        History(open_profiles(copied, SCHEMA)).point_in_time(ENTITIES)
+    profiles = open_profiles(tmp_path / name / "data", SCHEMA)
+    assert History(profiles).point_in_time(ENTITIES)["age"].to_pylist() == [31]
+
+
 @pytest.mark.promise("serving.inside-the-workspace")
 def test_nothing_is_sent_and_nothing_written_outside_the_workspace(data, world, monkeypatch) -> None:
     def refuse(*_: object) -> None:

@@ -1,12 +1,15 @@
 """The processes without Ray: which belong to a run, free ports, HAProxy's configuration, the supervisor's messages."""
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -18,7 +21,7 @@ import serving
 from decisioning.errors import Refused
 from serving.lifecycle import DEFAULT_APP, clean_up, environment, haproxy, listeners, processes
 from serving.lifecycle.driver import _builder
-from serving.lifecycle.supervisor import _cause
+from serving.lifecycle.supervisor import LOCK, MARK, Running, _cause
 from serving.settings import BrainSettings, Http, Workspace
 from tests.serving.server import PROGRAM, Server, free_port
 
@@ -181,6 +184,19 @@ class TestHaproxy:
         assert haproxy.rewrite(f"  bind {host}:{port} proto h2\n", rules) == f"  bind {expected}:{port} proto h2\n"
 
 
+def _recorded(workspace: Workspace, folder: Path, run: str, pid: int = 1, started: int = 1) -> Path:
+    """Record a run of the workspace as its supervisor does; return the run's temporary folder."""
+    temp = folder / "brain-left"
+    temp.mkdir()
+    (temp / MARK).write_text(run)
+    workspace.run.mkdir(parents=True)
+    (workspace.run / LOCK).touch()
+    lock = (workspace.run / LOCK).stat()
+    record = Running("u", run, pid, str(temp), started, lock.st_dev, lock.st_ino)
+    (workspace.run / "serve.json").write_text(json.dumps(asdict(record)))
+    return temp
+
+
 class TestSupervisor:
     def test_a_busy_port_is_refused_in_one_line(self, tmp_path: Path) -> None:
         server = Server(tmp_path)
@@ -205,11 +221,7 @@ class TestSupervisor:
 
     def test_cleaning_up_kills_what_a_killed_run_left_and_nothing_else(self, tmp_path: Path, run_id: str) -> None:
         workspace = Workspace(tmp_path, BrainSettings(http=Http(port=free_port())))
-        workspace.run.mkdir(parents=True)
-        temp = tmp_path / "brain-left"
-        temp.mkdir()
-        record = f'{{"url": "u", "run_id": "{run_id}", "pid": 1, "temp": "{temp}"}}'
-        (workspace.run / "serve.json").write_text(record)
+        temp = _recorded(workspace, tmp_path, run_id)
         left, other = _start(run_id, TREE), _start(uuid.uuid4().hex, "import time; time.sleep(60)")
         _until(2, run_id)
         clean_up(workspace)
@@ -219,6 +231,43 @@ class TestSupervisor:
         left.wait()
         other.kill()
         other.wait()
+
+    def test_a_copy_of_a_workspace_that_serves_neither_ends_its_server_nor_removes_its_folder(
+        self, tmp_path: Path, run_id: str
+    ) -> None:
+        original = Workspace(tmp_path / "original", BrainSettings())
+        temp = _recorded(original, tmp_path, run_id)
+        serving_process = _start(run_id, "import time; time.sleep(60)")
+        _until(1, run_id)
+        copied = Workspace(tmp_path / "copied", BrainSettings())
+        shutil.copytree(original.root, copied.root)
+        clean_up(copied)
+        assert processes.members(run_id) == [serving_process.pid]
+        assert temp.exists()
+        assert (original.run / "serve.json").exists()
+        assert not (copied.run / "serve.json").exists()
+
+    @pytest.mark.parametrize("mark", [None, "", "another run"])
+    def test_a_folder_that_does_not_carry_the_runs_mark_is_not_removed(
+        self, tmp_path: Path, run_id: str, mark: str | None
+    ) -> None:
+        workspace = Workspace(tmp_path, BrainSettings())
+        temp = _recorded(workspace, tmp_path, run_id)
+        (temp / MARK).unlink() if mark is None else (temp / MARK).write_text(mark)
+        clean_up(workspace)
+        assert temp.exists()
+        assert not (workspace.run / "serve.json").exists()
+
+    def test_a_run_whose_supervisor_lives_is_not_ended(self, tmp_path: Path, run_id: str) -> None:
+        workspace = Workspace(tmp_path, BrainSettings())
+        supervisor = _start(uuid.uuid4().hex, "import time; time.sleep(60)")
+        _recorded(workspace, tmp_path, run_id, supervisor.pid, processes.started(supervisor.pid))
+        left = _start(run_id, "import time; time.sleep(60)")
+        _until(1, run_id)
+        clean_up(workspace)
+        assert processes.members(run_id) == [left.pid]
+        supervisor.kill()
+        supervisor.wait()
 
     @pytest.mark.parametrize("record", ["", "{", "[]", '{"run_id": 3}', "null"])
     def test_a_broken_record_of_an_earlier_run_is_no_obstacle(self, tmp_path: Path, record: str) -> None:

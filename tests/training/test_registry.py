@@ -2,9 +2,12 @@
 
 import json
 import os
+import shutil
+import sqlite3
 import stat
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +133,31 @@ def test_a_run_says_what_made_the_model(data):
     assert run.data.metrics == {"auc": 0.8}
     assert {f.path for f in client.list_artifacts(version.run_id)} == {"card.json", "features.json", "plots"}
     assert version.tags["release"] == "sha256:r"
+
+
+@pytest.mark.promise("serving.copies")
+@pytest.mark.parametrize("folder", ["another", "a name with 20% [odd] signs?"])
+def test_a_copy_in_another_folder_uses_its_own_artifacts_and_leaves_the_originals_alone(data, models, tmp_path, folder):
+    """MLflow keeps absolute paths: a copy read and wrote the original's artifacts."""
+    before = {path: path.stat().st_mtime_ns for path in data.rglob("*")}
+    copied = tmp_path / folder / "data"
+    shutil.copytree(data, copied)
+    registry = Registry(copied)
+    registry.settle()
+    client = registry._client()
+    for version in ("1", "2"):
+        source = client.get_model_version(NAME, version)
+        assert client.get_model_version_download_uri(NAME, version).startswith(copied.as_uri())
+        assert client.get_run(source.run_id).info.artifact_uri.startswith(copied.as_uri())
+    directory = registry.sealed_directory(NAME, 1)
+    directory.rename(directory.parent / ".hidden")
+    assert registry.seal(NAME, 1) == models[0].content_hash, "from the copy's own artifacts"
+    about = Provenance("sha256:d", models[1].feature_names, "sha256:r")
+    assert registry.register(models[1].files(), NAME, about) == 3
+    with closing(sqlite3.connect(copied / "mlflow.db")) as db:
+        assert not [line for line in db.iterdump() if data.as_uri() in line]
+    assert not [p for p in copied.rglob("MLmodel") if data.as_uri() in p.read_text()]
+    assert {path: path.stat().st_mtime_ns for path in data.rglob("*")} == before
 
 
 def test_a_lost_sealed_copy_comes_back_from_mlflow(data, models):
