@@ -6,7 +6,7 @@ changes that time. A replica claims a check for a while, so that one replica che
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic_core import from_json, to_json
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, or_, select, text, union_all, update
@@ -26,7 +26,8 @@ _LAST = "last delivery"
 """The claim that holds the highest `seq` ever given: rows are deleted, and SQLite would give their numbers again."""
 _HIGHEST = select(func.max(DELIVERIES.c.seq).label("seq"))
 _GIVEN = select(CLAIMS.c.until_us.label("seq")).where(CLAIMS.c.name == _LAST)
-State = Literal["waiting", "delivered", "dead"]
+State = Literal["waiting", "delivered", "dead", "withheld"]
+"""`delivered`: a receiver accepted it, or a screen got it. `dead`: given up. `withheld`: not sent any more."""
 Route = Literal["webhook", "stream"]
 
 
@@ -57,6 +58,11 @@ class Delivery:
     at_us: int
     body: bytes
     error: str
+
+    @property
+    def decision_id(self) -> str:
+        """The decision that is delivered."""
+        return self.id.removesuffix(f".{self.route}")
 
     @classmethod
     def new(
@@ -153,21 +159,44 @@ class Moments:
         change = update(DELIVERIES).where(DELIVERIES.c.seq == delivery.seq).values(values)
         self._ledger.transact(lambda connection: connection.execute(change) and None).result()
 
+    def withhold(self, delivery: Delivery, why: str) -> None:
+        """Record that a delivery is not sent any more, and why."""
+        change = update(DELIVERIES).where(DELIVERIES.c.seq == delivery.seq).values(state="withheld", error=why)
+        self._ledger.transact(lambda connection: connection.execute(change) and None).result()
+
+    def show(self, delivery: Delivery) -> None:
+        """Record that a screen gets a delivery, if it is the first one."""
+        if delivery.state != "waiting":
+            return
+        first = update(DELIVERIES).where(DELIVERIES.c.seq == delivery.seq, DELIVERIES.c.state == "waiting")
+        shown = first.values(state="delivered")
+        self._ledger.transact(lambda connection: connection.execute(shown) and None).result()
+
+    def was_delivered(self, decision_id: str) -> bool:
+        """Tell whether a decision was delivered by some route."""
+        ids = [f"{decision_id}.{route}" for route in get_args(Route)]
+        delivered = select(DELIVERIES.c.seq).where(DELIVERIES.c.id.in_(ids), DELIVERIES.c.state == "delivered")
+        return bool(self._ledger.select(delivered))
+
     def retry(self, ids: Sequence[str], now_us: int) -> int:
         """Make dead letters wait for delivery again, and return how many."""
         chosen = (DELIVERIES.c.id.in_(ids)) & (DELIVERIES.c.state == "dead")
         again = update(DELIVERIES).where(chosen).values(state="waiting", attempts=0, due_us=now_us, error="")
         return self._ledger.transact(lambda connection: int(connection.execute(again).rowcount)).result()
 
-    def webhook_page(self, state: State, after: int, limit: int) -> list[Delivery]:
-        """Return webhook deliveries in a state whose `seq` is above `after`."""
-        here = (DELIVERIES.c.state == state) & (DELIVERIES.c.route == "webhook") & (DELIVERIES.c.seq > after)
+    def page(self, state: State, after: int, limit: int) -> list[Delivery]:
+        """Return the deliveries in a state, by any route, whose `seq` is above `after`."""
+        here = (DELIVERIES.c.state == state) & (DELIVERIES.c.seq > after)
         statement = select(DELIVERIES).where(here).order_by(DELIVERIES.c.seq).limit(limit)
         return [_delivery(row) for row in self._ledger.select(statement)]
 
     def stream_page(self, after: int, channel: str, stream: str | None, limit: int = 100) -> list[Delivery]:
-        """Return deliveries to screens of a channel whose `seq` is above `after`, of one subject or of all."""
+        """Return deliveries to screens of a channel whose `seq` is above `after`, of one subject or of all.
+
+        Those that were withheld are left out.
+        """
         here = (DELIVERIES.c.route == "stream") & (DELIVERIES.c.channel == channel) & (DELIVERIES.c.seq > after)
+        here &= DELIVERIES.c.state != "withheld"
         if stream is not None:
             here &= DELIVERIES.c.stream == stream
         statement = select(DELIVERIES).where(here).order_by(DELIVERIES.c.seq).limit(limit)
@@ -178,8 +207,9 @@ class Moments:
         return max(row.seq or 0 for row in self._ledger.select(union_all(_HIGHEST, _GIVEN)))
 
     def purge(self, before_us: int) -> None:
-        """Delete what was delivered, or streamed to screens, before a time. Dead letters stay."""
-        old = (DELIVERIES.c.at_us < before_us) & or_(DELIVERIES.c.state == "delivered", DELIVERIES.c.route == "stream")
+        """Delete what was delivered, withheld or streamed to screens before a time. Dead letters stay."""
+        settled = DELIVERIES.c.state.in_(("delivered", "withheld"))
+        old = (DELIVERIES.c.at_us < before_us) & or_(settled, DELIVERIES.c.route == "stream")
         self._ledger.transact(lambda connection: connection.execute(delete(DELIVERIES).where(old)) and None).result()
 
 

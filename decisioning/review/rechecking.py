@@ -18,18 +18,20 @@ Otherwise it is decided anew, and names what it supersedes. Of several such deci
 Before that, the request must have the same body (else 409), and a request of an erased customer has one answer for good
 (410): its decision is gone, and nothing is decided or written.
 
-A delivery leaves with the offers that still stand, and with its call for a person, which nothing takes away but an
-erasure. If neither is left, it does not leave.
+A delivery leaves with the offers that still stand, and with its call for a person. If neither is left, it does not
+leave. A call for a person that the customer asked for holds until they are erased. One that rests on an emotion holds
+as long as the purpose `emotion` is permitted, and one that rests on anything else of a restricted customer does not.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from decisioning.catalogue.actions import PROFILING
+from decisioning.catalogue.actions import EMOTION, PROFILING
 from decisioning.catalogue.release import Release
 from decisioning.deciding import ethics
 from decisioning.deciding.case import Case, undrawn_case
+from decisioning.deciding.consent import Permission
 from decisioning.deciding.screening import Screened, screen
 from decisioning.errors import RequestError
 from decisioning.facts.forms import Known, recorded_ask
@@ -45,16 +47,17 @@ class Recheck:
     """What still holds of a recorded decision.
 
     `stopped`: offer id -> the gate that stops it now. `lapsed`: purposes that the decision cites and that are no longer
-    permitted.
+    permitted. `call_holds`: whether its call for a person holds, if it has one.
     """
 
     stopped: Mapping[str, str]
     lapsed: tuple[str, ...] = ()
+    call_holds: bool = True
 
     @property
     def may_be_repeated(self) -> bool:
         """Whether a repeat of the request gets the recorded answer."""
-        return not (self.stopped or self.lapsed)
+        return self.call_holds and not (self.stopped or self.lapsed)
 
 
 def recheck(
@@ -78,7 +81,18 @@ def recheck(
     mood = ethics.mood(release, facts, case.history, allowed, ask.moment)
     own = {c.offer_id: c for c in known.person.contacts if c.offer_id in before}
     offers = _Offers(case, screened, own, lapsed, mood.silence_sales)
-    return Recheck(dict(offers.stopped(record["answer"]["placements"])), lapsed)
+    return Recheck(dict(offers.stopped(record["answer"]["placements"])), lapsed, _call_holds(record, case, allowed))
+
+
+def _call_holds(record: Mapping[str, Any], case: Case, allowed: Mapping[str, Permission]) -> bool:
+    """Tell whether the decision's call for a person holds: what it read then may still be read, and calls for one."""
+    release, facts = case.release, record["facts"]
+    emotion = allowed.get(EMOTION)
+    if record["answer"]["handover"] is None or not (case.known.person.restricted or (emotion and not emotion.allowed)):
+        return True
+    if case.known.person.restricted:
+        facts = {name: value for name, value in facts.items() if name in release.request_features}
+    return ethics.mood(release, facts, case.history, allowed).handover is not None
 
 
 def _without(known: Known, offer_ids: frozenset[str]) -> Known:

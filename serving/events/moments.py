@@ -15,6 +15,7 @@ from features.ledger import now_us
 from features.moments import Delivery, Moments, Watch
 from serving.brain.releasing import open_ledger
 from serving.brain.runtime import Brain
+from serving.events.departures import Departures
 from serving.events.webhooks import Sender
 from serving.settings import Workspace
 
@@ -34,7 +35,8 @@ class Watcher:
     def __init__(self, brain: Brain) -> None:
         self._brain = brain
         self.moments = Moments(brain.ledger)
-        self._sender = Sender(brain.workspace, self.moments)
+        self._departures = Departures(brain, self.moments)
+        self._sender = Sender(brain.workspace, self.moments, self._departures.body)
 
     async def process_due(self) -> None:
         """Decide every moment that is due, hand its decision to its routes, and send the deliveries that are due."""
@@ -69,7 +71,9 @@ class Watcher:
         ]
         return await asyncio.to_thread(self.moments.settle, due, deliveries, at_us)
 
-    async def listen(self, channel: str, stream: str | None, after: int | None) -> AsyncIterator[bytes]:
+    async def listen(
+        self, channel: str, stream: str | None, after: int | None, *, gpc: bool = False
+    ) -> AsyncIterator[bytes]:
         """Yield server-sent events for screens of a channel, and comments that keep the connection open.
 
         The stream begins with its cursor, an id without an event, so that a screen that got no event yet can come back
@@ -77,6 +81,7 @@ class Watcher:
 
         :param stream: the subject to show, or None for everybody who is handled on the channel
         :param after: the cursor of the last event that the screen has, or None to begin now
+        :param gpc: whether the screen's browser asks for no profiling (Global Privacy Control)
         """
         newest = await asyncio.to_thread(self.moments.newest)
         cursor = newest if after is None else min(after, newest)
@@ -84,7 +89,10 @@ class Watcher:
         for poll in range(round(STREAM_S / POLL_S)):
             for delivery in await asyncio.to_thread(self.moments.stream_page, cursor, channel, stream):
                 cursor = delivery.seq
-                yield b"id: %d\nevent: moment\ndata: %s\n\n" % (delivery.seq, delivery.body)
+                body = await asyncio.to_thread(self._departures.body, delivery, gpc=gpc)
+                if body is not None:
+                    await asyncio.to_thread(self.moments.show, delivery)
+                    yield b"id: %d\nevent: moment\ndata: %s\n\n" % (delivery.seq, body)
             if poll % round(KEEP_ALIVE_S / POLL_S) == 0:
                 yield b":\n\n"
             await asyncio.sleep(POLL_S)
@@ -101,13 +109,18 @@ def dead_letters(workspace: Workspace, retry: Sequence[str] = ()) -> dict[str, A
     """
     with open_ledger(workspace) as ledger:
         moments, dead = Moments(ledger), list[Delivery]()
-        while page := moments.webhook_page("dead", dead[-1].seq if dead else 0, _PAGE):
+        while page := moments.page("dead", dead[-1].seq if dead else 0, _PAGE):
             dead.extend(page)
         ids = [d.id for d in dead] if "all" in retry else list(retry)
         if missing := set(ids) - {d.id for d in dead}:
             raise NotFound("retry", f"no dead letter is called {min(missing)}")
         retried = moments.retry(ids, now_us())
     return {"retried": retried, "dead": [dead_letter_json(d) for d in dead if d.id not in ids]}
+
+
+def withheld_json(delivery: Delivery) -> dict[str, Any]:
+    """Return a delivery that is not sent any more as JSON types: the gates that stopped it, and not its body."""
+    return {"id": delivery.id, "moment": delivery.moment, "route": delivery.route, "gates": delivery.error.split(", ")}
 
 
 def dead_letter_json(delivery: Delivery) -> dict[str, Any]:

@@ -9,8 +9,10 @@ import hmac
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from http.client import HTTPException
 
+from decisioning.errors import BrainError
 from features.ledger import now_us
 from features.moments import Delivery, Moments
 from serving.settings import Workspace
@@ -42,10 +44,14 @@ def pause_s(attempts: int) -> float:
 
 
 class Sender:
-    """Sends waiting deliveries; after too many failed attempts a delivery is a dead letter."""
+    """Sends waiting deliveries; after too many failed attempts a delivery is a dead letter.
 
-    def __init__(self, workspace: Workspace, moments: Moments) -> None:
+    :param body_of: returns what may leave of a delivery at this moment, None if nothing may any more
+    """
+
+    def __init__(self, workspace: Workspace, moments: Moments, body_of: Callable[[Delivery], bytes | None]) -> None:
         self._settings, self._moments = workspace.settings.moments, moments
+        self._body_of = body_of
         self._secret = signing_secret(workspace)
 
     async def send_due(self) -> None:
@@ -56,7 +62,13 @@ class Sender:
         await asyncio.gather(*(asyncio.to_thread(self._attempt, self._settings.webhook, d) for d in waiting))
 
     def _attempt(self, url: str, delivery: Delivery) -> None:
-        error = self._post(url, delivery)
+        try:
+            body = self._body_of(delivery)
+        except BrainError:
+            return  # it cannot be asked whether it may leave; the claim expires, and it is tried again
+        if body is None:
+            return
+        error = self._post(url, delivery, body)
         attempts = delivery.attempts + 1
         if error is None:
             self._moments.record_attempt(delivery, "delivered", 0)
@@ -65,16 +77,16 @@ class Sender:
         else:
             self._moments.record_attempt(delivery, "waiting", now_us() + round(pause_s(attempts) * 1e6), error)
 
-    def _post(self, url: str, delivery: Delivery) -> str | None:
+    def _post(self, url: str, delivery: Delivery, body: bytes) -> str | None:
         """Return what went wrong, without the address, or None if the receiver accepted the delivery (any 2xx)."""
         timestamp = int(time.time())
         headers = {
             "Content-Type": "application/json",
             "webhook-id": delivery.id,
             "webhook-timestamp": str(timestamp),
-            "webhook-signature": signature(self._secret, delivery.id, timestamp, delivery.body),
+            "webhook-signature": signature(self._secret, delivery.id, timestamp, body),
         }
-        request = urllib.request.Request(url, delivery.body, headers, method="POST")  # noqa: S310  http(s) by the settings
+        request = urllib.request.Request(url, body, headers, method="POST")  # noqa: S310  http(s) by the settings
         try:
             with _NO_REDIRECTS.open(request, timeout=TIMEOUT_S) as answer:
                 return None if 200 <= answer.status < 300 else f"answered {answer.status}"

@@ -1,14 +1,15 @@
 """Routes for events: signals in, moments out."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from features.moments import Delivery
 from serving.brain.runtime import Brain
-from serving.events.moments import Watcher, dead_letter_json
+from serving.events.moments import Watcher, dead_letter_json, withheld_json
 from serving.events.signals import MAX_SIGNALS, parse_events, record_signals
 from serving.http.direct import DirectRoute
 from serving.http.paths import CustomerQuery
@@ -62,25 +63,32 @@ def moment_routes(app: FastAPI, brain: Brain, watcher: Watcher) -> None:
         channel: Annotated[str, Query(max_length=64)],
         customer_id: CustomerQuery = None,
         last_event_id: Annotated[int | None, Header(ge=0, le=2**62)] = None,
+        sec_gpc: Annotated[str | None, Header(max_length=16)] = None,
     ) -> Response:
         """Stream the decisions that moments open on this channel as server-sent events, for one customer or for all."""
         brain.snapshot.release.view(channel)
         if seats.locked():
             return problem_reply(BUSY, "every seat for listening is taken")
         person = None if customer_id is None else brain.subject_stream(customer_id)
-        events = _with_seat(seats, watcher.listen(channel, person, last_event_id))
+        events = _with_seat(seats, watcher.listen(channel, person, last_event_id, gpc=sec_gpc == "1"))
         return StreamingResponse(events, media_type="text/event-stream")
 
     @app.get("/v1/moments/dead", responses=problems(503))
     async def dead(after: Cursor = 0) -> Response:
         """List the deliveries that were given up, a page at a time."""
-        letters = await asyncio.to_thread(watcher.moments.webhook_page, "dead", after, MAX_LISTED)
-        return json_reply(
-            {
-                "dead": [dead_letter_json(d) for d in letters],
-                "next": letters[-1].seq if len(letters) == MAX_LISTED else None,
-            }
-        )
+        letters = await asyncio.to_thread(watcher.moments.page, "dead", after, MAX_LISTED)
+        return json_reply({"dead": [dead_letter_json(d) for d in letters], "next": _next(letters)})
+
+    @app.get("/v1/moments/withheld", responses=problems(503))
+    async def withheld(after: Cursor = 0) -> Response:
+        """List the deliveries that are not sent any more, by what stopped them, a page at a time."""
+        stopped = await asyncio.to_thread(watcher.moments.page, "withheld", after, MAX_LISTED)
+        return json_reply({"withheld": [withheld_json(d) for d in stopped], "next": _next(stopped)})
+
+
+def _next(page: Sequence[Delivery]) -> int | None:
+    """Return the cursor of the page after this one, or None if this is the last."""
+    return page[-1].seq if len(page) == MAX_LISTED else None
 
 
 async def _with_seat(seats: asyncio.Semaphore, events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -80,7 +80,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def send(workspace: Workspace, moments: Moments, url: str | None, times: int, attempts: int = 3) -> None:
     settings = BrainSettings.model_validate({"moments": {"webhook": url, "attempts": attempts}})
-    sender = webhooks.Sender(Workspace(workspace.root, settings), moments)
+    sender = webhooks.Sender(Workspace(workspace.root, settings), moments, lambda delivery: delivery.body)
     for _ in range(times):
         asyncio.run(sender.send_due())
 
@@ -110,7 +110,7 @@ def test_a_receiver_that_fails_is_asked_again_with_the_same_id(workspace: Worksp
     receiver.close()
     assert len(receiver.got) == 3
     assert len({headers["webhook-id"] for headers, _ in receiver.got}) == 1
-    assert moments.webhook_page("dead", 0, 10) == []
+    assert moments.page("dead", 0, 10) == []
 
 
 @pytest.mark.promise("moments.webhooks")
@@ -120,13 +120,13 @@ def test_what_fails_too_often_is_a_dead_letter(workspace: Workspace, moments: Mo
     send(workspace, moments, receiver.url, times=5)
     receiver.close()
     assert len(receiver.got) == 3
-    (dead,) = moments.webhook_page("dead", 0, 10)
+    (dead,) = moments.page("dead", 0, 10)
     assert (dead.error, dead.attempts) == (error, 3)
 
 
 def test_a_receiver_that_is_not_there_is_an_error_without_its_address(workspace: Workspace, moments: Moments) -> None:
     send(workspace, moments, "http://127.0.0.1:9/secret-path", times=1, attempts=1)
-    (dead,) = moments.webhook_page("dead", 0, 10)
+    (dead,) = moments.page("dead", 0, 10)
     assert dead.error == "URLError"
 
 

@@ -82,7 +82,7 @@ def test_a_delivery_is_claimed_retried_and_ends_as_a_dead_letter(ledger: Ledger)
     (second,) = moments.claim_to_send(NOW_US + 7)
     assert (second.attempts, second.id, second.body) == (1, first.id, first.body)
     moments.record_attempt(second, "dead", 0, "answered 500")
-    (dead,) = moments.webhook_page("dead", 0, 10)
+    (dead,) = moments.page("dead", 0, 10)
     assert (dead.attempts, dead.error) == (2, "answered 500")
     assert moments.claim_to_send(NOW_US + HOUR_US) == []
     assert moments.retry([dead.id], NOW_US + HOUR_US) == 1
@@ -120,6 +120,6 @@ def test_what_was_delivered_is_forgotten_and_dead_letters_stay(ledger: Ledger) -
     for one, state in zip(moments.claim_to_send(NOW_US), ("delivered", "dead", "waiting"), strict=True):
         moments.record_attempt(one, state, NOW_US)  # type: ignore[arg-type]
     moments.purge(NOW_US + 1)
-    assert [d.id for d in moments.webhook_page("dead", 0, 10)] == ["d-1.webhook"]
+    assert [d.id for d in moments.page("dead", 0, 10)] == ["d-1.webhook"]
     assert [d.id for d in moments.claim_to_send(NOW_US)] == ["d-2.webhook"]
     assert moments.stream_page(0, "app", None) == []

@@ -1,0 +1,100 @@
+"""What leaves of a delivery at the moment it leaves: by a webhook, at every attempt, and to a screen, at every replay.
+
+A decision may have been made long before. `decisioning.review.rechecking` says what of it still holds; what does not is
+taken out of the delivery. If nothing is left, the delivery is withheld for good. An offer that has not left by any
+route, and does not leave any more, frees its place under the caps: the ledger records so, with the gate.
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from decisioning.errors import Erased, RequestError
+from decisioning.facts.forms import Ask, canonical
+from decisioning.review.rechecking import EXPIRED, RELEASED, Recheck
+from features.ledger import Duplicate, Entry, now_us
+from features.moments import Delivery, Moments
+from serving.brain.runtime import Brain
+
+ERASED = "subject:erased"
+Json = dict[str, Any]
+
+
+class Departures:
+    """Lets deliveries leave, or withholds them; safe to use from any thread."""
+
+    def __init__(self, brain: Brain, moments: Moments) -> None:
+        self._brain, self._moments = brain, moments
+
+    def body(self, delivery: Delivery, *, gpc: bool = False) -> bytes | None:
+        """Return what leaves now of a delivery; None if nothing does.
+
+        :param gpc: the screen's browser asks for no profiling; what it does not get for that reason, others may get
+        """
+        record = self._brain.ledger.lookup(f"decision:{delivery.decision_id}")
+        if record is None or record.body is None:
+            self._moments.withhold(delivery, ERASED)
+            return None
+        ask, decided = Ask.model_validate_json(canonical(record.body["request"])), record.body
+        result = self._recheck(decided, ask)
+        if result.stopped:
+            self._release(delivery, decided, ask, record.stream, result.stopped)
+        if not _leaves(decided, result):
+            why = sorted({*result.stopped.values(), *(() if result.call_holds else ("handover",))})
+            self._moments.withhold(delivery, ", ".join(why))
+            return None
+        if gpc:
+            result = self._recheck(decided, ask.model_copy(update={"context": {**ask.context, "gpc": True}}))
+        return _without_stopped(delivery.body, result) if _leaves(decided, result) else None
+
+    def _recheck(self, decided: Json, ask: Ask) -> Recheck:
+        """Return what still holds; nothing does if the release does not know the request's facts any more."""
+        try:
+            return self._brain.recheck(decided, ask, self._brain.snapshot, now_us())
+        except RequestError as error:
+            return Recheck({c["offer_id"]: f"release:{error.field}" for c in decided["contacts"]})
+
+    def _release(self, delivery: Delivery, decided: Json, ask: Ask, stream: str, stopped: Mapping[str, str]) -> None:
+        """Record that offers are not delivered, unless the decision was delivered already by some route."""
+        if self._moments.was_delivered(delivery.decision_id):
+            return
+        actions = self._brain.release(decided["answer"]["release"]).actions
+        for contact in decided["contacts"]:
+            gate = stopped.get(contact["offer_id"], RELEASED)
+            if gate == RELEASED:
+                continue
+            streams = [stream]
+            if ask.account_id is not None and actions[contact["action"]].scope == "account":
+                streams.append(self._brain.ledger.stream_of("account", ask.account_id))
+            self._record(contact["offer_id"], gate, streams)
+
+    def _record(self, offer_id: str, gate: str, streams: list[str]) -> None:
+        body = {"offer_id": offer_id, "state": "expired" if gate == EXPIRED else "not_delivered", "gate": gate}
+        key, at_us = f"undelivered:{offer_id}", now_us()
+        entries = [Entry(s, "contact", body, at_us, key=key if n == 0 else None) for n, s in enumerate(streams)]
+        with suppress(Duplicate, Erased):  # another replica recorded it, or nothing is kept any more
+            self._brain.ledger.append(entries)
+
+
+def _leaves(decided: Json, result: Recheck) -> bool:
+    """Tell whether something of the decision may still be delivered."""
+    stands = any(c["offer_id"] not in result.stopped for c in decided["contacts"])
+    return stands or (decided["answer"]["handover"] is not None and result.call_holds)
+
+
+def _without_stopped(body: bytes, result: Recheck) -> bytes:
+    """Return the body of a delivery without what does not hold any more."""
+    if result.call_holds and not result.stopped:
+        return body
+    content = from_json(body)
+    decision = content["decision"]
+    for placement in decision["placements"]:
+        offers = [o for o in placement["offers"] if o["offer_id"] not in result.stopped]
+        if placement["offers"] and not offers:
+            placement["empty_reason"] = "all_withheld"
+        placement["offers"] = offers
+    if not result.call_holds:
+        decision["handover"] = None
+    return to_json(content)
