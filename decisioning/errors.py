@@ -10,6 +10,7 @@ BrainError
 │   └── NotFound       no such decision, offer, release or model
 ├── Conflict           another record came first; decide again
 ├── Unavailable        the ledger or a store cannot be reached; nothing was decided
+│   └── Unconfirmed    the caller stopped waiting; it may be written
 ├── Refused            the data or the rules do not support the request
 └── SealBroken         a decision contains a candidate that screening did not permit (a bug: no answer is given)
 """
@@ -78,6 +79,10 @@ class Conflict(BrainError):
 
 class Unavailable(BrainError):
     """A store cannot be reached; nothing was written."""
+
+
+class Unconfirmed(Unavailable):
+    """The caller stopped waiting while it was being written, so that it may have been written."""
 
 
 class Refused(BrainError):

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self, TypeVar
 from sqlalchemy import Connection, Row, bindparam, insert, select
 from sqlalchemy.sql import Executable
 
-from decisioning.errors import BrainError, NotFound, Refused
+from decisioning.errors import BrainError, NotFound, Refused, Unconfirmed
 from decisioning.facts.standing import Standing
 from decisioning.facts.standing_rules import StandingRules
 from decisioning.hashes import content_id
@@ -173,17 +173,29 @@ class Ledger:
         submitted = [(len(block), self._writer.submit_block(block)) for block in blocks]
         return chain.from_iterable(starmap(_results, submitted))
 
-    async def commit(self, entries: Sequence[Entry], guards: Mapping[str, int] | None = None) -> tuple[int, ...]:
+    async def commit(
+        self,
+        entries: Sequence[Entry],
+        guards: Mapping[str, int] | None = None,
+        if_late: Callable[[], None] | None = None,
+    ) -> tuple[int, ...]:
         """Append as `append` does, and wait in an event loop, which is woken once for all that is committed together.
 
         A caller that is cancelled before its turn has written nothing.
+
+        :param if_late: called, by the writer's thread, if it was written after the caller had been cancelled
+        :raises Unconfirmed: the caller is cancelled when it is too late to write nothing
         """
         waiter: asyncio.Future[tuple[int, ...]] = asyncio.get_running_loop().create_future()
         future = self._writer.submit(Submission(self._prepare(entries), guards or {}, waiter=waiter))
         try:
             return await waiter
-        finally:
-            future.cancel()
+        except asyncio.CancelledError:
+            if future.cancel():
+                raise
+            if if_late is not None:
+                future.add_done_callback(lambda written: None if written.exception() else if_late())
+            raise Unconfirmed("it may have been written") from None
 
     def append_many(self, entries: Iterable[Entry]) -> int:
         """Append a backfill in chunks, with pauses so that decisions do not wait for it, and return how many it added.

@@ -205,7 +205,7 @@ class Brain:
         A repeated request gets what was recorded while `decisioning.review.rechecking` says that it holds.
 
         Raises RequestReused for a request_id that came with another body, Erased for one whose decision was erased with
-        its customer, Unavailable after ATTEMPTS conflicts.
+        its customer, Unavailable after ATTEMPTS conflicts, Unconfirmed if its time is over while it is written.
         """
         made = await self._together.make(ask)
         snapshot, decision_id = made.snapshot, made.decision.kept.decision_id
@@ -213,7 +213,8 @@ class Brain:
         for attempt in range(ATTEMPTS):
             _, at_us, known, decision = made if not attempt else self._make(ask, snapshot, decision_id, supersedes)
             try:
-                await self.ledger.commit(*self._entries(ask, known, decision, repeat))
+                release = partial(self._release, known, decision)
+                await self.ledger.commit(*self._entries(ask, known, decision, repeat), release)
             except Duplicate as duplicate:
                 record, repeat = self._newest(ask, duplicate.record, repeat)
                 recorded = self._same_request(ask, record)
@@ -226,6 +227,22 @@ class Brain:
                 self.metrics.count_decision(decision)
                 return decision.answer
         raise Unavailable("other requests for this customer kept coming first; try again")
+
+    def _release(self, known: Known, decision: Decision) -> None:
+        """Release the contacts of a decision that was committed after its request had been answered 503.
+
+        Nobody was told of it. A repeat of the request finds it released, and decides anew.
+        """
+        reserved = [(known.person.stream, decision.contacts)]
+        if known.account is not None:
+            reserved.append((known.account.stream, decision.account_contacts))
+        entries = [
+            Entry(stream, "contact", {"offer_id": contact["offer_id"], "state": "expired"}, now_us())
+            for stream, contacts in reserved
+            for contact in contacts
+        ]
+        if entries:
+            self.ledger.submit(entries)
 
     def _make(self, ask: Ask, snapshot: Snapshot, decision_id: str, supersedes: str | None = None) -> Made:
         at_us = now_us()

@@ -15,7 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 
-from decisioning.errors import BrainError, Conflict, Erased, NotFound, RequestError, Unavailable
+from decisioning.errors import BrainError, Conflict, Erased, NotFound, RequestError, Unavailable, Unconfirmed
 from decisioning.facts.forms import Ask
 from serving.brain import explaining
 from serving.brain.runtime import Brain
@@ -40,6 +40,7 @@ from serving.http.replies import (
 from serving.problems import ERASED, PROBLEM_TYPES, TYPES, UNAVAILABLE
 from training.model.background import yielding
 
+_MAYBE = "a decision may have been made, ask again with the same request_id: it was not confirmed"
 REFRESH_S = 0.5
 """How often a replica checks for a release or a pause; both take effect within two seconds."""
 REFRESH_MODEL_S = 0.5
@@ -110,8 +111,7 @@ def _decision_routes(app: FastAPI, brain: Brain) -> None:
             return problem_reply(ERASED, str(error).partition(": ")[2], field=error.field, fallbacks=_fallbacks(ask))
         except (Unavailable, Conflict, TimeoutError) as error:
             metrics.failed.inc()
-            why = str(error) or f"no decision could be committed within {deadline_s:g} s"
-            return problem_reply(UNAVAILABLE, why, fallbacks=_fallbacks(ask))
+            return problem_reply(UNAVAILABLE, _why_not(error, deadline_s), fallbacks=_fallbacks(ask))
         metrics.seconds.observe(time.perf_counter() - started)
         return Response(answer, media_type=JSON)
 
@@ -150,6 +150,13 @@ def _record_routes(app: FastAPI, brain: Brain) -> None:
     async def identity(request: Request) -> Response:
         """Link an identifier (a cookie, a device, a hashed address) to a customer, or unlink it."""
         return json_reply(await identities.record_identity(brain, parse(IdentityIn, await read_body(request))))
+
+
+def _why_not(error: Exception, deadline_s: float) -> str:
+    """Return what is known of a decision that could not be answered."""
+    if isinstance(error, Unconfirmed):
+        return f"{_MAYBE} within {deadline_s:g} s; what it reserved is released"
+    return str(error) or f"no decision was made within {deadline_s:g} s; ask again"
 
 
 def _fallbacks(ask: Ask) -> dict[str, str | None]:
