@@ -175,13 +175,14 @@ def _text_misfit(field: SignalField, text: str) -> str | None:
         return None if text in field.values else f"must be one of {', '.join(field.values[:20])}"
     if len(text) > MAX_CHARACTERS:
         return f"must have at most {MAX_CHARACTERS} characters"
-    return None if "\0" not in text and _is_unicode(text) else "must be valid Unicode without code 0"
+    valid = "\0" not in text and (text.isascii() or _is_unicode(text))
+    return None if valid else "must be valid Unicode without code 0"
 
 
 def _is_unicode(text: str) -> bool:
     """Tell whether databases take the text: they refuse lone surrogates."""
     try:
-        return text.isascii() or bool(text.encode())
+        return bool(text.encode())
     except UnicodeEncodeError:
         return False
 

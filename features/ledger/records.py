@@ -179,7 +179,8 @@ class PreparedEntry:
 
 def keyed_hash(secret: bytes, text: str) -> str:
     """Return the first 40 hex characters of HMAC-SHA256, so that streams and keys contain no ids."""
-    inner, outer = (padded.copy() for padded in _padded(secret))
+    inner, outer = _padded(secret)
+    inner, outer = inner.copy(), outer.copy()
     inner.update(text.encode(errors="surrogatepass"))
     outer.update(inner.digest())
     return str(outer.hexdigest()[:40])

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from decisioning.catalogue.release import Release
@@ -66,13 +67,14 @@ class Reading(NamedTuple):
 class Definitions:
     """Compiled signal features.
 
-    `trackers`: content key -> tracker; equal definitions share one, whatever their names. `readings`: ordered by name
-    of feature.
+    `trackers`: content key -> tracker; equal definitions share one, whatever their names. `prunes`: key and `prune` of
+    those that prune anything. `readings`: ordered by name of feature.
     """
 
     def __init__(self, features: Iterable[Feature], types: Iterable[SignalType], settings: SignalSettings) -> None:
         types_by_id = {t.id: t for t in types}
         self.trackers: dict[str, Tracker] = {}
+        self.prunes: list[tuple[str, Callable[[Data, int], Data]]] = []
         self.readings: list[Reading] = []
         self._feeds: Feeds = {id_: [] for id_ in types_by_id}
         self._newest: tuple[int, Feeds] = (NEVER_US, self._feeds)
@@ -95,17 +97,20 @@ class Definitions:
         if key in self.trackers:
             return
         self.trackers[key] = tracker
+        if type(tracker).prune is not Tracker.prune:
+            self.prunes.append((key, tracker.prune))
         where = tuple((name, frozenset(values)) for name, values in sorted(spec.where.items()))
         for name in set(spec.of) & set(types):
             self._feeds[name].append(Feed(key, where, spec.field, tracker.copy, tracker.add, NEVER_US))
 
     def feeds(self, at_us: int) -> "Feeds":
-        """Return what the events of each type feed, if they are read at a time or later."""
+        """Return what the events of each type feed, if they are read at a time or later; by `begins_us`, ascending."""
         newest_us, feeds = self._newest
         if newest_us != at_us:  # events that are recorded together have the same
             begins = {key: tracker.begins_us(at_us) for key, tracker in self.trackers.items()}
             feeds = {
-                id_: [f._replace(begins_us=begins[f.key]) for f in of_type] for id_, of_type in self._feeds.items()
+                id_: sorted((f._replace(begins_us=begins[f.key]) for f in of_type), key=attrgetter("begins_us"))
+                for id_, of_type in self._feeds.items()
             }
             self._newest = at_us, feeds
         return feeds

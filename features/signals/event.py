@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from decisioning.errors import RequestError
 from decisioning.facts.schema import Value
-from decisioning.facts.signals import SignalField, SignalSettings, SignalType, misfit
+from decisioning.facts.signals import SignalSettings, SignalType, misfit
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
@@ -36,26 +36,22 @@ def validate(type_: SignalType, data: object) -> dict[str, Value]:
 
     :raises RequestError: names the field (`data.page`) and never repeats a value
     """
-    if not isinstance(data, Mapping):
+    if not isinstance(data, dict):
         raise RequestError("data", "must be an object")
     if not data.keys() <= type_.field_names:
         raise _unknown(next(name for name in data if name not in type_.field_names), type_)
     values: dict[str, Value] = {}
     for field in type_.fields:
-        value = data.get(field.name)
-        if value is not None:
-            values[field.name] = _value(field, value)
-        elif field.required:
-            raise RequestError(f"data.{field.name}", "is missing")
+        name = field.name
+        value = data.get(name)
+        if value is None:
+            if field.required:
+                raise RequestError(f"data.{name}", "is missing")
+        elif message := misfit(field, value):
+            raise RequestError(f"data.{name}", message)
+        else:
+            values[name] = float(value) + 0.0 if field.dtype == "float" else value  # makes -0.0 and 0.0 one value
     return values
-
-
-def _value(field: SignalField, value: Any) -> Value:
-    if message := misfit(field, value):
-        raise RequestError(f"data.{field.name}", message)
-    if field.dtype == "float":
-        return float(value) + 0.0  # makes -0.0 and 0.0 one value
-    return value  # type: ignore[no-any-return]
 
 
 def _unknown(name: object, type_: SignalType) -> RequestError:

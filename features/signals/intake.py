@@ -53,6 +53,7 @@ class Intake:
         self._names, self._history = names, history
         self._types: Mapping[str, SignalType] = release.signals
         self._settings: SignalSettings = release.catalogue.settings.signals
+        self._max_ahead_us = self._settings.max_ahead_us
         self._retention_us = {id_: days_us(t.retention_days) for id_, t in self._types.items()}
         self._subjects = lru_cache(maxsize=65_536)(self._subject)
 
@@ -61,7 +62,7 @@ class Intake:
 
         Extension attributes are allowed, as the specification demands, and not stored.
         """
-        if not isinstance(raw, Mapping):
+        if not isinstance(raw, dict):
             raise RequestError("event", "must be a JSON object with the attributes of a CloudEvent")
         _check_envelope(raw)
         return self.of_parts(
@@ -107,7 +108,7 @@ class Intake:
         """Refuse an event that may have been purged: whether it is a duplicate could not be decided."""
         if occurred_us <= now_us - self._retention_us[type_.id]:
             raise RequestError("time", f"is longer ago than the {type_.retention_days:g} days that its type is kept")
-        if occurred_us > now_us + self._settings.max_ahead_us:
+        if occurred_us > now_us + self._max_ahead_us:
             raise RequestError("time", f"is more than {self._settings.max_ahead_s:g} seconds ahead")
 
     def subject(self, raw: object) -> Subject:
@@ -140,6 +141,8 @@ def _check_envelope(raw: Mapping[Any, Any]) -> None:
         raise RequestError("data_base64", "binary data is not taken; send `data` as a JSON object")
     if "datacontenttype" in raw and not _JSON.fullmatch(str(raw["datacontenttype"])):
         raise RequestError("datacontenttype", "must be application/json")
+    if raw.keys() <= _USUAL:
+        return
     if not all(isinstance(name, str) and _ATTRIBUTE.fullmatch(name) for name in raw.keys() - _USUAL):
         raise RequestError("event", "an attribute's name is made of lower-case letters and digits")
 

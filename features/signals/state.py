@@ -17,6 +17,7 @@ from features.signals.definitions import Definitions
 from features.signals.event import Event
 
 FORMAT = 1
+_NONE = frozenset[str]()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +42,18 @@ def absorb(state: State, events: Iterable[Event], definitions: Definitions, now_
 
     Trackers that are no longer defined are dropped; trackers that the state lacks stay missing (see `missing`).
     """
-    trackers = {key: data for key, data in state.trackers.items() if key in definitions.trackers}
+    kinds = definitions.trackers
+    known = state.trackers.keys() <= kinds.keys()
+    trackers = state.trackers.copy() if known else {k: data for k, data in state.trackers.items() if k in kinds}
     at_us, copied = max(state.at_us, now_us), set[str]()
     feeds = definitions.feeds(at_us)
     for event in events:
         event_key, _, type_, occurred_us, recorded_us, fields = event
-        at_us = max(at_us, recorded_us)
-        time_us = min(occurred_us, recorded_us)
+        at_us = recorded_us if recorded_us > at_us else at_us  # `max` takes three times as long
+        time_us = occurred_us if occurred_us < recorded_us else recorded_us
         for key, where, field, copy, add, begins_us in feeds.get(type_, ()):
             if time_us < begins_us:
-                continue
+                break  # the others begin later
             value = True if field is None else fields.get(field)
             if value is None or key not in trackers or (where and not _matches(where, fields)):
                 continue
@@ -59,7 +62,8 @@ def absorb(state: State, events: Iterable[Event], definitions: Definitions, now_
                 copied.add(key)
                 data = copy(data)
             trackers[key] = add(data, time_us, value, event_key)
-    return State(at_us, _pruned(trackers, definitions, at_us))
+    _prune(trackers, definitions, at_us)
+    return State(at_us, trackers)
 
 
 def _matches(where: tuple[tuple[str, frozenset[Value]], ...], fields: Mapping[str, Value]) -> bool:
@@ -69,9 +73,10 @@ def _matches(where: tuple[tuple[str, frozenset[Value]], ...], fields: Mapping[st
     return True
 
 
-def _pruned(trackers: dict[str, Any], definitions: Definitions, at_us: int) -> dict[str, Any]:
-    kinds = definitions.trackers
-    return {key: kinds[key].prune(data, at_us) for key, data in trackers.items()}
+def _prune(trackers: dict[str, Any], definitions: Definitions, at_us: int) -> None:
+    for key, prune in definitions.prunes:
+        if key in trackers:
+            trackers[key] = prune(trackers[key], at_us)
 
 
 def merge(a: State, b: State, definitions: Definitions) -> State:
@@ -83,11 +88,14 @@ def merge(a: State, b: State, definitions: Definitions) -> State:
         for key, data in a.trackers.items()
         if key in b.trackers and key in kinds
     }
-    return State(at_us, _pruned(merged, definitions, at_us))
+    _prune(merged, definitions, at_us)
+    return State(at_us, merged)
 
 
 def missing(state: State, definitions: Definitions) -> frozenset[str]:
     """Return the keys of defined trackers that the state lacks; `rebuild` makes them from the log."""
+    if definitions.trackers.keys() <= state.trackers.keys():
+        return _NONE
     return frozenset(definitions.trackers.keys() - state.trackers.keys())
 
 

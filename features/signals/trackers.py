@@ -46,9 +46,9 @@ class Tracker(ABC):
         """Return a time: `prune` at `at_us` leaves nothing of the events before it."""
         return NEVER_US
 
-    @abstractmethod
     def prune(self, data: Data, at_us: int) -> Data:
         """Return the data without what no reading at `at_us` or later needs."""
+        return data
 
     @abstractmethod
     def merge(self, a: Data, b: Data) -> Data:
@@ -250,11 +250,8 @@ class Last(Tracker):
         return data
 
     def add(self, data: Data, time_us: int, value: Any, key: str) -> Data:
-        if data is not None and (time_us, key) <= (data[0], data[1]):
-            return data
-        return [time_us, key, value]
-
-    def prune(self, data: Data, at_us: int) -> Data:
+        if data is None or time_us > data[0] or (time_us == data[0] and key > data[1]):
+            return [time_us, key, value]
         return data
 
     def merge(self, a: Data, b: Data) -> Data:
@@ -279,10 +276,7 @@ class Since(Tracker):
         return data
 
     def add(self, data: Data, time_us: int, value: Any, key: str) -> Data:
-        return time_us if data is None else max(data, time_us)
-
-    def prune(self, data: Data, at_us: int) -> Data:
-        return data
+        return time_us if data is None or time_us > data else data
 
     def merge(self, a: Data, b: Data) -> Data:
         return max((time_us for time_us in (a, b) if time_us is not None), default=None)
@@ -308,7 +302,13 @@ class Sessions(Tracker):
         return [data[0].copy(), data[1].copy(), data[2].copy()]
 
     def add(self, data: Data, time_us: int, value: Any, key: str) -> Data:
-        self._join(data, time_us, time_us, 1)
+        starts, ends, counts = data
+        if not ends or time_us > ends[-1] + self.gap_us:  # as almost always: the first event of a new session
+            starts.append(time_us)
+            ends.append(time_us)
+            counts.append(1)
+        else:
+            self._join(data, time_us, time_us, 1)
         return data
 
     def _join(self, data: Data, start_us: int, end_us: int, events: int) -> None:

@@ -1,7 +1,7 @@
-"""The second process of an import of signals: it reads, checks and sorts rows, and prepares them to be written.
+"""What prepares the rows of an import of signals: it reads, checks and sorts them; a second process for long files.
 
-It sends one `Part` after the other and never gets more than a block ahead: the states that it reads are those after the
-block before.
+The process sends one `Part` after the other and never gets more than a block ahead: the states that it reads are those
+after the block before.
 """
 
 import gc
@@ -29,7 +29,7 @@ from features.signals.event import Event
 from features.signals.intake import Intake
 from features.signals.log import HotFetch, SignalRules
 
-_FIRST_ROWS: Final = 2_000
+FIRST_ROWS: Final = 25_000
 _MOST_ROWS: Final = 100_000
 """Rows that are sorted by subject together, so that a state is updated once for many events. A resumed import may
 repeat at most as many. Each time they are four times as many as before, so that writing begins soon."""
@@ -57,7 +57,10 @@ class Part(NamedTuple):
 
 
 class ParserProcess:
-    """A context manager that gives the parts of a file after the first `skip` rows, as the process prepares them."""
+    """A context manager that gives the parts of a file after the first `skip` rows, as the process prepares them.
+
+    Those of the rows before are written meanwhile, and have to be acknowledged as one part.
+    """
 
     def __init__(self, path: Path, release_bytes: bytes, ledger: Ledger, skip: int) -> None:
         spawning = multiprocessing.get_context("spawn")  # this process has threads
@@ -124,7 +127,7 @@ def _run(pipe: Connection, path: Path, release_bytes: bytes, names: Names, addre
         try:
             release, database = Release.from_bytes(release_bytes), Database(address)
             rules, intake = SignalRules(release), Intake(release, names, history=True)
-            for part in parts(path, intake, rules, database.fetch_hot, sender.wait, skip):
+            for part in parts(sorted_rows(path, intake, skip), rules, database.fetch_hot, sender.wait):
                 sender.send(part)
             sender.send(None)
         except (Refused, Unavailable) as error:
@@ -135,7 +138,7 @@ class _Sender:
     """Sends parts, and waits until all that were sent are written."""
 
     def __init__(self, pipe: Connection) -> None:
-        self._pipe, self._unfinished = pipe, 0
+        self._pipe, self._unfinished = pipe, 1  # the rows that the first process writes itself
 
     def send(self, message: object) -> None:
         self._pipe.send_bytes(pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
@@ -146,7 +149,7 @@ class _Sender:
             self._unfinished -= self._pipe.recv()
 
 
-class _Rows(NamedTuple):
+class SortedRows(NamedTuple):
     """The events of some rows of a file, sorted by subject, and what to tell once they are written."""
 
     events: list[Event]
@@ -154,13 +157,13 @@ class _Rows(NamedTuple):
 
 
 def parts(
-    path: Path, intake: Intake, rules: SignalRules, fetch: HotFetch, wait: Callable[[], None], skip: int
+    blocks: Iterable[SortedRows], rules: SignalRules, fetch: HotFetch, wait: Callable[[], None]
 ) -> Iterator[Part]:
-    """Yield the rows of a file after the first `skip`, prepared. Raises Refused for an unreadable file.
+    """Yield the events of blocks, prepared.
 
     :param wait: returns once all parts that were yielded are written; called before states of theirs are read
     """
-    for rows in _sorted_rows(path, intake, skip):
+    for rows in blocks:
         ends = _ends(rows.events)
         wait()
         for n, (start, end) in enumerate(zip([0, *ends], ends, strict=False), 1):
@@ -182,14 +185,15 @@ def _ends(events: Sequence[Event]) -> list[int]:
     return [*ends, len(events)]
 
 
-def _sorted_rows(path: Path, intake: Intake, skip: int) -> Iterator[_Rows]:
-    rows, first, size = rows_after(path, skip), skip, _FIRST_ROWS
+def sorted_rows(path: Path, intake: Intake, skip: int) -> Iterator[SortedRows]:
+    """Yield the rows of a file after the first `skip`. Raises Refused for a file that cannot be read."""
+    rows, first, size = rows_after(path, skip), skip, FIRST_ROWS
     while (checked := _checked(islice(rows, size), first, intake)).finished.rows > first:
         yield checked
         first, size = checked.finished.rows, min(4 * size, _MOST_ROWS)
 
 
-def _checked(rows: Iterable[Any], first: int, intake: Intake) -> _Rows:
+def _checked(rows: Iterable[Any], first: int, intake: Intake) -> SortedRows:
     """Return the events of `rows`, of which `first` is the number of rows before them in the file."""
     at, refused, recorded_us = first, 0, now_us()
     events, problems = list[Event](), list[dict[str, Any]]()
@@ -201,4 +205,4 @@ def _checked(rows: Iterable[Any], first: int, intake: Intake) -> _Rows:
             if len(problems) < MAX_LISTED:
                 problems.append({"row": at, "problem": str(error)})
     events.sort(key=attrgetter("stream"))
-    return _Rows(events, Finished(at, refused, problems))
+    return SortedRows(events, Finished(at, refused, problems))

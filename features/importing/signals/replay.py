@@ -1,20 +1,26 @@
-"""Imports a file of past signals: another process prepares blocks of rows and states, this one writes them."""
+"""Imports a file of past signals: another process prepares blocks of rows and states, this one writes them.
+
+The first block is prepared here while the other process starts; most files have no other.
+"""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from decisioning.catalogue.release import Release
 from features.files import replace_file
 from features.importing.plan import Progress
-from features.importing.signals.parser import ParserProcess, Part
+from features.importing.signals import parser
+from features.importing.signals.parser import Part, SortedRows
 from features.importing.signals.rows import content_hash, count_rows
 from features.importing.tables import MAX_LISTED
 from features.ledger import Ledger
 from features.ledger.database import enlarge_cache
 from features.signals.blocks import AddBlocks
+from features.signals.intake import Intake
 from features.signals.log import SignalRules
 
 _FEWEST, _MOST = 1_024, 8_192
@@ -52,37 +58,68 @@ def import_signals(
     """
     started_s = time.monotonic()
     total, note = count_rows(path), notes / f"{content_hash(path)}.rows"
-    replay = _Replay(ledger, SignalRules(Release.from_bytes(release_bytes)), note)
-    tell = progress or (lambda _done, _total, _what: None)
-    tell(replay.done, total, "signals")  # the time left is estimated from what follows
-    with ParserProcess(path, release_bytes, ledger, replay.done) as parser:
-        while parts := parser.waiting(replay.size):
-            replay.write(parts)
-            parser.acknowledge(len(parts))
-            tell(replay.done, max(total, replay.done), "signals")
+    release = Release.from_bytes(release_bytes)
+    replay = _Replay(ledger, SignalRules(release), note, _Counter(total, progress))
+    blocks = parser.sorted_rows(path, Intake(release, ledger, history=True), replay.done)
+    following = replay.done + parser.FIRST_ROWS
+    if total <= following:
+        replay.prepare_and_write(blocks)
+    else:
+        with parser.ParserProcess(path, release_bytes, ledger, following) as other:
+            replay.prepare_and_write(islice(blocks, 1))
+            other.acknowledge(1)
+            while prepared := other.waiting(replay.size):
+                replay.write(prepared)
+                other.acknowledge(len(prepared))
     note.unlink(missing_ok=True)
     replay.result.seconds = round(time.monotonic() - started_s, 3)
     return replay.result
 
 
+class _Counter(NamedTuple):
+    """Tells how many of the rows are done; `total` may be too small by one."""
+
+    total: int
+    progress: Progress | None
+
+    def tell(self, done: int) -> None:
+        if self.progress is not None:
+            self.progress(done, max(self.total, done), "signals")
+
+
 class _Replay:
-    """Writes parts and adds up what became of them.
+    """Writes parts, adds up what became of them, and counts the rows.
 
     `done`: the rows that are finished, at least. `size`: the events that the next transaction should have.
     """
 
-    def __init__(self, ledger: Ledger, rules: SignalRules, note: Path) -> None:
-        self._ledger, self._rules, self._note = ledger, rules, note
+    def __init__(self, ledger: Ledger, rules: SignalRules, note: Path, counter: _Counter) -> None:
+        self._ledger, self._rules, self._note, self._counter = ledger, rules, note, counter
         self.done = _read_note(note)
         self.result = ReplayResult(rows=self.done, resumed_at=self.done)
         self.size = _FEWEST
         self._repeated = False
         ledger.transact(enlarge_cache).result()
+        counter.tell(self.done)  # the time left is estimated from what follows
 
-    def write(self, parts: Sequence[Part]) -> None:
+    def prepare_and_write(self, blocks: Iterable[SortedRows]) -> None:
+        """Prepare blocks in this process, and write them."""
+        waiting: list[Part] = []
+
+        def write() -> None:
+            if waiting:
+                self.write(waiting)
+                waiting.clear()
+
+        for part in parser.parts(blocks, self._rules, self._ledger.select_hot, write):
+            waiting.append(part)
+            if part.finished is not None or sum(len(p.block.rows) for p in waiting) >= self.size:
+                write()
+
+    def write(self, prepared: Sequence[Part]) -> None:
         """Write parts in one transaction; after the last part of a block, note its rows."""
         started_s = time.monotonic()
-        blocks = [part.block for part in parts]
+        blocks = [part.block for part in prepared]
         added = self._ledger.transact(AddBlocks(blocks, self._rules, look_up=self._repeated)).result()
         took_s = time.monotonic() - started_s
         self.size = min(max(round(sum(added) * _WITHIN_S / took_s), _FEWEST), _MOST)
@@ -91,7 +128,8 @@ class _Replay:
         self.result.duplicate += added.duplicate
         self.result.erased += added.erased
         self.done += sum(added)
-        self._finish(parts[-1])
+        self._finish(prepared[-1])
+        self._counter.tell(self.done)
 
     def _finish(self, last: Part) -> None:
         if last.finished is None:

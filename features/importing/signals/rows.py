@@ -1,7 +1,7 @@
 """The rows of a file of past signals, Parquet or JSON lines, as events."""
 
 from codecs import BOM_UTF8
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from hashlib import file_digest
 from itertools import islice
@@ -36,7 +36,7 @@ def event(row: object, intake: Intake, recorded_us: int) -> Event:
     """
     if isinstance(row, RequestError):
         raise row
-    if not isinstance(row, Mapping):
+    if not isinstance(row, dict):
         raise RequestError("event", "must be a JSON object")
     if row.get("time") is None:
         raise RequestError("time", "is missing")

@@ -4,6 +4,7 @@ Arguments: the file of signals, and a new folder for the ledger. It writes one l
 `transactions`, and `peak_mb`, the sum of the most memory that the importing process and any of its children had.
 """
 
+import gc
 import json
 import resource
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 
 def main() -> None:
     file, folder = map(Path, sys.argv[1:])
+    gc.set_threshold(100_000, 50, 50)  # as every command does
     from features.importing.signals import import_signals
     from features.ledger import Ledger
     from tests.benchmarks import catalogue

@@ -110,7 +110,7 @@ def test_the_parts_of_a_file_share_no_subject_until_they_are_written(
     migrated_sqlite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However small the parts: those that wait to be written have no subject in common, and nothing is left out."""
-    for name, size in {"_FIRST_ROWS": 40, "_MOST_ROWS": 90, "_EVENTS": 5, "_MOST_EVENTS": 8}.items():
+    for name, size in {"FIRST_ROWS": 40, "_MOST_ROWS": 90, "_EVENTS": 5, "_MOST_EVENTS": 8}.items():
         monkeypatch.setattr(parser, name, size)
     rows = past(500, [*WHO[1:] * 4, *map(str, range(10, 30))])
     path = tmp_path / "past.jsonl"
@@ -124,7 +124,7 @@ def test_the_parts_of_a_file_share_no_subject_until_they_are_written(
             waiting.clear()
 
         intake, finished = Intake(release(), in_parts.names, history=True), list[int]()
-        for part in parser.parts(path, intake, RULES, in_parts.select_hot, write, 0):
+        for part in parser.parts(parser.sorted_rows(path, intake, 0), RULES, in_parts.select_hot, write):
             assert not any(stream in block.states for stream in part.block.states for block in waiting)
             assert part.block.rows
             waiting.append(part.block)

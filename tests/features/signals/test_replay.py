@@ -14,7 +14,7 @@ import pytest
 
 from decisioning.catalogue.files import pack
 from decisioning.errors import Refused
-from features.importing.signals import ReplayResult, import_signals
+from features.importing.signals import ReplayResult, import_signals, parser
 from features.ledger import now_us
 from features.signals.store import Signals
 from tests.features.processes import child, forked_context, warm_up
@@ -33,7 +33,8 @@ def _warm() -> None:
 
 @pytest.fixture(autouse=True)
 def _parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fork the parser's process, which takes a second to start; one case starts it as the product does."""
+    """Let the other process have most rows. It is forked, as its start takes a second, but in one case."""
+    monkeypatch.setattr(parser, "FIRST_ROWS", 120)
     if "[json_lines]" not in request.node.name:
         monkeypatch.setattr("multiprocessing.get_context", forked_context)
 
@@ -107,6 +108,15 @@ def test_a_replayed_file_counts_once_and_reads_as_if_it_had_been_sent(
     assert not list((tmp_path / "notes").iterdir())
 
 
+@pytest.mark.parametrize("count", [119, 120, 121, 122])
+def test_every_row_is_read_around_the_end_of_the_first_block(opened: OpenPlace, tmp_path: Path, count: int) -> None:
+    """A last line without a line break is not counted when the rows are divided among the two processes."""
+    path = json_lines(tmp_path / "past.jsonl", past(count))
+    path.write_bytes(path.read_bytes().rstrip(b"\n"))
+    result = replay(opened, path)
+    assert (result.rows, result.accepted) == (count, count)
+
+
 def test_what_arrived_by_itself_is_not_counted_again(opened: OpenPlace, tmp_path: Path) -> None:
     rows = past(300)
     at_us = now_us()
@@ -121,6 +131,7 @@ def replay_until_killed(pipe: Connection, place: Place, path: Path) -> None:
     def tell(rows: int, _total: int, _what: str) -> None:
         pipe.send(rows)
 
+    parser.FIRST_ROWS = 2_000  # type: ignore[misc]  # of this process, which is killed
     with place.opened() as opened:
         import_signals(path, RELEASE, opened.ledger, path.parent / "notes", tell)
 
