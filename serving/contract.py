@@ -134,7 +134,10 @@ class OutcomeIn(_Body):
 
 
 class IdentifierIn(_Body):
-    """An identifier of a visitor; an e-mail address is given as its hash, never as the address."""
+    """An identifier of a visitor, or (`customer`) the id of another customer who is the same person.
+
+    An e-mail address is given as its hash, never as the address.
+    """
 
     kind: LinkKind
     value: SubjectId
@@ -143,18 +146,22 @@ class IdentifierIn(_Body):
     def _fits(self) -> Self:
         if self.kind == "email" and not _HASH.fullmatch(self.value):
             raise ValueError("value: expected a hash of the address, in lower-case hexadecimal digits")
-        if problem := problem_of(self.visitor_id):
+        if self.visitor_id is not None and (problem := problem_of(self.visitor_id)):
             raise ValueError(f"value: with its kind it {problem}")
         return self
 
     @property
-    def visitor_id(self) -> str:
-        """The id by which requests, consents and signals name this visitor."""
-        return visitor_id(self.kind, self.value)
+    def visitor_id(self) -> str | None:
+        """The id by which requests, consents and signals name this visitor; None for a customer."""
+        return None if self.kind == "customer" else visitor_id(self.kind, self.value)
 
 
 class IdentityIn(_Body):
-    """Whether an identifier is this customer's: `linked` at login, `unlinked` when they leave a shared device."""
+    """Whether an identifier is this customer's: `linked` at login, `unlinked` when they leave a shared device.
+
+    With the id of another customer, both are one person from then on, until they are unlinked: what either refused
+    binds both, and caps and suppressions count them together.
+    """
 
     customer_id: SubjectId
     identifier: IdentifierIn
@@ -165,6 +172,8 @@ class IdentityIn(_Body):
     @model_validator(mode="after")
     def _times(self) -> Self:
         _plausible("occurred_at", self.occurred_at)
+        if self.identifier.kind == "customer" and self.identifier.value == self.customer_id:
+            raise ValueError("identifier: this is the customer themselves; name another id of theirs")
         return self
 
 

@@ -37,12 +37,13 @@ def unit_of(known: Known, unit: Unit) -> str:
     """Return the stream that is assigned to an arm.
 
     That is the account if the unit is the account and it is known, else the person; for a linked visitor, the person
-    that it is linked to.
+    that it is linked to; for joined customers, the same for all of them.
     """
     if unit == "account" and known.account is not None:
         return known.account.stream
     holder = known.person.holder
-    return holder.person if holder is not None and holder.linked else known.person.stream
+    own = holder.person if holder is not None and holder.linked else known.person.stream
+    return known.person.person_stream or own
 
 
 def arm_of(arms: Sequence[Arm], salt: str, known: Known, now_us: int) -> str:

@@ -3,9 +3,10 @@
 Without a record nothing is allowed. A basis (contract, legal obligation) is a citable record of the catalogue; an
 objection, a refusal or a withdrawal for the same purpose is stronger than any basis except a legal obligation.
 
-Visitors linked to a person can only narrow. The record that counts for a visitor is found on the visitor's own stream
-(its record for this channel against its record for all channels). A visitor's refusal binds the person, whatever its
-age; of two grants, the one that expires sooner holds. A visitor's grant permits the person nothing.
+Visitors linked to a person, and customers joined with them, can only narrow. The record that counts for a visitor is
+found on the visitor's own stream (its record for this channel against its record for all channels). A visitor's refusal
+binds the person, whatever its age; of two grants, the one that expires sooner holds. A visitor's grant permits the
+person nothing.
 
 A request (Global Privacy Control, a consent platform, an unknown age) can only withdraw, like a refusal that lasts for
 that request. Country rules narrow what may permit marketing on an outbound channel.
@@ -68,7 +69,7 @@ def permission(
     :param rule: what the country requires of this purpose on this channel
     """
     record = latest(standing, purpose.id, channel)
-    narrowed = _narrowed(standing.visitors, purpose.id, channel, now_us)
+    narrowed = _narrowed(standing, purpose.id, channel, now_us)
     refused = bool(withdrawn) or narrowed.refused or (record is not None and record.status != "granted")
     soft: Basis | None = None
     for basis in bases:
@@ -142,19 +143,19 @@ def _by_consent(
 
 @dataclass(frozen=True, slots=True)
 class _Narrowed:
-    """What linked visitors withdraw: by a refusal, or by a grant that has expired."""
+    """What linked visitors and joined customers withdraw: by a refusal, or by a grant that has expired."""
 
     refused: bool = False
     why: str = ""
 
 
-def _narrowed(visitors: Iterable[Standing], purpose: str, channel: str, now_us: int) -> _Narrowed:
-    records = [record for visitor in visitors if (record := latest(visitor, purpose, channel)) is not None]
-    for record in records:
+def _narrowed(standing: Standing, purpose: str, channel: str, now_us: int) -> _Narrowed:
+    records = [(v.links, record) for v in standing.visitors if (record := latest(v, purpose, channel)) is not None]
+    for links, record in records:
         if record.status != "granted":
-            return _Narrowed(True, f"{record.status} by a linked visitor")
-    if any(record.expires_us is not None and record.expires_us <= now_us for record in records):
-        return _Narrowed(False, "expired for a linked visitor")
+            return _Narrowed(True, f"{record.status} {'under a joined id' if links else 'by a linked visitor'}")
+    if any(record.expires_us is not None and record.expires_us <= now_us for _, record in records):
+        return _Narrowed(False, "expired for a linked visitor or under a joined id")
     return _Narrowed()
 
 

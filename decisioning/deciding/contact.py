@@ -20,16 +20,18 @@ from decisioning.times import days_us
 def suppressed(view: View, known: Known, now_us: int) -> Iterator[tuple[str, str]]:
     """Yield (outcome, action) for every action that an outcome suppresses now; only actions with a past count."""
     happened = {*known.person.outcomes, *(known.account.outcomes if known.account else ())}
+    happened.update(action for other in known.person.elsewhere for action in other.outcomes)
     for name in sorted(happened & view.rows_by_action.keys()):
         if after := _suppressed_by(view.actions[view.rows_by_action[name][0]], known, now_us):
             yield after, name
 
 
 def _suppressed_by(action: Action, known: Known, now_us: int) -> str | None:
-    history = standing_for(action, known)
+    standing = standing_for(action, known)
+    histories = (standing, *standing.elsewhere)
     for rule in action.suppress:
         since_us = 0 if rule.days is None else now_us - days_us(rule.days)
-        if history.history(action.id, rule.after, since_us):
+        if any(of.history(action.id, rule.after, since_us) for of in histories):
             return rule.after
     return None
 

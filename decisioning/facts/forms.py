@@ -32,8 +32,8 @@ class PlacementAsk(Strict):
 class Ask(Strict):
     """A request for a decision, as it is received and recorded.
 
-    A request with `visitor_id` is decided for that visitor, from the visitor's own stream alone, even if the visitor is
-    linked to a customer: a device may be shared.
+    A request with `visitor_id` is decided for that visitor, from the visitor's own stream, even if the visitor is
+    linked to a customer: a device may be shared. Only caps and suppressions count the whole person then.
 
     `as_of`, `release`, `overrides` and `seed` belong to previews: the time, the release hash, facts that replace the
     stored ones, and the id of the decision whose random draws are repeated. `moment` names the moment that opened a
@@ -92,8 +92,8 @@ class Known:
 
     @property
     def linked(self) -> dict[str, int]:
-        """Stream -> version read, of the visitors that are merged into `person`, sorted by stream."""
-        return {visitor.stream: visitor.version for visitor in self.person.visitors}
+        """Stream -> version read, of the other identifiers that are merged into `person`, sorted by stream."""
+        return {other.stream: other.version for other in self.person.visitors or self.person.elsewhere}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,9 @@ from typing import Literal
 ConsentStatus = Literal["granted", "refused", "withdrawn", "objected"]
 ContactState = Literal["reserved", "expired", "not_delivered", "delivered", "seen", "pitched"]
 CountsOn = Literal["decided", "delivered", "seen"]
-LinkKind = Literal["cookie", "device", "email", "wristband", "visitor"]
+VisitorKind = Literal["cookie", "device", "email", "wristband", "visitor"]
+LinkKind = Literal[VisitorKind, "customer"]
+"""What a link is to: an identifier of a visitor, or another customer who is the same person."""
 ALL_CHANNELS = "*"
 
 
@@ -74,7 +76,10 @@ class RecordedOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """The latest record of whether a visitor, named by its stream, is this person; kept after unlinking, too."""
+    """The latest record of whether a visitor or another customer is this person; kept after unlinking, too.
+
+    `visitor`: the stream of the visitor, or of the other customer. A link of two customers is on both their streams.
+    """
 
     visitor: str
     kind: LinkKind
@@ -96,8 +101,10 @@ class Holder:
 class Standing:
     """All that screening needs from the ledger about one subject. `version` 0: the ledger has no record of the subject.
 
-    `links` are a person's, `holder` is a visitor's. `visitors` are the standings that
-    `decisioning.facts.identity.merge_standings` merged into this one, sorted by stream; the fold leaves it empty.
+    `links` are a person's, `holder` is a visitor's. What follows is empty until `decisioning.facts.identity` merges the
+    standings of one person. `visitors`: those of linked visitors and joined customers that were merged into a person's,
+    sorted by stream. `elsewhere`: those of the person that a visitor is linked to, which only caps and suppressions
+    read. `person_stream`: of joined customers, the stream that stands for all of them; None for others.
     """
 
     stream: str
@@ -110,11 +117,18 @@ class Standing:
     links: tuple[Link, ...] = ()
     holder: Holder | None = None
     visitors: tuple["Standing", ...] = ()
+    elsewhere: tuple["Standing", ...] = ()
+    person_stream: str | None = None
 
     @property
     def linked(self) -> tuple[str, ...]:
-        """The streams of the visitors that are this person now, sorted."""
+        """The streams of the visitors and customers that are this person now by their own links, sorted."""
         return tuple(link.visitor for link in self.links if link.linked)
+
+    @property
+    def joined(self) -> tuple[str, ...]:
+        """The streams of the customers among `linked`, sorted."""
+        return tuple(link.visitor for link in self.links if link.linked and link.kind == "customer")
 
     def history(self, action: str, outcome: str, since_us: int) -> int:
         """Return how often `outcome` happened for `action` at or after `since_us`."""

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from decisioning.facts.forms import Known
-from decisioning.facts.identity import merge_standings
+from decisioning.facts.identity import merge_elsewhere, merge_standings
 from decisioning.facts.standing import Standing
 from decisioning.facts.standing_rules import StandingRules
 from features.ledger.ledger import Ledger
@@ -26,7 +26,7 @@ class KnownAtDecisions:
     def known(self, stream: str, body: dict[str, Any], rules: StandingRules | None = None) -> Known:
         """Return the facts as served, and the standings at the versions that a decision read.
 
-        The person's standing is merged with those of the visitors that were linked at that time.
+        The standing is merged with those of the other identifiers that the person had at that time.
 
         :param stream: the stream that holds the decision
         :param body: the body of the decision's record
@@ -39,9 +39,9 @@ class KnownAtDecisions:
 
         if read["account"] is not None:
             account = at(self._ledger.stream_of("account", body["request"]["account_id"]), read["account"])
-        visitors = [at(visitor, version) for visitor, version in read.get("linked", {}).items()]
-        person = merge_standings(at(stream, read["person"]), visitors)
-        return _known(body, person, account)
+        others = [at(other, version) for other, version in read.get("linked", {}).items()]
+        merge = merge_standings if body["request"].get("visitor_id") is None else merge_elsewhere
+        return _known(body, merge(at(stream, read["person"]), others), account)
 
 
 def known_at_decision(ledger: Ledger, stream: str, body: dict[str, Any]) -> Known:

@@ -1,22 +1,24 @@
-"""Links between a person and visitors: the records of a link, and the standing with visitors.
+"""Links between a person and visitors, and between customers who are one person: their records, and who is merged.
 
 A link is recorded in two streams, in one transaction, each at the version that was read: the person's stream keeps the
 latest statement about every visitor, the visitor's stream keeps whose it is. So a visitor belongs to at most one
-person, whatever other processes do.
+person, whatever other processes do. Of two customers who are joined, each stream keeps the statement about the other.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from decisioning.errors import Erased, LinkedElsewhere, Refused
-from decisioning.facts.identity import merge_standings
+from decisioning.facts.identity import merge_elsewhere, merge_standings
 from decisioning.facts.standing import Link, Standing
 from features.ledger.driver import in_chunks
 from features.ledger.records import Entry
 from features.ledger.standing import link_order
 
 MAX_LINKED: Final = 100
-"""How many visitors may be linked to a person at a time; a decision reads them all."""
+"""How many visitors and other customers may be one person with a customer at a time; a decision reads them all."""
+Read = Callable[..., Sequence[Standing]]
+"""Streams -> their standings, such as `Ledger.read`."""
 
 
 def link_entries(person: Standing, visitor: Standing, link: Link) -> list[Entry]:
@@ -60,19 +62,80 @@ def _check_free(person: Standing, visitor: Standing, link: Link) -> None:
             raise LinkedElsewhere("identifier", "it is linked to another customer; unlink it there first")
         if holder.occurred_us >= link.occurred_us:
             raise LinkedElsewhere("occurred_at", "the identifier was another customer's until then; name a later time")
-    if link.visitor not in person.linked and len(person.linked) >= MAX_LINKED:
+    _check_number(person, link, 1)
+
+
+def _check_number(person: Standing, link: Link, more: int) -> None:
+    """Raise Refused if `more` identifiers would be too many for a person, whose standing may be merged."""
+    if link.visitor not in person.linked and max(len(person.linked), len(person.visitors)) + more > MAX_LINKED:
         raise Refused(f"a customer may have {MAX_LINKED} linked identifiers; unlink those that are no longer theirs")
 
 
-def with_linked_visitors(
-    standings: Sequence[Standing], read: Callable[..., Sequence[Standing]]
-) -> tuple[Standing, ...]:
-    """Return each standing merged with those of its linked visitors.
+def join_entries(one: Standing, other: Standing, link: Link) -> list[Entry]:
+    """Return the records, to append together, of a statement that two customers are one person, or are not.
 
-    :param read: streams -> standings, such as `Ledger.read`; called once per 500 linked visitors, never without any
+    Both streams keep it, so that either tells of the other. The list is empty if it is recorded already.
+
+    :param one: the standing of one customer, merged with those that are the same person already; `other` likewise
+    :param link: the statement as the first customer's stream keeps it
+    :raises Erased: one of the customers was erased
+    :raises Refused: together they would have more than `MAX_LINKED` identifiers
     """
-    linked = sorted({visitor for standing in standings for visitor in standing.linked})
-    visitors = {standing.stream: standing for part in in_chunks(linked) for standing in read(*part)}
+    if one.erased:
+        raise Erased("customer_id", "this customer was erased")
+    if other.erased:
+        raise Erased("identifier", "this customer was erased, and is left alone")
+    if latest_link(one, other.stream) == link:
+        return []
+    if link.linked and all(v.stream != other.stream for v in one.visitors):
+        _check_number(one, link, 1 + len(other.visitors))
+    about = {"kind": link.kind, "source": link.source}
+    kind = "link" if link.linked else "unlink"
+    return [
+        Entry(of.stream, kind, {"visitor": to.stream, **about}, link.occurred_us, of.version)
+        for of, to in ((one, other), (other, one))
+    ]
+
+
+def with_identities(standings: Sequence[Standing], read: Read) -> tuple[Standing, ...]:
+    """Return each standing merged with those of the other identifiers of the same person.
+
+    :param read: called once for those that standings name, and again for those that joined customers, or the person of
+        a visitor, name in turn; never without any
+    """
+    if not any(standing.links or standing.holder for standing in standings):
+        return tuple(standings)
+    of = {standing.stream: standing for standing in standings}
+    groups = [identities(standing, of) for standing in standings]
+    while missing := sorted({stream for group in groups for stream in group} - of.keys()):
+        of.update((standing.stream, standing) for part in in_chunks(missing) for standing in read(*part))
+        groups = [identities(standing, of) for standing in standings]
     return tuple(
-        merge_standings(standing, [visitors[visitor] for visitor in standing.linked]) for standing in standings
+        _merged(one, [of[s] for s in group if s != one.stream]) for one, group in zip(standings, groups, strict=True)
     )
+
+
+def _merged(standing: Standing, others: Sequence[Standing]) -> Standing:
+    return merge_standings(standing, others) if standing.holder is None else merge_elsewhere(standing, others)
+
+
+def identities(standing: Standing, of: Mapping[str, Standing]) -> set[str]:
+    """Return the streams of all identifiers of a person, of a customer's or of a linked visitor's, its own included.
+
+    :param of: the standings that are known, by stream; identifiers that others name are left out
+    """
+    holder = standing.holder
+    first = holder.person if holder is not None and holder.linked else standing.stream
+    streams, people = {standing.stream, first}, [first]
+    while people:
+        person = of.get(people.pop())
+        if person is not None:
+            people += set(person.joined) - streams
+            streams.update(person.linked)
+    return streams
+
+
+def identities_of(stream: str, read: Read) -> tuple[str, ...]:
+    """Return the streams of all identifiers of a customer, their own first; of a visitor its own alone."""
+    (standing,) = with_identities(read(stream), read)
+    return (stream, *(other.stream for other in standing.visitors))

@@ -13,7 +13,7 @@ from decisioning.errors import RequestError
 from decisioning.facts.identity import visitor_id
 from decisioning.facts.ids import MAX_ID, problem_of
 from decisioning.facts.signals import SignalSettings, SignalType
-from decisioning.facts.standing import LinkKind
+from decisioning.facts.standing import VisitorKind
 from decisioning.times import days_us, microseconds
 from features.ledger import Ledger, SubjectKind
 from features.ledger.records import Names
@@ -25,7 +25,7 @@ _HASH: Final = re.compile(r"[0-9a-f]{32,128}")
 _ATTRIBUTE: Final = re.compile(r"[a-z0-9]{1,64}")
 _USUAL: Final = frozenset({"specversion", "id", "source", "type", "subject", "time", "data"})
 _JSON: Final = re.compile(r"application/([a-z0-9.+-]+\+)?json *(;.*)?", re.IGNORECASE)
-_VISITORS: Final = frozenset(get_args(LinkKind))
+_VISITORS: Final = frozenset(get_args(VisitorKind))
 _KINDS: Final[dict[str, tuple[SubjectKind, str]]] = {
     "customer": ("person", "customer_id"),
     "account": ("account", "account_id"),

@@ -9,7 +9,7 @@ from decisioning.facts.forms import Known
 from decisioning.facts.schema import Value
 from decisioning.facts.standing import Standing
 from features.ledger import Ledger
-from features.ledger.links import with_linked_visitors
+from features.ledger.links import with_identities
 from features.profile.online import Stored
 from features.profile.store import SignalState, Store
 from serving.brain.snapshot import Snapshot
@@ -37,8 +37,8 @@ class CustomerReader:
     ) -> list[Known]:
         """Return what is known of the subjects of each request.
 
-        A person's standing is merged with those of the visitors linked to them (`Known.linked`). A profile that cannot
-        be read counts as empty, and `Known.degraded` says so.
+        A standing is merged with those of the person's other identifiers (`Known.linked`). A profile that cannot be
+        read counts as empty, and `Known.degraded` says so.
 
         :param keep: whether to repair an outdated copy of signals in the online store; not for a preview
         :param whole: whether to read all contacts and outcomes, not only those that the snapshot's release reads
@@ -54,7 +54,7 @@ class CustomerReader:
     def _standings(
         self, every: Sequence[Subjects], snapshot: Snapshot, at_us: int, *, whole: bool
     ) -> tuple[dict[str, Standing], dict[str, int]]:
-        """Return stream -> standing, with linked visitors, and stream -> version of its signals, if it has some."""
+        """Return stream -> standing of the whole person, and stream -> version of its signals, if it has some."""
         signalled: dict[str, int] = {}
         rules = None if whole else snapshot.release.standing_rules
 
@@ -64,7 +64,7 @@ class CustomerReader:
             return standings
 
         streams = list(dict.fromkeys(stream for of in every for stream in of.streams))
-        return dict(zip(streams, with_linked_visitors(read(*streams), read), strict=True)), signalled
+        return dict(zip(streams, with_identities(read(*streams), read), strict=True)), signalled
 
 
 @dataclass(frozen=True)

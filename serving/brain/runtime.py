@@ -315,7 +315,8 @@ class Brain:
     ) -> Known:
         """Read what is known now of the request's subjects, with the facts that the request itself gives.
 
-        A request that names a visitor reads that visitor's own stream alone, linked or not: the device may be shared.
+        A request that names a visitor reads that visitor's own stream, as the device may be shared; for caps and
+        suppressions alone it also reads what was shown to the person that the visitor is linked to.
         """
         subjects = self.subjects(ask, snapshot, overrides)
         (known,) = self.customers.read([subjects], snapshot, at_us, keep=ask.mode == "live", whole=whole)

@@ -24,7 +24,9 @@ _POOL: Final = ThreadPoolExecutor(2, "erasure")
 
 
 async def erase(brain: Brain, kind: SubjectKind, subject_id: str) -> tuple[str, ...]:
-    """Erase a subject and the visitors linked to a person: their records, signals, moments and profile.
+    """Erase a subject, and of a person all identifiers: their records, signals, moments and profile.
+
+    Those are the visitors linked to them, and customers joined with them.
 
     Returns the erased streams. The tombstones, which keep them suppressed, are committed first. What may be left in
     files is on the ledger's list of erasures, for `tend` to remove.

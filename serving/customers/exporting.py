@@ -1,11 +1,13 @@
 """Everything that is held about a person or a visitor, as JSON, in pages.
 
 The first page has everything but the two logs. The records of the ledger, and then the signals, follow in pages in the
-order in which they were recorded: those of the subject and of the visitors linked to them.
+order in which they were recorded: those of the subject, of the visitors linked to them, and of customers joined with
+them, who are the same person.
 """
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from pydantic_core import from_json
@@ -13,9 +15,11 @@ from sqlalchemy import BindParameter, Table, bindparam, select
 from sqlalchemy.sql import Select
 
 from decisioning.errors import RequestError
+from decisioning.facts.standing import Standing
 from decisioning.facts.standing_rules import NO_PAST
 from decisioning.times import iso
 from features.ledger import Record, SubjectKind, now_us
+from features.ledger.links import identities_of
 from features.ledger.tables import DELIVERIES, FIRED, RECORDS, SIGNAL_STATES, SIGNALS, WATCHES
 from serving.brain.runtime import Brain
 from serving.customers.erasing import ID_FIELDS
@@ -46,7 +50,7 @@ def export(brain: Brain, kind: SubjectKind, subject_id: str, after: str = "") ->
     :raises RequestError: `after` is not the cursor of a page
     """
     stream = brain.ledger.stream_of(kind, subject_id)
-    streams = [stream, *brain.ledger.read(stream, rules=NO_PAST)[0].linked]
+    streams = identities_of(stream, partial(brain.ledger.read, rules=NO_PAST))
     cursor = _CURSOR.fullmatch(after or "0")
     if cursor is None:
         raise RequestError("after", "expected the `next` of the page before")
@@ -72,17 +76,32 @@ def _page(
 
 
 def _overview(brain: Brain, streams: Sequence[str]) -> dict[str, Any]:
-    """Return everything but the logs; linked visitors are in `visitors`, with the standing of their own streams."""
+    """Return everything but the logs; each identifier has the standing of its own stream.
+
+    Linked visitors are in `visitors`, joined customers in `customers`.
+    """
     at_us = now_us()
-    standing, *visitors = brain.ledger.read(*streams)
-    stored = brain.snapshot.profiles.read(streams[:1], now_us=at_us)[0]
-    schema = brain.snapshot.release.schema
+    own, *others = brain.ledger.read(*streams)
     consents = map(brain.ledger.record_of, brain.ledger.select(_CONSENTS, {"streams": streams}))
     settings = brain.workspace.settings
     return {
         "exported_at": iso(at_us),
-        "subject": standing.stream,
-        "version": standing.version,
+        "subject": own.stream,
+        "version": own.version,
+        **_customer(brain, own, at_us),
+        "signals": [_state(brain, row, at_us) for row in _rows(brain, SIGNAL_STATES, streams)],
+        "moments": _moments(brain, streams),
+        "visitors": [{"visitor": one.stream, **standing_json(one)} for one in others if one.holder is not None],
+        "customers": [{"customer": one.stream, **_customer(brain, one, at_us)} for one in others if one.holder is None],
+        "receipts": receipts(consents, settings.controller or brain.workspace.name, at_us),
+    }
+
+
+def _customer(brain: Brain, standing: Standing, at_us: int) -> dict[str, Any]:
+    """Return the profile and the standing of one stream."""
+    stored = brain.snapshot.profiles.read([standing.stream], now_us=at_us)[0]
+    schema = brain.snapshot.release.schema
+    return {
         "facts": dict(sorted(stored.facts.items())),
         **standing_json(standing),
         "profile": [
@@ -93,10 +112,6 @@ def _overview(brain: Brain, streams: Sequence[str]) -> dict[str, Any]:
             {"as_of": iso(stamp.event_us), "recorded_at": iso(stamp.created_us), "facts": dict(facts)}
             for stamp, facts in brain.snapshot.profiles.archive.statements_of(standing.stream)
         ],
-        "signals": [_state(brain, row, at_us) for row in _rows(brain, SIGNAL_STATES, streams)],
-        "moments": _moments(brain, streams),
-        "visitors": [{"visitor": visitor.stream, **standing_json(visitor)} for visitor in visitors],
-        "receipts": receipts(consents, settings.controller or brain.workspace.name, at_us),
     }
 
 

@@ -1,12 +1,14 @@
 """Count what is held about a person or a visitor, wherever it is kept."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from sqlalchemy import BindParameter, Table, bindparam, func, literal, select
 
 from decisioning.facts.standing_rules import NO_PAST
 from features.ledger import SubjectKind, now_us
+from features.ledger.links import identities_of
 from features.ledger.tables import DELIVERIES, FIRED, RECORDS, SIGNAL_STATES, SIGNALS, WATCHES, Bytes
 from serving.brain.runtime import Brain
 
@@ -14,14 +16,14 @@ _AMONG: BindParameter[Any] = bindparam("streams", expanding=True)
 
 
 def holdings(brain: Brain, kind: SubjectKind, subject_id: str) -> dict[str, int]:
-    """Return how much is held about a subject and the visitors that are linked to them, by kind of data.
+    """Return how much is held about a subject under all their identifiers, by kind of data.
 
     `records` are those of the ledger that still have a body, `facts` and `statements` the profile and its history,
-    `signals` events, and `signal_states` what was computed from them.
+    `signals` events, and `signal_states` what was computed from them. `other_identifiers`: linked visitors and joined
+    customers.
     """
     stream = brain.ledger.stream_of(kind, subject_id)
-    visitors = brain.ledger.read(stream, rules=NO_PAST)[0].linked
-    streams = [stream, *visitors]
+    streams = identities_of(stream, partial(brain.ledger.read, rules=NO_PAST))
     profiles = brain.snapshot.profiles
     return {
         "records": _count(brain, RECORDS, streams, with_body=True),
@@ -30,7 +32,7 @@ def holdings(brain: Brain, kind: SubjectKind, subject_id: str) -> dict[str, int]
         "signals": _count(brain, SIGNALS, streams),
         "signal_states": _count(brain, SIGNAL_STATES, streams, with_body=True),
         "moments": sum(_count(brain, table, streams) for table in (WATCHES, FIRED, DELIVERIES)),
-        "visitors": len(visitors),
+        "other_identifiers": len(streams) - 1,
     }
 
 

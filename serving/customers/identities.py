@@ -3,6 +3,7 @@
 The very next decision goes by it.
 """
 
+from functools import partial
 from typing import Any
 
 from decisioning.errors import Conflict, Unavailable
@@ -10,7 +11,7 @@ from decisioning.facts.standing import Link
 from decisioning.facts.standing_rules import NO_PAST
 from decisioning.times import microseconds
 from features.ledger import now_us
-from features.ledger.links import latest_link, link_entries
+from features.ledger.links import join_entries, latest_link, link_entries, with_identities
 from features.ledger.standing import link_order
 from serving.brain.runtime import Brain
 from serving.contract import IdentityIn
@@ -22,22 +23,26 @@ ATTEMPTS = 20
 async def record_identity(brain: Brain, identity: IdentityIn) -> dict[str, Any]:
     """Link or unlink; once this returns, every later decision for the customer on every replica merges accordingly.
 
-    The answer names the visitor's stream, a keyed hash, and the status that holds now: an older statement never undoes
-    a newer one. Decisions that name the visitor itself are still made from the visitor's own stream alone.
+    The answer names the stream of the visitor, or of the other customer (`customer`), a keyed hash, and the status that
+    holds now: an older statement never undoes a newer one. Decisions that name the visitor itself are still made under
+    the visitor's own consents.
     """
-    person = brain.subject_stream(identity.customer_id)
-    visitor = brain.subject_stream(None, identity.identifier.visitor_id)
+    person, identifier = brain.subject_stream(identity.customer_id), identity.identifier
+    customer = identifier.value if identifier.kind == "customer" else None
+    other = brain.subject_stream(customer, identifier.visitor_id)
     at_us = now_us() if identity.occurred_at is None else microseconds(identity.occurred_at)
-    link = Link(visitor, identity.identifier.kind, identity.source, at_us, identity.status == "linked")
+    link = Link(other, identifier.kind, identity.source, at_us, identity.status == "linked")
     linked = await _append(brain, person, link)
-    return {"customer_id": identity.customer_id, "visitor": visitor, "status": "linked" if linked else "unlinked"}
+    named = "visitor" if customer is None else "customer"
+    return {"customer_id": identity.customer_id, named: other, "status": "linked" if linked else "unlinked"}
 
 
 async def _append(brain: Brain, person: str, link: Link) -> bool:
-    """Append the statement and tell whether person and visitor are linked afterwards."""
+    """Append the statement and tell whether both are linked afterwards."""
+    read = partial(brain.ledger.read, rules=NO_PAST)
     for _ in range(ATTEMPTS):
-        standing, visitor = brain.ledger.read(person, link.visitor, rules=NO_PAST)
-        to_append = link_entries(standing, visitor, link)
+        standing, other = with_identities(read(person, link.visitor), read)
+        to_append = (join_entries if link.kind == "customer" else link_entries)(standing, other, link)
         try:
             if to_append:
                 await brain.ledger.commit(to_append)

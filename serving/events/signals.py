@@ -18,6 +18,7 @@ from decisioning.facts.standing import ALL_CHANNELS
 from decisioning.facts.standing_rules import NO_PAST
 from decisioning.strict_json import read_json
 from features.ledger import now_us
+from features.ledger.links import with_identities
 from features.messages.event import message_fields
 from features.moments import Watch, watch
 from features.signals.conversations import earlier_sentiments
@@ -130,7 +131,8 @@ def _granted(brain: Brain, snapshot: Snapshot, stream: str, at_us: int, *, neede
     purposes = [p for name in (KEEP_TEXT, VOICE) if needed and (p := snapshot.release.purposes.get(name))]
     if not purposes:
         return frozenset()
-    standing = brain.ledger.read(stream, rules=NO_PAST)[0]
+    read = partial(brain.ledger.read, rules=NO_PAST)
+    (standing,) = with_identities(read(stream), read)  # a refusal under any identifier of the customer binds
     return frozenset(p.id for p in purposes if permission(standing, p, ALL_CHANNELS, (), at_us).allowed)
 
 

@@ -8,7 +8,6 @@ import pytest
 
 from decisioning.catalogue.release import Release
 from decisioning.facts.forms import Known
-from decisioning.facts.identity import merge_standings
 from decisioning.facts.standing import Contact, Standing
 from decisioning.review.replaying import replay
 from features.ledger.past.changes import PastChanges
@@ -24,7 +23,8 @@ CONTACTS, OUTCOMES = 60, 40
 
 def with_long_past(ask: Any, world: Any, random: Random) -> Any:
     """Give everyone in the request a long past."""
-    people = [ask["person"], *ask["person"]["visitors"], *([ask["account"]] if ask["account"] else [])]
+    others = [*ask["person"]["visitors"], *ask["person"]["elsewhere"]]
+    people = [ask["person"], *others, *([ask["account"]] if ask["account"] else [])]
     for n, subject in enumerate(people):
         for m in range(random.randrange(CONTACTS)):
             contact = worlds._contact(random, world, ask["now"], 1000 * (n + 1) + m)
@@ -56,10 +56,12 @@ def selected(standing: Standing, release: Release, now_us: int, random: Random) 
 
 def read(ask: Any, release: Release, random: Random) -> Known:
     """Return what a decision reads of the subjects, each past selected by itself."""
-    parts = {name: ask[name] for name in ("person", "account") if ask[name]}
-    own = {name: selected(adapter.standing(part), release, ask["now"], random) for name, part in parts.items()}
-    visitors = [selected(adapter.standing(v), release, ask["now"], random) for v in ask["person"]["visitors"]]
-    return Known(ask["facts"], merge_standings(own["person"], visitors), own.get("account"))
+
+    def own(subject: Any) -> Standing:
+        return selected(adapter.standing(subject), release, ask["now"], random)
+
+    account = own(ask["account"]) if ask["account"] else None
+    return Known(ask["facts"], adapter.merged(ask["person"], own), account)
 
 
 @pytest.mark.parametrize("seed", range(60))

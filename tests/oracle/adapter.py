@@ -11,8 +11,8 @@ from decisioning.deciding.case import DecisionContext
 from decisioning.deciding.engine import decide
 from decisioning.deciding.screening import screened_for
 from decisioning.facts.forms import Ask, Known, PlacementAsk, Scores
-from decisioning.facts.identity import merge_standings
-from decisioning.facts.standing import Consent, Contact, Holder, RecordedOutcome, Standing
+from decisioning.facts.identity import merge_elsewhere, merge_standings
+from decisioning.facts.standing import Consent, Contact, Holder, Link, RecordedOutcome, Standing
 
 _INFIX = {"and": "&&", "or": "||"}
 
@@ -155,12 +155,13 @@ def _treatment(t):
     return {**plain, "content": content, "tone": dict.fromkeys(t["tones"], content)}
 
 
-def standing(s, visitors=()):
-    """Return a subject's standing, merged with those of its linked visitors."""
+def standing(s):
+    """Return a subject's own standing."""
     outcomes = {}
     for action, outcome, at in s["outcomes"]:
         outcomes[action] = (*outcomes.get(action, ()), RecordedOutcome(action, outcome, at))
-    own = Standing(
+    joined = [*(v["stream"] for v in s["visitors"] if v["joined"]), *([s["joined"]] if s["joined"] else [])]
+    return Standing(
         s["stream"],
         1,
         tuple(_consent(c) for c in s["consents"]),
@@ -168,9 +169,18 @@ def standing(s, visitors=()):
         outcomes,
         erased=s["erased"],
         restricted=s["restricted"],
+        links=tuple(Link(name, "customer", "test", 1, True) for name in sorted(joined)),
         holder=Holder(s["holder"], 1, True) if s["holder"] else None,
     )
-    return merge_standings(own, visitors)
+
+
+def merged(s, of=standing):
+    """Return a subject's standing, merged with those of the other identifiers of the same person.
+
+    :param of: makes the standing of each
+    """
+    own, visitors, elsewhere = of(s), [of(v) for v in s["visitors"]], [of(v) for v in s["elsewhere"]]
+    return merge_elsewhere(own, elsewhere) if elsewhere else merge_standings(own, visitors)
 
 
 def _consent(c):
@@ -203,8 +213,7 @@ def _contact(c):
 
 def known(ask):
     """Return what the brain would have read for this request."""
-    person = standing(ask["person"], [standing(v) for v in ask["person"]["visitors"]])
-    return Known(ask["facts"], person, ask["account"] and standing(ask["account"]))
+    return Known(ask["facts"], merged(ask["person"]), ask["account"] and standing(ask["account"]))
 
 
 def request(ask):

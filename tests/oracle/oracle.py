@@ -31,6 +31,7 @@ class Oracle:
         self.channel = world["channels"][ask["channel"]]
         self.person, self.account = ask["person"], ask["account"]
         self.visitors = [] if self.person["erased"] else self.person["visitors"]
+        self.elsewhere = [] if self.person["erased"] else self.person["elsewhere"]
         built_in = {"channel": ask["channel"], "locale": "en", "now": self.now, "has_account": self.account is not None}
         known = {k: v for k, v in ask["facts"].items() if not is_unknown(v)}
         self.facts = {"gpc": False, **known, **built_in}
@@ -50,13 +51,13 @@ class Oracle:
             return None
         return float(value) if dtype == "float" or abs(value) < 2**53 else None
 
-    def happened(self, action, outcome, days):
+    def happened(self, action, outcome, days, others=()):
         """Return how often it happened in the last `days` (None: ever); for an account's action, to the account."""
         known = self.world["actions"].get(action)
         if known and known["scope"] == "account" and self.account is not None:
             outcomes = self.account["outcomes"]
         else:
-            outcomes = [o for s in (self.person, *self.visitors) for o in s["outcomes"]]
+            outcomes = [o for s in (self.person, *self.visitors, *others) for o in s["outcomes"]]
         return sum(
             o[0] == action and o[1] == outcome and (days is None or o[2] >= self.now - days * DAY) for o in outcomes
         )
@@ -137,10 +138,15 @@ class Oracle:
         fresh = began <= self.now and (ends is None or self.now < ends) and (not age or self.now - began <= age * DAY)
         return record["status"] == "granted" and fresh and record["notice"] == purpose["notice"]
 
+    def own_stream(self):
+        """Return the stream that the control group of a person follows: the same for joined customers."""
+        streams = [self.person["stream"], *(v["stream"] for v in self.visitors if v["joined"])]
+        return self.person["holder"] or min(streams)
+
     def arm_of(self):
         for arm in self.world["arms"]:
             account = arm["unit"] == "account" and self.account is not None
-            stream = self.account["stream"] if account else self.person["holder"] or self.person["stream"]
+            stream = self.account["stream"] if account else self.own_stream()
             digest = hashlib.sha256(f"{self.world['arm_salt']}/{stream}".encode()).digest()
             place = (int.from_bytes(digest[:8], "big") >> 11) / 2**53 - ARMS.index(arm["id"]) / 4
             if 0 <= place < arm["share"] and arm["from"] <= self.now < (arm["until"] or math.inf):
@@ -196,7 +202,7 @@ class Oracle:
         if self.quiet():
             yield "contact:quiet-hours"
         for rule in action["suppress"]:
-            if self.happened(action["id"], rule["after"], rule["days"]):
+            if self.happened(action["id"], rule["after"], rule["days"], self.elsewhere):
                 yield f"suppressed:{rule['after']}"
         for cap in sorted(self.world["caps"], key=lambda c: c["id"]):
             if any(self.room(cap, s, action) <= 0 for s in self.counted(cap, action)):
@@ -248,7 +254,7 @@ class Oracle:
 
     def room(self, cap, subject, action):
         """Return how many contacts a cap still leaves for an action."""
-        subjects = [self.account] if subject == "account" else [self.person, *self.visitors]
+        subjects = [self.account] if subject == "account" else [self.person, *self.visitors, *self.elsewhere]
         mine = bucket(cap, action, self.ask["channel"])
         return cap["limit"] - sum(self.counts(cap, c, mine) for s in subjects for c in s["contacts"])
 

@@ -127,7 +127,10 @@ def same_bytes(worlds_of):
 
 
 def reordered(subject, random):
-    return {**subject, **{s: random.sample(subject[s], len(subject[s])) for s in ("consents", "contacts", "visitors")}}
+    return {
+        **subject,
+        **{s: random.sample(subject[s], len(subject[s])) for s in ("consents", "contacts", "visitors", "elsewhere")},
+    }
 
 
 def decided_all(release, asks):

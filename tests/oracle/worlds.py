@@ -284,7 +284,7 @@ def _emotion(random, name, world):
 
 def subject(stream):
     fresh = {"stream": stream, "erased": False, "restricted": False, "consents": [], "contacts": [], "outcomes": []}
-    return {**fresh, "visitors": [], "holder": None}
+    return {**fresh, "visitors": [], "elsewhere": [], "joined": None, "holder": None}
 
 
 def good_ask():
@@ -351,9 +351,22 @@ def _subject(random, world, now, stream, visitors=False):
         "consents": _consents(random, now, 0.93 if visitors else 0.0),
         "contacts": [_contact(random, world, now, n) for n in range(random.choice((0, 0, 0, 1, 3)))],
         "outcomes": [_outcome(random, world, now) for _ in range(random.choice((0, 0, 0, 1, 3)))],
-        "visitors": [_visitor(random, world, now, n) for n in range(2)] if visitors and random.random() < 0.06 else [],
-        "holder": "s-other" if random.random() < 0.03 else None,
+        **_identifiers(random, world, now, stream if visitors else None),
+        "joined": None,
     }
+
+
+def _identifiers(random, world, now, stream):
+    """Return the other identifiers: of a person with visitors and joined customers, or of a visitor that is linked.
+
+    :param stream: the subject's own; None if it has no others
+    """
+    others = [_visitor(random, world, now, n) for n in range(2)] if stream and random.random() < 0.12 else []
+    if others and random.random() < 0.5:
+        return {"visitors": [], "elsewhere": others, "holder": "s-other"}
+    joined = [{**v, "joined": random.choice((stream, None, None))} for v in others]
+    holder = "s-other" if random.random() < 0.03 and not any(v["joined"] for v in joined) else None
+    return {"visitors": joined, "elsewhere": [], "holder": holder}
 
 
 def _visitor(random, world, now, n):

@@ -133,7 +133,7 @@ def test_a_repeated_request_is_decided_anew_once_a_linked_visitor_refuses(client
     assert "tv-bundle" not in actions(second)
 
 
-def test_a_request_of_a_visitor_is_decided_from_its_own_stream_alone(client: Client) -> None:
+def test_a_request_of_a_visitor_is_decided_under_its_own_consents(client: Client) -> None:
     welcome(client, "c-owner")
     link(client, "c-owner", "shared")
     before = client("POST", "/v1/decisions", as_visitor("cookie:shared"))[1]
@@ -144,7 +144,7 @@ def test_a_request_of_a_visitor_is_decided_from_its_own_stream_alone(client: Cli
     record = client.brain.ledger.lookup(f"decision:{after['decision_id']}")
     assert record is not None
     assert record.stream == client.brain.ledger.stream_of("visitor", "cookie:shared")
-    assert "linked" not in (record.body or {})["read"]
+    assert set((record.body or {})["read"]["linked"]) == {client.brain.ledger.stream_of("person", "c-owner")}
 
 
 def test_links_are_listed_as_hashes(client: Client) -> None:

@@ -17,7 +17,7 @@ from decisioning.rules import Columns
 from features.decisions.log import Progress
 from features.ledger import Ledger
 from features.ledger.driver import in_chunks
-from features.ledger.links import with_linked_visitors
+from features.ledger.links import with_identities
 from features.matrix import FeatureMatrix, columns_from_table
 from features.views import TIME
 from training.fitting.risk import RiskModel
@@ -63,10 +63,10 @@ def _adult(release: Release, columns: Columns, n: int) -> NDArray[np.bool_]:
 def profilable_streams(streams: Sequence[str], ledger: Ledger, release: Release, now_us: int) -> list[str]:
     """Return the streams of customers who may be profiled on at least one channel.
 
-    Refusals of linked visitors bind the customer.
+    Refusals of linked visitors and under joined ids bind the customer.
     """
     read = partial(ledger.read, rules=NO_PAST)
-    standings = (standing for part in in_chunks(streams) for standing in with_linked_visitors(read(*part), read))
+    standings = (standing for part in in_chunks(streams) for standing in with_identities(read(*part), read))
     return [s.stream for s in standings if _may_profile(s, release, now_us)]
 
 

@@ -5,7 +5,7 @@ from sqlalchemy import Connection
 from features.ledger.chain import hash_body, new_salt
 from features.ledger.database import upsert
 from features.ledger.erasing.erasures import list_erasure
-from features.ledger.links import latest_link
+from features.ledger.links import identities, latest_link
 from features.ledger.past.rules_book import RulesBook
 from features.ledger.plan import AppendPlan
 from features.ledger.records import Entry, PreparedEntry, encode_body
@@ -13,15 +13,15 @@ from features.ledger.tables import SIGNAL_STATES
 
 
 def erase_subject(connection: Connection, stream: str, now_us: int, rules: RulesBook) -> tuple[str, ...]:
-    """Erase a stream and the streams of visitors linked to it; unlink it if it is a linked visitor itself.
+    """Erase a person's streams, also those of linked visitors and joined customers, or a visitor's, which is unlinked.
 
     Runs in one transaction with all streams locked. Returns the erased streams, sorted.
     """
     streams = {stream}
-    while (more := _reach(_locked(connection, streams, now_us, rules), stream)) - streams:
+    while (more := _reach(_locked(connection, streams, now_us, rules), streams, stream)) - streams:
         streams |= more  # linked after the previous look; links of streams locked now cannot change
     standing = _locked(connection, streams, now_us, rules).standing(stream)
-    erased = tuple(sorted({stream, *standing.linked}))
+    erased = tuple(sorted({stream} if standing.holder is not None else streams))
     for erased_stream in erased:
         _erase_stream(connection, erased_stream, now_us, rules)
     if standing.holder is not None and standing.holder.linked:
@@ -29,9 +29,12 @@ def erase_subject(connection: Connection, stream: str, now_us: int, rules: Rules
     return erased
 
 
-def _reach(plan: AppendPlan, stream: str) -> set[str]:
+def _reach(plan: AppendPlan, locked: set[str], stream: str) -> set[str]:
+    """Return the streams that erasing `stream` concerns, as far as the locked ones tell."""
     standing = plan.standing(stream)
-    return {*standing.linked, *([standing.holder.person] if standing.holder else [])}
+    if standing.holder is not None:
+        return {stream, standing.holder.person}
+    return identities(standing, {name: plan.standing(name) for name in locked})
 
 
 def _locked(connection: Connection, streams: set[str], now_us: int, rules: RulesBook) -> AppendPlan:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from decisioning.errors import Conflict, Erased, LinkedElsewhere, Refused
 from decisioning.facts.standing import Link, Standing
 from features.ledger import Entry, Fold, Ledger, apply
-from features.ledger.links import MAX_LINKED, link_entries, with_linked_visitors
+from features.ledger.links import MAX_LINKED, link_entries, with_identities
 from features.ledger.snapshot import decode, encode
 from tests.examples import examples
 from tests.features.ledger.builders import NOW_US, consent, kinds_of, outcome
@@ -157,15 +157,15 @@ def test_reading_goes_back_to_the_ledger_once_and_only_where_there_are_links(
         reads.append(streams)
         return ledger.read(*streams)
 
-    assert with_linked_visitors(ledger.read(other, visitor), read) == ledger.read(other, visitor)
+    assert with_identities(ledger.read(other, visitor), read) == ledger.read(other, visitor)
     assert reads == []
     append_link(ledger, person, visitor)
     ledger.append([outcome(visitor)])
-    one, two = with_linked_visitors(ledger.read(person, other), read)
+    one, two = with_identities(ledger.read(person, other), read)
     assert (len(reads), one.history("tv", "accepted", 0), two) == (1, 1, ledger.read(other)[0])
     assert [(v.stream, v.version) for v in one.visitors] == [(visitor, 2)]
     append_link(ledger, person, visitor, 1, linked=False)
-    (alone,) = with_linked_visitors(ledger.read(person), read)
+    (alone,) = with_identities(ledger.read(person), read)
     assert (alone.outcomes, alone.visitors) == ({}, ())
 
 
