@@ -44,6 +44,23 @@ def withdrawn_by_request(
     return withdrawn
 
 
+def protected_facts(release: Release, own: Facts, others: Sequence[Facts], history: History) -> Facts:
+    """Return what is known of a customer, so that a protection holds under every id of one person.
+
+    If none holds by the customer's own facts, what the first reads that holds by those of a joined id replaces theirs.
+
+    :param others: what is known under each joined id
+    """
+    rules = [release.rule(protection.when) for protection in release.catalogue.protections]
+    if any(rule.truth(own, history) is True for rule in rules):
+        return own
+    for other in others:
+        for rule in rules:
+            if rule.truth(other, history) is True:
+                return {**own, **{name: other.get(name) for name in sorted(rule.reads)}}
+    return own
+
+
 def may_profile(permissions: Mapping[str, Permission]) -> bool:
     """Tell whether a personal score may be computed."""
     allowed = permissions.get(PROFILING)

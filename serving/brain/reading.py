@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from decisioning.deciding.case import history_of
+from decisioning.deciding.ethics import protected_facts
 from decisioning.errors import Unavailable
 from decisioning.facts.forms import Known
 from decisioning.facts.schema import Value
@@ -44,7 +46,8 @@ class CustomerReader:
         :param whole: whether to read all contacts and outcomes, not only those that the snapshot's release reads
         """
         standings, versions = self._standings(every, snapshot, at_us, whole=whole)
-        usable = [s.stream for of in every if not (s := standings[of.streams[0]]).erased and not s.restricted]
+        people = [s for of in every if not (s := standings[of.streams[0]]).erased and not s.restricted]
+        usable = list(dict.fromkeys(stream for s in people for stream in (s.stream, *_joined(s))))
         profiles: dict[str, Stored] = {}
         with suppress(Unavailable):
             profiles = dict(zip(usable, snapshot.profiles.read(usable, now_us=at_us), strict=True)) if usable else {}
@@ -65,6 +68,11 @@ class CustomerReader:
 
         streams = list(dict.fromkeys(stream for of in every for stream in of.streams))
         return dict(zip(streams, with_identities(read(*streams), read), strict=True)), signalled
+
+
+def _joined(person: Standing) -> list[str]:
+    """Return the streams of the customers who are joined with a person; visitors name whose they are."""
+    return [other.stream for other in person.visitors if other.holder is None]
 
 
 @dataclass(frozen=True)
@@ -90,7 +98,18 @@ class _Read:
             facts = self._requests(signalled)
         elif not person.erased:
             facts, degraded = self._facts(person.stream, signalled)
-        return Known({**facts, **of.given}, person, others[0] if others else None, degraded, signalled)
+        known = Known({**facts, **of.given}, person, others[0] if others else None, degraded, signalled)
+        return self._protected(known, of.given) if _joined(person) else known
+
+    def _protected(self, known: Known, given: Mapping[str, Value | None]) -> Known:
+        """Return what is known, with a protection that holds by the profile of a joined customer."""
+        person, release = known.person, self.snapshot.release
+        profiles = [self.profiles[s].facts for s in (person.stream, *_joined(person)) if s in self.profiles]
+        own, *joined = profiles or [{}]
+        shared = {name: value for name, value in known.facts.items() if name not in own}
+        others = [{**shared, **facts, **given} for facts in joined]
+        facts = protected_facts(release, known.facts, others, history_of(release, known, self.at_us))
+        return replace(known, facts=facts)
 
     def _facts(self, person: str, signalled: dict[str, int]) -> tuple[dict[str, Value], tuple[str, ...]]:
         """Return the profile with the signal features of the person, linked visitors and account; and what is missing.

@@ -148,7 +148,7 @@ def _record_routes(app: FastAPI, brain: Brain) -> None:
 
     @app.post("/v1/identities", openapi_extra=body_schema(IdentityIn), responses=problems(404, 409, 410, 413, 422, 503))
     async def identity(request: Request) -> Response:
-        """Link an identifier (a cookie, a device, a hashed address) to a customer, or unlink it."""
+        """Link an identifier (a cookie, a device, a hashed address, another id) to a customer, or unlink it."""
         return json_reply(await identities.record_identity(brain, parse(IdentityIn, await read_body(request))))
 
 

@@ -208,6 +208,20 @@ def test_a_restriction_of_one_id_holds_for_the_other(client: Client) -> None:
 
 
 @pytest.mark.promise("identity.joined")
+@pytest.mark.parametrize("told", [0, 1])
+def test_a_protection_of_one_id_holds_for_the_other(client: Client, told: int) -> None:
+    ids = [f"hard-{told}-{n}" for n in range(2)]
+    asked = ids[1 - told]
+    allow(client, *ids)
+    link(client, *ids)
+    assert client("PATCH", f"/v1/customers/{ids[told]}", {"facts": {"hardship": True}})[0] == 200
+    assert gate(client, asked)[0].startswith("protection:")
+    assert tv(client, asked, mode="preview", overrides={"hardship": False})
+    link(client, *ids, status="unlinked")
+    assert tv(client, asked)
+
+
+@pytest.mark.promise("identity.joined")
 def test_signals_of_either_id_are_seen_by_decisions_for_either(client: Client) -> None:
     allow(client, "signal-a", "signal-b")
     link(client, "signal-a", "signal-b")

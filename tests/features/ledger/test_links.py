@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from decisioning.errors import Conflict, Erased, LinkedElsewhere, Refused
 from decisioning.facts.standing import Link, Standing
 from features.ledger import Entry, Fold, Ledger, apply
-from features.ledger.links import MAX_LINKED, link_entries, with_identities
+from features.ledger.links import MAX_LINKED, join_entries, link_entries, with_identities
 from features.ledger.snapshot import decode, encode
 from tests.examples import examples
 from tests.features.ledger.builders import NOW_US, consent, kinds_of, outcome
@@ -114,6 +114,35 @@ def test_linked_to_another_it_must_be_unlinked_first(ledger: Ledger, person: str
     append_link(ledger, other, visitor, 6)
     assert [s.linked for s in ledger.read(person, other)] == [(), (visitor,)]
     assert list(ledger.verify()) == []
+
+
+JOIN = st.tuples(st.permutations(("a", "b", "c")), st.booleans(), st.integers(0, 5))
+
+
+@settings(max_examples=examples(100), deadline=None)
+@given(st.lists(JOIN, max_size=12))
+def test_customers_who_are_joined_agree_on_it_whatever_is_told_in_whatever_order(
+    words: list[tuple[list[str], bool, int]],
+) -> None:
+    """Of two words for the same time the one that parts them holds; and all who are reached are one person."""
+    world = {name: Fold(name) for name in ("a", "b", "c")}
+    latest: dict[frozenset[str], tuple[int, bool]] = {}
+    for (one, other, _), joined, at in words:
+        link = Link(other, "customer", "test", NOW_US + at, joined)
+        for entry in join_entries(world[one], world[other], link):
+            assert entry.expected == world[entry.stream].version
+            world[entry.stream] = _after(world[entry.stream], entry)
+        pair = frozenset((one, other))
+        latest[pair] = max(latest.get(pair, (at, not joined)), (at, not joined))
+    pairs = {pair for pair, (_, parted) in latest.items() if not parted}
+    assert {frozenset((one, other)) for one in world for other in world[one].joined} == pairs
+    for name, fold in world.items():
+        reached = {name}
+        for _ in world:
+            reached |= {n for pair in pairs if pair & reached for n in pair}
+        (merged,) = with_identities([fold], lambda *streams: [world[s] for s in streams])
+        assert {v.stream for v in merged.visitors} == reached - {name}
+        assert merged.person_stream == (min(reached) if len(reached) > 1 else None)
 
 
 def test_the_same_word_twice_is_kept_once(ledger: Ledger, person: str, visitor: str) -> None:
