@@ -63,7 +63,7 @@ def population_options(function: Command) -> Command:
 @click.argument("after", default="files")
 @population_options
 def diff(workspace: Workspace, before: str, after: str, sample: int, personas: bool) -> Result:
-    """Show who gains or loses which actions between two releases (hashes or `files`), and by which gate."""
+    """List every change between two releases (hashes or `files`), and who gains or loses actions by which gate."""
     from serving.commands import policy_changes
 
     return policy_changes.diff(workspace, before, after, sample, personas=personas)

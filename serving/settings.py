@@ -186,7 +186,7 @@ class Workspace:
         """
         try:
             mode = self.secret_file.stat().st_mode
-            text = self.secret_file.read_text().strip()
+            text = self.secret_file.read_bytes().decode("ascii", "replace").strip()
         except OSError as error:
             raise Refused(
                 f"cannot read {self.secret_file}; restore it from your backup (a new workspace gets one)"

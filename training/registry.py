@@ -29,6 +29,7 @@ from decisioning.errors import NotFound, Refused, Unavailable
 from decisioning.facts.forms import PRIOR_MODEL
 from features.files import replace_file
 from features.messages.trained import KIND, SentimentModel
+from features.sqlite_errors import sqlite_advice
 from training.model.files import hash_files, read_files
 from training.model.flavour import Flavour, flavour_of
 
@@ -163,7 +164,7 @@ class Registry:
         except sqlite3.Error as error:
             if "no such table" in str(error):
                 return []
-            raise Unavailable(f"the registry of models cannot be read ({error}): see {file}") from None
+            raise Unavailable(f"the registry of models cannot be read ({sqlite_advice(error)}): see {file}") from None
 
     def settle(self) -> None:
         """Write MLflow's paths anew if the workspace was moved or copied since they were written."""

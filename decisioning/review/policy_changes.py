@@ -7,7 +7,7 @@ truth of a single rule is computed for all customers at once, in columns.
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from decisioning.deciding.arms import NBA
 from decisioning.deciding.case import facts_for
 from decisioning.deciding.screening import screened_for
 from decisioning.facts.forms import Ask, Known
+from decisioning.review.catalogue_changes import Move
 from decisioning.rules import Columns, Rule, columns_of, compile_rule, never_true
 
 ABSENT = "release:absent"
@@ -45,19 +46,24 @@ class Moved:
     examples: tuple[str, ...]
 
 
-def compared(
-    before: Release, after: Release, members: Iterable[SampledCustomer], now_us: int, examples: int = 3
-) -> list[Moved]:
-    """Return who gains or loses which actions, on any channel of the requests; most customers first."""
-    moved: dict[tuple[str, str, bool], list[str]] = defaultdict(list)
+def moves_of(
+    before: Release, after: Release, members: Iterable[SampledCustomer], now_us: int
+) -> dict[Move, dict[str, None]]:
+    """Return (action, gate, gained) -> the names of those who gain or lose it so, on any channel of their requests."""
+    moved: dict[Move, dict[str, None]] = defaultdict(dict)
     for member in members:
-        for key in sorted(set(_moves(before, after, member, now_us))):
-            moved[key].append(member.name)
-    rows = [Moved(a, gate, g, len(who), tuple(who[:examples])) for (a, gate, g), who in moved.items()]
+        for key in _moves(before, after, member, now_us):
+            moved[key][member.name] = None
+    return moved
+
+
+def compared(moves: Mapping[Move, Mapping[str, None]], examples: int = 3) -> list[Moved]:
+    """Return how many gain or lose which actions, most customers first."""
+    rows = [Moved(a, gate, g, len(who), tuple(islice(who, examples))) for (a, gate, g), who in moves.items()]
     return sorted(rows, key=lambda m: (-m.customers, m.action, m.gate, m.gained))
 
 
-def _moves(before: Release, after: Release, member: SampledCustomer, now_us: int) -> Iterator[tuple[str, str, bool]]:
+def _moves(before: Release, after: Release, member: SampledCustomer, now_us: int) -> Iterator[Move]:
     """Yield (action, gate, gained) of one customer, channel by channel."""
     for ask in member.asks:
         was, now = (_gates(ask, member.known, release, now_us) for release in (before, after))

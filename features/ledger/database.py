@@ -47,6 +47,7 @@ from features.ledger.tables import (
     WATCHES,
 )
 from features.remains import empty_log, truncate_log
+from features.sqlite_errors import sqlite_advice, sqlite_cause
 
 _T = TypeVar("_T")
 PATIENCE_S: Final = 5.0
@@ -360,7 +361,10 @@ def _is_transient(error: SQLAlchemyError) -> bool:
 
 
 def _unavailable(error: SQLAlchemyError | sqlite3.Error) -> Unavailable:
+    sqlite = sqlite_cause(error)
     cause = type(error.orig).__name__ if isinstance(error, DBAPIError) else type(error).__name__
+    if sqlite is not None:
+        cause = sqlite_advice(sqlite)
     return Unavailable(f"the ledger's database cannot be used now ({cause})")
 
 

@@ -14,7 +14,7 @@ from decisioning.errors import ConfigError, Mistake, NotFound, Refused
 from decisioning.review import personas
 from features.ledger import Ledger, now_us
 from features.profile.repository import apply, online_is
-from serving.brain.scoring import load_model
+from serving.brain.scoring import load_model, lost_inputs
 from serving.settings import CONFIG_NAME, Workspace
 from training.registry import PROPENSITY, Registry
 
@@ -71,7 +71,7 @@ def open_store(workspace: Workspace) -> "Store":
 
 def check(workspace: Workspace) -> dict[str, Any]:
     """Read and cross-check every file, then decide for every persona; raises ConfigError or Refused."""
-    return _summary(_checked(workspace)[0])
+    return _summary(_checked(workspace)[0], workspace)
 
 
 def _checked(workspace: Workspace) -> tuple[Release, bytes]:
@@ -86,14 +86,17 @@ def _checked(workspace: Workspace) -> tuple[Release, bytes]:
     return compiled, packed
 
 
-def _summary(compiled: Release) -> dict[str, Any]:
+def _summary(compiled: Release, workspace: Workspace) -> dict[str, Any]:
     """Return the release's hash and counts of what it holds.
 
     `superseded_and_gone` lists superseded actions that no file has, so that a misspelt one is noticed. `advice`: what
     works and should be changed.
     """
     catalogue = compiled.catalogue
-    advice = emotions_that_ask(catalogue.signals, catalogue.features)
+    advice = [
+        *emotions_that_ask(catalogue.signals, catalogue.features),
+        *lost_inputs(Registry(workspace.data), compiled),
+    ]
     missing = sorted(compiled.with_superseded.keys() - compiled.actions.keys())
     return {
         "release": compiled.hash,
@@ -117,7 +120,7 @@ def release(workspace: Workspace, by: str) -> dict[str, Any]:
         already = ledger.active(workspace.settings.environment) == name
         if not already:
             ledger.activate(workspace.settings.environment, name, by)
-    return {**_summary(compiled), "environment": workspace.settings.environment, "changed": not already}
+    return {**_summary(compiled, workspace), "environment": workspace.settings.environment, "changed": not already}
 
 
 def rollback(workspace: Workspace, by: str, to: str | None = None) -> dict[str, Any]:
@@ -134,7 +137,13 @@ def rollback(workspace: Workspace, by: str, to: str | None = None) -> dict[str, 
         compiled = Release.from_bytes(ledger.get_release(target))
         apply(workspace.data, compiled.schema, redis=workspace.settings.online_store.redis, keep=True)
         ledger.activate(environment, target, by)
-    return {"release": target, "environment": environment, "was": history[-1]}
+    advice = lost_inputs(Registry(workspace.data), compiled)
+    return {
+        "release": target,
+        "environment": environment,
+        "was": history[-1],
+        **({"advice": advice} if advice else {}),
+    }
 
 
 def pause(workspace: Workspace, action: str, *, resume: bool = False) -> dict[str, Any]:

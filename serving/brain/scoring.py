@@ -120,6 +120,19 @@ def _index(release: Release, model: PropensityModel, action: Action) -> int:
     return model.resolve(action.id, action.group, release.superseded(action.id))
 
 
+def lost_inputs(registry: Registry, release: Release) -> list[str]:
+    """Return a sentence for each propensity model that serves or is on trial and reads what the release lacks."""
+    lineup, known = registry.lineup(PROPENSITY), set(FeatureMatrix(release.schema).names)
+    versions = [lineup.champion, *([] if lineup.trial is None else [lineup.trial.version])]
+    lost = {v: [n for n in registry.load(PROPENSITY, v).feature_names if n not in known] for v in versions if v}
+    return [
+        f"{propensity_name(version)} reads {', '.join(f'`{name}`' for name in names)}, which this release does not "
+        "have: it will see an unknown value for every customer, and its scores change; train another one, or keep it"
+        for version, names in lost.items()
+        if names
+    ]
+
+
 def row_builder(release: Release, names: tuple[str, ...]) -> Callable[[Facts], NDArray[np.float64]]:
     """Return a function: facts -> (len(names),) float64 of the feature matrix; NaN if undeclared in this release."""
     matrix = FeatureMatrix(release.schema)

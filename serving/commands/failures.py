@@ -1,13 +1,16 @@
 """What a command says of an error that nothing below it expected: one line, and nothing of the data."""
 
 import errno
+import json
 import os
-import sqlite3
 import traceback
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import yaml
+
 from decisioning.errors import BrainError, Refused, Unavailable
+from features.sqlite_errors import sqlite_advice, sqlite_cause
 
 _ROOT = Path(__file__).resolve().parents[2]
 _ADVICE = {
@@ -23,17 +26,9 @@ _ADVICE = {
     errno.EEXIST: "move it away, or name another",
     errno.EMFILE: "allow more open files (ulimit -n)",
 }
-_FULL = "the disk is full, or a limit stops the file from growing"
-_SQLITE = {
-    sqlite3.SQLITE_FULL: _FULL,
-    sqlite3.SQLITE_IOERR: f"reading or writing it failed: {_FULL}, or the disk is damaged",
-    sqlite3.SQLITE_READONLY: "it can only be read: get the permission to write it, and to its folder",
-    sqlite3.SQLITE_CANTOPEN: "it cannot be opened: see that it and its folder are there, and yours",
-    sqlite3.SQLITE_NOTADB: "it is no database, or it is damaged: restore it from your backup",
-    sqlite3.SQLITE_CORRUPT: "it is damaged: restore it from your backup",
-    sqlite3.SQLITE_BUSY: "another program holds it; try again",
-    sqlite3.SQLITE_LOCKED: "another program holds it; try again",
-}
+_DAMAGED = (UnicodeDecodeError, json.JSONDecodeError, yaml.YAMLError)
+"""Raised for files of the workspace that nobody writes by hand; those that people write are checked where they are."""
+_DATA_LIBRARIES = ("pyarrow", "duckdb", "_duckdb")
 
 
 def failure_of(error: Exception) -> BrainError:
@@ -42,51 +37,46 @@ def failure_of(error: Exception) -> BrainError:
         return error
     if isinstance(error, MemoryError):
         return Unavailable("there is not enough memory for this: close other programs, or use a larger machine")
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and error.errno:
         return _of_system(error)
-    if (cause := _sqlite_cause(error)) is not None:
-        return Unavailable(f"a database of the workspace cannot be used: {_sqlite_advice(cause)}")
+    if (cause := sqlite_cause(error)) is not None:
+        return Unavailable(f"a database of the workspace cannot be used: {sqlite_advice(cause)}")
+    if isinstance(error, _DAMAGED) or _of_data_library(error):
+        return Refused(
+            f"a file cannot be read ({type(error).__name__} at {_place(error)}): it is damaged or of another kind; "
+            "if it is in the workspace's data folder, restore it from your backup"
+        )
     return _mistake(error)
+
+
+def _of_data_library(error: Exception) -> bool:
+    """Tell whether an error is about the content of a table; its text may hold values."""
+    return any(kind.__module__.partition(".")[0] in _DATA_LIBRARIES for kind in type(error).__mro__)
 
 
 def _of_system(error: OSError) -> BrainError:
     """Return the error of a file, a folder or a connection; the words are those of the system."""
     where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
-    reason = os.strerror(error.errno) if error.errno else type(error).__name__
-    advice = _ADVICE.get(error.errno or 0)
-    return Refused(_one_line(f"{where}{reason}{f'; {advice}' if advice else ''}"))
-
-
-def _sqlite_cause(error: BaseException | None) -> sqlite3.Error | None:
-    """Return the error of SQLite that an error is or follows from."""
-    while error is not None:
-        for each in (error, getattr(error, "orig", None)):
-            if isinstance(each, sqlite3.Error):
-                return each
-        error = error.__cause__
-    return None
-
-
-def _sqlite_advice(error: sqlite3.Error) -> str:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return _SQLITE.get(code, "it holds other tables than this version expects: restore it from your backup")
+    number = error.errno or 0
+    advice = f"; {_ADVICE[number]}" if number in _ADVICE else ""
+    return Refused(_one_line(f"{where}{os.strerror(number)}{advice}"))
 
 
 def _mistake(error: Exception) -> BrainError:
     """Return a line that says where a mistake of the brain is; the error's own text may hold personal data."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [
-        frame
-        for frame in frames
-        if Path(frame.filename).is_relative_to(_ROOT) and "site-packages" not in frame.filename
-    ]
-    at = (own or frames)[-1]
-    place = Path(at.filename)
-    name = place.relative_to(_ROOT) if place.is_relative_to(_ROOT) else place.name
     return BrainError(
-        f"this is a mistake in the brain ({_version()}), not yours: {type(error).__name__} at {name}:{at.lineno}; "
-        "report this line, which holds nothing of your data"
+        f"this is a mistake in the brain ({_version()}), not yours: {type(error).__name__} at {_place(error)}; report "
+        "this line, which holds nothing of your data"
     )
+
+
+def _place(error: Exception) -> str:
+    """Return file and line of the last of our own functions on the way to an error."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if Path(f.filename).is_relative_to(_ROOT) and "site-packages" not in f.filename]
+    at = (own or frames)[-1]
+    file = Path(at.filename)
+    return f"{file.relative_to(_ROOT) if file.is_relative_to(_ROOT) else file.name}:{at.lineno}"
 
 
 def _version() -> str:

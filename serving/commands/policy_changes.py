@@ -1,6 +1,8 @@
 """`brain policies`: what a change of policies does to a workspace's customers, and which policies are wrong."""
 
 import hashlib
+import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -11,8 +13,17 @@ from decisioning.catalogue.release import Release
 from decisioning.errors import Unavailable
 from decisioning.facts.forms import Ask, Known, PlacementAsk
 from decisioning.facts.standing import Standing
+from decisioning.review.catalogue_changes import catalogue_changes
 from decisioning.review.personas import ask_of, known_of
-from decisioning.review.policy_changes import Finding, SampledCustomer, audited, compared, contradictions, counted
+from decisioning.review.policy_changes import (
+    Finding,
+    SampledCustomer,
+    audited,
+    compared,
+    contradictions,
+    counted,
+    moves_of,
+)
 from features.ledger import now_us
 from features.ledger.driver import in_chunks
 from serving.brain.reading import Subjects
@@ -30,7 +41,7 @@ SAMPLE = 1000
 def diff(
     workspace: Workspace, before: str, after: str, sample: int = SAMPLE, *, personas: bool = False
 ) -> dict[str, Any]:
-    """Compare two releases: which customers gain or lose actions, by action and gate.
+    """Compare two releases: what differs in their catalogues, and which customers gain or lose actions, by gate.
 
     :param before: a release's hash or `files`; so is `after`
     :param sample: how many customers to compare at most, spread evenly over all
@@ -40,8 +51,15 @@ def diff(
         old, new, at_us = release_named(brain, before), release_named(brain, after), now_us()
         members = list(_personas(new, at_us) if personas else _customers(brain, new, sample, at_us))
         counting = _counting(members, lambda n: progress(n, len(members), "comparing"))
-        moved = compared(old, new, counting, at_us)
-    return {"before": old.hash, "after": new.hash, "population": len(members), "moved": [asdict(m) for m in moved]}
+        moves = moves_of(old, new, counting, at_us)
+        changes = catalogue_changes(old, new, {key: who.keys() for key, who in moves.items()})
+    return {
+        "before": old.hash,
+        "after": new.hash,
+        "population": len(members),
+        "changes": [{**asdict(c), "before": _plain(c.before), "after": _plain(c.after)} for c in changes],
+        "moved": [asdict(m) for m in compared(moves)],
+    }
 
 
 def audit(
@@ -63,6 +81,13 @@ def audit(
             findings += audited(audited_release, [m.known for m in members], members[0].asks[0], at_us)
     summary = {"release": audited_release.hash, "population": len(members), "counts": counted(findings)}
     return {**summary, "findings": [asdict(f) for f in findings]}
+
+
+def _plain(value: object) -> object:
+    """Return a value of a catalogue as one that a table and JSON can hold; parts of it become JSON text."""
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False)
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def release_named(brain: Brain, name: str) -> Release:

@@ -57,6 +57,8 @@ def test_a_diff_tells_who_loses_what_through_which_gate(workspace: Workspace) ->
     lost = {(m["action"], m["gate"]): m for m in changes["moved"]}
     assert set(lost) == {("family-data", "eligibility:very-old"), ("sports-channel", "suitability:pays-much")}
     assert all(m["customers"] == 3 and not m["gained"] and len(m["examples"]) == 3 for m in lost.values())
+    added = {c["item"]: (c["gained"], c["lost"]) for c in changes["changes"]}
+    assert added == {"very-old": (0, 3), "never-young": (0, 0), "pays": (0, 0), "pays-much": (0, 3)}
     back = run(workspace, "diff", "files", released(workspace))
     assert {(m["action"], m["gate"], m["gained"]) for m in back["moved"]} == {(*key, True) for key in lost}
     assert run(workspace, "diff", released(workspace), released(workspace))["moved"] == []

@@ -156,6 +156,35 @@ def test_the_command_promotes_nothing_where_groups_fare_too_differently(
     assert (lineup.champion, lineup.trial is not None) == (1, True)
 
 
+@pytest.mark.promise("releases.lost-inputs")
+@pytest.mark.parametrize(
+    ("before", "after", "name"),
+    [
+        ("  - {name: tenure_months, dtype: float, unit: months, min: 0, max: 1200}\n", "", "`tenure_months`"),
+        ("values: [monthly, yearly, none]", "values: [monthly, yearly, none, weekly]", None),
+        ("values: [home, paid-tv, help, contract]}\n  - {name: sentiment", None, "`page=contract`"),
+    ],
+)
+def test_a_release_that_drops_what_the_champion_reads_names_the_model_and_what_it_will_see(
+    client: Client, before: str, after: str | None, name: str | None
+) -> None:
+    trial(client, 0.5)
+    file = client.brain.workspace.root / "catalogue" / "features.yaml"
+    text = file.read_text()
+    file.write_text(text.replace(before, before.replace(", contract]", "]") if after is None else after))
+    try:
+        result = CliRunner().invoke(brain.main, ["check", "--json", "--workspace", str(client.brain.workspace.root)])
+    finally:
+        file.write_text(text)
+    assert result.exit_code == 0, result.output
+    advice = json.loads(result.stdout).get("advice", [])
+    if name is None:
+        assert advice == []
+        return
+    assert [line.partition(" reads ")[0] for line in advice] == ["propensity@1", "propensity@2"]
+    assert all(f"{name}, which this release does not have: it will see an unknown value" in line for line in advice)
+
+
 def test_every_decision_of_a_trial_recomputes(client: Client) -> None:
     result = verify(client.brain.workspace, None)
     assert result["different"] == []

@@ -21,6 +21,7 @@ from features.profile.stores.packing import Columns, Packing, columns_for, is_ol
 from features.profile.stores.rows import BUSY_S, Change, OnlineRow, Reader, Table
 from features.profile.versions import State
 from features.remains import PROGRESS, Rows, empty_log, paced, rewrite_some, truncate_log
+from features.sqlite_errors import sqlite_advice
 from features.views import PROFILE, SCORES, SIGNALS
 
 NUMBERS: Mapping[str, int] = {PROFILE: 1, SCORES: 2, SIGNALS: 3}
@@ -99,7 +100,7 @@ class SqliteOnline:
                                 rows[place] = unpack(body)
                         answers.append(rows)
             except sqlite3.Error as error:
-                raise Unavailable("the online feature store cannot be reached") from error
+                raise Unavailable(f"the online feature store cannot be reached ({sqlite_advice(error)})") from error
             return answers
 
         return read
@@ -288,4 +289,4 @@ def _reached() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise Unavailable("the online feature store cannot be reached") from error
+        raise Unavailable(f"the online feature store cannot be reached ({sqlite_advice(error)})") from error
