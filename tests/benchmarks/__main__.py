@@ -31,6 +31,7 @@ SUITES = {
     "past": "tests.benchmarks.past:PAST",
     "replay": "tests.benchmarks.replay:REPLAY",
     "swaps": "tests.benchmarks.swaps:SWAPS",
+    "erasing": "tests.benchmarks.erasing:ERASING",
     "profiles": "tests.benchmarks.profiles:PROFILES",
     "risk": "tests.benchmarks.training.measuring:RISK",
     "training": "tests.benchmarks.training.measuring:TRAINING",
