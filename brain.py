@@ -139,15 +139,17 @@ def decide(workspace: Workspace, request: Any) -> Result:
 @command(name="import")
 @click.argument("mapping")
 @click.argument("files", nargs=-1, required=True)
-@click.option("--separator", default=",", show_default=True, help="Separator of a CSV file for `brain import profile`.")
-def import_(workspace: Workspace, mapping: str, files: tuple[str, ...], separator: str) -> Result:
+@click.option("--separator", help="Separator of a CSV file for `brain import profile`, by default a comma.")
+def import_(workspace: Workspace, mapping: str, files: tuple[str, ...], separator: str | None) -> Result:
     """Import FILES by MAPPING: `profile`, a recipe's name, or a mapping file."""
     from serving.commands import importing
     from serving.commands.progress import phases
 
     with phases() as progress:
         if mapping == "profile":
-            return importing.import_profile(workspace, Path(files[0]), separator, progress)
+            return importing.import_profile(workspace, files, separator or ",", progress)
+        if separator is not None:
+            raise Refused(f"--separator is for `brain import profile`: state the separator of each file in {mapping}")
         return importing.import_log(workspace, mapping, files, getpass.getuser(), progress)
 
 
@@ -164,7 +166,11 @@ def import_signals(workspace: Workspace, file: Path) -> Result:
 
     with releasing.open_ledger(workspace) as ledger, phases() as progress:
         packed = ledger.get_release(active_release(ledger, workspace.settings.environment))
-        return asdict(replay(file, packed, ledger, workspace.data / "imports", progress))
+        result = replay(file, packed, ledger, workspace.data / "imports", progress)
+    if result.refused and not (result.accepted or result.duplicate or result.erased):
+        first = "; ".join(f"row {p['row']}: {p['problem']}" for p in result.problems[:3])
+        raise Refused(f"all {result.refused} rows of {file.name} were refused: {first}")
+    return asdict(result)
 
 
 @command()

@@ -149,7 +149,11 @@ def test_a_log_is_imported_learned_from_and_serves(run: Run, tmp_path: Path) -> 
     rows = [f"c-{n},{n % 97},{('Shoes', 'nothing')[n % 2]},{('no', 'yes')[n % 97 > 60]}" for n in range(1000)]
     log.write_text("\n".join(["customer,spent,what,bought", *rows, ""]))
     answer(run("new", str(shop), "--bare", "--json", at=None))
-    assert answer(run("import", str(mapping), str(log), "--json", at=shop))["mapping"] == "shop"
+    imported = answer(run("import", str(mapping), str(log), "--json", at=shop))
+    assert imported["files"] == [{"file": "mailings.csv", "rows": 1000, "customers": 1000, "contacts": 500}]
+    assert imported["outcomes"][0]["happened"] == sum(row.endswith("yes") for row in rows)
+    shown = run("import", str(mapping), str(log), at=shop).stdout
+    assert all(name in shown for name in ("mailings.csv", "happened", "500", "empty", "spent"))
     trained = answer(run("train", "--json", at=shop))
     assert trained["model"] == "propensity@1"
     assert trained["auc"] > 0.9
@@ -211,6 +215,10 @@ def test_check_names_file_line_and_what_was_meant(
         (("decide",), '{"request_id": "r"}', "channel"),
         (("import", "hillstorm", "x.csv"), None, "hillstrom"),
         (("import", "profile", "absent.csv"), None, "absent.csv"),
+        (("import", "profile", "a.csv", "b.csv"), None, "reads one file"),
+        (("import", "profile", "a.csv", "--separator", "--"), None, "one ASCII character"),
+        (("import", "hillstrom", "a.csv", "--separator", ";"), None, "--separator is for `brain import profile`"),
+        (("decide",), json.dumps(ask("r"))[:-1] + ', "customer_id": "c-2"}', "customer_id: stands twice"),
     ],
 )
 def test_refusals_are_one_plain_line(run: Run, arguments: tuple[str, ...], stdin: str | None, message: str) -> None:

@@ -22,8 +22,10 @@ ABSENT: Final = frozenset(
 """Texts, in lower case, that programs write where there is no value. As ids, they would make one of many strangers."""
 UNADDRESSABLE: Final = frozenset((".", ".."))
 """Texts that no path of an address can name: a browser or a proxy takes them for folders, percent-encoded or not."""
-ROUNDED: Final = r"[+-]?[0-9](\.[0-9]+)?[eE]\+[0-9]{2,3}"
+ROUNDED: Final = r"[+-]?[0-9]([.,][0-9]+)?[eE]\+[0-9]{2,3}"
 """The regular expression of a number that a spreadsheet or a float column rounded: many ids become one."""
+PREFIX: Final = rf"(?:{'|'.join(get_args(LinkKind))}):"
+"""The regular expression of the kind before an identifier, in lower case."""
 FORMULA: Final = r'=".*"'
 """The regular expression of a text that a spreadsheet is kept from reading as a number: `="00777"`."""
 RECORDED: Final = {"recorded": True}
@@ -34,8 +36,7 @@ IS_UNADDRESSABLE: Final = "is no id, as no address could name it"
 IS_ROUNDED: Final = "is a number that a program rounded: many ids look like it, so export ids as text"
 IS_FORMULA: Final = "is a formula of a spreadsheet: export ids as text"
 
-_FORM, _ROUNDED, _FORMULA = re.compile(FORM), re.compile(ROUNDED), re.compile(FORMULA)
-_PREFIX: Final = re.compile(rf"(?:{'|'.join(get_args(LinkKind))}):", re.IGNORECASE)
+_FORM, _ROUNDED, _FORMULA, _PREFIX = map(re.compile, (FORM, ROUNDED, FORMULA, PREFIX))
 
 
 def problem_of(raw: str) -> str | None:

@@ -1,6 +1,8 @@
 """Imports a company's own files into profile, catalogue and ledger, as a mapping file describes."""
 
+from features.importing.cells import read_ids
 from features.importing.checking import checked_catalogue
+from features.importing.counts import as_tables
 from features.importing.generate import catalogue_files
 from features.importing.mapping import ImportMapping
 from features.importing.plan import ImportPlan, Progress, assign_paths, make_plan
@@ -16,12 +18,14 @@ __all__ = [
     "MappingSource",
     "ProfileImportResult",
     "Progress",
+    "as_tables",
     "assign_paths",
     "catalogue_files",
     "checked_catalogue",
     "import_profile",
     "make_plan",
     "open_mapping",
+    "read_ids",
     "read_mapping",
     "recipe_names",
     "write",

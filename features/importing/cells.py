@@ -1,21 +1,22 @@
 """Converts columns of text to typed columns, whole columns at a time, and reports the rows that do not fit."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from decisioning.errors import Refused
 from decisioning.times import datetime_at, microseconds
 from features.importing.mapping import Chance, Choice, FeatureColumn, OutcomeColumn, When
-from features.importing.tables import Faults, Sheet, rows_of
+from features.importing.tables import Faults, Sheet, is_parquet, read_parts, rows_of
+from features.importing.tables.answers import among, doubtful
+from features.importing.tables.ids import changes_ids, misfit_ids
+from features.importing.tables.numbers import parsed_numbers, typed_numbers
+from features.importing.tables.times import in_zone, parse_time
 from features.views import ARROW_TYPES, TIME
-
-_FLOAT = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
-_INT = r"^[+-]?[0-9]{1,18}(\.0*)?$"
-_ID = r"^[\x21-\x7e]([\x20-\x7e]{0,126}[\x21-\x7e])?$"
 
 
 @dataclass
@@ -23,6 +24,7 @@ class CellReader:
     """Reads the columns of one sheet. Besides empty cells, the texts in `missing` mean "not known".
 
     Every method returns an array of shape (n,), n the number of rows. Cells that do not fit are reported to `faults`.
+    `empty`: column -> missing cells, of the columns that were read.
     """
 
     sheet: Sheet
@@ -31,29 +33,42 @@ class CellReader:
     decimal: str
     zone: ZoneInfo
     now_us: int
+    empty: dict[str, int] = field(default_factory=dict)
 
     def text(self, column: str, missing: tuple[str, ...] | None = None) -> pa.Array:
         """Return cells as trimmed text, null where missing. `missing` replaces the sheet's own missing texts."""
+        trimmed = pc.utf8_trim_whitespace(self._texts(column))
+        absent = pa.array([*(self.missing if missing is None else missing), ""], pa.string())
+        cells = pc.if_else(pc.is_in(trimmed, value_set=absent), pa.scalar(None, pa.string()), trimmed)
+        self.empty[column] = cells.null_count
+        return cells
+
+    def _texts(self, column: str) -> pa.Array:
         cells = self.sheet[column]
         if pa.types.is_dictionary(cells.type):
             cells = cells.dictionary_decode()
         if pa.types.is_boolean(cells.type):
-            cells = pc.if_else(cells, "true", "false")
-        trimmed = pc.utf8_trim_whitespace(cells.cast(pa.string()))
-        absent = pa.array([*(self.missing if missing is None else missing), ""], pa.string())
-        return pc.if_else(pc.is_in(trimmed, value_set=absent), pa.scalar(None, pa.string()), trimmed)
+            return pc.if_else(cells, "true", "false")
+        if pa.types.is_nested(cells.type) or pa.types.is_binary(cells.type) or pa.types.is_large_binary(cells.type):
+            self.report(column, cells.is_valid(), "holds lists, records or bytes, and not a value for each row")
+            return pa.nulls(len(cells), pa.string())
+        return cells.cast(pa.string())
 
     def report(self, column: str, bad: pa.Array, message: str) -> None:
         """Add a fault for each row where `bad` is true."""
         if rows := rows_of(bad):
             self.faults.add(self.sheet.file, column, [row + self.sheet.first_row for row in rows], message)
 
-    def unique(self, what: str, *columns: pa.Array) -> None:
-        """Report rows with the same cells in all `columns` as an earlier row; `what` names what they identify."""
+    def unique(self, what: str, *columns: pa.Array, rows: Sequence[int] | None = None) -> None:
+        """Report rows with the same cells in all `columns` as an earlier row; `what` names what they identify.
+
+        :param rows: the rows of the sheet that the columns hold, by default all
+        """
         if _are_distinct(columns):
             return  # nearly always: which rows are the same takes a tuple for each
         first_rows: dict[tuple[object, ...], int] = {}
-        for row, key in enumerate(zip(*(c.to_pylist() for c in columns), strict=True)):
+        keys = zip(*(c.to_pylist() for c in columns), strict=True)
+        for row, key in zip(range(len(columns[0])) if rows is None else rows, keys, strict=True):
             first = first_rows.setdefault(key, row)
             if first != row and None not in key:
                 self.faults.add(self.sheet.file, "(all)", [row], f"the same {what} stands in row {first + 1}")
@@ -63,32 +78,31 @@ class CellReader:
         self.report(column, self.text(column, missing).is_null(), "is empty")
 
     def ids(self, column: str) -> pa.Array:
-        """Return ids of customers, accounts or contacts; report those that are empty or malformed."""
-        self.required(column, ())
-        cells = self.text(column, ())
-        bad = pc.invert(pc.match_substring_regex(cells, _ID))
-        self.report(column, bad, "is not an id of 1 to 128 printable ASCII characters")
+        """Return ids of customers, accounts or contacts; report those that are empty, malformed or changed."""
+        if message := changes_ids(self.sheet[column].type):
+            self.report(column, self.sheet[column].is_valid(), message)
+            return pa.nulls(len(self.sheet), pa.string())
+        cells = self.text(column)
+        self.report(column, cells.is_null(), "is empty")
+        for bad, message in misfit_ids(cells):
+            self.report(column, bad, message)
         return cells
 
     def number(self, column: str, *, whole: bool = False, missing: tuple[str, ...] | None = None) -> pa.Array:
         """Return float64, or int64 if `whole`; null where missing."""
-        cells, dtype = self.text(column, missing), pa.int64() if whole else pa.float64()
         original = self.sheet[column]
-        if pa.types.is_integer(original.type) or (pa.types.is_floating(original.type) and not whole):
-            numbers = pc.if_else(cells.is_null(), pa.scalar(None, dtype), original.cast(dtype))
+        if pa.types.is_integer(original.type) or pa.types.is_floating(original.type):
+            present = pc.if_else(self.text(column, missing).is_null(), pa.scalar(None, original.type), original)
+            numbers, faults = typed_numbers(present, whole=whole)
         else:
-            numbers = self._parsed_numbers(column, cells, whole=whole).cast(dtype)
-        if not whole:
-            self.report(column, pc.invert(pc.is_finite(numbers)), "is not a finite number")
+            numbers, faults = parsed_numbers(self.text(column, missing), self._decimal_of(original.type), whole=whole)
+        for bad, message in faults:
+            self.report(column, bad, message)
         return numbers
 
-    def _parsed_numbers(self, column: str, cells: pa.Array, *, whole: bool) -> pa.Array:
-        """Return texts that Arrow casts to a number, null where missing or malformed."""
-        plain = pc.replace_substring(cells, ",", ".") if self.decimal == "," else cells
-        bad = pc.invert(pc.match_substring_regex(plain, _INT if whole else _FLOAT))
-        self.report(column, bad, "is not a whole number" if whole else "is not a number")
-        valid = pc.if_else(bad, pa.scalar(None, pa.string()), plain)
-        return pc.replace_substring_regex(valid, r"^\+|\.0*$" if whole else r"^\+", "")
+    def _decimal_of(self, type_: pa.DataType) -> str:
+        """Return the mark of decimals in texts of a column: Arrow's own types have a point."""
+        return "." if pa.types.is_decimal(type_) else self.decimal
 
     def flag(
         self, column: str, true: tuple[str, ...], false: tuple[str, ...], missing: tuple[str, ...] | None
@@ -116,34 +130,30 @@ class CellReader:
         """
         type_ = self.sheet[column].type
         if pa.types.is_timestamp(type_) or pa.types.is_date(type_):
-            us = self._typed_times(column)
+            self.empty[column] = self.sheet[column].null_count
+            us, sure = self._typed_times(column)
         else:
             cells = self.text(column, missing)
             texts = cells.dictionary_encode()
-            parsed = [self._parsed_time(text, form) for text in texts.dictionary.to_pylist()]
-            us = pa.array(parsed, pa.int64()).take(texts.indices)
+            parsed = [parse_time(text, form, self.zone) for text in texts.dictionary.to_pylist()]
+            us, sure = _at_rows(parsed, texts.indices)
             self.report(column, pc.and_(us.is_null(), cells.is_valid()), f"is not a time ({form or 'ISO 8601'})")
+        self.report(
+            column, pc.invert(sure), f"is skipped or shown twice by the clocks of {self.zone}: state its offset"
+        )
         self.report(column, pc.or_(pc.less(us, 0), pc.greater(us, self.now_us)), "is not between 1970 and now")
         return us
 
-    def _typed_times(self, column: str) -> pa.Array:
-        """Return a column of Arrow times as int64 microseconds UTC; times without a zone are in the mapping's."""
+    def _typed_times(self, column: str) -> tuple[pa.Array, pa.Array]:
+        """Return a column of Arrow times as int64 microseconds UTC, and whether each is sure; see `in_zone`."""
         cells = self.sheet[column]
         zone = getattr(cells.type, "tz", None)
-        us = cells.cast(pa.timestamp("us", zone)).cast(pa.int64())
+        us = cells.cast(pa.timestamp("us", zone), safe=False).cast(pa.int64())
         if zone is not None:
-            return us
-        return pa.array([None if v is None else self._in_zone(datetime_at(v)) for v in us.to_pylist()], pa.int64())
-
-    def _parsed_time(self, text: str, form: str | None) -> int | None:
-        try:
-            time = datetime.strptime(text, form) if form else datetime.fromisoformat(text)  # noqa: DTZ007  zoned below
-            return self._in_zone(time) if time.tzinfo is None else microseconds(time)
-        except (ValueError, OverflowError):
-            return None
-
-    def _in_zone(self, naive: datetime) -> int:
-        return microseconds(naive.replace(tzinfo=self.zone).astimezone(UTC))
+            return us, self.constant(True, pa.bool_())
+        local = us.dictionary_encode()
+        times = [in_zone(datetime_at(v).replace(tzinfo=None), self.zone) for v in local.dictionary.to_pylist()]
+        return _at_rows(times, local.indices)
 
     def when(self, when: When) -> pa.Array:
         """Return int64 microseconds UTC of every row."""
@@ -170,11 +180,24 @@ class CellReader:
         return cells
 
     def happened(self, outcome: OutcomeColumn) -> pa.Array:
-        """Return bool: whether the outcome happened."""
-        self.required(outcome.column, () if outcome.positive is not None else None)
-        if outcome.positive is not None:
-            return pc.is_in(self.text(outcome.column, ()), value_set=pa.array(outcome.positive, pa.string()))
-        return pc.greater(self.number(outcome.column), outcome.above)
+        """Return bool: whether the outcome happened; report cells that do not say so for sure."""
+        self.required(outcome.column)
+        if outcome.positive is None:
+            return pc.greater(self.number(outcome.column), outcome.above)
+        return self.answers(outcome.column, outcome.positive, outcome.negative, "`positive` and `negative`")[0]
+
+    def answers(
+        self, column: str, yes: tuple[str, ...], no: tuple[str, ...] | None, names: str, *, all_stated: bool = True
+    ) -> tuple[pa.Array, pa.Array]:
+        """Return bool twice: whether each cell is a text of `yes`, and of `no`; false where missing.
+
+        :param all_stated: with `no`, a cell has to be one or the other
+        """
+        cells = self.text(column)
+        stated, others = (yes, no) if all_stated else ((*yes, *(no or ())), None)
+        for bad, message in doubtful(cells, stated, others, names):
+            self.report(column, bad, message)
+        return among(cells, yes), among(cells, no or ())
 
     def feature(self, spec: FeatureColumn) -> pa.Array:
         """Return a feature's cells in its Arrow type; report cells outside the stated range or values."""
@@ -207,6 +230,26 @@ class CellReader:
     def constant(self, value: object, dtype: pa.DataType) -> pa.Array:
         """Return `value` in every row."""
         return pa.repeat(pa.scalar(value, dtype), len(self.sheet))
+
+
+def read_ids(path: Path, column: str, refusal: str) -> pa.Array:
+    """Return the different ids of a column of a CSV or Parquet file, (n,), in order.
+
+    Raises Refused, which begins with `refusal`, for cells that are empty or no ids, and for a file without the column.
+    """
+    faults, parts = Faults(), list[pa.Array]()
+    for sheet, _, _ in read_parts(path, parquet=is_parquet(path)):
+        if column not in sheet.columns:
+            raise Refused(f"{path.name} has no column `{column}`: its columns are {', '.join(sheet.columns[:20])}")
+        parts.append(CellReader(sheet, faults, ("",), ".", ZoneInfo("UTC"), 0).ids(column).unique())
+    faults.raise_any(refusal)
+    return pa.chunked_array(parts, pa.string()).unique()
+
+
+def _at_rows(times: Sequence[tuple[int | None, bool]], indices: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Return the times of different texts as int64 (n,), and whether each is sure as bool (n,)."""
+    us = pa.array([us for us, _ in times], pa.int64())
+    return us.take(indices), pa.array([sure for _, sure in times], pa.bool_()).take(indices)
 
 
 def as_time(us: pa.Array) -> pa.Array:

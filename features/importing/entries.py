@@ -28,6 +28,7 @@ class Entries:
             p.id: p.notice_version for p in catalogue.purposes
         }  # asserted consents take the version in force
         self.entries: dict[str, list[Entry]] = defaultdict(list)
+        self._keys: set[str] = set()
 
     def by_stream(self) -> dict[str, list[Entry]]:
         """Return stream -> its entries, consents first."""
@@ -39,7 +40,15 @@ class Entries:
         return self.entries
 
     def _add(self, stream: str, kind: str, body: Mapping[str, object], at_us: int, key: str) -> None:
-        self.entries[stream].append(Entry(stream, kind, body, at_us, key=f"import:{self.id}:{key}"))
+        """Add an entry, unless the files say the same thing twice."""
+        if key not in self._keys:
+            self._keys.add(key)
+            self.entries[stream].append(Entry(stream, kind, body, at_us, key=f"import:{self.id}:{key}"))
+
+    def _add_consent(self, stream: str, body: Mapping[str, object], at_us: int) -> None:
+        """Add a consent. A corrected file may say no where the one before said yes at the same time: both are kept."""
+        key = f"consent:{stream}:{body['purpose']}:{body['channel']}:{at_us}"
+        self._add(stream, "consent", body, at_us, key if body["status"] == "granted" else f"{key}:{body['status']}")
 
     def _asserted_consents(self) -> None:
         for assertion in self.plan.source.mapping.assertions:
@@ -56,9 +65,7 @@ class Entries:
                     "text": assertion.text,
                 }
                 for stream in self.streams.values():
-                    self._add(
-                        stream, "consent", body, at_us, f"consent:{stream}:{consent.purpose}:{consent.channel}:{at_us}"
-                    )
+                    self._add_consent(stream, body, at_us)
 
     def _consents(self) -> None:
         for rows in self.plan.consents:
@@ -72,7 +79,7 @@ class Entries:
                         "notice_version": rows.notice_version,
                         "expires_us": None,
                     }
-                    self._add(stream, "consent", body, at_us, f"consent:{stream}:{rows.purpose}:{rows.channel}:{at_us}")
+                    self._add_consent(stream, body, at_us)
 
     def _contacts(self, rows: ContactRows) -> None:
         ids = rows.id.to_pylist() if rows.id is not None else None

@@ -162,13 +162,15 @@ class ValueColumn(Strict):
 class OutcomeColumn(Strict):
     """Something that the customer did, in rows where `column` holds one of `positive` or a number over `above`.
 
-    Its time is `at`, by default that of the row's contact. `counts`: whether it is a positive or a negative outcome of
-    its action.
+    `negative`: the texts of all other rows. Without it, some row must hold one of `positive`, as a file in which
+    nothing happened may be one that says it otherwise. A missing cell is refused. Its time is `at`, by default that of
+    the row's contact. `counts`: whether it is a positive or a negative outcome of its action.
     """
 
     name: Id
     column: ColumnName
     positive: Words | None = None
+    negative: Words | None = None
     above: float | None = None
     counts: Literal["positive", "negative"] = "positive"
     value: ValueColumn | None = None
@@ -178,6 +180,8 @@ class OutcomeColumn(Strict):
     def _one(self) -> Self:
         if not _one_of(self.positive, self.above):
             raise ValueError("expected `positive: [yes]` or `above: 0`")
+        if self.negative is not None and self.positive is None:
+            raise ValueError("`negative` needs `positive`")
         return self
 
 

@@ -13,9 +13,10 @@ from decisioning.catalogue.check.words import hint
 from decisioning.catalogue.source import YamlNode
 from decisioning.errors import ConfigError, Mistake, Refused
 from features.importing.cells import CellReader, as_time
-from features.importing.mapping import FileSpec, OutcomeColumn
+from features.importing.counts import FileCounts
+from features.importing.mapping import NONE, FileSpec, OutcomeColumn
 from features.importing.reading import MappingSource
-from features.importing.tables import Faults, Sheet, is_parquet, read_sheet
+from features.importing.tables import Faults, Sheet, is_parquet, read_sheet, rows_of
 
 Progress = Callable[[int, int, str], None]
 """Called with (number done, number in all, what is counted)."""
@@ -83,7 +84,7 @@ class ImportPlan:
     """A whole import.
 
     `subjects`: the ids of the customers, each once. `profiles` has a table per file: subject (the customer's id),
-    event_timestamp and features. `rows` is the number of rows of all files.
+    event_timestamp and features. `rows` is the number of rows of all files, `counts` has what each says.
     """
 
     source: MappingSource
@@ -93,6 +94,7 @@ class ImportPlan:
     late: tuple[LateRows, ...]
     consents: tuple[ConsentRows, ...]
     rows: int
+    counts: tuple[FileCounts, ...]
 
 
 def make_plan(
@@ -121,14 +123,18 @@ def make_plan(
 
 
 def _joined(source: MappingSource, parts: Sequence["_FilePart"]) -> ImportPlan:
+    ids = [p.contacts.id for p in parts if p.contacts is not None and p.contacts.id is not None]
+    if len(ids) > 1 and pc.count_distinct(pa.chunked_array(ids)).as_py() < sum(map(len, ids)):
+        raise Refused("nothing was imported: the same contact stands in two files, and only one of them could count")
     return ImportPlan(
-        source,
-        pc.unique(pa.chunked_array([part.subject for part in parts], pa.string())),
-        tuple(p.profile for p in parts if p.profile is not None),
-        tuple(p.contacts for p in parts if p.contacts is not None),
-        tuple(late for p in parts for late in p.late),
-        tuple(consent for p in parts for consent in p.consents),
-        sum(p.rows for p in parts),
+        source=source,
+        subjects=pc.unique(pa.chunked_array([part.subject for part in parts], pa.string())),
+        profiles=tuple(p.profile for p in parts if p.profile is not None),
+        contacts=tuple(p.contacts for p in parts if p.contacts is not None),
+        late=tuple(late for p in parts for late in p.late),
+        consents=tuple(consent for p in parts for consent in p.consents),
+        rows=sum(p.counts.rows for p in parts),
+        counts=tuple(p.counts for p in parts),
     )
 
 
@@ -144,6 +150,9 @@ def assign_paths(source: MappingSource, folder: Path, arguments: Sequence[str]) 
     bare = [text for text in arguments if text.partition("=")[0] not in specs]
     free = [id_ for id_ in specs if id_ not in by_id]
     paths |= {id_: Path(text) for id_, text in (*by_id.items(), *zip(free, bare, strict=False))}
+    named = [text.partition("=")[0] for text in arguments if text.partition("=")[0] in specs]
+    if repeated := sorted({id_ for id_ in named if named.count(id_) > 1}):
+        raise Refused(f"two files are given for {', '.join(repeated)}: one of them would not be read")
     missing = [id_ for id_ in specs if id_ not in paths]
     if missing or len(bare) > len(free):
         usage = " ".join(f"{id_}=FILE" for id_ in specs)
@@ -178,7 +187,7 @@ def _naming_columns(file: YamlNode) -> Iterator[YamlNode]:
 
 
 class _FilePart:
-    """Everything that one file adds to the plan; `rows` is the number of its rows, whose text is not kept."""
+    """Everything that one file adds to the plan; its text is not kept."""
 
     def __init__(self, source: MappingSource, file: FileSpec, sheet: Sheet, faults: Faults, now_us: int) -> None:
         self.file, self.sheet, self.faults = file, sheet, faults
@@ -190,8 +199,22 @@ class _FilePart:
         self.contacts = self._contacts(source)
         self.late = tuple(self._late())
         self.consents = tuple(self._consents())
-        self.rows = len(sheet)
+        self.counts = self._counts()
         del self.sheet, self.read
+
+    def _counts(self) -> FileCounts:
+        direct = self.contacts.outcomes if self.contacts is not None else ()
+        stated = {(c.purpose, c.channel): (int(pc.sum(c.granted).as_py() or 0), len(c.granted)) for c in self.consents}
+        rows = len(self.sheet)
+        return FileCounts(
+            self.sheet.file,
+            rows,
+            int(pc.count_distinct(self.subject).as_py()),
+            0 if self.contacts is None else rows - int(pc.sum(pc.equal(self.contacts.action, NONE)).as_py() or 0),
+            {o.name: len(o.row) for o in direct} | {o.name: len(o.subject) for o in self.late},
+            {key: (granted, both - granted, rows - both) for key, (granted, both) in stated.items()},
+            self.read.empty,
+        )
 
     def _subject(self) -> pa.Array:
         who = self.file.subject
@@ -259,15 +282,16 @@ class _FilePart:
             contact = self.read.ids(spec.contact) if spec.contact else None
             columns = (self.subject, action, at_us, self._values(spec))
             subject, action, at_us, value = (c.filter(happened) for c in columns)
-            yield LateRows(
-                spec.name, subject, contact.filter(happened) if contact is not None else None, action, at_us, value
-            )
+            of = contact.filter(happened) if contact is not None else None
+            key = (subject, action, at_us) if of is None else (of,)
+            self.read.unique("outcome", *key, rows=rows_of(happened))
+            yield LateRows(spec.name, subject, of, action, at_us, value)
 
     def _consents(self) -> Iterator[ConsentRows]:
         for spec in self.file.consents:
-            cells, at_us = self.read.text(spec.column), self.read.when(spec.at)
-            yes, no = (
-                pc.is_in(cells, value_set=pa.array(words, pa.string())) for words in (spec.granted, spec.refused)
+            at_us = self.read.when(spec.at)
+            yes, no = self.read.answers(
+                spec.column, spec.granted, spec.refused, "`granted` and `refused`", all_stated=False
             )
             stated = pc.or_(yes, no)
             yield ConsentRows(

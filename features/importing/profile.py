@@ -1,5 +1,6 @@
 """Imports profile facts from a file whose columns are features; the newest per customer and feature wins."""
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,11 +30,17 @@ _KEY = ("subject", "event_timestamp", _ROW)
 
 @dataclass(frozen=True, slots=True)
 class ProfileImportResult:
-    """The number of imported rows, the features set, and the number of customers left out because they were erased."""
+    """What an import of facts understood and did.
+
+    `rows` were imported, about `customers`, and set `features`; `erased` customers were left out because they were
+    erased. `empty`: column -> empty cells, which say nothing.
+    """
 
     rows: int
     features: tuple[str, ...]
     erased: int
+    customers: int
+    empty: dict[str, int]
 
 
 def import_profile(
@@ -61,10 +68,10 @@ def import_profile(
             if progress:
                 progress(done, total, "reading")
         reading.faults.raise_any()
-        _refuse_repeated(staged, path.name)
+        customers = _count_customers(staged, path.name)
         phases = {what: partial(_report, progress, what) for what in (HISTORY, ONLINE)} if progress else {}
         rows = history.import_staged(staged, phases, lambda: erased_since(ledger.select, 0))
-    return ProfileImportResult(rows, reading.names, len(staged.left_out))
+    return ProfileImportResult(rows, reading.names, len(staged.left_out), customers, dict(reading.empty))
 
 
 def _report(progress: Progress, what: str, done: int, total: int) -> None:
@@ -80,6 +87,7 @@ class _Reading:
         self._now_us = now_us
         self.faults = Faults()
         self.names: tuple[str, ...] = ()
+        self.empty: Counter[str] = Counter()
 
     def table(self, sheet: Sheet) -> pa.Table | None:
         """Return subject (the customer's stream), event_timestamp, row and the features; None if a cell is wrong."""
@@ -89,6 +97,7 @@ class _Reading:
         timed = AS_OF in sheet.columns
         at_us = reader.when(When(column=AS_OF)) if timed else reader.constant(self._now_us, pa.int64())
         cells = {name: reader.feature(_spec(self._features[name])) for name in self.names}
+        self.empty.update(reader.empty)
         if self.faults.count:
             return None
         subject = pa.array([self._streams.stream_of("person", id_) for id_ in ids.to_pylist()], pa.string())
@@ -109,10 +118,12 @@ class _Reading:
         return names
 
 
-def _refuse_repeated(staged: Staged, file: str) -> None:
-    """Raise Refused, with the rows, if a customer has two rows of the same time."""
+def _count_customers(staged: Staged, file: str) -> int:
+    """Return the number of different customers. Raises Refused, with the rows, if one has two rows of the same time."""
     pairs: list[tuple[int, int]] = []
+    customers = 0
     for _, rows in staged.ranges():
+        customers += pc.count_distinct(rows["subject"]).as_py()  # all rows of a customer are in one range
         ordered = rows.select(["subject", "event_timestamp", _ROW]).sort_by([(c, "ascending") for c in _KEY])
         same = np.zeros(len(ordered), np.bool_)
         equal = [pc.equal(ordered[c][1:], ordered[c][:-1]) for c in _KEY[:2]]
@@ -125,6 +136,7 @@ def _refuse_repeated(staged: Staged, file: str) -> None:
     for n, first_n in sorted(pairs):
         faults.add(file, "(all)", [n], f"the same customer stands in row {first_n + 1}")
     faults.raise_any()
+    return customers
 
 
 def _spec(feature: Feature) -> FeatureColumn:

@@ -12,14 +12,20 @@ from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 import pyarrow.parquet as pq
+from pydantic_core import to_json
 
+from decisioning.catalogue.release import Release
 from decisioning.errors import BrainError, NotFound, Refused, RequestError
 from decisioning.facts.forms import Ask, PlacementAsk
+from decisioning.facts.ids import check_id
+from features.importing import read_ids
+from serving.brain.active import active_release
 from serving.brain.blocks import Answer, commit_all, preview_all
+from serving.brain.releasing import open_ledger
 from serving.brain.runtime import Brain
 from serving.commands.progress import phases
+from serving.contract import parse
 from serving.customers import exported_files
 from serving.lifecycle import environment
 from serving.settings import Workspace
@@ -62,16 +68,42 @@ def run(
     """Decide for every `customer_id` of a CSV or Parquet file, and write OUTPUT as Parquet to `out`.
 
     Repeating a `batch_id` gives the decisions already made, as far as they still hold (see
-    `decisioning.review.rechecking`). Raises NotFound for a missing file, Refused for one that cannot be read,
-    RequestError for one without that column.
+    `decisioning.review.rechecking`).
 
     :param preview: decide the same, and commit nothing
+    :raises NotFound: there is no such file
+    :raises RequestError: the release has no such channel or placement, or `batch_id` is no id
+    :raises Refused: the file cannot be read, or lacks the column, or a cell of it is no id; or some customers have no
+        decision, and the reason why not is in `out`
     """
-    customers, batch = _customers(source), batch_id or uuid.uuid4().hex
+    batch = batch_id or uuid.uuid4().hex
+    _check_request(workspace, channel, placements, batch)
+    customers = _customers(source)
     decided = _decided(workspace, customers, (channel, placements, batch, preview))
     offers, failed = _write(decided, out, customers.num_rows)
     exported_files.register(workspace, out, "batch")
+    if failed:
+        again = "" if preview else f", and run it again with --batch-id {batch}"
+        raise Refused(f"{failed} of {customers.num_rows} customers have no decision: see `error` in {out}{again}")
     return {"batch_id": batch, "customers": customers.num_rows, "offers": offers, "failed": failed, "written": str(out)}
+
+
+def _check_request(workspace: Workspace, channel: str, placements: tuple[str, ...], batch: str) -> None:
+    """Raise RequestError for what every customer's request would be refused for."""
+    check_id("batch_id", batch)
+    names = [{"name": name} for name in placements]
+    sample = {"request_id": _request_id(batch, "0" * 40), "customer_id": "c", "channel": channel, "placements": names}
+    parse(Ask, to_json(sample))
+    with open_ledger(workspace) as ledger:
+        release = Release.from_bytes(ledger.get_release(active_release(ledger, workspace.settings.environment)))
+    known = release.view(channel).channel.placements
+    for name in placements:
+        if name not in known:
+            raise RequestError("placement", f"no such placement on {channel}; it has {', '.join(known)}")
+
+
+def _request_id(batch: str, stream: str) -> str:
+    return f"{batch}/{stream}"
 
 
 def _write(parts: Iterable[pa.Table], out: Path, customers: int) -> tuple[int, int]:
@@ -139,7 +171,7 @@ class Decider:
 
     def _ask(self, customer: str) -> Ask:
         return Ask(
-            request_id=f"{self._batch}/{self._brain.subject_stream(customer)}",
+            request_id=_request_id(self._batch, self._brain.subject_stream(customer)),
             customer_id=customer,
             channel=self._channel,
             placements=self._placements,
@@ -162,24 +194,9 @@ def _placement_rows(answer: dict[str, Any], placement: dict[str, Any]) -> list[d
 
 def _customers(source: Path) -> pa.Table:
     """Return the distinct ids of a file as one column of strings."""
-    try:
-        table = pq.read_table(source) if source.suffix == ".parquet" else _read_csv(source)
-    except FileNotFoundError:
-        raise NotFound("file", f"there is no file {source}") from None
-    except pa.ArrowInvalid:
-        raise Refused(f"{source} cannot be read as {'Parquet' if source.suffix == '.parquet' else 'CSV'}") from None
-    if "customer_id" not in table.column_names:
-        raise RequestError("customer_id", f"{source} has no such column; it has {', '.join(table.column_names)}")
-    ids = table["customer_id"].cast(pa.string()).drop_null().unique()
-    return pa.table({"customer_id": ids})
-
-
-def _read_csv(source: Path) -> pa.Table:
-    """Return the file with its ids as they are written: 00777 is not 777."""
-    texts = pyarrow.csv.ConvertOptions(
-        column_types={"customer_id": pa.string()}, null_values=[""], strings_can_be_null=True
-    )
-    return pyarrow.csv.read_csv(source, convert_options=texts)
+    if not source.exists():
+        raise NotFound("file", f"there is no file {source}")
+    return pa.table({"customer_id": read_ids(source, "customer_id", "nothing was decided")})
 
 
 @contextmanager

@@ -7,8 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from decisioning.catalogue.release import Release
+from decisioning.errors import Refused
 from decisioning.facts.schema import FeatureSchema
-from features.importing import assign_paths, catalogue_files, checked_catalogue, make_plan, open_mapping, write
+from features.importing import (
+    as_tables,
+    assign_paths,
+    catalogue_files,
+    checked_catalogue,
+    make_plan,
+    open_mapping,
+    write,
+)
 from features.importing import import_profile as upsert
 from features.ledger import Ledger, now_us
 from features.profile.offline import History
@@ -51,11 +60,14 @@ def import_log(
     released = releasing.release(workspace, by)
     with open_stores(workspace) as (ledger, release, history):
         counts = write(plan, release.catalogue, ledger, history, workspace.settings.environment, progress)
-    return {"mapping": source.mapping.id, **asdict(counts), "release": released["release"]}
+    return {"mapping": source.mapping.id, **asdict(counts), "release": released["release"], **as_tables(plan.counts)}
 
 
-def import_profile(workspace: Workspace, file: Path, separator: str, progress: Progress) -> dict[str, Any]:
-    """Set facts of customers from a file whose columns are features."""
+def import_profile(workspace: Workspace, files: tuple[str, ...], separator: str, progress: Progress) -> dict[str, Any]:
+    """Set facts of customers from a file whose columns are features. Raises Refused if there is more than one file."""
+    if len(files) > 1:
+        raise Refused("`brain import profile` reads one file: run it again for each of the others")
+    file = Path(files[0])
     with open_stores(workspace) as (ledger, release, history):
         counts = upsert(file, release.schema, ledger, history, now_us(), separator=separator, progress=progress)
     return asdict(counts)

@@ -63,7 +63,7 @@ files:
       at: {column: sent, format: "%d-%m-%Y %H:%M"}
       probability: {column: p}
       outcomes:
-        - {name: bought, column: bought, positive: ja, value: {column: euro}}
+        - {name: bought, column: bought, positive: ja, negative: nee, value: {column: euro}}
 """
 CUSTOMERS = """customer,age,spent,plan,vip,known_on
 c1,30,12.5,basic,yes,2026-01-10

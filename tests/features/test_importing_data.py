@@ -148,7 +148,7 @@ def test_parquet_says_the_same_as_csv(tmp_path: Path) -> None:
 
 
 def test_an_outcome_has_its_own_time_after_its_contact(tmp_path: Path) -> None:
-    mapping = SHOP.replace("positive: ja, value", "positive: ja, at: {column: when}, value")
+    mapping = SHOP.replace("negative: nee, value", "negative: nee, at: {column: when}, value")
     lines = MAILINGS.splitlines()
 
     def files_with_time(when: str) -> dict[str, str]:

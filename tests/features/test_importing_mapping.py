@@ -32,7 +32,7 @@ MISTAKES = [
     ("Shoes: shoes,", "Shoes: shose,", "there is no action `shose` (did you mean `shoes`?)"),
     ("channel: email\n      at", "channel: mail\n      at", "there is no channel `mail` (did you mean `email`?)"),
     ("consents: [{purpose: marketing", "consents: [{purpose: marketting", "did you mean `marketing`?"),
-    ("positive: ja, value", "value", "expected `positive: [yes]` or `above: 0`"),
+    ("positive: ja, negative: nee, value", "value", "expected `positive: [yes]` or `above: 0`"),
     ("    as_of: {column: known_on}\n", "", "its features need a time"),
     ("time_zone: Europe/Amsterdam", "time_zone: Europe/Amstredam", "there is no time zone `Europe/Amstredam`"),
     ("column: vip, name: vip", "column: vip, name: age", "feature `age` is declared twice"),

@@ -151,8 +151,8 @@ def test_who_was_erased_is_not_brought_back(shop: ImportWorkspace, tmp_path: Pat
 
 LATE = (
     SHOP.replace(
-        "        - {name: bought, column: bought, positive: ja, value: {column: euro}}\n",
-        "        - {name: opened, column: bought, positive: ja}\n",
+        "        - {name: bought, column: bought, positive: ja, negative: nee, value: {column: euro}}\n",
+        "        - {name: opened, column: bought, positive: ja, negative: nee}\n",
     )
     + """
   - id: sales

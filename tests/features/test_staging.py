@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decisioning.errors import Refused
-from features.importing import import_profile, tables
+from features.importing import import_profile
+from features.importing.tables import csv_text, sheets
 from features.profile import archive, loading, staging
 from features.profile.offline import HISTORY, ONLINE, History
 from features.profile.online import open_profiles
@@ -31,8 +32,8 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(staging, name, value)
     for module in (archive, loading):
         monkeypatch.setattr(module, "PART" if module is archive else "BULK", 3)
-    monkeypatch.setattr(tables, "_BYTES", 40)
-    monkeypatch.setattr(tables, "_ROWS", 2)
+    monkeypatch.setattr(csv_text, "BYTES", 40)
+    monkeypatch.setattr(sheets, "_ROWS", 2)
 
 
 @pytest.mark.usefixtures("tiny")

@@ -1,6 +1,7 @@
 """Batch decisions: the worker that Ray Data runs, files that are refused, and (long) a whole run on Ray."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -58,9 +59,79 @@ def test_a_preview_gives_offers_and_commits_nothing(workspace: Workspace) -> Non
 
 
 def test_ids_of_a_csv_are_what_is_written_there(tmp_path: Path) -> None:
-    written = ["00777", "777", "1e5", "1.10", "0x1F", "NA", "+31", "a b"]
-    (tmp_path / "ids.csv").write_text("customer_id,fee\n" + "".join(f"{one},1\n" for one in written) + ",2\n00777,3\n")
+    written = ["00777", "777", "1e5", "1.10", "0x1F", "1.0", "+31", "a b"]
+    (tmp_path / "ids.csv").write_text("customer_id,fee\n" + "".join(f"{one},1\n" for one in written) + "00777,3\n")
     assert batch._customers(tmp_path / "ids.csv")["customer_id"].to_pylist() == written
+
+
+@pytest.mark.parametrize(
+    ("ids", "row", "reason"),
+    [
+        (pa.array([7.0, 1234567890123456.0]), 1, "is a number with decimals"),
+        (pa.array(["1", None]), 2, "is empty"),
+        (pa.array(["1", "NA"]), 2, "is what programs write where there is no id"),
+        (pa.array([b"1", b"2"]), 1, "is neither text nor a whole number"),
+        (pa.array([True, False]), 1, "is neither text nor a whole number"),
+        (pa.array([1, 2], pa.timestamp("us")), 1, "is neither text nor a whole number"),
+    ],
+    ids=["floats", "an empty cell", "NA", "bytes", "flags", "times"],
+)
+def test_a_column_that_holds_no_ids_is_refused_by_row_and_reason(
+    tmp_path: Path, ids: pa.Array, row: int, reason: str
+) -> None:
+    pq.write_table(pa.table({"customer_id": ids}), tmp_path / "ids.parquet")
+    with pytest.raises(Refused, match=f"nothing was decided: .*\nids.parquet: row {row}, column customer_id: {reason}"):
+        batch._customers(tmp_path / "ids.parquet")
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        pa.array([7, 9007199254740993]),
+        pa.array([7, 9007199254740993], pa.uint64()),
+        pa.array([Decimal(7), Decimal(9007199254740993)], pa.decimal128(38, 0)),
+        pa.array(["7", "9007199254740993"]).dictionary_encode(),
+        pa.array(["7", "9007199254740993"], pa.large_string()),
+    ],
+    ids=["int", "uint", "decimal", "dictionary", "large text"],
+)
+def test_ids_of_parquet_are_text_or_whole_numbers(tmp_path: Path, ids: pa.Array) -> None:
+    pq.write_table(pa.table({"customer_id": ids}), tmp_path / "ids.parquet")
+    assert batch._customers(tmp_path / "ids.parquet")["customer_id"].to_pylist() == ["7", "9007199254740993"]
+
+
+@pytest.mark.parametrize(
+    ("channel", "placement", "batch_id", "message"),
+    [
+        ("mail", "sidebar", None, "channel: there is no such channel; known are "),
+        ("web", "sidebare", None, "placement: no such placement on web; it has "),
+        ("web", "", None, "placements.0.name: "),
+        ("web", "sidebar", "é", "batch_id: is not an id"),
+        ("web", "sidebar", "b" * 100, "request_id: "),
+    ],
+    ids=["channel", "placement", "no placement", "batch id", "long batch id"],
+)
+def test_a_batch_that_would_fail_for_everybody_is_refused_at_once(
+    workspace: Workspace, tmp_path: Path, channel: str, placement: str, batch_id: str | None, message: str
+) -> None:
+    (tmp_path / "in.csv").write_text("customer_id\nb-1\n")
+    with pytest.raises(BrainError) as caught:
+        batch.run(workspace, tmp_path / "in.csv", tmp_path / "out.parquet", channel, (placement,), batch_id=batch_id)
+    assert str(caught.value).startswith(message)
+    assert not (tmp_path / "out.parquet").exists()
+
+
+def test_customers_without_a_decision_are_told_and_the_batch_does_not_end_well(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray is left out: the rows of two customers come as a worker gives them."""
+    (tmp_path / "in.csv").write_text("customer_id\nb-1\nb-3\n")
+    decided = [{"customer_id": "b-1", "offer_id": "o"}, {"customer_id": "b-3", "error": "Unavailable"}]
+    monkeypatch.setattr(batch, "_decided", lambda *_: [pa.Table.from_pylist(decided, batch.OUTPUT)])
+    out = tmp_path / "out.parquet"
+    with pytest.raises(Refused, match=r"1 of 2 customers have no decision: see `error` in .* --batch-id again-1"):
+        batch.run(workspace, tmp_path / "in.csv", out, "web", ("sidebar",), batch_id="again-1")
+    assert pq.read_table(out).num_rows == 2
 
 
 def test_what_ends_half_way_leaves_no_file(tmp_path: Path) -> None:
@@ -86,7 +157,7 @@ def test_an_id_that_is_none_is_told_in_its_row_and_holds_nobody_up(workspace: Wo
     [
         ("none.csv", None, "there is no file"),
         ("other.csv", b"name\nx\n", "customer_id"),
-        ("broken.parquet", b"nothing", "cannot be read as Parquet"),
+        ("broken.parquet", b"nothing", "is not a Parquet file"),
     ],
 )
 def test_files_that_do_not_fit_are_refused(

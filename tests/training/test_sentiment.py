@@ -99,6 +99,7 @@ def test_what_says_nothing_new_is_left_out(tmp_path):
         ),
         ("m.jsonl", '{"text": "hi"}', "row 1, column label: is missing"),
         ("m.jsonl", '{"text": "Jansen', "row 1, column .*is not a JSON object"),
+        ("m.jsonl", '{"text": "a", "label": "x", "label": "y"}', "row 1, column .*has a key twice"),
         ("m.jsonl", "[" * 100_000, "is not a JSON object"),
         ("m.parquet", "Jansen", "not a Parquet file"),
     ],

@@ -155,6 +155,11 @@ def test_killed_half_way_and_run_again_gives_the_same_states(
     facts(opened, now_us() + S_US)
 
 
+def past_event(id_: str) -> Json:
+    """Return a valid event of a page view."""
+    return cloud_event(id_, "customer:1", now_us())
+
+
 BAD: list[tuple[Any, str]] = [
     ("{not json}\n", "must be a JSON object"),
     ("[]\n", "must be a JSON object"),
@@ -168,8 +173,15 @@ BAD: list[tuple[Any, str]] = [
         "no such signal",
     ),
     ({"id": "f", "source": "/s", "type": "view", "subject": "nobody", "time": written(now_us())}, "kind:id"),
-    ({**cloud_event("g", "customer:1", now_us()), "data": {"items": 77}}, "data.items: must be at most 5"),
-    ({**cloud_event("h", "customer:1", now_us()), "data": {"secret name": 1}}, "data: unknown field"),
+    ({**past_event("g"), "data": {"items": 77}}, "data.items: must be at most 5"),
+    ({**past_event("h"), "data": {"secret name": 1}}, "data: unknown field"),
+    (json.dumps(past_event("i"))[:-1] + ', "subject": "customer:2"}\n', "subject: stands twice"),
+    (json.dumps({**past_event("j"), "data": {"items": 1}})[:-2] + ', "items": 2}}\n', "items: stands twice"),
+    (
+        {k: v for k, v in past_event("k").items() if k != "specversion"} | {"data": '{"items": 1, "items": 2}'},
+        "items: stands twice",
+    ),
+    ({**past_event("l"), "subject": "customer:NULL"}, "subject: its id is what programs write"),
 ]
 
 

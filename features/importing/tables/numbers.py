@@ -1,0 +1,81 @@
+"""Columns of cells as numbers, and the cells that are none, or that could mean two numbers."""
+
+import math
+from collections.abc import Iterator
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+_POINT, _COMMA = (rf"^[+-]?([0-9]+({mark}[0-9]*)?|{mark}[0-9]+)([eE][+-]?[0-9]+)?$" for mark in (r"\.", ","))
+_WHOLE: Final = r"^[+-]?[0-9]{1,18}([.,]0{0,2})?$"
+"""With at most two zeros after the mark: `1.000` is one to some and a thousand to others."""
+_GROUPED: Final = r"^[+-]?[0-9]{1,3}([.,' ][0-9]{3})+([.,][0-9]*)?$"
+_EXACT: Final = 2**53
+"""Whole numbers up to here are floats; beyond, some are not."""
+_THOUSANDS: Final = "has marks that may be of thousands or decimals: write the number without marks of thousands"
+_TOO_LARGE: Final = "is a whole number that `float` cannot hold exactly: declare the feature int or string"
+Faults = list[tuple[pa.Array, str]]
+"""Which rows are wrong, and why."""
+
+
+def parsed_numbers(cells: pa.Array, decimal: str, *, whole: bool) -> tuple[pa.Array, Faults]:
+    """Return texts, (n,), as float64 or as int64 if `whole`; null where missing or wrong, which is in the faults.
+
+    :param decimal: the mark of decimals, a point or a comma
+    """
+    form = _WHOLE.replace("[.,]", rf"\{decimal}") if whole else _COMMA if decimal == "," else _POINT
+    bad = _false_at_nulls(pc.invert(pc.match_substring_regex(cells, form)))
+    grouped = pc.and_(bad, _false_at_nulls(pc.match_substring_regex(cells, _GROUPED)))
+    text = pc.replace_substring(_without(cells, bad), decimal, ".")
+    plain = pc.replace_substring_regex(text, r"^\+|\.0*$" if whole else r"^\+", "")
+    faults: Faults = [
+        (pc.and_(bad, pc.invert(grouped)), "is not a whole number" if whole else "is not a number"),
+        (grouped, _THOUSANDS),
+    ]
+    if whole:
+        return plain.cast(pa.int64()), faults
+    numbers = plain.cast(pa.float64())
+    faults.append((pc.invert(pc.is_finite(numbers)), "is not a finite number"))
+    inexact = _inexact(plain, numbers)
+    faults.append((inexact, _TOO_LARGE))
+    return _without(numbers, inexact), faults
+
+
+def typed_numbers(cells: pa.Array, *, whole: bool) -> tuple[pa.Array, Faults]:
+    """Return numbers, (n,), as `parsed_numbers` does."""
+    if pa.types.is_floating(cells.type):
+        numbers = cells.cast(pa.float64())
+        if not whole:
+            return numbers, [(pc.invert(pc.is_finite(numbers)), "is not a finite number")]
+        is_whole = pc.and_(pc.equal(pc.floor(numbers), numbers), pc.less_equal(pc.abs(numbers), float(_EXACT)))
+        bad = _false_at_nulls(pc.invert(is_whole))
+        return _without(numbers, bad).cast(pa.int64()), [(bad, "is not a whole number")]
+    limit = 2**63 - 1 if whole else _EXACT
+    if pa.types.is_unsigned_integer(cells.type):
+        bad = pc.greater(cells.cast(pa.uint64()), pa.scalar(limit, pa.uint64()))
+    else:
+        bad = pc.greater(pc.abs(cells.cast(pa.int64())), pa.scalar(limit, pa.int64()))
+    kept = _without(cells, _false_at_nulls(bad)).cast(pa.int64())
+    return kept if whole else kept.cast(pa.float64()), [(bad, "is not a whole number" if whole else _TOO_LARGE)]
+
+
+def _inexact(texts: pa.Array, numbers: pa.Array) -> pa.Array:
+    """Return where a text of digits alone is another number than the float that was made of it."""
+    long = pc.fill_null(pc.match_substring_regex(texts, r"^-?[0-9]{16,}$"), False)
+    if not pc.any(long).as_py():
+        return long
+    return pa.array(list(_differing(long, texts, numbers)), pa.bool_())
+
+
+def _differing(long: Any, texts: Any, numbers: Any) -> Iterator[bool]:
+    for is_long, text, number in zip(long.to_pylist(), texts.to_pylist(), numbers.to_pylist(), strict=True):
+        yield is_long and math.isfinite(number) and int(number) != int(text)
+
+
+def _without(cells: pa.Array, bad: pa.Array) -> pa.Array:
+    return pc.if_else(bad, pa.scalar(None, cells.type), cells)
+
+
+def _false_at_nulls(mask: pa.Array) -> pa.Array:
+    return pc.fill_null(mask, False)

@@ -1,0 +1,365 @@
+"""What a file leaves unsure is refused or told: ids, quotation marks, numbers, answers, times, and rows told twice."""
+
+import gzip
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from decisioning.errors import Refused
+from features.importing import as_tables, assign_paths, import_profile, make_plan, read_ids, read_mapping
+from features.importing.cells import CellReader
+from features.importing.tables import Faults, Sheet
+from features.importing.tables.numbers import parsed_numbers, typed_numbers
+from tests.features.importing_help import CUSTOMERS, FILES, MAILINGS, NOW_US, SHOP, ImportWorkspace, planned
+
+WRITTEN = ["00777", "777", "1e5", "1.10", "0x1F", "+31"]
+
+
+def refused(tmp_path: Path, mapping: str = SHOP, **files: str | bytes) -> str:
+    """Return the message with which an import of these files is refused."""
+    with pytest.raises(Refused) as caught:
+        planned(tmp_path, mapping, FILES | files)
+    return str(caught.value)
+
+
+def with_encoding(encoding: str) -> str:
+    return SHOP.replace("- id: customers", f"- id: customers\n    encoding: {encoding}")
+
+
+TEXT = "id,note\n" + "".join(f"{one},\n" for one in WRITTEN)
+FORMS: dict[str, tuple[bytes, str]] = {
+    "UTF-8": (TEXT.encode(), "utf-8"),
+    "a byte order mark and utf8": (b"\xef\xbb\xbf" + TEXT.encode(), "utf8"),
+    "a byte order mark and cp1252": (b"\xef\xbb\xbf" + TEXT.encode(), "cp1252"),
+    "UTF-16 as stated": (TEXT.encode("utf-16"), "utf-16"),
+    "UTF-16 not stated": (TEXT.encode("utf-16"), "utf-8"),
+    "UTF-16-LE with a byte order mark": (b"\xff\xfe" + TEXT.encode("utf-16-le"), "utf-16-le"),
+    "UTF-16-BE with a byte order mark": (b"\xfe\xff" + TEXT.encode("utf-16-be"), "utf-16-be"),
+    "UTF-16-BE without": (TEXT.encode("utf-16-be"), "utf-16-be"),
+    "UTF-32": (TEXT.encode("utf-32"), "utf-32"),
+    "cp1252": (TEXT.encode("cp1252"), "cp1252"),
+    "an empty first line": (b"\n" + TEXT.encode(), "utf-8"),
+    "empty first lines of Windows": (b"\r\n\r\n" + TEXT.replace("\n", "\r\n").encode(), "utf-8"),
+    "gzip": (gzip.compress(TEXT.encode()), "utf-8"),
+    "gzip and cp1252": (gzip.compress(TEXT.encode()), "cp1252"),
+    "gzip and UTF-16": (gzip.compress(TEXT.encode("utf-16")), "utf-16"),
+    "quotation marks": (("id,note\n" + "".join(f'"{one}",""\n' for one in WRITTEN)).encode(), "utf-8"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_ids_are_text_from_the_first_byte_in_every_form_of_a_file(tmp_path: Path, form: str) -> None:
+    content, encoding = FORMS[form]
+    (tmp_path / "ids.csv").write_bytes(content)
+    mapping = f"""
+id: ids
+about: Ids.
+files:
+  - {{id: ids, encoding: {encoding}, subject: {{column: id}}, as_of: 2026-01-01,
+     features: [{{column: note, name: note, dtype: string}}]}}
+"""
+    plan = make_plan(read_mapping("ids.yaml", mapping.encode()), {"ids": tmp_path / "ids.csv"}, NOW_US)
+    assert plan.subjects.to_pylist() == WRITTEN
+
+
+@pytest.mark.parametrize(
+    ("cell", "reason"),
+    [
+        ("1.23457E+15", "is a number that a program rounded"),
+        ('"1,23457E+15"', "is a number that a program rounded"),
+        ('"=""00777"""', "is a formula of a spreadsheet"),
+        ("NULL", "is what programs write where there is no id"),
+        ("#N/A", "is what programs write where there is no id"),
+        ("..", "is no id, as no address could name it"),
+        ("a\u00a0b", "is not an id of 1 to 128"),
+        ("x" * 129, "is not an id of 1 to 128"),
+    ],
+)
+def test_what_a_spreadsheet_made_of_an_id_is_refused_by_row_and_reason(tmp_path: Path, cell: str, reason: str) -> None:
+    (tmp_path / "ids.csv").write_text(f"customer_id,x\nc-1,1\n{cell},1\n")
+    with pytest.raises(Refused, match=f"^nothing: 1 cells are wrong\nids.csv: row 2, column customer_id: {reason}"):
+        read_ids(tmp_path / "ids.csv", "customer_id", "nothing")
+
+
+def test_a_column_whose_ids_all_end_with_point_zero_was_read_as_numbers(tmp_path: Path) -> None:
+    (tmp_path / "ids.csv").write_text("customer_id\n1042.0\n7.0\n")
+    with pytest.raises(Refused, match=r"row 1, column customer_id: ends with \.0, like every id"):
+        read_ids(tmp_path / "ids.csv", "customer_id", "nothing")
+    (tmp_path / "ids.csv").write_text("customer_id\n1.0\n1.10\n")
+    assert read_ids(tmp_path / "ids.csv", "customer_id", "nothing").to_pylist() == ["1.0", "1.10"]
+
+
+def test_what_a_list_calls_missing_is_missing_for_ids_too(tmp_path: Path) -> None:
+    mapping = SHOP.replace("- id: customers", "- id: customers\n    missing: ['?', onbekend]")
+    for cell in ("onbekend", "?", ""):
+        message = refused(tmp_path, mapping, customers=CUSTOMERS.replace("c3", cell))
+        assert "customers.csv: row 3, column customer: is empty" in message
+
+
+def test_every_column_of_ids_is_checked_alike(tmp_path: Path) -> None:
+    mapping = SHOP.replace('separator: ";"', 'separator: ";"\n    account: house')
+    lines = MAILINGS.splitlines()
+    with_house = "\n".join([f"{lines[0]};house", *(f"{line};h1" for line in lines[1:])])
+    assert planned(tmp_path, mapping, FILES | {"mailings": with_house}).contacts[0].account.to_pylist() == ["h1"] * 4
+    for column, old in (("house", "nee;;h1"), ("mailing", "m2;"), ("customer", ";c2;")):
+        broken = with_house.replace(old, old.replace({"house": "h1", "mailing": "m2", "customer": "c2"}[column], "NaN"))
+        assert f"row 2, column {column}: is what programs write" in refused(tmp_path, mapping, mailings=broken)
+
+
+def test_9007199254740993_in_a_file_of_facts_shows_no_traceback_and_no_value(tmp_path: Path) -> None:
+    plan = planned(tmp_path)
+    shop = ImportWorkspace(tmp_path / "shop" / "data", plan)
+    number, message = 9007199254740993, "row 1, column spent_eur: is a whole number that `float` cannot hold exactly"
+    pq.write_table(pa.table({"customer_id": ["c1"], "spent_eur": pa.array([number])}), tmp_path / "p.parquet")
+    (tmp_path / "p.csv").write_text(f"customer_id,spent_eur\nc1,{number}\n")
+    for file in (tmp_path / "p.parquet", tmp_path / "p.csv"):
+        with pytest.raises(Refused, match=message) as caught:
+            import_profile(file, shop.release.schema, shop.ledger, shop.history, NOW_US)
+        assert str(number) not in str(caught.value)
+    for whole, cells in ((True, pa.array([2**64 - 1], pa.uint64())), (False, pa.array([2**53 + 1]))):
+        assert [rows.to_pylist() for rows, _ in typed_numbers(cells, whole=whole)[1]] == [[True]]
+
+
+HEAD = "customer,age,spent,plan,vip,known_on\n"
+ROWS = [f"c{n},30,1,basic,yes,2026-01-10\n" for n in range(1, 7)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "row", "message"),
+    [
+        ([ROWS[0], ROWS[1].replace("basic", '"basic'), *ROWS[2:]], 2, "does not close it"),
+        (
+            [ROWS[0], ROWS[1].replace("basic", '"basic'), *ROWS[2:5], ROWS[5].replace("basic", 'basic"')],
+            2,
+            "whole rows",
+        ),
+        ([ROWS[0], ROWS[1].replace("basic", '"basic'), ROWS[2].replace("basic", '"basic"')], 2, "does not close it"),
+        ([ROWS[0], ROWS[1].replace("basic", '"ba"sic')], 2, "does not close it"),
+        ([ROWS[0].replace("c1", '"c1'), *ROWS[1:]], 1, "does not close it"),
+    ],
+    ids=["to the end", "to a later row", "to the next quoted cell", "within the cell", "in the first cell"],
+)
+def test_an_unclosed_quotation_mark_swallows_no_rows(tmp_path: Path, rows: list[str], row: int, message: str) -> None:
+    told = refused(tmp_path, customers=HEAD + "".join(rows))
+    assert f"customers.csv: row {row}, column (all): " in told
+    assert message in told
+    assert "basic" not in told
+
+
+def test_quotation_marks_that_fit_may_hold_separators_lines_and_themselves(tmp_path: Path) -> None:
+    mapping = SHOP.replace("name: plan, dtype: enum", "name: plan, dtype: string")
+    rows = ROWS[0].replace("basic", '"a, ""b""\nc"') + ROWS[1].replace("basic", 'ba"sic')
+    plan = planned(tmp_path, mapping, FILES | {"customers": HEAD + rows})
+    assert plan.profiles[0]["plan"].to_pylist() == ['a, "b"\nc', 'ba"sic']
+
+
+@pytest.mark.parametrize(
+    ("text", "decimal", "whole"),
+    [("1.000", ".", True), ("1,000", ",", True), ("1.234", ",", False), ("1,234", ".", False), ("1.234,5", ",", False)],
+)
+def test_marks_of_thousands_are_refused(text: str, decimal: str, whole: bool) -> None:
+    _, faults = parsed_numbers(pa.array([text, None]), decimal, whole=whole)
+    told = [message for rows, message in faults if rows.to_pylist()[0]]
+    assert told == ["has marks that may be of thousands or decimals: write the number without marks of thousands"]
+
+
+@pytest.mark.parametrize(
+    ("text", "decimal", "whole", "number"),
+    [
+        ("1000", ".", True, 1000),
+        ("+7", ".", True, 7),
+        ("41.0", ".", True, 41),
+        ("41,00", ",", True, 41),
+        ("1.234", ".", False, 1.234),
+        ("1,234", ",", False, 1.234),
+        ("1e3", ".", False, 1000.0),
+        ("9007199254740992", ".", False, 2.0**53),
+    ],
+)
+def test_numbers_without_marks_of_thousands_are_read(text: str, decimal: str, whole: bool, number: float) -> None:
+    numbers, faults = parsed_numbers(pa.array([text, None]), decimal, whole=whole)
+    assert numbers.to_pylist() == [number, None]
+    assert not any(True in rows.to_pylist() for rows, _ in faults)
+
+
+def test_numbers_of_parquet_need_no_text() -> None:
+    assert typed_numbers(pa.array([1000.0, 1.5, None]), whole=True)[0].to_pylist() == [1000, None, None]
+    assert typed_numbers(pa.array([1000, -1, None]), whole=False)[0].to_pylist() == [1000.0, -1.0, None]
+
+
+OPEN = SHOP.replace("positive: ja, negative: nee", "positive: ja")
+
+
+def test_a_positive_that_never_matches_its_cells_is_refused(tmp_path: Path) -> None:
+    for positive, yes, no, message in (
+        ("1", "1.0", "0.0", "row 1, column bought: is nearly one of the texts"),
+        ("'yes'", "Yes", "No", "row 1, column bought: is nearly one of the texts"),
+        ("'true'", "Yes", "No", "row 1, column bought: no cell of the column is one of the texts"),
+    ):
+        mailings = MAILINGS.replace("ja", yes).replace("nee", no)
+        assert message in refused(tmp_path, OPEN.replace("positive: ja", f"positive: {positive}"), mailings=mailings)
+
+
+def test_with_all_texts_stated_a_file_in_which_nothing_happened_is_sure(tmp_path: Path) -> None:
+    nobody = MAILINGS.replace("ja;49,95", "nee;")
+    assert planned(tmp_path, SHOP, FILES | {"mailings": nobody}).counts[1].outcomes == {"bought": 0}
+    assert "is none of the texts of `positive` and `negative`" in refused(
+        tmp_path, mailings=MAILINGS.replace("ja", "Ja")
+    )
+
+
+def test_a_missing_outcome_does_not_count_as_no(tmp_path: Path) -> None:
+    for mapping in (OPEN, SHOP):
+        listed = mapping.replace('separator: ";"', 'separator: ";"\n    missing: ["?"]')
+        for cell in ("?", ""):
+            told = refused(tmp_path, listed, mailings=MAILINGS.replace("0,25;nee", f"0,25;{cell}", 1))
+            assert "mailings.csv: row 2, column bought: is empty" in told
+
+
+def test_consents_in_texts_that_nobody_stated_are_refused(tmp_path: Path) -> None:
+    for text, message in (("y", "is nearly one of the texts"), ("opted in", "no cell of the column is one")):
+        optins = f"customer,optin,back\nc1,{text},0\nc2,{text},1\n"
+        assert f"row 1, column optin: {message}" in refused(tmp_path, CONSENTS, optins=optins)
+
+
+@pytest.mark.parametrize(
+    ("zone", "time", "sure"),
+    [
+        ("Europe/Amsterdam", "29-03-2026 02:30", False),
+        ("Europe/Amsterdam", "26-10-2025 02:30", False),
+        ("Europe/Amsterdam", "26-10-2025 02:00", False),
+        ("Europe/Amsterdam", "29-03-2026 03:00", True),
+        ("Europe/Amsterdam", "26-10-2025 03:00", True),
+        ("America/Sao_Paulo", "04-11-2018 00:30", False),
+        ("America/Sao_Paulo", "04-11-2018 00:00", True),
+        ("UTC", "29-03-2026 02:30", True),
+    ],
+)
+def test_a_local_time_that_a_clock_skips_or_repeats_is_refused(
+    tmp_path: Path, zone: str, time: str, sure: bool
+) -> None:
+    mapping = SHOP.replace("Europe/Amsterdam", zone)
+    mailings = MAILINGS.replace("01-03-2026 09:30", time)
+    if sure:
+        assert len(planned(tmp_path, mapping, FILES | {"mailings": mailings}).contacts[0].at_us) == 4
+    else:
+        told = f"row 4, column sent: is skipped or shown twice by the clocks of {zone}"
+        assert told in refused(tmp_path, mapping, mailings=mailings)
+
+
+def test_times_of_parquet_without_a_zone_are_refused_alike(tmp_path: Path) -> None:
+    skipped, nanos = pa.array([1774751400_000_000, 0], pa.timestamp("us")), pa.array([1, None], pa.timestamp("ns"))
+    faults = Faults()
+    sheet = Sheet("t.parquet", pa.table({"at": skipped, "nanos": nanos}))
+    reader = CellReader(sheet, faults, ("",), ".", ZoneInfo("Europe/Amsterdam"), NOW_US)
+    reader.moment("at", None)
+    assert faults.listed[0][1:3] == (1, "at")
+    assert "is skipped or shown twice" in faults.listed[0][3]
+    reader.moment("nanos", None)
+
+
+CONSENTS = (
+    SHOP
+    + """
+  - id: optins
+    subject: {column: customer}
+    consents:
+      - {purpose: marketing, channel: email, column: optin, granted: "Y", refused: "N", notice_version: "2026-01",
+         at: 2026-02-03}
+    outcomes:
+      - {name: returned, action: shoes, column: back, positive: 1, negative: 0, counts: negative, at: 2026-02-03}
+"""
+)
+OPTINS = "customer,optin,back\nc1,Y,1\nc2,N,0\n"
+
+
+def imported(tmp_path: Path, *files: str) -> tuple[ImportWorkspace, list[int]]:
+    """Return a workspace into which these files of consents were imported one after the other, and the new records."""
+    plans = [planned(tmp_path, CONSENTS, FILES | {"optins": text}) for text in files]
+    shop = ImportWorkspace(tmp_path / "shop" / "data", plans[0])
+    return shop, [shop.write(plan).new_records for plan in plans]
+
+
+def status(shop: ImportWorkspace, customer: str = "c1") -> str:
+    return shop.ledger.read(shop.stream(customer))[0].consents[0].status
+
+
+@pytest.mark.promise("imports.corrected-refusal")
+def test_a_corrected_file_of_the_same_day_that_says_no_after_yes_counts(tmp_path: Path) -> None:
+    shop, new = imported(tmp_path, OPTINS, OPTINS.replace("c1,Y", "c1,N"), OPTINS, OPTINS.replace("c1,Y", "c1,N"))
+    assert new[1:] == [1, 0, 0]
+    assert (status(shop), status(shop, "c2")) == ("refused", "refused")
+
+
+def test_a_corrected_assertion_of_the_same_day_counts_too(tmp_path: Path) -> None:
+    plan = planned(tmp_path)
+    shop = ImportWorkspace(tmp_path / "shop" / "data", plan)
+    shop.write(plan)
+    assert status(shop) == "granted"
+    refusing = "consents: [{purpose: marketing, channel: email, status: refused}]"
+    shop.write(planned(tmp_path, SHOP.replace("consents: [{purpose: marketing, channel: email}]", refusing)))
+    assert status(shop) == "refused"
+
+
+def test_two_rows_of_one_customer_with_one_constant_date_are_one_word_or_the_stricter(tmp_path: Path) -> None:
+    shop, _ = imported(tmp_path, OPTINS + "c1,Y,0\n")
+    assert status(shop) == "granted"
+    (tmp_path / "both").mkdir()
+    shop, _ = imported(tmp_path / "both", OPTINS + "c1,N,0\n")
+    assert status(shop) == "refused"
+
+
+def test_two_outcomes_of_one_customer_with_one_constant_date_are_refused(tmp_path: Path) -> None:
+    told = refused(tmp_path, CONSENTS, optins=OPTINS + "c3,Y,0\nc1,Y,1\n")
+    assert "optins.csv: row 4, column (all): the same outcome stands in row 1" in told
+
+
+def test_a_contact_that_stands_in_two_files_is_refused(tmp_path: Path) -> None:
+    again = SHOP.replace("- id: mailings", "- id: more").partition("  - id: more")
+    mapping = SHOP + again[1] + again[2]
+    assert "the same contact stands in two files" in refused(tmp_path, mapping, more=MAILINGS)
+    other = MAILINGS.replace("\nm", "\nn")
+    assert len(planned(tmp_path, mapping, FILES | {"more": other}).contacts) == 2
+
+
+def test_no_file_that_was_given_goes_unread(tmp_path: Path) -> None:
+    source = read_mapping("shop.yaml", SHOP.encode())
+    with pytest.raises(Refused, match="two files are given for customers"):
+        assign_paths(source, tmp_path, ["customers=a.csv", "customers=b.csv", "m.csv"])
+
+
+@pytest.mark.promise("imports.counts")
+def test_an_import_tells_counts_that_can_be_checked_against_the_files(tmp_path: Path) -> None:
+    optins = "customer,optin,back\nc1,Y,1\nc2,N,0\nc4,?,0\nc1,Y,0\n"
+    told: dict[str, Any] = as_tables(planned(tmp_path, CONSENTS, FILES | {"optins": optins}).counts)
+    assert told["files"] == [
+        {"file": "customers.csv", "rows": 3, "customers": 3, "contacts": 0},
+        {"file": "mailings.csv", "rows": 4, "customers": 3, "contacts": 3},
+        {"file": "optins.csv", "rows": 4, "customers": 3, "contacts": 0},
+    ]
+    assert told["outcomes"] == [
+        {"file": "mailings.csv", "outcome": "bought", "happened": 1},
+        {"file": "optins.csv", "outcome": "returned", "happened": 1},
+    ]
+    assert told["consents"] == [
+        {"file": "optins.csv", "purpose": "marketing", "channel": "email", "granted": 2, "refused": 1, "neither": 1}
+    ]
+    empty = {(row["file"], row["column"]): row["cells"] for row in told["empty"]}
+    assert empty["customers.csv", "age"] == empty["customers.csv", "spent"] == empty["customers.csv", "vip"] == 1
+    assert empty["customers.csv", "customer"] == empty["customers.csv", "known_on"] == 0
+    assert empty["mailings.csv", "euro"] == 3
+
+
+@pytest.mark.promise("imports.counts")
+def test_an_import_of_facts_tells_rows_customers_and_empty_cells(tmp_path: Path) -> None:
+    shop = ImportWorkspace(tmp_path / "shop" / "data", planned(tmp_path))
+    (tmp_path / "p.csv").write_text(
+        "customer_id,age,plan,as_of\nc1,30,,2026-01-01\nc1,31,,2026-01-02\nc2,,plus,2026-01-01\n"
+    )
+    result = import_profile(tmp_path / "p.csv", shop.release.schema, shop.ledger, shop.history, NOW_US)
+    assert (result.rows, result.customers) == (3, 2)
+    assert result.empty == {"customer_id": 0, "as_of": 0, "age": 1, "plan": 2}
