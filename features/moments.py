@@ -4,7 +4,7 @@ There is one watch per (stream, moment). A signal that may lead to the moment se
 changes that time. A replica claims a check for a while, so that one replica checks, and another if that one dies.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, insert, or_, se
 
 from features.ledger import Ledger, driver
 from features.ledger.database import upsert
-from features.ledger.tables import CLAIMS, DELIVERIES, FIRED, WATCHES
+from features.ledger.tables import CLAIMS, DELIVERIES, FIRED, PRIVACY_CONTROLS, WATCHES
 
 CLAIM_US = 10_000_000
 """How long a claim lasts, after which another replica may make it."""
@@ -21,6 +21,11 @@ _VALUES = ("due_us", "claimed_us", "body")
 _SET_WATCH = (
     f"{driver.insert_into(WATCHES, 'stream', 'moment', *_VALUES)} ON CONFLICT (stream, moment) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in _VALUES)
+)
+_SET_CONTROL = (
+    f"{driver.insert_into(PRIVACY_CONTROLS, 'stream', 'type', 'until_us')} ON CONFLICT (stream, type) DO UPDATE SET "
+    f"until_us = CASE WHEN excluded.until_us > {PRIVACY_CONTROLS.name}.until_us "
+    f"THEN excluded.until_us ELSE {PRIVACY_CONTROLS.name}.until_us END"
 )
 _LAST = "last delivery"
 """The claim that holds the highest `seq` ever given: rows are deleted, and SQLite would give their numbers again."""
@@ -92,6 +97,16 @@ def watch(connection: Connection, watches: Iterable[Watch]) -> None:
         driver.execute_many(connection, _SET_WATCH, rows)
 
 
+def keep_privacy_controls(connection: Connection, until_us: Mapping[tuple[str, str], int]) -> None:
+    """Keep that signals came with Global Privacy Control, in the transaction that stores the signals.
+
+    :param until_us: (stream, type of signal) -> until when such signals are kept
+    """
+    rows = [(bytes.fromhex(stream), type_, until) for (stream, type_), until in sorted(until_us.items())]
+    if rows:
+        driver.execute_many(connection, _SET_CONTROL, rows)
+
+
 class Moments:
     """Watches and deliveries, shared by all replicas of a workspace."""
 
@@ -119,6 +134,12 @@ class Moments:
         here = (FIRED.c.stream == watch.stream) & (FIRED.c.moment == watch.moment)
         rows = self._ledger.select(select(FIRED.c.at_us).where(here))
         return not rows or rows[0].at_us + every_us <= now_us
+
+    def asks_no_profiling(self, streams: Sequence[str], types: Collection[str], now_us: int) -> bool:
+        """Tell whether a signal that is still kept, of one of these types and streams, came with GPC."""
+        table = PRIVACY_CONTROLS
+        here = table.c.stream.in_(streams) & table.c.type.in_(sorted(types)) & (table.c.until_us > now_us)
+        return bool(self._ledger.select(select(table.c.type).where(here).limit(1)))
 
     def settle(self, watch: Watch, deliveries: Sequence[Delivery] = (), fired_us: int | None = None) -> None:
         """Delete the watch unless a signal has changed it, and add its deliveries; all in one transaction.
@@ -207,10 +228,19 @@ class Moments:
         return max(row.seq or 0 for row in self._ledger.select(union_all(_HIGHEST, _GIVEN)))
 
     def purge(self, before_us: int) -> None:
-        """Delete what was delivered, withheld or streamed to screens before a time. Dead letters stay."""
+        """Delete what was delivered, withheld or streamed to screens before a time, and privacy controls that ended.
+
+        Dead letters stay.
+        """
         settled = DELIVERIES.c.state.in_(("delivered", "withheld"))
         old = (DELIVERIES.c.at_us < before_us) & or_(settled, DELIVERIES.c.route == "stream")
-        self._ledger.transact(lambda connection: connection.execute(delete(DELIVERIES).where(old)) and None).result()
+        ended = PRIVACY_CONTROLS.c.until_us < before_us
+
+        def write(connection: Connection) -> None:
+            connection.execute(delete(DELIVERIES).where(old))
+            connection.execute(delete(PRIVACY_CONTROLS).where(ended))
+
+        self._ledger.transact(write).result()
 
 
 def _insert(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:

@@ -133,6 +133,11 @@ class Release:
         """Names of the features tagged `emotion`."""
         return frozenset(f.name for f in self.schema.features.values() if "emotion" in f.tags)
 
+    def signals_of(self, moment: MomentRule) -> frozenset[str]:
+        """Return the types of signals that a moment waits for, or that the features of its rule are computed from."""
+        signals = (self.schema[name].signal for name in self.rule(moment.when).reads)
+        return frozenset({*moment.on, *(type_ for signal in signals if signal is not None for type_ in signal.of)})
+
     @cached_property
     def request_features(self) -> frozenset[str]:
         """Names of the features that hold only what a customer asks for: tagged `request`, and not also `emotion`."""

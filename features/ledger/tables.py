@@ -69,7 +69,7 @@ def _unless_zeros(value: bytes | None) -> bytes | None:
 METADATA = MetaData()
 VERSION_TABLE = "ledger_schema"
 """The table in which Alembic keeps the schema version; not its default name, so that schemas can share a database."""
-NEWEST = "ledger_0007"
+NEWEST = "ledger_0008"
 """The newest migration; compared when a database is opened, so that only an old one pays for importing Alembic."""
 SEQ = BigInteger().with_variant(Integer(), "sqlite")
 """SQLite numbers rows itself only if the type is exactly INTEGER."""
@@ -231,6 +231,15 @@ FIRED = Table(
     Column("at_us", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
+PRIVACY_CONTROLS = Table(
+    "ledger_privacy_controls",
+    METADATA,
+    Column("stream", Name(), primary_key=True),
+    Column("type", String(64), primary_key=True),
+    Column("until_us", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Until when the newest signal of a type that came with Global Privacy Control is kept."""
 DELIVERIES = Table(
     "ledger_deliveries",
     METADATA,

@@ -20,7 +20,7 @@ from decisioning.facts.standing_rules import NO_PAST
 from decisioning.times import iso
 from features.ledger import Record, SubjectKind, now_us
 from features.ledger.links import identities_of
-from features.ledger.tables import DELIVERIES, FIRED, RECORDS, SIGNAL_STATES, SIGNALS, WATCHES
+from features.ledger.tables import DELIVERIES, FIRED, PRIVACY_CONTROLS, RECORDS, SIGNAL_STATES, SIGNALS, WATCHES
 from serving.brain.runtime import Brain
 from serving.customers.erasing import ID_FIELDS
 from serving.customers.receipts import receipts
@@ -119,6 +119,7 @@ def _moments(brain: Brain, streams: Sequence[str]) -> dict[str, Any]:
     return {
         "watched": [_watch(row) for row in _rows(brain, WATCHES, streams)],
         "fired": [_firing(row) for row in _rows(brain, FIRED, streams)],
+        "privacy_controls": [_control(row) for row in _rows(brain, PRIVACY_CONTROLS, streams)],
         "deliveries": [_delivery(row) for row in _rows(brain, DELIVERIES, streams)],
     }
 
@@ -164,6 +165,10 @@ def _watch(row: Any) -> dict[str, Any]:
 
 def _firing(row: Any) -> dict[str, Any]:
     return {"subject": row.stream, "moment": row.moment, "at": iso(row.at_us)}
+
+
+def _control(row: Any) -> dict[str, Any]:
+    return {"subject": row.stream, "signal": row.type, "until": iso(row.until_us)}
 
 
 def _delivery(row: Any) -> dict[str, Any]:

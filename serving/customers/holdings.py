@@ -9,7 +9,7 @@ from sqlalchemy import BindParameter, Table, bindparam, func, literal, select
 from decisioning.facts.standing_rules import NO_PAST
 from features.ledger import SubjectKind, now_us
 from features.ledger.links import identities_of
-from features.ledger.tables import DELIVERIES, FIRED, RECORDS, SIGNAL_STATES, SIGNALS, WATCHES, Bytes
+from features.ledger.tables import DELIVERIES, FIRED, PRIVACY_CONTROLS, RECORDS, SIGNAL_STATES, SIGNALS, WATCHES, Bytes
 from serving.brain.runtime import Brain
 
 _AMONG: BindParameter[Any] = bindparam("streams", expanding=True)
@@ -31,7 +31,7 @@ def holdings(brain: Brain, kind: SubjectKind, subject_id: str) -> dict[str, int]
         "statements": sum(len(profiles.archive.statements_of(one)) for one in streams),
         "signals": _count(brain, SIGNALS, streams),
         "signal_states": _count(brain, SIGNAL_STATES, streams, with_body=True),
-        "moments": sum(_count(brain, table, streams) for table in (WATCHES, FIRED, DELIVERIES)),
+        "moments": sum(_count(brain, table, streams) for table in (WATCHES, FIRED, PRIVACY_CONTROLS, DELIVERIES)),
         "other_identifiers": len(streams) - 1,
     }
 

@@ -7,9 +7,11 @@ from typing import Any
 from pydantic_core import to_json
 
 from decisioning.catalogue.policies import MomentRule
+from decisioning.catalogue.release import Release
 from decisioning.deciding.screening import moment_happens
 from decisioning.errors import BrainError, NotFound
 from decisioning.facts.forms import Ask, PlacementAsk
+from decisioning.facts.standing import Consent, Standing
 from decisioning.times import DAY_US, HOUR_US
 from features.ledger import now_us
 from features.moments import Delivery, Moments, Watch
@@ -26,6 +28,8 @@ STREAM_S = 25.0
 KEEP_ALIVE_S = 1.0
 """How often a stream sends something: a proxy cuts a connection on which nothing is sent, ours after 2 s at least."""
 RETENTION_DAYS = 7
+GPC_SOURCE = "gpc"
+"""The `source` of a refusal that a browser made by Global Privacy Control: it binds every moment, on any channel."""
 _PAGE = 500
 
 
@@ -59,9 +63,12 @@ class Watcher:
     async def _decide(self, due: Watch, moment: MomentRule) -> None:
         snapshot, at_us = self._brain.snapshot, now_us()
         ask = _ask(due, moment)
-        fires = moment_happens(snapshot.release, ask, self._brain.known(ask, snapshot, at_us), at_us)
+        known = self._brain.known(ask, snapshot, at_us)
+        fires = moment_happens(snapshot.release, ask, known, at_us)
         if not fires or not self.moments.may_fire(due, round(moment.every_h * HOUR_US), at_us):
             return await asyncio.to_thread(self.moments.settle, due)
+        if self._asks_no_profiling(snapshot.release, moment, known.person, at_us):
+            ask = _with_gpc(ask)
         answer = await self._brain.commit(ask)
         has_content = any(p["offers"] for p in answer["placements"]) or answer["handover"] is not None
         body = to_json({"moment": moment.id, "decision": answer})
@@ -70,6 +77,17 @@ class Watcher:
             for route in (moment.deliver if has_content else ())
         ]
         return await asyncio.to_thread(self.moments.settle, due, deliveries, at_us)
+
+    def _asks_no_profiling(self, release: Release, moment: MomentRule, person: Standing, at_us: int) -> bool:
+        """Tell whether Global Privacy Control holds for a moment, which no browser asks for itself.
+
+        It holds if a signal that the moment goes by came with it, from the person or a linked visitor, or if one of
+        them refused by it, on whichever channel.
+        """
+        everyone = (person, *person.visitors)
+        refused = any(_refused_by_gpc(consent, release) for one in everyone for consent in one.consents)
+        streams = [one.stream for one in everyone]
+        return refused or self.moments.asks_no_profiling(streams, release.signals_of(moment), at_us)
 
     async def listen(
         self, channel: str, stream: str | None, after: int | None, *, gpc: bool = False
@@ -126,6 +144,16 @@ def withheld_json(delivery: Delivery) -> dict[str, Any]:
 def dead_letter_json(delivery: Delivery) -> dict[str, Any]:
     """Return a delivery that was given up as JSON types, without its body."""
     return {"id": delivery.id, "moment": delivery.moment, "attempts": delivery.attempts, "error": delivery.error}
+
+
+def _refused_by_gpc(consent: Consent, release: Release) -> bool:
+    withdraws = consent.purpose in release.catalogue.settings.gpc and consent.status != "granted"
+    return withdraws and consent.source.casefold() == GPC_SOURCE
+
+
+def _with_gpc(ask: Ask) -> Ask:
+    """Return the request as a browser that asks for no profiling would make it, under an id of its own."""
+    return ask.model_copy(update={"request_id": f"{ask.request_id}.gpc", "context": {**ask.context, "gpc": True}})
 
 
 def _ask(due: Watch, moment: MomentRule) -> Ask:

@@ -20,7 +20,7 @@ from decisioning.strict_json import read_json
 from features.ledger import now_us
 from features.ledger.links import with_identities
 from features.messages.event import message_fields
-from features.moments import Watch, watch
+from features.moments import Watch, keep_privacy_controls, watch
 from features.signals.conversations import earlier_sentiments
 from features.signals.event import Event
 from features.signals.intake import Subject
@@ -57,15 +57,20 @@ def parse_events(body: bytes) -> list[Any]:
     return events
 
 
-async def record_signals(brain: Brain, raw: Sequence[Any]) -> tuple[int, dict[str, Any]]:
+async def record_signals(brain: Brain, raw: Sequence[Any], *, gpc: bool = False) -> tuple[int, dict[str, Any]]:
     """Record the valid events; return the HTTP status (422 if all were refused) and each event's result by index.
 
     Raises Unavailable if they could not be made durable; sending them again is safe.
+
+    :param gpc: whether the request came with Global Privacy Control. An event for which another server asks says so in
+        its extension attribute `gpc`. A moment that such an event causes is decided without profiling.
     """
     snapshot, at_us = brain.snapshot, now_us()
     valid, refused = _validated(brain, snapshot, raw, at_us)
     parts = [valid[at : at + MAX_EVENTS] for at in range(0, len(valid), MAX_EVENTS)]
-    futures = [snapshot.signals.submit([v.event for v in part], _watching(snapshot, part, at_us)) for part in parts]
+    controlled = frozenset(n for n, one in enumerate(raw) if gpc or _asks_no_profiling(one))
+    hooks = [_watching(snapshot, part, at_us, controlled) for part in parts]
+    futures = [snapshot.signals.submit([v.event for v in p], hook) for p, hook in zip(parts, hooks, strict=True)]
     recorded = [result for future in futures for result in await asyncio.wrap_future(future)]
     accepted = [_result(v.index, result) for v, result in zip(valid, recorded, strict=True)]
     results = sorted([*accepted, *refused], key=lambda result: result["index"])
@@ -136,18 +141,37 @@ def _granted(brain: Brain, snapshot: Snapshot, stream: str, at_us: int, *, neede
     return frozenset(p.id for p in purposes if permission(standing, p, ALL_CHANNELS, (), at_us).allowed)
 
 
-def _watching(snapshot: Snapshot, part: Sequence[ValidSignal], at_us: int) -> "partial[None] | None":
-    """Return what sets the watches of moments in the signals' own transaction, or None if no moment waits for them."""
+def _asks_no_profiling(raw: Any) -> bool:
+    return isinstance(raw, Mapping) and raw.get("gpc") is True
+
+
+def _watching(
+    snapshot: Snapshot, part: Sequence[ValidSignal], at_us: int, controlled: frozenset[int]
+) -> "partial[None] | None":
+    """Return what moments need of signals, to be written in their own transaction; None if that is nothing."""
     on = snapshot.release.moments_on
-    if not any(v.event.type in on for v in part):
+    if not any(v.event.type in on or v.index in controlled for v in part):
         return None
-    return partial(_watch, snapshot, part, at_us)
+    return partial(_watch, snapshot, part, at_us, controlled)
 
 
 def _watch(
-    snapshot: Snapshot, part: Sequence[ValidSignal], at_us: int, connection: Connection, recorded: Sequence[EventResult]
+    snapshot: Snapshot,
+    part: Sequence[ValidSignal],
+    at_us: int,
+    controlled: frozenset[int],
+    connection: Connection,
+    recorded: Sequence[EventResult],
 ) -> None:
-    """Set the watches of recorded signals. An account's signals set none: only persons and visitors are decided for."""
+    """Set the watches of recorded signals, and keep which came with Global Privacy Control (`controlled`, by index).
+
+    An account's signals set none: only persons and visitors are decided for.
+    """
+    retention_us = snapshot.signals.rules.retention_us
+    kept = [v for v, result in zip(part, recorded, strict=True) if result.status != "erased" and v.index in controlled]
+    keep_privacy_controls(
+        connection, {(v.event.stream, v.event.type): at_us + retention_us[v.event.type] for v in kept}
+    )
     watch(
         connection,
         (

@@ -28,6 +28,10 @@ _EVENT = {
         "subject": {"type": "string", "description": "customer:c-1042, account:a-7, visitor:v-1, cookie:…, device:…"},
         "time": {"type": "string", "format": "date-time"},
         "data": {"type": "object"},
+        "gpc": {
+            "type": "boolean",
+            "description": "whether the browser sent Global Privacy Control, where another server asks",
+        },
     },
 }
 _SIGNALS: dict[str, Any] = {
@@ -45,7 +49,7 @@ def signal_routes(app: FastAPI, brain: Brain) -> None:
     async def signals(request: Request) -> Response:
         """Record what a customer did: one CloudEvent (1.0) or an array. The next decision after the answer sees it."""
         events = parse_events(await read_body(request, MAX_SIGNALS_BYTES))
-        status, results = await record_signals(brain, events)
+        status, results = await record_signals(brain, events, gpc=asks_no_profiling(request))
         brain.metrics.count_statuses(brain.metrics.signals, results)
         if status == SIGNALS.status:
             return problem_reply(SIGNALS, **results)
@@ -60,17 +64,17 @@ def moment_routes(app: FastAPI, brain: Brain, watcher: Watcher) -> None:
 
     @app.get("/v1/moments/stream", responses=problems(404, 503))
     async def stream(
+        request: Request,
         channel: Annotated[str, Query(max_length=64)],
         customer_id: CustomerQuery = None,
         last_event_id: Annotated[int | None, Header(ge=0, le=2**62)] = None,
-        sec_gpc: Annotated[str | None, Header(max_length=16)] = None,
     ) -> Response:
         """Stream the decisions that moments open on this channel as server-sent events, for one customer or for all."""
         brain.snapshot.release.view(channel)
         if seats.locked():
             return problem_reply(BUSY, "every seat for listening is taken")
         person = None if customer_id is None else brain.subject_stream(customer_id)
-        events = _with_seat(seats, watcher.listen(channel, person, last_event_id, gpc=sec_gpc == "1"))
+        events = _with_seat(seats, watcher.listen(channel, person, last_event_id, gpc=asks_no_profiling(request)))
         return StreamingResponse(events, media_type="text/event-stream")
 
     @app.get("/v1/moments/dead", responses=problems(503))
@@ -84,6 +88,11 @@ def moment_routes(app: FastAPI, brain: Brain, watcher: Watcher) -> None:
         """List the deliveries that are not sent any more, by what stopped them, a page at a time."""
         stopped = await asyncio.to_thread(watcher.moments.page, "withheld", after, MAX_LISTED)
         return json_reply({"withheld": [withheld_json(d) for d in stopped], "next": _next(stopped)})
+
+
+def asks_no_profiling(request: Request) -> bool:
+    """Tell whether the browser sends Global Privacy Control."""
+    return request.headers.get("sec-gpc") == "1"
 
 
 def _next(page: Sequence[Delivery]) -> int | None:

@@ -24,7 +24,7 @@ from serving.customers import erasing, exporting, identities, outcomes, recordin
 from serving.customers.items import ItemsAnswer, answer_items
 from serving.events.moments import POLL_S, Watcher
 from serving.http.direct import DirectRoute
-from serving.http.live import moment_routes, signal_routes
+from serving.http.live import asks_no_profiling, moment_routes, signal_routes
 from serving.http.paths import CustomerPath, DecisionPath, EncodedPaths, VisitorPath
 from serving.http.replies import (
     JSON,
@@ -170,7 +170,7 @@ def _items_reply(answer: ItemsAnswer) -> Response:
 
 def _with_gpc(ask: Ask, request: Request) -> Ask:
     """Return the request with the browser's Global Privacy Control, which `context.gpc` cannot undo."""
-    if request.headers.get("sec-gpc") != "1":
+    if not asks_no_profiling(request):
         return ask
     return ask.model_copy(update={"context": {**ask.context, "gpc": True}})
 

@@ -39,20 +39,21 @@ class Client:
         self.brain = brain
         self._app = build_app(brain)
 
-    def __call__(self, method: str, path: str, body: Any = None) -> tuple[int, Json]:
-        """Return status and JSON of one request; `body` may be raw bytes."""
-        return asyncio.run(self.ask(method, path, body))
+    def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Json]:
+        """Return status and JSON of one request; `body` may be raw bytes; a header is named like `sec_gpc`."""
+        return asyncio.run(self.ask(method, path, body, **headers))
 
-    async def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Json]:
+    async def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Json]:
         """Return status and JSON of one request, for many at once."""
-        status, _, content = await _call(self._app, method, path, _bytes(body), "localhost")
+        named = {"host": "localhost", **{name.replace("_", "-"): value for name, value in headers.items()}}
+        status, _, content = await _call(self._app, method, path, _bytes(body), named)
         return status, from_json(content) if content else {}
 
     def raw(
         self, method: str, path: str, body: Any = None, host: str = "localhost"
     ) -> tuple[int, dict[str, str], bytes]:
         """Return status, headers and body of one request."""
-        return asyncio.run(_call(self._app, method, path, _bytes(body), host))
+        return asyncio.run(_call(self._app, method, path, _bytes(body), {"host": host}))
 
 
 def _bytes(body: Any) -> bytes:
@@ -60,7 +61,7 @@ def _bytes(body: Any) -> bytes:
 
 
 async def _call(
-    app: Callable[..., Awaitable[None]], method: str, path: str, body: bytes, host: str
+    app: Callable[..., Awaitable[None]], method: str, path: str, body: bytes, headers: dict[str, str]
 ) -> tuple[int, dict[str, str], bytes]:
     path, _, query = path.partition("?")
     sent: list[dict[str, Any]] = []
@@ -78,7 +79,7 @@ async def _call(
         "path": unquote(path),
         "raw_path": path.encode(),
         "query_string": query.encode(),
-        "headers": [(b"content-type", b"application/json"), (b"host", host.encode())],
+        "headers": [(b"content-type", b"application/json"), *((k.encode(), v.encode()) for k, v in headers.items())],
         "http_version": "1.1",
         "scheme": "http",
         "server": ("127.0.0.1", 80),
@@ -86,8 +87,8 @@ async def _call(
         "root_path": "",
     }
     await app(scope, receive, send)
-    headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-    return sent[0]["status"], headers, b"".join(m.get("body", b"") for m in sent[1:])
+    answered = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    return sent[0]["status"], answered, b"".join(m.get("body", b"") for m in sent[1:])
 
 
 def ask(request_id: str, customer: str = "c-1", channel: str = "web", **more: Any) -> Json:

@@ -19,6 +19,7 @@ from features.ledger.tables import (
     ERASURES,
     FIRED,
     OUTCOMES,
+    PRIVACY_CONTROLS,
     RECORDS,
     SIGNAL_STATES,
     SIGNALS,
@@ -28,7 +29,7 @@ from features.ledger.tables import (
 )
 from features.remains import ROWS, Rows, empty_log, paced, rewrite_some
 
-_ABOUT_SUBJECTS: Final = (CONTACTS, OUTCOMES, SIGNALS, WATCHES, FIRED, DELIVERIES)
+_ABOUT_SUBJECTS: Final = (CONTACTS, OUTCOMES, SIGNALS, WATCHES, FIRED, PRIVACY_CONTROLS, DELIVERIES)
 _MOVING: Final = (STANDINGS, SIGNAL_STATES, *_ABOUT_SUBJECTS)
 _FILES: Final = "files"
 _FILES_CLEANED: Final = select(CLAIMS.c.until_us).where(CLAIMS.c.name == _FILES)
