@@ -30,7 +30,7 @@ _EVENT = {
         "data": {"type": "object"},
         "gpc": {
             "type": "boolean",
-            "description": "whether the browser sent Global Privacy Control, where another server asks",
+            "description": "the browser sent Global Privacy Control",
         },
     },
 }
