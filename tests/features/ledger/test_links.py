@@ -136,11 +136,11 @@ def test_customers_who_are_joined_agree_on_it_whatever_is_told_in_whatever_order
         latest[pair] = max(latest.get(pair, (at, not joined)), (at, not joined))
     pairs = {pair for pair, (_, parted) in latest.items() if not parted}
     assert {frozenset((one, other)) for one in world for other in world[one].joined} == pairs
-    for name, fold in world.items():
+    for name, standing in world.items():
         reached = {name}
         for _ in world:
             reached |= {n for pair in pairs if pair & reached for n in pair}
-        (merged,) = with_identities([fold], lambda *streams: [world[s] for s in streams])
+        (merged,) = with_identities([standing], lambda *streams: [world[s] for s in streams])
         assert {v.stream for v in merged.visitors} == reached - {name}
         assert merged.person_stream == (min(reached) if len(reached) > 1 else None)
 
