@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import get_args
 
 import numpy as np
@@ -21,6 +21,7 @@ COMMERCIAL_TIER = 2
 TIERS = {"mandatory": 0, "service": 1, "commercial": COMMERCIAL_TIER}
 LEVELS = get_args(Level)
 FOREVER_US = 2**62
+_KEPT_PASSED = 256
 Mask = NDArray[np.bool_]
 Candidate = tuple[Action, Treatment]
 CompileRule = Callable[[str], Rule]
@@ -212,6 +213,20 @@ class View:
     def any_gamma_grows(self) -> bool:
         """Whether exploration fades as evidence grows, for some candidate or for doing nothing."""
         return self.channel.gamma_grows or bool(self.gamma_grows.any())
+
+    @cached_property
+    def passed(self) -> Callable[[int], tuple[Mask, NDArray[np.int64]]]:
+        """A function: candidates, as `bits_of` returns them -> their mask (k,) and their rows (n,), not to be changed.
+
+        Most customers of a channel pass as one of few others did, so the newest are kept.
+        """
+        return lru_cache(maxsize=_KEPT_PASSED)(self._passed)
+
+    def _passed(self, bits: int) -> tuple[Mask, NDArray[np.int64]]:
+        mask = mask_of(bits, len(self))
+        rows = np.flatnonzero(mask)
+        mask.flags.writeable = rows.flags.writeable = False
+        return mask, rows
 
     @cached_property
     def commercial(self) -> Members:

@@ -31,17 +31,17 @@ def score_permitted_rows(
     cases: Sequence[Case], screened: Sequence[Screened], facts: Sequence[Facts], score: BlockScorer
 ) -> list[Scores]:
     """Return for each case what `score_permitted` does; `score` is called once for all that ask about the same."""
-    scores = [_priors(one) for one in screened]
+    scores = {n: _priors(one) for n, one in enumerate(screened) if not _asks_model(one)}
     alike: dict[tuple[str, int], list[int]] = {}
     for n, one in enumerate(screened):
-        if _asks_model(one):
+        if n not in scores:
             alike.setdefault((one.view.channel.id, one.permitted_bits), []).append(n)
     for members in alike.values():
         first = screened[members[0]]
         of_model = score([facts[n] for n in members], first.view.candidates[first.rows])
         for n, own in zip(members, of_model, strict=True):
             scores[n] = _checked(own, cases[n], screened[n])
-    return scores
+    return [scores[n] for n in range(len(cases))]
 
 
 def _asks_model(screened: Screened) -> bool:

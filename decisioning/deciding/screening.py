@@ -74,12 +74,12 @@ class Screened:
     @cached_property
     def permitted(self) -> Mask:
         """Bool (k,): requested, every permit TRUE, and every deny gate definitely FALSE."""
-        return mask_of(self.permitted_bits, len(self.view))
+        return self.view.passed(self.permitted_bits)[0]
 
     @cached_property
     def rows(self) -> NDArray[np.int64]:
         """The permitted candidates in their order: int64 (n,) indices into the k columns."""
-        return np.flatnonzero(self.permitted)
+        return self.view.passed(self.permitted_bits)[1]
 
     @cached_property
     def profiled(self) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from decisioning.deciding.record import Decision
 from decisioning.errors import BrainError, Conflict, Unavailable
 from decisioning.facts.forms import Ask
 from serving.brain.runtime import Brain
@@ -11,7 +12,8 @@ from serving.brain.together import Made
 
 BLOCK = 512
 """How many requests are decided while the block before is committed: so many that scoring them together pays."""
-Answer = dict[str, Any] | BrainError
+Answer = Decision | dict[str, Any] | BrainError
+"""A decision that was made in a block, the answer to a request that was made or had been answered alone, or neither."""
 
 
 class _Submitted(NamedTuple):
@@ -40,7 +42,7 @@ def preview_all(brain: Brain, asks: Sequence[Ask]) -> Iterator[Answer]:
     """Yield the answers to previews for different customers in their order, and write nothing."""
     for at in range(0, len(asks), BLOCK):
         for made in _made(brain, asks[at : at + BLOCK], keep=False):
-            yield made if isinstance(made, BrainError) else made.decision.answer
+            yield made if isinstance(made, BrainError) else made.decision
 
 
 def _submit(brain: Brain, asks: Sequence[Ask]) -> _Submitted:
@@ -79,7 +81,7 @@ def _answers(brain: Brain, submitted: _Submitted) -> Iterator[Answer]:
             yield committed
         else:
             brain.metrics.count_decision(made.decision)
-            yield made.decision.answer
+            yield made.decision
 
 
 def _answer_alone(brain: Brain, ask: Ask) -> Answer:

@@ -35,20 +35,20 @@ class Metrics:
 
     def count_decision(self, decision: Decision) -> None:
         """Count one committed decision: its model, offers, empty placements, withheld candidates and degradations."""
-        answer = decision.answer
-        self.decisions.labels(answer["arm"], answer["model"]).inc()
-        for placement in answer["placements"]:
-            for offer in placement["offers"]:
-                self.offers.labels(offer["issue"]).inc()
-            if placement["empty_reason"] is not None:
+        kept, view = decision.kept, decision.computed.view
+        self.decisions.labels(kept.arm, decision.computed.scoring_model).inc()
+        for pick in kept.offers:
+            self.offers.labels(view.actions[pick.row].issue).inc()
+        for why in kept.empty:
+            if why is not None:
                 self.offers.labels(NO_OFFER).inc()
-                self.empty.labels(placement["empty_reason"]).inc()
-        for pick in decision.kept.picks:
+                self.empty.labels(why).inc()
+        for pick in kept.picks:
             if pick.extra:
-                self.explored.labels(decision.kept.request["channel"]).inc(pick.extra)
+                self.explored.labels(kept.request["channel"]).inc(pick.extra)
         for gate, n in decision.gates.items():
             self.withheld.labels(gate).inc(n)
-        for what in answer["degraded"]:
+        for what in kept.degraded:
             self.degraded.labels(what).inc()
 
     def count_statuses(self, counter: Counter, counts: dict[str, Any]) -> None:

@@ -71,24 +71,27 @@ class ModelScorer:
         inputs = model.design.row(row)
         propensity, _, factors = model.score(row, actions, self._treatments[candidates], inputs)
         upper = model.upper_limits(row, actions, propensity, inputs)
-        return self._scores(candidates, row, propensity, upper, factors)
+        uplift = model.uplifts(row, actions, propensity) if self._by_uplift else None
+        evidence, transparency = self._evidence[candidates], self._transparency[candidates]
+        return Scores(propensity, evidence, factors, transparency, upper, uplift)
 
     def rows(self, every: Sequence[Facts], candidates: NDArray[np.int64]) -> list[Scores]:
         """Return the scores of candidates (n,) for each of many customers."""
+        model, actions = self._model, self._actions[candidates]
         x = np.array([self._row_of(facts) for facts in every])
-        scored = self._model.score_rows(x, self._actions[candidates], self._treatments[candidates])
-        return [self._scores(candidates, *of_one) for of_one in zip(x, *scored, strict=True)]
-
-    def _scores(
-        self,
-        candidates: NDArray[np.int64],
-        row: NDArray[np.float64],
-        propensity: NDArray[np.float64],
-        upper: NDArray[np.float64],
-        factors: Sequence[tuple[str, ...]],
-    ) -> Scores:
-        uplift = self._model.uplifts(row, self._actions[candidates], propensity) if self._by_uplift else None
-        return Scores(propensity, self._evidence[candidates], factors, self._transparency[candidates], upper, uplift)
+        scored = model.score_rows(x, actions, self._treatments[candidates])
+        evidence, transparency = self._evidence[candidates], self._transparency[candidates]
+        return [
+            Scores(
+                propensity,
+                evidence,
+                factors,
+                transparency,
+                upper,
+                model.uplifts(row, actions, propensity) if self._by_uplift else None,
+            )
+            for row, propensity, upper, factors in zip(x, *scored, strict=True)
+        ]
 
 
 def model_scorer(release: Release, model: PropensityModel) -> ModelScorer:

@@ -7,6 +7,7 @@ import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 from pydantic_core import to_json
 
 from decisioning.catalogue.release import Release
+from decisioning.deciding.record import Decision
 from decisioning.errors import BrainError, NotFound, Refused, RequestError
 from decisioning.facts.forms import Ask, PlacementAsk
 from decisioning.facts.ids import check_id
@@ -182,6 +184,8 @@ class Decider:
 def _rows(ask: Ask, answer: Answer) -> list[dict[str, Any]]:
     if isinstance(answer, BrainError):
         return [{"customer_id": ask.customer_id, "error": type(answer).__name__}]
+    if isinstance(answer, Decision):
+        return _decision_rows(ask, answer)
     return [row for placement in answer["placements"] for row in _placement_rows(answer, placement)]
 
 
@@ -190,6 +194,31 @@ def _placement_rows(answer: dict[str, Any], placement: dict[str, Any]) -> list[d
     names = ("rank", "offer_id", "action", "treatment", "propensity", "probability", "priority")
     offers = [{**ids, **{name: offer[name] for name in names}} for offer in placement["offers"]]
     return offers or [{**ids, "empty_reason": placement["empty_reason"]}]
+
+
+def _decision_rows(ask: Ask, decision: Decision) -> list[dict[str, Any]]:
+    """Return the rows that `_placement_rows` makes of the decision's answer, without making its texts."""
+    kept, view = decision.kept, decision.computed.view
+    ids = {"customer_id": ask.customer_id, "decision_id": kept.decision_id}
+    named = [{**ids, "placement": placement.name} for placement in ask.placements]
+    placed: list[list[dict[str, Any]]] = [
+        [] if why is None else [{**placement, "empty_reason": why}]
+        for placement, why in zip(named, kept.empty, strict=True)
+    ]
+    for n, pick in enumerate(kept.offers):
+        placed[pick.placement].append(
+            {
+                **named[pick.placement],
+                "rank": pick.rank,
+                "offer_id": f"{kept.decision_id}.{n}",
+                "action": view.actions[pick.row].id,
+                "treatment": view.ids[pick.row],
+                "propensity": kept.propensity.item(pick.at),
+                "probability": pick.probability,
+                "priority": pick.priority,
+            }
+        )
+    return list(chain.from_iterable(placed))
 
 
 def _customers(source: Path) -> pa.Table:

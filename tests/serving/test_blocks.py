@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from decisioning.deciding.record import Decision
-from decisioning.errors import RequestError
+from decisioning.errors import BrainError, RequestError
 from decisioning.facts.forms import Ask, PlacementAsk
 from features.ledger import Entry, ledger, now_us
 from serving.brain import blocks, runtime
@@ -43,6 +43,11 @@ def ask(n: int, run: str) -> Ask:
     return Ask(request_id=f"{run}-{n}", customer_id=f"c-{n}", channel="web", placements=placements)
 
 
+def answered(brain: Brain, asks: Sequence[Ask]) -> list[dict[str, Any] | BrainError]:
+    """Return the answers to live requests that are decided in blocks."""
+    return [made.answer if isinstance(made, Decision) else made for made in commit_all(brain, asks)]
+
+
 def test_a_block_knows_of_each_customer_what_is_read_of_that_customer_alone(client: Client) -> None:
     brain, at_us = client.brain, now_us()
     streams = [brain.subject_stream(f"c-{n}") for n in range(14)]
@@ -67,7 +72,7 @@ def test_a_block_decides_the_same_bytes_as_each_request_alone(client: Client, mo
     monkeypatch.setattr(runtime, "now_us", lambda: at_us)
     asks = [ask(n, "same") for n in range(12)]
     knowns = [brain.known(one, brain.snapshot, at_us) for one in asks]
-    answers = list(commit_all(brain, asks))
+    answers = answered(brain, asks)
     ids = [a["decision_id"] for a in answers if isinstance(a, dict)]
     alone = [
         Brain.decide(brain, one, known, brain.snapshot, at_us, decision_id)
@@ -94,23 +99,23 @@ def test_what_comes_between_reading_and_committing_binds_in_a_block_too(
         return submit_each(asks, every)
 
     monkeypatch.setattr(brain, "submit_each", after_the_withdrawal)
-    first, second = commit_all(brain, [ask(100, "race"), ask(101, "race")])
+    first, second = answered(brain, [ask(100, "race"), ask(101, "race")])
     assert isinstance(first, dict)
     assert isinstance(second, dict)
     issues = [[o["issue"] for p in a["placements"] for o in p["offers"]] for a in (first, second)]
     assert ("grow" in issues[0], "grow" in issues[1]) == (False, True)
-    assert list(commit_all(brain, [ask(101, "race")])) == [second]
+    assert answered(brain, [ask(101, "race")]) == [second]
 
 
 def test_one_request_that_cannot_be_decided_holds_none_up(client: Client) -> None:
     unknown = ask(1, "unknown").model_copy(update={"placements": (PlacementAsk(name="nowhere"),)})
     asks = [ask(n, "unknown") if n != 1 else unknown for n in range(3)]
-    first, refused, last = commit_all(client.brain, asks)
+    first, refused, last = answered(client.brain, asks)
     assert isinstance(refused, RequestError)
     assert refused.field == "placements.0.name"
     assert isinstance(first, dict)
     assert isinstance(last, dict)
-    assert list(commit_all(client.brain, [])) == []
+    assert answered(client.brain, []) == []
 
 
 def test_more_requests_than_a_block_holds_are_answered_in_their_order(
@@ -119,7 +124,7 @@ def test_more_requests_than_a_block_holds_are_answered_in_their_order(
     monkeypatch.setattr(blocks, "BLOCK", 5)
     monkeypatch.setattr(ledger, "_BLOCK", 2)
     asks = [ask(n, "many") for n in range(200, 200 + 2 * blocks.BLOCK + 1)]
-    answers = list(commit_all(client.brain, asks))
+    answers = answered(client.brain, asks)
     assert [a["customer_id"] for a in answers if isinstance(a, dict)] == [a.customer_id for a in asks]
 
 
