@@ -1,5 +1,6 @@
 """`brain batch`: decide for a file of customers on Ray Data, many at a time; every decision is committed."""
 
+import gc
 import logging
 import os
 import shutil
@@ -159,6 +160,10 @@ class Decider:
 
     def __call__(self, customers: pa.Table) -> pa.Table:
         """Return the OUTPUT rows for the column customer_id (n,)."""
+        with _seldom_collecting():
+            return self._decided(customers)
+
+    def _decided(self, customers: pa.Table) -> pa.Table:
         asks: list[Ask] = []
         rows: list[dict[str, Any]] = []
         for customer in customers["customer_id"].to_pylist():
@@ -179,6 +184,17 @@ class Decider:
             placements=self._placements,
             mode=self._mode,
         )
+
+
+@contextmanager
+def _seldom_collecting() -> Iterator[None]:
+    """Look for garbage once per block: decisions that wait for their commit are many objects, and none is garbage."""
+    usual = gc.get_threshold()
+    gc.set_threshold(200_000, 50, 50)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
 
 
 def _rows(ask: Ask, answer: Answer) -> list[dict[str, Any]]:
