@@ -66,7 +66,7 @@ ERASED = ProblemType(
     "erased",
     410,
     "erased",
-    "Nothing told of who was erased is kept, and the id stays barred. Use a new id for who returns",
+    "Nothing told of who was erased is kept. The id stays barred: who returns gets a new id",
 )
 NOT_FOUND = ProblemType("not-found", 404, "not found", "What `field` names does not exist here")
 REFUSED = ProblemType("refused", 422, "refused", "The data or the rules do not support what was asked for")

@@ -69,7 +69,7 @@ def _unless_zeros(value: bytes | None) -> bytes | None:
 METADATA = MetaData()
 VERSION_TABLE = "ledger_schema"
 """The table in which Alembic keeps the schema version; not its default name, so that schemas can share a database."""
-NEWEST = "ledger_0008"
+NEWEST = "ledger_0009"
 """The newest migration; compared when a database is opened, so that only an old one pays for importing Alembic."""
 SEQ = BigInteger().with_variant(Integer(), "sqlite")
 """SQLite numbers rows itself only if the type is exactly INTEGER."""
@@ -192,10 +192,13 @@ SIGNALS = Table(
     Column("recorded_us", BigInteger, nullable=False),
     Column("expires_us", BigInteger, nullable=False),
     Column("body", Bytes(), nullable=False),
+    Column("content", Bytes()),
     Index("signals_stream", "stream", "version"),
     Index("signals_expiry", "expires_us"),
 )
-"""Each event once; `version` is that of the stream's first signal state that includes the event."""
+"""Each event once; `version` is that of the stream's first signal state that includes the event as it is.
+
+`content`: a keyed hash of what was sent, of events that keep less than that (see `Event`)."""
 SIGNAL_STATES = Table(
     "ledger_signal_states",
     METADATA,

@@ -44,7 +44,8 @@ class Block(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """The numbers of events that were added, were there already, and are about erased subjects."""
+    """The numbers of events that were added or corrected, were there already (as another subject's, too), and are about
+    erased subjects."""
 
     accepted: int
     duplicate: int
@@ -90,7 +91,8 @@ class AddBlocks:
         events = [event_of(row) for row in self._rows]
         added = add_events(connection, events, self._rules, look_up=look_up, predicted=self._states)
         counts = Counter(result.status for result in added.results)
-        return Counts(counts["accepted"], duplicate + counts["duplicate"], erased + counts["erased"])
+        there = counts["duplicate"] + counts["elsewhere"]
+        return Counts(counts["accepted"] + counts["corrected"], duplicate + there, erased + counts["erased"])
 
     def _write(self, connection: Connection) -> bool:
         """Write rows and states as they were prepared; return False, with nothing written, if another came first."""

@@ -15,7 +15,8 @@ class Event(NamedTuple):
     """One validated signal of a ledger stream.
 
     `key`: its identity, the same however often it is sent; a text that can be sorted. `recorded_us`: when it was
-    accepted. `fields`: what `validate` returned.
+    accepted. `fields`: what `validate` returned. `content`: names what was sent, if the fields do not say it, as those
+    of a message that was scored; empty otherwise.
     """
 
     key: str
@@ -24,6 +25,26 @@ class Event(NamedTuple):
     occurred_us: int
     recorded_us: int
     fields: Mapping[str, Value]
+    content: bytes = b""
+
+    def repeats(self, before: "Event") -> bool:
+        """Tell whether this says what an event with the same key said; without a time of its own, at any time."""
+        if self.type != before.type or (self._is_timed and self.occurred_us != before.occurred_us):
+            return False
+        if self.content:
+            return before.content in (b"", self.content)
+        return self.fields == before.fields
+
+    def correcting(self, before: "Event") -> "Event":
+        """Return what holds if this corrects an event with the same key: without a time of its own, that of before."""
+        if self._is_timed:
+            return self
+        return self._replace(occurred_us=before.occurred_us, recorded_us=before.recorded_us)
+
+    @property
+    def _is_timed(self) -> bool:
+        """Whether its sender gave a time: without one, it occurred when it was recorded."""
+        return self.occurred_us != self.recorded_us
 
     @property
     def time_us(self) -> int:

@@ -4,9 +4,10 @@ Every transaction that adds events to a stream increases the version of its stat
 the database). So concurrent writers come one after the other, and each event counts once.
 """
 
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from itertools import chain
 from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
@@ -22,7 +23,7 @@ from features.ledger import driver
 from features.ledger.tables import SIGNAL_STATES, SIGNALS
 from features.signals.definitions import Definitions
 from features.signals.event import Event
-from features.signals.state import State, absorb, decode, encode, missing, rebuild
+from features.signals.state import State, absorb, decode, encode, missing, rebuild, without
 
 HotFetch = Callable[[str, Sequence[Any]], Sequence[tuple[Any, ...]]]
 """Returns the rows of a reading statement of the driver, such as `Ledger.select_hot` or, within a transaction,
@@ -32,7 +33,11 @@ _MAX_PURGED: Final = 500
 _PAGE: Final = 2000
 
 _ADD = driver.insert_into(
-    SIGNALS, "key", "stream", "version", "type", "occurred_us", "recorded_us", "expires_us", "body"
+    SIGNALS, "key", "stream", "version", "type", "occurred_us", "recorded_us", "expires_us", "body", "content"
+)
+_CORRECT = (
+    f"UPDATE {SIGNALS.name} SET version = ?, type = ?, occurred_us = ?, recorded_us = ?, expires_us = ?,"  # noqa: S608 (names of our own)
+    " body = ?, content = ? WHERE key = ?"
 )
 _BEGIN = driver.insert_into(SIGNAL_STATES, "version", "at_us", "body", "stream")
 _MOVE = f"UPDATE {SIGNAL_STATES.name} SET version = ?, at_us = ?, body = ? WHERE stream = ?"  # noqa: S608 (names of our own)
@@ -67,10 +72,11 @@ class SignalRules:
 class EventResult:
     """What happened to one event: `version` is that of the stream's first state that includes it.
 
-    `erased`: the subject is erased, so that nothing is stored.
+    `corrected`: its key was stored with other content of the same subject, which it replaces. `elsewhere`: its key was
+    stored for another subject. `erased`: the subject is erased. In the last two cases nothing is stored.
     """
 
-    status: Literal["accepted", "duplicate", "erased"]
+    status: Literal["accepted", "duplicate", "corrected", "elsewhere", "erased"]
     version: int = 0
 
 
@@ -116,8 +122,9 @@ def _versions_of(n: int) -> str:
 
 
 @lru_cache(maxsize=8)
-def _versions_of_keys(n: int) -> str:
-    return f"SELECT key, version FROM {SIGNALS.name} WHERE key IN ({driver.placeholders(n)})"  # noqa: S608 (placeholders only)
+def _events_of_keys(n: int) -> str:
+    columns = "key, stream, version, type, occurred_us, recorded_us, expires_us, body, content"
+    return f"SELECT {columns} FROM {SIGNALS.name} WHERE key IN ({driver.placeholders(n)})"  # noqa: S608 (placeholders only)
 
 
 def add_events(
@@ -128,46 +135,91 @@ def add_events(
     look_up: bool,
     predicted: Mapping[str, PredictedState] = MappingProxyType({}),
 ) -> AddResult:
-    """Store the new ones among `events`, and the new states of their streams.
+    """Store the new ones among `events`, correct those that are stored with other content, and store the new states.
 
     :param look_up: read which keys exist first; if False, a key that exists fails the transaction
     :param predicted: states made outside the transaction; used for each stream for which the prediction still holds
     :raises sqlalchemy.exc.IntegrityError: a key exists, or another process began a stream; run it again
     """
     heads = _read_heads(connection, sorted({event.stream for event in events}))
-    existing = _existing_versions(connection, [event.key for event in events]) if look_up else {}
-    results, new = _results(events, heads, existing)
-    if not new:
+    existing = _existing(connection, [event.key for event in events]) if look_up else {}
+    sorted_out = _SortedOut(heads, existing)
+    results = [sorted_out.add(event) for event in events]
+    if not sorted_out.streams:
         return AddResult(results)
+    fetch = partial(driver.fetch, connection)
     states: dict[str, tuple[int, bytes]] = {}
-    for stream, of_stream in new.items():
+    for stream in sorted_out.streams:
         head, prediction = heads.get(stream, NO_STATE), predicted.get(stream)
-        if prediction is not None and prediction[:2] == (head.version, len(of_stream)):
+        new, corrections = sorted_out.new.get(stream, {}), sorted_out.corrections.get(stream, {})
+        if corrections:
+            _correct(connection, corrections, head.version + 1, rules)
+            body = _corrected_body(stream, head, list(new.values()), sorted_out.types[stream], rules, fetch)
+        elif prediction is not None and prediction[:2] == (head.version, len(new)):
             body = prediction.body
         else:
-            body = next_body(stream, head, of_stream, rules, partial(driver.fetch, connection))
+            body = next_body(stream, head, list(new.values()), rules, fetch)
         states[stream] = head.version + 1, body
-    _write(connection, new, heads, states, rules)
+    _write(connection, sorted_out.new, heads, states, rules, events[0].recorded_us)
     return AddResult(results, states)
 
 
-def _results(
-    events: Sequence[Event], heads: Mapping[str, StoredState], existing: dict[str, int]
-) -> tuple[list[EventResult], dict[str, list[Event]]]:
-    """Return the result of each event, and the new events by stream; their keys are added to `existing`."""
-    results: list[EventResult] = []
-    new: dict[str, list[Event]] = {}
-    for event in events:
-        head = heads.get(event.stream, NO_STATE)
+class _SortedOut:
+    """Events, told apart: `new` ones and `corrections` of stored ones, both by stream and key.
+
+    `types`: by stream, the types of corrected events as they were and as they are.
+
+    :param existing: the stored events among them, each with the version of the first state that includes it
+    """
+
+    def __init__(self, heads: Mapping[str, StoredState], existing: dict[str, tuple[int, Event]]) -> None:
+        self._heads, self._existing, self._stored = heads, existing, frozenset(existing)
+        self.new: dict[str, dict[str, Event]] = {}
+        self.corrections: dict[str, dict[str, Event]] = {}
+        self.types: dict[str, set[str]] = {}
+
+    @property
+    def streams(self) -> list[str]:
+        """The streams that get another state."""
+        return sorted({*self.new, *self.corrections})
+
+    def add(self, event: Event) -> EventResult:
+        """Tell what happens to one more event."""
+        key, stream = event.key, event.stream
+        head = self._heads.get(stream, NO_STATE)
         if head.body is None:
-            results.append(EventResult("erased"))
-        elif event.key in existing:
-            results.append(EventResult("duplicate", existing[event.key]))
-        else:
-            existing[event.key] = head.version + 1
-            new.setdefault(event.stream, []).append(event)
-            results.append(EventResult("accepted", head.version + 1))
-    return results, new
+            return EventResult("erased")
+        version, before = self._existing.get(key, (0, None))
+        if before is not None and before.stream != stream:
+            return EventResult("elsewhere")
+        if before is not None and event.repeats(before):
+            return EventResult("duplicate", version)
+        holds = event if before is None else event.correcting(before)
+        self._existing[key] = head.version + 1, holds
+        (self.corrections if key in self._stored else self.new).setdefault(stream, {})[key] = holds
+        if before is not None:
+            self.types.setdefault(stream, set()).update((before.type, event.type))
+        return EventResult("accepted" if before is None else "corrected", head.version + 1)
+
+
+def _correct(connection: Connection, corrections: Mapping[str, Event], version: int, rules: SignalRules) -> None:
+    rows = (row_of(corrections[key], version, rules) for key in sorted(corrections))
+    driver.execute_many(connection, _CORRECT, [(*values, key) for key, _, *values in rows])
+
+
+def _corrected_body(
+    stream: str, head: StoredState, new: Sequence[Event], types: Iterable[str], rules: SignalRules, fetch: HotFetch
+) -> bytes:
+    """Return the encoded state after corrections that are stored already, and after new events.
+
+    Trackers that events of these types feed are made anew, from the events that the log still has.
+    """
+    state = decode(head.body) if head.body else State.empty(rules.definitions)
+    feeds = rules.definitions.feeds(state.at_us)
+    state = without(state, {feed.key for type_ in types for feed in feeds.get(type_, ())})
+    state = absorb(state, new, rules.definitions, max((event.recorded_us for event in new), default=state.at_us))
+    events = chain(events_of(fetch, stream), new)
+    return encode(rebuild(state, events, rules.definitions, state.at_us))
 
 
 class AddEvents:
@@ -206,14 +258,15 @@ def with_missing_trackers(state: State, stream: str, version: int, rules: Signal
 
 def _write(
     connection: Connection,
-    new: Mapping[str, Sequence[Event]],
+    new: Mapping[str, Mapping[str, Event]],
     heads: Mapping[str, StoredState],
     states: Mapping[str, tuple[int, bytes]],
     rules: SignalRules,
+    at_us: int,
 ) -> None:
-    events = sorted((event for of_stream in new.values() for event in of_stream), key=attrgetter("key"))
+    events = sorted((event for of_stream in new.values() for event in of_stream.values()), key=attrgetter("key"))
     rows = [row_of(event, states[event.stream][0], rules) for event in events]
-    write_rows(connection, rows, states, heads.keys(), events[0].recorded_us)
+    write_rows(connection, rows, states, heads.keys(), at_us)
 
 
 def write_rows(
@@ -227,7 +280,8 @@ def write_rows(
 
     Keys and streams are written in sorted order, so that two processes cannot deadlock.
     """
-    driver.execute_many(connection, _ADD, rows)
+    if rows:
+        driver.execute_many(connection, _ADD, rows)
     values = {s: (version, at_us, body, bytes.fromhex(s)) for s, (version, body) in sorted(states.items())}
     moved = [row for stream, row in values.items() if stream in begun]
     new = [row for stream, row in values.items() if stream not in begun]
@@ -239,16 +293,16 @@ def write_rows(
 
 def row_of(event: Event, version: int, rules: SignalRules) -> Row:
     """Return the row of an event that the state of this version is the first to include."""
-    key, stream, type_, occurred_us, recorded_us, fields = event
+    key, stream, type_, occurred_us, recorded_us, fields, content = event
     expires_us = min(occurred_us, recorded_us) + rules.retention_us[type_]
     names = bytes.fromhex(key), bytes.fromhex(stream)
-    return *names, version, type_, occurred_us, recorded_us, expires_us, to_json(fields)
+    return *names, version, type_, occurred_us, recorded_us, expires_us, to_json(fields), content or None
 
 
 def event_of(row: Row) -> Event:
     """Return the event that `row_of` made a row of."""
-    key, stream, _, type_, occurred_us, recorded_us, _, body = row
-    return Event(key.hex(), stream.hex(), type_, occurred_us, recorded_us, from_json(body))
+    key, stream, _, type_, occurred_us, recorded_us, _, body, content = row
+    return Event(key.hex(), stream.hex(), type_, occurred_us, recorded_us, from_json(body), content or b"")
 
 
 def _locked(
@@ -270,11 +324,11 @@ def locked_versions(connection: Connection, streams: Sequence[str]) -> dict[str,
     return dict(_locked(connection, _versions_of, streams))
 
 
-def _existing_versions(connection: Connection, keys: Sequence[str]) -> dict[str, int]:
+def _existing(connection: Connection, keys: Sequence[str]) -> dict[str, tuple[int, Event]]:
     return {
-        key.hex(): version
+        row[0].hex(): (row[2], event_of(row))
         for part in driver.in_chunks([bytes.fromhex(key) for key in sorted(set(keys))])
-        for key, version in driver.fetch(connection, _versions_of_keys(len(part)), part)
+        for row in driver.fetch(connection, _events_of_keys(len(part)), part)
     }
 
 

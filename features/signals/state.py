@@ -6,7 +6,7 @@ events are at most `max_lateness_h` late, measured at the latest time of the sta
 with the past.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +48,7 @@ def absorb(state: State, events: Iterable[Event], definitions: Definitions, now_
     at_us, copied = max(state.at_us, now_us), set[str]()
     feeds = definitions.feeds(at_us)
     for event in events:
-        event_key, _, type_, occurred_us, recorded_us, fields = event
+        event_key, _, type_, occurred_us, recorded_us, fields, _ = event
         at_us = recorded_us if recorded_us > at_us else at_us  # `max` takes three times as long
         time_us = occurred_us if occurred_us < recorded_us else recorded_us
         for key, where, field, copy, add, begins_us in feeds.get(type_, ()):
@@ -97,6 +97,11 @@ def missing(state: State, definitions: Definitions) -> frozenset[str]:
     if definitions.trackers.keys() <= state.trackers.keys():
         return _NONE
     return frozenset(definitions.trackers.keys() - state.trackers.keys())
+
+
+def without(state: State, keys: Container[str]) -> State:
+    """Return the state without these trackers; `rebuild` makes them anew."""
+    return State(state.at_us, {key: data for key, data in state.trackers.items() if key not in keys})
 
 
 def rebuild(state: State, events: Iterable[Event], definitions: Definitions, now_us: int) -> State:

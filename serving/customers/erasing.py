@@ -12,11 +12,10 @@ from features.ledger.erasing import ListedErasure
 from features.signals.log import erased_since
 from serving.brain.runtime import Brain
 from serving.customers import exported_files
+from serving.problems import ERASED
 
 ID_FIELDS: Final = {"person": "customer_id", "visitor": "visitor_id", "account": "account_id"}
 """What requests call the id of each kind of subject."""
-ERASED: Final = "it was erased: nothing told of it is kept, and the id stays barred; give who comes back a new id"
-"""What an error says of an erased subject."""
 
 
 _POOL: Final = ThreadPoolExecutor(2, "erasure")
@@ -111,4 +110,4 @@ async def restrict(brain: Brain, kind: SubjectKind, subject_id: str, *, restrict
     try:
         await brain.ledger.commit([flag])
     except Erased:
-        raise Erased(ID_FIELDS[kind], ERASED) from None
+        raise Erased(ID_FIELDS[kind], ERASED.about) from None

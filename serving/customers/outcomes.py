@@ -21,8 +21,8 @@ from features.ledger.past.changes import RETRACTED
 from features.ledger.tables import RECORDS
 from serving.brain.runtime import Brain
 from serving.contract import OutcomeIn
-from serving.customers.erasing import ERASED
 from serving.customers.items import ItemResult
+from serving.problems import ERASED
 
 PROGRESS: Final = ("delivered", "seen", "pitched")
 """How far a contact got, the furthest last. An outcome of an offer says that it was seen, too."""
@@ -141,7 +141,7 @@ def _is_same(earlier: Telling, again: Telling, *, timed: bool) -> bool:
 
 
 def _erased(outcome: OutcomeIn) -> Erased:
-    return Erased("customer_id" if outcome.offer_id is None else "offer_id", ERASED)
+    return Erased("customer_id" if outcome.offer_id is None else "offer_id", ERASED.about)
 
 
 def _key(outcome_id: str, revision: int = 0) -> str:
@@ -273,7 +273,7 @@ class _Offer(NamedTuple):
 def _offer_of(brain: Brain, offer_id: str) -> _Offer:
     record = brain.ledger.lookup(f"decision:{offer_id.rpartition('.')[0]}")
     if record is not None and record.raw is None:
-        raise Erased("offer_id", ERASED)
+        raise Erased("offer_id", ERASED.about)
     decided = None if record is None else record.folded
     contact = next((c for c in decided["contacts"] if c["offer_id"] == offer_id), None) if decided else None
     if record is None or decided is None or contact is None:

@@ -13,9 +13,8 @@ from features.ledger.past.changes import ANTI
 from serving.brain.runtime import Brain
 from serving.contract import ConsentIn, ProfilePatch
 from serving.customers import erasing
-from serving.customers.erasing import ERASED
 from serving.customers.items import ItemResult
-from serving.problems import field_name
+from serving.problems import ERASED, field_name
 
 MAX_LISTED = 200
 
@@ -35,7 +34,7 @@ async def record_consent(brain: Brain, consent: ConsentIn) -> ItemResult:
     try:
         await brain.ledger.commit([Entry(stream, "consent", consent.body(), _time_us(consent.occurred_at))])
     except Erased:
-        raise Erased("customer_id" if consent.customer_id is not None else "visitor_id", ERASED) from None
+        raise Erased("customer_id" if consent.customer_id is not None else "visitor_id", ERASED.about) from None
     return ItemResult("recorded")
 
 
@@ -46,7 +45,7 @@ async def patch_customer(brain: Brain, customer_id: str, patch: ProfilePatch) ->
     """
     stream = brain.subject_stream(customer_id)
     if brain.ledger.read(stream, rules=NO_PAST)[0].erased:
-        raise Erased("customer_id", ERASED)
+        raise Erased("customer_id", ERASED.about)
     schema, at_us = brain.snapshot.release.schema, now_us()
     for name in patch.facts:
         if name not in schema or schema[name].source != "profile":

@@ -7,12 +7,13 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
+from pydantic_core import to_json
 from sqlalchemy import Connection
 
 from decisioning.deciding.consent import permission
-from decisioning.errors import RequestError
+from decisioning.errors import Erased, RequestError, ToldOfAnother
 from decisioning.facts.signals import SignalType
 from decisioning.facts.standing import ALL_CHANNELS
 from decisioning.facts.standing_rules import NO_PAST
@@ -28,6 +29,7 @@ from features.signals.log import EventResult
 from features.signals.store import MAX_EVENTS
 from serving.brain.runtime import Brain
 from serving.brain.snapshot import Snapshot
+from serving.problems import ERASED, SIGNALS, TOLD_OF_ANOTHER, ProblemType, type_of
 
 MAX_SIGNALS = 1_000
 MESSAGES = ("message", "call")
@@ -57,8 +59,13 @@ def parse_events(body: bytes) -> list[Any]:
     return events
 
 
-async def record_signals(brain: Brain, raw: Sequence[Any], *, gpc: bool = False) -> tuple[int, dict[str, Any]]:
-    """Record the valid events; return the HTTP status (422 if all were refused) and each event's result by index.
+async def record_signals(
+    brain: Brain, raw: Sequence[Any], *, gpc: bool = False
+) -> tuple[ProblemType | None, dict[str, Any]]:
+    """Record the valid events; return the problem if all were refused, and each event's result by index.
+
+    An event's source and id mean one event: the same content is a duplicate, other content of the same subject corrects
+    the event and all features that it fed, and another subject's is refused.
 
     Raises Unavailable if they could not be made durable; sending them again is safe.
 
@@ -75,7 +82,15 @@ async def record_signals(brain: Brain, raw: Sequence[Any], *, gpc: bool = False)
     accepted = [_result(v.index, result) for v, result in zip(valid, recorded, strict=True)]
     results = sorted([*accepted, *refused], key=lambda result: result["index"])
     counts = {status: sum(r["status"] == status for r in results) for status in ("accepted", "duplicate", "refused")}
-    return (422 if counts["refused"] == len(raw) else 200), {**counts, "results": results}
+    if corrected := sum(result["status"] == "corrected" for result in results):
+        counts["corrected"] = corrected
+    return _problem(results) if counts["refused"] == len(raw) else None, {**counts, "results": results}
+
+
+def _problem(results: Sequence[Mapping[str, Any]]) -> ProblemType:
+    """Return the kind of problem that all results have in common, else that none was recorded."""
+    kinds = {result["type"] for result in results}
+    return next((kind for kind in (ERASED, TOLD_OF_ANOTHER) if kinds == {kind.uri}), SIGNALS)
 
 
 def _validated(
@@ -88,8 +103,7 @@ def _validated(
         try:
             valid.append(_valid(brain, snapshot, index, one, at_us))
         except RequestError as error:
-            detail = str(error).partition(": ")[2] or str(error)
-            refused.append({"index": index, "status": "refused", "field": error.field, "detail": detail})
+            refused.append(_refused(index, error))
     return valid, refused
 
 
@@ -98,9 +112,17 @@ def _valid(brain: Brain, snapshot: Snapshot, index: int, raw: Any, at_us: int) -
     if isinstance(raw, Mapping) and raw.get("type") in MESSAGES:
         declared = snapshot.release.signals.get(str(raw["type"]))
         if declared is not None and any(field.name == "sentiment" for field in declared.fields):
-            raw = {**raw, "data": _scored(brain, snapshot, declared, raw, at_us)}
+            scored = {**raw, "data": _scored(brain, snapshot, declared, raw, at_us)}
+            event = snapshot.intake.event(scored, at_us)._replace(content=_content(brain, raw.get("data")))
+            return ValidSignal(index, event, snapshot.intake.subject(raw.get("subject")))
     event = snapshot.intake.event(raw, at_us)
     return ValidSignal(index, event, snapshot.intake.subject(raw.get("subject")))
+
+
+def _content(brain: Brain, data: Any) -> bytes:
+    """Return a name of what was sent as a message, of which a score is kept that depends on more than the message."""
+    ordered = sorted(data.items()) if isinstance(data, Mapping) else data
+    return bytes.fromhex(brain.ledger.key_of(f"content:{to_json(ordered).decode()}"))[:8]
 
 
 def _scored(
@@ -163,12 +185,18 @@ def _watch(
     connection: Connection,
     recorded: Sequence[EventResult],
 ) -> None:
-    """Set the watches of recorded signals, and keep which came with Global Privacy Control (`controlled`, by index).
+    """Set the watches of signals that were recorded or corrected, and keep which came with Global Privacy Control.
 
     An account's signals set none: only persons and visitors are decided for.
+
+    :param controlled: the indices of those that came with it
     """
     retention_us = snapshot.signals.rules.retention_us
-    kept = [v for v, result in zip(part, recorded, strict=True) if result.status != "erased" and v.index in controlled]
+    kept = [
+        v
+        for v, result in zip(part, recorded, strict=True)
+        if result.status not in ("erased", "elsewhere") and v.index in controlled
+    ]
     keep_privacy_controls(
         connection, {(v.event.stream, v.event.type): at_us + retention_us[v.event.type] for v in kept}
     )
@@ -183,13 +211,24 @@ def _watch(
                 v.event.key,
             )
             for v, result in zip(part, recorded, strict=True)
-            if result.status == "accepted" and v.subject.field != "account_id"
+            if result.status in ("accepted", "corrected") and v.subject.field != "account_id"
             for moment in snapshot.release.moments_on.get(v.event.type, ())
         ),
     )
 
 
+_REFUSALS: Final[Mapping[str, RequestError]] = {
+    "erased": Erased("subject", ERASED.about),
+    "elsewhere": ToldOfAnother("id", "it was sent for another subject; use a new id for each event"),
+}
+
+
 def _result(index: int, recorded: EventResult) -> dict[str, Any]:
-    if recorded.status == "erased":
-        return {"index": index, "status": "refused", "field": "subject", "detail": "this subject was erased"}
+    if recorded.status in _REFUSALS:
+        return _refused(index, _REFUSALS[recorded.status])
     return {"index": index, "status": recorded.status}
+
+
+def _refused(index: int, error: RequestError) -> dict[str, Any]:
+    detail = str(error).partition(": ")[2] or str(error)
+    return {"index": index, "status": "refused", "type": type_of(error).uri, "field": error.field, "detail": detail}

@@ -14,7 +14,7 @@ from serving.events.signals import MAX_SIGNALS, parse_events, record_signals
 from serving.http.direct import DirectRoute
 from serving.http.paths import CustomerQuery
 from serving.http.replies import JSON, json_reply, problem_reply, problems, read_body
-from serving.problems import BUSY, SIGNALS
+from serving.problems import BUSY
 
 MAX_SIGNALS_BYTES = 4_000_000
 MAX_LISTED = 200
@@ -45,15 +45,13 @@ _SIGNALS: dict[str, Any] = {
 def signal_routes(app: FastAPI, brain: Brain) -> None:
     """Add the route for signals to the application."""
 
-    @app.post("/v1/signals", openapi_extra=_SIGNALS, responses=problems(413, 422, 503))
+    @app.post("/v1/signals", openapi_extra=_SIGNALS, responses=problems(409, 410, 413, 422, 503))
     async def signals(request: Request) -> Response:
         """Record what a customer did: one CloudEvent (1.0) or an array. The next decision after the answer sees it."""
         events = parse_events(await read_body(request, MAX_SIGNALS_BYTES))
-        status, results = await record_signals(brain, events, gpc=asks_no_profiling(request))
+        problem, results = await record_signals(brain, events, gpc=asks_no_profiling(request))
         brain.metrics.count_statuses(brain.metrics.signals, results)
-        if status == SIGNALS.status:
-            return problem_reply(SIGNALS, **results)
-        return json_reply(results)
+        return json_reply(results) if problem is None else problem_reply(problem, **results)
 
     app.add_middleware(DirectRoute, path="/v1/signals", answer=signals)
 

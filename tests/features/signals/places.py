@@ -132,16 +132,23 @@ class Sender:
         rng, n = self._rng, len(self._sent)
         if self._sent and rng.random() < 0.1:
             return rng.choice(self._sent)
-        id_ = f"common-{rng.randrange(50)}" if rng.random() < 0.02 else f"{self._seed}-{n}"
+        if rng.random() < 0.02:
+            return self._common(rng.randrange(50))
+        id_ = f"{self._seed}-{n}"
         late_us = rng.choice([0, 0, 0, 0, 0, 0, 0, 0, rng.randrange(60 * S_US), rng.randrange(12 * HOUR_US)])
         ahead_us = rng.choice([0, 0, 0, rng.randrange(50 * S_US)])
         at_us = self._opened.place.now_us() - late_us + ahead_us
-        subject = self._whom[int(id_[7:]) % 7] if id_.startswith("common-") else rng.choice(self._whom)
         type_ = rng.choice(["view", "view", "login"])
-        raw = cloud_event(id_, subject, at_us, type_, **(self._fields() if type_ == "view" else {}))
+        raw = cloud_event(id_, rng.choice(self._whom), at_us, type_, **(self._fields() if type_ == "view" else {}))
         self._sent.append(raw)
         self.ids.add(id_)
         return raw
+
+    def _common(self, n: int) -> Json:
+        """An event that every sender sends alike."""
+        at_us = NOW_US - n * S_US
+        self.ids.add(f"common-{n}")
+        return cloud_event(f"common-{n}", self._whom[n % 7], at_us, "view", page=PAGES[n % len(PAGES)], items=n % 5)
 
     def _fields(self) -> Json:
         rng = self._rng

@@ -180,6 +180,7 @@ def send_until_killed(pipe: Connection, place: Place, seed: int) -> None:
     with place.opened() as opened:
         for n in range(100_000):
             raws = views(opened, rng.randrange(1, 5), n * 10, f"customer:{rng.randrange(3)}")
+            raws = [{**raw, "id": f"{seed} {raw['id']}"} for raw in raws]
             opened.record(raws)
             pipe.send(raws)
 
