@@ -3,6 +3,7 @@
 import json
 import socket
 from contextlib import suppress
+from urllib.parse import quote
 
 import pytest
 
@@ -72,3 +73,19 @@ def test_what_is_not_http_is_turned_away(server: Server) -> None:
     assert sent(server, b"\x16\x03\x01 hello\r\n\r\n")[0] == 400
     assert sent(server, b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 100_000 + b"\r\n\r\n")[0] in (400, 431)
     assert server("GET", "/healthz")[0] == 200
+
+
+@pytest.mark.promise("identity.one-type-of-id")
+def test_an_id_with_a_slash_goes_through_the_proxy_as_one_segment(server: Server) -> None:
+    """Neither HAProxy nor the framework may take `%2F` for a separator, or `..` between two of them for a folder."""
+    for n, id_ in enumerate(("a/b", "x/export", "a/../b", "a%2Fb", "a b", "?", "#")):
+        path = f"/v1/customers/{quote(id_, safe='')}"
+        assert server("POST", "/v1/decisions", ask(f"slash-{n}", id_))[0] == 200
+        assert server("PATCH", path, {"facts": {"age": 20 + n}})[0] == 200
+        status, known = server("GET", path)
+        assert (status, known["customer_id"], known["facts"]["age"]) == (200, id_, 20 + n)
+        assert server("GET", f"{path}/export")[1]["customer_id"] == id_
+        assert server("DELETE", path) == (200, {"customer_id": id_, "erased": True})
+    for refused in ("%ff%fe", "%2e%2e", "a%00b", "null"):
+        status, problem = server("GET", f"/v1/customers/{refused}")
+        assert (status, problem["field"]) == (422, "customer_id"), refused
