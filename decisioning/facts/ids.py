@@ -53,7 +53,7 @@ def _unusable(raw: str) -> str | None:
         return IS_UNADDRESSABLE
     if "+" in raw and _ROUNDED.fullmatch(raw):
         return IS_ROUNDED
-    return IS_FORMULA if _FORMULA.fullmatch(raw) else None
+    return IS_FORMULA if raw.startswith("=") and _FORMULA.fullmatch(raw) else None
 
 
 def _checked(raw: str, info: ValidationInfo) -> str:

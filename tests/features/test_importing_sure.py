@@ -8,11 +8,15 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from decisioning.errors import Refused
+from decisioning.facts.ids import ABSENT, problem_of
 from features.importing import as_tables, assign_paths, import_profile, make_plan, read_ids, read_mapping
 from features.importing.cells import CellReader
-from features.importing.tables import Faults, Sheet
+from features.importing.tables import Faults, Sheet, rows_of
+from features.importing.tables.ids import misfit_ids
 from features.importing.tables.numbers import parsed_numbers, typed_numbers
 from tests.features.importing_help import CUSTOMERS, FILES, MAILINGS, NOW_US, SHOP, ImportWorkspace, planned
 
@@ -83,6 +87,20 @@ def test_what_a_spreadsheet_made_of_an_id_is_refused_by_row_and_reason(tmp_path:
     (tmp_path / "ids.csv").write_text(f"customer_id,x\nc-1,1\n{cell},1\n")
     with pytest.raises(Refused, match=f"^nothing: 1 cells are wrong\nids.csv: row 2, column customer_id: {reason}"):
         read_ids(tmp_path / "ids.csv", "customer_id", "nothing")
+
+
+ODD = st.text('09.,eE+aNuL/\\:="é ', max_size=8) | st.sampled_from(sorted(ABSENT))
+PREFIXED = st.builds("{}{}".format, st.sampled_from(["", "cookie:", "Visitor:", "shop:"]), ODD)
+
+
+@settings(deadline=None)
+@given(st.lists(PREFIXED, min_size=1, max_size=20))
+def test_columns_of_ids_are_refused_as_single_ids_are(ids: list[str]) -> None:
+    cells = pa.array([*ids, "c-1"])
+    reasons = [message for bad, message in misfit_ids(cells) for row in rows_of(bad) if row < len(ids)]
+    wrong = {row for bad, _ in misfit_ids(cells) for row in rows_of(bad)}
+    assert wrong == {n for n, id_ in enumerate(ids) if problem_of(id_)}
+    assert set(reasons) >= {problem for id_ in ids if (problem := problem_of(id_))}
 
 
 def test_a_column_whose_ids_all_end_with_point_zero_was_read_as_numbers(tmp_path: Path) -> None:
