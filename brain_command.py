@@ -82,13 +82,13 @@ def command(
                 if workspace:
                     arguments["workspace"] = _opened(arguments["workspace"])
                 result = function(**arguments)
-                _show(result, as_json)
             except KeyboardInterrupt:
                 sys.exit(130)
             except (click.exceptions.Exit, click.ClickException, click.Abort, BrokenPipeError):
                 raise
             except Exception as error:  # noqa: BLE001 (no command ends in a traceback)
-                sys.exit(_refused(error, as_json))
+                sys.exit(_refused(error, as_json=as_json))
+            _show(result, as_json)
             sys.exit(result if isinstance(result, int) else 0)
 
         decorated = click.option(
@@ -114,7 +114,7 @@ def _opened(folder: Path) -> Workspace:
     return workspace
 
 
-def _refused(raised: Exception, as_json: bool) -> int:
+def _refused(raised: Exception, *, as_json: bool) -> int:
     from serving.commands.failures import failure_of
 
     error = failure_of(raised)
@@ -127,7 +127,7 @@ def _refused(raised: Exception, as_json: bool) -> int:
 
 
 def _show(result: Result, as_json: bool) -> None:
-    """Show the result; raises OSError if standard output cannot be written, and writes nothing more to it then."""
+    """Show the result; if standard output cannot be written, say so on standard error and exit."""
     if not isinstance(result, dict):
         return
     try:
@@ -138,6 +138,8 @@ def _show(result: Result, as_json: bool) -> None:
 
             show(result)
         sys.stdout.flush()
-    except OSError:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (Python flushes it once more at its end)
+    except BrokenPipeError:
         raise
+    except OSError as error:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (Python flushes it once more at its end)
+        sys.exit(_refused(error, as_json=False))

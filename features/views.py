@@ -118,6 +118,11 @@ class Layout:
         return self.data / "registry.db"
 
     @property
+    def applied(self) -> Path:
+        """File with a hash of the repository that was applied last; there is none before the first time."""
+        return self.repo / ".applied"
+
+    @property
     def home(self) -> Path:
         """File with the name of this workspace in its online store; every move to another store changes the name."""
         return self.repo / "home"

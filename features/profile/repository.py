@@ -59,7 +59,7 @@ def apply(
     layout = Layout(workspace_data_dir.resolve())
     texts = _repository(layout, schema, _name(layout, project), redis)
     digest = hashlib.sha256(repr(sorted(texts.items())).encode()).hexdigest()
-    mark = layout.repo / ".applied"
+    mark = layout.applied
     if mark.exists() and mark.read_text() == digest and not _lost(layout, redis):
         return
     _write(layout, schema, texts, redis, keep=keep)
@@ -87,9 +87,9 @@ def _write(layout: Layout, schema: FeatureSchema, texts: Mapping[str, str], redi
 
 
 def _lost(layout: Layout, redis: str | None) -> bool:
-    """Tell whether a Redis no longer holds the data that was written to it. A SQLite file is never lost."""
+    """Tell whether the online store no longer holds the data that was written to it."""
     if redis is None:
-        return False
+        return not layout.online.exists()
     from features.profile.store import Store  # noqa: PLC0415  it imports this module
 
     return not Store(layout.data).online.filled()

@@ -72,8 +72,15 @@ class Store:
 
     @cached_property
     def online(self) -> Online:
-        """The SQLite file, or the Redis that the repository names, opened at its first use."""
+        """The SQLite file, or the Redis that the repository names, opened at its first use.
+
+        Raises Unavailable if the file is gone: an empty one in its place would make every fact unknown, unnoticed.
+        """
         if self._redis is None:
+            if self.layout.applied.exists() and not self.layout.online.exists():
+                raise Unavailable(
+                    "the online feature store is gone: run `brain release`, which fills it from the history"
+                )
             online = SqliteOnline(self.layout.online)
             migrate(self.layout, online)
             return online

@@ -16,7 +16,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 _ADVICE = {
     errno.ENOSPC: "make room on the disk, and run the command again",
     errno.EDQUOT: "make room on the disk, and run the command again",
-    errno.EFBIG: "a limit of the system stops the file from growing",
+    errno.EFBIG: "the disk is full, or a limit stops the file from growing",
     errno.EROFS: "it can only be read; use a copy of the folder that you may write to",
     errno.EACCES: "get the permission for it, or use a copy of the folder that is yours",
     errno.EPERM: "get the permission for it, or use a copy of the folder that is yours",
@@ -26,7 +26,7 @@ _ADVICE = {
     errno.EEXIST: "move it away, or name another",
     errno.EMFILE: "allow more open files (ulimit -n)",
 }
-_DAMAGED = (UnicodeDecodeError, json.JSONDecodeError, yaml.YAMLError)
+_DAMAGED = UnicodeDecodeError | json.JSONDecodeError | yaml.YAMLError
 """Raised for files of the workspace that nobody writes by hand; those that people write are checked where they are."""
 _DATA_LIBRARIES = ("pyarrow", "duckdb", "_duckdb")
 
@@ -41,7 +41,7 @@ def failure_of(error: Exception) -> BrainError:
         return _of_system(error)
     if (cause := sqlite_cause(error)) is not None:
         return Unavailable(f"a database of the workspace cannot be used: {sqlite_advice(cause)}")
-    if isinstance(error, _DAMAGED) or _of_data_library(error):
+    if isinstance(error, OSError | _DAMAGED) or _of_data_library(error):
         return Refused(
             f"a file cannot be read ({type(error).__name__} at {_place(error)}): it is damaged or of another kind; "
             "if it is in the workspace's data folder, restore it from your backup"
@@ -56,7 +56,7 @@ def _of_data_library(error: Exception) -> bool:
 
 def _of_system(error: OSError) -> BrainError:
     """Return the error of a file, a folder or a connection; the words are those of the system."""
-    where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+    where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else "a file: "
     number = error.errno or 0
     advice = f"; {_ADVICE[number]}" if number in _ADVICE else ""
     return Refused(_one_line(f"{where}{os.strerror(number)}{advice}"))

@@ -30,7 +30,7 @@ CHANGES = {
     "exploration": ("gamma: 9", "gamma: 90", "channels", "web", 9.0, 90.0),
     "outcome window": ("window_days: 14", "window_days: 7", "actions", "welcome-tour", None, None),
     "emotion": ("sentiment < -0.5", "sentiment < -0.9", "emotion", "angry", "sentiment < -0.5", "sentiment < -0.9"),
-    "notice": ('profiling, notice_version: "2026', 'profiling, notice_version: "9', "purposes", "profiling", None, None),
+    "notice": ('profiling, notice_version: "2026', 'profiling, notice_version: "', "purposes", "profiling", None, None),
     "prior": ("prior: 0.05", "prior: 0.06", "actions", "sports-channel", 0.05, 0.06),
     "settings": ("max_per_group: 1", "max_per_group: 2", "settings", "settings", 1, 2),
 }  # fmt: skip

@@ -155,6 +155,11 @@ def test_a_tuned_model_is_judged_on_rows_that_it_was_not_tuned_on(shop: Any) -> 
     assert result["log_loss"] not in losses
 
 
+def test_a_log_without_features_is_refused(shop: Any) -> None:
+    with pytest.raises(Refused, match="there is no feature to learn from"):
+        train(context_of(shop), now_us=NOW_US, recipe=BASE, inputs=())
+
+
 def test_the_same_ledger_gives_the_same_model(shop: Any) -> None:
     first, second = learn(shop), learn(shop)
     assert first["data_hash"] == second["data_hash"]

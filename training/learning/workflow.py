@@ -280,6 +280,11 @@ def _only(data: TrainingSet, inputs: Sequence[str] | None) -> TrainingSet:
 
 
 def _check_enough(data: TrainingSet) -> None:
+    if not data.feature_names:
+        raise Refused(
+            "there is no feature to learn from: import or declare one that a model may read (see `model_input` in the "
+            "catalogue), or name others with --inputs"
+        )
     events = int(data.label.sum())
     if min(events, len(data) - events) < MIN_EVENTS:
         raise Refused(

@@ -78,7 +78,8 @@ def _readable(path: Path, *, parquet: bool, encoding: str) -> Iterator[None]:
     except (EOFError, gzip.BadGzipFile, zlib.error):
         raise Refused(f"{path.name} is a damaged gzip file") from None
     except OSError as error:
-        raise Refused(f"{path.name} cannot be read: {os.strerror(error.errno or 0)}") from None
+        reason = os.strerror(error.errno) if error.errno else "it is a folder, or a file of another kind"
+        raise Refused(f"{path.name} cannot be read: {reason}") from None
     except LookupError:
         raise Refused(f"{path.name}: there is no encoding {encoding!r}") from None
     except (UnicodeDecodeError, pa.ArrowInvalid) as error:
