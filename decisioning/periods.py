@@ -4,7 +4,7 @@ from datetime import date, datetime, timedelta
 from typing import Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from decisioning.times import DAY_US, EPOCH, HOUR_US, SECOND_US, microseconds
+from decisioning.times import DAY_US, EPOCH, HOUR_US, microseconds
 
 Period = Literal["day", "week", "month"]
 
@@ -37,33 +37,17 @@ def local_time(zone: str | None, at_us: int) -> datetime | None:
 def period_start_us(period: Period, zone: str | None, now_us: int) -> int | None:
     """Return the first moment of the period that `now_us` lies in, or None if there is no such zone.
 
-    A day begins with its first moment, whatever the clock shows then: in some zones it skips midnight.
+    Where the clock skips midnight, that is the moment at which it skips: before it, the offset from UTC is the old one
+    (`fold` 0 of PEP 495). No clock has skipped from before a midnight to after it since 1970.
     """
     now = local_time(zone, now_us)
     if now is None:
         return None
     first = _first_day(period, now.date())
-    midnight = datetime(first.year, first.month, first.day, tzinfo=now.tzinfo)
-    start_us = microseconds(midnight)
-    if local_time(zone, start_us) == midnight:
-        return start_us
-    return _first_moment_us(first, zone, start_us)
+    return microseconds(datetime(first.year, first.month, first.day, tzinfo=now.tzinfo))
 
 
 def _first_day(period: Period, day: date) -> date:
     if period == "month":
         return day.replace(day=1)
     return day - timedelta(days=day.weekday()) if period == "week" else day
-
-
-def _first_moment_us(day: date, zone: str | None, by_us: int) -> int:
-    """Return the first moment of a day whose midnight the clock skips, to the second; it is not after `by_us`."""
-    before_us = by_us - _WIDEST_JUMP_US
-    while by_us - before_us > SECOND_US:
-        middle_us = before_us + (by_us - before_us) // (2 * SECOND_US) * SECOND_US
-        local = local_time(zone, middle_us)
-        if local is not None and local.date() >= day:
-            by_us = middle_us
-        else:
-            before_us = middle_us
-    return by_us

@@ -336,7 +336,7 @@ def _facts(random, now):
                 del facts[name]
             else:
                 facts[name] = random.choice(WRONG) if roll < 0.8 else random.choice((True, 17, 18, 250.0, now, now + 1))
-    if random.random() < 0.3:
+    if random.random() < 0.5:
         facts["zone"] = random.choice((*ZONES, "Nowhere/At_all", "../etc", 3))
     if random.random() < 0.08:
         facts["gpc"] = random.choice((True, False, None, "wrong"))
@@ -399,7 +399,7 @@ def _consent(purpose, channel, status, notice, at, expires):
 def _contact(random, world, now, n):
     action = random.choice(list(world["actions"].values()))
     ago = (0, HOUR, DAY, 7 * DAY, 7 * DAY - 1, 20 * DAY, 30 * DAY, 25 * HOUR, 31 * DAY + HOUR - 1)
-    at = _midnight(random, now) if random.random() < 0.3 else now - random.choice(ago)
+    at = _midnight(random, now) if random.random() < 0.5 else now - random.choice(ago)
     counted = {"id": "gone", "group": "g", "issue": "grow"} if random.random() < 0.1 else action
     return {
         "offer": f"o{n}",

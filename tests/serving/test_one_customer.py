@@ -152,6 +152,20 @@ def test_once_unlinked_a_cookie_counts_alone_again(client: Client) -> None:
     assert tv(client, "cookie:left")
 
 
+@pytest.mark.promise("identity.one-customer")
+def test_a_decision_for_a_linked_cookie_comes_out_again(client: Client) -> None:
+    """It read the person's contacts, and neither their refusal nor their history."""
+    allow(client, "again", "cookie:again")
+    link(client, "again", "cookie:again")
+    assert client("POST", "/v1/consents", consent("again", "marketing", "withdrawn"))[0] == 200
+    answer = client("POST", "/v1/decisions", body("cookie:again"))[1]
+    assert TV in {o["action"] for o in offers(answer)}
+    link(client, "again", "cookie:again", "unlinked")
+    record = client.brain.ledger.lookup(f"decision:{answer['decision_id']}")
+    assert record is not None
+    assert recomputes(client.brain, record)
+
+
 def test_a_visitor_is_told_nothing_that_only_their_person_did(client: Client) -> None:
     """The person's consents, facts and signals stay theirs: a device may be shared."""
     allow(client, "private")
