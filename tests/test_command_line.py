@@ -230,6 +230,14 @@ def test_refusals_are_one_plain_line(run: Run, arguments: tuple[str, ...], stdin
     assert json.loads(as_json.stdout)["error"] == text
 
 
+def test_signals_that_were_all_refused_do_not_end_well(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "s.jsonl").write_text("[]\nnothing\n")
+    told = (
+        "all 2 rows of s.jsonl were refused: row 1: event: must be a JSON object; row 2: event: must be a JSON object"
+    )
+    assert refused(run("import-signals", str(tmp_path / "s.jsonl"))) == told
+
+
 def test_a_folder_that_is_no_workspace_says_how_to_make_one(run: Run, small: Workspace, tmp_path: Path) -> None:
     for words, command in COMMANDS.items():
         if words[0] in NEED_RAY | {"new"}:

@@ -7,6 +7,7 @@ after the block before.
 import gc
 import multiprocessing
 import pickle
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -41,12 +42,13 @@ _MOST_EVENTS: Final = 4_096
 class Finished(NamedTuple):
     """The rows of a file up to the end of a block, and how many of the block were refused.
 
-    `problems`: row and problem of the first of them.
+    `problems`: row and problem of the first of them. `types`: type of signal -> rows of the block that are valid.
     """
 
     rows: int
     refused: int
     problems: list[dict[str, Any]]
+    types: dict[str, int]
 
 
 class Part(NamedTuple):
@@ -205,4 +207,4 @@ def _checked(rows: Iterable[Any], first: int, intake: Intake) -> SortedRows:
             if len(problems) < MAX_LISTED:
                 problems.append({"row": at, "problem": str(error)})
     events.sort(key=attrgetter("stream"))
-    return SortedRows(events, Finished(at, refused, problems))
+    return SortedRows(events, Finished(at, refused, problems, Counter(e.type for e in events)))

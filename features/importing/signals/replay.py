@@ -34,7 +34,7 @@ class ReplayResult:
     """What an import of signals did: `rows` read, and how many events were accepted, duplicates, erased or refused.
 
     `erased`: about erased subjects. `problems`: row and problem of the first refused rows. `resumed_at`: rows that an
-    earlier run had finished.
+    earlier run had finished. `types`: type of signal -> valid rows that this run read.
     """
 
     rows: int = 0
@@ -45,6 +45,7 @@ class ReplayResult:
     resumed_at: int = 0
     seconds: float = 0.0
     problems: list[dict[str, Any]] = field(default_factory=list)
+    types: dict[str, int] = field(default_factory=dict)
 
 
 def import_signals(
@@ -136,6 +137,8 @@ class _Replay:
             return
         self.done = self.result.rows = last.finished.rows
         self.result.refused += last.finished.refused
+        for type_, rows in last.finished.types.items():
+            self.result.types[type_] = self.result.types.get(type_, 0) + rows
         self.result.problems += last.finished.problems[: MAX_LISTED - len(self.result.problems)]
         _write_note(self._note, self.done)
 

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -190,6 +191,8 @@ def test_bad_rows_are_told_by_number_and_never_by_value(opened: OpenPlace, tmp_p
     rows: list[Any] = [row for bad, _ in BAD for row in (bad, *past(1, random.randrange(10**9)))]
     result = replay(opened, json_lines(tmp_path / "past.jsonl", rows))
     assert (result.rows, result.accepted, result.refused) == (2 * len(BAD), len(BAD), len(BAD))
+    valid = Counter(row["type"] for row in rows[1::2])
+    assert result.types == valid
     assert [problem["row"] for problem in result.problems] == list(range(1, 2 * len(BAD), 2))
     for (_, says), problem in zip(BAD, result.problems, strict=True):
         assert says in problem["problem"]
