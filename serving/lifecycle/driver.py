@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -38,6 +39,9 @@ def main() -> None:
         except BrainError as error:
             _send(report, "failed", str(error))
             sys.exit(1)
+        except Exception:
+            _send(report, "waiting", traceback.format_exc())  # a start that Ray broke off may succeed the next time
+            raise
         _watch(report)
 
 

@@ -100,6 +100,11 @@ def named(pids: list[int], name: str) -> list[int]:
     return [pid for pid in pids if _program(pid) == name]
 
 
+def titles(run_id: str) -> list[str]:
+    """Return the title of every live process of a run, except this one."""
+    return [_title(pid) for pid in members(run_id)]
+
+
 def listeners(run_id: str) -> list[Listener]:
     """Return every TCP port that the processes of a run listen on, sorted."""
     by_inode = {inode: place for table in ("tcp", "tcp6") for inode, place in _listening(table)}

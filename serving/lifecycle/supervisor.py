@@ -2,7 +2,8 @@
 
 The supervisor never imports Ray, so that it reacts to signals at once. It stops a run in one way, whether it was asked
 to, something failed, or a killed run left processes: HAProxy finishes the requests in progress, then every process with
-the run's id is killed. Whatever was answered is committed; nothing else needs an orderly end.
+the run's id is killed. Whatever was answered is committed; nothing else needs an orderly end. So a run that Ray cannot
+mend is stopped like any other, and the next one is started after a pause.
 """
 
 import fcntl
@@ -21,6 +22,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from enum import Enum
 from pathlib import Path
 from types import FrameType
 
@@ -28,11 +30,18 @@ import serving
 from decisioning.errors import Refused
 from serving.lifecycle import environment, processes
 from serving.lifecycle.learning import Learning
+from serving.lifecycle.parts import Parts
 from serving.settings import Http, Workspace
 
 DEFAULT_APP = "serving.http.app:build"
 START_LIMIT_S = 180.0  # 25 s on idle cores; more than 100 where both are busy
-AWAY_LIMIT_S = 30.0
+PATIENCE_S = 45.0
+"""How long Ray may take to start a part again; twice as long as the whole server took to start, if that is more."""
+FIRST_STARTS = 3
+"""How often a server that never served is started; one that did is started again until it is stopped."""
+PAUSES_S = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+"""Before the next start, after so many starts in a row that failed; the last holds for all further ones."""
+_LOOK_S = 1.0
 _TICK_S = 0.25
 _DRAIN_S = 1.0
 _NOT_INHERITED = ("RAY_", "PROMETHEUS_MULTIPROC_DIR")
@@ -74,7 +83,7 @@ class Running:
 def serve_forever(
     workspace: Workspace, *, on_ready: Callable[[Running], None], say: Say, app: str = DEFAULT_APP
 ) -> int:
-    """Serve until SIGINT or SIGTERM (return 0), or until the server cannot go on (say why, return 1).
+    """Serve until SIGINT or SIGTERM (return 0), or until no restart can help (say why, return 1).
 
     Raises Refused if another run uses the workspace or another program the port. Call it in the main thread.
 
@@ -90,11 +99,35 @@ def serve_forever(
                 "stop it, or set http.port in brain.yaml"
             )
         processes.adopt_orphans()
+        return _keep_serving(workspace, app, say, stop_signals, on_ready)
+
+
+def _keep_serving(
+    workspace: Workspace, app: str, say: Say, stop_signals: list[int], on_ready: Callable[[Running], None]
+) -> int:
+    """Start runs one after the other until asked to stop, or until another start cannot help; return the exit code."""
+    failures, served_before = 0, False
+    while True:
         run = _new_run(workspace)
         try:
-            return _Supervisor(workspace, run, app, say, stop_signals).work(on_ready)
+            supervisor = _Supervisor(workspace, run, app, say, stop_signals)
+            end = supervisor.work(on_ready if not served_before else lambda _: say("serving again"))
         finally:
             _stop(workspace, run)
+        served_before = served_before or supervisor.was_ready
+        failures = 0 if supervisor.was_ready else failures + 1
+        if end is End.STOPPED:
+            return 0
+        if not served_before and (end is End.REFUSED or failures >= FIRST_STARTS):
+            return 1
+        _pause(PAUSES_S[min(failures, len(PAUSES_S) - 1)], say, stop_signals)
+
+
+def _pause(seconds: float, say: Say, stop_signals: list[int]) -> None:
+    say(f"starting the server again{f' in {seconds:.0f} s' if seconds else ''}")
+    until = time.monotonic() + seconds
+    while not stop_signals and time.monotonic() < until:
+        time.sleep(_TICK_S)
 
 
 def clean_up(workspace: Workspace) -> None:
@@ -115,25 +148,36 @@ def clean_up(workspace: Workspace) -> None:
     _forget(workspace, old)
 
 
+class End(Enum):
+    """How a run ended: STOPPED on request, REFUSED by the application or its settings, LOST for any other reason."""
+
+    STOPPED, REFUSED, LOST = range(3)
+
+
 class _Supervisor:
     """One run, from the start of its driver until it ends."""
 
     def __init__(self, workspace: Workspace, run: Running, app: str, say: Say, stop_signals: list[int]) -> None:
         self.workspace, self.run, self.say, self.stop_signals = workspace, run, say, stop_signals
-        self.state, self.why = "waiting", ""
+        self.state, self.why, self.was_ready = "waiting", "", False
         self.log = workspace.run / "serve.log"
         self.reports, driver_end = os.pipe()
         self.driver = _start_driver(workspace, run, app, self.log, driver_end)
         os.close(driver_end)
 
-    def work(self, on_ready: Callable[[Running], None]) -> int:
-        """Run until asked to stop or until the server cannot go on; return the exit code."""
-        if not self._wait_until_ready():
-            return 0 if self.stop_signals else 1
-        on_ready(self.run)
-        return self._watch()
+    def work(self, on_ready: Callable[[Running], None]) -> End:
+        """Run until asked to stop or until the run cannot go on, which it says; return how it ended."""
+        began_s = time.monotonic()
+        try:
+            if (end := self._wait_until_ready()) is not None:
+                return end
+            self.was_ready = True
+            on_ready(self.run)
+            return self._watch(max(PATIENCE_S, 2 * (time.monotonic() - began_s)))
+        finally:
+            os.close(self.reports)
 
-    def _wait_until_ready(self) -> bool:
+    def _wait_until_ready(self) -> End | None:
         started = time.monotonic()
         with _progress(self.say) as show:
             while not self.stop_signals:
@@ -141,38 +185,47 @@ class _Supervisor:
                 show(waited)
                 self._read_reports()
                 if self.state == "running" and answers(self.workspace.settings.http):
-                    return True
-                if self.state == "failed" or self.driver.poll() is not None:
-                    return self._give_up("the server could not start")
+                    return None
+                if self.state == "failed":
+                    return self._give_up("the server could not start", End.REFUSED)
+                if self.driver.poll() is not None:
+                    return self._give_up("the server could not start", End.LOST)
                 if waited > START_LIMIT_S:
-                    return self._give_up(f"the server was not ready within {START_LIMIT_S:.0f} s")
-        return False
+                    return self._give_up(f"the server was not ready within {START_LIMIT_S:.0f} s", End.LOST)
+        return End.STOPPED
 
-    def _watch(self) -> int:
-        """Watch until asked to stop or until the server is away for too long; return the exit code.
-
-        Ray replaces a replica that died, which takes seconds.
-        """
-        last_seen = time.monotonic()
-        away = False
+    def _watch(self, patience_s: float) -> End:
+        """Watch every part until asked to stop, or until Ray cannot mend the run."""
         learning = Learning(self.workspace, {processes.RUN_ID: self.run.run_id})
+        seen = _Seen(Parts.of(processes.titles(self.run.run_id), patience_s), time.monotonic())
         while not self.stop_signals:
             self._read_reports()
             learning.start_due()
-            if self.driver.poll() is not None:
-                self._give_up("the process that runs Ray ended")
-                return 1
-            if answers(self.workspace.settings.http):
-                if away:
-                    self.say(f"serving again after {time.monotonic() - last_seen:.0f} s")
-                last_seen, away = time.monotonic(), False
-            elif not away:
-                away = True
-                self.say("the decision process is away; Ray is starting it again, requests get 503 meanwhile")
-            if time.monotonic() - last_seen > AWAY_LIMIT_S:
-                self._give_up(f"the decision process did not come back within {AWAY_LIMIT_S:.0f} s")
-                return 1
-        return 0
+            if lost := self._look(seen):
+                return self._give_up(lost, End.LOST)
+        return End.STOPPED
+
+    def _look(self, seen: "_Seen") -> str:
+        """Look whether requests are answered, and now and then at every part; return why the run is lost, if it is."""
+        if self.driver.poll() is not None:
+            return "the process that runs Ray ended"
+        now_s = time.monotonic()
+        if answers(self.workspace.settings.http):
+            if seen.is_away:
+                self.say(f"serving again after {now_s - seen.answered_s:.0f} s")
+            seen.answered_s, seen.is_away = now_s, False
+        elif not seen.is_away:
+            seen.is_away = True
+            self.say("the decision process is away; Ray is starting it again, requests get 503 meanwhile")
+        if now_s - seen.answered_s > seen.parts.patience_s:
+            return f"the decision process did not come back within {seen.parts.patience_s:.0f} s"
+        if now_s < seen.next_look_s:
+            return ""
+        seen.next_look_s = now_s + _LOOK_S
+        news, lost = seen.parts.look(processes.titles(self.run.run_id), now_s)
+        for line in news:
+            self.say(line)
+        return lost
 
     def _read_reports(self) -> None:
         """Read the driver's reports for up to _TICK_S."""
@@ -186,8 +239,8 @@ class _Supervisor:
                 report = json.loads(line)
                 self.state, self.why = report["state"], report["why"]
 
-    def _give_up(self, what: str) -> bool:
-        """Say what failed in one line, and keep Ray's messages and logs for more details; return False."""
+    def _give_up(self, what: str, end: End) -> End:
+        """Say what failed in one line, and keep Ray's messages and logs for more details; return `end`."""
         with self.log.open("a") as log:
             log.write(f"\n{what}\n{self.why}\n")
         ray_logs = self.workspace.run / "ray-logs"
@@ -196,7 +249,17 @@ class _Supervisor:
             shutil.copytree(Path(self.run.temp) / "session_latest" / "logs", ray_logs)
         cause = _cause(self.why)
         self.say(f"{what}{f': {cause}' if cause else ''} (details: {self.log})")
-        return False
+        return end
+
+
+@dataclass
+class _Seen:
+    """What a supervisor has seen of a run that was ready: when a request was last answered, and its parts."""
+
+    parts: Parts
+    answered_s: float
+    is_away: bool = False
+    next_look_s: float = 0.0
 
 
 def answers(settings: Http) -> bool:

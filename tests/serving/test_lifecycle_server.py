@@ -58,6 +58,7 @@ def test_a_second_serve_of_the_same_workspace_is_refused(server: Server) -> None
     assert _status(server) == 200
 
 
+@pytest.mark.promise("serving.kills")
 def test_a_dead_replica_is_announced_answered_503_and_replaced(server: Server) -> None:
     before = server.pids("ray::ServeReplica")
     for pid in before:
