@@ -1,9 +1,36 @@
-"""Files that are replaced as a whole: whoever reads, also after a crash, finds the old file or the new one."""
+"""Files that are replaced as a whole, so that whoever reads finds the old one or the new one; and files held open."""
 
 import os
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+
+from decisioning.errors import Unavailable
+
+
+class OpenedFile:
+    """A file as it was when it was opened. One that was since removed or replaced takes writes, and nobody finds them.
+
+    :raises Unavailable: there is no such file
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._identity = self._found()
+
+    def check(self) -> None:
+        """Raise Unavailable if the path leads to another file by now, or to none."""
+        if self._found() != self._identity:
+            raise Unavailable(f"{self._path.name} was replaced while it was in use: restart to use the new one")
+
+    def _found(self) -> tuple[int, int]:
+        try:
+            status = self._path.stat()
+        except OSError:
+            raise Unavailable(
+                f"{self._path.name} was removed while it was in use: put it back from your backup"
+            ) from None
+        return status.st_dev, status.st_ino
 
 
 def unfinished(path: Path) -> Path:

@@ -48,6 +48,11 @@ def rewrite_some(db: sqlite3.Connection, rows: Rows, pass_us: int) -> bool:
     return last != _END
 
 
+def probe(db: sqlite3.Connection) -> None:
+    """Change a row of the file inside the caller's write transaction, to see whether it can be written."""
+    db.execute("INSERT OR REPLACE INTO rewrites (name, pass_us, after) VALUES ('probe', ?, NULL)", (time.time_ns(),))
+
+
 def paced(step: Callable[[], bool]) -> None:
     """Call `step` until it returns False; the pause after each call is twice as long as the call was."""
     more = True

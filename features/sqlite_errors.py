@@ -29,3 +29,9 @@ def sqlite_cause(error: BaseException | None) -> sqlite3.Error | None:
 def sqlite_advice(error: sqlite3.Error) -> str:
     """Return what is wrong and what to do; without a known cause, the class of the error."""
     return _ADVICE.get(getattr(error, "sqlite_errorcode", -1) & 0xFF, type(error).__name__)
+
+
+def is_read_only(error: BaseException) -> bool:
+    """Tell whether a connection refused to write because it can only read."""
+    cause = sqlite_cause(error)
+    return cause is not None and getattr(cause, "sqlite_errorcode", -1) & 0xFF == sqlite3.SQLITE_READONLY

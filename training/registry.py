@@ -154,9 +154,13 @@ class Registry:
         """Query MLflow's database directly, in a millisecond, without importing MLflow: serving does so twice a second.
 
         Returns no rows if there is no database yet, or another process is still creating its tables.
+
+        :raises Unavailable: it is gone though models are kept here, so that a server goes on with those it loaded
         """
         file = self._data / "mlflow.db"
         if not file.exists():
+            if any(self._models.glob("*@*")):
+                raise Unavailable(f"{file} is missing, and models are kept beside it: put it back from your backup")
             return []
         try:
             with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:

@@ -33,6 +33,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemy
 from sqlalchemy.sql import Executable
 
 from decisioning.errors import Unavailable
+from features.files import OpenedFile
 from features.ledger import driver
 from features.ledger.tables import (
     CONTACTS,
@@ -47,7 +48,7 @@ from features.ledger.tables import (
     WATCHES,
 )
 from features.remains import empty_log, truncate_log
-from features.sqlite_errors import sqlite_advice, sqlite_cause
+from features.sqlite_errors import is_read_only, sqlite_advice, sqlite_cause
 
 _T = TypeVar("_T")
 PATIENCE_S: Final = 5.0
@@ -82,6 +83,7 @@ class Database:
         self._hot_writer = _engine(self.url, autocommit=True, waits=False)
         self._reader = _engine(self.url, autocommit=True, waits=True)
         self._hot: Connection | None = None
+        self._file = OpenedFile(Path(str(self.url.database))) if self.sqlite else None
         if self.sqlite:
             self._use_wal()
         self._migrate()
@@ -170,15 +172,25 @@ class Database:
     def _patiently(self, once: Callable[[], _T]) -> _T:
         """Return what `once` returns, called again as long as other writers interfere."""
         deadline, pause_s = time.monotonic() + PATIENCE_S, _FIRST_PAUSE_S
+        if self._file is not None:
+            self._file.check()
         while True:
             try:
                 return once()
             except SQLAlchemyError as error:
+                if is_read_only(error):
+                    self._open_writers_again()
                 if not _is_transient(error) or time.monotonic() > deadline:
                     raise _unavailable(error) from error
                 lost = isinstance(error, DBAPIError) and error.connection_invalidated
             time.sleep(_RECONNECT_PAUSE_S if lost else pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    def _open_writers_again(self) -> None:
+        """SQLite opens a file for reading only while it cannot be written, and the connection stays so for good."""
+        self._writer.dispose()
+        if self._hot is not None:
+            self._hot.invalidate()
 
     def settled_seq(self) -> int:
         """Return the highest `seq` so far; records that are committed later have higher ones.

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self, TypeVar
 from sqlalchemy import Connection, Row, bindparam, insert, select
 from sqlalchemy.sql import Executable
 
-from decisioning.errors import BrainError, NotFound, Refused, Unconfirmed
+from decisioning.errors import BrainError, NotFound, Refused, Unavailable, Unconfirmed
 from decisioning.facts.standing import Standing
 from decisioning.facts.standing_rules import StandingRules
 from decisioning.hashes import content_id
@@ -27,6 +27,7 @@ from features.ledger.reading.now import FOREVER_US, StandingReader
 from features.ledger.records import Activation, Bodies, Entry, Names, PreparedEntry, Record, prepare, record_of
 from features.ledger.tables import (
     ACTIVATIONS,
+    CLAIMS,
     KEYS,
     PAUSES,
     RECORDS,
@@ -273,6 +274,16 @@ class Ledger:
         for each in erased:
             self.erasures.empty(each)
         return erased
+
+    def probe(self, within_s: float) -> None:
+        """Raise Unavailable if nothing could be committed now, within this time."""
+        values = {"until_us": self._clock()}
+        writing = self._writer.start(lambda connection: upsert(connection, CLAIMS, {"name": "probe"}, values))
+        try:
+            writing.result(within_s)
+        except TimeoutError:
+            writing.cancel()
+            raise Unavailable(f"the ledger's writer is busy for more than {within_s:g} s") from None
 
     def checkpoint(self, file: Path) -> int:
         """Sign the records since the last checkpoint, if one is due, and return how many checkpoints were added.

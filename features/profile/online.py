@@ -120,6 +120,11 @@ class Profiles:
         self.archive.spool.remove_remains(pass_us)
         self.store.online.remove_remains(pass_us)
 
+    def probe(self) -> None:
+        """Raise Unavailable if a fact could not be written now."""
+        self.archive.spool.probe()
+        self.store.online.probe()
+
     def _checked(self, facts: Facts) -> dict[str, Value | None]:
         """Return the facts as stored (floats as float). Raises RequestError, which names the feature, not its value."""
         for name in facts:

@@ -11,10 +11,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from decisioning.errors import Unavailable
+from features.files import OpenedFile
 from features.profile.versions import Stamp, Statement
-from features.remains import PROGRESS, Rows, empty_log, paced, rewrite_some, truncate_log
+from features.remains import PROGRESS, Rows, empty_log, paced, probe, rewrite_some, truncate_log
+from features.sqlite_errors import is_read_only
 
 BUSY_S = 5.0
+_TABLES = (
+    "CREATE TABLE IF NOT EXISTS statement (id INTEGER PRIMARY KEY AUTOINCREMENT, subject TEXT NOT NULL,"
+    " event_us INTEGER NOT NULL, created_us INTEGER NOT NULL, facts TEXT NOT NULL)",
+    PROGRESS,
+    "CREATE INDEX IF NOT EXISTS statement_subject ON statement (subject)",
+)
 _COLUMNS = ("id", "subject", "event_us", "created_us", "facts")
 _STATEMENTS = Rows("statement", ("id",), _COLUMNS)
 
@@ -24,16 +32,16 @@ class Spool:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(path, timeout=BUSY_S, check_same_thread=False, isolation_level=None)
-        self._thread = threading.RLock()
+        self._path, self._thread = path, threading.RLock()
+        self._open()
+
+    def _open(self) -> None:
+        self._db = sqlite3.connect(self._path, timeout=BUSY_S, check_same_thread=False, isolation_level=None)
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
             self._db.execute(f"PRAGMA {pragma}")
-        self._db.execute(
-            "CREATE TABLE IF NOT EXISTS statement (id INTEGER PRIMARY KEY AUTOINCREMENT, subject TEXT NOT NULL,"
-            " event_us INTEGER NOT NULL, created_us INTEGER NOT NULL, facts TEXT NOT NULL)"
-        )
-        self._db.execute(PROGRESS)
-        self._db.execute("CREATE INDEX IF NOT EXISTS statement_subject ON statement (subject)")
+        for statement in _TABLES:
+            self._db.execute(statement)
+        self._file = OpenedFile(self._path)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -42,11 +50,14 @@ class Spool:
         Raises Unavailable when another writer takes longer than `BUSY_S`, or the disk fails.
         """
         with self._thread:
+            self._file.check()
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 yield
                 self._db.execute("COMMIT")
             except sqlite3.Error as error:
+                if is_read_only(error):
+                    self._open()  # the connection would stay so for good
                 raise Unavailable("the feature history cannot be written; try again") from error
             finally:
                 if self._db.in_transaction:
@@ -87,6 +98,11 @@ class Spool:
         with self.writing():
             self._db.executemany("DELETE FROM statement WHERE subject = ?", [(s,) for s in subjects])
         self._truncate()
+
+    def probe(self) -> None:
+        """Write something that nobody reads. Raises Unavailable as `writing` does."""
+        with self.writing():
+            probe(self._db)
 
     def remove_remains(self, pass_us: int) -> None:
         """Remove copies of what was deleted before a pass began. Raises Unavailable while the log is being read."""

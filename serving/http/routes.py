@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from decisioning.errors import BrainError, Conflict, Erased, NotFound, RequestError, Unavailable, Unconfirmed
 from decisioning.facts.forms import Ask
 from serving.brain import explaining
+from serving.brain.readiness import Readiness
 from serving.brain.runtime import Brain
 from serving.contract import ConsentIn, IdentityIn, OutcomeIn, ProfilePatch, VisitorPatch, parse
 from serving.customers import erasing, exporting, identities, outcomes, recording
@@ -221,6 +222,8 @@ def _visitor_routes(app: FastAPI, brain: Brain) -> None:
 
 
 def _operation_routes(app: FastAPI, brain: Brain) -> None:
+    readiness = Readiness(brain.ledger, lambda: brain.snapshot.profiles)
+
     @app.get("/healthz")
     async def healthz() -> Response:
         """Answer as soon as the process runs."""
@@ -228,8 +231,13 @@ def _operation_routes(app: FastAPI, brain: Brain) -> None:
 
     @app.get("/readyz", responses=problems(503))
     async def readyz() -> Response:
-        """Answer once the ledger can be read and a release is loaded."""
-        await asyncio.to_thread(brain.ledger.active, brain.environment)
+        """Answer 200 if a decision could be committed and a fact be written now, else 503, and say what cannot be.
+
+        Finding out takes a few small writes, at most once a second.
+        """
+        if missing := await asyncio.to_thread(readiness.problems):
+            detail = "; ".join(f"{part}: {problem}" for part, problem in missing.items())
+            return problem_reply(UNAVAILABLE, detail, parts=dict(missing))
         snapshot = brain.snapshot
         return json_reply({"status": "ready", "release": snapshot.release.hash, "model": snapshot.model})
 

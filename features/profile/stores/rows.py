@@ -74,6 +74,10 @@ class Online(Protocol):
         """Erase subjects. Redis always erases all tables of a subject."""
         ...
 
+    def probe(self) -> None:
+        """Write something that nobody reads, to see whether the store can be written."""
+        ...
+
     def remove_remains(self, pass_us: int) -> None:
         """Remove copies of rows that were deleted before a pass of cleaning began, named by its time.
 

@@ -17,11 +17,12 @@ from pathlib import Path
 import pyarrow as pa
 
 from decisioning.errors import Unavailable
+from features.files import OpenedFile
 from features.profile.stores.packing import Columns, Packing, columns_for, is_older, number_of
 from features.profile.stores.rows import BUSY_S, Change, OnlineRow, Reader, Table
 from features.profile.versions import State
-from features.remains import PROGRESS, Rows, empty_log, paced, rewrite_some, truncate_log
-from features.sqlite_errors import sqlite_advice
+from features.remains import PROGRESS, Rows, empty_log, paced, probe, rewrite_some, truncate_log
+from features.sqlite_errors import is_read_only, sqlite_advice
 from features.views import PROFILE, SCORES, SIGNALS
 
 NUMBERS: Mapping[str, int] = {PROFILE: 1, SCORES: 2, SIGNALS: 3}
@@ -66,6 +67,7 @@ class SqliteOnline:
             db.execute(f"PRAGMA {pragma}")
         for statement in _TABLES:
             db.execute(statement)
+        self._file = OpenedFile(self._path)
         return db
 
     @cached_property
@@ -154,6 +156,11 @@ class SqliteOnline:
             db.executemany("DELETE FROM facts WHERE subject = ? AND view = ?", keys)
         self._truncate_log()
 
+    def probe(self) -> None:
+        """Write a row that nobody reads."""
+        with self._transaction("FULL") as db:
+            probe(db)
+
     def remove_remains(self, pass_us: int) -> None:
         """Put the rows again, some in a transaction, then empty the log, which holds what was deleted too."""
 
@@ -209,11 +216,16 @@ class SqliteOnline:
         """Run the body in a transaction with the file's write lock; roll back if it fails."""
         with self._writing, _reached():
             db = self.writer
+            self._file.check()
             db.execute(f"PRAGMA synchronous={synchronous}")
-            db.execute("BEGIN IMMEDIATE")
             try:
+                db.execute("BEGIN IMMEDIATE")
                 yield db
                 db.execute("COMMIT")
+            except sqlite3.Error as error:
+                if is_read_only(error):
+                    del self.writer  # the connection would stay so for good: the next transaction opens another
+                raise
             finally:
                 if db.in_transaction:
                     self._packings.clear()  # some may have been added by this transaction
