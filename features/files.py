@@ -16,14 +16,14 @@ class OpenedFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._identity = self._found()
+        self._identity = self._identity_now()
 
     def check(self) -> None:
         """Raise Unavailable if the path leads to another file by now, or to none."""
-        if self._found() != self._identity:
+        if self._identity_now() != self._identity:
             raise Unavailable(f"{self._path.name} was replaced while it was in use: restart to use the new one")
 
-    def _found(self) -> tuple[int, int]:
+    def _identity_now(self) -> tuple[int, int]:
         try:
             status = self._path.stat()
         except OSError:

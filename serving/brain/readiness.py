@@ -24,16 +24,16 @@ class Readiness:
     def __init__(self, ledger: Ledger, profiles: Callable[[], Profiles]) -> None:
         self._probes = {"ledger": lambda: ledger.probe(PATIENCE_S), "profiles": lambda: profiles().probe()}
         self._lock, self._until_s = threading.Lock(), 0.0
-        self._found: Mapping[str, str] = {}
+        self._problems: Mapping[str, str] = {}
 
     def problems(self) -> Mapping[str, str]:
         """Return why each part cannot be written now; empty if all can."""
         with self._lock:
             if time.monotonic() >= self._until_s:
-                found = {part: _problem(probe) for part, probe in self._probes.items()}
-                self._found = {part: problem for part, problem in found.items() if problem}
+                every = ((part, _problem(probe)) for part, probe in self._probes.items())
+                self._problems = {part: problem for part, problem in every if problem}
                 self._until_s = time.monotonic() + FRESH_S
-            return self._found
+            return self._problems
 
 
 def _problem(probe: Callable[[], object]) -> str:
