@@ -101,9 +101,9 @@ class Weight:
     personal: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class View:
-    """The candidates of one channel as columns of length k, in order of treatment id.
+    """The candidates of one channel as columns of length k, in order of treatment id; equal to itself alone.
 
     `rule`: the country's rule for marketing over this channel's medium, None where there is none.
     `sells_or_lends`: whether the action sells something or lends money.

@@ -16,7 +16,7 @@ distribution, and one probability is recorded.
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from decisioning.catalogue.view import COMMERCIAL_TIER
 from decisioning.hashes import hashed_uniform
+from decisioning.lazy import lazy_property
 
 NOTHING = -1
 """The candidate that the commercial tier always has: leave the customer alone."""
@@ -52,7 +53,7 @@ class Limits:
     remaining: NDArray[np.int64]
     known_room: NDArray[np.bool_] | None = None
 
-    @cached_property
+    @lazy_property
     def room(self) -> NDArray[np.bool_]:
         """Bool (k,): whether no bucket of the candidate is exhausted."""
         if self.known_room is not None:
@@ -111,6 +112,21 @@ class Exploration:
     immature: NDArray[np.bool_]
     budget: float = 0.0
     launch_boost: NDArray[np.float64] | None = None
+
+    @lazy_property
+    def gammas(self) -> NDArray[np.float64]:
+        """The gamma of every candidate and, last, of doing nothing (k + 1,)."""
+        return _with_last(self.gamma, self.idle)
+
+    @lazy_property
+    def explored(self) -> NDArray[np.bool_]:
+        """Bool (k + 1,): whether the gamma is finite."""
+        return np.isfinite(self.gammas)
+
+    @lazy_property
+    def all_explored(self) -> bool:
+        """Whether every gamma is finite."""
+        return bool(self.explored.all())
 
     @classmethod
     def flat(cls, gamma: float, k: int) -> "Exploration":
@@ -208,15 +224,16 @@ class _Chances:
 
     def __init__(self, field: Field, explore: Exploration) -> None:
         self._field, self._explore = field, explore
-        commercial = field.tier == COMMERCIAL_TIER
-        self._offered = field.permitted & (~commercial | (field.priority > 0.0))
-        self._one_tier = bool(commercial.all())
-        self._gamma = _with_last(explore.gamma, explore.idle)
+        self._one_tier = bool(field.tier.min(initial=COMMERCIAL_TIER) == COMMERCIAL_TIER)
+        worth_something = field.priority > 0.0
+        self._offered = field.permitted & (
+            worth_something if self._one_tier else worth_something | (field.tier != COMMERCIAL_TIER)
+        )
+        self._gamma = explore.gammas
         self._expected = self._worth = _with_last(field.priority, 0.0)
-        explored = np.isfinite(self._gamma)
-        self._inverse_gap = _inverse_gap if explored.all() else inverse_gap
+        self._inverse_gap = _inverse_gap if explore.all_explored else inverse_gap
         if field.optimistic_priority is not None:  # infinite gamma goes by the expected priority
-            self._worth = np.where(explored, _with_last(field.optimistic_priority, 0.0), self._expected)
+            self._worth = np.where(explore.explored, _with_last(field.optimistic_priority, 0.0), self._expected)
 
     def of(self, room: NDArray[np.bool_]) -> Odds:
         """Return the odds of the first tier among the candidates that a slot has `room` for, bool (k,)."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from math import isfinite
 
 from decisioning.catalogue.actions import Action
@@ -12,6 +11,7 @@ from decisioning.errors import RequestError
 from decisioning.facts.forms import PRIOR_MODEL, Ask, Known, Shadow
 from decisioning.facts.schema import Facts, Value
 from decisioning.facts.standing import Standing
+from decisioning.lazy import lazy_property
 from decisioning.records.formats import NEWEST
 from decisioning.rules import History
 
@@ -51,19 +51,19 @@ class Case:
     def now_us(self) -> int:
         return self.context.now_us
 
-    @cached_property
+    @lazy_property
     def view(self) -> View:
         """The candidates of the channel; raises RequestError for a channel that is not declared."""
         return self.release.view(self.ask.channel)
 
-    @cached_property
+    @lazy_property
     def locale(self) -> str:
         """The requested locale or its language if content is written in it, else the workspace's first."""
         offered = self.release.catalogue.settings.locales
         wanted = (self.ask.locale, self.ask.locale.split("-")[0]) if self.ask.locale else ()
         return next((locale for locale in wanted if locale in offered), offered[0])
 
-    @cached_property
+    @lazy_property
     def history(self) -> History:
         """The rule language's `history(action, outcome, window)` over the standings of the case."""
         return history_of(self.release, self.known, self.now_us)

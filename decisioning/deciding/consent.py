@@ -160,7 +160,10 @@ def _narrowed(standing: Standing, purpose: str, channel: str, now_us: int) -> _N
 
 
 def _find(consents: Iterable[Consent], purpose: str, channel: str) -> Consent | None:
-    return next((c for c in consents if c.purpose == purpose and c.channel == channel), None)
+    for consent in consents:
+        if consent.purpose == purpose and consent.channel == channel:
+            return consent
+    return None
 
 
 def _lapsed(record: Consent, purpose: Purpose, now_us: int) -> str:

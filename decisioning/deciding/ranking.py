@@ -1,6 +1,7 @@
 """What the draw goes by: the slots to fill, tier and priority of every candidate, and how much is left to chance."""
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import fsum, sqrt
 
 import numpy as np
@@ -92,6 +93,8 @@ def _exploration(case: Case, screened: Screened, scores: Scores, evidence: float
     Nothing extra goes to new or immature candidates if the customer may not be profiled.
     """
     view, channel, root = screened.view, screened.view.channel, sqrt(evidence)
+    if not view.any_gamma_grows and channel.launch is None and channel.immature is None:
+        return _steady(view)
     gamma = np.where(view.gamma_grows, view.gamma * root, view.gamma) if root != 1.0 else view.gamma
     idle = channel.gamma * root if channel.gamma_grows else channel.gamma
     immature = np.zeros(len(view), dtype=np.bool_)
@@ -102,6 +105,12 @@ def _exploration(case: Case, screened: Screened, scores: Scores, evidence: float
         return Exploration(gamma, idle, immature, launch_boost=boost)
     immature[screened.rows] = _is_immature(screened, scores, channel.immature.mature_at)
     return Exploration(gamma, idle, immature, channel.immature.budget, boost)
+
+
+@lru_cache(maxsize=32)
+def _steady(view: View) -> Exploration:
+    """Return the exploration of a channel on which it is the same for all customers at all times."""
+    return Exploration(view.gamma, view.channel.gamma, np.zeros(len(view), dtype=np.bool_))
 
 
 def _is_immature(screened: Screened, scores: Scores, mature_at: float) -> NDArray[np.bool_]:

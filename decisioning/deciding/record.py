@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from math import isnan
 from typing import Any
 
@@ -16,6 +15,7 @@ from decisioning.deciding.reasons import Reasoning
 from decisioning.deciding.screening import Screened
 from decisioning.facts.forms import PRIOR_MODEL, Known, Scores, canonical
 from decisioning.facts.schema import Facts
+from decisioning.lazy import lazy_property
 from decisioning.records.answers import answer_of, contacts_of, record_of
 from decisioning.records.formats import JSON_FORMAT, NEWEST, Unpacked, pack, tables_for
 from decisioning.records.kept import Floats, Kept, KeptPick
@@ -68,7 +68,7 @@ class Computation:
         ranking = self.ranking
         return may_change_slate(self.mood, ranking.slots, self.view, ranking.field, ranking.limits)
 
-    @cached_property
+    @lazy_property
     def reasoning(self) -> Reasoning:
         """Gives the reasons of this decision's offers."""
         return Reasoning(self.case, self.facts, self.screened, self.scores, self.scores.ranking)
@@ -93,12 +93,12 @@ class Decision:
     def _tables(self) -> Tables:
         return tables_for(self.computed.release, self.record_format)
 
-    @cached_property
+    @lazy_property
     def answer(self) -> dict[str, Any]:
         """What is sent back, as JSON types."""
         return answer_of(self.kept, self._tables)
 
-    @cached_property
+    @lazy_property
     def contacts(self) -> list[dict[str, Any]]:
         """The reservations of contacts, one for each offer."""
         return contacts_of(self.kept, self._tables)
@@ -109,7 +109,7 @@ class Decision:
         of_account = self.computed.view.of_account
         return [c for c, pick in zip(self.contacts, self.kept.offers, strict=True) if of_account[pick.row]]
 
-    @cached_property
+    @lazy_property
     def record(self) -> dict[str, Any]:
         """What the ledger keeps, as JSON types: enough to decide the same again."""
         record = record_of(self.kept, self._tables)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +20,7 @@ from decisioning.deciding.ethics import may_profile, readable, withdrawn_by_requ
 from decisioning.deciding.worth import Worth, worth
 from decisioning.facts.forms import Ask, Known, Withheld
 from decisioning.facts.schema import Facts, Value
+from decisioning.lazy import lazy_property
 from decisioning.periods import UNKNOWN_ZONE_US, local_time
 from decisioning.rules import Rule
 from decisioning.times import HOUR_US
@@ -66,22 +66,22 @@ class Screened:
     permitted_bits: int
     stops: tuple[Stop, ...]
 
-    @cached_property
+    @lazy_property
     def requested(self) -> Mask:
         """Bool (k,): some placement of the request can show it."""
         return mask_of(self.requested_bits, len(self.view))
 
-    @cached_property
+    @lazy_property
     def permitted(self) -> Mask:
         """Bool (k,): requested, every permit TRUE, and every deny gate definitely FALSE."""
         return self.view.passed(self.permitted_bits)[0]
 
-    @cached_property
+    @lazy_property
     def rows(self) -> NDArray[np.int64]:
         """The permitted candidates in their order: int64 (n,) indices into the k columns."""
         return self.view.passed(self.permitted_bits)[1]
 
-    @cached_property
+    @lazy_property
     def profiled(self) -> bool:
         """Whether a personal score may be computed."""
         return may_profile(self.permissions)
