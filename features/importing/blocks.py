@@ -6,19 +6,19 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from features.importing.plan import ConsentRows, ContactRows, ImportPlan, LateRows, OutcomeRows
 
-Rows = npt.NDArray[np.int64]
+Rows = npt.NDArray[np.int32]
+"""Rows or positions of customers, of which a file has fewer than 2^31."""
 
 
 def by_customers(plan: ImportPlan, size: int) -> Iterator[ImportPlan]:
     """Yield the plan without its profiles in parts of `size` customers, who have all their rows in one part."""
     subjects = plan.subjects
-    contacts = [_contacts(rows, subjects) for rows in plan.contacts]
-    late = [_late(rows, subjects) for rows in plan.late]
-    consents = [_consents(rows, subjects) for rows in plan.consents]
+    contacts = [_contacts(rows) for rows in plan.contacts]
+    late = [_late(rows) for rows in plan.late]
+    consents = [_consents(rows) for rows in plan.consents]
     for first in range(0, len(subjects), size):
         last = first + size
         yield replace(
@@ -35,7 +35,7 @@ class _Sorted:
     """Row numbers sorted by the position of the row's customer among all; rows of one customer stay in order."""
 
     def __init__(self, positions: Rows) -> None:
-        self.order: Rows = np.argsort(positions, kind="stable")
+        self.order: Rows = np.argsort(positions, kind="stable").astype(np.int32)
         self._positions = positions[self.order]
 
     def bounds(self, first: int, last: int) -> tuple[int, int]:
@@ -48,16 +48,16 @@ class _Sorted:
         return self.order[low:high]
 
 
-def _positions(subject: pa.Array, subjects: pa.Array) -> Rows:
-    return np.asarray(pc.index_in(subject, value_set=subjects)).astype(np.int64)
+def _positions(subject: pa.DictionaryArray) -> Rows:
+    return np.asarray(subject.indices)
 
 
-def _contacts(rows: ContactRows, subjects: pa.Array) -> Callable[[int, int], ContactRows]:
+def _contacts(rows: ContactRows) -> Callable[[int, int], ContactRows]:
     """Return a function of a range of customers that gives their contacts and outcomes."""
-    positions = _positions(rows.subject, subjects)
+    positions = _positions(rows.subject)
     contacts = _Sorted(positions)
     outcomes = [(outcome, np.asarray(outcome.row), _Sorted(positions[outcome.row])) for outcome in rows.outcomes]
-    place = np.empty(len(positions), np.int64)
+    place = np.empty(len(positions), np.int32)
     place[contacts.order] = np.arange(len(positions))
 
     def part(first: int, last: int) -> ContactRows:
@@ -85,8 +85,8 @@ def _outcome(rows: OutcomeRows, contact: Rows, at: Rows) -> OutcomeRows:
     return OutcomeRows(rows.name, pa.array(contact), rows.at_us.take(at), rows.value_eur.take(at))
 
 
-def _late(rows: LateRows, subjects: pa.Array) -> Callable[[int, int], LateRows]:
-    ordered = _Sorted(_positions(rows.subject, subjects))
+def _late(rows: LateRows) -> Callable[[int, int], LateRows]:
+    ordered = _Sorted(_positions(rows.subject))
 
     def part(first: int, last: int) -> LateRows:
         at = ordered.rows(first, last)
@@ -97,8 +97,8 @@ def _late(rows: LateRows, subjects: pa.Array) -> Callable[[int, int], LateRows]:
     return part
 
 
-def _consents(rows: ConsentRows, subjects: pa.Array) -> Callable[[int, int], ConsentRows]:
-    ordered = _Sorted(_positions(rows.subject, subjects))
+def _consents(rows: ConsentRows) -> Callable[[int, int], ConsentRows]:
+    ordered = _Sorted(_positions(rows.subject))
 
     def part(first: int, last: int) -> ConsentRows:
         at = ordered.rows(first, last)

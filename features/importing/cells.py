@@ -24,7 +24,8 @@ class CellReader:
     """Reads the columns of one sheet. Besides empty cells, the texts in `missing` mean "not known".
 
     Every method returns an array of shape (n,), n the number of rows. Cells that do not fit are reported to `faults`.
-    `empty`: column -> missing cells, of the columns that were read.
+    `empty`: column -> missing cells, of the columns that were read. `unstated`: columns without any of the texts that
+    mean something, and what is wrong if no part of the file has one: it was probably meant otherwise.
     """
 
     sheet: Sheet
@@ -34,6 +35,7 @@ class CellReader:
     zone: ZoneInfo
     now_us: int
     empty: dict[str, int] = field(default_factory=dict)
+    unstated: set[tuple[str, str]] = field(default_factory=set)
 
     def text(self, column: str, missing: tuple[str, ...] | None = None) -> pa.Array:
         """Return cells as trimmed text, null where missing. `missing` replaces the sheet's own missing texts."""
@@ -58,20 +60,6 @@ class CellReader:
         """Add a fault for each row where `bad` is true."""
         if rows := rows_of(bad):
             self.faults.add(self.sheet.file, column, [row + self.sheet.first_row for row in rows], message)
-
-    def unique(self, what: str, *columns: pa.Array, rows: Sequence[int] | None = None) -> None:
-        """Report rows with the same cells in all `columns` as an earlier row; `what` names what they identify.
-
-        :param rows: the rows of the sheet that the columns hold, by default all
-        """
-        if _are_distinct(columns):
-            return  # nearly always: which rows are the same takes a tuple for each
-        first_rows: dict[tuple[object, ...], int] = {}
-        keys = zip(*(c.to_pylist() for c in columns), strict=True)
-        for row, key in zip(range(len(columns[0])) if rows is None else rows, keys, strict=True):
-            first = first_rows.setdefault(key, row)
-            if first != row and None not in key:
-                self.faults.add(self.sheet.file, "(all)", [row], f"the same {what} stands in row {first + 1}")
 
     def required(self, column: str, missing: tuple[str, ...] | None = None) -> None:
         """Report the rows where the column is empty."""
@@ -195,8 +183,12 @@ class CellReader:
         """
         cells = self.text(column)
         stated, others = (yes, no) if all_stated else ((*yes, *(no or ())), None)
+        near = False
         for bad, message in doubtful(cells, stated, others, names):
             self.report(column, bad, message)
+            near = near or bool(pc.any(bad).as_py())
+        if others is None and not near and not pc.any(among(cells, stated)).as_py():
+            self.unstated.add((column, f"no cell of the column is one of the texts of {names}"))
         return among(cells, yes), among(cells, no or ())
 
     def feature(self, spec: FeatureColumn) -> pa.Array:
@@ -255,10 +247,3 @@ def _at_rows(times: Sequence[tuple[int | None, bool]], indices: pa.Array) -> tup
 def as_time(us: pa.Array) -> pa.Array:
     """Return int64 microseconds as Arrow timestamps UTC."""
     return us.cast(TIME)
-
-
-def _are_distinct(columns: Sequence[pa.Array]) -> bool:
-    """Tell whether no two rows have the same cells in all columns."""
-    table = pa.table({str(n): column for n, column in enumerate(columns)})
-    groups = table.group_by(table.column_names, use_threads=False).aggregate([])
-    return bool(groups.num_rows == table.num_rows)

@@ -1,5 +1,6 @@
 """The plan of an import: everything that it will write, computed and checked before anything is written."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,23 @@ from decisioning.catalogue.source import YamlNode
 from decisioning.errors import ConfigError, Mistake, Refused
 from features.importing.cells import CellReader, as_time
 from features.importing.counts import FileCounts
-from features.importing.mapping import NONE, FileSpec, OutcomeColumn
+from features.importing.mapping import (
+    NONE,
+    ConsentColumn,
+    ContactColumns,
+    FileSpec,
+    LateOutcome,
+    OutcomeColumn,
+)
 from features.importing.reading import MappingSource
-from features.importing.tables import Faults, Sheet, is_parquet, read_sheet, rows_of
+from features.importing.tables import Faults, Sheet, is_parquet, read_parts
+from features.importing.tables.columns import (
+    FileColumns,
+    are_distinct,
+    encode_together,
+    report_repeated,
+    return_memory,
+)
 
 Progress = Callable[[int, int, str], None]
 """Called with (number done, number in all, what is counted)."""
@@ -83,8 +98,9 @@ class ConsentRows:
 class ImportPlan:
     """A whole import.
 
-    `subjects`: the ids of the customers, each once. `profiles` has a table per file: subject (the customer's id),
-    event_timestamp and features. `rows` is the number of rows of all files, `counts` has what each says.
+    `subjects`: the ids of the customers, each once; every other column of subjects is encoded by this dictionary.
+    `profiles` has a table per file: subject (the customer's id), event_timestamp and features. `rows` is the number of
+    rows of all files, `counts` has what each says.
     """
 
     source: MappingSource
@@ -106,35 +122,45 @@ def make_plan(
     file, row and column, of which the first 20 are listed.
     """
     files, faults = source.mapping.files, Faults()
-    problems, parts = list[Mistake](), list[_FilePart]()
-    for n, file in enumerate(files):
+    problems, collected = list[Mistake](), [_FileRows(source, file, faults, now_us) for file in files]
+    for n, (file, rows) in enumerate(zip(files, collected, strict=True)):
         if progress:
             progress(n, len(files), "reading files")
-        sheet = _read(file, paths[file.id])
-        problems += _unknown_columns(source, n, sheet)
-        if not problems:
-            parts.append(_FilePart(source, file, sheet, faults, now_us))
+        for sheet in _parts(file, paths[file.id]):
+            if not sheet.first_row:
+                problems += _unknown_columns(source, n, sheet)
+            if problems:
+                break
+            rows.add(sheet)
+        return_memory()
     if problems:
         raise ConfigError(problems)
+    for rows in collected:
+        rows.check_whole()
     faults.raise_any()
     if progress:
         progress(len(files), len(files), "reading files")
-    return _joined(source, parts)
+    plan = _joined(source, collected)
+    return_memory()
+    return plan
 
 
-def _joined(source: MappingSource, parts: Sequence["_FilePart"]) -> ImportPlan:
-    ids = [p.contacts.id for p in parts if p.contacts is not None and p.contacts.id is not None]
-    if len(ids) > 1 and pc.count_distinct(pa.chunked_array(ids)).as_py() < sum(map(len, ids)):
+def _joined(source: MappingSource, files: Sequence["_FileRows"]) -> ImportPlan:
+    counts = tuple(file.counts() for file in files)
+    subjects = encode_together([c for file in files for c in file.subjects()])
+    profiles, contacts = [file.profile() for file in files], [file.contacts() for file in files]
+    ids = [rows.id for rows in contacts if rows is not None and rows.id is not None]
+    if len(ids) > 1 and not are_distinct([pa.chunked_array(ids)]):
         raise Refused("nothing was imported: the same contact stands in two files, and only one of them could count")
     return ImportPlan(
         source=source,
-        subjects=pc.unique(pa.chunked_array([part.subject for part in parts], pa.string())),
-        profiles=tuple(p.profile for p in parts if p.profile is not None),
-        contacts=tuple(p.contacts for p in parts if p.contacts is not None),
-        late=tuple(late for p in parts for late in p.late),
-        consents=tuple(consent for p in parts for consent in p.consents),
-        rows=sum(p.counts.rows for p in parts),
-        counts=tuple(p.counts for p in parts),
+        subjects=subjects,
+        profiles=tuple(table for table in profiles if table is not None),
+        contacts=tuple(rows for rows in contacts if rows is not None),
+        late=tuple(late for file in files for late in file.late()),
+        consents=tuple(consent for file in files for consent in file.consents()),
+        rows=sum(file.rows for file in files),
+        counts=counts,
     )
 
 
@@ -161,9 +187,10 @@ def assign_paths(source: MappingSource, folder: Path, arguments: Sequence[str]) 
     return paths
 
 
-def _read(file: FileSpec, path: Path) -> Sheet:
+def _parts(file: FileSpec, path: Path) -> Iterator[Sheet]:
     parquet = file.format == "parquet" if file.format else is_parquet(path)
-    return read_sheet(path, parquet=parquet, separator=file.separator, encoding=file.encoding)
+    parts = read_parts(path, parquet=parquet, separator=file.separator, encoding=file.encoding)
+    return (sheet for sheet, _, _ in parts)
 
 
 def _unknown_columns(source: MappingSource, i: int, sheet: Sheet) -> Iterator[Mistake]:
@@ -186,117 +213,183 @@ def _naming_columns(file: YamlNode) -> Iterator[YamlNode]:
         todo.extend((k, child) for k, child in node.items.items() if key not in ("map", "values"))
 
 
-class _FilePart:
-    """Everything that one file adds to the plan; its text is not kept."""
+class _FileRows:
+    """Everything that one file adds to the plan, collected from parts of the file, whose text is not kept.
 
-    def __init__(self, source: MappingSource, file: FileSpec, sheet: Sheet, faults: Faults, now_us: int) -> None:
-        self.file, self.sheet, self.faults = file, sheet, faults
-        zone = ZoneInfo(source.mapping.time_zone)
-        self.read = CellReader(sheet, faults, file.missing, file.decimal, zone, now_us)
-        self.subject = self._subject()
-        self.account = self.read.ids(file.account) if file.account else None
-        self.profile = self._profile()
-        self.contacts = self._contacts(source)
-        self.late = tuple(self._late())
-        self.consents = tuple(self._consents())
-        self.counts = self._counts()
-        del self.sheet, self.read
+    `rows` is the number of its rows so far.
+    """
 
-    def _counts(self) -> FileCounts:
-        direct = self.contacts.outcomes if self.contacts is not None else ()
-        stated = {(c.purpose, c.channel): (int(pc.sum(c.granted).as_py() or 0), len(c.granted)) for c in self.consents}
-        rows = len(self.sheet)
-        return FileCounts(
-            self.sheet.file,
-            rows,
-            int(pc.count_distinct(self.subject).as_py()),
-            0 if self.contacts is None else rows - int(pc.sum(pc.equal(self.contacts.action, NONE)).as_py() or 0),
-            {o.name: len(o.row) for o in direct} | {o.name: len(o.subject) for o in self.late},
-            {key: (granted, both - granted, rows - both) for key, (granted, both) in stated.items()},
-            self.read.empty,
-        )
+    def __init__(self, source: MappingSource, file: FileSpec, faults: Faults, now_us: int) -> None:
+        self.file, self.faults, self.now_us, self.rows = file, faults, now_us, 0
+        self._zone = ZoneInfo(source.mapping.time_zone)
+        self._late_names = {o.name for f in source.mapping.files for o in f.outcomes}
+        self._has_profile = file.as_of is not None and any(not f.after_outcome for f in file.features)
+        self._columns = FileColumns()
+        self._name = ""
+        self._empty = Counter[str]()
+        self._unstated: set[tuple[str, str]] | None = None
 
-    def _subject(self) -> pa.Array:
+    def add(self, sheet: Sheet) -> None:
+        """Read, check and keep the cells of a part of the file."""
+        read = CellReader(sheet, self.faults, self.file.missing, self.file.decimal, self._zone, self.now_us)
+        subject = self._subject(read)
+        self._keep(subject=subject)
+        if self.file.account:
+            self._keep(account=read.ids(self.file.account))
+        if self._has_profile and self.file.as_of is not None:
+            self._keep(known_us=read.when(self.file.as_of))
+        for f in self.file.features:
+            if self._has_profile or f.after_outcome:
+                self._columns.add(f"feature {f.name}", read.feature(f))
+        if self.file.contact is not None:
+            self._contacts(read, self.file.contact)
+        for n, late in enumerate(self.file.outcomes):
+            self._late(f"late {n}", late, subject, read)
+        for n, consent in enumerate(self.file.consents):
+            self._consents(f"consent {n}", consent, subject, read)
+        self.rows, self._name = self.rows + len(sheet), sheet.file
+        self._empty.update(read.empty)
+        self._unstated = read.unstated if self._unstated is None else self._unstated & read.unstated
+
+    def subjects(self) -> Iterator[tuple[FileColumns, str]]:
+        """Yield where customers are named: columns and name of one; first those of all rows."""
+        yield self._columns, "subject"
+        for n in range(len(self.file.outcomes)):
+            yield self._columns, f"late {n} subject"
+        for n in range(len(self.file.consents)):
+            yield self._columns, f"consent {n} subject"
+
+    def _keep(self, prefix: str = "", **cells: pa.Array) -> None:
+        for name, column in cells.items():
+            self._columns.add(f"{prefix} {name}" if prefix else name, column)
+
+    def _subject(self, read: CellReader) -> pa.Array:
         who = self.file.subject
         if who.column is not None:
-            return self.read.ids(who.column)
-        return pa.array([f"{who.row}{n}" for n in range(1, len(self.sheet) + 1)], pa.string())
+            return read.ids(who.column)
+        return pa.array([f"{who.row}{self.rows + n}" for n in range(1, len(read.sheet) + 1)], pa.string())
 
-    def _profile(self) -> pa.Table | None:
-        features = [f for f in self.file.features if not f.after_outcome]
-        if self.file.as_of is None or not features:
-            return None
-        at_us = self.read.when(self.file.as_of)
-        self.read.unique("subject", self.subject, at_us)
-        cells = {f.name: self.read.feature(f) for f in features}
-        return pa.table({"subject": self.subject, "event_timestamp": as_time(at_us), **cells})
+    def _contacts(self, read: CellReader, spec: ContactColumns) -> None:
+        at_us = read.when(spec.at)
+        action, channel = read.choice(spec.action, "action"), read.choice(spec.channel, "channel")
+        self._keep(action=action, channel=channel, at_us=at_us, probability=read.chance(spec.probability))
+        if spec.id:
+            self._keep(id=read.ids(spec.id))
+        for n, outcome in enumerate(spec.outcomes):
+            happened = read.happened(outcome)
+            row = np.flatnonzero(happened.fill_null(False).to_numpy(zero_copy_only=False))
+            cells = {"at_us": _outcome_times(read, outcome, happened, at_us), "value_eur": _values(read, outcome)}
+            self._keep(f"outcome {n}", row=pa.array(self.rows + row), **{k: c.take(row) for k, c in cells.items()})
 
-    def _contacts(self, source: MappingSource) -> ContactRows | None:
-        spec = self.file.contact
-        if spec is None:
-            return None
-        at_us = self.read.when(spec.at)
-        action, channel = self.read.choice(spec.action, "action"), self.read.choice(spec.channel, "channel")
-        id_ = self.read.ids(spec.id) if spec.id else None
-        self.read.unique("contact", *((id_,) if id_ is not None else (self.subject, action, channel, at_us)))
-        late = {o.name for f in source.mapping.files for o in f.outcomes}
-        return ContactRows(
-            subject=self.subject,
-            account=self.account,
-            id=id_,
-            action=action,
-            channel=channel,
-            at_us=at_us,
-            probability=self.read.chance(spec.probability),
-            after={f.name: self.read.feature(f) for f in self.file.features if f.after_outcome},
-            outcomes=tuple(self._outcome(o, at_us) for o in spec.outcomes),
-            outcome_names=tuple(sorted({o.name for o in spec.outcomes} | late)),
+    def _late(self, name: str, spec: LateOutcome, subject: pa.Array, read: CellReader) -> None:
+        happened = read.happened(spec).fill_null(False)
+        at_us, action = read.when(spec.at), read.choice(spec.action, "action")
+        numbers = pa.array(range(self.rows, self.rows + len(read.sheet)), pa.int64())
+        cells = {"row": numbers, "subject": subject, "action": action, "at_us": at_us}
+        if spec.contact:
+            cells["contact"] = read.ids(spec.contact)
+        cells["value_eur"] = _values(read, spec)
+        self._keep(name, **{key: column.filter(happened) for key, column in cells.items()})
+
+    def _consents(self, name: str, spec: ConsentColumn, subject: pa.Array, read: CellReader) -> None:
+        at_us = read.when(spec.at)
+        yes, no = read.answers(spec.column, spec.granted, spec.refused, "`granted` and `refused`", all_stated=False)
+        stated = pc.or_(yes, no)
+        self._keep(name, subject=subject.filter(stated), granted=yes.filter(stated), at_us=at_us.filter(stated))
+
+    def check_whole(self) -> None:
+        """Report columns that state nothing, and rows about the same as an earlier row."""
+        column = self._columns.whole
+        for name, message in sorted(self._unstated or ()):
+            self.faults.add(self._name, name, [0], message)
+        if self._has_profile:
+            report_repeated(self.faults, self._name, "subject", [column("subject"), column("known_us")])
+        if self.file.contact is not None:
+            by = ("id",) if self.file.contact.id else ("subject", "action", "channel", "at_us")
+            report_repeated(self.faults, self._name, "contact", [column(name) for name in by])
+        for n, late in enumerate(self.file.outcomes):
+            key = ("contact",) if late.contact else ("subject", "action", "at_us")
+            columns = [column(f"late {n} {name}") for name in key]
+            report_repeated(self.faults, self._name, "outcome", columns, column(f"late {n} row"))
+
+    def counts(self) -> FileCounts:
+        """Return what the file says, in numbers, before its customers are encoded with those of other files."""
+        column, contact = self._columns.whole, self.file.contact
+        chosen = column("action") if contact is not None else None
+        direct = {o.name: f"outcome {n}" for n, o in enumerate(contact.outcomes if contact is not None else ())}
+        late = {o.name: f"late {n}" for n, o in enumerate(self.file.outcomes)}
+        return FileCounts(
+            self._name,
+            self.rows,
+            len(column("subject").dictionary),
+            0 if chosen is None else self.rows - int(pc.sum(pc.equal(chosen, NONE)).as_py() or 0),
+            {name: len(column(f"{where} row")) for name, where in (direct | late).items()},
+            {(c.purpose, c.channel): self._stated(f"consent {n}") for n, c in enumerate(self.file.consents)},
+            self._empty,
         )
 
-    def _outcome(self, spec: OutcomeColumn, contact_us: pa.Array) -> OutcomeRows:
-        happened = self.read.happened(spec)
-        row = pa.array(np.flatnonzero(happened.fill_null(False).to_numpy(zero_copy_only=False)))
-        at_us = self._outcome_times(spec, happened, contact_us)
-        value = self._values(spec)
-        return OutcomeRows(spec.name, row, at_us.take(row), value.take(row))
+    def _stated(self, consent: str) -> tuple[int, int, int]:
+        """Return how many rows grant, refuse, and do neither."""
+        granted = self._columns.whole(f"{consent} granted")
+        yes = int(pc.sum(granted).as_py() or 0)
+        return yes, len(granted) - yes, self.rows - len(granted)
 
-    def _outcome_times(self, spec: OutcomeColumn, happened: pa.Array, contact_us: pa.Array) -> pa.Array:
-        """Return int64 microseconds (n,): the outcome's own time, else its contact's; report impossible ones."""
-        if spec.at is None:
-            return contact_us
-        if spec.at.column is None:
-            return self.read.when(spec.at)
-        at_us = self.read.moment(spec.at.column, spec.at.format)
-        early = pc.and_(happened, pc.less(at_us, contact_us))
-        self.read.report(spec.at.column, pc.and_(happened, at_us.is_null()), f"is empty, and {spec.name} came")
-        self.read.report(spec.at.column, early, f"{spec.name} came before its contact")
-        return at_us
+    def profile(self) -> pa.Table | None:
+        """Return subject, event_timestamp and features; None if the file has no facts."""
+        if not self._has_profile:
+            return None
+        names = [f.name for f in self.file.features if not f.after_outcome]
+        cells = {name: self._columns.whole(f"feature {name}") for name in names}
+        known = as_time(self._columns.whole("known_us"))
+        return pa.table({"subject": self._columns.whole("subject"), "event_timestamp": known, **cells})
 
-    def _values(self, spec: OutcomeColumn) -> pa.Array:
-        return self.read.number(spec.value.column) if spec.value else self.read.constant(None, pa.float64())
+    def contacts(self) -> ContactRows | None:
+        """Return the contacts of the rows; None if the file has none."""
+        spec, column = self.file.contact, self._columns.whole
+        if spec is None:
+            return None
+        return ContactRows(
+            subject=column("subject"),
+            account=column("account") if self.file.account else None,
+            id=column("id") if spec.id else None,
+            action=column("action"),
+            channel=column("channel"),
+            at_us=column("at_us"),
+            probability=column("probability"),
+            after={f.name: column(f"feature {f.name}") for f in self.file.features if f.after_outcome},
+            outcomes=tuple(
+                OutcomeRows(o.name, *(column(f"outcome {n} {name}") for name in ("row", "at_us", "value_eur")))
+                for n, o in enumerate(spec.outcomes)
+            ),
+            outcome_names=tuple(sorted({o.name for o in spec.outcomes} | self._late_names)),
+        )
 
-    def _late(self) -> Iterator[LateRows]:
-        for spec in self.file.outcomes:
-            happened = self.read.happened(spec).fill_null(False)
-            at_us, action = self.read.when(spec.at), self.read.choice(spec.action, "action")
-            contact = self.read.ids(spec.contact) if spec.contact else None
-            columns = (self.subject, action, at_us, self._values(spec))
-            subject, action, at_us, value = (c.filter(happened) for c in columns)
-            of = contact.filter(happened) if contact is not None else None
-            key = (subject, action, at_us) if of is None else (of,)
-            self.read.unique("outcome", *key, rows=rows_of(happened))
-            yield LateRows(spec.name, subject, of, action, at_us, value)
+    def late(self) -> Iterator[LateRows]:
+        """Yield the outcomes of a file of outcomes."""
+        for n, spec in enumerate(self.file.outcomes):
+            names = ("subject", *(("contact",) if spec.contact else ()), "action", "at_us", "value_eur")
+            cells = {name: self._columns.whole(f"late {n} {name}") for name in names}
+            yield LateRows(spec.name, **{"contact": None, **cells})
 
-    def _consents(self) -> Iterator[ConsentRows]:
-        for spec in self.file.consents:
-            at_us = self.read.when(spec.at)
-            yes, no = self.read.answers(
-                spec.column, spec.granted, spec.refused, "`granted` and `refused`", all_stated=False
-            )
-            stated = pc.or_(yes, no)
-            yield ConsentRows(
-                spec.purpose,
-                spec.channel,
-                spec.notice_version,
-                *(c.filter(stated) for c in (self.subject, yes, at_us)),
-            )
+    def consents(self) -> Iterator[ConsentRows]:
+        """Yield the consents that the file states."""
+        for n, spec in enumerate(self.file.consents):
+            cells = {name: self._columns.whole(f"consent {n} {name}") for name in ("subject", "granted", "at_us")}
+            yield ConsentRows(spec.purpose, spec.channel, spec.notice_version, **cells)
+
+
+def _outcome_times(read: CellReader, spec: OutcomeColumn, happened: pa.Array, contact_us: pa.Array) -> pa.Array:
+    """Return int64 microseconds (n,): the outcome's own time, else its contact's; report impossible ones."""
+    if spec.at is None:
+        return contact_us
+    if spec.at.column is None:
+        return read.when(spec.at)
+    at_us = read.moment(spec.at.column, spec.at.format)
+    early = pc.and_(happened, pc.less(at_us, contact_us))
+    read.report(spec.at.column, pc.and_(happened, at_us.is_null()), f"is empty, and {spec.name} came")
+    read.report(spec.at.column, early, f"{spec.name} came before its contact")
+    return at_us
+
+
+def _values(read: CellReader, spec: OutcomeColumn) -> pa.Array:
+    return read.number(spec.value.column) if spec.value else read.constant(None, pa.float64())

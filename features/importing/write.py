@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -160,20 +161,20 @@ def _tables(plan: ImportPlan) -> Iterator[pa.Table]:
     time of an import; customers without such rows get rows of their own.
     """
     assertions = list(asserted_constants(plan))
-    remaining: dict[int, pa.Array] = dict.fromkeys(range(len(assertions)), plan.subjects)
+    without = [np.ones(len(plan.subjects), np.bool_) for _ in assertions]  # who has no row with the facts
     for table in plan.profiles:
         oldest_us = pc.min(table["event_timestamp"].cast(pa.int64())).as_py()
         facts_of_all: dict[str, Value] = {}
         for n, (since_us, facts) in enumerate(assertions):
             if since_us <= oldest_us:
-                has_row = pc.is_in(remaining[n], value_set=table["subject"].combine_chunks())
-                remaining[n] = remaining[n].filter(pc.invert(has_row))
+                without[n][table["subject"].combine_chunks().indices] = False
                 facts_of_all |= facts
         yield _with_constants(table, facts_of_all)
     for n, (since_us, facts) in enumerate(assertions):
-        if len(remaining[n]):
-            times = as_time(pa.repeat(pa.scalar(since_us, pa.int64()), len(remaining[n])))
-            own = pa.table({"subject": remaining[n], "event_timestamp": times})
+        if without[n].any():
+            subjects = plan.subjects.filter(pa.array(without[n]))
+            times = as_time(pa.repeat(pa.scalar(since_us, pa.int64()), len(subjects)))
+            own = pa.table({"subject": subjects, "event_timestamp": times})
             yield _with_constants(own, facts)
 
 

@@ -1,15 +1,20 @@
 """A plan in parts of a few customers has the records of the whole plan, each customer's in one part and in order."""
 
 import random
+from dataclasses import is_dataclass
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
 
+from decisioning.errors import Refused
 from features.importing import ImportPlan, catalogue_files, checked_catalogue
 from features.importing.blocks import by_customers
 from features.importing.entries import Entries
+from features.importing.tables import csv_text, read_parts
 from features.ledger import Entry, Ledger
-from tests.features.importing_help import planned
+from tests.features.importing_help import CUSTOMERS, MAILINGS, SHOP, planned
 from tests.features.test_importing_write import LATE
 
 MAPPING = LATE.replace('separator: ";"', 'separator: ";"\n    account: house').replace(
@@ -40,6 +45,75 @@ def plan_of(folder: Path, customers: int, mailings: int) -> ImportPlan:
         "sales": "customer,house,mailing,amount,back,optin,day\n" + "".join(sold),
     }
     return planned(folder, MAPPING, files)
+
+
+def content(plan: ImportPlan) -> list[object]:
+    """Return all columns of a plan as lists."""
+    rows = [row for kind in (plan.contacts, plan.late, plan.consents) for row in kind]
+    return [
+        plan.rows,
+        plan.counts,
+        plan.subjects.to_pylist(),
+        *(t.to_pylist() for t in plan.profiles),
+        *map(_lists, rows),
+    ]
+
+
+def _lists(value: Any) -> object:
+    if isinstance(value, pa.Array):
+        return value.to_pylist()
+    if isinstance(value, tuple):
+        return [_lists(item) for item in value]
+    return {name: _lists(item) for name, item in vars(value).items()} if is_dataclass(value) else value
+
+
+def test_files_that_are_read_in_parts_give_the_plan_of_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = content(plan_of(tmp_path, 40, 120))
+    monkeypatch.setattr(csv_text, "BYTES", 400)
+    assert len(list(read_parts(tmp_path / "mailings.csv", parquet=False, separator=";"))) > 10
+    assert content(plan_of(tmp_path, 40, 120)) == whole
+
+
+def test_rows_are_numbered_and_compared_across_the_parts_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(csv_text, "BYTES", 400)
+    known = [f"c{n},{'x' if n in (31, 55) else 30},1,basic,yes,2026-01-10\n" for n in range(1, 60)]
+    text = "customer,age,spent,plan,vip,known_on\n" + "".join([*known, known[1]])
+    with pytest.raises(Refused) as refused:
+        planned(tmp_path, files={"customers": text, "mailings": MAILINGS})
+    assert str(refused.value).splitlines()[1:] == [
+        "customers.csv: row 31, column age: is not a whole number",
+        "customers.csv: row 55, column age: is not a whole number",
+        "customers.csv: row 60, column (all): the same subject stands in row 2",
+    ]
+
+
+def test_a_text_that_only_one_part_of_a_file_has_is_a_text_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part without it is no mistake, and a file without it is one mistake, however many parts it has."""
+    monkeypatch.setattr(csv_text, "BYTES", 400)
+    head, letters = MAILINGS.partition("\n")[0], [f"m{n};c1;Shoes;01-02-2026 10:00;0,5;nee;" for n in range(60)]
+    sold = letters[-1].replace("nee", "ja")
+    files, mapping = {"customers": CUSTOMERS}, SHOP.replace("positive: ja, negative: nee", "positive: ja")
+    plan = planned(tmp_path, mapping, files | {"mailings": "\n".join([head, *letters[:-1], sold, ""])})
+    assert plan.contacts[0].outcomes[0].row.to_pylist() == [59]
+    with pytest.raises(Refused, match="1 cells are wrong") as refused:
+        planned(tmp_path, mapping, files | {"mailings": "\n".join([head, *letters, ""])})
+    assert "mailings.csv: row 1, column bought: no cell of the column" in str(refused.value)
+
+
+def test_customers_without_ids_are_numbered_across_the_parts_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(csv_text, "BYTES", 400)
+    mapping = SHOP.replace("{column: customer}\n    as_of", "{row: shop-}\n    as_of")
+    text = CUSTOMERS + 60 * CUSTOMERS.partition("\n")[2]
+    plan = planned(tmp_path, mapping, {"customers": text, "mailings": MAILINGS})
+    assert plan.profiles[0]["subject"].to_pylist() == [f"shop-{n}" for n in range(1, 184)]
 
 
 def records(plan: ImportPlan, whole: ImportPlan, ledger: Ledger) -> dict[str, list[Entry]]:

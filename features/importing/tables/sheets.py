@@ -47,22 +47,24 @@ def is_parquet(path: Path) -> bool:
     return path.suffix.lower() in (".parquet", ".pq")
 
 
-def read_sheet(path: Path, *, parquet: bool, separator: str = ",", encoding: str = "utf-8") -> Sheet:
+def read_sheet(path: Path, *, parquet: bool) -> Sheet:
     """Read a CSV file with a header (all cells as text), or a Parquet file. Raises Refused if that is impossible."""
-    with _readable(path, parquet=parquet, encoding=encoding):
-        table = pq.read_table(path) if parquet else _csv_table(path, separator, encoding)
+    with _readable(path, parquet=parquet, encoding=UTF_8):
+        table = pq.read_table(path) if parquet else _csv_table(path)
     _refuse_unusable(path, table.schema.names, table.num_rows)
     return Sheet(path.name, table)
 
 
-def read_parts(path: Path, *, parquet: bool, separator: str = ",") -> Iterator[tuple[Sheet, int, int]]:
+def read_parts(
+    path: Path, *, parquet: bool, separator: str = ",", encoding: str = UTF_8
+) -> Iterator[tuple[Sheet, int, int]]:
     """Yield a file as `read_sheet` reads it in parts of a few megabytes, each with how much was read, and of how much.
 
     Raises Refused, also for what only a later part shows.
     """
     rows = 0
-    with _readable(path, parquet=parquet, encoding=UTF_8):
-        for batch, done, total in _parquet_batches(path) if parquet else csv_batches(path, separator, UTF_8):
+    with _readable(path, parquet=parquet, encoding=encoding):
+        for batch, done, total in _parquet_batches(path) if parquet else csv_batches(path, separator, encoding):
             _refuse_unusable(path, batch.schema.names)
             if batch.num_rows:
                 yield Sheet(path.name, pa.Table.from_batches([batch]), rows), done, total
@@ -102,8 +104,8 @@ def _reason(error: Exception, encoding: str, *, parquet: bool) -> str:
     return "is not a CSV file with a header"
 
 
-def _csv_table(path: Path, separator: str, encoding: str) -> pa.Table:
-    return pa.Table.from_batches([batch for batch, _, _ in csv_batches(path, separator, encoding)])
+def _csv_table(path: Path) -> pa.Table:
+    return pa.Table.from_batches([batch for batch, _, _ in csv_batches(path, ",", UTF_8)])
 
 
 def _parquet_batches(path: Path) -> Iterator[tuple[pa.RecordBatch, int, int]]:
