@@ -13,6 +13,7 @@ from decisioning.deciding.screening import screened_for
 from decisioning.facts.forms import Ask, Known, PlacementAsk, Scores
 from decisioning.facts.identity import merge_elsewhere, merge_standings
 from decisioning.facts.standing import Consent, Contact, Holder, Link, RecordedOutcome, Standing
+from decisioning.review.rechecking import recheck
 
 _INFIX = {"and": "&&", "or": "||"}
 
@@ -242,6 +243,18 @@ def decision(of, ask, seed="d"):
 
     more = {"assigned_model": "m", "now_us": ask["now"], "decision_id": seed, "paused": frozenset(ask["paused"])}
     return decide(request(ask), known(ask), of, score, DecisionContext(**more))
+
+
+def rechecked(of, record, ask):
+    """Return what the engine says still holds of a recorded decision, in the form of `again.holds`."""
+    result = recheck(record, known(ask), of, ask["now"], frozenset(ask["paused"]))
+    own = [c["offer_id"] for c in record["contacts"]]
+    called = record["answer"]["handover"] is not None and result.call_holds
+    return {
+        "standing": [offer_id for offer_id in own if offer_id not in result.stopped],
+        "call": called,
+        "repeat": result.may_be_repeated,
+    }
 
 
 def decided(of, ask):

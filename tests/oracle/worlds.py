@@ -43,6 +43,7 @@ FEATURES = {
     "plan": feature("string"),
     "zone": feature("string"),
     "mood": feature("float", tags=["emotion"]),
+    "wish": feature("bool", tags=["request"]),
 }
 GOOD = {
     "age": 40,
@@ -60,6 +61,7 @@ GOOD = {
     "plan": "fiber-1",
     "zone": "Europe/Amsterdam",
     "mood": 0.5,
+    "wish": False,
 }
 WRONG = (
     None,
@@ -274,7 +276,7 @@ def _emotion(random, name, world):
     calm = [a["id"] for a in world["actions"].values() if a["issue"] in ("service", "hardship")]
     return {
         "id": name,
-        "when": ("<", ("fact", "mood"), ("const", random.choice((-0.5, 1.0)))),
+        "when": random.choice((("fact", "wish"), ("<", ("fact", "mood"), ("const", random.choice((-0.5, 1.0)))))),
         "silence_sales": random.random() < 0.5,
         "let_through": calm[: random.randint(0, 1)],
         "tone": random.choice((None, "calm")),
@@ -328,7 +330,12 @@ def _moment(random):
 
 
 def _facts(random, now):
-    facts = {**GOOD, "mood": random.choice((0.5, -0.9, None)), "since": now - random.choice((1, 400, 400)) * DAY}
+    facts = {
+        **GOOD,
+        "mood": random.choice((0.5, -0.9, None)),
+        "wish": random.choice((False, True, None)),
+        "since": now - random.choice((1, 400, 400)) * DAY,
+    }
     if random.random() < 0.5:
         for name in random.sample(sorted(facts), random.randint(1, 4)):
             roll = random.random()
