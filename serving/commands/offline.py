@@ -52,7 +52,7 @@ def export_customer(workspace: Workspace, customer_id: str, out: Path | None = N
         if out is None:
             return export
         out.write_bytes(to_json(export))
-        exported_files.register(workspace, out, "export", export["subject"])
+        exported_files.register(workspace, out, "export", exporting.subjects_of(export))
     return {"customer_id": customer_id, "written": str(out), "records": len(export["records"])}
 
 

@@ -26,19 +26,27 @@ FileKind = Literal["export", "batch"]
 
 @dataclass(frozen=True, slots=True)
 class ExportedFile:
-    """One file; `stream` is the subject whose export it is, `digest` its SHA-256 in hex."""
+    """One file, and its SHA-256 in hex (`digest`).
+
+    `stream` is the subject whose export it is, `others` are the streams of their other identifiers in it.
+    """
 
     path: str
     what: FileKind
     digest: str
     stream: str | None = None
+    others: tuple[str, ...] = ()
 
 
-def register(workspace: Workspace, path: Path, what: FileKind, stream: str | None = None) -> None:
-    """Record an exported file, so that erasures clean it."""
+def register(workspace: Workspace, path: Path, what: FileKind, streams: tuple[str, ...] = ()) -> None:
+    """Record an exported file, so that erasures clean it.
+
+    :param streams: of an export, the subject's and those of all their other identifiers
+    """
     with _entries(workspace) as entries:
-        others = [e for e in entries if e.path != str(path.resolve())]
-        entries[:] = [*others, ExportedFile(str(path.resolve()), what, _digest(path), stream)]
+        before = [e for e in entries if e.path != str(path.resolve())]
+        stream, others = next(iter(streams), None), streams[1:]
+        entries[:] = [*before, ExportedFile(str(path.resolve()), what, _digest(path), stream, others)]
 
 
 def forget(workspace: Workspace) -> None:
@@ -79,7 +87,7 @@ def _cleaned(entry: ExportedFile, erased: frozenset[str], stream_of: Callable[[s
     if not path.is_file() or _digest(path) != entry.digest:
         return None
     if entry.what == "export":
-        if entry.stream not in erased:
+        if erased.isdisjoint((entry.stream, *entry.others)):
             return entry
         path.unlink()
         return None

@@ -6,7 +6,7 @@ them, who are the same person.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -64,6 +64,15 @@ def export(brain: Brain, kind: SubjectKind, subject_id: str, after: str = "") ->
     if following and following.startswith("s"):
         events, following = _page(brain, _SIGNALS, streams, position if in_signals else 0, None)
     return {**page, "events": [_event(row) for row in events], "next": following}
+
+
+def subjects_of(export: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the streams of whom the first page of an export tells, the subject's own first."""
+    visitors, customers = (
+        (one["visitor"] for one in export["visitors"]),
+        (one["customer"] for one in export["customers"]),
+    )
+    return (export["subject"], *visitors, *customers)
 
 
 def _page(

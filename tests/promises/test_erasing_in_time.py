@@ -73,7 +73,7 @@ def test_a_file_that_was_exported_during_the_erasure_is_cleaned_by_any_later_pro
     with open_brain(workspace) as brain:
         erasing.clean(brain)
     out.write_text(one.mark)
-    exported_files.register(workspace, out, "export", client.brain.ledger.stream_of("person", one.customer))
+    exported_files.register(workspace, out, "export", (client.brain.ledger.stream_of("person", one.customer),))
     with open_brain(workspace) as brain:
         erasing.tend(brain)
         assert out.exists()

@@ -39,8 +39,8 @@ ROWS = {
     "events": {"subject", "type", "occurred_at", "recorded_at", "expires_at", "fields"},
 }
 """For each list in an export, the fields of its rows."""
-ALONE = {"customer_id", "exported_at", "subject", "version", "facts", "erased", "restricted", "visitors", "moments",
-         "receipts", "next"}  # fmt: skip
+ALONE = {"customer_id", "exported_at", "subject", "version", "facts", "erased", "restricted", "visitors",
+         "customers", "moments", "receipts", "next"}  # fmt: skip
 
 
 @pytest.mark.promise("export.complete")

@@ -4,12 +4,14 @@ import asyncio
 import re
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic_core import to_json
 
 from decisioning.deciding.arms import unit_of
+from decisioning.deciding.record import Decision
 from decisioning.facts.standing import Link
 from features.ledger import now_us
 from features.ledger.links import MAX_LINKED, join_entries
@@ -17,8 +19,9 @@ from serving.brain import releasing
 from serving.brain.blocks import commit_all
 from serving.brain.explaining import recomputes
 from serving.brain.runtime import Brain
-from serving.commands.offline import verify
+from serving.commands.offline import export_customer, verify
 from serving.contract import Ask, parse
+from serving.customers.erasing import clean
 from serving.settings import Workspace
 from tests.serving.workspaces import Client, Json, ask, consent, offers, signal, small_workspace, welcome
 
@@ -324,6 +327,22 @@ def test_erasing_either_id_erases_both_with_their_cookies(client: Client, worksp
     assert verify(workspace, None)["flaws"] == []
 
 
+@pytest.mark.parametrize("other", ["filed-b", "cookie:filed"])
+def test_a_file_of_an_export_goes_with_every_identifier_that_was_in_it(
+    client: Client, workspace: Workspace, tmp_path: Path, other: str
+) -> None:
+    customer = f"filed-{other.partition(':')[0]}"
+    allow(client, customer, other)
+    link(client, customer, other)
+    file = tmp_path / "export.json"
+    export_customer(workspace, customer, file)
+    link(client, customer, other, "unlinked")
+    whose, name = ("visitors", other) if other.startswith("cookie:") else ("customers", other)
+    assert client("DELETE", f"/v1/{whose}/{name}")[0] == 200
+    clean(client.brain)
+    assert not file.exists()
+
+
 def test_after_undoing_a_join_erasing_one_id_leaves_the_other(client: Client) -> None:
     allow(client, "part-a", "part-b")
     link(client, "part-a", "part-b")
@@ -381,7 +400,9 @@ def test_a_batch_of_both_ids_offers_once(client: Client) -> None:
     allow(client, "batch-a", "batch-b")
     link(client, "batch-a", "batch-b")
     asks = [parse(Ask, to_json(body(who))) for who in ("batch-a", "batch-b")]
-    answers = [answer for answer in commit_all(client.brain, asks) if isinstance(answer, dict)]
+    committed = commit_all(client.brain, asks)
+    answers = [one.answer if isinstance(one, Decision) else one for one in committed]
+    assert all(isinstance(answer, dict) for answer in answers)
     assert [o["action"] for answer in answers for o in offers(answer)].count(TV) == 1
     assert len(answers) == 2
 
