@@ -42,13 +42,22 @@ def misfit_ids(cells: pa.Array) -> Iterator[tuple[pa.Array, str]]:
     """Yield which texts, (n,), are no ids, and why; see `decisioning.facts.ids.problem_of`. Nulls are in none."""
     well_formed = pc.match_substring_regex(cells, f"^{FORM}$")
     yield pc.invert(well_formed), BAD_FORM
-    lower = pc.utf8_lower(cells)
-    bare = pc.replace_substring_regex(lower, f"^{PREFIX}", "")
-    absent = pa.array(sorted(ABSENT), pa.string())
-    yield pc.or_(pc.is_in(lower, value_set=absent), pc.is_in(bare, value_set=absent)), IS_ABSENT
+    absent, lower = pa.array(sorted(ABSENT), pa.string()), pc.utf8_lower(cells)
+    yield pc.is_in(lower, value_set=absent), IS_ABSENT
     yield pc.is_in(cells, value_set=pa.array(sorted(UNADDRESSABLE), pa.string())), IS_UNADDRESSABLE
-    yield pc.match_substring_regex(cells, f"^(?:{ROUNDED})$"), IS_ROUNDED
-    yield pc.match_substring_regex(cells, f"^(?:{FORMULA})$"), IS_FORMULA
-    with_decimals = pc.match_substring_regex(cells, _WITH_DECIMALS)
-    if pc.all(with_decimals, min_count=1).as_py():
-        yield with_decimals, _DECIMALS
+    if _any_has(cells, ":"):
+        bare = pc.replace_substring_regex(lower, f"^{PREFIX}", "")
+        yield pc.and_(pc.is_in(bare, value_set=absent), pc.not_equal(bare, lower)), IS_ABSENT
+    if _any_has(cells, "+"):
+        yield pc.match_substring_regex(cells, f"^(?:{ROUNDED})$"), IS_ROUNDED
+    if _any_has(cells, "="):
+        yield pc.match_substring_regex(cells, f"^(?:{FORMULA})$"), IS_FORMULA
+    if _any_has(cells, ".0"):
+        with_decimals = pc.match_substring_regex(cells, _WITH_DECIMALS)
+        if pc.all(with_decimals, min_count=1).as_py():
+            yield with_decimals, _DECIMALS
+
+
+def _any_has(cells: pa.Array, text: str) -> bool:
+    """Tell whether some cell has this text: finding that takes a fraction of matching a pattern."""
+    return bool(pc.any(pc.match_substring(cells, text)).as_py())

@@ -13,6 +13,8 @@ _WHOLE: Final = r"^[+-]?[0-9]{1,18}([.,]0{0,2})?$"
 _GROUPED: Final = r"^[+-]?[0-9]{1,3}([.,' ][0-9]{3})+([.,][0-9]*)?$"
 _EXACT: Final = 2**53
 """Whole numbers up to here are floats; beyond, some are not."""
+_LONG: Final = 16
+"""Digits from which a whole number may be larger."""
 _THOUSANDS: Final = "has marks that may be of thousands or decimals: write the number without marks of thousands"
 _TOO_LARGE: Final = "is a whole number that `float` cannot hold exactly: declare the feature int or string"
 Faults = list[tuple[pa.Array, str]]
@@ -26,7 +28,7 @@ def parsed_numbers(cells: pa.Array, decimal: str, *, whole: bool) -> tuple[pa.Ar
     """
     form = _WHOLE.replace("[.,]", rf"\{decimal}") if whole else _COMMA if decimal == "," else _POINT
     bad = _false_at_nulls(pc.invert(pc.match_substring_regex(cells, form)))
-    grouped = pc.and_(bad, _false_at_nulls(pc.match_substring_regex(cells, _GROUPED)))
+    grouped = pc.and_(bad, _false_at_nulls(_matches(cells, _GROUPED, bad)))
     text = pc.replace_substring(_without(cells, bad), decimal, ".")
     plain = pc.replace_substring_regex(text, r"^\+|\.0*$" if whole else r"^\+", "")
     faults: Faults = [
@@ -62,10 +64,18 @@ def typed_numbers(cells: pa.Array, *, whole: bool) -> tuple[pa.Array, Faults]:
 
 def _inexact(texts: pa.Array, numbers: pa.Array) -> pa.Array:
     """Return where a text of digits alone is another number than the float that was made of it."""
-    long = pc.fill_null(pc.match_substring_regex(texts, r"^-?[0-9]{16,}$"), False)
+    long = pc.greater_equal(pc.binary_length(texts), _LONG)
+    long = _false_at_nulls(pc.and_(long, _matches(texts, r"^-?[0-9]+$", long)))
     if not pc.any(long).as_py():
         return long
     return pa.array(list(_differing(long, texts, numbers)), pa.bool_())
+
+
+def _matches(cells: pa.Array, pattern: str, where: pa.Array) -> pa.Array:
+    """Return where cells match a pattern; false everywhere, which costs nothing, unless some row of `where` is true."""
+    if pc.any(where).as_py():
+        return pc.match_substring_regex(cells, pattern)
+    return pa.repeat(pa.scalar(False), len(cells))
 
 
 def _differing(long: Any, texts: Any, numbers: Any) -> Iterator[bool]:
