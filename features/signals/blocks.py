@@ -53,10 +53,15 @@ class Counts(NamedTuple):
 
 
 def prepare(fetch: HotFetch, events: Sequence[Event], rules: SignalRules) -> Block:
-    """Return events as a block; `fetch` reads what was committed before, of each of their streams."""
+    """Return events as a block; `fetch` reads what was committed before, of each of their streams.
+
+    Of events with one key, other content corrects what came before; they count as duplicates.
+    """
     new: dict[str, dict[str, Event]] = {}
     for event in events:
-        new.setdefault(event.stream, {}).setdefault(event.key, event)
+        before = new.setdefault(event.stream, {}).setdefault(event.key, event)
+        if before is not event and not event.repeats(before):
+            new[event.stream][event.key] = event.correcting(before)
     heads, rows, states = states_of(fetch, sorted(new)), list[Row](), dict[str, PredictedState]()
     for stream in sorted(new):
         head, of_stream = heads.get(stream, NO_STATE), list(new[stream].values())

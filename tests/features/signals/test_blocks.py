@@ -26,7 +26,7 @@ from features.signals.log import AddEvents, SignalRules, events_of, states_of
 from tests.examples import examples
 from tests.features.processes import child
 from tests.features.signals.places import Json, OpenPlace, Place, cloud_event
-from tests.features.signals.signal_help import FILES, HOUR_US, S_US, histories, release
+from tests.features.signals.signal_help import FIELDS, FILES, HOUR_US, S_US, histories, release
 
 SECRET = b"of the tests of blocks, 32 bytes"
 WHO = [str(n) for n in range(4)]
@@ -97,6 +97,26 @@ def test_blocks_come_to_what_single_events_come_to(
             counts["duplicate"] -= for_others["accepted"]
         assert +counts == add_singly(singly, events)
         assert content(in_blocks) == content(singly)
+
+
+@pytest.mark.promise("signals.ids")
+@given(arrivals(), st.data())
+@settings(max_examples=examples(60), deadline=None)
+def test_corrections_come_to_what_the_corrected_events_come_to(
+    migrated_sqlite: Path, arriving: list[Event], data: st.DataObject
+) -> None:
+    """One by one, in blocks, and as if each event had been sent once, with what was sent last under its key."""
+    wrong = data.draw(st.lists(st.tuples(st.integers(0, 40), FIELDS), max_size=6))
+    first = [e._replace(fields=dict(wrong).get(n, e.fields)) if e.type == "view" else e for n, e in enumerate(arriving)]
+    with ledgers(migrated_sqlite, 3) as (singly, in_blocks, once):
+        events = named(singly, [*first, *arriving])
+        statuses = add_singly(singly, events)
+        for start in range(0, len(events), 7):
+            add(in_blocks, [prepare(in_blocks.select_hot, events[start : start + 7], RULES)])
+        last = {event.key: event for event in events}
+        add_singly(once, list(last.values()))
+        assert content(singly) == content(in_blocks) == content(once)
+        assert statuses["accepted"] == len({e.key for e in events if e.stream != once.stream_of("person", WHO[0])})
 
 
 def test_blocks_without_events_write_nothing(migrated_sqlite: Path) -> None:
