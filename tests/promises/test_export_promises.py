@@ -53,7 +53,7 @@ def test_an_export_has_the_form_that_is_promised(client: Client) -> None:
     for name, fields in ROWS.items():
         assert contents[name], name
         assert all(set(row) == fields for row in contents[name]), name
-    assert set(contents["moments"]) == {"watched", "fired", "deliveries"}
+    assert set(contents["moments"]) == {"watched", "privacy_controls", "fired", "deliveries"}
     assert any(contents["moments"].values())
     assert json.loads(json.dumps(contents)) == contents
 
