@@ -27,6 +27,8 @@ from tests.serving.workspaces import Client, Json, ask, consent, offers, signal,
 
 TV = "tv-bundle"
 CAPS = "caps: [{id: once, count: action, limit: 1, per: month}]\n\n"
+TEXT = "{name: text, dtype: string}"
+KEEPING = '{id: message-text, notice_version: "2026-01"}'
 NUMBERS = count()
 
 
@@ -41,6 +43,11 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     (catalogue / "policies.yaml").write_text(re.sub(r"(?s)caps:\n.*?\n\n", CAPS, policies))
     actions = (catalogue / "actions.yaml").read_text()
     (catalogue / "actions.yaml").write_text(actions.replace("{monthly_fee_eur}", "something"))
+    features, settings = catalogue / "features.yaml", catalogue / "settings.yaml"
+    features.write_text(
+        features.read_text().replace("fields: [{name: sentiment,", f"fields: [{TEXT}, {{name: sentiment,")
+    )
+    settings.write_text(settings.read_text().replace("purposes:\n", f"purposes:\n  - {KEEPING}\n", 1))
     (catalogue / "personas.yaml").unlink()
     releasing.release(workspace, "test")
     return workspace
@@ -245,6 +252,20 @@ def test_signals_of_either_id_are_seen_by_decisions_for_either(client: Client) -
     client("POST", "/v1/signals", signal("page-view", "customer:signal-b", page="paid-tv"))
     answer = client("POST", "/v1/decisions", body("signal-a"))[1]
     assert client("GET", f"/v1/decisions/{answer['decision_id']}")[1]["facts"]["paid_tv_views_30s"] == 1
+
+
+@pytest.mark.promise("identity.joined")
+def test_a_message_is_not_kept_against_a_refusal_under_a_joined_id(client: Client) -> None:
+    allow(client, "text-a", "text-b")
+    for customer in ("text-a", "text-b"):
+        assert client("POST", "/v1/consents", consent(customer, "message-text"))[0] == 200
+    for status, kept in (("granted", True), ("withdrawn", False)):
+        assert client("POST", "/v1/consents", consent("text-b", "message-text", status))[0] == 200
+        link(client, "text-a", "text-b")
+        said = signal("message", "customer:text-a", text="This is terrible.", language="en")
+        assert client("POST", "/v1/signals", said)[1]["accepted"] == 1
+        event = client("GET", "/v1/customers/text-a/export")[1]["events"][-1]
+        assert ("text" in event["fields"]) is kept
 
 
 @pytest.mark.promise("identity.joined")
