@@ -24,13 +24,13 @@ from decisioning.facts.ids import SubjectId, problem_of
 from decisioning.facts.schema import Strict
 from decisioning.facts.standing import ALL_CHANNELS, ConsentStatus, LinkKind
 from decisioning.strict_json import refuse_repeated_keys
-from decisioning.times import microseconds
+from decisioning.times import FUTURE_TIME, IMPLAUSIBLE, TOLERANCE_US, is_plausible, microseconds
+from features.ledger import now_us
 from serving.problems import field_name
 
 MAX_BODY_BYTES = 1_000_000
 MAX_ITEMS = 1_000
 MAX_FACTS = 1_000
-EARLIEST_YEAR, LATEST_YEAR = 1990, 2200
 _HASH = re.compile(r"[0-9a-f]{32,128}")
 
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z][a-z0-9_-]*$")]
@@ -46,8 +46,8 @@ class _Body(Strict):
 
 
 def _plausible(name: str, moment: datetime | None) -> None:
-    if moment is not None and not EARLIEST_YEAR <= moment.year <= LATEST_YEAR:
-        raise ValueError(f"{name}: expected a time between the years {EARLIEST_YEAR} and {LATEST_YEAR}")
+    if moment is not None and not is_plausible(moment):
+        raise ValueError(f"{name}: {IMPLAUSIBLE}")
 
 
 class ConsentSource(_Body):
@@ -248,6 +248,19 @@ def _parsed(model: type[Model], item: Any) -> Model | RequestError:
         return parse(model, to_json(item, inf_nan_mode="constants"))
     except RequestError as error:
         return error
+
+
+def told_time(moment: datetime | None, field: str) -> int | None:
+    """Return a time of a request in microseconds, None if it was not told.
+
+    Raises RequestError, naming the field, if it lies further ahead than clocks may differ.
+    """
+    if moment is None:
+        return None
+    told_us = microseconds(moment)
+    if told_us > now_us() + TOLERANCE_US:
+        raise RequestError(field, FUTURE_TIME)
+    return told_us
 
 
 def request_error(errors: Sequence[Mapping[str, Any]]) -> RequestError:

@@ -1,5 +1,6 @@
 """The catalogue's records about when an action may be taken, as written in YAML."""
 
+from datetime import datetime
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
@@ -10,7 +11,7 @@ from decisioning.facts.standing import ALL_CHANNELS, ConsentStatus
 from decisioning.facts.standing_rules import CapCount
 from decisioning.periods import LONGEST_US, UNKNOWN_ZONE_US, Period, period_start_us
 from decisioning.spec import one_as_tuple
-from decisioning.times import days_us, microseconds
+from decisioning.times import days_us, microseconds, parse_decision_time
 
 Level = Literal["eligibility", "applicability", "suitability", "contact"]
 ProtectionKind = Literal["hardship", "vulnerability", "bereavement", "arrears", "complaint", "service-issue"]
@@ -239,7 +240,7 @@ class Persona(Strict):
     placements: tuple[Id, ...] = Field(min_length=1)
     locale: Locale | None = None
     account: bool = False
-    as_of: PointInTime | None = None
+    as_of: Annotated[datetime, BeforeValidator(parse_decision_time)] | None = None
     facts: dict[FeatureName, PersonaFact] = Field(default_factory=dict)
     consents: tuple[PersonaConsent, ...] = ()
     expect: Expect

@@ -37,8 +37,8 @@ class Permission:
 def latest(standing: Standing, purpose: str, channel: str) -> Consent | None:
     """Return the record that counts for (purpose, channel).
 
-    That is the newer of the record for this channel and the record for all channels; but a grant for all channels does
-    not lift a refusal for this one.
+    That is the newer of the record for this channel and the record for all channels, where a refusal ranks as the
+    standing's rule says; but a grant for all channels does not lift a refusal for this one.
     """
     named = _find(standing.consents, purpose, channel)
     general = _find(standing.consents, purpose, ALL_CHANNELS)
@@ -46,9 +46,10 @@ def latest(standing: Standing, purpose: str, channel: str) -> Consent | None:
         return named or general
     if named.status != "granted" and general.status == "granted":
         return named
-    if general.occurred_us == named.occurred_us:
-        return general if general.status != "granted" else named
-    return max(named, general, key=lambda c: c.occurred_us)
+    of_named, of_general = (standing.rule.rank_us(c.occurred_us, refuses=c.refuses) for c in (named, general))
+    if of_general == of_named:
+        return general if general.refuses else named
+    return named if of_named > of_general else general
 
 
 def permission(

@@ -64,20 +64,18 @@ Where = Annotated[dict[FeatureName, tuple[Value, ...]], BeforeValidator(_as_valu
 
 
 class SignalSettings(Strict):
-    """How far the time of a signal may lie before and after our own time."""
+    """How far the time of a signal may lie before our own time.
+
+    `max_ahead_s` has no effect: one tolerance holds for all that is told. Earlier releases state it.
+    """
 
     max_lateness_h: float = Field(default=24.0, ge=0, le=744)
-    max_ahead_s: float = Field(default=60.0, ge=0, le=3600)
+    max_ahead_s: float | None = Field(default=None, ge=0, le=3600)
 
     @property
     def max_lateness_us(self) -> int:
         """`max_lateness_h` in microseconds."""
         return round(self.max_lateness_h * 3_600_000_000)
-
-    @property
-    def max_ahead_us(self) -> int:
-        """`max_ahead_s` in microseconds."""
-        return round(self.max_ahead_s * 1_000_000)
 
 
 class SignalField(Strict):

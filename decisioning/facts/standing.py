@@ -1,12 +1,14 @@
 """What the ledger knows of one subject: the result of folding its stream, as decide() reads it.
 
 The fold (in `features.ledger`) is commutative in everything but `version`: any order of a backfill gives the same
-standing. Times are int microseconds since 1970 UTC (`_us`) and mean the time in the world (`occurred_at`), not the time
-of recording.
+standing. Times are int microseconds since 1970 UTC (`_us`) and mean the time in the world (`occurred_at`), which is
+never later than that of recording.
 """
 
 from dataclasses import dataclass, field
 from typing import Literal
+
+from decisioning.times import AS_RECORDED, TimeRule
 
 ConsentStatus = Literal["granted", "refused", "withdrawn", "objected"]
 ContactState = Literal["reserved", "expired", "not_delivered", "delivered", "seen", "pitched"]
@@ -15,6 +17,8 @@ VisitorKind = Literal["cookie", "device", "email", "wristband", "visitor"]
 LinkKind = Literal[VisitorKind, "customer"]
 """What a link is to: an identifier of a visitor, or another customer who is the same person."""
 ALL_CHANNELS = "*"
+NEVER_US = -(2**62)
+"""Earlier than any time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,11 @@ class Consent:
     expires_us: int | None
     record: int
     asserted_by: str | None = None
+
+    @property
+    def refuses(self) -> bool:
+        """Whether it refuses its purpose: it is a refusal, a withdrawal or an objection."""
+        return self.status != "granted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +114,7 @@ class Standing:
     standings of one person. `visitors`: those of linked visitors and joined customers that were merged into a person's,
     sorted by stream. `elsewhere`: those of the person that a visitor is linked to, which only caps and suppressions
     read. `person_stream`: of joined customers, the stream that stands for all of them; None for others.
+    `rule`: how its records' times were read. `recorded_us`: when its newest record was recorded, as far as it was read.
     """
 
     stream: str
@@ -119,6 +129,8 @@ class Standing:
     visitors: tuple["Standing", ...] = ()
     elsewhere: tuple["Standing", ...] = ()
     person_stream: str | None = None
+    rule: TimeRule = AS_RECORDED
+    recorded_us: int = field(default=NEVER_US, compare=False)
 
     @property
     def linked(self) -> tuple[str, ...]:

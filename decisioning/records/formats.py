@@ -2,6 +2,7 @@
 
 - 1: JSON, with every text written out; its bytes begin with `{`. Written up to November 2026.
 - 2: packed (`packing`): codes and figures, from which the release and wording 1 make the texts.
+- 3: as 2; the standings that it was decided from are folded by the rule `AS_RECORDED` of `decisioning.times`.
 
 A format never changes. Another layout, another wording or another rule for what is derived is the next number.
 """
@@ -18,11 +19,14 @@ from decisioning.records.packing import pack as pack_kept
 from decisioning.records.tables import Tables, tables_of
 from decisioning.records.unpacking import unpack as unpack_kept
 from decisioning.records.unpacking import unpack_heading
+from decisioning.times import AS_RECORDED, AS_STATED, TimeRule
 
 JSON_FORMAT: Final = 1
-NEWEST: Final = 2
-WORDINGS: Final = {JSON_FORMAT: wording_1.Words, 2: wording_1.Words}
+NEWEST: Final = 3
+WORDINGS: Final = {JSON_FORMAT: wording_1.Words, 2: wording_1.Words, 3: wording_1.Words}
 """Format -> the wording that it makes texts with."""
+TIME_RULES: Final[Mapping[int, TimeRule]] = {JSON_FORMAT: AS_STATED, 2: AS_STATED, 3: AS_RECORDED}
+"""Format -> the rule by which the standings that were decided from are folded."""
 HASH: Final = "sha256:"
 _DIGEST: Final = slice(1, 33)
 _BROKEN = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RequestError)
@@ -39,6 +43,11 @@ class Unpacked(dict[str, Any]):
 def format_of(record: Mapping[str, Any]) -> int:
     """Return the format that a record is kept in."""
     return record.format if isinstance(record, Unpacked) else JSON_FORMAT
+
+
+def time_rule_of(record: Mapping[str, Any]) -> TimeRule:
+    """Return the rule by which the standings that a record was decided from are folded."""
+    return TIME_RULES[format_of(record)]
 
 
 def tables_for(release: Release, number: int) -> Tables:

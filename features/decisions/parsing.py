@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from sqlalchemy import Row
 
 from decisioning.facts.schema import Dtype, FeatureSchema
+from decisioning.times import AS_RECORDED
 
 KINDS = ("decision", "observation", "contact", "outcome", "consent", "flag", "tombstone")
 NOTHING = "none"
@@ -169,7 +170,7 @@ def parse(
             "seq": pa.array([r.seq for r in readable], pa.int64()),
             "stream": pa.array([r.stream for r in readable], pa.string()),
             "kind": pa.array([r.kind for r in readable], pa.string()),
-            "occurred_us": pa.array([r.occurred_us for r in readable], pa.int64()),
+            "occurred_us": pa.array([AS_RECORDED.counted_us(r.occurred_us, r.at_us) for r in readable], pa.int64()),
             "body": pa.array([as_json(r.body) for r in readable], pa.binary()).cast(pa.string()),
         }
     )

@@ -9,13 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from decisioning.errors import Refused
-from decisioning.times import datetime_at, microseconds
+from decisioning.times import FUTURE_TIME, TOLERANCE_US
 from features.importing.mapping import Chance, Choice, FeatureColumn, OutcomeColumn, When
 from features.importing.tables import Faults, Sheet, is_parquet, read_parts, rows_of
 from features.importing.tables.answers import among, doubtful
 from features.importing.tables.ids import changes_ids, misfit_ids
 from features.importing.tables.numbers import parsed_numbers, typed_numbers
-from features.importing.tables.times import in_zone, parse_time
+from features.importing.tables.times import local_time, parse_time, whole_microseconds
 from features.views import ARROW_TYPES, TIME
 
 
@@ -111,11 +111,18 @@ class CellReader:
         self.report(column, pc.and_(index.is_null(), cells.is_valid()), f"the mapping names no {what} for this text")
         return pa.array(list(values.values()), pa.string()).take(index)
 
-    def moment(self, column: str, form: str | None, missing: tuple[str, ...] | None = None) -> pa.Array:
-        """Return int64 microseconds UTC, null where missing. Times outside 1970 to now are reported.
+    def happened_at(self, column: str, form: str | None) -> pa.Array:
+        """Return when something happened, as `moment` does. Times outside 1970 to now are reported.
 
-        `form` is a strptime format, None for ISO 8601.
+        What lies ahead by no more than clocks may differ counts as of now.
         """
+        us = self.moment(column, form)
+        self.report(column, pc.less(us, 0), "lies before 1970")
+        self.report(column, pc.greater(us, self.now_us + TOLERANCE_US), FUTURE_TIME)
+        return pc.min_element_wise(us, pa.scalar(self.now_us), skip_nulls=False)
+
+    def moment(self, column: str, form: str | None, missing: tuple[str, ...] | None = None) -> pa.Array:
+        """Return int64 microseconds UTC, null where missing. `form` is a strptime format, None for ISO 8601."""
         type_ = self.sheet[column].type
         if pa.types.is_timestamp(type_) or pa.types.is_date(type_):
             self.empty[column] = self.sheet[column].null_count
@@ -129,26 +136,27 @@ class CellReader:
         self.report(
             column, pc.invert(sure), f"is skipped or shown twice by the clocks of {self.zone}: state its offset"
         )
-        self.report(column, pc.or_(pc.less(us, 0), pc.greater(us, self.now_us)), "is not between 1970 and now")
         return us
 
     def _typed_times(self, column: str) -> tuple[pa.Array, pa.Array]:
-        """Return a column of Arrow times as int64 microseconds UTC, and whether each is sure; see `in_zone`."""
+        """Return a column of Arrow times as int64 microseconds UTC, and whether each is sure; see `in_zone`.
+
+        Times outside the years 1 to 9999 are reported, and null.
+        """
         cells = self.sheet[column]
-        zone = getattr(cells.type, "tz", None)
-        us = cells.cast(pa.timestamp("us", zone), safe=False).cast(pa.int64())
-        if zone is not None:
-            return us, self.constant(True, pa.bool_())
-        local = us.dictionary_encode()
-        times = [in_zone(datetime_at(v).replace(tzinfo=None), self.zone) for v in local.dictionary.to_pylist()]
-        return _at_rows(times, local.indices)
+        us, sure = whole_microseconds(cells), self.constant(True, pa.bool_())
+        if getattr(cells.type, "tz", None) is None:
+            local = us.dictionary_encode()
+            us, sure = _at_rows([local_time(v, self.zone) for v in local.dictionary.to_pylist()], local.indices)
+        self.report(column, pc.and_(us.is_null(), cells.is_valid()), "is not a time between the years 1 and 9999")
+        return us, sure
 
     def when(self, when: When) -> pa.Array:
         """Return int64 microseconds UTC of every row."""
         if when.column is None:
             return self.constant(microseconds(when.time) if when.time else 0, pa.int64())
         self.required(when.column)
-        return self.moment(when.column, when.format)
+        return self.happened_at(when.column, when.format)
 
     def choice(self, choice: Choice, what: str) -> pa.Array:
         """Return the chosen name of every row; `what` names the kind of choice in faults."""

@@ -384,7 +384,7 @@ def _outcome_times(read: CellReader, spec: OutcomeColumn, happened: pa.Array, co
         return contact_us
     if spec.at.column is None:
         return read.when(spec.at)
-    at_us = read.moment(spec.at.column, spec.at.format)
+    at_us = read.happened_at(spec.at.column, spec.at.format)
     early = pc.and_(happened, pc.less(at_us, contact_us))
     read.report(spec.at.column, pc.and_(happened, at_us.is_null()), f"is empty, and {spec.name} came")
     read.report(spec.at.column, early, f"{spec.name} came before its contact")

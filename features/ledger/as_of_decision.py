@@ -7,6 +7,7 @@ from decisioning.facts.forms import Known
 from decisioning.facts.identity import merge_elsewhere, merge_standings
 from decisioning.facts.standing import Standing
 from decisioning.facts.standing_rules import StandingRules
+from decisioning.records.formats import TIME_RULES, time_rule_of
 from features.ledger.ledger import Ledger
 from features.ledger.reading.in_time import Records, StandingsInTime
 from features.ledger.records import Record
@@ -21,21 +22,23 @@ class KnownAtDecisions:
     """
 
     def __init__(self, ledger: Ledger, records: Records | None = None) -> None:
-        self._ledger, self._standings = ledger, StandingsInTime(records or ledger.records)
+        self._ledger = ledger
+        self._by_rule = {rule: StandingsInTime(records or ledger.records, rule) for rule in set(TIME_RULES.values())}
 
     def known(self, stream: str, body: dict[str, Any], rules: StandingRules | None = None) -> Known:
         """Return the facts as served, and the standings at the versions that a decision read.
 
-        The standing is merged with those of the other identifiers that the person had at that time.
+        The standing is merged with those of the other identifiers that the person had at that time. Standings
+        are folded by the rule that the record's format names.
 
         :param stream: the stream that holds the decision
         :param body: the body of the decision's record
         :param rules: those of the release that decides again; None: everything is wanted of the past
         """
-        read, account = body["read"], None
+        read, account, standings = body["read"], None, self._by_rule[time_rule_of(body)]
 
         def at(name: str, version: int) -> Standing:
-            return self._standings.at(name, version, rules, body["decided_us"])
+            return standings.at(name, version, rules, body["decided_us"])
 
         if read["account"] is not None:
             account = at(self._ledger.stream_of("account", body["request"]["account_id"]), read["account"])

@@ -6,11 +6,13 @@ person, whatever other processes do. Of two customers who are joined, each strea
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from decisioning.errors import Erased, LinkedElsewhere, Refused
 from decisioning.facts.identity import merge_elsewhere, merge_standings
 from decisioning.facts.standing import Link, Standing
+from decisioning.times import TOLERANCE_US
 from features.ledger.driver import in_chunks
 from features.ledger.records import Entry
 from features.ledger.standing import link_order
@@ -21,12 +23,14 @@ Read = Callable[..., Sequence[Standing]]
 """Streams -> their standings, such as `Ledger.read`."""
 
 
-def link_entries(person: Standing, visitor: Standing, link: Link) -> list[Entry]:
+def link_entries(person: Standing, visitor: Standing, link: Link, now_us: int) -> list[Entry]:
     """Return the records, to append together, of a statement that `visitor` is `person`, or is not.
 
     The list is empty if the same statement is recorded already. A statement that ranks below a recorded one (see
     `link_order`) is kept on the person's stream and changes nothing.
 
+    :param visitor: as `with_true_holder` returns it
+    :param link: at the time when it counts on the person's stream, which may be ahead of the clock's
     :raises LinkedElsewhere: the visitor is linked to another person, or was until a time not before this statement's
     :raises Erased: the person or the visitor was erased
     :raises Refused: the person has `MAX_LINKED` visitors already
@@ -39,13 +43,33 @@ def link_entries(person: Standing, visitor: Standing, link: Link) -> list[Entry]
     body = {"visitor": link.visitor, "kind": link.kind, "source": link.source}
     kind = "link" if link.linked else "unlink"
     of_person = Entry(person.stream, kind, body, link.occurred_us, person.version)
-    superseded = previous is not None and link_order(previous) > link_order(link)
+    superseded = previous is not None and link_order(person.rule, previous) > link_order(person.rule, link)
     if superseded or not (link.linked or link.visitor in person.linked):
         return [of_person]
     if link.linked:
         _check_free(person, visitor, link)
     holder = {"person": person.stream, "linked": link.linked}
-    return [of_person, Entry(visitor.stream, "linked_to", holder, link.occurred_us, visitor.version)]
+    return [of_person, Entry(visitor.stream, "linked_to", holder, _held_us(visitor, link, now_us), visitor.version)]
+
+
+def _held_us(visitor: Standing, link: Link, now_us: int) -> int | None:
+    """Return when it counts on the visitor's stream, not before the last word about whose it is; None: now."""
+    if link.occurred_us >= now_us:
+        return None
+    return link.occurred_us if visitor.holder is None else max(link.occurred_us, visitor.holder.occurred_us)
+
+
+def with_true_holder(visitor: Standing, read: Read) -> Standing:
+    """Return a visitor's standing without a holder whose own stream says that they are not the visitor.
+
+    A link that was dated ahead could not be undone on both streams, before nothing counted as later than recorded.
+
+    :param read: stream -> standing, such as `Ledger.read`
+    """
+    holder = visitor.holder
+    if holder is None or not holder.linked or visitor.stream in read(holder.person)[0].linked:
+        return visitor
+    return replace(visitor, holder=replace(holder, linked=False))
 
 
 def latest_link(person: Standing, visitor: str) -> Link | None:
@@ -60,7 +84,7 @@ def _check_free(person: Standing, visitor: Standing, link: Link) -> None:
     if holder is not None and holder.person != person.stream:
         if holder.linked:
             raise LinkedElsewhere("identifier", "it is linked to another customer; unlink it there first")
-        if holder.occurred_us >= link.occurred_us:
+        if holder.occurred_us - TOLERANCE_US >= link.occurred_us:
             raise LinkedElsewhere("occurred_at", "the identifier was another customer's until then; name a later time")
     _check_number(person, link, 1)
 
@@ -71,13 +95,13 @@ def _check_number(person: Standing, link: Link, more: int) -> None:
         raise Refused(f"a customer may have {MAX_LINKED} linked identifiers; unlink those that are no longer theirs")
 
 
-def join_entries(one: Standing, other: Standing, link: Link) -> list[Entry]:
+def join_entries(one: Standing, other: Standing, link: Link, now_us: int) -> list[Entry]:
     """Return the records, to append together, of a statement that two customers are one person, or are not.
 
     Both streams keep it, so that either tells of the other. The list is empty if it is recorded already.
 
     :param one: the standing of one customer, merged with those that are the same person already; `other` likewise
-    :param link: the statement as the first customer's stream keeps it
+    :param link: the statement as the first customer's stream keeps it, at the time when it counts there
     :raises Erased: one of the customers was erased
     :raises Refused: together they would have more than `MAX_LINKED` identifiers
     """
@@ -91,9 +115,10 @@ def join_entries(one: Standing, other: Standing, link: Link) -> list[Entry]:
         _check_number(one, link, 1 + len(other.visitors))
     about = {"kind": link.kind, "source": link.source}
     kind = "link" if link.linked else "unlink"
+    other_us = None if link.occurred_us >= now_us else link.occurred_us
     return [
-        Entry(of.stream, kind, {"visitor": to.stream, **about}, link.occurred_us, of.version)
-        for of, to in ((one, other), (other, one))
+        Entry(of.stream, kind, {"visitor": to.stream, **about}, at_us, of.version)
+        for of, to, at_us in ((one, other, link.occurred_us), (other, one, other_us))
     ]
 
 
@@ -126,6 +151,8 @@ def identities(standing: Standing, of: Mapping[str, Standing]) -> set[str]:
     """
     holder = standing.holder
     first = holder.person if holder is not None and holder.linked else standing.stream
+    if first in of and first != standing.stream and standing.stream not in of[first].linked:
+        return {standing.stream}  # see `with_true_holder`
     streams, people = {standing.stream, first}, [first]
     while people:
         person = of.get(people.pop())

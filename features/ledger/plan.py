@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, bindparam, select
 
 from decisioning.errors import Conflict, Erased, Refused
+from decisioning.facts.standing import NEVER_US
 from features.ledger.chain import genesis_hash, record_hash
 from features.ledger.driver import execute_many, fetch, in_chunks, insert_into, is_postgresql, placeholders
 from features.ledger.past.kinds import ContactKinds
@@ -20,7 +21,7 @@ from features.ledger.past.rules_book import RulesBook
 from features.ledger.past.selection import Selection, floor_of
 from features.ledger.records import UNUSABLE_BODY, PreparedEntry
 from features.ledger.snapshot import decode, encode
-from features.ledger.standing import NEVER_US, Fold, apply, with_selection
+from features.ledger.standing import Fold, apply, with_selection
 from features.ledger.tables import KEYS, RECORDS, STANDINGS
 
 _RECORD_COLUMNS = ("stream", "version", "kind", "at_us", "occurred_us", "body", "salt", "body_hash", "hash", "own_keys")
@@ -111,6 +112,7 @@ class AppendPlan:
         :raises Conflict: a stream is not at the version that an entry or a guard expects
         :raises Erased: a subject is erased, and nothing of the entry would be kept
         :raises Refused: a body lacks what its fold reads
+        :raises RequestError: an entry's time lies too far ahead
         """
         existing = [next((self._existing[k] for k in p.keys if k in self._existing), None) for p in entries]
         if skip_known:
@@ -121,7 +123,11 @@ class AppendPlan:
         elif any(map(self._would_be_lost, entries)):
             raise Erased("subject", "it was erased, and nothing that is told of it is kept")
         self._check_versions(entries, guards)
-        return self._stage(entries)
+        return self._stage([p.recorded(self._now_us, self._recorded_us(p)) for p in entries])
+
+    def _recorded_us(self, prepared: PreparedEntry) -> int:
+        """Return when an entry will be recorded: its stream's time, which never decreases."""
+        return max(self._now_us, self._heads[prepared.entry.stream].at_us)
 
     def _would_be_lost(self, prepared: PreparedEntry) -> bool:
         """Tell whether nothing of the entry would be kept, as its subject is erased."""
@@ -140,7 +146,7 @@ class AppendPlan:
         keys: list[tuple[bytes, bytes, int]] = []
         for prepared in entries:
             stream = prepared.entry.stream
-            head, row = extend(heads.get(stream) or self._heads[stream], prepared, self._now_us)
+            head, row = extend(heads.get(stream) or self._heads[stream], prepared, self._recorded_us(prepared))
             heads[stream] = head
             records.append(row)
             keys += [(key, row["stream"], head.version) for key in prepared.keys]
@@ -180,7 +186,7 @@ class AppendPlan:
         if head.fold.erased:
             return replace(head, rules=number)
         selector, source = self._rules.selector(number), StreamRows(connection, stream, self._rules.kinds)
-        floor = floor_of(head.at_us, head.fold.latest_us)
+        floor = floor_of(head.at_us, head.fold.latest_us, head.fold.rule)
         if number != head.rules:
             selection = selector.make(source, floor)
         else:
@@ -204,22 +210,23 @@ class AppendPlan:
         return fetch(connection, _HASH, (last["stream"], last["version"])) == [(last["hash"],)]
 
 
-def extend(head: Head, prepared: PreparedEntry, now_us: int) -> tuple[Head, dict[str, Any]]:
+def extend(head: Head, prepared: PreparedEntry, at_us: int) -> tuple[Head, dict[str, Any]]:
     """Return the head after one more record, and that record's row. Of a body after an erasure only the hash is kept.
 
+    :param at_us: when it is recorded
     :raises Refused: the body lacks what its fold reads
     """
-    entry, version, at_us = prepared.entry, head.version + 1, max(now_us, head.at_us)
+    entry, version = prepared.entry, head.version + 1
     fold = _folded(head, prepared, version)
     keys = b"".join(prepared.keys)
-    digest = record_hash(head.hash, entry.kind, at_us, entry.occurred_us, prepared.body_hash, keys)
+    digest = record_hash(head.hash, entry.kind, at_us, prepared.occurred_us, prepared.body_hash, keys)
     erased = fold.erased and entry.kind != "tombstone"
     row = {
         "stream": bytes.fromhex(entry.stream),
         "version": version,
         "kind": entry.kind,
         "at_us": at_us,
-        "occurred_us": entry.occurred_us,
+        "occurred_us": prepared.occurred_us,
         "body": None if erased else prepared.raw,
         "salt": None if erased else prepared.salt,
         "body_hash": prepared.body_hash,
@@ -235,7 +242,7 @@ def _folded(head: Head, prepared: PreparedEntry, version: int) -> Fold:
     if prepared.changes is None and not head.fold.erased:
         raise Refused(message)
     try:
-        return apply(head.fold, entry.kind, entry.folded, version, entry.occurred_us)
+        return apply(head.fold, entry.kind, entry.folded, version, prepared.occurred_us)
     except UNUSABLE_BODY as error:
         raise Refused(message) from error
 
@@ -249,7 +256,7 @@ def _read_heads(connection: Connection, streams: set[str], kinds: ContactKinds) 
     for chunk in in_chunks(sorted(map(bytes.fromhex, streams))):
         for name, version, at_us, head_hash, body in fetch(connection, _heads(len(chunk)) + lock, chunk):
             stream = name.hex()
-            yield stream, Head(version, head_hash, at_us, *decode(stream, version, body, kinds))
+            yield stream, Head(version, head_hash, at_us, *decode(stream, version, at_us, body, kinds))
 
 
 def _read_keys(connection: Connection, keys: set[bytes]) -> Iterator[tuple[bytes, ExistingKey]]:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from hashlib import sha256
 from typing import Any
@@ -14,16 +14,18 @@ from decisioning.catalogue.release import Release
 from decisioning.errors import ConfigError, Conflict, NotFound, Refused, RequestError
 from decisioning.facts.forms import canonical
 from decisioning.records.formats import figures_in, heading_in, is_packed, release_of, unpack
-from decisioning.times import DAY_US
+from decisioning.times import AS_RECORDED, FUTURE_TIME, TOLERANCE_US, counted_us
 from features.ledger.chain import hash_body, new_salt
 from features.ledger.past.changes import NO_CHANGES, PastChanges, changes_of
+from features.ledger.past.counted import Counted
 from features.ledger.standing import KINDS
 
 _BLOCK = 64
 """Bytes that SHA-256 takes at a time."""
 _STREAM = re.compile(r"[0-9a-f]{40}")
-_FUTURE_US = DAY_US
-"""Allowance for wrong clocks in other systems. A time further ahead would make the fold drop all that is older."""
+_FOREVER_US = 2**62
+_WORDS = frozenset(("consent", "link", "unlink", "linked_to", "flag"))
+"""Kinds of records of which a newer one takes the place of an older one."""
 PACKED_KIND = "decision"
 """The kind of records whose body may be packed."""
 UNUSABLE_BODY = (KeyError, TypeError, ValueError, AttributeError, Refused, NotFound, ConfigError)
@@ -93,15 +95,15 @@ class Bodies:
 class Entry:
     """A record to append. `features.ledger.standing` describes the body of each kind.
 
-    `occurred_us`: when it happened in the world. `expected`: the version of the stream that the caller has read; None
-    appends to the stream whatever its version. `key`: a name under which the ledger accepts at most one record;
-    `aliases`: further such names, under which `lookup` finds the record too.
+    `occurred_us`: when it happened in the world; None: at the stream's own time, which never decreases. `expected`: the
+    version of the stream that the caller has read; None appends to the stream whatever its version. `key`: a name under
+    which the ledger accepts at most one record; `aliases`: further such names, under which `lookup` finds the record.
     """
 
     stream: str
     kind: str
     body: Fields | PackedBody
-    occurred_us: int
+    occurred_us: int | None
     expected: int | None = None
     key: str | None = None
     aliases: tuple[str, ...] = ()
@@ -128,6 +130,11 @@ class Record:
     occurred_us: int
     raw: bytes | None
     bodies: Bodies = field(repr=False, compare=False)
+
+    @property
+    def counted_us(self) -> int:
+        """When it counts as having happened."""
+        return AS_RECORDED.counted_us(self.occurred_us, self.at_us)
 
     @cached_property
     def body(self) -> dict[str, Any] | None:
@@ -166,7 +173,8 @@ class Duplicate(Conflict):
 class PreparedEntry:
     """An entry that is ready to write: checked, encoded, salted and hashed by the thread that submits it.
 
-    `changes`: what it changes in the past of its stream; None if its body lacks what it needs.
+    `occurred_us`: when it counts as having happened. `changes`: what it changes in the past of its stream; None if its
+    body lacks what it needs.
     """
 
     entry: Entry
@@ -174,7 +182,30 @@ class PreparedEntry:
     salt: bytes
     body_hash: bytes
     keys: tuple[bytes, ...]
+    occurred_us: int
     changes: PastChanges | None = NO_CHANGES
+
+    def recorded(self, now_us: int, recorded_us: int) -> "PreparedEntry":
+        """Return the entry with the time that counts once it is recorded; the times are those of `counted_us`.
+
+        :raises RequestError: it lies more than `TOLERANCE_US` ahead of its recording
+        """
+        told_us = self.entry.occurred_us
+        if told_us is not None and told_us > recorded_us + TOLERANCE_US:
+            raise RequestError("occurred_at", FUTURE_TIME)
+        at_us = counted_us(told_us, now_us, recorded_us) if self.entry.kind in _WORDS else self._at_most(recorded_us)
+        if at_us == self.occurred_us and not self._states_times:
+            return self
+        return replace(self, occurred_us=at_us, changes=_changes_of(self.entry, at_us, recorded_us))
+
+    def _at_most(self, recorded_us: int) -> int:
+        """Return the told time as it is, so that it is the same on every stream, but not after its recording."""
+        return recorded_us if self.entry.occurred_us is None else min(self.entry.occurred_us, recorded_us)
+
+    @property
+    def _states_times(self) -> bool:
+        """Whether the body states times of its own."""
+        return self.entry.kind == "observation" and "outcomes" in self.entry.folded
 
 
 def keyed_hash(secret: bytes, text: str) -> str:
@@ -211,24 +242,27 @@ class Names:
 def prepare(entry: Entry, secret: bytes, now_us: int) -> PreparedEntry:
     """Check, encode, salt and hash an entry.
 
-    :raises RequestError: `occurred_us` lies more than a day ahead
+    :raises RequestError: `occurred_us` is no time
     :raises Refused: the kind is unknown, or the body is not a JSON object
     """
     if entry.kind not in KINDS or (isinstance(entry.body, PackedBody) and entry.kind != PACKED_KIND):
         raise Refused(f"the ledger appends no such records of kind {entry.kind!r}")
     if not _STREAM.fullmatch(entry.stream):
         raise Refused("a stream is named by stream_of(), never by an id")
-    if not -(2**62) < entry.occurred_us <= now_us + _FUTURE_US:
-        raise RequestError("occurred_at", "lies in the future; check the sender's clock and time zone")
+    occurred_us = now_us if entry.occurred_us is None else entry.occurred_us
+    if not abs(occurred_us) < _FOREVER_US:
+        raise RequestError("occurred_at", "is no time that can be kept")
     raw, salt = encode_body(entry.body), new_salt()
     names = entry.aliases if entry.key is None else (entry.key, *entry.aliases)
     keys = tuple(bytes.fromhex(keyed_hash(secret, f"key:{name}")) for name in names)
-    return PreparedEntry(entry, raw, salt, hash_body(salt, raw), keys, _changes_of(entry))
+    changes = _changes_of(entry, occurred_us, _FOREVER_US)
+    return PreparedEntry(entry, raw, salt, hash_body(salt, raw), keys, occurred_us, changes)
 
 
-def _changes_of(entry: Entry) -> PastChanges | None:
+def _changes_of(entry: Entry, occurred_us: int, recorded_us: int) -> PastChanges | None:
     try:
-        return changes_of(entry.kind, entry.folded, entry.occurred_us)
+        at_us, body = Counted(AS_RECORDED).of(entry.kind, entry.folded, occurred_us, recorded_us)
+        return changes_of(entry.kind, body, at_us)
     except UNUSABLE_BODY:
         return None
 

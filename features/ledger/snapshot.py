@@ -14,7 +14,7 @@ from features.ledger.past.packing import pack_held, unpack_held
 from features.ledger.standing import Fold
 
 FORMAT = 4
-"""Migrations wrote older formats anew, `ledger_0006` the last."""
+"""Migrations wrote older formats anew, `ledger_0006` the last; `ledger_0010` writes this one."""
 _HEADER = Struct("<BBIqqI")
 """Format, flags, number of the rules, newest time, time of the restriction, bytes of contacts."""
 _ERASED, _RESTRICTED = 1, 2
@@ -45,9 +45,10 @@ def encode(fold: Fold, number: int, kinds: ContactKinds) -> bytes:
     return header + held + to_json(rest)
 
 
-def decode(stream: str, version: int, body: bytes, kinds: ContactKinds) -> tuple[Fold, int]:
+def decode(stream: str, version: int, recorded_us: int, body: bytes, kinds: ContactKinds) -> tuple[Fold, int]:
     """Return the fold that `encode` encoded, and the number of its rules.
 
+    :param recorded_us: when the newest record of the stream was recorded
     :raises Refused: it names a kind of contact that the ledger does not have
     """
     _, flags, number, latest_us, restricted_us, length = _HEADER.unpack_from(body)
@@ -65,6 +66,7 @@ def decode(stream: str, version: int, body: bytes, kinds: ContactKinds) -> tuple
         latest_us=latest_us,
         restricted_us=restricted_us,
         times={(action, outcome): tuple(at) for action, of in times.items() for outcome, at in of.items()},
+        recorded_us=recorded_us,
     )
     return fold, number
 

@@ -2,17 +2,17 @@
 
 The fold is commutative in everything but `version` and `Consent.record`: each part of the standing is a function of
 the set of records, never of their order. Consents, links and flags are maxima. `features.ledger.past` keeps contacts
-and outcomes, and selects those that a standing holds.
+and outcomes, and selects those that a standing holds; its module `counted` says when a record counts.
 
 Bodies, by kind (JSON objects; `occurred_us` is a column of the record, not part of the body):
 
 - `consent`: purpose, channel (`*` = all), status, source, notice_version; optional expires_us, asserted_by
 - `decision`, `account_decision`: contacts, each the fields of `decisioning.facts.standing.Contact` (state is not read)
-- `contact`: offer_id, state (`retracted` = none); optional outcome_id, and `corrects`: an earlier state that does not
-  hold, with its offer_id, state, occurred_us
+- `contact`: offer_id, state (`retracted` = none); optional outcome_id, told_us (the time that was told, if it lay
+  ahead), and `corrects`: an earlier state that does not hold, with its offer_id, state, occurred_us
 - `outcome`: action, outcome (`retracted` = there was none); optional outcome_id, offer_id, value_eur, account (a
-  stream), and `corrects`: the earlier outcome that does not hold, with its action, outcome, occurred_us, offer_id,
-  value_eur
+  stream), told_us, and `corrects`: the earlier outcome that does not hold, with its action, outcome, occurred_us,
+  offer_id, value_eur
 - `observation`: action (`none` = nothing was done), channel; optional observation_id, treatment, group, issue,
   outcomes (each outcome; optional value_eur, occurred_us)
 - `flag`: restricted
@@ -23,9 +23,11 @@ Bodies, by kind (JSON objects; `occurred_us` is a column of the record, not part
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, get_args
 
 from decisioning.facts.standing import (
+    NEVER_US,
     Consent,
     ConsentStatus,
     Contact,
@@ -35,12 +37,12 @@ from decisioning.facts.standing import (
     RecordedOutcome,
     Standing,
 )
+from decisioning.times import TimeRule
 from features.ledger.past.changes import ANTI, HORIZON_US, PAST_KINDS, Body, contact_order, outcome_order
 from features.ledger.past.selection import Selection, Times
 
 Changes = dict[str, Any]
 """Fields of the fold and their new values: one `replace` per record, on which an import spends most of its time."""
-NEVER_US = -(2**62)
 _FOREVER_US = 2**62
 _STRICTNESS: dict[str, int] = {"granted": 0, "refused": 1, "withdrawn": 2, "objected": 3}
 _LINK_KINDS: frozenset[str] = frozenset(get_args(LinkKind))
@@ -56,16 +58,17 @@ class Fold(Standing):
     times: Times = field(default_factory=dict)
 
 
-def apply(fold: Fold, kind: str, body: Body, version: int, occurred_us: int) -> Fold:
+def apply(fold: Fold, kind: str, body: Body, version: int, counted_us: int) -> Fold:
     """Return the standing after one more record, its past unchanged; an erased stream stays empty, whatever follows.
 
+    :param counted_us: when the record counts as having happened
     :raises KeyError, TypeError, ValueError: the kind is unknown or the body lacks what it needs
     """
     changes_of = None if kind == "tombstone" else _FOLDS[kind]
     if changes_of is None or fold.erased:
-        return Fold(fold.stream, version, erased=True)
-    changes = changes_of(fold, body, version, occurred_us)
-    return replace(fold, version=version, latest_us=max(fold.latest_us, occurred_us), **changes)
+        return Fold(fold.stream, version, erased=True, rule=fold.rule)
+    changes = changes_of(fold, body, version, counted_us)
+    return replace(fold, version=version, latest_us=max(fold.latest_us, counted_us), **changes)
 
 
 def _consent(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
@@ -82,16 +85,19 @@ def _consent(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
     )
     by_key = {(c.purpose, c.channel): c for c in fold.consents}
     key = (consent.purpose, consent.channel)
-    by_key[key] = max(by_key.get(key, consent), consent, key=_consent_order)
+    by_key[key] = max(by_key.get(key, consent), consent, key=partial(_consent_order, fold.rule))
     return {"consents": tuple(by_key[k] for k in sorted(by_key))}
 
 
-def _consent_order(consent: Consent) -> tuple[int, int, int, str, str, str]:
-    """Rank consents: the latest wins; of two for the same time the stricter, then the one that expires sooner."""
+def _consent_order(rule: TimeRule, consent: Consent) -> tuple[int, int, int, str, str, str]:
+    """Rank consents: the latest wins, a refusal ranking as the rule says.
+
+    Of two of the same rank the stricter wins, then the one that expires sooner.
+    """
     expires_us = _FOREVER_US if consent.expires_us is None else consent.expires_us
     strictness = _STRICTNESS[consent.status]
     words = (consent.source, consent.notice_version, consent.asserted_by or "")
-    return consent.occurred_us, strictness, -expires_us, *words
+    return rule.rank_us(consent.occurred_us, refuses=consent.refuses), strictness, -expires_us, *words
 
 
 def _flag(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
@@ -113,18 +119,20 @@ def _add_link(fold: Fold, body: Body, occurred_us: int, *, linked: bool) -> Chan
         raise ValueError("no such kind of identifier")
     new = Link(body["visitor"], body["kind"], body["source"], occurred_us, linked)
     by_visitor = {link.visitor: link for link in fold.links}
-    by_visitor[new.visitor] = max(by_visitor.get(new.visitor, new), new, key=link_order)
+    by_visitor[new.visitor] = max(by_visitor.get(new.visitor, new), new, key=partial(link_order, fold.rule))
     return {"links": tuple(by_visitor[visitor] for visitor in sorted(by_visitor))}
 
 
-def link_order(link: Link) -> tuple[int, bool, str, str]:
-    """Rank statements about a link: the latest wins; of two for the same time the one that unlinks."""
-    return link.occurred_us, not link.linked, link.kind, link.source
+def link_order(rule: TimeRule, link: Link) -> tuple[int, bool, str, str]:
+    """Rank statements about a link: the latest wins, one that unlinks ranking as a refusal."""
+    return rule.rank_us(link.occurred_us, refuses=not link.linked), not link.linked, link.kind, link.source
 
 
 def _linked_to(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
-    new = Holder(body["person"], occurred_us, bool(body["linked"]))
-    return {"holder": max(fold.holder or new, new, key=lambda h: (h.occurred_us, not h.linked, h.person))}
+    """Keep the last word about whose visitor it is; of two of the same time, the one that was recorded later."""
+    if fold.holder is not None and fold.holder.occurred_us > occurred_us:
+        return {}
+    return {"holder": Holder(body["person"], occurred_us, bool(body["linked"]))}
 
 
 def with_selection(fold: Fold, selection: Selection) -> Fold:
@@ -133,7 +141,7 @@ def with_selection(fold: Fold, selection: Selection) -> Fold:
 
 
 def with_whole_past(fold: Fold, contacts: Iterable[Contact], outcomes: Mapping[RecordedOutcome, int]) -> Fold:
-    """Return the fold with all contacts and outcomes up to the horizon.
+    """Return the fold with all outcomes, and contacts up to the horizon; outcomes too if the rule keeps none for good.
 
     :param outcomes: how often each happened; below 0, so many corrections of it were recorded before it
     """
@@ -143,7 +151,7 @@ def with_whole_past(fold: Fold, contacts: Iterable[Contact], outcomes: Mapping[R
     recent = sorted((c for c in contacts if c.at_us >= since_us), key=contact_order)
     by_action: dict[str, list[RecordedOutcome]] = {}
     for outcome, times in outcomes.items():
-        if outcome.at_us >= since_us and times:
+        if times and (fold.rule.for_good or outcome.at_us >= since_us):
             named = outcome if times > 0 else replace(outcome, outcome=ANTI + outcome.outcome)
             by_action.setdefault(outcome.action, []).extend([named] * abs(times))
     listed = {action: tuple(sorted(by_action[action], key=outcome_order)) for action in sorted(by_action)}

@@ -69,7 +69,7 @@ def _unless_zeros(value: bytes | None) -> bytes | None:
 METADATA = MetaData()
 VERSION_TABLE = "ledger_schema"
 """The table in which Alembic keeps the schema version; not its default name, so that schemas can share a database."""
-NEWEST = "ledger_0009"
+NEWEST = "ledger_0010"
 """The newest migration; compared when a database is opened, so that only an old one pays for importing Alembic."""
 SEQ = BigInteger().with_variant(Integer(), "sqlite")
 """SQLite numbers rows itself only if the type is exactly INTEGER."""

@@ -125,6 +125,29 @@ class Archive:
             states += states_of(pq.read_table(self.layout.history(view.name), filters=[("subject", "=", subject)]))
         return sorted([*statements_in(states), *self.spool.of(subject)], key=lambda statement: statement.stamp)
 
+    def later_than_recorded(self, view: ProfileView) -> dict[str, list[Statement]]:
+        """Return all statements of the subjects of whom something in the file is later than its recording."""
+        statements: dict[str, list[Statement]] = {}
+        for part in self.parts(view):
+            late = part.filter(pc.greater(part["event_timestamp"], part["created"]))
+            theirs = part.filter(is_about(part, late["subject"]))
+            states: dict[str, list[State]] = {}
+            for subject, state in zip(theirs["subject"].to_pylist(), states_of(theirs), strict=True):
+                states.setdefault(subject, []).append(state)
+            statements.update((subject, statements_in(own)) for subject, own in states.items())
+        return statements
+
+    def restate(self, view: ProfileView, statements: StatementsBySubject) -> None:
+        """Write the rows of these subjects anew, from these statements alone."""
+
+        def restated() -> Iterator[pa.Table]:
+            for part in self.parts(view):
+                own = {s: statements[s] for s in pc.unique(part["subject"]).to_pylist() if s in statements}
+                yield merge(part.filter(pc.invert(is_about(part, list(own)))), view, None, own) if own else part
+
+        with self.exclusive():
+            self._rewrite(view, self._schema(view), restated())
+
     def present(self, subjects: Sequence[str]) -> list[str]:
         """Return those of `subjects` that have rows in the files, sorted."""
         matches = set[str]()

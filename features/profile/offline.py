@@ -10,11 +10,12 @@ import pyarrow.compute as pc
 
 from decisioning.errors import Refused
 from decisioning.facts.schema import Feature, FeatureSchema
+from decisioning.times import FIRST_US, LAST_US
 from features.profile.archive import KEYS, Step
 from features.profile.fitting import fit_to
 from features.profile.loading import load, load_latest
 from features.profile.merging import micros, statement_rows
-from features.profile.online import LAST_US, Profiles, Progress, open_profiles
+from features.profile.online import Profiles, Progress, open_profiles
 from features.profile.repository import online_at
 from features.profile.staging import PART, Staged
 from features.profile.stores.sqlite import SqliteOnline
@@ -155,9 +156,10 @@ def _counter(progress: Progress | None, total: int) -> Step:
 
 
 def _typed(table: pa.Table, features: Sequence[Feature]) -> pa.Table:
-    """Return both times and the features that `table` has, cast to their dtypes."""
+    """Return both times and the features that `table` has, cast to their dtypes; nothing is later than recorded."""
     event = _times(table, "event_timestamp")
     created = pc.coalesce(_times(table, "created"), event) if "created" in table.schema.names else event
+    event = pc.if_else(pc.greater(event, created), created, event)
     head = {"subject": table["subject"].cast(pa.string()), "event_timestamp": event, "created": created}
     return pa.table(head | {f.name: _cast(table[f.name], f) for f in features if f.name in table.schema.names})
 
@@ -200,6 +202,8 @@ def _outside(cells: pa.ChunkedArray, feature: Feature) -> int:
         bad.append(pc.invert(pc.is_in(cells, value_set=pa.array([*feature.values, None], pa.string()))))
     if feature.dtype == "float":
         bad.append(pc.is_inf(cells))
+    if feature.dtype == "timestamp":
+        bad.append(pc.or_(pc.less(cells, FIRST_US), pc.greater(cells, LAST_US)))
     if feature.min is not None:
         bad.append(pc.less(cells, feature.min))
     if feature.max is not None:

@@ -12,13 +12,13 @@ from typing import Any, cast
 
 from decisioning.errors import Refused, RequestError
 from decisioning.facts.schema import Facts, Feature, FeatureSchema, Value
+from decisioning.times import FIRST_US, FUTURE_TIME, LAST_US, TOLERANCE_US
 from features.profile.archive import Archive
 from features.profile.store import SignalState, Store, signal_state
 from features.profile.stores.rows import OnlineRow, table_of
 from features.profile.versions import Stamp, State, Statement, newer
 from features.views import PYTHON_TYPES, ProfileView, views_of
 
-LAST_US = 253_370_764_800_000_000  # 9999-01-01
 Progress = Callable[[int, int], None]
 """Called with (number of subjects done, number of subjects in all)."""
 
@@ -83,19 +83,29 @@ class Profiles:
                 facts = {**facts, **own} if facts else own
         return Stored(facts, signal_state(rows[-1]), rows)
 
-    def write(self, subject: str, facts: Facts, event_us: int, *, now_us: int) -> None:
-        """Record that `facts` were true at `event_us`; None records that a value is not known.
+    def write(self, subject: str, facts: Facts, told_us: int | None, *, now_us: int) -> None:
+        """Record that `facts` were true at `told_us`, or are true now if it is None.
 
-        Per feature, a newer event stays. When this returns, the facts are online and, durably, in the history. Raises
-        RequestError for a fact that the schema does not declare, and Unavailable when a store is down: then the facts
-        are in neither, unless only Redis's answer was lost. Repeating a write is safe.
+        A fact None records that a value is not known. Per feature, a newer time stays; what is told without a time is
+        newer than all that is stored. When this returns, the facts are online and, durably, in the history. Raises
+        RequestError for a fact that the schema does not declare and for a time too far ahead, and Unavailable when a
+        store is down: then the facts are in neither, unless only Redis's answer was lost. Repeating a write is safe.
         """
-        statement = Statement(Stamp(_checked_time(event_us), now_us), self._checked(facts))
+        stated, at_us = self._checked(facts), _checked_time(told_us, now_us)
         if facts:
             with self.archive.spool.writing():
+                event_us = self._after_all(subject, facts, now_us) if at_us is None else at_us
+                statement = Statement(Stamp(event_us, max(event_us, now_us)), stated)
                 self.archive.spool.append(subject, statement)
                 for view in self._views:
                     self.store.online.update(view.table, [subject], partial(_news, view, statement.versions))
+
+    def _after_all(self, subject: str, facts: Facts, now_us: int) -> int:
+        """Return the time of a statement without one: now, or later if a clock was ahead when these facts were told."""
+        (rows,) = self._read([subject])
+        stored = [times for _, times in filter(None, rows[:-1])]  # the last row is of the signals
+        latest_us = [times if isinstance(times, int) else times.get(name, -1) for times in stored for name in facts]
+        return max([now_us, *(us + 1 for us in latest_us)])
 
     def forget(self, *subjects: str) -> None:
         """Erase subjects from the online store and the spool, within milliseconds. Raises Unavailable.
@@ -185,16 +195,23 @@ def _text(name: str, text: str) -> str:
 def _number(name: str, number: float, feature: Feature) -> Value:
     if (isinstance(number, int) and not -(2**63) <= number < 2**63) or not math.isfinite(number):
         raise RequestError(name, "is not a finite 64-bit number")
+    if feature.dtype == "timestamp" and not FIRST_US <= number <= LAST_US:
+        raise RequestError(name, "is not a time between the years 1 and 9999")
     low, high = feature.min, feature.max
     if (low is not None and number < low) or (high is not None and number > high):
         raise RequestError(name, "is outside the range its feature declares")
     return float(number) if feature.dtype == "float" else number
 
 
-def _checked_time(event_us: int) -> int:
-    if not 0 <= event_us <= LAST_US:
-        raise RequestError("event_us", "is not between 1970 and 9999")
-    return event_us
+def _checked_time(told_us: int | None, now_us: int) -> int | None:
+    """Return when a statement counts that was told with this time: not later than now."""
+    if told_us is None:
+        return None
+    if told_us < 0:
+        raise RequestError("as_of", "lies before 1970")
+    if told_us > now_us + TOLERANCE_US:
+        raise RequestError("as_of", FUTURE_TIME)
+    return min(told_us, now_us)
 
 
 def open_profiles(workspace_data_dir: Path, schema: FeatureSchema) -> Profiles:

@@ -25,6 +25,8 @@ _TABLES = (
 )
 _COLUMNS = ("id", "subject", "event_us", "created_us", "facts")
 _STATEMENTS = Rows("statement", ("id",), _COLUMNS)
+_COUNTED = 1
+"""The file's user_version since statements count as of their recording at the latest."""
 
 
 class Spool:
@@ -120,6 +122,16 @@ class Spool:
                 return truncate_log(self._db)
             except sqlite3.Error as error:
                 raise Unavailable("the feature history cannot be written; try again") from error
+
+    def are_times_counted(self) -> bool:
+        """Tell whether nothing that is stored in this workspace is later than its recording."""
+        with self._thread:
+            return bool(self._db.execute("PRAGMA user_version").fetchone()[0] >= _COUNTED)
+
+    def note_times_counted(self) -> None:
+        """Note that nothing that is stored in this workspace is later than its recording."""
+        with self._thread:
+            self._db.execute(f"PRAGMA user_version={_COUNTED}")
 
     def close(self) -> None:
         """Close the connection."""

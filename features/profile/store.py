@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from decisioning.errors import Unavailable
 from features.feast_library import import_feast
-from features.profile.migration import migrate
+from features.profile.migration import count_as_recorded, migrate
 from features.profile.repository import online_at, register, settle
 from features.profile.stores.rows import BUSY_S, SIGNALS_TABLE, Online, OnlineRow, Reader
 from features.profile.stores.sqlite import SqliteOnline
@@ -76,6 +76,11 @@ class Store:
 
         Raises Unavailable if the file is gone: an empty one in its place would make every fact unknown, unnoticed.
         """
+        online = self._opened()
+        count_as_recorded(self.layout, online)
+        return online
+
+    def _opened(self) -> Online:
         if self._redis is None:
             if self.layout.applied.exists() and not self.layout.online.exists():
                 raise Unavailable(

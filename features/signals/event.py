@@ -7,6 +7,7 @@ from typing import NamedTuple
 from decisioning.errors import RequestError
 from decisioning.facts.schema import Value
 from decisioning.facts.signals import SignalSettings, SignalType, misfit
+from decisioning.times import FUTURE_TIME, TOLERANCE_US
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
@@ -89,6 +90,6 @@ def check_time(occurred_us: int, settings: SignalSettings, now_us: int) -> int:
     """
     if occurred_us < now_us - settings.max_lateness_us:
         raise RequestError("time", f"is more than {settings.max_lateness_h:g} hours ago")
-    if occurred_us > now_us + settings.max_ahead_us:
-        raise RequestError("time", f"is more than {settings.max_ahead_s:g} seconds ahead")
+    if occurred_us > now_us + TOLERANCE_US:
+        raise RequestError("time", FUTURE_TIME)
     return occurred_us

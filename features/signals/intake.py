@@ -14,7 +14,7 @@ from decisioning.facts.identity import visitor_id
 from decisioning.facts.ids import MAX_ID, problem_of
 from decisioning.facts.signals import SignalSettings, SignalType
 from decisioning.facts.standing import VisitorKind
-from decisioning.times import days_us, microseconds
+from decisioning.times import FUTURE_TIME, TOLERANCE_US, days_us, microseconds
 from features.ledger import Ledger, SubjectKind
 from features.ledger.records import Names
 from features.signals.event import Event, check_time, validate
@@ -53,7 +53,6 @@ class Intake:
         self._names, self._history = names, history
         self._types: Mapping[str, SignalType] = release.signals
         self._settings: SignalSettings = release.catalogue.settings.signals
-        self._max_ahead_us = self._settings.max_ahead_us
         self._retention_us = {id_: days_us(t.retention_days) for id_, t in self._types.items()}
         self._subjects = lru_cache(maxsize=65_536)(self._subject)
 
@@ -108,8 +107,8 @@ class Intake:
         """Refuse an event that may have been purged: whether it is a duplicate could not be decided."""
         if occurred_us <= now_us - self._retention_us[type_.id]:
             raise RequestError("time", f"is longer ago than the {type_.retention_days:g} days that its type is kept")
-        if occurred_us > now_us + self._max_ahead_us:
-            raise RequestError("time", f"is more than {self._settings.max_ahead_s:g} seconds ahead")
+        if occurred_us > now_us + TOLERANCE_US:
+            raise RequestError("time", FUTURE_TIME)
 
     def subject(self, raw: object) -> Subject:
         """Return whom an attribute `subject` names. Raises RequestError."""

@@ -16,7 +16,7 @@ from decisioning.facts.forms import Ask, Known, canonical
 from decisioning.facts.schema import BUILT_IN, Facts, FeatureSchema, Value
 from decisioning.records.formats import NEWEST, tables_for
 from decisioning.review.rechecking import Recheck, recheck
-from decisioning.times import microseconds, parse_moment
+from decisioning.times import IMPLAUSIBLE, microseconds, parse_decision_time
 from features.ledger import Duplicate, Entry, Ledger, PackedBody, Record, now_us
 from features.profile.online import Profiles
 from features.profile.online import checked as checked_value
@@ -374,6 +374,6 @@ def _reused() -> RequestReused:
 
 def _parsed_time(text: str) -> Any:
     try:
-        return parse_moment(text)
+        return parse_decision_time(text)
     except ValueError:
-        raise RequestError("as_of", "expected a time such as 2026-11-01T08:00:00Z, after 1970") from None
+        raise RequestError("as_of", f"{IMPLAUSIBLE}, such as 2026-11-01T08:00:00Z") from None

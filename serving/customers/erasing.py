@@ -106,7 +106,7 @@ async def restrict(brain: Brain, kind: SubjectKind, subject_id: str, *, restrict
     It holds for this subject alone: a device may be shared, so a visitor linked to a person is restricted by itself.
     Raises Erased if the subject was erased.
     """
-    flag = Entry(brain.ledger.stream_of(kind, subject_id), "flag", {"restricted": restricted}, now_us())
+    flag = Entry(brain.ledger.stream_of(kind, subject_id), "flag", {"restricted": restricted}, None)
     try:
         await brain.ledger.commit([flag])
     except Erased:

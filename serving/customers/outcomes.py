@@ -15,12 +15,11 @@ from sqlalchemy import bindparam, select
 from decisioning.catalogue.actions import Action
 from decisioning.errors import Erased, NotFound, RequestError, ToldOfAnother, Unavailable
 from decisioning.facts.standing_rules import NO_PAST
-from decisioning.times import microseconds
 from features.ledger import Duplicate, Entry, Record, now_us
 from features.ledger.past.changes import RETRACTED
 from features.ledger.tables import RECORDS
 from serving.brain.runtime import Brain
-from serving.contract import OutcomeIn
+from serving.contract import OutcomeIn, told_time
 from serving.customers.items import ItemResult
 from serving.problems import ERASED
 
@@ -56,6 +55,11 @@ class Telling:
     name: str
     body: Mapping[str, Any]
     is_outcome: bool
+
+    @property
+    def told_us(self) -> int:
+        """The time that was told with it; it counts at `at_us`, which is not later than its recording."""
+        return int(self.body.get("told_us", self.at_us))
 
     @property
     def offer_id(self) -> str | None:
@@ -137,7 +141,7 @@ def _is_same(earlier: Telling, again: Telling, *, timed: bool) -> bool:
     """Tell whether both have the same content; a repeat without a time may be of any time."""
     names = ("offer_id", "value_eur", "account", "named_account", *(() if earlier.offer_id else ("action",)))
     alike = earlier.name == again.name and all(earlier.body.get(n) == again.body.get(n) for n in names)
-    return alike and (not timed or earlier.at_us == again.at_us)
+    return alike and (not timed or earlier.told_us == again.told_us)
 
 
 def _erased(outcome: OutcomeIn) -> Erased:
@@ -230,8 +234,15 @@ def _new_entries(telling: Telling, stream: str) -> Iterator[Entry]:
 
 def _telling(brain: Brain, outcome: OutcomeIn) -> Telling:
     """Return what is told, checked against the catalogue."""
-    at_us = now_us() if outcome.occurred_at is None else microseconds(outcome.occurred_at)
-    body = {"outcome_id": outcome.outcome_id, "offer_id": outcome.offer_id, "value_eur": outcome.value_eur}
+    clock_us, told_us = now_us(), told_time(outcome.occurred_at, "occurred_at")
+    at_us = clock_us if told_us is None else min(told_us, clock_us)  # the same on the person's and the account's stream
+    stated_time = {} if told_us is None or told_us == at_us else {"told_us": told_us}
+    body = {
+        "outcome_id": outcome.outcome_id,
+        "offer_id": outcome.offer_id,
+        "value_eur": outcome.value_eur,
+        **stated_time,
+    }
     if outcome.offer_id is not None:
         offer = _offer_of(brain, outcome.offer_id)
         action = offer.action
@@ -241,7 +252,12 @@ def _telling(brain: Brain, outcome: OutcomeIn) -> Telling:
         elif outcome.value_eur is not None:
             raise RequestError("value_eur", "only an outcome has a value, and this says how far the contact got")
         else:
-            body = {"outcome_id": outcome.outcome_id, "offer_id": outcome.offer_id, "state": outcome.outcome}
+            body = {
+                "outcome_id": outcome.outcome_id,
+                "offer_id": outcome.offer_id,
+                "state": outcome.outcome,
+                **stated_time,
+            }
         return Telling(offer.person, offer.account, at_us, outcome.outcome, body, is_outcome)
     action = _declared(brain.snapshot.release.actions.get(outcome.action or ""), outcome, ())
     person = brain.subject_stream(outcome.customer_id)
@@ -259,7 +275,9 @@ def _telling_of(brain: Brain, record: Record) -> Telling:
     account = body.get("account")
     if body.get("offer_id") is not None:
         account = _offer_of(brain, body["offer_id"]).account
-    return Telling(record.stream, account, record.occurred_us, name, body, record.kind == "outcome")
+    if record.occurred_us > record.at_us:
+        body = {**body, "told_us": record.occurred_us}
+    return Telling(record.stream, account, record.counted_us, name, body, record.kind == "outcome")
 
 
 class _Offer(NamedTuple):

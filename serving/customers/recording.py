@@ -1,17 +1,16 @@
 """Record consents and profile facts; show what is known of a customer."""
 
 import asyncio
-from datetime import datetime
 from typing import Any
 
 from decisioning.errors import Erased, RequestError
 from decisioning.facts.standing import Consent, Link, Standing
 from decisioning.facts.standing_rules import NO_PAST
-from decisioning.times import iso, microseconds
+from decisioning.times import iso
 from features.ledger import Entry, now_us
 from features.ledger.past.changes import ANTI
 from serving.brain.runtime import Brain
-from serving.contract import ConsentIn, ProfilePatch
+from serving.contract import ConsentIn, ProfilePatch, told_time
 from serving.customers import erasing
 from serving.customers.items import ItemResult
 from serving.problems import ERASED, field_name
@@ -32,7 +31,9 @@ async def record_consent(brain: Brain, consent: ConsentIn) -> ItemResult:
         raise RequestError("channel", f"no such channel; known are {', '.join(channels)}")
     stream = brain.subject_stream(consent.customer_id, consent.visitor_id)
     try:
-        await brain.ledger.commit([Entry(stream, "consent", consent.body(), _time_us(consent.occurred_at))])
+        await brain.ledger.commit(
+            [Entry(stream, "consent", consent.body(), told_time(consent.occurred_at, "occurred_at"))]
+        )
     except Erased:
         raise Erased("customer_id" if consent.customer_id is not None else "visitor_id", ERASED.about) from None
     return ItemResult("recorded")
@@ -46,12 +47,12 @@ async def patch_customer(brain: Brain, customer_id: str, patch: ProfilePatch) ->
     stream = brain.subject_stream(customer_id)
     if brain.ledger.read(stream, rules=NO_PAST)[0].erased:
         raise Erased("customer_id", ERASED.about)
-    schema, at_us = brain.snapshot.release.schema, now_us()
+    schema, told_us = brain.snapshot.release.schema, told_time(patch.as_of, "as_of")
     for name in patch.facts:
         if name not in schema or schema[name].source != "profile":
             raise RequestError(f"facts.{field_name(name)}", "no profile feature of this name")
     try:
-        await asyncio.to_thread(brain.snapshot.profiles.write, stream, patch.facts, _time_us(patch.as_of), now_us=at_us)
+        await asyncio.to_thread(brain.snapshot.profiles.write, stream, patch.facts, told_us, now_us=now_us())
     except RequestError as error:
         raise RequestError(f"facts.{error.field}", str(error).partition(": ")[2]) from None
     if patch.restricted is not None:
@@ -107,7 +108,3 @@ def _link_json(link: Link) -> dict[str, Any]:
         "source": link.source,
         "occurred_at": iso(link.occurred_us),
     }
-
-
-def _time_us(moment: datetime | None) -> int:
-    return microseconds(moment) if moment is not None else now_us()

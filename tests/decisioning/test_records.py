@@ -290,8 +290,8 @@ def test_a_record_keeps_its_words_when_those_of_today_change(monkeypatch: pytest
     ask = Ask(request_id="r", customer_id="c", channel="web", placements=HERO)
     before = decided(ask, world.permissive())
     written = canonical(before.answer)
-    monkeypatch.setitem(formats.WORDINGS, 3, OtherWords)
-    after = decided(ask, world.permissive(), record_format=3)
+    monkeypatch.setitem(formats.WORDINGS, NEWEST + 1, OtherWords)
+    after = decided(ask, world.permissive(), record_format=NEWEST + 1)
     assert b"another title" in canonical(after.answer)
     assert b"in other words" in canonical(after.answer)
     for decision in (before, after):

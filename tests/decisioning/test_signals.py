@@ -8,7 +8,7 @@ from decisioning.catalogue.release import Release
 from decisioning.facts.signals import SignalFeature, SignalField, misfit
 
 TEXT = """
-settings: {signals: {max_lateness_h: 36, max_ahead_s: 5}}
+settings: {signals: {max_lateness_h: 36}}
 signals:
   - {id: view, retention_days: 2, description: a page, fields: [{name: page, dtype: enum, values: [home, tv]}]}
   - {id: login, retention_days: 1.5}
@@ -24,7 +24,7 @@ def test_a_release_offers_its_signals_and_what_is_computed_from_them() -> None:
     assert list(release.signals) == ["login", "view"]
     assert release.signals["view"].fields[0].values == ("home", "tv")
     limits = release.catalogue.settings.signals
-    assert (limits.max_lateness_us, limits.max_ahead_us) == (36 * 3_600_000_000, 5_000_000)
+    assert limits.max_lateness_us == 36 * 3_600_000_000
     tv, views = release.schema.of_source("signal")
     assert tv.signal is not None
     assert views.signal is not None

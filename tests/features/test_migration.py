@@ -16,7 +16,7 @@ from features.profile.online import Profiles
 from features.profile.store import Store
 from features.profile.stores.rows import table_of
 from features.profile.stores.sqlite import SqliteOnline
-from features.profile.versions import State, Version, decode_stamps
+from features.profile.versions import Stamp, State, Version, decode_stamps
 from features.views import read_views
 from serving.brain.runtime import Brain
 from serving.commands.importing import open_stores
@@ -41,7 +41,10 @@ def workspace(recorded: Workspace, tmp_path: Path) -> Workspace:
 
 
 def stored_by_feast(file: Path, view: str) -> dict[str, State]:
-    """Return what a view's table in Feast's layout says of each subject, read with Feast's own means."""
+    """Return what a view's table in Feast's layout says of each subject, read with Feast's own means.
+
+    Nothing counts as later than it was recorded: some facts were told for a few microseconds after.
+    """
     from feast.infra.key_encoding_utils import deserialize_entity_key
     from feast.protos.feast.types.Value_pb2 import Value
 
@@ -54,7 +57,10 @@ def stored_by_feast(file: Path, view: str) -> dict[str, State]:
         field = proto.WhichOneof("val")
         cells.setdefault(subject, {})[name] = getattr(proto, field) if field else None
     return {
-        subject: {n: Version(own.get(n), stamp) for n, stamp in decode_stamps(own[f"_{view}_stamps"]).items()}
+        subject: {
+            n: Version(own.get(n), Stamp(min(stamp), stamp.created_us))
+            for n, stamp in decode_stamps(own[f"_{view}_stamps"]).items()
+        }
         for subject, own in cells.items()
     }
 

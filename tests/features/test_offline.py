@@ -50,7 +50,9 @@ MINUTE_US = 60_000_000
 VALUES = {"age": st.integers(0, 2), "fresh_eur": st.sampled_from([0.0, 1.0]), "churn_risk": st.sampled_from([0.0, 1.0])}
 FACTS = st.fixed_dictionaries({}, optional={name: st.none() | value for name, value in VALUES.items()})
 TIMES = st.integers(0, 5).map(lambda i: i * MINUTE_US + i)
-STATEMENTS = st.lists(st.builds(Statement, st.builds(Stamp, TIMES, TIMES), FACTS), max_size=7)
+STAMPS = st.builds(lambda event_us, later_us: Stamp(event_us, max(event_us, later_us)), TIMES, TIMES)
+"""Nothing is later than it was recorded."""
+STATEMENTS = st.lists(st.builds(Statement, STAMPS, FACTS), max_size=7)
 
 
 @settings(deadline=None, max_examples=examples(12))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from decisioning.errors import RequestError, Unavailable
 from decisioning.facts.schema import Feature, FeatureSchema
+from decisioning.times import FIRST_US, LAST_US
 from features.profile.loading import merge
 from features.profile.online import Profiles, open_profiles
 from features.profile.repository import apply
@@ -107,15 +108,18 @@ def test_a_fact_that_the_schema_does_not_hold_is_refused_by_name_and_nothing_wri
 
 @pytest.mark.parametrize("event_us", [-1, 10**18])
 def test_an_impossible_time_is_refused(both, event_us) -> None:
-    with pytest.raises(RequestError, match="event_us"):
+    with pytest.raises(RequestError, match="as_of"):
         both.profiles.write(fresh(), {"age": 1}, event_us, now_us=NOW_US)
 
 
 def test_extreme_values_survive(both) -> None:
     subject = fresh()
-    facts = {"fresh_eur": 1.7e308, "since": -(2**63), "city": "é\x00\n" * 1000, "fee_eur": 5}
-    both.profiles.write(subject, facts, 253_370_764_800_000_000, now_us=NOW_US)
+    facts = {"fresh_eur": 1.7e308, "since": FIRST_US, "city": "é\x00\n" * 1000, "fee_eur": 5}
+    both.profiles.write(subject, facts, NOW_US, now_us=NOW_US)
     assert both.profiles.read([subject], now_us=NOW_US)[0].facts == facts
+    for outside in (FIRST_US - 1, LAST_US + 1, 2**62):
+        with pytest.raises(RequestError, match="since: is not a time between the years 1 and 9999"):
+            both.profiles.write(subject, {"since": outside}, NOW_US, now_us=NOW_US)
 
 
 def test_an_enum_value_that_is_no_longer_declared_is_unknown(both) -> None:

@@ -45,7 +45,7 @@ def selected(standing: Standing, release: Release, now_us: int, random: Random) 
     random.shuffle(changes)
     recorded = sorted(now_us - random.randrange(40 * worlds.DAY) for _ in changes)
     for change, recorded_us in zip(changes, recorded, strict=True):
-        floor = Floor(recorded_us - CLOCK_SLACK_US, -(2**62))
+        floor = Floor(recorded_us - CLOCK_SLACK_US, -(2**62), -(2**62))
         selection = selector.renew(selection, past.add(change), past, floor)
     if changes:
         assert selection == selector.make(past, floor)
@@ -85,6 +85,6 @@ def test_a_selection_does_not_grow_with_the_past() -> None:
         reserved: Contact = replace(contact, state="reserved", at_us=now_us - random.randrange(3_600_000_000))
         past.add(PastChanges(contacts=(replace(reserved, reserved_until_us=reserved.at_us + 7_200_000_000),)))
         if n in (299, 2999):
-            sizes.append(len(selector.make(past, Floor(now_us, -(2**62))).contacts))
+            sizes.append(len(selector.make(past, Floor(now_us, -(2**62), -(2**62))).contacts))
     assert sizes[1] <= 1.5 * sizes[0]
     assert sizes[1] < 200

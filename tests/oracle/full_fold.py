@@ -1,8 +1,9 @@
 """The fold of a stream: `apply` adds one record to the standing.
 
 The fold is commutative in everything but `version` and `Consent.record`: each part of the standing is a function of
-the set of records, never of their order. Consents and states of contacts are maxima, contacts and outcomes are sets,
-and what is dropped for its age depends only on the newest `occurred_us` of any record.
+the set of records, never of their order. Of consents and links the newest of each kind is kept, and a refusal holds
+against what was granted less than five seconds later. States of contacts are maxima, contacts and outcomes are sets,
+and what is dropped for its age depends only on the newest time of any record. Outcomes are kept for good.
 
 Bodies, by kind (JSON objects; `occurred_us` is a column of the record, not part of the body):
 
@@ -47,7 +48,9 @@ Mark = tuple[ContactState, int]
 """A contact state that was recorded before its decision: (state, occurred_us)."""
 
 HORIZON_US = 800 * DAY_US
-"""Contacts and outcomes this much older than the newest record are dropped: no cap or suppression looks so far."""
+"""Contacts this much older than the newest record are dropped: no cap looks so far."""
+WINS_FOR_US = 5_000_000
+"""What is granted less than this after a refusal does not lift it."""
 NEVER_US = -(2**62)
 _FOREVER_US = 2**62
 _STATE_RANK: dict[str, int] = {state: rank for rank, state in enumerate(get_args(ContactState))}
@@ -66,6 +69,8 @@ class Fold(Standing):
 
     latest_us: int = NEVER_US
     restricted_us: int = NEVER_US
+    stated: dict[tuple[str, str, bool], Consent] = field(default_factory=dict)
+    said: dict[tuple[str, bool], Link] = field(default_factory=dict)
     pending: dict[str, tuple[Mark, ...]] = field(default_factory=dict)
     told: dict[str, tuple[Mark, ...]] = field(default_factory=dict)
 
@@ -94,10 +99,21 @@ def _consent(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
         record=version,
         asserted_by=body.get("asserted_by"),
     )
-    by_key = {(c.purpose, c.channel): c for c in fold.consents}
-    key = (consent.purpose, consent.channel)
-    by_key[key] = max(by_key.get(key, consent), consent, key=_consent_order)
-    return {"consents": tuple(by_key[k] for k in sorted(by_key))}
+    stated = {**fold.stated, (consent.purpose, consent.channel, consent.status == "granted"): consent}
+    for key, earlier in fold.stated.items():
+        stated[key] = max(earlier, stated[key], key=_consent_order)
+    held = (
+        _held(stated.get((*about, False)), stated.get((*about, True)))
+        for about in sorted({(purpose, channel) for purpose, channel, _ in stated})
+    )
+    return {"stated": stated, "consents": tuple(held)}
+
+
+def _held(refusing: Any, granting: Any) -> Any:
+    """Return which of the newest refusal and the newest grant holds; either may be None."""
+    if refusing is None or granting is None:
+        return refusing or granting
+    return granting if granting.occurred_us - refusing.occurred_us >= WINS_FOR_US else refusing
 
 
 def _consent_order(consent: Consent) -> tuple[int, int, int, str, str, str]:
@@ -256,19 +272,16 @@ def _add_link(fold: Fold, body: Body, occurred_us: int, *, linked: bool) -> Chan
     if body["kind"] not in _LINK_KINDS:
         raise ValueError("no such kind of identifier")
     new = Link(body["visitor"], body["kind"], body["source"], occurred_us, linked)
-    by_visitor = {link.visitor: link for link in fold.links}
-    by_visitor[new.visitor] = max(by_visitor.get(new.visitor, new), new, key=link_order)
-    return {"links": tuple(by_visitor[visitor] for visitor in sorted(by_visitor))}
-
-
-def link_order(link: Link) -> tuple[int, bool, str, str]:
-    """Rank statements about a link: the latest wins; of two for the same time the one that unlinks."""
-    return link.occurred_us, not link.linked, link.kind, link.source
+    said = {**fold.said, (new.visitor, linked): new}
+    for key, earlier in fold.said.items():
+        said[key] = max(earlier, said[key], key=lambda link: (link.occurred_us, link.kind, link.source))
+    visitors = sorted({visitor for visitor, _ in said})
+    return {"said": said, "links": tuple(_held(said.get((v, False)), said.get((v, True))) for v in visitors)}
 
 
 def _linked_to(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
     new = Holder(body["person"], occurred_us, bool(body["linked"]))
-    return {"holder": max(fold.holder or new, new, key=lambda h: (h.occurred_us, not h.linked, h.person))}
+    return {"holder": max(new, fold.holder or new, key=lambda h: h.occurred_us)}
 
 
 def _drop_old(fold: Fold) -> Fold:
@@ -277,9 +290,6 @@ def _drop_old(fold: Fold) -> Fold:
     changes: Changes = {}
     if fold.contacts and fold.contacts[0].at_us < since_us:
         changes["contacts"] = fold.contacts[bisect_left(fold.contacts, since_us, key=lambda c: c.at_us) :]
-    if any(of_action[0].at_us < since_us for of_action in fold.outcomes.values()):
-        recent = {a: tuple(h for h in of_action if h.at_us >= since_us) for a, of_action in fold.outcomes.items()}
-        changes["outcomes"] = {action: of_action for action, of_action in recent.items() if of_action}
     if any(at_us < since_us - HORIZON_US for marks in fold.pending.values() for _, at_us in marks):
         live = {o: tuple(m for m in marks if m[1] >= since_us - HORIZON_US) for o, marks in fold.pending.items()}
         changes["pending"] = {offer: marks for offer, marks in live.items() if marks}

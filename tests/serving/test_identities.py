@@ -207,9 +207,10 @@ def test_what_the_visitor_does_between_reading_and_committing_is_not_missed(
     client: Client, monkeypatch: pytest.MonkeyPatch, meanwhile: str
 ) -> None:
     """The decision for the person conflicts with the version of the visitor's stream, and is made again."""
-    customer, visitor, brain = f"c-{meanwhile}", f"cookie:{meanwhile}", client.brain
+    customer, cookie, brain = f"c-then-{meanwhile}", f"then-{meanwhile}", client.brain
+    visitor = f"cookie:{cookie}"
     welcome(client, customer)
-    link(client, customer, meanwhile)
+    link(client, customer, cookie)
     refused = ConsentIn.model_validate(visitor_consent(visitor, "marketing", "refused")).body()
     refusal = Entry(brain.ledger.stream_of("visitor", visitor), "consent", refused, now_us())
     known, readings = brain.known, count(1)

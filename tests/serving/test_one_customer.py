@@ -408,7 +408,9 @@ def test_a_join_between_reading_and_committing_is_not_missed(client: Client, mon
         if next(readings) == 1:
             stream, other = (client.brain.subject_stream(f"meanwhile-{n}") for n in "ab")
             word = Link(other, "customer", "test", now_us(), True)
-            client.brain.ledger.append(join_entries(*client.brain.ledger.read(stream, other), link=word))
+            client.brain.ledger.append(
+                join_entries(*client.brain.ledger.read(stream, other), link=word, now_us=now_us())
+            )
         return result
 
     monkeypatch.setattr(client.brain, "known", then_joined)

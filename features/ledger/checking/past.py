@@ -42,10 +42,7 @@ def past_flaws(
     recent = {o: offer for o, offer in _read(offers, fold).items() if o not in old}
     if fold.erased and (offers or outcomes):
         yield "the subject was erased, and contacts or outcomes are here"
-    elif not fold.erased and (recent, _happened(outcomes, fold)) != (
-        _read(past.offers, fold),
-        _happened(past.outcomes, fold),
-    ):
+    elif not fold.erased and (recent, _happened(outcomes)) != (_read(past.offers, fold), _happened(past.outcomes)):
         yield "the contacts and outcomes are not what the records fold to"
 
 
@@ -55,7 +52,7 @@ def _encoding(rules: RulesBook, head: Row[Any], fold: Fold, past: Past) -> bytes
         number = number_in(head.body)
         selector = rules.selector(number if number < _MAX_RULES else -1)
         if not fold.erased:
-            fold = with_selection(fold, selector.make(past, floor_of(head.at_us, fold.latest_us)))
+            fold = with_selection(fold, selector.make(past, floor_of(head.at_us, fold.latest_us, fold.rule)))
         return encode(fold, number, rules.kinds)
     except (KeyError, ValueError):
         return None
@@ -76,6 +73,5 @@ def _recent(offer: Offer, fold: Fold) -> bool:
     return offer.contact is not None and offer.contact.at_us >= fold.latest_us - HORIZON_US
 
 
-def _happened(outcomes: Mapping[RecordedOutcome, int], fold: Fold) -> dict[RecordedOutcome, int]:
-    since_us = fold.latest_us - HORIZON_US
-    return {o: times for o, times in outcomes.items() if times and o.at_us >= since_us}
+def _happened(outcomes: Mapping[RecordedOutcome, int]) -> dict[RecordedOutcome, int]:
+    return {o: times for o, times in outcomes.items() if times}

@@ -10,15 +10,18 @@ from typing import Any
 
 from sqlalchemy import Row, bindparam, select
 
+from decisioning.facts.standing import NEVER_US
+from decisioning.times import AS_RECORDED
 from features.ledger.chain import genesis_hash, hash_body, record_hash
 from features.ledger.checking.past import past_flaws
 from features.ledger.database import Database
 from features.ledger.driver import in_chunks
 from features.ledger.past.changes import changes_of
+from features.ledger.past.counted import Counted
 from features.ledger.past.memory import Past
 from features.ledger.past.rules_book import RulesBook
 from features.ledger.records import UNUSABLE_BODY, Bodies
-from features.ledger.standing import NEVER_US, Fold, apply
+from features.ledger.standing import Fold, apply
 from features.ledger.tables import KEYS, RECORDS_OF_STREAM, STANDINGS
 
 _HEAD = select(STANDINGS).where(STANDINGS.c.stream == bindparam("stream"))
@@ -59,6 +62,7 @@ class _Walk:
     seq: int = 0
     fold: Fold | None = None
     past: Past = field(default_factory=Past)
+    counted: Counted = field(default_factory=lambda: Counted(AS_RECORDED))
     without_body: list[int] = field(default_factory=list)
     with_body: list[int] = field(default_factory=list)
 
@@ -152,9 +156,10 @@ def _next_fold(walk: _Walk, row: Row[Any]) -> Fold | None:
     if fold is None or row.body is None:
         return None
     try:
-        body = walk.bodies.read_folded(row.body)
-        fold = apply(fold, row.kind, body, row.version, row.occurred_us)
-        walk.past.add(changes_of(row.kind, body, row.occurred_us))
+        folded = walk.bodies.read_folded(row.body)
+        counted_us, body = walk.counted.of(row.kind, folded, row.occurred_us, row.at_us)
+        fold = apply(fold, row.kind, body, row.version, counted_us)
+        walk.past.add(changes_of(row.kind, body, counted_us))
     except UNUSABLE_BODY:
         return None
     return fold

@@ -42,14 +42,14 @@ def _locked(connection: Connection, streams: set[str], now_us: int, rules: Rules
 
 
 def _unlink(connection: Connection, person: str, visitor: str, now_us: int, rules: RulesBook) -> None:
-    """Record on the person's stream that the erased visitor is no longer linked, at a time not before the link's."""
+    """Record on the person's stream that the erased visitor is no longer linked, at the stream's own time."""
     link = latest_link(_locked(connection, {person}, now_us, rules).standing(person), visitor)
     if link is None or not link.linked:
         return
     body = {"visitor": visitor, "kind": link.kind, "source": "erasure"}
     raw, salt = encode_body(body), new_salt()
-    entry = Entry(person, "unlink", body, max(now_us, link.occurred_us))
-    prepared = PreparedEntry(entry, raw, salt, hash_body(salt, raw), ())
+    entry = Entry(person, "unlink", body, None)
+    prepared = PreparedEntry(entry, raw, salt, hash_body(salt, raw), (), now_us)
     plan = AppendPlan(connection, [((prepared,), {})], now_us, rules, look_up=False)
     plan.add((prepared,), {})
     plan.write(connection)
@@ -72,4 +72,4 @@ def _erase_stream(connection: Connection, stream: str, now_us: int, rules: Rules
 
 def _tombstone(stream: str, now_us: int) -> PreparedEntry:
     raw, salt = encode_body({}), new_salt()
-    return PreparedEntry(Entry(stream, "tombstone", {}, now_us), raw, salt, hash_body(salt, raw), ())
+    return PreparedEntry(Entry(stream, "tombstone", {}, None), raw, salt, hash_body(salt, raw), (), now_us)

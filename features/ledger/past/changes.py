@@ -24,7 +24,8 @@ Marks = Counter[Mark]
 """How often each mark of one offer was recorded, without those that were taken back."""
 
 HORIZON_US = 800 * DAY_US
-"""Contacts and outcomes this much older than the newest record are not read: no cap or suppression looks so far."""
+"""Contacts this much older than the newest record are not read, nor are outcomes that are asked for within a window: no
+window is longer."""
 RETRACTED = "retracted"
 """The outcome or state of a correction that takes back what was told, and puts nothing in its place."""
 ANTI = "-"
@@ -198,7 +199,7 @@ def _outcome_of(body: Body, outcome: str, at_us: int) -> RecordedOutcome:
 
 
 def _observation(body: Body, occurred_us: int) -> PastChanges:
-    offer_id = body.get("observation_id") or "observed-" + sha256(to_json([body, occurred_us])).hexdigest()[:24]
+    offer_id = observation_id(body, occurred_us)
     about = {"action": body["action"], "offer_id": offer_id}
     outcomes = tuple(
         (_outcome_of({**o, **about}, _text(o["outcome"]), o.get("occurred_us") or occurred_us), 1)
@@ -206,6 +207,11 @@ def _observation(body: Body, occurred_us: int) -> PastChanges:
     )
     contacts = () if body["action"] == "none" else (_observed_contact(body, offer_id, occurred_us),)
     return PastChanges(contacts=contacts, outcomes=outcomes)
+
+
+def observation_id(body: Body, occurred_us: int) -> str:
+    """Return the id of an observation's offer: the one that it states, else one made of it."""
+    return body.get("observation_id") or "observed-" + sha256(to_json([body, occurred_us])).hexdigest()[:24]
 
 
 def _observed_contact(body: Body, offer_id: str, occurred_us: int) -> Contact:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from decisioning.facts.standing import Contact, RecordedOutcome
 from decisioning.facts.standing_rules import CapRule
+from decisioning.times import AS_RECORDED
 from features.ledger.driver import execute_many, fetch, in_chunks, insert_into, placeholders
 from features.ledger.past.changes import Marks, Offer, changes_of, count_marks
 from features.ledger.past.kinds import ContactKinds
@@ -32,7 +33,7 @@ _OF_PAIR = "stream = ? AND action = ? AND outcome = ? AND at_us >= ? AND times >
 _TIMES = f"SELECT at_us, times FROM {OUTCOMES.name} WHERE {_OF_PAIR} ORDER BY at_us DESC"  # noqa: S608 (names of our own)
 _PAIRS = f"SELECT DISTINCT action, outcome FROM {OUTCOMES.name} WHERE stream = ?"  # noqa: S608 (names of our own)
 _OUTCOMES = f"SELECT action, outcome, at_us, detail, times FROM {OUTCOMES.name} WHERE stream = ? AND times != 0"  # noqa: S608 (names of our own)
-_MARKS = f"SELECT body, occurred_us FROM {RECORDS.name} WHERE stream = ? AND kind = 'contact' ORDER BY version"  # noqa: S608 (names of our own)
+_MARKS = f"SELECT body, occurred_us, at_us FROM {RECORDS.name} WHERE stream = ? AND kind = 'contact' ORDER BY version"  # noqa: S608 (names of our own)
 
 
 Writes = Iterator[tuple[str, Sequence[tuple[Any, ...]]]]
@@ -69,9 +70,9 @@ class StreamRows:
         The time grows with the stream. Only a correction of a contact's state needs them.
         """
         counted: dict[str, Marks] = {}
-        for body, occurred_us in fetch(self._connection, _MARKS, (self._stream,)):
+        for body, occurred_us, at_us in fetch(self._connection, _MARKS, (self._stream,)):
             if body is not None and any(body):  # an erasure leaves zeros
-                count_marks(counted, changes_of("contact", from_json(body), occurred_us))
+                count_marks(counted, changes_of("contact", from_json(body), AS_RECORDED.counted_us(occurred_us, at_us)))
         return counted
 
     def outcomes(self) -> dict[RecordedOutcome, int]:

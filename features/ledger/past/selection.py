@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
-from decisioning.facts.standing import Contact
+from decisioning.facts.standing import NEVER_US, Contact
 from decisioning.facts.standing_rules import CapRule, StandingRules
+from decisioning.times import TimeRule
 from features.ledger.past.changes import HORIZON_US, contact_order
 
 CLOCK_SLACK_US = 300_000_000
@@ -26,20 +27,25 @@ Times = Mapping[Pair, tuple[int, ...]]
 
 
 class Floor(NamedTuple):
-    """What selections leave out for its age: decisions are made at or after `valid_from_us`; see `HORIZON_US`."""
+    """What selections leave out for its age: decisions are made at or after `valid_from_us`; see `HORIZON_US`.
+
+    `ever_us`: the earliest time that is read without a window.
+    """
 
     valid_from_us: int
     horizon_us: int
+    ever_us: int
 
     def since(self, window_us: int | None) -> int:
         """Return the earliest time that lies within the window of some decision."""
-        return self.horizon_us if window_us is None else max(self.valid_from_us - window_us, self.horizon_us)
+        return self.ever_us if window_us is None else max(self.valid_from_us - window_us, self.horizon_us)
 
 
-def floor_of(recorded_us: int, latest_us: int) -> Floor:
+def floor_of(recorded_us: int, latest_us: int, rule: TimeRule) -> Floor:
     """Return the floor of a stream: its newest record was recorded at `recorded_us`, and its newest time is
     `latest_us`."""
-    return Floor(recorded_us - CLOCK_SLACK_US, latest_us - HORIZON_US)
+    horizon_us = latest_us - HORIZON_US
+    return Floor(recorded_us - CLOCK_SLACK_US, horizon_us, NEVER_US if rule.for_good else horizon_us)
 
 
 class Selection(NamedTuple):

@@ -5,14 +5,16 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from decisioning.errors import Refused
-from decisioning.facts.standing import Contact, Standing
+from decisioning.facts.standing import NEVER_US, Contact, Standing
 from decisioning.facts.standing_rules import StandingRules
+from decisioning.times import AS_RECORDED, TimeRule
 from features.ledger.past.changes import changes_of
+from features.ledger.past.counted import Counted
 from features.ledger.past.memory import Past
 from features.ledger.past.selection import CLOCK_SLACK_US, Pair, Selection, Selector, Touched, floor_of
 from features.ledger.records import Record
 from features.ledger.snapshot import as_read
-from features.ledger.standing import NEVER_US, Fold, apply, with_selection, with_whole_past
+from features.ledger.standing import Fold, apply, with_selection, with_whole_past
 
 Records = Callable[[str, int, int], Iterator[Record]]
 """(stream, upto, after) -> the records of the stream in these versions."""
@@ -23,8 +25,9 @@ MAX_STREAMS: Final = 1000
 class _Pass:
     """One stream, read up to `fold.version`, with what decisions by the rules asked for last read of its past."""
 
-    def __init__(self, stream: str) -> None:
-        self.fold, self.past, self.recorded_us, self.lost = Fold(stream), Past(), NEVER_US, False
+    def __init__(self, stream: str, rule: TimeRule) -> None:
+        self.fold, self.past, self.lost = Fold(stream, rule=rule), Past(), False
+        self.recorded_us, self._counted = NEVER_US, Counted(rule)
         self._selector: Selector | None = None
         self._selection = Selection()
         self._contacts: dict[str, tuple[Contact | None, Contact]] = {}
@@ -34,11 +37,12 @@ class _Pass:
         """Add the next record. After a record without a body, nothing is known of any version."""
         body = record.folded
         if body is None or self.lost:
-            self.fold, self.lost = Fold(self.fold.stream, record.version, erased=True), True
+            self.fold, self.lost = Fold(self.fold.stream, record.version, erased=True, rule=self.fold.rule), True
             return
-        self.fold = apply(self.fold, record.kind, body, record.version, record.occurred_us)
+        counted_us, counted = self._counted.of(record.kind, body, record.occurred_us, record.at_us)
+        self.fold = apply(self.fold, record.kind, counted, record.version, counted_us)
         self.recorded_us = record.at_us
-        touched = self.past.add(changes_of(record.kind, body, record.occurred_us))
+        touched = self.past.add(changes_of(record.kind, counted, counted_us))
         for offer, (was, now) in touched.contacts.items():
             first = self._contacts[offer][0] if offer in self._contacts else was
             self._contacts[offer] = first, now
@@ -53,7 +57,7 @@ class _Pass:
         """Return the standing with what decisions by these rules read of the past."""
         if self.fold.erased:
             return self.fold
-        floor = floor_of(self.recorded_us, self.fold.latest_us)
+        floor = floor_of(self.recorded_us, self.fold.latest_us, self.fold.rule)
         if self._selector is None or self._selector.rules != rules:
             self._selector = Selector(rules)
             self._selection = self._selector.make(self.past, floor)
@@ -65,10 +69,13 @@ class _Pass:
 
 
 class StandingsInTime:
-    """Reads standings at earlier versions; asked in the order of versions, it reads each record once."""
+    """Reads standings at earlier versions; asked in the order of versions, it reads each record once.
 
-    def __init__(self, records: Records) -> None:
-        self._records = records
+    :param rule: how the times of records are read
+    """
+
+    def __init__(self, records: Records, rule: TimeRule = AS_RECORDED) -> None:
+        self._records, self._rule = records, rule
         self._passes: OrderedDict[str, _Pass] = OrderedDict()
 
     def at(self, stream: str, version: int, rules: StandingRules | None = None, now_us: int = 0) -> Standing:
@@ -79,7 +86,7 @@ class StandingsInTime:
         """
         current = self._passes.get(stream)
         if current is None or current.fold.version > version:
-            current = self._passes[stream] = _Pass(stream)
+            current = self._passes[stream] = _Pass(stream, self._rule)
         self._passes.move_to_end(stream)
         if len(self._passes) > MAX_STREAMS:
             self._passes.popitem(last=False)

@@ -51,7 +51,7 @@ class StandingReader:
         folds: dict[str, Fold] = {}
         for name, version, at_us, body in rows:
             stream = name.hex()
-            fold, number = decode(stream, version, body, self._rules.kinds)
+            fold, number = decode(stream, version, at_us, body, self._rules.kinds)
             if not fold.erased and not self._suffices(number, at_us, rules, now_us):
                 return self._whole(streams)
             folds[stream] = as_read(fold)
@@ -71,9 +71,9 @@ class StandingReader:
 
     def _whole_folds(self, connection: Connection, streams: Sequence[str]) -> Iterable[tuple[str, Fold]]:
         for part in in_chunks(streams):
-            for name, version, _, body in fetch(connection, _standings_sql(len(part)), _as_bytes(part)):
+            for name, version, at_us, body in fetch(connection, _standings_sql(len(part)), _as_bytes(part)):
                 stream = name.hex()
-                fold, _ = decode(stream, version, body, self._rules.kinds)
+                fold, _ = decode(stream, version, at_us, body, self._rules.kinds)
                 rows = StreamRows(connection, stream, self._rules.kinds)
                 contacts = [c for offer in rows.offers().values() if (c := offer.contact) is not None]
                 yield stream, with_whole_past(fold, contacts, rows.outcomes())

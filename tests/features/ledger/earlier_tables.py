@@ -65,7 +65,7 @@ def _as_earlier(connection: sa.Connection, body_of: Callable[[Fold, int], bytes]
     }
     rows["contacts"] = [earlier for row in rows["contacts"] for earlier in _contacts(row, kinds)]
     rows["standings"] = [
-        {**row, "body": body_of(*decode(row["stream"], row["version"], row["body"], kinds))}
+        {**row, "body": body_of(*decode(row["stream"], row["version"], row["at_us"], row["body"], kinds))}
         for row in rows["standings"]
     ]
     return rows

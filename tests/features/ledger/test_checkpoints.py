@@ -69,7 +69,9 @@ def filled(world: World) -> World:
             world.checkpoint()
     visitor = ledger.stream_of("visitor", "v")
     ledger.append(
-        link_entries(*ledger.read(world.people[0], visitor), link=Link(visitor, "cookie", "login", NOW_US, True))
+        link_entries(
+            *ledger.read(world.people[0], visitor), link=Link(visitor, "cookie", "login", NOW_US, True), now_us=NOW_US
+        )
     )
     ledger.erase(world.people[0])
     world.checkpoint()

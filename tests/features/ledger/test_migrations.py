@@ -119,7 +119,7 @@ def whole_fold(ledger: Ledger, stream: str) -> Fold:
     fold = Fold(stream)
     for r in ledger.records(stream):
         erased = Fold(stream, r.version, erased=True)
-        fold = erased if r.body is None else apply(fold, r.kind, r.body, r.version, r.occurred_us)
+        fold = erased if r.body is None else apply(fold, r.kind, r.body, r.version, r.counted_us)
     return fold
 
 

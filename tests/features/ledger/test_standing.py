@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decisioning.facts.standing import ContactState, Standing
+from decisioning.times import TOLERANCE_US
 from features.ledger import HORIZON_US, Entry, Fold
 from features.ledger.snapshot import decode, encode
 from tests.examples import examples
@@ -99,7 +100,7 @@ def test_erased_stays_erased_wherever_the_tombstone_is(entries: list[Entry], dat
 def test_a_snapshot_gives_back_the_fold_and_folds_on_alike(entries: list[Entry]) -> None:
     halfway = fold(entries[: len(entries) // 2])
     kinds = kinds_of(halfway.light.contacts)
-    restored, number = decode(S, halfway.version, encode(halfway.light, 7, kinds), kinds)
+    restored, number = decode(S, halfway.version, NOW_US, encode(halfway.light, 7, kinds), kinds)
     assert (restored, number) == (halfway.light, 7)
     whole = Whole(restored, halfway.changes)
     for version, entry in enumerate(entries[len(entries) // 2 :], halfway.version + 1):
@@ -121,8 +122,16 @@ def test_of_two_consents_told_for_one_time_the_stricter_holds(weaker: str, stric
 
 
 def test_a_later_grant_holds_again() -> None:
-    entries = [consent(S, "objected", NOW_US), consent(S, "granted", NOW_US + 1)]
+    entries = [consent(S, "objected", NOW_US), consent(S, "granted", NOW_US + TOLERANCE_US)]
     assert fold(entries).consents[0].status == "granted"
+
+
+@pytest.mark.promise("consent.withdrawal-binds")
+@given(st.integers(1 - TOLERANCE_US, TOLERANCE_US - 1), st.sampled_from(["refused", "withdrawn", "objected"]))
+def test_of_two_words_less_than_the_tolerance_apart_the_refusing_one_holds(apart_us: int, status: str) -> None:
+    entries = [consent(S, status, NOW_US), consent(S, "granted", NOW_US + apart_us)]
+    for order in (entries, entries[::-1]):
+        assert fold(order).consents[0].status == status
 
 
 @pytest.mark.promise("caps.freed")
@@ -223,12 +232,12 @@ def test_the_latest_flag_holds_and_of_two_at_once_the_stricter(restricted: bool,
     assert fold(entries[::-1]).restricted
 
 
-def test_what_is_older_than_the_horizon_is_forgotten() -> None:
+def test_contacts_older_than_the_horizon_are_forgotten_and_outcomes_are_not() -> None:
     old = NOW_US - HORIZON_US - 1
     entries = [decision(S, "o1", occurred_us=old), outcome(S, occurred_us=old), outcome(S, occurred_us=NOW_US)]
     standing = fold(entries)
     assert standing.contacts == ()
-    assert standing.history("tv", "accepted", 0) == 1
+    assert standing.history("tv", "accepted", 0) == 2
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ class Sender:
             return self._common(rng.randrange(50))
         id_ = f"{self._seed}-{n}"
         late_us = rng.choice([0, 0, 0, 0, 0, 0, 0, 0, rng.randrange(60 * S_US), rng.randrange(12 * HOUR_US)])
-        ahead_us = rng.choice([0, 0, 0, rng.randrange(50 * S_US)])
+        ahead_us = rng.choice([0, 0, 0, rng.randrange(4 * S_US)])
         at_us = self._opened.place.now_us() - late_us + ahead_us
         type_ = rng.choice(["view", "view", "login"])
         raw = cloud_event(id_, rng.choice(self._whom), at_us, type_, **(self._fields() if type_ == "view" else {}))

@@ -95,7 +95,7 @@ def histories(draw: st.DrawFn, most: int = 40) -> list[Event]:
     recorded_us, events = NOW_US, list[Event]()
     for number in range(draw(st.integers(0, most))):
         recorded_us += draw(STEPS_US)
-        late_us = draw(st.one_of(st.just(0), STEPS_US, st.integers(-60 * S_US, 24 * HOUR_US)))
+        late_us = draw(st.one_of(st.just(0), STEPS_US, st.integers(-5 * S_US, 24 * HOUR_US)))
         type_ = draw(st.sampled_from(["view", "view", "view", "login"]))
         fields = draw(FIELDS) if type_ == "view" else {}
         events.append(event(number * 7919 % 97, recorded_us - late_us, recorded_us, type_, **fields))
