@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from decisioning.errors import Refused
-from decisioning.times import FUTURE_TIME, TOLERANCE_US
+from decisioning.times import FUTURE_TIME, TOLERANCE_US, microseconds
 from features.importing.mapping import Chance, Choice, FeatureColumn, OutcomeColumn, When
 from features.importing.tables import Faults, Sheet, is_parquet, read_parts, rows_of
 from features.importing.tables.answers import among, doubtful

@@ -1,6 +1,7 @@
 """Converts a world and a request to the engine's own forms: workspace YAML, standings, a request, a scorer."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -12,8 +13,14 @@ from decisioning.deciding.engine import decide
 from decisioning.deciding.screening import screened_for
 from decisioning.facts.forms import Ask, Known, PlacementAsk, Scores
 from decisioning.facts.identity import merge_elsewhere, merge_standings
-from decisioning.facts.standing import Consent, Contact, Holder, Link, RecordedOutcome, Standing
+from decisioning.facts.standing import Contact, Holder, Link, RecordedOutcome, Standing
 from decisioning.review.rechecking import recheck
+from decisioning.times import AS_RECORDED
+from features.ledger import Fold, apply
+from features.ledger.past.changes import PastChanges
+from features.ledger.past.counted import Counted
+from features.ledger.past.memory import Past
+from features.ledger.past.selection import Selector, floor_of
 
 _INFIX = {"and": "&&", "or": "||"}
 
@@ -165,7 +172,7 @@ def standing(s):
     return Standing(
         s["stream"],
         1,
-        tuple(_consent(c) for c in s["consents"]),
+        _consents(s),
         tuple(_contact(c) for c in s["contacts"]),
         outcomes,
         erased=s["erased"],
@@ -184,17 +191,32 @@ def merged(s, of=standing):
     return merge_elsewhere(own, elsewhere) if elsewhere else merge_standings(own, visitors)
 
 
-def _consent(c):
-    return Consent(
-        c["purpose"],
-        c["channel"],
-        c["status"],
-        "test",
-        c["notice"],
-        c["at"],
-        expires_us=c["expires"],
-        record=c["record"],
-    )
+def _consents(s):
+    """Return the consents that a ledger's stream holds after these records."""
+    fold, counted = Fold(s["stream"]), Counted(AS_RECORDED)
+    for c in sorted(s["consents"], key=lambda c: c["record"]):
+        plain = {k: c[k] for k in ("purpose", "channel", "status")}
+        body = {**plain, "source": "test", "notice_version": c["notice"], "expires_us": c["expires"]}
+        at_us, body = counted.of("consent", body, c["at"], c.get("recorded", c["at"]))
+        fold = apply(fold, "consent", body, c["record"], at_us)
+    return fold.consents
+
+
+def bounded(of, now_us):
+    """Return what makes a subject's standing with those outcomes alone that decisions by a release read."""
+    selector = Selector(of.standing_rules)
+
+    def bounded_standing(s):
+        own, past = standing(s), Past()
+        for outcome in (outcome for outcomes in own.outcomes.values() for outcome in outcomes):
+            past.add(PastChanges(outcomes=((outcome, 1),)))
+        times = selector.make(past, floor_of(now_us, now_us, own.rule)).times
+        outcomes = {}
+        for (action, outcome), when in times.items():
+            outcomes.setdefault(action, []).extend(RecordedOutcome(action, outcome, at) for at in when)
+        return replace(own, outcomes={action: tuple(those) for action, those in outcomes.items()})
+
+    return bounded_standing
 
 
 def _contact(c):
@@ -212,9 +234,9 @@ def _contact(c):
     )
 
 
-def known(ask):
-    """Return what the brain would have read for this request."""
-    return Known(ask["facts"], merged(ask["person"]), ask["account"] and standing(ask["account"]))
+def known(ask, of=standing):
+    """Return what the brain would have read for this request; `of` makes the standing of each subject."""
+    return Known(ask["facts"], merged(ask["person"], of), ask["account"] and of(ask["account"]))
 
 
 def request(ask):
@@ -230,8 +252,8 @@ def permitted(of, ask):
     return {screened.view.ids[i] for i in np.flatnonzero(screened.permitted)}
 
 
-def decision(of, ask, seed="d"):
-    """Return the engine's decision with the scores that come with the request."""
+def decision(of, ask, seed="d", read=standing):
+    """Return the engine's decision with the scores that come with the request; `read` makes the standings."""
     names = [f"{a.id}.{t.id}" for a, t in of.candidates]
 
     def score(_facts, candidates):
@@ -242,7 +264,7 @@ def decision(of, ask, seed="d"):
         return Scores(scores[:, 0], evidence, ((),) * len(wanted), scores[:, 1].astype(np.int8), upper)
 
     more = {"assigned_model": "m", "now_us": ask["now"], "decision_id": seed, "paused": frozenset(ask["paused"])}
-    return decide(request(ask), known(ask), of, score, DecisionContext(**more))
+    return decide(request(ask), known(ask, read), of, score, DecisionContext(**more))
 
 
 def rechecked(of, record, ask):
@@ -258,9 +280,10 @@ def rechecked(of, record, ask):
 
 
 def decided(of, ask):
-    """Return the engine's decision in the oracle's form."""
-    screened = screened_for(request(ask), known(ask), of, now_us=ask["now"], paused=frozenset(ask["paused"]))
-    answer = decision(of, ask).answer
+    """Return the engine's decision in the oracle's form, from outcomes that a standing of bounded size holds."""
+    read = bounded(of, ask["now"])
+    screened = screened_for(request(ask), known(ask, read), of, now_us=ask["now"], paused=frozenset(ask["paused"]))
+    answer = decision(of, ask, read=read).answer
     return {
         "withheld": {w.treatment: w.gate for w in screened.withheld},
         "permitted": {screened.view.ids[i]: screened.cites(i) for i in np.flatnonzero(screened.permitted).tolist()},

@@ -90,7 +90,7 @@ def changed(random, world, now, subject, own):
     consents, more = subject["consents"], {}
     if random.random() < 0.2 and consents:
         told = random.choice(consents)
-        no = {**told, "status": random.choice(("withdrawn", "objected")), "at": now, "record": 99}
+        no = {**told, "status": random.choice(("withdrawn", "objected")), "at": now, "recorded": now, "record": 99}
         consents = [no if c is told else c for c in consents]
     if random.random() < 0.25:
         like = random.choice([*own, worlds._contact(random, world, now, 90)])

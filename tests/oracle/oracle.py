@@ -15,6 +15,8 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 DAY = 86_400_000_000
+SECONDS = 5_000_000
+"""How far clocks may differ."""
 GREATEST = sys.float_info.max
 SELLS = ("grow", "retain", "nurture")
 TIERS = ("mandatory", "service", "commercial")
@@ -118,7 +120,7 @@ class Oracle:
             if "soft" not in basis and (not refused or basis["basis"] == "legal-obligation"):
                 return True, f"basis:{basis['id']}", None
         if needs == "explicit-consent" and record and record["status"] == "granted":
-            record = next((c for c in self.person["consents"] if (c["purpose"], c["channel"]) == (purpose, channel)), 0)
+            record = holding(self.person, purpose, channel)
         late = any(w["expires"] is not None and w["expires"] <= self.now for w in visitors_records)
         if record and not refused and not late and self.valid(record, self.world["purposes"][purpose]):
             return True, f"consent:{purpose}/{record['channel']}@{record['record']}", None
@@ -307,17 +309,38 @@ def is_unknown(value):
 def consent_record(subject, purpose, channel):
     """Return the record that counts for a purpose on a channel.
 
-    It is the newer one; a refusal by name if the general record grants; of two of the same time, the refusing one.
+    It is the newer one; a refusal by name if the general record grants; and a refusal for all channels, if what was
+    granted by name was granted less than five seconds later.
     """
-    about = {c["channel"]: c for c in subject["consents"] if c["purpose"] == purpose}
-    named, general = about.get(channel), about.get("*")
+    named, general = holding(subject, purpose, channel), holding(subject, purpose, "*")
     if not named or not general:
         return named or general
     if named["status"] != "granted" and general["status"] == "granted":
         return named
+    if named["status"] == "granted" and general["status"] != "granted":
+        return named if named["at"] - general["at"] >= SECONDS else general
     if named["at"] == general["at"]:
         return named if general["status"] == "granted" else general
     return max(named, general, key=lambda c: c["at"])
+
+
+def holding(subject, purpose, channel):
+    """Return which of all that was said about exactly this holds, at the time when it counts; None if nothing was said.
+
+    Nothing counts as later than it was recorded. A refusal holds against what was granted less than five seconds later.
+    """
+    said = [
+        {**c, "at": min(c["at"], c.get("recorded", c["at"]))}
+        for c in subject["consents"]
+        if (c["purpose"], c["channel"]) == (purpose, channel)
+    ]
+    no, yes = (
+        max((c for c in said if (c["status"] == "granted") is grants), key=lambda c: c["at"], default=None)
+        for grants in (False, True)
+    )
+    if no and yes:
+        return yes if yes["at"] - no["at"] >= SECONDS else no
+    return no or yes
 
 
 def covers(attach, action, name=None):

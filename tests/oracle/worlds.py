@@ -22,6 +22,9 @@ CLOCK_CHANGES = (
 """Both clock changes of 2026 in Amsterdam, in New York, and in Beirut, where the first skips midnight."""
 ZONES = ("Europe/Amsterdam", "America/New_York", "Asia/Beirut", "Asia/Kolkata", "Pacific/Kiritimati")
 STATES = ("reserved", "expired", "not_delivered", "delivered", "seen", "pitched")
+RECORDED_AFTER = (0, 0, 0, HOUR, -2_999_999, -20 * HOUR)
+"""How much later something is recorded than it was said to have happened; below 0, it was dated ahead."""
+APART = tuple(sign * us for us in (1, 4_999_999, 5_000_000, 5_000_001, HOUR + 7) for sign in (-1, 1))
 PURPOSES = ("marketing", "profiling", "service", "emotion", "sharing")
 
 
@@ -355,7 +358,7 @@ def _subject(random, world, now, stream, visitors=False):
         "stream": stream,
         "erased": random.random() < 0.01,
         "restricted": random.random() < 0.01,
-        "consents": _consents(random, now, 0.93 if visitors else 0.0),
+        "consents": _said(_consents(random, now, 0.93 if visitors else 0.0), stream, now),
         "contacts": [_contact(random, world, now, n) for n in range(random.choice((0, 0, 0, 1, 3)))],
         "outcomes": [_outcome(random, world, now) for _ in range(random.choice((0, 0, 0, 1, 3)))],
         **_identifiers(random, world, now, stream if visitors else None),
@@ -377,7 +380,11 @@ def _identifiers(random, world, now, stream):
 
 
 def _visitor(random, world, now, n):
-    return {**_subject(random, world, now, f"v{n}"), "erased": False, "consents": _consents(random, now, 0.5)[:4]}
+    return {
+        **_subject(random, world, now, f"v{n}"),
+        "erased": False,
+        "consents": _said(_consents(random, now, 0.5)[:4], f"v{n}", now),
+    }
 
 
 def _consents(random, now, good):
@@ -397,6 +404,19 @@ def _consents(random, now, good):
     shuffled = list(records.values())
     random.shuffle(shuffled)
     return [{**w, "record": n} for n, w in enumerate(shuffled, 1)]
+
+
+def _said(records, stream, now):
+    """Return these records and others said about the same within seconds; some were dated ahead of their recording."""
+    random, said = Random(f"said/{stream}/{now}"), []
+    for record in records:
+        said.append({**record, "recorded": record["at"] + random.choice(RECORDED_AFTER)})
+        if random.random() < 0.3:
+            at = min(record["at"], said[-1]["recorded"]) + random.choice(APART)
+            status = random.choice(("granted", "withdrawn")) if record["status"] == "granted" else "granted"
+            said.append({**record, "status": status, "at": at, "recorded": at + random.choice(RECORDED_AFTER)})
+    random.shuffle(said)
+    return [{**record, "record": n} for n, record in enumerate(said, 1)]
 
 
 def _consent(purpose, channel, status, notice, at, expires):
@@ -430,5 +450,5 @@ def _midnight(random, now):
 
 
 def _outcome(random, world, now):
-    ago = random.choice((0, DAY, 30 * DAY, 30 * DAY + 1, 60 * DAY, 400 * DAY))
+    ago = random.choice((0, DAY, 30 * DAY, 30 * DAY + 1, 60 * DAY, 400 * DAY, 900 * DAY))
     return random.choice(list(world["actions"])), random.choice(("declined", "declined", "accepted")), now - ago
