@@ -113,6 +113,17 @@ def settle(layout: Layout) -> bool:
     return True
 
 
+def separate(layout: Layout) -> None:
+    """Give the workspace a name of its own in Feast, so that a copy shares no key of a Redis with the original.
+
+    The next `apply` writes its keys from the history.
+    """
+    text = _yaml(layout, f"{PROJECT}_{uuid.uuid4().hex[:12]}", online_at(layout))
+    replace_file(layout.repo / REPOSITORY, lambda half: half.write_text(text), contended=True)
+    layout.home.unlink(missing_ok=True)
+    layout.applied.unlink(missing_ok=True)
+
+
 def data_folder(layout: Layout) -> Path | None:
     """Return the data folder that the repository was written for, or None if there is no repository yet."""
     if not (layout.repo / REPOSITORY).exists():

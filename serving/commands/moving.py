@@ -10,9 +10,11 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 
+from decisioning.catalogue.release import Release
 from features.files import replace_file
-from features.profile.repository import data_folder, register, settle
+from features.profile.repository import apply, data_folder, online_at, register, separate, settle
 from features.views import Layout
+from serving.brain import releasing
 from serving.customers import exported_files
 from serving.settings import Workspace
 from training.registry import Registry
@@ -53,8 +55,22 @@ def _settle(workspace: Workspace, last: Path) -> None:
     if _is_elsewhere(workspace, last):
         exported_files.forget(workspace)
         shutil.rmtree(workspace.run, ignore_errors=True)
+        if workspace.settings.database.url is None and (layout.repo / "schema.json").exists():
+            _own_keys(workspace, layout)
     else:
         exported_files.move(workspace, last)
+
+
+def _own_keys(workspace: Workspace, layout: Layout) -> None:
+    """Give a copy with a ledger of its own its own keys in Redis; one that shares the ledger shares profiles, too."""
+    redis = workspace.settings.online_store.redis
+    if redis is None or online_at(layout) is None:
+        return
+    separate(layout)
+    with releasing.open_ledger(workspace) as ledger:
+        active = ledger.active(workspace.settings.environment)
+        if active is not None:
+            apply(workspace.data, Release.from_bytes(ledger.get_release(active)).schema, redis=redis)
 
 
 def _is_elsewhere(workspace: Workspace, last: Path) -> bool:

@@ -105,6 +105,24 @@ def test_a_workspace_of_an_earlier_version_is_settled_by_what_feast_was_given(co
 
 
 @pytest.mark.promise("serving.copies")
+def test_a_copy_shares_no_key_of_a_redis_with_the_original(tmp_path: Path, redis_at: str) -> None:
+    workspace = small_workspace(tmp_path / "shop")
+    (workspace.root / "brain.yaml").write_text(f"online_store: {{redis: '{redis_at}'}}\n")
+    run(workspace.root, "release")
+    served = Brain(Workspace.open(workspace.root))
+    welcome(Client(served), "c-1")
+    served.close()
+    copied = shutil.copytree(workspace.root, tmp_path / "copied")
+    people = tmp_path / "people.csv"
+    people.write_text("customer_id,age\nc-1,77\n")
+    run(copied, "import", "profile", str(people))
+    ages = [json.loads(run(root, "export", "c-1").stdout)["facts"]["age"] for root in (copied, workspace.root)]
+    assert ages == [77, 40]
+    run(copied, "erase", "c-1", "--yes")
+    assert json.loads(run(workspace.root, "export", "c-1").stdout)["facts"]["age"] == 40
+
+
+@pytest.mark.promise("serving.copies")
 def test_a_folder_named_2026_is_a_workspace(tmp_path: Path) -> None:
     workspace = small_workspace(tmp_path / "2026")
     body = tmp_path / "ask.json"
