@@ -132,3 +132,25 @@ def test_caps_on_sales_may_wait_for_sales() -> None:
     action = "{id: new, issue: service, group: help, tier: service, value: 1, purposes: [service]}"
     caps = "caps: [{id: new, count: action, limit: 1, window_days: 1}]"
     assert load({"a.yaml": f"{purposes}actions: [{action}]\n{caps}"}).caps
+
+
+@pytest.mark.parametrize(
+    ("tag", "declared", "missing"),
+    [
+        ("request", "service", None),
+        ("request", "emotion", "it reads a request, and no purpose `service` is declared"),
+        ("emotion", "emotion", None),
+        ("emotion", "service", "it uses emotion, and no purpose `emotion` is declared"),
+    ],
+)
+def test_a_request_needs_the_purpose_service_and_an_emotion_its_own(
+    tag: str, declared: str, missing: str | None
+) -> None:
+    purposes = f"purposes: [{{id: {declared}, notice_version: '1'}}]\n"
+    feature = f"features: [{{name: wish, dtype: bool, tags: [{tag}]}}]\n"
+    rules = "emotion: [{id: asks, when: wish, silence_sales: true}]"
+    files = {"a.yaml": purposes + feature + rules}
+    if missing is None:
+        assert load(files).emotion
+    else:
+        assert [problem.message.partition(": ")[2] for problem in problems(files)] == [missing]

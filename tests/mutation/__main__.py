@@ -34,6 +34,7 @@ CORE = (
     "decisioning/deciding/consent.py",
     "decisioning/deciding/ethics.py",
     "decisioning/deciding/contact.py",
+    "decisioning/review/rechecking.py",
 )
 LEDGER = ("features/ledger", "features/ledger/checking")
 End = Literal["found", "hung", "SURVIVED"]
@@ -47,7 +48,7 @@ def _files(folder: str, *names: str) -> tuple[str, ...]:
 
 
 CORE_TESTS: Rounds = (
-    _files("oracle", "kleene", "oracle"),
+    (*_files("oracle", "kleene", "oracle", "again"), *_files("decisioning", "rechecking")),
     (*_files("decisioning", "consent", "contact", "decision", "arms", "identity", "screening"), "tests/invariants"),
     _files("promises", *(f"{of}_promises" for of in ("consent", "emotion", "protection", "limit", "transparency"))),
 )
