@@ -186,6 +186,24 @@ def assert_the_same_in_time(ledger: Ledger, stream: str, rules: StandingRules, n
         assert_same_decisions(bounded, whole, rules, now_us)
 
 
+@pytest.mark.promise("ledger.outcome-ids")
+def test_a_contact_that_is_no_longer_seen_uncovers_the_one_that_it_hid(ledger: Ledger, clock: Clock) -> None:
+    person = ledger.stream_of("person", "a")
+    rules = StandingRules((CapRule("customer", 1, 30 * DAY_US),))
+    ledger.keep_for(rules)
+    fleeting = offered("o2", NOW_US + 1, counts_on="seen", reserved_until_us=NOW_US + 2)
+    ledger.append([decision(person, "o1"), Entry(person, "decision", {"contacts": [fleeting]}, NOW_US + 1)])
+    seen = contact(person, "o2", "seen", NOW_US + 1)
+    ledger.append([seen])
+    clock.now_us += DAY_US
+    ledger.append([consent(person)])
+    assert [c.offer_id for c in ledger.read(person, rules=rules, now_us=clock.now_us)[0].contacts] == ["o2"]
+    wrong = {**seen.folded, "occurred_us": seen.occurred_us}
+    ledger.append([Entry(person, "contact", {**seen.folded, "state": "retracted", "corrects": wrong}, clock.now_us)])
+    assert [c.offer_id for c in ledger.read(person, rules=rules, now_us=clock.now_us)[0].contacts] == ["o1"]
+    assert list(ledger.verify()) == []
+
+
 def test_reading_a_bounded_standing_reads_no_more_than_its_row(ledger: Ledger, clock: Clock) -> None:
     person = ledger.stream_of("person", "a")
     rules = StandingRules((CapRule("customer", 2, 30 * DAY_US),), (HistoryRule("tv", "declined", None, 1),))
