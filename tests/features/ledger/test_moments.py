@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from features.ledger import Ledger
-from features.moments import CLAIM_US, Delivery, Moments, Watch, watch
+from features.moments import CLAIM_US, Delivery, Moments, Watch, keep_privacy_controls, watch
 
 NOW_US = 1_795_435_200_000_000
 HOUR_US = 3_600_000_000
@@ -123,3 +123,41 @@ def test_what_was_delivered_is_forgotten_and_dead_letters_stay(ledger: Ledger) -
     assert [d.id for d in moments.page("dead", 0, 10)] == ["d-1.webhook"]
     assert [d.id for d in moments.claim_to_send(NOW_US)] == ["d-2.webhook"]
     assert moments.stream_page(0, "app", None) == []
+
+
+def keep_controls(ledger: Ledger, **until_us: int) -> None:
+    stream = ledger.stream_of("person", "c-1")
+    rows = {(stream, type_): at_us for type_, at_us in until_us.items()}
+    ledger.transact(lambda connection: keep_privacy_controls(connection, rows), hot=True).result()
+
+
+def test_a_privacy_control_holds_for_its_type_and_stream_until_the_last_signal_is_not_kept(ledger: Ledger) -> None:
+    moments, stream = Moments(ledger), ledger.stream_of("person", "c-1")
+    keep_controls(ledger, cart=NOW_US + 9, page=NOW_US + 5)
+    keep_controls(ledger, cart=NOW_US + 3)
+    assert moments.asks_no_profiling([stream], {"cart", "other"}, NOW_US + 8)
+    assert not moments.asks_no_profiling([stream], {"cart"}, NOW_US + 9)
+    assert not moments.asks_no_profiling([stream], {"other"}, NOW_US)
+    assert not moments.asks_no_profiling([ledger.stream_of("person", "c-2")], {"cart"}, NOW_US)
+    moments.purge(NOW_US + 6)
+    assert moments.asks_no_profiling([stream], {"cart"}, NOW_US)
+    assert not moments.asks_no_profiling([stream], {"page"}, NOW_US)
+
+
+def test_what_is_withheld_leaves_by_no_route_and_is_forgotten_in_time(ledger: Ledger) -> None:
+    moments = Moments(ledger)
+    moments.settle(a_watch(ledger), [letter(ledger), letter(ledger, route="stream")], NOW_US)
+    (on_screen,) = moments.stream_page(0, "app", None)
+    moments.show(on_screen)
+    assert moments.was_delivered("d-1")
+    assert not moments.was_delivered("d-2")
+    (sent,) = moments.claim_to_send(NOW_US)
+    for delivery in (sent, on_screen):
+        moments.withhold(delivery, "consent:marketing")
+    assert moments.claim_to_send(NOW_US + CLAIM_US) == moments.stream_page(0, "app", None) == []
+    assert [(d.route, d.error) for d in moments.page("withheld", 0, 10)] == [
+        ("webhook", "consent:marketing"),
+        ("stream", "consent:marketing"),
+    ]
+    moments.purge(NOW_US + 1)
+    assert moments.page("withheld", 0, 10) == []
