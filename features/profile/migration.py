@@ -12,9 +12,6 @@ import contextlib
 import sys
 from collections.abc import Iterator
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from decisioning.errors import Unavailable
 from decisioning.times import AS_RECORDED
 from features.profile.archive import Archive, Step
@@ -87,6 +84,15 @@ def _stamp(stamp: Stamp) -> Stamp:
 @contextlib.contextmanager
 def _shown(what: str, total: int) -> Iterator[Step]:
     """Show a bar on standard error if it is a terminal."""
+    from rich.console import Console  # noqa: PLC0415  a twentieth of a second, and needed once in a workspace's life
+    from rich.progress import (  # noqa: PLC0415
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(file=sys.stderr)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:

@@ -14,6 +14,7 @@ from features.ledger.tables import SIGNAL_STATES
 from features.profile.offline import History
 from features.profile.online import Profiles
 from features.profile.store import Store
+from features.profile.stores import sqlite
 from features.profile.stores.rows import table_of
 from features.profile.stores.sqlite import SqliteOnline
 from features.profile.versions import Stamp, State, Version, decode_stamps
@@ -86,6 +87,7 @@ def test_every_value_and_time_is_what_feast_held(workspace) -> None:
     assert {name for (name,) in online.writer.execute("SELECT name FROM sqlite_master WHERE type = 'table'")} == {
         "facts",
         "packing",
+        "rewrites",
     }
 
 
@@ -103,15 +105,15 @@ def test_nothing_of_who_is_not_in_the_history_any_more_stays_in_the_file(workspa
     assert online.writer.execute("PRAGMA secure_delete").fetchone() == (1,)
 
 
-@pytest.mark.parametrize("step", ["fill", "rewrite"])
-def test_a_migration_that_was_interrupted_is_finished_by_the_next_opening(workspace, monkeypatch, step) -> None:
-    def crash(_: SqliteOnline) -> None:
+@pytest.mark.parametrize(("where", "step"), [(SqliteOnline, "fill"), (SqliteOnline, "retire"), (sqlite, "empty_log")])
+def test_a_migration_that_was_interrupted_is_finished_by_the_next_opening(workspace, monkeypatch, where, step) -> None:
+    def crash(*_: object) -> None:
         raise KeyboardInterrupt
 
     views = read_views(workspace.data / "feature_repo" / "schema.json")
     before = stored_by_feast(workspace.data / "online.db", "profile")
     with monkeypatch.context() as patch:
-        patch.setattr(SqliteOnline, step, crash)
+        patch.setattr(where, step, crash)
         with pytest.raises(KeyboardInterrupt):
             Store(workspace.data).online  # noqa: B018  opened at its first use
     online = Store(workspace.data).online
@@ -121,11 +123,11 @@ def test_a_migration_that_was_interrupted_is_finished_by_the_next_opening(worksp
 
 
 def test_a_file_that_someone_reads_is_used_at_once_and_swept_later(workspace, monkeypatch) -> None:
-    def busy(_: SqliteOnline) -> None:
+    def busy(*_: object) -> None:
         raise Unavailable("read elsewhere")
 
     with monkeypatch.context() as patch:
-        patch.setattr(SqliteOnline, "rewrite", busy)
+        patch.setattr(sqlite, "empty_log", busy)
         online = Store(workspace.data).online
         assert isinstance(online, SqliteOnline)
         assert online.filled()
