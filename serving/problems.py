@@ -72,9 +72,11 @@ NOT_FOUND = ProblemType("not-found", 404, "not found", "What `field` names does 
 REFUSED = ProblemType("refused", 422, "refused", "The data or the rules do not support what was asked for")
 SIGNALS = ProblemType("signals-refused", 422, "signals refused", "None was recorded. `results` says why, by index")
 NONE_TAKEN = ProblemType("none-recorded", 422, "none recorded", "None was recorded. `results` says why, by index")
-BUSY = ProblemType("busy", 503, "busy", "The server is busy or starts. Send it again after Retry-After")
+BUSY = ProblemType(
+    "busy", 503, "busy", "The server is busy or starts. It may have been done: send it again, with the same ids"
+)
 UNAVAILABLE = ProblemType(
-    "unavailable", 503, "unavailable", "A store or the decision process is away. Send it again after Retry-After"
+    "unavailable", 503, "unavailable", "A store or the decision process is away. Send it again, with the same ids"
 )
 NOT_DECIDED = ProblemType(
     "not-decided", 500, "not decided", "A decision was not safe to answer. Tell who operates this"
