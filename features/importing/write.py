@@ -15,10 +15,10 @@ from decisioning.errors import Refused
 from decisioning.facts.schema import Feature, Value
 from features.importing.blocks import by_customers
 from features.importing.cells import as_time
-from features.importing.entries import Entries
 from features.importing.inferred import asserted_constants
 from features.importing.mapping import NONE
 from features.importing.plan import ImportPlan, Progress
+from features.importing.records import Entries, corrections
 from features.ledger import Entry, Ledger
 from features.signals.log import erased_since
 
@@ -41,7 +41,8 @@ class ImportResult:
     """What an import added.
 
     `customers` were imported, `erased` were left out because they were erased; `rows` were read from the files;
-    `records` were given to the ledger, and `new_records` of them were new to it.
+    `records` were given to the ledger, and `new_records` of them were new to it. `corrected`: outcomes that an earlier
+    import recorded otherwise than these files say.
     """
 
     customers: int
@@ -49,6 +50,7 @@ class ImportResult:
     records: int
     new_records: int
     erased: int
+    corrected: int
 
 
 def write(
@@ -77,17 +79,18 @@ def write(
 def _write_records(plan: ImportPlan, catalogue: Catalogue, ledger: Ledger, progress: Progress | None) -> ImportResult:
     """Append the records of some customers after the other, with each stream's records together."""
     erased = frozenset(erased_since(ledger.select, 0))
-    customers = records = new = seen = 0
+    customers = records = new = seen = corrected = 0
     for part in by_customers(plan, _CUSTOMERS):
         seen += len(part.subjects)
         streams = {s: ledger.stream_of("person", s) for s in part.subjects.to_pylist()}
         streams = {s: stream for s, stream in streams.items() if stream not in erased}
         customers += len(streams)
-        by_stream = Entries(part, catalogue, ledger, streams).by_stream()
-        entries = [entry for own in by_stream.values() for entry in own]
+        built = Entries(part, catalogue, ledger, streams)
+        entries = [entry for own in built.by_stream().values() for entry in own]
+        corrected += ledger.append_many(corrections(ledger, entries, built.denied))
         new += ledger.append_many(_with_progress(entries, records, seen / len(plan.subjects), progress))
         records += len(entries)
-    return ImportResult(customers, plan.rows, records, new, seen - customers)
+    return ImportResult(customers, plan.rows, records, new, seen - customers, corrected)
 
 
 def _check_assertions(plan: ImportPlan, environment: str) -> None:

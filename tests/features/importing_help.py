@@ -65,6 +65,18 @@ files:
       outcomes:
         - {name: bought, column: bought, positive: ja, negative: nee, value: {column: euro}}
 """
+CONSENTS = (
+    SHOP
+    + """
+  - id: optins
+    subject: {column: customer}
+    consents:
+      - {purpose: marketing, channel: email, column: optin, granted: "Y", refused: "N", notice_version: "2026-01",
+         at: 2026-02-03}
+    outcomes:
+      - {name: returned, action: shoes, column: back, positive: 1, negative: 0, counts: negative, at: 2026-02-03}
+"""
+)
 CUSTOMERS = """customer,age,spent,plan,vip,known_on
 c1,30,12.5,basic,yes,2026-01-10
 c2,41,,plus,no,2026-01-10

@@ -11,7 +11,7 @@ import pytest
 from decisioning.errors import Refused
 from features.importing import ImportPlan, catalogue_files, checked_catalogue
 from features.importing.blocks import by_customers
-from features.importing.entries import Entries
+from features.importing.records import Entries
 from features.importing.tables import csv_text, read_parts
 from features.ledger import Entry, Ledger
 from tests.features.importing_help import CUSTOMERS, MAILINGS, SHOP, planned

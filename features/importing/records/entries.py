@@ -10,14 +10,15 @@ from decisioning.catalogue.actions import Action
 from decisioning.catalogue.files import Catalogue
 from decisioning.facts.schema import Value
 from decisioning.times import microseconds
-from features.importing.plan import ContactRows, ImportPlan
+from features.importing.plan import ContactRows, ImportPlan, OutcomeRows
 from features.ledger import Entry, Ledger
 
 
 class Entries:
     """Builds the ledger records of a plan.
 
-    `streams` maps the id of each customer who was not erased to the customer's stream; others get no records.
+    `streams` maps the id of each customer who was not erased to the customer's stream; others get no records. `denied`:
+    the keys of outcomes that did not happen, by files that say so of each contact.
     """
 
     def __init__(self, plan: ImportPlan, catalogue: Catalogue, ledger: Ledger, streams: dict[str, str]) -> None:
@@ -28,6 +29,7 @@ class Entries:
             p.id: p.notice_version for p in catalogue.purposes
         }  # asserted consents take the version in force
         self.entries: dict[str, list[Entry]] = defaultdict(list)
+        self.denied: set[str] = set()
         self._keys: set[str] = set()
 
     def by_stream(self) -> dict[str, list[Entry]]:
@@ -108,12 +110,24 @@ class Entries:
     def _outcomes(self, rows: ContactRows, names: list[str], accounts: list[str] | None) -> None:
         subjects, actions = rows.subject.to_pylist(), rows.action.to_pylist()
         for outcome in rows.outcomes:
+            self._deny(outcome, names, "outcome:account" if accounts is not None else None)
             for n, at_us, value in _zip(outcome.row, outcome.at_us, outcome.value_eur):
                 body = {"action": actions[n], "outcome": outcome.name, "offer_id": names[n], "value_eur": value}
                 stream = self.streams.get(subjects[n], "")
                 self._add_for_owners(
                     stream, accounts[n] if accounts else None, "outcome", body, at_us, f"{names[n]}:{outcome.name}"
                 )
+
+    def _deny(self, outcome: OutcomeRows, names: list[str], of_account: str | None) -> None:
+        """Note the contacts after which an outcome did not happen; an earlier file may have said that it did.
+
+        `of_account`: what the keys of the accounts' records begin with, if the file names accounts.
+        """
+        happened = frozenset(outcome.row.to_pylist())
+        for n, name in enumerate(names):
+            if n not in happened:
+                for kind in ("outcome", of_account) if of_account else ("outcome",):
+                    self.denied.add(f"import:{self.id}:{kind}:{name}:{outcome.name}")
 
     def _late_outcomes(self) -> None:
         for rows in self.plan.late:
