@@ -13,6 +13,7 @@ from pydantic_core import to_json
 
 from decisioning.errors import (
     BrainError,
+    ConfigError,
     Conflict,
     Erased,
     LinkedElsewhere,
@@ -109,6 +110,7 @@ _OF_ERRORS: tuple[tuple[type[BrainError], ProblemType], ...] = (
     (NotFound, NOT_FOUND),
     (RequestError, INVALID),
     (Refused, REFUSED),
+    (ConfigError, REFUSED),
     (Conflict, BUSY),
     (Unavailable, UNAVAILABLE),
     (SealBroken, NOT_DECIDED),

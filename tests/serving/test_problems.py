@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from decisioning import errors
 from serving.brain.runtime import Brain
-from serving.problems import PROBLEM_TYPES
+from serving.problems import BUG, PROBLEM_TYPES, type_of
 from tests.serving.workspaces import Client, ask, signal, small_workspace
 
 NAME = "jan@example.org"
@@ -87,6 +88,13 @@ def test_a_mistake_of_the_server_is_a_problem_document_and_is_logged_without_its
     assert headers["content-type"] == "application/problem+json"
     assert NAME not in content.decode() + caplog.text
     assert "ValueError at " in caplog.text
+
+
+def test_every_error_of_the_brain_but_the_root_has_a_type_of_its_own() -> None:
+    """Else it would be answered, and logged, as a mistake of the server."""
+    known = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.BrainError)]
+    built = {kind: kind.__new__(kind) for kind in known}
+    assert {kind.__name__ for kind, error in built.items() if type_of(error) is BUG} == {"BrainError"}
 
 
 def test_each_type_is_described_at_its_own_path(client: Client) -> None:
