@@ -9,7 +9,8 @@ Bodies, by kind (JSON objects; `occurred_us` is a column of the record, not part
 - `consent`: purpose, channel (`*` = all), status, source, notice_version; optional expires_us, asserted_by
 - `decision`, `account_decision`: contacts, each the fields of `decisioning.facts.standing.Contact` (state is not read)
 - `contact`: offer_id, state (`retracted` = none); optional outcome_id, gate (what kept it from being delivered),
-  told_us (the time that was told, if it lay ahead), and `corrects`: an earlier state that does not hold, with its offer_id, state, occurred_us
+  told_us (the time that was told, if it lay ahead), and `corrects`: an earlier state that does not hold, with its
+  offer_id, state, occurred_us
 - `outcome`: action, outcome (`retracted` = there was none); optional outcome_id, offer_id, value_eur, account (a
   stream), told_us, and `corrects`: the earlier outcome that does not hold, with its action, outcome, occurred_us,
   offer_id, value_eur

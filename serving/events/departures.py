@@ -14,11 +14,12 @@ from pydantic_core import from_json, to_json
 from decisioning.errors import Erased, RequestError
 from decisioning.facts.forms import Ask, canonical
 from decisioning.review.rechecking import EXPIRED, RELEASED, Recheck
-from features.ledger import Duplicate, Entry, now_us
+from features.ledger import Duplicate, Entry, Ledger, now_us
+from features.ledger.past.changes import RETRACTED
 from features.moments import Delivery, Moments
 from serving.brain.runtime import Brain
 
-ERASED = "subject:erased"
+ERASED, GIVEN_UP = "subject:erased", "delivery:given-up"
 Json = dict[str, Any]
 
 
@@ -40,7 +41,7 @@ class Departures:
         ask, decided = Ask.model_validate_json(canonical(record.body["request"])), record.body
         result = self._recheck(decided, ask)
         if result.stopped:
-            self._release(delivery, decided, ask, record.stream, result.stopped)
+            self._release(delivery, record.stream, result.stopped)
         if not _leaves(decided, result):
             why = sorted({*result.stopped.values(), *(() if result.call_holds else ("handover",))})
             self._moments.withhold(delivery, ", ".join(why))
@@ -56,26 +57,51 @@ class Departures:
         except RequestError as error:
             return Recheck({c["offer_id"]: f"release:{error.field}" for c in decided["contacts"]})
 
-    def _release(self, delivery: Delivery, decided: Json, ask: Ask, stream: str, stopped: Mapping[str, str]) -> None:
+    def give_up(self, delivery: Delivery) -> None:
+        """Free the places of what could not be delivered, until it is tried again; see `try_again`."""
+        record = self._brain.ledger.lookup(f"decision:{delivery.decision_id}")
+        if record is not None and record.folded is not None:
+            given_up = {contact["offer_id"]: GIVEN_UP for contact in record.folded["contacts"]}
+            self._release(delivery, record.stream, given_up)
+
+    def _release(self, delivery: Delivery, stream: str, stopped: Mapping[str, str]) -> None:
         """Record that offers are not delivered, unless the decision was delivered already by some route."""
         if self._moments.was_delivered(delivery.decision_id):
             return
-        actions = self._brain.release(decided["answer"]["release"]).actions
-        for contact in decided["contacts"]:
-            gate = stopped.get(contact["offer_id"], RELEASED)
-            if gate == RELEASED:
-                continue
-            streams = [stream]
-            if ask.account_id is not None and actions[contact["action"]].scope == "account":
-                streams.append(self._brain.ledger.stream_of("account", ask.account_id))
-            self._record(contact["offer_id"], gate, streams)
+        for offer_id, gate in stopped.items():
+            if gate != RELEASED:
+                self._record(stream, offer_id, gate)
 
-    def _record(self, offer_id: str, gate: str, streams: list[str]) -> None:
+    def _record(self, stream: str, offer_id: str, gate: str) -> None:
         body = {"offer_id": offer_id, "state": "expired" if gate == EXPIRED else "not_delivered", "gate": gate}
-        key, at_us = f"undelivered:{offer_id}", now_us()
-        entries = [Entry(s, "contact", body, at_us, key=key if n == 0 else None) for n, s in enumerate(streams)]
+        key = f"undelivered:{offer_id}#{_retries(self._brain.ledger, offer_id)}"
         with suppress(Duplicate, Erased):  # another replica recorded it, or nothing is kept any more
-            self._brain.ledger.append(entries)
+            self._brain.ledger.append([Entry(stream, "contact", body, now_us(), key=key)])
+
+
+def try_again(ledger: Ledger, delivery: Delivery) -> None:
+    """Take back that a delivery was given up: its offers hold their places again, as long as their reservations live.
+
+    Whether they may leave is asked when they do.
+    """
+    record = ledger.lookup(f"decision:{delivery.decision_id}")
+    for contact in record.folded["contacts"] if record is not None and record.folded is not None else ():
+        offer_id, retries = contact["offer_id"], _retries(ledger, contact["offer_id"])
+        given_up = ledger.lookup(f"undelivered:{offer_id}#{retries}")
+        if given_up is None or given_up.body is None or given_up.body["gate"] != GIVEN_UP:
+            continue
+        wrong = {"offer_id": offer_id, "state": given_up.body["state"], "occurred_us": given_up.occurred_us}
+        body = {"offer_id": offer_id, "state": RETRACTED, "corrects": wrong}
+        with suppress(Duplicate, Erased):
+            ledger.append([Entry(given_up.stream, "contact", body, now_us(), key=f"retried:{offer_id}#{retries}")])
+
+
+def _retries(ledger: Ledger, offer_id: str) -> int:
+    """Return how often the delivery of an offer was given up and tried again."""
+    retries = 0
+    while ledger.lookup(f"retried:{offer_id}#{retries}") is not None:
+        retries += 1
+    return retries
 
 
 def _leaves(decided: Json, result: Recheck) -> bool:

@@ -17,7 +17,7 @@ from features.ledger import now_us
 from features.moments import Delivery, Moments, Watch
 from serving.brain.releasing import open_ledger
 from serving.brain.runtime import Brain
-from serving.events.departures import Departures
+from serving.events.departures import Departures, try_again
 from serving.events.webhooks import Sender
 from serving.settings import Workspace
 
@@ -40,7 +40,7 @@ class Watcher:
         self._brain = brain
         self.moments = Moments(brain.ledger)
         self._departures = Departures(brain, self.moments)
-        self._sender = Sender(brain.workspace, self.moments, self._departures.body)
+        self._sender = Sender(brain.workspace, self.moments, self._departures.body, self._departures.give_up)
 
     async def process_due(self) -> None:
         """Decide every moment that is due, hand its decision to its routes, and send the deliveries that are due."""
@@ -132,6 +132,9 @@ def dead_letters(workspace: Workspace, retry: Sequence[str] = ()) -> dict[str, A
         ids = [d.id for d in dead] if "all" in retry else list(retry)
         if missing := set(ids) - {d.id for d in dead}:
             raise NotFound("retry", f"no dead letter is called {min(missing)}")
+        for delivery in dead:
+            if delivery.id in ids:
+                try_again(ledger, delivery)
         retried = moments.retry(ids, now_us())
     return {"retried": retried, "dead": [dead_letter_json(d) for d in dead if d.id not in ids]}
 

@@ -47,11 +47,18 @@ class Sender:
     """Sends waiting deliveries; after too many failed attempts a delivery is a dead letter.
 
     :param body_of: returns what may leave of a delivery at this moment, None if nothing may any more
+    :param give_up: called after the last attempt
     """
 
-    def __init__(self, workspace: Workspace, moments: Moments, body_of: Callable[[Delivery], bytes | None]) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        moments: Moments,
+        body_of: Callable[[Delivery], bytes | None],
+        give_up: Callable[[Delivery], None],
+    ) -> None:
         self._settings, self._moments = workspace.settings.moments, moments
-        self._body_of = body_of
+        self._body_of, self._give_up = body_of, give_up
         self._secret = signing_secret(workspace)
 
     async def send_due(self) -> None:
@@ -73,6 +80,7 @@ class Sender:
         if error is None:
             self._moments.record_attempt(delivery, "delivered", 0)
         elif attempts >= self._settings.attempts:
+            self._give_up(delivery)
             self._moments.record_attempt(delivery, "dead", 0, error)
         else:
             self._moments.record_attempt(delivery, "waiting", now_us() + round(pause_s(attempts) * 1e6), error)

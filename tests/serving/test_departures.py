@@ -13,9 +13,9 @@ from decisioning.review.rechecking import Recheck
 from features.ledger import now_us
 from serving.brain import releasing
 from serving.brain.runtime import Brain
-from serving.events import departures, webhooks
 from serving.events import moments as moments_module
-from serving.events.moments import Watcher
+from serving.events import webhooks
+from serving.events.moments import Watcher, dead_letters
 from serving.settings import Workspace
 from tests.serving.test_webhooks import Receiver
 from tests.serving.workspaces import Client, Json, ask, consent, offers, signal, small_workspace, welcome
@@ -184,8 +184,12 @@ def test_nothing_leaves_after_an_erasure_that_came_between_claim_and_attempt(
 def test_an_offer_leaves_until_it_expires_and_then_frees_its_place(client: Client, receiver: Receiver) -> None:
     welcome(client, "c-expiry")
     offer_id = offers(opened(client, receiver, "c-expiry"))[0]["offer_id"]
-    at_us = now_us() + HOUR_US
-    with patch.object(departures, "now_us", lambda: at_us):
+    recheck = client.brain.recheck
+
+    def an_hour_later(decided: Any, asked: Any, snapshot: Any, at_us: int) -> Recheck:
+        return recheck(decided, asked, snapshot, at_us + HOUR_US)
+
+    with patch.object(client.brain, "recheck", an_hour_later):
         assert retried(client, receiver, "c-expiry") == []
     assert contact_records(client, "c-expiry") == [{"offer_id": offer_id, "state": "expired", "gate": "offer:expired"}]
 
@@ -273,6 +277,28 @@ def test_two_replicas_that_withhold_at_once_record_it_once(client: Client, recei
     with patch.object(client.brain, "recheck", return_value=Recheck({f"{claimed.decision_id}.0": "consent:marketing"})):
         assert [w._departures.body(claimed) for w in watchers] == [None, None]
     assert [r["state"] for r in contact_records(client, "c-two")] == ["not_delivered"]
+
+
+@pytest.mark.promise("moments.asked-again", "caps.freed")
+def test_an_offer_whose_delivery_is_given_up_frees_its_cap_until_it_is_tried_again(
+    client: Client, receiver: Receiver
+) -> None:
+    welcome(client, "c-dead")
+    decision = opened(client, receiver, "c-dead")
+    for times in (1, 2):
+        watcher = Watcher(client.brain)
+        once = watcher._sender._settings.model_copy(update={"attempts": 1})
+        receiver.statuses = [500]
+        with patch.object(watcher._sender, "_settings", once):
+            asyncio.run(watcher.process_due())
+        assert deliveries(client, "c-dead")["webhook"] == ("dead", "answered 500")
+        assert [r["state"] for r in contact_records(client, "c-dead")][-1] == "not_delivered"
+        preview = ask(f"c-dead-{times}", "c-dead", mode="preview")
+        assert actions(client("POST", "/v1/decisions", preview)[1]) == ["tv-bundle"]
+        dead_letters(client.brain.workspace, [f"{decision['decision_id']}.webhook"])
+        assert "tv-bundle" not in actions(client("POST", "/v1/decisions", preview)[1])
+    assert retried(client, receiver, "c-dead") == [decision]
+    assert deliveries(client, "c-dead")["webhook"] == ("delivered", "")
 
 
 @pytest.mark.promise("moments.asked-again")

@@ -80,7 +80,9 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def send(workspace: Workspace, moments: Moments, url: str | None, times: int, attempts: int = 3) -> None:
     settings = BrainSettings.model_validate({"moments": {"webhook": url, "attempts": attempts}})
-    sender = webhooks.Sender(Workspace(workspace.root, settings), moments, lambda delivery: delivery.body)
+    sender = webhooks.Sender(
+        Workspace(workspace.root, settings), moments, lambda delivery: delivery.body, lambda _: None
+    )
     for _ in range(times):
         asyncio.run(sender.send_due())
 
