@@ -145,11 +145,12 @@ def add_events(
     existing = _existing(connection, [event.key for event in events]) if look_up else {}
     sorted_out = _SortedOut(heads, existing)
     results = [sorted_out.add(event) for event in events]
-    if not sorted_out.streams:
+    streams = sorted_out.streams
+    if not streams:
         return AddResult(results)
     fetch = partial(driver.fetch, connection)
     states: dict[str, tuple[int, bytes]] = {}
-    for stream in sorted_out.streams:
+    for stream in streams:
         head, prediction = heads.get(stream, NO_STATE), predicted.get(stream)
         new, corrections = sorted_out.new.get(stream, {}), sorted_out.corrections.get(stream, {})
         if corrections:
@@ -181,7 +182,7 @@ class _SortedOut:
     @property
     def streams(self) -> list[str]:
         """The streams that get another state."""
-        return sorted({*self.new, *self.corrections})
+        return sorted({*self.new, *self.corrections} if self.corrections else self.new)
 
     def add(self, event: Event) -> EventResult:
         """Tell what happens to one more event."""
