@@ -169,13 +169,14 @@ def test_the_same_ledger_gives_the_same_model(shop: Any) -> None:
 
 
 def test_promote_makes_the_challenger_the_champion(shop: Any, tmp_path: Path) -> None:
-    version, context = learn(shop)["version"], context_of(shop)
+    first, version = (learn(shop)["version"] for _ in range(2))
+    context = context_of(shop)
     assert promote(context, NOW_US, justification=REASON)["version"] == version
     assert shop.registry.alias_version("propensity", "champion") == version
     with pytest.raises(Refused, match=f"propensity@{version} serves already: there is nothing to promote"):
         promote(context, NOW_US)
-    before = promote(context, NOW_US, version=1, justification=REASON)
-    assert (before["version"], before["before"]) == (1, version)
+    before = promote(context, NOW_US, version=first, justification=REASON)
+    assert (before["version"], before["before"]) == (first, version)
     with pytest.raises(NotFound):
         promote(context, NOW_US, version=99)
     with pytest.raises(Refused, match="no challenger"):
