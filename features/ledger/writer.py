@@ -47,7 +47,7 @@ class Submission(Append):
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class AppendBlock:
     """Appends that are written in one transaction, although each stands by itself."""
 
     appends: Sequence[Append]
@@ -66,7 +66,7 @@ class Job(Generic[_T]):
     future: "Future[_T]" = field(default_factory=Future)
 
 
-_Item = Submission | Block | Job[Any]
+_Item = Submission | AppendBlock | Job[Any]
 
 
 class Writer:
@@ -86,7 +86,7 @@ class Writer:
 
     def submit_block(self, appends: Sequence[Append]) -> "Future[Sequence[Result]]":
         """Return a future of what became of each append, which is set once the block is committed."""
-        block = Block(appends)
+        block = AppendBlock(appends)
         self._put(block)
         return block.future
 
@@ -162,7 +162,7 @@ class Writer:
 
     def _perform(self, items: Sequence[_Item]) -> Sequence[Any]:
         """Run the only item if it is a job, write it if it is a block, else write the batch of submissions."""
-        if items and isinstance(items[0], Block):
+        if items and isinstance(items[0], AppendBlock):
             return [self._write(items[0].appends)]
         if items and isinstance(items[0], Job):
             transact = self._database.transact_hot if items[0].hot else self._database.transact
