@@ -1,6 +1,7 @@
 """A repeated request gets what was recorded only while all of it still holds; see `decisioning.review.rechecking`."""
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -48,10 +49,20 @@ def actions(answer: Json) -> set[str]:
     return {o["action"] for o in offers(answer)}
 
 
-def an_hour_later() -> Any:
-    """Return a context in which decisions are made an hour from now, when the agents' reservations have ended."""
-    at_us = now_us() + HOUR_US
-    return patch.object(runtime, "now_us", lambda: at_us)
+@contextmanager
+def at(client: Client, at_us: int) -> Iterator[None]:
+    """Let decisions be made, and records be appended, at a time."""
+    ledger = client.brain.ledger
+    with ExitStack() as patches:
+        patches.enter_context(patch.object(runtime, "now_us", lambda: at_us))
+        for clocked in (ledger, ledger._writer):
+            patches.enter_context(patch.object(clocked, "_clock", lambda: at_us))
+        yield
+
+
+def an_hour_later(client: Client) -> AbstractContextManager[None]:
+    """Return a context in an hour from now, when the agents' reservations have ended."""
+    return at(client, now_us() + HOUR_US)
 
 
 def rows(client: Client) -> int:
@@ -139,9 +150,9 @@ def test_a_repeat_is_decided_anew_from_the_moment_its_offers_expire(client: Clie
     assert record is not None
     assert record.body is not None
     ends_us = record.body["contacts"][0]["reserved_until_us"]
-    with patch.object(runtime, "now_us", lambda: ends_us - 1):
+    with at(client, ends_us - 1):
         assert decided(client, sent) == first
-    with patch.object(runtime, "now_us", lambda: ends_us):
+    with at(client, ends_us):
         assert decided(client, sent)["supersedes"] == first["decision_id"]
 
 
@@ -154,7 +165,7 @@ def test_a_repeat_after_the_reservation_does_not_count_two_contacts_under_a_cap_
     welcome(client, customer)
     first, *later = order.split()
     given = [decided(client, body(customer, "agent", f"{customer}-{first}"))]
-    with an_hour_later():
+    with an_hour_later(client):
         given += [decided(client, body(customer, "agent", f"{customer}-{name}")) for name in later]
     assert ["tv-bundle" in actions(answer) for answer in given] == [True, True, False]
 
@@ -163,7 +174,7 @@ def test_a_repeat_is_decided_anew_once_another_offer_was_seen_late(client: Clien
     welcome(client, "c-late")
     other = decided(client, body("c-late", "agent", "c-late-0"))
     late = next(o["offer_id"] for o in offers(other) if o["action"] == "tv-bundle")
-    with an_hour_later():
+    with an_hour_later(client):
         sent = body("c-late", "agent")
         first = decided(client, sent)
         assert "tv-bundle" in actions(first)
@@ -246,7 +257,7 @@ def test_a_batch_that_is_repeated_checks_every_customer_again(client: Client) ->
     assert (same, capped) == (first[0], first[2])
     assert (refused["supersedes"], "tv-bundle" in actions(refused)) == (first[1]["decision_id"], False)
     assert isinstance(gone, Erased)
-    with an_hour_later():
+    with an_hour_later(client):
         assert "tv-bundle" in actions(decided(client, body("c-capped", "agent", "batch-2")))
         (capped,) = batched(client, "c-capped")
     assert "tv-bundle" not in actions(capped)
