@@ -99,8 +99,8 @@ class ImportPlan:
     """A whole import.
 
     `subjects`: the ids of the customers, each once; every other column of subjects is encoded by this dictionary.
-    `profiles` has a table per file: subject (the customer's id), event_timestamp and features. `rows` is the number of
-    rows of all files, `counts` has what each says.
+    `profiles` has a table per file: subject (the customer's id), event_timestamp and features; times and enums are
+    encoded, too. `rows` is the number of rows of all files, `counts` has what each says.
     """
 
     source: MappingSource
@@ -240,7 +240,7 @@ class _FileRows:
             self._keep(known_us=read.when(self.file.as_of))
         for f in self.file.features:
             if self._has_profile or f.after_outcome:
-                self._columns.add(f"feature {f.name}", read.feature(f))
+                self._columns.add(f"feature {f.name}", read.feature(f), encoded=f.dtype == "enum")
         if self.file.contact is not None:
             self._contacts(read, self.file.contact)
         for n, late in enumerate(self.file.outcomes):
@@ -340,8 +340,9 @@ class _FileRows:
             return None
         names = [f.name for f in self.file.features if not f.after_outcome]
         cells = {name: self._columns.whole(f"feature {name}") for name in names}
-        known = as_time(self._columns.whole("known_us"))
-        return pa.table({"subject": self._columns.whole("subject"), "event_timestamp": known, **cells})
+        known = self._columns.whole("known_us")
+        times = pa.DictionaryArray.from_arrays(known.indices, as_time(known.dictionary))
+        return pa.table({"subject": self._columns.whole("subject"), "event_timestamp": times, **cells})
 
     def contacts(self) -> ContactRows | None:
         """Return the contacts of the rows; None if the file has none."""

@@ -19,6 +19,7 @@ from features.importing.inferred import asserted_constants
 from features.importing.mapping import NONE
 from features.importing.plan import ImportPlan, Progress
 from features.importing.records import Entries, corrections
+from features.importing.tables.columns import decoded, return_memory
 from features.ledger import Entry, Ledger
 from features.signals.log import erased_since
 
@@ -149,8 +150,11 @@ def _write_profiles(plan: ImportPlan, ledger: Ledger, history: "History", progre
             for start in range(0, table.num_rows, _ROWS):
                 rows = table.slice(start, _ROWS)
                 streams = [ledger.stream_of("person", subject) for subject in rows["subject"].to_pylist()]
-                staged.add(history.checked(rows.set_column(0, "subject", pa.array(streams, pa.string()))))
+                plain = {name: decoded(rows[name].combine_chunks()) for name in rows.schema.names[1:]}
+                staged.add(history.checked(pa.table({"subject": pa.array(streams, pa.string()), **plain})))
+            return_memory()
             history.import_staged(staged, {_PROFILES: online} if online else {}, lambda: erased_since(ledger.select, 0))
+        return_memory()
 
 
 def _report(progress: Progress, what: str, done: int, total: int) -> None:
@@ -166,7 +170,8 @@ def _tables(plan: ImportPlan) -> Iterator[pa.Table]:
     assertions = list(asserted_constants(plan))
     without = [np.ones(len(plan.subjects), np.bool_) for _ in assertions]  # who has no row with the facts
     for table in plan.profiles:
-        oldest_us = pc.min(table["event_timestamp"].cast(pa.int64())).as_py()
+        times = table["event_timestamp"].combine_chunks().dictionary
+        oldest_us = pc.min(times.cast(pa.int64())).as_py()
         facts_of_all: dict[str, Value] = {}
         for n, (since_us, facts) in enumerate(assertions):
             if since_us <= oldest_us:

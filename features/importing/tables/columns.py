@@ -10,27 +10,29 @@ import pyarrow.compute as pc
 
 from features.importing.tables.faults import Faults
 
-_ENCODED: Final = ("subject", "action", "channel")
+_ENCODED: Final = ("subject", "action", "channel", "known_us", "probability")
+_SMALL: Final = 127
+"""The largest dictionary whose codes take a byte."""
 _COMPARED: Final = 50_000
 """How many rows are compared at a time."""
 
 
 class FileColumns:
-    """Columns by name, to which parts are added. Those of customers, actions and channels are dictionary-encoded."""
+    """Columns by name, to which parts are added. Those that have few different values are dictionary-encoded."""
 
     def __init__(self) -> None:
         self._parts: dict[str, list[pa.Array]] = defaultdict(list)
 
-    def add(self, name: str, cells: pa.Array) -> None:
-        """Add the cells of some further rows."""
-        encoded = name.rpartition(" ")[2] in _ENCODED
+    def add(self, name: str, cells: pa.Array, *, encoded: bool = False) -> None:
+        """Add the cells of some further rows; `encoded`: also if the name does not say that the column is."""
+        encoded = encoded or name.rpartition(" ")[2] in _ENCODED
         self._parts[name].append(cells.dictionary_encode() if encoded else cells)
 
     def whole(self, name: str) -> pa.Array:
         """Return a whole column."""
         parts = self._parts[name]
         if len(parts) > 1:
-            parts[:] = [pa.concat_arrays(parts)]
+            parts[:] = [_smallest(pa.concat_arrays(parts))]
         return parts[0]
 
     def replace(self, name: str, cells: pa.Array) -> None:
@@ -38,9 +40,25 @@ class FileColumns:
         self._parts[name] = [cells]
 
 
+def _smallest(cells: pa.Array) -> pa.Array:
+    """Return a column with codes of a byte, if it has codes and these are few."""
+    if not pa.types.is_dictionary(cells.type) or len(cells.dictionary) > _SMALL:
+        return cells
+    return pa.DictionaryArray.from_arrays(cells.indices.cast(pa.int8()), cells.dictionary)
+
+
+def _widest(cells: pa.DictionaryArray) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(cells.indices.cast(pa.int32()), cells.dictionary)
+
+
+def decoded(cells: pa.Array) -> pa.Array:
+    """Return a column as plain values."""
+    return cells.dictionary_decode() if pa.types.is_dictionary(cells.type) else cells
+
+
 def encode_together(places: Sequence[tuple[FileColumns, str]]) -> pa.Array:
     """Encode columns by one dictionary, and return it: their values, each once, in the order of the columns."""
-    columns = [where.whole(name) for where, name in places]
+    columns = [_widest(where.whole(name)) for where, name in places]
     together = pa.concat_arrays(columns)
     start = 0
     for (where, name), column in zip(places, columns, strict=True):
