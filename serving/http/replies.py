@@ -26,6 +26,10 @@ from serving.problems import (
 )
 
 JSON = "application/json"
+ANY_PROBLEM: dict[int | str, dict[str, Any]] = {
+    "default": {"model": Problem, "content": {PROBLEM: {}}, "description": "A problem document"}
+}
+"""The OpenAPI of every other error of a route; without it, the framework declares errors of its own form."""
 _LOG = logging.getLogger("ray.serve")
 
 

@@ -28,6 +28,7 @@ from serving.http.direct import DirectRoute
 from serving.http.live import asks_no_profiling, moment_routes, signal_routes
 from serving.http.paths import CustomerPath, DecisionPath, EncodedPaths, VisitorPath
 from serving.http.replies import (
+    ANY_PROBLEM,
     JSON,
     AnswersErrors,
     body_schema,
@@ -65,7 +66,7 @@ def build_app(brain: Brain) -> FastAPI:
             task.cancel()
         await asyncio.to_thread(brain.close)
 
-    app = FastAPI(title="Central brain", version="1", lifespan=lifespan, redirect_slashes=False)
+    app = FastAPI(title="Central brain", version="1", lifespan=lifespan, redirect_slashes=False, responses=ANY_PROBLEM)
     for kind in (BrainError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, error_reply)
     app.add_middleware(EncodedPaths)

@@ -90,6 +90,16 @@ def test_a_mistake_of_the_server_is_a_problem_document_and_is_logged_without_its
     assert "ValueError at " in caplog.text
 
 
+def test_the_contract_declares_no_other_form_of_error(client: Client) -> None:
+    contract = client("GET", "/openapi.json")[1]
+    assert not [name for name in contract["components"]["schemas"] if "ValidationError" in name]
+    for operations in contract["paths"].values():
+        for operation in operations.values():
+            failing = [answer for status, answer in operation["responses"].items() if not status.startswith("2")]
+            assert failing
+            assert all("application/problem+json" in answer["content"] for answer in failing)
+
+
 def test_every_error_of_the_brain_but_the_root_has_a_type_of_its_own() -> None:
     """Else it would be answered, and logged, as a mistake of the server."""
     known = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.BrainError)]
