@@ -219,6 +219,8 @@ def test_check_names_file_line_and_what_was_meant(
         (("import", "profile", "a.csv", "--separator", "--"), None, "one ASCII character"),
         (("import", "hillstrom", "a.csv", "--separator", ";"), None, "--separator is for `brain import profile`"),
         (("decide",), json.dumps(ask("r"))[:-1] + ', "customer_id": "c-2"}', "customer_id: stands twice"),
+        (("decide",), json.dumps(ask("r", mode="preview", as_of="9999-12-31T23:59:59Z")), "as_of: expected a time"),
+        (("decide",), json.dumps(ask("r", mode="preview", as_of="0001-01-01")), "as_of: expected a time"),
     ],
 )
 def test_refusals_are_one_plain_line(run: Run, arguments: tuple[str, ...], stdin: str | None, message: str) -> None:

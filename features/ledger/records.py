@@ -24,6 +24,8 @@ _BLOCK = 64
 """Bytes that SHA-256 takes at a time."""
 _STREAM = re.compile(r"[0-9a-f]{40}")
 _FOREVER_US = 2**62
+_OURS = frozenset(("decision", "account_decision"))
+"""Kinds of records whose times are of our own clock: they are never refused."""
 _WORDS = frozenset(("consent", "link", "unlink", "linked_to", "flag"))
 """Kinds of records of which a newer one takes the place of an older one."""
 PACKED_KIND = "decision"
@@ -191,7 +193,7 @@ class PreparedEntry:
         :raises RequestError: it lies more than `TOLERANCE_US` ahead of its recording
         """
         told_us = self.entry.occurred_us
-        if told_us is not None and told_us > recorded_us + TOLERANCE_US:
+        if told_us is not None and told_us > recorded_us + TOLERANCE_US and self.entry.kind not in _OURS:
             raise RequestError("occurred_at", FUTURE_TIME)
         at_us = counted_us(told_us, now_us, recorded_us) if self.entry.kind in _WORDS else self._at_most(recorded_us)
         if at_us == self.occurred_us and not self._states_times:

@@ -71,12 +71,12 @@ def _correction(record: Record, wanted: Entry | None) -> Entry | None:
     holds = body["outcome"] != RETRACTED
     if wanted is None:
         gone = {**body, "outcome": RETRACTED, "value_eur": None}
-        return Entry(record.stream, "outcome", gone | _wrong(record, body), record.occurred_us) if holds else None
-    same = holds and record.occurred_us == wanted.occurred_us
+        return Entry(record.stream, "outcome", gone | _wrong(record, body), record.counted_us) if holds else None
+    same = holds and record.counted_us == wanted.occurred_us
     if same and all(body.get(name) == wanted.folded.get(name) for name in _FIELDS):
         return None
     return replace(wanted, body={**wanted.folded, **(_wrong(record, body) if holds else {})})
 
 
 def _wrong(record: Record, body: Mapping[str, Any]) -> dict[str, Any]:
-    return {"corrects": {"occurred_us": record.occurred_us, **{name: body.get(name) for name in _FIELDS}}}
+    return {"corrects": {"occurred_us": record.counted_us, **{name: body.get(name) for name in _FIELDS}}}
