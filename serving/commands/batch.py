@@ -19,7 +19,7 @@ from pydantic_core import to_json
 
 from decisioning.catalogue.release import Release
 from decisioning.deciding.record import Decision
-from decisioning.errors import BrainError, NotFound, Refused, RequestError
+from decisioning.errors import BrainError, NotFound, Refused, RequestError, Unavailable
 from decisioning.facts.forms import Ask, PlacementAsk
 from decisioning.facts.ids import check_id
 from features.importing import read_ids
@@ -30,13 +30,15 @@ from serving.brain.runtime import Brain
 from serving.commands.progress import phases
 from serving.contract import parse
 from serving.customers import exported_files
-from serving.lifecycle import environment
+from serving.lifecycle import environment, processes
 from serving.settings import Workspace
 
 BLOCK_ROWS = 2048
 """How many customers one worker is given at a time."""
 WORKERS = 2
 """Processes that decide; each needs a core and some 300 MB."""
+STARTS = 3
+"""How often Ray is started before the command gives up."""
 _OBJECT_STORE_BYTES = 200_000_000
 
 OUTPUT = pa.schema(
@@ -246,28 +248,47 @@ def _customers(source: Path) -> pa.Table:
 
 @contextmanager
 def _ray(workspace: Workspace) -> Iterator[Any]:
-    """Start a Ray for this run, secured like the one that serves; stop it and remove its folder at the end."""
+    """Start a Ray for this run, secured like the one that serves; stop it and remove its folder at the end.
+
+    Raises Unavailable if it does not start.
+    """
     workspace.run.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temp = Path(tempfile.mkdtemp(prefix="brain-"))
-    os.environ.update(environment.for_ray(workspace, uuid.uuid4().hex, temp))
+    temp, run_id = Path(tempfile.mkdtemp(prefix="brain-")), uuid.uuid4().hex
+    os.environ.update(environment.for_ray(workspace, run_id, temp))
     import ray  # noqa: PLC0415 - reads the environment at import
     import ray.data  # noqa: PLC0415
 
-    ray.init(
-        address="local",
-        num_cpus=2,
-        include_dashboard=False,
-        object_store_memory=_OBJECT_STORE_BYTES,
-        log_to_driver=False,
-        logging_level="ERROR",
-        _temp_dir=str(temp),
-    )
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.execution_options.preserve_order = True
     try:
+        _start(ray, temp, run_id)
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+        context.execution_options.preserve_order = True
         yield ray
     finally:
         ray.shutdown()
+        processes.kill_all(run_id)
         shutil.rmtree(temp, ignore_errors=True)
+
+
+def _start(ray: Any, temp: Path, run_id: str) -> None:
+    """Start Ray, and try again if it breaks off: it allows a node 30 s, which is little where others use the cores."""
+    for remaining in reversed(range(STARTS)):
+        try:
+            ray.init(
+                address="local",
+                num_cpus=2,
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                log_to_driver=False,
+                logging_level="ERROR",
+                _temp_dir=str(temp),
+            )
+        except Exception as error:
+            ray.shutdown()
+            processes.kill_all(run_id)
+            if not remaining:
+                cause = str(error).partition(". ")[0].strip()
+                raise Unavailable(f"Ray could not be started: {cause}; free the cores and run it again") from error
+        else:
+            return

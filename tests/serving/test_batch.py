@@ -1,5 +1,6 @@
 """Batch decisions: the worker that Ray Data runs, files that are refused, and (long) a whole run on Ray."""
 
+import uuid
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -8,9 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from decisioning.errors import BrainError, Refused
+from decisioning.errors import BrainError, Refused, Unavailable
 from serving.brain.runtime import Brain
 from serving.commands import batch
+from serving.lifecycle import processes
 from serving.settings import Workspace
 from tests.serving.workspaces import Client, small_workspace, welcome
 
@@ -176,3 +178,13 @@ def test_the_whole_run_on_ray(workspace: Workspace, tmp_path: Path) -> None:
     summary = batch.run(workspace, tmp_path / "in.parquet", tmp_path / "out.parquet", "web", ("sidebar",))
     assert (summary["customers"], summary["failed"]) == (len(CUSTOMERS), 0)
     assert pq.read_table(tmp_path / "out.parquet").num_rows == len(CUSTOMERS)
+
+
+def test_a_ray_that_cannot_start_is_told_in_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    import ray
+
+    run_id, too_long = uuid.uuid4().hex, tmp_path / ("x" * 120)
+    with pytest.raises(Unavailable, match=r"^Ray could not be started: .*; free the cores and run it again$"):
+        batch._start(ray, too_long, run_id)
+    assert processes.members(run_id) == []
+    assert not ray.is_initialized()
