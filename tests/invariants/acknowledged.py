@@ -205,7 +205,10 @@ class World:
         code, answer = self.client("POST", "/v1/identities", self.broken(body))
 
         def read(page: Json) -> None:
-            assert [link["status"] for link in page["links"] if link["visitor"] == answer["visitor"]] in ([status], [])
+            assert [link["status"] for link in page["links"] if link["visitor"] == answer["visitor"]] in (
+                [answer["status"]],
+                [],
+            )
 
         return code, [read]
 
