@@ -10,7 +10,7 @@ from pydantic_core import from_json, to_json
 
 from decisioning.errors import NotFound
 from decisioning.facts.forms import Ask
-from decisioning.facts.ids import check_id
+from decisioning.facts.ids import check_id, problem_of
 from decisioning.facts.standing_rules import NO_PAST
 from serving.brain.runtime import Brain
 from serving.commands.recomputing import recompute
@@ -42,8 +42,8 @@ def decide_once(workspace: Workspace, body: bytes) -> dict[str, Any]:
 
 def export_customer(workspace: Workspace, customer_id: str, out: Path | None = None) -> dict[str, Any]:
     """Return everything that is held about a customer; with `out`, write it there and return a summary."""
-    check_id("customer_id", customer_id)
     with open_brain(workspace) as brain:
+        _check_id(brain, customer_id)
         pages = [exporting.export(brain, "person", customer_id)]
         while (after := pages[-1]["next"]) is not None:
             pages.append(exporting.export(brain, "person", customer_id, after))
@@ -61,8 +61,8 @@ def erase_customer(workspace: Workspace, customer_id: str) -> dict[str, Any]:
 
     Raises NotFound if nothing is held.
     """
-    check_id("customer_id", customer_id)
     with open_brain(workspace) as brain:
+        _check_id(brain, customer_id)
         held = _held(brain, customer_id)
         asyncio.run(erasing.erase(brain, "person", customer_id))
         while brain.ledger.erasures.listed():
@@ -72,11 +72,20 @@ def erase_customer(workspace: Workspace, customer_id: str) -> dict[str, Any]:
 
 def restrict_customer(workspace: Workspace, customer_id: str, *, restricted: bool) -> dict[str, Any]:
     """Restrict the use of a customer's data to keeping it, or lift the restriction; raises NotFound if none is held."""
-    check_id("customer_id", customer_id)
     with open_brain(workspace) as brain:
+        _check_id(brain, customer_id)
         _held(brain, customer_id)
         asyncio.run(erasing.restrict(brain, "person", customer_id, restricted=restricted))
     return {"customer_id": customer_id, "restricted": restricted}
+
+
+def _check_id(brain: Brain, customer_id: str) -> None:
+    """Raise RequestError for what is no id, unless something is held under it.
+
+    Earlier versions took texts for ids that are refused today; whoever is known by one keeps their rights.
+    """
+    if problem_of(customer_id) and not any(holdings(brain, "person", customer_id).values()):
+        check_id("customer_id", customer_id)
 
 
 def _held(brain: Brain, customer_id: str) -> dict[str, int]:

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 import brain as command_line
 from decisioning.facts.forms import Ask, canonical, recorded_ask
 from decisioning.facts.ids import BAD_FORM, IS_ABSENT, IS_FORMULA, IS_ROUNDED, IS_UNADDRESSABLE
+from features.ledger import Entry, now_us
 from serving.brain.runtime import Brain
 from serving.commands.offline import verify
 from tests.serving.workspaces import Client, ask, consent, signal, small_workspace
@@ -134,6 +135,19 @@ def test_what_is_no_id_is_refused_by_every_command(client: Client, command: tupl
         where = ["--workspace", str(client.brain.workspace.root)]
         result = CliRunner().invoke(command_line.main, [command[0], *command[1:], *where, "--", id_])
         assert (result.exit_code, result.stderr) == (1, f"customer_id: {reason}\n"), (id_, result.output)
+
+
+@pytest.mark.promise("identity.one-type-of-id")
+@pytest.mark.parametrize("id_", ["é", "NA", " x ", "1.23457E+15"])
+def test_who_was_recorded_under_an_id_that_is_refused_now_can_be_exported_and_erased(client: Client, id_: str) -> None:
+    """Earlier versions took such ids."""
+    brain, where = client.brain, ["--json", "--workspace", str(client.brain.workspace.root)]
+    stream = brain.subject_stream(id_)
+    brain.ledger.append([Entry(stream, "flag", {"restricted": True}, now_us())])
+    for command in (["export"], ["erase", "--yes"]):
+        result = CliRunner().invoke(command_line.main, [*command, *where, "--", id_])
+        assert result.exit_code == 0, result.output
+    assert brain.ledger.read(stream)[0].erased
 
 
 @pytest.mark.parametrize("encoded", ["%ff%fe", "a%ff", "%C3%28", "a%c0%afb"])
