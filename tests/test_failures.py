@@ -106,7 +106,11 @@ def swapped(part: str) -> Damage:
 
 
 def garbage(part: str) -> Damage:
-    return lambda root: (root / part).write_bytes(b"\x00\xff no such thing \n" * 50)
+    def overwrite(root: Path) -> None:
+        (root / f"{part}-wal").unlink(missing_ok=True)  # SQLite would restore the file from it
+        (root / part).write_bytes(b"\x00\xff no such thing \n" * 50)
+
+    return overwrite
 
 
 DAMAGES: dict[str, tuple[Damage, str, str]] = {
