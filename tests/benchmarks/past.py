@@ -49,7 +49,7 @@ FOR_GOOD = "accepted"
 """The outcome that suppresses an action for good."""
 MOST_BYTES = 4096
 """What a decision may read beside what is promised for good."""
-_HEAD = select(STANDINGS.c.version, STANDINGS.c.body).where(STANDINGS.c.stream == bindparam("stream"))
+_HEAD = select(STANDINGS.c.version, STANDINGS.c.at_us, STANDINGS.c.body).where(STANDINGS.c.stream == bindparam("stream"))
 
 
 @dataclass
@@ -279,7 +279,7 @@ def _standing_bytes(brain: Brain, stream: str) -> tuple[int, int]:
     """Return the bytes of a standing, without and with those of consents, links and suppressions for good taken off."""
     (head,) = brain.ledger.select(_HEAD, {"stream": stream})
     kinds = brain.ledger._rules.kinds
-    fold, number = decode(stream, head.version, head.body, kinds)
+    fold, number = decode(stream, head.version, head.at_us, head.body, kinds)
     bare = replace(fold, contacts=(), times={}, consents=(), links=(), holder=None)
     suppressions = {pair: times for pair, times in fold.times.items() if pair[1] == FOR_GOOD}
     promised = replace(fold, contacts=(), times=suppressions)
