@@ -49,7 +49,7 @@ FOR_GOOD = "accepted"
 """The outcome that suppresses an action for good."""
 MOST_BYTES = 4096
 """What a decision may read beside what is promised for good."""
-_HEAD = select(STANDINGS.c.version, STANDINGS.c.at_us, STANDINGS.c.body).where(STANDINGS.c.stream == bindparam("stream"))
+_HEAD = select(STANDINGS).where(STANDINGS.c.stream == bindparam("stream"))
 
 
 @dataclass
