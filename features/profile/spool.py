@@ -35,6 +35,7 @@ class Spool:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path, self._thread = path, threading.RLock()
+        self._can_only_read = False
         self._open()
 
     def _open(self) -> None:
@@ -54,12 +55,14 @@ class Spool:
         with self._thread:
             self._file.check()
             try:
+                if self._can_only_read:  # the connection would stay so for good
+                    self._open()
+                    self._can_only_read = False
                 self._db.execute("BEGIN IMMEDIATE")
                 yield
                 self._db.execute("COMMIT")
             except sqlite3.Error as error:
-                if is_read_only(error):
-                    self._open()  # the connection would stay so for good
+                self._can_only_read = self._can_only_read or is_read_only(error)
                 raise Unavailable("the feature history cannot be written; try again") from error
             finally:
                 if self._db.in_transaction:
