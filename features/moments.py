@@ -1,26 +1,34 @@
 """Moments that are due or have fired, and the decisions to deliver: tables in the ledger's database.
 
 There is one watch per (stream, moment). A signal that may lead to the moment sets when to check for it; a later signal
-changes that time. A replica claims a check for a while, so that one replica checks, and another if that one dies.
+changes that time, and an event that arrives late never makes the check earlier. A replica claims a check for a while,
+so that one replica checks, and another if that one dies. Whoever holds the claim may fire the moment: `settle` delivers
+nothing for a replica that has lost it, and nothing once an erasure has deleted the watch.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from pydantic_core import from_json, to_json
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, or_, select, text, union_all, update
 
+from decisioning.times import TOLERANCE_US
 from features.ledger import Ledger, driver
 from features.ledger.database import upsert
 from features.ledger.tables import CLAIMS, DELIVERIES, FIRED, PRIVACY_CONTROLS, WATCHES
 
 CLAIM_US = 10_000_000
 """How long a claim lasts, after which another replica may make it."""
-_VALUES = ("due_us", "claimed_us", "body")
+_IS_LATER = f"(excluded.event_us >= {WATCHES.name}.event_us OR {WATCHES.name}.event_us > ?)"
+"""Whether the event of the new watch is later; a clock that was ahead may have given the other one its time."""
+_LATER_DUE = f"CASE WHEN excluded.due_us > {WATCHES.name}.due_us THEN excluded.due_us ELSE {WATCHES.name}.due_us END"
 _SET_WATCH = (
-    f"{driver.insert_into(WATCHES, 'stream', 'moment', *_VALUES)} ON CONFLICT (stream, moment) DO UPDATE SET "
-    + ", ".join(f"{name} = excluded.{name}" for name in _VALUES)
+    f"{driver.insert_into(WATCHES, 'stream', 'moment', 'due_us', 'event_us', 'claimed_us', 'body')} "
+    "ON CONFLICT (stream, moment) DO UPDATE SET "
+    f"due_us = CASE WHEN {_IS_LATER} THEN excluded.due_us ELSE {_LATER_DUE} END, "
+    f"body = CASE WHEN {_IS_LATER} THEN excluded.body ELSE {WATCHES.name}.body END, "
+    f"event_us = CASE WHEN {_IS_LATER} THEN excluded.event_us ELSE {WATCHES.name}.event_us END"
 )
 _SET_CONTROL = (
     f"{driver.insert_into(PRIVACY_CONTROLS, 'stream', 'type', 'until_us')} ON CONFLICT (stream, type) DO UPDATE SET "
@@ -38,13 +46,19 @@ Route = Literal["webhook", "stream"]
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """A moment to check for. `subject`: customer_id or visitor_id, as in the request. `cause`: name of the signal."""
+    """A moment to check for.
+
+    `subject`: customer_id or visitor_id, as in the request. `cause`: name of the signal. `event_us`: when that counts
+    as having happened. `claimed_us`: when it was claimed, which names the claim.
+    """
 
     stream: str
     moment: str
     due_us: int
     subject: dict[str, str]
     cause: str
+    event_us: int
+    claimed_us: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +104,17 @@ class Delivery:
         )
 
 
-def watch(connection: Connection, watches: Iterable[Watch]) -> None:
-    """Set when to check, in the transaction that stores the signals; a later signal of the moment replaces the time."""
-    rows = [(bytes.fromhex(one.stream), one.moment, one.due_us, 0, _encode(one)) for one in watches]
+def watch(connection: Connection, watches: Iterable[Watch], now_us: int) -> None:
+    """Set when to check, in the transaction that stores the signals; a later signal replaces time and cause.
+
+    A signal that is no later, but arrives after the time of the check, has it made once more, for the same cause. A
+    claim stays, so that nobody else checks before its holder has settled.
+    """
+    latest_us = [now_us + TOLERANCE_US] * 3
+    rows = [
+        (bytes.fromhex(one.stream), one.moment, one.due_us, one.event_us, 0, _encode(one), *latest_us)
+        for one in watches
+    ]
     if rows:
         driver.execute_many(connection, _SET_WATCH, rows)
 
@@ -115,7 +137,8 @@ class Moments:
 
     def claim_due(self, now_us: int, limit: int = 50) -> list[Watch]:
         """Claim and return the watches that are due."""
-        ready = (WATCHES.c.due_us <= now_us) & (WATCHES.c.claimed_us <= now_us - CLAIM_US)
+        free = (WATCHES.c.claimed_us <= now_us - CLAIM_US) | (WATCHES.c.claimed_us > now_us + TOLERANCE_US)
+        ready = (WATCHES.c.due_us <= now_us) & free
         if not self._ledger.select(select(WATCHES.c.stream).where(ready).limit(1)):
             return []  # almost always; then nothing is written
 
@@ -125,12 +148,12 @@ class Moments:
             here = (WATCHES.c.stream == bindparam("s")) & (WATCHES.c.moment == bindparam("m"))
             if keys:
                 connection.execute(update(WATCHES).where(here).values(claimed_us=now_us), keys)
-            return [_watch(row) for row in rows]
+            return [replace(_watch(row), claimed_us=now_us) for row in rows]
 
         return self._ledger.transact(claim).result()
 
     def may_fire(self, watch: Watch, every_us: int, now_us: int) -> bool:
-        """Tell whether the moment has not fired for this subject within `every_us`."""
+        """Tell whether the moment has not fired for this subject within `every_us`; only who claimed it may fire it."""
         here = (FIRED.c.stream == watch.stream) & (FIRED.c.moment == watch.moment)
         rows = self._ledger.select(select(FIRED.c.at_us).where(here))
         return not rows or rows[0].at_us + every_us <= now_us
@@ -141,23 +164,27 @@ class Moments:
         here = table.c.stream.in_(streams) & table.c.type.in_(sorted(types)) & (table.c.until_us > now_us)
         return bool(self._ledger.select(select(table.c.type).where(here).limit(1)))
 
-    def settle(self, watch: Watch, deliveries: Sequence[Delivery] = (), fired_us: int | None = None) -> None:
-        """Delete the watch unless a signal has changed it, and add its deliveries; all in one transaction.
+    def settle(self, watch: Watch, deliveries: Sequence[Delivery] = (), fired_us: int | None = None) -> bool:
+        """Delete a claimed watch, and add its deliveries; all in one transaction.
 
-        :param deliveries: those whose id exists already are left out, so that it is safe to run again
+        If a signal has changed the watch, it stays and may be claimed at once. Returns False, and adds nothing, if the
+        claim is lost: another replica has taken it over, or an erasure has deleted the watch.
+
+        :param deliveries: those whose id exists already are left out
         :param fired_us: when the moment fired, if it did
         """
-        here = (WATCHES.c.stream == watch.stream) & (WATCHES.c.moment == watch.moment)
 
-        def write(connection: Connection) -> None:
-            connection.execute(delete(WATCHES).where(here, WATCHES.c.due_us == watch.due_us))
+        def write(connection: Connection) -> bool:
+            if not _end_claim(connection, watch):
+                return False
             if fired_us is not None:
                 upsert(connection, FIRED, {"stream": watch.stream, "moment": watch.moment}, {"at_us": fired_us})
             existing = {row.id for row in connection.execute(select(DELIVERIES.c.id).where(_any_of(deliveries)))}
             if rows := [_row(d) for d in deliveries if d.id not in existing]:
                 _insert(connection, rows)
+            return True
 
-        self._ledger.transact(write).result()
+        return self._ledger.transact(write).result()
 
     def claim_to_send(self, now_us: int, limit: int = 20) -> list[Delivery]:
         """Claim and return the webhook deliveries whose next attempt is due; a claim postpones that attempt."""
@@ -256,6 +283,20 @@ def _insert(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     upsert(connection, CLAIMS, {"name": _LAST}, {"until_us": last + len(rows)})
 
 
+def _end_claim(connection: Connection, watch: Watch) -> bool:
+    """Delete a watch, or free it if a signal has changed it; return whether its claim was still held.
+
+    An erasure deletes watches before deliveries, and waits for the row of one that is being settled. So deliveries that
+    are added for a watch that was still there are deleted with the others.
+    """
+    held = (WATCHES.c.stream == watch.stream) & (WATCHES.c.moment == watch.moment)
+    held &= WATCHES.c.claimed_us == watch.claimed_us
+    same = (WATCHES.c.due_us == watch.due_us) & (WATCHES.c.event_us == watch.event_us)
+    if connection.execute(delete(WATCHES).where(held, same)).rowcount:
+        return True
+    return bool(connection.execute(update(WATCHES).where(held).values(claimed_us=0)).rowcount)
+
+
 def _any_of(deliveries: Sequence[Delivery]) -> Any:
     return DELIVERIES.c.id.in_([d.id for d in deliveries])
 
@@ -266,7 +307,7 @@ def _encode(watch: Watch) -> bytes:
 
 def _watch(row: Row[Any]) -> Watch:
     subject, cause = from_json(row.body)
-    return Watch(row.stream, row.moment, row.due_us, subject, cause)
+    return Watch(row.stream, row.moment, row.due_us, subject, cause, row.event_us)
 
 
 def _row(delivery: Delivery) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def _unless_zeros(value: bytes | None) -> bytes | None:
 METADATA = MetaData()
 VERSION_TABLE = "ledger_schema"
 """The table in which Alembic keeps the schema version; not its default name, so that schemas can share a database."""
-NEWEST = "ledger_0010"
+NEWEST = "ledger_0011"
 """The newest migration; compared when a database is opened, so that only an old one pays for importing Alembic."""
 SEQ = BigInteger().with_variant(Integer(), "sqlite")
 """SQLite numbers rows itself only if the type is exactly INTEGER."""
@@ -222,10 +222,12 @@ WATCHES = Table(
     Column("due_us", BigInteger, nullable=False),
     Column("claimed_us", BigInteger, nullable=False),
     Column("body", Bytes(), nullable=False),
+    Column("event_us", BigInteger, nullable=False, server_default="0"),
     Index("watches_due", "due_us"),
     sqlite_with_rowid=False,
 )
-"""When to check whether a moment happens; `claimed_us` is when a replica last began to check."""
+"""When to check whether a moment happens; `claimed_us` is when a replica last began to check, 0 if nobody checks now.
+`event_us` is when the latest event that leads to the moment happened."""
 FIRED = Table(
     "ledger_fired",
     METADATA,

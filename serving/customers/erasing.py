@@ -86,7 +86,8 @@ def _empty(brain: Brain, listed: Sequence[ListedErasure]) -> None:
 def clean_files(brain: Brain) -> int:
     """Remove everyone who was ever erased from files that other processes may have been writing meanwhile.
 
-    Returns how many files and customers had something left: the history, the log of decisions, and what commands wrote.
+    Returns how many files and customers had something left: the history, deliveries, the log of decisions, and what
+    commands wrote.
     """
     began_us, erased = now_us(), erased_since(brain.ledger.select, 0)
     profiles = brain.snapshot.profiles
@@ -94,10 +95,11 @@ def clean_files(brain: Brain) -> int:
     if remaining:
         profiles.delete(*remaining)
         brain.ledger.erasures.list_again(remaining)
+    delivered = brain.ledger.erasures.empty_again()
     logged = DecisionLog(brain.workspace.data / LOG).forget(erased)
     exported = exported_files.clean(brain.workspace, frozenset(erased), brain.subject_stream)
     brain.ledger.erasures.note_files_cleaned(began_us)
-    return len(remaining) + logged + exported
+    return len(remaining) + delivered + logged + exported
 
 
 async def restrict(brain: Brain, kind: SubjectKind, subject_id: str, *, restricted: bool) -> None:

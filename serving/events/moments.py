@@ -53,12 +53,12 @@ class Watcher:
         try:
             moment = self._brain.snapshot.release.moment(due.moment)
         except NotFound:
-            return await asyncio.to_thread(self.moments.settle, due)
+            await asyncio.to_thread(self.moments.settle, due)
+            return
         try:
             await self._decide(due, moment)
         except BrainError:
-            return None  # the claim expires, and the watch is due again
-        return None
+            return  # the claim expires, and the watch is due again
 
     async def _decide(self, due: Watch, moment: MomentRule) -> None:
         snapshot, at_us = self._brain.snapshot, now_us()
@@ -66,7 +66,8 @@ class Watcher:
         known = self._brain.known(ask, snapshot, at_us)
         fires = moment_happens(snapshot.release, ask, known, at_us)
         if not fires or not self.moments.may_fire(due, round(moment.every_h * HOUR_US), at_us):
-            return await asyncio.to_thread(self.moments.settle, due)
+            await asyncio.to_thread(self.moments.settle, due)
+            return
         if self._asks_no_profiling(snapshot.release, moment, known.person, at_us):
             ask = _with_gpc(ask)
         answer = await self._brain.commit(ask)
@@ -76,7 +77,7 @@ class Watcher:
             Delivery.new(answer["decision_id"], route, due.stream, moment.id, moment.channel, at_us, body)
             for route in (moment.deliver if has_content else ())
         ]
-        return await asyncio.to_thread(self.moments.settle, due, deliveries, at_us)
+        await asyncio.to_thread(self.moments.settle, due, deliveries, at_us)
 
     def _asks_no_profiling(self, release: Release, moment: MomentRule, person: Standing, at_us: int) -> bool:
         """Tell whether Global Privacy Control holds for a moment, which no browser asks for itself.

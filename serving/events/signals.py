@@ -209,11 +209,13 @@ def _watch(
                 max(at_us, v.event.time_us + moment.wait_s * 1_000_000),
                 {v.subject.field: v.subject.id},
                 v.event.key,
+                v.event.time_us,
             )
             for v, result in zip(part, recorded, strict=True)
             if result.status in ("accepted", "corrected") and v.subject.field != "account_id"
             for moment in snapshot.release.moments_on.get(v.event.type, ())
         ),
+        at_us,
     )
 
 

@@ -2,16 +2,18 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select
 
 from decisioning.errors import NotFound
 from features.ledger import now_us
-from features.ledger.tables import DELIVERIES
+from features.ledger.tables import DELIVERIES, FIRED, WATCHES
 from serving.brain.runtime import Brain
 from serving.events import moments as moments_module
 from serving.events.moments import Watcher, dead_letters
@@ -118,6 +120,63 @@ def test_a_replica_that_dies_between_deciding_and_delivering_is_taken_over(
     (moment,) = shown(client)
     decisions = [e for e in client("GET", "/v1/customers/c-1/export")[1]["records"] if e["kind"] == "decision"]
     assert [d["body"]["answer"]["decision_id"] for d in decisions] == [moment["decision"]["decision_id"]]
+
+
+def before_settling(watcher: Watcher, monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
+    """Let something happen once, between a decision of this replica and its delivery."""
+    settle, waiting = watcher.moments.settle, [happens]
+
+    def settle_later(*arguments: Any) -> Any:
+        while waiting:
+            waiting.pop()()
+        return settle(*arguments)
+
+    monkeypatch.setattr(watcher.moments, "settle", settle_later)
+
+
+@pytest.mark.promise("moments.fire-once")
+def test_two_replicas_fire_once_though_a_signal_comes_between_decision_and_delivery(
+    workspace: Workspace, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, watcher = Client(Brain(workspace)), Watcher(client.brain)
+    welcome(client, "c-1")
+    for _ in range(3):
+        send_signal(client, "payment-failure")
+
+    def another_signal_and_another_replica() -> None:
+        send_signal(client, "payment-failure")
+        with ThreadPoolExecutor(1) as replica:
+            replica.submit(process_due, other).result()
+
+    before_settling(watcher, monkeypatch, another_signal_and_another_replica)
+    asyncio.run(watcher.process_due())
+    process_due(client, times=2)
+    other.brain.close()
+    assert len(shown(client)) == 1
+
+
+@pytest.mark.promise("moments.not-after-erasure")
+def test_an_erasure_between_decision_and_delivery_brings_nobody_back(
+    client: Client, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watcher = Watcher(client.brain)
+    welcome(client, "c-1")
+    for _ in range(3):
+        send_signal(client, "payment-failure")
+    before_settling(watcher, monkeypatch, lambda: client.brain.ledger.erase(client.brain.subject_stream("c-1")))
+    asyncio.run(watcher.process_due())
+    process_due(client)
+    assert receiver.got == []
+    assert [len(client.brain.ledger.select(select(table))) for table in (DELIVERIES, FIRED, WATCHES)] == [0, 0, 0]
+
+
+@pytest.mark.promise("moments.fire-once")
+def test_a_late_page_view_does_not_make_who_is_shopping_one_who_left(client: Client) -> None:
+    welcome(client, "c-1")
+    send_signal(client, "page-view", ago_s=1, page="paid-tv")
+    send_signal(client, "page-view", ago_s=960, page="paid-tv")
+    process_due(client)
+    assert shown(client) == []
 
 
 def test_what_is_left_for_a_quarter_of_an_hour_and_what_is_not(client: Client) -> None:

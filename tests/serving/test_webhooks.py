@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from features.ledger import Ledger, now_us
-from features.moments import Delivery, Moments, Watch
+from features.moments import Delivery, Moments, Watch, watch
 from serving.events import webhooks
 from serving.settings import BrainSettings, Workspace
 
@@ -67,7 +67,9 @@ def moments(workspace: Workspace) -> Iterator[Moments]:
     with Ledger.open(workspace.database_url, workspace.secret()) as ledger:
         moments = Moments(ledger)
         stream = ledger.stream_of("person", "c-1")
-        one = Watch(stream, "cart-left", 0, {"customer_id": "c-1"}, "e-1")
+        one = Watch(stream, "cart-left", 0, {"customer_id": "c-1"}, "e-1", 0)
+        ledger.transact(lambda connection: watch(connection, [one], 0)).result()
+        (one,) = moments.claim_due(now_us())
         moments.settle(one, [Delivery.new("d-1", "webhook", stream, "cart-left", "app", now_us(), BODY)])
         yield moments
 
