@@ -108,8 +108,10 @@ def _overview(brain: Brain, streams: Sequence[str]) -> dict[str, Any]:
 
 def _customer(brain: Brain, standing: Standing, at_us: int) -> dict[str, Any]:
     """Return the profile and the standing of one stream."""
-    stored = brain.snapshot.profiles.read([standing.stream], now_us=at_us)[0]
-    schema = brain.snapshot.release.schema
+    profiles, schema = brain.snapshot.profiles, brain.snapshot.release.schema
+    stored = profiles.read([standing.stream], now_us=at_us)[0]
+    # an erasure leaves the history files to a later pass; what they still hold is nobody's from the tombstone on
+    statements = () if standing.erased else profiles.archive.statements_of(standing.stream)
     return {
         "facts": dict(sorted(stored.facts.items())),
         **standing_json(standing),
@@ -119,7 +121,7 @@ def _customer(brain: Brain, standing: Standing, at_us: int) -> dict[str, Any]:
         ],
         "history": [
             {"as_of": iso(stamp.event_us), "recorded_at": iso(stamp.created_us), "facts": dict(facts)}
-            for stamp, facts in brain.snapshot.profiles.archive.statements_of(standing.stream)
+            for stamp, facts in statements
         ],
     }
 

@@ -1,0 +1,313 @@
+"""What must hold of each person, folded from scratch out of lists of words told: slow, plain, and without our code.
+
+The rules are those of the design. A visitor's doings belong to whom the visitor is linked to when they are recorded;
+what came while it was linked to nobody belongs to whoever is linked next. Where the design leaves a choice (what a
+person did on a device that they have left is theirs, but need not count for them there), the model gives bounds: what
+must count, and what may.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+SECOND_US = 1_000_000
+DAY_US = 86_400 * SECOND_US
+TOLERANCE_US = 5 * SECOND_US
+ALL = "*"
+RELEASED = ("expired", "not_delivered")
+STATES = ("reserved", *RELEASED, "delivered", "seen", "pitched")
+"""How far a contact got, the furthest last."""
+SUPPRESS = {"declined": 30 * DAY_US, "accepted": None}
+"""Outcome -> for how long it suppresses its action; None: for good."""
+LIMIT, LIMIT_WINDOW_US = 2, 7 * DAY_US
+COUNTED_WINDOW_US = 2 * DAY_US
+BUCKETS = 60
+"""A window may end early or late by its share of this."""
+
+
+class Word(NamedTuple):
+    """One thing that was told of a subject: `person:c-1`, `visitor:v-1` or `account:a-1`.
+
+    `at_us`: when it counts. `recorded_us`: when we got it. `token`: the text that tells it from all other words.
+    """
+
+    number: int
+    subject: str
+    kind: str
+    at_us: int
+    recorded_us: int
+    data: Mapping[str, Any]
+    token: str = ""
+
+
+class Bounds(NamedTuple):
+    """What must count, and what may count beside it."""
+
+    must: list[Word]
+    may: list[Word]
+
+    def of(self, *kinds: str) -> "Bounds":
+        """Return the words of these kinds."""
+        return Bounds(*([w for w in words if w.kind in kinds] for words in self))
+
+
+class Stops(NamedTuple):
+    """The gates that stop an action, in the order in which they apply: those that must, and those that may."""
+
+    must: list[str]
+    may: list[str]
+
+    def allow(self, gate: str) -> bool:
+        """Tell whether `gate`, empty for none, can be the first that stops the action."""
+        if not gate:
+            return not self.must
+        return gate in self.may and not any(g in self.must for g in self.may[: self.may.index(gate)])
+
+
+@dataclass
+class Model:
+    """Words in the order of their recording; `holders`: visitor -> (number of the next word, whose it is from then)."""
+
+    words: list[Word] = field(default_factory=list)
+    erased: set[str] = field(default_factory=set)
+    holders: dict[str, list[tuple[int, str | None]]] = field(default_factory=dict)
+
+    def tell(
+        self, subject: str, kind: str, now_us: int, told_us: int | None = None, token: str = "", **data: Any
+    ) -> Word:
+        """Keep a word that was taken, with the time at which it counts."""
+        stored = kind if kind in ("event", "fact") else "ledger"
+        earlier = (
+            w.recorded_us for w in self.of(subject) if stored == (w.kind if w.kind in ("event", "fact") else "ledger")
+        )
+        recorded_us = max([now_us, *earlier])
+        at_us = recorded_us if told_us is None else min(told_us, recorded_us)
+        if told_us is not None and recorded_us > now_us + TOLERANCE_US and told_us > now_us - TOLERANCE_US:
+            at_us = recorded_us  # told now, of a stream whose clock was ahead
+        word = Word(len(self.words), subject, kind, at_us, recorded_us, data, token)
+        self.words.append(word)
+        return word
+
+    def of(self, subject: str, *kinds: str) -> list[Word]:
+        """Return the words of one subject's own, in the order of their recording; of all kinds if none is named."""
+        return [w for w in self.words if w.subject == subject and (not kinds or w.kind in kinds)]
+
+    # Who is linked when, and what belongs to whom
+
+    def link(self, person: str, visitor: str, now_us: int, *, linked: bool, token: str) -> bool:
+        """Keep a statement that a visitor is a person, or is not; return whether it is afterwards."""
+        kind = "link" if linked else "unlink"
+        self.tell(person, kind, now_us, token=token, visitor=visitor)
+        after = self.says_linked(person, visitor)
+        if after != (self.holder(visitor) == person):
+            self.holders.setdefault(visitor, []).append((len(self.words), person if after else None))
+        return after
+
+    def says_linked(self, person: str, visitor: str) -> bool:
+        """Tell whether the person's words link the visitor: it is a grant, and what undoes it refuses."""
+        about = [w for w in self.of(person, "link", "unlink") if w.data["visitor"] == visitor]
+        return holds((w.at_us for w in about if w.kind == "link"), (w.at_us for w in about if w.kind == "unlink"))
+
+    def was_unlinked(self, person: str, visitor: str, now_us: int) -> bool:
+        """Tell whether the person was said not to be the visitor just now, so that no link of now undoes it."""
+        told = [w.at_us for w in self.of(person, "unlink") if w.data["visitor"] == visitor]
+        return bool(told) and max(told) + TOLERANCE_US > now_us
+
+    def holder(self, visitor: str, number: int | None = None) -> str | None:
+        """Return whose the visitor is now, or was when the word of this number was recorded."""
+        changes = self.holders.get(visitor, [])
+        return next((p for n, p in reversed(changes) if number is None or n <= number), None)
+
+    def owner(self, word: Word) -> str | None:
+        """Return to which person a word belongs; None for an account's, and for a visitor's who is nobody yet."""
+        if not word.subject.startswith("visitor:"):
+            return word.subject if word.subject.startswith("person:") else None
+        if (holder := self.holder(word.subject, word.number)) is not None:
+            return holder
+        changes = self.holders.get(word.subject, [])
+        return next((p for n, p in changes if n > word.number and p is not None), None)
+
+    def linked(self, person: str) -> list[str]:
+        """Return the visitors that are the person now."""
+        return [v for v in self.holders if self.holder(v) == person]
+
+    def is_shared(self, visitor: str) -> bool:
+        """Tell whether the visitor was ever more than one person's."""
+        return len({p for _, p in self.holders.get(visitor, []) if p is not None}) > 1
+
+    def belonging(self, person: str) -> Bounds:
+        """Return all words that belong to a person; those on a device that is not theirs now may count."""
+        own = [w for w in self.words if self.owner(w) == person]
+        now = {person, *self.linked(person)}
+        return Bounds([w for w in own if w.subject in now], own)
+
+    def reach(self, subject: str) -> Bounds:
+        """Return the words by which decisions for a person or visitor count what was shown and done."""
+        if subject.startswith("person:"):
+            return self.belonging(subject)
+        own, holder = self.of(subject), self.holder(subject)
+        whole = Bounds([], []) if holder is None else self.belonging(holder)
+        return Bounds(*({w.number: w for w in (*own, *part)}.values() for part in whole))  # type: ignore[arg-type]
+
+    # What is permitted
+
+    def binding(self, person: str) -> Iterator[list[Word]]:
+        """Yield the consents of each visitor that is the person now, without those that belong to somebody else."""
+        for visitor in self.linked(person):
+            told = self.of(visitor, "consent")
+            yield [w for w in told if self.owner(w) == person or self.holder(visitor, w.number) is None]
+
+    def consent_gates(self, subject: str, purposes: Iterable[str], channel: str) -> list[str]:
+        """Return the gates of the purposes that are not permitted; `service` needs only that nobody refuses it."""
+        gates = []
+        for purpose in purposes:
+            own = permitted(self.of(subject, "consent"), purpose, channel)
+            others = [permitted(told, purpose, channel) for told in self.binding(subject)]
+            if own is False or False in others or (own is None and purpose != "service"):
+                gates.append(f"consent:{purpose}")
+        return gates
+
+    def stops(self, subject: str, account: str | None, action: str, channel: str, now_us: int) -> Stops:
+        """Return what stops an action for a person or visitor now."""
+        of_account = action == "family"
+        sells = action != "help"
+        purposes = ["marketing"] if sells else ["service"]
+        fixed = [
+            *(["subject:erased"] if self.erased & {subject, account} else []),
+            *(["subject:restricted"] if self.is_restricted(subject) else []),
+            *(["action:account"] if of_account and account is None else []),
+            *self.consent_gates(subject, [*purposes, *(["push"] if channel == "push" else [])], channel),
+            *(["protection:hardship"] if sells and True in self.facts(subject, now_us)["hardship"] else []),
+        ]
+        if not sells:
+            return Stops(fixed, fixed)
+        persons = self.reach(subject)
+        accounts = [] if account is None or not of_account else self.of(account)
+        every = []
+        for words in persons:
+            acted = accounts if of_account else words
+            counted = (self.count(words, action, now_us), self.count(accounts, action, now_us))
+            capped = ["cap:twice-a-week"] if max(counted) >= LIMIT else []
+            every.append([*fixed, *self.suppressing(acted, action, now_us), *capped])
+        return Stops(*every)
+
+    def is_restricted(self, subject: str) -> bool:
+        """Tell whether the last word about it, of the subject's own, restricts it."""
+        told = self.of(subject, "flag")
+        return bool(told) and bool(told[-1].data["restricted"])
+
+    # What was shown, and what they did
+
+    def suppressing(self, words: Iterable[Word], action: str, now_us: int) -> list[str]:
+        """Return the gates of outcomes that suppress an action."""
+        happened = [w for w in latest(words) if w.data["action"] == action]
+        return [
+            f"suppressed:{outcome}"
+            for outcome, span_us in SUPPRESS.items()
+            if any(w.data["outcome"] == outcome and (span_us is None or w.at_us >= now_us - span_us) for w in happened)
+        ]
+
+    def count(self, words: Iterable[Word], action: str, now_us: int) -> int:
+        """Return how many contacts of an action a cap counts."""
+        return sum(
+            w.data["action"] == action and w.at_us > now_us - LIMIT_WINDOW_US and self.counts(w, now_us)
+            for w in words
+            if w.kind == "contact"
+        )
+
+    def counts(self, contact: Word, now_us: int) -> bool:
+        """Tell whether a cap counts a contact: while it is reserved, and then if it got as far as its channel asks."""
+        state = self.state(contact)
+        if state in RELEASED:
+            return False
+        asks = contact.data["channel"] == "push"
+        return not asks or now_us < contact.data["until_us"] or state not in ("reserved", *RELEASED)
+
+    def state(self, contact: Word) -> str:
+        """Return how far a contact got; an outcome of an offer says that it was seen."""
+        told = [w.data["state"] for w in self.words if w.kind == "state" and w.data["offer"] == contact.data["offer"]]
+        acted = [w for w in latest(self.words) if w.data.get("offer") == contact.data["offer"]]
+        return max([*told, *(["seen"] if acted else []), "reserved"], key=STATES.index)
+
+    # What is known
+
+    def facts(self, subject: str, now_us: int) -> dict[str, set[Any]]:
+        """Return each fact with the values that it may have; None is unknown."""
+        if subject in self.erased or self.is_restricted(subject):
+            return {name: {None} for name in ("nickname", "fee", "hardship", "searches_2d", "last_words")}
+        own = {name: {self.stated(subject, name)} for name in ("nickname", "fee", "hardship")}
+        words = self.belonging(subject) if subject.startswith("person:") else Bounds(*[self.of(subject)] * 2)
+        events = words.of("event")
+        return {**own, "searches_2d": searches(events, now_us), "last_words": last_words(events, now_us)}
+
+    def stated(self, subject: str, name: str) -> Any:
+        """Return the value of a profile fact by its latest statement."""
+        told = [w for w in self.of(subject, "fact") if name in w.data]
+        return max(told, key=lambda w: (w.at_us, w.number)).data[name] if told else None
+
+    # What erasing takes
+
+    def erase(self, person: str) -> list[Word]:
+        """Forget all words that belong to a person, and return them."""
+        gone = self.belonging(person).may
+        left = {w.number for w in gone}
+        self.words = [w if w.number not in left else w._replace(subject="", kind="gone", data={}) for w in self.words]
+        for visitor in self.linked(person):
+            self.holders[visitor].append((len(self.words), None))
+        self.erased.add(person)
+        return gone
+
+
+def _place(kind: str) -> str:
+    """Return where words of a kind are kept; each place has a time of its own that never decreases."""
+    return kind if kind in ("event", "fact") else "ledger"
+
+
+def holds(grants: Iterable[int], refusals: Iterable[int]) -> bool:
+    """Tell whether a grant holds: of two words less than five seconds apart, the refusing one does."""
+    newest = max(grants, default=None)
+    return newest is not None and all(newest >= refusal_us + TOLERANCE_US for refusal_us in refusals)
+
+
+def permitted(told: Iterable[Word], purpose: str, channel: str) -> bool | None:
+    """Return whether consents of one stream permit a purpose on a channel; None if there are none.
+
+    A grant for all channels does not lift a refusal for this one.
+    """
+    about = [w for w in told if w.data["purpose"] == purpose]
+    named, general = ([w for w in about if w.data["channel"] == c] for c in (channel, ALL))
+    if not (named or general):
+        return None
+    return _lifted(named, named) and _lifted([*named, *general], general)
+
+
+def _lifted(granting: Iterable[Word], refusing: Iterable[Word]) -> bool:
+    refusals = [w.at_us for w in refusing if w.data["status"] != "granted"]
+    return not refusals or holds((w.at_us for w in granting if w.data["status"] == "granted"), refusals)
+
+
+def latest(words: Iterable[Word]) -> list[Word]:
+    """Return what was told last under each outcome id, without what was taken back."""
+    told = {w.data["id"]: w for w in words if w.kind == "outcome"}
+    return [w for w in told.values() if w.data["outcome"] != "retracted"]
+
+
+def searches(events: Bounds, now_us: int) -> set[Any]:
+    """Return the counts that are right: events at the window's edge, and those ahead of the clock, may count."""
+    edge_us = COUNTED_WINDOW_US // BUCKETS
+    sure = [w for w in events.must if now_us - COUNTED_WINDOW_US + edge_us < w.at_us <= now_us + TOLERANCE_US]
+    maybe = [w for w in events.may if w.at_us > now_us - COUNTED_WINDOW_US - edge_us]
+    return {*range(len(sure), len(maybe) + 1), *([None] if not events.must else [])}
+
+
+def last_words(events: Bounds, now_us: int) -> set[Any]:
+    """Return the texts that may be the last: of the latest event that must count, or of one after it."""
+    known = [w.at_us for w in events.must if w.at_us <= now_us + TOLERANCE_US]
+    since_us = max(known, default=None)
+    may = {w.data["words"] for w in events.may if since_us is None or w.at_us >= since_us}
+    return {*may, *([None] if since_us is None else [])}
+
+
+def tokens(words: Iterable[Word]) -> set[str]:
+    """Return the tokens of words."""
+    return {w.token for w in words if w.token}
