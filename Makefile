@@ -9,7 +9,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help demo test test-fast test-long bench bench-learning mutation lint lock clean
+.PHONY: help demo test test-fast test-long bench bench-learning bench-claims mutation lint lock clean
 
 help:
 	@echo "make demo       a telecom operator in a box: build, train, serve, show decisions"
@@ -18,6 +18,7 @@ help:
 	@echo "make test-long  the long runs: races, kills, big properties, and every property with all its examples"
 	@echo "make bench      speed beside an empty endpoint, a hand-written floor and the stock servers, champions swapped under load -> bench.json"
 	@echo "make bench-learning  the learning core beside its peers and against its goals, hours -> bench-learning.json"
+	@echo "make bench-claims  what the product tells of simulated worlds beside their truth: coverage, false claims, power -> bench-claims.json"
 	@echo "make mutation   small mistakes in what protects customers: are they found? an hour -> mutation.json"
 	@echo "make structure  a table of the structure: rooms, floors, lengths, parameters, clashes of names, sizes of documents"
 	@echo "make lint       ruff, mypy, import contracts, whether PROMISES.md is up to date (make promises writes it)"
@@ -54,6 +55,9 @@ bench: $(READY)
 
 bench-learning: $(READY)
 	@$(BIN)/python -m tests.benchmarks.learning
+
+bench-claims: $(READY)
+	@$(BIN)/python -m tests.benchmarks.claims
 
 mutation: $(READY)
 	@$(BIN)/python -m tests.mutation

@@ -195,6 +195,11 @@ class Amount(Strict):
         """Return the amount in euros, or None if it is an expression over the customer."""
         return self.points * eur_per_point if self.points is not None else self.eur
 
+    def typical_eur(self, eur_per_point: float) -> float:
+        """Return the amount for a typical customer, in euros: the amount itself unless it is an expression."""
+        constant = self.constant_eur(eur_per_point)
+        return constant if constant is not None else float(self.typical or 0.0)
+
 
 class Lever(Strict):
     """A factor of priority within [from_, until); None is an open end."""

@@ -356,13 +356,13 @@ def _claims(treatments: tuple[Treatment, ...], rule: CompileRule) -> Iterator[tu
 
 
 def _amounts(amounts: list[Amount], catalogue: Catalogue, schema: FeatureSchema) -> Amounts:
-    constant = [a.constant_eur(catalogue.settings.eur_per_point) for a in amounts]
-    typical = [c if a.typical is None else a.typical for a, c in zip(amounts, constant, strict=True)]
+    per_point = catalogue.settings.eur_per_point
+    constant = [a.constant_eur(per_point) for a in amounts]
     texts = [a.expression for a in amounts]
     distinct = list(dict.fromkeys(t for t in texts if t is not None))
     return Amounts(
         constant=np.asarray([np.nan if c is None else c for c in constant], dtype=np.float64),
-        typical=np.asarray(typical, dtype=np.float64),
+        typical=np.asarray([a.typical_eur(per_point) for a in amounts], dtype=np.float64),
         expressions=tuple(compile_expression(t, schema.features) for t in distinct),
         rows=np.asarray([i for i, t in enumerate(texts) if t is not None], dtype=np.int64),
         of_expression=np.asarray([distinct.index(t) for t in texts if t is not None], dtype=np.int64),

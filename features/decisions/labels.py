@@ -2,6 +2,10 @@
 
 An outcome belongs to the offer that it names, else to the last offer of its action that reached the customer. A
 corrected outcome counts as corrected. While its window is open, a row has no label, no stage and no weight.
+
+An outcome implies that its offer was seen. That look was not told, and does not say that the customer was reached:
+where looks are told of some, those who succeeded would all be among the reached. `_label` is of those who were reached,
+for models to learn from. `_succeeded` and `_earned_eur` say what came of every offer, reached or not.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,18 +16,43 @@ from decisioning.catalogue.actions import Action
 from decisioning.catalogue.release import Release
 from decisioning.times import DAY_US, days_us
 from features.decisions.parsing import NOTHING, OPT_OUT
+from features.decisions.worth import catalogue_eur, sales
 
 COMPLAINED = "complained"
 """The outcome that counts as a complaint, for every action."""
 IGNORED = "ignored"
 """The stage of customers who were reached and did nothing until the window closed."""
 
-LABELS = f"""
-WITH net AS (
-  SELECT stream, offer_id, action, name, at_us, value_eur, sum(sign) AS times
-  FROM events WHERE kind = 'outcome' GROUP BY ALL HAVING times > 0),
-marks AS (
-  SELECT offer_id, name FROM events WHERE kind = 'contact' GROUP BY stream, offer_id, name, at_us HAVING sum(sign) > 0),
+_NET = """
+SELECT stream, offer_id, action, name, at_us, value_eur, sum(sign)::BIGINT AS times
+FROM events WHERE kind = 'outcome' GROUP BY ALL HAVING times > 0
+"""
+_CREDITED = """
+SELECT b.*, n.name, n.value_eur, n.times, n.offer_id, n.at_us
+FROM base b JOIN net n ON n.offer_id = b._id AND n.stream = b._stream
+UNION ALL
+SELECT b.*, n.name, n.value_eur, n.times, n.offer_id, n.at_us
+FROM (SELECT * FROM net WHERE offer_id IS NULL) n
+ASOF JOIN (SELECT * FROM base WHERE reached) b
+  ON n.stream = b._stream AND n.action = b._action AND n.at_us >= b._at_us
+"""
+_SHARED = """
+SELECT b.*, n.name, n.value_eur, n.times, n.offer_id, n.at_us
+FROM base b JOIN net n ON n.stream = b._stream AND n.at_us BETWEEN b._at_us AND b._at_us + b.window_us
+"""
+_MARKS = """
+SELECT offer_id, name FROM (
+  SELECT *, coalesce(implied, name = 'seen' AND (lead(kind, 1, '') OVER later, lead(offer_id, 1, '') OVER later,
+    lead(at_us, 1, 0) OVER later, lead(sign, 1, 0) OVER later) = ('outcome', offer_id, at_us, sign)
+    AND lead(name, 1, '') OVER later NOT IN ('delivered', 'seen', 'pitched')) AS implicit
+  FROM events WINDOW later AS (PARTITION BY stream ORDER BY seq, part))
+WHERE kind = 'contact' AND NOT implicit GROUP BY stream, offer_id, name, at_us HAVING sum(sign) > 0
+"""
+"""Contact states that were told. Before November 2026 an implied look was not marked: it is the one that was recorded
+right before its outcome."""
+_LABELS = f"""
+WITH net AS ({_NET}),
+marks AS ({_MARKS}),
 states AS (
   SELECT offer_id, max(list_position(
     ['reserved', 'expired', 'not_delivered', 'delivered', 'seen', 'pitched'], name)) AS state
@@ -35,26 +64,20 @@ base AS (
       WHEN r._counts_on = 'delivered' THEN coalesce(s.state, 1) >= 4
       WHEN r._counts_on = 'seen' THEN coalesce(s.state, 1) >= 5
       ELSE true END AS reached,
-    a.window_us, a.settled_us, r._at_us + a.window_us <= now.us AS closed, r._at_us + a.settled_us <= now.us AS settled
+    a.window_us, a.settled_us, a.catalogue_eur,
+    r._at_us + a.window_us <= now.us AS closed, r._at_us + a.settled_us <= now.us AS settled
   FROM rows r CROSS JOIN now LEFT JOIN states s ON s.offer_id = r._id LEFT JOIN actions a ON a.action = r._action),
-named AS (
-  SELECT b.*, n.name, n.value_eur * n.times AS value_eur, n.at_us
-  FROM base b JOIN net n ON n.offer_id = b._id AND n.stream = b._stream
-  UNION ALL
-  SELECT b.*, n.name, n.value_eur * n.times AS value_eur, n.at_us
-  FROM (SELECT * FROM net WHERE offer_id IS NULL) n
-  ASOF JOIN (SELECT * FROM base WHERE reached) b
-    ON n.stream = b._stream AND n.action = b._action AND n.at_us >= b._at_us),
+named AS ({{named}}),
 happened AS (
-  SELECT _stream, _id, n.name, coalesce(n.value_eur, 0.0) AS value_eur, n.at_us, n.at_us - _at_us AS after_us,
-    window_us, s.to_us, s.weight, s.ord, s.positive, coalesce(after_us BETWEEN s.from_us AND s.to_us, false) AS counts
+  SELECT n.*, n.at_us - _at_us AS after_us, s.to_us, s.weight, s.ord,
+    coalesce(s.positive AND after_us BETWEEN 0 AND window_us, false) AS success,
+    coalesce(after_us BETWEEN s.from_us AND s.to_us, false) AS counts
   FROM named n LEFT JOIN stages s ON s.action = n._action AND s.name = n.name),
-sums AS (
-  SELECT _stream, _id,
-    bool_or(positive AND after_us BETWEEN 0 AND window_us) AS label,
-    sum(value_eur ORDER BY at_us, name, value_eur) FILTER (positive AND after_us BETWEEN 0 AND window_us) AS value_eur,
-    bool_or(name = '{COMPLAINED}' AND after_us BETWEEN 0 AND greatest(window_us, to_us, {{patience_us}})) AS complained
-  FROM happened GROUP BY ALL),
+sold AS ({sales("(FROM happened WHERE success)", "_stream, _id")}),
+earned AS (SELECT _stream, _id, sum(eur ORDER BY eur) AS eur FROM sold GROUP BY ALL),
+complained AS (
+  SELECT _stream, _id FROM happened
+  WHERE name = '{COMPLAINED}' AND after_us BETWEEN 0 AND greatest(window_us, to_us, {{patience_us}}) GROUP BY ALL),
 stage_weights AS (
   SELECT _stream, _id, sum(weight ORDER BY ord) AS weight, arg_max(name, ord) AS stage FROM (
     SELECT _stream, _id, name, weight, ord FROM happened WHERE counts
@@ -70,20 +93,28 @@ opt_outs AS (
   WHERE e.at_us - b._at_us <= {{patience_us}} GROUP BY ALL)
 SELECT b._stream, b._id, b.reached AS _reached,
   CASE WHEN b.reached AND b.closed AND CASE WHEN b._told IS NULL THEN p.declared ELSE list_has_any(b._told, p.names) END
-    THEN coalesce(c.label, false) END AS _label,
+    THEN e.eur IS NOT NULL END AS _label,
   CASE WHEN b.reached AND b.settled THEN coalesce(w.weight, 0.0) END AS _weight,
   CASE WHEN b.reached AND b.closed THEN coalesce(w.stage, '{IGNORED}') END AS _stage,
-  CASE WHEN b.reached AND b.closed THEN coalesce(c.value_eur, 0.0) END AS _value_eur,
-  coalesce(c.complained, false) AS _complained, coalesce(l.opted_out, false) AS _opted_out,
-  coalesce(b.closed, false) AS _closed
-FROM base b LEFT JOIN sums c USING (_stream, _id) LEFT JOIN stage_weights w USING (_stream, _id)
+  CASE WHEN b.reached AND b.closed THEN coalesce(e.eur, 0.0) END AS _value_eur,
+  c._id IS NOT NULL AS _complained, coalesce(l.opted_out, false) AS _opted_out,
+  coalesce(b.closed, false) AS _closed,
+  CASE WHEN b.closed THEN e.eur IS NOT NULL END AS _succeeded,
+  CASE WHEN b.closed THEN coalesce(e.eur, 0.0) END AS _earned_eur
+FROM base b LEFT JOIN earned e USING (_stream, _id) LEFT JOIN complained c USING (_stream, _id)
+LEFT JOIN stage_weights w USING (_stream, _id)
 LEFT JOIN opt_outs l USING (_stream, _id) LEFT JOIN positives p ON p.action = b._action
 """
-"""A query over `rows`, `events`, `actions`, `stages`, `positives` and `now`, which returns every row of `rows` once."""
 
 PATIENCE_US = 30 * DAY_US
 """How long after an offer a complaint or an opt-out still counts as caused by it."""
 _STATES = {"delivered": 4, "seen": 5, "pitched": 6}
+_ACTION = {
+    "action": pa.string(),
+    "window_us": pa.int64(),
+    "settled_us": pa.int64(),
+    "catalogue_eur": pa.float64(),
+}
 _STAGE = {
     "action": pa.string(),
     "name": pa.string(),
@@ -96,9 +127,32 @@ _STAGE = {
 }
 
 
-def label_columns() -> list[str]:
-    """Return the columns that `LABELS` adds to a row."""
-    return ["_reached", "_label", "_weight", "_stage", "_value_eur", "_complained", "_opted_out", "_closed"]
+_COLUMNS = {
+    "_reached": pa.bool_(),
+    "_label": pa.bool_(),
+    "_weight": pa.float64(),
+    "_stage": pa.string(),
+    "_value_eur": pa.float64(),
+    "_complained": pa.bool_(),
+    "_opted_out": pa.bool_(),
+    "_closed": pa.bool_(),
+    "_succeeded": pa.bool_(),
+    "_earned_eur": pa.float64(),
+}
+
+
+def label_columns() -> dict[str, pa.DataType]:
+    """Return the columns that `labels_sql` adds to a row, with their types."""
+    return dict(_COLUMNS)
+
+
+def labels_sql(*, shared: bool = False) -> str:
+    """Return a query over `rows`, `events`, `actions`, `stages`, `positives` and `now`: every row of `rows`, once.
+
+    :param shared: an outcome counts for every row whose window holds it, whatever action or offer it is about: for an
+        event of the customer, such as leaving, which no offer brings about
+    """
+    return _LABELS.format(patience_us=PATIENCE_US, named=_SHARED if shared else _CREDITED)
 
 
 def longest_window_us(release: Release) -> int:
@@ -107,7 +161,7 @@ def longest_window_us(release: Release) -> int:
 
 
 def outcome_tables(release: Release, outcome: str | None = None) -> dict[str, pa.Table]:
-    """Return the release's rules for outcomes as the tables that `LABELS` joins.
+    """Return the release's rules for outcomes as the tables that `labels_sql` joins.
 
     A superseded action has the rules of the action that superseded it. After doing nothing, the positive outcomes of
     every action count, for as long as the longest window.
@@ -118,13 +172,16 @@ def outcome_tables(release: Release, outcome: str | None = None) -> dict[str, pa
     window = max((a.outcomes.window_us for a in all_actions), default=0)
     positive = {a.id: (outcome,) if outcome else a.outcomes.positive for a in all_actions}
     positive[NOTHING] = tuple(sorted({name for names in positive.values() for name in names}))
-    actions = [(a.id, a.outcomes.window_us, a.outcomes.settled_us) for a in all_actions] + [(NOTHING, window, window)]
+    actions: list[tuple[object, ...]] = [
+        (a.id, a.outcomes.window_us, a.outcomes.settled_us, catalogue_eur(a, release, outcome)) for a in all_actions
+    ]
+    actions.append((NOTHING, window, window, 0.0))
     stages = [row for a in all_actions for row in (_stages(a) if outcome is None else (_single_stage(outcome, a),))]
     stages += [(NOTHING, name, 1.0, 0, window, n, True, None) for n, name in enumerate(positive[NOTHING])]
     declared = {a.id: outcome is None or outcome in a.outcomes.all for a in all_actions}
     positives = [(action, list(names), declared.get(action, True)) for action, names in positive.items()]
     return {
-        "actions": _table(actions, {"action": pa.string(), "window_us": pa.int64(), "settled_us": pa.int64()}),
+        "actions": _table(actions, _ACTION),
         "stages": _table(stages, _STAGE),
         "positives": _table(positives, {"action": pa.string(), "names": pa.list_(pa.string()), "declared": pa.bool_()}),
     }

@@ -25,7 +25,7 @@ from duckdb import DuckDBPyConnection
 
 from decisioning.catalogue.release import Release
 from decisioning.times import DAY_US
-from features.decisions.labels import LABELS, PATIENCE_US, label_columns, longest_window_us, outcome_tables
+from features.decisions.labels import label_columns, labels_sql, longest_window_us, outcome_tables
 from features.decisions.parsing import KINDS, ParsedRecords, connect, fact_columns, parse
 from features.files import replace_file
 from features.ledger import Ledger
@@ -39,7 +39,7 @@ _MONDAY_US = 4 * DAY_US
 _PAGE = 20_000
 _MAX_BUFFERED = 200_000
 """How many rows and events are buffered before they are written to files."""
-_LAYOUT = 3
+_LAYOUT = 4
 """The version of the columns; files of another version are made again from the ledger."""
 _AS_WRITTEN = "union_by_name = true, hive_partitioning = false"
 """How files are read: columns by name, and none from folders' names, such as `year=2026`."""
@@ -120,10 +120,11 @@ class DecisionLog:
         self._write_state({"after": after, "at_us": now_us, "rules": rules, "layout": _LAYOUT})
         return LogUpdate(buffer.rows_in, buffer.events_in, files, erased)
 
-    def query(self, sql: str, release: Release, outcome: str | None = None) -> pa.Table:
+    def query(self, sql: str, release: Release, outcome: str | None = None, *, shared: bool = False) -> pa.Table:
         """Return the result of a query in DuckDB's SQL over `log` and `events`, without restricted subjects.
 
         :param outcome: label rows by whether this outcome came, instead of any positive outcome of their action
+        :param shared: as in `labels_sql`; `outcome` must be given
         """
         with connect() as connection:
             connection.register("no_rows", _empty(release))
@@ -132,10 +133,10 @@ class DecisionLog:
             connection.sql(f"CREATE VIEW all_rows AS {self._files(self._rows, 'SELECT * FROM no_rows')}")
             connection.sql("CREATE VIEW visible AS SELECT * FROM all_rows WHERE _stream NOT IN (FROM restricted)")
             connection.sql("CREATE VIEW events AS SELECT * FROM all_events WHERE stream NOT IN (FROM restricted)")
-            self._view(connection, release, outcome)
+            self._view(connection, release, outcome, shared=shared)
             return connection.sql(sql).to_arrow_table()
 
-    def _view(self, connection: DuckDBPyConnection, release: Release, outcome: str | None) -> None:
+    def _view(self, connection: DuckDBPyConnection, release: Release, outcome: str | None, *, shared: bool) -> None:
         """Create the view `log`: with the files' labels, or with those by `outcome` at the time of the last update."""
         if outcome is None:
             connection.sql("CREATE VIEW log AS FROM visible")
@@ -144,7 +145,7 @@ class DecisionLog:
         for name, table in tables.items():
             connection.register(name, table)
         connection.sql(f"CREATE TABLE rows AS SELECT {_KEYS} FROM visible")
-        connection.sql(f"CREATE TABLE labels AS {LABELS.format(patience_us=PATIENCE_US)}")
+        connection.sql(f"CREATE TABLE labels AS {labels_sql(shared=shared)}")
         connection.sql(
             f"CREATE VIEW log AS SELECT v.* EXCLUDE ({', '.join(label_columns())}), l.* EXCLUDE (_stream, _id) "
             "FROM visible v JOIN labels l USING (_stream, _id)"
@@ -243,10 +244,9 @@ class DecisionLog:
                 f"CREATE TABLE events AS {_of_people(event_files, '*', 'stream') if event_files else _NO_EVENTS}"
             )
             facts = [f'b."{c}"' for c in existing.column_names if c not in label_columns()]
-            sql = LABELS.format(patience_us=PATIENCE_US)
             labelled = connection.sql(
                 f"SELECT {', '.join(facts)}, l.* EXCLUDE (_stream, _id) "
-                f"FROM bucket b JOIN ({sql}) l USING (_stream, _id) "
+                f"FROM bucket b JOIN ({labels_sql()}) l USING (_stream, _id) "
                 "ORDER BY b._at_us, b._stream, b._id"
             ).to_arrow_table()
         if labelled.equals(existing):
@@ -277,8 +277,8 @@ _RESTRICTED = (
     "SELECT stream FROM all_events WHERE kind = 'flag' GROUP BY stream HAVING arg_max(name, (at_us, name)) = 'true'"
 )
 _NO_EVENTS = (
-    "SELECT '' stream, '' kind, '' offer_id, '' AS action, '' AS name, 0::BIGINT at_us, 0.0::DOUBLE value_eur, 0 sign "
-    "WHERE false"
+    "SELECT 0::BIGINT seq, 0::BIGINT part, '' stream, '' kind, '' offer_id, '' AS action, '' AS name, 0::BIGINT at_us, "
+    "0.0::DOUBLE value_eur, false implied, 0 sign WHERE false"
 )
 
 
@@ -298,9 +298,8 @@ def _quoted(path: Path) -> str:
 def _empty(release: Release) -> pa.Table:
     """Return a table without rows but with every column that a row of this release has."""
     rows = parse((), release.schema, str).rows
-    types = dict(zip(label_columns(), (pa.bool_(), pa.bool_(), pa.float64(), pa.string(), pa.float64()), strict=False))
-    for name in label_columns():
-        rows = rows.append_column(name, pa.array([], types.get(name, pa.bool_())))
+    for name, kind in label_columns().items():
+        rows = rows.append_column(name, pa.array([], kind))
     return rows
 
 

@@ -61,7 +61,8 @@ _EVENT = {
     **dict.fromkeys(("offer_id", "action", "outcome", "state", "scope", "status"), "VARCHAR"),
     "value_eur": "DOUBLE",
     "restricted": "BOOLEAN",
-    "corrects": {**_OUTCOME, **dict.fromkeys(("action", "offer_id", "state"), "VARCHAR")},
+    "implied": "BOOLEAN",
+    "corrects": {**_OUTCOME, **dict.fromkeys(("action", "offer_id", "state"), "VARCHAR"), "implied": "BOOLEAN"},
 }
 
 _DECIDED = """
@@ -122,17 +123,18 @@ seen AS (
   FROM o WHERE scope IS DISTINCT FROM 'account')
 SELECT seq, 0 AS part, stream, kind, offer_id, action,
   CASE kind WHEN 'contact' THEN state WHEN 'outcome' THEN outcome WHEN 'flag' THEN restricted::VARCHAR
-    ELSE '{opt_out}' END AS name, occurred_us AS at_us, value_eur, 1 AS sign
+    ELSE '{opt_out}' END AS name, occurred_us AS at_us, value_eur, implied, 1 AS sign
 FROM e WHERE scope IS DISTINCT FROM 'account' AND (kind <> 'consent' OR status IN ('withdrawn', 'objected'))
   AND (kind <> 'outcome' OR outcome <> 'retracted') AND (kind <> 'contact' OR state <> 'retracted')
 UNION ALL BY NAME
 SELECT seq, 1 AS part, stream, kind, corrects.offer_id AS offer_id, corrects.action AS action,
   coalesce(corrects.outcome, corrects.state) AS name, corrects.occurred_us AS at_us, corrects.value_eur AS value_eur,
-  -1 AS sign
+  corrects.implied AS implied, -1 AS sign
 FROM e WHERE corrects IS NOT NULL
 UNION ALL BY NAME
 SELECT seq, row_number() OVER (PARTITION BY seq) + 1 AS part, stream, 'outcome' AS kind, id AS offer_id, action,
-  result.outcome AS name, coalesce(result.occurred_us, occurred_us) AS at_us, result.value_eur AS value_eur, 1 AS sign
+  result.outcome AS name, coalesce(result.occurred_us, occurred_us) AS at_us, result.value_eur AS value_eur,
+  NULL::BOOLEAN AS implied, 1 AS sign
 FROM seen
 """
 

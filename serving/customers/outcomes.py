@@ -72,10 +72,12 @@ class Telling:
 
     @property
     def mark(self) -> dict[str, Any] | None:
-        """What it says of how far the contact got."""
+        """What it says of how far the contact got. That an outcome's offer was seen is `implied`: nobody told it."""
         if self.offer_id is None or self.name == RETRACTED:
             return None
-        return {"offer_id": self.offer_id, "state": self.name if self.name in CONTACT_STATES else "seen"}
+        if self.name in CONTACT_STATES:
+            return {"offer_id": self.offer_id, "state": self.name}
+        return {"offer_id": self.offer_id, "state": "seen", "implied": True}
 
     @property
     def outcome(self) -> dict[str, Any] | None:

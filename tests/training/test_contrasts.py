@@ -90,8 +90,8 @@ def test_a_row_waits_for_the_longest_window_and_the_value_is_all_that_was_earned
     assert len(read(ledger, tmp_path / "early", THEN_US + 30 * DAY_US - 1)) == 0
     data = read(ledger, tmp_path / "log")
     at = (data.rows.at_us - THEN_US).tolist().index(3)
-    assert data.rows.value_eur[at] == 10.0
-    assert data.rows.value_eur.sum() == 10.0
+    assert data.rows.value_eur[at] == 8.0
+    assert data.rows.value_eur.sum() == 8.0
     assert data.outcomes[at].sum() == 2
     assert data.rows.actions[data.rows.action[at]] == shown[3]
     only = read(ledger, tmp_path / "other", outcome="tried")

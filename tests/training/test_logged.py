@@ -112,11 +112,11 @@ def test_the_label_is_a_positive_outcome_within_the_window(ledger: Ledger) -> No
     ledger.append([outcome(ledger, 7, days=-1)])
     assert people_with_rows(ledger) == {
         0: ("tea", False, 0.0),
-        1: ("tea", True, 13.5),
+        1: ("tea", True, 12.5),
         2: ("tea", False, 0.0),
         3: ("tea", False, 0.0),
-        4: ("tea", True, 0.0),
-        5: ("tea", True, 0.0),
+        4: ("tea", True, 10.0),
+        5: ("tea", True, 10.0),
         6: ("tea", False, 0.0),
         7: ("tea", False, 0.0),
     }

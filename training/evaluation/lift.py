@@ -18,6 +18,7 @@ from decisioning.catalogue.release import Release
 from decisioning.deciding.arms import NBA
 from decisioning.times import microseconds
 from features.decisions.log import DecisionLog
+from features.decisions.worth import catalogue_eur, sales
 from training.model.frame import Floats
 
 _Z = NormalDist().inv_cdf(0.975)
@@ -31,17 +32,21 @@ customers AS (
     count(DISTINCT _arm) AS arms, min(_at_us) AS since
   FROM log WHERE _source = 'decision' AND _at_us >= {since_us} GROUP BY _stream),
 net AS (
-  SELECT e.stream, e.action, e.name, e.at_us, e.offer_id, coalesce(e.value_eur, w.eur) AS eur, sum(e.sign) AS times
+  SELECT e.stream, e.action, e.name, e.at_us, e.offer_id, e.value_eur, w.eur AS catalogue_eur,
+    sum(e.sign)::BIGINT AS times
   FROM events e JOIN worth w ON w.action = e.action AND w.name = e.name WHERE e.kind = 'outcome'
   GROUP BY ALL HAVING times > 0),
+since AS (SELECT n.* FROM net n JOIN customers c ON n.stream = c._stream AND n.at_us >= c.since),
+sales AS ({sales}),
 earned AS (
-  SELECT c._stream, c.unit, c.arm, coalesce(sum(n.eur * n.times ORDER BY n.at_us, n.action, n.name), 0.0) AS eur,
-    coalesce(sum(n.times), 0) AS sales, coalesce(sum(n.times) FILTER (n.offer_id IS NULL), 0) AS unasked
-  FROM customers c LEFT JOIN net n ON n.stream = c._stream AND n.at_us >= c.since WHERE c.arms = 1 GROUP BY ALL)
+  SELECT c._stream, c.unit, c.arm, coalesce(sum(s.eur ORDER BY s.action, s.eur), 0.0) AS eur, count(s.eur) AS sales,
+    count(*) FILTER (s.unasked) AS unasked
+  FROM customers c LEFT JOIN sales s ON s.stream = c._stream WHERE c.arms = 1 GROUP BY ALL)
 SELECT arm, count(*)::DOUBLE AS customers, sum(eur ORDER BY _stream) AS eur, sum(sales)::DOUBLE AS sales,
   sum(unasked)::DOUBLE AS unasked
 FROM earned GROUP BY arm, unit ORDER BY arm, unit
 """
+_SALES = sales("since", "stream, action")
 _UNIT = {"person": "_stream", "account": "coalesce(_account, _stream)"}
 """As `decisioning.deciding.arms.unit_of`: a customer without an account is a unit of their own."""
 
@@ -76,7 +81,7 @@ def lift(log: DecisionLog, release: Release, now_us: int) -> list[dict[str, Any]
         return []
     since_us = max(microseconds(a.from_) for a in arms.values())
     unit = _UNIT[next(iter(arms.values())).unit]  # `brain check` makes sure that all arms draw the same unit
-    units = log.query(_UNITS.format(worth=_worth(release), since_us=since_us, unit=unit), release)
+    units = log.query(_UNITS.format(worth=_worth(release), sales=_SALES, since_us=since_us, unit=unit), release)
     names = pc.unique(units["arm"]).to_pylist()
     earnings = {name: _Earnings.of(units.filter(pc.equal(units["arm"], name))) for name in names}
     total = units.num_rows
@@ -90,15 +95,13 @@ def _over(until: Any, now_us: int) -> bool:
 
 
 def _worth(release: Release) -> str:
-    """Return SQL rows (action, outcome, euros) of commercial actions: the value of a sale recorded without one.
-
-    It is the action's value for a typical customer.
-    """
-    points = release.catalogue.settings.eur_per_point
-    rows = []
-    for a in (a for a in release.actions.values() if a.commercial):
-        eur = a.value.typical if a.value.typical is not None else a.value.constant_eur(points)
-        rows += [f"('{a.id}', '{name}', {eur or 0.0})" for name in a.outcomes.positive]
+    """Return SQL rows (action, outcome, euros) of commercial actions: the worth of a sale whose value was not told."""
+    rows = [
+        f"('{a.id}', '{name}', {catalogue_eur(a, release)})"
+        for a in release.actions.values()
+        if a.commercial
+        for name in a.outcomes.positive
+    ]
     return ", ".join(rows) or "('', '', 0.0)"
 
 

@@ -42,8 +42,7 @@ _NEGLIGIBLE = 1e-9
 _MOST_ROWS = 20
 _EARNED = """
 SELECT _seq, list(_placement ORDER BY _id) AS placement, list(_rank ORDER BY _id) AS rank,
-  list(coalesce(_label, false) ORDER BY _id) AS label,
-  list(CASE WHEN _label THEN coalesce(_value_eur, 0.0) ELSE 0.0 END ORDER BY _id) AS value_eur,
+  list(coalesce(_succeeded, false) ORDER BY _id) AS label, list(coalesce(_earned_eur, 0.0) ORDER BY _id) AS value_eur,
   min(_at_us) AS at_us, any_value(_arm) = 'nba' AS nba
 FROM log WHERE _source = 'decision' GROUP BY _seq ORDER BY _seq DESC
 """

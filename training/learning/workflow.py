@@ -109,14 +109,20 @@ def _tuned(learn: TrainingSet, recipe: Recipe, seconds: float) -> tuple[Recipe, 
 
 
 def training_set(
-    context: LearningContext, now_us: int, *, outcome: str | None = None, progress: Progress | None = None
+    context: LearningContext,
+    now_us: int,
+    *,
+    outcome: str | None = None,
+    shared: bool = False,
+    progress: Progress | None = None,
 ) -> TrainingSet:
     """Return the rows that models learn from, as `training_rows` does, after bringing the log of decisions up to date.
 
     :param outcome: the label is this outcome, instead of any positive one of the action
+    :param shared: the outcome counts for every row whose window holds it, not only for the last contact before it
     """
-    log = _updated_log(context, now_us, progress)
-    return training_rows(log, context.release, context.history, context.release_of, outcome=outcome)
+    log, release = _updated_log(context, now_us, progress), context.release
+    return training_rows(log, release, context.history, context.release_of, outcome=outcome, shared=shared)
 
 
 def _contrasts(context: LearningContext, now_us: int, inputs: Sequence[str] | None, outcome: str | None) -> Contrasts:
@@ -144,6 +150,7 @@ def train_risk(
 ) -> Result:
     """Train a model of P(outcome), make it champion, and write its score of every customer to `feature`.
 
+    Every contact whose window holds the outcome is labelled with it, whichever contact or action it was told of.
     Metrics are of five folds, each judged by a model that did not see it; from 20,000 rows on, of the folds that the
     fit makes anyway. Scores of models are not inputs: the model would learn from itself. A customer who allows no
     profiling, or is erased or restricted, gets no score.
@@ -154,7 +161,7 @@ def train_risk(
     _check_score(release, feature)
     check_inputs(release, inputs)
     names = [f.name for f in release.schema.learnable if f.source != "model" and (inputs is None or f.name in inputs)]
-    data = _events(training_set(context, now_us, outcome=outcome, progress=progress), names)
+    data = _events(training_set(context, now_us, outcome=outcome, shared=True, progress=progress), names)
     step("fitting")
     model, metrics = fit_event(data, recipe)
     step("registering")

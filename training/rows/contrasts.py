@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 from decisioning.catalogue.release import Release
 from features.decisions.log import DecisionLog
 from features.decisions.parsing import NOTHING
+from features.decisions.worth import catalogue_eur, sales
 from training.fitting.uplift import Contrasts
 from training.model.frame import Bools, TrainingSet
 from training.rows.logged import NO_CHOICE, ReleaseOf, permitted, to_training_set
@@ -29,25 +30,27 @@ if TYPE_CHECKING:  # Feast takes seconds to import
     from features.profile.offline import History
 
 _CHOSEN = """
-WITH positives AS (SELECT * FROM (VALUES {positives}) p(action, name, window_us)),
+WITH positives AS (SELECT * FROM (VALUES {positives}) p(action, name, window_us, eur)),
 chosen AS (
   SELECT * FROM log WHERE _rank = 1 AND _arm <> 'holdout' AND _at_us + {longest_us} <= {now_us}
     AND (_empty_reason IS NULL OR _empty_reason NOT IN {no_choice}) AND (_source = 'decision' OR _label IS NOT NULL)),
 net AS (
-  SELECT stream, offer_id, action, name, at_us, value_eur, sum(sign) AS times
+  SELECT stream, offer_id, action, name, at_us, value_eur, sum(sign)::BIGINT AS times
   FROM events WHERE kind = 'outcome' GROUP BY ALL HAVING times > 0),
-outcomes AS (
-  SELECT c._stream, c._id, list_sort(list(DISTINCT p.action)) AS _outcomes,
-    sum(coalesce(n.value_eur, 0.0) * n.times ORDER BY n.at_us, n.action, n.name, n.value_eur) AS _earned_eur
+followed AS (
+  SELECT c._stream, c._id, p.action, n.name, n.at_us, n.value_eur, n.offer_id, n.times, p.eur AS catalogue_eur
   FROM chosen c JOIN net n ON n.stream = c._stream JOIN positives p ON p.name = n.name
     AND CASE WHEN c._source = 'decision' THEN n.action = p.action ELSE n.offer_id = c._id END
-  WHERE n.at_us BETWEEN c._at_us AND c._at_us + p.window_us GROUP BY ALL),
+  WHERE n.at_us BETWEEN c._at_us AND c._at_us + p.window_us),
+outcomes AS (
+  SELECT _stream, _id, list_sort(list(DISTINCT action)) AS _outcomes, sum(eur ORDER BY action, eur) AS _came_to_eur
+  FROM ({sales}) GROUP BY ALL),
 shown AS (SELECT _decision, list(DISTINCT _action) AS _shown FROM log WHERE _source = 'decision' GROUP BY ALL),
 unoffered AS (SELECT list(DISTINCT n.action) AS actions FROM net n JOIN positives p USING (action, name)
   WHERE n.offer_id IS NULL)
 SELECT c.* EXCLUDE (_label, _value_eur),
   CASE WHEN c._source = 'decision' THEN m._outcomes IS NOT NULL ELSE c._label END AS _label,
-  CASE WHEN c._source = 'decision' THEN coalesce(m._earned_eur, 0.0) ELSE c._value_eur END AS _value_eur,
+  CASE WHEN c._source = 'decision' THEN coalesce(m._came_to_eur, 0.0) ELSE c._value_eur END AS _value_eur,
   coalesce(m._outcomes, []) AS _outcomes, coalesce(s._shown, []) AS _shown,
   CASE WHEN c._source = 'decision' THEN coalesce((FROM unoffered), [])
     ELSE (SELECT list(DISTINCT p.action) FROM positives p WHERE c._told IS NULL OR list_contains(c._told, p.name)) END
@@ -98,14 +101,18 @@ def _usable(table: pa.Table, rows: TrainingSet, allowed: Bools) -> Bools:
 def _query(release: Release, now_us: int, outcome: str | None) -> str:
     """Return the SQL of the choices, with the outcomes that count per action."""
     positives = [
-        f"('{a.id}', '{name}', {a.outcomes.window_us})"
+        f"('{a.id}', '{name}', {a.outcomes.window_us}, {catalogue_eur(a, release, outcome)})"
         for a in release.actions.values()
         for name in ((outcome,) if outcome else a.outcomes.positive)
         if name in a.outcomes.all
     ]
     longest_us = max((a.outcomes.window_us for a in release.actions.values()), default=0)
     return _CHOSEN.format(
-        positives=", ".join(positives) or "('', '', 0)", longest_us=longest_us, now_us=now_us, no_choice=NO_CHOICE
+        positives=", ".join(positives) or "('', '', 0, 0.0)",
+        longest_us=longest_us,
+        now_us=now_us,
+        no_choice=NO_CHOICE,
+        sales=sales("followed", "_stream, _id, action"),
     )
 
 

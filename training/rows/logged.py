@@ -48,7 +48,13 @@ class Choices:
 
 
 def training_rows(
-    log: DecisionLog, release: Release, history: "History", release_of: ReleaseOf, *, outcome: str | None = None
+    log: DecisionLog,
+    release: Release,
+    history: "History",
+    release_of: ReleaseOf,
+    *,
+    outcome: str | None = None,
+    shared: bool = False,
 ) -> TrainingSet:
     """Return the rows whose window has closed, of the release's actions and those they supersede, sorted by time.
 
@@ -56,8 +62,9 @@ def training_rows(
     observation lacks, are those known at that time, by a point-in-time join.
 
     :param outcome: the label is this outcome, instead of any positive one of the action
+    :param shared: the outcome counts for every row whose window holds it, as `labels_sql` says
     """
-    table = _of_actions(log.query(_ACTIONS, release, outcome), release.with_superseded)
+    table = _of_actions(log.query(_ACTIONS, release, outcome, shared=shared), release.with_superseded)
     return with_terms(to_training_set(table, release, history, release_of), release)
 
 
