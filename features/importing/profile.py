@@ -21,7 +21,7 @@ from features.ledger import Ledger
 from features.ledger.records import Names
 from features.profile.offline import HISTORY, ONLINE, History
 from features.profile.staging import Staged
-from features.signals.log import erased_since
+from features.signals.purging import erased_since
 
 CUSTOMER, AS_OF = "customer_id", "as_of"
 _ROW = "_row"

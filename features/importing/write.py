@@ -21,7 +21,7 @@ from features.importing.plan import ImportPlan, Progress
 from features.importing.records import Entries, corrections
 from features.importing.tables.columns import decoded, return_memory
 from features.ledger import Entry, Ledger
-from features.signals.log import erased_since
+from features.signals.purging import erased_since
 
 if TYPE_CHECKING:  # Feast takes seconds to import
     from features.profile.offline import History

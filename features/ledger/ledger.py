@@ -58,7 +58,9 @@ class Ledger:
     """An open ledger, safe to use from any thread. Every method may raise `Unavailable`."""
 
     def __init__(self, database: Database, secret: bytes, clock: Callable[[], int]) -> None:
-        self._database, self._secret, self._clock = database, secret, clock
+        self._database, self._secret = database, secret
+        self.clock = clock
+        """Returns the time now, in int microseconds since 1970 UTC."""
         self.names = Names(secret)
         self._rules = RulesBook(database.fetch)
         self._standings = StandingReader(database, self._rules)
@@ -211,7 +213,7 @@ class Ledger:
         return appended
 
     def _prepare(self, entries: Iterable[Entry]) -> list[PreparedEntry]:
-        now_us = self._clock()
+        now_us = self.clock()
         return [prepare(entry, self._secret, now_us) for entry in entries]
 
     def lookup(self, key: str) -> Record | None:
@@ -270,14 +272,14 @@ class Ledger:
         The chains still verify. Of anything appended later only the hash is kept. Safe to run again. Copies of what was
         destroyed may be left in the files until `erasures` has removed them.
         """
-        erased = self._writer.run(partial(erase_subject, stream=stream, now_us=self._clock(), rules=self._rules))
+        erased = self._writer.run(partial(erase_subject, stream=stream, now_us=self.clock(), rules=self._rules))
         for each in erased:
             self.erasures.empty(each)
         return erased
 
     def probe(self, within_s: float) -> None:
         """Raise Unavailable if nothing could be committed now, within this time."""
-        values = {"until_us": self._clock()}
+        values = {"until_us": self.clock()}
         writing = self._writer.start(lambda connection: upsert(connection, CLAIMS, {"name": "probe"}, values))
         try:
             writing.result(within_s)
@@ -292,7 +294,7 @@ class Ledger:
 
         :param file: the file outside the database that gets every checkpoint, whichever process signed it
         """
-        added = self._checkpoints.take(self._clock())
+        added = self._checkpoints.take(self.clock())
         CheckpointFile(file).append_from(self._database)
         return added
 
@@ -339,7 +341,7 @@ class Ledger:
 
         :raises NotFound: the release is not stored
         """
-        at_us = self._clock()
+        at_us = self.clock()
         values = {"environment": environment, "release": release, "at_us": at_us, "by": by}
         adding = insert(ACTIVATIONS).values(values).returning(ACTIVATIONS.c.seq)
 
@@ -380,7 +382,7 @@ class Ledger:
         return frozenset(row.action for row in self._database.fetch(select(PAUSES.c.action).where(PAUSES.c.paused)))
 
     def _set_paused(self, action: str, *, paused: bool) -> None:
-        values = {"paused": paused, "at_us": self._clock()}
+        values = {"paused": paused, "at_us": self.clock()}
 
         self._writer.run(lambda connection: upsert(connection, PAUSES, {"action": action}, values))
 

@@ -17,7 +17,6 @@ from features.signals.log import (
     HotFetch,
     PredictedState,
     Row,
-    SignalRules,
     add_events,
     event_of,
     locked_versions,
@@ -26,6 +25,7 @@ from features.signals.log import (
     states_of,
     write_rows,
 )
+from features.signals.rules import SignalRules
 
 
 class Block(NamedTuple):

@@ -67,13 +67,15 @@ class Reading(NamedTuple):
 class Definitions:
     """Compiled signal features.
 
-    `trackers`: content key -> tracker; equal definitions share one, whatever their names. `prunes`: key and `prune` of
+    `trackers`: content key -> tracker; equal definitions share one, whatever their names. `types`: content key -> the
+    types of signals that feed it. `prunes`: key and `prune` of
     those that prune anything. `readings`: ordered by name of feature.
     """
 
     def __init__(self, features: Iterable[Feature], types: Iterable[SignalType], settings: SignalSettings) -> None:
         types_by_id = {t.id: t for t in types}
         self.trackers: dict[str, Tracker] = {}
+        self.types: dict[str, frozenset[str]] = {}
         self.prunes: list[tuple[str, Callable[[Data, int], Data]]] = []
         self.readings: list[Reading] = []
         self._feeds: Feeds = {id_: [] for id_ in types_by_id}
@@ -100,7 +102,8 @@ class Definitions:
         if type(tracker).prune is not Tracker.prune:
             self.prunes.append((key, tracker.prune))
         where = tuple((name, frozenset(values)) for name, values in sorted(spec.where.items()))
-        for name in set(spec.of) & set(types):
+        self.types[key] = frozenset(spec.of) & types.keys()
+        for name in self.types[key]:
             self._feeds[name].append(Feed(key, where, spec.field, tracker.copy, tracker.add, NEVER_US))
 
     def feeds(self, at_us: int) -> "Feeds":

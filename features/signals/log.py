@@ -4,7 +4,7 @@ Every transaction that adds events to a stream increases the version of its stat
 the database). So concurrent writers come one after the other, and each event counts once.
 """
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from itertools import chain
@@ -13,23 +13,29 @@ from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
 
 from pydantic_core import from_json, to_json
-from sqlalchemy import Connection, bindparam, delete, select
-from sqlalchemy import Row as SqlRow
-from sqlalchemy.sql import Executable
+from sqlalchemy import Connection
 
-from decisioning.catalogue.release import Release
-from decisioning.times import days_us
 from features.ledger import driver
 from features.ledger.tables import SIGNAL_STATES, SIGNALS
-from features.signals.definitions import Definitions
 from features.signals.event import Event
-from features.signals.state import State, absorb, decode, encode, missing, rebuild, without
+from features.signals.rules import SignalRules
+from features.signals.state import (
+    State,
+    absorb,
+    anchored,
+    carry,
+    decode,
+    encode,
+    lies_ahead,
+    missing,
+    rebuild,
+    resume,
+    without,
+)
 
 HotFetch = Callable[[str, Sequence[Any]], Sequence[tuple[Any, ...]]]
 """Returns the rows of a reading statement of the driver, such as `Ledger.select_hot` or, within a transaction,
 `driver.fetch`."""
-Fetch = Callable[[Executable, Mapping[str, Any]], Sequence[SqlRow[Any]]]
-_MAX_PURGED: Final = 500
 _PAGE: Final = 2000
 
 _ADD = driver.insert_into(
@@ -48,24 +54,6 @@ _EVENTS = (
     " WHERE stream = ? AND version <= ? AND (version > ? OR (version = ? AND seq > ?))"
     f" ORDER BY version, seq LIMIT {_PAGE}"
 )
-_EXPIRED = (
-    select(SIGNALS.c.seq)
-    .where(SIGNALS.c.expires_us <= bindparam("now_us"))
-    .order_by(SIGNALS.c.expires_us)
-    .limit(_MAX_PURGED)
-)
-_PURGE = delete(SIGNALS).where(SIGNALS.c.seq.in_(_EXPIRED.scalar_subquery()))
-_ERASED = select(SIGNAL_STATES.c.stream).where(
-    SIGNAL_STATES.c.body.is_(None), SIGNAL_STATES.c.at_us >= bindparam("since_us")
-)
-
-
-class SignalRules:
-    """A release's rules for signals: its compiled features, and how long each type is kept."""
-
-    def __init__(self, release: Release) -> None:
-        self.definitions = Definitions.from_release(release)
-        self.retention_us = {id_: days_us(type_.retention_days) for id_, type_ in release.signals.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +143,7 @@ def add_events(
         new, corrections = sorted_out.new.get(stream, {}), sorted_out.corrections.get(stream, {})
         if corrections:
             _correct(connection, corrections, head.version + 1, rules)
-            body = _corrected_body(stream, head, list(new.values()), sorted_out.types[stream], rules, fetch)
+            body = _corrected_body(stream, head, list(new.values()), sorted_out, rules, fetch)
         elif prediction is not None and prediction[:2] == (head.version, len(new)):
             body = prediction.body
         else:
@@ -168,7 +156,8 @@ def add_events(
 class _SortedOut:
     """Events, told apart: `new` ones and `corrections` of stored ones, both by stream and key.
 
-    `types`: by stream, the types of corrected events as they were and as they are.
+    `types`: by stream, the types of corrected events as they were and as they are. `since`: by stream, the version of
+    the first state that included one of them.
 
     :param existing: the stored events among them, each with the version of the first state that includes it
     """
@@ -178,6 +167,7 @@ class _SortedOut:
         self.new: dict[str, dict[str, Event]] = {}
         self.corrections: dict[str, dict[str, Event]] = {}
         self.types: dict[str, set[str]] = {}
+        self.since: dict[str, int] = {}
 
     @property
     def streams(self) -> list[str]:
@@ -200,6 +190,7 @@ class _SortedOut:
         (self.corrections if key in self._stored else self.new).setdefault(stream, {})[key] = holds
         if before is not None:
             self.types.setdefault(stream, set()).update((before.type, event.type))
+            self.since[stream] = min(version, self.since.get(stream, version))
         return EventResult("accepted" if before is None else "corrected", head.version + 1)
 
 
@@ -209,15 +200,16 @@ def _correct(connection: Connection, corrections: Mapping[str, Event], version: 
 
 
 def _corrected_body(
-    stream: str, head: StoredState, new: Sequence[Event], types: Iterable[str], rules: SignalRules, fetch: HotFetch
+    stream: str, head: StoredState, new: Sequence[Event], among: _SortedOut, rules: SignalRules, fetch: HotFetch
 ) -> bytes:
     """Return the encoded state after corrections that are stored already, and after new events.
 
     Trackers that events of these types feed are made anew, from the events that the log still has.
     """
-    state = decode(head.body) if head.body else State.empty(rules.definitions)
+    state = carry(decode(head.body) if head.body else State.empty(rules.definitions), rules.definitions, head.version)
     feeds = rules.definitions.feeds(state.at_us)
-    state = without(state, {feed.key for type_ in types for feed in feeds.get(type_, ())})
+    changed = {feed.key for type_ in among.types[stream] for feed in feeds.get(type_, ())}
+    state = without(state, changed, among.since[stream])
     state = absorb(state, new, rules.definitions, max((event.recorded_us for event in new), default=state.at_us))
     events = chain(events_of(fetch, stream), new)
     return encode(rebuild(state, events, rules.definitions, state.at_us))
@@ -246,15 +238,33 @@ class AddEvents:
 def next_body(stream: str, head: StoredState, new: Sequence[Event], rules: SignalRules, fetch: HotFetch) -> bytes:
     """Return the encoded state after the new events. Its time is theirs: the time of writing changes nothing."""
     state = decode(head.body) if head.body else State.empty(rules.definitions)
-    state = with_missing_trackers(state, stream, head.version, rules, fetch)
+    state = carry(with_missing_trackers(state, stream, head.version, rules, fetch), rules.definitions, head.version)
     return encode(absorb(state, new, rules.definitions, max(event.recorded_us for event in new)))
 
 
 def with_missing_trackers(state: State, stream: str, version: int, rules: SignalRules, fetch: HotFetch) -> State:
-    """Return the state with its missing trackers made from the events that the log still has, up to its version."""
+    """Return the state with its missing trackers made from the events that the log still has, up to its version.
+
+    One that was carried is given the events that it has not counted yet.
+    """
+    lacking = missing(state, rules.definitions)
+    if not lacking:
+        return state
+    state = carry(state, rules.definitions, version)
+    for key in sorted(lacking & state.carried.keys()):
+        events = events_of(fetch, stream, version, after=state.carried[key].version)
+        state = resume(state, key, events, rules.definitions)
     if not missing(state, rules.definitions):
         return state
     return rebuild(state, events_of(fetch, stream, version), rules.definitions, state.at_us)
+
+
+def usable(state: State, stream: str, version: int, rules: SignalRules, fetch: HotFetch, now_us: int) -> State:
+    """Return the state as the rules' features can be read from it at `now_us`; the same one if it was so already."""
+    if lies_ahead(state, now_us):
+        log = list(events_of(fetch, stream, version))
+        state = anchored(carry(state, rules.definitions, version), log, rules.definitions, rules.held, now_us)
+    return with_missing_trackers(state, stream, version, rules, fetch)
 
 
 def _write(
@@ -333,22 +343,20 @@ def _existing(connection: Connection, keys: Sequence[str]) -> dict[str, tuple[in
     }
 
 
-def renew_state(connection: Connection, stream: str, version: int, rules: SignalRules) -> tuple[int, bytes] | None:
-    """Store the state with its missing trackers under the same version; None if it moved on or lacks none."""
+def renew_state(
+    connection: Connection, stream: str, version: int, rules: SignalRules, now_us: int
+) -> tuple[int, bytes] | None:
+    """Store the state as it is `usable`, under the same version; None if it moved on or is usable already."""
     head = _read_heads(connection, [stream]).get(stream, NO_STATE)
     if head.version != version or not head.body:
         return None
     state = decode(head.body)
-    if not missing(state, rules.definitions):
+    renewed = usable(state, stream, version, rules, partial(driver.fetch, connection), now_us)
+    if renewed is state:
         return None
-    body = encode(with_missing_trackers(state, stream, version, rules, partial(driver.fetch, connection)))
-    driver.execute_many(connection, _RENEW, [(body, stream)])
+    body = encode(renewed)
+    driver.execute_many(connection, _RENEW, [(body, bytes.fromhex(stream))])
     return version, body
-
-
-def purge_some(connection: Connection, now_us: int) -> int:
-    """Delete some of the events whose retention is over, and return how many. States keep counting them."""
-    return connection.execute(_PURGE, {"now_us": now_us}).rowcount
 
 
 def states_of(fetch: HotFetch, streams: Sequence[str]) -> dict[str, StoredState]:
@@ -358,14 +366,13 @@ def states_of(fetch: HotFetch, streams: Sequence[str]) -> dict[str, StoredState]
     return {name.hex(): StoredState(version, body) for name, version, body in rows}
 
 
-def erased_since(fetch: Fetch, since_us: int) -> list[str]:
-    """Return the streams that were erased at or after a time."""
-    return [row.stream for row in fetch(_ERASED, {"since_us": since_us})]
+def events_of(fetch: HotFetch, stream: str, upto: int = 2**62, after: int = 0) -> Iterator[Event]:
+    """Yield the events that the log still has of a stream, in the order of recording.
 
-
-def events_of(fetch: HotFetch, stream: str, upto: int = 2**62) -> Iterator[Event]:
-    """Yield the events that the log still has of a stream up to a version, in the order of recording."""
-    name, version, seq = bytes.fromhex(stream), 0, 0
+    :param upto: only those that the state of this version includes
+    :param after: only those that the state of this version does not include
+    """
+    name, version, seq = bytes.fromhex(stream), after, 2**62 if after else 0
     while rows := fetch(_EVENTS, (name, upto, version, version, seq)):
         for _, _, key, type_, occurred_us, recorded_us, body in rows:
             yield Event(key.hex(), stream, type_, occurred_us, recorded_us, from_json(body))

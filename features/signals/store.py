@@ -27,14 +27,13 @@ from features.signals.log import (
     AddEvents,
     AddResult,
     EventResult,
-    SignalRules,
-    erased_since,
-    purge_some,
     renew_state,
     states_of,
-    with_missing_trackers,
+    usable,
 )
-from features.signals.state import State, decode, facts, merge, missing
+from features.signals.purging import erased_since, purge_some
+from features.signals.rules import SignalRules
+from features.signals.state import State, decode, facts, merge
 
 MAX_EVENTS: Final = 256
 """Of one transaction: about 10 ms, the longest that a large array may delay a decision."""
@@ -124,14 +123,13 @@ class Signals:
         :raises Unavailable: a copy is out of date, and SQL cannot be reached
         """
         states = self._states(streams, versions, stored or [None] * len(streams), keep=keep)
-        definitions = self.rules.definitions
+        definitions, now_us = self.rules.definitions, self._ledger.clock()
         state = State.empty(definitions)
         for stream, (version, body) in states.items():
-            one = decode(body)
-            if missing(one, definitions):
-                one = with_missing_trackers(one, stream, version, self.rules, self._ledger.select_hot)
-                if keep:
-                    self._renew(stream, version)
+            kept = decode(body)
+            one = usable(kept, stream, version, self.rules, self._ledger.select_hot, now_us)
+            if one is not kept and keep:
+                self._renew(stream, version)
             state = merge(state, one, definitions) if len(states) > 1 else one
         computed_at = tuple(states[s].version if s in states else 0 for s in streams)
         return SignalFacts(facts(state, definitions, at_us), computed_at, stored is None)
@@ -153,11 +151,11 @@ class Signals:
         return states
 
     def _renew(self, stream: str, version: int) -> None:
-        """Save a state to which a release added trackers, so that the next read need not make them again."""
+        """Save a state that a release or a clock made unusable, so that the next read need not make it again."""
         if stream in self._renewing:
             return
         self._renewing.add(stream)
-        job = self._ledger.transact(lambda c: renew_state(c, stream, version, self.rules))
+        job = self._ledger.transact(lambda c: renew_state(c, stream, version, self.rules, self._ledger.clock()))
         job.add_done_callback(partial(self._renewed, stream))
 
     def _renewed(self, stream: str, job: "Future[tuple[int, bytes] | None]") -> None:

@@ -42,6 +42,10 @@ class Tracker(ABC):
     def add(self, data: Data, time_us: int, value: Value, key: str) -> Data:
         """Return `data` with one event: the value of the definition's field, if it has one, and the event's key."""
 
+    def reach_us(self) -> int | None:
+        """Return for how long an event counts at most; None: the latest one counts, however long ago it was."""
+        return None
+
     def begins_us(self, at_us: int) -> int:
         """Return a time: `prune` at `at_us` leaves nothing of the events before it."""
         return NEVER_US
@@ -97,6 +101,9 @@ class Buckets(Tracker):
             buckets.insert(at, bucket)
             totals.insert(at, amount)
         return data
+
+    def reach_us(self) -> int:
+        return self.span_us * self.n_buckets // self.parts
 
     def begins_us(self, at_us: int) -> int:
         bucket = at_us * self.parts // self.span_us - self.n_buckets + 1
@@ -213,6 +220,9 @@ class Distinct(Tracker):
         begins_us = self.begins_us(at_us)
         return bisect_left(times, begins_us) if times and times[0] < begins_us else 0
 
+    def reach_us(self) -> int:
+        return self.span_us
+
     def begins_us(self, at_us: int) -> int:
         bucket = at_us * PARTS // self.span_us - PARTS + 1
         return -(-bucket * self.span_us // PARTS)
@@ -320,6 +330,9 @@ class Sessions(Tracker):
             start_us, end_us = min(start_us, starts[first]), max(end_us, ends[last - 1])
             events += sum(counts[first:last])
         starts[first:last], ends[first:last], counts[first:last] = [start_us], [end_us], [events]
+
+    def reach_us(self) -> int:
+        return self.lateness_us + self.gap_us
 
     def prune(self, data: Data, at_us: int) -> Data:
         ends, oldest_us = data[1], at_us - self.lateness_us - self.gap_us

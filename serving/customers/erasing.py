@@ -9,7 +9,7 @@ from decisioning.errors import Erased
 from features.decisions.log import LOG, DecisionLog
 from features.ledger import Entry, SubjectKind, now_us
 from features.ledger.erasing import ListedErasure
-from features.signals.log import erased_since
+from features.signals.purging import erased_since
 from serving.brain.runtime import Brain
 from serving.customers import exported_files
 from serving.problems import ERASED

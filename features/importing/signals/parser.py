@@ -28,7 +28,8 @@ from features.ledger.records import Names
 from features.signals.blocks import Block, prepare
 from features.signals.event import Event
 from features.signals.intake import Intake
-from features.signals.log import HotFetch, SignalRules
+from features.signals.log import HotFetch
+from features.signals.rules import SignalRules
 
 FIRST_ROWS: Final = 25_000
 _MOST_ROWS: Final = 100_000

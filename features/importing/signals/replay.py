@@ -21,7 +21,7 @@ from features.ledger import Ledger
 from features.ledger.database import enlarge_cache
 from features.signals.blocks import AddBlocks
 from features.signals.intake import Intake
-from features.signals.log import SignalRules
+from features.signals.rules import SignalRules
 
 _FEWEST, _MOST = 1_024, 8_192
 """Events of a transaction. The more, the fewer pages are written twice."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from decisioning.catalogue.release import Release
-from features.ledger import Ledger
+from features.ledger import Ledger, now_us
 from features.profile.store import Store
 from features.signals import Event
 from features.signals.intake import Intake
@@ -40,10 +40,14 @@ class Place:
     def now_us(self) -> int:
         return NOW_US + (time.monotonic_ns() - self.began_ns) // 1000 * FASTER
 
+    def clock(self) -> int:
+        """Return the ledger's time: that of this machine, which is later than that of events."""
+        return now_us()
+
     @contextmanager
     def opened(self, under: Release | None = None) -> "Iterator[OpenPlace]":
         """Open ledger, store and signals; when the block ends, what was submitted has been recorded and copied."""
-        with Ledger.open(self.url, self.secret) as ledger:
+        with Ledger.open(self.url, self.secret, self.clock) as ledger:
             store = Store(self.data)
             known = under or release()
             signals = Signals(ledger, store, known)
@@ -51,6 +55,19 @@ class Place:
                 yield OpenPlace(self, ledger, store, signals, Intake(known, ledger.names), known)
             finally:
                 signals.close()
+
+
+@dataclass(frozen=True)
+class StillPlace(Place):
+    """A place whose clock shows one time."""
+
+    at_us: int = NOW_US
+
+    def now_us(self) -> int:
+        return self.at_us
+
+    def clock(self) -> int:
+        return self.at_us
 
 
 @dataclass(frozen=True)

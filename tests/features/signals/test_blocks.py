@@ -22,7 +22,8 @@ from features.ledger import Ledger, now_us
 from features.signals import Event, decode
 from features.signals.blocks import AddBlocks, Block, prepare
 from features.signals.intake import Intake
-from features.signals.log import AddEvents, SignalRules, events_of, states_of
+from features.signals.log import AddEvents, events_of, states_of
+from features.signals.rules import SignalRules
 from tests.examples import examples
 from tests.features.processes import child
 from tests.features.signals.places import Json, OpenPlace, Place, cloud_event

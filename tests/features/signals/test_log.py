@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from multiprocessing.connection import Connection
 
 import pytest
@@ -13,8 +14,9 @@ from decisioning.catalogue.files import load, pack
 from decisioning.catalogue.release import Release
 from features.signals.blocks import AddBlocks, prepare
 from features.signals.log import states_of
+from features.signals.state import decode
 from tests.features.processes import child, warm_up
-from tests.features.signals.places import Json, OpenPlace, Place, cloud_event, written
+from tests.features.signals.places import Json, OpenPlace, Place, StillPlace, cloud_event, written
 from tests.features.signals.recomputed import recompute
 from tests.features.signals.signal_help import CATALOGUE, HOUR_US, NOW_US, S_US, assert_same, release
 
@@ -93,6 +95,71 @@ def test_a_release_that_adds_a_definition_makes_it_of_the_log(place: Place, open
         later.check([later.stream("customer:2")], place.now_us())
         later.record(views(later, 3, 6, subject="customer:2"))
         later.check([later.stream("customer:2")], place.now_us())
+
+
+def sixty_days() -> Release:
+    """A release with a count over twice the time that its signals are kept."""
+    count = "{name: views_60d, dtype: int, source: signal, signal: {of: view, compute: count, window: 60d}}"
+    files = {"all.yaml": CATALOGUE, "more.yaml": f"features:\n  - {count}\n"}
+    return Release.of(load(files), pack(files))
+
+
+def views_60d(opened: OpenPlace) -> object:
+    return opened.signals.read([opened.stream(WHO)], opened.place.now_us()).facts["views_60d"]
+
+
+@pytest.mark.promise("signals.rollback-keeps-counts")
+@pytest.mark.parametrize("corrected", [False, True])
+def test_a_rollback_finds_the_count_that_a_release_did_not_define(place: Place, corrected: bool) -> None:
+    """Events that were purged meanwhile still count, and so does what came under the release without the count."""
+    first = StillPlace(place.url, place.secret, place.data)
+    later = replace(first, at_us=NOW_US + 31 * DAY_US)
+    with first.opened(sixty_days()) as with_count:
+        with_count.record(views(with_count, 20))
+        assert with_count.signals.purge(later.at_us) == 20
+    with later.opened() as without_count:
+        new = views(without_count, 1, 100)
+        without_count.record(new)
+        if corrected:
+            without_count.record([{**new[0], "data": {"page": "help"}}])
+    with later.opened(sixty_days()) as back:
+        assert views_60d(back) == 21
+        back.record(views(back, 1, 200))
+        assert views_60d(back) == 22
+
+
+@pytest.mark.promise("signals.clock-ahead")
+def test_an_event_of_a_clock_an_hour_ahead_blinds_no_window(place: Place) -> None:
+    now = StillPlace(place.url, place.secret, place.data)
+    with now.opened() as opened:
+        opened.record(views(opened, 6))
+        stream = opened.stream(WHO)
+    with replace(now, at_us=NOW_US + HOUR_US).opened() as ahead:
+        ahead.record([cloud_event("ahead", WHO, NOW_US + HOUR_US, page="help")])
+    with replace(now, at_us=NOW_US + S_US).opened() as opened:
+        for keep in (False, True):
+            values = opened.signals.read([stream], NOW_US + S_US, keep=keep).facts
+            assert (values["count_30s"], values["session_events"], values["last_page"]) == (7, 7, "help")
+        opened.record([cloud_event("next", WHO, NOW_US + S_US, page="film")])
+        values = opened.signals.read([stream], NOW_US + S_US).facts
+        assert (values["count_30s"], values["session_events"], values["pages_1h"]) == (8, 8, 3)
+
+        def is_stored_as_of_now() -> bool:
+            assert opened.signals.read([stream], NOW_US + S_US).facts == values
+            return decode(states_of(opened.ledger.select_hot, [stream])[stream].body or b"").at_us <= NOW_US + S_US
+
+        _until(is_stored_as_of_now)
+
+
+@pytest.mark.promise("signals.clock-ahead")
+def test_an_event_recorded_ahead_comes_before_the_next_one(place: Place) -> None:
+    """Nobody read in between: the log says in which order they came."""
+    now = StillPlace(place.url, place.secret, place.data)
+    with replace(now, at_us=NOW_US + HOUR_US).opened() as ahead:
+        ahead.record([cloud_event("ahead", WHO, NOW_US + HOUR_US, page="help")])
+    with now.opened() as opened:
+        opened.record([cloud_event("next", WHO, NOW_US, page="film")])
+        assert opened.signals.read([opened.stream(WHO)], NOW_US).facts["last_page"] == "film"
 
 
 def _renewed(opened: OpenPlace, stream: str, within_s: float = 10) -> bytes:
