@@ -100,10 +100,10 @@ class Archive:
         """
         columns = [*KEYS, *(f.name for f in view.features if f.name in (staged.schema or pa.schema([])).names)]
         with self.exclusive():
-            self._rewrite(view, self._schema(view), self._merged(view, staged, columns, step))
+            self._rewrite(view, self.schema(view), self._merged(view, staged, columns, step))
 
     def _merged(self, view: ProfileView, staged: Staged, columns: list[str], step: Step) -> Iterator[pa.Table]:
-        old, empty = Cursor(self._batches(view)), self._schema(view).empty_table()
+        old, empty = Cursor(self._batches(view)), self.schema(view).empty_table()
         for last, new in staged.ranges(self._samples(view)):
             yield merge(pa.concat_tables([empty, *old.up_to(last)]), view, new.select(columns), {})
             step(new.num_rows)
@@ -146,7 +146,7 @@ class Archive:
                 yield merge(part.filter(pc.invert(is_about(part, list(own)))), view, None, own) if own else part
 
         with self.exclusive():
-            self._rewrite(view, self._schema(view), restated())
+            self._rewrite(view, self.schema(view), restated())
 
     def present(self, subjects: Sequence[str]) -> list[str]:
         """Return those of `subjects` that have rows in the files, sorted."""
@@ -166,10 +166,10 @@ class Archive:
                     half.unlink(missing_ok=True)
                 if any(pc.any(is_about(table, subjects)).as_py() for table in self._batches(view, ["subject"])):
                     others = (part.filter(pc.invert(is_about(part, subjects))) for part in self._batches(view))
-                    self._rewrite(view, self._schema(view), others)
+                    self._rewrite(view, self.schema(view), others)
 
     def _compact_view(self, view: ProfileView, spooled: Iterable[tuple[str, Statement]]) -> None:
-        schema = self._schema(view)
+        schema = self.schema(view)
         accepted = {field.name: PYTHON_OF[field.type] for field in list(schema)[HEAD:]}
         statements: dict[str, list[Statement]] = {}
         for subject, (stamp, facts) in spooled:
@@ -180,13 +180,14 @@ class Archive:
             self._rewrite(view, schema, self._with_statements(view, statements))
 
     def _with_statements(self, view: ProfileView, statements: StatementsBySubject) -> Iterator[pa.Table]:
-        old, empty, waiting = Cursor(self._batches(view)), self._schema(view).empty_table(), sorted(statements)
+        old, empty, waiting = Cursor(self._batches(view)), self.schema(view).empty_table(), sorted(statements)
         for last in bounds([*self._samples(view), *waiting[::1000]]):
             upto = len(waiting) if last is None else bisect_right(waiting, last)
             now, waiting = {s: statements[s] for s in waiting[:upto]}, waiting[upto:]
             yield merge(pa.concat_tables([empty, *old.up_to(last)]), view, None, now)
 
-    def _schema(self, view: ProfileView) -> pa.Schema:
+    def schema(self, view: ProfileView) -> pa.Schema:
+        """Return the columns of the view's file: its features, and what earlier releases left."""
         return pq.read_schema(self.layout.history(view.name))
 
     def _rewrite(self, view: ProfileView, schema: pa.Schema, parts: Iterable[pa.Table]) -> None:

@@ -1,5 +1,6 @@
 """History into an online store: the rows of new subjects in bulk, others merged, so that the newest value wins."""
 
+from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 
@@ -26,6 +27,18 @@ def load_latest(online: Online, archive: Archive, view: ProfileView, step: Step)
         latest = _latest(part)
         load(online, archive.spool, view.name, latest, step)
         step(part.num_rows - latest.num_rows)
+
+
+def unfit(archive: Archive) -> dict[str, int]:
+    """Return by feature of how many subjects the newest value does not fit its type, and reads as unknown."""
+    counts: Counter[str] = Counter()
+    for view in archive.views:
+        features = {feature.name for feature in view.features}
+        columns = [kept for kept in kept_columns(archive.schema(view)) if kept[0] in features]
+        for part in archive.parts(view) if columns else ():
+            latest = _latest(part)
+            counts.update({name: latest.num_rows - latest[column].null_count for name, column in columns})
+    return {name: count for name, count in sorted(counts.items()) if count}
 
 
 def _latest(rows: pa.Table) -> pa.Table:

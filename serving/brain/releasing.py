@@ -13,7 +13,9 @@ from decisioning.catalogue.source import decode
 from decisioning.errors import ConfigError, Mistake, NotFound, Refused
 from decisioning.review import personas
 from features.ledger import Ledger, now_us
+from features.profile.archive import Archive
 from features.profile.repository import apply, online_is
+from features.views import Layout, views_of
 from serving.brain.scoring import load_model, lost_inputs
 from serving.settings import CONFIG_NAME, Workspace
 from training.registry import PROPENSITY, Registry
@@ -126,7 +128,9 @@ def release(workspace: Workspace, by: str) -> dict[str, Any]:
 def rollback(workspace: Workspace, by: str, to: str | None = None) -> dict[str, Any]:
     """Serve the release before the current one, or the one whose hash is `to`.
 
-    Raises NotFound if `to` was never released in this environment, Refused if there is no earlier release.
+    It is not refused for values of the profile that do not fit their type in that release: they are unknown under it,
+    and `advice` says how many. Raises NotFound if `to` was never released in this environment, Refused if there is no
+    earlier release.
     """
     environment = workspace.settings.environment
     with open_ledger(workspace) as ledger:
@@ -137,13 +141,25 @@ def rollback(workspace: Workspace, by: str, to: str | None = None) -> dict[str, 
         compiled = Release.from_bytes(ledger.get_release(target))
         apply(workspace.data, compiled.schema, redis=workspace.settings.online_store.redis, keep=True)
         ledger.activate(environment, target, by)
-    advice = lost_inputs(Registry(workspace.data), compiled)
+    advice = [*_unfit(workspace, compiled), *lost_inputs(Registry(workspace.data), compiled)]
     return {
         "release": target,
         "environment": environment,
         "was": history[-1],
         **({"advice": advice} if advice else {}),
     }
+
+
+def _unfit(workspace: Workspace, compiled: Release) -> list[str]:
+    """Return a line for each feature that is unknown of customers because its value does not fit its type."""
+    from features.profile.loading import unfit  # noqa: PLC0415  it needs pyarrow and numpy, which take a while
+
+    counts = unfit(Archive(Layout(workspace.data), views_of(compiled.schema)))
+    return [
+        f"the newest value of `{name}` does not fit its type for {count} customers: it is unknown for them until a "
+        "release has a type that fits"
+        for name, count in counts.items()
+    ]
 
 
 def pause(workspace: Workspace, action: str, *, resume: bool = False) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from decisioning.errors import Refused
 from decisioning.facts.schema import Feature, FeatureSchema
+from features.profile.loading import unfit
 from features.profile.offline import History, fill
 from features.profile.online import Profiles, open_profiles
 from features.profile.repository import apply
@@ -171,6 +172,25 @@ def test_a_rollback_is_never_refused_and_loses_nothing_that_its_types_do_not_fit
     assert known(newer)[1] == ("old", "old")
     apply(data, older, keep=True)
     assert known(older) == [(41, 41), (None, None), (50, 50)]
+
+
+def test_a_rollback_can_tell_of_how_many_a_value_does_not_fit(data) -> None:
+    whole, half = (
+        FeatureSchema(tuple(Feature(name="age", dtype=dtype) if f.name == "age" else f for f in FEATURES))
+        for dtype in ("int", "float")
+    )
+    apply(data, whole)
+    apply(data, half)
+    profiles = open_profiles(data, half)
+    for subject, age in (("s1", 40.5), ("s2", 41.0), ("s3", 42.5)):
+        profiles.write(subject, {"age": age}, 1, now_us=2)
+    profiles.write("s3", {"age": 43.0}, 3, now_us=3)
+    profiles.archive.compact()
+    assert unfit(profiles.archive) == {}
+    apply(data, whole, keep=True)
+    back = open_profiles(data, whole)
+    assert unfit(back.archive) == {"age": 1}
+    assert [one.facts.get("age") for one in back.read(["s1", "s2", "s3"], now_us=9)] == [None, 41, 43]
 
 
 def test_a_process_on_the_previous_release_cannot_break_the_history(data) -> None:

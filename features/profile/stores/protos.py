@@ -6,7 +6,7 @@ from typing import Any
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value as Proto
 
-from features.profile.stores.rows import Kind
+from features.profile.stores.rows import Kind, as_whole
 from features.profile.versions import Cell
 
 FIELDS: Mapping[Kind, str] = {
@@ -35,9 +35,11 @@ def to_proto(value: Cell | None, kind: Kind) -> Any:
 def from_proto(proto: Any, kind: Kind) -> Cell | None:
     """Return the content of a protobuf value, or None if it is empty or of another kind.
 
-    An int that was stored before its feature became a float is returned as a float.
+    An int that was stored before its feature became a float is returned as a float, and a whole float as an int.
     """
     field = proto.WhichOneof("val")
     if field == FIELDS[kind]:
         return getattr(proto, field)  # type: ignore[no-any-return]
+    if (kind, field) == ("q", "double_val"):
+        return as_whole(proto.double_val)
     return float(proto.int64_val) if (kind, field) == ("d", "int64_val") else None

@@ -28,6 +28,11 @@ class Table(NamedTuple):
 SIGNALS_TABLE = Table(SIGNALS, {SIGNALS_VERSION: "q", SIGNALS_STATE: "b"}, stamped=False)
 
 
+def as_whole(value: float) -> int | None:
+    """Return a float as an int of 64 bits, None if it is none."""
+    return int(value) if value.is_integer() and -(2.0**63) <= value < 2.0**63 else None
+
+
 def table_of(view: ProfileView) -> Table:
     """Return the table of a view as its release declares it."""
     return Table(view.name, {f.name: KINDS[f.dtype] for f in view.features})
@@ -41,7 +46,8 @@ The times are one time for all values, or a time per column. A value whose time 
 Reader = Callable[[Sequence[str]], list[Sequence[OnlineRow | None]]]
 """Returns for each of the given subjects, in order, a row per table, None where it has none. Raises Unavailable.
 
-A row has only columns of its table, and only values of the table's kind; an int is a float where a float is wanted."""
+A row has only columns of its table, and only values of the table's kind; an int is a float where a float is wanted, and
+a float that is whole is an int where an int is wanted: a release, or a rollback, may have changed the kind."""
 Change = Callable[[str, State], State | None]
 """Returns the versions to set, or None, from a subject and its state; called again if another writer came first."""
 

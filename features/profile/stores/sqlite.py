@@ -19,7 +19,7 @@ import pyarrow as pa
 from decisioning.errors import Unavailable
 from features.files import OpenedFile
 from features.profile.stores.packing import Columns, Packing, columns_for, is_older, number_of
-from features.profile.stores.rows import BUSY_S, Change, OnlineRow, Reader, Table
+from features.profile.stores.rows import BUSY_S, Change, OnlineRow, Reader, Table, as_whole
 from features.profile.versions import State
 from features.remains import PROGRESS, Rows, empty_log, paced, probe, rewrite_some, truncate_log
 from features.sqlite_errors import is_read_only, sqlite_advice
@@ -270,7 +270,8 @@ def _reading(packing: Packing, table: Table) -> Unpack:
     """Return a function that reads rows of one packing as one table wants them."""
     kinds = packing.kinds
     floats = [name for name, kind in table.kinds.items() if (kind, kinds.get(name)) == ("d", "q")]
-    drop = [name for name, kind in kinds.items() if table.kinds.get(name) != kind and name not in floats]
+    ints = [name for name, kind in table.kinds.items() if (kind, kinds.get(name)) == ("q", "d")]
+    drop = [name for name, kind in kinds.items() if table.kinds.get(name) != kind and name not in (*floats, *ints)]
 
     def read(body: bytes) -> OnlineRow:
         values, times = packing.read(body)
@@ -279,9 +280,12 @@ def _reading(packing: Packing, table: Table) -> Unpack:
         for name in floats:
             if name in values:
                 values[name] = float(values[name])
+        for name in ints:
+            if name in values and (value := as_whole(float(values.pop(name)))) is not None:
+                values[name] = value
         return values, times
 
-    return read if drop or floats else packing.read
+    return read if drop or floats or ints else packing.read
 
 
 def key_of(subject: str) -> Key:
