@@ -26,10 +26,17 @@ features:
   - {name: nickname, dtype: string, model_input: false}
   - {name: fee, dtype: float, model_input: false}
   - {name: hardship, dtype: bool, model_input: false}
+  - {name: size, dtype: int, model_input: false}
+  - {name: call_note, dtype: string, model_input: false}
+  - {name: searches_20d, dtype: int, source: signal, model_input: false,
+     signal: {of: search, compute: count, window: 20d}}
   - {name: searches_2d, dtype: int, source: signal, model_input: false,
      signal: {of: search, compute: count, window: 2d}}
   - {name: last_words, dtype: string, source: signal, model_input: false,
      signal: {of: search, compute: last, field: words}}
+moments:
+  - {id: searched, on: search, when: "searches_2d >= 1", channel: push, placements: [note], wait_s: 30, every_h: 1,
+     deliver: stream}
 actions:
   - id: tv
     issue: grow
@@ -66,6 +73,15 @@ protections:
 caps:
   - {id: twice-a-week, count: action, limit: 2, window_days: 7}
 """
+
+OTHER = COMPANY.replace("name: size, dtype: int", "name: size, dtype: float").replace(
+    """  - {name: searches_20d, dtype: int, source: signal, model_input: false,
+     signal: {of: search, compute: count, window: 20d}}
+""",
+    "",
+)
+"""The catalogue that takes the first one's place at times: without a count, and with a fact of another type."""
+RELEASES = {1: COMPANY, 2: OTHER}
 
 
 def stateful_workspace(root: Path) -> Workspace:

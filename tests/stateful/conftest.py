@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.stateful.driver import Company
+from tests.stateful.company import Company
 
 
 @pytest.fixture(scope="module")

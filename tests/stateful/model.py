@@ -20,9 +20,10 @@ STATES = ("reserved", *RELEASED, "delivered", "seen", "pitched")
 SUPPRESS = {"declined": 30 * DAY_US, "accepted": None}
 """Outcome -> for how long it suppresses its action; None: for good."""
 LIMIT, LIMIT_WINDOW_US = 2, 7 * DAY_US
-COUNTED_WINDOW_US = 2 * DAY_US
-BUCKETS = 60
+WINDOWS_US = {"searches_2d": 2 * DAY_US, "searches_20d": 20 * DAY_US}
+BUCKETS = 30
 """A window may end early or late by its share of this."""
+FACTS = ("nickname", "fee", "hardship", "size", "searches_2d", "searches_20d", "last_words")
 
 
 class Word(NamedTuple):
@@ -100,6 +101,7 @@ class Model:
         self.tell(person, kind, now_us, token=token, visitor=visitor)
         after = self.says_linked(person, visitor)
         if after != (self.holder(visitor) == person):
+            self.tell(visitor, "held", now_us)
             self.holders.setdefault(visitor, []).append((len(self.words), person if after else None))
         return after
 
@@ -157,38 +159,46 @@ class Model:
             told = self.of(visitor, "consent")
             yield [w for w in told if self.owner(w) == person or self.holder(visitor, w.number) is None]
 
-    def consent_gates(self, subject: str, purposes: Iterable[str], channel: str) -> list[str]:
-        """Return the gates of the purposes that are not permitted; `service` needs only that nobody refuses it."""
-        gates = []
+    def consent_gates(self, subject: str, purposes: Iterable[str], channel: str, now_us: int) -> Stops:
+        """Return the gates of the purposes that are not permitted; `service` needs only that nobody refuses it.
+
+        A grant that a clock ahead recorded may wait for its time.
+        """
+        must, may = [], []
         for purpose in purposes:
-            own = permitted(self.of(subject, "consent"), purpose, channel)
+            told = self.of(subject, "consent")
+            own = permitted(told, purpose, channel)
+            early = any(_grants_after(w, purpose, now_us) for w in told)
             others = [permitted(told, purpose, channel) for told in self.binding(subject)]
-            if own is False or False in others or (own is None and purpose != "service"):
-                gates.append(f"consent:{purpose}")
-        return gates
+            refused = own is False or False in others or (own is None and purpose != "service")
+            must += [f"consent:{purpose}"] if refused else []
+            may += [f"consent:{purpose}"] if refused or early else []
+        return Stops(must, may)
 
     def stops(self, subject: str, account: str | None, action: str, channel: str, now_us: int) -> Stops:
         """Return what stops an action for a person or visitor now."""
-        of_account = action == "family"
-        sells = action != "help"
-        purposes = ["marketing"] if sells else ["service"]
-        fixed = [
+        purposes = ["marketing" if action != "help" else "service", *(["push"] if channel == "push" else [])]
+        first = [
             *(["subject:erased"] if self.erased & {subject, account} else []),
             *(["subject:restricted"] if self.is_restricted(subject) else []),
-            *(["action:account"] if of_account and account is None else []),
-            *self.consent_gates(subject, [*purposes, *(["push"] if channel == "push" else [])], channel),
-            *(["protection:hardship"] if sells and True in self.facts(subject, now_us)["hardship"] else []),
+            *(["action:account"] if action == "family" and account is None else []),
         ]
-        if not sells:
-            return Stops(fixed, fixed)
-        persons = self.reach(subject)
+        consents, after = self.consent_gates(subject, purposes, channel, now_us), Stops([], [])
+        if action != "help":
+            after = self.sales_gates(subject, account, action, now_us)
+        return Stops(*([*first, *asked, *rest] for asked, rest in zip(consents, after, strict=True)))
+
+    def sales_gates(self, subject: str, account: str | None, action: str, now_us: int) -> Stops:
+        """Return the gates of what sells alone: protection, suppression and caps."""
+        protected = ["protection:hardship"] if True in self.facts(subject, now_us)["hardship"] else []
+        of_account = action == "family"
         accounts = [] if account is None or not of_account else self.of(account)
         every = []
-        for words in persons:
-            acted = accounts if of_account else words
+        for words in self.reach(subject):
             counted = (self.count(words, action, now_us), self.count(accounts, action, now_us))
             capped = ["cap:twice-a-week"] if max(counted) >= LIMIT else []
-            every.append([*fixed, *self.suppressing(acted, action, now_us), *capped])
+            acted = self.suppressing(accounts if of_account else words, action, now_us)
+            every.append([*protected, *acted, *capped])
         return Stops(*every)
 
     def is_restricted(self, subject: str) -> bool:
@@ -231,14 +241,22 @@ class Model:
 
     # What is known
 
-    def facts(self, subject: str, now_us: int) -> dict[str, set[Any]]:
-        """Return each fact with the values that it may have; None is unknown."""
+    def facts(self, subject: str, now_us: int, *, whole: bool = True) -> dict[str, set[Any]]:
+        """Return each fact with the values that it may have; None is unknown.
+
+        :param whole: whether the release is the one that counts over 20 days and knows no halves of sizes
+        """
         if subject in self.erased or self.is_restricted(subject):
-            return {name: {None} for name in ("nickname", "fee", "hardship", "searches_2d", "last_words")}
-        own = {name: {self.stated(subject, name)} for name in ("nickname", "fee", "hardship")}
+            return {name: {None} for name in FACTS}
+        own = {name: {self.stated(subject, name)} for name in ("nickname", "fee", "hardship", "size")}
         words = self.belonging(subject) if subject.startswith("person:") else Bounds(*[self.of(subject)] * 2)
         events = words.of("event")
-        return {**own, "searches_2d": searches(events, now_us), "last_words": last_words(events, now_us)}
+        counted = {name: searches(events, span_us, now_us) for name, span_us in WINDOWS_US.items()}
+        if whole:
+            own["size"] = {size if size is None or size % 1 == 0 else None for size in own["size"]}
+        else:
+            counted["searches_20d"] = {None}
+        return {**own, **counted, "last_words": last_words(events, now_us)}
 
     def stated(self, subject: str, name: str) -> Any:
         """Return the value of a profile fact by its latest statement."""
@@ -247,10 +265,10 @@ class Model:
 
     # What erasing takes
 
-    def erase(self, person: str) -> list[Word]:
+    def erase(self, person: str) -> Bounds:
         """Forget all words that belong to a person, and return them."""
-        gone = self.belonging(person).may
-        left = {w.number for w in gone}
+        gone = self.belonging(person)
+        left = {w.number for w in gone.may}
         self.words = [w if w.number not in left else w._replace(subject="", kind="gone", data={}) for w in self.words]
         for visitor in self.linked(person):
             self.holders[visitor].append((len(self.words), None))
@@ -258,9 +276,8 @@ class Model:
         return gone
 
 
-def _place(kind: str) -> str:
-    """Return where words of a kind are kept; each place has a time of its own that never decreases."""
-    return kind if kind in ("event", "fact") else "ledger"
+def _grants_after(word: Word, purpose: str, now_us: int) -> bool:
+    return word.data["purpose"] == purpose and word.data["status"] == "granted" and word.at_us > now_us
 
 
 def holds(grants: Iterable[int], refusals: Iterable[int]) -> bool:
@@ -292,11 +309,11 @@ def latest(words: Iterable[Word]) -> list[Word]:
     return [w for w in told.values() if w.data["outcome"] != "retracted"]
 
 
-def searches(events: Bounds, now_us: int) -> set[Any]:
+def searches(events: Bounds, span_us: int, now_us: int) -> set[Any]:
     """Return the counts that are right: events at the window's edge, and those ahead of the clock, may count."""
-    edge_us = COUNTED_WINDOW_US // BUCKETS
-    sure = [w for w in events.must if now_us - COUNTED_WINDOW_US + edge_us < w.at_us <= now_us + TOLERANCE_US]
-    maybe = [w for w in events.may if w.at_us > now_us - COUNTED_WINDOW_US - edge_us]
+    edge_us = span_us // BUCKETS
+    sure = [w for w in events.must if now_us - span_us + edge_us < w.at_us <= now_us + TOLERANCE_US]
+    maybe = [w for w in events.may if w.at_us > now_us - span_us - edge_us]
     return {*range(len(sure), len(maybe) + 1), *([None] if not events.must else [])}
 
 

@@ -11,8 +11,12 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from tests.stateful.case import Case
 from tests.stateful.catalogue import WITHIN_S
-from tests.stateful.driver import EXCLUDED, Case, Company
+from tests.stateful.company import EXCLUDED, HERE, By, Company
+from tests.stateful.files import import_files
+from tests.stateful.looks import gone, leave, look
+from tests.stateful.questions import compare
 
 PERSONS = st.sampled_from(["person:1", "person:2", "person:3"])
 VISITORS = st.sampled_from(["visitor:1", "visitor:2"])
@@ -30,8 +34,19 @@ class Persons(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        self.company.release(1)
         self.case = Case(self.company)
         self.asked: list[tuple[str, str | None]] = []
+
+    @rule(by=st.sampled_from([HERE, HERE, By(0.0), By(2.0), By(3600.0)]))
+    def turn(self, by: By) -> None:
+        """Let this process or the second one do the next steps."""
+        self.case.by = by
+
+    @rule(kill_s=st.sampled_from([0.0, 0.001, 0.002, 0.004, 0.008]))
+    def kill(self, kill_s: float) -> None:
+        """Let the second process begin the next step, and die."""
+        self.case.by = By(None, kill_s)
 
     def usable(self, subject: str) -> bool:
         return subject not in self.case.retired
@@ -44,7 +59,7 @@ class Persons(RuleBasedStateMachine):
             self.case.consent(who, purpose, channel, status, ago_s)
             self.asked = [(who, None)]
 
-    @rule(who=PERSONS, name=st.sampled_from(["nickname", "fee", "hardship"]), ago_s=AGO_S)
+    @rule(who=PERSONS, name=st.sampled_from(["nickname", "fee", "hardship", "size"]), ago_s=AGO_S)
     def know(self, who: str, name: str, ago_s: float | None) -> None:
         self.case.know(who, name, ago_s)
         self.asked = [(who, None)]
@@ -53,6 +68,12 @@ class Persons(RuleBasedStateMachine):
     def restrict(self, who: str, restricted: bool) -> None:
         self.case.restrict(who, restricted=restricted)
         self.asked = [(who, None)]
+
+    @rule(who=PERSONS, granted=st.sampled_from("YN"), ago_s=st.sampled_from([0.0, 2.0, 7.0, 3600.0]))
+    def bring_in(self, who: str, granted: str, ago_s: float) -> None:
+        """Import files about a person."""
+        import_files(self.case, who, granted, ago_s)
+        self.asked = [(who, "account:1")]
 
     @rule(who=ANYONE, ago_s=AGO_S)
     def search(self, who: str, ago_s: float | None) -> None:
@@ -102,24 +123,46 @@ class Persons(RuleBasedStateMachine):
     @rule(who=PERSONS)
     def erase(self, who: str) -> None:
         self.case.erase(who)
+        gone(self.case, who)
         self.asked = [(who, None)]
+
+    @rule(seconds=st.sampled_from([0.0, 40.0, 40.0, 3700.0]))
+    def look(self, seconds: float) -> None:
+        """Let a process decide the moments that are due by then."""
+        self.company.wait(seconds)
+        look(self.case)
+        self.asked = [("person:1", None), ("person:2", None), ("visitor:1", None)]
+
+    @rule()
+    def leave(self) -> None:
+        """Let deliveries leave to screens."""
+        leave(self.case)
+        self.asked = [("person:1", None), ("person:2", None)]
+
+    @rule(number=st.sampled_from([1, 2]), back=st.booleans())
+    def release(self, number: int, back: bool) -> None:
+        """Serve another release, or the one before."""
+        self.company.release(number, back=back)
+        self.asked = [("person:1", None), ("person:2", None), ("visitor:1", None)]
 
     @rule(seconds=st.sampled_from([1.0, 6.0, 700.0, 86_400.0, 8 * 86_400.0]))
     def wait(self, seconds: float) -> None:
-        self.case.company.wait(seconds)
+        self.company.wait(seconds, self.case.by)
         self.asked = [("person:1", "account:1"), ("person:2", None), ("visitor:1", None)]
 
     @invariant()
     def agrees(self) -> None:
         for who, account in self.asked:
-            self.case.compare(who, account)
+            compare(self.case, who, account)
+        if self.asked and self.case.by.kill_s is not None:
+            self.case.by = HERE
         self.asked, self.company.agrees = [], True
 
     def teardown(self) -> None:
         """Compare everybody once more, unless a step failed, and let the time of erasures pass."""
         if self.company.agrees:
             for person in ("person:1", "person:2", "person:3"):
-                self.case.compare(person, "account:1")
+                compare(self.case, person, "account:1")
             self.company.wait(130)
 
 
@@ -144,7 +187,7 @@ def test_an_export_after_an_erasure_has_nothing_of_what_the_history_files_still_
     case.know("person:1", "nickname", None)
     company.brain.compact()
     case.erase("person:1")
-    case.compare("person:1", None)
+    compare(case, "person:1", None)
     company.wait(WITHIN_S)
 
 

@@ -1,0 +1,51 @@
+"""What one process does of a company: it answers requests, and does of itself what every replica does now and then."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from serving.brain.runtime import Brain
+from serving.customers import erasing
+from serving.events.moments import Watcher
+from serving.settings import Workspace
+from tests.serving.workspaces import Client
+from tests.stateful.importing import load
+
+
+class Steps:
+    """A replica in this process."""
+
+    def __init__(self, brain: Brain) -> None:
+        self.brain = brain
+        self.client = Client(brain)
+        self.watcher = Watcher(brain)
+
+    def __call__(self, step: tuple[str, str, Any]) -> Any:
+        """Return what a step answers: of a request its status and content."""
+        method, path, body = step
+        if method != "do":
+            return self.client(method, path, body)
+        return getattr(self, path)(*([] if body is None else [body]))
+
+    def tend(self) -> None:
+        """Do what is due for erasures."""
+        self.brain.compact()
+        erasing.tend(self.brain)
+
+    def refresh(self) -> None:
+        """Take up the release that serves now."""
+        self.brain.refresh_release()
+
+    def load(self, folder: str) -> None:
+        """Import the files of a folder."""
+        load(self.brain, Path(folder))
+
+    def look(self) -> None:
+        """Decide the moments that are due."""
+        asyncio.run(self.watcher.process_due())
+
+
+def steps_of(root: Path) -> Callable[[tuple[str, str, Any]], Any]:
+    """Return the steps of a new replica of a workspace."""
+    return Steps(Brain(Workspace.open(root)))
