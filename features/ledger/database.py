@@ -4,21 +4,19 @@ Readers have connections of their own and never wait for the writer. Whatever el
 in this module too: how a write transaction begins, which errors are transient, and what an erasure requires.
 """
 
-import os
+import math
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import (
     Connection,
-    Engine,
     Row,
     Table,
-    create_engine,
-    event,
     func,
     insert,
     inspect,
@@ -28,13 +26,14 @@ from sqlalchemy import (
 )
 from sqlalchemy import column as sql_column
 from sqlalchemy import table as sql_table
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.sql import Executable
 
 from decisioning.errors import Unavailable
+from features.deadlines import Silence, answering_within
 from features.files import OpenedFile
 from features.ledger import driver
+from features.ledger.engines import create_private, database_url, engine_for, is_silence
 from features.ledger.tables import (
     CONTACTS,
     DELIVERIES,
@@ -59,13 +58,12 @@ _RECONNECT_PAUSE_S: Final = 0.1
 _MIGRATION_LOCK: Final = 0x6C6564676572  # an arbitrary constant: PostgreSQL's advisory locks are numbers
 _SQLITE_BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _POSTGRES_TRANSIENT: Final = frozenset({"40001", "40P01", "55P03"})  # serialization, deadlock, lock timeout
-_PRAGMAS: Final = ("synchronous=FULL", "secure_delete=ON")
 _LARGE_CACHE_KB: Final = 65_536
 _ERASED_FROM: Final = ", ".join(
     table.name for table in (RECORDS, STANDINGS, CONTACTS, OUTCOMES, SIGNALS, SIGNAL_STATES, WATCHES, DELIVERIES)
 )
 _HIGHEST: Final = select(func.max(RECORDS.c.seq).label("seq"))
-_POSTGRES_OPTIONS: Final = "-c lock_timeout=2000 -c statement_timeout=60000"
+_NAME: Final = "the ledger's database"
 
 
 class Database:
@@ -75,14 +73,15 @@ class Database:
     """
 
     def __init__(self, url_or_path: str | Path) -> None:
-        self.url = _url(url_or_path)
+        self.url = database_url(url_or_path)
         self.sqlite = self.url.get_backend_name() == "sqlite"
         if self.sqlite:
-            _create_private(self.url.database)
-        self._writer = _engine(self.url, autocommit=False, waits=False)
-        self._hot_writer = _engine(self.url, autocommit=True, waits=False)
-        self._reader = _engine(self.url, autocommit=True, waits=True)
+            create_private(self.url.database)
+        self._writer = engine_for(self.url, autocommit=False, waits=False)
+        self._hot_writer = engine_for(self.url, autocommit=True, waits=False)
+        self._reader = engine_for(self.url, autocommit=True, waits=True)
         self._hot: Connection | None = None
+        self._silence = Silence(_NAME, partial(self._read_once, _ask))
         self._file = OpenedFile(Path(str(self.url.database))) if self.sqlite else None
         if self.sqlite:
             self._use_wal()
@@ -124,18 +123,32 @@ class Database:
         return self._read(snapshot)
 
     def _read(self, read: Callable[[Connection], _T]) -> _T:
-        """Run `read`, and once more if the connection was lost: the server may be back by now."""
+        """Run `read`, and once more if the connection was lost: the server may be back by now.
+
+        Of a server that does not answer, nothing is asked until it does.
+        """
+        self._silence.check()
         try:
             return self._read_once(read)
         except DBAPIError as error:
-            if not error.connection_invalidated:
-                raise _unavailable(error) from error
+            if error.connection_invalidated and not is_silence(error):
+                return self._read_again(read)
+            raise self._failed(error) from error
         except SQLAlchemyError as error:
             raise _unavailable(error) from error
+
+    def _read_again(self, read: Callable[[Connection], _T]) -> _T:
         try:
             return self._read_once(read)
         except SQLAlchemyError as error:
-            raise _unavailable(error) from error
+            raise self._failed(error) from error
+
+    def _failed(self, error: SQLAlchemyError) -> Unavailable:
+        """Return what to raise; if the server was silent, ask it nothing more, and drop the other connections to it."""
+        if is_silence(error):
+            self._reader.dispose()
+            self._silence.begin()
+        return _unavailable(error)
 
     def _read_once(self, read: Callable[[Connection], _T]) -> _T:
         with self._reader.connect() as connection:
@@ -226,13 +239,14 @@ class Database:
         :raises Unavailable: the database cannot be reached
         """
         try:
-            with self._reader.connect() as connection:
+            with self._reader.connect() as connection, answering_within(math.inf):
                 _vacuum(connection)
         except SQLAlchemyError as error:
             raise _unavailable(error) from error
 
     def close(self) -> None:
         """Close every connection."""
+        self._silence.end()
         if self._hot is not None:
             self._hot.close()
         self._hot_writer.dispose()
@@ -267,7 +281,8 @@ class Database:
         if current is not None and current > NEWEST:
             raise Unavailable("a newer version of the software has written this ledger: update the software to open it")
         if current != NEWEST:
-            self.transact(upgrade)
+            with answering_within(math.inf):
+                self.transact(upgrade)
             if self.sqlite and current is not None:
                 empty_log(self.truncate_log, "the ledger")  # which holds what was in the old tables
 
@@ -294,64 +309,6 @@ def upsert(
         connection.execute(insert(table).values(**key, **initial, **values))
 
 
-def _url(url_or_path: str | Path) -> URL:
-    address = str(url_or_path)
-    if "://" not in address:
-        return URL.create("sqlite", database=str(Path(address).absolute()))
-    try:
-        url = make_url(address)
-    except ArgumentError as error:
-        raise Unavailable("the ledger's database url cannot be read") from error
-    return url.set(drivername="postgresql+psycopg") if url.get_backend_name() == "postgresql" else url
-
-
-def _create_private(path: str | None) -> None:
-    """Create the file with mode 0600, which SQLite gives to its log too."""
-    try:
-        os.close(os.open(str(path), os.O_CREAT | os.O_RDWR, 0o600))
-    except OSError as error:
-        raise Unavailable(f"the ledger's file cannot be opened: {error.strerror}") from error
-
-
-def _engine(url: URL, *, autocommit: bool, waits: bool) -> Engine:
-    """Return an engine.
-
-    :param waits: whether its connections wait where SQLite is busy; the writers do not, as `transact` tries again
-    """
-    sqlite = url.get_backend_name() == "sqlite"
-    arguments: dict[str, Any] = {"check_same_thread": False} if sqlite else _postgres_arguments()
-    isolation: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None} if autocommit else {}
-    pool = {"pool_size": 8, "max_overflow": 24} if waits else {"pool_size": 1, "max_overflow": 2}
-    try:
-        engine = create_engine(url, hide_parameters=True, connect_args=arguments, **pool, **isolation)
-    except ImportError as error:
-        raise Unavailable("PostgreSQL's driver is not installed: pip install 'central-brain[postgresql]'") from error
-    if sqlite:
-        _tune_sqlite(engine, autocommit=autocommit, waits=waits)
-    return engine
-
-
-def _postgres_arguments() -> dict[str, Any]:
-    return {"connect_timeout": 3, "options": _POSTGRES_OPTIONS}
-
-
-def _tune_sqlite(engine: Engine, *, autocommit: bool, waits: bool) -> None:
-    """Set pragmas. The writer waits in `transact`, in steps under 2 ms: SQLite itself sleeps up to 100 ms at a time."""
-    wait_ms = int(PATIENCE_S * 1000) if waits else 0
-
-    def on_connect(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # `on_begin` begins transactions, not the driver
-        for pragma in (*_PRAGMAS, f"busy_timeout={wait_ms}"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    def on_begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    event.listen(engine, "connect", on_connect)
-    if not autocommit:
-        event.listen(engine, "begin", on_begin)
-
-
 def _vacuum(connection: Connection) -> None:
     """Vacuum without a time limit, as the time grows with the tables; neither readers nor writers wait for it."""
     connection.execute(text("SET statement_timeout = 0"))
@@ -359,6 +316,10 @@ def _vacuum(connection: Connection) -> None:
         connection.execute(text(f"VACUUM {_ERASED_FROM}"))
     finally:
         connection.execute(text("RESET statement_timeout"))
+
+
+def _ask(connection: Connection) -> None:
+    connection.exec_driver_sql("SELECT 1")
 
 
 def _is_transient(error: SQLAlchemyError) -> bool:
@@ -377,7 +338,7 @@ def _unavailable(error: SQLAlchemyError | sqlite3.Error) -> Unavailable:
     cause = type(error.orig).__name__ if isinstance(error, DBAPIError) else type(error).__name__
     if sqlite is not None:
         cause = sqlite_advice(sqlite)
-    return Unavailable(f"the ledger's database cannot be used now ({cause})")
+    return Unavailable(f"{_NAME} cannot be used now ({cause})")
 
 
 def _schema_version(connection: Connection) -> str | None:

@@ -10,18 +10,22 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
-from threading import Lock, Thread
+from threading import Lock
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection
 
 from decisioning.errors import BrainError, Conflict, Unavailable
+from features.deadlines import answering_within
 from features.ledger.database import Database
 from features.ledger.past.rules_book import RulesBook
 from features.ledger.plan import RECORD, AppendPlan, ExistingKey
 from features.ledger.records import Bodies, Duplicate, PreparedEntry, record_of
+from features.threads import watched
 
 _T = TypeVar("_T")
+_ANSWER_S = 10.0
+"""How long a statement of a write may take: longer than any of ours does, so that a lost connection is noticed."""
 MAX_SUBMISSIONS = 64
 MAX_ENTRIES = 256
 """The limits of a batch: about 10 ms, the longest that an import may delay a decision."""
@@ -76,8 +80,8 @@ class Writer:
         self._database, self._clock, self._rules, self._bodies = database, clock, rules, bodies
         self._queue: SimpleQueue[_Item | None] = SimpleQueue()
         self._closing, self._closed = Lock(), False
-        self._thread = Thread(target=self._run, name="ledger-writer", daemon=True)
-        self._thread.start()
+        self._in_hand: Sequence[_Item] = ()
+        self._thread = watched("ledger-writer", self._run)
 
     def submit(self, submission: Submission) -> "Future[tuple[int, ...]]":
         """Return a future of the versions of the entries, which is set once they are committed."""
@@ -115,9 +119,21 @@ class Writer:
             self._queue.put(item)
 
     def _run(self) -> None:
-        while (item := self._queue.get()) is not None:
-            for following in self._batches(item):
-                self._answer(following)
+        self._refuse(self._in_hand)
+        with answering_within(_ANSWER_S):
+            while (item := self._queue.get()) is not None:
+                self._in_hand = (item,)
+                for following in self._batches(item):
+                    self._in_hand = following
+                    self._answer(following)
+                self._in_hand = ()
+
+    def _refuse(self, items: Sequence[_Item]) -> None:
+        """Answer what was in hand when this thread had ended by an error, so that nobody waits for ever."""
+        for item in items:
+            if not item.future.done():
+                item.future.set_exception(Unavailable("the ledger's writer failed; it may have been written"))
+        _wake([item for item in items if isinstance(item, Submission) and item.waiter is not None])
 
     def _batches(self, first: _Item) -> Iterable[Sequence[_Item]]:
         """Yield what is waiting, in order, as batches of submissions and single blocks and jobs."""

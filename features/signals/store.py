@@ -34,6 +34,7 @@ from features.signals.log import (
 from features.signals.purging import erased_since, purge_some
 from features.signals.rules import SignalRules
 from features.signals.state import State, decode, facts, merge
+from features.threads import watched
 
 MAX_EVENTS: Final = 256
 """Of one transaction: about 10 ms, the longest that a large array may delay a decision."""
@@ -313,8 +314,7 @@ class StateCopier:
         with self._lock:
             is_open = not self._closed
             if is_open and self._thread is None:
-                self._thread = Thread(target=self._run, name="signal-copies", daemon=True)
-                self._thread.start()
+                self._thread = watched("signal-copies", self._run)
             if is_open:
                 self._queue.put((states, notify))
         if not is_open:
@@ -330,7 +330,7 @@ class StateCopier:
             self._thread.join()
 
     def _run(self) -> None:
-        while (item := self._queue.get()) is not None:
+        while not (self._closed and self._queue.empty()) and (item := self._queue.get()) is not None:
             waiting = [item]
             try:
                 while (following := self._queue.get_nowait()) is not None:
@@ -352,5 +352,6 @@ class StateCopier:
                 self._store.write_signals(newest)
         except Unavailable:
             self.failed += len(newest)
-        for _, notify in waiting:
-            notify()
+        finally:
+            for _, notify in waiting:
+                notify()

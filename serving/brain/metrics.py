@@ -1,13 +1,79 @@
 """What one replica counts for Prometheus. Labels are words of the catalogue and of the contract, never an id."""
 
-from typing import Any
+import asyncio
+import time
+from collections.abc import Iterator
+from typing import Any, Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 from decisioning.deciding.record import Decision
+from features.threads import restarts
 
 NO_OFFER = "none"
 _BUCKETS = (0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0)
+_GAPS = (0.015, 0.02, 0.03, 0.05, 0.1, 0.5, 1.0)
+TICK_S: Final = 0.01
+"""How often the gaps of the event loop are measured."""
+_MINUTE_S: Final = 60.0
+
+
+class LoopGaps:
+    """How long the event loop came to nothing else, apart from what decisions read and decide there.
+
+    A timer measures the time between two of its ticks, so that no gap was longer than what is told, and none is told
+    that is longer than it was by more than a tick.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._seconds = Histogram(
+            "brain_loop_gap_seconds",
+            "Time between two turns of the event loop, at least a timer's 10 ms, without decisions",
+            buckets=_GAPS,
+            registry=registry,
+        )
+        longest = Gauge(
+            "brain_loop_longest_gap_seconds", "The longest of the last one or two minutes", registry=registry
+        )
+        longest.set_function(lambda: max(self._longest))
+        self._longest = [0.0, 0.0]
+        self._last_s = self._minute_s = self._decisions_s = 0.0
+
+    def start(self) -> None:
+        """Measure the running event loop from now on."""
+        self._last_s = self._minute_s = time.perf_counter()
+        self._tick_later(asyncio.get_running_loop())
+
+    def add_decisions(self, seconds: float) -> None:
+        """Take time that decisions took on the event loop out of the gap in which it falls."""
+        self._decisions_s += seconds
+
+    def _tick_later(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.call_later(TICK_S, self._tick, loop)
+
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        now_s = time.perf_counter()
+        gap_s = now_s - self._last_s - self._decisions_s
+        self._last_s, self._decisions_s = now_s, 0.0
+        self._seconds.observe(gap_s)
+        if now_s - self._minute_s > _MINUTE_S:
+            self._minute_s, self._longest = now_s, [self._longest[1], 0.0]
+        self._longest[1] = max(self._longest[1], gap_s)
+        self._tick_later(loop)
+
+
+class _Restarts(Collector):
+    """Tells how often threads of this process were run again after an error."""
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        family = CounterMetricFamily(
+            "brain_threads_restarted", "Background threads run again after an unexpected error", labels=["thread"]
+        )
+        for name, n in sorted(restarts.items()):
+            family.add_metric([name], n)
+        yield family
 
 
 class Metrics:
@@ -15,6 +81,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.registry.register(_Restarts())
+        self.loop = LoopGaps(self.registry)
         self.seconds = Histogram(
             "brain_decision_seconds", "Time to decide and commit", buckets=_BUCKETS, registry=self.registry
         )

@@ -17,6 +17,7 @@ from decisioning.facts.schema import BUILT_IN, Facts, FeatureSchema, Value
 from decisioning.records.formats import NEWEST, tables_for
 from decisioning.review.rechecking import Recheck, recheck
 from decisioning.times import IMPLAUSIBLE, microseconds, parse_decision_time
+from features.deadlines import answering_within
 from features.ledger import Duplicate, Entry, Ledger, PackedBody, Record, now_us
 from features.profile.online import Profiles
 from features.profile.online import checked as checked_value
@@ -31,6 +32,7 @@ from serving.brain.scoring import contributions_of, load_model, version_of
 from serving.brain.snapshot import Snapshot
 from serving.brain.together import Made, Together
 from serving.brain.trials import Model, Models
+from serving.pools import STATEMENT_S, Pools
 from serving.problems import field_name
 from serving.settings import Workspace
 from training.registry import PROPENSITY, Lineup, Registry, propensity_name
@@ -56,13 +58,14 @@ class Brain:
         self._registry = Registry(workspace.data)
         self.release = lru_cache(maxsize=32)(self._load_release)
         self._model = lru_cache(maxsize=4)(partial(load_model, self._registry))
-        self._together = Together(self.make, self.make_block)
-        self.metrics = Metrics()
+        self.metrics, self.pools = Metrics(), Pools(workspace.settings.http.request_timeout_s)
+        self._together = Together(self.make, self.make_block, self.metrics.loop.add_decisions)
         self._snapshot_lock = Lock()
         self.snapshot = self._load_snapshot()
 
     def close(self) -> None:
         """Commit what was submitted, then close the ledger."""
+        self.pools.close()
         self._copies.close()
         self.ledger.close()
 
@@ -151,7 +154,7 @@ class Brain:
     async def answer(self, ask: Ask) -> bytes:
         """Return the answer to a request as JSON bytes; a live decision is committed first."""
         if ask.mode == "preview":
-            return canonical(self.preview(ask).answer)
+            return await self.pools.long.run(lambda: canonical(self.preview(ask).answer))
         return canonical(await self.commit(ask))
 
     def preview(self, ask: Ask) -> Decision:
@@ -207,7 +210,10 @@ class Brain:
         Raises RequestReused for a request_id that came with another body, Erased for one whose decision was erased with
         its customer, Unavailable after ATTEMPTS conflicts, Unconfirmed if its time is over while it is written.
         """
-        made = await self._together.make(ask)
+        return await self.finish(ask, await self._together.make(ask))
+
+    async def finish(self, ask: Ask, made: Made) -> dict[str, Any]:
+        """Return what `commit` does, given the first decision; for callers with an event loop of their own."""
         snapshot, decision_id = made.snapshot, made.decision.kept.decision_id
         repeat, supersedes = 0, None
         for attempt in range(ATTEMPTS):
@@ -216,9 +222,9 @@ class Brain:
                 release = partial(self._release, known, decision)
                 await self.ledger.commit(*self._entries(ask, known, decision, repeat), release)
             except Duplicate as duplicate:
-                record, repeat = self._newest(ask, duplicate.record, repeat)
-                recorded = self._same_request(ask, record)
-                if self.recheck(recorded, ask, snapshot, at_us).may_be_repeated:
+                again = partial(self._repeated, ask, snapshot, at_us, duplicate.record, repeat)
+                recorded, repeat, holds = await self.pools.short.run(again)
+                if holds:
                     return dict(recorded["answer"])
                 repeat, supersedes = repeat + 1, recorded["decision_id"]
             except Conflict:
@@ -246,7 +252,8 @@ class Brain:
 
     def _make(self, ask: Ask, snapshot: Snapshot, decision_id: str, supersedes: str | None = None) -> Made:
         at_us = now_us()
-        known = self.known(ask, snapshot, at_us)
+        with answering_within(STATEMENT_S):
+            known = self.known(ask, snapshot, at_us)
         return Made(snapshot, at_us, known, self.decide(ask, known, snapshot, at_us, decision_id, supersedes))
 
     def make(self, ask: Ask) -> Made:
@@ -267,6 +274,17 @@ class Brain:
         """Return what still holds of the decision that was recorded for this request."""
         known = self.known(ask, snapshot, at_us, whole=True)
         return recheck(record, known, snapshot.release, at_us, snapshot.paused)
+
+    def _repeated(
+        self, ask: Ask, snapshot: Snapshot, at_us: int, record: Record, repeat: int
+    ) -> tuple[dict[str, Any], int, bool]:
+        """Return the newest decision of a request, its number, and whether it may be answered again.
+
+        :param record: one of them, with its number; raises as `_same_request` does
+        """
+        record, repeat = self._newest(ask, record, repeat)
+        recorded = self._same_request(ask, record)
+        return recorded, repeat, self.recheck(recorded, ask, snapshot, at_us).may_be_repeated
 
     def _newest(self, ask: Ask, record: Record, repeat: int) -> tuple[Record, int]:
         """Return the newest decision of a request, and its number, given one of them with its number."""

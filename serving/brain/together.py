@@ -5,13 +5,16 @@ waits for others to arrive: a request that comes alone is decided alone, at once
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
 from decisioning.deciding.record import Decision
 from decisioning.facts.forms import Ask, Known
+from features.deadlines import answering_within
 from serving.brain.snapshot import Snapshot
+from serving.pools import STATEMENT_S
 
 
 class Made(NamedTuple):
@@ -28,10 +31,16 @@ class Together:
 
     :param make: makes the decision of one request
     :param make_block: makes the decisions of several requests; raises if one of them cannot be decided
+    :param took: told how many seconds each turn took
     """
 
-    def __init__(self, make: Callable[[Ask], Made], make_block: Callable[[Sequence[Ask]], Sequence[Made]]) -> None:
-        self._make, self._make_block = make, make_block
+    def __init__(
+        self,
+        make: Callable[[Ask], Made],
+        make_block: Callable[[Sequence[Ask]], Sequence[Made]],
+        took: Callable[[float], None],
+    ) -> None:
+        self._make, self._make_block, self._took = make, make_block, took
         self._waiting: list[tuple[Ask, asyncio.Future[Made]]] = []
 
     async def make(self, ask: Ask) -> Made:
@@ -44,6 +53,11 @@ class Together:
         return await future
 
     def _make_all(self) -> None:
+        began_s = time.perf_counter()
+        self._answer_all()
+        self._took(time.perf_counter() - began_s)
+
+    def _answer_all(self) -> None:
         waiting = [(ask, future) for ask, future in self._waiting if not future.done()]  # done: its request timed out
         self._waiting = []
         block = self._make_together([ask for ask, _ in waiting]) if len(waiting) > 1 else None
@@ -55,6 +69,6 @@ class Together:
 
     def _make_together(self, asks: Sequence[Ask]) -> Sequence[Made] | None:
         """Return the decisions, or None if one of them cannot be made: then each alone shows whose it is."""
-        with suppress(Exception):
+        with suppress(Exception), answering_within(STATEMENT_S):
             return self._make_block(asks)
         return None

@@ -1,8 +1,6 @@
 """Erasing a person or a visitor, restricting what is done with their data, and cleaning up what erasures left."""
 
-import asyncio
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from decisioning.errors import Erased
@@ -18,10 +16,6 @@ ID_FIELDS: Final = {"person": "customer_id", "visitor": "visitor_id", "account":
 """What requests call the id of each kind of subject."""
 
 
-_POOL: Final = ThreadPoolExecutor(2, "erasure")
-"""Many erasures at once wait for each other here, and hold no thread that decisions or pauses need."""
-
-
 async def erase(brain: Brain, kind: SubjectKind, subject_id: str) -> tuple[str, ...]:
     """Erase a subject, and of a person all identifiers: their records, signals, moments and profile.
 
@@ -30,7 +24,7 @@ async def erase(brain: Brain, kind: SubjectKind, subject_id: str) -> tuple[str, 
     Returns the erased streams. The tombstones, which keep them suppressed, are committed first. What may be left in
     files is on the ledger's list of erasures, for `tend` to remove.
     """
-    return await asyncio.get_running_loop().run_in_executor(_POOL, _erase, brain, kind, subject_id)
+    return await brain.pools.erasures.run(_erase, brain, kind, subject_id)
 
 
 def _erase(brain: Brain, kind: SubjectKind, subject_id: str) -> tuple[str, ...]:

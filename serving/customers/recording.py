@@ -1,6 +1,5 @@
 """Record consents and profile facts; show what is known of a customer."""
 
-import asyncio
 from typing import Any
 
 from decisioning.errors import Erased, RequestError
@@ -42,6 +41,8 @@ async def record_consent(brain: Brain, consent: ConsentIn) -> ItemResult:
 async def patch_customer(brain: Brain, customer_id: str, patch: ProfilePatch) -> dict[str, Any]:
     """Set facts of the profile, and the restriction if the patch names it; the next decision sees them.
 
+    It reads and writes files, so it does not belong on the event loop of requests.
+
     Raises Erased if the customer was erased, RequestError for a fact that the profile cannot hold.
     """
     stream = brain.subject_stream(customer_id)
@@ -52,7 +53,7 @@ async def patch_customer(brain: Brain, customer_id: str, patch: ProfilePatch) ->
         if name not in schema or schema[name].source != "profile":
             raise RequestError(f"facts.{field_name(name)}", "no profile feature of this name")
     try:
-        await asyncio.to_thread(brain.snapshot.profiles.write, stream, patch.facts, told_us, now_us=now_us())
+        brain.snapshot.profiles.write(stream, patch.facts, told_us, now_us=now_us())
     except RequestError as error:
         raise RequestError(f"facts.{error.field}", str(error).partition(": ")[2]) from None
     if patch.restricted is not None:

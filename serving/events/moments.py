@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from pydantic_core import to_json
@@ -42,23 +44,30 @@ class Watcher:
         self._departures = Departures(brain, self.moments)
         self._sender = Sender(brain.workspace, self.moments, self._departures.body, self._departures.give_up)
 
-    async def process_due(self) -> None:
-        """Decide every moment that is due, hand its decision to its routes, and send the deliveries that are due."""
-        for due in await asyncio.to_thread(self.moments.claim_due, now_us()):
-            await self._process(due)
-        await self._sender.send_due()
+    def decide_due(self) -> None:
+        """Decide every moment that is due, and hand its decision to its routes; in a thread that serves no requests."""
+        if every := self.moments.claim_due(now_us()):
+            asyncio.run(self._decide_each(every))
 
-    async def _process(self, due: Watch) -> None:
-        """Decide one watch; drop it if the release no longer has the moment, retry it later if it cannot be decided."""
-        try:
-            moment = self._brain.snapshot.release.moment(due.moment)
-        except NotFound:
-            await asyncio.to_thread(self.moments.settle, due)
-            return
-        try:
-            await self._decide(due, moment)
-        except BrainError:
-            return  # the claim expires, and the watch is due again
+    def send_due(self) -> None:
+        """Send the deliveries that are due."""
+        self._sender.send_due()
+
+    async def process_due(self) -> None:
+        """Do both once, one after the other."""
+        await self._decide_each(self.moments.claim_due(now_us()))
+        self.send_due()
+
+    async def _decide_each(self, every: Sequence[Watch]) -> None:
+        """Decide watches; drop those that the release has no moment for, and leave due what cannot be decided now."""
+        for due in every:
+            try:
+                moment = self._brain.snapshot.release.moment(due.moment)
+            except NotFound:
+                self.moments.settle(due)
+                continue
+            with suppress(BrainError):  # the claim expires, and the watch is due again
+                await self._decide(due, moment)
 
     async def _decide(self, due: Watch, moment: MomentRule) -> None:
         snapshot, at_us = self._brain.snapshot, now_us()
@@ -66,18 +75,18 @@ class Watcher:
         known = self._brain.known(ask, snapshot, at_us)
         fires = moment_happens(snapshot.release, ask, known, at_us)
         if not fires or not self.moments.may_fire(due, round(moment.every_h * HOUR_US), at_us):
-            await asyncio.to_thread(self.moments.settle, due)
+            self.moments.settle(due)
             return
         if self._asks_no_profiling(snapshot.release, moment, known.person, at_us):
             ask = _with_gpc(ask)
-        answer = await self._brain.commit(ask)
+        answer = await self._brain.finish(ask, self._brain.make(ask))
         has_content = any(p["offers"] for p in answer["placements"]) or answer["handover"] is not None
         body = to_json({"moment": moment.id, "decision": answer})
         deliveries = [
             Delivery.new(answer["decision_id"], route, due.stream, moment.id, moment.channel, at_us, body)
             for route in (moment.deliver if has_content else ())
         ]
-        await asyncio.to_thread(self.moments.settle, due, deliveries, at_us)
+        self.moments.settle(due, deliveries, at_us)
 
     def _asks_no_profiling(self, release: Release, moment: MomentRule, person: Standing, at_us: int) -> bool:
         """Tell whether Global Privacy Control holds for a moment, which no browser asks for itself.
@@ -102,19 +111,24 @@ class Watcher:
         :param after: the cursor of the last event that the screen has, or None to begin now
         :param gpc: whether the screen's browser asks for no profiling (Global Privacy Control)
         """
-        newest = await asyncio.to_thread(self.moments.newest)
+        run = self._brain.pools.short.run
+        newest = await run(self.moments.newest)
         cursor = newest if after is None else min(after, newest)
         yield b"retry: 1000\nid: %d\n\n" % cursor
         for poll in range(round(STREAM_S / POLL_S)):
-            for delivery in await asyncio.to_thread(self.moments.stream_page, cursor, channel, stream):
+            for delivery in await run(self.moments.stream_page, cursor, channel, stream):
                 cursor = delivery.seq
-                body = await asyncio.to_thread(self._departures.body, delivery, gpc=gpc)
+                body = await run(partial(self._departures.body, delivery, gpc=gpc))
                 if body is not None:
-                    await asyncio.to_thread(self.moments.show, delivery)
+                    await run(self.moments.show, delivery)
                     yield b"id: %d\nevent: moment\ndata: %s\n\n" % (delivery.seq, body)
             if poll % round(KEEP_ALIVE_S / POLL_S) == 0:
                 yield b":\n\n"
             await asyncio.sleep(POLL_S)
+
+    def close(self) -> None:
+        """Let the threads end that send deliveries."""
+        self._sender.close()
 
     def purge(self) -> None:
         """Delete deliveries that were made more than RETENTION_DAYS ago."""

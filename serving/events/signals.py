@@ -30,6 +30,7 @@ from features.signals.store import MAX_EVENTS
 from serving.brain.runtime import Brain
 from serving.brain.snapshot import Snapshot
 from serving.problems import ERASED, SIGNALS, TOLD_OF_ANOTHER, ProblemType, type_of
+from training.model.background import in_slices
 
 MAX_SIGNALS = 1_000
 MESSAGES = ("message", "call")
@@ -57,6 +58,11 @@ def parse_events(body: bytes) -> list[Any]:
     if not 1 <= len(events) <= MAX_SIGNALS:
         raise RequestError("body", f"expected 1 to {MAX_SIGNALS} events")
     return events
+
+
+async def record_body(brain: Brain, body: bytes, gpc: bool) -> tuple[ProblemType | None, dict[str, Any]]:
+    """Return what `record_signals` does of the events of a body; raises as `parse_events` does."""
+    return await record_signals(brain, parse_events(body), gpc=gpc)
 
 
 async def record_signals(
@@ -99,7 +105,7 @@ def _validated(
     """Return the valid events, and the results of those that were refused."""
     valid: list[ValidSignal] = []
     refused: list[dict[str, Any]] = []
-    for index, one in enumerate(raw):
+    for index, one in in_slices(enumerate(raw)):
         try:
             valid.append(_valid(brain, snapshot, index, one, at_us))
         except RequestError as error:

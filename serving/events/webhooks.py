@@ -3,7 +3,6 @@
 The signature is one HMAC of id, timestamp and body.
 """
 
-import asyncio
 import base64
 import hmac
 import time
@@ -15,11 +14,14 @@ from http.client import HTTPException
 from decisioning.errors import BrainError
 from features.ledger import now_us
 from features.moments import Delivery, Moments
+from serving.pools import Pool
 from serving.settings import Workspace
 
 TIMEOUT_S = 5.0
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 600.0
+_AT_ONCE = 4
+"""How many deliveries are attempted at once, in threads of their own: a receiver that hangs delays nothing else."""
 
 
 def signing_secret(workspace: Workspace) -> bytes:
@@ -59,22 +61,33 @@ class Sender:
     ) -> None:
         self._settings, self._moments = workspace.settings.moments, moments
         self._body_of, self._give_up = body_of, give_up
-        self._secret = signing_secret(workspace)
+        self._secret, self._pool = signing_secret(workspace), Pool("webhook", _AT_ONCE, TIMEOUT_S)
 
-    async def send_due(self) -> None:
-        """Attempt every delivery that is due; without a configured receiver they wait."""
-        if self._settings.webhook is None:
+    def send_due(self) -> None:
+        """Attempt the deliveries that are due, some at a time; without a configured receiver they wait.
+
+        Once an attempt fails, the others wait for the next call.
+        """
+        url, arrived = self._settings.webhook, True
+        if url is None:
             return
-        waiting = await asyncio.to_thread(self._moments.claim_to_send, now_us())
-        await asyncio.gather(*(asyncio.to_thread(self._attempt, self._settings.webhook, d) for d in waiting))
+        while arrived and (waiting := self._moments.claim_to_send(now_us(), _AT_ONCE)):
+            attempts = [self._pool.submit(self._attempt, url, delivery) for delivery in waiting]
+            ends = [attempt.result() for attempt in attempts]
+            arrived = all(ends)
 
-    def _attempt(self, url: str, delivery: Delivery) -> None:
+    def close(self) -> None:
+        """Let the threads end that send."""
+        self._pool.close()
+
+    def _attempt(self, url: str, delivery: Delivery) -> bool:
+        """Attempt one delivery if it may still leave; return False if it has to be attempted again."""
         try:
             body = self._body_of(delivery)
         except BrainError:
-            return  # it cannot be asked whether it may leave; the claim expires, and it is tried again
+            return False  # it cannot be asked whether it may leave; the claim expires, and it is tried again
         if body is None:
-            return
+            return True
         error = self._post(url, delivery, body)
         attempts = delivery.attempts + 1
         if error is None:
@@ -84,6 +97,7 @@ class Sender:
             self._moments.record_attempt(delivery, "dead", 0, error)
         else:
             self._moments.record_attempt(delivery, "waiting", now_us() + round(pause_s(attempts) * 1e6), error)
+        return error is None
 
     def _post(self, url: str, delivery: Delivery, body: bytes) -> str | None:
         """Return what went wrong, without the address, or None if the receiver accepted the delivery (any 2xx)."""

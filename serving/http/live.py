@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 from features.moments import Delivery
 from serving.brain.runtime import Brain
 from serving.events.moments import Watcher, dead_letter_json, withheld_json
-from serving.events.signals import MAX_SIGNALS, parse_events, record_signals
+from serving.events.signals import MAX_SIGNALS, record_body
 from serving.http.direct import DirectRoute
 from serving.http.paths import CustomerQuery
 from serving.http.replies import JSON, json_reply, problem_reply, problems, read_body
@@ -48,8 +48,8 @@ def signal_routes(app: FastAPI, brain: Brain) -> None:
     @app.post("/v1/signals", openapi_extra=_SIGNALS, responses=problems(409, 410, 413, 422, 503))
     async def signals(request: Request) -> Response:
         """Record what a customer did: one CloudEvent (1.0) or an array. The next decision after the answer sees it."""
-        events = parse_events(await read_body(request, MAX_SIGNALS_BYTES))
-        problem, results = await record_signals(brain, events, gpc=asks_no_profiling(request))
+        body, gpc = await read_body(request, MAX_SIGNALS_BYTES), asks_no_profiling(request)
+        problem, results = await brain.pools.for_body(body).run_async(record_body, brain, body, gpc)
         brain.metrics.count_statuses(brain.metrics.signals, results)
         return json_reply(results) if problem is None else problem_reply(problem, **results)
 
@@ -78,13 +78,13 @@ def moment_routes(app: FastAPI, brain: Brain, watcher: Watcher) -> None:
     @app.get("/v1/moments/dead", responses=problems(503))
     async def dead(after: Cursor = 0) -> Response:
         """List the deliveries that were given up, a page at a time."""
-        letters = await asyncio.to_thread(watcher.moments.page, "dead", after, MAX_LISTED)
+        letters = await brain.pools.long.run(watcher.moments.page, "dead", after, MAX_LISTED)
         return json_reply({"dead": [dead_letter_json(d) for d in letters], "next": _next(letters)})
 
     @app.get("/v1/moments/withheld", responses=problems(503))
     async def withheld(after: Cursor = 0) -> Response:
         """List the deliveries that are not sent any more, by what stopped them, a page at a time."""
-        stopped = await asyncio.to_thread(watcher.moments.page, "withheld", after, MAX_LISTED)
+        stopped = await brain.pools.long.run(watcher.moments.page, "withheld", after, MAX_LISTED)
         return json_reply({"withheld": [withheld_json(d) for d in stopped], "next": _next(stopped)})
 
 

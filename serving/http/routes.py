@@ -2,13 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
-from contextvars import copy_context
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -20,10 +18,11 @@ from decisioning.facts.forms import Ask
 from serving.brain import explaining
 from serving.brain.readiness import Readiness
 from serving.brain.runtime import Brain
-from serving.contract import ConsentIn, IdentityIn, OutcomeIn, ProfilePatch, VisitorPatch, parse
+from serving.contract import ConsentIn, IdentityIn, Model, OutcomeIn, ProfilePatch, VisitorPatch, is_array, parse
 from serving.customers import erasing, exporting, identities, outcomes, recording
 from serving.customers.items import ItemsAnswer, answer_items
-from serving.events.moments import POLL_S, Watcher
+from serving.events.moments import Watcher
+from serving.http.background import Background
 from serving.http.direct import DirectRoute
 from serving.http.live import asks_no_profiling, moment_routes, signal_routes
 from serving.http.paths import CustomerPath, DecisionPath, EncodedPaths, VisitorPath
@@ -34,37 +33,27 @@ from serving.http.replies import (
     body_schema,
     error_reply,
     json_reply,
-    log_bug,
     problem_reply,
     problems,
     read_body,
 )
+from serving.pools import LONG_BODY
 from serving.problems import ERASED, PROBLEM_TYPES, TYPES, UNAVAILABLE
-from training.model.background import yielding
 
 _MAYBE = "a decision may have been made, ask again with the same request_id: it was not confirmed"
-REFRESH_S = 0.5
-"""How often a replica checks for a release or a pause; both take effect within two seconds."""
-REFRESH_MODEL_S = 0.5
-"""How often a replica checks whether a model was promoted, put on trial or rolled back."""
-CHECKPOINT_S = 1.0
-"""How often a replica checks whether the next checkpoint of the ledger is due."""
-TEND_S = 1.0
-"""How often a replica checks what erasures need next."""
 Cursor = Annotated[str, Query(max_length=20)]
 
 
 def build_app(brain: Brain) -> FastAPI:
     """Return the ASGI application of one replica."""
     watcher = Watcher(brain)
+    background = Background(brain, watcher)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(work) for work in _background_work(brain, watcher)]
+        background.start(app.openapi)
         yield
-        for task in tasks:
-            task.cancel()
-        await asyncio.to_thread(brain.close)
+        await background.stop()
 
     app = FastAPI(title="Central brain", version="1", lifespan=lifespan, redirect_slashes=False, responses=ANY_PROBLEM)
     for kind in (BrainError, HTTPException, RequestValidationError):
@@ -81,21 +70,6 @@ def build_app(brain: Brain) -> FastAPI:
     return app
 
 
-def _background_work(brain: Brain, watcher: Watcher) -> list[Coroutine[Any, Any, None]]:
-    """Return what runs for as long as the replica does."""
-    clean_s = brain.workspace.settings.erasure.within_s / 2
-    return [
-        _watch(watcher),
-        _every(REFRESH_S, brain.refresh_release),
-        _every(REFRESH_S, brain.refresh_paused),
-        _every(REFRESH_MODEL_S, brain.refresh_model),
-        _every(CHECKPOINT_S, brain.checkpoint),
-        _every(clean_s, brain.compact),
-        _every(clean_s, watcher.purge),
-        _every(TEND_S, partial(erasing.tend, brain)),
-    ]
-
-
 def _decision_routes(app: FastAPI, brain: Brain) -> None:
     metrics, deadline_s = brain.metrics, brain.workspace.settings.http.request_timeout_s
 
@@ -103,7 +77,7 @@ def _decision_routes(app: FastAPI, brain: Brain) -> None:
     async def decisions(request: Request) -> Response:
         """Decide what to do next for a customer."""
         started = time.perf_counter()
-        ask = _with_gpc(parse(Ask, await read_body(request)), request)
+        ask = _with_gpc(await _parsed(brain, Ask, await read_body(request)), request)
         if ask.moment is not None:
             raise RequestError("moment", "only the brain opens a decision for a moment")
         try:
@@ -125,8 +99,8 @@ def _decision_routes(app: FastAPI, brain: Brain) -> None:
 
         `contributions`: also what each feature added to each score.
         """
-        explanation = await asyncio.to_thread(explaining.explain, brain, decision_id, contributions=contributions)
-        return json_reply(explanation)
+        work = partial(explaining.explain, brain, decision_id, contributions=contributions)
+        return json_reply(await brain.pools.long.run(work))
 
 
 def _record_routes(app: FastAPI, brain: Brain) -> None:
@@ -137,21 +111,31 @@ def _record_routes(app: FastAPI, brain: Brain) -> None:
     )
     async def outcome(request: Request) -> Response:
         """Record what the customer did, or how far a contact got: one outcome, or an array that is answered by item."""
-        work = partial(outcomes.record_outcome, brain)
-        answer = await answer_items(OutcomeIn, await read_body(request), work, ("recorded", "repeated"))
+        body, work = await read_body(request), partial(outcomes.record_outcome, brain)
+        pool = brain.pools.for_body(body)
+        answer = await pool.run_async(answer_items, OutcomeIn, body, work, ("recorded", "repeated"))
         brain.metrics.count_statuses(brain.metrics.outcomes, answer.content)
         return _items_reply(answer)
 
     @app.post("/v1/consents", openapi_extra=body_schema(ConsentIn, many=True), responses=problems(410, 413, 422, 503))
     async def consents(request: Request) -> Response:
         """Record what the customer allows, refuses, withdraws or objects to: one consent, or an array, by item."""
-        work = partial(recording.record_consent, brain)
-        return _items_reply(await answer_items(ConsentIn, await read_body(request), work, ("recorded",)))
+        body, work = await read_body(request), partial(recording.record_consent, brain)
+        arguments = (ConsentIn, body, work, ("recorded",))
+        if is_array(body) or len(body) > LONG_BODY:
+            return _items_reply(await brain.pools.for_body(body).run_async(answer_items, *arguments))
+        return _items_reply(await answer_items(*arguments))  # it reads nothing, so it waits for no pool
 
     @app.post("/v1/identities", openapi_extra=body_schema(IdentityIn), responses=problems(404, 409, 410, 413, 422, 503))
     async def identity(request: Request) -> Response:
         """Link an identifier (a cookie, a device, a hashed address, another id) to a customer, or unlink it."""
-        return json_reply(await identities.record_identity(brain, parse(IdentityIn, await read_body(request))))
+        statement = await _parsed(brain, IdentityIn, await read_body(request))
+        return json_reply(await brain.pools.short.run_async(identities.record_identity, brain, statement))
+
+
+async def _parsed(brain: Brain, model: type[Model], body: bytes) -> Model:
+    """Return what `parse` does, in a pool if the body is so long that this takes longer than a millisecond."""
+    return parse(model, body) if len(body) <= LONG_BODY else await brain.pools.long.run(parse, model, body)
 
 
 def _why_not(error: Exception, deadline_s: float) -> str:
@@ -181,19 +165,18 @@ def _customer_routes(app: FastAPI, brain: Brain) -> None:
     @app.patch("/v1/customers/{customer_id}", openapi_extra=body_schema(ProfilePatch), responses=problems(404, 422))
     async def patch(customer_id: CustomerPath, request: Request) -> Response:
         """Set facts of the profile; null makes a fact unknown."""
-        return json_reply(
-            await recording.patch_customer(brain, customer_id, parse(ProfilePatch, await read_body(request)))
-        )
+        facts = await _parsed(brain, ProfilePatch, await read_body(request))
+        return json_reply(await brain.pools.short.run_async(recording.patch_customer, brain, customer_id, facts))
 
     @app.get("/v1/customers/{customer_id}")
     async def customer(customer_id: CustomerPath) -> Response:
         """Return the profile, consents, contacts and outcomes."""
-        return json_reply(await asyncio.to_thread(recording.customer, brain, customer_id))
+        return json_reply(await brain.pools.long.run(recording.customer, brain, customer_id))
 
     @app.get("/v1/customers/{customer_id}/export", responses=problems(422, 503))
     async def export(customer_id: CustomerPath, after: Cursor = "") -> Response:
         """Export everything that is held about the customer, with consent receipts, a page at a time."""
-        return json_reply(await asyncio.to_thread(exporting.export, brain, "person", customer_id, after))
+        return json_reply(await brain.pools.long.run(exporting.export, brain, "person", customer_id, after))
 
     @app.delete("/v1/customers/{customer_id}", responses=problems(503))
     async def erase(customer_id: CustomerPath) -> Response:
@@ -206,7 +189,7 @@ def _visitor_routes(app: FastAPI, brain: Brain) -> None:
     @app.get("/v1/visitors/{visitor_id}/export", responses=problems(422, 503))
     async def export_visitor(visitor_id: VisitorPath, after: Cursor = "") -> Response:
         """Export everything that is held about a visitor; other identifiers carry their kind: `cookie:abc`."""
-        return json_reply(await asyncio.to_thread(exporting.export, brain, "visitor", visitor_id, after))
+        return json_reply(await brain.pools.long.run(exporting.export, brain, "visitor", visitor_id, after))
 
     @app.delete("/v1/visitors/{visitor_id}", responses=problems(503))
     async def erase_visitor(visitor_id: VisitorPath) -> Response:
@@ -217,7 +200,7 @@ def _visitor_routes(app: FastAPI, brain: Brain) -> None:
     @app.patch("/v1/visitors/{visitor_id}", openapi_extra=body_schema(VisitorPatch), responses=problems(404, 422, 503))
     async def patch_visitor(visitor_id: VisitorPath, request: Request) -> Response:
         """Restrict the use of the visitor's data to keeping it, or lift the restriction."""
-        restricted = parse(VisitorPatch, await read_body(request)).restricted
+        restricted = (await _parsed(brain, VisitorPatch, await read_body(request))).restricted
         await erasing.restrict(brain, "visitor", visitor_id, restricted=restricted)
         return json_reply({"visitor_id": visitor_id, "restricted": restricted})
 
@@ -236,7 +219,7 @@ def _operation_routes(app: FastAPI, brain: Brain) -> None:
 
         Finding out takes a few small writes, at most once a second.
         """
-        if missing := await asyncio.to_thread(readiness.problems):
+        if missing := await brain.pools.health.run(readiness.problems):
             detail = "; ".join(f"{part}: {problem}" for part, problem in missing.items())
             return problem_reply(UNAVAILABLE, detail, parts=dict(missing))
         snapshot = brain.snapshot
@@ -252,35 +235,5 @@ def _operation_routes(app: FastAPI, brain: Brain) -> None:
     @app.get("/metrics")
     async def metrics() -> Response:
         """Return the metrics for Prometheus."""
-        return Response(generate_latest(brain.metrics.registry), media_type=CONTENT_TYPE_LATEST)
-
-
-async def _every(period_s: float, work: Callable[[], object]) -> None:
-    """Run `work` every `period_s` in a thread of its own, which whatever else takes threads cannot delay.
-
-    While a store cannot be reached, the snapshot goes on serving.
-    """
-    pool, loop = ThreadPoolExecutor(1, "periodic"), asyncio.get_running_loop()
-    while True:
-        await asyncio.sleep(period_s)
-        with _log_and_continue(), yielding():
-            await loop.run_in_executor(pool, copy_context().run, work)
-
-
-async def _watch(watcher: Watcher) -> None:
-    """Process due moments every POLL_S; those that could not be processed are due again."""
-    while True:
-        await asyncio.sleep(POLL_S)
-        with _log_and_continue():
-            await watcher.process_due()
-
-
-@contextmanager
-def _log_and_continue() -> Iterator[None]:
-    """Suppress errors, so that periodic work goes on; log the type and place of a bug (any error but BrainError)."""
-    try:
-        yield
-    except BrainError:
-        pass
-    except Exception as error:  # noqa: BLE001 (a task that ended would leave its part of the snapshot outdated, unnoticed)
-        log_bug(error, "periodic work")
+        text = await brain.pools.health.run(generate_latest, brain.metrics.registry)
+        return Response(text, media_type=CONTENT_TYPE_LATEST)

@@ -1,6 +1,5 @@
 """Webhooks with a real receiver: signed, retried, given up, and never redirected."""
 
-import asyncio
 import base64
 import hmac
 from collections.abc import Iterator
@@ -86,7 +85,8 @@ def send(workspace: Workspace, moments: Moments, url: str | None, times: int, at
         Workspace(workspace.root, settings), moments, lambda delivery: delivery.body, lambda _: None
     )
     for _ in range(times):
-        asyncio.run(sender.send_due())
+        sender.send_due()
+    sender.close()
 
 
 @pytest.mark.promise("moments.webhooks")

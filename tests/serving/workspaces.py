@@ -37,7 +37,7 @@ class Client:
 
     def __init__(self, brain: Brain) -> None:
         self.brain = brain
-        self._app = build_app(brain)
+        self.app = build_app(brain)
 
     def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Json]:
         """Return status and JSON of one request; `body` may be raw bytes; a header is named like `sec_gpc`."""
@@ -46,14 +46,14 @@ class Client:
     async def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Json]:
         """Return status and JSON of one request, for many at once."""
         named = {"host": "localhost", **{name.replace("_", "-"): value for name, value in headers.items()}}
-        status, _, content = await _call(self._app, method, path, _bytes(body), named)
+        status, _, content = await _call(self.app, method, path, _bytes(body), named)
         return status, from_json(content) if content else {}
 
     def raw(
         self, method: str, path: str, body: Any = None, host: str = "localhost"
     ) -> tuple[int, dict[str, str], bytes]:
         """Return status, headers and body of one request."""
-        return asyncio.run(_call(self._app, method, path, _bytes(body), {"host": host}))
+        return asyncio.run(_call(self.app, method, path, _bytes(body), {"host": host}))
 
 
 def _bytes(body: Any) -> bytes:

@@ -18,9 +18,9 @@ _rest_s: ContextVar[float] = ContextVar("rest_s", default=0.0)
 
 
 @contextmanager
-def yielding() -> Iterator[None]:
-    """Let `in_slices` rest for `REST_S` after every `SLICE_S` of work, within this context and thread or task."""
-    token = _rest_s.set(REST_S)
+def yielding(rest_s: float = REST_S) -> Iterator[None]:
+    """Let `in_slices` rest for `rest_s` after every `SLICE_S` of work, within this context and thread or task."""
+    token = _rest_s.set(rest_s)
     try:
         yield
     finally:

@@ -15,7 +15,6 @@ from multiprocessing.connection import Connection
 from operator import attrgetter
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Thread
 from typing import Any, Final, NamedTuple
 
 from decisioning.catalogue.release import Release
@@ -30,6 +29,7 @@ from features.signals.event import Event
 from features.signals.intake import Intake
 from features.signals.log import HotFetch
 from features.signals.rules import SignalRules
+from features.threads import watched
 
 FIRST_ROWS: Final = 25_000
 _MOST_ROWS: Final = 100_000
@@ -73,10 +73,9 @@ class ParserProcess:
         self._process.start()
         theirs.close()
         self._received: SimpleQueue[bytes] = SimpleQueue()
-        self._receiver = Thread(target=self._receive, name="signals-parts", daemon=True)
 
     def __enter__(self) -> "ParserProcess":
-        self._receiver.start()
+        self._receiver = watched("signals-parts", self._receive)
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -20,14 +20,12 @@ from redis.exceptions import RedisError, TimeoutError, WatchError
 from redis.retry import Retry
 
 from decisioning.errors import Refused, Unavailable
+from features.deadlines import Silence
 from features.profile.stores.packing import KIND_OF
 from features.profile.stores.protos import entity_key, from_proto, to_proto
 from features.profile.stores.rows import BUSY_S, Change, Kind, OnlineRow, Reader, Table
 from features.profile.versions import NEVER, Cell, Stamp, State, Version, decode_stamps, encode_stamps
 from features.views import stamps_column
-
-SILENCE_S = 1.0
-"""How long a Redis that could not be reached is not tried again, so that not every request waits for the time-out."""
 
 FILLED = b"filled"
 Command = tuple[bytes, list[bytes]]
@@ -48,9 +46,10 @@ class RedisOnline:
         self._mark = f"brain:{home}".encode()
         self._store = store
         self._config = config
-        self._silent_until_s = 0.0
         self.client: Any = store._get_client(config.online_store)  # connects at its first command
-        self.client.set_retry(Retry(NoBackoff(), 1))  # once and at once, for a stale connection; never seconds later
+        once = Retry(NoBackoff(), 1, supported_errors=(Unreachable,))
+        self.client.set_retry(once)  # at once, for a stale connection; not for one that does not answer
+        self._silence = Silence("the online feature store", self._ask)
 
     def reader(self, tables: Sequence[Table]) -> Reader:
         """Return a reader that sends one command per subject for all of its views, all commands at once."""
@@ -134,13 +133,18 @@ class RedisOnline:
 
     @contextmanager
     def _reached(self) -> Iterator[None]:
-        if time.monotonic() < self._silent_until_s:
-            raise Unavailable("the online feature store could not be reached a moment ago")
+        self._silence.check()
         try:
             yield
         except RedisError as error:
             if isinstance(error, Unreachable | TimeoutError):
-                self._silent_until_s = time.monotonic() + SILENCE_S
+                self._silence.begin()
+            raise Unavailable("the online feature store cannot be reached") from error
+
+    def _ask(self) -> None:
+        try:
+            self.client.ping()
+        except RedisError as error:
             raise Unavailable("the online feature store cannot be reached") from error
 
 

@@ -11,6 +11,8 @@ from features.views import SIGNALS, SIGNALS_STATE, SIGNALS_VERSION, ProfileView
 
 BUSY_S = 5.0
 """How long a write may wait for other writers."""
+READ_S = 1.0
+"""How long a read of the file may wait for a lock. It needs none, but while the file is opened first."""
 
 Kind = Literal["d", "q", "?", "s", "b"]
 """How a value is kept: as float64, int64, bool, text or bytes. The first three are codes of `struct`."""

@@ -19,7 +19,7 @@ import pyarrow as pa
 from decisioning.errors import Unavailable
 from features.files import OpenedFile
 from features.profile.stores.packing import Columns, Packing, columns_for, is_older, number_of
-from features.profile.stores.rows import BUSY_S, Change, OnlineRow, Reader, Table, as_whole
+from features.profile.stores.rows import BUSY_S, READ_S, Change, OnlineRow, Reader, Table, as_whole
 from features.profile.versions import State
 from features.remains import PROGRESS, Rows, empty_log, paced, probe, rewrite_some, truncate_log
 from features.sqlite_errors import is_read_only, sqlite_advice
@@ -74,7 +74,7 @@ class SqliteOnline:
     def _reader(self) -> sqlite3.Connection:
         with self._writing:
             self.writer  # noqa: B018  the file and its tables must be there
-        db = sqlite3.connect(self._path, timeout=BUSY_S, check_same_thread=False, isolation_level=None)
+        db = sqlite3.connect(self._path, timeout=READ_S, check_same_thread=False, isolation_level=None)
         db.execute("PRAGMA query_only=ON")
         return db
 

@@ -1,0 +1,76 @@
+"""What a replica does beside answering requests: each piece in a thread of its own, which a slow other cannot delay."""
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from threading import Event, Thread
+from typing import Final
+
+from decisioning.errors import Unavailable
+from features.threads import LOG, every
+from serving.brain.runtime import Brain
+from serving.customers import erasing
+from serving.events.moments import POLL_S, Watcher
+from training.model.background import yielding
+
+REFRESH_S: Final = 0.5
+"""How often a replica checks for a release or a pause; both take effect within two seconds."""
+REFRESH_MODEL_S: Final = 0.5
+"""How often a replica checks whether a model was promoted, put on trial or rolled back."""
+CHECKPOINT_S: Final = 1.0
+"""How often a replica checks whether the next checkpoint of the ledger is due."""
+TEND_S: Final = 1.0
+"""How often a replica checks what erasures need next."""
+_END_S: Final = 1.0
+"""How long a replica that stops waits for its threads."""
+
+
+class Background:
+    """The threads of one replica."""
+
+    def __init__(self, brain: Brain, watcher: Watcher) -> None:
+        self._brain, self._watcher = brain, watcher
+        self._stopping = Event()
+        self._threads: list[Thread] = []
+
+    def start(self, prepare: Callable[[], object]) -> None:
+        """Start the threads, and measure the running event loop.
+
+        :param prepare: called once, in a pool, for what the first request of its kind would wait for
+        """
+        LOG.parent = logging.getLogger("ray.serve")  # which the server writes to its files
+        self._brain.metrics.loop.start()
+        with yielding():
+            self._threads = [every(name, period_s, work, self._stopping) for name, period_s, work in self._work()]
+        self._brain.pools.long.submit(prepare)
+
+    async def stop(self) -> None:
+        """Let the threads end, and close the brain."""
+        self._stopping.set()
+        with suppress(Unavailable):  # it takes longer than a request may; the process ends anyway
+            await self._brain.pools.health.run(self._close)
+
+    def _close(self) -> None:
+        end_s = time.monotonic() + _END_S
+        for thread in self._threads:
+            thread.join(max(0.0, end_s - time.monotonic()))
+        self._watcher.close()
+        self._brain.close()
+
+    def _work(self) -> list[tuple[str, float, Callable[[], object]]]:
+        """Return name, period in seconds and work of each thread."""
+        brain, watcher = self._brain, self._watcher
+        clean_s = brain.workspace.settings.erasure.within_s / 2
+        return [
+            ("release", REFRESH_S, brain.refresh_release),
+            ("pauses", REFRESH_S, brain.refresh_paused),
+            ("model", REFRESH_MODEL_S, brain.refresh_model),
+            ("checkpoints", CHECKPOINT_S, brain.checkpoint),
+            ("moments", POLL_S, watcher.decide_due),
+            ("webhooks", POLL_S, watcher.send_due),
+            ("compaction", clean_s, brain.compact),
+            ("deliveries", clean_s, watcher.purge),
+            ("erasures", TEND_S, partial(erasing.tend, brain)),
+        ]

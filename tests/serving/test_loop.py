@@ -1,0 +1,135 @@
+"""Nothing but a live decision reads, writes or computes on the event loop of a replica, whichever route is asked."""
+
+import asyncio
+import contextlib
+import inspect
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi.routing import APIRoute
+
+from features.ledger.database import Database
+from features.profile.stores.sqlite import SqliteOnline
+from serving.brain import explaining
+from serving.brain.runtime import Brain
+from serving.customers import erasing, exporting, items, recording
+from serving.events import signals
+from serving.events.moments import Watcher
+from serving.http import routes
+from tests.serving.workspaces import FACTS, Client, ask, consent, offers, signal, small_workspace, welcome
+
+STORES = ((Database, ("_read", "_patiently")), (SqliteOnline, ("_transaction", "_states")))
+"""Every way to read or to write a store."""
+COMPUTING = (
+    (signals, ("parse_events", "message_fields", "_validated")),
+    (items, ("parse_many",)),
+    (Brain, ("preview", "recheck", "_snapshot_of")),
+    (explaining, ("explain",)),
+    (recording, ("customer",)),
+    (exporting, ("export",)),
+    (erasing, ("_erase",)),
+    (routes, ("generate_latest",)),
+)
+"""What may take longer than a millisecond."""
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    brain = Brain(small_workspace(tmp_path_factory.mktemp("loop") / "ws"))
+    yield Client(brain)
+    brain.close()
+
+
+@pytest.fixture
+def on_loop(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was called on the event loop of this thread, which serves the requests."""
+    called: list[str] = []
+
+    def noting(name: str, original: Any) -> Any:
+        def noted(*args: Any, **more: Any) -> Any:
+            with contextlib.suppress(RuntimeError):
+                asyncio.get_running_loop()
+                if threading.current_thread() is threading.main_thread():
+                    called.append(name)
+            return original(*args, **more)
+
+        return noted
+
+    for owner, names in (*STORES, *COMPUTING):
+        for name in names:
+            monkeypatch.setattr(owner, name, noting(name, inspect.getattr_static(owner, name)))
+    return called
+
+
+def requests(client: Client) -> dict[str, list[tuple[str, str, Any]]]:
+    """Return route -> requests to it, the long ones too."""
+    welcome(client, "c-loop")
+    decided = client("POST", "/v1/decisions", ask("loop-1", "c-loop"))[1]
+    offer = offers(decided)[0]["offer_id"]
+    message = signal("message", "customer:c-loop", text="I am not happy", language="en")
+    outcome = {"outcome_id": "loop-o", "offer_id": offer, "outcome": "seen"}
+    link = {
+        "customer_id": "c-loop",
+        "identifier": {"kind": "cookie", "value": "abc"},
+        "status": "linked",
+        "source": "t",
+    }
+    preview = ask("loop-2", "c-loop", mode="preview")
+    return {
+        "POST /v1/decisions": [("POST", "/v1/decisions", preview), ("POST", "/v1/decisions", ask("loop-1", "c-loop"))],
+        "GET /v1/decisions/{decision_id}": [
+            ("GET", f"/v1/decisions/{decided['decision_id']}?contributions=true", None)
+        ],
+        "POST /v1/outcomes": [("POST", "/v1/outcomes", body) for body in (outcome, [outcome] * 200)],
+        "POST /v1/consents": [("POST", "/v1/consents", [consent("c-loop", "email")] * n) for n in (2, 200)],
+        "POST /v1/identities": [("POST", "/v1/identities", link)],
+        "PATCH /v1/customers/{customer_id}": [("PATCH", "/v1/customers/c-loop", {"facts": FACTS, "restricted": False})],
+        "GET /v1/customers/{customer_id}": [("GET", "/v1/customers/c-loop", None)],
+        "GET /v1/customers/{customer_id}/export": [("GET", "/v1/customers/c-loop/export", None)],
+        "DELETE /v1/customers/{customer_id}": [("DELETE", "/v1/customers/c-loop-gone", None)],
+        "GET /v1/visitors/{visitor_id}/export": [("GET", "/v1/visitors/v-1/export", None)],
+        "DELETE /v1/visitors/{visitor_id}": [("DELETE", "/v1/visitors/v-gone", None)],
+        "PATCH /v1/visitors/{visitor_id}": [("PATCH", "/v1/visitors/v-1", {"restricted": True})],
+        "POST /v1/signals": [("POST", "/v1/signals", body) for body in (message, [message] * 100)],
+        "GET /v1/moments/stream": [],  # its own test below
+        "GET /v1/moments/dead": [("GET", "/v1/moments/dead", None)],
+        "GET /v1/moments/withheld": [("GET", "/v1/moments/withheld", None)],
+        "GET /healthz": [("GET", "/healthz", None)],
+        "GET /readyz": [("GET", "/readyz", None)],
+        "GET /problems/{name}": [("GET", "/problems/busy", None)],
+        "GET /metrics": [("GET", "/metrics", None)],
+    }
+
+
+def test_no_route_reads_writes_or_computes_on_the_event_loop_but_a_live_decision(
+    client: Client, on_loop: list[str]
+) -> None:
+    table = requests(client)
+    declared = {f"{method} {r.path}" for r in client.app.routes if isinstance(r, APIRoute) for method in r.methods}
+    assert set(table) == declared, "every route has its requests here"
+    repeated = ("_read",)  # a request that was seen before is decided first, like a new one
+    for route, all_of_it in table.items():
+        for method, path, body in all_of_it:
+            on_loop.clear()
+            raw = route == "GET /metrics"
+            status = client.raw(method, path, body)[0] if raw else client(method, path, body)[0]
+            assert status < 500, (route, status)
+            live = route == "POST /v1/decisions" and "mode" not in body
+            assert set(on_loop) <= set(repeated if live else ()), (route, on_loop)
+
+
+def test_a_live_decision_makes_two_reads_on_the_event_loop(client: Client, on_loop: list[str]) -> None:
+    welcome(client, "c-two")
+    on_loop.clear()
+    assert client("POST", "/v1/decisions", ask("two-1", "c-two"))[0] == 200
+    assert on_loop == ["_read"], "the other one is the online store's, which takes no lock that a writer holds"
+
+
+def test_screens_and_moments_read_in_threads(client: Client, on_loop: list[str]) -> None:
+    async def first_event() -> bytes:
+        return await anext(Watcher(client.brain).listen("web", None, None))
+
+    assert asyncio.run(first_event()).startswith(b"retry:")
+    assert on_loop == []
