@@ -34,7 +34,7 @@ if "PYTEST_DEBUG_TEMPROOT" not in os.environ and MEMORY.is_dir() and shutil.disk
     os.environ["PYTEST_DEBUG_TEMPROOT"] = str(MEMORY)  # no test pulls the plug of the machine, so none waits for a disk
 
 SERVER = ("tests/serving/test_server_", "tests/serving/test_lifecycle_server.py")
-STORES = ("tests/features/ledger/", "tests/features/signals/", "tests/features/test_store_traps.py")
+STORES = ("tests/features/ledger/", "tests/features/signals/", "tests/features/test_store_")
 SLOW = (
     "tests/test_notebook.py",
     "tests/training/test_workflow.py",

@@ -45,31 +45,24 @@ class Watcher:
         self._sender = Sender(brain.workspace, self.moments, self._departures.body, self._departures.give_up)
 
     def decide_due(self) -> None:
-        """Decide every moment that is due, and hand its decision to its routes; in a thread that serves no requests."""
-        if every := self.moments.claim_due(now_us()):
-            asyncio.run(self._decide_each(every))
+        """Decide every moment that is due, and hand its decision to its routes; in a thread that serves no requests.
 
-    def send_due(self) -> None:
-        """Send the deliveries that are due."""
-        self._sender.send_due()
-
-    async def process_due(self) -> None:
-        """Do both once, one after the other."""
-        await self._decide_each(self.moments.claim_due(now_us()))
-        self.send_due()
-
-    async def _decide_each(self, every: Sequence[Watch]) -> None:
-        """Decide watches; drop those that the release has no moment for, and leave due what cannot be decided now."""
-        for due in every:
+        A watch that the release has no moment for is dropped; one that cannot be decided now is due again later.
+        """
+        for due in self.moments.claim_due(now_us()):
             try:
                 moment = self._brain.snapshot.release.moment(due.moment)
             except NotFound:
                 self.moments.settle(due)
                 continue
             with suppress(BrainError):  # the claim expires, and the watch is due again
-                await self._decide(due, moment)
+                self._decide(due, moment)
 
-    async def _decide(self, due: Watch, moment: MomentRule) -> None:
+    def send_due(self) -> None:
+        """Send the deliveries that are due."""
+        self._sender.send_due()
+
+    def _decide(self, due: Watch, moment: MomentRule) -> None:
         snapshot, at_us = self._brain.snapshot, now_us()
         ask = _ask(due, moment)
         known = self._brain.known(ask, snapshot, at_us)
@@ -79,7 +72,7 @@ class Watcher:
             return
         if self._asks_no_profiling(snapshot.release, moment, known.person, at_us):
             ask = _with_gpc(ask)
-        answer = await self._brain.finish(ask, self._brain.make(ask))
+        answer = asyncio.run(self._brain.finish(ask, self._brain.make(ask)))
         has_content = any(p["offers"] for p in answer["placements"]) or answer["handover"] is not None
         body = to_json({"moment": moment.id, "decision": answer})
         deliveries = [

@@ -16,7 +16,7 @@ from tests.promises.marked_customers import (
     export,
     store_everything,
 )
-from tests.serving.workspaces import Client, consent, welcome
+from tests.serving.workspaces import Client, consent, decide_and_send, welcome
 
 NUMBERS = count()
 
@@ -47,7 +47,7 @@ ALONE = {"customer_id", "exported_at", "subject", "version", "facts", "erased", 
 def test_an_export_has_the_form_that_is_promised(client: Client) -> None:
     one = Marks("zxqformw")
     asyncio.run(store_everything(client, one))
-    asyncio.run(Watcher(client.brain).process_due())
+    decide_and_send(Watcher(client.brain))
     contents = export(client, one.customer)
     assert set(contents) == set(ROWS) | ALONE
     for name, fields in ROWS.items():

@@ -40,7 +40,7 @@ from tests.promises.marked_customers import (
     train,
     write_batch,
 )
-from tests.serving.workspaces import FACTS, Client, Json, ask, consent, offers, signal, welcome
+from tests.serving.workspaces import FACTS, Client, Json, ask, consent, decide_and_send, offers, signal, welcome
 from training.learning.workflow import training_set
 
 NUMBERS = count()
@@ -72,7 +72,7 @@ def use_everywhere(brain: Brain, marks: list[Marks], other: Marks, *, learn: boo
     async def store_all() -> None:
         for one in (*marks, other):
             await store_everything(client, one)
-        await Watcher(brain).process_due()
+        await asyncio.to_thread(decide_and_send, Watcher(brain))
 
     asyncio.run(store_all())
     brain.compact()
@@ -187,7 +187,7 @@ def test_the_erased_and_the_restricted_are_never_scored_or_contacted(
 
     monkeypatch.setattr(brain, "snapshot", replace(brain.snapshot, models=Models(Model("m", scored))))
     stream = brain.ledger.stream_of("person", one.customer)
-    asyncio.run(Watcher(brain).process_due())
+    decide_and_send(Watcher(brain))
     assert not brain.ledger.select(select(DELIVERIES).where(DELIVERIES.c.stream == stream))
     for channel in ("web", "email", "agent"):
         status, answer = client("POST", "/v1/decisions", ask(f"silent {next(NUMBERS)}", one.customer, channel))

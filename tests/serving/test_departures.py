@@ -18,7 +18,17 @@ from serving.events import webhooks
 from serving.events.moments import Watcher, dead_letters
 from serving.settings import Workspace
 from tests.serving.test_webhooks import Receiver
-from tests.serving.workspaces import Client, Json, ask, consent, offers, signal, small_workspace, welcome
+from tests.serving.workspaces import (
+    Client,
+    Json,
+    ask,
+    consent,
+    decide_and_send,
+    offers,
+    signal,
+    small_workspace,
+    welcome,
+)
 
 STUCK = """
 signals:
@@ -63,7 +73,7 @@ def client(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iter
 def process_due(client: Client, receiver: Receiver, status: int = 500) -> list[Json]:
     """Process what is due once, and return what the receiver, which answers `status`, got of it."""
     receiver.statuses, before = [status], len(receiver.got)
-    asyncio.run(Watcher(client.brain).process_due())
+    decide_and_send(Watcher(client.brain))
     return [json.loads(body)["decision"] for _, body in receiver.got[before:]]
 
 
@@ -290,7 +300,7 @@ def test_an_offer_whose_delivery_is_given_up_frees_its_cap_until_it_is_tried_aga
         once = watcher._sender._settings.model_copy(update={"attempts": 1})
         receiver.statuses = [500]
         with patch.object(watcher._sender, "_settings", once):
-            asyncio.run(watcher.process_due())
+            decide_and_send(watcher)
         assert deliveries(client, "c-dead")["webhook"] == ("dead", "answered 500")
         assert [r["state"] for r in contact_records(client, "c-dead")][-1] == "not_delivered"
         preview = ask(f"c-dead-{times}", "c-dead", mode="preview")

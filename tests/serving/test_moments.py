@@ -19,7 +19,7 @@ from serving.events import moments as moments_module
 from serving.events.moments import Watcher, dead_letters
 from serving.settings import Workspace
 from tests.serving.test_webhooks import Receiver
-from tests.serving.workspaces import Client, Json, consent, signal, small_workspace, welcome
+from tests.serving.workspaces import Client, Json, consent, decide_and_send, signal, small_workspace, welcome
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def send_signal(client: Client, type_: str, customer: str = "c-1", ago_s: float 
 def process_due(client: Client, times: int = 1) -> None:
     watcher = Watcher(client.brain)
     for _ in range(times):
-        asyncio.run(watcher.process_due())
+        decide_and_send(watcher)
 
 
 def shown(client: Client, channel: str = "web") -> list[Json]:
@@ -88,7 +88,9 @@ def test_replicas_that_look_at_once_fire_once(workspace: Workspace) -> None:
         send_signal(clients[0], "payment-failure")
 
     async def all_at_once() -> None:
-        await asyncio.gather(*(Watcher(brain).process_due() for brain in brains for _ in range(3)))
+        await asyncio.gather(
+            *(asyncio.to_thread(decide_and_send, Watcher(brain)) for brain in brains for _ in range(3))
+        )
 
     asyncio.run(all_at_once())
     assert len(shown(clients[0])) == 1
@@ -110,7 +112,7 @@ def test_a_replica_that_dies_between_deciding_and_delivering_is_taken_over(
     watcher = Watcher(client.brain)
     monkeypatch.setattr(watcher.moments, "settle", dies)
     with pytest.raises(KeyboardInterrupt):
-        asyncio.run(watcher.process_due())
+        decide_and_send(watcher)
     assert shown(client) == []
     process_due(client)
     assert shown(client) == []  # the claim of the process that died has not expired
@@ -149,7 +151,7 @@ def test_two_replicas_fire_once_though_a_signal_comes_between_decision_and_deliv
             replica.submit(process_due, other).result()
 
     before_settling(watcher, monkeypatch, another_signal_and_another_replica)
-    asyncio.run(watcher.process_due())
+    decide_and_send(watcher)
     process_due(client, times=2)
     other.brain.close()
     assert len(shown(client)) == 1
@@ -164,7 +166,7 @@ def test_an_erasure_between_decision_and_delivery_brings_nobody_back(
     for _ in range(3):
         send_signal(client, "payment-failure")
     before_settling(watcher, monkeypatch, lambda: client.brain.ledger.erase(client.brain.subject_stream("c-1")))
-    asyncio.run(watcher.process_due())
+    decide_and_send(watcher)
     process_due(client)
     assert receiver.got == []
     assert [len(client.brain.ledger.select(select(table))) for table in (DELIVERIES, FIRED, WATCHES)] == [0, 0, 0]
@@ -299,7 +301,7 @@ def test_dead_letters_are_listed_and_sent_again_from_the_command_line(workspace:
     brain = Brain(Workspace.open(workspace.root))
     for _ in range(3):
         send_signal(client, "payment-failure")
-    asyncio.run(Watcher(brain).process_due())
+    decide_and_send(Watcher(brain))
     brain.close()
     refusing.close()
     (dead,) = client("GET", "/v1/moments/dead")[1]["dead"]

@@ -1,6 +1,5 @@
 """What a browser takes away by Global Privacy Control holds for the moments that its signals cause."""
 
-import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from serving.customers import erasing
 from serving.events import moments as moments_module
 from serving.events import signals as signals_module
 from serving.events.moments import Watcher
-from tests.serving.workspaces import Client, Json, consent, signal, small_workspace, welcome
+from tests.serving.workspaces import Client, Json, consent, decide_and_send, signal, small_workspace, welcome
 
 ADULTS = """
 signals:
@@ -67,7 +66,7 @@ def sent(client: Client, subject: str, *controls: str) -> None:
 
 def moments_of(client: Client, subject: str) -> list[Json]:
     """Process what is due, and return the recorded decisions that moments opened for a subject."""
-    asyncio.run(Watcher(client.brain).process_due())
+    decide_and_send(Watcher(client.brain))
     name = {"customer_id": subject.removeprefix("customer:")} if subject.startswith("customer:") else {}
     wanted = name or {"visitor_id": subject}
     bodies = [record.body for record in client.brain.ledger.scan(("decision",), 0, 10**4)]

@@ -1,6 +1,5 @@
 """A wish for a person over HTTP: heard from restricted customers, visitors and who lets no mood be read."""
 
-import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,17 @@ from serving.brain import releasing
 from serving.brain.runtime import Brain
 from serving.events.moments import Watcher
 from serving.settings import Workspace
-from tests.serving.workspaces import Client, Json, ask, consent, offers, signal, small_workspace, welcome
+from tests.serving.workspaces import (
+    Client,
+    Json,
+    ask,
+    consent,
+    decide_and_send,
+    offers,
+    signal,
+    small_workspace,
+    welcome,
+)
 
 WISH = """
 signals:
@@ -55,7 +64,7 @@ def wish(client: Client, subject: str) -> None:
 def shown(client: Client, subject: str) -> list[Json]:
     """Process what is due, and return the decisions that screens of the agents' channel get of a subject."""
     watcher = Watcher(client.brain)
-    asyncio.run(watcher.process_due())
+    decide_and_send(watcher)
     bodies = [json.loads(d.body)["decision"] for d in watcher.moments.stream_page(0, "agent", None)]
     return [decision for decision in bodies if subject in (decision.get("customer_id"), decision.get("visitor_id"))]
 

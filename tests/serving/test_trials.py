@@ -11,7 +11,7 @@ from click.testing import CliRunner
 import brain
 from serving.brain.runtime import Brain
 from serving.commands.offline import verify
-from serving.http.routes import REFRESH_MODEL_S
+from serving.http.background import REFRESH_MODEL_S
 from serving.lifecycle import processes
 from serving.lifecycle.learning import Learning
 from tests.serving.models import register

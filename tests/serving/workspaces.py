@@ -12,6 +12,7 @@ from pydantic_core import from_json, to_json
 
 from serving.brain import releasing
 from serving.brain.runtime import Brain
+from serving.events.moments import Watcher
 from serving.http.routes import build_app
 from serving.settings import Workspace
 
@@ -54,6 +55,12 @@ class Client:
     ) -> tuple[int, dict[str, str], bytes]:
         """Return status, headers and body of one request."""
         return asyncio.run(_call(self.app, method, path, _bytes(body), {"host": host}))
+
+
+def decide_and_send(watcher: Watcher) -> None:
+    """Do once what two threads of a replica do again and again: decide due moments, then send due deliveries."""
+    watcher.decide_due()
+    watcher.send_due()
 
 
 def _bytes(body: Any) -> bytes:
