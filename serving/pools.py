@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from queue import SimpleQueue
+from threading import Lock
 from typing import Any, Final, TypeVar
 
 from decisioning.errors import Unavailable
@@ -35,7 +36,7 @@ class Pool:
     def __init__(self, name: str, threads: int, within_s: float) -> None:
         self._name, self._threads, self._within_s = name, threads, within_s
         self._queue: SimpleQueue[_Piece | None] = SimpleQueue()
-        self._started = 0
+        self._starting, self._started = Lock(), 0
 
     async def run(self, work: Callable[..., _T], *args: Any) -> _T:
         """Return what `work` returns, called in one of the threads.
@@ -72,9 +73,10 @@ class Pool:
             raise Unavailable("too many requests of this kind wait; try again")
         future: Future[_T] = Future()
         self._queue.put(lambda runner: _perform(work, runner, future))
-        if self._started < self._threads:
-            self._started += 1
-            watched(f"{self._name}-{self._started}", self._run)
+        with self._starting:
+            if self._started < self._threads:
+                self._started += 1
+                watched(f"{self._name}-{self._started}", self._run)
         return future
 
     def _run(self) -> None:

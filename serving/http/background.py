@@ -9,10 +9,12 @@ from threading import Event, Thread
 from typing import Final
 
 from decisioning.errors import Unavailable
+from features.deadlines import answering_within
 from features.threads import LOG, every
 from serving.brain.runtime import Brain
 from serving.customers import erasing
 from serving.events.moments import POLL_S, Watcher
+from serving.pools import STATEMENT_S
 from training.model.background import yielding
 
 REFRESH_S: Final = 0.5
@@ -23,8 +25,12 @@ CHECKPOINT_S: Final = 1.0
 """How often a replica checks whether the next checkpoint of the ledger is due."""
 TEND_S: Final = 1.0
 """How often a replica checks what erasures need next."""
+_PATIENT_S: Final = 10.0
+"""How long work that nobody waits for waits for a store's answer to one question."""
 _END_S: Final = 1.0
 """How long a replica that stops waits for its threads."""
+_Piece = tuple[str, float, Callable[[], object]]
+"""Name of a thread, period in seconds, and work."""
 
 
 class Background:
@@ -42,8 +48,9 @@ class Background:
         """
         LOG.parent = logging.getLogger("ray.serve")  # which the server writes to its files
         self._brain.metrics.loop.start()
-        with yielding():
-            self._threads = [every(name, period_s, work, self._stopping) for name, period_s, work in self._work()]
+        for within_s, pieces in ((STATEMENT_S, self._refreshing()), (_PATIENT_S, self._tending())):
+            with yielding(), answering_within(within_s):
+                self._threads += [every(name, period_s, work, self._stopping) for name, period_s, work in pieces]
         self._brain.pools.long.submit(prepare)
 
     async def stop(self) -> None:
@@ -59,14 +66,20 @@ class Background:
         self._watcher.close()
         self._brain.close()
 
-    def _work(self) -> list[tuple[str, float, Callable[[], object]]]:
-        """Return name, period in seconds and work of each thread."""
-        brain, watcher = self._brain, self._watcher
-        clean_s = brain.workspace.settings.erasure.within_s / 2
+    def _refreshing(self) -> list[_Piece]:
+        """Return what takes up changes, which soon asks again if a store does not answer."""
+        brain = self._brain
         return [
             ("release", REFRESH_S, brain.refresh_release),
             ("pauses", REFRESH_S, brain.refresh_paused),
             ("model", REFRESH_MODEL_S, brain.refresh_model),
+        ]
+
+    def _tending(self) -> list[_Piece]:
+        """Return all other work."""
+        brain, watcher = self._brain, self._watcher
+        clean_s = brain.workspace.settings.erasure.within_s / 2
+        return [
             ("checkpoints", CHECKPOINT_S, brain.checkpoint),
             ("moments", POLL_S, watcher.decide_due),
             ("webhooks", POLL_S, watcher.send_due),

@@ -81,7 +81,7 @@ def _decision_routes(app: FastAPI, brain: Brain) -> None:
         if ask.moment is not None:
             raise RequestError("moment", "only the brain opens a decision for a moment")
         try:
-            async with asyncio.timeout(deadline_s):
+            async with asyncio.timeout(None if ask.mode == "preview" else deadline_s):  # a preview's pool has its own
                 answer = await brain.answer(ask)
         except Erased as error:
             return problem_reply(ERASED, str(error).partition(": ")[2], field=error.field, fallbacks=_fallbacks(ask))

@@ -46,6 +46,7 @@ def refused_after_s(world: SimpleNamespace) -> float:
     return time.monotonic() - began
 
 
+@pytest.mark.promise("serving.silent-stores")
 def test_a_redis_that_falls_silent_is_waited_for_once_and_then_read_again(
     relayed: tuple[SimpleNamespace, Relay],
 ) -> None:

@@ -53,6 +53,7 @@ def test_no_thread_or_task_is_started_but_by_the_module_that_watches_it() -> Non
     assert found == WAITED_FOR
 
 
+@pytest.mark.promise("serving.threads")
 @pytest.mark.parametrize("error", [ZeroDivisionError("of Jan de Vries"), SystemExit(1), MemoryError()])
 def test_a_thread_that_ends_by_an_error_is_run_again_counted_and_told_without_what_it_says(
     error: BaseException, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch

@@ -103,6 +103,7 @@ def requests(client: Client) -> dict[str, list[tuple[str, str, Any]]]:
     }
 
 
+@pytest.mark.promise("serving.loop")
 def test_no_route_reads_writes_or_computes_on_the_event_loop_but_a_live_decision(
     client: Client, on_loop: list[str]
 ) -> None:

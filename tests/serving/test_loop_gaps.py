@@ -190,6 +190,7 @@ def paused_s(server: Served, action: str, customer: str) -> float:
     return last - began
 
 
+@pytest.mark.promise("serving.loop")
 def test_a_thousand_messages_in_one_array_block_no_loop_and_delay_no_pause(
     served: Served, record_property: Record
 ) -> None:
@@ -210,6 +211,7 @@ def test_a_thousand_messages_in_one_array_block_no_loop_and_delay_no_pause(
     assert pause_s <= PAUSE_S
 
 
+@pytest.mark.promise("serving.loop")
 def test_a_receiver_that_hangs_blocks_no_loop_and_delays_no_pause(served: Served, record_property: Record) -> None:
     with Measured(served, "webhooks", record_property) as measured:
         for customer in CUSTOMERS:
@@ -221,6 +223,7 @@ def test_a_receiver_that_hangs_blocks_no_loop_and_delays_no_pause(served: Served
     assert pause_s <= PAUSE_S
 
 
+@pytest.mark.promise("serving.loop")
 def test_previews_of_other_releases_block_no_loop_and_delay_no_pause(served: Served, record_property: Record) -> None:
     names = [another_release(Workspace.open(served.root), n) for n in range(3)]
     answers: list[int] = []

@@ -1,10 +1,14 @@
 """What a replica counts: decisions by arm and model, offers by issue, gates and signals, and no customer data."""
 
+import asyncio
+import time
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from features.threads import restarts
+from serving.brain import metrics as measuring
 from serving.brain.metrics import Metrics
 from serving.brain.runtime import Brain
 from tests.serving.workspaces import Client, ask, offers, small_workspace, welcome
@@ -58,3 +62,58 @@ def test_what_is_given_to_the_immature_is_counted_by_channel() -> None:
     for n in range(6):
         metrics.count_decision(decided(n))
     assert counted(metrics, "brain_immature_share") == {"web": pytest.approx(3 * BUDGET)}
+
+
+def value(metrics: Metrics, line: str) -> float:
+    """Return the value of one line of the metrics."""
+    from prometheus_client import generate_latest
+
+    lines = generate_latest(metrics.registry).decode().splitlines()
+    return float(next(one.rpartition(" ")[2] for one in lines if one.rpartition(" ")[0] == line))
+
+
+def test_gaps_of_the_loop_are_measured_without_decisions_and_the_longest_is_kept_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    metrics, now = Metrics(), [100.0]
+    monkeypatch.setattr(measuring.time, "perf_counter", lambda: now[0])
+
+    def tick(after_s: float, decisions_s: float = 0.0) -> None:
+        now[0] += after_s
+        metrics.loop.add_decisions(decisions_s)
+        metrics.loop._tick(loop)
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(started(metrics))
+    for after_s, decisions_s in ((0.01, 0.0), (0.2, 0.0), (0.3, 0.28)):
+        tick(after_s, decisions_s)
+    assert value(metrics, "brain_loop_gap_seconds_count") == 3
+    assert value(metrics, 'brain_loop_gap_seconds_bucket{le="0.05"}') == 2, "the decisions' 0.28 s are no gap"
+    assert value(metrics, "brain_loop_longest_gap_seconds") == pytest.approx(0.2)
+    tick(61.0, 60.9)
+    assert value(metrics, "brain_loop_longest_gap_seconds") == pytest.approx(0.2), "of the minute before"
+    tick(61.0, 60.9)
+    assert value(metrics, "brain_loop_longest_gap_seconds") == pytest.approx(0.1)
+    loop.close()
+
+
+async def started(metrics: Metrics) -> None:
+    metrics.loop.start()
+
+
+def test_a_loop_that_is_blocked_is_a_gap_that_long() -> None:
+    async def block() -> Metrics:
+        metrics = Metrics()
+        metrics.loop.start()
+        await asyncio.sleep(0.02)
+        time.sleep(0.06)
+        await asyncio.sleep(0.02)
+        return metrics
+
+    assert value(asyncio.run(block()), "brain_loop_longest_gap_seconds") >= 0.06
+
+
+def test_threads_that_were_run_again_are_counted() -> None:
+    restarts["a-thread"] += 2
+    assert value(Metrics(), 'brain_threads_restarted_total{thread="a-thread"}') == 2
+    del restarts["a-thread"]

@@ -6,6 +6,9 @@ import threading
 import pytest
 
 from decisioning.errors import NotFound, Unavailable
+from features import threads
+from features.profile.store import Store
+from features.signals.store import StateCopier
 from serving import pools
 from serving.pools import Pool, Pools
 
@@ -14,6 +17,7 @@ def named() -> str:
     return threading.current_thread().name
 
 
+@pytest.mark.promise("serving.loop")
 def test_each_kind_of_work_has_threads_of_its_own_and_few() -> None:
     async def names(pool: Pool) -> set[str]:
         return set(await asyncio.gather(*(pool.run(named) for _ in range(20))))
@@ -84,3 +88,24 @@ def test_errors_come_back_and_coroutines_run_in_the_pools_own_loop() -> None:
 
     outer: asyncio.AbstractEventLoop | None = None
     assert asyncio.run(ask()) == ("own-1", False)
+
+
+def test_copies_of_signals_that_fail_in_an_unexpected_way_keep_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "FIRST_PAUSE_S", 0.0)
+
+    class Failing(Store):
+        def __init__(self) -> None:
+            self.writes = 0
+
+        def write_signals(self, states: object) -> None:
+            self.writes += 1
+            if self.writes == 1:
+                raise MemoryError
+
+    store = Failing()
+    copier, told = StateCopier(store), threading.Semaphore(0)
+    for _ in range(2):
+        copier.put({"a": (1, b"")}, told.release)
+        assert told.acquire(timeout=10)
+    copier.close()
+    assert store.writes == 2

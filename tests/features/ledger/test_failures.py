@@ -12,7 +12,9 @@ import pytest
 import sqlalchemy as sa
 
 from decisioning.errors import Unavailable
+from features import threads
 from features.ledger import Ledger, database, driver
+from features.ledger.writer import Writer
 from tests.features.ledger.builders import consent, outcome
 
 
@@ -196,3 +198,21 @@ def test_damage_is_unavailable_and_tells_nothing_personal(tmp_path: Path, secret
         with pytest.raises(Unavailable) as caught:
             ledger.append([consent(person, source="Jan de Vries")])
         assert "Vries" not in f"{caught.value} {caught.value.__cause__}"
+
+
+def test_a_writer_that_ends_by_an_error_answers_what_it_had_in_hand_and_writes_again(
+    ledger: Ledger, person: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads, "FIRST_PAUSE_S", 0.0)
+    original, ended = Writer._answer, []
+
+    def ending(self: Writer, waiting: Any) -> None:
+        if not ended:
+            ended.append(True)
+            raise MemoryError
+        original(self, waiting)
+
+    monkeypatch.setattr(Writer, "_answer", ending)
+    with pytest.raises(Unavailable, match="may have been written"):
+        ledger.append([consent(person)])
+    assert ledger.append([consent(person)]) == (1,)

@@ -49,6 +49,7 @@ def answers(ledger: Ledger, within_s: float = 10.0) -> bool:
     return False
 
 
+@pytest.mark.promise("serving.silent-stores")
 def test_a_database_that_falls_silent_is_waited_for_once_and_then_read_again(relayed: tuple[Ledger, Relay]) -> None:
     ledger, before = relayed
     ledger.paused()
