@@ -20,8 +20,9 @@ STATEMENT_S: Final = 1.0
 """How long a request waits for a store's answer to one question."""
 LONG_BODY: Final = 16_384
 """Bytes of a body that is read in a pool in any case, because that may take longer than a millisecond."""
-_REST_S: Final = 0.001
-"""How long an array rests after each slice: only as long as a slice takes, because somebody waits for its answer."""
+_REST_S: Final = 0.0002
+"""How long an array rests after each slice: enough for the event loop to go on, and somebody waits for its answer."""
+LONGER_S: Final = 1.5
 _WAITING: Final = 100
 """How many pieces of work may wait for one pool."""
 _Piece = Callable[[asyncio.Runner], None]
@@ -92,14 +93,14 @@ class Pools:
     and what people look at. `erasures`: they wait for each other. `health`: readiness and metrics, told whatever hangs.
     `webhooks`: receivers that hang keep only each other waiting.
 
-    :param timeout_s: how long a request may take; long ones get a second more, which the proxy allows
+    :param timeout_s: how long a request may take; long ones get LONGER_S more, which the proxy allows
     """
 
     def __init__(self, timeout_s: float) -> None:
         self.short = Pool("short", 4, timeout_s)
-        self.long = Pool("long", 2, timeout_s + 1.0)
-        self.erasures = Pool("erasures", 2, timeout_s + 1.0)
-        self.health = Pool("health", 1, timeout_s + 1.0)
+        self.long = Pool("long", 2, timeout_s + LONGER_S)
+        self.erasures = Pool("erasures", 2, timeout_s + LONGER_S)
+        self.health = Pool("health", 1, timeout_s + LONGER_S)
 
     def for_body(self, body: bytes) -> Pool:
         """Return the pool that takes what a body of this length tells."""

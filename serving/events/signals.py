@@ -33,6 +33,8 @@ from serving.problems import ERASED, SIGNALS, TOLD_OF_ANOTHER, ProblemType, type
 from training.model.background import in_slices
 
 MAX_SIGNALS = 1_000
+_MAX_CONTAINERS: Final = 50_000
+"""Objects and arrays of a body. Nothing else runs while they are made, and a million would take a second."""
 MESSAGES = ("message", "call")
 """Types whose data is scored when it arrives, if they declare a field for the sentiment."""
 KEEP_TEXT, VOICE = "message-text", "voice-emotion"
@@ -50,6 +52,8 @@ class ValidSignal:
 
 def parse_events(body: bytes) -> list[Any]:
     """Return the CloudEvents of a body, one or an array of up to MAX_SIGNALS; raises RequestError."""
+    if body.count(b"{") + body.count(b"[") > _MAX_CONTAINERS:
+        raise RequestError("body", f"has more than {_MAX_CONTAINERS} objects and arrays; send it in parts")
     try:
         content = read_json(body)
     except ValueError:

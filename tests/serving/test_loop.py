@@ -134,3 +134,9 @@ def test_screens_and_moments_read_in_threads(client: Client, on_loop: list[str])
 
     assert asyncio.run(first_event()).startswith(b"retry:")
     assert on_loop == []
+
+
+def test_a_body_of_a_million_arrays_is_refused_before_it_is_read(client: Client) -> None:
+    status, problem = client("POST", "/v1/signals", b"[" + b"[]," * 1_000_000 + b"[]]")
+    assert (status, problem["field"]) == (422, "body")
+    assert "50000 objects and arrays" in problem["detail"]
