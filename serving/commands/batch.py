@@ -31,6 +31,7 @@ from serving.commands.progress import phases
 from serving.contract import parse
 from serving.customers import exported_files
 from serving.lifecycle import environment, processes
+from serving.lifecycle.ports import reserved
 from serving.settings import Workspace
 
 BLOCK_ROWS = 2048
@@ -39,7 +40,6 @@ WORKERS = 2
 """Processes that decide; each needs a core and some 300 MB."""
 STARTS = 3
 """How often Ray is started before the command gives up."""
-_OBJECT_STORE_BYTES = 200_000_000
 
 OUTPUT = pa.schema(
     [
@@ -253,37 +253,33 @@ def _ray(workspace: Workspace) -> Iterator[Any]:
     Raises Unavailable if it does not start.
     """
     workspace.run.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temp, run_id = Path(tempfile.mkdtemp(prefix="brain-")), uuid.uuid4().hex
-    os.environ.update(environment.for_ray(workspace, run_id, temp))
-    import ray  # noqa: PLC0415 - reads the environment at import
-    import ray.data  # noqa: PLC0415
+    run_id = uuid.uuid4().hex
+    with reserved(workspace.root) as ports, processes.guarded(run_id):
+        temp = Path(tempfile.mkdtemp(prefix="brain-"))
+        os.environ.update(environment.for_ray(workspace, run_id, temp, ports))
+        import ray  # noqa: PLC0415 - reads the environment at import
+        import ray.data  # noqa: PLC0415
 
-    try:
-        _start(ray, temp, run_id)
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = False
-        context.execution_options.preserve_order = True
-        yield ray
-    finally:
-        ray.shutdown()
-        processes.kill_all(run_id)
-        shutil.rmtree(temp, ignore_errors=True)
+        try:
+            _start(ray, temp, run_id)
+            logging.getLogger("ray.data").setLevel(logging.ERROR)
+            context = ray.data.DataContext.get_current()
+            context.enable_progress_bars = False
+            context.execution_options.preserve_order = True
+            yield ray
+        finally:
+            ray.shutdown()
+            processes.kill_all(run_id)
+            shutil.rmtree(temp, ignore_errors=True)
 
 
 def _start(ray: Any, temp: Path, run_id: str) -> None:
-    """Start Ray, and try again if it breaks off: it allows a node 30 s, which is little where others use the cores."""
+    """Start Ray, and try again if it breaks off, as it may where other programs use the cores."""
+    from serving.lifecycle.ray_start import start_ray  # noqa: PLC0415 - imports Ray
+
     for remaining in reversed(range(STARTS)):
         try:
-            ray.init(
-                address="local",
-                num_cpus=2,
-                include_dashboard=False,
-                object_store_memory=_OBJECT_STORE_BYTES,
-                log_to_driver=False,
-                logging_level="ERROR",
-                _temp_dir=str(temp),
-            )
+            start_ray(temp, cpus=2, logging_level="ERROR")
         except Exception as error:
             ray.shutdown()
             processes.kill_all(run_id)

@@ -15,16 +15,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-import ray
 from ray import serve
 from ray.serve.schema import ApplicationStatus, LoggingConfig
 
 from decisioning.errors import BrainError
 from serving.lifecycle.processes import die_with_parent
+from serving.lifecycle.ray_start import start_ray
 from serving.settings import Workspace
 
 APP_NAME = "brain"
-_OBJECT_STORE_BYTES = 200_000_000  # requests do not pass through it
 _POLL_S = 0.5
 _FAILED = (ApplicationStatus.DEPLOY_FAILED, ApplicationStatus.UNHEALTHY)
 
@@ -50,14 +49,7 @@ def _start(workspace: Workspace, app: str, temp: str) -> None:
     with_haproxy = "RAY_SERVE_ENABLE_HA_PROXY" in os.environ
     application = _builder(app)({"workspace": str(workspace.root)})
     logging = LoggingConfig(logs_dir=str(workspace.run / "logs"), log_level="WARNING", enable_access_log=False)
-    ray.init(
-        address="local",
-        num_cpus=1,
-        include_dashboard=False,
-        object_store_memory=_OBJECT_STORE_BYTES,
-        log_to_driver=False,
-        _temp_dir=temp,
-    )
+    start_ray(Path(temp), cpus=1)
     # With HAProxy, replicas bind this host too: only HAProxy itself listens on the configured one (haproxy.rewrite)
     host = "127.0.0.1" if with_haproxy else http.host
     with suppress(TimeoutError):  # Ray waits 60 s for its proxies; the supervisor waits longer

@@ -4,31 +4,24 @@ Measured on two cores, an empty endpoint at one connection: HAProxy mode 0.4 ms,
 `ray/serve/_private/constants.py`, `ray/_private/ray_constants.py`.
 """
 
-import errno
 import importlib.util
 import os
 import secrets
-import socket
 import sys
-import zlib
 from contextlib import suppress
 from pathlib import Path
 
-from decisioning.errors import Refused
 from serving import problems
 from serving.lifecycle import haproxy
+from serving.lifecycle.ports import Ports
 from serving.lifecycle.processes import RUN_ID
 from serving.settings import Http, Workspace
 
-REPLICA_PORTS = 16
-_BLOCK = 6 + REPLICA_PORTS
-_FIRST_PORT, _BLOCKS = 20_000, 500  # below the ports the kernel hands out by itself (32768 up)
 _ROTATE_BYTES = 10_000_000
 
 
-def for_ray(workspace: Workspace, run_id: str, temp: Path) -> dict[str, str]:
+def for_ray(workspace: Workspace, run_id: str, temp: Path, ports: Ports) -> dict[str, str]:
     """Return the environment of a Ray that starts now with `temp` as its folder; the folder `run/` must exist."""
-    ports = free_block(workspace.root)
     return {
         RUN_ID: run_id,
         "SPT_NOENV": "1",  # else setproctitle overwrites the environment that marks our processes
@@ -45,33 +38,32 @@ def for_ray(workspace: Workspace, run_id: str, temp: Path) -> dict[str, str]:
         # how long a start may take while other programs use the cores; Ray's own limits are 5 to 60 s
         "RAY_agent_register_timeout_ms": "120000",
         "RAY_worker_register_timeout_seconds": "120",
+        "RAY_gcs_server_port_wait_time_s": "120",
         "RAY_ROTATION_MAX_BYTES": str(_ROTATE_BYTES),
         "RAY_ROTATION_BACKUP_COUNT": "1",
-        "AUTOSCALER_METRIC_PORT": str(ports[0]),
-        "DASHBOARD_METRIC_PORT": str(ports[1]),
+        "AUTOSCALER_METRIC_PORT": str(ports.autoscaler),
+        "DASHBOARD_METRIC_PORT": str(ports.dashboard),
     }
 
 
-def for_serving(workspace: Workspace, run_id: str, temp: Path) -> dict[str, str]:
+def for_serving(workspace: Workspace, run_id: str, temp: Path, ports: Ports) -> dict[str, str]:
     """Return `for_ray` with the variables of Ray Serve.
 
     Writes the HAProxy launcher into `run/`, so only one run at a time may call it.
     """
-    ports = free_block(workspace.root)
-    replicas = ports[_BLOCK - REPLICA_PORTS :]
     return {
-        **for_ray(workspace, run_id, temp),
+        **for_ray(workspace, run_id, temp, ports),
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_REQUEST_LATENCY_BUCKETS_MS": "0.25,0.5,1,1.5,2,3,4,6,8,12,16,24,32,64,128,256,512,1024,2048",
-        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports[2]),
-        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(ports[3]),
-        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(replicas[0]),
-        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(replicas[-1]),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports.fallback_http),
+        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(ports.fallback_grpc),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(ports.replicas[0]),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(ports.replicas[-1]),
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
         "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": "1",
         "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "120",
         "RAY_SERVE_HAPROXY_STARTUP_TIMEOUT_S": "120",
-        **_haproxy(workspace.run, workspace.settings.http, temp, ports[4], ports[5]),
+        **_haproxy(workspace.run, workspace.settings.http, temp, ports.stats, ports.metrics),
     }
 
 
@@ -119,35 +111,6 @@ def _entry_point(http: Http) -> haproxy.EntryPoint:
         queued=http.max_queued_requests,
         wait_ms=round(1000 * http.request_timeout_s),
     )
-
-
-def free_block(root: Path) -> range:
-    """Return consecutive free ports for a workspace: the same ones every time, unless another program uses one."""
-    start = zlib.crc32(os.fsencode(root))
-    for i in range(_BLOCKS):
-        first = _FIRST_PORT + (start + i) % _BLOCKS * _BLOCK
-        block = range(first, first + _BLOCK)
-        if all(is_free("127.0.0.1", port) for port in block):
-            return block
-    raise Refused(f"no {_BLOCK} free ports in a row from {_FIRST_PORT} to {_FIRST_PORT + _BLOCKS * _BLOCK}")
-
-
-def is_free(host: str, port: int) -> bool:
-    """Tell whether a server could bind (host, port) now; raises Refused for a host that this machine does not have."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except PermissionError as error:
-            raise Refused(
-                f"port {port} needs administrator rights; set http.port in brain.yaml to 1024 or above"
-            ) from error
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                return False
-            raise Refused(f"cannot listen on {host}: {error.strerror}; set http.host in brain.yaml") from error
-    return True
 
 
 def _token(file: Path) -> Path:

@@ -9,11 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import serving
 from decisioning.errors import Unavailable
+from serving.lifecycle import logs
 from serving.settings import Workspace
 from training.registry import PROPENSITY, Registry
 
@@ -62,11 +64,15 @@ class Learning:
         self.guard = Step(("trial", "--guard"), 60.0 * settings.guard_every_min, started_s, self._on_trial)
 
     def start_due(self) -> None:
-        """Start the steps that are due; their output, and why one failed, is in `run/retrain.log`."""
+        """Start the steps that are due; their output, and why one failed, is in `run/retrain.log`.
+
+        One that cannot be started, as while nothing can be written, is due again after its usual time.
+        """
         now_s = self._now_s()
         for step in (self.retrain, self.guard):
             if step.is_due(now_s):
-                step.running = self._start(step.words)
+                with suppress(OSError):
+                    step.running = self._start(step.words)
 
     def _on_trial(self) -> bool:
         """Tell whether a challenger is on trial; True if the registry cannot be read, so that the step reports it."""
@@ -78,7 +84,9 @@ class Learning:
     def _start(self, words: tuple[str, ...]) -> subprocess.Popen[bytes]:
         code = str(Path(serving.__file__).parents[1])
         path = os.pathsep.join(filter(None, [code, os.environ.get("PYTHONPATH")]))
-        with (self._workspace.run / "retrain.log").open("ab") as log:
+        file = self._workspace.run / "retrain.log"
+        logs.rotate(file)
+        with file.open("ab") as log:
             running = subprocess.Popen(
                 [sys.executable, "-P", "-m", "brain", *words, "--json", "--workspace", str(self._workspace.root)],
                 env={**os.environ, **self._marks, "PYTHONPATH": path},

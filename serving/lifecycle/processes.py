@@ -2,16 +2,19 @@
 
 They are read from /proc on Linux. Elsewhere there is no /proc, nothing is found, and stopping falls back on the process
 group.
+
+Run by its path as a program, this file is the guard of a run (see `guarded`), so it imports the standard library only.
 """
 
 import ctypes
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Container, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +25,7 @@ _PROC = Path("/proc")
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _TCP_LISTEN = "0A"
+_GUARD_S = 30.0  # processes that just start are found as soon as they have the mark
 
 
 class Listener(NamedTuple):
@@ -60,8 +64,7 @@ def die_with_parent() -> None:
 
 def members(run_id: str) -> list[int]:
     """Return the pids of all live processes of a run, except this one."""
-    pids = (int(entry.name) for entry in _PROC.glob("[0-9]*"))
-    return [pid for pid in pids if pid != os.getpid() and _belongs(pid, run_id)]
+    return [pid for pid in all_pids() if pid != os.getpid() and _belongs(pid, run_id)]
 
 
 def send(run_id: str, pids: list[int], number: int) -> None:
@@ -88,6 +91,21 @@ def kill_all(run_id: str, within_s: float = 3.0) -> list[int]:
     return left
 
 
+@contextmanager
+def guarded(run_id: str) -> Iterator[None]:
+    """Keep a process beside this one that kills every process of a run as soon as this one ends, however it ends.
+
+    It is none of the run itself, so that a run may be ended and started again beside it.
+    """
+    command = [sys.executable, "-I", "-S", str(Path(__file__)), run_id]
+    guard = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+    try:
+        yield
+    finally:
+        guard.kill()
+        guard.communicate()
+
+
 def reap() -> None:
     """Collect ended children, including adopted ones, so that none stays as a zombie."""
     with suppress(ChildProcessError):
@@ -107,14 +125,24 @@ def titles(run_id: str) -> list[str]:
 
 def listeners(run_id: str) -> list[Listener]:
     """Return every TCP port that the processes of a run listen on, sorted."""
-    by_inode = {inode: place for table in ("tcp", "tcp6") for inode, place in _listening(table)}
-    ports = [
-        Listener(pid, *by_inode[inode], _title(pid))
-        for pid in members(run_id)
-        for inode in _socket_inodes(pid)
-        if inode in by_inode
-    ]
-    return sorted(set(ports))
+    return owners(listening(), members(run_id))
+
+
+def listening(ports: Container[int] | None = None) -> dict[str, tuple[str, int]]:
+    """Return the inode of every socket that listens -> (host, port), of all ports or of these."""
+    every = {inode: place for table in ("tcp", "tcp6") for inode, place in _listening(table)}
+    return {inode: place for inode, place in every.items() if ports is None or place[1] in ports}
+
+
+def owners(sockets: Mapping[str, tuple[str, int]], pids: Iterable[int]) -> list[Listener]:
+    """Return which of the processes has which of the listening sockets, sorted."""
+    held = [(pid, inode) for pid in pids for inode in _socket_inodes(pid) if inode in sockets]
+    return sorted({Listener(pid, *sockets[inode], _title(pid)) for pid, inode in held})
+
+
+def all_pids() -> list[int]:
+    """Return the pids of all processes of the machine; empty if there is no /proc."""
+    return [int(entry.name) for entry in _PROC.glob("[0-9]*")]
 
 
 def _prctl(option: int, value: int) -> None:
@@ -172,3 +200,14 @@ def _host(address: str) -> str:
     words = [bytes.fromhex(address[i : i + 8]) for i in range(0, len(address), 8)]
     packed = b"".join(word[::-1] if sys.byteorder == "little" else word for word in words)
     return socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)
+
+
+def _guard() -> None:
+    """Wait until the process that holds the other end of standard input is gone, then kill the run."""
+    while os.read(0, 1):
+        pass
+    kill_all(sys.argv[1], within_s=_GUARD_S)
+
+
+if __name__ == "__main__":
+    _guard()

@@ -6,7 +6,6 @@ the run's id is killed. Whatever was answered is committed; nothing else needs a
 mend is stopped like any other, and the next one is started after a pause.
 """
 
-import fcntl
 import http.client
 import json
 import os
@@ -16,25 +15,25 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from types import FrameType
 
 import serving
 from decisioning.errors import Refused
-from serving.lifecycle import environment, processes
+from serving.lifecycle import environment, logs, processes
 from serving.lifecycle.learning import Learning
 from serving.lifecycle.parts import Parts
+from serving.lifecycle.ports import Intrusions, Ports, check_free, reserved
+from serving.lifecycle.runs import LOCK, Running, clean_up, new_run, only_one, stop
 from serving.settings import Http, Workspace
 
 DEFAULT_APP = "serving.http.app:build"
-START_LIMIT_S = 180.0  # 25 s on idle cores; more than 100 where both are busy
+START_LIMIT_S = 300.0  # 25 s on idle cores; more than 100 where both are busy
 PATIENCE_S = 45.0
 """How long Ray may take to start a part again; twice as long as the whole server took to start, if that is more."""
 FIRST_STARTS = 3
@@ -43,41 +42,10 @@ PAUSES_S = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 """Before the next start, after so many starts in a row that failed; the last holds for all further ones."""
 _LOOK_S = 1.0
 _TICK_S = 0.25
-_DRAIN_S = 1.0
 _NOT_INHERITED = ("RAY_", "PROMETHEUS_MULTIPROC_DIR")
 """Feast sets the second in every process that imports it; then each count of a replica is written to a file."""
-LOCK = "lock"
-MARK = "brain-run"
-"""The file in a run's temporary folder that holds its id."""
-_SHORT_TEMP = 14  # characters: sockets' paths below it may have 97
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Running:
-    """A run, as stored in `run/serve.json`; `url` ends without a slash.
-
-    The run is one of the workspace whose lock has this device and inode: a copy of the workspace has a lock of its own,
-    and a copy of the file. `started` is when the supervisor's process did (`processes.started`).
-    """
-
-    url: str
-    run_id: str
-    pid: int
-    temp: str
-    started: int
-    lock_device: int
-    lock_inode: int
-
-    def is_of(self, workspace: Workspace) -> bool:
-        """Tell whether this workspace's supervisor, and no other's, started the run, and is gone."""
-        try:
-            lock = (workspace.run / LOCK).stat()
-        except OSError:
-            return False
-        is_gone = self.started == 0 or processes.started(self.pid) != self.started
-        return is_gone and (self.lock_device, self.lock_inode) == (lock.st_dev, lock.st_ino)
 
 
 def serve_forever(
@@ -90,14 +58,9 @@ def serve_forever(
     :param app: a builder as `module:function`, called with `{"workspace": path}`; it returns a Ray Serve application
     """
     workspace.run.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _only_one(workspace.run / LOCK), _stop_signals() as stop_signals:
+    with only_one(workspace.run / LOCK), _stop_signals() as stop_signals:
         clean_up(workspace)
-        settings = workspace.settings.http
-        if not environment.is_free(settings.host, settings.port):
-            raise Refused(
-                f"port {settings.port} on {settings.host} is in use by another program; "
-                "stop it, or set http.port in brain.yaml"
-            )
+        check_free(workspace.settings.http.host, workspace.settings.http.port)
         processes.adopt_orphans()
         return _keep_serving(workspace, app, say, stop_signals, on_ready)
 
@@ -108,14 +71,16 @@ def _keep_serving(
     """Start runs one after the other until asked to stop, or until another start cannot help; return the exit code."""
     failures, served_before = 0, False
     while True:
-        run = _new_run(workspace)
         try:
-            supervisor = _Supervisor(workspace, run, app, say, stop_signals)
-            end = supervisor.work(on_ready if not served_before else lambda _: say("serving again"))
-        finally:
-            _stop(workspace, run)
-        served_before = served_before or supervisor.was_ready
-        failures = 0 if supervisor.was_ready else failures + 1
+            end, was_ready = _one_run(workspace, app, say, stop_signals, on_ready)
+        except (Refused, OSError) as error:
+            if not served_before:
+                raise
+            say(f"the server could not start: {error}")
+            end, was_ready = End.LOST, False
+        if was_ready and not served_before:
+            served_before, on_ready = True, lambda _: say("serving again")
+        failures = 0 if was_ready else failures + 1
         if end is End.STOPPED:
             return 0
         if not served_before and (end is End.REFUSED or failures >= FIRST_STARTS):
@@ -123,29 +88,28 @@ def _keep_serving(
         _pause(PAUSES_S[min(failures, len(PAUSES_S) - 1)], say, stop_signals)
 
 
+def _one_run(
+    workspace: Workspace, app: str, say: Say, stop_signals: list[int], on_ready: Callable[[Running], None]
+) -> "tuple[End, bool]":
+    """Start the server and watch it until it ends; return how it ended, and whether it was ready before.
+
+    Raises Refused or OSError if it cannot even be tried.
+    """
+    with reserved(workspace.root) as ports:
+        run = new_run(workspace)
+        try:
+            with processes.guarded(run.run_id):
+                supervisor = _Supervisor(workspace, run, ports, app, say, stop_signals)
+                return supervisor.work(on_ready), supervisor.was_ready
+        finally:
+            stop(workspace, run)
+
+
 def _pause(seconds: float, say: Say, stop_signals: list[int]) -> None:
     say(f"starting the server again{f' in {seconds:.0f} s' if seconds else ''}")
     until = time.monotonic() + seconds
     while not stop_signals and time.monotonic() < until:
         time.sleep(_TICK_S)
-
-
-def clean_up(workspace: Workspace) -> None:
-    """Kill the processes of an earlier run of this workspace, and remove its temporary folder; touch nothing else.
-
-    The lock must be held. Raises Refused if a process cannot be stopped.
-    """
-    record = workspace.run / "serve.json"
-    try:
-        old = Running(**json.loads(record.read_text()))
-    except (OSError, ValueError, TypeError):
-        return
-    if not old.is_of(workspace):
-        record.unlink()
-        return
-    if left := processes.kill_all(old.run_id):
-        raise Refused(f"processes of an earlier run cannot be stopped: {', '.join(map(str, left))}")
-    _forget(workspace, old)
 
 
 class End(Enum):
@@ -157,13 +121,20 @@ class End(Enum):
 class _Supervisor:
     """One run, from the start of its driver until it ends."""
 
-    def __init__(self, workspace: Workspace, run: Running, app: str, say: Say, stop_signals: list[int]) -> None:
+    def __init__(
+        self, workspace: Workspace, run: Running, ports: Ports, app: str, say: Say, stop_signals: list[int]
+    ) -> None:
         self.workspace, self.run, self.say, self.stop_signals = workspace, run, say, stop_signals
         self.state, self.why, self.was_ready = "waiting", "", False
         self.log = workspace.run / "serve.log"
         self.reports, driver_end = os.pipe()
-        self.driver = _start_driver(workspace, run, app, self.log, driver_end)
+        self.driver = _start_driver(workspace, run, ports, app, driver_end)
         os.close(driver_end)
+        assert self.driver.stdout is not None
+        self.output = self.driver.stdout
+        self.sources = [self.reports, self.output.fileno()]
+        http = workspace.settings.http
+        self.intrusions = Intrusions(run.run_id, ports, (http.host, http.port))
 
     def work(self, on_ready: Callable[[Running], None]) -> End:
         """Run until asked to stop or until the run cannot go on, which it says; return how it ended."""
@@ -176,6 +147,7 @@ class _Supervisor:
             return self._watch(max(PATIENCE_S, 2 * (time.monotonic() - began_s)))
         finally:
             os.close(self.reports)
+            self.output.close()
 
     def _wait_until_ready(self) -> End | None:
         started = time.monotonic()
@@ -188,6 +160,9 @@ class _Supervisor:
                     return None
                 if self.state == "failed":
                     return self._give_up("the server could not start", End.REFUSED)
+                if intruder := self.intrusions.look():
+                    self.why = intruder
+                    return self._give_up("the server could not start", End.LOST)
                 if self.driver.poll() is not None:
                     return self._give_up("the server could not start", End.LOST)
                 if waited > START_LIMIT_S:
@@ -227,22 +202,29 @@ class _Supervisor:
             self.say(line)
         return lost
 
-    def _read_reports(self) -> None:
-        """Read the driver's reports for up to _TICK_S."""
-        if not select.select([self.reports], [], [], _TICK_S)[0]:
-            return
-        received = os.read(self.reports, 1 << 20)
-        if not received:
-            time.sleep(_TICK_S)
-        for line in received.splitlines():
+    def _read_reports(self, within_s: float = _TICK_S) -> None:
+        """Wait for the driver's reports and its output for up to `within_s`; the output goes to the log."""
+        if not self.sources:
+            time.sleep(within_s)
+        for source in select.select(self.sources, [], [], within_s)[0]:
+            received = os.read(source, 1 << 20)
+            if not received:
+                self.sources.remove(source)
+            elif source == self.output.fileno():
+                logs.append(self.log, received)
+            else:
+                self._take(received)
+
+    def _take(self, reports: bytes) -> None:
+        for line in reports.splitlines():
             with suppress(ValueError):
                 report = json.loads(line)
                 self.state, self.why = report["state"], report["why"]
 
     def _give_up(self, what: str, end: End) -> End:
         """Say what failed in one line, and keep Ray's messages and logs for more details; return `end`."""
-        with self.log.open("a") as log:
-            log.write(f"\n{what}\n{self.why}\n")
+        self._read_reports(0.0)
+        logs.append(self.log, f"\n{what}\n{self.why}\n".encode())
         ray_logs = self.workspace.run / "ray-logs"
         shutil.rmtree(ray_logs, ignore_errors=True)
         with suppress(OSError, shutil.Error):
@@ -275,67 +257,22 @@ def answers(settings: Http) -> bool:
         connection.close()
 
 
-def _start_driver(workspace: Workspace, run: Running, app: str, log: Path, report: int) -> subprocess.Popen[bytes]:
+def _start_driver(workspace: Workspace, run: Running, ports: Ports, app: str, report: int) -> subprocess.Popen[bytes]:
     """Start the driver in a session of its own, so that Ctrl-C in the terminal reaches the supervisor only."""
     code = str(Path(serving.__file__).parents[1])
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(_NOT_INHERITED)}
     path = os.pathsep.join(filter(None, [code, inherited.get("PYTHONPATH")]))
-    variables = environment.for_serving(workspace, run.run_id, Path(run.temp))
-    with log.open("wb") as output:
-        return subprocess.Popen(
-            [sys.executable, "-P", "-m", "serving.lifecycle.driver", str(workspace.root), app, run.temp, str(report)],
-            env={**inherited, "PYTHONPATH": path, **variables},
-            cwd=workspace.root,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            pass_fds=[report],
-            start_new_session=True,
-        )
-
-
-def _new_run(workspace: Workspace) -> Running:
-    settings = workspace.settings.http
-    base = tempfile.gettempdir()
-    temp = tempfile.mkdtemp(prefix="brain-", dir=base if len(base) <= _SHORT_TEMP else "/tmp")  # noqa: S108 - 0700
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    lock = (workspace.run / LOCK).stat()
-    pid = os.getpid()
-    run = Running(
-        f"http://{host}:{settings.port}", uuid.uuid4().hex, pid, temp, processes.started(pid), lock.st_dev, lock.st_ino
+    variables = environment.for_serving(workspace, run.run_id, Path(run.temp), ports)
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "serving.lifecycle.driver", str(workspace.root), app, run.temp, str(report)],
+        env={**inherited, "PYTHONPATH": path, **variables},
+        cwd=workspace.root,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        pass_fds=[report],
+        start_new_session=True,
     )
-    (Path(temp) / MARK).write_text(run.run_id)
-    shutil.rmtree(workspace.run / "logs", ignore_errors=True)
-    (workspace.run / "serve.json").write_text(json.dumps(asdict(run)))
-    return run
-
-
-def _stop(workspace: Workspace, run: Running) -> None:
-    proxies = processes.named(processes.members(run.run_id), "haproxy")
-    processes.send(run.run_id, proxies, signal.SIGUSR1)
-    deadline = time.monotonic() + _DRAIN_S
-    while time.monotonic() < deadline and processes.named(processes.members(run.run_id), "haproxy"):
-        time.sleep(0.05)
-    processes.kill_all(run.run_id)
-    _forget(workspace, run)
-
-
-def _forget(workspace: Workspace, run: Running) -> None:
-    with suppress(OSError):
-        if (Path(run.temp) / MARK).read_text() == run.run_id:
-            shutil.rmtree(run.temp, ignore_errors=True)
-    (workspace.run / "serve.json").unlink(missing_ok=True)
-
-
-@contextmanager
-def _only_one(file: Path) -> Iterator[None]:
-    """Hold the workspace's lock, which the kernel frees when the process ends; raises Refused if another run has it."""
-    with file.open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise Refused("brain serve is already running for this workspace; stop it first") from error
-        yield
 
 
 @contextmanager

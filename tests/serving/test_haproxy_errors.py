@@ -13,11 +13,15 @@ from pathlib import Path
 import pytest
 
 from serving.lifecycle import environment
+from serving.lifecycle.ports import BLOCK, FIRST_PORT, Ports, is_free
 from serving.problems import PROBLEM_TYPES
 from serving.settings import BrainSettings, Http, Workspace
 from tests.serving.server import free_port
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+ANY_PORTS = Ports.of(range(FIRST_PORT, FIRST_PORT + BLOCK))
 
 
 class Replica(BaseHTTPRequestHandler):
@@ -46,13 +50,13 @@ class Proxy:
         self.port = free_port()
         workspace = Workspace(folder, BrainSettings(http=Http(port=self.port)))
         workspace.run.mkdir(parents=True)
-        launcher = environment.for_serving(workspace, "r", folder)["RAY_SERVE_HAPROXY_BINARY_PATH"]
+        launcher = environment.for_serving(workspace, "r", folder, ANY_PORTS)["RAY_SERVE_HAPROXY_BINARY_PATH"]
         self._write_config(folder, replica)
         config = folder / "haproxy.cfg"
         config.write_text(re.sub("timeout client .*", f"timeout client {client_timeout}", config.read_text()))
         self._process = subprocess.Popen([launcher, "-db", "-f", str(config)], stderr=subprocess.PIPE)
         deadline = time.monotonic() + 10
-        while environment.is_free("127.0.0.1", self.port):
+        while is_free("127.0.0.1", self.port):
             assert self._process.poll() is None, self._process.stderr and self._process.stderr.read()
             assert time.monotonic() < deadline
             time.sleep(0.01)

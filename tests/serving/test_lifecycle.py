@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,16 +20,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import serving
-from decisioning.errors import Refused
-from serving.lifecycle import DEFAULT_APP, clean_up, environment, haproxy, listeners, processes
+from serving.lifecycle import DEFAULT_APP, clean_up, environment, haproxy, listeners, ports, processes
 from serving.lifecycle.driver import _builder
-from serving.lifecycle.supervisor import LOCK, MARK, Running, _cause
+from serving.lifecycle.runs import LOCK, MARK, Running
+from serving.lifecycle.supervisor import _cause
 from serving.settings import BrainSettings, Http, Workspace
 from tests.serving.server import PROGRAM, Server, free_port
 
 LISTEN = "import socket, time; s = socket.create_server(('{host}', 0), family=socket.{family}); time.sleep(60)"
 TREE = "import subprocess, sys, time; subprocess.Popen(['sleep', '60'], start_new_session=True); time.sleep(60)"
 DOOR = haproxy.EntryPoint(host="127.0.0.1", port=8000, ongoing=4, queued=8, wait_ms=500)
+PORTS = ports.Ports.of(range(ports.FIRST_PORT, ports.FIRST_PORT + ports.BLOCK))
 RULES = haproxy.Rules(
     **DOOR,
     documents={str(s): f'{{"status":{s}}}' for s in haproxy.STATUSES},
@@ -88,33 +91,16 @@ class TestProcesses:
         child.wait()
 
 
-class TestPorts:
-    def test_a_workspace_keeps_its_ports_until_another_program_takes_one(self, tmp_path: Path) -> None:
-        block = environment.free_block(tmp_path)
-        assert environment.free_block(tmp_path) == block
-        with environment.socket.create_server(("127.0.0.1", block[3])):
-            assert not set(environment.free_block(tmp_path)) & set(block)
-
-    def test_workspaces_have_different_ports(self, tmp_path: Path) -> None:
-        """Ports follow from a hash of the folder; if two collide, the second takes other ports when it serves."""
-        starts = {environment.free_block(tmp_path / str(i)).start for i in range(50)}
-        assert len(starts) > 40
-
-    def test_a_host_of_another_machine_is_refused_in_words(self) -> None:
-        with pytest.raises(Refused, match=r"cannot listen on 192\.0\.2\.77: .*http\.host"):
-            environment.is_free("192.0.2.77", free_port())
-
-
 class TestEnvironment:
     def test_rays_of_one_workspace_share_a_token_that_only_its_owner_reads(self, tmp_path: Path) -> None:
         workspace = Workspace(tmp_path, BrainSettings())
         workspace.run.mkdir(parents=True)
-        first = environment.for_serving(workspace, "a", tmp_path)
+        first = environment.for_serving(workspace, "a", tmp_path, PORTS)
         token = Path(first["RAY_AUTH_TOKEN_PATH"])
         before = token.read_text()
         launcher = workspace.run / "haproxy"
         launcher.unlink()
-        second = environment.for_ray(workspace, "b", tmp_path)
+        second = environment.for_ray(workspace, "b", tmp_path, PORTS)
         assert Path(second["RAY_AUTH_TOKEN_PATH"]).read_text() == before
         assert token.stat().st_mode & 0o777 == 0o600
         assert len(before) == 64
@@ -200,11 +186,13 @@ def _recorded(workspace: Workspace, folder: Path, run: str, pid: int = 1, starte
 class TestSupervisor:
     def test_a_busy_port_is_refused_in_one_line(self, tmp_path: Path) -> None:
         server = Server(tmp_path)
-        with environment.socket.create_server(("127.0.0.1", server.port)):
+        with socket.create_server(("127.0.0.1", server.port)):
             result = subprocess.run(server.command(), capture_output=True, text=True, timeout=20, check=False)
         assert result.returncode == 1
-        assert result.stderr.strip() == (
-            f"port {server.port} on 127.0.0.1 is in use by another program; stop it, or set http.port in brain.yaml"
+        assert re.fullmatch(
+            rf"port {server.port} on 127.0.0.1 is in use by another program \(\S+, process {os.getpid()}\); "
+            "stop it, or set http.port in brain.yaml",
+            result.stderr.strip(),
         )
 
     def test_an_application_that_refuses_ends_it_with_its_own_words(self, tmp_path: Path) -> None:
