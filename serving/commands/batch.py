@@ -261,7 +261,7 @@ def _ray(workspace: Workspace) -> Iterator[Any]:
         import ray.data  # noqa: PLC0415
 
         try:
-            _start(ray, temp, run_id)
+            _start(ray, temp, run_id, ports.agent)
             logging.getLogger("ray.data").setLevel(logging.ERROR)
             context = ray.data.DataContext.get_current()
             context.enable_progress_bars = False
@@ -273,13 +273,13 @@ def _ray(workspace: Workspace) -> Iterator[Any]:
             shutil.rmtree(temp, ignore_errors=True)
 
 
-def _start(ray: Any, temp: Path, run_id: str) -> None:
+def _start(ray: Any, temp: Path, run_id: str, agent_port: int) -> None:
     """Start Ray, and try again if it breaks off, as it may where other programs use the cores."""
     from serving.lifecycle.ray_start import start_ray  # noqa: PLC0415 - imports Ray
 
     for remaining in reversed(range(STARTS)):
         try:
-            start_ray(temp, cpus=2, logging_level="ERROR")
+            start_ray(temp, cpus=2, agent_port=agent_port, logging_level="ERROR")
         except Exception as error:
             ray.shutdown()
             processes.kill_all(run_id)

@@ -29,12 +29,12 @@ _FAILED = (ApplicationStatus.DEPLOY_FAILED, ApplicationStatus.UNHEALTHY)
 
 
 def main() -> None:
-    """Run `driver WORKSPACE MODULE:BUILDER TEMP REPORT_FD`."""
+    """Run `driver WORKSPACE MODULE:BUILDER TEMP AGENT_PORT REPORT_FD`."""
     die_with_parent()
-    root, app, temp, handle = sys.argv[1:]
+    root, app, temp, agent_port, handle = sys.argv[1:]
     with os.fdopen(int(handle), "w", buffering=1) as report:
         try:
-            _start(Workspace.open(Path(root)), app, temp)
+            _start(Workspace.open(Path(root)), app, temp, int(agent_port))
         except BrainError as error:
             _send(report, "failed", str(error))
             sys.exit(1)
@@ -44,12 +44,12 @@ def main() -> None:
         _watch(report)
 
 
-def _start(workspace: Workspace, app: str, temp: str) -> None:
+def _start(workspace: Workspace, app: str, temp: str, agent_port: int) -> None:
     http = workspace.settings.http
     with_haproxy = "RAY_SERVE_ENABLE_HA_PROXY" in os.environ
     application = _builder(app)({"workspace": str(workspace.root)})
     logging = LoggingConfig(logs_dir=str(workspace.run / "logs"), log_level="WARNING", enable_access_log=False)
-    start_ray(Path(temp), cpus=1)
+    start_ray(Path(temp), cpus=1, agent_port=agent_port)
     # With HAProxy, replicas bind this host too: only HAProxy itself listens on the configured one (haproxy.rewrite)
     host = "127.0.0.1" if with_haproxy else http.host
     with suppress(TimeoutError):  # Ray waits 60 s for its proxies; the supervisor waits longer

@@ -39,6 +39,7 @@ def for_ray(workspace: Workspace, run_id: str, temp: Path, ports: Ports) -> dict
         "RAY_agent_register_timeout_ms": "120000",
         "RAY_worker_register_timeout_seconds": "120",
         "RAY_gcs_server_port_wait_time_s": "120",
+        "RAY_raylet_start_wait_time_s": "120",
         "RAY_ROTATION_MAX_BYTES": str(_ROTATE_BYTES),
         "RAY_ROTATION_BACKUP_COUNT": "1",
         "AUTOSCALER_METRIC_PORT": str(ports.autoscaler),
@@ -81,6 +82,7 @@ def _haproxy(run: Path, http: Http, temp: Path, stats: int, metrics: int) -> dic
     binary = haproxy_binary()
     if binary is None:
         return {}
+    problems.serve_under(http.root_path)
     documents = {status: problems.document(problems.type_of_status(status)) for status in haproxy.STATUSES}
     launcher = haproxy.install(run, binary, _entry_point(http), documents)
     return {

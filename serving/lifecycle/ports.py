@@ -17,9 +17,9 @@ from decisioning.errors import Refused
 from serving.lifecycle import processes
 
 REPLICA_PORTS = 16
-_OTHER_PORTS = 7
+_OTHER_PORTS = 8
 BLOCK = _OTHER_PORTS + REPLICA_PORTS
-FIRST_PORT, BLOCKS = 20_000, 500  # below the ports the kernel hands out by itself (32768 up)
+FIRST_PORT, BLOCKS = 20_000, 530  # below the ports the kernel hands out by itself (32768 up)
 LOOPBACK = "127.0.0.1"
 _EVERY_HOST = ("0.0.0.0", "::", "::ffff:0.0.0.0")  # noqa: S104 - compared, not bound
 
@@ -34,13 +34,14 @@ class Ports:
     fallback_grpc: int
     stats: int
     metrics: int
+    agent: int
     replicas: range
 
     @classmethod
     def of(cls, block: range) -> "Ports":
         """Return the ports by what they are for."""
-        _reserved, autoscaler, dashboard, http, grpc, stats, metrics = block[:_OTHER_PORTS]
-        return cls(autoscaler, dashboard, http, grpc, stats, metrics, block[_OTHER_PORTS:])
+        _reserved, autoscaler, dashboard, http, grpc, stats, metrics, agent = block[:_OTHER_PORTS]
+        return cls(autoscaler, dashboard, http, grpc, stats, metrics, agent, block[_OTHER_PORTS:])
 
     @property
     def all(self) -> frozenset[int]:
@@ -99,7 +100,7 @@ def check_free(host: str, port: int) -> None:
 
 @dataclass
 class Intrusions:
-    """Looks for ports of a run that another program took after they were found free.
+    """Looks for ports of a run that another program took after they were free.
 
     :param requests: host and port at which requests come in
     """
@@ -116,19 +117,19 @@ class Intrusions:
         A process that ends may still hold a socket and no longer name its run: so it takes two looks.
         """
         host, port = self.requests
-        found = processes.listening(self.ports.all | {port})
-        strangers = {inode: place for inode, place in found.items() if inode not in self._known}
+        sockets = processes.listening(self.ports.all | {port})
+        strangers = {inode: place for inode, place in sockets.items() if inode not in self._known}
         if not strangers:
             return ""
         ours = processes.owners(strangers, processes.members(self.run_id))
         places = {(one.host, one.port) for one in ours}
         self._known |= {inode for inode, place in strangers.items() if place in places}
         clashing = {
-            inode: taken
-            for inode, (at, taken) in strangers.items()
-            if inode not in self._known and _clash(at, host if taken == port else LOOPBACK)
+            inode: at_port
+            for inode, (at, at_port) in strangers.items()
+            if inode not in self._known and _clash(at, host if at_port == port else LOOPBACK)
         }
-        twice = min((taken for inode, taken in clashing.items() if inode in self._suspects), default=0)
+        twice = min((at_port for inode, at_port in clashing.items() if inode in self._suspects), default=0)
         self._suspects = set(clashing)
         return f"port {twice} was taken by {_holder(twice)} during the start" if twice else ""
 

@@ -1,6 +1,13 @@
-"""Start the Ray of a run on this machine, with more patience than Ray has of its own."""
+"""Start the Ray of a run on this machine, also where other programs use the cores.
 
-import time
+Ray's node waits 15 s for its agents to say where they listen, and ends if they do not; they import for longer than that
+on a busy machine. So where they listen is written before the node starts: nowhere, for the agent of the dashboard,
+which is not used, and at a port that was chosen for the one that is. Sources, of Ray 2.60:
+`WaitForPersistedPort` in the raylet, `ray/_private/services.py`, `ray/dashboard/agent.py`.
+"""
+
+import importlib
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -8,41 +15,52 @@ from typing import Any, Final
 import ray
 from ray._private import services
 
-NODE_S: Final = 120.0
-"""How long a node may take to register. Ray allows it 30 s, as a constant in `ray/_private/node.py`, and its agents,
-which must register first, import for longer than that where other programs use the cores."""
-_LOOK_S: Final = 0.2
+_raylet: Any = importlib.import_module("ray._raylet")  # compiled, and its stub lacks what is needed here
+
 _OBJECT_STORE_BYTES: Final = 200_000_000  # requests do not pass through it
+_NOT_USED: Final = -1
+"""What an agent writes in place of a port if it serves nothing."""
+_UNUSED: Final = (
+    _raylet.METRICS_AGENT_PORT_NAME,
+    _raylet.METRICS_EXPORT_PORT_NAME,
+    _raylet.DASHBOARD_AGENT_LISTEN_PORT_NAME,
+)
 
 
-def start_ray(temp: Path, cpus: int, **more: Any) -> None:
-    """Start Ray with `temp` as its folder, for this process and those that it starts; `more` is for `ray.init`."""
-    services.get_node = _patient(services.get_node)
-    ray.init(
-        address="local",
-        num_cpus=cpus,
-        include_dashboard=False,
-        object_store_memory=_OBJECT_STORE_BYTES,
-        log_to_driver=False,
-        _temp_dir=str(temp),
-        **more,
-    )
+def start_ray(temp: Path, cpus: int, agent_port: int, **more: Any) -> None:
+    """Start Ray for this process and those that it starts.
 
-
-def _patient(get_node: Callable[[str, str], Any]) -> Callable[[str, str], Any]:
-    """Return `get_node`, which raises RuntimeError as long as the node is not registered, with NODE_S to wait for it.
-
-    `ray.init` stops asking 30 s after its first question, so the first one takes the time.
+    :param temp: its folder
+    :param agent_port: the port of its agent for environments of workers
+    :param more: arguments of `ray.init`
     """
+    original = services.start_raylet
+    services.start_raylet = _without_waiting(original, agent_port)
+    try:
+        ray.init(
+            address="local",
+            num_cpus=cpus,
+            include_dashboard=False,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            log_to_driver=False,
+            _temp_dir=str(temp),
+            **more,
+        )
+    finally:
+        services.start_raylet = original
 
-    def patient(address: str, node: str) -> Any:
-        deadline_s = time.monotonic() + NODE_S
-        while True:
-            try:
-                return get_node(address, node)
-            except RuntimeError:
-                if time.monotonic() > deadline_s:
-                    raise
-                time.sleep(_LOOK_S)
 
-    return patient
+def _without_waiting(start_raylet: Callable[..., Any], agent_port: int) -> Callable[..., Any]:
+    """Return `start_raylet`, which first writes where the agents of its node will listen."""
+    parameters = inspect.signature(start_raylet)
+
+    def start(*arguments: Any, **named: Any) -> Any:
+        bound = parameters.bind(*arguments, **named)
+        node = (bound.arguments["session_dir"], bound.arguments["node_id"])
+        for name in _UNUSED:
+            _raylet.persist_port(*node, name, _NOT_USED)
+        _raylet.persist_port(*node, _raylet.RUNTIME_ENV_AGENT_PORT_NAME, agent_port)
+        bound.arguments["runtime_env_agent_port"] = agent_port
+        return start_raylet(*bound.args, **bound.kwargs)
+
+    return start

@@ -263,8 +263,9 @@ def _start_driver(workspace: Workspace, run: Running, ports: Ports, app: str, re
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(_NOT_INHERITED)}
     path = os.pathsep.join(filter(None, [code, inherited.get("PYTHONPATH")]))
     variables = environment.for_serving(workspace, run.run_id, Path(run.temp), ports)
+    arguments = [str(workspace.root), app, run.temp, str(ports.agent), str(report)]
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "serving.lifecycle.driver", str(workspace.root), app, run.temp, str(report)],
+        [sys.executable, "-P", "-m", "serving.lifecycle.driver", *arguments],
         env={**inherited, "PYTHONPATH": path, **variables},
         cwd=workspace.root,
         stdin=subprocess.DEVNULL,

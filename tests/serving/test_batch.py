@@ -14,6 +14,7 @@ from serving.brain.runtime import Brain
 from serving.commands import batch
 from serving.lifecycle import processes
 from serving.settings import Workspace
+from tests.serving.server import free_port
 from tests.serving.workspaces import Client, small_workspace, welcome
 
 CUSTOMERS = [f"b-{n}" for n in range(30)]
@@ -185,6 +186,6 @@ def test_a_ray_that_cannot_start_is_told_in_one_line_and_leaves_nothing(tmp_path
 
     run_id, too_long = uuid.uuid4().hex, tmp_path / ("x" * 120)
     with pytest.raises(Unavailable, match=r"^Ray could not be started: .*; free the cores and run it again$"):
-        batch._start(ray, too_long, run_id)
+        batch._start(ray, too_long, run_id, free_port())
     assert processes.members(run_id) == []
     assert not ray.is_initialized()

@@ -19,6 +19,7 @@ def lines_of(*files: Path) -> list[str]:
     return [line for file in files for line in file.read_text().splitlines()]
 
 
+@pytest.mark.promise("serving.logs")
 def test_a_log_that_grows_is_rotated_at_its_limit_and_no_line_is_lost(tmp_path: Path) -> None:
     log, before = tmp_path / "serve.log", tmp_path / "serve.log.1"
     written = []
@@ -34,6 +35,7 @@ def test_a_log_that_grows_is_rotated_at_its_limit_and_no_line_is_lost(tmp_path: 
     assert kept == [f"more {n}" for n in range(1000 - len(kept), 1000)]
 
 
+@pytest.mark.promise("serving.logs")
 def test_a_process_that_writes_while_its_log_is_rotated_loses_no_line(tmp_path: Path) -> None:
     log = tmp_path / "retrain.log"
     code = "import sys\nfor n in range(20000): print(n, flush=True)"

@@ -76,7 +76,7 @@ def test_the_last_block_ends_below_the_ports_of_the_kernel() -> None:
 
 def test_without_a_free_block_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ports, "BLOCKS", 1)
-    with reserved(tmp_path), pytest.raises(Refused, match=r"no 23 free ports .*: stop programs"), reserved(tmp_path):
+    with reserved(tmp_path), pytest.raises(Refused, match=r"no 24 free ports .*: stop programs"), reserved(tmp_path):
         pass
 
 
@@ -85,6 +85,7 @@ def test_a_host_of_another_machine_is_refused_in_words() -> None:
         is_free("192.0.2.77", free_port())
 
 
+@pytest.mark.promise("serving.starts")
 def test_a_taken_port_names_the_program_and_its_process() -> None:
     port = free_port()
     other = program(LOOPBACK, port)
@@ -96,6 +97,7 @@ def test_a_taken_port_names_the_program_and_its_process() -> None:
     check_free(LOOPBACK, port)
 
 
+@pytest.mark.promise("serving.starts")
 def test_a_port_that_another_program_takes_during_the_start_is_told_with_its_program(taken: Ports) -> None:
     watched = Intrusions(RUN, taken, (LOOPBACK, free_port()))
     assert watched.look() == ""
@@ -118,7 +120,7 @@ def test_a_program_on_the_port_of_requests_of_another_host_is_none_of_our_busine
         assert [bool(watched.look()), bool(watched.look())] == [False, True]
 
 
-@pytest.mark.promise("serving.kills")
+@pytest.mark.promise("serving.supervisor-killed")
 def test_what_a_run_left_ends_as_soon_as_its_supervisor_is_killed() -> None:
     """The witness of the kill of a whole server in test_starts.py: the guard sees that the supervisor is gone."""
     code = (

@@ -1,41 +1,39 @@
-"""Ray is given the time that it needs where other programs use the cores."""
+"""Ray starts where other programs use the cores: its node waits for none of its agents."""
 
-import inspect
+from pathlib import Path
+from typing import Any
 
-import pytest
+from ray import _raylet
+from ray._private import services
 
-from serving.lifecycle import ray_start
+from serving.lifecycle.ray_start import _without_waiting
 
-REGISTERED = {"node_id": "n"}
-
-
-def test_a_node_that_registers_late_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_start, "_LOOK_S", 0.0)
-    left = iter([RuntimeError("no such node")] * 50)
-
-    def get_node(address: str, node: str) -> dict[str, str]:
-        for error in left:
-            raise error
-        return REGISTERED
-
-    assert ray_start._patient(get_node)("127.0.0.1:1", "n") == REGISTERED
+NODE = "a" * 56
+UNUSED = (
+    _raylet.METRICS_AGENT_PORT_NAME,
+    _raylet.METRICS_EXPORT_PORT_NAME,
+    _raylet.DASHBOARD_AGENT_LISTEN_PORT_NAME,
+)
 
 
-def test_a_node_that_never_registers_is_given_up_with_rays_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_start, "NODE_S", 0.0)
-    monkeypatch.setattr(ray_start, "_LOOK_S", 0.0)
+def test_the_node_finds_the_ports_of_its_agents_before_they_listen(tmp_path: Path) -> None:
+    """The arguments are those of Ray's function, so a new version of Ray that changes them has to be looked at."""
+    given: dict[str, Any] = {}
 
-    def get_node(address: str, node: str) -> dict[str, str]:
-        raise RuntimeError("no such node")
+    def start_raylet(session_dir: str, node_id: str, runtime_env_agent_port: int | None = None, **_: Any) -> str:
+        ports = {name: _raylet.wait_for_persisted_port(session_dir, node_id, name, timeout_ms=0) for name in UNUSED}
+        given.update(ports, agent=runtime_env_agent_port)
+        return "started"
 
-    with pytest.raises(RuntimeError, match="no such node"):
-        ray_start._patient(get_node)("127.0.0.1:1", "n")
+    assert {"session_dir", "node_id", "runtime_env_agent_port"} <= set(services.start_raylet.__code__.co_varnames)
+    start = _without_waiting(start_raylet, 21_234)
+    assert start(str(tmp_path), NODE, runtime_env_agent_port=0, metrics_agent_port=0) == "started"
+    assert given == {**dict.fromkeys(UNUSED, -1), "agent": 21_234}
+    name = _raylet.RUNTIME_ENV_AGENT_PORT_NAME
+    assert _raylet.wait_for_persisted_port(str(tmp_path), NODE, name, timeout_ms=0) == 21_234
 
 
-def test_ray_asks_for_its_node_where_the_patience_is_put_in() -> None:
-    """Its limit is a constant of its own, so a new version of Ray has to be looked at."""
-    from ray._private.node import Node
-
-    start = inspect.getsource(Node.__init__)
-    assert "ray._private.services.get_node(" in start
-    assert "raylet_start_wait_time_s = 30" in start
+def test_an_agent_writes_its_port_over_what_was_written_before(tmp_path: Path) -> None:
+    for port in (-1, 21_235):
+        _raylet.persist_port(str(tmp_path), NODE, UNUSED[0], port)
+    assert _raylet.wait_for_persisted_port(str(tmp_path), NODE, UNUSED[0], timeout_ms=0) == 21_235

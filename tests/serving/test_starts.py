@@ -49,7 +49,7 @@ def _names(pid: int, path: str) -> bool:
         return False
 
 
-@pytest.mark.promise("serving.kills")
+@pytest.mark.promise("serving.supervisor-killed")
 def test_after_a_kill_of_the_supervisor_nothing_of_the_run_listens_within_ten_seconds(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
@@ -69,7 +69,7 @@ def test_after_a_kill_of_the_supervisor_nothing_of_the_run_listens_within_ten_se
     assert (server.pids(), server.listeners(), left_of(tmp_path)) == ([], [], [])
 
 
-@pytest.mark.promise("serving.kills")
+@pytest.mark.promise("serving.starts")
 @pytest.mark.parametrize("number", range(STARTS))
 def test_a_start_beside_busy_processes_whose_port_is_taken_meanwhile_serves_or_says_why(
     tmp_path: Path, busy: None, number: int, record_property: Callable[[str, object], None]
