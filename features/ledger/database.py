@@ -46,6 +46,7 @@ from features.ledger.tables import (
     VERSION_TABLE,
     WATCHES,
 )
+from features.mounts import require_local
 from features.remains import empty_log, truncate_log
 from features.sqlite_errors import is_read_only, sqlite_advice, sqlite_cause
 
@@ -70,12 +71,14 @@ class Database:
     """Connections to one ledger database, whose tables are brought up to the newest version.
 
     :raises Unavailable: it cannot be opened
+    :raises Refused: it is a file on a shared file system
     """
 
     def __init__(self, url_or_path: str | Path) -> None:
         self.url = database_url(url_or_path)
         self.sqlite = self.url.get_backend_name() == "sqlite"
         if self.sqlite:
+            require_local(Path(str(self.url.database)))
             create_private(self.url.database)
         self._writer = engine_for(self.url, autocommit=False, waits=False)
         self._hot_writer = engine_for(self.url, autocommit=True, waits=False)

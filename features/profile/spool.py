@@ -12,6 +12,7 @@ from pathlib import Path
 
 from decisioning.errors import Unavailable
 from features.files import OpenedFile
+from features.mounts import require_local
 from features.profile.versions import Stamp, Statement
 from features.remains import PROGRESS, Rows, empty_log, paced, probe, rewrite_some, truncate_log
 from features.sqlite_errors import is_read_only
@@ -30,9 +31,13 @@ _COUNTED = 1
 
 
 class Spool:
-    """The spool file of a workspace, with one connection for all threads of a process."""
+    """The spool file of a workspace, with one connection for all threads of a process.
+
+    :raises Refused: it is on a shared file system
+    """
 
     def __init__(self, path: Path) -> None:
+        require_local(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path, self._thread = path, threading.RLock()
         self._can_only_read = False

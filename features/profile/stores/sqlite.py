@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from decisioning.errors import Unavailable
 from features.files import OpenedFile
+from features.mounts import require_local
 from features.profile.stores.packing import Columns, Packing, columns_for, is_older, number_of
 from features.profile.stores.rows import BUSY_S, READ_S, Change, OnlineRow, Reader, Table, as_whole
 from features.profile.versions import State
@@ -61,7 +62,8 @@ class SqliteOnline:
 
     @cached_property
     def writer(self) -> sqlite3.Connection:
-        """The only connection that writes; it overwrites what it erases."""
+        """The only connection that writes; it overwrites what it erases. Raises Refused on a shared file system."""
+        require_local(self._path)
         db = sqlite3.connect(self._path, timeout=BUSY_S, check_same_thread=False, isolation_level=None)
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
             db.execute(f"PRAGMA {pragma}")
