@@ -6,7 +6,7 @@ and no name of a field that is not spelt like one. HAProxy gives the same docume
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel
 from pydantic_core import to_json
@@ -35,8 +35,12 @@ _FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}|[0-9]{1,5}|\*")
 
 @dataclass(frozen=True, slots=True)
 class ProblemType:
-    """A kind of problem: the last part of its type, its HTTP status, its title, and what it means."""
+    """A kind of problem: the last part of its type, its HTTP status, its title, and what it means.
 
+    `root` is the path under which callers reach the server of this process (see `serve_under`).
+    """
+
+    root: ClassVar[str] = ""
     name: str
     status: int
     title: str
@@ -45,7 +49,7 @@ class ProblemType:
     @property
     def uri(self) -> str:
         """The value of `type`: a URI reference with its whole path."""
-        return f"{TYPES}/{self.name}"
+        return f"{self.root}{TYPES}/{self.name}"
 
     @property
     def may_be_repeated(self) -> bool:
@@ -130,6 +134,11 @@ class Problem(BaseModel):
     detail: str
     field: str | None = None
     fallbacks: dict[str, str | None] | None = None
+
+
+def serve_under(root: str) -> None:
+    """Let every `type` that this process writes begin with the path under which a reverse proxy serves it."""
+    ProblemType.root = root
 
 
 def type_of(error: Exception) -> ProblemType:

@@ -18,22 +18,33 @@ from decisioning.errors import ConfigError, Mistake, Refused
 from decisioning.facts.schema import Strict
 
 CONFIG_NAME = "brain.yaml"
+OWN_PATHS = ("-", "docs", "healthz", "metrics", "openapi.json", "problems", "readyz", "redoc", "v1")
+"""The first segments of the server's own paths."""
 SECRET_BYTES = 32
 
 
 class Http(Strict):
     """How requests come in.
 
-    `request_timeout_s` is the longest a request may take once it is admitted. At most `max_ongoing_requests` run and
-    `max_queued_requests` wait, by default about a second of work; further requests are answered 503 with Retry-After at
-    once.
+    `root_path` is the path under which a reverse proxy serves the brain, as in `/brain`; the proxy may take it away
+    from the requests that it passes on, or leave it. `request_timeout_s` is the longest a request may take once it is
+    admitted. At most `max_ongoing_requests` run and `max_queued_requests` wait, by default about a second of work;
+    further requests are answered 503 with Retry-After at once.
     """
 
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
+    root_path: Annotated[str, Field(pattern=r"^(/[A-Za-z0-9._~-]+)*$", max_length=200)] = ""
     request_timeout_s: Annotated[float, Field(gt=0, le=60)] = 2.0
     max_ongoing_requests: Annotated[int, Field(ge=1, le=1000)] = 16
     max_queued_requests: Annotated[int, Field(ge=0, le=10_000)] = 200
+
+    @field_validator("root_path")
+    @classmethod
+    def _no_path_of_ours(cls, text: str) -> str:
+        if text.startswith(tuple(f"/{name}/" for name in OWN_PATHS)) or text.removeprefix("/") in OWN_PATHS:
+            raise ValueError(f"it cannot begin like a path of the brain itself: {', '.join(OWN_PATHS)}")
+        return text
 
 
 class DatabaseSettings(Strict):

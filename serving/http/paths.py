@@ -33,6 +33,24 @@ class EncodedPaths:
         await self._app(scope, receive, send)
 
 
+class UnderPath:
+    """Serves an application under a path, whether a reverse proxy takes the path away from requests or leaves it."""
+
+    def __init__(self, app: ASGIApp, root: str) -> None:
+        self._app, self._root = app, root
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, as ASGI has it."""
+        if scope["type"] == "http":
+            path, raw = self._below(scope["path"]), scope.get("raw_path")
+            below = raw and self._below(raw.decode("latin-1")).encode("latin-1")
+            scope = {**scope, "root_path": self._root, "path": path, "raw_path": below}
+        await self._app(scope, receive, send)
+
+    def _below(self, path: str) -> str:
+        return path.removeprefix(self._root) if path.startswith(f"{self._root}/") else path
+
+
 def _id_of(field: str, *, encoded: bool) -> Callable[[object], object]:
     """Return what checks and decodes an id; it raises RequestError. Bytes that are not UTF-8 are no id."""
 

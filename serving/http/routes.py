@@ -25,7 +25,7 @@ from serving.events.moments import Watcher
 from serving.http.background import Background
 from serving.http.direct import DirectRoute
 from serving.http.live import asks_no_profiling, moment_routes, signal_routes
-from serving.http.paths import CustomerPath, DecisionPath, EncodedPaths, VisitorPath
+from serving.http.paths import CustomerPath, DecisionPath, EncodedPaths, UnderPath, VisitorPath
 from serving.http.replies import (
     ANY_PROBLEM,
     JSON,
@@ -38,7 +38,7 @@ from serving.http.replies import (
     read_body,
 )
 from serving.pools import LONG_BODY
-from serving.problems import ERASED, PROBLEM_TYPES, TYPES, UNAVAILABLE
+from serving.problems import ERASED, PROBLEM_TYPES, TYPES, UNAVAILABLE, serve_under
 
 _MAYBE = "a decision may have been made, ask again with the same request_id: it was not confirmed"
 Cursor = Annotated[str, Query(max_length=20)]
@@ -67,6 +67,10 @@ def build_app(brain: Brain) -> FastAPI:
     signal_routes(app, brain)
     moment_routes(app, brain, watcher)
     _operation_routes(app, brain)
+    root = brain.workspace.settings.http.root_path
+    serve_under(root)
+    if root:
+        app.add_middleware(UnderPath, root=root)
     return app
 
 
