@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 UV := uv>=0.9,<1
+NEEDED_MB := 2500
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 export RAY_USAGE_STATS_ENABLED := 0
@@ -26,7 +27,12 @@ help:
 # uv installs the hashed requirements in a tenth of pip's time. A machine without it gets it by pip, into the
 # environment; uv does not read pip's configuration, so it is handed the index that pip is configured with.
 $(READY): requirements-dev.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; this is $$($(PYTHON) --version). Try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || { echo "Python 3.11, 3.12 or 3.13 is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1 | head -1). Try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@case "$$(uname -sm)" in "Linux x86_64") ;; \
+		"Linux aarch64") echo "This was tried on Linux x86_64 only, and this is $$(uname -sm): going on, it may not work or be slower" ;; \
+		*) echo "Linux on x86_64 is needed; this is $$(uname -sm), for which libraries are missing"; exit 1 ;; esac
+	@test -w . || { echo "Nothing can be written in $(CURDIR): get the permission for it, or use a copy that is yours"; exit 1; }
+	@free=$$(df -Pm . | awk 'NR == 2 { print $$4 }'); test "$$free" -ge $(NEEDED_MB) || { echo "The disk of $(CURDIR) has $$free MB left, and $(NEEDED_MB) are needed: make room on it"; exit 1; }
 	@uv=$$(command -v uv) || { \
 		$(PYTHON) -m venv $(VENV) && uv=$(BIN)/uv && { test -x $$uv || { \
 			echo "installing uv into $(VENV) with pip"; \

@@ -13,9 +13,12 @@ from typing import Any
 import click
 
 import brain_learning
-from brain_command import READABLE, Command, Result, command, main
+from brain_command import READABLE, Command, Result, check_machine, command, main
 from decisioning.errors import Refused
 from serving.settings import Workspace
+
+NEW_MB, SERVE_MB, DEMO_MB = 50, 100, 500
+"""The room on the disk that a new workspace needs to work in, a server for what it writes at once, and the demo."""
 
 
 @command(workspace=False)
@@ -25,6 +28,7 @@ def new(folder: Path, bare: bool) -> Result:
     """Make a workspace with a small catalogue to start from."""
     from serving.brain import releasing
 
+    check_machine(folder, NEW_MB)
     return releasing.new(folder, {} if bare else None)
 
 
@@ -114,6 +118,8 @@ def moments(workspace: Workspace, retry: tuple[str, ...], secret: bool) -> Resul
 def serve(workspace: Workspace) -> Result:
     """Serve decisions over HTTP until Ctrl-C."""
     from serving.lifecycle import serve_forever
+
+    check_machine(workspace.root, SERVE_MB)
 
     def say(line: str) -> None:
         click.echo(line, err=True)
@@ -209,6 +215,7 @@ def demo(folder: Path, once: bool, customers: int) -> Result:
     from serving.lifecycle import serve_forever
     from training.simulator import telecom
 
+    check_machine(folder, DEMO_MB)
     if not (folder / "brain.yaml").exists():
         _build_demo(folder, customers)
     workspace = Workspace.open(folder)

@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from decisioning.errors import ConfigError
+from serving import machine
 from serving.settings import Workspace
 
 Result = dict[str, Any] | int | None
@@ -102,6 +103,17 @@ def command(
         return group.command(name or function.__name__.strip("_"))(decorated)
 
     return wrap
+
+
+def check_machine(folder: Path, needed_mb: int) -> None:
+    """Say in one line what the machine lacks, before anything is written in `folder`; raises Refused if it must not be.
+
+    A processor that the brain was not tried on is only told.
+    """
+    machine.check_python()
+    machine.check_room(folder, needed_mb)
+    if advice := machine.advice():
+        click.echo(advice, err=True)
 
 
 def _opened(folder: Path) -> Workspace:

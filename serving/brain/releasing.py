@@ -1,5 +1,6 @@
 """From files to what serves: check, release, roll back, pause. Editing files changes nothing until a release."""
 
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -190,11 +191,26 @@ def new(root: Path, catalogue: Mapping[str, str] | None = None) -> dict[str, Any
     files = {str(p.relative_to(STARTER)): p.read_text() for p in sorted(STARTER.rglob("*.yaml"))}
     if catalogue is not None:
         files = {CONFIG_NAME: files[CONFIG_NAME], **{f"catalogue/{name}": text for name, text in catalogue.items()}}
-    for name, text in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text)
-    workspace = Workspace.open(root)
-    workspace.create_secret()
-    workspace.data.mkdir(mode=0o700)
+    with _whole_or_nothing(root):
+        for name, text in files.items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text(text)
+        workspace = Workspace.open(root)
+        workspace.create_secret()
+        workspace.data.mkdir(mode=0o700)
     next_command = "import" if catalogue == {} else "check"
     return {"workspace": str(root), "next": f"brain {next_command} --workspace {root}"}
+
+
+@contextmanager
+def _whole_or_nothing(root: Path) -> Iterator[None]:
+    """Remove what was written in a new folder if not all could be, so that the command can be repeated."""
+    existed = root.exists()
+    try:
+        yield
+    except OSError:
+        for part in root.iterdir() if root.exists() else ():
+            shutil.rmtree(part) if part.is_dir() else part.unlink()
+        if root.exists() and not existed:
+            root.rmdir()
+        raise
