@@ -59,6 +59,14 @@ def merge_elsewhere(visitor: Standing, others: Sequence[Standing]) -> Standing:
     )
 
 
+def is_of(person: Standing, stream: str) -> bool:
+    """Tell whether a stream is that of a merged standing, or of another identifier of the same person.
+
+    What was decided, or awaited, on an earlier stretch of a visitor is not for whoever uses the visitor now.
+    """
+    return stream == person.stream or any(other.stream == stream for other in person.visitors or person.elsewhere)
+
+
 def _representative(person: str, everyone: Sequence[Standing]) -> str | None:
     """Return the first of the streams of joined customers, the same for each of them; None if nobody is joined."""
     of, reached, waiting = {s.stream: s for s in everyone}, {person}, [person]

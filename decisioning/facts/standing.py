@@ -8,6 +8,7 @@ never later than that of recording.
 from dataclasses import dataclass, field
 from typing import Literal
 
+from decisioning.facts.stretches import stretch_of
 from decisioning.times import AS_RECORDED, TimeRule
 
 ConsentStatus = Literal["granted", "refused", "withdrawn", "objected"]
@@ -17,6 +18,8 @@ VisitorKind = Literal["cookie", "device", "email", "wristband", "visitor"]
 LinkKind = Literal[VisitorKind, "customer"]
 """What a link is to: an identifier of a visitor, or another customer who is the same person."""
 ALL_CHANNELS = "*"
+MAX_STRETCHES = 8
+"""How many stretches of one visitor decisions read for a person who was unlinked and linked again, the newest."""
 NEVER_US = -(2**62)
 """Earlier than any time."""
 
@@ -88,6 +91,7 @@ class Link:
     """The latest record of whether a visitor or another customer is this person; kept after unlinking, too.
 
     `visitor`: the stream of the visitor, or of the other customer. A link of two customers is on both their streams.
+    `stretches`: the numbers of the newest `MAX_STRETCHES` stretches of the visitor that are this person's, ascending.
     """
 
     visitor: str
@@ -95,11 +99,17 @@ class Link:
     source: str
     occurred_us: int
     linked: bool
+    stretches: tuple[int, ...] = (0,)
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """The streams of the stretches, or of the other customer."""
+        return tuple(stretch_of(self.visitor, number) for number in self.stretches)
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The latest record, in a visitor's own stream, of whose visitor it is, so that it is at most one person's."""
+    """The latest record, in the stream of a visitor's stretch, of whose it is, so that it is at most one person's."""
 
     person: str
     occurred_us: int
@@ -134,8 +144,8 @@ class Standing:
 
     @property
     def linked(self) -> tuple[str, ...]:
-        """The streams of the visitors and customers that are this person now by their own links, sorted."""
-        return tuple(link.visitor for link in self.links if link.linked)
+        """The streams of the stretches and customers that are this person now by their own links, without repeats."""
+        return tuple(stream for link in self.links if link.linked for stream in link.streams)
 
     @property
     def joined(self) -> tuple[str, ...]:

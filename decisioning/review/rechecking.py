@@ -6,6 +6,7 @@ of the stream. Each time it is checked against what is known then, under the rel
 
 An offer still stands if all of this holds:
 
+- it was not decided for a visitor who was unlinked since;
 - its `expires_at` has not come, so the reservation of its contact lives, and nobody reported that it was not delivered;
 - its treatment exists, in its placement, and passes every gate: erasure and restriction, dates, pauses, permissions (a
   `notice_version` that changed takes them away), protections, policies, quiet hours, suppression, caps, holdout;
@@ -39,6 +40,8 @@ from decisioning.facts.standing import Contact, Standing
 
 GONE = "release:gone"
 """The gate of an offer whose channel, placement or treatment the release does not have."""
+UNLINKED = "subject:unlinked"
+"""The gate of what was decided for a visitor before it was unlinked from a person."""
 EXPIRED, RELEASED, SILENCED, NO_ROOM = "offer:expired", "offer:released", "emotion:silenced", "offer:no-room"
 
 

@@ -1,6 +1,6 @@
 """Encode and decode a standing, which every decision reads: contacts in fixed columns, the rest as JSON."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from operator import attrgetter
 from struct import Struct
@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic_core import from_json, to_json
 
-from decisioning.facts.standing import Consent, Holder, Link, RecordedOutcome
+from decisioning.facts.standing import Consent, Holder, Link, LinkKind, RecordedOutcome
 from features.ledger.past.kinds import ContactKinds
 from features.ledger.past.packing import pack_held, unpack_held
 from features.ledger.standing import Fold
@@ -27,6 +27,9 @@ def _names(cls: type[Any]) -> tuple[str, ...]:
 
 
 _COLUMNS = {cls: tuple(map(attrgetter, _names(cls))) for cls in _ROWS}
+_COLUMNS[Link] = _COLUMNS[Link][:-1]
+"""The stretches of links come after the rest, and only of those who have another than the first."""
+_FIRST = (0,)
 
 
 def encode(fold: Fold, number: int, kinds: ContactKinds) -> bytes:
@@ -40,7 +43,9 @@ def encode(fold: Fold, number: int, kinds: ContactKinds) -> bytes:
     held, other = pack_held(fold.contacts, kinds)
     flags = _ERASED * fold.erased | _RESTRICTED * fold.restricted
     holder = fold.holder and [fold.holder.person, fold.holder.occurred_us, fold.holder.linked]
-    rest = [_columns(Consent, fold.consents), times, _columns(Link, fold.links), holder, other]
+    rest: list[Any] = [_columns(Consent, fold.consents), times, _columns(Link, fold.links), holder, other]
+    if stretches := {link.visitor: link.stretches for link in fold.links if link.stretches != _FIRST}:
+        rest.append(stretches)
     header = _HEADER.pack(FORMAT, flags, number, fold.latest_us, fold.restricted_us, len(held))
     return header + held + to_json(rest)
 
@@ -53,7 +58,8 @@ def decode(stream: str, version: int, recorded_us: int, body: bytes, kinds: Cont
     """
     _, flags, number, latest_us, restricted_us, length = _HEADER.unpack_from(body)
     start, end = _HEADER.size, _HEADER.size + length
-    consents, times, links, holder, other = from_json(body[end:], cache_strings="none")
+    consents, times, links, holder, other, *more = from_json(body[end:], cache_strings="none")
+    stretches = more[0] if more else {}
     fold = Fold(
         stream,
         version,
@@ -61,7 +67,7 @@ def decode(stream: str, version: int, recorded_us: int, body: bytes, kinds: Cont
         contacts=unpack_held(body[start:end], other, kinds),
         erased=bool(flags & _ERASED),
         restricted=bool(flags & _RESTRICTED),
-        links=tuple(Link(*row) for row in zip(*links, strict=True)),
+        links=tuple(_link(stretches, *row) for row in zip(*links, strict=True)),
         holder=Holder(*holder) if holder else None,
         latest_us=latest_us,
         restricted_us=restricted_us,
@@ -69,6 +75,12 @@ def decode(stream: str, version: int, recorded_us: int, body: bytes, kinds: Cont
         recorded_us=recorded_us,
     )
     return fold, number
+
+
+def _link(
+    stretches: Mapping[str, list[int]], visitor: str, kind: LinkKind, source: str, occurred_us: int, linked: bool
+) -> Link:
+    return Link(visitor, kind, source, occurred_us, linked, tuple(stretches.get(visitor, _FIRST)))
 
 
 def number_in(body: bytes) -> int:

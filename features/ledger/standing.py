@@ -17,8 +17,9 @@ Bodies, by kind (JSON objects; `occurred_us` is a column of the record, not part
 - `observation`: action (`none` = nothing was done), channel; optional observation_id, treatment, group, issue,
   outcomes (each outcome; optional value_eur, occurred_us)
 - `flag`: restricted
-- `link`, `unlink` (a person's): visitor (its stream), kind, source
-- `linked_to` (a visitor's): person (their stream), linked
+- `link`, `unlink` (a person's): visitor (its stream), kind, source; optional stretch (its number, 0 if there is none;
+  None = no stretch becomes the person's)
+- `linked_to` (of a visitor's stretch, and of `stretches.ends_of` the visitor): person (their stream), linked
 - `tombstone`: empty
 """
 
@@ -28,6 +29,7 @@ from functools import partial
 from typing import Any, get_args
 
 from decisioning.facts.standing import (
+    MAX_STRETCHES,
     NEVER_US,
     Consent,
     ConsentStatus,
@@ -118,9 +120,12 @@ def _unlink(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
 def _add_link(fold: Fold, body: Body, occurred_us: int, *, linked: bool) -> Changes:
     if body["kind"] not in _LINK_KINDS:
         raise ValueError("no such kind of identifier")
-    new = Link(body["visitor"], body["kind"], body["source"], occurred_us, linked)
+    number = body.get("stretch", 0)
+    new = Link(body["visitor"], body["kind"], body["source"], occurred_us, linked, () if number is None else (number,))
     by_visitor = {link.visitor: link for link in fold.links}
-    by_visitor[new.visitor] = max(by_visitor.get(new.visitor, new), new, key=partial(link_order, fold.rule))
+    before = by_visitor.get(new.visitor, new)
+    stretches = tuple(sorted({*before.stretches, *new.stretches})[-MAX_STRETCHES:])
+    by_visitor[new.visitor] = replace(max(before, new, key=partial(link_order, fold.rule)), stretches=stretches)
     return {"links": tuple(by_visitor[visitor] for visitor in sorted(by_visitor))}
 
 

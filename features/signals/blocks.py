@@ -6,11 +6,14 @@ sure that nothing came first, and runs prepared statements. Where something did 
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from itertools import chain
 from typing import NamedTuple
 
 from sqlalchemy import Connection
 
+from decisioning.facts.stretches import stretch_of
+from features.ledger import driver
 from features.signals.event import Event
 from features.signals.log import (
     NO_STATE,
@@ -25,6 +28,7 @@ from features.signals.log import (
     states_of,
     write_rows,
 )
+from features.signals.placing import ended_stretches, placed, stretches_ended
 from features.signals.rules import SignalRules
 
 
@@ -33,7 +37,7 @@ class Block(NamedTuple):
 
     `states`: of each stream, what follows if all events are new and no other writer comes first. `at_us`: the time of
     recording. `duplicate`, `erased`: numbers of events without a row: they repeat one of the block, or their subject
-    is erased.
+    is erased. `ended`: of each visitor, how many stretches had ended.
     """
 
     rows: list[Row]
@@ -41,6 +45,7 @@ class Block(NamedTuple):
     at_us: int
     duplicate: int
     erased: int
+    ended: dict[str, int]
 
 
 class Counts(NamedTuple):
@@ -57,7 +62,8 @@ def prepare(fetch: HotFetch, events: Sequence[Event], rules: SignalRules) -> Blo
 
     Of events with one key, other content corrects what came before; they count as duplicates.
     """
-    new: dict[str, dict[str, Event]] = {}
+    ended, new = ended_stretches(fetch, events), dict[str, dict[str, Event]]()
+    events = placed(events, ended)
     for event in events:
         before = new.setdefault(event.stream, {}).setdefault(event.key, event)
         if before is not event and not event.repeats(before):
@@ -72,7 +78,7 @@ def prepare(fetch: HotFetch, events: Sequence[Event], rules: SignalRules) -> Blo
     rows.sort()
     erased = sum(event.stream not in states for event in events)
     at_us = events[0].recorded_us if events else 0
-    return Block(rows, states, at_us, len(events) - erased - len(rows), erased)
+    return Block(rows, states, at_us, len(events) - erased - len(rows), erased, ended)
 
 
 class AddBlocks:
@@ -85,6 +91,7 @@ class AddBlocks:
         self._blocks, self._rules, self._look_up = blocks, rules, look_up
         self._states = {stream: state for block in blocks for stream, state in block.states.items()}
         self._rows = sorted(chain.from_iterable(block.rows for block in blocks))
+        self._ended = {visitor: number for block in blocks for visitor, number in block.ended.items()}
 
     def __call__(self, connection: Connection) -> Counts:
         look_up, self._look_up = self._look_up, True
@@ -93,15 +100,23 @@ class AddBlocks:
             return Counts(0, duplicate, erased)
         if not look_up and self._write(connection):
             return Counts(len(self._rows), duplicate, erased)
-        events = [event_of(row) for row in self._rows]
+        events = self._as_told()
         added = add_events(connection, events, self._rules, look_up=look_up, predicted=self._states)
         counts = Counter(result.status for result in added.results)
         there = counts["duplicate"] + counts["elsewhere"]
         return Counts(counts["accepted"] + counts["corrected"], duplicate + there, erased + counts["erased"])
 
+    def _as_told(self) -> list[Event]:
+        """Return the events, those from visitors as of the streams that their ids name."""
+        visitors = {stretch_of(visitor, number): visitor for visitor, number in self._ended.items()}
+        events = [event_of(row) for row in self._rows]
+        return [e._replace(stream=visitors[e.stream], visitor=True) if e.stream in visitors else e for e in events]
+
     def _write(self, connection: Connection) -> bool:
         """Write rows and states as they were prepared; return False, with nothing written, if another came first."""
         begun = {stream: state.version for stream, state in self._states.items() if state.version}
+        if self._ended != stretches_ended(partial(driver.fetch, connection), self._ended):
+            return False
         if begun != locked_versions(connection, sorted(self._states)):
             return False
         states = {stream: (state.version + 1, state.body) for stream, state in self._states.items()}

@@ -17,7 +17,8 @@ class Event(NamedTuple):
 
     `key`: its identity, the same however often it is sent; a text that can be sorted. `recorded_us`: when it was
     accepted. `fields`: what `validate` returned. `content`: names what was sent, if the fields do not say it, as those
-    of a message that was scored; empty otherwise.
+    of a message that was scored; empty otherwise. `visitor`: the stream is the one that a visitor's id names, and what
+    takes the event is found when it is recorded (`features.signals.placing`).
     """
 
     key: str
@@ -27,6 +28,7 @@ class Event(NamedTuple):
     recorded_us: int
     fields: Mapping[str, Value]
     content: bytes = b""
+    visitor: bool = False
 
     def repeats(self, before: "Event") -> bool:
         """Tell whether this says what an event with the same key said; without a time of its own, at any time."""

@@ -100,7 +100,13 @@ class Intake:
             check_time(occurred_us, self._settings, now_us)
         about = self.subject(subject)
         return Event(
-            key, about.stream, declared.id, occurred_us, now_us, validate(declared, {} if data is None else data)
+            key,
+            about.stream,
+            declared.id,
+            occurred_us,
+            now_us,
+            validate(declared, {} if data is None else data),
+            visitor=about.field == "visitor_id",
         )
 
     def _check_retention(self, type_: SignalType, occurred_us: int, now_us: int) -> None:

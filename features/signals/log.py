@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 from features.ledger import driver
 from features.ledger.tables import SIGNAL_STATES, SIGNALS
 from features.signals.event import Event
+from features.signals.placing import ended_stretches, is_stretch, placed
 from features.signals.rules import SignalRules
 from features.signals.state import (
     State,
@@ -61,11 +62,13 @@ class EventResult:
     """What happened to one event: `version` is that of the stream's first state that includes it.
 
     `corrected`: its key was stored with other content of the same subject, which it replaces. `elsewhere`: its key was
-    stored for another subject. `erased`: the subject is erased. In the last two cases nothing is stored.
+    stored for another subject. `erased`: the subject is erased. In the last two cases nothing is stored. `stream`: the
+    one that it was stored on.
     """
 
     status: Literal["accepted", "duplicate", "corrected", "elsewhere", "erased"]
     version: int = 0
+    stream: str = field(default="", compare=False)
 
 
 class StoredState(NamedTuple):
@@ -125,10 +128,13 @@ def add_events(
 ) -> AddResult:
     """Store the new ones among `events`, correct those that are stored with other content, and store the new states.
 
+    What comes from a visitor goes to the stretch that takes what comes now, or to the one that has the event already.
+
     :param look_up: read which keys exist first; if False, a key that exists fails the transaction
     :param predicted: states made outside the transaction; used for each stream for which the prediction still holds
     :raises sqlalchemy.exc.IntegrityError: a key exists, or another process began a stream; run it again
     """
+    events = _placed(connection, events, look_up=look_up)
     heads = _read_heads(connection, sorted({event.stream for event in events}))
     existing = _existing(connection, [event.key for event in events]) if look_up else {}
     sorted_out = _SortedOut(heads, existing)
@@ -151,6 +157,19 @@ def add_events(
         states[stream] = head.version + 1, body
     _write(connection, sorted_out.new, heads, states, rules, events[0].recorded_us)
     return AddResult(results, states)
+
+
+def _placed(connection: Connection, events: Sequence[Event], *, look_up: bool) -> Sequence[Event]:
+    ended = ended_stretches(partial(driver.fetch, connection), events)
+    if not any(ended.values()) or not look_up:
+        return placed(events, ended)
+    stored = {key: one.stream for key, (_, one) in _existing(connection, [event.key for event in events]).items()}
+    return [
+        one._replace(stream=stored[event.key])
+        if event.visitor and event.key in stored and is_stretch(stored[event.key], event.stream, ended[event.stream])
+        else one
+        for event, one in zip(events, placed(events, ended), strict=True)
+    ]
 
 
 class _SortedOut:
@@ -184,14 +203,14 @@ class _SortedOut:
         if before is not None and before.stream != stream:
             return EventResult("elsewhere")
         if before is not None and event.repeats(before):
-            return EventResult("duplicate", version)
+            return EventResult("duplicate", version, stream)
         holds = event if before is None else event.correcting(before)
         self._existing[key] = head.version + 1, holds
         (self.corrections if key in self._stored else self.new).setdefault(stream, {})[key] = holds
         if before is not None:
             self.types.setdefault(stream, set()).update((before.type, event.type))
             self.since[stream] = min(version, self.since.get(stream, version))
-        return EventResult("accepted" if before is None else "corrected", head.version + 1)
+        return EventResult("accepted" if before is None else "corrected", head.version + 1, stream)
 
 
 def _correct(connection: Connection, corrections: Mapping[str, Event], version: int, rules: SignalRules) -> None:
@@ -304,7 +323,7 @@ def write_rows(
 
 def row_of(event: Event, version: int, rules: SignalRules) -> Row:
     """Return the row of an event that the state of this version is the first to include."""
-    key, stream, type_, occurred_us, recorded_us, fields, content = event
+    key, stream, type_, occurred_us, recorded_us, fields, content, _ = event
     expires_us = min(occurred_us, recorded_us) + rules.retention_us[type_]
     names = bytes.fromhex(key), bytes.fromhex(stream)
     return *names, version, type_, occurred_us, recorded_us, expires_us, to_json(fields), content or None

@@ -66,7 +66,7 @@ def absorb(state: State, events: Iterable[Event], definitions: Definitions, now_
     at_us, copied = max(state.at_us, now_us), set[str]()
     feeds = definitions.feeds(at_us)
     for event in events:
-        event_key, _, type_, occurred_us, recorded_us, fields, _ = event
+        event_key, _, type_, occurred_us, recorded_us, fields, _, _ = event
         at_us = recorded_us if recorded_us > at_us else at_us  # `max` takes three times as long
         time_us = occurred_us if occurred_us < recorded_us else recorded_us
         for key, where, field, copy, add, begins_us in feeds.get(type_, ()):

@@ -11,7 +11,7 @@ from decisioning.facts.forms import Known
 from decisioning.facts.schema import Value
 from decisioning.facts.standing import Standing
 from features.ledger import Ledger
-from features.ledger.links import with_identities
+from features.ledger.links import visitors_now, with_identities
 from features.profile.online import Stored
 from features.profile.store import SignalState, Store
 from serving.brain.snapshot import Snapshot
@@ -21,11 +21,13 @@ from serving.brain.snapshot import Snapshot
 class Subjects:
     """Whom a request concerns, by stream: a person or visitor, and an account if it names one.
 
-    `given`: facts that the request itself gives; they replace what is stored.
+    `given`: facts that the request itself gives; they replace what is stored. `visitor`: the first is a visitor's, who
+    is decided for from the stretch that takes what comes from it now.
     """
 
     streams: tuple[str, ...]
     given: Mapping[str, Value | None] = field(default_factory=dict)
+    visitor: bool = False
 
 
 class CustomerReader:
@@ -57,7 +59,10 @@ class CustomerReader:
     def _standings(
         self, every: Sequence[Subjects], snapshot: Snapshot, at_us: int, *, whole: bool
     ) -> tuple[dict[str, Standing], dict[str, int]]:
-        """Return stream -> standing of the whole person, and stream -> version of its signals, if it has some."""
+        """Return stream -> standing of the whole person, and stream -> version of its signals, if it has some.
+
+        Under the stream of a visitor's id is the standing of its stretch now.
+        """
         signalled: dict[str, int] = {}
         rules = None if whole else snapshot.release.standing_rules
 
@@ -66,8 +71,11 @@ class CustomerReader:
             signalled.update((s, v) for s, v in zip(streams, versions, strict=True) if v)
             return standings
 
-        streams = list(dict.fromkeys(stream for of in every for stream in of.streams))
-        return dict(zip(streams, with_identities(read(*streams), read), strict=True)), signalled
+        visitors = list(dict.fromkeys(of.streams[0] for of in every if of.visitor))
+        others = list(dict.fromkeys(s for of in every for s in of.streams[of.visitor :]))
+        standings = [now.stretch for now in visitors_now(visitors, read)] if visitors else []
+        standings += read(*others) if others else ()
+        return dict(zip([*visitors, *others], with_identities(standings, read), strict=True)), signalled
 
 
 def _joined(person: Standing) -> list[str]:
@@ -90,7 +98,7 @@ class _Read:
     def known(self, of: Subjects) -> Known:
         """Return what is known of one request's subjects."""
         person, *others = (self.standings[stream] for stream in of.streams)
-        streams = (*of.streams, *(visitor.stream for visitor in person.visitors))
+        streams = (person.stream, *of.streams[1:], *(visitor.stream for visitor in person.visitors))
         signalled = {stream: self.versions[stream] for stream in streams if stream in self.versions}
         facts: dict[str, Value] = {}
         degraded: tuple[str, ...] = ()

@@ -13,12 +13,15 @@ from decisioning.deciding.engine import decide, decide_block
 from decisioning.deciding.record import Decision
 from decisioning.errors import BrainError, Conflict, Erased, RequestError, RequestReused, Unavailable
 from decisioning.facts.forms import Ask, Known, canonical
+from decisioning.facts.identity import is_of
 from decisioning.facts.schema import BUILT_IN, Facts, FeatureSchema, Value
+from decisioning.facts.standing_rules import NO_PAST
 from decisioning.records.formats import NEWEST, tables_for
-from decisioning.review.rechecking import Recheck, recheck
+from decisioning.review.rechecking import UNLINKED, Recheck, recheck
 from decisioning.times import IMPLAUSIBLE, microseconds, parse_decision_time
 from features.deadlines import answering_within
 from features.ledger import Duplicate, Entry, Ledger, PackedBody, Record, now_us
+from features.ledger.links import all_stretches
 from features.profile.online import Profiles
 from features.profile.online import checked as checked_value
 from features.signals.intake import Intake
@@ -270,9 +273,14 @@ class Brain:
         decisions = self.decide_block(asks, every, snapshot, at_us)
         return [Made(snapshot, at_us, *of_one) for of_one in zip(every, decisions, strict=True)]
 
-    def recheck(self, record: dict[str, Any], ask: Ask, snapshot: Snapshot, at_us: int) -> Recheck:
-        """Return what still holds of the decision that was recorded for this request."""
+    def recheck(self, record: dict[str, Any], stream: str, ask: Ask, snapshot: Snapshot, at_us: int) -> Recheck:
+        """Return what still holds of the decision that was recorded for this request on a stream.
+
+        Nothing does if that is a stretch of the visitor that ended, and was another person's.
+        """
         known = self.known(ask, snapshot, at_us, whole=True)
+        if not is_of(known.person, stream):
+            return Recheck(dict.fromkeys((c["offer_id"] for c in record["contacts"]), UNLINKED), call_holds=False)
         return recheck(record, known, snapshot.release, at_us, snapshot.paused)
 
     def _repeated(
@@ -284,7 +292,7 @@ class Brain:
         """
         record, repeat = self._newest(ask, record, repeat)
         recorded = self._same_request(ask, record)
-        return recorded, repeat, self.recheck(recorded, ask, snapshot, at_us).may_be_repeated
+        return recorded, repeat, self.recheck(recorded, record.stream, ask, snapshot, at_us).may_be_repeated
 
     def _newest(self, ask: Ask, record: Record, repeat: int) -> tuple[Record, int]:
         """Return the newest decision of a request, and its number, given one of them with its number."""
@@ -297,13 +305,20 @@ class Brain:
 
         Raises RequestReused if it was made for another body, Erased if it was erased.
         """
-        if record.stream != self.subject_stream(ask.customer_id, ask.visitor_id):
+        if record.stream not in self._own_streams(ask):
             raise _reused()
         if record.body is None:
             raise Erased("request_id", "this request's customer was erased, and its decision with them")
         if record.body["request"] != ask.model_dump(mode="json", exclude_defaults=True):
             raise _reused()
         return record.body
+
+    def _own_streams(self, ask: Ask) -> tuple[str, ...]:
+        """Return the streams on which requests like this one may have been decided."""
+        stream = self.subject_stream(ask.customer_id, ask.visitor_id)
+        if ask.visitor_id is None:
+            return (stream,)
+        return all_stretches(stream, partial(self.ledger.read, rules=NO_PAST))
 
     def submit_each(self, asks: Sequence[Ask], every: Sequence[Made]) -> Iterator[tuple[int, ...] | BrainError]:
         """Submit the first decisions of several requests to the ledger, and return what becomes of each."""
@@ -345,7 +360,7 @@ class Brain:
         schema = snapshot.release.schema
         context = checked(ask.context, schema, ("context",), "context")
         replaced = checked(overrides, schema, ("profile", "signal", "model", "context"), "overrides")
-        return Subjects(self.streams(ask), {**context, **replaced})
+        return Subjects(self.streams(ask), {**context, **replaced}, visitor=ask.visitor_id is not None)
 
     def streams(self, ask: Ask) -> tuple[str, ...]:
         """Return the person's (or visitor's) stream, and the account's if the request names one."""

@@ -10,6 +10,7 @@ from features.ledger.erasing import ListedErasure
 from features.signals.purging import erased_since
 from serving.brain.runtime import Brain
 from serving.customers import exported_files
+from serving.customers.identities import append_for_visitor
 from serving.problems import ERASED
 
 ID_FIELDS: Final = {"person": "customer_id", "visitor": "visitor_id", "account": "account_id"}
@@ -19,7 +20,8 @@ ID_FIELDS: Final = {"person": "customer_id", "visitor": "visitor_id", "account":
 async def erase(brain: Brain, kind: SubjectKind, subject_id: str) -> tuple[str, ...]:
     """Erase a subject, and of a person all identifiers: their records, signals, moments and profile.
 
-    Those are the visitors linked to them, and customers joined with them.
+    Those are customers joined with them, and the stretches of visitors that are or were theirs, and nobody else's. Of a
+    visitor it is every stretch.
 
     Returns the erased streams. The tombstones, which keep them suppressed, are committed first. What may be left in
     files is on the ledger's list of erasures, for `tend` to remove.
@@ -102,8 +104,11 @@ async def restrict(brain: Brain, kind: SubjectKind, subject_id: str, *, restrict
     It holds for this subject alone: a device may be shared, so a visitor linked to a person is restricted by itself.
     Raises Erased if the subject was erased.
     """
-    flag = Entry(brain.ledger.stream_of(kind, subject_id), "flag", {"restricted": restricted}, None)
+    stream, body = brain.ledger.stream_of(kind, subject_id), {"restricted": restricted}
     try:
-        await brain.ledger.commit([flag])
+        if kind == "visitor":
+            await append_for_visitor(brain, stream, "flag", body, None)
+        else:
+            await brain.ledger.commit([Entry(stream, "flag", body, None)])
     except Erased:
         raise Erased(ID_FIELDS[kind], ERASED.about) from None

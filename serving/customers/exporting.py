@@ -1,8 +1,8 @@
 """Everything that is held about a person or a visitor, as JSON, in pages.
 
 The first page has everything but the two logs. The records of the ledger, and then the signals, follow in pages in the
-order in which they were recorded: those of the subject, of the visitors linked to them, and of customers joined with
-them, who are the same person.
+order in which they were recorded: those of the subject, of the stretches of visitors that are or were theirs, and of
+customers joined with them, who are the same person. Of a visitor it is the stretch that takes what comes now.
 """
 
 import re
@@ -19,7 +19,7 @@ from decisioning.facts.standing import Standing
 from decisioning.facts.standing_rules import NO_PAST
 from decisioning.times import iso
 from features.ledger import Record, SubjectKind, now_us
-from features.ledger.links import identities_of
+from features.ledger.links import streams_of
 from features.ledger.tables import DELIVERIES, FIRED, PRIVACY_CONTROLS, RECORDS, SIGNAL_STATES, SIGNALS, WATCHES
 from serving.brain.runtime import Brain
 from serving.customers.erasing import ID_FIELDS
@@ -50,7 +50,7 @@ def export(brain: Brain, kind: SubjectKind, subject_id: str, after: str = "") ->
     :raises RequestError: `after` is not the cursor of a page
     """
     stream = brain.ledger.stream_of(kind, subject_id)
-    streams = identities_of(stream, partial(brain.ledger.read, rules=NO_PAST))
+    streams = streams_of(stream, partial(brain.ledger.read, rules=NO_PAST), brain.ledger.select)
     cursor = _CURSOR.fullmatch(after or "0")
     if cursor is None:
         raise RequestError("after", "expected the `next` of the page before")

@@ -8,7 +8,7 @@ from sqlalchemy import BindParameter, Table, bindparam, func, literal, select
 
 from decisioning.facts.standing_rules import NO_PAST
 from features.ledger import SubjectKind, now_us
-from features.ledger.links import identities_of
+from features.ledger.links import streams_of
 from features.ledger.tables import DELIVERIES, FIRED, PRIVACY_CONTROLS, RECORDS, SIGNAL_STATES, SIGNALS, WATCHES, Bytes
 from serving.brain.runtime import Brain
 
@@ -23,7 +23,7 @@ def holdings(brain: Brain, kind: SubjectKind, subject_id: str) -> dict[str, int]
     customers.
     """
     stream = brain.ledger.stream_of(kind, subject_id)
-    streams = identities_of(stream, partial(brain.ledger.read, rules=NO_PAST))
+    streams = streams_of(stream, partial(brain.ledger.read, rules=NO_PAST), brain.ledger.select)
     profiles = brain.snapshot.profiles
     return {
         "records": _count(brain, RECORDS, streams, with_body=True),

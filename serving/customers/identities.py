@@ -3,16 +3,24 @@
 The very next decision goes by it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from decisioning.errors import Conflict, Unavailable
-from decisioning.facts.standing import Link
+from decisioning.facts.standing import Link, Standing
 from decisioning.facts.standing_rules import NO_PAST
 from decisioning.times import counted_us
-from features.ledger import now_us
-from features.ledger.links import join_entries, latest_link, link_entries, with_identities, with_true_holder
+from features.ledger import Entry, now_us
+from features.ledger.links import (
+    FIRST_LINK,
+    join_entries,
+    latest_link,
+    link_entries,
+    visitors_now,
+    with_identities,
+    with_true_holder,
+)
 from features.ledger.standing import link_order
 from serving.brain.runtime import Brain
 from serving.contract import IdentityIn, told_time
@@ -38,17 +46,41 @@ async def record_identity(brain: Brain, identity: IdentityIn) -> dict[str, Any]:
     return {"customer_id": identity.customer_id, named: other, "status": "linked" if linked else "unlinked"}
 
 
+async def append_for_visitor(
+    brain: Brain, visitor: str, kind: str, body: Mapping[str, Any], occurred_us: int | None
+) -> None:
+    """Append what is told of a visitor to its stretch now, and to those before it of the person who is linked.
+
+    The person's permissions are read from all of these, so the newest word must be on each.
+
+    :param visitor: the stream that the visitor's id names
+    :raises Erased: the visitor was erased
+    """
+    read = partial(brain.ledger.read, rules=NO_PAST)
+    for _ in range(ATTEMPTS):
+        (now,) = visitors_now([visitor], read)
+        holder = now.stretch.holder
+        person = read(holder.person)[0] if holder is not None and holder.linked else None
+        link = latest_link(person, visitor) if person is not None else None
+        earlier = {*link.streams} - {now.stretch.stream} if link is not None and link.linked else set()
+        entries = [Entry(now.stretch.stream, kind, body, occurred_us, now.stretch.version)]
+        entries += [Entry(stream, kind, body, occurred_us) for stream in sorted(earlier)]
+        try:
+            await brain.ledger.commit(entries)
+        except Conflict:
+            continue
+        return
+    raise Unavailable("other requests for this visitor kept coming first; try again")
+
+
 async def _append(brain: Brain, person: str, other: str, link_at: Callable[[int], Link], told_us: int | None) -> bool:
     """Append the statement and tell whether both are linked afterwards."""
     read = partial(brain.ledger.read, rules=NO_PAST)
     for _ in range(ATTEMPTS):
-        standing, of_other = with_identities(read(person, other), read)
+        (standing,) = with_identities(read(person), read)
         clock_us = now_us()
         link = link_at(counted_us(told_us, clock_us, max(clock_us, standing.recorded_us)))
-        if link.kind == "customer":
-            to_append = join_entries(standing, of_other, link, clock_us)
-        else:
-            to_append = link_entries(standing, with_true_holder(of_other, read), link, clock_us)
+        to_append = _entries(brain, standing, link, clock_us)
         try:
             if to_append:
                 await brain.ledger.commit(to_append)
@@ -57,3 +89,15 @@ async def _append(brain: Brain, person: str, other: str, link_at: Callable[[int]
         latest = latest_link(standing, other) or link
         return max(latest, link, key=partial(link_order, standing.rule)).linked
     raise Unavailable("other requests for this customer kept coming first; try again")
+
+
+def _entries(brain: Brain, person: Standing, link: Link, clock_us: int) -> list[Entry]:
+    """Return the records of the statement, as things are now."""
+    read = partial(brain.ledger.read, rules=NO_PAST)
+    if link.kind == "customer":
+        (other,) = with_identities(read(link.visitor), read)
+        return join_entries(person, other, link, clock_us)
+    (now,) = visitors_now([link.visitor], read)
+    now = with_true_holder(now, read)
+    first = brain.ledger.select(FIRST_LINK, {"stream": now.stretch.stream}) if not link.linked else ()
+    return link_entries(person, now, link, clock_us, first[0].version if first else 0)

@@ -11,6 +11,7 @@ from features.ledger.past.changes import ANTI
 from serving.brain.runtime import Brain
 from serving.contract import ConsentIn, ProfilePatch, told_time
 from serving.customers import erasing
+from serving.customers.identities import append_for_visitor
 from serving.customers.items import ItemResult
 from serving.problems import ERASED, field_name
 
@@ -29,10 +30,12 @@ async def record_consent(brain: Brain, consent: ConsentIn) -> ItemResult:
     if consent.channel is not None and consent.channel not in channels:
         raise RequestError("channel", f"no such channel; known are {', '.join(channels)}")
     stream = brain.subject_stream(consent.customer_id, consent.visitor_id)
+    told_us = told_time(consent.occurred_at, "occurred_at")
     try:
-        await brain.ledger.commit(
-            [Entry(stream, "consent", consent.body(), told_time(consent.occurred_at, "occurred_at"))]
-        )
+        if consent.visitor_id is None:
+            await brain.ledger.commit([Entry(stream, "consent", consent.body(), told_us)])
+        else:
+            await append_for_visitor(brain, stream, "consent", consent.body(), told_us)
     except Erased:
         raise Erased("customer_id" if consent.customer_id is not None else "visitor_id", ERASED.about) from None
     return ItemResult("recorded")

@@ -14,7 +14,7 @@ from pydantic_core import from_json, to_json
 from decisioning.errors import Erased, RequestError
 from decisioning.facts.forms import Ask, canonical
 from decisioning.review.rechecking import EXPIRED, RELEASED, Recheck
-from features.ledger import Duplicate, Entry, Ledger, now_us
+from features.ledger import Duplicate, Entry, Ledger, Record, now_us
 from features.ledger.past.changes import RETRACTED
 from features.moments import Delivery, Moments
 from serving.brain.runtime import Brain
@@ -39,7 +39,7 @@ class Departures:
             self._moments.withhold(delivery, ERASED)
             return None
         ask, decided = Ask.model_validate_json(canonical(record.body["request"])), record.body
-        result = self._recheck(decided, ask)
+        result = self._recheck(record, decided, ask)
         if result.stopped:
             self._release(delivery, record.stream, result.stopped)
         if not _leaves(decided, result):
@@ -47,13 +47,13 @@ class Departures:
             self._moments.withhold(delivery, ", ".join(why))
             return None
         if gpc:
-            result = self._recheck(decided, ask.model_copy(update={"context": {**ask.context, "gpc": True}}))
+            result = self._recheck(record, decided, ask.model_copy(update={"context": {**ask.context, "gpc": True}}))
         return _without_stopped(delivery.body, result) if _leaves(decided, result) else None
 
-    def _recheck(self, decided: Json, ask: Ask) -> Recheck:
+    def _recheck(self, record: Record, decided: Json, ask: Ask) -> Recheck:
         """Return what still holds; nothing does if the release does not know the request's facts any more."""
         try:
-            return self._brain.recheck(decided, ask, self._brain.snapshot, now_us())
+            return self._brain.recheck(decided, record.stream, ask, self._brain.snapshot, now_us())
         except RequestError as error:
             return Recheck({c["offer_id"]: f"release:{error.field}" for c in decided["contacts"]})
 

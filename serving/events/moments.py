@@ -13,6 +13,7 @@ from decisioning.catalogue.release import Release
 from decisioning.deciding.screening import moment_happens
 from decisioning.errors import BrainError, NotFound
 from decisioning.facts.forms import Ask, PlacementAsk
+from decisioning.facts.identity import is_of
 from decisioning.facts.standing import Consent, Standing
 from decisioning.times import DAY_US, HOUR_US
 from features.ledger import now_us
@@ -66,7 +67,7 @@ class Watcher:
         snapshot, at_us = self._brain.snapshot, now_us()
         ask = _ask(due, moment)
         known = self._brain.known(ask, snapshot, at_us)
-        fires = moment_happens(snapshot.release, ask, known, at_us)
+        fires = is_of(known.person, due.stream) and moment_happens(snapshot.release, ask, known, at_us)
         if not fires or not self.moments.may_fire(due, round(moment.every_h * HOUR_US), at_us):
             self.moments.settle(due)
             return

@@ -19,7 +19,7 @@ from decisioning.facts.standing import ALL_CHANNELS
 from decisioning.facts.standing_rules import NO_PAST
 from decisioning.strict_json import read_json
 from features.ledger import now_us
-from features.ledger.links import with_identities
+from features.ledger.links import visitors_now, with_identities
 from features.messages.event import message_fields
 from features.moments import Watch, keep_privacy_controls, watch
 from features.signals.conversations import earlier_sentiments
@@ -139,8 +139,10 @@ def _scored(
     brain: Brain, snapshot: Snapshot, declared: SignalType, raw: Mapping[str, Any], at_us: int
 ) -> dict[str, Any]:
     """Return the fields of a scored message that its type declares."""
-    stream = snapshot.intake.subject(raw.get("subject")).stream
-    data = raw.get("data")
+    subject, data = snapshot.intake.subject(raw.get("subject")), raw.get("data")
+    read = partial(brain.ledger.read, rules=NO_PAST)
+    visitor = subject.field == "visitor_id"
+    stream = visitors_now([subject.stream], read)[0].stretch.stream if visitor else subject.stream
     names = frozenset(field.name for field in declared.fields)
     granted = _granted(brain, snapshot, stream, at_us, needed=_needs_consent(data, names))
     conversation = data.get("conversation_id") if isinstance(data, Mapping) else None
@@ -203,18 +205,18 @@ def _watch(
     """
     retention_us = snapshot.signals.rules.retention_us
     kept = [
-        v
+        (v, result.stream)
         for v, result in zip(part, recorded, strict=True)
         if result.status not in ("erased", "elsewhere") and v.index in controlled
     ]
     keep_privacy_controls(
-        connection, {(v.event.stream, v.event.type): at_us + retention_us[v.event.type] for v in kept}
+        connection, {(stream, v.event.type): at_us + retention_us[v.event.type] for v, stream in kept}
     )
     watch(
         connection,
         (
             Watch(
-                v.event.stream,
+                result.stream,
                 moment.id,
                 max(at_us, v.event.time_us + moment.wait_s * 1_000_000),
                 {v.subject.field: v.subject.id},

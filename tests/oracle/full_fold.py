@@ -271,12 +271,22 @@ def _unlink(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
 def _add_link(fold: Fold, body: Body, occurred_us: int, *, linked: bool) -> Changes:
     if body["kind"] not in _LINK_KINDS:
         raise ValueError("no such kind of identifier")
-    new = Link(body["visitor"], body["kind"], body["source"], occurred_us, linked)
+    number = body.get("stretch", 0)
+    new = Link(body["visitor"], body["kind"], body["source"], occurred_us, linked, () if number is None else (number,))
     said = {**fold.said, (new.visitor, linked): new}
     for key, earlier in fold.said.items():
-        said[key] = max(earlier, said[key], key=lambda link: (link.occurred_us, link.kind, link.source))
+        both = sorted({*earlier.stretches, *said[key].stretches})
+        latest = max(earlier, said[key], key=lambda link: (link.occurred_us, link.kind, link.source))
+        said[key] = replace(latest, stretches=tuple(both))
     visitors = sorted({visitor for visitor, _ in said})
-    return {"said": said, "links": tuple(_held(said.get((v, False)), said.get((v, True))) for v in visitors)}
+    return {"said": said, "links": tuple(_held_link(said.get((v, False)), said.get((v, True))) for v in visitors)}
+
+
+def _held_link(unlink: Link | None, link: Link | None) -> Link:
+    """Return the statement that holds; stretches that any statement named stay the person's, the newest eight."""
+    stretches = {n for said in (unlink, link) if said is not None for n in said.stretches}
+    held: Link = _held(unlink, link)
+    return replace(held, stretches=tuple(sorted(stretches)[-8:]))
 
 
 def _linked_to(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:

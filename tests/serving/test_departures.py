@@ -196,8 +196,8 @@ def test_an_offer_leaves_until_it_expires_and_then_frees_its_place(client: Clien
     offer_id = offers(opened(client, receiver, "c-expiry"))[0]["offer_id"]
     recheck = client.brain.recheck
 
-    def an_hour_later(decided: Any, asked: Any, snapshot: Any, at_us: int) -> Recheck:
-        return recheck(decided, asked, snapshot, at_us + HOUR_US)
+    def an_hour_later(decided: Any, stream: str, asked: Any, snapshot: Any, at_us: int) -> Recheck:
+        return recheck(decided, stream, asked, snapshot, at_us + HOUR_US)
 
     with patch.object(client.brain, "recheck", an_hour_later):
         assert retried(client, receiver, "c-expiry") == []

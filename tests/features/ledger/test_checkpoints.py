@@ -16,7 +16,7 @@ from decisioning.facts.standing import Link
 from features.ledger import Ledger
 from features.ledger.chain import genesis_hash, record_hash
 from features.ledger.checking.checkpoints import PERIOD_S, CheckpointFile, Checkpoints, _put, newest_checkpoint
-from features.ledger.links import link_entries
+from features.ledger.links import link_entries, visitors_now
 from tests.features.ledger.builders import NOW_US, consent, contact, decision, in_sql, outcome, past_the_ledger
 from tests.features.ledger.corruption import Corruptor
 
@@ -68,11 +68,8 @@ def filled(world: World) -> World:
         if n == 2:
             world.checkpoint()
     visitor = ledger.stream_of("visitor", "v")
-    ledger.append(
-        link_entries(
-            *ledger.read(world.people[0], visitor), link=Link(visitor, "cookie", "login", NOW_US, True), now_us=NOW_US
-        )
-    )
+    (person,), (now,) = ledger.read(world.people[0]), visitors_now([visitor], ledger.read)
+    ledger.append(link_entries(person, now, Link(visitor, "cookie", "login", NOW_US, True), NOW_US))
     ledger.erase(world.people[0])
     world.checkpoint()
     for n, person in enumerate(world.people[1:]):

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from decisioning.errors import Conflict, Erased, LinkedElsewhere, Refused
 from decisioning.facts.standing import Link, Standing
+from decisioning.facts.stretches import stretch_of
 from decisioning.times import TOLERANCE_US
-from features.ledger import Entry, Fold, Ledger, apply
-from features.ledger.links import MAX_LINKED, join_entries, link_entries, with_identities
+from features.ledger import Entry, Fold, Ledger, PackedBody, apply
+from features.ledger.links import MAX_LINKED, join_entries, link_entries, visitors_now, with_identities
 from features.ledger.snapshot import decode, encode
 from tests.examples import examples
 from tests.features.ledger.builders import NOW_US, consent, kinds_of, outcome
@@ -33,8 +34,8 @@ def word(visitor: str, at: int = 0, *, linked: bool = True) -> Link:
 
 
 def append_link(ledger: Ledger, person: str, visitor: str, at: int = 0, *, linked: bool = True) -> None:
-    standings = ledger.read(person, visitor)
-    ledger.append(link_entries(*standings, link=word(visitor, at, linked=linked), now_us=LATER_US))
+    (standing,), (now,) = ledger.read(person), visitors_now([visitor], ledger.read)
+    ledger.append(link_entries(standing, now, word(visitor, at, linked=linked), LATER_US))
 
 
 @pytest.fixture
@@ -95,23 +96,33 @@ def test_a_body_that_tells_no_kind_of_identifier_is_refused(ledger: Ledger, pers
 @given(st.lists(WORD, max_size=12))
 def test_a_visitor_is_one_persons_whatever_is_told_in_whatever_order(words: list[tuple[str, str, bool, int]]) -> None:
     """Both streams always agree on who is linked to whom."""
-    world = {name: Fold(name) for name in (*PEOPLE, *VISITORS)}
+    world = {name: Fold(name) for name in PEOPLE}
+
+    def read(*streams: str) -> list[Fold]:
+        return [world.get(stream) or Fold(stream) for stream in streams]
+
     for person, visitor, linked, at in words:
         try:
-            appended = link_entries(world[person], world[visitor], word(visitor, at, linked=linked), LATER_US)
+            (now,) = visitors_now([visitor], read)
+            appended = link_entries(world[person], now, word(visitor, at, linked=linked), LATER_US)
         except LinkedElsewhere:
             continue
         for entry in appended:
-            assert entry.expected == world[entry.stream].version
-            world[entry.stream] = _after(world[entry.stream], entry)
-        for one in VISITORS:
-            holder = world[one].holder
+            (before,) = read(entry.stream)
+            assert entry.expected == before.version
+            world[entry.stream] = _after(before, entry)
+        for one in visitors_now(VISITORS, read):
+            holder = one.stretch.holder
             holders = [holder.person] if holder is not None and holder.linked else []
-            assert [p for p in PEOPLE if one in world[p].linked] == holders
+            assert [p for p in PEOPLE if one.stretch.stream in world[p].linked] == holders
+        owned = [stream for p in PEOPLE for link in world[p].links for stream in link.streams]
+        assert len(owned) == len(set(owned))
 
 
 def _after(standing: Fold, entry: Entry) -> Fold:
-    return apply(standing, entry.kind, entry.body, standing.version + 1, entry.occurred_us)
+    assert not isinstance(entry.body, PackedBody)
+    at_us = LATER_US if entry.occurred_us is None else entry.occurred_us
+    return apply(standing, entry.kind, entry.body, standing.version + 1, at_us)
 
 
 def test_linked_to_another_it_must_be_unlinked_first(ledger: Ledger, person: str, other: str, visitor: str) -> None:
@@ -122,7 +133,7 @@ def test_linked_to_another_it_must_be_unlinked_first(ledger: Ledger, person: str
     with pytest.raises(LinkedElsewhere, match="occurred_at"):
         append_link(ledger, other, visitor, 5 - TOLERANCE_US)
     append_link(ledger, other, visitor, 6 - TOLERANCE_US)
-    assert [s.linked for s in ledger.read(person, other)] == [(), (visitor,)]
+    assert [s.linked for s in ledger.read(person, other)] == [(), (stretch_of(visitor, 1),)]
     assert list(ledger.verify()) == []
 
 
@@ -167,7 +178,7 @@ def test_of_two_who_link_at_once_one_wins(url: str, secret: bytes) -> None:
         for n in range(20):
             visitor, people = one.stream_of("visitor", f"{n}"), [one.stream_of("person", f"{n}.{i}") for i in (0, 1)]
             ready = [
-                (x, link_entries(*x.read(p, visitor), word(visitor), LATER_US))
+                (x, link_entries(x.read(p)[0], visitors_now([visitor], x.read)[0], word(visitor), LATER_US))
                 for x, p in zip((one, two), people, strict=True)
             ]
             with ThreadPoolExecutor(2) as pool:
@@ -215,8 +226,10 @@ def test_erasing_a_person_erases_the_visitors_that_are_theirs(ledger: Ledger, pe
         append_link(ledger, person, one)
         ledger.append([consent(one)])
     append_link(ledger, person, unlinked, 1, linked=False)
-    assert set(ledger.erase(person)) == {person, visitor}
-    assert [s.erased for s in ledger.read(person, visitor, unlinked)] == [True, True, False]
+    ledger.append([consent(stretch_of(unlinked, 1))])
+    assert set(ledger.erase(person)) == {person, visitor, unlinked}
+    assert [s.erased for s in ledger.read(person, visitor, unlinked)] == [True] * 3
+    assert not ledger.read(stretch_of(unlinked, 1))[0].erased
     assert {r.body is None or r.kind == "tombstone" for r in ledger.records(visitor)} == {True}
     assert list(ledger.verify()) == []
     with pytest.raises(Erased):
