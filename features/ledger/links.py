@@ -14,6 +14,7 @@ about the other.
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any, Final
 
 from pydantic_core import from_json
@@ -26,8 +27,8 @@ from decisioning.facts.standing import Consent, Holder, Link, Standing
 from decisioning.facts.stretches import ends_of, stretch_of
 from decisioning.times import TOLERANCE_US
 from features.ledger.driver import in_chunks
-from features.ledger.records import Entry
-from features.ledger.standing import link_order
+from features.ledger.records import Entry, Record
+from features.ledger.standing import Fold, apply, link_order
 from features.ledger.tables import RECORDS
 
 MAX_LINKED: Final = 100
@@ -36,13 +37,12 @@ Read = Callable[..., Sequence[Standing]]
 """Streams -> their standings, such as `Ledger.read`."""
 Select = Callable[[Executable, Mapping[str, Any]], Iterable[Row[Any]]]
 LINKS: Final = select(RECORDS.c.body).where(RECORDS.c.stream == bindparam("stream"), RECORDS.c.kind == "link")
-FIRST_LINK: Final = (
-    select(RECORDS.c.version)
-    .where(RECORDS.c.stream == bindparam("stream"), RECORDS.c.kind == "linked_to")
+BY_LINK: Final = (
+    select(RECORDS)
+    .where(RECORDS.c.stream == bindparam("stream"), RECORDS.c.kind.in_(("consent", "linked_to")))
     .order_by(RECORDS.c.version)
-    .limit(1)
 )
-"""The version from which a stretch was linked: every stretch begins unlinked."""
+"""The consents and links of a stretch; the consents before its first link were told while nobody was linked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,9 @@ def all_stretches(visitor: str, read: Read) -> tuple[str, ...]:
     return tuple(stretch_of(visitor, number) for number in range(ended.version + 1))
 
 
-def link_entries(person: Standing, visitor: VisitorNow, link: Link, now_us: int, linked_since: int = 0) -> list[Entry]:
+def link_entries(
+    person: Standing, visitor: VisitorNow, link: Link, now_us: int, consents: Sequence[Consent] = ()
+) -> list[Entry]:
     """Return the records, to append together, of a statement that `visitor` is `person`, or is not.
 
     The list is empty if the same statement is recorded already. A statement that ranks below a recorded one (see
@@ -89,7 +91,7 @@ def link_entries(person: Standing, visitor: VisitorNow, link: Link, now_us: int,
 
     :param visitor: with the holder that `with_true_holder` returns
     :param link: at the time when it counts on the person's stream, which may be ahead of the clock's
-    :param linked_since: the version of the stretch's first link, for an unlink: consents before it are the device's
+    :param consents: what the stretch that takes what comes from then on takes over; see `consents_kept`
     :raises LinkedElsewhere: the visitor is linked to another person, or was until a time not before this statement's
     :raises Erased: the person or the visitor was erased
     :raises Refused: the person has `MAX_LINKED` visitors already
@@ -103,9 +105,9 @@ def link_entries(person: Standing, visitor: VisitorNow, link: Link, now_us: int,
     if superseded or not (link.linked or (previous is not None and previous.linked)):
         return [_of_person(person, link, None)]
     if not link.linked:
-        return [_of_person(person, link, None), *_ending(person, visitor, link, now_us, linked_since)]
+        return [_of_person(person, link, None), *_ending(person, visitor, link, now_us, consents)]
     _check_free(person, visitor, link)
-    return _linking(person, visitor, link, now_us)
+    return _linking(person, visitor, link, now_us, consents)
 
 
 def _of_person(person: Standing, link: Link, stretch: int | None) -> Entry:
@@ -116,23 +118,27 @@ def _of_person(person: Standing, link: Link, stretch: int | None) -> Entry:
     return Entry(person.stream, "link" if link.linked else "unlink", body, link.occurred_us, person.version)
 
 
-def _linking(person: Standing, visitor: VisitorNow, link: Link, now_us: int) -> list[Entry]:
+def _linking(
+    person: Standing, visitor: VisitorNow, link: Link, now_us: int, consents: Sequence[Consent]
+) -> list[Entry]:
     """Return the records of a link; a stretch that was another person's, as old unlinks left them, ends first."""
     holder, number, at_us = visitor.stretch.holder, visitor.ended.version, _held_us(visitor, link, now_us)
     body = {"person": person.stream, "linked": True}
     if holder is None or holder.person == person.stream:
         of_stretch = Entry(visitor.stretch.stream, "linked_to", body, at_us, visitor.stretch.version)
-        return [_of_person(person, link, number), of_stretch]
+        return [_of_person(person, link, number), of_stretch, *_told(visitor.stretch.stream, consents)]
     following = stretch_of(visitor.visitor, number + 1)
     return [
         _of_person(person, link, number + 1),
         _end(visitor, holder.person, at_us),
-        *_kept(visitor, following, visitor.stretch.consents),
+        *_restriction(visitor, following),
+        *_told(following, [consent for consent in visitor.stretch.consents if consent.refuses]),
         Entry(following, "linked_to", body, at_us),
+        *_told(following, consents),
     ]
 
 
-def _ending(person: Standing, visitor: VisitorNow, link: Link, now_us: int, linked_since: int) -> list[Entry]:
+def _ending(person: Standing, visitor: VisitorNow, link: Link, now_us: int, consents: Sequence[Consent]) -> list[Entry]:
     """Return the records by which the person's stretch ends and the next one begins; none if it is not theirs."""
     holder = visitor.stretch.holder
     if holder is None or not holder.linked or holder.person != person.stream:
@@ -143,7 +149,8 @@ def _ending(person: Standing, visitor: VisitorNow, link: Link, now_us: int, link
     return [
         Entry(visitor.stretch.stream, "linked_to", said, at_us, visitor.stretch.version),
         _end(visitor, person.stream, at_us),
-        *_kept(visitor, following, [c for c in visitor.stretch.consents if c.record < linked_since]),
+        *_restriction(visitor, following),
+        *_told(following, consents),
     ]
 
 
@@ -152,13 +159,12 @@ def _end(visitor: VisitorNow, person: str, at_us: int | None) -> Entry:
     return Entry(visitor.ended.stream, "linked_to", {"person": person, "linked": False}, at_us, visitor.ended.version)
 
 
-def _kept(visitor: VisitorNow, following: str, consents: Iterable[Consent]) -> list[Entry]:
-    """Return what the next stretch begins with: a restriction of the device, and what was told while it was nobody's.
+def _restriction(visitor: VisitorNow, following: str) -> list[Entry]:
+    return [Entry(following, "flag", {"restricted": True}, None)] if visitor.stretch.restricted else []
 
-    So a refusal of an unlinked stretch still binds, whoever is linked next.
-    """
-    restricted = [Entry(following, "flag", {"restricted": True}, None)] if visitor.stretch.restricted else []
-    return [*restricted, *(Entry(following, "consent", _consent_body(c), c.occurred_us) for c in consents)]
+
+def _told(stretch: str, consents: Iterable[Consent]) -> list[Entry]:
+    return [Entry(stretch, "consent", _consent_body(consent), consent.occurred_us) for consent in consents]
 
 
 def _consent_body(consent: Consent) -> dict[str, str | int | None]:
@@ -171,6 +177,27 @@ def _held_us(visitor: VisitorNow, link: Link, now_us: int) -> int | None:
     if link.occurred_us >= now_us:
         return None
     return link.occurred_us if visitor.holder is None else max(link.occurred_us, visitor.holder.occurred_us)
+
+
+def consents_kept(
+    person: Standing, visitor: VisitorNow, link: Link, read: Read, records: Callable[[str], Iterable[Record]]
+) -> tuple[Consent, ...]:
+    """Return the consents that a stretch takes over when a person is linked or unlinked.
+
+    The stretch after an unlink takes over what was told while nobody was linked: what an unlinked visitor refuses binds
+    whoever is linked next. The stretch of a person who is linked again takes over what was told of their last one.
+
+    :param records: stretch -> the records that `BY_LINK` selects
+    """
+    previous = latest_link(person, link.visitor)
+    if link.linked:
+        last = previous.streams[-1:] if previous is not None and not previous.linked else ()
+        return read(*last)[0].consents if last else ()
+    fold = Fold(visitor.stretch.stream)
+    for record in takewhile(lambda record: record.kind == "consent", records(fold.stream)):
+        if record.body is not None:
+            fold = apply(fold, record.kind, record.body, record.version, record.counted_us)
+    return fold.consents
 
 
 def with_true_holder(visitor: VisitorNow, read: Read) -> VisitorNow:

@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from features.ledger import driver
 from features.ledger.tables import SIGNAL_STATES, SIGNALS
 from features.signals.event import Event
-from features.signals.placing import ended_stretches, is_stretch, placed
+from features.signals.placing import ended_stretches, placed
 from features.signals.rules import SignalRules
 from features.signals.state import (
     State,
@@ -161,15 +161,8 @@ def add_events(
 
 def _placed(connection: Connection, events: Sequence[Event], *, look_up: bool) -> Sequence[Event]:
     ended = ended_stretches(partial(driver.fetch, connection), events)
-    if not any(ended.values()) or not look_up:
-        return placed(events, ended)
-    stored = {key: one.stream for key, (_, one) in _existing(connection, [event.key for event in events]).items()}
-    return [
-        one._replace(stream=stored[event.key])
-        if event.visitor and event.key in stored and is_stretch(stored[event.key], event.stream, ended[event.stream])
-        else one
-        for event, one in zip(events, placed(events, ended), strict=True)
-    ]
+    stored = _existing(connection, [event.key for event in events]) if look_up and any(ended.values()) else {}
+    return placed(events, ended, {key: before.stream for key, (_, before) in stored.items()})
 
 
 class _SortedOut:

@@ -5,6 +5,7 @@ The ledger ends a stretch when a person is unlinked; here is read how many have 
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 from decisioning.facts.stretches import ends_of, stretch_of
@@ -33,13 +34,20 @@ def ended_stretches(fetch: Fetch, events: Sequence[Event]) -> dict[str, int]:
     return stretches_ended(fetch, visitors) if visitors else {}
 
 
-def placed(events: Sequence[Event], ended: Mapping[str, int]) -> Sequence[Event]:
-    """Return the events on the streams that take them now."""
+def placed(
+    events: Sequence[Event], ended: Mapping[str, int], stored: Mapping[str, str] = MappingProxyType({})
+) -> Sequence[Event]:
+    """Return the events on the streams that take them now.
+
+    :param stored: key of an event that was sent before -> the stream that took it; a stretch of its visitor keeps it
+    """
     if not any(ended.values()):
         return events
-    return [e._replace(stream=stretch_of(e.stream, ended[e.stream])) if e.visitor else e for e in events]
+    return [_placed(event, ended, stored.get(event.key)) if event.visitor else event for event in events]
 
 
-def is_stretch(stream: str, visitor: str, ended: int) -> bool:
-    """Tell whether a stream is a stretch of the visitor, of whom so many have ended."""
-    return any(stream == stretch_of(visitor, number) for number in range(ended, -1, -1))
+def _placed(event: Event, ended: Mapping[str, int], stored: str | None) -> Event:
+    number = ended[event.stream]
+    if stored is not None and any(stored == stretch_of(event.stream, n) for n in range(number, -1, -1)):
+        return event._replace(stream=stored)
+    return event._replace(stream=stretch_of(event.stream, number))

@@ -3,7 +3,7 @@
 The very next decision goes by it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -11,9 +11,10 @@ from decisioning.errors import Conflict, Unavailable
 from decisioning.facts.standing import Link, Standing
 from decisioning.facts.standing_rules import NO_PAST
 from decisioning.times import counted_us
-from features.ledger import Entry, now_us
+from features.ledger import Entry, Record, now_us
 from features.ledger.links import (
-    FIRST_LINK,
+    BY_LINK,
+    consents_kept,
     join_entries,
     latest_link,
     link_entries,
@@ -99,5 +100,9 @@ def _entries(brain: Brain, person: Standing, link: Link, clock_us: int) -> list[
         return join_entries(person, other, link, clock_us)
     (now,) = visitors_now([link.visitor], read)
     now = with_true_holder(now, read)
-    first = brain.ledger.select(FIRST_LINK, {"stream": now.stretch.stream}) if not link.linked else ()
-    return link_entries(person, now, link, clock_us, first[0].version if first else 0)
+    kept = consents_kept(person, now, link, read, lambda stretch: _by_link(brain, stretch))
+    return link_entries(person, now, link, clock_us, kept)
+
+
+def _by_link(brain: Brain, stretch: str) -> Iterator[Record]:
+    return map(brain.ledger.record_of, brain.ledger.select(BY_LINK, {"stream": stretch}))

@@ -129,6 +129,16 @@ class Model:
         changes = self.holders.get(word.subject, [])
         return next((p for n, p in changes if n > word.number and p is not None), None)
 
+    def stretch(self, visitor: str) -> list[Word]:
+        """Return the words of a visitor since it was last unlinked from anyone."""
+        unlinked = [n for n, person in self.holders.get(visitor, []) if person is None]
+        return [w for w in self.of(visitor) if w.number >= max(unlinked, default=0)]
+
+    def own_consents(self, subject: str) -> list[Word]:
+        """Return the consents by which a subject is asked: of a visitor not what others said while they were linked."""
+        told, holder = self.of(subject, "consent"), self.holder(subject)
+        return [w for w in told if self.holder(subject, w.number) in (None, holder)]
+
     def linked(self, person: str) -> list[str]:
         """Return the visitors that are the person now."""
         return [v for v in self.holders if self.holder(v) == person]
@@ -147,7 +157,7 @@ class Model:
         """Return the words by which decisions for a person or visitor count what was shown and done."""
         if subject.startswith("person:"):
             return self.belonging(subject)
-        own, holder = self.of(subject), self.holder(subject)
+        own, holder = self.stretch(subject), self.holder(subject)
         whole = Bounds([], []) if holder is None else self.belonging(holder)
         return Bounds(*({w.number: w for w in (*own, *part)}.values() for part in whole))  # type: ignore[arg-type]
 
@@ -166,7 +176,7 @@ class Model:
         """
         must, may = [], []
         for purpose in purposes:
-            told = self.of(subject, "consent")
+            told = self.own_consents(subject)
             own = permitted(told, purpose, channel)
             early = any(_grants_after(w, purpose, now_us) for w in told)
             others = [permitted(told, purpose, channel) for told in self.binding(subject)]
@@ -249,7 +259,7 @@ class Model:
         if subject in self.erased or self.is_restricted(subject):
             return {name: {None} for name in FACTS}
         own = {name: {self.stated(subject, name)} for name in ("nickname", "fee", "hardship", "size")}
-        words = self.belonging(subject) if subject.startswith("person:") else Bounds(*[self.of(subject)] * 2)
+        words = self.belonging(subject) if subject.startswith("person:") else Bounds(*[self.stretch(subject)] * 2)
         events = words.of("event")
         counted = {name: searches(events, span_us, now_us) for name, span_us in WINDOWS_US.items()}
         if whole:
