@@ -126,15 +126,15 @@ def _linking(
     body = {"person": person.stream, "linked": True}
     if holder is None or holder.person == person.stream:
         of_stretch = Entry(visitor.stretch.stream, "linked_to", body, at_us, visitor.stretch.version)
-        return [_of_person(person, link, number), of_stretch, *_told(visitor.stretch.stream, consents)]
+        return [_of_person(person, link, number), of_stretch, *_consents(visitor.stretch.stream, consents)]
     following = stretch_of(visitor.visitor, number + 1)
     return [
         _of_person(person, link, number + 1),
         _end(visitor, holder.person, at_us),
         *_restriction(visitor, following),
-        *_told(following, [consent for consent in visitor.stretch.consents if consent.refuses]),
+        *_consents(following, [consent for consent in visitor.stretch.consents if consent.refuses]),
         Entry(following, "linked_to", body, at_us),
-        *_told(following, consents),
+        *_consents(following, consents),
     ]
 
 
@@ -150,7 +150,7 @@ def _ending(person: Standing, visitor: VisitorNow, link: Link, now_us: int, cons
         Entry(visitor.stretch.stream, "linked_to", said, at_us, visitor.stretch.version),
         _end(visitor, person.stream, at_us),
         *_restriction(visitor, following),
-        *_told(following, consents),
+        *_consents(following, consents),
     ]
 
 
@@ -163,7 +163,7 @@ def _restriction(visitor: VisitorNow, following: str) -> list[Entry]:
     return [Entry(following, "flag", {"restricted": True}, None)] if visitor.stretch.restricted else []
 
 
-def _told(stretch: str, consents: Iterable[Consent]) -> list[Entry]:
+def _consents(stretch: str, consents: Iterable[Consent]) -> list[Entry]:
     return [Entry(stretch, "consent", _consent_body(consent), consent.occurred_us) for consent in consents]
 
 
