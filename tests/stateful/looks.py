@@ -5,6 +5,7 @@ from typing import Any
 from pydantic_core import from_json
 from sqlalchemy import select
 
+from features.ledger.links import visitors_now
 from features.ledger.tables import DELIVERIES, FIRED
 from features.moments import Delivery, Moments
 from tests.serving.workspaces import Json
@@ -36,7 +37,7 @@ def look(case: Case) -> None:
 def _compare(case: Case, subject: str, new: list[Delivery]) -> None:
     """Assert that a moment fired if it must, and only if it may, and keep that it did."""
     model, now_us = case.model, case.now_us
-    pending = [w for w in model.of(subject, "event") if w.number > _last(case, subject, "looked")]
+    pending = [w for w in _now(case, subject, "event") if w.number > _last(case, subject, "looked")]
     fired = _fired_us(case, subject) > _last_fired_us(case, subject)
     assert fired or not new, (subject, new)
     if fired:
@@ -90,16 +91,22 @@ def _counts(case: Case, subject: str) -> set[int]:
     """Return the counts of searches that the moment may have read."""
     if case.model.is_restricted(subject):
         return {0}
-    words = case.model.belonging(subject) if subject.startswith("person:") else Bounds(*[case.model.of(subject)] * 2)
+    words = case.model.belonging(subject) if subject.startswith("person:") else Bounds(*[_now(case, subject)] * 2)
     return {n or 0 for n in searches(words.of("event"), WINDOWS_US["searches_2d"], case.now_us)}
 
 
+def _now(case: Case, subject: str, *kinds: str) -> list[Word]:
+    """Return the words that moments of a subject go by: of a visitor those since it was last unlinked from anyone."""
+    told = case.model.of(subject) if subject.startswith("person:") else case.model.stretch(subject)
+    return [w for w in told if not kinds or w.kind in kinds]
+
+
 def _last(case: Case, subject: str, kind: str) -> int:
-    return max((w.number for w in case.model.of(subject, kind)), default=-1)
+    return max((w.number for w in _now(case, subject, kind)), default=-1)
 
 
 def _last_fired_us(case: Case, subject: str) -> int:
-    return max((w.data["at"] for w in case.model.of(subject, "fired")), default=-EVERY_US)
+    return max((w.data["at"] for w in _now(case, subject, "fired")), default=-EVERY_US)
 
 
 def _fired_us(case: Case, subject: str) -> int:
@@ -109,7 +116,9 @@ def _fired_us(case: Case, subject: str) -> int:
 
 def _stream(case: Case, subject: str) -> str:
     kind: Any = subject.partition(":")[0]
-    return case.company.brain.ledger.stream_of(kind, case.id_of(subject))
+    ledger = case.company.brain.ledger
+    stream = ledger.stream_of(kind, case.id_of(subject))
+    return stream if kind == "person" else visitors_now([stream], ledger.read)[0].stretch.stream
 
 
 def _deliveries(case: Case) -> list[Delivery]:
