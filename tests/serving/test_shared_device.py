@@ -1,6 +1,5 @@
 """A shared device: what one person did on it is in nobody else's facts, exports and erasures."""
 
-import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -289,7 +288,7 @@ def test_a_moment_of_one_person_does_not_fire_for_the_next(
         if turn == "anna":
             link(client, anna, tablet, "unlinked")
     monkeypatch.setattr("serving.events.moments.now_us", lambda: later)
-    asyncio.run(watcher.process_due())
+    watcher.decide_due()
     assert export(client, f"customers/{anna}")["moments"]["fired"] == []
     assert len(export(client, f"customers/{bert}")["moments"]["fired"]) == 1
     assert export(client, f"customers/{anna}")["moments"]["watched"] == []

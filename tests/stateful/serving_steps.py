@@ -1,6 +1,5 @@
 """What one process does of a company: it answers requests, and does of itself what every replica does now and then."""
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,7 +42,8 @@ class Steps:
 
     def look(self) -> None:
         """Decide the moments that are due."""
-        asyncio.run(self.watcher.process_due())
+        self.watcher.decide_due()
+        self.watcher.send_due()
 
 
 def steps_of(root: Path) -> Callable[[tuple[str, str, Any]], Any]:
