@@ -94,11 +94,21 @@ class Profiles:
         stated, at_us = self._checked(facts), _checked_time(told_us, now_us)
         if facts:
             with self.archive.spool.writing():
-                event_us = self._after_all(subject, facts, now_us) if at_us is None else at_us
+                event_us = self._counted_us(subject, facts, at_us, now_us)
                 statement = Statement(Stamp(event_us, max(event_us, now_us)), stated)
                 self.archive.spool.append(subject, statement)
                 for view in self._views:
                     self.store.online.update(view.table, [subject], partial(_news, view, statement.versions))
+
+    def _counted_us(self, subject: str, facts: Facts, at_us: int | None, now_us: int) -> int:
+        """Return when a statement counts: at its time, or after all that is stored if it has none.
+
+        Nor does what is told of now stay behind a time that a clock ahead gave: a protection told now holds.
+        """
+        if at_us is not None and at_us <= now_us - TOLERANCE_US:
+            return at_us
+        after_us = self._after_all(subject, facts, now_us)
+        return after_us if at_us is None or after_us > now_us + TOLERANCE_US else at_us
 
     def _after_all(self, subject: str, facts: Facts, now_us: int) -> int:
         """Return the time of a statement without one: now, or later if a clock was ahead when these facts were told."""

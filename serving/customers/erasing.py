@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from decisioning.errors import Erased
+from decisioning.times import TOLERANCE_US
 from features.decisions.log import LOG, DecisionLog
 from features.ledger import Entry, SubjectKind, now_us
 from features.ledger.erasing import ListedErasure
@@ -44,12 +45,17 @@ def tend(brain: Brain) -> None:
     erasures, now = brain.ledger.erasures, now_us()
     within_us = round(brain.workspace.settings.erasure.within_s * 1_000_000)
     listed = erasures.listed()
-    if listed and listed[0].at_us <= now - within_us // 4:
+    if any(_is_past(erasure.at_us, within_us // 4, now) for erasure in listed):
         clean(brain)
-    elif erasures.files_cleaned_us() <= now - within_us // 2:
+    elif _is_past(erasures.files_cleaned_us(), within_us // 2, now):
         clean_files(brain)
     else:
         _empty(brain, [erasure for erasure in listed if not erasure.emptied])
+
+
+def _is_past(noted_us: int, by_us: int, now_us: int) -> bool:
+    """Tell whether so much time is over since then; a time that a clock ahead noted may be over for long."""
+    return not now_us - by_us < noted_us <= now_us + TOLERANCE_US
 
 
 def clean(brain: Brain) -> int:

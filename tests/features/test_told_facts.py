@@ -49,6 +49,16 @@ def test_a_fact_told_after_the_clock_was_ahead_once_is_not_lost(both) -> None:
     assert profiles.archive.statements_of(subject)[-1].facts == {"age": 40}
 
 
+@pytest.mark.promise("time.ahead")
+def test_a_fact_told_of_now_holds_after_the_clock_was_ahead_once_and_one_told_of_earlier_does_not(both) -> None:
+    subject, profiles = fresh(), both.profiles
+    profiles.write(subject, {"age": 30}, None, now_us=NOW_US + 2 * HOUR_US)
+    profiles.write(subject, {"age": 40}, NOW_US - 1, now_us=NOW_US)
+    assert age(profiles, subject) == 40
+    profiles.write(subject, {"age": 50}, NOW_US - TOLERANCE_US, now_us=NOW_US)
+    assert age(profiles, subject) == 40
+
+
 def write_as_before(profiles, subject: str, facts: dict[str, object], event_us: int, now_us: int) -> None:
     """Write facts as earlier versions did, which took any time."""
     statement = Statement(Stamp(event_us, now_us), facts)

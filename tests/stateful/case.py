@@ -201,7 +201,7 @@ class Case:
         assert status == 200, content
         theirs = self.model.erase(person)
         forgotten = {self.id_of(person), *tokens(theirs.must if "devices" in EXCLUDED else theirs.may)}
-        self.company.overdue.append((self.now_us + WITHIN_S * 1_000_000, forgotten, fees))
+        self.company.overdue.append((self.company.clock.now_us + WITHIN_S * 1_000_000, forgotten, fees))
 
     def check_shown(self, subject: str, account: str | None, channel: str, shown: dict[str, bool]) -> None:
         """Assert that what was shown may be, and that what must pass was shown; each is worth showing."""

@@ -106,6 +106,7 @@ class Company:
             texts, numbers = (set().union(*(erasure[n] for erasure in over)) for n in (1, 2))
             found = traces([self.root], texts, numbers)
             assert found == [], found
+            assert self.overdue or self.brain.ledger.erasures.listed() == []
 
     def verify(self) -> None:
         """Assert that every chain and checkpoint verifies, and that every decision recomputes."""

@@ -26,7 +26,7 @@ def import_files(case: Case, person: str, granted: str, ago_s: float) -> None:
         return
     model, now_us, about = case.model, case.now_us, {"purpose": "marketing", "channel": "*"}
     model.tell(person, "consent", now_us, told_us, **about, status="granted" if granted == "Y" else "refused")
-    model.tell(person, "fact", now_us, told_us, token, nickname=token)
+    model.tell(person, "filed", now_us, told_us, token, nickname=token)
     model.tell(person, "note", now_us, told_us, note)
     offer = f"crm:{call}"
     for subject, own in ((person, call), *([("account:1", "")] if action == "family" else [])):

@@ -77,14 +77,12 @@ class Model:
         self, subject: str, kind: str, now_us: int, told_us: int | None = None, token: str = "", **data: Any
     ) -> Word:
         """Keep a word that was taken, with the time at which it counts."""
-        stored = kind if kind in ("event", "fact") else "ledger"
-        earlier = (
-            w.recorded_us for w in self.of(subject) if stored == (w.kind if w.kind in ("event", "fact") else "ledger")
-        )
-        recorded_us = max([now_us, *earlier])
+        before = [] if kind == "event" else [w for w in self.of(subject) if _place(w.kind) == _place(kind)]
+        recorded_us = max([now_us, *(w.recorded_us for w in before)])
         at_us = recorded_us if told_us is None else min(told_us, recorded_us)
-        if told_us is not None and recorded_us > now_us + TOLERANCE_US and told_us > now_us - TOLERANCE_US:
-            at_us = recorded_us  # told now, of a stream whose clock was ahead
+        was_ahead = recorded_us > now_us + TOLERANCE_US
+        if kind != "filed" and was_ahead and told_us is not None and told_us > now_us - TOLERANCE_US:
+            at_us = recorded_us  # it is told of now, and the clock that was ahead may not hold against it
         word = Word(len(self.words), subject, kind, at_us, recorded_us, data, token)
         self.words.append(word)
         return word
@@ -270,7 +268,7 @@ class Model:
 
     def stated(self, subject: str, name: str) -> Any:
         """Return the value of a profile fact by its latest statement."""
-        told = [w for w in self.of(subject, "fact") if name in w.data]
+        told = [w for w in self.of(subject, "fact", "filed") if name in w.data]
         return max(told, key=lambda w: (w.at_us, w.number)).data[name] if told else None
 
     # What erasing takes
@@ -284,6 +282,11 @@ class Model:
             self.holders[visitor].append((len(self.words), None))
         self.erased.add(person)
         return gone
+
+
+def _place(kind: str) -> str:
+    """Return where words of a kind are kept: facts, told over HTTP or in a file, in the profile; events in a log."""
+    return {"event": "log", "fact": "profile", "filed": "profile"}.get(kind, "ledger")
 
 
 def _grants_after(word: Word, purpose: str, now_us: int) -> bool:

@@ -21,8 +21,10 @@ def traces(folders: Iterable[Path], words: set[str], numbers: set[float]) -> lis
     A number is looked for as a text and as the eight bytes of a float, in both orders.
     """
     wanted = {number: [repr(number).encode(), *(struct.pack(f, number) for f in ("<d", ">d"))] for number in numbers}
+    others = {word for word in words if not TOKEN.fullmatch(word.encode())}
     found: list[tuple[str, str]] = []
     for name, content in _contents(folders):
+        found += [(name, word) for word in others if word.encode() in content]
         found += [(name, word.decode()) for word in set(TOKEN.findall(content)) if word.decode() in words]
         found += [(name, repr(n)) for n, forms in wanted.items() if any(form in content for form in forms)]
     return found

@@ -191,6 +191,26 @@ def test_an_export_after_an_erasure_has_nothing_of_what_the_history_files_still_
     company.wait(WITHIN_S)
 
 
+def test_an_erasure_by_a_process_whose_clock_is_ahead_is_finished_in_time_by_another(company: Company) -> None:
+    case = Case(company)
+    case.know("person:1", "nickname", None)
+    case.know("person:1", "fee", None)
+    company.brain.compact()
+    case.by = By(3600.0)
+    case.erase("person:1")
+    company.wait(WITHIN_S)
+    assert company.overdue == []
+
+
+def test_a_fact_told_of_now_holds_against_one_that_a_clock_ahead_recorded(company: Company) -> None:
+    case = Case(company)
+    case.by = By(3600.0)
+    case.know("person:1", "nickname", None)
+    case.by = HERE
+    case.know("person:1", "nickname", 0.0)
+    compare(case, "person:1", None)
+
+
 def say(capsys: pytest.CaptureFixture[str], text: str) -> None:
     with capsys.disabled():
         sys.stdout.write(f"{text}\n")
