@@ -49,10 +49,13 @@ def learning_context(workspace: Workspace) -> "Iterator[LearningContext]":
 
 
 def _context(workspace: Workspace, ledger: "Ledger", release: "Release", history: "History") -> "LearningContext":
-    from training.learning.context import LearningContext
+    from training.learning.context import LearningContext, TrialRules
     from training.registry import Registry
 
-    return LearningContext(workspace.data, ledger, release, history, Registry(workspace.data), workspace.secret())
+    settings = workspace.settings.retrain
+    rules = TrialRules(settings.reward, settings.worthwhile_gain, settings.longest_days)
+    registry = Registry(workspace.data)
+    return LearningContext(workspace.data, ledger, release, history, registry, workspace.secret(), rules)
 
 
 def _train_sentiment(workspace: Workspace, file: Path) -> dict[str, Any]:

@@ -91,13 +91,20 @@ class Retrain(Strict):
 
     With `promote: rule` a challenger makes `share` of decisions, and then serves, once it is shown to be better and to
     do no harm; with `ask` this is only reported. A challenger that does harm is rolled back either way, whoever began
-    its trial; this is checked every `guard_every_min`.
+    its trial; this is checked every `guard_every_min`, also for a while after it was promoted.
+
+    A challenger is better if its decisions earn more euros of commercial offers (`reward: value_eur`) or lead to more
+    of their positive outcomes (`outcome`). A trial ends once a gain of `worthwhile_gain`, a share of what the champion
+    brings, is ruled out, or when nothing is shown of the decisions of `longest_days` and their windows have closed.
     """
 
     every_h: Annotated[float, Field(ge=0.1, le=24 * 365)] | None = None
     promote: Literal["ask", "rule"] = "ask"
     share: Annotated[float, Field(gt=0, le=0.9)] = 0.5
     guard_every_min: Annotated[float, Field(ge=1, le=24 * 60)] = 10.0
+    reward: Literal["value_eur", "outcome"] = "value_eur"
+    worthwhile_gain: Annotated[float, Field(gt=0, le=10)] = 0.05
+    longest_days: Annotated[float, Field(ge=1, le=800)] = 60.0
 
 
 class BrainSettings(Strict):

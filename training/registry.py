@@ -44,6 +44,9 @@ PROPENSITY = "propensity"
 """The name of the models that decide."""
 SENTIMENT = KIND
 _TRIAL = "trial"
+WATCHED = "watched"
+"""The tag under which a champion keeps the trial that it was promoted from, and until when (`until_us`) harm is looked
+for in it."""
 
 
 @dataclass(frozen=True, slots=True)

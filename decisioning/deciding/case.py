@@ -23,8 +23,9 @@ class DecisionContext:
     `assigned_model`: "name@version" of the model that scores. `now_us`: the time of the decision. `decision_id` seeds
     every draw. `paused`: ids of actions that may not be offered now. `supersedes`: the decision that this one replaces.
     `gamma` replaces the channel's exploration, and then the customer is in no control group: personas are previewed
-    so. `shadow`: a second model whose scores are recorded and change nothing. `record_format`: how the decision is
-    recorded; see `decisioning.records.formats`.
+    so. `shadow`: a second model whose scores are recorded and change nothing. `trial`: when the trial began in which
+    `assigned_model` was drawn; None if it was drawn in none. `record_format`: how the decision is recorded; see
+    `decisioning.records.formats`.
     """
 
     assigned_model: str
@@ -35,6 +36,7 @@ class DecisionContext:
     supersedes: str | None = None
     gamma: float | None = None
     shadow: Shadow | None = None
+    trial: int | None = None
     record_format: int = NEWEST
 
 

@@ -157,6 +157,7 @@ def record(computed: Computation, picks: Sequence[Pick]) -> Decision:
         uplift=scores.uplift,
         transparency=scores.transparency,
         shadow=computed.shadow,
+        trial=context.trial,
     )
     return Decision(kept, computed)
 

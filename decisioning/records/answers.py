@@ -123,6 +123,7 @@ def record_of(kept: Kept, tables: Tables) -> dict[str, Any]:
         "environment": kept.environment,
         "release": tables.release.hash,
         "model": kept.model,
+        **_trial(kept),
         "paused": list(kept.paused),
         "supersedes": kept.supersedes,
         "degraded": list(kept.degraded),
@@ -150,6 +151,7 @@ def figures_of(kept: Kept, tables: Tables) -> dict[str, Any]:
         "decided_us": kept.decided_us,
         "release": tables.release.hash,
         "model": kept.model,
+        **_trial(kept),
         "facts": kept.facts,
         "scores": {
             "candidates": channel.view.candidates[kept.rows].tolist(),
@@ -164,6 +166,10 @@ def figures_of(kept: Kept, tables: Tables) -> dict[str, Any]:
             "placements": [{"name": p["name"], "empty_reason": why, "offers": offers} for p, why, offers in placements],
         },
     }
+
+
+def _trial(kept: Kept) -> dict[str, int]:
+    return {} if kept.trial is None else {"trial": kept.trial}
 
 
 def _scores(kept: Kept, channel: ChannelTable) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 - 1: JSON, with every text written out; its bytes begin with `{`. Written up to November 2026.
 - 2: packed (`packing`): codes and figures, from which the release and wording 1 make the texts.
 - 3: as 2; the standings that it was decided from are folded by the rule `AS_RECORDED` of `decisioning.times`.
+- 4: as 3; after the release's hash come 8 bytes, little-endian, of the trial in which its model was drawn (0: in none).
 
 A format never changes. Another layout, another wording or another rule for what is derived is the next number.
 """
@@ -22,13 +23,15 @@ from decisioning.records.unpacking import unpack_heading
 from decisioning.times import AS_RECORDED, AS_STATED, TimeRule
 
 JSON_FORMAT: Final = 1
-NEWEST: Final = 3
-WORDINGS: Final = {JSON_FORMAT: wording_1.Words, 2: wording_1.Words, 3: wording_1.Words}
+NEWEST: Final = 4
+WORDINGS: Final = {JSON_FORMAT: wording_1.Words, 2: wording_1.Words, 3: wording_1.Words, 4: wording_1.Words}
 """Format -> the wording that it makes texts with."""
-TIME_RULES: Final[Mapping[int, TimeRule]] = {JSON_FORMAT: AS_STATED, 2: AS_STATED, 3: AS_RECORDED}
+TIME_RULES: Final[Mapping[int, TimeRule]] = {JSON_FORMAT: AS_STATED, 2: AS_STATED, 3: AS_RECORDED, 4: AS_RECORDED}
 """Format -> the rule by which the standings that were decided from are folded."""
 HASH: Final = "sha256:"
 _DIGEST: Final = slice(1, 33)
+_TRIAL: Final = slice(33, 41)
+_FIRST_WITH_TRIAL: Final = 4
 _BROKEN = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RequestError)
 
 
@@ -56,9 +59,23 @@ def tables_for(release: Release, number: int) -> Tables:
 
 
 def pack(kept: Kept, release: Release, number: int) -> bytes:
-    """Return a record as the bytes of a packed format: one that names it, 32 of the release's hash, and `packing`."""
+    """Return a record as the bytes of a packed format: one that names it, 32 of the release's hash, and `packing`.
+
+    From format 4 on, the trial's 8 bytes come before `packing`.
+    """
     digest = bytes.fromhex(release.hash.removeprefix(HASH))
-    return b"".join((bytes((number,)), digest, *pack_kept(kept, tables_for(release, number))))
+    trial = (kept.trial or 0).to_bytes(8, "little") if number >= _FIRST_WITH_TRIAL else b""
+    return b"".join((bytes((number,)), digest, trial, *pack_kept(kept, tables_for(release, number))))
+
+
+def after_heading(raw: bytes) -> bytes:
+    """Return what `packing` made of a packed record: its bytes after the format, the release's hash and the trial."""
+    return raw[_TRIAL.stop if raw[0] >= _FIRST_WITH_TRIAL else _DIGEST.stop :]
+
+
+def _trial_of(raw: bytes) -> int | None:
+    """Return the trial in which the record's model was drawn; None for none, or if the format does not tell."""
+    return int.from_bytes(raw[_TRIAL], "little") or None if raw[0] >= _FIRST_WITH_TRIAL else None
 
 
 def is_packed(raw: bytes) -> bool:
@@ -98,7 +115,9 @@ def _unpacked(raw: bytes, release: Release, part: Callable[[Kept, Tables], dict[
     _check(raw, release)
     tables = tables_for(release, raw[0])
     try:
-        return part(unpack_kept(raw[_DIGEST.stop :], tables), tables)
+        kept = unpack_kept(after_heading(raw), tables)
+        kept.trial = _trial_of(raw)
+        return part(kept, tables)
     except _BROKEN as error:
         raise Refused("the record cannot be read: its bytes are not what was written") from error
 
@@ -110,9 +129,8 @@ def heading_in(raw: bytes, release: Release) -> dict[str, Any]:
     """
     _check(raw, release)
     try:
-        decision_id, decided_us, channel, picks, request = unpack_heading(
-            raw[_DIGEST.stop :], tables_for(release, raw[0])
-        )
+        tables = tables_for(release, raw[0])
+        decision_id, decided_us, channel, picks, request = unpack_heading(after_heading(raw), tables)
         offers = enumerate(pick for pick in picks if pick.row != NOTHING)
         return {
             "decision_id": decision_id,

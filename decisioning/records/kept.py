@@ -55,7 +55,7 @@ class Kept:
     ascending; the columns of scores belong to them: float64 (n,), `uplift` NaN where it is unknown, `transparency`
     int8. `shadow`: the second model's name and propensities (n,). `empty`: per placement, why it shows no offer, None
     if it shows one. `withheld`: how many candidates did not pass. `tone` and `handover`: what the emotion layer asks
-    for.
+    for. `trial`: when the trial began in which `model` was drawn, microseconds UTC; None if it was drawn in none.
     """
 
     decision_id: str
@@ -83,6 +83,7 @@ class Kept:
     uplift: Floats | None = None
     transparency: NDArray[np.int8] | None = None
     shadow: tuple[str, Floats] | None = None
+    trial: int | None = None
 
     @property
     def offers(self) -> list[KeptPick]:

@@ -31,6 +31,7 @@ def decide_as(
         paused=frozenset(record["paused"]),
         supersedes=record["supersedes"],
         shadow=shadow,
+        trial=record.get("trial"),
         record_format=format_of(record),
     )
     return decide(recorded_ask(record["request"]), known, release, score, context)

@@ -25,12 +25,13 @@ _TYPES: dict[Dtype, str] = {
     "string": "VARCHAR",
     "timestamp": "BIGINT",
 }
-_OFFER = {"offer_id": "VARCHAR", "propensity": "DOUBLE", "priority": "DOUBLE", "value_eur": "DOUBLE"}
+_OFFER = {"offer_id": "VARCHAR", "propensity": "DOUBLE", "priority": "DOUBLE"}
 _DECISION = {
     "decision_id": "VARCHAR",
     "decided_us": "BIGINT",
     "release": "VARCHAR",
     "model": "VARCHAR",
+    "trial": "BIGINT",
     "shadow": {"model": "VARCHAR"},
     "scores": {"candidates": ["INTEGER"], "propensity": ["DOUBLE"]},
     "request": {"channel": "VARCHAR", "account_id": "VARCHAR"},
@@ -83,10 +84,10 @@ SELECT seq AS _seq, stream AS _stream, request.account_id AS _account, decision_
   coalesce(regexp_extract(contact.treatment, '[^.]*$'), '') AS _treatment,
   coalesce(contact."group", '{nothing}') AS _group, coalesce(contact.issue, '{nothing}') AS _issue,
   request.channel AS _channel, pick.placement AS _placement, coalesce(pick.rank, 1) AS _rank, answer.arm AS _arm,
-  answer.model AS _model, model AS _assigned, shadow.model AS _shadow, release AS _release,
+  answer.model AS _model, model AS _assigned, shadow.model AS _shadow, trial AS _trial, release AS _release,
   pick.probability AS _probability, pick.immature.share AS _extra, pick.immature.given_up_eur AS _given_up_eur,
   list_max(scores.propensity) AS _best, offer.propensity AS _propensity,
-  offer.priority AS _priority, offer.value_eur AS _worth_eur,
+  offer.priority AS _priority,
   coalesce(contact.counts_on, 'decided') AS _counts_on,
   CASE WHEN contact IS NULL THEN place.empty_reason END AS _empty_reason, scores.candidates AS _candidates,
   CAST(NULL AS VARCHAR[]) AS _told
@@ -100,9 +101,10 @@ SELECT seq AS _seq, stream AS _stream, NULL AS _account, NULL AS _decision,
   occurred_us AS _at_us, 'observation' AS _source, action AS _action,
   coalesce(regexp_extract(treatment, '[^.]*$'), '') AS _treatment, coalesce("group", '{nothing}') AS _group,
   coalesce(issue, '{nothing}') AS _issue, channel AS _channel, '' AS _placement, 1 AS _rank, 'imported' AS _arm,
-  'imported' AS _model, 'imported' AS _assigned, NULL AS _shadow, NULL AS _release, probability AS _probability,
+  'imported' AS _model, 'imported' AS _assigned, NULL AS _shadow, NULL::BIGINT AS _trial, NULL AS _release,
+  probability AS _probability,
   NULL::DOUBLE AS _extra, NULL::DOUBLE AS _given_up_eur,
-  NULL::DOUBLE AS _best, NULL::DOUBLE AS _propensity, NULL::DOUBLE AS _priority, NULL::DOUBLE AS _worth_eur,
+  NULL::DOUBLE AS _best, NULL::DOUBLE AS _propensity, NULL::DOUBLE AS _priority,
   'decided' AS _counts_on, NULL AS _empty_reason, NULL::INTEGER[] AS _candidates, told AS _told
 FROM observed WHERE scope IS DISTINCT FROM 'account'
 """

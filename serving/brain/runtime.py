@@ -194,15 +194,16 @@ class Brain:
     def _context(
         self, snapshot: Snapshot, at_us: int, decision_id: str, supersedes: str | None = None
     ) -> tuple[Model, DecisionContext]:
-        model, shadow = snapshot.models.for_decision(decision_id)
-        return model, DecisionContext(
-            assigned_model=model.name,
+        assigned = snapshot.models.for_decision(decision_id)
+        return assigned.model, DecisionContext(
+            assigned_model=assigned.model.name,
             now_us=at_us,
             decision_id=decision_id,
             environment=self.environment,
             paused=snapshot.paused,
             supersedes=supersedes,
-            shadow=shadow,
+            shadow=assigned.shadow,
+            trial=assigned.trial,
         )
 
     async def commit(self, ask: Ask) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,18 @@ class Model:
         return [self.score(facts, candidates) for facts in every]
 
 
+class Assigned(NamedTuple):
+    """The model that makes a decision, a second one whose scores are only recorded, and the trial of the draw.
+
+    `trial` is when the trial began, None if the model was not drawn: a process that has not taken the trial up, or no
+    longer has it, draws nothing, and its decisions are no evidence of the trial.
+    """
+
+    model: Model
+    shadow: Shadow | None = None
+    trial: int | None = None
+
+
 @dataclass(frozen=True)
 class Models:
     """The champion, and the challenger with its trial if there is one."""
@@ -38,14 +51,14 @@ class Models:
     challenger: Model | None = None
     trial: Trial | None = None
 
-    def for_decision(self, decision_id: str) -> tuple[Model, Shadow | None]:
+    def for_decision(self, decision_id: str) -> Assigned:
         """Return the model that makes this decision, and the challenger as a shadow if it is only in shadow.
 
         The draw is made per decision, so that both models meet the same customers, whatever changes over time.
         """
         if self.challenger is None or self.trial is None:
-            return self.champion, None
+            return Assigned(self.champion)
         if self.trial.share == 0.0:
-            return self.champion, Shadow(self.challenger.name, self.challenger.score)
-        assigned = hashed_uniform(self.trial.salt, decision_id) < self.trial.share
-        return (self.challenger if assigned else self.champion), None
+            return Assigned(self.champion, Shadow(self.challenger.name, self.challenger.score))
+        drawn = hashed_uniform(self.trial.salt, decision_id) < self.trial.share
+        return Assigned(self.challenger if drawn else self.champion, trial=self.trial.since_us)

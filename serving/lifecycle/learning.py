@@ -1,9 +1,11 @@
 """Learning while a server runs: steps in processes of their own, so that no request waits for them.
 
 `brain retrain` runs as often as `brain.yaml` says, if it says so. While a challenger is on trial, `brain trial --guard`
-runs every few minutes in any case; it ends a trial that does harm and changes nothing else. Both run at nice 15.
+runs every few minutes in any case, and for a while after its promotion; it ends a trial that does harm, or goes back to
+the champion before, and changes nothing else. Both run at nice 15.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -17,7 +19,7 @@ import serving
 from decisioning.errors import Unavailable
 from serving.lifecycle import logs
 from serving.settings import Workspace
-from training.registry import PROPENSITY, Registry
+from training.registry import PROPENSITY, WATCHED, Registry
 
 
 @dataclass
@@ -75,11 +77,17 @@ class Learning:
                     step.running = self._start(step.words)
 
     def _on_trial(self) -> bool:
-        """Tell whether a challenger is on trial; True if the registry cannot be read, so that the step reports it."""
+        """Tell whether a challenger is on trial, or a champion is still watched whose trial ended with its promotion.
+
+        True if the registry cannot be read, so that the step reports it.
+        """
         try:
-            return Registry(self._workspace.data).lineup(PROPENSITY).trial is not None
+            registry = Registry(self._workspace.data)
+            lineup = registry.lineup(PROPENSITY)
+            note = None if lineup.champion is None else registry.read_note(PROPENSITY, lineup.champion, WATCHED)
         except Unavailable:
             return True
+        return lineup.trial is not None or (note is not None and json.loads(note)["until_us"] > 1e6 * time.time())
 
     def _start(self, words: tuple[str, ...]) -> subprocess.Popen[bytes]:
         code = str(Path(serving.__file__).parents[1])

@@ -15,7 +15,18 @@ from decisioning.deciding.record import Decision
 from decisioning.errors import Refused
 from decisioning.facts.forms import Ask, Known, PlacementAsk, canonical
 from decisioning.records import formats, wording_1
-from decisioning.records.formats import JSON_FORMAT, NEWEST, Unpacked, format_of, heading_in, pack, tables_for, unpack
+from decisioning.records.formats import (
+    JSON_FORMAT,
+    NEWEST,
+    Unpacked,
+    after_heading,
+    figures_in,
+    format_of,
+    heading_in,
+    pack,
+    tables_for,
+    unpack,
+)
 from decisioning.records.kept import NOTHING, Kept, KeptPick, Reason
 from decisioning.records.pieces import Pieces, PiecesRead
 from decisioning.records.unpacking import unpack as unpack_kept
@@ -25,7 +36,6 @@ from tests.examples import examples
 from tests.oracle import adapter, worlds
 
 EXAMPLES = examples(100)
-AFTER_HASH = 33
 RELEASES = (world.SMALL, *(adapter.release(worlds.world(seed)) for seed in range(3)))
 HEX = st.text("0123456789abcdef", min_size=2, max_size=40).map(lambda digits: digits[: len(digits) // 2 * 2])
 WORDS = st.one_of(st.text(max_size=20), HEX, HEX.map("d-".__add__), st.uuids().map(str), st.just("d-"))
@@ -185,7 +195,7 @@ def exactly(value: object) -> str:
 def test_what_a_record_keeps_comes_out_of_its_bytes_exactly(data: st.DataObject, release: Release) -> None:
     before = data.draw(kept(release))
     packed = pack(before, release, NEWEST)
-    after = unpack_kept(packed[AFTER_HASH:], tables_for(release, NEWEST))
+    after = unpack_kept(after_heading(packed), tables_for(release, NEWEST))
     assert exactly(replace(after, facts=dict(sorted(after.facts.items())))) == exactly(before)
 
 
@@ -233,6 +243,33 @@ def test_scores_are_rounded_before_anything_is_computed_from_them() -> None:
 
 
 HERO = (PlacementAsk(name="hero", limit=2),)
+
+
+@pytest.mark.promise("trials.drawn")
+@pytest.mark.parametrize("number", [JSON_FORMAT, NEWEST])
+@pytest.mark.parametrize("trial", [None, 1_770_000_000_000_000])
+def test_a_decision_says_in_which_trial_its_model_was_drawn_and_replays(trial: int | None, number: int) -> None:
+    ask = Ask(request_id="r", customer_id="c", channel="web", placements=HERO)
+    decision = decided(ask, world.permissive(), trial=trial, record_format=number)
+    raw = decision.to_bytes()
+    record = from_json(raw) if number == JSON_FORMAT else unpack(raw, world.SMALL)
+    assert record.get("trial") == decision.record.get("trial") == trial
+    then = replace(world.permissive(), facts=record["facts"])
+    assert replay(record, then, world.SMALL).to_bytes() == raw
+    if number != JSON_FORMAT:
+        assert figures_in(raw, world.SMALL).get("trial") == trial
+        assert heading_in(raw, world.SMALL)["contacts"] == record["contacts"]
+
+
+@pytest.mark.promise("replay.packed-records")
+def test_format_3_which_knew_no_trial_is_read_and_written_as_before() -> None:
+    ask = Ask(request_id="r", customer_id="c", channel="web", placements=HERO)
+    raw, newest = (decided(ask, world.permissive(), record_format=n).to_bytes() for n in (3, NEWEST))
+    assert newest == bytes((NEWEST,)) + raw[1:33] + bytes(8) + raw[33:]
+    record = unpack(raw, world.SMALL)
+    assert (format_of(record), "trial" in record) == (3, False)
+    then = replace(world.permissive(), facts=record["facts"])
+    assert replay(record, then, world.SMALL).to_bytes() == raw
 
 
 def decided_in_json() -> Decision:

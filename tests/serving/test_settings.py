@@ -28,6 +28,9 @@ def test_what_it_says_is_what_counts(tmp_path: Path) -> None:
     workspace = _open(tmp_path, "environment: prod\nhttp:\n  port: 9000\ndatabase: {url: postgresql+psycopg:///x}\n")
     assert (workspace.settings.environment, workspace.settings.http.port) == ("prod", 9000)
     assert workspace.database_url == "postgresql+psycopg:///x"
+    learning = _open(tmp_path, "retrain: {reward: outcome, worthwhile_gain: 0.1, longest_days: 30}\n").settings.retrain
+    assert (learning.reward, learning.worthwhile_gain, learning.longest_days) == ("outcome", 0.1, 30.0)
+    assert BrainSettings().retrain.reward == "value_eur"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 
 import brain
 from serving.brain.runtime import Brain
+from serving.brain.trials import Models
 from serving.commands.offline import verify
 from serving.http.background import REFRESH_MODEL_S
 from serving.lifecycle import processes
@@ -72,9 +74,20 @@ def test_on_a_share_of_traffic_it_decides_as_often_as_it_was_given(client: Clien
     trial(client, 0.3)
     models = [client.brain.snapshot.models.for_decision(f"d-{n}")[0].name for n in range(2_000)]
     assert models.count("propensity@2") / 2_000 == pytest.approx(0.3, abs=0.04)
-    recorded_models = {decided(client, f"r-share-{n}")[1]["model"] for n in range(12)}
-    assert recorded_models == {"propensity@1", "propensity@2"}
+    records = [decided(client, f"r-share-{n}")[1] for n in range(12)]
+    assert {record["model"] for record in records} == {"propensity@1", "propensity@2"}
+    assert {record["trial"] for record in records} == {1}, "each says in which trial its model was drawn"
     assert models == [client.brain.snapshot.models.for_decision(f"d-{n}")[0].name for n in range(2_000)]
+
+
+@pytest.mark.promise("trials.drawn")
+def test_a_process_that_has_not_taken_the_trial_up_draws_nothing_in_it(client: Client) -> None:
+    """A batch that began before the trial keeps its snapshot, and a replica that cannot load the challenger its own."""
+    brain, current = client.brain, client.brain.snapshot
+    brain.snapshot = replace(current, models=Models(current.models.champion))
+    _, record = decided(client, "r-before-the-trial")
+    brain.snapshot = current
+    assert (record["model"], "trial" in record) == ("propensity@1", False)
 
 
 @pytest.mark.promise("trials.shadow-and-share")
@@ -128,6 +141,16 @@ def test_a_trial_that_was_begun_by_hand_is_looked_at_without_a_schedule(client: 
     running.wait(5)
 
 
+@pytest.mark.promise("trials.late-harm")
+def test_a_champion_whose_trial_may_still_show_harm_is_looked_at_too(client: Client) -> None:
+    trial(client, None)
+    registry = Registry(client.brain.workspace.data)
+    watch = {"trial": {"version": 1, "share": 0.5, "since_us": 1, "salt": "s"}, "before": 2}
+    for until_us, looked_at in ((10**18, True), (1, False)):
+        registry.write_note("propensity", 1, "watched", json.dumps({**watch, "until_us": until_us}))
+        assert (Learning(client.brain.workspace, {}, lambda: 0.0).guard.is_wanted()) is looked_at
+
+
 @pytest.mark.promise("trials.harm-ends-them")
 def test_harm_ends_a_trial_and_running_replicas_take_it_up(client: Client) -> None:
     trial(client, 0.5)
@@ -147,7 +170,7 @@ def test_the_command_promotes_nothing_where_groups_fare_too_differently(
 ) -> None:
     trial(client, 0.5)
     breached = Guard("fairness.grow.selected.sex=f", 0.5, 0.4, 0.6, 1.25, "breached")
-    monkeypatch.setattr("training.learning.promotion.fairness_guards", lambda *_: [breached])
+    monkeypatch.setattr("training.learning.promotion.standing_guards", lambda *_: [breached])
     workspace = client.brain.workspace
     result = CliRunner().invoke(brain.main, ["promote", "2", "--workspace", str(workspace.root)])
     assert (result.exit_code, result.stdout) == (1, "")

@@ -13,7 +13,9 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.features.importing_help import ImportWorkspace, planned
+from tests.training.trial_help import two_equal_models
 from training.model.frame import TrainingSet
+from training.registry import Registry
 
 ROOT = Path(__file__).resolve().parents[2]
 MONTHS_AGO_NEVER = 999
@@ -26,6 +28,12 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> ImportWorkspace:
     shop = ImportWorkspace(tmp_path_factory.mktemp("shop") / "data", plan)
     shop.write(plan)
     return shop
+
+
+@pytest.fixture(scope="session")
+def two_models(tmp_path_factory: pytest.TempPathFactory) -> Registry:
+    """A registry of two equal models of which neither serves: to be copied, never changed."""
+    return two_equal_models(tmp_path_factory.mktemp("two-models"))
 
 
 def data_path(name: str) -> Path:

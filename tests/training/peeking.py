@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from training.learning.evidence import ALPHA, GUARD_ALPHA, log_evidence
+from training.learning.evidence import ALPHA, FEWEST_UNITS, GUARD_ALPHA, difference_errors, log_evidence
 
 BASE, PER_ARM, PEEK = 0.02, 200_000, 1_000
 COMPLAINTS, LIMIT = 0.004, 0.002
@@ -20,10 +20,18 @@ def paths(n: int, seed: int, sale: float, complaint: float) -> np.ndarray:
     return np.cumsum(looks, axis=1)
 
 
+def earns_more(by_challenger: np.ndarray, by_champion: np.ndarray, decisions: np.ndarray) -> np.ndarray:
+    """Return whether the challenger is shown to sell more often, for counts of sales and of decisions (...,)."""
+    sales, mean = by_challenger + by_champion, 2.0 * (by_challenger - by_champion) / decisions
+    error = np.sqrt(4.0 * sales - decisions * mean**2) / decisions
+    shown = mean > difference_errors(np.maximum(sales, 1.0), ALPHA) * error
+    return np.asarray(shown & (sales >= FEWEST_UNITS))
+
+
 def gate(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return whether each run was promoted at some look, and whether a guardrail rolled it back first, (n,) each."""
-    sold, angry = np.array([1.0, 1, 0, 0, 0]), np.array([0.0, 0, 1, 1, 0])
-    better = log_evidence(counts.astype(float), TERMS * sold, 0.0, 4.0) >= -np.log(ALPHA)
+    angry = np.array([0.0, 0, 1, 1, 0])
+    better = earns_more(counts[..., 0].astype(float), counts[..., 1].astype(float), counts.sum(axis=2))
     harmless = log_evidence(counts.astype(float), -TERMS * angry, -LIMIT, 2.0) >= -np.log(GUARD_ALPHA)
     harm = log_evidence(counts.astype(float), TERMS * angry, 0.0, 4.0) >= -np.log(GUARD_ALPHA)
     breached = harm & ((counts @ (TERMS * angry)) / counts.sum(axis=2) > LIMIT)
@@ -48,6 +56,7 @@ def ever(n: int, sale: float, seed: int) -> float:
     for _ in range(n):
         sales = rng.binomial(2 * PER_ARM, (sale + BASE) / 2)
         by_challenger = np.cumsum(rng.random(sales) < sale / (sale + BASE))
-        counts = np.stack([by_challenger, np.arange(1, sales + 1) - by_challenger], axis=1).astype(float)
-        hits += bool((log_evidence(counts, TERMS[:2], 0.0, 4.0) >= -np.log(ALPHA)).any())
+        so_far = np.arange(1.0, sales + 1.0)
+        decisions = so_far * 2.0 / (sale + BASE)
+        hits += bool(earns_more(by_challenger.astype(float), so_far - by_challenger, decisions).any())
     return hits / n

@@ -1,135 +1,54 @@
 """A trial over a real ledger: judged by its outcomes, promoted only if it does no harm and treats groups alike."""
 
-import copy
 import json
 import re
-import shutil
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
 import brain_learning
-from decisioning.catalogue.files import pack
-from decisioning.catalogue.release import Release
 from decisioning.errors import Refused
-from features.ledger import Entry, Ledger
-from features.matrix import FeatureMatrix
-from tests.training.decided import CATALOGUE, DAY_US, FILES_OF_RELEASE, THEN_US, decision
-from tests.training.logs import random_log
-from training.fitting.propensity import Recipe, fit
+from features.ledger import Ledger
+from tests.training.decided import DAY_US, THEN_US
+from tests.training.trial_help import (
+    NOW_US,
+    RELEASE,
+    SECRET,
+    context_of,
+    copy_of,
+    judged,
+    on_trial,
+    open_ledger,
+    serve,
+)
+from training.fitting.propensity import Recipe
 from training.learning.context import LearningContext
-from training.learning.evidence import Guard, Verdict
+from training.learning.evidence import Verdict
 from training.learning.fairness import fairness_guards
 from training.learning.promotion import JUSTIFIED, Justification, genuine, promote
 from training.learning.retrain import guard, retrain
 from training.learning.trials import assess, begin, roll_back
-from training.model.frame import TrainingSet
-from training.registry import Lineup, Provenance, Registry
-
-FILES = {
-    "all.yaml": CATALOGUE.replace(
-        "  - {name: hardship,", "  - {name: sex, dtype: enum, values: [f, m], tags: [protected]}\n  - {name: hardship,"
-    ).replace("negative: [declined], window_days: 30", "negative: [declined, complained], window_days: 30")
-}
-RELEASE = Release.from_bytes(pack(FILES))
-NOW_US = THEN_US + 90 * DAY_US
-SECRET = b"k" * 32
+from training.registry import Lineup, Registry
 
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterable[Ledger]:
-    with Ledger.open(tmp_path / "ledger.db", b"x" * 32, clock=lambda: NOW_US) as opened:
-        opened.put_release(pack(FILES))
-        opened.put_release(pack(FILES_OF_RELEASE))
+    with open_ledger(tmp_path) as opened:
         yield opened
 
 
 @pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
+def registry(two_models: Registry, tmp_path_factory: pytest.TempPathFactory) -> Registry:
     """Return a registry of two equal models."""
-    folder = tmp_path_factory.mktemp("registry")
-    registry, names = Registry(folder), FeatureMatrix(RELEASE.schema).names
-    log = random_log(400, n_actions=2)
-    data = TrainingSet(
-        **{
-            **{f: getattr(log, f) for f in TrainingSet.__slots__},
-            "x": log.x[:, : len(names)],
-            "feature_names": names,
-            "actions": tuple(RELEASE.actions),
-            "treatments": (("hero",), ("hero",)),
-            "treatment": np.zeros(len(log), dtype=np.int64),
-        }
-    )
-    files = fit(data, Recipe(growth=None)).files()
-    for _ in range(2):
-        registry.register(files, "propensity", Provenance("sha256:0", names, RELEASE.hash))
-    shutil.copytree(folder, folder / "before-the-first-champion")
-    return registry
+    return copy_of(two_models, tmp_path_factory.mktemp("registry"))
 
 
 @pytest.fixture
-def without_champion(registry: Registry, tmp_path: Path) -> Registry:
+def without_champion(two_models: Registry, tmp_path: Path) -> Registry:
     """Return a registry of the same two models, before either was promoted."""
-    return Registry(shutil.copytree(registry._data / "before-the-first-champion", tmp_path / "registry"))
-
-
-def serve(
-    ledger: Ledger, n: int, rates: tuple[float, float], complaints: tuple[float, float] = (0, 0), **more: Any
-) -> None:
-    """Write decisions drawn at random for champion 1 and challenger 2, each with an offer, and their outcomes."""
-    rng, pattern = np.random.default_rng(0), decision(ledger, 1, "email")
-
-    def entries() -> Iterable[Entry]:
-        for i in range(n):
-            by_challenger = int(rng.random() < 0.5)
-            record = copy.deepcopy(pattern)
-            offer, sex = f"t{i}.0", "fm"[int(rng.random() < 0.5)]
-            at_us = THEN_US + i
-            record |= {
-                "decision_id": f"t{i}",
-                "decided_us": at_us,
-                "model": f"propensity@{1 + by_challenger}",
-                "release": RELEASE.hash,
-            }
-            record["facts"]["sex"] = sex
-            record["answer"]["model"] = record["model"]
-            record["contacts"][0] |= {"offer_id": offer, "at_us": at_us, "counts_on": "decided"}
-            record["answer"]["placements"][0]["offers"][0] |= {"offer_id": offer, "propensity": rates[by_challenger]}
-            if more.get("shadow"):
-                record |= {"shadow": {"model": "propensity@2", "propensity": [0.1]}, "model": "propensity@1"}
-            if sex in more.get("left_out", ()) and rng.random() < 0.6:
-                record["picks"][0] |= {"treatment": None}
-                record["contacts"] = []
-                record["answer"]["placements"][0] |= {"offers": [], "empty_reason": "explored_nothing"}
-            stream = ledger.stream_of("person", f"t{i}")
-            yield Entry(stream, "decision", record, at_us)
-            for name, rate in (("bought", rates[by_challenger]), ("complained", complaints[by_challenger])):
-                if rng.random() < rate and record["contacts"]:
-                    body = {"action": record["contacts"][0]["action"], "outcome": name, "offer_id": offer}
-                    yield Entry(stream, "outcome", body, at_us + DAY_US)
-
-    ledger.append_many(entries())
-
-
-def context_of(tmp_path: Path, ledger: Ledger, models: Registry) -> LearningContext:
-    """Return a context without a history of profiles, which decisions do not need."""
-    return LearningContext(tmp_path, ledger, RELEASE, None, models, SECRET)  # type: ignore[arg-type]
-
-
-def judged(context: LearningContext) -> tuple[str, dict[str, Guard], dict[str, Any]]:
-    context.updated_log(NOW_US)
-    verdict, summary = assess(context, NOW_US)
-    return verdict.action, {g["name"]: Guard(**g) for g in summary["guards"]}, summary
-
-
-def on_trial(registry: Registry, share: float = 0.5) -> Registry:
-    registry.set_alias("propensity", "champion", 1)
-    begin(registry, 2, share, THEN_US - 1)
-    return registry
+    return copy_of(two_models, tmp_path)
 
 
 @pytest.fixture(autouse=True)
@@ -146,7 +65,7 @@ def test_what_is_better_and_does_no_harm_is_promoted(ledger: Ledger, registry: R
     action, guards, summary = judged(context)
     assert action == "promote", guards
     assert summary["decisions"] == 1_500
-    assert 0.05 < summary["value"]["low"] < 0.25 < summary["value"]["high"]
+    assert 0.5 < summary["value"]["low"] < 2.5 < summary["value"]["high"], "each sale is worth ten euros"
     assert {"complaints", "opt-outs", "calibration", "latency"} <= guards.keys()
     promoted = promote(context, NOW_US)
     assert (promoted["version"], models.lineup("propensity").trial) == (2, None)

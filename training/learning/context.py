@@ -9,6 +9,7 @@ from decisioning.catalogue.files import read, unpack
 from decisioning.catalogue.release import Release
 from features.decisions.log import LOG, DecisionLog, Progress
 from features.ledger import Ledger
+from training.evaluation.policies import Reward
 from training.registry import Registry
 from training.rows.logged import ReleaseOf
 
@@ -16,12 +17,27 @@ if TYPE_CHECKING:  # Feast takes seconds to import
     from features.profile.offline import History
 
 
+@dataclass(frozen=True, slots=True)
+class TrialRules:
+    """How trials are judged.
+
+    `reward`: `value_eur` compares what decisions earn in euros, `outcome` how many lead to a positive outcome; of
+    either, only what is commercial counts. A trial ends once it is shown that the challenger does not bring
+    `worthwhile_gain` (a share of what the champion brings) more, or when the windows of the decisions of `longest_days`
+    have closed and nothing is shown.
+    """
+
+    reward: Reward = "value_eur"
+    worthwhile_gain: float = 0.05
+    longest_days: float = 60.0
+
+
 @dataclass(frozen=True)
 class LearningContext:
     """Everything that training, evaluation, trials, promotion and reports read from or write to.
 
     `data` is the workspace's data folder, `release` the one that serves, and `secret` the workspace's key, with which
-    justifications are signed.
+    justifications are signed. `rules`: how trials are judged.
     """
 
     data: Path
@@ -30,6 +46,7 @@ class LearningContext:
     history: "History"
     registry: Registry
     secret: bytes
+    rules: TrialRules = TrialRules()
 
     @cached_property
     def log(self) -> DecisionLog:

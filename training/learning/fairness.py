@@ -19,7 +19,6 @@ FROM (SELECT _decision, any_value("{feature}") AS "{feature}", bool_or(_issue = 
   FROM log WHERE _source = 'decision' AND _arm = 'nba' AND _at_us >= {since_us} {condition} GROUP BY _decision)
 WHERE "{feature}" IS NOT NULL GROUP BY part ORDER BY part
 """  # names of features and models follow patterns that hold no quotes
-_ASSIGNED = "SELECT count(*) AS n FROM log WHERE {condition} AND _source = 'decision'"
 
 
 def fairness_guards(
@@ -30,20 +29,39 @@ def fairness_guards(
     Two rates are compared over the decisions of the last `FAIR_DAYS` days: how often the group is selected, and how
     often it succeeds once selected. Groups without decisions have no guard, so the list is empty for an empty log.
 
-    :param model: judge the decisions assigned to this model alone; a model that never decided is judged by those of
-        every model, and so is None
+    :param model: judge the decisions assigned to this model alone; None: those of every model
     :param always: intervals also hold over all the times that one looks
     """
-    condition = "" if model is None else f"_assigned = '{model}'"
-    if condition and not log.query(_ASSIGNED.format(condition=condition), release)["n"][0].as_py():
-        condition = ""
-    names = {"since_us": now_us - FAIR_DAYS * DAY_US, "condition": f"AND {condition}" if condition else ""}
+    condition = "" if model is None else f"AND _assigned = '{model}'"
+    names = {"since_us": now_us - FAIR_DAYS * DAY_US, "condition": condition}
     guards: list[Guard] = []
     for issue, feature in _compared(release):
         rows = log.query(_GROUPS.format(feature=feature, issue=issue, **names), release).to_pylist()
         for rate, hits, base in (("selected", "shown", "decisions"), ("succeeded", "succeeded", "labelled")):
             guards += _guards(f"fairness.{issue}.{rate}.{feature}", rows, hits, base, always=always)
     return guards
+
+
+def standing_guards(log: DecisionLog, release: Release, now_us: int, model: str) -> list[Guard]:
+    """Return the guards that a model must pass to serve: its own, and those of everybody's decisions.
+
+    What is breached over the decisions of every model holds for this model, too, until its own decisions show that the
+    groups fare otherwise under it: their interval no longer holds the ratio of all. A few decisions show nothing.
+    """
+    own = {g.name: g for g in fairness_guards(log, release, now_us, model)}
+    return [
+        overall
+        if overall.state == "breached" and not _differs(own.get(overall.name), overall)
+        else own.get(overall.name, overall)
+        for overall in fairness_guards(log, release, now_us)
+    ]
+
+
+def _differs(own: Guard | None, overall: Guard) -> bool:
+    """Tell whether a model's own decisions rule out the ratio of everybody's."""
+    if own is None or own.low is None or own.high is None:
+        return False
+    return not own.low <= overall.value <= own.high
 
 
 def _compared(release: Release) -> Iterator[tuple[str, str]]:

@@ -13,10 +13,11 @@ from training.fitting.frozen import check_frozen
 from training.fitting.terms import check_terms
 from training.learning.context import LearningContext
 from training.learning.evidence import Verdict
-from training.learning.fairness import fairness_guards
-from training.learning.trials import assess, last_rollback, stage_of
+from training.learning.fairness import standing_guards
+from training.learning.late_harm import late_harm, watch_after, watched_trial
+from training.learning.trials import assess, begin, last_rollback, note_rollback, stage_of
 from training.model.model import PropensityModel
-from training.registry import PROPENSITY, SENTIMENT, Registry
+from training.registry import PROPENSITY, SENTIMENT, Registry, Trial
 from training.reporting.registration import Result
 
 JUSTIFIED = "justification"
@@ -86,10 +87,14 @@ def promote(
     if justification is not None:
         record = justification.signed(f"{name}@{chosen}", verdict, breached, now_us, context.secret)
         registry.write_note(name, chosen, JUSTIFIED, record)
+    trial = registry.lineup(name).trial
+    if trial is not None and name == PROPENSITY and trial.version == chosen and verdict.action != "roll back":
+        watch_after(context, trial, before, now_us)
     registry.set_alias(name, "champion", chosen)
     for served in (chosen, *([] if before is None else [before])):
         registry.write_note(name, served, SERVED, iso(now_us))
-    _end_trial(registry, name, chosen)
+    if name == PROPENSITY and trial is not None:
+        _end_or_begin_anew(registry, trial, chosen, now_us)
     return {"model": f"{name}@{chosen}", "name": name, "version": chosen, "before": before}
 
 
@@ -136,11 +141,11 @@ def _challenger(registry: Registry, name: str) -> int:
 def breached_groups(context: LearningContext, now_us: int, version: int) -> list[str]:
     """Return the breached fairness guards of a propensity version, each with its ratio.
 
-    The log of decisions is brought up to date first. A version that has not decided yet, such as a first champion, is
-    judged by all recent decisions, whoever made them.
+    The log of decisions is brought up to date first. A version that has decided too little to be told apart, such as a
+    first champion, is judged by all recent decisions, whoever made them.
     """
     log = context.updated_log(now_us)
-    guards = fairness_guards(log, context.release, now_us, f"{PROPENSITY}@{version}")
+    guards = standing_guards(log, context.release, now_us, f"{PROPENSITY}@{version}")
     return [f"{g.name} {g.value:.2f}" for g in guards if g.state == "breached"]
 
 
@@ -165,8 +170,30 @@ def champion_model(registry: Registry) -> PropensityModel | None:
     return None if version is None else registry.load(PROPENSITY, version)
 
 
-def _end_trial(registry: Registry, name: str, version: int) -> None:
-    """End the trial of a version that no longer needs one, as it serves."""
-    trial = registry.lineup(name).trial
-    if name == PROPENSITY and trial is not None and trial.version == version:
-        registry.set_trial(name, None)
+def _end_or_begin_anew(registry: Registry, trial: Trial, champion: int, now_us: int) -> None:
+    """End the trial of a version that serves now; begin that of another one anew, as it has another champion beside
+    it."""
+    if trial.version == champion:
+        registry.set_trial(PROPENSITY, None)
+    else:
+        begin(registry, trial.version, trial.share, now_us)
+
+
+def go_back_from_harm(context: LearningContext, now_us: int) -> str | None:
+    """Let the champion before serve again if its successor's trial turns out to have done harm. Return why, or None.
+
+    Complaints come for weeks, so decisions of a trial go on being watched after it ended in promotion, until no
+    complaint about them counts any more.
+    """
+    registry = context.registry
+    watched = watched_trial(registry, now_us)
+    if watched is None:
+        return None
+    why = late_harm(context, watched, now_us)
+    if why is None:
+        return None
+    registry.set_alias(PROPENSITY, "champion", watched.before)
+    note_rollback(registry, watched.trial.version, why, now_us)
+    if (trial := registry.lineup(PROPENSITY).trial) is not None:
+        _end_or_begin_anew(registry, trial, watched.before, now_us)
+    return why

@@ -9,10 +9,11 @@ from features.decisions.log import Progress
 from training.fitting.propensity import Recipe
 from training.learning.context import LearningContext
 from training.learning.evidence import Verdict
-from training.learning.promotion import promote
+from training.learning.late_harm import watched_trial
+from training.learning.promotion import go_back_from_harm, promote
 from training.learning.trials import assess, begin, roll_back, stage_of
 from training.learning.workflow import evaluate, train
-from training.registry import PROPENSITY, Trial
+from training.registry import PROPENSITY, Trial, propensity_name
 from training.reporting.registration import Result
 
 Rule = Literal["ask", "rule"]
@@ -29,7 +30,8 @@ def retrain(
     recipe: Recipe | None = None,
     progress: Progress | None = None,
 ) -> Result:
-    """Bring the log of decisions up to date, and take the next step of learning. Rolling back never asks.
+    """Bring the log of decisions up to date, and take the next step of learning. Rolling back never asks, and nor does
+    the end of a trial that is not worth going on with, after which the next step trains anew.
 
     Without a trial, a challenger is trained, evaluated and put in shadow. After long enough in shadow it gets a share
     of decisions. Once it is shown to be better and to do no harm, it becomes the champion.
@@ -47,14 +49,22 @@ def retrain(
 
 
 def guard(context: LearningContext, now_us: int) -> Result:
-    """Bring the log of decisions up to date, and roll back the trial if it does harm; change nothing else.
+    """Bring the log of decisions up to date, and roll back what does harm: the trial, or a champion whose own trial
+    shows harm after its promotion. Change nothing else.
 
     May be called as often as one likes: each guardrail's evidence holds however often one looks.
     """
-    trial = context.registry.lineup(PROPENSITY).trial
-    if trial is None:
+    registry = context.registry
+    if registry.lineup(PROPENSITY).trial is None and watched_trial(registry, now_us) is None:
         return {"did": "nothing: no challenger is on trial"}
     context.updated_log(now_us)
+    champion = propensity_name(registry.lineup(PROPENSITY).champion)
+    if why := go_back_from_harm(context, now_us):
+        back = f"rolled back: {propensity_name(registry.lineup(PROPENSITY).champion)} serves again"
+        return {"at": iso(now_us), "model": champion, "stage": "champion", "why": why, "did": back}
+    trial = registry.lineup(PROPENSITY).trial
+    if trial is None:
+        return {"at": iso(now_us), "model": champion, "stage": "champion", "why": "no harm is shown", "did": "nothing"}
     verdict, summary = assess(context, now_us)
     harm = verdict.action == "roll back"
     step = roll_back(context.registry, trial, verdict.why, now_us) if harm else "nothing"
@@ -77,8 +87,9 @@ def _next_step(context: LearningContext, trial: Trial, verdict: Verdict, now_us:
     """Take the step that the verdict allows, and return in words what was done."""
     if verdict.action == "wait":
         return "nothing"
-    if verdict.action == "roll back":
-        return roll_back(context.registry, trial, verdict.why, now_us)
+    if verdict.action in ("roll back", "end"):
+        said = "rolled back" if verdict.action == "roll back" else "ended"
+        return roll_back(context.registry, trial, verdict.why, now_us, said)
     step, command = _STEPS[stage_of(trial)]
     if rule == "ask":
         return f"nothing: run `{command.format(share=share)}` if you agree"

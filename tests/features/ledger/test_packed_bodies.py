@@ -62,7 +62,7 @@ def test_both_formats_are_read_folded_and_verified_alike(ledger: Ledger) -> None
     stream, decisions = filled(ledger)
     records = ledger.scan(["decision"])
     assert [canonical(r.body or {}) for r in records] == [canonical(d.record) for d in decisions]
-    assert [format_of(r.body or {}) for r in records] == [1, 1, 3, 3]
+    assert [format_of(r.body or {}) for r in records] == [1, 1, 4, 4]
     assert [r.raw for r in records[2:]] == [d.to_bytes() for d in decisions[2:]]
     contacts = [contact for d in decisions for contact in d.contacts]
     assert contacts

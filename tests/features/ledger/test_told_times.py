@@ -11,7 +11,7 @@ from decisioning.deciding.engine import decide
 from decisioning.errors import RequestError
 from decisioning.facts.forms import Ask, Known, PlacementAsk
 from decisioning.facts.standing_rules import HistoryRule, StandingRules
-from decisioning.records.formats import format_of
+from decisioning.records.formats import NEWEST, format_of
 from decisioning.review.replaying import replay
 from decisioning.times import AS_STATED, DAY_US, HOUR_US, TOLERANCE_US
 from features.ledger import Entry, Ledger, PackedBody
@@ -135,7 +135,7 @@ def test_a_decision_made_before_replays_by_the_rule_of_its_format(
         clocked.append([consent(person, occurred_us=NOW_US + HOUR_US, notice_version="2026-01")])
         clocked.append([consent(person, "withdrawn", NOW_US)])
     records = []
-    for number, rule in ((2, AS_STATED), (3, None)):
+    for number, rule in ((2, AS_STATED), (NEWEST, None)):
         at_us = NOW_US + 2 * HOUR_US
         fold = StandingsInTime(clocked.records, *([rule] if rule else [])).at(person, 5)
         context = DecisionContext("prior@0", at_us, f"d-{number:032x}", record_format=number)
@@ -147,7 +147,7 @@ def test_a_decision_made_before_replays_by_the_rule_of_its_format(
             context,
         )
         records.append((made, made.record))
-    assert [format_of(record) for _, record in records] == [2, 3]
+    assert [format_of(record) for _, record in records] == [2, NEWEST]
     assert ["marketing" in record["permissions"] for _, record in records] == [True, False]
     for made, _ in records:
         body = PackedBody(made.to_bytes(), made.contacts)
