@@ -89,14 +89,15 @@ class Pool:
 class Pools:
     """The pools of a process.
 
-    `short`: statements that read something before they are recorded, and repeats of decisions. `long`: arrays, previews
-    and what people look at. `erasures`: they wait for each other. `health`: readiness and metrics, told whatever hangs.
-    `webhooks`: receivers that hang keep only each other waiting.
+    `consents`: what customers allow, refuse and restrict, which waits for nothing else. `short`: other statements that
+    read something before they are recorded, and repeats of decisions. `long`: arrays, previews and what people look at.
+    `erasures`: they wait for each other. `health`: readiness and metrics, told whatever hangs.
 
     :param timeout_s: how long a request may take; long ones get LONGER_S more, which the proxy allows
     """
 
     def __init__(self, timeout_s: float) -> None:
+        self.consents = Pool("consents", 2, timeout_s)
         self.short = Pool("short", 4, timeout_s)
         self.long = Pool("long", 2, timeout_s + LONGER_S)
         self.erasures = Pool("erasures", 2, timeout_s + LONGER_S)
@@ -108,7 +109,7 @@ class Pools:
 
     def close(self) -> None:
         """Let all threads end after what waits for them."""
-        for pool in (self.short, self.long, self.erasures, self.health):
+        for pool in (self.consents, self.short, self.long, self.erasures, self.health):
             pool.close()
 
 

@@ -18,7 +18,7 @@ from decisioning.facts.forms import Ask
 from serving.brain import explaining
 from serving.brain.readiness import Readiness
 from serving.brain.runtime import Brain
-from serving.contract import ConsentIn, IdentityIn, Model, OutcomeIn, ProfilePatch, VisitorPatch, is_array, parse
+from serving.contract import ConsentIn, IdentityIn, Model, OutcomeIn, ProfilePatch, VisitorPatch, parse
 from serving.customers import erasing, exporting, identities, outcomes, recording
 from serving.customers.items import ItemsAnswer, answer_items
 from serving.events.moments import Watcher
@@ -125,10 +125,8 @@ def _record_routes(app: FastAPI, brain: Brain) -> None:
     async def consents(request: Request) -> Response:
         """Record what the customer allows, refuses, withdraws or objects to: one consent, or an array, by item."""
         body, work = await read_body(request), partial(recording.record_consent, brain)
-        arguments = (ConsentIn, body, work, ("recorded",))
-        if is_array(body) or len(body) > LONG_BODY:
-            return _items_reply(await brain.pools.for_body(body).run_async(answer_items, *arguments))
-        return _items_reply(await answer_items(*arguments))  # it reads nothing, so it waits for no pool
+        pool = brain.pools.consents if len(body) <= LONG_BODY else brain.pools.long
+        return _items_reply(await pool.run_async(answer_items, ConsentIn, body, work, ("recorded",)))
 
     @app.post("/v1/identities", openapi_extra=body_schema(IdentityIn), responses=problems(404, 409, 410, 413, 422, 503))
     async def identity(request: Request) -> Response:
@@ -205,7 +203,8 @@ def _visitor_routes(app: FastAPI, brain: Brain) -> None:
     async def patch_visitor(visitor_id: VisitorPath, request: Request) -> Response:
         """Restrict the use of the visitor's data to keeping it, or lift the restriction."""
         restricted = (await _parsed(brain, VisitorPatch, await read_body(request))).restricted
-        await erasing.restrict(brain, "visitor", visitor_id, restricted=restricted)
+        work = partial(erasing.restrict, brain, "visitor", visitor_id, restricted=restricted)
+        await brain.pools.consents.run_async(work)
         return json_reply({"visitor_id": visitor_id, "restricted": restricted})
 
 

@@ -76,6 +76,8 @@ def requests(client: Client) -> dict[str, list[tuple[str, str, Any]]]:
         "status": "linked",
         "source": "t",
     }
+    email = consent("c-loop", "email")
+    of_visitor = {k: v for k, v in email.items() if k != "customer_id"} | {"visitor_id": "v-1"}
     preview = ask("loop-2", "c-loop", mode="preview")
     return {
         "POST /v1/decisions": [("POST", "/v1/decisions", preview), ("POST", "/v1/decisions", ask("loop-1", "c-loop"))],
@@ -83,7 +85,7 @@ def requests(client: Client) -> dict[str, list[tuple[str, str, Any]]]:
             ("GET", f"/v1/decisions/{decided['decision_id']}?contributions=true", None)
         ],
         "POST /v1/outcomes": [("POST", "/v1/outcomes", body) for body in (outcome, [outcome] * 200)],
-        "POST /v1/consents": [("POST", "/v1/consents", [consent("c-loop", "email")] * n) for n in (2, 200)],
+        "POST /v1/consents": [("POST", "/v1/consents", body) for body in (email, of_visitor, [email] * 200)],
         "POST /v1/identities": [("POST", "/v1/identities", link)],
         "PATCH /v1/customers/{customer_id}": [("PATCH", "/v1/customers/c-loop", {"facts": FACTS, "restricted": False})],
         "GET /v1/customers/{customer_id}": [("GET", "/v1/customers/c-loop", None)],

@@ -24,13 +24,13 @@ def test_each_kind_of_work_has_threads_of_its_own_and_few() -> None:
 
     async def all_names() -> list[set[str]]:
         every = Pools(2.0)
-        found = [await names(pool) for pool in (every.short, every.long, every.erasures, every.health)]
+        found = [await names(pool) for pool in (every.consents, every.short, every.long, every.erasures, every.health)]
         every.close()
         return found
 
     by_pool = asyncio.run(all_names())
     assert not set.intersection(*by_pool)
-    allowed = ((4, "short"), (2, "long"), (2, "erasures"), (1, "health"))
+    allowed = ((2, "consents"), (4, "short"), (2, "long"), (2, "erasures"), (1, "health"))
     for names_of, (most, name) in zip(by_pool, allowed, strict=True):
         assert 1 <= len(names_of) <= most
         assert all(one.startswith(f"{name}-") for one in names_of)
