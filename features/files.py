@@ -41,19 +41,26 @@ def unfinished(path: Path) -> Path:
 def replace_file(
     path: Path, write: Callable[[Path], object], *, durable: bool = False, contended: bool = False
 ) -> None:
-    """Write a file beside `path`, then rename it over `path`.
+    """Write a file beside `path`, for its owner alone, then rename it over `path`.
 
-    :param write: creates the file at the path that it is given; if it raises, `path` stays as it was
+    :param write: fills the file at the path that it is given; if it raises, `path` stays as it was
     :param durable: wait until file and folder are on disk, so that the new file survives a loss of power
     :param contended: other processes may replace the same file at the same time: write under a name that none shares
     """
     draft = path.with_name(f".{uuid.uuid4().hex}.half") if contended else unfinished(path)
+    create_private(draft)
     write(draft)
     if durable:
         _sync(draft)
     os.replace(draft, path)
     if durable:
         _sync(path.parent)
+
+
+def create_private(path: Path) -> None:
+    """Create an empty file with mode 0600, in place of one that is there."""
+    path.unlink(missing_ok=True)
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
 
 
 def _sync(path: Path) -> None:

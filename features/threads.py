@@ -9,7 +9,6 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from contextvars import copy_context
 from threading import Event, Thread
 from typing import Final
@@ -38,13 +37,20 @@ def watched(name: str, run: Callable[[], object]) -> Thread:
 def every(name: str, period_s: float, work: Callable[[], object], stopping: Event) -> Thread:
     """Start a thread that calls `work` every `period_s` until `stopping` is set; return the thread.
 
-    `BrainError`s are passed over: while a store cannot be reached, what was read before goes on serving.
+    `BrainError`s are passed over: while a store cannot be reached, what was read before goes on serving. The log says
+    so once, as long as the reason stays the same; the texts of these errors hold no personal data.
     """
 
     def run() -> None:
+        said = ""
         while not stopping.wait(period_s):
-            with suppress(BrainError):
+            try:
                 work()
+                said = ""
+            except BrainError as error:
+                if str(error) != said:
+                    said = str(error)
+                    LOG.warning("%s is tried again: %s", name, " ".join(said.split()))
 
     return watched(name, run)
 

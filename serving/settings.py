@@ -86,6 +86,15 @@ class Erasure(Strict):
     within_s: Annotated[float, Field(ge=1, le=30 * 86_400)] = 600.0
 
 
+class CheckpointSettings(Strict):
+    """`mirror` is a file outside the workspace, best on another disk, that holds the last checkpoint of the ledger.
+
+    With it, `brain verify` tells of a workspace that was put back to an earlier day as a whole.
+    """
+
+    mirror: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
+
+
 class Retrain(Strict):
     """How often `brain serve` retrains; with `every_h` null it never does, and `brain retrain` is run by hand.
 
@@ -121,6 +130,7 @@ class BrainSettings(Strict):
     online_store: OnlineStore = OnlineStore()
     moments: Webhooks = Webhooks()
     erasure: Erasure = Erasure()
+    checkpoints: CheckpointSettings = CheckpointSettings()
     retrain: Retrain = Retrain()
 
 
@@ -187,6 +197,12 @@ class Workspace:
         """The SQLAlchemy URL of the ledger; in a URL, `?` and `%` of a folder's name would mean something else."""
         return self.settings.database.url or f"sqlite:///{quote(str(self.ledger_file))}"
 
+    @property
+    def checkpoints_mirror(self) -> Path | None:
+        """The copy of the last checkpoint elsewhere, if there is one."""
+        mirror = self.settings.checkpoints.mirror
+        return None if mirror is None else self.root / mirror
+
     def create_secret(self) -> None:
         """Write a new secret, readable by its owner only; raises Refused if there is one already."""
         try:
@@ -232,9 +248,15 @@ def read_settings(file: Path) -> BrainSettings:
         raise ConfigError(document.problems)
     root = document.root
     try:
-        return BrainSettings.model_validate(root.value)
+        settings = BrainSettings.model_validate(root.value)
     except ValidationError as error:
         raise ConfigError(_problem(file.name, root, e["type"], e["loc"], e["msg"]) for e in error.errors()) from None
+    mirror = settings.checkpoints.mirror
+    if mirror is not None and (file.parent / mirror).resolve().is_relative_to(file.parent.resolve()):
+        message = "checkpoints.mirror: it is in the workspace, with which it would be put back"
+        line = root.at(("checkpoints", "mirror")).line
+        raise ConfigError([Mistake(file.name, line, message, "name a file in another place")])
+    return settings
 
 
 def _problem(file: str, root: YamlNode, kind: str, path: tuple[int | str, ...], message: str) -> Mistake:

@@ -24,6 +24,7 @@ VIOLATIONS = {
     ),
     "Ray only in serving": ("features.matrix", "ray"),
     "Feast only in features": ("training.rows.logged", "feast"),
+    "DuckDB only in features.duck": ("features.decisions.labels", "duckdb"),
     "LightGBM only where models are fitted and scored": ("training.evaluation.metrics", "lightgbm"),
     "MLflow only in training.registry": ("training.learning.workflow", "mlflow"),
 }

@@ -21,12 +21,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from duckdb import DuckDBPyConnection
 
 from decisioning.catalogue.release import Release
 from decisioning.times import DAY_US
 from features.decisions.labels import label_columns, labels_sql, longest_window_us, outcome_tables
-from features.decisions.parsing import KINDS, ParsedRecords, connect, fact_columns, parse
+from features.decisions.parsing import KINDS, ParsedRecords, fact_columns, parse
+from features.duck import DuckDBPyConnection, connected, remove_abandoned
 from features.files import replace_file
 from features.ledger import Ledger
 
@@ -91,6 +91,7 @@ class DecisionLog:
     """The log of decisions in `folder`; one process writes at a time."""
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._rows, self._events, self._state = folder / "rows", folder / "events", folder / "state.json"
 
     def update(self, ledger: Ledger, release: Release, now_us: int, progress: Progress | None = None) -> LogUpdate:
@@ -106,7 +107,7 @@ class DecisionLog:
         buffer, after, n_read = _Buffer(), state["after"], 0
         accounts = lru_cache(partial(ledger.stream_of, "account"))
         while records := ledger.scan_rows(KINDS, after, _PAGE):
-            buffer.add(parse(records, release.schema, accounts, ledger.figures_as_json))
+            buffer.add(parse(records, release.schema, accounts, ledger.figures_as_json, spill=self._folder))
             after, n_read = records[-1].seq, n_read + len(records)
             if progress:
                 progress(n_read, 0, "ledger")
@@ -126,8 +127,8 @@ class DecisionLog:
         :param outcome: label rows by whether this outcome came, instead of any positive outcome of their action
         :param shared: as in `labels_sql`; `outcome` must be given
         """
-        with connect() as connection:
-            connection.register("no_rows", _empty(release))
+        with connected(self._folder) as connection:
+            connection.register("no_rows", _empty(release, self._folder))
             connection.sql(f"CREATE VIEW all_events AS {self._files(self._events, _NO_EVENTS)}")
             connection.sql(f"CREATE VIEW restricted AS {_RESTRICTED}")
             connection.sql(f"CREATE VIEW all_rows AS {self._files(self._rows, 'SELECT * FROM no_rows')}")
@@ -176,6 +177,7 @@ class DecisionLog:
     def _forget(self, streams: Collection[str]) -> int:
         if not streams:
             return 0
+        remove_abandoned(self._folder)
         erased, removed = pa.array(sorted(streams), pa.string()), set()
         for folder, name in ((self._rows, "_stream"), (self._events, "stream")):
             for half in folder.glob(".*.half"):
@@ -197,9 +199,8 @@ class DecisionLog:
             for week, tables in parts.items():
                 path = folder / f"{_name(week)}.parquet"
                 existing = [pq.read_table(path)] if path.exists() else []
-                _write(
-                    path, _without_repeats(pa.concat_tables([*existing, *tables], promote_options="permissive"), key)
-                )
+                every = pa.concat_tables([*existing, *tables], promote_options="permissive")
+                _write(path, _without_repeats(every, key, self._folder))
             parts.clear()
         buffer.size = 0
 
@@ -233,7 +234,7 @@ class DecisionLog:
         """Label the rows of a week from the events up to week `until`, and tell whether the file changed."""
         path = self._rows / f"{_name(week)}.parquet"
         existing = pq.read_table(path)
-        with connect() as connection:
+        with connected(self._folder) as connection:
             for name, table in {**tables, "bucket": existing}.items():
                 connection.register(name, table)
             connection.sql("CREATE TABLE people AS SELECT DISTINCT _stream FROM bucket")
@@ -295,9 +296,9 @@ def _quoted(path: Path) -> str:
     return glob.escape(str(path)).replace("'", "''")
 
 
-def _empty(release: Release) -> pa.Table:
+def _empty(release: Release, spill: Path) -> pa.Table:
     """Return a table without rows but with every column that a row of this release has."""
-    rows = parse((), release.schema, str).rows
+    rows = parse((), release.schema, str, spill=spill).rows
     for name, kind in label_columns().items():
         rows = rows.append_column(name, pa.array([], kind))
     return rows
@@ -328,9 +329,9 @@ def _week_of(path: Path) -> int:
     return (round(monday.timestamp() * 1e6) - _MONDAY_US) // WEEK_US
 
 
-def _without_repeats(table: pa.Table, key: tuple[str, str, str]) -> pa.Table:
+def _without_repeats(table: pa.Table, key: tuple[str, str, str], spill: Path) -> pa.Table:
     """Return each row once: of rows that agree in the first two columns of `key`, the lowest in the third."""
-    with connect() as connection:
+    with connected(spill) as connection:
         connection.register("repeated", table)
         first, second, third = key
         return connection.sql(

@@ -3,14 +3,15 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Row
 
 from decisioning.facts.schema import Dtype, FeatureSchema
 from decisioning.times import AS_RECORDED
+from features.duck import connected
 
 KINDS = ("decision", "observation", "contact", "outcome", "consent", "flag", "tombstone")
 NOTHING = "none"
@@ -150,22 +151,19 @@ class ParsedRecords:
     erased: frozenset[str]
 
 
-def connect() -> duckdb.DuckDBPyConnection:
-    """Return a database in memory that loads no extensions and uses one thread, so that sums have one order."""
-    offline = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
-    return duckdb.connect(config={"threads": 1, **offline})
-
-
 def parse(
     records: Sequence[Row[tuple[object, ...]]],
     schema: FeatureSchema,
     stream_of: Callable[[str], str],
     as_json: Callable[[bytes], bytes] = bytes,
+    *,
+    spill: Path,
 ) -> ParsedRecords:
     """Parse rows of the records table whose kind is in `KINDS`; records without a body are left out.
 
     :param stream_of: account id -> its stream
     :param as_json: reads a body, as `Ledger.figures_as_json` does
+    :param spill: the folder below which DuckDB keeps what does not fit in memory
     """
     erased = frozenset(str(r.stream) for r in records if r.kind == "tombstone")
     readable = [r for r in records if r.body is not None and r.kind != "tombstone"]
@@ -178,7 +176,7 @@ def parse(
             "body": pa.array([as_json(r.body) for r in readable], pa.binary()).cast(pa.string()),
         }
     )
-    with connect() as connection:
+    with connected(spill) as connection:
         connection.register("raw", raw)
         return ParsedRecords(
             _keyed(connection.sql(_rows_sql(schema)).to_arrow_table(), stream_of),

@@ -18,6 +18,7 @@ from decisioning.facts.standing_rules import StandingRules
 from decisioning.hashes import content_id
 from features.ledger.checking.audit import Audit
 from features.ledger.checking.checkpoints import CheckpointFile, Checkpoints, Signer
+from features.ledger.checking.mirror import Mirror
 from features.ledger.checking.verification import Flaw, verify_stream
 from features.ledger.database import Database, upsert
 from features.ledger.erasing import Erasures, erase_subject
@@ -287,15 +288,21 @@ class Ledger:
             writing.cancel()
             raise Unavailable(f"the ledger's writer is busy for more than {within_s:g} s") from None
 
-    def checkpoint(self, file: Path) -> int:
-        """Sign the records since the last checkpoint, if one is due, and return how many checkpoints were added.
+    def checkpoint(self, file: Path, mirror: Path | None = None) -> int:
+        """Sign what came since the last checkpoint, if one is due, and return how many checkpoints were added.
 
         Every serving process calls this about once a second, from a thread of its own.
 
         :param file: the file outside the database that gets every checkpoint, whichever process signed it
+        :param mirror: the file elsewhere that holds the last one, if there is one
         """
-        added = self._checkpoints.take(self.clock())
-        CheckpointFile(file).append_from(self._database)
+        outside, added = CheckpointFile(file), 0
+        outside.append_from(self._database)  # also what was added when a process died
+        for _ in self._checkpoints.take(self.clock()):
+            outside.append_from(self._database)
+            added += 1
+        if mirror is not None:
+            Mirror(mirror, self._database, self._signer).keep()
         return added
 
     def verify(self, stream: str | None = None, file: Path | None = None) -> Iterator[Flaw]:
@@ -307,9 +314,9 @@ class Ledger:
             return verify_stream(self._database, self._rules, self._bodies, stream)
         return self.audit(file).flaws()
 
-    def audit(self, file: Path | None = None) -> Audit:
+    def audit(self, file: Path | None = None, mirror: Path | None = None) -> Audit:
         """Return a verification of the whole ledger, which also counts the checkpoints that it could use."""
-        return Audit(self._database, self._rules, self._bodies, self._signer, file)
+        return Audit(self._database, self._rules, self._bodies, self._signer, file, mirror)
 
     def put_release(self, content: bytes) -> str:
         """Store the bytes of a release and return its name, `sha256:<hex>`."""

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from features.duck import remove_abandoned
 from features.files import replace_file, unfinished
 from features.profile.fitting import PYTHON_OF, fit
 from features.profile.merging import HEAD, StatementsBySubject, is_about, merge, states_of
@@ -160,13 +161,20 @@ class Archive:
         """Erase subjects from the spool and the files. The time this takes grows with the files."""
         with self.exclusive():
             self.spool.forget(subjects)
+            self.remove_abandoned()
+            for view in self.views:
+                if any(pc.any(is_about(table, subjects)).as_py() for table in self._batches(view, ["subject"])):
+                    others = (part.filter(pc.invert(is_about(part, subjects))) for part in self._batches(view))
+                    self._rewrite(view, self.schema(view), others)
+
+    def remove_abandoned(self) -> None:
+        """Remove what killed processes were writing; it may hold subjects that no file holds."""
+        with self.exclusive():
             for view in self.views:
                 path = self.layout.history(view.name)
                 for half in (unfinished(path), path.with_suffix(_OLD_HALF)):
                     half.unlink(missing_ok=True)
-                if any(pc.any(is_about(table, subjects)).as_py() for table in self._batches(view, ["subject"])):
-                    others = (part.filter(pc.invert(is_about(part, subjects))) for part in self._batches(view))
-                    self._rewrite(view, self.schema(view), others)
+            remove_abandoned(self.layout.offline)
 
     def _compact_view(self, view: ProfileView, spooled: Iterable[tuple[str, Statement]]) -> None:
         schema = self.schema(view)

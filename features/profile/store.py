@@ -1,5 +1,6 @@
 """The stores that a process keeps for a workspace: the online store, and Feast's FeatureStore, which few need."""
 
+import atexit
 import glob
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from decisioning.errors import Unavailable
+from features.duck import SpillFolder
 from features.feast_library import import_feast
 from features.profile.migration import count_as_recorded, migrate
 from features.profile.repository import online_at, register, settle
@@ -101,9 +103,11 @@ class Store:
         backend = ibis.get_backend()
         if not isinstance(backend.read_parquet, _LiteralPaths):
             backend.read_parquet = _LiteralPaths(backend.read_parquet)
-        duckdb, spill = backend.con, str(self.layout.offline / "spill")
-        if duckdb.execute("SELECT current_setting('temp_directory')").fetchone() != (spill,):
-            duckdb.execute("SET temp_directory = ?", [spill])  # DuckDB refuses this once it has spilled
+        duckdb, inside = backend.con, str(self.layout.offline)
+        if not str(duckdb.execute("SELECT current_setting('temp_directory')").fetchone()[0]).startswith(inside):
+            spill = SpillFolder(self.layout.offline)
+            atexit.register(spill.remove)
+            duckdb.execute("SET temp_directory = ?", [str(spill.path)])  # DuckDB refuses this once it has spilled
         return self.feast
 
     @cached_property

@@ -147,7 +147,7 @@ class Brain:
 
     def checkpoint(self) -> None:
         """Sign what the ledger has gained since the last checkpoint, if one is due and no other replica does it."""
-        self.ledger.checkpoint(self.workspace.checkpoints_file)
+        self.ledger.checkpoint(self.workspace.checkpoints_file, self.workspace.checkpoints_mirror)
 
     def compact(self) -> None:
         """Move newly written profile facts into the history files, and purge signals whose retention is over."""

@@ -85,8 +85,8 @@ def run(
     _check_request(workspace, channel, placements, batch)
     customers = _customers(source)
     decided = _decided(workspace, customers, (channel, placements, batch, preview))
-    offers, failed = _write(decided, out, customers.num_rows)
-    exported_files.register(workspace, out, "batch")
+    with exported_files.written(workspace, out, "batch") as half:
+        offers, failed = _write(decided, half, customers.num_rows)
     if failed:
         again = "" if preview else f", and run it again with --batch-id {batch}"
         raise Refused(f"{failed} of {customers.num_rows} customers have no decision: see `error` in {out}{again}")
@@ -112,23 +112,15 @@ def _request_id(batch: str, stream: str) -> str:
 
 
 def _write(parts: Iterable[pa.Table], out: Path, customers: int) -> tuple[int, int]:
-    """Write the parts as they come; return the numbers of offers and of customers without a decision.
-
-    `out` is there once everything is written.
-    """
-    half, counts = out.with_name(f".{out.name}.half"), [0, 0]
-    try:
-        with phases() as progress, pq.ParquetWriter(half, OUTPUT) as writer:
-            done = 0
-            for part in parts:
-                writer.write_table(part)
-                done += pc.count_distinct(part["customer_id"]).as_py()
-                counts[0] += part.num_rows - part["offer_id"].null_count
-                counts[1] += part.num_rows - part["error"].null_count
-                progress(done, customers, "customers decided")
-        half.replace(out)
-    finally:
-        half.unlink(missing_ok=True)
+    """Write the parts as they come; return the numbers of offers and of customers without a decision."""
+    counts, done = [0, 0], 0
+    with phases() as progress, pq.ParquetWriter(out, OUTPUT) as writer:
+        for part in parts:
+            writer.write_table(part)
+            done += pc.count_distinct(part["customer_id"]).as_py()
+            counts[0] += part.num_rows - part["offer_id"].null_count
+            counts[1] += part.num_rows - part["error"].null_count
+            progress(done, customers, "customers decided")
     return counts[0], counts[1]
 
 

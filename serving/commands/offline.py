@@ -51,8 +51,8 @@ def export_customer(workspace: Workspace, customer_id: str, out: Path | None = N
         export = {**pages[0], **logs, "next": None}
         if out is None:
             return export
-        out.write_bytes(to_json(export))
-        exported_files.register(workspace, out, "export", exporting.subjects_of(export))
+        with exported_files.written(workspace, out, "export", exporting.subjects_of(export)) as half:
+            half.write_bytes(to_json(export))
     return {"customer_id": customer_id, "written": str(out), "records": len(export["records"])}
 
 
@@ -102,7 +102,7 @@ def verify(workspace: Workspace, sample: int | None) -> dict[str, Any]:
     What is wrong is named by stream and version, or by decision id, never by customer.
     """
     with open_brain(workspace) as brain:
-        audit = brain.ledger.audit(workspace.checkpoints_file)
+        audit = brain.ledger.audit(workspace.checkpoints_file, workspace.checkpoints_mirror)
         flaws = [str(flaw) for flaw in audit.flaws()]
         decisions = list(_decisions(brain))
         step = 1 if sample is None else max(1, len(decisions) // sample)

@@ -93,6 +93,8 @@ def clean_files(brain: Brain) -> int:
     """
     began_us, erased = now_us(), erased_since(brain.ledger.select, 0)
     profiles = brain.snapshot.profiles
+    if erased:
+        profiles.archive.remove_abandoned()
     remaining = profiles.archive.present(erased) if erased else []
     if remaining:
         profiles.delete(*remaining)

@@ -1,7 +1,7 @@
 """Files with personal data that commands wrote outside the workspace, recorded here so that an erasure cleans them.
 
 An entry holds the file's path, its kind, its hash and, for an export, the subject's stream; it holds no id. A file
-that has changed since it was written belongs to somebody else by now, and is left alone.
+that has changed since it was written belongs to somebody else by now, and is left alone; the log says so.
 """
 
 import fcntl
@@ -18,15 +18,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features.files import replace_file
+from decisioning.errors import Refused
+from features.files import create_private, replace_file, unfinished
+from features.threads import LOG
 from serving.settings import Workspace
 
-FileKind = Literal["export", "batch"]
+FileKind = Literal["export", "batch", "draft"]
 
 
 @dataclass(frozen=True, slots=True)
 class ExportedFile:
-    """One file, and its SHA-256 in hex (`digest`).
+    """One file, and its SHA-256 in hex (`digest`); a draft is being written, and has none.
 
     `stream` is the subject whose export it is, `others` are the streams of their other identifiers in it.
     """
@@ -38,15 +40,45 @@ class ExportedFile:
     others: tuple[str, ...] = ()
 
 
-def register(workspace: Workspace, path: Path, what: FileKind, streams: tuple[str, ...] = ()) -> None:
-    """Record an exported file, so that erasures clean it.
+@contextmanager
+def written(workspace: Workspace, out: Path, what: FileKind, streams: tuple[str, ...] = ()) -> Iterator[Path]:
+    """Yield where to write a file, for its owner alone, that takes the place of `out` at the end of the block.
+
+    It is recorded before it is there, so that an erasure finds it whenever the process dies, and removes the draft.
 
     :param streams: of an export, the subject's and those of all their other identifiers
     """
+    half = unfinished(out)
+    create_private(half)
+    draft = ExportedFile(str(half.resolve()), "draft", "")
+    with half.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        _note(workspace, draft)
+        try:
+            yield half
+            register(workspace, out, what, streams, content=half)
+            half.replace(out)
+        finally:
+            half.unlink(missing_ok=True)
+            with _entries(workspace) as entries:
+                entries[:] = [entry for entry in entries if entry != draft]
+
+
+def register(
+    workspace: Workspace, path: Path, what: FileKind, streams: tuple[str, ...] = (), *, content: Path | None = None
+) -> None:
+    """Record an exported file, so that erasures clean it.
+
+    :param streams: of an export, the subject's and those of all their other identifiers
+    :param content: a file with the same content; None: the file itself
+    """
+    stream, others = next(iter(streams), None), streams[1:]
+    _note(workspace, ExportedFile(str(path.resolve()), what, _digest(content or path), stream, others))
+
+
+def _note(workspace: Workspace, file: ExportedFile) -> None:
     with _entries(workspace) as entries:
-        before = [e for e in entries if e.path != str(path.resolve())]
-        stream, others = next(iter(streams), None), streams[1:]
-        entries[:] = [*before, ExportedFile(str(path.resolve()), what, _digest(path), stream, others)]
+        entries[:] = [*(entry for entry in entries if entry.path != file.path), file]
 
 
 def forget(workspace: Workspace) -> None:
@@ -69,7 +101,8 @@ def _moved(path: Path, before: Path, now: Path) -> Path:
 def clean(workspace: Workspace, erased: frozenset[str], stream_of: Callable[[str], str]) -> int:
     """Remove erased subjects from every recorded file that is unchanged since it was written.
 
-    Returns how many entries changed.
+    Returns how many entries changed. The log names what could not be cleaned; a file that could not be read or written
+    is tried again the next time.
 
     :param stream_of: customer id -> their stream
     """
@@ -77,20 +110,43 @@ def clean(workspace: Workspace, erased: frozenset[str], stream_of: Callable[[str
         return 0
     with _entries(workspace) as entries:
         before = list(entries)
-        entries[:] = [remaining for entry in before if (remaining := _cleaned(entry, erased, stream_of)) is not None]
+        entries[:] = [remaining for entry in before if (remaining := _tried(entry, erased, stream_of)) is not None]
         return sum(entry not in entries for entry in before)
+
+
+def _tried(entry: ExportedFile, erased: frozenset[str], stream_of: Callable[[str], str]) -> ExportedFile | None:
+    """Return what `_cleaned` does; the entry itself if its file cannot be read or written now."""
+    try:
+        return _cleaned(entry, erased, stream_of)
+    except (OSError, pa.ArrowException) as error:
+        why = "erased customers may be in it, and it is tried again"
+        LOG.warning("%s cannot be cleaned (%s): %s", entry.path, type(error).__name__, why)
+        return entry
 
 
 def _cleaned(entry: ExportedFile, erased: frozenset[str], stream_of: Callable[[str], str]) -> ExportedFile | None:
     """Return the entry of what is left of a file, or None if the file is gone or has changed."""
     path = Path(entry.path)
-    if not path.is_file() or _digest(path) != entry.digest:
+    if entry.what == "draft":
+        return entry if _is_being_written(path) else None
+    unfinished(path).unlink(missing_ok=True)  # of a cleaning that was killed
+    if not path.is_file():
+        return None
+    own = erased.intersection((entry.stream, *entry.others))
+    if _digest(path) != entry.digest:
+        if own or (entry.what == "batch" and erased):
+            LOG.warning("%s has changed since it was written: remove erased customers from it yourself", path)
         return None
     if entry.what == "export":
-        if erased.isdisjoint((entry.stream, *entry.others)):
+        if not own:
             return entry
         path.unlink()
         return None
+    return _without(path, entry, erased, stream_of)
+
+
+def _without(path: Path, entry: ExportedFile, erased: frozenset[str], stream_of: Callable[[str], str]) -> ExportedFile:
+    """Remove the rows of erased customers from a file of decisions, and return its entry."""
     table = pq.read_table(path)
     customers = table["customer_id"].to_pylist()
     is_erased = pa.array([stream_of(customer) in erased for customer in customers], pa.bool_())
@@ -100,6 +156,19 @@ def _cleaned(entry: ExportedFile, erased: frozenset[str], stream_of: Callable[[s
     return replace(entry, digest=_digest(path))
 
 
+def _is_being_written(half: Path) -> bool:
+    """Tell whether a process writes this draft; remove one that a killed process left."""
+    try:
+        with half.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            half.unlink()
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()
@@ -107,14 +176,38 @@ def _digest(path: Path) -> str:
 
 @contextmanager
 def _entries(workspace: Workspace) -> Iterator[list[ExportedFile]]:
-    """Yield all entries under a lock, and write them back if they were changed."""
-    handle = os.open(workspace.written_file, os.O_RDWR | os.O_CREAT, 0o600)
-    with os.fdopen(handle, "r+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        entries = [ExportedFile(**json.loads(line)) for line in file]
+    """Yield all entries under a lock, and replace the file as a whole if they were changed.
+
+    Raises Refused if it is damaged.
+    """
+    lock = workspace.written_file.with_suffix(".lock")
+    with os.fdopen(os.open(lock, os.O_RDWR | os.O_CREAT, 0o600), "r+") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        content = workspace.written_file.read_bytes() if workspace.written_file.exists() else b""
+        entries = _whole(content, workspace.written_file)
         before = list(entries)
         yield entries
-        if entries != before:
-            file.seek(0)
-            file.truncate()
-            file.writelines(f"{json.dumps(asdict(entry))}\n" for entry in entries)
+        if entries != before or not content.endswith(b"\n"):
+            text = "".join(f"{json.dumps(asdict(entry))}\n" for entry in entries)
+            replace_file(workspace.written_file, lambda half: half.write_text(text), durable=True)
+
+
+def _whole(content: bytes, file: Path) -> list[ExportedFile]:
+    """Return the entries of a file, without a last line that a crash cut off; the log tells of that."""
+    *lines, last = content.split(b"\n")
+    try:
+        entries = [_entry(line) for line in lines]
+    except (ValueError, TypeError):
+        raise Refused(f"{file}: it is damaged or of another kind; restore it from your backup") from None
+    try:
+        return [*entries, _entry(last)] if last else entries
+    except (ValueError, TypeError):
+        why = "erasures do not clean the exported file that it named: look for one of that time"
+        LOG.warning("the last line of %s is cut off: %s", file, why)
+        return entries
+
+
+def _entry(line: bytes) -> ExportedFile:
+    """Return the entry of a line; raises ValueError or TypeError if it is damaged."""
+    entry = ExportedFile(**json.loads(line))
+    return replace(entry, others=tuple(entry.others))

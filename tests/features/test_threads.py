@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from decisioning.errors import Unavailable
+from decisioning.errors import BrainError, Refused, Unavailable
 from features import threads
 from features.threads import every, restarts, watched
 
@@ -114,3 +114,20 @@ def test_a_thread_runs_in_the_context_of_who_started_it() -> None:
         thread = watched("a-context", lambda: rests.append(_rest_s.get()))
     thread.join(10)
     assert rests == [0.5]
+
+
+def test_what_puts_periodic_work_off_is_said_once_until_it_is_another_thing(caplog: pytest.LogCaptureFixture) -> None:
+    """Cleaning after an erasure, for one, must not give up in silence."""
+    errors: list[BrainError | None] = [Refused("one"), Refused("one"), None, Refused("one"), Unavailable("two")]
+    stopping = threading.Event()
+
+    def work() -> None:
+        if not errors:
+            stopping.set()
+        elif (error := errors.pop(0)) is not None:
+            raise error
+
+    with caplog.at_level(logging.WARNING, "brain"):
+        every("cleaning", 0.001, work, stopping).join(10)
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [f"cleaning is tried again: {why}" for why in ("one", "one", "two")]

@@ -41,6 +41,7 @@ def test_what_it_says_is_what_counts(tmp_path: Path) -> None:
         ("http:\n  xyz: 1\n", "brain.yaml:2: http.xyz: there is no such setting (known here: host, port, "),
         ("http:\n\n  port: many\n", "brain.yaml:3: http.port: "),
         ("http: {port: 70000}\n", "brain.yaml:1: http.port: "),
+        ("checkpoints: {mirror: data/last}\n", "brain.yaml:1: checkpoints.mirror: it is in the workspace"),
         ("environment: production\n", "brain.yaml:1: environment: "),
         ("\nonline_store: {redis: localhost}\n", "brain.yaml:2: online_store.redis: it is host:port, "),
         ("http: 5\n", "brain.yaml:1: http: "),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import zip_longest
+from itertools import chain, repeat, zip_longest
 from pathlib import Path
 
 from sqlalchemy import bindparam, select, union
@@ -14,9 +14,11 @@ from features.ledger.checking.checkpoints import (
     Signer,
     activations_hash,
     checkpoints_after,
+    newest_checkpoint,
     order_hash,
     records_in,
 )
+from features.ledger.checking.mirror import Mirror
 from features.ledger.checking.verification import Flaw, SignedHead, keys_in, verify_stream
 from features.ledger.database import Database
 from features.ledger.past.rules_book import RulesBook
@@ -47,8 +49,8 @@ _SERVED = select(ACTIVATIONS.c.release).distinct().order_by(ACTIVATIONS.c.releas
 class Audit:
     """One verification of the whole ledger; `flaws` can be run once.
 
-    `file`: the file of checkpoints outside the database, if this machine has one. After `flaws`, `checkpoints` is how
-    many could be used, and `signed_heads` where they saw each stream end.
+    `file`: the file of checkpoints outside the database. `mirror`: the copy of the last one elsewhere, if there is one.
+    After `flaws`, `checkpoints` is how many could be used, and `signed_heads` where they saw each stream end.
     """
 
     database: Database
@@ -56,21 +58,27 @@ class Audit:
     bodies: Bodies
     signer: Signer
     file: Path | None = None
+    mirror: Path | None = None
     checkpoints: int = 0
     signed_heads: dict[str, SignedHead] = field(default_factory=dict)
 
     def flaws(self) -> Iterator[Flaw]:
         """Yield everything that is not as it was written. Memory grows with the number of streams."""
+        if self.mirror is not None:
+            yield from Mirror(self.mirror, self.database, self.signer).flaws()
         yield from self._checkpoints()
         yield from self._streams()
         yield from self._keys()
         yield from self._releases()
 
     def _checkpoints(self) -> Iterator[Flaw]:
-        outside = CheckpointFile(self.file).lines() if self.file is not None else iter(())
-        digest, after = "", 0
+        newest, lines = newest_checkpoint(self.database), iter(self._lines())
+        first = next(lines, None)
+        outside = chain(repeat(None, self._begins(first) - 1), () if first is None else (first,), lines)
+        digest, after, seen = "", 0, 0
         for number, (row, line) in enumerate(zip_longest(checkpoints_after(self.database), outside), start=1):
             inside, upto = row or (None, None)
+            seen = seen if line is None else number
             yield from (Flaw("checkpoints", number, message) for message in _differences(inside, line))
             checkpoint = next((c for c in (line, inside) if c is not None and self._trusted(c, number)), None)
             if checkpoint is None:
@@ -81,6 +89,24 @@ class Audit:
                 yield Flaw("checkpoints", number, "it does not follow from the one before it")
             yield from self._content_flaws(checkpoint)
             digest, after, self.checkpoints = checkpoint.digest, content["upto"], number
+        if self.file is not None and newest is not None:
+            yield from (Flaw("checkpoints", n, why) for n, why in self._file_flaws(first, seen, newest.number))
+
+    def _lines(self) -> Iterator[Checkpoint]:
+        return iter(()) if self.file is None else CheckpointFile(self.file).lines()
+
+    def _begins(self, first: Checkpoint | None) -> int:
+        """Return the number of the first checkpoint that the file says it holds, if that is signed, else 1."""
+        return int(first.content["number"]) if first is not None and self.signer.verifies(first) else 1
+
+    def _file_flaws(self, first: Checkpoint | None, last: int, newest: int) -> Iterator[tuple[int, str]]:
+        """Yield what the file lacks: the last one may be on its way, and a server may have joined others later."""
+        if first is None:
+            yield newest, "the file that is kept outside the database is gone or empty"
+        elif last < newest - 1:
+            yield last, "the file that is kept outside the database ends here"
+        if self.database.sqlite and (begins := self._begins(first)) > 1:
+            yield begins, "the file that is kept outside the database begins here: the one before it was deleted"
 
     def _trusted(self, checkpoint: Checkpoint, number: int) -> bool:
         return self.signer.verifies(checkpoint) and checkpoint.number == checkpoint.content["number"] == number

@@ -2,8 +2,9 @@
 
 A chain of hashes reveals a changed record. It does not reveal a stream that was written again from some record on, or
 cut off together with its standing. So every ten seconds one of the processes signs the heads of the streams that moved
-since the last checkpoint, and the order of the records; each checkpoint names the hash of the one before. It reads only
-new records, outside the writer's thread: quiet streams cost nothing, and decisions do not wait for it.
+since the last checkpoint, the order of the records, and which releases served; each checkpoint names the hash of the
+one before. It reads only new records, outside the writer's thread: quiet streams cost nothing, and decisions do not
+wait for it.
 
 The signature is an HMAC under a key derived from the workspace's secret. A verifier needs that secret anyway, as it
 names the streams, and no key file or library is required. Whoever has the secret can sign; whoever has only the
@@ -25,6 +26,7 @@ from pydantic_core import from_json, to_json
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from decisioning.errors import Unavailable
+from decisioning.times import TOLERANCE_US
 from features.ledger.database import Database
 from features.ledger.tables import ACTIVATIONS, CHECKPOINTS, CLAIMS, RECORDS
 
@@ -103,28 +105,32 @@ class Checkpoints:
     def __init__(self, database: Database, run: Run, signer: Signer) -> None:
         self._database, self._run, self._signer = database, run, signer
 
-    def take(self, now_us: int) -> int:
-        """Sign the new records, unless another process has claimed that, and return how many checkpoints were added.
+    def take(self, now_us: int) -> Iterator[Checkpoint]:
+        """Sign what is new, unless another process has claimed that, and yield each checkpoint once it is added.
 
         :raises Unavailable: the database cannot be reached
         """
         last = newest_checkpoint(self._database)
-        if self._database.fetch(_NEWEST)[0].seq in (None, last.content["upto"] if last else 0):
-            return 0
-        if not self._run(partial(_claim, now_us=now_us)):
-            return 0
-        upto, added = self._database.settled_seq(), 0
+        if not self._has_news(last) or not self._run(partial(_claim, now_us=now_us)):
+            return
+        upto = self._database.settled_seq()
         while (new := self._next(last, upto, now_us)) is not None:
             if not self._run(partial(_put, new=new)):
                 break  # the claim expired, and another process continued
-            last, added = new, added + 1
-        return added
+            last = new
+            yield new
+
+    def _has_news(self, last: Checkpoint | None) -> bool:
+        """Tell whether a record or an activation came after the last checkpoint."""
+        newest = [self._database.fetch(statement)[0].seq or 0 for statement in (_NEWEST, _LAST_ACTIVATION)]
+        return newest != ([last.content["upto"], last.content["activations"][0]] if last else [0, 0])
 
     def _next(self, last: Checkpoint | None, upto: int, now_us: int) -> Checkpoint | None:
-        """Return the checkpoint after `last`, or None if there are no new records."""
+        """Return the checkpoint after `last`, or None if there are no new records and no other activations."""
         after = last.content["upto"] if last else 0
         rows = self._database.fetch(_SPAN, {"after": after, "upto": upto, "most": _MAX_RECORDS})
-        if not rows:
+        activations = activations_hash(self._database)
+        if not rows and activations == (last.content["activations"] if last else activations_hash(self._database, 0)):
             return None
         heads = {row.stream: [row.stream, row.version, row.hash.hex()] for row in rows}
         number = last.number + 1 if last else 1
@@ -134,10 +140,10 @@ class Checkpoints:
                 "previous": last.digest if last else "",
                 "at_us": now_us,
                 "after": after,
-                "upto": rows[-1].seq,
+                "upto": rows[-1].seq if rows else after,
                 "records": len(rows),
                 "order": order_hash(rows),
-                "activations": activations_hash(self._database),
+                "activations": activations,
                 "heads": list(heads.values()),
             }
         )
@@ -184,7 +190,8 @@ def _checkpoint(row: Row[Any]) -> Checkpoint:
 def _claim(connection: Connection, now_us: int) -> bool:
     """Claim the next checkpoint for a little less than the period, as calls come late rather than early."""
     until_us = now_us + round(0.95 * PERIOD_S * 1_000_000)
-    free = (CLAIMS.c.name == _CLAIM) & (CLAIMS.c.until_us <= now_us)
+    made_ahead = CLAIMS.c.until_us > until_us + TOLERANCE_US  # by a clock that was wrong
+    free = (CLAIMS.c.name == _CLAIM) & ((CLAIMS.c.until_us <= now_us) | made_ahead)
     if connection.execute(update(CLAIMS).where(free).values(until_us=until_us)).rowcount:
         return True
     if connection.execute(select(CLAIMS.c.name).where(CLAIMS.c.name == _CLAIM)).first():
@@ -216,7 +223,8 @@ class CheckpointFile:
     def append_from(self, database: Database) -> None:
         """Append the checkpoints that the database has and the file lacks, and wait until they are on disk.
 
-        A checkpoint that does not follow the file's last line is not appended; `verify` reports it.
+        A checkpoint that does not follow the file's last line is not appended; `verify` reports it. A file that is new,
+        or was deleted, begins with the newest checkpoint: what it did not see it must not vouch for.
 
         :raises Unavailable: the file cannot be written
         """
@@ -224,13 +232,14 @@ class CheckpointFile:
             last = _last_line(file)
             if last is None and file.tell():
                 return
-            number, digest = (last.number, last.digest) if last else (0, "")
+            number, digest = (last.number, last.digest) if last else _before_newest(database)
+            size = file.tell()
             for checkpoint, _ in checkpoints_after(database, number):
                 if checkpoint.content["previous"] != digest:
                     break
                 file.write(checkpoint.line)
                 digest = checkpoint.digest
-            if digest != (last.digest if last else ""):
+            if file.tell() != size:
                 file.flush()
                 os.fsync(file.fileno())
 
@@ -249,7 +258,13 @@ class CheckpointFile:
                 for line in file:
                     size -= len(line)
                     if size >= 0 and line.endswith(b"\n"):
-                        yield _parse(line) or UNREADABLE
+                        yield parse_line(line)
+
+
+def _before_newest(database: Database) -> tuple[int, str]:
+    """Return number and digest of the checkpoint before the newest one in the database; 0 and none if there is none."""
+    newest = newest_checkpoint(database)
+    return (newest.number - 1, str(newest.content["previous"])) if newest else (0, "")
 
 
 @contextmanager
@@ -276,12 +291,14 @@ def _last_line(file: BinaryIO) -> Checkpoint | None:
     whole = tail[: tail.rfind(b"\n") + 1]
     file.truncate(end - len(tail) + len(whole))
     file.seek(0, os.SEEK_END)
-    return _parse(whole.splitlines(keepends=True)[-1]) if whole else None
+    last = parse_line(whole.splitlines(keepends=True)[-1]) if whole else UNREADABLE
+    return None if last is UNREADABLE else last
 
 
-def _parse(line: bytes) -> Checkpoint | None:
+def parse_line(line: bytes) -> Checkpoint:
+    """Return the checkpoint of a line, `UNREADABLE` if there is none."""
     try:
         number, signature, body = line[:-1].split(b" ", 2)
         return Checkpoint(int(number), body, bytes.fromhex(signature.decode()))
     except ValueError:
-        return None
+        return UNREADABLE

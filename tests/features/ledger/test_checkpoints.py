@@ -2,9 +2,11 @@
 
 import multiprocessing
 import os
+import sqlite3
 import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -185,11 +187,100 @@ def test_lines_are_on_the_disk_before_anything_counts_on_them(world: World, monk
 def test_what_a_crash_cut_off_in_the_file_is_mended(world: World) -> None:
     filled(world)
     whole = world.file.read_bytes()
-    for size in (0, 5, len(whole) - 1, whole.index(b"\n") + 1):
+    for size in (len(whole) - 1, whole[:-1].rindex(b"\n") + 1):
         world.file.write_bytes(whole[:size])
         assert messages(world) == []
         world.ledger.checkpoint(world.file)
         assert world.file.read_bytes() == whole
+
+
+@pytest.mark.promise("ledger.checkpoints-outside")
+def test_a_short_file_is_a_flaw_until_a_server_has_mended_it(world: World) -> None:
+    filled(world)
+    whole = world.file.read_bytes()
+    world.file.write_bytes(whole[: whole.index(b"\n") + 1])
+    assert messages(world) == ["checkpoints@1: the file that is kept outside the database ends here"]
+    world.ledger.checkpoint(world.file)
+    assert (world.file.read_bytes(), messages(world)) == (whole, [])
+
+
+@pytest.mark.promise("ledger.checkpoints-outside")
+def test_a_file_that_was_deleted_is_a_flaw_that_no_server_hides(world: World, url: str) -> None:
+    filled(world)
+    world.file.unlink()
+    assert messages(world) == ["checkpoints@3: the file that is kept outside the database is gone or empty"]
+    world.ledger.checkpoint(world.file)
+    assert len(world.file.read_bytes().splitlines()) == 1
+    world.checkpoint()
+    late = "checkpoints@3: the file that is kept outside the database begins here: the one before it was deleted"
+    assert messages(world) == ([] if "://" in url else [late]), "other machines of one database come later"
+
+
+@pytest.mark.promise("ledger.checkpoints-outside")
+def test_the_copy_elsewhere_tells_of_a_database_put_back_together_with_its_file(tmp_path: Path, secret: bytes) -> None:
+    path, clock, kept = tmp_path / "ledger.db", Clock(), tmp_path / "elsewhere" / "last"
+    kept.parent.mkdir()
+    with Ledger.open(path, secret, clock) as ledger:
+        world = filled(World(ledger, clock, tmp_path / "kept"))
+        ledger.checkpoint(world.file, kept)
+        assert list(ledger.audit(world.file, kept).flaws()) == []
+        assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+        with closing(sqlite3.connect(path)) as db, closing(sqlite3.connect(tmp_path / "before")) as before:
+            db.backup(before)
+        lines = world.file.read_bytes()
+        world.checkpoint()
+        ledger.checkpoint(world.file, kept)
+    path.unlink()
+    (tmp_path / "before").rename(path)
+    world.file.write_bytes(lines)
+    with Ledger.open(path, secret, clock) as ledger:
+        back = World(ledger, clock, world.file)
+        assert messages(back) == [], "nothing in the workspace tells of it"
+        for number in (4, 5):
+            flaws = [str(flaw) for flaw in ledger.audit(world.file, kept).flaws()]
+            assert [flaw.partition(":")[0] for flaw in flaws] == ["checkpoints@4"], number
+            ledger.append([consent(ledger.stream_of("person", "new"))])
+            clock.later()
+            assert ledger.checkpoint(world.file, kept) == 1, "and what comes later does not hide it"
+    kept.write_bytes(b"no checkpoint")
+    with Ledger.open(path, secret, clock) as ledger:
+        assert "is not as it was signed" in str(next(ledger.audit(world.file, kept).flaws()))
+        kept.unlink()
+        assert "there is no copy" in str(next(ledger.audit(world.file, kept).flaws()))
+
+
+@pytest.mark.promise("ledger.checkpoints")
+def test_an_activation_is_sealed_though_no_record_follows(world: World, url: str) -> None:
+    world.ledger.append([consent("0" * 40)])
+    assert world.checkpoint() == 1
+    for content in (b"one", b"two"):
+        world.ledger.activate("prod", world.ledger.put_release(content), "somebody")
+    assert [world.checkpoint() for _ in range(2)] == [1, 0]
+    assert messages(world) == []
+    one = world.ledger.put_release(b"one")
+    past_the_ledger(url, f"UPDATE activations SET release = '{one}', \"by\" = 'another' WHERE seq = 2")
+    told = "which release served until then is not what it was"
+    assert messages(world) == [f"checkpoints@2: {told}"]
+    world.ledger.append([consent("0" * 40)])
+    world.checkpoint()
+    assert messages(world) == [f"checkpoints@2: {told}"], "it is not signed afterwards"
+
+
+def test_the_first_release_of_all_is_sealed_before_any_record(world: World) -> None:
+    world.ledger.activate("prod", world.ledger.put_release(b"one"), "somebody")
+    assert [world.checkpoint() for _ in range(2)] == [1, 0]
+    world.ledger.append([consent("0" * 40)])
+    assert world.checkpoint() == 1
+    assert messages(world) == []
+
+
+def test_a_claim_of_a_clock_ahead_holds_up_no_checkpoint(world: World) -> None:
+    world.ledger.append([consent("0" * 40)])
+    world.clock.later(3600_000_000)
+    assert world.checkpoint() == 1
+    world.ledger.append([consent("0" * 40)])
+    world.clock.later(-3600_000_000)
+    assert world.checkpoint() == 1
 
 
 @pytest.mark.promise("ledger.corruption-is-located")
