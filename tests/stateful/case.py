@@ -103,11 +103,6 @@ class Case:
         if self.taken(subject, self.send("POST", "/v1/signals", event)):
             self.model.tell(subject, "event", self.now_us, told_us, token, words=token)
 
-    def may_take_over(self, person: str, visitor: str) -> bool:
-        """Tell whether a person may be linked to a visitor in this test; see `EXCLUDED`."""
-        others = {p for _, p in self.model.holders.get(visitor, []) if p not in (None, person)}
-        return not others or "devices" not in EXCLUDED
-
     def link(self, person: str, visitor: str, *, linked: bool) -> None:
         token, before = self.token(), self.model.holder(visitor)
         identifier = {"kind": "visitor", "value": self.id_of(visitor)}
@@ -193,19 +188,25 @@ class Case:
         account = word.data["account"] if word.data["action"] == "family" else None
         return [word.subject, *([account] if account else [])]
 
+    def stays(self, word: Word) -> bool:
+        """Tell whether a word may be kept after the erasure of whom it belongs to; see `EXCLUDED`."""
+        of_nobody = word.subject.startswith("visitor:") and self.model.holder(word.subject, word.number) is None
+        return of_nobody and word.kind == "consent" and "sources" in EXCLUDED
+
     def erase(self, person: str) -> None:
         """Erase a person; from the stated time on, nothing of theirs is found anywhere."""
         self.retired.update(v for v in self.model.holders if any(p == person for _, p in self.model.holders[v]))
         fees = {w.data["fee"] for w in self.model.of(person, "fact") if w.data.get("fee") is not None}
         status, content = self.send("DELETE", f"/v1/customers/{self.id_of(person)}")
         assert status == 200, content
-        theirs = self.model.erase(person)
-        forgotten = {self.id_of(person), *tokens(theirs.must if "devices" in EXCLUDED else theirs.may)}
+        theirs = [w for w in self.model.belonging(person).may if not self.stays(w)]
+        self.model.erase(person)
+        forgotten = {self.id_of(person), *tokens(theirs)}
         self.company.overdue.append((self.company.clock.now_us + WITHIN_S * 1_000_000, forgotten, fees))
 
     def check_shown(self, subject: str, account: str | None, channel: str, shown: dict[str, bool]) -> None:
         """Assert that what was shown may be, and that what must pass was shown; each is worth showing."""
-        if subject in self.retired or (subject.startswith("visitor:") and self.model.is_shared(subject)):
+        if subject in self.retired:
             return
         for action in ACTIONS if channel == "web" else ("tv",):
             stops = self.model.stops(subject, account, action, channel, self.now_us)

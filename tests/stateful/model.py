@@ -141,12 +141,8 @@ class Model:
         """Return the visitors that are the person now."""
         return [v for v in self.holders if self.holder(v) == person]
 
-    def is_shared(self, visitor: str) -> bool:
-        """Tell whether the visitor was ever more than one person's."""
-        return len({p for _, p in self.holders.get(visitor, []) if p is not None}) > 1
-
     def belonging(self, person: str) -> Bounds:
-        """Return all words that belong to a person; those on a device that is not theirs now may count."""
+        """Return all words that belong to a person; decisions may count those on a device that is not theirs now."""
         own = [w for w in self.words if self.owner(w) == person]
         now = {person, *self.linked(person)}
         return Bounds([w for w in own if w.subject in now], own)
