@@ -20,6 +20,8 @@ from features.ledger.tables import CLAIMS, DELIVERIES, FIRED, PRIVACY_CONTROLS, 
 
 CLAIM_US = 10_000_000
 """How long a claim lasts, after which another replica may make it."""
+LONGEST_PAUSE_US = 600_000_000
+"""The longest pause before a delivery is attempted again."""
 _IS_LATER = f"(excluded.event_us >= {WATCHES.name}.event_us OR {WATCHES.name}.event_us > ?)"
 """Whether the event of the new watch is later; a clock that was ahead may have given the other one its time."""
 _LATER_DUE = f"CASE WHEN excluded.due_us > {WATCHES.name}.due_us THEN excluded.due_us ELSE {WATCHES.name}.due_us END"
@@ -188,7 +190,9 @@ class Moments:
 
     def claim_to_send(self, now_us: int, limit: int = 20) -> list[Delivery]:
         """Claim and return the webhook deliveries whose next attempt is due; a claim postpones that attempt."""
-        ready = (DELIVERIES.c.state == "waiting") & (DELIVERIES.c.route == "webhook") & (DELIVERIES.c.due_us <= now_us)
+        made_ahead = DELIVERIES.c.due_us > now_us + LONGEST_PAUSE_US + TOLERANCE_US  # by a clock that was wrong
+        ready = (DELIVERIES.c.state == "waiting") & (DELIVERIES.c.route == "webhook")
+        ready &= (DELIVERIES.c.due_us <= now_us) | made_ahead
         if not self._ledger.select(select(DELIVERIES.c.seq).where(ready).limit(1)):
             return []
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self, TypeVar
 from sqlalchemy import Connection, Row, bindparam, insert, select
 from sqlalchemy.sql import Executable
 
-from decisioning.errors import BrainError, NotFound, Refused, Unavailable, Unconfirmed
+from decisioning.errors import NotFound, Refused, Unavailable, Unconfirmed
 from decisioning.facts.standing import Standing
 from decisioning.facts.standing_rules import StandingRules
 from decisioning.hashes import content_id
@@ -35,7 +35,7 @@ from features.ledger.tables import (
     RECORDS_OF_STREAM,
     RELEASES,
 )
-from features.ledger.writer import Append, Result, Submission, Writer
+from features.ledger.writer import Append, Result, Submission, Writer, results_of
 
 _T = TypeVar("_T")
 SubjectKind = Literal["person", "account", "visitor"]
@@ -175,7 +175,7 @@ class Ledger:
         prepared = [Append(self._prepare(entries), guards) for entries, guards in appends]
         blocks = [prepared[at : at + _BLOCK] for at in range(0, len(prepared), _BLOCK)]
         submitted = [(len(block), self._writer.submit_block(block)) for block in blocks]
-        return chain.from_iterable(starmap(_results, submitted))
+        return chain.from_iterable(starmap(results_of, submitted))
 
     async def commit(
         self,
@@ -266,14 +266,20 @@ class Ledger:
         """
         return self._bodies.figures_as_json(raw)
 
-    def erase(self, stream: str) -> tuple[str, ...]:
-        """Append a tombstone to a stream, which bars all later contact for good, then destroy its bodies and salts.
+    def bar(self, stream: str) -> tuple[str, ...]:
+        """Append a tombstone to a stream, which bars all later contact for good, and list its erasure.
 
         A person's linked visitors are erased too; a visitor that is erased is unlinked. Returns the erased streams.
+        """
+        return self._writer.run(partial(erase_subject, stream=stream, now_us=self.clock(), rules=self._rules))
+
+    def erase(self, stream: str) -> tuple[str, ...]:
+        """Bar a stream as `bar` does, then destroy bodies and salts; return the erased streams.
+
         The chains still verify. Of anything appended later only the hash is kept. Safe to run again. Copies of what was
         destroyed may be left in the files until `erasures` has removed them.
         """
-        erased = self._writer.run(partial(erase_subject, stream=stream, now_us=self.clock(), rules=self._rules))
+        erased = self.bar(stream)
         for each in erased:
             self.erasures.empty(each)
         return erased
@@ -392,11 +398,3 @@ class Ledger:
         values = {"paused": paused, "at_us": self.clock()}
 
         self._writer.run(lambda connection: upsert(connection, PAUSES, {"action": action}, values))
-
-
-def _results(n: int, block: "Future[Sequence[Result]]") -> Sequence[Result]:
-    """Wait for a block of `n` appends; if the block could not be committed, none of them was."""
-    try:
-        return block.result()
-    except BrainError as error:
-        return [error] * n

@@ -256,3 +256,11 @@ def _add(plan: AppendPlan, submission: Append) -> Result | ExistingKey:
         return plan.add(submission.entries, submission.guards, skip_known=submission.skip_known)
     except BrainError as error:
         return error
+
+
+def results_of(n: int, block: "Future[Sequence[Result]]") -> Sequence[Result]:
+    """Wait for a block of `n` appends; if the block could not be committed, none of them was."""
+    try:
+        return block.result()
+    except BrainError as error:
+        return [error] * n

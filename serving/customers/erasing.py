@@ -1,9 +1,10 @@
 """Erasing a person or a visitor, restricting what is done with their data, and cleaning up what erasures left."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
-from decisioning.errors import Erased
+from decisioning.errors import Erased, Unavailable
 from decisioning.times import TOLERANCE_US
 from features.decisions.log import LOG, DecisionLog
 from features.ledger import Entry, SubjectKind, now_us
@@ -24,16 +25,21 @@ async def erase(brain: Brain, kind: SubjectKind, subject_id: str) -> tuple[str, 
     Those are customers joined with them, and the stretches of visitors that are or were theirs, and nobody else's. Of a
     visitor it is every stretch.
 
-    Returns the erased streams. The tombstones, which keep them suppressed, are committed first. What may be left in
-    files is on the ledger's list of erasures, for `tend` to remove.
+    Returns the erased streams. The tombstones, which keep them suppressed, are committed first, and wait for no other
+    erasure. What takes longer than a request may goes on after the answer, and what may be left in files is on the
+    ledger's list of erasures, for `tend` to remove.
     """
-    return await brain.pools.erasures.run(_erase, brain, kind, subject_id)
-
-
-def _erase(brain: Brain, kind: SubjectKind, subject_id: str) -> tuple[str, ...]:
-    erased = brain.ledger.erase(brain.ledger.stream_of(kind, subject_id))
-    brain.snapshot.profiles.forget(*erased)
+    erased = await brain.pools.short.run(brain.ledger.bar, brain.ledger.stream_of(kind, subject_id))
+    with suppress(Unavailable):  # it takes longer, or waits behind others: `tend` finds it on the list
+        await brain.pools.erasures.run(_remove, brain, erased)
     return erased
+
+
+def _remove(brain: Brain, erased: Sequence[str]) -> None:
+    """Delete what is kept of erased subjects; a listed erasure counts as emptied when both parts are done."""
+    brain.snapshot.profiles.forget(*erased)
+    for stream in erased:
+        brain.ledger.erasures.empty(stream)
 
 
 def tend(brain: Brain) -> None:
@@ -80,9 +86,9 @@ def clean(brain: Brain) -> int:
 def _empty(brain: Brain, listed: Sequence[ListedErasure]) -> None:
     """Delete what an erasure that was interrupted has left of its subject; both parts are safe to repeat."""
     for erasure in listed:
+        brain.snapshot.profiles.forget(erasure.stream)
         if not erasure.emptied:
             brain.ledger.erasures.empty(erasure.stream)
-        brain.snapshot.profiles.forget(erasure.stream)
 
 
 def clean_files(brain: Brain) -> int:

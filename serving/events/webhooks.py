@@ -13,13 +13,13 @@ from http.client import HTTPException
 
 from decisioning.errors import BrainError
 from features.ledger import now_us
-from features.moments import Delivery, Moments
+from features.moments import LONGEST_PAUSE_US, Delivery, Moments
 from serving.pools import Pool
 from serving.settings import Workspace
 
 TIMEOUT_S = 5.0
 FIRST_PAUSE_S = 1.0
-LONGEST_PAUSE_S = 600.0
+LONGEST_PAUSE_S = LONGEST_PAUSE_US / 1e6
 _AT_ONCE = 4
 """How many deliveries are attempted at once, in threads of their own: a receiver that hangs delays nothing else."""
 

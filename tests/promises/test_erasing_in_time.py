@@ -2,6 +2,7 @@
 
 import asyncio
 from functools import partial
+from threading import Event
 
 import pytest
 from sqlalchemy import update
@@ -14,7 +15,7 @@ from serving.commands.offline import open_brain
 from serving.customers import erasing, exported_files
 from serving.settings import Workspace
 from tests.promises.marked_customers import Marks, store_everything, traces_in
-from tests.serving.workspaces import Client
+from tests.serving.workspaces import Client, welcome
 
 pytestmark = pytest.mark.promise("erasure.every-file")
 
@@ -47,6 +48,42 @@ def test_a_crash_after_the_tombstone_is_made_good_by_the_next_process(client: Cl
         erasing.tend(brain)
         assert left(workspace, one) == set()
         assert brain.ledger.erasures.listed() == []
+
+
+def test_six_erasures_that_cannot_be_finished_are_answered_and_hold_up_nobody(
+    client: Client, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As beside an import that keeps the stores busy: everyone is suppressed at once, and emptied afterwards."""
+    brain, erasures, busy = client.brain, client.brain.ledger.erasures, Event()
+    customers = [f"c-{n}" for n in range(6)]
+    for customer in (*customers, "c-other"):
+        welcome(client, customer)
+    empty = erasures.empty
+    monkeypatch.setattr(erasures, "empty", lambda stream: busy.wait(60) and empty(stream))
+    monkeypatch.setattr(brain.pools.erasures, "_within_s", 0.1)
+
+    async def at_once() -> list[int]:
+        asked = [client.ask("DELETE", f"/v1/customers/{customer}") for customer in customers]
+        hardship = client.ask("PATCH", "/v1/customers/c-other", {"facts": {"hardship": True}})
+        return [status for status, _ in await asyncio.gather(*asked, hardship)]
+
+    assert asyncio.run(at_once()) == [200] * 7
+    streams = [brain.subject_stream(customer) for customer in customers]
+    assert all(standing.erased for standing in brain.ledger.read(*streams))
+    assert client("GET", "/v1/customers/c-other")[1]["facts"]["hardship"] is True
+    assert [erasure.emptied for erasure in erasures.listed()] == [False] * 6
+    busy.set()
+    erasing.tend(brain)
+    assert [erasure.emptied for erasure in erasures.listed()] == [True] * 6
+    assert [stored.raw for stored in brain.snapshot.profiles.read(streams, now_us=now_us())] == [{}] * 6
+
+
+def test_an_erasure_that_was_listed_by_a_clock_ahead_is_finished_no_later(client: Client, workspace: Workspace) -> None:
+    welcome(client, "c-listed")
+    assert client("DELETE", "/v1/customers/c-listed")[0] == 200
+    make_older(client.brain, -3600)
+    erasing.tend(client.brain)
+    assert client.brain.ledger.erasures.listed() == []
 
 
 def test_files_are_cleaned_in_time_by_processes_that_live_for_a_moment(client: Client, workspace: Workspace) -> None:

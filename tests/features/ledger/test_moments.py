@@ -94,6 +94,13 @@ def test_a_claim_made_by_a_clock_ahead_is_free_once_the_clock_is_right(ledger: L
     assert len(moments.claim_due(NOW_US)) == 1
 
 
+def test_a_delivery_that_a_clock_ahead_put_off_is_sent_once_the_clock_is_right(ledger: Ledger) -> None:
+    moments = Moments(ledger)
+    delivered(ledger, letter(ledger))
+    assert len(moments.claim_to_send(NOW_US + HOUR_US)) == 1
+    assert len(moments.claim_to_send(NOW_US)) == 1
+
+
 @pytest.mark.promise("moments.fire-once")
 def test_a_second_replica_does_not_look_while_the_first_decides_though_a_signal_came(ledger: Ledger) -> None:
     moments, one = Moments(ledger), claimed(ledger)
