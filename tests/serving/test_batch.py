@@ -1,7 +1,7 @@
 """Batch decisions: the worker that Ray Data runs, files that are refused, and (long) a whole run on Ray."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,8 +12,9 @@ import pytest
 from decisioning.errors import BrainError, Refused, Unavailable
 from serving.brain.runtime import Brain
 from serving.commands import batch
+from serving.customers import exported_files
 from serving.lifecycle import processes
-from serving.settings import Workspace
+from serving.settings import BrainSettings, Workspace
 from tests.serving.server import free_port
 from tests.serving.workspaces import Client, small_workspace, welcome
 
@@ -138,16 +139,24 @@ def test_customers_without_a_decision_are_told_and_the_batch_does_not_end_well(
 
 
 def test_what_ends_half_way_leaves_no_file(tmp_path: Path) -> None:
+    small, out = Workspace(tmp_path / "workspace", BrainSettings()), tmp_path / "out" / "out.parquet"
+    small.data.mkdir(parents=True)
+    out.parent.mkdir()
+
+    def written(rows: Iterable[pa.Table]) -> tuple[int, int]:
+        with exported_files.written(small, out, "batch") as half:
+            return batch._write(rows, half, 2)
+
     def parts() -> Iterator[pa.Table]:
         yield pa.Table.from_pylist([{"customer_id": "c-1", "offer_id": "o"}, {"customer_id": "c-1"}], batch.OUTPUT)
         raise Refused("the worker ended")
 
     with pytest.raises(Refused):
-        batch._write(parts(), tmp_path / "out.parquet", 2)
-    assert list(tmp_path.iterdir()) == []
-    assert batch._write([next(parts())], tmp_path / "out.parquet", 2) == (1, 0)
-    assert pq.read_table(tmp_path / "out.parquet").num_rows == 2
-    assert [p.name for p in tmp_path.iterdir()] == ["out.parquet"]
+        written(parts())
+    assert list(out.parent.iterdir()) == []
+    assert written([next(parts())]) == (1, 0)
+    assert pq.read_table(out).num_rows == 2
+    assert [p.name for p in out.parent.iterdir()] == ["out.parquet"]
 
 
 def test_an_id_that_is_none_is_told_in_its_row_and_holds_nobody_up(workspace: Workspace) -> None:
