@@ -1,7 +1,7 @@
 """Some people, visitors and accounts of a company: each word is told to the product and to the model."""
 
 import itertools
-from typing import Any
+from typing import Any, NamedTuple
 
 from decisioning.times import iso, microseconds, parse_moment
 from tests.serving.workspaces import Json, offers
@@ -10,6 +10,16 @@ from tests.stateful.company import EXCLUDED, HERE, NUMBERS, Company
 from tests.stateful.model import Model, Word, tokens
 
 ACTIONS = ("tv", "family", "help")
+
+
+class Request(NamedTuple):
+    """A request that was decided, and the newest decision of it."""
+
+    body: Json
+    subject: str
+    account: str | None
+    channel: str
+    decision_id: str
 
 
 class Case:
@@ -24,6 +34,7 @@ class Case:
         """Number of an outcome id -> the offer that it is about, and what was told under it."""
         self.shown: dict[str, Word] = {}
         """Offers by id."""
+        self.requests: list[Request] = []
         self.deliveries: dict[str, str] = {}
         """Ids of deliveries, and to whom."""
         self.newest_seq = 0
@@ -127,9 +138,33 @@ class Case:
         self.check_shown(subject, account, channel, {a: a in [o["action"] for o in shown] for a in ACTIONS})
         if subject in self.model.erased:
             return
+        self.requests.append(Request(body, subject, account, channel, answer["decision_id"]))
         self.model.tell(subject, "decision", self.now_us, token=token)
         for offer in shown:
             self.show(subject, account, channel, offer, decided_us(answer))
+
+    def ask_again(self, ago: int) -> str | None:
+        """Repeat a request, 0 for the last one: nothing is given again that may not be shown now; return whose it was.
+
+        The offers of the decision itself are not counted against it.
+        """
+        if ago >= len(self.requests) or self.requests[-1 - ago].subject in self.retired:
+            return None
+        request = self.requests[-1 - ago]
+        status, answer = self.send("POST", "/v1/decisions", request.body)
+        if request.subject in self.model.erased:
+            assert status == 410, (status, answer)
+            return request.subject
+        assert status == 200, (status, answer)
+        for offer in offers(answer):
+            stops = self.model.stops(request.subject, request.account, offer["action"], request.channel, self.now_us)
+            assert [gate for gate in stops.must if not gate.startswith("cap:")] == [], (request, offer["action"], stops)
+        if answer["decision_id"] != request.decision_id:
+            assert answer["supersedes"], answer
+            self.requests[-1 - ago] = request._replace(decision_id=answer["decision_id"])
+            for offer in offers(answer):
+                self.show(request.subject, request.account, request.channel, offer, decided_us(answer))
+        return request.subject
 
     def show(self, subject: str, account: str | None, channel: str, offer: Json, at_us: int) -> None:
         """Keep that an offer was decided then."""

@@ -109,6 +109,12 @@ class Persons(RuleBasedStateMachine):
             self.case.decide(who, account, channel)
             self.asked = [(who, account)]
 
+    @rule(ago=st.integers(0, 4))
+    def ask_again(self, ago: int) -> None:
+        """Repeat a request."""
+        if who := self.case.ask_again(ago):
+            self.asked = [(who, None)]
+
     @rule(ago=st.integers(0, 4), name=st.sampled_from(["delivered", "seen", "not_delivered"]))
     def reach(self, ago: int, name: str) -> None:
         if word := self.case.offer(ago):
