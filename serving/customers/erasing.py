@@ -29,7 +29,7 @@ async def erase(brain: Brain, kind: SubjectKind, subject_id: str) -> tuple[str, 
     erasure. What takes longer than a request may goes on after the answer, and what may be left in files is on the
     ledger's list of erasures, for `tend` to remove.
     """
-    erased = await brain.pools.short.run(brain.ledger.bar, brain.ledger.stream_of(kind, subject_id))
+    erased = await brain.pools.consents.run(brain.ledger.bar, brain.ledger.stream_of(kind, subject_id))
     with suppress(Unavailable):  # it takes longer, or waits behind others: `tend` finds it on the list
         await brain.pools.erasures.run(_remove, brain, erased)
     return erased

@@ -27,7 +27,9 @@ class BrainReplica:
     def __serve_build_asgi_app__(self) -> Callable[..., Awaitable[None]]:
         from serving.http.routes import build_app  # noqa: PLC0415
 
-        return build_app(self._brain)
+        app = build_app(self._brain)
+        gc.freeze()  # what the routes need stays for good, too: a collection that walks it is a gap of the event loop
+        return app
 
 
 def build(args: dict[str, str]) -> serve.Application:

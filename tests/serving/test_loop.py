@@ -29,7 +29,7 @@ COMPUTING = (
     (explaining, ("explain",)),
     (recording, ("customer",)),
     (exporting, ("export",)),
-    (erasing, ("_erase",)),
+    (erasing, ("_remove",)),
     (routes, ("generate_latest",)),
 )
 """What may take longer than a millisecond."""
@@ -127,6 +127,7 @@ def test_a_live_decision_makes_two_reads_on_the_event_loop(client: Client, on_lo
     welcome(client, "c-two")
     on_loop.clear()
     assert client("POST", "/v1/decisions", ask("two-1", "c-two"))[0] == 200
+    assert client.brain.metrics.loop._decisions_s > 0, "its time is no gap of the loop"
     assert on_loop == ["_read"], "the other one is the online store's, which takes no lock that a writer holds"
 
 
