@@ -89,9 +89,9 @@ class Pool:
 class Pools:
     """The pools of a process.
 
-    `consents`: what customers allow, refuse, restrict and erase, which waits for nothing else. `short`: other statements
-    that are recorded after something was read, and repeats of decisions. `long`: arrays, previews and what people look
-    at. `erasures`: they wait for each other. `health`: readiness and metrics, told whatever hangs.
+    `consents`: what customers allow, refuse, restrict and erase, which waits for nothing else. `short`: other
+    statements that are recorded after something was read, and repeats of decisions. `long`: arrays, previews and what
+    people look at. `erasures`: they wait for each other. `health`: readiness and metrics, told whatever hangs.
 
     :param timeout_s: how long a request may take; long ones get LONGER_S more, which the proxy allows
     """
