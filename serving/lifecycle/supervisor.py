@@ -40,6 +40,8 @@ FIRST_STARTS = 3
 """How often a server that never served is started; one that did is started again until it is stopped."""
 PAUSES_S = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 """Before the next start, after so many starts in a row that failed; the last holds for all further ones."""
+BLOCKED_PAUSE_S = 5.0
+"""The longest pause while a start cannot even be tried, as on a disk that is full or read-only: trying costs little."""
 _LOOK_S = 1.0
 _TICK_S = 0.25
 _NOT_INHERITED = ("RAY_", "PROMETHEUS_MULTIPROC_DIR")
@@ -69,29 +71,37 @@ def _keep_serving(
     workspace: Workspace, app: str, say: Say, stop_signals: list[int], on_ready: Callable[[Running], None]
 ) -> int:
     """Start runs one after the other until asked to stop, or until another start cannot help; return the exit code."""
-    failures, served_before = 0, False
+    ready: list[Running] = []
+
+    def announce(run: Running) -> None:
+        ready.append(run)
+        if len(ready) == 1:
+            on_ready(run)
+        else:
+            say("serving again")
+
+    failures = 0
     while True:
+        before, longest_s = len(ready), PAUSES_S[-1]
         try:
-            end, was_ready = _one_run(workspace, app, say, stop_signals, on_ready)
+            end = _one_run(workspace, app, say, stop_signals, announce)
         except (Refused, OSError) as error:
-            if not served_before:
+            if not ready:
                 raise
             say(f"the server could not start: {error}")
-            end, was_ready = End.LOST, False
-        if was_ready and not served_before:
-            served_before, on_ready = True, lambda _: say("serving again")
-        failures = 0 if was_ready else failures + 1
+            end, longest_s = End.LOST, BLOCKED_PAUSE_S
+        failures = 0 if len(ready) > before else failures + 1
         if end is End.STOPPED:
             return 0
-        if not served_before and (end is End.REFUSED or failures >= FIRST_STARTS):
+        if not ready and (end is End.REFUSED or failures >= FIRST_STARTS):
             return 1
-        _pause(PAUSES_S[min(failures, len(PAUSES_S) - 1)], say, stop_signals)
+        _pause(min(longest_s, PAUSES_S[min(failures, len(PAUSES_S) - 1)]), say, stop_signals)
 
 
 def _one_run(
     workspace: Workspace, app: str, say: Say, stop_signals: list[int], on_ready: Callable[[Running], None]
-) -> "tuple[End, bool]":
-    """Start the server and watch it until it ends; return how it ended, and whether it was ready before.
+) -> "End":
+    """Start the server and watch it until it ends; return how it ended.
 
     Raises Refused or OSError if it cannot even be tried.
     """
@@ -100,7 +110,7 @@ def _one_run(
         try:
             with processes.guarded(run.run_id):
                 supervisor = _Supervisor(workspace, run, ports, app, say, stop_signals)
-                return supervisor.work(on_ready), supervisor.was_ready
+                return supervisor.work(on_ready)
         finally:
             stop(workspace, run)
 
@@ -125,7 +135,7 @@ class _Supervisor:
         self, workspace: Workspace, run: Running, ports: Ports, app: str, say: Say, stop_signals: list[int]
     ) -> None:
         self.workspace, self.run, self.say, self.stop_signals = workspace, run, say, stop_signals
-        self.state, self.why, self.was_ready = "waiting", "", False
+        self.state, self.why = "waiting", ""
         self.log = workspace.run / "serve.log"
         self.reports, driver_end = os.pipe()
         self.driver = _start_driver(workspace, run, ports, app, driver_end)
@@ -142,7 +152,6 @@ class _Supervisor:
         try:
             if (end := self._wait_until_ready()) is not None:
                 return end
-            self.was_ready = True
             on_ready(self.run)
             return self._watch(max(PATIENCE_S, 2 * (time.monotonic() - began_s)))
         finally:

@@ -1,5 +1,6 @@
 """The processes without Ray: which belong to a run, free ports, HAProxy's configuration, the supervisor's messages."""
 
+import errno
 import json
 import os
 import re
@@ -20,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import serving
-from serving.lifecycle import DEFAULT_APP, clean_up, environment, haproxy, listeners, ports, processes
+from serving.lifecycle import DEFAULT_APP, clean_up, environment, haproxy, listeners, ports, processes, supervisor
 from serving.lifecycle.driver import _builder
 from serving.lifecycle.runs import LOCK, MARK, Running
 from serving.lifecycle.supervisor import _cause
@@ -275,3 +276,31 @@ def test_deployment_files_name_the_application_that_brain_serve_runs() -> None:
     deployed = yaml.safe_load((Path(serving.__file__).parent / "deploy" / "serve.yaml").read_text())
     assert [a["import_path"] for a in deployed["applications"]] == [DEFAULT_APP]
     assert _builder("serving.app:build") is _builder(DEFAULT_APP)
+
+
+def test_a_start_that_cannot_even_be_tried_is_tried_again_once_it_served_and_refused_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is full or read-only for a while: the supervisor goes on, and starts soon after there is room."""
+    no_room = OSError(errno.ENOSPC, "No space left on device")
+    ends: list[supervisor.End | OSError] = [no_room]
+    paused: list[float] = []
+
+    def one_run(*arguments: object) -> supervisor.End:
+        end = ends.pop(0)
+        if isinstance(end, OSError):
+            raise end
+        arguments[-1](None)  # type: ignore[operator]
+        return end
+
+    monkeypatch.setattr(supervisor, "_one_run", one_run)
+    monkeypatch.setattr(supervisor, "_pause", lambda seconds, *_: paused.append(seconds))
+    workspace, said, ready = Workspace(tmp_path, BrainSettings()), [], []
+    arguments = (workspace, DEFAULT_APP, said.append, [], ready.append)
+    with pytest.raises(OSError, match="No space"):
+        supervisor._keep_serving(*arguments)
+    ends += [supervisor.End.LOST, *[no_room] * 9, supervisor.End.STOPPED]
+    assert supervisor._keep_serving(*arguments) == 0
+    assert len(ready) == 1
+    assert said == [*["the server could not start: [Errno 28] No space left on device"] * 9, "serving again"]
+    assert max(paused) <= supervisor.BLOCKED_PAUSE_S

@@ -74,10 +74,10 @@ def test_after_a_kill_of_the_supervisor_nothing_of_the_run_listens_within_ten_se
 def test_a_start_beside_busy_processes_whose_port_is_taken_meanwhile_serves_or_says_why(
     tmp_path: Path, busy: None, number: int, record_property: Callable[[str, object], None]
 ) -> None:
-    """In turn, each port of the block, and then the one of requests, is taken while the server starts."""
+    """The port of requests, and then one port of the block after the other, is taken while the server starts."""
     server = Server(tmp_path, TINY)
     ports = sorted(ports_of(tmp_path).all)
-    port = [*ports, server.port][number % (len(ports) + 1)]
+    port = [server.port, *ports][number]
     record = tmp_path / "data/run/serve.json"
     began_s = time.monotonic()
     with (tmp_path / "stderr.txt").open("w") as errors:

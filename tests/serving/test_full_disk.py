@@ -1,0 +1,114 @@
+"""A disk that fills and is emptied: what was answered is kept, and service comes back by itself."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from serving.brain.runtime import Brain
+from serving.commands.offline import open_brain
+from serving.settings import Workspace
+from tests.serving.disk import Disk, mounted
+from tests.serving.server import product
+from tests.serving.test_kills import Asking
+from tests.serving.workspaces import Client, Json, ask, consent, signal, small_workspace
+
+AGAIN_S = 10.0
+SIZE_MB = 60
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    with mounted(tmp_path / "disk", SIZE_MB) as disk:
+        yield disk
+
+
+class Telling:
+    """Tells a brain something of every kind, of one customer after the other; keeps what was acknowledged."""
+
+    def __init__(self, client: Client) -> None:
+        self.client, self.number = client, 0
+        self.decisions: list[str] = []
+        self.ages: dict[str, int] = {}
+        self.signals: list[str] = []
+
+    def all_kinds(self) -> set[int]:
+        """Return the statuses of a decision, a consent, a fact and a signal."""
+        self.number += 1
+        customer = f"c-{self.number}"
+        decided, answer = self.client("POST", "/v1/decisions", ask(f"full-{self.number}", customer))
+        consented, _ = self.client("POST", "/v1/consents", consent(customer, "marketing"))
+        patched, _ = self.client("PATCH", f"/v1/customers/{customer}", {"facts": {"age": 20 + self.number % 60}})
+        event = signal("payment-failure", f"customer:{customer}")
+        signalled, _ = self.client("POST", "/v1/signals", event)
+        self.decisions += [answer["decision_id"]] if decided == 200 else []
+        self.ages |= {customer: 20 + self.number % 60} if patched == 200 else {}
+        self.signals += [event["id"]] if signalled == 200 else []
+        return {decided, consented, patched, signalled}
+
+    def assert_nothing_is_lost(self) -> None:
+        """Find everything that was acknowledged, in a brain that is opened anew."""
+        with open_brain(self.client.brain.workspace) as brain:
+            client = Client(brain)
+            assert all(brain.ledger.lookup(f"decision:{decision}") for decision in self.decisions)
+            facts = {customer: client("GET", f"/v1/customers/{customer}")[1] for customer in self.ages}
+        assert {customer: _age(found) for customer, found in facts.items()} == self.ages
+
+
+def _age(customer: Json) -> int:
+    return int(customer["facts"]["age"])
+
+
+@pytest.mark.promise("serving.full-disk")
+def test_what_was_answered_before_and_after_a_full_disk_is_kept_and_it_needs_no_restart(disk: Disk) -> None:
+    brain = Brain(small_workspace(disk.folder / "ws"))
+    telling = Telling(Client(brain))
+    for _ in range(2):
+        assert telling.all_kinds() == {200}
+        disk.fill()
+        during = [telling.all_kinds() for _ in range(2)]
+        assert set().union(*during) <= {200, 503}
+        assert during[-1] == {503}
+        assert telling.client("GET", "/readyz")[0] == 503
+        disk.empty()
+        assert telling.all_kinds() == {200}
+    brain.close()
+    telling.assert_nothing_is_lost()
+
+
+@pytest.mark.server
+@pytest.mark.long
+@pytest.mark.promise("serving.full-disk")
+def test_a_server_whose_disk_fills_and_is_emptied_under_load_serves_again_within_ten_seconds(
+    disk: Disk, record_property: Callable[[str, object], None]
+) -> None:
+    server = product(disk.folder / "ws")
+    server.start()
+    asking = Asking(server, "disk")
+    asking.start()
+    try:
+        for spell in range(3):
+            time.sleep(5)
+            disk.fill()
+            time.sleep(15)
+            disk.empty()
+            emptied_s = time.monotonic()
+            time.sleep(15)
+            failed = [at_s for at_s, status, _ in asking.answers if status != 200]
+            again_s = max([emptied_s, *failed]) - emptied_s
+            record_property(f"spell {spell}: serves again after", f"{again_s:.1f} s")
+            assert again_s < AGAIN_S, server.output
+    finally:
+        asking.ends.set()
+        asking.join()
+        code = server.stop()
+    statuses = [status for _, status, _ in asking.answers]
+    record_property("answers", json.dumps({s: statuses.count(s) for s in set(statuses)}))
+    assert code == 0
+    assert {200, 503} == set(statuses)
+    assert "starting the server again" not in server.output
+    decided = [body["decision_id"] for _, status, body in asking.answers if status == 200]
+    with open_brain(Workspace.open(server.root)) as brain:
+        assert all(brain.ledger.lookup(f"decision:{decision}") for decision in decided)
