@@ -86,6 +86,27 @@ def test_an_erasure_that_was_listed_by_a_clock_ahead_is_finished_no_later(client
     assert client.brain.ledger.erasures.listed() == []
 
 
+def test_what_killed_processes_left_half_written_is_removed_though_no_file_holds_the_customer(
+    client: Client, workspace: Workspace
+) -> None:
+    """The half of an update of the log and of the history, and what DuckDB had spilled."""
+    welcome(client, "c-half")
+    assert client("DELETE", "/v1/customers/c-half")[0] == 200
+    decisions, offline = workspace.data / "decisions", workspace.offline
+    left = [
+        decisions / "rows" / ".2026-11-23.parquet.half",
+        decisions / "events" / ".2026-11-23.parquet.half",
+        offline / ".profile.parquet.half",
+        *(folder / "spill" / f"killed{suffix}" for folder in (decisions, offline) for suffix in (".lock", "/block")),
+    ]
+    for file in left:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("c-half")
+    make_older(client.brain, workspace.settings.erasure.within_s / 4)
+    erasing.tend(client.brain)
+    assert [file for file in left if file.exists()] == []
+
+
 def test_files_are_cleaned_in_time_by_processes_that_live_for_a_moment(client: Client, workspace: Workspace) -> None:
     one = Marks("zxqrestartsw")
     asyncio.run(store_everything(client, one))
