@@ -14,7 +14,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from copy import deepcopy
 from typing import Any
 
@@ -56,21 +56,43 @@ class Served(Server):
     sleep: Callable[[float], None]
 
 
+class Hanging(threading.Thread):
+    """A receiver that takes every connection and says nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self._listening = socket.create_server(("127.0.0.1", 0), backlog=200)
+        self.port = self._listening.getsockname()[1]
+        self.taken: list[socket.socket] = []
+
+    def run(self) -> None:
+        with suppress(OSError):  # it is closed
+            while True:
+                self.taken.append(self._listening.accept()[0])
+
+    def close(self) -> None:
+        for one in (self._listening, *self.taken):
+            one.close()
+
+
 @pytest.fixture(scope="module")
-def hanging() -> Iterator[int]:
-    """The port of a receiver that accepts connections and says nothing."""
-    with socket.create_server(("127.0.0.1", 0), backlog=200) as receiver:
-        yield receiver.getsockname()[1]
+def hanging() -> Iterator[Hanging]:
+    receiver = Hanging()
+    receiver.start()
+    yield receiver
+    receiver.close()
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, hanging: int) -> Iterator[Served]:
+def served(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, hanging: Hanging
+) -> Iterator[Served]:
     root = tmp_path_factory.mktemp("gaps") / "workspace"
     product(root)
     with _database(request.param, tmp_path_factory) as (url, before):
         server = Served(root)
         settings = yaml.safe_load((root / "brain.yaml").read_text())
-        settings["moments"] = {"webhook": f"http://127.0.0.1:{hanging}/hook"}
+        settings["moments"] = {"webhook": f"http://127.0.0.1:{hanging.port}/hook"}
         settings["database"] = {"url": url}
         (root / "brain.yaml").write_text(yaml.safe_dump(settings))
         releasing.release(Workspace.open(root), "test")
@@ -219,12 +241,16 @@ def test_a_thousand_messages_in_one_array_block_no_loop_and_delay_no_pause(
 
 
 @pytest.mark.promise("serving.loop")
-def test_a_receiver_that_hangs_blocks_no_loop_and_delays_no_pause(served: Served, record_property: Record) -> None:
+def test_a_receiver_that_hangs_blocks_no_loop_and_delays_no_pause(
+    served: Served, hanging: Hanging, record_property: Record
+) -> None:
+    before = len(hanging.taken)
     with Measured(served, "webhooks", record_property) as measured:
         for customer in CUSTOMERS:
             for _ in range(3):
                 assert served("POST", "/v1/signals", signal("payment-failure", f"customer:{customer}"))[0] == 200
         pause_s = paused_s(served, "fix-router", "c-2")
+    assert len(hanging.taken) > before
     measured.check()
     record_property("pause_s", pause_s)
     assert pause_s <= PAUSE_S
