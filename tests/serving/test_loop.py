@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import inspect
+import logging
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -12,12 +13,14 @@ from fastapi.routing import APIRoute
 
 from features.ledger.database import Database
 from features.profile.stores.sqlite import SqliteOnline
+from features.threads import LOG
 from serving.brain import explaining
 from serving.brain.runtime import Brain
 from serving.customers import erasing, exporting, items, recording
 from serving.events import signals
 from serving.events.moments import Watcher
 from serving.http import routes
+from serving.http.background import Background
 from tests.serving.workspaces import FACTS, Client, ask, consent, offers, signal, small_workspace, welcome
 
 STORES = ((Database, ("_read", "_patiently")), (SqliteOnline, ("_transaction", "_states")))
@@ -143,3 +146,27 @@ def test_a_body_of_a_million_arrays_is_refused_before_it_is_read(client: Client)
     status, problem = client("POST", "/v1/signals", b"[" + b"[]," * 1_000_000 + b"[]]")
     assert (status, problem["field"]) == (422, "body")
     assert "50000 objects and arrays" in problem["detail"]
+
+
+WORK = {"release", "pauses", "model", "checkpoints", "moments", "webhooks", "compaction", "deliveries", "erasures"}
+
+
+def test_a_replica_does_all_other_work_in_threads_that_end_with_it(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    def working() -> set[str]:
+        return {thread.name for thread in threading.enumerate()} & WORK
+
+    async def live() -> set[str]:
+        brain = Brain(client.brain.workspace)
+        background = Background(brain, Watcher(brain))
+        background.start(lambda: None)
+        during = working()
+        await background.stop()
+        return during
+
+    assert asyncio.run(live()) == WORK
+    assert working() == set()
+    with caplog.at_level(logging.ERROR, "ray.serve"):
+        LOG.error("told")
+    assert caplog.messages == ["told"], "in the log of the server"
