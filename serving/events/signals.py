@@ -12,14 +12,10 @@ from typing import Any, Final
 from pydantic_core import to_json
 from sqlalchemy import Connection
 
-from decisioning.deciding.consent import permission
 from decisioning.errors import Erased, RequestError, ToldOfAnother
-from decisioning.facts.signals import SignalType
-from decisioning.facts.standing import ALL_CHANNELS
-from decisioning.facts.standing_rules import NO_PAST
+from decisioning.facts.signals import SignalField, SignalType
 from decisioning.strict_json import read_json
 from features.ledger import now_us
-from features.ledger.links import visitors_now, with_identities
 from features.messages.event import message_fields
 from features.moments import Watch, keep_privacy_controls, watch
 from features.signals.conversations import earlier_sentiments
@@ -29,6 +25,7 @@ from features.signals.log import EventResult
 from features.signals.store import MAX_EVENTS
 from serving.brain.runtime import Brain
 from serving.brain.snapshot import Snapshot
+from serving.events.message_consents import KEEP_TEXT, VOICE, consents_for
 from serving.problems import ERASED, SIGNALS, TOLD_OF_ANOTHER, ProblemType, type_of
 from training.model.background import in_slices
 
@@ -37,8 +34,6 @@ _MAX_CONTAINERS: Final = 50_000
 """Objects and arrays of a body. Nothing else runs while they are made, and a million would take a second."""
 MESSAGES = ("message", "call")
 """Types whose data is scored when it arrives, if they declare a field for the sentiment."""
-KEEP_TEXT, VOICE = "message-text", "voice-emotion"
-"""Purposes. Without a grant a message's text is dropped once scored, and scores of a voice or face are refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,22 +133,23 @@ def _content(brain: Brain, data: Any) -> bytes:
 def _scored(
     brain: Brain, snapshot: Snapshot, declared: SignalType, raw: Mapping[str, Any], at_us: int
 ) -> dict[str, Any]:
-    """Return the fields of a scored message that its type declares."""
+    """Return the fields of a scored message that its type declares.
+
+    Of restricted people nothing is made of it that can be left out, but what they ask for.
+    """
     subject, data = snapshot.intake.subject(raw.get("subject")), raw.get("data")
-    read = partial(brain.ledger.read, rules=NO_PAST)
-    visitor = subject.field == "visitor_id"
-    stream = visitors_now([subject.stream], read)[0].stretch.stream if visitor else subject.stream
-    names = frozenset(field.name for field in declared.fields)
-    granted = _granted(brain, snapshot, stream, at_us, needed=_needs_consent(data, names))
+    channel = data.get("channel_kind") if isinstance(data, Mapping) else None
+    consents = consents_for(brain.ledger, snapshot.release, subject, channel, at_us)
+    names = frozenset(f.name for f in declared.fields if not (consents.restricted and _is_spare_mood(f)))
     conversation = data.get("conversation_id") if isinstance(data, Mapping) else None
     before_us = snapshot.intake.occurred_us(raw, at_us)
     earlier: list[float] = []
-    if isinstance(conversation, str):
-        earlier = earlier_sentiments(brain.ledger, stream, declared.id, conversation, before_us)
+    if isinstance(conversation, str) and not consents.restricted:
+        earlier = earlier_sentiments(brain.ledger, consents.stream, declared.id, conversation, before_us)
     fields = message_fields(
         data,
-        keep_text="text" in names and KEEP_TEXT in granted,
-        voice_allowed=VOICE in granted,
+        keep_text="text" in names and KEEP_TEXT in consents.granted,
+        voice_allowed=VOICE in consents.granted,
         earlier=earlier,
         trained=snapshot.scorers.trained,
         models=snapshot.scorers.names,
@@ -161,18 +157,8 @@ def _scored(
     return {name: value for name, value in fields.items() if name in names}
 
 
-def _needs_consent(data: Any, names: frozenset[str]) -> bool:
-    return "text" in names or (isinstance(data, Mapping) and data.get("score") is not None)
-
-
-def _granted(brain: Brain, snapshot: Snapshot, stream: str, at_us: int, *, needed: bool) -> frozenset[str]:
-    """Return which of the two purposes the customer consented to; a legal basis of the catalogue is not enough."""
-    purposes = [p for name in (KEEP_TEXT, VOICE) if needed and (p := snapshot.release.purposes.get(name))]
-    if not purposes:
-        return frozenset()
-    read = partial(brain.ledger.read, rules=NO_PAST)
-    (standing,) = with_identities(read(stream), read)  # a refusal under any identifier of the customer binds
-    return frozenset(p.id for p in purposes if permission(standing, p, ALL_CHANNELS, (), at_us).allowed)
+def _is_spare_mood(field: SignalField) -> bool:
+    return "emotion" in field.tags and not field.required
 
 
 def _asks_no_profiling(raw: Any) -> bool:
