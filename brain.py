@@ -8,7 +8,7 @@ import json
 import os
 import signal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +16,9 @@ import brain_learning
 from brain_command import READABLE, Command, Result, check_machine, command, main
 from decisioning.errors import Refused
 from serving.settings import Workspace
+
+if TYPE_CHECKING:  # takes a while to import
+    from features.ledger import SubjectKind
 
 NEW_MB, SERVE_MB, DEMO_MB = 50, 100, 500
 """The room on the disk that a new workspace needs to work in, a server for what it writes at once, and the demo."""
@@ -252,36 +255,55 @@ def _step(line: str) -> None:
     click.echo(line, err=True)
 
 
+_ACCOUNT = click.option("--account", "account_id", help="An account instead of a customer.")
+
+
+def _subject(customer_id: str | None, account_id: str | None) -> tuple[str, "SubjectKind"]:
+    """Return the id that a command names, and of what kind of subject it is."""
+    if customer_id is not None and account_id is None:
+        return customer_id, "person"
+    if account_id is not None and customer_id is None:
+        return account_id, "account"
+    raise click.UsageError("name either a customer, or an account with --account ID")
+
+
 @command()
-@click.argument("customer_id")
+@click.argument("customer_id", required=False)
+@_ACCOUNT
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The file to write.")
-def export(workspace: Workspace, customer_id: str, out: Path | None) -> Result:
-    """Export everything that is held about a customer."""
+def export(workspace: Workspace, customer_id: str | None, account_id: str | None, out: Path | None) -> Result:
+    """Export everything that is held about a customer, or about an account."""
     from serving.commands.offline import export_customer
 
-    return export_customer(workspace, customer_id, out)
+    subject_id, kind = _subject(customer_id, account_id)
+    return export_customer(workspace, subject_id, out, kind)
 
 
 @command()
-@click.argument("customer_id")
+@click.argument("customer_id", required=False)
+@_ACCOUNT
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-def erase(workspace: Workspace, customer_id: str, yes: bool) -> Result:
-    """Erase a customer for good; they are never contacted again."""
+def erase(workspace: Workspace, customer_id: str | None, account_id: str | None, yes: bool) -> Result:
+    """Erase a customer for good, who is never contacted again; or an account, and none of its people."""
     from serving.commands.offline import erase_customer
 
-    if not yes and not click.confirm("Everything that is held about this customer is destroyed. Go on?", err=True):
+    subject_id, kind = _subject(customer_id, account_id)
+    whom = "account" if kind == "account" else "customer"
+    if not yes and not click.confirm(f"Everything that is held about this {whom} is destroyed. Go on?", err=True):
         raise Refused("nothing was erased")
-    return erase_customer(workspace, customer_id)
+    return erase_customer(workspace, subject_id, kind)
 
 
 @command()
-@click.argument("customer_id")
+@click.argument("customer_id", required=False)
+@_ACCOUNT
 @click.option("--lift", is_flag=True, help="Lift the restriction.")
-def restrict(workspace: Workspace, customer_id: str, lift: bool) -> Result:
-    """Keep a customer's data but use it for nothing: no decision, score, training or contact."""
+def restrict(workspace: Workspace, customer_id: str | None, account_id: str | None, lift: bool) -> Result:
+    """Keep the data of a customer, or of an account, but use it for nothing: no decision, training or contact."""
     from serving.commands.offline import restrict_customer
 
-    return restrict_customer(workspace, customer_id, restricted=not lift)
+    subject_id, kind = _subject(customer_id, account_id)
+    return restrict_customer(workspace, subject_id, restricted=not lift, kind=kind)
 
 
 @command()

@@ -202,6 +202,12 @@ class VisitorPatch(_Body):
     restricted: bool
 
 
+class AccountPatch(_Body):
+    """`restricted`: whether the account's data may only be kept, and not used (Art. 18 GDPR)."""
+
+    restricted: bool
+
+
 Model = TypeVar("Model", bound=BaseModel)
 
 

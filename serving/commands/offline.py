@@ -12,10 +12,12 @@ from decisioning.errors import NotFound
 from decisioning.facts.forms import Ask
 from decisioning.facts.ids import check_id, problem_of
 from decisioning.facts.standing_rules import NO_PAST
+from features.ledger import SubjectKind
 from serving.brain.runtime import Brain
 from serving.commands.recomputing import recompute
 from serving.contract import parse
 from serving.customers import erasing, exported_files, exporting
+from serving.customers.erasing import ID_FIELDS
 from serving.customers.holdings import holdings
 from serving.settings import Workspace
 
@@ -40,59 +42,71 @@ def decide_once(workspace: Workspace, body: bytes) -> dict[str, Any]:
     return answer
 
 
-def export_customer(workspace: Workspace, customer_id: str, out: Path | None = None) -> dict[str, Any]:
-    """Return everything that is held about a customer; with `out`, write it there and return a summary."""
+def export_customer(
+    workspace: Workspace, subject_id: str, out: Path | None = None, kind: SubjectKind = "person"
+) -> dict[str, Any]:
+    """Return everything that is held about a customer or an account; with `out`, write it there, and return a summary.
+
+    Raises RequestError for what is no id.
+    """
     with open_brain(workspace) as brain:
-        _check_id(brain, customer_id)
-        pages = [exporting.export(brain, "person", customer_id)]
+        _check_id(brain, kind, subject_id)
+        pages = [exporting.export(brain, kind, subject_id)]
         while (after := pages[-1]["next"]) is not None:
-            pages.append(exporting.export(brain, "person", customer_id, after))
+            pages.append(exporting.export(brain, kind, subject_id, after))
         logs = {log: [entry for page in pages for entry in page[log]] for log in ("records", "events")}
         export = {**pages[0], **logs, "next": None}
         if out is None:
             return export
         with exported_files.written(workspace, out, "export", exporting.subjects_of(export)) as half:
             half.write_bytes(to_json(export))
-    return {"customer_id": customer_id, "written": str(out), "records": len(export["records"])}
+    return {ID_FIELDS[kind]: subject_id, "written": str(out), "records": len(export["records"])}
 
 
-def erase_customer(workspace: Workspace, customer_id: str) -> dict[str, Any]:
-    """Erase a customer, and clean every file of earlier erasures; say how much was held about them, by kind of data.
+def erase_customer(workspace: Workspace, subject_id: str, kind: SubjectKind = "person") -> dict[str, Any]:
+    """Erase a customer or an account, and clean every file of earlier erasures; say how much was held, by kind of data.
 
     Raises NotFound if nothing is held.
     """
     with open_brain(workspace) as brain:
-        _check_id(brain, customer_id)
-        held = _held(brain, customer_id)
-        asyncio.run(erasing.erase(brain, "person", customer_id))
+        _check_id(brain, kind, subject_id)
+        held = _held(brain, kind, subject_id)
+        asyncio.run(erasing.erase(brain, kind, subject_id))
         while brain.ledger.erasures.listed():
             erasing.clean(brain)
-    return {"customer_id": customer_id, "erased": True, "held": held}
+    return {ID_FIELDS[kind]: subject_id, "erased": True, "held": held}
 
 
-def restrict_customer(workspace: Workspace, customer_id: str, *, restricted: bool) -> dict[str, Any]:
-    """Restrict the use of a customer's data to keeping it, or lift the restriction; raises NotFound if none is held."""
+def restrict_customer(
+    workspace: Workspace, subject_id: str, *, restricted: bool, kind: SubjectKind = "person"
+) -> dict[str, Any]:
+    """Restrict the use of a customer's or an account's data to keeping it, or lift the restriction.
+
+    Raises NotFound if none is held.
+    """
     with open_brain(workspace) as brain:
-        _check_id(brain, customer_id)
-        _held(brain, customer_id)
-        asyncio.run(erasing.restrict(brain, "person", customer_id, restricted=restricted))
-    return {"customer_id": customer_id, "restricted": restricted}
+        _check_id(brain, kind, subject_id)
+        _held(brain, kind, subject_id)
+        asyncio.run(erasing.restrict(brain, kind, subject_id, restricted=restricted))
+    return {ID_FIELDS[kind]: subject_id, "restricted": restricted}
 
 
-def _check_id(brain: Brain, customer_id: str) -> None:
+def _check_id(brain: Brain, kind: SubjectKind, subject_id: str) -> None:
     """Raise RequestError for what is no id, unless something is held under it.
 
     Earlier versions took texts for ids that are refused today; whoever is known by one keeps their rights.
     """
-    if problem_of(customer_id) and not any(holdings(brain, "person", customer_id).values()):
-        check_id("customer_id", customer_id)
+    if problem_of(subject_id) and not any(holdings(brain, kind, subject_id).values()):
+        check_id(ID_FIELDS[kind], subject_id)
 
 
-def _held(brain: Brain, customer_id: str) -> dict[str, int]:
-    """Return how much is held about a customer, by kind of data; raises NotFound if nothing is, and never was."""
-    held = holdings(brain, "person", customer_id)
-    if not any(held.values()) and not brain.ledger.read(brain.subject_stream(customer_id), rules=NO_PAST)[0].version:
-        raise NotFound("customer_id", "nothing is held about this customer")
+def _held(brain: Brain, kind: SubjectKind, subject_id: str) -> dict[str, int]:
+    """Return how much is held about a subject, by kind of data; raises NotFound if nothing is, and never was."""
+    held = holdings(brain, kind, subject_id)
+    stream = brain.ledger.stream_of(kind, subject_id)
+    if not any(held.values()) and not brain.ledger.read(stream, rules=NO_PAST)[0].version:
+        whom = "account" if kind == "account" else "customer"
+        raise NotFound(ID_FIELDS[kind], f"nothing is held about this {whom}")
     return held
 
 

@@ -72,6 +72,12 @@ def customer(brain: Brain, customer_id: str) -> dict[str, Any]:
     return {"customer_id": customer_id, "facts": dict(sorted(stored.facts.items())), **standing_json(standing)}
 
 
+def account(brain: Brain, account_id: str) -> dict[str, Any]:
+    """Return what is known of an account now: what its people were shown, and did, for actions of account scope."""
+    standing = brain.ledger.read(brain.ledger.stream_of("account", account_id))[0]
+    return {"account_id": account_id, **standing_json(standing)}
+
+
 def standing_json(standing: Standing) -> dict[str, Any]:
     """Return a standing as JSON types, with the last MAX_LISTED contacts and outcomes per action."""
     return {

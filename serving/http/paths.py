@@ -68,5 +68,6 @@ def _id_of(field: str, *, encoded: bool) -> Callable[[object], object]:
 
 CustomerPath = Annotated[str, BeforeValidator(_id_of("customer_id", encoded=True)), Path(max_length=MAX_ID)]
 VisitorPath = Annotated[str, BeforeValidator(_id_of("visitor_id", encoded=True)), Path(max_length=MAX_ID)]
+AccountPath = Annotated[str, BeforeValidator(_id_of("account_id", encoded=True)), Path(max_length=MAX_ID)]
 DecisionPath = Annotated[str, BeforeValidator(_id_of("decision_id", encoded=True)), Path(max_length=MAX_ID)]
 CustomerQuery = Annotated[str | None, BeforeValidator(_id_of("customer_id", encoded=False)), Query(max_length=MAX_ID)]

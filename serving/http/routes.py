@@ -18,14 +18,23 @@ from decisioning.facts.forms import Ask
 from serving.brain import explaining
 from serving.brain.readiness import Readiness
 from serving.brain.runtime import Brain
-from serving.contract import ConsentIn, IdentityIn, Model, OutcomeIn, ProfilePatch, VisitorPatch, parse
+from serving.contract import (
+    AccountPatch,
+    ConsentIn,
+    IdentityIn,
+    Model,
+    OutcomeIn,
+    ProfilePatch,
+    VisitorPatch,
+    parse,
+)
 from serving.customers import erasing, exporting, identities, outcomes, recording
 from serving.customers.items import ItemsAnswer, answer_items
 from serving.events.moments import Watcher
 from serving.http.background import Background
 from serving.http.direct import DirectRoute
 from serving.http.live import asks_no_profiling, moment_routes, signal_routes
-from serving.http.paths import CustomerPath, DecisionPath, EncodedPaths, UnderPath, VisitorPath
+from serving.http.paths import AccountPath, CustomerPath, DecisionPath, EncodedPaths, UnderPath, VisitorPath
 from serving.http.replies import (
     ANY_PROBLEM,
     JSON,
@@ -64,6 +73,7 @@ def build_app(brain: Brain) -> FastAPI:
     _record_routes(app, brain)
     _customer_routes(app, brain)
     _visitor_routes(app, brain)
+    _account_routes(app, brain)
     signal_routes(app, brain)
     moment_routes(app, brain, watcher)
     _operation_routes(app, brain)
@@ -206,6 +216,32 @@ def _visitor_routes(app: FastAPI, brain: Brain) -> None:
         work = partial(erasing.restrict, brain, "visitor", visitor_id, restricted=restricted)
         await brain.pools.consents.run_async(work)
         return json_reply({"visitor_id": visitor_id, "restricted": restricted})
+
+
+def _account_routes(app: FastAPI, brain: Brain) -> None:
+    @app.get("/v1/accounts/{account_id}")
+    async def account(account_id: AccountPath) -> Response:
+        """Return contacts and outcomes of an account, for actions of account scope."""
+        return json_reply(await brain.pools.long.run(recording.account, brain, account_id))
+
+    @app.get("/v1/accounts/{account_id}/export", responses=problems(422, 503))
+    async def export_account(account_id: AccountPath, after: Cursor = "") -> Response:
+        """Export everything that is held about an account, a page at a time."""
+        return json_reply(await brain.pools.long.run(exporting.export, brain, "account", account_id, after))
+
+    @app.delete("/v1/accounts/{account_id}", responses=problems(503))
+    async def erase_account(account_id: AccountPath) -> Response:
+        """Erase the account, and none of its people; a tombstone keeps it from being offered anything."""
+        await erasing.erase(brain, "account", account_id)
+        return json_reply({"account_id": account_id, "erased": True})
+
+    @app.patch("/v1/accounts/{account_id}", openapi_extra=body_schema(AccountPatch), responses=problems(404, 422, 503))
+    async def patch_account(account_id: AccountPath, request: Request) -> Response:
+        """Restrict the use of the account's data to keeping it, or lift the restriction."""
+        restricted = (await _parsed(brain, AccountPatch, await read_body(request))).restricted
+        work = partial(erasing.restrict, brain, "account", account_id, restricted=restricted)
+        await brain.pools.consents.run_async(work)
+        return json_reply({"account_id": account_id, "restricted": restricted})
 
 
 def _operation_routes(app: FastAPI, brain: Brain) -> None:

@@ -200,6 +200,34 @@ def test_outcomes_and_consents_may_stand_in_another_file(shop: ImportWorkspace, 
     assert one.consents[0].asserted_by is None  # the consent of the file is newer than the asserted one
 
 
+@pytest.mark.promise("accounts.no-words-of-a-person")
+def test_an_account_keeps_of_an_imported_contact_only_what_counts(shop: ImportWorkspace, tmp_path: Path) -> None:
+    """A contact's id may be a telephone number, and what is known after it may be what the customer said."""
+    mapping = SHOP.replace('separator: ";"', 'separator: ";"\n    account: house').replace(
+        "    contact:\n      id: mailing",
+        "    features: [{column: euro, name: call_note, dtype: float, after_outcome: true}]\n"
+        "    contact:\n      id: mailing",
+    )
+    lines = FILES["mailings"].splitlines()
+    mailings = "\n".join([f"{lines[0]};house", *(f"{line};h1" for line in lines[1:])]).replace("m2", "tel:0612345678")
+    plan = planned(tmp_path, mapping, FILES | {"mailings": mailings})
+    other = ImportWorkspace(tmp_path / "words" / "data", plan)
+    actions = tuple(a.model_copy(update={"scope": "account"}) for a in other.catalogue.actions)
+    other.catalogue = other.catalogue.model_copy(update={"actions": actions})
+    other.write(plan)
+    account = other.ledger.stream_of("account", "h1")
+    kept = [(record.kind, record.body) for record in other.ledger.records(account)]
+    named = {"action", "channel", "treatment", "group", "issue", "outcome", "observation_id", "offer_id", "scope"}
+    assert {kind for kind, _ in kept} == {"observation", "outcome"}
+    assert {name for _, body in kept for name in body or {}} <= named
+    assert "0612345678" not in str(kept)
+    assert "shop:" not in str(kept)
+    (before,) = other.ledger.read(account)
+    other.write(plan)
+    assert other.ledger.read(account) == (before,)
+    assert (len(before.contacts) > 0, bool(before.outcomes)) == (True, True)
+
+
 def test_an_action_of_account_scope_is_counted_for_the_account_too(shop: ImportWorkspace, tmp_path: Path) -> None:
     mapping = SHOP.replace('separator: ";"', 'separator: ";"\n    account: house')
     lines = FILES["mailings"].splitlines()
@@ -210,7 +238,7 @@ def test_an_action_of_account_scope_is_counted_for_the_account_too(shop: ImportW
     other.catalogue = other.catalogue.model_copy(update={"actions": tuple(actions)})
     other.write(plan)
     house = other.ledger.read(other.ledger.stream_of("account", "h1"))[0]
-    assert sorted(c.offer_id for c in house.contacts) == ["shop:m2", "shop:m4"]
+    assert [(c.action, c.channel) for c in house.contacts] == [("coats", "email")] * 2
     assert [c.offer_id for c in other.ledger.read(other.stream("c2"))[0].contacts] == ["shop:m2"]
 
 

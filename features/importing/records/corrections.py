@@ -21,6 +21,10 @@ _FIELDS: Final = ("action", "outcome", "offer_id", "value_eur")
 """What a correction says of the outcome that does not hold, beside its time."""
 
 
+_FIELDS_OF_ACCOUNTS: Final = ("action", "outcome")
+"""What counts on an account's stream; earlier versions kept more of an outcome there."""
+
+
 def corrections(ledger: Ledger, entries: Iterable[Entry], denied: Iterable[str]) -> list[Entry]:
     """Return entries that correct outcomes which an earlier import recorded under these keys.
 
@@ -73,7 +77,8 @@ def _correction(record: Record, wanted: Entry | None) -> Entry | None:
         gone = {**body, "outcome": RETRACTED, "value_eur": None}
         return Entry(record.stream, "outcome", gone | _wrong(record, body), record.counted_us) if holds else None
     same = holds and record.counted_us == wanted.occurred_us
-    if same and all(body.get(name) == wanted.folded.get(name) for name in _FIELDS):
+    compared = _FIELDS if body.get("scope") != "account" else _FIELDS_OF_ACCOUNTS
+    if same and all(body.get(name) == wanted.folded.get(name) for name in compared):
         return None
     return replace(wanted, body={**wanted.folded, **(_wrong(record, body) if holds else {})})
 

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -12,6 +12,8 @@ from decisioning.facts.schema import Value
 from decisioning.times import microseconds
 from features.importing.plan import ContactRows, ImportPlan, OutcomeRows
 from features.ledger import Entry, Ledger
+
+_COUNTED: Final = ("action", "channel", "treatment", "group", "issue", "outcome")
 
 
 class Entries:
@@ -157,10 +159,20 @@ class Entries:
             self._add(
                 self.ledger.stream_of("account", account),
                 kind,
-                {**body, "scope": "account"},
+                self._of_account(body),
                 at_us,
                 f"{kind}:account:{key}",
             )
+
+    def _of_account(self, body: Mapping[str, object]) -> dict[str, object]:
+        """Return what caps and suppression read of a body; an account's stream outlives the person.
+
+        The name of the contact, which the files chose, is kept as a keyed hash.
+        """
+        counted = {name: body[name] for name in _COUNTED if name in body}
+        names = {name: body[name] for name in ("observation_id", "offer_id") if body.get(name) is not None}
+        keyed = {name: self.ledger.key_of(f"contact of an account:{value}") for name, value in names.items()}
+        return {**counted, **keyed, "scope": "account"}
 
 
 def _cap_fields(action: Action | None, channel: str) -> dict[str, Value]:
