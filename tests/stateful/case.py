@@ -34,6 +34,8 @@ class Case:
         """Number of an outcome id -> the offer that it is about, and what was told under it."""
         self.shown: dict[str, Word] = {}
         """Offers by id."""
+        self.sources: set[str] = set()
+        """The sources of consents that visitors told while they were linked to nobody."""
         self.requests: list[Request] = []
         self.deliveries: dict[str, str] = {}
         """Ids of deliveries, and to whom."""
@@ -79,6 +81,8 @@ class Case:
         if self.taken(subject, self.send("POST", "/v1/consents", body)):
             about = {"purpose": purpose, "channel": channel, "status": status}
             self.model.tell(subject, "consent", self.now_us, told_us, token, **about)
+            if subject.startswith("visitor:") and self.model.holder(subject) is None:
+                self.sources.add(token)
 
     def told(self, ago_s: float | None) -> int | None:
         """Return a time to tell with a word, None for none."""
@@ -223,20 +227,14 @@ class Case:
         account = word.data["account"] if word.data["action"] == "family" else None
         return [word.subject, *([account] if account else [])]
 
-    def stays(self, word: Word) -> bool:
-        """Tell whether a word may be kept after the erasure of whom it belongs to; see `EXCLUDED`."""
-        of_nobody = word.subject.startswith("visitor:") and self.model.holder(word.subject, word.number) is None
-        return of_nobody and word.kind == "consent" and "sources" in EXCLUDED
-
     def erase(self, person: str) -> None:
         """Erase a person; from the stated time on, nothing of theirs is found anywhere."""
         self.retired.update(v for v in self.model.holders if any(p == person for _, p in self.model.holders[v]))
         fees = {w.data["fee"] for w in self.model.of(person, "fact") if w.data.get("fee") is not None}
         status, content = self.send("DELETE", f"/v1/customers/{self.id_of(person)}")
         assert status == 200, content
-        theirs = [w for w in self.model.belonging(person).may if not self.stays(w)]
-        self.model.erase(person)
-        forgotten = {self.id_of(person), *tokens(theirs)}
+        theirs = tokens(self.model.erase(person).may) - (self.sources if "sources" in EXCLUDED else set())
+        forgotten = {self.id_of(person), *theirs}
         self.company.overdue.append((self.company.clock.now_us + WITHIN_S * 1_000_000, forgotten, fees))
 
     def check_shown(self, subject: str, account: str | None, channel: str, shown: dict[str, bool]) -> None:
