@@ -48,20 +48,32 @@ def written(workspace: Workspace, out: Path, what: FileKind, streams: tuple[str,
 
     :param streams: of an export, the subject's and those of all their other identifiers
     """
-    half = unfinished(out)
-    create_private(half)
-    draft = ExportedFile(str(half.resolve()), "draft", "")
+    if out.exists() and not out.is_file():
+        yield out  # a device or a pipe keeps nothing
+        return
+    half = _draft_of(out)
+    draft = ExportedFile(str(half), "draft", "")
     with half.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         _note(workspace, draft)
         try:
             yield half
             register(workspace, out, what, streams, content=half)
-            half.replace(out)
+            half.replace(out.resolve())
         finally:
             half.unlink(missing_ok=True)
             with _entries(workspace) as entries:
                 entries[:] = [entry for entry in entries if entry != draft]
+
+
+def _draft_of(out: Path) -> Path:
+    """Create the draft of a file; an error names the file itself, which somebody asked for."""
+    half = unfinished(out.resolve())
+    try:
+        create_private(half)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(out)) from error
+    return half
 
 
 def register(

@@ -59,6 +59,27 @@ def test_an_export_is_for_its_owner_alone(workspace: Workspace, before: int | No
     assert [(file.path, file.what, file.stream) for file in listed(workspace)] == [(str(out), "export", "one")]
 
 
+def test_a_pipe_is_written_to_and_neither_replaced_nor_recorded(workspace: Workspace) -> None:
+    out = workspace.root / "pipe"
+    os.mkfifo(out)
+    reading = os.open(out, os.O_RDONLY | os.O_NONBLOCK)
+    with exported_files.written(workspace, out, "export", ("one",)) as half:
+        half.write_bytes(b"one")
+    assert (os.read(reading, 9), stat.S_ISFIFO(out.stat().st_mode)) == (b"one", True)
+    os.close(reading)
+    assert not workspace.written_file.exists()
+
+
+def test_a_link_stays_a_link_to_the_file_that_is_written(workspace: Workspace) -> None:
+    elsewhere, out = workspace.root / "elsewhere", workspace.root / "link.json"
+    elsewhere.mkdir()
+    out.symlink_to(elsewhere / "one.json")
+    with exported_files.written(workspace, out, "export", ("one",)) as half:
+        half.write_text("one")
+    assert (out.is_symlink(), (elsewhere / "one.json").read_text()) == (True, "one")
+    assert [file.path for file in listed(workspace)] == [str(elsewhere / "one.json")]
+
+
 def test_a_last_line_that_was_cut_off_ends_no_cleaning_and_no_export_and_is_told(
     workspace: Workspace, caplog: pytest.LogCaptureFixture
 ) -> None:
