@@ -167,8 +167,10 @@ def test_held_out_figures_are_of_rows_that_the_model_never_saw(log: TrainingSet,
     assert rank in worse["known_limits"]
     assert rank not in of_action(card, "tea")["known_limits"]
     flat = HeldOut(held_out, np.full(len(held_out), 0.001))
-    worse = next(a for a in describe(fit(log, BASE), log, flat, RELEASE)["actions"] if a["action"] == "tea")
+    untold = describe(fit(log, BASE), log, flat, RELEASE, {"tea": 0.8})
+    worse = next(a for a in untold["actions"] if a["action"] == "tea")
     assert any(predict in limit for limit in worse["known_limits"])
+    assert "Nobody told the look of 80% of its successes: they are not learned from" in worse["known_limits"]
 
 
 @pytest.mark.promise("models.cards")

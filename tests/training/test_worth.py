@@ -7,9 +7,11 @@ import pytest
 from decisioning.catalogue.files import pack
 from features.decisions.log import DecisionLog
 from features.ledger import Entry, Ledger
-from tests.training.decided import DAY_US, THEN_US
+from tests.training.decided import DAY_US, THEN_US, decision, entry, outcome, reached
 from tests.training.test_lift import FILES, NOW_US, RELEASE, decided
 from training.evaluation.lift import lift
+from training.reporting.monitoring import untold_looks, watch
+from training.reporting.page import write_page
 from training.rows.contrasts import contrasts
 
 
@@ -39,3 +41,22 @@ def test_lift_labels_and_contrasts_count_one_sale_at_the_same_euros(tmp_path: Pa
     assert {row["mean_sales"] for row in arms.values()} == {1.0}
     assert set(labelled) == {20.0, 10.0}
     assert set(choices.rows.value_eur.tolist()) == {20.0, 10.0}
+
+
+@pytest.mark.promise("claims.told-looks")
+def test_the_report_and_the_cards_tell_the_share_of_successes_whose_look_was_never_told(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path / "ledger.db", b"x" * 32, clock=lambda: NOW_US) as ledger:
+        ledger.put_release(pack(FILES))
+        for n in range(20):
+            ledger.append([entry(ledger, decision(ledger, n, "agent"))])
+            if n < 12:
+                ledger.append([reached(ledger, n, "seen")])
+            if n >= 10:
+                ledger.append([outcome(ledger, n, action="tea")])
+        log = DecisionLog(tmp_path / "log")
+        log.update(ledger, RELEASE, NOW_US)
+    assert untold_looks(log, RELEASE) == {"tea": 0.8}
+    sections = {**watch(log, RELEASE, NOW_US), "release": RELEASE.hash, "model": "prior@0", "fairness": []}
+    assert [(a["succeeded"], a["succeeded_untold"], a["positive"]) for a in sections["actions"]] == [(10, 8, 2)]
+    page = write_page(tmp_path / "report.html", sections, "now").read_text()
+    assert "Nobody told that 8 of 10 offers that succeeded were looked at" in page

@@ -34,6 +34,7 @@ from training.learning.rankings import compare_rankings
 from training.model.frame import Bools, TrainingSet
 from training.registry import PROPENSITY
 from training.reporting.cards import CARD, HeldOut, describe
+from training.reporting.monitoring import untold_looks
 from training.reporting.registration import (
     Result,
     TrainedModel,
@@ -89,7 +90,8 @@ def train(
     model = with_frozen(with_effects(fit(data, recipe), withheld), frozen)
     step("registering")
     params = {"held_out_rows": len(held_out), "outcome": outcome or "positive", **recipe_params(recipe)}
-    documents[CARD] = describe(model, data, HeldOut(held_out, metrics.predicted), context.release)
+    untold = untold_looks(context.log, context.release, outcome)
+    documents[CARD] = describe(model, data, HeldOut(held_out, metrics.predicted), context.release, untold)
     trained = TrainedModel(PROPENSITY, model, data, context.release.hash, params, metrics, documents)
     version = register(context.data, context.registry, trained)
     context.registry.set_alias(PROPENSITY, "challenger", version)

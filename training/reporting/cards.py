@@ -54,9 +54,18 @@ class HeldOut:
     predicted: Floats
 
 
-def describe(model: PropensityModel, data: TrainingSet, held_out: HeldOut, release: Release) -> Card:
-    """Return the card of a model that learned from `data`, for each action that the release or the model has."""
-    builder = _CardBuilder(model, data, held_out, release)
+def describe(
+    model: PropensityModel,
+    data: TrainingSet,
+    held_out: HeldOut,
+    release: Release,
+    untold: Mapping[str, float] | None = None,
+) -> Card:
+    """Return the card of a model that learned from `data`, for each action that the release or the model has.
+
+    :param untold: per action the share of successes whose look was never told, by `monitoring.untold_looks`
+    """
+    builder = _CardBuilder(model, data, held_out, release, untold or {})
     unknown = [a for a in model.actions if a not in release.actions]
     return {
         "release": release.hash,
@@ -103,8 +112,16 @@ class _CardBuilder:
     weights that rows determine, and the number of these rows.
     """
 
-    def __init__(self, model: PropensityModel, data: TrainingSet, held_out: HeldOut, release: Release) -> None:
+    def __init__(
+        self,
+        model: PropensityModel,
+        data: TrainingSet,
+        held_out: HeldOut,
+        release: Release,
+        untold: Mapping[str, float],
+    ) -> None:
         self.model, self.data, self.held_out, self.release = model, data, held_out, release
+        self.untold = untold
         self.used = _used_rows(model, data)
         self.support = _support(model, data if self.used.all() else data.take(self.used))
 
@@ -120,7 +137,8 @@ class _CardBuilder:
             "group": group,
             "issue": issue,
             "scored_by": self._scored_by(action, at),
-            "evidence": self._evidence(rows) | {"inherited": int(self.model.evidence_of(action, at)[1])},
+            "evidence": self._evidence(rows)
+            | {"inherited": int(self.model.evidence_of(action, at)[1]), "untold_looks": self.untold.get(action)},
             "weights_from": self._weights_from(action, at),
             "rate": _rate(self.data.label[rows]),
             "propensity_of_the_average_customer": _average_propensity(model, index),
@@ -326,6 +344,8 @@ def _limits(card: Card) -> Iterator[str]:
         yield "One treatment only: what another one changes is not known"
     if evidence["left_out"]:
         yield f"The truth changed: {evidence['left_out']} rows from before {evidence['used_from']} are left out"
+    if evidence["untold_looks"]:
+        yield f"Nobody told the look of {evidence['untold_looks']:.0%} of its successes: they are not learned from"
     auc = card["held_out"]["auc"]
     if auc["value"] is not None and auc["low"] <= 0.5:
         yield "Not shown to rank customers better than chance"

@@ -30,9 +30,15 @@ _OFFERS = "_source = 'decision' AND _action <> 'none'"
 
 _ACTIONS = f"""
 SELECT _action AS action, count(*) AS offered, count(*) FILTER (_reached) AS reached, count(_label) AS closed,
-  count(*) FILTER (_label) AS positive, avg(_propensity) FILTER (_label IS NOT NULL) AS predicted,
+  count(*) FILTER (_label) AS positive, count(*) FILTER (_succeeded) AS succeeded,
+  count(*) FILTER (_succeeded AND NOT _reached) AS succeeded_untold,
+  avg(_propensity) FILTER (_label IS NOT NULL) AS predicted,
   count(*) FILTER (_complained) AS complaints, count(*) FILTER (_opted_out) AS opt_outs
 FROM log WHERE {_OFFERS} GROUP BY _action ORDER BY _action
+"""  # noqa: S608
+_UNTOLD = f"""
+SELECT _action AS action, avg((NOT _reached)::INT) AS untold
+FROM log WHERE {_OFFERS} AND _succeeded GROUP BY _action ORDER BY _action
 """  # noqa: S608
 _ANNOYS = f"""
 SELECT _action AS action, _treatment AS treatment, _channel AS channel, count(*) AS reached,
@@ -85,6 +91,15 @@ def watch(log: DecisionLog, release: Release, now_us: int) -> dict[str, Any]:
         "empty": ask(_EMPTY),
         "exploration": exploration_costs(log, release, since_us),
     }
+
+
+def untold_looks(log: DecisionLog, release: Release, outcome: str | None = None) -> dict[str, float]:
+    """Return per action the share of successes whose look was never told, of actions that ever succeeded.
+
+    Models do not learn from them: the looks of those who did not succeed are missing as often.
+    """
+    rows = log.query(_UNTOLD, release, outcome).to_pylist()
+    return {row["action"]: row["untold"] for row in rows}
 
 
 def _action(row: dict[str, Any], release: Release) -> dict[str, Any]:

@@ -61,10 +61,21 @@ def write_page(path: Path, report: Mapping[str, Any], created_at: str) -> Path:
 def _warnings(report: Mapping[str, Any]) -> Iterable[str]:
     if names := report["mismatched_arms"]:
         yield _warn(f"Sizes of {', '.join(names)} are not what was declared: read nothing into their lift.")
+    yield from _untold(report["actions"])
     if names := [r["column"] for r in report["drift"] if r["drifted"]]:
         yield _warn(f"Moved: {', '.join(names)}.")
     if names := [g["name"] for g in report["fairness"] if g["state"] == "breached"]:
         yield _warn(f"Groups fare differently: {', '.join(names)}. Promotion needs a signed reason.")
+
+
+def _untold(actions: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    """Yield what the report says if looks of those who succeeded were not told."""
+    untold, all_successes = (sum(a[name] for a in actions) for name in ("succeeded_untold", "succeeded"))
+    if untold:
+        yield _warn(
+            f"Nobody told that {untold} of {all_successes} offers that succeeded were looked at: models do not learn "
+            "from them, and rates are those of offers whose look was told."
+        )
 
 
 def _warn(text: str) -> str:
