@@ -3,7 +3,8 @@
 - 1: JSON, with every text written out; its bytes begin with `{`. Written up to November 2026.
 - 2: packed (`packing`): codes and figures, from which the release and wording 1 make the texts.
 - 3: as 2; the standings that it was decided from are folded by the rule `AS_RECORDED` of `decisioning.times`.
-- 4: as 3; after the release's hash come 8 bytes, little-endian, of the trial in which its model was drawn (0: in none).
+- 4: as 3; after the release's hash come 8 bytes of the trial in which its model was drawn (0: in none): 7 of the number,
+  little-endian, and the last byte of their sum, as no other part of the record would show that they were changed.
 
 A format never changes. Another layout, another wording or another rule for what is derived is the next number.
 """
@@ -64,8 +65,9 @@ def pack(kept: Kept, release: Release, number: int) -> bytes:
     From format 4 on, the trial's 8 bytes come before `packing`.
     """
     digest = bytes.fromhex(release.hash.removeprefix(HASH))
-    trial = (kept.trial or 0).to_bytes(8, "little") if number >= _FIRST_WITH_TRIAL else b""
-    return b"".join((bytes((number,)), digest, trial, *pack_kept(kept, tables_for(release, number))))
+    trial = (kept.trial or 0).to_bytes(7, "little")
+    more = (trial, _check_byte(trial)) if number >= _FIRST_WITH_TRIAL else ()
+    return b"".join((bytes((number,)), digest, *more, *pack_kept(kept, tables_for(release, number))))
 
 
 def after_heading(raw: bytes) -> bytes:
@@ -73,9 +75,21 @@ def after_heading(raw: bytes) -> bytes:
     return raw[_TRIAL.stop if raw[0] >= _FIRST_WITH_TRIAL else _DIGEST.stop :]
 
 
+def _check_byte(trial: bytes) -> bytes:
+    return bytes((sum(trial) & 0xFF,))
+
+
 def _trial_of(raw: bytes) -> int | None:
-    """Return the trial in which the record's model was drawn; None for none, or if the format does not tell."""
-    return int.from_bytes(raw[_TRIAL], "little") or None if raw[0] >= _FIRST_WITH_TRIAL else None
+    """Return the trial in which the record's model was drawn; None for none, or if the format does not tell.
+
+    :raises ValueError: its bytes do not add up
+    """
+    if raw[0] < _FIRST_WITH_TRIAL:
+        return None
+    trial, check = raw[_TRIAL][:-1], raw[_TRIAL][-1:]
+    if _check_byte(trial) != check:
+        raise ValueError("the trial's bytes do not add up")
+    return int.from_bytes(trial, "little") or None
 
 
 def is_packed(raw: bytes) -> bool:

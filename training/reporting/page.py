@@ -61,7 +61,7 @@ def write_page(path: Path, report: Mapping[str, Any], created_at: str) -> Path:
 def _warnings(report: Mapping[str, Any]) -> Iterable[str]:
     if names := report["mismatched_arms"]:
         yield _warn(f"Sizes of {', '.join(names)} are not what was declared: read nothing into their lift.")
-    yield from _untold(report["actions"])
+    yield from _untold(report.get("actions", ()))
     if names := [r["column"] for r in report["drift"] if r["drifted"]]:
         yield _warn(f"Moved: {', '.join(names)}.")
     if names := [g["name"] for g in report["fairness"] if g["state"] == "breached"]:
