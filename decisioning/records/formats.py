@@ -3,8 +3,8 @@
 - 1: JSON, with every text written out; its bytes begin with `{`. Written up to November 2026.
 - 2: packed (`packing`): codes and figures, from which the release and wording 1 make the texts.
 - 3: as 2; the standings that it was decided from are folded by the rule `AS_RECORDED` of `decisioning.times`.
-- 4: as 3; after the release's hash come 8 bytes of the trial in which its model was drawn (0: in none): 7 of the number,
-  little-endian, and the last byte of their sum, as no other part of the record would show that they were changed.
+- 4: as 3; after the release's hash come 8 bytes of the trial in which its model was drawn (0: in none): 7 of its
+  number, little-endian, and the last byte of their sum, as nothing else would show that they were changed.
 
 A format never changes. Another layout, another wording or another rule for what is derived is the next number.
 """
