@@ -112,12 +112,12 @@ class Intrusions:
     _suspects: set[str] = field(default_factory=set)
 
     def look(self) -> str:
-        """Return which port another program listens on, and which program; empty if there is none.
+        """Return which port another program has, and which program; empty if there is none.
 
         A process that ends may still hold a socket and no longer name its run: so it takes two looks.
         """
         host, port = self.requests
-        sockets = processes.listening(self.ports.all | {port})
+        sockets = processes.holding(self.ports.all | {port})
         strangers = {inode: place for inode, place in sockets.items() if inode not in self._known}
         if not strangers:
             return ""
@@ -140,6 +140,6 @@ def _clash(one: str, other: str) -> bool:
 
 
 def _holder(port: int) -> str:
-    """Return who listens on a port; without rights over the process, only that it is another program."""
-    holders = processes.owners(processes.listening({port}), processes.all_pids())
+    """Return who has a port; without rights over the process, only that it is another program."""
+    holders = processes.owners(processes.holding({port}), processes.all_pids())
     return "another program" + (f" ({holders[0].process}, process {holders[0].pid})" if holders else "")

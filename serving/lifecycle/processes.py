@@ -25,6 +25,7 @@ _PROC = Path("/proc")
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _TCP_LISTEN = "0A"
+_NO_INODE = "0"
 _GUARD_S = 30.0  # processes that just start are found as soon as they have the mark
 
 
@@ -128,10 +129,19 @@ def listeners(run_id: str) -> list[Listener]:
     return owners(listening(), members(run_id))
 
 
-def listening(ports: Container[int] | None = None) -> dict[str, tuple[str, int]]:
-    """Return the inode of every socket that listens -> (host, port), of all ports or of these."""
-    every = {inode: place for table in ("tcp", "tcp6") for inode, place in _listening(table)}
-    return {inode: place for inode, place in every.items() if ports is None or place[1] in ports}
+def listening() -> dict[str, tuple[str, int]]:
+    """Return the inode of every socket that listens -> (host, port)."""
+    return {
+        inode: place for table in ("tcp", "tcp6") for inode, state, place in _sockets(table) if state == _TCP_LISTEN
+    }
+
+
+def holding(ports: Container[int]) -> dict[str, tuple[str, int]]:
+    """Return the inode of every socket at one of these ports -> (host, port): those that listen, and connections.
+
+    A connection that a program opened from such a port keeps others from listening there.
+    """
+    return {inode: place for table in ("tcp", "tcp6") for inode, _, place in _sockets(table) if place[1] in ports}
 
 
 def owners(sockets: Mapping[str, tuple[str, int]], pids: Iterable[int]) -> list[Listener]:
@@ -183,16 +193,16 @@ def _socket_inodes(pid: int) -> set[str]:
     return inodes
 
 
-def _listening(table: str) -> Iterator[tuple[str, tuple[str, int]]]:
-    """Yield (inode, (host, port)) of the listening sockets in /proc/net."""
+def _sockets(table: str) -> Iterator[tuple[str, str, tuple[str, int]]]:
+    """Yield (inode, state, (host, port)) of the sockets in /proc/net that a process still has."""
     try:
         lines = (_PROC / "net" / table).read_text().splitlines()[1:]
     except OSError:
         return
     for fields in map(str.split, lines):
-        if fields[3] == _TCP_LISTEN:
+        if fields[9] != _NO_INODE:
             address, port = fields[1].split(":")
-            yield fields[9], (_host(address), int(port, 16))
+            yield fields[9], fields[3], (_host(address), int(port, 16))
 
 
 def _host(address: str) -> str:

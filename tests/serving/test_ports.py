@@ -111,6 +111,18 @@ def test_a_port_that_another_program_takes_during_the_start_is_told_with_its_pro
     assert watched.look() == ""
 
 
+@pytest.mark.promise("serving.starts")
+def test_a_connection_from_a_port_of_the_run_is_told_too(taken: Ports) -> None:
+    """The kernel may give a port above 32768, as that of requests may be, to any program that opens a connection."""
+    port = free_port()
+    watched = Intrusions(RUN, taken, (LOOPBACK, port))
+    with socket.create_server((LOOPBACK, 0)) as server, socket.socket() as client:
+        client.bind((LOOPBACK, port))
+        client.connect(server.getsockname())
+        assert not is_free(LOOPBACK, port)
+        assert [watched.look(), watched.look().startswith(f"port {port} was taken by another program")] == ["", True]
+
+
 def test_a_program_on_the_port_of_requests_of_another_host_is_none_of_our_business(taken: Ports) -> None:
     port = free_port()
     watched = Intrusions(RUN, taken, (LOOPBACK, port))

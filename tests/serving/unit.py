@@ -7,6 +7,7 @@ temporary folder of its own, and takes every capability from it.
 
 import configparser
 import os
+import resource
 import shlex
 import signal
 import subprocess
@@ -67,7 +68,8 @@ class Service:
         """Return ExecStart with this environment's Python and code, inside what the unit allows."""
         _, *arguments = shlex.split(self.directives["ExecStart"])
         program = [sys.executable, str(ROOT / "brain.py"), *arguments]
-        limits = ["prlimit", f"--nofile={self.directives['LimitNOFILE']}"]
+        allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[1]  # systemd may raise it, and this may not
+        limits = ["prlimit", f"--nofile={min(allowed, int(self.directives['LimitNOFILE']))}"]
         if not is_root_with_mounts():
             return [*limits, *program]
         assert self.directives["ReadWritePaths"] == str(self.workspace)
