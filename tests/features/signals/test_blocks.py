@@ -17,8 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decisioning.catalogue.files import pack
+from decisioning.facts.standing import Link
+from decisioning.facts.stretches import stretch_of
 from features.importing.signals import import_signals, parser
 from features.ledger import Ledger, now_us
+from features.ledger.links import link_entries, visitors_now
 from features.signals import Event, decode
 from features.signals.blocks import AddBlocks, Block, prepare
 from features.signals.intake import Intake
@@ -118,6 +121,33 @@ def test_corrections_come_to_what_the_corrected_events_come_to(
         add_singly(once, list(last.values()))
         assert content(singly) == content(in_blocks) == content(once)
         assert statuses["accepted"] == len({e.key for e in events if e.stream != once.stream_of("person", WHO[0])})
+
+
+def link(ledger: Ledger, person: str, visitor: str, at_us: int, *, linked: bool) -> None:
+    (standing,), (now,) = ledger.read(person), visitors_now([visitor], ledger.read)
+    ledger.append(link_entries(standing, now, Link(visitor, "cookie", "login", at_us, linked), now_us()))
+
+
+@pytest.mark.promise("identity.shared-device")
+@pytest.mark.parametrize("meanwhile", [False, True])
+def test_a_block_goes_to_the_stretch_that_takes_events_when_it_is_written(
+    migrated_sqlite: Path, meanwhile: bool
+) -> None:
+    """`meanwhile`: the visitor is unlinked after the block was prepared."""
+    with ledgers(migrated_sqlite, 1) as (ledger,):
+        person, visitor = ledger.stream_of("person", WHO[1]), ledger.stream_of("visitor", "cookie:tablet")
+        events = [Event(ledger.key_of(f"{n}"), visitor, "login", S_US, S_US + n, {}, visitor=True) for n in range(3)]
+        link(ledger, person, visitor, S_US, linked=True)
+        assert add(ledger, [prepare(ledger.select_hot, events[:1], RULES)])["accepted"] == 1
+        if not meanwhile:
+            link(ledger, person, visitor, 10 * S_US, linked=False)
+        block = prepare(ledger.select_hot, events, RULES)
+        if meanwhile:
+            link(ledger, person, visitor, 10 * S_US, linked=False)
+        assert add(ledger, [block]) == Counter(accepted=2, duplicate=1, erased=0)
+        stretches = (visitor, stretch_of(visitor, 1))
+        kept = [[event.key for event in events_of(ledger.select_hot, stretch)] for stretch in stretches]
+        assert [sorted(keys) for keys in kept] == [[events[0].key], sorted(e.key for e in events[1:])]
 
 
 def test_blocks_without_events_write_nothing(migrated_sqlite: Path) -> None:
