@@ -117,6 +117,39 @@ def moments(workspace: Workspace, retry: tuple[str, ...], secret: bool) -> Resul
     return {**letters, "secret": encoded_secret(signing_secret(workspace))} if secret else letters
 
 
+@main.group()
+def key() -> None:
+    """Make, list and revoke the keys that callers send over HTTP."""
+
+
+@command(group=key)
+@click.option("--scope", required=True, help="What the key reaches: decide, agent, signal, consent, privacy, ...")
+@click.option("--name", help="A name to know it by in the list; by default the scope.")
+@click.option("--expires", help="When it stops working: a date such as 2027-01-31, or a number of days such as 90d.")
+def create(workspace: Workspace, scope: str, name: str | None, expires: str | None) -> Result:
+    """Make a key and show it, this once."""
+    from serving.commands import keys
+
+    return keys.create(workspace, scope, name, expires, getpass.getuser())
+
+
+@command(group=key, name="list")
+def list_keys(workspace: Workspace) -> Result:
+    """List the keys, without their secrets, and when each was used last."""
+    from serving.commands import keys
+
+    return keys.listed(workspace)
+
+
+@command(group=key)
+@click.argument("id")
+def revoke(workspace: Workspace, id: str) -> Result:
+    """Revoke a key by its id; every replica refuses it within two seconds."""
+    from serving.commands import keys
+
+    return keys.revoke(workspace, id)
+
+
 @command()
 def serve(workspace: Workspace) -> Result:
     """Serve decisions over HTTP until Ctrl-C."""
@@ -132,6 +165,7 @@ def serve(workspace: Workspace) -> Result:
             click.echo(json.dumps({"url": run.url, "pid": run.pid}))
         else:
             say(f"ready: {run.url}/docs")
+            say(f"keys, one per scope: {workspace.keys}/; send `Authorization: Bearer KEY`")
 
     return serve_forever(workspace, on_ready=ready, say=say)
 
@@ -214,6 +248,7 @@ def batch(
 @click.option("--customers", type=click.IntRange(100, 200_000), default=5000, show_default=True)
 def demo(folder: Path, once: bool, customers: int) -> Result:
     """Build, train and serve the workspace of a telecom operator, and show decisions for five customers."""
+    from serving.access.files import read_key_file
     from serving.commands import showing
     from serving.lifecycle import serve_forever
     from training.simulator import telecom
@@ -225,7 +260,7 @@ def demo(folder: Path, once: bool, customers: int) -> Result:
     cases = [showing.Story(s.story, s.request, s.happenings) for s in telecom.SHOWCASE]
 
     def show(run: Any) -> None:
-        showing.show_decisions(run.url, cases)
+        showing.show_decisions(run.url, read_key_file(workspace, "admin"), cases)
         if once:
             os.kill(os.getpid(), signal.SIGTERM)
         else:

@@ -7,6 +7,7 @@ BrainError
 │   ├── LinkedElsewhere  the identifier belongs to another customer
 │   ├── ToldOfAnother  the id was told of another subject
 │   ├── Erased         the subject was erased, and nothing told of it is kept
+│   ├── OutOfScope     the caller's key does not reach this
 │   └── NotFound       no such decision, offer, release or model
 ├── Conflict           another record came first; decide again
 ├── Unavailable        the ledger or a store cannot be reached; nothing was decided
@@ -67,6 +68,10 @@ class ToldOfAnother(RequestError):
 
 class Erased(RequestError):
     """The subject was erased: nothing that is told of it is kept, and its id is not taken into use again."""
+
+
+class OutOfScope(RequestError):
+    """The caller's key is valid, and its scope does not reach what `field` asks for."""
 
 
 class NotFound(RequestError):

@@ -18,6 +18,7 @@ from decisioning.errors import (
     Erased,
     LinkedElsewhere,
     NotFound,
+    OutOfScope,
     Refused,
     RequestError,
     RequestReused,
@@ -87,6 +88,21 @@ NOT_DECIDED = ProblemType(
     "not-decided", 500, "not decided", "A decision was not safe to answer. Tell who operates this"
 )
 BUG = ProblemType("internal-error", 500, "internal error", "A mistake in the server. Its log says where, with the time")
+NO_KEY = ProblemType(
+    "no-key",
+    401,
+    "no key",
+    "Send the header `Authorization: Bearer KEY`. `brain serve` says where keys are, `brain key create` makes one",
+)
+OUT_OF_SCOPE = ProblemType(
+    "out-of-scope", 403, "out of scope", "The key is valid, and its scope does not reach this. See `brain key list`"
+)
+WRONG_HOST = ProblemType(
+    "wrong-host", 421, "wrong host", "The header Host names another server: add the name to `http.hosts` in brain.yaml"
+)
+UNSUPPORTED_MEDIA = ProblemType(
+    "unsupported-media-type", 415, "unsupported media type", "Send the header `Content-Type: application/json`"
+)
 NO_PATH = ProblemType("no-such-path", 404, "no such path", "There is nothing at this path. See /openapi.json")
 NO_METHOD = ProblemType(
     "method-not-allowed", 405, "method not allowed", "The path has no such method. The header Allow names those it has"
@@ -103,6 +119,7 @@ PROBLEM_TYPES = {
     for kind in (
         *(INVALID, REUSED, LINKED, TOLD_OF_ANOTHER, ERASED, NOT_FOUND, REFUSED, SIGNALS, NONE_TAKEN),
         *(BUSY, UNAVAILABLE, NOT_DECIDED, BUG),
+        *(NO_KEY, OUT_OF_SCOPE, WRONG_HOST, UNSUPPORTED_MEDIA),
         *(NO_PATH, NO_METHOD, MALFORMED, TOO_SLOW, TOO_LARGE, NOT_IMPLEMENTED),
     )
 }
@@ -112,6 +129,7 @@ _OF_ERRORS: tuple[tuple[type[BrainError], ProblemType], ...] = (
     (ToldOfAnother, TOLD_OF_ANOTHER),
     (Erased, ERASED),
     (NotFound, NOT_FOUND),
+    (OutOfScope, OUT_OF_SCOPE),
     (RequestError, INVALID),
     (Refused, REFUSED),
     (ConfigError, REFUSED),

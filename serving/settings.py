@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from decisioning.catalogue.source import YamlNode, decode, parse
 from decisioning.errors import ConfigError, Mistake, Refused
@@ -21,6 +21,8 @@ CONFIG_NAME = "brain.yaml"
 OWN_PATHS = ("-", "docs", "healthz", "metrics", "openapi.json", "problems", "readyz", "redoc", "v1")
 """The first segments of the server's own paths."""
 SECRET_BYTES = 32
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]", "::1")
+HostName = Annotated[str, Field(pattern=r"^[a-z0-9._:\[\]-]{1,253}$")]
 
 
 class Http(Strict):
@@ -29,7 +31,8 @@ class Http(Strict):
     `root_path` is the path under which a reverse proxy serves the brain, as in `/brain`; the proxy may take it away
     from the requests that it passes on, or leave it. `request_timeout_s` is the longest a request may take once it is
     admitted. At most `max_ongoing_requests` run and `max_queued_requests` wait, by default about a second of work;
-    further requests are answered 503 with Retry-After at once.
+    further requests are answered 503 with Retry-After at once. `hosts` are the names, beside `host` and those of this
+    machine, by which callers address the server. `keys: off` asks for no key; it is for development on loopback only.
     """
 
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
@@ -38,6 +41,13 @@ class Http(Strict):
     request_timeout_s: Annotated[float, Field(gt=0, le=60)] = 2.0
     max_ongoing_requests: Annotated[int, Field(ge=1, le=1000)] = 16
     max_queued_requests: Annotated[int, Field(ge=0, le=10_000)] = 200
+    hosts: tuple[HostName, ...] = ()
+    keys: Literal["on", "off"] = "on"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names by which callers may address the server in the header Host."""
+        return (*LOCAL_HOSTS, self.host.lower(), *self.hosts)
 
     @field_validator("root_path")
     @classmethod
@@ -133,6 +143,12 @@ class BrainSettings(Strict):
     checkpoints: CheckpointSettings = CheckpointSettings()
     retrain: Retrain = Retrain()
 
+    @model_validator(mode="after")
+    def _asks_for_keys(self) -> Self:
+        if self.http.keys == "off" and (self.environment == "prod" or self.http.host not in LOCAL_HOSTS):
+            raise ValueError("http.keys: `off` is for development on loopback only")
+        return self
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -152,6 +168,7 @@ class Workspace:
         self.settings = settings
         self.catalogue = root / "catalogue"
         self.secret_file = root / "secret"
+        self.keys = root / "keys"
         self.data = root / "data"
         self.ledger_file = self.data / "ledger.db"
         self.artifacts = self.data / "artifacts"

@@ -33,7 +33,7 @@ def blocks(language: str, name: str) -> list[str]:
 
 def spoken(name: str) -> list[str]:
     """The bodies that the README sends to this endpoint by curl, but for what answers to an answer."""
-    matches = re.findall(rf"/v1/{name} -d (?:'([^']+)'|@- <<'JSON'[^\n]*\n(.*?)JSON\n)", README, re.DOTALL)
+    matches = re.findall(rf"/v1/{name} --json (?:'([^']+)'|@- <<'JSON'[^\n]*\n(.*?)JSON\n)", README, re.DOTALL)
     assert matches, f"the README posts nothing to {name}"
     return [inline or typed for inline, typed in matches]
 

@@ -69,7 +69,7 @@ def _unless_zeros(value: bytes | None) -> bytes | None:
 METADATA = MetaData()
 VERSION_TABLE = "ledger_schema"
 """The table in which Alembic keeps the schema version; not its default name, so that schemas can share a database."""
-NEWEST = "ledger_0011"
+NEWEST = "ledger_0012"
 """The newest migration; compared when a database is opened, so that only an old one pays for importing Alembic."""
 SEQ = BigInteger().with_variant(Integer(), "sqlite")
 """SQLite numbers rows itself only if the type is exactly INTEGER."""
@@ -298,3 +298,18 @@ REWRITES = Table(
     Column("after", Text),
 )
 """How far SQLite's tables are rewritten; see `features.remains`."""
+ACCESS_KEYS = Table(
+    "access_keys",
+    METADATA,
+    Column("id", String(16), primary_key=True),
+    Column("scope", String(32), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("salt", Bytes(), nullable=False),
+    Column("hash", Bytes(), nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+    Column("expires_us", BigInteger),
+    Column("revoked_us", BigInteger),
+    Column("last_used_us", BigInteger),
+)
+"""Keys of callers over HTTP; `hash` is salted, and the key itself is never kept."""

@@ -97,6 +97,7 @@ class Metrics:
         self.degraded = self._counter("brain_decisions_degraded", "Decisions made without something", "what")
         self.signals = self._counter("brain_signals", "Signals, by what became of them", "status")
         self.outcomes = self._counter("brain_outcomes", "Outcomes, by what became of them", "status")
+        self.refused = self._counter("brain_refused_requests", "Requests that passed no door, by reason", "reason")
 
     def _counter(self, name: str, description: str, *labels: str) -> Counter:
         return Counter(name, description, labels, registry=self.registry)

@@ -17,6 +17,7 @@ from features.ledger import Ledger, now_us
 from features.profile.archive import Archive
 from features.profile.repository import apply, online_is
 from features.views import Layout, views_of
+from serving.access.files import make_key_files
 from serving.brain.scoring import load_model, lost_inputs
 from serving.settings import CONFIG_NAME, Workspace
 from training.registry import PROPENSITY, Registry
@@ -197,9 +198,10 @@ def new(root: Path, catalogue: Mapping[str, str] | None = None) -> dict[str, Any
             (root / name).write_text(text)
         workspace = Workspace.open(root)
         workspace.create_secret()
+        make_key_files(workspace)
         workspace.data.mkdir(mode=0o700)
     next_command = "import" if catalogue == {} else "check"
-    return {"workspace": str(root), "next": f"brain {next_command} --workspace {root}"}
+    return {"workspace": str(root), "keys": str(workspace.keys), "next": f"brain {next_command} --workspace {root}"}
 
 
 @contextmanager

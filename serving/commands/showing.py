@@ -28,19 +28,20 @@ class Story:
     happenings: Sequence[tuple[str, str, Mapping[str, Any]]] = ()
 
 
-def show_decisions(url: str, stories: Sequence[Story]) -> None:
+def show_decisions(url: str, key: str, stories: Sequence[Story]) -> None:
     """Print a panel per story with the request, the decision and its reasons, and again after each of its signals."""
+    server = Requests(url, key)
     for story in stories:
-        _show(url, story.request, f"[italic]{escape(story.story)}[/italic]")
+        _show(server, story.request, f"[italic]{escape(story.story)}[/italic]")
         for description, type_, data in story.happenings:
-            request_json(url, "POST", "/v1/signals", _signal(story.request, type_, data))
+            server("POST", "/v1/signals", _signal(story.request, type_, data))
             quote = f": “{escape(data['text'])}”" if "text" in data else ""
-            _show(url, story.request, f"[italic]then {description}{quote}[/italic]")
+            _show(server, story.request, f"[italic]then {description}{quote}[/italic]")
 
 
-def _show(url: str, request: Mapping[str, Any], heading: str) -> None:
-    answer = request_json(url, "POST", "/v1/decisions", {**request, "request_id": f"demo-{uuid.uuid4().hex}"})
-    explanation = request_json(url, "GET", f"/v1/decisions/{answer['decision_id']}")
+def _show(server: "Requests", request: Mapping[str, Any], heading: str) -> None:
+    answer = server("POST", "/v1/decisions", {**request, "request_id": f"demo-{uuid.uuid4().hex}"})
+    explanation = server("GET", f"/v1/decisions/{answer['decision_id']}")
     lines = [heading, "", *(line for placement in answer["placements"] for line in _placement(placement))]
     if answer["handover"]:
         lines.append(f"[bold]a person takes over[/bold]: {escape(answer['handover']['reason'])}")
@@ -57,22 +58,28 @@ def _signal(request: Mapping[str, Any], type_: str, data: Mapping[str, Any]) -> 
 def show_next(url: str, folder: Path) -> None:
     """Print what a user can try next."""
     _CONSOLE.print(f"\nserving until Ctrl-C: [bold]{url}/docs[/bold]\n")
-    _CONSOLE.print(f"  curl -s {url}/v1/customers/c-1042")
+    _CONSOLE.print(f'  curl -s -H "Authorization: Bearer $(cat {folder}/keys/agent)" {url}/v1/customers/c-1042')
     _CONSOLE.print(f"  brain check --workspace {folder}      then edit {folder}/catalogue/ and `brain release`")
     _CONSOLE.print(f"  brain report --workspace {folder}     what was offered and what came of it")
     _CONSOLE.print(f"  brain verify --workspace {folder}     every decision decided again, byte for byte")
 
 
-def request_json(url: str, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Return the JSON answer to one request."""
-    address = urlsplit(url)
-    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=30)
-    try:
-        connection.request(method, path, json.dumps(body) if body else None, {"Content-Type": "application/json"})
-        answer: dict[str, Any] = json.loads(connection.getresponse().read())
-    finally:
-        connection.close()
-    return answer
+class Requests:
+    """Sends requests with one key to a server."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self._address = urlsplit(url)
+        self._headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
+
+    def __call__(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the JSON answer to one request."""
+        connection = http.client.HTTPConnection(self._address.hostname or "", self._address.port, timeout=30)
+        try:
+            connection.request(method, path, json.dumps(body) if body else None, self._headers)
+            answer: dict[str, Any] = json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+        return answer
 
 
 def _placement(placement: dict[str, Any]) -> list[str]:

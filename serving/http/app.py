@@ -1,12 +1,14 @@
 """The Ray Serve application. The driver and Ray's controller import this module, so it imports little at the top."""
 
 import gc
+import getpass
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from ray import serve
 
 from features.ledger import Ledger
+from serving.access.files import ensure_keys
 from serving.brain.active import active_release
 from serving.lifecycle.options import deployment_options
 from serving.settings import Workspace
@@ -33,8 +35,12 @@ class BrainReplica:
 
 
 def build(args: dict[str, str]) -> serve.Application:
-    """Return the Serve application of the workspace `args["workspace"]`; raises Refused if nothing is released yet."""
+    """Return the Serve application of the workspace `args["workspace"]`; raises Refused if nothing is released yet.
+
+    The first start makes the workspace's keys.
+    """
     workspace = Workspace.open(Path(args["workspace"]))
     with Ledger.open(workspace.database_url, workspace.secret()) as ledger:
         active_release(ledger, workspace.settings.environment)
+        ensure_keys(workspace, ledger, getpass.getuser())
     return serve.deployment(BrainReplica, **deployment_options(workspace)).bind(str(workspace.root))

@@ -11,6 +11,7 @@ from typing import Final
 from decisioning.errors import Unavailable
 from features.deadlines import answering_within
 from features.threads import LOG, every
+from serving.access.doors import Access
 from serving.brain.runtime import Brain
 from serving.customers import erasing
 from serving.events.moments import POLL_S, Watcher
@@ -18,13 +19,15 @@ from serving.pools import STATEMENT_S
 from training.model.background import yielding
 
 REFRESH_S: Final = 0.5
-"""How often a replica checks for a release or a pause; both take effect within two seconds."""
+"""How often a replica checks for a release, a pause, and new or revoked keys; all take effect within two seconds."""
 REFRESH_MODEL_S: Final = 0.5
 """How often a replica checks whether a model was promoted, put on trial or rolled back."""
 CHECKPOINT_S: Final = 1.0
 """How often a replica checks whether the next checkpoint of the ledger is due."""
 TEND_S: Final = 1.0
 """How often a replica checks what erasures need next."""
+NOTE_S: Final = 60.0
+"""How often a replica writes when keys were used last."""
 _PATIENT_S: Final = 10.0
 """How long work that nobody waits for waits for a store's answer to one question."""
 _END_S: Final = 1.0
@@ -36,8 +39,8 @@ _Piece = tuple[str, float, Callable[[], object]]
 class Background:
     """The threads of one replica."""
 
-    def __init__(self, brain: Brain, watcher: Watcher) -> None:
-        self._brain, self._watcher = brain, watcher
+    def __init__(self, brain: Brain, watcher: Watcher, access: Access | None) -> None:
+        self._brain, self._watcher, self._access = brain, watcher, access
         self._stopping = Event()
         self._threads: list[Thread] = []
 
@@ -73,6 +76,7 @@ class Background:
             ("release", REFRESH_S, brain.refresh_release),
             ("pauses", REFRESH_S, brain.refresh_paused),
             ("model", REFRESH_MODEL_S, brain.refresh_model),
+            *([("keys", REFRESH_S, self._access.refresh)] if self._access else []),
         ]
 
     def _tending(self) -> list[_Piece]:
@@ -86,4 +90,5 @@ class Background:
             ("compaction", clean_s, brain.compact),
             ("deliveries", clean_s, watcher.purge),
             ("erasures", TEND_S, partial(erasing.tend, brain)),
+            *([("uses of keys", NOTE_S, self._access.note)] if self._access else []),
         ]

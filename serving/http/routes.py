@@ -12,9 +12,12 @@ from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
-from decisioning.errors import BrainError, Conflict, Erased, NotFound, RequestError, Unavailable, Unconfirmed
+from decisioning.errors import BrainError, Conflict, Erased, NotFound, Refused, RequestError, Unavailable, Unconfirmed
 from decisioning.facts.forms import Ask
+from serving.access.doors import Access, Doors, check_fields
+from serving.access.table import TABLE
 from serving.brain import explaining
 from serving.brain.readiness import Readiness
 from serving.brain.runtime import Brain
@@ -33,7 +36,9 @@ from serving.customers.items import ItemsAnswer, answer_items
 from serving.events.moments import Watcher
 from serving.http.background import Background
 from serving.http.direct import DirectRoute
+from serving.http.guard import AtTheDoors
 from serving.http.live import asks_no_profiling, moment_routes, signal_routes
+from serving.http.openapi import describe_keys
 from serving.http.paths import AccountPath, CustomerPath, DecisionPath, EncodedPaths, UnderPath, VisitorPath
 from serving.http.replies import (
     ANY_PROBLEM,
@@ -54,9 +59,10 @@ Cursor = Annotated[str, Query(max_length=20)]
 
 
 def build_app(brain: Brain) -> FastAPI:
-    """Return the ASGI application of one replica."""
-    watcher = Watcher(brain)
-    background = Background(brain, watcher)
+    """Return the ASGI application of one replica; raises Refused if a route has no line in the table of scopes."""
+    watcher, http = Watcher(brain), brain.workspace.settings.http
+    access = Access(brain.ledger) if http.keys == "on" else None
+    background = Background(brain, watcher, access)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -64,11 +70,17 @@ def build_app(brain: Brain) -> FastAPI:
         yield
         await background.stop()
 
-    app = FastAPI(title="Central brain", version="1", lifespan=lifespan, redirect_slashes=False, responses=ANY_PROBLEM)
+    app = FastAPI(
+        title="Central brain",
+        version="1",
+        lifespan=lifespan,
+        redirect_slashes=False,
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+        responses=ANY_PROBLEM,
+    )
     for kind in (BrainError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, error_reply)
-    app.add_middleware(EncodedPaths)
-    app.add_middleware(AnswersErrors)
     _decision_routes(app, brain)
     _record_routes(app, brain)
     _customer_routes(app, brain)
@@ -77,11 +89,22 @@ def build_app(brain: Brain) -> FastAPI:
     signal_routes(app, brain)
     moment_routes(app, brain, watcher)
     _operation_routes(app, brain)
-    root = brain.workspace.settings.http.root_path
-    serve_under(root)
-    if root:
-        app.add_middleware(UnderPath, root=root)
+    _guard(app, brain, Doors(access, http.names))
+    serve_under(http.root_path)
+    if http.root_path:
+        app.add_middleware(UnderPath, root=http.root_path)
     return app
+
+
+def _guard(app: FastAPI, brain: Brain, doors: Doors) -> None:
+    """Let every request pass the doors before a route sees it; they judge the path by which its route is found."""
+    routes = [route for route in app.routes if isinstance(route, Route)]
+    if missing := TABLE.missing(f"{method} {route.path}" for route in routes for method in route.methods or ()):
+        raise Refused(f"serving/access/scopes.yaml has no line for {', '.join(missing)}")
+    describe_keys(app)
+    app.add_middleware(AtTheDoors, doors=doors, metrics=brain.metrics)
+    app.add_middleware(EncodedPaths)
+    app.add_middleware(AnswersErrors)
 
 
 def _decision_routes(app: FastAPI, brain: Brain) -> None:
@@ -92,6 +115,7 @@ def _decision_routes(app: FastAPI, brain: Brain) -> None:
         """Decide what to do next for a customer."""
         started = time.perf_counter()
         ask = _with_gpc(await _parsed(brain, Ask, await read_body(request)), request)
+        check_fields(request, "POST /v1/decisions", ask)
         if ask.moment is not None:
             raise RequestError("moment", "only the brain opens a decision for a moment")
         try:
@@ -177,8 +201,9 @@ def _customer_routes(app: FastAPI, brain: Brain) -> None:
     @app.patch("/v1/customers/{customer_id}", openapi_extra=body_schema(ProfilePatch), responses=problems(404, 422))
     async def patch(customer_id: CustomerPath, request: Request) -> Response:
         """Set facts of the profile; null makes a fact unknown."""
-        facts = await _parsed(brain, ProfilePatch, await read_body(request))
-        return json_reply(await brain.pools.short.run_async(recording.patch_customer, brain, customer_id, facts))
+        body = await _parsed(brain, ProfilePatch, await read_body(request))
+        check_fields(request, "PATCH /v1/customers/{customer_id}", body)
+        return json_reply(await brain.pools.short.run_async(recording.patch_customer, brain, customer_id, body))
 
     @app.get("/v1/customers/{customer_id}")
     async def customer(customer_id: CustomerPath) -> Response:

@@ -20,12 +20,18 @@ from serving.settings import Http, Workspace
 _ROTATE_BYTES = 10_000_000
 
 
+def ray_folder(temp: Path) -> Path:
+    """Return Ray's folder in a run's private folder: Ray lets everyone on the machine write into its own."""
+    return temp / "ray"
+
+
 def for_ray(workspace: Workspace, run_id: str, temp: Path, ports: Ports) -> dict[str, str]:
-    """Return the environment of a Ray that starts now with `temp` as its folder; the folder `run/` must exist."""
+    """Return the environment of a Ray that starts now in the run's folder `temp`; the folder `run/` must exist."""
+    ray_folder(temp).mkdir(exist_ok=True)
     return {
         RUN_ID: run_id,
         "SPT_NOENV": "1",  # else setproctitle overwrites the environment that marks our processes
-        "RAY_TMPDIR": str(temp),  # where parts of Ray without a setting of their own write, such as file locks
+        "RAY_TMPDIR": str(ray_folder(temp)),  # where parts of Ray without a setting write, such as file locks
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(_token(workspace.run / "ray-token")),
         "RAY_USAGE_STATS_ENABLED": "0",

@@ -15,6 +15,8 @@ from typing import Any, Final
 import ray
 from ray._private import services
 
+from serving.lifecycle.environment import ray_folder
+
 _raylet: Any = importlib.import_module("ray._raylet")  # compiled, and its stub lacks what is needed here
 
 _OBJECT_STORE_BYTES: Final = 200_000_000  # requests do not pass through it
@@ -30,7 +32,7 @@ _UNUSED: Final = (
 def start_ray(temp: Path, cpus: int, agent_port: int, **more: Any) -> None:
     """Start Ray for this process and those that it starts.
 
-    :param temp: its folder
+    :param temp: the run's folder
     :param agent_port: the port of its agent for environments of workers
     :param more: arguments of `ray.init`
     """
@@ -43,7 +45,7 @@ def start_ray(temp: Path, cpus: int, agent_port: int, **more: Any) -> None:
             include_dashboard=False,
             object_store_memory=_OBJECT_STORE_BYTES,
             log_to_driver=False,
-            _temp_dir=str(temp),
+            _temp_dir=str(ray_folder(temp)),
             **more,
         )
     finally:

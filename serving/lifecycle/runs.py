@@ -25,7 +25,7 @@ _DRAIN_S = 1.0
 LOCK = "lock"
 MARK = "brain-run"
 """The file in a run's temporary folder that holds its id."""
-_SHORT_TEMP = 14  # characters: sockets' paths below it may have 97
+_SHORT_TEMP = 10  # characters: sockets' paths below it may have 97
 
 
 @dataclass(frozen=True)

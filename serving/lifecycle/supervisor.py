@@ -237,7 +237,7 @@ class _Supervisor:
         ray_logs = self.workspace.run / "ray-logs"
         shutil.rmtree(ray_logs, ignore_errors=True)
         with suppress(OSError, shutil.Error):
-            shutil.copytree(Path(self.run.temp) / "session_latest" / "logs", ray_logs)
+            shutil.copytree(environment.ray_folder(Path(self.run.temp)) / "session_latest" / "logs", ray_logs)
         cause = _cause(self.why)
         self.say(f"{what}{f': {cause}' if cause else ''} (details: {self.log})")
         return end

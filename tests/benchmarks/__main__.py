@@ -32,6 +32,7 @@ SUITES = {
     "replay": "tests.benchmarks.replay:REPLAY",
     "swaps": "tests.benchmarks.swaps:SWAPS",
     "erasing": "tests.benchmarks.erasing:ERASING",
+    "doors": "tests.benchmarks.doors:DOORS",
     "logs": "tests.benchmarks.logs:LOGS",
     "profiles": "tests.benchmarks.profiles:PROFILES",
     "risk": "tests.benchmarks.training.measuring:RISK",

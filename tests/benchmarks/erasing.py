@@ -18,7 +18,7 @@ from features.ledger.records import Names
 from tests.benchmarks import models
 from tests.benchmarks.measures import Figures, Line, Measure, Suite
 from tests.benchmarks.world import World, open_world
-from tests.serving.load import Load, Request, closed_loop, open_loop, post
+from tests.serving.load import Load, Request, closed_loop, open_loop
 from tests.serving.server import Server
 
 LEDGER_MB = float(os.environ.get("BENCH_LEDGER_MB", "1000"))
@@ -36,7 +36,12 @@ def open_large() -> Iterator[World]:
         config.write_text(f"{config.read_text()}erasure: {{within_s: {WITHIN_S}}}\n")
         world.server.start()
         asyncio.run(
-            closed_loop(world.server.port, _asking(range(models.N_CUSTOMERS), "fill"), connections=8, count=DECISIONS)
+            closed_loop(
+                world.server.port,
+                _asking(world.server, range(models.N_CUSTOMERS), "fill"),
+                connections=8,
+                count=DECISIONS,
+            )
         )
         world.server.stop()
         world.figures["ledger_mb"] = _enlarge(world)
@@ -77,10 +82,10 @@ def _copy(db: sqlite3.Connection, table: str, n: int, seq: int) -> None:
 def measure_beside(world: World) -> Figures:
     """Measure decisions without erasures, and with as many at a time as `AT_ONCE`, of customers who ask for nothing."""
     others = range(2 * ERASURES, models.N_CUSTOMERS)
-    port = world.server.port
-    asyncio.run(open_loop(port, _asking(others, "warm"), per_second=PER_SECOND, count=200))
-    quiet = asyncio.run(open_loop(port, _asking(others, "quiet"), per_second=PER_SECOND, count=QUIET))
-    busy, erased = asyncio.run(_beside(port, others))
+    server = world.server
+    asyncio.run(open_loop(server.port, _asking(server, others, "warm"), per_second=PER_SECOND, count=200))
+    quiet = asyncio.run(open_loop(server.port, _asking(server, others, "quiet"), per_second=PER_SECOND, count=QUIET))
+    busy, erased = asyncio.run(_beside(server, others))
     assert quiet.statuses == {200: QUIET}, quiet.statuses
     return {
         "quiet_p99_ms": quiet.quantile_ms(0.99),
@@ -93,25 +98,25 @@ def measure_beside(world: World) -> Figures:
     }
 
 
-async def _beside(port: int, others: range) -> tuple[Load, Load]:
-    erasing = asyncio.create_task(_erase(port, range(ERASURES)))
+async def _beside(server: Server, others: range) -> tuple[Load, Load]:
+    erasing = asyncio.create_task(_erase(server, range(ERASURES)))
     passes = round(PER_SECOND * (WITHIN_S / 4 + 60))
-    asking = open_loop(port, _asking(others, "busy"), per_second=PER_SECOND, count=passes)
+    asking = open_loop(server.port, _asking(server, others, "busy"), per_second=PER_SECOND, count=passes)
     return await asking, await erasing
 
 
-async def _erase(port: int, customers: range) -> Load:
+async def _erase(server: Server, customers: range) -> Load:
     def request(n: int) -> bytes:
         path = f"/v1/customers/{models.customer_id(customers[n])}"
-        return f"DELETE {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+        return server.post(path, b"", "DELETE")
 
-    return await closed_loop(port, request, connections=AT_ONCE, count=len(customers))
+    return await closed_loop(server.port, request, connections=AT_ONCE, count=len(customers))
 
 
 def measure_over_kills(world: World) -> Figures:
     """Erase the next customers while the replica is killed every minute; count who is left when the time is over."""
     customers = range(ERASURES, 2 * ERASURES)
-    answered = asyncio.run(_erase(world.server.port, customers))
+    answered = asyncio.run(_erase(world.server, customers))
     until_s = time.monotonic() + WITHIN_S
     kills = 0
     while time.monotonic() < until_s:
@@ -137,13 +142,13 @@ def _left(root: Path, customers: range) -> set[str]:
     return {c for c in map(models.customer_id, customers) if any(c.encode() in part for part in content)}
 
 
-def _asking(customers: range, run: str) -> Request:
+def _asking(server: Server, customers: range, run: str) -> Request:
     def request(n: int) -> bytes:
         customer = models.customer_id(customers[n % len(customers)])
         body = models.request(n, f"erasing-{run}").replace(
             models.customer_id(n % models.N_CUSTOMERS).encode(), customer.encode()
         )
-        return post("/v1/decisions", body)
+        return server.post("/v1/decisions", body)
 
     return request
 

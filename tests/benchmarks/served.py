@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tests.benchmarks.measures import Figures, quantile
 from tests.benchmarks.world import World
-from tests.serving.load import Answer, Load, closed_loop, open_loop, post
+from tests.serving.load import Answer, Load, closed_loop, open_loop
 from tests.serving.server import Server
 
 PER_SECOND = 150.0
@@ -31,7 +31,7 @@ class Requests:
     run: str
 
     def __call__(self, n: int) -> bytes:
-        return post(PATH, self.world.request(n, self.run))
+        return self.world.server.post(PATH, self.world.request(n, self.run))
 
 
 def server_of(world: World, app: str) -> Server:

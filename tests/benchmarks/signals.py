@@ -12,7 +12,7 @@ from features.signals.store import MAX_EVENTS
 from serving.brain.runtime import Brain
 from tests.benchmarks.measures import Figures, Line, Measure, quantile
 from tests.benchmarks.world import N_CUSTOMERS, World, customer_id
-from tests.serving.load import closed_loop, post
+from tests.serving.load import closed_loop
 from tests.serving.server import Server
 
 PATH = "/v1/signals"
@@ -30,7 +30,9 @@ def measure_acknowledgements(world: World, server: Server) -> Figures:
     def request(run: str, n: int) -> bytes:
         envelope = {"specversion": "1.0", "id": f"{run}-{n}", "source": "/bench", "type": "page-view"}
         data = {"page": _PAGES[n % len(_PAGES)], "seconds": 4.5}
-        return post(PATH, to_json({**envelope, "subject": f"customer:{customer_id(n % N_CUSTOMERS)}", "data": data}))
+        return server.post(
+            PATH, to_json({**envelope, "subject": f"customer:{customer_id(n % N_CUSTOMERS)}", "data": data})
+        )
 
     asyncio.run(closed_loop(server.port, lambda n: request("warm", n), connections=1, count=WARM))
     load = asyncio.run(closed_loop(server.port, lambda n: request("told", n), connections=1, count=ACKNOWLEDGED))

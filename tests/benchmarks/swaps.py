@@ -11,7 +11,7 @@ from pydantic_core import from_json
 
 from tests.benchmarks.measures import Figures, Line, Measure, Suite, quantile
 from tests.benchmarks.world import World, open_world
-from tests.serving.load import Answer, closed_loop, open_loop, post
+from tests.serving.load import Answer, closed_loop, open_loop
 from tests.serving.server import Server
 from training.model.model import PropensityModel
 from training.registry import Provenance, Registry
@@ -51,7 +51,7 @@ def _versions(world: World) -> list[int]:
 
 
 def _requests(world: World, run: str):  # type: ignore[no-untyped-def]
-    return lambda n: post(PATH, world.request(n, f"swap-{run}"))
+    return lambda n: world.server.post(PATH, world.request(n, f"swap-{run}"))
 
 
 async def _windows(

@@ -52,10 +52,13 @@ def get(path: str) -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
 
 
-def post(path: str, body: bytes) -> bytes:
-    """Return the bytes of a POST with a JSON body."""
-    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-    return head.encode() + b"\r\n\r\n" + body
+def post(path: str, body: bytes, key: str = "", method: str = "POST") -> bytes:
+    """Return the bytes of a request with a JSON body, and with a key if there is one."""
+    head = (
+        f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+    )
+    bearer = f"\r\nAuthorization: Bearer {key}" if key else ""
+    return f"{head}{bearer}\r\n\r\n".encode() + body
 
 
 async def closed_loop(port: int, request: Request, *, connections: int, count: int) -> Load:

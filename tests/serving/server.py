@@ -8,12 +8,15 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from serving.access.files import read_key_file
 from serving.brain import releasing
 from serving.lifecycle import DEFAULT_APP, Listener, listeners, processes
 from serving.settings import Workspace
+from tests.serving.load import post
 from tests.serving.workspaces import small_workspace
 
 PROGRAM = [sys.executable, str(Path(__file__).with_name("run_server.py"))]
@@ -36,7 +39,7 @@ class Server:
         """Return status and JSON of one request on a connection of its own; (0, {}) if nobody answered."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
-            connection.request(method, path, None if body is None else json.dumps(body))
+            connection.request(method, path, None if body is None else json.dumps(body), self.headers)
             answer = connection.getresponse()
             return answer.status, json.loads(answer.read() or b"{}")
         except (OSError, http.client.HTTPException):
@@ -51,6 +54,20 @@ class Server:
         assert result.returncode == 0, result.stdout + result.stderr
         answer: dict[str, Any] = json.loads(result.stdout)
         return answer
+
+    @cached_property
+    def key(self) -> str:
+        """The workspace's admin key; empty for a folder that is no workspace."""
+        return "" if not (self.root / "keys").exists() else read_key_file(Workspace.open(self.root), "admin")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of a request with the workspace's admin key."""
+        return {"Content-Type": "application/json", "Authorization": f"Bearer {self.key}"}
+
+    def post(self, path: str, body: bytes, method: str = "POST") -> bytes:
+        """Return the bytes of a request with the workspace's admin key, for the load generator."""
+        return post(path, body, self.key, method)
 
     @property
     def output(self) -> str:

@@ -1,10 +1,13 @@
 """The real server from outside: where it listens, one per workspace, and how a replica is replaced."""
 
+import json
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -38,6 +41,46 @@ def test_everything_listens_on_loopback_but_one_port_that_asks_for_the_token(ser
     for listener in open_to_all:
         assert "ServeReplica" in listener.process
         assert _refuses_without_token(listener.port)
+
+
+@pytest.mark.promise("keys.private-files")
+def test_another_user_reaches_no_file_and_no_socket_of_a_run(server: Server) -> None:
+    """HAProxy's socket may change where requests go, and Ray lets everyone write into its own folder."""
+    temp = Path(json.loads((server.root / "data/run/serve.json").read_text())["temp"])
+    assert temp.stat().st_mode & 0o777 == 0o700
+    sockets = [path for path in temp.rglob("*") if path.is_socket()]
+    assert "admin.sock" in {path.name for path in sockets}
+    if os.geteuid() != 0:
+        pytest.skip("only root can act as another user")
+    assert _as_nobody(lambda: [_connect(path) for path in sockets]) == "PermissionError"
+    for private in (temp, server.root / "data", server.root / "keys"):
+        assert _as_nobody(lambda private=private: os.listdir(private)) == "PermissionError", private
+    for private in ("secret", "keys/agent", "data/ledger.db"):
+        assert _as_nobody((server.root / private).read_bytes) == "PermissionError", private
+
+
+def _connect(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(path))
+
+
+def _as_nobody(work: Callable[[], object]) -> str:
+    """Return the name of the error that `work` ends with in a process of another user; empty if it succeeds."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setgroups([])
+            os.setgid(65_534)
+            os.setuid(65_534)
+            work()
+        except BaseException as error:  # noqa: BLE001 (whatever it is, the test compares its name)
+            os.write(write, type(error).__name__.encode())
+        os._exit(0)
+    os.close(write)
+    os.waitpid(pid, 0)
+    with os.fdopen(read) as names:
+        return names.read()
 
 
 def _refuses_without_token(port: int) -> bool:

@@ -185,7 +185,7 @@ class Measured:
 def gaps(server: Server) -> dict[str, float]:
     """Return how many gaps the replica measured, how many of them within 50 ms, and the longest."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
-    connection.request("GET", "/metrics")
+    connection.request("GET", "/metrics", headers=server.headers)
     text = connection.getresponse().read().decode()
     connection.close()
     wanted = {

@@ -59,7 +59,7 @@ CASES: dict[str, tuple[str, str, Any, str, str | None]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_an_error_is_a_problem_document_with_a_type_and_nothing_of_the_value(client: Client, case: str) -> None:
     method, path, body, name, field = CASES[case]
-    status, headers, content = client.raw(method, path, body, host=NAME)
+    status, headers, content = client.raw(method, path, body)
     document = json.loads(content)
     kind = PROBLEM_TYPES[name]
     assert headers["content-type"] == "application/problem+json"

@@ -46,7 +46,7 @@ STRIP = f"http-request replace-path {ROOT}(/.*) \\1"
 def brain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Brain]:
     root = tmp_path_factory.mktemp("under") / "ws"
     small_workspace(root)
-    (root / "brain.yaml").write_text(f"http: {{root_path: {ROOT}}}\n")
+    (root / "brain.yaml").write_text(f"http: {{root_path: {ROOT}, keys: off}}\n")
     brain = Brain(Workspace.open(root))
     yield brain
     serve_under("")
@@ -91,7 +91,8 @@ def _until_listening(port: int) -> None:
 
 def get(port: int, path: str, method: str = "GET", body: Any = None) -> tuple[int, str]:
     connection = HTTPConnection(LOOPBACK, port, timeout=10)
-    connection.request(method, path, None if body is None else json.dumps(body))
+    content = None if body is None else json.dumps(body)
+    connection.request(method, path, content, {"Content-Type": "application/json"})
     answer = connection.getresponse()
     text = answer.read().decode()
     connection.close()

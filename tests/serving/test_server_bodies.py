@@ -7,7 +7,6 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.serving.load import post
 from tests.serving.server import Server
 from tests.serving.workspaces import ask
 
@@ -54,7 +53,7 @@ def _complete(answer: bytes) -> bool:
 def test_a_body_that_cannot_be_taken_is_a_problem_document(
     server: Server, path: str, body: bytes, expected: int, field: str
 ) -> None:
-    status, head, content = sent(server, post(path, body))
+    status, head, content = sent(server, server.post(path, body))
     assert status == expected, content[:300]
     assert b"application/problem+json" in head
     assert json.loads(content)["field"] == field
@@ -64,7 +63,7 @@ def test_a_body_that_cannot_be_taken_is_a_problem_document(
 def test_a_body_of_unknown_length_is_counted_as_it_comes(server: Server) -> None:
     """The body is chunked, so it has no declared length to refuse it by."""
     chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
-    head = b"POST /v1/decisions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = server.post("/v1/decisions", b"").replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
     status, _, content = sent(server, head + chunk * 160 + b"0\r\n\r\n")
     assert (status, json.loads(content)["field"]) == (413, "body")
 

@@ -14,7 +14,7 @@ from serving.brain import releasing
 from serving.brain.explaining import recomputes
 from serving.commands.offline import open_brain
 from serving.settings import Workspace
-from tests.serving.load import Answer, once, post
+from tests.serving.load import Answer, once
 from tests.serving.models import register
 from tests.serving.server import Server
 from tests.serving.workspaces import FACTS, ask, consent, offers
@@ -130,7 +130,7 @@ def test_an_acknowledged_withdrawal_binds_the_next_decision_under_load(server: S
 
         async def one(n: int) -> set[str]:
             async with gate:
-                return await _issues_after_consent(server.port, f"c-withdraw-{customers}-{n}", withdraws=n % 2 == 0)
+                return await _issues_after_consent(server, f"c-withdraw-{customers}-{n}", withdraws=n % 2 == 0)
 
         return list(await asyncio.gather(*(one(n) for n in range(customers))))
 
@@ -150,7 +150,7 @@ def test_champions_change_under_load_and_no_request_fails(server: Server, swaps:
     answers: list[list[Answer]] = [[], []]
     ended = threading.Event()
     threads = [
-        threading.Thread(target=asyncio.run, args=(_ask_until(server.port, f"c-swap-{n}", ended, answers[n]),))
+        threading.Thread(target=asyncio.run, args=(_ask_until(server, f"c-swap-{n}", ended, answers[n]),))
         for n in (0, 1)
     ]
     for thread in threads:
@@ -178,27 +178,31 @@ def _wait_for(server: Server, model: str) -> None:
         time.sleep(0.1)
 
 
-async def _ask_until(port: int, customer: str, ended: threading.Event, answers: list[Answer]) -> None:
+async def _ask_until(server: Server, customer: str, ended: threading.Event, answers: list[Answer]) -> None:
     while not ended.is_set():
-        answers.append(await once(port, _wanted(f"{customer}-{len(answers)}", customer, 3)))
+        answers.append(await once(server.port, _wanted(server, f"{customer}-{len(answers)}", customer, 3)))
 
 
-async def _issues_after_consent(port: int, customer: str, *, withdraws: bool) -> set[str]:
+async def _issues_after_consent(server: Server, customer: str, *, withdraws: bool) -> set[str]:
     """Return the issues of the offers after the acknowledgement."""
-    patch = post(f"/v1/customers/{customer}", to_json({"facts": FACTS})).replace(b"POST", b"PATCH", 1)
+    patch = server.post(f"/v1/customers/{customer}", to_json({"facts": FACTS}), "PATCH")
     granted = [consent(customer, purpose) for purpose in ("marketing", "profiling")]
-    for request in (patch, post("/v1/consents", to_json(granted))):
-        assert (await once(port, request)).status == 200
+    for request in (patch, server.post("/v1/consents", to_json(granted))):
+        assert (await once(server.port, request)).status == 200
     body = consent(customer, "marketing", "withdrawn" if withdraws else "granted")
-    meanwhile = [once(port, _wanted(f"{customer}-{n}", customer, 1)) for n in range(2)]
-    answers = await asyncio.gather(*meanwhile, once(port, post("/v1/consents", to_json(body))))
+    meanwhile = [once(server.port, _wanted(server, f"{customer}-{n}", customer, 1)) for n in range(2)]
+    answers = await asyncio.gather(*meanwhile, once(server.port, server.post("/v1/consents", to_json(body))))
     assert {a.status for a in answers} <= {200, 503}
     assert answers[-1].status == 200, "a withdrawal never answers 'conflict'"
-    after = await asyncio.gather(*(once(port, _wanted(f"{customer}-after-{n}", customer, 3)) for n in range(2)))
+    after = await asyncio.gather(
+        *(once(server.port, _wanted(server, f"{customer}-after-{n}", customer, 3)) for n in range(2))
+    )
     assert {a.status for a in after} == {200}
     return {offer["issue"] for answer in after for offer in offers(from_json(answer.body))}
 
 
-def _wanted(request_id: str, customer: str, limit: int) -> bytes:
+def _wanted(server: Server, request_id: str, customer: str, limit: int) -> bytes:
     """Return a request that commercial actions can fill: no service action has the sidebar."""
-    return post("/v1/decisions", to_json(ask(request_id, customer, placements=[{"name": "sidebar", "limit": limit}])))
+    return server.post(
+        "/v1/decisions", to_json(ask(request_id, customer, placements=[{"name": "sidebar", "limit": limit}]))
+    )

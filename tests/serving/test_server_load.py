@@ -8,7 +8,7 @@ from pydantic_core import from_json, to_json
 
 from features.ledger import Ledger
 from serving.settings import Workspace
-from tests.serving.load import Answer, Load, closed_loop, open_loop, post
+from tests.serving.load import Answer, Load, closed_loop, open_loop
 from tests.serving.server import Server
 from tests.serving.workspaces import FACTS, ask, consent
 
@@ -23,7 +23,7 @@ def customers(server: Server) -> list[str]:
     """Customers with a profile and all consents, recorded over HTTP."""
     names = [f"c-load-{n}" for n in range(CUSTOMERS)]
     profiles = [f"/v1/customers/{name}" for name in names]
-    facts = [post(path, to_json({"facts": FACTS})).replace(b"POST", b"PATCH", 1) for path in profiles]
+    facts = [server.post(path, to_json({"facts": FACTS}), "PATCH") for path in profiles]
     load = asyncio.run(closed_loop(server.port, facts.__getitem__, connections=4, count=len(facts)))
     assert load.statuses == {200: CUSTOMERS}
     consents = [consent(name, purpose) for name in names for purpose in ("marketing", "profiling", "email")]
@@ -32,11 +32,11 @@ def customers(server: Server) -> list[str]:
     return names
 
 
-def asking(run: str, customers: list[str]) -> Callable[[int], bytes]:
+def asking(server: Server, run: str, customers: list[str]) -> Callable[[int], bytes]:
     """Return requests for decisions with profile, consent and commit, for one customer after the other."""
 
     def request(n: int) -> bytes:
-        return post("/v1/decisions", to_json(ask(f"{run}-{n}", customers[n % len(customers)])))
+        return server.post("/v1/decisions", to_json(ask(f"{run}-{n}", customers[n % len(customers)])))
 
     return request
 
@@ -71,10 +71,10 @@ def test_at_70_percent_of_capacity_all_are_answered_and_in_the_ledger(
     It is measured again, at most twice, if other programs used the cores meanwhile: then the 70% was too much.
     """
     for attempt in range(3):
-        warm = asking(f"capacity-{count}-{attempt}", customers)
+        warm = asking(server, f"capacity-{count}-{attempt}", customers)
         capacity = asyncio.run(closed_loop(server.port, warm, connections=8, count=600))
         assert capacity.statuses == {200: 600}
-        steady = asking(f"steady-{count}-{attempt}", customers)
+        steady = asking(server, f"steady-{count}-{attempt}", customers)
         load = asyncio.run(open_loop(server.port, steady, per_second=0.7 * capacity.rate, count=count))
         assert answered(capacity) | answered(load) <= recorded(server)
         if load.statuses == {200: count}:
@@ -88,16 +88,18 @@ def test_at_70_percent_of_capacity_all_are_answered_and_in_the_ledger(
 @pytest.mark.promise("serving.beyond-capacity")
 @pytest.mark.parametrize("count", [800, pytest.param(20_000, marks=pytest.mark.long)])
 def test_beyond_capacity_only_429_or_503_with_retry_after(server: Server, customers: list[str], count: int) -> None:
-    load = asyncio.run(closed_loop(server.port, asking(f"beyond-{count}", customers), connections=400, count=count))
+    load = asyncio.run(
+        closed_loop(server.port, asking(server, f"beyond-{count}", customers), connections=400, count=count)
+    )
     assert {200} < set(load.statuses) <= {200, 429, 503}
     assert turned_away(a for a in load.answers if a.status != 200)
     assert len(load.answers) == count
     assert max(a.latency_s for a in load.answers) < 10
     assert answered(load) <= recorded(server)
     assert server("GET", "/healthz")[0] == 200
-    assert asyncio.run(closed_loop(server.port, asking("after", customers), connections=4, count=50)).statuses == {
-        200: 50
-    }
+    assert asyncio.run(
+        closed_loop(server.port, asking(server, "after", customers), connections=4, count=50)
+    ).statuses == {200: 50}
 
 
 @pytest.mark.promise("serving.kill")
@@ -120,7 +122,9 @@ def test_a_kill_of_everything_loses_nothing_that_was_answered(server: Server, cu
 
 
 async def _killed_meanwhile(server: Server, customers: list[str]) -> Load:
-    loading = asyncio.create_task(closed_loop(server.port, asking("kill", customers), connections=8, count=100_000))
+    loading = asyncio.create_task(
+        closed_loop(server.port, asking(server, "kill", customers), connections=8, count=100_000)
+    )
     await asyncio.sleep(1.5)
     await asyncio.to_thread(server.kill)
     return await loading

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.server
 def screen(server: Server, customer: str) -> Iterator[Iterator[Json]]:
     """Yield the decisions that a browser's EventSource receives on the web channel."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=15)
-    connection.request("GET", f"/v1/moments/stream?channel=web&customer_id={customer}")
+    connection.request("GET", f"/v1/moments/stream?channel=web&customer_id={customer}", headers=server.headers)
     answer = connection.getresponse()
     assert (answer.status, answer.headers["content-type"].partition(";")[0]) == (200, "text/event-stream")
     assert answer.readline() == b"retry: 1000\n"
@@ -49,7 +49,7 @@ def test_what_happens_is_seen_by_the_next_decision_and_opens_one_on_a_screen(ser
 def test_a_stream_without_traffic_is_not_cut(server: Server) -> None:
     """The proxy's limit for an answer on which nothing is sent is 4 seconds here."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=40)
-    connection.request("GET", "/v1/moments/stream?channel=web&customer_id=c-quiet")
+    connection.request("GET", "/v1/moments/stream?channel=web&customer_id=c-quiet", headers=server.headers)
     began = time.monotonic()
     answer = connection.getresponse()
     assert answer.read().startswith(b"retry: 1000\nid: "), "it ends as it was meant to, not in the middle of a chunk"

@@ -4,12 +4,14 @@ import asyncio
 import re
 import uuid
 from collections.abc import Awaitable, Callable
+from copy import copy
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 from pydantic_core import from_json, to_json
 
+from serving.access.files import ensure_keys, read_key_file
 from serving.brain import releasing
 from serving.brain.runtime import Brain
 from serving.events.moments import Watcher
@@ -34,11 +36,25 @@ def small_workspace(root: Path) -> Workspace:
 
 
 class Client:
-    """A client of one brain's ASGI app in this process: the server's routes, parsing and errors, without a network."""
+    """A client of one brain's ASGI app in this process: the server's routes, parsing and errors, without a network.
 
-    def __init__(self, brain: Brain) -> None:
+    It sends the workspace's key of a scope; None: no key.
+    """
+
+    def __init__(self, brain: Brain, scope: str | None = "admin") -> None:
         self.brain = brain
+        ensure_keys(brain.workspace, brain.ledger, "test")
         self.app = build_app(brain)
+        self.key = None if scope is None else read_key_file(brain.workspace, scope)
+
+    def of_scope(self, scope: str | None) -> "Client":
+        """Return a client of the same app with the key of another scope."""
+        other = copy(self)
+        other.key = None if scope is None else read_key_file(self.brain.workspace, scope)
+        return other
+
+    def _headers(self, **more: str) -> dict[str, str]:
+        return {"host": "localhost", **({"authorization": f"Bearer {self.key}"} if self.key else {}), **more}
 
     def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Json]:
         """Return status and JSON of one request; `body` may be raw bytes; a header is named like `sec_gpc`."""
@@ -46,7 +62,7 @@ class Client:
 
     async def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Json]:
         """Return status and JSON of one request, for many at once."""
-        named = {"host": "localhost", **{name.replace("_", "-"): value for name, value in headers.items()}}
+        named = self._headers(**{name.replace("_", "-"): value for name, value in headers.items()})
         status, _, content = await _call(self.app, method, path, _bytes(body), named)
         return status, from_json(content) if content else {}
 
@@ -54,7 +70,7 @@ class Client:
         self, method: str, path: str, body: Any = None, host: str = "localhost"
     ) -> tuple[int, dict[str, str], bytes]:
         """Return status, headers and body of one request."""
-        return asyncio.run(_call(self.app, method, path, _bytes(body), {"host": host}))
+        return asyncio.run(_call(self.app, method, path, _bytes(body), self._headers(host=host)))
 
 
 def decide_and_send(watcher: Watcher) -> None:
@@ -86,7 +102,7 @@ async def _call(
         "path": unquote(path),
         "raw_path": path.encode(),
         "query_string": query.encode(),
-        "headers": [(b"content-type", b"application/json"), *((k.encode(), v.encode()) for k, v in headers.items())],
+        "headers": [(k.encode(), v.encode()) for k, v in {"content-type": "application/json", **headers}.items()],
         "http_version": "1.1",
         "scheme": "http",
         "server": ("127.0.0.1", 80),

@@ -1,0 +1,80 @@
+"""Access keys of callers over HTTP, as a table in the ledger's database. Of a key only its salted hash is kept."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import Connection, insert, select, update
+
+from features.ledger import Ledger
+from features.ledger.tables import ACCESS_KEYS
+
+
+@dataclass(frozen=True, slots=True)
+class AccessKey:
+    """What is kept of a key. Times are int microseconds since 1970 UTC; None: never.
+
+    `id` is a part of the key that is no secret. `owner` is who had it made: an operating-system user.
+    """
+
+    id: str
+    scope: str
+    name: str
+    owner: str
+    salt: bytes
+    hash: bytes
+    created_us: int
+    expires_us: int | None = None
+    revoked_us: int | None = None
+    last_used_us: int | None = None
+
+    def is_valid(self, now_us: int) -> bool:
+        """Tell whether the key has neither expired nor been revoked."""
+        return self.revoked_us is None and (self.expires_us is None or now_us < self.expires_us)
+
+
+def read_keys(ledger: Ledger) -> list[AccessKey]:
+    """Return every key that was ever made, the oldest first."""
+    newest_last = select(ACCESS_KEYS).order_by(ACCESS_KEYS.c.created_us, ACCESS_KEYS.c.id)
+    return [AccessKey(**row._mapping) for row in ledger.select(newest_last)]
+
+
+def any_key(ledger: Ledger) -> bool:
+    """Tell whether the workspace has ever had a key."""
+    return bool(ledger.select(select(ACCESS_KEYS.c.id).limit(1)))
+
+
+def add_key(ledger: Ledger, key: AccessKey) -> None:
+    """Keep a new key."""
+    ledger.transact(lambda connection: connection.execute(insert(ACCESS_KEYS), asdict(key))).result()
+
+
+def add_first_keys(ledger: Ledger, keys: Iterable[AccessKey]) -> bool:
+    """Keep these keys if the workspace has never had one; return whether they were kept."""
+    rows = [asdict(key) for key in keys]
+
+    def add(connection: Connection) -> bool:
+        if connection.execute(select(ACCESS_KEYS.c.id).limit(1)).first() is not None:
+            return False
+        connection.execute(insert(ACCESS_KEYS), rows)
+        return True
+
+    return ledger.transact(add).result()
+
+
+def revoke_key(ledger: Ledger, key_id: str, at_us: int) -> bool:
+    """Revoke a key for good; return whether there is one of this id that was not revoked before."""
+    of_key = (ACCESS_KEYS.c.id == key_id) & ACCESS_KEYS.c.revoked_us.is_(None)
+    statement = update(ACCESS_KEYS).where(of_key).values(revoked_us=at_us)
+    return bool(ledger.transact(lambda connection: connection.execute(statement).rowcount).result())
+
+
+def note_uses(ledger: Ledger, used_us: Mapping[str, int]) -> None:
+    """Note when keys were used last, by id; a later time that another process noted stays."""
+
+    def write(connection: Connection) -> None:
+        for key_id, at_us in used_us.items():
+            earlier = ACCESS_KEYS.c.last_used_us.is_(None) | (ACCESS_KEYS.c.last_used_us < at_us)
+            of_key = (ACCESS_KEYS.c.id == key_id) & earlier
+            connection.execute(update(ACCESS_KEYS).where(of_key).values(last_used_us=at_us))
+
+    ledger.transact(write).result()

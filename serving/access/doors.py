@@ -1,0 +1,125 @@
+"""What every request passes before any route sees it: the check of its Host, its key, the key's scope and its body."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import BaseModel
+from starlette.requests import HTTPConnection
+from starlette.types import Scope
+
+from decisioning.errors import OutOfScope
+from features.access_keys import AccessKey, note_uses, read_keys
+from features.ledger import Ledger, now_us
+from serving.access.keys import Keyring
+from serving.access.table import ADMIN, TABLE, Reach
+from serving.problems import NO_KEY, NO_METHOD, NO_PATH, OUT_OF_SCOPE, UNSUPPORTED_MEDIA, WRONG_HOST, ProblemType
+
+_KEY: Final = "brain.key"
+_BEARER: Final = "bearer "
+_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
+_CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The answer to a request that may not pass; without `detail` it says what its kind means."""
+
+    kind: ProblemType
+    detail: str | None = None
+    headers: Mapping[str, str] | None = None
+
+
+class Access:
+    """The keys that this process accepts, as of its last `refresh`, and when each was used since the last `note`."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._used_us: dict[str, int] = {}
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read the keys, so that new and revoked ones take effect."""
+        self._keyring = Keyring(read_keys(self._ledger))
+
+    def find(self, text: str) -> AccessKey | None:
+        """Return the valid key of this text, or None."""
+        at_us = now_us()
+        key = self._keyring.find(text, at_us)
+        if key is not None:
+            self._used_us[key.id] = at_us
+        return key
+
+    def note(self) -> None:
+        """Write when keys were used last. No request writes."""
+        used_us, self._used_us = self._used_us, {}
+        if used_us:
+            note_uses(self._ledger, used_us)
+
+
+class Doors:
+    """Decides whether a request may pass. `access` None: no key is asked for, in development on loopback."""
+
+    def __init__(self, access: Access | None, hosts: Collection[str]) -> None:
+        self._access, self._hosts, self._reach = access, frozenset(hosts), Reach(TABLE)
+
+    def refusal(self, scope: Scope) -> Refusal | None:
+        """Return why a request is refused, or None if it may pass; its key is kept in `scope`.
+
+        What is no route of the table is refused here, so that no other reading of a path goes round the table.
+        """
+        host = authorization = media = ""
+        for name, value in scope["headers"]:
+            if name == b"host":
+                host = value.decode("latin-1")
+            elif name == b"authorization":
+                authorization = value.decode("latin-1")
+            elif name == b"content-type":
+                media = value.decode("latin-1")
+        if _name_of(host) not in self._hosts:
+            return Refusal(WRONG_HOST)
+        return self._without_reach(scope, authorization) or _not_json(scope, media)
+
+    def _without_reach(self, scope: Scope, authorization: str) -> Refusal | None:
+        scopes = self._reach.scopes(scope["method"], scope["path"])
+        if self._access is not None and scopes != ():
+            key = self._access.find(authorization[len(_BEARER) :]) if authorization[:7].lower() == _BEARER else None
+            if key is None:
+                return Refusal(NO_KEY, "this key is wrong, expired or revoked" if authorization else None, _CHALLENGE)
+            if scopes is not None and key.scope != ADMIN and key.scope not in scopes:
+                return Refusal(OUT_OF_SCOPE, _needs(key, scopes))
+            scope[_KEY] = key
+        return None if scopes is not None else self._no_route(scope["path"])
+
+    def _no_route(self, path: str) -> Refusal:
+        methods = self._reach.methods(path)
+        return Refusal(NO_METHOD, headers={"Allow": ", ".join(methods)}) if methods else Refusal(NO_PATH)
+
+
+def check_fields(request: HTTPConnection, route: str, body: BaseModel) -> None:
+    """Raise OutOfScope if a body has a field that its key's scope may not send."""
+    key: AccessKey | None = request.scope.get(_KEY)
+    if key is None or key.scope == ADMIN:
+        return
+    for field, scopes in TABLE.needed_for(route, body):
+        if key.scope not in scopes:
+            raise OutOfScope(field, _needs(key, scopes))
+
+
+def _needs(key: AccessKey, scopes: tuple[str, ...]) -> str:
+    return f"the scope of this key is {key.scope}; this needs {' or '.join(scopes)}"
+
+
+def _name_of(host: str) -> str:
+    """Return a Host header without its port, in lower case."""
+    name, colon, port = host.rpartition(":")
+    return (name if colon and port.isdigit() else host).lower()
+
+
+def _not_json(scope: Scope, media: str) -> Refusal | None:
+    """Return the refusal of a body that is not declared as JSON: a page of another origin could send it unasked."""
+    if scope["method"] not in _WITH_BODY or not scope["path"].startswith("/v1/"):
+        return None
+    kind = media.partition(";")[0].strip().lower()
+    is_json = kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+    return None if is_json else Refusal(UNSUPPORTED_MEDIA)

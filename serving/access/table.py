@@ -1,0 +1,87 @@
+"""The table of scopes (`scopes.yaml`): which scope reaches which route, and which field of a body."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Final, Self
+
+from pydantic import BaseModel, Field, model_validator
+from pydantic_core import to_json
+from yaml import safe_load
+
+from decisioning.facts.schema import Strict
+
+ADMIN: Final = "admin"
+_FILE: Final = Path(__file__).with_name("scopes.yaml")
+_PARAMETER: Final = re.compile(r"\\\{[a-z_]+\\\}")
+Scopes = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class FieldRule(Strict):
+    """A field of a route's body that needs one of `scopes` if it has this value; null: whatever its value."""
+
+    route: str
+    field: str
+    value: str | None
+    scopes: Scopes
+
+    def concerns(self, value: object) -> bool:
+        """Tell whether the rule is about a field that has this value; a field that was not sent is None or empty."""
+        return value == self.value if self.value is not None else value not in (None, {})
+
+
+class ScopeTable(Strict):
+    """Who reaches what. A route is its method and path, as in `GET /v1/decisions/{decision_id}`."""
+
+    scopes: dict[str, str]
+    public: tuple[str, ...]
+    routes: dict[str, Scopes]
+    fields: tuple[FieldRule, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_what_exists(self) -> Self:
+        named = {s for scopes in self.routes.values() for s in scopes} | {s for r in self.fields for s in r.scopes}
+        if unknown := sorted(named - self.scopes.keys()):
+            raise ValueError(f"no such scope: {', '.join(unknown)}")
+        if unknown := sorted({r.route for r in self.fields} - self.routes.keys()):
+            raise ValueError(f"no such route: {', '.join(unknown)}")
+        return self
+
+    def missing(self, routes: Iterable[str]) -> list[str]:
+        """Return the routes that the table has no line for."""
+        return sorted(set(routes) - self.routes.keys() - set(self.public))
+
+    def needed_for(self, route: str, body: BaseModel) -> list[tuple[str, Scopes]]:
+        """Return each field of a body that needs a scope of its own, with the scopes that may send it."""
+        rules = (rule for rule in self.fields if rule.route == route)
+        return [(rule.field, rule.scopes) for rule in rules if rule.concerns(getattr(body, rule.field))]
+
+
+class Reach:
+    """Finds the scopes that reach a path, by the same templates as the application's routes."""
+
+    def __init__(self, table: ScopeTable) -> None:
+        lines = {**dict.fromkeys(table.public, ()), **table.routes}
+        self._exact = {line: scopes for line, scopes in lines.items() if "{" not in line}
+        self._templates = [(_pattern(line), scopes) for line, scopes in lines.items() if "{" in line]
+
+        self._methods = sorted({line.partition(" ")[0] for line in lines})
+
+    def scopes(self, method: str, path: str) -> tuple[str, ...] | None:
+        """Return the scopes that reach a path; () for one that is open to all, None for one that is no route."""
+        line = f"{method} {path}"
+        exact = self._exact.get(line)
+        if exact is not None:
+            return exact
+        return next((scopes for pattern, scopes in self._templates if pattern.fullmatch(line)), None)
+
+    def methods(self, path: str) -> list[str]:
+        """Return the methods that a path has; none if there is nothing at the path."""
+        return [method for method in self._methods if self.scopes(method, path) is not None]
+
+
+def _pattern(line: str) -> re.Pattern[str]:
+    return re.compile(_PARAMETER.sub("[^/]+", re.escape(line)))
+
+
+TABLE: Final = ScopeTable.model_validate_json(to_json(safe_load(_FILE.read_text())))
