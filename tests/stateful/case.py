@@ -104,10 +104,12 @@ class Case:
         assert status == 200 or (person in self.model.erased and status in (404, 410)), (status, content)
         return status != 200
 
-    def restrict(self, person: str, *, restricted: bool) -> None:
-        answer = self.send("PATCH", f"/v1/customers/{self.id_of(person)}", {"restricted": restricted})
-        if not self.gone(person, answer):
-            self.model.tell(person, "flag", self.now_us, restricted=restricted)
+    def restrict(self, subject: str, *, restricted: bool) -> None:
+        """Restrict the use of a person's or an account's data to keeping it, or lift that."""
+        kind = "customers" if subject.startswith("person:") else "accounts"
+        answer = self.send("PATCH", f"/v1/{kind}/{self.id_of(subject)}", {"restricted": restricted})
+        if not self.gone(subject, answer):
+            self.model.tell(subject, "flag", self.now_us, restricted=restricted)
 
     def search(self, subject: str, ago_s: float | None) -> None:
         token, told_us = self.token(), self.told(ago_s)

@@ -20,7 +20,6 @@ from tests.stateful.serving_steps import Steps
 
 START_US = 1_796_040_000_000_000
 EXCLUDED = {
-    "accounts": "a file that tells of an account what a person said",
     "sources": "what becomes of the source of a consent that was told while nobody was linked",
 }
 """What is known to differ still, and is not tried."""

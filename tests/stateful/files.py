@@ -2,7 +2,6 @@
 
 from decisioning.times import iso
 from tests.stateful.case import Case
-from tests.stateful.company import EXCLUDED
 
 
 def import_files(case: Case, person: str, granted: str, ago_s: float) -> None:
@@ -11,7 +10,7 @@ def import_files(case: Case, person: str, granted: str, ago_s: float) -> None:
     The files are the company's own, so they are deleted again.
     """
     token, call, note = case.token(), case.token(), case.token()
-    told_us, action = case.told(ago_s) or 0, "tv" if "accounts" in EXCLUDED else "family"
+    told_us, action = case.told(ago_s) or 0, "family"
     folder = case.company.root / "files"
     folder.mkdir(exist_ok=True)
     customer, told, account = case.id_of(person), iso(told_us), case.id_of("account:1")
@@ -29,7 +28,7 @@ def import_files(case: Case, person: str, granted: str, ago_s: float) -> None:
     model.tell(person, "filed", now_us, told_us, token, nickname=token)
     model.tell(person, "note", now_us, told_us, note)
     offer = f"crm:{call}"
-    for subject, own in ((person, call), *([("account:1", "")] if action == "family" else [])):
+    for subject, own in ((person, call), ("account:1", "")):
         seen = {"offer": offer, "action": action, "channel": "web", "until_us": 0}
         model.tell(subject, "contact", now_us, told_us, own, **seen)
         model.tell(subject, "state", now_us, told_us, state="seen", offer=offer)

@@ -16,7 +16,6 @@ channels:
   - {id: web, direction: inbound, placements: [hero]}
 actions:
   - {id: family, issue: grow, group: mobile, title: Data for the family, value: 90}
-  - {id: tv, issue: grow, group: tv, title: Television, value: 100}
 files:
   - id: optins
     subject: {column: customer}
@@ -28,7 +27,7 @@ files:
     subject: {column: customer}
     account: account
     features: [{column: note, name: call_note, dtype: string, after_outcome: true}]
-    contact: {id: call, action: {column: what, values: {family: family, tv: tv}}, channel: web, at: {column: told}}
+    contact: {id: call, action: {column: what, values: {family: family}}, channel: web, at: {column: told}}
 """
 
 

@@ -184,7 +184,7 @@ class Model:
         purposes = ["marketing" if action != "help" else "service", *(["push"] if channel == "push" else [])]
         first = [
             *(["subject:erased"] if self.erased & {subject, account} else []),
-            *(["subject:restricted"] if self.is_restricted(subject) else []),
+            *(["subject:restricted"] if any(map(self.is_restricted, (subject, account or ""))) else []),
             *(["action:account"] if action == "family" and account is None else []),
         ]
         consents, after = self.consent_gates(subject, purposes, channel, now_us), Stops([], [])

@@ -64,10 +64,10 @@ class Persons(RuleBasedStateMachine):
         self.case.know(who, name, ago_s)
         self.asked = [(who, None)]
 
-    @rule(who=PERSONS, restricted=st.booleans())
+    @rule(who=st.one_of(PERSONS, st.just("account:1")), restricted=st.sampled_from([True, False, False]))
     def restrict(self, who: str, restricted: bool) -> None:
         self.case.restrict(who, restricted=restricted)
-        self.asked = [(who, None)]
+        self.asked = [("person:1" if who == "account:1" else who, "account:1")]
 
     @rule(who=PERSONS, granted=st.sampled_from("YN"), ago_s=st.sampled_from([0.0, 2.0, 7.0, 3600.0]))
     def bring_in(self, who: str, granted: str, ago_s: float) -> None:
