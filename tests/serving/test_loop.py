@@ -14,6 +14,7 @@ from fastapi.routing import APIRoute
 from features.ledger.database import Database
 from features.profile.stores.sqlite import SqliteOnline
 from features.threads import LOG
+from serving.access.doors import Access
 from serving.brain import explaining
 from serving.brain.runtime import Brain
 from serving.customers import erasing, exporting, items, recording
@@ -152,7 +153,18 @@ def test_a_body_of_a_million_arrays_is_refused_before_it_is_read(client: Client)
     assert "50000 objects and arrays" in problem["detail"]
 
 
-WORK = {"release", "pauses", "model", "checkpoints", "moments", "webhooks", "compaction", "deliveries", "erasures"}
+WORK = {
+    "keys",
+    "release",
+    "pauses",
+    "model",
+    "checkpoints",
+    "moments",
+    "webhooks",
+    "compaction",
+    "deliveries",
+    "erasures",
+}
 
 
 def test_a_replica_does_all_other_work_in_threads_that_end_with_it(
@@ -163,7 +175,7 @@ def test_a_replica_does_all_other_work_in_threads_that_end_with_it(
 
     async def live() -> set[str]:
         brain = Brain(client.brain.workspace)
-        background = Background(brain, Watcher(brain))
+        background = Background(brain, Watcher(brain), Access(brain.ledger))
         background.start(lambda: None)
         during = working()
         await background.stop()
