@@ -36,6 +36,9 @@ MAX_LINKED: Final = 100
 Read = Callable[..., Sequence[Standing]]
 """Streams -> their standings, such as `Ledger.read`."""
 Select = Callable[[Executable, Mapping[str, Any]], Iterable[Row[Any]]]
+TAKEN_OVER: Final = "taken-over"
+"""The source of a consent that a stretch took over from the one before."""
+_GPC: Final = "gpc"
 LINKS: Final = select(RECORDS.c.body).where(RECORDS.c.stream == bindparam("stream"), RECORDS.c.kind == "link")
 BY_LINK: Final = (
     select(RECORDS)
@@ -168,8 +171,13 @@ def _consents(stretch: str, consents: Iterable[Consent]) -> list[Entry]:
 
 
 def _consent_body(consent: Consent) -> dict[str, str | int | None]:
-    names = ("purpose", "channel", "status", "source", "notice_version", "expires_us", "asserted_by")
-    return {name: getattr(consent, name) for name in names}
+    """Return what binds of a consent, without the words of whoever told it: those go when they are erased.
+
+    A browser's Global Privacy Control is known by its source.
+    """
+    names = ("purpose", "channel", "status", "notice_version", "expires_us")
+    source = consent.source if consent.source.casefold() == _GPC else TAKEN_OVER
+    return {**{name: getattr(consent, name) for name in names}, "source": source, "asserted_by": None}
 
 
 def _held_us(visitor: VisitorNow, link: Link, now_us: int) -> int | None:

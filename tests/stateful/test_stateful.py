@@ -217,6 +217,17 @@ def test_a_fact_told_of_now_holds_against_one_that_a_clock_ahead_recorded(compan
     compare(case, "person:1", None)
 
 
+def test_what_an_unlinked_visitor_refused_binds_on_without_the_words_of_whoever_is_erased(company: Company) -> None:
+    case = Case(company)
+    case.consent("visitor:1", "marketing", "*", "withdrawn", None)
+    company.wait(10)
+    case.link("person:1", "visitor:1", linked=True)
+    case.link("person:1", "visitor:1", linked=False)
+    case.erase("person:1")
+    company.wait(WITHIN_S)
+    assert company.overdue == []
+
+
 def say(capsys: pytest.CaptureFixture[str], text: str) -> None:
     with capsys.disabled():
         sys.stdout.write(f"{text}\n")
