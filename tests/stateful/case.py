@@ -118,7 +118,7 @@ class Case:
         event |= {"subject": f"{kind}:{self.id_of(subject)}"}
         event |= {} if told_us is None else {"time": iso(told_us)}
         if self.taken(subject, self.send("POST", "/v1/signals", event)):
-            self.model.tell(subject, "event", self.now_us, told_us, token, words=token)
+            self.model.tell(subject, "event", self.now_us, told_us, token, words=token, ahead=bool(self.by.ahead_s))
 
     def link(self, person: str, visitor: str, *, linked: bool) -> None:
         token, before = self.token(), self.model.holder(visitor)

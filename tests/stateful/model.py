@@ -206,9 +206,9 @@ class Model:
         return Stops(*every)
 
     def is_restricted(self, subject: str) -> bool:
-        """Tell whether the last word about it, of the subject's own, restricts it."""
+        """Tell whether the subject's last word about it restricts it; of two at one time the refusing one holds."""
         told = self.of(subject, "flag")
-        return bool(told) and bool(told[-1].data["restricted"])
+        return max(((w.at_us, bool(w.data["restricted"])) for w in told), default=(0, False))[1]
 
     # What was shown, and what they did
 
@@ -330,7 +330,8 @@ def last_words(events: Bounds, now_us: int) -> set[Any]:
     """Return the texts that may be the last: of the latest event that must count, or of one after it."""
     known = [w.at_us for w in events.must if w.at_us <= now_us + TOLERANCE_US]
     since_us = max(known, default=None)
-    may = {w.data["words"] for w in events.may if since_us is None or w.at_us >= since_us}
+    ahead = any(w.data["ahead"] for w in events.may)  # whether such an event is the last is not asked
+    may = {w.data["words"] for w in events.may if ahead or since_us is None or w.at_us >= since_us}
     return {*may, *([None] if since_us is None else [])}
 
 
