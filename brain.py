@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import brain_learning
-from brain_command import READABLE, Command, Result, check_machine, command, main
+from brain_command import READABLE, Command, Failed, Result, check_machine, command, main
 from decisioning.errors import Refused
 from serving.settings import Workspace
 
@@ -153,6 +153,7 @@ def revoke(workspace: Workspace, id: str) -> Result:
 @command()
 def serve(workspace: Workspace) -> Result:
     """Serve decisions over HTTP until Ctrl-C."""
+    from serving.commands.verifying import check_start
     from serving.lifecycle import serve_forever
 
     check_machine(workspace.root, SERVE_MB)
@@ -167,6 +168,7 @@ def serve(workspace: Workspace) -> Result:
             say(f"ready: {run.url}/docs")
             say(f"keys, one per scope: {workspace.keys}/; send `Authorization: Bearer KEY`")
 
+    check_start(workspace)
     return serve_forever(workspace, on_ready=ready, say=say)
 
 
@@ -344,15 +346,28 @@ def restrict(workspace: Workspace, customer_id: str | None, account_id: str | No
 @command()
 @click.option("--sample", type=click.IntRange(1), help="How many decisions to recompute, spread over all.")
 def verify(workspace: Workspace, sample: int | None) -> Result:
-    """Check the ledger's checkpoints and chains, and recompute decisions byte for byte."""
-    from serving.commands.offline import verify as verify_all
+    """Check every file, the ledger's checkpoints and chains, and recompute decisions byte for byte."""
+    from serving.commands.verifying import folded
+    from serving.commands.verifying import verify as verify_all
 
     results = verify_all(workspace, sample)
-    if results["flaws"] or results["different"]:
-        first = "; ".join([*results["flaws"][:5], *results["different"][:5]])
-        flaws, different = len(results["flaws"]), len(results["different"])
-        raise Refused(f"{flaws} flaws in the ledger, {different} decisions that come out differently: {first}")
-    return results
+    flaws, different = results["flaws"], results["different"]
+    if not flaws and not different:
+        return results
+    summary = f"{len(flaws):,} flaws, {len(different):,} decisions that come out differently"
+    advice = "run `brain repair`; what it cannot repair is to be put back from your backup"
+    return Failed(results, "; ".join([summary, *folded(flaws), *folded(different), advice]))
+
+
+@command()
+def repair(workspace: Workspace) -> Result:
+    """Make anew what other files tell: online store, copies of checkpoints and models, the log of decisions."""
+    from serving.commands.repairing import repair as repair_all
+
+    report = repair_all(workspace)
+    if not report["cannot"]:
+        return report
+    return Failed(report, f"{len(report['repaired'])} repaired; cannot be repaired: {'; '.join(report['cannot'])}")
 
 
 if __name__ == "__main__":

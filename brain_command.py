@@ -9,6 +9,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,16 @@ from decisioning.errors import ConfigError
 from serving import machine
 from serving.settings import Workspace
 
-Result = dict[str, Any] | int | None
+
+@dataclass(frozen=True)
+class Failed:
+    """What a command has to say although it failed: all of it under `--json`, else one line."""
+
+    result: dict[str, Any]
+    line: str
+
+
+Result = dict[str, Any] | Failed | int | None
 Command = Callable[..., Result]
 READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -89,6 +99,8 @@ def command(
                 raise
             except Exception as error:  # noqa: BLE001 (no command ends in a traceback)
                 sys.exit(_refused(error, as_json=as_json))
+            if isinstance(result, Failed):
+                sys.exit(_failed(result, as_json))
             _show(result, as_json)
             sys.exit(result if isinstance(result, int) else 0)
 
@@ -135,6 +147,14 @@ def _refused(raised: Exception, *, as_json: bool) -> int:
         click.echo(json.dumps({"error": str(error), "problems": problems}))
     else:
         click.echo(str(error), err=True)
+    return 1
+
+
+def _failed(failed: Failed, as_json: bool) -> int:
+    if as_json:
+        _show({"error": failed.line, **failed.result}, as_json)
+    else:
+        click.echo(failed.line, err=True)
     return 1
 
 

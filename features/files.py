@@ -11,11 +11,12 @@ from decisioning.errors import Unavailable
 class OpenedFile:
     """A file as it was when it was opened. One that was since removed or replaced takes writes, and nobody finds them.
 
+    :param advice: what to do if it was removed
     :raises Unavailable: there is no such file
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, advice: str = "put it back from your backup") -> None:
+        self._path, self._advice = path, advice
         self._identity = self._identity_now()
 
     def check(self) -> None:
@@ -27,9 +28,7 @@ class OpenedFile:
         try:
             status = self._path.stat()
         except OSError:
-            raise Unavailable(
-                f"{self._path.name} was removed while it was in use: put it back from your backup"
-            ) from None
+            raise Unavailable(f"{self._path.name} was removed while it was in use: {self._advice}") from None
         return status.st_dev, status.st_ino
 
 

@@ -1,7 +1,20 @@
-"""What a person does about an error of SQLite, in words; SQLite's own texts name tables, not causes."""
+"""SQLite: what its errors mean in words, and what a file tells before it is opened: whether it is whole, and whose.
 
+SQLite's own texts name tables, not causes. It makes a new file where there is none, and opens one whose end is missing.
+"""
+
+import os
 import sqlite3
+import time
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import BinaryIO, Final
 
+from decisioning.errors import Refused
+
+_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
+"""SQLite names an error of no other kind if tables or columns are not those that are expected."""
 _FULL = "the disk is full, or a limit stops the file from growing"
 _ADVICE = {
     sqlite3.SQLITE_FULL: _FULL,
@@ -31,7 +44,101 @@ def sqlite_advice(error: sqlite3.Error) -> str:
     return _ADVICE.get(getattr(error, "sqlite_errorcode", -1) & 0xFF, type(error).__name__)
 
 
+def is_damage(error: BaseException) -> bool:
+    """Tell whether the database's file is damaged."""
+    cause = sqlite_cause(error)
+    return cause is not None and getattr(cause, "sqlite_errorcode", -1) & 0xFF in _DAMAGE
+
+
 def is_read_only(error: BaseException) -> bool:
     """Tell whether a connection refused to write because it can only read."""
     cause = sqlite_cause(error)
     return cause is not None and getattr(cause, "sqlite_errorcode", -1) & 0xFF == sqlite3.SQLITE_READONLY
+
+
+REPAIR: Final = "run `brain repair`"
+"""What to do about a file that can be made anew from others."""
+STOP_AND_REPAIR: Final = f"stop the server and {REPAIR}"
+_MAGIC: Final = b"SQLite format 3\0"
+_HEADER: Final = 100
+_LOG_HEADER, _FRAME_HEADER = 32, 24
+_LOOKS, _PAUSE_S = 3, 0.02
+
+
+def size_of(path: Path) -> int:
+    """Return the size of a file, or 0 if there is none."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def check_whole(path: Path, advice: str) -> None:
+    """Look at the first bytes of the file and at its size. This takes no longer for a large file.
+
+    :param advice: what to do if it is damaged
+    :raises Refused: it is no database, or pages are missing at its end
+    :raises OSError: it cannot be read
+    """
+    for look in range(_LOOKS):
+        if not _missing_pages(path, advice):
+            return
+        if look < _LOOKS - 1:
+            time.sleep(_PAUSE_S)  # another process may have moved its log into the file between two looks
+    raise Refused(f"{path} is cut off: its end is missing; {advice}")
+
+
+def _missing_pages(path: Path, advice: str) -> bool:
+    """Tell whether the file is shorter than it says, and its write-ahead log does not have the rest."""
+    with path.open("rb") as file:
+        header = file.read(_HEADER)
+        size = os.fstat(file.fileno()).st_size
+    if len(header) < _HEADER or not header.startswith(_MAGIC):
+        raise Refused(f"{path}: it is no database, or it is damaged; {advice}")
+    page_size = int.from_bytes(header[16:18], "big")
+    page_size = 65_536 if page_size == 1 else page_size
+    if page_size < 512 or page_size & (page_size - 1):
+        raise Refused(f"{path}: it is no database, or it is damaged; {advice}")
+    first, last = size // page_size + 1, int.from_bytes(header[28:32], "big")
+    return first <= last and not set(range(first, last + 1)) <= set(_logged(path, page_size))
+
+
+def _logged(path: Path, page_size: int) -> Iterator[int]:
+    """Yield the numbers of the pages that the write-ahead log has, which a crash may have left."""
+    log = path.with_name(f"{path.name}-wal")
+    if size_of(log) < _LOG_HEADER:
+        return
+    with log.open("rb") as file:
+        salts = file.read(_LOG_HEADER)[16:24]
+        while (frame := _frame(file, page_size)) is not None:
+            if frame[8:16] == salts:
+                yield int.from_bytes(frame[:4], "big")
+
+
+def _frame(file: BinaryIO, page_size: int) -> bytes | None:
+    header = file.read(_FRAME_HEADER)
+    file.seek(page_size, os.SEEK_CUR)
+    return header if len(header) == _FRAME_HEADER else None
+
+
+def damage_of(db: sqlite3.Connection) -> list[str]:
+    """Return what SQLite finds wrong with the pages of a file, at most a hundred lines."""
+    problems = (" ".join(str(problem).split()) for (problem,) in db.execute("PRAGMA integrity_check"))
+    return [problem for problem in problems if problem != "ok"]
+
+
+def check_owner(db: sqlite3.Connection, path: Path, identity: Path, advice: str) -> None:
+    """Check that the file belongs to the workspace of this identity; a file of nobody is marked as this workspace's.
+
+    :param identity: a file; without it nothing is checked
+    :param advice: what to do if the file is another workspace's
+    :raises Refused: the file is another workspace's
+    """
+    if not identity.exists():
+        return
+    own = int.from_bytes(sha256(identity.read_bytes().strip()).digest()[:4], "big") >> 1 | 1
+    (owner,) = db.execute("PRAGMA application_id").fetchone()
+    if not owner:
+        db.execute(f"PRAGMA application_id={own}")
+    elif owner != own:
+        raise Refused(f"{path} is another workspace's; {advice}")

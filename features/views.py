@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from decisioning.errors import Refused
 from decisioning.facts.schema import Dtype, Feature, FeatureSchema, Source
+from features.sqlite_errors import REPAIR
 
 PROFILE, SCORES, SIGNALS = "profile", "scores", "signals"
 VIEWS: Mapping[str, Source] = {PROFILE: "profile", SCORES: "model"}
@@ -83,12 +85,15 @@ def write_views(schema: FeatureSchema) -> str:
 
 
 def read_views(path: Path) -> tuple[ProfileView, ...]:
-    """Return the views described by a file with the text of `write_views`."""
-    body = json.loads(path.read_text())
-    return tuple(
-        ProfileView(name, tuple(Feature.model_validate_json(json.dumps(f)) for f in features))
-        for name, features in body.items()
-    )
+    """Return the views described by a file with the text of `write_views`. Raises Refused if it is damaged."""
+    try:
+        body = json.loads(path.read_text())
+        return tuple(
+            ProfileView(name, tuple(Feature.model_validate_json(json.dumps(f)) for f in features))
+            for name, features in body.items()
+        )
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise Refused(f"{path} is damaged or of another kind: {REPAIR}") from error
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,11 @@ class Layout:
     """The paths within a workspace's data folder, all absolute."""
 
     data: Path
+
+    @property
+    def identity(self) -> Path:
+        """File by which a database is told from another workspace's; there is none before a ledger was opened."""
+        return self.data / "identity"
 
     @property
     def repo(self) -> Path:

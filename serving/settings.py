@@ -178,6 +178,7 @@ class Workspace:
         self.checkpoints_file = self.data / "checkpoints"
         self.written_file = self.data / "written.jsonl"
         self.place_file = self.data / "place"
+        self.identity_file = self.data / "identity"
 
     @classmethod
     def open(cls, root: Path) -> Self:
@@ -258,7 +259,12 @@ def read_settings(file: Path) -> BrainSettings:
     try:
         text = decode(file.name, file.read_bytes())
     except OSError as error:
-        problem = Mistake(file.name, 1, f"cannot read it in {file.parent}", "make a workspace with: brain new DIR")
+        problem = Mistake(
+            file.name,
+            1,
+            f"cannot read it in {file.parent}",
+            "put it back from your backup; a new workspace is made with: brain new DIR",
+        )
         raise ConfigError([problem]) from error
     document = parse(file.name, text)
     if document.root is None or document.problems:

@@ -118,24 +118,27 @@ DAMAGES: dict[str, tuple[Damage, str, str]] = {
     "no secret": (removed("secret"), "decide", "restore it from your backup"),
     "no catalogue": (removed("catalogue"), "release", "brain new"),
     "no data": (removed("data"), "export", "cannot be opened"),
-    "no ledger": (removed("data/ledger.db"), "decide", "brain release"),
+    "no ledger": (removed("data/ledger.db"), "decide", "this workspace had a ledger: put it back from your backup"),
+    "serving without a ledger": (removed("data/ledger.db"), "serve", "put it back from your backup"),
+    "serving without an online store": (removed("data/online.db"), "serve", "run `brain repair`"),
+    "serving with a history of nothing": (garbage("data/offline/profile.parquet"), "serve", "run `brain repair`"),
     "no feature repository": (removed("data/feature_repo"), "decide", "brain release"),
     "no repository's file": (removed("data/feature_repo/feature_store.yaml"), "import", "brain release"),
-    "no history": (removed("data/offline"), "import", "brain release"),
-    "a file of the history": (removed("data/offline/profile.parquet"), "decide", "brain release"),
-    "no online store": (removed("data/online.db"), "import", "online feature store is gone: run `brain release`"),
+    "no history": (removed("data/offline"), "import", "brain repair"),
+    "a file of the history": (removed("data/offline/profile.parquet"), "decide", "brain repair"),
+    "no online store": (removed("data/online.db"), "import", "online feature store is gone: run `brain repair`"),
     "settings are a folder": (swapped("brain.yaml"), "check", "brain.yaml"),
     "secret is a folder": (swapped("secret"), "decide", "secret"),
     "data is a file": (swapped("data"), "release", "data"),
     "ledger is a folder": (swapped("data/ledger.db"), "decide", "Is a directory"),
-    "online store is a folder": (swapped("data/online.db"), "import", "cannot be opened"),
+    "online store is a folder": (swapped("data/online.db"), "import", "move the folder away"),
     "repository is a file": (swapped("data/feature_repo"), "release", "move it away"),
-    "history is a file": (swapped("data/offline"), "decide", "move it away"),
+    "history is a file": (swapped("data/offline"), "decide", "move the file away"),
     "a history is a folder": (swapped("data/offline/profile.parquet"), "decide", "it is damaged or of another kind"),
-    "spool is a folder": (swapped("data/offline/spool.db"), "decide", "cannot be opened"),
+    "spool is a folder": (swapped("data/offline/spool.db"), "decide", "move the folder away"),
     "models are a folder": (swapped("data/mlflow.db"), "check", "registry of models cannot be read"),
     "exports are a folder": (swapped("data/written.jsonl"), "export", "move the folder away"),
-    "checkpoints are a folder": (swapped("data/checkpoints"), "verify", "move the folder away"),
+    "checkpoints are a folder": (swapped("data/checkpoints"), "verify", "1 flaws"),
     "settings are garbage": (garbage("brain.yaml"), "check", "UTF-8"),
     "secret is garbage": (garbage("secret"), "decide", "restore it from your backup"),
     "catalogue is garbage": (garbage("catalogue/x.yaml"), "check", "UTF-8"),
@@ -355,6 +358,6 @@ def test_too_little_memory_ends_in_one_line(original: Path, monkeypatch: pytest.
 @pytest.mark.promise("profile.lost-online-store")
 def test_an_online_store_that_is_gone_is_filled_from_the_history_by_a_release(shop: Path) -> None:
     (shop / "data/online.db").unlink()
-    assert "online feature store is gone: run `brain release`" in line(run(shop, "decide", request(shop)))
+    assert "online feature store is gone: run `brain repair`" in line(run(shop, "decide", request(shop)))
     assert run(shop, "release").exit_code == 0
     assert json.loads(run(shop, "export", "c-1", "--json").stdout)["facts"]["age"] == 40

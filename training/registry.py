@@ -15,7 +15,7 @@ import sqlite3
 import stat
 import uuid
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -93,6 +93,12 @@ UNION ALL SELECT 'trial', value FROM registered_model_tags WHERE name = ? AND ke
 """
 
 
+_CONTENTS = """
+SELECT v.name || '@' || v.version, t.value FROM model_versions v
+JOIN model_version_tags t ON t.name = v.name AND t.version = v.version AND t.key = 'content_hash'
+WHERE v.current_stage <> 'Deleted_Internal' ORDER BY 1
+"""
+"""Each version that is registered, with the hash of its sealed copy."""
 _ARTIFACTS = "SELECT DISTINCT artifact_location, '' FROM experiments WHERE artifact_location LIKE 'file://%/artifacts'"
 _PLACES = (
     ("experiments", "artifact_location"),
@@ -153,7 +159,7 @@ class Registry:
         champion, trial = rows.get("champion"), rows.get("trial")
         return Lineup(int(champion) if champion else None, Trial(**json.loads(trial)) if trial else None)
 
-    def _rows(self, statement: str, *parameters: str) -> list[tuple[str, str]]:
+    def _rows(self, statement: str, *parameters: str) -> list[tuple[Any, ...]]:
         """Query MLflow's database directly, in a millisecond, without importing MLflow: serving does so twice a second.
 
         Returns no rows if there is no database yet, or another process is still creating its tables.
@@ -161,15 +167,16 @@ class Registry:
         :raises Unavailable: it is gone though models are kept here, so that a server goes on with those it loaded
         """
         file = self._data / "mlflow.db"
-        if not file.exists():
+        if not file.exists() or not file.stat().st_size:
             if any(self._models.glob("*@*")):
-                raise Unavailable(f"{file} is missing, and models are kept beside it: put it back from your backup")
+                state = "empty" if file.exists() else "missing"
+                raise Unavailable(f"{file} is {state}, and models are kept beside it: put it back from your backup")
             return []
         try:
             with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
                 return connection.execute(statement, parameters).fetchall()
         except sqlite3.Error as error:
-            if "no such table" in str(error):
+            if "no such table" in str(error) and not any(self._models.glob("*@*")):
                 return []
             raise Unavailable(f"the registry of models cannot be read ({sqlite_advice(error)}): see {file}") from None
 
@@ -269,6 +276,47 @@ class Registry:
             self._seal(files)
         self._write_pointer(name, version, expected)
         return str(expected)
+
+    def flaws(self) -> Iterator[str]:
+        """Yield the versions whose sealed copy is missing or is not what was sealed, and a registry that is lost."""
+        try:
+            registered = self._rows(_CONTENTS)
+            yield from (f"mlflow.db: {problem}" for (problem,) in self._rows("PRAGMA quick_check") if problem != "ok")
+        except Unavailable as error:
+            registered = []
+            yield f"mlflow.db: {error}"
+        for pointer in sorted(p for p in self._models.glob("*@*") if p.is_file()):
+            if not _is_sealed(self._models / pointer.read_text(errors="replace").strip()):
+                yield f"models/{pointer.name}: its sealed copy is missing or damaged"
+        for model, content in registered:
+            pointer = self._models / model
+            if not pointer.is_file():
+                yield f"models/{model}: it is registered, and has no sealed copy here"
+            elif pointer.read_text(errors="replace").strip() != content:
+                yield f"models/{model}: mlflow.db names another model: one of the two is another workspace's"
+
+    def repair(self) -> Iterator[tuple[bool, str]]:
+        """Make missing and damaged sealed copies anew from MLflow's; yield whether it was possible, with a line."""
+        for model, content in self._rows(_CONTENTS):
+            pointer, directory = self._models / model, self._models / content
+            if _is_sealed(directory) and pointer.is_file() and pointer.read_text(errors="replace").strip() == content:
+                continue
+            name, _, version = model.rpartition("@")
+            damaged = None
+            if directory.exists() and not _is_sealed(directory):
+                damaged = self._models / f".{content}-{uuid.uuid4().hex}"
+                directory.chmod(stat.S_IRWXU)
+                directory.rename(damaged)
+            try:
+                self.seal(name, int(version))
+            except Refused as error:
+                yield False, str(error)
+            except Exception as error:  # noqa: BLE001 (MLflow's errors are of many kinds)
+                yield False, f"{model}: MLflow has no copy of it that can be read ({type(error).__name__}); train again"
+            else:
+                yield True, f"{model} was copied from MLflow"
+            if damaged is not None:
+                _remove_sealed(damaged)
 
     def delete(self, name: str, version: int, referenced: Callable[[str], bool]) -> None:
         """Delete a version and, unless another has the same bytes, its sealed copy.
@@ -373,6 +421,13 @@ def propensity_name(version: int | None) -> str:
 def sentiment_name(language: str) -> str:
     """Return the name of the sentiment models in a language."""
     return f"{SENTIMENT}-{language}"
+
+
+def _is_sealed(directory: Path) -> bool:
+    try:
+        return directory.is_dir() and hash_files(read_files(directory)) == directory.name
+    except OSError:
+        return False
 
 
 def _remove_sealed(directory: Path) -> None:

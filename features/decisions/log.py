@@ -102,6 +102,12 @@ class DecisionLog:
         with self._locked():
             return self._update(ledger, release, now_us, progress)
 
+    def rebuild(self, ledger: Ledger, release: Release, now_us: int, progress: Progress | None = None) -> LogUpdate:
+        """Delete every file, and read the ledger from the start."""
+        with self._locked():
+            self._state.unlink(missing_ok=True)  # without it, files of an unfinished attempt are deleted, too
+            return self._update(ledger, release, now_us, progress)
+
     def _update(self, ledger: Ledger, release: Release, now_us: int, progress: Progress | None) -> LogUpdate:
         state = self._usable_state()
         buffer, after, n_read = _Buffer(), state["after"], 0
@@ -118,7 +124,8 @@ class DecisionLog:
         rules = _rules_hash(release)
         changed = buffer.weeks if rules == state["rules"] and now_us >= state["at_us"] else None
         files = self._relabel(self._stale_weeks(changed, buffer.offers, state["at_us"], release), release, now_us)
-        self._write_state({"after": after, "at_us": now_us, "rules": rules, "layout": _LAYOUT})
+        state = {"after": after, "at_us": now_us, "rules": rules, "layout": _LAYOUT}
+        self._write_state({**state, "files": [self._name_of(path) for path in self._all_files()]})
         return LogUpdate(buffer.rows_in, buffer.events_in, files, erased)
 
     def query(self, sql: str, release: Release, outcome: str | None = None, *, shared: bool = False) -> pa.Table:
@@ -258,16 +265,29 @@ class DecisionLog:
     def _usable_state(self) -> dict[str, Any]:
         """Return the state of the files. Files of another layout are deleted, and the ledger is read from the start."""
         state = self._read_state()
-        if state["layout"] == _LAYOUT:
+        if state["layout"] == _LAYOUT and not self.missing():
             return state
-        for path in (*self._rows.glob("*.parquet"), *self._events.glob("*.parquet")):
+        for path in self._all_files():
             path.unlink()
         return {**state, "after": 0}
 
+    def missing(self) -> list[str]:
+        """Return the files that the last update left and that are gone."""
+        return [name for name in self._read_state()["files"] if not (self._state.parent / name).exists()]
+
+    def _all_files(self) -> list[Path]:
+        return sorted((*self._rows.glob("*.parquet"), *self._events.glob("*.parquet")))
+
+    def _name_of(self, path: Path) -> str:
+        return str(path.relative_to(self._state.parent))
+
     def _read_state(self) -> dict[str, Any]:
         """Return up to which record, at what time and by which rules the files were made."""
-        state: dict[str, Any] = json.loads(self._state.read_text()) if self._state.exists() else {}
-        return {"after": 0, "at_us": 0, "rules": "", "layout": 1, **state}
+        try:
+            state: dict[str, Any] = dict(json.loads(self._state.read_text())) if self._state.exists() else {}
+        except (ValueError, TypeError):
+            state = {}  # damaged: the ledger is read from the start
+        return {"after": 0, "at_us": 0, "rules": "", "layout": 1, "files": [], **state}
 
     def _write_state(self, state: dict[str, Any]) -> None:
         self._state.parent.mkdir(parents=True, exist_ok=True)
@@ -342,4 +362,4 @@ def _without_repeats(table: pa.Table, key: tuple[str, str, str], spill: Path) ->
 
 def _write(path: Path, table: pa.Table) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    replace_file(path, lambda half: pq.write_table(table, half, compression="zstd"))
+    replace_file(path, lambda half: pq.write_table(table, half, compression="zstd", write_page_checksum=True))

@@ -1,5 +1,6 @@
 """Append-only streams, one per subject: consents, decisions, contacts and outcomes, and the standing they fold to."""
 
+from features.ledger.checking.opening import KnownLedger
 from features.ledger.checking.verification import Flaw
 from features.ledger.ledger import Ledger, SubjectKind, now_us
 from features.ledger.past.changes import HORIZON_US
@@ -13,6 +14,7 @@ __all__ = [
     "Entry",
     "Flaw",
     "Fold",
+    "KnownLedger",
     "Ledger",
     "PackedBody",
     "Record",

@@ -19,6 +19,7 @@ from decisioning.hashes import content_id
 from features.ledger.checking.audit import Audit
 from features.ledger.checking.checkpoints import CheckpointFile, Checkpoints, Signer
 from features.ledger.checking.mirror import Mirror
+from features.ledger.checking.opening import KnownLedger, open_checked
 from features.ledger.checking.verification import Flaw, verify_stream
 from features.ledger.database import Database, upsert
 from features.ledger.erasing import Erasures, erase_subject
@@ -76,12 +77,16 @@ class Ledger:
         self._checkpoints = Checkpoints(database, self._writer.run, self._signer)
 
     @classmethod
-    def open(cls, url_or_path: str | Path, secret: bytes, clock: Callable[[], int] = now_us) -> Self:
+    def open(
+        cls, url_or_path: str | Path, secret: bytes, clock: Callable[[], int] = now_us, known: KnownLedger | None = None
+    ) -> Self:
         """Open a SQLite file, created if absent, or a server (`postgresql://…`), and bring its tables up to date.
 
         :param secret: key of the hashes that stand for ids; with another secret no stream is found
+        :param known: what is known of this ledger, so that no other one is taken for it
+        :raises Refused: it is not the ledger that is known, or it was written with another secret
         """
-        return cls(Database(url_or_path), secret, clock)
+        return cls(open_checked(url_or_path, Signer(secret), known), secret, clock)
 
     def __enter__(self) -> Self:
         return self

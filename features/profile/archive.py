@@ -8,13 +8,14 @@ import fcntl
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from decisioning.errors import Refused
 from features.duck import remove_abandoned
 from features.files import replace_file, unfinished
 from features.profile.fitting import PYTHON_OF, fit
@@ -22,9 +23,12 @@ from features.profile.merging import HEAD, StatementsBySubject, is_about, merge,
 from features.profile.spool import Spool
 from features.profile.staging import PART, Cursor, Staged, bounds, sampled
 from features.profile.versions import State, Statement, statements_in
+from features.sqlite_errors import REPAIR, size_of
 from features.views import Layout, ProfileView
 
 KEYS = ("subject", "event_timestamp", "created")
+_OWNER = b"workspace"
+"""The entry of a file's metadata that holds the workspace's identity."""
 _OLD_HALF = ".half"
 """Suffix of a file that an earlier version of the brain was writing when it crashed."""
 Step = Callable[[int], None]
@@ -32,19 +36,36 @@ Step = Callable[[int], None]
 
 
 class Archive:
-    """The Parquet files and the spool of one workspace; safe for several processes."""
+    """The Parquet files and the spool of one workspace; safe for several processes.
+
+    :raises Refused: the spool is gone, damaged or another workspace's
+    """
 
     def __init__(self, layout: Layout, views: Sequence[ProfileView]) -> None:
         self.layout = layout
         self.views = tuple(views)
-        self.spool = Spool(layout.spool)
+        if layout.applied.exists() and not size_of(layout.spool):
+            raise Refused(f"{layout.spool} is gone: {REPAIR}, which makes it anew from the online store")
+        self.spool = Spool(layout.spool, layout.identity)
         self._thread_lock = threading.RLock()
         self._has_file_lock = False
 
     def holds(self, view: ProfileView) -> bool:
-        """Tell whether the view's file has a column for each of its features."""
+        """Tell whether the view's file has a column for each of its features.
+
+        :raises Refused: it is gone, though there was one, or it is damaged
+        """
         path = self.layout.history(view.name)
-        return path.exists() and set(view.arrow_schema.names) <= set(pq.read_schema(path).names)
+        if not path.exists():
+            self._refuse_lost(path)
+            return False
+        if is_another_workspaces(path, self.layout.identity):
+            raise Refused(f"{path} is another workspace's; {REPAIR}")
+        return set(view.arrow_schema.names) <= set(_schema_of(path).names)
+
+    def _refuse_lost(self, path: Path) -> None:
+        if self.layout.applied.exists():
+            raise Refused(f"{path} is gone: {REPAIR}, which makes it anew from what else is kept")
 
     def table(self, view: ProfileView) -> pa.Table:
         """Return the file's rows, sorted by (subject, event_timestamp, created), without spooled statements."""
@@ -87,12 +108,23 @@ class Archive:
 
     def _prepare_view(self, view: ProfileView, *, keep: bool) -> None:
         path = self.layout.history(view.name)
-        old = pq.read_schema(path) if path.exists() else view.arrow_schema
+        if not path.exists():
+            self._refuse_lost(path)
+        old = _schema_of(path) if path.exists() else view.arrow_schema
         new = fit(old.empty_table(), view, keep=keep).schema
         if not path.exists():
             self._rewrite(view, new, ())
         elif not new.equals(old):
             self._rewrite(view, new, (fit(part, view, keep=keep) for part in self._batches(view)))
+
+    def restore(self, view: ProfileView) -> int:
+        """Write the view's file anew from those of its parts that can be read; return the number of rows."""
+        with self.exclusive():
+            path = self.layout.history(view.name)
+            parts = [] if is_another_workspaces(path, self.layout.identity) else list(_readable_parts(path))
+            schema = fit(parts[0].slice(0, 0), view, keep=True).schema if parts else view.arrow_schema
+            self._rewrite(view, schema, (fit(part, view, keep=True) for part in parts))
+        return sum(part.num_rows for part in parts)
 
     def add(self, view: ProfileView, staged: Staged, step: Step = lambda _: None) -> None:
         """Merge statements into the view's file.
@@ -203,7 +235,7 @@ class Archive:
         path = self.layout.history(view.name)
 
         def write(half: Path) -> None:
-            with pq.ParquetWriter(half, schema) as file:
+            with pq.ParquetWriter(half, self._owned(schema), write_page_checksum=True) as file:
                 for group in _groups(parts):
                     file.write_table(group)
 
@@ -211,6 +243,11 @@ class Archive:
             replace_file(path, write, durable=True)
         finally:
             unfinished(path).unlink(missing_ok=True)
+
+    def _owned(self, schema: pa.Schema) -> pa.Schema:
+        """Return the schema with the mark of this workspace, if it has one yet."""
+        owner = _owner(self.layout.identity)
+        return schema.with_metadata({_OWNER: owner}) if owner else schema
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -227,6 +264,34 @@ class Archive:
                     yield
                 finally:
                     self._has_file_lock = False
+
+
+def is_another_workspaces(path: Path, identity: Path) -> bool:
+    """Tell whether a file of the history has the mark of another workspace; False if it has none or is damaged."""
+    try:
+        marked = (pq.read_schema(path).metadata or {}).get(_OWNER, b"")
+    except (pa.ArrowException, OSError):
+        return False
+    own = _owner(identity)
+    return bool(marked and own and marked != own)
+
+
+def _owner(identity: Path) -> bytes:
+    return identity.read_bytes().strip() if identity.exists() else b""
+
+
+def _schema_of(path: Path) -> pa.Schema:
+    try:
+        return pq.read_schema(path)
+    except (pa.ArrowException, OSError) as error:
+        raise Refused(f"{path} cannot be read: it is damaged or of another kind; {REPAIR}") from error
+
+
+def _readable_parts(path: Path) -> Iterator[pa.Table]:
+    with suppress(pa.ArrowException, OSError), pq.ParquetFile(path, page_checksum_verification=True) as file:
+        for n in range(file.num_row_groups):
+            with suppress(pa.ArrowException, OSError):
+                yield file.read_row_group(n)
 
 
 def _groups(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:

@@ -15,9 +15,10 @@ from features.profile.archive import KEYS, Step
 from features.profile.fitting import fit_to
 from features.profile.loading import load, load_latest
 from features.profile.merging import micros, statement_rows
-from features.profile.online import Profiles, Progress, open_profiles
+from features.profile.online import Profiles, Progress
 from features.profile.repository import online_at
 from features.profile.staging import PART, Staged
+from features.profile.store import Store
 from features.profile.stores.sqlite import SqliteOnline
 from features.profile.versions import decode_stamps
 from features.views import ARROW_TYPES, TIME, Layout, ProfileView
@@ -128,8 +129,8 @@ def fill(workspace_data_dir: Path, schema: FeatureSchema) -> None:
     """Write the whole history online, unless the online store holds it already; makes its file if it is gone."""
     layout = Layout(workspace_data_dir.resolve())
     if online_at(layout) is None:
-        SqliteOnline(layout.online).filled()
-    profiles = open_profiles(workspace_data_dir, schema)
+        SqliteOnline(layout.online, layout.identity).filled()
+    profiles = Profiles(Store(workspace_data_dir, filling=True), schema)
     if not profiles.store.online.filled():
         history = History(profiles)
         history.archive.compact()

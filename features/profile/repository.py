@@ -16,6 +16,8 @@ from decisioning.facts.schema import FeatureSchema
 from features.feast_library import import_feast
 from features.files import replace_file
 from features.profile.archive import Archive
+from features.profile.stores.sqlite import SqliteOnline
+from features.sqlite_errors import REPAIR, size_of
 from features.views import SIGNALS, SIGNALS_SCHEMA, Layout, views_of, write_views
 
 DEFINITIONS = '''"""Generated from the feature schema; the next release writes it anew."""
@@ -89,7 +91,7 @@ def _write(layout: Layout, schema: FeatureSchema, texts: Mapping[str, str], redi
 def _lost(layout: Layout, redis: str | None) -> bool:
     """Tell whether the online store no longer holds the data that was written to it."""
     if redis is None:
-        return not layout.online.exists()
+        return not size_of(layout.online) or not SqliteOnline(layout.online, layout.identity).filled()
     from features.profile.store import Store  # noqa: PLC0415  it imports this module
 
     return not Store(layout.data).online.filled()
@@ -151,7 +153,12 @@ def _read(layout: Layout) -> Any:
     file = layout.repo / REPOSITORY
     if not file.exists():
         raise Refused("this workspace has no feature repository yet: run `brain release`")
-    return yaml.safe_load(file.read_text())
+    try:
+        content = yaml.safe_load(file.read_text())
+        content["online_store"]["type"], content["registry"]["path"], content["project"]
+    except (ValueError, TypeError, KeyError, yaml.YAMLError) as error:
+        raise Refused(f"{file} is damaged or of another kind: {REPAIR}") from error
+    return content
 
 
 def _name(layout: Layout, project: str) -> str:

@@ -15,7 +15,16 @@ from features.files import OpenedFile
 from features.mounts import require_local
 from features.profile.versions import Stamp, Statement
 from features.remains import PROGRESS, Rows, empty_log, paced, probe, rewrite_some, truncate_log
-from features.sqlite_errors import is_read_only
+from features.sqlite_errors import (
+    REPAIR,
+    STOP_AND_REPAIR,
+    check_owner,
+    check_whole,
+    damage_of,
+    is_damage,
+    is_read_only,
+    size_of,
+)
 
 BUSY_S = 5.0
 _TABLES = (
@@ -33,23 +42,29 @@ _COUNTED = 1
 class Spool:
     """The spool file of a workspace, with one connection for all threads of a process.
 
-    :raises Refused: it is on a shared file system
+    :param identity: the workspace's (see `check_owner`)
+    :raises Refused: it is on a shared file system, damaged, or another workspace's
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, identity: Path | None = None) -> None:
         require_local(path)
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._identity = identity
         self._path, self._thread = path, threading.RLock()
         self._can_only_read = False
         self._open()
 
     def _open(self) -> None:
+        if size_of(self._path):
+            check_whole(self._path, REPAIR)
         self._db = sqlite3.connect(self._path, timeout=BUSY_S, check_same_thread=False, isolation_level=None)
+        if self._identity is not None:
+            check_owner(self._db, self._path, self._identity, REPAIR)
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
             self._db.execute(f"PRAGMA {pragma}")
         for statement in _TABLES:
             self._db.execute(statement)
-        self._file = OpenedFile(self._path)
+        self._file = OpenedFile(self._path, STOP_AND_REPAIR)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -68,7 +83,8 @@ class Spool:
                 self._db.execute("COMMIT")
             except sqlite3.Error as error:
                 self._can_only_read = self._can_only_read or is_read_only(error)
-                raise Unavailable("the feature history cannot be written; try again") from error
+                advice = f"it is damaged: {STOP_AND_REPAIR}" if is_damage(error) else "try again"
+                raise Unavailable(f"the feature history cannot be written; {advice}") from error
             finally:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
@@ -140,6 +156,11 @@ class Spool:
         """Note that nothing that is stored in this workspace is later than its recording."""
         with self._thread:
             self._db.execute(f"PRAGMA user_version={_COUNTED}")
+
+    def damage(self) -> list[str]:
+        """Return what SQLite finds wrong with the file."""
+        with self._thread:
+            return damage_of(self._db)
 
     def close(self) -> None:
         """Close the connection."""

@@ -16,6 +16,7 @@ from features.profile.repository import online_at, register, settle
 from features.profile.stores.rows import BUSY_S, SIGNALS_TABLE, Online, OnlineRow, Reader
 from features.profile.stores.sqlite import SqliteOnline
 from features.profile.versions import Stamp, State, Version
+from features.sqlite_errors import REPAIR, size_of
 from features.views import SIGNALS_STATE, SIGNALS_VERSION, Layout
 
 if TYPE_CHECKING:  # Feast takes seconds to import
@@ -23,6 +24,9 @@ if TYPE_CHECKING:  # Feast takes seconds to import
 
 CHUNK = 500
 """Subjects per write transaction, chosen so that a bulk load delays live writes by about 100 ms at most."""
+
+
+_LOST = f"the online feature store is gone: {REPAIR}, which fills it from the history"
 
 
 class _LiteralPaths:
@@ -49,15 +53,17 @@ NOTHING = SignalState(-1, b"")
 class Store:
     """The stores of one workspace; create one per process. Safe for threads and processes.
 
+    :param filling: the caller fills the online store; otherwise one that holds nothing is refused
+
     Nothing here reads through Feast's registry caches, which lag behind an `apply` of another process. Raises Refused
     before the first release.
     """
 
     signals = SIGNALS_TABLE
 
-    def __init__(self, workspace_data_dir: Path) -> None:
+    def __init__(self, workspace_data_dir: Path, *, filling: bool = False) -> None:
         self.layout = Layout(workspace_data_dir.resolve())
-        self._redis = online_at(self.layout)
+        self._redis, self._filling = online_at(self.layout), filling
 
     @cached_property
     def feast(self) -> "FeatureStore":
@@ -84,12 +90,13 @@ class Store:
 
     def _opened(self) -> Online:
         if self._redis is None:
-            if self.layout.applied.exists() and not self.layout.online.exists():
-                raise Unavailable(
-                    "the online feature store is gone: run `brain release`, which fills it from the history"
-                )
-            online = SqliteOnline(self.layout.online)
+            is_new = self._filling or not self.layout.home.exists()
+            if not is_new and not size_of(self.layout.online):
+                raise Unavailable(_LOST)
+            online = SqliteOnline(self.layout.online, self.layout.identity)
             migrate(self.layout, online)
+            if not is_new and not online.filled():
+                raise Unavailable(_LOST)
             return online
         import_feast()
         from features.profile.stores.redis import RedisOnline  # noqa: PLC0415  needs Feast, and its client

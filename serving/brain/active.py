@@ -1,7 +1,18 @@
-"""Which release serves an environment. Imports little, because Ray's controller asks it too."""
+"""A workspace's ledger, and which release serves an environment. Imports little, as Ray's controller asks it too."""
 
 from decisioning.errors import Refused
-from features.ledger import Ledger
+from features.ledger import KnownLedger, Ledger
+from serving.settings import Workspace
+
+
+def known_of(workspace: Workspace) -> KnownLedger:
+    """Return what the workspace knows of its ledger, outside the database."""
+    return KnownLedger(workspace.identity_file, workspace.checkpoints_file)
+
+
+def open_own_ledger(workspace: Workspace) -> Ledger:
+    """Open the workspace's ledger. Raises Refused if what is there is not the ledger that the workspace had."""
+    return Ledger.open(workspace.database_url, workspace.secret(), known=known_of(workspace))
 
 
 def active_release(ledger: Ledger, environment: str) -> str:

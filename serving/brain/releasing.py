@@ -18,6 +18,7 @@ from features.profile.archive import Archive
 from features.profile.repository import apply, online_is
 from features.views import Layout, views_of
 from serving.access.files import make_key_files
+from serving.brain.active import open_own_ledger
 from serving.brain.scoring import load_model, lost_inputs
 from serving.settings import CONFIG_NAME, Workspace
 from training.registry import PROPENSITY, Registry
@@ -56,7 +57,7 @@ def write_files(workspace: Workspace, files: Mapping[str, str]) -> None:
 def open_ledger(workspace: Workspace) -> Iterator[Ledger]:
     """Open the workspace's ledger, and close it at the end."""
     workspace.data.mkdir(mode=0o700, exist_ok=True)
-    with Ledger.open(workspace.database_url, workspace.secret()) as ledger:
+    with open_own_ledger(workspace) as ledger:
         yield ledger
 
 

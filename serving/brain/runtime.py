@@ -20,13 +20,13 @@ from decisioning.records.formats import NEWEST, tables_for
 from decisioning.review.rechecking import UNLINKED, Recheck, recheck
 from decisioning.times import IMPLAUSIBLE, microseconds, parse_decision_time
 from features.deadlines import answering_within
-from features.ledger import Duplicate, Entry, Ledger, PackedBody, Record, now_us
+from features.ledger import Duplicate, Entry, PackedBody, Record, now_us
 from features.ledger.links import all_stretches
 from features.profile.online import Profiles
 from features.profile.online import checked as checked_value
 from features.signals.intake import Intake
 from features.signals.store import Signals, StateCopier
-from serving.brain.active import active_release
+from serving.brain.active import active_release, open_own_ledger
 from serving.brain.messages import MessageScorers, sentiment_champions
 from serving.brain.metrics import Metrics
 from serving.brain.reading import CustomerReader, Subjects
@@ -54,7 +54,14 @@ class Brain:
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         self.environment = workspace.settings.environment
-        self.ledger = Ledger.open(workspace.database_url, workspace.secret())
+        self.ledger = open_own_ledger(workspace)
+        try:
+            self._open(workspace)
+        except BaseException:
+            self.ledger.close()
+            raise
+
+    def _open(self, workspace: Workspace) -> None:
         self._store = open_store(workspace)
         self._copies = StateCopier(self._store)
         self.customers = CustomerReader(self.ledger, self._store)

@@ -14,14 +14,11 @@ from decisioning.facts.ids import check_id, problem_of
 from decisioning.facts.standing_rules import NO_PAST
 from features.ledger import SubjectKind
 from serving.brain.runtime import Brain
-from serving.commands.recomputing import recompute
 from serving.contract import parse
 from serving.customers import erasing, exported_files, exporting
 from serving.customers.erasing import ID_FIELDS
 from serving.customers.holdings import holdings
 from serving.settings import Workspace
-
-PAGE = 500
 
 
 @contextmanager
@@ -108,25 +105,3 @@ def _held(brain: Brain, kind: SubjectKind, subject_id: str) -> dict[str, int]:
         whom = "account" if kind == "account" else "customer"
         raise NotFound(ID_FIELDS[kind], f"nothing is held about this {whom}")
     return held
-
-
-def verify(workspace: Workspace, sample: int | None) -> dict[str, Any]:
-    """Check the ledger's checkpoints and chains, and recompute `sample` decisions, by default all.
-
-    What is wrong is named by stream and version, or by decision id, never by customer.
-    """
-    with open_brain(workspace) as brain:
-        audit = brain.ledger.audit(workspace.checkpoints_file, workspace.checkpoints_mirror)
-        flaws = [str(flaw) for flaw in audit.flaws()]
-        decisions = list(_decisions(brain))
-        step = 1 if sample is None else max(1, len(decisions) // sample)
-        results = recompute(brain, set(decisions[::step][:sample]))
-    return {"flaws": flaws, "checkpoints": audit.checkpoints, "decisions": len(decisions), **results}
-
-
-def _decisions(brain: Brain) -> Iterator[tuple[str, int]]:
-    """Yield stream and version of every decision, in the order of the ledger."""
-    after = 0
-    while page := brain.ledger.scan_rows(("decision",), after, PAGE):
-        yield from ((row.stream, row.version) for row in page)
-        after = page[-1].seq

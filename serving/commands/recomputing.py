@@ -1,11 +1,11 @@
 """Recompute recorded decisions, stream by stream, so that each record is read once however many streams there are."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import groupby, islice
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeVar
 
-from decisioning.errors import NotFound, Refused
+from decisioning.errors import Unavailable
 from features.ledger import Record
 from features.ledger.as_of_decision import KnownAtDecisions, decisions_by_seq
 from features.ledger.reading.in_time import Records
@@ -13,10 +13,9 @@ from serving.brain import explaining
 from serving.brain.runtime import Brain
 from serving.commands.progress import phases
 
+_T = TypeVar("_T")
 _PAGE = 200
 """Records that are held at once; a record of 100 candidates takes some 60 kB when it is decoded."""
-UNREADABLE = (Refused, NotFound, KeyError, TypeError, ValueError)
-"""What reading or recomputing a decision raises whose record is not as it was written."""
 Location = tuple[str, int]
 """Stream and version of a decision."""
 
@@ -87,29 +86,27 @@ def _in_order(brain: Brain, chosen: set[Location], pages: _Pages, accounts: set[
 
 
 def _is_about_account(record: Record) -> bool:
-    try:
-        return record.body is not None and record.body["read"]["account"] is not None
-    except UNREADABLE:
-        return False
+    return bool(_if_readable(lambda: record.body is not None and record.body["read"]["account"] is not None))
 
 
 def _inputs_erased(brain: Brain, record: Record) -> bool:
-    try:
-        return explaining.inputs_erased(brain, record)
-    except UNREADABLE:
-        return False
+    return bool(_if_readable(lambda: explaining.inputs_erased(brain, record)))
 
 
 def _name_of(record: Record) -> str:
     """Return the decision's id; where it cannot be read, the place of its record."""
-    try:
-        return str((record.body or {})["decision_id"])
-    except UNREADABLE:
-        return f"{record.stream}@{record.version}"
+    return _if_readable(lambda: str((record.body or {})["decision_id"])) or f"{record.stream}@{record.version}"
 
 
 def _recomputes(brain: Brain, record: Record, before: KnownAtDecisions) -> bool:
+    return bool(_if_readable(lambda: explaining.recomputes(brain, record, before)))
+
+
+def _if_readable(read: Callable[[], _T]) -> _T | None:
+    """Return what `read` returns, or None if a record that it reads is not as it was written."""
     try:
-        return explaining.recomputes(brain, record, before)
-    except UNREADABLE:
-        return False
+        return read()
+    except Unavailable:
+        raise
+    except Exception:  # noqa: BLE001 (a damaged record may be anything)
+        return None

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from ray import serve
 
-from features.ledger import Ledger
 from serving.access.files import ensure_keys
-from serving.brain.active import active_release
+from serving.brain.active import active_release, open_own_ledger
 from serving.lifecycle.options import deployment_options
 from serving.settings import Workspace
 
@@ -40,7 +39,7 @@ def build(args: dict[str, str]) -> serve.Application:
     The first start makes the workspace's keys.
     """
     workspace = Workspace.open(Path(args["workspace"]))
-    with Ledger.open(workspace.database_url, workspace.secret()) as ledger:
+    with open_own_ledger(workspace) as ledger:
         active_release(ledger, workspace.settings.environment)
         ensure_keys(workspace, ledger, getpass.getuser())
     return serve.deployment(BrainReplica, **deployment_options(workspace)).bind(str(workspace.root))

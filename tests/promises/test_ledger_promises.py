@@ -22,7 +22,8 @@ from features.ledger.tables import DELIVERIES
 from serving.brain.runtime import Brain
 from serving.brain.trials import Model, Models
 from serving.commands import batch
-from serving.commands.offline import erase_customer, export_customer, verify
+from serving.commands.offline import erase_customer, export_customer
+from serving.commands.verifying import verify
 from serving.contract import ConsentIn
 from serving.customers import erasing
 from serving.customers.recording import record_consent

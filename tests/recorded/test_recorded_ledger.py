@@ -27,7 +27,7 @@ from features.ledger.as_of_decision import known_at_decision
 from serving.brain import releasing
 from serving.brain.explaining import explain, inputs_erased, recomputes
 from serving.brain.runtime import Brain
-from serving.commands.offline import verify
+from serving.commands.verifying import verify
 from serving.settings import Workspace
 
 ARCHIVE, KINDS = (Path(__file__).with_name(name) for name in ("ledger.tar.xz", "kinds.txt"))

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 import brain as commands
 from serving.brain.runtime import Brain
-from serving.commands.offline import verify
+from serving.commands.verifying import verify
 from serving.settings import Workspace
 from tests.serving.workspaces import Client, Json, ask, offers, signal, small_workspace, welcome
 

@@ -3,7 +3,7 @@
 import pytest
 
 from serving.brain.runtime import Brain
-from serving.commands.offline import verify
+from serving.commands.verifying import verify
 from tests.serving.workspaces import Client, ask, offers, small_workspace, welcome
 
 

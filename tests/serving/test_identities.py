@@ -11,7 +11,7 @@ from decisioning.facts.forms import Known
 from features.ledger import Entry, now_us
 from serving.brain.explaining import recomputes
 from serving.brain.runtime import Brain
-from serving.commands.offline import verify
+from serving.commands.verifying import verify
 from serving.contract import ConsentIn
 from serving.settings import Workspace
 from tests.serving.workspaces import Client, Json, ask, consent, offers, small_workspace, welcome

@@ -14,7 +14,7 @@ from decisioning.facts.forms import Ask, canonical, recorded_ask
 from decisioning.facts.ids import BAD_FORM, IS_ABSENT, IS_FORMULA, IS_ROUNDED, IS_UNADDRESSABLE
 from features.ledger import Entry, now_us
 from serving.brain.runtime import Brain
-from serving.commands.offline import verify
+from serving.commands.verifying import verify
 from tests.serving.workspaces import Client, ask, consent, signal, small_workspace
 
 NO_IDS = {

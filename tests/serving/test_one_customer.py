@@ -19,7 +19,8 @@ from serving.brain import releasing
 from serving.brain.blocks import commit_all
 from serving.brain.explaining import recomputes
 from serving.brain.runtime import Brain
-from serving.commands.offline import export_customer, verify
+from serving.commands.offline import export_customer
+from serving.commands.verifying import verify
 from serving.contract import Ask, parse
 from serving.customers.erasing import clean
 from serving.settings import Workspace

@@ -15,7 +15,7 @@ from features.ledger import Record
 from features.ledger.reading import in_time
 from serving.brain.runtime import Brain
 from serving.commands import recomputing
-from serving.commands.offline import _decisions
+from serving.commands.verifying import located_decisions
 from serving.contract import ConsentIn
 from serving.customers.recording import record_consent
 from tests.serving.workspaces import Client, ask, consent, small_workspace, welcome
@@ -47,10 +47,10 @@ def test_interleaved_decisions_recompute_whatever_part_of_them_is_chosen(
 ) -> None:
     """People share an account, and a visitor is passed from one person to another between decisions."""
     run = next(NUMBERS)
-    before = len(list(_decisions(brain)))
+    before = len(list(located_decisions(brain)))
     for step, n in steps:
         _take(brain, step, f"c-{run}-{n}", f"v-{run}", f"a-{run}")
-    chosen = list(_decisions(brain))[before::share]
+    chosen = list(located_decisions(brain))[before::share]
     assert recomputing.recompute(brain, set(chosen)) == {"recomputed": len(chosen), "erased": 0, "different": []}
 
 
@@ -86,7 +86,7 @@ def test_each_record_is_read_once_though_few_streams_are_held(brain: Brain, monk
             yield record
 
     monkeypatch.setattr(brain.ledger, "records", records)
-    chosen = {location for location in _decisions(brain) if location[0] in streams}
+    chosen = {location for location in located_decisions(brain) if location[0] in streams}
     assert recomputing.recompute(brain, chosen)["recomputed"] == 60
     # the last of a page is read again where the next page's first decision read it
     assert sum(read.values()) <= len(read) + 60 / recomputing._PAGE
@@ -97,7 +97,7 @@ def test_a_decision_whose_bytes_were_changed_is_reported_and_not_a_failure(brain
     """Whichever byte it is, and whether its record can still be read or not."""
     customer = f"c-broken-{next(NUMBERS)}"
     _take(brain, "decide", customer, "v-broken", "a-broken")
-    stream, version = list(_decisions(brain))[-1]
+    stream, version = list(located_decisions(brain))[-1]
     record = next(r for r in brain.ledger.records(stream) if r.version == version)
     raw = record.raw or b""
     for at in (0, 5, 33, 40, 60, len(raw) - 1):

@@ -14,7 +14,7 @@ from decisioning.facts.standing import MAX_STRETCHES
 from features.ledger import now_us
 from serving.brain import releasing
 from serving.brain.runtime import Brain
-from serving.commands.offline import verify
+from serving.commands.verifying import verify
 from serving.contract import Ask, parse
 from serving.events.moments import Watcher
 from serving.settings import Workspace

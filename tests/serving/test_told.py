@@ -4,7 +4,8 @@ import pytest
 
 from decisioning.errors import NotFound
 from serving.brain.runtime import Brain
-from serving.commands.offline import erase_customer, verify
+from serving.commands.offline import erase_customer
+from serving.commands.verifying import verify
 from tests.serving.told_help import gates, offered, shown_to, states, tell, telling_workspace, told
 from tests.serving.workspaces import Client, consent, signal, welcome
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 import brain
 from serving.brain.runtime import Brain
 from serving.brain.trials import Models
-from serving.commands.offline import verify
+from serving.commands.verifying import verify
 from serving.http.background import REFRESH_MODEL_S
 from serving.lifecycle import processes
 from serving.lifecycle.learning import Learning

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from serving.brain import releasing
 from serving.brain.runtime import Brain
-from serving.commands.offline import verify
+from serving.commands.verifying import verify
 from serving.settings import Workspace
 from tests.stateful.catalogue import RELEASES, WITHIN_S, stateful_workspace
 from tests.stateful.clock import Clock

@@ -1,7 +1,8 @@
 """Verify that the whole ledger is as it was written: first the checkpoints, then every stream against them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, repeat, zip_longest
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from features.ledger.checking.checkpoints import (
     order_hash,
     records_in,
 )
+from features.ledger.checking.damaged import page_flaws, schema_flaws, survive
 from features.ledger.checking.mirror import Mirror
+from features.ledger.checking.tables import table_flaws
 from features.ledger.checking.verification import Flaw, SignedHead, keys_in, verify_stream
 from features.ledger.database import Database
 from features.ledger.past.rules_book import RulesBook
@@ -63,13 +66,31 @@ class Audit:
     signed_heads: dict[str, SignedHead] = field(default_factory=dict)
 
     def flaws(self) -> Iterator[Flaw]:
-        """Yield everything that is not as it was written. Memory grows with the number of streams."""
+        """Yield everything that is not as it was written. Memory grows with the number of streams.
+
+        What is damaged ends one part of this at most, which is then a flaw by itself.
+        """
+        parts: dict[str, Callable[[], Iterator[Flaw]]] = {
+            "database": self._pages,
+            "mirror": self._mirror_flaws,
+            "checkpoints": self._checkpoints,
+            "streams": self._streams,
+            "keys": self._keys,
+            "releases": self._releases,
+            "tables": partial(table_flaws, self.database, self.bodies),
+        }
+        for name, part in parts.items():
+            ended: list[str] = []
+            yield from survive(part(), ended)
+            yield from (Flaw(name, 0, message) for message in ended)
+
+    def _mirror_flaws(self) -> Iterator[Flaw]:
         if self.mirror is not None:
             yield from Mirror(self.mirror, self.database, self.signer).flaws()
-        yield from self._checkpoints()
-        yield from self._streams()
-        yield from self._keys()
-        yield from self._releases()
+
+    def _pages(self) -> Iterator[Flaw]:
+        yield from (Flaw("database", 0, message) for message in page_flaws(self.database))
+        yield from (Flaw("ledger_schema", 0, message) for message in schema_flaws(self.database))
 
     def _checkpoints(self) -> Iterator[Flaw]:
         newest, lines = newest_checkpoint(self.database), iter(self._lines())

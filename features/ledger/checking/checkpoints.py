@@ -27,6 +27,7 @@ from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from decisioning.errors import Unavailable
 from decisioning.times import TOLERANCE_US
+from features.files import replace_file
 from features.ledger.database import Database
 from features.ledger.tables import ACTIVATIONS, CHECKPOINTS, CLAIMS, RECORDS
 
@@ -243,6 +244,15 @@ class CheckpointFile:
                 file.flush()
                 os.fsync(file.fileno())
 
+    def last(self) -> Checkpoint | None:
+        """Return the checkpoint of the last whole line; None if there is none, or if it cannot be parsed."""
+        try:
+            with self._path.open("rb") as file:
+                whole = _whole_lines(file)[1]
+        except OSError:
+            return None
+        return _last_of(whole)
+
     def lines(self) -> Iterator[Checkpoint]:
         """Yield every line in order, `UNREADABLE` for one that cannot be parsed; nothing if there is no file.
 
@@ -267,6 +277,29 @@ def _before_newest(database: Database) -> tuple[int, str]:
     return (newest.number - 1, str(newest.content["previous"])) if newest else (0, "")
 
 
+def restore_file(database: Database, signer: Signer, path: Path) -> Iterator[tuple[bool, str]]:
+    """Write the file anew from the database if it is missing, or if lines of it are damaged.
+
+    Yields whether that was done, with a line about it; nothing if there is nothing to do.
+    """
+    lines = list(CheckpointFile(path).lines()) if path.is_file() else []
+    inside = [checkpoint for checkpoint, _ in checkpoints_after(database)]
+    if lines == inside[: len(lines)] and (lines or not inside):
+        return
+    if any(signer.verifies(line) and line not in inside for line in lines):
+        yield False, f"{path} signs what the ledger lacks: put both back from the newest backup"
+    elif not all(map(signer.verifies, inside)):
+        yield False, "the ledger's checkpoints are not those that were signed: put the ledger back from your backup"
+    else:
+        replace_file(path, lambda half: _write_lines(half, inside), durable=True)
+        yield True, f"{path.name} was written anew from the ledger"
+
+
+def _write_lines(path: Path, checkpoints: Sequence[Checkpoint]) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.writelines(checkpoint.line for checkpoint in checkpoints)
+
+
 @contextmanager
 def _locked(path: Path) -> Iterator[BinaryIO]:
     """Open the file for appending, with mode 0600 and an exclusive lock."""
@@ -281,18 +314,28 @@ def _locked(path: Path) -> Iterator[BinaryIO]:
 
 def _last_line(file: BinaryIO) -> Checkpoint | None:
     """Return the checkpoint of the last whole line, and truncate the file after that line."""
-    end, tail = file.seek(0, os.SEEK_END), b""
-    at = end
+    end, whole = _whole_lines(file)
+    file.truncate(end)
+    file.seek(0, os.SEEK_END)
+    return _last_of(whole)
+
+
+def _last_of(lines: bytes) -> Checkpoint | None:
+    last = parse_line(lines.splitlines(keepends=True)[-1]) if lines else UNREADABLE
+    return None if last is UNREADABLE else last
+
+
+def _whole_lines(file: BinaryIO) -> tuple[int, bytes]:
+    """Return where the last whole line ends, and the last lines up to there: at least one if there is one."""
+    at, tail = file.seek(0, os.SEEK_END), b""
+    end = at
     while at and tail.count(b"\n") < 2:
         size = min(_BLOCK, at)
         at = file.seek(at - size)
         tail = file.read(size) + tail
         file.seek(at)
     whole = tail[: tail.rfind(b"\n") + 1]
-    file.truncate(end - len(tail) + len(whole))
-    file.seek(0, os.SEEK_END)
-    last = parse_line(whole.splitlines(keepends=True)[-1]) if whole else UNREADABLE
-    return None if last is UNREADABLE else last
+    return end - len(tail) + len(whole), whole
 
 
 def parse_line(line: bytes) -> Checkpoint:

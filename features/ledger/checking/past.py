@@ -10,7 +10,7 @@ from decisioning.facts.standing import RecordedOutcome
 from features.ledger.database import Database
 from features.ledger.past.changes import HORIZON_US, Offer
 from features.ledger.past.memory import Past
-from features.ledger.past.packing import UNREADABLE
+from features.ledger.past.packing import UNREADABLE, is_name
 from features.ledger.past.rows import StreamRows
 from features.ledger.past.rules_book import RulesBook
 from features.ledger.past.selection import floor_of
@@ -59,7 +59,9 @@ def _encoding(rules: RulesBook, head: Row[Any], fold: Fold, past: Past) -> bytes
 
 
 def _rows(rows: StreamRows) -> tuple[Mapping[str, Offer], Mapping[RecordedOutcome, int]]:
-    return rows.offers(), rows.outcomes()
+    if not all(map(is_name, stored := rows.rows())):
+        raise ValueError("a row of contacts has no name")
+    return rows.offers(stored), rows.outcomes()
 
 
 def _read(offers: Mapping[str, Offer], fold: Fold) -> dict[str, Offer]:

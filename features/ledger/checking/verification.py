@@ -10,9 +10,11 @@ from typing import Any
 
 from sqlalchemy import Row, bindparam, select
 
+from decisioning.errors import Unavailable
 from decisioning.facts.standing import NEVER_US
 from decisioning.times import AS_RECORDED
 from features.ledger.chain import genesis_hash, hash_body, record_hash
+from features.ledger.checking.damaged import survive
 from features.ledger.checking.past import past_flaws
 from features.ledger.database import Database
 from features.ledger.driver import in_chunks
@@ -20,7 +22,7 @@ from features.ledger.past.changes import changes_of
 from features.ledger.past.counted import Counted
 from features.ledger.past.memory import Past
 from features.ledger.past.rules_book import RulesBook
-from features.ledger.records import UNUSABLE_BODY, Bodies
+from features.ledger.records import Bodies
 from features.ledger.standing import Fold, apply
 from features.ledger.tables import KEYS, RECORDS_OF_STREAM, STANDINGS
 
@@ -35,7 +37,7 @@ SignedHead = tuple[int, bytes]
 class Flaw:
     """Something that is not as it was appended. It names no subject.
 
-    `stream` can also be `checkpoints`, with a checkpoint's number as version, or `releases`.
+    `stream` can also be `checkpoints`, with a checkpoint's number as version, `releases`, `database` or a table.
     """
 
     stream: str
@@ -74,27 +76,32 @@ def verify_stream(
 
     :param signed_head: the stream's head in the last checkpoint that includes it
     """
-    if suspected := set(_read_once(database, rules, bodies, stream, signed_head)):
-        yield from (flaw for flaw in _read_once(database, rules, bodies, stream, signed_head) if flaw in suspected)
+    walks = (_Walk(stream, bodies, signed_head, hash=genesis_hash(stream), fold=Fold(stream)) for _ in range(2))
+    if suspected := set(_read_once(database, rules, next(walks))):
+        yield from (flaw for flaw in _read_once(database, rules, next(walks)) if flaw in suspected)
 
 
-def _read_once(
-    database: Database, rules: RulesBook, bodies: Bodies, stream: str, signed_head: SignedHead | None
-) -> Iterator[Flaw]:
+def _read_once(database: Database, rules: RulesBook, walk: _Walk) -> Iterator[Flaw]:
+    ended: list[str] = []
+    yield from survive(_flaws_of(database, rules, walk), ended)
+    yield from (Flaw(walk.stream, walk.version, message) for message in ended)
+
+
+def _flaws_of(database: Database, rules: RulesBook, walk: _Walk) -> Iterator[Flaw]:
+    stream, signed_head = walk.stream, walk.signed_head
     heads = database.fetch(_HEAD, {"stream": stream})
     upto = heads[0].version if heads else 2**62
-    walk = _Walk(stream, bodies, signed_head, hash=genesis_hash(stream), fold=Fold(stream))
     while rows := database.fetch(RECORDS_OF_STREAM, {"stream": stream, "after": walk.version, "upto": upto}):
         key_targets = _keys_of(database, rows)
         for row in rows:
             yield from (Flaw(stream, row.version, message) for message in _record_flaws(walk, row, key_targets))
     head = heads[0] if heads else None
-    messages = list(_end_flaws(walk, head)) or past_flaws(database, rules, head, walk.fold, walk.past)
-    yield from (Flaw(stream, walk.version, message) for message in messages)
     if signed_head is not None and walk.version < signed_head[0]:
         yield Flaw(stream, signed_head[0], f"a checkpoint saw the stream up to here, and it ends at {walk.version}")
     if _continues_after(database, stream, walk.version):
         yield Flaw(stream, walk.version, "the stream goes on after its standing")
+    messages = list(_end_flaws(walk, head)) or past_flaws(database, rules, head, walk.fold, walk.past)
+    yield from (Flaw(stream, walk.version, message) for message in messages)
 
 
 def _keys_of(database: Database, rows: Sequence[Row[Any]]) -> dict[str, tuple[str, int]]:
@@ -160,7 +167,9 @@ def _next_fold(walk: _Walk, row: Row[Any]) -> Fold | None:
         counted_us, body = walk.counted.of(row.kind, folded, row.occurred_us, row.at_us)
         fold = apply(fold, row.kind, body, row.version, counted_us)
         walk.past.add(changes_of(row.kind, body, counted_us))
-    except UNUSABLE_BODY:
+    except Unavailable:
+        raise
+    except Exception:  # noqa: BLE001 (a damaged body may be anything; its hash tells of it)
         return None
     return fold
 

@@ -91,6 +91,11 @@ def unpack(name: bytes, row: ContactRow, kinds: ContactKinds) -> Iterator[tuple[
         yield id_of(int(n)), Offer(None, waiting)
 
 
+def is_name(name: bytes) -> bool:
+    """Tell whether this is the name of a row."""
+    return name[:1] == _OTHER or (name[:1] == _DECIDED and len(name) == 1 + len(_NO_DECISION))
+
+
 def contacts_in(
     name: bytes, at_us: int, body: bytes, kinds: ContactKinds, wanted: Callable[[int], bool] = lambda kind: True
 ) -> list[Contact]:

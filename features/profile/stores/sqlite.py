@@ -23,7 +23,17 @@ from features.profile.stores.packing import Columns, Packing, columns_for, is_ol
 from features.profile.stores.rows import BUSY_S, READ_S, Change, OnlineRow, Reader, Table, as_whole
 from features.profile.versions import State
 from features.remains import PROGRESS, Rows, empty_log, paced, probe, rewrite_some, truncate_log
-from features.sqlite_errors import is_read_only, sqlite_advice
+from features.sqlite_errors import (
+    REPAIR,
+    STOP_AND_REPAIR,
+    check_owner,
+    check_whole,
+    damage_of,
+    is_damage,
+    is_read_only,
+    size_of,
+    sqlite_advice,
+)
 from features.views import PROFILE, SCORES, SIGNALS
 
 NUMBERS: Mapping[str, int] = {PROFILE: 1, SCORES: 2, SIGNALS: 3}
@@ -51,10 +61,13 @@ Ways = dict[int, tuple[int, Table, dict[bytes, Unpack]]]
 
 
 class SqliteOnline:
-    """The online store in the file at `path`, which is created if there is none."""
+    """The online store in the file at `path`, which is created if there is none.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    :param identity: the workspace's (see `check_owner`); opening raises Refused if the file is another workspace's
+    """
+
+    def __init__(self, path: Path, identity: Path | None = None) -> None:
+        self._path, self._identity = path, identity
         self._reading = threading.Lock()
         self._writing = threading.Lock()
         self._packings: dict[int, Packing] = {}
@@ -64,12 +77,16 @@ class SqliteOnline:
     def writer(self) -> sqlite3.Connection:
         """The only connection that writes; it overwrites what it erases. Raises Refused on a shared file system."""
         require_local(self._path)
+        if size_of(self._path):
+            check_whole(self._path, REPAIR)
         db = sqlite3.connect(self._path, timeout=BUSY_S, check_same_thread=False, isolation_level=None)
+        if self._identity is not None:
+            check_owner(db, self._path, self._identity, REPAIR)
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
             db.execute(f"PRAGMA {pragma}")
         for statement in _TABLES:
             db.execute(statement)
-        self._file = OpenedFile(self._path)
+        self._file = OpenedFile(self._path, STOP_AND_REPAIR)
         return db
 
     @cached_property
@@ -104,7 +121,7 @@ class SqliteOnline:
                                 rows[place] = unpack(body)
                         answers.append(rows)
             except sqlite3.Error as error:
-                raise Unavailable(f"the online feature store cannot be reached ({sqlite_advice(error)})") from error
+                raise _unreachable(error) from error
             return answers
 
         return read
@@ -176,6 +193,24 @@ class SqliteOnline:
     def _truncate_log(self) -> bool:
         with self._writing, _reached():
             return truncate_log(self.writer)
+
+    def subjects(self, view: str) -> list[str]:
+        """Return all subjects that have a row of this view."""
+        with self._reading, _reached():
+            rows = self._reader.execute("SELECT subject FROM facts WHERE view = ?", (NUMBERS[view],)).fetchall()
+        return [key if isinstance(key, str) else key.hex() for (key,) in rows]
+
+    def damage(self) -> list[str]:
+        """Return what SQLite finds wrong with the file."""
+        with self._writing, _reached():
+            return damage_of(self.writer)
+
+    def close(self) -> None:
+        """Close the connections that are open."""
+        for name in ("writer", "_reader"):
+            if (connection := self.__dict__.pop(name, None)) is not None:
+                connection.close()
+        self.__dict__.pop("_cursor", None)
 
     def filled(self) -> bool:
         """Tell whether the file's user_version says that it was filled."""
@@ -307,4 +342,9 @@ def _reached() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise Unavailable(f"the online feature store cannot be reached ({sqlite_advice(error)})") from error
+        raise _unreachable(error) from error
+
+
+def _unreachable(error: sqlite3.Error) -> Unavailable:
+    advice = f"it is no database, or it is damaged: {REPAIR}" if is_damage(error) else sqlite_advice(error)
+    return Unavailable(f"the online feature store cannot be reached ({advice})")

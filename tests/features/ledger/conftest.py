@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from features.ledger import Ledger
+from features.ledger.database import Database
 from features.ledger.tables import METADATA
 
 
@@ -32,17 +33,17 @@ def postgres() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def migrated_postgres(postgres: str) -> str:
-    """The url of a database with the ledger's tables."""
+    """The url of a database with the ledger's tables, which was written with no secret yet."""
     url = new_database(postgres)
-    Ledger.open(url, b"secret").close()
+    Database(url).close()
     return url
 
 
 @pytest.fixture(scope="session")
 def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with the ledger's tables, to copy."""
+    """A file with the ledger's tables, which was written with no secret yet, to copy."""
     path = tmp_path_factory.mktemp("sqlite") / "migrated.db"
-    Ledger.open(path, b"secret").close()
+    Database(path).close()
     return path
 
 

@@ -198,7 +198,7 @@ def _fill_others(connection: sa.Connection, stream: str) -> None:
         "state": "waiting",
         "error": "",
     }
-    values = {**numbers, **words, "at_us": 2, "body": b"[]", "stream": stream, "key": stream}
+    values = {**numbers, **words, "at_us": 2, "body": b"[1, 2, {}]", "stream": stream, "key": stream}
     for table in (SIGNALS, SIGNAL_STATES, WATCHES, FIRED, DELIVERIES):
         row = {name: value for name, value in values.items() if name in table.c}
         connection.execute(sa.insert(table).values(row))

@@ -1,0 +1,1 @@
+"""The files of a workspace: what is wrong with them, and how they are made anew."""

@@ -1,0 +1,95 @@
+"""A workspace with a row in every table, and flips of single bytes in it."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from features.ledger import now_us
+from features.ledger.tables import METADATA, VERSION_TABLE
+from serving.brain.runtime import Brain
+from serving.events.moments import Watcher
+from serving.settings import Workspace
+from tests.serving.workspaces import Client, ask, consent, decide_and_send, signal, small_workspace, welcome
+
+TABLES = (*METADATA.tables, VERSION_TABLE)
+PEOPLE = ("c-1", "c-2", "c-3", "c-4")
+
+
+def full_workspace(root: Path) -> Workspace:
+    """Return a workspace with rows in all tables of its ledger; one of its people is erased."""
+    workspace = small_workspace(root)
+    brain = Brain(workspace)
+    client = Client(brain)
+    brain.ledger.pause("tv-bundle")
+    brain.ledger.resume("tv-bundle")
+    for n, person in enumerate(PEOPLE):
+        welcome(client, person)
+        answer = client("POST", "/v1/decisions", ask(f"r-{n}", person, account_id=f"a-{n}"))[1]
+        offer = answer["placements"][0]["offers"][0]["offer_id"]
+        told = {"outcome_id": f"o-{n}", "offer_id": offer, "outcome": "accepted"}
+        assert client("POST", "/v1/outcomes", told)[0] == 200
+        for type_, data in (("page-view", {"page": "paid-tv"}), *[("payment-failure", {})] * 3):
+            assert client("POST", "/v1/signals", signal(type_, f"customer:{person}", **data), sec_gpc="1")[0] == 200
+    for _ in range(3):
+        decide_and_send(Watcher(brain))
+    brain.ledger.checkpoint(workspace.checkpoints_file)
+    assert client("POST", "/v1/consents", consent("c-2", "email", "withdrawn"))[0] == 200
+    assert client("DELETE", "/v1/customers/c-4")[0] < 300
+    brain.ledger.erasures.remove_remains(brain.ledger.erasures.begin_pass(now_us()))
+    brain.close()
+    return workspace
+
+
+class Cell(NamedTuple):
+    """One value of a table: `row` counts from 0 in the order of SQLite's rows."""
+
+    table: str
+    column: str
+    row: int
+
+
+def columns(path: Path) -> dict[str, list[str]]:
+    """Return the columns of each table that has rows."""
+    with closing(sqlite3.connect(path)) as db:
+        return {
+            table: [c[1] for c in db.execute(f"PRAGMA table_info({table})")]
+            for table in TABLES
+            if db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+        }
+
+
+def flip(path: Path, cell: Cell, byte: int, bit: int) -> bool:
+    """Flip a bit of a byte of a value, past the ledger; return whether there was one, and SQLite took it."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.text_factory = bytes
+        keys = [c[1].decode() for c in db.execute(f"PRAGMA table_info({cell.table})") if c[5]] or ["rowid"]
+        rows = db.execute(f'SELECT {", ".join(keys)}, "{cell.column}" FROM {cell.table} ORDER BY 1').fetchall()
+        *key, value = rows[cell.row % len(rows)]
+        flipped = _flipped(value, byte, bit)
+        if flipped == value:
+            return False
+        is_one = " AND ".join(f"{name} = ?" for name in keys)
+        is_text = [_is_text(db, cell.table, name) for name in keys]
+        marks = [k.decode() if text else k for k, text in zip(key, is_text, strict=True)]
+        cast = "CAST(? AS TEXT)" if _is_text(db, cell.table, cell.column) else "?"
+        try:
+            statement = f'UPDATE {cell.table} SET "{cell.column}" = {cast} WHERE {is_one}'
+            return bool(db.execute(statement, (flipped, *marks)).rowcount)
+        except sqlite3.IntegrityError:
+            return False
+
+
+def _is_text(db: sqlite3.Connection, table: str, column: str) -> bool:
+    kinds = db.execute(f'SELECT DISTINCT typeof("{column}") FROM {table}').fetchall()
+    return kinds == [(b"text",)]
+
+
+def _flipped(value: Any, byte: int, bit: int) -> Any:
+    if isinstance(value, int):
+        return value ^ (1 << (8 * (byte % 7) + bit % 8))  # the eighth byte holds the sign
+    if not value:
+        return value
+    changed = bytearray(value)
+    changed[byte % len(changed)] ^= 1 << bit % 8
+    return bytes(changed)
