@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from decisioning.times import iso, microseconds, parse_moment
 from tests.serving.workspaces import Json, offers
 from tests.stateful.catalogue import WITHIN_S
-from tests.stateful.company import EXCLUDED, HERE, NUMBERS, Company
+from tests.stateful.company import HERE, NUMBERS, Company
 from tests.stateful.model import Model, Word, tokens
 
 ACTIONS = ("tv", "family", "help")
@@ -34,8 +34,6 @@ class Case:
         """Number of an outcome id -> the offer that it is about, and what was told under it."""
         self.shown: dict[str, Word] = {}
         """Offers by id."""
-        self.sources: set[str] = set()
-        """The sources of consents that visitors told while they were linked to nobody."""
         self.requests: list[Request] = []
         self.deliveries: dict[str, str] = {}
         """Ids of deliveries, and to whom."""
@@ -81,8 +79,6 @@ class Case:
         if self.taken(subject, self.send("POST", "/v1/consents", body)):
             about = {"purpose": purpose, "channel": channel, "status": status}
             self.model.tell(subject, "consent", self.now_us, told_us, token, **about)
-            if subject.startswith("visitor:") and self.model.holder(subject) is None:
-                self.sources.add(token)
 
     def told(self, ago_s: float | None) -> int | None:
         """Return a time to tell with a word, None for none."""
@@ -235,7 +231,7 @@ class Case:
         fees = {w.data["fee"] for w in self.model.of(person, "fact") if w.data.get("fee") is not None}
         status, content = self.send("DELETE", f"/v1/customers/{self.id_of(person)}")
         assert status == 200, content
-        theirs = tokens(self.model.erase(person).may) - (self.sources if "sources" in EXCLUDED else set())
+        theirs = tokens(self.model.erase(person).may)
         forgotten = {self.id_of(person), *theirs}
         self.company.overdue.append((self.company.clock.now_us + WITHIN_S * 1_000_000, forgotten, fees))
 

@@ -5,7 +5,6 @@ from pydantic_core import to_json
 from decisioning.deciding.screening import screened_for
 from decisioning.facts.forms import Ask
 from tests.stateful.case import ACTIONS, Case
-from tests.stateful.company import EXCLUDED
 from tests.stateful.model import FACTS, tokens
 from tests.stateful.searching import tokens_in
 
@@ -57,6 +56,5 @@ def _export(case: Case, person: str) -> None:
     theirs = case.model.belonging(person).may
     found = tokens_in(content) - {case.id_of(person)}
     others = {case.id_of(subject) for subject in case.model.holders} | {case.id_of(f"account:{n}") for n in "12"}
-    others |= case.sources if "sources" in EXCLUDED else set()
     assert tokens(theirs) <= found, (person, tokens(theirs) - found)
     assert found <= tokens(theirs) | others, (person, found - tokens(theirs) - others)
