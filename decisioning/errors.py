@@ -11,7 +11,9 @@ BrainError
 │   └── NotFound       no such decision, offer, release or model
 ├── Conflict           another record came first; decide again
 ├── Unavailable        the ledger or a store cannot be reached; nothing was decided
-│   └── Unconfirmed    the caller stopped waiting; it may be written
+│   ├── Unconfirmed    the caller stopped waiting; it may be written
+│   ├── Overloaded     more is asked for than can be answered in time; nothing was decided
+│   └── TooLate        the time that the caller gave is over; nothing was decided
 ├── Refused            the data or the rules do not support the request
 └── SealBroken         a decision contains a candidate that screening did not permit (a bug: no answer is given)
 """
@@ -88,6 +90,20 @@ class Unavailable(BrainError):
 
 class Unconfirmed(Unavailable):
     """The caller stopped waiting while it was being written, so that it may have been written."""
+
+
+class Overloaded(Unavailable):
+    """More decisions are asked for than can be made in time; nothing was decided."""
+
+    def __init__(self) -> None:
+        super().__init__("more decisions are asked for than can be made in time; nothing was decided, ask again later")
+
+
+class TooLate(Unavailable):
+    """The time that the caller gave was over before anything was written; nothing was decided."""
+
+    def __init__(self) -> None:
+        super().__init__("the time that the request gave was over before it was decided; nothing was decided")
 
 
 class Refused(BrainError):

@@ -1,5 +1,7 @@
-"""How long to wait for a server's answer, and not asking again what left a question unanswered."""
+"""How long to wait for a server's answer, and not asking again what left a question unanswered; and until when a caller
+waits."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -7,10 +9,11 @@ from contextvars import ContextVar
 from threading import Lock
 from typing import Final
 
-from decisioning.errors import Unavailable
+from decisioning.errors import TooLate, Unavailable
 from features.threads import watched
 
 _answer_s: ContextVar[float] = ContextVar("answer_s", default=60.0)
+_until_s: ContextVar[float] = ContextVar("until_s", default=math.inf)
 _PROBE_S: Final = 0.25
 """How often a server that did not answer is asked whether it does again."""
 _PROBE_ANSWER_S: Final = 2.0
@@ -32,6 +35,28 @@ def answering_within(seconds: float) -> Iterator[None]:
 def answer_s() -> float:
     """Return how long to wait for an answer, in seconds."""
     return _answer_s.get()
+
+
+@contextmanager
+def waiting_until(moment_s: float) -> Iterator[None]:
+    """Within this context and task, compute and commit nothing more after a moment of `time.monotonic()`."""
+    token = _until_s.set(moment_s)
+    try:
+        yield
+    finally:
+        _until_s.reset(token)
+
+
+def until_s() -> float:
+    """Return until when the caller waits, by `time.monotonic()`; infinity if it did not say."""
+    return _until_s.get()
+
+
+def check_time(moment_s: float | None = None) -> None:
+    """Raise TooLate after a moment of `time.monotonic()`, by default the one until when the caller waits."""
+    moment_s = _until_s.get() if moment_s is None else moment_s
+    if moment_s < math.inf and time.monotonic() > moment_s:
+        raise TooLate
 
 
 class Silence:

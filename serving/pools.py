@@ -11,7 +11,7 @@ from threading import Lock
 from typing import Any, Final, TypeVar
 
 from decisioning.errors import Unavailable
-from features.deadlines import answering_within
+from features.deadlines import answering_within, check_time, until_s
 from features.threads import watched
 from training.model.background import yielding
 
@@ -73,7 +73,8 @@ class Pool:
         if self._queue.qsize() >= _WAITING:
             raise Unavailable("too many requests of this kind wait; try again")
         future: Future[_T] = Future()
-        self._queue.put(lambda runner: _perform(work, runner, future))
+        moment_s = until_s()
+        self._queue.put(lambda runner: _perform(work, runner, future, moment_s))
         with self._starting:
             if self._started < self._threads:
                 self._started += 1
@@ -113,10 +114,13 @@ class Pools:
             pool.close()
 
 
-def _perform(work: Callable[[asyncio.Runner], _T], runner: asyncio.Runner, future: "Future[_T]") -> None:
+def _perform(
+    work: Callable[[asyncio.Runner], _T], runner: asyncio.Runner, future: "Future[_T]", moment_s: float
+) -> None:
     if not future.set_running_or_notify_cancel():
         return
     try:
+        check_time(moment_s)
         result = work(runner)
     except BaseException as error:  # noqa: BLE001 (raised to the caller)
         future.set_exception(error)

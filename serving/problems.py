@@ -19,11 +19,13 @@ from decisioning.errors import (
     LinkedElsewhere,
     NotFound,
     OutOfScope,
+    Overloaded,
     Refused,
     RequestError,
     RequestReused,
     SealBroken,
     ToldOfAnother,
+    TooLate,
     Unavailable,
 )
 
@@ -84,6 +86,12 @@ BUSY = ProblemType(
 UNAVAILABLE = ProblemType(
     "unavailable", 503, "unavailable", "A store or the decision process is away. Send it again, with the same ids"
 )
+OVERLOADED = ProblemType(
+    "overloaded", 503, "overloaded", "More decisions are asked for than can be made in time. Nothing was decided"
+)
+TOO_LATE = ProblemType(
+    "too-late", 503, "too late", "The time that the header Request-Timeout gave was over. Nothing was decided"
+)
 NOT_DECIDED = ProblemType(
     "not-decided", 500, "not decided", "A decision was not safe to answer. Tell who operates this"
 )
@@ -118,7 +126,7 @@ PROBLEM_TYPES = {
     kind.name: kind
     for kind in (
         *(INVALID, REUSED, LINKED, TOLD_OF_ANOTHER, ERASED, NOT_FOUND, REFUSED, SIGNALS, NONE_TAKEN),
-        *(BUSY, UNAVAILABLE, NOT_DECIDED, BUG),
+        *(BUSY, UNAVAILABLE, OVERLOADED, TOO_LATE, NOT_DECIDED, BUG),
         *(NO_KEY, OUT_OF_SCOPE, WRONG_HOST, UNSUPPORTED_MEDIA),
         *(NO_PATH, NO_METHOD, MALFORMED, TOO_SLOW, TOO_LARGE, NOT_IMPLEMENTED),
     )
@@ -134,6 +142,8 @@ _OF_ERRORS: tuple[tuple[type[BrainError], ProblemType], ...] = (
     (Refused, REFUSED),
     (ConfigError, REFUSED),
     (Conflict, BUSY),
+    (Overloaded, OVERLOADED),
+    (TooLate, TOO_LATE),
     (Unavailable, UNAVAILABLE),
     (SealBroken, NOT_DECIDED),
 )

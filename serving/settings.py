@@ -30,9 +30,12 @@ class Http(Strict):
 
     `root_path` is the path under which a reverse proxy serves the brain, as in `/brain`; the proxy may take it away
     from the requests that it passes on, or leave it. `request_timeout_s` is the longest a request may take once it is
-    admitted. At most `max_ongoing_requests` run and `max_queued_requests` wait, by default about a second of work;
-    further requests are answered 503 with Retry-After at once. `hosts` are the names, beside `host` and those of this
-    machine, by which callers address the server. `keys: off` asks for no key; it is for development on loopback only.
+    admitted. Decisions, what customers have a right to (withdrawals, objections, restrictions, erasures) and all other
+    requests have a room each, in which at most `max_ongoing_requests` run and `max_queued_requests` wait, by default
+    about a second of work; further requests are answered 503 with Retry-After at once. Decisions are refused earlier,
+    while half of `max_ongoing_requests` are being made; but a short crowd of `max_queued_requests` is let in. `hosts`
+    are the names, beside `host` and those of this machine, by which callers address the server. `keys: off` asks for no
+    key; it is for development on loopback only.
     """
 
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"

@@ -5,6 +5,7 @@ A batch is planned in memory over the locked heads of its streams, then written 
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -15,7 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection
 
-from decisioning.errors import BrainError, Conflict, Unavailable
+from decisioning.errors import BrainError, Conflict, TooLate, Unavailable
 from features.deadlines import answering_within
 from features.ledger.database import Database
 from features.ledger.past.rules_book import RulesBook
@@ -48,6 +49,16 @@ class Submission(Append):
 
     waiter: "asyncio.Future[tuple[int, ...]] | None" = None
     future: "Future[tuple[int, ...]]" = field(default_factory=Future)
+
+    def take_back_at(self, until_s: float) -> None:
+        """Write nothing and raise TooLate to the waiter if writing has not begun by then, by `time.monotonic()`."""
+        if self.waiter is not None and until_s < math.inf:
+            timer = self.waiter.get_loop().call_at(until_s, self._take_back)
+            self.waiter.add_done_callback(lambda _: timer.cancel())
+
+    def _take_back(self) -> None:
+        if self.waiter is not None and not self.waiter.done() and self.future.cancel():
+            self.waiter.set_exception(TooLate())
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,8 @@ class Metrics:
             "brain_decision_seconds", "Time to decide and commit", buckets=_BUCKETS, registry=self.registry
         )
         self.failed = self._counter("brain_decisions_failed", "Requests answered with a fallback")
+        self.shed = self._counter("brain_requests_shed", "Requests refused so that others are in time, by kind", "kind")
+        self._shed_before: dict[str, int] = {}
         self.decisions = self._counter("brain_decisions", "Decisions committed", "arm", "model")
         self.offers = self._counter("brain_offers", "Offers decided, by issue; `none` is an empty placement", "issue")
         self.explored = self._counter(
@@ -119,6 +121,14 @@ class Metrics:
             self.withheld.labels(gate).inc(n)
         for what in kept.degraded:
             self.degraded.labels(what).inc()
+
+    def count_shed(self, header: str) -> None:
+        """Add what HAProxy refused since the last header: totals by kind since it started, as `decision=3,right=0`."""
+        totals = {kind: int(n) for kind, _, n in (part.partition("=") for part in header.split(",")) if n.isdecimal()}
+        for kind, total in totals.items():
+            before = self._shed_before.get(kind, 0)
+            self.shed.labels(kind).inc(total - before if total >= before else total)
+        self._shed_before.update(totals)
 
     def count_statuses(self, counter: Counter, counts: dict[str, Any]) -> None:
         """Add the counts of a batch by status, such as accepted, repeated or refused; other entries are ignored."""

@@ -19,7 +19,7 @@ from decisioning.facts.standing_rules import NO_PAST
 from decisioning.records.formats import NEWEST, tables_for
 from decisioning.review.rechecking import UNLINKED, Recheck, recheck
 from decisioning.times import IMPLAUSIBLE, microseconds, parse_decision_time
-from features.deadlines import answering_within
+from features.deadlines import answering_within, check_time
 from features.ledger import Duplicate, Entry, PackedBody, Record, now_us
 from features.ledger.links import all_stretches
 from features.profile.online import Profiles
@@ -42,7 +42,6 @@ from training.registry import PROPENSITY, Lineup, Registry, propensity_name
 
 ATTEMPTS = 5
 """How often a decision is made again because another record was appended first."""
-
 
 _DERIVED = frozenset(f.name for f in BUILT_IN) - {"gpc"}
 """Facts that decide() computes itself; no request may give them."""
@@ -162,7 +161,8 @@ class Brain:
         self.snapshot.signals.purge(now_us())
 
     async def answer(self, ask: Ask) -> bytes:
-        """Return the answer to a request as JSON bytes; a live decision is committed first."""
+        """Return the answer to a request as JSON bytes; a live decision is committed first. May raise TooLate."""
+        check_time()
         if ask.mode == "preview":
             return await self.pools.long.run(lambda: canonical(self.preview(ask).answer))
         return canonical(await self.commit(ask))
@@ -228,7 +228,9 @@ class Brain:
         snapshot, decision_id = made.snapshot, made.decision.kept.decision_id
         repeat, supersedes = 0, None
         for attempt in range(ATTEMPTS):
+            check_time()
             _, at_us, known, decision = made if not attempt else self._make(ask, snapshot, decision_id, supersedes)
+            check_time()
             try:
                 release = partial(self._release, known, decision)
                 await self.ledger.commit(*self._entries(ask, known, decision, repeat), release)

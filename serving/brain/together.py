@@ -11,8 +11,9 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from decisioning.deciding.record import Decision
+from decisioning.errors import TooLate
 from decisioning.facts.forms import Ask, Known
-from features.deadlines import answering_within
+from features.deadlines import answering_within, check_time, until_s
 from serving.brain.snapshot import Snapshot
 from serving.pools import STATEMENT_S
 
@@ -41,15 +42,18 @@ class Together:
         took: Callable[[float], None],
     ) -> None:
         self._make, self._make_block, self._took = make, make_block, took
-        self._waiting: list[tuple[Ask, asyncio.Future[Made]]] = []
+        self._waiting: list[tuple[Ask, float, asyncio.Future[Made]]] = []
 
     async def make(self, ask: Ask) -> Made:
-        """Return the decision of a request; raises as if it were made alone."""
+        """Return the decision of a request; raises as if it were made alone.
+
+        :raises TooLate: its turn came after the moment until when the caller waits
+        """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Made] = loop.create_future()
         if not self._waiting:
             loop.call_soon(self._make_all)
-        self._waiting.append((ask, future))
+        self._waiting.append((ask, until_s(), future))
         return await future
 
     def _make_all(self) -> None:
@@ -58,7 +62,7 @@ class Together:
         self._took(time.perf_counter() - began_s)
 
     def _answer_all(self) -> None:
-        waiting = [(ask, future) for ask, future in self._waiting if not future.done()]  # done: its request timed out
+        waiting = [(ask, future) for ask, moment_s, future in self._waiting if _is_wanted(moment_s, future)]
         self._waiting = []
         block = self._make_together([ask for ask, _ in waiting]) if len(waiting) > 1 else None
         for n, (ask, future) in enumerate(waiting):
@@ -72,3 +76,14 @@ class Together:
         with suppress(Exception), answering_within(STATEMENT_S):
             return self._make_block(asks)
         return None
+
+
+def _is_wanted(moment_s: float, future: asyncio.Future[Made]) -> bool:
+    """Tell whether somebody still waits for the decision; raises TooLate to whoever gave too little time."""
+    if future.done():  # its request timed out
+        return False
+    try:
+        check_time(moment_s)
+    except TooLate as late:
+        future.set_exception(late)
+    return not future.done()

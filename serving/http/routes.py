@@ -14,11 +14,24 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from decisioning.errors import BrainError, Conflict, Erased, NotFound, Refused, RequestError, Unavailable, Unconfirmed
+from decisioning.errors import (
+    BrainError,
+    Conflict,
+    Erased,
+    NotFound,
+    Overloaded,
+    Refused,
+    RequestError,
+    TooLate,
+    Unavailable,
+    Unconfirmed,
+)
 from decisioning.facts.forms import Ask
+from features.deadlines import waiting_until
 from serving.access.doors import Access, Doors, check_fields
 from serving.access.table import TABLE
 from serving.brain import explaining
+from serving.brain.metrics import Metrics
 from serving.brain.readiness import Readiness
 from serving.brain.runtime import Brain
 from serving.contract import (
@@ -34,6 +47,7 @@ from serving.contract import (
 from serving.customers import erasing, exporting, identities, outcomes, recording
 from serving.customers.items import ItemsAnswer, answer_items
 from serving.events.moments import Watcher
+from serving.http.admission import SHED_HEADER, TIMEOUT_HEADER, Room, stated_until_s
 from serving.http.background import Background
 from serving.http.direct import DirectRoute
 from serving.http.guard import AtTheDoors
@@ -52,10 +66,22 @@ from serving.http.replies import (
     read_body,
 )
 from serving.pools import LONG_BODY
-from serving.problems import ERASED, PROBLEM_TYPES, TYPES, UNAVAILABLE, serve_under
+from serving.problems import ERASED, PROBLEM_TYPES, TYPES, UNAVAILABLE, serve_under, type_of
 
 _MAYBE = "a decision may have been made, ask again with the same request_id: it was not confirmed"
 Cursor = Annotated[str, Query(max_length=20)]
+_DECISIONS = {
+    **body_schema(Ask),
+    "parameters": [
+        {
+            "name": TIMEOUT_HEADER,
+            "in": "header",
+            "schema": {"type": "number", "exclusiveMinimum": 0},
+            "description": "For how many seconds the caller waits. What is not decided by then is answered 503 of type "
+            "`too-late`, and nothing is decided.",
+        }
+    ],
+}
 
 
 def build_app(brain: Brain) -> FastAPI:
@@ -108,24 +134,25 @@ def _guard(app: FastAPI, brain: Brain, doors: Doors) -> None:
 
 
 def _decision_routes(app: FastAPI, brain: Brain) -> None:
-    metrics, deadline_s = brain.metrics, brain.workspace.settings.http.request_timeout_s
+    metrics, http = brain.metrics, brain.workspace.settings.http
+    room, limit_s = Room(http.max_ongoing_requests, metrics.shed), http.request_timeout_s
 
-    @app.post("/v1/decisions", openapi_extra=body_schema(Ask), responses=problems(409, 410, 413, 422, 503))
+    @app.post("/v1/decisions", openapi_extra=_DECISIONS, responses=problems(409, 410, 413, 422, 503))
     async def decisions(request: Request) -> Response:
         """Decide what to do next for a customer."""
-        started = time.perf_counter()
+        started, moment_s = time.perf_counter(), stated_until_s(request)
         ask = _with_gpc(await _parsed(brain, Ask, await read_body(request)), request)
         check_fields(request, "POST /v1/decisions", ask)
         if ask.moment is not None:
             raise RequestError("moment", "only the brain opens a decision for a moment")
         try:
-            async with asyncio.timeout(None if ask.mode == "preview" else deadline_s):  # a preview's pool has its own
-                answer = await brain.answer(ask)
+            with room.place(request), waiting_until(moment_s):
+                async with asyncio.timeout(None if ask.mode == "preview" else limit_s):  # a preview's pool has its own
+                    answer = await brain.answer(ask)
         except Erased as error:
             return problem_reply(ERASED, str(error).partition(": ")[2], field=error.field, fallbacks=_fallbacks(ask))
         except (Unavailable, Conflict, TimeoutError) as error:
-            metrics.failed.inc()
-            return problem_reply(UNAVAILABLE, _why_not(error, deadline_s), fallbacks=_fallbacks(ask))
+            return _undecided(metrics, ask, error, limit_s)
         metrics.seconds.observe(time.perf_counter() - started)
         return Response(answer, media_type=JSON)
 
@@ -174,11 +201,20 @@ async def _parsed(brain: Brain, model: type[Model], body: bytes) -> Model:
     return parse(model, body) if len(body) <= LONG_BODY else await brain.pools.long.run(parse, model, body)
 
 
-def _why_not(error: Exception, deadline_s: float) -> str:
+def _undecided(metrics: Metrics, ask: Ask, error: Exception, limit_s: float) -> Response:
+    """Return the problem document of a decision that could not be answered, and count it."""
+    metrics.failed.inc()
+    kind = type_of(error) if isinstance(error, Overloaded | TooLate) else UNAVAILABLE
+    if isinstance(error, TooLate):
+        metrics.shed.labels("late").inc()
+    return problem_reply(kind, _why_not(error, limit_s), fallbacks=_fallbacks(ask))
+
+
+def _why_not(error: Exception, limit_s: float) -> str:
     """Return what is known of a decision that could not be answered."""
     if isinstance(error, Unconfirmed):
-        return f"{_MAYBE} within {deadline_s:g} s; what it reserved is released"
-    return str(error) or f"no decision was made within {deadline_s:g} s; ask again"
+        return f"{_MAYBE} within {limit_s:g} s; what it reserved is released"
+    return str(error) or f"no decision was made within {limit_s:g} s; ask again"
 
 
 def _fallbacks(ask: Ask) -> dict[str, str | None]:
@@ -297,7 +333,8 @@ def _operation_routes(app: FastAPI, brain: Brain) -> None:
         return json_reply(asdict(PROBLEM_TYPES[name]))
 
     @app.get("/metrics")
-    async def metrics() -> Response:
+    async def metrics(request: Request) -> Response:
         """Return the metrics for Prometheus."""
+        brain.metrics.count_shed(request.headers.get(SHED_HEADER, ""))
         text = await brain.pools.health.run(generate_latest, brain.metrics.registry)
         return Response(text, media_type=CONTENT_TYPE_LATEST)

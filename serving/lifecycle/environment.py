@@ -90,7 +90,7 @@ def _haproxy(run: Path, http: Http, temp: Path, stats: int, metrics: int) -> dic
         return {}
     problems.serve_under(http.root_path)
     documents = {status: problems.document(problems.type_of_status(status)) for status in haproxy.STATUSES}
-    launcher = haproxy.install(run, binary, _entry_point(http), documents)
+    launcher = haproxy.install(run, binary, _entry_point(http), documents, problems.document(problems.OVERLOADED))
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher),
@@ -118,6 +118,8 @@ def _entry_point(http: Http) -> haproxy.EntryPoint:
         ongoing=http.max_ongoing_requests,
         queued=http.max_queued_requests,
         wait_ms=round(1000 * http.request_timeout_s),
+        decisions=max(1, http.max_ongoing_requests // 2),
+        crowd=http.max_queued_requests // 2,
     )
 
 

@@ -1,5 +1,8 @@
-"""Run HAProxy as Ray Serve does, but on loopback, with early load shedding, problem documents for its own errors, and
+"""Run HAProxy as Ray Serve does, but on loopback, with rooms that shed load, problem documents for its own errors, and
 without addresses of customers.
+
+A *room* is a backend of HAProxy to the same replicas, with places and a queue of its own: decisions have one, what
+customers have a right to has one, and all other requests have the one that Ray wrote.
 
 Ray writes HAProxy's configuration for every change of replicas, and has no setting for what is changed here
 (templates: `ray/serve/_private/haproxy_templates.py`). So Ray gets a launcher instead of the binary
@@ -14,8 +17,9 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
+from itertools import product
 from pathlib import Path
 from typing import TypedDict
 
@@ -28,6 +32,26 @@ _CLOSING = (400, 408)
 """Answers to a request that was not read to its end: the connection cannot be used for another one."""
 _FALLBACK = 500
 _TYPE = "application/problem+json"
+_DECIDES = "METH_POST { path /v1/decisions }"
+_OF_CUSTOMERS = "{ path_beg /v1/customers/ /v1/visitors/ }"
+_RIGHTS = (
+    "METH_POST { path /v1/consents }",
+    f"METH_DELETE {_OF_CUSTOMERS}",
+    f"{{ method PATCH }} {_OF_CUSTOMERS} {{ req.body -m sub '\"restricted\"' }}",
+)
+"""Withdrawals and objections, erasures, and restrictions: what customers have a right to."""
+_DECISIONS_ROOM, _RIGHTS_ROOM, _REFUSED_ROOM = "-decisions", "-rights", "-refused"
+"""The ends of the names of backends. Decisions that are refused go to the last one, where a replica answers them with
+their fallbacks as far as it has time for that."""
+ROOMS = 3
+"""How many rooms there are in which requests run, without the last one."""
+_REFUSED_AT_ONCE = 2
+_PRICE = 10
+"""How many decisions in time pay for one in a crowd."""
+_PATIENCE = 5
+"""How many times as long as other requests a right waits: it is refused last of all."""
+_SHED = ("decision", "right", "other")
+"""The kinds of requests whose refusals are counted, each in a variable of the process."""
 _RETURN = re.compile(
     r"(\s*http-request return status )([45]\d\d) content-type text/plain (?:lf-)?string \"[^\"]*\"(.*)"
 )
@@ -36,7 +60,9 @@ _RETURN = re.compile(
 class EntryPoint(TypedDict):
     """Where requests come in, and how many.
 
-    `ongoing` run at once in a replica; `queued` wait in HAProxy in order of arrival, for `wait_ms` at most.
+    In each room, `ongoing` run at once in a replica; `queued` wait in HAProxy in order of arrival, for `wait_ms` at
+    most. A decision is refused if `decisions` are being made or wait, but for `crowd` at a time: a short crowd is gone
+    before it delays many.
     """
 
     host: str
@@ -44,26 +70,34 @@ class EntryPoint(TypedDict):
     ongoing: int
     queued: int
     wait_ms: int
+    decisions: int
+    crowd: int
 
 
 class Rules(EntryPoint):
-    """What the launcher passes to this file: the entry point, and per status the problem document and its page."""
+    """What the launcher passes to this file: the entry point, and per status the problem document and its page.
+
+    `overloaded`: the document of a decision that is refused.
+    """
 
     documents: dict[str, str]
     pages: dict[str, str]
+    overloaded: str
 
 
-def install(folder: Path, binary: str, entry: EntryPoint, documents: Mapping[int, bytes]) -> Path:
+def install(folder: Path, binary: str, entry: EntryPoint, documents: Mapping[int, bytes], overloaded: bytes) -> Path:
     """Write the launcher and the pages of HAProxy's own answers into `folder`; return the launcher's path.
 
     :param documents: the problem document of each of STATUSES
+    :param overloaded: the problem document of a decision that is refused
     """
     pages = {}
     for status, document in documents.items():
         page = folder / f"{status}.http"
         page.write_bytes(_page(status, document))
         pages[str(status)] = str(page)
-    rules = Rules(**entry, documents={str(s): d.decode() for s, d in documents.items()}, pages=pages)
+    known = {str(status): document.decode() for status, document in documents.items()}
+    rules = Rules(**entry, documents=known, pages=pages, overloaded=overloaded.decode())
     command = shlex.join([sys.executable, "-I", "-S", str(Path(__file__)), json.dumps(rules), binary])
     launcher = folder / "haproxy"
     launcher.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
@@ -86,7 +120,9 @@ def _page(status: int, document: bytes) -> bytes:
 
 def rewrite(config: str, rules: Rules) -> str:
     """Return the HAProxy configuration that Ray wrote, changed by the rules."""
-    return "\n".join(new for line in config.splitlines() for new in _line(line, rules)) + "\n"
+    lines = config.splitlines()
+    changed = [new for line in lines for new in _line(line, rules)]
+    return "\n".join([*changed, *_rooms(lines, rules)]) + "\n"
 
 
 def _line(line: str, rules: Rules) -> Iterator[str]:
@@ -102,12 +138,20 @@ def _line(line: str, rules: Rules) -> Iterator[str]:
             return  # access logs hold ids of customers, and would go to any syslog server
         case ["backend", name, *_] if name.startswith("http-"):
             yield line
-            yield from _admission(rules)
+            yield from _limits(rules, "other", rules["wait_ms"])
             yield from _replaced_errors(rules)
+            yield f"    http-request set-header x-shed {_shed_header()} if {{ path /metrics }}"
+        case ["use_backend", backend, "if", *_] if backend.startswith("http-"):
+            yield from _choice(backend, line, rules)
         case ["server", *_, "backup"]:  # Ray's Python proxy: it would hold requests while there is no replica
             return
         case ["server", name, *_] if name.startswith("SERVE_REPLICA"):
             yield f"{line} maxconn {rules['ongoing']}"
+        case ["global"]:
+            yield line
+            yield f"    set-var proc.credit int({_PRICE * rules['crowd']})"
+            for kind in _SHED:
+                yield f"    set-var proc.{kind} int(0)"
         case ["defaults"]:  # a client may take this long to send its headers
             yield line
             yield "    timeout http-request 10s"
@@ -154,16 +198,87 @@ def _bind(place: str, rules: Rules) -> str:
     return f"{rules['host'] if int(port) == rules['port'] else '127.0.0.1'}:{port}"
 
 
-def _admission(rules: Rules) -> Iterator[str]:
-    """Yield the lines that limit requests: one that is refused here costs the replica nothing.
+def _choice(backend: str, default: str, rules: Rules) -> Iterator[str]:
+    """Yield the lines that choose the room of a request, and whether a decision is refused.
 
-    They also stop Ray from watching for clients that hang up: a decision that is being committed is finished anyway,
-    and watching costs a task per request.
+    Each decision that finds room earns a part of what one costs that finds a crowd, up to `crowd` of them.
+
+    :param default: the line that chooses the backend that Ray wrote
     """
-    at_most = rules["ongoing"] + rules["queued"]
-    yield f"    http-request return status {_content(503, rules)} if {{ be_conn gt {at_most} }}"
-    yield f"    timeout queue {rules['wait_ms']}ms"
-    yield "    http-request set-header x-request-disconnect-disabled ?1"
+    inside = f"be_conn({backend}{_DECISIONS_ROOM})"
+    crowded, alone = (f"{_DECIDES} {{ {inside} {than} {rules['decisions']} }}" for than in ("ge", "lt"))
+    refused, credit = "{ var(txn.refused) -m bool }", "var(proc.credit)"
+    # a restriction is known by its body, of which the first 16 kB are waited for
+    yield f"    http-request wait-for-body time 1s if {{ method PATCH }} {_OF_CUSTOMERS}"
+    yield f"    http-request set-var(txn.refused) bool(true) if {crowded} {{ {credit} -m int lt {_PRICE} }}"
+    yield f"    http-request set-{credit} {credit},sub({_PRICE}) if {crowded} !{refused}"
+    yield f"    http-request set-{credit} {credit},add(1) if {alone} {{ {credit} -m int lt {_PRICE * rules['crowd']} }}"
+    yield f"    http-request set-var(proc.decision) var(proc.decision),add(1) if {refused}"
+    yield f"    use_backend {backend}{_REFUSED_ROOM} if {refused}"
+    yield f"    use_backend {backend}{_DECISIONS_ROOM} if {_DECIDES}"
+    for right in _RIGHTS:
+        yield f"    use_backend {backend}{_RIGHTS_ROOM} if {right}"
+    yield default
+
+
+def _rooms(lines: Sequence[str], rules: Rules) -> Iterator[str]:
+    """Yield the further rooms of each backend that Ray wrote. Their servers follow the health of its own."""
+    backend = ""
+    servers: dict[str, list[tuple[str, str]]] = {}
+    for line in lines:
+        match line.split():
+            case ["backend", backend, *_]:
+                if backend.startswith("http-"):
+                    servers[backend] = []
+            case ["server", name, address, *_] if name.startswith("SERVE_REPLICA"):
+                servers[backend].append((name, address))
+    rooms = (
+        (_DECISIONS_ROOM, _limits(rules, "decision", rules["wait_ms"]), rules["ongoing"]),
+        (_RIGHTS_ROOM, _limits(rules, "right", _PATIENCE * rules["wait_ms"]), rules["ongoing"]),
+        (_REFUSED_ROOM, _refusals(rules), _REFUSED_AT_ONCE),
+    )
+    for backend, (room, limits, at_once) in product(servers, rooms):
+        yield f"backend {backend}{room}"
+        yield "    http-reuse always"
+        yield from limits
+        yield from _replaced_errors(rules)
+        for name, address in servers[backend]:
+            yield f"    server {name} {address} track {backend}/{name} maxconn {at_once}"
+
+
+def _limits(rules: Rules, kind: str, wait_ms: int) -> list[str]:
+    """Return the lines that limit the requests of a room: one that is refused here costs the replica nothing.
+
+    They also stop Ray from watching for clients that hang up, and from breaking requests off after a time that a client
+    sets: a decision that is being committed is finished anyway, and watching costs a task per request.
+    """
+    full = f"{{ be_conn gt {rules['ongoing'] + rules['queued']} }}"
+    return [
+        f"    http-request set-var(proc.{kind}) var(proc.{kind}),add(1) if {full}",
+        f"    http-request return status {_content(503, rules)} if {full}",
+        f"    timeout queue {wait_ms}ms",
+        "    http-request set-header x-request-disconnect-disabled ?1",
+        "    http-request del-header x-request-timeout-seconds",
+        "    http-request del-header x-overloaded",
+        "    http-request set-header x-arrived-us %[date(0,us)] if { req.hdr(request-timeout) -m found }",
+    ]
+
+
+def _refusals(rules: Rules) -> list[str]:
+    """Return the lines of the room for decisions that are refused."""
+    document = f"503 content-type {_TYPE} hdr Retry-After 1 string {_quoted(rules['overloaded'])}"
+    return [
+        f"    http-request return status {document} if {{ be_conn gt {2 * _REFUSED_AT_ONCE} }}",
+        f"    timeout queue {rules['wait_ms']}ms",
+        "    http-request set-header x-request-disconnect-disabled ?1",
+        "    http-request del-header x-request-timeout-seconds",
+        "    http-request set-header x-overloaded 1",
+    ]
+
+
+def _shed_header() -> str:
+    """Return the header that tells a replica how many requests were refused here, by kind."""
+    return ",".join(f"{kind}=%[var(proc.{kind})]" for kind in _SHED)
 
 
 def _quoted(text: str) -> str:

