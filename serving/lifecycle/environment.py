@@ -119,7 +119,7 @@ def _entry_point(http: Http) -> haproxy.EntryPoint:
         queued=http.max_queued_requests,
         wait_ms=round(1000 * http.request_timeout_s),
         decisions=max(1, http.max_ongoing_requests // 2),
-        crowd=http.max_queued_requests // 2,
+        crowd=http.max_queued_requests,
     )
 
 

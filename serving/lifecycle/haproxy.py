@@ -46,7 +46,7 @@ their fallbacks as far as it has time for that."""
 ROOMS = 3
 """How many rooms there are in which requests run, without the last one."""
 _REFUSED_AT_ONCE = 2
-_PRICE = 10
+_PRICE = 4
 """How many decisions in time pay for one in a crowd."""
 _PATIENCE = 5
 """How many times as long as other requests a right waits: it is refused last of all."""
