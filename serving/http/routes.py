@@ -239,7 +239,8 @@ def _customer_routes(app: FastAPI, brain: Brain) -> None:
         """Set facts of the profile; null makes a fact unknown."""
         body = await _parsed(brain, ProfilePatch, await read_body(request))
         check_fields(request, "PATCH /v1/customers/{customer_id}", body)
-        return json_reply(await brain.pools.short.run_async(recording.patch_customer, brain, customer_id, body))
+        pool = brain.pools.short if body.restricted is None else brain.pools.consents
+        return json_reply(await pool.run_async(recording.patch_customer, brain, customer_id, body))
 
     @app.get("/v1/customers/{customer_id}")
     async def customer(customer_id: CustomerPath) -> Response:

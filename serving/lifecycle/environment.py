@@ -118,6 +118,7 @@ def _entry_point(http: Http) -> haproxy.EntryPoint:
         ongoing=http.max_ongoing_requests,
         queued=http.max_queued_requests,
         wait_ms=round(1000 * http.request_timeout_s),
+        root_path=http.root_path,
         decisions=max(1, http.max_ongoing_requests // 2),
         crowd=http.max_queued_requests,
     )

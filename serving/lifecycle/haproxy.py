@@ -32,14 +32,6 @@ _CLOSING = (400, 408)
 """Answers to a request that was not read to its end: the connection cannot be used for another one."""
 _FALLBACK = 500
 _TYPE = "application/problem+json"
-_DECIDES = "METH_POST { path /v1/decisions }"
-_OF_CUSTOMERS = "{ path_beg /v1/customers/ /v1/visitors/ }"
-_RIGHTS = (
-    "METH_POST { path /v1/consents }",
-    f"METH_DELETE {_OF_CUSTOMERS}",
-    f"{{ method PATCH }} {_OF_CUSTOMERS} {{ req.body -m sub '\"restricted\"' }}",
-)
-"""Withdrawals and objections, erasures, and restrictions: what customers have a right to."""
 _DECISIONS_ROOM, _RIGHTS_ROOM, _REFUSED_ROOM = "-decisions", "-rights", "-refused"
 """The ends of the names of backends. Decisions that are refused go to the last one, where a replica answers them with
 their fallbacks as far as it has time for that."""
@@ -62,7 +54,7 @@ class EntryPoint(TypedDict):
 
     In each room, `ongoing` run at once in a replica; `queued` wait in HAProxy in order of arrival, for `wait_ms` at
     most. A decision is refused if `decisions` are being made or wait, but for `crowd` at a time: a short crowd is gone
-    before it delays many.
+    before it delays many. Paths begin with `root_path`, or not.
     """
 
     host: str
@@ -70,6 +62,7 @@ class EntryPoint(TypedDict):
     ongoing: int
     queued: int
     wait_ms: int
+    root_path: str
     decisions: int
     crowd: int
 
@@ -140,7 +133,7 @@ def _line(line: str, rules: Rules) -> Iterator[str]:
             yield line
             yield from _limits(rules, "other", rules["wait_ms"])
             yield from _replaced_errors(rules)
-            yield f"    http-request set-header x-shed {_shed_header()} if {{ path /metrics }}"
+            yield f"    http-request set-header x-shed {_shed_header()} if {_paths('path', rules, '/metrics')}"
         case ["use_backend", backend, "if", *_] if backend.startswith("http-"):
             yield from _choice(backend, line, rules)
         case ["server", *_, "backup"]:  # Ray's Python proxy: it would hold requests while there is no replica
@@ -205,20 +198,32 @@ def _choice(backend: str, default: str, rules: Rules) -> Iterator[str]:
 
     :param default: the line that chooses the backend that Ray wrote
     """
+    decides = f"METH_POST {_paths('path', rules, '/v1/decisions')}"
+    of_customers = _paths("path_beg", rules, "/v1/customers/", "/v1/visitors/")
     inside = f"be_conn({backend}{_DECISIONS_ROOM})"
-    crowded, alone = (f"{_DECIDES} {{ {inside} {than} {rules['decisions']} }}" for than in ("ge", "lt"))
+    crowded, alone = (f"{decides} {{ {inside} {than} {rules['decisions']} }}" for than in ("ge", "lt"))
     refused, credit = "{ var(txn.refused) -m bool }", "var(proc.credit)"
     # a restriction is known by its body, of which the first 16 kB are waited for
-    yield f"    http-request wait-for-body time 1s if {{ method PATCH }} {_OF_CUSTOMERS}"
+    yield f"    http-request wait-for-body time 1s if {{ method PATCH }} {of_customers}"
     yield f"    http-request set-var(txn.refused) bool(true) if {crowded} {{ {credit} -m int lt {_PRICE} }}"
     yield f"    http-request set-{credit} {credit},sub({_PRICE}) if {crowded} !{refused}"
     yield f"    http-request set-{credit} {credit},add(1) if {alone} {{ {credit} -m int lt {_PRICE * rules['crowd']} }}"
     yield f"    http-request set-var(proc.decision) var(proc.decision),add(1) if {refused}"
     yield f"    use_backend {backend}{_REFUSED_ROOM} if {refused}"
-    yield f"    use_backend {backend}{_DECISIONS_ROOM} if {_DECIDES}"
-    for right in _RIGHTS:
+    yield f"    use_backend {backend}{_DECISIONS_ROOM} if {decides}"
+    for right in (
+        f"METH_POST {_paths('path', rules, '/v1/consents')}",  # withdrawals and objections
+        f"METH_DELETE {of_customers}",
+        f"{{ method PATCH }} {of_customers} {{ req.body -m sub '\"restricted\"' }}",
+    ):
         yield f"    use_backend {backend}{_RIGHTS_ROOM} if {right}"
     yield default
+
+
+def _paths(method: str, rules: Rules, *paths: str) -> str:
+    """Return the condition that a path is, or begins with, one of those, below the root path or without it."""
+    places = dict.fromkeys(root + path for root in ("", rules["root_path"]) for path in paths)
+    return f"{{ {method} {' '.join(places)} }}"
 
 
 def _rooms(lines: Sequence[str], rules: Rules) -> Iterator[str]:

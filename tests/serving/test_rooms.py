@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from serving import problems
 from serving.http.admission import ARRIVED_HEADER, REFUSED_HEADER, SHED_HEADER
 from serving.settings import Http
 from tests.serving.test_haproxy_errors import Proxy, get
@@ -53,6 +54,7 @@ def replica() -> Iterator[int]:
     yield server.server_port
     Holding.may_answer.set()
     server.shutdown()
+    problems.serve_under("")
 
 
 @pytest.fixture
@@ -81,14 +83,16 @@ def held(pool: ThreadPoolExecutor, proxy: Proxy, *requests: bytes) -> list[Futur
 def test_rights_have_room_while_decisions_and_all_other_requests_have_none(
     tmp_path: Path, replica: int, pool: ThreadPoolExecutor
 ) -> None:
-    proxy = Proxy(tmp_path / "w", replica, http=Http(max_ongoing_requests=2, max_queued_requests=0))
+    proxy = Proxy(tmp_path / "w", replica, http=Http(max_ongoing_requests=2, max_queued_requests=0, root_path="/brain"))
     waiting = held(pool, proxy, DECISION, get("/wait/1"), get("/wait/2"))
-    waiting += [pool.submit(proxy.ask, DECISION)]  # the answer to this one has the header of those refused
-    assert REFUSED_HEADER in waiting.pop().result()[2]
+    for path in ("/v1/decisions", "/brain/v1/decisions"):
+        assert REFUSED_HEADER in proxy.ask(sent("POST", path, "{}"))[2]
     facts = sent("PATCH", "/v1/customers/c-1", json.dumps({"facts": {"age": 40}}))
     assert [proxy.ask(other)[0] for other in (get("/v1/customers/c-1"), facts)] == [503, 503]
     rights = [
         sent("POST", "/v1/consents", "{}"),
+        sent("POST", "/brain/v1/consents", "{}"),
+        sent("DELETE", "/brain/v1/customers/c-1"),
         sent("DELETE", "/v1/customers/c-1"),
         sent("DELETE", "/v1/visitors/v-1"),
         sent("PATCH", "/v1/customers/c-1", json.dumps({"facts": {"age": 40}, "restricted": True})),
@@ -98,7 +102,7 @@ def test_rights_have_room_while_decisions_and_all_other_requests_have_none(
     Holding.may_answer.set()
     assert {answer.result()[0] for answer in waiting} == {200}
     told = proxy.ask(get("/metrics"))[2][SHED_HEADER]
-    assert told == "decision=1,right=0,other=2"
+    assert told == "decision=2,right=0,other=2"
     proxy.stop()
 
 
