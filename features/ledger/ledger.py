@@ -16,7 +16,6 @@ from decisioning.errors import NotFound, Refused, Unavailable, Unconfirmed
 from decisioning.facts.standing import Standing
 from decisioning.facts.standing_rules import StandingRules
 from decisioning.hashes import content_id
-from features.deadlines import until_s
 from features.ledger.checking.audit import Audit
 from features.ledger.checking.checkpoints import CheckpointFile, Checkpoints, Signer
 from features.ledger.checking.mirror import Mirror
@@ -194,12 +193,10 @@ class Ledger:
         A caller that is cancelled before its turn has written nothing.
 
         :param if_late: called, by the writer's thread, if it was written after the caller had been cancelled
-        :raises TooLate: writing has not begun by the moment until when the caller waits (`features.deadlines`)
         :raises Unconfirmed: the caller is cancelled when it is too late to write nothing
         """
         waiter: asyncio.Future[tuple[int, ...]] = asyncio.get_running_loop().create_future()
-        future = self._writer.submit(submission := Submission(self._prepare(entries), guards or {}, waiter=waiter))
-        submission.take_back_at(until_s())
+        future = self._writer.submit(Submission(self._prepare(entries), guards or {}, waiter=waiter))
         try:
             return await waiter
         except asyncio.CancelledError:

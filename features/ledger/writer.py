@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import Connection
 
 from decisioning.errors import BrainError, Conflict, TooLate, Unavailable
-from features.deadlines import answering_within
+from features.deadlines import answering_within, until_s
 from features.ledger.database import Database
 from features.ledger.past.rules_book import RulesBook
 from features.ledger.plan import RECORD, AppendPlan, ExistingKey
@@ -95,8 +95,13 @@ class Writer:
         self._thread = watched("ledger-writer", self._run)
 
     def submit(self, submission: Submission) -> "Future[tuple[int, ...]]":
-        """Return a future of the versions of the entries, which is set once they are committed."""
+        """Return a future of the versions of the entries, which is set once they are committed.
+
+        If the caller waits until some moment (`features.deadlines`) and writing has not begun by then, nothing is
+        written, and the waiter gets TooLate.
+        """
         self._put(submission)
+        submission.take_back_at(until_s())
         return submission.future
 
     def submit_block(self, appends: Sequence[Append]) -> "Future[Sequence[Result]]":

@@ -73,10 +73,10 @@ def check_withdrawals(server: Server, withdrawals: Sequence[Withdrawal], load: L
 
 
 def check_refusals(refused: Sequence[Answer]) -> None:
-    """Check that each refusal says that nothing was decided and when to ask again, and that some name the fallbacks."""
+    """Check that each refusal says when to ask again, and that some name the fallbacks."""
+    assert {a.status for a in refused} == {503}
     assert all(b"retry-after: 1" in a.head and b"application/problem+json" in a.head for a in refused)
-    assert all(OVERLOADED in a.body for a in refused)
-    assert any(b'"fallbacks":{"hero":' in a.body for a in refused)
+    assert any(OVERLOADED in a.body and b'"fallbacks":{"hero":' in a.body for a in refused)
 
 
 def shed(server: Server) -> dict[str, float]:
@@ -100,8 +100,8 @@ def test_in_a_flood_of_decisions_withdrawals_are_taken_and_bind(server: Server, 
     assert set(load.statuses) == {200, 503}
     check_refusals([a for a in load.answers if a.status == 503])
     check_withdrawals(server, withdrawals, load, permitted)
-    after = shed(server)
-    assert after["decision"] - before["decision"] == load.statuses[503]
+    after, overloaded = shed(server), sum(OVERLOADED in a.body for a in load.answers)
+    assert after["decision"] - before["decision"] == overloaded > 0
     assert after["right"] == 0.0
 
 
