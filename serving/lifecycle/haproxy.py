@@ -199,7 +199,7 @@ def _choice(backend: str, default: str, rules: Rules) -> Iterator[str]:
     :param default: the line that chooses the backend that Ray wrote
     """
     decides = f"METH_POST {_paths('path', rules, '/v1/decisions')}"
-    of_customers = _paths("path_beg", rules, "/v1/customers/", "/v1/visitors/")
+    of_customers = _paths("path_beg", rules, "/v1/customers/", "/v1/visitors/", "/v1/accounts/")
     inside = f"be_conn({backend}{_DECISIONS_ROOM})"
     crowded, alone = (f"{decides} {{ {inside} {than} {rules['decisions']} }}" for than in ("ge", "lt"))
     refused, credit = "{ var(txn.refused) -m bool }", "var(proc.credit)"

@@ -95,6 +95,7 @@ def test_rights_have_room_while_decisions_and_all_other_requests_have_none(
         sent("DELETE", "/brain/v1/customers/c-1"),
         sent("DELETE", "/v1/customers/c-1"),
         sent("DELETE", "/v1/visitors/v-1"),
+        sent("DELETE", "/v1/accounts/a-1"),
         sent("PATCH", "/v1/customers/c-1", json.dumps({"facts": {"age": 40}, "restricted": True})),
         sent("PATCH", "/v1/visitors/v-1", json.dumps({"restricted": False})),
     ]
