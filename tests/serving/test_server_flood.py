@@ -12,7 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic_core import from_json, to_json
 
-from tests.serving.load import Answer, Load, closed_loop, once, open_loop, post
+from tests.serving.load import Answer, Load, closed_loop, once, open_loop
 from tests.serving.server import Server
 from tests.serving.test_server_load import asking, customers
 from tests.serving.workspaces import ask, consent, offers
@@ -38,12 +38,13 @@ class Withdrawal:
     acknowledged_s: float
 
 
-async def withdraw(port: int, customers: Sequence[str], every_s: float) -> list[Withdrawal]:
+async def withdraw(server: Server, customers: Sequence[str], every_s: float) -> list[Withdrawal]:
     """Withdraw the consent of one customer after the other to marketing, one each `every_s`."""
     began, withdrawals = time.perf_counter(), []
     for n, customer in enumerate(customers):
         await asyncio.sleep(max(0.0, began + n * every_s - time.perf_counter()))
-        answer = await once(port, post("/v1/consents", to_json(consent(customer, "marketing", "withdrawn"))))
+        request = server.post("/v1/consents", to_json(consent(customer, "marketing", "withdrawn")))
+        answer = await once(server.port, request)
         withdrawals.append(Withdrawal(customer, answer.status, answer.latency_s, time.time()))
     return withdrawals
 
@@ -81,7 +82,7 @@ def check_refusals(refused: Sequence[Answer]) -> None:
 
 def shed(server: Server) -> dict[str, float]:
     """Return how many requests were refused, by kind."""
-    with urllib.request.urlopen(f"{server.url}/metrics") as answer:
+    with urllib.request.urlopen(urllib.request.Request(f"{server.url}/metrics", headers=server.headers)) as answer:
         families = text_string_to_metric_families(answer.read().decode())
     return {s.labels["kind"]: s.value for f in families for s in f.samples if s.name == "brain_requests_shed_total"}
 
@@ -93,8 +94,8 @@ def test_in_a_flood_of_decisions_withdrawals_are_taken_and_bind(server: Server, 
     assert sold
 
     async def flooded() -> tuple[Load, list[Withdrawal]]:
-        flood = closed_loop(server.port, asking("short-flood", customers), connections=64, count=1_500)
-        return await asyncio.gather(flood, withdraw(server.port, withdrawing, every_s=0.0))
+        flood = closed_loop(server.port, asking(server, "short-flood", customers), connections=64, count=1_500)
+        return await asyncio.gather(flood, withdraw(server, withdrawing, every_s=0.0))
 
     load, withdrawals = asyncio.run(flooded())
     assert set(load.statuses) == {200, 503}
@@ -114,7 +115,7 @@ def test_at_200_percent_for_two_minutes_what_is_accepted_keeps_its_p99(
     assert len(customers) == WITHDRAWALS
     permitted = decided(server, customers[0])[0]
     capacity = asyncio.run(
-        closed_loop(server.port, asking("flood-capacity", customers), connections=AT_ONCE, count=1_500)
+        closed_loop(server.port, asking(server, "flood-capacity", customers), connections=AT_ONCE, count=1_500)
     )
     assert capacity.statuses == {200: 1_500}
 
@@ -122,13 +123,13 @@ def test_at_200_percent_for_two_minutes_what_is_accepted_keeps_its_p99(
         per_second = share * capacity.rate
         return await open_loop(
             server.port,
-            asking(f"at-{share}", customers),
+            asking(server, f"at-{share}", customers),
             per_second=per_second,
             count=round(TWO_MINUTES_S * per_second),
         )
 
     async def flooded() -> tuple[Load, list[Withdrawal]]:
-        return await asyncio.gather(steady(2.0), withdraw(server.port, customers, TWO_MINUTES_S / WITHDRAWALS))
+        return await asyncio.gather(steady(2.0), withdraw(server, customers, TWO_MINUTES_S / WITHDRAWALS))
 
     half = asyncio.run(steady(0.5))
     load, withdrawals = asyncio.run(flooded())
