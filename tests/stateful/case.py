@@ -164,6 +164,7 @@ class Case:
         if answer["decision_id"] != request.decision_id:
             assert answer["supersedes"], answer
             self.requests[-1 - ago] = request._replace(decision_id=answer["decision_id"])
+            self.model.tell(request.subject, "decision", self.now_us, token=str(request.body["request_id"]))
             for offer in offers(answer):
                 self.show(request.subject, request.account, request.channel, offer, decided_us(answer))
         return request.subject
