@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -111,7 +112,10 @@ def test_links_between_documents_resolve(document: Path) -> None:
 def test_commands_that_need_a_server_are_spelt_as_they_are() -> None:
     for words in re.findall(r"^brain ([a-z]+.*)$", README, re.MULTILINE):
         name, *rest = shlex.split(words)
-        known = {o for p in brain.main.commands[name].params for o in p.opts}
+        command = brain.main.commands[name]
+        if isinstance(command, click.Group):
+            command, rest = command.commands[rest[0]], rest[1:]
+        known = {o for p in command.params for o in p.opts}
         assert {w for w in rest if w.startswith("--")} <= known, words
 
 

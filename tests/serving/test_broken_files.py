@@ -1,6 +1,7 @@
 """The table of broken files: what readiness, a start, `verify` and `repair` say; nothing is lost or invented.
 
-Cells that `make test` runs are in test_opening.py, test_readiness.py, test_repair.py and tests/test_failures.py.
+`make test` runs a few cells; more of them are in test_opening.py, test_readiness.py, test_repair.py and
+tests/test_failures.py.
 """
 
 import pytest
@@ -32,6 +33,22 @@ def check(breaker: Breaker, file: str, damage: str, seen: Seen) -> None:
         assert seen.after == breaker.before, "nothing that was told is lost, and nothing is invented"
     if seen.served is None and seen.after is None:
         assert file in {*KEPT_BY_HAND, "secret", "ledger.db", "ledger.db-wal", "mlflow.db"}, (file, damage)
+
+
+@pytest.mark.promise("workspace.broken-files")
+@pytest.mark.parametrize(
+    ("file", "damage", "moment"),
+    [
+        ("ledger.db", "empty", "at start"),
+        ("online.db", "missing", "serving"),
+        ("online.db", "half", "at start"),
+        ("history", "half", "at start"),
+        ("checkpoints", "flipped", "serving"),
+        ("spool.db", "missing", "at start"),
+    ],
+)
+def test_a_few_broken_files(breaker: Breaker, file: str, damage: str, moment: str) -> None:
+    check(breaker, file, damage, breaker.see(file, damage, moment))
 
 
 @pytest.mark.long

@@ -55,8 +55,8 @@ def at(client: Client, at_us: int) -> Iterator[None]:
     ledger = client.brain.ledger
     with ExitStack() as patches:
         patches.enter_context(patch.object(runtime, "now_us", lambda: at_us))
-        for clocked in (ledger, ledger._writer):
-            patches.enter_context(patch.object(clocked, "_clock", lambda: at_us))
+        patches.enter_context(patch.object(ledger, "clock", lambda: at_us))
+        patches.enter_context(patch.object(ledger._writer, "_clock", lambda: at_us))
         yield
 
 
