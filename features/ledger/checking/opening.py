@@ -15,7 +15,7 @@ from features.files import replace_file
 from features.ledger.checking.checkpoints import Checkpoint, CheckpointFile, Signer, newest_checkpoint
 from features.ledger.database import Database, upsert
 from features.ledger.engines import database_url
-from features.ledger.tables import CLAIMS, RECORDS
+from features.ledger.tables import CHECKPOINTS, CLAIMS, RECORDS
 from features.sqlite_errors import check_whole, size_of
 
 BACKUP: Final = "put it back from your backup"
@@ -107,7 +107,7 @@ def _mismatch(own: int, noted: int | None, known: KnownLedger | None) -> str:
 
 
 def check_checkpoints(database: Database, signer: Signer, known: KnownLedger) -> None:
-    """Check that the ledger has the last record that the file of checkpoints signs.
+    """Check that the ledger has the last checkpoint of the file, and the last record that it signs.
 
     A file that cannot be read, or that was signed with another secret, says nothing here; `brain verify` tells of it.
 
@@ -122,8 +122,16 @@ def check_checkpoints(database: Database, signer: Signer, known: KnownLedger) ->
 
 
 def _has_last(database: Database, last: Checkpoint) -> bool:
+    """Tell whether the ledger has a checkpoint of the file, and the last record that it signs.
+
+    A checkpoint that was made for an activation alone signs no record.
+    """
+    stored = database.fetch(select(CHECKPOINTS.c.signature).where(CHECKPOINTS.c.number == last.number))
+    if not stored or bytes(stored[0].signature) != last.signature:
+        return False
     rows = database.fetch(select(RECORDS.c.hash).where(RECORDS.c.seq == last.content["upto"]))
-    return bool(rows) and rows[0].hash.hex() in {digest for _, _, digest in last.content["heads"]}
+    heads = {digest for _, _, digest in last.content["heads"]}
+    return not heads or (bool(rows) and rows[0].hash.hex() in heads)
 
 
 def _number(signer: Signer) -> int:

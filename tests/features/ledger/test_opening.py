@@ -83,6 +83,18 @@ def test_a_ledger_of_an_earlier_version_notes_its_secret_at_the_first_opening(kn
         opened(known, bytes(32))
 
 
+def test_a_seal_of_an_activation_alone_stops_no_start(known: KnownLedger) -> None:
+    """It signs no record, as none came after the seal before."""
+    path = known.identity.with_name("ledger.db")
+    with Ledger.open(path, SECRET, lambda: 1_790_001_000_000_000, known) as ledger:
+        ledger.activate("dev", ledger.put_release(b"release"), "jo")
+        assert ledger.checkpoint(known.checkpoints) == 1
+    opened(known)
+    shutil.copy(path.with_name("copy-1.db"), path)
+    with pytest.raises(Refused, match="an older one was put back"):
+        opened(known)
+
+
 def test_what_can_be_made_anew_stops_no_start(known: KnownLedger) -> None:
     for damage in (Path.unlink, lambda path: path.write_bytes(b"x\n")):
         for file in (known.identity, known.checkpoints):
