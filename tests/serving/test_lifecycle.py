@@ -30,12 +30,15 @@ from tests.serving.server import PROGRAM, Server, free_port
 
 LISTEN = "import socket, time; s = socket.create_server(('{host}', 0), family=socket.{family}); time.sleep(60)"
 TREE = "import subprocess, sys, time; subprocess.Popen(['sleep', '60'], start_new_session=True); time.sleep(60)"
-DOOR = haproxy.EntryPoint(host="127.0.0.1", port=8000, ongoing=4, queued=8, wait_ms=500)
+DOOR = haproxy.EntryPoint(
+    host="127.0.0.1", port=8000, ongoing=4, queued=8, wait_ms=500, root_path="", decisions=2, crowd=8
+)
 PORTS = ports.Ports.of(range(ports.FIRST_PORT, ports.FIRST_PORT + ports.BLOCK))
 RULES = haproxy.Rules(
     **DOOR,
     documents={str(s): f'{{"status":{s}}}' for s in haproxy.STATUSES},
     pages={str(s): f"/w s/{s}.http" for s in haproxy.STATUSES},
+    overloaded='{"status":503}',
 )
 
 
@@ -138,22 +141,26 @@ class TestHaproxy:
             "bind 127.0.0.1:8404",
             "bind 127.0.0.1:9101",
         }
+        of_room = (
+            "server SERVE_REPLICA_brain-Brain-x 127.0.0.1:30000 track http-brain/SERVE_REPLICA_brain-Brain-x maxconn"
+        )
         assert [line for line in lines if line.startswith("server ")] == [
             "server SERVE_REPLICA_brain-Brain-x 127.0.0.1:30000 check observe layer4 error-limit 3 on-error mark-down "
-            "maxconn 4"
+            "maxconn 4",
+            *(f"{of_room} {at_once}" for at_once in (4, 4, 2)),
         ]
         pages = {status: status for status in haproxy.STATUSES} | dict.fromkeys((502, 503, 504), 503)
         assert [line for line in lines if line.startswith("errorfile")] == [
             f'errorfile {status} "/w s/{page}.http"' for status, page in sorted(pages.items())
         ]
         assert not [line for line in lines if "text/plain" in line and " return status 200 " not in line]
-        assert sum("be_conn gt 12" in line for line in lines) == 1
+        assert sum("be_conn gt 12" in line for line in lines) == 6
         assert not [line for line in lines if line.startswith("log ") or "httplog" in line]
 
     def test_haproxy_accepts_it(self, by_ray: str, tmp_path: Path) -> None:
         binary = environment.haproxy_binary()
         assert binary is not None
-        launcher = haproxy.install(tmp_path, binary, DOOR, dict.fromkeys(haproxy.STATUSES, b"{}"))
+        launcher = haproxy.install(tmp_path, binary, DOOR, dict.fromkeys(haproxy.STATUSES, b"{}"), b"{}")
         checked = subprocess.run(
             [launcher, "-c", "-f", str(tmp_path / "haproxy.cfg")],
             capture_output=True,
