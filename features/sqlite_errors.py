@@ -3,13 +3,11 @@
 SQLite's own texts name tables, not causes. It makes a new file where there is none, and opens one whose end is missing.
 """
 
-import os
 import sqlite3
-import time
-from collections.abc import Iterator
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from decisioning.errors import Refused
 
@@ -59,10 +57,7 @@ def is_read_only(error: BaseException) -> bool:
 REPAIR: Final = "run `brain repair`"
 """What to do about a file that can be made anew from others."""
 STOP_AND_REPAIR: Final = f"stop the server and {REPAIR}"
-_MAGIC: Final = b"SQLite format 3\0"
-_HEADER: Final = 100
-_LOG_HEADER, _FRAME_HEADER = 32, 24
-_LOOKS, _PAUSE_S = 3, 0.02
+_WAIT_S: Final = 1.0
 
 
 def size_of(path: Path) -> int:
@@ -74,51 +69,23 @@ def size_of(path: Path) -> int:
 
 
 def check_whole(path: Path, advice: str) -> None:
-    """Look at the first bytes of the file and at its size. This takes no longer for a large file.
+    """Let SQLite look at the file's first page and size. This takes no longer for a large file.
+
+    Nothing but SQLite may open the file: if a process closes a file that SQLite has open too, the process loses its
+    locks on it (POSIX), and another process then removes the write-ahead log, with all that is committed later.
 
     :param advice: what to do if it is damaged
     :raises Refused: it is no database, or pages are missing at its end
-    :raises OSError: it cannot be read
     """
-    for look in range(_LOOKS):
-        if not _missing_pages(path, advice):
-            return
-        if look < _LOOKS - 1:
-            time.sleep(_PAUSE_S)  # another process may have moved its log into the file between two looks
-    raise Refused(f"{path} is cut off: its end is missing; {advice}")
-
-
-def _missing_pages(path: Path, advice: str) -> bool:
-    """Tell whether the file is shorter than it says, and its write-ahead log does not have the rest."""
-    with path.open("rb") as file:
-        header = file.read(_HEADER)
-        size = os.fstat(file.fileno()).st_size
-    if len(header) < _HEADER or not header.startswith(_MAGIC):
-        raise Refused(f"{path}: it is no database, or it is damaged; {advice}")
-    page_size = int.from_bytes(header[16:18], "big")
-    page_size = 65_536 if page_size == 1 else page_size
-    if page_size < 512 or page_size & (page_size - 1):
-        raise Refused(f"{path}: it is no database, or it is damaged; {advice}")
-    first, last = size // page_size + 1, int.from_bytes(header[28:32], "big")
-    return first <= last and not set(range(first, last + 1)) <= set(_logged(path, page_size))
-
-
-def _logged(path: Path, page_size: int) -> Iterator[int]:
-    """Yield the numbers of the pages that the write-ahead log has, which a crash may have left."""
-    log = path.with_name(f"{path.name}-wal")
-    if size_of(log) < _LOG_HEADER:
-        return
-    with log.open("rb") as file:
-        salts = file.read(_LOG_HEADER)[16:24]
-        while (frame := _frame(file, page_size)) is not None:
-            if frame[8:16] == salts:
-                yield int.from_bytes(frame[:4], "big")
-
-
-def _frame(file: BinaryIO, page_size: int) -> bytes | None:
-    header = file.read(_FRAME_HEADER)
-    file.seek(page_size, os.SEEK_CUR)
-    return header if len(header) == _FRAME_HEADER else None
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=_WAIT_S)) as db:
+            db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", -1) & 0xFF
+        if code == sqlite3.SQLITE_NOTADB:
+            raise Refused(f"{path}: it is no database, or it is damaged; {advice}") from error
+        if code == sqlite3.SQLITE_CORRUPT:
+            raise Refused(f"{path} is damaged, or its end is missing; {advice}") from error
 
 
 def damage_of(db: sqlite3.Connection) -> list[str]:

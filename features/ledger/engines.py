@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,9 +30,13 @@ def database_url(url_or_path: str | Path) -> URL:
 
 
 def create_private(path: str | None) -> None:
-    """Create the file with mode 0600, which SQLite gives to its log too."""
+    """Create the file with mode 0600, which SQLite gives to its log too; a file that is there is not opened.
+
+    Closing it would take away the locks that another connection of this process holds (see `check_whole`).
+    """
     try:
-        os.close(os.open(str(path), os.O_CREAT | os.O_RDWR, 0o600))
+        with suppress(FileExistsError):
+            os.close(os.open(str(path), os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     except OSError as error:
         raise Unavailable(f"the ledger's file cannot be opened: {error.strerror}") from error
 
