@@ -3,6 +3,8 @@
 SQLite's own texts name tables, not causes. It makes a new file where there is none, and opens one whose end is missing.
 """
 
+import errno
+import os
 import sqlite3
 from contextlib import closing
 from hashlib import sha256
@@ -76,7 +78,10 @@ def check_whole(path: Path, advice: str) -> None:
 
     :param advice: what to do if it is damaged
     :raises Refused: it is no database, or pages are missing at its end
+    :raises IsADirectoryError: it is a folder
     """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=_WAIT_S)) as db:
             db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()

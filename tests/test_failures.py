@@ -1,6 +1,7 @@
 """Whatever goes wrong, a command ends in one line that says what to do, with nothing of the data, and never worse."""
 
 import ctypes
+import gc
 import json
 import os
 import resource
@@ -49,6 +50,7 @@ def shop(original: Path) -> Iterator[Path]:
     yield original
     for folder, _, _ in os.walk(original):
         os.chmod(folder, 0o700)
+    gc.collect()  # a connection that a failed command left would remove the log of the files that come now
     shutil.rmtree(original)
     shutil.copytree(original.with_name("kept"), original)
 

@@ -2,7 +2,6 @@
 
 import os
 import sqlite3
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,8 +34,8 @@ def create_private(path: str | None) -> None:
     Closing it would take away the locks that another connection of this process holds (see `check_whole`).
     """
     try:
-        with suppress(FileExistsError):
-            os.close(os.open(str(path), os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        if not os.path.isfile(str(path)):
+            os.close(os.open(str(path), os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as error:
         raise Unavailable(f"the ledger's file cannot be opened: {error.strerror}") from error
 

@@ -52,7 +52,10 @@ FACTS = st.fixed_dictionaries({}, optional={name: st.none() | value for name, va
 TIMES = st.integers(0, 5).map(lambda i: i * MINUTE_US + i)
 STAMPS = st.builds(lambda event_us, later_us: Stamp(event_us, max(event_us, later_us)), TIMES, TIMES)
 """Nothing is later than it was recorded."""
-STATEMENTS = st.lists(st.builds(Statement, STAMPS, FACTS), max_size=7)
+STATEMENTS = st.lists(st.builds(Statement, STAMPS, FACTS), max_size=7).map(
+    lambda statements: sorted(statements, key=lambda statement: statement.stamp.created_us)
+)
+"""In the order of their recording: what is told of now after a clock was ahead counts later than its time."""
 
 
 @settings(deadline=None, max_examples=examples(12))

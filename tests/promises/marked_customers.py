@@ -15,6 +15,7 @@ from serving.brain.runtime import Brain
 from serving.commands import batch
 from serving.customers import exported_files
 from serving.settings import Workspace
+from tests.reading import bytes_of
 from tests.serving.workspaces import FACTS, Client, Json, ask, consent, offers, signal, small_workspace
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ async def store_everything(client: Client, one: Marks) -> None:
 def files_of(workspace: Workspace) -> Iterator[tuple[str, bytes]]:
     """Yield name and bytes of every file of a workspace; Parquet files also decompressed."""
     for path in sorted(p for p in workspace.root.rglob("*") if p.is_file()):
-        yield str(path), path.read_bytes()
+        yield str(path), bytes_of(path)
         if path.suffix == ".parquet":
             yield f"{path} decompressed", repr(pq.read_table(path).to_pylist()).encode()
 

@@ -10,6 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tests.reading import bytes_of
+
 TOKEN = re.compile(rb"zxq[0-9a-z]+w")
 _ZLIB = re.compile(rb"\x78[\x01\x5e\x9c\xda]|\x1f\x8b\x08")
 _ZSTD = re.compile(rb"\x28\xb5\x2f\xfd")
@@ -34,7 +36,7 @@ def _contents(folders: Iterable[Path]) -> Iterator[tuple[str, bytes]]:
     for path in sorted({p for folder in folders for p in folder.rglob("*") if p.is_file() and not p.is_symlink()}):
         yield f"the name of {path}", str(path).encode()
         try:
-            content = path.read_bytes()
+            content = bytes_of(path)
         except FileNotFoundError:
             continue  # it was there for a moment
         yield str(path), content
