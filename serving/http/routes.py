@@ -28,6 +28,7 @@ from decisioning.errors import (
 )
 from decisioning.facts.forms import Ask
 from features.deadlines import waiting_until
+from features.ledger import SubjectKind
 from serving.access.doors import Access, Doors, check_fields
 from serving.access.table import TABLE
 from serving.brain import explaining
@@ -259,6 +260,11 @@ def _customer_routes(app: FastAPI, brain: Brain) -> None:
         return json_reply({"customer_id": customer_id, "erased": True})
 
 
+async def _restrict(brain: Brain, kind: SubjectKind, subject_id: str, *, restricted: bool) -> None:
+    """Restrict a subject, or lift it, in the room of what customers have a right to."""
+    await brain.pools.consents.run_async(partial(erasing.restrict, brain, kind, subject_id, restricted=restricted))
+
+
 def _visitor_routes(app: FastAPI, brain: Brain) -> None:
     @app.get("/v1/visitors/{visitor_id}/export", responses=problems(422, 503))
     async def export_visitor(visitor_id: VisitorPath, after: Cursor = "") -> Response:
@@ -274,10 +280,9 @@ def _visitor_routes(app: FastAPI, brain: Brain) -> None:
     @app.patch("/v1/visitors/{visitor_id}", openapi_extra=body_schema(VisitorPatch), responses=problems(404, 422, 503))
     async def patch_visitor(visitor_id: VisitorPath, request: Request) -> Response:
         """Restrict the use of the visitor's data to keeping it, or lift the restriction."""
-        restricted = (await _parsed(brain, VisitorPatch, await read_body(request))).restricted
-        work = partial(erasing.restrict, brain, "visitor", visitor_id, restricted=restricted)
-        await brain.pools.consents.run_async(work)
-        return json_reply({"visitor_id": visitor_id, "restricted": restricted})
+        body = await _parsed(brain, VisitorPatch, await read_body(request))
+        await _restrict(brain, "visitor", visitor_id, restricted=body.restricted)
+        return json_reply({"visitor_id": visitor_id, "restricted": body.restricted})
 
 
 def _account_routes(app: FastAPI, brain: Brain) -> None:
@@ -300,10 +305,9 @@ def _account_routes(app: FastAPI, brain: Brain) -> None:
     @app.patch("/v1/accounts/{account_id}", openapi_extra=body_schema(AccountPatch), responses=problems(404, 422, 503))
     async def patch_account(account_id: AccountPath, request: Request) -> Response:
         """Restrict the use of the account's data to keeping it, or lift the restriction."""
-        restricted = (await _parsed(brain, AccountPatch, await read_body(request))).restricted
-        work = partial(erasing.restrict, brain, "account", account_id, restricted=restricted)
-        await brain.pools.consents.run_async(work)
-        return json_reply({"account_id": account_id, "restricted": restricted})
+        body = await _parsed(brain, AccountPatch, await read_body(request))
+        await _restrict(brain, "account", account_id, restricted=body.restricted)
+        return json_reply({"account_id": account_id, "restricted": body.restricted})
 
 
 def _operation_routes(app: FastAPI, brain: Brain) -> None:
