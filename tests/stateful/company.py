@@ -3,7 +3,7 @@
 import itertools
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from multiprocessing.connection import Listener
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from serving.commands.verifying import verify
 from serving.settings import Workspace
 from tests.stateful.catalogue import RELEASES, WITHIN_S, stateful_workspace
 from tests.stateful.clock import Clock
-from tests.stateful.replicas import Replica, Step, child, nurse
+from tests.stateful.replicas import Nursery, Replica, Step
 from tests.stateful.searching import traces
 from tests.stateful.serving_steps import Steps
 
@@ -65,8 +65,9 @@ class Company:
                 (self.root / name).mkdir()
             os.chdir(self.root / "here")
             listener = stack.enter_context(Listener(str(self.root / "replica")))
-            nursery = stack.enter_context(child(nurse))
-            self.there = Replica(self.workspace.root, nursery, listener)
+            self.nursery = stack.enter_context(closing(Nursery()))
+            self.nursery.begin()
+            self.there = Replica(self.workspace.root, self.nursery, listener)
             stack.callback(self.there.close)
             stack.enter_context(self.clock.set())
             stack.callback(self.brain.close)

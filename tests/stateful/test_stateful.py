@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from tests.features.processes import child
 from tests.stateful.case import Case
 from tests.stateful.catalogue import WITHIN_S
 from tests.stateful.company import EXCLUDED, HERE, By, Company
@@ -226,6 +228,27 @@ def test_what_an_unlinked_visitor_refused_binds_on_without_the_words_of_whoever_
     case.erase("person:1")
     company.wait(WITHIN_S)
     assert company.overdue == []
+
+
+def test_a_second_process_is_forked_after_its_nursery_was_killed_which_is_told(company: Company) -> None:
+    case = Case(company)
+    case.by = By(0.0)
+    case.know("person:1", "nickname", None)
+    company.there.close()
+    company.nursery.kill()
+    with pytest.warns(UserWarning, match="begun again: exit code -9"):
+        case.know("person:1", "fee", None)
+    compare(case, "person:1", None)
+
+
+def test_what_a_forked_process_ends_of_is_told() -> None:
+    with pytest.raises(AssertionError, match=r"(?s)exit code 1 .*ZeroDivisionError"), child(divide) as one:
+        one.pipe.recv()
+
+
+def divide(_: Connection) -> None:
+    """Fail, as the program of a child process."""
+    raise ZeroDivisionError
 
 
 def say(capsys: pytest.CaptureFixture[str], text: str) -> None:
