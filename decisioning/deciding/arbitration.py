@@ -15,7 +15,7 @@ distribution, and one probability is recorded.
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -75,7 +75,8 @@ class Pick:
     """The choice for a slot: a candidate (index into the k columns) or NOTHING, and the probability of that choice.
 
     `extra`: the share of the slot's probability that went to immature candidates. `given_up`: how much less the slot is
-    expected to bring than by the schedule alone, in units of priority (euros).
+    expected to bring than by the schedule alone, in units of priority (euros). `odds`: what the slot could have
+    got; None if it was not drawn.
     """
 
     slot: Slot
@@ -83,6 +84,7 @@ class Pick:
     probability: float
     extra: float = 0.0
     given_up: float = 0.0
+    odds: "Odds | None" = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ class Odds:
     def pick(self, slot: Slot, at: int) -> Pick:
         """Return the choice at index `at` of `probability`."""
         chosen = int(self.candidates[at]) if at < len(self.candidates) else NOTHING
-        return Pick(slot, chosen, float(self.probability[at]), self.extra, self.given_up)
+        return Pick(slot, chosen, float(self.probability[at]), self.extra, self.given_up, self)
 
 
 def uniforms(seed: str) -> Uniform:

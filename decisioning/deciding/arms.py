@@ -25,7 +25,7 @@ from decisioning.deciding.case import Case
 from decisioning.deciding.worth import Worth
 from decisioning.facts.forms import Known
 from decisioning.hashes import hashed_uniform
-from decisioning.records.kept import Reason
+from decisioning.records.kept import ACCOUNT, OWN, Reason
 
 NBA = "nba"
 """Everybody who is in no control group."""
@@ -44,6 +44,17 @@ def unit_of(known: Known, unit: Unit) -> str:
     holder = known.person.holder
     own = holder.person if holder is not None and holder.linked else known.person.stream
     return known.person.person_stream or own
+
+
+def drawn_unit(case: Case) -> str | None:
+    """Return which unit the arms of a case draw, in the words of `Kept.unit`; None if there are no arms."""
+    arms, known = case.release.catalogue.arms, case.known
+    if not arms:
+        return None
+    drawn = unit_of(known, arms[0].unit)  # `brain check` makes sure that all arms draw the same unit
+    if drawn == known.person.stream:
+        return OWN
+    return ACCOUNT if known.account is not None and drawn == known.account.stream else drawn
 
 
 def arm_of(arms: Sequence[Arm], salt: str, known: Known, now_us: int) -> str:

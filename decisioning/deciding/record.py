@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from math import isnan
 from typing import Any
 
+import numpy as np
+
 from decisioning.catalogue.release import Release
 from decisioning.catalogue.view import View
 from decisioning.deciding.arbitration import NOTHING, Pick
+from decisioning.deciding.arms import drawn_unit
 from decisioning.deciding.case import Case
 from decisioning.deciding.ethics import Mood, may_change_slate
 from decisioning.deciding.ranking import Ranking
@@ -17,7 +20,7 @@ from decisioning.facts.forms import PRIOR_MODEL, Known, Scores, canonical
 from decisioning.facts.schema import Facts
 from decisioning.lazy import lazy_property
 from decisioning.records.answers import answer_of, contacts_of, record_of
-from decisioning.records.formats import JSON_FORMAT, NEWEST, Unpacked, pack, tables_for
+from decisioning.records.formats import FIRST_WITH_DRAWN, JSON_FORMAT, NEWEST, Unpacked, pack, tables_for
 from decisioning.records.kept import Floats, Kept, KeptPick
 from decisioning.records.tables import Tables
 
@@ -159,7 +162,25 @@ def record(computed: Computation, picks: Sequence[Pick]) -> Decision:
         shadow=computed.shadow,
         trial=context.trial,
     )
+    if context.record_format >= FIRST_WITH_DRAWN:
+        _keep_drawn(kept, computed, picks)
     return Decision(kept, computed)
+
+
+def _keep_drawn(kept: Kept, computed: Computation, picks: Sequence[Pick]) -> None:
+    """Keep which unit was drawn, and the odds of each slot.
+
+    They are not the odds of what is shown if the customer's mood may change it; then none are kept.
+    """
+    kept.unit = drawn_unit(computed.case)
+    if computed.mood.silence_sales or computed.mood.let_through:
+        return
+    screened = computed.screened
+    for pick, kept_pick in zip(picks, kept.picks, strict=True):
+        if pick.odds is not None and pick.probability != 1.0:
+            chances = np.zeros(len(screened.view), dtype=np.float32)
+            chances[pick.odds.candidates] = pick.odds.probability[:-1]
+            kept_pick.odds = chances[screened.rows].astype(np.float64)
 
 
 def _versions_read(known: Known) -> dict[str, Any]:

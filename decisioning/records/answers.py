@@ -123,7 +123,7 @@ def record_of(kept: Kept, tables: Tables) -> dict[str, Any]:
         "environment": kept.environment,
         "release": tables.release.hash,
         "model": kept.model,
-        **_trial(kept),
+        **_drawn(kept),
         "paused": list(kept.paused),
         "supersedes": kept.supersedes,
         "degraded": list(kept.degraded),
@@ -151,7 +151,7 @@ def figures_of(kept: Kept, tables: Tables) -> dict[str, Any]:
         "decided_us": kept.decided_us,
         "release": tables.release.hash,
         "model": kept.model,
-        **_trial(kept),
+        **_drawn(kept),
         "facts": kept.facts,
         "scores": {
             "candidates": channel.view.candidates[kept.rows].tolist(),
@@ -168,8 +168,10 @@ def figures_of(kept: Kept, tables: Tables) -> dict[str, Any]:
     }
 
 
-def _trial(kept: Kept) -> dict[str, int]:
-    return {} if kept.trial is None else {"trial": kept.trial}
+def _drawn(kept: Kept) -> dict[str, int | str]:
+    """Return what was drawn: the trial of the model, and the unit for an arm."""
+    drawn = {"trial": kept.trial, "unit": kept.unit}
+    return {name: what for name, what in drawn.items() if what is not None}
 
 
 def _scores(kept: Kept, channel: ChannelTable) -> dict[str, Any]:
@@ -193,4 +195,5 @@ def _pick(pick: KeptPick, kept: Kept, channel: ChannelTable) -> dict[str, Any]:
         "treatment": channel.offered[pick.row].treatment if pick.row >= 0 else None,
         "probability": pick.probability,
         **({"immature": {"share": pick.extra, "given_up_eur": pick.given_up}} if pick.extra or pick.given_up else {}),
+        **({} if pick.odds is None else {"odds": pick.odds.tolist()}),
     }

@@ -5,6 +5,7 @@
 - 3: as 2; the standings that it was decided from are folded by the rule `AS_RECORDED` of `decisioning.times`.
 - 4: as 3; after the release's hash come 8 bytes of the trial in which its model was drawn (0: in none): 7 of its
   number, little-endian, and the last byte of their sum, as nothing else would show that they were changed.
+- 5: as 4; after the trial comes what was drawn (`drawn`): for the arm, and with what probability for each slot.
 
 A format never changes. Another layout, another wording or another rule for what is derived is the next number.
 """
@@ -16,6 +17,7 @@ from decisioning.catalogue.release import Release
 from decisioning.errors import Refused, RequestError
 from decisioning.records import wording_1
 from decisioning.records.answers import contact_of, figures_of, record_of
+from decisioning.records.drawn import after_drawn, pack_drawn, unpack_drawn
 from decisioning.records.kept import NOTHING, Kept
 from decisioning.records.packing import pack as pack_kept
 from decisioning.records.tables import Tables, tables_of
@@ -24,15 +26,19 @@ from decisioning.records.unpacking import unpack_heading
 from decisioning.times import AS_RECORDED, AS_STATED, TimeRule
 
 JSON_FORMAT: Final = 1
-NEWEST: Final = 4
-WORDINGS: Final = {JSON_FORMAT: wording_1.Words, 2: wording_1.Words, 3: wording_1.Words, 4: wording_1.Words}
+NEWEST: Final = 5
+WORDINGS: Final = dict.fromkeys((JSON_FORMAT, 2, 3, 4, 5), wording_1.Words)
 """Format -> the wording that it makes texts with."""
-TIME_RULES: Final[Mapping[int, TimeRule]] = {JSON_FORMAT: AS_STATED, 2: AS_STATED, 3: AS_RECORDED, 4: AS_RECORDED}
+TIME_RULES: Final[Mapping[int, TimeRule]] = {
+    **dict.fromkeys((JSON_FORMAT, 2), AS_STATED),
+    **dict.fromkeys((3, 4, 5), AS_RECORDED),
+}
 """Format -> the rule by which the standings that were decided from are folded."""
 HASH: Final = "sha256:"
 _DIGEST: Final = slice(1, 33)
 _TRIAL: Final = slice(33, 41)
 _FIRST_WITH_TRIAL: Final = 4
+FIRST_WITH_DRAWN: Final = 5
 _BROKEN = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RequestError)
 
 
@@ -62,16 +68,22 @@ def tables_for(release: Release, number: int) -> Tables:
 def pack(kept: Kept, release: Release, number: int) -> bytes:
     """Return a record as the bytes of a packed format: one that names it, 32 of the release's hash, and `packing`.
 
-    From format 4 on, the trial's 8 bytes come before `packing`.
+    From format 4 on, the trial's 8 bytes come before `packing`, and from 5 on, after these, what was drawn.
     """
     digest = bytes.fromhex(release.hash.removeprefix(HASH))
     trial = (kept.trial or 0).to_bytes(7, "little")
     more = (trial, _check_byte(trial)) if number >= _FIRST_WITH_TRIAL else ()
-    return b"".join((bytes((number,)), digest, *more, *pack_kept(kept, tables_for(release, number))))
+    drawn = (pack_drawn(kept),) if number >= FIRST_WITH_DRAWN else ()
+    return b"".join((bytes((number,)), digest, *more, *drawn, *pack_kept(kept, tables_for(release, number))))
 
 
 def after_heading(raw: bytes) -> bytes:
-    """Return what `packing` made of a packed record: its bytes after the format, the release's hash and the trial."""
+    """Return what `packing` made of a packed record: its bytes after all that comes before.
+
+    :raises ValueError: it is cut off
+    """
+    if raw[0] >= FIRST_WITH_DRAWN:
+        return raw[after_drawn(raw, _TRIAL.stop) :]
     return raw[_TRIAL.stop if raw[0] >= _FIRST_WITH_TRIAL else _DIGEST.stop :]
 
 
@@ -131,6 +143,8 @@ def _unpacked(raw: bytes, release: Release, part: Callable[[Kept, Tables], dict[
     try:
         kept = unpack_kept(after_heading(raw), tables)
         kept.trial = _trial_of(raw)
+        if raw[0] >= FIRST_WITH_DRAWN:
+            unpack_drawn(raw, _TRIAL.stop, kept)
         return part(kept, tables)
     except _BROKEN as error:
         raise Refused("the record cannot be read: its bytes are not what was written") from error

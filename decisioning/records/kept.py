@@ -12,6 +12,8 @@ from decisioning.facts.schema import Facts
 Floats = NDArray[np.float64]
 NOTHING = -1
 """The row of a pick that leaves its slot empty."""
+OWN, ACCOUNT = "own", "account"
+"""What `Kept.unit` calls the stream that the decision is recorded on, and that of its account."""
 
 
 class Reason(NamedTuple):
@@ -29,9 +31,10 @@ class Reason(NamedTuple):
 class KeptPick:
     """One choice: of row `row` of the channel's view, which is number `at` of the scored ones, or of NOTHING.
 
-    `placement` counts the request's placements from 0. `extra` and `given_up` as in `deciding.arbitration.Pick`. The
-    rest belongs to an offer: `factors` are the model's inputs that moved the score most, `reasons` the most telling
-    first, amounts are in euros.
+    `placement` counts the request's placements from 0. `extra` and `given_up` as in `deciding.arbitration.Pick`.
+    `odds`: float64 (n,) that 32 bits hold, the probability of each scored candidate given the picks before; None if
+    nothing was left to chance, or if the record does not tell. The rest belongs to an offer: `factors` are the model's
+    inputs that moved the score most, `reasons` the most telling first, amounts are in euros.
     """
 
     placement: int
@@ -45,6 +48,7 @@ class KeptPick:
     value_eur: float = 0.0
     priority: float = 0.0
     reasons: Sequence[Reason] = ()
+    odds: Floats | None = None
 
 
 @dataclass(slots=True)
@@ -56,6 +60,8 @@ class Kept:
     int8. `shadow`: the second model's name and propensities (n,). `empty`: per placement, why it shows no offer, None
     if it shows one. `withheld`: how many candidates did not pass. `tone` and `handover`: what the emotion layer asks
     for. `trial`: when the trial began in which `model` was drawn, microseconds UTC; None if it was drawn in none.
+    `unit`: what was drawn for an arm: the decision's own stream (`OWN`), that of its account (`ACCOUNT`), or the stream
+    of this name; None if there are no arms, or if the record does not tell.
     """
 
     decision_id: str
@@ -84,6 +90,7 @@ class Kept:
     transparency: NDArray[np.int8] | None = None
     shadow: tuple[str, Floats] | None = None
     trial: int | None = None
+    unit: str | None = None
 
     @property
     def offers(self) -> list[KeptPick]:

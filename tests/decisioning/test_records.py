@@ -15,6 +15,7 @@ from decisioning.deciding.record import Decision
 from decisioning.errors import Refused
 from decisioning.facts.forms import Ask, Known, PlacementAsk, canonical
 from decisioning.records import formats, wording_1
+from decisioning.records.drawn import unpack_drawn
 from decisioning.records.formats import (
     JSON_FORMAT,
     NEWEST,
@@ -27,7 +28,7 @@ from decisioning.records.formats import (
     tables_for,
     unpack,
 )
-from decisioning.records.kept import NOTHING, Kept, KeptPick, Reason
+from decisioning.records.kept import ACCOUNT, NOTHING, OWN, Kept, KeptPick, Reason
 from decisioning.records.pieces import Pieces, PiecesRead
 from decisioning.records.unpacking import unpack as unpack_kept
 from decisioning.review.replaying import replay
@@ -116,6 +117,8 @@ def picks(draw: st.DrawFn, release: Release, rows: list[int], placements: int) -
             pick.at, pick.factors = rows.index(row), draw(st.lists(names, max_size=3))
             pick.value_eur, pick.priority = draw(FIGURES), draw(FIGURES)
             pick.reasons = draw(reasons(release))
+        if draw(st.booleans()):
+            pick.odds = draw(column(len(rows), st.sampled_from([0.0, 0.25, 2.0**-20])))
         drawn.append(pick)
     return drawn
 
@@ -171,6 +174,7 @@ def kept(draw: st.DrawFn, release: Release) -> Kept:
         uplift=draw(st.one_of(st.none(), column(n, st.one_of(st.floats(-1, 1, width=32), st.just(math.nan))))),
         transparency=draw(st.one_of(st.none(), levels)),
         shadow=draw(st.one_of(st.none(), st.tuples(WORDS, scores))),
+        unit=draw(st.one_of(st.none(), st.sampled_from([OWN, ACCOUNT]), HEX)),
     )
 
 
@@ -196,6 +200,7 @@ def test_what_a_record_keeps_comes_out_of_its_bytes_exactly(data: st.DataObject,
     before = data.draw(kept(release))
     packed = pack(before, release, NEWEST)
     after = unpack_kept(after_heading(packed), tables_for(release, NEWEST))
+    unpack_drawn(packed, 41, after)  # after the format, the release's hash and the trial
     assert exactly(replace(after, facts=dict(sorted(after.facts.items())))) == exactly(before)
 
 
@@ -264,12 +269,41 @@ def test_a_decision_says_in_which_trial_its_model_was_drawn_and_replays(trial: i
 @pytest.mark.promise("replay.packed-records")
 def test_format_3_which_knew_no_trial_is_read_and_written_as_before() -> None:
     ask = Ask(request_id="r", customer_id="c", channel="web", placements=HERO)
-    raw, newest = (decided(ask, world.permissive(), record_format=n).to_bytes() for n in (3, NEWEST))
-    assert newest == bytes((NEWEST,)) + raw[1:33] + bytes(8) + raw[33:]
+    raw, with_trial = (decided(ask, world.permissive(), record_format=n).to_bytes() for n in (3, 4))
+    assert with_trial == b"\4" + raw[1:33] + bytes(8) + raw[33:]
     record = unpack(raw, world.SMALL)
     assert (format_of(record), "trial" in record) == (3, False)
     then = replace(world.permissive(), facts=record["facts"])
     assert replay(record, then, world.SMALL).to_bytes() == raw
+
+
+@pytest.mark.promise("replay.packed-records")
+def test_format_4_which_did_not_tell_what_was_drawn_is_read_and_written_as_before() -> None:
+    ask = Ask(request_id="r", customer_id="c", channel="web", placements=HERO)
+    decisions = [decided(ask, world.permissive(), record_format=n) for n in (4, NEWEST)]
+    raw, newest = (d.to_bytes() for d in decisions)
+    assert newest[1:41] == raw[1:41]
+    assert newest.endswith(raw[41:])
+    record = unpack(raw, world.SMALL)
+    assert "unit" not in record
+    assert not any("odds" in pick for pick in record["picks"])
+    assert all(("odds" in pick) == (pick["probability"] < 1.0) for pick in unpack(newest, world.SMALL)["picks"])
+    then = replace(world.permissive(), facts=record["facts"])
+    assert replay(record, then, world.SMALL).to_bytes() == raw
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(world.asks(), world.known(), HEX)
+def test_a_record_keeps_the_odds_that_each_slot_was_drawn_by(ask: Ask, customer: Known, seed: str) -> None:
+    decision = decided(ask, customer, seed=f"d-{seed}")
+    mood = decision.computed.mood
+    for pick in decision.kept.picks:
+        if pick.odds is None:
+            assert pick.probability == 1.0 or mood.silence_sales or mood.let_through
+        elif pick.row != NOTHING:
+            assert pick.odds[pick.at] == np.float32(pick.probability)
+        else:
+            assert pick.odds.sum() == pytest.approx(1.0 - pick.probability, abs=1e-5)
 
 
 def decided_in_json() -> Decision:
