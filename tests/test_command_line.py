@@ -285,7 +285,8 @@ def test_help_imports_nothing_heavy() -> None:
     assert all(name in result.stdout for name in brain.main.commands)
 
 
-def test_a_command_imports_lightgbm_and_feast_without_what_nobody_uses() -> None:
+@pytest.mark.parametrize("way", ["command", pytest.param("library", marks=pytest.mark.long)])
+def test_a_command_imports_lightgbm_and_feast_without_what_nobody_uses(way: str) -> None:
     """They find scikit-learn, pandas and typeguard as ever where no command runs, and so do all others."""
     code = (
         "import sys\n"
@@ -302,8 +303,5 @@ def test_a_command_imports_lightgbm_and_feast_without_what_nobody_uses() -> None
         "feast.Entity(name=1)\n"
         "assert typeguard.typechecked is checked\n"
     )
-    for way in ("command", "library"):
-        result = subprocess.run(
-            [sys.executable, "-c", code, way], cwd=ROOT, capture_output=True, text=True, check=False
-        )
-        assert result.returncode == 0, result.stderr
+    result = subprocess.run([sys.executable, "-c", code, way], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr

@@ -8,7 +8,7 @@ import pytest
 from tests.serving.server import Server, product
 from tests.serving.workspaces import ask
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.long]
 
 
 @pytest.mark.promise("serving.second-workspace")

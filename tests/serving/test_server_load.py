@@ -103,6 +103,7 @@ def test_beyond_capacity_only_429_or_503_with_retry_after(server: Server, custom
 
 
 @pytest.mark.promise("serving.kill")
+@pytest.mark.long
 def test_a_kill_of_everything_loses_nothing_that_was_answered(server: Server, customers: list[str]) -> None:
     """Kill every process under load, then start again: what was decided before is served."""
     load = asyncio.run(_killed_meanwhile(server, customers))

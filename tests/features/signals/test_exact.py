@@ -44,7 +44,7 @@ def _checked(opened: OpenPlace, whom: list[str], rng: random.Random) -> int:
 
 @pytest.mark.promise("signals.exact")
 def test_any_read_is_what_the_log_comes_to_while_processes_send(place: Place, opened: OpenPlace) -> None:
-    race(place, opened, events=5_000, many=24)
+    race(place, opened, events=2_000, many=24)
 
 
 @pytest.mark.promise("signals.exact")

@@ -275,7 +275,7 @@ def killed(place: Place, opened: OpenPlace, kills: int) -> None:
 
 @pytest.mark.promise("signals.kill")
 def test_what_was_acknowledged_before_a_kill_is_there_and_counts_once(place: Place, opened: OpenPlace) -> None:
-    killed(place, opened, 2)
+    killed(place, opened, 1)
 
 
 @pytest.mark.promise("signals.kill")
