@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import time
@@ -99,16 +98,3 @@ def test_a_second_serve_of_the_same_workspace_is_refused(server: Server) -> None
     assert second.returncode == 1
     assert second.stderr.strip() == "brain serve is already running for this workspace; stop it first"
     assert _status(server) == 200
-
-
-@pytest.mark.promise("serving.kills")
-def test_a_dead_replica_is_announced_answered_503_and_replaced(server: Server) -> None:
-    before = server.pids("ray::ServeReplica")
-    for pid in before:
-        os.kill(pid, signal.SIGKILL)
-    seen = set()
-    assert _until(lambda: seen.add(_status(server)) or 503 in seen, within_s=10)
-    assert _until(lambda: _status(server) == 200, within_s=60)
-    assert server.pids("ray::ServeReplica") != before
-    assert _until(lambda: "the decision process is away" in server.output, within_s=5)
-    assert _until(lambda: "serving again after" in server.output, within_s=5)

@@ -1,6 +1,9 @@
 """The real server under load: at 70% of its capacity, beyond it, and when all its processes are killed."""
 
 import asyncio
+import os
+import signal
+import time
 from collections.abc import Callable, Iterable
 
 import pytest
@@ -100,6 +103,40 @@ def test_beyond_capacity_only_429_or_503_with_retry_after(server: Server, custom
     assert asyncio.run(
         closed_loop(server.port, asking(server, "after", customers), connections=4, count=50)
     ).statuses == {200: 50}
+
+
+@pytest.mark.promise("serving.kill", "serving.kills")
+def test_a_dead_replica_is_announced_answered_503_and_replaced_and_loses_nothing(
+    server: Server, customers: list[str]
+) -> None:
+    before = server.pids("ray::ServeReplica")
+    load = asyncio.run(_while_asked(server, customers, lambda: [os.kill(pid, signal.SIGKILL) for pid in before]))
+    assert load.statuses[200] > 20
+    assert load.statuses[503] > 0
+    assert turned_away(a for a in load.answers if a.status == 503)
+    assert _until(lambda: server("GET", "/healthz")[0] == 200, within_s=60)
+    assert server.pids("ray::ServeReplica") != before
+    assert _until(lambda: "the decision process is away" in server.output, within_s=5)
+    assert _until(lambda: "serving again after" in server.output, within_s=5)
+    assert answered(load) <= recorded(server)
+
+
+async def _while_asked(server: Server, customers: list[str], strike: Callable[[], object]) -> Load:
+    """Return the answers of three seconds, in the first of which something strikes."""
+    requests = asking(server, "dead", customers)
+    loading = asyncio.create_task(open_loop(server.port, requests, per_second=50, count=150))
+    await asyncio.sleep(1)
+    strike()
+    return await loading
+
+
+def _until(condition: Callable[[], bool], within_s: float) -> bool:
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.1)
+    return False
 
 
 @pytest.mark.promise("serving.kill")
