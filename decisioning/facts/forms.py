@@ -39,6 +39,7 @@ class Ask(Strict):
     stored ones, and the id of the decision whose random draws are repeated. `moment` names the moment that opened a
     decision nobody requested. `consent_platform`: purpose -> what a consent platform on the page reports; a refusal
     there withdraws the purpose, a permission there grants nothing. `machine`: the customer is talking with a machine.
+    `detail`: for whom the answer is, by default for whom the caller's key is; it decides nothing, and is not recorded.
     """
 
     request_id: SubjectId
@@ -57,6 +58,7 @@ class Ask(Strict):
     overrides: Annotated[dict[Annotated[str, Field(max_length=64)], Scalar], Field(max_length=1000)] = {}
     seed: SubjectId | None = None
     moment: str | None = Field(default=None, max_length=64)
+    detail: Literal["customer", "agent", "company"] | None = Field(default=None, exclude=True)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -8,6 +8,7 @@ from decisioning.catalogue.policies import Cap
 from decisioning.catalogue.release import Release
 from decisioning.deciding.record import Computation, reasons_for
 from decisioning.facts.schema import Value, worded
+from decisioning.records.audiences import Audience, is_reason_for
 from decisioning.records.formats import NEWEST, tables_for
 from decisioning.review.counterfactual import Change, Counterfactual
 
@@ -79,14 +80,21 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
 
 
 def narrative(
-    computed: Computation, answer: Mapping[str, list[dict[str, object]]], instead: Counterfactual | None
+    computed: Computation,
+    answer: Mapping[str, list[dict[str, object]]],
+    instead: Counterfactual | None,
+    audience: Audience = "company",
 ) -> dict[str, str]:
-    """Return locale -> the whole story; `answer` is what was given, `instead` what would have changed it."""
-    return {locale: " ".join(_sentences(computed, answer, instead, locale)) for locale in LOCALES}
+    """Return locale -> the story for an audience; `answer` is what was given, `instead` what would have changed it."""
+    return {locale: " ".join(_sentences(computed, answer, instead, locale, audience)) for locale in LOCALES}
 
 
 def _sentences(
-    computed: Computation, answer: Mapping[str, list[dict[str, object]]], instead: Counterfactual | None, locale: str
+    computed: Computation,
+    answer: Mapping[str, list[dict[str, object]]],
+    instead: Counterfactual | None,
+    locale: str,
+    audience: Audience,
 ) -> Iterator[str]:
     texts = _WORDS[locale]
     yield texts["decided"].format(
@@ -98,18 +106,19 @@ def _sentences(
             yield texts["nothing"].format(placed["name"])
             continue
         for offer in offers:
-            yield from _offer(computed, str(placed["name"]), str(offer["treatment"]), locale)
+            yield from _offer(computed, str(placed["name"]), str(offer["treatment"]), locale, audience)
     if computed.screened.withheld:
         yield _withheld(computed, locale)
     yield _what_instead(computed, instead, locale)
 
 
-def _offer(computed: Computation, placement: str, treatment: str, locale: str) -> Iterator[str]:
+def _offer(computed: Computation, placement: str, treatment: str, locale: str, audience: Audience) -> Iterator[str]:
     i = computed.view.ids.index(treatment)
     yield _WORDS[locale]["offer"].format(placement, _title(computed, i, locale))
     row = computed.screened.rows.tolist().index(i)
-    if why := reasons_for(computed, i, row, locale):
-        yield _WORDS[locale]["why"].format(" ".join(reason["text"] for reason in why))
+    reasons = reasons_for(computed, i, row, locale)
+    if why := [reason["text"] for reason in reasons if is_reason_for(audience, reason["code"])]:
+        yield _WORDS[locale]["why"].format(" ".join(why))
 
 
 def _title(computed: Computation, i: int, locale: str) -> str:

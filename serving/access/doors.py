@@ -9,6 +9,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from decisioning.errors import OutOfScope
+from decisioning.records.audiences import Audience, sees
 from features.access_keys import AccessKey, note_uses, read_keys
 from features.ledger import Ledger, now_us
 from serving.access.keys import Keyring
@@ -104,6 +105,20 @@ def check_fields(request: HTTPConnection, route: str, body: BaseModel) -> None:
     for field, scopes in TABLE.needed_for(route, body):
         if key.scope not in scopes:
             raise OutOfScope(field, _needs(key, scopes))
+
+
+def audience_of(request: HTTPConnection, detail: Audience | None = None) -> Audience:
+    """Return for whom the answer to a request is: for `detail`, by default for whom its key is.
+
+    Raises OutOfScope for a detail that the key may not see. Without keys everything is the company's.
+    """
+    key: AccessKey | None = request.scope.get(_KEY)
+    most = "company" if key is None else TABLE.audience_of(key.scope)
+    if detail is not None and not sees(most, detail):
+        raise OutOfScope(
+            "detail", f"the scope of this key is {key.scope if key else ''}; its answers are for the {most}"
+        )
+    return detail or most
 
 
 def _needs(key: AccessKey, scopes: tuple[str, ...]) -> str:

@@ -10,6 +10,7 @@ from pydantic_core import to_json
 from yaml import safe_load
 
 from decisioning.facts.schema import Strict
+from decisioning.records.audiences import Audience
 
 ADMIN: Final = "admin"
 _FILE: Final = Path(__file__).with_name("scopes.yaml")
@@ -35,6 +36,7 @@ class ScopeTable(Strict):
 
     scopes: dict[str, str]
     public: tuple[str, ...]
+    audiences: dict[Audience, Scopes]
     routes: dict[str, Scopes]
     fields: tuple[FieldRule, ...] = ()
 
@@ -45,7 +47,13 @@ class ScopeTable(Strict):
             raise ValueError(f"no such scope: {', '.join(unknown)}")
         if unknown := sorted({r.route for r in self.fields} - self.routes.keys()):
             raise ValueError(f"no such route: {', '.join(unknown)}")
+        if sorted(scope for scopes in self.audiences.values() for scope in scopes) != sorted(self.scopes):
+            raise ValueError("audiences: every scope has one")
         return self
+
+    def audience_of(self, scope: str) -> Audience:
+        """Return for whom the answers are that a key of this scope gets."""
+        return next(audience for audience, scopes in self.audiences.items() if scope in scopes)
 
     def missing(self, routes: Iterable[str]) -> list[str]:
         """Return the routes that the table has no line for."""

@@ -7,6 +7,7 @@ from decisioning.deciding.record import Computation
 from decisioning.errors import NotFound, Refused
 from decisioning.facts.forms import Known, canonical
 from decisioning.facts.standing_rules import NO_PAST
+from decisioning.records.audiences import Audience, answer_for, figures_for
 from decisioning.records.formats import JSON_FORMAT, format_of
 from decisioning.review.counterfactual import Counterfactual, counterfactual
 from decisioning.review.narrative import narrative
@@ -16,7 +17,9 @@ from features.ledger.as_of_decision import KnownAtDecisions, known_at_decision
 from serving.brain.runtime import Brain
 
 
-def explain(brain: Brain, decision_id: str, *, contributions: bool = False) -> dict[str, Any]:
+def explain(
+    brain: Brain, decision_id: str, *, contributions: bool = False, audience: Audience = "company"
+) -> dict[str, Any]:
     """Return the decision, its request, and every candidate with its factors or the gate that stopped it.
 
     It includes what the customer could change for another first offer, and a summary in words. Raises NotFound if there
@@ -24,6 +27,7 @@ def explain(brain: Brain, decision_id: str, *, contributions: bool = False) -> d
 
     :param contributions: whether to add what each feature added to the passed candidates' scores; it takes
         milliseconds for each
+    :param audience: for whom it is
     """
     stream, body = _recorded(brain, decision_id)
     known = known_at_decision(brain.ledger, stream, body)
@@ -34,17 +38,17 @@ def explain(brain: Brain, decision_id: str, *, contributions: bool = False) -> d
     if contributions:
         _add_contributions(brain, computed, candidates)
     return {
-        **body["answer"],
+        **answer_for(audience, body["answer"]),
         "request": body["request"],
         "facts": body["facts"],
         "read": body["read"],
         "permissions": body["permissions"],
         "paused": body["paused"],
-        "picks": body["picks"],
-        "candidates": candidates,
+        "picks": [figures_for(audience, pick) for pick in body["picks"]],
+        "candidates": [figures_for(audience, candidate) for candidate in candidates],
         "asserted": _asserted(release, known, body),
         "counterfactual": _counterfactual_json(alternative),
-        "text": narrative(computed, body["answer"], alternative),
+        "text": narrative(computed, body["answer"], alternative, audience),
     }
 
 

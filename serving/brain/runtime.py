@@ -16,6 +16,7 @@ from decisioning.facts.forms import Ask, Known, canonical
 from decisioning.facts.identity import is_of
 from decisioning.facts.schema import BUILT_IN, Facts, FeatureSchema, Value
 from decisioning.facts.standing_rules import NO_PAST
+from decisioning.records.audiences import Audience, answer_for
 from decisioning.records.formats import NEWEST, tables_for
 from decisioning.review.rechecking import UNLINKED, Recheck, recheck
 from decisioning.times import IMPLAUSIBLE, microseconds, parse_decision_time
@@ -160,12 +161,12 @@ class Brain:
         self.snapshot.profiles.archive.compact()
         self.snapshot.signals.purge(now_us())
 
-    async def answer(self, ask: Ask) -> bytes:
+    async def answer(self, ask: Ask, audience: Audience = "company") -> bytes:
         """Return the answer to a request as JSON bytes; a live decision is committed first. May raise TooLate."""
         check_time()
         if ask.mode == "preview":
-            return await self.pools.long.run(lambda: canonical(self.preview(ask).answer))
-        return canonical(await self.commit(ask))
+            return await self.pools.long.run(lambda: canonical(answer_for(audience, self.preview(ask).answer)))
+        return canonical(answer_for(audience, await self.commit(ask)))
 
     def preview(self, ask: Ask) -> Decision:
         """Decide in the same way, and write nothing."""

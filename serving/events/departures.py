@@ -13,6 +13,7 @@ from pydantic_core import from_json, to_json
 
 from decisioning.errors import Erased, RequestError
 from decisioning.facts.forms import Ask, canonical
+from decisioning.records.audiences import Audience, answer_for
 from decisioning.review.rechecking import EXPIRED, RELEASED, Recheck
 from features.ledger import Duplicate, Entry, Ledger, Record, now_us
 from features.ledger.past.changes import RETRACTED
@@ -29,8 +30,8 @@ class Departures:
     def __init__(self, brain: Brain, moments: Moments) -> None:
         self._brain, self._moments = brain, moments
 
-    def body(self, delivery: Delivery, *, gpc: bool = False) -> bytes | None:
-        """Return what leaves now of a delivery; None if nothing does.
+    def body(self, delivery: Delivery, *, gpc: bool = False, audience: Audience = "company") -> bytes | None:
+        """Return what leaves now of a delivery for an audience; None if nothing does.
 
         :param gpc: the screen's browser asks for no profiling; what it does not get for that reason, others may get
         """
@@ -48,7 +49,7 @@ class Departures:
             return None
         if gpc:
             result = self._recheck(record, decided, ask.model_copy(update={"context": {**ask.context, "gpc": True}}))
-        return _without_stopped(delivery.body, result) if _leaves(decided, result) else None
+        return _without_stopped(delivery.body, result, audience) if _leaves(decided, result) else None
 
     def _recheck(self, record: Record, decided: Json, ask: Ask) -> Recheck:
         """Return what still holds; nothing does if the release does not know the request's facts any more."""
@@ -110,9 +111,9 @@ def _leaves(decided: Json, result: Recheck) -> bool:
     return stands or (decided["answer"]["handover"] is not None and result.call_holds)
 
 
-def _without_stopped(body: bytes, result: Recheck) -> bytes:
-    """Return the body of a delivery without what does not hold any more."""
-    if result.call_holds and not result.stopped:
+def _without_stopped(body: bytes, result: Recheck, audience: Audience) -> bytes:
+    """Return the body of a delivery for an audience, without what does not hold any more."""
+    if result.call_holds and not result.stopped and audience == "company":
         return body
     content = from_json(body)
     decision = content["decision"]
@@ -123,4 +124,4 @@ def _without_stopped(body: bytes, result: Recheck) -> bytes:
         placement["offers"] = offers
     if not result.call_holds:
         decision["handover"] = None
-    return to_json(content)
+    return to_json({**content, "decision": answer_for(audience, decision)})

@@ -15,6 +15,7 @@ from decisioning.errors import BrainError, NotFound
 from decisioning.facts.forms import Ask, PlacementAsk
 from decisioning.facts.identity import is_of
 from decisioning.facts.standing import Consent, Standing
+from decisioning.records.audiences import Audience
 from decisioning.times import DAY_US, HOUR_US
 from features.ledger import now_us
 from features.moments import Delivery, Moments, Watch
@@ -94,7 +95,13 @@ class Watcher:
         return refused or self.moments.asks_no_profiling(streams, release.signals_of(moment), at_us)
 
     async def listen(
-        self, channel: str, stream: str | None, after: int | None, *, gpc: bool = False
+        self,
+        channel: str,
+        stream: str | None,
+        after: int | None,
+        *,
+        gpc: bool = False,
+        audience: Audience = "company",
     ) -> AsyncIterator[bytes]:
         """Yield server-sent events for screens of a channel, and comments that keep the connection open.
 
@@ -104,6 +111,7 @@ class Watcher:
         :param stream: the subject to show, or None for everybody who is handled on the channel
         :param after: the cursor of the last event that the screen has, or None to begin now
         :param gpc: whether the screen's browser asks for no profiling (Global Privacy Control)
+        :param audience: for whom the screen is
         """
         run = self._brain.pools.short.run
         newest = await run(self.moments.newest)
@@ -112,7 +120,7 @@ class Watcher:
         for poll in range(round(STREAM_S / POLL_S)):
             for delivery in await run(self.moments.stream_page, cursor, channel, stream):
                 cursor = delivery.seq
-                body = await run(partial(self._departures.body, delivery, gpc=gpc))
+                body = await run(partial(self._departures.body, delivery, gpc=gpc, audience=audience))
                 if body is not None:
                     await run(self.moments.show, delivery)
                     yield b"id: %d\nevent: moment\ndata: %s\n\n" % (delivery.seq, body)

@@ -8,6 +8,7 @@ from fastapi import FastAPI, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from features.moments import Delivery
+from serving.access.doors import audience_of
 from serving.brain.runtime import Brain
 from serving.events.moments import Watcher, dead_letter_json, withheld_json
 from serving.events.signals import MAX_SIGNALS, record_body
@@ -72,7 +73,8 @@ def moment_routes(app: FastAPI, brain: Brain, watcher: Watcher) -> None:
         if seats.locked():
             return problem_reply(BUSY, "every seat for listening is taken")
         person = None if customer_id is None else brain.subject_stream(customer_id)
-        events = _with_seat(seats, watcher.listen(channel, person, last_event_id, gpc=asks_no_profiling(request)))
+        gpc, audience = asks_no_profiling(request), audience_of(request)
+        events = _with_seat(seats, watcher.listen(channel, person, last_event_id, gpc=gpc, audience=audience))
         return StreamingResponse(events, media_type="text/event-stream")
 
     @app.get("/v1/moments/dead", responses=problems(503))

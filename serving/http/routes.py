@@ -29,7 +29,7 @@ from decisioning.errors import (
 from decisioning.facts.forms import Ask
 from features.deadlines import waiting_until
 from features.ledger import SubjectKind
-from serving.access.doors import Access, Doors, check_fields
+from serving.access.doors import Access, Doors, audience_of, check_fields
 from serving.access.table import TABLE
 from serving.brain import explaining
 from serving.brain.metrics import Metrics
@@ -144,12 +144,13 @@ def _decision_routes(app: FastAPI, brain: Brain) -> None:
         started, moment_s = time.perf_counter(), stated_until_s(request)
         ask = _with_gpc(await _parsed(brain, Ask, await read_body(request)), request)
         check_fields(request, "POST /v1/decisions", ask)
+        audience = audience_of(request, ask.detail)
         if ask.moment is not None:
             raise RequestError("moment", "only the brain opens a decision for a moment")
         try:
             with room.place(request), waiting_until(moment_s):
                 async with asyncio.timeout(None if ask.mode == "preview" else limit_s):  # a preview's pool has its own
-                    answer = await brain.answer(ask)
+                    answer = await brain.answer(ask, audience)
         except Erased as error:
             return problem_reply(ERASED, str(error).partition(": ")[2], field=error.field, fallbacks=_fallbacks(ask))
         except (Unavailable, Conflict, TimeoutError) as error:
@@ -160,12 +161,13 @@ def _decision_routes(app: FastAPI, brain: Brain) -> None:
     app.add_middleware(DirectRoute, path="/v1/decisions", answer=decisions)
 
     @app.get("/v1/decisions/{decision_id}", responses=problems(404))
-    async def why(decision_id: DecisionPath, contributions: bool = False) -> Response:
+    async def why(request: Request, decision_id: DecisionPath, contributions: bool = False) -> Response:
         """Explain a decision: why, or why not, for every candidate, and what would change it.
 
         `contributions`: also what each feature added to each score.
         """
-        work = partial(explaining.explain, brain, decision_id, contributions=contributions)
+        audience = audience_of(request)
+        work = partial(explaining.explain, brain, decision_id, contributions=contributions, audience=audience)
         return json_reply(await brain.pools.long.run(work))
 
 
