@@ -20,7 +20,15 @@ from decisioning.facts.forms import PRIOR_MODEL, Known, Scores, canonical
 from decisioning.facts.schema import Facts
 from decisioning.lazy import lazy_property
 from decisioning.records.answers import answer_of, contacts_of, record_of
-from decisioning.records.formats import FIRST_WITH_DRAWN, JSON_FORMAT, NEWEST, Unpacked, pack, tables_for
+from decisioning.records.formats import (
+    FIRST_WITH_DRAWN,
+    FIRST_WITH_EMPTY_PICKS,
+    JSON_FORMAT,
+    NEWEST,
+    Unpacked,
+    pack,
+    tables_for,
+)
 from decisioning.records.kept import Floats, Kept, KeptPick
 from decisioning.records.tables import Tables
 
@@ -133,12 +141,12 @@ class Decision:
 def record(computed: Computation, picks: Sequence[Pick]) -> Decision:
     """Return the decision to commit."""
     case, screened, scores, mood = computed.case, computed.screened, computed.scores, computed.mood
-    ask, context = case.ask, case.context
+    ask, context, whys = case.ask, case.context, _why_nothing(computed, picks)
     kept = Kept(
         decision_id=context.decision_id,
         decided_us=context.now_us,
         request=ask.model_dump(mode="json", exclude_defaults=True),
-        picks=[_pick(computed, pick) for pick in picks],
+        picks=[_pick(computed, pick, why) for pick, why in zip(picks, whys, strict=True)],
         read=_versions_read(case.known),
         environment=context.environment,
         model=context.assigned_model,
@@ -149,7 +157,7 @@ def record(computed: Computation, picks: Sequence[Pick]) -> Decision:
         permissions={p: a.cites for p, a in sorted(screened.permissions.items()) if a.allowed and a.cites},
         profiled=screened.profiled,
         arm=screened.arm,
-        empty=_why_empty(computed, picks),
+        empty=_why_empty(computed, picks, whys),
         tone=mood.tone,
         handover=mood.handover,
         withheld=screened.withheld_count,
@@ -190,9 +198,10 @@ def _versions_read(known: Known) -> dict[str, Any]:
     return {**read, **{name: versions for name, versions in more.items() if versions}}
 
 
-def _pick(computed: Computation, pick: Pick) -> KeptPick:
+def _pick(computed: Computation, pick: Pick, why: str | None) -> KeptPick:
     i, slot = pick.candidate, pick.slot
-    kept = KeptPick(slot.placement, slot.rank, i, pick.probability, pick.extra, pick.given_up)
+    empty = why if computed.case.context.record_format >= FIRST_WITH_EMPTY_PICKS else None
+    kept = KeptPick(slot.placement, slot.rank, i, pick.probability, pick.extra, pick.given_up, empty)
     if i == NOTHING:
         return kept
     screened = computed.screened
@@ -211,18 +220,37 @@ def reasons_for(computed: Computation, i: int, row: int, locale: str) -> list[di
     return [words.reason(reason, locale) for reason in computed.reasoning.of(i, row, computed.scores.factors[row])]
 
 
-def _why_empty(computed: Computation, picks: Sequence[Pick]) -> list[str | None]:
+def _why_nothing(computed: Computation, picks: Sequence[Pick]) -> list[str | None]:
+    """Return per pick why it leaves its slot empty, as a code of the contract; None for an offer."""
+    return [_reason_of(computed, picks, n) if pick.candidate == NOTHING else None for n, pick in enumerate(picks)]
+
+
+def _why_empty(computed: Computation, picks: Sequence[Pick], whys: Sequence[str | None]) -> list[str | None]:
     """Return per placement why it shows nothing, as a code of the contract, or None."""
     filled = {pick.slot.placement for pick in picks if pick.candidate != NOTHING}
-    empty = {pick.slot.placement: _reason_of(computed, pick) for pick in picks if pick.slot.placement not in filled}
+    empty = {pick.slot.placement: why for pick, why in zip(picks, whys, strict=True)}
     return [None if n in filled else empty.get(n, "no_room") for n in range(len(computed.case.ask.placements))]
 
 
-def _reason_of(computed: Computation, pick: Pick) -> str:
+def _reason_of(computed: Computation, picks: Sequence[Pick], n: int) -> str:
+    """Return why pick number `n`, of nothing, was made."""
+    pick, screened = picks[n], computed.screened
     if computed.mood.silence_sales:
         return "silenced"
-    if not (computed.screened.requested & pick.slot.members).any():
+    if not (screened.requested & pick.slot.members).any():
         return "no_candidates"
-    if not (computed.screened.permitted & pick.slot.members).any():
+    if not (screened.permitted & pick.slot.members).any():
         return "all_withheld"
-    return "nothing_is_better" if pick.probability == 1.0 else "explored_nothing"
+    if pick.probability < 1.0:
+        return "explored_nothing"
+    with_room = computed.case.context.record_format >= FIRST_WITH_EMPTY_PICKS
+    return "no_room" if with_room and not _has_room(computed, picks[:n], pick) else "nothing_is_better"
+
+
+def _has_room(computed: Computation, before: Sequence[Pick], pick: Pick) -> bool:
+    """Tell whether the picks before left room for anything that could be drawn for the slot of `pick`."""
+    limits = computed.ranking.limits
+    for earlier in before:
+        if earlier.candidate != NOTHING:
+            limits = limits.without(earlier.candidate)
+    return bool((computed.ranking.without_held_help.permitted & pick.slot.members & limits.room).any())

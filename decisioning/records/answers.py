@@ -194,6 +194,7 @@ def _pick(pick: KeptPick, kept: Kept, channel: ChannelTable) -> dict[str, Any]:
         "rank": pick.rank,
         "treatment": channel.offered[pick.row].treatment if pick.row >= 0 else None,
         "probability": pick.probability,
+        **({"empty_reason": pick.empty} if pick.empty else {}),
         **({"immature": {"share": pick.extra, "given_up_eur": pick.given_up}} if pick.extra or pick.given_up else {}),
         **({} if pick.odds is None else {"odds": pick.odds.tolist()}),
     }

@@ -6,6 +6,8 @@
 - 4: as 3; after the release's hash come 8 bytes of the trial in which its model was drawn (0: in none): 7 of its
   number, little-endian, and the last byte of their sum, as nothing else would show that they were changed.
 - 5: as 4; after the trial comes what was drawn (`drawn`): for the arm, and with what probability for each slot.
+- 6: as 5; every pick that leaves its slot empty says why, and `no_room` is among the reasons for an empty placement
+  whenever the picks before took what it could show.
 
 A format never changes. Another layout, another wording or another rule for what is derived is the next number.
 """
@@ -26,12 +28,12 @@ from decisioning.records.unpacking import unpack_heading
 from decisioning.times import AS_RECORDED, AS_STATED, TimeRule
 
 JSON_FORMAT: Final = 1
-NEWEST: Final = 5
-WORDINGS: Final = dict.fromkeys((JSON_FORMAT, 2, 3, 4, 5), wording_1.Words)
+NEWEST: Final = 6
+WORDINGS: Final = dict.fromkeys((JSON_FORMAT, 2, 3, 4, 5, 6), wording_1.Words)
 """Format -> the wording that it makes texts with."""
 TIME_RULES: Final[Mapping[int, TimeRule]] = {
     **dict.fromkeys((JSON_FORMAT, 2), AS_STATED),
-    **dict.fromkeys((3, 4, 5), AS_RECORDED),
+    **dict.fromkeys((3, 4, 5, 6), AS_RECORDED),
 }
 """Format -> the rule by which the standings that were decided from are folded."""
 HASH: Final = "sha256:"
@@ -39,6 +41,8 @@ _DIGEST: Final = slice(1, 33)
 _TRIAL: Final = slice(33, 41)
 _FIRST_WITH_TRIAL: Final = 4
 FIRST_WITH_DRAWN: Final = 5
+FIRST_WITH_EMPTY_PICKS: Final = 6
+"""The first format whose picks say why their slot is empty."""
 _BROKEN = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RequestError)
 
 

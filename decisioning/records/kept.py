@@ -33,7 +33,8 @@ class KeptPick:
 
     `placement` counts the request's placements from 0. `extra` and `given_up` as in `deciding.arbitration.Pick`.
     `odds`: float64 (n,) that 32 bits hold, the probability of each scored candidate given the picks before; None if
-    nothing was left to chance, or if the record does not tell. The rest belongs to an offer: `factors` are the model's
+    nothing was left to chance, or if the record does not tell. `empty`: why NOTHING was picked, a code of the contract;
+    None for an offer, and if the record does not tell. The rest belongs to an offer: `factors` are the model's
     inputs that moved the score most, `reasons` the most telling first, amounts are in euros.
     """
 
@@ -43,6 +44,7 @@ class KeptPick:
     probability: float
     extra: float = 0.0
     given_up: float = 0.0
+    empty: str | None = None
     at: int = 0
     factors: Sequence[str] = ()
     value_eur: float = 0.0

@@ -41,6 +41,8 @@ WITH_FIGURE: Final = frozenset(("uplift", "lever", "value.expected"))
 _ONLY_PERSON_AND_ACCOUNT: Final = 2
 IS_CERTAIN, IS_EXTRA = 1, 2
 """Bits of a pick: probability 1; something went to immature candidates."""
+EMPTY_BITS: Final = 2
+"""How many bits of a pick come before the number of the reason why its slot is empty, from 1 on; 0: not told."""
 
 
 def pack(kept: Kept, tables: Tables) -> list[bytes]:
@@ -74,11 +76,15 @@ def _pick(pick: KeptPick, kept: Kept, tables: Tables, pieces: Pieces) -> list[An
     if extra:
         pieces.floats += (pick.extra, pick.given_up)
     if pick.row == NOTHING:
-        return [bits, pick.placement, pick.rank]
+        return [bits | _empty_number(pick) << EMPTY_BITS, pick.placement, pick.rank]
     pieces.floats.append(pick.priority)
     factors = tables.inputs.codes(pick.factors)
     reasons = [_reason(reason, pick, kept, tables) for reason in pick.reasons]
     return [bits, pick.placement, pick.rank, pick.row, pick.value_eur, factors, *reasons]
+
+
+def _empty_number(pick: KeptPick) -> int:
+    return 0 if pick.empty is None else 1 + EMPTY.numbers[pick.empty]
 
 
 def _reason(reason: Reason, pick: KeptPick, kept: Kept, tables: Tables) -> Any:

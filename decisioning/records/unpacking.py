@@ -10,6 +10,7 @@ from decisioning.records.packing import (
     ARMS,
     DEGRADED,
     EMPTY,
+    EMPTY_BITS,
     ENVIRONMENTS,
     IS_CERTAIN,
     IS_EXTRA,
@@ -95,6 +96,8 @@ def _pick(listed: list[Any], channel: ChannelTable, tables: Tables, pieces: Piec
     pick = KeptPick(placement, rank, NOTHING, 1.0 if bits & IS_CERTAIN else pieces.figure())
     if bits & IS_EXTRA:
         pick.extra, pick.given_up = pieces.figure(), pieces.figure()
+    if number := bits >> EMPTY_BITS:
+        pick.empty = EMPTY.name(number - 1)
     if offer:
         pick.priority = pieces.figure()
         pick.row, pick.value_eur, factors, *pick.reasons = offer

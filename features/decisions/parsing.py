@@ -42,6 +42,7 @@ _DECISION = {
             "rank": "INTEGER",
             "treatment": "VARCHAR",
             "probability": "DOUBLE",
+            "empty_reason": "VARCHAR",
             "immature": {"share": "DOUBLE", "given_up_eur": "DOUBLE"},
         }
     ],
@@ -90,10 +91,13 @@ SELECT seq AS _seq, stream AS _stream, request.account_id AS _account, decision_
   list_max(scores.propensity) AS _best, offer.propensity AS _propensity,
   offer.priority AS _priority,
   coalesce(contact.counts_on, 'decided') AS _counts_on,
-  CASE WHEN contact IS NULL THEN place.empty_reason END AS _empty_reason, scores.candidates AS _candidates,
+  CASE WHEN contact IS NULL THEN coalesce(pick.empty_reason, place.empty_reason,
+    CASE WHEN pick.probability = 1.0 THEN 'nothing_is_better' ELSE 'explored_nothing' END) END AS _empty_reason,
+  scores.candidates AS _candidates,
   CAST(NULL AS VARCHAR[]) AS _told
 FROM offered
 """
+"""Before format 5 a record did not say why a slot was empty in a placement that shows something."""
 _OBSERVED = """
 WITH observed AS (
   SELECT seq, stream, occurred_us, unnest(json_transform(body, '{observation}')) FROM raw WHERE kind = 'observation')

@@ -29,6 +29,7 @@ from decisioning.records.formats import (
     unpack,
 )
 from decisioning.records.kept import ACCOUNT, NOTHING, OWN, Kept, KeptPick, Reason
+from decisioning.records.packing import EMPTY
 from decisioning.records.pieces import Pieces, PiecesRead
 from decisioning.records.unpacking import unpack as unpack_kept
 from decisioning.review.replaying import replay
@@ -113,7 +114,9 @@ def picks(draw: st.DrawFn, release: Release, rows: list[int], placements: int) -
             pick.extra, pick.given_up = draw(FIGURES), draw(FIGURES)
             if not (pick.extra or pick.given_up):
                 pick.extra = pick.given_up = 0.0
-        if row != NOTHING:
+        if row == NOTHING:
+            pick.empty = draw(st.sampled_from([None, *EMPTY.numbers]))
+        else:
             pick.at, pick.factors = rows.index(row), draw(st.lists(names, max_size=3))
             pick.value_eur, pick.priority = draw(FIGURES), draw(FIGURES)
             pick.reasons = draw(reasons(release))
