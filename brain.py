@@ -126,11 +126,16 @@ def key() -> None:
 @click.option("--scope", required=True, help="What the key reaches: decide, agent, signal, consent, privacy, ...")
 @click.option("--name", help="A name to know it by in the list; by default the scope.")
 @click.option("--expires", help="When it stops working: a date such as 2027-01-31, or a number of days such as 90d.")
-def create(workspace: Workspace, scope: str, name: str | None, expires: str | None) -> Result:
+@click.option("--issues", default="", help="The only issues of its decisions, such as retain,service; by default all.")
+@click.option("--channels", default="", help="The only channels of its decisions, such as web; by default all.")
+def create(
+    workspace: Workspace, scope: str, name: str | None, expires: str | None, issues: str, channels: str
+) -> Result:
     """Make a key and show it, this once."""
     from serving.commands import keys
 
-    return keys.create(workspace, scope, name, expires, getpass.getuser())
+    owner = getpass.getuser()
+    return keys.create(workspace, scope, name, owner, expires=expires, issues=issues, channels=channels)
 
 
 @command(group=key, name="list")

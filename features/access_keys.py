@@ -13,7 +13,8 @@ from features.ledger.tables import ACCESS_KEYS
 class AccessKey:
     """What is kept of a key. Times are int microseconds since 1970 UTC; None: never.
 
-    `id` is a part of the key that is no secret. `owner` is who had it made: an operating-system user.
+    `id` is a part of the key that is no secret. `owner` is who had it made: an operating-system user. `issues` and
+    `channels` are what its decisions may be about, with commas between them; empty: all.
     """
 
     id: str
@@ -26,6 +27,8 @@ class AccessKey:
     expires_us: int | None = None
     revoked_us: int | None = None
     last_used_us: int | None = None
+    issues: str = ""
+    channels: str = ""
 
     def is_valid(self, now_us: int) -> bool:
         """Tell whether the key has neither expired nor been revoked."""

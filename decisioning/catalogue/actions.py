@@ -11,12 +11,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from decisioning.catalogue.exploration import ExplorationSettings
+from decisioning.facts.forms import Issue
 from decisioning.facts.schema import Description, FeatureName, Id, Locale, Strict
 from decisioning.facts.signals import SignalSettings
 from decisioning.facts.standing import CountsOn
 from decisioning.times import days_us, microseconds, parse_moment
 
-Issue = Literal["grow", "retain", "service", "nurture", "hardship"]
 Tier = Literal["mandatory", "service", "commercial"]
 Scope = Literal["person", "account"]
 Automation = Literal["automatic", "suggest", "human_only"]

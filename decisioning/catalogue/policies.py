@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
-from decisioning.catalogue.actions import Action, Issue, PointInTime, Text, WindowDays
+from decisioning.catalogue.actions import Action, PointInTime, Text, WindowDays
+from decisioning.facts.forms import Issue
 from decisioning.facts.schema import Description, FeatureName, Id, Locale, Strict, Value
 from decisioning.facts.standing import ALL_CHANNELS, ConsentStatus
 from decisioning.facts.standing_rules import CapCount

@@ -199,6 +199,9 @@ def _standing_gates(sieve: _Sieve, case: Case) -> None:
     sieve.stop(view.needs_person.bits, "action:automation", "needs a person, and this channel has none")
     if account is None:
         sieve.stop(view.account_members.bits, "action:account", "concerns an account, and the request names none")
+    if asked := case.ask.issues:
+        others = np.asarray([action.issue not in asked for action in view.actions], dtype=np.bool_)
+        sieve.stop(bits_of(others), "request:issues", "the request is about other issues")
 
 
 def _consent_gates(sieve: _Sieve, view: View, allowed: Mapping[str, Permission]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ MAX_SLOTS = 50
 MAX_CONTEXT = 100
 PRIOR_MODEL = "prior@0"
 """What decisions name as their model where none scored: the catalogue's priors."""
+Issue = Literal["grow", "retain", "service", "nurture", "hardship"]
+"""A goal of the business."""
 Scalar = Annotated[str, Field(max_length=1000)] | bool | int | Annotated[float, Field(allow_inf_nan=False)] | None
 
 
@@ -39,6 +41,7 @@ class Ask(Strict):
     stored ones, and the id of the decision whose random draws are repeated. `moment` names the moment that opened a
     decision nobody requested. `consent_platform`: purpose -> what a consent platform on the page reports; a refusal
     there withdraws the purpose, a permission there grants nothing. `machine`: the customer is talking with a machine.
+    `issues`: the only issues that may be offered, by default all.
     `detail`: for whom the answer is, by default for whom the caller's key is; it decides nothing, and is not recorded.
     """
 
@@ -58,6 +61,7 @@ class Ask(Strict):
     overrides: Annotated[dict[Annotated[str, Field(max_length=64)], Scalar], Field(max_length=1000)] = {}
     seed: SubjectId | None = None
     moment: str | None = Field(default=None, max_length=64)
+    issues: Annotated[tuple[Issue, ...], Field(max_length=len(get_args(Issue)))] = ()
     detail: Literal["customer", "agent", "company"] | None = Field(default=None, exclude=True)
 
     @model_validator(mode="after")

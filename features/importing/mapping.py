@@ -12,7 +12,6 @@ from decisioning.catalogue.actions import (
     Channel,
     Days,
     Factor,
-    Issue,
     LegalBasis,
     PointInTime,
     Purpose,
@@ -21,6 +20,7 @@ from decisioning.catalogue.actions import (
     Text,
 )
 from decisioning.catalogue.policies import Cap, ChannelOrAll, Policy, Protection, ProtectionKind
+from decisioning.facts.forms import Issue
 from decisioning.facts.schema import Dtype, FeatureName, Id, Strict, Tag, Value
 from decisioning.facts.standing import ALL_CHANNELS, ConsentStatus
 from decisioning.spec import one_as_tuple

@@ -69,7 +69,7 @@ def _unless_zeros(value: bytes | None) -> bytes | None:
 METADATA = MetaData()
 VERSION_TABLE = "ledger_schema"
 """The table in which Alembic keeps the schema version; not its default name, so that schemas can share a database."""
-NEWEST = "ledger_0012"
+NEWEST = "ledger_0013"
 """The newest migration; compared when a database is opened, so that only an old one pays for importing Alembic."""
 SEQ = BigInteger().with_variant(Integer(), "sqlite")
 """SQLite numbers rows itself only if the type is exactly INTEGER."""
@@ -311,5 +311,7 @@ ACCESS_KEYS = Table(
     Column("expires_us", BigInteger),
     Column("revoked_us", BigInteger),
     Column("last_used_us", BigInteger),
+    Column("issues", Text, nullable=False, server_default=""),
+    Column("channels", Text, nullable=False, server_default=""),
 )
 """Keys of callers over HTTP; `hash` is salted, and the key itself is never kept."""

@@ -9,6 +9,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from decisioning.errors import OutOfScope
+from decisioning.facts.forms import Ask
 from decisioning.records.audiences import Audience, sees
 from features.access_keys import AccessKey, note_uses, read_keys
 from features.ledger import Ledger, now_us
@@ -105,6 +106,30 @@ def check_fields(request: HTTPConnection, route: str, body: BaseModel) -> None:
     for field, scopes in TABLE.needed_for(route, body):
         if key.scope not in scopes:
             raise OutOfScope(field, _needs(key, scopes))
+
+
+def within_key(request: HTTPConnection, ask: Ask) -> Ask:
+    """Return a request for a decision about no more issues than its key may ask for.
+
+    Raises OutOfScope for an issue or a channel that the key may not ask for.
+    """
+    key: AccessKey | None = request.scope.get(_KEY)
+    if key is None:
+        return ask
+    check_channel(request, ask.channel)
+    if not key.issues:
+        return ask
+    allowed = tuple(key.issues.split(","))
+    if others := sorted(set(ask.issues) - set(allowed)):
+        raise OutOfScope("issues", f"this key asks for {key.issues} only, not for {others[0]}")
+    return ask if ask.issues else ask.model_copy(update={"issues": allowed})
+
+
+def check_channel(request: HTTPConnection, channel: str) -> None:
+    """Raise OutOfScope if a request's key is not for this channel."""
+    key: AccessKey | None = request.scope.get(_KEY)
+    if key is not None and key.channels and channel not in key.channels.split(","):
+        raise OutOfScope("channel", f"this key is for the channels {key.channels} only")
 
 
 def audience_of(request: HTTPConnection, detail: Audience | None = None) -> Audience:

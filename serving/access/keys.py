@@ -7,7 +7,7 @@ import string
 import zlib
 from collections.abc import Iterable
 from hashlib import blake2b
-from typing import Final
+from typing import Any, Final
 
 from features.access_keys import AccessKey
 
@@ -34,8 +34,8 @@ def is_key_text(text: str) -> bool:
     return _FORM.fullmatch(text) is not None and text[_SECRET_END:] == _checksum(text[:_SECRET_END])
 
 
-def kept_key(text: str, scope: str, name: str, owner: str, now_us: int, expires_us: int | None = None) -> AccessKey:
-    """Return what is kept of a new key."""
+def kept_key(text: str, scope: str, name: str, owner: str, now_us: int, **limits: Any) -> AccessKey:
+    """Return what is kept of a new key; `limits`: `expires_us`, `issues` and `channels`, as of an AccessKey."""
     salt = secrets.token_bytes(_SALT_BYTES)
     return AccessKey(
         id=text[len(PREFIX) : _ID_END],
@@ -45,7 +45,7 @@ def kept_key(text: str, scope: str, name: str, owner: str, now_us: int, expires_
         salt=salt,
         hash=_hashed(text, salt),
         created_us=now_us,
-        expires_us=expires_us,
+        **limits,
     )
 
 

@@ -8,7 +8,7 @@ from fastapi import FastAPI, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from features.moments import Delivery
-from serving.access.doors import audience_of
+from serving.access.doors import audience_of, check_channel
 from serving.brain.runtime import Brain
 from serving.events.moments import Watcher, dead_letter_json, withheld_json
 from serving.events.signals import MAX_SIGNALS, record_body
@@ -70,6 +70,7 @@ def moment_routes(app: FastAPI, brain: Brain, watcher: Watcher) -> None:
     ) -> Response:
         """Stream the decisions that moments open on this channel as server-sent events, for one customer or for all."""
         brain.snapshot.release.view(channel)
+        check_channel(request, channel)
         if seats.locked():
             return problem_reply(BUSY, "every seat for listening is taken")
         person = None if customer_id is None else brain.subject_stream(customer_id)

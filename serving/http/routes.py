@@ -29,7 +29,7 @@ from decisioning.errors import (
 from decisioning.facts.forms import Ask
 from features.deadlines import waiting_until
 from features.ledger import SubjectKind
-from serving.access.doors import Access, Doors, audience_of, check_fields
+from serving.access.doors import Access, Doors, audience_of, check_fields, within_key
 from serving.access.table import TABLE
 from serving.brain import explaining
 from serving.brain.metrics import Metrics
@@ -144,7 +144,7 @@ def _decision_routes(app: FastAPI, brain: Brain) -> None:
         started, moment_s = time.perf_counter(), stated_until_s(request)
         ask = _with_gpc(await _parsed(brain, Ask, await read_body(request)), request)
         check_fields(request, "POST /v1/decisions", ask)
-        audience = audience_of(request, ask.detail)
+        audience, ask = audience_of(request, ask.detail), within_key(request, ask)
         if ask.moment is not None:
             raise RequestError("moment", "only the brain opens a decision for a moment")
         try:

@@ -242,7 +242,12 @@ def known(ask, of=standing):
 def request(ask):
     placements = tuple(PlacementAsk(name=n, limit=limit) for n, limit in ask["placements"])
     return Ask(
-        request_id="r", customer_id="c", channel=ask["channel"], placements=placements, consent_platform=ask["platform"]
+        request_id="r",
+        customer_id="c",
+        channel=ask["channel"],
+        placements=placements,
+        consent_platform=ask["platform"],
+        issues=tuple(ask["issues"]),
     )
 
 

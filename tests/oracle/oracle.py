@@ -183,6 +183,8 @@ class Oracle:
             yield "action:automation"
         if action["scope"] == "account" and self.account is None:
             yield "action:account"
+        if self.ask["issues"] and action["issue"] not in self.ask["issues"]:
+            yield "request:issues"
 
     def consent_gates(self, action):
         for purpose in self.purposes(action):

@@ -25,6 +25,7 @@ STATES = ("reserved", "expired", "not_delivered", "delivered", "seen", "pitched"
 RECORDED_AFTER = (0, 0, 0, HOUR, -2_999_999, -20 * HOUR)
 """How much later something is recorded than it was said to have happened; below 0, it was dated ahead."""
 APART = tuple(sign * us for us in (1, 4_999_999, 5_000_000, 5_000_001, HOUR + 7) for sign in (-1, 1))
+ISSUES = ("grow", "retain", "service", "nurture", "hardship")
 PURPOSES = ("marketing", "profiling", "service", "emotion", "sharing")
 
 
@@ -294,7 +295,7 @@ def subject(stream):
 
 def good_ask():
     """Return a request of a customer of whom all is known, who allows everything and had no contact so far."""
-    request = {"now": NOW, "facts": GOOD, "account": None, "paused": [], "platform": {}, "scores": {}}
+    request = {"now": NOW, "facts": GOOD, "account": None, "paused": [], "platform": {}, "scores": {}, "issues": []}
     return {**request, "placements": [], "person": subject("s")}
 
 
@@ -313,6 +314,7 @@ def ask(world, random):
         "account": _subject(random, world, now, f"t{random.randrange(10**6)}") if random.random() < 0.8 else None,
         "paused": [random.choice(list(world["actions"]))] if random.random() < 0.1 else [],
         "platform": {random.choice(PURPOSES): random.random() < 0.5} if random.random() < 0.1 else {},
+        "issues": random.sample(ISSUES, random.randint(1, 4)) if random.random() < 0.15 else [],
         "scores": _scores(random, world),
         "evidence": world["evidence"],
         "upper": world["upper"],

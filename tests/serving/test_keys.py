@@ -1,5 +1,6 @@
 """Who reaches what over HTTP: a table of scopes, written here by hand, against every route, with every key and none."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,11 +17,12 @@ from serving.access.doors import Access
 from serving.access.files import ensure_keys, make_key_files, read_key_file
 from serving.access.keys import is_key_text, kept_key, new_key_text
 from serving.access.table import TABLE
+from serving.brain import explaining
 from serving.brain.runtime import Brain
 from serving.http import routes
 from serving.problems import serve_under
 from serving.settings import Workspace
-from tests.serving.workspaces import FACTS, Client, Json, ask, consent, signal, small_workspace
+from tests.serving.workspaces import FACTS, Client, Json, ask, consent, offers, signal, small_workspace, welcome
 
 OUTCOME = {"outcome_id": "o-1", "customer_id": "c-1", "action": "paid-tv", "outcome": "accepted"}
 LINK = {"customer_id": "c-1", "identifier": {"kind": "cookie", "value": "k-1"}, "status": "linked", "source": "login"}
@@ -293,3 +295,37 @@ def test_what_is_refused_is_counted_without_a_personal_datum(client: Client) -> 
     for reason in ("no-key", "out-of-scope"):
         assert f'brain_refused_requests_total{{reason="{reason}"}}' in metrics
     assert "jan" not in metrics
+
+
+@pytest.mark.promise("keys.limited")
+def test_a_key_may_be_for_some_issues_and_channels_only(tmp_path: Path) -> None:
+    """Everything else is as if the catalogue did not have it: what was stopped says so."""
+    workspace = small_workspace(tmp_path / "shop")
+    where = ("--workspace", str(workspace.root), "--json")
+    brain = Brain(Workspace.open(workspace.root))
+    Client(brain)
+    limits = ("--issues", "service, hardship", "--channels", "web")
+    made = json.loads(run("key", "create", "--scope", "agent", *limits, *where))
+    assert (made["issues"], made["channels"]) == (["hardship", "service"], ["web"])
+    client = Client(brain)
+    welcome(client, "c-1")
+    limited = client.of_scope(None)
+    limited.key = made["key"]
+    request = ask("r-1", placements=[{"name": "hero", "limit": 5}])
+    answer = limited("POST", "/v1/decisions", request)[1]
+    assert {offer["issue"] for offer in offers(answer)} == {"service"}
+    unlimited = client("POST", "/v1/decisions", {**request, "request_id": "r-2"})[1]
+    assert "grow" in {offer["issue"] for offer in offers(unlimited)}
+    why = client("GET", f"/v1/decisions/{answer['decision_id']}")[1]
+    assert why["request"]["issues"] == ["hardship", "service"]
+    assert "request:issues" in {c["gate"] for c in why["candidates"] if not c["passed"]}
+    assert limited("POST", "/v1/decisions", request)[1]["decision_id"] == answer["decision_id"]
+    for more, field in (({"channel": "email"}, "channel"), ({"issues": ["grow"]}, "issues")):
+        status, problem = limited("POST", "/v1/decisions", ask(f"r-{field}", **more))
+        assert (status, problem["field"]) == (403, field)
+    assert limited("GET", "/v1/moments/stream?channel=email")[0] == 403
+    assert offers(limited("POST", "/v1/decisions", ask("r-3", issues=["hardship"]))[1]) == []
+    assert explaining.recomputes(brain, brain.ledger.lookup(f"decision:{answer['decision_id']}"))
+    brain.close()
+    for option, value in (("--issues", "sell"), ("--expires", "yesterday")):
+        assert run("key", "create", "--scope", "agent", option, value, *where, expect=1)

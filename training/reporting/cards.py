@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from decisioning.catalogue.actions import Issue
 from decisioning.catalogue.release import Release
 from decisioning.errors import Refused
+from decisioning.facts.forms import Issue
 from decisioning.times import iso
 from training.evaluation.comparison import auc_gain
 from training.evaluation.metrics import calibration_table, wilson
