@@ -33,9 +33,9 @@ class Http(Strict):
     admitted. Decisions, what customers have a right to (withdrawals, objections, restrictions, erasures) and all other
     requests have a room each, in which at most `max_ongoing_requests` run and `max_queued_requests` wait, by default
     about a second of work; further requests are answered 503 with Retry-After at once. Decisions are refused earlier,
-    while half of `max_ongoing_requests` are being made; but a short crowd of `max_queued_requests` is let in. `hosts`
-    are the names, beside `host` and those of this machine, by which callers address the server. `keys: off` asks for no
-    key; it is for development on loopback only.
+    once half of `max_ongoing_requests` have been in the making for 150 ms without a break, or for less where others
+    were refused just before. `hosts` are the names, beside `host` and those of this machine, by which callers address
+    the server. `keys: off` asks for no key; it is for development on loopback only.
     """
 
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"

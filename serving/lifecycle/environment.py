@@ -18,6 +18,8 @@ from serving.lifecycle.processes import RUN_ID
 from serving.settings import Http, Workspace
 
 _ROTATE_BYTES = 10_000_000
+CROWD_MS = 150
+"""How long a crowd of decisions is let in: a pause of the replica makes one, and it is gone soon afterwards."""
 
 
 def ray_folder(temp: Path) -> Path:
@@ -120,7 +122,7 @@ def _entry_point(http: Http) -> haproxy.EntryPoint:
         wait_ms=round(1000 * http.request_timeout_s),
         root_path=http.root_path,
         decisions=max(1, http.max_ongoing_requests // 2),
-        crowd=http.max_queued_requests,
+        crowd_ms=CROWD_MS,
     )
 
 

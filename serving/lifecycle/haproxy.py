@@ -33,13 +33,14 @@ _CLOSING = (400, 408)
 _FALLBACK = 500
 _TYPE = "application/problem+json"
 _DECISIONS_ROOM, _RIGHTS_ROOM, _REFUSED_ROOM = "-decisions", "-rights", "-refused"
-"""The ends of the names of backends. Decisions that are refused go to the last one, where a replica answers them with
-their fallbacks as far as it has time for that."""
+"""The ends of the names of backends. Some decisions that are refused go to the last one, where a replica answers them
+with their fallbacks."""
 ROOMS = 3
 """How many rooms there are in which requests run, without the last one."""
-_REFUSED_AT_ONCE = 2
-_PRICE = 4
-"""How many decisions in time pay for one in a crowd."""
+_REST = 2
+"""How many times as long as the next crowd there must have been no refusal before it."""
+_NAMED_US = 20_000
+"""The least time between two refusals that name fallbacks: they take time from decisions that are made."""
 _PATIENCE = 5
 """How many times as long as other requests a right waits: it is refused last of all."""
 _SHED = ("decision", "right", "other")
@@ -53,8 +54,8 @@ class EntryPoint(TypedDict):
     """Where requests come in, and how many.
 
     In each room, `ongoing` run at once in a replica; `queued` wait in HAProxy in order of arrival, for `wait_ms` at
-    most. A decision is refused if `decisions` are being made or wait, but for `crowd` at a time: a short crowd is gone
-    before it delays many. Paths begin with `root_path`, or not.
+    most. It is a crowd if `decisions` are being made or wait; decisions are refused while a crowd lasts, but for its
+    first `crowd_ms` at most (see `_choice`). Paths begin with `root_path`, or not.
     """
 
     host: str
@@ -64,7 +65,7 @@ class EntryPoint(TypedDict):
     wait_ms: int
     root_path: str
     decisions: int
-    crowd: int
+    crowd_ms: int
 
 
 class Rules(EntryPoint):
@@ -142,9 +143,8 @@ def _line(line: str, rules: Rules) -> Iterator[str]:
             yield f"{line} maxconn {rules['ongoing']}"
         case ["global"]:
             yield line
-            yield f"    set-var proc.credit int({_PRICE * rules['crowd']})"
-            for kind in _SHED:
-                yield f"    set-var proc.{kind} int(0)"
+            for name in ("calm_us", "refused_us", "named_us", *_SHED):
+                yield f"    set-var proc.{name} int(0)"
         case ["defaults"]:  # a client may take this long to send its headers
             yield line
             yield "    timeout http-request 10s"
@@ -194,7 +194,9 @@ def _bind(place: str, rules: Rules) -> str:
 def _choice(backend: str, default: str, rules: Rules) -> Iterator[str]:
     """Yield the lines that choose the room of a request, and whether a decision is refused.
 
-    Each decision that finds room earns a part of what one costs that finds a crowd, up to `crowd` of them.
+    A crowd is let in for `crowd_ms` since a decision last found none, or for a part of the time since the last refusal
+    if that is less. So a burst below the capacity is let in, and in a flood, where refusals never cease, what is let in
+    waits for no more than `decisions` others.
 
     :param default: the line that chooses the backend that Ray wrote
     """
@@ -202,13 +204,16 @@ def _choice(backend: str, default: str, rules: Rules) -> Iterator[str]:
     of_customers = _paths("path_beg", rules, "/v1/customers/", "/v1/visitors/", "/v1/accounts/")
     inside = f"be_conn({backend}{_DECISIONS_ROOM})"
     crowded, alone = (f"{decides} {{ {inside} {than} {rules['decisions']} }}" for than in ("ge", "lt"))
-    refused, credit = "{ var(txn.refused) -m bool }", "var(proc.credit)"
+    refused = "{ var(txn.refused) -m bool }"
     # a restriction is known by its body, of which the first 16 kB are waited for
     yield f"    http-request wait-for-body time 1s if {{ method PATCH }} {of_customers}"
-    yield f"    http-request set-var(txn.refused) bool(true) if {crowded} {{ {credit} -m int lt {_PRICE} }}"
-    yield f"    http-request set-{credit} {credit},sub({_PRICE}) if {crowded} !{refused}"
-    yield f"    http-request set-{credit} {credit},add(1) if {alone} {{ {credit} -m int lt {_PRICE * rules['crowd']} }}"
-    yield f"    http-request set-var(proc.decision) var(proc.decision),add(1) if {refused}"
+    yield f"    http-request set-var(proc.calm_us) date(0,us) if {alone}"
+    yield f"    http-request set-var(txn.crowd_us) date(0,us),sub(proc.calm_us) if {crowded}"
+    yield f"    http-request set-var(txn.longest_us) date(0,us),sub(proc.refused_us),div({_REST}) if {crowded}"
+    yield f"    http-request set-var(txn.left_us) var(txn.longest_us),sub(txn.crowd_us) if {crowded}"
+    for too_long in (f"txn.crowd_us) -m int gt {1000 * rules['crowd_ms']}", "txn.left_us) -m int lt 0"):
+        yield f"    http-request set-var(txn.refused) bool(true) if {{ var({too_long} }}"
+    yield from _refusal(refused, rules)
     yield f"    use_backend {backend}{_REFUSED_ROOM} if {refused}"
     yield f"    use_backend {backend}{_DECISIONS_ROOM} if {decides}"
     for right in (
@@ -218,6 +223,16 @@ def _choice(backend: str, default: str, rules: Rules) -> Iterator[str]:
     ):
         yield f"    use_backend {backend}{_RIGHTS_ROOM} if {right}"
     yield default
+
+
+def _refusal(refused: str, rules: Rules) -> Iterator[str]:
+    """Yield the lines that count a refusal, and answer it unless a replica may name its fallbacks."""
+    just_now = f"{{ var(txn.unnamed_us) -m int lt {_NAMED_US} }}"
+    yield f"    http-request set-var(proc.decision) var(proc.decision),add(1) if {refused}"
+    yield f"    http-request set-var(proc.refused_us) date(0,us) if {refused}"
+    yield f"    http-request set-var(txn.unnamed_us) date(0,us),sub(proc.named_us) if {refused}"
+    yield f"    http-request return status {_overloaded(rules)} if {refused} {just_now}"
+    yield f"    http-request set-var(proc.named_us) date(0,us) if {refused}"
 
 
 def _paths(method: str, rules: Rules, *paths: str) -> str:
@@ -240,7 +255,7 @@ def _rooms(lines: Sequence[str], rules: Rules) -> Iterator[str]:
     rooms = (
         (_DECISIONS_ROOM, _limits(rules, "decision", rules["wait_ms"]), rules["ongoing"]),
         (_RIGHTS_ROOM, _limits(rules, "right", _PATIENCE * rules["wait_ms"]), rules["ongoing"]),
-        (_REFUSED_ROOM, _refusals(rules), _REFUSED_AT_ONCE),
+        (_REFUSED_ROOM, _refusals(rules), 1),
     )
     for backend, (room, limits, at_once) in product(servers, rooms):
         yield f"backend {backend}{room}"
@@ -271,14 +286,18 @@ def _limits(rules: Rules, kind: str, wait_ms: int) -> list[str]:
 
 def _refusals(rules: Rules) -> list[str]:
     """Return the lines of the room for decisions that are refused."""
-    document = f"503 content-type {_TYPE} hdr Retry-After 1 string {_quoted(rules['overloaded'])}"
     return [
-        f"    http-request return status {document} if {{ be_conn gt {2 * _REFUSED_AT_ONCE} }}",
+        f"    http-request return status {_overloaded(rules)} if {{ be_conn gt 1 }}",
         f"    timeout queue {rules['wait_ms']}ms",
         "    http-request set-header x-request-disconnect-disabled ?1",
         "    http-request del-header x-request-timeout-seconds",
         "    http-request set-header x-overloaded 1",
     ]
+
+
+def _overloaded(rules: Rules) -> str:
+    """Return status, content type, headers and body of a refusal that names no fallback, as `return` takes them."""
+    return f"503 content-type {_TYPE} hdr Retry-After 1 string {_quoted(rules['overloaded'])}"
 
 
 def _shed_header() -> str:

@@ -31,7 +31,7 @@ from tests.serving.server import PROGRAM, Server, free_port
 LISTEN = "import socket, time; s = socket.create_server(('{host}', 0), family=socket.{family}); time.sleep(60)"
 TREE = "import subprocess, sys, time; subprocess.Popen(['sleep', '60'], start_new_session=True); time.sleep(60)"
 DOOR = haproxy.EntryPoint(
-    host="127.0.0.1", port=8000, ongoing=4, queued=8, wait_ms=500, root_path="", decisions=2, crowd=8
+    host="127.0.0.1", port=8000, ongoing=4, queued=8, wait_ms=500, root_path="", decisions=2, crowd_ms=150
 )
 PORTS = ports.Ports.of(range(ports.FIRST_PORT, ports.FIRST_PORT + ports.BLOCK))
 RULES = haproxy.Rules(
@@ -147,7 +147,7 @@ class TestHaproxy:
         assert [line for line in lines if line.startswith("server ")] == [
             "server SERVE_REPLICA_brain-Brain-x 127.0.0.1:30000 check observe layer4 error-limit 3 on-error mark-down "
             "maxconn 4",
-            *(f"{of_room} {at_once}" for at_once in (4, 4, 2)),
+            *(f"{of_room} {at_once}" for at_once in (4, 4, 1)),
         ]
         pages = {status: status for status in haproxy.STATUSES} | dict.fromkeys((502, 503, 504), 503)
         assert [line for line in lines if line.startswith("errorfile")] == [

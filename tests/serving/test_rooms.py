@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,6 +12,7 @@ import pytest
 
 from serving import problems
 from serving.http.admission import ARRIVED_HEADER, REFUSED_HEADER, SHED_HEADER
+from serving.lifecycle import environment
 from serving.settings import Http
 from tests.serving.test_haproxy_errors import Proxy, get
 
@@ -72,6 +74,12 @@ DECISION = sent("POST", "/v1/decisions", "{}")
 Answered = tuple[int, str, dict[str, object]]
 
 
+def is_refused(answer: Answered) -> bool:
+    """Tell whether HAProxy refused a decision, or left its refusal to the replica."""
+    status, _, document = answer
+    return status == 503 or REFUSED_HEADER in document
+
+
 def held(pool: ThreadPoolExecutor, proxy: Proxy, *requests: bytes) -> list[Future[Answered]]:
     """Send requests that the replica holds, and return once it has them all."""
     answers = [pool.submit(proxy.ask, request) for request in requests]
@@ -81,12 +89,13 @@ def held(pool: ThreadPoolExecutor, proxy: Proxy, *requests: bytes) -> list[Futur
 
 
 def test_rights_have_room_while_decisions_and_all_other_requests_have_none(
-    tmp_path: Path, replica: int, pool: ThreadPoolExecutor
+    tmp_path: Path, replica: int, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(environment, "CROWD_MS", 0)
     proxy = Proxy(tmp_path / "w", replica, http=Http(max_ongoing_requests=2, max_queued_requests=0, root_path="/brain"))
     waiting = held(pool, proxy, DECISION, get("/wait/1"), get("/wait/2"))
     for path in ("/v1/decisions", "/brain/v1/decisions"):
-        assert REFUSED_HEADER in proxy.ask(sent("POST", path, "{}"))[2]
+        assert is_refused(proxy.ask(sent("POST", path, "{}")))
     facts = sent("PATCH", "/v1/customers/c-1", json.dumps({"facts": {"age": 40}}))
     assert [proxy.ask(other)[0] for other in (get("/v1/customers/c-1"), facts)] == [503, 503]
     rights = [
@@ -107,28 +116,42 @@ def test_rights_have_room_while_decisions_and_all_other_requests_have_none(
     proxy.stop()
 
 
-def test_a_short_crowd_is_let_in_and_later_decisions_pay_for_it(
-    tmp_path: Path, replica: int, pool: ThreadPoolExecutor
+def test_a_burst_is_let_in_and_a_crowd_that_lasts_is_refused_until_there_was_none_for_a_while(
+    tmp_path: Path, replica: int, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Four are made at once, and two more may come at once: four decisions in time pay for one of those."""
-    proxy = Proxy(tmp_path / "w", replica, http=Http(max_ongoing_requests=8, max_queued_requests=2))
-    assert _let_in(pool, proxy) == 6
-    assert [_let_in(pool, proxy) for _ in range(3)] == [5, 5, 5]
+    """A crowd is four decisions. The longer there was no refusal, the longer the next crowd is let in."""
+    monkeypatch.setattr(environment, "CROWD_MS", 1000)
+    proxy = Proxy(tmp_path / "w", replica, http=Http(max_ongoing_requests=8, max_queued_requests=4))
+    crowd = held(pool, proxy, *[DECISION] * 8)
+    time.sleep(1.0)
+    refused_s = time.monotonic()
+    assert is_refused(proxy.ask(DECISION))
+    Holding.may_answer.set()
+    assert not any(is_refused(answer.result()) for answer in crowd)
+    Holding.may_answer.clear()
+    crowd = held(pool, proxy, *[DECISION] * 4)
+    time.sleep(time.monotonic() - refused_s)
+    assert is_refused(proxy.ask(DECISION))
+    Holding.may_answer.set()
+    assert not any(is_refused(answer.result()) for answer in crowd)
     proxy.stop()
 
 
-def _let_in(pool: ThreadPoolExecutor, proxy: Proxy) -> int:
-    """Return how many decisions are let in before one is refused, and let the replica answer them."""
-    Holding.may_answer.clear()
-    Holding.waiting = threading.Semaphore(0)
-    answers: list[Future[Answered]] = []
-    while not (answers and answers[-1].done()):
-        answers.append(pool.submit(proxy.ask, DECISION))
-        while not (Holding.waiting.acquire(timeout=0.01) or answers[-1].done()):
-            pass
+def test_a_refusal_names_fallbacks_now_and_then_only(
+    tmp_path: Path, replica: int, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Naming them takes time from the decisions that are made."""
+    monkeypatch.setattr(environment, "CROWD_MS", 0)
+    proxy = Proxy(tmp_path / "w", replica, http=Http(max_ongoing_requests=2, max_queued_requests=0))
+    held(pool, proxy, DECISION)
+    held_s = time.monotonic()
+    answers = [proxy.ask(DECISION) for _ in range(100)]
+    named = [REFUSED_HEADER in headers for _, _, headers in answers]
+    assert named[0]
+    assert sum(named) <= 1 + (time.monotonic() - held_s) / 0.02
+    assert all(is_refused(answer) for answer in answers)
     Holding.may_answer.set()
-    assert [REFUSED_HEADER in answer.result()[2] for answer in answers].count(True) == 1
-    return len(answers) - 1
+    proxy.stop()
 
 
 def test_headers_that_only_the_proxy_sets_or_that_stop_a_decision_midway_are_not_a_clients_to_send(
