@@ -20,9 +20,14 @@ class OpenedFile:
         self._identity = self._identity_now()
 
     def check(self) -> None:
-        """Raise Unavailable if the path leads to another file by now, or to none."""
+        """Raise Unavailable if the path leads to another file by now, or to none, or if it cannot be written now."""
         if self._identity_now() != self._identity:
             raise Unavailable(f"{self._path.name} was replaced while it was in use: restart to use the new one")
+        self.check_writable()
+
+    def check_writable(self) -> None:
+        """Raise Unavailable if the file cannot be written now, as `require_writable` does."""
+        require_writable(self._path)
 
     def _identity_now(self) -> tuple[int, int]:
         try:
@@ -30,6 +35,16 @@ class OpenedFile:
         except OSError:
             raise Unavailable(f"{self._path.name} was removed while it was in use: {self._advice}") from None
         return status.st_dev, status.st_ino
+
+
+def require_writable(path: Path) -> None:
+    """Raise Unavailable if a file cannot be written now. Nothing is opened, so no lock is lost.
+
+    Call it before SQLite reads or writes a database with a write-ahead log: readers too write to the log's index, which
+    is mapped, and where the file system became read-only, a write to mapped memory ends the process (SIGBUS).
+    """
+    if not os.access(path, os.W_OK) and path.exists():
+        raise Unavailable(f"{path.name} can only be read now: see that its file system and the file can be written")
 
 
 def unfinished(path: Path) -> Path:

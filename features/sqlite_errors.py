@@ -6,12 +6,13 @@ SQLite's own texts name tables, not causes. It makes a new file where there is n
 import errno
 import os
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
 from decisioning.errors import Refused
+from features.files import require_writable
 
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
 """SQLite names an error of no other kind if tables or columns are not those that are expected."""
@@ -78,10 +79,12 @@ def check_whole(path: Path, advice: str) -> None:
 
     :param advice: what to do if it is damaged
     :raises Refused: it is no database, or pages are missing at its end
+    :raises Unavailable: it can only be read now
     :raises IsADirectoryError: it is a folder
     """
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    require_writable(path)
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=_WAIT_S)) as db:
             db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
@@ -108,9 +111,28 @@ def check_owner(db: sqlite3.Connection, path: Path, identity: Path, advice: str)
     """
     if not identity.exists():
         return
-    own = int.from_bytes(sha256(identity.read_bytes().strip()).digest()[:4], "big") >> 1 | 1
+    own = mark_of(identity)
     (owner,) = db.execute("PRAGMA application_id").fetchone()
     if not owner:
         db.execute(f"PRAGMA application_id={own}")
     elif owner != own:
         raise Refused(f"{path} is another workspace's; {advice}")
+
+
+def check_owner_of_file(path: Path, identity: Path, advice: str) -> None:
+    """Check what `check_owner` does by the file alone, before SQLite reads what a write-ahead log beside it adds.
+
+    A log of one database beside the file of another is taken for its own, and its pages replace those of the file.
+
+    :raises Refused: the file is another workspace's
+    """
+    owner = 0
+    with suppress(sqlite3.Error), closing(sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)) as db:
+        (owner,) = db.execute("PRAGMA application_id").fetchone()
+    if owner not in (0, mark_of(identity)):
+        raise Refused(f"{path} is another workspace's; {advice}")
+
+
+def mark_of(identity: Path) -> int:
+    """Return the application_id, from 1 to 2^31 - 1, of the files of the workspace with this identity."""
+    return int.from_bytes(sha256(identity.read_bytes().strip()).digest()[:4], "big") >> 1 | 1

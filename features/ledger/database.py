@@ -131,6 +131,7 @@ class Database:
         Of a server that does not answer, nothing is asked until it does.
         """
         self._silence.check()
+        self._check_writable()
         try:
             return self._read_once(read)
         except DBAPIError as error:
@@ -145,6 +146,10 @@ class Database:
             return self._read_once(read)
         except SQLAlchemyError as error:
             raise self._failed(error) from error
+
+    def _check_writable(self) -> None:
+        if self._file is not None:
+            self._file.check_writable()
 
     def _failed(self, error: SQLAlchemyError) -> Unavailable:
         """Return what to raise; if the server was silent, ask it nothing more, and drop the other connections to it."""
@@ -230,6 +235,7 @@ class Database:
         """
         if not self.sqlite:
             return True
+        self._check_writable()
         try:
             with self._reader.connect() as connection:
                 return truncate_log(connection.connection.driver_connection)  # type: ignore[arg-type]
@@ -258,6 +264,7 @@ class Database:
 
     def _use_wal(self) -> None:
         """Switch the file to WAL mode. This locks it for a moment, so two processes that open it at once take turns."""
+        self._check_writable()
         deadline = time.monotonic() + PATIENCE_S
         while True:
             try:

@@ -89,6 +89,13 @@ class Spool:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
 
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Exclude other threads of this process. Raises Unavailable if the file can only be read now."""
+        with self._thread:
+            self._file.check_writable()
+            yield
+
     def append(self, subject: str, statement: Statement) -> None:
         """Add one statement; call inside `writing`."""
         facts = json.dumps(dict(statement.facts), separators=(",", ":"), sort_keys=True, allow_nan=False)
@@ -99,7 +106,7 @@ class Spool:
 
     def read(self) -> tuple[int, list[tuple[str, Statement]]]:
         """Return the id up to which `drop` may delete, and all statements as (subject, statement), oldest first."""
-        with self._thread:
+        with self._reading():
             rows = self._db.execute(
                 "SELECT id, subject, event_us, created_us, facts FROM statement ORDER BY id"
             ).fetchall()
@@ -108,7 +115,7 @@ class Spool:
 
     def of(self, subject: str) -> list[Statement]:
         """Return the statements about one subject, oldest first."""
-        with self._thread:
+        with self._reading():
             rows = self._db.execute(
                 "SELECT event_us, created_us, facts FROM statement WHERE subject = ? ORDER BY id", (subject,)
             ).fetchall()
@@ -141,7 +148,7 @@ class Spool:
         empty_log(self._truncate, "the feature history")
 
     def _truncate(self) -> bool:
-        with self._thread:
+        with self._reading():
             try:
                 return truncate_log(self._db)
             except sqlite3.Error as error:
@@ -149,17 +156,17 @@ class Spool:
 
     def are_times_counted(self) -> bool:
         """Tell whether nothing that is stored in this workspace is later than its recording."""
-        with self._thread:
+        with self._reading():
             return bool(self._db.execute("PRAGMA user_version").fetchone()[0] >= _COUNTED)
 
     def note_times_counted(self) -> None:
         """Note that nothing that is stored in this workspace is later than its recording."""
-        with self._thread:
+        with self._reading():
             self._db.execute(f"PRAGMA user_version={_COUNTED}")
 
     def damage(self) -> list[str]:
         """Return what SQLite finds wrong with the file."""
-        with self._thread:
+        with self._reading():
             return damage_of(self._db)
 
     def close(self) -> None:

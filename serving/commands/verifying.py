@@ -59,12 +59,11 @@ def add_ledger_flaws(workspace: Workspace, flaws: list[str]) -> int:
 @contextmanager
 def _opened(workspace: Workspace, secret: bytes, flaws: list[str]) -> Iterator[Ledger]:
     """Open the ledger whatever its state is, as far as there is one; what speaks against it is added to `flaws`."""
-    known, url = known_of(workspace), workspace.database_url
+    known, url, signer = known_of(workspace), workspace.database_url, Signer(secret)
     if workspace.settings.database.url is None:
-        check_file(workspace.ledger_file, known)
+        check_file(workspace.ledger_file, signer, known)
     database = DamagedDatabase(url)
     ledger = Ledger(database, secret, now_us)
-    signer = Signer(secret)
     try:
         for check in (check_secret, check_checkpoints):
             try:

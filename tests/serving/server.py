@@ -37,13 +37,18 @@ class Server:
 
     def __call__(self, method: str, path: str, body: Any = None) -> tuple[int, dict[str, Any]]:
         """Return status and JSON of one request on a connection of its own; (0, {}) if nobody answered."""
+        status, _, answer = self.exchange(method, path, body)
+        return status, answer
+
+    def exchange(self, method: str, path: str, body: Any = None) -> tuple[int, str | None, dict[str, Any]]:
+        """Return status, Retry-After and JSON of one request; (0, None, {}) if nobody answered."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
             connection.request(method, path, None if body is None else json.dumps(body), self.headers)
             answer = connection.getresponse()
-            return answer.status, json.loads(answer.read() or b"{}")
+            return answer.status, answer.headers["Retry-After"], json.loads(answer.read() or b"{}")
         except (OSError, http.client.HTTPException):
-            return 0, {}
+            return 0, None, {}
         finally:
             connection.close()
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from decisioning.errors import Refused
 from features.files import replace_file
@@ -16,7 +16,7 @@ from features.ledger.checking.checkpoints import Checkpoint, CheckpointFile, Sig
 from features.ledger.database import Database, upsert
 from features.ledger.engines import database_url
 from features.ledger.tables import CHECKPOINTS, CLAIMS, RECORDS
-from features.sqlite_errors import check_whole, size_of
+from features.sqlite_errors import check_owner_of_file, check_whole, mark_of, size_of
 
 BACKUP: Final = "put it back from your backup"
 _CLAIM: Final = "secret"
@@ -48,26 +48,29 @@ def open_checked(url_or_path: str | Path, signer: Signer, known: KnownLedger | N
     """
     url = database_url(url_or_path)
     if known is not None and url.get_backend_name() == "sqlite":
-        check_file(Path(str(url.database)), known)
+        check_file(Path(str(url.database)), signer, known)
     database = Database(url_or_path)
     try:
         check_secret(database, signer, known)
         if known is not None:
             check_checkpoints(database, signer, known)
+            _mark(database, known)
     except BaseException:
         database.close()
         raise
     return database
 
 
-def check_file(path: Path, known: KnownLedger) -> None:
+def check_file(path: Path, signer: Signer, known: KnownLedger) -> None:
     """Check the file of a SQLite ledger before it is opened, which would make an empty one where there is none.
 
-    :raises Refused: it is missing or empty though there was one, or it is damaged
+    :raises Refused: it is missing or empty though there was one, or it is damaged or another workspace's
     :raises OSError: it cannot be read
     """
     size = size_of(path)
     if size:
+        if path.is_file() and _in_file(known.identity) == _number(signer):
+            check_owner_of_file(path, known.identity, BACKUP)
         check_whole(path, BACKUP)
     elif known.had_ledger:
         state = "empty" if path.exists() else "missing"
@@ -94,6 +97,14 @@ def check_secret(database: Database, signer: Signer, known: KnownLedger | None) 
         raise Refused(_mismatch(own, noted, known))
     if known is not None and _in_file(known.identity) != own:
         replace_file(known.identity, lambda half: half.write_text(f"{own:016x}\n"), durable=True, contended=True)
+
+
+def _mark(database: Database, known: KnownLedger) -> None:
+    """Mark the file of a ledger that has no mark yet as this workspace's, outside its log (see `check_file`)."""
+    if database.sqlite and not database.fetch(text("PRAGMA application_id"))[0][0]:
+        mark = text(f"PRAGMA application_id={mark_of(known.identity)}")
+        database.transact(lambda connection: connection.execute(mark) and None)
+        database.truncate_log()
 
 
 def _mismatch(own: int, noted: int | None, known: KnownLedger | None) -> str:

@@ -112,6 +112,7 @@ class SqliteOnline:
             try:
                 with self._reading:
                     execute = self._cursor.execute
+                    self._file.check_writable()
                     for subject in subjects:
                         rows = nothing.copy()
                         for view, body in execute(_ONE, (key_of(subject),)).fetchall():
@@ -134,7 +135,9 @@ class SqliteOnline:
     def states(self, table: Table, subjects: Sequence[str]) -> list[State]:
         """Return every version that the table holds of each subject, in the order given, of all columns it ever had."""
         with self._reading, _reached():
-            states = self._states(self._reader, NUMBERS[table.name], subjects)
+            reader = self._reader
+            self._file.check_writable()
+            states = self._states(reader, NUMBERS[table.name], subjects)
         return [states[key_of(subject)] for subject in subjects]
 
     def update(self, table: Table, subjects: Sequence[str], change: Change, *, durable: bool = True) -> None:
@@ -192,12 +195,16 @@ class SqliteOnline:
 
     def _truncate_log(self) -> bool:
         with self._writing, _reached():
-            return truncate_log(self.writer)
+            writer = self.writer
+            self._file.check_writable()
+            return truncate_log(writer)
 
     def subjects(self, view: str) -> list[str]:
         """Return all subjects that have a row of this view."""
         with self._reading, _reached():
-            rows = self._reader.execute("SELECT subject FROM facts WHERE view = ?", (NUMBERS[view],)).fetchall()
+            reader = self._reader
+            self._file.check_writable()
+            rows = reader.execute("SELECT subject FROM facts WHERE view = ?", (NUMBERS[view],)).fetchall()
         return [key if isinstance(key, str) else key.hex() for (key,) in rows]
 
     def damage(self) -> list[str]:

@@ -64,6 +64,42 @@ def test_a_ledger_that_is_not_the_known_one_is_refused(known: KnownLedger, case:
 
 
 @pytest.mark.promise("ledger.start-checks")
+def test_another_workspaces_ledger_beside_the_log_of_ones_own_is_refused_before_the_log_is_read(
+    known: KnownLedger, migrated_sqlite: Path, tmp_path: Path
+) -> None:
+    """SQLite takes the log for the file's own: its pages replace those of the file."""
+    path, other = known.identity.with_name("ledger.db"), tmp_path / "other" / "ledger.db"
+    other.parent.mkdir()
+    shutil.copy(migrated_sqlite, other)
+    opened(KnownLedger(other.with_name("identity"), other.with_name("checkpoints")), bytes(32))
+    with Ledger.open(path, SECRET, known=known) as ledger:
+        ledger.append([consent("a" * 40)])
+        log = path.with_name("ledger.db-wal").read_bytes()
+    shutil.copy(other, path)
+    path.with_name("ledger.db-wal").write_bytes(log)
+    before = path.read_bytes()
+    with pytest.raises(Refused, match="is another workspace's; put it back"):
+        opened(known)
+    assert (path.read_bytes(), path.with_name("ledger.db-wal").read_bytes()) == (before, log), "nothing was replayed"
+
+
+def test_a_copy_of_a_workspaces_files_and_a_ledger_without_a_mark_are_opened(
+    known: KnownLedger, tmp_path: Path
+) -> None:
+    opened(known)
+    copy = KnownLedger(tmp_path / "copy" / "identity", tmp_path / "copy" / "checkpoints")
+    copy.identity.parent.mkdir()
+    for name in ("ledger.db", "identity", "checkpoints"):
+        shutil.copy(known.identity.with_name(name), copy.identity.with_name(name))
+    opened(copy)
+    with closing(sqlite3.connect(copy.identity.with_name("ledger.db"), isolation_level=None)) as db:
+        db.execute("PRAGMA application_id=0")
+    opened(copy)
+    with closing(sqlite3.connect(copy.identity.with_name("ledger.db"))) as db:
+        assert db.execute("PRAGMA application_id").fetchone()[0], "it is marked again"
+
+
+@pytest.mark.promise("ledger.start-checks")
 @pytest.mark.parametrize("without_file", [False, True])
 def test_another_secret_is_refused(known: KnownLedger, without_file: bool) -> None:
     if without_file:
