@@ -143,7 +143,7 @@ def test_a_refusal_names_fallbacks_now_and_then_only(
     """Naming them takes time from the decisions that are made."""
     monkeypatch.setattr(environment, "CROWD_MS", 0)
     proxy = Proxy(tmp_path / "w", replica, http=Http(max_ongoing_requests=2, max_queued_requests=0))
-    held(pool, proxy, DECISION)
+    (made,) = held(pool, proxy, DECISION)
     held_s = time.monotonic()
     answers = [proxy.ask(DECISION) for _ in range(100)]
     named = [REFUSED_HEADER in headers for _, _, headers in answers]
@@ -151,6 +151,7 @@ def test_a_refusal_names_fallbacks_now_and_then_only(
     assert sum(named) <= 1 + (time.monotonic() - held_s) / 0.02
     assert all(is_refused(answer) for answer in answers)
     Holding.may_answer.set()
+    assert not is_refused(made.result())
     proxy.stop()
 
 
