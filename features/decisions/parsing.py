@@ -13,7 +13,10 @@ from decisioning.facts.schema import Dtype, FeatureSchema
 from decisioning.times import AS_RECORDED
 from features.duck import connected
 
-KINDS = ("decision", "observation", "contact", "outcome", "consent", "flag", "tombstone")
+KINDS = (
+    *("decision", "observation", "contact", "outcome", "consent", "flag", "tombstone"),
+    *("linked_to", "link", "unlink"),
+)
 NOTHING = "none"
 """The action of doing nothing."""
 OPT_OUT = "opt-out"
@@ -33,6 +36,7 @@ _DECISION = {
     "release": "VARCHAR",
     "model": "VARCHAR",
     "trial": "BIGINT",
+    "unit": "VARCHAR",
     "shadow": {"model": "VARCHAR"},
     "scores": {"candidates": ["INTEGER"], "propensity": ["DOUBLE"]},
     "request": {"channel": "VARCHAR", "account_id": "VARCHAR"},
@@ -44,6 +48,7 @@ _DECISION = {
             "probability": "DOUBLE",
             "empty_reason": "VARCHAR",
             "immature": {"share": "DOUBLE", "given_up_eur": "DOUBLE"},
+            "odds": ["FLOAT"],
         }
     ],
     "contacts": [dict.fromkeys(("offer_id", "action", "treatment", "group", "issue", "counts_on"), "VARCHAR")],
@@ -67,6 +72,8 @@ _EVENT = {
     "implied": "BOOLEAN",
     "corrects": {**_OUTCOME, **dict.fromkeys(("action", "offer_id", "state"), "VARCHAR"), "implied": "BOOLEAN"},
 }
+
+_LINK = {"person": "VARCHAR", "linked": "BOOLEAN", "visitor": "VARCHAR", "kind": "VARCHAR"}
 
 _DECIDED = """
 WITH decided AS (
@@ -94,6 +101,7 @@ SELECT seq AS _seq, stream AS _stream, request.account_id AS _account, decision_
   CASE WHEN contact IS NULL THEN coalesce(pick.empty_reason, place.empty_reason,
     CASE WHEN pick.probability = 1.0 THEN 'nothing_is_better' ELSE 'explored_nothing' END) END AS _empty_reason,
   scores.candidates AS _candidates,
+  nth::INTEGER AS _nth, pick.odds AS _odds, unit AS _unit,
   CAST(NULL AS VARCHAR[]) AS _told
 FROM offered
 """
@@ -110,7 +118,8 @@ SELECT seq AS _seq, stream AS _stream, NULL AS _account, NULL AS _decision,
   probability AS _probability,
   NULL::DOUBLE AS _extra, NULL::DOUBLE AS _given_up_eur,
   NULL::DOUBLE AS _best, NULL::DOUBLE AS _propensity, NULL::DOUBLE AS _priority,
-  'decided' AS _counts_on, NULL AS _empty_reason, NULL::INTEGER[] AS _candidates, told AS _told
+  'decided' AS _counts_on, NULL AS _empty_reason, NULL::INTEGER[] AS _candidates,
+  NULL::INTEGER AS _nth, NULL::FLOAT[] AS _odds, NULL AS _unit, told AS _told
 FROM observed WHERE scope IS DISTINCT FROM 'account'
 """
 _FACTS = """
@@ -127,7 +136,10 @@ o AS (
 seen AS (
   SELECT seq, stream, coalesce(observation_id, 'observed-' || seq) AS id, action, occurred_us,
     unnest(outcomes) AS result
-  FROM o WHERE scope IS DISTINCT FROM 'account')
+  FROM o WHERE scope IS DISTINCT FROM 'account'),
+links AS (
+  SELECT seq, stream, kind AS stated, occurred_us, json_transform(body, '{link}') AS link
+  FROM raw WHERE kind IN ('linked_to', 'link', 'unlink'))
 SELECT seq, 0 AS part, stream, kind, offer_id, action,
   CASE kind WHEN 'contact' THEN state WHEN 'outcome' THEN outcome WHEN 'flag' THEN restricted::VARCHAR
     ELSE '{opt_out}' END AS name, occurred_us AS at_us, value_eur, implied, 1 AS sign
@@ -143,12 +155,22 @@ SELECT seq, row_number() OVER (PARTITION BY seq) + 1 AS part, stream, 'outcome' 
   result.outcome AS name, coalesce(result.occurred_us, occurred_us) AS at_us, result.value_eur AS value_eur,
   NULL::BOOLEAN AS implied, 1 AS sign
 FROM seen
+UNION ALL BY NAME
+SELECT seq, 0 AS part, stream, 'link' AS kind, NULL::VARCHAR AS offer_id, NULL::VARCHAR AS action,
+  coalesce(link.person, link.visitor) AS name, occurred_us AS at_us, NULL::DOUBLE AS value_eur,
+  NULL::BOOLEAN AS implied,
+  CASE WHEN stated = 'unlink' THEN -1 ELSE 1 END AS sign
+FROM links WHERE CASE WHEN stated = 'linked_to' THEN link.linked ELSE link.kind = 'customer' END
 """
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedRecords:
-    """`rows`: one per pick of a decision and per observation. `events`: what followed. `erased`: erased streams."""
+    """`rows`: one per pick of a decision and per observation. `events`: what followed. `erased`: erased streams.
+
+    An event of kind `link` says that its stream and the stream `name` are the same person's; with `sign` -1, that they
+    are not.
+    """
 
     rows: pa.Table
     events: pa.Table
@@ -212,6 +234,7 @@ def _filled(sql: str) -> str:
         decision=json.dumps(_DECISION),
         observation=json.dumps(_OBSERVATION),
         event=json.dumps(_EVENT),
+        link=json.dumps(_LINK),
         nothing=NOTHING,
         opt_out=OPT_OUT,
     )

@@ -55,7 +55,12 @@ def log_of(n: int, seed: int, moved: bool = True) -> Contrasts:
     )
     usable = np.tile([True, True, False], (n, 1))
     return Contrasts(
-        rows, np.ones((n, 3), dtype=bool), usable, np.column_stack([outcomes, np.zeros(n, dtype=bool)]), np.arange(n)
+        rows,
+        np.ones((n, 3), dtype=bool),
+        usable,
+        np.column_stack([outcomes, np.zeros(n, dtype=bool)]),
+        np.arange(n),
+        np.where(action[:, None] == np.arange(3), 1 / 3, 2 / 3),
     )
 
 
@@ -107,7 +112,9 @@ def test_recorded_probabilities_undo_what_moved_choice_and_outcome_alike() -> No
     rows = replace(
         data.rows, action=np.where(shown, 0, 2), probability=np.where(shown, chance, 1.0 - chance), label=bought
     )
-    contrasts = replace(data, rows=rows, outcomes=outcomes, usable=np.tile([True, False, False], (n, 1)))
+    of_row = np.tile(rows.probability[:, None], (1, 3))
+    usable = np.tile([True, False, False], (n, 1))
+    contrasts = replace(data, rows=rows, outcomes=outcomes, usable=usable, chance=of_row)
     model = with_effects(fit(contrasts.own_outcomes, BASE), contrasts)
     assert abs(ranked(model, contrasts).uplift[:, 0].mean()) < 0.03
     assert bought[shown].mean() - bought[~shown].mean() > 0.2, "which is what it looks like"
@@ -167,9 +174,9 @@ def test_what_was_never_withheld_or_told_has_no_uplift() -> None:
     usable[:, 0] &= always.rows.action == 0  # a was shown wherever it could be
     outcomes = always.outcomes.copy()
     outcomes[always.rows.action != 1, 1] = False  # outcomes of b without an offer are never reported
-    contrasts = Contrasts(always.rows, always.permitted, usable, outcomes, always.unit)
+    contrasts = Contrasts(always.rows, always.permitted, usable, outcomes, always.unit, always.chance)
     reasons = reasons_without_uplift(contrasts)
-    assert "0 effective rows in which it was withheld" in reasons["a"]
+    assert "withheld from 0 effective customers" in reasons["a"]
     assert "told without an offer" in reasons["b"]
     model = learned(contrasts)
     assert model.effects is None

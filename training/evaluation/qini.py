@@ -1,7 +1,8 @@
 """The effect of an action, and Qini's coefficient: how well a score finds the customers whom the action moves.
 
-The definition is fixed. Rows i = 1..n were shown the action or not, with inverse probabilities w_i, which are scaled so
-that those of either arm sum to n. With v_i = w_i y_i where it was shown and -w_i y_i where it was not:
+The definition is fixed. Rows i = 1..n were shown the action or not; w_i is the inverse of the probability of that,
+1 / p where it was shown and 1 / (1 - p) where not, scaled so that those of either arm sum to n. With v_i = w_i y_i
+where it was shown and -w_i y_i where it was not:
 
     effect = mean of v_i                                    outcomes per head gained by showing it to everybody
     gain(q) = sum of v_i over the q n highest scores / n    the curve; a straight line for an uninformative score
@@ -11,7 +12,8 @@ r_i is the rank from the highest score; equal scores share the mean of their ran
 straight line of Radcliffe (Using control groups to target on predicted lift, 2007), in outcomes per head and not
 divided by the area of a perfect score. Radcliffe scales the control within each part of the curve; here it is scaled
 once, by recorded probabilities. Qini is 0 for an uninformative score. Intervals are normal, by the influence of every
-row (Hajek projection, since weights and ranks are of the sample, too), and by the bootstrap below 2,000 rows.
+customer's rows (Hajek projection, since weights, ranks and numbers of rows are of the sample, too), and by the
+bootstrap below 2,000 customers.
 """
 
 from dataclasses import dataclass
@@ -20,8 +22,8 @@ import numpy as np
 
 from training.evaluation.metrics import middle_ranks
 from training.fitting.control import ControlRows
-from training.fitting.intervals import ConfidenceInterval, mean_interval
-from training.model.frame import Floats, Ints
+from training.fitting.intervals import ConfidenceInterval, clustered_interval
+from training.model.frame import Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +38,13 @@ class QiniComparison:
 def effect(data: ControlRows) -> ConfidenceInterval:
     """Return the outcomes per head gained by showing the action to everybody, over showing it to nobody."""
     value, influence = _weighted_difference(data, np.ones(len(data.shown)))
-    return unit_interval(value + influence, data.unit)
+    return clustered_interval(value + influence, data.unit)
 
 
 def qini(data: ControlRows, score: Floats) -> ConfidenceInterval:
     """Return Qini's coefficient of a score (n,); customers with the highest scores come first."""
     value, influence = _qini(data, score)
-    return unit_interval(value + influence, data.unit)
+    return clustered_interval(value + influence, data.unit)
 
 
 def compare_scores(data: ControlRows, score: Floats, other: Floats) -> QiniComparison:
@@ -52,14 +54,7 @@ def compare_scores(data: ControlRows, score: Floats, other: Floats) -> QiniCompa
     """
     (a, of_a), (b, of_b) = _qini(data, score), _qini(data, other)
     terms = (a + of_a, b + of_b, a - b + of_a - of_b)
-    return QiniComparison(*(unit_interval(each, data.unit) for each in terms))
-
-
-def unit_interval(per_row: Floats, unit: Ints) -> ConfidenceInterval:
-    """Return the mean of terms (n,) with its interval; terms of one customer, `unit` (n,), are dependent."""
-    _, at = np.unique(unit, return_inverse=True)
-    sums = np.bincount(at, per_row)
-    return mean_interval(np.asarray(sums * (len(sums) / len(per_row)), dtype=np.float64))
+    return QiniComparison(*(clustered_interval(each, data.unit) for each in terms))
 
 
 def _qini(data: ControlRows, score: Floats) -> tuple[float, Floats]:

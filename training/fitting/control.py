@@ -5,16 +5,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from decisioning.errors import Refused
-from training.fitting.intervals import MIN_EFFECTIVE, effective_size
+from training.fitting.intervals import MIN_EFFECTIVE, effective_units
 from training.model.frame import Bools, Floats, Ints
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ControlRows:
     """n rows of one action: whether it was `shown`, the `outcome` (0 or 1, or euros), and the recorded `probability`
-    of what was chosen, all (n,). `unit` (n,): codes of the customers; rows of one customer are not independent.
+    of that: of showing it where it was shown, of withholding it where it was withheld, all (n,). `unit` (n,): codes of
+    the customers; rows of one customer are not independent, and count as one.
 
-    :raises Refused: a probability is missing or outside (0, 1], or too few effective rows were shown or withheld
+    :raises Refused: a probability is missing or outside (0, 1], or too few effective customers are in either arm
     """
 
     shown: Bools
@@ -26,11 +27,11 @@ class ControlRows:
         p = self.probability
         if not ((p > 0.0) & (p <= 1.0)).all():  # NaN is neither
             raise Refused("uplift: the log does not say with what probability each row was chosen")
-        for name, rows in (("shown", self.shown), ("withheld", ~self.shown)):
-            effective = effective_size(1.0 / p[rows]) if rows.any() else 0.0
+        for name, rows in (("shown to", self.shown), ("withheld from", ~self.shown)):
+            effective = effective_units(1.0 / p[rows], self.unit[rows]) if rows.any() else 0.0
             if effective < MIN_EFFECTIVE:
                 raise Refused(
-                    f"uplift: {effective:.0f} effective rows in which it was {name}, {MIN_EFFECTIVE:.0f} are needed"
+                    f"uplift: it was {name} {effective:.0f} effective customers, {MIN_EFFECTIVE:.0f} are needed"
                 )
 
     @property

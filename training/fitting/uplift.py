@@ -1,6 +1,7 @@
 """Uplift over doing nothing: an S-learner on rows in which an action was shown, or could have been and was not.
 
-One regression per action on (features, shown), of rows weighted by the inverse of their recorded probability. The
+One regression per action on (features, shown), of rows weighted by the inverse of their probability: 1 / p where it was
+shown, 1 / (1 - p) where it was withheld, whatever was shown instead. The
 features are fitted first; then being shown and its interactions with every feature, under a prior around the fit of
 all actions together, whose precision is learnt (MacKay 1992). So sparse data give one effect for all actions, and
 very sparse data a small one. Kuenzel, Sekhon, Bickel and Yu 2019 call one model of both arms the S-learner. The level
@@ -21,7 +22,7 @@ from training.model.logistic import RidgeProblem, fit_pooled
 from training.model.model import PropensityModel
 
 MIN_EVENTS = 20
-"""Outcomes, shown or not, below which no uplift is learned."""
+"""Customers with an outcome, shown or not, below which no uplift is learned."""
 _MOST_ROWS = 500_000
 """Over all actions and both arms; the latest of each are used. Their inputs are held three times."""
 _TIGHTNESS, _ROUNDS = 30.0, 5
@@ -36,7 +37,7 @@ class Contrasts:
     `rows`: the choices; label and value count the outcomes of all actions. `permitted` (n, k): what could be chosen.
     `usable` (n, k): whether the row is evidence about an action, because it was shown, or could have been and was not.
     `outcomes` (n, k): whether the action's outcome occurred. `unit` (n,): codes of the customers; rows of one customer
-    are not independent.
+    are not independent. `chance` (n, k): with what probability a usable row came to show the action, or to withhold it.
     """
 
     rows: TrainingSet
@@ -44,6 +45,7 @@ class Contrasts:
     usable: Bools
     outcomes: Bools
     unit: Ints
+    chance: Floats
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -51,7 +53,7 @@ class Contrasts:
     def take(self, rows: Bools) -> "Contrasts":
         """Return the rows of a mask (n,)."""
         permitted, usable, outcomes = (mask[rows] for mask in (self.permitted, self.usable, self.outcomes))
-        return Contrasts(self.rows.take(rows), permitted, usable, outcomes, self.unit[rows])
+        return Contrasts(self.rows.take(rows), permitted, usable, outcomes, self.unit[rows], self.chance[rows])
 
     def split(self, share: float, seed: int) -> tuple["Contrasts", "Contrasts"]:
         """Return two disjoint random parts, the first with about `share` of the customers; no customer is in both."""
@@ -76,9 +78,9 @@ class Contrasts:
         rows = self.usable[:, action]
         shown = self.rows.action[rows] == action
         outcome = self.outcomes[rows, action].astype(np.float64)
-        control = ControlRows(shown, outcome, self.rows.probability[rows], self.unit[rows])
-        if (events := int(outcome.sum())) < MIN_EVENTS:
-            raise Refused(f"uplift: its outcome came {events} times in all, {MIN_EVENTS} are needed")
+        control = ControlRows(shown, outcome, self.chance[rows, action], self.unit[rows])
+        if (events := len(np.unique(control.unit[outcome > 0.0]))) < MIN_EVENTS:
+            raise Refused(f"uplift: {events} customers had its outcome, {MIN_EVENTS} are needed")
         if not outcome[~shown].any():
             raise Refused(
                 "uplift: no outcome of it was ever told without an offer, so nobody knows what comes by itself"

@@ -2,10 +2,12 @@
 
 A row is the first slot of a placement in which something commercial was shown, or nothing. It is evidence about the
 action that was shown there, and about every other action that could have been shown and was shown nowhere in that
-decision. An outcome counts whatever it is credited to and whether or not it names an offer: outcomes without an offer
+decision. What was drawn there is weighed by the probability that it came out so (`training.rows.chances`): shown with
+p, it counts 1 / p, withheld 1 / (1 - p), whatever was shown instead. Where chance did not decide, a row is no evidence.
+An outcome counts whatever it is credited to and whether or not it names an offer: outcomes without an offer
 and outcomes of a later offer are both consequences of not showing the action now. So every pick counts, delivered or
 not. An action has no uplift as long as none of its outcomes was reported without an offer, because until then it is
-unknown what happens by itself. The probability is that of the choice. A campaign with a control group compares each
+unknown what happens by itself. A campaign with a control group compares each
 action with that group alone. A holdout is left out: it is offered nothing later either, so it is evidence about never
 offering, whose effect `training.evaluation.lift` computes.
 """
@@ -21,16 +23,19 @@ import pyarrow.compute as pc
 from decisioning.catalogue.release import Release
 from features.decisions.log import DecisionLog
 from features.decisions.parsing import NOTHING
+from features.decisions.people import PEOPLE
 from features.decisions.worth import catalogue_eur, sales
 from training.fitting.uplift import Contrasts
-from training.model.frame import Bools, TrainingSet
+from training.model.frame import Bools, Floats, TrainingSet
+from training.rows.chances import ODDS, chances
 from training.rows.logged import NO_CHOICE, ReleaseOf, permitted, to_training_set
 
 if TYPE_CHECKING:  # Feast takes seconds to import
     from features.profile.offline import History
 
 _CHOSEN = """
-WITH positives AS (SELECT * FROM (VALUES {positives}) p(action, name, window_us, eur)),
+WITH RECURSIVE {people},
+positives AS (SELECT * FROM (VALUES {positives}) p(action, name, window_us, eur)),
 chosen AS (
   SELECT * FROM log WHERE _rank = 1 AND _arm <> 'holdout' AND _at_us + {longest_us} <= {now_us}
     AND (_empty_reason IS NULL OR _empty_reason NOT IN {no_choice}) AND (_source = 'decision' OR _label IS NOT NULL)),
@@ -48,14 +53,15 @@ outcomes AS (
 shown AS (SELECT _decision, list(DISTINCT _action) AS _shown FROM log WHERE _source = 'decision' GROUP BY ALL),
 unoffered AS (SELECT list(DISTINCT n.action) AS actions FROM net n JOIN positives p USING (action, name)
   WHERE n.offer_id IS NULL)
-SELECT c.* EXCLUDE (_label, _value_eur),
+SELECT c.* EXCLUDE (_label, _value_eur, _odds), coalesce(q._person, c._stream) AS _customer,
   CASE WHEN c._source = 'decision' THEN m._outcomes IS NOT NULL ELSE c._label END AS _label,
   CASE WHEN c._source = 'decision' THEN coalesce(m._came_to_eur, 0.0) ELSE c._value_eur END AS _value_eur,
   coalesce(m._outcomes, []) AS _outcomes, coalesce(s._shown, []) AS _shown,
   CASE WHEN c._source = 'decision' THEN coalesce((FROM unoffered), [])
     ELSE (SELECT list(DISTINCT p.action) FROM positives p WHERE c._told IS NULL OR list_contains(c._told, p.name)) END
     AS _measured
-FROM chosen c LEFT JOIN outcomes m USING (_stream, _id) LEFT JOIN shown s ON s._decision = c._decision
+FROM chosen c LEFT JOIN people q USING (_stream) LEFT JOIN outcomes m USING (_stream, _id)
+LEFT JOIN shown s ON s._decision = c._decision
 ORDER BY c._at_us, c._stream, c._id
 """
 
@@ -78,12 +84,27 @@ def contrasts(
     table = table.filter(pc.is_in(table["_action"], value_set=commercial))
     rows = _with_nothing(to_training_set(table, release, history, release_of))
     allowed = permitted(table, rows.actions, release_of)
-    _, unit = np.unique(np.asarray(table["_stream"]), return_inverse=True)
+    _, unit = np.unique(np.asarray(table["_customer"]), return_inverse=True)
     outcomes = _membership(table["_outcomes"], rows.actions)
-    return Contrasts(rows, allowed, _usable(table, rows, allowed), outcomes, unit.astype(np.int64))
+    slots = log.query(ODDS.format(longest_us=_longest_us(release), now_us=now_us), release)
+    chance = _chance(table, rows, slots, release_of)
+    return Contrasts(rows, allowed, _usable(table, rows, allowed, chance), outcomes, unit.astype(np.int64), chance)
 
 
-def _usable(table: pa.Table, rows: TrainingSet, allowed: Bools) -> Bools:
+def _chance(table: pa.Table, rows: TrainingSet, slots: pa.Table, release_of: ReleaseOf) -> Floats:
+    """Return with what probability each row is evidence about each action, (n, k), NaN where it is none.
+
+    Of imported rows it is what was told, or 0 if nothing was, which is no probability of what happened.
+    """
+    told = np.where(rows.probability < 1.0, rows.probability, np.where(rows.probability >= 1.0, np.nan, 0.0))[:, None]
+    return np.where(_imported(table)[:, None], told, chances(slots, table, rows.actions, release_of))
+
+
+def _imported(table: pa.Table) -> Bools:
+    return np.asarray(pc.equal(table["_source"], "observation"), dtype=np.bool_)
+
+
+def _usable(table: pa.Table, rows: TrainingSet, allowed: Bools, chance: Floats) -> Bools:
     """Return which rows are evidence about which actions, (n, k).
 
     Among imported rows only those of the control group are evidence about actions that were withheld: the outcomes of
@@ -91,9 +112,8 @@ def _usable(table: pa.Table, rows: TrainingSet, allowed: Bools) -> Bools:
     """
     is_chosen, idle = rows.action[:, None] == np.arange(len(rows.actions)), rows.action == rows.actions.index(NOTHING)
     shown = _membership(table["_shown"], rows.actions)
-    imported = np.asarray(pc.equal(table["_source"], "observation"), dtype=np.bool_)
-    withheld = allowed & ~shown & ~(imported & ~idle)[:, None]
-    usable = (is_chosen | withheld) & _membership(table["_measured"], rows.actions)
+    withheld = allowed & ~shown & ~(_imported(table) & ~idle)[:, None]
+    usable = (is_chosen | withheld) & ~np.isnan(chance) & _membership(table["_measured"], rows.actions)
     usable[:, rows.actions.index(NOTHING)] = False
     return np.asarray(usable, dtype=np.bool_)
 
@@ -106,14 +126,18 @@ def _query(release: Release, now_us: int, outcome: str | None) -> str:
         for name in ((outcome,) if outcome else a.outcomes.positive)
         if name in a.outcomes.all
     ]
-    longest_us = max((a.outcomes.window_us for a in release.actions.values()), default=0)
     return _CHOSEN.format(
         positives=", ".join(positives) or "('', '', 0, 0.0)",
-        longest_us=longest_us,
+        people=PEOPLE,
+        longest_us=_longest_us(release),
         now_us=now_us,
         no_choice=NO_CHOICE,
         sales=sales("followed", "_stream, _id, action"),
     )
+
+
+def _longest_us(release: Release) -> int:
+    return max((a.outcomes.window_us for a in release.actions.values()), default=0)
 
 
 def _with_nothing(rows: TrainingSet) -> TrainingSet:

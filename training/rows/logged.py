@@ -25,11 +25,12 @@ if TYPE_CHECKING:  # Feast takes seconds to import
 NO_CHOICE = ("no_candidates", "all_withheld", "no_room", "silenced")
 """Reasons for an empty slot that mean that nothing could be chosen."""
 _ACTIONS = f"""
-SELECT * EXCLUDE (_candidates) FROM log
+SELECT * EXCLUDE (_candidates, _odds) FROM log
 WHERE _label IS NOT NULL AND (_source = 'observation' OR _action <> '{NOTHING}') ORDER BY _at_us, _stream, _id
 """  # noqa: S608 - a name of our own
 _CHOICES = f"""
-SELECT * FROM log WHERE _label IS NOT NULL AND (_empty_reason IS NULL OR _empty_reason NOT IN {NO_CHOICE})
+SELECT * EXCLUDE (_odds) FROM log
+WHERE _label IS NOT NULL AND (_empty_reason IS NULL OR _empty_reason NOT IN {NO_CHOICE})
 ORDER BY _at_us, _stream, _id
 """  # noqa: S608 - names of our own
 ReleaseOf = Callable[[str], Release]

@@ -63,7 +63,8 @@ def campaign_contrasts(data: TrainingSet, nothing: str) -> Contrasts:
     is_chosen = data.action[:, None] == np.arange(len(data.actions))
     usable = (is_chosen | control[data.action][:, None]) & ~control
     permitted = np.ones(usable.shape, dtype=np.bool_)
-    return Contrasts(data, permitted, usable, usable & data.label[:, None], np.arange(len(data)))
+    chance = np.where(usable, data.probability[:, None], np.nan)
+    return Contrasts(data, permitted, usable, usable & data.label[:, None], np.arange(len(data)), chance)
 
 
 def _joined(half: np.ndarray, parts: list[Floats]) -> Floats:

@@ -104,9 +104,9 @@ def test_an_interval_knows_that_ranks_are_of_the_sample_too() -> None:
 
 def test_what_no_log_can_tell_is_refused() -> None:
     rows, _ = random_rows(1)
-    with pytest.raises(Refused, match="effective rows in which it was withheld"):
+    with pytest.raises(Refused, match="withheld from 0 effective customers"):
         ControlRows(np.ones(3_000, dtype=bool), rows.outcome, rows.probability, rows.unit)
-    with pytest.raises(Refused, match="effective rows in which it was shown"):
+    with pytest.raises(Refused, match="shown to 100 effective customers"):
         ControlRows(np.arange(3_000) < 100, rows.outcome, rows.probability, rows.unit)
     with pytest.raises(Refused, match="with what probability"):
         ControlRows(rows.shown, rows.outcome, np.full(3_000, np.nan), rows.unit)
