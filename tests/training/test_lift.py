@@ -17,7 +17,9 @@ from decisioning.facts.standing import Consent, Standing
 from features.decisions.log import DecisionLog
 from features.ledger import Entry, Ledger
 from tests.training.decided import CATALOGUE, DAY_US, THEN_US
-from training.evaluation.lift import Difference, difference, lift, mean_per_customer, mismatched_arms
+from training.evaluation.lift import lift, mismatched_arms
+from training.evaluation.mean_difference import Totals, difference
+from training.fitting.intervals import ConfidenceInterval
 from training.model.frame import Floats, Ints
 
 FILES = {"all.yaml": CATALOGUE + "\narms:\n  - {id: holdout, share: 0.25, unit: account, from: 2026-01-01}\n"}
@@ -81,15 +83,24 @@ def test_accounts_that_were_drawn_are_the_units(tmp_path: Path) -> None:
     assert mismatched_arms(list(rows.values())) == []
 
 
-def clustered(*arms: list[list[float]]) -> Difference:
-    means = (mean_per_customer(np.array([sum(u) for u in arm]), np.array([float(len(u)) for u in arm])) for arm in arms)
-    return difference(*means)
+def clustered(*arms: list[list[float]]) -> ConfidenceInterval:
+    totals = (Totals(np.array([sum(u) for u in arm]), np.array([float(len(u)) for u in arm])) for arm in arms)
+    return difference(*totals)
 
 
-def test_units_of_one_are_plain_means() -> None:
-    eur = np.random.default_rng(0).gamma(1.0, 20.0, 500)
-    mean = mean_per_customer(eur, np.ones(500))
-    assert (mean.value, mean.variance, mean.units) == pytest.approx((eur.mean(), eur.var(ddof=1), 500))
+def test_the_difference_of_two_shares_is_the_published_one() -> None:
+    """Of one euro to 56 of 70 and 48 of 80; the limits by hand, with the share of both arms in Wilson's formula."""
+    a, b = (Totals(np.repeat([1.0, 0.0], [k, n - k]), np.ones(n)) for k, n in ((56, 70), (48, 80)))
+    told = difference(a, b)
+    assert told.value == pytest.approx(0.2)
+    assert (told.low, told.high) == pytest.approx((0.0524, 0.3339), abs=5e-5)  # Newcombe 1998, table II, method 10
+
+
+def test_where_nobody_of_an_arm_bought_its_limits_are_those_of_its_size() -> None:
+    a, b = Totals(np.repeat([20.0, 0.0], [100, 900]), np.ones(1_000)), Totals(np.zeros(20), np.ones(20))
+    told = difference(a, b)
+    assert told.value == 2.0
+    assert told.low < 0.0 < told.high, "nobody of twenty buys in one of eight shops where a tenth does"
 
 
 def households(rng: np.random.Generator, units: int, more: float) -> tuple[Floats, Ints]:
@@ -98,11 +109,9 @@ def households(rng: np.random.Generator, units: int, more: float) -> tuple[Float
     return more + rng.gamma(2.0, 10.0, units)[of] + rng.normal(0.0, 3.0, len(of)), of
 
 
-def interval(eur: tuple[Floats, Floats], of: tuple[Ints, Ints]) -> Difference:
-    means = (
-        mean_per_customer(np.bincount(o, e), np.bincount(o).astype(np.float64)) for e, o in zip(eur, of, strict=True)
-    )
-    return difference(*means)
+def interval(eur: tuple[Floats, Floats], of: tuple[Ints, Ints]) -> ConfidenceInterval:
+    totals = (Totals(np.bincount(o, e), np.bincount(o).astype(np.float64)) for e, o in zip(eur, of, strict=True))
+    return difference(*totals)
 
 
 @pytest.mark.promise("arms.by-account")

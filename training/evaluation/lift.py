@@ -1,13 +1,15 @@
 """Earnings per customer in each control arm, whatever was offered to them, with intervals.
 
-Figures are per customer, and their errors are computed over the units that were drawn. If those are accounts, people
-who share one share an arm and much else, and count as one piece of evidence (Liang and Zeger 1986), not as several.
+Figures are per customer, and their errors are computed over the units that were drawn, as their first decision recorded
+them. If those are accounts, people who share one share an arm and much else, and count as one piece of evidence (Liang
+and Zeger 1986), not as several. Everybody stays in the arm that was drawn first for them, whatever they do later: who
+logs in, or asks once without their account, is in no other arm, and nobody is left out for it. A visitor who logs in
+and the customer that they are have been one person all along.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import erfc, sqrt
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -16,78 +18,111 @@ import pyarrow.compute as pc
 
 from decisioning.catalogue.release import Release
 from decisioning.deciding.arms import NBA
-from decisioning.times import microseconds
+from decisioning.records.kept import ACCOUNT, OWN
+from decisioning.times import iso, microseconds
 from features.decisions.log import DecisionLog
+from features.decisions.people import PEOPLE
 from features.decisions.worth import catalogue_eur, sales
-from training.model.frame import Floats
+from training.evaluation.mean_difference import Totals, difference
 
-_Z = NormalDist().inv_cdf(0.975)
 MISMATCH = 0.001
 """Probability of an arm's size below which the arm is not the random group that was declared."""
+MIN_BUYING = 10
+"""How many units of an arm would have to buy, at the rate of all arms together, before it is compared.
+
+The rate is not the arm's own: an arm in which many happened to buy must not be told rather than one in which few did.
+"""
 
 _UNITS = """
-WITH worth AS (SELECT * FROM (VALUES {worth}) w(action, name, eur)),
+WITH RECURSIVE {people},
+worth AS (SELECT * FROM (VALUES {worth}) w(action, name, eur)),
+decided AS (
+  SELECT l._at_us, l._id, l._arm, coalesce(p._person, l._stream) AS person, l._unit IS NULL AS unnamed,
+    CASE l._unit WHEN '{own}' THEN l._stream WHEN '{account}' THEN l._account
+      ELSE coalesce(l._unit, {stand_in}) END AS unit
+  FROM log l LEFT JOIN people p USING (_stream) WHERE l._source = 'decision' AND l._at_us >= {since_us}),
 customers AS (
-  SELECT _stream, any_value({unit} ORDER BY _at_us) AS unit, any_value(_arm ORDER BY _at_us) AS arm,
-    count(DISTINCT _arm) AS arms, min(_at_us) AS since
-  FROM log WHERE _source = 'decision' AND _at_us >= {since_us} GROUP BY _stream),
+  SELECT person, any_value(unit ORDER BY _at_us, _id) AS unit, any_value(_arm ORDER BY _at_us, _id) AS arm,
+    any_value(unnamed ORDER BY _at_us, _id) AS unnamed, count(DISTINCT _arm) > 1 AS moved, min(_at_us) AS since
+  FROM decided GROUP BY person),
 net AS (
   SELECT e.stream, e.action, e.name, e.at_us, e.offer_id, e.value_eur, w.eur AS catalogue_eur,
     sum(e.sign)::BIGINT AS times
   FROM events e JOIN worth w ON w.action = e.action AND w.name = e.name WHERE e.kind = 'outcome'
   GROUP BY ALL HAVING times > 0),
-since AS (SELECT n.* FROM net n JOIN customers c ON n.stream = c._stream AND n.at_us >= c.since),
+since AS (
+  SELECT n.* EXCLUDE (stream), c.person
+  FROM net n LEFT JOIN people p ON p._stream = n.stream
+  JOIN customers c ON c.person = coalesce(p._person, n.stream) AND n.at_us >= c.since),
 sales AS ({sales}),
 earned AS (
-  SELECT c._stream, c.unit, c.arm, coalesce(sum(s.eur ORDER BY s.action, s.eur), 0.0) AS eur, count(s.eur) AS sales,
+  SELECT c.person, c.unit, any_value(c.arm) AS arm, any_value(c.since) AS since, any_value(c.unnamed) AS unnamed,
+    any_value(c.moved) AS moved, coalesce(sum(s.eur ORDER BY s.action, s.eur), 0.0) AS eur, count(s.eur) AS sales,
     count(*) FILTER (s.unasked) AS unasked
-  FROM customers c LEFT JOIN sales s ON s.stream = c._stream WHERE c.arms = 1 GROUP BY ALL)
-SELECT arm, count(*)::DOUBLE AS customers, sum(eur ORDER BY _stream) AS eur, sum(sales)::DOUBLE AS sales,
-  sum(unasked)::DOUBLE AS unasked
-FROM earned GROUP BY arm, unit ORDER BY arm, unit
+  FROM customers c LEFT JOIN sales s ON s.person = c.person GROUP BY c.person, c.unit)
+SELECT any_value(arm ORDER BY since, person) AS arm, count(*)::DOUBLE AS customers, sum(eur ORDER BY person) AS eur,
+  sum(sales)::DOUBLE AS sales, sum(unasked)::DOUBLE AS unasked, sum(unnamed::INT)::DOUBLE AS unnamed,
+  sum(moved::INT)::DOUBLE AS moved
+FROM earned GROUP BY unit ORDER BY unit
 """
-_SALES = sales("since", "stream, action")
-_UNIT = {"person": "_stream", "account": "coalesce(_account, _stream)"}
-"""As `decisioning.deciding.arms.unit_of`: a customer without an account is a unit of their own."""
+_SALES = sales("since", "person, action")
+_STAND_IN = {"person": "l._stream", "account": "coalesce(l._account, l._stream)"}
+"""What stands in for the unit where a decision does not name it, as those before December 2026 do not."""
 
 
 @dataclass(frozen=True, slots=True)
-class Mean:
-    """A mean per customer; `variance` divided by `units` is its squared standard error."""
+class Lift:
+    """`rows`: one per arm in force, plain JSON types. `said`: on what they rest, in sentences; None without arms."""
 
-    value: float
-    variance: float
-    units: int
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """How much more a customer in `nba` is worth than one in the arm, with its 95% interval."""
-
-    value: float
-    low: float
-    high: float
+    rows: list[dict[str, Any]]
+    said: str | None
 
 
 def lift(log: DecisionLog, release: Release, now_us: int) -> list[dict[str, Any]]:
-    """Return a row per arm in force: its units, its earnings, and how much more `nba` earned, since the last arm began.
+    """Return the rows of `lift_told`."""
+    return lift_told(log, release, now_us).rows
 
-    Every sale by a customer of the arm counts, offered or not, from their first decision on. Customers whom a new draw
-    moved to another arm are left out. There is no comparison with `holdout` until a sale without an offer has been
-    recorded, because until then it is unknown what the holdout bought by itself.
+
+def lift_told(log: DecisionLog, release: Release, now_us: int) -> Lift:
+    """Return per arm in force its units, its earnings, and how much more `nba` earned, since the last arm began.
+
+    Every sale by a customer of the arm counts, offered or not, from their first decision on. There is no comparison
+    with `holdout` until a sale without an offer has been recorded, because until then it is unknown what the holdout
+    bought by itself; and none of any arm in which too few would buy, see `MIN_BUYING`.
     """
     arms = {a.id: a for a in release.catalogue.arms if microseconds(a.from_) <= now_us and not _over(a.until, now_us)}
     if not arms:
-        return []
+        return Lift([], None)
     since_us = max(microseconds(a.from_) for a in arms.values())
-    unit = _UNIT[next(iter(arms.values())).unit]  # `brain check` makes sure that all arms draw the same unit
-    units = log.query(_UNITS.format(worth=_worth(release), sales=_SALES, since_us=since_us, unit=unit), release)
+    unit = next(iter(arms.values())).unit  # `brain check` makes sure that all arms draw the same unit
+    units = log.query(_query(release, since_us, unit), release)
     names = pc.unique(units["arm"]).to_pylist()
     earnings = {name: _Earnings.of(units.filter(pc.equal(units["arm"], name))) for name in names}
-    total = units.num_rows
     shares: dict[str, float] = {NBA: 1.0 - sum(a.share for a in arms.values())}
     shares.update((name, a.share) for name, a in arms.items())
-    return [_row(name, share, earnings, total) for name, share in shares.items()]
+    rows = [_row(name, share, earnings, units.num_rows) for name, share in shares.items()]
+    return Lift(rows, _said(units, unit, since_us))
+
+
+def _query(release: Release, since_us: int, unit: str) -> str:
+    """Return the SQL of a row per unit, with the arm that was drawn for it first and what its customers bought."""
+    drawn = {"own": OWN, "account": ACCOUNT, "stand_in": _STAND_IN[unit]}
+    return _UNITS.format(people=PEOPLE, worth=_worth(release), sales=_SALES, since_us=since_us, **drawn)
+
+
+def _said(units: pa.Table, unit: str, since_us: int) -> str:
+    """Return what was counted, in which unit, and what was left out, as sentences for the report."""
+    people, moved, unnamed = (int(pc.sum(units[name]).as_py() or 0) for name in ("customers", "moved", "unnamed"))
+    counted = f"{people} customers in {units.num_rows} units as drawn (each {unit}), since {iso(since_us)[:10]}"
+    parts = [f"{counted}: all their sales from their first decision on count, and nobody is left out."]
+    if moved:
+        parts.append(f"{moved} were decided in another arm later on; they stay in their first.")
+    if unnamed:
+        stand_in = "the account that it names, or else the customer," if unit == "account" else "the customer"
+        parts.append(
+            f"The first decision of {unnamed} does not name the unit that was drawn; {stand_in} stands for it."
+        )
+    return " ".join(parts)
 
 
 def _over(until: Any, now_us: int) -> bool:
@@ -107,39 +142,38 @@ def _worth(release: Release) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Earnings:
-    """The earnings of an arm's customers; `unasked`: number of sales without an offer."""
+    """What the units of an arm earned and sold; `unasked`: number of sales without an offer."""
 
-    customers: int
-    eur: Mean
-    sales: Mean
+    eur: Totals
+    sales: Totals
     unasked: float
 
     @classmethod
     def of(cls, units: pa.Table) -> "_Earnings":
         """Return the earnings of an arm from the rows of its units."""
         columns = {n: np.asarray(units[n].to_numpy(), dtype=np.float64) for n in units.column_names if n != "arm"}
-        people = columns["customers"]
-        eur, sales = (mean_per_customer(columns[name], people) for name in ("eur", "sales"))
-        return cls(int(people.sum()), eur, sales, float(columns["unasked"].sum()))
+        eur, sales = (Totals(columns[name], columns["customers"]) for name in ("eur", "sales"))
+        return cls(eur, sales, float(columns["unasked"].sum()))
 
+    @property
+    def customers(self) -> int:
+        return int(self.eur.customers.sum())
 
-def mean_per_customer(total: Floats, customers: Floats) -> Mean:
-    """Return the mean per customer of units with totals (n,) and `customers` (n,); its error is that of a ratio."""
-    mean = float(total.sum() / customers.sum())
-    deviation = (total - mean * customers) * len(total) / float(customers.sum())
-    return Mean(mean, float(deviation.var(ddof=1)) if len(deviation) > 1 else 0.0, len(total))
+    @property
+    def buying(self) -> float:
+        """Number of units that bought something."""
+        return float(np.count_nonzero(self.sales.total))
 
 
 def _row(name: str, share: float, earnings: Mapping[str, _Earnings], total: int) -> dict[str, Any]:
     """Return the figures of one arm, with its lift if there is one; `total`: units of all arms."""
     arm, nba = earnings.get(name), earnings.get(NBA)
-    n = arm.eur.units if arm else 0
+    n = len(arm.eur) if arm else 0
     row: dict[str, Any] = {"arm": name, "share": share, "units": n, "mismatch": _mismatch(n, total, share)}
-    row |= {"customers": arm.customers if arm else 0}
-    row |= {"mean_eur": arm.eur.value if arm else None, "mean_sales": arm.sales.value if arm else None}
-    unknown = name == "holdout" and not sum(e.unasked for e in earnings.values())
-    if name == NBA or arm is None or nba is None or min(n, nba.eur.units) < 2 or unknown:
-        why = "nobody told of a sale without an offer" if unknown else None
+    row |= {"customers": arm.customers if arm else 0, "buying_units": int(arm.buying) if arm else 0}
+    row |= {"mean_eur": arm.eur.mean if arm else None, "mean_sales": arm.sales.mean if arm else None}
+    why = _why_not(name, earnings)
+    if name == NBA or arm is None or nba is None or why is not None:
         return {**row, "lift_eur": None, "lift_low": None, "lift_high": None, "brought_eur": None, "why": why}
     gain = difference(nba.eur, arm.eur)
     return {
@@ -152,10 +186,20 @@ def _row(name: str, share: float, earnings: Mapping[str, _Earnings], total: int)
     }
 
 
-def difference(a: Mean, b: Mean) -> Difference:
-    """Return the difference a - b of two means with its 95% interval (Welch 1947; normal, as arms have many units)."""
-    value, half = a.value - b.value, _Z * sqrt(a.variance / a.units + b.variance / b.units)
-    return Difference(value, value - half, value + half)
+def _why_not(name: str, earnings: Mapping[str, _Earnings]) -> str | None:
+    """Return why an arm cannot be compared with `nba`, or None."""
+    arm, nba = earnings.get(name), earnings.get(NBA)
+    if name == NBA or arm is None or nba is None:
+        return None
+    if name == "holdout" and not sum(e.unasked for e in earnings.values()):
+        return "nobody told of a sale without an offer"
+    rate = (arm.buying + nba.buying) / (len(arm.eur) + len(nba.eur))
+    buying = rate * min(len(arm.eur), len(nba.eur))
+    if buying < MIN_BUYING:
+        return (
+            f"too small to tell: at the rate of both arms, {buying:.1f} of its units would buy, {MIN_BUYING} are needed"
+        )
+    return None
 
 
 def _mismatch(n: int, total: int, share: float) -> float | None:

@@ -12,7 +12,7 @@ from decisioning.catalogue.release import Release
 from decisioning.facts.schema import Feature
 from decisioning.times import DAY_US
 from features.decisions.log import DecisionLog
-from training.evaluation.lift import lift, mismatched_arms
+from training.evaluation.lift import lift_told, mismatched_arms
 from training.evaluation.metrics import calibration_table, wilson
 from training.model.frame import Floats
 from training.reporting.exploration_cost import exploration_costs
@@ -73,7 +73,7 @@ ORDER BY _at_us DESC, _id LIMIT 20000
 def watch(log: DecisionLog, release: Release, now_us: int) -> dict[str, Any]:
     """Return every section of the report, as plain JSON types. None of them describes a single customer."""
     since_us = now_us - RECENT_DAYS * DAY_US
-    arms = lift(log, release, now_us)
+    told = lift_told(log, release, now_us)
 
     def ask(sql: str, **names: object) -> Rows:
         rows: Rows = log.query(sql.format(since_us=since_us, **names), release).to_pylist()
@@ -81,8 +81,9 @@ def watch(log: DecisionLog, release: Release, now_us: int) -> dict[str, Any]:
 
     return {
         "actions": [_action(row, release) for row in ask(_ACTIONS)],
-        "arms": arms,
-        "mismatched_arms": mismatched_arms(arms),
+        "arms": told.rows,
+        "arms_said": told.said,
+        "mismatched_arms": mismatched_arms(told.rows),
         "drift": drift(log, release, now_us),
         "calibration": _calibration(log, release),
         "segments": _segments(ask, release),
