@@ -73,7 +73,7 @@ ORDER BY _at_us DESC, _id LIMIT 20000
 def watch(log: DecisionLog, release: Release, now_us: int) -> dict[str, Any]:
     """Return every section of the report, as plain JSON types. None of them describes a single customer."""
     since_us = now_us - RECENT_DAYS * DAY_US
-    told = lift_told(log, release, now_us)
+    compared = lift_told(log, release, now_us)
 
     def ask(sql: str, **names: object) -> Rows:
         rows: Rows = log.query(sql.format(since_us=since_us, **names), release).to_pylist()
@@ -81,9 +81,9 @@ def watch(log: DecisionLog, release: Release, now_us: int) -> dict[str, Any]:
 
     return {
         "actions": [_action(row, release) for row in ask(_ACTIONS)],
-        "arms": told.rows,
-        "arms_said": told.said,
-        "mismatched_arms": mismatched_arms(told.rows),
+        "arms": compared.rows,
+        "arms_said": compared.said,
+        "mismatched_arms": mismatched_arms(compared.rows),
         "drift": drift(log, release, now_us),
         "calibration": _calibration(log, release),
         "segments": _segments(ask, release),

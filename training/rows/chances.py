@@ -75,8 +75,8 @@ def _places(slots: pa.Table, rows: pa.Table, decisions: pa.Array) -> Ints:
     """Return where each row's slot is among the slots, (n,); -1 if its odds are not known."""
     wide = 1 + int(pc.max(slots["_nth"]).as_py())
     of_slot, of_row = (_codes(table["_decision"], decisions) * wide + _nth(table) for table in (slots, rows))
-    found = np.minimum(np.searchsorted(of_slot, of_row), len(of_slot) - 1)
-    return np.where((of_slot[found] == of_row) & (_nth(rows) < wide), found, -1)
+    place = np.minimum(np.searchsorted(of_slot, of_row), len(of_slot) - 1)
+    return np.where((of_slot[place] == of_row) & (_nth(rows) < wide), place, -1)
 
 
 def _nth(table: pa.Table) -> Ints:

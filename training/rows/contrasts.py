@@ -96,8 +96,8 @@ def _chance(table: pa.Table, rows: TrainingSet, slots: pa.Table, release_of: Rel
 
     Of imported rows it is what was told, or 0 if nothing was, which is no probability of what happened.
     """
-    told = np.where(rows.probability < 1.0, rows.probability, np.where(rows.probability >= 1.0, np.nan, 0.0))[:, None]
-    return np.where(_imported(table)[:, None], told, chances(slots, table, rows.actions, release_of))
+    stated = np.where(rows.probability < 1.0, rows.probability, np.where(rows.probability >= 1.0, np.nan, 0.0))[:, None]
+    return np.where(_imported(table)[:, None], stated, chances(slots, table, rows.actions, release_of))
 
 
 def _imported(table: pa.Table) -> Bools:
