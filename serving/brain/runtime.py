@@ -11,29 +11,25 @@ from decisioning.catalogue.release import Release
 from decisioning.deciding.case import Case, DecisionContext
 from decisioning.deciding.engine import decide, decide_block
 from decisioning.deciding.record import Decision
-from decisioning.errors import BrainError, Conflict, Erased, RequestError, RequestReused, Unavailable
+from decisioning.errors import BrainError, Conflict, RequestError, Unavailable
 from decisioning.facts.forms import Ask, Known, canonical
-from decisioning.facts.identity import is_of
 from decisioning.facts.schema import BUILT_IN, Facts, FeatureSchema, Value
-from decisioning.facts.standing_rules import NO_PAST
 from decisioning.records.audiences import Audience, answer_for
 from decisioning.records.formats import NEWEST, tables_for
-from decisioning.review.rechecking import UNLINKED, Recheck, recheck
 from decisioning.times import IMPLAUSIBLE, microseconds, parse_decision_time
 from features.deadlines import answering_within, check_time
-from features.ledger import Duplicate, Entry, PackedBody, Record, now_us
-from features.ledger.links import all_stretches
+from features.ledger import Duplicate, Entry, PackedBody, now_us
 from features.profile.online import Profiles
 from features.profile.online import checked as checked_value
 from features.signals.intake import Intake
 from features.signals.store import Signals, StateCopier
 from serving.brain.active import active_release, open_own_ledger
-from serving.brain.messages import MessageScorers, sentiment_champions
 from serving.brain.metrics import Metrics
 from serving.brain.reading import CustomerReader, Subjects
 from serving.brain.releasing import open_store
+from serving.brain.repeats import Repeats, request_key
 from serving.brain.scoring import contributions_of, load_model, version_of
-from serving.brain.snapshot import Snapshot
+from serving.brain.snapshot import MessageScorers, Snapshot, sentiment_champions
 from serving.brain.together import Made, Together
 from serving.brain.trials import Model, Models
 from serving.pools import STATEMENT_S, Pools
@@ -68,6 +64,7 @@ class Brain:
         self._registry = Registry(workspace.data)
         self.release = lru_cache(maxsize=32)(self._load_release)
         self._model = lru_cache(maxsize=4)(partial(load_model, self._registry))
+        self.repeats = Repeats(self.ledger, self.subject_stream, partial(self.known, whole=True))
         self.metrics, self.pools = Metrics(), Pools(workspace.settings.http.request_timeout_s)
         self._together = Together(self.make, self.make_block, self.metrics.loop.add_decisions)
         self._snapshot_lock = Lock()
@@ -236,7 +233,7 @@ class Brain:
                 release = partial(self._release, known, decision)
                 await self.ledger.commit(*self._entries(ask, known, decision, repeat), release)
             except Duplicate as duplicate:
-                again = partial(self._repeated, ask, snapshot, at_us, duplicate.record, repeat)
+                again = partial(self.repeats.newest, ask, snapshot, at_us, duplicate.record, repeat)
                 recorded, repeat, holds = await self.pools.short.run(again)
                 if holds:
                     return dict(recorded["answer"])
@@ -284,53 +281,6 @@ class Brain:
         decisions = self.decide_block(asks, every, snapshot, at_us)
         return [Made(snapshot, at_us, *of_one) for of_one in zip(every, decisions, strict=True)]
 
-    def recheck(self, record: dict[str, Any], stream: str, ask: Ask, snapshot: Snapshot, at_us: int) -> Recheck:
-        """Return what still holds of the decision that was recorded for this request on a stream.
-
-        Nothing does if that is a stretch of the visitor that ended, and was another person's.
-        """
-        known = self.known(ask, snapshot, at_us, whole=True)
-        if not is_of(known.person, stream):
-            return Recheck(dict.fromkeys((c["offer_id"] for c in record["contacts"]), UNLINKED), call_holds=False)
-        return recheck(record, known, snapshot.release, at_us, snapshot.paused)
-
-    def _repeated(
-        self, ask: Ask, snapshot: Snapshot, at_us: int, record: Record, repeat: int
-    ) -> tuple[dict[str, Any], int, bool]:
-        """Return the newest decision of a request, its number, and whether it may be answered again.
-
-        :param record: one of them, with its number; raises as `_same_request` does
-        """
-        record, repeat = self._newest(ask, record, repeat)
-        recorded = self._same_request(ask, record)
-        return recorded, repeat, self.recheck(recorded, record.stream, ask, snapshot, at_us).may_be_repeated
-
-    def _newest(self, ask: Ask, record: Record, repeat: int) -> tuple[Record, int]:
-        """Return the newest decision of a request, and its number, given one of them with its number."""
-        while (later := self.ledger.lookup(_request_key(ask, repeat + 1))) is not None:
-            record, repeat = later, repeat + 1
-        return record, repeat
-
-    def _same_request(self, ask: Ask, record: Record) -> dict[str, Any]:
-        """Return the decision that was recorded for this request.
-
-        Raises RequestReused if it was made for another body, Erased if it was erased.
-        """
-        if record.stream not in self._own_streams(ask):
-            raise _reused()
-        if record.body is None:
-            raise Erased("request_id", "this request's customer was erased, and its decision with them")
-        if record.body["request"] != ask.model_dump(mode="json", exclude_defaults=True):
-            raise _reused()
-        return record.body
-
-    def _own_streams(self, ask: Ask) -> tuple[str, ...]:
-        """Return the streams on which requests like this one may have been decided."""
-        stream = self.subject_stream(ask.customer_id, ask.visitor_id)
-        if ask.visitor_id is None:
-            return (stream,)
-        return all_stretches(stream, partial(self.ledger.read, rules=NO_PAST))
-
     def submit_each(self, asks: Sequence[Ask], every: Sequence[Made]) -> Iterator[tuple[int, ...] | BrainError]:
         """Submit the first decisions of several requests to the ledger, and return what becomes of each."""
         decided = zip(asks, every, strict=True)
@@ -342,7 +292,7 @@ class Brain:
         :param repeat: how many decisions of this request are recorded already
         """
         decision_id, at_us, person = decision.kept.decision_id, decision.kept.decided_us, known.person
-        key, alias = _request_key(ask, repeat), (f"decision:{decision_id}",)
+        key, alias = request_key(ask, repeat), (f"decision:{decision_id}",)
         body = PackedBody(decision.to_bytes(), decision.contacts)
         entries = [Entry(person.stream, "decision", body, at_us, person.version, key, alias)]
         account = known.account
@@ -405,15 +355,6 @@ def checked(
             raise RequestError(f"{where}.{field_name(name)}", f"no feature of this name may be given in {where}")
         valid[name] = checked_value(f"{where}.{name}", value, schema[name])
     return valid
-
-
-def _request_key(ask: Ask, repeat: int) -> str:
-    """Return the key of the decision that is made for this request after `repeat` others."""
-    return f"request:{ask.request_id}#{repeat}"
-
-
-def _reused() -> RequestReused:
-    return RequestReused("request_id", "this request_id came before with another body; use a new one")
 
 
 def _parsed_time(text: str) -> Any:

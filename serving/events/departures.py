@@ -54,7 +54,7 @@ class Departures:
     def _recheck(self, record: Record, decided: Json, ask: Ask) -> Recheck:
         """Return what still holds; nothing does if the release does not know the request's facts any more."""
         try:
-            return self._brain.recheck(decided, record.stream, ask, self._brain.snapshot, now_us())
+            return self._brain.repeats.recheck(decided, record.stream, ask, self._brain.snapshot, now_us())
         except RequestError as error:
             return Recheck({c["offer_id"]: f"release:{error.field}" for c in decided["contacts"]})
 

@@ -194,12 +194,12 @@ def test_nothing_leaves_after_an_erasure_that_came_between_claim_and_attempt(
 def test_an_offer_leaves_until_it_expires_and_then_frees_its_place(client: Client, receiver: Receiver) -> None:
     welcome(client, "c-expiry")
     offer_id = offers(opened(client, receiver, "c-expiry"))[0]["offer_id"]
-    recheck = client.brain.recheck
+    recheck = client.brain.repeats.recheck
 
     def an_hour_later(decided: Any, stream: str, asked: Any, snapshot: Any, at_us: int) -> Recheck:
         return recheck(decided, stream, asked, snapshot, at_us + HOUR_US)
 
-    with patch.object(client.brain, "recheck", an_hour_later):
+    with patch.object(client.brain.repeats, "recheck", an_hour_later):
         assert retried(client, receiver, "c-expiry") == []
     assert contact_records(client, "c-expiry") == [{"offer_id": offer_id, "state": "expired", "gate": "offer:expired"}]
 
@@ -284,7 +284,9 @@ def test_two_replicas_that_withhold_at_once_record_it_once(client: Client, recei
     (claimed,) = [
         d for d in watchers[0].moments.claim_to_send(now_us()) if d.stream == client.brain.subject_stream("c-two")
     ]
-    with patch.object(client.brain, "recheck", return_value=Recheck({f"{claimed.decision_id}.0": "consent:marketing"})):
+    with patch.object(
+        client.brain.repeats, "recheck", return_value=Recheck({f"{claimed.decision_id}.0": "consent:marketing"})
+    ):
         assert [w._departures.body(claimed) for w in watchers] == [None, None]
     assert [r["state"] for r in contact_records(client, "c-two")] == ["not_delivered"]
 

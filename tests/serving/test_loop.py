@@ -16,6 +16,7 @@ from features.profile.stores.sqlite import SqliteOnline
 from features.threads import LOG
 from serving.access.doors import Access
 from serving.brain import explaining
+from serving.brain.repeats import Repeats
 from serving.brain.runtime import Brain
 from serving.customers import erasing, exporting, items, recording
 from serving.events import signals
@@ -29,7 +30,8 @@ STORES = ((Database, ("_read", "_patiently")), (SqliteOnline, ("_transaction", "
 COMPUTING = (
     (signals, ("parse_events", "message_fields", "_validated")),
     (items, ("parse_many",)),
-    (Brain, ("preview", "recheck", "_snapshot_of")),
+    (Brain, ("preview", "_snapshot_of")),
+    (Repeats, ("recheck", "newest")),
     (explaining, ("explain",)),
     (recording, ("customer", "account")),
     (exporting, ("export",)),
