@@ -2,15 +2,24 @@
 
 import gc
 import getpass
+import os
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ray import serve
 
+from decisioning.errors import Unavailable
 from serving.access.files import ensure_keys
 from serving.brain.active import active_release, open_own_ledger
 from serving.lifecycle.options import deployment_options
 from serving.settings import Workspace
+
+if TYPE_CHECKING:
+    from serving.brain.runtime import Brain
+
+_LOOK_S = 0.25
 
 
 @serve.ingress()
@@ -19,9 +28,9 @@ class BrainReplica:
 
     def __init__(self, root: str) -> None:
         gc.disable()  # a collection walks every library: a third of the start, and later one slow request
-        from serving.brain.runtime import Brain  # noqa: PLC0415  Feast and LightGBM take seconds to import
+        import serving.brain.runtime  # noqa: F401, PLC0415  Feast and LightGBM take seconds to import
 
-        self._brain = Brain(Workspace.open(Path(root)))
+        self._brain = brain_when_writable(Workspace.open(Path(root)))
         gc.freeze()
         gc.enable()
 
@@ -31,6 +40,19 @@ class BrainReplica:
         app = build_app(self._brain)
         gc.freeze()  # what the routes need stays for good, too: a collection that walks it is a gap of the event loop
         return app
+
+
+def brain_when_writable(workspace: Workspace) -> "Brain":
+    """Return the brain of a workspace. While its ledger can only be read, wait: it then serves soon afterwards."""
+    from serving.brain.runtime import Brain  # noqa: PLC0415  as above
+
+    while True:
+        try:
+            return Brain(workspace)
+        except Unavailable:
+            if workspace.settings.database.url is not None or os.access(workspace.ledger_file, os.W_OK):
+                raise
+        time.sleep(_LOOK_S)
 
 
 def build(args: dict[str, str]) -> serve.Application:

@@ -64,7 +64,17 @@ def serve_forever(
         clean_up(workspace)
         check_free(workspace.settings.http.host, workspace.settings.http.port)
         processes.adopt_orphans()
-        return _keep_serving(workspace, app, say, stop_signals, on_ready)
+        return _keep_serving(workspace, app, _heard_or_not(say), stop_signals, on_ready)
+
+
+def _heard_or_not(say: Say) -> Say:
+    """Return a function that says a line, or nothing if it cannot be written: the disk of the output may be full."""
+
+    def try_to_say(line: str) -> None:
+        with suppress(OSError):
+            say(line)
+
+    return try_to_say
 
 
 def _keep_serving(

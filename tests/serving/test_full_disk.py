@@ -1,6 +1,7 @@
 """A disk that fills or turns read-only for a while: what was answered is kept, and service comes back by itself."""
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from serving.brain.runtime import Brain
 from serving.commands.offline import open_brain
+from serving.http.app import brain_when_writable
 from serving.settings import Workspace
 from tests.serving.disk import Disk, freezing, mounted
 from tests.serving.server import product
@@ -77,6 +79,21 @@ def test_what_was_answered_before_and_after_a_full_disk_is_kept_and_it_needs_no_
         assert telling.all_kinds() == {200}
     brain.close()
     telling.assert_nothing_is_lost()
+
+
+@pytest.mark.long
+@pytest.mark.promise("serving.read-only")
+def test_a_replica_that_starts_while_its_disk_is_read_only_serves_once_it_can_be_written(tmp_path: Path) -> None:
+    with freezing(tmp_path / "disk", SIZE_MB) as disk:
+        workspace = small_workspace(disk.folder / "ws")
+        Brain(workspace).close()
+        disk.freeze()
+        thawing = threading.Timer(1.0, disk.thaw)
+        thawing.start()
+        brain = brain_when_writable(workspace)
+        thawing.join()
+        assert Telling(Client(brain)).all_kinds() == {200}
+        brain.close()
 
 
 @pytest.mark.server

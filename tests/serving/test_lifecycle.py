@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -311,3 +312,23 @@ def test_a_start_that_cannot_even_be_tried_is_tried_again_once_it_served_and_ref
     assert len(ready) == 1
     assert said == [*["the server could not start: [Errno 28] No space left on device"] * 9, "serving again"]
     assert max(paused) <= supervisor.BLOCKED_PAUSE_S
+
+
+def test_a_server_whose_output_cannot_be_written_is_started_again_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a full or read-only disk, when something is to be said of it."""
+    ends = [supervisor.End.LOST, supervisor.End.STOPPED]
+
+    def one_run(*arguments: Any) -> supervisor.End:
+        arguments[2]("Ray's node is gone")
+        arguments[-1](None)
+        return ends.pop(0)
+
+    def say(line: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(supervisor, "_one_run", one_run)
+    workspace = Workspace(tmp_path, BrainSettings(http=Http(port=free_port())))
+    assert supervisor.serve_forever(workspace, on_ready=lambda _: None, say=say) == 0
+    assert ends == []
