@@ -240,10 +240,13 @@ class Registry:
         """Return the directory of a version's sealed copy, whose hash is checked when it is loaded.
 
         :raises NotFound: there is no such version
+        :raises Refused: the version is registered, and its sealed copy is missing
         """
         pointer = self._models / f"{name}@{version}"
         if not pointer.exists():
-            raise NotFound("model", f"there is no {name}@{version}")
+            if any(model == pointer.name for model, _ in self._rows(_CONTENTS)):
+                raise Refused(f"the sealed copy of {pointer.name} is missing: run `brain repair`")
+            raise NotFound("model", f"there is no {pointer.name}")
         return self._models / pointer.read_text().strip()
 
     def load(self, name: str, version: int) -> "PropensityModel":

@@ -351,7 +351,9 @@ class Ledger:
             raise NotFound("release", "no release with this hash is kept here")
         content = bytes(rows[0].bytes)
         if name != content_id([content]):
-            raise Refused("the bytes of this release are not what its hash names: restore the database")
+            raise Refused(
+                "the bytes of this release are not what its hash names: put the database back from your backup"
+            )
         return content
 
     def activate(self, environment: str, release: str, by: str) -> Activation:

@@ -152,7 +152,7 @@ def online_is(workspace_data_dir: Path, redis: str | None) -> bool:
 def _read(layout: Layout) -> Any:
     file = layout.repo / REPOSITORY
     if not file.exists():
-        raise Refused("this workspace has no feature repository yet: run `brain release`")
+        raise Refused("this workspace has no feature repository: run `brain release`, or `brain repair` if it had one")
     try:
         content = yaml.safe_load(file.read_text())
         content["online_store"]["type"], content["registry"]["path"], content["project"]

@@ -25,7 +25,8 @@ def check(breaker: Breaker, file: str, damage: str, seen: Seen) -> None:
         assert seen.served == breaker.before or seen.verify, "what is not as before is named"
     else:
         assert "\n" not in seen.start
-        assert any(word in seen.start for word in ("backup", "repair", "train again", "remove it")), seen.start
+        advice = ("can be written",) if damage == "read-only" else ("backup", "repair", "train again", "remove it")
+        assert any(words in seen.start for words in advice), seen.start
         assert file not in NEVER_REFUSED
     if seen.after is None:
         assert seen.repair.get("cannot") or seen.repair.get("error"), "what cannot be repaired is named"
