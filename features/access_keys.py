@@ -1,12 +1,19 @@
-"""Access keys of callers over HTTP, as a table in the ledger's database. Of a key only its salted hash is kept."""
+"""Access keys of callers over HTTP, and what was refused to them, as tables in the ledger's database.
+
+Of a key only its salted hash is kept.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from typing import Final
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from features.ledger import Ledger
-from features.ledger.tables import ACCESS_KEYS
+from features.ledger.tables import ACCESS_KEYS, SECURITY_EVENTS
+
+MAX_EVENTS: Final = 100_000
+"""How many security events are kept, the newest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +88,35 @@ def note_uses(ledger: Ledger, used_us: Mapping[str, int]) -> None:
             connection.execute(update(ACCESS_KEYS).where(of_key).values(last_used_us=at_us))
 
     ledger.transact(write).result()
+
+
+@dataclass(frozen=True, slots=True)
+class SecurityEvent:
+    """That `n` requests were refused for one reason, by int microseconds `at_us`.
+
+    `key_id` is None if no valid key was shown; `route` is a method and a template of a path, and empty for no route.
+    """
+
+    at_us: int
+    kind: str
+    key_id: str | None
+    route: str
+    n: int
+
+
+def add_events(ledger: Ledger, events: Iterable[SecurityEvent], keep: int = MAX_EVENTS) -> None:
+    """Append security events, and remove all but the newest `keep`."""
+    rows = [asdict(event) for event in events]
+
+    def write(connection: Connection) -> None:
+        connection.execute(insert(SECURITY_EVENTS), rows)
+        newest = connection.execute(select(func.max(SECURITY_EVENTS.c.id))).scalar_one()
+        connection.execute(delete(SECURITY_EVENTS).where(SECURITY_EVENTS.c.id <= newest - keep))
+
+    ledger.transact(write).result()
+
+
+def read_events(ledger: Ledger, after: int, limit: int) -> list[tuple[int, SecurityEvent]]:
+    """Return the security events whose number is above `after`, with their numbers, in order."""
+    newer = select(SECURITY_EVENTS).where(SECURITY_EVENTS.c.id > after).order_by(SECURITY_EVENTS.c.id).limit(limit)
+    return [(row.id, SecurityEvent(row.at_us, row.kind, row.key_id, row.route, row.n)) for row in ledger.select(newer)]

@@ -28,7 +28,6 @@ from decisioning.times import FUTURE_TIME, IMPLAUSIBLE, TOLERANCE_US, is_plausib
 from features.ledger import now_us
 from serving.problems import field_name
 
-MAX_BODY_BYTES = 1_000_000
 MAX_ITEMS = 1_000
 MAX_FACTS = 1_000
 _HASH = re.compile(r"[0-9a-f]{32,128}")

@@ -33,6 +33,8 @@ PROBLEM = "application/problem+json"
 TYPES = "/problems"
 """The path below which the server describes each type."""
 RETRY_AFTER_S = 1
+MAX_BODY_BYTES = 262_144
+"""The largest body of any request, arrays included; HAProxy waits for all of it."""
 _FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}|[0-9]{1,5}|\*")
 
 
@@ -57,7 +59,7 @@ class ProblemType:
     @property
     def may_be_repeated(self) -> bool:
         """Tell whether the same request may succeed a moment later."""
-        return self.status == 503
+        return self.status in (429, 503)
 
 
 INVALID = ProblemType(
@@ -117,7 +119,10 @@ NO_METHOD = ProblemType(
 )
 MALFORMED = ProblemType("malformed-request", 400, "malformed request", "This is not an HTTP request that can be read")
 TOO_SLOW = ProblemType("request-timeout", 408, "request timeout", "The request did not arrive in time")
-TOO_LARGE = ProblemType("too-large", 413, "too large", "The body is larger than is taken")
+TOO_LARGE = ProblemType("too-large", 413, "too large", f"A body may have {MAX_BODY_BYTES} bytes")
+TOO_MANY = ProblemType(
+    "too-many-requests", 429, "too many requests", "This key, or this address, sends more requests than are taken"
+)
 NOT_IMPLEMENTED = ProblemType(
     "not-implemented", 501, "not implemented", "The server does not know this kind of request"
 )
@@ -128,7 +133,7 @@ PROBLEM_TYPES = {
         *(INVALID, REUSED, LINKED, TOLD_OF_ANOTHER, ERASED, NOT_FOUND, REFUSED, SIGNALS, NONE_TAKEN),
         *(BUSY, UNAVAILABLE, OVERLOADED, TOO_LATE, NOT_DECIDED, BUG),
         *(NO_KEY, OUT_OF_SCOPE, WRONG_HOST, UNSUPPORTED_MEDIA),
-        *(NO_PATH, NO_METHOD, MALFORMED, TOO_SLOW, TOO_LARGE, NOT_IMPLEMENTED),
+        *(NO_PATH, NO_METHOD, MALFORMED, TOO_SLOW, TOO_LARGE, TOO_MANY, NOT_IMPLEMENTED),
     )
 }
 _OF_ERRORS: tuple[tuple[type[BrainError], ProblemType], ...] = (

@@ -22,7 +22,18 @@ OWN_PATHS = ("-", "docs", "healthz", "metrics", "openapi.json", "problems", "rea
 """The first segments of the server's own paths."""
 SECRET_BYTES = 32
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]", "::1")
+Origin = Annotated[str, Field(pattern=r"^https?://[a-z0-9.-]{1,253}(:[0-9]{1,5})?$")]
 HostName = Annotated[str, Field(pattern=r"^[a-z0-9._:\[\]-]{1,253}$")]
+
+
+class Tls(Strict):
+    """The files of a certificate (with those between it and its authority) and of its key, in the PEM format.
+
+    Paths begin in the workspace. The key has no password. New files count from the next start.
+    """
+
+    certificate: Annotated[str, Field(min_length=1, max_length=1000)]
+    key: Annotated[str, Field(min_length=1, max_length=1000)]
 
 
 class Http(Strict):
@@ -35,7 +46,11 @@ class Http(Strict):
     about a second of work; further requests are answered 503 with Retry-After at once. Decisions are refused earlier,
     once half of `max_ongoing_requests` have been in the making for 150 ms without a break, or for less where others
     were refused just before. `hosts` are the names, beside `host` and those of this machine, by which callers address
-    the server. `keys: off` asks for no key; it is for development on loopback only.
+    the server. `keys: off` asks for no key; it is for development on loopback only. A key that sends more than
+    `max_key_requests_per_s` is answered 429, except for what customers have a right to. `origins` are the sites whose
+    pages may call the server, as in `https://www.example.com`. A `host` beyond this machine needs `tls`, or
+    `behind_proxy: true`, which states that a proxy ends TLS in front of the server, takes no other requests, and names
+    the caller in `X-Forwarded-For`.
     """
 
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
@@ -46,6 +61,10 @@ class Http(Strict):
     max_queued_requests: Annotated[int, Field(ge=0, le=10_000)] = 200
     hosts: tuple[HostName, ...] = ()
     keys: Literal["on", "off"] = "on"
+    max_key_requests_per_s: Annotated[int, Field(ge=1, le=1_000_000)] = 2_000
+    origins: tuple[Origin, ...] = ()
+    tls: Tls | None = None
+    behind_proxy: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -150,6 +169,15 @@ class BrainSettings(Strict):
     def _asks_for_keys(self) -> Self:
         if self.http.keys == "off" and (self.environment == "prod" or self.http.host not in LOCAL_HOSTS):
             raise ValueError("http.keys: `off` is for development on loopback only")
+        return self
+
+    @model_validator(mode="after")
+    def _is_encrypted(self) -> Self:
+        if self.http.host not in LOCAL_HOSTS and self.http.tls is None and not self.http.behind_proxy:
+            raise ValueError(
+                "http.host: keys would go over the network as they are: set http.tls {certificate, key}, or state "
+                "`behind_proxy: true` where a proxy in front of the server ends TLS"
+            )
         return self
 
 
@@ -288,7 +316,7 @@ def read_settings(file: Path) -> BrainSettings:
 def _problem(file: str, root: YamlNode, kind: str, path: tuple[int | str, ...], message: str) -> Mistake:
     line, where = root.at(path).line, ".".join(map(str, path))
     if kind != "extra_forbidden":
-        return Mistake(file, line, f"{where}: {message.removeprefix('Value error, ')}")
+        return Mistake(file, line, ": ".join(filter(None, (where, message.removeprefix("Value error, ")))))
     known = _settings_at(path[:-1])
     near = get_close_matches(str(path[-1]), known, n=1)
     hint = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(known)}"

@@ -69,7 +69,7 @@ def _unless_zeros(value: bytes | None) -> bytes | None:
 METADATA = MetaData()
 VERSION_TABLE = "ledger_schema"
 """The table in which Alembic keeps the schema version; not its default name, so that schemas can share a database."""
-NEWEST = "ledger_0013"
+NEWEST = "ledger_0014"
 """The newest migration; compared when a database is opened, so that only an old one pays for importing Alembic."""
 SEQ = BigInteger().with_variant(Integer(), "sqlite")
 """SQLite numbers rows itself only if the type is exactly INTEGER."""
@@ -315,3 +315,14 @@ ACCESS_KEYS = Table(
     Column("channels", Text, nullable=False, server_default=""),
 )
 """Keys of callers over HTTP; `hash` is salted, and the key itself is never kept."""
+SECURITY_EVENTS = Table(
+    "security_events",
+    METADATA,
+    Column("id", SEQ, primary_key=True, autoincrement=True),
+    Column("at_us", BigInteger, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("key_id", String(16)),
+    Column("route", Text, nullable=False),
+    Column("n", BigInteger, nullable=False),
+)
+"""What was refused at the doors, without personal data. Rows are only appended, and the oldest removed."""

@@ -15,11 +15,21 @@ from features.access_keys import AccessKey, note_uses, read_keys
 from features.ledger import Ledger, now_us
 from serving.access.keys import Keyring
 from serving.access.table import ADMIN, TABLE, Reach
-from serving.problems import NO_KEY, NO_METHOD, NO_PATH, OUT_OF_SCOPE, UNSUPPORTED_MEDIA, WRONG_HOST, ProblemType
+from serving.problems import (
+    NO_KEY,
+    NO_METHOD,
+    NO_PATH,
+    OUT_OF_SCOPE,
+    TOO_MANY,
+    UNSUPPORTED_MEDIA,
+    WRONG_HOST,
+    ProblemType,
+)
 
 _KEY: Final = "brain.key"
 _BEARER: Final = "bearer "
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
+_LIMITED: Final = b"x-limited"
 _CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
 
 
@@ -30,6 +40,10 @@ class Refusal:
     kind: ProblemType
     detail: str | None = None
     headers: Mapping[str, str] | None = None
+
+
+_TOO_OFTEN: Final = Refusal(TOO_MANY, "this key sends more than http.max_key_requests_per_s in brain.yaml")
+"""HAProxy counts the requests of a key, and passes one of those that are too many on, to be recorded."""
 
 
 class Access:
@@ -71,6 +85,7 @@ class Doors:
         What is no route of the table is refused here, so that no other reading of a path goes round the table.
         """
         host = authorization = media = ""
+        limited = False
         for name, value in scope["headers"]:
             if name == b"host":
                 host = value.decode("latin-1")
@@ -78,9 +93,11 @@ class Doors:
                 authorization = value.decode("latin-1")
             elif name == b"content-type":
                 media = value.decode("latin-1")
+            elif name == _LIMITED:
+                limited = True
         if _name_of(host) not in self._hosts:
             return Refusal(WRONG_HOST)
-        return self._without_reach(scope, authorization) or _not_json(scope, media)
+        return self._without_reach(scope, authorization) or _not_json(scope, media) or (_TOO_OFTEN if limited else None)
 
     def _without_reach(self, scope: Scope, authorization: str) -> Refusal | None:
         scopes = self._reach.scopes(scope["method"], scope["path"])
@@ -88,9 +105,9 @@ class Doors:
             key = self._access.find(authorization[len(_BEARER) :]) if authorization[:7].lower() == _BEARER else None
             if key is None:
                 return Refusal(NO_KEY, "this key is wrong, expired or revoked" if authorization else None, _CHALLENGE)
+            scope[_KEY] = key
             if scopes is not None and key.scope != ADMIN and key.scope not in scopes:
                 return Refusal(OUT_OF_SCOPE, _needs(key, scopes))
-            scope[_KEY] = key
         return None if scopes is not None else self._no_route(scope["path"])
 
     def _no_route(self, path: str) -> Refusal:
@@ -98,9 +115,15 @@ class Doors:
         return Refusal(NO_METHOD, headers={"Allow": ", ".join(methods)}) if methods else Refusal(NO_PATH)
 
 
+def key_of(scope: Scope) -> AccessKey | None:
+    """Return the valid key that a request showed at the doors, or None."""
+    key: AccessKey | None = scope.get(_KEY)
+    return key
+
+
 def check_fields(request: HTTPConnection, route: str, body: BaseModel) -> None:
     """Raise OutOfScope if a body has a field that its key's scope may not send."""
-    key: AccessKey | None = request.scope.get(_KEY)
+    key = key_of(request.scope)
     if key is None or key.scope == ADMIN:
         return
     for field, scopes in TABLE.needed_for(route, body):

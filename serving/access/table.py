@@ -71,8 +71,7 @@ class Reach:
     def __init__(self, table: ScopeTable) -> None:
         lines = {**dict.fromkeys(table.public, ()), **table.routes}
         self._exact = {line: scopes for line, scopes in lines.items() if "{" not in line}
-        self._templates = [(_pattern(line), scopes) for line, scopes in lines.items() if "{" in line]
-
+        self._templates = [(line, _pattern(line), scopes) for line, scopes in lines.items() if "{" in line]
         self._methods = sorted({line.partition(" ")[0] for line in lines})
 
     def scopes(self, method: str, path: str) -> tuple[str, ...] | None:
@@ -81,7 +80,14 @@ class Reach:
         exact = self._exact.get(line)
         if exact is not None:
             return exact
-        return next((scopes for pattern, scopes in self._templates if pattern.fullmatch(line)), None)
+        return next((scopes for _, pattern, scopes in self._templates if pattern.fullmatch(line)), None)
+
+    def route(self, method: str, path: str) -> str:
+        """Return the line of the table that a path belongs to; empty for one that is no route."""
+        line = f"{method} {path}"
+        if line in self._exact:
+            return line
+        return next((route for route, pattern, _ in self._templates if pattern.fullmatch(line)), "")
 
     def methods(self, path: str) -> list[str]:
         """Return the methods that a path has; none if there is nothing at the path."""

@@ -12,6 +12,7 @@ from decisioning.errors import Unavailable
 from features.deadlines import answering_within
 from features.threads import LOG, every
 from serving.access.doors import Access
+from serving.access.events import SecurityEvents
 from serving.brain.runtime import Brain
 from serving.customers import erasing
 from serving.events.moments import POLL_S, Watcher
@@ -28,6 +29,8 @@ TEND_S: Final = 1.0
 """How often a replica checks what erasures need next."""
 NOTE_S: Final = 60.0
 """How often a replica writes when keys were used last."""
+EVENTS_S: Final = 10.0
+"""How often a replica records what was refused at the doors."""
 _PATIENT_S: Final = 10.0
 """How long work that nobody waits for waits for a store's answer to one question."""
 _END_S: Final = 1.0
@@ -39,8 +42,8 @@ _Piece = tuple[str, float, Callable[[], object]]
 class Background:
     """The threads of one replica."""
 
-    def __init__(self, brain: Brain, watcher: Watcher, access: Access | None) -> None:
-        self._brain, self._watcher, self._access = brain, watcher, access
+    def __init__(self, brain: Brain, watcher: Watcher, access: Access | None, events: SecurityEvents) -> None:
+        self._brain, self._watcher, self._access, self._events = brain, watcher, access, events
         self._stopping = Event()
         self._threads: list[Thread] = []
 
@@ -90,5 +93,6 @@ class Background:
             ("compaction", clean_s, brain.compact),
             ("deliveries", clean_s, watcher.purge),
             ("erasures", TEND_S, partial(erasing.tend, brain)),
+            ("security events", EVENTS_S, self._events.write),
             *([("uses of keys", NOTE_S, self._access.note)] if self._access else []),
         ]

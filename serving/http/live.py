@@ -17,7 +17,6 @@ from serving.http.paths import CustomerQuery
 from serving.http.replies import JSON, json_reply, problem_reply, problems, read_body
 from serving.problems import BUSY
 
-MAX_SIGNALS_BYTES = 4_000_000
 MAX_LISTED = 200
 Cursor = Annotated[int, Query(ge=0, le=2**62)]
 _EVENT = {
@@ -49,7 +48,7 @@ def signal_routes(app: FastAPI, brain: Brain) -> None:
     @app.post("/v1/signals", openapi_extra=_SIGNALS, responses=problems(409, 410, 413, 422, 503))
     async def signals(request: Request) -> Response:
         """Record what a customer did: one CloudEvent (1.0) or an array. The next decision after the answer sees it."""
-        body, gpc = await read_body(request, MAX_SIGNALS_BYTES), asks_no_profiling(request)
+        body, gpc = await read_body(request), asks_no_profiling(request)
         problem, results = await brain.pools.for_body(body).run_async(record_body, brain, body, gpc)
         brain.metrics.count_statuses(brain.metrics.signals, results)
         return json_reply(results) if problem is None else problem_reply(problem, **results)

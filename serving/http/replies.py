@@ -12,9 +12,10 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from decisioning.errors import RequestError
-from serving.contract import MAX_BODY_BYTES, request_error
+from serving.contract import request_error
 from serving.problems import (
     BUG,
+    MAX_BODY_BYTES,
     PROBLEM,
     RETRY_AFTER_S,
     TOO_LARGE,
@@ -33,16 +34,16 @@ ANY_PROBLEM: dict[int | str, dict[str, Any]] = {
 _LOG = logging.getLogger("ray.serve")
 
 
-async def read_body(request: Request, max_bytes: int = MAX_BODY_BYTES) -> bytes:
-    """Return the request's body; raises HTTPException 413 for more than `max_bytes`, before all of it is read."""
+async def read_body(request: Request) -> bytes:
+    """Return the request's body; raises HTTPException 413 for one that is too large, before all of it is read."""
     declared = request.headers.get("content-length", "0")
-    if declared.isdigit() and int(declared) > max_bytes:
-        raise HTTPException(413, f"a body may have {max_bytes} bytes")
+    if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
+        raise HTTPException(413, f"a body may have {MAX_BODY_BYTES} bytes")
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size > max_bytes:
-            raise HTTPException(413, f"a body may have {max_bytes} bytes")
+        if size > MAX_BODY_BYTES:
+            raise HTTPException(413, f"a body may have {MAX_BODY_BYTES} bytes")
         chunks.append(chunk)
     return b"".join(chunks)
 

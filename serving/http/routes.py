@@ -27,9 +27,12 @@ from decisioning.errors import (
     Unconfirmed,
 )
 from decisioning.facts.forms import Ask
+from decisioning.times import iso
+from features.access_keys import read_events
 from features.deadlines import waiting_until
 from features.ledger import SubjectKind
 from serving.access.doors import Access, Doors, audience_of, check_fields, within_key
+from serving.access.events import SecurityEvents
 from serving.access.table import TABLE
 from serving.brain import explaining
 from serving.brain.metrics import Metrics
@@ -51,8 +54,9 @@ from serving.events.moments import Watcher
 from serving.http.admission import SHED_HEADER, TIMEOUT_HEADER, Room, stated_until_s
 from serving.http.background import Background
 from serving.http.direct import DirectRoute
-from serving.http.guard import AtTheDoors
-from serving.http.live import asks_no_profiling, moment_routes, signal_routes
+from serving.http.docs import docs_routes
+from serving.http.guard import AtTheDoors, ListedOrigins
+from serving.http.live import MAX_LISTED, asks_no_profiling, moment_routes, signal_routes
 from serving.http.openapi import describe_keys
 from serving.http.paths import AccountPath, CustomerPath, DecisionPath, EncodedPaths, UnderPath, VisitorPath
 from serving.http.replies import (
@@ -89,7 +93,8 @@ def build_app(brain: Brain) -> FastAPI:
     """Return the ASGI application of one replica; raises Refused if a route has no line in the table of scopes."""
     watcher, http = Watcher(brain), brain.workspace.settings.http
     access = Access(brain.ledger) if http.keys == "on" else None
-    background = Background(brain, watcher, access)
+    events = SecurityEvents(brain.ledger)
+    background = Background(brain, watcher, access, events)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -102,8 +107,8 @@ def build_app(brain: Brain) -> FastAPI:
         version="1",
         lifespan=lifespan,
         redirect_slashes=False,
+        docs_url=None,
         redoc_url=None,
-        swagger_ui_oauth2_redirect_url=None,
         responses=ANY_PROBLEM,
     )
     for kind in (BrainError, HTTPException, RequestValidationError):
@@ -116,20 +121,23 @@ def build_app(brain: Brain) -> FastAPI:
     signal_routes(app, brain)
     moment_routes(app, brain, watcher)
     _operation_routes(app, brain)
-    _guard(app, brain, Doors(access, http.names))
+    docs_routes(app)
+    _guard(app, brain, Doors(access, http.names), events)
     serve_under(http.root_path)
     if http.root_path:
         app.add_middleware(UnderPath, root=http.root_path)
     return app
 
 
-def _guard(app: FastAPI, brain: Brain, doors: Doors) -> None:
+def _guard(app: FastAPI, brain: Brain, doors: Doors, events: SecurityEvents) -> None:
     """Let every request pass the doors before a route sees it; they judge the path by which its route is found."""
     routes = [route for route in app.routes if isinstance(route, Route)]
     if missing := TABLE.missing(f"{method} {route.path}" for route in routes for method in route.methods or ()):
         raise Refused(f"serving/access/scopes.yaml has no line for {', '.join(missing)}")
     describe_keys(app)
-    app.add_middleware(AtTheDoors, doors=doors, metrics=brain.metrics)
+    app.add_middleware(AtTheDoors, doors=doors, metrics=brain.metrics, events=events)
+    if origins := brain.workspace.settings.http.origins:
+        app.add_middleware(ListedOrigins, origins=origins)
     app.add_middleware(EncodedPaths)
     app.add_middleware(AnswersErrors)
 
@@ -331,6 +339,15 @@ def _operation_routes(app: FastAPI, brain: Brain) -> None:
             return problem_reply(UNAVAILABLE, detail, parts=dict(missing))
         snapshot = brain.snapshot
         return json_reply({"status": "ready", "release": snapshot.release.hash, "model": snapshot.model})
+
+    @app.get("/v1/security-events", responses=problems(503))
+    async def security_events(after: Annotated[int, Query(ge=0, le=2**62)] = 0) -> Response:
+        """List what was refused for want of a right, without personal data, a page at a time."""
+        listed = await brain.pools.long.run(read_events, brain.ledger, after, MAX_LISTED)
+        events = [
+            {"at": iso(e.at_us), "kind": e.kind, "key_id": e.key_id, "route": e.route, "n": e.n} for _, e in listed
+        ]
+        return json_reply({"events": events, "next": listed[-1][0] if len(listed) == MAX_LISTED else None})
 
     @app.get(f"{TYPES}/{{name}}", responses=problems(404))
     async def problem_type(name: str) -> Response:

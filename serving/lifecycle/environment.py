@@ -11,8 +11,10 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from decisioning.errors import Refused
 from serving import problems
-from serving.lifecycle import haproxy
+from serving.access import tls
+from serving.lifecycle import haproxy, haproxy_doors
 from serving.lifecycle.ports import Ports
 from serving.lifecycle.processes import RUN_ID
 from serving.settings import Http, Workspace
@@ -72,7 +74,7 @@ def for_serving(workspace: Workspace, run_id: str, temp: Path, ports: Ports) -> 
         "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": "1",
         "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "120",
         "RAY_SERVE_HAPROXY_STARTUP_TIMEOUT_S": "120",
-        **_haproxy(workspace.run, workspace.settings.http, temp, ports.stats, ports.metrics),
+        **_haproxy(workspace, temp, ports.stats, ports.metrics),
     }
 
 
@@ -85,14 +87,19 @@ def haproxy_binary() -> str | None:
     return str(binary) if os.access(binary, os.X_OK) else None
 
 
-def _haproxy(run: Path, http: Http, temp: Path, stats: int, metrics: int) -> dict[str, str]:
+def _haproxy(workspace: Workspace, temp: Path, stats: int, metrics: int) -> dict[str, str]:
     """Return Ray Serve's variables for HAProxy, or nothing without it; `stats` and `metrics` are ports."""
-    binary = haproxy_binary()
+    run, http, binary = workspace.run, workspace.settings.http, haproxy_binary()
+    certificate = tls.joined(workspace, temp) if http.tls else ""
     if binary is None:
+        if http.tls:
+            raise Refused("http.tls needs the HAProxy that comes with Ray on Linux; let a proxy in front of it end TLS")
         return {}
     problems.serve_under(http.root_path)
-    documents = {status: problems.document(problems.type_of_status(status)) for status in haproxy.STATUSES}
-    launcher = haproxy.install(run, binary, _entry_point(http), documents, problems.document(problems.OVERLOADED))
+    documents = {status: haproxy_doors.document(status) for status in haproxy.STATUSES}
+    launcher = haproxy.install(
+        run, binary, _entry_point(http, certificate), documents, problems.document(problems.OVERLOADED)
+    )
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher),
@@ -101,6 +108,7 @@ def _haproxy(run: Path, http: Http, temp: Path, stats: int, metrics: int) -> dic
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics),
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",  # a Python process would parse one log line per request
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "10",
+        "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(haproxy_doors.BUFFER_BYTES),
         "RAY_SERVE_HAPROXY_RETRIES": "1",  # each waits a second for the only replica to come back
         "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "60",
         "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(round(http.request_timeout_s) + 2),
@@ -113,7 +121,7 @@ def _haproxy(run: Path, http: Http, temp: Path, stats: int, metrics: int) -> dic
     }
 
 
-def _entry_point(http: Http) -> haproxy.EntryPoint:
+def _entry_point(http: Http, certificate: str) -> haproxy.EntryPoint:
     return haproxy.EntryPoint(
         host=http.host,
         port=http.port,
@@ -123,6 +131,9 @@ def _entry_point(http: Http) -> haproxy.EntryPoint:
         root_path=http.root_path,
         decisions=max(1, http.max_ongoing_requests // 2),
         crowd_ms=CROWD_MS,
+        doors=haproxy_doors.lines(http),
+        tables=haproxy_doors.tables(),
+        certificate=certificate,
     )
 
 

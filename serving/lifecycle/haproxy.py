@@ -30,6 +30,8 @@ _AS_503 = (502, 503, 504)
 """What HAProxy answers while a replica is away: 503 says that a retry is worth it."""
 _CLOSING = (400, 408)
 """Answers to a request that was not read to its end: the connection cannot be used for another one."""
+ARRIVES_WITHIN_S = 10
+"""How long a client may take to send its headers, and then its body."""
 _FALLBACK = 500
 _TYPE = "application/problem+json"
 _DECISIONS_ROOM, _RIGHTS_ROOM, _REFUSED_ROOM = "-decisions", "-rights", "-refused"
@@ -43,8 +45,13 @@ _NAMED_US = 20_000
 """The least time between two refusals that name fallbacks: they take time from decisions that are made."""
 _PATIENCE = 5
 """How many times as long as other requests a right waits: it is refused last of all."""
-_SHED = ("decision", "right", "other")
-"""The kinds of requests whose refusals are counted, each in a variable of the process."""
+_SHED = ("decision", "right", "other", "key", "address")
+"""What was refused, each counted in a variable of the process: decisions, rights and other requests without room,
+requests of a key that asks too often, and those of an address that tries wrong keys."""
+RIGHT = "txn.right"
+"""The variable of a request that is TRUE for what customers have a right to."""
+LIMITED_HEADER = "x-limited"
+"""The key of a request asks too often: a replica refuses it, and records that."""
 _RETURN = re.compile(
     r"(\s*http-request return status )([45]\d\d) content-type text/plain (?:lf-)?string \"[^\"]*\"(.*)"
 )
@@ -55,7 +62,9 @@ class EntryPoint(TypedDict):
 
     In each room, `ongoing` run at once in a replica; `queued` wait in HAProxy in order of arrival, for `wait_ms` at
     most. It is a crowd if `decisions` are being made or wait; decisions are refused while a crowd lasts, but for its
-    first `crowd_ms` at most (see `_choice`). Paths begin with `root_path`, or not.
+    first `crowd_ms` at most (see `_choice`). Paths begin with `root_path`, or not. `doors` are the lines that judge a
+    request before its room is chosen, and `tables` what they use (serving/lifecycle/haproxy_doors.py). `certificate` is
+    the file of a certificate and its key for TLS, or empty.
     """
 
     host: str
@@ -66,6 +75,9 @@ class EntryPoint(TypedDict):
     root_path: str
     decisions: int
     crowd_ms: int
+    doors: list[str]
+    tables: list[str]
+    certificate: str
 
 
 class Rules(EntryPoint):
@@ -116,14 +128,14 @@ def rewrite(config: str, rules: Rules) -> str:
     """Return the HAProxy configuration that Ray wrote, changed by the rules."""
     lines = config.splitlines()
     changed = [new for line in lines for new in _line(line, rules)]
-    return "\n".join([*changed, *_rooms(lines, rules)]) + "\n"
+    return "\n".join([*changed, *_rooms(lines, rules), *rules["tables"]]) + "\n"
 
 
 def _line(line: str, rules: Rules) -> Iterator[str]:
     words = line.split()
     match words:
         case ["bind", place, *_]:
-            yield line.replace(place, _bind(place, rules), 1)
+            yield from _bind(line, place, rules)
         case ["errorfile", *_]:  # Ray's page for a replica that is away; ours for all errors are in the defaults
             return
         case ["http-request", "return", *_]:
@@ -134,7 +146,8 @@ def _line(line: str, rules: Rules) -> Iterator[str]:
             yield line
             yield from _limits(rules, "other", rules["wait_ms"])
             yield from _replaced_errors(rules)
-            yield f"    http-request set-header x-shed {_shed_header()} if {_paths('path', rules, '/metrics')}"
+            asked = paths("path", rules["root_path"], "/metrics")
+            yield f"    http-request set-header x-shed {_shed_header()} if {asked}"
         case ["use_backend", backend, "if", *_] if backend.startswith("http-"):
             yield from _choice(backend, line, rules)
         case ["server", *_, "backup"]:  # Ray's Python proxy: it would hold requests while there is no replica
@@ -147,7 +160,7 @@ def _line(line: str, rules: Rules) -> Iterator[str]:
                 yield f"    set-var proc.{name} int(0)"
         case ["defaults"]:  # a client may take this long to send its headers
             yield line
-            yield "    timeout http-request 10s"
+            yield f"    timeout http-request {ARRIVES_WITHIN_S}s"
             yield from _error_files(rules)
         case _:
             yield line
@@ -156,7 +169,7 @@ def _line(line: str, rules: Rules) -> Iterator[str]:
 def _error_files(rules: Rules) -> Iterator[str]:
     """Yield the lines that name a page for each error that HAProxy finds by itself."""
     for status in sorted({*map(int, rules["pages"]), *_AS_503}):
-        yield f"    errorfile {status} {_quoted(rules['pages'][str(503 if status in _AS_503 else status)])}"
+        yield f"    errorfile {status} {quoted(rules['pages'][str(503 if status in _AS_503 else status)])}"
 
 
 def _problem_for(line: str, rules: Rules) -> str:
@@ -175,7 +188,7 @@ def _content(status: int, rules: Rules) -> str:
     """Return status, content type, headers and body of an answer, as `return` takes them."""
     known = status if str(status) in rules["documents"] else _FALLBACK
     retry = " hdr Retry-After 1" if known == 503 else ""
-    return f"{known} content-type {_TYPE}{retry} string {_quoted(rules['documents'][str(known)])}"
+    return f"{known} content-type {_TYPE}{retry} string {quoted(rules['documents'][str(known)])}"
 
 
 def _replaced_errors(rules: Rules) -> Iterator[str]:
@@ -185,10 +198,17 @@ def _replaced_errors(rules: Rules) -> Iterator[str]:
         yield f"    http-response return status {_content(status, rules)} if {condition}"
 
 
-def _bind(place: str, rules: Rules) -> str:
-    """Return the address to bind: the configured host for requests, loopback for statistics and metrics."""
-    port = place.rsplit(":", 1)[1]
-    return f"{rules['host'] if int(port) == rules['port'] else '127.0.0.1'}:{port}"
+def _bind(line: str, place: str, rules: Rules) -> Iterator[str]:
+    """Yield the lines of the port where requests come in; the others are closed.
+
+    They tell statistics and metrics of HAProxy to every user of the machine.
+    """
+    if int(place.rsplit(":", 1)[1]) != rules["port"]:
+        yield "    disabled"
+        return
+    tls = f" ssl crt {quoted(rules['certificate'])} ssl-min-ver TLSv1.2 alpn http/1.1" if rules["certificate"] else ""
+    yield line.replace(place, f"{rules['host']}:{rules['port']}{tls}", 1)
+    yield from rules["doors"]
 
 
 def _choice(backend: str, default: str, rules: Rules) -> Iterator[str]:
@@ -200,13 +220,10 @@ def _choice(backend: str, default: str, rules: Rules) -> Iterator[str]:
 
     :param default: the line that chooses the backend that Ray wrote
     """
-    decides = f"METH_POST {_paths('path', rules, '/v1/decisions')}"
-    of_customers = _paths("path_beg", rules, "/v1/customers/", "/v1/visitors/", "/v1/accounts/")
+    decides = f"METH_POST {paths('path', rules['root_path'], '/v1/decisions')}"
     inside = f"be_conn({backend}{_DECISIONS_ROOM})"
     crowded, alone = (f"{decides} {{ {inside} {than} {rules['decisions']} }}" for than in ("ge", "lt"))
     refused = "{ var(txn.refused) -m bool }"
-    # a restriction is known by its body, of which the first 16 kB are waited for
-    yield f"    http-request wait-for-body time 1s if {{ method PATCH }} {of_customers}"
     yield f"    http-request set-var(proc.calm_us) date(0,us) if {alone}"
     yield f"    http-request set-var(txn.crowd_us) date(0,us),sub(proc.calm_us) if {crowded}"
     yield f"    http-request set-var(txn.longest_us) date(0,us),sub(proc.refused_us),div({_REST}) if {crowded}"
@@ -216,12 +233,7 @@ def _choice(backend: str, default: str, rules: Rules) -> Iterator[str]:
     yield from _refusal(refused, rules)
     yield f"    use_backend {backend}{_REFUSED_ROOM} if {refused}"
     yield f"    use_backend {backend}{_DECISIONS_ROOM} if {decides}"
-    for right in (
-        f"METH_POST {_paths('path', rules, '/v1/consents')}",  # withdrawals and objections
-        f"METH_DELETE {of_customers}",
-        f"{{ method PATCH }} {of_customers} {{ req.body -m sub '\"restricted\"' }}",
-    ):
-        yield f"    use_backend {backend}{_RIGHTS_ROOM} if {right}"
+    yield f"    use_backend {backend}{_RIGHTS_ROOM} if {{ var({RIGHT}) -m bool }}"
     yield default
 
 
@@ -235,9 +247,19 @@ def _refusal(refused: str, rules: Rules) -> Iterator[str]:
     yield f"    http-request set-var(proc.named_us) date(0,us) if {refused}"
 
 
-def _paths(method: str, rules: Rules, *paths: str) -> str:
+def rights(root: str) -> tuple[str, ...]:
+    """Return the conditions of what customers have a right to; the body of a request must have come."""
+    of_customers = paths("path_beg", root, "/v1/customers/", "/v1/visitors/", "/v1/accounts/")
+    return (
+        f"METH_POST {paths('path', root, '/v1/consents')}",  # withdrawals and objections
+        f"METH_DELETE {of_customers}",
+        f"{{ method PATCH }} {of_customers} {{ req.body -m sub '\"restricted\"' }}",
+    )
+
+
+def paths(method: str, root: str, *below: str) -> str:
     """Return the condition that a path is, or begins with, one of those, below the root path or without it."""
-    places = dict.fromkeys(root + path for root in ("", rules["root_path"]) for path in paths)
+    places = dict.fromkeys(start + path for start in ("", root) for path in below)
     return f"{{ {method} {' '.join(places)} }}"
 
 
@@ -297,7 +319,7 @@ def _refusals(rules: Rules) -> list[str]:
 
 def _overloaded(rules: Rules) -> str:
     """Return status, content type, headers and body of a refusal that names no fallback, as `return` takes them."""
-    return f"503 content-type {_TYPE} hdr Retry-After 1 string {_quoted(rules['overloaded'])}"
+    return f"503 content-type {_TYPE} hdr Retry-After 1 string {quoted(rules['overloaded'])}"
 
 
 def _shed_header() -> str:
@@ -305,7 +327,8 @@ def _shed_header() -> str:
     return ",".join(f"{kind}=%[var(proc.{kind})]" for kind in _SHED)
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """Return a text as one word of HAProxy's configuration."""
     return '"' + re.sub(r'(["\\$])', r"\\\1", text) + '"'
 
 

@@ -80,9 +80,8 @@ def new_run(workspace: Workspace) -> Running:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     lock = (workspace.run / LOCK).stat()
     pid = os.getpid()
-    run = Running(
-        f"http://{host}:{settings.port}", uuid.uuid4().hex, pid, temp, processes.started(pid), lock.st_dev, lock.st_ino
-    )
+    url = f"{'https' if settings.tls else 'http'}://{host}:{settings.port}"
+    run = Running(url, uuid.uuid4().hex, pid, temp, processes.started(pid), lock.st_dev, lock.st_ino)
     try:
         (Path(temp) / MARK).write_text(run.run_id)
         (workspace.run / "serve.json").write_text(json.dumps(asdict(run)))

@@ -25,6 +25,7 @@ from types import FrameType
 
 import serving
 from decisioning.errors import Refused
+from serving.access import tls
 from serving.lifecycle import environment, logs, processes
 from serving.lifecycle.learning import Learning
 from serving.lifecycle.parts import Parts
@@ -266,7 +267,11 @@ class _Seen:
 def answers(settings: Http) -> bool:
     """Tell whether a request reaches a replica now, by sending one as a client would."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - compared, not bound
-    connection = http.client.HTTPConnection(host, settings.port, timeout=2)
+    connection = (
+        http.client.HTTPSConnection(host, settings.port, timeout=2, context=tls.unverified())
+        if settings.tls
+        else http.client.HTTPConnection(host, settings.port, timeout=2)
+    )
     try:
         connection.request("GET", "/-/healthz")
         return connection.getresponse().status == http.client.OK

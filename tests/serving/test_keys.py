@@ -60,8 +60,10 @@ REACH: list[Case] = [
     ("DELETE", "/v1/visitors/{visitor_id}", None, _for("privacy")),
     ("GET", "/readyz", None, _for("operate")),
     ("GET", "/metrics", None, _for("operate")),
+    ("GET", "/v1/security-events", None, _for("audit")),
     ("GET", "/healthz", None, EVERYONE),
     ("GET", "/docs", None, EVERYONE),
+    ("GET", "/docs/{name}", None, EVERYONE),
     ("GET", "/openapi.json", None, EVERYONE),
     ("GET", "/problems/{name}", None, EVERYONE),
 ]
@@ -82,7 +84,9 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 def test_the_table_by_hand_names_every_route_that_is_served(client: Client) -> None:
     served = client("GET", "/openapi.json")[1]["paths"]
     names = {f"{method.upper()} {path}" for path, methods in served.items() for method in methods}
-    assert names | {"GET /docs", "GET /openapi.json"} == {f"{method} {path}" for method, path, _, _ in REACH}
+    assert names | {"GET /docs", "GET /docs/{name}", "GET /openapi.json"} == {
+        f"{method} {path}" for method, path, _, _ in REACH
+    }
     assert set(SCOPES) == set(TABLE.scopes)
     decide = served["/v1/decisions"]["post"]
     assert decide["security"] == [{"key": []}]

@@ -22,7 +22,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import serving
-from serving.lifecycle import DEFAULT_APP, clean_up, environment, haproxy, listeners, ports, processes, supervisor
+from serving.lifecycle import (
+    DEFAULT_APP,
+    clean_up,
+    environment,
+    haproxy,
+    haproxy_doors,
+    listeners,
+    ports,
+    processes,
+    supervisor,
+)
 from serving.lifecycle.driver import _builder
 from serving.lifecycle.runs import LOCK, MARK, Running
 from serving.lifecycle.supervisor import _cause
@@ -32,7 +42,17 @@ from tests.serving.server import PROGRAM, Server, free_port
 LISTEN = "import socket, time; s = socket.create_server(('{host}', 0), family=socket.{family}); time.sleep(60)"
 TREE = "import subprocess, sys, time; subprocess.Popen(['sleep', '60'], start_new_session=True); time.sleep(60)"
 DOOR = haproxy.EntryPoint(
-    host="127.0.0.1", port=8000, ongoing=4, queued=8, wait_ms=500, root_path="", decisions=2, crowd_ms=150
+    host="127.0.0.1",
+    port=8000,
+    ongoing=4,
+    queued=8,
+    wait_ms=500,
+    root_path="",
+    decisions=2,
+    crowd_ms=150,
+    doors=haproxy_doors.lines(Http()),
+    tables=haproxy_doors.tables(),
+    certificate="",
 )
 PORTS = ports.Ports.of(range(ports.FIRST_PORT, ports.FIRST_PORT + ports.BLOCK))
 RULES = haproxy.Rules(
@@ -139,8 +159,6 @@ class TestHaproxy:
         lines = [line.strip() for line in haproxy.rewrite(by_ray, RULES).splitlines()]
         assert {line for line in lines if line.startswith("bind")} == {
             "bind 127.0.0.1:8000",
-            "bind 127.0.0.1:8404",
-            "bind 127.0.0.1:9101",
         }
         of_room = (
             "server SERVE_REPLICA_brain-Brain-x 127.0.0.1:30000 track http-brain/SERVE_REPLICA_brain-Brain-x maxconn"
@@ -173,10 +191,10 @@ class TestHaproxy:
         assert "be_conn gt 12" in (tmp_path / "haproxy.cfg").read_text()
 
     @given(st.sampled_from(["*", "", "0.0.0.0", "[::]", "127.0.0.1"]), st.integers(1, 65535))
-    def test_no_door_but_ours_opens_wider_than_loopback(self, host: str, port: int) -> None:
-        rules = haproxy.Rules(**{**RULES, "host": "0.0.0.0"})
-        expected = "0.0.0.0" if port == 8000 else "127.0.0.1"
-        assert haproxy.rewrite(f"  bind {host}:{port} proto h2\n", rules) == f"  bind {expected}:{port} proto h2\n"
+    def test_no_door_but_ours_opens(self, host: str, port: int) -> None:
+        rules = haproxy.Rules(**{**RULES, "host": "0.0.0.0", "doors": []})
+        expected = "  bind 0.0.0.0:8000 proto h2\n" if port == 8000 else "    disabled\n"
+        assert haproxy.rewrite(f"  bind {host}:{port} proto h2\n", rules).startswith(expected)
 
 
 def _recorded(workspace: Workspace, folder: Path, run: str, pid: int = 1, started: int = 1) -> Path:

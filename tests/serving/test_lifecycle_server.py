@@ -6,6 +6,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -58,13 +59,53 @@ def test_another_user_reaches_no_file_and_no_socket_of_a_run(server: Server) -> 
         assert _as_nobody((server.root / private).read_bytes) == "PermissionError", private
 
 
+@pytest.mark.promise("keys.private-files")
+def test_another_user_gets_nothing_from_any_port_of_a_run(server: Server) -> None:
+    """Ports on loopback are open to every user of the machine: without a key or Ray's token none tells anything.
+
+    But for figures of Ray itself, such as the memory of its processes.
+    """
+    ports = sorted({listener.port for listener in server.listeners()})
+    assert server.port in ports
+    assert _until(lambda: _status(server) == 200, within_s=10)
+    if os.geteuid() != 0:
+        pytest.skip("only root can act as another user")
+    answers: dict[str, bytes] = {}
+    paths = ("/metrics", "/stats", "/v1/customers/c-1", "/api/serve/applications/")
+    for port, path in ((port, path) for port in ports for path in paths):
+        answers[f"{port} {path}"] = _answered_to_nobody(port, f"GET {path} HTTP/1.1".encode())
+    for port in ports:
+        answers[f"{port} erasure"] = _answered_to_nobody(port, b"DELETE /v1/customers/c-1 HTTP/1.1")
+    told = {where: answer for where, answer in answers.items() if answer.partition(b" ")[2][:1] == b"2"}
+    assert {where: answer[:300] for where, answer in told.items() if not _is_of_ray_alone(answer)} == {}
+
+
+def _is_of_ray_alone(answer: bytes) -> bool:
+    """Tell whether an answer holds metrics of Ray and none of ours."""
+    return answer.partition(b"\r\n\r\n")[2].lstrip().startswith(b"# HELP ray_") and b"brain_" not in answer
+
+
+def _answered_to_nobody(port: int, line: bytes) -> bytes:
+    """Return the beginning of what a port answers to a request by another user."""
+    answer = b""
+
+    def ask() -> None:
+        nonlocal answer
+        with suppress(TimeoutError), socket.create_connection(("127.0.0.1", port), timeout=0.5) as connection:
+            connection.sendall(line + b"\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            while len(answer) < 10_000 and (chunk := connection.recv(65536)):
+                answer += chunk
+
+    return _as_nobody(ask, lambda: answer).encode("latin-1")
+
+
 def _connect(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(str(path))
 
 
-def _as_nobody(work: Callable[[], object]) -> str:
-    """Return the name of the error that `work` ends with in a process of another user; empty if it succeeds."""
+def _as_nobody(work: Callable[[], object], told: Callable[[], bytes] = bytes) -> str:
+    """Return the name of the error that `work` ends with in a process of another user, or else what is told then."""
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -73,12 +114,13 @@ def _as_nobody(work: Callable[[], object]) -> str:
             os.setgid(65_534)
             os.setuid(65_534)
             work()
+            os.write(write, told()[:10_000])
         except BaseException as error:  # noqa: BLE001 (whatever it is, the test compares its name)
             os.write(write, type(error).__name__.encode())
         os._exit(0)
     os.close(write)
     os.waitpid(pid, 0)
-    with os.fdopen(read) as names:
+    with os.fdopen(read, encoding="latin-1") as names:
         return names.read()
 
 

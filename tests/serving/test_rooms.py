@@ -112,7 +112,7 @@ def test_rights_have_room_while_decisions_and_all_other_requests_have_none(
     Holding.may_answer.set()
     assert {answer.result()[0] for answer in waiting} == {200}
     told = proxy.ask(get("/metrics"))[2][SHED_HEADER]
-    assert told == "decision=2,right=0,other=2"
+    assert told == "decision=2,right=0,other=2,key=0,address=0"
     proxy.stop()
 
 

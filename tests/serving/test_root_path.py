@@ -1,6 +1,7 @@
 """The brain behind a reverse proxy under a path: a real HAProxy that takes the path away, or leaves it."""
 
 import json
+import re
 import subprocess
 import threading
 import time
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 import uvicorn
@@ -102,7 +104,10 @@ def get(port: int, path: str, method: str = "GET", body: Any = None) -> tuple[in
 @pytest.mark.promise("serving.under-a-path")
 def test_every_link_of_the_documentation_leads_somewhere(outside: int) -> None:
     status, docs = get(outside, f"{ROOT}/docs")
-    assert (status, f"'{ROOT}/openapi.json'" in docs) == (200, True)
+    links = [urljoin(f"{ROOT}/docs", link) for link in re.findall(r'(?:src|href)="(docs[^"]+)"', docs)]
+    assert (status, len(links)) == (200, 3)
+    assert [get(outside, link)[0] for link in links] == [200] * 3
+    assert '"openapi.json"' in get(outside, links[-1])[1], "beside the page"
     schema = json.loads(get(outside, f"{ROOT}/openapi.json")[1])
     assert schema["servers"] == [{"url": ROOT}]
     assert "/v1/decisions" in schema["paths"]

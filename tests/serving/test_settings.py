@@ -41,6 +41,15 @@ def test_what_it_says_is_what_counts(tmp_path: Path) -> None:
         ("http:\n  xyz: 1\n", "brain.yaml:2: http.xyz: there is no such setting (known here: host, port, "),
         ("http:\n\n  port: many\n", "brain.yaml:3: http.port: "),
         ("http: {port: 70000}\n", "brain.yaml:1: http.port: "),
+        (
+            "\nhttp: {host: 0.0.0.0}\n",
+            "brain.yaml:1: http.host: keys would go over the network as they are: set http.tls",
+        ),
+        ("http: {host: 10.0.0.1, behind_proxy: false}\n", "brain.yaml:1: http.host: keys would go over the network"),
+        ("http: {tls: {certificate: cert.pem}}\n", "brain.yaml:1: http.tls.key: "),
+        ("http: {keys: off, host: 0.0.0.0, behind_proxy: true}\n", "brain.yaml:1: http.keys: `off` is for development"),
+        ("http: {origins: ['*']}\n", "brain.yaml:1: http.origins.0: "),
+        ("http: {origins: ['https://shop.example/']}\n", "brain.yaml:1: http.origins.0: "),
         ("checkpoints: {mirror: data/last}\n", "brain.yaml:1: checkpoints.mirror: it is in the workspace"),
         ("environment: production\n", "brain.yaml:1: environment: "),
         ("\nonline_store: {redis: localhost}\n", "brain.yaml:2: online_store.redis: it is host:port, "),
@@ -54,6 +63,14 @@ def test_a_mistake_is_told_with_its_line(tmp_path: Path, text: str, message: str
     with pytest.raises(ConfigError) as raised:
         _open(tmp_path, text)
     assert str(raised.value).startswith(message)
+
+
+@pytest.mark.promise("doors.tls")
+def test_a_host_beyond_this_machine_needs_a_certificate_or_a_proxy_that_has_one(tmp_path: Path) -> None:
+    for more in ("tls: {certificate: c.pem, key: k.pem}", "behind_proxy: true"):
+        assert _open(tmp_path, f"http: {{host: 0.0.0.0, {more}}}\n").settings.http.host == "0.0.0.0"
+    for host in ("localhost", "127.0.0.1", "'::1'"):
+        assert _open(tmp_path, f"http: {{host: {host}}}\n").settings.http.tls is None
 
 
 def test_a_folder_without_the_file_is_told_how_to_get_one(tmp_path: Path) -> None:

@@ -66,11 +66,10 @@ class Client:
         status, _, content = await _call(self.app, method, path, _bytes(body), named)
         return status, from_json(content) if content else {}
 
-    def raw(
-        self, method: str, path: str, body: Any = None, host: str = "localhost"
-    ) -> tuple[int, dict[str, str], bytes]:
+    def raw(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, dict[str, str], bytes]:
         """Return status, headers and body of one request."""
-        return asyncio.run(_call(self.app, method, path, _bytes(body), self._headers(host=host)))
+        named = self._headers(**{name.replace("_", "-"): value for name, value in headers.items()})
+        return asyncio.run(_call(self.app, method, path, _bytes(body), named))
 
 
 def decide_and_send(watcher: Watcher) -> None:

@@ -1,0 +1,206 @@
+"""What HAProxy refuses before a replica sees it, with Ray Serve's configuration, and what it passes on encrypted."""
+
+import datetime
+import json
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from decisioning.errors import Refused
+from serving.access import tls
+from serving.lifecycle.haproxy import LIMITED_HEADER
+from serving.lifecycle.haproxy_doors import WRONG_KEYS_PER_S
+from serving.problems import MAX_BODY_BYTES
+from serving.settings import BrainSettings, Http, Tls, Workspace
+from tests.serving.test_haproxy_errors import Proxy
+from tests.serving.test_rooms import sent
+
+WRONG, RIGHT, OTHER = (f"Authorization: Bearer {name}" for name in ("wrong", "right", "other"))
+
+
+class Keeper(BaseHTTPRequestHandler):
+    """Answers 401 to the wrong key under `/v1`, and else how long the body is; it counts what it is asked."""
+
+    asked: list[dict[str, str]] = []
+
+    def do_POST(self) -> None:
+        length = len(self.rfile.read(int(self.headers.get("Content-Length", "0"))))
+        if not self.path.startswith("/-/"):
+            self.asked.append({name.lower(): value for name, value in self.headers.items()})
+        refused = "wrong" in self.headers.get("Authorization", "wrong") and self.path.startswith("/v1/")
+        body = json.dumps({"length": length}).encode()
+        self.send_response(401 if refused else 200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self) -> None:
+        self.do_POST()
+
+    def do_PATCH(self) -> None:
+        self.do_POST()
+
+    def do_DELETE(self) -> None:
+        self.do_POST()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def replica() -> Iterator[int]:
+    Keeper.asked = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Keeper)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_port
+    server.shutdown()
+
+
+def post(path: str, *headers: str) -> bytes:
+    return sent("POST", path, "{}", *headers)
+
+
+@pytest.mark.promise("doors.bodies")
+def test_a_body_takes_no_place_of_a_replica_before_it_has_come(tmp_path: Path, replica: int) -> None:
+    """There is one place, and sixteen clients have sent a part of their body: one byte, or twenty thousand."""
+    proxy = Proxy(tmp_path / "w", replica, http=Http(max_ongoing_requests=1, max_queued_requests=0))
+    whole = sent("POST", "/v1/outcomes", " " * 30_000, RIGHT)
+    slow = [socket.create_connection(("127.0.0.1", proxy.port), timeout=10) for _ in range(16)]
+    for n, connection in enumerate(slow):
+        connection.sendall(whole[: len(whole) - (29_999 if n % 2 else 10_000)])
+    assert proxy.ask(post("/v1/decisions", RIGHT))[0] == 200
+    assert len(Keeper.asked) == 1
+    slow[0].sendall(whole[len(whole) - 10_000 :])
+    assert slow[0].recv(65536).endswith(b"30000}")
+    for connection in slow:
+        connection.close()
+    proxy.stop()
+
+
+@pytest.mark.promise("doors.bodies")
+@pytest.mark.parametrize("length", ["declared", "unknown"])
+def test_a_body_that_is_too_large_reaches_no_replica(tmp_path: Path, replica: int, length: str) -> None:
+    proxy = Proxy(tmp_path / "w", replica)
+    largest, larger = (sent("POST", "/v1/signals", " " * n, RIGHT) for n in (MAX_BODY_BYTES, MAX_BODY_BYTES + 1))
+    if length == "unknown":
+        largest, larger = (_chunked(request) for request in (largest, larger))
+    assert proxy.ask(larger)[2]["field"] == "body"
+    assert Keeper.asked == []
+    status, _, answer = proxy.ask(largest)
+    assert (status, answer) == (200, {"length": MAX_BODY_BYTES if length == "declared" else 0})
+    proxy.stop()
+
+
+def _chunked(request: bytes) -> bytes:
+    head, _, body = request.partition(b"\r\n\r\n")
+    lines = [b"Transfer-Encoding: chunked" if b"Length" in line else line for line in head.split(b"\r\n")]
+    return b"\r\n".join([*lines, b"", b"%x" % len(body), body, b"0", b"", b""])
+
+
+def test_long_headers_reach_no_replica(tmp_path: Path, replica: int) -> None:
+    proxy = Proxy(tmp_path / "w", replica)
+    for request in (post("/v1/decisions", "X: " + "x" * 20_000), post("/v1/" + "x" * 9_000)):
+        status, _, problem = proxy.ask(request)
+        assert (status, problem["type"]) == (400, "/problems/malformed-request")
+    assert Keeper.asked == []
+    proxy.stop()
+
+
+@pytest.mark.promise("doors.wrong-keys")
+def test_after_twenty_wrong_keys_in_a_second_an_addresss_unknown_keys_are_refused_unseen(
+    tmp_path: Path, replica: int
+) -> None:
+    """A key that was accepted before is not refused, and neither counts one that only an open path was asked with."""
+    proxy = Proxy(tmp_path / "w", replica)
+    assert proxy.ask(post("/v1/decisions", RIGHT))[0] == 200
+    assert proxy.ask(post("/healthz", WRONG))[0] == 200
+    statuses = [proxy.ask(post("/v1/decisions", WRONG))[0] for _ in range(3 * WRONG_KEYS_PER_S)]
+    assert statuses[:WRONG_KEYS_PER_S] == [401] * WRONG_KEYS_PER_S
+    assert statuses.count(429) > WRONG_KEYS_PER_S
+    assert len(Keeper.asked) == 2 + statuses.count(401)
+    status, head, problem = proxy.ask(post("/v1/consents", WRONG))
+    assert (status, problem["type"]) == (429, "/problems/too-many-requests")
+    assert "retry-after: 1" in head
+    assert [proxy.ask(post("/v1/decisions", key))[0] for key in (RIGHT, OTHER)] == [200, 429]
+    proxy.stop()
+
+
+@pytest.mark.promise("doors.limits")
+def test_a_key_that_asks_too_often_is_refused_but_never_a_right(tmp_path: Path, replica: int) -> None:
+    """One of the refused goes on to a replica, which records it."""
+    proxy = Proxy(tmp_path / "w", replica, http=Http(max_key_requests_per_s=5))
+    answers = [proxy.ask(post("/v1/decisions", RIGHT, f"{LIMITED_HEADER}: 1")) for _ in range(30)]
+    assert [status for status, _, _ in answers[:5]] == [200] * 5
+    refused = [(head, problem) for status, head, problem in answers if status == 429]
+    assert len(refused) > 10
+    assert {problem["type"] for _, problem in refused} == {"/problems/too-many-requests"}
+    assert all("retry-after: 1" in head for head, _ in refused)
+    assert sum(LIMITED_HEADER in headers for headers in Keeper.asked) == 1
+    restriction = sent("PATCH", "/v1/customers/c-1", '{"restricted": true}', RIGHT)
+    for right in (post("/v1/consents", RIGHT), sent("DELETE", "/v1/customers/c-1", "", RIGHT), restriction):
+        assert b" 429 " not in proxy.answer(right)
+    assert proxy.ask(post("/v1/decisions", OTHER))[0] == 200, "another key has a limit of its own"
+    proxy.stop()
+
+
+def test_rays_own_paths_answer_this_machine(tmp_path: Path, replica: int) -> None:
+    """The supervisor asks there whether requests are answered."""
+    proxy = Proxy(tmp_path / "w", replica)
+    assert b" 200 OK" in proxy.answer(sent("GET", "/-/routes"))
+    proxy.stop()
+
+
+def certificate(folder: Path) -> Tls:
+    """Write a certificate for localhost, signed by itself, and its key."""
+    key, name = (
+        ec.generate_private_key(ec.SECP256R1()),
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")]),
+    )
+    now = datetime.datetime.now(datetime.UTC)
+    built = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now.replace(2099))
+    alone = x509.SubjectAlternativeName([x509.DNSName("localhost")])
+    signed = built.add_extension(alone, critical=False).sign(key, hashes.SHA256())
+    pem, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    (folder / "cert.pem").write_bytes(signed.public_bytes(pem))
+    (folder / "key.pem").write_bytes(key.private_bytes(pem, form, serialization.NoEncryption()))
+    return Tls(certificate=str(folder / "cert.pem"), key=str(folder / "key.pem"))
+
+
+@pytest.mark.promise("doors.tls")
+def test_with_a_certificate_every_request_is_encrypted(tmp_path: Path, replica: int) -> None:
+    files = certificate(tmp_path)
+    proxy = Proxy(tmp_path / "w", replica, http=Http(tls=files))
+    trusted = ssl.create_default_context(cafile=files.certificate)
+    with (
+        socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as plain,
+        trusted.wrap_socket(plain, server_hostname="localhost") as connection,
+    ):
+        connection.sendall(post("/v1/decisions", RIGHT))
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert b" 200 OK" in answer
+    assert b"strict-transport-security: max-age=" in answer.lower()
+    with suppress(ConnectionResetError):
+        assert proxy.answer(post("/v1/decisions", RIGHT)) == b"", "what is not encrypted is not answered"
+    assert (tmp_path / "w" / "certificate.pem").stat().st_mode & 0o777 == 0o600
+    assert len(Keeper.asked) == 1
+    proxy.stop()
+
+
+@pytest.mark.promise("doors.tls")
+def test_files_that_are_no_certificate_and_its_key_are_refused_in_one_line(tmp_path: Path) -> None:
+    files = certificate(tmp_path)
+    for certificate_file, key in ((files.key, files.certificate), (files.certificate, "missing.pem")):
+        http = Http(tls=Tls(certificate=certificate_file, key=key))
+        with pytest.raises(Refused, match=r"http\.tls: .* are no certificate and its key"):
+            tls.joined(Workspace(tmp_path, BrainSettings(http=http)), tmp_path)
