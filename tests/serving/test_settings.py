@@ -43,7 +43,7 @@ def test_what_it_says_is_what_counts(tmp_path: Path) -> None:
         ("http: {port: 70000}\n", "brain.yaml:1: http.port: "),
         (
             "\nhttp: {host: 0.0.0.0}\n",
-            "brain.yaml:1: http.host: keys would go over the network as they are: set http.tls",
+            "brain.yaml:2: http.host: keys would go over the network as they are: set http.tls",
         ),
         ("http: {host: 10.0.0.1, behind_proxy: false}\n", "brain.yaml:1: http.host: keys would go over the network"),
         ("http: {tls: {certificate: cert.pem}}\n", "brain.yaml:1: http.tls.key: "),
