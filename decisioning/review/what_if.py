@@ -4,6 +4,7 @@ Only the release changes: the time, the facts as served, the standing and the pa
 are the same if their treatment is, because an index has a meaning only within one release.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum
@@ -90,10 +91,37 @@ def what_if(
         return _left_out(now.screened.arm)
     names = [pick["treatment"] for pick in record["picks"]]
     before, after = list(_along(then, names)), list(_along(now, names))
-    chances = [point.chances.get(name) for point, name in zip(before, names, strict=False)]
-    if chances != [pick["probability"] for pick in record["picks"]]:
+    if not _as_recorded(record, before):
         return "not as recorded"
     return WhatIf(tuple(_steps(record["picks"], then, now, before, after)), *_expected(names, then, now))
+
+
+def logged_odds(record: dict[str, Any], known: Known, release: Release) -> list[dict[str, float]] | LeftOut:
+    """Return per pick, action -> probability that its slot gets it given the picks before, or why that is not known.
+
+    DOING_NOTHING is among the actions. What was drawn plays no part in whether the odds are known.
+    """
+    then = recomputed(record, known, release)
+    if then.mood_may_change_slate:
+        return "emotion layer"
+    points = list(_along(then, [pick["treatment"] for pick in record["picks"]]))
+    return [_by_action(point.chances, then) for point in points] if _as_recorded(record, points) else "not as recorded"
+
+
+def _by_action(chances: Chances, computed: Computation) -> dict[str, float]:
+    """Return action -> probability, of those that can be drawn, in whichever treatment."""
+    odds: dict[str, float] = defaultdict(float)
+    for name, chance in chances.items():
+        if chance > 0.0:
+            odds[_action(name, computed)] += chance
+    return odds
+
+
+def _as_recorded(record: dict[str, Any], points: "Sequence[_Point]") -> bool:
+    """Tell whether the picks have the probabilities that were recorded."""
+    picks = record["picks"]
+    chances = [point.chances.get(pick["treatment"]) for point, pick in zip(points, picks, strict=False)]
+    return chances == [pick["probability"] for pick in picks]
 
 
 def _left_out(arm: str) -> LeftOut:

@@ -52,6 +52,12 @@ def known_at_decision(ledger: Ledger, stream: str, body: dict[str, Any]) -> Know
     return KnownAtDecisions(ledger).known(stream, body)
 
 
+def is_erased(known: Known) -> bool:
+    """Tell whether the person, an identifier that is linked to it, or the account was erased since the decision."""
+    standings = (known.person, *known.person.visitors, *((known.account,) if known.account else ()))
+    return any(s.erased for s in standings)
+
+
 def _known(body: dict[str, Any], person: Standing, account: Standing | None) -> Known:
     read = body["read"]
     return Known(body["facts"], person, account, tuple(body["degraded"]), read.get("signals", {}))

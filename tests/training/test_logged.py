@@ -13,7 +13,6 @@ import pytest
 from decisioning.catalogue.files import pack
 from decisioning.catalogue.release import Release
 from features.decisions.log import DecisionLog
-from features.decisions.parsing import NOTHING
 from features.ledger import Entry, Ledger
 from features.matrix import FeatureMatrix
 from tests.features.importing_help import ImportWorkspace
@@ -30,7 +29,7 @@ from tests.training.decided import (
     reached,
 )
 from training.model.frame import TrainingSet
-from training.rows.logged import Choices, choices, training_rows
+from training.rows.logged import training_rows
 
 
 @pytest.fixture
@@ -40,26 +39,21 @@ def ledger(tmp_path: Path) -> Iterable[Ledger]:
         yield ledger
 
 
-def rows(ledger: Ledger, now_us: int = LATER_US, *, idle: bool = False, outcome: str | None = None) -> Choices:
-    """Return the choices of a new log; decisions of `RELEASE` need no history."""
-    return logged(ledger, RELEASE, None, now_us, idle=idle, outcome=outcome)
+def rows(ledger: Ledger, now_us: int = LATER_US, *, outcome: str | None = None) -> TrainingSet:
+    """Return the rows of a new log; decisions of `RELEASE` need no history."""
+    return logged(ledger, RELEASE, None, now_us, outcome=outcome)
 
 
-def logged(
-    ledger: Ledger, release: Release, history: Any, now_us: int, *, idle: bool = False, outcome: str | None = None
-) -> Choices:
+def logged(ledger: Ledger, release: Release, history: Any, now_us: int, *, outcome: str | None = None) -> TrainingSet:
     with TemporaryDirectory() as folder:
         log = DecisionLog(Path(folder))
         log.update(ledger, release, now_us)
-        if idle:
-            return choices(log, release, history, lambda _: release, outcome=outcome)
-        rows = training_rows(log, release, history, lambda _: release, outcome=outcome)
-    return Choices(rows, np.ones((len(rows), len(rows.actions)), dtype=np.bool_))
+        return training_rows(log, release, history, lambda _: release, outcome=outcome)
 
 
 def people_with_rows(ledger: Ledger) -> dict[int, tuple[str, bool, float]]:
     """Return customer -> action, label, value for those with a row."""
-    data = rows(ledger).rows
+    data = rows(ledger)
     people = (data.at_us - THEN_US).tolist()
     names = [data.actions[a] for a in data.action]
     return dict(zip(people, zip(names, data.label.tolist(), data.value_eur.tolist(), strict=True), strict=True))
@@ -120,7 +114,7 @@ def test_the_label_is_a_positive_outcome_within_the_window(ledger: Ledger) -> No
         6: ("tea", False, 0.0),
         7: ("tea", False, 0.0),
     }
-    only = rows(ledger, outcome="tried").rows
+    only = rows(ledger, outcome="tried")
     assert (only.at_us[only.label] - THEN_US).tolist() == [1]
 
 
@@ -128,8 +122,8 @@ def test_the_label_is_a_positive_outcome_within_the_window(ledger: Ledger) -> No
 def test_a_window_that_is_open_gives_no_row(ledger: Ledger) -> None:
     shown(ledger, 0)
     ledger.append([outcome(ledger, 0)])
-    assert len(rows(ledger, THEN_US + 30 * DAY_US - 1).rows) == 0
-    assert rows(ledger, THEN_US + 30 * DAY_US).rows.label.tolist() == [True]
+    assert len(rows(ledger, THEN_US + 30 * DAY_US - 1)) == 0
+    assert rows(ledger, THEN_US + 30 * DAY_US).label.tolist() == [True]
 
 
 def test_an_outcome_without_offer_belongs_to_the_last_contact_before_it(ledger: Ledger) -> None:
@@ -143,54 +137,18 @@ def test_an_outcome_without_offer_belongs_to_the_last_contact_before_it(ledger: 
     }
     ledger.append([entry(ledger, first), reached(ledger, 1, "seen"), entry(ledger, second)])
     ledger.append([outcome(ledger, 1, offer=False, days=6)])
-    assert rows(ledger).rows.label.tolist() == [False, True]
+    assert rows(ledger).label.tolist() == [False, True]
 
 
 @pytest.mark.promise("profile.same-bits-in-training")
 def test_features_are_those_that_were_served(ledger: Ledger) -> None:
     records = [shown(ledger, n, age=20 + n, **({"page": "shop"} if n else {})) for n in range(3)]
-    data = rows(ledger).rows
+    data = rows(ledger)
     matrix = FeatureMatrix(RELEASE.schema)
     assert data.feature_names == matrix.names == ("age", "page=home", "page=shop")
     assert np.array_equal(data.x, [matrix.row(r["facts"]) for r in records], equal_nan=True)
     assert (data.actions, data.groups, data.treatments) == (("tea",), ("drinks",), (("mail",),))
     assert data.treatment.tolist() == [0, 0, 0]
-
-
-def test_probabilities_and_what_was_permitted_come_from_the_decision(ledger: Ledger) -> None:
-    records = [decision(ledger, n) for n in range(40)]
-    ledger.append([entry(ledger, r) for r in records])
-    result = rows(ledger, idle=True)
-    picked = [r["picks"][0] for r in records]
-    assert result.rows.probability.tolist() == [p["probability"] for p in picked]
-    names = [result.rows.actions[a] for a in result.rows.action]
-    assert names == [NOTHING if p["treatment"] is None else p["treatment"].split(".")[0] for p in picked]
-    assert set(names) == {NOTHING, "tea", "cake"}
-    assert result.permitted.all()
-    without = rows(ledger).rows
-    assert len(without) == len(records) - names.count(NOTHING)
-    assert NOTHING not in without.actions
-
-
-def test_permitted_is_what_passed_and_can_go_to_the_placement(ledger: Ledger) -> None:
-    """Only tea has an e-mail; one slot of the web is for either action, the other for cake only."""
-    records = [decision(ledger, 1, "email"), decision(ledger, 2), decision(ledger, 3, placement="side")]
-    records += [decision(ledger, n) for n in range(4, 40)]
-    ledger.append([*(entry(ledger, r) for r in records), reached(ledger, 1, "seen")])
-    result = rows(ledger, idle=True)
-    assert result.rows.actions == ("cake", "none", "tea")
-    assert result.permitted[:3].tolist() == [[False, True, True], [True, True, True], [True, True, False]]
-    assert result.permitted[3:].all()
-
-
-def test_a_slot_that_had_no_choice_is_no_row(ledger: Ledger) -> None:
-    refused = decision(ledger, 1, hardship=True)
-    assert refused["answer"]["placements"][0]["empty_reason"] == "all_withheld"
-    ledger.append([entry(ledger, refused), entry(ledger, decision(ledger, 2, "email"))])
-    ledger.append([reached(ledger, 2, "seen")])
-    result = rows(ledger, idle=True)
-    assert len(result.rows) == 1
-    assert result.rows.actions == ("tea",)
 
 
 def test_any_order_of_the_ledger_gives_the_same_rows(tmp_path: Path) -> None:
@@ -208,7 +166,7 @@ def test_any_order_of_the_ledger_gives_the_same_rows(tmp_path: Path) -> None:
             ]
             for at in order:
                 ledger.append([entries[at]])
-            digests.add(rows(ledger).rows.digest())
+            digests.add(rows(ledger).digest())
     assert len(digests) == 1
 
 
@@ -224,11 +182,11 @@ def test_an_action_that_the_release_no_longer_has_gives_no_row(ledger: Ledger) -
     ledger.append(
         [Entry(ledger.stream_of("person", "p9"), "observation", {"action": "soup", "channel": "web"}, THEN_US)]
     )
-    assert len(rows(ledger).rows) == 1
+    assert len(rows(ledger)) == 1
 
 
 def imported(shop: ImportWorkspace) -> TrainingSet:
-    return logged(shop.ledger, shop.release, shop.history, shop_now()).rows
+    return logged(shop.ledger, shop.release, shop.history, shop_now())
 
 
 def shop_now() -> int:
@@ -309,12 +267,11 @@ def test_rows_of_an_action_that_is_gone_speak_for_what_supersedes_it(ledger: Led
         [entry(ledger, decision(ledger, n, placement="side")) for n in range(3)]
         + [outcome(ledger, 0, "eaten"), outcome(ledger, 1, "bought")]
     )
-    result = logged(ledger, later, None, LATER_US).rows
+    result = logged(ledger, later, None, LATER_US)
     assert result.actions == ("cake", "pie")
     assert result.groups == ("food", "food")
     assert [terms.supersedes for terms in result.terms] == ["", "cake"]
     assert sorted(result.label.tolist()) == [False, False, True]
     assert not len(
-        logged(ledger, Release.from_bytes(pack({"all.yaml": pie.replace("supersedes: cake", "")})), None, LATER_US).rows
+        logged(ledger, Release.from_bytes(pack({"all.yaml": pie.replace("supersedes: cake", "")})), None, LATER_US)
     )
-    assert "cake" not in logged(ledger, later, None, LATER_US, idle=True).rows.actions

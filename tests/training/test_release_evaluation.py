@@ -115,7 +115,9 @@ def test_a_tightened_gate_is_supported(shop: Any, monkeypatch: pytest.MonkeyPatc
 def test_the_latest_alone_are_made_again_and_what_is_left_out_is_counted(shop: Any) -> None:
     result = shop(LOOSE, release(LOOSE), at_most=50)
     assert (result["decisions"], result["at_most"], result["left_out"]) == (50, 50, {"older": N - 50})
-    assert "only 50 effective" in result["refused"]
+    assert result["refused"] == "value of slates: the log holds 50 customers, 200 are needed to tell"
+    assert result["rests_on"].startswith("Values are per decision, and rest on 50 decisions of 50 customers;")
+    assert result["left_out_why"] == f"Decisions that were left out, by reason: {N - 50} (older)."
     assert list(by_method(result)) == ["model-based"]
 
 

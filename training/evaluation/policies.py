@@ -1,4 +1,4 @@
-"""Values of given policies, of the logged policy and of each constant action, on held-out rows of a log."""
+"""Values of given policies, of the logged policy and of each constant action, on held-out decisions of a log."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -7,11 +7,13 @@ from typing import Literal
 import numpy as np
 
 from decisioning.errors import Refused
+from features.decisions.parsing import NOTHING
 from training.evaluation.estimators import (
     METHODS,
     Claim,
     Estimate,
     Log,
+    check_customers,
     claim_of,
     compare,
     estimate,
@@ -22,8 +24,9 @@ from training.evaluation.estimators import (
 from training.fitting.folds import stratified_folds
 from training.fitting.intervals import ConfidenceInterval, effective_size
 from training.fitting.propensity import Recipe, fit
-from training.model.frame import Floats, TrainingSet
+from training.model.frame import Bools, Floats, Ints, TrainingSet
 from training.model.model import PropensityModel
+from training.rows.choices import Choices
 
 Reward = Literal["outcome", "value_eur"]
 
@@ -50,10 +53,15 @@ class PolicyValue:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Values per decision. `winner`: the policy that beats every other one whose value is known, or None; `why`."""
+    """Values per decision. `winner`: the policy that beats every other one whose value is known, or None; `why`.
+
+    `decisions` of `customers` hold `rows` choices.
+    """
 
     reward: Reward
     rows: int
+    decisions: int
+    customers: int
     logged: ConfidenceInterval
     policies: tuple[PolicyValue, ...]
     winner: str | None
@@ -71,17 +79,20 @@ class Question:
     recipe: Recipe = field(default_factory=lambda: Recipe(growth=None))
 
 
-def evaluate(data: TrainingSet, policies: Mapping[str, Floats], question: Question | None = None) -> Report:
-    """Return the values of policies, choice probabilities (n, k) over `data.actions`, and of each logged action.
+def evaluate(data: TrainingSet | Choices, policies: Mapping[str, Floats], question: Question | None = None) -> Report:
+    """Return the values of policies, choice probabilities (n, k) over the actions, and of each logged action.
 
-    :param data: rows that did not train the policies
+    :param data: choices that did not train the policies; a training set's rows are one decision each, of a customer
+        each, in which every action could be chosen
     :raises Refused: the log supports no answer at all
     """
     question = question or Question()
-    log = as_log(data, question.reward)
-    rewards = cross_fitted_rewards(data, question)
+    choices = data if isinstance(data, Choices) else Choices.single(data)
+    log = log_of(choices, question.reward)
+    check_customers(log.unit, np.ones(choices.decisions))
+    rewards = cross_fitted_rewards(choices.rows, question, choices.unit)
     values, valued = [], {}
-    for name, target in _with_constant_policies(policies, data):
+    for name, target in _with_constant_policies(policies, choices):
         values.append(value := _value(name, log, target, rewards, question.level))
         if value.refused is None:
             valued[name] = target
@@ -89,14 +100,31 @@ def evaluate(data: TrainingSet, policies: Mapping[str, Floats], question: Questi
     gains = {name: gain_over_log(log, target, "dr", rewards, strict_level) for name, target in valued.items()}
     winner, why = _winner(log, valued, rewards, question.level)
     with_gains = tuple(replace(v, more=gains.get(v.name)) for v in values)
-    return Report(question.reward, len(data), logged_value(log, question.level), with_gains, winner, why)
+    counts = len(choices.rows), choices.decisions, choices.customers
+    return Report(question.reward, *counts, logged_value(log, question.level), with_gains, winner, why)
 
 
-def _with_constant_policies(policies: Mapping[str, Floats], data: TrainingSet) -> Iterator[tuple[str, Floats]]:
+def _with_constant_policies(policies: Mapping[str, Floats], data: Choices) -> Iterator[tuple[str, Floats]]:
     """Yield the policies and then one per logged action; lazily, since each is (n, k) and most cannot be valued."""
     yield from policies.items()
-    for a in np.unique(data.action).tolist():
-        yield f"always {data.actions[a]}", constant(len(data), len(data.actions), a)
+    for a in np.unique(data.rows.action).tolist():
+        yield f"always {data.rows.actions[a]}", always(data, a)
+
+
+def always(data: Choices, action: int) -> Floats:
+    """Return the choice probabilities (n, k) of taking one action wherever it is open, elsewhere nothing if it can be.
+
+    Where neither is open it takes the first action that is, which is mostly the only one.
+    """
+    names = np.array(data.rows.actions)
+    preferred = 2.0 * (np.arange(len(names)) == action) + (names == NOTHING)
+    return greedy(np.where(data.permitted, preferred, -1.0))
+
+
+def log_of(choices: Choices, reward: Reward) -> Log:
+    """Return choices as a log for the estimators; raises Refused as `Log`."""
+    log = as_log(choices.rows, reward)
+    return replace(log, decision=choices.decision, unit=choices.unit_of_decision)
 
 
 def as_log(data: TrainingSet, reward: Reward) -> Log:
@@ -123,12 +151,15 @@ def model_propensities(model: PropensityModel, data: TrainingSet) -> Floats:
     return np.column_stack([model.propensities(data.x, index) for index in indices])
 
 
-def cross_fitted_rewards(data: TrainingSet, question: Question) -> Floats:
+def cross_fitted_rewards(data: TrainingSet, question: Question, unit: Ints | None = None) -> Floats:
     """Return expected rewards (n, k), each row's by a model fitted without its fold (Chernozhukov et al. 2018).
 
+    All rows of a customer are in one fold, so that no model predicts whom it learned from.
+
+    :param unit: codes (n,) of the customers; None: each row is another one's
     :raises Refused: a fold's model would have one label only
     """
-    fold = stratified_folds(data.label, question.folds, question.seed)
+    fold = _folds(data.label, question, unit)
     rewards = np.empty((len(data), len(data.actions)))
     for k in range(question.folds):
         train = data.take(fold != k)
@@ -138,6 +169,15 @@ def cross_fitted_rewards(data: TrainingSet, question: Question) -> Floats:
         model = fit(train, question.recipe)
         rewards[fold == k] = model_propensities(model, held_out) * mean_rewards(train, question.reward)
     return rewards
+
+
+def _folds(label: Bools, question: Question, unit: Ints | None) -> Ints:
+    """Return the fold of each row, (n,), with customers who succeeded spread evenly over the folds."""
+    if unit is None:
+        return stratified_folds(label, question.folds, question.seed)
+    _, of_row = np.unique(unit, return_inverse=True)
+    succeeded = np.bincount(of_row, label) > 0
+    return stratified_folds(succeeded, question.folds, question.seed)[of_row]
 
 
 def mean_rewards(data: TrainingSet, reward: Reward) -> Floats:

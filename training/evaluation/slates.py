@@ -15,8 +15,14 @@ import numpy as np
 
 from decisioning.errors import Refused
 from training.evaluation.estimators import Claim, claim_of
-from training.fitting.intervals import MIN_EFFECTIVE, ConfidenceInterval, effective_size, mean_interval
-from training.model.frame import Floats
+from training.fitting.intervals import (
+    MIN_CUSTOMERS,
+    MIN_EFFECTIVE,
+    ConfidenceInterval,
+    effective_size,
+    mean_interval,
+)
+from training.model.frame import Floats, Ints
 
 Weighing = Literal["whole", "prefix"]
 SlateMethod = Weighing | Literal["doubly robust"]
@@ -27,13 +33,15 @@ WEIGHINGS: tuple[Weighing, ...] = ("whole", "prefix")
 class SlateLog:
     """n logged slates of up to m slots: each slot's reward and conditional probability, both (n, m).
 
-    A slot that a slate does not have has reward 0 and probability 1.
+    A slot that a slate does not have has reward 0 and probability 1. `unit` (n,): codes of the customers, whose slates
+    may depend on each other; None: all slates are independent.
 
     :raises Refused: there are no rows, the shapes differ, or a probability is missing or outside (0, 1]
     """
 
     reward: Floats
     probability: Floats
+    unit: Ints | None = None
 
     def __post_init__(self) -> None:
         if self.reward.shape != self.probability.shape or self.reward.ndim != 2 or not len(self.reward):
@@ -92,6 +100,8 @@ def _prefix_weights(log: SlateLog, target: Floats) -> Floats:
     if target.shape != log.probability.shape or not ((target >= 0.0) & (target <= 1.0)).all():
         raise Refused("value of slates: a policy needs the probability of every logged pick, between 0 and 1")
     prefix = np.asarray(np.cumprod(target / log.probability, axis=1), dtype=np.float64)
+    if log.unit is not None and (customers := len(np.unique(log.unit))) < MIN_CUSTOMERS:
+        raise Refused(f"value of slates: the log holds {customers} customers, {MIN_CUSTOMERS} are needed to tell")
     effective = effective_size(prefix[:, -1])
     if effective < MIN_EFFECTIVE:
         raise Refused(
@@ -102,5 +112,5 @@ def _prefix_weights(log: SlateLog, target: Floats) -> Floats:
 
 def _estimate(method: SlateMethod, log: SlateLog, weight: Floats, terms: Floats, level: float) -> SlateEstimate:
     """Return the estimate whose value is the mean of `terms` (n,); `weight` (n,) are those of whole slates."""
-    more = mean_interval(terms - np.sum(log.reward, axis=1), level)
-    return SlateEstimate(method, mean_interval(terms, level), effective_size(weight), more, float(weight.mean()))
+    value, more = (mean_interval(t, level, log.unit) for t in (terms, terms - np.sum(log.reward, axis=1)))
+    return SlateEstimate(method, value, effective_size(weight), more, float(weight.mean()))

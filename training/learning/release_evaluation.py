@@ -21,18 +21,19 @@ import pyarrow as pa
 
 from decisioning.catalogue.release import Release
 from decisioning.errors import NotFound, Refused, RequestError
-from decisioning.facts.forms import Known, Scorer
+from decisioning.facts.forms import Scorer
 from decisioning.facts.standing_rules import united
 from decisioning.review.what_if import Expected, Unsupported, WhatIf, what_if
 from features.decisions.log import Progress
 from features.ledger import Record
-from features.ledger.as_of_decision import KnownAtDecisions, decisions_by_seq
+from features.ledger.as_of_decision import KnownAtDecisions, decisions_by_seq, is_erased
 from training.evaluation.estimators import check_average, claim_of
 from training.evaluation.policies import Reward
 from training.evaluation.slates import WEIGHINGS, SlateEstimate, SlateLog, estimate_beyond_model, estimate_slates
-from training.fitting.intervals import mean_interval
+from training.fitting.intervals import MIN_CUSTOMERS, mean_interval
 from training.learning.context import LearningContext
-from training.model.frame import Floats
+from training.model.frame import Floats, Ints
+from training.reporting.evidence_text import left_out_why, rests_on
 from training.reporting.registration import Result
 
 MOST_DECISIONS = 20_000
@@ -41,10 +42,12 @@ _NEGLIGIBLE = 1e-9
 """A probability above what rounding leaves."""
 _MOST_ROWS = 20
 _EARNED = """
-SELECT _seq, list(_placement ORDER BY _id) AS placement, list(_rank ORDER BY _id) AS rank,
+SELECT _seq, any_value(_customer) AS customer, list(_placement ORDER BY _id) AS placement,
+  list(_rank ORDER BY _id) AS rank,
   list(coalesce(_succeeded, false) ORDER BY _id) AS label, list(coalesce(_earned_eur, 0.0) ORDER BY _id) AS value_eur,
   min(_at_us) AS at_us, any_value(_arm) = 'nba' AS nba
-FROM log WHERE _source = 'decision' GROUP BY _seq ORDER BY _seq DESC
+FROM (SELECT *, coalesce(max(_account) OVER (PARTITION BY _stream), _stream) AS _customer FROM log)
+WHERE _source = 'decision' GROUP BY _seq ORDER BY _seq DESC
 """
 _WHY = (
     "each decision alone is made otherwise, at its own time: caps, suppression and other history stay what they were, "
@@ -72,18 +75,20 @@ class ReleaseQuestion:
 
 @dataclass(frozen=True)
 class _Logged:
-    """What the decisions to make again earned, by `seq`, and how many decisions were left out, by reason."""
+    """What the decisions to make again earned and whose they are, by `seq`, and how many were left out, by reason."""
 
     earned: dict[int, Rewards]
+    customer: dict[int, str]
     left_out: Counter[str]
 
 
 @dataclass
 class _Remade:
-    """The decisions that could be made again with what each earned, and how many could not, by reason."""
+    """The decisions that could be made again, what each earned and whose it is, and how many could not, by reason."""
 
     decisions: list[WhatIf] = field(default_factory=list)
     earned: list[Rewards] = field(default_factory=list)
+    customer: list[str] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
 
 
@@ -132,7 +137,9 @@ def _logged(table: pa.Table, question: ReleaseQuestion, until_us: int) -> _Logge
     left_out = Counter({"control group": sum(not r["nba"] for r in rows), "older": len(usable[question.at_most :])})
     left_out["window still open"] = len(rows) - len(usable) - left_out["control group"]
     column = "label" if question.reward == "outcome" else "value_eur"
-    return _Logged({r["_seq"]: _rewards(r, column) for r in usable[: question.at_most]}, +left_out)
+    used = usable[: question.at_most]
+    earned = {r["_seq"]: _rewards(r, column) for r in used}
+    return _Logged(earned, {r["_seq"]: r["customer"] for r in used}, +left_out)
 
 
 def _rewards(row: Mapping[str, Any], column: str) -> Rewards:
@@ -149,6 +156,7 @@ def _remake(context: LearningContext, logged: _Logged, question: ReleaseQuestion
         if isinstance(decision, WhatIf):
             remade.decisions.append(decision)
             remade.earned.append(logged.earned[record.seq])
+            remade.customer.append(logged.customer[record.seq])
         else:
             remade.left_out[decision] += 1
     return remade
@@ -164,7 +172,7 @@ def _decide_again(
     release = context.release_of(body["release"])
     rules = united((release.standing_rules, question.other.standing_rules))
     known = before.known(record.stream, body, rules)
-    if _erased(known):
+    if is_erased(known):
         return "erased"
     actions = context.release.with_superseded
     if any(release.candidates[c][0].id not in actions for c in body["scores"]["candidates"]):
@@ -177,25 +185,25 @@ def _decide_again(
         return "not asked of this release"
 
 
-def _erased(known: Known) -> bool:
-    standings = (known.person, *known.person.visitors, *((known.account,) if known.account else ()))
-    return any(s.erased for s in standings)
-
-
 def _result(remade: _Remade, question: ReleaseQuestion) -> Result:
     log, target = _slates(remade)
     support = _support(remade.decisions)
     expected = _expected(remade.decisions, question.reward)
     estimates, refused = _estimates(log, target, expected, support)
     whole = next(iter(estimates), None)
+    customers = len(set(remade.customer))
     return {
         "reward": question.reward,
         "against": question.other.hash,
         "decisions": len(remade.decisions),
+        "customers": customers,
+        "needed_customers": MIN_CUSTOMERS,
         "at_most": question.at_most,
+        "rests_on": rests_on(len(remade.decisions), customers),
         "left_out": dict(remade.left_out),
-        "logged": asdict(mean_interval(np.sum(log.reward, axis=1))),
-        "estimates": [*(_row(e) for e in estimates), _model_based(*expected)],
+        "left_out_why": left_out_why(remade.left_out),
+        "logged": asdict(mean_interval(np.sum(log.reward, axis=1), unit=log.unit)),
+        "estimates": [*(_row(e) for e in estimates), _model_based(*expected, log.unit)],
         "claim": claim_of(whole.more if whole else None),
         "refused": refused,
         "unsupported_share": support.share,
@@ -213,7 +221,8 @@ def _slates(remade: _Remade) -> tuple[SlateLog, Floats]:
         for m, step in enumerate(decision.steps):
             reward[n, m] = earned[step.placement, step.rank]
             logged[n, m], target[n, m] = step.logged, min(step.other, 1.0)
-    return SlateLog(reward, logged), target
+    _, unit = np.unique(np.array(remade.customer), return_inverse=True)
+    return SlateLog(reward, logged, unit.astype(np.int64)), target
 
 
 def _expected(remade: Sequence[WhatIf], reward: Reward) -> tuple[Floats, Floats]:
@@ -280,11 +289,11 @@ def _row(estimate: SlateEstimate) -> Result:
     }
 
 
-def _model_based(logged: Floats, drawn: Floats) -> Result:
+def _model_based(logged: Floats, drawn: Floats, unit: Ints | None) -> Result:
     """Return the expected reward of what the other release draws, by the scores; nothing is claimed of it."""
-    more = mean_interval(drawn - logged)
+    value, more = (asdict(mean_interval(terms, unit=unit)) for terms in (drawn, drawn - logged))
     none = {"claim": None, "effective_decisions": None, "average_weight": None}
-    return {"method": "model-based", "value": asdict(mean_interval(drawn)), "more_than_logged": asdict(more), **none}
+    return {"method": "model-based", "value": value, "more_than_logged": more, **none}
 
 
 def _reward_of(expected: Expected, reward: Reward) -> float:

@@ -1,6 +1,6 @@
 """From the ledger to a registered model, and to the value of policies: a function per command, with a plain result."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -21,7 +21,7 @@ from training.evaluation.policies import (
 )
 from training.evaluation.policies import evaluate as value_policies
 from training.fitting.frozen import frozen_actions, frozen_summary, with_frozen, with_frozen_actions
-from training.fitting.intervals import MIN_EFFECTIVE
+from training.fitting.intervals import MIN_CUSTOMERS, MIN_EFFECTIVE
 from training.fitting.predict import propensities
 from training.fitting.propensity import Recipe, fit
 from training.fitting.risk import RiskModel, one_action
@@ -31,9 +31,10 @@ from training.fitting.uplift import Contrasts, uplift_summary, with_effects
 from training.learning.context import LearningContext
 from training.learning.promotion import champion_model, promote
 from training.learning.rankings import compare_rankings
-from training.model.frame import Bools, TrainingSet
+from training.model.frame import TrainingSet
 from training.registry import PROPENSITY
 from training.reporting.cards import CARD, HeldOut, describe
+from training.reporting.evidence_text import left_out_why, rests_on
 from training.reporting.monitoring import untold_looks
 from training.reporting.registration import (
     Result,
@@ -43,8 +44,9 @@ from training.reporting.registration import (
     recipe_params,
     register,
 )
+from training.rows.choices import Choices, Drawn, drawn_rows, open_choices
 from training.rows.contrasts import contrasts
-from training.rows.logged import Choices, choices, training_rows
+from training.rows.logged import training_rows
 
 TRAINED = "trained"
 TRAIN_SHARE = 0.7
@@ -199,36 +201,42 @@ def evaluate(
     recipe: Recipe | None = None,
     progress: Progress | None = None,
 ) -> Result:
-    """Value the trained policy, the logged one and each constant action per decision, on the held-out 30%.
+    """Value the trained policy, the logged one and each constant action per decision, on 30% of the customers.
 
-    The trained policy takes the permitted action of the highest expected reward, by a model of the other 70%. If the
-    log cannot value one of the policies, its row says why.
+    The trained policy takes in each slot, of what the slot could get, the action of the highest expected reward, by a
+    model of the other 70%. If the log cannot value one of the policies, its row says why.
 
     :raises Refused: the log supports no answer at all
     """
     recipe, step = recipe or Recipe(), _Steps(progress, 3)
     log = _updated_log(context, now_us, progress)
-    data = choices(log, context.release, context.history, context.release_of, outcome=outcome)
+    data = drawn_rows(log, context.release, context.history, context.release_of, now_us, outcome)
     question = Question(reward=reward, seed=recipe.seed)
-    learn, held_out = _split(data, question)
+    learn, held_out = _split(data, question, context, progress)
     step("fitting on 70%")
-    model = fit(learn.rows, recipe)
+    model = fit(learn, recipe)
     step("valuing policies")
-    expected = model_propensities(model, held_out.rows) * mean_rewards(learn.rows, reward)
+    expected = model_propensities(model, held_out.rows) * mean_rewards(learn, reward)
     chosen = greedy(np.where(held_out.permitted, expected, -np.inf))
-    report = value_policies(held_out.rows, {TRAINED: chosen}, question)
+    report = value_policies(held_out, {TRAINED: chosen}, question)
     step("comparing rankings")
     withheld = _contrasts(context, now_us, None, outcome)
     rankings = compare_rankings(context.data, withheld, question, recipe, now_us)
     step("done")
     rows = {"release": context.release.hash, "data_hash": data.rows.digest(), "rows": len(data.rows)}
-    return {"reward": reward, **rows, **_value_summary(report), **rankings}
+    return {"reward": reward, **rows, **_value_summary(report, held_out.left_out), **rankings}
 
 
-def _value_summary(report: Report) -> Result:
+def _value_summary(report: Report, left_out: Mapping[str, int]) -> Result:
     return {
         "held_out_rows": report.rows,
+        "decisions": report.decisions,
+        "customers": report.customers,
+        "needed_customers": MIN_CUSTOMERS,
         "needed_effective_rows": MIN_EFFECTIVE,
+        "rests_on": rests_on(report.decisions, report.customers),
+        "left_out": dict(left_out),
+        "left_out_why": f"{left_out_why(left_out)} Decisions of customers held out alone are made again.",
         "logged": asdict(report.logged),
         "policies": [row for policy in report.policies for row in _policy_rows(policy)],
         "winner": report.winner,
@@ -308,17 +316,20 @@ def _check_score(release: Release, name: str) -> None:
         raise Refused(f"{name} is no score: declare it as a feature of dtype float and `source: model`, and release")
 
 
-def _split(data: Choices, question: Question) -> tuple[Choices, Choices]:
-    """Split as `TrainingSet.split` does, together with what was permitted; refuse a log that supports no answer."""
+def _split(
+    data: Drawn, question: Question, context: LearningContext, progress: Progress | None
+) -> tuple[TrainingSet, Choices]:
+    """Return the rows of 70% of the customers, and the choices of the others; refuse a log that supports no answer."""
     _check_enough(data.rows)
     if question.reward == "value_eur" and not data.rows.value_eur.any():
         raise Refused("off-policy value: no outcome in the log says what it was worth; ask for the reward `outcome`")
-    rows = np.arange(len(data.rows))
-    first = np.isin(rows, np.random.default_rng(question.seed).permutation(len(rows))[: round(TRAIN_SHARE * len(rows))])
-    learn, held_out = _take(data, first), _take(data, ~first)
+    customers = int(data.unit.max()) + 1
+    first = np.zeros(customers, dtype=np.bool_)
+    first[np.random.default_rng(question.seed).permutation(customers)[: round(TRAIN_SHARE * customers)]] = True
+    learn = first[data.unit]
+    held_out = open_choices(data, ~learn, context.ledger, context.release, context.release_of, progress)
+    if not held_out.decisions:
+        why = left_out_why(held_out.left_out)
+        raise Refused(f"off-policy value: the log holds no decision to value policies by. {why}")
     as_log(held_out.rows, question.reward)
-    return learn, held_out
-
-
-def _take(data: Choices, rows: Bools) -> Choices:
-    return Choices(data.rows.take(rows), data.permitted[rows])
+    return data.rows.take(learn), held_out

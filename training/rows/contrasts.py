@@ -12,8 +12,6 @@ action with that group alone. A holdout is left out: it is offered nothing later
 offering, whose effect `training.evaluation.lift` computes.
 """
 
-from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,7 +26,7 @@ from features.decisions.worth import catalogue_eur, sales
 from training.fitting.uplift import Contrasts
 from training.model.frame import Bools, Floats, TrainingSet
 from training.rows.chances import ODDS, chances
-from training.rows.logged import NO_CHOICE, ReleaseOf, permitted, to_training_set
+from training.rows.logged import NO_CHOICE, ReleaseOf, permitted, to_training_set, with_nothing
 
 if TYPE_CHECKING:  # Feast takes seconds to import
     from features.profile.offline import History
@@ -82,7 +80,7 @@ def contrasts(
     commercial = pa.array([NOTHING, *(a.id for a in release.actions.values() if a.commercial)], pa.string())
     table = log.query(_query(release, now_us, outcome), release)
     table = table.filter(pc.is_in(table["_action"], value_set=commercial))
-    rows = _with_nothing(to_training_set(table, release, history, release_of))
+    rows = with_nothing(to_training_set(table, release, history, release_of))
     allowed = permitted(table, rows.actions, release_of)
     _, unit = np.unique(np.asarray(table["_customer"]), return_inverse=True)
     outcomes = _membership(table["_outcomes"], rows.actions)
@@ -138,18 +136,6 @@ def _query(release: Release, now_us: int, outcome: str | None) -> str:
 
 def _longest_us(release: Release) -> int:
     return max((a.outcomes.window_us for a in release.actions.values()), default=0)
-
-
-def _with_nothing(rows: TrainingSet) -> TrainingSet:
-    """Return the rows with `none` among the actions, even if it was never chosen."""
-    if NOTHING in rows.actions:
-        return rows
-    extended: Mapping[str, tuple[object, ...]] = {
-        "actions": (*rows.actions, NOTHING),
-        "groups": (*rows.groups, NOTHING),
-        "treatments": (*rows.treatments, ()),
-    }
-    return replace(rows, **extended)  # type: ignore[arg-type]
 
 
 def _membership(column: pa.ChunkedArray, actions: tuple[str, ...]) -> Bools:

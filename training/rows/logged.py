@@ -1,7 +1,7 @@
 """Training rows from the log of decisions, as columns, so that millions of rows need no Python object each."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from features.decisions.log import DecisionLog
 from features.decisions.parsing import NOTHING
 from features.matrix import FeatureMatrix, columns_from_table
 from features.views import TIME
-from training.fitting.terms import terms_of, with_terms
+from training.fitting.terms import with_terms
 from training.model.frame import Bools, Ints, TrainingSet
 from training.rows.columns import bools, floats
 
@@ -28,24 +28,8 @@ _ACTIONS = f"""
 SELECT * EXCLUDE (_candidates, _odds) FROM log
 WHERE _label IS NOT NULL AND (_source = 'observation' OR _action <> '{NOTHING}') ORDER BY _at_us, _stream, _id
 """  # noqa: S608 - a name of our own
-_CHOICES = f"""
-SELECT * EXCLUDE (_odds) FROM log
-WHERE _label IS NOT NULL AND (_empty_reason IS NULL OR _empty_reason NOT IN {NO_CHOICE})
-ORDER BY _at_us, _stream, _id
-"""  # noqa: S608 - names of our own
 ReleaseOf = Callable[[str], Release]
 """Returns the release of a hash."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Choices:
-    """n rows over k actions, and which actions could have been taken in each: `permitted` (n, k).
-
-    All of them if that was not recorded, as in imported observations.
-    """
-
-    rows: TrainingSet
-    permitted: Bools
 
 
 def training_rows(
@@ -67,19 +51,6 @@ def training_rows(
     """
     table = _of_actions(log.query(_ACTIONS, release, outcome, shared=shared), release.with_superseded)
     return with_terms(to_training_set(table, release, history, release_of), release)
-
-
-def choices(
-    log: DecisionLog, release: Release, history: "History", release_of: ReleaseOf, *, outcome: str | None = None
-) -> Choices:
-    """Return the rows of `training_rows`, and one for each slot that was left empty by choice, which earned nothing.
-
-    For the value of policies. What a customer does without an offer is learnt from observations only.
-    """
-    table = _of_actions(log.query(_CHOICES, release, outcome), release.actions)
-    rows = to_training_set(table, release, history, release_of)
-    rows = replace(rows, terms=terms_of(release, rows.actions))
-    return Choices(rows, permitted(table, rows.actions, release_of))
 
 
 def _of_actions(table: pa.Table, actions: Iterable[str]) -> pa.Table:
@@ -105,6 +76,18 @@ def to_training_set(table: pa.Table, release: Release, history: "History", relea
         value_eur=floats(table["_value_eur"]),
         at_us=np.asarray(table["_at_us"].to_numpy(), dtype=np.int64),
     )
+
+
+def with_nothing(rows: TrainingSet) -> TrainingSet:
+    """Return the rows with `none` among the actions, even if it was never chosen."""
+    if NOTHING in rows.actions:
+        return rows
+    extended: Mapping[str, tuple[object, ...]] = {
+        "actions": (*rows.actions, NOTHING),
+        "groups": (*rows.groups, NOTHING),
+        "treatments": (*rows.treatments, ()),
+    }
+    return replace(rows, **extended)  # type: ignore[arg-type]
 
 
 def permitted(table: pa.Table, actions: tuple[str, ...], release_of: ReleaseOf) -> Bools:
