@@ -159,7 +159,7 @@ def open_choices(
     Decisions come first, by their number in the ledger, then observations. Decisions in which nothing was left to
     chance are left out: every policy would decide them alike.
     """
-    found = _Found(drawn.rows.actions)
+    slates = _Slates(drawn.rows.actions)
     slots, left_out = _slots(drawn.table, which), Counter(drawn.left_out)
     numbers = sorted(slots)[-MOST_DECISIONS:]
     left_out["older than the latest that are made again"] += len(slots) - len(numbers)
@@ -168,10 +168,10 @@ def open_choices(
         if progress:
             progress(n, len(numbers), "deciding again")
         odds = again.odds(record, known)
-        reason = odds if isinstance(odds, str) else found.add(record.body or {}, odds, slots[record.seq])
+        reason = odds if isinstance(odds, str) else slates.add(record.body or {}, odds, slots[record.seq])
         left_out.update([reason] if reason else [])
     observed = np.flatnonzero(which & np.asarray(pc.equal(drawn.table["_source"], "observation"), dtype=np.bool_))
-    return found.choices(drawn, observed, +left_out)
+    return slates.choices(drawn, observed, +left_out)
 
 
 def _slots(table: pa.Table, which: Bools) -> _Slots:
@@ -201,7 +201,7 @@ class _Again:
         return "erased" if is_erased(then) else logged_odds(body, then, release)
 
 
-class _Found:
+class _Slates:
     """Collects the slots of decisions that were made again."""
 
     def __init__(self, actions: Sequence[str]) -> None:
