@@ -14,6 +14,9 @@ from typing import NamedTuple, cast
 
 from decisioning.facts.schema import Facts, Value
 
+_EXACT = 2**53
+"""All whole numbers up to here are floats, too."""
+
 
 class Stamp(NamedTuple):
     """When a value was true (`event_us`) and when it was recorded (`created_us`)."""
@@ -74,7 +77,12 @@ def newer(state: Mapping[str, Version], versions: Mapping[str, Version]) -> Stat
 
 
 def _rank(value: Cell | None) -> tuple[str, str]:
-    """Return a sort key that orders all values, for two statements with exactly the same times."""
+    """Return a sort key that orders all values, for two statements with exactly the same times.
+
+    A whole number is the same as a float: a release may make floats of what the history holds.
+    """
+    if type(value) is int and abs(value) <= _EXACT:
+        value = float(value)
     return (type(value).__name__, repr(value)) if value is not None else ("", "")
 
 
