@@ -180,6 +180,8 @@ PAUSES = Table(
     Column("paused", Boolean, nullable=False),
     Column("at_us", BigInteger, nullable=False),
 )
+EMPTIED = ""
+"""The type of an event whose subject was erased: nothing is left of it but its key."""
 SIGNALS = Table(
     "ledger_signals",
     METADATA,

@@ -16,7 +16,7 @@ from pydantic_core import from_json, to_json
 from sqlalchemy import Connection
 
 from features.ledger import driver
-from features.ledger.tables import SIGNAL_STATES, SIGNALS
+from features.ledger.tables import EMPTIED, SIGNAL_STATES, SIGNALS
 from features.signals.event import Event
 from features.signals.placing import ended_stretches, placed
 from features.signals.rules import SignalRules
@@ -52,7 +52,7 @@ _RENEW = f"UPDATE {SIGNAL_STATES.name} SET body = ? WHERE stream = ?"  # noqa: S
 _AMONG_STATES = f"{SIGNAL_STATES.name} WHERE stream IN"
 _EVENTS = (
     f"SELECT version, seq, key, type, occurred_us, recorded_us, body FROM {SIGNALS.name}"  # noqa: S608 (names of our own)
-    " WHERE stream = ? AND version <= ? AND (version > ? OR (version = ? AND seq > ?))"
+    f" WHERE stream = ? AND version <= ? AND type <> '{EMPTIED}' AND (version > ? OR (version = ? AND seq > ?))"
     f" ORDER BY version, seq LIMIT {_PAGE}"
 )
 

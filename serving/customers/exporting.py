@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Final
 
 from pydantic_core import from_json
-from sqlalchemy import BindParameter, Table, bindparam, select
+from sqlalchemy import BindParameter, ColumnElement, Table, bindparam, select
 from sqlalchemy.sql import Select
 
 from decisioning.errors import RequestError
@@ -20,7 +20,16 @@ from decisioning.facts.standing_rules import NO_PAST
 from decisioning.times import iso
 from features.ledger import Record, SubjectKind, now_us
 from features.ledger.links import streams_of
-from features.ledger.tables import DELIVERIES, FIRED, PRIVACY_CONTROLS, RECORDS, SIGNAL_STATES, SIGNALS, WATCHES
+from features.ledger.tables import (
+    DELIVERIES,
+    EMPTIED,
+    FIRED,
+    PRIVACY_CONTROLS,
+    RECORDS,
+    SIGNAL_STATES,
+    SIGNALS,
+    WATCHES,
+)
 from serving.brain.runtime import Brain
 from serving.customers.erasing import ID_FIELDS
 from serving.customers.receipts import receipts
@@ -31,16 +40,16 @@ _CURSOR = re.compile(r"(s?)([0-9]{1,18})")
 _AMONG: BindParameter[Any] = bindparam("streams", expanding=True)
 
 
-def _log(table: Table) -> Select[Any]:
+def _log(table: Table, *conditions: ColumnElement[bool]) -> Select[Any]:
     return (
         select(table)
-        .where(table.c.stream.in_(_AMONG), table.c.seq > bindparam("after"))
+        .where(table.c.stream.in_(_AMONG), table.c.seq > bindparam("after"), *conditions)
         .order_by(table.c.seq)
         .limit(PAGE + 1)
     )
 
 
-_RECORDS, _SIGNALS = _log(RECORDS), _log(SIGNALS)
+_RECORDS, _SIGNALS = _log(RECORDS), _log(SIGNALS, SIGNALS.c.type != EMPTIED)
 _CONSENTS = select(RECORDS).where(RECORDS.c.stream.in_(_AMONG), RECORDS.c.kind == "consent").order_by(RECORDS.c.seq)
 
 

@@ -9,7 +9,17 @@ from sqlalchemy import BindParameter, Table, bindparam, func, literal, select
 from decisioning.facts.standing_rules import NO_PAST
 from features.ledger import SubjectKind, now_us
 from features.ledger.links import streams_of
-from features.ledger.tables import DELIVERIES, FIRED, PRIVACY_CONTROLS, RECORDS, SIGNAL_STATES, SIGNALS, WATCHES, Bytes
+from features.ledger.tables import (
+    DELIVERIES,
+    EMPTIED,
+    FIRED,
+    PRIVACY_CONTROLS,
+    RECORDS,
+    SIGNAL_STATES,
+    SIGNALS,
+    WATCHES,
+    Bytes,
+)
 from serving.brain.runtime import Brain
 
 _AMONG: BindParameter[Any] = bindparam("streams", expanding=True)
@@ -41,6 +51,8 @@ def _count(brain: Brain, table: Table, streams: Sequence[str], *, with_body: boo
     statement = select(func.count().label("n")).select_from(table).where(table.c.stream.in_(_AMONG))
     if with_body:
         statement = statement.where(table.c.body.is_not(None))
+    if table is SIGNALS:
+        statement = statement.where(table.c.type != EMPTIED)
     if table is RECORDS:  # an erasure leaves zeros in SQLite
         not_zeros = func.substr(table.c.body, 1, 1) != literal(b"\0", Bytes())
         statement = statement.where(table.c.kind != "tombstone", not_zeros)

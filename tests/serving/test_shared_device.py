@@ -163,6 +163,26 @@ def test_erasing_one_person_leaves_what_the_other_did_on_the_device(
 
 
 @pytest.mark.promise("identity.shared-device")
+@pytest.mark.parametrize("timed", [True, False])
+def test_an_event_of_an_erased_person_that_is_sent_again_becomes_nobody_elses(
+    client: Client, workspace: Workspace, people: tuple[str, str, str], timed: bool
+) -> None:
+    anna, bert, tablet = people
+    link(client, anna, tablet)
+    event = {**signal("step", f"cookie:{tablet}", n=2), **({"time": told()} if timed else {})}
+    assert client("POST", "/v1/signals", event)[1]["accepted"] == 1
+    link(client, anna, tablet, "unlinked")
+    link(client, bert, tablet)
+    assert client("DELETE", f"/v1/customers/{anna}")[0] == 200
+    status, answer = client("POST", "/v1/signals", event)
+    assert (status, answer["accepted"]) == (410, 0)
+    assert (export(client, f"customers/{bert}")["events"], export(client, f"customers/{anna}")["events"]) == ([], [])
+    send(client, f"cookie:{tablet}", n=4)
+    assert facts(client, customer_id=bert)["numbers_1d"] == 4
+    assert verify(workspace, None)["flaws"] == []
+
+
+@pytest.mark.promise("identity.shared-device")
 def test_what_came_before_the_login_belongs_to_who_logs_in(client: Client, people: tuple[str, str, str]) -> None:
     anna, bert, tablet = people
     send(client, f"cookie:{tablet}", n=1)

@@ -17,6 +17,7 @@ from features.ledger.records import Bodies
 from features.ledger.tables import (
     CONTACTS,
     DELIVERIES,
+    EMPTIED,
     ERASURES,
     FIRED,
     OUTCOMES,
@@ -78,7 +79,12 @@ def _state(row: Row[Any], words: _Words) -> Problem:
 
 
 def _signal(row: Row[Any], words: _Words) -> Problem:
-    """Signals are kept from when they occurred, as far as earlier versions wrote them, or from the earlier time."""
+    """Signals are kept from when they occurred, as far as earlier versions wrote them, or from the earlier time.
+
+    Of erased subjects only keys are.
+    """
+    if row.type == EMPTIED:
+        return "" if (row.occurred_us, row.body, row.content) == (0, b"{}", None) else "something of the erased is left"
     kept_us = words.retention_us.get(row.type, ())
     is_kept = any(row.expires_us - at_us in kept_us for at_us in (row.occurred_us, row.recorded_us))
     is_event = isinstance(from_json(row.body), dict) and len(row.key) == _NAME_CHARS

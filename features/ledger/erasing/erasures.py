@@ -16,6 +16,7 @@ from features.ledger.tables import (
     CLAIMS,
     CONTACTS,
     DELIVERIES,
+    EMPTIED,
     ERASURES,
     FIRED,
     OUTCOMES,
@@ -29,8 +30,8 @@ from features.ledger.tables import (
 )
 from features.remains import ROWS, Rows, empty_log, paced, rewrite_some
 
-_ABOUT_SUBJECTS: Final = (CONTACTS, OUTCOMES, SIGNALS, WATCHES, FIRED, PRIVACY_CONTROLS, DELIVERIES)
-_MOVING: Final = (STANDINGS, SIGNAL_STATES, *_ABOUT_SUBJECTS)
+_ABOUT_SUBJECTS: Final = (CONTACTS, OUTCOMES, WATCHES, FIRED, PRIVACY_CONTROLS, DELIVERIES)
+_MOVING: Final = (STANDINGS, SIGNAL_STATES, SIGNALS, *_ABOUT_SUBJECTS)
 _ERASED: Final = select(SIGNAL_STATES.c.stream).where(SIGNAL_STATES.c.body.is_(None)).scalar_subquery()
 _ADDED_AFTERWARDS: Final = union(
     *(select(t.c.stream).where(t.c.stream.in_(_ERASED)) for t in (WATCHES, FIRED, PRIVACY_CONTROLS, DELIVERIES))
@@ -78,6 +79,7 @@ class Erasures:
             return bool(after)
 
         paced(overwrite)
+        self._repeat(partial(_empty_some_signals, stream=stream))
         for table in _ABOUT_SUBJECTS:
             self._repeat(partial(_delete_some, table=table, stream=stream))
         self._run(lambda connection: connection.execute(_emptied(stream)))
@@ -170,6 +172,18 @@ def _overwrite_some(connection: Connection, stream: str, after: int) -> int:
     between = RECORDS.c.version.between(versions[0], versions[-1])
     connection.execute(update(RECORDS).where(bodies, between).values(zeros or {"body": None, "salt": None}))
     return int(versions[-1])
+
+
+def _empty_some_signals(connection: Connection, stream: str) -> bool:
+    """Overwrite some events of a stream; return whether there may be more.
+
+    Their keys, which are keyed hashes, stay until their retention is over. So an event of an erased stretch of a
+    visitor that is sent again is recognised, and does not become one of whoever is linked next.
+    """
+    some = select(SIGNALS.c.seq).where(SIGNALS.c.stream == stream, SIGNALS.c.type != EMPTIED).limit(ROWS)
+    emptied = update(SIGNALS).where(SIGNALS.c.seq.in_(some.scalar_subquery()))
+    values = emptied.values(type=EMPTIED, occurred_us=0, recorded_us=0, body=b"{}", content=None)
+    return bool(connection.execute(values).rowcount == ROWS)
 
 
 def _delete_some(connection: Connection, table: Table, stream: str) -> bool:
