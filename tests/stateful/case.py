@@ -20,6 +20,7 @@ class Request(NamedTuple):
     account: str | None
     channel: str
     decision_id: str
+    word: Word
 
 
 class Case:
@@ -29,12 +30,14 @@ class Case:
         self.company, self.model = company, Model()
         self.name = f"zxq{next(NUMBERS)}"
         self.retired: set[str] = set()
-        """Visitors of people who were erased: what becomes of them is not asked."""
+        """Visitors who were erased, by their id or with whom they were linked to: what becomes of them is not asked."""
         self.outcomes: dict[int, tuple[str, list[str]]] = {}
         """Number of an outcome id -> the offer that it is about, and what was told under it."""
         self.shown: dict[str, Word] = {}
         """Offers by id."""
         self.requests: list[Request] = []
+        self.events: list[tuple[Json, Word]] = []
+        """Events as they were sent, which were taken."""
         self.deliveries: dict[str, str] = {}
         """Ids of deliveries, and to whom."""
         self.newest_seq = 0
@@ -114,7 +117,21 @@ class Case:
         event |= {"subject": f"{kind}:{self.id_of(subject)}"}
         event |= {} if told_us is None else {"time": iso(told_us)}
         if self.taken(subject, self.send("POST", "/v1/signals", event)):
-            self.model.tell(subject, "event", self.now_us, told_us, token, words=token, ahead=bool(self.by.ahead_s))
+            ahead = bool(self.by.ahead_s)
+            word = self.model.tell(subject, "event", self.now_us, told_us, token, words=token, ahead=ahead)
+            self.events.append((event, word))
+
+    def send_again(self, ago: int) -> str | None:
+        """Send an event once more, 0 for the last one, which changes nothing; return whose it is.
+
+        What was erased meanwhile is gone, whoever the visitor is linked to by now.
+        """
+        if ago >= len(self.events) or (word := self.events[-1 - ago][1]).subject in self.retired:
+            return None
+        status, content = self.send("POST", "/v1/signals", self.events[-1 - ago][0])
+        late = status == 422 and "hours ago" in str(content)
+        assert late or status == (410 if self.model.is_gone(word) else 200), (word.subject, status, content)
+        return word.subject
 
     def link(self, person: str, visitor: str, *, linked: bool) -> None:
         token, before = self.token(), self.model.holder(visitor)
@@ -140,8 +157,8 @@ class Case:
         self.check_shown(subject, account, channel, {a: a in [o["action"] for o in shown] for a in ACTIONS})
         if subject in self.model.erased:
             return
-        self.requests.append(Request(body, subject, account, channel, answer["decision_id"]))
-        self.model.tell(subject, "decision", self.now_us, token=token)
+        word = self.model.tell(subject, "decision", self.now_us, token=token)
+        self.requests.append(Request(body, subject, account, channel, answer["decision_id"], word))
         for offer in shown:
             self.show(subject, account, channel, offer, decided_us(answer))
 
@@ -154,7 +171,7 @@ class Case:
             return None
         request = self.requests[-1 - ago]
         status, answer = self.send("POST", "/v1/decisions", request.body)
-        if request.subject in self.model.erased:
+        if self.model.is_gone(request.word):
             assert status == 410, (status, answer)
             return request.subject
         assert status == 200, (status, answer)
@@ -163,8 +180,8 @@ class Case:
             assert [gate for gate in stops.must if not gate.startswith("cap:")] == [], (request, offer["action"], stops)
         if answer["decision_id"] != request.decision_id:
             assert answer["supersedes"], answer
-            self.requests[-1 - ago] = request._replace(decision_id=answer["decision_id"])
-            self.model.tell(request.subject, "decision", self.now_us, token=str(request.body["request_id"]))
+            word = self.model.tell(request.subject, "decision", self.now_us, token=str(request.body["request_id"]))
+            self.requests[-1 - ago] = request._replace(decision_id=answer["decision_id"], word=word)
             for offer in offers(answer):
                 self.show(request.subject, request.account, request.channel, offer, decided_us(answer))
         return request.subject
@@ -217,7 +234,7 @@ class Case:
     def is_told(self, word: Word, body: Json) -> bool:
         """Tell something about an offer; return whether it was taken, which it is unless its subject was erased."""
         status, content = self.send("POST", "/v1/outcomes", body)
-        gone = word.subject in self.model.erased or word.subject in self.retired
+        gone = word.subject in self.retired or self.model.is_gone(word)
         assert gone or status == 200, (status, content)
         return not gone
 
@@ -228,13 +245,22 @@ class Case:
 
     def erase(self, person: str) -> None:
         """Erase a person; from the stated time on, nothing of theirs is found anywhere."""
-        self.retired.update(v for v in self.model.holders if any(p == person for _, p in self.model.holders[v]))
+        self.retired.update(self.model.linked(person))
         fees = {w.data["fee"] for w in self.model.of(person, "fact") if w.data.get("fee") is not None}
         status, content = self.send("DELETE", f"/v1/customers/{self.id_of(person)}")
         assert status == 200, content
-        theirs = tokens(self.model.erase(person).may)
-        forgotten = {self.id_of(person), *theirs}
-        self.company.overdue.append((self.company.clock.now_us + WITHIN_S * 1_000_000, forgotten, fees))
+        self.forget({self.id_of(person), *tokens(self.model.erase(person).may)}, fees)
+
+    def erase_visitor(self, visitor: str) -> None:
+        """Erase a visitor by its id, with all stretches, whosever they are."""
+        self.retired.add(visitor)
+        status, content = self.send("DELETE", f"/v1/visitors/{self.id_of(visitor)}")
+        assert status == 200, content
+        self.forget(tokens(self.model.erase_visitor(visitor, self.now_us)), set())
+
+    def forget(self, texts: set[str], numbers: set[float]) -> None:
+        """Let these be searched for as soon as the stated time is over."""
+        self.company.overdue.append((self.company.clock.now_us + WITHIN_S * 1_000_000, texts, numbers))
 
     def check_shown(self, subject: str, account: str | None, channel: str, shown: dict[str, bool]) -> None:
         """Assert that what was shown may be, and that what must pass was shown; each is worth showing."""

@@ -71,6 +71,7 @@ class Company:
             stack.callback(self.there.close)
             stack.enter_context(self.clock.set())
             stack.callback(self.brain.close)
+            stack.callback(self.client.close)
             yield self
 
     def do(self, step: Step, by: By = HERE) -> Any:

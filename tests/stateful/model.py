@@ -122,15 +122,23 @@ class Model:
         """Return to which person a word belongs; None for an account's, and for a visitor's who is nobody yet."""
         if not word.subject.startswith("visitor:"):
             return word.subject if word.subject.startswith("person:") else None
-        if (holder := self.holder(word.subject, word.number)) is not None:
+        number = self.begun(word)
+        if (holder := self.holder(word.subject, number)) is not None:
             return holder
         changes = self.holders.get(word.subject, [])
-        return next((p for n, p in changes if n > word.number and p is not None), None)
+        return next((p for n, p in changes if n > number and p is not None), None)
+
+    def begun(self, word: Word) -> int:
+        """Return the number of the contact that a word is about, else its own: what becomes of offers is theirs."""
+        if word.kind not in ("state", "outcome"):
+            return word.number
+        about = (w for w in self.of(word.subject, "contact") if w.data["offer"] == word.data["offer"])
+        return next((w.number for w in about), word.number)
 
     def stretch(self, visitor: str) -> list[Word]:
         """Return the words of a visitor since it was last unlinked from anyone."""
         unlinked = [n for n, person in self.holders.get(visitor, []) if person is None]
-        return [w for w in self.of(visitor) if w.number >= max(unlinked, default=0)]
+        return [w for w in self.of(visitor) if self.begun(w) >= max(unlinked, default=0)]
 
     def own_consents(self, subject: str) -> list[Word]:
         """Return the consents by which a subject is asked: of a visitor not what others said while they were linked."""
@@ -270,14 +278,37 @@ class Model:
     # What erasing takes
 
     def erase(self, person: str) -> Bounds:
-        """Forget all words that belong to a person, and return them."""
-        gone = self.belonging(person)
-        left = {w.number for w in gone.may}
-        self.words = [w if w.number not in left else w._replace(subject="", kind="gone", data={}) for w in self.words]
-        for visitor in self.linked(person):
+        """Forget all words that belong to a person, and return them.
+
+        What a visitor allowed or refused while it was linked to nobody binds on, without its token, if it was unlinked
+        from the person before.
+        """
+        gone, linked = self.belonging(person), self.linked(person)
+        bound = {w.number for w in gone.may if w.kind == "consent" and w.subject not in (person, *linked)}
+        bound = {number for number in bound if self.holder(self.words[number].subject, number) is None}
+        self._forget({w.number for w in gone.may} - bound)
+        self.words = [w._replace(token="") if w.number in bound else w for w in self.words]
+        for visitor in linked:
             self.holders[visitor].append((len(self.words), None))
         self.erased.add(person)
         return gone
+
+    def erase_visitor(self, visitor: str, now_us: int) -> list[Word]:
+        """Forget all words of a visitor, and return them; it is unlinked from whoever it is linked to."""
+        gone = self.of(visitor)
+        if (holder := self.holder(visitor)) is not None:
+            self.tell(holder, "held", now_us)
+        self._forget({w.number for w in gone})
+        self.holders.setdefault(visitor, []).append((len(self.words), None))
+        self.erased.add(visitor)
+        return gone
+
+    def _forget(self, numbers: set[int]) -> None:
+        self.words = [w._replace(subject="", kind="gone", data={}) if w.number in numbers else w for w in self.words]
+
+    def is_gone(self, word: Word) -> bool:
+        """Tell whether a word was forgotten since it was told."""
+        return self.words[word.number].kind == "gone"
 
 
 def _place(kind: str) -> str:

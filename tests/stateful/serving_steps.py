@@ -1,5 +1,6 @@
 """What one process does of a company: it answers requests, and does of itself what every replica does now and then."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,23 @@ from serving.brain.runtime import Brain
 from serving.customers import erasing
 from serving.events.moments import Watcher
 from serving.settings import Workspace
-from tests.serving.workspaces import Client
+from tests.serving.workspaces import Client, Json
 from tests.stateful.importing import load
+
+
+class OneLoop(Client):
+    """A client that keeps its event loop: a new one for each request costs as much as the request."""
+
+    def __init__(self, brain: Brain) -> None:
+        super().__init__(brain)
+        self._runner = asyncio.Runner()
+
+    def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Json]:
+        return self._runner.run(self.ask(method, path, body, **headers))
+
+    def close(self) -> None:
+        """End the event loop."""
+        self._runner.close()
 
 
 class Steps:
@@ -17,7 +33,7 @@ class Steps:
 
     def __init__(self, brain: Brain) -> None:
         self.brain = brain
-        self.client = Client(brain)
+        self.client = OneLoop(brain)
         self.watcher = Watcher(brain)
 
     def __call__(self, step: tuple[str, str, Any]) -> Any:

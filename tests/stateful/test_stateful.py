@@ -25,8 +25,9 @@ VISITORS = st.sampled_from(["visitor:1", "visitor:2"])
 ACCOUNTS = st.sampled_from(["account:1", None])
 ANYONE = st.one_of(PERSONS, VISITORS)
 AGO_S = st.sampled_from([None, None, 0.0, -3.0, 2.0, 7.0, 3600.0])
-STEPS, COMPANY, WITNESS = 50, 2_000, 200
-"""How many steps a case takes, a company sees in the long run, and `make test` takes."""
+STEPS, COMPANY, WITNESS, WHOLE = 50, 2_000, 200, 4
+"""How many steps a case takes, a company sees in the long run, `make test` takes, and from one step to the next after
+which everything is asked of those whom it concerns."""
 
 
 class Persons(RuleBasedStateMachine):
@@ -39,6 +40,7 @@ class Persons(RuleBasedStateMachine):
         self.company.release(1)
         self.case = Case(self.company)
         self.asked: list[tuple[str, str | None]] = []
+        self.steps = 0
 
     @rule(by=st.sampled_from([HERE, HERE, By(0.0), By(2.0), By(3600.0)]))
     def turn(self, by: By) -> None:
@@ -99,6 +101,12 @@ class Persons(RuleBasedStateMachine):
             self.case.link(who, visitor, linked=True)
             self.asked = [(one, None) for one in (who, before, visitor) if one]
 
+    @rule(ago=st.integers(0, 8))
+    def send_again(self, ago: int) -> None:
+        """Repeat an event."""
+        if who := self.case.send_again(ago):
+            self.asked = [(one, None) for one in (who, self.case.model.holder(who)) if one]
+
     @rule(visitor=VISITORS, ago_s=AGO_S)
     def browse(self, visitor: str, ago_s: float | None) -> None:
         if self.usable(visitor):
@@ -134,6 +142,13 @@ class Persons(RuleBasedStateMachine):
         gone(self.case, who)
         self.asked = [(who, None)]
 
+    @rule(visitor=VISITORS, rarely=st.integers(0, 2))
+    def erase_visitor(self, visitor: str, rarely: int) -> None:
+        holder = self.case.model.holder(visitor)
+        if rarely == 0 and self.usable(visitor):
+            self.case.erase_visitor(visitor)
+            self.asked = [] if holder is None else [(holder, None)]
+
     @rule(seconds=st.sampled_from([0.0, 40.0, 40.0, 3700.0]))
     def look(self, seconds: float) -> None:
         """Let a process decide the moments that are due by then."""
@@ -160,8 +175,9 @@ class Persons(RuleBasedStateMachine):
 
     @invariant()
     def agrees(self) -> None:
+        self.steps += 1
         for who, account in self.asked:
-            compare(self.case, who, account)
+            compare(self.case, who, account, whole=self.steps % WHOLE == 0)
         if self.asked and self.case.by.kill_s is not None:
             self.case.by = HERE
         self.asked, self.company.agrees = [], True
@@ -228,6 +244,16 @@ def test_what_an_unlinked_visitor_refused_binds_on_without_the_words_of_whoever_
     case.erase("person:1")
     company.wait(WITHIN_S)
     assert company.overdue == []
+
+
+def test_a_whole_number_that_a_release_makes_a_float_is_the_same_in_history_and_store(company: Company) -> None:
+    case = Case(company)
+    case.know("person:1", "size", None)
+    company.release(2)
+    company.verify()
+    compare(case, "person:1", None)
+    company.release(1)
+    company.verify()
 
 
 def test_a_second_process_is_forked_after_its_nursery_was_killed_which_is_told(company: Company) -> None:
