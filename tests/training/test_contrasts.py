@@ -119,3 +119,45 @@ def test_what_is_shown_elsewhere_in_the_decision_is_not_withheld(ledger: Ledger,
         assert usable == ("cake" not in shown or action == cake)
         n_excluded += not usable
     assert n_excluded, "some saw cake at the side of something else, or of nothing"
+
+
+@pytest.mark.promise("claims.effects")
+def test_a_row_counts_by_the_odds_that_its_slot_shows_the_action_or_that_no_slot_from_there_on_does(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    records = {n: decision(ledger, n, more_placements=("side",)) for n in range(PEOPLE)}
+    ledger.append([entry(ledger, record) for record in records.values()])
+    ledger.append([outcome(ledger, 1, offer=False, action="cake")])
+    data = read(ledger, tmp_path / "log")
+    cake, checked = data.rows.actions.index("cake"), 0
+    for row in np.flatnonzero(data.usable[:, cake]).tolist():
+        record = records[int(data.rows.at_us[row]) - THEN_US]
+        odds = [sum(of_cake(record, pick)) for pick in record["picks"]]
+        first = data.chance[row, cake] == pytest.approx(odds[0] if data.rows.action[row] == cake else no_cake(odds))
+        second = data.chance[row, cake] == pytest.approx(odds[-1] if data.rows.action[row] == cake else 1.0 - odds[-1])
+        assert first or second, "of the hero, which comes first, or of the side"
+        checked += 1
+    assert checked
+
+
+def of_cake(record: dict[str, Any], pick: dict[str, Any]) -> list[float]:
+    """Return the recorded odds of both forms of cake in a slot; none where nothing was left to chance."""
+    shown = [action.id for action, _ in RELEASE.candidates]
+    of = zip(record["scores"]["candidates"], pick.get("odds", ()), strict=False)
+    return [p for candidate, p in of if shown[candidate] == "cake"]
+
+
+def no_cake(odds: list[float]) -> float:
+    """Return the probability that no slot shows cake, each given the picks before it."""
+    return float(np.prod([1.0 - p for p in odds]))
+
+
+def test_choices_whose_records_do_not_tell_the_odds_are_left_out_and_counted(ledger: Ledger, tmp_path: Path) -> None:
+    for n in range(PEOPLE):
+        record = decision(ledger, n)
+        for pick in record["picks"]:
+            pick.pop("odds", None)  # as earlier versions recorded it
+        ledger.append([entry(ledger, record), outcome(ledger, n, offer=False)])
+    data = read(ledger, tmp_path / "log")
+    assert not data.usable.any()
+    assert f"{PEOPLE} choices are left out" in data.said

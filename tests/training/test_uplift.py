@@ -61,6 +61,7 @@ def log_of(n: int, seed: int, moved: bool = True) -> Contrasts:
         np.column_stack([outcomes, np.zeros(n, dtype=bool)]),
         np.arange(n),
         np.where(action[:, None] == np.arange(3), 1 / 3, 2 / 3),
+        np.zeros(n, dtype=bool),
     )
 
 
@@ -174,7 +175,7 @@ def test_what_was_never_withheld_or_told_has_no_uplift() -> None:
     usable[:, 0] &= always.rows.action == 0  # a was shown wherever it could be
     outcomes = always.outcomes.copy()
     outcomes[always.rows.action != 1, 1] = False  # outcomes of b without an offer are never reported
-    contrasts = Contrasts(always.rows, always.permitted, usable, outcomes, always.unit, always.chance)
+    contrasts = replace(always, usable=usable, outcomes=outcomes)
     reasons = reasons_without_uplift(contrasts)
     assert "withheld from 0 effective customers" in reasons["a"]
     assert "told without an offer" in reasons["b"]

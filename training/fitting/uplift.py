@@ -38,6 +38,7 @@ class Contrasts:
     `usable` (n, k): whether the row is evidence about an action, because it was shown, or could have been and was not.
     `outcomes` (n, k): whether the action's outcome occurred. `unit` (n,): codes of the customers; rows of one customer
     are not independent. `chance` (n, k): with what probability a usable row came to show the action, or to withhold it.
+    `untold` (n,): whether chance decided and the record does not say with what odds, so that the row is no evidence.
     """
 
     rows: TrainingSet
@@ -46,6 +47,7 @@ class Contrasts:
     outcomes: Bools
     unit: Ints
     chance: Floats
+    untold: Bools
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -53,7 +55,18 @@ class Contrasts:
     def take(self, rows: Bools) -> "Contrasts":
         """Return the rows of a mask (n,)."""
         permitted, usable, outcomes = (mask[rows] for mask in (self.permitted, self.usable, self.outcomes))
-        return Contrasts(self.rows.take(rows), permitted, usable, outcomes, self.unit[rows], self.chance[rows])
+        chance, untold = self.chance[rows], self.untold[rows]
+        return Contrasts(self.rows.take(rows), permitted, usable, outcomes, self.unit[rows], chance, untold)
+
+    @property
+    def said(self) -> str:
+        """On how many choices and customers effects rest, and what was left out, as sentences for the report."""
+        evidence = self.usable.any(axis=1)
+        customers, untold = len(np.unique(self.unit[evidence])), int(np.count_nonzero(self.untold & ~evidence))
+        rest = f"Effects rest on {np.count_nonzero(evidence)} choices that chance made for {customers} customers."
+        if not untold:
+            return rest
+        return f"{rest} {untold} choices are left out, because their records do not tell the odds of each action."
 
     def split(self, share: float, seed: int) -> tuple["Contrasts", "Contrasts"]:
         """Return two disjoint random parts, the first with about `share` of the customers; no customer is in both."""

@@ -47,6 +47,8 @@ def _rankings(context: LearningContext) -> dict[str, Any]:
     if not last:
         return {"rankings": [], "uplift": [], "rankings_said": "nothing was compared yet: run `brain evaluate`"}
     note = f"{last['uplift_why']}; {last['choices']} choices held out, {last['reward']}, at {last['evaluated_at']}"
+    if said := last.get("uplift_said"):  # comparisons of before December 2026 do not have it
+        note = f"{note}. {said}"
     return {"rankings": last["rankings"], "uplift": last["uplift"], "rankings_said": note}
 
 

@@ -51,7 +51,7 @@ outcomes AS (
 shown AS (SELECT _decision, list(DISTINCT _action) AS _shown FROM log WHERE _source = 'decision' GROUP BY ALL),
 unoffered AS (SELECT list(DISTINCT n.action) AS actions FROM net n JOIN positives p USING (action, name)
   WHERE n.offer_id IS NULL)
-SELECT c.* EXCLUDE (_label, _value_eur, _odds), coalesce(q._person, c._stream) AS _customer,
+SELECT c.* EXCLUDE (_label, _value_eur, _odds), coalesce(q._person, c._stream) AS _customer, len(c._odds) AS _has_odds,
   CASE WHEN c._source = 'decision' THEN m._outcomes IS NOT NULL ELSE c._label END AS _label,
   CASE WHEN c._source = 'decision' THEN coalesce(m._came_to_eur, 0.0) ELSE c._value_eur END AS _value_eur,
   coalesce(m._outcomes, []) AS _outcomes, coalesce(s._shown, []) AS _shown,
@@ -86,7 +86,9 @@ def contrasts(
     outcomes = _membership(table["_outcomes"], rows.actions)
     slots = log.query(ODDS.format(longest_us=_longest_us(release), now_us=now_us), release)
     chance = _chance(table, rows, slots, release_of)
-    return Contrasts(rows, allowed, _usable(table, rows, allowed, chance), outcomes, unit.astype(np.int64), chance)
+    usable, units = _usable(table, rows, allowed, chance), unit.astype(np.int64)
+    untold = (rows.probability < 1.0) & ~_imported(table) & np.asarray(pc.is_null(table["_has_odds"]), dtype=np.bool_)
+    return Contrasts(rows, allowed, usable, outcomes, units, chance, untold)
 
 
 def _chance(table: pa.Table, rows: TrainingSet, slots: pa.Table, release_of: ReleaseOf) -> Floats:

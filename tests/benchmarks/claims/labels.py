@@ -10,6 +10,7 @@ import numpy as np
 
 from decisioning.catalogue.files import pack
 from decisioning.catalogue.release import Release
+from decisioning.records.kept import ACCOUNT, OWN
 from features.decisions.log import DecisionLog
 from features.ledger import Entry, Ledger
 from tests.benchmarks.claims.figures import Case, Told
@@ -23,21 +24,46 @@ CUSTOMERS, CONTACTS, LEAVE = 130, 5, 0.6
 
 @contextmanager
 def logged(entries: "list[tuple[str, str, dict[str, Any], int]]", release: Release, channel: str) -> Iterator[Any]:
-    """Give the log of entries (person, kind, body, time); a decision's body is a pattern with what is given."""
+    """Give the log of entries (person, kind, body, time).
+
+    A decision's body is a pattern with what is given, one of kind `nothing` shows nothing in the `arm` that is given.
+    Of a link, `person` is who the visitor is.
+    """
     with TemporaryDirectory() as folder, Ledger.open(Path(folder) / "ledger.db", b"x" * 32) as ledger:
         ledger.put_release(pack(FILES_OF_RELEASE))
         pattern = decision(ledger, 1, channel)
         made = []
         for person, kind, given, at_us in entries:
-            body = given
-            if kind == "decision":
-                contact = {**pattern["contacts"][0], "offer_id": f"{given['decision_id']}.0"}
-                body = {**pattern, **given, "decided_us": at_us, "contacts": [contact]}
-            made.append(Entry(ledger.stream_of("person", person), kind, body, at_us))
+            stream = ledger.stream_of("person", person)
+            made.append(Entry(stream, *_recorded(ledger, pattern, kind, given, at_us), at_us))
         ledger.append_many(iter(made))
         log = DecisionLog(Path(folder) / "log")
         log.update(ledger, release, THEN_US + 90 * DAY_US)
         yield log
+
+
+def _recorded(
+    ledger: Ledger, pattern: dict[str, Any], kind: str, given: dict[str, Any], at_us: int
+) -> tuple[str, dict[str, Any]]:
+    """Return the kind and the body of an entry's record."""
+    if kind == "decision":
+        contact = {**pattern["contacts"][0], "offer_id": f"{given['decision_id']}.0"}
+        return kind, {**pattern, **given, "decided_us": at_us, "contacts": [contact]}
+    if kind == "nothing":
+        return "decision", shows_nothing(ledger, pattern, given, at_us)
+    if kind == "linked_to":
+        return kind, {**given, "person": ledger.stream_of("person", given["person"])}
+    return kind, given
+
+
+def shows_nothing(ledger: Ledger, pattern: dict[str, Any], given: dict[str, Any], at_us: int) -> dict[str, Any]:
+    """Return a decision's body; a `unit` that is neither `own` nor `account` is a person."""
+    pick = {"placement": "hero", "rank": 1, "treatment": None, "probability": 1.0}
+    answer = {**pattern["answer"], "arm": given["arm"], "placements": []}
+    unit = given["unit"]
+    named = unit if unit in (OWN, ACCOUNT) else ledger.stream_of("person", unit)
+    more = {"decided_us": at_us, "unit": named, "picks": [pick], "contacts": [], "answer": answer}
+    return {**pattern, **{name: of for name, of in given.items() if name != "arm"}, **more}
 
 
 def few_looks(seed: int) -> Told:

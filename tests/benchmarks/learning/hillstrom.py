@@ -64,7 +64,8 @@ def campaign_contrasts(data: TrainingSet, nothing: str) -> Contrasts:
     usable = (is_chosen | control[data.action][:, None]) & ~control
     permitted = np.ones(usable.shape, dtype=np.bool_)
     chance = np.where(usable, data.probability[:, None], np.nan)
-    return Contrasts(data, permitted, usable, usable & data.label[:, None], np.arange(len(data)), chance)
+    outcomes, untold = usable & data.label[:, None], np.zeros(len(data), dtype=np.bool_)
+    return Contrasts(data, permitted, usable, outcomes, np.arange(len(data)), chance, untold)
 
 
 def _joined(half: np.ndarray, parts: list[Floats]) -> Floats:
