@@ -5,7 +5,7 @@ import pytest
 
 from tests.benchmarks.claims.effect import tell_effect, tell_logged, tell_qini
 from tests.benchmarks.claims.lift import arms, kept, logging_in, without_account
-from training.fitting.intervals import clustered_interval
+from training.fitting.intervals import mean_interval
 
 
 @pytest.mark.promise("claims.effects")
@@ -26,7 +26,7 @@ def test_intervals_of_effect_and_qini_hold_the_truth_where_customers_come_often(
 
 def test_how_often_customers_come_does_not_widen_the_interval_of_what_is_the_same_for_all() -> None:
     unit = np.repeat(np.arange(3_000), np.random.default_rng(0).integers(1, 100, 3_000))
-    told = clustered_interval(np.full(len(unit), 7.0), unit)
+    told = mean_interval(np.full(len(unit), 7.0), unit=unit)
     assert (told.low, told.high) == pytest.approx((7.0, 7.0), abs=1e-9)
 
 

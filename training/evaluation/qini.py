@@ -11,9 +11,8 @@ where it was shown and -w_i y_i where it was not:
 r_i is the rank from the highest score; equal scores share the mean of their ranks. Qini is the area between curve and
 straight line of Radcliffe (Using control groups to target on predicted lift, 2007), in outcomes per head and not
 divided by the area of a perfect score. Radcliffe scales the control within each part of the curve; here it is scaled
-once, by recorded probabilities. Qini is 0 for an uninformative score. Intervals are normal, by the influence of every
-customer's rows (Hajek projection, since weights, ranks and numbers of rows are of the sample, too), and by the
-bootstrap below 2,000 customers.
+once, by recorded probabilities. Qini is 0 for an uninformative score. Intervals rest on the influence of
+every customer's rows (Hajek projection, since weights, ranks and numbers of rows are of the sample, too).
 """
 
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ import numpy as np
 
 from training.evaluation.metrics import middle_ranks
 from training.fitting.control import ControlRows
-from training.fitting.intervals import ConfidenceInterval, clustered_interval
+from training.fitting.intervals import ConfidenceInterval, mean_interval
 from training.model.frame import Floats
 
 
@@ -38,13 +37,13 @@ class QiniComparison:
 def effect(data: ControlRows) -> ConfidenceInterval:
     """Return the outcomes per head gained by showing the action to everybody, over showing it to nobody."""
     value, influence = _weighted_difference(data, np.ones(len(data.shown)))
-    return clustered_interval(value + influence, data.unit)
+    return mean_interval(value + influence, unit=data.unit)
 
 
 def qini(data: ControlRows, score: Floats) -> ConfidenceInterval:
     """Return Qini's coefficient of a score (n,); customers with the highest scores come first."""
     value, influence = _qini(data, score)
-    return clustered_interval(value + influence, data.unit)
+    return mean_interval(value + influence, unit=data.unit)
 
 
 def compare_scores(data: ControlRows, score: Floats, other: Floats) -> QiniComparison:
@@ -54,7 +53,7 @@ def compare_scores(data: ControlRows, score: Floats, other: Floats) -> QiniCompa
     """
     (a, of_a), (b, of_b) = _qini(data, score), _qini(data, other)
     terms = (a + of_a, b + of_b, a - b + of_a - of_b)
-    return QiniComparison(*(clustered_interval(each, data.unit) for each in terms))
+    return QiniComparison(*(mean_interval(each, unit=data.unit) for each in terms))
 
 
 def _qini(data: ControlRows, score: Floats) -> tuple[float, Floats]:

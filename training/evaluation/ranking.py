@@ -18,7 +18,7 @@ from training.evaluation.policies import (
     model_propensities,
 )
 from training.evaluation.qini import compare_scores, effect
-from training.fitting.intervals import ConfidenceInterval, clustered_interval, effective_size
+from training.fitting.intervals import ConfidenceInterval, effective_size, mean_interval
 from training.fitting.propensity import Recipe, fit
 from training.fitting.uplift import Contrasts, with_effects
 from training.model.frame import Floats
@@ -82,7 +82,7 @@ def compare_rankings(data: Contrasts, ranked: Rankings, question: Question) -> R
         row: Result = {"policy": name, "worth": None, "effective_rows": None, "uplift_earns_more": None, "why": None}
         try:
             terms[name], row["effective_rows"] = _terms(log, target, rewards)
-            row["worth"] = asdict(clustered_interval(terms[name], data.unit))
+            row["worth"] = asdict(mean_interval(terms[name], unit=data.unit))
         except Refused as refused:
             row["why"] = str(refused)
         rows.append(row)
@@ -102,7 +102,7 @@ def _gains_of_uplift(terms: Mapping[str, Floats], data: Contrasts) -> dict[str, 
     """Return how much more ranking by uplift earns than each other policy; empty if its value is unknown."""
     if UPLIFT not in terms:
         return {}
-    return {name: clustered_interval(terms[UPLIFT] - terms[name], data.unit) for name in terms if name != UPLIFT}
+    return {name: mean_interval(terms[UPLIFT] - terms[name], unit=data.unit) for name in terms if name != UPLIFT}
 
 
 def _terms(log: Log, target: Floats, rewards: Floats) -> tuple[Floats, float]:

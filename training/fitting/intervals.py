@@ -90,22 +90,6 @@ def mean_interval(per_row: Floats, level: float = 0.95, unit: Ints | None = None
     return interval_of(resampled_mean(per_row), level, unit)
 
 
-def clustered_mean(per_row: Floats, unit: Ints) -> Resampled:
-    """Return the mean of terms (n,) as a statistic of their units, whose codes are `unit` (n,).
-
-    Terms of one unit may depend on each other, and how many terms a unit has is as much chance as they are.
-    """
-    _, at = np.unique(unit, return_inverse=True)
-    totals, counts = np.bincount(at, per_row), np.bincount(at).astype(np.float64)
-    influence = (totals - float(per_row.mean()) * counts) / float(counts.mean())
-    return Resampled(lambda w: float(np.sum(w * totals) / np.sum(w * counts)), influence)
-
-
-def clustered_interval(per_row: Floats, unit: Ints, level: float = 0.95) -> ConfidenceInterval:
-    """Return the mean of terms (n,) with its interval over their units (n,), as `clustered_mean` has it."""
-    return interval_of(clustered_mean(per_row, unit), level)
-
-
 def effective_units(weight: Floats, unit: Ints) -> float:
     """Return how many equally weighted units would be as informative as these weights (n,) of rows of `unit` (n,)."""
     _, at = np.unique(unit, return_inverse=True)
