@@ -26,6 +26,7 @@ from decisioning.catalogue.release import Release
 from decisioning.times import DAY_US
 from features.decisions.labels import label_columns, labels_sql, longest_window_us, outcome_tables
 from features.decisions.parsing import KINDS, ParsedRecords, fact_columns, parse
+from features.decisions.people import PEOPLE
 from features.duck import DuckDBPyConnection, connected, remove_abandoned
 from features.files import replace_file
 from features.ledger import Ledger
@@ -129,7 +130,10 @@ class DecisionLog:
         return LogUpdate(buffer.rows_in, buffer.events_in, files, erased)
 
     def query(self, sql: str, release: Release, outcome: str | None = None, *, shared: bool = False) -> pa.Table:
-        """Return the result of a query in DuckDB's SQL over `log` and `events`, without restricted subjects.
+        """Return the result of a query in DuckDB's SQL over `log`, `events` and `units`, without restricted subjects.
+
+        `units` holds whose each stream is (`_stream`, `_customer`): the account's if one was told, else the person's,
+        of whom visitors that logged in are a part. Rows of one unit are not independent.
 
         :param outcome: label rows by whether this outcome came, instead of any positive outcome of their action
         :param shared: as in `labels_sql`; `outcome` must be given
@@ -141,6 +145,7 @@ class DecisionLog:
             connection.sql(f"CREATE VIEW all_rows AS {self._files(self._rows, 'SELECT * FROM no_rows')}")
             connection.sql("CREATE VIEW visible AS SELECT * FROM all_rows WHERE _stream NOT IN (FROM restricted)")
             connection.sql("CREATE VIEW events AS SELECT * FROM all_events WHERE stream NOT IN (FROM restricted)")
+            connection.sql(f"CREATE VIEW units AS {_UNITS}")
             self._view(connection, release, outcome, shared=shared)
             return connection.sql(sql).to_arrow_table()
 
@@ -297,6 +302,12 @@ class DecisionLog:
 _RESTRICTED = (
     "SELECT stream FROM all_events WHERE kind = 'flag' GROUP BY stream HAVING arg_max(name, (at_us, name)) = 'true'"
 )
+_UNITS = f"""
+WITH RECURSIVE {PEOPLE}
+SELECT _stream, coalesce(max(account) OVER (PARTITION BY person), person) AS _customer FROM (
+  SELECT v._stream, coalesce(any_value(p._person), v._stream) AS person, max(v._account) AS account
+  FROM visible v LEFT JOIN people p USING (_stream) GROUP BY v._stream)
+"""
 _NO_EVENTS = (
     "SELECT 0::BIGINT seq, 0::BIGINT part, '' stream, '' kind, '' offer_id, '' AS action, '' AS name, 0::BIGINT at_us, "
     "0.0::DOUBLE value_eur, false implied, 0 sign WHERE false"

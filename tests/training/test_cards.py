@@ -20,7 +20,8 @@ from training.fitting.propensity import Recipe, _above, _actions, fit
 from training.model.design import make_design
 from training.model.frame import ModelTerms, TrainingSet
 from training.model.model import Frozen
-from training.reporting.cards import HeldOut, describe, of_action, overview
+from training.reporting.cards import describe, of_action, overview
+from training.reporting.held_out import HeldOut
 from training.reporting.page import write_page
 
 BASE = Recipe(growth=None)

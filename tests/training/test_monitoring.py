@@ -20,9 +20,11 @@ from features.decisions.log import DecisionLog
 from features.ledger import Entry, Ledger
 from tests.training.decided import CATALOGUE, DAY_US, THEN_US
 from training.evaluation.lift import lift, mismatched_arms
-from training.reporting.monitoring import drift, psi, watch, wilson
+from training.evaluation.metrics import wilson
+from training.reporting.monitoring import drift, one_decision_each, watch
 from training.reporting.page import write_page
 from training.reporting.pdstools import MODELS, PREDICTORS, write_tables
+from training.reporting.stability import stability
 
 FILES = {
     "all.yaml": CATALOGUE.replace("[declined], window", "[declined, complained], window").replace(
@@ -120,14 +122,27 @@ def test_what_moved_is_told_and_what_did_not_is_not(log: DecisionLog) -> None:
     assert drift(log, RELEASE, THEN_US) == []
 
 
+def test_what_moved_is_compared_over_whole_periods_with_one_decision_of_each_customer(
+    log: DecisionLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest rows alone, up to a number, would be a few hours of a busy shop and not four weeks."""
+    monkeypatch.setattr("training.reporting.monitoring.MOST_COMPARED", 120)
+    row = drift(log, RELEASE, NOW_US)[0]
+    assert (row["customers_before"], row["customers_after"]) == (120, 120)
+    begins_us = THEN_US + 45 * DAY_US
+    at_us = np.asarray(one_decision_each(log, RELEASE, begins_us, begins_us + N)["_at_us"]) - begins_us
+    assert at_us.min() < 0.1 * N
+    assert at_us.max() > 0.9 * N
+
+
 def test_the_index_of_stability_is_the_sum_over_bins() -> None:
     before, after = (pa.chunked_array([[*("a" * a), *("b" * b)]]) for a, b in ((50, 50), (80, 20)))
     p, q = np.array([50.5, 50.5]) / 101, np.array([80.5, 20.5]) / 101
-    assert psi(before, after, numeric=False) == pytest.approx(float(np.sum((q - p) * np.log(q / p))))
+    assert stability(before, after, numeric=False).psi == pytest.approx(float(np.sum((q - p) * np.log(q / p))))
     numbers = pa.chunked_array([[float(n) for n in range(500)]])
-    assert psi(numbers, numbers, numeric=True) == pytest.approx(0.0)
+    assert stability(numbers, numbers, numeric=True).psi == pytest.approx(0.0)
     missing = pa.chunked_array([pa.array([None] * 500, pa.float64())])
-    assert psi(numbers, missing, numeric=True) > 1
+    assert stability(numbers, missing, numeric=True).psi > 1
 
 
 def test_every_section_of_the_report(log: DecisionLog) -> None:

@@ -15,7 +15,6 @@ from training.learning.evidence import (
     Guard,
     TrialOutcomes,
     calibration_guard,
-    group_guards,
     harm_guard,
     judge,
     latency_guard,
@@ -24,6 +23,7 @@ from training.learning.evidence import (
     risk_ratio,
     weighted_rewards,
 )
+from training.learning.fairness import Tally, group_guards
 
 
 @pytest.mark.promise("trials.peeking")
@@ -155,6 +155,14 @@ def test_harm_that_is_looked_at_as_it_comes_is_not_found_by_chance() -> None:
     assert breached <= 8
 
 
+def strangers(hits: tuple[int, ...], rows: tuple[int, ...]) -> Tally:
+    """Return counts of groups, f and m, in which everybody came once."""
+    n = sum(rows)
+    hit = np.concatenate([np.arange(r) < h for h, r in zip(hits, rows, strict=True)])
+    group = np.repeat(np.arange(len(rows)), rows)
+    return Tally(("f", "m")[: len(rows)], group, np.arange(n), np.ones(n), hit.astype(float))
+
+
 @pytest.mark.promise("trials.no-harm-by-chance")
 def test_groups_that_are_looked_at_all_the_time_are_no_sooner_found_unfair_by_chance() -> None:
     """Simulate groups at the limit of what is fair, with a look after every 100 decisions of each group."""
@@ -167,17 +175,15 @@ def test_groups_that_are_looked_at_all_the_time_are_no_sooner_found_unfair_by_ch
             )
             breaches[always] += any(r is not None and r.low > FAIR_RATIO[1] for r in ratios)
     assert breaches[True] <= 4 < breaches[False]
-    assert [g.state for g in group_guards("x", {"f": 50, "m": 50}, {"f": 50, "m": 50}, always=True)] == ["kept", "kept"]
+    assert [g.state for g in group_guards("x", strangers((50, 50), (50, 50)), always=True)] == ["kept", "kept"]
 
 
 @pytest.mark.promise("trials.fairness")
 def test_a_group_that_is_left_out_blocks_and_chance_does_not() -> None:
-    states = {
-        g.name: g.state for g in group_guards("grow.selected.sex", {"f": 400, "m": 800}, {"f": 4_000, "m": 4_000})
-    }
+    states = {g.name: g.state for g in group_guards("grow.selected.sex", strangers((400, 800), (4_000, 4_000)))}
     assert states == {"grow.selected.sex=f": "breached", "grow.selected.sex=m": "breached"}
-    assert {g.state for g in group_guards("x", {"f": 4, "m": 8}, {"f": 40, "m": 40})} == {"kept"}
-    assert group_guards("x", {"f": 4}, {"f": 40}) == []
+    assert {g.state for g in group_guards("x", strangers((4, 8), (40, 40)))} == {"kept"}
+    assert group_guards("x", strangers((4,), (40,))) == []
     ratio = risk_ratio(30, 100, 60, 100, 0.05)
     assert ratio is not None
     assert (ratio.low, ratio.high) == pytest.approx((0.36, 0.71), abs=0.01)

@@ -9,11 +9,11 @@ from decisioning.errors import Refused
 from training.fitting.drift import rows_since_change
 from training.fitting.folds import stratified_folds
 from training.fitting.terms import superseding_pairs, with_treatments_of_ancestors
-from training.fitting.trees import Grown, Growth, cross_fitted, grow, predicts_better
+from training.fitting.trees import Grown, Growth, Inputs, cross_fitted, grow, predicts_better
 from training.model.calibration import IDENTITY, Calibration, choose, held_out
 from training.model.design import make_design
 from training.model.forest import Forest
-from training.model.frame import Bools, Floats, ModelTerms, TrainingSet
+from training.model.frame import Bools, Floats, TrainingSet, Units
 from training.model.logistic import RidgeProblem, fit_pooled, fit_ridge, sigmoid, with_tightness
 from training.model.model import WITH_TREES, PropensityModel
 
@@ -94,8 +94,8 @@ def fit_with_held_out(data: TrainingSet, recipe: Recipe) -> tuple[PropensityMode
     predicted = np.full(len(data), np.nan)
     for fitted in actions:
         if fitted.held_out is not None:
-            label, kind = data.label[fitted.node.rows], fitted.calibration.kind
-            predicted[fitted.node.rows] = sigmoid(held_out(kind, fitted.held_out, label, recipe.seed))
+            own, kind = data.take(fitted.node.rows), fitted.calibration.kind
+            predicted[fitted.node.rows] = sigmoid(held_out(kind, fitted.held_out, own.label, recipe.seed, own.unit))
     return model, predicted
 
 
@@ -199,21 +199,22 @@ def _fit_superseding(
     on_old_trees = replace(problem, offset=raw)
     refitted = _fit_level([on_old_trees], [mask], recipe, _SUPERSEDING_TIGHTNESS)[0]
     inherited = _ActionFit(refitted, forest, calibration)
-    grown = _grow(data, inputs, action, node, recipe)
-    if grown is None or recipe.growth is None or not _beats(grown, on_old_trees, inherited, recipe.growth, recipe.seed):
+    grown, unit = _grow(data, inputs, action, node, recipe), data.take(mask).unit
+    if grown is None or not _beats(grown, on_old_trees, inherited, unit, recipe):
         return inherited
-    return _ActionFit(node, *_forest_and_calibration(grown, on_old_trees.label, data.terms_of(action), recipe))
+    return _ActionFit(node, *_forest_and_calibration(grown, data, action, node, recipe))
 
 
-def _beats(grown: Grown, problem: RidgeProblem, inherited: _ActionFit, growth: Growth, seed: int) -> bool:
+def _beats(grown: Grown, problem: RidgeProblem, inherited: _ActionFit, unit: Units, recipe: Recipe) -> bool:
     """Tell whether the action's own trees predict held-out rows better than its inherited fit.
 
     :param problem: of the inherited fit; its offset is what the inherited trees add
     """
-    fold = stratified_folds(problem.label, growth.folds, seed)
+    growth = recipe.growth or Growth()
+    fold = stratified_folds(problem.label, growth.folds, recipe.seed, unit)
     base = cross_fitted(_solved(problem, inherited.node), inherited.node.weights, fold)[fold, np.arange(len(fold))]
     inherited_logit = inherited.calibration.column(base if problem.offset is None else base + problem.offset)
-    return predicts_better(problem.label, inherited_logit, grown.held_out_logit)
+    return predicts_better(problem.label, inherited_logit, grown.held_out_logit, unit)
 
 
 def _superseding_problem(
@@ -303,7 +304,7 @@ def _correct(
     grown = _grow(data, inputs, action, node, recipe)
     if grown is None:
         return None, IDENTITY, None
-    return _forest_and_calibration(grown, data.label[node.rows], data.terms_of(action), recipe)
+    return _forest_and_calibration(grown, data, action, node, recipe)
 
 
 def _grow(data: TrainingSet, inputs: Floats, action: int, node: _Node, recipe: Recipe) -> Grown | None:
@@ -315,8 +316,9 @@ def _grow(data: TrainingSet, inputs: Floats, action: int, node: _Node, recipe: R
         return None
     child = _child(inputs[node.rows], data.label[node.rows], node.prior[: inputs.shape[1]])
     problem = _with_signs(_with_treatments(child, data, action, node.rows, recipe), data, action)
-    trees = data.terms_of(action).floor <= WITH_TREES
-    return grow(_solved(problem, node), node.weights, data.x[node.rows], recipe.growth, recipe.seed, trees=trees)
+    trees, own = data.terms_of(action).floor <= WITH_TREES, data.take(node.rows)
+    of_trees = Inputs(own.x, own.unit)
+    return grow(_solved(problem, node), node.weights, of_trees, recipe.growth, recipe.seed, trees=trees)
 
 
 def _solved(problem: RidgeProblem, node: _Node) -> RidgeProblem:
@@ -327,12 +329,13 @@ def _solved(problem: RidgeProblem, node: _Node) -> RidgeProblem:
 
 
 def _forest_and_calibration(
-    grown: Grown, label: Bools, terms: ModelTerms, recipe: Recipe
+    grown: Grown, data: TrainingSet, action: int, node: _Node, recipe: Recipe
 ) -> tuple[Forest | None, Calibration, Floats]:
+    own, everywhere = data.take(node.rows), bool(data.terms_of(action).monotone)
     forest, logit = Forest(grown.text) if grown.text else None, grown.held_out_logit
     if not recipe.calibrate:
         return forest, IDENTITY, logit
-    return forest, choose(logit, label, recipe.seed, everywhere=bool(terms.monotone)), logit
+    return forest, choose(logit, own.label, recipe.seed, own.unit, everywhere=everywhere), logit
 
 
 def _offsets(actions: list[_Node], width: int, n_above: int) -> Floats:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.model.frame import Bools, Floats, TrainingSet
+from training.model.frame import Bools, Floats, TrainingSet, Units
 from training.model.model import PropensityModel
 
 
@@ -25,8 +25,8 @@ class RiskModel:
         return self.model.propensities(x, 0)
 
 
-def one_action(x: Floats, y: Bools, feature_names: Sequence[str] | None = None) -> TrainingSet:
-    """Return features (n, f) and events (n,) as training rows of a single action, `event`."""
+def one_action(x: Floats, y: Bools, feature_names: Sequence[str] | None = None, unit: Units = None) -> TrainingSet:
+    """Return features (n, f) and events (n,) of customers `unit` (n,) as training rows of a single action, `event`."""
     n = len(x)
     names = tuple(feature_names or (f"f{j}" for j in range(x.shape[1])))
     zeros = np.zeros(n, dtype=np.int64)
@@ -42,4 +42,5 @@ def one_action(x: Floats, y: Bools, feature_names: Sequence[str] | None = None) 
         probability=np.full(n, np.nan),
         value_eur=np.zeros(n),
         at_us=zeros,
+        unit=unit,
     )

@@ -9,7 +9,7 @@ import lightgbm
 import numpy as np
 
 from training.fitting.folds import stratified_folds
-from training.model.frame import Bools, Floats, Ints
+from training.model.frame import Bools, Floats, Ints, Units, mean_error, rarer_label
 from training.model.logistic import RidgeProblem, fit_ridge, log_losses
 
 _ERRORS_TO_BEAT = 1.0
@@ -18,11 +18,12 @@ _ERRORS_TO_BEAT = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """How trees are grown, if each label has at least `min_events` rows.
+    """How trees are grown, if at least `min_events` customers have a row of each label.
 
-    Leaves per tree: `least_leaves`, or a quarter of the square root of the rarer label's count up to `most_leaves`,
-    whichever predicts held-out rows better. `threads`: how many folds are grown beside each other, each by one thread,
-    so that the number changes no bit; LightGBM's own threads spend more on waiting for each other than they save.
+    Leaves per tree: `least_leaves`, or a quarter of the square root of the number of customers who have the rarer label
+    up to `most_leaves`, whichever predicts held-out rows better. `threads`: how many folds are grown beside each other,
+    each by one thread, so that the number changes no bit; LightGBM's own threads spend more on waiting for each other
+    than they save.
     """
 
     min_events: int = 20
@@ -45,37 +46,46 @@ class Grown:
     held_out_logit: Floats
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Inputs:
+    """What trees are grown from: features (n, f), and whose each row is."""
+
+    x: Floats
+    unit: Units = None
+
+
 def grow(
-    problem: RidgeProblem, weights: Floats, x: Floats, growth: Growth, seed: int, *, trees: bool = True
+    problem: RidgeProblem, weights: Floats, inputs: Inputs, growth: Growth, seed: int, *, trees: bool = True
 ) -> Grown | None:
-    """Return trees over features (n, f) on the residual of the base, or None if there are too few rows.
+    """Return trees over features on the residual of the base, or None if there are too few customers.
 
     The base is `problem` solved by `weights`. It is fitted again without each fold, so that trees are compared on rows
-    that the base has not seen either. Trees keep the signs that the problem requires of the features' weights.
+    that the base has not seen either. All rows of a customer are in one fold, so that trees which know customers by
+    heart gain nothing. Trees keep the signs that the problem requires of the features' weights.
 
     :param trees: False to grow none and return the held-out logits of the base
     """
-    label = problem.label
-    if not has_enough_events(label, growth):
+    label, x, unit = problem.label, inputs.x, inputs.unit
+    if not has_enough_events(label, unit, growth):
         return None
-    fold = stratified_folds(label, growth.folds, seed)
+    fold = stratified_folds(label, growth.folds, seed, unit)
     bases = cross_fitted(problem, weights, fold)
     held_out_logit = bases[fold, np.arange(len(label))]
     if not trees:
         return Grown(None, held_out_logit)
-    params = _params(growth, problem, x.shape[1], seed)
+    params = _params(growth, problem, inputs, seed)
     results = _cross_validate([_Residual(x, label, base) for base in bases], fold, growth, params)
     best = min(results, key=lambda result: result.loss)
     corrected = held_out_logit + best.held_out(x, fold)
-    if not predicts_better(label, held_out_logit, corrected):
+    if not predicts_better(label, held_out_logit, corrected, unit):
         return Grown(None, held_out_logit)
     data = _Residual(x, label, problem.design @ weights).dataset(best.params)
     return Grown(str(lightgbm.train(best.params, data, best.n_trees).model_to_string(num_iteration=-1)), corrected)
 
 
-def has_enough_events(label: Bools, growth: Growth) -> bool:
-    """Tell whether rows with these labels (n,) suffice to try trees."""
-    return bool(min(label.sum(), (~label).sum()) >= growth.min_events)
+def has_enough_events(label: Bools, unit: Units, growth: Growth) -> bool:
+    """Tell whether rows with these labels (n,) are of enough customers to try trees."""
+    return rarer_label(label, unit) >= growth.min_events
 
 
 def cross_fitted(problem: RidgeProblem, weights: Floats, fold: Ints) -> Floats:
@@ -87,10 +97,10 @@ def cross_fitted(problem: RidgeProblem, weights: Floats, fold: Ints) -> Floats:
     return np.array([problem.design @ fit_ridge(_rows(problem, rows), weights).weights for rows in masks])
 
 
-def predicts_better(label: Bools, before: Floats, after: Floats) -> bool:
+def predicts_better(label: Bools, before: Floats, after: Floats, unit: Units) -> bool:
     """Tell whether the logits `after` (n,) have a lower log-loss than those `before`, by more than chance."""
     gain = log_losses(label, before) - log_losses(label, after)
-    return bool(gain.mean() > _ERRORS_TO_BEAT * gain.std() / len(gain) ** 0.5)
+    return bool(gain.mean() > _ERRORS_TO_BEAT * mean_error(gain, unit))
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,11 +180,11 @@ def _boosted(
     return booster, np.concatenate([losses, np.full(growth.max_trees - len(losses), losses[-1])])
 
 
-def _params(growth: Growth, problem: RidgeProblem, n_features: int, seed: int) -> list[dict[str, Any]]:
+def _params(growth: Growth, problem: RidgeProblem, inputs: Inputs, seed: int) -> list[dict[str, Any]]:
     """Return LightGBM's parameters for small trees, and for larger ones if there are events enough for more leaves."""
-    label, signs = problem.label, problem.signs
-    monotone = [] if signs is None else signs[1 : 1 + n_features].tolist()
-    events = min(int(label.sum()), int((~label).sum()))
+    signs = problem.signs
+    monotone = [] if signs is None else signs[1 : 1 + inputs.x.shape[1]].tolist()
+    events = rarer_label(problem.label, inputs.unit)
     most = int(np.clip(events**0.5 / 4.0, growth.least_leaves, growth.most_leaves))
     common = {
         "objective": "binary",

@@ -17,7 +17,7 @@ import numpy as np
 from training.fitting.intervals import ConfidenceInterval, mean_interval
 from training.fitting.predict import propensities
 from training.fitting.propensity import Recipe, fit
-from training.model.frame import Floats, Ints, TrainingSet
+from training.model.frame import Floats, Ints, TrainingSet, mean_error, rarer_label
 from training.model.logistic import probability_log_losses
 
 if TYPE_CHECKING:  # half a second to import
@@ -26,7 +26,9 @@ if TYPE_CHECKING:  # half a second to import
 TUNING = "tuning.json"
 """The document of a model's version that lists the trials."""
 MIN_EVENTS = 20
-"""Rows of either label that each part of the log must have."""
+"""Customers who must have a row of either label in each part of the log."""
+_JUDGED_SHARE = 1.0 / 3.0
+"""Share of the customers on whose later rows a fold is judged; customers who came later are all among them."""
 _ENDS = (0.4, 0.6, 0.8)
 """Shares of the log to learn from. Each is judged on the rows up to the next; the last decides about the best trial."""
 _ERRORS_TO_BEAT = 1.0
@@ -87,7 +89,7 @@ def tune(data: TrainingSet, recipe: Recipe, *, seconds: float | None = None, tri
     budget = _Budget(time.monotonic(), seconds, trials)
     folds = list(_folds(data, np.argsort(data.at_us, kind="stable")))
     if len(folds) < len(_ENDS):
-        why = f"too little to tune on: {MIN_EVENTS} rows with and without the outcome are needed in each part of time"
+        why = f"too little to tune on: each part of time needs {MIN_EVENTS} customers with and without the outcome"
         return Tuned(recipe, len(data), False, why, None, (), budget.elapsed_s)
     *trial_folds, last_fold = folds
     results = _run_trials(data, trial_folds, recipe, budget)
@@ -96,7 +98,7 @@ def tune(data: TrainingSet, recipe: Recipe, *, seconds: float | None = None, tri
     if best == recipe:
         return Tuned(recipe, len(data), False, "nothing that was tried is better", None, listed, budget.elapsed_s)
     gains = _losses(data, last_fold, recipe) - _losses(data, last_fold, best)
-    used = bool(gains.mean() > _ERRORS_TO_BEAT * gains.std() / len(gains) ** 0.5)
+    used = bool(gains.mean() > _ERRORS_TO_BEAT * mean_error(gains, data.take(last_fold[1]).unit))
     why = f"it predicts the last fifth {'' if used else 'not clearly '}better than the default"
     return Tuned(best if used else recipe, len(data), used, why, mean_interval(gains), listed, budget.elapsed_s)
 
@@ -144,15 +146,26 @@ def _settings(recipe: Recipe) -> dict[str, float]:
 
 
 def _folds(data: TrainingSet, order: Ints) -> Iterator[_Fold]:
-    """Yield rows to learn from and the rows that follow in time, without parts that have too few of a label.
+    """Yield rows to learn from and the rows of other customers that follow in time, without parts that have too few
+    customers of a label.
 
     :param order: the rows by time (n,)
     """
     ends = [round(share * len(order)) for share in (*_ENDS, 1.0)]
     for end, until in pairwise(ends):
-        fold = order[:end], order[end:until]
-        if all(min(events := int(data.label[rows].sum()), len(rows) - events) >= MIN_EVENTS for rows in fold):
+        fold = _of_others(data, order[:end], order[end:until])
+        if all(rarer_label((part := data.take(rows)).label, part.unit) >= MIN_EVENTS for rows in fold):
             yield fold
+
+
+def _of_others(data: TrainingSet, earlier: Ints, later: Ints) -> _Fold:
+    """Return the earlier and later rows of two sets of customers who have nobody in common."""
+    if data.unit is None:
+        return earlier, later
+    known = np.unique(data.unit[earlier])
+    drawn = known[np.random.default_rng(len(data)).random(len(known)) < _JUDGED_SHARE]
+    judged = np.isin(data.unit[later], drawn) | ~np.isin(data.unit[later], known)
+    return earlier[~np.isin(data.unit[earlier], drawn)], later[judged]
 
 
 def _losses(data: TrainingSet, fold: _Fold, recipe: Recipe) -> Floats:

@@ -17,7 +17,7 @@ Arbour, Sinha, Kennedy and Ramdas, Time-uniform central limit theory and asympto
 Statistics 52 (2024); Bibaut, Kallus and Lindon, Near-optimal non-parametric sequential tests (2022).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import lgamma, log
 from statistics import NormalDist
@@ -281,39 +281,22 @@ def _ratio_limit(actual: Floats, expected: Floats, alike: float, *, upper: bool)
     return float(2.0 ** (high if upper else low))
 
 
-def group_guards(name: str, hits: Mapping[str, int], rows: Mapping[str, int], *, always: bool = False) -> list[Guard]:
-    """Compare each group's rate, hits per row, with the rate of everybody else.
-
-    A guard is breached if the interval of the ratio lies outside `FAIR_RATIO`. Intervals hold with 99% over all groups
-    together (Bonferroni). A group without rows, or without others to compare it with, has no guard.
-
-    :param always: intervals also hold over all the times that one looks
-    """
-    guards = []
-    for group in sorted(rows):
-        others, others_hits = sum(rows.values()) - rows[group], sum(hits.values()) - hits[group]
-        ratio = risk_ratio(hits[group], rows[group], others_hits, others, GUARD_ALPHA / len(rows), always=always)
-        if ratio is not None:
-            breached = ratio.low > FAIR_RATIO[1] or ratio.high < FAIR_RATIO[0]
-            state: GuardState = "breached" if breached else "kept"
-            guards.append(Guard(f"{name}={group}", ratio.value, ratio.low, ratio.high, FAIR_RATIO[1], state))
-    return guards
-
-
 def risk_ratio(
-    hits: int, rows: int, other_hits: int, other_rows: int, alpha: float, *, always: bool = False
+    hits: int, rows: int, other_hits: int, other_rows: int, alpha: float, alike: float = 1.0, *, always: bool = False
 ) -> ConfidenceInterval | None:
     """Return the ratio of two rates with its interval, or None if one of the rates has no rows.
 
     Half an event is added to each, so that a rate without events is not taken for certain. Katz, Baptista, Azen and
     Pike, Obtaining confidence intervals for the risk ratio in cohort studies, Biometrics 34 (1978).
 
+    :param alike: the design effect of the customers
     :param always: the interval is right at all times with probability 1 - alpha, not only when looked at once
     """
     if not rows or not other_rows:
         return None
     a, b = (hits + 0.5) / (rows + 0.5), (other_hits + 0.5) / (other_rows + 0.5)
-    error = (1 / (hits + 0.5) - 1 / (rows + 0.5) + 1 / (other_hits + 0.5) - 1 / (other_rows + 0.5)) ** 0.5
+    alone = 1 / (hits + 0.5) - 1 / (rows + 0.5) + 1 / (other_hits + 0.5) - 1 / (other_rows + 0.5)
+    error = (alike * alone) ** 0.5
     z = _errors_at_all_times(error**2, alpha) if always else NormalDist().inv_cdf(1.0 - alpha / 2.0)
     return ConfidenceInterval(a / b, float(a / b * np.exp(-z * error)), float(a / b * np.exp(z * error)))
 

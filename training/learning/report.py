@@ -7,7 +7,7 @@ from typing import Any
 from decisioning.errors import NotFound, Refused
 from decisioning.times import iso
 from training.learning.context import LearningContext
-from training.learning.fairness import fairness_guards
+from training.learning.fairness import FAIRNESS_SAID, fairness_guards
 from training.learning.rankings import last_rankings
 from training.learning.trials import assess
 from training.registry import PROPENSITY, Registry, propensity_name
@@ -27,6 +27,7 @@ def report(context: LearningContext, now_us: int, page: Path) -> Result:
         "model": propensity_name(champion),
         **watch(log, release, now_us),
         "fairness": [asdict(g) for g in fairness_guards(log, release, now_us)],
+        "fairness_said": FAIRNESS_SAID,
         **_trial(context, now_us),
         **_rankings(context),
         **_card(context.registry, champion),

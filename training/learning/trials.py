@@ -33,11 +33,11 @@ from training.learning.evidence import (
     share_is_off,
 )
 from training.learning.fairness import fairness_guards
-from training.model.frame import Floats, Ints
+from training.model.frame import Floats
 from training.model.model import PropensityModel
 from training.registry import PROPENSITY, Lineup, Registry, Trial, propensity_name
 from training.reporting.registration import Result
-from training.rows.columns import bools, floats
+from training.rows.columns import bools, floats, unit_codes
 
 EXTRA_COMPLAINTS, EXTRA_OPT_OUTS = 0.002, 0.002
 """More of these per decision than this is harm."""
@@ -53,18 +53,19 @@ _TIMINGS = 200
 
 _DECISIONS = """
 SELECT _assigned = '{challenger}' AS challenger, max(_at_us) + {horizon_us} <= {now_us} AS closed,
-  max(_at_us) + {guarded_us} <= {now_us} AS guarded, any_value(unit) AS unit,
+  max(_at_us) + {guarded_us} <= {now_us} AS guarded, any_value(_customer) AS unit,
   coalesce(max(_succeeded::INT) FILTER (sells), 0) AS outcome,
   coalesce(sum(_earned_eur ORDER BY _id) FILTER (sells), 0.0) AS value_eur,
   bool_or(_complained) AS complained, bool_or(_opted_out) AS opted_out
-FROM (SELECT *, _issue IN ({commercial}) AS sells, coalesce(max(_account) OVER (PARTITION BY _stream), _stream) AS unit
-  FROM log WHERE _source = 'decision' AND _arm = 'nba' AND ('{champion}' = '{prior}' OR _model <> '{prior}')
+FROM (SELECT *, _issue IN ({commercial}) AS sells FROM log JOIN units USING (_stream)
+  WHERE _source = 'decision' AND _arm = 'nba' AND ('{champion}' = '{prior}' OR _model <> '{prior}')
     AND _trial = {since_us} AND _assigned IN ('{challenger}', '{champion}'))
 GROUP BY _decision, _assigned ORDER BY _decision
 """
 _IN_SHADOW = "SELECT count(DISTINCT _decision) AS n FROM log WHERE _shadow = '{challenger}'"
 _OFFERS = """
-SELECT _label, _propensity, _stream FROM log WHERE _source = 'decision' AND _arm = 'nba' AND _model = '{challenger}'
+SELECT _label, _propensity, _customer FROM log JOIN units USING (_stream)
+WHERE _source = 'decision' AND _arm = 'nba' AND _model = '{challenger}'
   AND _trial = {since_us} AND _label IS NOT NULL AND _action <> '{nothing}' ORDER BY _id
 """  # names of models follow patterns that hold no quotes
 
@@ -145,12 +146,7 @@ def drawn_decisions(log: DecisionLog, release: Release, compared: Compared, now_
 
 def outcomes_of(decisions: pa.Table, trial: Trial) -> TrialOutcomes:
     """Return who made each of the decisions, for customers or accounts as units."""
-    return TrialOutcomes(bools(decisions["challenger"]), trial.share, _codes(decisions["unit"]))
-
-
-def _codes(names: pa.ChunkedArray) -> Ints:
-    """Return a code from 0 on for each of the names (n,)."""
-    return np.unique(np.asarray(names.to_pylist(), dtype=object), return_inverse=True)[1].astype(np.int64)
+    return TrialOutcomes(bools(decisions["challenger"]), trial.share, unit_codes(decisions["unit"]))
 
 
 def _counts(decisions: pa.Table, closed: pa.Table) -> Result:
@@ -234,7 +230,7 @@ def harm_guards(decisions: pa.Table, trial: Trial) -> list[Guard]:
 
 def _calibration(log: DecisionLog, release: Release, compared: Compared, now_us: int) -> Guard:
     offers = log.query(_OFFERS.format(**_names(compared, release, now_us)), release)
-    everyone = TrialOutcomes(np.ones(len(offers), dtype=np.bool_), 0.5, _codes(offers["_stream"]))
+    everyone = TrialOutcomes(np.ones(len(offers), dtype=np.bool_), 0.5, unit_codes(offers["_customer"]))
     return calibration_guard(everyone, bools(offers["_label"]), np.nan_to_num(floats(offers["_propensity"])))
 
 

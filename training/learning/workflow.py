@@ -31,10 +31,11 @@ from training.fitting.uplift import Contrasts, uplift_summary, with_effects
 from training.learning.context import LearningContext
 from training.learning.promotion import champion_model, promote
 from training.learning.rankings import compare_rankings
-from training.model.frame import TrainingSet
+from training.model.frame import TrainingSet, rarer_label, units_with
 from training.registry import PROPENSITY
-from training.reporting.cards import CARD, HeldOut, describe
+from training.reporting.cards import CARD, describe
 from training.reporting.evidence_text import left_out_why, rests_on
+from training.reporting.held_out import HeldOut
 from training.reporting.monitoring import untold_looks
 from training.reporting.registration import (
     Result,
@@ -51,7 +52,7 @@ from training.rows.logged import training_rows
 TRAINED = "trained"
 TRAIN_SHARE = 0.7
 MIN_EVENTS = 20
-"""The rows of either label that a model needs at least."""
+"""The customers with a row of either label that a model needs at least."""
 
 
 def train(
@@ -66,8 +67,8 @@ def train(
 ) -> Result:
     """Train a new version of the propensity model and register it as challenger.
 
-    The registered model learns from all rows. Its metrics come from a second model, fitted by the same recipe on 70% of
-    the rows and judged on the others. The recipe is tuned on those 70%, too.
+    The registered model learns from all rows. Its metrics come from a second model, fitted by the same recipe to the
+    rows of 70% of the customers and judged on the others. The recipe is tuned on those 70%, too.
 
     :param inputs: the features it may read; None: every one that a model may
     :param outcome: what counts as positive, instead of each action's own positive outcomes
@@ -91,7 +92,7 @@ def train(
     withheld = _contrasts(context, now_us, inputs, outcome)
     model = with_frozen(with_effects(fit(data, recipe), withheld), frozen)
     step("registering")
-    params = {"held_out_rows": len(held_out), "outcome": outcome or "positive", **recipe_params(recipe)}
+    params = {**_counts(held_out), "outcome": outcome or "positive", **recipe_params(recipe)}
     untold = untold_looks(context.log, context.release, outcome)
     documents[CARD] = describe(model, data, HeldOut(held_out, metrics.predicted), context.release, untold)
     trained = TrainedModel(PROPENSITY, model, data, context.release.hash, params, metrics, documents)
@@ -104,6 +105,10 @@ def train(
         "uplift": uplift_summary(model, withheld),
         "frozen": frozen_summary(model),
     }
+
+
+def _counts(held_out: TrainingSet) -> dict[str, int]:
+    return {"held_out_rows": len(held_out), "held_out_customers": held_out.customers}
 
 
 def _tuned(learn: TrainingSet, recipe: Recipe, seconds: float) -> tuple[Recipe, Result]:
@@ -182,7 +187,7 @@ def _events(rows: TrainingSet, names: Sequence[str]) -> TrainingSet:
     """Return rows as those of one event, with these features; refuse too few of them."""
     rows = _only(rows, names)
     _check_enough(rows)
-    return one_action(rows.x, rows.label, rows.feature_names)
+    return one_action(rows.x, rows.label, rows.feature_names, rows.unit)
 
 
 def register_champion(context: LearningContext, trained: TrainedModel, now_us: int) -> int:
@@ -302,11 +307,12 @@ def _check_enough(data: TrainingSet) -> None:
             "there is no feature to learn from: import or declare one that a model may read (see `model_input` in the "
             "catalogue), or name others with --inputs"
         )
-    events = int(data.label.sum())
-    if min(events, len(data) - events) < MIN_EVENTS:
+    if rarer_label(data.label, data.unit) < MIN_EVENTS:
+        with_it, without = (units_with(rows, data.unit) for rows in (data.label, ~data.label))
         raise Refused(
-            f"too little to learn from: {len(data)} contacts whose outcome is known, {events} of them positive, and "
-            f"{MIN_EVENTS} of both kinds are needed; import a log, or wait until windows have closed"
+            f"too little to learn from: {len(data)} contacts whose outcome is known, {with_it} customers with a "
+            f"positive one and {without} with none, and {MIN_EVENTS} of both kinds are needed; import a log, or wait "
+            "until windows have closed"
         )
 
 

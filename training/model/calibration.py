@@ -11,15 +11,15 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from training.model.frame import Bools, Floats
+from training.model.frame import Bools, Floats, Units, mean_error, rarer_label, units_with
 from training.model.logistic import RidgeProblem, fit_ridge, log_losses
 
 Kind = Literal["identity", "platt", "beta", "spline"]
 KINDS: tuple[Kind, ...] = ("platt", "beta", "spline")
-MIN_ROWS = 2_000
-"""With fewer rows no map helps much."""
-MIN_POSITIVES = 100
-"""Rows that each label must have before a map is tried."""
+MIN_CUSTOMERS = 2_000
+"""With rows of fewer customers no map helps much."""
+MIN_EVENTS = 100
+"""Customers who must have a row of each label before a map is tried."""
 _FOLDS = 5
 _PRIOR_PRECISION = 1.0
 _QUANTILES = (0.05, 0.35, 0.65, 0.95)
@@ -67,21 +67,23 @@ class Calibration:
 IDENTITY = Calibration()
 
 
-def choose(logit: Floats, label: Bools, seed: int, *, everywhere: bool = False) -> Calibration:
+def choose(logit: Floats, label: Bools, seed: int, unit: Units = None, *, everywhere: bool = False) -> Calibration:
     """Return the map with the lowest cross-validated log-loss over held-out logits (n,) and labels (n,).
 
     The identity is returned unless a map beats it by more than one standard error of the paired difference per row.
 
+    :param unit: (n,), codes of the customers
     :param everywhere: the map must increase for every logit, not only around those given; this excludes the spline
     """
-    if len(logit) < MIN_ROWS or min(label.sum(), (~label).sum()) < MIN_POSITIVES:
+    customers = units_with(np.ones(len(logit), dtype=np.bool_), unit)
+    if customers < MIN_CUSTOMERS or rarer_label(label, unit) < MIN_EVENTS:
         return IDENTITY
     identity_losses = log_losses(label, logit)
     best, best_gain = IDENTITY, 0.0
     for kind in KINDS[:-1] if everywhere else KINDS:
-        gains = identity_losses - log_losses(label, held_out(kind, logit, label, seed))
+        gains = identity_losses - log_losses(label, held_out(kind, logit, label, seed, unit))
         gain = float(gains.mean())
-        if gain > max(best_gain, float(gains.std()) / math.sqrt(len(gains))):
+        if gain > max(best_gain, mean_error(gains, unit)):
             fitted = fit(kind, logit, label)
             increasing = min(fitted.weights[1:]) >= 0.0 if everywhere else _is_increasing(fitted, logit)
             best, best_gain = (fitted, gain) if increasing else (best, best_gain)
@@ -112,11 +114,16 @@ def _fit_to_design(kind: Kind, knots: tuple[float, ...], design: Floats, label: 
     return Calibration(kind, tuple(float(w) for w in weights), knots)
 
 
-def held_out(kind: Kind, logit: Floats, label: Bools, seed: int) -> Floats:
-    """Return the calibrated logit (n,) of each row by a map of this kind that was fitted without the row's fold."""
+def held_out(kind: Kind, logit: Floats, label: Bools, seed: int, unit: Units = None) -> Floats:
+    """Return the calibrated logit (n,) of each row by a map of this kind that was fitted without the row's fold.
+
+    :param unit: (n,), codes of the customers, whose rows are all in one fold
+    """
     if kind == "identity":
         return logit
-    fold, calibrated = np.random.default_rng([seed, 71]).permutation(len(logit)) % _FOLDS, np.empty(len(logit))
+    of_row = np.arange(len(logit)) if unit is None else np.unique(unit, return_inverse=True)[1]
+    fold = (np.random.default_rng([seed, 71]).permutation(int(of_row.max()) + 1) % _FOLDS)[of_row]
+    calibrated = np.empty(len(logit))
     design = None if kind == "spline" else _design(kind, (), logit)  # a spline's knots depend on the other folds
     for k in range(_FOLDS):
         rows = fold == k

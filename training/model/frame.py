@@ -13,6 +13,10 @@ from decisioning.hashes import content_id
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+Units = Ints | None
+"""Whose each of n rows is: codes (n,), not negative, of customers or accounts; None: no two rows are of the same one.
+
+Rows of one unit are alike, so that folds, errors and minimums count units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +70,13 @@ class TrainingSet:
     at_us: Ints
     """(n,), time of the decision, microseconds UTC."""
     terms: tuple[ModelTerms, ...] = ()
+    unit: Units = None
+    """(n,), code of the row's customer or account."""
 
     def __post_init__(self) -> None:
         n = len(self.x)
-        columns = (self.action, self.treatment, self.label, self.probability, self.value_eur, self.at_us)
+        columns = [self.action, self.treatment, self.label, self.probability, self.value_eur, self.at_us]
+        columns += [] if self.unit is None else [self.unit]
         if self.x.ndim != 2 or self.x.shape[1] != len(self.feature_names) or any(c.shape != (n,) for c in columns):
             raise Refused("training rows: every column needs one entry per row and every feature a name")
         if not len(self.actions) == len(self.groups) == len(self.treatments):
@@ -93,15 +100,69 @@ class TrainingSet:
         return replace(self, **columns)
 
     def split(self, share: float, seed: int) -> tuple["TrainingSet", "TrainingSet"]:
-        """Return two disjoint random parts, the first with `share` of the rows; both keep the order of the rows."""
-        first = np.zeros(len(self), dtype=np.bool_)
-        first[np.random.default_rng(seed).permutation(len(self))[: round(share * len(self))]] = True
+        """Return two disjoint random parts, the first with `share` of the customers; both keep the order of the rows.
+
+        No customer is in both.
+        """
+        first = self.drawn(share, seed)
         return self.take(first), self.take(~first)
+
+    def drawn(self, share: float, seed: int) -> Bools:
+        """Return which rows are in the first part of `split`, (n,)."""
+        units, of_row = (len(self), slice(None)) if self.unit is None else _codes_without_gaps(self.unit)
+        first = np.zeros(units, dtype=np.bool_)
+        first[np.random.default_rng(seed).permutation(units)[: round(share * units)]] = True
+        return first[of_row]
+
+    @property
+    def customers(self) -> int:
+        """The number of customers or accounts whose rows these are."""
+        return units_with(np.ones(len(self), dtype=np.bool_), self.unit)
 
     def digest(self) -> str:
         """Return `sha256:<hex>` over every name and number; identifies the data that a model was fitted to."""
-        values = (getattr(self, field.name) for field in fields(self) if self.terms or field.name != "terms")
+        absent = {name for name, none in (("terms", ()), ("unit", None)) if getattr(self, name) is none}
+        values = (getattr(self, field.name) for field in fields(self) if field.name not in absent)
         return content_id(map(_bytes_of, values))
+
+
+def units_with(rows: Bools, unit: Units) -> int:
+    """Return how many units have one of the `rows` (n,)."""
+    return int(rows.sum()) if unit is None else int(np.count_nonzero(np.bincount(unit[rows])))
+
+
+def rarer_label(label: Bools, unit: Units) -> int:
+    """Return how many units have a row of the rarer label; rows are `label` (n,)."""
+    return min(units_with(label, unit), units_with(~label, unit))
+
+
+def per_unit(column: Floats, unit: Units) -> Floats:
+    """Return the sums of a column (n,) per unit; units without rows have 0."""
+    return column if unit is None else np.asarray(np.bincount(unit, column), dtype=np.float64)
+
+
+def mean_error(column: Floats, unit: Units) -> float:
+    """Return the standard error of the mean of a column (n,), whose values of one unit may depend on each other."""
+    if unit is None:
+        return float(column.std() / len(column) ** 0.5)
+    return float(np.sum(per_unit(column - column.mean(), unit) ** 2) ** 0.5 / len(column))
+
+
+def design_effect(deviations: Floats, unit: Units) -> float:
+    """Return how many times larger the squared error of a sum is over units than over independent rows, at least 1.
+
+    That many rows are worth as much as an independent one (Kish 1965).
+
+    :param deviations: (n,), of rows from what was expected of them
+    """
+    alone = float(np.sum(deviations**2))
+    return max(1.0, float(np.sum(per_unit(deviations, unit) ** 2)) / alone) if alone > 0.0 else 1.0
+
+
+def _codes_without_gaps(unit: Ints) -> tuple[int, Ints]:
+    """Return the number of units, and each row's code (n,) from 0 on."""
+    units, code = np.unique(unit, return_inverse=True)
+    return len(units), code
 
 
 def _bytes_of(value: object) -> bytes:

@@ -4,7 +4,7 @@ A card holds counts, rates and names of features. It holds no row of data, and n
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,11 @@ from decisioning.catalogue.release import Release
 from decisioning.errors import Refused
 from decisioning.facts.forms import Issue
 from decisioning.times import iso
-from training.evaluation.comparison import auc_gain
-from training.evaluation.metrics import calibration_table, wilson
-from training.fitting.intervals import ConfidenceInterval, mean_interval
 from training.model.exact import shift_logits
-from training.model.frame import Bools, Floats, Ints, ModelTerms, TrainingSet
-from training.model.logistic import probability_log_losses, sigmoid
+from training.model.frame import Bools, Floats, Ints, ModelTerms, TrainingSet, units_with
+from training.model.logistic import sigmoid
 from training.model.model import PropensityModel
+from training.reporting.held_out import HeldOut, held_out_figures, rate_figure
 
 CARD = "card.json"
 """The name of the file that is kept with the model's version."""
@@ -36,22 +34,10 @@ REFUSED = (
     "For people unlike those whose outcomes it learnt from, which are those of the log's dates and channels",
 )
 THIN = 20
-"""Evidence with fewer positive outcomes than this is called thin."""
+"""Evidence of fewer customers with a positive outcome than this is called thin."""
 _Z = 1.959964
 _MOST_FEATURES = 5
-_ROWS_IN_BIN = 30
-_MOST_BINS = 5
-_FEWEST_TO_RANK = 10
-"""The rows of either label that an AUC needs: with fewer, its interval is too narrow."""
 _CHUNK = 65_536
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class HeldOut:
-    """Rows that a second model of the same recipe never saw, and its propensity of each, (n,)."""
-
-    rows: TrainingSet
-    predicted: Floats
 
 
 def describe(
@@ -71,8 +57,11 @@ def describe(
         "release": release.hash,
         "content_hash": model.content_hash,
         "data_hash": data.digest(),
+        "said": _said(builder),
         "rows": len(data),
+        "customers": data.customers,
         "held_out_rows": len(held_out.rows),
+        "held_out_customers": held_out.rows.customers,
         **_window(data.at_us),
         "features": list(model.feature_names),
         "intended_use": list(INTENDED),
@@ -140,7 +129,7 @@ class _CardBuilder:
             "evidence": self._evidence(rows)
             | {"inherited": int(self.model.evidence_of(action, at)[1]), "untold_looks": self.untold.get(action)},
             "weights_from": self._weights_from(action, at),
-            "rate": _rate(self.data.label[rows]),
+            "rate": rate_figure((own := self.data.take(rows)).label, own.unit),
             "propensity_of_the_average_customer": _average_propensity(model, index),
             **self._held_out_figures(action),
             "trees": _trees(model, index),
@@ -171,6 +160,8 @@ class _CardBuilder:
         return {
             "rows": int(rows.sum()),
             "positives": int(self.data.label[rows].sum()),
+            "customers": units_with(rows, self.data.unit),
+            "positive_customers": units_with(rows & self.data.label, self.data.unit),
             **window,
             "left_out": int(rows.sum() - used.sum()),
             "used_from": _window(self.data.at_us[used])["from"],
@@ -219,23 +210,9 @@ class _CardBuilder:
     def _held_out_figures(self, action: str) -> Card:
         """Compare the held-out predictions of an action with its outcomes, and with the catalogue's prior."""
         rows = self._rows(self.held_out.rows, action)
-        label, predicted = self.held_out.rows.label[rows], self.held_out.predicted[rows]
         declared, catalogue = self.release.actions.get(action), self.release.catalogue
         prior = catalogue.prior(declared) if declared else catalogue.settings.priors.default
-        losses = probability_log_losses(label, predicted)
-        prior_losses = probability_log_losses(label, np.full(len(label), prior))
-        bins = min(_MOST_BINS, len(label) // _ROWS_IN_BIN)
-        return {
-            "held_out": {
-                "rows": len(label),
-                "positives": int(label.sum()),
-                "auc": _auc(label, predicted),
-                "log_loss": float(losses.mean()) if len(label) else None,
-                "log_loss_of_the_prior": float(prior_losses.mean()) if len(label) else None,
-                "gain_over_the_prior": _mean(prior_losses - losses),
-            },
-            "reliability": [asdict(b) for b in calibration_table(label, predicted, bins)] if bins else [],
-        }
+        return held_out_figures(self.held_out.rows.take(rows), self.held_out.predicted[rows], prior)
 
     def _treatments(self, action: str, at: int, rows: Bools) -> list[Card]:
         """Return every treatment that the action has or had: its rows, and what it adds to the logit."""
@@ -251,6 +228,17 @@ class _CardBuilder:
             }
             for name in sorted({*declared, *learned})
         ]
+
+
+def _said(builder: _CardBuilder) -> str:
+    """Return in one sentence whose rows the card is of, and what was left out and why."""
+    data, held_out = builder.data, builder.held_out.rows
+    before = int((~builder.used).sum())
+    return (
+        f"{len(data)} rows of {data.customers} customers or accounts, which are the unit of every interval; held-out "
+        f"figures are of {held_out.customers} of them, of whom a second model saw no row; left out are contacts whose "
+        f"window is open or whose look was never told, and {before} rows from before a change"
+    )
 
 
 def _used_rows(model: PropensityModel, data: TrainingSet) -> Bools:
@@ -333,8 +321,8 @@ def _limits(card: Card) -> Iterator[str]:
     evidence, own = card["evidence"], card["weights_from"]["own"]
     if not evidence["rows"]:
         yield f"Never tried: scored by {card['scored_by']}"
-    elif evidence["positives"] < THIN:
-        yield f"Thin evidence: {evidence['positives']} positive outcomes"
+    elif evidence["positive_customers"] < THIN:
+        yield f"Thin evidence: {evidence['positive_customers']} customers with a positive outcome"
     if frozen := card["frozen"]:
         since = frozen["since"]
         yield f"Frozen since {since}: what came after changes nothing; held-out figures are of one that learns"
@@ -356,27 +344,6 @@ def _limits(card: Card) -> Iterator[str]:
         yield "Intervals are of the base: what the trees add is not in them"
     if card["transparency"] < card["asked"]["floor"]:
         yield "Less transparent than its issue asks for: the catalogue's prior is used in its place"
-
-
-def _auc(label: Bools, predicted: Floats) -> Card:
-    """Return the AUC with DeLong's interval, as the gain over a score that is the same for all; None for few rows."""
-    if min(label.sum(), (~label).sum()) < _FEWEST_TO_RANK:
-        return {"value": None, "low": None, "high": None}
-    gain = auc_gain(label, predicted, np.zeros(len(label)))
-    return asdict(ConfidenceInterval(*(0.5 + v for v in (gain.value, gain.low, gain.high))))
-
-
-def _mean(per_row: Floats) -> Card:
-    if len(per_row) < 2:
-        return {"value": None, "low": None, "high": None}
-    return asdict(mean_interval(per_row))
-
-
-def _rate(label: Bools) -> Card:
-    if not len(label):
-        return {"value": None, "low": None, "high": None}
-    low, high = wilson(int(label.sum()), len(label))
-    return {"value": float(label.mean()), "low": low, "high": high}
 
 
 def _window(at_us: Ints) -> Card:

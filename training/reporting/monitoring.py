@@ -1,12 +1,11 @@
 """Summaries of the log of decisions: results per action, lift, drift, customers served badly, and complaints."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from decisioning.catalogue.release import Release
 from decisioning.facts.schema import Feature
@@ -14,38 +13,57 @@ from decisioning.times import DAY_US
 from features.decisions.log import DecisionLog
 from training.evaluation.lift import lift_told, mismatched_arms
 from training.evaluation.metrics import calibration_table, wilson
-from training.model.frame import Floats
+from training.model.frame import units_with
 from training.reporting.exploration_cost import exploration_costs
-from training.rows.columns import bools, floats
+from training.reporting.stability import stability
+from training.rows.columns import bools, floats, unit_codes
 
 Rows = list[dict[str, Any]]
 RECENT_DAYS, BEFORE_DAYS = 28, 112
 """The last four weeks are compared with the twelve weeks before them."""
-DRIFTED = 0.2
-"""The population stability index from which on a column is called drifted (Siddiqi 2006)."""
-_BINS = 10
+MOST_COMPARED = 20_000
+"""Customers of each period whose facts are compared; of more, a sample is drawn that does not depend on the time."""
 _COLUMN_NAMES = {"_propensity": "score of what is shown", "_best": "best score"}
-_MIN_ROWS = 100
+_FEWEST = 100
+"""Customers below whom nothing is said of calibration and of what moved."""
 _OFFERS = "_source = 'decision' AND _action <> 'none'"
 
+_ALIKE = (
+    "sum({hits} ** 2)::DOUBLE AS hits_2, sum({hits} * {rows})::DOUBLE AS hits_rows, sum({rows} ** 2)::DOUBLE AS rows_2"
+)
+"""What `_rate` needs of the counts per customer."""
 _ACTIONS = f"""
-SELECT _action AS action, count(*) AS offered, count(*) FILTER (_reached) AS reached, count(_label) AS closed,
-  count(*) FILTER (_label) AS positive, count(*) FILTER (_succeeded) AS succeeded,
-  count(*) FILTER (_succeeded AND NOT _reached) AS succeeded_untold,
-  avg(_propensity) FILTER (_label IS NOT NULL) AS predicted,
-  count(*) FILTER (_complained) AS complaints, count(*) FILTER (_opted_out) AS opt_outs
-FROM log WHERE {_OFFERS} GROUP BY _action ORDER BY _action
+WITH per_unit AS (
+  SELECT _action AS action, _customer, count(*) AS offered, count(*) FILTER (_reached) AS reached,
+    count(_label) AS closed,
+    count(*) FILTER (_label) AS positive, count(*) FILTER (_succeeded) AS succeeded,
+    count(*) FILTER (_succeeded AND NOT _reached) AS succeeded_untold,
+    sum(_propensity) FILTER (_label IS NOT NULL) AS predicted, count(_propensity) FILTER (_label IS NOT NULL) AS scored,
+    count(*) FILTER (_complained) AS complaints, count(*) FILTER (_opted_out) AS opt_outs
+  FROM log JOIN units USING (_stream) WHERE {_OFFERS} GROUP BY ALL)
+SELECT action, sum(offered)::BIGINT AS offered, sum(reached)::BIGINT AS reached, sum(closed)::BIGINT AS closed,
+  sum(positive)::BIGINT AS positive, sum(succeeded)::BIGINT AS succeeded,
+  sum(succeeded_untold)::BIGINT AS succeeded_untold, sum(predicted ORDER BY _customer) / sum(scored) AS predicted,
+  sum(complaints)::BIGINT AS complaints, sum(opt_outs)::BIGINT AS opt_outs,
+  count(*) FILTER (closed > 0) AS customers, count(*) FILTER (positive > 0) AS positive_customers,
+  {_ALIKE.format(hits="positive", rows="closed")}
+FROM per_unit GROUP BY action ORDER BY action
 """  # noqa: S608
 _UNTOLD = f"""
 SELECT _action AS action, avg((NOT _reached)::INT) AS untold
 FROM log WHERE {_OFFERS} AND _succeeded GROUP BY _action ORDER BY _action
 """  # noqa: S608
 _ANNOYS = f"""
-SELECT _action AS action, _treatment AS treatment, _channel AS channel, count(*) AS reached,
-  count(*) FILTER (_complained) AS complaints, count(*) FILTER (_opted_out) AS opt_outs,
-  count(*) FILTER (_complained OR _opted_out) AS annoyed
-FROM log WHERE {_OFFERS} AND _reached GROUP BY ALL HAVING annoyed > 0
-ORDER BY annoyed / reached DESC, annoyed DESC, action, treatment LIMIT 20
+WITH per_unit AS (
+  SELECT _action AS action, _treatment AS treatment, _channel AS channel, _customer, count(*) AS n,
+    count(*) FILTER (_complained) AS complained, count(*) FILTER (_opted_out) AS opted_out,
+    count(*) FILTER (_complained OR _opted_out) AS either
+  FROM log JOIN units USING (_stream) WHERE {_OFFERS} AND _reached GROUP BY ALL)
+SELECT action, treatment, channel, sum(n)::BIGINT AS reached, count(*) AS customers,
+  sum(complained)::BIGINT AS complaints, sum(opted_out)::BIGINT AS opt_outs, sum(either)::BIGINT AS annoyed,
+  {_ALIKE.format(hits="either", rows="n")}
+FROM per_unit GROUP BY action, treatment, channel HAVING annoyed > 0
+ORDER BY annoyed / reached DESC, annoyed DESC, action, treatment, channel LIMIT 20
 """  # noqa: S608
 _SEGMENTS = """
 SELECT {segment}::VARCHAR AS part, count(*) AS decisions, avg(sell::INT) AS sell,
@@ -65,8 +83,11 @@ SELECT coalesce(_empty_reason, 'shown') AS reason, count(*) AS slots FROM log
 WHERE _source = 'decision' AND _at_us >= {since_us} GROUP BY reason ORDER BY slots DESC, reason
 """
 _DRIFT_ROWS = """
-SELECT * FROM log WHERE _source = 'decision' AND _rank = 1 AND _at_us >= {since_us} AND _at_us < {until_us}
-ORDER BY _at_us DESC, _id LIMIT 20000
+WITH drawn AS (
+  SELECT arg_min(_id, (md5(_id), _id)) AS _id FROM log JOIN units USING (_stream)
+  WHERE _source = 'decision' AND _rank = 1 AND _at_us >= {since_us} AND _at_us < {until_us}
+  GROUP BY _customer ORDER BY _customer LIMIT {most})
+SELECT log.* FROM log JOIN drawn USING (_id) WHERE _source = 'decision' ORDER BY _id
 """
 
 
@@ -79,16 +100,19 @@ def watch(log: DecisionLog, release: Release, now_us: int) -> dict[str, Any]:
         rows: Rows = log.query(sql.format(since_us=since_us, **names), release).to_pylist()
         return rows
 
+    actions, moved = [_action(row, release) for row in ask(_ACTIONS)], drift(log, release, now_us)
     return {
-        "actions": [_action(row, release) for row in ask(_ACTIONS)],
+        "actions": actions,
+        "actions_said": _said_of_actions(actions),
         "arms": compared.rows,
         "arms_said": compared.said,
         "mismatched_arms": mismatched_arms(compared.rows),
-        "drift": drift(log, release, now_us),
+        "drift": moved,
+        "drift_said": _said_of_drift(moved),
         "calibration": _calibration(log, release),
         "segments": _segments(ask, release),
         "under_served": _under_served(ask, release),
-        "annoyed": [{**row, **_rate(row["annoyed"], row["reached"])} for row in ask(_ANNOYS)],
+        "annoyed": [_with_rate(row, "annoyed", "reached") for row in ask(_ANNOYS)],
         "empty": ask(_EMPTY),
         "exploration": exploration_costs(log, release, since_us),
     }
@@ -104,32 +128,80 @@ def untold_looks(log: DecisionLog, release: Release, outcome: str | None = None)
 
 
 def _action(row: dict[str, Any], release: Release) -> dict[str, Any]:
-    """Add the issue, the rate and `mature`: at least a hundred offers have closed windows, twenty of them positive."""
+    """Add the issue, the rate and `mature`: windows of at least a hundred customers' offers have closed, and twenty of
+    them have a positive one.
+    """
     action = release.actions.get(row["action"])
-    mature = row["closed"] >= _MIN_ROWS and row["positive"] >= _MIN_ROWS / 5
+    mature = row["customers"] >= _FEWEST and row["positive_customers"] >= _FEWEST / 5
     issue = action.issue if action else None
-    return {**row, "issue": issue, **_rate(row["positive"], row["closed"]), "mature": mature}
+    return {**_with_rate(row, "positive", "closed"), "issue": issue, "mature": mature}
 
 
-def _rate(hits: int, n: int) -> dict[str, Any]:
-    low, high = wilson(hits, n) if n else (None, None)
-    return {"rate": hits / n if n else None, "low": low, "high": high}
+def _with_rate(row: dict[str, Any], hits: str, rows: str) -> dict[str, Any]:
+    """Return a row with the rate of its columns `hits` and `rows`, and without the sums of `_ALIKE`.
+
+    The interval is Wilson's of as many rows as would be worth as much if they were independent, as in `rate_interval`.
+    """
+    counts = {name: value for name, value in row.items() if name not in ("hits_2", "hits_rows", "rows_2")}
+    n = row[rows]
+    if not n:
+        return {**counts, "rate": None, "low": None, "high": None}
+    share = row[hits] / n
+    worth = float(row["customers"])
+    if 0.0 < share < 1.0:
+        over_customers = row["hits_2"] - 2.0 * share * row["hits_rows"] + share**2 * row["rows_2"]
+        worth = n / max(1.0, over_customers / (n * share * (1.0 - share)))
+    low, high = wilson(share * worth, worth)
+    return {**counts, "rate": share, "low": low, "high": high}
 
 
 def drift(log: DecisionLog, release: Release, now_us: int) -> Rows:
     """Return how far each fact and the scores moved in the last four weeks, compared with the twelve before.
 
-    Rows are sorted by the index, largest first. There are none if either period has fewer than a hundred decisions.
+    Rows are sorted by the index, largest first. There are none if either period has fewer
+    than a hundred customers.
     """
     middle_us = now_us - RECENT_DAYS * DAY_US
     spans = ((middle_us - (BEFORE_DAYS - RECENT_DAYS) * DAY_US, middle_us), (middle_us, now_us + 1))
-    before, after = (log.query(_DRIFT_ROWS.format(since_us=a, until_us=b), release) for a, b in spans)
-    if min(before.num_rows, after.num_rows) < _MIN_ROWS:
+    before, after = (one_decision_each(log, release, since_us, until_us) for since_us, until_us in spans)
+    if min(before.num_rows, after.num_rows) < _FEWEST:
         return []
     numbers = {f.name: f.dtype in ("float", "int") for f in _watched(release)} | {"_propensity": True, "_best": True}
-    moved = {n: psi(before[n], after[n], numeric=numeric) for n, numeric in numbers.items()}
-    order = sorted(moved, key=lambda name: (-moved[name], name))
-    return [{"column": _COLUMN_NAMES.get(n, n), "psi": moved[n], "drifted": moved[n] >= DRIFTED} for n in order]
+    moved = {n: stability(before[n], after[n], numeric=numeric, columns=len(numbers)) for n, numeric in numbers.items()}
+    order = sorted(moved, key=lambda name: (-moved[name].psi, name))
+    compared = {"customers_before": before.num_rows, "customers_after": after.num_rows}
+    return [
+        {"column": _COLUMN_NAMES.get(n, n), **asdict(moved[n]), "drifted": moved[n].drifted, **compared} for n in order
+    ]
+
+
+def one_decision_each(log: DecisionLog, release: Release, since_us: int, until_us: int) -> pa.Table:
+    """Return one decision of each customer (or account) of a period, drawn at random from its whole length.
+
+    What is known of a customer is the same in most of their decisions, so that more of them tell no more. Of more than
+    `MOST_COMPARED` customers as many are drawn, by the hashes that name their streams.
+    """
+    return log.query(_DRIFT_ROWS.format(since_us=since_us, until_us=until_us, most=MOST_COMPARED), release)
+
+
+def _said_of_actions(actions: Rows) -> str:
+    closed, offered = (sum(a[name] for a in actions) for name in ("closed", "offered"))
+    return (
+        f"Rates are of {closed} of {offered} offers, and the unit of their intervals is the customer or account, whose "
+        "number stands beside them; left out are offers whose window is open or that nobody told to have been reached."
+    )
+
+
+def _said_of_drift(moved: Rows) -> str:
+    if not moved:
+        return f"Nothing is said: one of the two periods has fewer than {_FEWEST} customers or accounts."
+    row = moved[0]
+    return (
+        f"One decision of each of {row['customers_after']} customers or accounts of the last four weeks is compared "
+        f"with one of each of {row['customers_before']} of the twelve weeks before; left out are their other "
+        f"decisions, which tell the same, and all but {MOST_COMPARED} customers of a period; an index below `chance` "
+        "may be chance."
+    )
 
 
 def _watched(release: Release) -> list[Feature]:
@@ -137,45 +209,17 @@ def _watched(release: Release) -> list[Feature]:
     return [f for f in features if f.dtype in ("float", "int", "bool", "enum")]
 
 
-def psi(before: pa.ChunkedArray, after: pa.ChunkedArray, *, numeric: bool) -> float:
-    """Return the population stability index of two columns.
-
-    Numeric columns are compared over ten bins with equally many rows before, others over their values; unknown values
-    are a bin of their own. Half a row is added to each bin, so that an empty bin does not make the index infinite.
-    """
-    edges = _bin_edges(before) if numeric else None
-    counts = [_counts(column, edges) for column in (before, after)]
-    bins = sorted(set().union(*counts))
-    shares = [np.array([c.get(b, 0) + 0.5 for b in bins]) for c in counts]
-    p, q = (s / s.sum() for s in shares)
-    return float(np.sum((q - p) * np.log(q / p)))
-
-
-def _bin_edges(column: pa.ChunkedArray) -> Floats:
-    known = pc.drop_null(column.cast(pa.float64())).to_numpy()
-    return np.unique(np.quantile(known, np.linspace(0, 1, _BINS + 1)[1:-1])) if len(known) else np.zeros(0)
-
-
-def _counts(column: pa.ChunkedArray, edges: Floats | None) -> Mapping[str, int]:
-    """Return the rows per bin of a numeric column, or per value of another; `unknown` for missing values."""
-    if edges is not None:
-        known = pc.drop_null(column.cast(pa.float64())).to_numpy()
-        bins, rows = np.unique(np.searchsorted(edges, known, side="right"), return_counts=True)
-        counts = {f"{b:02d}": int(n) for b, n in zip(bins.tolist(), rows.tolist(), strict=True)}
-        return {**counts, "unknown": column.null_count}
-    values = pc.value_counts(pc.fill_null(column.cast(pa.string()), "unknown")).to_pylist()
-    return {row["values"]: row["counts"] for row in values}
-
-
 def _calibration(log: DecisionLog, release: Release) -> Rows:
     rows = log.query(
-        f"SELECT _label, _propensity FROM log WHERE {_OFFERS} AND _label IS NOT NULL AND _propensity IS NOT NULL "  # noqa: S608
-        "ORDER BY _at_us, _id",
+        f"SELECT _label, _propensity, _customer FROM log JOIN units USING (_stream) WHERE {_OFFERS} "  # noqa: S608
+        "AND _label IS NOT NULL AND _propensity IS NOT NULL ORDER BY _at_us, _id",
         release,
     )
-    if rows.num_rows < _MIN_ROWS:
+    unit = unit_codes(rows["_customer"])
+    if units_with(np.ones(len(unit), dtype=np.bool_), unit) < _FEWEST:
         return []
-    return [asdict(b) for b in calibration_table(bools(rows["_label"]), floats(rows["_propensity"]))]
+    table = calibration_table(bools(rows["_label"]), floats(rows["_propensity"]), unit=unit)
+    return [asdict(b) for b in table]
 
 
 def _segments(ask: Callable[..., Rows], release: Release) -> Rows:
@@ -192,4 +236,5 @@ def _under_served(ask: Callable[..., Rows], release: Release) -> dict[str, Any]:
     """Count customers for whom, in four weeks, no candidate was more likely than the catalogue's default prior."""
     floor = release.catalogue.settings.priors.default
     row = ask(_UNDER, floor=floor)[0]
-    return {"below": floor, **row, **_rate(row["under"], row["customers"])}
+    once = {"hits_2": row["under"], "hits_rows": row["under"], "rows_2": row["customers"]}
+    return {"below": floor, **_with_rate({**row, **once}, "under", "customers")}

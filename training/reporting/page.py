@@ -97,8 +97,8 @@ def _card(card: Mapping[str, Any]) -> str:
     refused = "".join(f"<li>{escape(use)}</li>" for use in card["refused_uses"])
     details = "".join(_details(action) for action in card["actions"])
     return (
-        f"<p>{escape(window)}</p><p>For:</p><ul>{uses}</ul><p>Not for:</p><ul>{refused}</ul>"
-        f"{_table(overview(card))}{details}"
+        f"<p>{escape(window)}</p><p>{escape(card.get('said', ''))}</p><p>For:</p><ul>{uses}</ul>"
+        f"<p>Not for:</p><ul>{refused}</ul>{_table(overview(card))}{details}"
     )
 
 

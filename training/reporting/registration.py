@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from training.evaluation.metrics import auc, calibration_table, log_loss
+from training.evaluation.metrics import CalibrationBin, auc, calibration_table, log_loss
 from training.fitting.folds import stratified_folds
 from training.fitting.predict import propensities
 from training.fitting.propensity import Recipe, fit, fit_with_held_out
-from training.model.frame import Bools, Floats, TrainingSet
+from training.model.frame import Bools, Floats, TrainingSet, Units
 from training.model.model import PropensityModel
 from training.registry import Provenance, Registry
 
 FOLDS = 5
 _OWN_FOLDS_FROM = 20_000
-"""Rows from which on a fit is judged by its own folds. With fewer, the choice of trees could flatter the metrics."""
+"""Customers from which on a fit is judged by its own folds. With fewer, the choice of trees could flatter metrics."""
 Result = dict[str, Any]
 """What a command returns: plain JSON types."""
 
@@ -28,7 +28,7 @@ class ModelMetrics:
     """Metrics over rows that did not train the model.
 
     `actions`: per action its rows, positives, rate, mean prediction and AUC, which is None if only one label occurs.
-    `label` and `predicted`, both (n,), are what plots are drawn from.
+    `label`, `predicted` and `unit`, all (n,), are what plots are drawn from.
     """
 
     auc: float | None
@@ -36,6 +36,11 @@ class ModelMetrics:
     actions: Mapping[str, Result]
     label: Bools
     predicted: Floats
+    unit: Units = None
+
+    def calibration(self) -> tuple[CalibrationBin, ...]:
+        """Return predicted and observed rates, with errors over customers."""
+        return calibration_table(self.label, self.predicted, unit=self.unit)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,17 +67,21 @@ class TrainedModel:
             "release": self.release,
             "data_hash": self.data.digest(),
             "rows": len(self.data),
+            "customers": self.data.customers,
             "features": list(self.data.feature_names),
             "auc": self.metrics.auc,
             "log_loss": self.metrics.log_loss,
-            "calibration": [asdict(b) for b in calibration_table(self.metrics.label, self.metrics.predicted)],
+            "calibration": [asdict(b) for b in self.metrics.calibration()],
             "actions": [{"action": action, **m} for action, m in self.metrics.actions.items()],
         }
 
 
 def cross_fitted_propensities(data: TrainingSet, recipe: Recipe) -> Floats:
-    """Return the propensity (n,) of every row by a model of the other folds; folds are stratified and shuffled."""
-    fold, predicted = stratified_folds(data.label, FOLDS, recipe.seed), np.empty(len(data))
+    """Return the propensity (n,) of every row by a model of the other folds.
+
+    Folds are stratified and shuffled, and hold all rows of a customer or none.
+    """
+    fold, predicted = stratified_folds(data.label, FOLDS, recipe.seed, data.unit), np.empty(len(data))
     for k in range(FOLDS):
         predicted[fold == k] = propensities(fit(data.take(fold != k), recipe), data.take(fold == k))
     return predicted
@@ -83,7 +92,7 @@ def fit_event(data: TrainingSet, recipe: Recipe) -> tuple[PropensityModel, Model
 
     :raises Refused: only one of the two labels occurs
     """
-    if len(data) < _OWN_FOLDS_FROM:
+    if data.customers < _OWN_FOLDS_FROM:
         return fit(data, recipe), measure(data, cross_fitted_propensities(data, recipe))
     model, predicted = fit_with_held_out(data, recipe)
     if np.isnan(predicted).any():
@@ -97,7 +106,8 @@ def measure(data: TrainingSet, predicted: Floats) -> ModelMetrics:
     actions = {
         action: _action_metrics(data.label[rows], predicted[rows]) for action, rows in rows_of.items() if rows.any()
     }
-    return ModelMetrics(_auc(data.label, predicted), log_loss(data.label, predicted), actions, data.label, predicted)
+    ranked, loss = _auc(data.label, predicted), log_loss(data.label, predicted)
+    return ModelMetrics(ranked, loss, actions, data.label, predicted, data.unit)
 
 
 def _action_metrics(label: Bools, predicted: Floats) -> Result:
@@ -120,7 +130,7 @@ def register(workspace_data: Path, registry: Registry, trained: TrainedModel) ->
     metrics = trained.metrics
     with TemporaryDirectory(dir=workspace_data) as scratch:
         folder = Path(scratch)
-        bins = calibration_table(metrics.label, metrics.predicted)
+        bins = metrics.calibration()
         plots = [calibration_plot(folder / "calibration.png", bins, f"{trained.name}: calibration on held-out rows")]
         ranked = {action: float(m["auc"]) for action, m in metrics.actions.items() if m["auc"] is not None}
         plots.append(auc_plot(folder / "auc.png", ranked, f"{trained.name}: AUC per action"))

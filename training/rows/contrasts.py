@@ -21,21 +21,21 @@ import pyarrow.compute as pc
 from decisioning.catalogue.release import Release
 from features.decisions.log import DecisionLog
 from features.decisions.parsing import NOTHING
-from features.decisions.people import PEOPLE
 from features.decisions.worth import catalogue_eur, sales
 from training.fitting.uplift import Contrasts
 from training.model.frame import Bools, Floats, TrainingSet
 from training.rows.chances import ODDS, chances
+from training.rows.columns import unit_codes
 from training.rows.logged import NO_CHOICE, ReleaseOf, permitted, to_training_set, with_nothing
 
 if TYPE_CHECKING:  # Feast takes seconds to import
     from features.profile.offline import History
 
 _CHOSEN = """
-WITH RECURSIVE {people},
-positives AS (SELECT * FROM (VALUES {positives}) p(action, name, window_us, eur)),
+WITH positives AS (SELECT * FROM (VALUES {positives}) p(action, name, window_us, eur)),
 chosen AS (
-  SELECT * FROM log WHERE _rank = 1 AND _arm <> 'holdout' AND _at_us + {longest_us} <= {now_us}
+  SELECT * FROM log JOIN units USING (_stream)
+  WHERE _rank = 1 AND _arm <> 'holdout' AND _at_us + {longest_us} <= {now_us}
     AND (_empty_reason IS NULL OR _empty_reason NOT IN {no_choice}) AND (_source = 'decision' OR _label IS NOT NULL)),
 net AS (
   SELECT stream, offer_id, action, name, at_us, value_eur, sum(sign)::BIGINT AS times
@@ -51,14 +51,14 @@ outcomes AS (
 shown AS (SELECT _decision, list(DISTINCT _action) AS _shown FROM log WHERE _source = 'decision' GROUP BY ALL),
 unoffered AS (SELECT list(DISTINCT n.action) AS actions FROM net n JOIN positives p USING (action, name)
   WHERE n.offer_id IS NULL)
-SELECT c.* EXCLUDE (_label, _value_eur, _odds), coalesce(q._person, c._stream) AS _customer, len(c._odds) AS _has_odds,
+SELECT c.* EXCLUDE (_label, _value_eur, _odds), len(c._odds) AS _has_odds,
   CASE WHEN c._source = 'decision' THEN m._outcomes IS NOT NULL ELSE c._label END AS _label,
   CASE WHEN c._source = 'decision' THEN coalesce(m._came_to_eur, 0.0) ELSE c._value_eur END AS _value_eur,
   coalesce(m._outcomes, []) AS _outcomes, coalesce(s._shown, []) AS _shown,
   CASE WHEN c._source = 'decision' THEN coalesce((FROM unoffered), [])
     ELSE (SELECT list(DISTINCT p.action) FROM positives p WHERE c._told IS NULL OR list_contains(c._told, p.name)) END
     AS _measured
-FROM chosen c LEFT JOIN people q USING (_stream) LEFT JOIN outcomes m USING (_stream, _id)
+FROM chosen c LEFT JOIN outcomes m USING (_stream, _id)
 LEFT JOIN shown s ON s._decision = c._decision
 ORDER BY c._at_us, c._stream, c._id
 """
@@ -82,13 +82,12 @@ def contrasts(
     table = table.filter(pc.is_in(table["_action"], value_set=commercial))
     rows = with_nothing(to_training_set(table, release, history, release_of))
     allowed = permitted(table, rows.actions, release_of)
-    _, unit = np.unique(np.asarray(table["_customer"]), return_inverse=True)
     outcomes = _membership(table["_outcomes"], rows.actions)
     slots = log.query(ODDS.format(longest_us=_longest_us(release), now_us=now_us), release)
     chance = _chance(table, rows, slots, release_of)
-    usable, units = _usable(table, rows, allowed, chance), unit.astype(np.int64)
+    usable, unit = _usable(table, rows, allowed, chance), unit_codes(table["_customer"])
     untold = (rows.probability < 1.0) & ~_imported(table) & np.asarray(pc.is_null(table["_has_odds"]), dtype=np.bool_)
-    return Contrasts(rows, allowed, usable, outcomes, units, chance, untold)
+    return Contrasts(rows, allowed, usable, outcomes, unit, chance, untold)
 
 
 def _chance(table: pa.Table, rows: TrainingSet, slots: pa.Table, release_of: ReleaseOf) -> Floats:
@@ -128,7 +127,6 @@ def _query(release: Release, now_us: int, outcome: str | None) -> str:
     ]
     return _CHOSEN.format(
         positives=", ".join(positives) or "('', '', 0, 0.0)",
-        people=PEOPLE,
         longest_us=_longest_us(release),
         now_us=now_us,
         no_choice=NO_CHOICE,

@@ -17,7 +17,7 @@ from features.matrix import FeatureMatrix, columns_from_table
 from features.views import TIME
 from training.fitting.terms import with_terms
 from training.model.frame import Bools, Ints, TrainingSet
-from training.rows.columns import bools, floats
+from training.rows.columns import bools, floats, unit_codes
 
 if TYPE_CHECKING:  # Feast takes seconds to import
     from features.profile.offline import History
@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # Feast takes seconds to import
 NO_CHOICE = ("no_candidates", "all_withheld", "no_room", "silenced")
 """Reasons for an empty slot that mean that nothing could be chosen."""
 _ACTIONS = f"""
-SELECT * EXCLUDE (_candidates, _odds) FROM log
+SELECT * EXCLUDE (_candidates, _odds) FROM log JOIN units USING (_stream)
 WHERE _label IS NOT NULL AND (_source = 'observation' OR _action <> '{NOTHING}') ORDER BY _at_us, _stream, _id
 """  # noqa: S608 - a name of our own
 ReleaseOf = Callable[[str], Release]
@@ -75,6 +75,7 @@ def to_training_set(table: pa.Table, release: Release, history: "History", relea
         probability=floats(table["_probability"]),
         value_eur=floats(table["_value_eur"]),
         at_us=np.asarray(table["_at_us"].to_numpy(), dtype=np.int64),
+        unit=unit_codes(table["_customer"]),
     )
 
 

@@ -20,7 +20,10 @@ from rich.table import Table
 
 from tests.benchmarks.claims.figures import cases_of, summary, tell
 
-MODULES = ("euros", "labels", "trial", "guards", "policies", "lift", "effect")
+MODULES = (
+    *("euros", "labels", "trial", "guards", "policies", "lift", "effect"),
+    *("fairness", "forgetting", "held_out", "stability"),
+)
 """The modules of this package that each hold the CASES of a figure."""
 OUT = Path("bench-claims.json")
 _COLUMNS = ("figure", "world", "runs", "truth", "mean_told", "cannot_tell", "coverage", "false_claims", "power", "met")

@@ -8,7 +8,7 @@ import numpy as np
 from tests.benchmarks.learning.keel import LINEAR_ONE_AGAINST_ALL, classes
 from tests.benchmarks.learning.parts import Figures, Line, Part, Run
 from training.fitting.folds import stratified_folds
-from training.model.calibration import MIN_ROWS, choose
+from training.model.calibration import MIN_CUSTOMERS, choose
 from training.model.frame import Bools, Floats, Ints
 from training.model.logistic import log_losses
 
@@ -48,7 +48,7 @@ def _lines(results: Mapping[str, Figures]) -> list[Line]:
     if not results:
         return []
     worst = min(results, key=lambda name: results[name]["gain"])
-    large = [f for f in results.values() if f["rows"] >= MIN_ROWS]
+    large = [f for f in results.values() if f["rows"] >= MIN_CUSTOMERS]
     won = sum(f["gain"] > 0.0 for f in large)
     lowest = results[worst]["gain"]
     return [
@@ -59,7 +59,10 @@ def _lines(results: Mapping[str, Figures]) -> list[Line]:
             lowest >= -0.02,
         ),
         Line(
-            f"wins, of sets with {MIN_ROWS:,} rows or more", f"{won} of {len(large)}", "≥ 60%", won >= 0.6 * len(large)
+            f"wins, of sets with {MIN_CUSTOMERS:,} rows or more",
+            f"{won} of {len(large)}",
+            "≥ 60%",
+            won >= 0.6 * len(large),
         ),
     ]
 

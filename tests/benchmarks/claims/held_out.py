@@ -1,0 +1,85 @@
+"""What a card claims of rows that its model never saw: how well it ranks, and how many of them are positive."""
+
+from dataclasses import replace
+from functools import lru_cache, partial
+
+import numpy as np
+
+from tests.benchmarks.claims.figures import Case, Told
+from tests.benchmarks.claims.returning import KINDS, as_strangers, rows_of
+from training.evaluation.metrics import auc
+from training.fitting.predict import propensities
+from training.fitting.propensity import Recipe, fit
+from training.model.frame import TrainingSet
+from training.model.logistic import sigmoid
+from training.reporting.held_out import auc_figure, held_out_figures, rate_figure
+
+ROWS, NEW_ROWS = 20_000, 40_000
+RECIPE = Recipe(forget=False)
+
+
+def ranking(seed: int, world: str, slope: float, clustered: bool = True, rows: int = ROWS) -> Told:
+    """Return the AUC that a card tells, beside that of the same model for customers who are new.
+
+    :param clustered: False parts rows as if no two were of the same customer
+    """
+    rng = np.random.default_rng(seed)
+    data = rows_of(rng, world, rows, slope)
+    learn, held_out = (data if clustered else as_strangers(data)).split(0.7, 0)
+    model = fit(learn, RECIPE)
+    new = rows_of(rng, "independent rows", NEW_ROWS, slope)
+    truth = auc(new.label, propensities(model, new)) if slope else 0.5
+    told = auc_figure(held_out.label, propensities(model, held_out), held_out.unit)
+    if told["value"] is None:
+        return Told(truth, false_claim=False)
+    claims = told["low"] > 0.5
+    return Told(truth, **told, false_claim=None if slope else claims, found=claims if slope else None)
+
+
+def rate(seed: int, world: str, clustered: bool = True) -> Told:
+    """Return the rate of an action that a card tells."""
+    data = rows_of(np.random.default_rng(seed), world, ROWS)
+    truth = _mean_rate()
+    told = rate_figure(data.label, data.unit if clustered else None)
+    return Told(truth, **told, false_claim=not told["low"] <= truth <= told["high"])
+
+
+@lru_cache
+def _mean_rate() -> float:
+    """Return the rate of the customers of `rows_of` who differ by one logit."""
+    return float(sigmoid(-1.5 + np.random.default_rng(0).normal(size=1_000_000)).mean())
+
+
+def calibrated(seed: int, world: str, clustered: bool = True) -> Told:
+    """Return the observed less the predicted rate of the highest bin of a card, whose predictions are the truth."""
+    rng = np.random.default_rng(seed)
+    data = rows_of(rng, world, ROWS, slope=1.0, spread=0.0)
+    data = data if world == "independent rows" else _alike(rng, data)
+    p = sigmoid(-1.5 + data.x[:, 0])
+    card = held_out_figures(data if clustered else as_strangers(data), p, 0.2)["reliability"]
+    if not card:
+        return Told(0.0, false_claim=False)
+    top = card[-1]
+    gap, half = top["observed"] - top["predicted"], 1.96 * top["error"]
+    return Told(0.0, gap, gap - half, gap + half, false_claim=abs(gap) > half)
+
+
+def _alike(rng: np.random.Generator, data: TrainingSet) -> TrainingSet:
+    """Return rows whose labels are alike within a customer, while every rate stays what it was."""
+    assert data.unit is not None
+    own = rng.random(int(data.unit.max()) + 1)[data.unit]
+    draws = np.where(rng.random(len(data)) < 0.3, own, rng.random(len(data)))
+    return replace(data, label=draws < sigmoid(-1.5 + data.x[:, 0]))
+
+
+def _cases() -> tuple[Case, ...]:
+    worlds = list(KINDS)
+    return (
+        *(Case("AUC of a card", f"no skill, {w}", partial(ranking, world=w, slope=0.0), 100, 0.025) for w in worlds),
+        *(Case("AUC of a card", f"skill, {w}", partial(ranking, world=w, slope=0.7), 100, 0.025) for w in worlds),
+        *(Case("rate of a card", w, partial(rate, world=w)) for w in worlds),
+        *(Case("calibration of a card", w, partial(calibrated, world=w)) for w in worlds),
+    )
+
+
+CASES = _cases()
