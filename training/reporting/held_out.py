@@ -8,7 +8,7 @@ import numpy as np
 from training.evaluation.comparison import auc_gain
 from training.evaluation.metrics import calibration_table, rate_interval
 from training.fitting.intervals import ConfidenceInterval, mean_interval
-from training.model.frame import Bools, Floats, TrainingSet, Units, rarer_label
+from training.model.frame import Bools, Floats, TrainingSet, Units, rarer_label, units_with
 from training.model.logistic import probability_log_losses
 
 _UNKNOWN = {"value": None, "low": None, "high": None}
@@ -63,6 +63,6 @@ def rate_figure(label: Bools, unit: Units) -> dict[str, Any]:
 
 
 def _mean(per_row: Floats, unit: Units) -> dict[str, Any]:
-    if len(per_row) < 2:
+    if units_with(np.ones(len(per_row), dtype=np.bool_), unit) < 2:
         return dict(_UNKNOWN)
     return asdict(mean_interval(per_row, unit=unit))
