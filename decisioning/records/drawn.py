@@ -1,9 +1,9 @@
 """What was drawn, as bytes: the unit that was drawn for an arm, and each slot's probabilities of all its candidates.
 
-First come 4 bytes of the length and 1 of the sum of what follows, as nothing else would show that it was changed. The
-unit is its length in one byte and its text. Each pick has one byte, 1 if its probabilities are kept: then come one bit
-for each scored candidate, set where its probability is above 0, and these probabilities as float32. Frozen with format
-5, except that the first byte of later formats may say more.
+First come 4 bytes of the length and the last byte of the sum of what follows, as nothing else would show that it was
+changed. The unit is its length in one byte and its text. Each pick has one byte, 1 if its probabilities are kept: then
+come one bit for each scored candidate, set where its probability is above 0, and these probabilities as float32.
+Frozen with format 5.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,11 @@ def pack_drawn(kept: Kept) -> bytes:
     """Return the bytes of what was drawn."""
     unit = (kept.unit or "").encode()
     body = b"".join((bytes((len(unit),)), unit, *(_odds(pick.odds) for pick in kept.picks)))
-    return _HEADING.pack(len(body), sum(body) & 0xFF) + body
+    return _HEADING.pack(len(body), _last_byte_of_sum(body)) + body
+
+
+def _last_byte_of_sum(body: bytes) -> int:
+    return int(np.frombuffer(body, np.uint8).sum(dtype=np.int64)) & 0xFF
 
 
 def _odds(odds: Floats | None) -> bytes:
@@ -50,7 +54,7 @@ def unpack_drawn(raw: bytes, at: int, kept: Kept) -> None:
     """
     length, check = _HEADING.unpack_from(raw, at)
     body = raw[at + _HEADING.size :][:length]
-    if len(body) != length or sum(body) & 0xFF != check:
+    if len(body) != length or _last_byte_of_sum(body) != check:
         raise ValueError("the bytes of what was drawn do not add up")
     begin = 1 + body[0]
     kept.unit = body[1:begin].decode() or None

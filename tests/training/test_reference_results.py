@@ -72,5 +72,5 @@ def test_on_few_clicks_the_report_states_what_it_rests_on_and_claims_nothing():
     assert len(refused) == 80, "every item alone has 125 rows"
     for p in refused:
         assert p.effective < MIN_EFFECTIVE
-        assert f"only {p.effective:.0f} effective rows" in p.refused
+        assert f"only {p.effective:.0f} customers support it" in p.refused
         assert (p.estimates, p.more) == ((), None)
