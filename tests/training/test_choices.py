@@ -1,24 +1,17 @@
 """Choices for the value of policies: selected by when they were made, with what each slot could have got."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import pytest
 
-from decisioning.catalogue.files import pack
-from decisioning.catalogue.release import Release
-from decisioning.deciding.case import DecisionContext
-from decisioning.deciding.engine import decide
-from decisioning.facts.forms import Ask, Known, PlacementAsk
-from features.decisions.log import DecisionLog
 from features.decisions.parsing import NOTHING
 from features.ledger import Entry, Ledger
-from tests.training.changed import BASE, consent_entries, release, scorer
-from tests.training.decided import DAY_US, LATER_US, THEN_US
-from training.rows.choices import Choices, Drawn, drawn_rows, open_choices
+from tests.training.changed import BASE, release
+from tests.training.choice_help import choices, decided
+from tests.training.decided import DAY_US, THEN_US
+from training.rows.choices import Choices, Drawn
 
 WITHOUT_CAKE = release(BASE[: BASE.index("  - id: cake")])
 MOODY = BASE.replace("actions:", "emotion: [{id: upset, when: mood < 0.0, silence_sales: true}]\nactions:", 1).replace(
@@ -30,34 +23,6 @@ MOODY = BASE.replace("actions:", "emotion: [{id: upset, when: mood < 0.0, silenc
 def ledger(tmp_path: Path) -> Iterable[Ledger]:
     with Ledger.open(tmp_path / "ledger.db", b"x" * 32) as ledger:
         yield ledger
-
-
-def decided(
-    ledger: Ledger, n: int, placements: Mapping[str, int], by: str = BASE, account_id: str | None = None, **facts: Any
-) -> list[dict[str, Any]]:
-    """Add a real decision about each of `n` people, with how many slots each placement has; return their records."""
-    ledger.put_release(pack({"all.yaml": by}))
-    made_by, records = release(by), []
-    streams = [ledger.stream_of("person", f"p{i}") for i in range(n)]
-    ledger.append_many(e for s in streams for e in consent_entries(s, THEN_US - DAY_US))
-    asked = tuple(PlacementAsk(name=name, limit=slots) for name, slots in placements.items())
-    for i, standing in enumerate(ledger.read(*streams)):
-        ask = Ask(request_id=f"r{i}", customer_id=f"p{i}", account_id=account_id, channel="web", placements=asked)
-        known = Known({"age": 40, "page": "shop", "hardship": False, **facts}, standing)
-        context = DecisionContext(assigned_model="propensity@1", now_us=THEN_US + i, decision_id=f"d{i}")
-        records.append(decide(ask, known, made_by, scorer(made_by), context).record)
-    ledger.append_many(Entry(s, "decision", r, r["decided_us"]) for s, r in zip(streams, records, strict=True))
-    return records
-
-
-def choices(ledger: Ledger, now_us: int = LATER_US, serves: Release | None = None, by: str = BASE) -> Choices:
-    """Return all choices that a new log holds."""
-    serves, made_by = serves or release(by), release(by)
-    with TemporaryDirectory() as folder:
-        log = DecisionLog(Path(folder))
-        log.update(ledger, serves, now_us)
-        drawn = drawn_rows(log, serves, None, lambda _: made_by, now_us)  # type: ignore[arg-type]
-        return open_choices(drawn, np.ones(len(drawn.rows), dtype=np.bool_), ledger, serves, lambda _: made_by)
 
 
 def names(of: Choices | Drawn) -> list[str]:

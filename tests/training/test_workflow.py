@@ -230,6 +230,9 @@ def test_inputs_and_outcome_can_be_chosen(shop: Any) -> None:
 def test_a_policy_that_really_is_better_wins(shop: Any) -> None:
     result = value(shop)
     assert result["winner"] == "trained", result["why"]
+    assert result["rests_on"].startswith("Values are per decision, and rest on 900 decisions of 900 customers;")
+    assert (result["decisions"], result["customers"], result["left_out"]) == (900, 900, {})
+    assert result["left_out_why"].startswith("No decision was left out.")
     rows = {(p["policy"], p["method"]): p for p in result["policies"]}
     assert rows["trained", "dr"]["low"] > rows["always shoes", "dr"]["value"]
     worth = value(shop, reward="value_eur")

@@ -21,7 +21,7 @@ from rich.table import Table
 from tests.benchmarks.claims.figures import cases_of, summary, tell
 
 MODULES = (
-    *("euros", "labels", "trial", "guards", "policies", "lift", "effect"),
+    *("euros", "labels", "trial", "guards", "policies", "selection", "lift", "effect"),
     *("fairness", "forgetting", "held_out", "stability"),
 )
 """The modules of this package that each hold the CASES of a figure."""
