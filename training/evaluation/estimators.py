@@ -171,12 +171,12 @@ def checked_weights(log: Log, target: Floats) -> Floats:
     if len(never):
         raise Refused(f"off-policy value: the policy takes {len(never)} action(s) that the log never took")
     weight = importance_weights(log, target)
+    check_customers(log.unit, weight)
     effective = effective_size(weight)
     if effective < MIN_EFFECTIVE:
         raise Refused(
             f"off-policy value: only {effective:.0f} effective rows support it, {MIN_EFFECTIVE:.0f} are needed"
         )
-    check_customers(log.unit, weight)
     check_average(weight)
     return weight
 
