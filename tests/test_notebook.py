@@ -49,13 +49,16 @@ def test_its_cells_run_on_few_customers(
 ) -> None:
     """Its cells run in this process, which has most of their imports, and not in a kernel.
 
-    Fits look for no change of the truth, which takes half of their time.
+    Fits look for no change of the truth, which takes half of their time, and a fifth of the customers that it takes to
+    tell a value are enough here.
     """
     import matplotlib.pyplot as plt
 
+    from training.evaluation import estimators
     from training.fitting import propensity
 
     monkeypatch.setattr(propensity, "rows_since_change", lambda data, *_: data)
+    monkeypatch.setattr(estimators, "MIN_CUSTOMERS", estimators.MIN_CUSTOMERS // 5)
     plt.switch_backend("agg")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     code = [c for c in nbformat.read(NOTEBOOK, as_version=4).cells if c.cell_type == "code"]
