@@ -283,7 +283,10 @@ def _visitor_routes(app: FastAPI, brain: Brain) -> None:
 
     @app.delete("/v1/visitors/{visitor_id}", responses=problems(503))
     async def erase_visitor(visitor_id: VisitorPath) -> Response:
-        """Erase the visitor and undo its link to a customer; a tombstone keeps it from being contacted."""
+        """Erase the visitor and undo its link to a customer; a tombstone keeps it from being contacted.
+
+        What the customer's decisions read of it while it was theirs stays in them, and goes with the customer.
+        """
         await erasing.erase(brain, "visitor", visitor_id)
         return json_reply({"visitor_id": visitor_id, "erased": True})
 

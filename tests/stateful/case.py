@@ -9,6 +9,7 @@ from tests.stateful.catalogue import WITHIN_S
 from tests.stateful.company import HERE, NUMBERS, Company
 from tests.stateful.model import Model, Word, tokens
 
+PEOPLE = ("person:1", "person:2", "person:3")
 ACTIONS = ("tv", "family", "help")
 
 
@@ -36,6 +37,8 @@ class Case:
         self.shown: dict[str, Word] = {}
         """Offers by id."""
         self.requests: list[Request] = []
+        self.read_by: dict[str, str] = {}
+        """Tokens of erased visitors' events -> the person whose decisions may have read them."""
         self.events: list[tuple[Json, Word]] = []
         """Events as they were sent, which were taken."""
         self.deliveries: dict[str, str] = {}
@@ -249,17 +252,29 @@ class Case:
         fees = {w.data["fee"] for w in self.model.of(person, "fact") if w.data.get("fee") is not None}
         status, content = self.send("DELETE", f"/v1/customers/{self.id_of(person)}")
         assert status == 200, content
-        self.forget({self.id_of(person), *tokens(self.model.erase(person).may)}, fees)
+        read = {token for token, reader in self.read_by.items() if reader == person}
+        self.forget({self.id_of(person), *read, *tokens(self.model.erase(person).may)}, fees)
 
     def erase_visitor(self, visitor: str) -> None:
-        """Erase a visitor by its id, with all stretches, whosever they are."""
+        """Erase a visitor by its id, with all stretches, whosever they are.
+
+        What the decisions of a person read of the visitor's events while these were theirs goes with the person.
+        """
         self.retired.add(visitor)
+        of_visitor = tokens(w for w in self.model.of(visitor, "event"))
+        for person in {*PEOPLE} - self.model.erased:
+            theirs = tokens(w for w in self.model.belonging(person).may if w.kind == "event")
+            self.read_by |= dict.fromkeys(theirs & of_visitor, person)
         status, content = self.send("DELETE", f"/v1/visitors/{self.id_of(visitor)}")
         assert status == 200, content
-        self.forget(tokens(self.model.erase_visitor(visitor, self.now_us)), set())
+        self.forget(tokens(self.model.erase_visitor(visitor, self.now_us)) - self.read_by.keys(), set())
 
     def forget(self, texts: set[str], numbers: set[float]) -> None:
-        """Let these be searched for as soon as the stated time is over."""
+        """Let these be searched for as soon as the stated time is over, but for what somebody told who is still there.
+
+        A request that is repeated in another stretch of a visitor is decided there, too, under the same id.
+        """
+        texts = texts - tokens(w for w in self.model.words if w.kind != "gone")
         self.company.overdue.append((self.company.clock.now_us + WITHIN_S * 1_000_000, texts, numbers))
 
     def check_shown(self, subject: str, account: str | None, channel: str, shown: dict[str, bool]) -> None:

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from tests.features.processes import child
-from tests.stateful.case import Case
+from tests.stateful.case import PEOPLE, Case
 from tests.stateful.catalogue import WITHIN_S
 from tests.stateful.company import EXCLUDED, HERE, By, Company
 from tests.stateful.files import import_files
 from tests.stateful.looks import gone, leave, look
 from tests.stateful.questions import compare
 
-PERSONS = st.sampled_from(["person:1", "person:2", "person:3"])
+PERSONS = st.sampled_from(PEOPLE)
 VISITORS = st.sampled_from(["visitor:1", "visitor:2"])
 ACCOUNTS = st.sampled_from(["account:1", None])
 ANYONE = st.one_of(PERSONS, VISITORS)
@@ -185,7 +185,7 @@ class Persons(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Compare everybody once more, unless a step failed, and let the time of erasures pass."""
         if self.company.agrees:
-            for person in ("person:1", "person:2", "person:3"):
+            for person in PEOPLE:
                 compare(self.case, person, "account:1")
             self.company.wait(130)
 
@@ -275,6 +275,30 @@ def test_what_a_forked_process_ends_of_is_told() -> None:
 def divide(_: Connection) -> None:
     """Fail, as the program of a child process."""
     raise ZeroDivisionError
+
+
+def test_a_request_that_was_decided_again_for_nobody_stays_when_whoever_asked_first_is_erased(company: Company) -> None:
+    case = Case(company)
+    case.decide("visitor:2", None, "push")
+    case.link("person:3", "visitor:2", linked=True)
+    case.link("person:3", "visitor:2", linked=False)
+    case.ask_again(0)
+    case.erase("person:3")
+    company.wait(WITHIN_S)
+    assert company.overdue == []
+
+
+def test_what_a_persons_decisions_read_of_an_erased_visitor_goes_with_the_person(company: Company) -> None:
+    case = Case(company)
+    case.search("visitor:2", None)
+    case.link("person:3", "visitor:2", linked=True)
+    case.decide("person:3", None, "web")
+    case.erase_visitor("visitor:2")
+    company.wait(WITHIN_S)
+    assert case.read_by
+    case.erase("person:3")
+    company.wait(WITHIN_S)
+    assert company.overdue == []
 
 
 def say(capsys: pytest.CaptureFixture[str], text: str) -> None:

@@ -190,9 +190,7 @@ def test_mlflow_scores_a_table_with_the_same_bits(data, models, monkeypatch):
     import mlflow
     import pandas as pd
 
-    monkeypatch.setattr(
-        sys, "path", [*sys.path]
-    )  # MLflow puts the model's code first in it
+    monkeypatch.setattr(sys, "path", [*sys.path])  # MLflow puts the model's code first in it
 
     Registry(data).alias_version(NAME, "champion")  # points MLflow at the workspace
     served = mlflow.pyfunc.load_model(f"models:/{NAME}@champion")
