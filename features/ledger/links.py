@@ -109,7 +109,7 @@ def link_entries(
         return [_of_person(person, link, None)]
     if not link.linked:
         return [_of_person(person, link, None), *_ending(person, visitor, link, now_us, consents)]
-    _check_free(person, visitor, link)
+    _check_free(person, visitor, link, now_us)
     return _linking(person, visitor, link, now_us, consents)
 
 
@@ -227,14 +227,15 @@ def latest_link(person: Standing, visitor: str) -> Link | None:
     return next((link for link in person.links if link.visitor == visitor), None)
 
 
-def _check_free(person: Standing, visitor: VisitorNow, link: Link) -> None:
+def _check_free(person: Standing, visitor: VisitorNow, link: Link, now_us: int) -> None:
+    """Raise what `link_entries` does. A link of now follows whatever a clock that was ahead recorded."""
     if visitor.stretch.erased:
         raise Erased("identifier", "this visitor was erased, and is left alone")
     holder = visitor.holder
     if holder is not None and holder.person != person.stream:
         if holder.linked:
             raise LinkedElsewhere("identifier", "it is linked to another customer; unlink it there first")
-        if holder.occurred_us - TOLERANCE_US >= link.occurred_us:
+        if holder.occurred_us - TOLERANCE_US >= link.occurred_us and link.occurred_us < now_us:
             raise LinkedElsewhere("occurred_at", "the identifier was another customer's until then; name a later time")
     _check_number(person, link, 1)
 

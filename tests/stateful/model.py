@@ -78,6 +78,8 @@ class Model:
     ) -> Word:
         """Keep a word that was taken, with the time at which it counts."""
         before = [] if kind == "event" else [w for w in self.of(subject) if _place(w.kind) == _place(kind)]
+        if _place(kind) == "profile":  # each fact has times of its own
+            before = [w for w in before if w.data.keys() & data.keys()]
         recorded_us = max([now_us, *(w.recorded_us for w in before)])
         at_us = recorded_us if told_us is None else min(told_us, recorded_us)
         was_ahead = recorded_us > now_us + TOLERANCE_US

@@ -235,6 +235,19 @@ def test_a_fact_told_of_now_holds_against_one_that_a_clock_ahead_recorded(compan
     compare(case, "person:1", None)
 
 
+def test_who_logs_in_after_a_clock_ahead_recorded_that_somebody_left_is_linked(company: Company) -> None:
+    case = Case(company)
+    case.by = By(3600.0)
+    case.link("person:2", "visitor:1", linked=True)
+    company.wait(10)
+    case.link("person:2", "visitor:1", linked=False)
+    case.by = HERE
+    company.wait(700)
+    case.link("person:1", "visitor:1", linked=True)
+    compare(case, "person:1", None)
+    compare(case, "visitor:1", None)
+
+
 def test_what_an_unlinked_visitor_refused_binds_on_without_the_words_of_whoever_is_erased(company: Company) -> None:
     case = Case(company)
     case.consent("visitor:1", "marketing", "*", "withdrawn", None)
