@@ -129,15 +129,15 @@ def _linking(
     body = {"person": person.stream, "linked": True}
     if holder is None or holder.person == person.stream:
         of_stretch = Entry(visitor.stretch.stream, "linked_to", body, at_us, visitor.stretch.version)
-        return [_of_person(person, link, number), of_stretch, *_consents(visitor.stretch.stream, consents)]
+        return [_of_person(person, link, number), of_stretch, *_consents(visitor.stretch.stream, consents, now_us)]
     following = stretch_of(visitor.visitor, number + 1)
     return [
         _of_person(person, link, number + 1),
         _end(visitor, holder.person, at_us),
         *_restriction(visitor, following),
-        *_consents(following, [consent for consent in visitor.stretch.consents if consent.refuses]),
+        *_consents(following, [consent for consent in visitor.stretch.consents if consent.refuses], now_us),
         Entry(following, "linked_to", body, at_us),
-        *_consents(following, consents),
+        *_consents(following, consents, now_us),
     ]
 
 
@@ -153,7 +153,7 @@ def _ending(person: Standing, visitor: VisitorNow, link: Link, now_us: int, cons
         Entry(visitor.stretch.stream, "linked_to", said, at_us, visitor.stretch.version),
         _end(visitor, person.stream, at_us),
         *_restriction(visitor, following),
-        *_consents(following, consents),
+        *_consents(following, consents, now_us),
     ]
 
 
@@ -166,8 +166,10 @@ def _restriction(visitor: VisitorNow, following: str) -> list[Entry]:
     return [Entry(following, "flag", {"restricted": True}, None)] if visitor.stretch.restricted else []
 
 
-def _consents(stretch: str, consents: Iterable[Consent]) -> list[Entry]:
-    return [Entry(stretch, "consent", _consent_body(consent), consent.occurred_us) for consent in consents]
+def _consents(stretch: str, consents: Iterable[Consent], now_us: int) -> list[Entry]:
+    """Return what a stretch takes over; what a clock ahead recorded counts as of the stretch's own time."""
+    each = ((consent, consent.occurred_us if consent.occurred_us < now_us else None) for consent in consents)
+    return [Entry(stretch, "consent", _consent_body(consent), at_us) for consent, at_us in each]
 
 
 def _consent_body(consent: Consent) -> dict[str, str | int | None]:

@@ -113,7 +113,8 @@ class Model:
     def was_unlinked(self, person: str, visitor: str, now_us: int) -> bool:
         """Tell whether the person was said not to be the visitor just now, so that no link of now undoes it."""
         told = [w.at_us for w in self.of(person, "unlink") if w.data["visitor"] == visitor]
-        return bool(told) and max(told) + TOLERANCE_US > now_us
+        at_us = max([now_us, *(w.recorded_us for w in self.of(person) if _place(w.kind) == "ledger")])
+        return bool(told) and max(told) + TOLERANCE_US > at_us
 
     def holder(self, visitor: str, number: int | None = None) -> str | None:
         """Return whose the visitor is now, or was when the word of this number was recorded."""

@@ -75,7 +75,8 @@ class Persons(RuleBasedStateMachine):
 
     @rule(who=PERSONS, granted=st.sampled_from("YN"), ago_s=st.sampled_from([0.0, 2.0, 7.0, 3600.0]))
     def bring_in(self, who: str, granted: str, ago_s: float) -> None:
-        """Import files about a person."""
+        """Import files about a person, some milliseconds after the last step."""
+        self.company.clock.advance(0.01)
         import_files(self.case, who, granted, ago_s)
         self.asked = [(who, "account:1")]
 
@@ -246,6 +247,19 @@ def test_who_logs_in_after_a_clock_ahead_recorded_that_somebody_left_is_linked(c
     case.link("person:1", "visitor:1", linked=True)
     compare(case, "person:1", None)
     compare(case, "visitor:1", None)
+
+
+def test_consents_that_a_clock_ahead_recorded_keep_nobody_from_a_device(company: Company) -> None:
+    case = Case(company)
+    case.by = By(3600.0)
+    case.consent("visitor:1", "marketing", "web", "granted", None)
+    case.by = HERE
+    company.wait(10)
+    case.link("person:2", "visitor:1", linked=True)
+    case.link("person:2", "visitor:1", linked=False)
+    company.wait(10)
+    case.link("person:1", "visitor:1", linked=True)
+    compare(case, "person:1", None)
 
 
 def test_what_an_unlinked_visitor_refused_binds_on_without_the_words_of_whoever_is_erased(company: Company) -> None:
