@@ -43,13 +43,20 @@ def _compare(case: Case, subject: str, new: list[Delivery]) -> None:
     if fired:
         assert subject not in model.erased, subject
         assert _may_fire(case, subject, pending), subject
-    elif subject not in model.erased and _is_due(pending, now_us):
+    elif subject not in model.erased and _is_due(_not_seen(case, subject, pending), now_us):
         assert not _must_fire(case, subject, pending), subject
     if fired or _is_due(pending, now_us):
         model.tell(subject, "looked", now_us)
+    elif any(w.at_us + WAIT_US - TOLERANCE_US <= now_us for w in pending):
+        model.tell(subject, "seen", now_us)
     if fired:
         model.tell(subject, "fired", now_us, at=_fired_us(case, subject))
         _delivered(case, subject, new)
+
+
+def _not_seen(case: Case, subject: str, pending: list[Word]) -> list[Word]:
+    """Return the events that no look has seen yet: one that is told late may be looked at as soon as it is told."""
+    return [w for w in pending if w.number > _last(case, subject, "seen")]
 
 
 def _delivered(case: Case, subject: str, new: list[Delivery]) -> None:
