@@ -105,7 +105,7 @@ SELECT seq AS _seq, stream AS _stream, request.account_id AS _account, decision_
   CAST(NULL AS VARCHAR[]) AS _told
 FROM offered
 """
-"""Before format 5 a record did not say why a slot was empty in a placement that shows something."""
+"""Before format 6 a record did not say why a slot was empty in a placement that shows something."""
 _OBSERVED = """
 WITH observed AS (
   SELECT seq, stream, occurred_us, unnest(json_transform(body, '{observation}')) FROM raw WHERE kind = 'observation')

@@ -136,7 +136,7 @@ def within_key(request: HTTPConnection, ask: Ask) -> Ask:
 
     Raises OutOfScope for an issue or a channel that the key may not ask for.
     """
-    key: AccessKey | None = request.scope.get(_KEY)
+    key = key_of(request.scope)
     if key is None:
         return ask
     check_channel(request, ask.channel)
@@ -150,7 +150,7 @@ def within_key(request: HTTPConnection, ask: Ask) -> Ask:
 
 def check_channel(request: HTTPConnection, channel: str) -> None:
     """Raise OutOfScope if a request's key is not for this channel."""
-    key: AccessKey | None = request.scope.get(_KEY)
+    key = key_of(request.scope)
     if key is not None and key.channels and channel not in key.channels.split(","):
         raise OutOfScope("channel", f"this key is for the channels {key.channels} only")
 
@@ -160,12 +160,12 @@ def audience_of(request: HTTPConnection, detail: Audience | None = None) -> Audi
 
     Raises OutOfScope for a detail that the key may not see. Without keys everything is the company's.
     """
-    key: AccessKey | None = request.scope.get(_KEY)
-    most = "company" if key is None else TABLE.audience_of(key.scope)
+    key = key_of(request.scope)
+    if key is None:
+        return detail or "company"
+    most = TABLE.audience_of(key.scope)
     if detail is not None and not sees(most, detail):
-        raise OutOfScope(
-            "detail", f"the scope of this key is {key.scope if key else ''}; its answers are for the {most}"
-        )
+        raise OutOfScope("detail", f"the scope of this key is {key.scope}; its answers are for the {most}")
     return detail or most
 
 

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,16 @@ from tests.serving.workspaces import small_workspace
 
 PROGRAM = [sys.executable, str(Path(__file__).with_name("run_server.py"))]
 BRAIN = [sys.executable, str(Path(__file__).parents[2] / "brain.py")]
+
+
+def until(condition: Callable[[], bool], within_s: float) -> bool:
+    """Wait for a condition; return whether it came to hold within so many seconds."""
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.1)
+    return False
 
 
 class Server:

@@ -4,14 +4,13 @@ import json
 import os
 import socket
 import subprocess
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.serving.server import Server
+from tests.serving.server import Server, until
 
 pytestmark = pytest.mark.server
 
@@ -20,20 +19,11 @@ def _status(server: Server) -> int:
     return server("GET", "/healthz")[0]
 
 
-def _until(condition: Callable[[], bool], within_s: float) -> bool:
-    deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.1)
-    return False
-
-
 @pytest.mark.promise("serving.loopback")
 def test_everything_listens_on_loopback_but_one_port_that_asks_for_the_token(server: Server) -> None:
     """All ports are on loopback, except the replica's port for calls between deployments, which Ray opens."""
     expected = {"haproxy", "gcs_server", "raylet", "ray::ServeController"}
-    assert _until(lambda: {listener.process for listener in server.listeners()} >= expected, within_s=10)
+    assert until(lambda: {listener.process for listener in server.listeners()} >= expected, within_s=10)
     listeners = server.listeners()
     assert server.port in {listener.port for listener in listeners}
     open_to_all = [listener for listener in listeners if not listener.loopback]
@@ -67,7 +57,7 @@ def test_another_user_gets_nothing_from_any_port_of_a_run(server: Server) -> Non
     """
     ports = sorted({listener.port for listener in server.listeners()})
     assert server.port in ports
-    assert _until(lambda: _status(server) == 200, within_s=10)
+    assert until(lambda: _status(server) == 200, within_s=10)
     if os.geteuid() != 0:
         pytest.skip("only root can act as another user")
     answers: dict[str, bytes] = {}

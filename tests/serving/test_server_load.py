@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import time
 from collections.abc import Callable, Iterable
 
 import pytest
@@ -12,7 +11,7 @@ from pydantic_core import from_json, to_json
 from features.ledger import Ledger
 from serving.settings import Workspace
 from tests.serving.load import Answer, Load, closed_loop, open_loop
-from tests.serving.server import Server
+from tests.serving.server import Server, until
 from tests.serving.workspaces import FACTS, ask, consent
 
 pytestmark = pytest.mark.server
@@ -114,10 +113,10 @@ def test_a_dead_replica_is_announced_answered_503_and_replaced_and_loses_nothing
     assert load.statuses[200] > 20
     assert load.statuses[503] > 0
     assert turned_away(a for a in load.answers if a.status == 503)
-    assert _until(lambda: server("GET", "/healthz")[0] == 200, within_s=60)
+    assert until(lambda: server("GET", "/healthz")[0] == 200, within_s=60)
     assert server.pids("ray::ServeReplica") != before
-    assert _until(lambda: "the decision process is away" in server.output, within_s=5)
-    assert _until(lambda: "serving again after" in server.output, within_s=5)
+    assert until(lambda: "the decision process is away" in server.output, within_s=5)
+    assert until(lambda: "serving again after" in server.output, within_s=5)
     assert answered(load) <= recorded(server)
 
 
@@ -128,15 +127,6 @@ async def _while_asked(server: Server, customers: list[str], strike: Callable[[]
     await asyncio.sleep(1)
     strike()
     return await loading
-
-
-def _until(condition: Callable[[], bool], within_s: float) -> bool:
-    deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.1)
-    return False
 
 
 @pytest.mark.promise("serving.kill")
