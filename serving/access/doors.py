@@ -11,8 +11,9 @@ from starlette.types import Scope
 from decisioning.errors import OutOfScope
 from decisioning.facts.forms import Ask
 from decisioning.records.audiences import Audience, sees
-from features.access_keys import AccessKey, note_uses, read_keys
+from features.access_keys import note_uses, read_keys
 from features.ledger import Ledger, now_us
+from serving.access.callers import Caller, caller_of, caller_of_key, keep_caller
 from serving.access.keys import Keyring
 from serving.access.table import ADMIN, TABLE, Reach
 from serving.problems import (
@@ -26,7 +27,6 @@ from serving.problems import (
     ProblemType,
 )
 
-_KEY: Final = "brain.key"
 _BEARER: Final = "bearer "
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 _LIMITED: Final = b"x-limited"
@@ -56,15 +56,17 @@ class Access:
 
     def refresh(self) -> None:
         """Read the keys, so that new and revoked ones take effect."""
-        self._keyring = Keyring(read_keys(self._ledger))
+        keys = read_keys(self._ledger)
+        self._keyring, self._callers = Keyring(keys), {key.id: caller_of_key(key) for key in keys}
 
-    def find(self, text: str) -> AccessKey | None:
-        """Return the valid key of this text, or None."""
+    def find(self, text: str) -> Caller | None:
+        """Return the caller whose valid key this text is, or None."""
         at_us = now_us()
         key = self._keyring.find(text, at_us)
-        if key is not None:
-            self._used_us[key.id] = at_us
-        return key
+        if key is None:
+            return None
+        self._used_us[key.id] = at_us
+        return self._callers[key.id]
 
     def note(self) -> None:
         """Write when keys were used last. No request writes."""
@@ -80,7 +82,7 @@ class Doors:
         self._access, self._hosts, self._reach = access, frozenset(hosts), Reach(TABLE)
 
     def refusal(self, scope: Scope) -> Refusal | None:
-        """Return why a request is refused, or None if it may pass; its key is kept in `scope`.
+        """Return why a request is refused, or None if it may pass; its caller is kept in `scope`.
 
         What is no route of the table is refused here, so that no other reading of a path goes round the table.
         """
@@ -102,12 +104,12 @@ class Doors:
     def _without_reach(self, scope: Scope, authorization: str) -> Refusal | None:
         scopes = self._reach.scopes(scope["method"], scope["path"])
         if self._access is not None and scopes != ():
-            key = self._access.find(authorization[len(_BEARER) :]) if authorization[:7].lower() == _BEARER else None
-            if key is None:
+            caller = self._access.find(authorization[len(_BEARER) :]) if authorization[:7].lower() == _BEARER else None
+            if caller is None:
                 return Refusal(NO_KEY, "this key is wrong, expired or revoked" if authorization else None, _CHALLENGE)
-            scope[_KEY] = key
-            if scopes is not None and key.scope != ADMIN and key.scope not in scopes:
-                return Refusal(OUT_OF_SCOPE, _needs(key, scopes))
+            keep_caller(scope, caller)
+            if scopes is not None and not caller.has_any(scopes):
+                return Refusal(OUT_OF_SCOPE, caller.needs(scopes))
         return None if scopes is not None else self._no_route(scope["path"])
 
     def _no_route(self, path: str) -> Refusal:
@@ -115,62 +117,54 @@ class Doors:
         return Refusal(NO_METHOD, headers={"Allow": ", ".join(methods)}) if methods else Refusal(NO_PATH)
 
 
-def key_of(scope: Scope) -> AccessKey | None:
-    """Return the valid key that a request showed at the doors, or None."""
-    key: AccessKey | None = scope.get(_KEY)
-    return key
-
-
 def check_fields(request: HTTPConnection, route: str, body: BaseModel) -> None:
-    """Raise OutOfScope if a body has a field that its key's scope may not send."""
-    key = key_of(request.scope)
-    if key is None or key.scope == ADMIN:
+    """Raise OutOfScope if a body has a field that its caller's scopes may not send."""
+    caller = caller_of(request.scope)
+    if caller is None or ADMIN in caller.scopes:
         return
     for field, scopes in TABLE.needed_for(route, body):
-        if key.scope not in scopes:
-            raise OutOfScope(field, _needs(key, scopes))
+        if not caller.has_any(scopes):
+            raise OutOfScope(field, caller.needs(scopes))
 
 
-def within_key(request: HTTPConnection, ask: Ask) -> Ask:
-    """Return a request for a decision about no more issues than its key may ask for.
+def within_caller(request: HTTPConnection, ask: Ask) -> Ask:
+    """Return a request for a decision about no more issues than its caller may ask for.
 
-    Raises OutOfScope for an issue or a channel that the key may not ask for.
+    Raises OutOfScope for an issue or a channel that the caller may not ask for.
     """
-    key = key_of(request.scope)
-    if key is None:
+    caller = caller_of(request.scope)
+    if caller is None:
         return ask
     check_channel(request, ask.channel)
-    if not key.issues:
+    if not caller.issues:
         return ask
-    allowed = tuple(key.issues.split(","))
-    if others := sorted(set(ask.issues) - set(allowed)):
-        raise OutOfScope("issues", f"this key asks for {key.issues} only, not for {others[0]}")
-    return ask if ask.issues else ask.model_copy(update={"issues": allowed})
+    if others := sorted(set(ask.issues) - set(caller.issues)):
+        own = ",".join(caller.issues)
+        raise OutOfScope("issues", f"this {caller.kind} asks for {own} only, not for {others[0]}")
+    return ask if ask.issues else ask.model_copy(update={"issues": caller.issues})
 
 
 def check_channel(request: HTTPConnection, channel: str) -> None:
-    """Raise OutOfScope if a request's key is not for this channel."""
-    key = key_of(request.scope)
-    if key is not None and key.channels and channel not in key.channels.split(","):
-        raise OutOfScope("channel", f"this key is for the channels {key.channels} only")
+    """Raise OutOfScope if a request's caller is not for this channel."""
+    caller = caller_of(request.scope)
+    if caller is not None and caller.channels and channel not in caller.channels:
+        raise OutOfScope("channel", f"this {caller.kind} is for the channels {','.join(caller.channels)} only")
 
 
 def audience_of(request: HTTPConnection, detail: Audience | None = None) -> Audience:
-    """Return for whom the answer to a request is: for `detail`, by default for whom its key is.
+    """Return for whom the answer to a request is: for `detail`, by default for whom its caller's answers are.
 
-    Raises OutOfScope for a detail that the key may not see. Without keys everything is the company's.
+    Raises OutOfScope for a detail that the caller may not see. Without keys everything is the company's.
     """
-    key = key_of(request.scope)
-    if key is None:
+    caller = caller_of(request.scope)
+    if caller is None:
         return detail or "company"
-    most = TABLE.audience_of(key.scope)
-    if detail is not None and not sees(most, detail):
-        raise OutOfScope("detail", f"the scope of this key is {key.scope}; its answers are for the {most}")
-    return detail or most
-
-
-def _needs(key: AccessKey, scopes: tuple[str, ...]) -> str:
-    return f"the scope of this key is {key.scope}; this needs {' or '.join(scopes)}"
+    if detail is not None and not sees(caller.audience, detail):
+        own = ", ".join(sorted(caller.scopes))
+        raise OutOfScope(
+            "detail", f"the scope of this {caller.kind} is {own}; its answers are for the {caller.audience}"
+        )
+    return detail or caller.audience
 
 
 def _name_of(host: str) -> str:

@@ -5,7 +5,8 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.access.doors import Doors, Refusal, key_of
+from serving.access.callers import caller_of
+from serving.access.doors import Doors, Refusal
 from serving.access.events import SecurityEvents
 from serving.brain.metrics import Metrics
 from serving.http.replies import problem_reply
@@ -72,9 +73,9 @@ class AtTheDoors:
         await problem_reply(refusal.kind, refusal.detail, headers=refusal.headers)(scope, receive, send)
 
     def _note(self, scope: Scope, kind: str) -> None:
-        key = key_of(scope)
+        caller = caller_of(scope)
         self._metrics.refused.labels(kind).inc()
-        self._events.add(kind, None if key is None else key.id, scope["method"], scope["path"])
+        self._events.add(kind, None if caller is None else caller.id, scope["method"], scope["path"])
 
 
 class ListedOrigins:

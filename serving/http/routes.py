@@ -31,7 +31,7 @@ from decisioning.times import iso
 from features.access_keys import read_events
 from features.deadlines import waiting_until
 from features.ledger import SubjectKind
-from serving.access.doors import Access, Doors, audience_of, check_fields, within_key
+from serving.access.doors import Access, Doors, audience_of, check_fields, within_caller
 from serving.access.events import SecurityEvents
 from serving.access.table import TABLE
 from serving.brain import explaining
@@ -152,7 +152,7 @@ def _decision_routes(app: FastAPI, brain: Brain) -> None:
         started, moment_s = time.perf_counter(), stated_until_s(request)
         ask = _with_gpc(await _parsed(brain, Ask, await read_body(request)), request)
         check_fields(request, "POST /v1/decisions", ask)
-        audience, ask = audience_of(request, ask.detail), within_key(request, ask)
+        audience, ask = audience_of(request, ask.detail), within_caller(request, ask)
         if ask.moment is not None:
             raise RequestError("moment", "only the brain opens a decision for a moment")
         try:

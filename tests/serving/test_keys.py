@@ -173,7 +173,7 @@ def test_a_key_counts_from_its_making_to_its_end(client: Client) -> None:
     access.refresh()
     found = access.find(texts["good"])
     assert found is not None
-    assert (found.scope, found.name) == ("agent", "good")
+    assert (found.scopes, found.name, found.made_by, found.who) == ({"agent"}, "good", "jo", f"key:{found.id}")
     assert access.find(texts["expired"]) is None
     access.note()
     assert next(k for k in read_keys(ledger) if k.name == "good").last_used_us is not None

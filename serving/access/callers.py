@@ -1,0 +1,80 @@
+"""Who makes a request: a key, or a person who signed in. Routes and doors ask for it here, and know no other kind."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from starlette.types import Scope
+
+from decisioning.records.audiences import Audience
+from features.access_keys import AccessKey
+from serving.access.table import ADMIN, TABLE
+
+_CALLER: Final = "brain.caller"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A key, or a signed-in person, and what it may do.
+
+    `id` is no secret and no name of a person. `made_by` is who let it in: the operating-system user that had the key
+    or the local person made, or else the issuer of the sign-in. `issues` and `channels` are what its decisions may be
+    about; empty: all. Only people have a `team` and a `site`.
+    """
+
+    kind: Literal["key", "person"]
+    id: str
+    name: str
+    made_by: str
+    scopes: frozenset[str]
+    audience: Audience
+    issues: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
+    team: str | None = None
+    site: str | None = None
+
+    @property
+    def who(self) -> str:
+        """The caller in records: `key:ID` or `person:ID`."""
+        return f"{self.kind}:{self.id}"
+
+    def has_any(self, scopes: Collection[str]) -> bool:
+        """Tell whether one of the caller's scopes is among these, or is `admin`."""
+        return ADMIN in self.scopes or not self.scopes.isdisjoint(scopes)
+
+    def needs(self, scopes: Collection[str]) -> str:
+        """Return the sentence that refuses what only these scopes reach."""
+        own = ", ".join(sorted(self.scopes))
+        return f"the scope of this {self.kind} is {own}; this needs {' or '.join(scopes)}"
+
+
+def caller_of_key(key: AccessKey) -> Caller:
+    """Return the caller that a key is."""
+    return Caller(
+        kind="key",
+        id=key.id,
+        name=key.name,
+        made_by=key.owner,
+        scopes=frozenset({key.scope}),
+        audience=TABLE.audience_of(key.scope),
+        issues=_listed(key.issues),
+        channels=_listed(key.channels),
+    )
+
+
+def caller_of(scope: Scope) -> Caller | None:
+    """Return who makes a request: whoever the doors found.
+
+    None on public routes, and where no key is asked for (`http.keys: off`): then everything is allowed.
+    """
+    caller: Caller | None = scope.get(_CALLER)
+    return caller
+
+
+def keep_caller(scope: Scope, caller: Caller) -> None:
+    """Let `caller_of` return this caller for the request."""
+    scope[_CALLER] = caller
+
+
+def _listed(names: str) -> tuple[str, ...]:
+    return tuple(names.split(",")) if names else ()
