@@ -19,8 +19,6 @@ from tests.stateful.searching import traces
 from tests.stateful.serving_steps import Steps
 
 START_US = 1_796_040_000_000_000
-EXCLUDED: dict[str, str] = {}
-"""What is known to differ still, and is not tried."""
 NUMBERS = itertools.count(1)
 """Numbers for names and values that nothing else has."""
 
@@ -36,6 +34,8 @@ class By(NamedTuple):
 
 
 HERE = By()
+Call = tuple[str, dict[str, Any]]
+"""A step of a case: the name of a method of its machine, and what it is called with."""
 
 
 class Company:
@@ -53,6 +53,11 @@ class Company:
         self.releases = {1: self.brain.snapshot.release.hash}
         self.agrees = True
         """Whether everything that was asked after the last request was as it should be."""
+        self.steps = 0
+        """How many steps were taken; `taken` are those of the case that runs now."""
+        self.taken: list[Call] = []
+        self.failed: Exception | None = None
+        """The first difference."""
         self.overdue: list[tuple[int, set[str], set[float]]] = []
         """Erasures whose time is not over: until when (us), the texts, and the numbers that must be gone by then."""
 
@@ -73,6 +78,15 @@ class Company:
             stack.callback(self.brain.close)
             stack.callback(self.client.close)
             yield self
+
+    @contextmanager
+    def failing(self) -> Iterator[None]:
+        """Keep the error that the block raises."""
+        try:
+            yield
+        except Exception as error:
+            self.failed = error
+            raise
 
     def do(self, step: Step, by: By = HERE) -> Any:
         """Return what a step answers, some milliseconds after the last one.
