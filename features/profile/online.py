@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from decisioning.errors import Refused, RequestError
 from decisioning.facts.schema import Facts, Feature, FeatureSchema, Value
-from decisioning.times import FIRST_US, FUTURE_TIME, LAST_US, TOLERANCE_US, counted_us
+from decisioning.times import FIRST_US, FUTURE_TIME, LAST_US, TOLERANCE_US
 from features.profile.archive import Archive
 from features.profile.store import SignalState, Store, signal_state
 from features.profile.stores.rows import OnlineRow, table_of
@@ -91,21 +91,24 @@ class Profiles:
         RequestError for a fact that the schema does not declare and for a time too far ahead, and Unavailable when a
         store is down: then the facts are in neither, unless only Redis's answer was lost. Repeating a write is safe.
         """
-        stated = self._checked(facts)
-        _check_time(told_us, now_us)
+        stated, at_us = self._checked(facts), _checked_time(told_us, now_us)
         if facts:
             with self.archive.spool.writing():
-                event_us = self._counted_us(subject, facts, told_us, now_us)
+                event_us = self._counted_us(subject, facts, at_us, now_us)
                 statement = Statement(Stamp(event_us, max(event_us, now_us)), stated)
                 self.archive.spool.append(subject, statement)
                 for view in self._views:
                     self.store.online.update(view.table, [subject], partial(_news, view, statement.versions))
 
-    def _counted_us(self, subject: str, facts: Facts, told_us: int | None, now_us: int) -> int:
-        """Return when a statement counts; see `decisioning.times.counted_us`. What lies far back needs no reading."""
-        if told_us is not None and told_us <= now_us - TOLERANCE_US:
-            return told_us
-        return counted_us(told_us, now_us, self._after_all(subject, facts, now_us))
+    def _counted_us(self, subject: str, facts: Facts, at_us: int | None, now_us: int) -> int:
+        """Return when a statement counts: at its time, or after all that is stored if it has none.
+
+        Nor does what is told of now stay behind a time that a clock ahead gave: a protection told now holds.
+        """
+        if at_us is not None and at_us <= now_us - TOLERANCE_US:
+            return at_us
+        after_us = self._after_all(subject, facts, now_us)
+        return after_us if at_us is None or after_us > now_us + TOLERANCE_US else at_us
 
     def _after_all(self, subject: str, facts: Facts, now_us: int) -> int:
         """Return the time of a statement without one: now, or later if a clock was ahead when these facts were told."""
@@ -210,12 +213,15 @@ def _number(name: str, number: float, feature: Feature) -> Value:
     return float(number) if feature.dtype == "float" else number
 
 
-def _check_time(told_us: int | None, now_us: int) -> None:
-    """Raise RequestError if a statement may not be told with this time."""
-    if told_us is not None and told_us < 0:
+def _checked_time(told_us: int | None, now_us: int) -> int | None:
+    """Return when a statement counts that was told with this time: not later than now."""
+    if told_us is None:
+        return None
+    if told_us < 0:
         raise RequestError("as_of", "lies before 1970")
-    if told_us is not None and told_us > now_us + TOLERANCE_US:
+    if told_us > now_us + TOLERANCE_US:
         raise RequestError("as_of", FUTURE_TIME)
+    return min(told_us, now_us)
 
 
 def open_profiles(workspace_data_dir: Path, schema: FeatureSchema) -> Profiles:

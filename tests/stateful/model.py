@@ -81,7 +81,8 @@ class Model:
         if _place(kind) == "profile":  # each fact has times of its own
             before = [w for w in before if w.data.keys() & data.keys()]
         recorded_us = max([now_us, *(w.recorded_us for w in before)])
-        at_us = recorded_us if told_us is None else min(told_us, recorded_us)
+        # the profile goes by the clock for what is told with a time, so that statements may come in any order
+        at_us = recorded_us if told_us is None else min(told_us, now_us if _place(kind) == "profile" else recorded_us)
         was_ahead = recorded_us > now_us + TOLERANCE_US
         if kind != "filed" and was_ahead and told_us is not None and told_us > now_us - TOLERANCE_US:
             at_us = recorded_us  # it is told of now, and the clock that was ahead may not hold against it

@@ -45,12 +45,15 @@ def test_a_fact_told_of_now_holds_against_one_that_a_clock_ahead_recorded(compan
     compare(case, "person:1", None)
 
 
-def test_a_fact_told_seconds_ahead_holds_against_one_that_a_clock_less_far_ahead_recorded(company: Company) -> None:
+def test_a_fact_told_seconds_ahead_counts_as_of_the_clock_and_not_as_of_a_clock_ahead(company: Company) -> None:
     case = Case(company)
     case.by = By(2.0)
     case.know("person:1", "fee", None)
     case.by = HERE
     case.know("person:1", "fee", -3.0)
+    compare(case, "person:1", None)
+    company.wait(6)
+    case.know("person:1", "fee", 0.0)
     compare(case, "person:1", None)
 
 
