@@ -37,8 +37,8 @@ class Case:
         self.shown: dict[str, Word] = {}
         """Offers by id."""
         self.requests: list[Request] = []
-        self.read_by: dict[str, str] = {}
-        """Tokens of erased visitors' events -> the person whose decisions may have read them."""
+        self.read: dict[str, set[str]] = {}
+        """Persons -> tokens of the events that their decisions may have read: these keep them, as long as they are."""
         self.events: list[tuple[Json, Word]] = []
         """Events as they were sent, which were taken."""
         self.deliveries: dict[str, str] = {}
@@ -167,6 +167,7 @@ class Case:
         self.check_shown(subject, account, channel, {a: a in [o["action"] for o in shown] for a in ACTIONS})
         if subject in self.model.erased:
             return
+        self.note_reading(subject)
         word = self.model.tell(subject, "decision", self.now_us, token=token)
         self.requests.append(Request(body, subject, account, channel, answer["decision_id"], word))
         for offer in shown:
@@ -190,11 +191,17 @@ class Case:
             assert [gate for gate in stops.must if not gate.startswith("cap:")] == [], (request, offer["action"], stops)
         if answer["decision_id"] != request.decision_id:
             assert answer["supersedes"], answer
+            self.note_reading(request.subject)
             word = self.model.tell(request.subject, "decision", self.now_us, token=str(request.body["request_id"]))
             self.requests[-1 - ago] = request._replace(decision_id=answer["decision_id"], word=word)
             for offer in offers(answer):
                 self.show(request.subject, request.account, request.channel, offer, decided_us(answer))
         return request.subject
+
+    def note_reading(self, subject: str) -> None:
+        """Keep what a decision that was just made may have read of a person."""
+        if subject.startswith("person:"):
+            self.read.setdefault(subject, set()).update(tokens(self.model.belonging(subject).of("event").may))
 
     def show(self, subject: str, account: str | None, channel: str, offer: Json, at_us: int) -> None:
         """Keep that an offer was decided then."""
@@ -264,7 +271,7 @@ class Case:
         fees = {w.data["fee"] for w in self.model.of(person, "fact") if w.data.get("fee") is not None}
         status, content = self.send("DELETE", f"/v1/customers/{self.id_of(person)}")
         assert status == 200, content
-        read = {token for token, reader in self.read_by.items() if reader == person}
+        read = self.read.get(person, set())
         self.forget({self.id_of(person), *read, *tokens(self.model.erase(person).may)}, fees)
 
     def erase_visitor(self, visitor: str) -> None:
@@ -273,20 +280,18 @@ class Case:
         What the decisions of a person read of the visitor's events while these were theirs goes with the person.
         """
         self.retired.add(visitor)
-        of_visitor = tokens(w for w in self.model.of(visitor, "event"))
-        for person in {*PEOPLE} - self.model.erased:
-            theirs = tokens(w for w in self.model.belonging(person).may if w.kind == "event")
-            self.read_by |= dict.fromkeys(theirs & of_visitor, person)
         status, content = self.send("DELETE", f"/v1/visitors/{self.id_of(visitor)}")
         assert status == 200, content
-        self.forget(tokens(self.model.erase_visitor(visitor, self.now_us)) - self.read_by.keys(), set())
+        self.forget(tokens(self.model.erase_visitor(visitor, self.now_us)), set())
 
     def forget(self, texts: set[str], numbers: set[float]) -> None:
         """Let these be searched for as soon as the stated time is over, but for what somebody told who is still there.
 
-        A request that is repeated in another stretch of a visitor is decided there, too, under the same id.
+        A request that is repeated in another stretch of a visitor is decided there, too, under the same id. Nor are
+        those searched for that decisions of somebody who is still there may have read.
         """
-        texts = texts - tokens(w for w in self.model.words if w.kind != "gone")
+        read = (words for person, words in self.read.items() if person not in self.model.erased)
+        texts = texts - tokens(w for w in self.model.words if w.kind != "gone") - set().union(*read)
         self.company.overdue.append((self.company.clock.now_us + WITHIN_S * 1_000_000, texts, numbers))
 
     def check_shown(self, subject: str, account: str | None, channel: str, shown: dict[str, bool]) -> None:

@@ -51,6 +51,7 @@ def _compare(case: Case, subject: str, new: list[Delivery]) -> None:
         model.tell(subject, "seen", now_us)
     if fired:
         model.tell(subject, "fired", now_us, at=_fired_us(case, subject))
+        case.note_reading(subject)
         _delivered(case, subject, new)
 
 

@@ -143,7 +143,7 @@ def test_what_a_persons_decisions_read_of_an_erased_visitor_goes_with_the_person
     case.decide("person:3", None, "web")
     case.erase_visitor("visitor:2")
     company.wait(WITHIN_S)
-    assert case.read_by
+    compare(case, "person:3", None)
     case.erase("person:3")
     company.wait(WITHIN_S)
     assert company.overdue == []
