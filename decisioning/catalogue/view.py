@@ -181,8 +181,17 @@ class View:
     @cached_property
     def weighed(self) -> Evaluation:
         """Evaluates the expressions of value and cost, and the rules of weights, together, in this order."""
-        formulas = (*self.value.expressions, *self.cost.expressions, *(w.rule for w in self.weights))
-        return evaluate_together(formulas, self.features)
+        return evaluate_together(self._formulas, self.features)
+
+    @cached_property
+    def counted(self) -> tuple[tuple[str, str, int], ...]:
+        """The outcomes that the formulas of `weighed` count: (action, outcome, window in microseconds), sorted."""
+        counted = {count for formula in self._formulas for count in formula.histories}
+        return tuple(sorted((action, outcome, window) for action, outcome, window in counted if action is not None))
+
+    @property
+    def _formulas(self) -> tuple[Expression | Rule, ...]:
+        return (*self.value.expressions, *self.cost.expressions, *(w.rule for w in self.weights))
 
     @cached_property
     def dated_from_us(self) -> int:

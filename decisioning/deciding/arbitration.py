@@ -201,7 +201,7 @@ def walk(
 
     `take` receives the slot's place in `slots`. A placement whose slot is left empty stays empty from there on.
     """
-    chances = _Chances(field, explore)
+    chances = Chances(field, explore)
     ended: set[int] = set()
     last_pick: int | None = None
     for n, slot in enumerate(slots):
@@ -218,7 +218,7 @@ def walk(
             last_pick = int(odds.candidates[at])
 
 
-class _Chances:
+class Chances:
     """What the slots of one slate have in common: columns of length k + 1, doing nothing last.
 
     Candidates that are not commercial are not left to chance. A commercial one that is worth nothing is not offered.
@@ -243,17 +243,17 @@ class _Chances:
         if not len(open_to):
             return Odds(open_to, np.ones(1))
         if self._one_tier:
-            return self._explored(open_to)
+            return self.among(open_to)
         tier = self._field.tier[open_to]
         first = open_to[tier == tier.min()]
         if self._field.tier[first[0]] == COMMERCIAL_TIER:
-            return self._explored(first)
+            return self.among(first)
         certain = np.zeros(len(first) + 1)
         certain[self._field.priority[first].argmax()] = 1.0
         return Odds(first, certain)
 
-    def _explored(self, first: NDArray[np.int64]) -> Odds:
-        """Return the odds of the candidates `first` and of doing nothing."""
+    def among(self, first: NDArray[np.int64]) -> Odds:
+        """Return the odds of the commercial candidates `first`, ascending, and of doing nothing."""
         explore, at = self._explore, _with_last(first, len(self._worth) - 1)
         worth, gamma = self._worth[at], self._gamma[at]
         scheduled = odds = self._inverse_gap(worth, gamma)

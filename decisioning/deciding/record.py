@@ -20,6 +20,7 @@ from decisioning.facts.forms import PRIOR_MODEL, Known, Scores, canonical
 from decisioning.facts.schema import Facts
 from decisioning.lazy import lazy_property
 from decisioning.records.answers import answer_of, contacts_of, record_of
+from decisioning.records.drawn import FIRST_WITHOUT_ODDS
 from decisioning.records.formats import (
     FIRST_WITH_DRAWN,
     FIRST_WITH_EMPTY_PICKS,
@@ -176,19 +177,24 @@ def record(computed: Computation, picks: Sequence[Pick]) -> Decision:
 
 
 def _keep_drawn(kept: Kept, computed: Computation, picks: Sequence[Pick]) -> None:
-    """Keep which unit was drawn, and the odds of each slot.
+    """Keep which unit was drawn, and what each slot was drawn from.
 
-    They are not the odds of what is shown if the customer's mood may change it; then none are kept.
+    Chance did not decide alone what is shown if the customer's mood may change it; then nothing is kept of the slots.
     """
     kept.unit = drawn_unit(computed.case)
     if computed.mood.silence_sales or computed.mood.let_through:
         return
-    screened = computed.screened
+    with_odds, screened = computed.case.context.record_format < FIRST_WITHOUT_ODDS, computed.screened
+    if screened.profiled and not with_odds:
+        kept.counts = [computed.case.history(*count) for count in screened.view.counted]
     for pick, kept_pick in zip(picks, kept.picks, strict=True):
         if pick.odds is not None and pick.probability != 1.0:
             chances = np.zeros(len(screened.view), dtype=np.float32)
             chances[pick.odds.candidates] = pick.odds.probability[:-1]
-            kept_pick.odds = chances[screened.rows].astype(np.float64)
+            if with_odds:
+                kept_pick.odds = chances[screened.rows].astype(np.float64)
+            else:
+                kept_pick.drawn_from = chances[screened.rows] > 0.0
 
 
 def _versions_read(known: Known) -> dict[str, Any]:

@@ -168,9 +168,9 @@ def figures_of(kept: Kept, tables: Tables) -> dict[str, Any]:
     }
 
 
-def _drawn(kept: Kept) -> dict[str, int | str]:
-    """Return what was drawn: the trial of the model, and the unit for an arm."""
-    drawn = {"trial": kept.trial, "unit": kept.unit}
+def _drawn(kept: Kept) -> dict[str, Any]:
+    """Return what was drawn: the trial of the model, and the unit for an arm; and the counts that odds follow from."""
+    drawn = {"trial": kept.trial, "unit": kept.unit, "counts": list(kept.counts) or None}
     return {name: what for name, what in drawn.items() if what is not None}
 
 
@@ -189,6 +189,7 @@ def _scores(kept: Kept, channel: ChannelTable) -> dict[str, Any]:
 
 
 def _pick(pick: KeptPick, kept: Kept, channel: ChannelTable) -> dict[str, Any]:
+    drawn_from = pick.drawn_from
     return {
         "placement": kept.request["placements"][pick.placement]["name"],
         "rank": pick.rank,
@@ -197,4 +198,5 @@ def _pick(pick: KeptPick, kept: Kept, channel: ChannelTable) -> dict[str, Any]:
         **({"empty_reason": pick.empty} if pick.empty else {}),
         **({"immature": {"share": pick.extra, "given_up_eur": pick.given_up}} if pick.extra or pick.given_up else {}),
         **({} if pick.odds is None else {"odds": pick.odds.tolist()}),
+        **({} if drawn_from is None else {"drawn_from": channel.view.candidates[kept.rows[drawn_from]].tolist()}),
     }

@@ -1,9 +1,11 @@
-"""What was drawn, as bytes: the unit that was drawn for an arm, and each slot's probabilities of all its candidates.
+"""What was drawn, as bytes: the unit that was drawn for an arm, and what each slot was drawn from.
 
 First come 4 bytes of the length and the last byte of the sum of what follows, as nothing else would show that it was
-changed. The unit is its length in one byte and its text. Each pick has one byte, 1 if its probabilities are kept: then
-come one bit for each scored candidate, set where its probability is above 0, and these probabilities as float32.
-Frozen with format 5.
+changed. The unit is its length in one byte and its text. From format 7 on, the counts of past outcomes follow: how many
+there are in 2 bytes, and each in 4. Each pick has one byte, 1 if something was left to chance: then comes one bit for
+each scored candidate, set where its probability is above 0. Formats 5 and 6 keep these probabilities after the bits, as
+float32; from format 7 on they are computed from the rest of the record (`review.drawn_odds`). Numbers are
+little-endian. Frozen.
 """
 
 from collections.abc import Sequence
@@ -11,18 +13,28 @@ from struct import Struct
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from decisioning.records.columns import Floats
 from decisioning.records.kept import Kept, KeptPick
 
+FIRST_WITHOUT_ODDS: Final = 7
+"""The first format that keeps what a slot was drawn from, and not the probabilities."""
 _HEADING: Final = Struct("<IB")
 _KEPT, _NOT_KEPT = b"\1", b"\0"
+_NUMBER: Final = np.dtype("<u2")
+_COUNT: Final = np.dtype("<u4")
+Bools = NDArray[np.bool_]
 
 
-def pack_drawn(kept: Kept) -> bytes:
-    """Return the bytes of what was drawn."""
+def pack_drawn(kept: Kept, number: int) -> bytes:
+    """Return the bytes of what was drawn, as format `number` keeps it."""
     unit = (kept.unit or "").encode()
-    body = b"".join((bytes((len(unit),)), unit, *(_odds(pick.odds) for pick in kept.picks)))
+    if number < FIRST_WITHOUT_ODDS:
+        parts = [_with_odds(pick.odds) for pick in kept.picks]
+    else:
+        parts = [_counts(kept.counts), *(_without_odds(pick.drawn_from) for pick in kept.picks)]
+    body = b"".join((bytes((len(unit),)), unit, *parts))
     return _HEADING.pack(len(body), _last_byte_of_sum(body)) + body
 
 
@@ -30,11 +42,19 @@ def _last_byte_of_sum(body: bytes) -> int:
     return int(np.frombuffer(body, np.uint8).sum(dtype=np.int64)) & 0xFF
 
 
-def _odds(odds: Floats | None) -> bytes:
+def _with_odds(odds: Floats | None) -> bytes:
     if odds is None:
         return _NOT_KEPT
     drawn = odds > 0.0
     return b"".join((_KEPT, np.packbits(drawn).tobytes(), odds[drawn].astype("<f4").tobytes()))
+
+
+def _counts(counts: Sequence[int]) -> bytes:
+    return np.array(len(counts), _NUMBER).tobytes() + np.array(counts, _COUNT).tobytes()
+
+
+def _without_odds(drawn_from: Bools | None) -> bytes:
+    return _NOT_KEPT if drawn_from is None else _KEPT + np.packbits(drawn_from).tobytes()
 
 
 def after_drawn(raw: bytes, at: int) -> int:
@@ -47,8 +67,8 @@ def after_drawn(raw: bytes, at: int) -> int:
     return at + _HEADING.size + int(_HEADING.unpack_from(raw, at)[0])
 
 
-def unpack_drawn(raw: bytes, at: int, kept: Kept) -> None:
-    """Fill in `kept` what was drawn, from the bytes that begin at `at`.
+def unpack_drawn(raw: bytes, at: int, kept: Kept, number: int) -> None:
+    """Fill in `kept` what was drawn, from the bytes that begin at `at`, as format `number` keeps it.
 
     :raises ValueError, LookupError: these are not the bytes of what was drawn
     """
@@ -56,21 +76,49 @@ def unpack_drawn(raw: bytes, at: int, kept: Kept) -> None:
     body = raw[at + _HEADING.size :][:length]
     if len(body) != length or _last_byte_of_sum(body) != check:
         raise ValueError("the bytes of what was drawn do not add up")
-    begin = 1 + body[0]
-    kept.unit = body[1:begin].decode() or None
-    _fill(kept.picks, len(kept.rows), body[begin:])
+    reader = _Reader(body, len(kept.rows))
+    kept.unit = reader.bytes(reader.bytes(1)[0]).decode() or None
+    if number >= FIRST_WITHOUT_ODDS:
+        kept.counts = reader.numbers(_COUNT, int(reader.numbers(_NUMBER, 1)[0])).tolist()
+    for pick in kept.picks:
+        if reader.bytes(1) == _KEPT:
+            _fill(pick, reader, number)
+    reader.end()
 
 
-def _fill(picks: Sequence[KeptPick], n: int, body: bytes) -> None:
-    at = 0
-    for pick in picks:
-        is_kept, at = body[at : at + 1] == _KEPT, at + 1
-        if is_kept:
-            bits = np.frombuffer(body, np.uint8, (n + 7) // 8, at)
-            drawn = np.unpackbits(bits, count=n).astype(np.bool_)
-            at += len(bits)
-            pick.odds = np.zeros(n)
-            pick.odds[drawn] = np.frombuffer(body, "<f4", int(np.count_nonzero(drawn)), at)
-            at += 4 * int(np.count_nonzero(drawn))
-    if at != len(body):
-        raise ValueError("the record holds more of what was drawn than it should")
+def _fill(pick: KeptPick, reader: "_Reader", number: int) -> None:
+    drawn = reader.bits()
+    if number >= FIRST_WITHOUT_ODDS:
+        pick.drawn_from = drawn
+    else:
+        pick.odds = np.zeros(len(drawn))
+        pick.odds[drawn] = reader.numbers(np.dtype("<f4"), int(np.count_nonzero(drawn)))
+
+
+class _Reader:
+    """Reads the bytes of what was drawn in their order; `n`: the number of scored candidates."""
+
+    def __init__(self, body: bytes, n: int) -> None:
+        self._body, self._n, self._at = body, n, 0
+
+    def bytes(self, length: int) -> bytes:
+        """Return the next bytes; ValueError if there are fewer."""
+        part = self._body[self._at : self._at + length]
+        if len(part) != length:
+            raise ValueError("the record is cut off")
+        self._at += length
+        return part
+
+    def bits(self) -> Bools:
+        """Return one bit for each scored candidate, (n,)."""
+        packed = np.frombuffer(self.bytes((self._n + 7) // 8), np.uint8)
+        return np.unpackbits(packed, count=self._n).astype(np.bool_)
+
+    def numbers(self, dtype: np.dtype, n: int) -> NDArray[np.generic]:
+        """Return the next n numbers."""
+        return np.frombuffer(self.bytes(n * dtype.itemsize), dtype)
+
+    def end(self) -> None:
+        """Raise ValueError unless everything was read."""
+        if self._at != len(self._body):
+            raise ValueError("the record holds more of what was drawn than it should")

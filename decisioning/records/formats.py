@@ -8,6 +8,8 @@
 - 5: as 4; after the trial comes what was drawn (`drawn`): for the arm, and with what probability for each slot.
 - 6: as 5; every pick that leaves its slot empty says why, and `no_room` is among the reasons for an empty placement
   whenever the picks before took what it could show.
+- 7: as 6; of what was drawn it keeps which candidates chance decided among, and no probabilities, which follow from the
+  rest (`review.drawn_odds`).
 
 A format never changes. Another layout, another wording or another rule for what is derived is the next number.
 """
@@ -18,7 +20,7 @@ from typing import Any, Final
 from decisioning.catalogue.release import Release
 from decisioning.errors import Refused, RequestError
 from decisioning.records import wording_1
-from decisioning.records.answers import contact_of, figures_of, record_of
+from decisioning.records.answers import contact_of, record_of
 from decisioning.records.drawn import after_drawn, pack_drawn, unpack_drawn
 from decisioning.records.kept import NOTHING, Kept
 from decisioning.records.packing import pack as pack_kept
@@ -28,12 +30,12 @@ from decisioning.records.unpacking import unpack_heading
 from decisioning.times import AS_RECORDED, AS_STATED, TimeRule
 
 JSON_FORMAT: Final = 1
-NEWEST: Final = 6
-WORDINGS: Final = dict.fromkeys((JSON_FORMAT, 2, 3, 4, 5, 6), wording_1.Words)
+NEWEST: Final = 7
+WORDINGS: Final = dict.fromkeys((JSON_FORMAT, 2, 3, 4, 5, 6, 7), wording_1.Words)
 """Format -> the wording that it makes texts with."""
 TIME_RULES: Final[Mapping[int, TimeRule]] = {
     **dict.fromkeys((JSON_FORMAT, 2), AS_STATED),
-    **dict.fromkeys((3, 4, 5, 6), AS_RECORDED),
+    **dict.fromkeys((3, 4, 5, 6, 7), AS_RECORDED),
 }
 """Format -> the rule by which the standings that were decided from are folded."""
 HASH: Final = "sha256:"
@@ -77,7 +79,7 @@ def pack(kept: Kept, release: Release, number: int) -> bytes:
     digest = bytes.fromhex(release.hash.removeprefix(HASH))
     trial = (kept.trial or 0).to_bytes(7, "little")
     more = (trial, _check_byte(trial)) if number >= _FIRST_WITH_TRIAL else ()
-    drawn = (pack_drawn(kept),) if number >= FIRST_WITH_DRAWN else ()
+    drawn = (pack_drawn(kept, number),) if number >= FIRST_WITH_DRAWN else ()
     return b"".join((bytes((number,)), digest, *more, *drawn, *pack_kept(kept, tables_for(release, number))))
 
 
@@ -133,22 +135,18 @@ def unpack(raw: bytes, release: Release) -> Unpacked:
 
     :raises Refused: these bytes are not a record of this release, or the format is not known here
     """
-    return Unpacked(_unpacked(raw, release, record_of), raw[0])
+    return Unpacked(unpack_as(record_of, raw, release), raw[0])
 
 
-def figures_in(raw: bytes, release: Release) -> dict[str, Any]:
-    """Return the parts of a packed record that models are trained on; it raises as `unpack` does."""
-    return _unpacked(raw, release, figures_of)
-
-
-def _unpacked(raw: bytes, release: Release, part: Callable[[Kept, Tables], dict[str, Any]]) -> dict[str, Any]:
+def unpack_as(part: Callable[[Kept, Tables], dict[str, Any]], raw: bytes, release: Release) -> dict[str, Any]:
+    """Return what `part` makes of what a packed record keeps; it raises as `unpack` does."""
     _check(raw, release)
     tables = tables_for(release, raw[0])
     try:
         kept = unpack_kept(after_heading(raw), tables)
         kept.trial = _trial_of(raw)
         if raw[0] >= FIRST_WITH_DRAWN:
-            unpack_drawn(raw, _TRIAL.stop, kept)
+            unpack_drawn(raw, _TRIAL.stop, kept, raw[0])
         return part(kept, tables)
     except _BROKEN as error:
         raise Refused("the record cannot be read: its bytes are not what was written") from error

@@ -32,8 +32,9 @@ class KeptPick:
     """One choice: of row `row` of the channel's view, which is number `at` of the scored ones, or of NOTHING.
 
     `placement` counts the request's placements from 0. `extra` and `given_up` as in `deciding.arbitration.Pick`.
-    `odds`: float64 (n,) that 32 bits hold, the probability of each scored candidate given the picks before; None if
-    nothing was left to chance, or if the record does not tell. `empty`: why NOTHING was picked, a code of the contract;
+    `drawn_from`: bool (n,), the scored candidates among which chance decided, and `odds`: float64 (n,), the probability
+    of each of them given the picks before; both None if nothing was left to chance, or if the record does not tell. A
+    record tells one of them, depending on its format. `empty`: why NOTHING was picked, a code of the contract;
     None for an offer, and if the record does not tell. The rest belongs to an offer: `factors` are the model's
     inputs that moved the score most, `reasons` the most telling first, amounts are in euros.
     """
@@ -51,6 +52,7 @@ class KeptPick:
     priority: float = 0.0
     reasons: Sequence[Reason] = ()
     odds: Floats | None = None
+    drawn_from: NDArray[np.bool_] | None = None
 
 
 @dataclass(slots=True)
@@ -62,6 +64,8 @@ class Kept:
     int8. `shadow`: the second model's name and propensities (n,). `empty`: per placement, why it shows no offer, None
     if it shows one. `withheld`: how many candidates did not pass. `tone` and `handover`: what the emotion layer asks
     for. `trial`: when the trial began in which `model` was drawn, microseconds UTC; None if it was drawn in none.
+    `counts`: the numbers of past outcomes that amounts and weights read, in the order of `View.counted`; empty if none
+    are, if the customer was not profiled, or if the record does not tell.
     `unit`: what was drawn for an arm: the decision's own stream (`OWN`), that of its account (`ACCOUNT`), or the stream
     of this name; None if there are no arms, or if the record does not tell.
     """
@@ -93,6 +97,7 @@ class Kept:
     shadow: tuple[str, Floats] | None = None
     trial: int | None = None
     unit: str | None = None
+    counts: Sequence[int] = ()
 
     @property
     def offers(self) -> list[KeptPick]:

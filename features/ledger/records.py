@@ -13,7 +13,8 @@ from sqlalchemy import Row
 from decisioning.catalogue.release import Release
 from decisioning.errors import ConfigError, Conflict, NotFound, Refused, RequestError
 from decisioning.facts.forms import canonical
-from decisioning.records.formats import figures_in, heading_in, is_packed, release_of, unpack
+from decisioning.records.formats import heading_in, is_packed, release_of, unpack
+from decisioning.review.drawn_odds import figures_in
 from decisioning.times import AS_RECORDED, FUTURE_TIME, TOLERANCE_US, counted_us
 from features.ledger.chain import hash_body, new_salt
 from features.ledger.past.changes import NO_CHANGES, PastChanges, changes_of

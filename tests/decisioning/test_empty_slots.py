@@ -9,7 +9,8 @@ from decisioning.catalogue.files import pack
 from decisioning.catalogue.release import Release
 from decisioning.deciding.record import Decision
 from decisioning.facts.forms import Ask, Known, PlacementAsk, canonical
-from decisioning.records.formats import figures_in, unpack
+from decisioning.records.formats import unpack
+from decisioning.review.drawn_odds import figures_in
 from decisioning.review.replaying import replay
 from tests import strategies as world
 

@@ -257,8 +257,11 @@ def permitted(of, ask):
     return {screened.view.ids[i] for i in np.flatnonzero(screened.permitted)}
 
 
-def decision(of, ask, seed="d", read=standing):
-    """Return the engine's decision with the scores that come with the request; `read` makes the standings."""
+def decision(of, ask, seed="d", read=standing, **context):
+    """Return the engine's decision with the scores that come with the request; `read` makes the standings.
+
+    `context`: more of the DecisionContext.
+    """
     names = [f"{a.id}.{t.id}" for a, t in of.candidates]
 
     def score(_facts, candidates):
@@ -269,7 +272,7 @@ def decision(of, ask, seed="d", read=standing):
         return Scores(scores[:, 0], evidence, ((),) * len(wanted), scores[:, 1].astype(np.int8), upper)
 
     more = {"assigned_model": "m", "now_us": ask["now"], "decision_id": seed, "paused": frozenset(ask["paused"])}
-    return decide(request(ask), known(ask, read), of, score, DecisionContext(**more))
+    return decide(request(ask), known(ask, read), of, score, DecisionContext(**more, **context))
 
 
 def rechecked(of, record, ask):

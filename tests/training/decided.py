@@ -10,6 +10,7 @@ from decisioning.deciding.case import DecisionContext
 from decisioning.deciding.engine import decide
 from decisioning.facts.forms import Ask, Known, PlacementAsk, Scores
 from decisioning.facts.standing import Consent, Standing
+from decisioning.review.drawn_odds import figures_in
 from features.ledger import Entry, Ledger
 
 DAY_US = 86_400_000_000
@@ -64,7 +65,7 @@ def decision(
     more_placements: tuple[str, ...] = (),
     **facts: Any,
 ) -> dict[str, Any]:
-    """Return the record of a real decision about person `number`, who allows everything."""
+    """Return the record of a real decision about person `number`, who allows everything, with the odds of its slots."""
     stream = ledger.stream_of("person", f"p{number}")
     consents = [Consent(p, "*", "granted", "test", "1", THEN_US - DAY_US, None, 1) for p in ("marketing", "profiling")]
     customer = Known({"age": age, "hardship": False, **facts}, Standing(stream, 1, tuple(consents)))
@@ -82,7 +83,7 @@ def decision(
         score,
         DecisionContext(assigned_model="propensity@1", now_us=THEN_US + number, decision_id=f"d{number}"),
     )
-    return result.record
+    return {**result.record, "picks": figures_in(result.to_bytes(), RELEASE)["picks"]}
 
 
 def entry(ledger: Ledger, record: dict[str, Any]) -> Entry:

@@ -15,6 +15,7 @@ from decisioning.facts.forms import Ask, Known, PlacementAsk, Scores
 from decisioning.facts.standing import Consent, Standing
 from features.decisions.log import DecisionLog
 from features.ledger import Entry, Ledger
+from features.ledger.records import PackedBody
 from tests.benchmarks.claims.figures import Case, Told
 from tests.benchmarks.claims.trial import visits
 from tests.training.decided import CATALOGUE, DAY_US, LATER_US, THEN_US
@@ -123,7 +124,8 @@ def _decision(ledger: Ledger, n: int, placement: str) -> Entry:
         return Scores(np.full(len(candidates), 0.3), np.zeros(len(candidates)), ((),) * len(candidates))
 
     context = DecisionContext("propensity@1", THEN_US + n, f"d{n}")
-    return Entry(stream, "decision", decide(ask, known, RELEASE, score, context).record, THEN_US + n)  # type: ignore[arg-type]
+    decision = decide(ask, known, RELEASE, score, context)  # type: ignore[arg-type]
+    return Entry(stream, "decision", PackedBody(decision.to_bytes(), decision.contacts), THEN_US + n)
 
 
 _WORLDS = {
