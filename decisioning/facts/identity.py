@@ -72,7 +72,7 @@ def _representative(person: str, everyone: Sequence[Standing]) -> str | None:
     of, reached, waiting = {s.stream: s for s in everyone}, {person}, [person]
     while waiting:
         standing = of.get(waiting.pop())
-        new = set(standing.joined) - reached if standing is not None else set()
+        new = (set(standing.joined) & of.keys()) - reached if standing is not None else set()
         reached |= new
         waiting += new
     return min(reached) if len(reached) > 1 else None

@@ -302,7 +302,8 @@ def _merged(standing: Standing, others: Sequence[Standing]) -> Standing:
 def identities(standing: Standing, of: Mapping[str, Standing]) -> set[str]:
     """Return the streams of all identifiers of a person, of a customer's or of a linked visitor's, its own included.
 
-    A stretch whose own stream says that it is somebody else's is never among them.
+    A stretch whose own stream says that it is somebody else's is never among them, nor is a customer whose own stream
+    does not join them: of two streams, a clock that was ahead may have kept only one from taking over a statement.
 
     :param of: the standings that are known, by stream; identifiers that others name are left out
     """
@@ -314,10 +315,16 @@ def identities(standing: Standing, of: Mapping[str, Standing]) -> set[str]:
     while waiting:
         person = of.get(waiting.pop())
         if person is not None:
-            waiting += set(person.joined) - people
-            people.update(person.joined)
-            streams.update(person.linked)
+            apart = {other for other in person.joined if other in of and not are_joined(person, of[other])}
+            waiting += set(person.joined) - people - apart
+            people.update({*person.joined} - apart)
+            streams.update({*person.linked} - apart)
     return {standing.stream, *(stream for stream in streams if _is_theirs(of.get(stream), people))}
+
+
+def are_joined(one: Standing, other: Standing) -> bool:
+    """Tell whether two customers are one person, by the streams of both."""
+    return other.stream in one.joined and one.stream in other.joined
 
 
 def _is_theirs(standing: Standing | None, people: set[str]) -> bool:

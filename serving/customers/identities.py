@@ -14,6 +14,7 @@ from decisioning.times import counted_us
 from features.ledger import Entry, Record, now_us
 from features.ledger.links import (
     BY_LINK,
+    are_joined,
     consents_kept,
     join_entries,
     latest_link,
@@ -87,6 +88,8 @@ async def _append(brain: Brain, person: str, other: str, link_at: Callable[[int]
                 await brain.ledger.commit(to_append)
         except Conflict:
             continue
+        if link.kind == "customer":
+            return are_joined(*read(person, other))
         latest = latest_link(standing, other) or link
         return max(latest, link, key=partial(link_order, standing.rule)).linked
     raise Unavailable("other requests for this customer kept coming first; try again")

@@ -1,6 +1,7 @@
 """Some people, visitors and accounts of a company: each word is told to the product and to the model."""
 
 import itertools
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from decisioning.times import iso, microseconds, parse_moment
@@ -24,12 +25,27 @@ class Request(NamedTuple):
     word: Word
 
 
+@dataclass
+class Leaving:
+    """An offer that leaves to screens, and over a webhook: when it is due next, and how often that was tried in vain.
+
+    `ended`: whether the webhook is not called any more. `arrived`: whether its receiver took the offer.
+    """
+
+    subject: str
+    offer_id: str
+    due_us: int
+    attempts: int = 0
+    ended: bool = False
+    arrived: bool = False
+
+
 class Case:
     """Some people, visitors and accounts of a company that no other case knows; each word goes to both sides."""
 
     def __init__(self, company: Company) -> None:
         self.company, self.model = company, Model()
-        self.name = f"zxq{next(NUMBERS)}"
+        self.mark = f"zxq{next(NUMBERS)}"
         self.retired: set[str] = set()
         """Visitors who were erased, by their id or with whom they were linked to: what becomes of them is not asked."""
         self.outcomes: dict[int, tuple[str, list[str]]] = {}
@@ -41,8 +57,8 @@ class Case:
         """Persons -> tokens of the events that their decisions may have read: these keep them, as long as they are."""
         self.events: list[tuple[Json, Word]] = []
         """Events as they were sent, which were taken."""
-        self.deliveries: dict[str, str] = {}
-        """Ids of deliveries, and to whom."""
+        self.deliveries: dict[str, Leaving] = {}
+        """Ids of decisions, and what is to be delivered of each."""
         self.newest_seq = 0
         self.by = HERE
         """Who does the next steps."""
@@ -60,10 +76,10 @@ class Case:
 
     def id_of(self, subject: str) -> str:
         """Return the id of a subject of the model, which is a token."""
-        return f"{self.name}{subject.replace(':', '').replace('-', '')}w"
+        return f"{self.mark}{subject.replace(':', '').replace('-', '')}w"
 
     def token(self) -> str:
-        return f"{self.name}t{next(self._words)}w"
+        return f"{self.mark}t{next(self._words)}w"
 
     def about(self, subject: str) -> Json:
         field = "customer_id" if subject.startswith("person:") else "visitor_id"
@@ -155,9 +171,22 @@ class Case:
             after = self.model.link(person, visitor, self.now_us, linked=linked, token=token)
             assert content["status"] == ("linked" if after else "unlinked")
 
+    def join(self, person: str, other: str, *, joined: bool) -> None:
+        """Say that two people are one, or are not."""
+        token = self.token()
+        body = {**self.about(person), "identifier": {"kind": "customer", "value": self.id_of(other)}, "source": token}
+        status, content = self.send("POST", "/v1/identities", {**body, "status": "linked" if joined else "unlinked"})
+        if {person, other} & self.model.erased:
+            assert status == 410, (status, content)
+            return
+        assert status == 200, (status, content)
+        after = self.model.join(person, other, self.now_us, joined=joined, token=token)
+        assert content["status"] == ("linked" if after else "unlinked")
+
     def decide(self, subject: str, account: str | None, channel: str) -> None:
         """Ask for a decision: it holds what is permitted, and nothing else."""
         token = self.token()
+        self.name(account)
         body = {"request_id": token, **self.asked(subject, account, channel)}
         status, answer = self.send("POST", "/v1/decisions", body)
         if status == 410 and self.by.kill_s is not None and subject in self.model.erased:
@@ -168,7 +197,7 @@ class Case:
         if subject in self.model.erased:
             return
         self.note_reading(subject)
-        word = self.model.tell(subject, "decision", self.now_us, token=token)
+        word = self.model.tell(subject, "decision", self.now_us, token=token, account=account)
         self.requests.append(Request(body, subject, account, channel, answer["decision_id"], word))
         for offer in shown:
             self.show(subject, account, channel, offer, decided_us(answer))
@@ -239,7 +268,7 @@ class Case:
         if contact is None or (number not in self.outcomes and name == "retracted"):
             return None
         offer_id, told = self.outcomes.setdefault(number, (contact.data["offer"], []))
-        token, contact = f"{self.name}o{number}w", self.shown[offer_id]
+        token, contact = f"{self.mark}o{number}w", self.shown[offer_id]
         taken = self.is_told(contact, {"outcome_id": token, "offer_id": offer_id, "outcome": name})
         if taken and name not in told:
             told.append(name)
@@ -263,16 +292,17 @@ class Case:
     def concerned(self, word: Word) -> list[str]:
         """Return the subjects whose stream keeps what becomes of an offer."""
         account = word.data["account"] if word.data["action"] == "family" else None
-        return [word.subject, *([account] if account else [])]
+        return [word.subject, *([account] if account and account not in self.model.erased else [])]
 
     def erase(self, person: str) -> None:
-        """Erase a person; from the stated time on, nothing of theirs is found anywhere."""
+        """Erase a person, under all ids; from the stated time on, nothing of theirs is found anywhere."""
         self.retired.update(self.model.linked(person))
-        fees = {w.data["fee"] for w in self.model.of(person, "fact") if w.data.get("fee") is not None}
+        people = self.model.ids(person)
+        fees = {w.data["fee"] for p in people for w in self.model.of(p, "fact") if w.data.get("fee") is not None}
         status, content = self.send("DELETE", f"/v1/customers/{self.id_of(person)}")
         assert status == 200, content
-        read = self.read.get(person, set())
-        self.forget({self.id_of(person), *read, *tokens(self.model.erase(person).may)}, fees)
+        read = set[str]().union(*(self.read.get(p, set()) for p in people))
+        self.forget({*map(self.id_of, people), *read, *tokens(self.model.erase(person).may)}, fees)
 
     def erase_visitor(self, visitor: str) -> None:
         """Erase a visitor by its id, with all stretches, whosever they are.
@@ -283,6 +313,19 @@ class Case:
         status, content = self.send("DELETE", f"/v1/visitors/{self.id_of(visitor)}")
         assert status == 200, content
         self.forget(tokens(self.model.erase_visitor(visitor, self.now_us)), set())
+
+    def erase_account(self, account: str) -> None:
+        """Erase an account; its id stays with the people who named it in a request, as long as they are there."""
+        status, content = self.send("DELETE", f"/v1/accounts/{self.id_of(account)}")
+        assert status == 200, content
+        named = any(w.data.get("account") == account for w in self.model.words)
+        texts = tokens(self.model.erase_account(account)) | ({self.id_of(account)} if not named else set())
+        self.forget(texts, set())
+
+    def name(self, account: str | None) -> None:
+        """Let an account's id stay that somebody names again, after its erasure: it is of their request."""
+        for _, texts, _ in self.company.overdue if account is not None else ():
+            texts.discard(self.id_of(account))
 
     def forget(self, texts: set[str], numbers: set[float]) -> None:
         """Let these be searched for as soon as the stated time is over, but for what somebody told who is still there.

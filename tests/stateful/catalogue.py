@@ -7,7 +7,12 @@ from serving.settings import Workspace
 
 WITHIN_S = 120
 """`erasure.within_s` of the workspace."""
-SETTINGS = f"environment: dev\nerasure: {{within_s: {WITHIN_S}}}\n"
+ATTEMPTS = 3
+"""How often a delivery is tried."""
+SETTINGS = """environment: dev
+erasure: {{within_s: {within_s}}}
+moments: {{webhook: "{url}", attempts: {attempts}}}
+"""
 COMPANY = """
 settings: {time_zone: UTC, locales: [en], country_rules: eu}
 purposes:
@@ -36,7 +41,7 @@ features:
      signal: {of: search, compute: last, field: words}}
 moments:
   - {id: searched, on: search, when: "searches_2d >= 1", channel: push, placements: [note], wait_s: 30, every_h: 1,
-     deliver: stream}
+     deliver: [stream, webhook]}
 actions:
   - id: tv
     issue: grow
@@ -84,10 +89,10 @@ OTHER = COMPANY.replace("name: size, dtype: int", "name: size, dtype: float").re
 RELEASES = {1: COMPANY, 2: OTHER}
 
 
-def stateful_workspace(root: Path) -> Workspace:
-    """Return a new workspace that serves the company's first release."""
+def stateful_workspace(root: Path, url: str) -> Workspace:
+    """Return a new workspace that serves the company's first release, with a webhook."""
     releasing.new(root)
-    (root / "brain.yaml").write_text(SETTINGS)
+    (root / "brain.yaml").write_text(SETTINGS.format(within_s=WITHIN_S, url=url, attempts=ATTEMPTS))
     for starter in (root / "catalogue").glob("*.yaml"):
         starter.unlink()
     (root / "catalogue" / "company.yaml").write_text(COMPANY)

@@ -12,6 +12,7 @@ from serving.brain import releasing
 from serving.brain.runtime import Brain
 from serving.commands.verifying import verify
 from serving.settings import Workspace
+from tests.serving.test_webhooks import Receiver
 from tests.stateful.catalogue import RELEASES, WITHIN_S, stateful_workspace
 from tests.stateful.clock import Clock
 from tests.stateful.replicas import Nursery, Replica, Step
@@ -44,7 +45,9 @@ class Company:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.clock = Clock(START_US)
-        self.workspace: Workspace = stateful_workspace(root / "workspace")
+        self.receiver = Receiver([204])
+        """Whom the webhook calls."""
+        self.workspace: Workspace = stateful_workspace(root / "workspace", self.receiver.url)
         self.brain = Brain(self.workspace)
         self.here = Steps(self.brain)
         self.client = self.here.client
@@ -66,6 +69,7 @@ class Company:
         """Serve until the block ends."""
         with ExitStack() as stack:
             stack.callback(os.chdir, Path.cwd())
+            stack.callback(self.receiver.close)
             for name in ("here", "temporary"):
                 (self.root / name).mkdir()
             os.chdir(self.root / "here")
@@ -77,6 +81,7 @@ class Company:
             stack.enter_context(self.clock.set())
             stack.callback(self.brain.close)
             stack.callback(self.client.close)
+            stack.callback(self.here.watcher.close)
             yield self
 
     @contextmanager

@@ -18,6 +18,7 @@ def import_files(case: Case, person: str, granted: str, ago_s: float) -> None:
     (folder / "calls.csv").write_text(
         f"customer,told,account,note,what,call\n{customer},{told},{account},{note},{action},{call}\n"
     )
+    case.name("account:1")
     case.company.do(("do", "load", str(folder)), case.by)
     for file in folder.iterdir():
         file.unlink()
@@ -28,7 +29,8 @@ def import_files(case: Case, person: str, granted: str, ago_s: float) -> None:
     model.tell(person, "filed", now_us, told_us, token, nickname=token)
     model.tell(person, "note", now_us, told_us, note)
     offer = f"crm:{call}"
-    for subject, own in ((person, call), ("account:1", "")):
+    model.tell(person, "named", now_us, account="account:1")
+    for subject, own in ((person, call), *([("account:1", "")] if "account:1" not in model.erased else [])):
         seen = {"offer": offer, "action": action, "channel": "web", "until_us": 0}
         model.tell(subject, "contact", now_us, told_us, own, **seen)
         model.tell(subject, "state", now_us, told_us, state="seen", offer=offer)

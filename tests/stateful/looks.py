@@ -1,4 +1,4 @@
-"""Moments of the model and the product: who is looked at, for whom one fires, and what leaves of its delivery."""
+"""Moments of the model and the product: who is looked at, and for whom one fires."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from features.ledger.links import visitors_now
 from features.ledger.tables import DELIVERIES, FIRED
 from features.moments import Delivery, Moments
 from tests.serving.workspaces import Json
-from tests.stateful.case import Case, decided_us
+from tests.stateful.case import Case, Leaving, decided_us
 from tests.stateful.company import HERE
 from tests.stateful.model import SECOND_US, TOLERANCE_US, WINDOWS_US, Bounds, Word, searches
 
@@ -66,10 +66,10 @@ def _delivered(case: Case, subject: str, new: list[Delivery]) -> None:
     shown = [offer for delivery in new for offer in _offers(delivery)]
     case.check_shown(subject, None, "push", {"tv": bool(shown)})
     for delivery in new:
-        case.deliveries[delivery.id] = subject
         answer = from_json(delivery.body)["decision"]
         for offer in shown:
             case.show(subject, None, "push", offer, decided_us(answer))
+            case.deliveries[delivery.decision_id] = Leaving(subject, offer["offer_id"], delivery.at_us)
 
 
 def _offers(delivery: Delivery) -> list[Json]:
@@ -134,34 +134,6 @@ def _deliveries(case: Case) -> list[Delivery]:
     streams = {_stream(case, subject) for subject in SUBJECTS}
     page = Moments(case.company.brain.ledger).stream_page(case.newest_seq, "push", None)
     return [delivery for delivery in page if delivery.stream in streams]
-
-
-def leave(case: Case) -> None:
-    """Let every delivery leave to a screen: of what may not be shown any more nothing does, and its place is free."""
-    everything = Moments(case.company.brain.ledger).stream_page(0, "push", None, limit=100_000)
-    for delivery in everything:
-        subject = case.deliveries.get(delivery.id)
-        if subject is None or subject in case.retired:
-            continue
-        assert subject not in case.model.erased, (subject, delivery.id)
-        body = case.company.here.watcher._departures.body(delivery)
-        left = body is not None and any(p["offers"] for p in from_json(body)["decision"]["placements"])
-        _left(case, subject, _offers(delivery)[0]["offer_id"], left=left)
-
-
-def _left(case: Case, subject: str, offer_id: str, *, left: bool) -> None:
-    contact, now_us = case.shown[offer_id], case.company.clock.now_us
-    stops = case.model.stops(subject, None, "tv", "push", now_us)
-    others = [gate for gate in stops.must if not gate.startswith("cap:")]
-    if left:
-        assert others == [], (subject, offer_id, others)
-        assert now_us < contact.data["until_us"], (subject, offer_id)
-        return
-    released = case.model.state(contact) in ("not_delivered", "expired")
-    assert stops.may or released or now_us >= contact.data["until_us"], (subject, offer_id)
-    if not released:
-        state = "expired" if now_us >= contact.data["until_us"] else "not_delivered"
-        case.model.tell(subject, "state", now_us, state=state, offer=offer_id)
 
 
 def gone(case: Case, subject: str) -> None:

@@ -150,14 +150,41 @@ class Model:
         return [w for w in told if self.holder(subject, w.number) in (None, holder)]
 
     def linked(self, person: str) -> list[str]:
-        """Return the visitors that are the person now."""
-        return [v for v in self.holders if self.holder(v) == person]
+        """Return the visitors that are the person now, under whichever of their ids."""
+        people = self.ids(person)
+        return [v for v in self.holders if self.holder(v) in people]
 
     def belonging(self, person: str) -> Bounds:
         """Return all words that belong to a person; decisions may count those on a device that is not theirs now."""
-        own = [w for w in self.words if self.owner(w) == person]
-        now = {person, *self.linked(person)}
+        people = self.ids(person)
+        own = [w for w in self.words if self.owner(w) in people]
+        now = {*people, *self.linked(person)}
         return Bounds([w for w in own if w.subject in now], own)
+
+    # Two ids of one person
+
+    def join(self, person: str, other: str, now_us: int, *, joined: bool, token: str) -> bool:
+        """Keep a statement that two people are one, or are not; return whether they are afterwards."""
+        for one, about in ((person, other), (other, person)):
+            self.tell(one, "join" if joined else "part", now_us, token=token, other=about)
+        return other in self.joined(person)
+
+    def joined(self, person: str) -> set[str]:
+        """Return the people who are the same by the words of both."""
+        return {other for other in self._says_joined(person) if person in self._says_joined(other)}
+
+    def _says_joined(self, person: str) -> set[str]:
+        told = self.of(person, "join", "part")
+        return {other for other in {w.data["other"] for w in told} if _holds_of(told, other)}
+
+    def ids(self, person: str) -> set[str]:
+        """Return all ids of a person."""
+        people, waiting = {person}, [person]
+        while waiting:
+            new = self.joined(waiting.pop()) - people
+            people |= new
+            waiting += new
+        return people
 
     def reach(self, subject: str) -> Bounds:
         """Return the words by which decisions for a person or visitor count what was shown and done."""
@@ -170,10 +197,15 @@ class Model:
     # What is permitted
 
     def binding(self, person: str) -> Iterator[list[Word]]:
-        """Yield the consents of each visitor that is the person now, without those that belong to somebody else."""
+        """Yield the consents of each visitor that is the person now, without those that belong to somebody else.
+
+        And those of each other id of the person.
+        """
+        people = self.ids(person)
+        yield from (self.of(other, "consent") for other in people - {person})
         for visitor in self.linked(person):
             told = self.of(visitor, "consent")
-            yield [w for w in told if self.owner(w) == person or self.holder(visitor, w.number) is None]
+            yield [w for w in told if self.owner(w) in people or self.holder(visitor, w.number) is None]
 
     def consent_gates(self, subject: str, purposes: Iterable[str], channel: str, now_us: int) -> Stops:
         """Return the gates of the purposes that are not permitted; `service` needs only that nobody refuses it.
@@ -218,9 +250,12 @@ class Model:
         return Stops(*every)
 
     def is_restricted(self, subject: str) -> bool:
-        """Tell whether the subject's last word about it restricts it; of two at one time the refusing one holds."""
-        told = self.of(subject, "flag")
-        return max(((w.at_us, bool(w.data["restricted"])) for w in told), default=(0, False))[1]
+        """Tell whether the last word about it restricts the subject, under any of its ids.
+
+        Of two words at one time the refusing one holds.
+        """
+        flags = (self.of(one, "flag") for one in self.ids(subject))
+        return any(max(((w.at_us, bool(w.data["restricted"])) for w in f), default=(0, False))[1] for f in flags)
 
     # What was shown, and what they did
 
@@ -265,6 +300,8 @@ class Model:
         if subject in self.erased or self.is_restricted(subject):
             return {name: {None} for name in FACTS}
         own = {name: {self.stated(subject, name)} for name in ("nickname", "fee", "hardship", "size")}
+        if any(self.stated(other, "hardship") for other in self.ids(subject)):
+            own["hardship"] = {True}
         words = self.belonging(subject) if subject.startswith("person:") else Bounds(*[self.stretch(subject)] * 2)
         events = words.of("event")
         counted = {name: searches(events, span_us, now_us) for name, span_us in WINDOWS_US.items()}
@@ -282,19 +319,19 @@ class Model:
     # What erasing takes
 
     def erase(self, person: str) -> Bounds:
-        """Forget all words that belong to a person, and return them.
+        """Forget all words that belong to a person, under whichever id, and return them.
 
         What a visitor allowed or refused while it was linked to nobody binds on, without its token, if it was unlinked
         from the person before.
         """
-        gone, linked = self.belonging(person), self.linked(person)
-        bound = {w.number for w in gone.may if w.kind == "consent" and w.subject not in (person, *linked)}
+        gone, linked, people = self.belonging(person), self.linked(person), self.ids(person)
+        bound = {w.number for w in gone.may if w.kind == "consent" and w.subject not in (*people, *linked)}
         bound = {number for number in bound if self.holder(self.words[number].subject, number) is None}
         self._forget({w.number for w in gone.may} - bound)
         self.words = [w._replace(token="") if w.number in bound else w for w in self.words]
         for visitor in linked:
             self.holders[visitor].append((len(self.words), None))
-        self.erased.add(person)
+        self.erased |= people
         return gone
 
     def erase_visitor(self, visitor: str, now_us: int) -> list[Word]:
@@ -305,6 +342,13 @@ class Model:
         self._forget({w.number for w in gone})
         self.holders.setdefault(visitor, []).append((len(self.words), None))
         self.erased.add(visitor)
+        return gone
+
+    def erase_account(self, account: str) -> list[Word]:
+        """Forget all words of an account, and return them."""
+        gone = self.of(account)
+        self._forget({w.number for w in gone})
+        self.erased.add(account)
         return gone
 
     def _forget(self, numbers: set[int]) -> None:
@@ -322,6 +366,12 @@ def _place(kind: str) -> str:
 
 def _grants_after(word: Word, purpose: str, now_us: int) -> bool:
     return word.data["purpose"] == purpose and word.data["status"] == "granted" and word.at_us > now_us
+
+
+def _holds_of(told: list[Word], other: str) -> bool:
+    """Tell whether these words join somebody with the other person."""
+    joins, parts = ([w.at_us for w in told if w.kind == kind and w.data["other"] == other] for kind in ("join", "part"))
+    return holds(joins, parts)
 
 
 def holds(grants: Iterable[int], refusals: Iterable[int]) -> bool:

@@ -11,7 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from tests.stateful.case import PEOPLE, Case
 from tests.stateful.company import HERE, By, Company
 from tests.stateful.files import import_files
-from tests.stateful.looks import gone, leave, look
+from tests.stateful.leaving import leave, send
+from tests.stateful.looks import gone, look
 from tests.stateful.questions import compare
 
 PERSONS = st.sampled_from(PEOPLE)
@@ -116,6 +117,13 @@ class Persons(RuleBasedStateMachine):
             self.case.link(who, visitor, linked=True)
             self.asked = [(one, None) for one in (who, before, visitor) if one]
 
+    @step(who=PERSONS, other=PERSONS, joined=st.sampled_from([True, True, False]))
+    def join(self, who: str, other: str, joined: bool) -> None:
+        """Say that two ids are one person's, or are not."""
+        if who != other:
+            self.case.join(who, other, joined=joined)
+            self.asked = [(who, None), (other, None)]
+
     @step(ago=st.integers(0, 8))
     def send_again(self, ago: int) -> None:
         """Repeat an event."""
@@ -153,8 +161,10 @@ class Persons(RuleBasedStateMachine):
 
     @step(who=PERSONS)
     def erase(self, who: str) -> None:
+        people = self.case.model.ids(who)
         self.case.erase(who)
-        gone(self.case, who)
+        for one in people:
+            gone(self.case, one)
         self.asked = [(who, None)]
 
     @step(visitor=VISITORS, rarely=st.integers(0, 2))
@@ -163,6 +173,12 @@ class Persons(RuleBasedStateMachine):
         if rarely == 0 and self.usable(visitor):
             self.case.erase_visitor(visitor)
             self.asked = [] if holder is None else [(holder, None)]
+
+    @step(rarely=st.integers(0, 3))
+    def erase_account(self, rarely: int) -> None:
+        if rarely == 0:
+            self.case.erase_account("account:1")
+            self.asked = [("person:1", "account:1"), ("person:2", "account:1")]
 
     @step(seconds=st.sampled_from([0.0, 40.0, 40.0, 3700.0]))
     def look(self, seconds: float) -> None:
@@ -176,6 +192,12 @@ class Persons(RuleBasedStateMachine):
         """Let deliveries leave to screens."""
         leave(self.case)
         self.asked = [("person:1", None), ("person:2", None)]
+
+    @step(accepted=st.sampled_from([True, True, False]))
+    def send(self, accepted: bool) -> None:
+        """Let a process call the webhook."""
+        send(self.case, accepted=accepted)
+        self.asked = [("person:1", None), ("person:2", None), ("visitor:1", None)]
 
     @step(number=st.sampled_from([1, 2]), back=st.booleans())
     def release(self, number: int, back: bool) -> None:

@@ -53,8 +53,8 @@ def _customer(case: Case, person: str) -> None:
     assert content["erased"] == (person in case.model.erased)
     states = {w.data["offer"]: case.model.state(w) for w in own if w.kind == "contact"}
     assert {c["offer_id"]: c["state"] for c in content["contacts"]} == states
-    links = {link["status"] for link in content["links"]}
-    assert ("linked" in links) == bool(case.model.linked(person))
+    links = {link["visitor"] for link in content["links"] if link["status"] == "linked" and link["kind"] != "customer"}
+    assert len(links) == sum(case.model.holder(visitor) == person for visitor in case.model.holders)
 
 
 def _export(case: Case, person: str) -> None:
@@ -65,8 +65,8 @@ def _export(case: Case, person: str) -> None:
     content = exporting.export(case.company.brain, "person", case.id_of(person))
     assert content["next"] is None
     theirs = case.model.belonging(person).may
-    found = tokens_in(content) - {case.id_of(person)}
-    others = {case.id_of(subject) for subject in case.model.holders} | {case.id_of(f"account:{n}") for n in "12"}
+    found = tokens_in(content)
+    others = {case.id_of(subject) for subject in (*case.model.ids(person), *case.model.holders, "account:1")}
     may = tokens(theirs) | others | (case.read.get(person, set()) if person not in case.model.erased else set())
     assert tokens(theirs) <= found, (person, tokens(theirs) - found)
     assert found <= may, (person, found - may)

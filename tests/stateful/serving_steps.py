@@ -59,6 +59,9 @@ class Steps:
     def look(self) -> None:
         """Decide the moments that are due."""
         self.watcher.decide_due()
+
+    def send(self) -> None:
+        """Call the webhook for what is due."""
         self.watcher.send_due()
 
 

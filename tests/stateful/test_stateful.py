@@ -83,6 +83,24 @@ def test_consents_that_a_clock_ahead_recorded_keep_nobody_from_a_device(company:
     compare(case, "person:1", None)
 
 
+@pytest.mark.promise("identity.joined")
+def test_two_ids_are_one_person_from_both_or_from_neither_whatever_a_clock_ahead_kept_of_one(company: Company) -> None:
+    case = Case(company)
+    case.by = By(3600.0)
+    case.consent("person:1", "marketing", "*", "granted", None)
+    case.by = HERE
+    case.search("person:1", None)
+    case.join("person:1", "person:2", joined=False)
+    company.wait(10)
+    case.join("person:1", "person:2", joined=True)
+    compare(case, "person:1", None)
+    compare(case, "person:2", None)
+    case.erase("person:2")
+    compare(case, "person:1", None)
+    company.wait(WITHIN_S)
+    assert company.overdue == []
+
+
 def test_what_an_unlinked_visitor_refused_binds_on_without_the_words_of_whoever_is_erased(company: Company) -> None:
     case = Case(company)
     case.consent("visitor:1", "marketing", "*", "withdrawn", None)
