@@ -59,8 +59,9 @@ def _recorded(brain: Brain, decision_id: str) -> tuple[str, dict[str, Any]]:
         raise NotFound("decision_id", "no such decision was made here")
     if record.body is None:
         raise NotFound("decision_id", "the customer was erased, and this decision with them")
-    if _linked_erased(brain, record.body):
-        raise NotFound("decision_id", "a linked visitor was erased, and with them what this decision was made from")
+    if _read_erased(brain, record.body):
+        why = "another id of the customer, or the account, was erased, and with it what this decision was made from"
+        raise NotFound("decision_id", why)
     return record.stream, record.body
 
 
@@ -83,13 +84,18 @@ def _counterfactual_json(alternative: Counterfactual | None) -> dict[str, Any]:
 
 
 def inputs_erased(brain: Brain, record: Record) -> bool:
-    """Tell whether the decision's subject, or a visitor that was linked to it then, was erased."""
-    return record.body is None or _linked_erased(brain, record.body)
+    """Tell whether the decision's subject was erased, or since then another of its ids or the account."""
+    return record.body is None or _read_erased(brain, record.body)
 
 
-def _linked_erased(brain: Brain, body: dict[str, Any]) -> bool:
-    linked = body["read"].get("linked", ())
-    return any(standing.erased for standing in brain.ledger.read(*linked, rules=NO_PAST))
+def _read_erased(brain: Brain, body: dict[str, Any]) -> bool:
+    """Tell whether another stream that a decision read was erased since; what was erased before, it read as that."""
+    read = body["read"]
+    versions = dict(read.get("linked", {}))
+    if read["account"] is not None:
+        versions[brain.ledger.stream_of("account", body["request"]["account_id"])] = read["account"]
+    standings = brain.ledger.read(*versions, rules=NO_PAST)
+    return any(standing.erased and versions[standing.stream] < standing.version for standing in standings)
 
 
 def recomputes(brain: Brain, record: Record, before: KnownAtDecisions | None = None) -> bool:

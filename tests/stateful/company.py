@@ -57,8 +57,8 @@ class Company:
         self.agrees = True
         """Whether everything that was asked after the last request was as it should be."""
         self.steps = 0
-        """How many steps were taken; `taken` are those of the case that runs now."""
-        self.taken: list[Call] = []
+        """How many steps were taken; `cases` are the steps of each case, and the last one runs now."""
+        self.cases: list[list[Call]] = []
         self.failed: Exception | None = None
         """The first difference."""
         self.overdue: list[tuple[int, set[str], set[float]]] = []

@@ -35,9 +35,11 @@ def _with_a_company(steps: int, number: int, say: Callable[[str], None]) -> int:
             return company.steps
         except Exception as error:  # noqa: BLE001 (it is told, whatever it is)
             first = company.failed or error
-            calls = list(company.taken)
-    say(f"a difference after {company.steps} steps of run {number}; {told(first)}\n{lines(calls)}")
-    raise Difference(f"{told(first)}\n{lines(shortest(calls, first))}") from first
+    say(f"a difference after {company.steps} steps of run {number}: {told(first)}")
+    cases = company.cases[-1:] if company.failed else company.cases
+    every = [calls for calls in cases if _ends_like(calls, first)] or cases[-1:]
+    say(f"the case:\n{lines(every[0])}")
+    raise Difference(f"{told(first)}\n{lines(shortest(every[0], first))}") from first
 
 
 def lines(calls: list[Call]) -> str:
@@ -75,10 +77,14 @@ def shortest(calls: list[Call], error: Exception, within_s: float = SHORTEN_S) -
         at, before = 0, len(calls)
         while at < len(calls) and time.monotonic() < until_s:
             fewer = calls[:at] + calls[at + part :]
-            again = replay(fewer)
-            calls, at = (fewer, at) if again is not None and _place(again) == _place(error) else (calls, at + part)
+            calls, at = (fewer, at) if _ends_like(fewer, error) else (calls, at + part)
         part = part // 2 if part > 1 or len(calls) == before else part
     return calls
+
+
+def _ends_like(calls: list[Call], error: Exception) -> bool:
+    again = replay(calls)
+    return again is not None and _place(again) == _place(error)
 
 
 def _place(error: Exception) -> tuple[str, str, int]:

@@ -155,11 +155,13 @@ class Model:
         return [v for v in self.holders if self.holder(v) in people]
 
     def belonging(self, person: str) -> Bounds:
-        """Return all words that belong to a person; decisions may count those on a device that is not theirs now."""
+        """Return all words that belong to a person; decisions may count those on a device that is not theirs now.
+
+        A device is theirs by the id under which it is linked: what they did there under another id is left behind.
+        """
         people = self.ids(person)
         own = [w for w in self.words if self.owner(w) in people]
-        now = {*people, *self.linked(person)}
-        return Bounds([w for w in own if w.subject in now], own)
+        return Bounds([w for w in own if w.subject in people or self.holder(w.subject) == self.owner(w)], own)
 
     # Two ids of one person
 
@@ -201,11 +203,10 @@ class Model:
 
         And those of each other id of the person.
         """
-        people = self.ids(person)
-        yield from (self.of(other, "consent") for other in people - {person})
+        yield from (self.of(other, "consent") for other in self.ids(person) - {person})
         for visitor in self.linked(person):
-            told = self.of(visitor, "consent")
-            yield [w for w in told if self.owner(w) in people or self.holder(visitor, w.number) is None]
+            told, holder = self.of(visitor, "consent"), self.holder(visitor)
+            yield [w for w in told if self.owner(w) == holder or self.holder(visitor, w.number) is None]
 
     def consent_gates(self, subject: str, purposes: Iterable[str], channel: str, now_us: int) -> Stops:
         """Return the gates of the purposes that are not permitted; `service` needs only that nobody refuses it.

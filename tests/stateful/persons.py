@@ -30,7 +30,7 @@ def step(**drawn: Any) -> Callable[[Callable[..., None]], Any]:
     def kept(work: Callable[..., None]) -> Any:
         @functools.wraps(work)
         def call(self: "Persons", **arguments: Any) -> None:
-            self.company.taken.append((work.__name__, arguments))
+            self.company.cases[-1].append((work.__name__, arguments))
             self.company.steps += 1
             self.company.agrees = False
             with self.company.failing():
@@ -50,7 +50,7 @@ class Persons(RuleBasedStateMachine):
         super().__init__()
         if self.company.failed is not None:
             raise self.company.failed  # Hypothesis begins the case again, which may end otherwise
-        self.company.taken = []
+        self.company.cases.append([])
         with self.company.failing():
             self.company.release(1)
         self.case = Case(self.company)

@@ -101,6 +101,21 @@ def test_two_ids_are_one_person_from_both_or_from_neither_whatever_a_clock_ahead
     assert company.overdue == []
 
 
+def test_a_decision_that_read_an_account_which_was_erased_since_is_erased_with_it_and_not_different(
+    company: Company,
+) -> None:
+    case = Case(company)
+    for person in ("person:1", "person:2", "person:2", "person:1"):
+        case.consent(person, "marketing", "*", "granted", None)
+        case.decide(person, "account:1", "web")
+    case.erase_account("account:1")
+    case.decide("person:1", "account:1", "web")
+    company.verify()
+    *before, after = (company.client("GET", f"/v1/decisions/{r.decision_id}")[0] for r in case.requests)
+    assert ({*before}, after) == ({404}, 200)
+    company.wait(WITHIN_S)
+
+
 def test_what_an_unlinked_visitor_refused_binds_on_without_the_words_of_whoever_is_erased(company: Company) -> None:
     case = Case(company)
     case.consent("visitor:1", "marketing", "*", "withdrawn", None)
