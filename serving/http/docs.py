@@ -1,4 +1,4 @@
-"""The page that documents the routes, with scripts of this server: it asks no other server for anything."""
+"""The first page, and the page that documents the routes, with scripts of this server alone."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,12 +26,34 @@ _PAGE: Final = """<!doctype html>
 """
 
 
+_FIRST: Final = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>Central brain</title>
+<link rel="icon" href="data:,">
+<h1>Central brain</h1>
+<p>This server decides what to do next for a customer, on every channel, within what they allowed.</p>
+<ul>
+<li><a href="docs">The routes, with examples</a></li>
+<li><a href="openapi.json">The same as an OpenAPI document, for programs</a></li>
+<li><a href="healthz">Whether the server runs</a></li>
+</ul>
+<p>All else needs a key. The command <code>brain serve</code> says where the keys are.</p>
+</html>
+"""
+
+
 def docs_routes(app: FastAPI) -> None:
-    """Add the page and its scripts to the application; addresses in it are relative, so it works below any path."""
+    """Add the pages and their scripts to the application; addresses in it are relative, so it works below any path."""
     package = find_spec("fastapi_offline")
     assert package is not None
     assert package.origin is not None
     folder = Path(package.origin).parent / "static"
+
+    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
+    async def first() -> Response:
+        return Response(_FIRST, media_type="text/html")
 
     @app.api_route("/docs", methods=["GET", "HEAD"], include_in_schema=False)
     async def docs() -> Response:

@@ -34,7 +34,7 @@ _PAGE: Final[_Headers] = (
     (b"cache-control", b"max-age=3600"),
 )
 """Of the pages that document the routes, and hold nothing of the workspace. Their script sets styles inline."""
-_PAGES: Final = ("/docs", "/docs/")
+_FIRST, _PAGES = "/", ("/docs", "/docs/")
 _METHODS: Final = b"GET, POST, PATCH, DELETE"
 _SENT: Final = b"authorization, content-type, request-timeout, last-event-id"
 
@@ -53,7 +53,7 @@ class AtTheDoors:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = _PAGE if scope["path"].startswith(_PAGES) else _ANSWER
+        headers = _PAGE if scope["path"] == _FIRST or scope["path"].startswith(_PAGES) else _ANSWER
         refusal = self._doors.refusal(scope)
 
         async def guarded(message: Message) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import FastAPI, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
@@ -11,41 +11,20 @@ from features.moments import Delivery
 from serving.access.doors import audience_of, check_channel
 from serving.brain.runtime import Brain
 from serving.events.moments import Watcher, dead_letter_json, withheld_json
-from serving.events.signals import MAX_SIGNALS, record_body
+from serving.events.signals import record_body
 from serving.http.direct import DirectRoute
 from serving.http.paths import CustomerQuery
-from serving.http.replies import JSON, json_reply, problem_reply, problems, read_body
+from serving.http.replies import json_reply, problem_reply, problems, read_body
 from serving.problems import BUSY
 
 MAX_LISTED = 200
 Cursor = Annotated[int, Query(ge=0, le=2**62)]
-_EVENT = {
-    "type": "object",
-    "required": ["specversion", "id", "source", "type", "subject"],
-    "properties": {
-        "specversion": {"const": "1.0"},
-        **{name: {"type": "string"} for name in ("id", "source", "type")},
-        "subject": {"type": "string", "description": "customer:c-1042, account:a-7, visitor:v-1, cookie:…, device:…"},
-        "time": {"type": "string", "format": "date-time"},
-        "data": {"type": "object"},
-        "gpc": {
-            "type": "boolean",
-            "description": "the browser sent Global Privacy Control",
-        },
-    },
-}
-_SIGNALS: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {JSON: {"schema": {"oneOf": [_EVENT, {"type": "array", "items": _EVENT, "maxItems": MAX_SIGNALS}]}}},
-    }
-}
 
 
 def signal_routes(app: FastAPI, brain: Brain) -> None:
     """Add the route for signals to the application."""
 
-    @app.post("/v1/signals", openapi_extra=_SIGNALS, responses=problems(409, 410, 413, 422, 503))
+    @app.post("/v1/signals", responses=problems(409, 410, 413, 422, 503))
     async def signals(request: Request) -> Response:
         """Record what a customer did: one CloudEvent (1.0) or an array. The next decision after the answer sees it."""
         body, gpc = await read_body(request), asks_no_profiling(request)

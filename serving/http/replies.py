@@ -121,13 +121,6 @@ def json_reply(content: dict[str, Any], status: int = 200) -> Response:
     return Response(to_json(content), status, media_type=JSON)
 
 
-def body_schema(model: type[Any], *, many: bool = False) -> dict[str, Any]:
-    """Return the OpenAPI of a body that the route parses itself; `many`: one object or an array."""
-    item = model.model_json_schema(ref_template="#/components/schemas/{model}")
-    schema = {"oneOf": [item, {"type": "array", "items": item}]} if many else item
-    return {"requestBody": {"required": True, "content": {JSON: {"schema": schema}}}}
-
-
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the OpenAPI of the problem documents that a route may answer, by status."""
     return {s: {"model": Problem, "content": {PROBLEM: {}}} for s in statuses}

@@ -55,15 +55,15 @@ from serving.http.admission import SHED_HEADER, TIMEOUT_HEADER, Room, stated_unt
 from serving.http.background import Background
 from serving.http.direct import DirectRoute
 from serving.http.docs import docs_routes
+from serving.http.document.openapi import describe_routes
 from serving.http.guard import AtTheDoors, ListedOrigins
+from serving.http.listings import listing_routes
 from serving.http.live import MAX_LISTED, asks_no_profiling, moment_routes, signal_routes
-from serving.http.openapi import describe_keys
 from serving.http.paths import AccountPath, CustomerPath, DecisionPath, EncodedPaths, UnderPath, VisitorPath
 from serving.http.replies import (
     ANY_PROBLEM,
     JSON,
     AnswersErrors,
-    body_schema,
     error_reply,
     json_reply,
     problem_reply,
@@ -76,7 +76,6 @@ from serving.problems import ERASED, PROBLEM_TYPES, TYPES, UNAVAILABLE, serve_un
 _MAYBE = "a decision may have been made, ask again with the same request_id: it was not confirmed"
 Cursor = Annotated[str, Query(max_length=20)]
 _DECISIONS = {
-    **body_schema(Ask),
     "parameters": [
         {
             "name": TIMEOUT_HEADER,
@@ -120,6 +119,7 @@ def build_app(brain: Brain) -> FastAPI:
     _account_routes(app, brain)
     signal_routes(app, brain)
     moment_routes(app, brain, watcher)
+    listing_routes(app, brain)
     _operation_routes(app, brain)
     docs_routes(app)
     _guard(app, brain, Doors(access, http.names), events)
@@ -134,7 +134,7 @@ def _guard(app: FastAPI, brain: Brain, doors: Doors, events: SecurityEvents) -> 
     routes = [route for route in app.routes if isinstance(route, Route)]
     if missing := TABLE.missing(f"{method} {route.path}" for route in routes for method in route.methods or ()):
         raise Refused(f"serving/access/scopes.yaml has no line for {', '.join(missing)}")
-    describe_keys(app)
+    describe_routes(app)
     app.add_middleware(AtTheDoors, doors=doors, metrics=brain.metrics, events=events)
     if origins := brain.workspace.settings.http.origins:
         app.add_middleware(ListedOrigins, origins=origins)
@@ -182,7 +182,6 @@ def _decision_routes(app: FastAPI, brain: Brain) -> None:
 def _record_routes(app: FastAPI, brain: Brain) -> None:
     @app.post(
         "/v1/outcomes",
-        openapi_extra=body_schema(OutcomeIn, many=True),
         responses=problems(404, 409, 410, 413, 422, 503),
     )
     async def outcome(request: Request) -> Response:
@@ -193,14 +192,14 @@ def _record_routes(app: FastAPI, brain: Brain) -> None:
         brain.metrics.count_statuses(brain.metrics.outcomes, answer.content)
         return _items_reply(answer)
 
-    @app.post("/v1/consents", openapi_extra=body_schema(ConsentIn, many=True), responses=problems(410, 413, 422, 503))
+    @app.post("/v1/consents", responses=problems(410, 413, 422, 503))
     async def consents(request: Request) -> Response:
         """Record what the customer allows, refuses, withdraws or objects to: one consent, or an array, by item."""
         body, work = await read_body(request), partial(recording.record_consent, brain)
         pool = brain.pools.consents if len(body) <= LONG_BODY else brain.pools.long
         return _items_reply(await pool.run_async(answer_items, ConsentIn, body, work, ("recorded",)))
 
-    @app.post("/v1/identities", openapi_extra=body_schema(IdentityIn), responses=problems(404, 409, 410, 413, 422, 503))
+    @app.post("/v1/identities", responses=problems(404, 409, 410, 413, 422, 503))
     async def identity(request: Request) -> Response:
         """Link an identifier (a cookie, a device, a hashed address, another id) to a customer, or unlink it."""
         statement = await _parsed(brain, IdentityIn, await read_body(request))
@@ -245,7 +244,7 @@ def _with_gpc(ask: Ask, request: Request) -> Ask:
 
 
 def _customer_routes(app: FastAPI, brain: Brain) -> None:
-    @app.patch("/v1/customers/{customer_id}", openapi_extra=body_schema(ProfilePatch), responses=problems(404, 422))
+    @app.patch("/v1/customers/{customer_id}", responses=problems(404, 422))
     async def patch(customer_id: CustomerPath, request: Request) -> Response:
         """Set facts of the profile; null makes a fact unknown."""
         body = await _parsed(brain, ProfilePatch, await read_body(request))
@@ -290,7 +289,7 @@ def _visitor_routes(app: FastAPI, brain: Brain) -> None:
         await erasing.erase(brain, "visitor", visitor_id)
         return json_reply({"visitor_id": visitor_id, "erased": True})
 
-    @app.patch("/v1/visitors/{visitor_id}", openapi_extra=body_schema(VisitorPatch), responses=problems(404, 422, 503))
+    @app.patch("/v1/visitors/{visitor_id}", responses=problems(404, 422, 503))
     async def patch_visitor(visitor_id: VisitorPath, request: Request) -> Response:
         """Restrict the use of the visitor's data to keeping it, or lift the restriction."""
         body = await _parsed(brain, VisitorPatch, await read_body(request))
@@ -315,7 +314,7 @@ def _account_routes(app: FastAPI, brain: Brain) -> None:
         await erasing.erase(brain, "account", account_id)
         return json_reply({"account_id": account_id, "erased": True})
 
-    @app.patch("/v1/accounts/{account_id}", openapi_extra=body_schema(AccountPatch), responses=problems(404, 422, 503))
+    @app.patch("/v1/accounts/{account_id}", responses=problems(404, 422, 503))
     async def patch_account(account_id: AccountPath, request: Request) -> Response:
         """Restrict the use of the account's data to keeping it, or lift the restriction."""
         body = await _parsed(brain, AccountPatch, await read_body(request))

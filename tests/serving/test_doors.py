@@ -41,7 +41,9 @@ def test_every_answer_tells_browsers_to_keep_nothing_and_to_guess_nothing(client
             assert headers["x-content-type-options"] == "nosniff", route
             assert headers["referrer-policy"] == "no-referrer"
             assert "frame-ancestors 'none'" in headers["content-security-policy"]
-            assert headers["cache-control"] == ("max-age=3600" if route.startswith("/docs") else "no-store"), route
+            assert headers["cache-control"] == (
+                "max-age=3600" if route == "/" or route.startswith("/docs") else "no-store"
+            ), route
             assert "access-control-allow-origin" not in headers
     for path in ("/docs/", "/v1/decisions/", "//evil.example/v1", "/healthz/", "/v1/customers/..%2f..%2fdocs"):
         status, headers, _ = client.raw("GET", path, host="localhost")

@@ -61,6 +61,13 @@ REACH: list[Case] = [
     ("GET", "/readyz", None, _for("operate")),
     ("GET", "/metrics", None, _for("operate")),
     ("GET", "/v1/security-events", None, _for("audit")),
+    ("GET", "/v1/actions", None, _for("decide", "agent", "lead", "data-science", "publish", "audit")),
+    (
+        *("GET", "/v1/channels", None),
+        _for("decide", "agent", "signal", "consent", "lead", "data-science", "publish", "audit"),
+    ),
+    ("GET", "/v1/releases", None, _for("data-science", "publish", "audit")),
+    ("GET", "/", None, EVERYONE),
     ("GET", "/healthz", None, EVERYONE),
     ("GET", "/docs", None, EVERYONE),
     ("GET", "/docs/{name}", None, EVERYONE),
@@ -84,7 +91,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 def test_the_table_by_hand_names_every_route_that_is_served(client: Client) -> None:
     served = client("GET", "/openapi.json")[1]["paths"]
     names = {f"{method.upper()} {path}" for path, methods in served.items() for method in methods}
-    assert names | {"GET /docs", "GET /docs/{name}", "GET /openapi.json"} == {
+    assert names | {"GET /", "GET /docs", "GET /docs/{name}", "GET /openapi.json"} == {
         f"{method} {path}" for method, path, _, _ in REACH
     }
     assert set(SCOPES) == set(TABLE.scopes)

@@ -1,0 +1,201 @@
+"""What the OpenAPI document says of each route: its group, a sentence, the form of its answer, and examples to send."""
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from serving.contract import AccountPatch, Ask, ConsentIn, IdentityIn, OutcomeIn, ProfilePatch, VisitorPatch
+from serving.http.document import forms
+from serving.http.document.forms import Answer, Export, SignalIn
+
+TAGS: Final = {
+    "Decisions": "Ask what to do next for a customer, and why.",
+    "Outcomes": "Tell what became of an offer, so that the brain learns.",
+    "Consents": "Tell what customers allow and refuse. A refusal binds every later decision.",
+    "Signals": "Tell what customers do now. The next decision sees it.",
+    "Customers": "What is held of a customer: read, correct, export, restrict, erase.",
+    "Accounts and visitors": "The same for contracts and households, and for anonymous visitors.",
+    "Moments": "Decisions that the brain makes by itself when something happens or does not.",
+    "Catalogue": "What may be named in requests.",
+    "Operations": "Whether the server works, and what was refused.",
+}
+"""The groups of routes, in the order in which a newcomer needs them."""
+CUSTOMER: Final = "c-1042"
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What the document says of one route.
+
+    `name`: the operation's id, from which generated clients name their functions. `body`: the form of the request;
+    `many`: the name of a body that is one of these or an array. `media`: of an answer that is not JSON.
+    """
+
+    tag: str
+    name: str
+    summary: str
+    answer: type[Answer | Export] | None
+    body: type[Any] | None = None
+    many: str = ""
+    examples: dict[str, Any] = field(default_factory=dict)
+    media: str = "application/json"
+
+
+_ASK = {
+    "request_id": "r-1",
+    "customer_id": CUSTOMER,
+    "channel": "web",
+    "placements": [{"name": "hero", "fallback": "static-hero"}],
+}
+_SIGNAL = {
+    "specversion": "1.0",
+    "id": "e-1",
+    "source": "/website",
+    "type": "page-view",
+    "subject": f"customer:{CUSTOMER}",
+    "data": {"page": "paid-tv"},
+}
+_LINK = {
+    "customer_id": CUSTOMER,
+    "identifier": {"kind": "cookie", "value": "7f3a"},
+    "status": "linked",
+    "source": "login",
+}
+_WITHDRAWAL = {
+    "customer_id": CUSTOMER,
+    "purpose": "marketing",
+    "status": "withdrawn",
+    "source": "preference-centre",
+}
+_GRANT = {**_WITHDRAWAL, "status": "granted", "notice_version": "2026-01"}
+
+OPERATIONS: Final = {
+    "POST /v1/decisions": Operation(
+        "Decisions",
+        "decide",
+        "Decide what to do next for a customer",
+        forms.DecisionAnswer,
+        Ask,
+        examples={"an offer for a page": _ASK, "a preview, which writes nothing": {**_ASK, "mode": "preview"}},
+    ),
+    "GET /v1/decisions/{decision_id}": Operation(
+        "Decisions", "explain_decision", "Explain a decision: why, and why not", forms.Explanation
+    ),
+    "POST /v1/outcomes": Operation(
+        "Outcomes",
+        "record_outcomes",
+        "Record what customers did with offers",
+        forms.Recorded,
+        OutcomeIn,
+        many="Outcomes",
+        examples={
+            "of an action": {
+                "outcome_id": "o-1",
+                "customer_id": CUSTOMER,
+                "action": "tv-bundle",
+                "outcome": "accepted",
+            },
+        },
+    ),
+    "POST /v1/consents": Operation(
+        "Consents",
+        "record_consents",
+        "Record what customers allow or refuse",
+        forms.Recorded,
+        ConsentIn,
+        many="Consents",
+        examples={"a withdrawal": _WITHDRAWAL, "a grant": _GRANT},
+    ),
+    "POST /v1/signals": Operation(
+        "Signals",
+        "record_signals",
+        "Record what a customer does now",
+        forms.SignalsRecorded,
+        SignalIn,
+        many="Signals",
+        examples={"a page view": _SIGNAL},
+    ),
+    "POST /v1/identities": Operation(
+        "Signals",
+        "link_identifier",
+        "Link an identifier to a customer, or unlink it",
+        forms.Linked,
+        IdentityIn,
+        examples={"a login": _LINK, "somebody leaves a shared device": {**_LINK, "status": "unlinked"}},
+    ),
+    "GET /v1/customers/{customer_id}": Operation(
+        "Customers", "get_customer", "Show what is known of a customer", forms.Customer
+    ),
+    "PATCH /v1/customers/{customer_id}": Operation(
+        "Customers",
+        "update_customer",
+        "Set facts of a customer, or restrict their use",
+        forms.Updated,
+        ProfilePatch,
+        examples={"facts": {"facts": {"age": 40, "contract": "monthly"}}, "a restriction": {"restricted": True}},
+    ),
+    "GET /v1/customers/{customer_id}/export": Operation(
+        "Customers", "export_customer", "Export everything that is held of a customer", forms.Export
+    ),
+    "DELETE /v1/customers/{customer_id}": Operation(
+        "Customers", "erase_customer", "Erase a customer", forms.ErasedAnswer
+    ),
+    "GET /v1/accounts/{account_id}": Operation(
+        "Accounts and visitors", "get_account", "Show what is known of an account", forms.Account
+    ),
+    "PATCH /v1/accounts/{account_id}": Operation(
+        "Accounts and visitors",
+        "restrict_account",
+        "Restrict the use of an account's data",
+        forms.Restricted,
+        AccountPatch,
+        examples={"a restriction": {"restricted": True}},
+    ),
+    "GET /v1/accounts/{account_id}/export": Operation(
+        "Accounts and visitors", "export_account", "Export everything that is held of an account", forms.Export
+    ),
+    "DELETE /v1/accounts/{account_id}": Operation(
+        "Accounts and visitors", "erase_account", "Erase an account", forms.ErasedAnswer
+    ),
+    "GET /v1/visitors/{visitor_id}/export": Operation(
+        "Accounts and visitors", "export_visitor", "Export everything that is held of a visitor", forms.Export
+    ),
+    "PATCH /v1/visitors/{visitor_id}": Operation(
+        "Accounts and visitors",
+        "restrict_visitor",
+        "Restrict the use of a visitor's data",
+        forms.Restricted,
+        VisitorPatch,
+        examples={"a restriction": {"restricted": True}},
+    ),
+    "DELETE /v1/visitors/{visitor_id}": Operation(
+        "Accounts and visitors", "erase_visitor", "Erase a visitor", forms.ErasedAnswer
+    ),
+    "GET /v1/moments/stream": Operation(
+        "Moments", "stream_moments", "Stream the decisions that moments open", None, media="text/event-stream"
+    ),
+    "GET /v1/moments/dead": Operation(
+        "Moments", "list_dead_deliveries", "List deliveries that were given up", forms.DeadLetters
+    ),
+    "GET /v1/moments/withheld": Operation(
+        "Moments", "list_withheld_deliveries", "List deliveries that were stopped", forms.WithheldDeliveries
+    ),
+    "GET /v1/actions": Operation("Catalogue", "list_actions", "List the actions that may be named", forms.Actions),
+    "GET /v1/channels": Operation(
+        "Catalogue", "list_channels", "List the channels, placements and purposes that may be named", forms.Channels
+    ),
+    "GET /v1/releases": Operation(
+        "Catalogue", "list_releases", "List the releases that served, newest first", forms.Releases
+    ),
+    "GET /readyz": Operation("Operations", "ready", "Tell whether decisions can be made now", forms.Ready),
+    "GET /healthz": Operation("Operations", "alive", "Tell whether the process runs", forms.Alive),
+    "GET /metrics": Operation(
+        "Operations", "metrics", "Give the metrics for Prometheus", None, media="text/plain; version=1.0.0"
+    ),
+    "GET /v1/security-events": Operation(
+        "Operations", "list_security_events", "List what was refused for want of a right", forms.SecurityEventsAnswer
+    ),
+    "GET /problems/{name}": Operation(
+        "Operations", "describe_problem", "Describe a type of problem document", forms.ProblemKind
+    ),
+}
+"""Route -> what the document says of it. A test makes sure that every route of the document has a line."""

@@ -1,0 +1,148 @@
+"""The OpenAPI document: valid, whole, and true of what the routes answer."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from openapi_spec_validator import validate
+
+from serving.brain.runtime import Brain
+from serving.http.document.operations import OPERATIONS, TAGS
+from tests.serving.workspaces import Client, Json, ask, consent, signal, small_workspace, welcome
+
+WITHOUT_JSON = {"GET /v1/moments/stream", "GET /metrics"}
+LINK = {"customer_id": "c-7", "identifier": {"kind": "cookie", "value": "7f3a"}, "status": "linked", "source": "x"}
+OUTCOME = {"outcome_id": "o-7", "customer_id": "c-7", "action": "tv-bundle", "outcome": "accepted"}
+JOIN = {**LINK, "identifier": {"kind": "customer", "value": "c-9"}}
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    brain = Brain(small_workspace(tmp_path_factory.mktemp("openapi") / "shop"))
+    yield Client(brain)
+    brain.close()
+
+
+@pytest.fixture(scope="module")
+def document(client: Client) -> Json:
+    return client("GET", "/openapi.json")[1]
+
+
+def of_visitor(request_id: str) -> Json:
+    return {name: value for name, value in ask(request_id, visitor_id="v-1").items() if name != "customer_id"}
+
+
+def operations(document: Json) -> dict[str, Json]:
+    return {
+        f"{method.upper()} {path}": of for path, methods in document["paths"].items() for method, of in methods.items()
+    }
+
+
+@pytest.mark.promise("contract.document")
+def test_the_document_is_valid_and_says_what_a_newcomer_needs_of_every_route(document: Json) -> None:
+    validate(document)
+    assert document["openapi"].startswith("3.1")
+    assert [tag["name"] for tag in document["tags"]] == list(TAGS)
+    routes = operations(document)
+    assert routes.keys() == OPERATIONS.keys()
+    for route, operation in routes.items():
+        assert operation["tags"][0] in TAGS, route
+        assert operation["description"], route
+        assert 10 < len(operation["summary"]) < 80, route
+        assert operation["responses"]["200"]["content"], route
+        assert "requestBody" not in operation or operation["requestBody"]["content"]["application/json"]["examples"]
+    ids = [operation["operationId"] for operation in routes.values()]
+    assert len(set(ids)) == len(ids)
+
+
+def test_every_reference_of_the_document_leads_somewhere(document: Json) -> None:
+    for reference in references(document):
+        at: Any = document
+        for part in reference.removeprefix("#/").split("/"):
+            assert part in at, reference
+            at = at[part]
+
+
+def references(part: Any) -> Iterator[str]:
+    if isinstance(part, dict):
+        yield from (part["$ref"],) if isinstance(part.get("$ref"), str) else ()
+        for inner in part.values():
+            yield from references(inner)
+    elif isinstance(part, list):
+        for inner in part:
+            yield from references(inner)
+
+
+@pytest.mark.promise("contract.document")
+def test_every_example_of_the_document_is_taken(client: Client, document: Json) -> None:
+    for route, operation in operations(document).items():
+        method, path = route.split()
+        examples = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("examples", {})
+        for name, example in examples.items():
+            status, answer = client(method, re.sub(r"\{\w+\}", "c-1042", path), example["value"])
+            assert status == 200, (route, name, answer)
+
+
+@pytest.mark.promise("contract.document")
+def test_answers_have_the_forms_of_the_document(client: Client) -> None:
+    answered: set[str] = set()
+
+    def check(method: str, route: str, body: Any = None, caller: Client = client, **ids: str) -> Json:
+        status, answer = caller(method, route.format(**ids), body)
+        assert status == 200, (method, route, answer)
+        form = OPERATIONS[f"{method} {route.partition('?')[0]}"].answer
+        assert form is not None
+        form.model_validate(answer, strict=True)
+        answered.add(f"{method} {route.partition('?')[0]}")
+        return answer
+
+    welcome(client, "c-7")
+    for scope in ("admin", "agent", "decide"):
+        decision = check("POST", "/v1/decisions", ask(f"r-{scope}", "c-7"), client.of_scope(scope))
+        assert decision["placements"][0]["offers"]
+        check("POST", "/v1/decisions", of_visitor(f"v-{scope}"), client.of_scope(scope))
+        if scope != "decide":
+            caller = client.of_scope(scope)
+            check("GET", "/v1/decisions/{decision_id}", None, caller, decision_id=decision["decision_id"])
+    check("POST", "/v1/decisions", ask("r-mode", "c-7", mode="preview", machine=True))
+    check("POST", "/v1/outcomes", [OUTCOME, OUTCOME, {}])
+    check("POST", "/v1/outcomes", {**OUTCOME, "outcome_id": "o-2"})
+    check("POST", "/v1/consents", [consent("c-7", "marketing"), {}])
+    check("POST", "/v1/signals", [signal("page-view", "customer:c-1042", page="home"), {}])
+    check("POST", "/v1/identities", LINK)
+    check("POST", "/v1/identities", JOIN)
+    check("PATCH", "/v1/customers/{customer_id}", {"facts": {"age": 41}}, customer_id="c-7")
+    check("GET", "/v1/customers/{customer_id}", customer_id="c-7")
+    check("GET", "/v1/accounts/{account_id}", account_id="a-1")
+    for kind in ("account", "visitor"):
+        check("PATCH", f"/v1/{kind}s/{{{kind}_id}}", {"restricted": False}, **{f"{kind}_id": "x-1"})
+    for kind in ("customer", "account", "visitor"):
+        check("GET", f"/v1/{kind}s/{{{kind}_id}}/export", **{f"{kind}_id": "x-1"})
+        check("DELETE", f"/v1/{kind}s/{{{kind}_id}}", **{f"{kind}_id": "x-2"})
+    client.of_scope(None)("GET", "/readyz")
+    for route in ("/v1/moments/dead", "/v1/moments/withheld", "/v1/security-events", "/readyz", "/healthz"):
+        check("GET", route)
+    for route in ("/v1/actions", "/v1/channels", "/v1/releases"):
+        check("GET", route)
+    check("GET", "/problems/{name}", name="erased")
+    assert answered == OPERATIONS.keys() - WITHOUT_JSON
+
+
+def test_problem_documents_have_the_form_of_the_document(client: Client, document: Json) -> None:
+    from serving.problems import Problem
+
+    for method, path, body in (("POST", "/v1/decisions", {}), ("GET", "/v1/decisions/d-none", None)):
+        status, answer = client(method, path, body)
+        assert status >= 400
+        Problem.model_validate(answer, strict=True)
+        declared = operations(document)[f"{method} {path.replace('d-none', '{decision_id}')}"]["responses"]
+        assert str(status) in declared
+
+
+def test_the_first_page_says_what_this_is_and_tells_nothing_of_the_workspace(client: Client) -> None:
+    status, headers, page = client.of_scope(None).raw("GET", "/")
+    assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert b"openapi.json" in page
+    assert client.brain.workspace.name.encode() not in page
+    assert client.of_scope(None).raw("HEAD", "/")[0] == 200
