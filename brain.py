@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+import brain_access  # noqa: F401 - its commands
 import brain_learning
 from brain_command import READABLE, Command, Failed, Result, check_machine, command, main
 from decisioning.errors import Refused
@@ -110,49 +111,11 @@ def pause(workspace: Workspace, action: str, resume: bool) -> Result:
 @click.option("--secret", is_flag=True, help="Show the secret with which the receiver checks signatures.")
 def moments(workspace: Workspace, retry: tuple[str, ...], secret: bool) -> Result:
     """List deliveries of moments that were given up, or send them again."""
+    from serving.commands import keys
     from serving.events.moments import dead_letters
-    from serving.events.webhooks import encoded_secret, signing_secret
 
     letters = dead_letters(workspace, retry)
-    return {**letters, "secret": encoded_secret(signing_secret(workspace))} if secret else letters
-
-
-@main.group()
-def key() -> None:
-    """Make, list and revoke the keys that callers send over HTTP."""
-
-
-@command(group=key)
-@click.option("--scope", required=True, help="What the key reaches: decide, agent, signal, consent, privacy, ...")
-@click.option("--name", help="A name to know it by in the list; by default the scope.")
-@click.option("--expires", help="When it stops working: a date such as 2027-01-31, or a number of days such as 90d.")
-@click.option("--issues", default="", help="The only issues of its decisions, such as retain,service; by default all.")
-@click.option("--channels", default="", help="The only channels of its decisions, such as web; by default all.")
-def create(
-    workspace: Workspace, scope: str, name: str | None, expires: str | None, issues: str, channels: str
-) -> Result:
-    """Make a key and show it, this once."""
-    from serving.commands import keys
-
-    owner = getpass.getuser()
-    return keys.create(workspace, scope, name, owner, expires=expires, issues=issues, channels=channels)
-
-
-@command(group=key, name="list")
-def list_keys(workspace: Workspace) -> Result:
-    """List the keys, without their secrets, and when each was used last."""
-    from serving.commands import keys
-
-    return keys.listed(workspace)
-
-
-@command(group=key)
-@click.argument("id")
-def revoke(workspace: Workspace, id: str) -> Result:
-    """Revoke a key by its id; every replica refuses it within two seconds."""
-    from serving.commands import keys
-
-    return keys.revoke(workspace, id)
+    return {**letters, "secret": keys.webhook_secret(workspace)} if secret else letters
 
 
 @command()

@@ -38,6 +38,7 @@ READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.version_option(package_name="central-brain")
 def main() -> None:
     """Next best action: one place that decides what to do next for a customer."""
+    os.umask(0o077)  # what commands write holds customers' data or names them: it is for the user who wrote it
     gc.set_threshold(100_000, 50, 50)  # a collection walks every library that a command imported, which takes seconds
     if not any(isinstance(finder, _WithoutExtras) for finder in sys.meta_path):
         sys.meta_path.insert(0, _WithoutExtras())

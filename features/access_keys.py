@@ -1,19 +1,21 @@
-"""Access keys of callers over HTTP, and what was refused to them, as tables in the ledger's database.
+"""Access keys of callers over HTTP, what was refused to them, and when secrets were rotated: tables of the ledger.
 
-Of a key only its salted hash is kept.
+Of a key only its salted hash is kept. Secrets are derived from the workspace's own by name and generation, and none is
+kept; the first generation of a secret has no row.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from features.ledger import Ledger
-from features.ledger.tables import ACCESS_KEYS, SECURITY_EVENTS
+from features.ledger.tables import ACCESS_KEYS, SECRET_ROTATIONS, SECURITY_EVENTS
 
 MAX_EVENTS: Final = 100_000
 """How many security events are kept, the newest."""
+FIRST_GENERATION: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,3 +122,57 @@ def read_events(ledger: Ledger, after: int, limit: int) -> list[tuple[int, Secur
     """Return the security events whose number is above `after`, with their numbers, in order."""
     newer = select(SECURITY_EVENTS).where(SECURITY_EVENTS.c.id > after).order_by(SECURITY_EVENTS.c.id).limit(limit)
     return [(row.id, SecurityEvent(row.at_us, row.kind, row.key_id, row.route, row.n)) for row in ledger.select(newer)]
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """The beginning of a generation of a secret, at int microseconds `at_us`; those before it hold `overlap_us` more.
+
+    With an overlap of 0 every earlier generation ends at once, also one that an earlier rotation gave more time.
+    """
+
+    name: str
+    generation: int
+    at_us: int
+    overlap_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A generation of a secret that counts now; `until_us` is None for the newest, which has no end yet."""
+
+    number: int
+    until_us: int | None
+
+
+def read_rotations(ledger: Ledger, name: str) -> list[Rotation]:
+    """Return the rotations of a secret, the oldest first."""
+    oldest_first = select(SECRET_ROTATIONS).where(SECRET_ROTATIONS.c.name == name)
+    rows = ledger.select(oldest_first.order_by(SECRET_ROTATIONS.c.generation))
+    return [Rotation(**row._mapping) for row in rows]
+
+
+def add_rotation(ledger: Ledger, name: str, at_us: int, overlap_us: int) -> Rotation:
+    """Begin the next generation of a secret, and return its beginning."""
+
+    def write(connection: Connection) -> Rotation:
+        numbers = select(SECRET_ROTATIONS.c.generation).where(SECRET_ROTATIONS.c.name == name)
+        newest = max(connection.execute(numbers).scalars(), default=FIRST_GENERATION)
+        begun = Rotation(name, newest + 1, at_us, overlap_us)
+        connection.execute(insert(SECRET_ROTATIONS), asdict(begun))
+        return begun
+
+    return ledger.transact(write).result()
+
+
+def generations(rotations: Sequence[Rotation], now_us: int) -> list[Generation]:
+    """Return the generations that count now, the newest first."""
+    newest = rotations[-1].generation if rotations else FIRST_GENERATION
+    counting: list[Generation] = [Generation(newest, None)]
+    ends_us: int | None = None
+    for rotation in reversed(rotations):
+        end_us = rotation.at_us + rotation.overlap_us
+        ends_us = end_us if ends_us is None else min(ends_us, end_us)
+        if now_us < ends_us:
+            counting.append(Generation(rotation.generation - 1, ends_us))
+    return counting

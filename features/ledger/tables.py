@@ -69,7 +69,7 @@ def _unless_zeros(value: bytes | None) -> bytes | None:
 METADATA = MetaData()
 VERSION_TABLE = "ledger_schema"
 """The table in which Alembic keeps the schema version; not its default name, so that schemas can share a database."""
-NEWEST = "ledger_0014"
+NEWEST = "ledger_0015"
 """The newest migration; compared when a database is opened, so that only an old one pays for importing Alembic."""
 SEQ = BigInteger().with_variant(Integer(), "sqlite")
 """SQLite numbers rows itself only if the type is exactly INTEGER."""
@@ -328,3 +328,12 @@ SECURITY_EVENTS = Table(
     Column("n", BigInteger, nullable=False),
 )
 """What was refused at the doors, without personal data. Rows are only appended, and the oldest removed."""
+SECRET_ROTATIONS = Table(
+    "secret_rotations",
+    METADATA,
+    Column("name", String(32), primary_key=True),
+    Column("generation", BigInteger, primary_key=True, autoincrement=False),
+    Column("at_us", BigInteger, nullable=False),
+    Column("overlap_us", BigInteger, nullable=False),
+)
+"""When a derived secret was replaced by its next generation. No secret is kept; see `features.access_keys`."""

@@ -17,7 +17,7 @@ from features.ledger import Ledger, now_us
 from features.profile.archive import Archive
 from features.profile.repository import apply, online_is
 from features.views import Layout, views_of
-from serving.access.files import make_key_files
+from serving.access.files import OWNER_ONLY, make_key_files
 from serving.brain.active import open_own_ledger
 from serving.brain.scoring import load_model, lost_inputs
 from serving.settings import CONFIG_NAME, Workspace
@@ -194,6 +194,8 @@ def new(root: Path, catalogue: Mapping[str, str] | None = None) -> dict[str, Any
     if catalogue is not None:
         files = {CONFIG_NAME: files[CONFIG_NAME], **{f"catalogue/{name}": text for name, text in catalogue.items()}}
     with _whole_or_nothing(root):
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (root / CONFIG_NAME).touch(mode=OWNER_ONLY)  # passwords of databases are in it
         for name, text in files.items():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_text(text)

@@ -1,17 +1,27 @@
-"""`brain key`: make, list and revoke the keys of callers."""
+"""`brain key` and `brain secret`: the keys of callers, and the secrets of the workspace."""
 
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any, Final, get_args
 
 from decisioning.errors import NotFound, Refused
 from decisioning.facts.forms import Issue
-from decisioning.times import datetime_at, days_us, iso, microseconds, parse_decision_time
-from features.access_keys import AccessKey, add_key, read_keys, revoke_key
-from features.ledger import now_us
+from decisioning.times import HOUR_US, datetime_at, days_us, iso, microseconds, parse_decision_time
+from features.access_keys import AccessKey, add_key, add_rotation, generations, read_keys, read_rotations, revoke_key
+from features.ledger import Ledger, now_us
 from serving.access.keys import kept_key, new_key_text
 from serving.access.table import TABLE
 from serving.brain.releasing import open_ledger
+from serving.events.webhooks import WEBHOOK, encoded_secret, signing_secrets
 from serving.settings import Workspace
+
+_OTHERS: Final = {
+    "secret": "never: streams of customers are named by it and checkpoints sealed, so another one would lose them all",
+    "keys": "make another with `brain key create`, then end the old one with `brain key revoke`",
+    "ray-token": "every start of `brain serve` makes a new one",
+    "certificate": "replace the files of http.tls, and start `brain serve` again",
+    "passwords": "those of database and online store are in brain.yaml: change them there, and start again",
+}
+"""The secrets that `brain secret rotate` does not rotate -> how each is replaced."""
 
 
 def create(
@@ -76,3 +86,42 @@ def _row(key: AccessKey) -> dict[str, Any]:
     limits = {name: text.split(",") for name, text in (("issues", key.issues), ("channels", key.channels)) if text}
     about = {"id": key.id, "scope": key.scope, "name": key.name, "owner": key.owner}
     return {**about, **limits, **shown, "last_used": used}
+
+
+def webhook_secret(workspace: Workspace) -> str:
+    """Return the newest secret that signs webhooks, in the form that receivers' libraries take."""
+    with open_ledger(workspace) as ledger:
+        return _newest(workspace, ledger)
+
+
+def listed_secrets(workspace: Workspace) -> dict[str, Any]:
+    """Return every kind of secret, without its value, and how it is replaced by another."""
+    with open_ledger(workspace) as ledger:
+        begun = read_rotations(ledger, WEBHOOK)
+    newest, *earlier = generations(begun, now_us())
+    webhook = {
+        "name": WEBHOOK,
+        "how": f"brain secret rotate {WEBHOOK}",
+        "generation": newest.number,
+        "since": iso(begun[-1].at_us) if begun else None,
+        "earlier_until": [iso(g.until_us) for g in earlier if g.until_us is not None],
+    }
+    return {"secrets": [webhook, *({"name": name, "how": how} for name, how in _OTHERS.items())]}
+
+
+def rotate_secret(workspace: Workspace, name: str, overlap_h: float) -> dict[str, Any]:
+    """Begin a new generation of a secret, and return it; earlier ones count for `overlap_h` hours more."""
+    if name != WEBHOOK:
+        raise Refused(
+            f"{name}: {_OTHERS[name]}" if name in _OTHERS else f"there is no such secret; there is: {WEBHOOK}"
+        )
+    at_us, overlap_us = now_us(), round(overlap_h * HOUR_US)
+    with open_ledger(workspace) as ledger:
+        begun = add_rotation(ledger, WEBHOOK, at_us, overlap_us)
+        secret = _newest(workspace, ledger)
+    until = iso(at_us + overlap_us) if overlap_us else None
+    return {"name": name, "generation": begun.generation, "earlier_until": until, "secret": secret}
+
+
+def _newest(workspace: Workspace, ledger: Ledger) -> str:
+    return encoded_secret(signing_secrets(workspace, ledger)[0])

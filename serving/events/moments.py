@@ -22,7 +22,7 @@ from features.moments import Delivery, Moments, Watch
 from serving.brain.releasing import open_ledger
 from serving.brain.runtime import Brain
 from serving.events.departures import Departures, try_again
-from serving.events.webhooks import Sender
+from serving.events.webhooks import Sender, signing_secrets
 from serving.settings import Workspace
 
 POLL_S = 0.25
@@ -44,7 +44,10 @@ class Watcher:
         self._brain = brain
         self.moments = Moments(brain.ledger)
         self._departures = Departures(brain, self.moments)
-        self._sender = Sender(brain.workspace, self.moments, self._departures.body, self._departures.give_up)
+        secrets = partial(signing_secrets, brain.workspace, brain.ledger)
+        self._sender = Sender(
+            brain.workspace.settings.moments, self.moments, secrets, self._departures.body, self._departures.give_up
+        )
 
     def decide_due(self) -> None:
         """Decide every moment that is due, and hand its decision to its routes; in a thread that serves no requests.

@@ -1,6 +1,7 @@
 """Deliver moments over HTTP, signed as in Standard Webhooks (standardwebhooks.com).
 
-The signature is one HMAC of id, timestamp and body.
+A signature is one HMAC of id, timestamp and body. After a rotation of the secret there is one by each secret that still
+counts, so that a receiver that knows either can check it.
 """
 
 import base64
@@ -8,15 +9,18 @@ import hmac
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http.client import HTTPException
 
 from decisioning.errors import BrainError
-from features.ledger import now_us
+from features.access_keys import FIRST_GENERATION, generations, read_rotations
+from features.ledger import Ledger, now_us
 from features.moments import LONGEST_PAUSE_US, Delivery, Moments
 from serving.pools import Pool
-from serving.settings import Workspace
+from serving.settings import Webhooks, Workspace
 
+WEBHOOK = "webhook"
+"""The name of the secret that signs what goes to `moments.webhook`, as `brain secret rotate` takes it."""
 TIMEOUT_S = 5.0
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = LONGEST_PAUSE_US / 1e6
@@ -24,9 +28,16 @@ _AT_ONCE = 4
 """How many deliveries are attempted at once, in threads of their own: a receiver that hangs delays nothing else."""
 
 
-def signing_secret(workspace: Workspace) -> bytes:
-    """Return the 32 bytes that sign this workspace's webhooks, derived from its secret."""
-    return hmac.digest(workspace.secret(), b"webhook", "sha256")
+def signing_secrets(workspace: Workspace, ledger: Ledger) -> list[bytes]:
+    """Return the secrets that sign this workspace's webhooks now, of 32 bytes each, the newest first."""
+    counting = generations(read_rotations(ledger, WEBHOOK), now_us())
+    return [_signing_secret(workspace, generation.number) for generation in counting]
+
+
+def _signing_secret(workspace: Workspace, generation: int) -> bytes:
+    """Return the secret of a generation, derived from the workspace's; of one nothing of another can be found out."""
+    name = WEBHOOK if generation == FIRST_GENERATION else f"{WEBHOOK}:{generation}"
+    return hmac.digest(workspace.secret(), name.encode(), "sha256")
 
 
 def encoded_secret(secret: bytes) -> str:
@@ -40,6 +51,11 @@ def signature(secret: bytes, delivery_id: str, timestamp: int, body: bytes) -> s
     return "v1," + base64.b64encode(hmac.digest(secret, signed, "sha256")).decode()
 
 
+def signatures(secrets: Sequence[bytes], delivery_id: str, timestamp: int, body: bytes) -> str:
+    """Return the value of the header `webhook-signature`: a signature by each secret, with a space between them."""
+    return " ".join(signature(secret, delivery_id, timestamp, body) for secret in secrets)
+
+
 def pause_s(attempts: int) -> float:
     """Return how long to wait after so many failed attempts: twice as long each time, up to LONGEST_PAUSE_S."""
     return float(min(FIRST_PAUSE_S * 2 ** (attempts - 1), LONGEST_PAUSE_S))
@@ -48,20 +64,22 @@ def pause_s(attempts: int) -> float:
 class Sender:
     """Sends waiting deliveries; after too many failed attempts a delivery is a dead letter.
 
+    :param secrets: returns the secrets that sign at this moment
     :param body_of: returns what may leave of a delivery at this moment, None if nothing may any more
     :param give_up: called after the last attempt
     """
 
     def __init__(
         self,
-        workspace: Workspace,
+        settings: Webhooks,
         moments: Moments,
+        secrets: Callable[[], Sequence[bytes]],
         body_of: Callable[[Delivery], bytes | None],
         give_up: Callable[[Delivery], None],
     ) -> None:
-        self._settings, self._moments = workspace.settings.moments, moments
+        self._settings, self._moments, self._secrets = settings, moments, secrets
         self._body_of, self._give_up = body_of, give_up
-        self._secret, self._pool = signing_secret(workspace), Pool("webhook", _AT_ONCE, TIMEOUT_S)
+        self._pool = Pool("webhook", _AT_ONCE, TIMEOUT_S)
 
     def send_due(self) -> None:
         """Attempt the deliveries that are due, some at a time; without a configured receiver they wait.
@@ -83,12 +101,12 @@ class Sender:
     def _attempt(self, url: str, delivery: Delivery) -> bool:
         """Attempt one delivery if it may still leave; return False if it has to be attempted again."""
         try:
-            body = self._body_of(delivery)
+            body, secrets = self._body_of(delivery), self._secrets()
         except BrainError:
             return False  # it cannot be asked whether it may leave; the claim expires, and it is tried again
         if body is None:
             return True
-        error = self._post(url, delivery, body)
+        error = self._post(url, delivery, body, secrets)
         attempts = delivery.attempts + 1
         if error is None:
             self._moments.record_attempt(delivery, "delivered", 0)
@@ -99,14 +117,14 @@ class Sender:
             self._moments.record_attempt(delivery, "waiting", now_us() + round(pause_s(attempts) * 1e6), error)
         return error is None
 
-    def _post(self, url: str, delivery: Delivery, body: bytes) -> str | None:
+    def _post(self, url: str, delivery: Delivery, body: bytes, secrets: Sequence[bytes]) -> str | None:
         """Return what went wrong, without the address, or None if the receiver accepted the delivery (any 2xx)."""
         timestamp = int(time.time())
         headers = {
             "Content-Type": "application/json",
             "webhook-id": delivery.id,
             "webhook-timestamp": str(timestamp),
-            "webhook-signature": signature(self._secret, delivery.id, timestamp, body),
+            "webhook-signature": signatures(secrets, delivery.id, timestamp, body),
         }
         request = urllib.request.Request(url, body, headers, method="POST")  # noqa: S310  http(s) by the settings
         try:

@@ -37,7 +37,7 @@ def for_ray(workspace: Workspace, run_id: str, temp: Path, ports: Ports) -> dict
         "SPT_NOENV": "1",  # else setproctitle overwrites the environment that marks our processes
         "RAY_TMPDIR": str(ray_folder(temp)),  # where parts of Ray without a setting write, such as file locks
         "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN_PATH": str(_token(workspace.run / "ray-token")),
+        "RAY_AUTH_TOKEN_PATH": str(_token(temp / "ray-token")),
         "RAY_USAGE_STATS_ENABLED": "0",
         # Ray's switch for desktops: the node's address is 127.0.0.1, and all its servers but one bind to it
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
@@ -97,9 +97,8 @@ def _haproxy(workspace: Workspace, temp: Path, stats: int, metrics: int) -> dict
         return {}
     problems.serve_under(http.root_path)
     documents = {status: haproxy_doors.document(status) for status in haproxy.STATUSES}
-    launcher = haproxy.install(
-        run, binary, _entry_point(http, certificate), documents, problems.document(problems.OVERLOADED)
-    )
+    entry = _entry_point(http, certificate, temp / "peers.sock")
+    launcher = haproxy.install(run, binary, entry, documents, problems.document(problems.OVERLOADED))
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher),
@@ -121,7 +120,7 @@ def _haproxy(workspace: Workspace, temp: Path, stats: int, metrics: int) -> dict
     }
 
 
-def _entry_point(http: Http, certificate: str) -> haproxy.EntryPoint:
+def _entry_point(http: Http, certificate: str, peers: Path) -> haproxy.EntryPoint:
     return haproxy.EntryPoint(
         host=http.host,
         port=http.port,
@@ -132,13 +131,13 @@ def _entry_point(http: Http, certificate: str) -> haproxy.EntryPoint:
         decisions=max(1, http.max_ongoing_requests // 2),
         crowd_ms=CROWD_MS,
         doors=haproxy_doors.lines(http),
-        tables=haproxy_doors.tables(),
+        tables=haproxy_doors.tables(peers),
         certificate=certificate,
     )
 
 
 def _token(file: Path) -> Path:
-    """Return the file of the workspace's token for Ray, which concurrent runs share; made once, with mode 0600."""
+    """Return the file of a run's token for Ray, made with mode 0600; the next run has another one."""
     with suppress(FileExistsError), os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
         out.write(secrets.token_hex(32))
     return file

@@ -48,6 +48,8 @@ _PATIENCE = 5
 _SHED = ("decision", "right", "other", "key", "address")
 """What was refused, each counted in a variable of the process: decisions, rights and other requests without room,
 requests of a key that asks too often, and those of an address that tries wrong keys."""
+PEER = "brain"
+"""The name by which a process of HAProxy and its successor know each other."""
 RIGHT = "txn.right"
 """The variable of a request that is TRUE for what customers have a right to."""
 LIMITED_HEADER = "x-limited"
@@ -156,6 +158,7 @@ def _line(line: str, rules: Rules) -> Iterator[str]:
             yield f"{line} maxconn {rules['ongoing']}"
         case ["global"]:
             yield line
+            yield f"    localpeer {PEER}"
             for name in ("calm_us", "refused_us", "named_us", *_SHED):
                 yield f"    set-var proc.{name} int(0)"
         case ["defaults"]:  # a client may take this long to send its headers

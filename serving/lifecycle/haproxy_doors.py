@@ -3,10 +3,11 @@
 It refuses what is too large or does not arrive, what comes too often by one key, and whoever tries many wrong keys.
 """
 
+from pathlib import Path
 from typing import Final
 
 from serving import problems
-from serving.lifecycle.haproxy import ARRIVES_WITHIN_S, LIMITED_HEADER, RIGHT, paths, quoted, rights
+from serving.lifecycle.haproxy import ARRIVES_WITHIN_S, LIMITED_HEADER, PEER, RIGHT, paths, quoted, rights
 from serving.problems import MAX_BODY_BYTES
 from serving.settings import Http
 
@@ -36,13 +37,19 @@ def lines(http: Http) -> list[str]:
     return [*_address(http), *_wrong_keys(http), *_body(), *_often(http), *_headers(http)]
 
 
-def tables() -> list[str]:
-    """Return the tables that the lines use."""
+def tables(socket: Path) -> list[str]:
+    """Return the tables that the lines use.
+
+    A process that is replaced, as after each change of replicas, hands them to its successor through `socket`.
+    """
     return [
+        f"peers {PEER}",
+        f"    peer {PEER} unix@{socket}",
         f"backend {_KEYS}",
-        "    stick-table type string len 24 size 100k expire 10m store gpt0,gpc0,gpc0_rate(10s),http_req_rate(1s)",
+        "    stick-table type string len 24 size 100k expire 10m store gpt0,gpc0,gpc0_rate(10s),http_req_rate(1s) "
+        f"peers {PEER}",
         f"backend {_ADDRESSES}",
-        "    stick-table type ipv6 size 100k expire 10s store gpc0,gpc0_rate(1s)",
+        f"    stick-table type ipv6 size 100k expire 10s store gpc0,gpc0_rate(1s) peers {PEER}",
     ]
 
 

@@ -5,7 +5,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from features.access_keys import SecurityEvent, add_events
+from features.access_keys import SecurityEvent, add_events, add_rotation
 from features.ledger import now_us
 from features.ledger.tables import METADATA, VERSION_TABLE
 from serving.brain.runtime import Brain
@@ -34,6 +34,7 @@ def full_workspace(root: Path) -> Workspace:
             assert client("POST", "/v1/signals", signal(type_, f"customer:{person}", **data), sec_gpc="1")[0] == 200
     for _ in range(3):
         decide_and_send(Watcher(brain))
+    add_rotation(brain.ledger, "webhook", now_us(), 0)
     add_events(brain.ledger, [SecurityEvent(now_us(), "no-key", None, "", 1)])
     brain.ledger.checkpoint(workspace.checkpoints_file)
     assert client("POST", "/v1/consents", consent("c-2", "email", "withdrawn"))[0] == 200

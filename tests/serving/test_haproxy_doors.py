@@ -6,6 +6,7 @@ import re
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,7 +20,8 @@ from cryptography.x509.oid import NameOID
 
 from decisioning.errors import Refused
 from serving.access import tls
-from serving.lifecycle.haproxy import LIMITED_HEADER
+from serving.lifecycle import haproxy_doors
+from serving.lifecycle.haproxy import LIMITED_HEADER, PEER
 from serving.lifecycle.haproxy_doors import WRONG_KEYS_PER_S
 from serving.problems import MAX_BODY_BYTES
 from serving.settings import BrainSettings, Http, Tls, Workspace
@@ -129,6 +131,12 @@ def burst(proxy: Proxy, *requests: bytes) -> list[int]:
     return [int(status) for status in re.findall(rb"HTTP/1.1 ([0-9]{3})", answer)]
 
 
+def guesses(proxy: Proxy, number: int) -> list[int]:
+    """Return the statuses of sixty requests with a wrong key, one with a key that no replica saw, and a right one."""
+    unknown = post("/v1/consents", f"{OTHER}-{number}")
+    return burst(proxy, *[post("/v1/decisions", WRONG)] * (3 * WRONG_KEYS_PER_S), unknown, post("/v1/decisions", RIGHT))
+
+
 @pytest.mark.promise("doors.wrong-keys")
 def test_after_twenty_wrong_keys_in_a_second_an_addresss_unknown_keys_are_refused_unseen(
     tmp_path: Path, replica: int
@@ -139,20 +147,44 @@ def test_after_twenty_wrong_keys_in_a_second_an_addresss_unknown_keys_are_refuse
     """
     proxy = Proxy(tmp_path / "w", replica)
     assert burst(proxy, post("/v1/decisions", RIGHT), post("/healthz", WRONG)) == [200, 200]
-    wrong = [post("/v1/decisions", WRONG)] * (3 * WRONG_KEYS_PER_S)
-    bursts = [burst(proxy, *wrong, post("/v1/consents", OTHER), post("/v1/decisions", RIGHT))]
+    bursts = [guesses(proxy, 0)]
     while bursts[-1][-3:] != [429, 429, 200] and len(bursts) < 50:
-        bursts.append(burst(proxy, *wrong, post("/v1/consents", OTHER), post("/v1/decisions", RIGHT)))
+        bursts.append(guesses(proxy, len(bursts)))
     assert bursts[0][:WRONG_KEYS_PER_S] == [401] * WRONG_KEYS_PER_S
     assert bursts[-1][-3:] == [429, 429, 200]
     assert len(Keeper.asked) == 2 + sum(status != 429 for statuses in bursts for status in statuses)
     status, head, problem = proxy.ask(post("/v1/consents", WRONG))
     while status != 429:
-        burst(proxy, *wrong)
+        guesses(proxy, 0)
         status, head, problem = proxy.ask(post("/v1/consents", WRONG))
     assert problem["type"] == "/problems/too-many-requests"
     assert "retry-after: 1" in head
     proxy.stop()
+
+
+@pytest.mark.promise("doors.reloads")
+def test_every_table_is_handed_to_the_next_process(tmp_path: Path) -> None:
+    """The witness of the test below, which waits."""
+    lines = haproxy_doors.tables(tmp_path / "peers.sock")
+    tables = [line for line in lines if "stick-table" in line]
+    assert len(tables) == 2
+    assert all(line.endswith(f" peers {PEER}") for line in tables)
+    assert f"    peer {PEER} unix@{tmp_path}/peers.sock" in lines, "a port would be open to every user of the machine"
+
+
+@pytest.mark.long
+@pytest.mark.promise("doors.reloads")
+def test_what_was_counted_outlives_a_reload(tmp_path: Path, replica: int) -> None:
+    """A process hands on what it has counted once it has served for ten seconds."""
+    proxy = Proxy(tmp_path / "w", replica)
+    time.sleep(12)
+    assert burst(proxy, post("/v1/decisions", RIGHT)) == [200]
+    proxy.reload()
+    bursts = [guesses(proxy, 0)]
+    while bursts[-1][-2] != 429 and len(bursts) < 50:
+        bursts.append(guesses(proxy, len(bursts)))
+    proxy.stop()
+    assert bursts[-1][-2:] == [429, 200], "the new process knows the key that the old one saw accepted, and no other"
 
 
 @pytest.mark.promise("doors.limits")

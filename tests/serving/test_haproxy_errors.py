@@ -52,16 +52,26 @@ class Proxy:
         self.port = free_port()
         workspace = Workspace(folder, BrainSettings(http=(http or Http()).model_copy(update={"port": self.port})))
         workspace.run.mkdir(parents=True)
-        launcher = environment.for_serving(workspace, "r", folder, ANY_PORTS)["RAY_SERVE_HAPROXY_BINARY_PATH"]
-        self._write_config(folder, replica)
-        config = folder / "haproxy.cfg"
-        config.write_text(re.sub("timeout client .*", f"timeout client {client_timeout}", config.read_text()))
-        self._process = subprocess.Popen([launcher, "-db", "-f", str(config)], stderr=subprocess.PIPE)
+        self._launcher = environment.for_serving(workspace, "r", folder, ANY_PORTS)["RAY_SERVE_HAPROXY_BINARY_PATH"]
+        self._folder, self._replica, self._client_timeout = folder, replica, client_timeout
+        self._process = self._start()
         deadline = time.monotonic() + 10
         while is_free("127.0.0.1", self.port):
             assert self._process.poll() is None, self._process.stderr and self._process.stderr.read()
             assert time.monotonic() < deadline
             time.sleep(0.01)
+
+    def _start(self, *more: str) -> "subprocess.Popen[bytes]":
+        self._write_config(self._folder, self._replica)
+        config = self._folder / "haproxy.cfg"
+        config.write_text(re.sub("timeout client .*", f"timeout client {self._client_timeout}", config.read_text()))
+        return subprocess.Popen([self._launcher, "-db", "-f", str(config), *more], stderr=subprocess.PIPE)
+
+    def reload(self) -> None:
+        """Replace HAProxy's process, as Ray does after each change of replicas."""
+        old = self._process
+        self._process = self._start("-sf", str(old.pid), "-x", str(self._folder / "a.sock"))
+        old.communicate(timeout=20)
 
     def _write_config(self, folder: Path, replica: int | None) -> None:
         from ray.serve._private import haproxy as rays

@@ -51,7 +51,7 @@ DOOR = haproxy.EntryPoint(
     decisions=2,
     crowd_ms=150,
     doors=haproxy_doors.lines(Http()),
-    tables=haproxy_doors.tables(),
+    tables=haproxy_doors.tables(Path("/tmp/peers.sock")),
     certificate="",
 )
 PORTS = ports.Ports.of(range(ports.FIRST_PORT, ports.FIRST_PORT + ports.BLOCK))
@@ -117,16 +117,20 @@ class TestProcesses:
 
 
 class TestEnvironment:
-    def test_rays_of_one_workspace_share_a_token_that_only_its_owner_reads(self, tmp_path: Path) -> None:
+    def test_every_run_has_a_token_of_its_own_that_only_its_owner_reads(self, tmp_path: Path) -> None:
         workspace = Workspace(tmp_path, BrainSettings())
         workspace.run.mkdir(parents=True)
-        first = environment.for_serving(workspace, "a", tmp_path, PORTS)
+        temps = tmp_path / "first", tmp_path / "second"
+        for temp in temps:
+            temp.mkdir()
+        first = environment.for_serving(workspace, "a", temps[0], PORTS)
         token = Path(first["RAY_AUTH_TOKEN_PATH"])
         before = token.read_text()
         launcher = workspace.run / "haproxy"
         launcher.unlink()
-        second = environment.for_ray(workspace, "b", tmp_path, PORTS)
-        assert Path(second["RAY_AUTH_TOKEN_PATH"]).read_text() == before
+        second = environment.for_ray(workspace, "b", temps[1], PORTS)
+        assert Path(second["RAY_AUTH_TOKEN_PATH"]).read_text() != before
+        assert token.read_text() == before
         assert token.stat().st_mode & 0o777 == 0o600
         assert len(before) == 64
         assert not launcher.exists()  # a batch run does not touch the launcher of the run that serves

@@ -4,15 +4,27 @@ import json
 import os
 import socket
 import subprocess
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from tests.serving.other_user import as_nobody, reached
 from tests.serving.server import Server, until
 
 pytestmark = pytest.mark.server
+
+RAY_METHODS = (
+    "/ray.rpc.InternalKVGcsService/InternalKVKeys",
+    "/ray.rpc.NodeInfoGcsService/GetAllNodeInfo",
+    "/ray.rpc.autoscaler.AutoscalerStateService/GetClusterStatus",
+    "/ray.rpc.NodeManagerService/GetNodeStats",
+    "/ray.rpc.NodeManagerService/ShutdownRaylet",
+    "/ray.rpc.ObjectManagerService/Pull",
+    "/ray.rpc.CoreWorkerService/GetCoreWorkerStats",
+    "/ray.rpc.CoreWorkerService/PushTask",
+    "/ray.serve.ASGIService/HandleRequest",
+)
 
 
 def _status(server: Server) -> int:
@@ -30,23 +42,60 @@ def test_everything_listens_on_loopback_but_one_port_that_asks_for_the_token(ser
     assert [listener.process.partition(":")[0] for listener in open_to_all] in ([], ["ray"]), open_to_all
     for listener in open_to_all:
         assert "ServeReplica" in listener.process
-        assert _refuses_without_token(listener.port)
+        assert _called(listener.port, "/ray.serve.ASGIService/HandleRequest") == "UNAUTHENTICATED"
 
 
 @pytest.mark.promise("keys.private-files")
 def test_another_user_reaches_no_file_and_no_socket_of_a_run(server: Server) -> None:
-    """HAProxy's socket may change where requests go, and Ray lets everyone write into its own folder."""
+    """HAProxy's socket may change where requests go, and Ray lets everyone write into its own folder.
+
+    Of a workspace in a folder that others may enter they read the catalogue, and what this test writes itself.
+    """
     temp = Path(json.loads((server.root / "data/run/serve.json").read_text())["temp"])
-    assert temp.stat().st_mode & 0o777 == 0o700
     sockets = [path for path in temp.rglob("*") if path.is_socket()]
-    assert "admin.sock" in {path.name for path in sockets}
+    assert {"admin.sock", "raylet", "plasma_store"} <= {path.name for path in sockets}
+    assert {"haproxy.cfg", "ray-token"} <= {path.name for path in temp.rglob("*")}
+    assert [folder.stat().st_mode & 0o777 for folder in (temp, server.root)] == [0o700] * 2
     if os.geteuid() != 0:
         pytest.skip("only root can act as another user")
-    assert _as_nobody(lambda: [_connect(path) for path in sockets]) == "PermissionError"
-    for private in (temp, server.root / "data", server.root / "keys"):
-        assert _as_nobody(lambda private=private: os.listdir(private)) == "PermissionError", private
-    for private in ("secret", "keys/agent", "data/ledger.db"):
-        assert _as_nobody((server.root / private).read_bytes) == "PermissionError", private
+    assert as_nobody(lambda: [_connect(path) for path in sockets]) == "PermissionError"
+    assert as_nobody(lambda: os.listdir(temp)) == "PermissionError"
+    server.root.chmod(0o755)
+    found = reached(server.root)
+    server.root.chmod(0o700)
+    expected = {str(path.relative_to(server.root)) for path in (server.root / "catalogue").rglob("*")}
+    assert found == dict.fromkeys({"catalogue", "stderr.txt", *expected}, "read")
+
+
+@pytest.mark.promise("keys.private-files")
+def test_another_user_gets_no_memory_and_no_settings_of_a_process_of_a_run(server: Server) -> None:
+    """The environment names the token's file; an abstract socket would have no folder that closes it."""
+    pids = server.pids()
+    assert len(pids) > 5
+    if os.geteuid() != 0:
+        pytest.skip("only root can act as another user")
+    for pid in pids:
+        for private in ("environ", "mem", "maps", "fd/0"):
+            assert as_nobody(lambda path=f"/proc/{pid}/{private}": os.open(path, os.O_RDONLY)) == "PermissionError"
+    listening = Path("/proc/net/unix").read_text().splitlines()
+    own = {str(os.stat(f"/proc/{pid}/fd/{fd}").st_ino) for pid in pids for fd in _descriptors(pid)}
+    names = [line.split()[7] for line in listening if len(line.split()) > 7 and line.split()[6] in own]
+    assert names
+    assert not [name for name in names if name.startswith("@")]
+
+
+def _descriptors(pid: int) -> list[str]:
+    with suppress(OSError):
+        return [fd for fd in os.listdir(f"/proc/{pid}/fd") if os.readlink(f"/proc/{pid}/fd/{fd}").startswith("socket:")]
+    return []
+
+
+@pytest.mark.promise("keys.private-files")
+def test_another_user_can_call_no_method_of_ray(server: Server) -> None:
+    """Methods that tell, change or end something, of each kind of Ray's servers, on every port of the run."""
+    ports = {listener.port for listener in server.listeners()} - {server.port}
+    told = {method: {_called(port, method) for port in ports} for method in RAY_METHODS}
+    assert {method: codes for method, codes in told.items() if "UNAUTHENTICATED" not in codes or "OK" in codes} == {}
 
 
 @pytest.mark.promise("keys.private-files")
@@ -86,7 +135,7 @@ def _answered_to_nobody(port: int, line: bytes) -> bytes:
             while len(answer) < 10_000 and (chunk := connection.recv(65536)):
                 answer += chunk
 
-    return _as_nobody(ask, lambda: answer).encode("latin-1")
+    return as_nobody(ask, lambda: answer).encode("latin-1")
 
 
 def _connect(path: Path) -> None:
@@ -94,35 +143,15 @@ def _connect(path: Path) -> None:
         connection.connect(str(path))
 
 
-def _as_nobody(work: Callable[[], object], told: Callable[[], bytes] = bytes) -> str:
-    """Return the name of the error that `work` ends with in a process of another user, or else what is told then."""
-    read, write = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.setgroups([])
-            os.setgid(65_534)
-            os.setuid(65_534)
-            work()
-            os.write(write, told()[:10_000])
-        except BaseException as error:  # noqa: BLE001 (whatever it is, the test compares its name)
-            os.write(write, type(error).__name__.encode())
-        os._exit(0)
-    os.close(write)
-    os.waitpid(pid, 0)
-    with os.fdopen(read, encoding="latin-1", newline="") as names:
-        return names.read()
-
-
-def _refuses_without_token(port: int) -> bool:
+def _called(port: int, method: str) -> str:
+    """Return what a port answers to a call of a method without Ray's token: `OK`, or the name of an error."""
     grpc = pytest.importorskip("grpc")
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        call = channel.unary_unary("/ray.serve.ASGIService/HandleRequest")
         try:
-            call(b"", timeout=5)
+            channel.unary_unary(method)(b"", timeout=5)
         except grpc.RpcError as error:
-            return bool(error.code() == grpc.StatusCode.UNAUTHENTICATED)
-    return False
+            return str(error.code().name)
+    return "OK"
 
 
 def test_a_second_serve_of_the_same_workspace_is_refused(server: Server) -> None:

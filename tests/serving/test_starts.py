@@ -38,8 +38,8 @@ def ports_of(root: Path) -> Ports:
 
 
 def left_of(root: Path) -> list[str]:
-    """Return the titles of all processes of runs of the workspace: the path of its token is in their environment."""
-    return [processes._title(pid) for pid in processes.all_pids() if _names(pid, f"{root}/data/run/ray-token")]
+    """Return the titles of all processes of runs of the workspace: the path of its HAProxy is in their environment."""
+    return [processes._title(pid) for pid in processes.all_pids() if _names(pid, f"{root}/data/run/haproxy")]
 
 
 def _names(pid: int, path: str) -> bool:

@@ -1,0 +1,75 @@
+"""The real server, from outside: none of its secrets is where somebody else, or a log's reader, comes across it."""
+
+import base64
+import http.client
+import json
+import re
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from serving.access.files import read_key_file
+from serving.brain.releasing import open_ledger
+from serving.events.webhooks import signing_secrets
+from serving.lifecycle import processes
+from serving.settings import Workspace
+from tests.serving.server import Server
+from tests.serving.test_keys import REACH, SCOPES
+
+pytestmark = pytest.mark.server
+
+
+def secrets_of(server: Server) -> dict[str, list[bytes]]:
+    """Return each secret of a workspace that serves, by name, in the forms in which it might be written."""
+    workspace = Workspace.open(server.root)
+    with open_ledger(workspace) as ledger:
+        (webhook,) = signing_secrets(workspace, ledger)
+    found = {f"key {scope}": [read_key_file(workspace, scope).encode()[12:]] for scope in SCOPES}
+    for name, secret in (("secret", workspace.secret()), ("webhook", webhook)):
+        found[name] = [secret, secret.hex().encode(), base64.b64encode(secret)]
+    temp = Path(json.loads((server.root / "data/run/serve.json").read_text())["temp"])
+    found["ray-token"] = [(temp / "ray-token").read_bytes().strip()]
+    return found
+
+
+def told_in(secrets: dict[str, list[bytes]], places: dict[str, bytes]) -> list[tuple[str, str]]:
+    """Return which secret is told where."""
+    forms = [(name, form) for name, forms in secrets.items() for form in forms]
+    return [(name, where) for where, text in places.items() for name, form in forms if form in text]
+
+
+def answers(server: Server) -> dict[str, bytes]:
+    """Return the answers of every route to a right key and to a wrong one, also where the URL holds a key."""
+    found = {}
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    for key in (server.key, server.key[:-1] + "-"):
+        headers = {**server.headers, "Authorization": f"Bearer {key}", "Cookie": f"key={server.key}"}
+        for method, route, body, _ in REACH:
+            path = re.sub(r"\{\w+\}", "x", route) + f"?channel=none&key={server.key}"
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            answer = connection.getresponse()
+            found[f"{method} {route} {answer.status}"] = str(answer.headers).encode() + answer.read()
+        connection.request("GET", f"/v1/customers/{server.key}", headers=headers)  # an answer says whom it is about
+        connection.getresponse().read()
+    connection.close()
+    return found
+
+
+@pytest.mark.promise("keys.nothing-told")
+def test_no_secret_is_in_a_process_list_an_environment_a_log_or_an_answer(server: Server) -> None:
+    """A caller puts its key into paths and queries, too, and Ray, HAProxy and the replica write their logs."""
+    secrets, places = secrets_of(server), answers(server)
+    for pid in processes.all_pids():
+        with suppress(OSError):
+            places[f"command of {pid}"] = Path(f"/proc/{pid}/cmdline").read_bytes()
+    for pid in server.pids():
+        places[f"environment of {pid}"] = Path(f"/proc/{pid}/environ").read_bytes()
+    run = json.loads((server.root / "data/run/serve.json").read_text())
+    private = {"ray-token", "secret"}
+    for folder in (server.root / "data/run", Path(run["temp"])):
+        written = [path for path in folder.rglob("*") if path.is_file() and path.name not in private]
+        assert written
+        places.update({str(path): path.read_bytes() for path in written})
+    places["terminal"] = server.output.encode()
+    assert told_in(secrets, places) == []
