@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
@@ -23,6 +24,7 @@ from decisioning.facts.identity import visitor_id
 from decisioning.facts.ids import SubjectId, problem_of
 from decisioning.facts.schema import Strict
 from decisioning.facts.standing import ALL_CHANNELS, ConsentStatus, LinkKind
+from decisioning.nearest import did_you_mean
 from decisioning.strict_json import refuse_repeated_keys
 from decisioning.times import FUTURE_TIME, IMPLAUSIBLE, TOLERANCE_US, is_plausible, microseconds
 from features.ledger import now_us
@@ -215,7 +217,7 @@ def parse(model: type[Model], body: bytes) -> Model:
     try:
         content = model.model_validate_json(body)
     except ValidationError as error:
-        raise request_error(_errors_of(error)) from None
+        raise request_error(_errors_of(error), model) from None
     refuse_repeated_keys(body)
     return content
 
@@ -268,9 +270,12 @@ def told_time(moment: datetime | None, field: str) -> int | None:
     return told_us
 
 
-def request_error(errors: Sequence[Mapping[str, Any]]) -> RequestError:
-    """Return the first of pydantic's errors, with a field and a message that never repeat what was sent."""
-    first = errors[0]
+def request_error(errors: Sequence[Mapping[str, Any]], model: type[BaseModel] | None = None) -> RequestError:
+    """Return the first of pydantic's errors, with a field and a message that never repeat what was sent.
+
+    A field of another name than the `model` has comes before one that is missing, as one is often meant by the other.
+    """
+    first = next((e for e in errors if e["type"] == "extra_forbidden" and _meant(e, model)), errors[0])
     message = first["msg"].removeprefix("Value error, ")
     parts = [part for part in first["loc"] if not str(part).startswith(("list[", "function-"))]
     path = ".".join(map(field_name, parts))
@@ -278,8 +283,21 @@ def request_error(errors: Sequence[Mapping[str, Any]]) -> RequestError:
     if first["type"] == "value_error" and rest and " " not in named:
         return RequestError(f"{path}.{named}" if path else named, rest)
     if first["type"] == "extra_forbidden":
-        return RequestError(path, "there is no such field")
+        return RequestError(path, f"there is no such field{_meant(first, model)}")
     return RequestError(path or "body", message)
+
+
+def _meant(error: Mapping[str, Any], model: type[BaseModel] | None) -> str:
+    """Return which field of the model was probably meant by one that it does not have, to end a sentence with."""
+    return "" if model is None else did_you_mean(str(error["loc"][-1]), _fields_of(model))
+
+
+@lru_cache(maxsize=32)
+def _fields_of(model: type[BaseModel]) -> tuple[str, ...]:
+    """Return the names of the fields of a model and of the models within it."""
+    schema = model.model_json_schema()
+    parts = (schema, *schema.get("$defs", {}).values())
+    return tuple({name for part in parts for name in part.get("properties", {})})
 
 
 def _errors_of(error: ValidationError) -> list[Any]:

@@ -6,7 +6,6 @@ import re
 import secrets
 import stat
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote
@@ -16,6 +15,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from decisioning.catalogue.source import YamlNode, decode, parse
 from decisioning.errors import ConfigError, Mistake, Refused
 from decisioning.facts.schema import Strict
+from decisioning.nearest import nearest
 
 CONFIG_NAME = "brain.yaml"
 OWN_PATHS = ("-", "docs", "healthz", "metrics", "openapi.json", "problems", "readyz", "redoc", "v1")
@@ -318,8 +318,8 @@ def _problem(file: str, root: YamlNode, kind: str, path: tuple[int | str, ...], 
     if kind != "extra_forbidden":
         return Mistake(file, line, ": ".join(filter(None, (where, message.removeprefix("Value error, ")))))
     known = _settings_at(path[:-1])
-    near = get_close_matches(str(path[-1]), known, n=1)
-    hint = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(known)}"
+    near = nearest(str(path[-1]), known)
+    hint = f"did you mean `{near}`?" if near else f"known here: {', '.join(known)}"
     return Mistake(file, line, f"{where}: there is no such setting", hint)
 
 

@@ -1,9 +1,9 @@
 """The error of the rule language."""
 
-import difflib
 from collections.abc import Iterable
 
 from decisioning.errors import BrainError
+from decisioning.nearest import nearest
 
 
 class RuleError(BrainError):
@@ -23,5 +23,5 @@ class RuleError(BrainError):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """Return a phrase that names the closest of `known`, or None if none is close."""
-    close = difflib.get_close_matches(word, sorted(known), n=1)
-    return f"did you mean {close[0]!r}?" if close else None
+    close = nearest(word, known)
+    return f"did you mean {close!r}?" if close else None

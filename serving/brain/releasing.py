@@ -12,6 +12,7 @@ from decisioning.catalogue.files import load, pack
 from decisioning.catalogue.release import Release
 from decisioning.catalogue.source import decode
 from decisioning.errors import ConfigError, Mistake, NotFound, Refused
+from decisioning.nearest import did_you_mean
 from decisioning.review import personas
 from features.ledger import Ledger, now_us
 from features.profile.archive import Archive
@@ -169,8 +170,9 @@ def pause(workspace: Workspace, action: str, *, resume: bool = False) -> dict[st
     """Take an action out of every decision, or back into them, within two seconds and without a release."""
     with open_ledger(workspace) as ledger:
         active = ledger.active(workspace.settings.environment)
-        if active is None or action not in Release.from_bytes(ledger.get_release(active)).actions:
-            raise NotFound("action", "the release that serves has no such action")
+        actions = {} if active is None else Release.from_bytes(ledger.get_release(active)).actions
+        if action not in actions:
+            raise NotFound("action", f"the release that serves has no such action{did_you_mean(action, actions)}")
         (ledger.resume if resume else ledger.pause)(action)
         return {"action": action, "paused": not resume}
 

@@ -6,7 +6,7 @@ far a contact got and what the customer then did about the offer do not contradi
 after `seen` adds to it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
@@ -15,6 +15,7 @@ from sqlalchemy import bindparam, select
 from decisioning.catalogue.actions import Action
 from decisioning.errors import Erased, NotFound, RequestError, ToldOfAnother, Unavailable
 from decisioning.facts.standing_rules import NO_PAST
+from decisioning.nearest import did_you_mean
 from features.ledger import Duplicate, Entry, Record, now_us
 from features.ledger.past.changes import RETRACTED
 from features.ledger.tables import RECORDS
@@ -261,7 +262,8 @@ def _telling(brain: Brain, outcome: OutcomeIn) -> Telling:
                 **stated_time,
             }
         return Telling(offer.person, offer.account, at_us, outcome.outcome, body, is_outcome)
-    action = _declared(brain.snapshot.release.actions.get(outcome.action or ""), outcome, ())
+    actions = brain.snapshot.release.actions
+    action = _declared(actions.get(outcome.action or ""), outcome, (), actions)
     person = brain.subject_stream(outcome.customer_id)
     account = _account(brain, outcome, action, person)
     body |= {"action": action.id, "outcome": outcome.outcome, **({"account": account} if account else {})}
@@ -326,13 +328,14 @@ def _declares(action: Action | None, name: str) -> bool:
     return action is not None and name in action.outcomes.all
 
 
-def _declared(action: Action | None, outcome: OutcomeIn, more: Sequence[str]) -> Action:
+def _declared(action: Action | None, outcome: OutcomeIn, more: Sequence[str], known: Iterable[str] = ()) -> Action:
     """Return the action; raises RequestError if there is none or it does not declare the outcome.
 
     :param more: outcomes that need no declaration
+    :param known: the actions that could have been named
     """
     if action is None:
-        raise RequestError("action", "no such action in this release")
+        raise RequestError("action", f"no such action in this release{did_you_mean(outcome.action or '', known)}")
     if outcome.outcome not in (*action.outcomes.all, RETRACTED):
         known = ", ".join(dict.fromkeys((*more, *action.outcomes.all)))
         raise RequestError("outcome", f"not an outcome of this action; expected one of {known}")

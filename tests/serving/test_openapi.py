@@ -146,3 +146,28 @@ def test_the_first_page_says_what_this_is_and_tells_nothing_of_the_workspace(cli
     assert b"openapi.json" in page
     assert client.brain.workspace.name.encode() not in page
     assert client.of_scope(None).raw("HEAD", "/")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "detail"),
+    [
+        ({"requestId": "r-1"}, "requestId", "there is no such field; did you mean request_id?"),
+        ({**ask("r-1"), "placement": "hero"}, "placement", "there is no such field; did you mean placements?"),
+        (
+            {**ask("r-1"), "placements": [{"Name": "hero"}]},
+            "placements.0.Name",
+            "there is no such field; did you mean name?",
+        ),
+        ({**ask("r-1"), "geheim": 1}, "geheim", "there is no such field"),
+    ],
+)
+def test_a_field_of_another_name_is_told_by_the_one_that_was_meant(
+    client: Client, body: Json, field: str, detail: str
+) -> None:
+    status, problem = client("POST", "/v1/decisions", body)
+    assert (status, problem["field"], problem["detail"]) == (422, field, detail)
+
+
+def test_an_action_of_another_spelling_is_told_by_the_one_that_was_meant(client: Client) -> None:
+    _, problem = client("POST", "/v1/outcomes", {**OUTCOME, "action": "tv-bundel"})
+    assert problem["detail"] == "no such action in this release; did you mean tv-bundle?"
