@@ -3,7 +3,6 @@
 Exit codes: 0 done; 1 refused or failed, with a plain line that says what to do; 2 wrong usage.
 """
 
-import getpass
 import json
 import os
 import signal
@@ -14,11 +13,13 @@ import click
 
 import brain_access  # noqa: F401 - its commands
 import brain_learning
-from brain_command import READABLE, Command, Failed, Result, check_machine, command, main
+from brain_command import READABLE, WITHOUT_APPROVAL, Command, Failed, Result, check_machine, command, main
 from decisioning.errors import Refused
+from serving.access.users import operating_system_user
 from serving.settings import Workspace
 
 if TYPE_CHECKING:  # takes a while to import
+    from decisioning.catalogue.check.everything import Environment
     from features.ledger import SubjectKind
 
 NEW_MB, SERVE_MB, DEMO_MB = 50, 100, 500
@@ -45,11 +46,34 @@ def check(workspace: Workspace) -> Result:
 
 
 @command()
-def release(workspace: Workspace) -> Result:
-    """Release the files of the catalogue, as one immutable release that serves from now on."""
+@click.option("--to", type=click.Choice(["test", "prod"]), help="Take what serves here to another environment.")
+@WITHOUT_APPROVAL
+def release(workspace: Workspace, to: "Environment | None", reason: str) -> Result:
+    """Release the files of the catalogue as one immutable release that serves from now on; prod asks for approval."""
     from serving.brain import releasing
 
-    return releasing.release(workspace, getpass.getuser())
+    if to is None:
+        return releasing.release(workspace, operating_system_user(), reason)
+    from serving.commands.releases import approving
+
+    return approving.release_to(workspace, to, operating_system_user(), reason)
+
+
+@command()
+@click.argument("hash")
+def approve(workspace: Workspace, hash: str) -> Result:
+    """Approve, as a second person, the very bytes with this HASH: a release, a model, or the end of a pause."""
+    from serving.commands.releases import approving
+
+    return approving.approve(workspace, hash, operating_system_user())
+
+
+@command()
+def releases(workspace: Workspace) -> Result:
+    """List what served and who approved it, what waits for approval, and what serves without it."""
+    from serving.commands.releases import approving
+
+    return approving.list_releases(workspace)
 
 
 @main.group()
@@ -72,7 +96,7 @@ def population_options(function: Command) -> Command:
 @population_options
 def diff(workspace: Workspace, before: str, after: str, sample: int, personas: bool) -> Result:
     """List every change between two releases (hashes or `files`), and who gains or loses actions by which gate."""
-    from serving.commands import policy_changes
+    from serving.commands.releases import policy_changes
 
     return policy_changes.diff(workspace, before, after, sample, personas=personas)
 
@@ -82,28 +106,30 @@ def diff(workspace: Workspace, before: str, after: str, sample: int, personas: b
 @population_options
 def audit(workspace: Workspace, release: str, sample: int, personas: bool) -> Result:
     """Find rules that never decide, that contradict each other, or that nobody passes."""
-    from serving.commands import policy_changes
+    from serving.commands.releases import policy_changes
 
     return policy_changes.audit(workspace, release, sample, personas=personas)
 
 
 @command()
 @click.argument("to", required=False)
-def rollback(workspace: Workspace, to: str | None) -> Result:
-    """Serve the previous release again, or the release with the hash TO."""
+@WITHOUT_APPROVAL
+def rollback(workspace: Workspace, to: str | None, reason: str) -> Result:
+    """Serve the previous release again, or the release with the hash TO; list the gates and caps that it removes."""
     from serving.brain import releasing
 
-    return releasing.rollback(workspace, getpass.getuser(), to)
+    return releasing.rollback(workspace, operating_system_user(), to, reason)
 
 
 @command()
 @click.argument("action")
 @click.option("--resume", is_flag=True, help="Offer the action again.")
-def pause(workspace: Workspace, action: str, resume: bool) -> Result:
+@WITHOUT_APPROVAL
+def pause(workspace: Workspace, action: str, resume: bool, reason: str) -> Result:
     """Stop offering an action within two seconds, without a release."""
     from serving.brain import releasing
 
-    return releasing.pause(workspace, action, resume=resume)
+    return releasing.pause(workspace, action, operating_system_user(), resume=resume, reason=reason)
 
 
 @command()
@@ -163,7 +189,7 @@ def import_(workspace: Workspace, mapping: str, files: tuple[str, ...], separato
             return importing.import_profile(workspace, files, separator or ",", progress)
         if separator is not None:
             raise Refused(f"--separator is for `brain import profile`: state the separator of each file in {mapping}")
-        return importing.import_log(workspace, mapping, files, getpass.getuser(), progress)
+        return importing.import_log(workspace, mapping, files, operating_system_user(), progress)
 
 
 @command(name="import-signals")
@@ -247,7 +273,7 @@ def _build_demo(folder: Path, customers: int) -> None:
     _step(f"a telecom operator with {customers} generated customers in {folder}/ (nobody of them is real)")
     releasing.new(folder, telecom.catalogue_files())
     workspace = Workspace.open(folder)
-    released = releasing.release(workspace, getpass.getuser())
+    released = releasing.release(workspace, operating_system_user())
     _step("released {actions} actions, {treatments} treatments, {policies} policies".format(**released))
     simulated = brain_learning.simulate_in(workspace, customers, seed=0)
     _step("imported {contacts} past contacts, {consents} consents; churn model AUC {churn_auc:.3f}".format(**simulated))

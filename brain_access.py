@@ -1,10 +1,9 @@
 """The commands about who may do what: the keys of callers, and the workspace's secrets."""
 
-import getpass
-
 import click
 
 from brain_command import Result, command, main
+from serving.access.users import operating_system_user
 from serving.settings import Workspace
 
 
@@ -25,7 +24,7 @@ def create(
     """Make a key and show it, this once."""
     from serving.commands import keys
 
-    owner = getpass.getuser()
+    owner = operating_system_user().name
     return keys.create(workspace, scope, name, owner, expires=expires, issues=issues, channels=channels)
 
 

@@ -32,6 +32,9 @@ class Failed:
 Result = dict[str, Any] | Failed | int | None
 Command = Callable[..., Result]
 READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
+WITHOUT_APPROVAL = click.option(
+    "--without-approval", "reason", default="", metavar="REASON", help="Go round approval in prod; everybody sees it."
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})

@@ -1,15 +1,16 @@
 """The commands that learn and watch: train, evaluate, promote, trial, retrain, simulate, report."""
 
-import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from brain_command import READABLE, Result, command
+from brain_command import READABLE, WITHOUT_APPROVAL, Result, command
 from decisioning.errors import Refused
+from serving.access.users import operating_system_user
 from serving.settings import Workspace
 
 if TYPE_CHECKING:  # commands import what they need, so that `brain --help` is fast
@@ -40,22 +41,29 @@ def train(workspace: Workspace, what: str, data: Path | None, **options: Any) ->
 
 
 @contextmanager
-def learning_context(workspace: Workspace) -> "Iterator[LearningContext]":
-    """Open what the commands that learn work on. Raises Refused if nothing has been released yet."""
+def learning_context(workspace: Workspace, reason: str = "") -> "Iterator[LearningContext]":
+    """Open what the commands that learn work on; `reason` is why approval of a model is gone round.
+
+    Raises Refused if nothing has been released yet.
+    """
     from serving.commands.importing import open_stores
 
     with open_stores(workspace) as (ledger, release, history):
-        yield _context(workspace, ledger, release, history)
+        yield _context(workspace, ledger, release, history, reason)
 
 
-def _context(workspace: Workspace, ledger: "Ledger", release: "Release", history: "History") -> "LearningContext":
+def _context(
+    workspace: Workspace, ledger: "Ledger", release: "Release", history: "History", reason: str = ""
+) -> "LearningContext":
+    from features.approvals.door import Door
     from training.learning.context import LearningContext, TrialRules
     from training.registry import Registry
 
     settings = workspace.settings.retrain
     rules = TrialRules(settings.reward, settings.worthwhile_gain, settings.longest_days)
     registry = Registry(workspace.data)
-    return LearningContext(workspace.data, ledger, release, history, registry, workspace.secret(), rules)
+    door = Door(ledger, workspace.settings.environment, operating_system_user(), reason)
+    return LearningContext(workspace.data, ledger, release, history, registry, workspace.secret(), rules, door=door)
 
 
 def _train_sentiment(workspace: Workspace, file: Path) -> dict[str, Any]:
@@ -115,8 +123,8 @@ def _evaluate_release(workspace: Workspace, name: str, reward: str, outcome: str
     from features.ledger import now_us
     from features.profile.offline import History
     from serving.commands.offline import open_brain
-    from serving.commands.policy_changes import release_named
     from serving.commands.progress import phases
+    from serving.commands.releases.policy_changes import release_named
     from training.learning.release_evaluation import ReleaseQuestion, evaluate_release
 
     with open_brain(workspace) as brain, phases() as progress:
@@ -135,22 +143,31 @@ def _evaluate_release(workspace: Workspace, name: str, reward: str, outcome: str
 @click.option(
     "--justify", help="Why it may serve against its verdict or for unequal groups; kept, signed, with your name."
 )
-def promote(workspace: Workspace, model: str, justify: str | None) -> Result:
+@WITHOUT_APPROVAL
+def promote(workspace: Workspace, model: str, justify: str | None, reason: str) -> Result:
     """Let MODEL serve, in running servers too: a name's challenger (sentiment-en) or a version (7, sentiment-en@2)."""
     name, at, version = ("propensity", "@", model) if model.isdecimal() else model.partition("@")
     if at and not version.isdecimal():
         raise Refused(f"{model} names no model: write a name, a version, or both, such as sentiment-en@2")
-    return promote_in(workspace, int(version) if at else None, name, justify)
+    return promote_in(workspace, int(version) if at else None, name, justify, reason)
 
 
-def promote_in(workspace: Workspace, version: int | None, name: str, justify: str | None = None) -> dict[str, Any]:
-    """Promote a version in a workspace, by default the challenger; `justify` is kept with the user's name."""
+def promote_in(
+    workspace: Workspace, version: int | None, name: str, justify: str | None = None, reason: str = ""
+) -> dict[str, Any]:
+    """Promote a version in a workspace, by default the challenger; `justify` is kept with the user's name.
+
+    A risk model then scores every customer, as after its training. `reason`: why approval is gone round.
+    """
     from features.ledger import now_us
     from training.learning.promotion import Justification, promote
+    from training.learning.workflow import write_champions_scores
 
-    with learning_context(workspace) as context:
-        reason = Justification(getpass.getuser(), justify.strip()) if justify and justify.strip() else None
-        return promote(context, now_us(), name=name, version=version, justification=reason)
+    who, at_us = operating_system_user().name, now_us()
+    with learning_context(workspace, reason) as context:
+        signed = Justification(who, justify.strip()) if justify and justify.strip() else None
+        promoted = promote(context, at_us, name=name, version=version, justification=signed)
+        return {**promoted, **write_champions_scores(context, name, at_us)}
 
 
 @command()
@@ -173,19 +190,24 @@ def card(workspace: Workspace, action: str | None, version: int | None) -> Resul
 @click.option("--share", type=float, help="The share of decisions that it makes; 0 keeps it in shadow.")
 @click.option("--end", is_flag=True, help="End the trial: the champion decides alone again.")
 @click.option("--guard", is_flag=True, help="Only end the trial if it does harm; `brain serve` runs this.")
-def trial(workspace: Workspace, version: int | None, share: float | None, end: bool, guard: bool) -> Result:
+@WITHOUT_APPROVAL
+def trial(
+    workspace: Workspace, version: int | None, share: float | None, end: bool, guard: bool, reason: str
+) -> Result:
     """Try a challenger beside the champion, in running servers too; without options, show the trial so far."""
     from features.ledger import now_us
     from training.learning import retrain, trials
+    from training.registry import PROPENSITY
 
-    with learning_context(workspace) as context:
+    with learning_context(workspace, reason) as context:
         if guard:
             return retrain.guard(context, now_us())
         if end:
             context.registry.set_trial("propensity", None)
             return {"stage": "ended"}
         if share is not None or version is not None:
-            return trials.begin(context.registry, version, share or 0.0, now_us())
+            permit = partial(context.permit, PROPENSITY)
+            return trials.begin(context.registry, version, share or 0.0, now_us(), permit)
         context.updated_log(now_us())
         verdict, summary = trials.assess(context, now_us())
         return {**summary, "verdict": verdict.action, "why": verdict.why}

@@ -152,10 +152,14 @@ class BrainSettings(Strict):
     """The settings in `brain.yaml`; an empty file is a development workspace on this machine.
 
     `controller` is who is responsible for the data, as consent receipts name it; null is the name of the folder
-    in which the workspace was made.
+    in which the workspace was made. `environments` are the folders of the workspaces to which `brain release --to`
+    takes a release from this one.
     """
 
     environment: Literal["dev", "test", "prod"] = "dev"
+    environments: dict[Literal["dev", "test", "prod"], Annotated[str, Field(min_length=1, max_length=1000)]] = Field(
+        default_factory=dict
+    )
     controller: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     http: Http = Http()
     database: DatabaseSettings = DatabaseSettings()

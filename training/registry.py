@@ -27,6 +27,7 @@ from urllib.parse import quote
 
 from decisioning.errors import NotFound, Refused, Unavailable
 from decisioning.facts.forms import PRIOR_MODEL
+from decisioning.review.approval import Permit
 from features.files import replace_file
 from features.messages.trained import KIND, SentimentModel
 from features.sqlite_errors import sqlite_advice
@@ -143,9 +144,16 @@ class Registry:
         self._write_pointer(name, version, content)
         return version
 
-    def set_alias(self, name: str, alias: Alias, version: int) -> None:
-        """Set `alias` to this version; raises NotFound if there is no such version."""
-        self.sealed_directory(name, version)
+    def set_alias(self, name: str, alias: Alias, version: int, permit: Permit | None = None) -> None:
+        """Set `alias` to this version.
+
+        :param permit: that its files may make decisions; a champion needs it
+        :raises NotFound: there is no such version
+        :raises Refused: the permit is missing, or is not about this model
+        """
+        directory = self.sealed_directory(name, version)
+        if alias == "champion" and version != self.alias_version(name, alias):
+            _check_permit(f"{name}@{version}", directory, permit)
         self._client().set_registered_model_alias(name, alias, str(version))
 
     def alias_version(self, name: str, alias: Alias) -> int | None:
@@ -196,13 +204,17 @@ class Registry:
                 text = text.replace(before, here)
             replace_file(described, partial(_write_text, text))
 
-    def set_trial(self, name: str, trial: Trial | None) -> None:
+    def set_trial(self, name: str, trial: Trial | None, permit: Permit | None = None) -> None:
         """Begin, change or end (None) a trial; running replicas notice by themselves.
 
+        :param permit: that the challenger's files may make decisions; it needs it for more than its share now
         :raises NotFound: there is no such version
+        :raises Refused: the permit is missing, or is not about this model
         """
         if trial is not None:
-            self.sealed_directory(name, trial.version)
+            directory, now = self.sealed_directory(name, trial.version), self.lineup(name).trial
+            if trial.share > (now.share if now is not None and now.version == trial.version else 0.0):
+                _check_permit(f"{name}@{trial.version}", directory, permit)
             self._client().set_registered_model_tag(name, _TRIAL, json.dumps(asdict(trial)))
         elif self.lineup(name).trial is not None:
             self._client().delete_registered_model_tag(name, _TRIAL)
@@ -263,6 +275,10 @@ class Registry:
         if hash_files(files) != directory.name:
             raise Refused("the model's files are not the ones that were sealed; restore them or train again")
         return SentimentModel.from_files(files)
+
+    def content(self, name: str, version: int) -> str:
+        """Return the hash of a version's files, which is what is approved; raises as `sealed_directory`."""
+        return self.sealed_directory(name, version).name
 
     def seal(self, name: str, version: int) -> str:
         """Restore a version's sealed copy from MLflow if it is missing, and return its hash.
@@ -410,6 +426,14 @@ class Registry:
         mlflow.set_tracking_uri(self._uri)
         mlflow.set_registry_uri(self._uri)
         return mlflow
+
+
+def _check_permit(model: str, directory: Path, permit: Permit | None) -> None:
+    """Raise Refused unless the permit is about the files in this directory, as they are now."""
+    if permit is None or (permit.asked.what, permit.asked.hash) != ("model", directory.name):
+        raise Refused(f"{model} makes no decisions: nobody permitted that")
+    if not _is_sealed(directory):
+        raise Refused(f"the files of {model} are not those that were sealed: run `brain repair`")
 
 
 def _write_text(text: str, path: Path) -> None:

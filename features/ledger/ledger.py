@@ -16,6 +16,7 @@ from decisioning.errors import NotFound, Refused, Unavailable, Unconfirmed
 from decisioning.facts.standing import Standing
 from decisioning.facts.standing_rules import StandingRules
 from decisioning.hashes import content_id
+from features.ledger.activating.served import Served
 from features.ledger.checking.audit import Audit
 from features.ledger.checking.checkpoints import CheckpointFile, Checkpoints, Signer
 from features.ledger.checking.mirror import Mirror
@@ -26,12 +27,10 @@ from features.ledger.erasing import Erasures, erase_subject
 from features.ledger.past.rules_book import RulesBook
 from features.ledger.reading.in_time import StandingsInTime
 from features.ledger.reading.now import FOREVER_US, StandingReader
-from features.ledger.records import Activation, Bodies, Entry, Names, PreparedEntry, Record, prepare, record_of
+from features.ledger.records import Bodies, Entry, Names, PreparedEntry, Record, prepare, record_of
 from features.ledger.tables import (
-    ACTIVATIONS,
     CLAIMS,
     KEYS,
-    PAUSES,
     RECORDS,
     RECORDS_OF_STREAM,
     RELEASES,
@@ -73,6 +72,8 @@ class Ledger:
         """Returns a row of the records table as a record."""
         self._writer = Writer(database, clock, self._rules, self._bodies)
         self.erasures = Erasures(database, self._writer.run, clock)
+        self.served = Served(database, self._writer.run, clock)
+        self.active, self.activations, self.paused = self.served.active, self.served.activations, self.served.paused
         self._signer = Signer(secret)
         self._checkpoints = Checkpoints(database, self._writer.run, self._signer)
 
@@ -355,53 +356,3 @@ class Ledger:
                 "the bytes of this release are not what its hash names: put the database back from your backup"
             )
         return content
-
-    def activate(self, environment: str, release: str, by: str) -> Activation:
-        """Make `environment` serve `release` from now on.
-
-        :raises NotFound: the release is not stored
-        """
-        at_us = self.clock()
-        values = {"environment": environment, "release": release, "at_us": at_us, "by": by}
-        adding = insert(ACTIVATIONS).values(values).returning(ACTIVATIONS.c.seq)
-
-        def put(connection: Connection) -> int:
-            if connection.execute(select(RELEASES.c.hash).where(RELEASES.c.hash == release)).first() is None:
-                raise NotFound("release", "no release with this hash is kept here")
-            return int(connection.execute(adding).scalar_one())
-
-        return Activation(self._writer.run(put), environment, release, at_us, by)
-
-    def active(self, environment: str) -> str | None:
-        """Return the release that `environment` serves, or None."""
-        newest = (
-            select(ACTIVATIONS.c.release)
-            .where(ACTIVATIONS.c.environment == environment)
-            .order_by(ACTIVATIONS.c.seq.desc())
-            .limit(1)
-        )
-        rows = self._database.fetch(newest)
-        return str(rows[0].release) if rows else None
-
-    def activations(self, environment: str) -> tuple[Activation, ...]:
-        """Return the activations of `environment`, oldest first."""
-        statement = select(ACTIVATIONS).where(ACTIVATIONS.c.environment == environment).order_by(ACTIVATIONS.c.seq)
-        rows = self._database.fetch(statement)
-        return tuple(Activation(row.seq, row.environment, row.release, row.at_us, row.by) for row in rows)
-
-    def pause(self, action: str) -> None:
-        """Stop offering an action, without a new release."""
-        self._set_paused(action, paused=True)
-
-    def resume(self, action: str) -> None:
-        """Offer a paused action again."""
-        self._set_paused(action, paused=False)
-
-    def paused(self) -> frozenset[str]:
-        """Return the actions that are paused now."""
-        return frozenset(row.action for row in self._database.fetch(select(PAUSES.c.action).where(PAUSES.c.paused)))
-
-    def _set_paused(self, action: str, *, paused: bool) -> None:
-        values = {"paused": paused, "at_us": self.clock()}
-
-        self._writer.run(lambda connection: upsert(connection, PAUSES, {"action": action}, values))

@@ -69,7 +69,7 @@ def _unless_zeros(value: bytes | None) -> bytes | None:
 METADATA = MetaData()
 VERSION_TABLE = "ledger_schema"
 """The table in which Alembic keeps the schema version; not its default name, so that schemas can share a database."""
-NEWEST = "ledger_0015"
+NEWEST = "ledger_0016"
 """The newest migration; compared when a database is opened, so that only an old one pays for importing Alembic."""
 SEQ = BigInteger().with_variant(Integer(), "sqlite")
 """SQLite numbers rows itself only if the type is exactly INTEGER."""
@@ -173,6 +173,22 @@ ACTIVATIONS = Table(
     Column("by", Text, nullable=False),
     Index("activations_environment", "environment", "seq"),
 )
+APPROVALS = Table(
+    "approvals",
+    METADATA,
+    Column("seq", SEQ, primary_key=True, autoincrement=True),
+    Column("environment", String(32), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("what", String(16), nullable=False),
+    Column("hash", String(80), nullable=False),
+    Column("item", Text, nullable=False),
+    Column("before", String(80), nullable=False),
+    Column("by", Text, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Index("approvals_hash", "hash"),
+)
+"""The steps of `decisioning.review.approval`, only appended to; `by` is JSON."""
 PAUSES = Table(
     "pauses",
     METADATA,

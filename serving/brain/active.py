@@ -1,6 +1,8 @@
 """A workspace's ledger, and which release serves an environment. Imports little, as Ray's controller asks it too."""
 
 from decisioning.errors import Refused
+from decisioning.review.approval import PROD
+from features.approvals.door import is_let_serve
 from features.ledger import KnownLedger, Ledger
 from serving.settings import Workspace
 
@@ -16,8 +18,17 @@ def open_own_ledger(workspace: Workspace) -> Ledger:
 
 
 def active_release(ledger: Ledger, environment: str) -> str:
-    """Return the hash of the release that serves `environment`; raises Refused if nothing has been released yet."""
+    """Return the hash of the release that serves `environment`.
+
+    Raises Refused if nothing has been released yet, or if the ledger has served `prod`, whose customers it holds, and
+    nobody approved what serves under another name of the environment.
+    """
     name = ledger.active(environment)
     if name is None:
         raise Refused(f"nothing is released in {environment} yet: run `brain release`")
+    if environment != PROD and ledger.served.is_guarded(environment) and not is_let_serve(ledger, environment, name):
+        raise Refused(
+            f"this ledger has served {PROD}, and nobody approved what it serves in {environment}: set `environment: "
+            f"{PROD}` in brain.yaml again, or run `brain release`, which asks for approval"
+        )
     return name

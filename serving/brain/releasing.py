@@ -1,19 +1,22 @@
 """From files to what serves: check, release, roll back, pause. Editing files changes nothing until a release."""
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from decisioning.catalogue.check.signals import emotions_that_ask
 from decisioning.catalogue.countries import with_country_rules
-from decisioning.catalogue.files import load, pack
+from decisioning.catalogue.files import load, pack, unpack
 from decisioning.catalogue.release import Release
 from decisioning.catalogue.source import decode
 from decisioning.errors import ConfigError, Mistake, NotFound, Refused
 from decisioning.nearest import did_you_mean
 from decisioning.review import personas
+from decisioning.review.approval import Person
+from decisioning.review.removed_gates import removed_gates
+from features.approvals.door import Door, is_let_serve
 from features.ledger import Ledger, now_us
 from features.profile.archive import Archive
 from features.profile.repository import apply, online_is
@@ -77,19 +80,21 @@ def open_store(workspace: Workspace) -> "Store":
 
 def check(workspace: Workspace) -> dict[str, Any]:
     """Read and cross-check every file, then decide for every persona; raises ConfigError or Refused."""
-    return _summary(_checked(workspace)[0], workspace)
+    return _summary(_checked(workspace, _packed_files(workspace)), workspace)
 
 
-def _checked(workspace: Workspace) -> tuple[Release, bytes]:
-    files = with_country_rules(read_files(workspace))
-    packed = pack(files)
-    compiled = Release.of(load(files, workspace.settings.environment), packed)
+def _packed_files(workspace: Workspace) -> bytes:
+    return pack(with_country_rules(read_files(workspace)))
+
+
+def _checked(workspace: Workspace, packed: bytes) -> Release:
+    compiled = Release.of(load(unpack(packed), workspace.settings.environment), packed)
     registry = Registry(workspace.data)
     champion = load_model(registry, compiled, registry.lineup(PROPENSITY).champion)
     verdicts = personas.run(compiled, champion.score, champion.name, now_us())
     if failed := [f"persona {v.persona}: {f}" for v in verdicts for f in v.failures]:
         raise Refused("\n".join(failed))
-    return compiled, packed
+    return compiled
 
 
 def _summary(compiled: Release, workspace: Workspace) -> dict[str, Any]:
@@ -116,25 +121,44 @@ def _summary(compiled: Release, workspace: Workspace) -> dict[str, Any]:
     }
 
 
-def release(workspace: Workspace, by: str) -> dict[str, Any]:
-    """Check the files, keep their bytes as a release, prepare the feature store, and make the environment serve it."""
-    compiled, packed = _checked(workspace)
+def release(workspace: Workspace, by: Person | str, reason: str = "") -> dict[str, Any]:
+    """Check the files, keep their bytes as a release, prepare the feature store, and make the environment serve it.
+
+    :param by: who releases; a name is that of an operating-system user
+    :param reason: why approval is gone round where the environment asks for it
+    :raises Refused: nobody else approved these very bytes yet; they are proposed, and the text says what to do
+    """
+    return serve_release(workspace, _packed_files(workspace), _person(by), reason)
+
+
+def serve_release(
+    workspace: Workspace, packed: bytes, by: Person, reason: str = "", authors: Sequence[Person] = ()
+) -> dict[str, Any]:
+    """Do what `release` does for these bytes, made by `authors` in another workspace if there are any."""
+    compiled, environment = _checked(workspace, packed), workspace.settings.environment
     workspace.data.mkdir(mode=0o700, exist_ok=True)
-    apply(workspace.data, compiled.schema, redis=workspace.settings.online_store.redis)
     with open_ledger(workspace) as ledger:
-        name = ledger.put_release(packed)
-        already = ledger.active(workspace.settings.environment) == name
-        if not already:
-            ledger.activate(workspace.settings.environment, name, by)
-    return {**_summary(compiled, workspace), "environment": workspace.settings.environment, "changed": not already}
+        name, serving = ledger.put_release(packed), ledger.active(environment)
+        removes = [] if serving in (None, name) else removed_gates(_stored(ledger, serving), compiled)
+        door = Door(ledger, environment, by, reason)
+        already = serving == name and (not door.is_guarded or is_let_serve(ledger, environment, name))
+        permit = None if already else door.for_release(name, removes, authors)
+        apply(workspace.data, compiled.schema, redis=workspace.settings.online_store.redis)
+        if permit is not None:
+            ledger.served.activate(permit)
+    summary = {**_summary(compiled, workspace), "environment": environment, "changed": permit is not None}
+    return {**summary, **({"removes": removes} if removes else {})}
 
 
-def rollback(workspace: Workspace, by: str, to: str | None = None) -> dict[str, Any]:
+def rollback(workspace: Workspace, by: Person | str, to: str | None = None, reason: str = "") -> dict[str, Any]:
     """Serve the release before the current one, or the one whose hash is `to`.
 
     It is not refused for values of the profile that do not fit their type in that release: they are unknown under it,
-    and `advice` says how many. Raises NotFound if `to` was never released in this environment, Refused if there is no
-    earlier release.
+    and `advice` says how many. `removes` lists the gates and caps of the current release that it lacks.
+
+    :param by: as in `release`; so is `reason`
+    :raises NotFound: `to` was never released in this environment
+    :raises Refused: there is no earlier release, or nobody else approved that it removes gates
     """
     environment = workspace.settings.environment
     with open_ledger(workspace) as ledger:
@@ -142,16 +166,27 @@ def rollback(workspace: Workspace, by: str, to: str | None = None) -> dict[str, 
         target = to or _before(history)
         if target not in history:
             raise NotFound("release", f"it was never released in {environment}")
-        compiled = Release.from_bytes(ledger.get_release(target))
+        compiled = _stored(ledger, target)
+        removes = removed_gates(_stored(ledger, history[-1]), compiled)
+        permit = Door(ledger, environment, _person(by), reason).for_release(target, removes)
         apply(workspace.data, compiled.schema, redis=workspace.settings.online_store.redis, keep=True)
-        ledger.activate(environment, target, by)
+        ledger.served.activate(permit)
     advice = [*_unfit(workspace, compiled), *lost_inputs(Registry(workspace.data), compiled)]
     return {
         "release": target,
         "environment": environment,
         "was": history[-1],
+        **({"removes": removes} if removes else {}),
         **({"advice": advice} if advice else {}),
     }
+
+
+def _person(by: Person | str) -> Person:
+    return Person("user", (by,)) if isinstance(by, str) else by
+
+
+def _stored(ledger: Ledger, name: str) -> Release:
+    return Release.from_bytes(ledger.get_release(name))
 
 
 def _unfit(workspace: Workspace, compiled: Release) -> list[str]:
@@ -166,14 +201,24 @@ def _unfit(workspace: Workspace, compiled: Release) -> list[str]:
     ]
 
 
-def pause(workspace: Workspace, action: str, *, resume: bool = False) -> dict[str, Any]:
-    """Take an action out of every decision, or back into them, within two seconds and without a release."""
+def pause(
+    workspace: Workspace, action: str, by: Person | str, *, resume: bool = False, reason: str = ""
+) -> dict[str, Any]:
+    """Take an action out of every decision, or back into them, within two seconds and without a release.
+
+    :param by: as in `release`; so is `reason`, for taking it back
+    :raises Refused: somebody else paused it, or more than ten minutes ago, and nobody else approved to take it back
+    """
+    environment = workspace.settings.environment
     with open_ledger(workspace) as ledger:
-        active = ledger.active(workspace.settings.environment)
-        actions = {} if active is None else Release.from_bytes(ledger.get_release(active)).actions
+        active = ledger.active(environment)
+        actions = {} if active is None else _stored(ledger, active).actions
         if action not in actions:
             raise NotFound("action", f"the release that serves has no such action{did_you_mean(action, actions)}")
-        (ledger.resume if resume else ledger.pause)(action)
+        if resume:
+            ledger.served.resume(Door(ledger, environment, _person(by), reason).for_resuming(action))
+        else:
+            ledger.served.pause(environment, action, _person(by))
         return {"action": action, "paused": not resume}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from decisioning.catalogue.release import Release
 from decisioning.errors import Refused
 from decisioning.facts.schema import FeatureSchema
+from decisioning.review.approval import Person
 from features.importing import (
     as_tables,
     assign_paths,
@@ -42,14 +43,14 @@ def open_stores(workspace: Workspace) -> Iterator[tuple[Ledger, Release, History
 
 
 def import_log(
-    workspace: Workspace, mapping: str, files: tuple[str, ...], by: str, progress: Progress
+    workspace: Workspace, mapping: str, files: tuple[str, ...], by: Person | str, progress: Progress
 ) -> dict[str, Any]:
     """Read and check all files, add what the catalogue lacks, release it, then import the data.
 
     Nothing is written if a file or the mapping is wrong.
 
     :param mapping: a recipe's name or the path of a mapping file
-    :param by: who releases
+    :param by: who releases, as in `releasing.release`
     """
     source, folder = open_mapping(mapping)
     plan = make_plan(source, assign_paths(source, folder, files), now_us(), progress)

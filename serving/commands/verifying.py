@@ -5,9 +5,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from decisioning.errors import BrainError, Refused, Unavailable
+from features.approvals.door import gone_round, unapproved
 from features.ledger import Ledger, now_us
 from features.ledger.checking.checkpoints import Signer
-from features.ledger.checking.damaged import DamagedDatabase
+from features.ledger.checking.damaged import DamagedDatabase, survive
 from features.ledger.checking.opening import check_checkpoints, check_file, check_secret
 from features.profile.archive import Archive
 from features.profile.store import Store
@@ -50,6 +51,7 @@ def add_ledger_flaws(workspace: Workspace, flaws: list[str]) -> int:
         with _opened(workspace, workspace.secret(), flaws) as ledger:
             audit = ledger.audit(workspace.checkpoints_file, workspace.checkpoints_mirror)
             flaws += map(str, audit.flaws())
+            flaws += survive(unapproved(ledger), flaws)
             return audit.checkpoints
     except BrainError as error:
         flaws.append(f"ledger: {error}")
@@ -79,7 +81,9 @@ def _recomputed(workspace: Workspace, sample: int | None) -> dict[str, Any]:
     with open_brain(workspace) as brain:
         decisions = list(located_decisions(brain))
         step = 1 if sample is None else max(1, len(decisions) // sample)
-        return {"decisions": len(decisions), **recompute(brain, set(decisions[::step][:sample]))}
+        rounds = gone_round(brain.ledger, brain.environment)
+        more = {"without_approval": rounds} if rounds else {}
+        return {"decisions": len(decisions), **recompute(brain, set(decisions[::step][:sample])), **more}
 
 
 def located_decisions(brain: Brain) -> Iterator[tuple[str, int]]:

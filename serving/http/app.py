@@ -1,7 +1,6 @@
 """The Ray Serve application. The driver and Ray's controller import this module, so it imports little at the top."""
 
 import gc
-import getpass
 import os
 import time
 from collections.abc import Awaitable, Callable
@@ -12,6 +11,7 @@ from ray import serve
 
 from decisioning.errors import Unavailable
 from serving.access.files import ensure_keys
+from serving.access.users import operating_system_user
 from serving.brain.active import active_release, open_own_ledger
 from serving.lifecycle.options import deployment_options
 from serving.settings import Workspace
@@ -63,5 +63,5 @@ def build(args: dict[str, str]) -> serve.Application:
     workspace = Workspace.open(Path(args["workspace"]))
     with open_own_ledger(workspace) as ledger:
         active_release(ledger, workspace.settings.environment)
-        ensure_keys(workspace, ledger, getpass.getuser())
+        ensure_keys(workspace, ledger, operating_system_user().name)
     return serve.deployment(BrainReplica, **deployment_options(workspace)).bind(str(workspace.root))

@@ -29,6 +29,7 @@ from decisioning.errors import (
 from decisioning.facts.forms import Ask
 from decisioning.times import iso
 from features.access_keys import read_events
+from features.approvals.door import gone_round
 from features.deadlines import waiting_until
 from features.ledger import SubjectKind
 from serving.access.doors import Access, Doors, audience_of, check_fields, within_caller
@@ -340,7 +341,10 @@ def _operation_routes(app: FastAPI, brain: Brain) -> None:
             detail = "; ".join(f"{part}: {problem}" for part, problem in missing.items())
             return problem_reply(UNAVAILABLE, detail, parts=dict(missing))
         snapshot = brain.snapshot
-        return json_reply({"status": "ready", "release": snapshot.release.hash, "model": snapshot.model})
+        ready = {"status": "ready", "release": snapshot.release.hash, "model": snapshot.model}
+        rounds = await brain.pools.health.run(gone_round, brain.ledger, brain.environment)
+        unnamed = [{name: value for name, value in step.items() if name != "by"} for step in rounds]
+        return json_reply({**ready, **({"without_approval": unnamed} if unnamed else {})})
 
     @app.get("/v1/security-events", responses=problems(503))
     async def security_events(after: Annotated[int, Query(ge=0, le=2**62)] = 0) -> Response:

@@ -29,6 +29,7 @@ from tests.benchmarks.earlier.measure import COMMIT, check_out
 from tests.benchmarks.filling import add_customers, customer_of, profile_table
 from tests.benchmarks.measures import Figures, Line, Measure, Suite
 from tests.benchmarks.processes import Spent, run_measured
+from tests.permits import make_champion
 from training.model.frame import Floats
 from training.model.model import PropensityModel
 from training.registry import PROPENSITY, Provenance, Registry
@@ -62,7 +63,7 @@ def open_batch() -> Iterator[BatchWorld]:
         model = models.copied(models.small_model(), catalogue.N_ACTIONS)
         registry = Registry(workspace.data)
         about = Provenance("bench", model.feature_names, str(released["release"]))
-        registry.set_alias(PROPENSITY, "champion", registry.register(model.files(), PROPENSITY, about))
+        make_champion(registry, registry.register(model.files(), PROPENSITY, about))
         yield BatchWorld(root, model, workspace)
 
 

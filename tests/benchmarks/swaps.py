@@ -11,6 +11,7 @@ from pydantic_core import from_json
 
 from tests.benchmarks.measures import Figures, Line, Measure, Suite, quantile
 from tests.benchmarks.world import World, open_world
+from tests.permits import make_champion
 from tests.serving.load import Answer, closed_loop, open_loop
 from tests.serving.server import Server
 from training.model.model import PropensityModel
@@ -102,14 +103,14 @@ def _promote(data: Path, versions: list[int]) -> None:
     import time
 
     registry, swaps = Registry(data), 0
-    registry.set_alias("propensity", "champion", versions[0])
+    make_champion(registry, versions[0])
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     for _ in sys.stdin:
         for _ in range(SWAPS_IN_ONE):
             swaps += 1
             start_s = time.monotonic()
-            registry.set_alias("propensity", "champion", versions[swaps % len(versions)])
+            make_champion(registry, versions[swaps % len(versions)])
             time.sleep(max(0.0, EVERY_S - (time.monotonic() - start_s)))
         sys.stdout.write("done\n")
         sys.stdout.flush()

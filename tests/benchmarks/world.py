@@ -18,6 +18,7 @@ from serving.brain import releasing
 from serving.settings import Workspace
 from tests.benchmarks import catalogue, models
 from tests.benchmarks.measures import Figures
+from tests.permits import make_champion
 from tests.serving.server import Server
 from training.fitting.propensity import fit
 from training.model.frame import Floats
@@ -100,7 +101,7 @@ def _train(world: World, release: str) -> None:
     version = registry.log_and_register(
         world.root / "fitted", "propensity", Provenance(data.digest(), data.feature_names, release)
     )
-    registry.set_alias("propensity", "champion", version)
+    make_champion(registry, version)
     import mlflow.lightgbm
 
     params = {"objective": "binary", "num_leaves": STOCK_LEAVES, "num_threads": 1, "verbosity": -1}

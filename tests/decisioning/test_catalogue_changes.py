@@ -7,6 +7,7 @@ import pytest
 from decisioning.catalogue.files import load, pack
 from decisioning.catalogue.release import Release
 from decisioning.review.catalogue_changes import CatalogueChange, catalogue_changes
+from decisioning.review.removed_gates import removed_gates
 
 SMALL = Path(__file__).parents[1] / "catalogues" / "small"
 FILES = {f"catalogue/{file.name}": file.read_text() for file in sorted(SMALL.glob("*.yaml"))}
@@ -91,3 +92,59 @@ def test_whom_a_change_moves_stands_beside_it(small: Release) -> None:
     assert change == CatalogueChange("policies", "adults-only", "permit", "age >= 18", "age >= 21", gained=0, lost=3)
     of_action = catalogue_changes(small, changed("price_eur: 15", "price_eur: 25"), moves)
     assert [(c.gained, c.lost) for c in of_action] == [(1, 2)]
+
+
+WEB = "direction: inbound\n    placements: [hero, sidebar]"
+DEBT_CAP = "window_days: 30, attach: {group: tv}"
+VULNERABLE = '  - {id: vulnerable, kind: vulnerability, when: "vulnerable"}\n'
+HAS_TV = '  - {id: has-no-tv, level: eligibility, attach: {group: tv}, deny: "has_tv"}\n'
+GATES = {
+    # a change of the small catalogue -> what stops less after it
+    "nothing": ("", "", ()),
+    "cap gone": ("  - {id: once-a-week, count: action, limit: 1, window_days: 7}\n", "", ("cap:once-a-week",)),
+    "cap higher": ("count: group, limit: 3", "count: group, limit: 4", ("cap:tv-fatigue",)),
+    "cap lower": ("count: group, limit: 3", "count: group, limit: 2", ()),
+    "cap over other days": ("limit: 2, window_days: 30", "limit: 2, window_days: 20", ("cap:two-mails-a-month",)),
+    "cap of fewer actions": (DEBT_CAP, "window_days: 30, attach: {action: tv-bundle}", ("cap:tv-fatigue",)),
+    "policy gone": (HAS_TV, "", ("eligibility:has-no-tv",)),
+    "policy another": ('permit: "age >= 18"', 'permit: "age >= 17"', ("eligibility:adults-only",)),
+    "what a policy reads": ("{name: has_tv, ", "{name: has_tv, max_age_s: 900, ", ("eligibility:has-no-tv",)),
+    "protection gone": (VULNERABLE, "", ("protection:vulnerable",)),
+    "protection another": ("arrears_eur, 0.0) > 200.0", "arrears_eur, 0.0) > 900.0", ("protection:arrears",)),
+    "suppression shorter": ("{after: declined, days: 90}", "{after: declined, days: 30}", ("suppressed:declined",)),
+    "quiet hours shorter": ('from: "21:00"', 'from: "22:00"', ("contact:quiet-hours",)),
+    "a channel of people": (WEB, WEB + "\n    human: true", ("channel:human",)),
+    "a channel that counts less": ("counts_on: decided", "counts_on: seen", ("channel:counts_on",)),
+    "a channel without a purpose": ("    purposes: [email]\n", "", ("consent:email",)),
+    "more of a group": ("max_per_group: 1", "max_per_group: 2", ("settings:max_per_group",)),
+    "no age": ("  age_feature: age\n", "", ("settings:age_feature",)),
+    "silence later": ("sentiment < -0.5", "sentiment < -0.9", ("emotion:angry",)),
+    "dates": ("    ends_at: 2030-01-01\n", "", ("action:dates",)),
+    "consent for longer": ("max_age_days: 730", "max_age_days: 900", ("consent:marketing",)),
+    "an action gone": ("  - id: sports-channel\n", "  - id: sports-package\n", ()),
+    "text": ("Every match", "All matches", ()),
+    "price": ("price_eur: 15", "price_eur: 25", ()),
+    "lever": ("factor: 1.2", "factor: 1.9", ()),
+    "a description": ('deny: "has_tv"}', 'deny: "has_tv", description: nobody twice}', ()),
+}
+
+
+def unchecked(old: str = "", new: str = "") -> Release:
+    """Return the small catalogue with a change, as a release that is kept is read."""
+    return Release.from_bytes(pack({name: text.replace(old, new) if old else text for name, text in FILES.items()}))
+
+
+@pytest.mark.promise("approvals.rollback")
+@pytest.mark.parametrize("name", GATES)
+def test_a_gate_that_is_gone_or_another_one_is_listed(name: str) -> None:
+    old, new, expected = GATES[name]
+    assert not old or unchecked(old, new).hash != unchecked().hash
+    gone = removed_gates(unchecked(), unchecked(old, new))
+    assert tuple(gate.partition(" ")[0] for gate in gone) == expected
+
+
+@pytest.mark.promise("approvals.rollback")
+def test_an_action_that_gates_no_longer_cover_is_listed() -> None:
+    moved = unchecked("    issue: grow\n    group: tv\n", "    issue: grow\n    group: mobile\n")
+    gone = {gate.partition(" ")[0] for gate in removed_gates(unchecked(), moved)}
+    assert gone == {"cap:tv-fatigue", "eligibility:has-no-tv", "contact:tired-of-us"}

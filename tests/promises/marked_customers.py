@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from features.approvals.door import Door
 from features.ledger import Entry, now_us
 from features.profile.offline import History
 from serving.brain import releasing
@@ -15,6 +16,7 @@ from serving.brain.runtime import Brain
 from serving.commands import batch
 from serving.customers import exported_files
 from serving.settings import Workspace
+from tests.permits import TESTER
 from tests.reading import bytes_of
 from tests.serving.workspaces import FACTS, Client, Json, ask, consent, offers, signal, small_workspace
 
@@ -134,7 +136,8 @@ def learning_context(workspace: Workspace, brain: Brain) -> "LearningContext":
     from training.registry import Registry
 
     release, history = brain.snapshot.release, History(brain.snapshot.profiles)
-    return LearningContext(workspace.data, brain.ledger, release, history, Registry(workspace.data), workspace.secret())
+    door, registry = Door(brain.ledger, "dev", TESTER), Registry(workspace.data)
+    return LearningContext(workspace.data, brain.ledger, release, history, registry, workspace.secret(), door=door)
 
 
 def write_batch(workspace: Workspace, marks: list[Marks]) -> Path:

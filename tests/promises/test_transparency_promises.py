@@ -15,9 +15,11 @@ from decisioning.errors import Refused
 from decisioning.facts.forms import Ask, Known, Scores
 from decisioning.facts.schema import Facts
 from decisioning.review.replaying import replay
+from features.approvals.door import Door
 from features.ledger import Ledger
 from features.matrix import FeatureMatrix
 from tests import strategies as world
+from tests.permits import TESTER
 from tests.promises.larger_world import (
     EXAMPLES,
     RELEASE,
@@ -149,7 +151,9 @@ def test_a_model_below_the_floor_of_an_issue_is_refused_at_promotion(tmp_path: P
 
     def promoted_under(release: Release, version: int) -> int:
         with Ledger.open(tmp_path / "ledger.db", b"x" * 32) as ledger:
-            context = LearningContext(tmp_path, ledger, release, None, registry, b"x" * 32)  # type: ignore[arg-type]
+            context = LearningContext(
+                tmp_path, ledger, release, None, registry, b"x" * 32, door=Door(ledger, "dev", TESTER)
+            )  # type: ignore[arg-type]
             reason = Justification("a.jansen", "nobody was decided for yet")
             return int(promote(context, world.NOW_US, version=version, justification=reason)["version"])
 

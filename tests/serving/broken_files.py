@@ -17,6 +17,7 @@ from features.ledger import now_us
 from features.ledger.tables import CLAIMS
 from serving.brain.runtime import Brain
 from serving.settings import Workspace
+from tests.permits import make_champion
 from tests.serving.flipping import PEOPLE, full_workspace
 from tests.serving.models import register
 from tests.serving.workspaces import Client, ask, consent
@@ -169,7 +170,7 @@ def _made(root: Path, seed: int) -> Workspace:
     workspace = full_workspace(root)
     brain = Brain(workspace)
     version = register(workspace, brain.snapshot.release, seed, 0.2)
-    Registry(workspace.data).set_alias("propensity", "champion", version)
+    make_champion(Registry(workspace.data), version)
     DecisionLog(workspace.data / LOG).update(brain.ledger, brain.snapshot.release, now_us())
     brain.compact()
     brain.close()

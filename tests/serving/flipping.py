@@ -11,6 +11,7 @@ from features.ledger.tables import METADATA, VERSION_TABLE
 from serving.brain.runtime import Brain
 from serving.events.moments import Watcher
 from serving.settings import Workspace
+from tests.permits import set_paused
 from tests.serving.workspaces import Client, ask, consent, decide_and_send, signal, small_workspace, welcome
 
 TABLES = (*METADATA.tables, VERSION_TABLE)
@@ -22,8 +23,8 @@ def full_workspace(root: Path) -> Workspace:
     workspace = small_workspace(root)
     brain = Brain(workspace)
     client = Client(brain)
-    brain.ledger.pause("tv-bundle")
-    brain.ledger.resume("tv-bundle")
+    set_paused(brain.ledger, "tv-bundle", paused=True)
+    set_paused(brain.ledger, "tv-bundle", paused=False)
     for n, person in enumerate(PEOPLE):
         welcome(client, person)
         answer = client("POST", "/v1/decisions", ask(f"r-{n}", person, account_id=f"a-{n}"))[1]

@@ -10,7 +10,7 @@ import pytest
 from serving.brain import releasing
 from serving.brain.explaining import recomputes
 from serving.brain.runtime import Brain
-from serving.commands.policy_changes import diff
+from serving.commands.releases.policy_changes import diff
 from serving.settings import Workspace
 from tests.serving.workspaces import Client, Json, ask, offers, small_workspace, welcome
 

@@ -17,6 +17,7 @@ from serving.events import moments as moments_module
 from serving.events import webhooks
 from serving.events.moments import Watcher, dead_letters
 from serving.settings import Workspace
+from tests.permits import set_paused
 from tests.serving.test_webhooks import Receiver
 from tests.serving.workspaces import (
     Client,
@@ -61,7 +62,7 @@ def client(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iter
     releasing.release(workspace, "test")
     brain = Brain(workspace)
     for action in OTHERS:
-        brain.ledger.pause(action)
+        set_paused(brain.ledger, action, paused=True)
     brain.refresh_paused()
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(webhooks, "FIRST_PAUSE_S", 0.0)
@@ -168,10 +169,10 @@ def test_an_offer_does_not_leave_after(client: Client, receiver: Receiver, chang
 def test_an_offer_does_not_leave_while_its_action_is_paused(client: Client, receiver: Receiver) -> None:
     welcome(client, "c-pause")
     opened(client, receiver, "c-pause")
-    client.brain.ledger.pause("tv-bundle")
+    set_paused(client.brain.ledger, "tv-bundle", paused=True)
     client.brain.refresh_paused()
     assert retried(client, receiver, "c-pause") == []
-    client.brain.ledger.resume("tv-bundle")
+    set_paused(client.brain.ledger, "tv-bundle", paused=False)
     client.brain.refresh_paused()
     assert deliveries(client, "c-pause")["webhook"] == ("withheld", "action:paused")
 

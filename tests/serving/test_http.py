@@ -14,6 +14,7 @@ from decisioning.catalogue.files import pack, unpack
 from serving.brain.explaining import recomputes
 from serving.brain.runtime import Brain
 from serving.settings import Workspace
+from tests.permits import activate, set_paused
 from tests.serving.workspaces import FACTS, Client, ask, consent, offers, small_workspace, welcome
 
 
@@ -194,10 +195,10 @@ def test_pauses_are_taken_up(client: Client) -> None:
     welcome(client, "c-pause")
     hero = ask("pause-1", "c-pause", placements=[{"name": "hero", "limit": 5}], mode="preview")
     assert "tv-bundle" in {o["action"] for o in offers(client("POST", "/v1/decisions", hero)[1])}
-    client.brain.ledger.pause("tv-bundle")
+    set_paused(client.brain.ledger, "tv-bundle", paused=True)
     client.brain.refresh_paused()
     assert "tv-bundle" not in {o["action"] for o in offers(client("POST", "/v1/decisions", hero)[1])}
-    client.brain.ledger.resume("tv-bundle")
+    set_paused(client.brain.ledger, "tv-bundle", paused=False)
     client.brain.refresh_paused()
 
 
@@ -211,21 +212,21 @@ def test_a_pause_waits_for_no_release_that_is_being_loaded_and_holds_with_it(
     load = brain._models
 
     def slowly(*about: Any) -> Any:
-        brain.ledger.pause("tv-bundle")
+        set_paused(brain.ledger, "tv-bundle", paused=True)
         brain.refresh_paused()
         during.append((brain.snapshot.release.hash, brain.snapshot.paused))
         return load(*about)
 
     files = {name: f"{text}# released again\n" for name, text in unpack(brain.ledger.get_release(before)).items()}
     after = brain.ledger.put_release(pack(files))
-    brain.ledger.activate(brain.environment, after, "test")
+    activate(brain.ledger, brain.environment, after, "test")
     with monkeypatch.context() as patched:
         patched.setattr(brain, "_models", slowly)
         brain.refresh_release()
     assert during == [(before, frozenset({"tv-bundle"}))]
     assert (brain.snapshot.release.hash, brain.snapshot.paused) == (after, frozenset({"tv-bundle"}))
-    brain.ledger.resume("tv-bundle")
-    brain.ledger.activate(brain.environment, before, "test")
+    set_paused(brain.ledger, "tv-bundle", paused=False)
+    activate(brain.ledger, brain.environment, before, "test")
     brain.refresh_release()
     assert (brain.snapshot.release.hash, brain.snapshot.paused) == (before, frozenset())
 

@@ -202,7 +202,7 @@ def gaps(server: Server) -> dict[str, float]:
 def paused_s(server: Served, action: str, customer: str) -> float:
     """Pause an action, and return how long after the command ended it was offered last; resume it."""
     workspace = Workspace.open(server.root)
-    releasing.pause(workspace, action)
+    releasing.pause(workspace, action, "test")
     began = last = time.monotonic()
     n = 0
     while time.monotonic() < began + PAUSE_S + 1:
@@ -212,7 +212,7 @@ def paused_s(server: Served, action: str, customer: str) -> float:
         if status == 200 and action in {o["action"] for o in offers(answer)}:
             last = time.monotonic()
         time.sleep(0.02)
-    releasing.pause(workspace, action, resume=True)
+    releasing.pause(workspace, action, "test", resume=True)
     return last - began
 
 

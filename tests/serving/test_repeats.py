@@ -16,6 +16,7 @@ from features.ledger import now_us
 from serving.brain import releasing, runtime
 from serving.brain.blocks import commit_all
 from serving.brain.runtime import Brain
+from tests.permits import set_paused
 from tests.serving.workspaces import Client, Json, ask, consent, offers, signal, small_workspace, welcome
 
 WIDE = {"web": [{"name": "hero", "limit": 5}], "agent": [{"name": "suggestion", "limit": 5}]}
@@ -132,10 +133,10 @@ def test_a_repeat_is_decided_anew_after(client: Client, change: str) -> None:
 def test_a_repeat_is_decided_anew_while_its_action_is_paused(client: Client) -> None:
     welcome(client, "c-pause")
     first = decided(client, body("c-pause"))
-    client.brain.ledger.pause("tv-bundle")
+    set_paused(client.brain.ledger, "tv-bundle", paused=True)
     client.brain.refresh_paused()
     second = decided(client, body("c-pause"))
-    client.brain.ledger.resume("tv-bundle")
+    set_paused(client.brain.ledger, "tv-bundle", paused=False)
     client.brain.refresh_paused()
     assert second["supersedes"] == first["decision_id"]
     assert "tv-bundle" in actions(first) - actions(second)

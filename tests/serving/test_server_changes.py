@@ -14,6 +14,7 @@ from serving.brain import releasing
 from serving.brain.explaining import recomputes
 from serving.commands.offline import open_brain
 from serving.settings import Workspace
+from tests.permits import make_champion
 from tests.serving.load import Answer, once
 from tests.serving.models import register
 from tests.serving.server import Server
@@ -70,7 +71,7 @@ def test_a_pause_takes_effect_within_two_seconds(
     assert "fix-router" not in {o["action"] for o in offers(live)}
     why = server("GET", f"/v1/decisions/{live['decision_id']}")[1]
     assert why["paused"] == ["fix-router"]
-    releasing.pause(Workspace.open(server.root), "fix-router", resume=True)
+    releasing.pause(Workspace.open(server.root), "fix-router", "test", resume=True)
     record_property("resume_s", settled(lambda: "fix-router" in offered()))
 
 
@@ -157,7 +158,7 @@ def test_champions_change_under_load_and_no_request_fails(server: Server, swaps:
         thread.start()
     try:
         for n in range(swaps):
-            registry.set_alias("propensity", "champion", versions[n % 2])
+            make_champion(registry, versions[n % 2])
             _wait_for(server, f"propensity@{versions[n % 2]}")
     finally:
         ended.set()

@@ -16,6 +16,7 @@ from serving.commands.verifying import verify
 from serving.http.background import REFRESH_MODEL_S
 from serving.lifecycle import processes
 from serving.lifecycle.learning import Learning
+from tests.permits import make_champion, put_on_trial
 from tests.serving.models import register
 from tests.serving.workspaces import Client, ask, consent, offers, small_workspace, welcome
 from training.learning.evidence import Guard
@@ -31,11 +32,11 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Client:
     brain = Brain(workspace)
     versions = [register(workspace, brain.snapshot.release, seed, rate) for seed, rate in ((0, 0.1), (1, 0.3))]
     assert versions == [1, 2]
-    Registry(workspace.data).set_trial("propensity", Trial(1, 0.5, 1, "s"))
+    put_on_trial(Registry(workspace.data), Trial(1, 0.5, 1, "s"))
     brain.refresh_model()
     _first.update(brain.snapshot.models.for_decision(f"d-{n}")[0].name for n in range(30))
     Registry(workspace.data).set_trial("propensity", None)
-    Registry(workspace.data).set_alias("propensity", "champion", 1)
+    make_champion(Registry(workspace.data), 1)
     brain.refresh_model()
     client = Client(brain)
     welcome(client, "c-1")
@@ -52,8 +53,10 @@ def decided(client: Client, request: str) -> tuple[dict[str, Any], dict[str, Any
 
 
 def trial(client: Client, share: float | None) -> None:
-    tried = None if share is None else Trial(2, share, 1, "salt")
-    Registry(client.brain.workspace.data).set_trial("propensity", tried)
+    registry = Registry(client.brain.workspace.data)
+    registry.set_trial("propensity", None)
+    if share is not None:
+        put_on_trial(registry, Trial(2, share, 1, "salt"))
     client.brain.refresh_model()
 
 

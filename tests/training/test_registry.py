@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from decisioning.errors import NotFound, Refused, Unavailable
+from tests.permits import free_permit, make_champion, put_on_trial
 from tests.training.logs import random_log
 from training.fitting.propensity import Recipe, fit
 from training.model.files import hash_files, read_files
@@ -48,7 +49,7 @@ def data(tmp_path_factory: pytest.TempPathFactory, models) -> Path:
                 "sha256:d", model.feature_names, "sha256:r", {"seed": 0}, {"auc": 0.8}, [plot], {"card.json": {"n": i}}
             )
             assert registry.log_and_register(root / f"saved-{i}", NAME, about) == i + 1
-        registry.set_alias(NAME, "champion", 1)
+        make_champion(registry, 1)
     finally:
         os.chdir(working_directory)
         os.environ["HOME"] = home or ""
@@ -84,12 +85,12 @@ def test_aliases_move_and_unknown_versions_have_none(data):
     registry.set_alias(NAME, "challenger", 2)
     assert (registry.alias_version(NAME, "champion"), registry.alias_version(NAME, "challenger")) == (1, 2)
     with pytest.raises(NotFound, match="no propensity@9"):
-        registry.set_alias(NAME, "champion", 9)
+        registry.set_alias(NAME, "champion", 9, free_permit("model", "9"))
 
 
 def test_what_is_read_past_mlflow_is_what_mlflow_says(data):
     registry = Registry(data)
-    registry.set_trial(NAME, Trial(2, 0.25, 7, "salt"))
+    put_on_trial(registry, Trial(2, 0.25, 7, "salt"))
     registered = registry._client().get_registered_model(NAME)
     assert {a: registry.alias_version(NAME, a) for a in registered.aliases} == {
         a: int(v) for a, v in registered.aliases.items()
@@ -221,7 +222,7 @@ def test_the_code_beside_a_model_is_all_it_needs(data, tmp_path):
 @pytest.mark.promise("models.not-deleted-while-needed")
 def test_who_serves_is_tried_or_comes_next_cannot_be_deleted(data):
     registry = Registry(data)
-    registry.set_alias(NAME, "champion", 1)
+    make_champion(registry, 1)
     registry.set_alias(NAME, "challenger", 2)
     with pytest.raises(Refused, match=r"propensity@1 .* it is the champion; promote another first"):
         registry.delete(NAME, 1, lambda _: False)
@@ -239,7 +240,7 @@ def test_who_serves_is_tried_or_comes_next_cannot_be_deleted(data):
 def test_a_version_that_decisions_name_cannot_be_deleted(data):
     registry = Registry(data)
     referenced: list[str] = []
-    registry.set_alias(NAME, "champion", 1)
+    make_champion(registry, 1)
     registry.set_alias(NAME, "challenger", 1)
     with pytest.raises(Refused, match="must stay recomputable"):
         registry.delete(NAME, 2, lambda model: referenced.append(model) is None)

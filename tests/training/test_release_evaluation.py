@@ -10,7 +10,9 @@ import pytest
 from decisioning.catalogue.release import Release
 from decisioning.errors import NotFound, Refused
 from decisioning.facts.forms import Scorer
+from features.approvals.door import Door
 from features.ledger import Entry, Ledger
+from tests.permits import TESTER
 from tests.training.changed import BASE, GATED, GREEDY, LOOSE, SOAP, fill, release, scorer
 from tests.training.decided import DAY_US, LATER_US
 from training.evaluation import slates
@@ -48,7 +50,7 @@ def value(root: Path, ledger: Ledger, other: Release, **more: Any) -> dict[str, 
     options = {name: more.pop(name) for name in ("reward", "outcome", "scorer_of", "at_most") if name in more}
     question = ReleaseQuestion(other, **{"scorer_of": scorer_of, **options})
     serving = more.pop("serves", release())
-    context = LearningContext(root, ledger, serving, None, Registry(root), b"s" * 32)  # type: ignore[arg-type]
+    context = LearningContext(root, ledger, serving, None, Registry(root), b"s" * 32, door=Door(ledger, "dev", TESTER))  # type: ignore[arg-type]
     return evaluate_release(context, question, **{"now_us": LATER_US, **more})
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from decisioning.catalogue.release import Release
 from decisioning.errors import Refused
 from features.ledger import Ledger
 from tests.benchmarks.claims import trial as worlds
+from tests.permits import make_champion, model_permit
 from tests.training.decided import DAY_US, THEN_US
 from tests.training.trial_help import (
     FILES,
@@ -215,8 +217,8 @@ def test_a_trial_that_shows_nothing_ends_and_the_next_step_trains(
 
 
 def test_another_champion_begins_a_trial_anew(ledger: Ledger, models: Registry, tmp_path: Path) -> None:
-    models.set_alias("propensity", "champion", 2)
-    begin(models, 1, 0.4, THEN_US)
+    make_champion(models, 2)
+    begin(models, 1, 0.4, THEN_US, partial(model_permit, models))
     provenance = Provenance("sha256:0", models.load("propensity", 1).feature_names, RELEASE.hash)
     models.register(models.load("propensity", 1).files(), "propensity", provenance)
     promote(context_of(tmp_path, ledger, models), NOW_US, version=3, justification=Justification("a", "b"))

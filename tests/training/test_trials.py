@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 import brain_learning
 from decisioning.errors import Refused
 from features.ledger import Ledger
+from tests.permits import model_permit
 from tests.training.decided import DAY_US, THEN_US
 from tests.training.trial_help import (
     NOW_US,
@@ -116,7 +118,7 @@ def test_the_guard_neither_promotes_nor_ends_what_does_no_harm(
 def test_a_trial_that_was_begun_meanwhile_is_not_ended(registry: Registry) -> None:
     earlier = on_trial(registry).lineup("propensity").trial
     assert earlier is not None
-    begin(registry, 2, 0.2, THEN_US)
+    begin(registry, 2, 0.2, THEN_US, partial(model_permit, registry))
     assert roll_back(registry, earlier, "breached: complaints", NOW_US).startswith("nothing")
     assert registry.lineup("propensity").trial is not None
 
@@ -126,7 +128,7 @@ def test_before_it_made_a_decision_the_champions_groups_are_not_held_against_it(
     ledger: Ledger, registry: Registry, tmp_path: Path
 ) -> None:
     serve(ledger, 250, (0.1, 0.1), left_out="f", shadow=True)
-    begin(on_trial(registry), 2, 0.5, NOW_US)
+    begin(on_trial(registry), 2, 0.5, NOW_US, partial(model_permit, registry))
     action, guards, _ = judged(context_of(tmp_path, ledger, registry))
     assert (action, [g for g in guards if g.startswith("fairness")]) == ("wait", [])
 
@@ -204,7 +206,7 @@ Way = Callable[[LearningContext, pytest.MonkeyPatch], object]
 
 
 def by_command(context: LearningContext, monkeypatch: pytest.MonkeyPatch) -> object:
-    monkeypatch.setattr(brain_learning, "learning_context", lambda _: nullcontext(context))
+    monkeypatch.setattr(brain_learning, "learning_context", lambda *_: nullcontext(context))
     monkeypatch.setattr("features.ledger.now_us", lambda: NOW_US)
     return brain_learning.promote_in(None, None, "propensity")  # type: ignore[arg-type]
 

@@ -3,6 +3,7 @@
 import copy
 import shutil
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import numpy as np
 
 from decisioning.catalogue.files import pack
 from decisioning.catalogue.release import Release
+from features.approvals.door import Door
 from features.ledger import Entry, Ledger
 from features.matrix import FeatureMatrix
+from tests.permits import TESTER, make_champion, model_permit
 from tests.training.decided import CATALOGUE, DAY_US, FILES_OF_RELEASE, THEN_US, decision
 from tests.training.logs import random_log
 from training.fitting.propensity import Recipe, fit
@@ -121,7 +124,8 @@ def context_of(
 ) -> LearningContext:
     """Return a context without a history of profiles, which decisions do not need; trials may last for ninety days."""
     judged_by = TrialRules(**{"longest_days": 90.0, **rules})
-    return LearningContext(tmp_path, ledger, release, None, models, SECRET, judged_by)  # type: ignore[arg-type]
+    door = Door(ledger, "dev", TESTER)
+    return LearningContext(tmp_path, ledger, release, None, models, SECRET, judged_by, door=door)  # type: ignore[arg-type]
 
 
 def judged(context: LearningContext) -> tuple[str, dict[str, Guard], dict[str, Any]]:
@@ -131,6 +135,6 @@ def judged(context: LearningContext) -> tuple[str, dict[str, Guard], dict[str, A
 
 
 def on_trial(registry: Registry, share: float = 0.5) -> Registry:
-    registry.set_alias("propensity", "champion", 1)
-    begin(registry, 2, share, THEN_US - 1)
+    make_champion(registry, 1)
+    begin(registry, 2, share, THEN_US - 1, partial(model_permit, registry))
     return registry

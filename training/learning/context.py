@@ -1,12 +1,14 @@
 """What the commands that learn work on: the stores of one workspace, the release that serves and the models."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from decisioning.catalogue.files import read, unpack
 from decisioning.catalogue.release import Release
+from decisioning.review.approval import Permit
+from features.approvals.door import Door
 from features.decisions.log import LOG, DecisionLog, Progress
 from features.ledger import Ledger
 from training.evaluation.policies import Reward
@@ -37,7 +39,7 @@ class LearningContext:
     """Everything that training, evaluation, trials, promotion and reports read from or write to.
 
     `data` is the workspace's data folder, `release` the one that serves, and `secret` the workspace's key, with which
-    justifications are signed. `rules`: how trials are judged.
+    justifications are signed. `rules`: how trials are judged. `door`: what a model passes before it makes decisions.
     """
 
     data: Path
@@ -47,6 +49,16 @@ class LearningContext:
     registry: Registry
     secret: bytes
     rules: TrialRules = TrialRules()
+    door: Door = field(kw_only=True)
+
+    def permit(self, name: str, version: int, *, from_harm: bool = False) -> Permit:
+        """Return the permit that a version makes decisions; raises Refused with what to do if it is not approved."""
+        content = self.registry.content(name, version)
+        return self.door.for_model(f"{name}@{version}", content, from_harm=from_harm)
+
+    def why_not(self, name: str, version: int) -> str | None:
+        """Return why a version may not make decisions yet, and what to do, or None; whoever asks first proposed it."""
+        return self.door.why_not_model(f"{name}@{version}", self.registry.content(name, version))
 
     @cached_property
     def log(self) -> DecisionLog:

@@ -68,8 +68,8 @@ def promote(
     promotes it nevertheless says why; that is kept with the version.
 
     :raises Refused: there is no challenger; it serves already; its verdict is not to promote it, or groups fare too
-        differently, and nobody justifies it; the release does not declare what the model reads, or asks for another
-        one; or a model of messages does not beat the built-in scorer
+        differently, and nobody justifies it; nobody else approved it, where that is asked for; the release does not
+        declare what the model reads, or asks for another one; or a model of messages does not beat the built-in scorer
     :raises NotFound: there is no such version
     """
     registry = context.registry
@@ -84,13 +84,14 @@ def promote(
     verdict = _verdict(context, now_us, chosen) if name == PROPENSITY else _FREE
     if verdict.action != "promote" and justification is None:
         raise _not_shown_better(f"{name}@{chosen}", verdict)
+    permit = context.permit(name, chosen)
     if justification is not None:
         record = justification.signed(f"{name}@{chosen}", verdict, breached, now_us, context.secret)
         registry.write_note(name, chosen, JUSTIFIED, record)
     trial = registry.lineup(name).trial
     if trial is not None and name == PROPENSITY and trial.version == chosen and verdict.action != "roll back":
         watch_after(context, trial, before, now_us)
-    registry.set_alias(name, "champion", chosen)
+    registry.set_alias(name, "champion", chosen, permit)
     for served in (chosen, *([] if before is None else [before])):
         registry.write_note(name, served, SERVED, iso(now_us))
     if name == PROPENSITY and trial is not None:
@@ -192,7 +193,9 @@ def go_back_from_harm(context: LearningContext, now_us: int) -> str | None:
     why = late_harm(context, watched, now_us)
     if why is None:
         return None
-    registry.set_alias(PROPENSITY, "champion", watched.before)
+    registry.set_alias(
+        PROPENSITY, "champion", watched.before, context.permit(PROPENSITY, watched.before, from_harm=True)
+    )
     note_rollback(registry, watched.trial.version, why, now_us)
     if (trial := registry.lineup(PROPENSITY).trial) is not None:
         _end_or_begin_anew(registry, trial, watched.before, now_us)

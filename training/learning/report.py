@@ -6,6 +6,7 @@ from typing import Any
 
 from decisioning.errors import NotFound, Refused
 from decisioning.times import iso
+from features.approvals.door import gone_round
 from training.learning.context import LearningContext
 from training.learning.fairness import FAIRNESS_SAID, fairness_guards
 from training.learning.rankings import last_rankings
@@ -31,6 +32,7 @@ def report(context: LearningContext, now_us: int, page: Path) -> Result:
         **_trial(context, now_us),
         **_rankings(context),
         **_card(context.registry, champion),
+        "without_approval": gone_round(context.ledger, context.door.environment),
     }
     return {**sections, "page": str(write_page(page, sections, iso(now_us)))}
 

@@ -1,6 +1,7 @@
 """`brain retrain`: one step of learning. A trial is judged; without a trial, a new challenger is trained."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 from decisioning.errors import Refused
@@ -91,13 +92,15 @@ def _next_step(context: LearningContext, trial: Trial, verdict: Verdict, now_us:
         said = "rolled back" if verdict.action == "roll back" else "ended"
         return roll_back(context.registry, trial, verdict.why, now_us, said)
     step, command = _STEPS[stage_of(trial)]
+    if why := context.why_not(PROPENSITY, trial.version):
+        return f"nothing: {why}"
     if rule == "ask":
         return f"nothing: run `{command.format(share=share)}` if you agree"
     return step(context, trial.version, now_us, share)
 
 
 def _give_share(context: LearningContext, version: int, now_us: int, share: float) -> str:
-    begin(context.registry, version, share, now_us)
+    begin(context.registry, version, share, now_us, partial(context.permit, PROPENSITY))
     return f"gave it {share:.0%} of decisions"
 
 

@@ -121,13 +121,14 @@ def _train(context: LearningContext, data: LabelledMessages, now_us: int, on_ste
     model, name = fit(data, metrics.gain), sentiment_name(data.language)
     version = _register(context, data, model, metrics)
     context.registry.set_alias(name, "challenger", version)
-    if model.wins:
+    why = context.why_not(name, version) if model.wins else None
+    if serves := model.wins and why is None:
         promote(context, now_us, name=name, version=version)
     on_step()
     figures = metrics.figures()
     shown = {key: figures.pop(key) for key in ("auc", "built_in_auc", "gain_low", "gain_high")}
-    details = {"rows": len(data), "data_hash": data.digest(), **figures}
-    return {"model": f"{name}@{version}", "serves": model.wins, **shown, "details": details}
+    details = {"rows": len(data), "data_hash": data.digest(), **({} if why is None else {"approval": why}), **figures}
+    return {"model": f"{name}@{version}", "serves": serves, **shown, "details": details}
 
 
 def _fit(

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from statistics import median
 
@@ -13,6 +14,7 @@ from decisioning.catalogue.actions import COMMERCIAL_ISSUES
 from decisioning.catalogue.release import Release
 from decisioning.errors import Refused
 from decisioning.facts.forms import PRIOR_MODEL
+from decisioning.review.approval import Permit
 from decisioning.times import days_us, iso
 from features.decisions.labels import longest_window_us
 from features.decisions.log import DecisionLog
@@ -70,10 +72,13 @@ WHERE _source = 'decision' AND _arm = 'nba' AND _model = '{challenger}'
 """  # names of models follow patterns that hold no quotes
 
 
-def begin(registry: Registry, version: int | None, share: float, now_us: int) -> Result:
+def begin(
+    registry: Registry, version: int | None, share: float, now_us: int, permit: Callable[[int], Permit] | None = None
+) -> Result:
     """Put a version, by default the challenger, beside the champion. A new share is a new trial.
 
     :param share: the probability that a decision is the challenger's; 0 keeps it in shadow
+    :param permit: returns the permit that a version makes decisions, which it needs for more than its share now
     :raises Refused: the share is out of range, there is no challenger, or the version is the champion
     """
     if not 0.0 <= share <= LARGEST_SHARE:
@@ -83,9 +88,9 @@ def begin(registry: Registry, version: int | None, share: float, now_us: int) ->
         raise Refused(f"{PROPENSITY} has no challenger: train one, or name a version")
     if chosen == registry.lineup(PROPENSITY).champion:
         raise Refused(f"{PROPENSITY}@{chosen} is the champion, there is nothing to try")
-    registry.set_alias(PROPENSITY, "challenger", chosen)
     trial = Trial(chosen, share, now_us, f"{PROPENSITY}@{chosen}/{now_us}")
-    registry.set_trial(PROPENSITY, trial)
+    registry.set_trial(PROPENSITY, trial, permit(chosen) if share and permit is not None else None)
+    registry.set_alias(PROPENSITY, "challenger", chosen)
     return {"model": f"{PROPENSITY}@{chosen}", "stage": stage_of(trial), "share": share, "since": iso(now_us)}
 
 

@@ -100,11 +100,14 @@ def train(
     context.registry.set_alias(PROPENSITY, "challenger", version)
     step("done")
     tuning = documents.get(TUNING, {"why": "not asked for"})["why"]
-    return trained.result(version) | {
-        "tuned": tuning,
-        "uplift": uplift_summary(model, withheld),
-        "frozen": frozen_summary(model),
-    }
+    summary = {"tuned": tuning, "uplift": uplift_summary(model, withheld), "frozen": frozen_summary(model)}
+    return trained.result(version) | summary | _approval(context, version)
+
+
+def _approval(context: LearningContext, version: int) -> Result:
+    """Return what is missing before a version may make decisions. Whoever trained it proposes it, and approves none."""
+    why = context.why_not(PROPENSITY, version)
+    return {} if why is None else {"approval": why}
 
 
 def _counts(held_out: TrainingSet) -> dict[str, int]:
@@ -175,12 +178,33 @@ def train_risk(
     model, metrics = fit_event(data, recipe)
     step("registering")
     params = {"outcome": outcome, "feature": feature, **recipe_params(recipe)}
-    trained = TrainedModel(feature.replace("_", "-"), model, data, release.hash, params, metrics)
+    trained = TrainedModel(risk_name(feature), model, data, release.hash, params, metrics)
     version = register_champion(context, trained, now_us)
     step("scoring")
-    scores = write_scores(RiskModel(model), feature, context.ledger, release, context.history, now_us, progress)
+    scores = write_champions_scores(context, trained.name, now_us, progress)
     step("done")
     return trained.result(version) | {"outcome": outcome, "feature": feature, **scores}
+
+
+def write_champions_scores(
+    context: LearningContext, name: str, now_us: int, progress: Progress | None = None
+) -> dict[str, int]:
+    """Write the scores of every customer by the risk model `name` that serves, and return the counts of `write_scores`.
+
+    Nothing is written for models of other kinds.
+    """
+    features = [f.name for f in context.release.schema.features.values() if f.source == "model"]
+    feature = next((feature for feature in features if risk_name(feature) == name), None)
+    version = context.registry.alias_version(name, "champion")
+    if feature is None or version is None:
+        return {}
+    model = RiskModel(context.registry.load(name, version))
+    return write_scores(model, feature, context.ledger, context.release, context.history, now_us, progress)
+
+
+def risk_name(feature: str) -> str:
+    """Return the name of the models that score a feature."""
+    return feature.replace("_", "-")
 
 
 def _events(rows: TrainingSet, names: Sequence[str]) -> TrainingSet:

@@ -9,6 +9,7 @@ from training.reporting.cards import overview
 from training.reporting.plots import bars_svg, calibration_svg
 
 _TITLES = {
+    "without_approval": "What makes decisions without the approval of a second person",
     "card": "Model card: what each action's propensity rests on",
     "trial": "The challenger on trial",
     "actions": "What was offered, and what came of it",

@@ -10,14 +10,15 @@ from sqlalchemy import bindparam, select, union
 
 from decisioning.hashes import content_id
 from features.ledger.checking.checkpoints import (
+    SEALED,
     Checkpoint,
     CheckpointFile,
     Signer,
-    activations_hash,
     checkpoints_after,
     newest_checkpoint,
     order_hash,
     records_in,
+    sealed_hash,
 )
 from features.ledger.checking.damaged import page_flaws, schema_flaws, survive
 from features.ledger.checking.mirror import Mirror
@@ -45,6 +46,7 @@ _KEYS = (
     .limit(_PAGE)
 )
 _RELEASES = select(RELEASES.c.hash)
+_SEALED = {"activations": "which release served", "approvals": "who proposed, approved and paused what"}
 _SERVED = select(ACTIVATIONS.c.release).distinct().order_by(ACTIVATIONS.c.release)
 
 
@@ -139,8 +141,9 @@ class Audit:
         self.signed_heads.update(heads)
         if order_hash(records_in(self.database, checkpoint)) != content["order"]:
             yield Flaw("checkpoints", checkpoint.number, "its records are not there as they were, or in another order")
-        if activations_hash(self.database, content["activations"][0]) != content["activations"]:
-            yield Flaw("checkpoints", checkpoint.number, "which release served until then is not what it was")
+        for name in SEALED.keys() & content.keys():
+            if sealed_hash(self.database, name, content[name][0]) != content[name]:
+                yield Flaw("checkpoints", checkpoint.number, f"{_SEALED[name]} until then is not what it was")
 
     def _streams(self) -> Iterator[Flaw]:
         remaining, after = dict(self.signed_heads), ""

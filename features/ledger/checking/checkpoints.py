@@ -2,9 +2,9 @@
 
 A chain of hashes reveals a changed record. It does not reveal a stream that was written again from some record on, or
 cut off together with its standing. So every ten seconds one of the processes signs the heads of the streams that moved
-since the last checkpoint, the order of the records, and which releases served; each checkpoint names the hash of the
-one before. It reads only new records, outside the writer's thread: quiet streams cost nothing, and decisions do not
-wait for it.
+since the last checkpoint, the order of the records, which releases served, and who approved them; each checkpoint names
+the hash of the one before. It reads only new records, outside the writer's thread: quiet streams cost nothing, and
+decisions do not wait for it.
 
 The signature is an HMAC under a key derived from the workspace's secret. A verifier needs that secret anyway, as it
 names the streams, and no key file or library is required. Whoever has the secret can sign; whoever has only the
@@ -23,13 +23,13 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from pydantic_core import from_json, to_json
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Row, Table, bindparam, func, insert, select, update
 
 from decisioning.errors import Unavailable
 from decisioning.times import TOLERANCE_US
 from features.files import replace_file
 from features.ledger.database import Database
-from features.ledger.tables import ACTIVATIONS, CHECKPOINTS, CLAIMS, RECORDS
+from features.ledger.tables import ACTIVATIONS, APPROVALS, CHECKPOINTS, CLAIMS, RECORDS
 
 Run = Callable[[Callable[[Connection], bool]], bool]
 """Runs a function in a transaction and returns its result, as `Writer.run` does."""
@@ -53,8 +53,8 @@ _SPAN = (
     .order_by(RECORDS.c.seq)
     .limit(bindparam("most"))
 )
-_ACTIVATIONS = select(ACTIVATIONS).where(ACTIVATIONS.c.seq <= bindparam("upto")).order_by(ACTIVATIONS.c.seq)
-_LAST_ACTIVATION = select(func.max(ACTIVATIONS.c.seq).label("seq"))
+SEALED: Final = {"activations": ACTIVATIONS, "approvals": APPROVALS}
+"""The tables that every checkpoint seals whole, by the name under which it does."""
 
 
 @dataclass(frozen=True)
@@ -122,16 +122,16 @@ class Checkpoints:
             yield new
 
     def _has_news(self, last: Checkpoint | None) -> bool:
-        """Tell whether a record or an activation came after the last checkpoint."""
-        newest = [self._database.fetch(statement)[0].seq or 0 for statement in (_NEWEST, _LAST_ACTIVATION)]
-        return newest != ([last.content["upto"], last.content["activations"][0]] if last else [0, 0])
+        """Tell whether a record, or a row of a sealed table, came after the last checkpoint."""
+        newest = [self._database.fetch(_NEWEST)[0].seq or 0, *(_last_seq(self._database, t) for t in SEALED.values())]
+        return newest != [last.content["upto"] if last else 0, *(_sealed(last, name)[0] for name in SEALED)]
 
     def _next(self, last: Checkpoint | None, upto: int, now_us: int) -> Checkpoint | None:
-        """Return the checkpoint after `last`, or None if there are no new records and no other activations."""
+        """Return the checkpoint after `last`, or None if nothing is new in records and sealed tables."""
         after = last.content["upto"] if last else 0
         rows = self._database.fetch(_SPAN, {"after": after, "upto": upto, "most": _MAX_RECORDS})
-        activations = activations_hash(self._database)
-        if not rows and activations == (last.content["activations"] if last else activations_hash(self._database, 0)):
+        sealed = {name: sealed_hash(self._database, name) for name in SEALED}
+        if not rows and all(_sealed(last, name) == now for name, now in sealed.items()):
             return None
         heads = {row.stream: [row.stream, row.version, row.hash.hex()] for row in rows}
         number = last.number + 1 if last else 1
@@ -144,7 +144,7 @@ class Checkpoints:
                 "upto": rows[-1].seq if rows else after,
                 "records": len(rows),
                 "order": order_hash(rows),
-                "activations": activations,
+                **sealed,
                 "heads": list(heads.values()),
             }
         )
@@ -156,12 +156,23 @@ def order_hash(rows: Sequence[Row[Any]]) -> str:
     return sha256(b"".join(row.seq.to_bytes(8, "big") + row.hash for row in rows)).hexdigest()
 
 
-def activations_hash(database: Database, upto: int | None = None) -> list[Any]:
-    """Return [seq of the last activation of a release, a hash over all activations up to it]."""
+def sealed_hash(database: Database, name: str, upto: int | None = None) -> list[Any]:
+    """Return [seq of the last row of a sealed table, a hash over all rows up to it]."""
+    table = SEALED[name]
     if upto is None:
-        upto = int(database.fetch(_LAST_ACTIVATION)[0].seq or 0)
-    rows = [list(row) for row in database.fetch(_ACTIVATIONS, {"upto": upto})]
-    return [upto, sha256(to_json(rows)).hexdigest()]
+        upto = _last_seq(database, table)
+    rows = database.fetch(select(table).where(table.c.seq <= upto).order_by(table.c.seq))
+    return [upto, sha256(to_json([list(row) for row in rows])).hexdigest()]
+
+
+def _last_seq(database: Database, table: Table) -> int:
+    return int(database.fetch(select(func.max(table.c.seq).label("seq")))[0].seq or 0)
+
+
+def _sealed(checkpoint: Checkpoint | None, name: str) -> list[Any]:
+    """Return what a checkpoint sealed of a table; of none, and of one from before the table, that it was empty."""
+    empty = [0, sha256(to_json([])).hexdigest()]
+    return empty if checkpoint is None else list(checkpoint.content.get(name, empty))
 
 
 def records_in(database: Database, checkpoint: Checkpoint) -> Sequence[Row[Any]]:

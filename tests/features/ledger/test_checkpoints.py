@@ -21,6 +21,7 @@ from features.ledger.checking.checkpoints import PERIOD_S, CheckpointFile, Check
 from features.ledger.links import link_entries, visitors_now
 from tests.features.ledger.builders import NOW_US, consent, contact, decision, in_sql, outcome, past_the_ledger
 from tests.features.ledger.corruption import Corruptor
+from tests.permits import activate
 
 PERIOD_US = round(PERIOD_S * 1_000_000)
 
@@ -61,7 +62,7 @@ def filled(world: World) -> World:
     """Fill the world: six people, one erased with a linked visitor; two releases; three checkpoints and a tail."""
     ledger = world.ledger
     for content in (b"one", b"two"):
-        ledger.activate("dev", ledger.put_release(content), "test")
+        activate(ledger, "dev", ledger.put_release(content), "test")
     for n in range(6):
         person = ledger.stream_of("person", f"c-{n}")
         world.people.append(person)
@@ -254,7 +255,7 @@ def test_an_activation_is_sealed_though_no_record_follows(world: World, url: str
     world.ledger.append([consent("0" * 40)])
     assert world.checkpoint() == 1
     for content in (b"one", b"two"):
-        world.ledger.activate("prod", world.ledger.put_release(content), "somebody")
+        activate(world.ledger, "prod", world.ledger.put_release(content), "somebody")
     assert [world.checkpoint() for _ in range(2)] == [1, 0]
     assert messages(world) == []
     one = world.ledger.put_release(b"one")
@@ -267,7 +268,7 @@ def test_an_activation_is_sealed_though_no_record_follows(world: World, url: str
 
 
 def test_the_first_release_of_all_is_sealed_before_any_record(world: World) -> None:
-    world.ledger.activate("prod", world.ledger.put_release(b"one"), "somebody")
+    activate(world.ledger, "prod", world.ledger.put_release(b"one"), "somebody")
     assert [world.checkpoint() for _ in range(2)] == [1, 0]
     world.ledger.append([consent("0" * 40)])
     assert world.checkpoint() == 1

@@ -24,6 +24,7 @@ from tests.features.ledger.builders import (
     outcome,
     past_the_ledger,
 )
+from tests.permits import activate, set_paused
 
 _OTHER_BYTES = "UPDATE releases SET bytes = CAST('other' AS BLOB)"
 
@@ -271,10 +272,10 @@ def test_releases_are_kept_by_hash_and_activated_per_environment(ledger: Ledger)
     assert ledger.put_release(b"old") == old
     assert ledger.get_release(old) == b"old"
     assert ledger.active("prod") is None
-    activations = [ledger.activate("prod", name, by="Ann") for name in (old, new, old)]
+    activations = [activate(ledger, "prod", name, by="Ann") for name in (old, new, old)]
     assert ledger.activations("prod") == tuple(activations)
     assert (ledger.active("prod"), ledger.active("dev")) == (old, None)
-    for ask in (ledger.get_release, lambda name: ledger.activate("prod", name, by="Ann")):
+    for ask in (ledger.get_release, lambda name: activate(ledger, "prod", name, by="Ann")):
         with pytest.raises(NotFound):
             ask("sha256:" + "0" * 64)
 
@@ -295,11 +296,11 @@ def test_a_key_is_of_its_text_and_the_secret(ledger: Ledger, tmp_path: Path) -> 
 
 
 def test_actions_are_paused_and_resumed(ledger: Ledger) -> None:
-    ledger.pause("tv")
-    ledger.pause("tv")
-    ledger.pause("sim")
+    set_paused(ledger, "tv", paused=True)
+    set_paused(ledger, "tv", paused=True)
+    set_paused(ledger, "sim", paused=True)
     assert ledger.paused() == {"tv", "sim"}
-    ledger.resume("tv")
+    set_paused(ledger, "tv", paused=False)
     assert ledger.paused() == {"sim"}
 
 

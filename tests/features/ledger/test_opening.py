@@ -12,6 +12,7 @@ import pytest
 from decisioning.errors import Refused
 from features.ledger import KnownLedger, Ledger
 from tests.features.ledger.builders import consent
+from tests.permits import activate
 
 SECRET = bytes(range(32))
 
@@ -123,7 +124,7 @@ def test_a_seal_of_an_activation_alone_stops_no_start(known: KnownLedger) -> Non
     """It signs no record, as none came after the seal before."""
     path = known.identity.with_name("ledger.db")
     with Ledger.open(path, SECRET, lambda: 1_790_001_000_000_000, known) as ledger:
-        ledger.activate("dev", ledger.put_release(b"release"), "jo")
+        activate(ledger, "dev", ledger.put_release(b"release"), "jo")
         assert ledger.checkpoint(known.checkpoints) == 1
     opened(known)
     shutil.copy(path.with_name("copy-1.db"), path)

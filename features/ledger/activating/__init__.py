@@ -1,0 +1,1 @@
+"""What serves: activations of releases, pauses of actions, and who proposed and approved them."""
