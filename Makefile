@@ -10,7 +10,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help demo test test-fast test-long bench bench-learning bench-claims mutation lint lock clean
+.PHONY: help demo test test-fast test-long bench bench-learning bench-claims mutation audit lint lock clean
 
 help:
 	@echo "make demo       a telecom operator in a box: build, train, serve, show decisions"
@@ -21,6 +21,7 @@ help:
 	@echo "make bench-learning  the learning core beside its peers and against its goals, hours -> bench-learning.json"
 	@echo "make bench-claims  what the product tells of simulated worlds beside their truth: coverage, false claims, power -> bench-claims.json"
 	@echo "make mutation   small mistakes in what protects customers: are they found? an hour -> mutation.json"
+	@echo "make audit      vulnerabilities, licences and sizes of what is installed -> sbom.json (CycloneDX)"
 	@echo "make structure  a table of the structure: rooms, floors, lengths, parameters, clashes of names, sizes of documents"
 	@echo "make lint       ruff, mypy, import contracts, whether PROMISES.md is up to date (make promises writes it)"
 
@@ -67,6 +68,9 @@ bench-claims: $(READY)
 
 mutation: $(READY)
 	@$(BIN)/python -m tests.mutation
+
+audit: $(READY)
+	@$(BIN)/python -m tests.audit
 
 lint: $(READY)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports && $(BIN)/python -m tests.promises.document --check && $(BIN)/python -m tests.structure --check
