@@ -2,7 +2,10 @@
 
 import os
 import ssl
+from datetime import UTC, datetime
 from pathlib import Path
+
+from cryptography import x509
 
 from decisioning.errors import Refused
 from serving.settings import Workspace
@@ -11,20 +14,38 @@ from serving.settings import Workspace
 def joined(workspace: Workspace, folder: Path) -> str:
     """Write certificate and key into one file of `folder`, as HAProxy takes them, and return its path.
 
-    Only its owner may read the file. Raises Refused if they cannot be read, or do not belong together.
+    Only its owner may read the file. Raises Refused if they cannot be read, do not belong together, or if the
+    certificate is not valid now.
     """
     settings = workspace.settings.http.tls
     assert settings is not None
-    certificate, key = workspace.root / settings.certificate, workspace.root / settings.key
+    content = b"\n".join(_read(workspace.root / name) for name in (settings.certificate, settings.key))
     file = folder / "certificate.pem"
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
-        content = certificate.read_bytes() + b"\n" + key.read_bytes()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(workspace.root / settings.certificate, workspace.root / settings.key, password="")
+        first = x509.load_pem_x509_certificate(content)
     except (OSError, ValueError) as error:
         raise Refused(f"http.tls: {settings.certificate} and {settings.key} are no certificate and its key") from error
+    _check_dates(settings.certificate, first, datetime.now(UTC))
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
         out.write(content)
     return str(file)
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise Refused(f"http.tls: cannot read {file}: {error.strerror}") from error
+
+
+def _check_dates(name: str, certificate: x509.Certificate, now: datetime) -> None:
+    if now >= certificate.not_valid_after_utc:
+        raise Refused(f"http.tls: {name} expired on {certificate.not_valid_after_utc:%Y-%m-%d}; get a new certificate")
+    if now < certificate.not_valid_before_utc:
+        begin = f"{certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
+        raise Refused(f"http.tls: {name} is valid from {begin} on; wait for that, or set the clock of this machine")
 
 
 def unverified() -> ssl.SSLContext:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +13,7 @@ from serving.access.table import TABLE
 from serving.brain.runtime import Brain
 from serving.events import moments as moments_module
 from serving.events.moments import Watcher
+from tests.serving.test_keys import REACH, SCOPES
 from tests.serving.workspaces import Client, Json, ask, decide_and_send, offers, signal, small_workspace, welcome
 
 FOR_ALL = {"offer_id", "action", "treatment", "issue", "tier", "rank", "price_eur", "tone", "automation", "content"} | {
@@ -144,3 +146,65 @@ def test_a_stream_holds_what_its_key_may_see(client: Client, monkeypatch: pytest
     assert all(b"event: moment" in events for events in heard.values())
     assert {a: b'"priority"' in events for a, events in heard.items()} == dict(zip(AUDIENCES, (0, 0, 1), strict=True))
     assert {a: b'"propensity"' in events for a, events in heard.items()} == dict(zip(AUDIENCES, (0, 1, 1), strict=True))
+
+
+AGENTS, COMPANYS_ALONE = (
+    {"propensity", "confidence"},
+    {"value_eur", "cost_eur", "priority", "probability", "lever", "context_weight", "uplift", "evidence"},
+)
+TOLD = {
+    ("POST", "/v1/decisions"): {
+        "decide": "customer",
+        "agent": "agent",
+        **dict.fromkeys(("data-science", "publish", "admin"), "company"),
+    },
+    ("GET", "/v1/decisions/{decision_id}"): {"agent": "agent", "audit": "company", "admin": "company"},
+    ("GET", "/v1/customers/{customer_id}/export"): {"privacy": "company", "admin": "company"},
+}
+"""For whom the figures are that an answer holds, by route and scope; every other answer holds none.
+
+An export is whole: a customer has a right to all that is kept of them, the figures of their decisions included.
+"""
+
+
+def _figures(content: object) -> set[str]:
+    """Return the names of all fields that have a value, at any depth."""
+    if isinstance(content, dict):
+        below = [_figures(value) for value in content.values()]
+        return set().union(*below, {name for name, value in content.items() if value is not None})
+    return set().union(*map(_figures, content)) if isinstance(content, list) else set()
+
+
+def _told_to(content: bytes) -> str:
+    """Return for whom an answer is by the figures in it."""
+    try:
+        names = _figures(json.loads(content or b"null"))
+    except ValueError:
+        return "customer"  # a page, a stream or metrics
+    return "company" if names & COMPANYS_ALONE else "agent" if names & AGENTS else "customer"
+
+
+@pytest.mark.promise("keys.audiences")
+@pytest.mark.parametrize("scope", SCOPES)
+def test_no_answer_of_any_route_holds_more_than_its_scope_may_see(client: Client, scope: str) -> None:
+    """Every cell of the table of routes and scopes that is answered, about a customer for whom was decided."""
+    customer, caller = f"c-cell-{scope}", client.of_scope(scope)
+    welcome(client, customer)
+    decision = decided(client, "decide", ask(f"r-cell-{scope}", customer))
+    known = {"{decision_id}": decision["decision_id"], "{customer_id}": customer}
+    told: dict[tuple[str, str], str] = {}
+    for method, route, body, scopes in REACH:
+        if scopes is None or (scope != "admin" and scope not in scopes):
+            continue
+        path = re.sub(r"\{\w+\}", lambda name: known.get(name[0], "x"), route) if method == "GET" else _of_nobody(route)
+        mode = {key: value for key, value in (body or {}).items() if key == "mode"}
+        sent = ask(f"r-cell-{scope}-{len(mode)}", customer, **mode) if route == "/v1/decisions" else body
+        status, _, content = caller.raw(method, path + ("?channel=none" if "stream" in route else ""), sent)
+        if status < 300:
+            told[method, route] = _told_to(content)
+    assert told == {cell: TOLD.get(cell, {}).get(scope, "customer") for cell in told}
+    assert told or scope == "lead"
+
+
+def _of_nobody(route: str) -> str:
+    return re.sub(r"\{\w+\}", "x", route)

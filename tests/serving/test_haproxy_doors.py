@@ -209,14 +209,15 @@ def test_rays_own_paths_answer_this_machine(tmp_path: Path, replica: int) -> Non
     proxy.stop()
 
 
-def certificate(folder: Path) -> Tls:
-    """Write a certificate for localhost, signed by itself, and its key."""
+def certificate(folder: Path, begins_in: int = -1, days: int = 2) -> Tls:
+    """Write a certificate for localhost, signed by itself, and its key; it is valid in so many days, for so many."""
     key, name = (
         ec.generate_private_key(ec.SECP256R1()),
         x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")]),
     )
-    now = datetime.datetime.now(datetime.UTC)
-    built = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now.replace(2099))
+    begin = datetime.datetime.now(datetime.UTC) + datetime.timedelta(begins_in)
+    end = begin + datetime.timedelta(days)
+    built = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), begin, end)
     alone = x509.SubjectAlternativeName([x509.DNSName("localhost")])
     signed = built.add_extension(alone, critical=False).sign(key, hashes.SHA256())
     pem, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
@@ -246,9 +247,23 @@ def test_with_a_certificate_every_request_is_encrypted(tmp_path: Path, replica: 
 
 
 @pytest.mark.promise("doors.tls")
-def test_files_that_are_no_certificate_and_its_key_are_refused_in_one_line(tmp_path: Path) -> None:
-    files = certificate(tmp_path)
-    for certificate_file, key in ((files.key, files.certificate), (files.certificate, "missing.pem")):
+def test_files_that_cannot_serve_are_refused_in_one_line(tmp_path: Path) -> None:
+    def refused(certificate_file: str, key: str) -> str:
         http = Http(tls=Tls(certificate=certificate_file, key=key))
-        with pytest.raises(Refused, match=r"http\.tls: .* are no certificate and its key"):
+        with pytest.raises(Refused) as told:
             tls.joined(Workspace(tmp_path, BrainSettings(http=http)), tmp_path)
+        assert not (tmp_path / "certificate.pem").exists()
+        assert "\n" not in str(told.value)
+        return str(told.value)
+
+    good = certificate(tmp_path)
+    assert refused(good.key, good.certificate).endswith("are no certificate and its key")
+    assert refused(good.certificate, "missing.pem") == (
+        f"http.tls: cannot read {tmp_path}/missing.pem: No such file or directory"
+    )
+    assert refused(good.certificate, ".").endswith(": Is a directory")
+    for begins_in, said in ((-9, "expired on 20"), (1, "is valid from 20")):
+        other = certificate(tmp_path, begins_in)
+        assert said in refused(other.certificate, other.key)
+    (tmp_path / "cert.pem").write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    assert refused(good.certificate, good.key).endswith("are no certificate and its key")
