@@ -5,7 +5,9 @@ It prints how far it is, and ends at the first difference between the product an
 
 import argparse
 import sys
+from contextlib import nullcontext
 
+from tests.postgres_server import postgres_at
 from tests.stateful.long_run import Difference, take
 
 
@@ -13,9 +15,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.stateful", description=__doc__)
     parser.add_argument("--steps", type=int, default=100_000, help="how many steps to take (100000)")
     parser.add_argument("--seed", type=int, default=1, help="the same number takes the same steps again (1)")
+    parser.add_argument("--postgresql", action="store_true", help="keep the ledger in a PostgreSQL server of this run")
     asked = parser.parse_args(arguments)
     try:
-        take(asked.steps, asked.seed, say)
+        with postgres_at() if asked.postgresql else nullcontext() as server:
+            take(asked.steps, asked.seed, say, server)
     except Difference as difference:
         say(f"the shortest steps to a difference:\n{difference}")
         return 1

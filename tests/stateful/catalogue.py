@@ -11,7 +11,8 @@ ATTEMPTS = 3
 """How often a delivery is tried."""
 SETTINGS = """environment: dev
 erasure: {{within_s: {within_s}}}
-moments: {{webhook: "{url}", attempts: {attempts}}}
+moments: {{webhook: "{webhook}", attempts: {attempts}}}
+database: {{url: {database}}}
 """
 COMPANY = """
 settings: {time_zone: UTC, locales: [en], country_rules: eu}
@@ -89,10 +90,11 @@ OTHER = COMPANY.replace("name: size, dtype: int", "name: size, dtype: float").re
 RELEASES = {1: COMPANY, 2: OTHER}
 
 
-def stateful_workspace(root: Path, url: str) -> Workspace:
-    """Return a new workspace that serves the company's first release, with a webhook."""
+def stateful_workspace(root: Path, webhook: str, database: str | None) -> Workspace:
+    """Return a new workspace that serves the company's first release, with its ledger in a file or that database."""
     releasing.new(root)
-    (root / "brain.yaml").write_text(SETTINGS.format(within_s=WITHIN_S, url=url, attempts=ATTEMPTS))
+    places = {"webhook": webhook, "database": database or "null"}
+    (root / "brain.yaml").write_text(SETTINGS.format(within_s=WITHIN_S, attempts=ATTEMPTS, **places))
     for starter in (root / "catalogue").glob("*.yaml"):
         starter.unlink()
     (root / "catalogue" / "company.yaml").write_text(COMPANY)

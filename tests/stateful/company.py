@@ -40,14 +40,17 @@ Call = tuple[str, dict[str, Any]]
 
 
 class Company:
-    """One workspace, which this process and a second one serve, in a folder that is also the current one."""
+    """One workspace, which this process and a second one serve, in a folder that is also the current one.
 
-    def __init__(self, root: Path) -> None:
+    :param database: the url of an empty PostgreSQL database for the ledger, instead of a file
+    """
+
+    def __init__(self, root: Path, database: str | None = None) -> None:
         self.root = root
         self.clock = Clock(START_US)
         self.receiver = Receiver([204])
         """Whom the webhook calls."""
-        self.workspace: Workspace = stateful_workspace(root / "workspace", self.receiver.url)
+        self.workspace: Workspace = stateful_workspace(root / "workspace", self.receiver.url, database)
         self.brain = Brain(self.workspace)
         self.here = Steps(self.brain)
         self.client = self.here.client

@@ -3,13 +3,16 @@
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
+from tests.postgres_server import new_database
 from tests.stateful.company import Call, Company
 from tests.stateful.persons import Persons, run
 
-COMPANY = 500
+COMPANY = 1_000
 """How many steps a company sees: searching every byte of it takes the longer the more it has seen."""
 SHORTEN_S = 600
 """For how long a shorter replay is looked for."""
@@ -19,17 +22,29 @@ class Difference(AssertionError):
     """The product and the model differ: how, and after which steps of a new company."""
 
 
-def take(steps: int, number: int, say: Callable[[str], None]) -> None:
-    """Take so many steps, which are always the same for one number; raise Difference at the first difference."""
+def take(steps: int, number: int, say: Callable[[str], None], server: str | None = None) -> None:
+    """Take so many steps, which are always the same for one number; raise Difference at the first difference.
+
+    :param server: the url of a PostgreSQL server for the ledgers, None: they are files
+    """
     done, began_s = 0, time.monotonic()
     while done < steps:
-        done += _with_a_company(min(COMPANY, steps - done), number * 1_000_000 + done, say)
+        done += _with_a_company(min(COMPANY, steps - done), number * 1_000_000 + done, say, server)
         say(f"{done} steps, {done / (time.monotonic() - began_s) * 60:.0f} a minute")
 
 
-def _with_a_company(steps: int, number: int, say: Callable[[str], None]) -> int:
+@contextmanager
+def _company(server: str | None) -> Iterator[Company]:
+    """Serve a new company until the block ends."""
+    with tempfile.TemporaryDirectory(prefix="stateful-") as root:
+        database = None if server is None else new_database(server)
+        with Company(Path(root), database).open() as company:
+            yield company
+
+
+def _with_a_company(steps: int, number: int, say: Callable[[str], None], server: str | None) -> int:
     """Return how many steps were taken."""
-    with tempfile.TemporaryDirectory(prefix="stateful-") as root, Company(Path(root)).open() as company:
+    with _company(server) as company:
         try:
             run(company, steps, number)
             return company.steps
@@ -37,9 +52,10 @@ def _with_a_company(steps: int, number: int, say: Callable[[str], None]) -> int:
             first = company.failed or error
     say(f"a difference after {company.steps} steps of run {number}: {told(first)}")
     cases = company.cases[-1:] if company.failed else company.cases
-    every = [calls for calls in cases if _ends_like(calls, first)] or cases[-1:]
+    again = partial(_ends_like, server, first)
+    every = [calls for calls in cases if again(calls)] or cases[-1:]
     say(f"the case:\n{lines(every[0])}")
-    raise Difference(f"{told(first)}\n{lines(shortest(every[0], first))}") from first
+    raise Difference(f"{told(first)}\n{lines(shortest(every[0], again))}") from first
 
 
 def lines(calls: list[Call]) -> str:
@@ -52,9 +68,9 @@ def told(error: Exception) -> str:
     return "".join(traceback.format_exception(error))
 
 
-def replay(calls: list[Call]) -> Exception | None:
+def replay(calls: list[Call], server: str | None) -> Exception | None:
     """Return the difference that a case of a new company ends in, if any."""
-    with tempfile.TemporaryDirectory(prefix="stateful-") as root, Company(Path(root)).open() as company:
+    with _company(server) as company:
         try:
             machine = type("Persons", (Persons,), {"company": company})()
             for name, about in calls:
@@ -67,8 +83,8 @@ def replay(calls: list[Call]) -> Exception | None:
     return None
 
 
-def shortest(calls: list[Call], error: Exception, within_s: float = SHORTEN_S) -> list[Call]:
-    """Return the fewest of the calls that end in the same place, as far as they are found in time.
+def shortest(calls: list[Call], again: Callable[[list[Call]], bool], within_s: float = SHORTEN_S) -> list[Call]:
+    """Return the fewest of the calls that end in the same difference again, as far as they are found in time.
 
     Steps are left out in ever smaller parts. What depends on when a process was killed may not happen again.
     """
@@ -77,13 +93,13 @@ def shortest(calls: list[Call], error: Exception, within_s: float = SHORTEN_S) -
         at, before = 0, len(calls)
         while at < len(calls) and time.monotonic() < until_s:
             fewer = calls[:at] + calls[at + part :]
-            calls, at = (fewer, at) if _ends_like(fewer, error) else (calls, at + part)
+            calls, at = (fewer, at) if again(fewer) else (calls, at + part)
         part = part // 2 if part > 1 or len(calls) == before else part
     return calls
 
 
-def _ends_like(calls: list[Call], error: Exception) -> bool:
-    again = replay(calls)
+def _ends_like(server: str | None, error: Exception, calls: list[Call]) -> bool:
+    again = replay(calls, server)
     return again is not None and _place(again) == _place(error)
 
 

@@ -67,7 +67,8 @@ def _export(case: Case, person: str) -> None:
     theirs = case.model.belonging(person).may
     found = tokens_in(content)
     others = {case.id_of(subject) for subject in (*case.model.ids(person), *case.model.holders, "account:1")}
-    may = tokens(theirs) | others | (case.read.get(person, set()) if person not in case.model.erased else set())
+    read = (case.read.get(one, set()) for one in case.model.ids(person) if one not in case.model.erased)
+    may = tokens(theirs) | others.union(*read)
     assert tokens(theirs) <= found, (person, tokens(theirs) - found)
     assert found <= may, (person, found - may)
 

@@ -19,6 +19,8 @@ from typing import Any
 from tests.features.processes import Child, child
 from tests.stateful.clock import Clock
 
+WARM_S = 0.004
+"""A process that is killed so soon is killed while it starts, if it was not running; a later one is running."""
 Step = tuple[str, str, Any]
 """A method, a path and a body; or, under the method `do`, what a replica does of itself."""
 
@@ -90,7 +92,9 @@ class Replica:
         return answer
 
     def kill_in(self, now_us: int, step: Step, after_s: float) -> None:
-        """Begin a step and kill the process so long after."""
+        """Begin a step and kill the process so long after: in the midst of the step, or of its start."""
+        if after_s >= WARM_S and self._pipe is None:
+            self.ask(now_us, ("do", "refresh", None))
         with self._telling():
             self._connected().send((now_us, step))
         time.sleep(after_s)

