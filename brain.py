@@ -13,7 +13,17 @@ import click
 
 import brain_access  # noqa: F401 - its commands
 import brain_learning
-from brain_command import READABLE, WITHOUT_APPROVAL, Command, Failed, Result, check_machine, command, main
+from brain_command import (
+    READABLE,
+    WITHOUT_APPROVAL,
+    Command,
+    Failed,
+    Result,
+    check_machine,
+    check_readable,
+    command,
+    main,
+)
 from decisioning.errors import Refused
 from serving.access.users import operating_system_user
 from serving.settings import Workspace
@@ -181,12 +191,16 @@ def decide(workspace: Workspace, request: Any) -> Result:
 @click.option("--separator", help="Separator of a CSV file for `brain import profile`, by default a comma.")
 def import_(workspace: Workspace, mapping: str, files: tuple[str, ...], separator: str | None) -> Result:
     """Import FILES by MAPPING: `profile`, a recipe's name, or a mapping file."""
+    if mapping == "profile" and len(files) > 1:
+        raise Refused("`brain import profile` reads one file: run it again for each of the others")
+    if mapping == "profile" or Path(mapping).is_file():  # a name of no recipe is told first
+        check_readable(files)
     from serving.commands import importing
     from serving.commands.progress import phases
 
     with phases() as progress:
         if mapping == "profile":
-            return importing.import_profile(workspace, files, separator or ",", progress)
+            return importing.import_profile(workspace, Path(files[0]), separator or ",", progress)
         if separator is not None:
             raise Refused(f"--separator is for `brain import profile`: state the separator of each file in {mapping}")
         return importing.import_log(workspace, mapping, files, operating_system_user(), progress)

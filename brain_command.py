@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from decisioning.errors import ConfigError
+from decisioning.errors import ConfigError, Refused
 from serving import machine
 from serving.settings import Workspace
 
@@ -130,6 +130,14 @@ def check_machine(folder: Path, needed_mb: int) -> None:
     machine.check_room(folder, needed_mb)
     if advice := machine.advice():
         click.echo(advice, err=True)
+
+
+def check_readable(files: Sequence[str]) -> None:
+    """Raise Refused if one of the files cannot be read, before any library is imported that would read it."""
+    for file in files:
+        if not os.access(file, os.R_OK):
+            reason = "cannot be read: get the permission for it" if os.path.exists(file) else "does not exist"
+            raise Refused(f"{file} {reason}")
 
 
 def _opened(folder: Path) -> Workspace:

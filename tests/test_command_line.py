@@ -215,8 +215,9 @@ def test_check_names_file_line_and_what_was_meant(
         (("decide",), '{"request_id": "r"}', "channel"),
         (("import", "hillstorm", "x.csv"), None, "hillstrom"),
         (("import", "profile", "absent.csv"), None, "absent.csv"),
+        (("train", "--outcome", "bougth"), None, "no action declares bougth; they declare accepted"),
         (("import", "profile", "a.csv", "b.csv"), None, "reads one file"),
-        (("import", "profile", "a.csv", "--separator", "--"), None, "one ASCII character"),
+        (("import", "profile", __file__, "--separator", "--"), None, "one ASCII character"),
         (("import", "hillstrom", "a.csv", "--separator", ";"), None, "--separator is for `brain import profile`"),
         (("decide",), json.dumps(ask("r"))[:-1] + ', "customer_id": "c-2"}', "customer_id: stands twice"),
         (("decide",), json.dumps(ask("r", mode="preview", as_of="9999-12-31T23:59:59Z")), "as_of: expected a time"),
@@ -230,6 +231,16 @@ def test_refusals_are_one_plain_line(run: Run, arguments: tuple[str, ...], stdin
     as_json = run(*arguments, "--json", stdin=stdin)
     assert as_json.exit_code == 1
     assert json.loads(as_json.stdout)["error"] == text
+
+
+def test_a_missing_file_is_told_before_anything_is_imported(small: Workspace) -> None:
+    code = (
+        "import sys, brain\n"
+        f"brain.main(['import', 'profile', 'absent.csv', '--workspace', {str(small.root)!r}], standalone_mode=False)\n"
+    )
+    script = f"import atexit, sys\natexit.register(lambda: print('sqlalchemy' in sys.modules))\n{code}"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr, done.stdout) == (1, "absent.csv does not exist\n", "False\n")
 
 
 def test_signals_that_were_all_refused_do_not_end_well(run: Run, tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from decisioning.catalogue.release import Release
-from decisioning.errors import Refused
 from decisioning.facts.schema import FeatureSchema
 from decisioning.review.approval import Person
 from features.importing import (
@@ -64,11 +63,8 @@ def import_log(
     return {"mapping": source.mapping.id, **asdict(counts), "release": released["release"], **as_tables(plan.counts)}
 
 
-def import_profile(workspace: Workspace, files: tuple[str, ...], separator: str, progress: Progress) -> dict[str, Any]:
-    """Set facts of customers from a file whose columns are features. Raises Refused if there is more than one file."""
-    if len(files) > 1:
-        raise Refused("`brain import profile` reads one file: run it again for each of the others")
-    file = Path(files[0])
+def import_profile(workspace: Workspace, file: Path, separator: str, progress: Progress) -> dict[str, Any]:
+    """Set facts of customers from a file whose columns are features."""
     with open_stores(workspace) as (ledger, release, history):
         counts = upsert(file, release.schema, ledger, history, now_us(), separator=separator, progress=progress)
     return asdict(counts)

@@ -78,6 +78,7 @@ def train(
     recipe, step = recipe or Recipe(), _Steps(progress, 3 if tune_s is None else 4)
     check_inputs(context.release, inputs)
     frozen = frozen_actions(context.release, champion_model(context.registry), now_us)
+    _check_declared(outcome, context.release)
     data = training_set(context, now_us, outcome=outcome, progress=progress)
     data = with_frozen_actions(_only(data, inputs), frozen)
     _check_enough(data)
@@ -135,6 +136,13 @@ def training_set(
     """
     log, release = _updated_log(context, now_us, progress), context.release
     return training_rows(log, release, context.history, context.release_of, outcome=outcome, shared=shared)
+
+
+def _check_declared(outcome: str | None, release: Release) -> None:
+    """Raise Refused if no action declares the outcome."""
+    declared = sorted({name for action in release.with_superseded.values() for name in action.outcomes.all})
+    if outcome is not None and outcome not in declared:
+        raise Refused(f"--outcome: no action declares {outcome}; they declare {', '.join(declared)}")
 
 
 def _contrasts(context: LearningContext, now_us: int, inputs: Sequence[str] | None, outcome: str | None) -> Contrasts:
