@@ -87,7 +87,7 @@ class Door:
         if asked.reason:
             raise Refused(answer)
         self._keep_authors(asked, ())
-        raise Refused(f"{asked.item} is proposed in {asked.environment}: {answer}: brain approve {asked.hash}")
+        raise Refused(f"{asked.item} is proposed: {answer}; after that, run this again: brain approve {asked.hash}")
 
     def approve(self, name: str) -> ApprovalStep:
         """Keep that `by` approves what has this hash, going there from what serves now; again changes nothing.
@@ -146,6 +146,17 @@ def gone_round(ledger: Ledger, environment: str) -> list[dict[str, str]]:
     """Return each time that approval was gone round in an environment, the newest first: what, who, when and why."""
     steps = [s for s in ledger.served.steps() if s.kind == "went round" and s.environment == environment]
     return [{**shown(step), "reason": step.reason} for step in reversed(steps)]
+
+
+def grounds_of(release: str, environment: str, steps: Sequence[ApprovalStep]) -> dict[str, str]:
+    """Return who approved a release, and why approval of it was gone round; nothing for what did not happen."""
+    own = [s for s in steps if (s.environment, s.hash) == (environment, release)]
+    approvers = ", ".join(dict.fromkeys(s.by.name for s in own if s.kind == "approved"))
+    reasons = "; ".join(dict.fromkeys(s.reason for s in own if s.kind == "went round"))
+    return {
+        **({"approved_by": approvers} if approvers else {}),
+        **({"without_approval": reasons} if reasons else {}),
+    }
 
 
 def shown(step: ApprovalStep) -> dict[str, str]:

@@ -5,6 +5,7 @@ from fastapi import FastAPI, Response
 from decisioning.catalogue.actions import Action
 from decisioning.catalogue.release import Release
 from decisioning.times import iso
+from features.approvals.door import grounds_of
 from serving.brain.runtime import Brain
 from serving.http.replies import json_reply, problems
 
@@ -32,7 +33,9 @@ def listing_routes(app: FastAPI, brain: Brain) -> None:
     @app.get("/v1/releases", responses=problems(503))
     async def releases() -> Response:
         """List the latest releases that served this environment, newest first. The first one serves now."""
-        activations = await brain.pools.long.run(brain.ledger.activations, brain.workspace.settings.environment)
+        environment = brain.workspace.settings.environment
+        activations = await brain.pools.long.run(brain.ledger.activations, environment)
+        steps = await brain.pools.long.run(brain.ledger.served.steps)
         newest = activations[-MAX_RELEASES:][::-1]
         return json_reply(
             {
@@ -43,6 +46,7 @@ def listing_routes(app: FastAPI, brain: Brain) -> None:
                         "at": iso(a.at_us),
                         "author": a.by,
                         "current": a is newest[0],
+                        **grounds_of(a.release, environment, steps),
                     }
                     for a in newest
                 ]

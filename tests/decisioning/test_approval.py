@@ -167,6 +167,12 @@ def test_what_comes_back_and_removes_something_is_approved_again(
     assert isinstance(answer, Permit) == allowed, answer
 
 
+def test_the_author_of_what_nobody_approved_does_not_approve_it_later_either() -> None:
+    """Somebody else asks for it once another release serves; it is the author's all the same."""
+    steps = [step("proposed", ALICE), step("proposed", CAROL, before=B), step("approved", ALICE, before=B)]
+    assert isinstance(may_activate(asked(CAROL, before=B), steps, {}), str)
+
+
 def test_what_served_prod_before_approvals_comes_back_where_it_removes_nothing() -> None:
     earlier = [step("served before", Person("user", ("an earlier version",)))]
     assert isinstance(may_activate(asked(before=B), earlier, {}), Permit)

@@ -16,6 +16,7 @@ import brain as command_line
 from serving.access.users import operating_system_user
 from serving.brain.runtime import Brain
 from serving.commands.releases import approving  # noqa: F401 - before another user runs it, who cannot read it
+from serving.http.document import forms
 from serving.settings import Workspace
 from tests.features.processes import child
 from tests.serving.workspaces import Client, small_workspace
@@ -154,10 +155,12 @@ def test_everybody_sees_what_went_round_approval(dev: Workspace) -> None:
     assert run(prod, "verify")[1]["without_approval"] == [row]
     assert run(prod, "report")[1]["without_approval"] == [row]
     brain = Brain(prod)
-    ready = Client(brain, None).of_scope("operate")("GET", "/readyz")[1]
+    client = Client(brain, None)
+    ready, listed = client.of_scope("operate")("GET", "/readyz")[1], client.of_scope("audit")("GET", "/v1/releases")[1]
     brain.close()
-    assert [r["reason"] for r in ready["without_approval"]] == ["the site is down"]
-    assert "approved_by" not in str(ready)
+    assert [r.reason for r in forms.Ready.model_validate(ready).without_approval] == ["the site is down"]
+    (shown,) = forms.Releases.model_validate(listed).releases
+    assert (shown.without_approval, shown.approved_by) == ("the site is down", None)
 
 
 @needs_root

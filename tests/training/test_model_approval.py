@@ -41,7 +41,7 @@ def begin_share(context: LearningContext, version: int, share: float) -> object:
 def test_a_challenger_gets_its_share_once_its_hash_is_approved_and_then_needs_nobody(context: LearningContext) -> None:
     registry, name = context.registry, context.registry.content(PROPENSITY, 2)
     begin_share(context, 2, 0.0)
-    with pytest.raises(Refused, match=f"propensity@2 is proposed in prod: .*: brain approve {name}"):
+    with pytest.raises(Refused, match=f"propensity@2 is proposed: in prod .*: brain approve {name}"):
         begin_share(context, 2, 0.5)
     with pytest.raises(Refused, match=f"brain approve {name}"):
         promote(as_(context, SERVICE), NOW_US, version=2)

@@ -10,7 +10,7 @@ from decisioning.review.approval import ApprovalStep, Person
 from decisioning.review.catalogue_changes import catalogue_changes
 from decisioning.review.removed_gates import removed_gates
 from decisioning.times import iso
-from features.approvals.door import Door, gone_round, shown
+from features.approvals.door import Door, gone_round, grounds_of, shown
 from features.ledger import Ledger
 from serving.brain.releasing import open_ledger, release, serve_release
 from serving.settings import Workspace
@@ -60,7 +60,7 @@ def list_releases(workspace: Workspace) -> dict[str, Any]:
     return {
         "environment": environment,
         "releases": [
-            {"release": a.release, "at": iso(a.at_us), "by": a.by, "approved_by": _approvers(a.release, steps)}
+            {"release": a.release, "at": iso(a.at_us), "by": a.by, **grounds_of(a.release, environment, steps)}
             for a in activations
         ],
         "proposed": [shown(s) for s in steps if s.kind == "proposed" and s.hash not in approved | served],
@@ -109,7 +109,3 @@ def _check_served(workspace: Workspace, name: str) -> None:
     with open_ledger(workspace) as ledger:
         if all(activation.release != name for activation in ledger.activations(environment)):
             raise Refused(f"{name} has not served {environment} yet: brain release --to {environment}")
-
-
-def _approvers(name: str, steps: Sequence[ApprovalStep]) -> str | None:
-    return ", ".join(dict.fromkeys(s.by.name for s in steps if (s.kind, s.hash) == ("approved", name))) or None

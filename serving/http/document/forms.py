@@ -352,12 +352,23 @@ class Alive(Answer):
     status: Literal["ok"]
 
 
+class WithoutApproval(Answer):
+    """What was let serve without the approval of a second person, when and why."""
+
+    what: Literal["release", "model", "resume"]
+    item: str
+    hash: str
+    at: Moment
+    reason: str
+
+
 class Ready(Answer):
-    """That decisions can be committed, and by which release and model."""
+    """That decisions can be committed, by which release and model, and what serves `prod` without approval."""
 
     status: Literal["ready"]
     release: str
     model: str
+    without_approval: list[WithoutApproval] = []
 
 
 class ProblemKind(Answer):
@@ -406,13 +417,15 @@ class Channels(Answer):
 
 
 class ServedRelease(Answer):
-    """When a release began to serve, and who made it serve."""
+    """When a release began to serve, who made it serve, and who approved it or why nobody did."""
 
     release: str
     environment: str
     at: Moment
     author: str
     current: bool
+    approved_by: str | None = None
+    without_approval: str | None = None
 
 
 class Releases(Answer):
