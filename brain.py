@@ -316,12 +316,29 @@ def _subject(customer_id: str | None, account_id: str | None) -> tuple[str, "Sub
 @click.argument("customer_id", required=False)
 @_ACCOUNT
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The file to write.")
-def export(workspace: Workspace, customer_id: str | None, account_id: str | None, out: Path | None) -> Result:
+@click.option("--purpose", help="Why you look, such as `rights` or `complaint 4711`; it is recorded that you looked.")
+def export(
+    workspace: Workspace, customer_id: str | None, account_id: str | None, out: Path | None, purpose: str | None
+) -> Result:
     """Export everything that is held about a customer, or about an account."""
     from serving.commands.offline import export_customer
 
     subject_id, kind = _subject(customer_id, account_id)
-    return export_customer(workspace, subject_id, out, kind)
+    return export_customer(workspace, subject_id, out, kind, purpose)
+
+
+@command()
+@click.argument("customer_id", required=False)
+@_ACCOUNT
+@click.option("--who", help="Who looked: `key:ID`, `person:ID` or `user:NAME`; by default everybody.")
+@click.option("--after", type=click.IntRange(0), default=0, help="The `next` of the page before.")
+def looks(workspace: Workspace, customer_id: str | None, account_id: str | None, who: str | None, after: int) -> Result:
+    """List who looked at customers, when and why: at all, at one customer, or at one account."""
+    from serving.commands.offline import list_looks
+
+    subject_id, kind = (None, None) if customer_id is account_id is None else _subject(customer_id, account_id)
+    subject = None if subject_id is None or kind is None else (kind, subject_id)
+    return list_looks(workspace, subject, who, after)
 
 
 @command()

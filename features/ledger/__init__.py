@@ -4,6 +4,7 @@ from features.ledger.checking.opening import KnownLedger
 from features.ledger.checking.verification import Flaw
 from features.ledger.ledger import Ledger, SubjectKind, now_us
 from features.ledger.past.changes import HORIZON_US
+from features.ledger.reading.looks import Look
 from features.ledger.records import Activation, Duplicate, Entry, PackedBody, Record
 from features.ledger.standing import Fold, apply
 
@@ -16,6 +17,7 @@ __all__ = [
     "Fold",
     "KnownLedger",
     "Ledger",
+    "Look",
     "PackedBody",
     "Record",
     "SubjectKind",

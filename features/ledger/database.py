@@ -37,6 +37,7 @@ from features.ledger.engines import create_private, database_url, engine_for, is
 from features.ledger.tables import (
     CONTACTS,
     DELIVERIES,
+    LOOKS,
     NEWEST,
     OUTCOMES,
     RECORDS,
@@ -61,7 +62,7 @@ _SQLITE_BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _POSTGRES_TRANSIENT: Final = frozenset({"40001", "40P01", "55P03"})  # serialization, deadlock, lock timeout
 _LARGE_CACHE_KB: Final = 65_536
 _ERASED_FROM: Final = ", ".join(
-    table.name for table in (RECORDS, STANDINGS, CONTACTS, OUTCOMES, SIGNALS, SIGNAL_STATES, WATCHES, DELIVERIES)
+    table.name for table in (RECORDS, STANDINGS, CONTACTS, OUTCOMES, SIGNALS, SIGNAL_STATES, WATCHES, DELIVERIES, LOOKS)
 )
 _HIGHEST: Final = select(func.max(RECORDS.c.seq).label("seq"))
 _NAME: Final = "the ledger's database"

@@ -26,6 +26,7 @@ from features.ledger.database import Database, upsert
 from features.ledger.erasing import Erasures, erase_subject
 from features.ledger.past.rules_book import RulesBook
 from features.ledger.reading.in_time import StandingsInTime
+from features.ledger.reading.looks import looks_query
 from features.ledger.reading.now import FOREVER_US, StandingReader
 from features.ledger.records import Bodies, Entry, Names, PreparedEntry, Record, prepare, record_of
 from features.ledger.tables import (
@@ -264,6 +265,11 @@ class Ledger:
             .limit(limit)
         )
         return self._database.fetch(statement)
+
+    def looks(self, after: int, limit: int, streams: Sequence[str] = (), who: str | None = None) -> list[Record]:
+        """Return the next looks by `seq`, as `scan` does: at everybody or at these subjects, by everybody or one."""
+        asked = looks_query(after, self._database.settled_seq(), limit, streams, who)
+        return [self.record_of(row) for row in self._database.fetch(asked)]
 
     def figures_as_json(self, raw: bytes) -> bytes:
         """Return the body of a row of the records table as JSON, of a packed decision what models are trained on.

@@ -19,10 +19,10 @@ from features.ledger.past.planned import PlannedPast
 from features.ledger.past.rows import StreamRows
 from features.ledger.past.rules_book import RulesBook
 from features.ledger.past.selection import Selection, floor_of
-from features.ledger.records import UNUSABLE_BODY, PreparedEntry
+from features.ledger.records import LOOK, UNUSABLE_BODY, Entry, PreparedEntry
 from features.ledger.snapshot import decode, encode
 from features.ledger.standing import Fold, apply, with_selection
-from features.ledger.tables import KEYS, RECORDS, STANDINGS
+from features.ledger.tables import KEYS, LOOKS, RECORDS, STANDINGS
 
 _RECORD_COLUMNS = ("stream", "version", "kind", "at_us", "occurred_us", "body", "salt", "body_hash", "hash", "own_keys")
 _HEAD_COLUMNS = ("version", "at_us", "head_hash", "body", "stream")
@@ -31,6 +31,9 @@ _ADD_KEY = insert_into(KEYS, "key", "stream", "version")
 _ADD_HEAD = insert_into(STANDINGS, *_HEAD_COLUMNS)
 _MOVE_HEAD = f"UPDATE {STANDINGS.name} SET version = ?, at_us = ?, head_hash = ?, body = ? WHERE stream = ?"  # noqa: S608 (names of our own)
 _HASH = f"SELECT hash FROM {RECORDS.name} WHERE stream = ? AND version = ?"  # noqa: S608 (names of our own)
+_ADD_LOOK = (
+    f"INSERT INTO {LOOKS.name} (seq, stream, who) SELECT seq, ?, ? FROM {RECORDS.name} WHERE stream = ? AND version = ?"  # noqa: S608 (names of our own)
+)
 RECORD = select(RECORDS).where(RECORDS.c.stream == bindparam("stream"), RECORDS.c.version == bindparam("version"))
 
 
@@ -102,6 +105,7 @@ class AppendPlan:
         self._past = PlannedPast(connection, changes, rules.kinds, look_up=look_up)
         self._records: list[dict[str, Any]] = []
         self._keys: list[tuple[bytes, bytes, int]] = []
+        self._looks: list[tuple[bytes, str, bytes, int]] = []
 
     def add(
         self, entries: Sequence[PreparedEntry], guards: Mapping[str, int], *, skip_known: bool = False
@@ -144,18 +148,22 @@ class AppendPlan:
         heads: dict[str, Head] = {}
         records: list[dict[str, Any]] = []
         keys: list[tuple[bytes, bytes, int]] = []
+        looks: list[tuple[bytes, str, bytes, int]] = []
         for prepared in entries:
             stream = prepared.entry.stream
             head, row = extend(heads.get(stream) or self._heads[stream], prepared, self._recorded_us(prepared))
             heads[stream] = head
             records.append(row)
             keys += [(key, row["stream"], head.version) for key in prepared.keys]
+            if prepared.entry.kind == LOOK:
+                looks.append(_look(prepared.entry, row))
         for prepared in entries:
             if prepared.changes and not heads[prepared.entry.stream].fold.erased:
                 self._past.add(prepared.entry.stream, prepared.changes)
         self._heads.update(heads)
         self._records += records
         self._keys += keys
+        self._looks += looks
         self._existing.update((key, ExistingKey(stream.hex(), version)) for key, stream, version in keys)
         return tuple(row["version"] for row in records)
 
@@ -179,6 +187,8 @@ class AppendPlan:
             execute_many(connection, _ADD_RECORD, [tuple(row[c] for c in _RECORD_COLUMNS) for row in self._records])
         if self._keys:
             execute_many(connection, _ADD_KEY, sorted(self._keys))
+        if self._looks:
+            execute_many(connection, _ADD_LOOK, self._looks)
 
     def _with_selection(self, connection: Connection, stream: str, head: Head) -> Head:
         """Return the head with what decisions read of the past, renewed, or made anew for newer rules."""
@@ -208,6 +218,12 @@ class AppendPlan:
             return False
         last = self._records[-1]
         return fetch(connection, _HASH, (last["stream"], last["version"])) == [(last["hash"],)]
+
+
+def _look(entry: Entry, row: Mapping[str, Any]) -> tuple[bytes, str, bytes, int]:
+    """Return the parameters that put the record of a look into the table of looks."""
+    body = entry.folded
+    return bytes.fromhex(body["subject"]), body["who"], row["stream"], row["version"]
 
 
 def extend(head: Head, prepared: PreparedEntry, at_us: int) -> tuple[Head, dict[str, Any]]:

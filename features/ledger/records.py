@@ -33,6 +33,8 @@ PACKED_KIND = "decision"
 """The kind of records whose body may be packed."""
 UNUSABLE_BODY = (KeyError, TypeError, ValueError, AttributeError, Refused, NotFound, ConfigError)
 """What reading or folding a record's body raises if it lacks what the standing is made of."""
+LOOK = "look"
+"""The kind of records that somebody looked at a subject."""
 Fields = Mapping[str, Any]
 
 
@@ -225,6 +227,14 @@ def _padded(secret: bytes) -> tuple[Any, Any]:
     """Return the hashes of HMAC's inner and outer key (RFC 2104). Copying them takes half as long as `hmac.digest`."""
     key = (secret if len(secret) <= _BLOCK else sha256(secret).digest()).ljust(_BLOCK, b"\0")
     return sha256(bytes(byte ^ 0x36 for byte in key)), sha256(bytes(byte ^ 0x5C for byte in key))
+
+
+def looks_of(stream: str) -> str:
+    """Return the stream with the looks that were taken at a subject.
+
+    It is a stream beside the subject's own, so that a look changes no version and no standing that a decision reads.
+    """
+    return sha256(f"{stream}.looks".encode()).hexdigest()[:40]
 
 
 @dataclass(frozen=True, slots=True)

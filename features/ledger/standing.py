@@ -20,6 +20,8 @@ Bodies, by kind (JSON objects; `occurred_us` is a column of the record, not part
 - `link`, `unlink` (a person's): visitor (its stream), kind, source; optional stretch (its number, 0 if there is none;
   None = no stretch becomes the person's)
 - `linked_to` (of a visitor's stretch, and of `stretches.ends_of` the visitor): person (their stream), linked
+- `look` (of `records.looks_of` a subject): subject (its stream), who, role, what, purpose; optional case, and the id
+  that was looked at under the name that requests give it
 - `tombstone`: empty
 """
 
@@ -164,17 +166,24 @@ def with_whole_past(fold: Fold, contacts: Iterable[Contact], outcomes: Mapping[R
     return replace(fold, contacts=tuple(recent), outcomes=listed, times={})
 
 
-def _past_only(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
+def _nothing(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
+    return {}
+
+
+def _look(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
+    if not (body["subject"] and body["who"]):
+        raise ValueError("a look says at whom it was taken, and who took it")
     return {}
 
 
 _FOLDS: dict[str, Callable[[Fold, Body, int, int], Changes]] = {
     "consent": _consent,
-    **dict.fromkeys(PAST_KINDS, _past_only),
+    **dict.fromkeys(PAST_KINDS, _nothing),
     "flag": _flag,
     "link": _link,
     "unlink": _unlink,
     "linked_to": _linked_to,
+    "look": _look,
 }
 KINDS = frozenset(_FOLDS)
 """Every kind of record that can be appended. Only an erasure writes a tombstone."""

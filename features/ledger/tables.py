@@ -69,7 +69,7 @@ def _unless_zeros(value: bytes | None) -> bytes | None:
 METADATA = MetaData()
 VERSION_TABLE = "ledger_schema"
 """The table in which Alembic keeps the schema version; not its default name, so that schemas can share a database."""
-NEWEST = "ledger_0016"
+NEWEST = "ledger_0017"
 """The newest migration; compared when a database is opened, so that only an old one pays for importing Alembic."""
 SEQ = BigInteger().with_variant(Integer(), "sqlite")
 """SQLite numbers rows itself only if the type is exactly INTEGER."""
@@ -353,3 +353,13 @@ SECRET_ROTATIONS = Table(
     Column("overlap_us", BigInteger, nullable=False),
 )
 """When a derived secret was replaced by its next generation. No secret is kept; see `features.access_keys`."""
+LOOKS = Table(
+    "ledger_looks",
+    METADATA,
+    Column("seq", SEQ, primary_key=True, autoincrement=False),
+    Column("stream", Name(), nullable=False),
+    Column("who", Text, nullable=False),
+    Index("looks_stream", "stream", "seq"),
+    Index("looks_who", "who", "seq"),
+)
+"""Where the record of each look is (`seq`), by whom it was taken and at which subject (`stream`)."""

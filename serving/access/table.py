@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 from pydantic_core import to_json
@@ -15,7 +15,11 @@ from decisioning.records.audiences import Audience
 ADMIN: Final = "admin"
 _FILE: Final = Path(__file__).with_name("scopes.yaml")
 _PARAMETER: Final = re.compile(r"\\\{[a-z_]+\\\}")
+_SUBJECT: Final = re.compile(r"\{(customer|account|visitor|decision)_id\}")
+NOTHING: Final = "nothing"
 Scopes = Annotated[tuple[str, ...], Field(min_length=1)]
+Shown = Literal["glance", "explanation", "export", "nothing"]
+"""What a route shows of a customer."""
 
 
 class FieldRule(Strict):
@@ -31,6 +35,14 @@ class FieldRule(Strict):
         return value == self.value if self.value is not None else value not in (None, {})
 
 
+class LookPurpose(Strict):
+    """Why somebody looks at a customer; `default_of` are the scopes that look for it unless they state another."""
+
+    about: str
+    default_of: tuple[str, ...] = ()
+    needs_case: bool = False
+
+
 class ScopeTable(Strict):
     """Who reaches what. A route is its method and path, as in `GET /v1/decisions/{decision_id}`."""
 
@@ -39,6 +51,8 @@ class ScopeTable(Strict):
     audiences: dict[Audience, Scopes]
     routes: dict[str, Scopes]
     fields: tuple[FieldRule, ...] = ()
+    looks: dict[str, Shown]
+    purposes: dict[str, LookPurpose]
 
     @model_validator(mode="after")
     def _names_what_exists(self) -> Self:
@@ -50,6 +64,24 @@ class ScopeTable(Strict):
         if sorted(scope for scopes in self.audiences.values() for scope in scopes) != sorted(self.scopes):
             raise ValueError("audiences: every scope has one")
         return self
+
+    @model_validator(mode="after")
+    def _says_what_is_shown(self) -> Self:
+        if unknown := sorted(self.looks.keys() - self.routes.keys()):
+            raise ValueError(f"looks: no such route: {', '.join(unknown)}")
+        if silent := sorted({r for r in self.routes if r.startswith(("GET ", "HEAD "))} - self.looks.keys()):
+            raise ValueError(f"looks: what do these show of a customer: {', '.join(silent)}")
+        if hidden := sorted(r for r, shown in self.looks.items() if shown == NOTHING and _SUBJECT.search(r)):
+            raise ValueError(f"looks: the path names whom it shows: {', '.join(hidden)}")
+        looking = {ADMIN, *(s for r, shown in self.looks.items() if shown != NOTHING for s in self.routes[r])}
+        defaults = [scope for purpose in self.purposes.values() for scope in purpose.default_of]
+        if not looking <= set(defaults) <= self.scopes.keys() or len(defaults) != len(set(defaults)):
+            raise ValueError("purposes: every scope that looks at customers has one default")
+        return self
+
+    def default_purpose(self, scope: str) -> str:
+        """Return the purpose for which this scope looks at a customer, unless it states another."""
+        return next(name for name, purpose in self.purposes.items() if scope in purpose.default_of)
 
     def audience_of(self, scope: str) -> Audience:
         """Return for whom the answers are that a key of this scope gets."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from decisioning.facts.forms import Ask
 from decisioning.facts.ids import check_id, problem_of
 from decisioning.facts.standing_rules import NO_PAST
 from features.ledger import SubjectKind
+from serving.access.looks import looker_here
 from serving.brain.runtime import Brain
 from serving.contract import parse
-from serving.customers import erasing, exported_files, exporting
+from serving.customers import erasing, exported_files, exporting, looking
 from serving.customers.erasing import ID_FIELDS
 from serving.customers.holdings import holdings
 from serving.settings import Workspace
@@ -40,24 +42,42 @@ def decide_once(workspace: Workspace, body: bytes) -> dict[str, Any]:
 
 
 def export_customer(
-    workspace: Workspace, subject_id: str, out: Path | None = None, kind: SubjectKind = "person"
+    workspace: Workspace,
+    subject_id: str,
+    out: Path | None = None,
+    kind: SubjectKind = "person",
+    purpose: str | None = None,
 ) -> dict[str, Any]:
     """Return everything that is held about a customer or an account; with `out`, write it there, and return a summary.
 
-    Raises RequestError for what is no id.
+    It is recorded that the user of this process looked. Raises RequestError for what is no id, or no purpose.
     """
+    looker = looker_here("export", purpose)
     with open_brain(workspace) as brain:
         _check_id(brain, kind, subject_id)
-        pages = [exporting.export(brain, kind, subject_id)]
-        while (after := pages[-1]["next"]) is not None:
-            pages.append(exporting.export(brain, kind, subject_id, after))
-        logs = {log: [entry for page in pages for entry in page[log]] for log in ("records", "events")}
-        export = {**pages[0], **logs, "next": None}
+        whom = looking.seen_by_id(brain, looker, kind, subject_id)
+        export = looking.shown(brain, looker, partial(_whole_export, brain, kind, subject_id), whom)
         if out is None:
             return export
         with exported_files.written(workspace, out, "export", exporting.subjects_of(export)) as half:
             half.write_bytes(to_json(export))
     return {ID_FIELDS[kind]: subject_id, "written": str(out), "records": len(export["records"])}
+
+
+def _whole_export(brain: Brain, kind: SubjectKind, subject_id: str) -> dict[str, Any]:
+    pages = [exporting.export(brain, kind, subject_id)]
+    while (after := pages[-1]["next"]) is not None:
+        pages.append(exporting.export(brain, kind, subject_id, after))
+    logs = {log.name: [entry for page in pages for entry in page[log.name]] for log in exporting.LOGS}
+    return {**pages[0], **logs, "next": None}
+
+
+def list_looks(
+    workspace: Workspace, subject: tuple[SubjectKind, str] | None, who: str | None, after: int
+) -> dict[str, Any]:
+    """Return a page of looks at customers: of everybody or one subject, by everybody or one caller."""
+    with open_brain(workspace) as brain:
+        return looking.listed(brain, after, who=who, subject=subject)
 
 
 def erase_customer(workspace: Workspace, subject_id: str, kind: SubjectKind = "person") -> dict[str, Any]:

@@ -1,14 +1,15 @@
 """Everything that is held about a person or a visitor, as JSON, in pages.
 
-The first page has everything but the two logs. The records of the ledger, and then the signals, follow in pages in the
-order in which they were recorded: those of the subject, of the stretches of visitors that are or were theirs, and of
-customers joined with them, who are the same person. Of a visitor it is the stretch that takes what comes now.
+The first page has everything but the logs. The records of the ledger, then the signals, and then who looked at the
+subject, follow in pages in the order in which they were recorded: those of the subject, of the stretches of visitors
+that are or were theirs, and of customers joined with them, who are the same person. Of a visitor it is the stretch that
+takes what comes now.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pydantic_core import from_json
 from sqlalchemy import BindParameter, ColumnElement, Table, bindparam, select
@@ -24,6 +25,7 @@ from features.ledger.tables import (
     DELIVERIES,
     EMPTIED,
     FIRED,
+    LOOKS,
     PRIVACY_CONTROLS,
     RECORDS,
     SIGNAL_STATES,
@@ -36,11 +38,12 @@ from serving.customers.receipts import receipts
 from serving.customers.recording import standing_json
 
 PAGE: Final = 200
-_CURSOR = re.compile(r"(s?)([0-9]{1,18})")
+_OF_LOOKS: Final = ("role", "what", "purpose")
+_CURSOR = re.compile(r"([sl]?)([0-9]{1,18})")
 _AMONG: BindParameter[Any] = bindparam("streams", expanding=True)
 
 
-def _log(table: Table, *conditions: ColumnElement[bool]) -> Select[Any]:
+def _of_streams(table: Table, *conditions: ColumnElement[bool]) -> Select[Any]:
     return (
         select(table)
         .where(table.c.stream.in_(_AMONG), table.c.seq > bindparam("after"), *conditions)
@@ -49,7 +52,13 @@ def _log(table: Table, *conditions: ColumnElement[bool]) -> Select[Any]:
     )
 
 
-_RECORDS, _SIGNALS = _log(RECORDS), _log(SIGNALS, SIGNALS.c.type != EMPTIED)
+_LOOKS = (
+    select(RECORDS, LOOKS.c.stream.label("subject"))
+    .join(LOOKS, LOOKS.c.seq == RECORDS.c.seq)
+    .where(LOOKS.c.stream.in_(_AMONG), LOOKS.c.seq > bindparam("after"))
+    .order_by(LOOKS.c.seq)
+    .limit(PAGE + 1)
+)
 _CONSENTS = select(RECORDS).where(RECORDS.c.stream.in_(_AMONG), RECORDS.c.kind == "consent").order_by(RECORDS.c.seq)
 
 
@@ -63,16 +72,26 @@ def export(brain: Brain, kind: SubjectKind, subject_id: str, after: str = "") ->
     cursor = _CURSOR.fullmatch(after or "0")
     if cursor is None:
         raise RequestError("after", "expected the `next` of the page before")
-    in_signals, position = bool(cursor[1]), int(cursor[2])
     page: dict[str, Any] = {ID_FIELDS[kind]: subject_id}
     if not after or after == "0":
         page |= _overview(brain, streams)
-    records, following = ([], "s0") if in_signals else _page(brain, _RECORDS, streams, position, "s0")
-    page["records"] = [_record(brain.ledger.record_of(row)) for row in records]
-    events: Sequence[Any] = ()
-    if following and following.startswith("s"):
-        events, following = _page(brain, _SIGNALS, streams, position if in_signals else 0, None)
-    return {**page, "events": [_event(row) for row in events], "next": following}
+    return {**page, **_logs(brain, streams, cursor[1], int(cursor[2]))}
+
+
+def _logs(brain: Brain, streams: Sequence[str], prefix: str, after: int) -> dict[str, Any]:
+    """Return up to PAGE entries of each log after a position in the log of this prefix, and the cursor of what follows.
+
+    A log begins on the page on which the one before it ends.
+    """
+    page: dict[str, Any] = {log.name: [] for log in LOGS}
+    begun = [log.prefix for log in LOGS].index(prefix)
+    for log in LOGS[begun:]:
+        rows = brain.ledger.select(log.rows, {"streams": streams, "after": after})
+        page[log.name] = [log.entry(brain, row) for row in rows[:PAGE]]
+        if len(rows) > PAGE:
+            return {**page, "next": f"{log.prefix}{rows[PAGE - 1].seq}"}
+        after = 0
+    return {**page, "next": None}
 
 
 def subjects_of(export: Mapping[str, Any]) -> tuple[str, ...]:
@@ -82,15 +101,6 @@ def subjects_of(export: Mapping[str, Any]) -> tuple[str, ...]:
         (one["customer"] for one in export["customers"]),
     )
     return (export["subject"], *visitors, *customers)
-
-
-def _page(
-    brain: Brain, log: Select[Any], streams: Sequence[str], after: int, at_end: str | None
-) -> tuple[Sequence[Any], str | None]:
-    """Return up to PAGE rows of a log and the cursor of the next page, which is `at_end` after the log's last row."""
-    rows = brain.ledger.select(log, {"streams": streams, "after": after})
-    prefix = "s" if log is _SIGNALS else ""
-    return rows[:PAGE], f"{prefix}{rows[PAGE - 1].seq}" if len(rows) > PAGE else at_end
 
 
 def _overview(brain: Brain, streams: Sequence[str]) -> dict[str, Any]:
@@ -148,7 +158,8 @@ def _rows(brain: Brain, table: Table, streams: Sequence[str]) -> Iterable[Any]:
     return brain.ledger.select(select(table).where(table.c.stream.in_(_AMONG)), {"streams": streams})
 
 
-def _record(record: Record) -> dict[str, Any]:
+def _record(brain: Brain, row: Any) -> dict[str, Any]:
+    record: Record = brain.ledger.record_of(row)
     return {
         "subject": record.stream,
         "version": record.version,
@@ -159,7 +170,7 @@ def _record(record: Record) -> dict[str, Any]:
     }
 
 
-def _event(row: Any) -> dict[str, Any]:
+def _event(_: Brain, row: Any) -> dict[str, Any]:
     return {
         "subject": row.stream,
         "type": row.type,
@@ -168,6 +179,31 @@ def _event(row: Any) -> dict[str, Any]:
         "expires_at": iso(row.expires_us),
         "fields": from_json(row.body),
     }
+
+
+def _look(brain: Brain, row: Any) -> dict[str, Any]:
+    """Return who looked as a role: the customer is told no name."""
+    record: Record = brain.ledger.record_of(row)
+    body = record.body or {}
+    about = {name: body.get(name) for name in _OF_LOOKS}
+    return {"subject": row.subject, "at": iso(record.at_us), **about}
+
+
+class ExportLog(NamedTuple):
+    """A part of an export that may take several pages: its name, the prefix of its cursors, its rows and entries."""
+
+    name: str
+    prefix: str
+    rows: Select[Any]
+    entry: Callable[[Brain, Any], dict[str, Any]]
+
+
+LOGS: Final = (
+    ExportLog("records", "", _of_streams(RECORDS), _record),
+    ExportLog("events", "s", _of_streams(SIGNALS, SIGNALS.c.type != EMPTIED), _event),
+    ExportLog("looks", "l", _LOOKS, _look),
+)
+"""In the order of the pages."""
 
 
 def _state(brain: Brain, row: Any, at_us: int) -> dict[str, Any]:

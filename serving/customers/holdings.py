@@ -13,6 +13,7 @@ from features.ledger.tables import (
     DELIVERIES,
     EMPTIED,
     FIRED,
+    LOOKS,
     PRIVACY_CONTROLS,
     RECORDS,
     SIGNAL_STATES,
@@ -29,8 +30,8 @@ def holdings(brain: Brain, kind: SubjectKind, subject_id: str) -> dict[str, int]
     """Return how much is held about a subject under all their identifiers, by kind of data.
 
     `records` are those of the ledger that still have a body, `facts` and `statements` the profile and its history,
-    `signals` events, and `signal_states` what was computed from them. `other_identifiers`: linked visitors and joined
-    customers.
+    `signals` events, and `signal_states` what was computed from them, `looks` who looked at the subject.
+    `other_identifiers`: linked visitors and joined customers.
     """
     stream = brain.ledger.stream_of(kind, subject_id)
     streams = streams_of(stream, partial(brain.ledger.read, rules=NO_PAST), brain.ledger.select)
@@ -42,6 +43,7 @@ def holdings(brain: Brain, kind: SubjectKind, subject_id: str) -> dict[str, int]
         "signals": _count(brain, SIGNALS, streams),
         "signal_states": _count(brain, SIGNAL_STATES, streams, with_body=True),
         "moments": sum(_count(brain, table, streams) for table in (WATCHES, FIRED, PRIVACY_CONTROLS, DELIVERIES)),
+        "looks": _count(brain, LOOKS, streams),
         "other_identifiers": len(streams) - 1,
     }
 

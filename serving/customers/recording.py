@@ -69,7 +69,8 @@ def customer(brain: Brain, customer_id: str) -> dict[str, Any]:
     stream = brain.subject_stream(customer_id)
     standing = brain.ledger.read(stream)[0]
     stored = brain.snapshot.profiles.read([stream], now_us=now_us())[0]
-    return {"customer_id": customer_id, "facts": dict(sorted(stored.facts.items())), **standing_json(standing)}
+    facts = {} if standing.erased else dict(sorted(stored.facts.items()))  # which are deleted after the tombstone
+    return {"customer_id": customer_id, "facts": facts, **standing_json(standing)}
 
 
 def account(brain: Brain, account_id: str) -> dict[str, Any]:

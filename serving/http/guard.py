@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serving.access.callers import caller_of
 from serving.access.doors import Doors, Refusal
 from serving.access.events import SecurityEvents
+from serving.access.looks import is_unrecorded
 from serving.brain.metrics import Metrics
 from serving.http.replies import problem_reply
 from serving.problems import OUT_OF_SCOPE
@@ -36,7 +37,7 @@ _PAGE: Final[_Headers] = (
 """Of the pages that document the routes, and hold nothing of the workspace. Their script sets styles inline."""
 _FIRST, _PAGES = "/", ("/docs", "/docs/")
 _METHODS: Final = b"GET, POST, PATCH, DELETE"
-_SENT: Final = b"authorization, content-type, request-timeout, last-event-id"
+_SENT: Final = b"authorization, content-type, request-timeout, last-event-id, look-purpose"
 
 
 class AtTheDoors:
@@ -58,6 +59,8 @@ class AtTheDoors:
 
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
+                if is_unrecorded(scope, message["status"]):
+                    raise RuntimeError("a route would show a customer, and recorded no look")
                 message["headers"] = [*message["headers"], *headers]
                 if refusal is None and message["status"] == OUT_OF_SCOPE.status:
                     self._note(scope, OUT_OF_SCOPE.name)  # by a field of its body

@@ -71,3 +71,5 @@ VisitorPath = Annotated[str, BeforeValidator(_id_of("visitor_id", encoded=True))
 AccountPath = Annotated[str, BeforeValidator(_id_of("account_id", encoded=True)), Path(max_length=MAX_ID)]
 DecisionPath = Annotated[str, BeforeValidator(_id_of("decision_id", encoded=True)), Path(max_length=MAX_ID)]
 CustomerQuery = Annotated[str | None, BeforeValidator(_id_of("customer_id", encoded=False)), Query(max_length=MAX_ID)]
+AccountQuery = Annotated[str | None, BeforeValidator(_id_of("account_id", encoded=False)), Query(max_length=MAX_ID)]
+VisitorQuery = Annotated[str | None, BeforeValidator(_id_of("visitor_id", encoded=False)), Query(max_length=MAX_ID)]

@@ -60,6 +60,7 @@ from serving.http.document.openapi import describe_routes
 from serving.http.guard import AtTheDoors, ListedOrigins
 from serving.http.listings import listing_routes
 from serving.http.live import MAX_LISTED, asks_no_profiling, moment_routes, signal_routes
+from serving.http.looking import Look, look_routes
 from serving.http.paths import AccountPath, CustomerPath, DecisionPath, EncodedPaths, UnderPath, VisitorPath
 from serving.http.replies import (
     ANY_PROBLEM,
@@ -121,6 +122,7 @@ def build_app(brain: Brain) -> FastAPI:
     signal_routes(app, brain)
     moment_routes(app, brain, watcher)
     listing_routes(app, brain)
+    look_routes(app, brain)
     _operation_routes(app, brain)
     docs_routes(app)
     _guard(app, brain, Doors(access, http.names), events)
@@ -170,14 +172,14 @@ def _decision_routes(app: FastAPI, brain: Brain) -> None:
     app.add_middleware(DirectRoute, path="/v1/decisions", answer=decisions)
 
     @app.get("/v1/decisions/{decision_id}", responses=problems(404))
-    async def why(request: Request, decision_id: DecisionPath, contributions: bool = False) -> Response:
+    async def why(request: Request, decision_id: DecisionPath, look: Look, contributions: bool = False) -> Response:
         """Explain a decision: why, or why not, for every candidate, and what would change it.
 
         `contributions`: also what each feature added to each score.
         """
         audience = audience_of(request)
         work = partial(explaining.explain, brain, decision_id, contributions=contributions, audience=audience)
-        return json_reply(await brain.pools.long.run(work))
+        return await look.of_decision(brain, decision_id, work)
 
 
 def _record_routes(app: FastAPI, brain: Brain) -> None:
@@ -254,14 +256,15 @@ def _customer_routes(app: FastAPI, brain: Brain) -> None:
         return json_reply(await pool.run_async(recording.patch_customer, brain, customer_id, body))
 
     @app.get("/v1/customers/{customer_id}")
-    async def customer(customer_id: CustomerPath) -> Response:
+    async def customer(customer_id: CustomerPath, look: Look) -> Response:
         """Return the profile, consents, contacts and outcomes."""
-        return json_reply(await brain.pools.long.run(recording.customer, brain, customer_id))
+        return await look.by_id(brain, "person", customer_id, partial(recording.customer, brain, customer_id))
 
     @app.get("/v1/customers/{customer_id}/export", responses=problems(422, 503))
-    async def export(customer_id: CustomerPath, after: Cursor = "") -> Response:
+    async def export(customer_id: CustomerPath, look: Look, after: Cursor = "") -> Response:
         """Export everything that is held about the customer, with consent receipts, a page at a time."""
-        return json_reply(await brain.pools.long.run(exporting.export, brain, "person", customer_id, after))
+        page = partial(exporting.export, brain, "person", customer_id, after)
+        return await look.by_id(brain, "person", customer_id, page)
 
     @app.delete("/v1/customers/{customer_id}", responses=problems(503))
     async def erase(customer_id: CustomerPath) -> Response:
@@ -277,9 +280,10 @@ async def _restrict(brain: Brain, kind: SubjectKind, subject_id: str, *, restric
 
 def _visitor_routes(app: FastAPI, brain: Brain) -> None:
     @app.get("/v1/visitors/{visitor_id}/export", responses=problems(422, 503))
-    async def export_visitor(visitor_id: VisitorPath, after: Cursor = "") -> Response:
+    async def export_visitor(visitor_id: VisitorPath, look: Look, after: Cursor = "") -> Response:
         """Export everything that is held about a visitor; other identifiers carry their kind: `cookie:abc`."""
-        return json_reply(await brain.pools.long.run(exporting.export, brain, "visitor", visitor_id, after))
+        page = partial(exporting.export, brain, "visitor", visitor_id, after)
+        return await look.by_id(brain, "visitor", visitor_id, page)
 
     @app.delete("/v1/visitors/{visitor_id}", responses=problems(503))
     async def erase_visitor(visitor_id: VisitorPath) -> Response:
@@ -300,14 +304,15 @@ def _visitor_routes(app: FastAPI, brain: Brain) -> None:
 
 def _account_routes(app: FastAPI, brain: Brain) -> None:
     @app.get("/v1/accounts/{account_id}")
-    async def account(account_id: AccountPath) -> Response:
+    async def account(account_id: AccountPath, look: Look) -> Response:
         """Return contacts and outcomes of an account, for actions of account scope."""
-        return json_reply(await brain.pools.long.run(recording.account, brain, account_id))
+        return await look.by_id(brain, "account", account_id, partial(recording.account, brain, account_id))
 
     @app.get("/v1/accounts/{account_id}/export", responses=problems(422, 503))
-    async def export_account(account_id: AccountPath, after: Cursor = "") -> Response:
+    async def export_account(account_id: AccountPath, look: Look, after: Cursor = "") -> Response:
         """Export everything that is held about an account, a page at a time."""
-        return json_reply(await brain.pools.long.run(exporting.export, brain, "account", account_id, after))
+        page = partial(exporting.export, brain, "account", account_id, after)
+        return await look.by_id(brain, "account", account_id, page)
 
     @app.delete("/v1/accounts/{account_id}", responses=problems(503))
     async def erase_account(account_id: AccountPath) -> Response:

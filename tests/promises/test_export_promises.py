@@ -37,6 +37,7 @@ ROWS = {
     "signals": {"subject", "version", "features", "state"},
     "records": {"subject", "version", "kind", "recorded_at", "occurred_at", "body"},
     "events": {"subject", "type", "occurred_at", "recorded_at", "expires_at", "fields"},
+    "looks": {"subject", "at", "role", "what", "purpose"},
 }
 """For each list in an export, the fields of its rows."""
 ALONE = {"customer_id", "exported_at", "subject", "version", "facts", "erased", "restricted", "visitors",
@@ -48,6 +49,7 @@ def test_an_export_has_the_form_that_is_promised(client: Client) -> None:
     one = Marks("zxqformw")
     asyncio.run(store_everything(client, one))
     decide_and_send(Watcher(client.brain))
+    assert client("GET", f"/v1/customers/{one.customer}")[0] == 200
     contents = export(client, one.customer)
     assert set(contents) == set(ROWS) | ALONE
     for name, fields in ROWS.items():

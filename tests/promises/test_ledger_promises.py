@@ -76,6 +76,7 @@ def use_everywhere(brain: Brain, marks: list[Marks], other: Marks, *, learn: boo
         await asyncio.to_thread(decide_and_send, Watcher(brain))
 
     asyncio.run(store_all())
+    assert {client("GET", f"/v1/customers/{one.customer}")[0] for one in marks} == {200}
     brain.compact()
     if learn:
         add_past(brain, marks)

@@ -31,6 +31,7 @@ def full_workspace(root: Path) -> Workspace:
         offer = answer["placements"][0]["offers"][0]["offer_id"]
         told = {"outcome_id": f"o-{n}", "offer_id": offer, "outcome": "accepted"}
         assert client("POST", "/v1/outcomes", told)[0] == 200
+        assert client("GET", f"/v1/customers/{person}")[0] == 200
         for type_, data in (("page-view", {"page": "paid-tv"}), *[("payment-failure", {})] * 3):
             assert client("POST", "/v1/signals", signal(type_, f"customer:{person}", **data), sec_gpc="1")[0] == 200
     for _ in range(3):

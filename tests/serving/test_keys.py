@@ -68,6 +68,7 @@ REACH: list[Case] = [
     ),
     ("GET", "/v1/releases", None, _for("data-science", "publish", "audit")),
     ("GET", "/", None, EVERYONE),
+    ("GET", "/v1/looks", None, _for("audit")),
     ("GET", "/healthz", None, EVERYONE),
     ("GET", "/docs", None, EVERYONE),
     ("GET", "/docs/{name}", None, EVERYONE),

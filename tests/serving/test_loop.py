@@ -19,7 +19,7 @@ from serving.access.events import SecurityEvents
 from serving.brain import explaining
 from serving.brain.repeats import Repeats
 from serving.brain.runtime import Brain
-from serving.customers import erasing, exporting, items, recording
+from serving.customers import erasing, exporting, items, looking, recording
 from serving.events import signals
 from serving.events.moments import Watcher
 from serving.http import routes
@@ -36,6 +36,7 @@ COMPUTING = (
     (explaining, ("explain",)),
     (recording, ("customer", "account")),
     (exporting, ("export",)),
+    (looking, ("shown", "listed")),
     (erasing, ("_remove",)),
     (routes, ("generate_latest",)),
 )
@@ -114,6 +115,7 @@ def requests(client: Client) -> dict[str, list[tuple[str, str, Any]]]:
         "GET /problems/{name}": [("GET", "/problems/busy", None)],
         "GET /metrics": [("GET", "/metrics", None)],
         "GET /v1/security-events": [("GET", "/v1/security-events", None)],
+        "GET /v1/looks": [("GET", "/v1/looks?customer_id=c-loop", None)],
         "GET /docs": [("GET", "/docs", None)],
         "HEAD /docs": [("HEAD", "/docs", None)],
         "GET /docs/{name}": [("GET", "/docs/swagger-ui.css", None)],

@@ -115,6 +115,9 @@ def test_answers_have_the_forms_of_the_document(client: Client) -> None:
     check("PATCH", "/v1/customers/{customer_id}", {"facts": {"age": 41}}, customer_id="c-7")
     check("GET", "/v1/customers/{customer_id}", customer_id="c-7")
     check("GET", "/v1/accounts/{account_id}", account_id="a-1")
+    check("GET", "/v1/customers/{customer_id}/export", customer_id="c-7")
+    looks = check("GET", "/v1/looks")["looks"]
+    assert {look["what"] for look in looks} == {"glance", "explanation", "export"}
     for kind in ("account", "visitor"):
         check("PATCH", f"/v1/{kind}s/{{{kind}_id}}", {"restricted": False}, **{f"{kind}_id": "x-1"})
     for kind in ("customer", "account", "visitor"):

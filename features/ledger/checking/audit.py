@@ -21,6 +21,7 @@ from features.ledger.checking.checkpoints import (
     sealed_hash,
 )
 from features.ledger.checking.damaged import page_flaws, schema_flaws, survive
+from features.ledger.checking.looks import look_flaws
 from features.ledger.checking.mirror import Mirror
 from features.ledger.checking.tables import table_flaws
 from features.ledger.checking.verification import Flaw, SignedHead, keys_in, verify_stream
@@ -79,6 +80,7 @@ class Audit:
             "streams": self._streams,
             "keys": self._keys,
             "releases": self._releases,
+            "looks": partial(look_flaws, self.database, self.bodies),
             "tables": partial(table_flaws, self.database, self.bodies),
         }
         for name, part in parts.items():

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Table, delete, func, insert, select, tuple_, 
 
 from features.ledger import driver
 from features.ledger.database import Database, upsert
+from features.ledger.records import looks_of
 from features.ledger.tables import (
     CLAIMS,
     CONTACTS,
@@ -19,6 +20,7 @@ from features.ledger.tables import (
     EMPTIED,
     ERASURES,
     FIRED,
+    LOOKS,
     OUTCOMES,
     PRIVACY_CONTROLS,
     RECORDS,
@@ -30,7 +32,7 @@ from features.ledger.tables import (
 )
 from features.remains import ROWS, Rows, empty_log, paced, rewrite_some
 
-_ABOUT_SUBJECTS: Final = (CONTACTS, OUTCOMES, WATCHES, FIRED, PRIVACY_CONTROLS, DELIVERIES)
+_ABOUT_SUBJECTS: Final = (CONTACTS, OUTCOMES, WATCHES, FIRED, PRIVACY_CONTROLS, DELIVERIES, LOOKS)
 _MOVING: Final = (STANDINGS, SIGNAL_STATES, SIGNALS, *_ABOUT_SUBJECTS)
 _ERASED: Final = select(SIGNAL_STATES.c.stream).where(SIGNAL_STATES.c.body.is_(None)).scalar_subquery()
 _ADDED_AFTERWARDS: Final = union(
@@ -70,7 +72,17 @@ class Erasures:
         return [ListedErasure._make(row) for row in self._database.fetch(_LISTED)]
 
     def empty(self, stream: str) -> None:
-        """Overwrite or delete every row about an erased subject; safe to repeat."""
+        """Overwrite or delete every row about an erased subject, the looks at it too; safe to repeat."""
+        self._overwrite(stream)
+        self._overwrite(looks_of(stream))
+        self._repeat(partial(_empty_some_signals, stream=stream))
+        for table in _ABOUT_SUBJECTS:
+            self._repeat(partial(_delete_some, table=table, stream=stream))
+        self._run(lambda connection: connection.execute(_emptied(stream)))
+        self._database.truncate_log()
+
+    def _overwrite(self, stream: str) -> None:
+        """Overwrite the bodies and salts of a stream's records."""
         after = 0
 
         def overwrite() -> bool:
@@ -79,11 +91,6 @@ class Erasures:
             return bool(after)
 
         paced(overwrite)
-        self._repeat(partial(_empty_some_signals, stream=stream))
-        for table in _ABOUT_SUBJECTS:
-            self._repeat(partial(_delete_some, table=table, stream=stream))
-        self._run(lambda connection: connection.execute(_emptied(stream)))
-        self._database.truncate_log()
 
     def list_again(self, streams: Sequence[str]) -> None:
         """List erased subjects of whom something was found after their erasure had been finished."""

@@ -11,7 +11,7 @@ from features.ledger.erasing.erasures import list_erasure
 from features.ledger.links import LINKS, belonging, identities, latest_link, named_stretches
 from features.ledger.past.rules_book import RulesBook
 from features.ledger.plan import AppendPlan
-from features.ledger.records import Entry, PreparedEntry, encode_body
+from features.ledger.records import Entry, PreparedEntry, encode_body, looks_of
 from features.ledger.standing import Fold
 from features.ledger.tables import SIGNAL_STATES
 
@@ -90,18 +90,24 @@ def _unlink(connection: Connection, person: str, visitor: str, now_us: int, rule
 
 
 def _erase_stream(connection: Connection, stream: str, now_us: int, rules: RulesBook) -> None:
-    """Append a tombstone to the stream, accept no more signals of it, and list the erasure.
+    """Append a tombstone to the stream and to that of its looks, accept no more signals of it, and list the erasure.
 
     A process that writes signals waits for the row of the stream's state, and accepts no more once it is empty. The
     keys of the stream's records stay: they are keyed hashes, and a repeated request must still be recognised.
     """
+    _bar(connection, stream, now_us, rules)
+    _bar(connection, looks_of(stream), now_us, rules)
+    upsert(connection, SIGNAL_STATES, {"stream": stream}, {"at_us": now_us, "body": None}, initial={"version": 0})
+    list_erasure(connection, stream, now_us)
+
+
+def _bar(connection: Connection, stream: str, now_us: int, rules: RulesBook) -> None:
+    """Append a tombstone to a stream that has none."""
     tombstone = _tombstone(stream, now_us)
     plan = AppendPlan(connection, [((tombstone,), {})], now_us, rules, look_up=False)
     if not plan.erased(stream):
         plan.add((tombstone,), {})
         plan.write(connection)
-    upsert(connection, SIGNAL_STATES, {"stream": stream}, {"at_us": now_us, "body": None}, initial={"version": 0})
-    list_erasure(connection, stream, now_us)
 
 
 def _tombstone(stream: str, now_us: int) -> PreparedEntry:

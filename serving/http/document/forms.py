@@ -283,6 +283,16 @@ class Account(StandingAnswer):
     account_id: str
 
 
+class LookTold(Answer):
+    """When somebody looked at the subject, in which role and for which purpose."""
+
+    subject: str
+    at: Moment
+    role: str
+    what: Literal["glance", "explanation", "export"]
+    purpose: str
+
+
 class Export(BaseModel):
     """A page of everything that is held about a subject; the first page has the profile and the standings as well.
 
@@ -294,6 +304,7 @@ class Export(BaseModel):
     account_id: str | None = None
     records: list[Json]
     events: list[Json]
+    looks: list[LookTold]
     next: str | None
 
 
@@ -326,6 +337,23 @@ class WithheldDeliveries(Answer):
     """A page of deliveries that are not sent; `next` as in an export."""
 
     withheld: list[WithheldDelivery]
+    next: int | None
+
+
+class LookAnswer(LookTold):
+    """A look at a subject, and who took it: `key:ID`, `person:ID` or `user:NAME` of the operating system."""
+
+    who: str
+    case: str | None = None
+    customer_id: str | None = None
+    account_id: str | None = None
+    visitor_id: str | None = None
+
+
+class LooksAnswer(Answer):
+    """A page of looks at subjects; `next` as in an export."""
+
+    looks: list[LookAnswer]
     next: int | None
 
 

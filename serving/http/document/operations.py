@@ -194,6 +194,9 @@ OPERATIONS: Final = {
     "GET /v1/security-events": Operation(
         "Operations", "list_security_events", "List what was refused for want of a right", forms.SecurityEventsAnswer
     ),
+    "GET /v1/looks": Operation(
+        "Operations", "list_looks", "List who looked at customers, when and why", forms.LooksAnswer
+    ),
     "GET /problems/{name}": Operation(
         "Operations", "describe_problem", "Describe a type of problem document", forms.ProblemKind
     ),

@@ -97,7 +97,7 @@ def test_verify_passes_after_erasures_and_says_how_many_checkpoints_it_had(world
     filled(world)
     audit = world.ledger.audit(world.file)
     assert list(audit.flaws()) == []
-    assert (audit.checkpoints, len(audit.signed_heads)) == (3, 7)
+    assert (audit.checkpoints, len(audit.signed_heads)) == (3, 9)
     assert stat.S_IMODE(world.file.stat().st_mode) == 0o600
 
 

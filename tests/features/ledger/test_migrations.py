@@ -25,6 +25,7 @@ from decisioning.facts.standing import Consent, Contact, Link, RecordedOutcome
 from decisioning.facts.standing_rules import CapRule, HistoryRule, StandingRules
 from features.ledger import Entry, Ledger
 from features.ledger.migrations import packed_0006
+from features.ledger.records import looks_of
 from features.ledger.tables import (
     DELIVERIES,
     FIRED,
@@ -145,7 +146,7 @@ def test_a_ledger_of_before_gets_tables_of_contacts_and_outcomes(empty_url: str)
         link = {"visitor": two, "kind": "cookie", "source": "login"}
         ledger.append([Entry(one, "link", link, NOW_US)])
         ledger.erase(gone)
-        folds = as_before(empty_url, ledger, {one: 2, two: 1, gone: 2})
+        folds = as_before(empty_url, ledger, {one: 2, two: 1, gone: 2, looks_of(gone): 2})
     with Ledger.open(empty_url, b"secret") as ledger:
         assert list(ledger.verify()) == []
         for standing in ledger.read(one, two):
