@@ -157,6 +157,7 @@ def moments(workspace: Workspace, retry: tuple[str, ...], secret: bool) -> Resul
 @command()
 def serve(workspace: Workspace) -> Result:
     """Serve decisions over HTTP until Ctrl-C."""
+    from serving.access.files import advice
     from serving.commands.verifying import check_start
     from serving.lifecycle import serve_forever
 
@@ -173,6 +174,8 @@ def serve(workspace: Workspace) -> Result:
             say(f"keys, one per scope: {workspace.keys}/; send `Authorization: Bearer KEY`")
 
     check_start(workspace)
+    if warning := advice(workspace):
+        say(warning)
     return serve_forever(workspace, on_ready=ready, say=say)
 
 

@@ -1,6 +1,7 @@
 """The key files of a workspace: `keys/SCOPE` holds one key of that scope, readable by its owner only."""
 
 import os
+import re
 import stat
 from typing import Final
 
@@ -9,9 +10,11 @@ from features.access_keys import add_first_keys, any_key
 from features.ledger import Ledger, now_us
 from serving.access.keys import is_key_text, kept_key, new_key_text
 from serving.access.table import ADMIN, TABLE
-from serving.settings import Workspace
+from serving.settings import CONFIG_NAME, Workspace
 
 OWNER_ONLY: Final = 0o600
+_PASSWORDS: Final = re.compile(r"//[^/@\s]*:[^/@\s]+@|\bpassword=(?!\$\{)")
+"""A password in the address of a store; `${NAME}` is one that the environment holds."""
 
 
 def make_key_files(workspace: Workspace) -> None:
@@ -51,6 +54,16 @@ def read_key_file(workspace: Workspace, scope: str) -> str:
     if not is_key_text(text):
         raise Refused(f"{file} holds no key: make one with `brain key create --scope {scope}`")
     return text
+
+
+def advice(workspace: Workspace) -> str:
+    """Return what to do if others may read a password in `brain.yaml`; empty if nothing is to be done."""
+    file, settings = workspace.root / CONFIG_NAME, workspace.settings
+    addresses = (settings.database.url, settings.online_store.redis, settings.moments.webhook)
+    is_open = stat.S_IMODE(file.stat().st_mode) & 0o044
+    if not is_open or not any(_PASSWORDS.search(address or "") for address in addresses):
+        return ""
+    return f"others may read {file}, in which there is a password; run: chmod 600 '{file}'"
 
 
 def _scopes_with_files(workspace: Workspace) -> list[str]:

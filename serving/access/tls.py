@@ -2,6 +2,7 @@
 
 import os
 import ssl
+import stat
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,19 +15,22 @@ from serving.settings import Workspace
 def joined(workspace: Workspace, folder: Path) -> str:
     """Write certificate and key into one file of `folder`, as HAProxy takes them, and return its path.
 
-    Only its owner may read the file. Raises Refused if they cannot be read, do not belong together, or if the
-    certificate is not valid now.
+    Only its owner may read the file. Raises Refused if they cannot be read, do not belong together, if every user may
+    read the key, or if the certificate is not valid now.
     """
     settings = workspace.settings.http.tls
     assert settings is not None
-    content = b"\n".join(_read(workspace.root / name) for name in (settings.certificate, settings.key))
+    key = workspace.root / settings.key
+    content = _read(workspace.root / settings.certificate) + b"\n" + _read(key)
     file = folder / "certificate.pem"
     try:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(workspace.root / settings.certificate, workspace.root / settings.key, password="")
+        context.load_cert_chain(workspace.root / settings.certificate, key, password="")
         first = x509.load_pem_x509_certificate(content)
     except (OSError, ValueError) as error:
         raise Refused(f"http.tls: {settings.certificate} and {settings.key} are no certificate and its key") from error
+    if key.stat().st_mode & stat.S_IROTH:
+        raise Refused(f"http.tls: every user may read {key}; run: chmod o-rwx '{key}'")
     _check_dates(settings.certificate, first, datetime.now(UTC))
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
         out.write(content)

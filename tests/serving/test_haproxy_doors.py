@@ -222,6 +222,7 @@ def certificate(folder: Path, begins_in: int = -1, days: int = 2) -> Tls:
     signed = built.add_extension(alone, critical=False).sign(key, hashes.SHA256())
     pem, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
     (folder / "cert.pem").write_bytes(signed.public_bytes(pem))
+    (folder / "key.pem").touch(0o600)
     (folder / "key.pem").write_bytes(key.private_bytes(pem, form, serialization.NoEncryption()))
     return Tls(certificate=str(folder / "cert.pem"), key=str(folder / "key.pem"))
 
@@ -262,6 +263,9 @@ def test_files_that_cannot_serve_are_refused_in_one_line(tmp_path: Path) -> None
         f"http.tls: cannot read {tmp_path}/missing.pem: No such file or directory"
     )
     assert refused(good.certificate, ".").endswith(": Is a directory")
+    Path(good.key).chmod(0o644)
+    assert refused(good.certificate, good.key).startswith(f"http.tls: every user may read {good.key}; run: chmod")
+    Path(good.key).chmod(0o640)
     for begins_in, said in ((-9, "expired on 20"), (1, "is valid from 20")):
         other = certificate(tmp_path, begins_in)
         assert said in refused(other.certificate, other.key)

@@ -1,6 +1,8 @@
 """Secrets of a workspace: rotated without a gap, and told to nobody who should not know them."""
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -11,6 +13,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 import brain as command_line
 from features.access_keys import Generation, Rotation, generations
 from features.moments import Moments
+from serving.access.files import advice
 from serving.settings import Workspace
 from tests.serving.test_webhooks import Receiver, impatient, moments, send, workspace
 from tests.serving.workspaces import Json
@@ -86,3 +89,37 @@ def test_a_generation_counts_from_its_beginning_to_the_earliest_end_that_a_later
     newest = len(steps) + 1
     expected = [Generation(n, ends[n]) for n in range(newest, 0, -1) if n == newest or now_us < (ends[n] or 0)]
     assert generations(rotations, now_us) == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "holds_one"),
+    [
+        ("database: {url: 'postgresql://brain:p4ss@db.example/brain'}", True),
+        ("database: {url: 'postgresql://brain@db.example/brain'}", False),
+        ("online_store: {redis: 'db.example:6379,password=p4ss'}", True),
+        ("online_store: {redis: 'db.example:6379,password=${REDIS_PASSWORD}'}", False),
+        ("moments: {webhook: 'https://brain:p4ss@hooks.example/in'}", True),
+        ("moments: {webhook: 'https://hooks.example:8443/in'}", False),
+    ],
+)
+def test_a_password_that_others_may_read_is_told_without_it(tmp_path: Path, settings: str, holds_one: bool) -> None:
+    file = tmp_path / "brain.yaml"
+    file.write_text(settings)
+    file.chmod(0o644)
+    told = advice(Workspace.open(tmp_path))
+    assert told == (
+        f"others may read {file}, in which there is a password; run: chmod 600 '{file}'" if holds_one else ""
+    )
+    file.chmod(0o600)
+    assert advice(Workspace.open(tmp_path)) == ""
+
+
+def test_what_commands_write_is_for_their_user_only(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        root = tmp_path / "shop"
+        answer = CliRunner().invoke(command_line.main, ["new", str(root)])
+        assert answer.exit_code == 0, answer.output
+    finally:
+        os.umask(before)
+    assert [path for path in (root, *root.rglob("*")) if path.stat().st_mode & 0o077] == []

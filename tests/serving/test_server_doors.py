@@ -3,6 +3,7 @@
 import asyncio
 import os
 import secrets
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,8 +12,11 @@ from threading import Event, Thread
 
 import pytest
 
-from tests.serving.load import Load, closed_loop, post
-from tests.serving.server import Server
+from serving.access.files import read_key_file
+from serving.lifecycle import processes
+from serving.settings import Workspace
+from tests.serving.load import Load, closed_loop, once, post
+from tests.serving.server import Server, until
 from tests.serving.test_server_load import asking, customers
 
 pytestmark = pytest.mark.server
@@ -148,3 +152,22 @@ def test_a_thousand_wrong_keys_a_second_cost_a_replica_at_most_a_tenth_per_decis
     ms = {name: 1000 * seconds / 3_000 for name, seconds in spent.items()}
     record_property("CPU per decision in ms, and wrong keys a second", (ms, tried))
     assert ms["beside"] <= 1.1 * ms["alone"]
+
+
+@pytest.mark.long
+@pytest.mark.promise("doors.reloads")
+def test_a_key_that_was_accepted_is_known_to_haproxy_after_a_replica_was_replaced(server: Server) -> None:
+    """Ray reloads HAProxy then. While an address guesses keys, only those that were accepted before are passed on."""
+    key = read_key_file(Workspace.open(server.root), "agent")
+    look = post("/v1/customers/c-x", b"", key, method="GET")
+    assert asyncio.run(once(server.port, look)).status == 200
+    time.sleep(12)  # as long as a process of HAProxy must have served to hand on what it counted
+    (replica,) = server.pids("ray::ServeReplica")
+    (proxy,) = processes.named(server.pids(), "haproxy")
+    os.kill(replica, signal.SIGKILL)
+    assert until(lambda: processes.named(server.pids(), "haproxy") not in ([], [proxy]), within_s=120)
+    assert until(lambda: server("GET", "/healthz")[0] == 200, within_s=120)
+    with guessing(server, WRONG_KEYS_PER_S) as statuses:
+        assert until(lambda: statuses[-20:] == [429] * 20, within_s=30)
+        assert asyncio.run(once(server.port, _guess(0))).status == 429
+        assert asyncio.run(once(server.port, look)).status == 200

@@ -73,3 +73,5 @@ def test_no_secret_is_in_a_process_list_an_environment_a_log_or_an_answer(server
         places.update({str(path): path.read_bytes() for path in written})
     places["terminal"] = server.output.encode()
     assert told_in(secrets, places) == []
+    planted = {name: b"x" + forms[-1] + b"x" for name, forms in secrets.items()}
+    assert told_in(secrets, planted) == [(name, name) for name in planted], "it would be found"
