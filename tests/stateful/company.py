@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from multiprocessing.connection import Listener
@@ -15,7 +16,7 @@ from serving.settings import Workspace
 from tests.serving.test_webhooks import Receiver
 from tests.stateful.catalogue import RELEASES, WITHIN_S, stateful_workspace
 from tests.stateful.clock import Clock
-from tests.stateful.replicas import Nursery, Replica, Step
+from tests.stateful.replicas import Nursery, Replica, Step, live_in
 from tests.stateful.searching import traces
 from tests.stateful.serving_steps import Steps
 
@@ -71,14 +72,14 @@ class Company:
     def open(self) -> Iterator["Company"]:
         """Serve until the block ends."""
         with ExitStack() as stack:
-            stack.callback(os.chdir, Path.cwd())
             stack.callback(self.receiver.close)
             for name in ("here", "temporary"):
                 (self.root / name).mkdir()
-            os.chdir(self.root / "here")
-            listener = stack.enter_context(Listener(str(self.root / "replica")))
             self.nursery = stack.enter_context(closing(Nursery()))
-            self.nursery.begin()
+            self.nursery.begin()  # in the folders of this process, which outlive the company
+            stack.enter_context(_as_before())
+            live_in(self.root)
+            listener = stack.enter_context(Listener(str(self.root / "replica")))
             self.there = Replica(self.workspace.root, self.nursery, listener)
             stack.callback(self.there.close)
             stack.enter_context(self.clock.set())
@@ -149,3 +150,16 @@ class Company:
         self.released = number
         self.do(("do", "refresh", None))
         self.do(("do", "refresh", None), By(0.0))
+
+
+@contextmanager
+def _as_before() -> Iterator[None]:
+    """Let the folders be again what they were, once the block ends."""
+    current, temporary, named = Path.cwd(), tempfile.tempdir, os.environ.get("TMPDIR")
+    try:
+        yield
+    finally:
+        os.chdir(current)
+        tempfile.tempdir = temporary
+        os.environ.pop("TMPDIR", None)
+        os.environ.update({} if named is None else {"TMPDIR": named})

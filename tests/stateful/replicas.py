@@ -6,6 +6,7 @@ milliseconds, where starting an interpreter takes seconds.
 
 import os
 import signal
+import tempfile
 import time
 import traceback
 import warnings
@@ -156,6 +157,7 @@ def _serve(address: str, root: Path, steps_of: Callable[[Path], Callable[[Step],
     """Do steps until the other end is closed, and end the process."""
     code = 1
     try:
+        live_in(root.parent)
         with Caller(address) as pipe, Clock(0).set() as clock:
             _do_all(pipe, clock, root, steps_of)
     except (EOFError, ConnectionError):
@@ -164,6 +166,12 @@ def _serve(address: str, root: Path, steps_of: Callable[[Path], Callable[[Step],
         traceback.print_exc()
     finally:
         os._exit(code)
+
+
+def live_in(folder: Path) -> None:
+    """Let the current folder, and the one for temporary files, be below this one."""
+    os.chdir(folder / "here")
+    tempfile.tempdir = os.environ["TMPDIR"] = str(folder / "temporary")
 
 
 def _do_all(pipe: Connection, clock: Clock, root: Path, steps_of: Callable[[Path], Callable[[Step], Any]]) -> None:
@@ -178,4 +186,4 @@ def _do_all(pipe: Connection, clock: Clock, root: Path, steps_of: Callable[[Path
         pipe.send(answer)
 
 
-__all__ = ["Nursery", "Replica", "Step", "nurse"]
+__all__ = ["Nursery", "Replica", "Step", "live_in", "nurse"]
