@@ -5,6 +5,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -16,7 +17,7 @@ from serving.brain import releasing
 from serving.brain.runtime import Brain
 from serving.settings import Workspace
 from tests.promises import document as promises
-from tests.serving.workspaces import Client
+from tests.serving.workspaces import Client, Json
 from training.simulator import telecom
 
 ROOT = Path(__file__).parents[1]
@@ -75,20 +76,73 @@ def test_the_catalogue_of_the_readme_is_one_and_its_commands_run(starter: Path) 
         run(starter, arguments, stdin)
 
 
-def test_json_of_the_readme_is_taken_by_the_endpoint_it_names(tmp_path: Path) -> None:
-    releasing.new(tmp_path / "demo", telecom.catalogue_files())
-    demo = Workspace.open(tmp_path / "demo")
-    releasing.release(demo, "test")
-    answering = Brain(demo)
-    try:
-        client = Client(answering)
-        shown = [(name, text) for name in ("consents", "decisions") for text in blocks("json", name)]
-        posted = [(name, text) for name in ("signals", "consents", "decisions", "identities") for text in spoken(name)]
-        for name, text in shown + posted:
-            status, answer = client("POST", f"/v1/{name}", json.loads(text))
-            assert status == 200, answer
-    finally:
-        answering.close()
+def _typed(value: Any, dtype: str) -> Any:
+    """Return a fact of the simulator, which has numbers alone, as a caller sends it."""
+    return bool(value) if dtype == "bool" else int(value) if dtype == "int" else value
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """The demo's operator, with the customer of the tour, who allows everything."""
+    root = tmp_path_factory.mktemp("tour") / "demo"
+    releasing.new(root, telecom.catalogue_files())
+    workspace = Workspace.open(root)
+    releasing.release(workspace, "test")
+    brain = Brain(workspace)
+    client, features = Client(brain), brain.snapshot.release.schema.features.values()
+    profile = {f.name: f for f in features if f.source == "profile" and f.dtype != "timestamp"}
+    facts = {
+        name: _typed(value, profile[name].dtype) for name, value in telecom.SHOWCASE[0].facts.items() if name in profile
+    }
+    status, answer = client("PATCH", "/v1/customers/c-1042", {"facts": facts})
+    assert status == 200, answer
+    for purpose in brain.snapshot.release.catalogue.purposes:
+        told = {"customer_id": "c-1042", "purpose": purpose.id, "status": "granted", "source": "test"}
+        assert client("POST", "/v1/consents", {**told, "notice_version": purpose.notice_version})[0] == 200
+    yield client
+    brain.close()
+
+
+def steps_of_the_tour() -> Iterator[tuple[str, str]]:
+    """Path and body of each request that the tour of the README makes, in its order."""
+    tour = README.partition("## A tour")[2].partition("\n## ")[0]
+    inline = r"curl [^\n]*?/v1/(\S+) --json '([^']+)'"
+    typed = r"curl [^\n]*?/v1/(\S+) --json @- <<'JSON'[^\n]*\n(.*?)JSON\n"
+    preview = r"```json (decisions)\n(.*?)```"
+    for match in re.finditer("|".join((inline, typed, preview)), tour, re.DOTALL):
+        path, body = (group for group in match.groups() if group is not None)
+        yield path, body
+
+
+@pytest.mark.promise("documents.readme-runs")
+def test_the_tour_of_the_readme_is_as_it_says(demo: Client) -> None:
+    answers: dict[str, Json] = {}
+    for path, body in steps_of_the_tour():
+        offered = [o for p in answers.get("tour-1", {}).get("placements", ()) for o in p["offers"]]
+        sent = json.loads(body.replace("OFFER_ID", offered[0]["offer_id"] if offered else "OFFER_ID"))
+        status, answer = demo("POST", f"/v1/{path}", sent)
+        assert status == 200, answer
+        answers[sent.get("request_id", path)] = answer
+    shown = {
+        name: [o for p in a["placements"] for o in p["offers"]] for name, a in answers.items() if "placements" in a
+    }
+    assert list(shown) == [f"tour-{n}" for n in range(1, 6)]
+    hero = shown["tour-1"][0]
+    assert (hero["action"], hero["issue"]) == ("tv-bundle", "grow")
+    assert demo("GET", f"/v1/decisions/{answers['tour-1']['decision_id']}")[1]["candidates"]
+    assert hero["action"] not in [o["action"] for o in shown["tour-2"]]
+    assert answers["tour-3"]["handover"] == {"reason": "asks for a person"}
+    for name in ("tour-3", "tour-4", "tour-5"):
+        assert all(o["tier"] != "commercial" for o in shown[name]), name
+    assert not [o for name in ("tour-5",) for o in shown[name] if o["issue"] == "grow"]
+
+
+def test_json_of_the_readme_is_taken_by_the_endpoint_it_names(demo: Client) -> None:
+    shown = [("decisions", text) for text in blocks("json", "decisions")]
+    posted = [(name, text) for name in ("signals", "consents", "decisions", "identities") for text in spoken(name)]
+    for name, text in shown + posted:
+        status, answer = demo("POST", f"/v1/{name}", json.loads(text))
+        assert status == 200, answer
 
 
 @pytest.mark.promise("documents.readme-runs")
