@@ -147,7 +147,7 @@ def pause(workspace: Workspace, action: str, resume: bool, reason: str) -> Resul
 @click.option("--secret", is_flag=True, help="Show the secret with which the receiver checks signatures.")
 def moments(workspace: Workspace, retry: tuple[str, ...], secret: bool) -> Result:
     """List deliveries of moments that were given up, or send them again."""
-    from serving.commands import keys
+    from serving.commands.access import keys
     from serving.events.moments import dead_letters
 
     letters = dead_letters(workspace, retry)

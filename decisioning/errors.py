@@ -106,6 +106,10 @@ class TooLate(Unavailable):
         super().__init__("the time that the request gave was over before it was decided; nothing was decided")
 
 
+class TooOften(BrainError):
+    """Nothing more of this kind is done for now; the message says when to try again."""
+
+
 class Refused(BrainError):
     """The data or the rules do not support what was asked for."""
 

@@ -96,7 +96,8 @@ def note_uses(ledger: Ledger, used_us: Mapping[str, int]) -> None:
 class SecurityEvent:
     """That `n` requests were refused for one reason, by int microseconds `at_us`.
 
-    `key_id` is None if no valid key was shown; `route` is a method and a template of a path, and empty for no route.
+    `key_id` is the id of the key or person, None if none was valid; `route` is a method and a template of a path, and
+    empty for no route.
     """
 
     at_us: int

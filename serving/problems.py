@@ -26,6 +26,7 @@ from decisioning.errors import (
     SealBroken,
     ToldOfAnother,
     TooLate,
+    TooOften,
     Unavailable,
 )
 
@@ -102,11 +103,19 @@ NO_KEY = ProblemType(
     "no-key",
     401,
     "no key",
-    "Send the header `Authorization: Bearer KEY`. `brain serve` says where keys are, `brain key create` makes one",
+    "Send the header `Authorization: Bearer KEY`. `brain serve` says where keys are, `brain key create` makes one. "
+    "People sign in at /sign-in",
 )
 OUT_OF_SCOPE = ProblemType(
     "out-of-scope", 403, "out of scope", "The key is valid, and its scope does not reach this. See `brain key list`"
 )
+NO_TOKEN = ProblemType(
+    "no-csrf-token",
+    403,
+    "no token",
+    "A page that a person signed in to sends the token of their session: in the header X-CSRF-Token, or in its form",
+)
+SIGN_IN_REFUSED = ProblemType("sign-in-refused", 401, "not signed in", "Name, password or provider let nobody in")
 WRONG_HOST = ProblemType(
     "wrong-host", 421, "wrong host", "The header Host names another server: add the name to `http.hosts` in brain.yaml"
 )
@@ -132,7 +141,7 @@ PROBLEM_TYPES = {
     for kind in (
         *(INVALID, REUSED, LINKED, TOLD_OF_ANOTHER, ERASED, NOT_FOUND, REFUSED, SIGNALS, NONE_TAKEN),
         *(BUSY, UNAVAILABLE, OVERLOADED, TOO_LATE, NOT_DECIDED, BUG),
-        *(NO_KEY, OUT_OF_SCOPE, WRONG_HOST, UNSUPPORTED_MEDIA),
+        *(NO_KEY, OUT_OF_SCOPE, NO_TOKEN, SIGN_IN_REFUSED, WRONG_HOST, UNSUPPORTED_MEDIA),
         *(NO_PATH, NO_METHOD, MALFORMED, TOO_SLOW, TOO_LARGE, TOO_MANY, NOT_IMPLEMENTED),
     )
 }
@@ -149,6 +158,7 @@ _OF_ERRORS: tuple[tuple[type[BrainError], ProblemType], ...] = (
     (Conflict, BUSY),
     (Overloaded, OVERLOADED),
     (TooLate, TOO_LATE),
+    (TooOften, TOO_MANY),
     (Unavailable, UNAVAILABLE),
     (SealBroken, NOT_DECIDED),
 )

@@ -16,9 +16,13 @@ from decisioning.catalogue.source import YamlNode, decode, parse
 from decisioning.errors import ConfigError, Mistake, Refused
 from decisioning.facts.schema import Strict
 from decisioning.nearest import nearest
+from serving.sign_in_settings import SignInSettings
 
 CONFIG_NAME = "brain.yaml"
-OWN_PATHS = ("-", "docs", "healthz", "metrics", "openapi.json", "problems", "readyz", "redoc", "v1")
+OWN_PATHS = (
+    *("-", "docs", "healthz", "metrics", "openapi.json", "problems", "readyz", "redoc"),
+    *("sign-in", "sign-out", "static", "v1"),
+)
 """The first segments of the server's own paths."""
 SECRET_BYTES = 32
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]", "::1")
@@ -168,6 +172,7 @@ class BrainSettings(Strict):
     erasure: Erasure = Erasure()
     checkpoints: CheckpointSettings = CheckpointSettings()
     retrain: Retrain = Retrain()
+    sign_in: SignInSettings = SignInSettings()
 
     @model_validator(mode="after")
     def _asks_for_keys(self) -> Self:
@@ -183,6 +188,18 @@ class BrainSettings(Strict):
                 "`behind_proxy: true` where a proxy in front of the server ends TLS"
             )
         return self
+
+    @model_validator(mode="after")
+    def _says_where_it_is(self) -> Self:
+        if self.sign_in.issuer and self.sign_in.address is None and self.http.host not in LOCAL_HOSTS:
+            raise ValueError("sign_in.address: say where browsers reach the brain, as in https://brain.example.com")
+        return self
+
+    @property
+    def address(self) -> str:
+        """Where browsers reach the brain, without a slash at the end."""
+        scheme = "http" if self.http.tls is None else "https"
+        return self.sign_in.address or f"{scheme}://localhost:{self.http.port}{self.http.root_path}"
 
 
 @dataclass(frozen=True, slots=True)

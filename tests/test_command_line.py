@@ -256,7 +256,12 @@ def test_a_folder_that_is_no_workspace_says_how_to_make_one(run: Run, small: Wor
         if words[0] in NEED_RAY | {"new"}:
             continue
         required = [__file__ for p in command.params if p.param_type_name == "argument" and p.required]
-        needs = {("import",): ["profile", "x.csv"], ("erase",): ["c", "--yes"], ("key", "create"): ["--scope", "agent"]}
+        needs = {
+            ("import",): ["profile", "x.csv"],
+            ("erase",): ["c", "--yes"],
+            ("key", "create"): ["--scope", "agent"],
+            ("user", "add"): ["ann", "--scope", "agent"],
+        }
         text = refused(run(*words, *needs.get(words, required), at=tmp_path, stdin="{}"))
         assert text.startswith("brain.yaml:1: ")
         assert "brain new" in text

@@ -76,6 +76,14 @@ def test_the_catalogue_of_the_readme_is_one_and_its_commands_run(starter: Path) 
         run(starter, arguments, stdin)
 
 
+@pytest.mark.promise("documents.readme-runs")
+def test_a_person_is_added_and_a_provider_configured_as_the_readme_says(starter: Path) -> None:
+    for _, arguments in commands("people"):
+        run(starter, arguments, "a password that is long\n")
+    (starter / "brain.yaml").write_text(blocks("yaml", "sign-in")[0])
+    assert Workspace.open(starter).settings.sign_in.roles["leads"] == ("agent", "lead")
+
+
 def _typed(value: Any, dtype: str) -> Any:
     """Return a fact of the simulator, which has numbers alone, as a caller sends it."""
     return bool(value) if dtype == "bool" else int(value) if dtype == "int" else value

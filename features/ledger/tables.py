@@ -69,7 +69,7 @@ def _unless_zeros(value: bytes | None) -> bytes | None:
 METADATA = MetaData()
 VERSION_TABLE = "ledger_schema"
 """The table in which Alembic keeps the schema version; not its default name, so that schemas can share a database."""
-NEWEST = "ledger_0017"
+NEWEST = "ledger_0018"
 """The newest migration; compared when a database is opened, so that only an old one pays for importing Alembic."""
 SEQ = BigInteger().with_variant(Integer(), "sqlite")
 """SQLite numbers rows itself only if the type is exactly INTEGER."""
@@ -363,3 +363,50 @@ LOOKS = Table(
     Index("looks_who", "who", "seq"),
 )
 """Where the record of each look is (`seq`), by whom it was taken and at which subject (`stream`)."""
+PEOPLE = Table(
+    "people",
+    METADATA,
+    Column("id", String(16), primary_key=True),
+    Column("issuer", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("team", Text),
+    Column("site", Text),
+    Column("password", Text),
+    Column("made_by", Text, nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+    Column("removed_us", BigInteger),
+    Column("signed_in_us", BigInteger),
+    UniqueConstraint("issuer", "subject", name="people_once"),
+)
+"""People who may sign in, never customers; `password` is a hash with its salt, and null for those of a provider."""
+SESSIONS = Table(
+    "sessions",
+    METADATA,
+    Column("id", String(32), primary_key=True),
+    Column("person_id", String(16), nullable=False, index=True),
+    Column("generation", Integer, nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+    Column("renewed_us", BigInteger, nullable=False),
+    Column("seen_us", BigInteger, nullable=False),
+    Column("checked_us", BigInteger, nullable=False),
+    Column("asked_us", BigInteger, nullable=False),
+    Column("sealed", Bytes()),
+)
+"""Who is signed in. The cookie of a session is not kept; `sealed` is its token of the provider, encrypted."""
+SIGN_INS = Table(
+    "sign_ins",
+    METADATA,
+    Column("id", String(64), primary_key=True),
+    Column("at_us", BigInteger, nullable=False),
+)
+"""Sign-ins by a provider that came back, by a hash, so that none counts twice; the old ones are removed."""
+WRONG_PASSWORDS = Table(
+    "wrong_passwords",
+    METADATA,
+    Column("id", String(64), primary_key=True),
+    Column("tries", Integer, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+)
+"""Tries of passwords since the last right one, by a keyed hash of the name that was typed."""

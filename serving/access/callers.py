@@ -8,6 +8,7 @@ from starlette.types import Scope
 
 from decisioning.records.audiences import Audience
 from features.access_keys import AccessKey
+from features.people import User
 from serving.access.table import ADMIN, TABLE
 
 _CALLER: Final = "brain.caller"
@@ -44,8 +45,10 @@ class Caller:
 
     def needs(self, scopes: Collection[str]) -> str:
         """Return the sentence that refuses what only these scopes reach."""
-        own = ", ".join(sorted(self.scopes))
-        return f"the scope of this {self.kind} is {own}; this needs {' or '.join(scopes)}"
+        own, needed = ", ".join(sorted(self.scopes)), " or ".join(scopes)
+        if self.kind == "person":
+            return f"your scopes are {own}; this needs {needed}"
+        return f"the scope of this key is {own}; this needs {needed}"
 
 
 def caller_of_key(key: AccessKey) -> Caller:
@@ -59,6 +62,21 @@ def caller_of_key(key: AccessKey) -> Caller:
         audience=TABLE.audience_of(key.scope),
         issues=_listed(key.issues),
         channels=_listed(key.channels),
+    )
+
+
+def caller_of_person(person: User) -> Caller:
+    """Return the caller that a person who signed in is."""
+    scopes = frozenset(_listed(person.scopes))
+    return Caller(
+        kind="person",
+        id=person.id,
+        name=person.name,
+        made_by=person.made_by,
+        scopes=scopes,
+        audience=TABLE.widest_audience(scopes),
+        team=person.team,
+        site=person.site,
     )
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from pydantic import BaseModel
 from starlette.requests import HTTPConnection
-from starlette.types import Scope
+from starlette.types import Receive, Scope
 
 from decisioning.errors import OutOfScope
 from decisioning.facts.forms import Ask
@@ -15,11 +15,13 @@ from features.access_keys import note_uses, read_keys
 from features.ledger import Ledger, now_us
 from serving.access.callers import Caller, caller_of, caller_of_key, keep_caller
 from serving.access.keys import Keyring
-from serving.access.table import ADMIN, TABLE, Reach
+from serving.access.people.requests import People, carries_token
+from serving.access.table import ADMIN, TABLE, Reach, Scopes
 from serving.problems import (
     NO_KEY,
     NO_METHOD,
     NO_PATH,
+    NO_TOKEN,
     OUT_OF_SCOPE,
     TOO_MANY,
     UNSUPPORTED_MEDIA,
@@ -29,6 +31,10 @@ from serving.problems import (
 
 _BEARER: Final = "bearer "
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
+_READS: Final = frozenset({"GET", "HEAD"})
+_FOREIGN: Final = frozenset({b"cross-site", b"same-site"})
+"""What a browser says in Sec-Fetch-Site of a request that another site had it send."""
+_API: Final = "/v1/"
 _LIMITED: Final = b"x-limited"
 _CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
 
@@ -76,10 +82,13 @@ class Access:
 
 
 class Doors:
-    """Decides whether a request may pass. `access` None: no key is asked for, in development on loopback."""
+    """Decides whether a request may pass. `access` None: no key is asked for, in development on loopback.
 
-    def __init__(self, access: Access | None, hosts: Collection[str]) -> None:
-        self._access, self._hosts, self._reach = access, frozenset(hosts), Reach(TABLE)
+    `people` None: only keys are let in.
+    """
+
+    def __init__(self, access: Access | None, hosts: Collection[str], people: People | None = None) -> None:
+        self._access, self._people, self._hosts, self._reach = access, people, frozenset(hosts), Reach(TABLE)
 
     def refusal(self, scope: Scope) -> Refusal | None:
         """Return why a request is refused, or None if it may pass; its caller is kept in `scope`.
@@ -108,9 +117,40 @@ class Doors:
             if caller is None:
                 return Refusal(NO_KEY, "this key is wrong, expired or revoked" if authorization else None, _CHALLENGE)
             keep_caller(scope, caller)
-            if scopes is not None and not caller.has_any(scopes):
-                return Refusal(OUT_OF_SCOPE, caller.needs(scopes))
+            return self._out_of_reach(scope, caller, scopes)
         return None if scopes is not None else self._no_route(scope["path"])
+
+    async def refusal_of_person(
+        self, scope: Scope, receive: Receive, default: Refusal
+    ) -> tuple[Refusal | None, Receive]:
+        """Return why a request without a valid key is refused: `default`, unless a person who signed in makes it.
+
+        Return also how the request is to be read. What a person sends carries the token of their session, which no page
+        of another site can read; so no such page has a browser write anything in the person's name.
+        """
+        headers = dict(scope["headers"])
+        if self._people is None or b"authorization" in headers:
+            return default, receive
+        signed_in = await self._people.signed_in(scope)
+        if signed_in is None:
+            return default, receive
+        keep_caller(scope, signed_in.caller)
+        reads = scope["method"] in _READS
+        if headers.get(b"sec-fetch-site") in _FOREIGN and not (reads and not scope["path"].startswith(_API)):
+            return Refusal(NO_TOKEN), receive
+        if not reads:
+            carries, receive = await carries_token(scope, receive, signed_in)
+            if not carries:
+                return Refusal(NO_TOKEN), receive
+        refusal = self._out_of_reach(scope, signed_in.caller, self._reach.scopes(scope["method"], scope["path"]))
+        media = headers.get(b"content-type", b"").decode("latin-1")
+        return refusal or _not_json(scope, media) or (_TOO_OFTEN if _LIMITED in headers else None), receive
+
+    def _out_of_reach(self, scope: Scope, caller: Caller, scopes: Scopes | None) -> Refusal | None:
+        """Return why a caller does not reach a path that only these scopes reach; None for no route."""
+        if scopes is None:
+            return self._no_route(scope["path"])
+        return None if caller.has_any(scopes) else Refusal(OUT_OF_SCOPE, caller.needs(scopes))
 
     def _no_route(self, path: str) -> Refusal:
         methods = self._reach.methods(path)
@@ -175,7 +215,7 @@ def _name_of(host: str) -> str:
 
 def _not_json(scope: Scope, media: str) -> Refusal | None:
     """Return the refusal of a body that is not declared as JSON: a page of another origin could send it unasked."""
-    if scope["method"] not in _WITH_BODY or not scope["path"].startswith("/v1/"):
+    if scope["method"] not in _WITH_BODY or not scope["path"].startswith(_API):
         return None
     kind = media.partition(";")[0].strip().lower()
     is_json = kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))

@@ -3,6 +3,7 @@
 import os
 import re
 import stat
+from pathlib import Path
 from typing import Final
 
 from decisioning.errors import Refused
@@ -45,12 +46,9 @@ def ensure_keys(workspace: Workspace, ledger: Ledger, owner: str) -> bool:
 def read_key_file(workspace: Workspace, scope: str) -> str:
     """Return the key in `keys/SCOPE`; raises Refused if there is none, or if others may read it."""
     file = workspace.keys / scope
-    try:
-        mode, text = file.stat().st_mode, file.read_text("ascii", "replace").strip()
-    except OSError:
-        raise Refused(f"there is no key in {file}: make one with `brain key create --scope {scope}`") from None
-    if stat.S_IMODE(mode) & 0o077:
-        raise Refused(f"others may read {file}; run: chmod 600 '{file}'")
+    if not file.exists():
+        raise Refused(f"there is no key in {file}: make one with `brain key create --scope {scope}`")
+    text = read_private(file)
     if not is_key_text(text):
         raise Refused(f"{file} holds no key: make one with `brain key create --scope {scope}`")
     return text
@@ -64,6 +62,17 @@ def advice(workspace: Workspace) -> str:
     if not is_open or not any(_PASSWORDS.search(address or "") for address in addresses):
         return ""
     return f"others may read {file}, in which there is a password; run: chmod 600 '{file}'"
+
+
+def read_private(file: Path) -> str:
+    """Return the text of a file with a secret; raises Refused if it cannot be read, or others may read it."""
+    try:
+        mode, text = file.stat().st_mode, file.read_text("utf-8", "replace").strip()
+    except OSError:
+        raise Refused(f"cannot read {file}: it holds a secret, and is to be there with mode 600") from None
+    if stat.S_IMODE(mode) & 0o077:
+        raise Refused(f"others may read {file}; run: chmod 600 '{file}'")
+    return text
 
 
 def _scopes_with_files(workspace: Workspace) -> list[str]:

@@ -10,7 +10,7 @@ from pydantic_core import to_json
 from yaml import safe_load
 
 from decisioning.facts.schema import Strict
-from decisioning.records.audiences import Audience
+from decisioning.records.audiences import AUDIENCES, Audience
 
 ADMIN: Final = "admin"
 _FILE: Final = Path(__file__).with_name("scopes.yaml")
@@ -86,6 +86,10 @@ class ScopeTable(Strict):
     def audience_of(self, scope: str) -> Audience:
         """Return for whom the answers are that a key of this scope gets."""
         return next(audience for audience, scopes in self.audiences.items() if scope in scopes)
+
+    def widest_audience(self, scopes: Iterable[str]) -> Audience:
+        """Return for whom the answers are that somebody with several scopes gets: the customer, if they have none."""
+        return max((self.audience_of(scope) for scope in scopes), key=AUDIENCES.index, default="customer")
 
     def missing(self, routes: Iterable[str]) -> list[str]:
         """Return the routes that the table has no line for."""

@@ -11,6 +11,7 @@ from ray import serve
 
 from decisioning.errors import Unavailable
 from serving.access.files import ensure_keys
+from serving.access.people.sign_in import SignIn
 from serving.access.users import operating_system_user
 from serving.brain.active import active_release, open_own_ledger
 from serving.lifecycle.options import deployment_options
@@ -56,12 +57,14 @@ def brain_when_writable(workspace: Workspace) -> "Brain":
 
 
 def build(args: dict[str, str]) -> serve.Application:
-    """Return the Serve application of the workspace `args["workspace"]`; raises Refused if nothing is released yet.
+    """Return the Serve application of the workspace `args["workspace"]`.
 
-    The first start makes the workspace's keys.
+    Raises Refused if nothing is released yet, or nobody could sign in as `brain.yaml` says. The first start makes the
+    workspace's keys.
     """
     workspace = Workspace.open(Path(args["workspace"]))
     with open_own_ledger(workspace) as ledger:
         active_release(ledger, workspace.settings.environment)
         ensure_keys(workspace, ledger, operating_system_user().name)
+        SignIn(workspace, ledger)  # refuses settings that cannot be followed
     return serve.deployment(BrainReplica, **deployment_options(workspace)).bind(str(workspace.root))

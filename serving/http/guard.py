@@ -3,15 +3,20 @@
 from collections.abc import Collection
 from typing import Final
 
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.access.callers import caller_of
 from serving.access.doors import Doors, Refusal
 from serving.access.events import SecurityEvents
 from serving.access.looks import is_unrecorded
+from serving.access.people.requests import new_cookie
 from serving.brain.metrics import Metrics
 from serving.http.replies import problem_reply
-from serving.problems import OUT_OF_SCOPE
+from serving.pages.frame import refused_page, wants_page
+from serving.pages.sign_in.routes import to_sign_in
+from serving.problems import NO_KEY, OUT_OF_SCOPE, SIGN_IN_REFUSED
 
 _Headers = tuple[tuple[bytes, bytes], ...]
 _ALWAYS: Final[_Headers] = (
@@ -25,7 +30,7 @@ _ANSWER: Final[_Headers] = (
     (b"cache-control", b"no-store"),
 )
 """Of an answer, which may hold personal data and is no page."""
-_PAGE: Final[_Headers] = (
+_DOCS: Final[_Headers] = (
     *_ALWAYS,
     (
         b"content-security-policy",
@@ -35,7 +40,21 @@ _PAGE: Final[_Headers] = (
     (b"cache-control", b"max-age=3600"),
 )
 """Of the pages that document the routes, and hold nothing of the workspace. Their script sets styles inline."""
-_FIRST, _PAGES = "/", ("/docs", "/docs/")
+_PAGE: Final[_Headers] = (
+    *_ALWAYS,
+    (
+        b"content-security-policy",
+        b"default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; "
+        b"frame-ancestors 'none'",
+    ),
+    (b"cache-control", b"no-store"),
+)
+"""Of the other pages, which have no script."""
+_FIRST: Final = "/"
+_HEADERS: Final = {"docs": _DOCS, "static": _DOCS, "sign-in": _PAGE, "sign-out": _PAGE}
+"""By the first segment of the path."""
+_NOTED: Final = {kind.status: kind.name for kind in (OUT_OF_SCOPE, SIGN_IN_REFUSED)}
+"""What a route answers that the doors let a request pass to: a field of its body, or a sign-in, was refused."""
 _METHODS: Final = b"GET, POST, PATCH, DELETE"
 _SENT: Final = b"authorization, content-type, request-timeout, last-event-id, look-purpose"
 
@@ -54,16 +73,17 @@ class AtTheDoors:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = _PAGE if scope["path"] == _FIRST or scope["path"].startswith(_PAGES) else _ANSWER
         refusal = self._doors.refusal(scope)
+        if refusal is not None and refusal.kind is NO_KEY:
+            refusal, receive = await self._doors.refusal_of_person(scope, receive, refusal)
 
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 if is_unrecorded(scope, message["status"]):
                     raise RuntimeError("a route would show a customer, and recorded no look")
-                message["headers"] = [*message["headers"], *headers]
-                if refusal is None and message["status"] == OUT_OF_SCOPE.status:
-                    self._note(scope, OUT_OF_SCOPE.name)  # by a field of its body
+                message["headers"] = [*message["headers"], *_more_headers(scope)]
+                if refusal is None and message["status"] in _NOTED:
+                    self._note(scope, _NOTED[message["status"]])
             await send(message)
 
         if refusal is None:
@@ -73,12 +93,29 @@ class AtTheDoors:
 
     async def _refuse(self, refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
         self._note(scope, refusal.kind.name)
-        await problem_reply(refusal.kind, refusal.detail, headers=refusal.headers)(scope, receive, send)
+        await _answer_to(refusal, scope)(scope, receive, send)
 
     def _note(self, scope: Scope, kind: str) -> None:
         caller = caller_of(scope)
         self._metrics.refused.labels(kind).inc()
         self._events.add(kind, None if caller is None else caller.id, scope["method"], scope["path"])
+
+
+def _answer_to(refusal: Refusal, scope: Scope) -> Response:
+    """Return the answer to a request that is refused: a page to a person, who may sign in, else a problem document."""
+    if not wants_page(scope) or b"authorization" in dict(scope["headers"]):
+        return problem_reply(refusal.kind, refusal.detail, headers=refusal.headers)
+    if refusal.kind is NO_KEY:
+        return to_sign_in(Request(scope))
+    return refused_page(Request(scope), refusal.kind.status, refusal.kind.title, refusal.detail or refusal.kind.about)
+
+
+def _more_headers(scope: Scope) -> _Headers:
+    """Return what the answer to a request has beside its own headers."""
+    known = _DOCS if scope["path"] == _FIRST else _HEADERS.get(scope["path"].partition("/")[2].partition("/")[0])
+    headers = known or (_PAGE if wants_page(scope) else _ANSWER)
+    cookie = new_cookie(scope)
+    return headers if cookie is None else (*headers, (b"set-cookie", cookie.encode()))
 
 
 class ListedOrigins:

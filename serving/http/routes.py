@@ -34,6 +34,9 @@ from features.deadlines import waiting_until
 from features.ledger import SubjectKind
 from serving.access.doors import Access, Doors, audience_of, check_fields, within_caller
 from serving.access.events import SecurityEvents
+from serving.access.people.cookies import Cookies
+from serving.access.people.requests import People
+from serving.access.people.sign_in import SignIn
 from serving.access.table import TABLE
 from serving.brain import explaining
 from serving.brain.metrics import Metrics
@@ -72,6 +75,8 @@ from serving.http.replies import (
     problems,
     read_body,
 )
+from serving.pages.frame import style_routes
+from serving.pages.sign_in.routes import sign_in_routes
 from serving.pools import LONG_BODY
 from serving.problems import ERASED, PROBLEM_TYPES, TYPES, UNAVAILABLE, serve_under, type_of
 
@@ -95,7 +100,7 @@ def build_app(brain: Brain) -> FastAPI:
     watcher, http = Watcher(brain), brain.workspace.settings.http
     access = Access(brain.ledger) if http.keys == "on" else None
     events = SecurityEvents(brain.ledger)
-    background = Background(brain, watcher, access, events)
+    background, people = Background(brain, watcher, access, events), _people(brain)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -125,11 +130,20 @@ def build_app(brain: Brain) -> FastAPI:
     look_routes(app, brain)
     _operation_routes(app, brain)
     docs_routes(app)
-    _guard(app, brain, Doors(access, http.names), events)
+    style_routes(app)
+    sign_in_routes(app, people)
+    _guard(app, brain, Doors(access, http.names, people), events)
     serve_under(http.root_path)
     if http.root_path:
         app.add_middleware(UnderPath, root=http.root_path)
     return app
+
+
+def _people(brain: Brain) -> People:
+    """Return who finds out what person makes a request; raises Refused for settings that cannot be followed."""
+    http, sign_in = brain.workspace.settings.http, SignIn(brain.workspace, brain.ledger)
+    cookies = Cookies(sign_in.signer, secure=http.tls is not None or http.behind_proxy)
+    return People(sign_in, cookies, brain.pools)
 
 
 def _guard(app: FastAPI, brain: Brain, doors: Doors, events: SecurityEvents) -> None:

@@ -197,7 +197,7 @@ def _content(status: int, rules: Rules) -> str:
 def _replaced_errors(rules: Rules) -> Iterator[str]:
     """Yield the lines that replace what Ray's server in a replica answers by itself, which is plain text."""
     for status in STATUSES:
-        condition = f"{{ status {status} }} !{{ res.hdr(content-type) -m beg {_TYPE} }}"
+        condition = f"{{ status {status} }} !{{ res.hdr(content-type) -m beg {_TYPE} text/html }}"
         yield f"    http-response return status {_content(status, rules)} if {condition}"
 
 

@@ -17,11 +17,14 @@ BUFFER_BYTES: Final = MAX_BODY_BYTES + 2 * (_HEADER_BYTES + _URL_BYTES)
 """HAProxy's buffer of a request: it holds the largest body beside its headers, and what HAProxy notes of both."""
 WRONG_KEYS_PER_S: Final = 20
 """So many wrong keys in a second come from an address before its unknown keys are refused unseen."""
-_KEYS, _ADDRESSES = "brain-keys", "brain-addresses"
+SIGN_INS_PER_10_S: Final = 100
+"""So many requests about signing in come from an address in ten seconds, of which a person needs four."""
+_KEYS, _ADDRESSES, _SIGN_INS = "brain-keys", "brain-addresses", "brain-sign-ins"
 """Tables of HAProxy: of each key, how often it came and whether a replica accepted it; of each address, how many wrong
-keys came from it. A key is kept as a hash of the header."""
+keys came from it, and how often it signed in. A key is kept as a hash of the header; of people, their cookie is."""
 _TOO_OFTEN: Final = "this key sends more than http.max_key_requests_per_s in brain.yaml"
 _GUESSES: Final = "too many wrong keys came from this address"
+_TOO_MANY_SIGN_INS: Final = "too many people sign in from this address: try again in ten seconds"
 _KEY: Final = "var(txn.key)"
 _LIMITED: Final = "{ var(txn.limited) -m bool }"
 
@@ -34,7 +37,7 @@ def document(status: int) -> bytes:
 
 def lines(http: Http) -> list[str]:
     """Return the lines that judge a request where it comes in, in the order in which HAProxy follows them."""
-    return [*_address(http), *_wrong_keys(http), *_body(), *_often(http), *_headers(http)]
+    return [*_address(http), *_wrong_keys(http), *_sign_ins(http), *_body(), *_often(http), *_headers(http)]
 
 
 def tables(socket: Path) -> list[str]:
@@ -50,6 +53,8 @@ def tables(socket: Path) -> list[str]:
         f"peers {PEER}",
         f"backend {_ADDRESSES}",
         f"    stick-table type ipv6 size 100k expire 10s store gpc0,gpc0_rate(1s) peers {PEER}",
+        f"backend {_SIGN_INS}",
+        f"    stick-table type ipv6 size 100k expire 10s store http_req_rate(10s) peers {PEER}",
     ]
 
 
@@ -67,21 +72,35 @@ def _address(http: Http) -> list[str]:
 def _wrong_keys(http: Http) -> list[str]:
     """Return the lines that refuse an address's unknown keys after many wrong ones.
 
-    A key that a replica accepted within the last minutes is not refused, so nobody is locked out by a neighbour.
+    A key that a replica accepted within the last minutes is not refused, so nobody is locked out by a neighbour. Nor do
+    pages of people whose sessions have ended count, perhaps of a whole office.
     """
+    person = "{ req.hdr(cookie) -m found } !{ req.hdr(authorization) -m found }"
     refused = _return(429, problems.document(problems.TOO_MANY, _GUESSES), "Retry-After 1")
     guessing = f"{{ src,table_gpc0_rate({_ADDRESSES}) ge {WRONG_KEYS_PER_S} }} !{{ {_KEY},table_gpt0({_KEYS}) eq 1 }}"
     asks_for_key = paths("path_beg", http.root_path, "/v1/")
     return [
+        f"    http-request set-var(txn.person) bool(true) if {person}",
+        f"    http-request set-var(txn.key) req.hdr(cookie),xxh64 if {person}",
         "    http-request set-var(txn.key) req.hdr(authorization),xxh64 if { req.hdr(authorization) -m found }",
         f"    http-request set-var(proc.address) var(proc.address),add(1) if {guessing}",
         f"    http-request {refused} if {guessing}",
         f"    http-request track-sc0 src table {_ADDRESSES}",
         f"    http-request track-sc1 {_KEY} table {_KEYS} if {{ {_KEY} -m found }}",
         f"    http-request set-var(txn.checked) bool(true) if {asks_for_key}",
-        "    http-response sc-inc-gpc0(0) if { status 401 }",
+        "    http-response sc-inc-gpc0(0) if { status 401 } !{ var(txn.person) -m bool }",
         "    http-response sc-set-gpt0(1) 0 if { status 401 }",
         "    http-response sc-set-gpt0(1) 1 if { var(txn.checked) -m bool } { status 200 403 422 }",
+    ]
+
+
+def _sign_ins(http: Http) -> list[str]:
+    """Return the lines that refuse an address's sign-ins after many of them, as each may cost a hash of a password."""
+    refused = _return(429, problems.document(problems.TOO_MANY, _TOO_MANY_SIGN_INS), "Retry-After 10")
+    signs_in = paths("path_beg", http.root_path, "/sign-in")
+    return [
+        f"    http-request track-sc2 src table {_SIGN_INS} if {signs_in}",
+        f"    http-request {refused} if {signs_in} {{ sc2_http_req_rate gt {SIGN_INS_PER_10_S} }}",
     ]
 
 

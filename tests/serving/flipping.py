@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 from features.access_keys import SecurityEvent, add_events, add_rotation
 from features.ledger import now_us
 from features.ledger.tables import METADATA, VERSION_TABLE
+from features.people import User, count_try, keep_signed_in, use_sign_in
+from serving.access.people.sign_in import SignIn
 from serving.brain.runtime import Brain
 from serving.events.moments import Watcher
 from serving.settings import Workspace
@@ -37,6 +39,7 @@ def full_workspace(root: Path) -> Workspace:
     for _ in range(3):
         decide_and_send(Watcher(brain))
     add_rotation(brain.ledger, "webhook", now_us(), 0)
+    _let_sign_in(brain)
     add_events(brain.ledger, [SecurityEvent(now_us(), "no-key", None, "", 1)])
     brain.ledger.checkpoint(workspace.checkpoints_file)
     assert client("POST", "/v1/consents", consent("c-2", "email", "withdrawn"))[0] == 200
@@ -44,6 +47,15 @@ def full_workspace(root: Path) -> Workspace:
     brain.ledger.erasures.remove_remains(brain.ledger.erasures.begin_pass(now_us()))
     brain.close()
     return workspace
+
+
+def _let_sign_in(brain: Brain) -> None:
+    """Have one person signed in, by a provider, and one who tried a password."""
+    person = User("p-1", "https://login.example", "u-1", "Ann", "agent", "north", "Ghent", "https://login.example", 1)
+    keep_signed_in(brain.ledger, person)
+    SignIn(brain.workspace, brain.ledger).sessions.start(person)
+    use_sign_in(brain.ledger, "a sign-in", now_us(), 0)
+    count_try(brain.ledger, "a name", now_us(), lambda tries, last_us: 0)
 
 
 class Cell(NamedTuple):

@@ -22,7 +22,7 @@ from decisioning.errors import Refused
 from serving.access import tls
 from serving.lifecycle import haproxy_doors
 from serving.lifecycle.haproxy import LIMITED_HEADER, PEER
-from serving.lifecycle.haproxy_doors import WRONG_KEYS_PER_S
+from serving.lifecycle.haproxy_doors import SIGN_INS_PER_10_S, WRONG_KEYS_PER_S
 from serving.problems import MAX_BODY_BYTES
 from serving.settings import BrainSettings, Http, Tls, Workspace
 from tests.serving.test_haproxy_errors import Proxy
@@ -162,12 +162,30 @@ def test_after_twenty_wrong_keys_in_a_second_an_addresss_unknown_keys_are_refuse
     proxy.stop()
 
 
+@pytest.mark.promise("people.limits")
+def test_an_address_that_signs_in_too_often_is_refused_before_a_replica(tmp_path: Path, replica: int) -> None:
+    """Whatever its cookies. What people of ended sessions ask counts as no wrong key."""
+    proxy = Proxy(tmp_path / "w", replica)
+    ended = sent("GET", "/v1/customers/c-1", "", "Cookie: brain-session=ended")
+    assert burst(proxy, *[ended] * (3 * WRONG_KEYS_PER_S), post("/healthz", OTHER))[-1] == 200
+    statuses: list[int] = []
+    while 429 not in statuses and len(statuses) < 20 * SIGN_INS_PER_10_S:
+        tries = [post("/sign-in", f"Cookie: form={len(statuses) + n}") for n in range(SIGN_INS_PER_10_S)]
+        statuses += burst(proxy, *tries, post("/sign-in/provider"))
+    assert statuses[:SIGN_INS_PER_10_S] == [200] * SIGN_INS_PER_10_S
+    assert 429 in statuses
+    status, head, _ = proxy.ask(post("/sign-in"))
+    assert (status, "retry-after: 10" in head) == (429, True)
+    assert proxy.ask(post("/v1/decisions", RIGHT))[0] == 200
+    proxy.stop()
+
+
 @pytest.mark.promise("doors.reloads")
 def test_every_table_is_handed_to_the_next_process(tmp_path: Path) -> None:
     """The witness of the test below, which waits."""
     lines = haproxy_doors.tables(tmp_path / "peers.sock")
     tables = [line for line in lines if "stick-table" in line]
-    assert len(tables) == 2
+    assert len(tables) == 3
     assert all(line.endswith(f" peers {PEER}") for line in tables)
     assert f"    peer {PEER} unix@{tmp_path}/peers.sock" in lines, "a port would be open to every user of the machine"
 

@@ -35,6 +35,16 @@ def _for(*scopes: str) -> frozenset[str]:
 
 
 EVERYONE = None
+NOT_PERMITTED: frozenset[str] = frozenset()
+"""Open to all, and answered 401 or 403 without a form, or without a provider: see the tests of people."""
+ANY_SCOPE = _for(
+    *("decide", "agent", "signal", "consent", "privacy", "lead", "data-science", "publish", "audit", "operate")
+)
+PAGES = {
+    *("GET /", "GET /docs", "GET /docs/{name}", "GET /openapi.json", "GET /static/{name}"),
+    *("GET /sign-in", "POST /sign-in", "GET /sign-in/provider", "GET /sign-in/callback", "POST /sign-out"),
+}
+"""What OpenAPI does not describe, as no program calls it."""
 REACH: list[Case] = [
     ("POST", "/v1/decisions", ask("r-1"), _for("decide", "agent")),
     ("POST", "/v1/decisions", ask("r-1", **PREVIEW), _for("data-science", "publish")),
@@ -74,6 +84,12 @@ REACH: list[Case] = [
     ("GET", "/docs/{name}", None, EVERYONE),
     ("GET", "/openapi.json", None, EVERYONE),
     ("GET", "/problems/{name}", None, EVERYONE),
+    ("GET", "/sign-in", None, EVERYONE),
+    ("POST", "/sign-in", None, NOT_PERMITTED),
+    ("GET", "/sign-in/provider", None, NOT_PERMITTED),
+    ("GET", "/sign-in/callback", None, NOT_PERMITTED),
+    ("POST", "/sign-out", None, ANY_SCOPE),
+    ("GET", "/static/{name}", None, EVERYONE),
 ]
 """Method, route, body, and the scopes that reach it beside `admin`. Written from what each scope is for."""
 SCOPES = (
@@ -92,9 +108,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 def test_the_table_by_hand_names_every_route_that_is_served(client: Client) -> None:
     served = client("GET", "/openapi.json")[1]["paths"]
     names = {f"{method.upper()} {path}" for path, methods in served.items() for method in methods}
-    assert names | {"GET /", "GET /docs", "GET /docs/{name}", "GET /openapi.json"} == {
-        f"{method} {path}" for method, path, _, _ in REACH
-    }
+    assert names | PAGES == {f"{method} {path}" for method, path, _, _ in REACH}
     assert set(SCOPES) == set(TABLE.scopes)
     decide = served["/v1/decisions"]["post"]
     assert decide["security"] == [{"key": []}]
@@ -110,7 +124,9 @@ def test_a_key_reaches_what_its_scope_is_for_and_nothing_else(client: Client, sc
     for method, route, body, scopes in REACH:
         path = re.sub(r"\{\w+\}", f"x-{scope}", route) + ("?channel=none" if "stream" in route else "")
         status, _, content = caller.raw(method, path, body)
-        if scopes is EVERYONE or scope == "admin" or scope in scopes:
+        if scopes is NOT_PERMITTED:
+            assert (status, b"<h1>Sign in</h1>" in content) in {(401, True), (403, True)}
+        elif scopes is EVERYONE or scope == "admin" or scope in scopes:
             assert status not in (401, 403), (scope, method, route, body, content)
         else:
             assert status == (401 if scope is None else 403), (scope, method, route, body, content)

@@ -11,7 +11,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import brain
-from features.ledger.tables import ACCESS_KEYS, SECRET_ROTATIONS, SECURITY_EVENTS
+from features.ledger.tables import (
+    ACCESS_KEYS,
+    PEOPLE,
+    SECRET_ROTATIONS,
+    SECURITY_EVENTS,
+    SESSIONS,
+    SIGN_INS,
+    WRONG_PASSWORDS,
+)
 from serving.commands.verifying import add_ledger_flaws, folded, verify
 from serving.settings import Workspace
 from tests.serving.flipping import TABLES, Cell, columns, flip, full_workspace
@@ -20,6 +28,7 @@ UNCOVERED: Mapping[str, set[str]] = {
     "claims": {"name", "until_us"},  # who does a piece of work now; given up by itself after a while
     "access_keys": set(ACCESS_KEYS.c.keys()),  # no chain covers keys: revoke those that nobody made
     "secret_rotations": set(SECRET_ROTATIONS.c.keys()),  # no secret is in it: rotate it once more
+    **{table.name: set(table.c.keys()) for table in (PEOPLE, SESSIONS, SIGN_INS, WRONG_PASSWORDS)},  # as keys
     "security_events": set(SECURITY_EVENTS.c.keys()),  # the oldest are removed
     "rewrites": {"name", "pass_us", "after"},  # how far a cleaning has come
     "ledger_erasures": {"at_us", "emptied", "pass_us"},  # how far an erasure has come

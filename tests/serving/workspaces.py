@@ -109,7 +109,10 @@ async def _call(
         "root_path": "",
     }
     await app(scope, receive, send)
-    answered = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    answered: dict[str, str] = {}
+    for name, value in sent[0]["headers"]:  # of a header that is there twice, such as Set-Cookie, a line each
+        earlier = answered.get(name.decode())
+        answered[name.decode()] = value.decode() if earlier is None else f"{earlier}\n{value.decode()}"
     return sent[0]["status"], answered, b"".join(m.get("body", b"") for m in sent[1:])
 
 

@@ -1,0 +1,1 @@
+"""`brain key` and `brain user`: who may do what."""

@@ -1,0 +1,1 @@
+"""Pages for people: HTML that the server writes, which works without scripts."""

@@ -1,0 +1,52 @@
+"""What all pages share: how they are written, and their style."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from fastapi import FastAPI, Request, Response
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.types import Scope
+
+from decisioning.errors import NotFound
+
+_FOLDER: Final = Path(__file__).parent
+_STYLES: Final = ("pages.css",)
+HTML: Final = "text/html; charset=utf-8"
+
+
+def page(template: str, request: Request, status: int = 200, **about: Any) -> Response:
+    """Return a page: a template below this folder, which gets `about`. All that is put into it is escaped."""
+    up = "../" * (request.scope["path"].count("/") - 1)
+    return Response(_templates().get_template(template).render(up=up, **about), status, media_type=HTML)
+
+
+def refused_page(request: Request, status: int, title: str, detail: str) -> Response:
+    """Return the page that says why a person does not get what they asked for."""
+    return page("refused.html", request, status, title=title, detail=detail)
+
+
+def wants_page(scope: Scope) -> bool:
+    """Tell whether a browser asks for a page, and not a program or a script of a page for data."""
+    return not scope["path"].startswith("/v1/") and b"text/html" in dict(scope["headers"]).get(b"accept", b"")
+
+
+def style_routes(app: FastAPI) -> None:
+    """Add the styles of pages to the application."""
+
+    @app.get("/static/{name}", include_in_schema=False)
+    async def style(name: str) -> Response:
+        if name not in _STYLES:
+            raise NotFound("name", "there is no such file")
+        return Response(_style(name), media_type="text/css")
+
+
+@cache
+def _style(name: str) -> bytes:
+    return (_FOLDER / name).read_bytes()
+
+
+@cache
+def _templates() -> Environment:
+    loader = FileSystemLoader(_FOLDER)
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
