@@ -23,6 +23,9 @@ from features.approvals.makers import read_makers
 from features.ledger import Ledger
 from features.ledger.activating.served import hash_of_pauses
 
+_DESPITE_VERDICT = "against its verdict"
+"""What is kept in `before` of an approval of a model that its verdict or a guard speaks against."""
+
 
 @dataclass(frozen=True)
 class Door:
@@ -52,14 +55,18 @@ class Door:
             self._keep_authors(asked, authors)
         return self._permit(asked)
 
-    def for_model(self, model: str, content: str, *, from_harm: bool = False) -> Permit:
+    def for_model(self, model: str, content: str, *, against_verdict: bool = False, from_harm: bool = False) -> Permit:
         """Return the permit to let a model make decisions; raises Refused as `for_release`.
 
         :param model: its name and version
         :param content: the hash of its files
+        :param against_verdict: its verdict or a guard speaks against it, which is approved by itself
         :param from_harm: a guard goes back to what served before, which needs nobody
         """
-        return self._permit(replace(self._asked("model", content, model), from_harm=from_harm))
+        asked = replace(self._asked("model", content, model), from_harm=from_harm)
+        if against_verdict and asked.guarded:
+            asked = replace(asked, before=_DESPITE_VERDICT, removes=("what its verdict or a guard protects",))
+        return self._permit(asked)
 
     def why_not_model(self, model: str, content: str) -> str | None:
         """Return why a model may not make decisions yet, and what to do, or None if it may; it is proposed if not."""
@@ -111,7 +118,8 @@ class Door:
         of_name = [s for s in steps if (s.kind, s.environment, s.hash) == ("proposed", self.environment, name)]
         if not of_name:
             raise NotFound("hash", f"nothing with this hash is proposed in {self.environment}: see `brain releases`")
-        proposed, before = of_name[-1], serving if of_name[-1].what == "release" else ""
+        proposed = of_name[-1]
+        before = serving if proposed.what == "release" else proposed.before
         step = replace(proposed, kind="approved", before=before, by=self.by, at_us=self.ledger.clock())
         if why := why_not_approver(self.by, authors_of(step, steps), makers):
             raise Refused(why)
@@ -146,6 +154,16 @@ def gone_round(ledger: Ledger, environment: str) -> list[dict[str, str]]:
     """Return each time that approval was gone round in an environment, the newest first: what, who, when and why."""
     steps = [s for s in ledger.served.steps() if s.kind == "went round" and s.environment == environment]
     return [{**shown(step), "reason": step.reason} for step in reversed(steps)]
+
+
+def waiting(ledger: Ledger, environment: str) -> list[dict[str, str]]:
+    """Return what is proposed in an environment, and nobody approved or let serve since then, the oldest first."""
+    steps = [s for s in ledger.served.steps() if s.environment == environment]
+    settled = {(s.what, s.hash): s.seq for s in steps if s.kind in ("approved", "went round")}
+    serving = ledger.active(environment)
+    proposed = (s for s in steps if s.kind == "proposed" and s.seq > settled.get((s.what, s.hash), 0))
+    pauses = {s.item: hash_of_pauses(environment, s.item, steps) for s in steps if s.what == "resume"}
+    return [shown(s) for s in proposed if s.hash != serving and (s.what != "resume" or s.hash == pauses[s.item])]
 
 
 def grounds_of(release: str, environment: str, steps: Sequence[ApprovalStep]) -> dict[str, str]:

@@ -137,8 +137,11 @@ def test_a_rollback_lists_what_it_removes_and_asks_for_a_second_person(dev: Work
     assert (code, "it removes cap:once-a-week (of " in refused["error"]) == (1, True)
     policies.write_text(with_cap.replace(CAP, ""))
     assert "it removes cap:once-a-week" in run(prod, "release")[1]["error"], "nor by another command"
+    byte_more, going_back = run(prod, "releases")[1]["proposed"]
+    assert (going_back["hash"], byte_more["hash"] in (without, capped)) == (without, False)
     code, approved = as_nobody(prod, "approve", without)
     assert (code, [gate.partition(" ")[0] for gate in approved["removes"]]) == (0, ["cap:once-a-week"])
+    assert [p["hash"] for p in run(prod, "releases")[1]["proposed"]] == [byte_more["hash"]]
     code, back = run(prod, "rollback")
     assert (code, back["release"], back["was"], len(back["removes"])) == (0, without, capped, 1)
     code, forth = run(prod, "rollback", capped)

@@ -14,7 +14,7 @@ from features.ledger import Ledger
 from tests.permits import free_permit, make_champion, model_permit
 from tests.training.trial_help import NOW_US, context_of, copy_of, open_ledger
 from training.learning.context import LearningContext
-from training.learning.promotion import promote
+from training.learning.promotion import Justification, promote
 from training.learning.trials import begin
 from training.registry import PROPENSITY, Registry, Trial
 
@@ -52,6 +52,20 @@ def test_a_challenger_gets_its_share_once_its_hash_is_approved_and_then_needs_no
     as_(context, BOB).door.approve(name)
     begin_share(context, 2, 0.5)
     assert promote(as_(context, SERVICE), NOW_US, version=2)["before"] is None
+
+
+@pytest.mark.promise("approvals.models")
+def test_a_promotion_against_the_verdict_is_approved_by_itself(context: LearningContext) -> None:
+    make_champion(context.registry, 1)
+    signed, name = Justification("alice", "the campaign begins"), context.registry.content(PROPENSITY, 2)
+    with pytest.raises(Refused):
+        begin_share(context, 2, 0.5)
+    as_(context, BOB).door.approve(name)
+    begin_share(context, 2, 0.5)
+    with pytest.raises(Refused, match="it removes what its verdict or a guard protects"):
+        promote(context, NOW_US, version=2, justification=signed)
+    as_(context, BOB).door.approve(name)
+    assert promote(context, NOW_US, version=2, justification=signed)["before"] == 1
 
 
 @pytest.mark.promise("approvals.models")

@@ -51,10 +51,13 @@ class LearningContext:
     rules: TrialRules = TrialRules()
     door: Door = field(kw_only=True)
 
-    def permit(self, name: str, version: int, *, from_harm: bool = False) -> Permit:
-        """Return the permit that a version makes decisions; raises Refused with what to do if it is not approved."""
-        content = self.registry.content(name, version)
-        return self.door.for_model(f"{name}@{version}", content, from_harm=from_harm)
+    def permit(self, name: str, version: int, *, against_verdict: bool = False, from_harm: bool = False) -> Permit:
+        """Return the permit that a version makes decisions; raises Refused with what to do if it is not approved.
+
+        Parameters as of `Door.for_model`.
+        """
+        model, content = f"{name}@{version}", self.registry.content(name, version)
+        return self.door.for_model(model, content, against_verdict=against_verdict, from_harm=from_harm)
 
     def why_not(self, name: str, version: int) -> str | None:
         """Return why a version may not make decisions yet, and what to do, or None; whoever asks first proposed it."""

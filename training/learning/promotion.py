@@ -84,7 +84,7 @@ def promote(
     verdict = _verdict(context, now_us, chosen) if name == PROPENSITY else _FREE
     if verdict.action != "promote" and justification is None:
         raise _not_shown_better(f"{name}@{chosen}", verdict)
-    permit = context.permit(name, chosen)
+    permit = context.permit(name, chosen, against_verdict=bool(breached) or verdict.action != "promote")
     if justification is not None:
         record = justification.signed(f"{name}@{chosen}", verdict, breached, now_us, context.secret)
         registry.write_note(name, chosen, JUSTIFIED, record)

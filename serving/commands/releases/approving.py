@@ -10,7 +10,7 @@ from decisioning.review.approval import ApprovalStep, Person
 from decisioning.review.catalogue_changes import catalogue_changes
 from decisioning.review.removed_gates import removed_gates
 from decisioning.times import iso
-from features.approvals.door import Door, gone_round, grounds_of, shown
+from features.approvals.door import Door, gone_round, grounds_of, waiting
 from features.ledger import Ledger
 from serving.brain.releasing import open_ledger, release, serve_release
 from serving.settings import Workspace
@@ -54,16 +54,14 @@ def list_releases(workspace: Workspace) -> dict[str, Any]:
     with open_ledger(workspace) as ledger:
         steps = [s for s in ledger.served.steps() if s.environment == environment]
         activations = ledger.activations(environment)
-        rounds = gone_round(ledger, environment)
-    approved = {s.hash for s in steps if s.kind in ("approved", "went round", "served before", "resumed")}
-    served = {a.release for a in activations}
+        proposed, rounds = waiting(ledger, environment), gone_round(ledger, environment)
     return {
         "environment": environment,
         "releases": [
             {"release": a.release, "at": iso(a.at_us), "by": a.by, **grounds_of(a.release, environment, steps)}
             for a in activations
         ],
-        "proposed": [shown(s) for s in steps if s.kind == "proposed" and s.hash not in approved | served],
+        "proposed": proposed,
         "without_approval": rounds,
     }
 
