@@ -13,6 +13,7 @@ from features.deadlines import answering_within
 from features.threads import LOG, every
 from serving.access.doors import Access
 from serving.access.events import SecurityEvents
+from serving.access.people.sign_in import SignIn
 from serving.brain.runtime import Brain
 from serving.customers import erasing
 from serving.events.moments import POLL_S, Watcher
@@ -42,8 +43,11 @@ _Piece = tuple[str, float, Callable[[], object]]
 class Background:
     """The threads of one replica."""
 
-    def __init__(self, brain: Brain, watcher: Watcher, access: Access | None, events: SecurityEvents) -> None:
+    def __init__(
+        self, brain: Brain, watcher: Watcher, access: Access | None, sign_in: SignIn, events: SecurityEvents
+    ) -> None:
         self._brain, self._watcher, self._access, self._events = brain, watcher, access, events
+        self._sign_in = sign_in
         self._stopping = Event()
         self._threads: list[Thread] = []
 
@@ -79,6 +83,7 @@ class Background:
             ("release", REFRESH_S, brain.refresh_release),
             ("pauses", REFRESH_S, brain.refresh_paused),
             ("model", REFRESH_MODEL_S, brain.refresh_model),
+            ("sessions", REFRESH_S, self._sign_in.refresh),
             *([("keys", REFRESH_S, self._access.refresh)] if self._access else []),
         ]
 

@@ -100,7 +100,8 @@ def build_app(brain: Brain) -> FastAPI:
     watcher, http = Watcher(brain), brain.workspace.settings.http
     access = Access(brain.ledger) if http.keys == "on" else None
     events = SecurityEvents(brain.ledger)
-    background, people = Background(brain, watcher, access, events), _people(brain)
+    people = _people(brain)
+    background = Background(brain, watcher, access, people.sign_in, events)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -16,6 +16,7 @@ from features.profile.stores.sqlite import SqliteOnline
 from features.threads import LOG
 from serving.access.doors import Access
 from serving.access.events import SecurityEvents
+from serving.access.people.sign_in import SignIn
 from serving.brain import explaining
 from serving.brain.repeats import Repeats
 from serving.brain.runtime import Brain
@@ -164,6 +165,7 @@ def test_a_body_of_very_many_arrays_is_refused_before_it_is_read(client: Client)
 
 WORK = {
     "keys",
+    "sessions",
     "release",
     "pauses",
     "model",
@@ -185,7 +187,8 @@ def test_a_replica_does_all_other_work_in_threads_that_end_with_it(
 
     async def live() -> set[str]:
         brain = Brain(client.brain.workspace)
-        background = Background(brain, Watcher(brain), Access(brain.ledger), SecurityEvents(brain.ledger))
+        access, sign_in = Access(brain.ledger), SignIn(brain.workspace, brain.ledger)
+        background = Background(brain, Watcher(brain), access, sign_in, SecurityEvents(brain.ledger))
         background.start(lambda: None)
         during = working()
         await background.stop()

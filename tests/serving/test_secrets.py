@@ -13,10 +13,13 @@ from standardwebhooks import Webhook, WebhookVerificationError
 import brain as command_line
 from features.access_keys import Generation, Rotation, generations
 from features.moments import Moments
+from features.people import User, keep_signed_in
 from serving.access.files import advice
+from serving.access.people.sign_in import SignIn
+from serving.brain.releasing import open_ledger
 from serving.settings import Workspace
 from tests.serving.test_webhooks import Receiver, impatient, moments, send, workspace
-from tests.serving.workspaces import Json
+from tests.serving.workspaces import Json, small_workspace
 
 __all__ = ["impatient", "moments", "workspace"]
 Got = tuple[dict[str, str], bytes]
@@ -70,7 +73,8 @@ def test_every_secret_is_listed_without_its_value_and_only_what_can_be_is_rotate
     listed = run(workspace, "secret", "list")["secrets"]
     assert [listed[0]["generation"], listed[0]["earlier_until"]] == [2, [made["earlier_until"]]]
     assert made["secret"] not in json.dumps(listed)
-    for secret in listed[1:]:
+    assert [secret["name"] for secret in listed[:2]] == ["webhook", "sessions"]
+    for secret in listed[2:]:
         refused = run(workspace, "secret", "rotate", secret["name"], expect=1)
         assert refused["error"] == f"{secret['name']}: {secret['how']}"
     assert "there is no such secret" in run(workspace, "secret", "rotate", "x", expect=1)["error"]
@@ -123,3 +127,24 @@ def test_what_commands_write_is_for_their_user_only(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert [path for path in (root, *root.rglob("*")) if path.stat().st_mode & 0o077] == []
+
+
+@pytest.mark.promise("people.sessions-rotation")
+def test_a_rotation_of_sessions_signs_everybody_out_on_every_replica(tmp_path: Path) -> None:
+    """Cookies keep their names, so that those who sign in again are known to every replica."""
+    shop = small_workspace(tmp_path / "shop")
+    person = User("p-1", "local", "u-1", "Ann", "agent", "north", "Ghent", "local", 1)
+    with open_ledger(shop) as ledger:
+        keep_signed_in(ledger, person)
+        one, other = (SignIn(shop, ledger) for _ in range(2))
+        cookie = one.sessions.start(person).cookie
+        assert other.sessions.find(cookie) is not None
+        assert "secret" not in run(shop, "secret", "rotate", "sessions")
+        one.refresh()
+        other.refresh()
+        assert [replica.sessions.find(cookie) for replica in (one, other)] == [None, None]
+        again = one.sessions.start(person).cookie
+        assert other.sessions.find(again) is not None
+        later = SignIn(shop, ledger)
+        assert later.sessions.find(again) is not None, "a replica that starts later"
+        assert later.signer.place == one.signer.place

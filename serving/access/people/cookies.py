@@ -22,7 +22,7 @@ class Cookies:
 
     def __init__(self, signer: CookieSigner, *, secure: bool) -> None:
         self._secure = secure
-        self._prefix = f"{'__Host-' if secure else ''}brain-{signer.key('cookies').hex()[:8]}-"
+        self._prefix = f"{'__Host-' if secure else ''}brain-{signer.place}-"
 
     def read(self, kind: Kind, headers: Headers) -> str | None:
         """Return the value of a cookie that a request sent; None if it sent none, or several of its name."""

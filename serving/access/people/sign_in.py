@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from decisioning.errors import Refused, Unavailable
+from features.access_keys import FIRST_GENERATION, read_rotations
 from features.ledger import Ledger, now_us
 from features.people import (
     LOCAL,
@@ -22,7 +23,7 @@ from serving.access.people.passwords import is_right
 from serving.access.people.roles import check_roles, person_of, wanted_claims
 from serving.access.people.sealing import opened, sealed
 from serving.access.people.sessions import PersonSessions, SignedIn
-from serving.access.people.signing import new_token, signer_of
+from serving.access.people.signing import SESSIONS, new_token, signer_of
 from serving.access.table import ADMIN
 from serving.settings import Workspace
 
@@ -54,6 +55,12 @@ class SignIn:
         self.sessions = PersonSessions(ledger, self.signer, settings)
         self.provider = _provider_of(workspace)
         self._settings, self._ledger, self._guesses = settings, ledger, Guesses(ledger)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take up a rotation of the secret that signs cookies: everybody is signed out, and signs in again."""
+        rotations = read_rotations(self._ledger, SESSIONS)
+        self.signer.use(rotations[-1].generation if rotations else FIRST_GENERATION)
 
     def with_password(self, name: str, password: str, device: str) -> tuple[SignedIn, str]:
         """Sign in with a password; return also what this browser is known by from now on.

@@ -6,16 +6,31 @@ import secrets
 from typing import Final
 
 from decisioning.errors import Unavailable
+from features.access_keys import FIRST_GENERATION
 from serving.settings import Workspace
 
 _MAC_BYTES: Final = 24
+
+
+SESSIONS: Final = "sessions"
+"""The name of the secret that signs cookies, as `brain secret rotate` takes it."""
 
 
 class CookieSigner:
     """Signs texts with a key of the workspace; what is signed for one purpose says nothing for another."""
 
     def __init__(self, key: bytes) -> None:
-        self._key = key
+        self._first = self._key = key
+
+    def use(self, generation: int) -> None:
+        """Sign with the key of this generation from now on; what another one signed counts no more."""
+        derived = hmac.digest(self._first, f"generation:{generation}".encode(), "sha256")
+        self._key = self._first if generation == FIRST_GENERATION else derived
+
+    @property
+    def place(self) -> str:
+        """Eight characters that are the workspace's, whatever the generation of its key."""
+        return hmac.digest(self._first, b"key:cookies", "sha256").hex()[:8]
 
     def mac(self, purpose: str, text: str) -> str:
         """Return the keyed hash of a text, in 32 letters, digits, `-` and `_`."""

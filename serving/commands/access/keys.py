@@ -9,6 +9,7 @@ from decisioning.times import HOUR_US, datetime_at, days_us, iso, microseconds, 
 from features.access_keys import AccessKey, add_key, add_rotation, generations, read_keys, read_rotations, revoke_key
 from features.ledger import Ledger, now_us
 from serving.access.keys import kept_key, new_key_text
+from serving.access.people.signing import SESSIONS
 from serving.access.table import TABLE
 from serving.brain.releasing import open_ledger
 from serving.events.webhooks import WEBHOOK, encoded_secret, signing_secrets
@@ -97,30 +98,37 @@ def webhook_secret(workspace: Workspace) -> str:
 def listed_secrets(workspace: Workspace) -> dict[str, Any]:
     """Return every kind of secret, without its value, and how it is replaced by another."""
     with open_ledger(workspace) as ledger:
-        begun = read_rotations(ledger, WEBHOOK)
-    newest, *earlier = generations(begun, now_us())
-    webhook = {
-        "name": WEBHOOK,
-        "how": f"brain secret rotate {WEBHOOK}",
-        "generation": newest.number,
-        "since": iso(begun[-1].at_us) if begun else None,
-        "earlier_until": [iso(g.until_us) for g in earlier if g.until_us is not None],
-    }
-    return {"secrets": [webhook, *({"name": name, "how": how} for name, how in _OTHERS.items())]}
+        rotated = [_state(ledger, name) for name in (WEBHOOK, SESSIONS)]
+    return {"secrets": [*rotated, *({"name": name, "how": how} for name, how in _OTHERS.items())]}
 
 
 def rotate_secret(workspace: Workspace, name: str, overlap_h: float) -> dict[str, Any]:
-    """Begin a new generation of a secret, and return it; earlier ones count for `overlap_h` hours more."""
-    if name != WEBHOOK:
-        raise Refused(
-            f"{name}: {_OTHERS[name]}" if name in _OTHERS else f"there is no such secret; there is: {WEBHOOK}"
-        )
-    at_us, overlap_us = now_us(), round(overlap_h * HOUR_US)
+    """Begin a new generation of a secret, and return it if others need it.
+
+    That of webhooks counts for `overlap_h` hours more; that of sessions ends at once, and everybody signs in again.
+    """
+    if name not in (WEBHOOK, SESSIONS):
+        known = f"there is no such secret; there are: {WEBHOOK}, {SESSIONS}"
+        raise Refused(f"{name}: {_OTHERS.get(name, known)}")
+    at_us, overlap_us = now_us(), round(overlap_h * HOUR_US) if name == WEBHOOK else 0
     with open_ledger(workspace) as ledger:
-        begun = add_rotation(ledger, WEBHOOK, at_us, overlap_us)
-        secret = _newest(workspace, ledger)
+        begun = add_rotation(ledger, name, at_us, overlap_us)
+        shown = {"secret": _newest(workspace, ledger)} if name == WEBHOOK else {}
     until = iso(at_us + overlap_us) if overlap_us else None
-    return {"name": name, "generation": begun.generation, "earlier_until": until, "secret": secret}
+    return {"name": name, "generation": begun.generation, "earlier_until": until, **shown}
+
+
+def _state(ledger: Ledger, name: str) -> dict[str, Any]:
+    """Return the generations of a secret that count now."""
+    rotations = read_rotations(ledger, name)
+    newest, *earlier = generations(rotations, now_us())
+    return {
+        "name": name,
+        "how": f"brain secret rotate {name}",
+        "generation": newest.number,
+        "since": iso(rotations[-1].at_us) if rotations else None,
+        "earlier_until": [iso(g.until_us) for g in earlier if g.until_us is not None],
+    }
 
 
 def _newest(workspace: Workspace, ledger: Ledger) -> str:
