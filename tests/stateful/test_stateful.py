@@ -190,4 +190,4 @@ def test_what_holds_of_each_person_holds_after_every_step(company: Company) -> N
 def test_what_holds_of_each_person_holds_in_a_long_run(capsys: pytest.CaptureFixture[str]) -> None:
     """Take the 100,000 steps of `python -m tests.stateful`."""
     with capsys.disabled():
-        take(100_000, 1, print)
+        take(100_000, 20, print)
