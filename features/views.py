@@ -75,12 +75,17 @@ class ProfileView:
 
 def views_of(schema: FeatureSchema) -> tuple[ProfileView, ...]:
     """Return the views of a schema in the order of `VIEWS`, including those without features."""
-    return tuple(ProfileView(name, schema.of_source(source)) for name, source in VIEWS.items())
+    return tuple(ProfileView(name, tuple(map(_stored, schema.of_source(source)))) for name, source in VIEWS.items())
+
+
+def _stored(feature: Feature) -> Feature:
+    """Return what stores need of a feature: how it is told as a reason changes no store."""
+    return feature.model_copy(update={"because": None}) if feature.because else feature
 
 
 def write_views(schema: FeatureSchema) -> str:
     """Return the views of a schema as JSON text, from which `read_views` makes equal views."""
-    body = {v.name: [f.model_dump(mode="json") for f in v.features] for v in views_of(schema)}
+    body = {v.name: [f.model_dump(mode="json", exclude={"because"}) for f in v.features] for v in views_of(schema)}
     return json.dumps(body, indent=1, sort_keys=True) + "\n"
 
 

@@ -83,6 +83,8 @@ class Settings(Strict):
     of ours. `ranking`: whether actions of the commercial tier are ranked by their propensity, or by their uplift, which
     is how much showing them raises it. By uplift, an action that becomes less likely when it is shown is worth less
     than nothing. Where the model does not know the uplift, the propensity stands in, which is the larger number.
+    `address`: how the Dutch clauses of reasons speak to the customer. `wording`: how reasons are told; a release states
+    the newest when it is made, and earlier ones stated none.
     """
 
     eur_per_point: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.01
@@ -101,6 +103,8 @@ class Settings(Strict):
     monotone: dict[Issue, Monotone] = Field(default_factory=dict)
     ai_disclosure: dict[Locale, Text] = Field(default_factory=dict)
     ranking: Literal["propensity", "uplift"] = "propensity"
+    address: Literal["je", "u"] = "je"
+    wording: Literal[1, 2] = 1
 
 
 class Purpose(Strict):

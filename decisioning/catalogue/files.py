@@ -1,6 +1,7 @@
 """One catalogue from the files of a workspace (sections merged, checked, sorted by id), and the bytes of a release."""
 
 import json
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from itertools import islice
@@ -18,6 +19,9 @@ from decisioning.times import microseconds, parse_moment
 
 MAX_TOTAL_CHARACTERS = 100_000_000
 MAX_PROBLEMS = 1000
+WORDING = {"shipped/wording.yaml": "settings: {wording: 2}\n"}
+"""The file by which a release states how its reasons are told: the newest wording."""
+_BECAUSE = re.compile(r"\bbecause:")
 
 
 class Catalogue(Strict):
@@ -50,6 +54,14 @@ class Catalogue(Strict):
         if action.prior is not None:
             return action.prior
         return priors.group.get(action.group, priors.issue.get(action.issue, priors.default))
+
+
+def with_wording(files: Mapping[str, str]) -> dict[str, str]:
+    """Return the files of a release with its wording: the newest if they say how reasons are told, else the first.
+
+    So a catalogue that was written before is released as it was.
+    """
+    return {**files, **(WORDING if any(_BECAUSE.search(text) for text in files.values()) else {})}
 
 
 def read(files: Mapping[str, str]) -> Catalogue:

@@ -22,6 +22,7 @@ class Release:
         self.catalogue = catalogue
         self.hash = digest
         self.schema: FeatureSchema = catalogue.schema_of_features
+        self.wording = catalogue.settings.wording
         self.actions = {a.id: a for a in sorted(catalogue.actions, key=lambda a: a.id)}
         pairs = [(a, t) for a in self.actions.values() for t in a.treatments]
         self.candidates = tuple(sorted(pairs, key=lambda p: full_id(*p)))

@@ -1,6 +1,7 @@
-"""Patterns for texts that press or pretend, in Dutch and English.
+"""Patterns for texts that press, pretend or tactlessly remind, in Dutch and English.
 
-They find claims that little is left, and claims to feel what the customer feels. Every text is read for both languages,
+They find claims that little is left, claims to feel what the customer feels, and what is no reason of an offer: risk,
+lateness, leaving and trouble. Every text is read for both languages,
 whatever its locale; case, kinds of quotes and line breaks do not matter.
 """
 
@@ -82,6 +83,14 @@ _CLAIMS: Mapping[Claim, re.Pattern[str]] = {
     "deadline": re.compile("|".join(rf"(?<!\w)(?:{p})" for p in _DEADLINE)),
 }
 _PRETENDED_FEELING_PATTERN = re.compile("|".join(f"(?:{p})" for p in _PRETENDED_FEELING))
+_NO_REASON = re.compile(
+    r"\b(?:late(?:ly paid|ness)?|overdue|arrears|debts?|owed?|unpaid|reminders?|dunning|"
+    r"leav(?:e|es|ing)|left us|cancel\w*|churn\w*|terminat\w*|competitors?|switch(?:ed|ing)? (?:to|provider)|"
+    r"risks?|hardship|vulnerab\w*|bereave\w*|death|died|deceased|complain\w*|fraud\w*|default(?:ed)?|"
+    r"te laat|achterstand\w*|schuld\w*|aanmaning\w*|openstaand\w*|wanbetal\w*|"
+    r"opzeg\w*|opgezegd|vertrek\w*|weggaan|weggaat|overstap\w*|concurrent\w*|"
+    r"\w*risico\w*|geldzorg\w*|kwetsba\w*|overlijd\w*|overleden|klacht\w*|klaagt|fraude\w*)\b"
+)
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff*~`]")
 
 
@@ -97,6 +106,12 @@ def pretended_feeling(text: str) -> str | None:
     """Return the words by which a text claims to feel what the customer feels; None if there are none."""
     match = _PRETENDED_FEELING_PATTERN.search(_normalized(text))
     return match.group().strip() if match else None
+
+
+def no_reason(text: str) -> str | None:
+    """Return the words by which a text is no reason of an offer: risk, lateness, leaving or trouble; None without."""
+    match = _NO_REASON.search(_normalized(text))
+    return match.group() if match else None
 
 
 def _normalized(text: str) -> str:

@@ -3,17 +3,18 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from math import isnan
+from math import isnan, log
 
 from decisioning.catalogue.view import Weight
 from decisioning.deciding.arms import used
 from decisioning.deciding.case import Case
 from decisioning.deciding.screening import Screened
-from decisioning.facts.forms import Scores
+from decisioning.facts.forms import PRIOR_MODEL, Scores
 from decisioning.facts.schema import Facts
 from decisioning.records.kept import Floats, Reason
 
 MAX_REASONS = 4
+_LARGEST = 9.9
 
 
 @dataclass
@@ -38,7 +39,7 @@ class Reasoning:
 
     def _all(self, i: int, row: int, factors: Sequence[str]) -> Iterator[Reason]:
         """Yield what decided; a factor that was multiplied by zero is left out."""
-        worth, uplift = self.screened.worth, self.scores.uplift
+        worth, uplift, directed = self.screened.worth, self.scores.uplift, self.case.release.wording > 1
         tier, value = self.screened.view.actions[i].tier, worth.value_eur.item(i)
         weight, lever = worth.weight.item(i), worth.lever.item(i)
         euros = self.ranking.item(row) * value - worth.cost_eur.item(i)
@@ -46,15 +47,56 @@ class Reasoning:
             yield Reason(f"tier.{tier}")
         if uplift is not None and not isnan(uplift.item(row)):
             yield Reason("uplift", 100.0 * uplift.item(row))
-        if value * weight * lever != 0.0:
-            yield from self._of_propensity(factors)
+        if (gain := value * weight * lever) > 0.0 or (gain != 0.0 and not directed):
+            yield from self._of_model(row, factors) if directed else self._of_propensity(factors)
         if weight != 1.0 and euros * lever != 0.0:
-            names = set().union(*(self._decisive_of(w) for w in worth.applied if w.members[i]))
-            yield Reason("context", tuple(sorted(names)))
+            yield from self._of_context(i, euros * lever) if directed else self._of_weights(i)
         if lever != 1.0 and euros * weight != 0.0:
             yield Reason("lever", lever)
         if tier == "commercial":
             yield Reason("value.expected", euros)
+
+    def _of_model(self, row: int, factors: Sequence[str]) -> Iterator[Reason]:
+        """Yield the reasons of a propensity by wording 2; of an action without evidence, that it was never tried."""
+        if not self.screened.profiled:
+            yield Reason("propensity.prior")
+        elif self.case.context.assigned_model != PRIOR_MODEL and not self.scores.evidence.item(row):
+            yield Reason("propensity.untried")
+        else:
+            features = self.case.release.schema.features
+            named = [name for name in factors if self._nameable(_bare(name))]
+            yield from (Reason("propensity", name) for name in named)
+            asserted = (_bare(name) for name in named if features[_bare(name)].asserted_by)
+            yield from (Reason("asserted", name) for name in asserted)
+
+    def _of_weights(self, i: int) -> Iterator[Reason]:
+        """Yield one reason of the weights that applied, with the facts that decided."""
+        names = set().union(*(self._decisive_of(w) for w in self.screened.worth.applied if w.members[i]))
+        yield Reason("context", tuple(sorted(names)))
+
+    def _of_context(self, i: int, euros: float) -> Iterator[Reason]:
+        """Yield per fact that decided the logarithm of the weights that it made apply; without its name if need be.
+
+        What raises the priority is positive: a weight above 1 of more than no `euros`.
+        """
+        sizes: dict[str, float] = {}
+        for weight in self.screened.worth.applied:
+            if weight.members[i] and weight.factor != 1.0:
+                raised = log(weight.factor) if weight.factor else -_LARGEST
+                size = raised if euros > 0.0 else -raised
+                for name in self._decisive_of(weight):
+                    named = name if self._nameable(name) else ""
+                    sizes[named] = sizes.get(named, 0.0) + size
+        for name, size in sorted(sizes.items()):
+            if (tenths := round(min(max(size, -_LARGEST), _LARGEST), 1)) != 0.0:
+                yield Reason("context", (f"{name}{tenths:+.1f}",))
+
+    def _nameable(self, name: str) -> bool:
+        """Tell whether a reason may name a feature: not what was done on the account, perhaps by somebody else."""
+        known = self.case.known
+        feature = self.case.release.schema.features.get(name)
+        shared = known.account is not None and known.account.stream in known.signals
+        return feature is not None and not (feature.source == "signal" and shared)
 
     def _of_propensity(self, factors: Sequence[str]) -> Iterator[Reason]:
         """Yield the reasons of a propensity: what moved the score most, or that no model was asked."""
@@ -82,3 +124,8 @@ class Reasoning:
         rest = dict(self.facts)
         rest.pop(name, None)
         return weight.rule.truth(rest, self.case.history) is True
+
+
+def _bare(signed: str) -> str:
+    """Return the feature's name in a factor such as `age+0.4`."""
+    return signed.partition("+")[0].partition("-")[0]

@@ -220,10 +220,11 @@ def _pick(computed: Computation, pick: Pick, why: str | None) -> KeptPick:
     return kept
 
 
-def reasons_for(computed: Computation, i: int, row: int, locale: str) -> list[dict[str, str]]:
+def reasons_for(computed: Computation, i: int, row: int, locale: str) -> list[dict[str, Any]]:
     """Return why candidate `i` of the view, row `row` of the scores, was offered, in words of a locale."""
     words = tables_for(computed.release, NEWEST).words
-    return [words.reason(reason, locale) for reason in computed.reasoning.of(i, row, computed.scores.factors[row])]
+    reasons = computed.reasoning.of(i, row, computed.scores.factors[row])
+    return [words.reason(reason, locale, computed.facts) for reason in reasons]
 
 
 def _why_nothing(computed: Computation, picks: Sequence[Pick]) -> list[str | None]:

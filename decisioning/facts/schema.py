@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from decisioning.facts.because import Because
 from decisioning.facts.signals import SignalFeature
 from decisioning.spec import Description, FeatureName, Id, Locale, Strict, Tag, Value, worded
 
@@ -58,7 +59,8 @@ class Feature(Strict):
     signal, that is older than this is UNKNOWN. `after_outcome`: known only once the outcome is, so never a model input.
     `asserted_by`: the person who stated the value, which was not measured (refused in prod). `proxy_for`: the special
     categories that the feature reveals; whatever may not read those may not read it. `changeable`: the customer could
-    change it, so a counterfactual may; for a number, the values that the customer can choose from.
+    change it, so a counterfactual may; for a number, the values that the customer can choose from. `because`: how it is
+    told as a reason, and where.
     """
 
     name: FeatureName
@@ -77,6 +79,7 @@ class Feature(Strict):
     asserted_by: str | None = None
     changeable: bool | tuple[int | float, ...] = False
     description: Description = ""
+    because: Because | None = None
 
     @property
     def choices(self) -> tuple[Value, ...]:

@@ -77,7 +77,7 @@ def _offer(n: int, pick: KeptPick, kept: Kept, tables: Tables, offered: Offered,
         "content": content,
         "content_ref": offered.content_ref,
         "expires_at": expires,
-        "reasons": [tables.words.reason(reason, locale) for reason in pick.reasons],
+        "reasons": [tables.words.reason(reason, locale, kept.facts) for reason in pick.reasons],
     }
     return {**offer, **offered.routes} if offered.routes else offer
 

@@ -32,6 +32,14 @@ FIGURES: Final[Mapping[str, Audience]] = {
     "probability": "company",
 }
 """Figure of an offer or a candidate -> for whom; every other field of theirs is for all."""
+_FIGURES_OF_REASONS: Final[Mapping[str, Audience]] = {
+    "use": "agent",
+    "direction": "agent",
+    "strength": "agent",
+    "figure": "company",
+}
+_USES: Final[Mapping[Audience, tuple[str, ...]]] = {"customer": ("shown",), "agent": ("shown", "said")}
+"""Audience -> the uses of the reasons that it gets with an offer; the company gets all."""
 
 
 def sees(audience: Audience, written_for: Audience) -> bool:
@@ -42,6 +50,26 @@ def sees(audience: Audience, written_for: Audience) -> bool:
 def is_reason_for(audience: Audience, code: str) -> bool:
     """Tell whether an audience gets the reason of this code."""
     return sees(audience, REASONS.get(code) or REASONS.get(code.partition(".")[0], "company"))
+
+
+def with_offer(audience: Audience, reason: Mapping[str, Any]) -> bool:
+    """Tell whether an audience gets a reason with an offer; of those about features, a customer only what is for it."""
+    if "use" not in reason:
+        return is_reason_for(audience, reason["code"])
+    if audience == "company":
+        return True
+    return reason["use"] in _USES[audience] and (audience != "customer" or reason["direction"] == "for")
+
+
+def on_request(audience: Audience, reason: Mapping[str, Any]) -> bool:
+    """Tell whether an audience gets a reason in an explanation that it asked for."""
+    if "use" not in reason:
+        return is_reason_for(audience, reason["code"])
+    return audience == "company" or reason["use"] is not None
+
+
+def _reason_for(audience: Audience, reason: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: value for k, value in reason.items() if sees(audience, _FIGURES_OF_REASONS.get(k, "customer"))}
 
 
 def figures_for(audience: Audience, item: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,5 +89,5 @@ def answer_for(audience: Audience, answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def _offer_for(audience: Audience, offer: Mapping[str, Any]) -> dict[str, Any]:
-    reasons = [reason for reason in offer["reasons"] if is_reason_for(audience, reason["code"])]
+    reasons = [_reason_for(audience, reason) for reason in offer["reasons"] if with_offer(audience, reason)]
     return {**figures_for(audience, offer), "reasons": reasons}

@@ -11,7 +11,8 @@
 - 7: as 6; of what was drawn it keeps which candidates chance decided among, and no probabilities, which follow from the
   rest (`review.drawn_odds`).
 
-A format never changes. Another layout, another wording or another rule for what is derived is the next number.
+A format never changes. Another layout or another rule for what is derived is the next number. Another wording is the
+next number, too, or the next `wording` of the settings of releases.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +20,7 @@ from typing import Any, Final
 
 from decisioning.catalogue.release import Release
 from decisioning.errors import Refused, RequestError
-from decisioning.records import wording_1
+from decisioning.records import wording_1, wording_2
 from decisioning.records.answers import contact_of, record_of
 from decisioning.records.drawn import after_drawn, pack_drawn, unpack_drawn
 from decisioning.records.kept import NOTHING, Kept
@@ -32,7 +33,9 @@ from decisioning.times import AS_RECORDED, AS_STATED, TimeRule
 JSON_FORMAT: Final = 1
 NEWEST: Final = 7
 WORDINGS: Final = dict.fromkeys((JSON_FORMAT, 2, 3, 4, 5, 6, 7), wording_1.Words)
-"""Format -> the wording that it makes texts with."""
+"""Format -> the wording that it makes texts with, for releases of wording 1."""
+_WORDINGS_OF_RELEASES: Final = {2: wording_2.DirectedWords}
+"""The wording of a release -> the wording that every format makes texts with."""
 TIME_RULES: Final[Mapping[int, TimeRule]] = {
     **dict.fromkeys((JSON_FORMAT, 2), AS_STATED),
     **dict.fromkeys((3, 4, 5, 6, 7), AS_RECORDED),
@@ -68,7 +71,7 @@ def time_rule_of(record: Mapping[str, Any]) -> TimeRule:
 
 def tables_for(release: Release, number: int) -> Tables:
     """Return the tables of a release for one format."""
-    return tables_of(release, WORDINGS[number])
+    return tables_of(release, _WORDINGS_OF_RELEASES.get(release.wording, WORDINGS[number]))
 
 
 def pack(kept: Kept, release: Release, number: int) -> bytes:

@@ -17,6 +17,8 @@ _DIGITS = "(?:[0-9a-f]{2})+"
 _ID = re.compile(rf"(?P<h>{_DIGITS})|d-(?P<d>{_DIGITS})|(?P<u>[0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}})")
 _FORMS: Final = {"h": 0, "d": 1, "u": 2}
 _HEX, _DECISION, _UUID = _FORMS.values()
+_SIGNED = re.compile(r"(.*)([+-])([0-9])\.([0-9])")
+_LARGEST_TENTHS: Final = 99
 Code = int | str | None
 """The number of a name, or the name itself."""
 
@@ -45,6 +47,42 @@ class Numbering:
     def names(self, codes: Sequence[Code]) -> list[Any]:
         """Return the names of codes."""
         return [self._names[code] if isinstance(code, int) else code for code in codes]
+
+
+class SignedNumbering(Numbering):
+    """Numbers for a list of names, and for each with a figure in tenths behind it, such as `age+0.4` or `age-9.9`."""
+
+    __slots__ = ()
+
+    def code(self, name: str | None) -> Code:
+        """Return the number of a name, with or without its figure; the name itself if it has none."""
+        if name is None or name in self.numbers:
+            return super().code(name)
+        match = _SIGNED.fullmatch(name)
+        number = self.numbers.get(match[1]) if match else None
+        if match is None or number is None:
+            return name
+        return number + len(self._names) * (1 + _LARGEST_TENTHS + int(match[2] + match[3] + match[4]))
+
+    def codes(self, names: Sequence[str | None]) -> list[Code]:
+        """Return the codes of names."""
+        return [self.code(name) for name in names]
+
+    def name(self, code: Code) -> Any:
+        """Return the name of a code."""
+        if not isinstance(code, int) or code < len(self._names):
+            return super().name(code)
+        step, number = divmod(code, len(self._names))
+        sign, tenths = (
+            ("+", step - 1 - _LARGEST_TENTHS) if step > _LARGEST_TENTHS else ("-", 1 + _LARGEST_TENTHS - step)
+        )
+        if tenths > _LARGEST_TENTHS:
+            raise ValueError("the record names a figure that there is not")
+        return f"{self._names[number]}{sign}{tenths // 10}.{tenths % 10}"
+
+    def names(self, codes: Sequence[Code]) -> list[Any]:
+        """Return the names of codes."""
+        return [self.name(code) for code in codes]
 
 
 class Pieces:

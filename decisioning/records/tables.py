@@ -12,7 +12,7 @@ from decisioning.catalogue.release import Release
 from decisioning.catalogue.view import FOREVER_US, View
 from decisioning.facts.schema import Feature
 from decisioning.records.facts import FactTable
-from decisioning.records.pieces import Numbering
+from decisioning.records.pieces import Numbering, SignedNumbering
 from decisioning.records.wording_1 import Words
 
 _BUILT_IN: Final = (
@@ -63,7 +63,8 @@ class Tables:
         self.release = release
         self.features = _features(catalogue.features)
         self.facts = FactTable(self.features.values())
-        self.inputs = Numbering(sorted(self.features))
+        inputs = Numbering if release.wording == 1 else SignedNumbering
+        self.inputs = inputs(sorted(self.features))
         self.channels = Numbering([c.id for c in catalogue.channels])
         self.locales = Numbering(catalogue.settings.locales)
         self.actions = Numbering([a.id for a in catalogue.actions])

@@ -6,7 +6,7 @@ name it in `decisioning.records.formats`.
 
 import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from decisioning.catalogue.actions import Content, Settings, Treatment
 from decisioning.facts.schema import Facts, Feature
@@ -63,7 +63,7 @@ class Words:
         self._templates: dict[tuple[str, str | None, str], Template] = {}
         self._of_inputs: dict[tuple[str, str, str], tuple[str, str]] = {}
 
-    def reason(self, reason: Reason, locale: str) -> dict[str, str]:
+    def reason(self, reason: Reason, locale: str, _facts: Facts) -> dict[str, Any]:
         """Return a reason's code and its sentence."""
         kind, about = reason
         if kind in _PER_FEATURE:

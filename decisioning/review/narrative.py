@@ -1,16 +1,20 @@
 """A decision in plain words, Dutch and English: what was decided and why, what stopped the rest, what would change."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
+from typing import Any
 
 from decisioning.catalogue.policies import Cap
 from decisioning.catalogue.release import Release
 from decisioning.deciding.record import Computation, reasons_for
 from decisioning.facts.schema import Value, worded
-from decisioning.records.audiences import Audience, is_reason_for
+from decisioning.records.audiences import Audience, on_request
 from decisioning.records.formats import NEWEST, tables_for
 from decisioning.review.counterfactual import Change, Counterfactual
+from decisioning.review.hints import hints
+from decisioning.review.why_not import why_not_chosen, why_withheld
 
 LOCALES = ("nl", "en")
 MAX_GATES = 4
@@ -26,6 +30,10 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "unchanged": "Nothing was found that you could change for another outcome.",
         "first": "“{0}” would have come first",
         "no first": "nothing would have been offered",
+        "rule": "a rule of the company",
+        "strong": "strongly",
+        "moderate": "clearly",
+        "weak": "slightly",
         "and": " and ",
         "fact": "{0} been {1} instead of {2}",
         "given": "you allowed {0}",
@@ -44,7 +52,7 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "contact": "it is late where you are",
         "placeholder": "a fact that the text needs is not known",
         "claim": "the text would claim what is not so",
-        "arm": "you are in a group that is offered nothing, to compare with",
+        "arm": "one group is offered nothing, to compare with",
     },
     "nl": {
         "decided": "Besloten op {0}.",
@@ -53,28 +61,32 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "why": "Waarom: {0}",
         "withheld": "{0} andere mogelijkheden vielen af: {1}.",
         "changed": "Als {0}, dan {1}.",
-        "unchanged": "Er is niets gevonden dat u kunt veranderen voor een andere uitkomst.",
+        "unchanged": "Er is niets te veranderen gevonden dat tot een andere uitkomst leidt.",
         "first": "was “{0}” als eerste gekomen",
         "no first": "was er niets aangeboden",
+        "rule": "een regel van het bedrijf",
+        "strong": "sterk",
+        "moderate": "duidelijk",
+        "weak": "licht",
         "and": " en ",
         "fact": "{0} {1} was geweest in plaats van {2}",
-        "given": "u toestemming had gegeven voor {0}",
-        "withdrawn": "u geen toestemming had gegeven voor {0}",
+        "given": "er toestemming was geweest voor {0}",
+        "withdrawn": "er geen toestemming was geweest voor {0}",
         "true": "ja",
         "false": "nee",
         "consent": "geen toestemming voor {0}",
         "action": "niet nu, of niet hier",
-        "subject": "uw gegevens worden niet gebruikt",
+        "subject": "de gegevens worden niet gebruikt",
         "cap": "al zo vaak getoond als mag",
         "cap in days": "al zo vaak getoond als mag ({0} in {1} dagen)",
         "cap per day": "al zo vaak getoond als op een dag mag ({0})",
         "cap per week": "al zo vaak getoond als in een week mag ({0})",
         "cap per month": "al zo vaak getoond als in een maand mag ({0})",
-        "suppressed": "u hebt er al op geantwoord",
-        "contact": "het is laat waar u bent",
+        "suppressed": "er is al op geantwoord",
+        "contact": "het is daar nu te laat voor een bericht",
         "placeholder": "een gegeven dat de tekst nodig heeft is niet bekend",
         "claim": "de tekst zou iets beweren dat niet zo is",
-        "arm": "u zit in een groep die ter vergelijking niets krijgt aangeboden",
+        "arm": "een groep krijgt ter vergelijking niets aangeboden",
     },
 }
 
@@ -87,6 +99,22 @@ def narrative(
 ) -> dict[str, str]:
     """Return locale -> the story for an audience; `answer` is what was given, `instead` what would have changed it."""
     return {locale: " ".join(_sentences(computed, answer, instead, locale, audience)) for locale in LOCALES}
+
+
+def whys_not(computed: Computation, placed: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+    """Return treatment -> locale -> why it was not chosen, of every candidate that `placed`, the answer, leaves out."""
+    shown = {offer["treatment"] for placement in placed for offer in placement["offers"]}
+    texts = {
+        withheld.treatment: {locale: why_withheld(computed, withheld, locale, gate_in_words) for locale in LOCALES}
+        for withheld in computed.screened.withheld
+    }
+    for i in computed.screened.rows.tolist():
+        if (treatment := computed.view.ids[i]) not in shown:
+            texts[treatment] = {
+                locale: why_not_chosen(computed, i, placed, locale, partial(_title, computed, locale=locale))
+                for locale in LOCALES
+            }
+    return texts
 
 
 def _sentences(
@@ -109,6 +137,8 @@ def _sentences(
             yield from _offer(computed, str(placed["name"]), str(offer["treatment"]), locale, audience)
     if computed.screened.withheld:
         yield _withheld(computed, locale)
+    for hint in hints(computed.release, computed.case.ask, locale):
+        yield str(hint["text"])
     yield _what_instead(computed, instead, locale)
 
 
@@ -116,9 +146,21 @@ def _offer(computed: Computation, placement: str, treatment: str, locale: str, a
     i = computed.view.ids.index(treatment)
     yield _WORDS[locale]["offer"].format(placement, _title(computed, i, locale))
     row = computed.screened.rows.tolist().index(i)
-    reasons = reasons_for(computed, i, row, locale)
-    if why := [reason["text"] for reason in reasons if is_reason_for(audience, reason["code"])]:
-        yield _WORDS[locale]["why"].format(" ".join(why))
+    reasons = [reason for reason in reasons_for(computed, i, row, locale) if on_request(audience, reason)]
+    if reasons:
+        yield _WORDS[locale]["why"].format(" ".join(_spoken(reason, locale, audience) for reason in reasons))
+
+
+def _spoken(reason: Mapping[str, Any], locale: str, audience: Audience) -> str:
+    """Return a reason's sentence; for an agent with its strength, and for the company with its figure."""
+    text = str(reason["text"])
+    if audience == "customer" or "strength" not in reason:
+        return text
+    figure, of_model = reason["figure"], reason["code"].startswith("propensity")
+    size = (
+        _WORDS[locale][reason["strength"]] if audience == "agent" else f"{figure:+.1f}" if of_model else f"×{figure:g}"
+    )
+    return f"{text.removesuffix('.')} ({size.replace('.', ',') if locale == 'nl' else size})."
 
 
 def _title(computed: Computation, i: int, locale: str) -> str:
@@ -138,7 +180,7 @@ def _withheld(computed: Computation, locale: str) -> str:
 def gate_in_words(release: Release, gate: str, locale: str) -> str:
     """Return a gate's description in the catalogue, else what its kind means."""
     kind, _, name = gate.partition(":")
-    catalogue, plain = release.catalogue, name.replace("-", " ")
+    catalogue = release.catalogue
     if kind == "consent":
         return _WORDS[locale]["consent"].format(_purpose(release, name, locale))
     if kind == "cap":
@@ -147,8 +189,8 @@ def gate_in_words(release: Release, gate: str, locale: str) -> str:
         "protection": {p.id: p.description for p in catalogue.protections},
     }.get(kind, {p.id: p.description for p in catalogue.policies})
     if (description := described.get(name)) is not None:
-        return worded(description, locale) or plain
-    return _WORDS[locale].get(kind, plain)
+        return worded(description, locale) or _WORDS[locale]["rule"]
+    return _WORDS[locale].get(kind, _WORDS[locale]["rule"])
 
 
 def _cap(cap: Cap | None, locale: str) -> str:

@@ -13,6 +13,8 @@ from decisioning.deciding.record import Decision
 from decisioning.deciding.screening import screened_for
 from decisioning.facts.forms import Ask, Known, PlacementAsk, Scorer
 from decisioning.facts.standing import Consent, Standing
+from decisioning.records.formats import NEWEST, tables_for
+from decisioning.records.wording_2 import DirectedWords
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,22 @@ def known_of(persona: Persona, release: Release, now_us: int) -> Known:
     )
     account = Standing("account") if persona.account else None
     return Known(dict(persona.facts), Standing("persona", len(consents), consents), account)
+
+
+def sentences(release: Release) -> dict[str, str]:
+    """Return "persona, locale" -> the reasons that its facts would give, each as if it spoke for an offer.
+
+    Empty for a release that tells reasons without directions.
+    """
+    words = tables_for(release, NEWEST).words
+    if not isinstance(words, DirectedWords):
+        return {}
+    return {
+        f"{persona.id}, {locale}": " ".join(spoken)
+        for persona in release.catalogue.personas
+        for locale in release.catalogue.settings.locales
+        if (spoken := [s for name in persona.facts if (s := words.spoken(name, "for", locale, persona.facts).sentence)])
+    }
 
 
 def _judge(persona: Persona, release: Release, score: Scorer, model: str, now_us: int) -> PersonaResult:

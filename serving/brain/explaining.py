@@ -10,7 +10,8 @@ from decisioning.facts.standing_rules import NO_PAST
 from decisioning.records.audiences import Audience, answer_for, figures_for
 from decisioning.records.formats import JSON_FORMAT, format_of
 from decisioning.review.counterfactual import Counterfactual, counterfactual
-from decisioning.review.narrative import narrative
+from decisioning.review.hints import hints
+from decisioning.review.narrative import narrative, whys_not
 from decisioning.review.replaying import recomputed, replay
 from features.ledger import Record
 from features.ledger.as_of_decision import KnownAtDecisions, known_at_decision
@@ -35,6 +36,7 @@ def explain(
     computed = recomputed(body, known, release)
     alternative = _counterfactual(brain, body, known, release)
     candidates = _candidates(computed, body)
+    hinted = hints(release, computed.case.ask)
     if contributions:
         _add_contributions(brain, computed, candidates)
     return {
@@ -48,6 +50,7 @@ def explain(
         "candidates": [figures_for(audience, candidate) for candidate in candidates],
         "asserted": _asserted(release, known, body),
         "counterfactual": _counterfactual_json(alternative),
+        **({"hints": hinted} if hinted else {}),
         "text": narrative(computed, body["answer"], alternative, audience),
     }
 
@@ -141,7 +144,9 @@ def _candidates(computed: Computation, body: dict[str, Any]) -> list[dict[str, A
         {"treatment": w.treatment, "passed": False, "gate": w.gate, "why": w.why, "facts": w.facts}
         for w in screened.withheld
     )
-    return sorted([*passed, *stopped], key=lambda c: str(c["treatment"]))
+    texts = whys_not(computed, body["answer"]["placements"])
+    every = ({**c, **({"text": texts[c["treatment"]]} if c["treatment"] in texts else {})} for c in (*passed, *stopped))
+    return sorted(every, key=lambda c: str(c["treatment"]))
 
 
 def _add_contributions(brain: Brain, computed: Computation, candidates: list[dict[str, Any]]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from decisioning.catalogue.check.signals import emotions_that_ask
 from decisioning.catalogue.countries import with_country_rules
-from decisioning.catalogue.files import load, pack, unpack
+from decisioning.catalogue.files import load, pack, unpack, with_wording
 from decisioning.catalogue.release import Release
 from decisioning.catalogue.source import decode
 from decisioning.errors import ConfigError, Mistake, NotFound, Refused
@@ -23,13 +23,17 @@ from features.profile.repository import apply, online_is
 from features.views import Layout, views_of
 from serving.access.files import OWNER_ONLY, make_key_files
 from serving.brain.active import open_own_ledger
-from serving.brain.scoring import load_model, lost_inputs
+from serving.brain.scoring import load_model, lost_inputs, untold_inputs
 from serving.settings import CONFIG_NAME, Workspace
 from training.registry import PROPENSITY, Registry
 
 if TYPE_CHECKING:
     from features.profile.store import Store
 
+NO_REASONS = (
+    "no feature has `because`, so reasons are told without direction: add for example "
+    '`because: {use: said, text: "you have {value} mobile {line|lines}"}`'
+)
 STARTER = Path(__file__).resolve().parents[1] / "starter"
 
 
@@ -79,20 +83,26 @@ def open_store(workspace: Workspace) -> "Store":
 
 
 def check(workspace: Workspace) -> dict[str, Any]:
-    """Read and cross-check every file, then decide for every persona; raises ConfigError or Refused."""
+    """Read and cross-check every file, then decide for every persona; raises ConfigError or Refused.
+
+    `reasons`: what each persona's facts would say for an offer.
+    """
     compiled = _checked(workspace, _packed_files(workspace))
     passed = f"no mistakes, {len(compiled.catalogue.personas)} personas passed"
-    return {"result": passed, **_summary(compiled, workspace)}
+    reasons = personas.sentences(compiled)
+    return {"result": passed, **_summary(compiled, workspace), **({"reasons": reasons} if reasons else {})}
 
 
 def _packed_files(workspace: Workspace) -> bytes:
-    return pack(with_country_rules(read_files(workspace)))
+    return pack(with_wording(with_country_rules(read_files(workspace))))
 
 
 def _checked(workspace: Workspace, packed: bytes) -> Release:
     compiled = Release.of(load(unpack(packed), workspace.settings.environment), packed)
     registry = Registry(workspace.data)
     champion = load_model(registry, compiled, registry.lineup(PROPENSITY).champion)
+    if untold := untold_inputs(registry, compiled):
+        raise Refused("\n".join(untold))
     verdicts = personas.run(compiled, champion.score, champion.name, now_us())
     if failed := [f"persona {v.persona}: {f}" for v in verdicts for f in v.failures]:
         raise Refused("\n".join(failed))
@@ -107,6 +117,7 @@ def _summary(compiled: Release, workspace: Workspace) -> dict[str, Any]:
     """
     catalogue = compiled.catalogue
     advice = [
+        *([NO_REASONS] if compiled.wording == 1 else []),
         *emotions_that_ask(catalogue.signals, catalogue.features),
         *lost_inputs(Registry(workspace.data), compiled),
     ]

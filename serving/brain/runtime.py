@@ -16,6 +16,7 @@ from decisioning.facts.forms import Ask, Known, canonical
 from decisioning.facts.schema import BUILT_IN, Facts, FeatureSchema, Value
 from decisioning.records.audiences import Audience, answer_for
 from decisioning.records.formats import NEWEST, tables_for
+from decisioning.review.hints import hints
 from decisioning.times import IMPLAUSIBLE, microseconds, parse_decision_time
 from features.deadlines import answering_within, check_time
 from features.ledger import Duplicate, Entry, PackedBody, now_us
@@ -162,8 +163,13 @@ class Brain:
         """Return the answer to a request as JSON bytes; a live decision is committed first. May raise TooLate."""
         check_time()
         if ask.mode == "preview":
-            return await self.pools.long.run(lambda: canonical(answer_for(audience, self.preview(ask).answer)))
-        return canonical(answer_for(audience, await self.commit(ask)))
+            return await self.pools.long.run(lambda: self._sent(ask, audience, self.preview(ask).answer))
+        return self._sent(ask, audience, await self.commit(ask))
+
+    def _sent(self, ask: Ask, audience: Audience, answer: dict[str, Any]) -> bytes:
+        """Return an answer as it is sent to an audience, with hints about the request if there are any."""
+        hinted = hints(self.snapshot.release, ask)
+        return canonical({**answer_for(audience, answer), **({"hints": hinted} if hinted else {})})
 
     def preview(self, ask: Ask) -> Decision:
         """Decide in the same way, and write nothing."""

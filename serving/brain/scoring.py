@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 
 from decisioning.catalogue.actions import Action
 from decisioning.catalogue.release import Release
+from decisioning.facts.clauses_2 import clauses_of
 from decisioning.facts.forms import PRIOR_MODEL, Scorer, Scores
 from decisioning.facts.schema import Facts
+from decisioning.records.formats import NEWEST, tables_for
+from decisioning.records.wording_2 import DirectedWords
 from features.matrix import FeatureMatrix
 from serving.brain.trials import Model
 from training.registry import PROPENSITY, Registry, propensity_name
@@ -64,6 +67,9 @@ class ModelScorer:
         self._transparency = model.transparency[self._actions]
         self._row_of = row_builder(release, model.feature_names)
         self._by_uplift = release.catalogue.settings.ranking == "uplift"
+        self._directed = release.wording > 1
+        clauses = ((f.name, clauses_of(f)) for f in release.schema.learnable)
+        self._because = {name: because for name, because in clauses if because is not None}
 
     def __call__(self, facts: Facts, candidates: NDArray[np.int64]) -> Scores:
         """Return the scores of candidates (n,) for one customer."""
@@ -73,7 +79,17 @@ class ModelScorer:
         upper = model.upper_limits(row, actions, propensity, inputs)
         uplift = model.uplifts(row, actions, propensity) if self._by_uplift else None
         evidence, transparency = self._evidence[candidates], self._transparency[candidates]
-        return Scores(propensity, evidence, factors, transparency, upper, uplift)
+        reasoned = factors.directed(self._sayable(facts)) if self._directed else factors
+        return Scores(propensity, evidence, reasoned, transparency, upper, uplift)
+
+    def _sayable(self, facts: Facts) -> Callable[[str], bool]:
+        """Return a function: feature -> whether there is a clause about its value among these facts."""
+
+        def sayable(name: str) -> bool:
+            value, because = facts.get(name), self._because.get(name)
+            return value is not None and because is not None and bool(because.clause(value))
+
+        return sayable
 
     def rows(self, every: Sequence[Facts], candidates: NDArray[np.int64]) -> list[Scores]:
         """Return the scores of candidates (n,) for each of many customers."""
@@ -85,12 +101,12 @@ class ModelScorer:
             Scores(
                 propensity,
                 evidence,
-                factors,
+                factors.directed(self._sayable(facts)) if self._directed else factors,
                 transparency,
                 upper,
                 model.uplifts(row, actions, propensity) if self._by_uplift else None,
             )
-            for row, propensity, upper, factors in zip(x, *scored, strict=True)
+            for facts, row, propensity, upper, factors in zip(every, x, *scored, strict=True)
         ]
 
 
@@ -133,6 +149,21 @@ def lost_inputs(registry: Registry, release: Release) -> list[str]:
         "have: it will see an unknown value for every customer, and its scores change; train another one, or keep it"
         for version, names in lost.items()
         if names
+    ]
+
+
+def untold_inputs(registry: Registry, release: Release) -> list[str]:
+    """Return a sentence for each feature that a serving propensity model reads and that has no clause in a locale."""
+    lineup, words = registry.lineup(PROPENSITY), tables_for(release, NEWEST).words
+    versions = [lineup.champion, *([] if lineup.trial is None else [lineup.trial.version])]
+    columns = [name for version in versions if version for name in registry.load(PROPENSITY, version).feature_names]
+    names = sorted({name.partition("=")[0] for name in columns} & {f.name for f in release.schema.learnable})
+    return [
+        f"feature `{name}`: a model reads it, and no reason is written for it in `{locale}`: "
+        f"add `because: {{use: on_request, text: {{{locale}: …}}}}`"
+        for name in names
+        for locale in release.catalogue.settings.locales
+        if isinstance(words, DirectedWords) and not words.has_clause(name, locale)
     ]
 
 

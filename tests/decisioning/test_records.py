@@ -362,7 +362,7 @@ def test_bytes_that_were_changed_give_a_record_or_a_refusal(data: st.DataObject,
 class OtherWords(wording_1.Words):
     """The words of a later version."""
 
-    def reason(self, reason: Reason, locale: str) -> dict[str, str]:
+    def reason(self, reason: Reason, locale: str, _facts: Any) -> dict[str, Any]:
         return {"code": reason.kind, "text": "in other words"}
 
     def content(self, treatment: str, tone: str | None, locale: str, facts: Any) -> tuple[dict[str, str], str]:
@@ -450,4 +450,4 @@ def test_the_words_for_evidence_do_not_change(evidence: float, confidence: str) 
 def test_the_words_for_built_in_facts_do_not_change(name: str, en: str, nl: str) -> None:
     words = tables_for(world.SMALL, 2).words
     for locale, expected in (("en", f"It fits what is happening now ({en})."), ("nl", f"nu gebeurt ({nl}).")):
-        assert words.reason(Reason("context", (name,)), locale)["text"].endswith(expected)
+        assert words.reason(Reason("context", (name,)), locale, {})["text"].endswith(expected)

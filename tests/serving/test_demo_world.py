@@ -71,7 +71,7 @@ def test_a_look_at_paid_tv_and_an_angry_message_change_the_very_next_suggestion(
     after = ask(client)
     assert suggested(after)[0] == "tv-bundle"
     reasons = [r["text"] for r in offers(after)[0]["reasons"]]
-    assert any("paid-TV pages" in reason for reason in reasons), reasons
+    assert any("looked at paid TV" in reason for reason in reasons), reasons
 
     assert client("POST", "/v1/signals", signal(message, **message_data))[0] == 200
     upset = ask(client)
@@ -103,7 +103,7 @@ def test_a_window_that_has_emptied_reads_as_empty(client: Client) -> None:
         at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + later_s))
         previewed = ask(client, mode="preview", as_of=at, **customer)
         (tv,) = [o for o in offers(previewed) if o["action"] == "tv-bundle"]
-        assert any("paid-TV pages" in reason["text"] for reason in tv["reasons"]) is visible
+        assert any("looked at paid TV" in reason["text"] for reason in tv["reasons"]) is visible
 
 
 TABLES = tuple(METADATA.tables)

@@ -1,8 +1,8 @@
 """The linear base's inputs: made of a customer's features, and which of them moved a score most."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -66,6 +66,45 @@ def make_design(x: Floats) -> Design:
     return Design(mean, inverse_scale, np.array(sorted(patterns.values()), dtype=np.int64))
 
 
+STRONGEST: Final = 9.9
+"""Larger parts of a logit are told as this one."""
+_LEAST: Final = 0.05
+"""Smaller parts of a logit are not told: they would be 0.0 in tenths."""
+_NO_FEATURE: Final = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InputNames:
+    """What the inputs (width,) of a model are called, and which feature each is about.
+
+    `feature_of` (width,): the number of the feature in `features`, of which the first is no feature: that of the
+    intercept and of the missing flags. `doubt` (n_models, n_features): how much the trees of each action can add to or
+    take from what a feature adds to the logit by the base.
+    """
+
+    names: tuple[str, ...]
+    features: tuple[str, ...]
+    feature_of: Ints
+    doubt: Floats
+
+
+def input_names(feature_names: Sequence[str], design: Design, doubt: Floats) -> InputNames:
+    """Return the names of a model's inputs.
+
+    :param feature_names: the columns of the features (f,); that of an enum's value is `feature=value`
+    :param doubt: per action and column (n_models, f)
+    """
+    bare = [name.partition("=")[0] for name in feature_names]
+    features = ("", *dict.fromkeys(bare))
+    of_column = [features.index(name) for name in bare]
+    feature_of = np.asarray([_NO_FEATURE, *of_column, *([_NO_FEATURE] * len(design.flagged))], dtype=np.int64)
+    of_features = np.zeros((len(doubt), len(features)))
+    for column, feature in enumerate(of_column):
+        of_features[:, feature] += doubt[:, column]
+    flagged = (feature_names[i] for i in design.flagged)
+    return InputNames(("", *feature_names, *flagged), features, feature_of, of_features)
+
+
 class Factors(Sequence[tuple[str, ...]]):
     """Per candidate the names of the one or two largest terms of its logit; none if all are zero.
 
@@ -74,20 +113,15 @@ class Factors(Sequence[tuple[str, ...]]):
     :param weights: of all actions, (n_actions, width), the intercept first
     :param actions: of the candidates, indices into `weights` (n,)
     :param inputs: of one customer (width,)
-    :param names: of the inputs (width,)
-    :param known: the names of single candidates that another model scored
+    :param names: of the inputs
+    :param frozen: the factors of single candidates that another model scored alone
     """
 
     def __init__(
-        self,
-        weights: Floats,
-        actions: Ints,
-        inputs: Floats,
-        names: Sequence[str],
-        known: Mapping[int, tuple[str, ...]],
+        self, weights: Floats, actions: Ints, inputs: Floats, names: InputNames, frozen: Mapping[int, "Factors"]
     ) -> None:
         self._weights, self._actions, self._inputs = weights, actions, inputs
-        self._names, self._known = names, known
+        self._names, self._frozen = names, frozen
 
     def __len__(self) -> int:
         return len(self._actions)
@@ -96,13 +130,52 @@ class Factors(Sequence[tuple[str, ...]]):
         """Return the names of candidate `i`, or of a slice of candidates."""
         if isinstance(i, slice):
             return tuple(self[n] for n in range(*i.indices(len(self))))
-        if i in self._known:
-            return self._known[i]
+        if i in self._frozen:
+            return self._frozen[i][0]
         return self._largest(np.abs(self._weights[self._actions[i]] * self._inputs))
 
     def _largest(self, size: Floats) -> tuple[str, ...]:
         size[0] = 0.0  # the intercept is not a feature; argmax returns it where all terms are zero
-        first = int(size.argmax())
+        first, names = int(size.argmax()), self._names.names
         size[first] = 0.0
         second = int(size.argmax())
-        return (self._names[first], self._names[second]) if second else (self._names[first],) if first else ()
+        return (names[first], names[second]) if second else (names[first],) if first else ()
+
+    def directed(self, sayable: Callable[[str], bool]) -> "DirectedFactors":
+        """Return the same factors with their directions; of equal direction, first those of `sayable` features."""
+        return DirectedFactors(self, sayable)
+
+    def signed(self, i: int, sayable: Callable[[str], bool]) -> tuple[str, ...]:
+        """Return at most two features of candidate `i`, each with what it adds to the logit, such as `age+0.4`.
+
+        The first is the one that speaks most for it, the second the largest of the others, both of the sayable ones if
+        there are any. An unknown feature is not among them, nor one whose direction the trees could turn.
+        """
+        if i in self._frozen:
+            return self._frozen[i].signed(0, sayable)
+        action, names = self._actions[i], self._names
+        parts = np.bincount(names.feature_of, self._weights[action] * self._inputs, len(names.features))
+        parts[_NO_FEATURE] = 0.0
+        parts[np.abs(parts) <= np.maximum(names.doubt[action], _LEAST)] = 0.0
+        largest_first = np.argsort(-np.abs(parts), kind="stable")[: np.count_nonzero(parts)].tolist()
+        said = [n for n in largest_first if sayable(names.features[n])]
+        ordered = said + [n for n in largest_first if n not in said]
+        first = next((n for n in ordered if parts[n] > 0.0), None)
+        chosen = ([] if first is None else [first]) + [n for n in ordered if n != first]
+        return tuple(f"{names.features[n]}{min(max(parts[n], -STRONGEST), STRONGEST):+.1f}" for n in chosen[:2])
+
+
+class DirectedFactors(Sequence[tuple[str, ...]]):
+    """The same factors with their directions, as `Factors.signed` gives them."""
+
+    def __init__(self, factors: Factors, sayable: Callable[[str], bool]) -> None:
+        self._factors, self._sayable = factors, sayable
+
+    def __len__(self) -> int:
+        return len(self._factors)
+
+    def __getitem__(self, i: Any) -> Any:
+        """Return the signed names of candidate `i`, or of a slice of candidates."""
+        if isinstance(i, slice):
+            return tuple(self[n] for n in range(*i.indices(len(self))))
+        return self._factors.signed(i, self._sayable)

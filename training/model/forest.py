@@ -65,6 +65,34 @@ class Forest:
         shares = np.asarray(self.booster.predict(row[None, :], pred_contrib=True, num_threads=1), dtype=np.float64)
         return shares.ravel()
 
+    def largest_shares(self, n_features: int) -> Floats:
+        """Return for each feature (n_features,) a size that its share of no row exceeds.
+
+        What is known of a feature changes what a tree gives only at nodes that split by it, and there by at most the
+        difference of two leaves beneath.
+        """
+        sizes = np.zeros(n_features)
+        for tree in self.text.partition("end of trees")[0].split(_TREE)[1:]:
+            _add_largest_shares(tree, sizes)
+        return sizes
+
+
+def _add_largest_shares(tree: str, sizes: Floats) -> None:
+    """Add to `sizes` the largest difference of leaves beneath a node that splits by each feature of one tree."""
+    fields = dict(line.partition("=")[::2] for line in tree.splitlines())
+    leaves = [float(value) for value in fields["leaf_value"].split()]
+    features, lefts, rights = (
+        [int(number) for number in fields[name].split()] for name in ("split_feature", "left_child", "right_child")
+    )
+    spans: dict[int, tuple[float, float]] = {~n: (value, value) for n, value in enumerate(leaves)}
+    largest: dict[int, float] = {}
+    for node in range(len(features) - 1, -1, -1):  # children have higher numbers than their parent
+        (low, high), (other_low, other_high) = spans[lefts[node]], spans[rights[node]]
+        spans[node] = low, high = min(low, other_low), max(high, other_high)
+        largest[features[node]] = max(largest.get(features[node], 0.0), high - low)
+    for feature, size in largest.items():
+        sizes[feature] += size
+
 
 class Forests:
     """Forests merged into models with many outputs, so that few calls score one row by a hundred of them.

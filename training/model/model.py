@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from decisioning.errors import Refused
 from training.model.background import in_slices
 from training.model.calibration import Calibration
-from training.model.design import Design, Factors
+from training.model.design import Design, Factors, InputNames, input_names
 from training.model.effects import Effects
 from training.model.exact import probability, shift_logits, summed, summed_rows
 from training.model.files import hash_files, read_files
@@ -143,9 +143,12 @@ class PropensityModel:
         return np.ascontiguousarray(self.variances.T)
 
     @cached_property
-    def _input_names(self) -> tuple[str, ...]:
-        flagged = (self.feature_names[i] for i in self.design.flagged)
-        return ("", *self.feature_names, *flagged)
+    def _input_names(self) -> InputNames:
+        doubt = np.zeros((len(self.weights), len(self.feature_names)))
+        for action, forest in enumerate(in_slices(self.forests)):
+            if forest is not None:
+                doubt[action] = forest.largest_shares(len(self.feature_names))
+        return input_names(self.feature_names, self.design, doubt)
 
     def resolve(self, action: str, group: str, superseded: Sequence[str] = ()) -> int:
         """Return the index to score an action by.
@@ -200,9 +203,9 @@ class PropensityModel:
         for i, action in enumerate(actions.tolist() if self._calibrated else ()):
             if action in self._calibrated:
                 logit[i] = self.calibrations[action].one(float(logit[i]))
-        propensity, frozen = probability(logit), {}
+        propensity, frozen = probability(logit), dict[int, Factors]()
         for i, model, features in self._frozen_candidates(row, actions):
-            propensity[i : i + 1], _, (frozen[i],) = model.score(features, _ONLY_ACTION, treatments[i : i + 1])
+            propensity[i : i + 1], _, frozen[i] = model.score(features, _ONLY_ACTION, treatments[i : i + 1])
         return propensity, self.evidence[actions], Factors(self.weights, actions, inputs, self._input_names, frozen)
 
     def score_rows(self, x: Floats, actions: Ints, treatments: Ints) -> tuple[Floats, Floats, list[Factors]]:
@@ -236,7 +239,9 @@ class PropensityModel:
         forest = self.forests[action]
         shares = np.zeros(len(row) + 1) if forest is None else forest.shares(row)
         features = dict.fromkeys(self.feature_names, 0.0)
-        for name, part in zip((*self._input_names[1:], *self.feature_names), (*parts[1:], *shares[:-1]), strict=True):
+        for name, part in zip(
+            (*self._input_names.names[1:], *self.feature_names), (*parts[1:], *shares[:-1]), strict=True
+        ):
             features[name] += float(part)
         base, offset = float(parts[0] + shares[-1]), float(self.offsets[action, treatment])
         logit = math.fsum((base, offset, *features.values()))

@@ -14,6 +14,7 @@ from decisioning.catalogue.check.ethics import ethics_problems
 from decisioning.catalogue.check.flags import flag_problems
 from decisioning.catalogue.check.models import model_problems
 from decisioning.catalogue.check.policies import policy_problems
+from decisioning.catalogue.check.reasons import reason_problems
 from decisioning.catalogue.check.references import repeated_names, unknown_names
 from decisioning.catalogue.check.rules import rule_problems
 from decisioning.catalogue.check.shape import Draft, Item
@@ -42,6 +43,7 @@ def check(draft: Draft, environment: Environment = "dev") -> Iterator[Mistake]:
     yield from policy_problems(draft)
     yield from rule_problems(draft)
     yield from ethics_problems(draft)
+    yield from reason_problems(draft)
     yield from flag_problems(draft)
     yield from _arms(draft)
     if environment == "prod":

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from decisioning.catalogue.countries import with_country_rules
-from decisioning.catalogue.files import load, pack
+from decisioning.catalogue.files import load, pack, with_wording
 from decisioning.catalogue.release import Release
 from decisioning.errors import Unavailable
 from decisioning.facts.forms import Ask, Known, PlacementAsk
@@ -94,7 +94,7 @@ def release_named(brain: Brain, name: str) -> Release:
     """Return the release with this hash, or for `files` what is in the folder; raises NotFound or ConfigError."""
     if name != FILES:
         return brain.release(name)
-    files = with_country_rules(read_files(brain.workspace))
+    files = with_wording(with_country_rules(read_files(brain.workspace)))
     return Release.of(load(files, brain.environment), pack(files))
 
 

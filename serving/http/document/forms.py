@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from decisioning.catalogue.actions import Automation
+from decisioning.facts.because import Use
 from decisioning.facts.forms import Issue
 from decisioning.facts.standing import ConsentStatus
 
@@ -43,9 +44,25 @@ class SignalIn(BaseModel):
 
 
 class ReasonText(Answer):
-    """Why something is offered. The code is for programs, the text for people, in the locale of the request."""
+    """Why something is offered. The code is for programs, the text for people, in the locale of the request.
+
+    Agents get of a reason about a feature where it may be used (null: told to the company alone), whether it speaks for
+    the offer, and how much; the company gets the figure: what it adds to the log-odds, or multiplies the priority by.
+    """
 
     code: str
+    text: str
+    use: Use | None = None
+    direction: Literal["for", "against"] | None = None
+    strength: Literal["weak", "moderate", "strong"] | None = None
+    figure: float | None = None
+
+
+class Hint(Answer):
+    """A field of the request that keeps candidates out of its own answer, and how many."""
+
+    field: Literal["account_id", "issues"]
+    withheld: int
     text: str
 
 
@@ -98,7 +115,8 @@ class DecisionAnswer(Answer):
     """What to do next for a customer, in each placement of the request.
 
     `withheld`: how many candidates were not permitted. `supersedes`: the decision of the same request that this one
-    replaces. `degraded`: what it had to do without. `disclosure`: the text that tells that a machine is talking.
+    replaces. `degraded`: what it had to do without. `hints`: what the request itself keeps out. `disclosure`: the text
+    that tells that a machine is talking.
     """
 
     decision_id: str
@@ -116,10 +134,14 @@ class DecisionAnswer(Answer):
     supersedes: str | None
     degraded: list[str]
     disclosure: str | None = None
+    hints: list[Hint] | None = None
 
 
 class Candidate(Answer):
-    """What was considered: permitted, with what its priority is made of, or stopped, with the first gate that did."""
+    """What was considered: permitted, with what its priority is made of, or stopped, with the first gate that did.
+
+    `text`: locale -> why it was not chosen.
+    """
 
     treatment: str
     passed: bool
@@ -138,6 +160,7 @@ class Candidate(Answer):
     gate: str | None = None
     why: str | None = None
     facts: dict[str, Fact] | None = None
+    text: dict[str, str] | None = None
 
 
 class Explanation(DecisionAnswer):
