@@ -203,6 +203,12 @@ class VisitorPatch(_Body):
     restricted: bool
 
 
+class ApprovalIn(_Body):
+    """`hash`: what is approved, as the refusal of a release, a promotion or the end of a pause names it."""
+
+    hash: Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[\x21-\x7e]+$")]
+
+
 class AccountPatch(_Body):
     """`restricted`: whether the account's data may only be kept, and not used (Art. 18 GDPR)."""
 

@@ -56,6 +56,7 @@ from serving.customers import erasing, exporting, identities, outcomes, recordin
 from serving.customers.items import ItemsAnswer, answer_items
 from serving.events.moments import Watcher
 from serving.http.admission import SHED_HEADER, TIMEOUT_HEADER, Room, stated_until_s
+from serving.http.approving import approval_routes
 from serving.http.background import Background
 from serving.http.direct import DirectRoute
 from serving.http.docs import docs_routes
@@ -128,6 +129,7 @@ def build_app(brain: Brain) -> FastAPI:
     signal_routes(app, brain)
     moment_routes(app, brain, watcher)
     listing_routes(app, brain)
+    approval_routes(app, brain)
     look_routes(app, brain)
     _operation_routes(app, brain)
     docs_routes(app)

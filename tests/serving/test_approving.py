@@ -15,10 +15,12 @@ from click.testing import CliRunner
 import brain as command_line
 from serving.access.users import operating_system_user
 from serving.brain.runtime import Brain
+from serving.commands.access import people
 from serving.commands.releases import approving  # noqa: F401 - before another user runs it, who cannot read it
 from serving.http.document import forms
 from serving.settings import Workspace
 from tests.features.processes import child
+from tests.serving.people.browser import Browser
 from tests.serving.workspaces import Client, small_workspace
 
 NOBODY = 65534
@@ -202,3 +204,33 @@ def test_a_ledger_of_prod_serves_nothing_under_another_name(dev: Workspace) -> N
     assert (code, "brain approve" in refused["error"]) == (1, True)
     assert run(dev, "release", "--without-approval", "a copy to look into")[0] == 0
     assert run(dev, "report")[0] == 0
+
+
+@pytest.mark.promise("approvals.second-person")
+def test_a_person_who_signed_in_approves_and_neither_a_key_nor_an_account_of_the_author_does(dev: Workspace) -> None:
+    prod = workspace_of(dev, "prod")
+    author = operating_system_user().name
+    assert run(prod, "release", "--without-approval", "first")[0] == 0
+    for name, made_by in (("eric", author), ("dora", "the office")):
+        people.add(prod, name, ["publish"], "correct horse battery", made_by)
+    (prod.catalogue / "more.yaml").write_text("# one byte more\n")
+    name = run(prod, "release")[1]["error"].rpartition(" ")[2]
+    brain = Brain(prod)
+    client, body = Client(brain, None), {"hash": name}
+    status, refused = client.of_scope("publish")("POST", "/v1/approvals", body)
+    assert (status, "keys propose, and never approve" in refused["detail"]) == (422, True)
+    assert client.of_scope("publish")("POST", "/v1/approvals", {"hash": "sha256:0"})[0] == 404
+
+    def approve(person: str) -> tuple[int, dict[str, Any]]:
+        browser = Browser(client)
+        browser.sign_in(person, "correct horse battery")
+        status, _, text = browser.api("POST", "/v1/approvals", body, x_csrf_token=browser.csrf)
+        return status, json.loads(text)
+
+    status, refused = approve("eric")
+    assert (status, f"was made by {author}" in refused["detail"]) == (422, True)
+    status, answer = approve("dora")
+    assert status == 200, answer
+    assert forms.Approved.model_validate(answer).approved == name
+    brain.close()
+    assert run(prod, "release")[1]["release"] == name

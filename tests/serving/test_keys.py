@@ -77,6 +77,7 @@ REACH: list[Case] = [
         _for("decide", "agent", "signal", "consent", "lead", "data-science", "publish", "audit"),
     ),
     ("GET", "/v1/releases", None, _for("data-science", "publish", "audit")),
+    ("POST", "/v1/approvals", {"hash": "sha256:0"}, _for("publish")),
     ("GET", "/", None, EVERYONE),
     ("GET", "/v1/looks", None, _for("audit")),
     ("GET", "/healthz", None, EVERYONE),

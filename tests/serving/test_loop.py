@@ -116,6 +116,7 @@ def requests(client: Client) -> dict[str, list[tuple[str, str, Any]]]:
         "GET /problems/{name}": [("GET", "/problems/busy", None)],
         "GET /metrics": [("GET", "/metrics", None)],
         "GET /v1/security-events": [("GET", "/v1/security-events", None)],
+        "POST /v1/approvals": [("POST", "/v1/approvals", {"hash": "sha256:0"})],
         "GET /v1/looks": [("GET", "/v1/looks?customer_id=c-loop", None)],
         "GET /docs": [("GET", "/docs", None)],
         "HEAD /docs": [("HEAD", "/docs", None)],

@@ -11,6 +11,8 @@ from serving.brain.runtime import Brain
 from serving.http.document.operations import OPERATIONS, TAGS
 from tests.serving.workspaces import Client, Json, ask, consent, signal, small_workspace, welcome
 
+NEEDS_A_PERSON = {"POST /v1/approvals"}
+"""No key gets an answer but a refusal; `test_approving` holds the form of an answer to the document."""
 WITHOUT_JSON = {"GET /v1/moments/stream", "GET /metrics"}
 LINK = {"customer_id": "c-7", "identifier": {"kind": "cookie", "value": "7f3a"}, "status": "linked", "source": "x"}
 OUTCOME = {"outcome_id": "o-7", "customer_id": "c-7", "action": "tv-bundle", "outcome": "accepted"}
@@ -77,6 +79,8 @@ def references(part: Any) -> Iterator[str]:
 @pytest.mark.promise("contract.document")
 def test_every_example_of_the_document_is_taken(client: Client, document: Json) -> None:
     for route, operation in operations(document).items():
+        if route in NEEDS_A_PERSON:
+            continue
         method, path = route.split()
         examples = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("examples", {})
         for name, example in examples.items():
@@ -129,7 +133,7 @@ def test_answers_have_the_forms_of_the_document(client: Client) -> None:
     for route in ("/v1/actions", "/v1/channels", "/v1/releases"):
         check("GET", route)
     check("GET", "/problems/{name}", name="erased")
-    assert answered == OPERATIONS.keys() - WITHOUT_JSON
+    assert answered == OPERATIONS.keys() - WITHOUT_JSON - NEEDS_A_PERSON
 
 
 def test_problem_documents_have_the_form_of_the_document(client: Client, document: Json) -> None:

@@ -467,6 +467,15 @@ class Channels(Answer):
     purposes: list[str]
 
 
+class Approved(Answer):
+    """What a person approved."""
+
+    approved: str
+    what: Literal["release", "model", "resume"]
+    item: str
+    environment: str
+
+
 class ServedRelease(Answer):
     """When a release began to serve, who made it serve, and who approved it or why nobody did."""
 

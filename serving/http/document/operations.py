@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from serving.contract import AccountPatch, Ask, ConsentIn, IdentityIn, OutcomeIn, ProfilePatch, VisitorPatch
+from serving.contract import AccountPatch, ApprovalIn, Ask, ConsentIn, IdentityIn, OutcomeIn, ProfilePatch, VisitorPatch
 from serving.http.document import forms
 from serving.http.document.forms import Answer, Export, SignalIn
 
@@ -185,6 +185,14 @@ OPERATIONS: Final = {
     ),
     "GET /v1/releases": Operation(
         "Catalogue", "list_releases", "List the releases that served, newest first", forms.Releases
+    ),
+    "POST /v1/approvals": Operation(
+        "Catalogue",
+        "approve",
+        "Approve what is proposed, as a second person",
+        forms.Approved,
+        ApprovalIn,
+        examples={"a release": {"hash": "sha256:4e0fd343f1381b3b82e40a4b052cb675471d9b2b33e88d2c8c1965d18c40afec"}},
     ),
     "GET /readyz": Operation("Operations", "ready", "Tell whether decisions can be made now", forms.Ready),
     "GET /healthz": Operation("Operations", "alive", "Tell whether the process runs", forms.Alive),
