@@ -1,11 +1,12 @@
-"""The commands about who may do what: keys of callers, people who sign in, and the workspace's secrets."""
+"""The commands about who may do what: keys, people who sign in, secrets, and the tools of programs."""
 
 import getpass
 import sys
+from pathlib import Path
 
 import click
 
-from brain_command import Result, command, main
+from brain_command import READABLE, Result, command, main
 from decisioning.errors import Refused
 from serving.access.users import operating_system_user
 from serving.settings import Workspace
@@ -146,3 +147,13 @@ def _new_password() -> str:
     if first != getpass.getpass("Again: "):
         raise Refused("the two passwords differ")
     return first
+
+
+@command()
+@click.option("--key-file", type=READABLE, help="The file of the key; by default BRAIN_KEY, else keys/agent.")
+def mcp(workspace: Workspace, key_file: Path | None) -> Result:
+    """Give a program that starts this command tools over its standard streams, by the running server."""
+    from serving.programs.outside import serve_tools
+
+    serve_tools(workspace, key_file)
+    return None

@@ -119,6 +119,12 @@ SIGN_IN_REFUSED = ProblemType("sign-in-refused", 401, "not signed in", "Name, pa
 WRONG_HOST = ProblemType(
     "wrong-host", 421, "wrong host", "The header Host names another server: add the name to `http.hosts` in brain.yaml"
 )
+WRONG_ORIGIN = ProblemType(
+    "wrong-origin",
+    403,
+    "wrong origin",
+    "A page of a site that is not listed sent this: add the site to `http.origins` in brain.yaml",
+)
 UNSUPPORTED_MEDIA = ProblemType(
     "unsupported-media-type", 415, "unsupported media type", "Send the header `Content-Type: application/json`"
 )
@@ -141,7 +147,7 @@ PROBLEM_TYPES = {
     for kind in (
         *(INVALID, REUSED, LINKED, TOLD_OF_ANOTHER, ERASED, NOT_FOUND, REFUSED, SIGNALS, NONE_TAKEN),
         *(BUSY, UNAVAILABLE, OVERLOADED, TOO_LATE, NOT_DECIDED, BUG),
-        *(NO_KEY, OUT_OF_SCOPE, NO_TOKEN, SIGN_IN_REFUSED, WRONG_HOST, UNSUPPORTED_MEDIA),
+        *(NO_KEY, OUT_OF_SCOPE, NO_TOKEN, SIGN_IN_REFUSED, WRONG_HOST, WRONG_ORIGIN, UNSUPPORTED_MEDIA),
         *(NO_PATH, NO_METHOD, MALFORMED, TOO_SLOW, TOO_LARGE, TOO_MANY, NOT_IMPLEMENTED),
     )
 }

@@ -20,7 +20,7 @@ from serving.sign_in_settings import SignInSettings
 
 CONFIG_NAME = "brain.yaml"
 OWN_PATHS = (
-    *("-", "docs", "healthz", "metrics", "openapi.json", "problems", "readyz", "redoc"),
+    *("-", "docs", "healthz", "mcp", "metrics", "openapi.json", "problems", "readyz", "redoc"),
     *("sign-in", "sign-out", "static", "v1"),
 )
 """The first segments of the server's own paths."""
@@ -52,9 +52,9 @@ class Http(Strict):
     were refused just before. `hosts` are the names, beside `host` and those of this machine, by which callers address
     the server. `keys: off` asks for no key; it is for development on loopback only. A key that sends more than
     `max_key_requests_per_s` is answered 429, except for what customers have a right to. `origins` are the sites whose
-    pages may call the server, as in `https://www.example.com`. A `host` beyond this machine needs `tls`, or
-    `behind_proxy: true`, which states that a proxy ends TLS in front of the server, takes no other requests, and names
-    the caller in `X-Forwarded-For`.
+    pages may call the server, as in `https://www.example.com`; /mcp refuses pages of all others. A `host` beyond this
+    machine needs `tls`, or `behind_proxy: true`, which states that a proxy ends TLS in front of the server, takes no
+    other requests, and names the caller in `X-Forwarded-For`.
     """
 
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"

@@ -12,6 +12,9 @@ from features.people import User
 from serving.access.table import ADMIN, TABLE
 
 _CALLER: Final = "brain.caller"
+_PROGRAM: Final = "brain.program"
+Maker = Literal["program"]
+"""What asks by itself, without a person: its decisions are disclosed, and what it tells is marked in the records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,21 @@ def caller_of(scope: Scope) -> Caller | None:
 def keep_caller(scope: Scope, caller: Caller) -> None:
     """Let `caller_of` return this caller for the request."""
     scope[_CALLER] = caller
+
+
+def maker_of(scope: Scope) -> Maker | None:
+    """Return `program` if a request said that a program makes it, by its header or through the tools; else None."""
+    return "program" if _PROGRAM in scope else None
+
+
+def marked(by: Maker | None) -> dict[str, str]:
+    """Return the field of a record that says what told it; none for what a person, or a system for people, told."""
+    return {} if by is None else {"by": by}
+
+
+def keep_program(scope: Scope) -> None:
+    """Let `maker_of` return `program` for the request."""
+    scope[_PROGRAM] = True
 
 
 def _listed(names: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from decisioning.facts.forms import Ask
 from decisioning.records.audiences import Audience, sees
 from features.access_keys import note_uses, read_keys
 from features.ledger import Ledger, now_us
-from serving.access.callers import Caller, caller_of, caller_of_key, keep_caller
+from serving.access.callers import Caller, caller_of, caller_of_key, keep_caller, keep_program
 from serving.access.keys import Keyring
 from serving.access.people.requests import People, carries_token
 from serving.access.table import ADMIN, TABLE, Reach, Scopes
@@ -26,6 +26,7 @@ from serving.problems import (
     TOO_MANY,
     UNSUPPORTED_MEDIA,
     WRONG_HOST,
+    WRONG_ORIGIN,
     ProblemType,
 )
 
@@ -36,6 +37,11 @@ _FOREIGN: Final = frozenset({b"cross-site", b"same-site"})
 """What a browser says in Sec-Fetch-Site of a request that another site had it send."""
 _API: Final = "/v1/"
 _LIMITED: Final = b"x-limited"
+PROGRAM_HEADER: Final = "x-program"
+"""A program sends it with any value, and the tools always do. It only narrows what a request may do."""
+_PROGRAM: Final = PROGRAM_HEADER.encode()
+_TOOLS: Final = "/mcp"
+_NOT_BY_PROGRAMS: Final = "a program may not do this: it is for a person, or for a system that is not marked as one"
 _CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
 
 
@@ -84,31 +90,49 @@ class Access:
 class Doors:
     """Decides whether a request may pass. `access` None: no key is asked for, in development on loopback.
 
-    `people` None: only keys are let in.
+    `people` None: only keys are let in. `origins` are the sites whose pages may use the tools of programs.
     """
 
-    def __init__(self, access: Access | None, hosts: Collection[str], people: People | None = None) -> None:
-        self._access, self._people, self._hosts, self._reach = access, people, frozenset(hosts), Reach(TABLE)
+    def __init__(
+        self, access: Access | None, hosts: Collection[str], people: People | None = None, origins: Collection[str] = ()
+    ) -> None:
+        self._access, self._people, self._reach = access, people, Reach(TABLE)
+        self._hosts, self._origins = frozenset(hosts), frozenset(origins)
 
     def refusal(self, scope: Scope) -> Refusal | None:
         """Return why a request is refused, or None if it may pass; its caller is kept in `scope`.
 
         What is no route of the table is refused here, so that no other reading of a path goes round the table.
         """
-        host = authorization = media = ""
-        limited = False
-        for name, value in scope["headers"]:
-            if name == b"host":
-                host = value.decode("latin-1")
-            elif name == b"authorization":
-                authorization = value.decode("latin-1")
-            elif name == b"content-type":
-                media = value.decode("latin-1")
-            elif name == _LIMITED:
-                limited = True
-        if _name_of(host) not in self._hosts:
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        if _name_of(headers.get(b"host", b"").decode("latin-1")) not in self._hosts:
             return Refusal(WRONG_HOST)
-        return self._without_reach(scope, authorization) or _not_json(scope, media) or (_TOO_OFTEN if limited else None)
+        authorization = headers.get(b"authorization", b"").decode("latin-1")
+        return self._without_reach(scope, authorization) or self._beyond_its_kind(scope, headers)
+
+    def _beyond_its_kind(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Refusal | None:
+        """Return why a request is refused that its caller reaches: it is of a foreign page, a program, or no JSON."""
+        return (
+            self._of_foreign_page(scope, headers.get(b"origin"))
+            or (self._beyond_programs(scope) if _PROGRAM in headers else None)
+            or _not_json(scope, headers.get(b"content-type", b"").decode("latin-1"))
+            or (_TOO_OFTEN if _LIMITED in headers else None)
+        )
+
+    def _of_foreign_page(self, scope: Scope, origin: bytes | None) -> Refusal | None:
+        """Return the refusal of a request for tools by a page of a site that is not listed.
+
+        Clients that are no browser name no origin. The key was checked before: HAProxy takes 403 for a key that is.
+        """
+        if scope["path"] != _TOOLS or origin is None or origin.decode("latin-1") in self._origins:
+            return None
+        return Refusal(WRONG_ORIGIN)
+
+    def _beyond_programs(self, scope: Scope) -> Refusal | None:
+        """Keep that a program makes the request, and return the refusal of a route that is for no program."""
+        keep_program(scope)
+        route = self._reach.route(scope["method"], scope["path"])
+        return None if route in TABLE.programs or route in TABLE.public else Refusal(OUT_OF_SCOPE, _NOT_BY_PROGRAMS)
 
     def _without_reach(self, scope: Scope, authorization: str) -> Refusal | None:
         scopes = self._reach.scopes(scope["method"], scope["path"])
@@ -128,7 +152,7 @@ class Doors:
         Return also how the request is to be read. What a person sends carries the token of their session, which no page
         of another site can read; so no such page has a browser write anything in the person's name.
         """
-        headers = dict(scope["headers"])
+        headers: dict[bytes, bytes] = dict(scope["headers"])
         if self._people is None or b"authorization" in headers:
             return default, receive
         signed_in = await self._people.signed_in(scope)
@@ -143,8 +167,7 @@ class Doors:
             if not carries:
                 return Refusal(NO_TOKEN), receive
         refusal = self._out_of_reach(scope, signed_in.caller, self._reach.scopes(scope["method"], scope["path"]))
-        media = headers.get(b"content-type", b"").decode("latin-1")
-        return refusal or _not_json(scope, media) or (_TOO_OFTEN if _LIMITED in headers else None), receive
+        return refusal or self._beyond_its_kind(scope, headers), receive
 
     def _out_of_reach(self, scope: Scope, caller: Caller, scopes: Scopes | None) -> Refusal | None:
         """Return why a caller does not reach a path that only these scopes reach; None for no route."""
@@ -215,7 +238,7 @@ def _name_of(host: str) -> str:
 
 def _not_json(scope: Scope, media: str) -> Refusal | None:
     """Return the refusal of a body that is not declared as JSON: a page of another origin could send it unasked."""
-    if scope["method"] not in _WITH_BODY or not scope["path"].startswith(_API):
+    if scope["method"] not in _WITH_BODY or not scope["path"].startswith((_API, _TOOLS)):
         return None
     kind = media.partition(";")[0].strip().lower()
     is_json = kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))

@@ -6,9 +6,9 @@ from typing import Final
 from features.access_keys import SecurityEvent, add_events
 from features.ledger import Ledger, now_us
 from serving.access.table import TABLE, Reach
-from serving.problems import NO_KEY, NO_TOKEN, OUT_OF_SCOPE, SIGN_IN_REFUSED, TOO_MANY, WRONG_HOST
+from serving.problems import NO_KEY, NO_TOKEN, OUT_OF_SCOPE, SIGN_IN_REFUSED, TOO_MANY, WRONG_HOST, WRONG_ORIGIN
 
-_KINDS: Final = (NO_KEY, OUT_OF_SCOPE, NO_TOKEN, SIGN_IN_REFUSED, WRONG_HOST, TOO_MANY)
+_KINDS: Final = (NO_KEY, OUT_OF_SCOPE, NO_TOKEN, SIGN_IN_REFUSED, WRONG_HOST, WRONG_ORIGIN, TOO_MANY)
 _RECORDED: Final = frozenset(kind.name for kind in _KINDS)
 _DISTINCT: Final = 100
 """How many events that differ are kept apart between two writes; the others are counted by their kind alone."""

@@ -45,7 +45,11 @@ def ensure_keys(workspace: Workspace, ledger: Ledger, owner: str) -> bool:
 
 def read_key_file(workspace: Workspace, scope: str) -> str:
     """Return the key in `keys/SCOPE`; raises Refused if there is none, or if others may read it."""
-    file = workspace.keys / scope
+    return read_key(workspace.keys / scope, scope)
+
+
+def read_key(file: Path, scope: str) -> str:
+    """Return the key in a file; raises Refused, naming the scope to make one of, as `read_key_file` does."""
     if not file.exists():
         raise Refused(f"there is no key in {file}: make one with `brain key create --scope {scope}`")
     text = read_private(file)

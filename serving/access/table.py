@@ -44,12 +44,16 @@ class LookPurpose(Strict):
 
 
 class ScopeTable(Strict):
-    """Who reaches what. A route is its method and path, as in `GET /v1/decisions/{decision_id}`."""
+    """Who reaches what. A route is its method and path, as in `GET /v1/decisions/{decision_id}`.
+
+    `programs`: the routes that a program may send, if its key reaches them.
+    """
 
     scopes: dict[str, str]
     public: tuple[str, ...]
     audiences: dict[Audience, Scopes]
     routes: dict[str, Scopes]
+    programs: tuple[str, ...]
     fields: tuple[FieldRule, ...] = ()
     looks: dict[str, Shown]
     purposes: dict[str, LookPurpose]
@@ -59,7 +63,7 @@ class ScopeTable(Strict):
         named = {s for scopes in self.routes.values() for s in scopes} | {s for r in self.fields for s in r.scopes}
         if unknown := sorted(named - self.scopes.keys()):
             raise ValueError(f"no such scope: {', '.join(unknown)}")
-        if unknown := sorted({r.route for r in self.fields} - self.routes.keys()):
+        if unknown := sorted({*(r.route for r in self.fields), *self.programs} - self.routes.keys()):
             raise ValueError(f"no such route: {', '.join(unknown)}")
         if sorted(scope for scopes in self.audiences.values() for scope in scopes) != sorted(self.scopes):
             raise ValueError("audiences: every scope has one")

@@ -13,12 +13,13 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import bindparam, select
 
 from decisioning.catalogue.actions import Action
-from decisioning.errors import Erased, NotFound, RequestError, ToldOfAnother, Unavailable
+from decisioning.errors import Erased, NotFound, OutOfScope, RequestError, ToldOfAnother, Unavailable
 from decisioning.facts.standing_rules import NO_PAST
 from decisioning.nearest import did_you_mean
 from features.ledger import Duplicate, Entry, Record, now_us
 from features.ledger.past.changes import RETRACTED
 from features.ledger.tables import RECORDS
+from serving.access.callers import Maker, marked
 from serving.brain.runtime import Brain
 from serving.contract import OutcomeIn, told_time
 from serving.customers.items import ItemResult
@@ -95,23 +96,27 @@ class _History(NamedTuple):
     next_key: str
 
 
-async def record_outcome(brain: Brain, outcome: OutcomeIn) -> ItemResult:
+async def record_outcome(brain: Brain, outcome: OutcomeIn, *, by: Maker | None = None) -> ItemResult:
     """Append one outcome, unless it is a repeat.
 
+    :param by: what tells it, if no person does; the record says so
     :raises NotFound: the offer is unknown
     :raises RequestError: the action does not declare the outcome, or its account is not known
     :raises Erased: the customer was erased
     :raises ToldOfAnother: the id was told of another customer
+    :raises OutOfScope: a program corrects what no program told
     """
     if outcome.outcome == RETRACTED and brain.ledger.lookup(_key(outcome.outcome_id)) is None:
         raise RequestError("outcome", "nothing was told under this outcome_id, so nothing can be taken back")
-    telling = _telling(brain, outcome)
+    telling = _telling(brain, outcome, by)
     history = _History((), _key(outcome.outcome_id))
     for _ in range(_ATTEMPTS):
         if repeated := _repeated(brain, outcome, telling, history):
             return repeated
         before = _held(brain, history.records)
         adds = _adds(telling, before)
+        if before and not adds:
+            _check_correction(history, by)
         entries = _entries(brain, telling, () if adds else before, history.next_key, adds=adds)
         try:
             await brain.ledger.commit(entries)
@@ -138,6 +143,11 @@ def _repeated(brain: Brain, outcome: OutcomeIn, telling: Telling, history: _Hist
     if any(t in _held(brain, history.records) for t in same):
         return ItemResult("repeated")
     return ItemResult("repeated", "it was told before and was corrected since; the correction holds")
+
+
+def _check_correction(history: _History, by: Maker | None) -> None:
+    if by is not None and any((record.body or {}).get("by") != by for record in history.records):
+        raise OutOfScope("outcome_id", f"this was not told by a {by}, so a {by} cannot correct it; use a new id")
 
 
 def _is_same(earlier: Telling, again: Telling, *, timed: bool) -> bool:
@@ -235,16 +245,16 @@ def _new_entries(telling: Telling, stream: str) -> Iterator[Entry]:
         yield Entry(stream, "outcome" if telling.is_outcome else "contact", own, telling.at_us)
 
 
-def _telling(brain: Brain, outcome: OutcomeIn) -> Telling:
+def _telling(brain: Brain, outcome: OutcomeIn, by: Maker | None) -> Telling:
     """Return what is told, checked against the catalogue."""
     clock_us, told_us = now_us(), told_time(outcome.occurred_at, "occurred_at")
     at_us = clock_us if told_us is None else min(told_us, clock_us)  # the same on the person's and the account's stream
-    stated_time = {} if told_us is None or told_us == at_us else {"told_us": told_us}
+    more = {**({} if told_us is None or told_us == at_us else {"told_us": told_us}), **marked(by)}
     body = {
         "outcome_id": outcome.outcome_id,
         "offer_id": outcome.offer_id,
         "value_eur": outcome.value_eur,
-        **stated_time,
+        **more,
     }
     if outcome.offer_id is not None:
         offer = _offer_of(brain, outcome.offer_id)
@@ -259,7 +269,7 @@ def _telling(brain: Brain, outcome: OutcomeIn) -> Telling:
                 "outcome_id": outcome.outcome_id,
                 "offer_id": outcome.offer_id,
                 "state": outcome.outcome,
-                **stated_time,
+                **more,
             }
         return Telling(offer.person, offer.account, at_us, outcome.outcome, body, is_outcome)
     actions = brain.snapshot.release.actions

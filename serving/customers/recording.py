@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from decisioning.errors import Erased, RequestError
+from decisioning.errors import Erased, OutOfScope, RequestError
 from decisioning.facts.standing import Consent, Link, Standing
 from decisioning.facts.standing_rules import NO_PAST
 from decisioning.times import iso
 from features.ledger import Entry, now_us
 from features.ledger.past.changes import ANTI
+from serving.access.callers import Maker, marked
 from serving.brain.runtime import Brain
 from serving.contract import ConsentIn, ProfilePatch, told_time
 from serving.customers import erasing
@@ -18,24 +19,28 @@ from serving.problems import ERASED, field_name
 MAX_LISTED = 200
 
 
-async def record_consent(brain: Brain, consent: ConsentIn) -> ItemResult:
+async def record_consent(brain: Brain, consent: ConsentIn, *, by: Maker | None = None) -> ItemResult:
     """Append what a customer or visitor states; once this returns, it binds every later decision on every replica.
 
+    :param by: what tells it, if no person does; the record says so
+    :raises OutOfScope: a program tells of a grant
     :raises RequestError: the release does not have the purpose or channel
     :raises Erased: the customer or visitor was erased
     """
+    if by is not None and consent.status == "granted":
+        raise OutOfScope("status", f"a {by} may refuse, withdraw and object for a customer, and never grant")
     purposes, channels = brain.snapshot.release.purposes, brain.snapshot.release.channels
     if consent.purpose not in purposes:
         raise RequestError("purpose", f"no such purpose; known are {', '.join(purposes)}")
     if consent.channel is not None and consent.channel not in channels:
         raise RequestError("channel", f"no such channel; known are {', '.join(channels)}")
     stream = brain.subject_stream(consent.customer_id, consent.visitor_id)
-    told_us = told_time(consent.occurred_at, "occurred_at")
+    told_us, body = told_time(consent.occurred_at, "occurred_at"), {**consent.body(), **marked(by)}
     try:
         if consent.visitor_id is None:
-            await brain.ledger.commit([Entry(stream, "consent", consent.body(), told_us)])
+            await brain.ledger.commit([Entry(stream, "consent", body, told_us)])
         else:
-            await append_for_visitor(brain, stream, "consent", consent.body(), told_us)
+            await append_for_visitor(brain, stream, "consent", body, told_us)
     except Erased:
         raise Erased("customer_id" if consent.customer_id is not None else "visitor_id", ERASED.about) from None
     return ItemResult("recorded")

@@ -56,7 +56,10 @@ _HEADERS: Final = {"docs": _DOCS, "static": _DOCS, "sign-in": _PAGE, "sign-out":
 _NOTED: Final = {kind.status: kind.name for kind in (OUT_OF_SCOPE, SIGN_IN_REFUSED)}
 """What a route answers that the doors let a request pass to: a field of its body, or a sign-in, was refused."""
 _METHODS: Final = b"GET, POST, PATCH, DELETE"
-_SENT: Final = b"authorization, content-type, request-timeout, last-event-id, look-purpose"
+_SENT: Final = (
+    b"authorization, content-type, request-timeout, last-event-id, look-purpose, mcp-protocol-version, mcp-method, "
+    b"mcp-name"
+)
 
 
 class AtTheDoors:

@@ -32,6 +32,7 @@ from features.access_keys import read_events
 from features.approvals.door import gone_round
 from features.deadlines import waiting_until
 from features.ledger import SubjectKind
+from serving.access.callers import maker_of
 from serving.access.doors import Access, Doors, audience_of, check_fields, within_caller
 from serving.access.events import SecurityEvents
 from serving.access.people.cookies import Cookies
@@ -80,6 +81,7 @@ from serving.pages.frame import style_routes
 from serving.pages.sign_in.routes import sign_in_routes
 from serving.pools import LONG_BODY
 from serving.problems import ERASED, PROBLEM_TYPES, TYPES, UNAVAILABLE, serve_under, type_of
+from serving.programs.inside import program_route
 
 _MAYBE = "a decision may have been made, ask again with the same request_id: it was not confirmed"
 Cursor = Annotated[str, Query(max_length=20)]
@@ -135,7 +137,8 @@ def build_app(brain: Brain) -> FastAPI:
     docs_routes(app)
     style_routes(app)
     sign_in_routes(app, people)
-    _guard(app, brain, Doors(access, http.names, people), events)
+    program_route(app)
+    _guard(app, brain, Doors(access, http.names, people, http.origins), events)
     serve_under(http.root_path)
     if http.root_path:
         app.add_middleware(UnderPath, root=http.root_path)
@@ -170,7 +173,7 @@ def _decision_routes(app: FastAPI, brain: Brain) -> None:
     async def decisions(request: Request) -> Response:
         """Decide what to do next for a customer."""
         started, moment_s = time.perf_counter(), stated_until_s(request)
-        ask = _with_gpc(await _parsed(brain, Ask, await read_body(request)), request)
+        ask = _as_sent(await _parsed(brain, Ask, await read_body(request)), request)
         check_fields(request, "POST /v1/decisions", ask)
         audience, ask = audience_of(request, ask.detail), within_caller(request, ask)
         if ask.moment is not None:
@@ -206,7 +209,7 @@ def _record_routes(app: FastAPI, brain: Brain) -> None:
     )
     async def outcome(request: Request) -> Response:
         """Record what the customer did, or how far a contact got: one outcome, or an array that is answered by item."""
-        body, work = await read_body(request), partial(outcomes.record_outcome, brain)
+        body, work = await read_body(request), partial(outcomes.record_outcome, brain, by=maker_of(request.scope))
         pool = brain.pools.for_body(body)
         answer = await pool.run_async(answer_items, OutcomeIn, body, work, ("recorded", "repeated"))
         brain.metrics.count_statuses(brain.metrics.outcomes, answer.content)
@@ -215,7 +218,7 @@ def _record_routes(app: FastAPI, brain: Brain) -> None:
     @app.post("/v1/consents", responses=problems(410, 413, 422, 503))
     async def consents(request: Request) -> Response:
         """Record what the customer allows, refuses, withdraws or objects to: one consent, or an array, by item."""
-        body, work = await read_body(request), partial(recording.record_consent, brain)
+        body, work = await read_body(request), partial(recording.record_consent, brain, by=maker_of(request.scope))
         pool = brain.pools.consents if len(body) <= LONG_BODY else brain.pools.long
         return _items_reply(await pool.run_async(answer_items, ConsentIn, body, work, ("recorded",)))
 
@@ -256,8 +259,13 @@ def _items_reply(answer: ItemsAnswer) -> Response:
     return json_reply(answer.content) if answer.problem is None else problem_reply(answer.problem, **answer.content)
 
 
-def _with_gpc(ask: Ask, request: Request) -> Ask:
-    """Return the request with the browser's Global Privacy Control, which `context.gpc` cannot undo."""
+def _as_sent(ask: Ask, request: Request) -> Ask:
+    """Return the request with what its headers say, which the body cannot undo.
+
+    With the browser's Global Privacy Control nobody is profiled. A decision that a program asks for discloses it.
+    """
+    if maker_of(request.scope) is not None:
+        ask = ask.model_copy(update={"machine": True})
     if not asks_no_profiling(request):
         return ask
     return ask.model_copy(update={"context": {**ask.context, "gpc": True}})

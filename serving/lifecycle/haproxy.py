@@ -255,6 +255,9 @@ def rights(root: str) -> tuple[str, ...]:
     of_customers = paths("path_beg", root, "/v1/customers/", "/v1/visitors/", "/v1/accounts/")
     return (
         f"METH_POST {paths('path', root, '/v1/consents')}",  # withdrawals and objections
+        # the same by a tool: since this revision a replica refuses a request whose header names another than its body
+        f"METH_POST {paths('path', root, '/mcp')} {{ req.hdr(mcp-protocol-version) 2026-07-28 }} "
+        "{ req.hdr(mcp-name) refuse_consent }",
         f"METH_DELETE {of_customers}",
         f"{{ method PATCH }} {of_customers} {{ req.body -m sub '\"restricted\"' }}",
     )

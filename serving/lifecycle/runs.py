@@ -23,6 +23,8 @@ from serving.settings import Workspace
 
 _DRAIN_S = 1.0
 LOCK = "lock"
+RECORD = "serve.json"
+"""The file in a workspace's `data/run` that holds its run."""
 MARK = "brain-run"
 """The file in a run's temporary folder that holds its id."""
 _SHORT_TEMP = 10  # characters: sockets' paths below it may have 97
@@ -59,7 +61,7 @@ def clean_up(workspace: Workspace) -> None:
 
     The lock must be held. Raises Refused if a process cannot be stopped.
     """
-    record = workspace.run / "serve.json"
+    record = workspace.run / RECORD
     try:
         old = Running(**json.loads(record.read_text()))
     except (OSError, ValueError, TypeError):
@@ -84,12 +86,23 @@ def new_run(workspace: Workspace) -> Running:
     run = Running(url, uuid.uuid4().hex, pid, temp, processes.started(pid), lock.st_dev, lock.st_ino)
     try:
         (Path(temp) / MARK).write_text(run.run_id)
-        (workspace.run / "serve.json").write_text(json.dumps(asdict(run)))
+        (workspace.run / RECORD).write_text(json.dumps(asdict(run)))
     except OSError:
         shutil.rmtree(temp, ignore_errors=True)
         raise
     shutil.rmtree(workspace.run / "logs", ignore_errors=True)
     return run
+
+
+def running_url(workspace: Workspace) -> str:
+    """Return the URL of the server that runs for this workspace now; raises Refused if none does."""
+    try:
+        run = Running(**json.loads((workspace.run / RECORD).read_text()))
+    except (OSError, ValueError, TypeError):
+        run = None
+    if run is None or processes.started(run.pid) != run.started:
+        raise Refused(f"no server runs for this workspace; start it with: brain serve --workspace {workspace.root}")
+    return run.url
 
 
 def stop(workspace: Workspace, run: Running) -> None:
@@ -108,7 +121,7 @@ def _forget(workspace: Workspace, run: Running) -> None:
         if (Path(run.temp) / MARK).read_text() == run.run_id:
             shutil.rmtree(run.temp, ignore_errors=True)
     with suppress(OSError):
-        (workspace.run / "serve.json").unlink()
+        (workspace.run / RECORD).unlink()
 
 
 @contextmanager

@@ -211,11 +211,12 @@ def test_a_key_that_asks_too_often_is_refused_but_never_a_right(tmp_path: Path, 
     proxy = Proxy(tmp_path / "w", replica, http=Http(max_key_requests_per_s=5))
     restriction = sent("PATCH", "/v1/customers/c-1", '{"restricted": true}', RIGHT)
     rights = (post("/v1/consents", RIGHT), sent("DELETE", "/v1/customers/c-1", "", RIGHT), restriction)
+    tool = post("/mcp", RIGHT, "MCP-Protocol-Version: 2026-07-28", "Mcp-Name: refuse_consent")
     decisions = [post("/v1/decisions", RIGHT, f"{LIMITED_HEADER}: 1")] * 60
-    statuses = burst(proxy, *decisions, *rights, post("/v1/decisions", OTHER))
+    statuses = burst(proxy, *decisions, *rights, tool, post("/v1/decisions", OTHER))
     assert statuses[:5] == [200] * 5
     assert 429 in statuses
-    assert statuses[-4:] == [200] * 4, "neither a right nor what another key asks"
+    assert statuses[-5:] == [200] * 5, "neither a right nor what another key asks"
     assert sum(LIMITED_HEADER in headers for headers in Keeper.asked) == 1
     proxy.stop()
 

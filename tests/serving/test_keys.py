@@ -78,6 +78,7 @@ REACH: list[Case] = [
     ),
     ("GET", "/v1/releases", None, _for("data-science", "publish", "audit")),
     ("POST", "/v1/approvals", {"hash": "sha256:0"}, _for("publish")),
+    ("POST", "/mcp", None, _for("decide", "agent", "signal", "consent", "audit")),
     ("GET", "/", None, EVERYONE),
     ("GET", "/v1/looks", None, _for("audit")),
     ("GET", "/healthz", None, EVERYONE),
@@ -109,7 +110,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 def test_the_table_by_hand_names_every_route_that_is_served(client: Client) -> None:
     served = client("GET", "/openapi.json")[1]["paths"]
     names = {f"{method.upper()} {path}" for path, methods in served.items() for method in methods}
-    assert names | PAGES == {f"{method} {path}" for method, path, _, _ in REACH}
+    assert names | PAGES | {"POST /mcp"} == {f"{method} {path}" for method, path, _, _ in REACH}
     assert set(SCOPES) == set(TABLE.scopes)
     decide = served["/v1/decisions"]["post"]
     assert decide["security"] == [{"key": []}]

@@ -22,14 +22,19 @@ SMALL = Path(__file__).parents[1] / "catalogues" / "small"
 Json = dict[str, Any]
 
 
-def small_workspace(root: Path) -> Workspace:
-    """Return a released workspace with the small catalogue, without exploration: the best offer is shown."""
+def small_workspace(root: Path, more: str = "") -> Workspace:
+    """Return a released workspace with the small catalogue, without exploration: the best offer is shown.
+
+    :param more: what another file of the catalogue holds
+    """
     releasing.new(root)
     for starter in (root / "catalogue").glob("*.yaml"):
         starter.unlink()
     for file in SMALL.glob("*.yaml"):
         greedy = re.sub(r"    immature:.*\n", "", re.sub(r"gamma: \d+", "gamma: .inf", file.read_text()))
         (root / "catalogue" / file.name).write_text(greedy)
+    if more:
+        (root / "catalogue" / "more.yaml").write_text(more)
     workspace = Workspace.open(root)
     releasing.release(workspace, "test")
     return workspace

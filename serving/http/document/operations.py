@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from serving import answers
+from serving.answers import Answer, Export, SignalIn
 from serving.contract import AccountPatch, ApprovalIn, Ask, ConsentIn, IdentityIn, OutcomeIn, ProfilePatch, VisitorPatch
-from serving.http.document import forms
-from serving.http.document.forms import Answer, Export, SignalIn
 
 TAGS: Final = {
     "Decisions": "Ask what to do next for a customer, and why.",
@@ -73,18 +73,18 @@ OPERATIONS: Final = {
         "Decisions",
         "decide",
         "Decide what to do next for a customer",
-        forms.DecisionAnswer,
+        answers.DecisionAnswer,
         Ask,
         examples={"an offer for a page": _ASK, "a preview, which writes nothing": {**_ASK, "mode": "preview"}},
     ),
     "GET /v1/decisions/{decision_id}": Operation(
-        "Decisions", "explain_decision", "Explain a decision: why, and why not", forms.Explanation
+        "Decisions", "explain_decision", "Explain a decision: why, and why not", answers.Explanation
     ),
     "POST /v1/outcomes": Operation(
         "Outcomes",
         "record_outcomes",
         "Record what customers did with offers",
-        forms.Recorded,
+        answers.Recorded,
         OutcomeIn,
         many="Outcomes",
         examples={
@@ -100,7 +100,7 @@ OPERATIONS: Final = {
         "Consents",
         "record_consents",
         "Record what customers allow or refuse",
-        forms.Recorded,
+        answers.Recorded,
         ConsentIn,
         many="Consents",
         examples={"a withdrawal": _WITHDRAWAL, "a grant": _GRANT},
@@ -109,7 +109,7 @@ OPERATIONS: Final = {
         "Signals",
         "record_signals",
         "Record what a customer does now",
-        forms.SignalsRecorded,
+        answers.SignalsRecorded,
         SignalIn,
         many="Signals",
         examples={"a page view": _SIGNAL},
@@ -118,95 +118,95 @@ OPERATIONS: Final = {
         "Signals",
         "link_identifier",
         "Link an identifier to a customer, or unlink it",
-        forms.Linked,
+        answers.Linked,
         IdentityIn,
         examples={"a login": _LINK, "somebody leaves a shared device": {**_LINK, "status": "unlinked"}},
     ),
     "GET /v1/customers/{customer_id}": Operation(
-        "Customers", "get_customer", "Show what is known of a customer", forms.Customer
+        "Customers", "get_customer", "Show what is known of a customer", answers.Customer
     ),
     "PATCH /v1/customers/{customer_id}": Operation(
         "Customers",
         "update_customer",
         "Set facts of a customer, or restrict their use",
-        forms.Updated,
+        answers.Updated,
         ProfilePatch,
         examples={"facts": {"facts": {"age": 40, "contract": "monthly"}}, "a restriction": {"restricted": True}},
     ),
     "GET /v1/customers/{customer_id}/export": Operation(
-        "Customers", "export_customer", "Export everything that is held of a customer", forms.Export
+        "Customers", "export_customer", "Export everything that is held of a customer", answers.Export
     ),
     "DELETE /v1/customers/{customer_id}": Operation(
-        "Customers", "erase_customer", "Erase a customer", forms.ErasedAnswer
+        "Customers", "erase_customer", "Erase a customer", answers.ErasedAnswer
     ),
     "GET /v1/accounts/{account_id}": Operation(
-        "Accounts and visitors", "get_account", "Show what is known of an account", forms.Account
+        "Accounts and visitors", "get_account", "Show what is known of an account", answers.Account
     ),
     "PATCH /v1/accounts/{account_id}": Operation(
         "Accounts and visitors",
         "restrict_account",
         "Restrict the use of an account's data",
-        forms.Restricted,
+        answers.Restricted,
         AccountPatch,
         examples={"a restriction": {"restricted": True}},
     ),
     "GET /v1/accounts/{account_id}/export": Operation(
-        "Accounts and visitors", "export_account", "Export everything that is held of an account", forms.Export
+        "Accounts and visitors", "export_account", "Export everything that is held of an account", answers.Export
     ),
     "DELETE /v1/accounts/{account_id}": Operation(
-        "Accounts and visitors", "erase_account", "Erase an account", forms.ErasedAnswer
+        "Accounts and visitors", "erase_account", "Erase an account", answers.ErasedAnswer
     ),
     "GET /v1/visitors/{visitor_id}/export": Operation(
-        "Accounts and visitors", "export_visitor", "Export everything that is held of a visitor", forms.Export
+        "Accounts and visitors", "export_visitor", "Export everything that is held of a visitor", answers.Export
     ),
     "PATCH /v1/visitors/{visitor_id}": Operation(
         "Accounts and visitors",
         "restrict_visitor",
         "Restrict the use of a visitor's data",
-        forms.Restricted,
+        answers.Restricted,
         VisitorPatch,
         examples={"a restriction": {"restricted": True}},
     ),
     "DELETE /v1/visitors/{visitor_id}": Operation(
-        "Accounts and visitors", "erase_visitor", "Erase a visitor", forms.ErasedAnswer
+        "Accounts and visitors", "erase_visitor", "Erase a visitor", answers.ErasedAnswer
     ),
     "GET /v1/moments/stream": Operation(
         "Moments", "stream_moments", "Stream the decisions that moments open", None, media="text/event-stream"
     ),
     "GET /v1/moments/dead": Operation(
-        "Moments", "list_dead_deliveries", "List deliveries that were given up", forms.DeadLetters
+        "Moments", "list_dead_deliveries", "List deliveries that were given up", answers.DeadLetters
     ),
     "GET /v1/moments/withheld": Operation(
-        "Moments", "list_withheld_deliveries", "List deliveries that were stopped", forms.WithheldDeliveries
+        "Moments", "list_withheld_deliveries", "List deliveries that were stopped", answers.WithheldDeliveries
     ),
-    "GET /v1/actions": Operation("Catalogue", "list_actions", "List the actions that may be named", forms.Actions),
+    "GET /v1/actions": Operation("Catalogue", "list_actions", "List the actions that may be named", answers.Actions),
     "GET /v1/channels": Operation(
-        "Catalogue", "list_channels", "List the channels, placements and purposes that may be named", forms.Channels
+        "Catalogue", "list_channels", "List the channels, placements and purposes that may be named", answers.Channels
     ),
     "GET /v1/releases": Operation(
-        "Catalogue", "list_releases", "List the releases that served, newest first", forms.Releases
+        "Catalogue", "list_releases", "List the releases that served, newest first", answers.Releases
     ),
     "POST /v1/approvals": Operation(
         "Catalogue",
         "approve",
         "Approve what is proposed, as a second person",
-        forms.Approved,
+        answers.Approved,
         ApprovalIn,
         examples={"a release": {"hash": "sha256:4e0fd343f1381b3b82e40a4b052cb675471d9b2b33e88d2c8c1965d18c40afec"}},
     ),
-    "GET /readyz": Operation("Operations", "ready", "Tell whether decisions can be made now", forms.Ready),
-    "GET /healthz": Operation("Operations", "alive", "Tell whether the process runs", forms.Alive),
+    "GET /readyz": Operation("Operations", "ready", "Tell whether decisions can be made now", answers.Ready),
+    "GET /healthz": Operation("Operations", "alive", "Tell whether the process runs", answers.Alive),
     "GET /metrics": Operation(
         "Operations", "metrics", "Give the metrics for Prometheus", None, media="text/plain; version=1.0.0"
     ),
     "GET /v1/security-events": Operation(
-        "Operations", "list_security_events", "List what was refused for want of a right", forms.SecurityEventsAnswer
+        "Operations", "list_security_events", "List what was refused for want of a right", answers.SecurityEventsAnswer
     ),
     "GET /v1/looks": Operation(
-        "Operations", "list_looks", "List who looked at customers, when and why", forms.LooksAnswer
+        "Operations", "list_looks", "List who looked at customers, when and why", answers.LooksAnswer
     ),
     "GET /problems/{name}": Operation(
-        "Operations", "describe_problem", "Describe a type of problem document", forms.ProblemKind
+        "Operations", "describe_problem", "Describe a type of problem document", answers.ProblemKind
     ),
 }
 """Route -> what the document says of it. A test makes sure that every route of the document has a line."""

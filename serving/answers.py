@@ -1,4 +1,4 @@
-"""The forms of answers and of signals, for the OpenAPI document. Tests hold the answers of routes to them.
+"""The forms of answers and of signals, for the OpenAPI document and for programs. Tests hold the answers to them.
 
 Routes write their answers in bytes, and signals are checked by the catalogue. A field that another release, audience or
 request leaves out has a default here.
