@@ -117,7 +117,12 @@ def requests(client: Client) -> dict[str, list[tuple[str, str, Any]]]:
         "GET /metrics": [("GET", "/metrics", None)],
         "GET /v1/security-events": [("GET", "/v1/security-events", None)],
         "POST /v1/approvals": [("POST", "/v1/approvals", {"hash": "sha256:0"})],
+        "GET /v1/actions": [("GET", "/v1/actions", None)],
+        "GET /v1/channels": [("GET", "/v1/channels", None)],
+        "GET /v1/releases": [("GET", "/v1/releases", None)],
         "GET /v1/looks": [("GET", "/v1/looks?customer_id=c-loop", None)],
+        "GET /": [("GET", "/", None)],
+        "HEAD /": [("HEAD", "/", None)],
         "GET /docs": [("GET", "/docs", None)],
         "HEAD /docs": [("HEAD", "/docs", None)],
         "GET /docs/{name}": [("GET", "/docs/swagger-ui.css", None)],
@@ -135,7 +140,7 @@ def test_no_route_reads_writes_or_computes_on_the_event_loop_but_a_live_decision
     for route, all_of_it in table.items():
         for method, path, body in all_of_it:
             on_loop.clear()
-            raw = route == "GET /metrics" or "/docs" in route
+            raw = route in ("GET /metrics", "GET /", "HEAD /") or "/docs" in route
             status = client.raw(method, path, body)[0] if raw else client(method, path, body)[0]
             assert status < 500, (route, status)
             live = route == "POST /v1/decisions" and "mode" not in body
