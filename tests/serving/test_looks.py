@@ -16,20 +16,22 @@ from yaml import safe_load
 
 import brain as command_line
 from features.ledger import Duplicate, Entry, Ledger
+from features.people import read_people
 from serving.access import looks as access_looks
 from serving.access import table
 from serving.access.looks import EXPECTED, looker_here
 from serving.access.table import NOTHING, TABLE, ScopeTable
 from serving.brain.runtime import Brain
+from serving.commands.access import people
 from serving.commands.offline import export_customer
 from serving.commands.verifying import add_ledger_flaws
 from serving.customers import looking
 from serving.http import routes
 from serving.settings import Workspace
+from tests.serving.people.browser import Browser
 from tests.serving.workspaces import Client, Json, ask, offers, signal, small_workspace, welcome
 
 WHO = ("decide", "agent", "privacy", "audit", "admin")
-VISITOR = "cookie:k-1"
 SUBJECT = re.compile(r"\{(\w+)_id\}")
 
 
@@ -245,6 +247,25 @@ def test_who_is_joined_is_looked_at_under_every_id(client: Client) -> None:
     streams = [client.brain.subject_stream(each["customer"]) for each in (one, other)]
     assert {look["subject"] for look in looks} == set(streams)
     assert [look.get("customer_id") for look in looks if look["subject"] == streams[1]] == [None]
+
+
+@pytest.mark.promise("looks.export")
+def test_a_person_who_signed_in_is_who_looked_in_the_role_that_let_them(client: Client) -> None:
+    ids, password = known(client, "person"), "correct horse battery"
+    people.add(client.brain.workspace, "jansen", ["lead", "privacy", "agent"], password, "root")
+    browser = Browser(client)
+    assert browser.sign_in("jansen", password)[0] == 303
+    for _ in range(2):
+        status, _, export = browser.api("GET", f"/v1/customers/{ids['customer']}/export")
+        assert status == 200
+    assert browser.api("GET", f"/v1/decisions/{ids['decision']}", look_purpose="fraud 3")[0] == 200
+    (jansen,) = [person for person in read_people(client.brain.ledger) if person.name == "jansen"]
+    exported, explained = listed(client, f"&who=person:{jansen.id}")
+    assert (exported["role"], exported["purpose"]) == ("privacy", "rights")
+    assert (explained["role"], explained["purpose"], explained["case"]) == ("agent", "fraud", "3")
+    assert [look["role"] for look in json.loads(export)["looks"]] == ["privacy"]
+    assert jansen.id not in export
+    assert "jansen" not in export
 
 
 @pytest.mark.promise("looks.erased")
