@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from yaml import safe_load
 
 import brain as command_line
+from decisioning.errors import Unavailable
 from features.ledger import Duplicate, Entry, Ledger
 from features.people import read_people
 from serving.access import looks as access_looks
@@ -121,6 +122,18 @@ def test_a_route_that_shows_a_customer_without_a_look_answers_nothing(
     monkeypatch.setattr(routes, "_customer_routes", careless)
     status, _, content = Client(client.brain).raw("GET", "/v1/customers/c-1")
     assert (status, b"person" in content) == (500, False)
+
+
+@pytest.mark.promise("looks.every-route")
+def test_a_look_that_cannot_be_recorded_shows_nothing(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = known(client, "unwritten")
+
+    def fail(*_: Any) -> None:
+        raise Unavailable("the ledger cannot be written")
+
+    monkeypatch.setattr(client.brain.ledger, "append", fail)
+    status, answer = client("GET", f"/v1/customers/{ids['customer']}")
+    assert (status, answer.keys() & {"facts", "consents", "customer_id"}) == (503, set())
 
 
 @pytest.mark.promise("looks.every-route")
@@ -361,7 +374,9 @@ def flaws(workspace: Workspace) -> list[str]:
 
 
 @pytest.mark.promise("looks.bounded")
-def test_two_processes_record_the_same_look_once_and_both_answer(client: Client) -> None:
+def test_two_processes_record_the_same_look_once_and_both_answer(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ids = known(client, "twice")
     other = Brain(client.brain.workspace)
     stream, before = client.brain.subject_stream(ids["customer"]), len(listed(client))
@@ -370,7 +385,9 @@ def test_two_processes_record_the_same_look_once_and_both_answer(client: Client)
     futures = [ledger.submit([look.entry(key)]) for ledger in (client.brain.ledger, other.ledger) for _ in range(3)]
     errors = [future.exception() for future in futures]
     assert [type(error) for error in errors if error is not None] == [Duplicate] * 5
-    assert access_looks.record_looks(other.ledger, [look])
+    with monkeypatch.context() as patched:
+        patched.setattr(other.ledger, "lookup", lambda _: None)  # it looked before the other one wrote
+        assert access_looks.record_looks(other.ledger, [look])
     assert len(listed(client)) == before + 1
     both = [Client(brain, "agent") for brain in (client.brain, other)]
     assert [each("GET", f"/v1/customers/{ids['customer']}")[0] for each in both] == [200, 200]
