@@ -126,6 +126,15 @@ def with_cookies(shop: Client, cookies: dict[str, str]) -> Browser:
 
 
 @pytest.mark.promise("people.provider")
+def test_another_state_lets_nobody_in_and_uses_nothing_up(shop: Client) -> None:
+    browser = Browser(shop)
+    path = sent_back(browser.get("/sign-in/provider")[1]["location"])
+    for wrong in (path.replace("state=", "state=x"), path.partition("state=")[0], path.replace("state=", "x=")):
+        assert browser.get(wrong)[0] == 401
+    assert browser.get(path)[0] == 303
+
+
+@pytest.mark.promise("people.provider")
 def test_a_replayed_state_counts_nowhere_and_a_code_counts_once(shop: Client, openid: OpenId) -> None:
     """Also where the browser still has the cookie of the attempt: the state is used up before the code is shown."""
     browser = Browser(shop)
@@ -148,6 +157,7 @@ LIES: list[dict[str, Any]] = [
     {"nonce": "another"},
     {"nonce": None},
     {"aud": "another-client"},
+    {"aud": "another-client", "azp": CLIENT},
     {"aud": ["another-client", CLIENT], "azp": "another-client"},
     {"aud": None},
     {"iss": "https://evil.example"},
