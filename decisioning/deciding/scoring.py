@@ -110,11 +110,15 @@ def _transparent_enough(scores: Scores, floor: NDArray[np.int8], screened: Scree
     return Scores(
         propensity=np.where(opaque, prior, scores.propensity),
         evidence=np.where(opaque, 0.0, scores.evidence),
-        factors=tuple(() if hidden else f for hidden, f in zip(opaque.tolist(), scores.factors, strict=True)),
+        factors=_without(scores.factors, opaque) if opaque.any() else scores.factors,
         transparency=stated,
         upper=None if scores.upper is None else np.where(opaque, prior, scores.upper),
         uplift=None if scores.uplift is None else np.where(opaque, np.nan, scores.uplift),
     )
+
+
+def _without(factors: Sequence[tuple[str, ...]], hidden: NDArray[np.bool_]) -> Sequence[tuple[str, ...]]:
+    return tuple(() if hides else names for hides, names in zip(hidden.tolist(), factors, strict=True))
 
 
 def _of_commercial(scores: Scores, screened: Screened) -> Scores:

@@ -121,9 +121,12 @@ class DirectedWords(Words):
     def spoken(self, name: str, direction: str, locale: str, facts: Facts) -> Spoken:
         """Return what is told of a feature's value among these facts."""
         because, value = self._because.get(name), facts.get(name)
-        if because is None or value is None or not (text := clause_in(because.clause(value), locale)):
+        if because is None or value is None or not (clause := because.clause(value)):
             return _NOT_TOLD
-        clause = filled(text, value, self._features[name], locale)
+        text = clause if isinstance(clause, str) else clause.get(locale) or clause_in(clause, locale)
+        if not text:
+            return _NOT_TOLD
+        clause = filled(text, value, self._features[name], locale) if "{" in text else text
         return Spoken(because.use, _SENTENCES[_language(locale)][direction].format(clause))
 
 

@@ -1,7 +1,8 @@
 """The linear base's inputs: made of a customer's features, and which of them moved a score most."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 import numpy as np
@@ -71,6 +72,8 @@ STRONGEST: Final = 9.9
 _LEAST: Final = 0.05
 """Smaller parts of a logit are not told: they would be 0.0 in tenths."""
 _NO_FEATURE: Final = 0
+_TOLD: Final = 2
+"""The most features that are told of a candidate."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,7 +105,7 @@ def input_names(feature_names: Sequence[str], design: Design, doubt: Floats) -> 
     for column, feature in enumerate(of_column):
         of_features[:, feature] += doubt[:, column]
     flagged = (feature_names[i] for i in design.flagged)
-    return InputNames(("", *feature_names, *flagged), features, feature_of, of_features)
+    return InputNames(("", *feature_names, *flagged), features, feature_of, np.maximum(of_features, _LEAST))
 
 
 class Factors(Sequence[tuple[str, ...]]):
@@ -156,13 +159,23 @@ class Factors(Sequence[tuple[str, ...]]):
         action, names = self._actions[i], self._names
         parts = np.bincount(names.feature_of, self._weights[action] * self._inputs, len(names.features))
         parts[_NO_FEATURE] = 0.0
-        parts[np.abs(parts) <= np.maximum(names.doubt[action], _LEAST)] = 0.0
-        largest_first = np.argsort(-np.abs(parts), kind="stable")[: np.count_nonzero(parts)].tolist()
-        said = [n for n in largest_first if sayable(names.features[n])]
-        ordered = said + [n for n in largest_first if n not in said]
-        first = next((n for n in ordered if parts[n] > 0.0), None)
-        chosen = ([] if first is None else [first]) + [n for n in ordered if n != first]
-        return tuple(f"{names.features[n]}{min(max(parts[n], -STRONGEST), STRONGEST):+.1f}" for n in chosen[:2])
+        size = np.abs(parts)
+        size[size <= names.doubt[action]] = 0.0
+        added, ordered = parts.tolist(), (-size).argsort(kind="stable")[: np.count_nonzero(size)].tolist()
+        chosen = _two(added, (n for n in ordered if sayable(names.features[n])))
+        if len(chosen) < _TOLD:
+            chosen = [*chosen, *_two(added, (n for n in ordered if n not in chosen))][:_TOLD]
+        return tuple(f"{names.features[n]}{min(max(added[n], -STRONGEST), STRONGEST):+.1f}" for n in chosen)
+
+
+def _two(added: Sequence[float], largest_first: Iterator[int]) -> list[int]:
+    """Return the feature that adds most and the largest of the others; the two largest if none adds."""
+    against: list[int] = []
+    for n in largest_first:
+        if added[n] > 0.0:
+            return [n, *(against[:1] or islice(largest_first, 1))]
+        against.append(n)
+    return against[:_TOLD]
 
 
 class DirectedFactors(Sequence[tuple[str, ...]]):
