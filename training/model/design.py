@@ -72,7 +72,7 @@ STRONGEST: Final = 9.9
 _LEAST: Final = 0.05
 """Smaller parts of a logit are not told: they would be 0.0 in tenths."""
 _NO_FEATURE: Final = 0
-_TOLD: Final = 2
+_MOST_FACTORS: Final = 2
 """The most features that are told of a candidate."""
 
 
@@ -163,19 +163,19 @@ class Factors(Sequence[tuple[str, ...]]):
         size[size <= names.doubt[action]] = 0.0
         added, ordered = parts.tolist(), (-size).argsort(kind="stable")[: np.count_nonzero(size)].tolist()
         chosen = _two(added, (n for n in ordered if sayable(names.features[n])))
-        if len(chosen) < _TOLD:
-            chosen = [*chosen, *_two(added, (n for n in ordered if n not in chosen))][:_TOLD]
+        if len(chosen) < _MOST_FACTORS:
+            chosen = [*chosen, *_two(added, (n for n in ordered if n not in chosen))][:_MOST_FACTORS]
         return tuple(f"{names.features[n]}{min(max(added[n], -STRONGEST), STRONGEST):+.1f}" for n in chosen)
 
 
 def _two(added: Sequence[float], largest_first: Iterator[int]) -> list[int]:
     """Return the feature that adds most and the largest of the others; the two largest if none adds."""
-    against: list[int] = []
+    negative: list[int] = []
     for n in largest_first:
         if added[n] > 0.0:
-            return [n, *(against[:1] or islice(largest_first, 1))]
-        against.append(n)
-    return against[:_TOLD]
+            return [n, *(negative[:1] or islice(largest_first, 1))]
+        negative.append(n)
+    return negative[:_MOST_FACTORS]
 
 
 class DirectedFactors(Sequence[tuple[str, ...]]):
