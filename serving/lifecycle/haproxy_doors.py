@@ -77,7 +77,9 @@ def _wrong_keys(http: Http) -> list[str]:
     """
     person = "{ req.hdr(cookie) -m found } !{ req.hdr(authorization) -m found }"
     refused = _return(429, problems.document(problems.TOO_MANY, _GUESSES), "Retry-After 1")
-    guessing = f"{{ src,table_gpc0_rate({_ADDRESSES}) ge {WRONG_KEYS_PER_S} }} !{{ {_KEY},table_gpt0({_KEYS}) eq 1 }}"
+    known = f"{{ {_KEY},table_gpt0({_KEYS}) eq 1 }}"
+    health = paths("path", http.root_path, "/healthz")
+    guessing = f"{{ src,table_gpc0_rate({_ADDRESSES}) ge {WRONG_KEYS_PER_S} }} !{known} !{health}"
     asks_for_key = paths("path_beg", http.root_path, "/v1/", "/mcp")
     return [
         f"    http-request set-var(txn.person) bool(true) if {person}",

@@ -6,6 +6,7 @@ import json
 import re
 from contextlib import suppress
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -14,7 +15,7 @@ from serving.brain.releasing import open_ledger
 from serving.events.webhooks import signing_secrets
 from serving.lifecycle import processes
 from serving.settings import Workspace
-from tests.serving.server import Server
+from tests.serving.server import Server, until
 from tests.serving.test_keys import REACH, SCOPES
 
 pytestmark = pytest.mark.server
@@ -53,7 +54,14 @@ def answers(server: Server) -> dict[str, bytes]:
         connection.request("GET", f"/v1/customers/{server.key}", headers=headers)  # an answer says whom it is about
         connection.getresponse().read()
     connection.close()
+    assert until(lambda: _is_let_in(server), within_s=10), "so many wrong keys are refused for a second"
     return found
+
+
+def _is_let_in(server: Server) -> bool:
+    with suppress(OSError), urlopen(f"{server.url}/openapi.json") as answer:
+        return bool(answer.status == 200)
+    return False
 
 
 @pytest.mark.promise("keys.nothing-told")
