@@ -73,7 +73,7 @@ def _wrong_keys(http: Http) -> list[str]:
     """Return the lines that refuse an address's unknown keys after many wrong ones.
 
     A key that a replica accepted within the last minutes is not refused, so nobody is locked out by a neighbour. Nor do
-    pages of people whose sessions have ended count, perhaps of a whole office.
+    pages of people whose sessions have ended count, perhaps of a whole office. `/healthz` always answers.
     """
     person = "{ req.hdr(cookie) -m found } !{ req.hdr(authorization) -m found }"
     refused = _return(429, problems.document(problems.TOO_MANY, _GUESSES), "Retry-After 1")
