@@ -63,7 +63,6 @@ def describe_routes(app: FastAPI) -> None:
 
 def _described(document: Document) -> Document:
     document["info"]["description"] = _ABOUT
-    document["servers"] = document.get("servers") or [{"url": "/"}]
     document["tags"] = [{"name": name, "description": about} for name, about in TAGS.items()]
     components = document.setdefault("components", {})
     components["securitySchemes"] = {"key": _SCHEME}
