@@ -66,16 +66,21 @@ def known_of(persona: Persona, release: Release, now_us: int) -> Known:
 def sentences(release: Release) -> dict[str, str]:
     """Return "persona, locale" -> the reasons that its facts would give, each as if it spoke for an offer.
 
+    They are those of features that a model may read, and of those with a `because`.
+
     Empty for a release that tells reasons without directions.
     """
     words = tables_for(release, NEWEST).words
     if not isinstance(words, DirectedWords):
         return {}
+    features = release.schema.features.values()
+    reasons = {f.name for f in features if f.learnable or f.because is not None}
     return {
         f"{persona.id}, {locale}": " ".join(spoken)
         for persona in release.catalogue.personas
+        for names in [[name for name in persona.facts if name in reasons]]
         for locale in release.catalogue.settings.locales
-        if (spoken := [s for name in persona.facts if (s := words.spoken(name, "for", locale, persona.facts).sentence)])
+        if (spoken := [s for name in names if (s := words.spoken(name, "for", locale, persona.facts).sentence)])
     }
 
 
