@@ -52,9 +52,10 @@ class ExplorationSettings(Strict):
 
     `gamma_grows`: gamma is multiplied by the square root of the number of rows behind all scored actions, whatever
     their issue, so that exploration fades as evidence grows; beyond `FULL_OPTIMISM_ROWS` rows, optimism falls with the
-    same square root. `optimism`: a propensity is raised for exploration by this multiple of the distance to its
-    interval's upper end; not if gamma is infinite. `issues`: the settings that differ for the actions of an issue. If
-    candidates of several issues compete for a slot, each candidate's gap is weighted by its own gamma.
+    same square root. Rows of one customer count as fewer. `optimism`: a propensity is raised for exploration by this
+    multiple of the distance to its interval's upper end; not if gamma is infinite. `issues`: the settings that differ
+    for the actions of an issue. If candidates of several issues compete for a slot, each candidate's gap is weighted by
+    its own gamma.
     """
 
     gamma: float = Field(default=float("inf"), ge=0)

@@ -106,11 +106,11 @@ class Known:
 class Scores:
     """What a scorer returns for n candidates.
 
-    `propensity`: float64 (n,) in [0, 1]. `evidence`: float64 (n,), how many rows each score rests on. `factors`: per
-    candidate, the names of the features that influenced its score most. `transparency`: int8 (n,), how well each score
-    can be followed, from 1 (opaque) to 5; None: all are opaque. `upper`: float64 (n,), the upper end of each
-    propensity's interval of one standard deviation; None: unknown. `uplift`: float64 (n,), what showing each candidate
-    adds to its propensity, NaN where unknown; None: uplift does not rank.
+    `propensity`: float64 (n,) in [0, 1]. `evidence`: float64 (n,), how many independent rows each score rests on; those
+    of one customer count as fewer. `factors`: per candidate, the names of the features that influenced its score most.
+    `transparency`: int8 (n,), how well each score can be followed, from 1 (opaque) to 5; None: all are opaque. `upper`:
+    float64 (n,), the upper end of each propensity's interval of one standard deviation; None: unknown. `uplift`:
+    float64 (n,), what showing each candidate adds to its propensity, NaN where unknown; None: uplift does not rank.
     """
 
     propensity: NDArray[np.float64]

@@ -99,6 +99,7 @@ def copied(model: PropensityModel, n_actions: int) -> PropensityModel:
         variances=model.variances[source],
         offsets=model.offsets[source],
         evidence=model.evidence[source],
+        alike=model.alike[source],
         forests=tuple(model.forests[n] for n in source),
         calibrations=tuple(model.calibrations[n] for n in source),
     )

@@ -48,6 +48,12 @@ def decided(
     return records
 
 
+def link(ledger: Ledger, person: str, *visitors: str) -> None:
+    """Record that these visitors logged in as a person, after all decisions."""
+    body = {"person": ledger.stream_of("person", person), "linked": True}
+    ledger.append_many(Entry(ledger.stream_of("person", v), "linked_to", body, THEN_US + DAY_US) for v in visitors)
+
+
 def choices(ledger: Ledger, now_us: int = LATER_US, serves: Release | None = None, by: str = BASE) -> Choices:
     """Return all choices that a new log holds."""
     serves, made_by = serves or release(by), release(by)

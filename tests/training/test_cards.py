@@ -113,6 +113,21 @@ def test_what_supersedes_another_shows_what_it_inherits() -> None:
     assert later["weights_from"]["superseded"] < new["weights_from"]["superseded"]
 
 
+@pytest.mark.promise("models.cards")
+def test_a_card_says_in_one_sentence_whose_rows_figures_are_of_and_what_is_left_out(log: TrainingSet) -> None:
+    regulars = replace(log, unit=np.arange(len(log)) // 10)
+    card = card_of(regulars)
+    held_out, tea = regulars.split(0.7, 0)[1], of_action(card, "tea")
+    own, own_held_out = (data.take(data.action == 0) for data in (regulars, held_out))
+    for part, rows, unseen in ((card, regulars, held_out), (tea, own, own_held_out)):
+        assert part["said"].startswith(f"Figures are of {len(rows)} rows of {rows.customers} customers or accounts,")
+        assert f"held-out figures of {unseen.customers} of them" in part["said"]
+        assert part["said"].endswith("or whose look was never told, and of the fit 0 rows from before a change.")
+        assert part["said"].count(".") == 1
+    row = next(r for r in overview(card) if r["action"] == "tea")
+    assert row["customers"] == tea["evidence"]["customers"] == own.customers < len(own)
+
+
 def test_a_frozen_action_is_told_as_it_is_kept(log: TrainingSet, card: dict[str, Any]) -> None:
     older = fit(log.take(log.at_us < 1_500), BASE)
     frozen_tea = {"tea": Frozen(single_action_model(older, 0), older.content_hash, 7, "a regulator looks at it")}
@@ -182,6 +197,7 @@ def test_a_card_is_json_and_a_page_that_tells_of_nobody(card: dict[str, Any], tm
     page = write_page(tmp_path / "page.html", {**report, "card": card}, "2026-04-01").read_text()
     assert page.count("<details>") == 3
     assert all(escape(limit) in page for a in card["actions"] for limit in a["known_limits"])
+    assert all(escape(part["said"]) in page for part in (card, *card["actions"]))
     assert card["data_hash"][:19] in page
     with pytest.raises(Refused, match="no such action"):
         of_action(card, "soup")

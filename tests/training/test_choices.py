@@ -9,7 +9,7 @@ import pytest
 from features.decisions.parsing import NOTHING
 from features.ledger import Entry, Ledger
 from tests.training.changed import BASE, release
-from tests.training.choice_help import choices, decided
+from tests.training.choice_help import choices, decided, link
 from tests.training.decided import DAY_US, THEN_US
 from training.rows.choices import Choices, Drawn
 
@@ -117,3 +117,12 @@ def test_all_people_of_an_account_are_one_unit(ledger: Ledger) -> None:
     decided(ledger, 6, {"hero": 1}, account_id="h1")
     result = choices(ledger)
     assert (result.decisions, result.customers) == (6, 1)
+
+
+@pytest.mark.promise("evaluation.customers")
+def test_two_visitors_who_log_in_as_the_same_person_are_one_unit(ledger: Ledger) -> None:
+    decided(ledger, 6, {"hero": 1})
+    link(ledger, "p2", "p0", "p1")
+    result = choices(ledger)
+    assert (result.decisions, result.customers) == (6, 4)
+    assert len(set(result.unit[:3].tolist())) == 1

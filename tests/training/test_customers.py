@@ -5,19 +5,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.benchmarks.claims import fairness, forgetting, stability
+from tests.benchmarks.claims import fairness, forgetting, held_out, stability
 from tests.benchmarks.claims.returning import as_strangers, rows_of
 from training.evaluation.metrics import auc, wilson
 from training.fitting.folds import stratified_folds
+from training.fitting.frozen import single_action_model
 from training.fitting.predict import propensities
 from training.fitting.propensity import Recipe, fit
 from training.fitting.tuning import tune
 from training.learning.fairness import Tally, group_guards
 from training.model.calibration import IDENTITY, choose
 from training.model.frame import TrainingSet, mean_error
+from training.model.model import PropensityModel
+from training.reporting.cards import _support
 from training.reporting.held_out import auc_figure, rate_figure
 
-STILL = Recipe(forget=False)
+STILL, BASE = Recipe(forget=False), Recipe(growth=None, forget=False)
 
 
 @pytest.fixture(scope="module")
@@ -28,20 +31,20 @@ def regulars() -> TrainingSet:
 
 @pytest.mark.promise("learning.customers")
 def test_trees_that_know_customers_by_heart_do_not_serve_and_no_skill_is_told_of_them(regulars: TrainingSet) -> None:
-    learn, held_out = regulars.split(0.7, 0)
+    learn, rest = regulars.split(0.7, 0)
     model = fit(learn, STILL)
     assert model.forests[0] is None
-    assert auc(held_out.label, propensities(model, held_out)) == pytest.approx(0.5, abs=0.1)
+    assert auc(rest.label, propensities(model, rest)) == pytest.approx(0.5, abs=0.1)
 
 
 @pytest.mark.promise("learning.customers")
 def test_a_customer_is_in_one_part_and_in_one_fold_alone(regulars: TrainingSet) -> None:
     assert regulars.unit is not None
-    learn, held_out = regulars.split(0.7, 0)
+    learn, rest = regulars.split(0.7, 0)
     assert learn.unit is not None
-    assert held_out.unit is not None
-    assert not set(learn.unit.tolist()) & set(held_out.unit.tolist())
-    assert (learn.customers, held_out.customers) == (84, 36)
+    assert rest.unit is not None
+    assert not set(learn.unit.tolist()) & set(rest.unit.tolist())
+    assert (learn.customers, rest.customers) == (84, 36)
     fold = stratified_folds(regulars.label, 4, 0, regulars.unit)
     assert all(len(set(fold[regulars.unit == u].tolist())) == 1 for u in range(120))
     assert np.ptp(np.bincount(fold)) <= 100, "two customers"
@@ -94,6 +97,38 @@ def test_what_customers_have_in_common_with_themselves_is_no_change_of_the_truth
 @pytest.mark.promise("learning.change")
 def test_a_change_is_found_among_customers_who_come_back() -> None:
     assert forgetting.tell(0, "customers x 25", changed=True).found is True
+    assert any(forgetting.tell(seed, "customers x 50", changed=True).found for seed in (1, 3)), "none was, of two parts"
+
+
+@pytest.mark.promise("learning.customers")
+def test_the_interval_of_a_propensity_is_over_customers(regulars: TrainingSet) -> None:
+    """By rows it holds the truth in half of these worlds."""
+    assert sum(held_out.propensity(seed, "customers x 50").covered is True for seed in range(8)) >= 6
+    by_row, by_customer = (fit(data, BASE) for data in (as_strangers(regulars), regulars))
+    np.testing.assert_array_equal(by_customer.weights, by_row.weights)
+    row, action, both = regulars.x[0], np.zeros(1, dtype=np.int64), (by_row, by_customer)
+    propensity, evidence, _ = by_row.score(row, action, action - 1)
+    assert (by_row.upper_limits(row, action, propensity) < by_customer.upper_limits(row, action, propensity)).all()
+    spread = [float(model.logit_deviation(row[None], 0)[0]) for model in both]
+    assert spread[1] > 2.0 * spread[0]
+    worth = by_customer.score(row, action, action - 1)[1]
+    assert evidence == 6_000 > 6.0 * worth[0], "rows of one customer count as fewer where a model explores, too"
+    assert 120 < worth[0] == by_customer.evidence_of("tea", 0)[0]
+
+
+def test_what_customers_come_to_is_kept_with_a_model_and_changes_none_of_before(regulars: TrainingSet) -> None:
+    by_row, by_customer = (fit(data, BASE) for data in (as_strangers(regulars), regulars))
+    assert b"alike" not in by_row.files()["arrays.npz"], "a model of before has the same bytes"
+    again = PropensityModel.from_files(by_customer.files())
+    assert again.content_hash == by_customer.content_hash
+    np.testing.assert_array_equal(again.worth, by_customer.worth)
+    frozen = single_action_model(by_customer, 0)
+    assert frozen.worth[0] == by_customer.worth[0]
+
+
+def test_a_card_tells_how_much_of_a_weight_rows_determine_whether_or_not_they_are_alike(regulars: TrainingSet) -> None:
+    shares = [_support(fit(data, BASE), data) for data in (as_strangers(regulars), regulars)]
+    assert [share for share, _ in shares[1]] == pytest.approx([share for share, _ in shares[0]])
 
 
 @pytest.mark.promise("learning.customers")

@@ -14,6 +14,7 @@ from features.approvals.door import Door
 from features.ledger import Entry, Ledger
 from tests.permits import TESTER
 from tests.training.changed import BASE, GATED, GREEDY, LOOSE, SOAP, fill, release, scorer
+from tests.training.choice_help import link
 from tests.training.decided import DAY_US, LATER_US
 from training.evaluation import slates
 from training.learning import release_evaluation as module
@@ -140,6 +141,15 @@ def test_a_model_that_is_gone_and_windows_that_are_open_leave_nothing_to_say(tmp
         ledger.append([Entry(ledger.stream_of("person", "p-d1"), "flag", {"restricted": True}, LATER_US)])
         ledger.erase(ledger.stream_of("person", "p-d2"))
         assert value(tmp_path, ledger, release(GATED))["decisions"] == 4
+
+
+@pytest.mark.promise("evaluation.customers")
+def test_visitors_who_log_in_as_the_same_person_are_one_customer(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path / "brain.db", b"s" * 32) as ledger:
+        fill(ledger, release(LOOSE), 8)
+        link(ledger, "p-d2", "p-d0", "p-d1")
+        result = value(tmp_path, ledger, release(LOOSE))
+    assert (result["decisions"], result["customers"]) == (8, 6)
 
 
 def test_shares_of_slots_that_follow_count_by_how_likely_they_are_come_to() -> None:

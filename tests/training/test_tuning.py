@@ -39,6 +39,17 @@ def test_settings_that_help_are_used() -> None:
     assert min(t["loss"] for t in result.trials) < result.trials[0]["loss"]
 
 
+@pytest.mark.promise("learning.customers")
+def test_a_row_that_is_there_ten_times_is_one_customer_to_the_gain() -> None:
+    log, shrunk = log_of_treatments(4.0, 4.0, n=600), replace(BASE, treatment_precision=1_000.0)
+    each = np.repeat(np.arange(600), 10)
+    once, tenfold = (tune(data, shrunk, trials=4).gain for data in (log, replace(log.take(each), unit=each)))
+    assert once is not None
+    assert tenfold is not None
+    width = (tenfold.high - tenfold.low) / tenfold.value
+    assert width > 0.6 * (once.high - once.low) / once.value, "by rows it would be a third"
+
+
 @pytest.mark.promise("models.tuning-must-help")
 def test_what_only_looked_better_is_not_used() -> None:
     """The same log up to the last fifth, in which the difference between treatments is reversed."""

@@ -136,6 +136,17 @@ def test_the_report_claims_that_gain_and_none_where_nothing_moves_anybody() -> N
         assert all((r["qini_gain"]["low"] > 0.0) is moved for r in rows.values())
 
 
+@pytest.mark.promise("evaluation.customers")
+def test_rankings_are_not_compared_by_the_many_choices_of_few_customers() -> None:
+    learn, held_out = log_of(2_000, 3).split(0.7, 0)
+    few = replace(held_out, unit=held_out.unit % 150)
+    for part, told in ((held_out, True), (few, False)):
+        result = evaluate_rankings(learn, part, Question(recipe=BASE), BASE, NOTHING)
+        random = next(p for p in result["rankings"] if p["policy"] == "random")
+        assert (random["worth"] is not None) is told
+    assert random["why"].endswith("customers support it, 200 are needed to tell")
+
+
 @pytest.fixture(scope="module")
 def model() -> PropensityModel:
     return learned(log_of(3_000, 11))

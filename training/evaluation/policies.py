@@ -24,7 +24,7 @@ from training.evaluation.estimators import (
 from training.fitting.folds import stratified_folds
 from training.fitting.intervals import ConfidenceInterval, effective_size
 from training.fitting.propensity import Recipe, fit
-from training.model.frame import Bools, Floats, Ints, TrainingSet
+from training.model.frame import Floats, TrainingSet, Units
 from training.model.model import PropensityModel
 from training.rows.choices import Choices
 
@@ -151,7 +151,7 @@ def model_propensities(model: PropensityModel, data: TrainingSet) -> Floats:
     return np.column_stack([model.propensities(data.x, index) for index in indices])
 
 
-def cross_fitted_rewards(data: TrainingSet, question: Question, unit: Ints | None = None) -> Floats:
+def cross_fitted_rewards(data: TrainingSet, question: Question, unit: Units = None) -> Floats:
     """Return expected rewards (n, k), each row's by a model fitted without its fold (Chernozhukov et al. 2018).
 
     All rows of a customer are in one fold, so that no model predicts whom it learned from.
@@ -159,7 +159,7 @@ def cross_fitted_rewards(data: TrainingSet, question: Question, unit: Ints | Non
     :param unit: codes (n,) of the customers; None: each row is another one's
     :raises Refused: a fold's model would have one label only
     """
-    fold = _folds(data.label, question, unit)
+    fold = stratified_folds(data.label, question.folds, question.seed, unit)
     rewards = np.empty((len(data), len(data.actions)))
     for k in range(question.folds):
         train = data.take(fold != k)
@@ -169,15 +169,6 @@ def cross_fitted_rewards(data: TrainingSet, question: Question, unit: Ints | Non
         model = fit(train, question.recipe)
         rewards[fold == k] = model_propensities(model, held_out) * mean_rewards(train, question.reward)
     return rewards
-
-
-def _folds(label: Bools, question: Question, unit: Ints | None) -> Ints:
-    """Return the fold of each row, (n,), with customers who succeeded spread evenly over the folds."""
-    if unit is None:
-        return stratified_folds(label, question.folds, question.seed)
-    _, of_row = np.unique(unit, return_inverse=True)
-    succeeded = np.bincount(of_row, label) > 0
-    return stratified_folds(succeeded, question.folds, question.seed)[of_row]
 
 
 def mean_rewards(data: TrainingSet, reward: Reward) -> Floats:

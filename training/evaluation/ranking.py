@@ -1,7 +1,7 @@
 """Compares ranking by uplift with ranking by propensity on choices that trained neither: values, Qini per action."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -74,8 +74,8 @@ def compare_rankings(data: Contrasts, ranked: Rankings, question: Question) -> R
     What cannot be computed for a policy or an action is None, with the reason as `why`. A gain is claimed only if the
     interval of the difference excludes 0. Plain JSON types.
     """
-    log = as_log(data.rows, question.reward)
-    rewards = cross_fitted_rewards(data.rows, question)
+    log = replace(as_log(data.rows, question.reward), unit=data.unit)
+    rewards = cross_fitted_rewards(data.rows, question, data.unit)
     terms: dict[str, Floats] = {}
     rows: list[Result] = []
     for name, target in ranked.policies.items():

@@ -34,8 +34,11 @@ _NATS = 16.0
 _TOGETHER, _PER_ACTION, _WEIGHT = np.array([4.0, 4.0]), np.array([2.0, 4.0]), 4.0
 """Precisions of the normal beliefs about a shift: of level and slope on the logit scale (for all actions together, and
 per action), and of a feature's weight."""
-_ERRORS_TO_BEAT = 2.0
 _MIN_EVENTS = 20
+_FEW_CUSTOMERS = 500
+_OF_FEW, _OF_MANY = (5, 1.0), (2, 2.0)
+"""By how many folds, and by how many standard errors, a change must pay. A base of half of few customers knows too
+little of the others to pay by much; of many customers it knows enough."""
 
 Fit = Callable[[TrainingSet], PropensityModel]
 
@@ -186,16 +189,17 @@ def _pays(data: TrainingSet, later: Bools, base: Fit) -> bool:
 
     Both are fitted to the rows of other customers.
     """
-    fold = stratified_folds(data.label, 2, 0, data.unit)
+    folds, errors = _OF_FEW if data.take(later).customers < _FEW_CUSTOMERS else _OF_MANY
+    fold = stratified_folds(data.label, folds, 0, data.unit)
     gain = np.zeros(len(data))
-    for k in range(2):
+    for k in range(folds):
         held_out = data.take(later & (fold == k))
         from_all, from_later = (
             log_losses(held_out.label, _logit(propensities(base(data.take(rows)), held_out)))
             for rows in (fold != k, later & (fold != k))
         )
         gain[later & (fold == k)] = from_all - from_later
-    return bool(gain[later].mean() > _ERRORS_TO_BEAT * mean_error(gain[later], data.take(later).unit))
+    return bool(gain[later].mean() > errors * mean_error(gain[later], data.take(later).unit))
 
 
 def _logit(p: Floats) -> Floats:

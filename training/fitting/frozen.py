@@ -57,6 +57,7 @@ def single_action_model(model: PropensityModel, action: int) -> PropensityModel:
         variances=model.variances[rows],
         offsets=model.offsets[rows],
         evidence=model.evidence[rows],
+        alike=model.alike[rows],
         forests=tuple(model.forests[row] for row in rows),
         calibrations=tuple(model.calibrations[row] for row in rows),
         effects=Effects(model.effects.weights[rows]) if model.effects else None,
@@ -90,9 +91,10 @@ def with_frozen(model: PropensityModel, frozen: FrozenActions) -> PropensityMode
     by_index = {model.actions.index(action): part for action, part in frozen.items()}
     rows = sorted(by_index)
     most_treatments = max(len(part.model.treatments[0]) for part in frozen.values())
-    treatments, evidence = list(model.treatments), model.evidence.copy()
+    treatments, evidence, alike = list(model.treatments), model.evidence.copy(), model.alike.copy()
     for i, part in by_index.items():
         treatments[i], evidence[i] = part.model.treatments[0], part.model.evidence[0]
+        alike[i] = part.model.alike[0]
     padding = np.zeros((len(model.offsets), max(most_treatments + 1 - model.offsets.shape[1], 0)))
     return replace(
         model,
@@ -101,6 +103,7 @@ def with_frozen(model: PropensityModel, frozen: FrozenActions) -> PropensityMode
         variances=_filled_rows(model.variances, rows),
         offsets=_filled_rows(np.hstack([model.offsets, padding]), rows),
         evidence=evidence,
+        alike=alike,
         forests=tuple(None if i in by_index else forest for i, forest in enumerate(model.forests)),
         calibrations=tuple(IDENTITY if i in by_index else c for i, c in enumerate(model.calibrations)),
         effects=Effects(_filled_rows(model.effects.weights, rows, np.nan)) if model.effects else None,

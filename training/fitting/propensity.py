@@ -13,7 +13,7 @@ from training.fitting.trees import Grown, Growth, Inputs, cross_fitted, grow, pr
 from training.model.calibration import IDENTITY, Calibration, choose, held_out
 from training.model.design import make_design
 from training.model.forest import Forest
-from training.model.frame import Bools, Floats, TrainingSet, Units
+from training.model.frame import Bools, Floats, TrainingSet, Units, design_effect
 from training.model.logistic import RidgeProblem, fit_pooled, fit_ridge, sigmoid, with_tightness
 from training.model.model import WITH_TREES, PropensityModel
 
@@ -129,6 +129,7 @@ def _fit_all(data: TrainingSet, recipe: Recipe) -> tuple[list[_ActionFit], Prope
     actions = _actions(data, inputs, groups, recipe)
     above = [*groups, root]
     nodes, n_above = [*(fitted.node for fitted in actions), *above], len(above)
+    alike = np.array([_alike(data, inputs, node) for node in nodes])
     model = PropensityModel(
         feature_names=data.feature_names,
         actions=data.actions,
@@ -136,14 +137,30 @@ def _fit_all(data: TrainingSet, recipe: Recipe) -> tuple[list[_ActionFit], Prope
         treatments=data.treatments,
         design=design,
         weights=np.vstack([node.weights[: design.width] for node in nodes]),
-        variances=np.vstack([1.0 / np.maximum(node.curvature[: design.width], _LEAST_CURVATURE) for node in nodes]),
+        variances=np.vstack([_variances(n, rows, design.width) for n, rows in zip(nodes, alike, strict=True)]),
         offsets=_offsets([fitted.node for fitted in actions], design.width, n_above),
         evidence=np.append([float(fitted.node.rows.sum()) for fitted in actions], np.zeros(n_above)),
+        alike=alike,
         forests=(*(fitted.forest for fitted in actions), *(None,) * n_above),
         calibrations=(*(fitted.calibration for fitted in actions), *(IDENTITY,) * n_above),
         terms=data.terms,
     )
     return actions, model
+
+
+def _alike(data: TrainingSet, inputs: Floats, node: _Node) -> float:
+    """Return how many of a node's rows are worth as much as an independent one, by the deviations from its base."""
+    if data.unit is None or not node.rows.any():
+        return 1.0
+    expected = sigmoid(inputs[node.rows] @ node.weights[: inputs.shape[1]])
+    return design_effect(data.label[node.rows] - expected, data.unit[node.rows])
+
+
+def _variances(node: _Node, alike: float, width: int) -> Floats:
+    """Return the variances of a node's weights (width,), of which rows determine the less the more they are alike."""
+    curvature, prior = node.curvature[:width], node.precision[:width]
+    determined = curvature if alike == 1.0 else prior + (curvature - prior) / alike
+    return np.asarray(1.0 / np.maximum(determined, _LEAST_CURVATURE), dtype=np.float64)
 
 
 def _above(data: TrainingSet, inputs: Floats, recipe: Recipe) -> tuple[_Node, list[_Node]]:

@@ -98,9 +98,11 @@ def tune(data: TrainingSet, recipe: Recipe, *, seconds: float | None = None, tri
     if best == recipe:
         return Tuned(recipe, len(data), False, "nothing that was tried is better", None, listed, budget.elapsed_s)
     gains = _losses(data, last_fold, recipe) - _losses(data, last_fold, best)
-    used = bool(gains.mean() > _ERRORS_TO_BEAT * mean_error(gains, data.take(last_fold[1]).unit))
+    unit = data.take(last_fold[1]).unit
+    used = bool(gains.mean() > _ERRORS_TO_BEAT * mean_error(gains, unit))
     why = f"it predicts the last fifth {'' if used else 'not clearly '}better than the default"
-    return Tuned(best if used else recipe, len(data), used, why, mean_interval(gains), listed, budget.elapsed_s)
+    gain = mean_interval(gains, unit=unit)
+    return Tuned(best if used else recipe, len(data), used, why, gain, listed, budget.elapsed_s)
 
 
 def _run_trials(data: TrainingSet, folds: list[_Fold], recipe: Recipe, budget: _Budget) -> list[tuple[Recipe, float]]:

@@ -46,7 +46,7 @@ SELECT _seq, any_value(_customer) AS customer, list(_placement ORDER BY _id) AS 
   list(_rank ORDER BY _id) AS rank,
   list(coalesce(_succeeded, false) ORDER BY _id) AS label, list(coalesce(_earned_eur, 0.0) ORDER BY _id) AS value_eur,
   min(_at_us) AS at_us, any_value(_arm) = 'nba' AS nba
-FROM (SELECT *, coalesce(max(_account) OVER (PARTITION BY _stream), _stream) AS _customer FROM log)
+FROM log JOIN units USING (_stream)
 WHERE _source = 'decision' GROUP BY _seq ORDER BY _seq DESC
 """
 _WHY = (

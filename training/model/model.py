@@ -23,13 +23,10 @@ from training.model.calibration import Calibration
 from training.model.design import Design, Factors, InputNames, input_names
 from training.model.effects import Effects
 from training.model.exact import probability, shift_logits, summed, summed_rows
-from training.model.files import hash_files, read_files
+from training.model.files import FORMAT, FORMAT_FROZEN, files_in, hash_files, parse_description, read_files
 from training.model.forest import Forest, Forests
 from training.model.frame import Floats, Ints, ModelTerms
 
-FORMAT = 2
-FORMAT_FROZEN = 3
-"""Format of a model that holds frozen actions: a version that cannot read it must not serve it."""
 WITH_TREES, WITHOUT_TREES = 3, 4
 """Transparency of a propensity: with trees, shares can be computed; without, the weights of features can be read."""
 _ONLY_ACTION = np.zeros(1, dtype=np.int64)
@@ -70,8 +67,9 @@ class PropensityModel:
 
     `weights`, their `variances` (k + g + 1, width) and `offsets` (k + g + 1, t + 1) hold the k actions, then the g
     groups, then the one row for all actions; the last offset column is zero, so that treatment -1 (unknown) adds
-    nothing. `evidence` (k + g + 1,): number of matured rows of each action, 0 for the groups and for all. `effects`:
-    the effects of showing an action, or None if no action was ever withheld. `terms`: what the catalogue required of
+    nothing. `evidence` (k + g + 1,): number of matured rows of each action, 0 for the groups and for all. `alike`
+    (k + g + 1,): how many rows are worth as much as one would be if no two were of the same customer. `effects`: the
+    effects of showing an action, or None if no action was ever withheld. `terms`: what the catalogue required of
     the k actions, empty if nothing. `frozen`: actions, by index, that are scored as an earlier model had them; their
     rows in the arrays are zero, NaN in `effects`.
     """
@@ -85,6 +83,7 @@ class PropensityModel:
     variances: Floats
     offsets: Floats
     evidence: Floats
+    alike: Floats
     forests: tuple[Forest | None, ...]
     calibrations: tuple[Calibration, ...]
     effects: Effects | None = None
@@ -115,17 +114,22 @@ class PropensityModel:
         return levels
 
     @cached_property
-    def inherited_evidence(self) -> Floats:
-        """Number of rows (k + g + 1,) of all actions that an action supersedes, directly or through others.
+    def worth(self) -> Floats:
+        """As how many independent rows (k + g + 1,) the `evidence` counts."""
+        return self.evidence / self.alike
 
-        They are never part of its own `evidence`.
+    @cached_property
+    def inherited_evidence(self) -> Floats:
+        """The `worth` (k + g + 1,) of the rows of all actions that an action supersedes, directly or through others.
+
+        They are never part of its own.
         """
         rows = np.zeros(len(self.evidence))
         for action in range(len(self.terms)):
             older = action
             while self.terms[older].supersedes:
                 older = self._index[self.terms[older].supersedes]
-                rows[action] += self.evidence[older]
+                rows[action] += self.worth[older]
         return rows
 
     @cached_property
@@ -161,8 +165,8 @@ class PropensityModel:
         return index if index is not None else self._group_index.get(group, len(self.weights) - 1)
 
     def evidence_of(self, action: str, index: int) -> tuple[float, float]:
-        """Return the numbers of rows, own and inherited, behind an action that is scored by an `index` of `resolve`."""
-        own, inherited = float(self.evidence[index]), float(self.inherited_evidence[index])
+        """Return the `worth` of rows, own and inherited, behind an action that is scored by an `index` of `resolve`."""
+        own, inherited = float(self.worth[index]), float(self.inherited_evidence[index])
         scored_as_itself = action in self._index or index >= len(self.actions)
         return (own, inherited) if scored_as_itself else (0.0, own + inherited)
 
@@ -192,8 +196,8 @@ class PropensityModel:
     ) -> tuple[Floats, Floats, Factors]:
         """Score n candidates, indices of `resolve` and codes of `treatment_code`, both (n,), for one customer (f,).
 
-        Returns propensity (n,), evidence (n,) in rows, and per candidate the names of the features, at most two and
-        the largest first, that moved the base's logit most from that of the average customer.
+        Returns propensity (n,), evidence (n,) in independent rows, and per candidate the names of the features, at most
+        two and the largest first, that moved the base's logit most from that of the average customer.
 
         :param inputs: `design.row(row)`, if it is known already
         """
@@ -206,7 +210,7 @@ class PropensityModel:
         propensity, frozen = probability(logit), dict[int, Factors]()
         for i, model, features in self._frozen_candidates(row, actions):
             propensity[i : i + 1], _, frozen[i] = model.score(features, _ONLY_ACTION, treatments[i : i + 1])
-        return propensity, self.evidence[actions], Factors(self.weights, actions, inputs, self._input_names, frozen)
+        return propensity, self.worth[actions], Factors(self.weights, actions, inputs, self._input_names, frozen)
 
     def score_rows(self, x: Floats, actions: Ints, treatments: Ints) -> tuple[Floats, Floats, list[Factors]]:
         """Score n candidates for many customers (rows, f), with the same bits as `score` and `upper_limits` for each.
@@ -336,7 +340,9 @@ class PropensityModel:
 
     def _arrays(self) -> bytes:
         """Return the arrays of design and base in numpy's npz format."""
-        packed = io.BytesIO()
+        packed, more = io.BytesIO(), dict[str, Any]()
+        if (self.alike != 1.0).any():  # models of before December 2026 have none, and keep their bytes
+            more["alike"] = self.alike
         np.savez(
             packed,
             mean=self.design.mean,
@@ -346,6 +352,7 @@ class PropensityModel:
             variances=self.variances,
             offsets=self.offsets,
             evidence=self.evidence,
+            **more,
         )
         return packed.getvalue()
 
@@ -376,7 +383,7 @@ class PropensityModel:
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> "PropensityModel":
         """Return the model of the bytes of `files()`; raises Refused as `load` does."""
-        document = _parse_description(files)
+        document = parse_description(files)
         arrays = np.load(io.BytesIO(files["arrays.npz"]), allow_pickle=False)
         trees = (files.get(f"trees/{i}.txt") for i in in_slices(range(len(arrays["weights"]))))
         return cls(
@@ -389,27 +396,13 @@ class PropensityModel:
             variances=arrays["variances"],
             offsets=arrays["offsets"],
             evidence=arrays["evidence"],
+            alike=arrays["alike"] if "alike" in arrays else np.ones(len(arrays["evidence"])),
             forests=tuple(Forest(t.decode()) if t else None for t in trees),
             calibrations=tuple(Calibration.from_json(c) for c in document["calibrations"]),
             effects=Effects.from_bytes(files["effects.npz"]) if "effects.npz" in files else None,
             terms=tuple(ModelTerms.from_json(t) for t in document.get("terms", ())),
             frozen={
-                int(i): Frozen(cls.from_files(_files_in(f"frozen/{i}/", files)), source, since_us, reason)
+                int(i): Frozen(cls.from_files(files_in(f"frozen/{i}/", files)), source, since_us, reason)
                 for i, (source, since_us, reason) in document.get("frozen", {}).items()
             },
         )
-
-
-def _parse_description(files: Mapping[str, bytes]) -> dict[str, Any]:
-    """Return the content of `model.json`; raises Refused if no model is saved there, or one of another format."""
-    if "model.json" not in files or "arrays.npz" not in files:
-        raise Refused("no model is saved there; train one first")
-    document: dict[str, Any] = json.loads(files["model.json"])
-    if document["format"] not in (FORMAT, FORMAT_FROZEN):
-        raise Refused(f"the model has format {document['format']}, this version reads {FORMAT}; train again")
-    return document
-
-
-def _files_in(folder: str, files: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Return the files beneath `folder`, which ends in a slash, by their paths relative to it."""
-    return {name.removeprefix(folder): data for name, data in files.items() if name.startswith(folder)}

@@ -57,7 +57,7 @@ def describe(
         "release": release.hash,
         "content_hash": model.content_hash,
         "data_hash": data.digest(),
-        "said": _said(builder),
+        "said": _said(data, held_out.rows, int((~builder.used).sum())),
         "rows": len(data),
         "customers": data.customers,
         "held_out_rows": len(held_out.rows),
@@ -75,7 +75,7 @@ def overview(card: Mapping[str, Any]) -> list[Card]:
     return [
         {
             "action": a["action"],
-            **{name: a["evidence"][name] for name in ("rows", "positives")},
+            **{name: a["evidence"].get(name) for name in ("rows", "customers", "positives")},
             "rate": a["rate"]["value"],
             "weights_from": ", ".join(f"{name} {part:.0%}" for name, part in a["weights_from"].items() if part),
             "AUC": a["held_out"]["auc"]["value"],
@@ -121,16 +121,18 @@ class _CardBuilder:
         at = self.model.resolve(action, group, self.release.superseded(action) if declared else ())
         rows, issue = self._rows(self.data, action), declared.issue if declared else None
         model, index = self.model.scoring_model(at)
+        evidence, own = self._evidence(rows), self.data.take(rows)
         card = {
             "action": action,
+            "said": _said(own, self.held_out.rows.take(self._rows(self.held_out.rows, action)), evidence["left_out"]),
             "group": group,
             "issue": issue,
             "scored_by": self._scored_by(action, at),
-            "evidence": self._evidence(rows)
+            "evidence": evidence
             | {"inherited": int(self.model.evidence_of(action, at)[1]), "untold_looks": self.untold.get(action)},
             "weights_from": self._weights_from(action, at),
-            "rate": rate_figure((own := self.data.take(rows)).label, own.unit),
-            "propensity_of_the_average_customer": _average_propensity(model, index),
+            "rate": rate_figure(own.label, own.unit),
+            "propensity_of_the_average_customer": average_propensity(model, index),
             **self._held_out_figures(action),
             "trees": _trees(model, index),
             "calibration": model.calibrations[index].kind,
@@ -230,14 +232,16 @@ class _CardBuilder:
         ]
 
 
-def _said(builder: _CardBuilder) -> str:
-    """Return in one sentence whose rows the card is of, and what was left out and why."""
-    data, held_out = builder.data, builder.held_out.rows
-    before = int((~builder.used).sum())
+def _said(data: TrainingSet, held_out: TrainingSet, before: int) -> str:
+    """Return in one sentence whose rows figures are of, and what was left out and why.
+
+    :param before: number of rows that the fit left out
+    """
     return (
-        f"{len(data)} rows of {data.customers} customers or accounts, which are the unit of every interval; held-out "
-        f"figures are of {held_out.customers} of them, of whom a second model saw no row; left out are contacts whose "
-        f"window is open or whose look was never told, and {before} rows from before a change"
+        f"Figures are of {len(data)} rows of {data.customers} customers or accounts, which are the unit of every "
+        f"interval, and held-out figures of {held_out.customers} of them, of whom a second model saw no row; left out "
+        f"are contacts whose window is open or whose look was never told, and of the fit {before} rows from before a "
+        "change."
     )
 
 
@@ -257,7 +261,8 @@ def _support(model: PropensityModel, data: TrainingSet) -> list[tuple[float, int
     number.
 
     A weight's share is the part of the curvature along it that rows add; the rest is the prior's. A place's share is
-    the mean over its weights.
+    the mean over its weights. The prior's part is what is left of a weight's precision without its rows, which count
+    as the fewer the more they are alike.
     """
     k, names = len(model.actions), sorted(set(model.groups))
     of_action = np.array([model.resolve(a, "") for a in data.actions], dtype=np.int64)
@@ -273,11 +278,13 @@ def _support(model: PropensityModel, data: TrainingSet) -> list[tuple[float, int
                 p = sigmoid(model.weights[node] @ inputs[:, members])
                 curvature[node] += inputs[:, members] ** 2 @ (p * (1.0 - p))
                 rows[node] += int(members.sum())
-    shares = np.minimum(curvature * model.variances, 1.0).mean(axis=1)
+    by_prior = np.maximum(1.0 / np.maximum(model.variances, 1e-12) - curvature / model.alike[:, None], 0.0)
+    shares = (curvature / np.maximum(curvature + by_prior, 1e-12)).mean(axis=1)
     return list(zip(shares.tolist(), rows.tolist(), strict=True))
 
 
-def _average_propensity(model: PropensityModel, at: int) -> Card:
+def average_propensity(model: PropensityModel, at: int) -> Card:
+    """Return the propensity of the average customer with its 95% interval, for a place in the hierarchy."""
     average = model.design.mean[None, :]
     p, spread = model.propensities(average, at), model.logit_deviation(average, at)
     low, high = (float(shift_logits(p, sign * _Z * spread)[0]) for sign in (-1.0, 1.0))

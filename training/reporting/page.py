@@ -106,7 +106,8 @@ def _card(card: Mapping[str, Any]) -> str:
 def _details(action: Mapping[str, Any]) -> str:
     limits = "".join(f"<li>{escape(limit)}</li>" for limit in action["known_limits"])
     tables = "".join(_table(action[part]) for part in ("moved_by", "trees_split_on", "treatments", "reliability"))
-    return f"<details><summary>{escape(action['action'])}</summary><ul>{limits}</ul>{tables}</details>"
+    said = f"<p>{escape(action['said'])}</p>" if "said" in action else ""  # cards of before December 2026 have none
+    return f"<details><summary>{escape(action['action'])}</summary>{said}<ul>{limits}</ul>{tables}</details>"
 
 
 def _chart(name: str, rows: Sequence[Mapping[str, Any]]) -> str:

@@ -24,7 +24,7 @@ from features.ledger import Ledger, Record
 from features.ledger.as_of_decision import KnownAtDecisions, decisions_by_seq, is_erased
 from training.fitting.terms import terms_of
 from training.model.frame import Bools, Floats, Ints, TrainingSet
-from training.rows.columns import bools
+from training.rows.columns import bools, unit_codes
 from training.rows.logged import ReleaseOf, to_training_set, with_nothing
 
 if TYPE_CHECKING:  # Feast takes seconds to import
@@ -35,12 +35,11 @@ MOST_DECISIONS = 20_000
 _DRAWN = """
 SELECT * EXCLUDE (_label, _value_eur, _odds), coalesce(_succeeded, false) AS _label,
   coalesce(_earned_eur, 0.0) AS _value_eur,
-  coalesce(max(_account) OVER (PARTITION BY _stream), _stream) AS _customer,
   _source = 'observation' AND _told IS NOT NULL
     AND bool_or(_label IS NULL) OVER (PARTITION BY _source, _told) AS _untold,
   _source = 'observation' AND bool_or(_action NOT IN ({actions})) OVER (
     PARTITION BY _source, _channel, _at_us // {day_us}) AS _beside_gone
-FROM log WHERE _at_us + {longest_us} <= {now_us} ORDER BY _at_us, _stream, _id
+FROM log JOIN units USING (_stream) WHERE _at_us + {longest_us} <= {now_us} ORDER BY _at_us, _stream, _id
 """
 _OPEN = """
 SELECT count(DISTINCT coalesce(_decision, _id)) AS n FROM log WHERE _at_us + {longest_us} > {now_us}
@@ -56,7 +55,7 @@ class Choices:
 
     `rows`: a decision's choices follow each other in the order of its slots; the probability is that of the action.
     `permitted` (n, k): what the slot could get, given the picks before. `decision` (n,): the number of the decision,
-    from 0 on without gaps. `unit` (n,): codes of the customers (of the account, if one of their decisions named one).
+    from 0 on without gaps. `unit` (n,): codes of the customers, as the log's view `units` has them.
     `left_out`: how many decisions were left out, by reason.
     """
 
@@ -132,8 +131,8 @@ def drawn_rows(
     table = table.filter(pa.array(kept))
     left_out[_GONE] += len(decided) - len(pc.unique(decision.filter(pa.array(kept))))
     rows = with_nothing(to_training_set(table, release, history, release_of))
-    unit = table["_customer"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
-    return Drawn(replace(rows, terms=terms_of(release, rows.actions)), table, unit, +left_out)
+    rows = replace(rows, terms=terms_of(release, rows.actions))
+    return Drawn(rows, table, unit_codes(table["_customer"]), +left_out)
 
 
 def _unusable(table: pa.Table) -> list[tuple[str, Bools]]:

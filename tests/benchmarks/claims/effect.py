@@ -139,6 +139,6 @@ _WORLDS = {
 }
 CASES = (
     *(Case("effect", world, partial(tell_effect, **of)) for world, of in _WORLDS.items()),
-    Case("effect", "none, from decisions in a ledger", tell_logged, 20, coverage=(0.85, 1.0)),
+    Case("effect", "none, from decisions in a ledger", tell_logged, 40, coverage=(0.85, 1.0)),
     *(Case("Qini", world, partial(tell_qini, **of)) for world, of in _WORLDS.items()),
 )

@@ -40,7 +40,7 @@ class Case:
     figure: str
     world: str
     tell: Callable[[int], Told]
-    runs: int = 400
+    runs: int = 2_000
     nominal: float = 0.05
     coverage: tuple[float, float] = (0.93, 0.97)
 

@@ -46,7 +46,7 @@ CASES = tuple(
         "forgetting",
         f"{'the truth changed' if changed else 'nothing changed'}, {world}",
         partial(tell, world=world, changed=changed),
-        60,
+        100,
     )
     for changed in (False, True)
     for world in KINDS

@@ -43,7 +43,7 @@ def share(seed: int, real: float) -> Told:
 
 def _harm(world: str, extra: float, customers: int, each: int) -> Case:
     tell = partial(harm, extra=extra, customers=customers, each=each)
-    return Case("harm in a trial", world, tell, 200, GUARD_ALPHA, (0.96, 1.0))
+    return Case("harm in a trial", world, tell, 400, GUARD_ALPHA, (0.96, 1.0))
 
 
 CASES = (

@@ -12,10 +12,12 @@ from training.fitting.predict import propensities
 from training.fitting.propensity import Recipe, fit
 from training.model.frame import TrainingSet
 from training.model.logistic import sigmoid
+from training.model.model import PropensityModel
+from training.reporting.cards import average_propensity
 from training.reporting.held_out import auc_figure, held_out_figures, rate_figure
 
 ROWS, NEW_ROWS = 20_000, 40_000
-RECIPE = Recipe(forget=False)
+RECIPE, BASE = Recipe(forget=False), Recipe(growth=None, forget=False)
 
 
 def ranking(seed: int, world: str, slope: float, clustered: bool = True, rows: int = ROWS) -> Told:
@@ -27,13 +29,26 @@ def ranking(seed: int, world: str, slope: float, clustered: bool = True, rows: i
     data = rows_of(rng, world, rows, slope)
     learn, held_out = (data if clustered else as_strangers(data)).split(0.7, 0)
     model = fit(learn, RECIPE)
-    new = rows_of(rng, "independent rows", NEW_ROWS, slope)
-    truth = auc(new.label, propensities(model, new)) if slope else 0.5
+    truth = _auc_of_strangers(model, rng, slope) if slope else 0.5
     told = auc_figure(held_out.label, propensities(model, held_out), held_out.unit)
     if told["value"] is None:
         return Told(truth, false_claim=False)
     claims = told["low"] > 0.5
     return Told(truth, **told, false_claim=None if slope else claims, found=claims if slope else None)
+
+
+def _auc_of_strangers(model: PropensityModel, rng: np.random.Generator, slope: float) -> float:
+    """Return the AUC of a model for customers who are new."""
+    new = rows_of(rng, "independent rows", NEW_ROWS, slope)
+    return auc(new.label, propensities(model, new))
+
+
+def propensity(seed: int, world: str, clustered: bool = True) -> Told:
+    """Return the propensity of the average customer that a card tells, of a model without trees."""
+    data = rows_of(np.random.default_rng(seed), world, ROWS)
+    model = fit(data if clustered else as_strangers(data), BASE)
+    truth, told = _mean_rate(), average_propensity(model, 0)
+    return Told(truth, **told, false_claim=not told["low"] <= truth <= told["high"])
 
 
 def rate(seed: int, world: str, clustered: bool = True) -> Told:
@@ -75,8 +90,9 @@ def _alike(rng: np.random.Generator, data: TrainingSet) -> TrainingSet:
 def _cases() -> tuple[Case, ...]:
     worlds = list(KINDS)
     return (
-        *(Case("AUC of a card", f"no skill, {w}", partial(ranking, world=w, slope=0.0), 100, 0.025) for w in worlds),
-        *(Case("AUC of a card", f"skill, {w}", partial(ranking, world=w, slope=0.7), 100, 0.025) for w in worlds),
+        *(Case("AUC of a card", f"no skill, {w}", partial(ranking, world=w, slope=0.0), 400, 0.025) for w in worlds),
+        *(Case("AUC of a card", f"skill, {w}", partial(ranking, world=w, slope=0.7), 400, 0.025) for w in worlds),
+        *(Case("propensity of a card", w, partial(propensity, world=w), 400) for w in worlds),
         *(Case("rate of a card", w, partial(rate, world=w)) for w in worlds),
         *(Case("calibration of a card", w, partial(calibrated, world=w)) for w in worlds),
     )

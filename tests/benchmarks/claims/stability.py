@@ -42,7 +42,7 @@ def _column(rng: np.random.Generator, world: str, of_customer: Floats, *, by_row
 def _case(world: str, customers: int, shift: float) -> Case:
     moved = f"one column moved by {shift:g} deviations" if shift else "nothing moved"
     tell_of = partial(tell, world=world, customers=customers, shift=shift)
-    return Case("drift of the report", f"{moved}, {customers} customers, {world}", tell_of, 200, ALPHA)
+    return Case("drift of the report", f"{moved}, {customers} customers, {world}", tell_of, 1_000, ALPHA)
 
 
 CASES = (
