@@ -88,6 +88,8 @@ def check_whole(path: Path, advice: str) -> None:
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=_WAIT_S)) as db:
             db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
+    except UnicodeDecodeError as error:  # SQLite's own message quotes the damaged text
+        raise Refused(f"{path} is damaged; {advice}") from error
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", -1) & 0xFF
         if code == sqlite3.SQLITE_NOTADB:
