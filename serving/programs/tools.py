@@ -70,11 +70,14 @@ class Tool:
         return separated_schema(self.answers)
 
     def problem(self, arguments: Json) -> str | None:
-        """Return what is wrong with the names of the arguments; the route judges the rest."""
+        """Return what is wrong with the names of the arguments, or with a narrowed one; the route judges the rest."""
         known = self.takes_schema["properties"]
         missing = next((name for name in self.takes_schema["required"] if name not in arguments), None)
         if missing is not None:
             return f"{missing}: Field required"
+        for name, values in self.only.items():
+            if arguments.get(name) not in values:
+                return f"{name}: a program may send {', '.join(values)} only"
         if self.takes_schema.get("additionalProperties", False):
             return None
         unknown = next((name for name in arguments if name not in known), None)

@@ -145,7 +145,12 @@ def test_without_with_a_foreign_and_with_a_narrow_key(served: Served) -> None:
     for name, said in asyncio.run(narrow()).items():
         assert said.startswith("the scope of this key is signal; this needs "), (name, said)
     assert served.records() == before
-    said = asyncio.run(_said(over_stdio(served, BRAIN_KEY=foreign), "list_channels", {}))
+
+
+@pytest.mark.long
+@pytest.mark.promise("programs.keys")
+def test_over_standard_streams_a_foreign_key_gets_nothing(served: Served) -> None:
+    said = asyncio.run(_said(over_stdio(served, BRAIN_KEY=new_key_text()), "list_channels", {}))
     assert said == "this key is wrong, expired or revoked"
 
 
@@ -178,7 +183,11 @@ def test_a_program_grants_nothing_and_reaches_no_route_of_people(served: Served)
         async with over_http(served, key(served, "admin")) as session:
             for tool, tried in grants.items():
                 for arguments in tried:
-                    assert (await session.call_tool(tool, arguments)).is_error, arguments
+                    result = await session.call_tool(tool, arguments)
+                    assert result.is_error, arguments
+                    if tool == "refuse_consent":
+                        said = "status: a program may send refused, withdrawn, objected only"
+                        assert result.content[0].text == said
             with pytest.raises(MCPError, match="there is no such tool"):
                 await session.call_tool("grant_consent", refusal("c-1"))
 
