@@ -13,8 +13,9 @@ from decisioning.facts.forms import Ask as Request
 from decisioning.facts.ids import SubjectId
 from decisioning.facts.schema import Strict
 from decisioning.nearest import did_you_mean
-from serving import answers
-from serving.answers import Answer, SignalIn
+from serving.answers import decisions, held, operating
+from serving.answers.decisions import SignalIn
+from serving.answers.form import Answer
 from serving.contract import ConsentIn, OutcomeIn
 from serving.programs.untrusted import Json, separated_schema
 
@@ -102,7 +103,7 @@ TOOLS: Final = {
             "`disclosure`. `list_channels` names channels and placements.",
             "POST /v1/decisions",
             Request,
-            answers.DecisionAnswer,
+            decisions.DecisionAnswer,
             fields=(
                 *("request_id", "customer_id", "visitor_id", "account_id", "channel", "locale", "placements"),
                 *("context", "issues"),
@@ -114,7 +115,7 @@ TOOLS: Final = {
             "Tell why a decision was made: every candidate with its figures, or with the gate that stopped it.",
             "GET /v1/decisions/{decision_id}",
             DecisionNamed,
-            answers.Explanation,
+            decisions.Explanation,
             reads=True,
         ),
         Tool(
@@ -124,7 +125,7 @@ TOOLS: Final = {
             "an outcome_id of your own; the same id again is a repeat.",
             "POST /v1/outcomes",
             OutcomeIn,
-            answers.Recorded,
+            held.Recorded,
         ),
         Tool(
             "send_signal",
@@ -132,7 +133,7 @@ TOOLS: Final = {
             "Tell what a customer does now, as a CloudEvent. The next decision sees it.",
             "POST /v1/signals",
             SignalIn,
-            answers.SignalsRecorded,
+            held.SignalsRecorded,
         ),
         Tool(
             "refuse_consent",
@@ -141,7 +142,7 @@ TOOLS: Final = {
             "program never grants: only the customer can allow it again.",
             "POST /v1/consents",
             ConsentIn,
-            answers.Recorded,
+            held.Recorded,
             fields=("customer_id", "visitor_id", "purpose", "channel", "status", "source", "occurred_at"),
             only={"status": _REFUSALS},
             cannot_undo=True,
@@ -152,7 +153,7 @@ TOOLS: Final = {
             "List channels, their placements, and the purposes that consents are about.",
             "GET /v1/channels",
             Nothing,
-            answers.Channels,
+            operating.Channels,
             reads=True,
         ),
         Tool(
@@ -161,7 +162,7 @@ TOOLS: Final = {
             "List the actions and the outcomes that each of them declares.",
             "GET /v1/actions",
             Nothing,
-            answers.Actions,
+            operating.Actions,
             reads=True,
         ),
     )

@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 import brain as command_line
-from serving import answers
 from serving.access.users import operating_system_user
+from serving.answers import operating
 from serving.brain.runtime import Brain
 from serving.commands.access import people
 from serving.commands.releases import approving  # noqa: F401 - before another user runs it, who cannot read it
@@ -163,8 +163,8 @@ def test_everybody_sees_what_went_round_approval(dev: Workspace) -> None:
     client = Client(brain, None)
     ready, listed = client.of_scope("operate")("GET", "/readyz")[1], client.of_scope("audit")("GET", "/v1/releases")[1]
     brain.close()
-    assert [r.reason for r in answers.Ready.model_validate(ready).without_approval] == ["the site is down"]
-    (shown,) = answers.Releases.model_validate(listed).releases
+    assert [r.reason for r in operating.Ready.model_validate(ready).without_approval] == ["the site is down"]
+    (shown,) = operating.Releases.model_validate(listed).releases
     assert (shown.without_approval, shown.approved_by) == ("the site is down", None)
 
 
@@ -231,6 +231,6 @@ def test_a_person_who_signed_in_approves_and_neither_a_key_nor_an_account_of_the
     assert (status, f"was made by {author}" in refused["detail"]) == (422, True)
     status, answer = approve("dora")
     assert status == 200, answer
-    assert answers.Approved.model_validate(answer).approved == name
+    assert operating.Approved.model_validate(answer).approved == name
     brain.close()
     assert run(prod, "release")[1]["release"] == name

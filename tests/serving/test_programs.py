@@ -11,10 +11,10 @@ from mcp import Client as Session
 from mcp.shared.exceptions import MCPError
 from pydantic_core import to_json
 
-from serving import answers
 from serving.access.files import read_key_file
 from serving.access.keys import new_key_text
 from serving.access.table import TABLE
+from serving.answers import decisions, held, operating
 from serving.programs.tools import TOOLS
 from serving.programs.untrusted import TRUSTED, separated
 from tests.serving.programs import LISTED_ORIGIN, Served, over_http, over_stdio
@@ -311,6 +311,7 @@ def test_every_field_that_is_not_known_to_be_the_brains_own_is_kept_apart() -> N
         "made_by": "program",
         "untrusted": {"new": "x", "placements.0.offers.0.note": "y"},
     }
-    held = {name for form in vars(answers).values() if hasattr(form, "model_fields") for name in form.model_fields}
-    assert held >= TRUSTED, "each is a field of an answer"
+    forms = [form for room in (decisions, held, operating) for form in vars(room).values()]
+    fields = {name for form in forms if hasattr(form, "model_fields") for name in form.model_fields}
+    assert fields >= TRUSTED, "each is a field of an answer"
     assert not TRUSTED & {"text", "content", "facts", "request", "customer_id", "visitor_id", "counterfactual", "why"}

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from serving.access.table import ADMIN, TABLE
-from serving.answers import DecisionAnswer
+from serving.answers.decisions import DecisionAnswer
 from serving.contract import MAX_ITEMS
 from serving.http.document.operations import OPERATIONS, TAGS, Operation
 from serving.problems import (

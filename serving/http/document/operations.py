@@ -3,8 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from serving import answers
-from serving.answers import Answer, Export, SignalIn
+from serving.answers import decisions, held, operating
+from serving.answers.decisions import SignalIn
+from serving.answers.form import Answer
+from serving.answers.held import Export
 from serving.contract import AccountPatch, ApprovalIn, Ask, ConsentIn, IdentityIn, OutcomeIn, ProfilePatch, VisitorPatch
 
 TAGS: Final = {
@@ -73,18 +75,18 @@ OPERATIONS: Final = {
         "Decisions",
         "decide",
         "Decide what to do next for a customer",
-        answers.DecisionAnswer,
+        decisions.DecisionAnswer,
         Ask,
         examples={"an offer for a page": _ASK, "a preview, which writes nothing": {**_ASK, "mode": "preview"}},
     ),
     "GET /v1/decisions/{decision_id}": Operation(
-        "Decisions", "explain_decision", "Explain a decision: why, and why not", answers.Explanation
+        "Decisions", "explain_decision", "Explain a decision: why, and why not", decisions.Explanation
     ),
     "POST /v1/outcomes": Operation(
         "Outcomes",
         "record_outcomes",
         "Record what customers did with offers",
-        answers.Recorded,
+        held.Recorded,
         OutcomeIn,
         many="Outcomes",
         examples={
@@ -100,7 +102,7 @@ OPERATIONS: Final = {
         "Consents",
         "record_consents",
         "Record what customers allow or refuse",
-        answers.Recorded,
+        held.Recorded,
         ConsentIn,
         many="Consents",
         examples={"a withdrawal": _WITHDRAWAL, "a grant": _GRANT},
@@ -109,7 +111,7 @@ OPERATIONS: Final = {
         "Signals",
         "record_signals",
         "Record what a customer does now",
-        answers.SignalsRecorded,
+        held.SignalsRecorded,
         SignalIn,
         many="Signals",
         examples={"a page view": _SIGNAL},
@@ -118,95 +120,98 @@ OPERATIONS: Final = {
         "Signals",
         "link_identifier",
         "Link an identifier to a customer, or unlink it",
-        answers.Linked,
+        held.Linked,
         IdentityIn,
         examples={"a login": _LINK, "somebody leaves a shared device": {**_LINK, "status": "unlinked"}},
     ),
     "GET /v1/customers/{customer_id}": Operation(
-        "Customers", "get_customer", "Show what is known of a customer", answers.Customer
+        "Customers", "get_customer", "Show what is known of a customer", held.Customer
     ),
     "PATCH /v1/customers/{customer_id}": Operation(
         "Customers",
         "update_customer",
         "Set facts of a customer, or restrict their use",
-        answers.Updated,
+        held.Updated,
         ProfilePatch,
         examples={"facts": {"facts": {"age": 40, "contract": "monthly"}}, "a restriction": {"restricted": True}},
     ),
     "GET /v1/customers/{customer_id}/export": Operation(
-        "Customers", "export_customer", "Export everything that is held of a customer", answers.Export
+        "Customers", "export_customer", "Export everything that is held of a customer", held.Export
     ),
     "DELETE /v1/customers/{customer_id}": Operation(
-        "Customers", "erase_customer", "Erase a customer", answers.ErasedAnswer
+        "Customers", "erase_customer", "Erase a customer", held.ErasedAnswer
     ),
     "GET /v1/accounts/{account_id}": Operation(
-        "Accounts and visitors", "get_account", "Show what is known of an account", answers.Account
+        "Accounts and visitors", "get_account", "Show what is known of an account", held.Account
     ),
     "PATCH /v1/accounts/{account_id}": Operation(
         "Accounts and visitors",
         "restrict_account",
         "Restrict the use of an account's data",
-        answers.Restricted,
+        held.Restricted,
         AccountPatch,
         examples={"a restriction": {"restricted": True}},
     ),
     "GET /v1/accounts/{account_id}/export": Operation(
-        "Accounts and visitors", "export_account", "Export everything that is held of an account", answers.Export
+        "Accounts and visitors", "export_account", "Export everything that is held of an account", held.Export
     ),
     "DELETE /v1/accounts/{account_id}": Operation(
-        "Accounts and visitors", "erase_account", "Erase an account", answers.ErasedAnswer
+        "Accounts and visitors", "erase_account", "Erase an account", held.ErasedAnswer
     ),
     "GET /v1/visitors/{visitor_id}/export": Operation(
-        "Accounts and visitors", "export_visitor", "Export everything that is held of a visitor", answers.Export
+        "Accounts and visitors", "export_visitor", "Export everything that is held of a visitor", held.Export
     ),
     "PATCH /v1/visitors/{visitor_id}": Operation(
         "Accounts and visitors",
         "restrict_visitor",
         "Restrict the use of a visitor's data",
-        answers.Restricted,
+        held.Restricted,
         VisitorPatch,
         examples={"a restriction": {"restricted": True}},
     ),
     "DELETE /v1/visitors/{visitor_id}": Operation(
-        "Accounts and visitors", "erase_visitor", "Erase a visitor", answers.ErasedAnswer
+        "Accounts and visitors", "erase_visitor", "Erase a visitor", held.ErasedAnswer
     ),
     "GET /v1/moments/stream": Operation(
         "Moments", "stream_moments", "Stream the decisions that moments open", None, media="text/event-stream"
     ),
     "GET /v1/moments/dead": Operation(
-        "Moments", "list_dead_deliveries", "List deliveries that were given up", answers.DeadLetters
+        "Moments", "list_dead_deliveries", "List deliveries that were given up", operating.DeadLetters
     ),
     "GET /v1/moments/withheld": Operation(
-        "Moments", "list_withheld_deliveries", "List deliveries that were stopped", answers.WithheldDeliveries
+        "Moments", "list_withheld_deliveries", "List deliveries that were stopped", operating.WithheldDeliveries
     ),
-    "GET /v1/actions": Operation("Catalogue", "list_actions", "List the actions that may be named", answers.Actions),
+    "GET /v1/actions": Operation("Catalogue", "list_actions", "List the actions that may be named", operating.Actions),
     "GET /v1/channels": Operation(
-        "Catalogue", "list_channels", "List the channels, placements and purposes that may be named", answers.Channels
+        "Catalogue", "list_channels", "List the channels, placements and purposes that may be named", operating.Channels
     ),
     "GET /v1/releases": Operation(
-        "Catalogue", "list_releases", "List the releases that served, newest first", answers.Releases
+        "Catalogue", "list_releases", "List the releases that served, newest first", operating.Releases
     ),
     "POST /v1/approvals": Operation(
         "Catalogue",
         "approve",
         "Approve what is proposed, as a second person",
-        answers.Approved,
+        operating.Approved,
         ApprovalIn,
         examples={"a release": {"hash": "sha256:4e0fd343f1381b3b82e40a4b052cb675471d9b2b33e88d2c8c1965d18c40afec"}},
     ),
-    "GET /readyz": Operation("Operations", "ready", "Tell whether decisions can be made now", answers.Ready),
-    "GET /healthz": Operation("Operations", "alive", "Tell whether the process runs", answers.Alive),
+    "GET /readyz": Operation("Operations", "ready", "Tell whether decisions can be made now", operating.Ready),
+    "GET /healthz": Operation("Operations", "alive", "Tell whether the process runs", operating.Alive),
     "GET /metrics": Operation(
         "Operations", "metrics", "Give the metrics for Prometheus", None, media="text/plain; version=1.0.0"
     ),
     "GET /v1/security-events": Operation(
-        "Operations", "list_security_events", "List what was refused for want of a right", answers.SecurityEventsAnswer
+        "Operations",
+        "list_security_events",
+        "List what was refused for want of a right",
+        operating.SecurityEventsAnswer,
     ),
     "GET /v1/looks": Operation(
-        "Operations", "list_looks", "List who looked at customers, when and why", answers.LooksAnswer
+        "Operations", "list_looks", "List who looked at customers, when and why", operating.LooksAnswer
     ),
     "GET /problems/{name}": Operation(
-        "Operations", "describe_problem", "Describe a type of problem document", answers.ProblemKind
+        "Operations", "describe_problem", "Describe a type of problem document", operating.ProblemKind
     ),
 }
 """Route -> what the document says of it. A test makes sure that every route of the document has a line."""
