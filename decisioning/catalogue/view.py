@@ -184,10 +184,9 @@ class View:
         return evaluate_together(self._formulas, self.features)
 
     @cached_property
-    def counted(self) -> tuple[tuple[str, str, int], ...]:
-        """The outcomes that the formulas of `weighed` count: (action, outcome, window in microseconds), sorted."""
-        counted = {count for formula in self._formulas for count in formula.histories}
-        return tuple(sorted((action, outcome, window) for action, outcome, window in counted if action is not None))
+    def counting(self) -> tuple[tuple[int, Expression | Rule], ...]:
+        """The formulas of `weighed` that count past outcomes, each with its place among them."""
+        return tuple((place, formula) for place, formula in enumerate(self._formulas) if formula.histories)
 
     @property
     def _formulas(self) -> tuple[Expression | Rule, ...]:

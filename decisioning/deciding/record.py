@@ -32,6 +32,7 @@ from decisioning.records.formats import (
 )
 from decisioning.records.kept import Floats, Kept, KeptPick
 from decisioning.records.tables import Tables
+from decisioning.rules import Expression, Rule
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,7 @@ def _keep_drawn(kept: Kept, computed: Computation, picks: Sequence[Pick]) -> Non
         return
     with_odds, screened = computed.case.context.record_format < FIRST_WITHOUT_ODDS, computed.screened
     if screened.profiled and not with_odds:
-        kept.counts = [computed.case.history(*count) for count in screened.view.counted]
+        kept.counted = [_result(formula, computed) for _, formula in screened.view.counting]
     for pick, kept_pick in zip(picks, kept.picks, strict=True):
         if pick.odds is not None and pick.probability != 1.0:
             chances = np.zeros(len(screened.view), dtype=np.float32)
@@ -195,6 +196,13 @@ def _keep_drawn(kept: Kept, computed: Computation, picks: Sequence[Pick]) -> Non
                 kept_pick.odds = chances[screened.rows].astype(np.float64)
             else:
                 kept_pick.drawn_from = chances[screened.rows] > 0.0
+
+
+def _result(formula: Expression | Rule, computed: Computation) -> float | None:
+    """Return what an amount or a weight's rule came to; 1.0 and 0.0 of a rule."""
+    evaluate = formula.value if isinstance(formula, Expression) else formula.truth
+    result = evaluate(computed.facts, computed.case.history)
+    return None if result is None else float(result)
 
 
 def _versions_read(known: Known) -> dict[str, Any]:

@@ -40,7 +40,14 @@ def worth(view: View, facts: Facts, profiled: bool, now_us: int, history: Histor
     if not profiled:
         applied = tuple(w for w in view.weights if not w.personal and w.rule.truth(facts, history) is True)
         return Worth(view.value.typical, view.cost.typical, _weights(view, applied), _levers(view, now_us), applied)
-    results = view.weighed(facts, history)
+    return worth_of(view, view.weighed(facts, history), now_us)
+
+
+def worth_of(view: View, results: Sequence[float | None], now_us: int) -> Worth:
+    """Return the worth of every candidate to a customer who is profiled.
+
+    :param results: what `View.weighed` gives
+    """
     n_values, n_costs = len(view.value.expressions), len(view.cost.expressions)
     value = _amounts(view.value, results[:n_values])
     cost = _amounts(view.cost, results[n_values : n_values + n_costs])

@@ -169,8 +169,8 @@ def figures_of(kept: Kept, tables: Tables) -> dict[str, Any]:
 
 
 def _drawn(kept: Kept) -> dict[str, Any]:
-    """Return what was drawn: the trial of the model, and the unit for an arm; and the counts that odds follow from."""
-    drawn = {"trial": kept.trial, "unit": kept.unit, "counts": list(kept.counts) or None}
+    """Return what was drawn: the trial of the model, and the unit for an arm; and what was counted for the odds."""
+    drawn = {"trial": kept.trial, "unit": kept.unit, "counted": list(kept.counted) or None}
     return {name: what for name, what in drawn.items() if what is not None}
 
 

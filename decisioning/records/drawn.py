@@ -1,14 +1,15 @@
 """What was drawn, as bytes: the unit that was drawn for an arm, and what each slot was drawn from.
 
 First come 4 bytes of the length and the last byte of the sum of what follows, as nothing else would show that it was
-changed. The unit is its length in one byte and its text. From format 7 on, the counts of past outcomes follow: how many
-there are in 2 bytes, and each in 4. Each pick has one byte, 1 if something was left to chance: then comes one bit for
-each scored candidate, set where its probability is above 0. Formats 5 and 6 keep these probabilities after the bits, as
-float32; from format 7 on they are computed from the rest of the record (`review.drawn_odds`). Numbers are
-little-endian. Frozen.
+changed. The unit is its length in one byte and its text. From format 7 on, the results that count past outcomes follow:
+how many there are in 2 bytes, and each as float64, NaN for an unknown one. Each pick has one byte, 1 if something was
+left to chance: then comes one bit for each scored candidate, set where its probability is above 0. Formats 5 and 6 keep
+these probabilities after the bits, as float32; from format 7 on they are computed from the rest of the record
+(`review.drawn_odds`). Numbers are little-endian. Frozen.
 """
 
 from collections.abc import Sequence
+from math import isnan
 from struct import Struct
 from typing import Final
 
@@ -23,7 +24,7 @@ FIRST_WITHOUT_ODDS: Final = 7
 _HEADING: Final = Struct("<IB")
 _KEPT, _NOT_KEPT = b"\1", b"\0"
 _NUMBER: Final = np.dtype("<u2")
-_COUNT: Final = np.dtype("<u4")
+_RESULT: Final = np.dtype("<f8")
 Bools = NDArray[np.bool_]
 
 
@@ -33,7 +34,7 @@ def pack_drawn(kept: Kept, number: int) -> bytes:
     if number < FIRST_WITHOUT_ODDS:
         parts = [_with_odds(pick.odds) for pick in kept.picks]
     else:
-        parts = [_counts(kept.counts), *(_without_odds(pick.drawn_from) for pick in kept.picks)]
+        parts = [_results(kept.counted), *(_without_odds(pick.drawn_from) for pick in kept.picks)]
     body = b"".join((bytes((len(unit),)), unit, *parts))
     return _HEADING.pack(len(body), _last_byte_of_sum(body)) + body
 
@@ -49,8 +50,8 @@ def _with_odds(odds: Floats | None) -> bytes:
     return b"".join((_KEPT, np.packbits(drawn).tobytes(), odds[drawn].astype("<f4").tobytes()))
 
 
-def _counts(counts: Sequence[int]) -> bytes:
-    return np.array(len(counts), _NUMBER).tobytes() + np.array(counts, _COUNT).tobytes()
+def _results(counted: Sequence[float | None]) -> bytes:
+    return np.array(len(counted), _NUMBER).tobytes() + np.array(counted, _RESULT).tobytes()  # None becomes NaN
 
 
 def _without_odds(drawn_from: Bools | None) -> bytes:
@@ -79,7 +80,8 @@ def unpack_drawn(raw: bytes, at: int, kept: Kept, number: int) -> None:
     reader = _Reader(body, len(kept.rows))
     kept.unit = reader.bytes(reader.bytes(1)[0]).decode() or None
     if number >= FIRST_WITHOUT_ODDS:
-        kept.counts = reader.numbers(_COUNT, int(reader.numbers(_NUMBER, 1)[0])).tolist()
+        results = reader.numbers(_RESULT, int(reader.numbers(_NUMBER, 1)[0])).tolist()
+        kept.counted = [None if isnan(result) else result for result in results]
     for pick in kept.picks:
         if reader.bytes(1) == _KEPT:
             _fill(pick, reader, number)

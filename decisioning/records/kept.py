@@ -64,8 +64,8 @@ class Kept:
     int8. `shadow`: the second model's name and propensities (n,). `empty`: per placement, why it shows no offer, None
     if it shows one. `withheld`: how many candidates did not pass. `tone` and `handover`: what the emotion layer asks
     for. `trial`: when the trial began in which `model` was drawn, microseconds UTC; None if it was drawn in none.
-    `counts`: the numbers of past outcomes that amounts and weights read, in the order of `View.counted`; empty if none
-    are, if the customer was not profiled, or if the record does not tell.
+    `counted`: the results of the amounts and weights that count past outcomes, in the order of `View.counting`: numbers
+    or 1.0 and 0.0, None where unknown; empty if none do, if nobody was profiled, or if the record does not tell.
     `unit`: what was drawn for an arm: the decision's own stream (`OWN`), that of its account (`ACCOUNT`), or the stream
     of this name; None if there are no arms, or if the record does not tell.
     """
@@ -97,7 +97,7 @@ class Kept:
     shadow: tuple[str, Floats] | None = None
     trial: int | None = None
     unit: str | None = None
-    counts: Sequence[int] = ()
+    counted: Sequence[float | None] = ()
 
     @property
     def offers(self) -> list[KeptPick]:

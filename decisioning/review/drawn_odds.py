@@ -1,7 +1,7 @@
 """With what probability a recorded decision's slots could get each candidate, from its record alone.
 
 What a slot was drawn from is recorded; tier, priority and exploration follow from the release, the facts as served, the
-recorded scores, and the recorded counts of past outcomes, as they did when the decision was made.
+recorded scores, and the recorded results of what counts past outcomes, as they did when the decision was made.
 """
 
 from typing import Any
@@ -13,13 +13,13 @@ from decisioning.catalogue.view import View
 from decisioning.deciding import arms
 from decisioning.deciding.arbitration import Chances
 from decisioning.deciding.ranking import Passed, ranked_by
-from decisioning.deciding.worth import worth
+from decisioning.deciding.worth import Worth, worth, worth_of
 from decisioning.facts.forms import Scores
 from decisioning.records.answers import figures_of
 from decisioning.records.formats import unpack_as
 from decisioning.records.kept import Kept
 from decisioning.records.tables import Tables
-from decisioning.rules import History
+from decisioning.rules import Rule
 
 
 def figures_in(raw: bytes, release: Release) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def _chances(kept: Kept, view: View) -> Chances:
     """Return what the odds of the slots follow from."""
     permitted = np.zeros(len(view), dtype=np.bool_)
     permitted[kept.rows] = True
-    valued = worth(view, kept.facts, kept.profiled, kept.decided_us, _history(kept, view))
+    valued = _worth(kept, view)
     weighed = arms.weighed(valued, view.tier, kept.arm)
     passed = Passed(view, permitted, kept.rows, weighed, kept.arm, kept.profiled, kept.decided_us)
     scores = Scores(
@@ -65,7 +65,15 @@ def _chances(kept: Kept, view: View) -> Chances:
     return Chances(*ranked_by(passed, scores))
 
 
-def _history(kept: Kept, view: View) -> History:
-    """Return the counts of past outcomes as the decision read them."""
-    counts = dict(zip(view.counted, kept.counts, strict=kept.profiled))
-    return lambda action, outcome, window_us: counts[action, outcome, window_us]
+def _worth(kept: Kept, view: View) -> Worth:
+    """Return the worth of every candidate as the decision computed it; what counts past outcomes is recorded."""
+    if not kept.profiled:
+        return worth(view, kept.facts, kept.profiled, kept.decided_us, _nothing_happened)
+    results = list(view.weighed(kept.facts, _nothing_happened))
+    for (place, formula), result in zip(view.counting, kept.counted, strict=True):
+        results[place] = bool(result) if result is not None and isinstance(formula, Rule) else result
+    return worth_of(view, results, kept.decided_us)
+
+
+def _nothing_happened(_action: str, _outcome: str, _window_us: int) -> int:
+    return 0

@@ -179,7 +179,7 @@ def kept(draw: st.DrawFn, release: Release) -> Kept:
         transparency=draw(st.one_of(st.none(), levels)),
         shadow=draw(st.one_of(st.none(), st.tuples(WORDS, scores))),
         unit=draw(st.one_of(st.none(), st.sampled_from([OWN, ACCOUNT]), HEX)),
-        counts=draw(st.lists(st.integers(0, 2**32 - 1), max_size=3)),
+        counted=draw(st.lists(st.one_of(st.none(), st.floats(allow_nan=False)), max_size=3)),
     )
 
 
@@ -187,7 +187,7 @@ def as_kept(before: Kept, number: int) -> Kept:
     """Return what this format keeps: the odds, or from 7 on what they follow from."""
     if number >= FIRST_WITHOUT_ODDS:
         return replace(before, picks=[replace(pick, odds=None) for pick in before.picks])
-    return replace(before, picks=[replace(pick, drawn_from=None) for pick in before.picks], counts=())
+    return replace(before, picks=[replace(pick, drawn_from=None) for pick in before.picks], counted=())
 
 
 def exactly(value: object) -> str:

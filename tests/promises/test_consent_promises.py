@@ -11,7 +11,7 @@ from decisioning.errors import RequestError
 from decisioning.facts.forms import Ask, Known
 from decisioning.facts.standing import Standing
 from serving.contract import ConsentIn
-from serving.http.routes import _with_gpc
+from serving.http.routes import _as_sent
 from tests import strategies as world
 from tests.promises.larger_world import (
     EXAMPLES,
@@ -142,7 +142,7 @@ def test_the_browsers_header_is_a_global_privacy_control_that_no_context_undoes(
     def gpc_of(value: bytes, gpc: bool | None) -> object:
         context = {} if gpc is None else {"gpc": gpc}
         request = Request({"type": "http", "headers": [(b"sec-gpc", value)]})
-        return _with_gpc(ask_on("web", context=context), request).context.get("gpc")
+        return _as_sent(ask_on("web", context=context), request).context.get("gpc")
 
     assert [gpc_of(b"1", None), gpc_of(b"1", False), gpc_of(b"1", True)] == [True, True, True]
     assert [gpc_of(b"0", None), gpc_of(b"0", True)] == [None, True]

@@ -146,9 +146,7 @@ def test_a_table_of_ids_names_the_same_customers_at_every_route(
     ids = asyncio.run(accepted(client, WRITTEN))
     assert ids == WRITTEN
     (tmp_path / "p.csv").write_text(_csv(ids))
-    assert importing.import_profile(workspace, (str(tmp_path / "p.csv"),), ",", lambda *_: None)["customers"] == len(
-        ids
-    )
+    assert importing.import_profile(workspace, tmp_path / "p.csv", ",", lambda *_: None)["customers"] == len(ids)
     events = [signal("page-view", f"customer:{i}", page="paid-tv") for i in ids]
     assert asyncio.run(record_signals(client.brain, events))[1]["accepted"] == len(ids)
     for n, id_ in enumerate(ids):

@@ -111,7 +111,8 @@ def _recompute(server: Server, *answers: dict[str, Any]) -> None:
             record = brain.ledger.lookup(f"decision:{answer['decision_id']}")
             assert record is not None
             assert record.body is not None
-            assert record.body["answer"] == answer
+            hinted = {name: value for name, value in answer.items() if name != "hints"}
+            assert record.body["answer"] == hinted, "hints are about the request, and not recorded"
             assert recomputes(brain, record)
     results = server.brain("verify", "--sample", "200")
     assert (results["flaws"], results["different"]) == ([], [])
