@@ -9,6 +9,7 @@ that no worker is left alone with one at the end.
 import gc
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ settings.load_profile("quick")  # unless --hypothesis-profile names another one
 MEMORY = Path("/dev/shm")
 if "PYTEST_DEBUG_TEMPROOT" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 8 << 30:
     os.environ["PYTEST_DEBUG_TEMPROOT"] = str(MEMORY)  # no test pulls the plug of the machine, so none waits for a disk
+    tempfile.tempdir = str(MEMORY)  # of this process only
 
 SERVER = ("tests/serving/test_server_", "tests/serving/test_lifecycle_server.py")
 STORES = ("tests/features/ledger/", "tests/features/signals/", "tests/features/test_store_")

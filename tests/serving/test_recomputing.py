@@ -18,6 +18,7 @@ from serving.commands import recomputing
 from serving.commands.verifying import located_decisions
 from serving.contract import ConsentIn
 from serving.customers.recording import record_consent
+from tests.examples import examples
 from tests.serving.workspaces import Client, ask, consent, small_workspace, welcome
 
 NUMBERS = count()
@@ -40,7 +41,7 @@ def _small_pages_and_few_streams(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(in_time, "MAX_STREAMS", 2)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=examples(50))
 @given(steps=STEPS, share=st.integers(1, 3))
 def test_interleaved_decisions_recompute_whatever_part_of_them_is_chosen(
     brain: Brain, steps: list[tuple[str, int]], share: int
