@@ -49,7 +49,7 @@ demo: $(READY)
 	@$(BIN)/brain demo
 
 test: $(READY)
-	@$(BIN)/python -m pytest -q -m "not long" -n 3 --no-loadscope-reorder
+	@$(BIN)/python -m pytest -q -m "not long" -n 2 --no-loadscope-reorder
 
 test-fast: $(READY)
 	@$(BIN)/python -m pytest -q -m "not long and not server" -n 2 --no-loadscope-reorder
