@@ -14,7 +14,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 
 help:
 	@echo "make demo       a telecom operator in a box: build, train, serve, show decisions"
-	@echo "make test       the test suite, about four minutes on two cores"
+	@echo "make test       the test suite, about seven minutes on two cores"
 	@echo "make test-fast  what of it starts no server, about two and a half minutes"
 	@echo "make test-long  the long runs: races, kills, big properties, and every property with all its examples"
 	@echo "make bench      speed beside an empty endpoint, a hand-written floor and the stock servers, champions swapped under load -> bench.json"
