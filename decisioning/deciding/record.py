@@ -190,12 +190,13 @@ def _keep_drawn(kept: Kept, computed: Computation, picks: Sequence[Pick]) -> Non
         kept.counted = [_result(formula, computed) for _, formula in screened.view.counting]
     for pick, kept_pick in zip(picks, kept.picks, strict=True):
         if pick.odds is not None and pick.probability != 1.0:
-            chances = np.zeros(len(screened.view), dtype=np.float32)
-            chances[pick.odds.candidates] = pick.odds.probability[:-1]
+            at = screened.rows.searchsorted(pick.odds.candidates)
             if with_odds:
-                kept_pick.odds = chances[screened.rows].astype(np.float64)
+                kept_pick.odds = np.zeros(len(screened.rows))
+                kept_pick.odds[at] = pick.odds.probability[:-1].astype(np.float32)
             else:
-                kept_pick.drawn_from = chances[screened.rows] > 0.0
+                kept_pick.drawn_from = np.zeros(len(screened.rows), dtype=np.bool_)
+                kept_pick.drawn_from[at] = True
 
 
 def _result(formula: Expression | Rule, computed: Computation) -> float | None:

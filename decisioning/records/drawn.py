@@ -3,9 +3,10 @@
 First come 4 bytes of the length and the last byte of the sum of what follows, as nothing else would show that it was
 changed. The unit is its length in one byte and its text. From format 7 on, the results that count past outcomes follow:
 how many there are in 2 bytes, and each as float64, NaN for an unknown one. Each pick has one byte, 1 if something was
-left to chance: then comes one bit for each scored candidate, set where its probability is above 0. Formats 5 and 6 keep
-these probabilities after the bits, as float32; from format 7 on they are computed from the rest of the record
-(`review.drawn_odds`). Numbers are little-endian. Frozen.
+left to chance: then comes one bit for each scored candidate. Formats 5 and 6 set it where the probability is above 0,
+and keep these probabilities after the bits, as float32. From format 7 on it is set for all that the slot was drawn
+from, those of probability 0 too, since the others' odds depend on how many there were; the odds are computed from the
+rest of the record (`review.drawn_odds`). Numbers are little-endian. Frozen.
 """
 
 from collections.abc import Sequence

@@ -32,9 +32,9 @@ class KeptPick:
     """One choice: of row `row` of the channel's view, which is number `at` of the scored ones, or of NOTHING.
 
     `placement` counts the request's placements from 0. `extra` and `given_up` as in `deciding.arbitration.Pick`.
-    `drawn_from`: bool (n,), the scored candidates among which chance decided, and `odds`: float64 (n,), the probability
-    of each of them given the picks before; both None if nothing was left to chance, or if the record does not tell. A
-    record tells one of them, depending on its format. `empty`: why NOTHING was picked, a code of the contract;
+    `drawn_from`: bool (n,), the scored candidates that the slot was drawn from, and `odds`: float64 (n,), the
+    probability of each given the picks before; both None if nothing was left to chance, or if the record does not say.
+    It tells one of them, depending on its format. `empty`: why NOTHING was picked, a code of the contract;
     None for an offer, and if the record does not tell. The rest belongs to an offer: `factors` are the model's
     inputs that moved the score most, `reasons` the most telling first, amounts are in euros.
     """

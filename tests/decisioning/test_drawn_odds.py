@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from decisioning.catalogue.files import pack
 from decisioning.catalogue.release import Release
 from decisioning.deciding.record import Decision
-from decisioning.facts.forms import Ask, Known
+from decisioning.facts.forms import Ask, Known, PlacementAsk
 from decisioning.records.formats import NEWEST, unpack
 from decisioning.review.drawn_odds import figures_in
 from tests import strategies as world
@@ -35,6 +36,19 @@ def compare(before: Decision, after: Decision, release: Release) -> int:
 def test_odds_computed_from_a_record_are_those_of_the_draw(ask: Ask, customer: Known, seed: str) -> None:
     of_format = (world.run(ask, customer, seed=f"d-{seed}", record_format=n) for n in (KEPT_ODDS, NEWEST))
     compare(*of_format, world.SMALL)
+
+
+@pytest.mark.promise("replay.odds")
+def test_a_candidate_that_is_never_drawn_counts_among_those_that_could_be() -> None:
+    """An issue with an infinite gamma is drawn only where it is the best, and the others' odds are less for it."""
+    exploring = "    gamma: 9\n    issues: {grow: {gamma: .inf}}\n"
+    files = {name: text.replace("    gamma: 9\n", exploring) for name, text in world.SMALL_FILES.items()}
+    assert files != world.SMALL_FILES
+    release = Release.from_bytes(pack(files))
+    ask = Ask(request_id="r", customer_id="c", channel="web", placements=(PlacementAsk(name="sidebar", limit=3),))
+    before, after = (world.run(ask, world.permissive(), release, record_format=n) for n in (KEPT_ODDS, NEWEST))
+    compare(before, after, release)
+    assert any(p.odds is not None and not (p.odds > 0.0).all() for p in before.kept.picks)
 
 
 @pytest.mark.promise("replay.odds")

@@ -40,7 +40,7 @@ _MOMENT = {
     "required": ["moment", "decision"],
     "properties": {
         "moment": {"type": "string", "description": "The moment's name in the catalogue"},
-        "decision": {"$ref": "#/components/schemas/DecisionAnswer"},
+        "decision": {"$ref": _REFERENCE.format(model=DecisionAnswer.__name__)},
     },
 }
 Document = dict[str, Any]
@@ -104,7 +104,7 @@ def _one_or_more(form: type[BaseModel]) -> Document:
 
 
 def _reference(name: str) -> Document:
-    return {"$ref": f"#/components/schemas/{name}"}
+    return {"$ref": _REFERENCE.format(model=name)}
 
 
 def _describe(operation: Document, about: Operation) -> None:
