@@ -45,16 +45,24 @@ $(READY): requirements-dev.txt pyproject.toml
 	$$uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $(READY)
 
+# Pages are tested in a real browser, which comes from the system's packages.
+.PHONY: chromium
+chromium:
+	@command -v chromium >/dev/null || { \
+		test "$$(id -u)" = 0 && command -v apt-get >/dev/null && echo "installing Chromium, for the tests of pages" && \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null 2>&1; } || \
+		echo "THERE IS NO CHROMIUM, so the tests of pages are skipped: apt-get install chromium fonts-dejavu-core"
+
 demo: $(READY)
 	@$(BIN)/brain demo
 
-test: $(READY)
+test: $(READY) chromium
 	@$(BIN)/python -m pytest -q -m "not long" -n 2 --no-loadscope-reorder
 
-test-fast: $(READY)
+test-fast: $(READY) chromium
 	@$(BIN)/python -m pytest -q -m "not long and not server" -n 2 --no-loadscope-reorder
 
-test-long: $(READY)
+test-long: $(READY) chromium
 	@$(BIN)/python -m pytest -q -m "long or hypothesis" --hypothesis-profile=whole
 
 bench: $(READY)
