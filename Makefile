@@ -9,6 +9,7 @@ NEEDED_MB := 2500
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 export RAY_USAGE_STATS_ENABLED := 0
+unexport PYTHONDONTWRITEBYTECODE  # where it is set, each of hundreds of processes compiles its libraries anew
 
 .PHONY: help demo test test-fast test-long bench bench-learning bench-claims mutation audit lint lock clean
 

@@ -89,6 +89,14 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+@pytest.fixture(autouse=True)
+def own_umask() -> Iterator[None]:
+    """Commands of the product that run in the test's process close what they write to others, until the process ends."""
+    umask = os.umask(0o022)
+    yield
+    os.umask(umask)
+
+
 @pytest.fixture(scope="session")
 def redis_at() -> Iterator[str]:
     """The address of a real Redis, as in `online_store.redis`; it is started only if a test needs it."""

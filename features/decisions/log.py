@@ -204,16 +204,17 @@ class DecisionLog:
 
     def _flush(self, buffer: _Buffer) -> None:
         """Write buffered rows and events to the files of their weeks."""
-        for folder, parts, key in (
-            (self._rows, buffer.rows, ("_stream", "_id", "_at_us")),
-            (self._events, buffer.events, ("seq", "part", "stream")),
-        ):
-            for week, tables in parts.items():
-                path = folder / f"{_name(week)}.parquet"
-                existing = [pq.read_table(path)] if path.exists() else []
-                every = pa.concat_tables([*existing, *tables], promote_options="permissive")
-                _write(path, _without_repeats(every, key, self._folder))
-            parts.clear()
+        with connected(self._folder) as connection:
+            for folder, parts, key in (
+                (self._rows, buffer.rows, ("_stream", "_id", "_at_us")),
+                (self._events, buffer.events, ("seq", "part", "stream")),
+            ):
+                for week, tables in parts.items():
+                    path = folder / f"{_name(week)}.parquet"
+                    existing = [pq.read_table(path)] if path.exists() else []
+                    every = pa.concat_tables([*existing, *tables], promote_options="permissive")
+                    _write(path, _without_repeats(connection, every, key))
+                parts.clear()
         buffer.size = 0
 
     def _stale_weeks(self, changed: set[int] | None, offers: set[str], since_us: int, release: Release) -> list[int]:
@@ -240,28 +241,28 @@ class DecisionLog:
     def _relabel(self, weeks: Iterable[int], release: Release, now_us: int) -> int:
         tables = {**outcome_tables(release), "now": pa.table({"us": [now_us]})}
         reach = longest_window_us(release) // WEEK_US + 1
-        return sum(self._label(week, week + reach, tables) for week in weeks)
+        with connected(self._folder) as connection:
+            for name, table in tables.items():
+                connection.register(name, table)
+            return sum(self._label(connection, week, week + reach) for week in weeks)
 
-    def _label(self, week: int, until: int, tables: Mapping[str, pa.Table]) -> bool:
+    def _label(self, connection: DuckDBPyConnection, week: int, until: int) -> bool:
         """Label the rows of a week from the events up to week `until`, and tell whether the file changed."""
         path = self._rows / f"{_name(week)}.parquet"
         existing = pq.read_table(path)
-        with connected(self._folder) as connection:
-            for name, table in {**tables, "bucket": existing}.items():
-                connection.register(name, table)
-            connection.sql("CREATE TABLE people AS SELECT DISTINCT _stream FROM bucket")
-            row_files = [f for w in range(week, until + 1) if (f := self._rows / f"{_name(w)}.parquet").exists()]
-            event_files = [f for f in sorted(self._events.glob("*.parquet")) if _week_of(f) >= week - 1]
-            connection.sql(f"CREATE TABLE rows AS {_of_people(row_files, _KEYS, '_stream')}")
-            connection.sql(
-                f"CREATE TABLE events AS {_of_people(event_files, '*', 'stream') if event_files else _NO_EVENTS}"
-            )
-            facts = [f'b."{c}"' for c in existing.column_names if c not in label_columns()]
-            labelled = connection.sql(
-                f"SELECT {', '.join(facts)}, l.* EXCLUDE (_stream, _id) "
-                f"FROM bucket b JOIN ({labels_sql()}) l USING (_stream, _id) "
-                "ORDER BY b._at_us, b._stream, b._id"
-            ).to_arrow_table()
+        connection.register("bucket", existing)
+        connection.sql("CREATE OR REPLACE TABLE people AS SELECT DISTINCT _stream FROM bucket")
+        row_files = [f for w in range(week, until + 1) if (f := self._rows / f"{_name(w)}.parquet").exists()]
+        event_files = [f for f in sorted(self._events.glob("*.parquet")) if _week_of(f) >= week - 1]
+        events = _of_people(event_files, "*", "stream") if event_files else _NO_EVENTS
+        connection.sql(f"CREATE OR REPLACE TABLE rows AS {_of_people(row_files, _KEYS, '_stream')}")
+        connection.sql(f"CREATE OR REPLACE TABLE events AS {events}")
+        facts = [f'b."{c}"' for c in existing.column_names if c not in label_columns()]
+        labelled = connection.sql(
+            f"SELECT {', '.join(facts)}, l.* EXCLUDE (_stream, _id) "
+            f"FROM bucket b JOIN ({labels_sql()}) l USING (_stream, _id) "
+            "ORDER BY b._at_us, b._stream, b._id"
+        ).to_arrow_table()
         if labelled.equals(existing):
             return False
         _write(path, labelled)
@@ -360,15 +361,14 @@ def _week_of(path: Path) -> int:
     return (round(monday.timestamp() * 1e6) - _MONDAY_US) // WEEK_US
 
 
-def _without_repeats(table: pa.Table, key: tuple[str, str, str], spill: Path) -> pa.Table:
+def _without_repeats(connection: DuckDBPyConnection, table: pa.Table, key: tuple[str, str, str]) -> pa.Table:
     """Return each row once: of rows that agree in the first two columns of `key`, the lowest in the third."""
-    with connected(spill) as connection:
-        connection.register("repeated", table)
-        first, second, third = key
-        return connection.sql(
-            f"SELECT * FROM repeated QUALIFY row_number() OVER (PARTITION BY {first}, {second} ORDER BY {third}) = 1 "
-            f"ORDER BY {third}, {first}, {second}"
-        ).to_arrow_table()
+    connection.register("repeated", table)
+    first, second, third = key
+    return connection.sql(
+        f"SELECT * FROM repeated QUALIFY row_number() OVER (PARTITION BY {first}, {second} ORDER BY {third}) = 1 "
+        f"ORDER BY {third}, {first}, {second}"
+    ).to_arrow_table()
 
 
 def _write(path: Path, table: pa.Table) -> None:
