@@ -2,7 +2,8 @@
 
 A file stays on one worker, and so do all tests that use the Ray server. These start first, because they take longest:
 so Ray starts three times at most, one after the other, with any number of workers. All tests of the stores stay on one
-worker too, which starts PostgreSQL, Redis and a process to fork from once. Then come the files that take longest, so
+worker too, which starts PostgreSQL, Redis and a process to fork from once, and all tests of pages share a browser. Then
+come the files that take longest, so
 that no worker is left alone with one at the end.
 """
 
@@ -37,6 +38,7 @@ if "PYTEST_DEBUG_TEMPROOT" not in os.environ and MEMORY.is_dir() and shutil.disk
 
 SERVER = ("tests/serving/test_server_", "tests/serving/test_lifecycle_server.py")
 STORES = ("tests/features/ledger/", "tests/features/signals/", "tests/features/test_store_")
+PAGES = ("tests/pages/",)
 SLOW = (
     "tests/test_notebook.py",
     "tests/training/test_workflow.py",
@@ -57,11 +59,13 @@ ORDER: tuple[str | tuple[str, ...], ...] = (SERVER, STORES, *SLOW)
 
 
 class Pieces(LoadScopeScheduling):
-    """The scheduler: the tests of the server form one piece of work, those of the stores one, and every other file."""
+    """The scheduler: a piece of work is all tests of the server, all of the stores, all of pages, or one other file."""
 
     def _split_scope(self, nodeid: str) -> str:
         if nodeid.startswith(SERVER):
             return "server"
+        if nodeid.startswith(PAGES):
+            return "pages"
         return "stores" if nodeid.startswith(STORES) else nodeid.partition("::")[0]
 
 

@@ -1,24 +1,22 @@
-"""What all pages share: how they are written, and their style."""
+"""What pages share that are answered over HTTP: how they are answered, and their style."""
 
 from functools import cache
-from pathlib import Path
 from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.types import Scope
 
 from decisioning.errors import NotFound
+from serving.pages.templates import FOLDER, STYLE, render
 
-_FOLDER: Final = Path(__file__).parent
-_STYLES: Final = ("pages.css",)
+_STYLES: Final = (STYLE,)
 HTML: Final = "text/html; charset=utf-8"
 
 
 def page(template: str, request: Request, status: int = 200, **about: Any) -> Response:
     """Return a page: a template below this folder, which gets `about`. All that is put into it is escaped."""
     up = "../" * (request.scope["path"].count("/") - 1)
-    return Response(_templates().get_template(template).render(up=up, **about), status, media_type=HTML)
+    return Response(render(template, up=up, **about), status, media_type=HTML)
 
 
 def refused_page(request: Request, status: int, title: str, detail: str) -> Response:
@@ -43,10 +41,4 @@ def style_routes(app: FastAPI) -> None:
 
 @cache
 def _style(name: str) -> bytes:
-    return (_FOLDER / name).read_bytes()
-
-
-@cache
-def _templates() -> Environment:
-    loader = FileSystemLoader(_FOLDER)
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return (FOLDER / name).read_bytes()

@@ -1,0 +1,100 @@
+"""Figures in words, rounded as people round them: with a unit, and no more digits than are known."""
+
+import math
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+Say = Callable[[float], str]
+"""Writes a number with its unit."""
+NOTHING: Final = "–"
+_MINUS: Final = "\u2212"
+
+
+def number(value: float, places: int = 0) -> str:
+    """Return a number with thousands apart: `1,234.5`."""
+    text = f"{abs(value):,.{places}f}"
+    return text if value >= 0 or not text.strip("0,.") else f"{_MINUS}{text}"
+
+
+def count(value: float | None) -> str:
+    """Return a count, or a dash if it is unknown."""
+    return NOTHING if value is None else number(round(value))
+
+
+def percent(share: float | None, places: int | None = None) -> str:
+    """Return a share in percent: one place from 1% on, two below, none from 99.95% on; a dash if it is unknown."""
+    if share is None:
+        return NOTHING
+    size = abs(100.0 * share)
+    chosen = places if places is not None else 0 if size == 0.0 or size >= 99.95 else 1 if size >= 1.0 else 2
+    return f"{number(100.0 * share, chosen)}%"
+
+
+def euros(value: float | None, places: int | None = None) -> str:
+    """Return euros, with cents below a hundred; a dash if they are unknown."""
+    if value is None:
+        return NOTHING
+    text = number(value, places if places is not None else 2 if 0.0 < abs(value) < 100.0 else 0)
+    return f"{_MINUS}€{text[1:]}" if text.startswith(_MINUS) else f"€{text}"
+
+
+def ratio(value: float | None) -> str:
+    """Return a number of about one with two places; a dash if it is unknown."""
+    return NOTHING if value is None else number(value, 2)
+
+
+def places(low: float, high: float) -> int:
+    """Return the decimal places that an interval leaves worth telling: two digits of its width, at most two places."""
+    width = high - low
+    return 2 if width <= 0.0 else min(2, max(0, 1 - math.floor(math.log10(width))))
+
+
+def between(value: float, low: float, high: float, unit: str = "") -> str:
+    """Return an estimate and its interval: `12.4%, between 11.6% and 13.1%`.
+
+    :param unit: `share` for parts of one, `eur`, or none
+    """
+    if unit == "share":
+        digits = places(100.0 * low, 100.0 * high)
+        value, low, high = (percent(x, digits) for x in (value, low, high))  # type: ignore[assignment]
+    else:
+        digits = places(low, high)
+        say = euros if unit == "eur" else number
+        value, low, high = (say(x, digits) for x in (value, low, high))  # type: ignore[assignment]
+    return f"{value}, between {low} and {high}"
+
+
+def plural(n: float, one: str, many: str = "") -> str:
+    """Return a count with its noun: `1 customer`, `2 customers`."""
+    return f"{count(n)} {one if round(n) == 1 else many or one + 's'}"
+
+
+def day(at: str | float) -> str:
+    """Return the day of a moment, told in ISO's form or in microseconds: `30 November 2026`."""
+    moment = datetime.fromisoformat(at) if isinstance(at, str) else datetime.fromtimestamp(at / 1e6, UTC)
+    return f"{moment.day} {moment:%B %Y}"
+
+
+def short_day(at_us: float) -> str:
+    """Return the day of a moment in microseconds as an axis names it: `30 Nov`."""
+    moment = datetime.fromtimestamp(at_us / 1e6, UTC)
+    return f"{moment.day} {moment:%b}"
+
+
+def spaced(code: str) -> str:
+    """Return a code as words: `all_withheld` becomes `all withheld`."""
+    return code.replace("_", " ")
+
+
+FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
+    "count": count,
+    "percent": percent,
+    "euros": euros,
+    "ratio": ratio,
+    "between": between,
+    "plural": plural,
+    "day": day,
+    "spaced": spaced,
+}
+"""What templates call by name."""
