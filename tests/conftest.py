@@ -95,7 +95,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(autouse=True)
 def own_umask() -> Iterator[None]:
-    """Commands of the product that run in the test's process close what they write to others, until the process ends."""
+    """Let no test inherit the umask of a command that an earlier test ran in this process."""
     umask = os.umask(0o022)
     yield
     os.umask(umask)
