@@ -15,6 +15,8 @@ _HEADER_BYTES: Final = 16_384
 _URL_BYTES: Final = 8_192
 BUFFER_BYTES: Final = MAX_BODY_BYTES + 2 * (_HEADER_BYTES + _URL_BYTES)
 """HAProxy's buffer of a request: it holds the largest body beside its headers, and what HAProxy notes of both."""
+HEALTH: Final = "/-/healthz"
+"""Ray's own path, by which the supervisor asks whether a replica answers."""
 WRONG_KEYS_PER_S: Final = 20
 """So many wrong keys in a second come from an address before its unknown keys are refused unseen."""
 SIGN_INS_PER_10_S: Final = 100
@@ -73,12 +75,13 @@ def _wrong_keys(http: Http) -> list[str]:
     """Return the lines that refuse an address's unknown keys after many wrong ones.
 
     A key that a replica accepted within the last minutes is not refused, so nobody is locked out by a neighbour. Nor do
-    pages of people whose sessions have ended count, perhaps of a whole office. `/healthz` always answers.
+    pages of people whose sessions have ended count, perhaps of a whole office. `/healthz` always answers, and
+    so does what the supervisor asks: else whoever guesses keys on this machine could have it start a new run.
     """
     person = "{ req.hdr(cookie) -m found } !{ req.hdr(authorization) -m found }"
     refused = _return(429, problems.document(problems.TOO_MANY, _GUESSES), "Retry-After 1")
     known = f"{{ {_KEY},table_gpt0({_KEYS}) eq 1 }}"
-    health = paths("path", http.root_path, "/healthz")
+    health = paths("path", http.root_path, "/healthz", HEALTH)
     guessing = f"{{ src,table_gpc0_rate({_ADDRESSES}) ge {WRONG_KEYS_PER_S} }} !{known} !{health}"
     asks_for_key = paths("path_beg", http.root_path, "/v1/", "/mcp")
     return [

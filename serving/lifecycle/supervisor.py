@@ -27,6 +27,7 @@ import serving
 from decisioning.errors import Refused
 from serving.access import tls
 from serving.lifecycle import environment, logs, processes
+from serving.lifecycle.haproxy_doors import HEALTH
 from serving.lifecycle.learning import Learning
 from serving.lifecycle.parts import Parts
 from serving.lifecycle.ports import Intrusions, Ports, check_free, reserved
@@ -273,7 +274,7 @@ def answers(settings: Http) -> bool:
         else http.client.HTTPConnection(host, settings.port, timeout=2)
     )
     try:
-        connection.request("GET", "/-/healthz")
+        connection.request("GET", HEALTH)
         return connection.getresponse().status == http.client.OK
     except (OSError, http.client.HTTPException):
         return False

@@ -152,6 +152,7 @@ def test_a_thousand_wrong_keys_a_second_cost_a_replica_at_most_a_tenth_per_decis
     ms = {name: 1000 * seconds / 3_000 for name, seconds in spent.items()}
     record_property("CPU per decision in ms, and wrong keys a second", (ms, tried))
     assert ms["beside"] <= 1.1 * ms["alone"]
+    assert "is away" not in server.output
 
 
 @pytest.mark.long
