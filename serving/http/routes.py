@@ -272,7 +272,7 @@ def _as_sent(ask: Ask, request: Request) -> Ask:
 
 
 def _customer_routes(app: FastAPI, brain: Brain) -> None:
-    @app.patch("/v1/customers/{customer_id}", responses=problems(404, 422))
+    @app.patch("/v1/customers/{customer_id}", responses=problems(404, 410, 422))
     async def patch(customer_id: CustomerPath, request: Request) -> Response:
         """Set facts of the profile; null makes a fact unknown."""
         body = await _parsed(brain, ProfilePatch, await read_body(request))
@@ -319,7 +319,7 @@ def _visitor_routes(app: FastAPI, brain: Brain) -> None:
         await erasing.erase(brain, "visitor", visitor_id)
         return json_reply({"visitor_id": visitor_id, "erased": True})
 
-    @app.patch("/v1/visitors/{visitor_id}", responses=problems(404, 422, 503))
+    @app.patch("/v1/visitors/{visitor_id}", responses=problems(404, 410, 422, 503))
     async def patch_visitor(visitor_id: VisitorPath, request: Request) -> Response:
         """Restrict the use of the visitor's data to keeping it, or lift the restriction."""
         body = await _parsed(brain, VisitorPatch, await read_body(request))
@@ -345,7 +345,7 @@ def _account_routes(app: FastAPI, brain: Brain) -> None:
         await erasing.erase(brain, "account", account_id)
         return json_reply({"account_id": account_id, "erased": True})
 
-    @app.patch("/v1/accounts/{account_id}", responses=problems(404, 422, 503))
+    @app.patch("/v1/accounts/{account_id}", responses=problems(404, 410, 422, 503))
     async def patch_account(account_id: AccountPath, request: Request) -> Response:
         """Restrict the use of the account's data to keeping it, or lift the restriction."""
         body = await _parsed(brain, AccountPatch, await read_body(request))

@@ -13,6 +13,11 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, find, settings
 from hypothesis.errors import NoSuchExample
 from schemathesis.generation import GenerationMode
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
 
 from serving.access.files import read_key_file
 from serving.problems import RETRY_AFTER_S, TOO_MANY
@@ -31,6 +36,7 @@ REACHED_BY = {
 PUBLIC = {(method, route) for method, route, _, scopes in REACH if scopes is None}
 _KNOWN_HEADERS = {"request-timeout", "last-event-id"}
 """Others are no part of a request's form, and some of them make it one that HTTP does not know."""
+_STREAM = "text/event-stream"
 Operation = Any
 Case = Any
 
@@ -51,22 +57,38 @@ class Caller:
         key = self._keys[scope]
         case.headers = {name: value for name, value in (case.headers or {}).items() if name.lower() in _KNOWN_HEADERS}
         request = case.as_transport_kwargs(self._url, {"Authorization": f"Bearer {key}"} if key else None)
-        status = self._status(request)
-        while status == TOO_MANY.status:  # more than twenty requests without a valid key came in a second
+        answer = self._answer(request)
+        while answer.status_code == TOO_MANY.status:  # more than twenty requests without a valid key came in a second
+            _described(case, answer)
             time.sleep(RETRY_AFTER_S)
-            status = self._status(request)
+            answer = self._answer(request)
+        status = answer.status_code
         self.statuses[status] += 1
         told = (method, route, scope, status, case.as_curl_command().replace(key or "-", "KEY"))
         assert status < 500, told
+        _described(case, answer)
         if (method, route) not in PUBLIC:
             if scope is None:
                 assert status == 401, told
             elif scope != "admin" and scope not in REACHED_BY[method, route]:
                 assert status in (401, 403), told
 
-    def _status(self, request: dict[str, Any]) -> int:
+    def _answer(self, request: dict[str, Any]) -> requests.Response:
+        """Return an answer with its body; a stream of moments, which does not end, without."""
         with self._session.request(**request, stream=True, timeout=10) as answer:
-            return int(answer.status_code)
+            if answer.headers["content-type"].startswith(_STREAM):
+                answer._content = b""  # read no more of it
+            assert answer.content is not None
+            return answer
+
+
+def _described(case: Case, answer: requests.Response) -> None:
+    """Check that the document describes an answer: its status, its media type, and the form of its body."""
+    if answer.status_code == 200 and answer.headers["content-type"].startswith(_STREAM):
+        checks = [status_code_conformance, content_type_conformance]
+    else:
+        checks = [status_code_conformance, content_type_conformance, response_schema_conformance]
+    case.validate_response(answer, checks=checks)
 
 
 def operations(server: Server) -> list[Operation]:
