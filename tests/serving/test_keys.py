@@ -42,7 +42,8 @@ ANY_SCOPE = _for(
 )
 PAGES = {
     *("GET /", "GET /docs", "GET /docs/{name}", "GET /openapi.json", "GET /static/{name}"),
-    *("GET /sign-in", "POST /sign-in", "GET /sign-in/provider", "GET /sign-in/callback", "POST /sign-out"),
+    *("GET /sign-in", "POST /sign-in", "GET /sign-in/provider", "GET /sign-in/callback"),
+    *("POST /sign-out", "GET /sign-out"),
 }
 """What OpenAPI does not describe, as no program calls it."""
 UNDESCRIBED = PAGES | {"POST /mcp"}
@@ -93,6 +94,7 @@ REACH: list[Case] = [
     ("GET", "/sign-in/provider", None, NOT_PERMITTED),
     ("GET", "/sign-in/callback", None, NOT_PERMITTED),
     ("POST", "/sign-out", None, ANY_SCOPE),
+    ("GET", "/sign-out", None, EVERYONE),
     ("GET", "/static/{name}", None, EVERYONE),
 ]
 """Method, route, body, and the scopes that reach it beside `admin`. Written from what each scope is for."""

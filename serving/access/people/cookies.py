@@ -5,12 +5,18 @@ from typing import Final, Literal
 
 from serving.access.people.signing import CookieSigner
 
-Kind = Literal["session", "form", "attempt", "device"]
+Kind = Literal["session", "form", "attempt", "device", "leaving"]
 """`session`: who is signed in. `form`: which browser a form was made for. `attempt`: a sign-in that a provider is to
-finish. `device`: a browser in which a person signed in with a password before."""
-_SAME_SITE: Final[dict[Kind, str]] = {"session": "Lax", "form": "Strict", "attempt": "Lax", "device": "Strict"}
-_LIVES_S: Final[dict[Kind, int | None]] = {"session": None, "form": None, "attempt": 600, "device": 365 * 86_400}
-"""None: until the browser is closed."""
+finish. `device`: a browser in which a person signed in with a password before. `leaving`: a sign-out that a provider
+is to finish."""
+_KINDS: Final[dict[Kind, tuple[str, int | None]]] = {
+    "session": ("Lax", None),
+    "form": ("Strict", None),
+    "attempt": ("Lax", 600),
+    "device": ("Strict", 365 * 86_400),
+    "leaving": ("Lax", 600),
+}
+"""Its SameSite, and for how many seconds a browser keeps it; None: until the browser is closed."""
 Headers = Iterable[tuple[bytes, bytes]]
 
 
@@ -38,7 +44,8 @@ class Cookies:
 
     def set(self, kind: Kind, value: str) -> str:
         """Return the header Set-Cookie that lets the browser keep a cookie; an empty one is removed."""
-        lives_s = _LIVES_S[kind] if value else 0
+        same_site, kept_s = _KINDS[kind]
+        lives_s = kept_s if value else 0
         age = "" if lives_s is None else f"; Max-Age={lives_s}"
         secure = "; Secure" if self._secure else ""
-        return f"{self._prefix}{kind}={value}; Path=/; HttpOnly; SameSite={_SAME_SITE[kind]}{age}{secure}"
+        return f"{self._prefix}{kind}={value}; Path=/; HttpOnly; SameSite={same_site}{age}{secure}"

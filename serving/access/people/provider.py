@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import requests
 from authlib.common.errors import AuthlibBaseError
+from authlib.common.urls import add_params_to_uri
 from authlib.integrations.requests_client import OAuth2Session
 from authlib.oidc.core import CodeIDToken
 from joserfc import jwt
@@ -63,6 +64,19 @@ class Provider:
                 self._endpoint("authorization_endpoint"), state=state, nonce=nonce, code_verifier=verifier
             )
         return str(url)
+
+    def leaving(self, back: str, state: str) -> str | None:
+        """Return where the browser goes to sign out; None if the provider has no such place.
+
+        The client's id says who asks, and not an ID token: that would be personal data in an address.
+
+        :param back: where the provider sends the browser afterwards, with `state`
+        """
+        endpoint = self._known().get("end_session_endpoint")
+        if endpoint is None:
+            return None
+        asked = {"client_id": self._client_id, "post_logout_redirect_uri": back, "state": state}
+        return str(add_params_to_uri(_checked(endpoint), list(asked.items())))
 
     def answer(self, code: str, nonce: str, verifier: str) -> Confirmation:
         """Return what the provider says of the person who came back with a code."""

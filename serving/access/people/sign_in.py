@@ -1,6 +1,7 @@
 """How a person signs in: with a password, or with a provider. What waits or costs time is to be called in a pool."""
 
 import re
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 CALLBACK: Final = "/sign-in/callback"
 HOME: Final = "/sign-in"
+SIGNED_OUT: Final = "/sign-out"
+"""Where a provider sends a browser that it signed out."""
 _ATTEMPT_US: Final = 600_000_000
 """So long a sign-in with a provider may take."""
 _ASK_AGAIN_US: Final = 30_000_000
@@ -54,6 +57,7 @@ class SignIn:
         self.signer = signer_of(workspace)
         self.sessions = PersonSessions(ledger, self.signer, settings)
         self.provider = _provider_of(workspace)
+        self._signed_out = f"{workspace.settings.address}{SIGNED_OUT}"
         self._settings, self._ledger, self._guesses = settings, ledger, Guesses(ledger)
         self.refresh()
 
@@ -114,6 +118,24 @@ class SignIn:
         person = self._admitted(person_of(self._settings, answer.claims, at_us))
         return self.sessions.start(person, sealed(self.signer, answer.grant)), then
 
+    def leave(self, signed_in: SignedIn) -> tuple[str, str] | None:
+        """End a session; return where the browser signs out of the provider, and what it must bring back.
+
+        Returns None if there is no such place, or the provider does not answer.
+        """
+        self.sessions.end(signed_in.session.id)
+        if self.provider is None or not is_of_provider(signed_in):
+            return None
+        state = new_token()
+        with suppress(Unavailable):
+            address = self.provider.leaving(self._signed_out, state)
+            return None if address is None else (address, self.signer.signed("leaving", state))
+        return None
+
+    def has_left(self, leaving: str, state: str) -> bool:
+        """Tell whether a browser comes back from the provider that `leave` sent it to."""
+        return bool(state) and self.signer.verified("leaving", leaving) == state
+
     def is_due(self, signed_in: SignedIn) -> bool:
         """Tell whether the provider is to be asked again whether a person still has their roles."""
         session, every_us = signed_in.session, round(self._settings.check_min * 60e6)
@@ -172,6 +194,11 @@ class SignIn:
         """Return state, nonce and verifier of a sign-in: nobody knows them who does not know the token."""
         state, nonce, verifier = (self.signer.mac(purpose, token) for purpose in ("state", "nonce", "verifier"))
         return state, nonce, verifier * 2
+
+
+def is_of_provider(signed_in: SignedIn) -> bool:
+    """Tell whether a person signed in with a provider, and not with a password."""
+    return signed_in.person.issuer != LOCAL
 
 
 def own_path(path: str | None) -> str:

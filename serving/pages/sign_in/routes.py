@@ -8,7 +8,7 @@ from fastapi import FastAPI, Query, Request, Response
 from decisioning.errors import BrainError, Refused, RequestError, TooOften, Unavailable
 from serving.access.people.requests import CSRF_FIELD, People, read_form
 from serving.access.people.sessions import SignedIn
-from serving.access.people.sign_in import HOME, own_path
+from serving.access.people.sign_in import HOME, is_of_provider, own_path
 from serving.access.people.signing import new_token
 from serving.pages.frame import page
 
@@ -24,12 +24,7 @@ def sign_in_routes(app: FastAPI, people: People) -> None:
     _password_routes(app, people)
     _provider_routes(app, people)
 
-    @app.post("/sign-out", include_in_schema=False)
-    async def sign_out(request: Request) -> Response:
-        signed_in = await people.signed_in(request.scope)
-        if signed_in is not None:
-            await people.pools.people.run(people.sign_in.sessions.end, signed_in.session.id)
-        return _sent_to(request, HOME, people.cookies.set("session", ""))
+    _sign_out_routes(app, people)
 
 
 def _password_routes(app: FastAPI, people: People) -> None:
@@ -79,6 +74,42 @@ def _provider_routes(app: FastAPI, people: People) -> None:
             return _form(request, people, "", _status(failed), notice=str(failed))
         cookies = people.cookies.set("session", signed_in.cookie), people.cookies.set("attempt", "")
         return _sent_to(request, then, *cookies)
+
+
+def _sign_out_routes(app: FastAPI, people: People) -> None:
+    @app.post("/sign-out", include_in_schema=False)
+    async def sign_out(request: Request) -> Response:
+        signed_in = await people.signed_in(request.scope)
+        no_session = people.cookies.set("session", "")
+        if signed_in is None:
+            return _sent_to(request, HOME, no_session)
+        leaving = await people.pools.sign_in.run(people.sign_in.leave, signed_in)
+        if not is_of_provider(signed_in):
+            return _sent_to(request, HOME, no_session)
+        return _left_here(request, people, no_session, leaving)
+
+    @app.get("/sign-out", include_in_schema=False)
+    async def signed_out(request: Request, state: Given = "") -> Response:
+        leaving = people.cookies.read("leaving", request.scope["headers"]) or ""
+        if not people.sign_in.has_left(leaving, state):
+            return _sent_to(request, HOME)
+        answer = page("sign_in/signed_out.html", request, everywhere=True, provider="")
+        answer.headers.append("Set-Cookie", people.cookies.set("leaving", ""))
+        return answer
+
+
+def _left_here(request: Request, people: People, no_session: str, leaving: tuple[str, str] | None) -> Response:
+    """Return the page of who signed out here, which goes on to the provider.
+
+    A redirect would not do: browsers let the answer to a form lead to no other site, as the page's policy says.
+    """
+    address, kept = leaving or ("", "")
+    answer = page("sign_in/signed_out.html", request, everywhere=False, provider=address)
+    answer.headers.append("Set-Cookie", no_session)
+    if leaving is not None:
+        answer.headers["Refresh"] = f"0; url={address}"
+        answer.headers.append("Set-Cookie", people.cookies.set("leaving", kept))
+    return answer
 
 
 def _form(

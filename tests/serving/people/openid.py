@@ -26,7 +26,8 @@ Json = dict[str, Any]
 class OpenId:
     """A provider with one person at the keyboard: `claims` are theirs, `lies` go into ID tokens in place of the truth.
 
-    `is_down`: it answers nothing but 503. `allows` is False: the person is not let in.
+    `is_down`: it answers nothing but 503. `allows` is False: the person is not let in. `is_signed_in`: it knows the
+    person, who is not asked again.
     """
 
     def __init__(self, issuer: str) -> None:
@@ -35,6 +36,7 @@ class OpenId:
         self.lies: Json = {}
         self.key = self.signing_key = RSAKey.generate_key(2048, {"kid": "k-1", "use": "sig", "alg": "RS256"})
         self.is_down, self.allows, self.gives_refresh_tokens = False, True, True
+        self.is_signed_in, self.has_sign_out = False, True
         self.requests: list[str] = []
         self._codes: dict[str, Json] = {}
         self._refresh_tokens: set[str] = set()
@@ -51,8 +53,8 @@ class OpenId:
                 return 200, self._metadata()
             case "GET", "/jwks":
                 return 200, KeySet([self.key]).as_dict(private=False)
-            case "GET", "/authorize":
-                return 302, self._authorize(query)
+            case "GET", "/authorize" | "/leave":
+                return 302, (self._authorize if path == "/authorize" else self._leave)(query)
             case "POST", "/token":
                 return self._token(headers, _fields(body))
         shown = headers.get("Authorization", "").removeprefix("Bearer ")
@@ -66,6 +68,8 @@ class OpenId:
     def _metadata(self) -> Json:
         places = {"authorization_endpoint": "authorize", "token_endpoint": "token", "jwks_uri": "jwks"}
         told = {name: f"{self.issuer}/{place}" for name, place in places.items()}
+        if self.has_sign_out:
+            told["end_session_endpoint"] = f"{self.issuer}/leave?ui=en"
         return {"issuer": self.issuer, "userinfo_endpoint": f"{self.issuer}/userinfo", **told}
 
     def _authorize(self, query: Json) -> str:
@@ -74,9 +78,19 @@ class OpenId:
         back = {"state": query["state"]}
         if not self.allows:
             return f"{query['redirect_uri']}?{urlencode({**back, 'error': 'access_denied'})}"
+        self.is_signed_in = True
         code = secrets.token_urlsafe(8)
         self._codes[code] = query
         return f"{query['redirect_uri']}?{urlencode({**back, 'code': code})}"
+
+    def _leave(self, query: Json) -> str:
+        """Sign the person out; return where they go, which is a place that was told for it beforehand."""
+        assert (query.pop("client_id"), query.pop("ui")) == (CLIENT, "en")
+        assert query.keys() == {"post_logout_redirect_uri", "state"}
+        assert query["post_logout_redirect_uri"] == "http://localhost:8000/sign-out"
+        self.is_signed_in = False
+        self.revoke()
+        return f"{query['post_logout_redirect_uri']}?{urlencode({'state': query['state']})}"
 
     def _token(self, headers: Any, form: Json) -> tuple[int, Json]:
         basic = base64.b64decode(headers.get("Authorization", "").removeprefix("Basic ")).decode()

@@ -1,5 +1,6 @@
 """Signing in with an OpenID provider that runs: what is believed, what is not, and what changes in a session."""
 
+import html
 import http.client
 import json
 import time
@@ -59,6 +60,7 @@ def _honest(request: pytest.FixtureRequest) -> Iterator[None]:
         openid.claims = {"sub": "u-1", "name": "Ann de Vries", "groups": ["agents"]}
         openid.lies, openid.signing_key = {}, openid.key
         openid.is_down, openid.allows, openid.gives_refresh_tokens = False, True, True
+        openid.has_sign_out = True
 
 
 def sent_back(address: str) -> str:
@@ -96,7 +98,36 @@ def test_a_person_signs_in_with_the_provider_and_gets_the_scopes_of_their_roles(
     assert browser.get("/metrics")[0] == 403
     person = next(p for p in read_people(shop.brain.ledger) if p.subject == "u-1")
     assert (person.scopes, person.made_by, person.password) == ("agent,lead", openid.issuer, None)
-    assert browser.sign_out()[0] == 303
+
+
+@pytest.mark.promise("people.sign-out")
+def test_who_signs_out_is_signed_out_at_the_provider_too(shop: Client, openid: OpenId) -> None:
+    browser = Browser(shop)
+    come_back(browser)
+    assert openid.is_signed_in
+    status, headers, text = browser.sign_out()
+    assert status == 200, text
+    assert browser.api("GET", "/v1/customers/c-1")[0] == 401, "before the provider answers"
+    address = headers["refresh"].removeprefix("0; url=")
+    assert f'href="{html.escape(address)}"' in text
+    assert "ey" not in address, "no token is in an address"
+    path = sent_back(address)
+    assert not openid.is_signed_in
+    for other, wrong in ((Browser(shop), path), (browser, "/sign-out"), (browser, f"{path}x")):
+        assert (other.get(wrong)[0], other.get(wrong)[1]["location"]) == (303, "/sign-in"), wrong
+    assert "signed out here and of your company account" in browser.get(path)[2]
+    assert browser.get(path)[0] == 303, "once"
+
+
+@pytest.mark.promise("people.sign-out")
+@pytest.mark.parametrize("is_down", [True, False], ids=["it does not answer", "it has no such place"])
+def test_who_cannot_be_signed_out_at_the_provider_is_told_so(shop: Client, openid: OpenId, is_down: bool) -> None:
+    came = Browser(shop)
+    come_back(came)
+    openid.is_down, openid.has_sign_out = is_down, False
+    browser = came.at(Client(shop.brain))  # it knows nothing of the provider yet
+    status, headers, text = browser.sign_out()
+    assert (status, "refresh" in headers, "may still be signed in" in text) == (200, False, True)
     assert browser.api("GET", "/v1/customers/c-1")[0] == 401
 
 
