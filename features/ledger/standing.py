@@ -21,7 +21,7 @@ Bodies, by kind (JSON objects; `occurred_us` is a column of the record, not part
   None = no stretch becomes the person's)
 - `linked_to` (of a visitor's stretch, and of `stretches.ends_of` the visitor): person (their stream), linked
 - `look` (of `records.looks_of` a subject): subject (its stream), who, role, what, purpose; optional case, and the id
-  that was looked at under the name that requests give it
+  that was looked at under the name that requests give it, and decision_id of an explanation
 - `tombstone`: empty
 """
 

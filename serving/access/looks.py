@@ -15,14 +15,14 @@ from starlette.types import Scope
 from decisioning.errors import Erased, RequestError
 from features.ledger import Duplicate, Ledger, Look
 from serving.access.callers import Caller, caller_of
-from serving.access.table import ADMIN, NOTHING, TABLE, Reach, Shown
+from serving.access.table import ADMIN, NOTHING, TABLE, UNSEEN, Reach, Shown
 
 PURPOSE_HEADER: Final = "Look-Purpose"
 _RECORDED: Final = "brain.look-recorded"
 _STATED: Final = re.compile(r"([a-z]{1,20})(?: ([0-9]{1,12}))?")
 _CHOICE: Final = ", ".join(f"{name} NUMBER" if p.needs_case else name for name, p in TABLE.purposes.items())
 EXPECTED: Final = f"expected one of: {_CHOICE}; NUMBER is that of the case"
-_METHODS: Final = frozenset(route.partition(" ")[0] for route in TABLE.looks)
+_METHODS: Final = frozenset(route.partition(" ")[0] for route, shown in TABLE.looks.items() if shown not in UNSEEN)
 _REACH: Final = Reach(TABLE)
 _UNKNOWN: Final = "unknown"
 """Who looks where no key is asked for (`http.keys: off`), and as what."""
@@ -111,4 +111,4 @@ def is_unrecorded(scope: Scope, status: int) -> bool:
     """Tell whether the answer to a request would show a customer although no look was recorded."""
     if scope["method"] not in _METHODS or not 200 <= status < 300 or scope.get(_RECORDED):
         return False
-    return TABLE.looks.get(_REACH.route(scope["method"], scope["path"]), NOTHING) != NOTHING
+    return TABLE.looks.get(_REACH.route(scope["method"], scope["path"]), NOTHING) not in UNSEEN

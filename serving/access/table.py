@@ -18,8 +18,10 @@ _PARAMETER: Final = re.compile(r"\\\{[a-z_]+\\\}")
 _SUBJECT: Final = re.compile(r"\{(customer|account|visitor|decision)_id\}")
 NOTHING: Final = "nothing"
 Scopes = Annotated[tuple[str, ...], Field(min_length=1)]
-Shown = Literal["glance", "explanation", "export", "nothing"]
-"""What a route shows of a customer."""
+Shown = Literal["glance", "explanation", "export", "decision", "nothing"]
+"""What a route shows of a customer. A decision is a record of its customer itself, so it needs no look beside it."""
+UNSEEN: Final[frozenset[Shown]] = frozenset({"decision", NOTHING})
+"""What is shown without a look."""
 
 
 class FieldRule(Strict):
@@ -73,11 +75,12 @@ class ScopeTable(Strict):
     def _says_what_is_shown(self) -> Self:
         if unknown := sorted(self.looks.keys() - self.routes.keys()):
             raise ValueError(f"looks: no such route: {', '.join(unknown)}")
-        if silent := sorted({r for r in self.routes if r.startswith(("GET ", "HEAD "))} - self.looks.keys()):
+        if silent := sorted(self.routes.keys() - self.looks.keys()):
             raise ValueError(f"looks: what do these show of a customer: {', '.join(silent)}")
-        if hidden := sorted(r for r, shown in self.looks.items() if shown == NOTHING and _SUBJECT.search(r)):
+        reading = {r: shown for r, shown in self.looks.items() if r.startswith(("GET ", "HEAD "))}
+        if hidden := sorted(r for r, shown in reading.items() if shown in UNSEEN and _SUBJECT.search(r)):
             raise ValueError(f"looks: the path names whom it shows: {', '.join(hidden)}")
-        looking = {ADMIN, *(s for r, shown in self.looks.items() if shown != NOTHING for s in self.routes[r])}
+        looking = {ADMIN, *(s for r, shown in self.looks.items() if shown not in UNSEEN for s in self.routes[r])}
         defaults = [scope for purpose in self.purposes.values() for scope in purpose.default_of]
         if not looking <= set(defaults) <= self.scopes.keys() or len(defaults) != len(set(defaults)):
             raise ValueError("purposes: every scope that looks at customers has one default")

@@ -40,13 +40,17 @@ class WithheldDeliveries(Answer):
 
 
 class LookAnswer(LookTold):
-    """A look at a subject, and who took it: `key:ID`, `person:ID` or `user:NAME` of the operating system."""
+    """A look at a subject, and who took it: `key:ID`, `person:ID` or `user:NAME` of the operating system.
+
+    `decision_id`: the decision that was explained; looks before it was recorded do not have it.
+    """
 
     who: str
     case: str | None = None
     customer_id: str | None = None
     account_id: str | None = None
     visitor_id: str | None = None
+    decision_id: str | None = None
 
 
 class LooksAnswer(Answer):

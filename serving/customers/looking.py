@@ -18,7 +18,7 @@ Subject = tuple[str, dict[str, str]]
 Whom = Callable[[Json], Sequence[Subject] | None]
 """Returns whom a content shows; None if one of them was erased since it was read."""
 MAX_LISTED: Final = 200
-_SHOWN: Final = ("who", "role", "what", "purpose", "case", *ID_FIELDS.values())
+_SHOWN: Final = ("who", "role", "what", "purpose", "case", *ID_FIELDS.values(), "decision_id")
 
 
 def shown(brain: Brain, looker: Looker, read: Callable[[], Json], whom: Whom) -> Json:
@@ -58,8 +58,9 @@ def seen_in_decision(brain: Brain, decision_id: str) -> Whom:
     def whom(content: Json) -> list[Subject]:
         record = brain.ledger.lookup(f"decision:{decision_id}")
         names, request = (ID_FIELDS["person"], ID_FIELDS["visitor"]), content["request"]
-        ids = [{name: request[name]} for name in names if request.get(name) is not None]
-        return [] if record is None else [(record.stream, ids[0] if ids else {})]
+        known = [{name: request[name]} for name in names if request.get(name) is not None]
+        ids = {**(known[0] if known else {}), "decision_id": decision_id}
+        return [] if record is None else [(record.stream, ids)]
 
     return whom
 

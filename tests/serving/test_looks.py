@@ -145,8 +145,9 @@ def test_a_route_that_does_not_say_what_it_shows_does_not_start() -> None:
             ScopeTable.model_validate_json(json.dumps({**content, **changes}))
         return str(raised.value)
 
-    new = {**content["routes"], "GET /v1/customers/{customer_id}/new": ["agent"]}
-    assert "what do these show of a customer: GET /v1/customers/{customer_id}/new" in refused(routes=new)
+    for method in ("GET", "POST", "PATCH", "DELETE"):
+        new = f"{method} /v1/customers/{{customer_id}}/new"
+        assert f"what do these show of a customer: {new}" in refused(routes={**content["routes"], new: ["agent"]})
     for parameter in ("customer", "account", "visitor", "decision"):
         route = f"GET /v1/new/{{{parameter}_id}}"
         lines = {**content["looks"], route: NOTHING}
@@ -156,6 +157,35 @@ def test_a_route_that_does_not_say_what_it_shows_does_not_start() -> None:
     assert "no such route: GET /v1/none" in refused(looks={**content["looks"], "GET /v1/none": NOTHING})
     purposes = {name: {**p, "default_of": []} for name, p in content["purposes"].items()}
     assert "every scope that looks at customers has one default" in refused(purposes=purposes)
+
+
+@pytest.mark.promise("looks.every-route")
+def test_a_post_that_shows_a_customer_without_a_look_answers_nothing(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def careless(app: FastAPI, brain: Brain) -> None:
+        @app.post("/v1/consents")
+        async def consents() -> Json:
+            return {"secret": "of a person"}
+
+    monkeypatch.setitem(TABLE.looks, "POST /v1/consents", "glance")
+    monkeypatch.setattr(access_looks, "_METHODS", {"GET", "POST"})
+    monkeypatch.setattr(routes, "_record_routes", careless)
+    status, _, content = Client(client.brain).raw("POST", "/v1/consents", {}, content_type="application/json")
+    assert (status, b"person" in content) == (500, False)
+
+
+@pytest.mark.promise("looks.decision")
+def test_a_look_at_an_explanation_names_the_decision(client: Client) -> None:
+    ids = known(client, "explained")
+    other = client("POST", "/v1/decisions", ask("r-again", ids["customer"]))[1]["decision_id"]
+    before, agent = len(listed(client)), client.of_scope("agent")
+    for _ in range(2):
+        for decision in (ids["decision"], other):
+            assert agent("GET", f"/v1/decisions/{decision}")[0] == 200
+    looks = listed(client)[before:]
+    assert [look["decision_id"] for look in looks] == [ids["decision"], other]
+    assert {look["customer_id"] for look in looks} == {ids["customer"]}
 
 
 @pytest.mark.promise("looks.bounded")

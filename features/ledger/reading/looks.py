@@ -23,7 +23,8 @@ class Look:
     """That somebody looked at a subject.
 
     `subject` is their stream. `who` names a caller, not by a name; `role` is the scope by which they reached it, `what`
-    was shown, and `case` is the number of the case that it was for. `ids` names the id that was asked for.
+    was shown, and `case` is the number of the case that it was for. `ids` names the id that was asked for, and the
+    decision that was explained.
     """
 
     subject: str
@@ -37,7 +38,8 @@ class Look:
     def key(self, at_us: int) -> str:
         """Return the key of the one record of such looks in the hour of a time."""
         parts = (self.subject, self.who, self.role, self.what, self.purpose, self.case or "")
-        return f"look:{':'.join(parts)}:{at_us // HOUR_US}"
+        explained = f":{self.ids['decision_id']}" if "decision_id" in self.ids else ""
+        return f"look:{':'.join(parts)}{explained}:{at_us // HOUR_US}"
 
     def entry(self, key: str) -> Entry:
         """Return the record to append under this key."""
