@@ -4,22 +4,27 @@ Exit codes: 0 done; 1 refused or failed, with a plain line that says what to do;
 """
 
 import json
-import os
-import signal
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 import brain_access  # noqa: F401 - its commands
-import brain_learning
+import brain_demo  # noqa: F401 - its commands
+import brain_learning  # noqa: F401 - its commands
 from brain_command import (
+    KEEPS_ALL,
+    ONLY_READS,
+    PORT,
     READABLE,
+    STOP,
     WITHOUT_APPROVAL,
     Command,
     Failed,
     Result,
     check_machine,
+    check_port,
     check_readable,
     command,
     main,
@@ -32,8 +37,8 @@ if TYPE_CHECKING:  # takes a while to import
     from decisioning.catalogue.check.everything import Environment
     from features.ledger import SubjectKind
 
-NEW_MB, SERVE_MB, DEMO_MB = 50, 100, 500
-"""The room on the disk that a new workspace needs to work in, a server for what it writes at once, and the demo."""
+NEW_MB, SERVE_MB = 50, 100
+"""The room on the disk that a new workspace needs to work in, and a server for what it writes at once."""
 
 
 @command(workspace=False)
@@ -47,7 +52,7 @@ def new(folder: Path, bare: bool) -> Result:
     return releasing.new(folder, {} if bare else None)
 
 
-@command()
+@command(stopped=ONLY_READS)
 def check(workspace: Workspace) -> Result:
     """Find all mistakes in the catalogue, and run its personas."""
     from serving.brain import releasing
@@ -100,7 +105,7 @@ def population_options(function: Command) -> Command:
     return personas(sample(function))
 
 
-@command(group=policies)
+@command(group=policies, stopped=ONLY_READS)
 @click.argument("before")
 @click.argument("after", default="files")
 @population_options
@@ -111,7 +116,7 @@ def diff(workspace: Workspace, before: str, after: str, sample: int, personas: b
     return policy_changes.diff(workspace, before, after, sample, personas=personas)
 
 
-@command(group=policies)
+@command(group=policies, stopped=ONLY_READS)
 @click.argument("release", default="files")
 @population_options
 def audit(workspace: Workspace, release: str, sample: int, personas: bool) -> Result:
@@ -154,9 +159,12 @@ def moments(workspace: Workspace, retry: tuple[str, ...], secret: bool) -> Resul
     return {**letters, "secret": keys.webhook_secret(workspace)} if secret else letters
 
 
-@command()
-def serve(workspace: Workspace) -> Result:
+@command(stopped=None)
+@PORT
+def serve(workspace: Workspace, port: int | None) -> Result:
     """Serve decisions over HTTP until Ctrl-C."""
+    workspace = workspace.at_port(port) if port else workspace
+    check_port(workspace)
     from serving.access.files import advice
     from serving.commands.verifying import check_start
     from serving.lifecycle import serve_forever
@@ -188,7 +196,7 @@ def decide(workspace: Workspace, request: Any) -> Result:
     return decide_once(workspace, request.read())
 
 
-@command(name="import")
+@command(name="import", stopped=KEEPS_ALL)
 @click.argument("mapping")
 @click.argument("files", nargs=-1, required=True)
 @click.option("--separator", help="Separator of a CSV file for `brain import profile`, by default a comma.")
@@ -209,7 +217,7 @@ def import_(workspace: Workspace, mapping: str, files: tuple[str, ...], separato
         return importing.import_log(workspace, mapping, files, operating_system_user(), progress)
 
 
-@command(name="import-signals")
+@command(name="import-signals", stopped=KEEPS_ALL)
 @click.argument("file", type=READABLE)
 def import_signals(workspace: Workspace, file: Path) -> Result:
     """Import past signals from FILE (Parquet or JSON lines, a CloudEvent per row); if it stops, run it again."""
@@ -229,10 +237,10 @@ def import_signals(workspace: Workspace, file: Path) -> Result:
     return asdict(result)
 
 
-@command()
+@command(stopped=ONLY_READS)
 @click.argument("customers", type=READABLE)
-@click.option("--channel", required=True)
-@click.option("--placement", "placements", multiple=True, required=True)
+@click.option("--channel", required=True, help="The channel to decide for, by its id.")
+@click.option("--placement", "placements", multiple=True, required=True, help="A slot to fill; give it once for each.")
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The Parquet file to write."
 )
@@ -247,60 +255,13 @@ def batch(
     batch_id: str | None,
     preview: bool,
 ) -> Result:
-    """Decide for every customer_id of a CSV or Parquet file."""
+    """Decide for every customer_id of a CSV or Parquet file, which may have account_id, locale and context columns."""
     from serving.commands import batch as batches
 
+    if not preview:
+        batch_id = batch_id or uuid.uuid4().hex
+        STOP.says = f"the decisions so far are kept; to go on, run it again with --batch-id {batch_id}"
     return batches.run(workspace, customers, out, channel, placements, batch_id=batch_id, preview=preview)
-
-
-@command(workspace=False)
-@click.option(
-    "--workspace", "folder", type=click.Path(file_okay=False, path_type=Path), default=".demo", show_default=True
-)
-@click.option("--once", is_flag=True, help="Show the decisions and stop.")
-@click.option("--customers", type=click.IntRange(100, 200_000), default=5000, show_default=True)
-def demo(folder: Path, once: bool, customers: int) -> Result:
-    """Build, train and serve the workspace of a telecom operator, and show decisions for five customers."""
-    from serving.access.files import read_key_file
-    from serving.commands import showing
-    from serving.lifecycle import serve_forever
-    from training.simulator import telecom
-
-    check_machine(folder, DEMO_MB)
-    if not (folder / "brain.yaml").exists():
-        _build_demo(folder, customers)
-    workspace = Workspace.open(folder)
-    cases = [showing.Story(s.story, s.request, s.happenings) for s in telecom.SHOWCASE]
-
-    def show(run: Any) -> None:
-        showing.show_decisions(run.url, read_key_file(workspace, "admin"), cases)
-        if once:
-            os.kill(os.getpid(), signal.SIGTERM)
-        else:
-            showing.show_next(run.url, folder)
-
-    return serve_forever(workspace, on_ready=show, say=lambda line: click.echo(line, err=True))
-
-
-def _build_demo(folder: Path, customers: int) -> None:
-    """Make the demo workspace with the steps of a user: new, release, simulate, train, promote."""
-    from serving.brain import releasing
-    from training.simulator import telecom
-
-    _step(f"a telecom operator with {customers} generated customers in {folder}/ (nobody of them is real)")
-    releasing.new(folder, telecom.catalogue_files())
-    workspace = Workspace.open(folder)
-    released = releasing.release(workspace, operating_system_user())
-    _step("released {actions} actions, {treatments} treatments, {policies} policies".format(**released))
-    simulated = brain_learning.simulate_in(workspace, customers, seed=0)
-    _step("imported {contacts} past contacts, {consents} consents; churn model AUC {churn_auc:.3f}".format(**simulated))
-    trained = brain_learning.train_in(workspace, "propensity")
-    brain_learning.promote_in(workspace, None, "propensity")
-    _step("trained {model} on {rows} contacts: AUC {auc:.3f} on contacts it had not seen".format(**trained))
-
-
-def _step(line: str) -> None:
-    click.echo(line, err=True)
 
 
 _ACCOUNT = click.option("--account", "account_id", help="An account instead of a customer.")
@@ -315,7 +276,7 @@ def _subject(customer_id: str | None, account_id: str | None) -> tuple[str, "Sub
     raise click.UsageError("name either a customer, or an account with --account ID")
 
 
-@command()
+@command(stopped=ONLY_READS)
 @click.argument("customer_id", required=False)
 @_ACCOUNT
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The file to write.")
@@ -371,7 +332,7 @@ def restrict(workspace: Workspace, customer_id: str | None, account_id: str | No
     return restrict_customer(workspace, subject_id, restricted=not lift, kind=kind)
 
 
-@command()
+@command(stopped=ONLY_READS)
 @click.option("--sample", type=click.IntRange(1), help="How many decisions to recompute, spread over all.")
 def verify(workspace: Workspace, sample: int | None) -> Result:
     """Check every file, the ledger's checkpoints and chains, and recompute decisions byte for byte."""
@@ -387,7 +348,7 @@ def verify(workspace: Workspace, sample: int | None) -> Result:
     return Failed(results, "; ".join([summary, *folded(flaws), *folded(different), advice]))
 
 
-@command()
+@command(stopped="what was repaired is kept; run it again for the rest")
 def repair(workspace: Workspace) -> Result:
     """Make anew what other files tell: online store, copies of checkpoints and models, the log of decisions."""
     from serving.commands.repairing import repair as repair_all

@@ -5,13 +5,17 @@ import gc
 import json
 import logging
 import os
+import select
+import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import click
@@ -29,9 +33,20 @@ class Failed:
     line: str
 
 
+RUN_IT_AGAIN = "nothing is left half done: run it again"
+ONLY_READS = "nothing was changed, and nothing is left half written: run it again"
+"""Of commands that take long."""
+KEEPS_ALL = "what was written is kept; run it again: it goes on, and adds nothing twice"
+SHOW_WORK_S, LEAVE_S = 1.0, 1.2
+"""After how long a command says that it works, and how long after Ctrl-C it ends wherever it is."""
+
+
 Result = dict[str, Any] | Failed | int | None
 Command = Callable[..., Result]
 READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
+PORT = click.option(
+    "--port", type=click.IntRange(1, 65535), help="The port to serve at, instead of http.port in brain.yaml."
+)
 WITHOUT_APPROVAL = click.option(
     "--without-approval", "reason", default="", metavar="REASON", help="Go round approval in prod; everybody sees it."
 )
@@ -82,21 +97,90 @@ def _ignore_warning(*_: Any, **__: Any) -> None:
     """Show nothing: warnings concern libraries (some reset the filters at import), and a user cannot fix them."""
 
 
+class Interruption:
+    """What Ctrl-C does to the command that runs in this process.
+
+    The command has a moment to end by itself; then the process ends wherever it is, even in the midst of a library's
+    work: files and databases are written so that a process may end anywhere.
+    """
+
+    def __init__(self) -> None:
+        self.says: str | None = None
+        """What was kept and how to go on; None: the command stops by itself."""
+        self._over = threading.Event()
+        self._is_asked = self._is_told = False
+
+    @contextmanager
+    def watched(self, says: str | None) -> Iterator[None]:
+        """Watch a command for Ctrl-C, and tell on a terminal that it works if it takes long."""
+        self.says, self._over, self._is_asked, self._is_told = says, threading.Event(), False, False
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        handler, before = signal.signal(signal.SIGINT, self._ask), signal.set_wakeup_fd(writing)
+        threading.Thread(target=self._watch, args=(reading,), daemon=True).start()
+        try:
+            yield
+            self._over.set()
+        except BaseException:
+            if self._is_asked:  # libraries make errors of their own of the interruption
+                self._tell()
+                raise KeyboardInterrupt from None
+            self._over.set()
+            raise
+        finally:
+            signal.set_wakeup_fd(before)
+            signal.signal(signal.SIGINT, handler)
+            os.close(writing)
+
+    def _ask(self, _number: int, _frame: FrameType | None) -> None:
+        self._is_asked = True
+        raise KeyboardInterrupt
+
+    def _watch(self, reading: int) -> None:
+        heard = select.select([reading], [], [], SHOW_WORK_S)[0]
+        if not heard and self.says not in (None, RUN_IT_AGAIN) and sys.stderr.isatty():
+            click.echo("working; Ctrl-C stops it", err=True)
+        while (received := _received(reading)) and signal.SIGINT not in received:
+            pass
+        os.close(reading)
+        if not received or self._over.wait(LEAVE_S) or self.says is None:
+            return
+        self._tell()
+        os._exit(130)
+
+    def _tell(self) -> None:
+        if self.says is not None and not self._is_told:
+            self._is_told = True
+            click.echo(f"stopped: {self.says}", err=True)
+
+
+STOP = Interruption()
+
+
+def _received(reading: int) -> bytes:
+    """Wait for signals, and return their numbers; nothing once the command is over."""
+    select.select([reading], [], [])
+    return os.read(reading, 64)
+
+
 def command(
-    *, name: str | None = None, workspace: bool = True, group: click.Group = main
+    *, name: str | None = None, workspace: bool = True, group: click.Group = main, stopped: str | None = RUN_IT_AGAIN
 ) -> Callable[[Command], click.Command]:
     """Make a function a command with `--json`, and `--workspace` unless it makes one.
 
-    Errors become one plain line and exit code 1.
+    Errors become one plain line and exit code 1, and Ctrl-C the line `stopped` and exit code 130.
     """
 
     def wrap(function: Command) -> click.Command:
         @functools.wraps(function)
         def run(as_json: bool, **arguments: Any) -> None:
             try:
-                if workspace:
-                    arguments["workspace"] = _opened(arguments["workspace"])
-                result = function(**arguments)
+                with STOP.watched(stopped):
+                    if workspace:
+                        arguments["workspace"] = _opened(arguments["workspace"])
+                    result = function(**arguments)
             except KeyboardInterrupt:
                 sys.exit(130)
             except (click.exceptions.Exit, click.ClickException, click.Abort, BrokenPipeError):
@@ -130,6 +214,14 @@ def check_machine(folder: Path, needed_mb: int) -> None:
     machine.check_room(folder, needed_mb)
     if advice := machine.advice():
         click.echo(advice, err=True)
+
+
+def check_port(workspace: Workspace) -> None:
+    """Raise Refused if another program listens at the workspace's port, before anything else takes its time."""
+    from serving.lifecycle.ports import check_free
+
+    if not (workspace.run / "serve.json").exists():  # else an earlier run may still hold it, which is cleaned up first
+        check_free(workspace.settings.http.host, workspace.settings.http.port)
 
 
 def check_readable(files: Sequence[str]) -> None:

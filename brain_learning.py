@@ -1,4 +1,4 @@
-"""The commands that learn and watch: train, evaluate, promote, trial, retrain, simulate, report."""
+"""The commands that learn and watch: train, evaluate, promote, trial, retrain, report."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from brain_command import READABLE, WITHOUT_APPROVAL, Result, command
+from brain_command import ONLY_READS, READABLE, WITHOUT_APPROVAL, Result, command
 from decisioning.errors import Refused
 from serving.access.users import operating_system_user
 from serving.settings import Workspace
@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # commands import what they need, so that `brain --help` is f
     from training.learning.context import LearningContext
 
 
-@command()
+@command(stopped="nothing was registered: a model is kept once it is whole; run it again")
 @click.argument("what", type=click.Choice(["propensity", "risk", "sentiment"]), default="propensity")
 @click.option("--outcome", help="What counts as positive; for propensity, by default what each action declares.")
 @click.option("--feature", help="For risk: the feature of source `model` that gets the score.")
@@ -101,7 +101,7 @@ def train_in(
         return workflow.train_risk(context, outcome=outcome, feature=feature, **options)
 
 
-@command()
+@command(stopped=ONLY_READS)
 @click.option("--reward", type=click.Choice(["outcome", "value_eur"]), default="outcome", show_default=True)
 @click.option("--outcome", help="What counts as positive; by default what each action declares.")
 @click.option(
@@ -170,7 +170,7 @@ def promote_in(
         return {**promoted, **write_champions_scores(context, name, at_us)}
 
 
-@command()
+@command(stopped=ONLY_READS)
 @click.argument("action", required=False)
 @click.option("--version", type=int, help="By default the champion, else the challenger.")
 def card(workspace: Workspace, action: str | None, version: int | None) -> Result:
@@ -213,7 +213,7 @@ def trial(
         return {**summary, "verdict": verdict.action, "why": verdict.why}
 
 
-@command()
+@command(stopped="nothing was registered: a model is kept once it is whole; run it again")
 def retrain(workspace: Workspace) -> Result:
     """Take the next step of learning: train, evaluate and try a model, then promote it or ask, as `brain.yaml` says."""
     from features.ledger import now_us
@@ -225,26 +225,7 @@ def retrain(workspace: Workspace) -> Result:
         return step(context, now_us(), rule=settings.promote, share=settings.share, progress=progress)
 
 
-@command()
-@click.option("--customers", type=click.IntRange(100, 200_000), default=5000, show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True)
-def simulate(workspace: Workspace, customers: int, seed: int) -> Result:
-    """Fill a workspace of the demo operator with generated customers, consents and ninety days of campaign."""
-    return simulate_in(workspace, customers, seed)
-
-
-def simulate_in(workspace: Workspace, customers: int, seed: int) -> dict[str, Any]:
-    """Fill a workspace of the demo operator with a generated world."""
-    from features.ledger import now_us
-    from serving.commands.progress import phases
-    from training.simulator import loading, telecom
-
-    world = telecom.generate(seed, customers, now_us())
-    with learning_context(workspace) as context, phases() as progress:
-        return loading.load_all(world, context, progress)
-
-
-@command()
+@command(stopped=ONLY_READS)
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),

@@ -19,6 +19,8 @@ from decisioning.nearest import nearest
 from serving.sign_in_settings import SignInSettings
 
 CONFIG_NAME = "brain.yaml"
+PORT_VARIABLE = "BRAIN_PORT"
+"""Names the port that `brain serve --port` gave to the processes of its run."""
 OWN_PATHS = (
     *("-", "docs", "healthz", "mcp", "metrics", "openapi.json", "problems", "readyz", "redoc"),
     *("sign-in", "sign-out", "static", "v1"),
@@ -236,7 +238,13 @@ class Workspace:
     def open(cls, root: Path) -> Self:
         """Return the workspace at `root`; raises ConfigError for a missing or wrong `brain.yaml`."""
         root = root.resolve()
-        return cls(root, read_settings(root / CONFIG_NAME))
+        workspace, port = cls(root, read_settings(root / CONFIG_NAME)), os.environ.get(PORT_VARIABLE)
+        return workspace.at_port(int(port)) if port else workspace
+
+    def at_port(self, port: int) -> Self:
+        """Return the same workspace with another port for requests than that of `brain.yaml`."""
+        http = self.settings.http.model_copy(update={"port": port})
+        return type(self)(self.root, self.settings.model_copy(update={"http": http}))
 
     @property
     def name(self) -> str:

@@ -2,8 +2,10 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -299,6 +301,51 @@ def test_help_imports_nothing_heavy() -> None:
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert all(name in result.stdout for name in brain.main.commands)
+
+
+@pytest.mark.promise("commands.short-of-time")
+def test_checking_imports_no_library_that_learns_or_serves(small: Workspace) -> None:
+    code = (
+        "import sys, brain\n"
+        "try: brain.main(['check', '--workspace', sys.argv[1]])\n"
+        "except SystemExit as exit: assert not exit.code\n"
+        "heavy = {'feast', 'ray', 'mlflow', 'lightgbm', 'scipy', 'pandas', 'sklearn', 'fastapi'} & sys.modules.keys()\n"
+        "assert not heavy, heavy\n"
+    )
+    command = [sys.executable, "-c", code, str(small.root)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+BUSY = "hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)"  # no signal interrupts it, as with much of what libraries do
+
+DUCK = (
+    "import duckdb; duckdb.sql('SELECT count(*) FROM range(10000000) a, range(10000000) b').fetchall()"  # RuntimeError
+)
+
+
+@pytest.mark.promise("commands.short-of-time")
+@pytest.mark.parametrize("work", [BUSY, DUCK], ids=["a library", "DuckDB"])
+def test_ctrl_c_ends_a_command_within_two_seconds_and_says_how_to_go_on(work: str) -> None:
+    code = (
+        "import hashlib, time, brain_command\n"
+        "@brain_command.command(workspace=False, stopped='all of it is kept; run it again')\n"
+        "def work():\n"
+        "    print('begun', flush=True)\n"
+        f"    {work}\n"
+        "brain_command.main(['work'])\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begun\n"
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    began_s = time.monotonic()
+    _, told = process.communicate(timeout=20)
+    assert (process.returncode, told) == (130, "stopped: all of it is kept; run it again\n")
+    assert time.monotonic() - began_s < 2
 
 
 @pytest.mark.parametrize("way", ["command", pytest.param("library", marks=pytest.mark.long)])

@@ -4,6 +4,7 @@ import os
 import re
 import resource
 import shutil
+import socket
 import stat
 import subprocess
 import tomllib
@@ -25,7 +26,7 @@ def checkout(tmp_path: Path) -> Iterator[Path]:
     """What `make` looks at before it installs anything, beside a folder `bin` for programs of another machine."""
     folder = tmp_path / "checkout"
     folder.mkdir()
-    for name in ("Makefile", "pyproject.toml", "requirements-dev.txt"):
+    for name in ("Makefile", "pyproject.toml", "requirements.txt", "requirements-dev.txt"):
         shutil.copy(ROOT / name, folder)
     (tmp_path / "bin").mkdir()
     yield folder
@@ -155,3 +156,32 @@ def test_a_new_workspace_that_cannot_be_finished_leaves_nothing_and_can_be_repea
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         assert result.exit_code == 1
         assert CliRunner().invoke(brain.main, ["new", str(folder)], prog_name="brain").exit_code == 0
+
+
+@pytest.mark.promise("serving.machine")
+def test_the_demo_installs_nothing_that_only_developers_need(checkout: Path) -> None:
+    installed = checkout.parent / "installed"
+    stand_in = f'case "$1 $2" in venv*) mkdir -p .venv/bin; cp {checkout.parent}/bin/true .venv/bin/brain;; esac'
+    program(checkout, "true", "exit 0")
+    program(checkout, "uv", f'{stand_in}\necho "$*" | grep -o "requirements[a-z-]*.txt" >> {installed}; true')
+    environment = {**os.environ, "PATH": f"{checkout.parent / 'bin'}:{os.environ['PATH']}", "UV_DEFAULT_INDEX": "none"}
+    for target, files in (
+        ("demo", ["requirements.txt"]),
+        ("demo", []),
+        (".venv/.ready-developer", ["requirements-dev.txt"]),
+        (".venv/.ready-developer", []),
+        ("demo", []),
+    ):
+        installed.write_text("")
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            free = server.getsockname()[1]
+        command = ["make", "--no-print-directory", target, f"PORT={free}"]
+        subprocess.run(command, cwd=checkout, env=environment, check=True, capture_output=True)
+        assert installed.read_text().split() == files
+
+
+def test_make_demo_tells_a_taken_port_before_it_installs_anything(checkout: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        told = make(checkout, f"PORT={port}")
+    assert told == f"Port {port} is in use by another program: stop it, or take another one: make demo PORT=8001\n"

@@ -1,6 +1,5 @@
 """Imports a company's own files into profile, catalogue and ledger, as a mapping file describes."""
 
-from features.importing.cells import read_ids
 from features.importing.checking import checked_catalogue
 from features.importing.counts import as_tables
 from features.importing.generate import catalogue_files
@@ -9,6 +8,7 @@ from features.importing.plan import ImportPlan, Progress, assign_paths, make_pla
 from features.importing.profile import ProfileImportResult, import_profile
 from features.importing.reading import MappingSource, read_mapping
 from features.importing.recipes import open_mapping, recipe_names
+from features.importing.requests import RequestRows, read_requests
 from features.importing.write import ImportResult, write
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "MappingSource",
     "ProfileImportResult",
     "Progress",
+    "RequestRows",
     "as_tables",
     "assign_paths",
     "catalogue_files",
@@ -25,8 +26,8 @@ __all__ = [
     "import_profile",
     "make_plan",
     "open_mapping",
-    "read_ids",
     "read_mapping",
+    "read_requests",
     "recipe_names",
     "write",
 ]

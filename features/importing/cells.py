@@ -2,16 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from decisioning.errors import Refused
 from decisioning.times import FUTURE_TIME, TOLERANCE_US, microseconds
 from features.importing.mapping import Chance, Choice, FeatureColumn, OutcomeColumn, When
-from features.importing.tables import Faults, Sheet, is_parquet, read_parts, rows_of
+from features.importing.tables import Faults, Sheet, rows_of
 from features.importing.tables.answers import among, doubtful
 from features.importing.tables.ids import changes_ids, misfit_ids
 from features.importing.tables.numbers import parsed_numbers, typed_numbers
@@ -65,13 +63,17 @@ class CellReader:
         """Report the rows where the column is empty."""
         self.report(column, self.text(column, missing).is_null(), "is empty")
 
-    def ids(self, column: str) -> pa.Array:
-        """Return ids of customers, accounts or contacts; report those that are empty, malformed or changed."""
+    def ids(self, column: str, *, optional: bool = False) -> pa.Array:
+        """Return ids of customers, accounts or contacts; report those that are malformed or changed.
+
+        Empty ones are reported, too, unless they are `optional`.
+        """
         if message := changes_ids(self.sheet[column].type):
             self.report(column, self.sheet[column].is_valid(), message)
             return pa.nulls(len(self.sheet), pa.string())
         cells = self.text(column)
-        self.report(column, cells.is_null(), "is empty")
+        if not optional:
+            self.report(column, cells.is_null(), "is empty")
         for bad, message in misfit_ids(cells):
             self.report(column, bad, message)
         return cells
@@ -230,20 +232,6 @@ class CellReader:
     def constant(self, value: object, dtype: pa.DataType) -> pa.Array:
         """Return `value` in every row."""
         return pa.repeat(pa.scalar(value, dtype), len(self.sheet))
-
-
-def read_ids(path: Path, column: str, refusal: str) -> pa.Array:
-    """Return the different ids of a column of a CSV or Parquet file, (n,), in order.
-
-    Raises Refused, which begins with `refusal`, for cells that are empty or no ids, and for a file without the column.
-    """
-    faults, parts = Faults(), list[pa.Array]()
-    for sheet, _, _ in read_parts(path, parquet=is_parquet(path)):
-        if column not in sheet.columns:
-            raise Refused(f"{path.name} has no column `{column}`: its columns are {', '.join(sheet.columns[:20])}")
-        parts.append(CellReader(sheet, faults, ("",), ".", ZoneInfo("UTC"), 0).ids(column).unique())
-    faults.raise_any(refusal)
-    return pa.chunked_array(parts, pa.string()).unique()
 
 
 def _at_rows(times: Sequence[tuple[int | None, bool]], indices: pa.Array) -> tuple[pa.Array, pa.Array]:

@@ -96,7 +96,7 @@ class _Reading:
         ids = reader.ids(CUSTOMER)
         timed = AS_OF in sheet.columns
         at_us = reader.when(When(column=AS_OF)) if timed else reader.constant(self._now_us, pa.int64())
-        cells = {name: reader.feature(_spec(self._features[name])) for name in self.names}
+        cells = {name: reader.feature(column_of(self._features[name])) for name in self.names}
         self.empty.update(reader.empty)
         if self.faults.count:
             return None
@@ -139,7 +139,7 @@ def _count_customers(staged: Staged, file: str) -> int:
     return customers
 
 
-def _spec(feature: Feature) -> FeatureColumn:
+def column_of(feature: Feature) -> FeatureColumn:
     """Return the column of a feature, with the feature's name and declaration."""
     return FeatureColumn(
         column=feature.name,

@@ -20,9 +20,10 @@ from pydantic_core import to_json
 from decisioning.catalogue.release import Release
 from decisioning.deciding.record import Decision
 from decisioning.errors import BrainError, NotFound, Refused, RequestError, Unavailable
-from decisioning.facts.forms import Ask, PlacementAsk
+from decisioning.facts.forms import Ask, PlacementAsk, Scalar
 from decisioning.facts.ids import check_id
-from features.importing import read_ids
+from decisioning.facts.schema import FeatureSchema
+from features.importing import RequestRows, read_requests
 from serving.brain.active import active_release
 from serving.brain.blocks import Answer, commit_all, preview_all
 from serving.brain.releasing import open_ledger
@@ -72,6 +73,8 @@ def run(
 ) -> dict[str, Any]:
     """Decide for every `customer_id` of a CSV or Parquet file, and write OUTPUT as Parquet to `out`.
 
+    Columns `account_id`, `locale` and those named like context features are part of the customer's request.
+
     Repeating a `batch_id` gives the decisions already made, as far as they still hold (see
     `decisioning.review.rechecking`).
 
@@ -82,19 +85,27 @@ def run(
         decision, and the reason why not is in `out`
     """
     batch = batch_id or uuid.uuid4().hex
-    _check_request(workspace, channel, placements, batch)
-    customers = _customers(source)
+    release = _check_request(workspace, channel, placements, batch)
+    requests = _customers(source, release.schema)
+    customers = requests.table
     decided = _decided(workspace, customers, (channel, placements, batch, preview))
     with exported_files.written(workspace, out, "batch") as half:
         offers, failed = _write(decided, half, customers.num_rows)
     if failed:
         again = "" if preview else f", and run it again with --batch-id {batch}"
         raise Refused(f"{failed} of {customers.num_rows} customers have no decision: see `error` in {out}{again}")
-    return {"batch_id": batch, "customers": customers.num_rows, "offers": offers, "failed": failed, "written": str(out)}
+    return {
+        "batch_id": batch,
+        "customers": customers.num_rows,
+        "offers": offers,
+        "failed": failed,
+        "written": str(out),
+        **({"unused_columns": list(requests.unused)} if requests.unused else {}),
+    }
 
 
-def _check_request(workspace: Workspace, channel: str, placements: tuple[str, ...], batch: str) -> None:
-    """Raise RequestError for what every customer's request would be refused for."""
+def _check_request(workspace: Workspace, channel: str, placements: tuple[str, ...], batch: str) -> Release:
+    """Return the release that serves; raises RequestError for what every customer's request would be refused for."""
     check_id("batch_id", batch)
     names = [{"name": name} for name in placements]
     sample = {"request_id": _request_id(batch, "0" * 40), "customer_id": "c", "channel": channel, "placements": names}
@@ -105,6 +116,7 @@ def _check_request(workspace: Workspace, channel: str, placements: tuple[str, ..
     for name in placements:
         if name not in known:
             raise RequestError("placement", f"no such placement on {channel}; it has {', '.join(known)}")
+    return release
 
 
 def _request_id(batch: str, stream: str) -> str:
@@ -153,27 +165,32 @@ class Decider:
         self._placements = tuple(PlacementAsk(name=p) for p in placements)
 
     def __call__(self, customers: pa.Table) -> pa.Table:
-        """Return the OUTPUT rows for the column customer_id (n,)."""
+        """Return the OUTPUT rows for requests (n,) with customer_id and other columns of `read_requests`."""
         with _seldom_collecting():
             return self._decided(customers)
 
     def _decided(self, customers: pa.Table) -> pa.Table:
         asks: list[Ask] = []
         rows: list[dict[str, Any]] = []
-        for customer in customers["customer_id"].to_pylist():
+        for customer in customers.to_pylist():
             try:
-                asks.append(self._ask(customer))
+                asks.append(self._ask(**customer))
             except ValueError as error:
-                rows.append({"customer_id": customer, "error": type(error).__name__})
+                rows.append({"customer_id": customer["customer_id"], "error": type(error).__name__})
         answers = (commit_all if self._mode == "live" else preview_all)(self._brain, asks)
         for ask, answer in zip(asks, answers, strict=True):
             rows += _rows(ask, answer)
         return pa.Table.from_pylist(rows, OUTPUT)
 
-    def _ask(self, customer: str) -> Ask:
+    def _ask(
+        self, customer_id: str, account_id: str | None = None, locale: str | None = None, **context: Scalar
+    ) -> Ask:
         return Ask(
-            request_id=_request_id(self._batch, self._brain.subject_stream(customer)),
-            customer_id=customer,
+            request_id=_request_id(self._batch, self._brain.subject_stream(customer_id)),
+            customer_id=customer_id,
+            account_id=account_id,
+            locale=locale,
+            context={name: value for name, value in context.items() if value is not None},
             channel=self._channel,
             placements=self._placements,
             mode=self._mode,
@@ -231,11 +248,11 @@ def _decision_rows(ask: Ask, decision: Decision) -> list[dict[str, Any]]:
     return list(chain.from_iterable(placed))
 
 
-def _customers(source: Path) -> pa.Table:
-    """Return the distinct ids of a file as one column of strings."""
+def _customers(source: Path, schema: FeatureSchema) -> RequestRows:
+    """Return the requests of a file, one per customer."""
     if not source.exists():
         raise NotFound("file", f"there is no file {source}")
-    return pa.table({"customer_id": read_ids(source, "customer_id", "nothing was decided")})
+    return read_requests(source, schema, "nothing was decided")
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from serving.access import tls
 from serving.lifecycle import haproxy, haproxy_doors
 from serving.lifecycle.ports import Ports
 from serving.lifecycle.processes import RUN_ID
-from serving.settings import Http, Workspace
+from serving.settings import PORT_VARIABLE, Http, Workspace
 
 _ROTATE_BYTES = 10_000_000
 CROWD_MS = 150
@@ -64,6 +64,7 @@ def for_serving(workspace: Workspace, run_id: str, temp: Path, ports: Ports) -> 
     """
     return {
         **for_ray(workspace, run_id, temp, ports),
+        PORT_VARIABLE: str(workspace.settings.http.port),
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_REQUEST_LATENCY_BUCKETS_MS": "0.25,0.5,1,1.5,2,3,4,6,8,12,16,24,32,64,128,256,512,1024,2048",
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports.fallback_http),

@@ -95,7 +95,7 @@ def is_free(host: str, port: int) -> bool:
 def check_free(host: str, port: int) -> None:
     """Raise Refused if requests cannot come in at (host, port), with the program that listens there."""
     if not is_free(host, port):
-        raise Refused(f"port {port} on {host} is in use by {_holder(port)}; stop it, or set http.port in brain.yaml")
+        raise Refused(f"port {port} on {host} is in use by {_holder(port)}; stop it, or take another one with --port")
 
 
 @dataclass

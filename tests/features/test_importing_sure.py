@@ -12,13 +12,15 @@ from hypothesis import strategies as st
 
 from decisioning.errors import Refused
 from decisioning.facts.ids import ABSENT, problem_of
-from features.importing import import_profile, make_plan, read_ids, read_mapping
+from decisioning.facts.schema import FeatureSchema
+from features.importing import import_profile, make_plan, read_mapping, read_requests
 from features.importing.cells import CellReader
 from features.importing.tables import Faults, Sheet, rows_of
 from features.importing.tables.ids import misfit_ids
 from features.importing.tables.numbers import parsed_numbers, typed_numbers
 from tests.features.importing_help import CONSENTS, CUSTOMERS, FILES, MAILINGS, NOW_US, SHOP, ImportWorkspace, planned
 
+NO_FEATURES = FeatureSchema(())
 WRITTEN = ["00777", "777", "1e5", "1.10", "0x1F", "+31"]
 
 
@@ -85,7 +87,7 @@ files:
 def test_what_a_spreadsheet_made_of_an_id_is_refused_by_row_and_reason(tmp_path: Path, cell: str, reason: str) -> None:
     (tmp_path / "ids.csv").write_text(f"customer_id,x\nc-1,1\n{cell},1\n")
     with pytest.raises(Refused, match=f"^nothing: 1 cells are wrong\nids.csv: row 2, column customer_id: {reason}"):
-        read_ids(tmp_path / "ids.csv", "customer_id", "nothing")
+        read_requests(tmp_path / "ids.csv", NO_FEATURES, "nothing")
 
 
 ODD = st.text('09.,eE+aNuL/\\:="é ', max_size=8) | st.sampled_from(sorted(ABSENT))
@@ -105,9 +107,12 @@ def test_columns_of_ids_are_refused_as_single_ids_are(ids: list[str]) -> None:
 def test_a_column_whose_ids_all_end_with_point_zero_was_read_as_numbers(tmp_path: Path) -> None:
     (tmp_path / "ids.csv").write_text("customer_id\n1042.0\n7.0\n")
     with pytest.raises(Refused, match=r"row 1, column customer_id: ends with \.0, like every id"):
-        read_ids(tmp_path / "ids.csv", "customer_id", "nothing")
+        read_requests(tmp_path / "ids.csv", NO_FEATURES, "nothing")
     (tmp_path / "ids.csv").write_text("customer_id\n1.0\n1.10\n")
-    assert read_ids(tmp_path / "ids.csv", "customer_id", "nothing").to_pylist() == ["1.0", "1.10"]
+    assert read_requests(tmp_path / "ids.csv", NO_FEATURES, "nothing").table["customer_id"].to_pylist() == [
+        "1.0",
+        "1.10",
+    ]
 
 
 def test_what_a_list_calls_missing_is_missing_for_ids_too(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Batch decisions: the worker that Ray Data runs, files that are refused, and (long) a whole run on Ray."""
 
+import re
 import uuid
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
@@ -10,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from decisioning.errors import BrainError, Refused, Unavailable
+from decisioning.facts.schema import Feature, FeatureSchema
 from serving.brain.runtime import Brain
 from serving.commands import batch
 from serving.customers import exported_files
@@ -18,6 +20,8 @@ from serving.settings import BrainSettings, Workspace
 from tests.serving.server import free_port
 from tests.serving.workspaces import Client, small_workspace, welcome
 
+NO_FEATURES = FeatureSchema(())
+PAGE = Feature(name="page", dtype="enum", source="context", values=("home", "help"))
 CUSTOMERS = [f"b-{n}" for n in range(30)]
 
 
@@ -65,7 +69,7 @@ def test_a_preview_gives_offers_and_commits_nothing(workspace: Workspace) -> Non
 def test_ids_of_a_csv_are_what_is_written_there(tmp_path: Path) -> None:
     written = ["00777", "777", "1e5", "1.10", "0x1F", "1.0", "+31", "a b"]
     (tmp_path / "ids.csv").write_text("customer_id,fee\n" + "".join(f"{one},1\n" for one in written) + "00777,3\n")
-    assert batch._customers(tmp_path / "ids.csv")["customer_id"].to_pylist() == written
+    assert batch._customers(tmp_path / "ids.csv", NO_FEATURES).table["customer_id"].to_pylist() == written
 
 
 @pytest.mark.parametrize(
@@ -85,7 +89,7 @@ def test_a_column_that_holds_no_ids_is_refused_by_row_and_reason(
 ) -> None:
     pq.write_table(pa.table({"customer_id": ids}), tmp_path / "ids.parquet")
     with pytest.raises(Refused, match=f"nothing was decided: .*\nids.parquet: row {row}, column customer_id: {reason}"):
-        batch._customers(tmp_path / "ids.parquet")
+        batch._customers(tmp_path / "ids.parquet", NO_FEATURES)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +105,40 @@ def test_a_column_that_holds_no_ids_is_refused_by_row_and_reason(
 )
 def test_ids_of_parquet_are_text_or_whole_numbers(tmp_path: Path, ids: pa.Array) -> None:
     pq.write_table(pa.table({"customer_id": ids}), tmp_path / "ids.parquet")
-    assert batch._customers(tmp_path / "ids.parquet")["customer_id"].to_pylist() == ["7", "9007199254740993"]
+    assert batch._customers(tmp_path / "ids.parquet", NO_FEATURES).table["customer_id"].to_pylist() == [
+        "7",
+        "9007199254740993",
+    ]
+
+
+def test_account_locale_and_context_are_part_of_the_request(workspace: Workspace, tmp_path: Path) -> None:
+    rows = "customer_id,account_id,locale,page,name\nb-1,a-7,nl,help,An\nb-3,,,,Bo\nb-1,a-7,nl,help,An\n"
+    (tmp_path / "in.csv").write_text(rows)
+    requests = batch._customers(tmp_path / "in.csv", FeatureSchema((PAGE,)))
+    assert requests.unused == ("name",)
+    worker = decider(workspace, "rich")
+    first, second = (worker._ask(**row) for row in requests.table.to_pylist())
+    assert (first.customer_id, first.account_id, first.locale, first.context) == ("b-1", "a-7", "nl", {"page": "help"})
+    assert (second.customer_id, second.account_id, second.locale, second.context) == ("b-3", None, None, {})
+    assert {r["customer_id"] for r in worker(requests.table).to_pylist()} == {"b-1", "b-3"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("customer_id,acount_id\nb-1,a-7\n", "column `acount_id` would not be read: did you mean `account_id`?"),
+        ("customer_id,page\nb-1,halp\n", "row 1, column page: is not one of the values of page"),
+        (
+            "customer_id,page\nb-1,help\nb-3,\nb-1,home\n",
+            "row 3, column page: the same customer has another value in row 1",
+        ),
+    ],
+    ids=["a column's name", "a value", "two answers"],
+)
+def test_columns_are_checked_before_anything_is_decided(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "in.csv").write_text(text)
+    with pytest.raises(Refused, match=re.escape(message)):
+        batch._customers(tmp_path / "in.csv", FeatureSchema((PAGE,)))
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from decisioning.errors import RequestError
+from decisioning.facts.schema import FeatureSchema
 from decisioning.times import HOUR_US, iso
 from features.importing import make_plan, read_mapping
 from features.importing.signals.rows import event, rows_after
@@ -100,7 +101,7 @@ def check_tables(form: str, ids: list[str], folder: Path) -> None:
     path.write_bytes(written(ids))
     mapping = read_mapping("ids.yaml", MAPPING.format(encoding=encoding).encode())
     assert make_plan(mapping, {"ids": path}, now_us()).subjects.to_pylist() == ids
-    assert batch._customers(path)["customer_id"].to_pylist() == ids
+    assert batch._customers(path, FeatureSchema(())).table["customer_id"].to_pylist() == ids
 
 
 def past_signals(ids: list[str], source: str = "past") -> list[dict[str, Any]]:

@@ -222,7 +222,7 @@ class TestSupervisor:
         assert result.returncode == 1
         assert re.fullmatch(
             rf"port {server.port} on 127.0.0.1 is in use by another program \(\S+, process {os.getpid()}\); "
-            "stop it, or set http.port in brain.yaml",
+            "stop it, or take another one with --port",
             result.stderr.strip(),
         )
 

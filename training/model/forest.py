@@ -1,21 +1,30 @@
-"""LightGBM trees that correct a base logit, for many rows of one action or for one row of every action."""
+"""LightGBM trees that correct a base logit, for many rows of one action or for one row of every action.
+
+Models are scored by LightGBM's library itself: to import its package would import scipy and more, which takes a second.
+"""
 
 import ctypes
+import importlib.util
 import re
+import sys
 import weakref
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import chain, zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import lightgbm
 import numpy as np
-from lightgbm.basic import _LIB, Booster
 
 from training.model.background import in_slices
 from training.model.frame import Floats, Ints
 
-_RAW_SCORE = 1
+if TYPE_CHECKING:
+    from lightgbm import Booster
+
+_RAW_SCORE, _SHARES = 1, 3
 _FLOAT64 = 1
+_ONE_THREAD = b"num_threads=1"
 _FORESTS_PER_CALL = 25
 """A call costs as much as a few trees, each forest is padded to the largest of its call, and a call is read in one
 piece, in 7 ms. (One call for all of a hundred forests scores 1 to 4% faster and takes 30 ms to read.)"""
@@ -30,6 +39,20 @@ _NO_TREE = (
 """A tree that adds exactly zero."""
 
 
+def _library() -> ctypes.CDLL:
+    """Return LightGBM's library; what it would print goes nowhere, unless the package is imported and cares for it."""
+    package = importlib.util.find_spec("lightgbm")
+    assert package is not None
+    assert package.origin is not None
+    library = ctypes.CDLL(str(Path(package.origin).parent / "lib" / "lib_lightgbm.so"))
+    library.LGBM_GetLastError.restype = ctypes.c_char_p
+    if "lightgbm" not in sys.modules:
+        library.LGBM_RegisterLogCallback(_IGNORE_MESSAGE)
+    return library
+
+
+_IGNORE_MESSAGE = ctypes.CFUNCTYPE(None, ctypes.c_char_p)(lambda _: None)
+_LIB = _library()
 _PREDICT_ROW = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_void_p] * 4)(("LGBM_BoosterPredictForMatSingleRowFast", _LIB))
 """With declared types, so that addresses need no wrapping; it releases the interpreter's lock like any other call."""
 _LENGTH = ctypes.c_int64()
@@ -44,9 +67,15 @@ class Forest:
         self.text = text
 
     @cached_property
-    def booster(self) -> Booster:
-        """The LightGBM model, parsed on first use. Scoring single rows never needs it."""
+    def booster(self) -> "Booster":
+        """The model of LightGBM's package, parsed on first use. Nothing that scores needs it."""
+        from lightgbm import Booster  # noqa: PLC0415 - takes a second
+
         return Booster(model_str=self.text)
+
+    @cached_property
+    def _trees(self) -> "_Trees":
+        return _Trees(self.text)
 
     @property
     def size(self) -> int:
@@ -55,15 +84,14 @@ class Forest:
 
     def column(self, x: Floats) -> Floats:
         """Return the raw scores (n_rows,) of rows (n_rows, n_features)."""
-        return np.asarray(self.booster.predict(x, raw_score=True, num_threads=1), dtype=np.float64)
+        return self._trees.predict(x, _RAW_SCORE, 1)
 
     def shares(self, row: Floats) -> Floats:
         """Return each feature's share of one row's raw score, then the constant part, (n_features + 1,).
 
         Shapley values over the trees (Lundberg et al. 2020). Takes one or two milliseconds.
         """
-        shares = np.asarray(self.booster.predict(row[None, :], pred_contrib=True, num_threads=1), dtype=np.float64)
-        return shares.ravel()
+        return self._trees.predict(row[None, :], _SHARES, len(row) + 1)
 
     def largest_shares(self, n_features: int) -> Floats:
         """Return for each feature (n_features,) a size that its share of no row exceeds.
@@ -143,6 +171,41 @@ class Forests:
         return np.ascontiguousarray(scores.T[:, of_index])
 
 
+class _Trees:
+    """A model that LightGBM's library read from its text; the library frees it with this object."""
+
+    def __init__(self, text: str) -> None:
+        self.handle = ctypes.c_void_p()
+        rounds, encoded = ctypes.c_int(), text.encode()
+        _check(_LIB.LGBM_BoosterLoadModelFromString(encoded, ctypes.byref(rounds), ctypes.byref(self.handle)))
+        weakref.finalize(self, _LIB.LGBM_BoosterFree, self.handle)
+
+    @property
+    def n_features(self) -> int:
+        """Number of features of a row."""
+        n = ctypes.c_int()
+        _check(_LIB.LGBM_BoosterGetNumFeature(self.handle, ctypes.byref(n)))
+        return n.value
+
+    def predict(self, x: Floats, kind: int, width: int) -> Floats:
+        """Return what all trees give of this kind for rows (n_rows, n_features), (n_rows * width,)."""
+        x = np.ascontiguousarray(x, dtype=np.float64)
+        given, length = np.empty(len(x) * width), ctypes.c_int64()
+        rows, from_round, to_round = (_FLOAT64, *x.shape, 1), 0, -1
+        arguments = [*map(ctypes.c_int32, (*rows, kind, from_round, to_round))]
+        _check(
+            _LIB.LGBM_BoosterPredictForMat(
+                self.handle, _address(x), *arguments, _ONE_THREAD, ctypes.byref(length), _address(given)
+            )
+        )
+        assert length.value == len(given)
+        return given
+
+
+def _address(array: Floats) -> ctypes.c_void_p:
+    return ctypes.c_void_p(array.ctypes.data)
+
+
 class _Call:
     """`LGBM_BoosterPredictForMatSingleRowFast` with a handle that is prepared once.
 
@@ -150,18 +213,18 @@ class _Call:
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
-        self._booster = Booster(model_str=_merged(texts))
+        self._trees = _Trees(_merged(texts))
         self.size = len(texts)
         self._config = ctypes.c_void_p()
         _check(
             _LIB.LGBM_BoosterPredictForMatSingleRowFastInit(
-                self._booster._handle,
+                self._trees.handle,
                 ctypes.c_int(_RAW_SCORE),
                 ctypes.c_int(0),
                 ctypes.c_int(-1),
                 ctypes.c_int(_FLOAT64),
-                ctypes.c_int32(self._booster.num_feature()),
-                ctypes.c_char_p(b"num_threads=1"),
+                ctypes.c_int32(self._trees.n_features),
+                ctypes.c_char_p(_ONE_THREAD),
                 ctypes.byref(self._config),
             )
         )
@@ -169,8 +232,7 @@ class _Call:
 
     def rows(self, x: Floats) -> Floats:
         """Return the scores (rows, n_forests) of rows (rows, n_features)."""
-        scores: Floats = self._booster.predict(x, raw_score=True, num_threads=1)
-        return scores.reshape(len(x), self.size)
+        return self._trees.predict(x, _RAW_SCORE, self.size).reshape(len(x), self.size)
 
     def __call__(self, row: int, scores: int) -> None:
         """Score the row at an address, and write as many scores as there are forests to another address."""
@@ -198,4 +260,4 @@ def _merged(texts: Sequence[str]) -> str:
 
 def _check(code: int) -> None:
     if code != 0:
-        raise lightgbm.basic.LightGBMError(_LIB.LGBM_GetLastError().decode())
+        raise RuntimeError(_LIB.LGBM_GetLastError().decode())
