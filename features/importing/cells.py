@@ -33,6 +33,7 @@ class CellReader:
     zone: ZoneInfo
     now_us: int
     empty: dict[str, int] = field(default_factory=dict)
+    impossible: int = 0
     unstated: set[tuple[str, str]] = field(default_factory=set)
 
     def text(self, column: str, missing: tuple[str, ...] | None = None) -> pa.Array:
@@ -168,14 +169,19 @@ class CellReader:
         return self.translated(choice.column, choice.values, what, ())
 
     def chance(self, chance: Chance | None) -> pa.Array:
-        """Return float64 in (0, 1], null where no probability was logged."""
+        """Return float64 in (0, 1], null where no probability was logged, and where it is 0: what happened had one.
+
+        `impossible` counts the latter.
+        """
         if chance is None or chance.column is None:
             return self.constant(chance.value if chance else None, pa.float64())
         self.required(chance.column)
         cells = self.number(chance.column)
-        outside = pc.or_(pc.less_equal(cells, 0.0), pc.greater(cells, 1.0))
-        self.report(chance.column, outside, "is not a probability above 0")
-        return cells
+        outside = pc.or_(pc.less(cells, 0.0), pc.greater(cells, 1.0))
+        self.report(chance.column, outside, "is not a probability from 0 to 1")
+        zero = pc.fill_null(pc.equal(cells, 0.0), False)
+        self.impossible += int(pc.sum(zero).as_py() or 0)
+        return pc.if_else(zero, pa.scalar(None, pa.float64()), cells)
 
     def happened(self, outcome: OutcomeColumn) -> pa.Array:
         """Return bool: whether the outcome happened; report cells that do not say so for sure."""

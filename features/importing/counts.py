@@ -10,7 +10,8 @@ class FileCounts:
     """The rows of a file, its different customers and the rows with a contact; and, by name, what its columns say.
 
     `outcomes`: outcome -> rows where it happened. `consents`: purpose and channel -> rows that grant, that refuse, and
-    that do neither. `empty`: column that was read -> missing cells.
+    that do neither. `empty`: column that was read -> missing cells. `impossible`: contacts that state a probability of
+    0, which nothing that happened had, so that theirs is unknown.
     """
 
     file: str
@@ -20,13 +21,16 @@ class FileCounts:
     outcomes: Mapping[str, int]
     consents: Mapping[tuple[str, str], tuple[int, int, int]]
     empty: Mapping[str, int]
+    impossible: int = 0
 
 
 def as_tables(counts: Iterable[FileCounts]) -> dict[str, list[dict[str, Any]]]:
     """Return the counts as JSON: a list of records each for files, outcomes, consents and empty cells."""
     files = list(counts)
+    zero = [{"file": f.file, "contacts": f.impossible} for f in files if f.impossible]
     return {
         "files": [{"file": f.file, "rows": f.rows, "customers": f.customers, "contacts": f.contacts} for f in files],
+        **({"with_probability_0_taken_as_unknown": zero} if zero else {}),
         "outcomes": [{"file": f.file, "outcome": o, "happened": n} for f in files for o, n in f.outcomes.items()],
         "consents": [
             {"file": f.file, "purpose": p, "channel": c, "granted": yes, "refused": no, "neither": neither}

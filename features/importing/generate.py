@@ -96,8 +96,7 @@ def _action(plan: ImportPlan, spec: ActionSpec, raw: Mapping[str, Any]) -> Recor
     positive, negative = (_outcomes(plan, spec, side) for side in ("positive", "negative"))
     if positive:
         record["outcomes"] = {"positive": positive, "negative": negative, "window_days": spec.window_days}
-    if "suppress" in raw:
-        record["suppress"] = raw["suppress"]
+    record |= {key: raw[key] for key in ("purposes", "suppress") if key in raw}
     content = {locale: {"title": spec.title} for locale in mapping.settings.locales}
     channels = [c for c in mapping.channels if c.id in _channels_of(plan, spec.id)] or list(mapping.channels)
     record["treatments"] = [

@@ -61,6 +61,8 @@ def _feature(spec: FeatureColumn, cells: list[pa.Array], old: Feature | None) ->
         record["tags"] = list(spec.tags)
     if spec.after_outcome:
         record["after_outcome"] = True
+    if spec.because is not None:
+        record["because"] = spec.because.model_dump(by_alias=True, exclude_unset=True)
     return record | _described(spec.description)
 
 

@@ -20,6 +20,7 @@ from decisioning.catalogue.actions import (
     Text,
 )
 from decisioning.catalogue.policies import Cap, ChannelOrAll, Policy, Protection, ProtectionKind
+from decisioning.facts.because import Because
 from decisioning.facts.forms import Issue
 from decisioning.facts.schema import Dtype, FeatureName, Id, Strict, Tag, Value
 from decisioning.facts.standing import ALL_CHANNELS, ConsentStatus
@@ -132,7 +133,7 @@ class FeatureColumn(Strict):
     """A column of facts. `map` translates its cells; `min`, `max` and `values` come from the data if absent.
 
     `after_outcome`: known only once the outcome is. The feature is declared and kept with the contact; no model may
-    read it.
+    read it. `because`: how it is told as a reason, as in the catalogue.
     """
 
     column: ColumnName
@@ -151,6 +152,7 @@ class FeatureColumn(Strict):
     missing: Words | None = None
     format: Text | None = None
     after_outcome: bool = False
+    because: Because | None = None
 
 
 class ValueColumn(Strict):
@@ -186,12 +188,15 @@ class OutcomeColumn(Strict):
 
 
 class ContactColumns(Strict):
-    """The contact of a row. Without `id`, customer, action, channel and time identify a contact."""
+    """The contact of a row, by default at the file's `as_of`.
+
+    Without `id`, customer, action, channel and time identify a contact.
+    """
 
     id: ColumnName | None = None
     action: Named
     channel: Named
-    at: Time
+    at: Time | None = None
     probability: Logged | None = None
     outcomes: tuple[OutcomeColumn, ...] = ()
 
@@ -238,13 +243,18 @@ class FileSpec(Strict):
     def _timed(self) -> Self:
         if self.as_of is None and any(not f.after_outcome for f in self.features):
             raise ValueError("its features need a time", "add `as_of: 2026-11-01`, or `as_of: {column: …}`")
+        if self.contact is not None and self.contact.at is None and self.as_of is None:
+            raise ValueError("its contacts need a time", "add `at: {column: …}` to `contact`, or `as_of: 2026-11-01`")
         if self.contact is None and any(f.after_outcome for f in self.features):
             raise ValueError("`after_outcome` needs a contact that the outcome follows", "add `contact:`")
         return self
 
 
 class ActionSpec(Strict):
-    """An action of the log, for the catalogue; its outcomes come from the mapping, its prior from the data."""
+    """An action of the log, for the catalogue; its outcomes come from the mapping, its prior from the data.
+
+    What all actions share stands once under `every_action`.
+    """
 
     id: Id
     issue: Issue
@@ -254,6 +264,7 @@ class ActionSpec(Strict):
     cost: Amount = Amount(eur=0.0)
     price_eur: Factor | None = None
     window_days: Days = 30.0
+    purposes: tuple[Id, ...] = ()
     suppress: tuple[Suppression, ...] = ()
     description: str = ""
 
@@ -295,7 +306,10 @@ class AssertedBasis(Strict):
 
 
 class Assertion(Strict):
-    """What `author` asserts without proof, in the words of `text`, as true from `since` on; refused in prod."""
+    """What `author` asserts without proof, in the words of `text`, as true from `since` on; refused in prod.
+
+    `since`: by default the earliest `as_of` that a file states for all its rows.
+    """
 
     author: Text
     text: Text
@@ -330,6 +344,17 @@ class ImportMapping(Strict):
     scores: tuple[Score, ...] = ()
     assertions: tuple[Assertion, ...] = ()
     files: tuple[FileSpec, ...] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _since_the_first_file(cls, raw: Any) -> Any:
+        """Give assertions without `since` the earliest time that a file states for all its rows, if there is one."""
+        times = [f.get("as_of") for f in raw.get("files", ()) if isinstance(f, dict)] if isinstance(raw, dict) else []
+        stated = sorted(time for time in times if isinstance(time, str))
+        if not stated or not isinstance(raw.get("assertions"), tuple):
+            return raw
+        with_time = ({"since": stated[0], **a} if isinstance(a, dict) else a for a in raw["assertions"])
+        return {**raw, "assertions": tuple(with_time)}
 
     @property
     def outcomes(self) -> tuple[tuple[tuple[str, ...], OutcomeColumn], ...]:

@@ -22,6 +22,7 @@ from features.importing.mapping import (
     FileSpec,
     LateOutcome,
     OutcomeColumn,
+    When,
 )
 from features.importing.reading import MappingSource
 from features.importing.tables import Faults, Sheet, is_parquet, read_parts
@@ -29,6 +30,7 @@ from features.importing.tables.columns import (
     FileColumns,
     are_distinct,
     encode_together,
+    first_rows,
     report_repeated,
     return_memory,
 )
@@ -227,6 +229,8 @@ class _FileRows:
         self._columns = FileColumns()
         self._name = ""
         self._empty = Counter[str]()
+        self._impossible = 0
+        self._kept: pa.Array | None = None
         self._unstated: set[tuple[str, str]] | None = None
 
     def add(self, sheet: Sheet) -> None:
@@ -249,6 +253,7 @@ class _FileRows:
             self._consents(f"consent {n}", consent, subject, read)
         self.rows, self._name = self.rows + len(sheet), sheet.file
         self._empty.update(read.empty)
+        self._impossible += read.impossible
         self._unstated = read.unstated if self._unstated is None else self._unstated & read.unstated
 
     def subjects(self) -> Iterator[tuple[FileColumns, str]]:
@@ -270,7 +275,7 @@ class _FileRows:
         return pa.array([f"{who.row}{self.rows + n}" for n in range(1, len(read.sheet) + 1)], pa.string())
 
     def _contacts(self, read: CellReader, spec: ContactColumns) -> None:
-        at_us = read.when(spec.at)
+        at_us = read.when(spec.at or self.file.as_of or When())
         action, channel = read.choice(spec.action, "action"), read.choice(spec.channel, "channel")
         self._keep(action=action, channel=channel, at_us=at_us, probability=read.chance(spec.probability))
         if spec.id:
@@ -303,7 +308,9 @@ class _FileRows:
         for name, message in sorted(self._unstated or ()):
             self.faults.add(self._name, name, [0], message)
         if self._has_profile:
-            report_repeated(self.faults, self._name, "subject", [column("subject"), column("known_us")])
+            facts = {f.column: column(f"feature {f.name}") for f in self.file.features if not f.after_outcome}
+            when = [column("subject"), column("known_us")]
+            self._kept = first_rows(self.faults, self._name, "subject", when, facts)
         if self.file.contact is not None:
             by = ("id",) if self.file.contact.id else ("subject", "action", "channel", "at_us")
             report_repeated(self.faults, self._name, "contact", [column(name) for name in by])
@@ -326,6 +333,7 @@ class _FileRows:
             {name: len(column(f"{where} row")) for name, where in (direct | late).items()},
             {(c.purpose, c.channel): self._stated(f"consent {n}") for n, c in enumerate(self.file.consents)},
             self._empty,
+            impossible=self._impossible,
         )
 
     def _stated(self, consent: str) -> tuple[int, int, int]:
@@ -342,7 +350,8 @@ class _FileRows:
         cells = {name: self._columns.whole(f"feature {name}") for name in names}
         known = self._columns.whole("known_us")
         times = pa.DictionaryArray.from_arrays(known.indices, as_time(known.dictionary))
-        return pa.table({"subject": self._columns.whole("subject"), "event_timestamp": times, **cells})
+        table = pa.table({"subject": self._columns.whole("subject"), "event_timestamp": times, **cells})
+        return table if self._kept is None else table.take(self._kept)
 
     def contacts(self) -> ContactRows | None:
         """Return the contacts of the rows; None if the file has none."""

@@ -1,6 +1,8 @@
 """Reads a mapping file and checks it; reports every mistake with its line."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
 from zoneinfo import available_timezones
 
 from pydantic import ValidationError
@@ -9,7 +11,10 @@ from decisioning.catalogue.check.words import hint, shape_problems
 from decisioning.catalogue.source import Path, YamlNode, decode, parse, shorten
 from decisioning.errors import ConfigError, Mistake
 from decisioning.facts.standing import ALL_CHANNELS
+from features.importing.blanks import BLANK, blanks
 from features.importing.mapping import NONE, AssertedBasis, AssertedConsent, Choice, ConsentColumn, ImportMapping
+
+_SHARED: Final = "every_action"
 
 
 class MappingSource:
@@ -21,16 +26,36 @@ class MappingSource:
 
 def read_mapping(file: str, data: bytes) -> MappingSource:
     """Return the mapping in a YAML file. Raises ConfigError with every mistake, its line and a suggestion."""
-    document = parse(file, decode(file, data))
+    document = parse(file, text := decode(file, data))
     if document.root is None or document.problems:
         raise ConfigError(document.problems)
+    root = _with_every_action(document.root)
+    missing = list(blanks(root, text))
     try:
-        source = MappingSource(ImportMapping.model_validate(document.root.value), document.root)
+        source = MappingSource(ImportMapping.model_validate(root.value), root)
     except ValidationError as error:
-        raise ConfigError(shape_problems("mapping", ImportMapping, error, document.root)) from None
-    if problems := list(_cross_checks(source)):
+        others = [p for p in shape_problems("mapping", ImportMapping, error, root) if BLANK not in p.message]
+        raise ConfigError([*missing, *others]) from None
+    if problems := [*missing, *_cross_checks(source)]:
         raise ConfigError(problems)
     return source
+
+
+def _with_every_action(root: YamlNode) -> YamlNode:
+    """Return the mapping in which each action has what `every_action` says, unless it says otherwise itself."""
+    shared, actions = root.items.get(_SHARED), root.items.get("actions")
+    if shared is None or actions is None or not isinstance(shared.value, dict):
+        return root
+    whole = {n: _with_shared(action, shared) for n, action in actions.items.items()}
+    listed = replace(actions, value=tuple(action.value for action in whole.values()), items=dict(whole))
+    items = {key: child for key, child in root.items.items() if key != _SHARED} | {"actions": listed}
+    return replace(root, value={str(key): child.value for key, child in items.items()}, items=items)
+
+
+def _with_shared(action: YamlNode, shared: YamlNode) -> YamlNode:
+    if not isinstance(action.value, dict):
+        return action
+    return replace(action, value={**shared.value, **action.value}, items={**shared.items, **action.items})
 
 
 def _cross_checks(source: MappingSource) -> Iterator[Mistake]:

@@ -34,8 +34,8 @@ BAD = [
     (
         "customers",
         "c3,,0.5,basic,,2026-01-11",
-        "c1,,0.5,basic,,2026-01-10",
-        "row 3, column (all): the same subject stands in row 1",
+        "c1,30,12.5,basic,no,2026-01-10",
+        "row 3, column vip: the same subject stands in row 1, with another value",
     ),
     ("customers", "c3,,0.5,basic,,2026-01-11", f"c3,,{SECRET_TEXT}", "row 3, column (all): 3 cells, the header has 6"),
     (
@@ -45,8 +45,8 @@ BAD = [
         "row 2, column what: the mapping names no action for this text",
     ),
     ("mailings", "m2;c2;Coats", "m2;c2;", "row 2, column what: is empty"),
-    ("mailings", "0,5;ja", "1,5;ja", "row 1, column p: is not a probability above 0"),
-    ("mailings", "0,5;ja", "0;ja", "row 1, column p: is not a probability above 0"),
+    ("mailings", "0,5;ja", "1,5;ja", "row 1, column p: is not a probability from 0 to 1"),
+    ("mailings", "0,5;ja", "-0,5;ja", "row 1, column p: is not a probability from 0 to 1"),
     ("mailings", "0,5;ja", ";ja", "row 1, column p: is empty"),
     ("mailings", "0,5;ja", "0,5;", "row 1, column bought: is empty"),
     ("mailings", "m4;", "m1;", "row 4, column (all): the same contact stands in row 1"),

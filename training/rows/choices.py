@@ -24,7 +24,7 @@ from features.ledger import Ledger, Record
 from features.ledger.as_of_decision import KnownAtDecisions, decisions_by_seq, is_erased
 from training.fitting.terms import terms_of
 from training.model.frame import Bools, Floats, Ints, TrainingSet
-from training.rows.columns import bools, unit_codes
+from training.rows.columns import bools, floats, unit_codes
 from training.rows.logged import ReleaseOf, to_training_set, with_nothing
 
 if TYPE_CHECKING:  # Feast takes seconds to import
@@ -138,10 +138,15 @@ def drawn_rows(
 def _unusable(table: pa.Table) -> list[tuple[str, Bools]]:
     """Return which rows tell nothing about policies, (n,), by reason."""
     is_gone, is_untold = bools(table["_beside_gone"]), bools(table["_untold"])
+    observed = np.asarray(pc.equal(table["_source"], "observation"), dtype=np.bool_)
+    unlogged = observed & np.isnan(floats(table["_probability"]))
+    if unlogged.sum() == observed.sum():  # of a log without probabilities, evaluations say that they need them
+        unlogged[:] = False
     return [
         ("control group", np.asarray(pc.equal(table["_arm"], "holdout"), dtype=np.bool_)),
         ("imported beside an action that is gone", is_gone),
         ("imported without the outcomes of all actions", is_untold & ~is_gone),
+        ("imported without its probability", unlogged & ~is_untold & ~is_gone),
     ]
 
 

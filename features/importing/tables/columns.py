@@ -1,7 +1,7 @@
 """The columns of a file, collected part by part, in little memory: names are numbers into a dictionary."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import Final
 
@@ -82,6 +82,26 @@ def report_repeated(
         first = first_rows.setdefault(key, row)
         if first != row and None not in key:
             faults.add(file, "(all)", [row], f"the same {what} stands in row {first + 1}")
+
+
+def first_rows(
+    faults: Faults, file: str, what: str, key: Sequence[pa.Array], facts: Mapping[str, pa.Array]
+) -> pa.Array | None:
+    """Return the first row of each key, int64, or None if no key stands in two rows.
+
+    Several rows of one key, such as the actions of one decision, may state the same facts. Reports rows that state
+    other `facts` (column of the file -> cells) than the first row of their key.
+    """
+    if are_distinct([column.indices if pa.types.is_dictionary(column.type) else column for column in key]):
+        return None
+    rows_of: dict[tuple[object, ...], int] = {}
+    first = [rows_of.setdefault(k, n) for n, k in enumerate(zip(*(c.to_pylist() for c in key), strict=True))]
+    for column, cells in facts.items():
+        values = cells.to_pylist()
+        for row, same in enumerate(first):
+            if values[row] != values[same]:
+                faults.add(file, column, [row], f"the same {what} stands in row {same + 1}, with another value")
+    return pa.array(sorted(set(first)), pa.int64())
 
 
 def are_distinct(columns: Sequence[pa.Array]) -> bool:
